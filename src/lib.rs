@@ -1,0 +1,2 @@
+//! Concurrent maps for code that has no operating system.
+#![no_std]
