@@ -1,2 +1,15 @@
-//! Concurrent maps for code that has no operating system.
+//! Concurrent maps for code that has no operating system, and for code that has one.
 #![no_std]
+
+#[cfg(feature = "alloc")]
+extern crate alloc;
+#[cfg(any(feature = "std", test))]
+extern crate std;
+
+mod facade;
+#[cfg(feature = "alloc")]
+pub mod flat;
+mod sync;
+
+#[cfg(feature = "alloc")]
+pub use flat::FlatMap;

@@ -1,0 +1,191 @@
+//! The one file that knows where atomics come from.
+//!
+//! Everything else in the crate takes its atomics, its spin lock and its payload words from here, so
+//! that three worlds can be swapped in without touching an algorithm: the machine's own atomics,
+//! `portable-atomic` (targets without compare-and-swap), and the model checker's.
+
+#[cfg(not(any(hedgerow_loom, feature = "portable-atomic")))]
+pub(crate) use core::sync::atomic;
+
+#[cfg(all(feature = "portable-atomic", not(hedgerow_loom)))]
+pub(crate) use portable_atomic as atomic;
+
+#[cfg(hedgerow_loom)]
+pub(crate) use loom::sync::atomic;
+
+pub(crate) use word::Word;
+
+/// Tells the processor (or the model checker) that this thread spins.
+#[inline]
+pub(crate) fn spin_hint() {
+    #[cfg(hedgerow_loom)]
+    loom::thread::yield_now();
+    #[cfg(not(hedgerow_loom))]
+    core::hint::spin_loop();
+}
+
+/// A `const fn` everywhere but under the model checker, whose atomics have no constant constructor.
+macro_rules! const_unless_loom {
+    ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {
+        #[cfg(not(hedgerow_loom))]
+        $(#[$meta])*
+        $vis const fn $($rest)*
+        #[cfg(hedgerow_loom)]
+        $(#[$meta])*
+        $vis fn $($rest)*
+    };
+}
+pub(crate) use const_unless_loom;
+
+/// A short lock for writers' bookkeeping; no user code runs under it and no reader takes it.
+#[cfg(feature = "alloc")]
+pub(crate) mod lock {
+    #[cfg(hedgerow_loom)]
+    use loom::sync::{Mutex, MutexGuard};
+    #[cfg(not(hedgerow_loom))]
+    use spin::mutex::{SpinMutex as Mutex, SpinMutexGuard as MutexGuard};
+
+    pub(crate) struct Lock<T>(Mutex<T>);
+
+    impl<T> Lock<T> {
+        const_unless_loom! {
+            pub(crate) fn new(value: T) -> Self {
+                Self(Mutex::new(value))
+            }
+        }
+
+        /// Spins until the lock is ours.
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            #[cfg(hedgerow_loom)]
+            return self.0.lock().unwrap();
+            #[cfg(not(hedgerow_loom))]
+            self.0.lock()
+        }
+
+        /// Takes the lock only if nobody holds it.
+        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+            #[cfg(hedgerow_loom)]
+            return self.0.try_lock().ok();
+            #[cfg(not(hedgerow_loom))]
+            self.0.try_lock()
+        }
+    }
+}
+
+/// Machine words that carry payload: any bytes, padding and pointers included.
+///
+/// A [`Word`] is either *control* (always an initialised integer, seen through [`Word::control`]) or
+/// *payload* (read and written relaxed as `MaybeUninit`). One word is never used as both at a time.
+mod word {
+    use super::atomic::AtomicUsize;
+    use core::mem::MaybeUninit;
+
+    /// Inline assembly makes loads and stores of possibly uninitialised words atomic.
+    #[cfg(not(any(hedgerow_loom, hedgerow_int_words, miri, target_family = "wasm")))]
+    mod repr {
+        use super::{AtomicUsize, MaybeUninit};
+        use atomic_maybe_uninit::AtomicMaybeUninit;
+        use core::sync::atomic::Ordering::Relaxed;
+
+        #[repr(transparent)]
+        pub(crate) struct Word(AtomicMaybeUninit<usize>);
+
+        impl Word {
+            #[inline(always)]
+            pub(crate) fn control(&self) -> &AtomicUsize {
+                // SAFETY: both types are `repr(transparent)` over an `UnsafeCell` of a `usize`, the
+                // caller uses this word as control only, so it always holds an initialised integer,
+                // and all concurrent accesses to it are atomic.
+                unsafe { &*core::ptr::from_ref(self).cast() }
+            }
+
+            #[inline(always)]
+            pub(crate) fn load_payload(&self) -> MaybeUninit<usize> {
+                // relaxed: ordered by the seqlock that guards the word ([SL-1] to [SL-4]).
+                self.0.load(Relaxed)
+            }
+
+            #[inline(always)]
+            pub(crate) fn store_payload(&self, value: MaybeUninit<usize>) {
+                // relaxed: ordered by the seqlock that guards the word ([SL-1] to [SL-4]).
+                self.0.store(value, Relaxed);
+            }
+        }
+    }
+
+    /// Plain integer atomics, for the model checker and for tools that cannot see through inline
+    /// assembly (`ThreadSanitizer`, Miri). Types with padding are for the other representation.
+    #[cfg(any(hedgerow_loom, hedgerow_int_words, miri))]
+    mod repr {
+        use super::{AtomicUsize, MaybeUninit};
+        use crate::facade::atomic::Ordering::Relaxed;
+
+        #[repr(transparent)]
+        pub(crate) struct Word(AtomicUsize);
+
+        impl Word {
+            #[cfg(hedgerow_loom)]
+            pub(crate) fn new() -> Self {
+                Self(AtomicUsize::new(0))
+            }
+
+            #[inline(always)]
+            pub(crate) fn control(&self) -> &AtomicUsize {
+                &self.0
+            }
+
+            #[inline(always)]
+            pub(crate) fn load_payload(&self) -> MaybeUninit<usize> {
+                // relaxed: ordered by the seqlock that guards the word ([SL-1] to [SL-4]).
+                MaybeUninit::new(self.0.load(Relaxed))
+            }
+
+            #[inline(always)]
+            pub(crate) fn store_payload(&self, value: MaybeUninit<usize>) {
+                // SAFETY: under these cfgs the crate is only run with payload types that have no
+                // padding, so every byte that reaches a word is initialised.
+                let value = unsafe { value.assume_init() };
+                // relaxed: ordered by the seqlock that guards the word ([SL-1] to [SL-4]).
+                self.0.store(value, Relaxed);
+            }
+        }
+    }
+
+    /// WebAssembly without the atomics proposal has one thread and no interrupts.
+    #[cfg(all(target_family = "wasm", not(any(hedgerow_loom, hedgerow_int_words, miri))))]
+    mod repr {
+        use super::{AtomicUsize, MaybeUninit};
+        use core::cell::UnsafeCell;
+
+        #[cfg(target_feature = "atomics")]
+        compile_error!("hedgerow: threads on WebAssembly need `--cfg hedgerow_int_words` (payload without padding)");
+
+        #[repr(transparent)]
+        pub(crate) struct Word(UnsafeCell<MaybeUninit<usize>>);
+
+        impl Word {
+            #[inline(always)]
+            pub(crate) fn control(&self) -> &AtomicUsize {
+                // SAFETY: same size and alignment, initialised by the allocation (zeroed) and only
+                // ever stored to as an integer; there is one thread.
+                unsafe { &*self.0.get().cast() }
+            }
+
+            #[inline(always)]
+            pub(crate) fn load_payload(&self) -> MaybeUninit<usize> {
+                // SAFETY: the target has one thread and no interrupts, so nothing writes meanwhile.
+                unsafe { *self.0.get() }
+            }
+
+            #[inline(always)]
+            pub(crate) fn store_payload(&self, value: MaybeUninit<usize>) {
+                // SAFETY: the target has one thread and no interrupts, so nothing reads meanwhile.
+                unsafe { *self.0.get() = value }
+            }
+        }
+    }
+
+    pub(crate) use repr::Word;
+
+    const _: () = assert!(cfg!(hedgerow_loom) || size_of::<Word>() == size_of::<usize>());
+}

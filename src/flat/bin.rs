@@ -1,0 +1,168 @@
+//! One bin: its tag word, its state word and its entries.
+//!
+//! # Synchronization
+//! - `[FT-1]` acquire load of the tags ↔ `[FT-2]` release store of the tags (or the release
+//!   `atomic::fence` of `[SL-1]` before a relaxed one): who sees a bin born, or a key's tag, sees what
+//!   was written before, the directory entry of a child included.
+//! - Entries are ordered by the seqlock in the state word (`[SL-1]` to `[SL-6]`).
+//! - The order of the two loads matters: state first (`[SL-4]`), then tags (`[FT-1]`), so that tags which
+//!   are newer than the state make the validation fail, never the other way round.
+
+use super::layout::{BIN_HEAD, Layout};
+use super::tags::Tags;
+use crate::facade::Word;
+use crate::facade::atomic::Ordering;
+use crate::sync::seqlock::{SeqLock, State};
+use crate::sync::words;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+
+/// A bin of a segment that lives as long as `'a`.
+pub(crate) struct Bin<'a, K, V> {
+    words: *const Word,
+    table: PhantomData<(&'a Word, K, V)>,
+}
+
+impl<K, V> Clone for Bin<'_, K, V> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for Bin<'_, K, V> {}
+
+impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
+    /// # Safety
+    /// `words` must point at `Layout::<K, V>::BIN` words that stay live for `'a`.
+    #[inline(always)]
+    pub(crate) unsafe fn new(words: *const Word) -> Self {
+        Self { words, table: PhantomData }
+    }
+
+    #[inline(always)]
+    pub(crate) fn address(self) -> *const Word {
+        self.words
+    }
+
+    #[inline(always)]
+    fn word(self, index: usize) -> &'a Word {
+        debug_assert!(index < BIN_HEAD);
+        // SAFETY: `new`'s caller said that the bin's words live for `'a`.
+        unsafe { &*self.words.add(index) }
+    }
+
+    #[inline(always)]
+    pub(crate) fn tags(self) -> Tags {
+        // [FT-1] acquire: pairs with [FT-2].
+        Tags(self.word(0).control().load(Ordering::Acquire))
+    }
+
+    /// Stores the tags under the bin's lock, or before anybody else can see the bin.
+    #[inline(always)]
+    pub(crate) fn set_tags(self, tags: Tags) {
+        // [FT-2] release: pairs with [FT-1]. The order between parent and child of a split rests on it.
+        self.word(0).control().store(tags.0, Ordering::Release);
+    }
+
+    #[inline(always)]
+    pub(crate) fn seq(self) -> SeqLock<'a> {
+        SeqLock(self.word(1).control())
+    }
+
+    /// Number of the bin's first overflow line under `state`, 0 for none.
+    #[inline]
+    pub(crate) fn overflow(self, state: State) -> usize {
+        if State::HAS_INDEX {
+            state.index()
+        } else {
+            // relaxed: payload of the seqlock; the caller validates before the number is used.
+            self.word(2).control().load(Ordering::Relaxed)
+        }
+    }
+
+    /// Stores the number of the first overflow line; the caller holds the lock and unlocks with the
+    /// returned state, or is the only one to know the bin.
+    #[inline]
+    pub(crate) fn state_after(self, state: State, overflow: usize) -> State {
+        if !State::HAS_INDEX {
+            // relaxed: payload of the seqlock, ordered by [SL-1] and [SL-3].
+            self.word(2).control().store(overflow, Ordering::Relaxed);
+        }
+        state.next(overflow)
+    }
+
+    /// Gives a bin that nobody can see its first state.
+    pub(crate) fn start(self, overflow: usize) {
+        if !State::HAS_INDEX {
+            // relaxed: published by the release store of the tags, [FT-2].
+            self.word(2).control().store(overflow, Ordering::Relaxed);
+        }
+        self.seq().start(overflow);
+    }
+
+    #[inline(always)]
+    pub(crate) fn entry(self, slot: usize) -> Entry<'a, K, V> {
+        debug_assert!(slot < Layout::<K, V>::SLOTS);
+        // SAFETY: a bin has `SLOTS` entries behind its head, all live for `'a`.
+        unsafe { Entry::new(self.words.add(BIN_HEAD + slot * Layout::<K, V>::ENTRY)) }
+    }
+}
+
+/// The words of one key and its value, in a bin or in an overflow line.
+pub(crate) struct Entry<'a, K, V> {
+    words: *const Word,
+    table: PhantomData<(&'a Word, K, V)>,
+}
+
+impl<K, V> Clone for Entry<'_, K, V> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for Entry<'_, K, V> {}
+
+impl<K: Copy, V: Copy> Entry<'_, K, V> {
+    /// # Safety
+    /// `words` must point at `Layout::<K, V>::ENTRY` words that stay live for the lifetime named.
+    #[inline(always)]
+    pub(crate) unsafe fn new(words: *const Word) -> Self {
+        Self { words, table: PhantomData }
+    }
+
+    /// The key's bytes, perhaps torn: not to be looked at before the bin's state was validated.
+    #[inline(always)]
+    pub(crate) fn key(self) -> MaybeUninit<K> {
+        // SAFETY: the entry's words are live, and the key lies at their start.
+        unsafe { words::fetch(self.words, 0) }
+    }
+
+    /// The value's bytes, perhaps torn: not to be looked at before the bin's state was validated.
+    #[inline(always)]
+    pub(crate) fn value(self) -> MaybeUninit<V> {
+        // SAFETY: the entry's words are live, and the value ends within them.
+        unsafe { words::fetch(self.words, Layout::<K, V>::VALUE_AT) }
+    }
+
+    /// Writes key and value. The caller holds the bin's lock.
+    #[inline(always)]
+    pub(crate) fn put(self, key: &K, value: &V) {
+        // SAFETY: the words are live, and the lock makes us the only writer.
+        unsafe { words::put(self.words, 0, key) }
+        self.put_value(value);
+    }
+
+    /// Writes the value only. The caller holds the bin's lock.
+    #[inline(always)]
+    pub(crate) fn put_value(self, value: &V) {
+        // SAFETY: the words are live, and the lock makes us the only writer.
+        unsafe { words::put(self.words, Layout::<K, V>::VALUE_AT, value) }
+    }
+
+    /// Copies the words of `from` here. The caller holds the locks of both bins.
+    #[inline]
+    pub(crate) fn copy_from(self, from: Self) {
+        // SAFETY: both entries are live for `ENTRY` words.
+        unsafe { words::copy(from.words, self.words, Layout::<K, V>::ENTRY) }
+    }
+}

@@ -1,0 +1,243 @@
+//! Growth: who decides that bins are to be split, and which.
+//!
+//! Bins are born in order of their number (linear hashing): bin `2^k + i` from bin `i`. Whoever adds the
+//! entry that lifts the count over the wanted load claims the next few numbers and has them born. A claim
+//! that comes to nothing (no memory, or the caller may not wait) leaves its bin unborn: keys stay in the
+//! bin it would have come from, and the next demand for it, or for a bin that comes from it, makes it up.
+
+use super::directory::Directory;
+use super::layout::Layout;
+use super::memory::{self, AllocError};
+use super::table::Table;
+use super::tags::{Depth, Hash};
+use crate::facade::atomic::Ordering;
+use crate::sync::backoff::{Backoff, WouldWait};
+use core::ptr;
+
+/// Bins born on account of one insert, at most: a bound on its work.
+const BUDGET: usize = 32;
+/// Bins claimed at a time.
+const CLAIM: usize = 4;
+/// Bits of a bin's number, at most; more could not be addressed.
+const MAX_BITS: u32 = usize::BITS - 8;
+
+/// Why growth stopped.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    Alloc,
+    Busy,
+}
+
+impl From<AllocError> for Stop {
+    fn from(_: AllocError) -> Self {
+        Self::Alloc
+    }
+}
+
+impl From<WouldWait> for Stop {
+    fn from(_: WouldWait) -> Self {
+        Self::Busy
+    }
+}
+
+impl<K: Copy, V: Copy> Table<K, V> {
+    /// Called now and then by inserts, with the number of entries: has the bins born that this asks for.
+    /// Its failures are no failure of the insert's.
+    #[inline]
+    pub(super) fn grow(&self, total: usize, rehash: &impl Fn(&K) -> Hash, backoff: &mut Backoff) {
+        let wanted = Layout::<K, V>::bins_for(total);
+        let enough = match self.directory() {
+            Some(directory) if directory.is_small() => wanted <= directory.root_bins(),
+            // relaxed: a hint; `ensure` looks at the bins themselves.
+            _ => wanted <= self.claimed.load(Ordering::Relaxed),
+        };
+        if !enough {
+            let _ = self.grow_to(wanted, BUDGET, rehash, backoff);
+        }
+    }
+
+    /// Has bins born until there are `wanted`, or `budget` of them are done.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn grow_to(
+        &self,
+        wanted: usize,
+        mut budget: usize,
+        rehash: &impl Fn(&K) -> Hash,
+        backoff: &mut Backoff,
+    ) -> Result<(), Stop> {
+        if wanted > 1 << MAX_BITS {
+            return Err(Stop::Alloc);
+        }
+        if self.directory().is_none() {
+            self.begin::<Stop>(backoff)?;
+        }
+        while let Some(small) = self.directory().filter(|directory| directory.is_small()) {
+            if wanted <= small.root_bins() {
+                return Ok(());
+            }
+            self.move_up(small, wanted, rehash, backoff)?;
+        }
+        while budget > 0 {
+            // relaxed: a hint; `ensure` looks at the bins themselves.
+            let first = self.claimed.load(Ordering::Relaxed);
+            if first >= wanted {
+                break;
+            }
+            let count = CLAIM.min(wanted - first).min(budget);
+            // relaxed: as above.
+            if self.claimed.compare_exchange(first, first + count, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+                continue;
+            }
+            for bin in first..first + count {
+                self.ensure(bin, rehash, backoff)?;
+            }
+            budget -= count;
+        }
+        Ok(())
+    }
+
+    /// Replaces a small table by the next larger one that `wanted` asks for, and moves all keys to it.
+    fn move_up(
+        &self,
+        small: &Directory<K, V>,
+        wanted: usize,
+        rehash: &impl Fn(&K) -> Hash,
+        backoff: &mut Backoff,
+    ) -> Result<(), Stop> {
+        let bits = Self::next_bits(wanted);
+        let made = Self::make_directory(bits, false, ptr::from_ref(small).cast_mut())?;
+        self.adopt(small, made, backoff)?;
+        for bin in 0..small.root_bins() {
+            self.ensure(bin, rehash, backoff)?;
+        }
+        Ok(())
+    }
+
+    /// Has bin `number` born: splits its nearest born ancestor, and again, until it is.
+    pub(crate) fn ensure(
+        &self,
+        number: usize,
+        rehash: &impl Fn(&K) -> Hash,
+        backoff: &mut Backoff,
+    ) -> Result<(), Stop> {
+        loop {
+            let Some(directory) = self.directory() else { return Ok(()) };
+            if number >= directory.root_bins() {
+                self.ensure_segment(number, backoff)?;
+            }
+            let Some(directory) = self.directory() else { return Ok(()) };
+            if directory.bin(number).tags().depth() != Depth::UNBORN {
+                return Ok(());
+            }
+            let mut ancestor = number;
+            let depth = loop {
+                if ancestor < directory.root_bins() {
+                    break directory.bin(ancestor).tags().depth();
+                }
+                ancestor &= !(1 << ancestor.ilog2());
+                let depth = directory.bin(ancestor).tags().depth();
+                if depth != Depth::UNBORN {
+                    break depth;
+                }
+            };
+            if depth == Depth::UNBORN {
+                self.move_bin(directory, ancestor, rehash, backoff)?;
+            } else if depth.is_lived_in() {
+                self.split(directory, ancestor, depth, rehash, backoff)?;
+            }
+        }
+    }
+
+    /// Moves all keys that belong to root bin `number`, with their whole bin, out of the small table.
+    fn move_bin(
+        &self,
+        directory: &Directory<K, V>,
+        number: usize,
+        rehash: &impl Fn(&K) -> Hash,
+        backoff: &mut Backoff,
+    ) -> Result<(), Stop> {
+        let Some(small) = directory.small() else { return Ok(()) };
+        let old = number & (small.root_bins() - 1);
+        let bin = small.bin(old);
+        let depth = bin.tags().depth();
+        if depth == Depth::UNBORN {
+            // The small table has not got its own keys yet.
+            return self.move_bin(small, old, rehash, backoff);
+        }
+        if depth == Depth::MOVED {
+            // Somebody is between moving this bin out and publishing the bins it went to.
+            return Ok(backoff.wait()?);
+        }
+        let fan = directory.root_bins() / small.root_bins();
+        let step = small.root_bins();
+        self.redistribute(bin, depth, fan, false, |part| directory.bin(old + part * step), rehash, backoff)
+    }
+
+    /// Splits bin `number` at `depth` in two.
+    fn split(
+        &self,
+        directory: &Directory<K, V>,
+        number: usize,
+        depth: Depth,
+        rehash: &impl Fn(&K) -> Hash,
+        backoff: &mut Backoff,
+    ) -> Result<(), Stop> {
+        let child = number + (1 << depth.bits());
+        self.ensure_segment(child, backoff)?;
+        let bin = directory.bin(number);
+        let Some(directory) = self.directory() else { return Ok(()) };
+        self.redistribute(bin, depth, 2, true, |_| directory.bin(child), rehash, backoff)
+    }
+
+    /// Makes sure that the segment of bin `number` exists, and its ancestors' segments before it.
+    fn ensure_segment(&self, number: usize, backoff: &mut Backoff) -> Result<(), Stop> {
+        let first = number & !(low_segment_bits::<K, V>());
+        loop {
+            let Some(directory) = self.directory() else { return Ok(()) };
+            if first < directory.root_bins() || (first < directory.reach() && directory.has_segment(first)) {
+                return Ok(());
+            }
+            if first >= directory.reach() {
+                self.double(directory, backoff)?;
+                continue;
+            }
+            let parent = first & !(1 << first.ilog2());
+            if !directory.has_segment(parent) {
+                self.ensure_segment(parent, backoff)?;
+                continue;
+            }
+            let mut words = memory::words(directory.segment_words())?;
+            let guard = self.lock_growth(backoff)?;
+            // Read again: only the lock's holder changes it.
+            if let Some(directory) = self.directory() {
+                if first < directory.reach() && !directory.has_segment(first) {
+                    directory.enter(first, words.take());
+                }
+            }
+            drop(guard);
+        }
+    }
+
+    fn double(&self, directory: &Directory<K, V>, backoff: &mut Backoff) -> Result<(), Stop> {
+        let older = ptr::from_ref(directory).cast_mut();
+        let made = directory.doubled(older)?;
+        let guard = self.lock_growth(backoff);
+        let mut adopted = false;
+        if guard.is_ok() && ptr::eq(self.current(), directory) {
+            // SAFETY: `made` is ours until it is published.
+            unsafe { &*made }.fill_from(directory);
+            adopted = self.replace_directory(directory, made);
+        }
+        let busy = guard.err();
+        if !adopted {
+            // SAFETY: never shared; it owns no segments.
+            unsafe { Directory::free(made, false) };
+        }
+        busy.map_or(Ok(()), |busy| Err(busy.into()))
+    }
+}
+
+fn low_segment_bits<K, V>() -> usize {
+    (1 << Layout::<K, V>::SEGMENT_BITS) - 1
+}

@@ -1,0 +1,554 @@
+//! `FlatMap` itself: the typed, hashed face of the table.
+
+use super::DefaultHashBuilder;
+use super::iter::{Iter, Keys, Values};
+use super::layout::Layout;
+use super::table::Table;
+use super::tags;
+use super::types::{Busy, Computed, FlatStats, Op, TryInsertError, TryReserveError};
+use super::write::Failure;
+use crate::sync::backoff::Backoff;
+use alloc::alloc::handle_alloc_error;
+use core::borrow::Borrow;
+use core::hash::{BuildHasher, Hash};
+
+/// A concurrent hash map of plain data, with reads that take no lock, no guard and write nothing.
+///
+/// Keys and values are `Copy` and are handed out as copies, so there is nothing to hold on to and
+/// nothing that could deadlock. All methods take `&self`.
+///
+/// # Guarantees
+/// - Every operation on one key is linearizable, through growth too. `iter`, `retain` and `clear` work
+///   bin by bin: each bin as of one moment, and every key that is present throughout exactly once.
+/// - A look-up of an absent key waits for nobody, unless its bin is being split at that moment. A look-up
+///   of a present key waits while a writer is inside that key's bin, a few nanoseconds unless the writer
+///   is descheduled there; [`try_get`](Self::try_get) returns [`Busy`] instead.
+/// - User code (`Hash`, `Eq`, closures) runs with nothing locked: it may panic, or call the map.
+/// - Memory is given back when the map is dropped or by [`shrink_to_fit`](Self::shrink_to_fit), and reused
+///   within the map meanwhile.
+///
+/// # Example
+/// ```
+/// use hedgerow::FlatMap;
+///
+/// let hits = FlatMap::<&'static str, u64>::new();
+/// std::thread::scope(|s| {
+///     for _ in 0..2 {
+///         s.spawn(|| {
+///             for word in ["rose", "briar", "rose"] {
+///                 hits.compute(word, |n| hedgerow::flat::Op::Insert(n.unwrap_or(0) + 1));
+///             }
+///         });
+///     }
+/// });
+/// assert_eq!(hits.get("rose"), Some(4));
+/// assert_eq!(hits.get("thorn"), None);
+/// ```
+pub struct FlatMap<K, V, S = DefaultHashBuilder> {
+    hash_builder: S,
+    table: Table<K, V>,
+}
+
+impl<K: Copy, V: Copy> FlatMap<K, V> {
+    /// An empty map; allocates nothing.
+    ///
+    /// ```
+    /// let map = hedgerow::FlatMap::<u32, u32>::new();
+    /// assert!(map.is_empty());
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_hasher(DefaultHashBuilder::default())
+    }
+
+    /// An empty map with room for `capacity` entries before it grows.
+    ///
+    /// # Panics
+    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    ///
+    /// ```
+    /// let map = hedgerow::FlatMap::<u32, u32>::with_capacity(1000);
+    /// map.insert(1, 2);
+    /// ```
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self
+    where
+        K: Eq + Hash,
+    {
+        Self::with_capacity_and_hasher(capacity, DefaultHashBuilder::default())
+    }
+}
+
+impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
+    crate::facade::const_unless_loom! {
+        /// An empty map that hashes with `hash_builder`; allocates nothing and fits a `static`.
+        ///
+        /// ```
+        /// use std::hash::{BuildHasherDefault, DefaultHasher};
+        /// static MAP: hedgerow::FlatMap<u32, u32, BuildHasherDefault<DefaultHasher>> =
+        ///     hedgerow::FlatMap::with_hasher(BuildHasherDefault::new());
+        /// MAP.insert(1, 2);
+        /// assert_eq!(MAP.get(&1), Some(2));
+        /// ```
+        #[must_use]
+        pub fn with_hasher(hash_builder: S) -> Self {
+            Self { hash_builder, table: Table::new() }
+        }
+    }
+
+    /// The map's hasher.
+    ///
+    /// ```
+    /// use std::hash::BuildHasher;
+    /// let map = hedgerow::FlatMap::<u32, u32>::new();
+    /// map.hasher().hash_one(7);
+    /// ```
+    pub fn hasher(&self) -> &S {
+        &self.hash_builder
+    }
+
+    /// The number of entries: exact when nobody writes meanwhile, of the recent past otherwise.
+    ///
+    /// Lock-free, allocates nothing, constant time.
+    ///
+    /// ```
+    /// let map = hedgerow::FlatMap::from([(1, 'a'), (2, 'b')]) as hedgerow::FlatMap<_, _>;
+    /// assert_eq!(map.len(), 2);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.table.count.total()
+    }
+
+    /// Whether [`len`](Self::len) is 0.
+    ///
+    /// ```
+    /// assert!(hedgerow::FlatMap::<u8, u8>::new().is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All entries, copied out, in no particular order.
+    ///
+    /// Each bin's entries are as they were at one moment. A key that is present from the iterator's
+    /// beginning to its end is seen exactly once, however the map grows; one that comes or goes meanwhile
+    /// at most once. Allocates a buffer for one bin. Waits while a writer is inside the next bin.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a'), (2, 'b')].into();
+    /// let mut all: Vec<_> = map.iter().collect();
+    /// all.sort();
+    /// assert_eq!(all, [(1, 'a'), (2, 'b')]);
+    /// ```
+    pub fn iter(&self) -> Iter<'_, K, V> {
+        Iter::new(&self.table)
+    }
+
+    /// All keys, as [`iter`](Self::iter) sees them.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
+    /// assert_eq!(map.keys().collect::<Vec<_>>(), [1]);
+    /// ```
+    pub fn keys(&self) -> Keys<'_, K, V> {
+        Keys(self.iter())
+    }
+
+    /// All values, as [`iter`](Self::iter) sees them.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
+    /// assert_eq!(map.values().collect::<Vec<_>>(), ['a']);
+    /// ```
+    pub fn values(&self) -> Values<'_, K, V> {
+        Values(self.iter())
+    }
+
+    /// Removes every entry, bin by bin; keeps the memory.
+    ///
+    /// An entry inserted meanwhile may stay. Blocks while another writer is inside a bin. Allocates nothing.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
+    /// map.clear();
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn clear(&self) {
+        self.table.clear();
+    }
+
+    /// Keeps the entries for which `keep` says true, with the values as it leaves them.
+    ///
+    /// `keep` runs with nothing locked; where a bin changes between its being asked and the removal, the
+    /// bin's entries are asked about again. Allocates a buffer for one bin.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<u32, u32> = (0..10).map(|n| (n, n)).collect();
+    /// map.retain(|k, v| { *v *= 2; k % 2 == 0 });
+    /// assert_eq!((map.len(), map.get(&4), map.get(&5)), (5, Some(8), None));
+    /// ```
+    pub fn retain(&self, keep: impl FnMut(&K, &mut V) -> bool) {
+        self.table.retain(keep);
+    }
+
+    /// Figures about the map. Walks its directory.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();
+    /// let stats = map.stats();
+    /// assert!(stats.len == 1000 && stats.bytes / stats.len < 60);
+    /// ```
+    pub fn stats(&self) -> FlatStats {
+        let (overflow_lines, pool_bytes) = self.table.pool.usage();
+        let (bins, bytes, retired_bytes) = self.table.usage();
+        FlatStats {
+            len: self.len(),
+            bins,
+            slots_per_bin: Layout::<K, V>::SLOTS,
+            overflow_lines,
+            bytes: bytes + pool_bytes + self.table.count.bytes(),
+            retired_bytes,
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
+    /// An empty map with room for `capacity` entries before it grows, that hashes with `hash_builder`.
+    ///
+    /// # Panics
+    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    ///
+    /// ```
+    /// use std::hash::RandomState;
+    /// let map = hedgerow::FlatMap::with_capacity_and_hasher(100, RandomState::new());
+    /// map.insert("a", 1);
+    /// ```
+    #[must_use]
+    pub fn with_capacity_and_hasher(capacity: usize, hash_builder: S) -> Self {
+        match Self::try_with_capacity_and_hasher(capacity, hash_builder) {
+            Ok(map) => map,
+            Err((why, _)) => Self::fail(why),
+        }
+    }
+
+    /// As [`with_capacity_and_hasher`](Self::with_capacity_and_hasher), but says when there is no memory,
+    /// and gives the hasher back.
+    ///
+    /// # Errors
+    /// When the capacity cannot be addressed or the allocator has not got it.
+    ///
+    /// ```
+    /// use std::hash::RandomState;
+    /// let none = hedgerow::FlatMap::<u64, u64, _>::try_with_capacity_and_hasher(usize::MAX, RandomState::new());
+    /// assert!(none.is_err());
+    /// ```
+    pub fn try_with_capacity_and_hasher(capacity: usize, hash_builder: S) -> Result<Self, (TryReserveError, S)> {
+        let mut map = Self::with_hasher(hash_builder);
+        if capacity == 0 {
+            return Ok(map);
+        }
+        let Some(bins) = Self::checked_bins(capacity) else {
+            return Err((TryReserveError::CapacityOverflow, map.hash_builder));
+        };
+        match Table::with_bins(bins) {
+            Ok(table) => map.table = table,
+            Err(_) => return Err((TryReserveError::Alloc, map.hash_builder)),
+        }
+        match map.try_reserve(capacity) {
+            Ok(()) => Ok(map),
+            Err(why) => Err((why, map.hash_builder)),
+        }
+    }
+
+    #[inline(always)]
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> tags::Hash {
+        tags::Hash::spread(self.hash_builder.hash_one(key))
+    }
+
+    fn checked_bins(capacity: usize) -> Option<usize> {
+        let bins = Layout::<K, V>::bins_for(capacity);
+        let bytes = bins.checked_next_power_of_two()?.checked_mul(Layout::<K, V>::BIN * size_of::<usize>())?;
+        isize::try_from(bytes).ok().map(|_| bins)
+    }
+
+    #[cold]
+    fn fail(why: TryReserveError) -> ! {
+        match why {
+            TryReserveError::CapacityOverflow => panic!("capacity overflow"),
+            TryReserveError::Alloc => handle_alloc_error(core::alloc::Layout::new::<[usize; 16]>()),
+        }
+    }
+
+    /// The value of `key`, copied out.
+    ///
+    /// Takes no lock, writes no shared memory, allocates nothing; expected constant time. An absent key is
+    /// answered from one load (the linearization point); a present one waits while a writer is inside its bin.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
+    /// assert_eq!((map.get("a"), map.get("b")), (Some(1), None));
+    /// ```
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.table.get(self.hash(key), |k| k.borrow() == key, |entry| entry.value())
+    }
+
+    /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that may not spin.
+    ///
+    /// # Errors
+    /// [`Busy`] when a writer is inside the key's bin.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
+    /// assert_eq!(map.try_get("a"), Ok(Some(1)));
+    /// ```
+    #[inline]
+    pub fn try_get<Q>(&self, key: &Q) -> Result<Option<V>, Busy>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.table
+            .get_slowly(self.hash(key), &mut |k| k.borrow() == key, &|entry| entry.value(), &mut Backoff::never())
+            .map_err(|_| Busy)
+    }
+
+    /// What `f` makes of a copy of `key`'s value. `f` runs with nothing locked.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [("a", [1, 2, 3])].into();
+    /// assert_eq!(map.get_with("a", |v| v.len()), Some(3));
+    /// ```
+    #[inline]
+    pub fn get_with<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.get(key).map(|value| f(&value))
+    }
+
+    /// Whether `key` has an entry. Costs what [`get`](Self::get) does, without copying the value.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
+    /// assert!(map.contains_key("a") && !map.contains_key("b"));
+    /// ```
+    #[inline]
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.table.get(self.hash(key), |k| k.borrow() == key, |_| core::mem::MaybeUninit::new(())).is_some()
+    }
+
+    /// Stores `value` under `key` and returns the value that it replaces. An existing key is kept.
+    ///
+    /// Blocks while another writer is inside the key's bin. May allocate: a full bin's overflow, and growth,
+    /// of which each insert does a bounded part. Running out of memory is handled as in std's collections
+    /// where the entry cannot be stored; growth that finds none is put off.
+    ///
+    /// ```
+    /// let map = hedgerow::FlatMap::<_, _>::default();
+    /// assert_eq!((map.insert(1, 'a'), map.insert(1, 'b')), (None, Some('a')));
+    /// ```
+    #[inline]
+    pub fn insert(&self, key: K, value: V) -> Option<V> {
+        self.alter(key, Backoff::spinning(), |_| Op::Insert(value)).map_or_else(|why| Self::give_up(&why), |(old, _)| old)
+    }
+
+    /// As [`insert`](Self::insert), but neither waits nor aborts.
+    ///
+    /// # Errors
+    /// [`TryInsertError::Busy`] when a writer is inside the key's bin, [`TryInsertError::Alloc`] when there
+    /// is no memory for the entry; either hands key and value back and leaves the map as it was.
+    ///
+    /// ```
+    /// let map = hedgerow::FlatMap::<_, _>::default();
+    /// assert_eq!(map.try_insert(1, 'a'), Ok(None));
+    /// ```
+    #[inline]
+    pub fn try_insert(&self, key: K, value: V) -> Result<Option<V>, TryInsertError<K, V>> {
+        self.alter(key, Backoff::never(), |_| Op::Insert(value)).map(|(old, _)| old).map_err(|why| match why {
+            Failure::Busy => TryInsertError::Busy { key, value },
+            Failure::Alloc => TryInsertError::Alloc { key, value },
+        })
+    }
+
+    /// Stores `value` under `key` unless there is one; returns the one there is.
+    ///
+    /// ```
+    /// let map = hedgerow::FlatMap::<_, _>::default();
+    /// assert_eq!(map.insert_if_absent(1, 'a'), None);
+    /// assert_eq!(map.insert_if_absent(1, 'b'), Some('a'));
+    /// ```
+    #[inline]
+    pub fn insert_if_absent(&self, key: K, value: V) -> Option<V> {
+        self.alter(key, Backoff::spinning(), |old| if old.is_none() { Op::Insert(value) } else { Op::Keep })
+            .map_or_else(|why| Self::give_up(&why), |(old, _)| old)
+    }
+
+    /// Removes `key` and returns its value. Blocks while another writer is inside its bin.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
+    /// assert_eq!((map.remove("a"), map.remove("a")), (Some(1), None));
+    /// ```
+    #[inline]
+    pub fn remove<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.alter_present(key, |_| Op::Remove).0
+    }
+
+    /// Replaces the value of `key` by `f` of it and returns the new value; None where there is none.
+    ///
+    /// `f` runs with nothing locked, and again if the value changed meanwhile: the replacement is atomic.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
+    /// assert_eq!((map.update("a", |n| n + 1), map.update("b", |n| n + 1)), (Some(2), None));
+    /// ```
+    #[inline]
+    pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(V) -> V) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        match self.alter_present(key, |old| old.map_or(Op::Keep, |value| Op::Insert(f(value)))) {
+            (Some(_), Op::Insert(new)) => Some(new),
+            _ => None,
+        }
+    }
+
+    /// Does with `key`'s entry what `f` decides from its value, atomically.
+    ///
+    /// `f` runs with nothing locked, and again if the entry changed meanwhile.
+    ///
+    /// ```
+    /// use hedgerow::flat::Op;
+    /// let map = hedgerow::FlatMap::<_, u32>::default();
+    /// let step = |n: Option<u32>| match n { None => Op::Insert(1), Some(1) => Op::Insert(2), _ => Op::Remove };
+    /// assert_eq!(map.compute("a", step).after, Some(1));
+    /// assert_eq!(map.compute("a", step).after, Some(2));
+    /// assert_eq!(map.compute("a", step).after, None);
+    /// ```
+    #[inline]
+    pub fn compute(&self, key: K, f: impl FnMut(Option<V>) -> Op<V>) -> Computed<V> {
+        let (before, op) = self.alter(key, Backoff::spinning(), f).unwrap_or_else(|why| Self::give_up(&why));
+        let after = match op {
+            Op::Keep => before,
+            Op::Insert(new) => Some(new),
+            Op::Remove => None,
+        };
+        Computed { before, after }
+    }
+
+    #[inline]
+    fn alter(
+        &self,
+        key: K,
+        backoff: Backoff,
+        decide: impl FnMut(Option<V>) -> Op<V>,
+    ) -> Result<(Option<V>, Op<V>), Failure> {
+        self.table.alter(self.hash(&key), Some(&key), |k| *k == key, |k| self.hash(k), backoff, decide)
+    }
+
+    /// `alter` of an entry that is not inserted where it is absent: it needs no memory and, waiting, no luck.
+    #[inline]
+    fn alter_present<Q>(&self, key: &Q, decide: impl FnMut(Option<V>) -> Op<V>) -> (Option<V>, Op<V>)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (hash, eq) = (self.hash(key), |k: &K| k.borrow() == key);
+        self.table
+            .alter(hash, None, eq, |k| self.hash(k), Backoff::spinning(), decide)
+            .unwrap_or_else(|why| Self::give_up(&why))
+    }
+
+    #[cold]
+    fn give_up<T>(_why: &Failure) -> T {
+        // A waiting writer fails only for want of memory.
+        Self::fail(TryReserveError::Alloc)
+    }
+
+    /// Makes room for `additional` more entries, so that inserting them makes the table no larger.
+    ///
+    /// # Panics
+    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    ///
+    /// ```
+    /// let map = hedgerow::FlatMap::<u64, u64>::new();
+    /// map.reserve(1000);
+    /// ```
+    pub fn reserve(&self, additional: usize) {
+        self.try_reserve(additional).unwrap_or_else(|why| Self::fail(why));
+    }
+
+    /// As [`reserve`](Self::reserve), but says when it cannot.
+    ///
+    /// # Errors
+    /// When the capacity cannot be addressed or the allocator has not got it.
+    ///
+    /// ```
+    /// use hedgerow::{FlatMap, flat::TryReserveError};
+    /// let map = FlatMap::<u64, u64>::new();
+    /// assert_eq!(map.try_reserve(usize::MAX), Err(TryReserveError::CapacityOverflow));
+    /// ```
+    pub fn try_reserve(&self, additional: usize) -> Result<(), TryReserveError> {
+        if additional == 0 {
+            return Ok(());
+        }
+        let wanted = self.len().checked_add(additional).and_then(Self::checked_bins);
+        let wanted = wanted.ok_or(TryReserveError::CapacityOverflow)?;
+        self.table
+            .grow_to(wanted, usize::MAX, &|key| self.hash(key), &mut Backoff::spinning())
+            .map_err(|_| TryReserveError::Alloc)
+    }
+
+    /// Gives back what memory the entries do not need, by moving them to a new table.
+    ///
+    /// Does nothing where there is no memory for the new table.
+    ///
+    /// ```
+    /// let mut map: hedgerow::FlatMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
+    /// map.retain(|k, _| *k < 10);
+    /// map.shrink_to_fit();
+    /// assert!(map.len() == 10 && map.stats().bytes < 5_000);
+    /// ```
+    pub fn shrink_to_fit(&mut self) {
+        let fresh = if self.is_empty() {
+            Table::new()
+        } else {
+            let wanted = Layout::<K, V>::bins_for(self.len());
+            let Ok(fresh) = Table::with_bins(wanted) else { return };
+            let rehash = |key: &K| self.hash(key);
+            if fresh.grow_to(wanted, usize::MAX, &rehash, &mut Backoff::spinning()).is_err() {
+                return;
+            }
+            for (key, value) in self.iter() {
+                let same = |k: &K| *k == key;
+                let moved = fresh.alter(self.hash(&key), Some(&key), same, rehash, Backoff::spinning(), |_| Op::Insert(value));
+                if moved.is_err() {
+                    return;
+                }
+            }
+            fresh
+        };
+        self.table = fresh;
+    }
+
+    pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {
+        for (key, value) in entries {
+            self.insert(key, value);
+        }
+    }
+}

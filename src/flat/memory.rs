@@ -1,0 +1,116 @@
+//! Asking the global allocator, and taking its no for an answer.
+//!
+//! Segments and chunks are blocks of zeroed words: a zero tag word is an unborn bin, a zero state is
+//! unlocked. Nothing here runs under a lock.
+
+use crate::facade::Word;
+use alloc::alloc::{alloc, alloc_zeroed, dealloc};
+use core::alloc::Layout;
+use core::ptr;
+
+/// The allocator had nothing, or the size overflows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AllocError;
+
+/// Segments and chunks start on a pair of cache lines; it also leaves the low bits of their address
+/// free for a depth.
+const ALIGN: usize = 128;
+
+fn words_layout(count: usize) -> Result<Layout, AllocError> {
+    let layout = Layout::array::<Word>(count).map_err(|_| AllocError)?;
+    layout.align_to(ALIGN).map_err(|_| AllocError)
+}
+
+/// Zeroed words, freed on drop unless taken.
+pub(crate) struct Words {
+    words: *mut Word,
+    count: usize,
+}
+
+impl Words {
+    /// Hands the block over; whoever takes it frees it with `free_words`.
+    pub(crate) fn take(&mut self) -> *mut Word {
+        core::mem::replace(&mut self.words, ptr::null_mut())
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut Word {
+        self.words
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        // SAFETY: null if it was taken, else ours alone and of this length.
+        unsafe { free_words(self.words, self.count) }
+    }
+}
+
+/// Allocates `count > 0` zeroed words.
+pub(crate) fn words(count: usize) -> Result<Words, AllocError> {
+    let layout = words_layout(count)?;
+    // SAFETY: `count > 0`, so the layout is not empty.
+    let words = unsafe { alloc_zeroed(layout) }.cast::<Word>();
+    if words.is_null() {
+        return Err(AllocError);
+    }
+    #[cfg(hedgerow_loom)]
+    for i in 0..count {
+        // SAFETY: in bounds of the block just allocated.
+        unsafe { words.add(i).write(Word::new()) };
+    }
+    Ok(Words { words, count })
+}
+
+/// # Safety
+/// `words` is null, or a block of `count` words from [`words`] that nobody uses any more.
+pub(crate) unsafe fn free_words(words: *mut Word, count: usize) {
+    if words.is_null() {
+        return;
+    }
+    #[cfg(hedgerow_loom)]
+    for i in 0..count {
+        // SAFETY: written by `words`, and not dropped before.
+        unsafe { words.add(i).drop_in_place() };
+    }
+    let layout = words_layout(count).expect("the layout that it was allocated with");
+    // SAFETY: the caller's promise.
+    unsafe { dealloc(words.cast(), layout) }
+}
+
+fn tail_layout<H, T>(count: usize) -> Result<Layout, AllocError> {
+    const { assert!(size_of::<H>() % align_of::<T>() == 0 && align_of::<T>() <= align_of::<H>()) };
+    let tail = Layout::array::<T>(count).map_err(|_| AllocError)?;
+    let (layout, _) = Layout::new::<H>().extend(tail).map_err(|_| AllocError)?;
+    Ok(layout)
+}
+
+/// Allocates a header followed by `count` tail elements.
+pub(crate) fn with_tail<H, T>(header: H, count: usize, mut each: impl FnMut() -> T) -> Result<*mut H, AllocError> {
+    let layout = tail_layout::<H, T>(count)?;
+    // SAFETY: a header is not zero-sized.
+    let block = unsafe { alloc(layout) }.cast::<H>();
+    if block.is_null() {
+        return Err(AllocError);
+    }
+    // SAFETY: the block has room for the header and, right behind it, `count` elements.
+    unsafe {
+        block.write(header);
+        let tail = block.add(1).cast::<T>();
+        for index in 0..count {
+            tail.add(index).write(each());
+        }
+    }
+    Ok(block)
+}
+
+/// # Safety
+/// `block` comes from [`with_tail`] with the same types and count, and nobody uses it any more.
+pub(crate) unsafe fn free_with_tail<H, T>(block: *mut H, count: usize) {
+    let layout = tail_layout::<H, T>(count).expect("the layout that it was allocated with");
+    // SAFETY: the caller's promise; header and elements were written by `with_tail`.
+    unsafe {
+        ptr::slice_from_raw_parts_mut(block.add(1).cast::<T>(), count).drop_in_place();
+        block.drop_in_place();
+        dealloc(block.cast(), layout);
+    }
+}

@@ -1,0 +1,343 @@
+//! Overflow lines: where keys go that find their bin full.
+//!
+//! Lines come from chunks that are never freed while the map is shared, and go back to a free list of
+//! the map; so a walk that has become stale reads live memory and finds out by validation.
+//!
+//! # Synchronization
+//! - `[OV-1]` release store of a chunk's address, and of the table of chunks ↔ `[OV-2]` acquire load: who
+//!   finds a line's chunk finds it zeroed.
+//! - `[OV-3]` the pool's lock, taken by `push` ↔ by `pop`: who is given a line sees the last words that
+//!   its former owner wrote.
+//! - `[OV-4]` release `atomic::fence` in `pop`, between taking the pool's lock and the first store to the
+//!   line ↔ `[SL-2]`: a stale walker that meets a word of the line's new owner also sees that the line was
+//!   given back, thus that its bin has moved on. (`push` needs none: the fence of the lock under which the
+//!   line was unlinked, `[SL-1]`, stands before its stores.)
+//! - A walker validates its bin's state before every hop and before it answers None: that bounds the walk
+//!   and keeps it from following a number that is no longer the bin's.
+
+use super::bin::Entry;
+use super::layout::{CHUNK_LINES, LINE_HEAD, Layout};
+use crate::facade::Word;
+use crate::facade::atomic::{self, AtomicPtr, Ordering};
+use crate::facade::lock::Lock;
+use crate::flat::memory::{self, AllocError};
+use crate::sync::seqlock::State;
+use core::marker::PhantomData;
+use core::ptr;
+
+/// One overflow line. Its number is never 0.
+pub(crate) struct Line<'a, K, V> {
+    words: *const Word,
+    pool: PhantomData<(&'a Word, K, V)>,
+}
+
+impl<K, V> Clone for Line<'_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for Line<'_, K, V> {}
+
+/// What a line says of itself: the next line's number and a tag for each of its slots.
+#[derive(Clone, Copy)]
+pub(crate) struct Head {
+    pub(crate) next: usize,
+    tags: u32,
+}
+
+impl Head {
+    #[inline]
+    pub(crate) fn tag(self, slot: usize) -> u8 {
+        (self.tags >> (8 * slot)) as u8
+    }
+
+    #[inline]
+    pub(crate) fn with(self, slot: usize, tag: u8) -> Self {
+        Self { tags: self.tags & !(0xFF << (8 * slot)) | u32::from(tag) << (8 * slot), ..self }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(self) -> bool {
+        self.tags == 0
+    }
+
+    /// Slots in use.
+    pub(crate) fn count(self) -> usize {
+        self.tags.to_le_bytes().iter().filter(|&&tag| tag != 0).count()
+    }
+
+    pub(crate) fn new(next: usize) -> Self {
+        Self { next, tags: 0 }
+    }
+
+    pub(crate) fn linked_to(self, next: usize) -> Self {
+        Self { next, ..self }
+    }
+}
+
+impl<'a, K: Copy, V: Copy> Line<'a, K, V> {
+    fn word(self, index: usize) -> &'a Word {
+        debug_assert!(index < LINE_HEAD);
+        // SAFETY: a line is `LINE` words of a chunk that lives as long as the pool is borrowed.
+        unsafe { &*self.words.add(index) }
+    }
+
+    #[cfg(target_pointer_width = "64")]
+    pub(crate) fn head(self) -> Head {
+        // relaxed: guarded by the seqlock of the bin that owns the line.
+        let word = self.word(0).control().load(Ordering::Relaxed);
+        Head { next: word & 0xFFFF_FFFF, tags: (word >> 32) as u32 }
+    }
+
+    #[cfg(target_pointer_width = "64")]
+    pub(crate) fn set_head(self, head: Head) {
+        // relaxed: guarded by the seqlock of the bin that owns the line.
+        self.word(0).control().store(head.next | (head.tags as usize) << 32, Ordering::Relaxed);
+    }
+
+    #[cfg(not(target_pointer_width = "64"))]
+    pub(crate) fn head(self) -> Head {
+        // relaxed: guarded by the seqlock of the bin that owns the line.
+        let (next, tags) = (self.word(0).control().load(Ordering::Relaxed), self.word(1).control().load(Ordering::Relaxed));
+        Head { next, tags: tags as u32 }
+    }
+
+    #[cfg(not(target_pointer_width = "64"))]
+    pub(crate) fn set_head(self, head: Head) {
+        // relaxed: guarded by the seqlock of the bin that owns the line.
+        self.word(0).control().store(head.next, Ordering::Relaxed);
+        // relaxed: as above.
+        self.word(1).control().store(head.tags as usize, Ordering::Relaxed);
+    }
+
+    pub(crate) fn entry(self, slot: usize) -> Entry<'a, K, V> {
+        debug_assert!(slot < Layout::<K, V>::LINE_SLOTS);
+        // SAFETY: a line has `LINE_SLOTS` entries behind its head, as live as the line.
+        unsafe { Entry::new(self.words.add(LINE_HEAD + slot * Layout::<K, V>::ENTRY)) }
+    }
+}
+
+/// The addresses of all chunks; replaced by a longer copy when full, the old ones kept for stale walkers.
+struct Chunks {
+    len: usize,
+    older: *mut Chunks,
+    // followed by `len` of `AtomicPtr<Word>`
+}
+
+impl Chunks {
+    const FIRST: usize = 4;
+
+    fn slot(this: *const Self, index: usize) -> *const AtomicPtr<Word> {
+        // SAFETY: `memory::with_tail` puts `len` pointers right behind the header.
+        unsafe { this.add(1).cast::<AtomicPtr<Word>>().add(index) }
+    }
+}
+
+struct Free {
+    /// First line of the list of given-back lines, linked by their heads; 0 for none.
+    first: usize,
+    /// Lines numbered below this have been handed out at least once.
+    fresh: usize,
+    /// Chunks that exist.
+    chunks: usize,
+    /// Lines in the free list.
+    idle: usize,
+}
+
+/// All overflow lines of a map.
+pub(crate) struct Pool<K, V> {
+    chunks: AtomicPtr<Chunks>,
+    free: Lock<Free>,
+    entries: PhantomData<(K, V)>,
+}
+
+/// Lines popped but not yet in use, linked by their heads.
+#[derive(Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) first: usize,
+}
+
+/// Why a pool gave no lines.
+pub(crate) enum NoLine {
+    /// Another chunk is needed: call `grow`, holding no lock.
+    Empty,
+    /// Somebody holds the pool's lock, and the caller may not wait.
+    Busy,
+}
+
+impl<K: Copy, V: Copy> Pool<K, V> {
+    /// Line numbers start here: 0 means none.
+    const FIRST_LINE: usize = 1;
+
+    crate::facade::const_unless_loom! {
+        pub(crate) fn new() -> Self {
+            Self {
+                chunks: AtomicPtr::new(ptr::null_mut()),
+                free: Lock::new(Free { first: 0, fresh: Self::FIRST_LINE, chunks: 0, idle: 0 }),
+                entries: PhantomData,
+            }
+        }
+    }
+
+    /// The line of this number, or None where the number is not (or not yet, to us) a line's.
+    pub(crate) fn line(&self, number: usize) -> Option<Line<'_, K, V>> {
+        // [OV-2] acquire: pairs with [OV-1].
+        let chunks = self.chunks.load(Ordering::Acquire);
+        let chunk = number / CHUNK_LINES;
+        // SAFETY: the table of chunks, once seen, lives as long as the pool.
+        if chunks.is_null() || chunk >= unsafe { (*chunks).len } {
+            return None;
+        }
+        // SAFETY: `chunk < len`. [OV-2] acquire: pairs with [OV-1].
+        let words = unsafe { &*Chunks::slot(chunks, chunk) }.load(Ordering::Acquire);
+        if words.is_null() {
+            return None;
+        }
+        // SAFETY: a chunk has `CHUNK_LINES` lines of `LINE` words and is never freed while shared.
+        let words = unsafe { words.add(number % CHUNK_LINES * Layout::<K, V>::LINE) };
+        Some(Line { words, pool: PhantomData })
+    }
+
+    /// A line that is known to exist: its number was read under the lock of the bin that owns it, or
+    /// comes from `pop`.
+    pub(crate) fn owned(&self, number: usize) -> Line<'_, K, V> {
+        self.line(number).expect("the number of a line in use")
+    }
+
+    /// Takes `count` lines, all or none.
+    pub(crate) fn pop(&self, count: usize, may_wait: bool) -> Result<Taken, NoLine> {
+        if count == 0 {
+            return Ok(Taken { first: 0 });
+        }
+        // [OV-3]
+        let mut free = if may_wait { self.free.lock() } else { self.free.try_lock().ok_or(NoLine::Busy)? };
+        let end = (free.chunks * CHUNK_LINES).min(State::INDEX_MAX + 1);
+        if free.idle + end.saturating_sub(free.fresh) < count {
+            return Err(NoLine::Empty);
+        }
+        // [OV-4] release fence: pairs with [SL-2].
+        atomic::fence(Ordering::Release);
+        let mut first = 0;
+        for _ in 0..count {
+            let number = if free.first == 0 {
+                free.fresh += 1;
+                free.fresh - 1
+            } else {
+                let number = free.first;
+                free.first = self.owned(number).head().next;
+                free.idle -= 1;
+                number
+            };
+            self.owned(number).set_head(Head::new(first));
+            first = number;
+        }
+        Ok(Taken { first })
+    }
+
+    /// Gives a chain of lines back. Call it only after the bin that owned them is unlocked.
+    pub(crate) fn push(&self, mut first: usize) {
+        if first == 0 {
+            return;
+        }
+        // [OV-3]
+        let mut free = self.free.lock();
+        while first != 0 {
+            let line = self.owned(first);
+            let next = line.head().next;
+            line.set_head(Head::new(free.first));
+            free.first = first;
+            free.idle += 1;
+            first = next;
+        }
+    }
+
+    /// Adds a chunk. The caller holds no lock: this calls the allocator.
+    pub(crate) fn grow(&self) -> Result<(), AllocError> {
+        let mut words = memory::words(CHUNK_LINES * Layout::<K, V>::LINE)?;
+        loop {
+            let mut free = self.free.lock();
+            // relaxed: the table of chunks changes only under the lock that we hold.
+            let chunks = self.chunks.load(Ordering::Relaxed);
+            // SAFETY: the table lives as long as the pool.
+            let len = if chunks.is_null() { 0 } else { unsafe { (*chunks).len } };
+            if free.chunks * CHUNK_LINES > State::INDEX_MAX {
+                return Err(AllocError);
+            }
+            if free.chunks < len {
+                // SAFETY: `free.chunks < len`. [OV-1] release: pairs with [OV-2].
+                unsafe { &*Chunks::slot(chunks, free.chunks) }.store(words.take(), Ordering::Release);
+                free.chunks += 1;
+                return Ok(());
+            }
+            drop(free);
+            self.lengthen(chunks, len)?;
+        }
+    }
+
+    /// Replaces a full table of chunks by one of twice its length.
+    fn lengthen(&self, full: *mut Chunks, len: usize) -> Result<(), AllocError> {
+        let longer = if len == 0 { Chunks::FIRST } else { len.checked_mul(2).ok_or(AllocError)? };
+        let made: *mut Chunks =
+            memory::with_tail::<_, AtomicPtr<Word>>(Chunks { len: longer, older: full }, longer, || {
+                AtomicPtr::new(ptr::null_mut())
+            })?;
+        let free = self.free.lock();
+        // relaxed: the table of chunks changes only under the lock that we hold.
+        if self.chunks.load(Ordering::Relaxed) != full {
+            drop(free);
+            // SAFETY: just made, never shared.
+            unsafe { memory::free_with_tail::<_, AtomicPtr<Word>>(made, longer) };
+            return Ok(());
+        }
+        for index in 0..len {
+            // SAFETY: `index < len`, in both tables. relaxed: nothing changes it but the lock's holder.
+            let (old, new) = unsafe { (&*Chunks::slot(full, index), &*Chunks::slot(made, index)) };
+            // relaxed: published by the release store of the table below.
+            new.store(old.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        // [OV-1] release: pairs with [OV-2].
+        self.chunks.store(made, Ordering::Release);
+        drop(free);
+        Ok(())
+    }
+
+    /// Lines in use, and bytes of all lines and tables.
+    pub(crate) fn usage(&self) -> (usize, usize) {
+        let free = self.free.lock();
+        let (in_use, chunks) = (free.fresh - Self::FIRST_LINE - free.idle, free.chunks);
+        drop(free);
+        let mut bytes = chunks * CHUNK_LINES * Layout::<K, V>::LINE * size_of::<Word>();
+        // [OV-2] acquire: pairs with [OV-1].
+        let mut table = self.chunks.load(Ordering::Acquire);
+        while !table.is_null() {
+            // SAFETY: tables live as long as the pool.
+            let (len, older) = unsafe { ((*table).len, (*table).older) };
+            bytes += size_of::<Chunks>() + len * size_of::<AtomicPtr<Word>>();
+            table = older;
+        }
+        (in_use, bytes)
+    }
+}
+
+impl<K, V> Drop for Pool<K, V> {
+    fn drop(&mut self) {
+        // relaxed: `&mut self` says that every other use of the pool happened before.
+        let mut table = self.chunks.load(Ordering::Relaxed);
+        let newest = table;
+        while !table.is_null() {
+            // SAFETY: nobody shares the pool any more, and each table is met once.
+            let (len, older) = unsafe { ((*table).len, (*table).older) };
+            if table == newest {
+                for index in 0..len {
+                    // SAFETY: `index < len`. relaxed: as above.
+                    let words = unsafe { &*Chunks::slot(table, index) }.load(Ordering::Relaxed);
+                    // SAFETY: null or a chunk of this length, and the newest table has each chunk once.
+                    unsafe { memory::free_words(words, CHUNK_LINES * Layout::<K, V>::LINE) };
+                }
+            }
+            // SAFETY: made by `lengthen` with this length.
+            unsafe { memory::free_with_tail::<_, AtomicPtr<Word>>(table, len) };
+            table = older;
+        }
+    }
+}

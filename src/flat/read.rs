@@ -1,0 +1,208 @@
+//! Look-ups. They write nothing that another thread can see.
+//!
+//! # Synchronization
+//! See [`bin`](super::bin): state (acquire), tags (acquire), then either
+//! - no tag and no filter bit matches and the depth is right: the key was absent when the tags were
+//!   loaded (the linearization point); or
+//! - the entry's words (relaxed) and a validation of the state: the entry is whole, and was there when
+//!   the tags were loaded. Only then are the key's bytes looked at.
+
+use super::bin::{Bin, Entry};
+use super::layout::Layout;
+use super::table::{Table, covers};
+use super::tags::{Hash, Tags};
+use crate::sync::backoff::{Backoff, WouldWait};
+use crate::sync::prefetch;
+use crate::sync::seqlock::State;
+use core::mem::MaybeUninit;
+
+/// Where an entry stands in its bin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    /// In the bin itself.
+    Slot(usize),
+    /// In line `number`, which hangs on line `before` (0: on the bin).
+    Line { before: usize, number: usize, slot: usize },
+}
+
+/// The bin of a key as one look-up found it. Locking the bin from `state` proves it still so.
+pub(crate) struct Probe<'a, K, V> {
+    pub(super) bin: Bin<'a, K, V>,
+    pub(super) state: State,
+    pub(super) tags: Tags,
+    pub(crate) found: Option<(Place, V)>,
+}
+
+/// The bin changed while it was being read.
+pub(super) struct Changed;
+
+impl<K: Copy, V: Copy> Table<K, V> {
+    /// Looks the key up that `eq` knows; `read` fetches what is wanted of its entry.
+    #[inline(always)]
+    pub(crate) fn get<R>(
+        &self,
+        hash: Hash,
+        mut eq: impl FnMut(&K) -> bool,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R>,
+    ) -> Option<R> {
+        let directory = self.directory()?;
+        let (bin, depth) = directory.locate(hash);
+        if Layout::<K, V>::BIN * size_of::<usize>() > 64 {
+            // The second line depends on the first: ask for it at once.
+            prefetch::read(bin.address().wrapping_add(64 / size_of::<usize>()));
+        }
+        let state = bin.seq().begin();
+        let tags = bin.tags();
+        let slots = tags.matches(hash);
+        if slots.is_empty() {
+            if !tags.may_overflow(hash) && tags.depth() == depth {
+                return None;
+            }
+        } else {
+            let entry = bin.entry(slots.lowest());
+            let (key, value) = (entry.key(), read(entry));
+            if bin.seq().validate(state) {
+                // SAFETY: validated: nothing was written while key and value were fetched, and the tag
+                // says that the slot holds an entry, so both are whole.
+                let (key, value) = unsafe { (key.assume_init(), value.assume_init()) };
+                if eq(&key) {
+                    return Some(value);
+                }
+            }
+        }
+        self.get_slowly(hash, &mut eq, &read, &mut Backoff::spinning()).unwrap_or(None)
+    }
+
+    /// What `get` does, from the start and for every case, waiting as `backoff` allows.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn get_slowly<R>(
+        &self,
+        hash: Hash,
+        eq: &mut impl FnMut(&K) -> bool,
+        read: &impl Fn(Entry<'_, K, V>) -> MaybeUninit<R>,
+        backoff: &mut Backoff,
+    ) -> Result<Option<R>, WouldWait> {
+        Ok(self.search(hash, eq, read, backoff)?.and_then(|(.., found)| found.map(|(_, value)| value)))
+    }
+
+    /// Finds bin and entry of a key, for a writer. None while the table has no bins at all.
+    #[inline]
+    pub(crate) fn probe(
+        &self,
+        hash: Hash,
+        eq: &mut impl FnMut(&K) -> bool,
+        backoff: &mut Backoff,
+    ) -> Result<Option<Probe<'_, K, V>>, WouldWait> {
+        let found = self.search(hash, eq, &|entry: Entry<'_, K, V>| entry.value(), backoff)?;
+        Ok(found.map(|(bin, state, tags, found)| Probe { bin, state, tags, found }))
+    }
+
+    #[inline]
+    #[allow(clippy::type_complexity)] // A struct for one private caller each would say less.
+    fn search<R>(
+        &self,
+        hash: Hash,
+        eq: &mut impl FnMut(&K) -> bool,
+        read: &impl Fn(Entry<'_, K, V>) -> MaybeUninit<R>,
+        backoff: &mut Backoff,
+    ) -> Result<Option<(Bin<'_, K, V>, State, Tags, Option<(Place, R)>)>, WouldWait> {
+        loop {
+            let Some(directory) = self.directory() else { return Ok(None) };
+            if let Some((bin, number)) = Self::home(directory, hash) {
+                let state = bin.seq().begin();
+                let tags = bin.tags();
+                if covers(tags.depth(), number, hash) {
+                    if let Ok(found) = self.search_bin(bin, state, tags, hash, eq, read) {
+                        return Ok(Some((bin, state, tags, found)));
+                    }
+                }
+            }
+            backoff.wait()?;
+        }
+    }
+
+    /// Looks through one bin and its overflow lines, as they were under `state` and `tags`.
+    #[inline]
+    fn search_bin<R>(
+        &self,
+        bin: Bin<'_, K, V>,
+        state: State,
+        tags: Tags,
+        hash: Hash,
+        eq: &mut impl FnMut(&K) -> bool,
+        read: &impl Fn(Entry<'_, K, V>) -> MaybeUninit<R>,
+    ) -> Result<Option<(Place, R)>, Changed> {
+        let mut check = |entry: Entry<'_, K, V>| -> Result<Option<R>, Changed> {
+            let (key, value) = (entry.key(), read(entry));
+            if !bin.seq().validate(state) {
+                return Err(Changed);
+            }
+            // SAFETY: validated, and a tag says that the place holds an entry: both are whole.
+            let (key, value) = unsafe { (key.assume_init(), value.assume_init()) };
+            Ok(eq(&key).then_some(value))
+        };
+        for slot in tags.matches(hash) {
+            if let Some(value) = check(bin.entry(slot))? {
+                return Ok(Some((Place::Slot(slot), value)));
+            }
+        }
+        if !tags.may_overflow(hash) {
+            return Ok(None);
+        }
+        let (mut before, mut number) = (0, bin.overflow(state));
+        loop {
+            // Before every hop, and before the answer None: the number was the bin's, and still is.
+            if !bin.seq().validate(state) {
+                return Err(Changed);
+            }
+            if number == 0 {
+                return Ok(None);
+            }
+            let line = self.pool.line(number).ok_or(Changed)?;
+            let head = line.head();
+            for slot in 0..Layout::<K, V>::LINE_SLOTS {
+                if head.tag(slot) == hash.tag() {
+                    if let Some(value) = check(line.entry(slot))? {
+                        return Ok(Some((Place::Line { before, number, slot }, value)));
+                    }
+                }
+            }
+            (before, number) = (number, head.next);
+        }
+    }
+
+    /// Shows every entry of a bin as it was under `state` and `tags`, in a fixed order. What `each`
+    /// fetches may be torn until the state has been validated once more.
+    pub(super) fn visit(
+        &self,
+        bin: Bin<'_, K, V>,
+        state: State,
+        tags: Tags,
+        mut each: impl FnMut(Entry<'_, K, V>, Place) -> Result<(), Changed>,
+    ) -> Result<(), Changed> {
+        for slot in tags.used() {
+            each(bin.entry(slot), Place::Slot(slot))?;
+        }
+        if !tags.has_overflow() {
+            return Ok(());
+        }
+        let (mut before, mut number) = (0, bin.overflow(state));
+        loop {
+            if !bin.seq().validate(state) {
+                return Err(Changed);
+            }
+            if number == 0 {
+                return Ok(());
+            }
+            let line = self.pool.line(number).ok_or(Changed)?;
+            let head = line.head();
+            for slot in 0..Layout::<K, V>::LINE_SLOTS {
+                if head.tag(slot) != 0 {
+                    each(line.entry(slot), Place::Line { before, number, slot })?;
+                }
+            }
+            (before, number) = (number, head.next);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Walking over all bins while others write and the table grows.
+//!
+//! Bins are visited in the order of their *reversed* hash bits. In that order a bin at depth `d` covers one
+//! interval, and splitting it cuts the interval in two without moving anything across its ends. So a plain
+//! position between intervals is enough to go on from, and every key that is present throughout is met
+//! exactly once, however often its bin is split.
+
+use super::bin::Bin;
+use super::overflow::{Head, Taken};
+use super::read::Place;
+use super::table::{Table, covers};
+use super::tags::{Hash, Tags};
+use crate::sync::backoff::Backoff;
+use crate::sync::seqlock::State;
+use alloc::vec::Vec;
+use core::mem::MaybeUninit;
+
+/// A bin as it was at one moment.
+struct Snapshot<'a, K, V> {
+    bin: Bin<'a, K, V>,
+    state: State,
+    tags: Tags,
+}
+
+/// Where a scan goes on: the reversed hash bits of the next bin, or nothing is left.
+pub(crate) type Position = Option<u64>;
+
+/// The position of a scan that begins.
+pub(crate) const START: Position = Some(0);
+
+fn after(position: u64, tags: Tags) -> Position {
+    match tags.depth().bits() {
+        0 => None,
+        bits => position.checked_add(1 << (64 - bits)),
+    }
+}
+
+impl<K: Copy, V: Copy> Table<K, V> {
+    /// Appends all entries of the bin at `position`, as they were at one moment, and tells the next.
+    pub(crate) fn snapshot(&self, position: u64, into: &mut Vec<(K, V)>) -> Position {
+        into.clear();
+        let mut raw = Vec::new();
+        let snapshot = self.snapshot_with_places(position, &mut raw)?;
+        into.extend(raw.into_iter().map(|(_, key, value)| (key, value)));
+        after(position, snapshot.tags)
+    }
+
+    fn snapshot_with_places(&self, position: u64, into: &mut Vec<(Place, K, V)>) -> Option<Snapshot<'_, K, V>> {
+        let hash = Hash(position.reverse_bits());
+        let mut raw: Vec<(Place, MaybeUninit<K>, MaybeUninit<V>)> = Vec::new();
+        let mut backoff = Backoff::spinning();
+        loop {
+            let directory = self.directory()?;
+            if let Some((bin, number)) = Self::home(directory, hash) {
+                let (state, tags) = (bin.seq().begin(), bin.tags());
+                raw.clear();
+                let seen = self.visit(bin, state, tags, |entry, place| {
+                    raw.push((place, entry.key(), entry.value()));
+                    Ok(())
+                });
+                if covers(tags.depth(), number, hash) && seen.is_ok() && bin.seq().validate(state) {
+                    // SAFETY: validated after the last word was fetched, and tags say that each place
+                    // holds an entry: all of them are whole.
+                    into.extend(raw.iter().map(|(place, k, v)| unsafe { (*place, k.assume_init(), v.assume_init()) }));
+                    return Some(Snapshot { bin, state, tags });
+                }
+            }
+            let _ = backoff.wait();
+        }
+    }
+
+    /// Asks `keep` of every entry, with no lock held, and removes or rewrites accordingly; where a bin
+    /// changed meanwhile its entries are asked about again.
+    pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+        let mut entries = Vec::new();
+        let mut verdicts = Vec::new();
+        let mut position = START;
+        let mut backoff = Backoff::spinning();
+        while let Some(at) = position {
+            entries.clear();
+            let Some(snapshot) = self.snapshot_with_places(at, &mut entries) else { return };
+            verdicts.clear();
+            verdicts.extend(entries.iter_mut().map(|(_, key, value)| keep(key, value)));
+            if entries.is_empty() || self.apply(&snapshot, &entries, &verdicts) {
+                position = after(at, snapshot.tags);
+            } else {
+                let _ = backoff.wait();
+            }
+        }
+    }
+
+    fn apply(&self, snapshot: &Snapshot<'_, K, V>, entries: &[(Place, K, V)], verdicts: &[bool]) -> bool {
+        let Snapshot { bin, state, mut tags } = *snapshot;
+        if !bin.seq().try_lock(state) {
+            return false;
+        }
+        let mut first = bin.overflow(state);
+        let mut freed = 0;
+        let mut removed = 0;
+        // Last place first: emptying a line unlinks it, which must not disturb the places still to come.
+        for ((place, _, value), kept) in entries.iter().zip(verdicts).rev() {
+            match *place {
+                Place::Slot(slot) if *kept => bin.entry(slot).put_value(value),
+                Place::Line { number, slot, .. } if *kept => self.pool.owned(number).entry(slot).put_value(value),
+                place => {
+                    let emptied: Taken;
+                    (tags, first, emptied) = self.vacate(tags, first, place);
+                    if emptied.first != 0 {
+                        self.pool.owned(emptied.first).set_head(Head::new(freed));
+                        freed = emptied.first;
+                    }
+                    removed += 1;
+                }
+            }
+        }
+        bin.set_tags(tags);
+        bin.seq().unlock(bin.state_after(state, first));
+        self.pool.push(freed);
+        if removed > 0 {
+            self.count.add(-removed);
+        }
+        true
+    }
+
+    /// Empties every bin, one after the other.
+    pub(crate) fn clear(&self) {
+        let mut position = START;
+        let mut backoff = Backoff::spinning();
+        while let Some(at) = position {
+            let hash = Hash(at.reverse_bits());
+            let Some(directory) = self.directory() else { return };
+            let emptied = Self::home(directory, hash).and_then(|(bin, number)| self.empty(bin, number, hash));
+            match emptied {
+                Some(tags) => position = after(at, tags),
+                None => drop(backoff.wait()),
+            }
+        }
+    }
+
+    fn empty(&self, bin: Bin<'_, K, V>, number: usize, hash: Hash) -> Option<Tags> {
+        let (state, tags) = (bin.seq().begin(), bin.tags());
+        if !covers(tags.depth(), number, hash) || !bin.seq().try_lock(state) {
+            return None;
+        }
+        let chain = bin.overflow(state);
+        let mut removed = tags.used().count();
+        let mut line = chain;
+        while line != 0 {
+            let head = self.pool.owned(line).head();
+            removed += head.count();
+            line = head.next;
+        }
+        bin.set_tags(Tags::empty(tags.depth()));
+        bin.seq().unlock(bin.state_after(state, 0));
+        self.pool.push(chain);
+        self.count.add(-removed.cast_signed());
+        Some(tags)
+    }
+}

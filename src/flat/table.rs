@@ -1,0 +1,253 @@
+//! The table without hashers and without `Borrow`: what all of FlatMap's operations work on.
+//!
+//! Bins never move and are never freed while the table is shared. That one fact lets a reader run with
+//! no guard, no pin and no reclamation. Reading is in `read`, writing in `write`, growth in `grow` and
+//! `split`, walking over all bins in `scan`.
+
+use super::bin::Bin;
+use super::directory::Directory;
+use super::layout::Layout;
+use super::memory::{self, AllocError};
+use super::overflow::Pool;
+use super::tags::{Depth, Hash, Tags};
+use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::facade::lock::Lock;
+use crate::sync::backoff::{Backoff, WouldWait};
+use crate::sync::stripes::Counter;
+use alloc::vec::Vec;
+use core::ptr;
+
+/// Sizes, in bits of the bin number, of the small tables that a map begins with. Each is one segment;
+/// the keys of one move to the next whole. After the last come segments of full size, and splits.
+const SMALL: &[u32] = if cfg!(hedgerow_loom) { &[0] } else { &[0, 2, 5] };
+
+pub(crate) struct Table<K, V> {
+    /// The current directory; null until the first insert.
+    directory: AtomicPtr<Directory<K, V>>,
+    /// How many bins have been asked to be born, in a table of full segments: the next bin's number.
+    pub(super) claimed: AtomicUsize,
+    /// Held while the directory, or an entry of it, is replaced.
+    growth: Lock<()>,
+    pub(super) pool: Pool<K, V>,
+    pub(super) count: Counter,
+}
+
+// SAFETY: the raw pointers are to memory that the table owns. What threads hand each other through it
+// are copies of keys and values, so `Send` is all that they need; nobody ever borrows one in place.
+unsafe impl<K: Send, V: Send> Send for Table<K, V> {}
+// SAFETY: as above: all shared words are accessed atomically, and only copies of payload leave.
+unsafe impl<K: Send, V: Send> Sync for Table<K, V> {}
+
+impl<K, V> Table<K, V> {
+    crate::facade::const_unless_loom! {
+        pub(crate) fn new() -> Self
+        where
+            K: Copy,
+            V: Copy,
+        {
+            Self {
+                directory: AtomicPtr::new(ptr::null_mut()),
+                claimed: AtomicUsize::new(0),
+                growth: Lock::new(()),
+                pool: Pool::new(),
+                count: Counter::new(),
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn directory(&self) -> Option<&Directory<K, V>> {
+        // [DI-2] acquire: pairs with [DI-1].
+        let directory = self.directory.load(Ordering::Acquire);
+        // SAFETY: null, or a directory that lives as long as the table.
+        unsafe { directory.as_ref() }
+    }
+
+    /// Replaces the directory, if `expected` is still the current one. The caller holds the growth lock.
+    pub(super) fn replace_directory(&self, expected: *const Directory<K, V>, new: *mut Directory<K, V>) -> bool {
+        // relaxed: changes only under the growth lock, which is held.
+        if !ptr::eq(self.directory.load(Ordering::Relaxed), expected) {
+            return false;
+        }
+        // [DI-1] release: pairs with [DI-2].
+        self.directory.store(new, Ordering::Release);
+        true
+    }
+
+    pub(super) fn current(&self) -> *mut Directory<K, V> {
+        // [DI-2] acquire: pairs with [DI-1].
+        self.directory.load(Ordering::Acquire)
+    }
+
+    /// Bits of the next table that a map of few bins moves to when it wants `bins` bins.
+    pub(super) fn next_bits(bins: usize) -> u32 {
+        let full = Layout::<K, V>::SEGMENT_BITS;
+        SMALL.iter().copied().filter(|&bits| bits < full).find(|&bits| 1 << bits >= bins).unwrap_or(full)
+    }
+
+    /// A table of at least `bins` bins, or the largest power of two below where that is not small.
+    pub(crate) fn with_bins(bins: usize) -> Result<Self, AllocError>
+    where
+        K: Copy,
+        V: Copy,
+    {
+        let table = Self::new();
+        let bits = Self::next_bits(bins).max(bins.ilog2());
+        let made = Self::make_directory(bits, true, ptr::null_mut())?;
+        let adopted = table.adopt(ptr::null(), made, &Backoff::spinning());
+        debug_assert!(adopted.is_ok());
+        Ok(table)
+    }
+
+    /// A directory with all segments for `bits` bits, its bins born (empty) or not.
+    pub(super) fn make_directory(
+        bits: u32,
+        born: bool,
+        older: *mut Directory<K, V>,
+    ) -> Result<*mut Directory<K, V>, AllocError>
+    where
+        K: Copy,
+        V: Copy,
+    {
+        let segment_bits = bits.min(Layout::<K, V>::SEGMENT_BITS);
+        let segment_words = Layout::<K, V>::BIN << segment_bits;
+        let mut segments = Vec::new();
+        segments.try_reserve_exact(1usize << (bits - segment_bits)).map_err(|_| AllocError)?;
+        for _ in 0..1usize << (bits - segment_bits) {
+            let words = memory::words(segment_words)?;
+            for bin in 0..if born { 1usize << segment_bits } else { 0 } {
+                // SAFETY: `bin` is one of the segment's bins; nobody else sees the segment yet.
+                let bin = unsafe { Bin::<K, V>::new(words.as_ptr().add(bin * Layout::<K, V>::BIN)) };
+                bin.set_tags(Tags::empty(Depth::of_bits(bits)));
+            }
+            segments.push(words);
+        }
+        Directory::new(bits, &mut segments, older)
+    }
+
+    /// Takes the growth lock, waiting for it only if that is allowed.
+    pub(super) fn lock_growth(&self, backoff: &Backoff) -> Result<impl Sized + '_, WouldWait> {
+        if backoff.may_wait() { Ok(self.growth.lock()) } else { self.growth.try_lock().ok_or(WouldWait) }
+    }
+
+    /// Makes `made` the directory if `expected` still is; frees it otherwise.
+    pub(super) fn adopt(
+        &self,
+        expected: *const Directory<K, V>,
+        made: *mut Directory<K, V>,
+        backoff: &Backoff,
+    ) -> Result<(), WouldWait>
+    where
+        K: Copy,
+        V: Copy,
+    {
+        // SAFETY: `made` is a live directory, ours until it is published.
+        let (small, bins) = unsafe { ((*made).is_small(), (*made).root_bins()) };
+        if !small {
+            self.count.spread();
+        }
+        let guard = self.lock_growth(backoff);
+        let adopted = guard.is_ok() && self.replace_directory(expected, made);
+        if adopted && !small {
+            // relaxed: a hint; `ensure` looks at the bins themselves.
+            self.claimed.store(bins, Ordering::Relaxed);
+        }
+        let busy = guard.err();
+        if !adopted {
+            // SAFETY: never shared, and its segments are its own.
+            unsafe { Directory::free(made, true) };
+        }
+        busy.map_or(Ok(()), Err)
+    }
+
+    /// Makes the first directory.
+    #[cold]
+    pub(super) fn begin<E: From<AllocError> + From<WouldWait>>(&self, backoff: &Backoff) -> Result<(), E>
+    where
+        K: Copy,
+        V: Copy,
+    {
+        let made = Self::make_directory(Self::next_bits(1), true, ptr::null_mut())?;
+        Ok(self.adopt(ptr::null(), made, backoff)?)
+    }
+
+    /// The bin that holds the keys of `hash`, with its number, found from whatever the directory says.
+    ///
+    /// None when a split is between two stores, or was finished after the directory was read: look again.
+    pub(super) fn home<'a>(mut directory: &'a Directory<K, V>, hash: Hash) -> Option<(Bin<'a, K, V>, usize)>
+    where
+        K: Copy,
+        V: Copy,
+    {
+        let hint = directory.hint(hash.bin_bits());
+        let mut number = hash.bin_bits() & low_bits(hint.depth().bits());
+        let mut bin = directory.bin_of(hint, number);
+        loop {
+            let depth = bin.tags().depth();
+            if depth.is_lived_in() {
+                return covers(depth, number, hash).then_some((bin, number));
+            }
+            if depth == Depth::MOVED {
+                return None;
+            }
+            (directory, number) = if number < directory.root_bins() {
+                let small = directory.small()?;
+                (small, hash.bin_bits() & (small.root_bins() - 1))
+            } else {
+                (directory, number & !(1 << number.ilog2()))
+            };
+            bin = directory.bin(number);
+        }
+    }
+
+    /// Bins that exist, bytes of everything, and those of them that only wait for the map to be dropped.
+    pub(crate) fn usage(&self) -> (usize, usize, usize) {
+        let (mut bins, mut bytes, mut retired) = (0, 0, 0);
+        let mut directory = self.current();
+        let newest = directory;
+        while !directory.is_null() {
+            // SAFETY: directories live as long as the table.
+            let this = unsafe { &*directory };
+            let mut here = this.bytes();
+            if directory == newest || this.is_small() {
+                let segments = this.segments().count();
+                here += segments * this.segment_words() * size_of::<crate::facade::Word>();
+                if directory == newest {
+                    bins = segments * this.segment_words() / Layout::<K, V>::BIN;
+                }
+            }
+            bytes += here;
+            retired += if directory == newest { 0 } else { here };
+            directory = this.older();
+        }
+        (bins, bytes, retired)
+    }
+}
+
+impl<K, V> Drop for Table<K, V> {
+    fn drop(&mut self) {
+        let mut directory = self.current();
+        let newest = directory;
+        while !directory.is_null() {
+            // SAFETY: `&mut self`: nobody reads any more. Each directory is met once; a small table's
+            // segments are its own, a large one's belong to its newest directory.
+            directory = unsafe {
+                let older = (*directory).older();
+                let owns = directory == newest || (*directory).is_small();
+                Directory::free(directory, owns);
+                older
+            };
+        }
+    }
+}
+
+#[inline(always)]
+pub(super) fn low_bits(bits: u32) -> usize {
+    (1usize << bits) - 1
+}
+
+/// Whether bin `number`, at `depth`, is the one that keys of `hash` belong to.
+#[inline(always)]
+pub(super) fn covers(depth: Depth, number: usize, hash: Hash) -> bool {
+    depth.is_lived_in() && hash.bin_bits() & low_bits(depth.bits()) == number
+}

@@ -1,0 +1,255 @@
+//! The tag word of a bin: one byte a slot, and the bin's depth in the last byte.
+//!
+//! ```text
+//! all bytes but the last:  low seven bits  tag of the key in that slot, 0 = empty
+//! the last byte:           low six bits    depth + 1 of the bin, 0 = not yet born, 63 = moved away
+//! every byte:              high bit        filter: some key with that filter number lies in overflow
+//! ```
+//!
+//! One load of this word answers a miss: no tag matches, no filter bit, the right depth. It needs no
+//! validation and cannot be torn.
+
+use super::layout::MAX_SLOTS;
+
+type Bits = usize;
+
+const LANES: u32 = Bits::BITS / 8;
+/// `0x01` in every byte.
+const ONES: Bits = Bits::MAX / 0xFF;
+const DEPTH_AT: u32 = Bits::BITS - 8;
+const DEPTH_MASK: Bits = 63;
+/// The bytes of slots: all but the last.
+const SLOT_BYTES: Bits = (1 << DEPTH_AT) - 1;
+const TAG_BITS: Bits = (ONES * 0x7F) & SLOT_BYTES;
+/// The top bit of each slot's byte.
+const SLOT_TOPS: Bits = (ONES * 0x80) & SLOT_BYTES;
+/// The top bit of every byte, the last included.
+const FILTER_BITS: Bits = ONES * 0x80;
+
+/// A depth as it stands in tag words and directory entries: one more than the number of hash bits
+/// that tell bins of that depth apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Depth(pub(crate) u8);
+
+impl Depth {
+    /// No key has been given to this bin yet: ask the bin that it is to be split from.
+    pub(crate) const UNBORN: Self = Self(0);
+    /// All keys were moved to a larger table: ask the directory again.
+    pub(crate) const MOVED: Self = Self(63);
+
+    pub(crate) const fn of_bits(bits: u32) -> Self {
+        Self(bits as u8 + 1)
+    }
+
+    /// Hash bits that tell bins of this depth apart.
+    pub(crate) const fn bits(self) -> u32 {
+        self.0 as u32 - 1
+    }
+
+    pub(crate) fn is_lived_in(self) -> bool {
+        self != Self::UNBORN && self != Self::MOVED
+    }
+}
+
+/// A hash, spread so that its low bits choose bins, and the tag and filter number taken from its top.
+///
+/// Users bring hashers of any quality; one folded multiplication keeps an identity hash, or one whose
+/// entropy sits in a few bits, from filling a few bins only.
+#[derive(Clone, Copy)]
+pub(crate) struct Hash(pub(crate) u64);
+
+impl Hash {
+    #[inline(always)]
+    pub(crate) fn spread(hash: u64) -> Self {
+        const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+        #[cfg(target_pointer_width = "64")]
+        {
+            let product = u128::from(hash) * u128::from(ODD);
+            Self(product as u64 ^ (product >> 64) as u64)
+        }
+        // Half the width costs a microcontroller a quarter of the multiplications.
+        #[cfg(not(target_pointer_width = "64"))]
+        {
+            let folded = (hash ^ (hash >> 32)) & 0xFFFF_FFFF;
+            let product = folded * (ODD >> 32);
+            Self(product ^ (product >> 32))
+        }
+    }
+
+    /// The bits that number bins.
+    #[inline(always)]
+    pub(crate) fn bin_bits(self) -> usize {
+        self.0 as usize
+    }
+
+    /// Seven bits, never 0: 0 and 1 share a tag.
+    #[inline(always)]
+    pub(crate) fn tag(self) -> u8 {
+        let top = (self.0 >> 57) as u8;
+        top + u8::from(top == 0)
+    }
+
+    /// Which byte's filter bit speaks for this key.
+    #[inline(always)]
+    fn filter(self) -> u32 {
+        (self.0 >> 54) as u32 % LANES
+    }
+}
+
+/// A tag word as it was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tags(pub(crate) Bits);
+
+impl Tags {
+    pub(crate) const fn empty(depth: Depth) -> Self {
+        Self((depth.0 as Bits) << DEPTH_AT)
+    }
+
+    #[inline(always)]
+    pub(crate) fn depth(self) -> Depth {
+        Depth((self.0 >> DEPTH_AT & DEPTH_MASK) as u8)
+    }
+
+    /// Slots whose tag is `hash`'s.
+    #[inline(always)]
+    pub(crate) fn matches(self, hash: Hash) -> Slots {
+        // Seven-bit lanes cannot carry into each other: a lane is zero iff adding 0x7F leaves its top clear.
+        let differs = (self.0 & TAG_BITS) ^ (Bits::from(hash.tag()) * (ONES & SLOT_BYTES));
+        Slots(!(differs + TAG_BITS) & SLOT_TOPS)
+    }
+
+    /// Slots that hold a key.
+    #[inline]
+    pub(crate) fn used(self) -> Slots {
+        Slots(((self.0 & TAG_BITS) + TAG_BITS) & SLOT_TOPS)
+    }
+
+    /// The lowest empty one of the first `slots` slots.
+    #[inline]
+    pub(crate) fn free(self, slots: usize) -> Option<usize> {
+        let free = !self.used().0 & SLOT_TOPS & ((1 << (8 * slots)) - 1);
+        (free != 0).then(|| (free.trailing_zeros() / 8) as usize)
+    }
+
+    /// Whether a key of this hash may lie in the bin's overflow lines.
+    #[inline(always)]
+    pub(crate) fn may_overflow(self, hash: Hash) -> bool {
+        self.0 >> (8 * hash.filter() + 7) & 1 != 0
+    }
+
+    /// Whether any key lies in overflow lines.
+    #[inline]
+    pub(crate) fn has_overflow(self) -> bool {
+        self.0 & FILTER_BITS != 0
+    }
+
+    #[inline]
+    pub(crate) fn with_overflow(self, hash: Hash) -> Self {
+        Self(self.0 | 0x80 << (8 * hash.filter()))
+    }
+
+    #[inline]
+    pub(crate) fn without_overflow(self) -> Self {
+        Self(self.0 & !FILTER_BITS)
+    }
+
+    #[inline]
+    pub(crate) fn with(self, slot: usize, tag: u8) -> Self {
+        Self(self.without(slot).0 | Bits::from(tag) << (8 * slot))
+    }
+
+    #[inline]
+    pub(crate) fn without(self, slot: usize) -> Self {
+        Self(self.0 & !(0x7F << (8 * slot)))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn tag(self, slot: usize) -> u8 {
+        (self.0 >> (8 * slot)) as u8 & 0x7F
+    }
+
+    #[inline]
+    pub(crate) fn with_depth(self, depth: Depth) -> Self {
+        Self(self.0 & !(DEPTH_MASK << DEPTH_AT) | Bits::from(depth.0) << DEPTH_AT)
+    }
+}
+
+/// A set of slots, iterated lowest first.
+#[derive(Clone, Copy)]
+pub(crate) struct Slots(Bits);
+
+impl Slots {
+    #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    #[inline]
+    pub(crate) fn count(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// The lowest slot of a set that is not empty.
+    #[inline(always)]
+    pub(crate) fn lowest(self) -> usize {
+        (self.0.trailing_zeros() / 8) as usize
+    }
+}
+
+impl Iterator for Slots {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        if self.is_empty() {
+            return None;
+        }
+        let slot = self.lowest();
+        self.0 &= self.0 - 1;
+        Some(slot)
+    }
+}
+
+const _: () = assert!(MAX_SLOTS < LANES as usize);
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pair_of_tags_matches_only_itself() {
+        for stored in 1..128u8 {
+            for asked in 1..128u8 {
+                let tags = Tags::empty(Depth::of_bits(5)).with(2, stored).with(0, 7);
+                let found = tags.matches(Hash(u64::from(asked) << 57));
+                let wanted: alloc::vec::Vec<usize> =
+                    [(0, 7), (2, stored)].into_iter().filter(|&(_, tag)| tag == asked).map(|(slot, _)| slot).collect();
+                assert_eq!(found.collect::<alloc::vec::Vec<_>>(), wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn filter_bits_leave_tags_and_depth_alone() {
+        let tags = Tags::empty(Depth::MOVED).with(1, 127);
+        for top in 0..=u64::MAX >> 54 {
+            let hash = Hash(top << 54);
+            let filtered = tags.with_overflow(hash);
+            assert!(filtered.may_overflow(hash) && !tags.may_overflow(hash));
+            assert_eq!((filtered.tag(1), filtered.depth()), (127, Depth::MOVED));
+            assert!(filtered.without_overflow() == tags);
+        }
+    }
+
+    #[test]
+    fn free_slots_come_lowest_first_and_end() {
+        let mut tags = Tags::empty(Depth::of_bits(0));
+        for slot in 0..MAX_SLOTS {
+            assert_eq!(tags.free(MAX_SLOTS), Some(slot));
+            tags = tags.with(slot, 1);
+        }
+        assert_eq!(tags.free(MAX_SLOTS), None);
+        assert_eq!(tags.used().count(), MAX_SLOTS);
+        assert_eq!(tags.without(1).free(MAX_SLOTS), Some(1));
+    }
+}

@@ -1,0 +1,103 @@
+//! The std traits that a map has.
+
+use super::iter::Iter;
+use super::map::FlatMap;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+
+impl<K, V, S> Default for FlatMap<K, V, S>
+where
+    K: Copy + Eq + Hash,
+    V: Copy,
+    S: BuildHasher + Default,
+{
+    fn default() -> Self {
+        Self::with_hasher(S::default())
+    }
+}
+
+impl<K, V, S> fmt::Debug for FlatMap<K, V, S>
+where
+    K: Copy + Eq + Hash + fmt::Debug,
+    V: Copy + fmt::Debug,
+    S: BuildHasher,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl<K, V, S> Clone for FlatMap<K, V, S>
+where
+    K: Copy + Eq + Hash,
+    V: Copy,
+    S: BuildHasher + Clone,
+{
+    /// A map of the entries that `iter` sees.
+    fn clone(&self) -> Self {
+        let copy = Self::with_capacity_and_hasher(self.len(), self.hasher().clone());
+        copy.extend_shared(self.iter());
+        copy
+    }
+}
+
+impl<K, V, S> FromIterator<(K, V)> for FlatMap<K, V, S>
+where
+    K: Copy + Eq + Hash,
+    V: Copy,
+    S: BuildHasher + Default,
+{
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let entries = entries.into_iter();
+        let map = Self::with_capacity_and_hasher(entries.size_hint().0, S::default());
+        map.extend_shared(entries);
+        map
+    }
+}
+
+impl<K, V, S, const N: usize> From<[(K, V); N]> for FlatMap<K, V, S>
+where
+    K: Copy + Eq + Hash,
+    V: Copy,
+    S: BuildHasher + Default,
+{
+    fn from(entries: [(K, V); N]) -> Self {
+        Self::from_iter(entries)
+    }
+}
+
+impl<K, V, S> Extend<(K, V)> for FlatMap<K, V, S>
+where
+    K: Copy + Eq + Hash,
+    V: Copy,
+    S: BuildHasher,
+{
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
+        self.extend_shared(entries);
+    }
+}
+
+impl<'a, K, V, S> Extend<(&'a K, &'a V)> for FlatMap<K, V, S>
+where
+    K: Copy + Eq + Hash,
+    V: Copy,
+    S: BuildHasher,
+{
+    fn extend<I: IntoIterator<Item = (&'a K, &'a V)>>(&mut self, entries: I) {
+        self.extend_shared(entries.into_iter().map(|(key, value)| (*key, *value)));
+    }
+}
+
+impl<'a, K, V, S> IntoIterator for &'a FlatMap<K, V, S>
+where
+    K: Copy + Eq + Hash,
+    V: Copy,
+    S: BuildHasher,
+{
+    type Item = (K, V);
+    type IntoIter = Iter<'a, K, V>;
+
+    fn into_iter(self) -> Iter<'a, K, V> {
+        self.iter()
+    }
+}

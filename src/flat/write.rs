@@ -1,0 +1,230 @@
+//! Changing one entry.
+//!
+//! A writer first looks its key up exactly as a reader does, running the user's `Eq` and closures with
+//! nothing locked. Then it locks the bin *from the state that it read*: the compare-and-swap succeeds
+//! only if nothing in the bin has changed since, so what was found still holds, and the few stores under
+//! the lock can neither fail nor call anything that is not ours. Otherwise it looks again.
+
+use super::layout::Layout;
+use super::memory::AllocError;
+use super::overflow::{Head, NoLine, Taken};
+use super::read::{Changed, Place, Probe};
+use super::table::Table;
+use super::tags::{Hash, Tags};
+use super::types::Op;
+use crate::sync::backoff::{Backoff, WouldWait};
+
+/// Why a change was not made.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Busy,
+    Alloc,
+}
+
+impl From<WouldWait> for Failure {
+    fn from(_: WouldWait) -> Self {
+        Self::Busy
+    }
+}
+
+impl From<AllocError> for Failure {
+    fn from(_: AllocError) -> Self {
+        Self::Alloc
+    }
+}
+
+/// What became of an attempt under the lock.
+enum Outcome {
+    Done,
+    /// The bin changed since it was read.
+    Raced,
+    /// A new line is needed and the pool has none.
+    NeedsLine,
+}
+
+/// Where the lines of a full bin have room.
+enum Vacancy {
+    Line { number: usize, slot: usize },
+    NewLine,
+}
+
+impl<K: Copy, V: Copy> Table<K, V> {
+    /// Replaces an entry's value by what `decide` makes of it, until that succeeds with nothing having
+    /// changed in between; returns the value before and the decision carried out.
+    ///
+    /// `key` is what gets inserted where there is no entry; without it, none is.
+    #[inline]
+    pub(crate) fn alter(
+        &self,
+        hash: Hash,
+        key: Option<&K>,
+        mut eq: impl FnMut(&K) -> bool,
+        rehash: impl Fn(&K) -> Hash,
+        mut backoff: Backoff,
+        mut decide: impl FnMut(Option<V>) -> Op<V>,
+    ) -> Result<(Option<V>, Op<V>), Failure> {
+        loop {
+            let Some(probe) = self.probe(hash, &mut eq, &mut backoff)? else {
+                if key.is_none() {
+                    return Ok((None, Op::Keep));
+                }
+                self.begin::<Failure>(&backoff)?;
+                continue;
+            };
+            let before = probe.found.map(|(_, value)| value);
+            let op = decide(before);
+            let outcome = match (&op, probe.found, key) {
+                (Op::Insert(value), Some((place, _)), _) => self.replace(&probe, place, value),
+                (Op::Insert(value), None, Some(key)) => {
+                    let outcome = self.add(&probe, hash, key, value, &backoff)?;
+                    if matches!(outcome, Outcome::Done) {
+                        if let Some(total) = self.count.add(1) {
+                            self.grow(total, &rehash, &mut backoff);
+                        }
+                    }
+                    outcome
+                }
+                (Op::Remove, Some((place, _)), _) => self.take(&probe, place),
+                _ => return Ok((before, Op::Keep)),
+            };
+            match outcome {
+                Outcome::Done => return Ok((before, op)),
+                Outcome::Raced => backoff.wait()?,
+                Outcome::NeedsLine => self.pool.grow()?,
+            }
+        }
+    }
+
+    #[inline]
+    fn replace(&self, probe: &Probe<'_, K, V>, place: Place, value: &V) -> Outcome {
+        let Probe { bin, state, .. } = *probe;
+        if !bin.seq().try_lock(state) {
+            return Outcome::Raced;
+        }
+        match place {
+            Place::Slot(slot) => bin.entry(slot).put_value(value),
+            Place::Line { number, slot, .. } => self.pool.owned(number).entry(slot).put_value(value),
+        }
+        bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
+        Outcome::Done
+    }
+
+    #[inline]
+    fn add(
+        &self,
+        probe: &Probe<'_, K, V>,
+        hash: Hash,
+        key: &K,
+        value: &V,
+        backoff: &Backoff,
+    ) -> Result<Outcome, Failure> {
+        let Probe { bin, state, tags, .. } = *probe;
+        if let Some(slot) = tags.free(Layout::<K, V>::SLOTS) {
+            if !bin.seq().try_lock(state) {
+                return Ok(Outcome::Raced);
+            }
+            bin.entry(slot).put(key, value);
+            bin.set_tags(tags.with(slot, hash.tag()));
+            bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
+            return Ok(Outcome::Done);
+        }
+        self.add_to_lines(probe, hash, key, value, backoff)
+    }
+
+    #[cold]
+    fn add_to_lines(
+        &self,
+        probe: &Probe<'_, K, V>,
+        hash: Hash,
+        key: &K,
+        value: &V,
+        backoff: &Backoff,
+    ) -> Result<Outcome, Failure> {
+        let Probe { bin, state, tags, .. } = *probe;
+        let Ok(vacancy) = self.vacancy(probe) else { return Ok(Outcome::Raced) };
+        let new_line = matches!(vacancy, Vacancy::NewLine);
+        // Popped before the bin is locked, so that nothing can fail under the lock.
+        let taken = match self.pool.pop(usize::from(new_line), backoff.may_wait()) {
+            Ok(taken) => taken,
+            Err(NoLine::Empty) => return Ok(Outcome::NeedsLine),
+            Err(NoLine::Busy) => return Err(Failure::Busy),
+        };
+        if !bin.seq().try_lock(state) {
+            self.pool.push(taken.first);
+            return Ok(Outcome::Raced);
+        }
+        let mut first = bin.overflow(state);
+        let (number, slot) = match vacancy {
+            Vacancy::Line { number, slot } => (number, slot),
+            Vacancy::NewLine => {
+                self.pool.owned(taken.first).set_head(Head::new(first));
+                first = taken.first;
+                (first, 0)
+            }
+        };
+        let line = self.pool.owned(number);
+        line.entry(slot).put(key, value);
+        line.set_head(line.head().with(slot, hash.tag()));
+        bin.set_tags(tags.with_overflow(hash));
+        bin.seq().unlock(bin.state_after(state, first));
+        Ok(Outcome::Done)
+    }
+
+    /// The first free place in a full bin's lines.
+    fn vacancy(&self, probe: &Probe<'_, K, V>) -> Result<Vacancy, Changed> {
+        let Probe { bin, state, tags, .. } = *probe;
+        let mut number = if tags.has_overflow() { bin.overflow(state) } else { 0 };
+        loop {
+            if !bin.seq().validate(state) {
+                return Err(Changed);
+            }
+            if number == 0 {
+                return Ok(Vacancy::NewLine);
+            }
+            let head = self.pool.line(number).ok_or(Changed)?.head();
+            if let Some(slot) = (0..Layout::<K, V>::LINE_SLOTS).find(|&slot| head.tag(slot) == 0) {
+                return Ok(Vacancy::Line { number, slot });
+            }
+            number = head.next;
+        }
+    }
+
+    fn take(&self, probe: &Probe<'_, K, V>, place: Place) -> Outcome {
+        let Probe { bin, state, tags, .. } = *probe;
+        if !bin.seq().try_lock(state) {
+            return Outcome::Raced;
+        }
+        let (tags, first, freed) = self.vacate(tags, bin.overflow(state), place);
+        bin.set_tags(tags);
+        bin.seq().unlock(bin.state_after(state, first));
+        self.pool.push(freed.first);
+        self.count.add(-1);
+        Outcome::Done
+    }
+
+    /// Empties one place of a locked bin: the tags and first line that the bin is to have, and a line
+    /// to give back once it is unlocked.
+    pub(super) fn vacate(&self, tags: Tags, first: usize, place: Place) -> (Tags, usize, Taken) {
+        let none = Taken { first: 0 };
+        let Place::Line { before, number, slot } = place else {
+            let Place::Slot(slot) = place else { unreachable!() };
+            return (tags.without(slot), first, none);
+        };
+        let line = self.pool.owned(number);
+        let head = line.head().with(slot, 0);
+        if !head.is_empty() {
+            line.set_head(head);
+            return (tags, first, none);
+        }
+        let first = if before == 0 {
+            head.next
+        } else {
+            let before = self.pool.owned(before);
+            before.set_head(before.head().linked_to(head.next));
+            first
+        };
+        line.set_head(Head::new(0));
+        let tags = if first == 0 { tags.without_overflow() } else { tags };
+        (tags, first, Taken { first: number })
+    }
+}

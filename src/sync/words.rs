@@ -1,0 +1,102 @@
+//! Payload as machine words: any `T: Copy` is stored and fetched by relaxed atomic word accesses.
+//!
+//! # Synchronization
+//! None of its own: every access here is relaxed. The words become a value only after the seqlock
+//! that guards them has said that nothing was written meanwhile ([`seqlock`](super::seqlock)).
+//!
+//! Words carry whatever bytes `T` has, padding and pointers (with their provenance) included, because
+//! a word is a `MaybeUninit<usize>` all the way. That keeps the bound at plain `Copy`.
+
+use crate::facade::Word;
+use core::mem::MaybeUninit;
+
+/// Bytes in a word.
+pub(crate) const WORD: usize = size_of::<usize>();
+
+/// Words that `bytes` bytes need.
+pub(crate) const fn words_for(bytes: usize) -> usize {
+    bytes.div_ceil(WORD)
+}
+
+/// Fetches a `T` that lies `offset` bytes into the block at `block`.
+///
+/// The result may be torn; it must not be looked at before the guarding seqlock has been validated.
+///
+/// # Safety
+/// The words from `block` up to the end of the value must be live [`Word`]s.
+#[inline(always)]
+pub(crate) unsafe fn fetch<T>(block: *const Word, offset: usize) -> MaybeUninit<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    let bytes = value.as_mut_ptr().cast::<MaybeUninit<u8>>();
+    let mut done = 0;
+    while done < size_of::<T>() {
+        let within = (offset + done) % WORD;
+        let here = (WORD - within).min(size_of::<T>() - done);
+        // SAFETY: `offset + done` lies inside the value, whose words the caller says are live.
+        let word = unsafe { &*block.add((offset + done) / WORD) }.load_payload();
+        let from = (&raw const word).cast::<MaybeUninit<u8>>();
+        // SAFETY: `within + here <= WORD` and `done + here <= size_of::<T>()`; the two are distinct
+        // locals, and copying `MaybeUninit` bytes asks nothing of them.
+        unsafe { from.add(within).copy_to_nonoverlapping(bytes.add(done), here) };
+        done += here;
+    }
+    value
+}
+
+/// Stores `value`, `offset` bytes into the block at `block`, keeping the other bytes of shared words.
+///
+/// # Safety
+/// The words from `block` up to the end of the value must be live, and only the holder of the
+/// guarding seqlock's lock may call this.
+#[inline(always)]
+pub(crate) unsafe fn put<T: Copy>(block: *const Word, offset: usize, value: &T) {
+    let bytes = core::ptr::from_ref(value).cast::<MaybeUninit<u8>>();
+    let mut done = 0;
+    while done < size_of::<T>() {
+        let within = (offset + done) % WORD;
+        let here = (WORD - within).min(size_of::<T>() - done);
+        // SAFETY: as in `fetch`.
+        let target = unsafe { &*block.add((offset + done) / WORD) };
+        let mut word = if here == WORD { MaybeUninit::uninit() } else { target.load_payload() };
+        let into = (&raw mut word).cast::<MaybeUninit<u8>>();
+        // SAFETY: the same bounds as in `fetch`, the other way round.
+        unsafe { into.add(within).copy_from_nonoverlapping(bytes.add(done), here) };
+        target.store_payload(word);
+        done += here;
+    }
+}
+
+/// Copies `count` payload words from one block to another.
+///
+/// # Safety
+/// Both blocks must be live for `count` words; the caller holds the lock that guards each.
+#[inline]
+pub(crate) unsafe fn copy(from: *const Word, to: *const Word, count: usize) {
+    for i in 0..count {
+        // SAFETY: `i < count`, and the caller says that both blocks are live that far.
+        let (from, to) = unsafe { (&*from.add(i), &*to.add(i)) };
+        to.store_payload(from.load_payload());
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_come_back_at_any_offset() {
+        #[derive(Clone, Copy, PartialEq, Debug)]
+        struct Odd([u8; 11]);
+        for offset in 0..9 {
+            let block: [usize; 4] = [usize::MAX; 4];
+            let words = block.as_ptr().cast::<Word>();
+            let value = Odd(*b"hello world");
+            // SAFETY: four words hold 32 bytes, `offset + 11 <= 20`, and nobody else sees them.
+            let back = unsafe {
+                put(words, offset, &value);
+                fetch::<Odd>(words, offset).assume_init()
+            };
+            assert_eq!(back, value);
+        }
+    }
+}
