@@ -1,23 +1,22 @@
 //! Growth: who decides that bins are to be split, and which.
 //!
 //! Bins are born in order of their number (linear hashing): bin `2^k + i` from bin `i`. Whoever adds the
-//! entry that lifts the count over the wanted load claims the next few numbers and has them born. A claim
-//! that comes to nothing (no memory, or the caller may not wait) leaves its bin unborn: keys stay in the
-//! bin it would have come from, and the next demand for it, or for a bin that comes from it, makes it up.
+//! entry that lifts the count over the wanted load claims the next segment and has all its bins born, so
+//! that at rest no segment is split in part and every hint of the directory is right. A claim that comes
+//! to nothing (no memory, or the caller may not wait) leaves bins unborn: their keys stay in the bin they
+//! would have come from, and the next demand for one, or for a bin that comes from it, makes it up.
 
 use super::directory::Directory;
 use super::layout::Layout;
 use super::memory::{self, AllocError};
-use super::table::Table;
+use super::table::{Table, low_bits};
 use super::tags::{Depth, Hash};
 use crate::facade::atomic::Ordering;
 use crate::sync::backoff::{Backoff, WouldWait};
 use core::ptr;
 
-/// Bins born on account of one insert, at most: a bound on its work.
-const BUDGET: usize = 32;
-/// Bins claimed at a time.
-const CLAIM: usize = 4;
+/// Segments filled on account of one insert, at most: a bound on its work.
+const BUDGET: usize = 2;
 /// Bits of a bin's number, at most; more could not be addressed.
 const MAX_BITS: u32 = usize::BITS - 8;
 
@@ -56,7 +55,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    /// Has bins born until there are `wanted`, or `budget` of them are done.
+    /// Has bins born until there are `wanted`, or `budget` segments of them are done.
     #[cold]
     #[inline(never)]
     pub(crate) fn grow_to(
@@ -78,21 +77,22 @@ impl<K: Copy, V: Copy> Table<K, V> {
             }
             self.move_up(small, wanted, rehash, backoff)?;
         }
+        let segment = 1 << Layout::<K, V>::SEGMENT_BITS;
         while budget > 0 {
             // relaxed: a hint; `ensure` looks at the bins themselves.
             let first = self.claimed.load(Ordering::Relaxed);
             if first >= wanted {
                 break;
             }
-            let count = CLAIM.min(wanted - first).min(budget);
             // relaxed: as above.
-            if self.claimed.compare_exchange(first, first + count, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            let claim = self.claimed.compare_exchange(first, first + segment, Ordering::Relaxed, Ordering::Relaxed);
+            if claim.is_err() {
                 continue;
             }
-            for bin in first..first + count {
+            for bin in first..first + segment {
                 self.ensure(bin, rehash, backoff)?;
             }
-            budget -= count;
+            budget -= 1;
         }
         Ok(())
     }
@@ -143,8 +143,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
             };
             if depth == Depth::UNBORN {
                 self.move_bin(directory, ancestor, rehash, backoff)?;
-            } else if depth.is_lived_in() {
+            } else if depth.is_lived_in() && number & low_bits(depth.bits()) == ancestor {
                 self.split(directory, ancestor, depth, rehash, backoff)?;
+            } else {
+                // Somebody is between splitting this ancestor and publishing the bin that we want.
+                backoff.wait()?;
             }
         }
     }
@@ -192,7 +195,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// Makes sure that the segment of bin `number` exists, and its ancestors' segments before it.
     fn ensure_segment(&self, number: usize, backoff: &mut Backoff) -> Result<(), Stop> {
-        let first = number & !(low_segment_bits::<K, V>());
+        let first = number & !low_bits(Layout::<K, V>::SEGMENT_BITS);
         loop {
             let Some(directory) = self.directory() else { return Ok(()) };
             if first < directory.root_bins() || (first < directory.reach() && directory.has_segment(first)) {
@@ -236,8 +239,4 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
         busy.map_or(Ok(()), |busy| Err(busy.into()))
     }
-}
-
-fn low_segment_bits<K, V>() -> usize {
-    (1 << Layout::<K, V>::SEGMENT_BITS) - 1
 }

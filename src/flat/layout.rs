@@ -20,11 +20,12 @@ pub(crate) const LINE_HEAD: usize = if usize::BITS == 64 { 1 } else { 2 };
 /// One byte of the tag word is the depth, the others are a slot each.
 pub(crate) const MAX_SLOTS: usize = if cfg!(hedgerow_loom) { 2 } else { WORD - 1 };
 /// Lines in one chunk of the overflow pool.
-pub(crate) const CHUNK_LINES: usize = if cfg!(hedgerow_loom) { 4 } else { 16 };
+pub(crate) const CHUNK_LINES: usize = if cfg!(hedgerow_loom) { 3 } else { 16 };
 /// A segment is as many bins as fit here, and at most `2^MAX_SEGMENT_BITS`.
 const SEGMENT_BYTES: usize = 16 * 1024;
 const MAX_SEGMENT_BITS: u32 = if cfg!(hedgerow_loom) { 1 } else { 7 };
-const LINE_WORDS: usize = 8;
+/// Overflow lines of small entries fill a cache line.
+const LINE_WORDS: usize = if cfg!(hedgerow_loom) { 1 } else { 8 };
 
 const fn round_up(value: usize, to: usize) -> usize {
     value.div_ceil(to) * to
@@ -46,7 +47,13 @@ impl<K, V> Layout<K, V> {
     pub(crate) const BIN: usize = {
         let words = BIN_HEAD + Self::SLOTS * Self::ENTRY;
         // A bin of a line or more starts on a line.
-        if words * WORD < 64 { words.next_power_of_two() } else { round_up(words, 64 / WORD) }
+        if cfg!(hedgerow_loom) {
+            words
+        } else if words * WORD < 64 {
+            words.next_power_of_two()
+        } else {
+            round_up(words, 64 / WORD)
+        }
     };
     /// Bins in a segment, as a power of two.
     pub(crate) const SEGMENT_BITS: u32 = {
@@ -56,8 +63,8 @@ impl<K, V> Layout<K, V> {
     };
     /// Entries in an overflow line.
     pub(crate) const LINE_SLOTS: usize = {
-        let fit = if Self::ENTRY == 0 { 4 } else { (LINE_WORDS - LINE_HEAD) / Self::ENTRY };
-        if cfg!(hedgerow_loom) || fit < 1 {
+        let fit = if Self::ENTRY == 0 { 4 } else { LINE_WORDS.saturating_sub(LINE_HEAD) / Self::ENTRY };
+        if fit < 1 {
             1
         } else if fit > 4 {
             4

@@ -1,0 +1,485 @@
+//! Models of the table's protocols: two slots a bin, two bins a segment, one entry an overflow line.
+//!
+//! A key is its own hash: low bits choose the bin, the top seven the tag, so a model lays out exactly the
+//! bins it is about. The writer comes first (in the main thread, or spawned first): loom shows a
+//! reader that comes first in program order no value that is stored later. Each model names the outcomes
+//! it must have met by the end; a model that explored nothing fails.
+
+use super::scan::START;
+use super::table::Table;
+use super::tags::Hash;
+use super::types::Op;
+use crate::sync::backoff::Backoff;
+use ::loom::model::Builder;
+use ::loom::sync::Arc;
+use ::loom::thread;
+use std::collections::BTreeSet;
+use std::format;
+use std::string::String;
+use std::sync::Mutex;
+use std::vec::Vec;
+
+/// Two words: a torn value has unlike halves.
+type Value = [u64; 2];
+type Map = Table<u64, Value>;
+
+/// A key whose bin bits are `bits` and whose tag is `tag`.
+const fn key(bits: u64, tag: u64) -> u64 {
+    bits | tag << 57
+}
+
+fn hash(key: &u64) -> Hash {
+    Hash(*key)
+}
+
+const fn twice(n: u64) -> Value {
+    [n, n]
+}
+
+impl Map {
+    fn of_bits(bits: u32) -> Self {
+        let map = Map::new();
+        let made = Map::make_directory(bits, true, std::ptr::null_mut()).unwrap();
+        assert!(map.adopt(std::ptr::null(), made, &Backoff::spinning()).is_ok());
+        map
+    }
+
+    fn read(&self, key: u64) -> Option<u64> {
+        let value: Option<Value> = self.get(hash(&key), |k| *k == key, |entry| entry.value());
+        value.map(|[a, b]| {
+            assert_eq!(a, b, "torn");
+            a
+        })
+    }
+
+    fn write(&self, key: u64, op: Op<u64>) -> Option<u64> {
+        let op = match op {
+            Op::Insert(n) => Op::Insert(twice(n)),
+            Op::Remove => Op::Remove,
+            Op::Keep => Op::Keep,
+        };
+        let (old, _) =
+            self.alter(hash(&key), Some(&key), |k| *k == key, hash, Backoff::spinning(), |_| op).unwrap();
+        old.map(|[a, b]| {
+            assert_eq!(a, b, "torn");
+            a
+        })
+    }
+
+    fn put(&self, key: u64, n: u64) -> Option<u64> {
+        self.write(key, Op::Insert(n))
+    }
+
+    fn remove(&self, key: u64) -> Option<u64> {
+        self.write(key, Op::Remove)
+    }
+
+    fn split_to(&self, bin: usize) {
+        self.ensure(bin, &hash, &mut Backoff::spinning()).unwrap();
+    }
+
+    /// All entries at rest, in key order.
+    fn all(&self) -> Vec<(u64, u64)> {
+        let (mut all, mut bin, mut position) = (Vec::new(), Vec::new(), START);
+        while let Some(at) = position {
+            position = self.snapshot(at, &mut bin);
+            all.extend(bin.iter().map(|&(key, value)| (key, value[0])));
+        }
+        all.sort_unstable();
+        all
+    }
+}
+
+/// Explores `body` and asserts that the outcomes it reported are exactly `expected`.
+fn explore<const N: usize>(preemptions: usize, expected: [&str; N], body: impl Fn(&dyn Fn(String)) + Sync + Send + 'static) {
+    let seen = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
+    let report = seen.clone();
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 20_000;
+    builder.check(move || {
+        body(&|outcome| {
+            report.lock().unwrap().insert(outcome);
+        });
+    });
+    let seen: Vec<String> = seen.lock().unwrap().iter().cloned().collect();
+    let expected: BTreeSet<String> = expected.iter().map(|&outcome| outcome.into()).collect();
+    assert_eq!(seen, expected.into_iter().collect::<Vec<_>>(), "outcomes seen and expected");
+}
+
+#[test]
+fn loom_read_against_upsert() {
+    explore(3, ["Some(1)", "Some(2)"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let k = key(0, 5);
+        map.put(k, 1);
+        let other = map.clone();
+        let reader = thread::spawn(move || other.read(k));
+        map.put(k, 2);
+        let got = reader.join().unwrap();
+        saw(format!("{got:?}"));
+    });
+}
+
+#[test]
+fn loom_read_against_insert_and_remove() {
+    explore(3, ["None None", "None Some(1)", "Some(1) None", "Some(1) Some(1)"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let k = key(0, 5);
+        let other = map.clone();
+        let reader = thread::spawn(move || (other.read(k), other.read(k)));
+        map.put(k, 1);
+        map.remove(k);
+        let (a, b) = reader.join().unwrap();
+        saw(format!("{a:?} {b:?}"));
+    });
+}
+
+/// One slot, three owners: a reader of the first key must not take the second key's value for its own.
+#[test]
+fn loom_slot_reused_by_another_key() {
+    explore(2, ["None", "Some(1)", "Some(3)"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        // The same tag: only the key's words tell them apart.
+        let (a, b) = (key(0, 5), key(4, 5));
+        map.put(a, 1);
+        let other = map.clone();
+        let reader = thread::spawn(move || other.read(a));
+        map.remove(a);
+        map.put(b, 2);
+        map.remove(b);
+        map.put(a, 3);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
+#[test]
+fn loom_two_writers_on_one_key() {
+    explore(2, ["None Some(1) 2", "Some(2) None 1"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let k = key(0, 5);
+        let other = map.clone();
+        let second = thread::spawn(move || other.put(k, 2));
+        let first = map.put(k, 1);
+        let second = second.join().unwrap();
+        saw(format!("{first:?} {second:?} {}", map.read(k).unwrap()));
+        assert_eq!(map.all().len(), 1);
+        assert_eq!(map.count.total(), 1);
+    });
+}
+
+#[test]
+fn loom_two_counters_lose_nothing() {
+    explore(2, ["2"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let k = key(1, 5);
+        let add = move |map: &Map| {
+            let up = |n: Option<Value>| Op::Insert(twice(n.map_or(1, |[n, _]| n + 1)));
+            map.alter(hash(&k), Some(&k), |other| *other == k, hash, Backoff::spinning(), up).unwrap();
+        };
+        let other = map.clone();
+        let second = thread::spawn(move || add(&other));
+        add(&map);
+        second.join().unwrap();
+        saw(format!("{}", map.read(k).unwrap()));
+    });
+}
+
+/// Bin 0 splits: one key stays, the other moves to bin 2. Neither is ever missing.
+#[test]
+fn loom_read_against_split() {
+    explore(2, ["1 2"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let (stays, moves) = (key(0, 5), key(2, 6));
+        map.put(stays, 1);
+        map.put(moves, 2);
+        let other = map.clone();
+        let reader = thread::spawn(move || (other.read(moves), other.read(stays)));
+        map.split_to(2);
+        let (moved, stayed) = reader.join().unwrap();
+        saw(format!("{} {}", stayed.expect("the key that stays"), moved.expect("the key that moves")));
+        assert_eq!(map.all(), [(stays, 1), (moves, 2)]);
+    });
+}
+
+/// After a split the moved key is rewritten in the child: nobody sees the new value and then the old.
+#[test]
+fn loom_split_then_write() {
+    explore(2, ["1 1", "1 2", "1 3", "2 2", "2 3", "3 3"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let moves = key(2, 6);
+        map.put(moves, 1);
+        let other = map.clone();
+        let reader = thread::spawn(move || (other.read(moves).unwrap(), other.read(moves).unwrap()));
+        map.put(moves, 2);
+        map.split_to(2);
+        map.put(moves, 3);
+        let (first, second) = reader.join().unwrap();
+        saw(format!("{first} {second}"));
+    });
+}
+
+#[test]
+fn loom_insert_against_split() {
+    explore(2, ["ok"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let (stays, moves, new) = (key(0, 5), key(2, 6), key(2, 7));
+        map.put(stays, 1);
+        map.put(moves, 2);
+        let other = map.clone();
+        let writer = thread::spawn(move || {
+            other.put(new, 3);
+            assert_eq!(other.read(new), Some(3), "an inserted key vanished");
+        });
+        map.split_to(2);
+        writer.join().unwrap();
+        assert_eq!(map.all(), [(stays, 1), (moves, 2), (new, 3)]);
+        saw("ok".into());
+    });
+}
+
+/// Whoever has seen the inserted key sees it again, while the bin under it splits.
+#[test]
+fn loom_insert_and_read_against_split() {
+    explore(1, ["None None", "None Some(3)", "Some(3) Some(3)"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let (moves, new) = (key(2, 6), key(2, 7));
+        map.put(moves, 2);
+        let (left, right) = (map.clone(), map.clone());
+        let splitter = thread::spawn(move || left.split_to(2));
+        let reader = thread::spawn(move || (right.read(new), right.read(new)));
+        map.put(new, 3);
+        splitter.join().unwrap();
+        let (first, second) = reader.join().unwrap();
+        saw(format!("{first:?} {second:?}"));
+        assert_eq!(map.all(), [(moves, 2), (new, 3)]);
+    });
+}
+
+#[test]
+fn loom_two_splitters() {
+    explore(2, ["ok"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let keys = [key(0, 5), key(2, 6)];
+        keys.iter().for_each(|&k| assert_eq!(map.put(k, k), None));
+        let other = map.clone();
+        let second = thread::spawn(move || other.split_to(2));
+        map.split_to(2);
+        second.join().unwrap();
+        assert_eq!(map.all(), keys.map(|k| (k, k)));
+        saw("ok".into());
+    });
+}
+
+/// Bin 4 comes from bin 0 at depth 2: whoever wants it first splits bin 0 at depth 1. Two growers, each
+/// doubling the directory when it gets there.
+#[test]
+fn loom_two_levels_and_two_growers() {
+    explore(2, ["ok"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let keys = [key(0, 5), key(4, 6)];
+        keys.iter().for_each(|&k| assert_eq!(map.put(k, k), None));
+        let other = map.clone();
+        let second = thread::spawn(move || other.split_to(4));
+        map.split_to(2);
+        second.join().unwrap();
+        map.split_to(2);
+        assert_eq!(map.all(), keys.map(|k| (k, k)));
+        assert!(keys.iter().all(|&k| map.read(k) == Some(k)));
+        saw("ok".into());
+    });
+}
+
+#[test]
+fn loom_read_against_two_levels() {
+    explore(2, ["ok"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let moves = key(4, 6);
+        map.put(moves, 1);
+        let other = map.clone();
+        let reader = thread::spawn(move || other.read(moves));
+        map.split_to(4);
+        assert_eq!(reader.join().unwrap(), Some(1));
+        assert_eq!(map.all(), [(moves, 1)]);
+        saw("ok".into());
+    });
+}
+
+/// A third key goes to an overflow line and comes back out; the line is recycled by another bin meanwhile.
+#[test]
+fn loom_read_against_overflow_and_recycling() {
+    explore(2, ["None None", "None Some(3)", "Some(3) None", "Some(3) Some(3)"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let far = key(0, 7);
+        for k in [key(0, 5), key(0, 6), key(1, 5), key(1, 6)] {
+            map.put(k, k);
+        }
+        map.put(far, 3);
+        map.remove(far);
+        let other = map.clone();
+        let reader = thread::spawn(move || (other.read(far), other.read(far)));
+        map.put(far, 3);
+        map.remove(far);
+        // The line now belongs to bin 1, with the same tag in it.
+        map.put(key(1, 7), 9);
+        let (a, b) = reader.join().unwrap();
+        saw(format!("{a:?} {b:?}"));
+    });
+}
+
+/// A present key in the second line of a chain, while the first line is unlinked and goes to another bin.
+#[test]
+fn loom_walk_against_recycling() {
+    explore(2, ["Some(4)"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let (behind, before) = (key(0, 7), key(4, 7));
+        for k in [key(0, 5), key(0, 6), key(1, 5), key(1, 6)] {
+            map.put(k, k);
+        }
+        map.put(behind, 4);
+        map.put(before, 3);
+        let other = map.clone();
+        let reader = thread::spawn(move || other.read(behind));
+        map.remove(before);
+        map.put(key(1, 7), 9);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
+/// A bin with overflow lines splits, its lines are given back and taken by another bin.
+#[test]
+fn loom_split_with_overflow() {
+    explore(2, ["Some(1) Some(3)"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let (stays, moves) = (key(0, 7), key(2, 7));
+        for k in [key(0, 5), key(2, 6), key(1, 5), key(1, 6)] {
+            map.put(k, k);
+        }
+        map.put(stays, 1);
+        map.put(moves, 3);
+        let other = map.clone();
+        let reader = thread::spawn(move || (other.read(stays), other.read(moves)));
+        map.split_to(2);
+        map.put(key(1, 7), 9);
+        let (a, b) = reader.join().unwrap();
+        saw(format!("{a:?} {b:?}"));
+        assert_eq!(map.all().len(), 7);
+    });
+}
+
+/// Splits that hand lines to the child: three keys of one bin all move.
+#[test]
+fn loom_split_that_overflows_the_child() {
+    explore(2, ["Some(1) Some(2) Some(3)"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let keys = [key(2, 5), key(2, 6), key(2, 7)];
+        keys.iter().zip(1..).for_each(|(&k, n)| assert_eq!(map.put(k, n), None));
+        let other = map.clone();
+        let reader = thread::spawn(move || keys.map(|k| other.read(k)));
+        map.split_to(2);
+        let [a, b, c] = reader.join().unwrap();
+        saw(format!("{a:?} {b:?} {c:?}"));
+    });
+}
+
+/// The first small table gives its keys to the next: readers find them through either.
+#[test]
+fn loom_small_table_moves_up() {
+    explore(2, ["Some(1) Some(2)"], |saw| {
+        let map = Arc::new(Map::of_bits(0));
+        let (a, b) = (key(0, 5), key(1, 6));
+        map.put(a, 1);
+        map.put(b, 2);
+        let other = map.clone();
+        let reader = thread::spawn(move || (other.read(a), other.read(b)));
+        map.grow_to(2, usize::MAX, &hash, &mut Backoff::spinning()).unwrap();
+        let (a, b) = reader.join().unwrap();
+        saw(format!("{a:?} {b:?}"));
+        assert_eq!(map.all().len(), 2);
+    });
+}
+
+#[test]
+fn loom_insert_while_small_table_moves_up() {
+    explore(2, ["ok"], |saw| {
+        let map = Arc::new(Map::of_bits(0));
+        let (a, b) = (key(0, 5), key(1, 6));
+        map.put(a, 1);
+        let other = map.clone();
+        let writer = thread::spawn(move || {
+            other.put(b, 2);
+            assert_eq!(other.read(b), Some(2), "an inserted key vanished");
+        });
+        map.grow_to(2, usize::MAX, &hash, &mut Backoff::spinning()).unwrap();
+        writer.join().unwrap();
+        assert_eq!(map.all(), [(a, 1), (b, 2)]);
+        saw("ok".into());
+    });
+}
+
+/// Two threads find no table at all and both make the first.
+#[test]
+fn loom_two_first_inserts() {
+    explore(2, ["ok"], |saw| {
+        let map = Arc::new(Map::new());
+        let (a, b) = (key(0, 5), key(1, 6));
+        let other = map.clone();
+        let second = thread::spawn(move || other.put(b, 2));
+        map.put(a, 1);
+        second.join().unwrap();
+        assert_eq!(map.all(), [(a, 1), (b, 2)]);
+        saw("ok".into());
+    });
+}
+
+/// Iteration meets every key that is present throughout exactly once, while a bin splits under it.
+#[test]
+fn loom_scan_against_split() {
+    explore(2, ["ok"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let keys = [key(0, 5), key(1, 6), key(2, 7)];
+        keys.iter().zip(1..).for_each(|(&k, n)| assert_eq!(map.put(k, n), None));
+        let other = map.clone();
+        let scan = thread::spawn(move || other.all());
+        map.split_to(2);
+        assert_eq!(scan.join().unwrap(), [(keys[0], 1), (keys[1], 2), (keys[2], 3)]);
+        saw("ok".into());
+    });
+}
+
+/// `clear` beside an insert: what is left is counted.
+#[test]
+fn loom_clear_against_insert() {
+    explore(2, ["0", "1"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        for k in [key(0, 5), key(0, 6), key(0, 7)] {
+            map.put(k, 1);
+        }
+        let other = map.clone();
+        let writer = thread::spawn(move || other.put(key(0, 8), 2));
+        map.clear();
+        writer.join().unwrap();
+        assert_eq!(map.count.total(), map.all().len());
+        saw(format!("{}", map.all().len()));
+    });
+}
+
+/// A reader that may not wait says so, and never mistakes a locked bin for an absent key.
+#[test]
+fn loom_try_get_never_waits() {
+    explore(3, ["Busy", "Some(1)", "Some(2)"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let k = key(0, 5);
+        map.put(k, 1);
+        let other = map.clone();
+        let reader = thread::spawn(move || {
+            let entry = |entry: super::bin::Entry<'_, u64, Value>| entry.value();
+            other.get_slowly(hash(&k), &mut |other| *other == k, &entry, &mut Backoff::never())
+        });
+        map.put(k, 2);
+        saw(match reader.join().unwrap() {
+            Err(_) => "Busy".into(),
+            Ok(value) => format!("{:?}", value.map(|[a, _]| a)),
+        });
+    });
+}

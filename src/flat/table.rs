@@ -24,7 +24,7 @@ const SMALL: &[u32] = if cfg!(hedgerow_loom) { &[0] } else { &[0, 2, 5] };
 pub(crate) struct Table<K, V> {
     /// The current directory; null until the first insert.
     directory: AtomicPtr<Directory<K, V>>,
-    /// How many bins have been asked to be born, in a table of full segments: the next bin's number.
+    /// How many bins have been asked to be born, in a table of full segments: the next segment's first.
     pub(super) claimed: AtomicUsize,
     /// Held while the directory, or an entry of it, is replaced.
     growth: Lock<()>,
