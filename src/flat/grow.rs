@@ -127,20 +127,18 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 self.ensure_segment(number, backoff)?;
             }
             let Some(directory) = self.directory() else { return Ok(()) };
-            if directory.bin(number).tags().depth() != Depth::UNBORN {
-                return Ok(());
-            }
             let mut ancestor = number;
+            // Each bin's depth is read once: one that is born between two readings would be split.
             let depth = loop {
-                if ancestor < directory.root_bins() {
-                    break directory.bin(ancestor).tags().depth();
-                }
-                ancestor &= !(1 << ancestor.ilog2());
                 let depth = directory.bin(ancestor).tags().depth();
-                if depth != Depth::UNBORN {
+                if depth != Depth::UNBORN || ancestor < directory.root_bins() {
                     break depth;
                 }
+                ancestor &= !(1 << ancestor.ilog2());
             };
+            if ancestor == number && depth != Depth::UNBORN {
+                return Ok(());
+            }
             if depth == Depth::UNBORN {
                 self.move_bin(directory, ancestor, rehash, backoff)?;
             } else if depth.is_lived_in() && number & low_bits(depth.bits()) == ancestor {

@@ -47,10 +47,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     ) -> Option<R> {
         let directory = self.directory()?;
         let (bin, depth) = directory.locate(hash);
-        if Layout::<K, V>::BIN * size_of::<usize>() > 64 {
-            // The second line depends on the first: ask for it at once.
-            prefetch::read(bin.address().wrapping_add(64 / size_of::<usize>()));
-        }
+        Self::prefetch_rest(bin);
         let state = bin.seq().begin();
         let tags = bin.tags();
         let slots = tags.matches(hash);
@@ -59,15 +56,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 return None;
             }
         } else {
-            let entry = bin.entry(slots.lowest());
-            let (key, value) = (entry.key(), read(entry));
-            if bin.seq().validate(state) {
-                // SAFETY: validated: nothing was written while key and value were fetched, and the tag
-                // says that the slot holds an entry, so both are whole.
-                let (key, value) = unsafe { (key.assume_init(), value.assume_init()) };
-                if eq(&key) {
-                    return Some(value);
-                }
+            let first = Self::check(bin, state, bin.entry(slots.lowest()), &mut eq, &read);
+            if let Ok(Some(value)) = first {
+                return Some(value);
             }
         }
         self.get_slowly(hash, &mut eq, &read, &mut Backoff::spinning()).unwrap_or(None)
@@ -87,18 +78,37 @@ impl<K: Copy, V: Copy> Table<K, V> {
     }
 
     /// Finds bin and entry of a key, for a writer. None while the table has no bins at all.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn probe(
         &self,
         hash: Hash,
         eq: &mut impl FnMut(&K) -> bool,
         backoff: &mut Backoff,
     ) -> Result<Option<Probe<'_, K, V>>, WouldWait> {
-        let found = self.search(hash, eq, &|entry: Entry<'_, K, V>| entry.value(), backoff)?;
+        let Some(directory) = self.directory() else { return Ok(None) };
+        let (bin, depth) = directory.locate(hash);
+        Self::prefetch_rest(bin);
+        let (state, tags) = (bin.seq().begin(), bin.tags());
+        let read = |entry: Entry<'_, K, V>| entry.value();
+        if tags.depth() == depth && !tags.may_overflow(hash) {
+            if let Ok(found) = Self::search_slots(bin, state, tags, hash, eq, &read) {
+                return Ok(Some(Probe { bin, state, tags, found }));
+            }
+        }
+        let found = self.search(hash, eq, &read, backoff)?;
         Ok(found.map(|(bin, state, tags, found)| Probe { bin, state, tags, found }))
     }
 
-    #[inline]
+    /// The rest of a bin depends on its first line: ask for it at once.
+    #[inline(always)]
+    fn prefetch_rest(bin: Bin<'_, K, V>) {
+        if Layout::<K, V>::BIN * size_of::<usize>() > 64 {
+            prefetch::read(bin.address().wrapping_add(64 / size_of::<usize>()));
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
     #[allow(clippy::type_complexity)] // A struct for one private caller each would say less.
     fn search<R>(
         &self,
@@ -123,7 +133,6 @@ impl<K: Copy, V: Copy> Table<K, V> {
     }
 
     /// Looks through one bin and its overflow lines, as they were under `state` and `tags`.
-    #[inline]
     fn search_bin<R>(
         &self,
         bin: Bin<'_, K, V>,
@@ -133,22 +142,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
         eq: &mut impl FnMut(&K) -> bool,
         read: &impl Fn(Entry<'_, K, V>) -> MaybeUninit<R>,
     ) -> Result<Option<(Place, R)>, Changed> {
-        let mut check = |entry: Entry<'_, K, V>| -> Result<Option<R>, Changed> {
-            let (key, value) = (entry.key(), read(entry));
-            if !bin.seq().validate(state) {
-                return Err(Changed);
-            }
-            // SAFETY: validated, and a tag says that the place holds an entry: both are whole.
-            let (key, value) = unsafe { (key.assume_init(), value.assume_init()) };
-            Ok(eq(&key).then_some(value))
-        };
-        for slot in tags.matches(hash) {
-            if let Some(value) = check(bin.entry(slot))? {
-                return Ok(Some((Place::Slot(slot), value)));
-            }
-        }
-        if !tags.may_overflow(hash) {
-            return Ok(None);
+        let found = Self::search_slots(bin, state, tags, hash, eq, read)?;
+        if found.is_some() || !tags.may_overflow(hash) {
+            return Ok(found);
         }
         let (mut before, mut number) = (0, bin.overflow(state));
         loop {
@@ -163,13 +159,50 @@ impl<K: Copy, V: Copy> Table<K, V> {
             let head = line.head();
             for slot in 0..Layout::<K, V>::LINE_SLOTS {
                 if head.tag(slot) == hash.tag() {
-                    if let Some(value) = check(line.entry(slot))? {
+                    if let Some(value) = Self::check(bin, state, line.entry(slot), eq, read)? {
                         return Ok(Some((Place::Line { before, number, slot }, value)));
                     }
                 }
             }
             (before, number) = (number, head.next);
         }
+    }
+
+    /// Looks through the slots of a bin whose tag is right.
+    #[inline(always)]
+    fn search_slots<R>(
+        bin: Bin<'_, K, V>,
+        state: State,
+        tags: Tags,
+        hash: Hash,
+        eq: &mut impl FnMut(&K) -> bool,
+        read: &impl Fn(Entry<'_, K, V>) -> MaybeUninit<R>,
+    ) -> Result<Option<(Place, R)>, Changed> {
+        for slot in tags.matches(hash) {
+            if let Some(value) = Self::check(bin, state, bin.entry(slot), eq, read)? {
+                return Ok(Some((Place::Slot(slot), value)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is wanted of an entry, if it is the key's.
+    #[inline(always)]
+    fn check<R>(
+        bin: Bin<'_, K, V>,
+        state: State,
+        entry: Entry<'_, K, V>,
+        eq: &mut impl FnMut(&K) -> bool,
+        read: &impl Fn(Entry<'_, K, V>) -> MaybeUninit<R>,
+    ) -> Result<Option<R>, Changed> {
+        let (key, value) = (entry.key(), read(entry));
+        if !bin.seq().validate(state) {
+            return Err(Changed);
+        }
+        // SAFETY: validated: nothing was written while key and value were fetched, and a tag says that
+        // the place holds an entry, so both are whole.
+        let (key, value) = unsafe { (key.assume_init(), value.assume_init()) };
+        Ok(eq(&key).then_some(value))
     }
 
     /// Shows every entry of a bin as it was under `state` and `tags`, in a fixed order. What `each`
