@@ -158,7 +158,9 @@ mod word {
         use core::cell::UnsafeCell;
 
         #[cfg(target_feature = "atomics")]
-        compile_error!("hedgerow: threads on WebAssembly need `--cfg hedgerow_int_words` (payload without padding)");
+        compile_error!(
+            "hedgerow: threads on WebAssembly need `--cfg hedgerow_int_words` (payload without padding)"
+        );
 
         #[repr(transparent)]
         pub(crate) struct Word(UnsafeCell<MaybeUninit<usize>>);

@@ -9,6 +9,8 @@ extern crate std;
 mod facade;
 #[cfg(feature = "alloc")]
 pub mod flat;
+#[cfg(feature = "std-ext")]
+pub mod std_ext;
 mod sync;
 
 #[cfg(feature = "alloc")]

@@ -110,9 +110,10 @@ impl<K, V> Directory<K, V> {
 
     /// Numbers of the segments that exist, by their first bin.
     pub(crate) fn segments(&self) -> impl Iterator<Item = (usize, Hint)> {
-        (0..=self.mask).map(|index| index * (self.bin_mask + 1)).filter_map(|bin| {
-            self.has_segment(bin).then(|| (bin, self.hint(bin)))
-        })
+        (0..=self.mask)
+            .map(|index| index * (self.bin_mask + 1))
+            .filter(|&bin| self.has_segment(bin))
+            .map(|bin| (bin, self.hint(bin)))
     }
 
     pub(crate) fn older(&self) -> *mut Self {
@@ -207,7 +208,9 @@ impl<K: Copy, V: Copy> Directory<K, V> {
             older,
             entries: PhantomData,
         };
-        memory::with_tail::<_, AtomicPtr<Word>>(header, count, || AtomicPtr::new(core::ptr::null_mut()))
+        memory::with_tail::<_, AtomicPtr<Word>>(header, count, || {
+            AtomicPtr::new(core::ptr::null_mut())
+        })
     }
 
     /// Fills a directory from [`doubled`](Self::doubled), before it is published, under the growth lock.
@@ -223,7 +226,10 @@ impl<K: Copy, V: Copy> Directory<K, V> {
         let top = first.ilog2();
         let depth = Depth::of_bits(top + 1);
         let parent = first & !(1 << top);
-        for (bin, hint) in [(first, Hint::new(segment, depth)), (parent, Hint::new(self.hint(parent).segment(), depth))] {
+        for (bin, hint) in [
+            (first, Hint::new(segment, depth)),
+            (parent, Hint::new(self.hint(parent).segment(), depth)),
+        ] {
             let mut index = bin >> Layout::<K, V>::SEGMENT_BITS;
             while index <= self.mask {
                 if self.entry(index).depth().0 < depth.0 {
@@ -257,7 +263,10 @@ mod tests {
         assert_eq!(four.segments().count(), 1);
         four.enter(bins, new().take());
         four.enter(3 * bins, new().take());
-        assert_eq!(four.segments().map(|(bin, _)| bin / bins).collect::<alloc::vec::Vec<_>>(), [0, 1, 3]);
+        assert_eq!(
+            four.segments().map(|(bin, _)| bin / bins).collect::<alloc::vec::Vec<_>>(),
+            [0, 1, 3]
+        );
         assert_eq!(four.hint(2 * bins).segment(), four.hint(0).segment());
         assert_eq!(four.hint(2 * bins).depth(), Depth::of_bits(bits + 1));
         assert_eq!(four.hint(bins).depth(), Depth::of_bits(bits + 2));

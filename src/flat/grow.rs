@@ -85,12 +85,27 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 break;
             }
             // relaxed: as above.
-            let claim = self.claimed.compare_exchange(first, first + segment, Ordering::Relaxed, Ordering::Relaxed);
+            let claim = self.claimed.compare_exchange(
+                first,
+                first + segment,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
             if claim.is_err() {
                 continue;
             }
-            for bin in first..first + segment {
-                self.ensure(bin, rehash, backoff)?;
+            let born =
+                (first..first + segment).try_for_each(|bin| self.ensure(bin, rehash, backoff));
+            if born.is_err() {
+                // Leave the rest to the next demand, unless others have claimed further already.
+                // relaxed: as above.
+                let _ = self.claimed.compare_exchange(
+                    first + segment,
+                    first,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                );
+                return born;
             }
             budget -= 1;
         }
@@ -172,7 +187,15 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
         let fan = directory.root_bins() / small.root_bins();
         let step = small.root_bins();
-        self.redistribute(bin, depth, fan, false, |part| directory.bin(old + part * step), rehash, backoff)
+        self.redistribute(
+            bin,
+            depth,
+            fan,
+            false,
+            |part| directory.bin(old + part * step),
+            rehash,
+            backoff,
+        )
     }
 
     /// Splits bin `number` at `depth` in two.
@@ -196,7 +219,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let first = number & !low_bits(Layout::<K, V>::SEGMENT_BITS);
         loop {
             let Some(directory) = self.directory() else { return Ok(()) };
-            if first < directory.root_bins() || (first < directory.reach() && directory.has_segment(first)) {
+            if first < directory.root_bins()
+                || (first < directory.reach() && directory.has_segment(first))
+            {
                 return Ok(());
             }
             if first >= directory.reach() {
@@ -211,10 +236,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
             let mut words = memory::words(directory.segment_words())?;
             let guard = self.lock_growth(backoff)?;
             // Read again: only the lock's holder changes it.
-            if let Some(directory) = self.directory() {
-                if first < directory.reach() && !directory.has_segment(first) {
-                    directory.enter(first, words.take());
-                }
+            if let Some(directory) = self.directory()
+                && first < directory.reach()
+                && !directory.has_segment(first)
+            {
+                directory.enter(first, words.take());
             }
             drop(guard);
         }

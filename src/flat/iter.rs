@@ -1,21 +1,22 @@
 //! Iterators: a bin at a time, each bin as it was at one moment.
 
-use super::scan::{Position, START};
+use super::scan::{Position, Raw, START};
 use super::table::Table;
-use alloc::vec::{self, Vec};
+use alloc::vec::Vec;
 use core::iter::FusedIterator;
-use core::mem;
 
 /// Entries of a [`FlatMap`](super::FlatMap), copied out; made by [`FlatMap::iter`](super::FlatMap::iter).
 pub struct Iter<'a, K, V> {
     table: &'a Table<K, V>,
     position: Position,
-    bin: vec::IntoIter<(K, V)>,
+    /// The current bin's entries, those before `next` already handed out.
+    bin: Vec<Raw<K, V>>,
+    next: usize,
 }
 
 impl<'a, K: Copy, V: Copy> Iter<'a, K, V> {
     pub(super) fn new(table: &'a Table<K, V>) -> Self {
-        Self { table, position: START, bin: Vec::new().into_iter() }
+        Self { table, position: START, bin: Vec::new(), next: 0 }
     }
 }
 
@@ -24,14 +25,14 @@ impl<K: Copy, V: Copy> Iterator for Iter<'_, K, V> {
 
     fn next(&mut self) -> Option<(K, V)> {
         loop {
-            if let Some(entry) = self.bin.next() {
-                return Some(entry);
+            if let Some(raw) = self.bin.get(self.next) {
+                self.next += 1;
+                // SAFETY: the snapshot that filled the buffer has returned.
+                return Some(unsafe { raw.whole() });
             }
             let position = self.position?;
-            // The exhausted iterator's buffer serves again.
-            let mut buffer: Vec<(K, V)> = mem::take(&mut self.bin).collect();
-            self.position = self.table.snapshot(position, &mut buffer);
-            self.bin = buffer.into_iter();
+            self.next = 0;
+            self.position = self.table.snapshot(position, &mut self.bin);
         }
     }
 }

@@ -58,8 +58,9 @@ impl Map {
             Op::Remove => Op::Remove,
             Op::Keep => Op::Keep,
         };
-        let (old, _) =
-            self.alter(hash(&key), Some(&key), |k| *k == key, hash, Backoff::spinning(), |_| op).unwrap();
+        let (old, _) = self
+            .alter(hash(&key), Some(&key), |k| *k == key, hash, Backoff::spinning(), |_| op)
+            .unwrap();
         old.map(|[a, b]| {
             assert_eq!(a, b, "torn");
             a
@@ -83,7 +84,10 @@ impl Map {
         let (mut all, mut bin, mut position) = (Vec::new(), Vec::new(), START);
         while let Some(at) = position {
             position = self.snapshot(at, &mut bin);
-            all.extend(bin.iter().map(|&(key, value)| (key, value[0])));
+            // SAFETY: the snapshot has returned.
+            all.extend(
+                bin.iter().map(|raw| unsafe { raw.whole() }).map(|(key, value)| (key, value[0])),
+            );
         }
         all.sort_unstable();
         all
@@ -91,7 +95,11 @@ impl Map {
 }
 
 /// Explores `body` and asserts that the outcomes it reported are exactly `expected`.
-fn explore<const N: usize>(preemptions: usize, expected: [&str; N], body: impl Fn(&dyn Fn(String)) + Sync + Send + 'static) {
+fn explore<const N: usize>(
+    preemptions: usize,
+    expected: [&str; N],
+    body: impl Fn(&dyn Fn(String)) + Sync + Send + 'static,
+) {
     let seen = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
     let report = seen.clone();
     let mut builder = Builder::new();
@@ -188,7 +196,8 @@ fn loom_two_counters_lose_nothing() {
         let k = key(1, 5);
         let add = move |map: &Map| {
             let up = |n: Option<Value>| Op::Insert(twice(n.map_or(1, |[n, _]| n + 1)));
-            map.alter(hash(&k), Some(&k), |other| *other == k, hash, Backoff::spinning(), up).unwrap();
+            map.alter(hash(&k), Some(&k), |other| *other == k, hash, Backoff::spinning(), up)
+                .unwrap();
         };
         let other = map.clone();
         let second = thread::spawn(move || add(&other));
@@ -210,7 +219,11 @@ fn loom_read_against_split() {
         let reader = thread::spawn(move || (other.read(moves), other.read(stays)));
         map.split_to(2);
         let (moved, stayed) = reader.join().unwrap();
-        saw(format!("{} {}", stayed.expect("the key that stays"), moved.expect("the key that moves")));
+        saw(format!(
+            "{} {}",
+            stayed.expect("the key that stays"),
+            moved.expect("the key that moves")
+        ));
         assert_eq!(map.all(), [(stays, 1), (moves, 2)]);
     });
 }
@@ -223,7 +236,8 @@ fn loom_split_then_write() {
         let moves = key(2, 6);
         map.put(moves, 1);
         let other = map.clone();
-        let reader = thread::spawn(move || (other.read(moves).unwrap(), other.read(moves).unwrap()));
+        let reader =
+            thread::spawn(move || (other.read(moves).unwrap(), other.read(moves).unwrap()));
         map.split_to(2);
         map.put(moves, 3);
         let (first, second) = reader.join().unwrap();
@@ -438,7 +452,9 @@ fn loom_two_movers() {
         map.put(a, 1);
         map.put(b, 2);
         let other = map.clone();
-        let second = thread::spawn(move || other.grow_to(2, usize::MAX, &hash, &mut Backoff::spinning()).unwrap());
+        let second = thread::spawn(move || {
+            other.grow_to(2, usize::MAX, &hash, &mut Backoff::spinning()).unwrap()
+        });
         map.grow_to(2, usize::MAX, &hash, &mut Backoff::spinning()).unwrap();
         second.join().unwrap();
         assert_eq!(map.all(), [(a, 1), (b, 2)]);
@@ -504,7 +520,7 @@ fn loom_try_get_never_waits() {
         let other = map.clone();
         let reader = thread::spawn(move || {
             let entry = |entry: super::bin::Entry<'_, u64, Value>| entry.value();
-            other.get_slowly(hash(&k), &mut |other| *other == k, &entry, &mut Backoff::never())
+            other.get_slowly(hash(&k), |other| *other == k, entry, &mut Backoff::never())
         });
         map.put(k, 2);
         saw(match reader.join().unwrap() {

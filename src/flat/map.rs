@@ -242,7 +242,10 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// let none = hedgerow::FlatMap::<u64, u64, _>::try_with_capacity_and_hasher(usize::MAX, RandomState::new());
     /// assert!(none.is_err());
     /// ```
-    pub fn try_with_capacity_and_hasher(capacity: usize, hash_builder: S) -> Result<Self, (TryReserveError, S)> {
+    pub fn try_with_capacity_and_hasher(
+        capacity: usize,
+        hash_builder: S,
+    ) -> Result<Self, (TryReserveError, S)> {
         let mut map = Self::with_hasher(hash_builder);
         if capacity == 0 {
             return Ok(map);
@@ -267,7 +270,9 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     fn checked_bins(capacity: usize) -> Option<usize> {
         let bins = Layout::<K, V>::bins_for(capacity);
-        let bytes = bins.checked_next_power_of_two()?.checked_mul(Layout::<K, V>::BIN * size_of::<usize>())?;
+        let bytes = bins
+            .checked_next_power_of_two()?
+            .checked_mul(Layout::<K, V>::BIN * size_of::<usize>())?;
         isize::try_from(bytes).ok().map(|_| bins)
     }
 
@@ -313,7 +318,12 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         Q: Hash + Eq + ?Sized,
     {
         self.table
-            .get_slowly(self.hash(key), &mut |k| k.borrow() == key, &|entry| entry.value(), &mut Backoff::never())
+            .get_slowly(
+                self.hash(key),
+                |k| k.borrow() == key,
+                |entry| entry.value(),
+                &mut Backoff::never(),
+            )
             .map_err(|_| Busy)
     }
 
@@ -344,7 +354,9 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.table.get(self.hash(key), |k| k.borrow() == key, |_| core::mem::MaybeUninit::new(())).is_some()
+        self.table
+            .get(self.hash(key), |k| k.borrow() == key, |_| core::mem::MaybeUninit::new(()))
+            .is_some()
     }
 
     /// Stores `value` under `key` and returns the value that it replaces. An existing key is kept.
@@ -359,7 +371,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     #[inline]
     pub fn insert(&self, key: K, value: V) -> Option<V> {
-        self.alter(key, Backoff::spinning(), |_| Op::Insert(value)).map_or_else(|why| Self::give_up(&why), |(old, _)| old)
+        self.alter(key, Backoff::spinning(), |_| Op::Insert(value))
+            .map_or_else(|why| Self::give_up(&why), |(old, _)| old)
     }
 
     /// As [`insert`](Self::insert), but neither waits nor aborts.
@@ -374,10 +387,12 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     #[inline]
     pub fn try_insert(&self, key: K, value: V) -> Result<Option<V>, TryInsertError<K, V>> {
-        self.alter(key, Backoff::never(), |_| Op::Insert(value)).map(|(old, _)| old).map_err(|why| match why {
-            Failure::Busy => TryInsertError::Busy { key, value },
-            Failure::Alloc => TryInsertError::Alloc { key, value },
-        })
+        self.alter(key, Backoff::never(), |_| Op::Insert(value)).map(|(old, _)| old).map_err(
+            |why| match why {
+                Failure::Busy => TryInsertError::Busy { key, value },
+                Failure::Alloc => TryInsertError::Alloc { key, value },
+            },
+        )
     }
 
     /// Stores `value` under `key` unless there is one; returns the one there is.
@@ -389,8 +404,10 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     #[inline]
     pub fn insert_if_absent(&self, key: K, value: V) -> Option<V> {
-        self.alter(key, Backoff::spinning(), |old| if old.is_none() { Op::Insert(value) } else { Op::Keep })
-            .map_or_else(|why| Self::give_up(&why), |(old, _)| old)
+        self.alter(key, Backoff::spinning(), |old| {
+            if old.is_none() { Op::Insert(value) } else { Op::Keep }
+        })
+        .map_or_else(|why| Self::give_up(&why), |(old, _)| old)
     }
 
     /// Removes `key` and returns its value. Blocks while another writer is inside its bin.
@@ -442,7 +459,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     #[inline]
     pub fn compute(&self, key: K, f: impl FnMut(Option<V>) -> Op<V>) -> Computed<V> {
-        let (before, op) = self.alter(key, Backoff::spinning(), f).unwrap_or_else(|why| Self::give_up(&why));
+        let (before, op) =
+            self.alter(key, Backoff::spinning(), f).unwrap_or_else(|why| Self::give_up(&why));
         let after = match op {
             Op::Keep => before,
             Op::Insert(new) => Some(new),
@@ -458,12 +476,23 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         backoff: Backoff,
         decide: impl FnMut(Option<V>) -> Op<V>,
     ) -> Result<(Option<V>, Op<V>), Failure> {
-        self.table.alter(self.hash(&key), Some(&key), |k| *k == key, |k| self.hash(k), backoff, decide)
+        self.table.alter(
+            self.hash(&key),
+            Some(&key),
+            |k| *k == key,
+            |k| self.hash(k),
+            backoff,
+            decide,
+        )
     }
 
     /// `alter` of an entry that is not inserted where it is absent: it needs no memory and, waiting, no luck.
     #[inline]
-    fn alter_present<Q>(&self, key: &Q, decide: impl FnMut(Option<V>) -> Op<V>) -> (Option<V>, Op<V>)
+    fn alter_present<Q>(
+        &self,
+        key: &Q,
+        decide: impl FnMut(Option<V>) -> Op<V>,
+    ) -> (Option<V>, Op<V>)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -536,7 +565,14 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             }
             for (key, value) in self.iter() {
                 let same = |k: &K| *k == key;
-                let moved = fresh.alter(self.hash(&key), Some(&key), same, rehash, Backoff::spinning(), |_| Op::Insert(value));
+                let moved = fresh.alter(
+                    self.hash(&key),
+                    Some(&key),
+                    same,
+                    rehash,
+                    Backoff::spinning(),
+                    |_| Op::Insert(value),
+                );
                 if moved.is_err() {
                     return;
                 }

@@ -78,14 +78,21 @@ pub(crate) unsafe fn free_words(words: *mut Word, count: usize) {
 }
 
 fn tail_layout<H, T>(count: usize) -> Result<Layout, AllocError> {
-    const { assert!(size_of::<H>() % align_of::<T>() == 0 && align_of::<T>() <= align_of::<H>()) };
+    const {
+        let fits = size_of::<H>().is_multiple_of(align_of::<T>());
+        assert!(fits && align_of::<T>() <= align_of::<H>());
+    };
     let tail = Layout::array::<T>(count).map_err(|_| AllocError)?;
     let (layout, _) = Layout::new::<H>().extend(tail).map_err(|_| AllocError)?;
     Ok(layout)
 }
 
 /// Allocates a header followed by `count` tail elements.
-pub(crate) fn with_tail<H, T>(header: H, count: usize, mut each: impl FnMut() -> T) -> Result<*mut H, AllocError> {
+pub(crate) fn with_tail<H, T>(
+    header: H,
+    count: usize,
+    mut each: impl FnMut() -> T,
+) -> Result<*mut H, AllocError> {
     let layout = tail_layout::<H, T>(count)?;
     // SAFETY: a header is not zero-sized.
     let block = unsafe { alloc(layout) }.cast::<H>();

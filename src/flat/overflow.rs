@@ -98,7 +98,10 @@ impl<'a, K: Copy, V: Copy> Line<'a, K, V> {
     #[cfg(not(target_pointer_width = "64"))]
     pub(crate) fn head(self) -> Head {
         // relaxed: guarded by the seqlock of the bin that owns the line.
-        let (next, tags) = (self.word(0).control().load(Ordering::Relaxed), self.word(1).control().load(Ordering::Relaxed));
+        let (next, tags) = (
+            self.word(0).control().load(Ordering::Relaxed),
+            self.word(1).control().load(Ordering::Relaxed),
+        );
         Head { next, tags: tags as u32 }
     }
 
@@ -204,13 +207,15 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         self.line(number).expect("the number of a line in use")
     }
 
-    /// Takes `count` lines, all or none.
+    /// Takes `count` lines, all or none. A caller that may not wait learns even with `count` 0 whether the
+    /// pool is in use, since it may have lines to give back later.
     pub(crate) fn pop(&self, count: usize, may_wait: bool) -> Result<Taken, NoLine> {
-        if count == 0 {
+        if count == 0 && may_wait {
             return Ok(Taken { first: 0 });
         }
         // [OV-3]
-        let mut free = if may_wait { self.free.lock() } else { self.free.try_lock().ok_or(NoLine::Busy)? };
+        let mut free =
+            if may_wait { self.free.lock() } else { self.free.try_lock().ok_or(NoLine::Busy)? };
         let end = (free.chunks * CHUNK_LINES).min(State::INDEX_MAX + 1);
         if free.idle + end.saturating_sub(free.fresh) < count {
             return Err(NoLine::Empty);
@@ -265,7 +270,8 @@ impl<K: Copy, V: Copy> Pool<K, V> {
             }
             if free.chunks < len {
                 // SAFETY: `free.chunks < len`. [OV-1] release: pairs with [OV-2].
-                unsafe { &*Chunks::slot(chunks, free.chunks) }.store(words.take(), Ordering::Release);
+                unsafe { &*Chunks::slot(chunks, free.chunks) }
+                    .store(words.take(), Ordering::Release);
                 free.chunks += 1;
                 return Ok(());
             }
@@ -277,10 +283,11 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     /// Replaces a full table of chunks by one of twice its length.
     fn lengthen(&self, full: *mut Chunks, len: usize) -> Result<(), AllocError> {
         let longer = if len == 0 { Chunks::FIRST } else { len.checked_mul(2).ok_or(AllocError)? };
-        let made: *mut Chunks =
-            memory::with_tail::<_, AtomicPtr<Word>>(Chunks { len: longer, older: full }, longer, || {
-                AtomicPtr::new(ptr::null_mut())
-            })?;
+        let made: *mut Chunks = memory::with_tail::<_, AtomicPtr<Word>>(
+            Chunks { len: longer, older: full },
+            longer,
+            || AtomicPtr::new(ptr::null_mut()),
+        )?;
         let free = self.free.lock();
         // relaxed: the table of chunks changes only under the lock that we hold.
         if self.chunks.load(Ordering::Relaxed) != full {

@@ -42,8 +42,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
     pub(crate) fn get<R>(
         &self,
         hash: Hash,
-        mut eq: impl FnMut(&K) -> bool,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R>,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Option<R> {
         let directory = self.directory()?;
         let (bin, depth) = directory.locate(hash);
@@ -56,12 +56,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 return None;
             }
         } else {
-            let first = Self::check(bin, state, bin.entry(slots.lowest()), &mut eq, &read);
+            let first = Self::check(bin, state, bin.entry(slots.lowest()), eq, read);
             if let Ok(Some(value)) = first {
                 return Some(value);
             }
         }
-        self.get_slowly(hash, &mut eq, &read, &mut Backoff::spinning()).unwrap_or(None)
+        self.get_slowly(hash, eq, read, &mut Backoff::spinning()).unwrap_or(None)
     }
 
     /// What `get` does, from the start and for every case, waiting as `backoff` allows.
@@ -70,11 +70,13 @@ impl<K: Copy, V: Copy> Table<K, V> {
     pub(crate) fn get_slowly<R>(
         &self,
         hash: Hash,
-        eq: &mut impl FnMut(&K) -> bool,
-        read: &impl Fn(Entry<'_, K, V>) -> MaybeUninit<R>,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
     ) -> Result<Option<R>, WouldWait> {
-        Ok(self.search(hash, eq, read, backoff)?.and_then(|(.., found)| found.map(|(_, value)| value)))
+        Ok(self
+            .search(hash, eq, read, backoff)?
+            .and_then(|(.., found)| found.map(|(_, value)| value)))
     }
 
     /// Finds bin and entry of a key, for a writer. None while the table has no bins at all.
@@ -82,7 +84,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     pub(crate) fn probe(
         &self,
         hash: Hash,
-        eq: &mut impl FnMut(&K) -> bool,
+        eq: impl Fn(&K) -> bool + Copy,
         backoff: &mut Backoff,
     ) -> Result<Option<Probe<'_, K, V>>, WouldWait> {
         let Some(directory) = self.directory() else { return Ok(None) };
@@ -90,12 +92,13 @@ impl<K: Copy, V: Copy> Table<K, V> {
         Self::prefetch_rest(bin);
         let (state, tags) = (bin.seq().begin(), bin.tags());
         let read = |entry: Entry<'_, K, V>| entry.value();
-        if tags.depth() == depth && !tags.may_overflow(hash) {
-            if let Ok(found) = Self::search_slots(bin, state, tags, hash, eq, &read) {
-                return Ok(Some(Probe { bin, state, tags, found }));
-            }
+        if tags.depth() == depth
+            && !tags.may_overflow(hash)
+            && let Ok(found) = Self::search_slots(bin, state, tags, hash, eq, read)
+        {
+            return Ok(Some(Probe { bin, state, tags, found }));
         }
-        let found = self.search(hash, eq, &read, backoff)?;
+        let found = self.search(hash, eq, read, backoff)?;
         Ok(found.map(|(bin, state, tags, found)| Probe { bin, state, tags, found }))
     }
 
@@ -113,8 +116,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn search<R>(
         &self,
         hash: Hash,
-        eq: &mut impl FnMut(&K) -> bool,
-        read: &impl Fn(Entry<'_, K, V>) -> MaybeUninit<R>,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
     ) -> Result<Option<(Bin<'_, K, V>, State, Tags, Option<(Place, R)>)>, WouldWait> {
         loop {
@@ -122,10 +125,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
             if let Some((bin, number)) = Self::home(directory, hash) {
                 let state = bin.seq().begin();
                 let tags = bin.tags();
-                if covers(tags.depth(), number, hash) {
-                    if let Ok(found) = self.search_bin(bin, state, tags, hash, eq, read) {
-                        return Ok(Some((bin, state, tags, found)));
-                    }
+                if covers(tags.depth(), number, hash)
+                    && let Ok(found) = self.search_bin(bin, state, tags, hash, eq, read)
+                {
+                    return Ok(Some((bin, state, tags, found)));
                 }
             }
             backoff.wait()?;
@@ -139,8 +142,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         state: State,
         tags: Tags,
         hash: Hash,
-        eq: &mut impl FnMut(&K) -> bool,
-        read: &impl Fn(Entry<'_, K, V>) -> MaybeUninit<R>,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<(Place, R)>, Changed> {
         let found = Self::search_slots(bin, state, tags, hash, eq, read)?;
         if found.is_some() || !tags.may_overflow(hash) {
@@ -158,10 +161,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
             let line = self.pool.line(number).ok_or(Changed)?;
             let head = line.head();
             for slot in 0..Layout::<K, V>::LINE_SLOTS {
-                if head.tag(slot) == hash.tag() {
-                    if let Some(value) = Self::check(bin, state, line.entry(slot), eq, read)? {
-                        return Ok(Some((Place::Line { before, number, slot }, value)));
-                    }
+                if head.tag(slot) == hash.tag()
+                    && let Some(value) = Self::check(bin, state, line.entry(slot), eq, read)?
+                {
+                    return Ok(Some((Place::Line { before, number, slot }, value)));
                 }
             }
             (before, number) = (number, head.next);
@@ -175,8 +178,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         state: State,
         tags: Tags,
         hash: Hash,
-        eq: &mut impl FnMut(&K) -> bool,
-        read: &impl Fn(Entry<'_, K, V>) -> MaybeUninit<R>,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<(Place, R)>, Changed> {
         for slot in tags.matches(hash) {
             if let Some(value) = Self::check(bin, state, bin.entry(slot), eq, read)? {
@@ -192,8 +195,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         bin: Bin<'_, K, V>,
         state: State,
         entry: Entry<'_, K, V>,
-        eq: &mut impl FnMut(&K) -> bool,
-        read: &impl Fn(Entry<'_, K, V>) -> MaybeUninit<R>,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<R>, Changed> {
         let (key, value) = (entry.key(), read(entry));
         if !bin.seq().validate(state) {

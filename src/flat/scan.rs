@@ -22,6 +22,22 @@ struct Snapshot<'a, K, V> {
     tags: Tags,
 }
 
+/// An entry of a snapshot: whole once the snapshot is taken, perhaps torn while it is being taken.
+pub(crate) struct Raw<K, V> {
+    place: Place,
+    key: MaybeUninit<K>,
+    value: MaybeUninit<V>,
+}
+
+impl<K: Copy, V: Copy> Raw<K, V> {
+    /// # Safety
+    /// The entry comes from a `snapshot` that has returned.
+    pub(crate) unsafe fn whole(&self) -> (K, V) {
+        // SAFETY: the caller's promise.
+        unsafe { (self.key.assume_init(), self.value.assume_init()) }
+    }
+}
+
 /// Where a scan goes on: the reversed hash bits of the next bin, or nothing is left.
 pub(crate) type Position = Option<u64>;
 
@@ -36,32 +52,30 @@ fn after(position: u64, tags: Tags) -> Position {
 }
 
 impl<K: Copy, V: Copy> Table<K, V> {
-    /// Appends all entries of the bin at `position`, as they were at one moment, and tells the next.
-    pub(crate) fn snapshot(&self, position: u64, into: &mut Vec<(K, V)>) -> Position {
-        into.clear();
-        let mut raw = Vec::new();
-        let snapshot = self.snapshot_with_places(position, &mut raw)?;
-        into.extend(raw.into_iter().map(|(_, key, value)| (key, value)));
-        after(position, snapshot.tags)
+    /// Fills `buffer` with all entries of the bin at `position`, as they were at one moment, and tells the
+    /// next position. The buffer's entries are whole when this returns.
+    pub(crate) fn snapshot(&self, position: u64, buffer: &mut Vec<Raw<K, V>>) -> Position {
+        after(position, self.snapshot_bin(position, buffer)?.tags)
     }
 
-    fn snapshot_with_places(&self, position: u64, into: &mut Vec<(Place, K, V)>) -> Option<Snapshot<'_, K, V>> {
+    fn snapshot_bin(
+        &self,
+        position: u64,
+        buffer: &mut Vec<Raw<K, V>>,
+    ) -> Option<Snapshot<'_, K, V>> {
         let hash = Hash(position.reverse_bits());
-        let mut raw: Vec<(Place, MaybeUninit<K>, MaybeUninit<V>)> = Vec::new();
         let mut backoff = Backoff::spinning();
         loop {
+            buffer.clear();
             let directory = self.directory()?;
             if let Some((bin, number)) = Self::home(directory, hash) {
                 let (state, tags) = (bin.seq().begin(), bin.tags());
-                raw.clear();
                 let seen = self.visit(bin, state, tags, |entry, place| {
-                    raw.push((place, entry.key(), entry.value()));
+                    buffer.push(Raw { place, key: entry.key(), value: entry.value() });
                     Ok(())
                 });
+                // Validated after the last word was fetched: only now are the entries whole.
                 if covers(tags.depth(), number, hash) && seen.is_ok() && bin.seq().validate(state) {
-                    // SAFETY: validated after the last word was fetched, and tags say that each place
-                    // holds an entry: all of them are whole.
-                    into.extend(raw.iter().map(|(place, k, v)| unsafe { (*place, k.assume_init(), v.assume_init()) }));
                     return Some(Snapshot { bin, state, tags });
                 }
             }
@@ -72,15 +86,20 @@ impl<K: Copy, V: Copy> Table<K, V> {
     /// Asks `keep` of every entry, with no lock held, and removes or rewrites accordingly; where a bin
     /// changed meanwhile its entries are asked about again.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {
-        let mut entries = Vec::new();
+        let mut entries: Vec<Raw<K, V>> = Vec::new();
         let mut verdicts = Vec::new();
         let mut position = START;
         let mut backoff = Backoff::spinning();
         while let Some(at) = position {
             entries.clear();
-            let Some(snapshot) = self.snapshot_with_places(at, &mut entries) else { return };
+            let Some(snapshot) = self.snapshot_bin(at, &mut entries) else { return };
             verdicts.clear();
-            verdicts.extend(entries.iter_mut().map(|(_, key, value)| keep(key, value)));
+            verdicts.extend(entries.iter_mut().map(|raw| {
+                // SAFETY: `snapshot_bin` returned, so the entry is whole.
+                let (key, value) =
+                    unsafe { (raw.key.assume_init_ref(), raw.value.assume_init_mut()) };
+                keep(key, value)
+            }));
             if entries.is_empty() || self.apply(&snapshot, &entries, &verdicts) {
                 position = after(at, snapshot.tags);
             } else {
@@ -89,7 +108,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    fn apply(&self, snapshot: &Snapshot<'_, K, V>, entries: &[(Place, K, V)], verdicts: &[bool]) -> bool {
+    fn apply(
+        &self,
+        snapshot: &Snapshot<'_, K, V>,
+        entries: &[Raw<K, V>],
+        verdicts: &[bool],
+    ) -> bool {
         let Snapshot { bin, state, mut tags } = *snapshot;
         if !bin.seq().try_lock(state) {
             return false;
@@ -98,10 +122,14 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let mut freed = 0;
         let mut removed = 0;
         // Last place first: emptying a line unlinks it, which must not disturb the places still to come.
-        for ((place, _, value), kept) in entries.iter().zip(verdicts).rev() {
-            match *place {
+        for (raw, kept) in entries.iter().zip(verdicts).rev() {
+            // SAFETY: the entries come from a snapshot that returned: whole.
+            let value = unsafe { raw.value.assume_init_ref() };
+            match raw.place {
                 Place::Slot(slot) if *kept => bin.entry(slot).put_value(value),
-                Place::Line { number, slot, .. } if *kept => self.pool.owned(number).entry(slot).put_value(value),
+                Place::Line { number, slot, .. } if *kept => {
+                    self.pool.owned(number).entry(slot).put_value(value);
+                }
                 place => {
                     let emptied: Taken;
                     (tags, first, emptied) = self.vacate(tags, first, place);
@@ -129,7 +157,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         while let Some(at) = position {
             let hash = Hash(at.reverse_bits());
             let Some(directory) = self.directory() else { return };
-            let emptied = Self::home(directory, hash).and_then(|(bin, number)| self.empty(bin, number, hash));
+            let emptied =
+                Self::home(directory, hash).and_then(|(bin, number)| self.empty(bin, number, hash));
             match emptied {
                 Some(tags) => position = after(at, tags),
                 None => drop(backoff.wait()),

@@ -69,19 +69,28 @@ impl Deal {
     }
 
     fn members(&self, part: usize) -> impl Iterator<Item = Hash> {
-        (0..self.hashes.len).filter(move |&index| self.part(index) == part).map(|index| self.hashes.get(index))
+        (0..self.hashes.len)
+            .filter(move |&index| self.part(index) == part)
+            .map(|index| self.hashes.get(index))
     }
 
     /// Lines that `part` needs as a new bin.
     fn lines<K, V>(&self, part: usize) -> usize {
-        self.members(part).count().saturating_sub(Layout::<K, V>::SLOTS).div_ceil(Layout::<K, V>::LINE_SLOTS)
+        self.members(part)
+            .count()
+            .saturating_sub(Layout::<K, V>::SLOTS)
+            .div_ceil(Layout::<K, V>::LINE_SLOTS)
     }
 
     /// The tags that `part` has as a new bin.
     fn tags<K, V>(&self, part: usize) -> Tags {
         let depth = Depth::of_bits(self.depth.bits() + self.fan.ilog2());
         self.members(part).enumerate().fold(Tags::empty(depth), |tags, (at, hash)| {
-            if at < Layout::<K, V>::SLOTS { tags.with(at, hash.tag()) } else { tags.with_overflow(hash) }
+            if at < Layout::<K, V>::SLOTS {
+                tags.with(at, hash.tag())
+            } else {
+                tags.with_overflow(hash)
+            }
         })
     }
 }
@@ -173,7 +182,13 @@ impl<K: Copy, V: Copy> Table<K, V> {
     }
 
     /// Shows a locked bin's entries with their index in the deal.
-    fn each_locked(&self, bin: Bin<'_, K, V>, state: State, tags: Tags, mut each: impl FnMut(usize, Entry<'_, K, V>)) {
+    fn each_locked(
+        &self,
+        bin: Bin<'_, K, V>,
+        state: State,
+        tags: Tags,
+        mut each: impl FnMut(usize, Entry<'_, K, V>),
+    ) {
         let mut index = 0;
         let mut show = |entry: Entry<'_, K, V>| {
             each(index, entry);
@@ -231,7 +246,13 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// Closes the gaps that part 1 leaves in locked `parent`: entries move from lines to free slots, then
     /// to the front of the lines. Returns the tags and first line it is to have, and the lines left over.
-    fn compact(&self, parent: Bin<'_, K, V>, state: State, tags: Tags, deal: &Deal) -> (Tags, usize, Taken) {
+    fn compact(
+        &self,
+        parent: Bin<'_, K, V>,
+        state: State,
+        tags: Tags,
+        deal: &Deal,
+    ) -> (Tags, usize, Taken) {
         let depth = Depth::of_bits(deal.depth.bits() + 1);
         let mut left = tags.without_overflow().with_depth(depth);
         for (_, slot) in tags.used().enumerate().filter(|&(index, _)| deal.part(index) != 0) {
@@ -246,7 +267,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
             let line = self.pool.owned(number);
             let head = line.head();
             for slot in (0..Layout::<K, V>::LINE_SLOTS).filter(|&slot| head.tag(slot) != 0) {
-                let (entry, hash, part) = (line.entry(slot), deal.hashes.get(index), deal.part(index));
+                let (entry, hash, part) =
+                    (line.entry(slot), deal.hashes.get(index), deal.part(index));
                 index += 1;
                 if part != 0 {
                     continue;

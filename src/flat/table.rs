@@ -15,6 +15,7 @@ use crate::facade::lock::Lock;
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::stripes::Counter;
 use alloc::vec::Vec;
+use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr;
 
 /// Sizes, in bits of the bin number, of the small tables that a map begins with. Each is one segment;
@@ -37,6 +38,10 @@ pub(crate) struct Table<K, V> {
 unsafe impl<K: Send, V: Send> Send for Table<K, V> {}
 // SAFETY: as above: all shared words are accessed atomically, and only copies of payload leave.
 unsafe impl<K: Send, V: Send> Sync for Table<K, V> {}
+
+// No user code runs while the table is in a state that a panic could leave behind.
+impl<K, V> UnwindSafe for Table<K, V> {}
+impl<K, V> RefUnwindSafe for Table<K, V> {}
 
 impl<K, V> Table<K, V> {
     crate::facade::const_unless_loom! {
@@ -64,7 +69,11 @@ impl<K, V> Table<K, V> {
     }
 
     /// Replaces the directory, if `expected` is still the current one. The caller holds the growth lock.
-    pub(super) fn replace_directory(&self, expected: *const Directory<K, V>, new: *mut Directory<K, V>) -> bool {
+    pub(super) fn replace_directory(
+        &self,
+        expected: *const Directory<K, V>,
+        new: *mut Directory<K, V>,
+    ) -> bool {
         // relaxed: changes only under the growth lock, which is held.
         if !ptr::eq(self.directory.load(Ordering::Relaxed), expected) {
             return false;
@@ -82,7 +91,12 @@ impl<K, V> Table<K, V> {
     /// Bits of the next table that a map of few bins moves to when it wants `bins` bins.
     pub(super) fn next_bits(bins: usize) -> u32 {
         let full = Layout::<K, V>::SEGMENT_BITS;
-        SMALL.iter().copied().filter(|&bits| bits < full).find(|&bits| 1 << bits >= bins).unwrap_or(full)
+        SMALL
+            .iter()
+            .copied()
+            .filter(|&bits| bits < full)
+            .find(|&bits| 1 << bits >= bins)
+            .unwrap_or(full)
     }
 
     /// A table of at least `bins` bins, or the largest power of two below where that is not small.
@@ -117,7 +131,8 @@ impl<K, V> Table<K, V> {
             let words = memory::words(segment_words)?;
             for bin in 0..if born { 1usize << segment_bits } else { 0 } {
                 // SAFETY: `bin` is one of the segment's bins; nobody else sees the segment yet.
-                let bin = unsafe { Bin::<K, V>::new(words.as_ptr().add(bin * Layout::<K, V>::BIN)) };
+                let bin =
+                    unsafe { Bin::<K, V>::new(words.as_ptr().add(bin * Layout::<K, V>::BIN)) };
                 bin.set_tags(Tags::empty(Depth::of_bits(bits)));
             }
             segments.push(words);
@@ -127,7 +142,11 @@ impl<K, V> Table<K, V> {
 
     /// Takes the growth lock, waiting for it only if that is allowed.
     pub(super) fn lock_growth(&self, backoff: &Backoff) -> Result<impl Sized + '_, WouldWait> {
-        if backoff.may_wait() { Ok(self.growth.lock()) } else { self.growth.try_lock().ok_or(WouldWait) }
+        if backoff.may_wait() {
+            Ok(self.growth.lock())
+        } else {
+            self.growth.try_lock().ok_or(WouldWait)
+        }
     }
 
     /// Makes `made` the directory if `expected` still is; frees it otherwise.
@@ -162,7 +181,10 @@ impl<K, V> Table<K, V> {
 
     /// Makes the first directory.
     #[cold]
-    pub(super) fn begin<E: From<AllocError> + From<WouldWait>>(&self, backoff: &Backoff) -> Result<(), E>
+    pub(super) fn begin<E: From<AllocError> + From<WouldWait>>(
+        &self,
+        backoff: &Backoff,
+    ) -> Result<(), E>
     where
         K: Copy,
         V: Copy,
@@ -174,7 +196,10 @@ impl<K, V> Table<K, V> {
     /// The bin that holds the keys of `hash`, with its number, found from whatever the directory says.
     ///
     /// None when a split is between two stores, or was finished after the directory was read: look again.
-    pub(super) fn home<'a>(mut directory: &'a Directory<K, V>, hash: Hash) -> Option<(Bin<'a, K, V>, usize)>
+    pub(super) fn home(
+        mut directory: &Directory<K, V>,
+        hash: Hash,
+    ) -> Option<(Bin<'_, K, V>, usize)>
     where
         K: Copy,
         V: Copy,

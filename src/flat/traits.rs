@@ -88,12 +88,7 @@ where
     }
 }
 
-impl<'a, K, V, S> IntoIterator for &'a FlatMap<K, V, S>
-where
-    K: Copy + Eq + Hash,
-    V: Copy,
-    S: BuildHasher,
-{
+impl<'a, K: Copy, V: Copy, S> IntoIterator for &'a FlatMap<K, V, S> {
     type Item = (K, V);
     type IntoIter = Iter<'a, K, V>;
 

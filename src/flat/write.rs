@@ -58,13 +58,13 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &self,
         hash: Hash,
         key: Option<&K>,
-        mut eq: impl FnMut(&K) -> bool,
+        eq: impl Fn(&K) -> bool + Copy,
         rehash: impl Fn(&K) -> Hash,
         mut backoff: Backoff,
         mut decide: impl FnMut(Option<V>) -> Op<V>,
     ) -> Result<(Option<V>, Op<V>), Failure> {
         loop {
-            let Some(probe) = self.probe(hash, &mut eq, &mut backoff)? else {
+            let Some(probe) = self.probe(hash, eq, &mut backoff)? else {
                 if key.is_none() {
                     return Ok((None, Op::Keep));
                 }
@@ -77,10 +77,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 (Op::Insert(value), Some((place, _)), _) => self.replace(&probe, place, value),
                 (Op::Insert(value), None, Some(key)) => {
                     let outcome = self.add(&probe, hash, key, value, &backoff)?;
-                    if matches!(outcome, Outcome::Done) {
-                        if let Some(total) = self.count.add(1) {
-                            self.grow(total, &rehash, &mut backoff);
-                        }
+                    if matches!(outcome, Outcome::Done)
+                        && let Some(total) = self.count.add(1)
+                    {
+                        self.grow(total, &rehash, &mut backoff);
                     }
                     outcome
                 }
@@ -103,7 +103,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
         match place {
             Place::Slot(slot) => bin.entry(slot).put_value(value),
-            Place::Line { number, slot, .. } => self.pool.owned(number).entry(slot).put_value(value),
+            Place::Line { number, slot, .. } => {
+                self.pool.owned(number).entry(slot).put_value(value);
+            }
         }
         bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
         Outcome::Done

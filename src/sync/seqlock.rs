@@ -32,7 +32,8 @@ pub(crate) struct State(usize);
 
 impl State {
     /// Greatest index that a state can carry.
-    pub(crate) const INDEX_MAX: usize = if INDEX_BITS == 0 { usize::MAX >> 1 } else { (1 << INDEX_BITS) - 1 };
+    pub(crate) const INDEX_MAX: usize =
+        if INDEX_BITS == 0 { usize::MAX >> 1 } else { (1 << INDEX_BITS) - 1 };
     /// Whether the index lives in the state word.
     pub(crate) const HAS_INDEX: bool = INDEX_BITS != 0;
 
@@ -71,8 +72,10 @@ impl SeqLock<'_> {
     pub(crate) fn validate(&self, state: State) -> bool {
         // [SL-2] acquire fence: pairs with [SL-1]; the payload loads stay before the load below.
         atomic::fence(Ordering::Acquire);
+        // A locked state equals no state with its lock bit cleared that a writer's bin can be in before the
+        // lock is released; where it was released with nothing written, what was read is whole after all.
         // relaxed: the fence above orders it ([SL-2]).
-        !state.is_locked() && self.0.load(Ordering::Relaxed) == state.0
+        self.0.load(Ordering::Relaxed) == state.0 & !LOCKED
     }
 
     /// Locks, if nothing was written since `state` was read.
@@ -84,7 +87,12 @@ impl SeqLock<'_> {
         // [SL-6] acquire fence: what was read under `state` stays before the swap that validates it.
         atomic::fence(Ordering::Acquire);
         // [SL-5] acquire: pairs with [SL-3]. On failure relaxed: nothing is concluded from it.
-        let swapped = self.0.compare_exchange(state.0, state.0 | LOCKED, Ordering::Acquire, Ordering::Relaxed);
+        let swapped = self.0.compare_exchange(
+            state.0,
+            state.0 | LOCKED,
+            Ordering::Acquire,
+            Ordering::Relaxed,
+        );
         // [SL-1] release fence: pairs with [SL-2]; the locked state is seen before any word we store.
         atomic::fence(Ordering::Release);
         swapped.is_ok()

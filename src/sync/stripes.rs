@@ -63,7 +63,8 @@ impl Counter {
         let made = Box::into_raw(made);
         let none = core::ptr::null_mut();
         // [ST-1] release: pairs with [ST-2]; acquire on failure is not needed, relaxed: we only free.
-        if self.stripes.compare_exchange(none, made, Ordering::Release, Ordering::Relaxed).is_err() {
+        if self.stripes.compare_exchange(none, made, Ordering::Release, Ordering::Relaxed).is_err()
+        {
             // SAFETY: the swap failed, so the box was never shared.
             drop(unsafe { Box::from_raw(made) });
         }

@@ -88,10 +88,10 @@ mod tests {
         #[derive(Clone, Copy, PartialEq, Debug)]
         struct Odd([u8; 11]);
         for offset in 0..9 {
-            let block: [usize; 4] = [usize::MAX; 4];
-            let words = block.as_ptr().cast::<Word>();
+            let mut block = [usize::MAX; 6];
+            let words = block.as_mut_ptr().cast::<Word>();
             let value = Odd(*b"hello world");
-            // SAFETY: four words hold 32 bytes, `offset + 11 <= 20`, and nobody else sees them.
+            // SAFETY: six words hold 24 bytes or more, `offset + 11 <= 19`, and nobody else sees them.
             let back = unsafe {
                 put(words, offset, &value);
                 fetch::<Odd>(words, offset).assume_init()

@@ -1,1 +1,9 @@
-//! The operating-system layer of `hedgerow`.
+//! The operating-system layer of `hedgerow`: what its maps can do by themselves, done by a thread.
+//!
+//! This crate knows none of the maps. Whatever has work to do in small steps is driven by a
+//! [`Worker`]; where there are no threads, a main loop calls the same steps. With feature `std-ext`
+//! all of it is found under `hedgerow::std_ext`.
+
+mod worker;
+
+pub use worker::{Progress, Worker};
