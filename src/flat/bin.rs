@@ -4,7 +4,7 @@
 //! - `[FT-1]` acquire load of the tags ↔ `[FT-2]` release store of the tags (or the release
 //!   `atomic::fence` of `[SL-1]` before a relaxed one): who sees a bin born, or a key's tag, sees what
 //!   was written before, the directory entry of a child included.
-//! - Entries are ordered by the seqlock in the state word (`[SL-1]` to `[SL-6]`).
+//! - Entries are ordered by the seqlock in the state word (`[SL-1]` to `[SL-5]`).
 //! - The order of the two loads matters: state first (`[SL-4]`), then tags (`[FT-1]`), so that tags which
 //!   are newer than the state make the validation fail, never the other way round.
 

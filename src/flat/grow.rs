@@ -8,36 +8,17 @@
 
 use super::directory::Directory;
 use super::layout::Layout;
-use super::memory::{self, AllocError};
-use super::table::{Table, low_bits};
+use super::memory;
+use super::table::{Failure, Table, low_bits};
 use super::tags::{Depth, Hash};
 use crate::facade::atomic::Ordering;
-use crate::sync::backoff::{Backoff, WouldWait};
+use crate::sync::backoff::Backoff;
 use core::ptr;
 
 /// Segments filled on account of one insert, at most: a bound on its work.
 const BUDGET: usize = 2;
 /// Bits of a bin's number, at most; more could not be addressed.
 const MAX_BITS: u32 = usize::BITS - 8;
-
-/// Why growth stopped.
-#[derive(Debug)]
-pub(crate) enum Stop {
-    Alloc,
-    Busy,
-}
-
-impl From<AllocError> for Stop {
-    fn from(_: AllocError) -> Self {
-        Self::Alloc
-    }
-}
-
-impl From<WouldWait> for Stop {
-    fn from(_: WouldWait) -> Self {
-        Self::Busy
-    }
-}
 
 impl<K: Copy, V: Copy> Table<K, V> {
     /// Called now and then by inserts, with the number of entries: has the bins born that this asks for.
@@ -64,12 +45,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
         mut budget: usize,
         rehash: &impl Fn(&K) -> Hash,
         backoff: &mut Backoff,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Failure> {
         if wanted > 1 << MAX_BITS {
-            return Err(Stop::Alloc);
+            return Err(Failure::Alloc);
         }
         if self.directory().is_none() {
-            self.begin::<Stop>(backoff)?;
+            self.begin(backoff)?;
         }
         while let Some(small) = self.directory().filter(|directory| directory.is_small()) {
             if wanted <= small.root_bins() {
@@ -119,7 +100,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         wanted: usize,
         rehash: &impl Fn(&K) -> Hash,
         backoff: &mut Backoff,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Failure> {
         let bits = Self::next_bits(wanted);
         let made = Self::make_directory(bits, false, ptr::from_ref(small).cast_mut())?;
         self.adopt(small, made, backoff)?;
@@ -135,7 +116,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         number: usize,
         rehash: &impl Fn(&K) -> Hash,
         backoff: &mut Backoff,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Failure> {
         loop {
             let Some(directory) = self.directory() else { return Ok(()) };
             if number >= directory.root_bins() {
@@ -172,7 +153,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         number: usize,
         rehash: &impl Fn(&K) -> Hash,
         backoff: &mut Backoff,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Failure> {
         let Some(small) = directory.small() else { return Ok(()) };
         let old = number & (small.root_bins() - 1);
         let bin = small.bin(old);
@@ -206,7 +187,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         depth: Depth,
         rehash: &impl Fn(&K) -> Hash,
         backoff: &mut Backoff,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), Failure> {
         let child = number + (1 << depth.bits());
         self.ensure_segment(child, backoff)?;
         let bin = directory.bin(number);
@@ -215,7 +196,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     }
 
     /// Makes sure that the segment of bin `number` exists, and its ancestors' segments before it.
-    fn ensure_segment(&self, number: usize, backoff: &mut Backoff) -> Result<(), Stop> {
+    fn ensure_segment(&self, number: usize, backoff: &mut Backoff) -> Result<(), Failure> {
         let first = number & !low_bits(Layout::<K, V>::SEGMENT_BITS);
         loop {
             let Some(directory) = self.directory() else { return Ok(()) };
@@ -246,7 +227,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    fn double(&self, directory: &Directory<K, V>, backoff: &mut Backoff) -> Result<(), Stop> {
+    fn double(&self, directory: &Directory<K, V>, backoff: &mut Backoff) -> Result<(), Failure> {
         let older = ptr::from_ref(directory).cast_mut();
         let made = directory.doubled(older)?;
         let guard = self.lock_growth(backoff);

@@ -84,10 +84,12 @@ impl Map {
         let (mut all, mut bin, mut position) = (Vec::new(), Vec::new(), START);
         while let Some(at) = position {
             position = self.snapshot(at, &mut bin);
-            // SAFETY: the snapshot has returned.
-            all.extend(
-                bin.iter().map(|raw| unsafe { raw.whole() }).map(|(key, value)| (key, value[0])),
-            );
+            all.extend(bin.iter().map(|raw| {
+                // SAFETY: the snapshot has returned.
+                let (key, [a, b]) = unsafe { raw.whole() };
+                assert_eq!(a, b, "torn");
+                (key, a)
+            }));
         }
         all.sort_unstable();
         all
@@ -372,6 +374,27 @@ fn loom_walk_against_recycling() {
     });
 }
 
+/// As before, but it is another thread that takes the line: nothing but the pool's own release fence
+/// stands between its first store to the line and the walker.
+#[test]
+fn loom_walk_against_recycling_elsewhere() {
+    explore(2, ["Some(4)"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let (behind, before) = (key(0, 7), key(4, 7));
+        for k in [key(0, 5), key(0, 6), key(1, 5), key(1, 6)] {
+            map.put(k, k);
+        }
+        map.put(behind, 4);
+        map.put(before, 3);
+        let (left, right) = (map.clone(), map.clone());
+        let taker = thread::spawn(move || left.pool.pop(1, true).map(|taken| taken.first).ok());
+        let reader = thread::spawn(move || right.read(behind));
+        map.remove(before);
+        saw(format!("{:?}", reader.join().unwrap()));
+        taker.join().unwrap();
+    });
+}
+
 /// A bin with overflow lines splits, its lines are given back and taken by another bin.
 #[test]
 fn loom_split_with_overflow() {
@@ -490,6 +513,20 @@ fn loom_scan_against_split() {
         map.split_to(2);
         assert_eq!(scan.join().unwrap(), [(keys[0], 1), (keys[1], 2), (keys[2], 3)]);
         saw("ok".into());
+    });
+}
+
+/// Iteration hands out whole values only.
+#[test]
+fn loom_scan_against_upsert() {
+    explore(2, ["1", "2"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let k = key(0, 5);
+        map.put(k, 1);
+        let other = map.clone();
+        let scan = thread::spawn(move || other.all());
+        map.put(k, 2);
+        saw(format!("{}", scan.join().unwrap()[0].1));
     });
 }
 

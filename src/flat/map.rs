@@ -3,10 +3,9 @@
 use super::DefaultHashBuilder;
 use super::iter::{Iter, Keys, Values};
 use super::layout::Layout;
-use super::table::Table;
+use super::table::{Failure, Table};
 use super::tags;
 use super::types::{Busy, Computed, FlatStats, Op, TryInsertError, TryReserveError};
-use super::write::Failure;
 use crate::sync::backoff::Backoff;
 use alloc::alloc::handle_alloc_error;
 use core::borrow::Borrow;
@@ -20,9 +19,10 @@ use core::hash::{BuildHasher, Hash};
 /// # Guarantees
 /// - Every operation on one key is linearizable, through growth too. `iter`, `retain` and `clear` work
 ///   bin by bin: each bin as of one moment, and every key that is present throughout exactly once.
-/// - A look-up of an absent key waits for nobody, unless its bin is being split at that moment. A look-up
-///   of a present key waits while a writer is inside that key's bin, a few nanoseconds unless the writer
-///   is descheduled there; [`try_get`](Self::try_get) returns [`Busy`] instead.
+/// - A look-up waits only for a writer that is inside the key's bin, a few nanoseconds unless that
+///   writer is descheduled there, and [`try_get`](Self::try_get) returns [`Busy`] instead. The look-up of
+///   an absent key mostly need not: it is answered from one load, unless another key of the bin has the
+///   same seven-bit tag, or overflowed, or the bin is being split at that moment.
 /// - User code (`Hash`, `Eq`, closures) runs with nothing locked: it may panic, or call the map.
 /// - Memory is given back when the map is dropped or by [`shrink_to_fit`](Self::shrink_to_fit), and reused
 ///   within the map meanwhile.
@@ -286,8 +286,9 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     /// The value of `key`, copied out.
     ///
-    /// Takes no lock, writes no shared memory, allocates nothing; expected constant time. An absent key is
-    /// answered from one load (the linearization point); a present one waits while a writer is inside its bin.
+    /// Takes no lock, writes no shared memory, allocates nothing; expected constant time. Waits while a
+    /// writer is inside the key's bin, which a key that is absent mostly does not notice. Linearizes where
+    /// the bin's tags are loaded.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();

@@ -17,12 +17,15 @@
 
 use super::bin::Entry;
 use super::layout::{CHUNK_LINES, LINE_HEAD, Layout};
+use super::memory::{self, AllocError};
+use super::table::Failure;
 use crate::facade::Word;
 use crate::facade::atomic::{self, AtomicPtr, Ordering};
 use crate::facade::lock::Lock;
-use crate::flat::memory::{self, AllocError};
+use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::marker::PhantomData;
+use core::ops::DerefMut;
 use core::ptr;
 
 /// One overflow line. Its number is never 0.
@@ -207,10 +210,9 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         self.line(number).expect("the number of a line in use")
     }
 
-    /// Takes `count` lines, all or none. A caller that may not wait learns even with `count` 0 whether the
-    /// pool is in use, since it may have lines to give back later.
+    /// Takes `count` lines, all or none.
     pub(crate) fn pop(&self, count: usize, may_wait: bool) -> Result<Taken, NoLine> {
-        if count == 0 && may_wait {
+        if count == 0 {
             return Ok(Taken { first: 0 });
         }
         // [OV-3]
@@ -257,16 +259,16 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     }
 
     /// Adds a chunk. The caller holds no lock: this calls the allocator.
-    pub(crate) fn grow(&self) -> Result<(), AllocError> {
+    pub(crate) fn grow(&self, backoff: &Backoff) -> Result<(), Failure> {
         let mut words = memory::words(CHUNK_LINES * Layout::<K, V>::LINE)?;
         loop {
-            let mut free = self.free.lock();
+            let mut free = self.lock(backoff)?;
             // relaxed: the table of chunks changes only under the lock that we hold.
             let chunks = self.chunks.load(Ordering::Relaxed);
             // SAFETY: the table lives as long as the pool.
             let len = if chunks.is_null() { 0 } else { unsafe { (*chunks).len } };
             if free.chunks * CHUNK_LINES > State::INDEX_MAX {
-                return Err(AllocError);
+                return Err(AllocError.into());
             }
             if free.chunks < len {
                 // SAFETY: `free.chunks < len`. [OV-1] release: pairs with [OV-2].
@@ -276,25 +278,25 @@ impl<K: Copy, V: Copy> Pool<K, V> {
                 return Ok(());
             }
             drop(free);
-            self.lengthen(chunks, len)?;
+            self.lengthen(chunks, len, backoff)?;
         }
     }
 
     /// Replaces a full table of chunks by one of twice its length.
-    fn lengthen(&self, full: *mut Chunks, len: usize) -> Result<(), AllocError> {
+    fn lengthen(&self, full: *mut Chunks, len: usize, backoff: &Backoff) -> Result<(), Failure> {
         let longer = if len == 0 { Chunks::FIRST } else { len.checked_mul(2).ok_or(AllocError)? };
         let made: *mut Chunks = memory::with_tail::<_, AtomicPtr<Word>>(
             Chunks { len: longer, older: full },
             longer,
             || AtomicPtr::new(ptr::null_mut()),
         )?;
-        let free = self.free.lock();
+        let free = self.lock(backoff);
         // relaxed: the table of chunks changes only under the lock that we hold.
-        if self.chunks.load(Ordering::Relaxed) != full {
-            drop(free);
+        if free.is_err() || self.chunks.load(Ordering::Relaxed) != full {
+            let busy = free.err();
             // SAFETY: just made, never shared.
             unsafe { memory::free_with_tail::<_, AtomicPtr<Word>>(made, longer) };
-            return Ok(());
+            return busy.map_or(Ok(()), |busy| Err(busy.into()));
         }
         for index in 0..len {
             // SAFETY: `index < len`, in both tables. relaxed: nothing changes it but the lock's holder.
@@ -306,6 +308,14 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         self.chunks.store(made, Ordering::Release);
         drop(free);
         Ok(())
+    }
+
+    fn lock(&self, backoff: &Backoff) -> Result<impl DerefMut<Target = Free> + '_, WouldWait> {
+        if backoff.may_wait() {
+            Ok(self.free.lock())
+        } else {
+            self.free.try_lock().ok_or(WouldWait)
+        }
     }
 
     /// Lines in use, and bytes of all lines and tables.

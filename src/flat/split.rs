@@ -16,11 +16,10 @@
 //! that was read then proves that they are the keys still.
 
 use super::bin::{Bin, Entry};
-use super::grow::Stop;
 use super::layout::Layout;
 use super::overflow::{Head, NoLine, Taken};
 use super::read::Changed;
-use super::table::Table;
+use super::table::{Failure, Table};
 use super::tags::{Depth, Hash, Tags};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
@@ -40,11 +39,11 @@ impl Hashes {
         Self { few: [0; Self::FEW], more: Vec::new(), len: 0 }
     }
 
-    fn push(&mut self, hash: Hash) -> Result<(), Stop> {
+    fn push(&mut self, hash: Hash) -> Result<(), Failure> {
         if self.len < Self::FEW {
             self.few[self.len] = hash.0;
         } else {
-            self.more.try_reserve(1).map_err(|_| Stop::Alloc)?;
+            self.more.try_reserve(1).map_err(|_| Failure::Alloc)?;
             self.more.push(hash.0);
         }
         self.len += 1;
@@ -108,7 +107,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         child: impl Fn(usize) -> Bin<'a, K, V>,
         rehash: &impl Fn(&K) -> Hash,
         backoff: &mut Backoff,
-    ) -> Result<(), Stop>
+    ) -> Result<(), Failure>
     where
         K: 'a,
         V: 'a,
@@ -118,6 +117,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
         if tags.depth() != depth {
             return Ok(());
         }
+        if tags.has_overflow() && !backoff.may_wait() {
+            // There would be lines to give back, and the pool's lock to wait for.
+            return Err(Failure::Busy);
+        }
         let Some(hashes) = self.hash_all(parent, state, tags, rehash)? else {
             return Ok(backoff.wait()?);
         };
@@ -125,8 +128,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let lines = (usize::from(stays)..fan).map(|part| deal.lines::<K, V>(part)).sum();
         let mut taken = match self.pool.pop(lines, backoff.may_wait()) {
             Ok(taken) => taken,
-            Err(NoLine::Empty) => return Ok(self.pool.grow()?),
-            Err(NoLine::Busy) => return Err(Stop::Busy),
+            Err(NoLine::Empty) => return self.pool.grow(backoff),
+            Err(NoLine::Busy) => return Err(Failure::Busy),
         };
         if !parent.seq().try_lock(state) {
             self.pool.push(taken.first);
@@ -159,7 +162,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         state: State,
         tags: Tags,
         rehash: &impl Fn(&K) -> Hash,
-    ) -> Result<Option<Hashes>, Stop> {
+    ) -> Result<Option<Hashes>, Failure> {
         let mut hashes = Hashes::new();
         let mut stop = None;
         let seen = self.visit(bin, state, tags, |entry, _| {

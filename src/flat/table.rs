@@ -22,6 +22,25 @@ use core::ptr;
 /// the keys of one move to the next whole. After the last come segments of full size, and splits.
 const SMALL: &[u32] = if cfg!(hedgerow_loom) { &[0] } else { &[0, 2, 5] };
 
+/// Why an operation went no further.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Busy,
+    Alloc,
+}
+
+impl From<WouldWait> for Failure {
+    fn from(_: WouldWait) -> Self {
+        Self::Busy
+    }
+}
+
+impl From<AllocError> for Failure {
+    fn from(_: AllocError) -> Self {
+        Self::Alloc
+    }
+}
+
 pub(crate) struct Table<K, V> {
     /// The current directory; null until the first insert.
     directory: AtomicPtr<Directory<K, V>>,
@@ -181,10 +200,7 @@ impl<K, V> Table<K, V> {
 
     /// Makes the first directory.
     #[cold]
-    pub(super) fn begin<E: From<AllocError> + From<WouldWait>>(
-        &self,
-        backoff: &Backoff,
-    ) -> Result<(), E>
+    pub(super) fn begin(&self, backoff: &Backoff) -> Result<(), Failure>
     where
         K: Copy,
         V: Copy,

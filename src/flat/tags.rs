@@ -164,7 +164,7 @@ impl Tags {
         Self(self.0 & !(0x7F << (8 * slot)))
     }
 
-    #[cfg(test)]
+    #[cfg(all(test, not(hedgerow_loom)))]
     pub(crate) fn tag(self, slot: usize) -> u8 {
         (self.0 >> (8 * slot)) as u8 & 0x7F
     }

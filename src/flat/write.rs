@@ -5,33 +5,15 @@
 //! only if nothing in the bin has changed since, so what was found still holds, and the few stores under
 //! the lock can neither fail nor call anything that is not ours. Otherwise it looks again.
 
+use super::bin::Bin;
 use super::layout::Layout;
-use super::memory::AllocError;
 use super::overflow::{Head, NoLine, Taken};
 use super::read::{Changed, Place, Probe};
-use super::table::Table;
+use super::table::{Failure, Table};
 use super::tags::{Hash, Tags};
 use super::types::Op;
-use crate::sync::backoff::{Backoff, WouldWait};
-
-/// Why a change was not made.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    Busy,
-    Alloc,
-}
-
-impl From<WouldWait> for Failure {
-    fn from(_: WouldWait) -> Self {
-        Self::Busy
-    }
-}
-
-impl From<AllocError> for Failure {
-    fn from(_: AllocError) -> Self {
-        Self::Alloc
-    }
-}
+use crate::sync::backoff::Backoff;
+use crate::sync::seqlock::State;
 
 /// What became of an attempt under the lock.
 enum Outcome {
@@ -68,7 +50,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 if key.is_none() {
                     return Ok((None, Op::Keep));
                 }
-                self.begin::<Failure>(&backoff)?;
+                self.begin(&backoff)?;
                 continue;
             };
             let before = probe.found.map(|(_, value)| value);
@@ -90,7 +72,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             match outcome {
                 Outcome::Done => return Ok((before, op)),
                 Outcome::Raced => backoff.wait()?,
-                Outcome::NeedsLine => self.pool.grow()?,
+                Outcome::NeedsLine => self.pool.grow(&backoff)?,
             }
         }
     }
@@ -145,16 +127,29 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let Probe { bin, state, tags, .. } = *probe;
         let Ok(vacancy) = self.vacancy(probe) else { return Ok(Outcome::Raced) };
         let new_line = matches!(vacancy, Vacancy::NewLine);
-        // Popped before the bin is locked, so that nothing can fail under the lock.
-        let taken = match self.pool.pop(usize::from(new_line), backoff.may_wait()) {
-            Ok(taken) => taken,
-            Err(NoLine::Empty) => return Ok(Outcome::NeedsLine),
-            Err(NoLine::Busy) => return Err(Failure::Busy),
-        };
+        let wanted = usize::from(new_line);
+        // A waiting writer pops before it locks the bin, so that the pool's lock is never waited for
+        // under it. One that may not wait pops under it, so that it never has a line to give back.
+        let popped = if backoff.may_wait() { Some(self.pool.pop(wanted, true)) } else { None };
+        if let Some(Err(NoLine::Empty)) = popped {
+            return Ok(Outcome::NeedsLine);
+        }
         if !bin.seq().try_lock(state) {
-            self.pool.push(taken.first);
+            if let Some(Ok(taken)) = popped {
+                self.pool.push(taken.first);
+            }
             return Ok(Outcome::Raced);
         }
+        let taken = match popped.unwrap_or_else(|| self.pool.pop(wanted, false)) {
+            Ok(taken) => taken,
+            Err(why) => {
+                bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
+                return match why {
+                    NoLine::Empty => Ok(Outcome::NeedsLine),
+                    NoLine::Busy => Err(Failure::Busy),
+                };
+            }
+        };
         let mut first = bin.overflow(state);
         let (number, slot) = match vacancy {
             Vacancy::Line { number, slot } => (number, slot),
@@ -196,7 +191,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
         if !bin.seq().try_lock(state) {
             return Outcome::Raced;
         }
-        let (tags, first, freed) = self.vacate(tags, bin.overflow(state), place);
+        let (tags, first, freed) = match place {
+            Place::Slot(slot) if tags.has_overflow() => self.refill(bin, state, tags, slot),
+            _ => self.vacate(tags, bin.overflow(state), place),
+        };
         bin.set_tags(tags);
         bin.seq().unlock(bin.state_after(state, first));
         self.pool.push(freed.first);
@@ -204,13 +202,32 @@ impl<K: Copy, V: Copy> Table<K, V> {
         Outcome::Done
     }
 
+    /// Fills a slot that a removed entry leaves in a locked bin with an entry from its first line, so
+    /// that lines do not linger half empty; answers as `vacate` does.
+    fn refill(
+        &self,
+        bin: Bin<'_, K, V>,
+        state: State,
+        tags: Tags,
+        slot: usize,
+    ) -> (Tags, usize, Taken) {
+        let number = bin.overflow(state);
+        let line = self.pool.owned(number);
+        let head = line.head();
+        let last = (0..Layout::<K, V>::LINE_SLOTS).rfind(|&at| head.tag(at) != 0);
+        let last = last.expect("a line in use holds an entry");
+        bin.entry(slot).copy_from(line.entry(last));
+        let tags = tags.with(slot, head.tag(last));
+        self.vacate(tags, number, Place::Line { before: 0, number, slot: last })
+    }
+
     /// Empties one place of a locked bin: the tags and first line that the bin is to have, and a line
     /// to give back once it is unlocked.
     pub(super) fn vacate(&self, tags: Tags, first: usize, place: Place) -> (Tags, usize, Taken) {
         let none = Taken { first: 0 };
-        let Place::Line { before, number, slot } = place else {
-            let Place::Slot(slot) = place else { unreachable!() };
-            return (tags.without(slot), first, none);
+        let (before, number, slot) = match place {
+            Place::Line { before, number, slot } => (before, number, slot),
+            Place::Slot(slot) => return (tags.without(slot), first, none),
         };
         let line = self.pool.owned(number);
         let head = line.head().with(slot, 0);

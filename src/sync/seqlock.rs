@@ -7,10 +7,11 @@
 //!   what it read.
 //! - `[SL-3]` a writer's unlocking release store ↔ `[SL-4]` a reader's first, acquire load of the state:
 //!   a reader that starts from an unlocked state sees every word of the write that ended with it.
-//! - `[SL-3]` ↔ `[SL-5]` the next writer's acquire compare-and-swap: writers follow one another.
-//! - `[SL-6]` locking swaps *the very state that was read before*, so taking the lock also validates
-//!   everything read since: the acquire `atomic::fence` before it keeps those loads ahead of the swap,
-//!   as `[SL-2]` does for a reader.
+//! - `[SL-5]` a writer's lock is a *relaxed* compare-and-swap from the very state that it read with
+//!   `[SL-4]`: what the last writer did is seen since then, and everything read under that state and
+//!   still true is proved so by the swap. A word of a later write that was met on the way was stored
+//!   under a lock taken from another state, so that the swap fails: it could otherwise come before
+//!   that lock, and then our unlock, too, comes before the word was stored.
 //!
 //! A state comes round again after `2^VERSION_BITS` writes to one bin. A reader that is stopped between
 //! its two loads for exactly a multiple of that many writes would take a torn value for whole: 35 bits
@@ -84,15 +85,10 @@ impl SeqLock<'_> {
         if state.is_locked() {
             return false;
         }
-        // [SL-6] acquire fence: what was read under `state` stays before the swap that validates it.
-        atomic::fence(Ordering::Acquire);
-        // [SL-5] acquire: pairs with [SL-3]. On failure relaxed: nothing is concluded from it.
-        let swapped = self.0.compare_exchange(
-            state.0,
-            state.0 | LOCKED,
-            Ordering::Acquire,
-            Ordering::Relaxed,
-        );
+        let locked = state.0 | LOCKED;
+        // [SL-5] relaxed: `begin` loaded this very state with acquire, [SL-4].
+        let swapped =
+            self.0.compare_exchange(state.0, locked, Ordering::Relaxed, Ordering::Relaxed);
         // [SL-1] release fence: pairs with [SL-2]; the locked state is seen before any word we store.
         atomic::fence(Ordering::Release);
         swapped.is_ok()

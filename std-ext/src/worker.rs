@@ -21,9 +21,10 @@ pub enum Progress {
 
 /// A named thread that drives something in steps, and sleeps while there is nothing to do.
 ///
-/// The thread calls `step(budget)` once when it begins, again as long as the answer is
+/// The thread calls `step(budget)` when it begins, again as long as the answer is
 /// [`Progress::More`], and then whenever somebody has called [`wake`](Self::wake). Dropping the
-/// worker lets the step that is running end, and joins the thread; work that is left stays undone.
+/// worker lets the step that is running end, begins no other, and joins the thread; work that is
+/// left stays undone.
 ///
 /// A step that panics ends the thread and disturbs nothing else: later wake-ups do nothing,
 /// [`is_finished`](Self::is_finished) says true, and [`shutdown`](Self::shutdown) hands the panic
@@ -123,7 +124,7 @@ impl Worker {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Lets the step that is running end, and waits until the thread has.
+    /// Lets the step that is running end, begins no other, and waits until the thread has ended.
     ///
     /// Called from the worker's own step it cannot wait, and the thread ends after that step.
     ///
@@ -135,6 +136,9 @@ impl Worker {
     /// let sound = Worker::spawn("sound", 1, |_| Progress::Idle)?;
     /// assert!(sound.shutdown().is_ok());
     /// let broken = Worker::spawn("broken", 1, |_| panic!("out of steam"))?;
+    /// while !broken.is_finished() {
+    ///     std::thread::yield_now();
+    /// }
     /// let panic = broken.shutdown().unwrap_err();
     /// assert_eq!(panic.downcast_ref(), Some(&"out of steam"));
     /// # std::io::Result::Ok(())
@@ -162,8 +166,7 @@ impl Drop for Worker {
 impl fmt::Debug for Worker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.thread.as_ref().and_then(|thread| thread.thread().name());
-        let finished = self.is_finished();
-        f.debug_struct("Worker").field("name", &name).field("finished", &finished).finish()
+        f.debug_struct("Worker").field("name", &name).finish_non_exhaustive()
     }
 }
 

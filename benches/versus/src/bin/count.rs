@@ -1,0 +1,71 @@
+//! Does a known number of operations on a prebuilt map and nothing else, for
+//! callgrind: what two runs differ in is what the operations cost, exactly and
+//! the same every time. `count.sh` does the subtraction.
+
+use std::hint::black_box;
+use std::process::ExitCode;
+
+use hedgerow_versus::keys::{Rng, fold, key, value};
+use hedgerow_versus::rivals::{Bench, Dash, Flat, Locked, Papaya, Scc, Yard};
+use hedgerow_versus::spin_locks::SpinLocks;
+
+/// The stream has this many keys however many are used, so that it costs the
+/// same in every run.
+const MOST: usize = 1 << 20;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let [map, work, keys, times] = words.as_slice() else { return usage() };
+    let Some((keys, times)) = keys.parse().ok().zip(times.parse().ok()) else { return usage() };
+    let run = match map.as_str() {
+        "flat" => run::<Flat>,
+        "hashbrown" => run::<Yard>,
+        "papaya" => run::<Papaya>,
+        "dashmap" => run::<Dash>,
+        "scc" => run::<Scc>,
+        "rwlock" => run::<Locked>,
+        "spin" => run::<SpinLocks>,
+        _ => return usage(),
+    };
+    if times > MOST || !run(work, keys, times) { usage() } else { ExitCode::SUCCESS }
+}
+
+fn usage() -> ExitCode {
+    eprintln!(
+        "count MAP WORK KEYS TIMES\n\
+         MAP: flat hashbrown papaya dashmap scc rwlock spin\n\
+         WORK: get-hit get-miss upsert insert update remove; TIMES: up to {MOST}"
+    );
+    ExitCode::FAILURE
+}
+
+/// Builds the map and does the work; false if there is no such work.
+fn run<M: Bench>(work: &str, keys: u64, times: usize) -> bool {
+    let map = M::new();
+    for key in (0..keys).map(key) {
+        map.insert(key, value(key, 0));
+    }
+    let mut rng = Rng::new(keys);
+    let fresh = matches!(work, "get-miss" | "insert");
+    // New keys one after the other, or random ones of those that are there.
+    // `remove` may meet a key that it has removed already: take few.
+    let stream: Vec<u64> =
+        (0..MOST as u64).map(|i| key(if fresh { keys + i } else { rng.below(keys) })).collect();
+    let stream = &stream[..times];
+    let sum = match work {
+        "get-hit" | "get-miss" => work_on(stream, |key| map.get(key)),
+        "upsert" | "insert" => work_on(stream, |key| map.insert(key, value(key, 1))),
+        "update" => work_on(stream, |key| map.update(key, |old| old ^ 1 << 32)),
+        "remove" => work_on(stream, |key| map.remove(key)),
+        _ => return false,
+    };
+    black_box(sum);
+    // Freeing depends on what was inserted; it is no part of the operations.
+    std::mem::forget(map);
+    true
+}
+
+#[inline(never)]
+fn work_on(stream: &[u64], op: impl Fn(u64) -> Option<u64>) -> u64 {
+    stream.iter().map(|&key| fold(op(key))).fold(0, u64::wrapping_add)
+}

@@ -1,0 +1,125 @@
+//! Bytes an entry: what each map takes from the allocator, counted there.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+
+use crate::keys::{key, value};
+use crate::rivals::Bench;
+
+/// The system's allocator; while switched on it counts the bytes that blocks
+/// take, with what the allocator rounds up and keeps beside them: a map of boxed
+/// entries pays for that, one of few large blocks hardly.
+///
+/// Off, it costs one load of a word nobody writes, so that maps which allocate
+/// for every insertion do not queue for a shared counter while they are timed.
+pub struct Counting;
+
+/// glibc keeps the size of a block in the word before it.
+const HEADER: i64 = size_of::<usize>() as i64;
+
+static ON: AtomicBool = AtomicBool::new(false);
+static LIVE: AtomicI64 = AtomicI64::new(0);
+static PEAK: AtomicI64 = AtomicI64::new(0);
+
+fn count(block: *mut u8, sign: i64) {
+    if ON.load(Relaxed) && !block.is_null() {
+        // SAFETY: the block came from the system's allocator and is not freed.
+        let usable = unsafe { libc::malloc_usable_size(block.cast()) };
+        let more = sign * (usable.cast_signed() as i64 + HEADER);
+        let live = LIVE.fetch_add(more, Relaxed) + more;
+        PEAK.fetch_max(live, Relaxed);
+    }
+}
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: promised by the caller.
+        let block = unsafe { System.alloc(layout) };
+        count(block, 1);
+        block
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: promised by the caller.
+        let block = unsafe { System.alloc_zeroed(layout) };
+        count(block, 1);
+        block
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        count(block, -1);
+        // SAFETY: promised by the caller.
+        unsafe { System.dealloc(block, layout) }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new: usize) -> *mut u8 {
+        count(block, -1);
+        // SAFETY: promised by the caller.
+        let grown = unsafe { System.realloc(block, layout, new) };
+        count(if grown.is_null() { block } else { grown }, 1);
+        grown
+    }
+}
+
+/// Bytes an entry of one map.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes {
+    /// After growing to `n` keys.
+    pub grown: f64,
+    /// The most at any time until then, against that.
+    pub peak: f64,
+    /// The mean while growing on to `2n`: `n` alone flatters the map whose last
+    /// doubling was just before.
+    pub mean: f64,
+    /// After growing to `n` and replacing every key four times by another.
+    pub churned: f64,
+    /// The most at any time until then, against `grown`.
+    pub churned_peak: f64,
+}
+
+/// Measures one map; for a process that does nothing else, since maps free
+/// memory late and would pay for each other.
+pub fn measure<M: Bench>(n: u64) -> Bytes {
+    let each = |bytes: i64, keys: u64| bytes as f64 / keys as f64;
+    let map = start::<M>(n);
+    let (grown, peak) = (LIVE.load(Relaxed), PEAK.load(Relaxed));
+    let mut mean = 0.0;
+    for step in 1..=16 {
+        for i in n / 16 * (step - 1)..n / 16 * step {
+            put(&map, n + i);
+        }
+        mean += each(LIVE.load(Relaxed), n + n / 16 * step) / 16.0;
+    }
+    ON.store(false, Relaxed);
+    drop(map);
+    let map = start::<M>(n);
+    for i in 0..4 * n {
+        assert!(map.remove(key(i)).is_some(), "a key is lost");
+        put(&map, i + n);
+    }
+    let (churned, churned_peak) = (LIVE.load(Relaxed), PEAK.load(Relaxed));
+    ON.store(false, Relaxed);
+    Bytes {
+        grown: each(grown, n),
+        peak: peak as f64 / grown as f64,
+        mean,
+        churned: each(churned, n),
+        churned_peak: churned_peak as f64 / grown as f64,
+    }
+}
+
+fn start<M: Bench>(n: u64) -> M {
+    LIVE.store(0, Relaxed);
+    PEAK.store(0, Relaxed);
+    ON.store(true, Relaxed);
+    let map = M::new();
+    for i in 0..n {
+        put(&map, i);
+    }
+    map
+}
+
+fn put<M: Bench>(map: &M, i: u64) {
+    assert!(map.insert(key(i), value(key(i), 0)).is_none(), "a key was there already");
+}

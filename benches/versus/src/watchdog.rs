@@ -1,0 +1,31 @@
+//! Ends the program when a map hangs. Some do: two threads in a small table that
+//! grows have found more than one.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// No round takes as long, not even the building of the largest map before it.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Since when who is doing what.
+static DOING: Mutex<Option<(Instant, String)>> = Mutex::new(None);
+
+/// Says what begins now.
+pub fn pat(doing: String) {
+    *DOING.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), doing));
+}
+
+/// Watches from now on.
+pub fn start() {
+    std::thread::spawn(|| {
+        loop {
+            std::thread::sleep(PATIENCE / 20);
+            let doing = DOING.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((_, doing)) = doing.as_ref().filter(|(begin, _)| begin.elapsed() > PATIENCE)
+            {
+                eprintln!("{doing} hangs");
+                std::process::exit(1);
+            }
+        }
+    });
+}

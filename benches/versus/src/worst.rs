@@ -1,0 +1,60 @@
+//! The worst single insertion while a map grows from empty: each is timed, page
+//! faults and all, less what its thread waited for a core.
+
+use crate::clock::{cpu, now};
+use crate::keys::{Rng, key, value};
+use crate::rivals::Bench;
+
+/// From this on, the thread's own clock is asked whether the time was spent.
+const SUSPICIOUS: u64 = 10_000;
+
+/// How often it is asked in any case, so that what was lost before is not put
+/// on the next slow insertion's account.
+const OFTEN: usize = 256;
+
+/// Nanoseconds of single insertions.
+#[derive(Clone, Copy, Debug)]
+pub struct Pauses {
+    /// The worst.
+    pub worst: f64,
+    /// One in ten thousand took longer.
+    pub p9999: f64,
+    /// One in a hundred took longer.
+    pub p99: f64,
+    /// Half took longer.
+    pub median: f64,
+}
+
+/// Measures one map up to `n` keys; for a process that does nothing else, since
+/// a heap that other maps have left behind is free of page faults.
+pub fn measure<M: Bench>(n: usize) -> Pauses {
+    let mut order: Vec<u32> = (0..n as u32).collect();
+    Rng::new(4).shuffle(&mut order);
+    let mut times = vec![1_u32; n];
+    let map = M::new();
+    // Wall clock less thread clock: what was lost until now, from the beginning.
+    let lost = || now().saturating_sub(cpu());
+    let mut lost_before = lost();
+    for (i, (&index, time)) in order.iter().zip(&mut times).enumerate() {
+        let key = key(u64::from(index));
+        let start = now();
+        let old = map.insert(key, value(key, 0));
+        let mut spent = now() - start;
+        assert!(old.is_none(), "a key was there already");
+        if spent >= SUSPICIOUS || i.is_multiple_of(OFTEN) {
+            let lost_now = lost();
+            spent = spent.saturating_sub(lost_now.saturating_sub(lost_before));
+            lost_before = lost_now;
+        }
+        *time = u32::try_from(spent).unwrap_or(u32::MAX);
+    }
+    times.sort_unstable();
+    // The time that one in `slower` insertions exceeds.
+    let one_in = |slower: usize| f64::from(times[n - 1 - n / slower]);
+    Pauses {
+        worst: f64::from(times[n - 1]),
+        p9999: one_in(10_000),
+        p99: one_in(100),
+        median: one_in(2),
+    }
+}

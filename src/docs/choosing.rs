@@ -1,0 +1,87 @@
+//! Which structure, which operation, which hasher.
+//!
+//! # Structures
+//! | you have | use |
+//! |---|---|
+//! | keys and values that are `Copy`, read and written by many threads or by an interrupt | [`FlatMap`] |
+//! | many reads for each write, and readers that want several keys as of one moment | planned: `LeftRightMap` |
+//! | keys in order, ranges, scans | planned: `FenceMap` |
+//! | byte strings that should take less memory than they have bytes | planned: `CompressedMap` |
+//!
+//! What is planned is not there, not even in part.
+//!
+//! # Operations
+//! | you want to | call | because |
+//! |---|---|---|
+//! | read | [`get`] | it copies the value out: nothing is held afterwards |
+//! | read in an interrupt handler | [`try_get`] | it never waits |
+//! | count, or change what is there | [`update`], [`compute`] | `get` and then `insert` loses what comes in between |
+//! | be the only one to insert | [`insert_if_absent`] | one caller gets `None` |
+//! | insert where memory may run out | [`try_insert`] | key and value come back |
+//! | have no growth later | [`reserve`], [`with_capacity`] | the bins are made now |
+//! | remove by a rule | [`retain`] | bin by bin, with nothing locked while you decide |
+//!
+//! Two threads that count, and lose nothing:
+//!
+//! ```
+//! use hedgerow::{FlatMap, flat::Op};
+//!
+//! let visits = FlatMap::<u32, u64>::new();
+//! std::thread::scope(|scope| {
+//!     for _ in 0..2 {
+//!         scope.spawn(|| {
+//!             for page in 0..1000 {
+//!                 visits.compute(page % 10, |n| Op::Insert(n.unwrap_or(0) + 1));
+//!             }
+//!         });
+//!     }
+//! });
+//! assert_eq!(visits.values().sum::<u64>(), 2000);
+//! ```
+//!
+//! # Data that is not `Copy`
+//! A value is handed out as a copy of its bytes, so it has to be `Copy`. References are: borrow from
+//! data that outlives the map, or leak what is never to be freed.
+//!
+//! ```
+//! use hedgerow::FlatMap;
+//!
+//! let text = String::from("hawthorn hazel hawthorn"); // outlives the map
+//! let length = FlatMap::<&str, usize>::new();
+//! for word in text.split(' ') {
+//!     length.insert(word, word.len());
+//! }
+//! assert_eq!((length.len(), length.get("hazel")), (2, Some(5)));
+//! ```
+//!
+//! Data that comes and goes can be kept in a slab of the program's own, and its number in the map.
+//! Where that is too much, use a map that owns its values: papaya, dashmap, scc, or a lock around
+//! std's.
+//!
+//! # Hashers
+//! [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder) is fast and differs from map to map; it
+//! does not withstand somebody who sets out to find colliding keys. Where keys come from outside,
+//! give the map std's keyed one, or a keyed one of your own:
+//!
+//! ```
+//! use hedgerow::FlatMap;
+//! use std::hash::RandomState;
+//!
+//! let sessions = FlatMap::<u64, u32, RandomState>::default();
+//! sessions.insert(0xDEAD, 1);
+//! ```
+//!
+//! A hasher's output is multiplied and folded once more before it is used, so an identity hash of
+//! small integers is good enough. A hash that is the same for all keys is correct, and as slow as a
+//! list.
+//!
+//! [`FlatMap`]: crate::FlatMap
+//! [`compute`]: crate::FlatMap::compute
+//! [`get`]: crate::FlatMap::get
+//! [`insert_if_absent`]: crate::FlatMap::insert_if_absent
+//! [`reserve`]: crate::FlatMap::reserve
+//! [`retain`]: crate::FlatMap::retain
+//! [`try_get`]: crate::FlatMap::try_get
+//! [`try_insert`]: crate::FlatMap::try_insert
+//! [`update`]: crate::FlatMap::update
+//! [`with_capacity`]: crate::FlatMap::with_capacity

@@ -1,0 +1,82 @@
+//! What holds of a [`FlatMap`](crate::FlatMap) when threads, panics and failing allocations meet.
+//!
+//! # Each key by itself
+//! Every operation on one key is linearizable: it takes effect at one moment between its call and
+//! its return, for all threads alike, also while the map grows. A value is never torn, whatever its
+//! size. A key that is being replaced is never missing, and `remove` returns the value that it
+//! removed.
+//!
+//! [`compute`](crate::FlatMap::compute) and [`update`](crate::FlatMap::update) are atomic: the new
+//! value is stored only if the key's bin has not changed since the closure was shown the old one.
+//! Otherwise the closure is asked again.
+//!
+//! # The map as a whole
+//! - [`iter`](crate::FlatMap::iter), [`retain`](crate::FlatMap::retain) and
+//!   [`clear`](crate::FlatMap::clear) go from bin to bin. Each bin is seen as it was at one moment,
+//!   different bins at different moments: there is no snapshot of all of it.
+//! - A key that is present from the beginning of `iter` to its end is met exactly once, one that
+//!   comes or goes meanwhile at most once, however often bins are split.
+//! - [`len`](crate::FlatMap::len) is exact when nobody writes meanwhile.
+//!
+//! # Who waits for whom
+//! - A look-up that finds its key waits while a writer is inside that key's bin, and reads again if
+//!   the bin changed while it was read.
+//! - A look-up that finds nothing waits while its bin is being split, between two stores. As a hit it
+//!   waits where another key of the bin has the same tag (about one chance in 127 for each), or
+//!   has overflowed with the same filter number (one in eight, in bins that have overflowed).
+//! - [`try_get`](crate::FlatMap::try_get) never waits: it says `Busy` where the others would.
+//! - `insert`, `update`, `remove` and the like wait while another writer is inside the bin, and look
+//!   again if the bin changed since it was read.
+//! - Growth, within an insert, waits for another thread that splits the same bin, and for two short
+//!   locks (directory, overflow lines).
+//! - `len` and `is_empty` never wait.
+//!
+//! "Inside the bin" is a handful of stores; a split is as many as the bin has entries. No user
+//! code and no allocator runs there. Waiting is spinning: nothing is ever parked. Readers write
+//! nothing shared, so they hold up nobody.
+//!
+//! On a 32-bit target a tag word has three slots and four filter numbers instead of seven and eight.
+//!
+//! # Your code
+//! `Hash`, `Eq`, `Borrow` and all closures run with nothing locked. They may call the same map, for
+//! the same key, and they may panic:
+//!
+//! ```
+//! use hedgerow::FlatMap;
+//! use std::panic::catch_unwind;
+//!
+//! let map: FlatMap<u32, u32> = [(1, 1)].into();
+//! // Calls back: the inner update counts, the outer one is asked again.
+//! let mut first = true;
+//! map.update(&1, |n| {
+//!     if std::mem::take(&mut first) {
+//!         map.update(&1, |n| n + 1);
+//!     }
+//!     n + 10
+//! });
+//! assert_eq!(map.get(&1), Some(12));
+//! // Panics: nothing has changed, and nothing is locked.
+//! let panicked = catch_unwind(|| map.update(&1, |_| panic!("no")));
+//! assert!(panicked.is_err());
+//! assert_eq!(map.insert(1, 0), Some(12));
+//! ```
+//!
+//! - A closure may run more than once for one operation; only the last answer counts.
+//! - Growth hashes keys again. Where `Hash` panics in an insert's growth, the entry is in the map.
+//! - `Eq` and `Hash` that contradict themselves make keys hard to find. They cause no undefined
+//!   behaviour and lock nothing.
+//!
+//! # Memory
+//! - An empty map made by `new` or `with_hasher` allocates nothing.
+//! - Look-ups, `remove`, `clear` and updates of what is there allocate nothing.
+//! - An insert allocates at most for its bin's overflow and for a bounded part of growth. Growth
+//!   that gets no memory is put off; the insert has succeeded by then.
+//! - `insert` and `compute` end as std's collections do when there is no memory for the entry
+//!   itself; [`try_insert`](crate::FlatMap::try_insert) gives key and value back instead.
+//! - Nothing is freed while the map is shared. Memory goes back in
+//!   [`shrink_to_fit`](crate::FlatMap::shrink_to_fit) (`&mut self`) and on drop; until then it is
+//!   used again within the map.
+//!
+//! # Threads
+//! `FlatMap<K, V, S>` is `Sync` where `K` and `V` are `Send` and `S` is `Sync`: threads hand each
+//! other copies, and nobody ever borrows an entry in place.

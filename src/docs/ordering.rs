@@ -1,0 +1,51 @@
+//! What one thread sees of another's writes.
+//!
+//! # For users
+//! Whoever sees an effect of a write sees all that the writer did before it: if `get` returns the
+//! value of an `insert`, or `None` after a `remove`, everything that came before that `insert` or
+//! `remove` in its own thread happens before what follows the `get`. So a map can publish other
+//! data:
+//!
+//! ```
+//! use hedgerow::FlatMap;
+//! use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+//!
+//! let (ready, cell) = (FlatMap::<&str, ()>::new(), AtomicU32::new(0));
+//! std::thread::scope(|scope| {
+//!     scope.spawn(|| {
+//!         cell.store(7, Relaxed);
+//!         ready.insert("cell", ());
+//!     });
+//!     while !ready.contains_key("cell") {
+//!         std::thread::yield_now();
+//!     }
+//!     assert_eq!(cell.load(Relaxed), 7); // never 0
+//! });
+//! ```
+//!
+//! Operations on different keys are not sequentially consistent together: two threads that each
+//! insert one key and then look for the other's may both miss. Where that matters, put a
+//! `SeqCst` fence between the insert and the look-up. [`len`](crate::FlatMap::len) orders nothing.
+//!
+//! # For readers of the code
+//! Each module that synchronizes opens with a `# Synchronization` section and gives its pairs
+//! labels; the comment at each ordering cites one. All of them:
+//!
+//! - `SL-1` ↔ `SL-2` (`sync/seqlock.rs`): a writer's release fence after locking; a reader's acquire
+//!   fence before its last look at the state.
+//! - `SL-3` ↔ `SL-4`, `SL-5` (`sync/seqlock.rs`): the unlocking release store; a reader's first,
+//!   acquire load; the next writer's acquire swap.
+//! - `SL-6` (`sync/seqlock.rs`): an acquire fence before the locking swap, which thereby validates
+//!   what was read.
+//! - `ST-1` ↔ `ST-2` (`sync/stripes.rs`): publication of the striped counter.
+//! - `FT-1` ↔ `FT-2` (`flat/bin.rs`): load and store of a bin's tag word.
+//! - `DI-1` ↔ `DI-2` (`flat/directory.rs`): publication of a directory, and of a segment in it.
+//! - `SP-1`, `SP-2`, `SP-3` (`flat/split.rs`): the order of a split's stores: children's entries,
+//!   parent's tags, children's tags.
+//! - `OV-1` ↔ `OV-2` (`flat/overflow.rs`): publication of overflow lines.
+//! - `OV-3`, `OV-4` (`flat/overflow.rs`): recycling of a line: the pool's lock, and a release fence
+//!   before the new owner's first store.
+//!
+//! Payload words are read and written by relaxed atomic accesses, never volatile ones: a reader
+//! that overlaps a writer reads stale or mixed words, which is no data race, and drops them unseen
+//! when the state has moved on. No key is compared and no value is copied out before that check.

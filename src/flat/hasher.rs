@@ -1,0 +1,63 @@
+//! The hasher of maps that were given none.
+
+use core::fmt;
+use core::hash::BuildHasher;
+use foldhash::fast::FoldHasher;
+
+/// The hasher of maps that were given none: foldhash, keyed anew for each map.
+///
+/// With feature `std` the keys come from the operating system's entropy. Without, they come from
+/// addresses and counters, and on a target without compare-and-swap they are constants: on a machine
+/// that starts the same way each time they are the same each time, and an attacker who knows the image
+/// can choose colliding keys. Give such a map a hasher of your own, keyed from whatever is random there.
+///
+/// ```
+/// use hedgerow::flat::DefaultHashBuilder;
+/// use std::hash::BuildHasher;
+///
+/// let (one, other) = (DefaultHashBuilder::default(), DefaultHashBuilder::default());
+/// assert_eq!(one.hash_one("key"), one.hash_one("key"));
+/// assert_ne!(one.hash_one("key"), other.hash_one("key"));
+/// ```
+#[derive(Clone)]
+pub struct DefaultHashBuilder(Keyed);
+
+#[cfg(feature = "std")]
+type Keyed = foldhash::fast::SeedableRandomState;
+#[cfg(not(feature = "std"))]
+type Keyed = foldhash::fast::RandomState;
+
+impl Default for DefaultHashBuilder {
+    #[cfg(feature = "std")]
+    fn default() -> Self {
+        use foldhash::SharedSeed;
+        use std::hash::RandomState;
+        use std::sync::OnceLock;
+
+        static SHARED: OnceLock<SharedSeed> = OnceLock::new();
+        // std's keys come from the operating system, once a thread, and differ from call to call.
+        let random = || RandomState::new().hash_one(0u8);
+        Self(Keyed::with_seed(random(), SHARED.get_or_init(|| SharedSeed::from_u64(random()))))
+    }
+
+    #[cfg(not(feature = "std"))]
+    fn default() -> Self {
+        Self(Keyed::default())
+    }
+}
+
+impl BuildHasher for DefaultHashBuilder {
+    type Hasher = FoldHasher<'static>;
+
+    #[inline(always)]
+    fn build_hasher(&self) -> Self::Hasher {
+        self.0.build_hasher()
+    }
+}
+
+impl fmt::Debug for DefaultHashBuilder {
+    /// Names the type only: the keys are nobody's business.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DefaultHashBuilder").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,59 @@
+//! Cortex-M boards: the system tick is the interrupt.
+
+use cortex_m::{
+    Peripherals,
+    peripheral::{SCB, SYST, syst::SystClkSource},
+};
+use cortex_m_rt::{entry, exception};
+
+#[cfg(feature = "microbit")]
+mod size {
+    pub const NAME: &str = "microbit";
+    pub const HEAP_BYTES: usize = 10 * 1024;
+    pub const KEYS: u32 = 48;
+}
+#[cfg(not(feature = "microbit"))]
+mod size {
+    pub const NAME: &str = "mps2-an385";
+    pub const HEAP_BYTES: usize = 1024 * 1024;
+    pub const KEYS: u32 = 600;
+}
+pub use size::{HEAP_BYTES, KEYS, NAME};
+
+/// Ticks of the timer in a hundred instructions, at the rate that `./run` gives the emulator.
+pub const TICKS_PER_HUNDRED: u32 = if cfg!(feature = "microbit") { 102 } else { 80 };
+
+#[entry]
+fn main() -> ! {
+    crate::run()
+}
+
+/// Lets the interrupt come, first after `ticks`.
+pub fn start_timer(ticks: u32) {
+    let mut timer = Peripherals::take().expect("the timer is started once").SYST;
+    timer.set_clock_source(SystClkSource::Core);
+    timer.set_reload(ticks);
+    timer.clear_current();
+    timer.enable_interrupt();
+    timer.enable_counter();
+}
+
+/// Makes the next interrupt come `ticks` from now. The handler's own.
+fn rearm(ticks: u32) {
+    // SAFETY: the main loop gave its handle away when it started the timer, and handlers of one
+    // interrupt do not nest, so this is the only access.
+    let timer = unsafe { &*SYST::PTR };
+    // SAFETY: writing these two registers has no effect on memory.
+    unsafe {
+        timer.rvr.write(ticks);
+        timer.cvr.write(0);
+    }
+    // The timer went on while the handler ran: an interrupt from that time would leave the main loop
+    // no instruction of its own.
+    SCB::clear_pendst();
+}
+
+#[exception]
+fn SysTick() {
+    rearm(crate::preempt::on_interrupt());
+}

@@ -1,0 +1,320 @@
+//! A timer interrupt reads, and writes a key of its own, in the middle of the main loop's writes.
+//!
+//! On one core the handler runs between two instructions of the main loop, so what it may find is
+//! known exactly: before each write the main loop notes the generation that the key has and the one
+//! that it is about to have, and the handler accepts these two and no other. `Busy` is an answer
+//! too, and must occur, or the interrupt never met a write.
+
+use crate::{
+    HEAP, board,
+    reading::{Random, Reading},
+};
+use core::{
+    cell::UnsafeCell,
+    sync::atomic::{AtomicU32, Ordering::SeqCst},
+};
+use semihosting::println;
+
+#[cfg(feature = "negative-control")]
+use crate::unprotected::{Table as Map, TryInsertError};
+#[cfg(not(feature = "negative-control"))]
+use hedgerow::flat::TryInsertError;
+#[cfg(not(feature = "negative-control"))]
+type Map = hedgerow::FlatMap<u32, Reading>;
+
+/// Keys that the handler looks up each time it runs: the even ones are always there once they have
+/// been inserted, the odd ones come and go.
+const WATCHED: u32 = 12;
+/// The key that the handler writes.
+const OWN: u32 = WATCHED;
+/// The run goes on until this much has happened...
+const ENOUGH: Counts =
+    Counts { interrupts: 2000, hits: 2000, misses: 200, busy: 100, written: 200 };
+/// ...or this many rounds have passed.
+const ROUNDS: u32 = 200;
+
+/// What the handler did, and on what it insists before the run counts.
+#[derive(Clone, Copy)]
+struct Counts {
+    interrupts: u32,
+    hits: u32,
+    misses: u32,
+    busy: u32,
+    written: u32,
+}
+
+/// The generations that a watched key may show: zero stands for "not there".
+struct Expected {
+    before: AtomicU32,
+    after: AtomicU32,
+}
+
+/// A counter that only one side writes, so that it needs no read-modify-write.
+struct Counter(AtomicU32);
+
+impl Counter {
+    const fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    fn add_one(&self) {
+        self.0.store(self.0.load(SeqCst) + 1, SeqCst);
+    }
+
+    fn get(&self) -> u32 {
+        self.0.load(SeqCst)
+    }
+}
+
+static EXPECTED: [Expected; WATCHED as usize] =
+    [const { Expected { before: AtomicU32::new(0), after: AtomicU32::new(0) } }; WATCHED as usize];
+static INTERRUPTS: Counter = Counter::new();
+static HITS: Counter = Counter::new();
+static MISSES: Counter = Counter::new();
+static BUSY: Counter = Counter::new();
+/// The generation of the handler's own key: it has written each one from 1 to this.
+static WRITTEN: Counter = Counter::new();
+static WRITES_REFUSED: Counter = Counter::new();
+
+/// The first wrong thing that the handler saw: what, the key, the words.
+static WRONG: [AtomicU32; 5] = [const { AtomicU32::new(0) }; 5];
+const KINDS: [&str; 7] = [
+    "nothing",
+    "torn value",
+    "missing key",
+    "value of another time",
+    "refused insert gave back something else",
+    "own write lost",
+    "insert refused for want of memory",
+];
+const TORN: u32 = 1;
+const MISSING: u32 = 2;
+const ANOTHER_TIME: u32 = 3;
+const GIVEN_BACK: u32 = 4;
+const OWN_LOST: u32 = 5;
+const NO_MEMORY: u32 = 6;
+
+/// The map of the present round.
+struct Slot(UnsafeCell<Option<Map>>);
+
+// SAFETY: the content is replaced only in a critical section, by the main loop, at a point where it
+// holds no reference; otherwise both sides only have shared references, and the map is `Sync`.
+unsafe impl Sync for Slot {}
+
+static SLOT: Slot = Slot(UnsafeCell::new(None));
+
+impl Slot {
+    fn replace(&self, map: Option<Map>) {
+        let old = critical_section::with(|_| {
+            // SAFETY: no handler runs here, and the main loop calls this between rounds only.
+            unsafe { core::mem::replace(&mut *self.0.get(), map) }
+        });
+        drop(old);
+    }
+
+    fn get(&self) -> Option<&Map> {
+        // SAFETY: the content is replaced in critical sections between rounds only.
+        unsafe { (*self.0.get()).as_ref() }
+    }
+}
+
+/// Runs rounds until enough has happened; the exit status.
+pub fn run() -> i32 {
+    let heap_at_rest = HEAP.used();
+    let mut random = Random::new(0x2545_f491);
+    let mut rounds = 0;
+    board::start_timer(1000);
+    while rounds < ROUNDS && !enough() && wrong().is_none() {
+        round(&mut random);
+        assert_eq!(HEAP.used(), heap_at_rest, "memory was lost");
+        rounds += 1;
+    }
+    println!(
+        "{rounds} rounds, {} preemptions: {} hits, {} misses, {} busy; \
+         the handler wrote {} times and was refused {} times",
+        INTERRUPTS.get(),
+        HITS.get(),
+        MISSES.get(),
+        BUSY.get(),
+        WRITTEN.get(),
+        WRITES_REFUSED.get(),
+    );
+    if let Some((kind, key, words)) = wrong() {
+        println!("the handler saw a {kind}: key {key}, words {words:08x?}");
+        1
+    } else if !enough() {
+        println!("too little happened");
+        2
+    } else {
+        0
+    }
+}
+
+/// A map from its first key to its last, under interrupts all the time.
+fn round(random: &mut Random) {
+    for expected in &EXPECTED {
+        expected.before.store(0, SeqCst);
+        expected.after.store(0, SeqCst);
+    }
+    SLOT.replace(Some(Map::new()));
+    let map = SLOT.get().expect("it was just put there");
+    let own_at_start = WRITTEN.get();
+    let mut generation = 0;
+    let mut write_some = |map: &Map, random: &mut Random| {
+        generation += 1;
+        write(map, random.below(WATCHED), generation, random);
+    };
+    // Grow, with writes to watched keys all along...
+    for key in OWN + 1..board::KEYS {
+        assert_eq!(map.insert(key, Reading::new(key, 1)), None, "a new key was there");
+        write_some(map, random);
+    }
+    // ...and again in keys that are there...
+    for key in (OWN + 1..board::KEYS).rev() {
+        assert_eq!(map.insert(key, Reading::new(key, 2)), Some(Reading::new(key, 1)));
+        write_some(map, random);
+    }
+    // Nothing is being written now, so the handler's next write must pass.
+    while WRITTEN.get() == own_at_start {}
+    check_own(map, own_at_start);
+    #[cfg(not(feature = "negative-control"))]
+    audit(map);
+    // ...and while keys disappear.
+    for key in OWN + 1..board::KEYS {
+        assert_eq!(map.remove(&key), Some(Reading::new(key, 2)), "a key vanished");
+        write_some(map, random);
+    }
+    check_own(map, own_at_start);
+    SLOT.replace(None);
+}
+
+/// Writes one watched key, and tells the handler before and after.
+fn write(map: &Map, key: u32, generation: u32, random: &mut Random) {
+    let expected = &EXPECTED[key as usize];
+    let present = expected.before.load(SeqCst);
+    let old = (present != 0).then(|| Reading::new(key, present));
+    let new = Reading::new(key, generation);
+    if present != 0 && key % 2 == 1 && random.below(3) == 0 {
+        expected.after.store(0, SeqCst);
+        assert_eq!(map.remove(&key), old);
+        expected.before.store(0, SeqCst);
+        return;
+    }
+    expected.after.store(generation, SeqCst);
+    if present != 0 && random.below(2) == 0 {
+        assert_eq!(map.update(&key, |_| new), Some(new));
+    } else {
+        assert_eq!(map.insert(key, new), old);
+    }
+    expected.before.store(generation, SeqCst);
+}
+
+/// The handler's key shows a generation that the handler wrote, and not an earlier one than before.
+fn check_own(map: &Map, at_start: u32) {
+    let before = WRITTEN.get();
+    let seen = map.get(&OWN);
+    let after = WRITTEN.get();
+    match seen {
+        Some(value) => {
+            assert!(value.is_whole(OWN), "the handler's value is torn: {value:?}");
+            assert!((before..=after).contains(&value.generation()), "{before}: {value:?}: {after}");
+        }
+        None => assert_eq!(before, at_start, "the handler's key vanished"),
+    }
+}
+
+/// The whole content, by every way to see it, while the handler goes on.
+#[cfg(not(feature = "negative-control"))]
+fn audit(map: &Map) {
+    let mut fillers = 0;
+    for (key, value) in map {
+        assert!(value.is_whole(key), "key {key}: {value:?}");
+        fillers += u32::from(key > OWN);
+    }
+    assert_eq!(fillers, board::KEYS - OWN - 1, "iteration missed or doubled a key");
+    let watched = EXPECTED.iter().filter(|expected| expected.before.load(SeqCst) != 0).count();
+    assert_eq!(map.len(), fillers as usize + watched + 1, "len is wrong");
+}
+
+/// The handler. Returns when it wants to run again, in ticks of the timer.
+pub fn on_interrupt() -> u32 {
+    INTERRUPTS.add_one();
+    if let Some(map) = SLOT.get() {
+        for key in 0..WATCHED {
+            look_up(map, key);
+        }
+        // Seldom: each of its writes makes a split of that bin by the main loop begin again.
+        if INTERRUPTS.get() % 16 == 0 {
+            write_own(map);
+        }
+    }
+    // Not evenly: a fixed period could fall into step with the main loop.
+    let instructions = 20 + Random::new(INTERRUPTS.get().wrapping_mul(0x9e37_79b1) | 1).below(700);
+    instructions * board::TICKS_PER_HUNDRED / 100
+}
+
+fn look_up(map: &Map, key: u32) {
+    let expected = &EXPECTED[key as usize];
+    let (before, after) = (expected.before.load(SeqCst), expected.after.load(SeqCst));
+    match map.try_get(&key) {
+        Err(_) => BUSY.add_one(),
+        Ok(None) => {
+            MISSES.add_one();
+            if before != 0 && after != 0 {
+                report(MISSING, key, [before, after, 0]);
+            }
+        }
+        Ok(Some(value)) => {
+            HITS.add_one();
+            let generation = value.generation();
+            if !value.is_whole(key) {
+                report(TORN, key, value.words());
+            } else if generation != before && generation != after {
+                report(ANOTHER_TIME, key, [generation, before, after]);
+            }
+        }
+    }
+}
+
+/// One write that must not wait for the write that it may have landed in.
+fn write_own(map: &Map) {
+    let written = WRITTEN.get();
+    let value = Reading::new(OWN, written + 1);
+    match map.try_insert(OWN, value) {
+        Ok(old) => {
+            WRITTEN.add_one();
+            // The first one in a round finds nothing there.
+            if old.is_some_and(|old| old != Reading::new(OWN, written)) {
+                report(OWN_LOST, OWN, old.map_or([0; 3], Reading::words));
+            }
+        }
+        Err(TryInsertError::Busy { key, value: given_back }) => {
+            WRITES_REFUSED.add_one();
+            if (key, given_back) != (OWN, value) {
+                report(GIVEN_BACK, key, given_back.words());
+            }
+        }
+        Err(_) => report(NO_MEMORY, OWN, value.words()),
+    }
+}
+
+fn report(kind: u32, key: u32, words: [u32; 3]) {
+    if WRONG[0].load(SeqCst) == 0 {
+        for (place, word) in WRONG.iter().zip([kind, key, words[0], words[1], words[2]]) {
+            place.store(word, SeqCst);
+        }
+    }
+}
+
+fn wrong() -> Option<(&'static str, u32, [u32; 3])> {
+    let [kind, key, words @ ..] = [0, 1, 2, 3, 4].map(|i: usize| WRONG[i].load(SeqCst));
+    (kind != 0).then(|| (KINDS[kind as usize], key, words))
+}
+
+fn enough() -> bool {
+    INTERRUPTS.get() >= ENOUGH.interrupts
+        && HITS.get() >= ENOUGH.hits
+        && MISSES.get() >= ENOUGH.misses
+        && BUSY.get() >= ENOUGH.busy
+        && WRITTEN.get() >= ENOUGH.written
+}

@@ -1,0 +1,765 @@
+//! What holds of the whole map while it grows: no key lost or doubled, no value torn, iteration
+//! sees each lasting key exactly once, counts add up, and churn takes no more memory.
+
+mod support;
+
+use hedgerow::FlatMap;
+use hedgerow::flat::Op;
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::hash::{BuildHasher, Hash};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+use support::hashers::{self, Mapped};
+use support::rng::{Rng, mix};
+use support::{effort, seed, within};
+
+/// Far above what any of these needs.
+const PATIENCE: u64 = 300;
+
+/// Every bad hasher with as many keys as are quick under it.
+fn hashers_and_sizes() -> impl Iterator<Item = (Mapped, u64)> {
+    hashers::ALL.into_iter().map(|hasher| {
+        let size = match hasher.name {
+            "good" => 20_000,
+            "clustered" => 3_000,
+            "identity" | "even bits" | "high bits" => 500,
+            _ => 200,
+        };
+        (hasher, size * u64::from(effort()))
+    })
+}
+
+/// What `key` maps to where a test is free to choose.
+fn value_of(key: u64) -> u64 {
+    mix(key)
+}
+
+/// Counts one thread less when dropped, by a panic too.
+struct Leave<'a>(&'a AtomicUsize);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Stops the other threads when dropped, by a panic too, so that a failure ends the test.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+fn fill<V: Copy>(
+    map: &FlatMap<u64, V, Mapped>,
+    keys: impl IntoIterator<Item = u64>,
+    value: impl Fn(u64) -> V,
+) {
+    for key in keys {
+        map.insert(key, value(key));
+    }
+}
+
+/// At rest: `len`, iteration and look-ups agree, and no key is there twice.
+fn assert_consistent<K, V, S>(map: &FlatMap<K, V, S>) -> HashSet<K>
+where
+    K: Copy + Eq + Hash + Debug,
+    V: Copy + PartialEq + Debug,
+    S: BuildHasher,
+{
+    let mut keys = HashSet::new();
+    for (key, value) in map {
+        assert!(keys.insert(key), "{key:?} is there twice");
+        assert_eq!(map.get(&key), Some(value), "iteration and look-up differ on {key:?}");
+    }
+    assert_eq!(map.len(), keys.len(), "len is not what is there");
+    assert_eq!(map.stats().len, keys.len(), "stats().len is not what is there");
+    assert_eq!(map.is_empty(), keys.is_empty());
+    keys
+}
+
+/// Two writers insert their own keys and say how far they are; two readers ask for keys that are
+/// acknowledged, which are always there, and for keys that never come, which never are.
+fn disjoint_inserts(hasher: Mapped, size: u64) {
+    const WRITERS: usize = 2;
+    let map = FlatMap::with_hasher(hasher);
+    let done = [const { AtomicU64::new(0) }; WRITERS];
+    let writing = AtomicUsize::new(WRITERS);
+    let key = |writer: usize, n: u64| n * 4 + writer as u64;
+    let (found, missed) = (AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for (writer, done) in done.iter().enumerate() {
+            let (map, writing) = (&map, &writing);
+            scope.spawn(move || {
+                let _leave = Leave(writing);
+                for n in 0..size {
+                    let key = key(writer, n);
+                    assert_eq!(map.insert(key, value_of(key)), None, "{key} was there before");
+                    done.store(n + 1, Ordering::Release);
+                }
+            });
+        }
+        for reader in 0..2 {
+            let (map, writing, done, key) = (&map, &writing, &done, &key);
+            let (found, missed) = (&found, &missed);
+            scope.spawn(move || {
+                let mut rng = Rng::new(seed() ^ reader);
+                let mut last = false;
+                while !last {
+                    last = writing.load(Ordering::SeqCst) == 0;
+                    for _ in 0..64 {
+                        let writer = rng.below(WRITERS);
+                        let known = done[writer].load(Ordering::Acquire);
+                        if known > 0 {
+                            // Old keys and the very latest alike.
+                            let n = [rng.next() % known, known - 1][rng.below(2)];
+                            let key = key(writer, n);
+                            assert_eq!(map.get(&key), Some(value_of(key)), "{key} lost");
+                            found.fetch_add(1, Ordering::Relaxed);
+                        }
+                        let never = (rng.next() % (4 * size)) | 2;
+                        assert_eq!(map.get(&never), None, "{never} was never inserted");
+                        assert!(!map.contains_key(&never), "{never} was never inserted");
+                        missed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    assert!(found.into_inner() > 0 && missed.into_inner() > 0, "the readers did nothing");
+    let keys = assert_consistent(&map);
+    assert_eq!(keys.len() as u64, WRITERS as u64 * size, "keys lost or doubled");
+    for writer in 0..WRITERS {
+        assert!((0..size).all(|n| keys.contains(&key(writer, n))), "a key of {writer} is lost");
+    }
+}
+
+#[test]
+fn disjoint_inserts_lose_and_double_nothing() {
+    within(PATIENCE, "disjoint inserts", || {
+        for (hasher, size) in hashers_and_sizes() {
+            println!("{}", hasher.name);
+            disjoint_inserts(hasher, size);
+        }
+    });
+}
+
+/// Readers walk the map again and again while a writer makes it grow: lasting keys come exactly
+/// once in each walk, new ones at most once, removed ones never with a wrong value.
+fn iteration_through_growth(hasher: Mapped, size: u64) {
+    let lasting = size / 8;
+    let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
+    for key in 0..lasting {
+        map.insert(key, value_of(key));
+    }
+    let over = AtomicBool::new(false);
+    let walks = AtomicU64::new(0);
+    thread::scope(|scope| {
+        let (map, over, walks) = (&map, &over, &walks);
+        let walker = move || {
+            loop {
+                let last = over.load(Ordering::SeqCst);
+                let mut met = HashSet::new();
+                for (n, (key, value)) in map.iter().enumerate() {
+                    assert_eq!(value, value_of(key), "a wrong value for {key}");
+                    assert!(met.insert(key), "{key} came twice in one walk");
+                    if n % 64 == 0 {
+                        thread::yield_now();
+                    }
+                }
+                for key in 0..lasting {
+                    assert!(met.contains(&key), "{key} was there throughout and did not come");
+                }
+                walks.fetch_add(1, Ordering::Relaxed);
+                if last {
+                    return;
+                }
+            }
+        };
+        scope.spawn(walker);
+        scope.spawn(walker);
+        scope.spawn(move || {
+            let _stop = Stop(over);
+            let enough = walks.load(Ordering::Relaxed) + 4;
+            let mut key = lasting;
+            // Grow in steps, so that walks begin and end at all sizes.
+            while key < size || walks.load(Ordering::Relaxed) < enough && key < 2 * size {
+                for _ in 0..size.div_ceil(64) {
+                    map.insert(key, value_of(key));
+                    key += 1;
+                }
+                thread::yield_now();
+            }
+        });
+    });
+    assert!(map.len() as u64 >= size);
+    assert_consistent(&map);
+}
+
+#[test]
+fn iteration_meets_lasting_keys_exactly_once() {
+    within(PATIENCE, "iteration through growth", || {
+        for (hasher, size) in hashers_and_sizes() {
+            println!("{}", hasher.name);
+            iteration_through_growth(hasher, size);
+        }
+    });
+}
+
+/// `keys` and `values` walk like `iter`.
+#[test]
+fn keys_and_values_agree_with_iter() {
+    for (hasher, size) in hashers_and_sizes() {
+        let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
+        for key in 0..size / 4 {
+            map.insert(key, value_of(key));
+        }
+        let pairs: Vec<_> = map.iter().collect();
+        assert!(map.keys().eq(pairs.iter().map(|&(key, _)| key)));
+        assert!(map.values().eq(pairs.iter().map(|&(_, value)| value)));
+    }
+}
+
+/// A value whose parts must fit together, and with the key.
+trait Whole: Copy + Send + Sync + 'static {
+    fn make(key: u64, turn: u32) -> Self;
+    /// The turn; panics if the parts are of different values.
+    fn turn(self, key: u64) -> u32;
+}
+
+fn word(key: u64, turn: u32) -> u64 {
+    key << 32 | u64::from(turn)
+}
+
+impl Whole for [u64; 4] {
+    fn make(key: u64, turn: u32) -> Self {
+        [word(key, turn); 4]
+    }
+
+    fn turn(self, key: u64) -> u32 {
+        assert!(self.iter().all(|&part| part == self[0]), "torn: {self:x?}");
+        assert_eq!(self[0] >> 32, key, "another key's value");
+        self[0] as u32
+    }
+}
+
+impl Whole for (u64, u64) {
+    fn make(key: u64, turn: u32) -> Self {
+        (word(key, turn), !word(key, turn))
+    }
+
+    fn turn(self, key: u64) -> u32 {
+        assert_eq!(self.0, !self.1, "torn");
+        assert_eq!(self.0 >> 32, key, "another key's value");
+        self.0 as u32
+    }
+}
+
+/// A kibibyte.
+impl Whole for [u64; 128] {
+    fn make(key: u64, turn: u32) -> Self {
+        let mut words = [0; 128];
+        for (n, word_n) in words.iter_mut().enumerate() {
+            *word_n = word(key, turn).rotate_left(n as u32);
+        }
+        words
+    }
+
+    fn turn(self, key: u64) -> u32 {
+        let turn = self[0] as u32;
+        assert_eq!(self, Self::make(key, turn), "torn");
+        turn
+    }
+}
+
+/// Padding between the parts; nonsense in the flag would be undefined behaviour.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(C)]
+struct Padded {
+    odd: bool,
+    turn: u32,
+    low: u8,
+    key: u64,
+    letter: char,
+}
+
+impl Whole for Padded {
+    fn make(key: u64, turn: u32) -> Self {
+        let letter = char::from(b'a' + (turn % 26) as u8);
+        Self { odd: turn % 2 == 1, turn, low: turn as u8, key, letter }
+    }
+
+    fn turn(self, key: u64) -> u32 {
+        assert_eq!(self, Self::make(key, self.turn), "torn");
+        self.turn
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[repr(align(64))]
+struct Aligned(u64, [u16; 3], u64);
+
+impl Whole for Aligned {
+    fn make(key: u64, turn: u32) -> Self {
+        Self(word(key, turn), [turn as u16; 3], !word(key, turn))
+    }
+
+    fn turn(self, key: u64) -> u32 {
+        let turn = self.0 as u32;
+        assert_eq!(self, Self::make(key, turn), "torn");
+        turn
+    }
+}
+
+/// One writer a key replaces, removes and reinserts values with rising turns while the map grows;
+/// readers see whole values of the right key, and turns that never go back.
+fn values_are_whole<V: Whole>(hasher: Mapped, span: Duration) {
+    const KEYS: u64 = 12;
+    const WRITERS: u64 = 2;
+    let map: FlatMap<u64, V, Mapped> = FlatMap::with_hasher(hasher);
+    let over = AtomicBool::new(false);
+    let seen = AtomicU64::new(0);
+    let far = if hasher.name == "constant" { 100 } else { 4_000 };
+    thread::scope(|scope| {
+        let (map, over, seen) = (&map, &over, &seen);
+        for writer in 0..WRITERS {
+            scope.spawn(move || {
+                let _stop = Stop(over);
+                let mut rng = Rng::new(seed() ^ writer);
+                let end = Instant::now() + span * effort();
+                let mut turn = 0;
+                while Instant::now() < end {
+                    for _ in 0..32 {
+                        turn += 1;
+                        let key = rng.next() % (KEYS / WRITERS) * WRITERS + writer;
+                        change(map, key, turn, &mut rng);
+                        let other = KEYS + rng.next() % far;
+                        map.insert(other, V::make(other, turn));
+                    }
+                    map.remove(&(KEYS + rng.next() % far));
+                }
+            });
+        }
+        for reader in 0..2 {
+            scope.spawn(move || {
+                let _stop = Stop(over);
+                let mut rng = Rng::new(seed() ^ 0x77 ^ reader);
+                let mut latest = [0; KEYS as usize];
+                while !over.load(Ordering::SeqCst) {
+                    for _ in 0..32 {
+                        let key = rng.next() % KEYS;
+                        let Some(turn) = look(map, key, &mut rng) else { continue };
+                        let latest = &mut latest[key as usize];
+                        assert!(*latest <= turn, "{key} went back from {latest} to {turn}");
+                        *latest = turn;
+                        seen.fetch_add(1, Ordering::Relaxed);
+                    }
+                    if rng.one_in(16) {
+                        for (key, value) in map {
+                            value.turn(key);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    assert!(seen.into_inner() > 0, "the readers saw nothing");
+    for (key, value) in &map {
+        value.turn(key);
+    }
+}
+
+/// Writes the key's next turn in one of the ways there are.
+fn change<V: Whole>(map: &FlatMap<u64, V, Mapped>, key: u64, turn: u32, rng: &mut Rng) {
+    let new = V::make(key, turn);
+    match rng.below(6) {
+        0 => {
+            map.remove(&key);
+            map.insert_if_absent(key, new);
+        }
+        1 => {
+            map.update(&key, |old| {
+                assert!(old.turn(key) < turn);
+                new
+            });
+        }
+        2 => {
+            map.compute(key, |old| match old {
+                Some(old) if old.turn(key) % 2 == 0 => Op::Remove,
+                _ => Op::Insert(new),
+            });
+        }
+        _ => {
+            map.insert(key, new);
+        }
+    }
+}
+
+/// Reads the key's turn in one of the ways there are.
+fn look<V: Whole>(map: &FlatMap<u64, V, Mapped>, key: u64, rng: &mut Rng) -> Option<u32> {
+    match rng.below(3) {
+        0 => map.get_with(&key, |value| {
+            assert!(std::ptr::from_ref(value).is_aligned(), "a misaligned value");
+            value.turn(key)
+        }),
+        1 => map.try_get(&key).ok().flatten().map(|value| value.turn(key)),
+        _ => map.get(&key).map(|value| value.turn(key)),
+    }
+}
+
+#[test]
+fn values_are_never_torn() {
+    within(PATIENCE, "torn values", || {
+        let span = Duration::from_millis(200);
+        for hasher in [hashers::GOOD, hashers::CLUSTERED, hashers::CONSTANT] {
+            println!("{}", hasher.name);
+            values_are_whole::<[u64; 4]>(hasher, span);
+            values_are_whole::<(u64, u64)>(hasher, span);
+            values_are_whole::<[u64; 128]>(hasher, span);
+            values_are_whole::<Padded>(hasher, span);
+            values_are_whole::<Aligned>(hasher, span);
+        }
+    });
+}
+
+/// Removing and reinserting moves slots and overflow lines from key to key; whoever finds a key
+/// finds its own value (ABA).
+#[test]
+fn slots_that_change_keys_confuse_nobody() {
+    within(PATIENCE, "ABA", || {
+        for hasher in [hashers::CONSTANT, hashers::LOW_ENTROPY, hashers::GOOD] {
+            let map: FlatMap<u64, [u64; 2], Mapped> = FlatMap::with_hasher(hasher);
+            let over = AtomicBool::new(false);
+            let seen = AtomicU64::new(0);
+            thread::scope(|scope| {
+                let (map, over, seen) = (&map, &over, &seen);
+                for writer in 0..2 {
+                    scope.spawn(move || {
+                        let _stop = Stop(over);
+                        let mut rng = Rng::new(seed() ^ writer);
+                        let end = Instant::now() + Duration::from_millis(500) * effort();
+                        while Instant::now() < end {
+                            // Never many at once, so slots and lines come back soon.
+                            for _ in 0..64 {
+                                let key = rng.next() % 24;
+                                if rng.one_in(2) {
+                                    map.insert(key, [key, rng.next() << 8 | key]);
+                                } else if let Some(value) = map.remove(&key) {
+                                    assert_eq!([value[0], value[1] & 0xff], [key; 2]);
+                                }
+                            }
+                        }
+                    });
+                    scope.spawn(move || {
+                        let _stop = Stop(over);
+                        let mut rng = Rng::new(seed() ^ 5 ^ writer);
+                        while !over.load(Ordering::SeqCst) {
+                            let key = rng.next() % 24;
+                            if let Some(value) = map.get(&key) {
+                                assert_eq!([value[0], value[1] & 0xff], [key; 2], "not its own");
+                                seen.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                    });
+                }
+            });
+            assert!(seen.into_inner() > 0, "the readers saw nothing");
+            assert_consistent(&map);
+        }
+    });
+}
+
+/// Increments by `update` and by `compute` add up, whatever grows beside them.
+#[test]
+fn increments_add_up() {
+    within(PATIENCE, "increments", || {
+        for (hasher, size) in hashers_and_sizes() {
+            const THREADS: u64 = 3;
+            let each = 2_000 * u64::from(effort());
+            let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
+            thread::scope(|scope| {
+                for thread in 0..THREADS {
+                    let map = &map;
+                    scope.spawn(move || {
+                        for n in 0..each {
+                            let key = n % 5;
+                            if (n + thread) % 2 == 0 || map.update(&key, |n| n + 1).is_none() {
+                                map.compute(key, |n| Op::Insert(n.unwrap_or(0) + 1));
+                            }
+                            if thread == 0 && n < size / 8 {
+                                map.insert(100 + n, 0);
+                            }
+                        }
+                    });
+                }
+            });
+            for key in 0..5 {
+                assert_eq!(map.get(&key), Some(THREADS * each / 5), "{key}: an increment is lost");
+            }
+            assert_consistent(&map);
+        }
+    });
+}
+
+/// Of many threads that insert a key if absent and remove it, the wins less the removals are what
+/// is left; each inserted value is removed at most once.
+#[test]
+fn one_insert_wins_and_one_remove_gets_it() {
+    within(PATIENCE, "wins", || {
+        for (hasher, size) in hashers_and_sizes() {
+            const KEYS: u64 = 8;
+            let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
+            let wins = [const { AtomicU64::new(0) }; KEYS as usize];
+            let removals = [const { AtomicU64::new(0) }; KEYS as usize];
+            thread::scope(|scope| {
+                for thread in 0..3 {
+                    let (map, wins, removals) = (&map, &wins, &removals);
+                    scope.spawn(move || {
+                        let mut rng = Rng::new(seed() ^ thread);
+                        for n in 0..3_000 * u64::from(effort()) {
+                            let key = rng.next() % KEYS;
+                            if rng.one_in(2) {
+                                let won = map.insert_if_absent(key, n << 8 | thread).is_none();
+                                wins[key as usize].fetch_add(won.into(), Ordering::Relaxed);
+                            } else {
+                                let gone = map.remove(&key).is_some();
+                                removals[key as usize].fetch_add(gone.into(), Ordering::Relaxed);
+                            }
+                            if thread == 0 && n < size / 8 {
+                                map.insert(100 + n, 0);
+                            }
+                        }
+                    });
+                }
+            });
+            for (key, (wins, removals)) in wins.iter().zip(&removals).enumerate() {
+                let left = wins.load(Ordering::Relaxed) - removals.load(Ordering::Relaxed);
+                let there = map.contains_key(&(key as u64));
+                assert_eq!(left, there.into(), "{key}: wins less removals is not what is left");
+            }
+            assert_consistent(&map);
+        }
+    });
+}
+
+/// `retain` sweeps out what it should while other keys come in, `clear` all that was there before;
+/// nobody else's keys go.
+#[test]
+fn retain_and_clear_take_what_they_should() {
+    within(PATIENCE, "retain and clear", || {
+        for (hasher, size) in hashers_and_sizes() {
+            let size = size / 4;
+            let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
+            // Odd keys are there before and are to go; even ones come meanwhile and are to stay.
+            fill(&map, (0..size).map(|n| 2 * n + 1), |_| 0);
+            thread::scope(|scope| {
+                scope.spawn(|| fill(&map, (0..size).map(|n| 2 * n), |key| key / 2));
+                scope.spawn(|| {
+                    for _ in 0..4 {
+                        map.retain(|key, value| {
+                            assert!(*value == 0 || *value == key / 2, "another key's value");
+                            key % 2 == 0
+                        });
+                    }
+                });
+            });
+            let keys = assert_consistent(&map);
+            assert_eq!(keys.len() as u64, size, "{}: not the even keys", hasher.name);
+            assert!(keys.iter().all(|key| key % 2 == 0), "{}: an odd key stayed", hasher.name);
+
+            // What is inserted after a clear has returned stays; what was there before it goes.
+            let cleared = AtomicBool::new(false);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    map.clear();
+                    cleared.store(true, Ordering::SeqCst);
+                });
+                scope.spawn(|| {
+                    for n in 0..size {
+                        map.insert(1_000_000 + n, n);
+                    }
+                    while !cleared.load(Ordering::SeqCst) {
+                        thread::yield_now();
+                    }
+                    for n in 0..size {
+                        map.insert(2_000_000 + n, n);
+                    }
+                });
+            });
+            let keys = assert_consistent(&map);
+            assert!(keys.iter().all(|&key| key >= 1_000_000), "an old key survived the clear");
+            let late = keys.iter().filter(|&&key| key >= 2_000_000).count();
+            assert_eq!(late as u64, size, "a key that came after the clear is lost");
+        }
+    });
+}
+
+/// `retain` changes values in place, and loses no increment that runs beside it.
+#[test]
+fn retain_loses_no_increment() {
+    within(PATIENCE, "retain and increments", || {
+        for hasher in [hashers::GOOD, hashers::CONSTANT] {
+            let map: FlatMap<u64, (u64, u64), Mapped> = FlatMap::with_hasher(hasher);
+            fill(&map, 0..40, |_| (0, 0));
+            let each = 400 * u64::from(effort());
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    for _ in 0..each {
+                        map.retain(|_, value| {
+                            value.0 += 1;
+                            true
+                        });
+                    }
+                });
+                scope.spawn(|| {
+                    for n in 0..each * 40 {
+                        map.update(&(n % 40), |value| (value.0, value.1 + 1));
+                        if n % 64 == 0 && n / 64 < 100 {
+                            map.insert(1_000 + n / 64, (0, 0));
+                        }
+                    }
+                });
+            });
+            for key in 0..40 {
+                assert_eq!(map.get(&key), Some((each, each)), "{key}: a change is lost");
+            }
+        }
+    });
+}
+
+/// Reserving beside everything else changes no contents.
+#[test]
+fn reserving_beside_writers_and_readers() {
+    within(PATIENCE, "reserving", || {
+        let map: FlatMap<u64, u64, Mapped> = FlatMap::default();
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let (map, over) = (&map, &over);
+            for thread in 0..2 {
+                scope.spawn(move || {
+                    let _stop = Stop(over);
+                    for n in 0..5_000 {
+                        let key = n * 2 + thread;
+                        assert_eq!(map.insert(key, value_of(key)), None);
+                        assert_eq!(map.get(&key), Some(value_of(key)), "{key} lost");
+                    }
+                });
+            }
+            scope.spawn(move || {
+                for more in [1, 10, 100, 1_000, 10_000, 40_000] {
+                    map.reserve(more);
+                    map.try_reserve(more / 2).expect("there is memory");
+                }
+                while !over.load(Ordering::SeqCst) {
+                    map.reserve(1);
+                    thread::yield_now();
+                }
+            });
+        });
+        assert_eq!(assert_consistent(&map).len(), 10_000);
+    });
+}
+
+/// Replacing every key four times over takes no more memory than the keys did at first.
+#[test]
+fn churn_takes_no_more_memory() {
+    within(PATIENCE, "churn", || {
+        let size = 20_000 * u64::from(effort());
+        let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
+        fill(&map, 0..size, |key| key);
+        let before = map.stats();
+        for key in 0..4 * size {
+            assert_eq!(map.remove(&key), Some(key));
+            map.insert(size + key, size + key);
+        }
+        let after = map.stats();
+        assert_eq!(map.len() as u64, size);
+        assert!(
+            after.bytes * 100 <= before.bytes * 115,
+            "{} bytes before, {} after",
+            before.bytes,
+            after.bytes
+        );
+        assert_consistent(&map);
+
+        // In one bin, where only overflow lines can be recycled.
+        let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::CONSTANT);
+        fill(&map, 0..60, |key| key);
+        let before = map.stats();
+        for key in 0..2_000 {
+            assert_eq!(map.remove(&key), Some(key));
+            map.insert(60 + key, 60 + key);
+        }
+        let after = map.stats();
+        assert!(
+            after.bytes <= before.bytes,
+            "{} bytes before, {} after",
+            before.bytes,
+            after.bytes
+        );
+    });
+}
+
+/// The same from several threads at once, whose keys come and go at different times.
+#[test]
+fn churn_of_many_threads_takes_no_more_memory() {
+    within(PATIENCE, "churn of many", || {
+        let size = 4_000;
+        let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
+        fill(&map, 0..3 * size, |key| key);
+        let before = map.stats().bytes;
+        thread::scope(|scope| {
+            for thread in 0..3 {
+                let map = &map;
+                scope.spawn(move || {
+                    let mut old = thread * size;
+                    for turn in 0..4 * size {
+                        let new = ((thread + 1) << 32) + turn;
+                        if turn == size {
+                            old = (thread + 1) << 32;
+                        }
+                        assert!(map.remove(&old).is_some(), "{old} lost");
+                        assert_eq!(map.insert(new, new), None);
+                        old += 1;
+                    }
+                });
+            }
+        });
+        let after = map.stats().bytes;
+        assert_eq!(assert_consistent(&map).len() as u64, 3 * size);
+        assert!(after * 100 <= before * 125, "{before} bytes before, {after} after");
+    });
+}
+
+/// A line that no key lies in any more is free again: removal, clearing and growth all give back.
+#[test]
+fn overflow_lines_come_back() {
+    let lines = |map: &FlatMap<u64, u64, Mapped>| map.stats().overflow_lines;
+    let crowd = |hasher| {
+        let map = FlatMap::with_hasher(hasher);
+        fill(&map, 0..100, |key| key);
+        assert!(lines(&map) > 0, "{}: nothing overflowed", hasher.name);
+        map
+    };
+    let map = crowd(hashers::CONSTANT);
+    (0..100).rev().for_each(|key| assert_eq!(map.remove(&key), Some(key)));
+    assert_eq!(lines(&map), 0, "after removals");
+    let map = crowd(hashers::LOW_ENTROPY);
+    map.clear();
+    assert_eq!(lines(&map), 0, "after a clear");
+    let map = crowd(hashers::ALL_ONES);
+    map.retain(|_, _| false);
+    assert_eq!(lines(&map), 0, "after a retain");
+
+    // Three thousand keys for so many bins that no eight of them can meet.
+    let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
+    fill(&map, 0..3_000, |key| key);
+    assert!(lines(&map) > 0, "three thousand keys and no bin full");
+    map.reserve(300_000);
+    assert_eq!(lines(&map), 0, "after growth");
+    assert_eq!(assert_consistent(&map).len(), 3_000);
+}

@@ -1,0 +1,459 @@
+//! Every layout of key and value against std's `HashMap`: random operations on both, the same
+//! answers, the same contents, with good and bad hashers.
+
+mod support;
+
+use hedgerow::FlatMap;
+use hedgerow::flat::Op;
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::hash::{BuildHasher, Hash};
+use std::num::NonZeroU32;
+use support::hashers;
+use support::rng::{Rng, mix};
+use support::{effort, seed, within};
+
+/// A kind of key or value: the `n`-th of its kind. Distinct numbers below `LIMIT` make distinct
+/// ones.
+trait Nth: Copy + Debug + PartialEq + Send + Sync + 'static {
+    const LIMIT: u64;
+    fn nth(n: u64) -> Self;
+}
+
+impl Nth for () {
+    const LIMIT: u64 = 1;
+
+    fn nth(_: u64) -> Self {}
+}
+
+impl Nth for bool {
+    const LIMIT: u64 = 2;
+
+    fn nth(n: u64) -> Self {
+        n % 2 == 1
+    }
+}
+
+impl Nth for u8 {
+    const LIMIT: u64 = 1 << 8;
+
+    fn nth(n: u64) -> Self {
+        n as u8
+    }
+}
+
+impl Nth for u16 {
+    const LIMIT: u64 = 1 << 16;
+
+    fn nth(n: u64) -> Self {
+        !(n as u16)
+    }
+}
+
+impl Nth for u32 {
+    const LIMIT: u64 = 1 << 32;
+
+    fn nth(n: u64) -> Self {
+        (n as u32).rotate_left(16)
+    }
+}
+
+/// Extremes first.
+impl Nth for u64 {
+    const LIMIT: u64 = u64::MAX;
+
+    fn nth(n: u64) -> Self {
+        if n.is_multiple_of(2) { n / 2 } else { !(n / 2) }
+    }
+}
+
+impl Nth for i64 {
+    const LIMIT: u64 = u64::MAX;
+
+    fn nth(n: u64) -> Self {
+        u64::nth(n).cast_signed()
+    }
+}
+
+impl Nth for u128 {
+    const LIMIT: u64 = u64::MAX;
+
+    fn nth(n: u64) -> Self {
+        u128::from(n) << 64 | u128::from(!n)
+    }
+}
+
+impl Nth for f64 {
+    const LIMIT: u64 = 1 << 32;
+
+    fn nth(n: u64) -> Self {
+        f64::from(n as u32) / 8.0
+    }
+}
+
+impl Nth for char {
+    const LIMIT: u64 = 0xd000;
+
+    fn nth(n: u64) -> Self {
+        char::from_u32(n as u32 % 0xd000).expect("below the surrogates")
+    }
+}
+
+/// 24 bytes that differ in the last ones only, aligned to one.
+impl Nth for [u8; 24] {
+    const LIMIT: u64 = u64::MAX;
+
+    fn nth(n: u64) -> Self {
+        let mut bytes = [7; 24];
+        bytes[16..].copy_from_slice(&n.to_be_bytes());
+        bytes
+    }
+}
+
+/// Three bytes: smaller than a word, and no divisor of one.
+impl Nth for [u8; 3] {
+    const LIMIT: u64 = 1 << 24;
+
+    fn nth(n: u64) -> Self {
+        [n as u8, (n >> 8) as u8, (n >> 16) as u8]
+    }
+}
+
+/// A kibibyte.
+impl Nth for [u64; 128] {
+    const LIMIT: u64 = u64::MAX;
+
+    fn nth(n: u64) -> Self {
+        let mut words = [0; 128];
+        for (place, word) in words.iter_mut().enumerate() {
+            *word = mix(n) ^ place as u64;
+        }
+        words[127] = n;
+        words
+    }
+}
+
+const WORDS: [&str; 9] =
+    ["", "a", "b", "ab", "ba", "hedge", "hedgerow", "hedgerows", "a much longer one, far away"];
+
+impl Nth for &'static str {
+    const LIMIT: u64 = 9;
+
+    fn nth(n: u64) -> Self {
+        WORDS[(n % 9) as usize]
+    }
+}
+
+static NUMBERS: [u64; 64] = {
+    let mut numbers = [0; 64];
+    let mut n = 0;
+    while n < 64 {
+        numbers[n] = n as u64 * 3;
+        n += 1;
+    }
+    numbers
+};
+
+/// A niche, and provenance to keep: the comparison reads through the pointer.
+impl Nth for Option<&'static u64> {
+    const LIMIT: u64 = 65;
+
+    fn nth(n: u64) -> Self {
+        NUMBERS.get((n % 65) as usize)
+    }
+}
+
+impl Nth for NonZeroU32 {
+    const LIMIT: u64 = 1 << 31;
+
+    fn nth(n: u64) -> Self {
+        NonZeroU32::new(n as u32 | 1 << 31).expect("the top bit is set")
+    }
+}
+
+impl Nth for fn(u64) -> u64 {
+    const LIMIT: u64 = 2;
+
+    fn nth(n: u64) -> Self {
+        if n.is_multiple_of(2) { mix } else { u64::swap_bytes }
+    }
+}
+
+/// Padding between, and for the longer ones at the end.
+impl<A: Nth, B: Nth> Nth for (A, B) {
+    const LIMIT: u64 = if A::LIMIT > B::LIMIT { A::LIMIT } else { B::LIMIT };
+
+    fn nth(n: u64) -> Self {
+        (A::nth(n), B::nth(n))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(align(64))]
+struct Aligned(u64, u8);
+
+impl Nth for Aligned {
+    const LIMIT: u64 = u64::MAX;
+
+    fn nth(n: u64) -> Self {
+        Self(n, !n as u8)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(align(32))]
+struct AlignedNothing;
+
+impl Nth for AlignedNothing {
+    const LIMIT: u64 = 1;
+
+    fn nth(_: u64) -> Self {
+        Self
+    }
+}
+
+/// An enum with data: a tag, padding that depends on the variant, invalid bit patterns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Mixed {
+    Nothing,
+    Letter(char),
+    Long(u64, bool),
+}
+
+impl Nth for Mixed {
+    const LIMIT: u64 = 1 << 15;
+
+    fn nth(n: u64) -> Self {
+        match n % 3 {
+            _ if n == 0 => Self::Nothing,
+            0 | 1 => Self::Letter(char::nth(n)),
+            _ => Self::Long(n, n.is_multiple_of(2)),
+        }
+    }
+}
+
+/// Contents, both ways, and everything that counts them.
+fn compare<K, V, S>(map: &FlatMap<K, V, S>, model: &HashMap<K, V>)
+where
+    K: Nth + Eq + Hash,
+    V: Nth,
+    S: BuildHasher,
+{
+    let mut count = 0;
+    for (key, value) in map {
+        assert_eq!(model.get(&key), Some(&value), "{key:?} in the map");
+        count += 1;
+    }
+    assert_eq!(count, model.len(), "a key is there twice, or lost");
+    for (key, value) in model {
+        assert_eq!(map.get(key), Some(*value), "{key:?} in the model");
+    }
+    assert_eq!(map.len(), model.len());
+    assert_eq!(map.is_empty(), model.is_empty());
+    assert_eq!(map.stats().len, model.len());
+}
+
+/// One random operation on both.
+fn step<K, V, S>(map: &FlatMap<K, V, S>, model: &mut HashMap<K, V>, keys: u64, rng: &mut Rng)
+where
+    K: Nth + Eq + Hash,
+    V: Nth,
+    S: BuildHasher,
+{
+    let key = K::nth(rng.next() % keys);
+    let new = V::nth(rng.next() % V::LIMIT);
+    match rng.below(100) {
+        0..30 => assert_eq!(map.insert(key, new), model.insert(key, new)),
+        30..36 => match map.try_insert(key, new) {
+            Ok(old) => assert_eq!(old, model.insert(key, new)),
+            Err(why) => panic!("nobody else is here, and there is memory: {why}"),
+        },
+        36..44 => {
+            assert_eq!(map.insert_if_absent(key, new), model.get(&key).copied());
+            model.entry(key).or_insert(new);
+        }
+        44..60 => assert_eq!(map.remove(&key), model.remove(&key)),
+        60..68 => {
+            let after = map.update(&key, |old| if old == new { old } else { new });
+            assert_eq!(
+                after,
+                model.get_mut(&key).map(|value| {
+                    *value = new;
+                    new
+                })
+            );
+        }
+        68..78 => {
+            let before = model.get(&key).copied();
+            let (computed, after) = match rng.below(3) {
+                0 => (map.compute(key, |_| Op::Keep), before),
+                1 => (map.compute(key, |_| Op::Insert(new)), Some(new)),
+                _ => (map.compute(key, |_| Op::Remove), None),
+            };
+            assert_eq!((computed.before, computed.after), (before, after));
+            match after {
+                Some(after) => model.insert(key, after),
+                None => model.remove(&key),
+            };
+        }
+        78..98 => {
+            let found = model.get(&key).copied();
+            assert_eq!(map.get(&key), found);
+            assert_eq!(map.contains_key(&key), found.is_some());
+            assert_eq!(map.try_get(&key).ok(), Some(found));
+            let seen = map.get_with(&key, |value| {
+                assert!(std::ptr::from_ref(value).is_aligned(), "a misaligned value");
+                *value
+            });
+            assert_eq!(seen, found);
+        }
+        98 => compare(map, model),
+        _ => match rng.below(12) {
+            0 => {
+                map.clear();
+                model.clear();
+            }
+            1 | 2 => {
+                let gone = K::nth(rng.next() % keys);
+                let kept = |key: &K, value: &mut V| {
+                    *value = new;
+                    *key != gone
+                };
+                map.retain(kept);
+                model.retain(kept);
+            }
+            3 => map.reserve(rng.below(200)),
+            _ => map.try_reserve(rng.below(200)).expect("there is memory"),
+        },
+    }
+}
+
+/// Random operations on a map with this hasher and on the model.
+fn run<K, V, S>(mut map: FlatMap<K, V, S>, keys: u64, steps: u32, salt: u64)
+where
+    K: Nth + Eq + Hash,
+    V: Nth,
+    S: BuildHasher + Clone,
+{
+    let mut model = HashMap::new();
+    let mut rng = Rng::new(seed() ^ salt);
+    let keys = keys.min(K::LIMIT);
+    for n in 0..keys / 3 {
+        let (key, value) = (K::nth(n), V::nth(n % V::LIMIT));
+        assert_eq!(map.insert(key, value), model.insert(key, value));
+    }
+    for turn in 0..steps * effort() {
+        step(&map, &mut model, keys, &mut rng);
+        if turn % 701 == 700 {
+            map.shrink_to_fit();
+            compare(&map, &model);
+            let copy = map.clone();
+            map.clear();
+            compare(&copy, &model);
+            map = copy;
+        }
+    }
+    compare(&map, &model);
+}
+
+/// All hashers for one layout.
+fn layout<K: Nth + Eq + Hash, V: Nth>() {
+    within(300, std::any::type_name::<(K, V)>(), || {
+        run(FlatMap::<K, V>::new(), 600, 3_000, 1);
+        run(FlatMap::<K, V>::with_capacity(300), 600, 2_000, 2);
+        for (salt, hasher) in (3..).zip(hashers::ALL) {
+            // Enough for a table that grows by splits, where that is not slow.
+            let keys = if matches!(hasher.name, "good" | "clustered") { 3_000 } else { 70 };
+            run(FlatMap::<K, V, _>::with_hasher(hasher), keys, 1_500, salt);
+        }
+    });
+}
+
+macro_rules! layouts {
+    ($($name:ident: $key:ty => $value:ty;)*) => {
+        $(#[test]
+        fn $name() {
+            layout::<$key, $value>();
+        })*
+    };
+}
+
+layouts! {
+    bytes: u8 => u8;
+    shorts: u16 => [u8; 3];
+    halves: u32 => u32;
+    words: u64 => u64;
+    signed_to_padded: i64 => (u8, u32);
+    odd_bytes: [u8; 3] => [u8; 3];
+    long_bytes: [u8; 24] => u32;
+    strings_to_floats: &'static str => f64;
+    wide_to_nothing: u128 => ();
+    nothing_to_wide: () => u128;
+    nothing_to_nothing: () => ();
+    aligned_nothing: AlignedNothing => AlignedNothing;
+    aligned_nothing_values: u64 => AlignedNothing;
+    niches: NonZeroU32 => Option<&'static u64>;
+    kibibyte_values: u32 => [u64; 128];
+    kibibyte_keys: [u64; 128] => u8;
+    aligned_values: u8 => Aligned;
+    aligned_keys: Aligned => Aligned;
+    letters_to_flags: char => bool;
+    flags_to_letters: bool => char;
+    padded_keys: (u8, u32) => u64;
+    padded_twice: (u16, (u64, u8)) => (u32, (u8, u128));
+    mixed_enums: Mixed => Mixed;
+    functions: u32 => fn(u64) -> u64;
+}
+
+/// NaN equals nothing, itself neither; a map never compares values.
+#[test]
+fn values_that_equal_nothing() {
+    let map: FlatMap<u8, f64> = FlatMap::new();
+    map.insert(1, f64::NAN);
+    assert!(map.get(&1).expect("it is there").is_nan());
+    assert_eq!(map.update(&1, |value| if value.is_nan() { 2.0 } else { value }), Some(2.0));
+    map.insert(1, f64::NAN);
+    let computed = map.compute(1, |value| {
+        assert!(value.expect("it is there").is_nan());
+        Op::Remove
+    });
+    assert!(computed.before.expect("it was there").is_nan() && computed.after.is_none());
+    assert!(map.is_empty());
+}
+
+/// A key that is found keeps its own bits: only the value is replaced, as in std.
+#[test]
+fn an_equal_key_does_not_replace_the_first() {
+    #[derive(Clone, Copy, Debug)]
+    struct Named(u32, &'static str);
+    impl PartialEq for Named {
+        fn eq(&self, other: &Self) -> bool {
+            self.0 == other.0
+        }
+    }
+    impl Eq for Named {}
+    impl Hash for Named {
+        fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+            self.0.hash(state);
+        }
+    }
+    let map = FlatMap::<_, _>::new();
+    let mut model = HashMap::new();
+    for (key, value) in [(Named(1, "first"), 1), (Named(1, "second"), 2)] {
+        map.insert(key, value);
+        model.insert(key, value);
+    }
+    let names = |keys: Vec<Named>| keys.into_iter().map(|key| key.1).collect::<Vec<_>>();
+    assert_eq!(names(map.keys().collect()), names(model.into_keys().collect()));
+}
+
+/// The comparison can fail.
+#[test]
+#[should_panic(expected = "in the map")]
+fn a_difference_is_noticed() {
+    let map: FlatMap<u32, u32> = FlatMap::new();
+    let mut model = HashMap::new();
+    map.insert(1, 1);
+    model.insert(1, 2);
+    compare(&map, &model);
+}

@@ -1,0 +1,89 @@
+//! The table: what to break, and which check must notice.
+
+use crate::{
+    check::{Check, Outcome},
+    tree::Tree,
+};
+use serde::Deserialize;
+use std::{fs, path::Path, time::Duration};
+
+const TABLE: &str = "tests/mutations.toml";
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    mutation: Vec<Mutation>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mutation {
+    pub label: String,
+    file: String,
+    from: String,
+    to: String,
+    #[serde(deserialize_with = "crate::check::parse")]
+    pub check: Check,
+    #[serde(default)]
+    pub expect: Expect,
+    #[serde(default)]
+    why: String,
+    #[serde(default = "default_timeout")]
+    timeout: u64,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub enum Expect {
+    #[default]
+    Caught,
+    Survives,
+}
+
+fn default_timeout() -> u64 {
+    120
+}
+
+/// Reads the table and checks each row against the tree, so that a stale row is reported before
+/// the first minute is spent.
+pub fn read(root: &Path) -> Result<Vec<Mutation>, String> {
+    let text = fs::read_to_string(root.join(TABLE)).map_err(|e| format!("{TABLE}: {e}"))?;
+    let table: Table = toml::from_str(&text).map_err(|e| format!("{TABLE}: {e}"))?;
+    let wrong: Vec<String> = table.mutation.iter().filter_map(|row| row.fault(root)).collect();
+    if wrong.is_empty() {
+        Ok(table.mutation)
+    } else {
+        Err(format!("{TABLE}:\n{}", wrong.join("\n")))
+    }
+}
+
+impl Mutation {
+    pub fn matches(&self, filter: &str) -> bool {
+        let check = self.check.to_string();
+        [&self.label, &self.file, &check].iter().any(|text| text.contains(filter))
+    }
+
+    /// What is wrong with the row itself.
+    fn fault(&self, root: &Path) -> Option<String> {
+        let text = fs::read_to_string(root.join(&self.file)).unwrap_or_default();
+        let places = text.matches(&self.from).count();
+        let what = if self.from.is_empty() || places != 1 {
+            format!("`from` stands {places} times in {}, not once", self.file)
+        } else if self.from == self.to {
+            "`to` is the same as `from`".into()
+        } else if (self.expect == Expect::Survives) == self.why.is_empty() {
+            "`why` and `expect = \"survives\"` go together".into()
+        } else {
+            return None;
+        };
+        Some(format!("  {}: {what}", self.label))
+    }
+
+    pub fn run(&self, tree: &Tree) -> Outcome {
+        let unbroken = tree.read(&self.file);
+        tree.write(&self.file, &unbroken.replacen(&self.from, &self.to, 1));
+        let outcome = self.check.run(tree, Duration::from_secs(self.timeout));
+        tree.write(&self.file, &unbroken);
+        outcome
+    }
+}

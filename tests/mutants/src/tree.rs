@@ -1,0 +1,76 @@
+//! A copy of the source tree that may be broken, with build folders of its own.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+pub struct Tree {
+    /// `tree` holds the sources, `build-*` what was compiled, `output` what the last command said.
+    home: PathBuf,
+}
+
+impl Tree {
+    /// `count` copies of the files that git tracks or would track, as they are now.
+    pub fn copies(root: &Path, count: usize) -> io::Result<Vec<Self>> {
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        // Cargo hands relative folders to nobody: this process was started somewhere below.
+        let target = std::path::absolute(target)?.join("mutants");
+        (0..count).map(|n| Self::copy(root, target.join(n.to_string()))).collect()
+    }
+
+    fn copy(root: &Path, home: PathBuf) -> io::Result<Self> {
+        let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+        let list = Command::new("git").args(list).current_dir(root).output()?;
+        if !list.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&list.stderr)));
+        }
+        let tree = home.join("tree");
+        if tree.exists() {
+            fs::remove_dir_all(&tree)?;
+        }
+        for name in String::from_utf8_lossy(&list.stdout).split_terminator('\0') {
+            let (from, to) = (root.join(name), tree.join(name));
+            // Git still lists a file that was deleted and not committed.
+            if from.is_file() {
+                fs::create_dir_all(to.parent().expect("below the tree"))?;
+                // Written and not copied: a fresh time makes cargo look at it again.
+                fs::write(to, fs::read(from)?)?;
+            }
+        }
+        Ok(Self { home })
+    }
+
+    pub fn sources(&self) -> PathBuf {
+        self.home.join("tree")
+    }
+
+    /// A build folder for one set of compiler flags: to share it would compile everything again.
+    pub fn build(&self, flavour: &str) -> PathBuf {
+        self.home.join(format!("build-{flavour}"))
+    }
+
+    /// A fresh file for a command's output, which [`Self::last_output`] reads.
+    pub fn output(&self) -> File {
+        File::create(self.home.join("output")).expect("the copy is writable")
+    }
+
+    /// The end of what the last command printed.
+    pub fn last_output(&self) -> String {
+        let text = fs::read(self.home.join("output")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    pub fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.sources().join(file)).expect("the copy has the file")
+    }
+
+    pub fn write(&self, file: &str, text: &str) {
+        fs::write(self.sources().join(file), text).expect("the copy is writable");
+    }
+}

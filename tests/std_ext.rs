@@ -1,0 +1,154 @@
+//! The worker: no wake-up is lost, a panic stays where it was, and it ends when it is told to.
+#![cfg(feature = "std-ext")]
+
+use hedgerow::std_ext::{Progress, Worker};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::mpsc::{channel, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// Waits until `reached`, and fails where that takes too long.
+fn until(what: &str, reached: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !reached() {
+        assert!(began.elapsed() < LIMIT, "{what}: not in {LIMIT:?}");
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn every_wake_up_is_followed_by_a_step() {
+    let (asked, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (seen, answer) = (asked.clone(), answered.clone());
+    let worker = Worker::spawn("echo", 1, move |_| {
+        answer.store(seen.load(SeqCst), SeqCst);
+        Progress::Idle
+    })
+    .unwrap();
+    // Each number waits for its own answer, so a single wake-up that is lost hangs here.
+    for n in 1..=20_000 {
+        asked.store(n, SeqCst);
+        worker.wake();
+        until("an answer", || answered.load(SeqCst) == n);
+    }
+}
+
+#[test]
+fn wakers_on_many_threads_lose_nothing() {
+    const WAKERS: u64 = 4;
+    const EACH: u64 = 5_000;
+    let (added, taken) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (source, total) = (added.clone(), taken.clone());
+    let worker = Worker::spawn("sum", 1, move |_| {
+        total.fetch_add(source.swap(0, SeqCst), SeqCst);
+        Progress::Idle
+    })
+    .unwrap();
+    thread::scope(|scope| {
+        for _ in 0..WAKERS {
+            scope.spawn(|| {
+                for _ in 0..EACH {
+                    added.fetch_add(1, SeqCst);
+                    worker.wake();
+                }
+            });
+        }
+    });
+    until("the sum", || taken.load(SeqCst) == WAKERS * EACH);
+}
+
+#[test]
+fn a_step_may_eat_the_threads_own_unpark_token() {
+    let (asked, answered) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (seen, answer) = (asked.clone(), answered.clone());
+    let worker = Worker::spawn("parker", 1, move |_| {
+        answer.store(seen.load(SeqCst), SeqCst);
+        // As a channel or a scope of the standard library may do within a step.
+        thread::park_timeout(Duration::from_micros(20));
+        Progress::Idle
+    })
+    .unwrap();
+    for n in 1..=500 {
+        asked.store(n, SeqCst);
+        worker.wake();
+        until("an answer", || answered.load(SeqCst) == n);
+    }
+}
+
+#[test]
+fn more_goes_on_by_itself_and_the_budget_is_passed() {
+    let steps = Arc::new(AtomicUsize::new(0));
+    let counted = steps.clone();
+    let worker = Worker::spawn("ten", 7, move |budget| {
+        assert_eq!((budget, thread::current().name()), (7, Some("ten")));
+        if counted.fetch_add(1, SeqCst) + 1 < 10 { Progress::More } else { Progress::Idle }
+    })
+    .unwrap();
+    until("ten steps", || steps.load(SeqCst) == 10);
+    // Idle means asleep: nothing but a wake-up brings the eleventh.
+    thread::sleep(Duration::from_millis(30));
+    assert_eq!(steps.load(SeqCst), 10);
+    worker.wake();
+    until("the eleventh step", || steps.load(SeqCst) == 11);
+    worker.shutdown().unwrap();
+}
+
+struct Flag(Arc<AtomicBool>);
+
+impl Drop for Flag {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+#[test]
+fn a_worker_that_always_has_more_still_ends() {
+    let ended = Arc::new(AtomicBool::new(false));
+    let flag = Flag(ended.clone());
+    let worker = Worker::spawn("busy", 1, move |_| {
+        let _ = &flag;
+        Progress::More
+    })
+    .unwrap();
+    drop(worker);
+    assert!(ended.load(SeqCst), "dropping joins, so the step and what it owns are gone");
+}
+
+#[test]
+fn a_panic_is_handed_back_and_disturbs_nobody() {
+    let (stepped, steps) = sync_channel(1);
+    let sound = Worker::spawn("sound", 1, move |_| {
+        let _ = stepped.try_send(());
+        Progress::Idle
+    })
+    .unwrap();
+    let broken = Worker::spawn("broken", 1, |_| panic!("planted")).unwrap();
+    until("the panic", || broken.is_finished());
+    broken.wake();
+    steps.recv_timeout(LIMIT).expect("the first step");
+    sound.wake();
+    steps.recv_timeout(LIMIT).expect("a step after the other's panic");
+    assert_eq!(broken.shutdown().unwrap_err().downcast_ref(), Some(&"planted"));
+    drop(Worker::spawn("ignored", 1, |_| panic!("planted")).unwrap());
+    sound.shutdown().unwrap();
+}
+
+#[test]
+fn a_worker_dropped_by_its_own_step_does_not_wait_for_itself() {
+    let own: Arc<Mutex<Option<Worker>>> = Arc::default();
+    let (dropped, seen) = channel();
+    let mine = own.clone();
+    let worker = Worker::spawn("self-ending", 1, move |_| {
+        let Some(worker) = mine.lock().unwrap().take() else { return Progress::More };
+        drop(worker);
+        dropped.send(()).unwrap();
+        Progress::More
+    })
+    .unwrap();
+    *own.lock().unwrap() = Some(worker);
+    seen.recv_timeout(LIMIT).expect("the drop returns");
+    until("the end of the thread", || Arc::strong_count(&own) == 1);
+}

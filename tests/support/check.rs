@@ -1,0 +1,113 @@
+//! Is a history of one key linearizable? The search of Wing and Gong with Lowe's memory of
+//! where it has been, over "how far is each thread" instead of sets of operations: a thread's operations
+//! follow each other, so that says as much, and a thread that slept long costs nothing.
+
+use super::history::{Call, Event, Value, apply};
+use std::collections::HashSet;
+use std::fmt::Write;
+
+/// The most threads a history can have.
+const THREADS: usize = 8;
+
+/// After so many states the search gives up loudly. Real histories need a few per operation.
+const PATIENCE: usize = 4_000_000;
+
+type Progress = [u32; THREADS];
+
+/// The furthest that any order of the operations gets.
+#[derive(Debug)]
+pub(crate) struct Stuck {
+    progress: Progress,
+    state: Option<Value>,
+}
+
+/// Whether some order of the operations that respects real time explains every answer, beginning
+/// with `state`. Each thread's events are in the order of its calls.
+pub(crate) fn check(history: &[Vec<Event>], state: Option<Value>) -> Result<(), Stuck> {
+    assert!(history.len() <= THREADS, "more threads than the checker takes");
+    let total: usize = history.iter().map(Vec::len).sum();
+    let mut deepest = (0, Stuck { progress: [0; THREADS], state });
+    let mut visited = HashSet::new();
+    let mut open = vec![([0; THREADS], state)];
+    while let Some((mut progress, state)) = open.pop() {
+        take_without_effect(history, &mut progress, state);
+        if !visited.insert((progress, state)) {
+            continue;
+        }
+        assert!(visited.len() < PATIENCE, "the checker gave up; the history is too wide");
+        let done = progress.iter().map(|&n| n as usize).sum::<usize>();
+        if done == total {
+            return Ok(());
+        }
+        if done >= deepest.0 {
+            deepest = (done, Stuck { progress, state });
+        }
+        for (thread, event) in candidates(history, &progress) {
+            let (next, answer) = apply(state, event.call);
+            if answer == event.answer {
+                let mut progress = progress;
+                progress[thread] += 1;
+                open.push((progress, next));
+            }
+        }
+    }
+    Err(deepest.1)
+}
+
+/// Takes every operation that may come next, is explained, and changes nothing. If any order of
+/// the rest works, then one that begins with these does. (Not so for `clear` and `retain`, whose
+/// answers leave open whether they had an effect.)
+fn take_without_effect(history: &[Vec<Event>], progress: &mut Progress, state: Option<Value>) {
+    loop {
+        let before = *progress;
+        for (thread, event) in candidates(history, &before) {
+            let open = matches!(event.call, Call::Clear | Call::Retain(..));
+            if !open && apply(state, event.call) == (state, event.answer) {
+                progress[thread] += 1;
+            }
+        }
+        if *progress == before {
+            return;
+        }
+    }
+}
+
+/// The operations that may come next: those called before any other pending one returned.
+fn candidates<'a>(
+    history: &'a [Vec<Event>],
+    progress: &Progress,
+) -> impl Iterator<Item = (usize, &'a Event)> {
+    let pending = |(thread, events): (usize, &'a Vec<Event>)| {
+        events.get(progress[thread] as usize).map(|event| (thread, event))
+    };
+    let first_return = history
+        .iter()
+        .enumerate()
+        .filter_map(pending)
+        .map(|(_, event)| event.returned)
+        .min()
+        .unwrap_or(0);
+    let next: Vec<_> = history.iter().enumerate().filter_map(pending).collect();
+    next.into_iter().filter(move |(_, event)| event.called < first_return)
+}
+
+/// The part of the history around the place where the search got stuck, one operation a line.
+pub(crate) fn explain(history: &[Vec<Event>], stuck: &Stuck) -> String {
+    let mut lines = Vec::new();
+    for (thread, events) in history.iter().enumerate() {
+        let at = stuck.progress[thread] as usize;
+        for (n, event) in events.iter().enumerate().take(at + 4).skip(at.saturating_sub(5)) {
+            let mark = if n < at { ' ' } else { '?' };
+            lines.push((event.called, format!("{mark} t{thread} {event}")));
+        }
+    }
+    lines.sort();
+    let mut text = format!(
+        "no order explains it; the furthest ends with {:?} before the lines with a question mark\n",
+        stuck.state
+    );
+    for (_, line) in lines {
+        writeln!(text, "{line}").expect("a string takes everything");
+    }
+    text
+}

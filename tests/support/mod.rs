@@ -1,0 +1,102 @@
+//! Helpers that the integration tests share: a small random number generator, bad hashers,
+//! a watchdog, an allocator that fails on demand, and the recording and checking of histories.
+#![allow(dead_code, reason = "each test binary uses a part of these helpers")]
+
+pub(crate) mod alloc;
+pub(crate) mod check;
+pub(crate) mod hashers;
+pub(crate) mod history;
+pub(crate) mod rng;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The message of every panic that a test plans.
+pub(crate) const PLANNED: &str = "a planned panic";
+
+/// How much longer than by default to test: `HEDGEROW_TEST_EFFORT`, a factor.
+pub(crate) fn effort() -> u32 {
+    std::env::var("HEDGEROW_TEST_EFFORT").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// The seed of every random choice: `HEDGEROW_TEST_SEED`, or always the same one.
+pub(crate) fn seed() -> u64 {
+    std::env::var("HEDGEROW_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5eed)
+}
+
+/// Runs `round` with growing numbers until `rounds` of them are done or `time` is over (both times
+/// `effort()`); says how many ran. One always runs, so a slow machine tests less, never nothing.
+pub(crate) fn rounds(rounds: u32, time: Duration, mut round: impl FnMut(u32)) -> u32 {
+    let end = Instant::now() + time * effort();
+    let mut done = 0;
+    while done == 0 || done < rounds * effort() && Instant::now() < end {
+        round(done);
+        done += 1;
+    }
+    done
+}
+
+/// Says that a result does not matter, `Copy` or not.
+pub(crate) fn ignore<T>(_: T) {}
+
+/// Runs `work` in a thread of its own and panics if it has not come back after `seconds`: what
+/// hangs for ever becomes a failure. The limit is far above what a busy machine needs.
+pub(crate) fn within<R: Send + 'static>(
+    seconds: u64,
+    what: &str,
+    work: impl FnOnce() -> R + Send + 'static,
+) -> R {
+    let (sender, receiver) = channel();
+    let worker = thread::spawn(move || {
+        let result = work();
+        // The receiver is gone only when the watchdog has already barked.
+        drop(sender.send(result));
+    });
+    match receiver.recv_timeout(Duration::from_secs(seconds)) {
+        Ok(result) => {
+            worker.join().expect("it sent its result");
+            result
+        }
+        Err(RecvTimeoutError::Timeout) => {
+            panic!("{what}: not back after {seconds} s; is something locked for ever?")
+        }
+        Err(RecvTimeoutError::Disconnected) => {
+            resume_unwind(worker.join().expect_err("it ended without a result"))
+        }
+    }
+}
+
+/// Panics as planned.
+pub(crate) fn planned_panic() -> ! {
+    panic!("{PLANNED}")
+}
+
+/// Runs `work`, which must panic as planned; any other panic goes on.
+pub(crate) fn must_panic(what: &str, work: impl FnOnce()) {
+    assert!(panics(work), "{what}: the planned panic did not come through");
+}
+
+/// Whether `work` panicked as planned; any other panic goes on.
+pub(crate) fn panics(work: impl FnOnce()) -> bool {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(()) => false,
+        Err(payload) if is_planned(payload.as_ref()) => true,
+        Err(payload) => resume_unwind(payload),
+    }
+}
+
+fn is_planned(payload: &(dyn Any + Send)) -> bool {
+    message(payload).contains(PLANNED)
+}
+
+/// The text of a panic, empty where it has none.
+pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
+    payload
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or_default()
+}
