@@ -47,7 +47,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
     ) -> Result<(Option<V>, Op<V>), Failure> {
         loop {
             let Some(probe) = self.probe(hash, eq, &mut backoff)? else {
-                if key.is_none() {
+                // An empty map that is to stay empty allocates nothing.
+                if key.is_none() || !matches!(decide(None), Op::Insert(_)) {
                     return Ok((None, Op::Keep));
                 }
                 self.begin(&backoff)?;
