@@ -16,14 +16,15 @@
 //! that was read then proves that they are the keys still.
 
 use super::bin::{Bin, Entry};
-use super::layout::Layout;
+use super::layout::{Layout, MAX_SLOTS};
 use super::overflow::{Head, NoLine, Taken};
 use super::read::Changed;
 use super::table::{Failure, Table};
-use super::tags::{Depth, Hash, Tags};
+use super::tags::{Depth, Hash, Slots, Tags};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use alloc::vec::Vec;
+use core::mem::MaybeUninit;
 
 /// The hashes of a bin's entries, in the order in which `visit` shows them.
 struct Hashes {
@@ -117,6 +118,13 @@ impl<K: Copy, V: Copy> Table<K, V> {
         if tags.depth() != depth {
             return Ok(());
         }
+        if stays && !tags.has_overflow() {
+            // Nearly all splits: nothing but slots, which fit wherever they go.
+            return match Self::split_slots(parent, state, tags, child(1), rehash) {
+                Ok(()) => Ok(()),
+                Err(Changed) => Ok(backoff.wait()?),
+            };
+        }
         if tags.has_overflow() && !backoff.may_wait() {
             // There would be lines to give back, and the pool's lock to wait for.
             return Err(Failure::Busy);
@@ -152,6 +160,45 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
         parent.seq().unlock(parent.state_after(state, first));
         self.pool.push(freed.first);
+        Ok(())
+    }
+
+    /// Splits a bin that has no overflow lines.
+    fn split_slots(
+        parent: Bin<'_, K, V>,
+        state: State,
+        tags: Tags,
+        child: Bin<'_, K, V>,
+        rehash: &impl Fn(&K) -> Hash,
+    ) -> Result<(), Changed> {
+        let mut keys = [const { MaybeUninit::uninit() }; MAX_SLOTS];
+        tags.used().for_each(|slot| keys[slot] = parent.entry(slot).key());
+        if !parent.seq().validate(state) {
+            return Err(Changed);
+        }
+        let bits = tags.depth().bits();
+        let depth = Depth::of_bits(bits + 1);
+        let (mut left, mut born) = (tags.with_depth(depth), Tags::empty(depth));
+        let mut moves = Slots::none();
+        for slot in tags.used() {
+            // SAFETY: fetched from a slot in use, and validated since.
+            let key = unsafe { keys[slot].assume_init_ref() };
+            moves = moves.with_if(slot, rehash(key).bin_bits() >> bits & 1 != 0);
+        }
+        if !parent.seq().try_lock(state) {
+            return Err(Changed);
+        }
+        // [SP-1]
+        for (at, slot) in moves.enumerate() {
+            child.entry(at).copy_from(parent.entry(slot));
+            born = born.with(at, tags.tag(slot));
+            left = left.without(slot);
+        }
+        // [SP-2]
+        parent.set_tags(left);
+        // [SP-3]
+        child.set_tags(born);
+        parent.seq().unlock(parent.state_after(state, 0));
         Ok(())
     }
 

@@ -164,7 +164,7 @@ impl Tags {
         Self(self.0 & !(0x7F << (8 * slot)))
     }
 
-    #[cfg(all(test, not(hedgerow_loom)))]
+    #[inline]
     pub(crate) fn tag(self, slot: usize) -> u8 {
         (self.0 >> (8 * slot)) as u8 & 0x7F
     }
@@ -180,6 +180,15 @@ impl Tags {
 pub(crate) struct Slots(Bits);
 
 impl Slots {
+    pub(crate) const fn none() -> Self {
+        Self(0)
+    }
+
+    #[inline]
+    pub(crate) fn with_if(self, slot: usize, member: bool) -> Self {
+        Self(self.0 | Bits::from(member) << (8 * slot + 7))
+    }
+
     #[inline(always)]
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
