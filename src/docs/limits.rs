@@ -32,10 +32,10 @@
 //!
 //! # In interrupt handlers
 //! Use [`try_get`](crate::FlatMap::try_get): it takes no lock, allocates nothing and never waits.
-//! `len` and `is_empty` are safe too, and so is [`try_insert`](crate::FlatMap::try_insert) of a key
-//! that is there already, which replaces its value or says `Busy`. Where it adds a key it may grow the
-//! map: that calls the allocator, and may spin for the lock of the overflow lines, which the
-//! interrupted code may hold. Everything else, `stats` and `iter` included, may spin too.
+//! `len` and `is_empty` are safe too. [`try_insert`](crate::FlatMap::try_insert) waits for none of the
+//! map's locks, but where it adds a key it may call the allocator, for an overflow line or to grow:
+//! a handler whose allocator may not be called replaces values of keys that are there. Everything
+//! else, `stats` and `iter` included, may spin.
 //!
 //! # One key, many writers
 //! Writers of one key, or of keys in one bin, take turns, in no particular order, and each that
@@ -89,12 +89,11 @@
 //!
 //! # Floods of colliding keys
 //! Keys of equal hash lie in one bin's overflow, which is a list: look-ups there take time in
-//! proportion to its length, and growth does not shorten it. The default hasher is keyed from
-//! addresses and counters, with feature `std` from the time and the allocator's addresses too, but
-//! from no entropy of the system's. It is no defence against somebody who can watch the program or
-//! knows its image; on a target without compare-and-swap, or one that starts the same way each
-//! time, its keys are the same each time. Where keys come from outside, use
-//! `std::hash::RandomState`, or a keyed hasher with a secret of your own.
+//! proportion to its length, and growth does not shorten it. The default hasher is keyed anew for each
+//! map: with feature `std` from the operating system's entropy, without it from addresses and
+//! counters, which on a target that starts the same way each time are the same each time. It is fast
+//! and not cryptographic: against somebody who can measure how long your look-ups take, use
+//! `std::hash::RandomState`; without an operating system, a keyed hasher with a secret of your own.
 //!
 //! # Targets
 //! - Entries are read and written through `atomic-maybe-uninit`, so the target has to be one that it

@@ -33,10 +33,8 @@
 //!
 //! - `SL-1` ↔ `SL-2` (`sync/seqlock.rs`): a writer's release fence after locking; a reader's acquire
 //!   fence before its last look at the state.
-//! - `SL-3` ↔ `SL-4`, `SL-5` (`sync/seqlock.rs`): the unlocking release store; a reader's first,
-//!   acquire load; the next writer's acquire swap.
-//! - `SL-6` (`sync/seqlock.rs`): an acquire fence before the locking swap, which thereby validates
-//!   what was read.
+//! - `SL-3` ↔ `SL-4`, and `SL-5` (`sync/seqlock.rs`): the unlocking release store; a reader's first,
+//!   acquire load; the next writer's swap from the state that it read so, which needs no ordering.
 //! - `ST-1` ↔ `ST-2` (`sync/stripes.rs`): publication of the striped counter.
 //! - `FT-1` ↔ `FT-2` (`flat/bin.rs`): load and store of a bin's tag word.
 //! - `DI-1` ↔ `DI-2` (`flat/directory.rs`): publication of a directory, and of a segment in it.
