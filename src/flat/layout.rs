@@ -78,8 +78,8 @@ impl<K, V> Layout<K, V> {
 
     /// Bins wanted for `len` entries: a mean load of about 0.6 of the slots.
     pub(crate) const fn bins_for(len: usize) -> usize {
-        // Load in sixteenths of an entry a bin: 3.94 for seven slots, 3.4 for six, 1.7 for three.
-        let sixteenths = if cfg!(hedgerow_loom) { 16 * Self::SLOTS } else { Self::SLOTS * 9 };
+        // Load in sixteenths of an entry a bin: 4 for seven slots, 3.4 for six, 1.7 for three.
+        let sixteenths = if cfg!(hedgerow_loom) { 16 * Self::SLOTS } else { Self::SLOTS * 64 / 7 };
         if len <= Self::SLOTS {
             1
         } else {
