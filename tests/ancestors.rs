@@ -7,12 +7,11 @@ use hedgerow::flat::Op;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 use support::hashers::{self, Mapped, Watched};
 use support::rng::{Rng, mix};
-use support::{effort, ignore, rounds, seed, within};
+use support::{crew, effort, ignore, rounds, seed, within};
 
 const PATIENCE: u64 = 120;
 
@@ -34,7 +33,7 @@ fn flat_map_read_a_freed_table_during_resize() {
             let map: FlatMap<u64, [u64; 2]> = FlatMap::new();
             let over = AtomicBool::new(false);
             let known = AtomicU64::new(0);
-            thread::scope(|scope| {
+            crew(|scope| {
                 let (map, over, known) = (&map, &over, &known);
                 for reader in 0..2 {
                     scope.spawn(move || {
@@ -75,7 +74,7 @@ fn flat_map_returned_torn_values() {
             }
             let over = AtomicBool::new(false);
             let seen = AtomicU64::new(0);
-            thread::scope(|scope| {
+            crew(|scope| {
                 let (map, over, seen) = (&map, &over, &seen);
                 for _ in 0..2 {
                     scope.spawn(move || {
@@ -179,7 +178,7 @@ fn leapfrog_hung_when_two_threads_inserted_into_a_small_map() {
         rounds(400, Duration::from_secs(3), |round| {
             let map: FlatMap<u64, u64> = FlatMap::with_capacity(round as usize % 4);
             let begin = Barrier::new(2);
-            thread::scope(|scope| {
+            crew(|scope| {
                 for thread in 0..2 {
                     let (map, begin) = (&map, &begin);
                     scope.spawn(move || {
@@ -227,22 +226,25 @@ fn dashmap_deadlocked_under_a_held_reference() {
 
         // Another thread writes the key whose value this one is looking at, and this one waits.
         map.insert(7, 1);
-        let (ask, asked) = channel();
-        let (done, wait) = channel();
-        thread::scope(|scope| {
-            let map = &map;
-            scope.spawn(move || {
-                asked.recv().expect("the reader asks");
+        let (asked, done) = (AtomicBool::new(false), AtomicBool::new(false));
+        let wait_for = |flag: &AtomicBool| {
+            while !flag.load(Ordering::Acquire) {
+                thread::yield_now();
+            }
+        };
+        crew(|scope| {
+            scope.spawn(|| {
+                wait_for(&asked);
                 map.insert(7, 2);
                 map.retain(|_, value| {
                     *value += 1;
                     true
                 });
-                done.send(()).expect("the reader waits");
+                done.store(true, Ordering::Release);
             });
             let held = map.get_with(&7, |value| {
-                ask.send(()).expect("the writer is there");
-                wait.recv().expect("the writer comes through");
+                asked.store(true, Ordering::Release);
+                wait_for(&done);
                 *value
             });
             assert_eq!((held, map.get(&7)), (Some(1), Some(3)));
@@ -259,7 +261,7 @@ fn crossbeam_lost_a_key_while_it_was_replaced() {
             map.insert(7, 0);
             let over = AtomicBool::new(false);
             let asked = AtomicU64::new(0);
-            thread::scope(|scope| {
+            crew(|scope| {
                 let (map, over, asked) = (&map, &over, &asked);
                 for _ in 0..2 {
                     scope.spawn(move || {
@@ -315,7 +317,7 @@ fn hash_index_missed_a_key_that_was_always_there() {
                 map.insert(key, key);
             }
             let over = AtomicBool::new(false);
-            thread::scope(|scope| {
+            crew(|scope| {
                 let (map, over) = (&map, &over);
                 scope.spawn(move || {
                     let _over = Over(over);

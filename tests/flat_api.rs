@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use support::hashers::{self, Mapped, Watched};
-use support::{ignore, message, within};
+use support::{crew, ignore, message, within};
 
 /// Far above what any of these needs.
 const PATIENCE: u64 = 120;
@@ -56,7 +56,7 @@ fn every_constructor_makes_a_map_that_works() {
 #[test]
 fn a_static_map_needs_no_initializer() {
     static MAP: FlatMap<u32, u32, Mapped> = FlatMap::with_hasher(hashers::GOOD);
-    thread::scope(|scope| {
+    crew(|scope| {
         for thread in 0..2 {
             scope.spawn(move || MAP.insert(thread, thread));
         }
@@ -170,7 +170,7 @@ fn a_clone_while_others_write_is_whole() {
             map.insert(key, [key; 2]);
         }
         let over = AtomicBool::new(false);
-        thread::scope(|scope| {
+        crew(|scope| {
             scope.spawn(|| {
                 for key in 100..5_000 {
                     map.insert(key, [key; 2]);
@@ -538,7 +538,7 @@ fn maps_move_and_are_shared() {
     let key = |n| Unshared(n, PhantomData);
     map.insert(key(1), key(1));
     let map = thread::spawn(move || {
-        thread::scope(|scope| {
+        crew(|scope| {
             scope.spawn(|| assert!(map.get(&key(1)).is_some_and(|value| value == key(1))));
             scope.spawn(|| map.insert(key(2), key(1)));
         });

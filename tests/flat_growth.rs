@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use support::hashers::{self, Mapped};
 use support::rng::{Rng, mix};
-use support::{effort, seed, within};
+use support::{crew, effort, seed, within};
 
 /// Far above what any of these needs.
 const PATIENCE: u64 = 300;
@@ -91,7 +91,7 @@ fn disjoint_inserts(hasher: Mapped, size: u64) {
     let writing = AtomicUsize::new(WRITERS);
     let key = |writer: usize, n: u64| n * 4 + writer as u64;
     let (found, missed) = (AtomicU64::new(0), AtomicU64::new(0));
-    thread::scope(|scope| {
+    crew(|scope| {
         for (writer, done) in done.iter().enumerate() {
             let (map, writing) = (&map, &writing);
             scope.spawn(move || {
@@ -158,7 +158,7 @@ fn iteration_through_growth(hasher: Mapped, size: u64) {
     }
     let over = AtomicBool::new(false);
     let walks = AtomicU64::new(0);
-    thread::scope(|scope| {
+    crew(|scope| {
         let (map, over, walks) = (&map, &over, &walks);
         let walker = move || {
             loop {
@@ -324,7 +324,7 @@ fn values_are_whole<V: Whole>(hasher: Mapped, span: Duration) {
     let over = AtomicBool::new(false);
     let seen = AtomicU64::new(0);
     let far = if hasher.name == "constant" { 100 } else { 4_000 };
-    thread::scope(|scope| {
+    crew(|scope| {
         let (map, over, seen) = (&map, &over, &seen);
         for writer in 0..WRITERS {
             scope.spawn(move || {
@@ -435,7 +435,7 @@ fn slots_that_change_keys_confuse_nobody() {
             let map: FlatMap<u64, [u64; 2], Mapped> = FlatMap::with_hasher(hasher);
             let over = AtomicBool::new(false);
             let seen = AtomicU64::new(0);
-            thread::scope(|scope| {
+            crew(|scope| {
                 let (map, over, seen) = (&map, &over, &seen);
                 for writer in 0..2 {
                     scope.spawn(move || {
@@ -481,7 +481,7 @@ fn increments_add_up() {
             const THREADS: u64 = 3;
             let each = 2_000 * u64::from(effort());
             let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
-            thread::scope(|scope| {
+            crew(|scope| {
                 for thread in 0..THREADS {
                     let map = &map;
                     scope.spawn(move || {
@@ -515,7 +515,7 @@ fn one_insert_wins_and_one_remove_gets_it() {
             let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
             let wins = [const { AtomicU64::new(0) }; KEYS as usize];
             let removals = [const { AtomicU64::new(0) }; KEYS as usize];
-            thread::scope(|scope| {
+            crew(|scope| {
                 for thread in 0..3 {
                     let (map, wins, removals) = (&map, &wins, &removals);
                     scope.spawn(move || {
@@ -556,7 +556,7 @@ fn retain_and_clear_take_what_they_should() {
             let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
             // Odd keys are there before and are to go; even ones come meanwhile and are to stay.
             fill(&map, (0..size).map(|n| 2 * n + 1), |_| 0);
-            thread::scope(|scope| {
+            crew(|scope| {
                 scope.spawn(|| fill(&map, (0..size).map(|n| 2 * n), |key| key / 2));
                 scope.spawn(|| {
                     for _ in 0..4 {
@@ -573,7 +573,7 @@ fn retain_and_clear_take_what_they_should() {
 
             // What is inserted after a clear has returned stays; what was there before it goes.
             let cleared = AtomicBool::new(false);
-            thread::scope(|scope| {
+            crew(|scope| {
                 scope.spawn(|| {
                     map.clear();
                     cleared.store(true, Ordering::SeqCst);
@@ -606,7 +606,7 @@ fn retain_loses_no_increment() {
             let map: FlatMap<u64, (u64, u64), Mapped> = FlatMap::with_hasher(hasher);
             fill(&map, 0..40, |_| (0, 0));
             let each = 400 * u64::from(effort());
-            thread::scope(|scope| {
+            crew(|scope| {
                 scope.spawn(|| {
                     for _ in 0..each {
                         map.retain(|_, value| {
@@ -637,7 +637,7 @@ fn reserving_beside_writers_and_readers() {
     within(PATIENCE, "reserving", || {
         let map: FlatMap<u64, u64, Mapped> = FlatMap::default();
         let over = AtomicBool::new(false);
-        thread::scope(|scope| {
+        crew(|scope| {
             let (map, over) = (&map, &over);
             for thread in 0..2 {
                 scope.spawn(move || {
@@ -712,7 +712,7 @@ fn churn_of_many_threads_takes_no_more_memory() {
         let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
         fill(&map, 0..3 * size, |key| key);
         let before = map.stats().bytes;
-        thread::scope(|scope| {
+        crew(|scope| {
             for thread in 0..3 {
                 let map = &map;
                 scope.spawn(move || {
@@ -733,6 +733,21 @@ fn churn_of_many_threads_takes_no_more_memory() {
         assert_eq!(assert_consistent(&map).len() as u64, 3 * size);
         assert!(after * 100 <= before * 125, "{before} bytes before, {after} after");
     });
+}
+
+/// Growth that must not wait is growth all the same: a map that only `try_insert` fills has its keys
+/// in bins, not in one long chain.
+#[test]
+fn a_map_grown_by_try_insert_alone_is_no_list() {
+    let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
+    let usual: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
+    for key in 0..3_000 {
+        assert!(map.try_insert(key, key).is_ok(), "nobody else is here");
+        usual.insert(key, key);
+    }
+    let (lines, usual) = (map.stats().overflow_lines, usual.stats().overflow_lines);
+    assert!(lines <= 2 * usual + 50, "{lines} overflow lines, {usual} after plain inserts");
+    assert_eq!(assert_consistent(&map).len(), 3_000);
 }
 
 /// A line that no key lies in any more is free again: removal, clearing and growth all give back.

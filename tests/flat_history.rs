@@ -10,7 +10,6 @@ mod second_opinion;
 use hedgerow::FlatMap;
 use hedgerow::flat::{Busy, Computed, Op, TryInsertError};
 use std::sync::Barrier;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -446,7 +445,8 @@ struct Broken {
     inner: Flat<u64>,
     fault: Fault,
     turn: AtomicUsize,
-    replaced: Mutex<Vec<(u64, Value)>>,
+    /// What each key had before.
+    replaced: FlatMap<u64, Value, Mapped>,
 }
 
 impl Broken {
@@ -458,8 +458,7 @@ impl Broken {
 impl Target for Broken {
     fn get(&self, key: u64, way: usize) -> Maybe {
         if self.now(Fault::StaleRead, 8) {
-            let replaced = self.replaced.lock().expect("nobody panics with it");
-            if let Some(&(_, value)) = replaced.iter().rev().find(|&&(old, _)| old == key) {
+            if let Some(value) = self.replaced.get(&key) {
                 return Ok(Some(value));
             }
         }
@@ -484,7 +483,7 @@ impl Target for Broken {
         if self.fault == Fault::StaleRead
             && let Ok(Some(old)) = old
         {
-            self.replaced.lock().expect("nobody panics with it").push((key, old));
+            self.replaced.insert(key, old);
         }
         old
     }
@@ -550,7 +549,7 @@ fn passed(fault: Fault, rounds: u64) -> Option<u64> {
             inner: Flat(FlatMap::with_hasher(plan.hasher)),
             fault,
             turn: AtomicUsize::new(1),
-            replaced: Mutex::default(),
+            replaced: FlatMap::default(),
         };
         play(&map, &plan, seed).is_err()
     })

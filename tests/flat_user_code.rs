@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 use support::hashers::{self, Fickle, Fuse, Mapped, Watched};
 use support::rng::Rng;
-use support::{PLANNED, ignore, must_panic, planned_panic, seed, within};
+use support::{PLANNED, crew, ignore, must_panic, planned_panic, seed, within};
 
 /// Far above what any of these needs.
 const PATIENCE: u64 = 120;
@@ -456,7 +456,7 @@ fn broken_comparisons_do_no_harm() {
 fn broken_hashes_do_no_harm_among_threads() {
     within(PATIENCE, "broken hashes among threads", || {
         let map: FlatMap<u64, [u64; 3], Fickle> = FlatMap::with_hasher(Fickle::default());
-        thread::scope(|scope| {
+        crew(|scope| {
             for thread in 0..3 {
                 let map = &map;
                 scope.spawn(move || {

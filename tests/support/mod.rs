@@ -9,9 +9,11 @@ pub(crate) mod history;
 pub(crate) mod rng;
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, Scope, ScopedJoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 /// The message of every panic that a test plans.
@@ -49,24 +51,54 @@ pub(crate) fn within<R: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> R + Send + 'static,
 ) -> R {
-    let (sender, receiver) = channel();
-    let worker = thread::spawn(move || {
-        let result = work();
-        // The receiver is gone only when the watchdog has already barked.
-        drop(sender.send(result));
-    });
-    match receiver.recv_timeout(Duration::from_secs(seconds)) {
-        Ok(result) => {
-            worker.join().expect("it sent its result");
-            result
-        }
-        Err(RecvTimeoutError::Timeout) => {
-            panic!("{what}: not back after {seconds} s; is something locked for ever?")
-        }
-        Err(RecvTimeoutError::Disconnected) => {
-            resume_unwind(worker.join().expect_err("it ended without a result"))
+    struct Back(Arc<AtomicBool>, Thread);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Release);
+            self.1.unpark();
         }
     }
+    let back = Arc::new(AtomicBool::new(false));
+    let bell = Back(Arc::clone(&back), thread::current());
+    let worker = thread::spawn(move || {
+        let _bell = bell;
+        work()
+    });
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while !back.load(Ordering::Acquire) {
+        let left = end.saturating_duration_since(Instant::now());
+        assert!(
+            !left.is_zero(),
+            "{what}: not back after {seconds} s; is something locked for ever?"
+        );
+        thread::park_timeout(left);
+    }
+    worker.join().unwrap_or_else(|payload| resume_unwind(payload))
+}
+
+/// Threads that share what lives outside; see [`crew`].
+pub(crate) struct Crew<'scope, 'env: 'scope> {
+    scope: &'scope Scope<'scope, 'env>,
+    hands: RefCell<Vec<ScopedJoinHandle<'scope, ()>>>,
+}
+
+impl<'scope> Crew<'scope, '_> {
+    pub(crate) fn spawn<R: 'scope>(&self, work: impl FnOnce() -> R + Send + 'scope) {
+        let hand = self.scope.spawn(move || ignore(work()));
+        self.hands.borrow_mut().push(hand);
+    }
+}
+
+/// A `thread::scope` that joins each of its threads by name. The end of a scope alone does not tell
+/// a sanitizer which of them went before: std itself is not instrumented.
+pub(crate) fn crew<'env>(lead: impl for<'scope> FnOnce(&Crew<'scope, 'env>)) {
+    thread::scope(|scope| {
+        let crew = Crew { scope, hands: RefCell::default() };
+        lead(&crew);
+        for hand in crew.hands.into_inner() {
+            hand.join().unwrap_or_else(|payload| resume_unwind(payload));
+        }
+    });
 }
 
 /// Panics as planned.

@@ -28,6 +28,9 @@ fn main() -> ! {
     crate::run()
 }
 
+/// The most that the timer can count, in ticks.
+const LONGEST: u32 = 0x00ff_ffff;
+
 /// Lets the interrupt come, first after `ticks`.
 pub fn start_timer(ticks: u32) {
     let mut timer = Peripherals::take().expect("the timer is started once").SYST;
@@ -38,22 +41,23 @@ pub fn start_timer(ticks: u32) {
     timer.enable_counter();
 }
 
-/// Makes the next interrupt come `ticks` from now. The handler's own.
-fn rearm(ticks: u32) {
+#[exception]
+fn SysTick() {
     // SAFETY: the main loop gave its handle away when it started the timer, and handlers of one
     // interrupt do not nest, so this is the only access.
     let timer = unsafe { &*SYST::PTR };
-    // SAFETY: writing these two registers has no effect on memory.
-    unsafe {
-        timer.rvr.write(ticks);
-        timer.cvr.write(0);
-    }
-    // The timer went on while the handler ran: an interrupt from that time would leave the main loop
-    // no instruction of its own.
+    let count_from = |ticks| {
+        // SAFETY: writing these two registers has no effect on memory.
+        unsafe {
+            timer.rvr.write(ticks);
+            timer.cvr.write(0);
+        }
+    };
+    count_from(LONGEST);
+    let next = crate::preempt::on_interrupt();
+    crate::preempt::took(LONGEST - timer.cvr.read());
+    count_from(next);
+    // The timer went on while the handler ran: an interrupt from that time would leave the main
+    // loop no instruction of its own.
     SCB::clear_pendst();
-}
-
-#[exception]
-fn SysTick() {
-    rearm(crate::preempt::on_interrupt());
 }

@@ -75,6 +75,8 @@ static BUSY: Counter = Counter::new();
 /// The generation of the handler's own key: it has written each one from 1 to this.
 static WRITTEN: Counter = Counter::new();
 static WRITES_REFUSED: Counter = Counter::new();
+/// The longest that the handler took, in ticks: when it only read, and when it wrote too.
+static LONGEST: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
 
 /// The first wrong thing that the handler saw: what, the key, the words.
 static WRONG: [AtomicU32; 5] = [const { AtomicU32::new(0) }; 5];
@@ -138,6 +140,12 @@ pub fn run() -> i32 {
         BUSY.get(),
         WRITTEN.get(),
         WRITES_REFUSED.get(),
+    );
+    let [reading, writing] =
+        [0, 1].map(|i: usize| LONGEST[i].load(SeqCst) * 100 / board::TICKS_PER_HUNDRED);
+    println!(
+        "longest interrupt, in instructions: {reading} with {WATCHED} look-ups, \
+         {writing} with an insert too"
     );
     if let Some((kind, key, words)) = wrong() {
         println!("the handler saw a {kind}: key {key}, words {words:08x?}");
@@ -243,14 +251,24 @@ pub fn on_interrupt() -> u32 {
         for key in 0..WATCHED {
             look_up(map, key);
         }
-        // Seldom: each of its writes makes a split of that bin by the main loop begin again.
-        if INTERRUPTS.get() % 16 == 0 {
+        if writes_now() {
             write_own(map);
         }
     }
     // Not evenly: a fixed period could fall into step with the main loop.
     let instructions = 20 + Random::new(INTERRUPTS.get().wrapping_mul(0x9e37_79b1) | 1).below(700);
     instructions * board::TICKS_PER_HUNDRED / 100
+}
+
+/// Seldom: each of the handler's writes makes a split of that bin by the main loop begin again.
+fn writes_now() -> bool {
+    INTERRUPTS.get() % 16 == 0
+}
+
+/// Takes note of how many ticks the handler took.
+pub fn took(ticks: u32) {
+    let longest = &LONGEST[usize::from(writes_now())];
+    longest.store(longest.load(SeqCst).max(ticks), SeqCst);
 }
 
 fn look_up(map: &Map, key: u32) {

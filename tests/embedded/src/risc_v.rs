@@ -59,5 +59,8 @@ fn now() -> u64 {
 
 #[core_interrupt(Interrupt::MachineTimer)]
 fn machine_timer() {
-    rearm(crate::preempt::on_interrupt());
+    let begin = now();
+    let next = crate::preempt::on_interrupt();
+    crate::preempt::took((now() - begin) as u32);
+    rearm(next);
 }
