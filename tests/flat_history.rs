@@ -457,10 +457,10 @@ impl Broken {
 
 impl Target for Broken {
     fn get(&self, key: u64, way: usize) -> Maybe {
-        if self.now(Fault::StaleRead, 8) {
-            if let Some(value) = self.replaced.get(&key) {
-                return Ok(Some(value));
-            }
+        if self.now(Fault::StaleRead, 8)
+            && let Some(value) = self.replaced.get(&key)
+        {
+            return Ok(Some(value));
         }
         self.inner.get(key, way)
     }

@@ -467,7 +467,7 @@ fn broken_hashes_do_no_harm_among_threads() {
                             0 => ignore(map.remove(&key)),
                             1 => ignore(map.update(&key, |_| [n; 3])),
                             2 => {
-                                assert!(map.get(&key).is_none_or(|value| value == [value[0]; 3]))
+                                assert!(map.get(&key).is_none_or(|value| value == [value[0]; 3]));
                             }
                             3 => ignore(map.compute(key, |_| Op::Insert([n; 3]))),
                             _ => ignore(map.insert(key, [n; 3])),
