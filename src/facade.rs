@@ -41,9 +41,14 @@ pub(crate) use const_unless_loom;
 #[cfg(feature = "alloc")]
 pub(crate) mod lock {
     #[cfg(hedgerow_loom)]
-    use loom::sync::{Mutex, MutexGuard};
+    pub(crate) use loom::sync::MutexGuard as Guard;
     #[cfg(not(hedgerow_loom))]
-    use spin::mutex::{SpinMutex as Mutex, SpinMutexGuard as MutexGuard};
+    pub(crate) use spin::mutex::SpinMutexGuard as Guard;
+
+    #[cfg(hedgerow_loom)]
+    use loom::sync::Mutex;
+    #[cfg(not(hedgerow_loom))]
+    use spin::mutex::SpinMutex as Mutex;
 
     pub(crate) struct Lock<T>(Mutex<T>);
 
@@ -55,7 +60,7 @@ pub(crate) mod lock {
         }
 
         /// Spins until the lock is ours.
-        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        pub(crate) fn lock(&self) -> Guard<'_, T> {
             #[cfg(hedgerow_loom)]
             return self.0.lock().unwrap();
             #[cfg(not(hedgerow_loom))]
@@ -63,7 +68,7 @@ pub(crate) mod lock {
         }
 
         /// Takes the lock only if nobody holds it.
-        pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
             #[cfg(hedgerow_loom)]
             return self.0.try_lock().ok();
             #[cfg(not(hedgerow_loom))]

@@ -387,7 +387,10 @@ fn loom_walk_against_recycling_elsewhere() {
         map.put(behind, 4);
         map.put(before, 3);
         let (left, right) = (map.clone(), map.clone());
-        let taker = thread::spawn(move || left.pool.pop(1, true).map(|taken| taken.first).ok());
+        let taker = thread::spawn(move || {
+            let mut pool = left.pool.session(&Backoff::spinning()).unwrap();
+            pool.pop(1).map(|taken| taken.first)
+        });
         let reader = thread::spawn(move || right.read(behind));
         map.remove(before);
         saw(format!("{:?}", reader.join().unwrap()));

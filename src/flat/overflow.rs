@@ -6,11 +6,11 @@
 //! # Synchronization
 //! - `[OV-1]` release store of a chunk's address, and of the table of chunks ↔ `[OV-2]` acquire load: who
 //!   finds a line's chunk finds it zeroed.
-//! - `[OV-3]` the pool's lock, taken by `push` ↔ by `pop`: who is given a line sees the last words that
+//! - `[OV-3]` the pool's lock, taken to push ↔ to pop: who is given a line sees the last words that
 //!   its former owner wrote.
-//! - `[OV-4]` release `atomic::fence` in `pop`, between taking the pool's lock and the first store to the
+//! - `[OV-4]` release `atomic::fence` in `pop_from`, between taking the pool's lock and the first store to the
 //!   line ↔ `[SL-2]`: a stale walker that meets a word of the line's new owner also sees that the line was
-//!   given back, thus that its bin has moved on. (`push` needs none: the fence of the lock under which the
+//!   given back, thus that its bin has moved on. (Pushing needs none: the fence of the lock under which the
 //!   line was unlinked, `[SL-1]`, stands before its stores.)
 //! - A walker validates its bin's state before every hop and before it answers None: that bounds the walk
 //!   and keeps it from following a number that is no longer the bin's.
@@ -21,11 +21,10 @@ use super::memory::{self, AllocError};
 use super::table::Failure;
 use crate::facade::Word;
 use crate::facade::atomic::{self, AtomicPtr, Ordering};
-use crate::facade::lock::Lock;
+use crate::facade::lock::{Guard, Lock};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::marker::PhantomData;
-use core::ops::DerefMut;
 use core::ptr;
 
 /// One overflow line. Its number is never 0.
@@ -163,12 +162,33 @@ pub(crate) struct Taken {
     pub(crate) first: usize,
 }
 
-/// Why a pool gave no lines.
-pub(crate) enum NoLine {
-    /// Another chunk is needed: call `grow`, holding no lock.
-    Empty,
-    /// Somebody holds the pool's lock, and the caller may not wait.
-    Busy,
+/// The pool as one write uses it. A writer that may not wait holds the pool's lock from the beginning,
+/// so that it can always give back what it took; others take it when they need it.
+pub(crate) struct Session<'a, K, V> {
+    pool: &'a Pool<K, V>,
+    held: Option<Guard<'a, Free>>,
+}
+
+impl<K: Copy, V: Copy> Session<'_, K, V> {
+    /// Takes `count` lines, all or none; None where another chunk is needed first.
+    pub(crate) fn pop(&mut self, count: usize) -> Option<Taken> {
+        if count == 0 {
+            return Some(Taken { first: 0 });
+        }
+        // [OV-3]
+        match &mut self.held {
+            Some(free) => self.pool.pop_from(free, count),
+            None => self.pool.pop_from(&mut self.pool.free.lock(), count),
+        }
+    }
+
+    /// Gives a chain of lines back. Call it only after the bin that owned them is unlocked.
+    pub(crate) fn push(&mut self, first: usize) {
+        match &mut self.held {
+            Some(free) => self.pool.push_to(free, first),
+            None => self.pool.push(first),
+        }
+    }
 }
 
 impl<K: Copy, V: Copy> Pool<K, V> {
@@ -210,17 +230,16 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         self.line(number).expect("the number of a line in use")
     }
 
-    /// Takes `count` lines, all or none.
-    pub(crate) fn pop(&self, count: usize, may_wait: bool) -> Result<Taken, NoLine> {
-        if count == 0 {
-            return Ok(Taken { first: 0 });
-        }
-        // [OV-3]
-        let mut free =
-            if may_wait { self.free.lock() } else { self.free.try_lock().ok_or(NoLine::Busy)? };
+    /// Begins a write that may need lines or leave some over.
+    pub(crate) fn session(&self, backoff: &Backoff) -> Result<Session<'_, K, V>, WouldWait> {
+        let held = if backoff.may_wait() { None } else { Some(self.lock(backoff)?) };
+        Ok(Session { pool: self, held })
+    }
+
+    fn pop_from(&self, free: &mut Free, count: usize) -> Option<Taken> {
         let end = (free.chunks * CHUNK_LINES).min(State::INDEX_MAX + 1);
         if free.idle + end.saturating_sub(free.fresh) < count {
-            return Err(NoLine::Empty);
+            return None;
         }
         // [OV-4] release fence: pairs with [SL-2].
         atomic::fence(Ordering::Release);
@@ -238,16 +257,10 @@ impl<K: Copy, V: Copy> Pool<K, V> {
             self.owned(number).set_head(Head::new(first));
             first = number;
         }
-        Ok(Taken { first })
+        Some(Taken { first })
     }
 
-    /// Gives a chain of lines back. Call it only after the bin that owned them is unlocked.
-    pub(crate) fn push(&self, mut first: usize) {
-        if first == 0 {
-            return;
-        }
-        // [OV-3]
-        let mut free = self.free.lock();
+    fn push_to(&self, free: &mut Free, mut first: usize) {
         while first != 0 {
             let line = self.owned(first);
             let next = line.head().next;
@@ -255,6 +268,14 @@ impl<K: Copy, V: Copy> Pool<K, V> {
             free.first = first;
             free.idle += 1;
             first = next;
+        }
+    }
+
+    /// Gives a chain of lines back. Call it only after the bin that owned them is unlocked.
+    pub(crate) fn push(&self, first: usize) {
+        if first != 0 {
+            // [OV-3]
+            self.push_to(&mut self.free.lock(), first);
         }
     }
 
@@ -310,7 +331,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         Ok(())
     }
 
-    fn lock(&self, backoff: &Backoff) -> Result<impl DerefMut<Target = Free> + '_, WouldWait> {
+    fn lock(&self, backoff: &Backoff) -> Result<Guard<'_, Free>, WouldWait> {
         if backoff.may_wait() {
             Ok(self.free.lock())
         } else {

@@ -17,7 +17,7 @@
 
 use super::bin::{Bin, Entry};
 use super::layout::{Layout, MAX_SLOTS};
-use super::overflow::{Head, NoLine, Taken};
+use super::overflow::{Head, Taken};
 use super::read::Changed;
 use super::table::{Failure, Table};
 use super::tags::{Depth, Hash, Slots, Tags};
@@ -125,22 +125,19 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 Err(Changed) => Ok(backoff.wait()?),
             };
         }
-        if tags.has_overflow() && !backoff.may_wait() {
-            // There would be lines to give back, and the pool's lock to wait for.
-            return Err(Failure::Busy);
-        }
         let Some(hashes) = self.hash_all(parent, state, tags, rehash)? else {
             return Ok(backoff.wait()?);
         };
         let deal = Deal { hashes, depth, fan };
         let lines = (usize::from(stays)..fan).map(|part| deal.lines::<K, V>(part)).sum();
-        let mut taken = match self.pool.pop(lines, backoff.may_wait()) {
-            Ok(taken) => taken,
-            Err(NoLine::Empty) => return self.pool.grow(backoff),
-            Err(NoLine::Busy) => return Err(Failure::Busy),
+        let mut pool = self.pool.session(backoff)?;
+        let Some(mut taken) = pool.pop(lines) else {
+            drop(pool);
+            return self.pool.grow(backoff);
         };
         if !parent.seq().try_lock(state) {
-            self.pool.push(taken.first);
+            pool.push(taken.first);
+            drop(pool);
             return Ok(backoff.wait()?);
         }
         // [SP-1]
@@ -159,7 +156,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             child(part).set_tags(deal.tags::<K, V>(part));
         }
         parent.seq().unlock(parent.state_after(state, first));
-        self.pool.push(freed.first);
+        pool.push(freed.first);
         Ok(())
     }
 

@@ -7,7 +7,7 @@
 
 use super::bin::Bin;
 use super::layout::Layout;
-use super::overflow::{Head, NoLine, Taken};
+use super::overflow::{Head, Taken};
 use super::read::{Changed, Place, Probe};
 use super::table::{Failure, Table};
 use super::tags::{Hash, Tags};
@@ -127,30 +127,14 @@ impl<K: Copy, V: Copy> Table<K, V> {
     ) -> Result<Outcome, Failure> {
         let Probe { bin, state, tags, .. } = *probe;
         let Ok(vacancy) = self.vacancy(probe) else { return Ok(Outcome::Raced) };
+        // Popped before the bin is locked, so that nothing can fail or wait under that lock.
+        let mut pool = self.pool.session(backoff)?;
         let new_line = matches!(vacancy, Vacancy::NewLine);
-        let wanted = usize::from(new_line);
-        // A waiting writer pops before it locks the bin, so that the pool's lock is never waited for
-        // under it. One that may not wait pops under it, so that it never has a line to give back.
-        let popped = if backoff.may_wait() { Some(self.pool.pop(wanted, true)) } else { None };
-        if let Some(Err(NoLine::Empty)) = popped {
-            return Ok(Outcome::NeedsLine);
-        }
+        let Some(taken) = pool.pop(usize::from(new_line)) else { return Ok(Outcome::NeedsLine) };
         if !bin.seq().try_lock(state) {
-            if let Some(Ok(taken)) = popped {
-                self.pool.push(taken.first);
-            }
+            pool.push(taken.first);
             return Ok(Outcome::Raced);
         }
-        let taken = match popped.unwrap_or_else(|| self.pool.pop(wanted, false)) {
-            Ok(taken) => taken,
-            Err(why) => {
-                bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
-                return match why {
-                    NoLine::Empty => Ok(Outcome::NeedsLine),
-                    NoLine::Busy => Err(Failure::Busy),
-                };
-            }
-        };
         let mut first = bin.overflow(state);
         let (number, slot) = match vacancy {
             Vacancy::Line { number, slot } => (number, slot),
