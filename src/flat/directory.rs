@@ -63,7 +63,64 @@ pub(crate) struct Directory<K, V> {
     entries: PhantomData<(K, V)>,
 }
 
+/// What a table without bins has for a directory: one entry, of a bin that has no keys and never
+/// gets any. So a look-up need not ask whether there is a directory.
+#[cfg(not(hedgerow_loom))]
+mod empty {
+    use super::{Depth, Directory};
+    use crate::facade::Word;
+    use crate::facade::atomic::{AtomicPtr, AtomicUsize};
+    use crate::flat::tags::Tags;
+    use core::marker::PhantomData;
+    use core::ptr;
+
+    /// Tags that match nothing, an unlocked state, and an overflow number where there is one.
+    #[repr(align(128))]
+    struct Bin(#[allow(dead_code)] [AtomicUsize; 3]);
+
+    static BIN: Bin = Bin([
+        AtomicUsize::new(Tags::empty(Depth::MOVED).0),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    ]);
+
+    #[repr(C)]
+    pub(super) struct Empty {
+        directory: Directory<(), ()>,
+        entry: AtomicPtr<Word>,
+    }
+
+    // SAFETY: the raw pointers in the head are null, and nobody writes to any of it.
+    unsafe impl Sync for Empty {}
+
+    pub(super) static EMPTY: Empty = Empty {
+        directory: Directory {
+            mask: 0,
+            bin_mask: 0,
+            root_bits: 0,
+            small: ptr::null(),
+            older: ptr::null_mut(),
+            entries: PhantomData,
+        },
+        entry: AtomicPtr::new(
+            (&raw const BIN).cast_mut().cast::<Word>().wrapping_byte_add(Depth::MOVED.0 as usize),
+        ),
+    };
+}
+
 impl<K, V> Directory<K, V> {
+    /// The directory of a table without bins: not to be written to.
+    #[cfg(not(hedgerow_loom))]
+    pub(crate) const fn none() -> *mut Self {
+        (&raw const empty::EMPTY).cast_mut().cast()
+    }
+
+    /// The model checker's atomics do not live in statics: under it there is no such directory.
+    #[cfg(hedgerow_loom)]
+    pub(crate) fn none() -> *mut Self {
+        core::ptr::null_mut()
+    }
+
     #[inline(always)]
     fn slot(&self, index: usize) -> &AtomicPtr<Word> {
         debug_assert!(index <= self.mask);

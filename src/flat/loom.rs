@@ -29,7 +29,8 @@ const fn key(bits: u64, tag: u64) -> u64 {
 }
 
 fn hash(key: &u64) -> Hash {
-    Hash(*key)
+    let (bits, tag) = (key << 7 >> 7, key >> 57);
+    Hash(Hash::of_bin_bits(bits).0 | tag << 25)
 }
 
 const fn twice(n: u64) -> Value {
@@ -40,7 +41,7 @@ impl Map {
     fn of_bits(bits: u32) -> Self {
         let map = Map::new();
         let made = Map::make_directory(bits, true, std::ptr::null_mut()).unwrap();
-        assert!(map.adopt(std::ptr::null(), made, &Backoff::spinning()).is_ok());
+        assert!(map.adopt(super::directory::Directory::none(), made, &Backoff::spinning()).is_ok());
         map
     }
 

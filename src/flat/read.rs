@@ -45,7 +45,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Option<R> {
-        let directory = self.directory()?;
+        let directory = self.directory_to_read()?;
         let (bin, depth) = directory.locate(hash);
         Self::prefetch_rest(bin);
         let state = bin.seq().begin();

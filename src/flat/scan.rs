@@ -63,7 +63,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         position: u64,
         buffer: &mut Vec<Raw<K, V>>,
     ) -> Option<Snapshot<'_, K, V>> {
-        let hash = Hash(position.reverse_bits());
+        let hash = Hash::of_bin_bits(position.reverse_bits());
         let mut backoff = Backoff::spinning();
         loop {
             buffer.clear();
@@ -155,7 +155,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let mut position = START;
         let mut backoff = Backoff::spinning();
         while let Some(at) = position {
-            let hash = Hash(at.reverse_bits());
+            let hash = Hash::of_bin_bits(at.reverse_bits());
             let Some(directory) = self.directory() else { return };
             let emptied =
                 Self::home(directory, hash).and_then(|(bin, number)| self.empty(bin, number, hash));

@@ -42,7 +42,7 @@ impl From<AllocError> for Failure {
 }
 
 pub(crate) struct Table<K, V> {
-    /// The current directory; null until the first insert.
+    /// The current directory; `Directory::none` until the first insert.
     directory: AtomicPtr<Directory<K, V>>,
     /// How many bins have been asked to be born, in a table of full segments: the next segment's first.
     pub(super) claimed: AtomicUsize,
@@ -70,7 +70,7 @@ impl<K, V> Table<K, V> {
             V: Copy,
         {
             Self {
-                directory: AtomicPtr::new(ptr::null_mut()),
+                directory: AtomicPtr::new(Directory::none()),
                 claimed: AtomicUsize::new(0),
                 growth: Lock::new(()),
                 pool: Pool::new(),
@@ -79,12 +79,23 @@ impl<K, V> Table<K, V> {
         }
     }
 
+    /// The current directory, None in a table without bins.
     #[inline(always)]
     pub(super) fn directory(&self) -> Option<&Directory<K, V>> {
+        // SAFETY: null, or a directory that lives as long as the table.
+        unsafe { self.current().as_ref() }
+    }
+
+    /// The current directory for a look-up, which takes the one without bins for any other.
+    #[inline(always)]
+    pub(super) fn directory_to_read(&self) -> Option<&Directory<K, V>> {
+        if cfg!(hedgerow_loom) {
+            return self.directory();
+        }
         // [DI-2] acquire: pairs with [DI-1].
         let directory = self.directory.load(Ordering::Acquire);
-        // SAFETY: null, or a directory that lives as long as the table.
-        unsafe { directory.as_ref() }
+        // SAFETY: never null; a static, or a directory that lives as long as the table.
+        Some(unsafe { &*directory })
     }
 
     /// Replaces the directory, if `expected` is still the current one. The caller holds the growth lock.
@@ -102,9 +113,12 @@ impl<K, V> Table<K, V> {
         true
     }
 
+    /// The current directory, null in a table without bins.
+    #[inline(always)]
     pub(super) fn current(&self) -> *mut Directory<K, V> {
         // [DI-2] acquire: pairs with [DI-1].
-        self.directory.load(Ordering::Acquire)
+        let directory = self.directory.load(Ordering::Acquire);
+        if ptr::eq(directory, Directory::none()) { ptr::null_mut() } else { directory }
     }
 
     /// Bits of the next table that a map of few bins moves to when it wants `bins` bins.
@@ -127,7 +141,7 @@ impl<K, V> Table<K, V> {
         let table = Self::new();
         let bits = Self::next_bits(bins).max(bins.ilog2());
         let made = Self::make_directory(bits, true, ptr::null_mut())?;
-        let adopted = table.adopt(ptr::null(), made, &Backoff::spinning());
+        let adopted = table.adopt(Directory::none(), made, &Backoff::spinning());
         debug_assert!(adopted.is_ok());
         Ok(table)
     }
@@ -206,7 +220,7 @@ impl<K, V> Table<K, V> {
         V: Copy,
     {
         let made = Self::make_directory(Self::next_bits(1), true, ptr::null_mut())?;
-        Ok(self.adopt(ptr::null(), made, backoff)?)
+        Ok(self.adopt(Directory::none(), made, backoff)?)
     }
 
     /// The bin that holds the keys of `hash`, with its number, found from whatever the directory says.

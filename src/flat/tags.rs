@@ -51,49 +51,44 @@ impl Depth {
     }
 }
 
-/// A hash, spread so that its low bits choose bins, and the tag and filter number taken from its top.
+/// A hash, spread so that every bit of it tells in the number of the bin and in the tag.
 ///
-/// Users bring hashers of any quality; one folded multiplication keeps an identity hash, or one whose
-/// entropy sits in a few bits, from filling a few bins only.
+/// Users bring hashers of any quality. One multiplication carries each bit of theirs to all higher
+/// ones, and the bytes in reverse order bring the best of those down to where bins are numbered, so
+/// that an identity hash, or one whose entropy sits in a few bits, does not fill a few bins only.
+/// (Knuth's multiplicative hashing, read from the other end because bins split by their low bits.)
 #[derive(Clone, Copy)]
 pub(crate) struct Hash(pub(crate) u64);
 
 impl Hash {
     #[inline(always)]
     pub(crate) fn spread(hash: u64) -> Self {
-        const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
-        #[cfg(target_pointer_width = "64")]
-        {
-            let product = u128::from(hash) * u128::from(ODD);
-            Self(product as u64 ^ (product >> 64) as u64)
-        }
-        // Half the width costs a microcontroller half the multiplications.
-        #[cfg(not(target_pointer_width = "64"))]
-        {
-            let folded = (hash ^ (hash >> 32)) & 0xFFFF_FFFF;
-            let product = folded * (ODD >> 32);
-            let low = (product ^ (product >> 32)) as u32;
-            Self(u64::from(low) | u64::from(low.wrapping_mul(ODD as u32)) << 32)
-        }
+        // 2^64 divided by the golden ratio.
+        Self(hash.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
+    /// A hash of which only the bits that number bins matter.
+    pub(crate) fn of_bin_bits(bits: u64) -> Self {
+        Self(bits.swap_bytes())
     }
 
     /// The bits that number bins.
     #[inline(always)]
     pub(crate) fn bin_bits(self) -> usize {
-        self.0 as usize
+        self.0.swap_bytes() as usize
     }
 
-    /// Seven bits, never 0: 0 and 1 share a tag.
+    /// Seven bits, never 0: 0 and 1 share a tag. No bin's number reaches down to them.
     #[inline(always)]
     pub(crate) fn tag(self) -> u8 {
-        let top = (self.0 >> 57) as u8;
-        top + u8::from(top == 0)
+        let bits = (self.0 as u32 >> 25) as u8;
+        bits + u8::from(bits == 0)
     }
 
     /// Which byte's filter bit speaks for this key.
     #[inline(always)]
     fn filter(self) -> u32 {
-        (self.0 >> 54) as u32 % LANES
+        (self.0 as u32 >> 22) % LANES
     }
 }
 
@@ -231,7 +226,7 @@ mod tests {
         for stored in 1..128u8 {
             for asked in 1..128u8 {
                 let tags = Tags::empty(Depth::of_bits(5)).with(2, stored).with(0, 7);
-                let found = tags.matches(Hash(u64::from(asked) << 57));
+                let found = tags.matches(Hash(u64::from(asked) << 25));
                 let wanted: alloc::vec::Vec<usize> = [(0, 7), (2, stored)]
                     .into_iter()
                     .filter(|&(_, tag)| tag == asked)
@@ -245,8 +240,8 @@ mod tests {
     #[test]
     fn filter_bits_leave_tags_and_depth_alone() {
         let tags = Tags::empty(Depth::MOVED).with(1, 127);
-        for top in 0..=u64::MAX >> 54 {
-            let hash = Hash(top << 54);
+        for bits in 0..1 << 10 {
+            let hash = Hash(bits << 22);
             let filtered = tags.with_overflow(hash);
             assert!(filtered.may_overflow(hash) && !tags.may_overflow(hash));
             assert_eq!((filtered.tag(1), filtered.depth()), (127, Depth::MOVED));
