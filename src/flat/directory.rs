@@ -49,25 +49,39 @@ impl Hint {
 
 /// The head of a directory; its entries lie right behind it.
 #[repr(C, align(64))]
-pub(crate) struct Directory<K, V> {
+pub(crate) struct Head<K, V> {
     /// Number of entries less one.
     mask: usize,
-    /// Bins in a segment less one: less than `Layout::SEGMENT_BITS` gives only in a small table of one segment.
+    /// Bins in a segment less one; less than `Layout::SEGMENT_BITS` gives only in a small table.
     bin_mask: usize,
     /// Bits that number the bins that did not come from a split within this table.
     root_bits: u32,
     /// The small table that came before this one, from which the root bins get their keys.
-    small: *const Directory<K, V>,
+    small: *mut Head<K, V>,
     /// The directory that this one replaced, kept for readers that still stand in it.
-    older: *mut Directory<K, V>,
+    older: *mut Head<K, V>,
     entries: PhantomData<(K, V)>,
 }
+
+/// A directory, head and entries: a pointer to the whole allocation, which a `&Head` is not.
+pub(crate) struct Directory<'a, K, V> {
+    head: *mut Head<K, V>,
+    table: PhantomData<&'a Head<K, V>>,
+}
+
+impl<K, V> Clone for Directory<'_, K, V> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for Directory<'_, K, V> {}
 
 /// What a table without bins has for a directory: one entry, of a bin that has no keys and never
 /// gets any. So a look-up need not ask whether there is a directory.
 #[cfg(not(hedgerow_loom))]
 mod empty {
-    use super::{Depth, Directory};
+    use super::{Depth, Head};
     use crate::facade::Word;
     use crate::facade::atomic::{AtomicPtr, AtomicUsize};
     use crate::flat::tags::Tags;
@@ -86,7 +100,7 @@ mod empty {
 
     #[repr(C)]
     pub(super) struct Empty {
-        directory: Directory<(), ()>,
+        head: Head<(), ()>,
         entry: AtomicPtr<Word>,
     }
 
@@ -94,11 +108,11 @@ mod empty {
     unsafe impl Sync for Empty {}
 
     pub(super) static EMPTY: Empty = Empty {
-        directory: Directory {
+        head: Head {
             mask: 0,
             bin_mask: 0,
             root_bits: 0,
-            small: ptr::null(),
+            small: ptr::null_mut(),
             older: ptr::null_mut(),
             entries: PhantomData,
         },
@@ -108,89 +122,106 @@ mod empty {
     };
 }
 
-impl<K, V> Directory<K, V> {
+impl<'a, K, V> Directory<'a, K, V> {
     /// The directory of a table without bins: not to be written to.
     #[cfg(not(hedgerow_loom))]
-    pub(crate) const fn none() -> *mut Self {
+    pub(crate) const fn none() -> *mut Head<K, V> {
         (&raw const empty::EMPTY).cast_mut().cast()
     }
 
     /// The model checker's atomics do not live in statics: under it there is no such directory.
     #[cfg(hedgerow_loom)]
-    pub(crate) fn none() -> *mut Self {
+    pub(crate) fn none() -> *mut Head<K, V> {
         core::ptr::null_mut()
     }
 
+    /// # Safety
+    /// `head` is null, or a directory that stays alive for `'a`, with provenance of its entries too.
     #[inline(always)]
-    fn slot(&self, index: usize) -> &AtomicPtr<Word> {
-        debug_assert!(index <= self.mask);
-        // SAFETY: `memory::with_tail` puts `mask + 1` entries right behind the header, and callers mask.
-        unsafe { &*core::ptr::from_ref(self).add(1).cast::<AtomicPtr<Word>>().add(index) }
+    pub(crate) unsafe fn from_ptr(head: *mut Head<K, V>) -> Option<Self> {
+        (!head.is_null()).then_some(Self { head, table: PhantomData })
     }
 
     #[inline(always)]
-    fn entry(&self, index: usize) -> Hint {
+    pub(crate) fn as_ptr(self) -> *mut Head<K, V> {
+        self.head
+    }
+
+    #[inline(always)]
+    fn head(self) -> &'a Head<K, V> {
+        // SAFETY: `from_ptr`'s caller said that it lives for `'a`; heads do not change.
+        unsafe { &*self.head }
+    }
+
+    #[inline(always)]
+    fn slot(self, index: usize) -> &'a AtomicPtr<Word> {
+        debug_assert!(index <= self.head().mask);
+        // SAFETY: `memory::with_tail` puts `mask + 1` entries right behind the head, and callers mask.
+        unsafe { &*self.head.add(1).cast::<AtomicPtr<Word>>().add(index) }
+    }
+
+    #[inline(always)]
+    fn entry(self, index: usize) -> Hint {
         // [DI-2] acquire: pairs with [DI-1].
-        Hint { tagged: self.slot(index & self.mask).load(Ordering::Acquire) }
+        Hint { tagged: self.slot(index & self.head().mask).load(Ordering::Acquire) }
     }
 
-    pub(crate) fn is_small(&self) -> bool {
-        self.bin_mask + 1 < 1 << Layout::<K, V>::SEGMENT_BITS
+    pub(crate) fn is_small(self) -> bool {
+        self.head().bin_mask + 1 < 1 << Layout::<K, V>::SEGMENT_BITS
     }
 
     /// Bins that this directory can tell apart.
-    pub(crate) fn reach(&self) -> usize {
-        (self.mask + 1) * (self.bin_mask + 1)
+    pub(crate) fn reach(self) -> usize {
+        (self.head().mask + 1) * (self.head().bin_mask + 1)
     }
 
-    pub(crate) fn root_bins(&self) -> usize {
-        1 << self.root_bits
+    pub(crate) fn root_bins(self) -> usize {
+        1 << self.head().root_bits
     }
 
-    pub(crate) fn small(&self) -> Option<&Self> {
+    pub(crate) fn small(self) -> Option<Self> {
         // SAFETY: directories live as long as the map, and this one is borrowed from it.
-        unsafe { self.small.as_ref() }
+        unsafe { Self::from_ptr(self.head().small) }
     }
 
     /// The hint for the segment of bin number `bin`.
     #[inline(always)]
-    pub(crate) fn hint(&self, bin: usize) -> Hint {
+    pub(crate) fn hint(self, bin: usize) -> Hint {
         self.entry(bin >> Layout::<K, V>::SEGMENT_BITS)
     }
 
     /// Whether the segment of bin number `bin` exists, or else its entry repeats an ancestor's.
-    pub(crate) fn has_segment(&self, bin: usize) -> bool {
+    pub(crate) fn has_segment(self, bin: usize) -> bool {
         let mask = (1usize << self.hint(bin).depth().bits()) - 1;
-        let first = bin & !self.bin_mask;
+        let first = bin & !self.head().bin_mask;
         first < self.reach() && first & mask == first
     }
 
     /// Numbers of the segments that exist, by their first bin.
-    pub(crate) fn segments(&self) -> impl Iterator<Item = (usize, Hint)> {
-        (0..=self.mask)
-            .map(|index| index * (self.bin_mask + 1))
-            .filter(|&bin| self.has_segment(bin))
-            .map(|bin| (bin, self.hint(bin)))
+    pub(crate) fn segments(self) -> impl Iterator<Item = (usize, Hint)> + use<'a, K, V> {
+        (0..=self.head().mask)
+            .map(move |index| index * (self.head().bin_mask + 1))
+            .filter(move |&bin| self.has_segment(bin))
+            .map(move |bin| (bin, self.hint(bin)))
     }
 
-    pub(crate) fn older(&self) -> *mut Self {
-        self.older
+    pub(crate) fn older(self) -> *mut Head<K, V> {
+        self.head().older
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + (self.mask + 1) * size_of::<AtomicPtr<Word>>()
+    pub(crate) fn bytes(self) -> usize {
+        size_of::<Head<K, V>>() + (self.head().mask + 1) * size_of::<AtomicPtr<Word>>()
     }
 
     /// Words in each segment of this directory.
-    pub(crate) fn segment_words(&self) -> usize {
-        (self.bin_mask + 1) * Layout::<K, V>::BIN
+    pub(crate) fn segment_words(self) -> usize {
+        (self.head().bin_mask + 1) * Layout::<K, V>::BIN
     }
 
     /// # Safety
     /// Nobody uses the directory any more, and its segments' owner is this directory.
-    pub(crate) unsafe fn free(this: *mut Self, with_segments: bool) {
-        // SAFETY: the caller's promise.
-        let directory = unsafe { &*this };
+    pub(crate) unsafe fn free(this: *mut Head<K, V>, with_segments: bool) {
+        let directory = Directory { head: this, table: PhantomData };
         if with_segments {
             let words = directory.segment_words();
             for (_, hint) in directory.segments() {
@@ -198,40 +229,40 @@ impl<K, V> Directory<K, V> {
                 unsafe { memory::free_words(hint.segment(), words) };
             }
         }
-        let count = directory.mask + 1;
+        let count = directory.head().mask + 1;
         // SAFETY: made by `with_tail` with this count.
         unsafe { memory::free_with_tail::<_, AtomicPtr<Word>>(this, count) };
     }
 }
 
-impl<K: Copy, V: Copy> Directory<K, V> {
+impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
     /// The bin of number `bin` in the segment that `hint`, of this directory, names.
     #[inline(always)]
-    pub(crate) fn bin_of(&self, hint: Hint, bin: usize) -> Bin<'_, K, V> {
-        let words = (bin & self.bin_mask) * Layout::<K, V>::BIN;
+    pub(crate) fn bin_of(self, hint: Hint, bin: usize) -> Bin<'a, K, V> {
+        let words = (bin & self.head().bin_mask) * Layout::<K, V>::BIN;
         // SAFETY: a segment of this directory has `bin_mask + 1` bins of `BIN` words and lives as long.
         unsafe { Bin::new(hint.segment().add(words)) }
     }
 
     /// Where keys of `hash` belong, as far as this directory knows.
     #[inline(always)]
-    pub(crate) fn locate(&self, hash: Hash) -> (Bin<'_, K, V>, Depth) {
+    pub(crate) fn locate(self, hash: Hash) -> (Bin<'a, K, V>, Depth) {
         let hint = self.hint(hash.bin_bits());
         (self.bin_of(hint, hash.bin_bits()), hint.depth())
     }
 
-    pub(crate) fn bin(&self, bin: usize) -> Bin<'_, K, V> {
+    pub(crate) fn bin(self, bin: usize) -> Bin<'a, K, V> {
         self.bin_of(self.hint(bin), bin)
     }
 
     /// A directory of `segments.len()` new segments, all bins at `root_bits`.
-    pub(crate) fn new(
+    pub(crate) fn make(
         root_bits: u32,
         segments: &mut [memory::Words],
-        older: *mut Self,
-    ) -> Result<*mut Self, AllocError> {
+        older: *mut Head<K, V>,
+    ) -> Result<*mut Head<K, V>, AllocError> {
         let segment_bits = root_bits.min(Layout::<K, V>::SEGMENT_BITS);
-        let header = Self {
+        let header = Head {
             mask: segments.len() - 1,
             bin_mask: (1 << segment_bits) - 1,
             root_bits,
@@ -255,14 +286,14 @@ impl<K: Copy, V: Copy> Directory<K, V> {
 
     /// A copy with twice the entries, the new half repeating the old. The caller holds the growth lock,
     /// or throws the copy away if an entry has changed since.
-    pub(crate) fn doubled(&self, older: *mut Self) -> Result<*mut Self, AllocError> {
-        let count = (self.mask + 1).checked_mul(2).ok_or(AllocError)?;
-        let header = Self {
+    pub(crate) fn doubled(self) -> Result<*mut Head<K, V>, AllocError> {
+        let count = (self.head().mask + 1).checked_mul(2).ok_or(AllocError)?;
+        let header = Head {
             mask: count - 1,
-            bin_mask: self.bin_mask,
-            root_bits: self.root_bits,
-            small: self.small,
-            older,
+            bin_mask: self.head().bin_mask,
+            root_bits: self.head().root_bits,
+            small: self.head().small,
+            older: self.head,
             entries: PhantomData,
         };
         memory::with_tail::<_, AtomicPtr<Word>>(header, count, || {
@@ -271,15 +302,15 @@ impl<K: Copy, V: Copy> Directory<K, V> {
     }
 
     /// Fills a directory from [`doubled`](Self::doubled), before it is published, under the growth lock.
-    pub(crate) fn fill_from(&self, half: &Self) {
-        for index in 0..=self.mask {
+    pub(crate) fn fill_from(self, half: Self) {
+        for index in 0..=self.head().mask {
             // relaxed: published by the release store of the directory's address, [DI-1].
             self.slot(index).store(half.entry(index).tagged, Ordering::Relaxed);
         }
     }
 
     /// Enters the segment whose first bin is `first`, and deepens its parent's hints. Growth lock held.
-    pub(crate) fn enter(&self, first: usize, segment: *mut Word) {
+    pub(crate) fn enter(self, first: usize, segment: *mut Word) {
         let top = first.ilog2();
         let depth = Depth::of_bits(top + 1);
         let parent = first & !(1 << top);
@@ -288,7 +319,7 @@ impl<K: Copy, V: Copy> Directory<K, V> {
             (parent, Hint::new(self.hint(parent).segment(), depth)),
         ] {
             let mut index = bin >> Layout::<K, V>::SEGMENT_BITS;
-            while index <= self.mask {
+            while index <= self.head().mask {
                 if self.entry(index).depth().0 < depth.0 {
                     // [DI-1] release: pairs with [DI-2].
                     self.slot(index).store(hint.tagged, Ordering::Release);
@@ -308,14 +339,16 @@ mod tests {
         let bits = Layout::<u64, u64>::SEGMENT_BITS;
         let bins = 1usize << bits;
         let new = || memory::words(bins * Layout::<u64, u64>::BIN).unwrap();
-        let root = Directory::<u64, u64>::new(bits, &mut [new()], core::ptr::null_mut()).unwrap();
+        let root =
+            Directory::<'_, u64, u64>::make(bits, &mut [new()], core::ptr::null_mut()).unwrap();
         // SAFETY: alive until freed below, as are the others.
         let four = unsafe {
-            let two = (*root).doubled(root).unwrap();
-            (*two).fill_from(&*root);
-            let four = (*two).doubled(two).unwrap();
-            (*four).fill_from(&*two);
-            &*four
+            let root = Directory::from_ptr(root).unwrap();
+            let two = Directory::from_ptr(root.doubled().unwrap()).unwrap();
+            two.fill_from(root);
+            let four = Directory::from_ptr(two.doubled().unwrap()).unwrap();
+            four.fill_from(two);
+            four
         };
         assert_eq!(four.segments().count(), 1);
         four.enter(bins, new().take());
@@ -330,7 +363,7 @@ mod tests {
         // SAFETY: nobody uses them any more.
         unsafe {
             let two = four.older();
-            Directory::free(core::ptr::from_ref(four).cast_mut(), true);
+            Directory::free(four.as_ptr(), true);
             Directory::free(two, false);
             Directory::free(root, false);
         }

@@ -13,7 +13,6 @@ use super::table::{Failure, Table, low_bits};
 use super::tags::{Depth, Hash};
 use crate::facade::atomic::Ordering;
 use crate::sync::backoff::Backoff;
-use core::ptr;
 
 /// Segments filled on account of one insert, at most: a bound on its work.
 const BUDGET: usize = 2;
@@ -96,14 +95,14 @@ impl<K: Copy, V: Copy> Table<K, V> {
     /// Replaces a small table by the next larger one that `wanted` asks for, and moves all keys to it.
     fn move_up(
         &self,
-        small: &Directory<K, V>,
+        small: Directory<'_, K, V>,
         wanted: usize,
         rehash: &impl Fn(&K) -> Hash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let bits = Self::next_bits(wanted);
-        let made = Self::make_directory(bits, false, ptr::from_ref(small).cast_mut())?;
-        self.adopt(small, made, backoff)?;
+        let made = Self::make_directory(bits, false, small.as_ptr())?;
+        self.adopt(small.as_ptr(), made, backoff)?;
         for bin in 0..small.root_bins() {
             self.ensure(bin, rehash, backoff)?;
         }
@@ -149,7 +148,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     /// Moves all keys that belong to root bin `number`, with their whole bin, out of the small table.
     fn move_bin(
         &self,
-        directory: &Directory<K, V>,
+        directory: Directory<'_, K, V>,
         number: usize,
         rehash: &impl Fn(&K) -> Hash,
         backoff: &mut Backoff,
@@ -182,7 +181,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     /// Splits bin `number` at `depth` in two.
     fn split(
         &self,
-        directory: &Directory<K, V>,
+        directory: Directory<'_, K, V>,
         number: usize,
         depth: Depth,
         rehash: &impl Fn(&K) -> Hash,
@@ -227,15 +226,16 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    fn double(&self, directory: &Directory<K, V>, backoff: &mut Backoff) -> Result<(), Failure> {
-        let older = ptr::from_ref(directory).cast_mut();
-        let made = directory.doubled(older)?;
+    fn double(&self, directory: Directory<'_, K, V>, backoff: &mut Backoff) -> Result<(), Failure> {
+        let made = directory.doubled()?;
         let guard = self.lock_growth(backoff);
         let mut adopted = false;
-        if guard.is_ok() && ptr::eq(self.current(), directory) {
+        if guard.is_ok() && self.current() == directory.as_ptr() {
             // SAFETY: `made` is ours until it is published.
-            unsafe { &*made }.fill_from(directory);
-            adopted = self.replace_directory(directory, made);
+            if let Some(longer) = unsafe { Directory::from_ptr(made) } {
+                longer.fill_from(directory);
+            }
+            adopted = self.replace_directory(directory.as_ptr(), made);
         }
         let busy = guard.err();
         if !adopted {

@@ -5,7 +5,7 @@
 //! `split`, walking over all bins in `scan`.
 
 use super::bin::Bin;
-use super::directory::Directory;
+use super::directory::{Directory, Head};
 use super::layout::Layout;
 use super::memory::{self, AllocError};
 use super::overflow::Pool;
@@ -43,7 +43,7 @@ impl From<AllocError> for Failure {
 
 pub(crate) struct Table<K, V> {
     /// The current directory; `Directory::none` until the first insert.
-    directory: AtomicPtr<Directory<K, V>>,
+    directory: AtomicPtr<Head<K, V>>,
     /// How many bins have been asked to be born, in a table of full segments: the next segment's first.
     pub(super) claimed: AtomicUsize,
     /// Held while the directory, or an entry of it, is replaced.
@@ -81,28 +81,28 @@ impl<K, V> Table<K, V> {
 
     /// The current directory, None in a table without bins.
     #[inline(always)]
-    pub(super) fn directory(&self) -> Option<&Directory<K, V>> {
+    pub(super) fn directory(&self) -> Option<Directory<'_, K, V>> {
         // SAFETY: null, or a directory that lives as long as the table.
-        unsafe { self.current().as_ref() }
+        unsafe { Directory::from_ptr(self.current()) }
     }
 
     /// The current directory for a look-up, which takes the one without bins for any other.
     #[inline(always)]
-    pub(super) fn directory_to_read(&self) -> Option<&Directory<K, V>> {
+    pub(super) fn directory_to_read(&self) -> Option<Directory<'_, K, V>> {
         if cfg!(hedgerow_loom) {
             return self.directory();
         }
         // [DI-2] acquire: pairs with [DI-1].
         let directory = self.directory.load(Ordering::Acquire);
         // SAFETY: never null; a static, or a directory that lives as long as the table.
-        Some(unsafe { &*directory })
+        unsafe { Directory::from_ptr(directory) }
     }
 
     /// Replaces the directory, if `expected` is still the current one. The caller holds the growth lock.
     pub(super) fn replace_directory(
         &self,
-        expected: *const Directory<K, V>,
-        new: *mut Directory<K, V>,
+        expected: *mut Head<K, V>,
+        new: *mut Head<K, V>,
     ) -> bool {
         // relaxed: changes only under the growth lock, which is held.
         if !ptr::eq(self.directory.load(Ordering::Relaxed), expected) {
@@ -115,7 +115,7 @@ impl<K, V> Table<K, V> {
 
     /// The current directory, null in a table without bins.
     #[inline(always)]
-    pub(super) fn current(&self) -> *mut Directory<K, V> {
+    pub(super) fn current(&self) -> *mut Head<K, V> {
         // [DI-2] acquire: pairs with [DI-1].
         let directory = self.directory.load(Ordering::Acquire);
         if ptr::eq(directory, Directory::none()) { ptr::null_mut() } else { directory }
@@ -150,8 +150,8 @@ impl<K, V> Table<K, V> {
     pub(super) fn make_directory(
         bits: u32,
         born: bool,
-        older: *mut Directory<K, V>,
-    ) -> Result<*mut Directory<K, V>, AllocError>
+        older: *mut Head<K, V>,
+    ) -> Result<*mut Head<K, V>, AllocError>
     where
         K: Copy,
         V: Copy,
@@ -170,7 +170,7 @@ impl<K, V> Table<K, V> {
             }
             segments.push(words);
         }
-        Directory::new(bits, &mut segments, older)
+        Directory::make(bits, &mut segments, older)
     }
 
     /// Takes the growth lock, waiting for it only if that is allowed.
@@ -185,8 +185,8 @@ impl<K, V> Table<K, V> {
     /// Makes `made` the directory if `expected` still is; frees it otherwise.
     pub(super) fn adopt(
         &self,
-        expected: *const Directory<K, V>,
-        made: *mut Directory<K, V>,
+        expected: *mut Head<K, V>,
+        made: *mut Head<K, V>,
         backoff: &Backoff,
     ) -> Result<(), WouldWait>
     where
@@ -194,7 +194,8 @@ impl<K, V> Table<K, V> {
         V: Copy,
     {
         // SAFETY: `made` is a live directory, ours until it is published.
-        let (small, bins) = unsafe { ((*made).is_small(), (*made).root_bins()) };
+        let Some(view) = (unsafe { Directory::from_ptr(made) }) else { return Ok(()) };
+        let (small, bins) = (view.is_small(), view.root_bins());
         if !small {
             self.count.spread();
         }
@@ -227,7 +228,7 @@ impl<K, V> Table<K, V> {
     ///
     /// None when a split is between two stores, or was finished after the directory was read: look again.
     pub(super) fn home(
-        mut directory: &Directory<K, V>,
+        mut directory: Directory<'_, K, V>,
         hash: Hash,
     ) -> Option<(Bin<'_, K, V>, usize)>
     where
@@ -260,9 +261,8 @@ impl<K, V> Table<K, V> {
         let (mut bins, mut bytes, mut retired) = (0, 0, 0);
         let mut directory = self.current();
         let newest = directory;
-        while !directory.is_null() {
-            // SAFETY: directories live as long as the table.
-            let this = unsafe { &*directory };
+        // SAFETY: directories live as long as the table.
+        while let Some(this) = unsafe { Directory::<'_, K, V>::from_ptr(directory) } {
             let mut here = this.bytes();
             if directory == newest || this.is_small() {
                 let segments = this.segments().count();
@@ -283,15 +283,13 @@ impl<K, V> Drop for Table<K, V> {
     fn drop(&mut self) {
         let mut directory = self.current();
         let newest = directory;
-        while !directory.is_null() {
-            // SAFETY: `&mut self`: nobody reads any more. Each directory is met once; a small table's
-            // segments are its own, a large one's belong to its newest directory.
-            directory = unsafe {
-                let older = (*directory).older();
-                let owns = directory == newest || (*directory).is_small();
-                Directory::free(directory, owns);
-                older
-            };
+        // SAFETY: `&mut self`: nobody reads any more.
+        while let Some(this) = unsafe { Directory::<'_, K, V>::from_ptr(directory) } {
+            let (older, owns) = (this.older(), directory == newest || this.is_small());
+            // SAFETY: each directory is met once; a small table's segments are its own, those of a
+            // large one belong to its newest directory.
+            unsafe { Directory::free(directory, owns) };
+            directory = older;
         }
     }
 }
