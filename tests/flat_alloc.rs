@@ -345,7 +345,9 @@ fn reserved_room_needs_no_more_memory() {
     let (accepted, _) = failing(0, FOR_EVER, || {
         (0..10_000).filter(|&key| map.try_insert(key, key).is_ok()).count()
     });
-    assert!(accepted >= 9_000, "only {accepted} of 10,000 keys went in without overflow lines");
+    // Three slots a bin, on 32 bits, overflow more often than seven.
+    let enough = if cfg!(target_pointer_width = "64") { 9_000 } else { 8_000 };
+    assert!(accepted >= enough, "only {accepted} of 10,000 keys went in without overflow lines");
     assert_eq!(map.stats().bins, before);
     for key in 0..10_000 {
         map.insert(key, key);
