@@ -46,7 +46,8 @@
 //! [`compute`](crate::FlatMap::compute), [`update`](crate::FlatMap::update) and
 //! [`retain`](crate::FlatMap::retain) ask their closures again where the bin changed in the meantime,
 //! also by a write to another key of the bin. Effects of a closure other than its answer may happen
-//! more than once.
+//! more than once; and a closure that itself writes to a key of the same bin *each time* it runs,
+//! another key included, is asked again for ever. Write to the map after `update`, not within it.
 //!
 //! ```
 //! use hedgerow::FlatMap;

@@ -3,6 +3,7 @@
 use super::scan::{Position, Raw, START};
 use super::table::Table;
 use alloc::vec::Vec;
+use core::fmt;
 use core::iter::FusedIterator;
 
 /// Entries of a [`FlatMap`](super::FlatMap), copied out; made by [`FlatMap::iter`](super::FlatMap::iter).
@@ -39,7 +40,14 @@ impl<K: Copy, V: Copy> Iterator for Iter<'_, K, V> {
 
 impl<K: Copy, V: Copy> FusedIterator for Iter<'_, K, V> {}
 
+impl<K, V> fmt::Debug for Iter<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iter").finish_non_exhaustive()
+    }
+}
+
 /// Keys of a [`FlatMap`](super::FlatMap), copied out; made by [`FlatMap::keys`](super::FlatMap::keys).
+#[derive(Debug)]
 pub struct Keys<'a, K, V>(pub(super) Iter<'a, K, V>);
 
 impl<K: Copy, V: Copy> Iterator for Keys<'_, K, V> {
@@ -53,6 +61,7 @@ impl<K: Copy, V: Copy> Iterator for Keys<'_, K, V> {
 impl<K: Copy, V: Copy> FusedIterator for Keys<'_, K, V> {}
 
 /// Values of a [`FlatMap`](super::FlatMap), copied out; made by [`FlatMap::values`](super::FlatMap::values).
+#[derive(Debug)]
 pub struct Values<'a, K, V>(pub(super) Iter<'a, K, V>);
 
 impl<K: Copy, V: Copy> Iterator for Values<'_, K, V> {

@@ -3,6 +3,7 @@
 use super::DefaultHashBuilder;
 use super::iter::{Iter, Keys, Values};
 use super::layout::Layout;
+use super::memory;
 use super::table::{Failure, Table};
 use super::tags;
 use super::types::{Busy, Computed, FlatStats, Op, TryInsertError, TryReserveError};
@@ -180,7 +181,8 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// Keeps the entries for which `keep` says true, with the values as it leaves them.
     ///
     /// `keep` runs with nothing locked; where a bin changes between its being asked and the removal, the
-    /// bin's entries are asked about again. Allocates a buffer for one bin.
+    /// bin's entries are asked about again; a `keep` that writes to that bin each time never ends.
+    /// Allocates a buffer for one bin.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<u32, u32> = (0..10).map(|n| (n, n)).collect();
@@ -250,8 +252,9 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         if capacity == 0 {
             return Ok(map);
         }
-        let Some(bins) = Self::checked_bins(capacity) else {
-            return Err((TryReserveError::CapacityOverflow, map.hash_builder));
+        let bins = match Self::checked_bins(capacity) {
+            Ok(bins) => bins,
+            Err(why) => return Err((why, map.hash_builder)),
         };
         match Table::with_bins(bins) {
             Ok(table) => map.table = table,
@@ -268,12 +271,17 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         tags::Hash::spread(self.hash_builder.hash_one(key))
     }
 
-    fn checked_bins(capacity: usize) -> Option<usize> {
+    /// Bins for `capacity` entries, if there can be so many.
+    fn checked_bins(capacity: usize) -> Result<usize, TryReserveError> {
         let bins = Layout::<K, V>::bins_for(capacity);
         let bytes = bins
-            .checked_next_power_of_two()?
-            .checked_mul(Layout::<K, V>::BIN * size_of::<usize>())?;
-        isize::try_from(bytes).ok().map(|_| bins)
+            .checked_next_power_of_two()
+            .and_then(|bins| bins.checked_mul(Layout::<K, V>::BIN * size_of::<usize>()))
+            .filter(|&bytes| isize::try_from(bytes).is_ok())
+            .ok_or(TryReserveError::CapacityOverflow)?;
+        // Small requests find out by themselves.
+        let large = bytes > 1 << 24;
+        if large && !memory::could_have(bytes / 2) { Err(TryReserveError::Alloc) } else { Ok(bins) }
     }
 
     #[cold]
@@ -428,7 +436,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     /// Replaces the value of `key` by `f` of it and returns the new value; None where there is none.
     ///
-    /// `f` runs with nothing locked, and again if the value changed meanwhile: the replacement is atomic.
+    /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile: the
+    /// replacement is atomic. An `f` that itself writes to that bin each time it runs never ends.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
@@ -448,7 +457,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     /// Does with `key`'s entry what `f` decides from its value, atomically.
     ///
-    /// `f` runs with nothing locked, and again if the entry changed meanwhile.
+    /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile. An `f`
+    /// that itself writes to that bin each time it runs never ends.
     ///
     /// ```
     /// use hedgerow::flat::Op;
@@ -537,8 +547,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         if additional == 0 {
             return Ok(());
         }
-        let wanted = self.len().checked_add(additional).and_then(Self::checked_bins);
-        let wanted = wanted.ok_or(TryReserveError::CapacityOverflow)?;
+        let wanted = self.len().checked_add(additional).ok_or(TryReserveError::CapacityOverflow)?;
+        let wanted = Self::checked_bins(wanted)?;
         self.table
             .grow_to(wanted, usize::MAX, &|key| self.hash(key), &mut Backoff::spinning())
             .map_err(|_| TryReserveError::Alloc)

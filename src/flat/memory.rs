@@ -61,6 +61,20 @@ pub(crate) fn words(count: usize) -> Result<Words, AllocError> {
     Ok(Words { words, count })
 }
 
+/// Whether the allocator would give so many bytes at once. It is asked before a large table is made
+/// piece by piece, so that a request that is beyond it does not take all that there is first.
+pub(crate) fn could_have(bytes: usize) -> bool {
+    let Ok(layout) = Layout::from_size_align(bytes.max(1), ALIGN) else { return false };
+    // SAFETY: the layout is not empty.
+    let block = core::hint::black_box(unsafe { alloc(layout) });
+    if block.is_null() {
+        return false;
+    }
+    // SAFETY: just allocated with this layout.
+    unsafe { dealloc(block, layout) };
+    true
+}
+
 /// # Safety
 /// `words` is null, or a block of `count` words from [`words`] that nobody uses any more.
 pub(crate) unsafe fn free_words(words: *mut Word, count: usize) {
