@@ -73,8 +73,8 @@ impl SeqLock<'_> {
     pub(crate) fn validate(&self, state: State) -> bool {
         // [SL-2] acquire fence: pairs with [SL-1]; the payload loads stay before the load below.
         atomic::fence(Ordering::Acquire);
-        // A locked state equals no state with its lock bit cleared that a writer's bin can be in before the
-        // lock is released; where it was released with nothing written, what was read is whole after all.
+        // A locked state never validates: who has seen it sees it again or a later version, and either
+        // differs from it with the lock bit cleared, which is the version before.
         // relaxed: the fence above orders it ([SL-2]).
         self.0.load(Ordering::Relaxed) == state.0 & !LOCKED
     }
