@@ -91,13 +91,9 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
         state.next(overflow)
     }
 
-    /// Gives a bin that nobody can see its first state.
+    /// Gives a bin that nobody can see yet its first state.
     pub(crate) fn start(self, overflow: usize) {
-        if !State::HAS_INDEX {
-            // relaxed: published by the release store of the tags, [FT-2].
-            self.word(2).control().store(overflow, Ordering::Relaxed);
-        }
-        self.seq().start(overflow);
+        self.seq().unlock(self.state_after(self.seq().begin(), overflow));
     }
 
     #[inline(always)]

@@ -100,11 +100,4 @@ impl SeqLock<'_> {
         // [SL-3] release: pairs with [SL-4] and [SL-5].
         self.0.store(next.0, Ordering::Release);
     }
-
-    /// Gives a bin that nobody can see yet its first state.
-    #[inline]
-    pub(crate) fn start(&self, index: usize) {
-        // relaxed: the bin is published later, by the release store of its tag word ([FT-2]).
-        self.0.store(State(0).next(index).0, Ordering::Relaxed);
-    }
 }
