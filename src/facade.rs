@@ -81,6 +81,7 @@ pub(crate) mod lock {
 ///
 /// A [`Word`] is either *control* (always an initialised integer, seen through [`Word::control`]) or
 /// *payload* (read and written relaxed as `MaybeUninit`). One word is never used as both at a time.
+/// Payload that is known to be an integer may be loaded as one ([`Word::load_integer`]).
 mod word {
     use super::atomic::AtomicUsize;
     use core::mem::MaybeUninit;
@@ -193,6 +194,16 @@ mod word {
     }
 
     pub(crate) use repr::Word;
+
+    impl Word {
+        /// Loads a payload word that the caller knows to be initialised, as the integer that it is: the
+        /// compiler sees through this load, which it does not through the other.
+        #[inline(always)]
+        pub(crate) fn load_integer(&self) -> usize {
+            // relaxed: ordered by the seqlock that guards the word ([SL-1] to [SL-4]).
+            self.control().load(super::atomic::Ordering::Relaxed)
+        }
+    }
 
     const _: () = assert!(cfg!(hedgerow_loom) || size_of::<Word>() == size_of::<usize>());
 }

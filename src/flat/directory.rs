@@ -16,12 +16,14 @@
 use super::bin::Bin;
 use super::layout::Layout;
 use super::memory::{self, AllocError};
+use super::segment::Segment;
 use super::tags::{Depth, Hash};
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, Ordering};
+use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-/// A segment's address with a depth in its low six bits. Segments are aligned to 128 bytes.
+/// A segment's address with a depth in its low six bits: the address is aligned to a cache line.
 type Tagged = *mut Word;
 const DEPTH_MASK: usize = 63;
 
@@ -89,7 +91,7 @@ mod empty {
     use core::ptr;
 
     /// Tags that match nothing, an unlocked state, and an overflow number where there is one.
-    #[repr(align(128))]
+    #[repr(align(64))]
     struct Bin(#[allow(dead_code)] [AtomicUsize; 3]);
 
     static BIN: Bin = Bin([
@@ -213,9 +215,9 @@ impl<'a, K, V> Directory<'a, K, V> {
         size_of::<Head<K, V>>() + (self.head().mask + 1) * size_of::<AtomicPtr<Word>>()
     }
 
-    /// Words in each segment of this directory.
-    pub(crate) fn segment_words(self) -> usize {
-        (self.head().bin_mask + 1) * Layout::<K, V>::BIN
+    /// Bins in each segment of this directory.
+    pub(crate) fn segment_bins(self) -> usize {
+        self.head().bin_mask + 1
     }
 
     /// # Safety
@@ -223,10 +225,10 @@ impl<'a, K, V> Directory<'a, K, V> {
     pub(crate) unsafe fn free(this: *mut Head<K, V>, with_segments: bool) {
         let directory = Directory { head: this, table: PhantomData };
         if with_segments {
-            let words = directory.segment_words();
+            let bins = directory.segment_bins();
             for (_, hint) in directory.segments() {
-                // SAFETY: each segment is met once, and was allocated with this length.
-                unsafe { memory::free_words(hint.segment(), words) };
+                // SAFETY: each segment is met once, and has so many bins.
+                unsafe { Segment::<K, V>::free(hint.segment(), bins) };
             }
         }
         let count = directory.head().mask + 1;
@@ -239,9 +241,8 @@ impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
     /// The bin of number `bin` in the segment that `hint`, of this directory, names.
     #[inline(always)]
     pub(crate) fn bin_of(self, hint: Hint, bin: usize) -> Bin<'a, K, V> {
-        let words = (bin & self.head().bin_mask) * Layout::<K, V>::BIN;
-        // SAFETY: a segment of this directory has `bin_mask + 1` bins of `BIN` words and lives as long.
-        unsafe { Bin::new(hint.segment().add(words)) }
+        // SAFETY: a segment of this directory has `bin_mask + 1` bins and lives as long.
+        unsafe { Bin::new(hint.segment(), bin & self.head().bin_mask) }
     }
 
     /// Where keys of `hash` belong, as far as this directory knows.
@@ -258,7 +259,7 @@ impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
     /// A directory of `segments.len()` new segments, all bins at `root_bits`.
     pub(crate) fn make(
         root_bits: u32,
-        segments: &mut [memory::Words],
+        segments: Vec<Segment<K, V>>,
         older: *mut Head<K, V>,
     ) -> Result<*mut Head<K, V>, AllocError> {
         let segment_bits = root_bits.min(Layout::<K, V>::SEGMENT_BITS);
@@ -272,14 +273,15 @@ impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
         };
         let count = segments.len();
         let depth = Depth::of_bits(root_bits);
-        let mut addresses = segments.iter_mut();
+        let mut addresses = segments.iter().map(Segment::address);
         let made = memory::with_tail::<_, AtomicPtr<Word>>(header, count, || {
-            let words = addresses.next().map_or(core::ptr::null_mut(), |words| words.as_ptr());
-            AtomicPtr::new(Hint::new(words, depth).tagged)
+            AtomicPtr::new(
+                Hint::new(addresses.next().unwrap_or(core::ptr::null_mut()), depth).tagged,
+            )
         })?;
         // The directory owns them from here on.
-        for words in segments {
-            words.take();
+        for segment in segments {
+            segment.take();
         }
         Ok(made)
     }
@@ -338,9 +340,8 @@ mod tests {
     fn children_repeat_their_parents_until_they_exist() {
         let bits = Layout::<u64, u64>::SEGMENT_BITS;
         let bins = 1usize << bits;
-        let new = || memory::words(bins * Layout::<u64, u64>::BIN).unwrap();
-        let root =
-            Directory::<'_, u64, u64>::make(bits, &mut [new()], core::ptr::null_mut()).unwrap();
+        let new = || Segment::<u64, u64>::new(bins).unwrap();
+        let root = Directory::make(bits, alloc::vec![new()], core::ptr::null_mut()).unwrap();
         // SAFETY: alive until freed below, as are the others.
         let four = unsafe {
             let root = Directory::from_ptr(root).unwrap();

@@ -8,7 +8,8 @@
 
 use super::directory::Directory;
 use super::layout::Layout;
-use super::memory;
+use super::segment::Segment;
+use super::split::Split;
 use super::table::{Failure, Table, low_bits};
 use super::tags::{Depth, Hash};
 use crate::facade::atomic::Ordering;
@@ -74,8 +75,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             if claim.is_err() {
                 continue;
             }
-            let born =
-                (first..first + segment).try_for_each(|bin| self.ensure(bin, rehash, backoff));
+            let born = self.bear(first, rehash, backoff);
             if born.is_err() {
                 // Leave the rest to the next demand, unless others have claimed further already.
                 // relaxed: as above.
@@ -105,6 +105,36 @@ impl<K: Copy, V: Copy> Table<K, V> {
         self.adopt(small.as_ptr(), made, backoff)?;
         for bin in 0..small.root_bins() {
             self.ensure(bin, rehash, backoff)?;
+        }
+        Ok(())
+    }
+
+    /// Has all bins of the segment born that begins with bin `first`.
+    fn bear(
+        &self,
+        first: usize,
+        rehash: &impl Fn(&K) -> Hash,
+        backoff: &mut Backoff,
+    ) -> Result<(), Failure> {
+        self.ensure_segment(first, backoff)?;
+        let Some(directory) = self.directory() else { return Ok(()) };
+        let numbers = first..first + directory.segment_bins();
+        if first < directory.root_bins() {
+            return numbers.clone().try_for_each(|number| self.ensure(number, rehash, backoff));
+        }
+        let top = first.ilog2();
+        let depth = Depth::of_bits(top);
+        for number in numbers {
+            let (parent, child) = (directory.bin(number & !(1 << top)), directory.bin(number));
+            let (state, tags) = (parent.seq().begin(), parent.tags());
+            // Mostly nobody else is at it, and the parent's bin was born in its turn.
+            let done = tags.depth() == depth && {
+                let split = self.split_into_slots(parent, state, tags, child, rehash, backoff)?;
+                matches!(split, Split::Done)
+            };
+            if !done {
+                self.ensure(number, rehash, backoff)?;
+            }
         }
         Ok(())
     }
@@ -213,14 +243,14 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 self.ensure_segment(parent, backoff)?;
                 continue;
             }
-            let mut words = memory::words(directory.segment_words())?;
+            let segment = Segment::<K, V>::new(directory.segment_bins())?;
             let guard = self.lock_growth(backoff)?;
             // Read again: only the lock's holder changes it.
             if let Some(directory) = self.directory()
                 && first < directory.reach()
                 && !directory.has_segment(first)
             {
-                directory.enter(first, words.take());
+                directory.enter(first, segment.take());
             }
             drop(guard);
         }

@@ -55,6 +55,28 @@ impl BuildHasher for DefaultHashBuilder {
     }
 }
 
+/// Whether hashes of `S` are known to be random in all of their bits, the lowest and the highest too.
+/// Others are mixed once more: that costs a cycle or two, being wrong here would cost a crowded bin.
+#[inline(always)]
+pub(super) fn mixes_well<S>() -> bool {
+    // An answer at compile time, lifetimes left out of account: none of these has any.
+    let this = typeid::of::<S>();
+    let std = {
+        #[cfg(feature = "std")]
+        let is = this == typeid::of::<std::hash::RandomState>();
+        #[cfg(not(feature = "std"))]
+        let is = false;
+        is
+    };
+    std || this == typeid::of::<DefaultHashBuilder>()
+        || this == typeid::of::<foldhash::fast::FixedState>()
+        || this == typeid::of::<foldhash::fast::RandomState>()
+        || this == typeid::of::<foldhash::fast::SeedableRandomState>()
+        || this == typeid::of::<foldhash::quality::FixedState>()
+        || this == typeid::of::<foldhash::quality::RandomState>()
+        || this == typeid::of::<foldhash::quality::SeedableRandomState>()
+}
+
 impl fmt::Debug for DefaultHashBuilder {
     /// Names the type only: the keys are nobody's business.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,19 +1,25 @@
 //! Where things lie in a bin, an overflow line and a segment, worked out from the types at compile time.
 //!
-//! Everything is counted in machine words. A bin is
+//! Everything is counted in machine words. A segment holds the entries and the heads of its bins apart,
+//! on either side of the address that it goes by, so that both are found without knowing how many bins
+//! it has:
 //!
 //! ```text
-//! | tags | state | (overflow index, 32-bit targets) | entry 0 | entry 1 | … |
+//! … | entries of bin 1 | entries of bin 0 | head of bin 0 | head of bin 1 | …
+//!                                         ^ the segment's address, on a cache line
+//! head: | tags | state | (overflow index, 32-bit targets) |
 //! ```
 //!
-//! and an overflow line is `| next and tags (two words on 32 bits) | entry 0 | … |`. For `u64 → u64` on a
-//! 64-bit target a bin is 128 bytes with seven entries, the first three on the line of its header.
+//! Heads lie close together, four to a cache line on a 64-bit target: a miss reads nothing else, and all
+//! heads of a map are an eighth of it. An overflow line is `| next and tags (two words on 32 bits) |
+//! entry 0 | … |`. For `u64 → u64` on a 64-bit target a bin is 128 bytes: a head of 16, seven entries.
 
+use crate::facade::Word;
 use crate::sync::seqlock::State;
 use crate::sync::words::{WORD, words_for};
 use core::marker::PhantomData;
 
-/// Words before the first entry of a bin: tags, state, and the overflow index where `State` has no room.
+/// Words in the head of a bin: tags, state, and the overflow index where `State` has no room.
 pub(crate) const BIN_HEAD: usize = if State::HAS_INDEX { 2 } else { 3 };
 /// Words before the first entry of an overflow line.
 pub(crate) const LINE_HEAD: usize = if usize::BITS == 64 { 1 } else { 2 };
@@ -24,6 +30,8 @@ pub(crate) const CHUNK_LINES: usize = if cfg!(hedgerow_loom) { 3 } else { 16 };
 /// A segment is as many bins as fit here, and at most `2^MAX_SEGMENT_BITS`.
 const SEGMENT_BYTES: usize = 16 * 1024;
 const MAX_SEGMENT_BITS: u32 = if cfg!(hedgerow_loom) { 1 } else { 7 };
+/// Bytes in a cache line, more or less everywhere.
+pub(crate) const LINE_BYTES: usize = 64;
 /// Overflow lines of small entries fill a cache line.
 const LINE_WORDS: usize = if cfg!(hedgerow_loom) { 1 } else { 8 };
 
@@ -41,26 +49,31 @@ impl<K, V> Layout<K, V> {
     };
     /// Words in an entry.
     pub(crate) const ENTRY: usize = words_for(Self::VALUE_AT + size_of::<V>());
-    /// Slots in a bin: six of one word fill a cache line; otherwise all that the tag word can name.
-    pub(crate) const SLOTS: usize = if Self::ENTRY == 1 && MAX_SLOTS == 7 { 6 } else { MAX_SLOTS };
-    /// Words from one bin to the next.
-    pub(crate) const BIN: usize = {
-        let words = BIN_HEAD + Self::SLOTS * Self::ENTRY;
-        // A bin of a line or more starts on a line.
-        if cfg!(hedgerow_loom) {
-            words
-        } else if words * WORD < 64 {
-            words.next_power_of_two()
-        } else {
-            round_up(words, 64 / WORD)
-        }
-    };
+    /// Slots in a bin: all that the tag word can name.
+    pub(crate) const SLOTS: usize = MAX_SLOTS;
+    /// Words of a bin's entries.
+    pub(crate) const ENTRIES: usize = Self::SLOTS * Self::ENTRY;
+    /// Words of a bin, head and entries.
+    pub(crate) const BIN: usize = BIN_HEAD + Self::ENTRIES;
     /// Bins in a segment, as a power of two.
     pub(crate) const SEGMENT_BITS: u32 = {
         let fit = SEGMENT_BYTES / (Self::BIN * WORD);
         let bits = if fit < 2 { 1 } else { fit.ilog2() };
         if bits > MAX_SEGMENT_BITS { MAX_SEGMENT_BITS } else { bits }
     };
+    /// Words in a segment of `bins` bins before its address: entries, and what brings the heads to the
+    /// start of a cache line.
+    pub(crate) const fn words_before(bins: usize) -> usize {
+        let mut words = bins * Self::ENTRIES;
+        while !(words * size_of::<Word>()).is_multiple_of(LINE_BYTES) {
+            words += 1;
+        }
+        words
+    }
+    /// Words in a segment of `bins` bins.
+    pub(crate) const fn segment_words(bins: usize) -> usize {
+        Self::words_before(bins) + bins * BIN_HEAD
+    }
     /// Entries in an overflow line.
     pub(crate) const LINE_SLOTS: usize = {
         let room = LINE_WORDS.saturating_sub(LINE_HEAD);
@@ -78,7 +91,7 @@ impl<K, V> Layout<K, V> {
 
     /// Bins wanted for `len` entries: a mean load of about 0.6 of the slots.
     pub(crate) const fn bins_for(len: usize) -> usize {
-        // Load in sixteenths of an entry a bin: 4 for seven slots, 3.4 for six, 1.7 for three.
+        // Load in sixteenths of an entry a bin: 4 for seven slots, 1.7 for three.
         let sixteenths = if cfg!(hedgerow_loom) { 16 * Self::SLOTS } else { Self::SLOTS * 64 / 7 };
         if len <= Self::SLOTS {
             1
@@ -98,8 +111,10 @@ mod tests {
             (Layout::<u64, u64>::BIN, Layout::<u64, u64>::SLOTS, Layout::<u64, u64>::LINE),
             (16, 7, 8)
         );
-        assert_eq!((Layout::<u32, u32>::BIN, Layout::<u32, u32>::SLOTS), (8, 6));
-        assert_eq!((Layout::<(), ()>::BIN, Layout::<(), ()>::ENTRY), (2, 0));
+        assert_eq!((Layout::<u32, u32>::BIN, Layout::<u32, u32>::SLOTS), (9, 7));
+        assert_eq!(Layout::<u64, u64>::words_before(1), 16);
+        assert_eq!(Layout::<u64, u64>::segment_words(128), 2048);
+        assert_eq!((Layout::<(), ()>::BIN, Layout::<(), ()>::words_before(1)), (2, 0));
         assert_eq!(Layout::<[u8; 24], u32>::ENTRY, 4);
         assert_eq!(Layout::<u32, u64>::VALUE_AT, 8);
         assert_eq!(Layout::<u64, [u8; 1024]>::SEGMENT_BITS, 1);

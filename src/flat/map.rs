@@ -1,6 +1,7 @@
 //! `FlatMap` itself: the typed, hashed face of the table.
 
 use super::DefaultHashBuilder;
+use super::hasher::mixes_well;
 use super::iter::{Iter, Keys, Values};
 use super::layout::Layout;
 use super::memory;
@@ -268,7 +269,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     #[inline(always)]
     fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> tags::Hash {
-        tags::Hash::spread(self.hash_builder.hash_one(key))
+        tags::Hash::spread(self.hash_builder.hash_one(key), mixes_well::<S>())
     }
 
     /// Bins for `capacity` entries, if there can be so many.

@@ -3,6 +3,7 @@
 //! Segments and chunks are blocks of zeroed words: a zero tag word is an unborn bin, a zero state is
 //! unlocked. Nothing here runs under a lock.
 
+use super::layout::LINE_BYTES;
 use crate::facade::Word;
 use alloc::alloc::{alloc, alloc_zeroed, dealloc};
 use core::alloc::Layout;
@@ -12,9 +13,8 @@ use core::ptr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AllocError;
 
-/// Segments and chunks start on a pair of cache lines; it also leaves the low bits of their address
-/// free for a depth.
-const ALIGN: usize = 128;
+/// Segments and chunks start on a cache line.
+const ALIGN: usize = LINE_BYTES;
 
 fn words_layout(count: usize) -> Result<Layout, AllocError> {
     let layout = Layout::array::<Word>(count).map_err(|_| AllocError)?;

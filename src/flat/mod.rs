@@ -16,6 +16,7 @@ mod memory;
 mod overflow;
 mod read;
 mod scan;
+mod segment;
 mod split;
 mod table;
 mod tags;

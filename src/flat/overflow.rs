@@ -19,6 +19,7 @@ use super::bin::Entry;
 use super::layout::{CHUNK_LINES, LINE_HEAD, Layout};
 use super::memory::{self, AllocError};
 use super::table::Failure;
+use super::tags::Slots;
 use crate::facade::Word;
 use crate::facade::atomic::{self, AtomicPtr, Ordering};
 use crate::facade::lock::{Guard, Lock};
@@ -56,6 +57,14 @@ impl Head {
     #[inline]
     pub(crate) fn with(self, slot: usize, tag: u8) -> Self {
         Self { tags: self.tags & !(0xFF << (8 * slot)) | u32::from(tag) << (8 * slot), ..self }
+    }
+
+    /// Slots whose tag is `tag`.
+    #[inline]
+    pub(crate) fn matches(self, tag: u8) -> Slots {
+        // Seven-bit lanes: as in the tag word of a bin.
+        let differs = self.tags ^ (u32::from(tag) * 0x0101_0101);
+        Slots((!(differs + 0x7F7F_7F7F) & 0x8080_8080) as usize)
     }
 
     #[inline]

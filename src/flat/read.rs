@@ -12,7 +12,6 @@ use super::layout::Layout;
 use super::table::{Table, covers};
 use super::tags::{Hash, Tags};
 use crate::sync::backoff::{Backoff, WouldWait};
-use crate::sync::prefetch;
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
 
@@ -26,11 +25,11 @@ pub(crate) enum Place {
 }
 
 /// The bin of a key as one look-up found it. Locking the bin from `state` proves it still so.
-pub(crate) struct Probe<'a, K, V> {
+pub(crate) struct Probe<'a, K, V, R> {
     pub(super) bin: Bin<'a, K, V>,
     pub(super) state: State,
     pub(super) tags: Tags,
-    pub(crate) found: Option<(Place, V)>,
+    pub(crate) found: Option<(Place, R)>,
 }
 
 /// The bin changed while it was being read.
@@ -47,7 +46,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     ) -> Option<R> {
         let directory = self.directory_to_read()?;
         let (bin, depth) = directory.locate(hash);
-        Self::prefetch_rest(bin);
+        bin.prefetch();
         let state = bin.seq().begin();
         let tags = bin.tags();
         let slots = tags.matches(hash);
@@ -74,52 +73,29 @@ impl<K: Copy, V: Copy> Table<K, V> {
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
     ) -> Result<Option<R>, WouldWait> {
-        Ok(self
-            .search(hash, eq, read, backoff)?
-            .and_then(|(.., found)| found.map(|(_, value)| value)))
+        let probe = self.search(hash, eq, read, backoff)?;
+        Ok(probe.and_then(|probe| probe.found).map(|(_, value)| value))
     }
 
-    /// Finds bin and entry of a key, for a writer. None while the table has no bins at all.
-    #[inline(always)]
-    pub(crate) fn probe(
-        &self,
-        hash: Hash,
-        eq: impl Fn(&K) -> bool + Copy,
-        backoff: &mut Backoff,
-    ) -> Result<Option<Probe<'_, K, V>>, WouldWait> {
-        let Some(directory) = self.directory() else { return Ok(None) };
-        let (bin, depth) = directory.locate(hash);
-        Self::prefetch_rest(bin);
-        let (state, tags) = (bin.seq().begin(), bin.tags());
-        let read = |entry: Entry<'_, K, V>| entry.value();
-        if tags.depth() == depth
-            && !tags.may_overflow(hash)
-            && let Ok(found) = Self::search_slots(bin, state, tags, hash, eq, read)
-        {
-            return Ok(Some(Probe { bin, state, tags, found }));
-        }
-        let found = self.search(hash, eq, read, backoff)?;
-        Ok(found.map(|(bin, state, tags, found)| Probe { bin, state, tags, found }))
-    }
-
-    /// The rest of a bin depends on its first line: ask for it at once.
-    #[inline(always)]
-    fn prefetch_rest(bin: Bin<'_, K, V>) {
-        if Layout::<K, V>::BIN * size_of::<usize>() > 64 {
-            prefetch::read(bin.address().wrapping_add(64 / size_of::<usize>()));
-        }
-    }
-
+    /// Finds bin and entry of a key. None while the table has no bins at all.
     #[cold]
     #[inline(never)]
-    #[allow(clippy::type_complexity)] // A struct for one private caller each would say less.
-    fn search<R>(
+    pub(super) fn search<R>(
         &self,
         hash: Hash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
-    ) -> Result<Option<(Bin<'_, K, V>, State, Tags, Option<(Place, R)>)>, WouldWait> {
+    ) -> Result<Option<Probe<'_, K, V, R>>, WouldWait> {
+        let Some(directory) = self.directory() else { return Ok(None) };
+        // Mostly the hint is right, and the bin at rest.
+        let (bin, depth) = directory.locate(hash);
+        let (state, tags) = (bin.seq().begin(), bin.tags());
+        if tags.depth() == depth
+            && let Ok(found) = self.search_bin(bin, state, tags, hash, eq, read)
+        {
+            return Ok(Some(Probe { bin, state, tags, found }));
+        }
         loop {
             let Some(directory) = self.directory() else { return Ok(None) };
             if let Some((bin, number)) = Self::home(directory, hash) {
@@ -128,7 +104,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 if covers(tags.depth(), number, hash)
                     && let Ok(found) = self.search_bin(bin, state, tags, hash, eq, read)
                 {
-                    return Ok(Some((bin, state, tags, found)));
+                    return Ok(Some(Probe { bin, state, tags, found }));
                 }
             }
             backoff.wait()?;
@@ -149,6 +125,18 @@ impl<K: Copy, V: Copy> Table<K, V> {
         if found.is_some() || !tags.may_overflow(hash) {
             return Ok(found);
         }
+        self.search_lines(bin, state, hash, eq, read)
+    }
+
+    /// Looks through a bin's overflow lines, as they were under `state`.
+    fn search_lines<R>(
+        &self,
+        bin: Bin<'_, K, V>,
+        state: State,
+        hash: Hash,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+    ) -> Result<Option<(Place, R)>, Changed> {
         let (mut before, mut number) = (0, bin.overflow(state));
         loop {
             // Before every hop, and before the answer None: the number was the bin's, and still is.
@@ -160,10 +148,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
             }
             let line = self.pool.line(number).ok_or(Changed)?;
             let head = line.head();
-            for slot in 0..Layout::<K, V>::LINE_SLOTS {
-                if head.tag(slot) == hash.tag()
-                    && let Some(value) = Self::check(bin, state, line.entry(slot), eq, read)?
-                {
+            for slot in head.matches(hash.tag()) {
+                if let Some(value) = Self::check(bin, state, line.entry(slot), eq, read)? {
                     return Ok(Some((Place::Line { before, number, slot }, value)));
                 }
             }
@@ -191,7 +177,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// What is wanted of an entry, if it is the key's.
     #[inline(always)]
-    fn check<R>(
+    pub(super) fn check<R>(
         bin: Bin<'_, K, V>,
         state: State,
         entry: Entry<'_, K, V>,
@@ -210,12 +196,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// Shows every entry of a bin as it was under `state` and `tags`, in a fixed order. What `each`
     /// fetches may be torn until the state has been validated once more.
-    pub(super) fn visit(
-        &self,
-        bin: Bin<'_, K, V>,
+    pub(super) fn visit<'a>(
+        &'a self,
+        bin: Bin<'a, K, V>,
         state: State,
         tags: Tags,
-        mut each: impl FnMut(Entry<'_, K, V>, Place) -> Result<(), Changed>,
+        mut each: impl FnMut(Entry<'a, K, V>, Place) -> Result<(), Changed>,
     ) -> Result<(), Changed> {
         for slot in tags.used() {
             each(bin.entry(slot), Place::Slot(slot))?;

@@ -18,9 +18,9 @@
 use super::bin::{Bin, Entry};
 use super::layout::{Layout, MAX_SLOTS};
 use super::overflow::{Head, Taken};
-use super::read::Changed;
+use super::read::{Changed, Place};
 use super::table::{Failure, Table};
-use super::tags::{Depth, Hash, Slots, Tags};
+use super::tags::{Depth, Hash, Tags};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use alloc::vec::Vec;
@@ -54,6 +54,24 @@ impl Hashes {
     fn get(&self, index: usize) -> Hash {
         Hash(if index < Self::FEW { self.few[index] } else { self.more[index - Self::FEW] })
     }
+}
+
+/// Positions of the ones in `bits`, lowest first.
+fn ones(mut bits: u32) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let lowest = (bits != 0).then(|| bits.trailing_zeros() as usize);
+        bits &= bits.wrapping_sub(1);
+        lowest
+    })
+}
+
+/// What became of a split into slots alone.
+pub(super) enum Split {
+    Done,
+    /// Somebody wrote to the bin meanwhile.
+    Changed,
+    /// A half is more than a bin's slots hold.
+    NeedsLines,
 }
 
 /// How the entries of a bin at `depth` are dealt out to `fan` parts, a power of two.
@@ -100,8 +118,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
     /// `stays`, part 0 stays. One attempt: returns with nothing done when the bin changed meanwhile.
     #[allow(clippy::too_many_arguments)] // All of them differ between a split and a move.
     pub(super) fn redistribute<'a>(
-        &self,
-        parent: Bin<'_, K, V>,
+        &'a self,
+        parent: Bin<'a, K, V>,
         depth: Depth,
         fan: usize,
         stays: bool,
@@ -118,12 +136,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
         if tags.depth() != depth {
             return Ok(());
         }
-        if stays && !tags.has_overflow() {
-            // Nearly all splits: nothing but slots, which fit wherever they go.
-            return match Self::split_slots(parent, state, tags, child(1), rehash) {
-                Ok(()) => Ok(()),
-                Err(Changed) => Ok(backoff.wait()?),
-            };
+        if stays {
+            match self.split_into_slots(parent, state, tags, child(1), rehash, backoff)? {
+                Split::Done => return Ok(()),
+                Split::Changed => return Ok(backoff.wait()?),
+                Split::NeedsLines => {}
+            }
         }
         let Some(hashes) = self.hash_all(parent, state, tags, rehash)? else {
             return Ok(backoff.wait()?);
@@ -160,43 +178,78 @@ impl<K: Copy, V: Copy> Table<K, V> {
         Ok(())
     }
 
-    /// Splits a bin that has no overflow lines.
-    fn split_slots(
-        parent: Bin<'_, K, V>,
+    /// Splits a bin whose halves both fit into slots, as nearly all do: in one pass, with no line taken.
+    #[inline]
+    pub(super) fn split_into_slots<'a>(
+        &'a self,
+        parent: Bin<'a, K, V>,
         state: State,
         tags: Tags,
         child: Bin<'_, K, V>,
         rehash: &impl Fn(&K) -> Hash,
-    ) -> Result<(), Changed> {
-        let mut keys = [const { MaybeUninit::uninit() }; MAX_SLOTS];
-        tags.used().for_each(|slot| keys[slot] = parent.entry(slot).key());
-        if !parent.seq().validate(state) {
-            return Err(Changed);
+        backoff: &Backoff,
+    ) -> Result<Split, Failure> {
+        let mut keys = [const { MaybeUninit::uninit() }; 2 * MAX_SLOTS];
+        let mut entries = [parent.entry(0); 2 * MAX_SLOTS];
+        let mut slots = [0; MAX_SLOTS];
+        let mut len = 0;
+        let seen = self.visit(parent, state, tags, |entry, place| {
+            if len < 2 * Layout::<K, V>::SLOTS {
+                (keys[len], entries[len]) = (entry.key(), entry);
+            }
+            if let Place::Slot(slot) = place {
+                slots[len] = slot;
+            }
+            len += 1;
+            Ok(())
+        });
+        if seen.is_err() || !parent.seq().validate(state) {
+            return Ok(Split::Changed);
         }
         let bits = tags.depth().bits();
-        let depth = Depth::of_bits(bits + 1);
-        let (mut left, mut born) = (tags.with_depth(depth), Tags::empty(depth));
-        let mut moves = Slots::none();
-        for slot in tags.used() {
-            // SAFETY: fetched from a slot in use, and validated since.
-            let key = unsafe { keys[slot].assume_init_ref() };
-            moves = moves.with_if(slot, rehash(key).bin_bits() >> bits & 1 != 0);
+        let mut hashes = [Hash(0); 2 * MAX_SLOTS];
+        let mut going = 0u32;
+        if len > 2 * Layout::<K, V>::SLOTS {
+            return Ok(Split::NeedsLines);
         }
+        for at in 0..len {
+            // SAFETY: fetched from a place in use, and validated since.
+            hashes[at] = rehash(unsafe { keys[at].assume_init_ref() });
+            going |= ((hashes[at].bin_bits() >> bits & 1) as u32) << at;
+        }
+        let gone = going.count_ones() as usize;
+        if gone.max(len - gone) > Layout::<K, V>::SLOTS {
+            return Ok(Split::NeedsLines);
+        }
+        let in_slots = tags.used().count();
+        let lines = if tags.has_overflow() { parent.overflow(state) } else { 0 };
+        let mut pool = if lines == 0 { None } else { Some(self.pool.session(backoff)?) };
         if !parent.seq().try_lock(state) {
-            return Err(Changed);
+            return Ok(Split::Changed);
         }
+        let depth = Depth::of_bits(bits + 1);
+        let (mut left, mut born) = (tags.without_overflow().with_depth(depth), Tags::empty(depth));
         // [SP-1]
-        for (at, slot) in moves.enumerate() {
-            child.entry(at).copy_from(parent.entry(slot));
-            born = born.with(at, tags.tag(slot));
-            left = left.without(slot);
+        for (at, index) in ones(going).enumerate() {
+            child.entry(at).copy_from(entries[index]);
+            born = born.with(at, hashes[index].tag());
+            left = if index < in_slots { left.without(slots[index]) } else { left };
+        }
+        // What stays of the lines; all room there will be in the slots is known by now.
+        let staying = !going & ((1 << len) - 1) & !((1 << in_slots) - 1);
+        for (index, slot) in ones(staying).zip(left.free_slots(Layout::<K, V>::SLOTS)) {
+            parent.entry(slot).copy_from(entries[index]);
+            left = left.with(slot, hashes[index].tag());
         }
         // [SP-2]
         parent.set_tags(left);
         // [SP-3]
         child.set_tags(born);
         parent.seq().unlock(parent.state_after(state, 0));
-        Ok(())
+        if let Some(pool) = &mut pool {
+            pool.push(lines);
+        }
+        Ok(Split::Done)
     }
 
     /// The hashes of all entries as they are under `state`; None if the bin changed meanwhile.

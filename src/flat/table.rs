@@ -7,9 +7,11 @@
 use super::bin::Bin;
 use super::directory::{Directory, Head};
 use super::layout::Layout;
-use super::memory::{self, AllocError};
+use super::memory::AllocError;
 use super::overflow::Pool;
+use super::segment::Segment;
 use super::tags::{Depth, Hash, Tags};
+use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
 use crate::sync::backoff::{Backoff, WouldWait};
@@ -94,7 +96,9 @@ impl<K, V> Table<K, V> {
         }
         // [DI-2] acquire: pairs with [DI-1].
         let directory = self.directory.load(Ordering::Acquire);
-        // SAFETY: never null; a static, or a directory that lives as long as the table.
+        // SAFETY: it is never null but under the model checker.
+        unsafe { core::hint::assert_unchecked(!directory.is_null()) };
+        // SAFETY: a static, or a directory that lives as long as the table.
         unsafe { Directory::from_ptr(directory) }
     }
 
@@ -157,20 +161,18 @@ impl<K, V> Table<K, V> {
         V: Copy,
     {
         let segment_bits = bits.min(Layout::<K, V>::SEGMENT_BITS);
-        let segment_words = Layout::<K, V>::BIN << segment_bits;
         let mut segments = Vec::new();
         segments.try_reserve_exact(1usize << (bits - segment_bits)).map_err(|_| AllocError)?;
         for _ in 0..1usize << (bits - segment_bits) {
-            let words = memory::words(segment_words)?;
-            for bin in 0..if born { 1usize << segment_bits } else { 0 } {
-                // SAFETY: `bin` is one of the segment's bins; nobody else sees the segment yet.
-                let bin =
-                    unsafe { Bin::<K, V>::new(words.as_ptr().add(bin * Layout::<K, V>::BIN)) };
+            let segment = Segment::<K, V>::new(1 << segment_bits)?;
+            for index in 0..if born { 1usize << segment_bits } else { 0 } {
+                // SAFETY: one of the segment's bins; nobody else sees the segment yet.
+                let bin = unsafe { Bin::<K, V>::new(segment.address(), index) };
                 bin.set_tags(Tags::empty(Depth::of_bits(bits)));
             }
-            segments.push(words);
+            segments.push(segment);
         }
-        Directory::make(bits, &mut segments, older)
+        Directory::make(bits, segments, older)
     }
 
     /// Takes the growth lock, waiting for it only if that is allowed.
@@ -266,9 +268,10 @@ impl<K, V> Table<K, V> {
             let mut here = this.bytes();
             if directory == newest || this.is_small() {
                 let segments = this.segments().count();
-                here += segments * this.segment_words() * size_of::<crate::facade::Word>();
+                let words = Layout::<K, V>::segment_words(this.segment_bins());
+                here += segments * words * size_of::<Word>();
                 if directory == newest {
-                    bins = segments * this.segment_words() / Layout::<K, V>::BIN;
+                    bins = segments * this.segment_bins();
                 }
             }
             bytes += here;

@@ -51,7 +51,7 @@ impl Depth {
     }
 }
 
-/// A hash, spread so that every bit of it tells in the number of the bin and in the tag.
+/// A hash of which every bit tells: the lowest number the bin, the topmost make the tag.
 ///
 /// Users bring hashers of any quality. One multiplication carries each bit of theirs to all higher
 /// ones, and the bytes in reverse order bring the best of those down to where bins are numbered, so
@@ -61,34 +61,36 @@ impl Depth {
 pub(crate) struct Hash(pub(crate) u64);
 
 impl Hash {
+    /// The hash that the user's hasher gave; `mixed`: that hasher is known to leave nothing to do.
     #[inline(always)]
-    pub(crate) fn spread(hash: u64) -> Self {
+    pub(crate) fn spread(hash: u64, mixed: bool) -> Self {
         // 2^64 divided by the golden ratio.
-        Self(hash.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        let spread = || hash.wrapping_mul(0x9E37_79B9_7F4A_7C15).swap_bytes();
+        Self(if mixed { hash } else { spread() })
     }
 
     /// A hash of which only the bits that number bins matter.
     pub(crate) fn of_bin_bits(bits: u64) -> Self {
-        Self(bits.swap_bytes())
+        Self(bits)
     }
 
     /// The bits that number bins.
     #[inline(always)]
     pub(crate) fn bin_bits(self) -> usize {
-        self.0.swap_bytes() as usize
+        self.0 as usize
     }
 
-    /// Seven bits, never 0: 0 and 1 share a tag. No bin's number reaches down to them.
+    /// Seven bits, never 0: 0 and 1 share a tag. No bin's number reaches up to them.
     #[inline(always)]
     pub(crate) fn tag(self) -> u8 {
-        let bits = (self.0 as u32 >> 25) as u8;
+        let bits = (self.0 >> 57) as u8;
         bits + u8::from(bits == 0)
     }
 
     /// Which byte's filter bit speaks for this key.
     #[inline(always)]
     fn filter(self) -> u32 {
-        (self.0 as u32 >> 22) % LANES
+        (self.0 >> 54) as u32 % LANES
     }
 }
 
@@ -120,11 +122,16 @@ impl Tags {
         Slots(((self.0 & TAG_BITS) + TAG_BITS) & SLOT_TOPS)
     }
 
+    /// The empty ones of the first `slots` slots.
+    #[inline]
+    pub(crate) fn free_slots(self, slots: usize) -> Slots {
+        Slots(!self.used().0 & SLOT_TOPS & ((1 << (8 * slots)) - 1))
+    }
+
     /// The lowest empty one of the first `slots` slots.
     #[inline]
     pub(crate) fn free(self, slots: usize) -> Option<usize> {
-        let free = !self.used().0 & SLOT_TOPS & ((1 << (8 * slots)) - 1);
-        (free != 0).then(|| (free.trailing_zeros() / 8) as usize)
+        self.free_slots(slots).next()
     }
 
     /// Whether a key of this hash may lie in the bin's overflow lines.
@@ -160,11 +167,6 @@ impl Tags {
     }
 
     #[inline]
-    pub(crate) fn tag(self, slot: usize) -> u8 {
-        (self.0 >> (8 * slot)) as u8 & 0x7F
-    }
-
-    #[inline]
     pub(crate) fn with_depth(self, depth: Depth) -> Self {
         Self(self.0 & !(DEPTH_MASK << DEPTH_AT) | Bits::from(depth.0) << DEPTH_AT)
     }
@@ -172,18 +174,9 @@ impl Tags {
 
 /// A set of slots, iterated lowest first.
 #[derive(Clone, Copy)]
-pub(crate) struct Slots(Bits);
+pub(crate) struct Slots(pub(crate) Bits);
 
 impl Slots {
-    pub(crate) const fn none() -> Self {
-        Self(0)
-    }
-
-    #[inline]
-    pub(crate) fn with_if(self, slot: usize, member: bool) -> Self {
-        Self(self.0 | Bits::from(member) << (8 * slot + 7))
-    }
-
     #[inline(always)]
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
@@ -226,7 +219,7 @@ mod tests {
         for stored in 1..128u8 {
             for asked in 1..128u8 {
                 let tags = Tags::empty(Depth::of_bits(5)).with(2, stored).with(0, 7);
-                let found = tags.matches(Hash(u64::from(asked) << 25));
+                let found = tags.matches(Hash(u64::from(asked) << 57));
                 let wanted: alloc::vec::Vec<usize> = [(0, 7), (2, stored)]
                     .into_iter()
                     .filter(|&(_, tag)| tag == asked)
@@ -241,10 +234,10 @@ mod tests {
     fn filter_bits_leave_tags_and_depth_alone() {
         let tags = Tags::empty(Depth::MOVED).with(1, 127);
         for bits in 0..1 << 10 {
-            let hash = Hash(bits << 22);
+            let hash = Hash(bits << 54);
             let filtered = tags.with_overflow(hash);
             assert!(filtered.may_overflow(hash) && !tags.may_overflow(hash));
-            assert_eq!((filtered.tag(1), filtered.depth()), (127, Depth::MOVED));
+            assert_eq!((filtered.0 >> 8 & 0x7F, filtered.depth()), (127, Depth::MOVED));
             assert!(filtered.without_overflow() == tags);
         }
     }

@@ -35,7 +35,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     /// changed in between; returns the value before and the decision carried out.
     ///
     /// `key` is what gets inserted where there is no entry; without it, none is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn alter(
         &self,
         hash: Hash,
@@ -45,8 +45,87 @@ impl<K: Copy, V: Copy> Table<K, V> {
         mut backoff: Backoff,
         mut decide: impl FnMut(Option<V>) -> Op<V>,
     ) -> Result<(Option<V>, Op<V>), Failure> {
+        match self.alter_at_once(hash, key, eq, &mut decide) {
+            Some((None, op @ Op::Insert(_))) => {
+                if let Some(total) = self.count.add(1) {
+                    self.grow(total, &rehash, &mut backoff);
+                }
+                Ok((None, op))
+            }
+            Some(done) => Ok(done),
+            None => self.alter_slowly(hash, key, eq, rehash, backoff, decide),
+        }
+    }
+
+    /// What `alter` does where the first slot with the right tag is the key's, or the key is absent and
+    /// its bin has room, and nobody comes in between; None otherwise. An insert is left to be counted.
+    #[inline(always)]
+    fn alter_at_once(
+        &self,
+        hash: Hash,
+        key: Option<&K>,
+        eq: impl Fn(&K) -> bool + Copy,
+        mut decide: impl FnMut(Option<V>) -> Op<V>,
+    ) -> Option<(Option<V>, Op<V>)> {
+        let (bin, depth) = self.directory()?.locate(hash);
+        bin.prefetch();
+        let (state, tags) = (bin.seq().begin(), bin.tags());
+        let slots = tags.matches(hash);
+        if slots.is_empty() {
+            if tags.depth() != depth || tags.may_overflow(hash) {
+                return None;
+            }
+            let Some(key) = key else {
+                decide(None);
+                return Some((None, Op::Keep));
+            };
+            let slot = tags.free(Layout::<K, V>::SLOTS)?;
+            let op = decide(None);
+            let Op::Insert(value) = &op else { return Some((None, Op::Keep)) };
+            if !bin.seq().try_lock(state) {
+                return None;
+            }
+            bin.entry(slot).put(key, value);
+            bin.set_tags(tags.with(slot, hash.tag()));
+            bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
+            return Some((None, op));
+        }
+        let slot = slots.lowest();
+        let before =
+            Self::check(bin, state, bin.entry(slot), eq, |entry| entry.value()).ok().flatten()?;
+        let op = decide(Some(before));
+        match &op {
+            Op::Keep => {}
+            Op::Insert(value) => {
+                if !bin.seq().try_lock(state) {
+                    return None;
+                }
+                bin.entry(slot).put_value(value);
+                bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
+            }
+            Op::Remove => {
+                if !self.take(bin, state, tags, Place::Slot(slot)) {
+                    return None;
+                }
+            }
+        }
+        Some((Some(before), op))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn alter_slowly(
+        &self,
+        hash: Hash,
+        key: Option<&K>,
+        eq: impl Fn(&K) -> bool + Copy,
+        rehash: impl Fn(&K) -> Hash,
+        mut backoff: Backoff,
+        mut decide: impl FnMut(Option<V>) -> Op<V>,
+    ) -> Result<(Option<V>, Op<V>), Failure> {
         loop {
-            let Some(probe) = self.probe(hash, eq, &mut backoff)? else {
+            let probe = self.search(hash, eq, |entry| entry.value(), &mut backoff)?;
+            let Some(probe) = probe else {
                 // An empty map that is to stay empty allocates nothing.
                 if key.is_none() || !matches!(decide(None), Op::Insert(_)) {
                     return Ok((None, Op::Keep));
@@ -67,7 +146,13 @@ impl<K: Copy, V: Copy> Table<K, V> {
                     }
                     outcome
                 }
-                (Op::Remove, Some((place, _)), _) => self.take(&probe, place),
+                (Op::Remove, Some((place, _)), _) => {
+                    if self.take(probe.bin, probe.state, probe.tags, place) {
+                        Outcome::Done
+                    } else {
+                        Outcome::Raced
+                    }
+                }
                 _ => return Ok((before, Op::Keep)),
             };
             match outcome {
@@ -78,8 +163,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    #[inline]
-    fn replace(&self, probe: &Probe<'_, K, V>, place: Place, value: &V) -> Outcome {
+    fn replace(&self, probe: &Probe<'_, K, V, V>, place: Place, value: &V) -> Outcome {
         let Probe { bin, state, .. } = *probe;
         if !bin.seq().try_lock(state) {
             return Outcome::Raced;
@@ -94,10 +178,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
         Outcome::Done
     }
 
-    #[inline]
     fn add(
         &self,
-        probe: &Probe<'_, K, V>,
+        probe: &Probe<'_, K, V, V>,
         hash: Hash,
         key: &K,
         value: &V,
@@ -116,10 +199,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
         self.add_to_lines(probe, hash, key, value, backoff)
     }
 
-    #[cold]
     fn add_to_lines(
         &self,
-        probe: &Probe<'_, K, V>,
+        probe: &Probe<'_, K, V, V>,
         hash: Hash,
         key: &K,
         value: &V,
@@ -153,7 +235,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     }
 
     /// The first free place in a full bin's lines.
-    fn vacancy(&self, probe: &Probe<'_, K, V>) -> Result<Vacancy, Changed> {
+    fn vacancy(&self, probe: &Probe<'_, K, V, V>) -> Result<Vacancy, Changed> {
         let Probe { bin, state, tags, .. } = *probe;
         let mut number = if tags.has_overflow() { bin.overflow(state) } else { 0 };
         loop {
@@ -171,10 +253,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    fn take(&self, probe: &Probe<'_, K, V>, place: Place) -> Outcome {
-        let Probe { bin, state, tags, .. } = *probe;
+    /// Removes the entry at `place`, if nothing was written since `state`.
+    fn take(&self, bin: Bin<'_, K, V>, state: State, tags: Tags, place: Place) -> bool {
         if !bin.seq().try_lock(state) {
-            return Outcome::Raced;
+            return false;
         }
         let (tags, first, freed) = match place {
             Place::Slot(slot) if tags.has_overflow() => self.refill(bin, state, tags, slot),
@@ -184,7 +266,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         bin.seq().unlock(bin.state_after(state, first));
         self.pool.push(freed.first);
         self.count.add(-1);
-        Outcome::Done
+        true
     }
 
     /// Fills a slot that a removed entry leaves in a locked bin with an entry from its first line, so

@@ -18,6 +18,23 @@ pub(crate) const fn words_for(bytes: usize) -> usize {
     bytes.div_ceil(WORD)
 }
 
+/// Whether `T` is one of the types known to have neither padding nor provenance.
+#[inline(always)]
+fn is_integer<T>() -> bool {
+    let this = typeid::of::<T>();
+    // Those that can fill a word. An answer at compile time.
+    this == typeid::of::<u64>()
+        || this == typeid::of::<usize>()
+        || this == typeid::of::<i64>()
+        || this == typeid::of::<isize>()
+        || this == typeid::of::<u32>()
+        || this == typeid::of::<i32>()
+        || this == typeid::of::<f64>()
+        || this == typeid::of::<f32>()
+        || this == typeid::of::<u128>()
+        || this == typeid::of::<i128>()
+}
+
 /// Fetches a `T` that lies `offset` bytes into the block at `block`.
 ///
 /// The result may be torn; it must not be looked at before the guarding seqlock has been validated.
@@ -33,7 +50,13 @@ pub(crate) unsafe fn fetch<T>(block: *const Word, offset: usize) -> MaybeUninit<
         let within = (offset + done) % WORD;
         let here = (WORD - within).min(size_of::<T>() - done);
         // SAFETY: `offset + done` lies inside the value, whose words the caller says are live.
-        let word = unsafe { &*block.add((offset + done) / WORD) }.load_payload();
+        let word = unsafe { &*block.add((offset + done) / WORD) };
+        let word = if here == WORD && is_integer::<T>() {
+            // All of this word is zeroed memory, or an integer's bytes.
+            MaybeUninit::new(word.load_integer())
+        } else {
+            word.load_payload()
+        };
         let from = (&raw const word).cast::<MaybeUninit<u8>>();
         // SAFETY: `within + here <= WORD` and `done + here <= size_of::<T>()`; the two are distinct
         // locals, and copying `MaybeUninit` bytes asks nothing of them.

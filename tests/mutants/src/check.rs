@@ -16,6 +16,8 @@ pub enum Check {
     Loom(String),
     /// `test:TARGET::NAME`: the test with this name; target `lib` holds the crate's own.
     Test { target: String, name: String },
+    /// `fuzz:TARGET`: the fuzz target, on its committed corpus.
+    Fuzz(String),
 }
 
 pub enum Outcome {
@@ -36,9 +38,10 @@ pub fn parse<'de, D: Deserializer<'de>>(from: D) -> Result<Check, D::Error> {
         Some(("test", rest)) => rest
             .split_once("::")
             .map(|(target, name)| Check::Test { target: target.into(), name: name.into() }),
+        Some(("fuzz", target)) if !target.is_empty() => Some(Check::Fuzz(target.into())),
         _ => None,
     };
-    let wanted = "neither loom:NAME nor test:TARGET::NAME";
+    let wanted = "none of loom:NAME, test:TARGET::NAME, fuzz:TARGET";
     check.ok_or_else(|| serde::de::Error::custom(format!("check {text:?} is {wanted}")))
 }
 
@@ -47,6 +50,7 @@ impl fmt::Display for Check {
         match self {
             Self::Loom(name) => write!(f, "loom:{name}"),
             Self::Test { target, name } => write!(f, "test:{target}::{name}"),
+            Self::Fuzz(target) => write!(f, "fuzz:{target}"),
         }
     }
 }
@@ -58,46 +62,73 @@ impl Check {
 
     /// Builds first, so that a failure afterwards is a test's.
     pub fn run(&self, tree: &Tree, timeout: Duration) -> Outcome {
-        let mut build = self.command(tree);
-        build.arg("--no-run");
-        if wait(build, tree.output(), Duration::MAX) != Some(true) {
+        if wait(self.build(tree), tree.output(), Duration::MAX) != Some(true) {
             return Outcome::Broken;
         }
-        let mut run = self.command(tree);
-        run.args(["--", self.name()]);
-        match wait(run, tree.output(), timeout) {
+        match wait(self.command(tree), tree.output(), timeout) {
             None => Outcome::Hung,
             Some(false) => Outcome::Red,
-            Some(true) if tree.last_output().contains("test result: ok. 0 passed") => {
-                Outcome::Empty
-            }
+            Some(true) if self.did_nothing(&tree.last_output()) => Outcome::Empty,
             Some(true) => Outcome::Green,
         }
     }
 
-    fn name(&self) -> &str {
+    fn did_nothing(&self, output: &str) -> bool {
         match self {
-            Self::Loom(name) | Self::Test { name, .. } => name,
+            Self::Loom(_) | Self::Test { .. } => output.contains("test result: ok. 0 passed"),
+            Self::Fuzz(_) => !output.contains("DONE") || output.contains("A corpus is not provided"),
         }
     }
 
+    fn build(&self, tree: &Tree) -> Command {
+        let mut cargo = self.cargo(tree);
+        match self {
+            Self::Loom(_) | Self::Test { .. } => cargo.arg("--no-run"),
+            Self::Fuzz(target) => cargo.args(["build", target]),
+        };
+        cargo
+    }
+
     fn command(&self, tree: &Tree) -> Command {
+        let mut cargo = self.cargo(tree);
+        match self {
+            Self::Loom(name) | Self::Test { name, .. } => cargo.args(["--", name]),
+            Self::Fuzz(target) => {
+                cargo.args(["run", target, &format!("fuzz/corpus/{target}")]);
+                // No new inputs, and none that takes long.
+                cargo.args(["--", "-runs=0", "-timeout=5"])
+            }
+        };
+        cargo
+    }
+
+    /// What building and running have in common.
+    fn cargo(&self, tree: &Tree) -> Command {
         let mut cargo = Command::new("cargo");
-        cargo.current_dir(tree.sources()).arg("test").args(["--features", "std"]);
-        // Cargo tells its children which package they run for; this one runs for another.
-        cargo.env_remove("CARGO_MANIFEST_DIR").env_remove("RUSTFLAGS");
+        cargo.current_dir(tree.sources());
+        // Cargo tells its children which package they run for, and with which toolchain; this one
+        // runs for another.
+        for name in ["CARGO_MANIFEST_DIR", "RUSTFLAGS", "RUSTUP_TOOLCHAIN", "CARGO"] {
+            cargo.env_remove(name);
+        }
         match self {
             Self::Loom(_) => {
-                cargo.args(["--release", "--lib"]).env("RUSTFLAGS", "--cfg hedgerow_loom");
+                cargo.args(["test", "--features", "std", "--release", "--lib"]);
+                cargo.env("RUSTFLAGS", "--cfg hedgerow_loom");
                 cargo.env("CARGO_TARGET_DIR", tree.build("loom"));
             }
             Self::Test { target, .. } => {
+                cargo.args(["test", "--features", "std"]);
                 if target == "lib" {
                     cargo.arg("--lib");
                 } else {
                     cargo.args(["--test", target]);
                 }
                 cargo.env("CARGO_TARGET_DIR", tree.build("test"));
+            }
+            Self::Fuzz(_) => {
+                cargo.args(["+nightly", "fuzz"]);
+                cargo.env("CARGO_TARGET_DIR", tree.build("fuzz"));
             }
         }
         cargo
