@@ -303,13 +303,13 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
     /// assert_eq!((map.get("a"), map.get("b")), (Some(1), None));
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.table.get(self.hash(key), |k| k.borrow() == key, |entry| entry.value())
+        self.table.get(self.hash(key), move |k| k.borrow() == key, |entry| entry.value())
     }
 
     /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that may not spin.
@@ -330,7 +330,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         self.table
             .get_slowly(
                 self.hash(key),
-                |k| k.borrow() == key,
+                move |k| k.borrow() == key,
                 |entry| entry.value(),
                 &mut Backoff::never(),
             )
@@ -343,7 +343,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// let map: hedgerow::FlatMap<_, _> = [("a", [1, 2, 3])].into();
     /// assert_eq!(map.get_with("a", |v| v.len()), Some(3));
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn get_with<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
     where
         K: Borrow<Q>,
@@ -358,14 +358,14 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
     /// assert!(map.contains_key("a") && !map.contains_key("b"));
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn contains_key<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         self.table
-            .get(self.hash(key), |k| k.borrow() == key, |_| core::mem::MaybeUninit::new(()))
+            .get(self.hash(key), move |k| k.borrow() == key, |_| core::mem::MaybeUninit::new(()))
             .is_some()
     }
 
@@ -509,7 +509,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (hash, eq) = (self.hash(key), |k: &K| k.borrow() == key);
+        let (hash, eq) = (self.hash(key), move |k: &K| k.borrow() == key);
         self.table
             .alter(hash, None, eq, |k| self.hash(k), Backoff::spinning(), decide)
             .unwrap_or_else(|why| Self::give_up(&why))
