@@ -559,3 +559,16 @@ fn keys_may_borrow() {
     }
     assert_eq!(sorted(&map), [("one", 2), ("two", 1)]);
 }
+
+/// The first entry of a map needs bins first: what the closure said before holds after.
+#[test]
+fn the_first_compute_of_a_map_asks_once() {
+    let map: FlatMap<u32, u32> = FlatMap::new();
+    let mut asked = 0;
+    let done = map.compute(1, |old| {
+        asked += 1;
+        assert_eq!(old, None);
+        Op::Insert(asked)
+    });
+    assert_eq!((done.after, asked, map.get(&1)), (Some(1), 1, Some(1)));
+}

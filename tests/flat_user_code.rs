@@ -8,7 +8,7 @@ use hedgerow::FlatMap;
 use hedgerow::flat::Op;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::thread;
 use std::time::Duration;
 use support::hashers::{self, Fickle, Fuse, Mapped, Watched};
@@ -378,6 +378,41 @@ fn hashes_and_comparisons_may_call_back() {
 }
 
 /// Comparisons that lie cost the keys they lie about, and nothing else.
+/// Somebody writes to one bin whenever a split looks at its keys. Growth leaves that bin for later and
+/// everybody finds its keys where they are.
+#[test]
+fn a_bin_that_is_always_being_written_does_not_hold_up_growth() {
+    static MAP: FlatMap<Restless, u64, BuildHasherDefault<DefaultHasher>> =
+        FlatMap::with_hasher(BuildHasherDefault::new());
+
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    struct Restless(u64);
+
+    impl Hash for Restless {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            thread_local!(static NESTED: Cell<bool> = const { Cell::new(false) });
+            if self.0 == 0 && !NESTED.replace(true) {
+                MAP.insert(Self(0), 0);
+                NESTED.set(false);
+            }
+            state.write_u64(self.0);
+        }
+    }
+
+    within(PATIENCE, "growth around a busy bin", || {
+        for n in 0..20_000 {
+            MAP.insert(Restless(n), n);
+        }
+        assert_eq!(MAP.len(), 20_000);
+        for n in 0..20_000 {
+            assert_eq!(MAP.get(&Restless(n)), Some(n));
+        }
+        let mut keys: Vec<u64> = MAP.keys().map(|key| key.0).collect();
+        keys.sort_unstable();
+        assert!(keys.into_iter().eq(0..20_000));
+    });
+}
+
 #[test]
 fn broken_comparisons_do_no_harm() {
     #[derive(Clone, Copy)]

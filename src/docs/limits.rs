@@ -33,9 +33,10 @@
 //! # In interrupt handlers
 //! Use [`try_get`](crate::FlatMap::try_get): it takes no lock, allocates nothing and never waits.
 //! `len` and `is_empty` are safe too. [`try_insert`](crate::FlatMap::try_insert) waits for none of the
-//! map's locks, but where it adds a key it may call the allocator, for an overflow line or to grow:
-//! a handler whose allocator may not be called replaces values of keys that are there. Everything
-//! else, `stats` and `iter` included, may spin.
+//! map's locks, but where it adds a key it may call the allocator, for an overflow line or to grow, and
+//! growth may split two segments, 256 bins at most, there and then: a handler that may not call the
+//! allocator, or has no time for that, replaces values of keys that are there. Everything else, `stats`
+//! and `iter` included, may spin.
 //!
 //! # One key, many writers
 //! Writers of one key, or of keys in one bin, take turns, in no particular order, and each that

@@ -104,7 +104,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let made = Self::make_directory(bits, false, small.as_ptr())?;
         self.adopt(small.as_ptr(), made, backoff)?;
         for bin in 0..small.root_bins() {
-            self.ensure(bin, rehash, backoff)?;
+            self.try_ensure(bin, rehash, backoff)?;
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let Some(directory) = self.directory() else { return Ok(()) };
         let numbers = first..first + directory.segment_bins();
         if first < directory.root_bins() {
-            return numbers.clone().try_for_each(|number| self.ensure(number, rehash, backoff));
+            return numbers.clone().try_for_each(|number| self.try_ensure(number, rehash, backoff));
         }
         let top = first.ilog2();
         let depth = Depth::of_bits(top);
@@ -133,10 +133,25 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 matches!(split, Split::Done)
             };
             if !done {
-                self.ensure(number, rehash, backoff)?;
+                self.try_ensure(number, rehash, backoff)?;
             }
         }
         Ok(())
+    }
+
+    /// Has bin `number` born, unless others write to the bin that it comes from again and again: then its
+    /// keys stay there, where everybody finds them, until the next demand. A writer that grows the table
+    /// is thus not held up by others for as long as they please.
+    fn try_ensure(
+        &self,
+        number: usize,
+        rehash: &impl Fn(&K) -> Hash,
+        backoff: &Backoff,
+    ) -> Result<(), Failure> {
+        match self.ensure(number, rehash, &mut backoff.bounded()) {
+            Err(Failure::Busy) if backoff.may_wait() => Ok(()),
+            done => done,
+        }
     }
 
     /// Has bin `number` born: splits its nearest born ancestor, and again, until it is.

@@ -131,7 +131,7 @@ impl Tags {
             let tag = _mm_max_epu8(tag, _mm_set1_epi8(1));
             let mask = _mm_cvtsi64_si128(TAG_BITS.cast_signed() as i64);
             let tags = _mm_and_si128(_mm_cvtsi64_si128(self.0.cast_signed() as i64), mask);
-            Slots(_mm_movemask_epi8(_mm_cmpeq_epi8(tags, tag)) as usize)
+            Slots(_mm_movemask_epi8(_mm_cmpeq_epi8(tags, tag)).cast_unsigned() as usize)
         }
     }
 

@@ -123,18 +123,25 @@ impl<K: Copy, V: Copy> Table<K, V> {
         mut backoff: Backoff,
         mut decide: impl FnMut(Option<V>) -> Op<V>,
     ) -> Result<(Option<V>, Op<V>), Failure> {
+        let mut decided = None;
         loop {
             let probe = self.search(hash, eq, |entry| entry.value(), &mut backoff)?;
             let Some(probe) = probe else {
                 // An empty map that is to stay empty allocates nothing.
-                if key.is_none() || !matches!(decide(None), Op::Insert(_)) {
+                let op = decide(None);
+                if key.is_none() || !matches!(op, Op::Insert(_)) {
                     return Ok((None, Op::Keep));
                 }
                 self.begin(&backoff)?;
+                decided = Some(op);
                 continue;
             };
             let before = probe.found.map(|(_, value)| value);
-            let op = decide(before);
+            // What was decided while there were no bins holds if there is still no entry.
+            let op = match (decided.take(), before) {
+                (Some(op), None) => op,
+                _ => decide(before),
+            };
             let outcome = match (&op, probe.found, key) {
                 (Op::Insert(value), Some((place, _)), _) => self.replace(&probe, place, value),
                 (Op::Insert(value), None, Some(key)) => {

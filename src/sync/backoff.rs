@@ -10,36 +10,48 @@ use crate::facade::spin_hint;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WouldWait;
 
-/// Exponential spinning, up to 64 hints a time; or, when made by [`Backoff::never`], no waiting at all.
+/// Exponential spinning, up to 64 hints a time: as often as it takes, a number of times, or not at all.
 pub(crate) struct Backoff {
     step: u8,
-    may_wait: bool,
+    /// Waits that are left; `u32::MAX` is no bound.
+    patience: u32,
 }
 
 impl Backoff {
+    /// Waits of a bounded one: tens of microseconds, thousands of times what the others' work takes.
+    const BOUND: u32 = if cfg!(hedgerow_loom) { 4 } else { 256 };
     const MOST: u8 = if cfg!(hedgerow_loom) { 0 } else { 6 };
 
     #[inline]
     pub(crate) fn spinning() -> Self {
-        Self { step: 0, may_wait: true }
+        Self { step: 0, patience: u32::MAX }
     }
 
     /// For interrupt handlers and whoever else may not wait.
     #[inline]
     pub(crate) fn never() -> Self {
-        Self { step: 0, may_wait: false }
+        Self { step: 0, patience: 0 }
     }
 
+    /// For work that can be left for later: some waits, and none at all if `self` may not wait.
+    pub(crate) fn bounded(&self) -> Self {
+        Self { step: 0, patience: self.patience.min(Self::BOUND) }
+    }
+
+    /// Whether locks that are held for a few instructions may be waited for.
     #[inline]
     pub(crate) fn may_wait(&self) -> bool {
-        self.may_wait
+        self.patience > 0
     }
 
     /// Spins a little, a little longer each time.
     #[inline]
     pub(crate) fn wait(&mut self) -> Result<(), WouldWait> {
-        if !self.may_wait {
+        if self.patience == 0 {
             return Err(WouldWait);
+        }
+        if self.patience != u32::MAX {
+            self.patience -= 1;
         }
         for _ in 0..1u32 << self.step {
             spin_hint();
