@@ -572,3 +572,13 @@ fn the_first_compute_of_a_map_asks_once() {
     });
     assert_eq!((done.after, asked, map.get(&1)), (Some(1), 1, Some(1)));
 }
+
+#[test]
+fn a_cloned_iterator_goes_on_from_the_same_place() {
+    let map: FlatMap<u32, u32> = (0..1_000).map(|n| (n, n)).collect();
+    let mut entries = map.iter();
+    entries.by_ref().take(100).for_each(drop);
+    let rest: Vec<_> = entries.clone().collect();
+    assert_eq!((rest.len(), entries.collect::<Vec<_>>()), (900, rest));
+    assert!(map.keys().cycle().take(2_000).zip(map.values().cycle()).all(|(k, v)| k == v));
+}

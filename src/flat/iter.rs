@@ -7,6 +7,8 @@ use core::fmt;
 use core::iter::FusedIterator;
 
 /// Entries of a [`FlatMap`](super::FlatMap), copied out; made by [`FlatMap::iter`](super::FlatMap::iter).
+///
+/// A clone goes on from the same place, and reads the bins that follow for itself.
 pub struct Iter<'a, K, V> {
     table: &'a Table<K, V>,
     position: Position,
@@ -18,6 +20,12 @@ pub struct Iter<'a, K, V> {
 impl<'a, K: Copy, V: Copy> Iter<'a, K, V> {
     pub(super) fn new(table: &'a Table<K, V>) -> Self {
         Self { table, position: START, bin: Vec::new(), next: 0 }
+    }
+}
+
+impl<K: Copy, V: Copy> Clone for Iter<'_, K, V> {
+    fn clone(&self) -> Self {
+        Self { bin: self.bin.clone(), ..*self }
     }
 }
 
@@ -50,6 +58,12 @@ impl<K, V> fmt::Debug for Iter<'_, K, V> {
 #[derive(Debug)]
 pub struct Keys<'a, K, V>(pub(super) Iter<'a, K, V>);
 
+impl<K: Copy, V: Copy> Clone for Keys<'_, K, V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
 impl<K: Copy, V: Copy> Iterator for Keys<'_, K, V> {
     type Item = K;
 
@@ -63,6 +77,12 @@ impl<K: Copy, V: Copy> FusedIterator for Keys<'_, K, V> {}
 /// Values of a [`FlatMap`](super::FlatMap), copied out; made by [`FlatMap::values`](super::FlatMap::values).
 #[derive(Debug)]
 pub struct Values<'a, K, V>(pub(super) Iter<'a, K, V>);
+
+impl<K: Copy, V: Copy> Clone for Values<'_, K, V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
 
 impl<K: Copy, V: Copy> Iterator for Values<'_, K, V> {
     type Item = V;

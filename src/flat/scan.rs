@@ -29,6 +29,12 @@ pub(crate) struct Raw<K, V> {
     value: MaybeUninit<V>,
 }
 
+impl<K: Copy, V: Copy> Clone for Raw<K, V> {
+    fn clone(&self) -> Self {
+        Self { place: self.place, key: self.key, value: self.value }
+    }
+}
+
 impl<K: Copy, V: Copy> Raw<K, V> {
     /// # Safety
     /// The entry comes from a `snapshot` that has returned.

@@ -76,7 +76,9 @@ impl Check {
     fn did_nothing(&self, output: &str) -> bool {
         match self {
             Self::Loom(_) | Self::Test { .. } => output.contains("test result: ok. 0 passed"),
-            Self::Fuzz(_) => !output.contains("DONE") || output.contains("A corpus is not provided"),
+            Self::Fuzz(_) => {
+                !output.contains("DONE") || output.contains("A corpus is not provided")
+            }
         }
     }
 
