@@ -63,6 +63,18 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
         }
     }
 
+    /// Asks for the line of the bin's head.
+    #[inline(always)]
+    pub(crate) fn prefetch_head(self) {
+        prefetch::read(self.head);
+    }
+
+    /// Asks for the first line of one entry.
+    #[inline(always)]
+    pub(crate) fn prefetch_entry(self, slot: usize) {
+        prefetch::read(self.entries.wrapping_add(slot * Layout::<K, V>::ENTRY));
+    }
+
     #[inline(always)]
     pub(crate) fn tags(self) -> Tags {
         // [FT-1] acquire: pairs with [FT-2].

@@ -98,6 +98,11 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
         }
     }
 
+    #[inline(always)]
+    pub(super) fn table(&self) -> &Table<K, V> {
+        &self.table
+    }
+
     /// The map's hasher.
     ///
     /// ```
@@ -268,7 +273,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     }
 
     #[inline(always)]
-    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> tags::Hash {
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> tags::Hash {
         tags::Hash::spread(self.hash_builder.hash_one(key), mixes_well::<S>())
     }
 
@@ -381,8 +386,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     #[inline]
     pub fn insert(&self, key: K, value: V) -> Option<V> {
-        self.alter(key, Backoff::spinning(), |_| Op::Insert(value))
-            .map_or_else(|why| Self::give_up(&why), |(old, _)| old)
+        self.insert_hashed(self.hash(&key), key, value)
     }
 
     /// As [`insert`](Self::insert), but neither waits nor aborts.
@@ -397,12 +401,12 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     #[inline]
     pub fn try_insert(&self, key: K, value: V) -> Result<Option<V>, TryInsertError<K, V>> {
-        self.alter(key, Backoff::never(), |_| Op::Insert(value)).map(|(old, _)| old).map_err(
-            |why| match why {
+        self.alter(self.hash(&key), key, Backoff::never(), |_| Op::Insert(value))
+            .map(|(old, _)| old)
+            .map_err(|why| match why {
                 Failure::Busy => TryInsertError::Busy { key, value },
                 Failure::Alloc => TryInsertError::Alloc { key, value },
-            },
-        )
+            })
     }
 
     /// Stores `value` under `key` unless there is one; returns the one there is.
@@ -414,7 +418,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     #[inline]
     pub fn insert_if_absent(&self, key: K, value: V) -> Option<V> {
-        self.alter(key, Backoff::spinning(), |old| {
+        self.alter(self.hash(&key), key, Backoff::spinning(), |old| {
             if old.is_none() { Op::Insert(value) } else { Op::Keep }
         })
         .map_or_else(|why| Self::give_up(&why), |(old, _)| old)
@@ -471,8 +475,9 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     #[inline]
     pub fn compute(&self, key: K, f: impl FnMut(Option<V>) -> Op<V>) -> Computed<V> {
-        let (before, op) =
-            self.alter(key, Backoff::spinning(), f).unwrap_or_else(|why| Self::give_up(&why));
+        let (before, op) = self
+            .alter(self.hash(&key), key, Backoff::spinning(), f)
+            .unwrap_or_else(|why| Self::give_up(&why));
         let after = match op {
             Op::Keep => before,
             Op::Insert(new) => Some(new),
@@ -482,23 +487,23 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     }
 
     #[inline]
+    pub(super) fn insert_hashed(&self, hash: tags::Hash, key: K, value: V) -> Option<V> {
+        self.alter(hash, key, Backoff::spinning(), |_| Op::Insert(value))
+            .map_or_else(|why| Self::give_up(&why), |(old, _)| old)
+    }
+
+    #[inline]
     fn alter(
         &self,
+        hash: tags::Hash,
         key: K,
         backoff: Backoff,
         decide: impl FnMut(Option<V>) -> Op<V>,
     ) -> Result<(Option<V>, Op<V>), Failure> {
-        self.table.alter(
-            self.hash(&key),
-            Some(&key),
-            |k| *k == key,
-            |k| self.hash(k),
-            backoff,
-            decide,
-        )
+        let rehash = |key: &K| self.hash(key);
+        self.table.alter(hash, Some(&key), |k| *k == key, rehash, backoff, decide)
     }
 
-    /// `alter` of an entry that is not inserted where it is absent: it needs no memory and, waiting, no luck.
     #[inline]
     fn alter_present<Q>(
         &self,
@@ -509,9 +514,24 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (hash, eq) = (self.hash(key), move |k: &K| k.borrow() == key);
+        self.alter_hashed(self.hash(key), key, decide)
+    }
+
+    /// `alter` of an entry that is not inserted where it is absent: it needs no memory and, waiting, no luck.
+    #[inline]
+    pub(super) fn alter_hashed<Q>(
+        &self,
+        hash: tags::Hash,
+        key: &Q,
+        decide: impl FnMut(Option<V>) -> Op<V>,
+    ) -> (Option<V>, Op<V>)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (eq, rehash) = (move |k: &K| k.borrow() == key, |key: &K| self.hash(key));
         self.table
-            .alter(hash, None, eq, |k| self.hash(k), Backoff::spinning(), decide)
+            .alter(hash, None, eq, rehash, Backoff::spinning(), decide)
             .unwrap_or_else(|why| Self::give_up(&why))
     }
 

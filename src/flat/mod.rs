@@ -1,10 +1,13 @@
 //! `FlatMap`: a hash table of plain data whose reads take no lock and write nothing.
 //!
-//! Linear hashing over bins of one or two cache lines that never move and are never freed while shared.
+//! Linear hashing over bins that never move and are never freed while shared.
 //! See [`FlatMap`] for what it promises.
 
+mod batch;
 mod bin;
+mod cursor;
 mod directory;
+mod entry;
 mod grow;
 mod hasher;
 mod iter;
@@ -24,6 +27,9 @@ mod traits;
 mod types;
 mod write;
 
+pub use batch::GetEach;
+pub use cursor::Cursor;
+pub use entry::Entry;
 pub use hasher::DefaultHashBuilder;
 pub use iter::{Iter, Keys, Values};
 pub use map::FlatMap;

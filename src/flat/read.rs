@@ -10,7 +10,7 @@
 use super::bin::{Bin, Entry};
 use super::layout::Layout;
 use super::table::{Table, covers};
-use super::tags::{Hash, Tags};
+use super::tags::{Depth, Hash, Tags};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
@@ -35,6 +35,9 @@ pub(crate) struct Probe<'a, K, V, R> {
 /// The bin changed while it was being read.
 pub(super) struct Changed;
 
+/// A quick look did not settle it.
+pub(super) struct Unclear;
+
 impl<K: Copy, V: Copy> Table<K, V> {
     /// Looks the key up that `eq` knows; `read` fetches what is wanted of its entry.
     #[inline(always)]
@@ -49,18 +52,32 @@ impl<K: Copy, V: Copy> Table<K, V> {
         bin.prefetch();
         let state = bin.seq().begin();
         let tags = bin.tags();
+        Self::get_at(bin, depth, state, tags, hash, eq, read).unwrap_or_else(|Unclear| {
+            self.get_slowly(hash, eq, read, &mut Backoff::spinning()).unwrap_or(None)
+        })
+    }
+
+    /// Where a hint said `depth`: the key looked up in its bin, if there is little to it. `Unclear`
+    /// where the bin changed, is deeper, has overflowed, or a second slot has the same tag.
+    #[inline(always)]
+    pub(super) fn get_at<R>(
+        bin: Bin<'_, K, V>,
+        depth: Depth,
+        state: State,
+        tags: Tags,
+        hash: Hash,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+    ) -> Result<Option<R>, Unclear> {
         let slots = tags.matches(hash);
         if slots.is_empty() {
-            if !tags.may_overflow(hash) && tags.depth() == depth {
-                return None;
-            }
-        } else {
-            let first = Self::check(bin, state, bin.entry(slots.lowest()), eq, read);
-            if let Ok(Some(value)) = first {
-                return Some(value);
-            }
+            let sure = !tags.may_overflow(hash) && tags.depth() == depth;
+            return if sure { Ok(None) } else { Err(Unclear) };
         }
-        self.get_slowly(hash, eq, read, &mut Backoff::spinning()).unwrap_or(None)
+        match Self::check(bin, state, bin.entry(slots.lowest()), eq, read) {
+            Ok(Some(value)) => Ok(Some(value)),
+            _ => Err(Unclear),
+        }
     }
 
     /// What `get` does, from the start and for every case, waiting as `backoff` allows.

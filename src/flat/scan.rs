@@ -53,7 +53,8 @@ pub(crate) const START: Position = Some(0);
 fn after(position: u64, tags: Tags) -> Position {
     match tags.depth().bits() {
         0 => None,
-        bits => position.checked_add(1 << (64 - bits)),
+        // From the bin's first position, should this be one in its midst.
+        bits => (position & (u64::MAX << (64 - bits))).checked_add(1 << (64 - bits)),
     }
 }
 

@@ -28,7 +28,7 @@ const VERSION_ONE: usize = 2;
 const LOW: usize = usize::MAX >> INDEX_BITS;
 
 /// A state of the lock as it was read.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct State(usize);
 
 impl State {

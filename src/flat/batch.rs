@@ -1,0 +1,274 @@
+//! Many keys at a time.
+//!
+//! A look-up that misses the caches waits for memory twice: for the head of the bin, then for the entry.
+//! A batch asks for all heads of a window of keys before it looks at the first, and for all entries
+//! before it reads the first, so that the waits overlap. (Chen, Ailamaki, Gibbons and Mowry call this
+//! group prefetching: *Improving hash join performance through prefetching*, 2004.)
+//!
+//! Each key is an operation of its own: a batch is not atomic.
+
+use super::bin::{Bin, Entry};
+use super::map::FlatMap;
+use super::read::Unclear;
+use super::table::Table;
+use super::tags::{Depth, Hash, Tags};
+use super::types::Op;
+use crate::sync::backoff::Backoff;
+use crate::sync::seqlock::State;
+use core::borrow::Borrow;
+use core::hash::{BuildHasher, Hash as KeyHash};
+use core::iter::FusedIterator;
+use core::mem::MaybeUninit;
+use core::{array, fmt};
+
+/// Keys that are under way at a time: about as many lines as a core can wait for at once.
+const WINDOW: usize = 16;
+
+/// A key between two passes.
+#[derive(Clone, Copy)]
+struct Step<'a, K: Copy, V: Copy> {
+    hash: Hash,
+    bin: Bin<'a, K, V>,
+    depth: Depth,
+    state: State,
+    tags: Tags,
+}
+
+impl<K: Copy, V: Copy> Table<K, V> {
+    /// Looks up the keys of one window; `key` is told their places in it.
+    #[inline]
+    fn get_window<R>(
+        &self,
+        hashes: &[Hash],
+        eq: impl Fn(usize, &K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        mut answer: impl FnMut(usize, Option<R>),
+    ) {
+        let Some(steps) = self.set_out(hashes) else {
+            return (0..hashes.len()).for_each(|at| answer(at, None));
+        };
+        for (at, step) in steps.iter().enumerate().take(hashes.len()) {
+            let Step { hash, bin, depth, state, tags } = *step;
+            let found = Table::get_at(bin, depth, state, tags, hash, |key| eq(at, key), read);
+            let found = found.unwrap_or_else(|Unclear| {
+                let mut backoff = Backoff::spinning();
+                self.get_slowly(hash, |key| eq(at, key), read, &mut backoff).unwrap_or(None)
+            });
+            answer(at, found);
+        }
+    }
+
+    /// Asks for the lines that the keys of a window will need: all heads, then all entries. None for a
+    /// table without bins.
+    #[inline]
+    fn set_out(&self, hashes: &[Hash]) -> Option<[Step<'_, K, V>; WINDOW]> {
+        let directory = self.directory()?;
+        let (bin, depth) = directory.locate(*hashes.first()?);
+        let state = State::default();
+        let mut steps =
+            [Step { hash: hashes[0], bin, depth, state, tags: Tags::empty(depth) }; WINDOW];
+        for (step, &hash) in steps.iter_mut().zip(hashes) {
+            let (bin, depth) = directory.locate(hash);
+            bin.prefetch_head();
+            (step.hash, step.bin, step.depth) = (hash, bin, depth);
+        }
+        for step in steps.iter_mut().take(hashes.len()) {
+            (step.state, step.tags) = (step.bin.seq().begin(), step.bin.tags());
+            let slots = step.tags.matches(step.hash);
+            if !slots.is_empty() {
+                step.bin.prefetch_entry(slots.lowest());
+            }
+        }
+        Some(steps)
+    }
+}
+
+fn same_length(keys: usize, answers: usize) {
+    assert!(keys == answers, "{keys} keys, but room for {answers} answers");
+}
+
+impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
+    /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn, but a table that is
+    /// larger than the caches answers several times sooner.
+    ///
+    /// Waits, allocates and linearizes as `get` does, key by key. A batch of less than a few keys gains
+    /// nothing.
+    ///
+    /// # Panics
+    /// When the slices differ in length.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a'), (2, 'b')].into();
+    /// let mut values = [None; 3];
+    /// map.get_many(&[2, 3, 1], &mut values);
+    /// assert_eq!(values, [Some('b'), None, Some('a')]);
+    /// ```
+    pub fn get_many<Q>(&self, keys: &[Q], values: &mut [Option<V>])
+    where
+        K: Borrow<Q>,
+        Q: KeyHash + Eq,
+    {
+        same_length(keys.len(), values.len());
+        for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
+            let hashes = self.hashes(keys);
+            self.table().get_window(
+                &hashes[..keys.len()],
+                |at, key| key.borrow() == &keys[at],
+                |entry| entry.value(),
+                |at, value| values[at] = value,
+            );
+        }
+    }
+
+    /// Stores each of `entries`; `before` gets the values that they replace: as [`insert`](Self::insert) of
+    /// each in turn, but sooner done in a table that is larger than the caches.
+    ///
+    /// Blocks, allocates and grows the table as `insert` does. Of two entries with one key the later stays.
+    ///
+    /// # Panics
+    /// When the slices differ in length.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
+    /// let mut before = [None; 2];
+    /// map.insert_many(&[(1, 'b'), (2, 'c')], &mut before);
+    /// assert_eq!((before, map.get(&1), map.get(&2)), ([Some('a'), None], Some('b'), Some('c')));
+    /// ```
+    pub fn insert_many(&self, entries: &[(K, V)], before: &mut [Option<V>]) {
+        same_length(entries.len(), before.len());
+        for (entries, before) in entries.chunks(WINDOW).zip(before.chunks_mut(WINDOW)) {
+            let hashes: [Hash; WINDOW] =
+                array::from_fn(|at| entries.get(at).map_or(Hash(0), |(key, _)| self.hash(key)));
+            self.table().set_out(&hashes[..entries.len()]);
+            for ((&(key, value), before), &hash) in entries.iter().zip(before).zip(&hashes) {
+                *before = self.insert_hashed(hash, key, value);
+            }
+        }
+    }
+
+    /// Removes each of `keys`; `before` gets the values that they had: as [`remove`](Self::remove) of each in
+    /// turn, but sooner done in a table that is larger than the caches.
+    ///
+    /// # Panics
+    /// When the slices differ in length.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a'), (2, 'b')].into();
+    /// let mut before = [None; 2];
+    /// map.remove_many(&[2, 3], &mut before);
+    /// assert_eq!((before, map.len()), ([Some('b'), None], 1));
+    /// ```
+    pub fn remove_many<Q>(&self, keys: &[Q], before: &mut [Option<V>])
+    where
+        K: Borrow<Q>,
+        Q: KeyHash + Eq,
+    {
+        same_length(keys.len(), before.len());
+        for (keys, before) in keys.chunks(WINDOW).zip(before.chunks_mut(WINDOW)) {
+            let hashes = self.hashes(keys);
+            self.table().set_out(&hashes[..keys.len()]);
+            for ((key, before), &hash) in keys.iter().zip(before).zip(&hashes) {
+                *before = self.alter_hashed(hash, key, |_| Op::Remove).0;
+            }
+        }
+    }
+
+    /// Looks up the keys that `keys` yields, a window of them at a time, and yields each with its value.
+    ///
+    /// Takes up to sixteen keys before it answers the first. Otherwise as
+    /// [`get_many`](Self::get_many).
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = (0..100).map(|n| (n, n * n)).collect();
+    /// let sum: u64 = map.get_each(10..20).filter_map(|(_, square)| square).sum();
+    /// assert_eq!(sum, (10..20).map(|n| n * n).sum());
+    /// ```
+    pub fn get_each<I>(&self, keys: I) -> GetEach<'_, I::IntoIter, K, V, S>
+    where
+        I: IntoIterator<Item = K>,
+    {
+        GetEach { map: self, keys: keys.into_iter(), window: [None; WINDOW], next: WINDOW }
+    }
+
+    #[inline]
+    fn hashes<Q: KeyHash>(&self, keys: &[Q]) -> [Hash; WINDOW] {
+        array::from_fn(|at| keys.get(at).map_or(Hash(0), |key| self.hash(key)))
+    }
+}
+
+/// Keys with their values; made by [`FlatMap::get_each`].
+#[derive(Clone)]
+pub struct GetEach<'a, I, K, V, S> {
+    map: &'a FlatMap<K, V, S>,
+    keys: I,
+    /// Answers not yet handed out, from `next` on, up to the first None.
+    window: [Option<(K, Option<V>)>; WINDOW],
+    next: usize,
+}
+
+impl<I, K, V, S> Iterator for GetEach<'_, I, K, V, S>
+where
+    I: Iterator<Item = K>,
+    K: Copy + Eq + KeyHash,
+    V: Copy,
+    S: BuildHasher,
+{
+    type Item = (K, Option<V>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next == WINDOW {
+            self.refill();
+        }
+        let answer = self.window[self.next].take();
+        self.next += usize::from(answer.is_some());
+        answer
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let ready = self.window[self.next..].iter().flatten().count();
+        let (least, most) = self.keys.size_hint();
+        (least.saturating_add(ready), most.and_then(|most| most.checked_add(ready)))
+    }
+}
+
+impl<I, K, V, S> GetEach<'_, I, K, V, S>
+where
+    I: Iterator<Item = K>,
+    K: Copy + Eq + KeyHash,
+    V: Copy,
+    S: BuildHasher,
+{
+    fn refill(&mut self) {
+        let mut len = 0;
+        for (slot, key) in self.window.iter_mut().zip(self.keys.by_ref()) {
+            *slot = Some((key, None));
+            len += 1;
+        }
+        let window = &mut self.window;
+        let hashes: [Hash; WINDOW] =
+            array::from_fn(|at| window[at].map_or(Hash(0), |(key, _)| self.map.hash(&key)));
+        let keys: [Option<K>; WINDOW] = array::from_fn(|at| window[at].map(|(key, _)| key));
+        self.map.table().get_window(
+            &hashes[..len],
+            |at, key| keys[at] == Some(*key),
+            |entry| entry.value(),
+            |at, value| window[at] = keys[at].map(|key| (key, value)),
+        );
+        self.next = 0;
+    }
+}
+
+impl<I, K, V, S> FusedIterator for GetEach<'_, I, K, V, S>
+where
+    I: FusedIterator<Item = K>,
+    K: Copy + Eq + KeyHash,
+    V: Copy,
+    S: BuildHasher,
+{
+}
+
+impl<I, K, V, S> fmt::Debug for GetEach<'_, I, K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GetEach").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,73 @@
+//! A walk over a map that can be put down and taken up again.
+
+use super::map::FlatMap;
+use super::scan::{Position, START};
+use alloc::vec::Vec;
+
+/// Where a [`scan`](FlatMap::scan) goes on: a plain number, which may be stored, sent, and used much later.
+///
+/// ```
+/// use hedgerow::flat::Cursor;
+/// let cursor = Cursor::from_bits(Cursor::default().to_bits());
+/// assert_eq!(cursor, Cursor::default());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Cursor(u64);
+
+impl Cursor {
+    /// The cursor as a number. The beginning is 0.
+    #[must_use]
+    pub const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The cursor of a number that [`to_bits`](Self::to_bits) gave. Any other number is a cursor too: somewhere.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+}
+
+impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
+    /// Shows entries to `f`, from `cursor` on, until at least `budget` of them were shown; returns where to go
+    /// on, or None when all were. At least one bin is done each time, and each bin's entries are as they
+    /// were at one moment.
+    ///
+    /// A key that is present from the first call to the last is shown exactly once, however often the table
+    /// grows in between; one that comes or goes meanwhile at most once. (Redis' `SCAN` walks in the same order,
+    /// by reversed hash bits, but shows keys again when its table has grown; `shrink_to_fit` between two
+    /// calls makes ours do so too.) The cursor refers to nothing: it may be kept for ever, or thrown away.
+    /// It belongs to one map, though: in another one it is just some place.
+    ///
+    /// `f` runs with nothing locked. Allocates a buffer for one bin. Waits while a writer is inside a bin.
+    ///
+    /// ```
+    /// use hedgerow::flat::Cursor;
+    ///
+    /// let map: hedgerow::FlatMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
+    /// let (mut keys, mut place) = (Vec::new(), Some(Cursor::default()));
+    /// while let Some(cursor) = place {
+    ///     place = map.scan(cursor, 100, |key, _| keys.push(key));
+    ///     map.insert(1000 + keys.len() as u32, 0); // nobody minds
+    /// }
+    /// assert!((0..1000).all(|key| keys.iter().filter(|&&k| k == key).count() == 1));
+    /// ```
+    pub fn scan(&self, cursor: Cursor, budget: usize, mut f: impl FnMut(K, V)) -> Option<Cursor> {
+        let mut bin = Vec::new();
+        let mut position: Position = START.map(|start| start | cursor.0);
+        let mut shown = 0;
+        while let Some(at) = position {
+            position = self.table().snapshot(at, &mut bin);
+            for raw in &bin {
+                // SAFETY: the snapshot that filled the buffer has returned.
+                let (key, value) = unsafe { raw.whole() };
+                f(key, value);
+            }
+            shown += bin.len();
+            if shown >= budget {
+                break;
+            }
+        }
+        position.map(Cursor)
+    }
+}
