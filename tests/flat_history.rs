@@ -8,7 +8,7 @@ mod support;
 mod second_opinion;
 
 use hedgerow::FlatMap;
-use hedgerow::flat::{Busy, Computed, Op, TryInsertError};
+use hedgerow::flat::{Busy, Computed, Cursor, Op, TryInsertError};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -83,6 +83,11 @@ impl<P: Payload> Target for Flat<P> {
         match way {
             0 => self.0.try_get(&key).map(|found| found.map(P::value)),
             1 => Ok(self.0.get_with(&key, |value| value.value())),
+            2 => {
+                let mut found = [None; 3];
+                self.0.get_many(&[!key, key, key ^ 1], &mut found);
+                Ok(found[1].map(P::value))
+            }
             _ => Ok(self.0.get(&key).map(P::value)),
         }
     }
@@ -92,7 +97,12 @@ impl<P: Payload> Target for Flat<P> {
     }
 
     fn insert(&self, key: u64, value: Value, way: usize) -> Maybe {
-        if way > 0 {
+        if way == 1 {
+            let mut before = [None];
+            self.0.insert_many(&[(key, P::of(value))], &mut before);
+            return Ok(before[0].map(P::value));
+        }
+        if way > 1 {
             return Ok(self.0.insert(key, P::of(value)).map(P::value));
         }
         match self.0.try_insert(key, P::of(value)) {
@@ -110,7 +120,12 @@ impl<P: Payload> Target for Flat<P> {
     }
 
     fn remove(&self, key: u64) -> Option<Value> {
-        self.0.remove(&key).map(P::value)
+        if key & 1 == 0 {
+            return self.0.remove(&key).map(P::value);
+        }
+        let mut before = [None];
+        self.0.remove_many(&[key], &mut before);
+        before[0].map(P::value)
     }
 
     fn update(&self, key: u64, change: &mut dyn FnMut(Value) -> Value) -> Option<Value> {
@@ -141,9 +156,18 @@ impl<P: Payload> Target for Flat<P> {
     }
 
     fn visit(&self, see: &mut dyn FnMut(u64, Value)) {
-        for (n, (key, payload)) in self.0.iter().enumerate() {
-            assert!(n < 100_000, "a walk without end");
+        let mut seen = 0;
+        let mut see = |key, payload: P| {
+            seen += 1;
+            assert!(seen < 100_000, "a walk without end");
             see(key, payload.value());
+        };
+        if self.0.len() % 2 == 0 {
+            return self.0.iter().for_each(|(key, payload)| see(key, payload));
+        }
+        let mut place = Some(Cursor::default());
+        while let Some(cursor) = place {
+            place = self.0.scan(cursor, 20, &mut see);
         }
     }
 }

@@ -15,8 +15,11 @@
 //! |---|---|---|
 //! | read | [`get`] | it copies the value out: nothing is held afterwards |
 //! | read in an interrupt handler | [`try_get`] | it never waits |
-//! | count, or change what is there | [`update`], [`compute`] | `get` and then `insert` loses what comes in between |
-//! | be the only one to insert | [`insert_if_absent`] | one caller gets `None` |
+//! | count, or change what is there | [`update`], [`compute`] | `get`, then `insert`, loses what comes between |
+//! | be the only one to insert | [`insert_if_absent`], [`entry`] | one caller gets `None`, others what is there |
+//! | replace exactly what you saw | [`compare_exchange`] | it tells you what is there instead |
+//! | read many keys of a large map | [`get_many`], [`get_each`] | the waits for memory overlap |
+//! | walk in steps, as a server does between requests | [`scan`] | its cursor is a plain number |
 //! | insert where memory may run out | [`try_insert`] | key and value come back |
 //! | have no growth later | [`reserve`], [`with_capacity`] | the bins are made now |
 //! | remove by a rule | [`retain`] | bin by bin, with nothing locked while you decide |
@@ -71,16 +74,21 @@
 //! sessions.insert(0xDEAD, 1);
 //! ```
 //!
-//! A hasher's output is multiplied and folded once more before it is used, so an identity hash of
-//! small integers is good enough. A hash that is the same for all keys is correct, and as slow as a
-//! list.
+//! The output of foldhash (the default) and of std's `RandomState` is used as it is. That of any other hasher is
+//! multiplied and turned round once more, so an identity hash of small integers is good enough. A hash
+//! that is the same for all keys is correct, and as slow as a list.
 //!
 //! [`FlatMap`]: crate::FlatMap
+//! [`compare_exchange`]: crate::FlatMap::compare_exchange
 //! [`compute`]: crate::FlatMap::compute
+//! [`entry`]: crate::FlatMap::entry
 //! [`get`]: crate::FlatMap::get
+//! [`get_each`]: crate::FlatMap::get_each
+//! [`get_many`]: crate::FlatMap::get_many
 //! [`insert_if_absent`]: crate::FlatMap::insert_if_absent
 //! [`reserve`]: crate::FlatMap::reserve
 //! [`retain`]: crate::FlatMap::retain
+//! [`scan`]: crate::FlatMap::scan
 //! [`try_get`]: crate::FlatMap::try_get
 //! [`try_insert`]: crate::FlatMap::try_insert
 //! [`update`]: crate::FlatMap::update

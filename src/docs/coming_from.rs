@@ -1,0 +1,114 @@
+//! How to say in [`FlatMap`](crate::FlatMap) what you say in another concurrent map today.
+//!
+//! Values are copied out, and nothing is handed out that holds a lock or a guard. So where another map gives
+//! a reference, ours gives the value; where it gives a mutable one, ours takes a closure, which runs with
+//! nothing locked and may be run again. Keys and values are `Copy`; for owned data stay where you are for now.
+//!
+//! # From `dashmap`
+//! | `DashMap` | `FlatMap` |
+//! |---|---|
+//! | `*map.get(&k)?` | `map.get(&k)?` |
+//! | `map.get_mut(&k).map(\|mut v\| *v += 1)` | `map.update(&k, \|v\| v + 1)` |
+//! | `map.entry(k).and_modify(f).or_insert(v)` | the same, which returns the value |
+//! | `map.entry(k).or_default()` | the same, which returns the value |
+//! | `map.alter(&k, \|k, v\| …)` | `map.update(&k, \|v\| …)` |
+//! | `map.view(&k, \|k, v\| …)` | `map.get_with(&k, \|v\| …)` |
+//! | `map.remove(&k).map(\|(_, v)\| v)` | `map.remove(&k)` |
+//! | `map.remove_if(&k, \|_, v\| p(v))` | `map.compute(k, …)`, or `compare_exchange(k, Some(v), None)` |
+//! | `map.iter()`, a shard locked at a time | `map.iter()`, nothing locked |
+//! | `map.try_get(&k)` | `map.try_get(&k)` |
+//!
+//! A `DashMap` deadlocks where a guard is held while the same thread writes; `FlatMap` has no guards.
+//!
+//! ```
+//! use hedgerow::{FlatMap, flat::Op};
+//!
+//! let map: FlatMap<&str, u32> = [("rose", 1), ("briar", 7)].into();
+//! assert_eq!(map.get("rose"), Some(1));
+//! assert_eq!(map.update("rose", |v| v + 1), Some(2));
+//! assert_eq!(map.entry("rose").and_modify(|v| *v += 1).or_insert(0), 3);
+//! assert_eq!(map.entry("thorn").or_default(), 0);
+//! assert_eq!(map.get_with("rose", |v| v * 2), Some(6));
+//! // remove_if:
+//! let removed = map.compute("briar", |v| if v > Some(5) { Op::Remove } else { Op::Keep });
+//! assert_eq!((removed.before, map.get("briar")), (Some(7), None));
+//! for (word, _) in map.iter() {
+//!     map.remove(word); // while walking: no deadlock
+//! }
+//! assert_eq!(map.try_get("rose"), Ok(None));
+//! ```
+//!
+//! # From `papaya`
+//! | `papaya::HashMap` | `FlatMap` |
+//! |---|---|
+//! | `let map = map.pin();` | nothing: there is no guard |
+//! | `map.get(&k)` → `Option<&V>` | `map.get(&k)` → `Option<V>` |
+//! | `map.insert(k, v)` → `Option<&V>` | the same → `Option<V>` |
+//! | `map.try_insert(k, v)` → `Err` if there is one | `map.insert_if_absent(k, v)` → the one there is |
+//! | `map.get_or_insert_with(k, f)` | `map.entry(k).or_insert_with(f)` |
+//! | `map.update(k, \|v\| …)` → the new value | `map.update(&k, \|v\| …)` → the new value |
+//! | `map.update_or_insert(k, f, v)` | `map.entry(k).and_modify(f).or_insert(v)` |
+//! | `map.compute(k, \|entry\| Operation::…)` | `map.compute(k, \|value\| Op::…)` |
+//! | `map.retain(f)` | `map.retain(f)`, whose `f` may also change the value |
+//!
+//! (`papaya`'s `try_insert` asks whether the key is there; ours, whether it can be done without waiting.)
+//!
+//! ```
+//! use hedgerow::{FlatMap, flat::Op};
+//!
+//! let map = FlatMap::<u32, u32>::new();
+//! assert_eq!(map.insert_if_absent(1, 10), None);
+//! assert_eq!(map.insert_if_absent(1, 20), Some(10));
+//! assert_eq!(map.entry(2).or_insert_with(|| 5), 5);
+//! assert_eq!(map.update(&2, |v| v + 1), Some(6));
+//! assert_eq!(map.entry(2).and_modify(|v| *v += 1).or_insert(0), 7);
+//! let odd = |v: Option<u32>| match v {
+//!     Some(v) if v % 2 == 1 => Op::Insert(v + 1),
+//!     Some(_) => Op::Keep,
+//!     None => Op::Insert(1),
+//! };
+//! assert_eq!((map.compute(2, odd).after, map.compute(3, odd).after), (Some(8), Some(1)));
+//! map.retain(|_, v| { *v += 1; *v > 5 });
+//! assert_eq!((map.len(), map.get(&1)), (2, Some(11)));
+//! ```
+//!
+//! # From `scc`
+//! | `scc::HashMap` | `FlatMap` |
+//! |---|---|
+//! | `map.read_sync(&k, \|_, v\| …)` | `map.get_with(&k, \|v\| …)` |
+//! | `map.insert_sync(k, v)` → `Err((k, v))` if there is one | `map.insert_if_absent(k, v)` → the one there is |
+//! | `map.upsert_sync(k, v)` | `map.insert(k, v)` |
+//! | `map.update_sync(&k, \|_, v\| …)` | `map.update(&k, \|v\| …)` |
+//! | `map.entry_sync(k).or_insert(v)` | `map.entry(k).or_insert(v)` |
+//! | `map.remove_if_sync(&k, \|v\| p(v))` | `map.compute(k, …)` |
+//! | `map.iter_sync(\|k, v\| …)`, which may stop | `map.scan(cursor, budget, \|k, v\| …)`, which may go on later |
+//! | `…_async` | the same calls: none of them waits longer than for a writer's few stores |
+//!
+//! ```
+//! use hedgerow::{FlatMap, flat::Cursor};
+//!
+//! let map = FlatMap::<u32, u32>::new();
+//! assert_eq!(map.insert_if_absent(1, 10), None);
+//! assert_eq!(map.insert(1, 11), Some(10));
+//! assert_eq!(map.get_with(&1, |v| v + 1), Some(12));
+//! assert_eq!(map.update(&1, |v| v * 2), Some(22));
+//! assert_eq!(map.entry(2).or_insert(3), 3);
+//! let mut sum = 0;
+//! map.scan(Cursor::default(), usize::MAX, |_, v| sum += v);
+//! assert_eq!(sum, 25);
+//! ```
+//!
+//! # From `RwLock<HashMap>`
+//! | `RwLock<HashMap>` | `FlatMap` |
+//! |---|---|
+//! | `map.read().unwrap().get(&k).copied()` | `map.get(&k)` |
+//! | `map.write().unwrap().insert(k, v)` | `map.insert(k, v)` |
+//! | `*map.write().unwrap().entry(k).or_insert(0) += 1` | `map.entry(k).and_modify(\|n\| *n += 1).or_insert(1)` |
+//! | several changes under one `write()` | not at once: each key's change is atomic by itself |
+//!
+//! ```
+//! let map = hedgerow::FlatMap::<&str, u32>::new();
+//! map.insert("rose", 1);
+//! assert_eq!(map.entry("rose").and_modify(|n| *n += 1).or_insert(1), 2);
+//! assert_eq!(map.get("rose"), Some(2));
+//! ```
