@@ -18,6 +18,7 @@
 //! - `alloc` (default): everything that allocates, which is all there is to use today.
 //! - `std`: the default hasher is keyed from the operating system's entropy.
 //! - `std-ext`: module `std_ext`, what needs an operating system. Implies `std`.
+//! - `serde`: `Serialize` and `Deserialize`. `rayon`: parallel iterators.
 //! - `portable-atomic`: atomics from the crate of that name, for targets without compare-and-swap.
 //!
 //! No feature changes what another one does.

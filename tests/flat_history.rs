@@ -162,7 +162,7 @@ impl<P: Payload> Target for Flat<P> {
             assert!(seen < 100_000, "a walk without end");
             see(key, payload.value());
         };
-        if self.0.len() % 2 == 0 {
+        if self.0.len().is_multiple_of(2) {
             return self.0.iter().for_each(|(key, payload)| see(key, payload));
         }
         let mut place = Some(Cursor::default());

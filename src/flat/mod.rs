@@ -17,9 +17,13 @@ mod loom;
 mod map;
 mod memory;
 mod overflow;
+#[cfg(feature = "rayon")]
+mod rayon;
 mod read;
 mod scan;
 mod segment;
+#[cfg(feature = "serde")]
+mod serde;
 mod split;
 mod table;
 mod tags;
@@ -33,4 +37,6 @@ pub use entry::Entry;
 pub use hasher::DefaultHashBuilder;
 pub use iter::{Iter, Keys, Values};
 pub use map::FlatMap;
+#[cfg(feature = "rayon")]
+pub use rayon::ParIter;
 pub use types::{Busy, Computed, FlatStats, Op, TryInsertError, TryReserveError};

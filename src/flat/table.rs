@@ -117,6 +117,20 @@ impl<K, V> Table<K, V> {
         true
     }
 
+    /// Bits of a number of bins such that each bin there is, or will be, is one of them or a part of one.
+    #[cfg(feature = "rayon")]
+    pub(super) fn root_bits(&self) -> u32
+    where
+        K: Copy,
+        V: Copy,
+    {
+        self.directory().map_or(0, |directory| {
+            // Where a root bin is not born yet, its keys are in a smaller table's bin.
+            let born = |bin: usize| directory.bin(bin).tags().depth().is_lived_in();
+            if (0..directory.root_bins()).all(born) { directory.root_bins().ilog2() } else { 0 }
+        })
+    }
+
     /// The current directory, null in a table without bins.
     #[inline(always)]
     pub(super) fn current(&self) -> *mut Head<K, V> {
