@@ -69,7 +69,7 @@ fuzz_target!(|script: Script| {
                 let mut before = vec![Some(0); run.len()];
                 map.insert_many(&run, &mut before);
                 assert!(before.iter().all(Option::is_none));
-                model.extend(&run);
+                model.extend(run.iter().copied());
                 fresh += u64::from(*count);
             }
             Action::Grow(_) => {}
@@ -137,7 +137,10 @@ fn act(map: &FlatMap<u64, u64, Hashing>, model: &mut Model, action: &Action) {
             let done = map.compare_exchange(key, current, new);
             assert_eq!(done, if there == current { Ok(there) } else { Err(there) });
             if done.is_ok() {
-                new.map_or_else(|| model.remove(&key), |new| model.insert(key, new));
+                match new {
+                    Some(new) => model.insert(key, new),
+                    None => model.remove(&key),
+                };
             }
         }
         Action::FetchUpdate(key, most) => {
