@@ -35,7 +35,7 @@ struct Step<'a, K: Copy, V: Copy> {
 }
 
 impl<K: Copy, V: Copy> Table<K, V> {
-    /// Looks up the keys of one window; `key` is told their places in it.
+    /// Looks up the keys of one window; `eq` and `answer` are told their places in it.
     #[inline]
     fn get_window<R>(
         &self,
@@ -110,7 +110,7 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     {
         same_length(keys.len(), values.len());
         for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
-            let hashes = self.hashes(keys);
+            let hashes = self.hashes(|at| keys.get(at));
             self.table().get_window(
                 &hashes[..keys.len()],
                 |at, key| key.borrow() == &keys[at],
@@ -137,8 +137,7 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     pub fn insert_many(&self, entries: &[(K, V)], before: &mut [Option<V>]) {
         same_length(entries.len(), before.len());
         for (entries, before) in entries.chunks(WINDOW).zip(before.chunks_mut(WINDOW)) {
-            let hashes: [Hash; WINDOW] =
-                array::from_fn(|at| entries.get(at).map_or(Hash(0), |(key, _)| self.hash(key)));
+            let hashes = self.hashes(|at| entries.get(at).map(|(key, _)| key));
             self.table().set_out(&hashes[..entries.len()]);
             for ((&(key, value), before), &hash) in entries.iter().zip(before).zip(&hashes) {
                 *before = self.insert_hashed(hash, key, value);
@@ -165,7 +164,7 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     {
         same_length(keys.len(), before.len());
         for (keys, before) in keys.chunks(WINDOW).zip(before.chunks_mut(WINDOW)) {
-            let hashes = self.hashes(keys);
+            let hashes = self.hashes(|at| keys.get(at));
             self.table().set_out(&hashes[..keys.len()]);
             for ((key, before), &hash) in keys.iter().zip(before).zip(&hashes) {
                 *before = self.alter_hashed(hash, key, |_| Op::Remove).0;
@@ -190,9 +189,10 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         GetEach { map: self, keys: keys.into_iter(), window: [None; WINDOW], next: WINDOW }
     }
 
+    /// The hashes of a window, whose places hold what `key` says; any hash where it has no key.
     #[inline]
-    fn hashes<Q: KeyHash>(&self, keys: &[Q]) -> [Hash; WINDOW] {
-        array::from_fn(|at| keys.get(at).map_or(Hash(0), |key| self.hash(key)))
+    fn hashes<'q, Q: KeyHash + 'q>(&self, key: impl Fn(usize) -> Option<&'q Q>) -> [Hash; WINDOW] {
+        array::from_fn(|at| key(at).map_or(Hash(0), |key| self.hash(key)))
     }
 }
 
@@ -245,9 +245,8 @@ where
             len += 1;
         }
         let window = &mut self.window;
-        let hashes: [Hash; WINDOW] =
-            array::from_fn(|at| window[at].map_or(Hash(0), |(key, _)| self.map.hash(&key)));
         let keys: [Option<K>; WINDOW] = array::from_fn(|at| window[at].map(|(key, _)| key));
+        let hashes = self.map.hashes(|at| keys[at].as_ref());
         self.map.table().get_window(
             &hashes[..len],
             |at, key| keys[at] == Some(*key),

@@ -1,7 +1,6 @@
 //! A walk over a map that can be put down and taken up again.
 
 use super::map::FlatMap;
-use super::scan::{Position, START};
 use alloc::vec::Vec;
 
 /// Where a [`scan`](FlatMap::scan) goes on: a plain number, which may be stored, sent, and used much later.
@@ -54,7 +53,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// ```
     pub fn scan(&self, cursor: Cursor, budget: usize, mut f: impl FnMut(K, V)) -> Option<Cursor> {
         let mut bin = Vec::new();
-        let mut position: Position = START.map(|start| start | cursor.0);
+        let mut position = Some(cursor.0);
         let mut shown = 0;
         while let Some(at) = position {
             position = self.table().snapshot(at, &mut bin);

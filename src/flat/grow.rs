@@ -118,9 +118,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
     ) -> Result<(), Failure> {
         self.ensure_segment(first, backoff)?;
         let Some(directory) = self.directory() else { return Ok(()) };
-        let numbers = first..first + directory.segment_bins();
+        let mut numbers = first..first + directory.segment_bins();
         if first < directory.root_bins() {
-            return numbers.clone().try_for_each(|number| self.try_ensure(number, rehash, backoff));
+            return numbers.try_for_each(|number| self.try_ensure(number, rehash, backoff));
         }
         let top = first.ilog2();
         let depth = Depth::of_bits(top);
