@@ -39,6 +39,8 @@ pub mod flat;
 pub mod std_ext;
 #[cfg(feature = "alloc")]
 mod sync;
+#[cfg(feature = "alloc")]
+mod table;
 
 #[cfg(feature = "alloc")]
 pub use flat::FlatMap;

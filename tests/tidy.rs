@@ -11,16 +11,18 @@ const FACADE: &str = "src/facade.rs";
 
 /// The rooms of the core and the layer of each. A room imports lower layers and itself only, so
 /// structures, which share a layer, never import each other.
-const ROOMS: [(&str, u8); 9] = [
+const ROOMS: [(&str, u8); 11] = [
     ("facade", 0),
     ("sync", 1),
-    ("flat", 2),
-    ("left_right", 2),
-    ("compressed", 2),
-    ("fence", 2),
-    ("std_ext", 3),
-    ("docs", 4),
-    (ROOT, 4),
+    ("table", 2),
+    ("flat", 3),
+    ("owned", 3),
+    ("left_right", 3),
+    ("compressed", 3),
+    ("fence", 3),
+    ("std_ext", 4),
+    ("docs", 5),
+    (ROOT, 5),
 ];
 /// The room of `lib.rs`, where every re-export lives.
 const ROOT: &str = "lib";

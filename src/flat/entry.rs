@@ -1,7 +1,7 @@
 //! One key's place in a map, there or not: what std's `Entry` is for, without a lock to hold.
 
 use super::map::FlatMap;
-use super::types::Op;
+use crate::table::types::Op;
 use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
@@ -205,10 +205,10 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let decide = |old: Option<V>| old.and_then(&mut f).map_or(Op::Keep, Op::Insert);
+        let decide = |old: V| f(old).map_or(Op::Keep, Op::Insert);
         match self.alter_hashed(self.hash(key), key, decide) {
-            (Some(before), Op::Insert(_)) => Ok(before),
-            (before, _) => Err(before),
+            Some((before, Op::Insert(_))) => Ok(before),
+            unchanged => Err(unchanged.map(|(before, _)| before)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Iterators: a bin at a time, each bin as it was at one moment.
 
-use super::scan::{Position, Raw, START};
-use super::table::Table;
+use crate::table::Table;
+use crate::table::scan::{Position, Raw, START};
 use alloc::vec::Vec;
 use core::fmt;
 use core::iter::FusedIterator;

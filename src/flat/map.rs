@@ -1,14 +1,14 @@
 //! `FlatMap` itself: the typed, hashed face of the table.
 
-use super::DefaultHashBuilder;
-use super::hasher::mixes_well;
 use super::iter::{Iter, Keys, Values};
-use super::layout::Layout;
-use super::memory;
-use super::table::{Failure, Table};
-use super::tags;
-use super::types::{Busy, Computed, FlatStats, Op, TryInsertError, TryReserveError};
 use crate::sync::backoff::Backoff;
+use crate::table::hasher::{DefaultHashBuilder, mixes_well};
+use crate::table::layout::Layout;
+use crate::table::memory;
+use crate::table::tags;
+use crate::table::types::{Busy, Computed, Op, TryInsertError, TryReserveError};
+use crate::table::write::{Altered, Change};
+use crate::table::{Failure, Table};
 use alloc::alloc::handle_alloc_error;
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
@@ -123,7 +123,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// assert_eq!(map.len(), 2);
     /// ```
     pub fn len(&self) -> usize {
-        self.table.count.total()
+        self.table.len()
     }
 
     /// Whether [`len`](Self::len) is 0.
@@ -207,15 +207,14 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// assert!(stats.len == 1000 && stats.bytes / stats.len < 60);
     /// ```
     pub fn stats(&self) -> FlatStats {
-        let (overflow_lines, pool_bytes) = self.table.pool.usage();
-        let (bins, bytes, retired_bytes) = self.table.usage();
+        let usage = self.table.usage();
         FlatStats {
             len: self.len(),
-            bins,
+            bins: usage.bins,
             slots_per_bin: Layout::<K, V>::SLOTS,
-            overflow_lines,
-            bytes: bytes + pool_bytes + self.table.count.bytes(),
-            retired_bytes,
+            overflow_lines: usage.overflow_lines,
+            bytes: usage.bytes,
+            retired_bytes: usage.retired_bytes,
         }
     }
 }
@@ -436,7 +435,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.alter_present(key, |_| Op::Remove).0
+        self.alter_present(key, |_| Op::Remove).map(|(value, _)| value)
     }
 
     /// Replaces the value of `key` by `f` of it and returns the new value; None where there is none.
@@ -454,8 +453,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        match self.alter_present(key, |old| old.map_or(Op::Keep, |value| Op::Insert(f(value)))) {
-            (Some(_), Op::Insert(new)) => Some(new),
+        match self.alter_present(key, |value| Op::Insert(f(value))) {
+            Some((_, Op::Insert(new))) => Some(new),
             _ => None,
         }
     }
@@ -475,13 +474,13 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     #[inline]
     pub fn compute(&self, key: K, f: impl FnMut(Option<V>) -> Op<V>) -> Computed<V> {
-        let (before, op) = self
+        let (before, change) = self
             .alter(self.hash(&key), key, Backoff::spinning(), f)
             .unwrap_or_else(|why| Self::give_up(&why));
-        let after = match op {
-            Op::Keep => before,
-            Op::Insert(new) => Some(new),
-            Op::Remove => None,
+        let after = match change {
+            Change::Keep => before,
+            Change::Value(new) | Change::Entry(_, new) => Some(new),
+            Change::Remove => None,
         };
         Computed { before, after }
     }
@@ -498,18 +497,21 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         hash: tags::Hash,
         key: K,
         backoff: Backoff,
-        decide: impl FnMut(Option<V>) -> Op<V>,
-    ) -> Result<(Option<V>, Op<V>), Failure> {
-        let rehash = |key: &K| self.hash(key);
-        self.table.alter(hash, Some(&key), |k| *k == key, rehash, backoff, decide)
+        mut decide: impl FnMut(Option<V>) -> Op<V>,
+    ) -> Result<Altered<K, V, V>, Failure> {
+        let (eq, rehash) = (|k: &K| *k == key, |key: &K| self.hash(key));
+        let decide = |old: Option<&V>| match (decide(old.copied()), old) {
+            (Op::Keep, _) => Change::Keep,
+            // A key that is there stays.
+            (Op::Insert(value), Some(_)) => Change::Value(value),
+            (Op::Insert(value), None) => Change::Entry(key, value),
+            (Op::Remove, _) => Change::Remove,
+        };
+        self.table.alter(hash, eq, |entry| entry.value(), rehash, backoff, decide)
     }
 
     #[inline]
-    fn alter_present<Q>(
-        &self,
-        key: &Q,
-        decide: impl FnMut(Option<V>) -> Op<V>,
-    ) -> (Option<V>, Op<V>)
+    fn alter_present<Q>(&self, key: &Q, decide: impl FnMut(V) -> Op<V>) -> Option<(V, Op<V>)>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -517,22 +519,33 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         self.alter_hashed(self.hash(key), key, decide)
     }
 
-    /// `alter` of an entry that is not inserted where it is absent: it needs no memory and, waiting, no luck.
+    /// `alter` of an entry that is there, or else stays absent: it needs no memory and, waiting, no luck.
     #[inline]
     pub(super) fn alter_hashed<Q>(
         &self,
         hash: tags::Hash,
         key: &Q,
-        decide: impl FnMut(Option<V>) -> Op<V>,
-    ) -> (Option<V>, Op<V>)
+        mut decide: impl FnMut(V) -> Op<V>,
+    ) -> Option<(V, Op<V>)>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let (eq, rehash) = (move |k: &K| k.borrow() == key, |key: &K| self.hash(key));
-        self.table
-            .alter(hash, None, eq, rehash, Backoff::spinning(), decide)
-            .unwrap_or_else(|why| Self::give_up(&why))
+        let decide = |old: Option<&V>| match old.map(|&value| decide(value)) {
+            None | Some(Op::Keep) => Change::Keep,
+            Some(Op::Insert(value)) => Change::Value(value),
+            Some(Op::Remove) => Change::Remove,
+        };
+        let altered =
+            self.table.alter(hash, eq, |entry| entry.value(), rehash, Backoff::spinning(), decide);
+        let (before, change) = altered.unwrap_or_else(|why| Self::give_up(&why));
+        let op = match change {
+            Change::Keep => Op::Keep,
+            Change::Value(value) | Change::Entry(_, value) => Op::Insert(value),
+            Change::Remove => Op::Remove,
+        };
+        before.map(|before| (before, op))
     }
 
     #[cold]
@@ -596,14 +609,13 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
                 return;
             }
             for (key, value) in self.iter() {
-                let same = |k: &K| *k == key;
                 let moved = fresh.alter(
                     self.hash(&key),
-                    Some(&key),
-                    same,
+                    |k| *k == key,
+                    |entry| entry.value(),
                     rehash,
                     Backoff::spinning(),
-                    |_| Op::Insert(value),
+                    |_| Change::Entry(key, value),
                 );
                 if moved.is_err() {
                     return;
@@ -619,4 +631,22 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             self.insert(key, value);
         }
     }
+}
+
+/// Figures about a [`FlatMap`], from [`FlatMap::stats`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FlatStats {
+    /// Entries; exact when nobody writes meanwhile.
+    pub len: usize,
+    /// Bins that exist.
+    pub bins: usize,
+    /// Slots in each bin.
+    pub slots_per_bin: usize,
+    /// Overflow lines in use.
+    pub overflow_lines: usize,
+    /// Bytes allocated, everything included.
+    pub bytes: usize,
+    /// Bytes, of those, that are of no more use and wait for the map to be dropped or shrunk.
+    pub retired_bytes: usize,
 }

@@ -4,39 +4,22 @@
 //! See [`FlatMap`] for what it promises.
 
 mod batch;
-mod bin;
 mod cursor;
-mod directory;
 mod entry;
-mod grow;
-mod hasher;
 mod iter;
-mod layout;
-#[cfg(all(test, hedgerow_loom))]
-mod loom;
 mod map;
-mod memory;
-mod overflow;
 #[cfg(feature = "rayon")]
 mod rayon;
-mod read;
-mod scan;
-mod segment;
 #[cfg(feature = "serde")]
 mod serde;
-mod split;
-mod table;
-mod tags;
 mod traits;
-mod types;
-mod write;
 
+pub use crate::table::hasher::DefaultHashBuilder;
+pub use crate::table::types::{Busy, Computed, Op, TryInsertError, TryReserveError};
 pub use batch::GetEach;
 pub use cursor::Cursor;
 pub use entry::Entry;
-pub use hasher::DefaultHashBuilder;
 pub use iter::{Iter, Keys, Values};
-pub use map::FlatMap;
+pub use map::{FlatMap, FlatStats};
 #[cfg(feature = "rayon")]
 pub use rayon::ParIter;
-pub use types::{Busy, Computed, FlatStats, Op, TryInsertError, TryReserveError};

@@ -5,7 +5,7 @@
 //! between bins, and each lasting key is met exactly once, as by `iter`.
 
 use super::map::FlatMap;
-use super::table::Table;
+use crate::table::Table;
 use ::rayon::iter::plumbing::{Folder, UnindexedConsumer, UnindexedProducer, bridge_unindexed};
 use ::rayon::iter::{FromParallelIterator, IntoParallelIterator, ParallelExtend, ParallelIterator};
 use alloc::vec::Vec;

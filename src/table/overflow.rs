@@ -15,10 +15,10 @@
 //! - A walker validates its bin's state before every hop and before it answers None: that bounds the walk
 //!   and keeps it from following a number that is no longer the bin's.
 
+use super::Failure;
 use super::bin::Entry;
 use super::layout::{CHUNK_LINES, LINE_HEAD, Layout};
 use super::memory::{self, AllocError};
-use super::table::Failure;
 use super::tags::Slots;
 use crate::facade::Word;
 use crate::facade::atomic::{self, AtomicPtr, Ordering};

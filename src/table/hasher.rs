@@ -58,7 +58,7 @@ impl BuildHasher for DefaultHashBuilder {
 /// Whether hashes of `S` are known to be random in all of their bits, the lowest and the highest too.
 /// Others are mixed once more: that costs a cycle or two, being wrong here would cost a crowded bin.
 #[inline(always)]
-pub(super) fn mixes_well<S>() -> bool {
+pub(crate) fn mixes_well<S>() -> bool {
     // An answer at compile time, lifetimes left out of account: none of these has any.
     let this = typeid::of::<S>();
     let std = {

@@ -10,8 +10,8 @@ use super::directory::Directory;
 use super::layout::Layout;
 use super::segment::Segment;
 use super::split::Split;
-use super::table::{Failure, Table, low_bits};
 use super::tags::{Depth, Hash};
+use super::{Failure, Table, low_bits};
 use crate::facade::atomic::Ordering;
 use crate::sync::backoff::Backoff;
 

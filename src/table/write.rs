@@ -5,15 +5,30 @@
 //! only if nothing in the bin has changed since, so what was found still holds, and the few stores under
 //! the lock can neither fail nor call anything that is not ours. Otherwise it looks again.
 
-use super::bin::Bin;
+use super::bin::{Bin, Entry};
 use super::layout::Layout;
 use super::overflow::{Head, Taken};
 use super::read::{Changed, Place, Probe};
-use super::table::{Failure, Table};
 use super::tags::{Hash, Tags};
-use super::types::Op;
+use super::{Failure, Table};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
+use core::mem::MaybeUninit;
+
+/// What is to become of a key's entry, or of its absence.
+pub(crate) enum Change<K, V> {
+    /// Nothing.
+    Keep,
+    /// Its value is replaced and its key stays; nothing where there is no entry.
+    Value(V),
+    /// It is this, whether or not there was one.
+    Entry(K, V),
+    /// It goes.
+    Remove,
+}
+
+/// What was found before, and what was done about it.
+pub(crate) type Altered<K, V, R> = (Option<R>, Change<K, V>);
 
 /// What became of an attempt under the lock.
 enum Outcome {
@@ -31,190 +46,197 @@ enum Vacancy {
 }
 
 impl<K: Copy, V: Copy> Table<K, V> {
-    /// Replaces an entry's value by what `decide` makes of it, until that succeeds with nothing having
-    /// changed in between; returns the value before and the decision carried out.
-    ///
-    /// `key` is what gets inserted where there is no entry; without it, none is.
+    /// Does to the entry that `eq` knows what `decide` makes of what `read` fetches of it, until that
+    /// succeeds with nothing having changed in between; returns what was read and the decision carried out.
     #[inline(always)]
-    pub(crate) fn alter(
+    pub(crate) fn alter<R>(
         &self,
         hash: Hash,
-        key: Option<&K>,
         eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         rehash: impl Fn(&K) -> Hash,
         mut backoff: Backoff,
-        mut decide: impl FnMut(Option<V>) -> Op<V>,
-    ) -> Result<(Option<V>, Op<V>), Failure> {
-        match self.alter_at_once(hash, key, eq, &mut decide) {
-            Some((None, op @ Op::Insert(_))) => {
+        mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
+    ) -> Result<Altered<K, V, R>, Failure> {
+        match self.alter_at_once(hash, eq, read, &mut decide) {
+            Ok((None, change @ Change::Entry(..))) => {
                 if let Some(total) = self.count.add(1) {
                     self.grow(total, &rehash, &mut backoff);
                 }
-                Ok((None, op))
+                Ok((None, change))
             }
-            Some(done) => Ok(done),
-            None => self.alter_slowly(hash, key, eq, rehash, backoff, decide),
+            Ok(done) => Ok(done),
+            Err(decided) => self.alter_slowly(hash, eq, read, rehash, backoff, decide, decided),
         }
     }
 
     /// What `alter` does where the first slot with the right tag is the key's, or the key is absent and
-    /// its bin has room, and nobody comes in between; None otherwise. An insert is left to be counted.
+    /// its bin has room, and nobody comes in between. An insert is left to be counted. Where it is not so
+    /// simple: what was decided, if anything, for a key that is absent.
     #[inline(always)]
-    fn alter_at_once(
+    fn alter_at_once<R>(
         &self,
         hash: Hash,
-        key: Option<&K>,
         eq: impl Fn(&K) -> bool + Copy,
-        mut decide: impl FnMut(Option<V>) -> Op<V>,
-    ) -> Option<(Option<V>, Op<V>)> {
-        let (bin, depth) = self.directory()?.locate(hash);
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
+    ) -> Result<Altered<K, V, R>, Option<Change<K, V>>> {
+        let (bin, depth) = self.directory().ok_or(None)?.locate(hash);
         bin.prefetch();
         let (state, tags) = (bin.seq().begin(), bin.tags());
         let slots = tags.matches(hash);
         if slots.is_empty() {
             if tags.depth() != depth || tags.may_overflow(hash) {
-                return None;
+                return Err(None);
             }
-            let Some(key) = key else {
-                decide(None);
-                return Some((None, Op::Keep));
-            };
-            let slot = tags.free(Layout::<K, V>::SLOTS)?;
-            let op = decide(None);
-            let Op::Insert(value) = &op else { return Some((None, Op::Keep)) };
-            if !bin.seq().try_lock(state) {
-                return None;
-            }
-            bin.entry(slot).put(key, value);
-            bin.set_tags(tags.with(slot, hash.tag()));
-            bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
-            return Some((None, op));
+            let change = decide(None);
+            let Change::Entry(key, value) = &change else { return Ok((None, Change::Keep)) };
+            let done = tags
+                .free(Layout::<K, V>::SLOTS)
+                .is_some_and(|slot| Self::occupy(bin, state, tags, slot, hash, key, value));
+            return if done { Ok((None, change)) } else { Err(Some(change)) };
         }
         let slot = slots.lowest();
-        let before =
-            Self::check(bin, state, bin.entry(slot), eq, |entry| entry.value()).ok().flatten()?;
-        let op = decide(Some(before));
-        match &op {
-            Op::Keep => {}
-            Op::Insert(value) => {
-                if !bin.seq().try_lock(state) {
-                    return None;
-                }
-                bin.entry(slot).put_value(value);
-                bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
-            }
-            Op::Remove => {
-                if !self.take(bin, state, tags, Place::Slot(slot)) {
-                    return None;
-                }
-            }
-        }
-        Some((Some(before), op))
+        let Ok(Some(before)) = Self::check(bin, state, bin.entry(slot), eq, read) else {
+            return Err(None);
+        };
+        let change = decide(Some(&before));
+        let done = match &change {
+            Change::Keep => true,
+            Change::Remove => self.take(bin, state, tags, Place::Slot(slot)),
+            stored => Self::overwrite(bin, state, bin.entry(slot), stored),
+        };
+        if done { Ok((Some(before), change)) } else { Err(None) }
     }
 
     #[cold]
     #[inline(never)]
-    fn alter_slowly(
+    #[allow(clippy::too_many_arguments)] // Those of `alter`, and what was decided already.
+    fn alter_slowly<R>(
         &self,
         hash: Hash,
-        key: Option<&K>,
         eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         rehash: impl Fn(&K) -> Hash,
         mut backoff: Backoff,
-        mut decide: impl FnMut(Option<V>) -> Op<V>,
-    ) -> Result<(Option<V>, Op<V>), Failure> {
-        let mut decided = None;
+        mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
+        mut decided: Option<Change<K, V>>,
+    ) -> Result<Altered<K, V, R>, Failure> {
         loop {
-            let probe = self.search(hash, eq, |entry| entry.value(), &mut backoff)?;
-            let Some(probe) = probe else {
+            let probe = self.search(hash, eq, read, &mut backoff)?;
+            let Some(mut probe) = probe else {
                 // An empty map that is to stay empty allocates nothing.
-                let op = decide(None);
-                if key.is_none() || !matches!(op, Op::Insert(_)) {
-                    return Ok((None, Op::Keep));
+                let change = decided.take().unwrap_or_else(|| decide(None));
+                if !matches!(change, Change::Entry(..)) {
+                    return Ok((None, Change::Keep));
                 }
                 self.begin(&backoff)?;
-                decided = Some(op);
+                decided = Some(change);
                 continue;
             };
-            let before = probe.found.map(|(_, value)| value);
-            // What was decided while there were no bins holds if there is still no entry.
-            let op = match (decided.take(), before) {
-                (Some(op), None) => op,
-                _ => decide(before),
-            };
-            let outcome = match (&op, probe.found, key) {
-                (Op::Insert(value), Some((place, _)), _) => self.replace(&probe, place, value),
-                (Op::Insert(value), None, Some(key)) => {
-                    let outcome = self.add(&probe, hash, key, value, &backoff)?;
-                    if matches!(outcome, Outcome::Done)
-                        && let Some(total) = self.count.add(1)
-                    {
-                        self.grow(total, &rehash, &mut backoff);
+            let found = probe.found.take();
+            let Some((place, before)) = found else {
+                // What was decided before holds if there is still no entry.
+                let change = decided.take().unwrap_or_else(|| decide(None));
+                let Change::Entry(key, value) = &change else { return Ok((None, Change::Keep)) };
+                match self.add(&probe, hash, key, value, &backoff)? {
+                    Outcome::Done => {
+                        if let Some(total) = self.count.add(1) {
+                            self.grow(total, &rehash, &mut backoff);
+                        }
+                        return Ok((None, change));
                     }
-                    outcome
+                    Outcome::Raced => backoff.wait()?,
+                    Outcome::NeedsLine => self.pool.grow(&backoff)?,
                 }
-                (Op::Remove, Some((place, _)), _) => {
-                    if self.take(probe.bin, probe.state, probe.tags, place) {
-                        Outcome::Done
-                    } else {
-                        Outcome::Raced
-                    }
-                }
-                _ => return Ok((before, Op::Keep)),
+                decided = Some(change);
+                continue;
             };
-            match outcome {
-                Outcome::Done => return Ok((before, op)),
-                Outcome::Raced => backoff.wait()?,
-                Outcome::NeedsLine => self.pool.grow(&backoff)?,
+            let Probe { bin, state, tags, .. } = probe;
+            let change = decide(Some(&before));
+            let done = match &change {
+                Change::Keep => true,
+                Change::Remove => self.take(bin, state, tags, place),
+                stored => match place {
+                    Place::Slot(slot) => Self::overwrite(bin, state, bin.entry(slot), stored),
+                    Place::Line { number, slot, .. } => {
+                        let entry = self.pool.owned(number).entry(slot);
+                        Self::overwrite(bin, state, entry, stored)
+                    }
+                },
+            };
+            if done {
+                return Ok((Some(before), change));
             }
+            backoff.wait()?;
         }
     }
 
-    fn replace(&self, probe: &Probe<'_, K, V, V>, place: Place, value: &V) -> Outcome {
-        let Probe { bin, state, .. } = *probe;
+    /// Puts an entry into a free slot, if nothing was written since `state`.
+    #[inline(always)]
+    fn occupy(
+        bin: Bin<'_, K, V>,
+        state: State,
+        tags: Tags,
+        slot: usize,
+        hash: Hash,
+        key: &K,
+        value: &V,
+    ) -> bool {
         if !bin.seq().try_lock(state) {
-            return Outcome::Raced;
+            return false;
         }
-        match place {
-            Place::Slot(slot) => bin.entry(slot).put_value(value),
-            Place::Line { number, slot, .. } => {
-                self.pool.owned(number).entry(slot).put_value(value);
-            }
+        bin.entry(slot).put(key, value);
+        bin.set_tags(tags.with(slot, hash.tag()));
+        bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
+        true
+    }
+
+    /// Stores over an entry, if nothing was written since `state`.
+    #[inline(always)]
+    fn overwrite(
+        bin: Bin<'_, K, V>,
+        state: State,
+        entry: Entry<'_, K, V>,
+        change: &Change<K, V>,
+    ) -> bool {
+        if !bin.seq().try_lock(state) {
+            return false;
+        }
+        match change {
+            Change::Value(value) => entry.put_value(value),
+            Change::Entry(key, value) => entry.put(key, value),
+            Change::Keep | Change::Remove => {}
         }
         bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
-        Outcome::Done
+        true
     }
 
-    fn add(
+    fn add<R>(
         &self,
-        probe: &Probe<'_, K, V, V>,
+        probe: &Probe<'_, K, V, R>,
         hash: Hash,
         key: &K,
         value: &V,
         backoff: &Backoff,
     ) -> Result<Outcome, Failure> {
         let Probe { bin, state, tags, .. } = *probe;
-        if let Some(slot) = tags.free(Layout::<K, V>::SLOTS) {
-            if !bin.seq().try_lock(state) {
-                return Ok(Outcome::Raced);
-            }
-            bin.entry(slot).put(key, value);
-            bin.set_tags(tags.with(slot, hash.tag()));
-            bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
-            return Ok(Outcome::Done);
-        }
-        self.add_to_lines(probe, hash, key, value, backoff)
+        let Some(slot) = tags.free(Layout::<K, V>::SLOTS) else {
+            return self.add_to_lines(probe, hash, key, value, backoff);
+        };
+        let done = Self::occupy(bin, state, tags, slot, hash, key, value);
+        Ok(if done { Outcome::Done } else { Outcome::Raced })
     }
 
-    fn add_to_lines(
+    fn add_to_lines<R>(
         &self,
-        probe: &Probe<'_, K, V, V>,
+        probe: &Probe<'_, K, V, R>,
         hash: Hash,
         key: &K,
         value: &V,
         backoff: &Backoff,
     ) -> Result<Outcome, Failure> {
-        let Probe { bin, state, tags, .. } = *probe;
+        let &Probe { bin, state, tags, .. } = probe;
         let Ok(vacancy) = self.vacancy(probe) else { return Ok(Outcome::Raced) };
         // Popped before the bin is locked, so that nothing can fail or wait under that lock.
         let mut pool = self.pool.session(backoff)?;
@@ -242,7 +264,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     }
 
     /// The first free place in a full bin's lines.
-    fn vacancy(&self, probe: &Probe<'_, K, V, V>) -> Result<Vacancy, Changed> {
+    fn vacancy<R>(&self, probe: &Probe<'_, K, V, R>) -> Result<Vacancy, Changed> {
         let Probe { bin, state, tags, .. } = *probe;
         let mut number = if tags.has_overflow() { bin.overflow(state) } else { 0 };
         loop {

@@ -9,8 +9,8 @@
 
 use super::bin::{Bin, Entry};
 use super::layout::Layout;
-use super::table::{Table, covers};
 use super::tags::{Depth, Hash, Tags};
+use super::{Table, covers};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;

@@ -8,8 +8,8 @@
 use super::bin::Bin;
 use super::overflow::{Head, Taken};
 use super::read::Place;
-use super::table::{Table, covers};
 use super::tags::{Hash, Tags};
+use super::{Table, covers};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use alloc::vec::Vec;

@@ -5,10 +5,11 @@
 //! reader that comes first in program order no value that is stored later. Each model names the outcomes
 //! it must have met by the end; a model that explored nothing fails.
 
+use super::Table;
+use super::bin::Entry;
 use super::scan::START;
-use super::table::Table;
 use super::tags::Hash;
-use super::types::Op;
+use super::write::Change;
 use crate::sync::backoff::Backoff;
 use ::loom::model::Builder;
 use ::loom::sync::Arc;
@@ -52,15 +53,11 @@ impl Map {
         })
     }
 
-    fn write(&self, key: u64, op: Op<u64>) -> Option<u64> {
-        let op = match op {
-            Op::Insert(n) => Op::Insert(twice(n)),
-            Op::Remove => Op::Remove,
-            Op::Keep => Op::Keep,
-        };
-        let (old, _) = self
-            .alter(hash(&key), Some(&key), |k| *k == key, hash, Backoff::spinning(), |_| op)
-            .unwrap();
+    fn write(&self, key: u64, change: impl Fn() -> Change<u64, Value>) -> Option<u64> {
+        let same = |k: &u64| *k == key;
+        let value = |entry: Entry<'_, u64, Value>| entry.value();
+        let (old, _) =
+            self.alter(hash(&key), same, value, hash, Backoff::spinning(), |_| change()).unwrap();
         old.map(|[a, b]| {
             assert_eq!(a, b, "torn");
             a
@@ -68,11 +65,11 @@ impl Map {
     }
 
     fn put(&self, key: u64, n: u64) -> Option<u64> {
-        self.write(key, Op::Insert(n))
+        self.write(key, || Change::Entry(key, twice(n)))
     }
 
     fn remove(&self, key: u64) -> Option<u64> {
-        self.write(key, Op::Remove)
+        self.write(key, || Change::Remove)
     }
 
     fn split_to(&self, bin: usize) {
@@ -197,9 +194,9 @@ fn loom_two_counters_lose_nothing() {
         let map = Arc::new(Map::of_bits(1));
         let k = key(1, 5);
         let add = move |map: &Map| {
-            let up = |n: Option<Value>| Op::Insert(twice(n.map_or(1, |[n, _]| n + 1)));
-            map.alter(hash(&k), Some(&k), |other| *other == k, hash, Backoff::spinning(), up)
-                .unwrap();
+            let up = |n: Option<&Value>| Change::Entry(k, twice(n.map_or(1, |[n, _]| n + 1)));
+            let value = |entry: Entry<'_, u64, Value>| entry.value();
+            map.alter(hash(&k), |other| *other == k, value, hash, Backoff::spinning(), up).unwrap();
         };
         let other = map.clone();
         let second = thread::spawn(move || add(&other));
@@ -484,7 +481,7 @@ fn loom_two_movers() {
         map.grow_to(2, usize::MAX, &hash, &mut Backoff::spinning()).unwrap();
         second.join().unwrap();
         assert_eq!(map.all(), [(a, 1), (b, 2)]);
-        assert_eq!(map.usage().0, 2);
+        assert_eq!(map.usage().bins, 2);
         saw("ok".into());
     });
 }

@@ -1,9 +1,9 @@
-//! The small public types around [`FlatMap`](super::FlatMap): decisions, answers, errors.
+//! The small public types around the hash maps: decisions, answers, errors.
 
 use core::error::Error;
 use core::fmt;
 
-/// What a closure given to [`FlatMap::compute`](super::FlatMap::compute) wants done with the entry.
+/// What a closure given to [`FlatMap::compute`](crate::FlatMap::compute) wants done with the entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op<V> {
     /// Leave it as it is: present or absent.
@@ -14,7 +14,7 @@ pub enum Op<V> {
     Remove,
 }
 
-/// What [`FlatMap::compute`](super::FlatMap::compute) found and what it left.
+/// What [`FlatMap::compute`](crate::FlatMap::compute) found and what it left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Computed<V> {
     /// The value before, if there was one.
@@ -36,7 +36,7 @@ impl fmt::Display for Busy {
 
 impl Error for Busy {}
 
-/// Why [`FlatMap::try_insert`](super::FlatMap::try_insert) did not insert. It hands key and value back.
+/// Why [`FlatMap::try_insert`](crate::FlatMap::try_insert) did not insert. It hands key and value back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TryInsertError<K, V> {
@@ -101,21 +101,3 @@ impl fmt::Display for TryReserveError {
 }
 
 impl Error for TryReserveError {}
-
-/// Figures about a [`FlatMap`](super::FlatMap), from [`FlatMap::stats`](super::FlatMap::stats).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FlatStats {
-    /// Entries; exact when nobody writes meanwhile.
-    pub len: usize,
-    /// Bins that exist.
-    pub bins: usize,
-    /// Slots in each bin.
-    pub slots_per_bin: usize,
-    /// Overflow lines in use.
-    pub overflow_lines: usize,
-    /// Bytes allocated, everything included.
-    pub bytes: usize,
-    /// Bytes, of those, that are of no more use and wait for the map to be dropped or shrunk.
-    pub retired_bytes: usize,
-}

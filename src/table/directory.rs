@@ -86,7 +86,7 @@ mod empty {
     use super::{Depth, Head};
     use crate::facade::Word;
     use crate::facade::atomic::{AtomicPtr, AtomicUsize};
-    use crate::flat::tags::Tags;
+    use crate::table::tags::Tags;
     use core::marker::PhantomData;
     use core::ptr;
 

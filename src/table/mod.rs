@@ -1,16 +1,34 @@
-//! The table without hashers and without `Borrow`: what all of FlatMap's operations work on.
+//! The table without hashers and without `Borrow`: what all hash maps of this crate stand on.
 //!
-//! Bins never move and are never freed while the table is shared. That one fact lets a reader run with
-//! no guard, no pin and no reclamation. Reading is in `read`, writing in `write`, growth in `grow` and
-//! `split`, walking over all bins in `scan`.
+//! Linear hashing over bins that never move and are never freed while the table is shared. That one fact
+//! lets a reader run with no guard, no pin and no reclamation. Reading is in `read`, writing in `write`,
+//! growth in `grow` and `split`, walking over all bins in `scan`, many keys at a time in `window`.
 
-use super::bin::Bin;
-use super::directory::{Directory, Head};
-use super::layout::Layout;
-use super::memory::AllocError;
-use super::overflow::Pool;
-use super::segment::Segment;
-use super::tags::{Depth, Hash, Tags};
+pub(crate) mod bin;
+pub(crate) mod directory;
+mod grow;
+pub(crate) mod hasher;
+pub(crate) mod layout;
+#[cfg(all(test, hedgerow_loom))]
+mod loom;
+pub(crate) mod memory;
+mod overflow;
+pub(crate) mod read;
+pub(crate) mod scan;
+mod segment;
+mod split;
+pub(crate) mod tags;
+pub(crate) mod types;
+pub(crate) mod window;
+pub(crate) mod write;
+
+use self::bin::Bin;
+use self::directory::{Directory, Head};
+use self::layout::Layout;
+use self::memory::AllocError;
+use self::overflow::Pool;
+use self::segment::Segment;
+use self::tags::{Depth, Hash, Tags};
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
@@ -43,15 +61,27 @@ impl From<AllocError> for Failure {
     }
 }
 
+/// Figures about a table.
+#[derive(Default)]
+pub(crate) struct Usage {
+    pub(crate) bins: usize,
+    /// In use.
+    pub(crate) overflow_lines: usize,
+    /// Of everything.
+    pub(crate) bytes: usize,
+    /// Of what only waits for the table to be dropped.
+    pub(crate) retired_bytes: usize,
+}
+
 pub(crate) struct Table<K, V> {
     /// The current directory; `Directory::none` until the first insert.
     directory: AtomicPtr<Head<K, V>>,
     /// How many bins have been asked to be born, in a table of full segments: the next segment's first.
-    pub(super) claimed: AtomicUsize,
+    claimed: AtomicUsize,
     /// Held while the directory, or an entry of it, is replaced.
     growth: Lock<()>,
-    pub(super) pool: Pool<K, V>,
-    pub(super) count: Counter,
+    pool: Pool<K, V>,
+    count: Counter,
 }
 
 // SAFETY: the raw pointers are to memory that the table owns. What threads hand each other through it
@@ -83,14 +113,14 @@ impl<K, V> Table<K, V> {
 
     /// The current directory, None in a table without bins.
     #[inline(always)]
-    pub(super) fn directory(&self) -> Option<Directory<'_, K, V>> {
+    fn directory(&self) -> Option<Directory<'_, K, V>> {
         // SAFETY: null, or a directory that lives as long as the table.
         unsafe { Directory::from_ptr(self.current()) }
     }
 
     /// The current directory for a look-up, which takes the one without bins for any other.
     #[inline(always)]
-    pub(super) fn directory_to_read(&self) -> Option<Directory<'_, K, V>> {
+    fn directory_to_read(&self) -> Option<Directory<'_, K, V>> {
         if cfg!(hedgerow_loom) {
             return self.directory();
         }
@@ -103,11 +133,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// Replaces the directory, if `expected` is still the current one. The caller holds the growth lock.
-    pub(super) fn replace_directory(
-        &self,
-        expected: *mut Head<K, V>,
-        new: *mut Head<K, V>,
-    ) -> bool {
+    fn replace_directory(&self, expected: *mut Head<K, V>, new: *mut Head<K, V>) -> bool {
         // relaxed: changes only under the growth lock, which is held.
         if !ptr::eq(self.directory.load(Ordering::Relaxed), expected) {
             return false;
@@ -119,7 +145,7 @@ impl<K, V> Table<K, V> {
 
     /// Bits of a number of bins such that each bin there is, or will be, is one of them or a part of one.
     #[cfg(feature = "rayon")]
-    pub(super) fn root_bits(&self) -> u32
+    pub(crate) fn root_bits(&self) -> u32
     where
         K: Copy,
         V: Copy,
@@ -133,14 +159,14 @@ impl<K, V> Table<K, V> {
 
     /// The current directory, null in a table without bins.
     #[inline(always)]
-    pub(super) fn current(&self) -> *mut Head<K, V> {
+    fn current(&self) -> *mut Head<K, V> {
         // [DI-2] acquire: pairs with [DI-1].
         let directory = self.directory.load(Ordering::Acquire);
         if ptr::eq(directory, Directory::none()) { ptr::null_mut() } else { directory }
     }
 
     /// Bits of the next table that a map of few bins moves to when it wants `bins` bins.
-    pub(super) fn next_bits(bins: usize) -> u32 {
+    fn next_bits(bins: usize) -> u32 {
         let full = Layout::<K, V>::SEGMENT_BITS;
         SMALL
             .iter()
@@ -165,7 +191,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// A directory with all segments for `bits` bits, its bins born (empty) or not.
-    pub(super) fn make_directory(
+    fn make_directory(
         bits: u32,
         born: bool,
         older: *mut Head<K, V>,
@@ -190,7 +216,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// Takes the growth lock, waiting for it only if that is allowed.
-    pub(super) fn lock_growth(&self, backoff: &Backoff) -> Result<impl Sized + '_, WouldWait> {
+    fn lock_growth(&self, backoff: &Backoff) -> Result<impl Sized + '_, WouldWait> {
         if backoff.may_wait() {
             Ok(self.growth.lock())
         } else {
@@ -199,7 +225,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// Makes `made` the directory if `expected` still is; frees it otherwise.
-    pub(super) fn adopt(
+    fn adopt(
         &self,
         expected: *mut Head<K, V>,
         made: *mut Head<K, V>,
@@ -231,7 +257,7 @@ impl<K, V> Table<K, V> {
 
     /// Makes the first directory.
     #[cold]
-    pub(super) fn begin(&self, backoff: &Backoff) -> Result<(), Failure>
+    fn begin(&self, backoff: &Backoff) -> Result<(), Failure>
     where
         K: Copy,
         V: Copy,
@@ -243,10 +269,7 @@ impl<K, V> Table<K, V> {
     /// The bin that holds the keys of `hash`, with its number, found from whatever the directory says.
     ///
     /// None when a split is between two stores, or was finished after the directory was read: look again.
-    pub(super) fn home(
-        mut directory: Directory<'_, K, V>,
-        hash: Hash,
-    ) -> Option<(Bin<'_, K, V>, usize)>
+    fn home(mut directory: Directory<'_, K, V>, hash: Hash) -> Option<(Bin<'_, K, V>, usize)>
     where
         K: Copy,
         V: Copy,
@@ -272,9 +295,20 @@ impl<K, V> Table<K, V> {
         }
     }
 
-    /// Bins that exist, bytes of everything, and those of them that only wait for the map to be dropped.
-    pub(crate) fn usage(&self) -> (usize, usize, usize) {
-        let (mut bins, mut bytes, mut retired) = (0, 0, 0);
+    /// Entries: exact when nobody writes meanwhile.
+    pub(crate) fn len(&self) -> usize {
+        self.count.total()
+    }
+
+    /// What the table consists of. Walks its directories.
+    pub(crate) fn usage(&self) -> Usage
+    where
+        K: Copy,
+        V: Copy,
+    {
+        let (overflow_lines, pool) = self.pool.usage();
+        let mut usage =
+            Usage { overflow_lines, bytes: pool + self.count.bytes(), ..Usage::default() };
         let mut directory = self.current();
         let newest = directory;
         // SAFETY: directories live as long as the table.
@@ -285,14 +319,14 @@ impl<K, V> Table<K, V> {
                 let words = Layout::<K, V>::segment_words(this.segment_bins());
                 here += segments * words * size_of::<Word>();
                 if directory == newest {
-                    bins = segments * this.segment_bins();
+                    usage.bins = segments * this.segment_bins();
                 }
             }
-            bytes += here;
-            retired += if directory == newest { 0 } else { here };
+            usage.bytes += here;
+            usage.retired_bytes += if directory == newest { 0 } else { here };
             directory = this.older();
         }
-        (bins, bytes, retired)
+        usage
     }
 }
 
@@ -312,12 +346,12 @@ impl<K, V> Drop for Table<K, V> {
 }
 
 #[inline(always)]
-pub(super) fn low_bits(bits: u32) -> usize {
+fn low_bits(bits: u32) -> usize {
     (1usize << bits) - 1
 }
 
 /// Whether bin `number`, at `depth`, is the one that keys of `hash` belong to.
 #[inline(always)]
-pub(super) fn covers(depth: Depth, number: usize, hash: Hash) -> bool {
+fn covers(depth: Depth, number: usize, hash: Hash) -> bool {
     depth.is_lived_in() && hash.bin_bits() & low_bits(depth.bits()) == number
 }
