@@ -90,6 +90,25 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
+    /// Shows every entry of a table that nobody else uses. Allocates nothing.
+    pub(crate) fn for_each_mut(&mut self, mut each: impl FnMut(K, V)) {
+        let mut position = START;
+        while let Some(at) = position {
+            let hash = Hash::of_bin_bits(at.reverse_bits());
+            let Some(directory) = self.directory() else { return };
+            let home = Self::home(directory, hash);
+            let (bin, _) = home.expect("no split is under way");
+            let (state, tags) = (bin.seq().begin(), bin.tags());
+            let seen = self.visit(bin, state, tags, |entry, _| {
+                // SAFETY: a tag says that the place holds an entry, and nobody writes meanwhile.
+                unsafe { each(entry.key().assume_init(), entry.value().assume_init()) };
+                Ok(())
+            });
+            debug_assert!(seen.is_ok());
+            position = after(at, tags);
+        }
+    }
+
     /// Asks `keep` of every entry, with no lock held, and removes or rewrites accordingly; where a bin
     /// changed meanwhile its entries are asked about again.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {

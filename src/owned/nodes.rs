@@ -1,0 +1,335 @@
+//! A table of nodes with its garbage: the part that all maps of owned data share.
+
+use super::garbage::{Garbage, free_all};
+use super::guard::Guard;
+use super::node::{List, Node, Shared};
+use crate::sync::backoff::Backoff;
+#[cfg(not(hedgerow_loom))]
+use crate::sync::epoch::DOMAIN;
+use crate::sync::prefetch;
+use crate::table::bin::Entry;
+use crate::table::memory::AllocError;
+use crate::table::scan::{Position, Raw};
+use crate::table::tags::Hash;
+use crate::table::write::{Altered, Change};
+use crate::table::{Failure, Table, Usage};
+use alloc::vec::Vec;
+use core::mem::ManuallyDrop;
+use core::ops::Deref;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+
+/// A node that no table holds yet; freed on drop.
+pub(super) struct Fresh<N: Node>(pub(super) Shared<N>);
+
+impl<N: Node> Fresh<N> {
+    /// Hands the node over.
+    pub(super) fn take(self) -> Shared<N> {
+        ManuallyDrop::new(self).0
+    }
+}
+
+impl<N: Node> Deref for Fresh<N> {
+    type Target = N;
+    #[inline(always)]
+    fn deref(&self) -> &N {
+        // SAFETY: alive until it is dropped or taken, both of which need the whole.
+        unsafe { self.0.get() }
+    }
+}
+
+impl<N: Node> Drop for Fresh<N> {
+    fn drop(&mut self) {
+        // SAFETY: ours alone.
+        unsafe { N::free(self.0.0) }
+    }
+}
+
+/// What was replaced by a node that has been stored, or why it was not, and the node again.
+pub(super) type Stored<'a, N, E> = Result<Option<Unlinked<'a, N>>, (E, Fresh<N>)>;
+
+/// A table of nodes, and what was taken out of it.
+pub(super) struct Nodes<N: Node> {
+    table: Table<Shared<N>, ()>,
+    garbage: Garbage<N>,
+}
+
+// SAFETY: nodes and all; nobody else can have any of them while the whole is moved.
+unsafe impl<N: Node + Send> Send for Nodes<N> {}
+// SAFETY: nodes are looked at by many threads, and dropped by any.
+unsafe impl<N: Node + Send + Sync> Sync for Nodes<N> {}
+// As for the table: no user code runs while anything is in a state that a panic could leave behind.
+impl<N: Node> UnwindSafe for Nodes<N> {}
+impl<N: Node> RefUnwindSafe for Nodes<N> {}
+
+impl<N: Node> Nodes<N> {
+    crate::facade::const_unless_loom! {
+        pub(super) fn new() -> Self {
+            Self { table: Table::new(), garbage: Garbage::new() }
+        }
+    }
+
+    pub(super) fn with_bins(bins: usize) -> Result<Self, AllocError> {
+        Ok(Self { table: Table::with_bins(bins)?, garbage: Garbage::new() })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Figures about the table; bytes of the nodes not included.
+    pub(super) fn usage(&self) -> Usage {
+        let usage = self.table.usage();
+        Usage { bytes: usage.bytes + self.garbage.bytes(), ..usage }
+    }
+
+    /// The node that `eq` knows, as long as the guard is held.
+    #[inline(always)]
+    pub(super) fn get<'a>(
+        &'a self,
+        hash: Hash,
+        eq: impl Fn(&N) -> bool + Copy,
+        _guard: &'a Guard<'_>,
+    ) -> Option<&'a N> {
+        // SAFETY: met in the table under a guard: not freed as long as that is held.
+        let same = |node: &Shared<N>| eq(unsafe { node.get() });
+        let found = self.table.get(hash, same, |entry| entry.key())?;
+        // SAFETY: as above.
+        Some(unsafe { found.get() })
+    }
+
+    /// Looks up a window of keys; `eq` and `answer` are told their places in it.
+    #[inline]
+    pub(super) fn get_window<'a>(
+        &'a self,
+        hashes: &[Hash],
+        eq: impl Fn(usize, &N) -> bool + Copy,
+        mut answer: impl FnMut(usize, Option<&'a N>),
+        _guard: &'a Guard<'_>,
+    ) {
+        // SAFETY: as in `get`.
+        let same = |at: usize, node: &Shared<N>| eq(at, unsafe { node.get() });
+        let touch = |entry: Entry<'_, Shared<N>, ()>| {
+            let word = entry.key();
+            // SAFETY: one word, which may have changed since its tag was seen, but is some pointer. What it
+            // points to does not matter to a prefetch.
+            prefetch::read(unsafe { word.as_ptr().cast::<*const N>().read() });
+        };
+        let answer = |at, found: Option<Shared<N>>| {
+            // SAFETY: as in `get`.
+            answer(at, found.map(|node| unsafe { node.get() }));
+        };
+        self.table.get_window(hashes, same, |entry| entry.key(), touch, answer);
+    }
+
+    /// Changes the entry that `eq` knows; returns the node before and whether it is still there.
+    #[inline]
+    fn alter(
+        &self,
+        hash: Hash,
+        eq: impl Fn(&N) -> bool + Copy,
+        backoff: Backoff,
+        mut decide: impl FnMut(Option<Shared<N>>) -> Change<Shared<N>, ()>,
+        _guard: &Guard<'_>,
+    ) -> Result<Altered<Shared<N>, (), Shared<N>>, Failure> {
+        // SAFETY: as in `get`.
+        let same = |node: &Shared<N>| eq(unsafe { node.get() });
+        let rehash = |node: &Shared<N>| Self::hash_of(*node);
+        let decide = |found: Option<&Shared<N>>| decide(found.copied());
+        self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide)
+    }
+
+    fn hash_of(node: Shared<N>) -> Hash {
+        // SAFETY: called back by the table with nodes that it holds, while the caller has a guard.
+        unsafe { node.get() }.header().hash()
+    }
+
+    /// Puts `fresh` where `eq` says; returns what was there.
+    #[inline]
+    pub(super) fn insert(
+        &self,
+        fresh: Fresh<N>,
+        eq: impl Fn(&N) -> bool + Copy,
+        backoff: Backoff,
+        guard: &Guard<'_>,
+    ) -> Stored<'_, N, Failure> {
+        let (hash, node) = (fresh.header().hash(), fresh.0);
+        match self.alter(hash, eq, backoff, |_| Change::Entry(node, ()), guard) {
+            Ok((before, _)) => {
+                fresh.take();
+                Ok(before.map(|node| Unlinked { nodes: self, node }))
+            }
+            Err(why) => Err((why, fresh)),
+        }
+    }
+
+    /// Puts `fresh` where `eq` says if `expected` is there, absence (None) included. Hands it back otherwise.
+    pub(super) fn exchange(
+        &self,
+        expected: Option<Shared<N>>,
+        fresh: Fresh<N>,
+        eq: impl Fn(&N) -> bool + Copy,
+        guard: &Guard<'_>,
+    ) -> Stored<'_, N, Option<Failure>> {
+        let (hash, node) = (fresh.header().hash(), fresh.0);
+        let decide = |found| {
+            if found == expected { Change::Entry(node, ()) } else { Change::Keep }
+        };
+        match self.alter(hash, eq, Backoff::spinning(), decide, guard) {
+            Ok((before, Change::Entry(..))) => {
+                fresh.take();
+                Ok(before.map(|node| Unlinked { nodes: self, node }))
+            }
+            Ok(_) => Err((None, fresh)),
+            Err(why) => Err((Some(why), fresh)),
+        }
+    }
+
+    /// Takes out the node that `eq` knows, if `wanted` says so.
+    pub(super) fn remove(
+        &self,
+        hash: Hash,
+        eq: impl Fn(&N) -> bool + Copy,
+        mut wanted: impl FnMut(Shared<N>) -> bool,
+        guard: &Guard<'_>,
+    ) -> Option<Unlinked<'_, N>> {
+        let decide = |found: Option<Shared<N>>| match found {
+            Some(node) if wanted(node) => Change::Remove,
+            _ => Change::Keep,
+        };
+        // A removal needs no memory, and waits.
+        match self.alter(hash, eq, Backoff::spinning(), decide, guard) {
+            Ok((Some(node), Change::Remove)) => Some(Unlinked { nodes: self, node }),
+            _ => None,
+        }
+    }
+
+    /// Takes out this very node, if it is still there.
+    pub(super) fn remove_exactly(
+        &self,
+        node: Shared<N>,
+        hash: Hash,
+        guard: &Guard<'_>,
+    ) -> Option<Unlinked<'_, N>> {
+        self.remove(hash, move |other| core::ptr::eq(other, node.0.as_ptr()), |_| true, guard)
+    }
+
+    /// The nodes of the bin at `position`, in `buffer`, and the next position.
+    pub(super) fn snapshot(
+        &self,
+        position: u64,
+        buffer: &mut Vec<Raw<Shared<N>, ()>>,
+        _guard: &Guard<'_>,
+    ) -> Position {
+        self.table.snapshot(position, buffer)
+    }
+
+    /// Makes room for so many bins.
+    pub(super) fn grow_to(&self, bins: usize, _guard: &Guard<'_>) -> Result<(), Failure> {
+        let rehash = |node: &Shared<N>| Self::hash_of(*node);
+        self.table.grow_to(bins, usize::MAX, &rehash, &mut Backoff::spinning())
+    }
+
+    /// Moves all nodes to `fresh`, which has room for them, or gives up with all where they were.
+    pub(super) fn move_to(&mut self, mut fresh: Self) -> Result<(), Failure> {
+        let mut failed = None;
+        let target = &fresh.table;
+        self.table.for_each_mut(|node, ()| {
+            let rehash = |node: &Shared<N>| Self::hash_of(*node);
+            if failed.is_none() {
+                let moved = target.alter(
+                    Self::hash_of(node),
+                    |_| false,
+                    |entry| entry.key(),
+                    rehash,
+                    Backoff::spinning(),
+                    |_| Change::Entry(node, ()),
+                );
+                failed = moved.err();
+            }
+        });
+        match failed {
+            None => {
+                core::mem::swap(&mut self.table, &mut fresh.table);
+                // The old table's nodes are the new one's.
+                fresh.table = Table::new();
+                Ok(())
+            }
+            Some(why) => {
+                fresh.table = Table::new();
+                Err(why)
+            }
+        }
+    }
+
+    /// Pieces of garbage that still wait.
+    pub(super) fn pending(&self) -> usize {
+        self.garbage.len()
+    }
+
+    /// Frees the garbage that nobody can know any more.
+    pub(super) fn collect(&self) {
+        self.garbage.collect(&DOMAIN);
+    }
+
+    /// Drops all garbage of a map that nobody else uses.
+    pub(super) fn drop_garbage(&mut self) {
+        let mut all = List::new();
+        self.garbage.move_to(&mut all);
+        free_all(&mut all);
+    }
+
+    fn discard(&self, node: Shared<N>, reader: usize) {
+        // SAFETY: only `Unlinked` calls this, once, with a node that was taken out of the table.
+        unsafe { self.garbage.add(&DOMAIN, reader, node) }
+    }
+
+    /// Takes all nodes out of a map that nobody else uses.
+    pub(super) fn drain(&mut self) -> List<N> {
+        let mut all = List::new();
+        // SAFETY: the table is dropped, or made anew, before anybody looks at it again.
+        self.table.for_each_mut(|node, ()| unsafe { all.push(node) });
+        self.table = Table::new();
+        all
+    }
+}
+
+impl<N: Node> Drop for Nodes<N> {
+    fn drop(&mut self) {
+        let mut all = self.drain();
+        self.garbage.move_to(&mut all);
+        free_all(&mut all);
+    }
+}
+
+/// A node that was taken out of its table by the one who has this; garbage when it is dropped.
+pub(super) struct Unlinked<'a, N: Node> {
+    nodes: &'a Nodes<N>,
+    node: Shared<N>,
+}
+
+// SAFETY: whoever has this may look at the node and drops it, and all other garbage with it.
+unsafe impl<N: Node + Send + Sync> Send for Unlinked<'_, N> {}
+// SAFETY: shared, it only shows the node.
+unsafe impl<N: Node + Sync> Sync for Unlinked<'_, N> {}
+
+impl<N: Node> Unlinked<'_, N> {
+    /// The node, if no reader can know it any more.
+    pub(super) fn try_take(self) -> Result<Fresh<N>, Self> {
+        let past = DOMAIN.seal().is_some_and(|stamp| DOMAIN.is_past(stamp));
+        if past { Ok(Fresh(ManuallyDrop::new(self).node)) } else { Err(self) }
+    }
+}
+
+impl<N: Node> Deref for Unlinked<'_, N> {
+    type Target = N;
+    fn deref(&self) -> &N {
+        // SAFETY: nobody frees it but this.
+        unsafe { self.node.get() }
+    }
+}
+
+impl<N: Node> Drop for Unlinked<'_, N> {
+    fn drop(&mut self) {
+        self.nodes.discard(self.node, super::guard::reader());
+    }
+}
