@@ -195,7 +195,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// assert_eq!((map.len(), map.get(&4), map.get(&5)), (5, Some(8), None));
     /// ```
     pub fn retain(&self, keep: impl FnMut(&K, &mut V) -> bool) {
-        self.table.retain(keep);
+        self.table.retain(keep, |_| {});
     }
 
     /// Figures about the map. Walks its directory.

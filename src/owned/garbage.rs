@@ -127,8 +127,7 @@ impl<N: Node> Garbage<N> {
         }
     }
 
-    /// Takes a node over that was unlinked, and frees some that are ripe, running their destructors with
-    /// nothing locked.
+    /// Takes a node over that was unlinked. Runs no destructor.
     ///
     /// # Safety
     /// The node was unlinked from where readers of `domain` find it, by this thread or one that it has
@@ -142,6 +141,12 @@ impl<N: Node> Garbage<N> {
             bag.patience = PATIENCE;
         }
         bag.patience -= 1;
+    }
+
+    /// Frees some nodes that are ripe, running their destructors with nothing locked: to be called after
+    /// each write that has added something.
+    pub(super) fn free_some(&self, reader: usize) {
+        let mut bag = self.bag(reader);
         let ripe: [Option<Ripe<N>>; SHARE] = core::array::from_fn(|_| bag.ripe.pop().map(Ripe));
         drop(bag);
         // Should one destructor panic, the other nodes are dropped all the same.

@@ -59,10 +59,6 @@ impl<'a, K, V> Iter<'a, K, V> {
     pub(super) fn new(nodes: &'a Nodes<Pair<K, V>>, guard: &'a Guard<'a>) -> Self {
         Self(Walk::new(nodes, guard))
     }
-
-    pub(super) fn nodes(self) -> Walk<'a, Pair<K, V>> {
-        self.0
-    }
 }
 
 impl<K, V> Clone for Iter<'_, K, V> {

@@ -2,14 +2,13 @@
 
 use super::guard::{Guard, Stalled, pin, stalled, try_pin};
 use super::iter::Iter;
-use super::node::{Node, Shared};
+use super::node::Shared;
 use super::nodes::Nodes;
 use super::pair::Pair;
 use crate::table::Table;
 use crate::table::hasher::DefaultHashBuilder;
 use crate::table::types::TryReserveError;
 use alloc::alloc::handle_alloc_error;
-use core::ptr::NonNull;
 
 /// A concurrent hash map of owned keys and values: `String`, boxes, whatever is `Send` and `Sync`.
 ///
@@ -259,10 +258,11 @@ impl<K, V, S> EntryMap<K, V, S> {
         self.iter(guard).map(|(_, value)| value)
     }
 
-    /// Keeps the entries for which `keep` says true, at the moment at which it is asked.
+    /// Keeps the entries for which `keep` says true.
     ///
-    /// `keep` runs with nothing locked. An entry that is replaced between its being asked about and its removal
-    /// stays. Allocates a buffer for one bin.
+    /// `keep` runs with nothing locked; where a bin changes between its being asked and the removal, the
+    /// bin's entries are asked about again; a `keep` that writes to that bin each time never ends.
+    /// Allocates a buffer for one bin.
     ///
     /// ```
     /// let map: hedgerow::EntryMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -270,16 +270,10 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// assert_eq!(map.len(), 5);
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
-        let guard = pin();
-        for node in self.iter(&guard).nodes() {
-            if !keep(&node.key, &node.value) {
-                let (hash, node) = (node.header().hash(), Shared(NonNull::from(node)));
-                drop(self.nodes.remove_exactly(node, hash, &guard));
-            }
-        }
+        self.nodes.retain(|node| keep(&node.key, &node.value), &pin());
     }
 
-    /// Removes every entry, one after the other; keeps the table's memory.
+    /// Removes every entry, bin by bin; keeps the table's memory. Allocates a buffer for one bin.
     ///
     /// An entry inserted meanwhile may stay.
     ///

@@ -278,9 +278,16 @@ impl<N: Node> Nodes<N> {
         free_all(&mut all);
     }
 
-    fn discard(&self, node: Shared<N>, reader: usize) {
-        // SAFETY: only `Unlinked` calls this, once, with a node that was taken out of the table.
-        unsafe { self.garbage.add(&DOMAIN, reader, node) }
+    /// Asks `keep` of every node, with nothing locked, and takes out those that it says no to; where a bin
+    /// changed meanwhile its nodes are asked about again.
+    pub(super) fn retain(&self, mut keep: impl FnMut(&N) -> bool, _guard: &Guard<'_>) {
+        let reader = super::guard::reader();
+        // SAFETY: as in `get`.
+        let keep = |node: &Shared<N>, (): &mut ()| keep(unsafe { node.get() });
+        // SAFETY: each is shown once, when it has been taken out of the table.
+        let gone = |node: &Shared<N>| unsafe { self.garbage.add(&DOMAIN, reader, *node) };
+        self.table.retain(keep, gone);
+        self.garbage.free_some(reader);
     }
 
     /// Takes all nodes out of a map that nobody else uses.
@@ -330,6 +337,9 @@ impl<N: Node> Deref for Unlinked<'_, N> {
 
 impl<N: Node> Drop for Unlinked<'_, N> {
     fn drop(&mut self) {
-        self.nodes.discard(self.node, super::guard::reader());
+        let reader = super::guard::reader();
+        // SAFETY: taken out of the table by the one who made this, and handed to nobody else.
+        unsafe { self.nodes.garbage.add(&DOMAIN, reader, self.node) };
+        self.nodes.garbage.free_some(reader);
     }
 }

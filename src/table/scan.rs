@@ -110,8 +110,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
     }
 
     /// Asks `keep` of every entry, with no lock held, and removes or rewrites accordingly; where a bin
-    /// changed meanwhile its entries are asked about again.
-    pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+    /// changed meanwhile its entries are asked about again. What is removed is then shown to `gone`.
+    pub(crate) fn retain(
+        &self,
+        mut keep: impl FnMut(&K, &mut V) -> bool,
+        mut gone: impl FnMut(&K),
+    ) {
         let mut entries: Vec<Raw<K, V>> = Vec::new();
         let mut verdicts = Vec::new();
         let mut position = START;
@@ -127,6 +131,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 keep(key, value)
             }));
             if entries.is_empty() || self.apply(&snapshot, &entries, &verdicts) {
+                for (raw, _) in entries.iter().zip(&verdicts).filter(|(_, kept)| !**kept) {
+                    // SAFETY: as above.
+                    gone(unsafe { raw.key.assume_init_ref() });
+                }
                 position = after(at, snapshot.tags);
             } else {
                 let _ = backoff.wait();
