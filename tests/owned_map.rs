@@ -271,13 +271,14 @@ fn a_panicking_drop_harms_nobody_else() {
     within(60, "panicking drops", || {
         let alive = Arc::new(AtomicUsize::new(0));
         let map = EntryMap::<u64, Fuse>::new();
-        let mut panics = 0;
-        for n in 0..20_000 {
+        let (mut panics, mut n) = (0, 0);
+        // As long as it takes: a reader in another test may hold everything up while it panics.
+        while panics < 100 {
+            n += 1;
             let fuse = Fuse(Counted::new(n, &alive), n % 97 == 0);
             panics += usize::from(support::panics(|| ignore(map.insert(n % 50, fuse))));
             assert!(map.get_with(&(n % 50), |fuse| fuse.0.value) == Some(n));
         }
-        assert!(panics > 100, "only {panics} destructors panicked");
         must_panic("collect", || {
             map.insert(0, Fuse(Counted::new(0, &alive), true));
             drop(map.remove(&0));
