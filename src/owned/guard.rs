@@ -14,7 +14,8 @@ const ORPHANED: usize = 1 << (usize::BITS - 1);
 /// A guard serves all maps of [`owned`](crate::owned). It locks nothing and nobody waits for it: while it
 /// is held, the same thread and others may write to the same map, or to others, or take further guards. What
 /// it costs is memory: entries that are removed meanwhile stay until it is gone
-/// ([`EntryMap::pending`](crate::owned::EntryMap::pending), [`EntryMap::stalled_readers`](crate::owned::EntryMap::stalled_readers)).
+/// ([`EntryMap::pending`](crate::EntryMap::pending),
+/// [`EntryMap::stalled_readers`](crate::EntryMap::stalled_readers)).
 ///
 /// A guard stays in its thread. To hold one across an `await`, take an [`OwnedGuard`].
 pub struct Guard<'a> {
