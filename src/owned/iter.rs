@@ -9,12 +9,15 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::iter::FusedIterator;
 
+/// Nodes that are read ahead: about as many lines as a core waits for at once.
+const AT_ONCE: usize = 16;
+
 /// The nodes of a table.
 pub(super) struct Walk<'a, N: Node> {
     nodes: &'a Nodes<N>,
     guard: &'a Guard<'a>,
     position: Position,
-    /// The current bin's nodes, those before `next` already handed out.
+    /// The nodes of some bins, those before `next` already handed out.
     bin: Vec<Raw<Shared<N>, ()>>,
     next: usize,
 }
@@ -42,9 +45,15 @@ impl<'a, N: Node> Iterator for Walk<'a, N> {
                 // guard is not freed as long as that is held.
                 return Some(unsafe { raw.whole().0.get() });
             }
-            let position = self.position?;
+            self.position?;
             self.next = 0;
-            self.position = self.nodes.snapshot(position, &mut self.bin, self.guard);
+            self.bin.clear();
+            // Several bins at a time, so that the waits for their nodes overlap.
+            while let Some(position) = self.position
+                && self.bin.len() < AT_ONCE
+            {
+                self.position = self.nodes.snapshot(position, &mut self.bin, self.guard);
+            }
         }
     }
 }

@@ -213,14 +213,20 @@ impl<N: Node> Nodes<N> {
         self.remove(hash, move |other| core::ptr::eq(other, node.0.as_ptr()), |_| true, guard)
     }
 
-    /// The nodes of the bin at `position`, in `buffer`, and the next position.
+    /// Adds the nodes of the bin at `position` to `buffer`, asks for them, and tells the next position.
     pub(super) fn snapshot(
         &self,
         position: u64,
         buffer: &mut Vec<Raw<Shared<N>, ()>>,
         _guard: &Guard<'_>,
     ) -> Position {
-        self.table.snapshot(position, buffer)
+        let before = buffer.len();
+        let next = self.table.snapshot(position, buffer);
+        for raw in &buffer[before..] {
+            // SAFETY: the snapshot has returned.
+            prefetch::read(unsafe { raw.whole() }.0.0.as_ptr());
+        }
+        next
     }
 
     /// Makes room for so many bins.

@@ -77,6 +77,7 @@ impl Map {
     fn all(&self) -> Vec<(u64, u64)> {
         let (mut all, mut bin, mut position) = (Vec::new(), Vec::new(), START);
         while let Some(at) = position {
+            bin.clear();
             position = self.snapshot(at, &mut bin);
             all.extend(bin.iter().map(|raw| {
                 // SAFETY: the snapshot has returned.
