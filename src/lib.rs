@@ -47,7 +47,7 @@ mod table;
 #[cfg(feature = "alloc")]
 pub use flat::FlatMap;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
-pub use owned::EntryMap;
+pub use owned::{EntryMap, StrMap};
 
 /// The README's examples are tests.
 #[cfg(all(doctest, feature = "alloc"))]

@@ -40,8 +40,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
                 array::from_fn(|at| keys.get(at).map_or(tags::Hash(0), |key| self.hash(*key)));
             self.nodes().get_window(
                 &hashes[..keys.len()],
-                |at, node| node.key.borrow() == keys[at],
-                |at, found| values[at] = found.map(|node| &node.value),
+                |at, node| node.fields().key.borrow() == keys[at],
+                |at, found| values[at] = found.map(|node| &node.fields().value),
                 guard,
             );
         }

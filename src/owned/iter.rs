@@ -1,7 +1,7 @@
 //! Iterators: a bin at a time, each bin as it was at one moment.
 
 use super::guard::Guard;
-use super::node::{List, Node, Shared};
+use super::node::{List, Live, Node, Shared};
 use super::nodes::{Fresh, Nodes};
 use super::pair::Pair;
 use crate::table::scan::{Position, Raw, START};
@@ -35,15 +35,15 @@ impl<N: Node> Clone for Walk<'_, N> {
 }
 
 impl<'a, N: Node> Iterator for Walk<'a, N> {
-    type Item = &'a N;
+    type Item = Live<'a, N>;
 
-    fn next(&mut self) -> Option<&'a N> {
+    fn next(&mut self) -> Option<Live<'a, N>> {
         loop {
             if let Some(raw) = self.bin.get(self.next) {
                 self.next += 1;
                 // SAFETY: the snapshot that filled the buffer has returned; and what it met under the
                 // guard is not freed as long as that is held.
-                return Some(unsafe { raw.whole().0.get() });
+                return Some(unsafe { raw.whole().0.live() });
             }
             self.position?;
             self.next = 0;
@@ -80,7 +80,8 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
     type Item = (&'a K, &'a V);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|node| (&node.key, &node.value))
+        let pair = self.0.next()?.fields();
+        Some((&pair.key, &pair.value))
     }
 }
 

@@ -1,11 +1,9 @@
 //! `EntryMap` itself: the typed, hashed face of the nodes.
 
-use super::guard::{Guard, Stalled, pin, stalled, try_pin};
+use super::guard::{Guard, Stalled, pin, stalled};
 use super::iter::Iter;
-use super::node::Shared;
 use super::nodes::Nodes;
 use super::pair::Pair;
-use crate::table::Table;
 use crate::table::hasher::DefaultHashBuilder;
 use crate::table::types::TryReserveError;
 use alloc::alloc::handle_alloc_error;
@@ -117,21 +115,10 @@ impl<K, V, S> EntryMap<K, V, S> {
         capacity: usize,
         hash_builder: S,
     ) -> Result<Self, (TryReserveError, S)> {
-        if capacity == 0 {
-            return Ok(Self::with_hasher(hash_builder));
-        }
-        match Self::nodes_for(capacity) {
+        match Nodes::with_capacity(capacity) {
             Ok(nodes) => Ok(Self { hash_builder, nodes }),
             Err(why) => Err((why, hash_builder)),
         }
-    }
-
-    fn nodes_for(capacity: usize) -> Result<Nodes<Pair<K, V>>, TryReserveError> {
-        let bins = checked_bins::<K, V>(capacity)?;
-        let nodes = Nodes::with_bins(bins).map_err(|_| TryReserveError::Alloc)?;
-        let guard = try_pin()?;
-        nodes.grow_to(bins, &guard).map_err(|_| TryReserveError::Alloc)?;
-        Ok(nodes)
     }
 
     pub(super) fn nodes(&self) -> &Nodes<Pair<K, V>> {
@@ -270,7 +257,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// assert_eq!(map.len(), 5);
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
-        self.nodes.retain(|node| keep(&node.key, &node.value), &pin());
+        self.nodes.retain(|node| keep(&node.fields().key, &node.fields().value), &pin());
     }
 
     /// Removes every entry, bin by bin; keeps the table's memory. Allocates a buffer for one bin.
@@ -311,12 +298,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// assert_eq!(map.try_reserve(usize::MAX), Err(TryReserveError::CapacityOverflow));
     /// ```
     pub fn try_reserve(&self, additional: usize) -> Result<(), TryReserveError> {
-        if additional == 0 {
-            return Ok(());
-        }
-        let wanted = self.len().checked_add(additional).ok_or(TryReserveError::CapacityOverflow)?;
-        let bins = checked_bins::<K, V>(wanted)?;
-        self.nodes.grow_to(bins, &try_pin()?).map_err(|_| TryReserveError::Alloc)
+        self.nodes.reserve(additional)
     }
 
     /// Drops all garbage and gives back what memory the table does not need, by moving its pointers to a new
@@ -329,12 +311,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// assert_eq!((map.len(), map.pending()), (10, 0));
     /// ```
     pub fn shrink_to_fit(&mut self) {
-        self.nodes.drop_garbage();
-        if self.is_empty() {
-            self.nodes = Nodes::new();
-        } else if let Ok(fresh) = Self::nodes_for(self.len()) {
-            let _ = self.nodes.move_to(fresh);
-        }
+        self.nodes.shrink_to_fit();
     }
 
     /// Bytes that the table takes, its garbage bags included; the entries' own allocations come on top.
@@ -346,11 +323,6 @@ impl<K, V, S> EntryMap<K, V, S> {
     pub fn table_bytes(&self) -> usize {
         self.nodes.usage().bytes
     }
-}
-
-/// Bins for `capacity` entries, if there can be so many.
-fn checked_bins<K, V>(capacity: usize) -> Result<usize, TryReserveError> {
-    Table::<Shared<Pair<K, V>>, ()>::checked_bins(capacity)
 }
 
 #[cold]

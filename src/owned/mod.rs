@@ -4,6 +4,7 @@
 //! be looking; what is taken out of the map is dropped when nobody can be looking any more.
 
 mod batch;
+mod fused;
 mod garbage;
 mod guard;
 mod iter;
@@ -13,6 +14,8 @@ mod nodes;
 mod ops;
 mod pair;
 mod removed;
+mod str_iter;
+mod str_map;
 mod traits;
 
 pub use crate::table::hasher::DefaultHashBuilder;
@@ -21,3 +24,5 @@ pub use guard::{Guard, Handle, OwnedGuard, Stalled, pin};
 pub use iter::{IntoIter, Iter};
 pub use map::EntryMap;
 pub use removed::Removed;
+pub use str_iter::StrIter;
+pub use str_map::{RemovedStr, StrMap};

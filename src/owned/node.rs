@@ -4,6 +4,7 @@
 use crate::facade::atomic::AtomicUsize;
 use crate::facade::atomic::{AtomicPtr, Ordering};
 use crate::table::tags::Hash;
+use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 
 /// How a node begins: with its hash, so that bins split without asking the user's `Hash`, and, once it is
@@ -44,10 +45,8 @@ impl Header {
 /// Something that begins with a [`Header`].
 ///
 /// # Safety
-/// `free` is the counterpart of how nodes are made, and `header` is always the same one's.
+/// The header lies at the very address of the node, and `free` is the counterpart of how nodes are made.
 pub(super) unsafe trait Node {
-    fn header(&self) -> &Header;
-
     /// Drops and frees the node.
     ///
     /// # Safety
@@ -79,9 +78,46 @@ impl<N: Node> Shared<N> {
     /// # Safety
     /// The node is not freed within `'a`.
     #[inline(always)]
-    pub(super) unsafe fn get<'a>(self) -> &'a N {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.as_ref() }
+    pub(super) unsafe fn live<'a>(self) -> Live<'a, N> {
+        Live { node: self, lifetime: PhantomData }
+    }
+}
+
+/// A node that is not freed within `'a`. Not a reference, since what lies behind a node's fields may be
+/// part of it.
+pub(super) struct Live<'a, N> {
+    node: Shared<N>,
+    lifetime: PhantomData<&'a N>,
+}
+
+impl<N> Clone for Live<'_, N> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<N> Copy for Live<'_, N> {}
+
+impl<'a, N: Node> Live<'a, N> {
+    #[inline(always)]
+    pub(super) fn shared(self) -> Shared<N> {
+        self.node
+    }
+
+    pub(super) fn hash(self) -> Hash {
+        self.header().hash()
+    }
+
+    fn header(self) -> &'a Header {
+        // SAFETY: alive, and a node begins with its header.
+        unsafe { self.node.0.cast().as_ref() }
+    }
+
+    /// The node's fields.
+    #[inline(always)]
+    pub(super) fn fields(self) -> &'a N {
+        // SAFETY: alive, and changed by nobody but through atomics.
+        unsafe { self.node.0.as_ref() }
     }
 }
 
@@ -105,10 +141,10 @@ impl<N: Node> List<N> {
     /// The node is garbage, alive, and in no list.
     pub(super) unsafe fn push(&mut self, node: Shared<N>) {
         // SAFETY: alive.
-        link(unsafe { node.get() }, None);
+        link(unsafe { node.live() }, None);
         match self.last {
             // SAFETY: alive, as everything in the list.
-            Some(last) => link(unsafe { last.get() }, Some(node)),
+            Some(last) => link(unsafe { last.live() }, Some(node)),
             None => self.first = Some(node),
         }
         self.last = Some(node);
@@ -118,7 +154,7 @@ impl<N: Node> List<N> {
     pub(super) fn pop(&mut self) -> Option<Shared<N>> {
         let first = self.first?;
         // SAFETY: alive, and linked by `push` or `append`.
-        self.first = unsafe { follow(first.get()) };
+        self.first = unsafe { follow(first.live()) };
         if self.first.is_none() {
             self.last = None;
         }
@@ -131,7 +167,7 @@ impl<N: Node> List<N> {
         let other = core::mem::replace(other, Self::new());
         match self.last {
             // SAFETY: alive, as everything in the list.
-            Some(last) => link(unsafe { last.get() }, other.first),
+            Some(last) => link(unsafe { last.live() }, other.first),
             None => self.first = other.first,
         }
         self.last = other.last.or(self.last);
@@ -139,7 +175,7 @@ impl<N: Node> List<N> {
     }
 }
 
-fn link<N: Node>(node: &N, next: Option<Shared<N>>) {
+fn link<N: Node>(node: Live<'_, N>, next: Option<Shared<N>>) {
     let next = next.map_or(ptr::null_mut(), |next| next.0.as_ptr());
     // relaxed: lists are handed on under a lock; others may take this for the hash, see `Header`.
     node.header().low.store(next.cast(), Ordering::Relaxed);
@@ -147,7 +183,7 @@ fn link<N: Node>(node: &N, next: Option<Shared<N>>) {
 
 /// # Safety
 /// The node was linked.
-unsafe fn follow<N: Node>(node: &N) -> Option<Shared<N>> {
+unsafe fn follow<N: Node>(node: Live<'_, N>) -> Option<Shared<N>> {
     // relaxed: as in `link`.
     NonNull::new(node.header().low.load(Ordering::Relaxed).cast()).map(Shared)
 }

@@ -1,21 +1,20 @@
 //! A table of nodes with its garbage: the part that all maps of owned data share.
 
 use super::garbage::{Garbage, free_all};
-use super::guard::Guard;
-use super::node::{List, Node, Shared};
+use super::guard::{Guard, try_pin};
+use super::node::{List, Live, Node, Shared};
 use crate::sync::backoff::Backoff;
 #[cfg(not(hedgerow_loom))]
 use crate::sync::epoch::DOMAIN;
 use crate::sync::prefetch;
 use crate::table::bin::Entry;
-use crate::table::memory::AllocError;
 use crate::table::scan::{Position, Raw};
 use crate::table::tags::Hash;
+use crate::table::types::TryReserveError;
 use crate::table::write::{Altered, Change};
 use crate::table::{Failure, Table, Usage};
 use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
-use core::ops::Deref;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 /// A node that no table holds yet; freed on drop.
@@ -26,14 +25,11 @@ impl<N: Node> Fresh<N> {
     pub(super) fn take(self) -> Shared<N> {
         ManuallyDrop::new(self).0
     }
-}
 
-impl<N: Node> Deref for Fresh<N> {
-    type Target = N;
     #[inline(always)]
-    fn deref(&self) -> &N {
+    pub(super) fn live(&self) -> Live<'_, N> {
         // SAFETY: alive until it is dropped or taken, both of which need the whole.
-        unsafe { self.0.get() }
+        unsafe { self.0.live() }
     }
 }
 
@@ -68,8 +64,43 @@ impl<N: Node> Nodes<N> {
         }
     }
 
-    pub(super) fn with_bins(bins: usize) -> Result<Self, AllocError> {
-        Ok(Self { table: Table::with_bins(bins)?, garbage: Garbage::new() })
+    /// A table with room for so many entries.
+    pub(super) fn with_capacity(capacity: usize) -> Result<Self, TryReserveError> {
+        if capacity == 0 {
+            return Ok(Self::new());
+        }
+        let bins = Table::<Shared<N>, ()>::checked_bins(capacity)?;
+        let table = Table::with_bins(bins).map_err(|_| TryReserveError::Alloc)?;
+        let nodes = Self { table, garbage: Garbage::new() };
+        nodes.grow_to(bins)?;
+        Ok(nodes)
+    }
+
+    /// Makes room for so many more.
+    pub(super) fn reserve(&self, additional: usize) -> Result<(), TryReserveError> {
+        if additional == 0 {
+            return Ok(());
+        }
+        let wanted = self.len().checked_add(additional).ok_or(TryReserveError::CapacityOverflow)?;
+        self.grow_to(Table::<Shared<N>, ()>::checked_bins(wanted)?)
+    }
+
+    fn grow_to(&self, bins: usize) -> Result<(), TryReserveError> {
+        let _guard = try_pin()?;
+        let rehash = |node: &Shared<N>| Self::hash_of(*node);
+        let grown = self.table.grow_to(bins, usize::MAX, &rehash, &mut Backoff::spinning());
+        grown.map_err(|_| TryReserveError::Alloc)
+    }
+
+    /// Drops all garbage, and moves the rest to a table of its size. The old one stays where there is no
+    /// memory for that.
+    pub(super) fn shrink_to_fit(&mut self) {
+        let mut all = List::new();
+        self.garbage.move_to(&mut all);
+        free_all(&mut all);
+        if let Ok(fresh) = Self::with_capacity(self.len()) {
+            let _ = self.move_to(fresh);
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -87,14 +118,14 @@ impl<N: Node> Nodes<N> {
     pub(super) fn get<'a>(
         &'a self,
         hash: Hash,
-        eq: impl Fn(&N) -> bool + Copy,
+        eq: impl Fn(Live<'_, N>) -> bool + Copy,
         _guard: &'a Guard<'_>,
-    ) -> Option<&'a N> {
+    ) -> Option<Live<'a, N>> {
         // SAFETY: met in the table under a guard: not freed as long as that is held.
-        let same = |node: &Shared<N>| eq(unsafe { node.get() });
+        let same = |node: &Shared<N>| eq(unsafe { node.live() });
         let found = self.table.get(hash, same, |entry| entry.key())?;
         // SAFETY: as above.
-        Some(unsafe { found.get() })
+        Some(unsafe { found.live() })
     }
 
     /// Looks up a window of keys; `eq` and `answer` are told their places in it.
@@ -102,12 +133,12 @@ impl<N: Node> Nodes<N> {
     pub(super) fn get_window<'a>(
         &'a self,
         hashes: &[Hash],
-        eq: impl Fn(usize, &N) -> bool + Copy,
-        mut answer: impl FnMut(usize, Option<&'a N>),
+        eq: impl Fn(usize, Live<'_, N>) -> bool + Copy,
+        mut answer: impl FnMut(usize, Option<Live<'a, N>>),
         _guard: &'a Guard<'_>,
     ) {
         // SAFETY: as in `get`.
-        let same = |at: usize, node: &Shared<N>| eq(at, unsafe { node.get() });
+        let same = |at: usize, node: &Shared<N>| eq(at, unsafe { node.live() });
         let touch = |entry: Entry<'_, Shared<N>, ()>| {
             let word = entry.key();
             // SAFETY: one word, which may have changed since its tag was seen, but is some pointer. What it
@@ -116,7 +147,7 @@ impl<N: Node> Nodes<N> {
         };
         let answer = |at, found: Option<Shared<N>>| {
             // SAFETY: as in `get`.
-            answer(at, found.map(|node| unsafe { node.get() }));
+            answer(at, found.map(|node| unsafe { node.live() }));
         };
         self.table.get_window(hashes, same, |entry| entry.key(), touch, answer);
     }
@@ -126,13 +157,13 @@ impl<N: Node> Nodes<N> {
     fn alter(
         &self,
         hash: Hash,
-        eq: impl Fn(&N) -> bool + Copy,
+        eq: impl Fn(Live<'_, N>) -> bool + Copy,
         backoff: Backoff,
         mut decide: impl FnMut(Option<Shared<N>>) -> Change<Shared<N>, ()>,
         _guard: &Guard<'_>,
     ) -> Result<Altered<Shared<N>, (), Shared<N>>, Failure> {
         // SAFETY: as in `get`.
-        let same = |node: &Shared<N>| eq(unsafe { node.get() });
+        let same = |node: &Shared<N>| eq(unsafe { node.live() });
         let rehash = |node: &Shared<N>| Self::hash_of(*node);
         let decide = |found: Option<&Shared<N>>| decide(found.copied());
         self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide)
@@ -140,7 +171,7 @@ impl<N: Node> Nodes<N> {
 
     fn hash_of(node: Shared<N>) -> Hash {
         // SAFETY: called back by the table with nodes that it holds, while the caller has a guard.
-        unsafe { node.get() }.header().hash()
+        unsafe { node.live() }.hash()
     }
 
     /// Puts `fresh` where `eq` says; returns what was there.
@@ -148,11 +179,11 @@ impl<N: Node> Nodes<N> {
     pub(super) fn insert(
         &self,
         fresh: Fresh<N>,
-        eq: impl Fn(&N) -> bool + Copy,
+        eq: impl Fn(Live<'_, N>) -> bool + Copy,
         backoff: Backoff,
         guard: &Guard<'_>,
     ) -> Stored<'_, N, Failure> {
-        let (hash, node) = (fresh.header().hash(), fresh.0);
+        let (hash, node) = (fresh.live().hash(), fresh.0);
         match self.alter(hash, eq, backoff, |_| Change::Entry(node, ()), guard) {
             Ok((before, _)) => {
                 fresh.take();
@@ -167,10 +198,10 @@ impl<N: Node> Nodes<N> {
         &self,
         expected: Option<Shared<N>>,
         fresh: Fresh<N>,
-        eq: impl Fn(&N) -> bool + Copy,
+        eq: impl Fn(Live<'_, N>) -> bool + Copy,
         guard: &Guard<'_>,
     ) -> Stored<'_, N, Option<Failure>> {
-        let (hash, node) = (fresh.header().hash(), fresh.0);
+        let (hash, node) = (fresh.live().hash(), fresh.0);
         let decide = |found| {
             if found == expected { Change::Entry(node, ()) } else { Change::Keep }
         };
@@ -188,7 +219,7 @@ impl<N: Node> Nodes<N> {
     pub(super) fn remove(
         &self,
         hash: Hash,
-        eq: impl Fn(&N) -> bool + Copy,
+        eq: impl Fn(Live<'_, N>) -> bool + Copy,
         mut wanted: impl FnMut(Shared<N>) -> bool,
         guard: &Guard<'_>,
     ) -> Option<Unlinked<'_, N>> {
@@ -206,11 +237,12 @@ impl<N: Node> Nodes<N> {
     /// Takes out this very node, if it is still there.
     pub(super) fn remove_exactly(
         &self,
-        node: Shared<N>,
-        hash: Hash,
+        node: Live<'_, N>,
         guard: &Guard<'_>,
     ) -> Option<Unlinked<'_, N>> {
-        self.remove(hash, move |other| core::ptr::eq(other, node.0.as_ptr()), |_| true, guard)
+        // Of a node that has become garbage this is no hash, but then it is nowhere.
+        let (hash, node) = (node.hash(), node.shared());
+        self.remove(hash, move |other| other.shared() == node, |_| true, guard)
     }
 
     /// Adds the nodes of the bin at `position` to `buffer`, asks for them, and tells the next position.
@@ -229,14 +261,8 @@ impl<N: Node> Nodes<N> {
         next
     }
 
-    /// Makes room for so many bins.
-    pub(super) fn grow_to(&self, bins: usize, _guard: &Guard<'_>) -> Result<(), Failure> {
-        let rehash = |node: &Shared<N>| Self::hash_of(*node);
-        self.table.grow_to(bins, usize::MAX, &rehash, &mut Backoff::spinning())
-    }
-
     /// Moves all nodes to `fresh`, which has room for them, or gives up with all where they were.
-    pub(super) fn move_to(&mut self, mut fresh: Self) -> Result<(), Failure> {
+    fn move_to(&mut self, mut fresh: Self) -> Result<(), Failure> {
         let mut failed = None;
         let target = &fresh.table;
         self.table.for_each_mut(|node, ()| {
@@ -277,19 +303,12 @@ impl<N: Node> Nodes<N> {
         self.garbage.collect(&DOMAIN);
     }
 
-    /// Drops all garbage of a map that nobody else uses.
-    pub(super) fn drop_garbage(&mut self) {
-        let mut all = List::new();
-        self.garbage.move_to(&mut all);
-        free_all(&mut all);
-    }
-
     /// Asks `keep` of every node, with nothing locked, and takes out those that it says no to; where a bin
     /// changed meanwhile its nodes are asked about again.
-    pub(super) fn retain(&self, mut keep: impl FnMut(&N) -> bool, _guard: &Guard<'_>) {
+    pub(super) fn retain(&self, mut keep: impl FnMut(Live<'_, N>) -> bool, _guard: &Guard<'_>) {
         let reader = super::guard::reader();
         // SAFETY: as in `get`.
-        let keep = |node: &Shared<N>, (): &mut ()| keep(unsafe { node.get() });
+        let keep = |node: &Shared<N>, (): &mut ()| keep(unsafe { node.live() });
         // SAFETY: each is shown once, when it has been taken out of the table.
         let gone = |node: &Shared<N>| unsafe { self.garbage.add(&DOMAIN, reader, *node) };
         self.table.retain(keep, gone);
@@ -326,18 +345,15 @@ unsafe impl<N: Node + Send + Sync> Send for Unlinked<'_, N> {}
 unsafe impl<N: Node + Sync> Sync for Unlinked<'_, N> {}
 
 impl<N: Node> Unlinked<'_, N> {
+    pub(super) fn live(&self) -> Live<'_, N> {
+        // SAFETY: nobody frees it but this.
+        unsafe { self.node.live() }
+    }
+
     /// The node, if no reader can know it any more.
     pub(super) fn try_take(self) -> Result<Fresh<N>, Self> {
         let past = DOMAIN.seal().is_some_and(|stamp| DOMAIN.is_past(stamp));
         if past { Ok(Fresh(ManuallyDrop::new(self).node)) } else { Err(self) }
-    }
-}
-
-impl<N: Node> Deref for Unlinked<'_, N> {
-    type Target = N;
-    fn deref(&self) -> &N {
-        // SAFETY: nobody frees it but this.
-        unsafe { self.node.get() }
     }
 }
 

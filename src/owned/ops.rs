@@ -2,7 +2,7 @@
 
 use super::guard::{Guard, pin, try_pin};
 use super::map::{EntryMap, fail};
-use super::node::Shared;
+use super::node::{Live, Shared};
 use super::nodes::Fresh;
 use super::pair::Pair;
 use super::removed::Removed;
@@ -14,7 +14,6 @@ use crate::table::types::{Op, TryInsertError, TryReserveError};
 use alloc::alloc::handle_alloc_error;
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
-use core::ptr::NonNull;
 
 /// What was replaced, or the node that did not replace it.
 type Exchanged<'a, K, V> = Result<Option<Removed<'a, K, V>>, Fresh<Pair<K, V>>>;
@@ -32,12 +31,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     }
 
     #[inline(always)]
-    fn find<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<&'a Pair<K, V>>
+    fn find<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<Live<'a, Pair<K, V>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.nodes().get(self.hash(key), move |node| node.key.borrow() == key, guard)
+        self.nodes().get(self.hash(key), move |node| node.fields().key.borrow() == key, guard)
     }
 
     /// The value of `key`, borrowed for as long as the guard is held.
@@ -57,7 +56,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.find(key, guard).map(|node| &node.value)
+        self.find(key, guard).map(|node| &node.fields().value)
     }
 
     /// The key and the value of `key`, as [`get`](Self::get).
@@ -72,7 +71,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.find(key, guard).map(|node| (&node.key, &node.value))
+        self.find(key, guard).map(|node| {
+            let pair = node.fields();
+            (&pair.key, &pair.value)
+        })
     }
 
     /// A clone of the value of `key`.
@@ -141,8 +143,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         let fresh = self.fresh(key, value);
         let pair = fresh.0;
         // SAFETY: alive: ours, or published while the guard is held.
-        let key = unsafe { &pair.get().key };
-        match self.nodes().insert(fresh, |node| node.key == *key, Backoff::spinning(), &guard) {
+        let key = unsafe { &pair.live().fields().key };
+        match self.nodes().insert(
+            fresh,
+            |node| node.fields().key == *key,
+            Backoff::spinning(),
+            &guard,
+        ) {
             Ok(before) => before.map(Removed::new),
             Err((why, _)) => give_up(&why),
         }
@@ -172,8 +179,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         };
         let pair = fresh.0;
         // SAFETY: alive: ours, or published while the guard is held.
-        let key = unsafe { &pair.get().key };
-        match self.nodes().insert(fresh, |node| node.key == *key, Backoff::never(), &guard) {
+        let key = unsafe { &pair.live().fields().key };
+        match self.nodes().insert(fresh, |node| node.fields().key == *key, Backoff::never(), &guard)
+        {
             Ok(before) => Ok(before.map(Removed::new)),
             Err((why, fresh)) => {
                 let (key, value) = Pair::into_inner(fresh);
@@ -206,15 +214,15 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// Puts `fresh` in place of `expected`, or hands it back.
     fn exchange<'a>(
         &'a self,
-        expected: Option<&Pair<K, V>>,
+        expected: Option<Live<'_, Pair<K, V>>>,
         fresh: Fresh<Pair<K, V>>,
         guard: &Guard<'_>,
     ) -> Exchanged<'a, K, V> {
         let pair = fresh.0;
         // SAFETY: alive: ours, or published while the guard is held.
-        let key = unsafe { &pair.get().key };
-        let expected = expected.map(|node| Shared(NonNull::from(node)));
-        match self.nodes().exchange(expected, fresh, |node| node.key == *key, guard) {
+        let key = unsafe { &pair.live().fields().key };
+        let expected = expected.map(Live::shared);
+        match self.nodes().exchange(expected, fresh, |node| node.fields().key == *key, guard) {
             Ok(before) => Ok(before.map(Removed::new)),
             Err((None, fresh)) => Err(fresh),
             Err((Some(why), _)) => give_up(&why),
@@ -239,7 +247,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         guard: &'a Guard<'_>,
     ) -> &'a V {
         if let Some(node) = self.find(&key, guard) {
-            return &node.value;
+            return &node.fields().value;
         }
         let value = make(&key);
         let mut fresh = self.fresh(key, value);
@@ -247,11 +255,11 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
             let node = fresh.0;
             match self.exchange(None, fresh, guard) {
                 // SAFETY: published while the guard is held.
-                Ok(_) => return unsafe { &node.get().value },
+                Ok(_) => return unsafe { &node.live().fields().value },
                 Err(back) => fresh = back,
             }
-            if let Some(node) = self.find(&fresh.key, guard) {
-                return &node.value;
+            if let Some(node) = self.find(&fresh.live().fields().key, guard) {
+                return &node.fields().value;
             }
         }
     }
@@ -289,11 +297,11 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         Q: Hash + Eq + ?Sized,
     {
         let guard = pin();
-        let same = |node: &Pair<K, V>| node.key.borrow() == key;
+        let same = |node: Live<'_, Pair<K, V>>| node.fields().key.borrow() == key;
         let wanted = |node: Shared<Pair<K, V>>| {
             // SAFETY: met in the table under the guard.
-            let node = unsafe { node.get() };
-            condition(&node.key, &node.value)
+            let pair = unsafe { node.live() }.fields();
+            condition(&pair.key, &pair.value)
         };
         self.nodes().remove(self.hash(key), same, wanted, &guard).map(Removed::new)
     }
@@ -317,7 +325,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         let guard = pin();
         loop {
             let node = self.find(key, &guard)?;
-            let fresh = self.fresh(node.key.clone(), f(&node.value));
+            let pair = node.fields();
+            let fresh = self.fresh(pair.key.clone(), f(&pair.value));
             if let Ok(before) = self.exchange(Some(node), fresh, &guard) {
                 return before;
             }
@@ -346,11 +355,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         let guard = pin();
         loop {
             let found = self.find(&key, &guard);
-            match (f(found.map(|node| &node.value)), found) {
+            match (f(found.map(|node| &node.fields().value)), found) {
                 (Op::Keep, _) | (Op::Remove, None) => return None,
                 (Op::Remove, Some(node)) => {
-                    let (hash, node) = (node.header.hash(), Shared(NonNull::from(node)));
-                    let removed = self.nodes().remove_exactly(node, hash, &guard);
+                    let removed = self.nodes().remove_exactly(node, &guard);
                     if removed.is_some() {
                         return removed.map(Removed::new);
                     }

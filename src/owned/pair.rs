@@ -8,18 +8,16 @@ use alloc::boxed::Box;
 use core::ptr::NonNull;
 
 /// A key and its value, in an allocation of their own.
+#[repr(C)]
 pub(super) struct Pair<K, V> {
-    pub(super) header: Header,
+    header: Header,
     pub(super) key: K,
     pub(super) value: V,
 }
 
-// SAFETY: `new` and `free` allocate and free with the layout of the same type; the header is a field.
+// SAFETY: `new` and `free` allocate and free with the layout of the same type; the header is the
+// first field.
 unsafe impl<K, V> Node for Pair<K, V> {
-    fn header(&self) -> &Header {
-        &self.header
-    }
-
     unsafe fn free(node: NonNull<Self>) {
         // SAFETY: allocated by `new` as a box is, and the caller says that this is the end of it.
         drop(unsafe { Box::from_raw(node.as_ptr()) });

@@ -24,7 +24,7 @@ impl<'a, K, V> Removed<'a, K, V> {
     /// assert_eq!(map.remove("rose").unwrap().key(), "rose");
     /// ```
     pub fn key(&self) -> &K {
-        &self.0.key
+        &self.0.live().fields().key
     }
 
     /// The entry's value.
@@ -34,7 +34,7 @@ impl<'a, K, V> Removed<'a, K, V> {
     /// assert_eq!(map.remove("rose").unwrap().value(), &1);
     /// ```
     pub fn value(&self) -> &V {
-        &self.0.value
+        &self.0.live().fields().value
     }
 
     /// The key and the value themselves, if no reader can be looking at them any more.
