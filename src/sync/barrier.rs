@@ -62,6 +62,69 @@ mod system {
     }
 }
 
+/// The operating system's barrier in a model with one reader, which the checker cannot see: the reader executes a
+/// full fence when it is asked to, at the first of its points that is not before a chosen one. Running the
+/// model for every choice has the barrier served at every place.
+#[cfg(hedgerow_loom)]
+pub(crate) struct System {
+    at: usize,
+    passed: std::sync::atomic::AtomicUsize,
+    state: std::sync::atomic::AtomicUsize,
+}
+
+#[cfg(hedgerow_loom)]
+impl System {
+    const ASKED: usize = 1;
+    const SERVED: usize = 2;
+
+    #[cfg(test)]
+    pub(crate) fn serving_at(at: usize) -> Self {
+        Self { at, passed: 0.into(), state: 0.into() }
+    }
+
+    /// The reader passes one of the places at which it may be interrupted.
+    pub(crate) fn point(&self) {
+        // relaxed, here and below: threads of a model run one at a time, and this is no part of it.
+        if self.passed.fetch_add(1, Ordering::Relaxed) >= self.at {
+            self.serve();
+        }
+    }
+
+    fn serve(&self) {
+        // relaxed: as above.
+        if self.state.load(Ordering::Relaxed) == Self::ASKED {
+            // [AB-1] by interruption: pairs with [AB-2].
+            atomic::fence(Ordering::SeqCst);
+            // relaxed: as above.
+            self.state.store(Self::SERVED, Ordering::Relaxed);
+        }
+    }
+
+    /// The reader ends, and is interrupted no more.
+    #[cfg(test)]
+    pub(crate) fn end(&self) {
+        // [AB-1] whoever is switched out executes one: pairs with [AB-2].
+        atomic::fence(Ordering::SeqCst);
+        // relaxed: as above.
+        self.state.store(Self::SERVED, Ordering::Relaxed);
+    }
+
+    pub(crate) fn barrier(&self) -> bool {
+        // [AB-2] the caller's own: pairs with [AB-1].
+        atomic::fence(Ordering::SeqCst);
+        // relaxed: as above.
+        let asked =
+            self.state.compare_exchange(0, Self::ASKED, Ordering::Relaxed, Ordering::Relaxed);
+        // relaxed: as above.
+        while asked.is_ok() && self.state.load(Ordering::Relaxed) == Self::ASKED {
+            crate::facade::spin_hint();
+        }
+        // [AB-2] as above.
+        atomic::fence(Ordering::SeqCst);
+        true
+    }
+}
+
 /// To be called before a thread's first [`light`]: decides what barriers are made of.
 pub(crate) fn prepare() {
     system::prepare();

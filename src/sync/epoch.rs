@@ -29,6 +29,9 @@ const EPOCH: usize = 2;
 pub(crate) struct Domain {
     epoch: CachePadded<AtomicUsize>,
     registry: Registry,
+    /// Under the model checker: what stands for the operating system's barrier, if it is to be had.
+    #[cfg(hedgerow_loom)]
+    system: Option<barrier::System>,
 }
 
 /// The domain of all maps: one slot serves a thread for all of them.
@@ -50,8 +53,47 @@ impl Stamp {
 impl Domain {
     crate::facade::const_unless_loom! {
         pub(crate) fn new() -> Self {
-            Self { epoch: CachePadded(AtomicUsize::new(0)), registry: Registry::new() }
+            Self {
+                epoch: CachePadded(AtomicUsize::new(0)),
+                registry: Registry::new(),
+                #[cfg(hedgerow_loom)]
+                system: None,
+            }
         }
+    }
+
+    #[cfg(all(test, hedgerow_loom))]
+    pub(crate) fn with_system(system: barrier::System) -> Self {
+        Self { system: Some(system), ..Self::new() }
+    }
+
+    /// Under the model checker: a place at which the operating system may interrupt a reader.
+    #[cfg(hedgerow_loom)]
+    pub(crate) fn point(&self) {
+        self.system.iter().for_each(barrier::System::point);
+    }
+
+    /// Under the model checker: the reader ends.
+    #[cfg(all(test, hedgerow_loom))]
+    pub(crate) fn end(&self) {
+        self.system.iter().for_each(barrier::System::end);
+    }
+
+    #[inline(always)]
+    fn light(&self) {
+        #[cfg(hedgerow_loom)]
+        if self.system.is_some() {
+            return self.point();
+        }
+        barrier::light();
+    }
+
+    fn heavy(&self) -> bool {
+        #[cfg(hedgerow_loom)]
+        if let Some(system) = &self.system {
+            return system.barrier();
+        }
+        barrier::heavy()
     }
 
     /// A slot for a reader; None where there is no memory for one.
@@ -71,10 +113,12 @@ impl Domain {
     pub(crate) fn pin(&self, slot: &Slot) {
         // [EP-5] acquire: pairs with [EP-4].
         let epoch = self.epoch.load(Ordering::Acquire);
+        #[cfg(hedgerow_loom)]
+        self.point();
         // [EP-1] release: pairs with [EP-2], and stands for [EP-3] of the last unpin.
         slot.word.store(epoch | PINNED, Ordering::Release);
         // [AB-1]
-        barrier::light();
+        self.light();
     }
 
     /// Takes the announcement back.
@@ -98,7 +142,7 @@ impl Domain {
             return None;
         }
         // [EP-2] the barrier before the scan.
-        if !barrier::heavy() {
+        if !self.heavy() {
             return None;
         }
         // [EP-4] acquire and release: pairs with [EP-5].
@@ -112,6 +156,7 @@ impl Domain {
 
     /// Numbers of the slots whose readers are pinned since before the last seal, with the number of
     /// seals since.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // No model looks at this.
     pub(crate) fn stalled(&self) -> impl Iterator<Item = (usize, usize)> {
         // [EP-5] acquire: pairs with [EP-4].
         let now = self.epoch.load(Ordering::Acquire);

@@ -3,6 +3,7 @@
 //! The writer comes first (in the main thread, or spawned first), and each model names the outcomes that
 //! it must have met by the end.
 
+use super::barrier::System;
 use super::epoch::{Domain, Stamp};
 use super::registry::Slot;
 use crate::facade::atomic::{AtomicUsize, Ordering};
@@ -22,16 +23,29 @@ pub(crate) fn explore<const N: usize>(
     expected: [&str; N],
     body: impl Fn(&dyn Fn(String)) + Sync + Send + 'static,
 ) {
+    explore_each(preemptions, expected, 0..1, move |_, saw| body(saw));
+}
+
+/// As `explore`, for each of `cases`; the outcomes of all together are expected.
+fn explore_each<const N: usize>(
+    preemptions: usize,
+    expected: [&str; N],
+    cases: core::ops::Range<usize>,
+    body: impl Fn(usize, &dyn Fn(String)) + Sync + Send + 'static,
+) {
     let seen = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
-    let report = seen.clone();
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
-    builder.check(move || {
-        body(&|outcome| {
-            report.lock().unwrap().insert(outcome);
+    let body = std::sync::Arc::new(body);
+    for case in cases {
+        let (body, report) = (body.clone(), seen.clone());
+        builder.check(move || {
+            body(case, &|outcome| {
+                report.lock().unwrap().insert(outcome);
+            });
         });
-    });
+    }
     let seen: Vec<String> = seen.lock().unwrap().iter().cloned().collect();
     let expected: BTreeSet<String> = expected.iter().map(|&outcome| outcome.into()).collect();
     assert_eq!(seen, expected.into_iter().collect::<Vec<_>>(), "outcomes seen and expected");
@@ -49,18 +63,22 @@ struct Model {
 unsafe impl Sync for Model {}
 
 impl Model {
-    fn new() -> Self {
+    fn new(domain: Domain) -> Self {
         let nodes = [UnsafeCell::new("old"), UnsafeCell::new("new")];
-        Self { domain: Domain::new(), link: AtomicUsize::new(0), nodes }
+        Self { domain, link: AtomicUsize::new(0), nodes }
     }
 
     fn look(&self, slot: &Slot) -> &'static str {
+        self.domain.point();
         self.domain.pin(slot);
         // The table's own ordering: who meets a node sees it whole.
         let node = self.link.load(Ordering::Acquire);
+        self.domain.point();
         // SAFETY: what is to be proved.
         let seen = self.nodes[node].with(|node| unsafe { *node });
+        self.domain.point();
         Domain::unpin(slot);
+        self.domain.point();
         seen
     }
 
@@ -92,7 +110,7 @@ const TWO_LOOKS: [&str; 6] = [
 #[test]
 fn loom_two_pins_against_free() {
     explore(3, TWO_LOOKS, |saw| {
-        let model = Arc::new(Model::new());
+        let model = Arc::new(Model::new(Domain::new()));
         let theirs = model.clone();
         let number = model.domain.claim().unwrap().number();
         let reader = thread::spawn(move || {
@@ -110,22 +128,18 @@ fn loom_two_pins_against_free() {
 #[test]
 fn loom_a_batch_freed_by_another_thread() {
     explore(3, TWO_LOOKS, |saw| {
-        let model = Arc::new(Model::new());
+        let model = Arc::new(Model::new(Domain::new()));
         let (theirs, others) = (model.clone(), model.clone());
         let number = model.domain.claim().unwrap().number();
-        let sealed = Arc::new(::loom::sync::Mutex::new(None));
-        let seal = sealed.clone();
         let writer = thread::spawn(move || {
             others.unlink();
-            *seal.lock().unwrap() = others.domain.seal();
+            others.domain.seal().unwrap()
         });
         let reader = thread::spawn(move || {
             let slot = theirs.domain.slot(number);
             (theirs.look(slot), theirs.look(slot))
         });
-        let stamp = *sealed.lock().unwrap();
-        let freed = stamp.is_some_and(|stamp| model.free_if_past(stamp));
-        writer.join().unwrap();
+        let freed = model.free_if_past(writer.join().unwrap());
         let (first, second) = reader.join().unwrap();
         saw(format!("{first} {second} {}", if freed { "freed" } else { "kept" }));
     });
@@ -135,7 +149,7 @@ fn loom_a_batch_freed_by_another_thread() {
 #[test]
 fn loom_a_slot_handed_on() {
     explore(3, ["new", "old"], |saw| {
-        let model = Arc::new(Model::new());
+        let model = Arc::new(Model::new(Domain::new()));
         let theirs = model.clone();
         let others = model.clone();
         // One of the block's two slots is taken for good, so that the readers meet in the other.
@@ -156,5 +170,53 @@ fn loom_a_slot_handed_on() {
         model.free_if_past(model.domain.seal().unwrap());
         saw(reader.join().unwrap().into());
         saw(other.join().unwrap().into());
+    });
+}
+
+/// Points that a reader passes who looks twice, and one that it never comes to.
+const POINTS: usize = 13;
+
+/// As above, with the operating system's barrier, served at each of the reader's points.
+#[test]
+fn loom_two_pins_against_free_by_interruption() {
+    explore_each(2, TWO_LOOKS, 0..POINTS, |at, saw| {
+        let domain = Domain::with_system(System::serving_at(at));
+        let model = Arc::new(Model::new(domain));
+        let theirs = model.clone();
+        let number = model.domain.claim().unwrap().number();
+        let reader = thread::spawn(move || {
+            let slot = theirs.domain.slot(number);
+            let seen = (theirs.look(slot), theirs.look(slot));
+            theirs.domain.end();
+            seen
+        });
+        model.unlink();
+        let freed = model.free_if_past(model.domain.seal().unwrap());
+        let (first, second) = reader.join().unwrap();
+        saw(format!("{first} {second} {}", if freed { "freed" } else { "kept" }));
+    });
+}
+
+/// The batch was sealed by one thread and is freed by another, with the operating system's barrier.
+#[test]
+fn loom_a_batch_freed_by_another_thread_by_interruption() {
+    explore_each(2, TWO_LOOKS, 0..POINTS, |at, saw| {
+        let domain = Domain::with_system(System::serving_at(at));
+        let model = Arc::new(Model::new(domain));
+        let (theirs, others) = (model.clone(), model.clone());
+        let number = model.domain.claim().unwrap().number();
+        let writer = thread::spawn(move || {
+            others.unlink();
+            others.domain.seal().unwrap()
+        });
+        let reader = thread::spawn(move || {
+            let slot = theirs.domain.slot(number);
+            let seen = (theirs.look(slot), theirs.look(slot));
+            theirs.domain.end();
+            seen
+        });
+        let freed = model.free_if_past(writer.join().unwrap());
+        let (first, second) = reader.join().unwrap();
+        saw(format!("{first} {second} {}", if freed { "freed" } else { "kept" }));
     });
 }

@@ -28,6 +28,7 @@ pub(crate) struct Slot {
     /// What the reader says; 0 is nothing.
     pub(crate) word: AtomicUsize,
     /// The owner's own note; nobody else looks at it.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models pin without counting.
     pub(crate) note: AtomicUsize,
     state: AtomicUsize,
     number: usize,

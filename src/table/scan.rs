@@ -102,6 +102,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     }
 
     /// Shows every entry of a table that nobody else uses. Allocates nothing.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Of use to maps of owned data only.
     pub(crate) fn for_each_mut(&mut self, mut each: impl FnMut(K, V)) {
         let mut position = START;
         while let Some(at) = position {
