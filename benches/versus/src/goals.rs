@@ -4,6 +4,7 @@
 mod family;
 mod ground;
 
+use crate::ancestor::Trials;
 use crate::contest::Outcome;
 use crate::memory::Bytes;
 use crate::solo::ByMap;
@@ -19,6 +20,8 @@ pub struct Results {
     pub memory: ByMap<Bytes>,
     /// Bytes an entry of text, by map; empty if not measured.
     pub text_memory: ByMap<Bytes>,
+    /// The ancestor's benchmarks; empty if not measured.
+    pub ancestor: Trials,
     /// Pauses, by map; empty if not measured.
     pub worst: ByMap<Pauses>,
 }

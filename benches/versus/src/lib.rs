@@ -6,6 +6,7 @@
 //! same keys and prove it by a checksum known beforehand ([`work`]), and are not
 //! charged for the cores that others took ([`clock`]).
 
+pub mod ancestor;
 pub mod clock;
 pub mod contest;
 pub mod data;

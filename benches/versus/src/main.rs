@@ -10,7 +10,7 @@ use hedgerow_versus::goals::Results;
 use hedgerow_versus::memory::Counting;
 use hedgerow_versus::options::{HELP, Options};
 use hedgerow_versus::work::Suite;
-use hedgerow_versus::{field, plot, report, solo, watchdog};
+use hedgerow_versus::{ancestor, field, plot, report, solo, watchdog};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -57,6 +57,9 @@ fn compare(options: &Options) -> Result<(), Box<dyn Error>> {
         results.worst = solo::worst(if options.quick { 3 } else { 5 });
     }
     watchdog::start();
+    if options.measures("ancestor") {
+        results.ancestor = ancestor::run(&pace);
+    }
     for suite in Suite::ALL {
         let mut outcomes = Vec::new();
         for (n, rows) in options.rows(suite) {

@@ -3,11 +3,12 @@
 
 use std::fmt::Write as _;
 
+use crate::ancestor::{Trials, best_peer, cost};
 use crate::contest::Outcome;
 use crate::goals::{Results, verdicts};
 use crate::memory::Bytes;
 use crate::options::short;
-use crate::rivals::Role;
+use crate::rivals::{Bench, Dash, Flat, Role, Yard};
 use crate::solo::ByMap;
 use crate::work::Suite;
 
@@ -31,6 +32,7 @@ pub fn markdown(results: &Results) -> String {
     memory(&mut text, "u64 → u64; 16 bytes of an entry are key and value", &results.memory);
     memory(&mut text, "String → String of 16 to 64 characters each", &results.text_memory);
     worst(&mut text, results);
+    ancestor(&mut text, &results.ancestor);
     text + &goals(results, false)
 }
 
@@ -177,6 +179,41 @@ fn worst(text: &mut String, results: &Results) {
         let (worst, p9999, p99) = (p.worst / 1e6, p.p9999 / 1e3, p.p99 / 1e3);
         let median = p.median;
         line(text, format_args!("| {name} | {worst:.2} | {p9999:.1} | {p99:.2} | {median:.0} |"));
+    }
+}
+
+fn ancestor(text: &mut String, trials: &Trials) {
+    let Some((_, widest)) = trials.first() else { return };
+    let names: Vec<_> = widest.iter().map(|times| times.name).collect();
+    text.push_str(
+        "\n## The ancestor's benchmarks\n\nMicroseconds a run, medians; keys in sequence, capacity \
+         8192 asked for, threads started within the run. With four threads it is the wall clock's \
+         time, waiting included: only a quiet machine gives a figure. In brackets what the ancestor \
+         of the same name published of itself; the ratios are speeds against hashbrown (it: std's \
+         HashMap, which is hashbrown under another hasher) and dashmap.\n\n",
+    );
+    line(
+        text,
+        format_args!("| run | {} | of hashbrown | of dashmap | of best peer |", names.join(" | ")),
+    );
+    line(text, format_args!("|---|{}--:|--:|--:|", "--:|".repeat(names.len())));
+    for &(trial, _) in trials {
+        let cost = |name: &str| cost(trials, trial, name);
+        let cell = |name: &&str| cost(name).map_or("–".into(), |time| format!("{time:.0}"));
+        let cells: Vec<_> = names.iter().map(cell).collect();
+        let ours = cost(Flat::<u64>::NAME);
+        let against = |theirs: Option<f64>| {
+            theirs.zip(ours).map_or("–".into(), |(theirs, ours)| format!("{:.2}", theirs / ours))
+        };
+        let (own, std, dash) = trial.published();
+        let then = |theirs: Option<f64>| {
+            theirs.map_or(String::new(), |theirs| format!(" ({:.2})", theirs / own))
+        };
+        let yard = against(cost(Yard::<u64, u64>::NAME)) + &then(std);
+        let dash = against(cost(Dash::<u64, u64>::NAME)) + &then(Some(dash));
+        let best = against(best_peer(trials, trial));
+        let (name, cells) = (trial.name(), cells.join(" | "));
+        line(text, format_args!("| {name} | {cells} | {yard} | {dash} | {best} |"));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The goals for the second stage: batches, owned data, and being the best.
 
 use super::{At, K1, K64, M1, M16, Results, Verdict, at_least, at_most, of, ratio, threads};
+use crate::ancestor::{self, Trial};
 use crate::contest::Outcome;
 use crate::options::short;
 use crate::rivals::{Bench, Dash, Flat, Papaya, Singly, Yard};
@@ -107,6 +108,7 @@ pub fn verdicts(results: &Results) -> Vec<Verdict> {
         }
     }
     text(results, &mut verdicts);
+    ancestor(results, &mut verdicts);
     let worst = of(&results.worst, flat).map(|pauses| pauses.worst / 1e3);
     verdicts.push(at_most("worst insert, 0 to 4 M, in µs".into(), worst, 300.0));
     let bytes = of(&results.memory, flat).map(|b| b.grown);
@@ -136,6 +138,26 @@ fn text(results: &Results, verdicts: &mut Vec<Verdict>) {
     }
     let bytes = of(&results.text_memory, TEXTS).map(|b| b.grown);
     verdicts.push(at_most(format!("{TEXTS}, bytes an entry at 1 M"), bytes, 135.0));
+}
+
+/// To be the best of all in each of its benchmarks, and better than it was.
+fn ancestor(results: &Results, verdicts: &mut Vec<Verdict>) {
+    let cost = |trial, name| ancestor::cost(&results.ancestor, trial, name);
+    for trial in Trial::ALL {
+        let ours = cost(trial, Flat::<u64>::NAME);
+        let mut against = |whom: &str, theirs, bound: f64| {
+            let goal = format!("the ancestor's {}, against {whom}", trial.name());
+            // The bound as its table has it, to two places.
+            let bound = (bound * 100.0).round() / 100.0;
+            verdicts.push(at_least(goal, ratio(theirs, ours), bound));
+        };
+        let (own, std, dash) = trial.published();
+        against("the best peer", ancestor::best_peer(&results.ancestor, trial), 1.0);
+        against("dashmap", cost(trial, Dash::<u64, u64>::NAME), dash / own);
+        if let Some(std) = std {
+            against("hashbrown", cost(trial, Yard::<u64, u64>::NAME), std / own);
+        }
+    }
 }
 
 fn place(At { work, n, threads: many }: At) -> String {

@@ -5,7 +5,7 @@ use super::{Job, Runs, check};
 use crate::rivals::Bench;
 use crate::work::script::Ask;
 use crate::work::texts::{Line, NOTHING, TextStream, key, look, value};
-use crate::work::{CHUNK, Row, Workload};
+use crate::work::{CHUNK, Workload};
 
 impl<M: Bench<Key = String, Value = String>> Runs<TextStream> for M {
     fn built(n: usize) -> Self {
@@ -33,19 +33,19 @@ impl<M: Bench<Key = String, Value = String>> Runs<TextStream> for M {
                 check::<M>(Workload::Iterate, iterated(map), all);
                 return job.row.n as u64;
             }
-            chunk(map, &job.row, &job.streams[thread], lap)
+            chunk(map, job.row.workload, &job.streams[thread], lap)
         };
         laps(span, &mut places[..job.streams.len()], &lap).0
     }
 }
 
-fn chunk<M>(map: &M, row: &Row, stream: &TextStream, lap: usize) -> u64
+fn chunk<M>(map: &M, workload: Workload, stream: &TextStream, lap: usize) -> u64
 where
     M: Bench<Key = String, Value = String>,
 {
     let place = lap % stream.sums.len();
     let lines = &stream.lines[place * CHUNK..][..CHUNK];
-    let sum = match row.workload {
+    let sum = match workload {
         Workload::GetHit | Workload::GetMiss => gets(map, stream, lines, length),
         Workload::GetLook => gets(map, stream, lines, look),
         Workload::Upsert => upserts(map, stream, lines),
@@ -53,7 +53,7 @@ where
         Workload::GetMany(16) => get_many::<_, 16>(map, stream, lines),
         other => unreachable!("no suite of text has {other:?}"),
     };
-    check::<M>(row.workload, sum, stream.sums[place]);
+    check::<M>(workload, sum, stream.sums[place]);
     CHUNK as u64
 }
 

@@ -47,8 +47,17 @@ where
 {
     let stamps = job.row.workload.stamps();
     let before = if stamps { stamped(map, &job.row) } else { 0 };
+    let iterates = job.row.workload == Workload::Iterate;
+    let keys = if iterates { job.row.n as u64 } else { 0 };
+    let all: u64 = (0..keys).map(|i| fold(Some(keys::key(i)))).sum();
     let span = Span { warm: job.warm, span: job.span };
-    let lap = |thread: usize, lap: usize| chunk(map, &job.row, &job.streams[thread], lap);
+    let lap = |thread: usize, lap: usize| {
+        if iterates {
+            check::<M>(Workload::Iterate, iterated(map), all);
+            return keys;
+        }
+        chunk(map, job.row.workload, &job.streams[thread], lap)
+    };
     let (cost, ops) = laps(span, &mut places[..job.streams.len()], &lap);
     if stamps {
         let after = stamped(map, &job.row);
@@ -63,13 +72,13 @@ fn stamped<V: Word, M: Bench<Key = u64, Value = V>>(map: &M, row: &Row) -> u64 {
     (0..row.n as u64).map(stamp).sum()
 }
 
-fn chunk<V: Word, M>(map: &M, row: &Row, stream: &Stream, lap: usize) -> u64
+fn chunk<V: Word, M>(map: &M, workload: Workload, stream: &Stream, lap: usize) -> u64
 where
     M: Bench<Key = u64, Value = V>,
 {
     let place = lap % stream.sums.len();
     let words = &stream.words[place * CHUNK..][..CHUNK];
-    let sum = match row.workload {
+    let sum = match workload {
         Workload::GetHit | Workload::GetMiss => gets(map, words),
         Workload::Upsert => upserts(map, words),
         Workload::Update => updates(map, words),
@@ -80,14 +89,9 @@ where
         Workload::GetMany(16) => get_many::<_, _, 16>(map, words),
         Workload::GetMany(64) => get_many::<_, _, 64>(map, words),
         Workload::InsertMany(16) => insert_many::<_, _, 16>(map, words),
-        Workload::Iterate => {
-            let all: u64 = (0..row.n as u64).map(|i| fold(Some(keys::key(i)))).sum();
-            check::<M>(row.workload, iterated(map), all);
-            return row.n as u64;
-        }
         other => unreachable!("no suite of numbers has {other:?}"),
     };
-    check::<M>(row.workload, sum, stream.sums[place]);
+    check::<M>(workload, sum, stream.sums[place]);
     CHUNK as u64
 }
 
