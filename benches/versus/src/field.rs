@@ -54,3 +54,29 @@ fn texts() -> Seats<TextStream> {
     rivals::texts(&mut usher);
     usher.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Pace, Row, Suite, run};
+    use crate::rivals::Role;
+    use std::time::Duration;
+
+    /// A wrong checksum ends the process, so getting through is most of it.
+    #[test]
+    fn every_map_does_all_the_work_of_its_suites() {
+        let pace = Pace { rounds: 3, short: 1, long: 1, patience: Duration::ZERO };
+        let n = 1024;
+        for suite in Suite::ALL {
+            let works = suite.workloads().iter();
+            let rows = works
+                .flat_map(|&workload| [1, 2].map(|threads| Row { suite, workload, n, threads }));
+            for outcome in run(suite, &rows.collect::<Vec<_>>(), n, &pace) {
+                // With two threads a busy machine may give none.
+                if outcome.row.threads == 1 {
+                    assert!(outcome.figures.iter().all(|figure| figure.cost().is_some()));
+                    assert!(outcome.figures.iter().any(|figure| figure.role == Role::Peer));
+                }
+            }
+        }
+    }
+}

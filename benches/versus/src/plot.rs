@@ -17,7 +17,7 @@ const PEERS: [&str; 8] =
 
 const BAR: f64 = 9.0;
 const CAPTION: f64 = 17.0;
-const LEFT: f64 = 124.0;
+const LEFT: f64 = 150.0;
 const TOP: f64 = 138.0;
 const PANEL: f64 = 250.0;
 const GAP: f64 = 40.0;
@@ -62,7 +62,7 @@ pub fn speeds(results: &Results, suite: Suite, threads: usize) -> Option<String>
     let longest = longest.fold(1.0, f64::max);
     let scale = Scale(((longest * 4.0).ceil() / 4.0).min(LONGEST));
     let mut svg = Svg::new(
-        (LEFT + (PANEL + GAP) * sizes.len() as f64).max(760.0),
+        (LEFT + (PANEL + GAP) * sizes.len() as f64).max(legend(&maps)),
         TOP + tall * works.len() as f64 + 52.0,
     );
     head(&mut svg, suite, threads, &maps);
@@ -114,8 +114,17 @@ fn head(svg: &mut Svg, suite: Suite, threads: usize, maps: &[Map]) {
         svg.bar(x, 84.0, 12.0, 12.0, map.colour);
         let weight = if map.ours { "bold 12px" } else { "12px" };
         svg.text(x + 17.0, 94.5, "start", weight, "#222222", map.name);
-        x += 44.0 + 7.0 * map.name.len() as f64;
+        x += entry(map);
     }
+}
+
+/// How wide a map's place in the legend is.
+fn entry(map: &Map) -> f64 {
+    44.0 + 7.0 * map.name.len() as f64
+}
+
+fn legend(maps: &[Map]) -> f64 {
+    maps.iter().map(entry).sum::<f64>() + 20.0
 }
 
 fn axis(svg: &mut Svg, left: f64, tall: f64, scale: &Scale, n: usize) {
