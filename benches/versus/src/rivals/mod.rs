@@ -94,15 +94,20 @@ pub trait Bench: Sized + Send + Sync + 'static {
         see: impl FnOnce(&View<Self::Value>) -> u64,
     ) -> Option<u64>;
     /// Replaces the value of `key` by `f` of it, atomically; what `see` says of
-    /// the new one.
+    /// the new one. Maps of text are not asked.
     fn update(
         &self,
-        key: &View<Self::Key>,
-        f: impl Fn(&View<Self::Value>) -> Self::Value,
-        see: impl FnOnce(&View<Self::Value>) -> u64,
-    ) -> Option<u64>;
-    /// Sets `key` to `f` of its value, there or not, atomically.
-    fn alter(&self, key: &View<Self::Key>, f: impl Fn(Option<&View<Self::Value>>) -> Self::Value);
+        _: &View<Self::Key>,
+        _f: impl Fn(&View<Self::Value>) -> Self::Value,
+        _see: impl FnOnce(&View<Self::Value>) -> u64,
+    ) -> Option<u64> {
+        unimplemented!("{} updates", Self::NAME)
+    }
+    /// Sets `key` to `f` of its value, there or not, atomically. Maps of text are
+    /// not asked.
+    fn alter(&self, _: &View<Self::Key>, _f: impl Fn(Option<&View<Self::Value>>) -> Self::Value) {
+        unimplemented!("{} alters", Self::NAME)
+    }
     /// Shows every entry.
     fn each(&self, see: impl FnMut(&View<Self::Key>, &View<Self::Value>));
 

@@ -134,5 +134,7 @@ impl Bench for Singly {
 // -- Ours for text ----------------------------------------------------------
 //
 // EntryMap and StrMap have their adaptors here: `Key = Value = String`, so that
-// `read` gets a `&str` and `insert` two; and a line each in `texts`. Everything
-// else (tables, goals, plots, memory) finds them by name and by `Role::Ours`.
+// `read` gets a `&str` and `insert` two; `update` and `alter` are not asked for.
+// And a line each in `texts`. Everything else (tables, goals, plots, memory) finds
+// them by `Role::Ours` and by their names, which the goals know as "EntryMap" and
+// "StrMap".

@@ -49,18 +49,10 @@ pub fn script(row: &Row, thread: usize) -> Vec<Step> {
             permutation(n, &mut rng, miss)
         }
         Workload::Zipf(gets) => {
-            let zipf = Zipf::new(n);
-            let step = |_| {
-                let ask = if rng.below(100) < gets { Ask::Get } else { Ask::Upsert };
-                Step { index: zipf.draw(&mut rng) as u32, ask, there: true }
-            };
-            (0..(4 * n).clamp(SHORTEST, LONGEST)).map(step).collect()
+            let ask = |rng: &mut Rng| if rng.below(100) < gets { Ask::Get } else { Ask::Upsert };
+            skewed(n, rng, ask)
         }
-        Workload::Count => {
-            let zipf = Zipf::new(n);
-            let steps = (4 * n).clamp(SHORTEST, LONGEST);
-            (0..steps).map(|_| get(zipf.draw(&mut rng) as u32)).collect()
-        }
+        Workload::Count => skewed(n, rng, |_| Ask::Get),
         // All keys, once: what fills and empties a map shares them out.
         Workload::Insert | Workload::Remove | Workload::RemoveMany(_) => {
             let mut order: Vec<u32> = (0..n as u32).collect();
@@ -69,6 +61,20 @@ pub fn script(row: &Row, thread: usize) -> Vec<Step> {
         }
         _ => permutation(n, &mut rng, get),
     }
+}
+
+/// Steps for some of `n` keys by Zipf's law. Which keys are frequent is the same
+/// for all threads and has nothing to do with when they were inserted: maps that
+/// allocate for each key would have the frequent ones side by side.
+fn skewed(n: usize, mut rng: Rng, ask: impl Fn(&mut Rng) -> Ask) -> Vec<Step> {
+    let mut by_rank: Vec<u32> = (0..n as u32).collect();
+    Rng::new(n as u64).shuffle(&mut by_rank);
+    let zipf = Zipf::new(n);
+    let step = |_| {
+        let index = by_rank[zipf.draw(&mut rng) as usize];
+        Step { index, ask: ask(&mut rng), there: true }
+    };
+    (0..(4 * n).clamp(SHORTEST, LONGEST)).map(step).collect()
 }
 
 /// Steps for `n` keys in random order; as many rounds of them as fill the
