@@ -34,6 +34,11 @@ impl Figure {
     pub fn cost(&self) -> Option<f64> {
         median(&self.costs).filter(|_| self.costs.len() >= FEWEST)
     }
+
+    /// Whether the map does not do such work.
+    pub fn kept_out(&self) -> bool {
+        self.costs.is_empty() && self.dropped == 0
+    }
 }
 
 /// A row and each map's figure in it.
@@ -46,9 +51,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The rounds of one map.
+    pub fn figure(&self, name: &str) -> Option<&Figure> {
+        self.figures.iter().find(|f| f.name == name)
+    }
+
     /// Nanoseconds an operation of one map.
     pub fn cost(&self, name: &str) -> Option<f64> {
-        self.figures.iter().find(|f| f.name == name)?.cost()
+        self.figure(name)?.cost()
     }
 
     /// The fastest peer.

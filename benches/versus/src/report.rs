@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::ancestor::{Trials, best_peer, cost};
-use crate::contest::Outcome;
+use crate::contest::{Figure, Outcome};
 use crate::goals::{Results, verdicts};
 use crate::memory::Bytes;
 use crate::options::short;
@@ -91,7 +91,10 @@ fn speeds(text: &mut String, suite: Suite, outcomes: &[&Outcome]) {
     let columns = "--:|".repeat(names.len()) + &"--:|---|".repeat(ours.len());
     line(text, format_args!("|---|--:|--:|{columns}"));
     for outcome in outcomes {
-        let cell = |name: &&str| outcome.cost(name).map_or("–".into(), nanoseconds);
+        let cell = |name: &&str| match outcome.figure(name) {
+            Some(figure) if figure.kept_out() => "n/a".into(),
+            figure => figure.and_then(Figure::cost).map_or("–".into(), nanoseconds),
+        };
         let cells: Vec<_> = names.iter().map(cell).collect();
         let ratios: String = ours.iter().map(|f| compared(outcome, f.name)).collect();
         let (row, cells) = (&outcome.row, cells.join(" | "));
@@ -129,7 +132,7 @@ fn dropped(text: &mut String, outcomes: &[Outcome]) {
             kept + dropped
         ),
     );
-    let blank = figures().filter(|(_, f)| f.cost().is_none()).count();
+    let blank = figures().filter(|(_, f)| f.cost().is_none() && !f.kept_out()).count();
     if blank > 0 {
         line(
             text,

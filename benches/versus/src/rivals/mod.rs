@@ -101,12 +101,12 @@ pub trait Bench: Sized + Send + Sync + 'static {
         _f: impl Fn(&View<Self::Value>) -> Self::Value,
         _see: impl FnOnce(&View<Self::Value>) -> u64,
     ) -> Option<u64> {
-        unimplemented!("{} updates", Self::NAME)
+        panic!("{} is not asked to update", Self::NAME)
     }
     /// Sets `key` to `f` of its value, there or not, atomically. Maps of text are
     /// not asked.
     fn alter(&self, _: &View<Self::Key>, _f: impl Fn(Option<&View<Self::Value>>) -> Self::Value) {
-        unimplemented!("{} alters", Self::NAME)
+        panic!("{} is not asked to alter", Self::NAME)
     }
     /// Shows every entry.
     fn each(&self, see: impl FnMut(&View<Self::Key>, &View<Self::Value>));
