@@ -5,7 +5,7 @@
 use super::map::FlatMap;
 use crate::table::tags::Hash;
 use crate::table::types::Op;
-use crate::table::window::WINDOW;
+use crate::table::window::{FEW, WINDOW};
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash as KeyHash};
 use core::iter::FusedIterator;
@@ -38,9 +38,12 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     {
         same_length(keys.len(), values.len());
         for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
-            let hashes = self.hashes(|at| keys.get(at));
+            if keys.len() < FEW {
+                keys.iter().zip(values).for_each(|(key, value)| *value = self.get(key));
+                return;
+            }
             self.table().get_window(
-                &hashes[..keys.len()],
+                &self.hashes(|at| keys.get(at))[..keys.len()],
                 |at, key| key.borrow() == &keys[at],
                 |entry| entry.value(),
                 |_| {},
@@ -67,7 +70,9 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         same_length(entries.len(), before.len());
         for (entries, before) in entries.chunks(WINDOW).zip(before.chunks_mut(WINDOW)) {
             let hashes = self.hashes(|at| entries.get(at).map(|(key, _)| key));
-            self.table().set_out(&hashes[..entries.len()]);
+            if entries.len() >= FEW {
+                self.table().fetch_window(&hashes[..entries.len()]);
+            }
             for ((&(key, value), before), &hash) in entries.iter().zip(before).zip(&hashes) {
                 *before = self.insert_hashed(hash, key, value);
             }
@@ -94,7 +99,9 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         same_length(keys.len(), before.len());
         for (keys, before) in keys.chunks(WINDOW).zip(before.chunks_mut(WINDOW)) {
             let hashes = self.hashes(|at| keys.get(at));
-            self.table().set_out(&hashes[..keys.len()]);
+            if keys.len() >= FEW {
+                self.table().fetch_window(&hashes[..keys.len()]);
+            }
             for ((key, before), &hash) in keys.iter().zip(before).zip(&hashes) {
                 *before = self.alter_hashed(hash, key, |_| Op::Remove).map(|(value, _)| value);
             }
@@ -121,7 +128,12 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// The hashes of a window, whose places hold what `key` says; any hash where it has no key.
     #[inline]
     fn hashes<'q, Q: KeyHash + 'q>(&self, key: impl Fn(usize) -> Option<&'q Q>) -> [Hash; WINDOW] {
-        array::from_fn(|at| key(at).map_or(Hash(0), |key| self.hash(key)))
+        let mut hashes = [Hash(0); WINDOW];
+        for (at, hash) in hashes.iter_mut().enumerate() {
+            let Some(key) = key(at) else { break };
+            *hash = self.hash(key);
+        }
+        hashes
     }
 }
 

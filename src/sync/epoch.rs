@@ -79,6 +79,7 @@ impl Domain {
         self.system.iter().for_each(barrier::System::end);
     }
 
+    #[cfg_attr(not(hedgerow_loom), allow(clippy::unused_self))] // A model has a barrier of its own.
     #[inline(always)]
     fn light(&self) {
         #[cfg(hedgerow_loom)]
@@ -88,6 +89,7 @@ impl Domain {
         barrier::light();
     }
 
+    #[cfg_attr(not(hedgerow_loom), allow(clippy::unused_self))] // As above.
     fn heavy(&self) -> bool {
         #[cfg(hedgerow_loom)]
         if let Some(system) = &self.system {

@@ -94,6 +94,12 @@ impl Hash {
     }
 }
 
+/// The slots whose tags match, one bit for each, or one byte.
+#[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
+pub(crate) type Matches = Slots<0>;
+#[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
+pub(crate) type Matches = Slots;
+
 /// A tag word as it was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tags(pub(crate) Bits);
@@ -111,14 +117,14 @@ impl Tags {
     /// Slots whose tag is `hash`'s.
     #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
     #[inline(always)]
-    pub(crate) fn matches(self, hash: Hash) -> Slots {
+    pub(crate) fn matches(self, hash: Hash) -> Matches {
         self.matches_by_words(hash)
     }
 
     /// Slots whose tag is `hash`'s, all compared by one instruction.
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     #[inline(always)]
-    pub(crate) fn matches(self, hash: Hash) -> Slots<0> {
+    pub(crate) fn matches(self, hash: Hash) -> Matches {
         use core::arch::x86_64::{
             _mm_and_si128, _mm_cmpeq_epi8, _mm_cvtsi32_si128, _mm_cvtsi64_si128, _mm_max_epu8,
             _mm_movemask_epi8, _mm_set1_epi8, _mm_shufflelo_epi16, _mm_unpacklo_epi8,
@@ -205,6 +211,10 @@ impl Tags {
 pub(crate) struct Slots<const SHIFT: u32 = 3>(pub(crate) Bits);
 
 impl<const SHIFT: u32> Slots<SHIFT> {
+    pub(crate) const fn none() -> Self {
+        Self(0)
+    }
+
     #[inline(always)]
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0

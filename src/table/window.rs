@@ -7,29 +7,35 @@
 
 use super::Table;
 use super::bin::{Bin, Entry};
-use super::read::Unclear;
-use super::tags::{Depth, Hash, Tags};
+use super::tags::{Depth, Hash, Matches};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
 
 /// Keys that are under way at a time: about as many lines as a core can wait for at once.
 pub(crate) const WINDOW: usize = 16;
+/// Fewer keys are as quickly looked up one by one.
+pub(crate) const FEW: usize = 4;
 
-/// A key between two passes.
+/// A key's bin, between two passes.
 #[derive(Clone, Copy)]
-pub(crate) struct Step<'a, K: Copy, V: Copy> {
-    hash: Hash,
+struct Step<'a, K, V> {
     bin: Bin<'a, K, V>,
     depth: Depth,
     state: State,
-    tags: Tags,
+    slots: Matches,
+    /// Whether the key is absent where no slot matches.
+    sure: bool,
 }
+
+/// Room for the steps of a window; those that are in use come first.
+type Steps<'a, K, V> = [MaybeUninit<Step<'a, K, V>>; WINDOW];
 
 impl<K: Copy, V: Copy> Table<K, V> {
     /// Looks up the keys of one window; `eq` and `answer` are told their places in it. `touch` is shown the
     /// entries that are probably meant, before any is read, to ask for what they lead to.
-    #[inline]
+    // The loops go over slices: a number that the compiler knew it would unroll, and run out of registers.
+    #[inline(always)]
     pub(crate) fn get_window<R>(
         &self,
         hashes: &[Hash],
@@ -38,45 +44,64 @@ impl<K: Copy, V: Copy> Table<K, V> {
         touch: impl Fn(Entry<'_, K, V>) + Copy,
         mut answer: impl FnMut(usize, Option<R>),
     ) {
-        let Some(steps) = self.set_out(hashes) else {
+        let mut room = [const { MaybeUninit::uninit() }; WINDOW];
+        let Some(steps) = self.set_out(hashes, &mut room) else {
             return (0..hashes.len()).for_each(|at| answer(at, None));
         };
-        for step in &steps[..hashes.len()] {
-            let slots = step.tags.matches(step.hash);
+        for Step { bin, slots, .. } in steps {
             if !slots.is_empty() {
-                touch(step.bin.entry(slots.lowest()));
+                touch(bin.entry(slots.lowest()));
             }
         }
-        for (at, step) in steps.iter().enumerate().take(hashes.len()) {
-            let Step { hash, bin, depth, state, tags } = *step;
-            let found = Table::get_at(bin, depth, state, tags, hash, |key| eq(at, key), read);
-            let found = found.unwrap_or_else(|Unclear| {
-                let mut backoff = Backoff::spinning();
-                self.get_slowly(hash, |key| eq(at, key), read, &mut backoff).unwrap_or(None)
-            });
-            answer(at, found);
+        for (at, &Step { bin, state, slots, sure, .. }) in steps.iter().enumerate() {
+            if slots.is_empty() && sure {
+                answer(at, None);
+                continue;
+            }
+            if !slots.is_empty()
+                && let Ok(Some(found)) =
+                    Self::check(bin, state, bin.entry(slots.lowest()), |key| eq(at, key), read)
+            {
+                answer(at, Some(found));
+                continue;
+            }
+            let mut backoff = Backoff::spinning();
+            let found = self.get_slowly(hashes[at], |key| eq(at, key), read, &mut backoff);
+            answer(at, found.unwrap_or(None));
         }
     }
 
-    /// Asks for the lines that the keys of a window will need: all heads, then all entries. None for a
-    /// table without bins.
+    /// Asks for the lines that the keys of a window are going to need.
     #[inline]
-    pub(crate) fn set_out(&self, hashes: &[Hash]) -> Option<[Step<'_, K, V>; WINDOW]> {
+    pub(crate) fn fetch_window(&self, hashes: &[Hash]) {
+        self.set_out(hashes, &mut [const { MaybeUninit::uninit() }; WINDOW]);
+    }
+
+    /// Asks for all heads, then for all entries. None for a table without bins.
+    #[inline(always)]
+    fn set_out<'a, 's>(
+        &'a self,
+        hashes: &[Hash],
+        room: &'s mut Steps<'a, K, V>,
+    ) -> Option<&'s [Step<'a, K, V>]> {
         let directory = self.directory()?;
-        let (bin, depth) = directory.locate(*hashes.first()?);
-        let state = State::default();
-        let mut steps =
-            [Step { hash: hashes[0], bin, depth, state, tags: Tags::empty(depth) }; WINDOW];
-        for (step, &hash) in steps.iter_mut().zip(hashes) {
+        let (state, slots, sure) = (State::default(), Matches::none(), false);
+        for (step, &hash) in room.iter_mut().zip(hashes) {
             let (bin, depth) = directory.locate(hash);
             bin.prefetch_head();
-            (step.hash, step.bin, step.depth) = (hash, bin, depth);
+            step.write(Step { bin, depth, state, slots, sure });
         }
-        for step in steps.iter_mut().take(hashes.len()) {
-            (step.state, step.tags) = (step.bin.seq().begin(), step.bin.tags());
-            let slots = step.tags.matches(step.hash);
-            if !slots.is_empty() {
-                step.bin.prefetch_entry(slots.lowest());
+        let count = hashes.len().min(WINDOW);
+        // SAFETY: the loop has written as many.
+        let steps = unsafe { room[..count].assume_init_mut() };
+        for (step, &hash) in steps.iter_mut().zip(hashes) {
+            let tags;
+            (step.state, tags) = (step.bin.seq().begin(), step.bin.tags());
+            step.slots = tags.matches(hash);
+            if step.slots.is_empty() {
+                step.sure = !tags.may_overflow(hash) && tags.depth() == step.depth;
+            } else {
+                step.bin.prefetch_entry(step.slots.lowest());
             }
         }
         Some(steps)
