@@ -24,26 +24,25 @@
 //! No feature changes what another one does.
 #![no_std]
 
-#[cfg(feature = "alloc")]
+#[cfg(any(feature = "alloc", hedgerow_loom, test))]
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+mod bins;
 #[cfg(feature = "alloc")]
 pub mod docs;
-#[cfg(feature = "alloc")]
 mod facade;
-#[cfg(feature = "alloc")]
 pub mod flat;
 #[cfg(feature = "std-ext")]
 pub mod std_ext;
-#[cfg(feature = "alloc")]
 mod sync;
 #[cfg(feature = "alloc")]
 mod table;
 
 #[cfg(feature = "alloc")]
 pub use flat::FlatMap;
+pub use flat::FlatTable;
 
 /// The README's examples are tests.
 #[cfg(all(doctest, feature = "alloc"))]

@@ -3,6 +3,7 @@
 //! Imports go one way: `facade` ← `sync` ← structures.
 
 pub(crate) mod backoff;
+#[cfg(feature = "alloc")]
 pub(crate) mod cache;
 pub(crate) mod prefetch;
 pub(crate) mod seqlock;
