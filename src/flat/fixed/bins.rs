@@ -298,8 +298,8 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
             return false;
         }
         let strays = home.strays().without(hash);
-        // [FX-3]: the stray's bin first.
         at.bin.set_tags(at.tags.without(slot));
+        // [FX-3]
         home.bin.set_tags(strays.prune(home.tags, hash));
         at.unlock(at.strays());
         home.unlock(strays);
@@ -328,7 +328,6 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
             }
             near.bin.entry(slot).put(key, value);
             near.bin.set_tags(near.tags.with(slot, hash.tag()));
-            // [FX-3]: the home's tags before the other bin is unlocked.
             home.bin.set_tags(home.tags.with_overflow(hash));
             near.unlock(near.strays());
             home.unlock(home.strays().with(hash));

@@ -22,10 +22,10 @@
 //!   met, since who loads a bin's tags (acquire, `[FT-1]`) gets the store that put the key there or one
 //!   of the stores after it, and of those only a removal takes the tag away. That removal then happened
 //!   before the answer. It is why nothing is ever moved back home.
-//! - `[FX-3]` Inserting a stray, the home's tags (with the filter bit) are stored before the other bin is
-//!   unlocked (`[SL-3]`), and who hits there has loaded that state (`[SL-4]`): whoever comes after such a
-//!   hit finds the bit set. Removing one, the other bin's tags are stored before the home's (`[FT-2]`):
-//!   whoever has seen the bit cleared (`[FT-1]`) no longer meets the key outside.
+//! - `[FX-3]` A search goes outside only with the bit before its eyes, and who has seen it set gets it set
+//!   from then on, or a later store (`[FT-1]`, `[FT-2]`). It is cleared only under the home's lock, by a
+//!   removal that leaves no stray which needs it: whoever finds it clear after that finds the key gone
+//!   or not yet there. So it does not matter which of the two bins' tags is stored first.
 //! - `[FX-4]` Both locks are taken from states that were read, lower bin number first, and neither is
 //!   waited for: a writer that does not get the second gives the first back (`[SL-6]`) and looks again. Who
 //!   holds the higher one of a pair is never held up, so some writer always gets on.
