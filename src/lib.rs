@@ -1,7 +1,7 @@
 //! Concurrent maps for code that has no operating system, and for code that has one.
 //!
 //! [`FlatMap`] is a hash table of plain data whose reads take no lock, hold no guard and write
-//! nothing shared. More structures are planned; [`docs::choosing`] says which, and what to use
+//! nothing shared. [`FlatTable`] is the same of fixed size, for a `static`, without an allocator. More structures are planned; [`docs::choosing`] says which, and what to use
 //! meanwhile. What holds, what does not, and why, is in [`docs`].
 //!
 //! ```
@@ -15,7 +15,7 @@
 //! ```
 //!
 //! # Features
-//! - `alloc` (default): everything that allocates, which is all there is to use today.
+//! - `alloc` (default): everything that allocates: all but [`FlatTable`].
 //! - `std`: the default hasher is keyed from the operating system's entropy.
 //! - `std-ext`: module `std_ext`, what needs an operating system. Implies `std`.
 //! - `serde`: `Serialize` and `Deserialize`. `rayon`: parallel iterators.

@@ -5,10 +5,13 @@ use super::bins::{Failure, Position};
 use super::storage::Storage;
 use crate::bins::tags::Hash;
 use crate::bins::types::Change;
+use crate::facade::Word;
 use crate::sync::backoff::Backoff;
+use crate::sync::seqlock::SeqLock;
 use ::loom::model::Builder;
 use ::loom::sync::Arc;
 use ::loom::thread;
+use core::mem::MaybeUninit;
 use std::collections::BTreeSet;
 use std::format;
 use std::string::String;
@@ -289,6 +292,21 @@ fn loom_fixed_stray_comes_as_another_goes() {
     });
 }
 
+/// A stray and a key of the bin itself are after the same slot.
+#[test]
+fn loom_fixed_stray_and_resident_want_one_slot() {
+    explore(2, ["ok"], |saw| {
+        let bins = Bins::<2>::with_full_home();
+        let (stray, resident) = (key(0, 3), key(1, 4));
+        let other = bins.clone();
+        let second = thread::spawn(move || other.put(stray, 1));
+        bins.put(resident, 2);
+        second.join().unwrap();
+        assert_eq!(bins.all(), [(stray, 1), (resident, 2)]);
+        saw("ok".into());
+    });
+}
+
 /// Each of two homes has its stray in the other one: both writers want both locks.
 #[test]
 fn loom_fixed_locks_both_ways() {
@@ -309,21 +327,40 @@ fn loom_fixed_locks_both_ways() {
     });
 }
 
-/// A writer gets the first lock and not the second, and gives it back: a reader that takes that state for
-/// the last writer's sees what the last writer wrote.
+/// A lock is taken and given back while another thread writes: who takes that state for the last writer's
+/// sees what the last writer wrote.
 #[test]
 fn loom_fixed_lock_given_back() {
-    explore(1, ["Some(8)", "Some(9)"], |saw| {
-        let bins = Bins::<2>::with_full_home();
-        let (stray, resident) = (key(0, 3), key(1, 4));
-        let (left, right) = (bins.clone(), bins.clone());
-        let writer = thread::spawn(move || left.put(stray, 1));
-        let reader = thread::spawn(move || right.read(key(0, 1)));
-        bins.put(key(0, 1), 8);
-        bins.put(resident, 2);
-        writer.join().unwrap();
+    explore(2, ["None", "Some(0)", "Some(1)"], |saw| {
+        let words = Arc::new([Word::new(), Word::new(), Word::new()]);
+        let seq = |words: &[Word; 3], act: &dyn Fn(SeqLock<'_>)| act(SeqLock(words[0].control()));
+        let (left, right) = (words.clone(), words.clone());
+        let taker = thread::spawn(move || {
+            seq(&left, &|lock| {
+                let state = lock.begin();
+                if lock.try_lock(state) {
+                    lock.give_back(state);
+                }
+            });
+        });
+        let reader = thread::spawn(move || {
+            let lock = SeqLock(right[0].control());
+            let state = lock.begin();
+            let read = [right[1].load_integer() as u64, right[2].load_integer() as u64];
+            lock.validate(state).then(|| whole(read))
+        });
+        seq(&words, &|lock| {
+            let mut state = lock.begin();
+            while !lock.try_lock(state) {
+                thread::yield_now();
+                state = lock.begin();
+            }
+            words[1].store_payload(MaybeUninit::new(1));
+            words[2].store_payload(MaybeUninit::new(1));
+            lock.unlock(state.next(0));
+        });
+        taker.join().unwrap();
         saw(format!("{:?}", reader.join().unwrap()));
-        assert_eq!(bins.all(), [(key(0, 1), 8), (stray, 1), (resident, 2)]);
     });
 }
 
