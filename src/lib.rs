@@ -1,8 +1,9 @@
 //! Concurrent maps for code that has no operating system, and for code that has one.
 //!
-//! [`FlatMap`] is a hash table of plain data whose reads take no lock, hold no guard and write
-//! nothing shared. [`FlatTable`] is the same of fixed size, for a `static`, without an allocator. More structures are planned; [`docs::choosing`] says which, and what to use
-//! meanwhile. What holds, what does not, and why, is in [`docs`].
+//! [`FlatMap`] is a hash table of plain data whose reads take no lock, hold no guard and write nothing
+//! shared. [`FlatTable`] is the same of fixed size, for a `static`, without an allocator. More structures
+//! are planned; [`docs::choosing`] says which, and what to use meanwhile. What holds, what does not, and
+//! why, is in [`docs`].
 //!
 //! ```
 //! let ports = hedgerow::FlatMap::<&str, u16>::new();
