@@ -1,8 +1,9 @@
 //! Concurrent maps for code that has no operating system, and for code that has one.
 //!
-//! [`FlatMap`] is a hash table of plain data whose reads take no lock, hold no guard and write
-//! nothing shared. More structures are planned; [`docs::choosing`] says which, and what to use
-//! meanwhile. What holds, what does not, and why, is in [`docs`].
+//! [`FlatMap`] is a hash table of plain data whose reads take no lock, hold no guard and write nothing
+//! shared. [`FlatTable`] is the same of fixed size, for a `static`, without an allocator. More structures
+//! are planned; [`docs::choosing`] says which, and what to use meanwhile. What holds, what does not, and
+//! why, is in [`docs`].
 //!
 //! ```
 //! let ports = hedgerow::FlatMap::<&str, u16>::new();
@@ -15,7 +16,7 @@
 //! ```
 //!
 //! # Features
-//! - `alloc` (default): everything that allocates, which is all there is to use today.
+//! - `alloc` (default): everything that allocates: all but [`FlatTable`].
 //! - `std`: the default hasher is keyed from the operating system's entropy.
 //! - `std-ext`: module `std_ext`, what needs an operating system. Implies `std`.
 //! - `serde`: `Serialize` and `Deserialize`. `rayon`: parallel iterators.
@@ -24,28 +25,27 @@
 //! No feature changes what another one does.
 #![no_std]
 
-#[cfg(feature = "alloc")]
+#[cfg(any(feature = "alloc", hedgerow_loom, test))]
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
+mod bins;
 #[cfg(feature = "alloc")]
 pub mod docs;
-#[cfg(feature = "alloc")]
 mod facade;
-#[cfg(feature = "alloc")]
 pub mod flat;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub mod owned;
 #[cfg(feature = "std-ext")]
 pub mod std_ext;
-#[cfg(feature = "alloc")]
 mod sync;
 #[cfg(feature = "alloc")]
 mod table;
 
 #[cfg(feature = "alloc")]
 pub use flat::FlatMap;
+pub use flat::FlatTable;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub use owned::{EntryMap, StrMap};
 

@@ -301,7 +301,7 @@ fn a_drop_may_call_back() {
         fn drop(&mut self) {
             let Some(map) = self.1.upgrade() else { return };
             assert!(map.get_with(&0, |nosy| nosy.0).is_some());
-            if self.0 % 16 == 0 {
+            if self.0.is_multiple_of(16) {
                 map.insert(1, Nosy(1, self.1.clone()));
                 ignore(map.remove(&2));
             }

@@ -11,18 +11,19 @@ const FACADE: &str = "src/facade.rs";
 
 /// The rooms of the core and the layer of each. A room imports lower layers and itself only, so
 /// structures, which share a layer, never import each other.
-const ROOMS: [(&str, u8); 11] = [
+const ROOMS: [(&str, u8); 12] = [
     ("facade", 0),
     ("sync", 1),
-    ("table", 2),
-    ("flat", 3),
-    ("owned", 3),
-    ("left_right", 3),
-    ("compressed", 3),
-    ("fence", 3),
-    ("std_ext", 4),
-    ("docs", 5),
-    (ROOT, 5),
+    ("bins", 2),
+    ("table", 3),
+    ("flat", 4),
+    ("owned", 4),
+    ("left_right", 4),
+    ("compressed", 4),
+    ("fence", 4),
+    ("std_ext", 5),
+    ("docs", 6),
+    (ROOT, 6),
 ];
 /// The room of `lib.rs`, where every re-export lives.
 const ROOT: &str = "lib";

@@ -4,6 +4,7 @@
 //! | you have | use |
 //! |---|---|
 //! | keys and values that are `Copy`, read and written by many threads or by an interrupt | [`FlatMap`] |
+//! | the same, of a number known beforehand, in a `static` or without an allocator | [`FlatTable`] |
 //! | many reads for each write, and readers that want several keys as of one moment | planned: `LeftRightMap` |
 //! | keys in order, ranges, scans | planned: `FenceMap` |
 //! | byte strings that should take less memory than they have bytes | planned: `CompressedMap` |
@@ -61,6 +62,24 @@
 //! Where that is too much, use a map that owns its values: papaya, dashmap, scc, or a lock around
 //! std's.
 //!
+//! # A table of fixed size
+//! [`FlatTable`] has the operations that decide about one entry, and none that needs memory: no
+//! `reserve`, no batches. What may have to insert a key (`insert`, `insert_if_absent`, `compute`) returns a
+//! `Result`, since there may be no room. Give it half as many slots again as entries: it takes them all
+//! then, and few lie outside their own bin.
+//!
+//! ```
+//! use hedgerow::{FlatTable, flat::{DefaultHashBuilder, Full}};
+//!
+//! static ROUTES: FlatTable<u32, u16, 64> = FlatTable::with_hasher(DefaultHashBuilder::with_seed(9));
+//!
+//! for address in 0..300 {
+//!     ROUTES.insert(address, 80)?;
+//! }
+//! assert_eq!((ROUTES.get(&299), ROUTES.get(&300)), (Some(80), None));
+//! # Ok::<(), Full<u32, u16>>(())
+//! ```
+//!
 //! # Hashers
 //! [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder) is fast and differs from map to map; it
 //! does not withstand somebody who sets out to find colliding keys. Where keys come from outside,
@@ -79,6 +98,7 @@
 //! that is the same for all keys is correct, and as slow as a list.
 //!
 //! [`FlatMap`]: crate::FlatMap
+//! [`FlatTable`]: crate::FlatTable
 //! [`compare_exchange`]: crate::FlatMap::compare_exchange
 //! [`compute`]: crate::FlatMap::compute
 //! [`entry`]: crate::FlatMap::entry

@@ -37,6 +37,12 @@
 //!
 //! On a 32-bit target a tag word has three slots and four filter numbers instead of seven and eight.
 //!
+//! # A table of fixed size
+//! All of this holds of [`FlatTable`](crate::FlatTable) too, growth and memory aside, with two differences.
+//! `retain`, `clear` and `iter` go from entry to entry instead of from bin to bin; a key that is removed and
+//! inserted again meanwhile may be met again. And `try_insert` and `try_remove`, which may have to lock
+//! two bins, say `Busy` where a writer is inside either.
+//!
 //! # Your code
 //! `Hash`, `Eq`, `Borrow` and all closures run with nothing locked. They may call the same map, for
 //! the same key, and they may panic:

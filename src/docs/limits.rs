@@ -1,4 +1,5 @@
-//! What [`FlatMap`](crate::FlatMap) cannot do, and where each limit comes from.
+//! What [`FlatMap`](crate::FlatMap) and [`FlatTable`](crate::FlatTable) cannot do, and where each limit
+//! comes from.
 //!
 //! # Only `Copy` keys and values
 //! A reader copies bytes while a writer may be changing them, and looks at them only when it knows
@@ -37,6 +38,16 @@
 //! growth may split two segments, 256 bins at most, there and then: a handler that may not call the
 //! allocator, or has no time for that, replaces values of keys that are there. Everything else, `stats`
 //! and `iter` included, may spin.
+//!
+//! [`FlatTable`](crate::FlatTable) allocates nothing: its `try_get`, `try_insert` and `try_remove` look at
+//! sixteen bins at most (32 on 32-bit targets) and are for handlers without reservation.
+//!
+//! # A table of fixed size refuses keys before it is full
+//! A key of a [`FlatTable`](crate::FlatTable) lies in the bin that its hash names or in one of those that
+//! follow, and nothing is ever moved to make room. How full a table gets: see
+//! [Fill](crate::FlatTable#fill). Since entries do not move back either, one in which entries have come and
+//! gone for long answers misses more slowly than one that was just filled. `clear` makes it as new.
+//! [`len`](crate::FlatTable::len) looks at every bin.
 //!
 //! # One key, many writers
 //! Writers of one key, or of keys in one bin, take turns, in no particular order, and each that

@@ -35,11 +35,14 @@
 //!   fence before its last look at the state.
 //! - `SL-3` ↔ `SL-4`, and `SL-5` (`sync/seqlock.rs`): the unlocking release store; a reader's first,
 //!   acquire load; the next writer's swap from the state that it read so, which needs no ordering.
+//! - `SL-6` (`sync/seqlock.rs`): a lock that is given back with nothing written, by a release store.
 //! - `ST-1` ↔ `ST-2` (`sync/stripes.rs`): publication of the striped counter.
-//! - `FT-1` ↔ `FT-2` (`table/bin.rs`): load and store of a bin's tag word.
+//! - `FT-1` ↔ `FT-2` (`bins/bin.rs`): load and store of a bin's tag word.
 //! - `DI-1` ↔ `DI-2` (`table/directory.rs`): publication of a directory, and of a segment in it.
 //! - `SP-1`, `SP-2`, `SP-3` (`table/split.rs`): the order of a split's stores: children's entries,
 //!   parent's tags, children's tags.
+//! - `FX-1` to `FX-4` (`flat/fixed/mod.rs`): why strays of a table of fixed size are found; their loads
+//!   and stores are those of `FT` and `SL`.
 //! - `OV-1` ↔ `OV-2` (`table/overflow.rs`): publication of overflow lines.
 //! - `OV-3`, `OV-4` (`table/overflow.rs`): recycling of a line: the pool's lock, and a release fence
 //!   before the new owner's first store.

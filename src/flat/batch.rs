@@ -3,8 +3,8 @@
 //! Each key is an operation of its own: a batch is not atomic.
 
 use super::map::FlatMap;
-use crate::table::tags::Hash;
-use crate::table::types::Op;
+use crate::bins::tags::Hash;
+use crate::bins::types::Op;
 use crate::table::window::{FEW, WINDOW};
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash as KeyHash};

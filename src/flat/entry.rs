@@ -1,7 +1,7 @@
 //! One key's place in a map, there or not: what std's `Entry` is for, without a lock to hold.
 
 use super::map::FlatMap;
-use crate::table::types::Op;
+use crate::bins::types::Op;
 use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};

@@ -1,11 +1,12 @@
 //! `FlatMap` itself: the typed, hashed face of the table.
 
 use super::iter::{Iter, Keys, Values};
+use crate::bins::hasher::{DefaultHashBuilder, mixes_well};
+use crate::bins::layout::Layout;
+use crate::bins::tags;
+use crate::bins::types::{Busy, Computed, Op};
 use crate::sync::backoff::Backoff;
-use crate::table::hasher::{DefaultHashBuilder, mixes_well};
-use crate::table::layout::Layout;
-use crate::table::tags;
-use crate::table::types::{Busy, Computed, Op, TryInsertError, TryReserveError};
+use crate::table::types::{TryInsertError, TryReserveError};
 use crate::table::write::{Altered, Change};
 use crate::table::{Failure, Table};
 use alloc::alloc::handle_alloc_error;

@@ -1,25 +1,41 @@
-//! `FlatMap`: a hash table of plain data whose reads take no lock and write nothing.
+//! Hash tables of plain data whose reads take no lock and write nothing.
 //!
-//! Linear hashing over bins that never move and are never freed while shared.
-//! See [`FlatMap`] for what it promises.
+//! `FlatMap` grows: linear hashing over bins that never move and are never freed while shared.
+//! [`FlatTable`] is of fixed size, lies in one piece in a `static` or wherever it is put, and needs no
+//! allocator. See there for what each promises.
 
+#[cfg(feature = "alloc")]
 mod batch;
+#[cfg(feature = "alloc")]
 mod cursor;
+#[cfg(feature = "alloc")]
 mod entry;
+mod fixed;
+#[cfg(feature = "alloc")]
 mod iter;
+#[cfg(feature = "alloc")]
 mod map;
 #[cfg(feature = "rayon")]
 mod rayon;
 #[cfg(feature = "serde")]
 mod serde;
+#[cfg(feature = "alloc")]
 mod traits;
 
-pub use crate::table::hasher::DefaultHashBuilder;
-pub use crate::table::types::{Busy, Computed, Op, TryInsertError, TryReserveError};
+pub use crate::bins::hasher::DefaultHashBuilder;
+pub use crate::bins::types::{Busy, Computed, Op};
+#[cfg(feature = "alloc")]
+pub use crate::table::types::{TryInsertError, TryReserveError};
+#[cfg(feature = "alloc")]
 pub use batch::GetEach;
+#[cfg(feature = "alloc")]
 pub use cursor::Cursor;
+#[cfg(feature = "alloc")]
 pub use entry::Entry;
+pub use fixed::{FlatTable, Full, NotInserted, TableIter};
+#[cfg(feature = "alloc")]
 pub use iter::{Iter, Keys, Values};
+#[cfg(feature = "alloc")]
 pub use map::{FlatMap, FlatStats};
 #[cfg(feature = "rayon")]
 pub use rayon::ParIter;

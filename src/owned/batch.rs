@@ -2,7 +2,7 @@
 
 use super::guard::Guard;
 use super::map::EntryMap;
-use crate::table::tags;
+use crate::bins::tags;
 use crate::table::window::WINDOW;
 use core::array;
 use core::borrow::Borrow;

@@ -2,7 +2,7 @@
 
 use super::node::{Header, Live, Node, Shared};
 use super::nodes::Fresh;
-use crate::table::tags;
+use crate::bins::tags;
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
 use core::ptr::NonNull;

@@ -4,7 +4,7 @@ use super::guard::{Guard, Stalled, pin, stalled};
 use super::iter::Iter;
 use super::nodes::Nodes;
 use super::pair::Pair;
-use crate::table::hasher::DefaultHashBuilder;
+use crate::bins::hasher::DefaultHashBuilder;
 use crate::table::types::TryReserveError;
 use alloc::alloc::handle_alloc_error;
 

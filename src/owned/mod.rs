@@ -18,8 +18,9 @@ mod str_iter;
 mod str_map;
 mod traits;
 
-pub use crate::table::hasher::DefaultHashBuilder;
-pub use crate::table::types::{Op, TryInsertError, TryReserveError};
+pub use crate::bins::hasher::DefaultHashBuilder;
+pub use crate::bins::types::Op;
+pub use crate::table::types::{TryInsertError, TryReserveError};
 pub use guard::{Guard, Handle, OwnedGuard, Stalled, pin};
 pub use iter::{IntoIter, Iter};
 pub use map::EntryMap;

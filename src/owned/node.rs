@@ -1,9 +1,9 @@
 //! What the table points at: a hash, and behind it whatever the map keeps.
 
+use crate::bins::tags::Hash;
 #[cfg(not(target_pointer_width = "64"))]
 use crate::facade::atomic::AtomicUsize;
 use crate::facade::atomic::{AtomicPtr, Ordering};
-use crate::table::tags::Hash;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 

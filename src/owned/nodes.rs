@@ -3,13 +3,13 @@
 use super::garbage::{Garbage, free_all};
 use super::guard::{Guard, try_pin};
 use super::node::{List, Live, Node, Shared};
+use crate::bins::bin::Entry;
+use crate::bins::tags::Hash;
 use crate::sync::backoff::Backoff;
 #[cfg(not(hedgerow_loom))]
 use crate::sync::epoch::DOMAIN;
 use crate::sync::prefetch;
-use crate::table::bin::Entry;
 use crate::table::scan::{Position, Raw};
-use crate::table::tags::Hash;
 use crate::table::types::TryReserveError;
 use crate::table::write::{Altered, Change};
 use crate::table::{Failure, Table, Usage};

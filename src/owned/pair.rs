@@ -2,7 +2,7 @@
 
 use super::node::{Header, Node, Shared};
 use super::nodes::Fresh;
-use crate::table::tags;
+use crate::bins::tags;
 use alloc::alloc::alloc;
 use alloc::boxed::Box;
 use core::ptr::NonNull;

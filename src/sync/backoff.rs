@@ -19,6 +19,7 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     /// Waits of a bounded one: tens of microseconds, thousands of times what the others' work takes.
+    #[cfg(feature = "alloc")]
     const BOUND: u32 = if cfg!(hedgerow_loom) { 4 } else { 256 };
     const MOST: u8 = if cfg!(hedgerow_loom) { 0 } else { 6 };
 
@@ -34,11 +35,13 @@ impl Backoff {
     }
 
     /// For work that can be left for later: some waits, and none at all if `self` may not wait.
+    #[cfg(feature = "alloc")]
     pub(crate) fn bounded(&self) -> Self {
         Self { step: 0, patience: self.patience.min(Self::BOUND) }
     }
 
     /// Whether locks that are held for a few instructions may be waited for.
+    #[cfg(feature = "alloc")]
     #[inline]
     pub(crate) fn may_wait(&self) -> bool {
         self.patience > 0

@@ -65,19 +65,18 @@ mod system {
 /// The operating system's barrier in a model with one reader, which the checker cannot see: the reader executes a
 /// full fence when it is asked to, at the first of its points that is not before a chosen one. Running the
 /// model for every choice has the barrier served at every place.
-#[cfg(hedgerow_loom)]
+#[cfg(all(test, hedgerow_loom))]
 pub(crate) struct System {
     at: usize,
     passed: std::sync::atomic::AtomicUsize,
     state: std::sync::atomic::AtomicUsize,
 }
 
-#[cfg(hedgerow_loom)]
+#[cfg(all(test, hedgerow_loom))]
 impl System {
     const ASKED: usize = 1;
     const SERVED: usize = 2;
 
-    #[cfg(test)]
     pub(crate) fn serving_at(at: usize) -> Self {
         Self { at, passed: 0.into(), state: 0.into() }
     }
@@ -101,7 +100,6 @@ impl System {
     }
 
     /// The reader ends, and is interrupted no more.
-    #[cfg(test)]
     pub(crate) fn end(&self) {
         // [AB-1] whoever is switched out executes one: pairs with [AB-2].
         atomic::fence(Ordering::SeqCst);

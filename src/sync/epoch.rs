@@ -30,7 +30,7 @@ pub(crate) struct Domain {
     epoch: CachePadded<AtomicUsize>,
     registry: Registry,
     /// Under the model checker: what stands for the operating system's barrier, if it is to be had.
-    #[cfg(hedgerow_loom)]
+    #[cfg(all(test, hedgerow_loom))]
     system: Option<barrier::System>,
 }
 
@@ -56,7 +56,7 @@ impl Domain {
             Self {
                 epoch: CachePadded(AtomicUsize::new(0)),
                 registry: Registry::new(),
-                #[cfg(hedgerow_loom)]
+                #[cfg(all(test, hedgerow_loom))]
                 system: None,
             }
         }
@@ -68,7 +68,7 @@ impl Domain {
     }
 
     /// Under the model checker: a place at which the operating system may interrupt a reader.
-    #[cfg(hedgerow_loom)]
+    #[cfg(all(test, hedgerow_loom))]
     pub(crate) fn point(&self) {
         self.system.iter().for_each(barrier::System::point);
     }
@@ -79,19 +79,19 @@ impl Domain {
         self.system.iter().for_each(barrier::System::end);
     }
 
-    #[cfg_attr(not(hedgerow_loom), allow(clippy::unused_self))] // A model has a barrier of its own.
+    #[cfg_attr(not(all(test, hedgerow_loom)), allow(clippy::unused_self))] // A model has a barrier of its own.
     #[inline(always)]
     fn light(&self) {
-        #[cfg(hedgerow_loom)]
+        #[cfg(all(test, hedgerow_loom))]
         if self.system.is_some() {
             return self.point();
         }
         barrier::light();
     }
 
-    #[cfg_attr(not(hedgerow_loom), allow(clippy::unused_self))] // As above.
+    #[cfg_attr(not(all(test, hedgerow_loom)), allow(clippy::unused_self))] // As above.
     fn heavy(&self) -> bool {
-        #[cfg(hedgerow_loom)]
+        #[cfg(all(test, hedgerow_loom))]
         if let Some(system) = &self.system {
             return system.barrier();
         }
@@ -115,7 +115,7 @@ impl Domain {
     pub(crate) fn pin(&self, slot: &Slot) {
         // [EP-5] acquire: pairs with [EP-4].
         let epoch = self.epoch.load(Ordering::Acquire);
-        #[cfg(hedgerow_loom)]
+        #[cfg(all(test, hedgerow_loom))]
         self.point();
         // [EP-1] release: pairs with [EP-2], and stands for [EP-3] of the last unpin.
         slot.word.store(epoch | PINNED, Ordering::Release);

@@ -6,6 +6,7 @@
 pub(crate) mod backoff;
 #[cfg(feature = "alloc")]
 pub(crate) mod barrier;
+#[cfg(feature = "alloc")]
 pub(crate) mod cache;
 #[cfg(feature = "alloc")]
 pub(crate) mod epoch;

@@ -12,6 +12,9 @@
 //!   still true is proved so by the swap. A word of a later write that was met on the way was stored
 //!   under a lock taken from another state, so that the swap fails: it could otherwise come before
 //!   that lock, and then our unlock, too, comes before the word was stored.
+//! - `[SL-6]` a writer that locks and then writes nothing may put back the state that it locked from, by
+//!   a release store: its `[SL-4]` load of that state goes before, so whoever loads it from there sees
+//!   the words of the last write too.
 //!
 //! A state comes round again after `2^VERSION_BITS` writes to one bin. A reader that is stopped between
 //! its two loads for exactly a multiple of that many writes would take a torn value for whole: 35 bits
@@ -73,8 +76,9 @@ impl SeqLock<'_> {
     pub(crate) fn validate(&self, state: State) -> bool {
         // [SL-2] acquire fence: pairs with [SL-1]; the payload loads stay before the load below.
         atomic::fence(Ordering::Acquire);
-        // A locked state never validates: who has seen it sees it again or a later version, and either
-        // differs from it with the lock bit cleared, which is the version before.
+        // A locked state validates only if that lock was given back with nothing written ([SL-6]): else
+        // who has seen it sees it again or a later version, and either differs from it with the lock
+        // bit cleared, which is the version before.
         // relaxed: the fence above orders it ([SL-2]).
         self.0.load(Ordering::Relaxed) == state.0 & !LOCKED
     }
@@ -92,6 +96,13 @@ impl SeqLock<'_> {
         // [SL-1] release fence: pairs with [SL-2]; the locked state is seen before any word we store.
         atomic::fence(Ordering::Release);
         swapped.is_ok()
+    }
+
+    /// Unlocks where nothing was written since `state` was locked: no reader need look again.
+    #[inline]
+    pub(crate) fn give_back(&self, state: State) {
+        // [SL-6] release: pairs with [SL-4], and hands on what our own [SL-4] has seen.
+        self.0.store(state.0, Ordering::Release);
     }
 
     /// Unlocks and publishes the write.

@@ -13,11 +13,11 @@
 //!   either: who finds a segment finds its bins zeroed (unborn) or later.
 //! - Only the holder of the growth lock stores either, so plain read-modify-write under it is enough.
 
-use super::bin::Bin;
-use super::layout::Layout;
 use super::memory::{self, AllocError};
 use super::segment::Segment;
-use super::tags::{Depth, Hash};
+use crate::bins::bin::Bin;
+use crate::bins::layout::Layout;
+use crate::bins::tags::{Depth, Hash};
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, Ordering};
 use alloc::vec::Vec;
@@ -84,9 +84,9 @@ impl<K, V> Copy for Directory<'_, K, V> {}
 #[cfg(not(hedgerow_loom))]
 mod empty {
     use super::{Depth, Head};
+    use crate::bins::tags::Tags;
     use crate::facade::Word;
     use crate::facade::atomic::{AtomicPtr, AtomicUsize};
-    use crate::table::tags::Tags;
     use core::marker::PhantomData;
     use core::ptr;
 

@@ -7,11 +7,11 @@
 //! would have come from, and the next demand for one, or for a bin that comes from it, makes it up.
 
 use super::directory::Directory;
-use super::layout::Layout;
 use super::segment::Segment;
 use super::split::Split;
-use super::tags::{Depth, Hash};
 use super::{Failure, Table, low_bits};
+use crate::bins::layout::Layout;
+use crate::bins::tags::{Depth, Hash};
 use crate::facade::atomic::Ordering;
 use crate::sync::backoff::Backoff;
 

@@ -6,10 +6,10 @@
 //! it must have met by the end; a model that explored nothing fails.
 
 use super::Table;
-use super::bin::Entry;
 use super::scan::START;
-use super::tags::Hash;
 use super::write::Change;
+use crate::bins::bin::Entry;
+use crate::bins::tags::Hash;
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::explore;
 use ::loom::sync::Arc;
@@ -533,7 +533,7 @@ fn loom_try_get_never_waits() {
         map.put(k, 1);
         let other = map.clone();
         let reader = thread::spawn(move || {
-            let entry = |entry: super::bin::Entry<'_, u64, Value>| entry.value();
+            let entry = |entry: Entry<'_, u64, Value>| entry.value();
             other.get_slowly(hash(&k), |other| *other == k, entry, &mut Backoff::never())
         });
         map.put(k, 2);

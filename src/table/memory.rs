@@ -3,7 +3,7 @@
 //! Segments and chunks are blocks of zeroed words: a zero tag word is an unborn bin, a zero state is
 //! unlocked. Nothing here runs under a lock.
 
-use super::layout::LINE_BYTES;
+use crate::bins::layout::LINE_BYTES;
 use crate::facade::Word;
 use alloc::alloc::{alloc, alloc_zeroed, dealloc};
 use core::alloc::Layout;

@@ -4,11 +4,8 @@
 //! lets a reader run with no guard, no pin and no reclamation. Reading is in `read`, writing in `write`,
 //! growth in `grow` and `split`, walking over all bins in `scan`, many keys at a time in `window`.
 
-pub(crate) mod bin;
 pub(crate) mod directory;
 mod grow;
-pub(crate) mod hasher;
-pub(crate) mod layout;
 #[cfg(all(test, hedgerow_loom))]
 mod loom;
 pub(crate) mod memory;
@@ -17,19 +14,18 @@ pub(crate) mod read;
 pub(crate) mod scan;
 mod segment;
 mod split;
-pub(crate) mod tags;
 pub(crate) mod types;
 pub(crate) mod window;
 pub(crate) mod write;
 
-use self::bin::Bin;
 use self::directory::{Directory, Head};
-use self::layout::Layout;
 use self::memory::AllocError;
 use self::overflow::Pool;
 use self::segment::Segment;
-use self::tags::{Depth, Hash, Tags};
 use self::types::TryReserveError;
+use crate::bins::bin::Bin;
+use crate::bins::layout::Layout;
+use crate::bins::tags::{Depth, Hash, Tags};
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;

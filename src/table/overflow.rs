@@ -16,10 +16,10 @@
 //!   and keeps it from following a number that is no longer the bin's.
 
 use super::Failure;
-use super::bin::Entry;
-use super::layout::{CHUNK_LINES, LINE_HEAD, Layout};
 use super::memory::{self, AllocError};
-use super::tags::Slots;
+use crate::bins::bin::Entry;
+use crate::bins::layout::{CHUNK_LINES, LINE_HEAD, Layout};
+use crate::bins::tags::Slots;
 use crate::facade::Word;
 use crate::facade::atomic::{self, AtomicPtr, Ordering};
 use crate::facade::lock::{Guard, Lock};

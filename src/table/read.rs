@@ -7,10 +7,11 @@
 //! - the entry's words (relaxed) and a validation of the state: the entry is whole, and was there when
 //!   the tags were loaded. Only then are the key's bytes looked at.
 
-use super::bin::{Bin, Entry};
-use super::layout::Layout;
-use super::tags::{Depth, Hash, Tags};
 use super::{Table, covers};
+pub(super) use crate::bins::bin::Changed;
+use crate::bins::bin::{Bin, Entry};
+use crate::bins::layout::Layout;
+use crate::bins::tags::{Depth, Hash, Tags};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
@@ -31,9 +32,6 @@ pub(crate) struct Probe<'a, K, V, R> {
     pub(super) tags: Tags,
     pub(crate) found: Option<(Place, R)>,
 }
-
-/// The bin changed while it was being read.
-pub(super) struct Changed;
 
 /// A quick look did not settle it.
 pub(super) struct Unclear;
@@ -74,7 +72,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             let sure = !tags.may_overflow(hash) && tags.depth() == depth;
             return if sure { Ok(None) } else { Err(Unclear) };
         }
-        match Self::check(bin, state, bin.entry(slots.lowest()), eq, read) {
+        match bin.check(state, bin.entry(slots.lowest()), eq, read) {
             Ok(Some(value)) => Ok(Some(value)),
             _ => Err(Unclear),
         }
@@ -166,7 +164,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             let line = self.pool.line(number).ok_or(Changed)?;
             let head = line.head();
             for slot in head.matches(hash.tag()) {
-                if let Some(value) = Self::check(bin, state, line.entry(slot), eq, read)? {
+                if let Some(value) = bin.check(state, line.entry(slot), eq, read)? {
                     return Ok(Some((Place::Line { before, number, slot }, value)));
                 }
             }
@@ -185,30 +183,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<(Place, R)>, Changed> {
         for slot in tags.matches(hash) {
-            if let Some(value) = Self::check(bin, state, bin.entry(slot), eq, read)? {
+            if let Some(value) = bin.check(state, bin.entry(slot), eq, read)? {
                 return Ok(Some((Place::Slot(slot), value)));
             }
         }
         Ok(None)
-    }
-
-    /// What is wanted of an entry, if it is the key's.
-    #[inline(always)]
-    pub(super) fn check<R>(
-        bin: Bin<'_, K, V>,
-        state: State,
-        entry: Entry<'_, K, V>,
-        eq: impl Fn(&K) -> bool + Copy,
-        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-    ) -> Result<Option<R>, Changed> {
-        let (key, value) = (entry.key(), read(entry));
-        if !bin.seq().validate(state) {
-            return Err(Changed);
-        }
-        // SAFETY: validated: nothing was written while key and value were fetched, and a tag says that
-        // the place holds an entry, so both are whole.
-        let (key, value) = unsafe { (key.assume_init(), value.assume_init()) };
-        Ok(eq(&key).then_some(value))
     }
 
     /// Shows every entry of a bin as it was under `state` and `tags`, in a fixed order. What `each`

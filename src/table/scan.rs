@@ -5,11 +5,11 @@
 //! position between intervals is enough to go on from, and every key that is present throughout is met
 //! exactly once, however often its bin is split.
 
-use super::bin::Bin;
 use super::overflow::{Head, Taken};
 use super::read::Place;
-use super::tags::{Hash, Tags};
 use super::{Table, covers};
+use crate::bins::bin::Bin;
+use crate::bins::tags::{Hash, Tags};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use alloc::vec::Vec;

@@ -1,7 +1,7 @@
 //! A segment: the heads and entries of consecutive bins in one allocation.
 
-use super::layout::Layout;
 use super::memory::{self, AllocError, Words};
+use crate::bins::layout::Layout;
 use crate::facade::Word;
 use core::marker::PhantomData;
 

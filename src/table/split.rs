@@ -15,12 +15,12 @@
 //! The user's `Hash` runs before the lock is taken, on keys read like any reader's; locking from the state
 //! that was read then proves that they are the keys still.
 
-use super::bin::{Bin, Entry};
-use super::layout::{Layout, MAX_SLOTS};
 use super::overflow::{Head, Taken};
 use super::read::{Changed, Place};
-use super::tags::{Depth, Hash, Tags};
 use super::{Failure, Table};
+use crate::bins::bin::{Bin, Entry};
+use crate::bins::layout::{Layout, MAX_SLOTS};
+use crate::bins::tags::{Depth, Hash, Tags};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use alloc::vec::Vec;

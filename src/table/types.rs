@@ -1,40 +1,7 @@
-//! The small public types around the hash maps: decisions, answers, errors.
+//! The errors of maps that allocate.
 
 use core::error::Error;
 use core::fmt;
-
-/// What a closure given to [`FlatMap::compute`](crate::FlatMap::compute) wants done with the entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Op<V> {
-    /// Leave it as it is: present or absent.
-    Keep,
-    /// Store this value, whether or not there was one.
-    Insert(V),
-    /// Remove the entry, if there is one.
-    Remove,
-}
-
-/// What [`FlatMap::compute`](crate::FlatMap::compute) found and what it left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Computed<V> {
-    /// The value before, if there was one.
-    pub before: Option<V>,
-    /// The value after, if there is one.
-    pub after: Option<V>,
-}
-
-/// Returned where answering would have meant waiting for another thread, or for the code that an
-/// interrupt has interrupted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Busy;
-
-impl fmt::Display for Busy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the entry's bin is being written")
-    }
-}
-
-impl Error for Busy {}
 
 /// Why [`FlatMap::try_insert`](crate::FlatMap::try_insert) did not insert. It hands key and value back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

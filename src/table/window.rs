@@ -6,8 +6,8 @@
 //! group prefetching: *Improving hash join performance through prefetching*, 2004.)
 
 use super::Table;
-use super::bin::{Bin, Entry};
-use super::tags::{Depth, Hash, Matches};
+use crate::bins::bin::{Bin, Entry};
+use crate::bins::tags::{Depth, Hash, Matches};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
@@ -60,7 +60,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             }
             if !slots.is_empty()
                 && let Ok(Some(found)) =
-                    Self::check(bin, state, bin.entry(slots.lowest()), |key| eq(at, key), read)
+                    bin.check(state, bin.entry(slots.lowest()), |key| eq(at, key), read)
             {
                 answer(at, Some(found));
                 continue;

@@ -5,27 +5,16 @@
 //! only if nothing in the bin has changed since, so what was found still holds, and the few stores under
 //! the lock can neither fail nor call anything that is not ours. Otherwise it looks again.
 
-use super::bin::{Bin, Entry};
-use super::layout::Layout;
 use super::overflow::{Head, Taken};
 use super::read::{Changed, Place, Probe};
-use super::tags::{Hash, Tags};
 use super::{Failure, Table};
+use crate::bins::bin::{Bin, Entry};
+use crate::bins::layout::Layout;
+use crate::bins::tags::{Hash, Tags};
+pub(crate) use crate::bins::types::Change;
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
-
-/// What is to become of a key's entry, or of its absence.
-pub(crate) enum Change<K, V> {
-    /// Nothing.
-    Keep,
-    /// Its value is replaced and its key stays; nothing where there is no entry.
-    Value(V),
-    /// It is this, whether or not there was one.
-    Entry(K, V),
-    /// It goes.
-    Remove,
-}
 
 /// What was found before, and what was done about it.
 pub(crate) type Altered<K, V, R> = (Option<R>, Change<K, V>);
@@ -97,7 +86,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             return if done { Ok((None, change)) } else { Err(Some(change)) };
         }
         let slot = slots.lowest();
-        let Ok(Some(before)) = Self::check(bin, state, bin.entry(slot), eq, read) else {
+        let Ok(Some(before)) = bin.check(state, bin.entry(slot), eq, read) else {
             return Err(None);
         };
         let change = decide(Some(&before));

@@ -6,6 +6,7 @@ pub(crate) mod alloc;
 pub(crate) mod check;
 pub(crate) mod hashers;
 pub(crate) mod history;
+pub(crate) mod layouts;
 pub(crate) mod rng;
 
 use std::any::Any;

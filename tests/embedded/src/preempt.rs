@@ -15,11 +15,13 @@ use core::{
 };
 use semihosting::println;
 
+#[cfg(all(feature = "table", not(feature = "negative-control")))]
+use crate::fixed::{Table as Map, TryInsertError};
 #[cfg(feature = "negative-control")]
 use crate::unprotected::{Table as Map, TryInsertError};
-#[cfg(not(feature = "negative-control"))]
+#[cfg(not(any(feature = "negative-control", feature = "table")))]
 use hedgerow::flat::TryInsertError;
-#[cfg(not(feature = "negative-control"))]
+#[cfg(not(any(feature = "negative-control", feature = "table")))]
 type Map = hedgerow::FlatMap<u32, Reading>;
 
 /// Keys that the handler looks up each time it runs: the even ones are always there once they have
@@ -87,7 +89,7 @@ const KINDS: [&str; 7] = [
     "value of another time",
     "refused insert gave back something else",
     "own write lost",
-    "insert refused for want of memory",
+    "insert refused for want of memory or room",
 ];
 const TORN: u32 = 1;
 const MISSING: u32 = 2;

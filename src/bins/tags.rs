@@ -89,7 +89,7 @@ impl Hash {
 
     /// Which byte's filter bit speaks for this key.
     #[inline(always)]
-    fn filter(self) -> u32 {
+    pub(crate) fn filter(self) -> u32 {
         (self.0 >> 54) as u32 % LANES
     }
 }
@@ -168,7 +168,7 @@ impl Tags {
         self.free_slots(slots).next()
     }
 
-    /// Whether a key of this hash may lie in the bin's overflow lines.
+    /// Whether a key of this hash may lie outside the bin: in its overflow lines, or with a neighbour.
     #[inline(always)]
     pub(crate) fn may_overflow(self, hash: Hash) -> bool {
         self.0 >> (8 * hash.filter() + 7) & 1 != 0
@@ -183,6 +183,13 @@ impl Tags {
     #[inline]
     pub(crate) fn with_overflow(self, hash: Hash) -> Self {
         Self(self.0 | 0x80 << (8 * hash.filter()))
+    }
+
+    /// Without the filter bits of this key's number and of those that differ by a multiple of `of`.
+    #[inline]
+    pub(crate) fn without_filters(self, hash: Hash, of: u32) -> Self {
+        let same = (hash.filter() % of..LANES).step_by(of as usize);
+        Self(same.fold(self.0, |bits, filter| bits & !(0x80 << (8 * filter))))
     }
 
     #[inline]

@@ -18,7 +18,10 @@ use crate::sync::words;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
-/// A bin of a segment that lives as long as `'a`.
+/// The bin changed while it was being read.
+pub(crate) struct Changed;
+
+/// A bin that lives as long as `'a`.
 pub(crate) struct Bin<'a, K, V> {
     head: *const Word,
     entries: *const Word,
@@ -45,11 +48,18 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
         }
     }
 
+    /// # Safety
+    /// `head` is the address of `BIN_HEAD` words and `entries` that of `Layout::ENTRIES`; all stay live
+    /// for `'a`.
+    #[inline(always)]
+    pub(crate) unsafe fn from_parts(head: *const Word, entries: *const Word) -> Self {
+        Self { head, entries, table: PhantomData }
+    }
+
     #[inline(always)]
     fn word(self, index: usize) -> &'a Word {
         debug_assert!(index < BIN_HEAD);
-        // SAFETY: `new`'s caller said that the bin's segment lives for `'a`; its heads lie from its
-        // address on.
+        // SAFETY: whoever made the bin said that the words of its head live for `'a`.
         unsafe { &*self.head.add(index) }
     }
 
@@ -132,8 +142,28 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
     #[inline(always)]
     pub(crate) fn entry(self, slot: usize) -> Entry<'a, K, V> {
         debug_assert!(slot < Layout::<K, V>::SLOTS);
-        // SAFETY: a bin has `SLOTS` entries, and its segment lives for `'a`.
+        // SAFETY: a bin has `SLOTS` entries, and they live for `'a`.
         unsafe { Entry::new(self.entries.add(slot * Layout::<K, V>::ENTRY)) }
+    }
+
+    /// What is wanted of an entry, if it is the key's. The bin's tags, read since `state`, said that the
+    /// place holds an entry.
+    #[inline(always)]
+    pub(crate) fn check<R>(
+        self,
+        state: State,
+        entry: Entry<'_, K, V>,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+    ) -> Result<Option<R>, Changed> {
+        let (key, value) = (entry.key(), read(entry));
+        if !self.seq().validate(state) {
+            return Err(Changed);
+        }
+        // SAFETY: validated: nothing was written while key and value were fetched, and a tag says that
+        // the place holds an entry, so both are whole.
+        let (key, value) = unsafe { (key.assume_init(), value.assume_init()) };
+        Ok(eq(&key).then_some(value))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::hash::BuildHasher;
+use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 
 /// The hasher of maps that were given none: foldhash, keyed anew for each map.
@@ -20,29 +21,45 @@ use foldhash::fast::FoldHasher;
 /// assert_ne!(one.hash_one("key"), other.hash_one("key"));
 /// ```
 #[derive(Clone)]
-pub struct DefaultHashBuilder(Keyed);
+pub struct DefaultHashBuilder {
+    seed: u64,
+    shared: &'static SharedSeed,
+}
 
-#[cfg(feature = "std")]
-type Keyed = foldhash::fast::SeedableRandomState;
-#[cfg(not(feature = "std"))]
-type Keyed = foldhash::fast::RandomState;
+impl DefaultHashBuilder {
+    /// A hasher keyed by a constant, for a `static`: the same in each run of the program.
+    ///
+    /// Whoever knows the seed can choose keys that collide.
+    ///
+    /// ```
+    /// use hedgerow::flat::{DefaultHashBuilder, FlatTable};
+    ///
+    /// static PORTS: FlatTable<u16, u32, 4> = FlatTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// assert_eq!(PORTS.insert(443, 1), Ok(None));
+    /// ```
+    #[must_use]
+    pub const fn with_seed(seed: u64) -> Self {
+        Self { seed, shared: SharedSeed::global_fixed() }
+    }
+}
 
 impl Default for DefaultHashBuilder {
     #[cfg(feature = "std")]
     fn default() -> Self {
-        use foldhash::SharedSeed;
         use std::hash::RandomState;
         use std::sync::OnceLock;
 
         static SHARED: OnceLock<SharedSeed> = OnceLock::new();
         // std's keys come from the operating system, once a thread, and differ from call to call.
         let random = || RandomState::new().hash_one(0u8);
-        Self(Keyed::with_seed(random(), SHARED.get_or_init(|| SharedSeed::from_u64(random()))))
+        let seed = random();
+        Self { seed, shared: SHARED.get_or_init(|| SharedSeed::from_u64(random())) }
     }
 
     #[cfg(not(feature = "std"))]
     fn default() -> Self {
-        Self(Keyed::default())
+        let seed = foldhash::fast::RandomState::default().hash_one(0u8);
+        Self { seed, shared: SharedSeed::global_random() }
     }
 }
 
@@ -51,7 +68,7 @@ impl BuildHasher for DefaultHashBuilder {
 
     #[inline(always)]
     fn build_hasher(&self) -> Self::Hasher {
-        self.0.build_hasher()
+        FoldHasher::with_seed(self.seed, self.shared)
     }
 }
 

@@ -1,0 +1,49 @@
+//! What all hash maps decide with, and what they answer.
+
+use core::error::Error;
+use core::fmt;
+
+/// What a closure given to `compute` wants done with the entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op<V> {
+    /// Leave it as it is: present or absent.
+    Keep,
+    /// Store this value, whether or not there was one.
+    Insert(V),
+    /// Remove the entry, if there is one.
+    Remove,
+}
+
+/// What `compute` found and what it left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Computed<V> {
+    /// The value before, if there was one.
+    pub before: Option<V>,
+    /// The value after, if there is one.
+    pub after: Option<V>,
+}
+
+/// What is to become of a key's entry, or of its absence.
+pub(crate) enum Change<K, V> {
+    /// Nothing.
+    Keep,
+    /// Its value is replaced and its key stays; nothing where there is no entry.
+    Value(V),
+    /// It is this, whether or not there was one.
+    Entry(K, V),
+    /// It goes.
+    Remove,
+}
+
+/// Returned where answering would have meant waiting for another thread, or for the code that an
+/// interrupt has interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the entry's bin is being written")
+    }
+}
+
+impl Error for Busy {}

@@ -1,0 +1,424 @@
+//! Looking up and changing entries: the algorithms of [`Storage`], without hashers and `Borrow`.
+
+use super::MOST_REACH;
+use super::storage::Storage;
+use crate::bins::bin::{Bin, Changed, Entry};
+use crate::bins::layout::{Layout, MAX_SLOTS};
+use crate::bins::tags::{Hash, Tags};
+use crate::bins::types::Change;
+use crate::sync::backoff::{Backoff, WouldWait};
+use crate::sync::seqlock::State;
+use core::mem::MaybeUninit;
+
+/// Why an entry was not changed.
+pub(super) enum Failure<K, V> {
+    Busy,
+    Full(K, V),
+}
+
+impl<K, V> From<WouldWait> for Failure<K, V> {
+    fn from(_: WouldWait) -> Self {
+        Self::Busy
+    }
+}
+
+/// What was found before, and what was done about it.
+pub(super) type Altered<K, V> = (Option<V>, Change<K, V>);
+
+/// How many strays a bin has, in four counts, in the word that holds the overflow number of a bin that
+/// grows. On 64-bit targets two filter numbers share a count.
+#[derive(Clone, Copy)]
+struct Strays(usize);
+
+impl Strays {
+    const COUNTS: u32 = 4;
+    const BITS: u32 = if State::HAS_INDEX { 7 } else { 8 };
+    const MOST: usize = (1 << Self::BITS) - 1;
+
+    fn shift(hash: Hash) -> u32 {
+        hash.filter() % Self::COUNTS * Self::BITS
+    }
+
+    fn count(self, hash: Hash) -> usize {
+        self.0 >> Self::shift(hash) & Self::MOST
+    }
+
+    /// One more. The end of a count is out of reach but for keys whose hash changes.
+    fn with(self, hash: Hash) -> Self {
+        Self(self.0 + (usize::from(self.count(hash) < Self::MOST) << Self::shift(hash)))
+    }
+
+    /// One less. There is none but for keys whose hash changes.
+    fn without(self, hash: Hash) -> Self {
+        Self(self.0 - (usize::from(self.count(hash) > 0) << Self::shift(hash)))
+    }
+
+    /// The home's tags without the filter bits that no stray needs any more, after one has gone.
+    fn prune(self, tags: Tags, gone: Hash) -> Tags {
+        if self.count(gone) > 0 { tags } else { tags.without_filters(gone, Self::COUNTS) }
+    }
+}
+
+const _: () = assert!((MOST_REACH - 1) * MAX_SLOTS <= Strays::MOST);
+const _: () = assert!(State::INDEX_MAX.count_ones() + 1 >= Strays::COUNTS * Strays::BITS);
+
+/// A bin as it was read. To lock it from `state` proves it still so.
+pub(super) struct View<'a, K, V> {
+    number: usize,
+    bin: Bin<'a, K, V>,
+    state: State,
+    tags: Tags,
+}
+
+impl<K, V> Clone for View<'_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K, V> Copy for View<'_, K, V> {}
+
+impl<K: Copy, V: Copy> View<'_, K, V> {
+    /// The first entry whose tag is right and that is the key's.
+    #[inline(always)]
+    fn search<R>(
+        self,
+        hash: Hash,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+    ) -> Result<Option<(usize, R)>, Changed> {
+        for slot in self.tags.matches(hash) {
+            if let Some(value) = self.bin.check(self.state, self.bin.entry(slot), eq, read)? {
+                return Ok(Some((slot, value)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn free(self) -> Option<usize> {
+        self.tags.free(Layout::<K, V>::SLOTS)
+    }
+
+    fn lock(self) -> bool {
+        self.bin.seq().try_lock(self.state)
+    }
+
+    /// Strays of the bin. Exact where it is locked from `state` afterwards or is locked already.
+    fn strays(self) -> Strays {
+        Strays(self.bin.overflow(self.state))
+    }
+
+    /// Ends a write to the bin.
+    fn unlock(self, strays: Strays) {
+        self.bin.seq().unlock(self.bin.state_after(self.state, strays.0));
+    }
+
+    /// Locks two bins, or neither.
+    fn lock_both(self, other: Self) -> bool {
+        let (low, high) = if self.number < other.number { (self, other) } else { (other, self) };
+        // [FX-4]: in the order of numbers, waiting for neither.
+        if !low.lock() {
+            return false;
+        }
+        if high.lock() {
+            return true;
+        }
+        low.bin.seq().give_back(low.state);
+        false
+    }
+}
+
+/// The bin and slot of an entry, and what was wanted of it.
+type Found<'a, K, V, R> = Option<(View<'a, K, V>, usize, R)>;
+
+/// What a search met: the key's home, and the entry if there is one.
+struct Probe<'a, K, V, R> {
+    home: View<'a, K, V>,
+    found: Found<'a, K, V, R>,
+}
+
+/// What became of an attempt to add an entry.
+enum Added {
+    Done,
+    /// A bin changed since it was read.
+    Raced,
+    Full,
+}
+
+impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
+    /// State first, then tags: tags that are newer than the state make the lock and the validation fail.
+    #[inline(always)]
+    fn view(&self, number: usize) -> View<'_, K, V> {
+        let bin = self.bin(number);
+        let state = bin.seq().begin();
+        View { number, bin, state, tags: bin.tags() }
+    }
+
+    /// Looks the key up that `eq` knows; `read` fetches what is wanted of its entry.
+    #[inline(always)]
+    pub(super) fn get<R>(
+        &self,
+        hash: Hash,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+    ) -> Option<R> {
+        let number = Self::home(hash);
+        self.bin(number).prefetch();
+        let home = self.view(number);
+        let slots = home.tags.matches(hash);
+        if slots.is_empty() {
+            if !home.tags.may_overflow(hash) {
+                return None;
+            }
+        } else if let Ok(Some(value)) =
+            home.bin.check(home.state, home.bin.entry(slots.lowest()), eq, read)
+        {
+            return Some(value);
+        }
+        self.get_slowly(hash, eq, read, &mut Backoff::spinning()).unwrap_or(None)
+    }
+
+    /// What `get` does, from the start and for every case, waiting as `backoff` allows.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn get_slowly<R>(
+        &self,
+        hash: Hash,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        backoff: &mut Backoff,
+    ) -> Result<Option<R>, WouldWait> {
+        let probe = self.search(hash, eq, read, backoff)?;
+        Ok(probe.found.map(|(_, _, value)| value))
+    }
+
+    #[inline]
+    fn search<R>(
+        &self,
+        hash: Hash,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        backoff: &mut Backoff,
+    ) -> Result<Probe<'_, K, V, R>, WouldWait> {
+        loop {
+            let home = self.view(Self::home(hash));
+            if let Ok(found) = self.search_from(home, hash, eq, read) {
+                return Ok(Probe { home, found });
+            }
+            backoff.wait()?;
+        }
+    }
+
+    #[inline]
+    fn search_from<'a, R>(
+        &'a self,
+        home: View<'a, K, V>,
+        hash: Hash,
+        eq: impl Fn(&K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+    ) -> Result<Found<'a, K, V, R>, Changed> {
+        if let Some((slot, value)) = home.search(hash, eq, read)? {
+            return Ok(Some((home, slot, value)));
+        }
+        if !home.tags.may_overflow(hash) {
+            return Ok(None);
+        }
+        for distance in 1..Self::REACH {
+            let near = self.view(Self::after(home.number, distance));
+            if let Some((slot, value)) = near.search(hash, eq, read)? {
+                return Ok(Some((near, slot, value)));
+            }
+        }
+        // [FX-2]: absent at some moment of the search, whatever the home's state is by now.
+        Ok(None)
+    }
+
+    /// Does to the entry that `eq` knows what `decide` makes of its value, until that succeeds with
+    /// nothing having changed in between; returns the value before and the decision carried out.
+    #[inline]
+    pub(super) fn alter(
+        &self,
+        hash: Hash,
+        eq: impl Fn(&K) -> bool + Copy,
+        mut backoff: Backoff,
+        mut decide: impl FnMut(Option<&V>) -> Change<K, V>,
+    ) -> Result<Altered<K, V>, Failure<K, V>> {
+        loop {
+            let Probe { home, found } =
+                self.search(hash, eq, |entry| entry.value(), &mut backoff)?;
+            if let Some((at, slot, before)) = found {
+                let change = decide(Some(&before));
+                let done = match &change {
+                    Change::Keep => true,
+                    Change::Remove => Self::take(home, at, slot, hash),
+                    stored => Self::overwrite(at, slot, stored),
+                };
+                if done {
+                    return Ok((Some(before), change));
+                }
+            } else {
+                let Change::Entry(key, value) = decide(None) else {
+                    return Ok((None, Change::Keep));
+                };
+                match self.add(home, hash, &key, &value) {
+                    Added::Done => return Ok((None, Change::Entry(key, value))),
+                    Added::Full => return Err(Failure::Full(key, value)),
+                    Added::Raced => {}
+                }
+            }
+            backoff.wait()?;
+        }
+    }
+
+    /// Stores over an entry, if nothing was written to its bin since it was read.
+    fn overwrite(at: View<'_, K, V>, slot: usize, change: &Change<K, V>) -> bool {
+        if !at.lock() {
+            return false;
+        }
+        match change {
+            Change::Value(value) => at.bin.entry(slot).put_value(value),
+            Change::Entry(key, value) => at.bin.entry(slot).put(key, value),
+            Change::Keep | Change::Remove => {}
+        }
+        at.unlock(at.strays());
+        true
+    }
+
+    /// Removes an entry, if nothing was written to its bin and to its home since they were read.
+    fn take(home: View<'_, K, V>, at: View<'_, K, V>, slot: usize, hash: Hash) -> bool {
+        if home.number == at.number {
+            if !at.lock() {
+                return false;
+            }
+            at.bin.set_tags(at.tags.without(slot));
+            at.unlock(at.strays());
+            return true;
+        }
+        // [FX-1]
+        if !home.lock_both(at) {
+            return false;
+        }
+        let strays = home.strays().without(hash);
+        at.bin.set_tags(at.tags.without(slot));
+        // [FX-3]
+        home.bin.set_tags(strays.prune(home.tags, hash));
+        at.unlock(at.strays());
+        home.unlock(strays);
+        true
+    }
+
+    /// Adds an entry for a key that the home, as it was read, does not have.
+    fn add(&self, home: View<'_, K, V>, hash: Hash, key: &K, value: &V) -> Added {
+        if let Some(slot) = home.free() {
+            if !home.lock() {
+                return Added::Raced;
+            }
+            home.bin.entry(slot).put(key, value);
+            home.bin.set_tags(home.tags.with(slot, hash.tag()));
+            home.unlock(home.strays());
+            return Added::Done;
+        }
+        // The emptiest: that leaves fewest bins full.
+        let near = (1..Self::REACH)
+            .map(|distance| self.view(Self::after(home.number, distance)))
+            .min_by_key(|near| near.tags.used().count());
+        if let Some((near, slot)) = near.and_then(|near| Some((near, near.free()?))) {
+            // [FX-1]
+            if !home.lock_both(near) {
+                return Added::Raced;
+            }
+            near.bin.entry(slot).put(key, value);
+            near.bin.set_tags(near.tags.with(slot, hash.tag()));
+            home.bin.set_tags(home.tags.with_overflow(hash));
+            near.unlock(near.strays());
+            home.unlock(home.strays().with(hash));
+            return Added::Done;
+        }
+        // The key is still absent, and its home still full.
+        if home.bin.seq().validate(home.state) { Added::Full } else { Added::Raced }
+    }
+
+    /// The first entry of a bin at or after `slot`.
+    fn entry_from(&self, number: usize, slot: usize) -> Result<Option<Met<'_, K, V>>, Changed> {
+        let at = self.view(number);
+        let Some(slot) = at.tags.used().find(|&used| used >= slot) else { return Ok(None) };
+        let entry = at.bin.entry(slot);
+        let (key, value) = (entry.key(), entry.value());
+        if !at.bin.seq().validate(at.state) {
+            return Err(Changed);
+        }
+        // SAFETY: validated: nothing was written while key and value were fetched, and a tag says that
+        // the slot holds an entry, so both are whole.
+        let (key, value) = unsafe { (key.assume_init(), value.assume_init()) };
+        Ok(Some(Met { at, slot, key, value }))
+    }
+
+    /// The first entry at or after a position, and the position after it. Waits while its bin is written.
+    pub(super) fn next_entry(&self, mut position: Position) -> Option<((K, V), Position)> {
+        let mut backoff = Backoff::spinning();
+        while position.number < BINS {
+            match self.entry_from(position.number, position.slot) {
+                Ok(Some(Met { slot, key, value, .. })) => {
+                    return Some(((key, value), Position { slot: slot + 1, ..position }));
+                }
+                Ok(None) => position = Position { number: position.number + 1, slot: 0 },
+                Err(Changed) => drop(backoff.wait()),
+            }
+        }
+        None
+    }
+
+    /// Asks `keep` of every entry, with no lock held, and removes or rewrites it accordingly; where its
+    /// bin changed meanwhile the entry is asked about again.
+    pub(super) fn retain(
+        &self,
+        rehash: impl Fn(&K) -> Hash,
+        mut keep: impl FnMut(&K, &mut V) -> bool,
+    ) {
+        for number in 0..BINS {
+            let mut from = 0;
+            let mut backoff = Backoff::spinning();
+            loop {
+                if let Ok(met) = self.entry_from(number, from) {
+                    let Some(Met { at, slot, key, mut value }) = met else { break };
+                    let done = if keep(&key, &mut value) {
+                        Self::overwrite(at, slot, &Change::Value(value))
+                    } else {
+                        let hash = rehash(&key);
+                        let home = Self::home(hash);
+                        let home = if home == number { at } else { self.view(home) };
+                        Self::take(home, at, slot, hash)
+                    };
+                    if done {
+                        from = slot + 1;
+                        continue;
+                    }
+                }
+                let _ = backoff.wait();
+            }
+        }
+    }
+
+    /// Entries: exact when nobody writes meanwhile.
+    pub(super) fn len(&self) -> usize {
+        (0..BINS).map(|number| self.bin(number).tags().used().count()).sum()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        (0..BINS).all(|number| self.bin(number).tags().used().is_empty())
+    }
+}
+
+/// An entry that a walk met.
+struct Met<'a, K, V> {
+    at: View<'a, K, V>,
+    slot: usize,
+    key: K,
+    value: V,
+}
+
+/// Where a walk goes on.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Position {
+    pub(super) number: usize,
+    pub(super) slot: usize,
+}

@@ -1,0 +1,48 @@
+//! Walking over all entries, one slot after the other.
+
+use super::bins::Position;
+use super::storage::Storage;
+use crate::bins::layout::MAX_SLOTS;
+use core::fmt;
+use core::iter::FusedIterator;
+
+/// Entries of a [`FlatTable`](super::FlatTable), copied out; made by
+/// [`FlatTable::iter`](super::FlatTable::iter).
+///
+/// A clone goes on from the same place.
+pub struct TableIter<'a, K, V, const BINS: usize> {
+    pub(super) bins: &'a Storage<K, V, BINS>,
+    pub(super) position: Position,
+}
+
+impl<K, V, const BINS: usize> Clone for TableIter<'_, K, V, BINS> {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
+impl<K: Copy, V: Copy, const BINS: usize> Iterator for TableIter<'_, K, V, BINS> {
+    type Item = (K, V);
+
+    fn next(&mut self) -> Option<(K, V)> {
+        let Some((entry, next)) = self.bins.next_entry(self.position) else {
+            self.position.number = BINS;
+            return None;
+        };
+        self.position = next;
+        Some(entry)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let Position { number, slot } = self.position;
+        (0, Some(((BINS - number) * MAX_SLOTS).saturating_sub(slot)))
+    }
+}
+
+impl<K: Copy, V: Copy, const BINS: usize> FusedIterator for TableIter<'_, K, V, BINS> {}
+
+impl<K, V, const BINS: usize> fmt::Debug for TableIter<'_, K, V, BINS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableIter").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,410 @@
+//! Models of strays: two or three bins of two slots. As in the table's models a key is its own hash, the
+//! writer comes first, and each model names the outcomes that it must have met.
+
+use super::bins::{Failure, Position};
+use super::storage::Storage;
+use crate::bins::tags::Hash;
+use crate::bins::types::Change;
+use crate::facade::Word;
+use crate::sync::backoff::Backoff;
+use crate::sync::seqlock::SeqLock;
+use ::loom::model::Builder;
+use ::loom::sync::Arc;
+use ::loom::thread;
+use core::mem::MaybeUninit;
+use std::collections::BTreeSet;
+use std::format;
+use std::string::String;
+use std::sync::Mutex;
+use std::vec::Vec;
+
+/// Two words: a torn value has unlike halves.
+type Value = [u64; 2];
+type Bins<const BINS: usize> = Storage<u64, Value, BINS>;
+
+/// A key of bin `bin` whose tag is `tag`; all have the same filter number.
+const fn key(bin: u64, tag: u64) -> u64 {
+    bin | tag << 57
+}
+
+fn whole([a, b]: Value) -> u64 {
+    assert_eq!(a, b, "torn");
+    a
+}
+
+impl<const BINS: usize> Bins<BINS> {
+    /// Bin 0 full of the keys 0/1 and 0/2.
+    fn with_full_home() -> Arc<Self> {
+        let bins = Arc::new(Self::new());
+        for k in [key(0, 1), key(0, 2)] {
+            assert_eq!(bins.put(k, 9), None);
+        }
+        bins
+    }
+
+    fn read(&self, key: u64) -> Option<u64> {
+        self.get(Hash(key), |k| *k == key, |entry| entry.value()).map(whole)
+    }
+
+    fn try_read(&self, key: u64) -> Result<Option<u64>, ()> {
+        let never = &mut Backoff::never();
+        let found = self.get_slowly(Hash(key), |k| *k == key, |entry| entry.value(), never);
+        found.map(|value| value.map(whole)).map_err(|_| ())
+    }
+
+    /// None where there was no room.
+    fn change(&self, key: u64, change: impl Fn(Option<u64>) -> Change<u64, Value>) -> Option<u64> {
+        let decide = |old: Option<&Value>| change(old.copied().map(whole));
+        match self.alter(Hash(key), |k| *k == key, Backoff::spinning(), decide) {
+            Ok((old, _)) => old.map(whole),
+            Err(Failure::Full(..)) => panic!("full"),
+            Err(Failure::Busy) => unreachable!("it may wait"),
+        }
+    }
+
+    fn put(&self, key: u64, n: u64) -> Option<u64> {
+        self.change(key, |_| Change::Entry(key, [n; 2]))
+    }
+
+    fn remove(&self, key: u64) -> Option<u64> {
+        self.change(key, |_| Change::Remove)
+    }
+
+    /// All entries but those that fill homes, at rest, in key order.
+    fn all(&self) -> Vec<(u64, u64)> {
+        let (mut all, mut position) = (Vec::new(), Position::default());
+        while let Some(((key, value), next)) = self.next_entry(position) {
+            position = next;
+            all.push((key, whole(value)));
+        }
+        all.retain(|&(_, value)| value != 9);
+        all.sort_unstable();
+        all
+    }
+
+    /// Whether a key that is in no bin is known to be absent from its home's tags alone.
+    fn is_known_absent(&self, key: u64) -> bool {
+        let tags = self.bin(Self::home(Hash(key))).tags();
+        tags.matches(Hash(key)).is_empty() && !tags.may_overflow(Hash(key))
+    }
+}
+
+/// Explores `body` and asserts that the outcomes it reported are exactly `expected`.
+fn explore<const N: usize>(
+    preemptions: usize,
+    expected: [&str; N],
+    body: impl Fn(&dyn Fn(String)) + Sync + Send + 'static,
+) {
+    let seen = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
+    let report = seen.clone();
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 20_000;
+    builder.check(move || {
+        body(&|outcome| {
+            report.lock().unwrap().insert(outcome);
+        });
+    });
+    let seen: Vec<String> = seen.lock().unwrap().iter().cloned().collect();
+    let expected: BTreeSet<String> = expected.iter().map(|&outcome| outcome.into()).collect();
+    assert_eq!(seen, expected.into_iter().collect::<Vec<_>>(), "outcomes seen and expected");
+}
+
+/// A stray comes and goes under a reader that looks twice.
+#[test]
+fn loom_fixed_read_against_stray() {
+    explore(2, ["None None", "None Some(1)", "Some(1) None", "Some(1) Some(1)"], |saw| {
+        let bins = Bins::<2>::with_full_home();
+        let stray = key(0, 3);
+        let other = bins.clone();
+        let reader = thread::spawn(move || (other.read(stray), other.read(stray)));
+        bins.put(stray, 1);
+        bins.remove(stray);
+        let (a, b) = reader.join().unwrap();
+        saw(format!("{a:?} {b:?}"));
+        assert!(bins.is_known_absent(stray));
+    });
+}
+
+/// The filter bit is set by another stray already, so the reader always looks outside.
+#[test]
+fn loom_fixed_read_against_second_stray() {
+    explore(2, ["None None", "None Some(1)", "Some(1) Some(1)"], |saw| {
+        let bins = Bins::<2>::with_full_home();
+        let (first, stray) = (key(0, 3), key(0, 4));
+        bins.put(first, 2);
+        let other = bins.clone();
+        let reader = thread::spawn(move || (other.read(stray), other.read(stray)));
+        bins.put(stray, 1);
+        let (a, b) = reader.join().unwrap();
+        saw(format!("{a:?} {b:?}"));
+        assert_eq!(bins.all(), [(first, 2), (stray, 1)]);
+    });
+}
+
+/// Two readers: what one has seen come, another that follows it sees too.
+#[test]
+fn loom_fixed_readers_agree() {
+    explore(2, ["None None", "None Some(1)", "Some(1) Some(1)"], |saw| {
+        let bins = Bins::<2>::with_full_home();
+        let stray = key(0, 3);
+        let (left, right) = (bins.clone(), bins.clone());
+        let writer = thread::spawn(move || left.put(stray, 1));
+        // Joined by the main thread's own look: the first reader's answer happens before the second.
+        let first = thread::spawn(move || right.read(stray));
+        let a = first.join().unwrap();
+        let b = bins.read(stray);
+        writer.join().unwrap();
+        saw(format!("{a:?} {b:?}"));
+    });
+}
+
+/// A stray goes, and its slot is taken by a key of the other home with the same tag.
+#[test]
+fn loom_fixed_slot_taken_by_another_home() {
+    explore(2, ["None", "Some(1)"], |saw| {
+        let bins = Bins::<2>::with_full_home();
+        let (stray, resident) = (key(0, 5), key(1, 5));
+        bins.put(stray, 1);
+        let other = bins.clone();
+        let reader = thread::spawn(move || other.read(stray));
+        bins.remove(stray);
+        bins.put(resident, 2);
+        saw(format!("{:?}", reader.join().unwrap()));
+        assert_eq!(bins.all(), [(resident, 2)]);
+    });
+}
+
+/// The other way round: a resident of the neighbour is read while a stray takes its slot.
+#[test]
+fn loom_fixed_slot_taken_by_a_stray() {
+    explore(2, ["None", "Some(1)"], |saw| {
+        let bins = Bins::<2>::with_full_home();
+        let (stray, resident) = (key(0, 5), key(1, 5));
+        bins.put(resident, 1);
+        let other = bins.clone();
+        let reader = thread::spawn(move || other.read(resident));
+        bins.remove(resident);
+        bins.put(stray, 2);
+        saw(format!("{:?}", reader.join().unwrap()));
+        assert_eq!(bins.all(), [(stray, 2)]);
+    });
+}
+
+/// A value that is replaced outside is read whole, new or old, and never missing.
+#[test]
+fn loom_fixed_read_against_upsert_of_stray() {
+    explore(3, ["Some(1)", "Some(2)"], |saw| {
+        let bins = Bins::<2>::with_full_home();
+        let stray = key(0, 3);
+        bins.put(stray, 1);
+        let other = bins.clone();
+        let reader = thread::spawn(move || other.read(stray));
+        bins.put(stray, 2);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
+/// A stray goes, room comes up at home, and the key is inserted there: two entries would be one too many.
+#[test]
+fn loom_fixed_stray_comes_home() {
+    explore(2, ["None", "Some(1)", "Some(3)"], |saw| {
+        let bins = Bins::<2>::with_full_home();
+        let stray = key(0, 3);
+        bins.put(stray, 1);
+        let other = bins.clone();
+        let reader = thread::spawn(move || other.read(stray));
+        bins.remove(stray);
+        bins.remove(key(0, 1));
+        bins.put(stray, 3);
+        saw(format!("{:?}", reader.join().unwrap()));
+        assert_eq!(bins.all(), [(stray, 3)]);
+    });
+}
+
+/// Room comes up at home while a second writer inserts the same key: it is inserted once.
+#[test]
+fn loom_fixed_two_writers_on_one_stray() {
+    explore(2, ["None Some(1) 2", "Some(2) None 1"], |saw| {
+        let bins = Bins::<3>::with_full_home();
+        let stray = key(0, 3);
+        let other = bins.clone();
+        let second = thread::spawn(move || other.put(stray, 2));
+        let first = bins.put(stray, 1);
+        let second = second.join().unwrap();
+        saw(format!("{first:?} {second:?} {}", bins.read(stray).unwrap()));
+        assert_eq!(bins.all().len(), 1);
+    });
+}
+
+/// As before, and the emptiest bin is another one for each of the two.
+#[test]
+fn loom_fixed_two_writers_and_room_that_moves() {
+    explore(2, ["None Some(1) 2", "Some(2) None 1"], |saw| {
+        let bins = Bins::<3>::with_full_home();
+        let stray = key(0, 3);
+        bins.put(key(1, 1), 9);
+        bins.put(key(2, 2), 9);
+        let other = bins.clone();
+        let second = thread::spawn(move || other.put(stray, 2));
+        bins.remove(key(2, 2));
+        let first = bins.put(stray, 1);
+        let second = second.join().unwrap();
+        saw(format!("{first:?} {second:?} {}", bins.read(stray).unwrap()));
+        assert_eq!(bins.all().len(), 1);
+    });
+}
+
+/// Two strays of one home go into the last two slots: both are counted, and the bit goes with the second.
+#[test]
+fn loom_fixed_two_strays_are_counted() {
+    explore(2, ["ok"], |saw| {
+        let bins = Bins::<2>::with_full_home();
+        let (one, two) = (key(0, 3), key(0, 4));
+        let other = bins.clone();
+        let second = thread::spawn(move || other.put(two, 2));
+        bins.put(one, 1);
+        second.join().unwrap();
+        assert_eq!(bins.all(), [(one, 1), (two, 2)]);
+        bins.remove(one);
+        assert_eq!(bins.read(two), Some(2));
+        bins.remove(two);
+        assert!(bins.is_known_absent(one) && bins.is_known_absent(two));
+        saw("ok".into());
+    });
+}
+
+/// One stray goes while another comes: the bit that both need stays.
+#[test]
+fn loom_fixed_stray_comes_as_another_goes() {
+    explore(2, ["ok"], |saw| {
+        let bins = Bins::<2>::with_full_home();
+        let (one, two) = (key(0, 3), key(0, 4));
+        bins.put(one, 1);
+        let other = bins.clone();
+        let second = thread::spawn(move || other.put(two, 2));
+        bins.remove(one);
+        second.join().unwrap();
+        assert_eq!(bins.read(two), Some(2), "an inserted key vanished");
+        bins.remove(two);
+        assert!(bins.is_known_absent(one) && bins.is_known_absent(two));
+        saw("ok".into());
+    });
+}
+
+/// A stray and a key of the bin itself are after the same slot.
+#[test]
+fn loom_fixed_stray_and_resident_want_one_slot() {
+    explore(2, ["ok"], |saw| {
+        let bins = Bins::<2>::with_full_home();
+        let (stray, resident) = (key(0, 3), key(1, 4));
+        let other = bins.clone();
+        let second = thread::spawn(move || other.put(stray, 1));
+        bins.put(resident, 2);
+        second.join().unwrap();
+        assert_eq!(bins.all(), [(stray, 1), (resident, 2)]);
+        saw("ok".into());
+    });
+}
+
+/// Each of two homes has its stray in the other one: both writers want both locks.
+#[test]
+fn loom_fixed_locks_both_ways() {
+    explore(2, ["Some(1) Some(2)"], |saw| {
+        let bins = Bins::<2>::with_full_home();
+        let (mine, yours) = (key(0, 3), key(1, 4));
+        bins.put(mine, 1);
+        bins.put(key(1, 1), 9);
+        bins.remove(key(0, 1));
+        bins.put(yours, 2);
+        let other = bins.clone();
+        let second = thread::spawn(move || other.remove(yours));
+        let first = bins.remove(mine);
+        let second = second.join().unwrap();
+        saw(format!("{first:?} {second:?}"));
+        assert!(bins.all().is_empty());
+        assert!(bins.is_known_absent(mine) && bins.is_known_absent(yours));
+    });
+}
+
+/// A lock is taken and given back while another thread writes: who takes that state for the last writer's
+/// sees what the last writer wrote.
+#[test]
+fn loom_fixed_lock_given_back() {
+    explore(2, ["None", "Some(0)", "Some(1)"], |saw| {
+        let words = Arc::new([Word::new(), Word::new(), Word::new()]);
+        let seq = |words: &[Word; 3], act: &dyn Fn(SeqLock<'_>)| act(SeqLock(words[0].control()));
+        let (left, right) = (words.clone(), words.clone());
+        let taker = thread::spawn(move || {
+            seq(&left, &|lock| {
+                let state = lock.begin();
+                if lock.try_lock(state) {
+                    lock.give_back(state);
+                }
+            });
+        });
+        let reader = thread::spawn(move || {
+            let lock = SeqLock(right[0].control());
+            let state = lock.begin();
+            let read = [right[1].load_integer() as u64, right[2].load_integer() as u64];
+            lock.validate(state).then(|| whole(read))
+        });
+        seq(&words, &|lock| {
+            let mut state = lock.begin();
+            while !lock.try_lock(state) {
+                thread::yield_now();
+                state = lock.begin();
+            }
+            words[1].store_payload(MaybeUninit::new(1));
+            words[2].store_payload(MaybeUninit::new(1));
+            lock.unlock(state.next(0));
+        });
+        taker.join().unwrap();
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
+/// Two threads each add one to a stray.
+#[test]
+fn loom_fixed_two_counters_lose_nothing() {
+    explore(2, ["2"], |saw| {
+        let bins = Bins::<2>::with_full_home();
+        let stray = key(0, 3);
+        let add = move |bins: &Bins<2>| {
+            bins.change(stray, |n| Change::Entry(stray, [n.unwrap_or(0) + 1; 2]));
+        };
+        let other = bins.clone();
+        let second = thread::spawn(move || add(&other));
+        add(&bins);
+        second.join().unwrap();
+        saw(format!("{}", bins.read(stray).unwrap()));
+    });
+}
+
+/// A walk beside a stray that comes meets what was there before once, and it at most once.
+#[test]
+fn loom_fixed_walk_against_stray() {
+    explore(2, ["[]", "[(0, 1)]"], |saw| {
+        let bins = Bins::<2>::with_full_home();
+        let stray = key(0, 3);
+        let other = bins.clone();
+        let walk = thread::spawn(move || other.all());
+        bins.put(stray, 1);
+        let met: Vec<_> = walk.join().unwrap().iter().map(|(k, v)| (k ^ stray, *v)).collect();
+        saw(format!("{met:?}"));
+    });
+}
+
+/// A reader that may not wait says so, and never mistakes a locked bin for an absent key.
+#[test]
+fn loom_fixed_try_get_never_waits() {
+    explore(3, ["Busy", "Some(1)", "Some(2)"], |saw| {
+        let bins = Bins::<2>::with_full_home();
+        let stray = key(0, 3);
+        bins.put(stray, 1);
+        let other = bins.clone();
+        let reader = thread::spawn(move || other.try_read(stray));
+        bins.put(stray, 2);
+        saw(reader.join().unwrap().map_or("Busy".into(), |value| format!("{value:?}")));
+    });
+}

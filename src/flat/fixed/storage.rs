@@ -1,0 +1,161 @@
+//! The memory of all bins, as one value.
+//!
+//! Array lengths cannot be worked out from the sizes of types, so the words of an entry are not written
+//! as an array: a slot is a pair of key and value, packed as [`Layout`] lays them out, and it is
+//! reached through pointers to words only.
+
+use super::reach;
+use crate::bins::bin::Bin;
+use crate::bins::layout::Layout;
+use crate::bins::tags::Hash;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+
+#[cfg(not(hedgerow_loom))]
+pub(super) use inline::Storage;
+#[cfg(hedgerow_loom)]
+pub(super) use modelled::Storage;
+
+#[cfg(not(hedgerow_loom))]
+mod inline {
+    use crate::bins::layout::{BIN_HEAD, Layout, MAX_SLOTS};
+    use crate::facade::Word;
+    use crate::sync::words::WORD;
+    use core::cell::UnsafeCell;
+    use core::mem::{ManuallyDrop, MaybeUninit, offset_of};
+
+    /// Key and value as in an entry: alignment beyond a word's does not count there.
+    #[cfg_attr(target_pointer_width = "64", repr(C, packed(8)))]
+    #[cfg_attr(not(target_pointer_width = "64"), repr(C, packed(4)))]
+    struct Pair<K, V> {
+        key: MaybeUninit<K>,
+        value: MaybeUninit<V>,
+    }
+
+    /// A slot in whole words.
+    #[repr(C)]
+    union Slot<K, V> {
+        pair: ManuallyDrop<Pair<K, V>>,
+        words: [usize; 0],
+    }
+
+    type Entries<K, V> = [UnsafeCell<MaybeUninit<Slot<K, V>>>; MAX_SLOTS];
+
+    /// On 64-bit targets no head straddles two cache lines.
+    #[cfg_attr(target_pointer_width = "64", repr(C, align(16)))]
+    #[cfg_attr(not(target_pointer_width = "64"), repr(C))]
+    struct Head(UnsafeCell<[usize; BIN_HEAD]>);
+
+    /// All zeroes to begin with, so that a `static` takes no room in the program's file.
+    #[repr(C)]
+    pub(in super::super) struct Storage<K, V, const BINS: usize> {
+        heads: [Head; BINS],
+        entries: [Entries<K, V>; BINS],
+    }
+
+    impl<K, V, const BINS: usize> Storage<K, V, BINS> {
+        const FITS: () = {
+            assert!(BINS > 0, "a table needs a bin");
+            assert!(BINS <= u32::MAX as usize, "bins are numbered by 32 bits");
+            assert!(size_of::<Head>() == BIN_HEAD * WORD);
+            assert!(align_of::<Word>() <= align_of::<usize>());
+            assert!(align_of::<Slot<K, V>>() == align_of::<usize>());
+            assert!(size_of::<Slot<K, V>>() == Layout::<K, V>::ENTRY * WORD);
+            assert!(size_of::<Entries<K, V>>() == Layout::<K, V>::ENTRIES * WORD);
+            assert!(offset_of!(Pair<K, V>, value) == Layout::<K, V>::VALUE_AT);
+        };
+
+        pub(in super::super) const fn new() -> Self {
+            const { Self::FITS };
+            Self {
+                heads: [const { Head(UnsafeCell::new([0; BIN_HEAD])) }; BINS],
+                entries: [const { [const { UnsafeCell::new(MaybeUninit::zeroed()) }; MAX_SLOTS] };
+                    BINS],
+            }
+        }
+
+        #[inline(always)]
+        pub(super) fn heads(&self) -> *const Word {
+            self.heads.as_ptr().cast()
+        }
+
+        #[inline(always)]
+        pub(super) fn entries(&self) -> *const Word {
+            self.entries.as_ptr().cast()
+        }
+    }
+}
+
+/// The model checker's words are larger than words, and come from a constructor.
+#[cfg(hedgerow_loom)]
+mod modelled {
+    use crate::bins::layout::{BIN_HEAD, Layout};
+    use crate::facade::Word;
+    use alloc::boxed::Box;
+    use core::marker::PhantomData;
+
+    pub(in super::super) struct Storage<K, V, const BINS: usize> {
+        heads: Box<[Word]>,
+        entries: Box<[Word]>,
+        types: PhantomData<(K, V)>,
+    }
+
+    impl<K, V, const BINS: usize> Storage<K, V, BINS> {
+        pub(in super::super) fn new() -> Self {
+            let words = |count| core::iter::repeat_with(Word::new).take(count).collect();
+            Self {
+                heads: words(BINS * BIN_HEAD),
+                entries: words(BINS * Layout::<K, V>::ENTRIES),
+                types: PhantomData,
+            }
+        }
+
+        pub(super) fn heads(&self) -> *const Word {
+            self.heads.as_ptr()
+        }
+
+        pub(super) fn entries(&self) -> *const Word {
+            self.entries.as_ptr()
+        }
+    }
+}
+
+// SAFETY: all shared words are accessed atomically, and only copies of payload leave: what threads hand
+// each other are copies of keys and values, so `Send` is all that these need.
+unsafe impl<K: Send, V: Send, const BINS: usize> Sync for Storage<K, V, BINS> {}
+
+// No user code runs while a bin is in a state that a panic could leave behind.
+impl<K, V, const BINS: usize> UnwindSafe for Storage<K, V, BINS> {}
+impl<K, V, const BINS: usize> RefUnwindSafe for Storage<K, V, BINS> {}
+
+impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
+    /// Bins that a key may lie in.
+    pub(super) const REACH: usize = reach(BINS);
+
+    /// The bin that a key belongs to. Neither way uses the bits of tags and filters.
+    #[inline(always)]
+    pub(super) fn home(hash: Hash) -> usize {
+        if BINS.is_power_of_two() {
+            hash.bin_bits() & (BINS - 1)
+        } else {
+            // Lemire's multiplication instead of a remainder.
+            (((hash.0 & u64::from(u32::MAX)) * BINS as u64) >> 32) as usize
+        }
+    }
+
+    /// The number of the bin `distance` after `home`, round the end.
+    #[inline(always)]
+    pub(super) fn after(home: usize, distance: usize) -> usize {
+        let number = home + distance;
+        if number < BINS { number } else { number - BINS }
+    }
+
+    #[inline(always)]
+    pub(super) fn bin(&self, number: usize) -> Bin<'_, K, V> {
+        debug_assert!(number < BINS);
+        let head = self.heads().wrapping_add(number * crate::bins::layout::BIN_HEAD);
+        let entries = self.entries().wrapping_add(number * Layout::<K, V>::ENTRIES);
+        // SAFETY: `number < BINS`, and there are as many heads and sets of entries, which `self` owns;
+        // their sizes in words are asserted by `FITS`.
+        unsafe { Bin::from_parts(head, entries) }
+    }
+}
