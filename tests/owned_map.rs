@@ -142,6 +142,7 @@ fn a_guard_keeps_what_it_saw() {
             (0..10_000).for_each(|n| ignore(map.insert(n, format!("new {n}"))));
         });
     });
+    map.collect();
     assert!(map.pending() >= 100);
     assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
     map.insert(3, "and from this thread".into());
@@ -150,26 +151,29 @@ fn a_guard_keeps_what_it_saw() {
     drop(guard);
 }
 
-/// Garbage does not pile up where nobody holds a guard for long.
+/// Garbage is dropped by the operations that follow, where nobody holds a guard for ever.
 #[test]
-fn garbage_stays_bounded_while_readers_come_and_go() {
-    let map = EntryMap::<u64, u64>::new();
-    let stop = AtomicBool::new(false);
-    crew(|crew| {
-        crew.spawn(|| {
-            while !stop.load(Ordering::Relaxed) {
-                assert!(map.get_with(&1, |value| *value < 200_000).unwrap_or(true));
+fn garbage_goes_while_readers_come_and_go() {
+    within(60, "dropping garbage", || {
+        let map = EntryMap::<u64, u64>::new();
+        let stop = AtomicBool::new(false);
+        crew(|crew| {
+            crew.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    ignore(map.get_with(&1, |value| *value));
+                }
+            });
+            // A reader that sleeps may keep a batch for as long as it does.
+            let (mut kept, mut n) = (map.pending(), 0);
+            while n < 50_000 || kept > 2_000 {
+                map.insert(n % 10, n);
+                n += 1;
+                if n % 1000 == 0 {
+                    kept = map.pending();
+                }
             }
+            stop.store(true, Ordering::Relaxed);
         });
-        let mut most = 0;
-        for n in 0..200_000 {
-            map.insert(n % 10, n);
-            if n % 1000 == 0 {
-                most = most.max(map.pending());
-            }
-        }
-        stop.store(true, Ordering::Relaxed);
-        assert!(most < 100_000, "{most} pieces of garbage");
     });
 }
 
