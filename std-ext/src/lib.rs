@@ -3,7 +3,10 @@
 //! This crate knows none of the maps. Whatever has work to do in small steps is driven by a
 //! [`Worker`]; where there are no threads, a main loop calls the same steps. With feature `std-ext`
 //! all of it is found under `hedgerow::std_ext`.
+//!
+//! [`membarrier`] is the dear half of an asymmetric barrier, whose cheap half costs nothing.
 
+pub mod membarrier;
 mod worker;
 
 pub use worker::{Progress, Worker};
