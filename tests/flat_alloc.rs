@@ -57,6 +57,7 @@ fn an_empty_map_allocates_nothing() {
             map.clear();
             map.reserve(0);
             assert!(map.try_reserve(0).is_ok());
+            assert!(!map.grow_step(8));
             assert_eq!(map.iter().next(), None);
             assert_eq!(map.keys().next(), None);
             assert_eq!(map.values().next(), None);
@@ -137,6 +138,54 @@ fn memory_is_counted_and_given_back() {
         });
         assert_eq!(counts.live, 0, "{}: bytes are lost", hasher.name);
     }
+}
+
+/// Much room that is asked for at once comes in one piece, where the system has huge pages: the figures
+/// are as true, all of it is given back, and a piece that cannot be had costs nothing but speed.
+#[test]
+#[cfg_attr(miri, ignore = "much memory")]
+fn much_room_is_counted_and_given_back() {
+    const KEYS: u64 = 20_000;
+    type Map = FlatMap<u64, [u64; 80], Mapped>;
+    let fill = |map: &Map| (0..KEYS).for_each(|key| ignore(map.insert(key, [mix(key); 80])));
+    let whole = |map: &Map| {
+        map.len() as u64 == KEYS && (0..KEYS).all(|key| map.get(&key) == Some([mix(key); 80]))
+    };
+    let count = |work: &dyn Fn() -> Map| {
+        let (map, counts) = counted(work);
+        let (said, is) = (map.stats().bytes.cast_signed(), counts.live);
+        assert!((is - said).abs() <= 64 + is / 50, "stats say {said} bytes, the allocator {is}");
+        let pieces = cfg!(all(feature = "std-ext", target_os = "linux"));
+        assert!(said > 16 << 20 && (!pieces || counts.allocations < 300), "{counts:?}");
+        map
+    };
+    let ((), counts) = counted(|| {
+        let mut map = count(&|| {
+            let map = FlatMap::with_hasher(hashers::GOOD);
+            map.insert(KEYS, [0; 80]);
+            map.reserve(KEYS as usize);
+            assert_eq!(map.remove(&KEYS), Some([0; 80]));
+            map
+        });
+        fill(&map);
+        assert!(whole(&map));
+        let copy = count(&|| FlatMap::with_capacity_and_hasher(KEYS as usize, hashers::GOOD));
+        fill(&copy);
+        copy.retain(|key, _| *key < 10);
+        map.retain(|key, _| *key < 10);
+        map.shrink_to_fit();
+        assert!(map.iter().all(|(key, value)| copy.get(&key) == Some(value)));
+        assert!(map.len() == 10 && map.stats().bytes < 1 << 20);
+        // Every one of the first allocations fails once; the others suffice.
+        for spared in 0..12 {
+            let map = FlatMap::with_hasher(hashers::GOOD);
+            let (_, counts) = failing(spared, 1, || map.try_reserve(KEYS as usize));
+            assert_eq!(counts.failures, 1);
+            fill(&map);
+            assert!(whole(&map));
+        }
+    });
+    assert_eq!(counts.live, 0, "bytes are lost");
 }
 
 /// Inserts all keys by `try_insert` with some allocations failing; those that are refused come back
