@@ -557,7 +557,11 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         Self::fail(TryReserveError::Alloc)
     }
 
-    /// Makes room for `additional` more entries, so that inserting them makes the table no larger.
+    /// Makes room for `additional` more entries, so that inserting them allocates nothing.
+    ///
+    /// That holds if the keys' hashes are as good as chance, and nobody else inserts: for bins that are
+    /// full there is then so much more room that it falls short in less than one map of a million. Keys
+    /// that collide more than by chance may still need overflow lines; the table gets no larger for them.
     ///
     /// Waits for writers as an insert does. Allocates; much room, as
     /// [`with_capacity`](Self::with_capacity) does.
@@ -587,10 +591,11 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         if additional == 0 {
             return Ok(());
         }
-        let wanted = self.len().checked_add(additional).ok_or(TryReserveError::CapacityOverflow)?;
-        let wanted = Self::checked_bins(wanted)?;
+        let len = self.len().checked_add(additional).ok_or(TryReserveError::CapacityOverflow)?;
+        let wanted = Self::checked_bins(len)?;
         self.table
             .make_room(wanted, &|key| self.hash(key), &mut Backoff::spinning())
+            .and_then(|()| self.table.provide_lines(len, &Backoff::spinning()))
             .map_err(|_| TryReserveError::Alloc)
     }
 

@@ -55,6 +55,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
         self.grow_to(wanted, usize::MAX, rehash, backoff)
     }
 
+    /// Has the overflow lines exist that `len` entries take, if their hashes are as good as chance.
+    pub(crate) fn provide_lines(&self, len: usize, backoff: &Backoff) -> Result<(), Failure> {
+        self.pool.provide(Layout::<K, V>::lines_for(len), backoff)
+    }
+
     /// Has the bins born that some more entries than there are would ask for, `budget` segments of them
     /// at most; says whether more are due.
     pub(crate) fn grow_ahead(
