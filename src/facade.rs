@@ -13,6 +13,14 @@ pub(crate) use portable_atomic as atomic;
 #[cfg(hedgerow_loom)]
 pub(crate) use loom::sync::atomic;
 
+/// Keeps the compiler, and nobody else, from reordering.
+#[cfg(feature = "alloc")]
+pub(crate) use core::sync::atomic::compiler_fence;
+
+/// The operating system's barrier for all threads of the process.
+#[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
+pub(crate) use hedgerow_std_ext::membarrier;
+
 pub(crate) use word::Word;
 
 /// Asks the system for huge pages under a block: advice, which changes nothing but speed.

@@ -35,6 +35,8 @@ pub mod docs;
 mod facade;
 #[cfg(feature = "alloc")]
 pub mod flat;
+#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
+pub mod owned;
 #[cfg(feature = "std-ext")]
 pub mod std_ext;
 #[cfg(feature = "alloc")]
@@ -44,6 +46,8 @@ mod table;
 
 #[cfg(feature = "alloc")]
 pub use flat::FlatMap;
+#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
+pub use owned::{EntryMap, StrMap};
 
 /// The README's examples are tests.
 #[cfg(all(doctest, feature = "alloc"))]

@@ -43,6 +43,7 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
                 &hashes[..keys.len()],
                 |at, key| key.borrow() == &keys[at],
                 |entry| entry.value(),
+                |_| {},
                 |at, value| values[at] = value,
             );
         }
@@ -179,6 +180,7 @@ where
             &hashes[..len],
             |at, key| keys[at] == Some(*key),
             |entry| entry.value(),
+            |_| {},
             |at, value| window[at] = keys[at].map(|key| (key, value)),
         );
         self.next = 0;

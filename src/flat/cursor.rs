@@ -56,6 +56,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
         let mut position = Some(cursor.0);
         let mut shown = 0;
         while let Some(at) = position {
+            bin.clear();
             position = self.table().snapshot(at, &mut bin);
             for raw in &bin {
                 // SAFETY: the snapshot that filled the buffer has returned.

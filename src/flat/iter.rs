@@ -41,6 +41,7 @@ impl<K: Copy, V: Copy> Iterator for Iter<'_, K, V> {
             }
             let position = self.position?;
             self.next = 0;
+            self.bin.clear();
             self.position = self.table.snapshot(position, &mut self.bin);
         }
     }

@@ -4,7 +4,6 @@ use super::iter::{Iter, Keys, Values};
 use crate::sync::backoff::Backoff;
 use crate::table::hasher::{DefaultHashBuilder, mixes_well};
 use crate::table::layout::Layout;
-use crate::table::memory;
 use crate::table::tags;
 use crate::table::types::{Busy, Computed, Op, TryInsertError, TryReserveError};
 use crate::table::write::{Altered, Change};
@@ -199,7 +198,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// assert_eq!((map.len(), map.get(&4), map.get(&5)), (5, Some(8), None));
     /// ```
     pub fn retain(&self, keep: impl FnMut(&K, &mut V) -> bool) {
-        self.table.retain(keep);
+        self.table.retain(keep, |_| {});
     }
 
     /// Figures about the map. Walks its directory.
@@ -260,7 +259,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         if capacity == 0 {
             return Ok(map);
         }
-        let bins = match Self::checked_bins(capacity) {
+        let bins = match Table::<K, V>::checked_bins(capacity) {
             Ok(bins) => bins,
             Err(why) => return Err((why, map.hash_builder)),
         };
@@ -277,19 +276,6 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline(always)]
     pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> tags::Hash {
         tags::Hash::spread(self.hash_builder.hash_one(key), mixes_well::<S>())
-    }
-
-    /// Bins for `capacity` entries, if there can be so many.
-    fn checked_bins(capacity: usize) -> Result<usize, TryReserveError> {
-        let bins = Layout::<K, V>::bins_for(capacity);
-        let bytes = bins
-            .checked_next_power_of_two()
-            .and_then(|bins| bins.checked_mul(Layout::<K, V>::BIN * size_of::<usize>()))
-            .filter(|&bytes| isize::try_from(bytes).is_ok())
-            .ok_or(TryReserveError::CapacityOverflow)?;
-        // Small requests find out by themselves.
-        let large = bytes > 1 << 24;
-        if large && !memory::could_have(bytes / 2) { Err(TryReserveError::Alloc) } else { Ok(bins) }
     }
 
     #[cold]
@@ -592,7 +578,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             return Ok(());
         }
         let len = self.len().checked_add(additional).ok_or(TryReserveError::CapacityOverflow)?;
-        let wanted = Self::checked_bins(len)?;
+        let wanted = Table::<K, V>::checked_bins(len)?;
         self.table
             .make_room(wanted, &|key| self.hash(key), &mut Backoff::spinning())
             .and_then(|()| self.table.provide_lines(len, &Backoff::spinning()))

@@ -66,6 +66,7 @@ where
         let mut bin = Vec::new();
         let mut position = Some(self.from);
         while let Some(at) = position.filter(|&at| self.to.is_none_or(|to| at < to)) {
+            bin.clear();
             position = self.table.snapshot(at, &mut bin);
             // SAFETY: the snapshot that filled the buffer has returned.
             folder = folder.consume_iter(bin.iter().map(|raw| unsafe { raw.whole() }));

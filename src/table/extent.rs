@@ -14,12 +14,14 @@
 //! # Synchronization
 //! The lock is held for a few loads and stores; nothing is waited for or allocated under it. What lies
 //! in a segment is published with its directory entry, `[DI-1]`, as in any other.
+//! - `[EX-1]` release store of the address of a table's extents ↔ `[EX-2]` acquire load: who sees them
+//!   sees them made.
 
 pub(crate) use imp::Extents;
 
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 mod imp {
-    use crate::facade::atomic::{AtomicUsize, Ordering};
+    use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
     use crate::facade::lock::{Guard, Lock};
     use crate::facade::{Word, advise_huge};
     use crate::sync::backoff::{Backoff, WouldWait};
@@ -35,14 +37,18 @@ mod imp {
     /// An extent for growth that nobody has asked for is such a part of the table.
     const PART: usize = 16;
 
-    /// The extents of one table.
+    /// The extents of one table, where it has any: those that have none are to be small.
     pub(crate) struct Extents<K, V> {
+        store: AtomicPtr<Store>,
+        entries: PhantomData<(K, V)>,
+    }
+
+    struct Store {
         /// Of all extents.
         bytes: AtomicUsize,
         /// Segments taken and not given back.
         taken: AtomicUsize,
         room: Lock<Room>,
-        entries: PhantomData<(K, V)>,
     }
 
     struct Room {
@@ -72,10 +78,38 @@ mod imp {
         const SEGMENT: usize = Self::STRIDE * size_of::<Word>();
 
         pub(crate) const fn new() -> Self {
+            Self { store: AtomicPtr::new(ptr::null_mut()), entries: PhantomData }
+        }
+
+        fn store(&self) -> Option<&Store> {
+            // [EX-2] acquire: pairs with [EX-1].
+            let store = self.store.load(Ordering::Acquire);
+            // SAFETY: null, or made by `make` and alive as long as `self`.
+            unsafe { store.as_ref() }
+        }
+
+        /// The store, made where there is none yet.
+        fn make(&self) -> Result<&Store, AllocError> {
+            if let Some(store) = self.store() {
+                return Ok(store);
+            }
             let (free, unused) = (ptr::null_mut(), ptr::null_mut());
             let room = Lock::new(Room { free, words: 0, unused, newest: None });
-            let (bytes, taken) = (AtomicUsize::new(0), AtomicUsize::new(0));
-            Self { bytes, taken, room, entries: PhantomData }
+            let bytes = AtomicUsize::new(size_of::<Store>());
+            let store = Store { bytes, taken: AtomicUsize::new(0), room };
+            let made = memory::with_tail::<Store, ()>(store, 0, || ())?;
+            // [EX-1] release: pairs with [EX-2], as which a failure serves.
+            let swapped = self.store.compare_exchange(
+                ptr::null_mut(),
+                made,
+                Ordering::Release,
+                Ordering::Acquire,
+            );
+            if swapped.is_err() {
+                // SAFETY: just made, and nobody has seen it.
+                unsafe { memory::free_with_tail::<Store, ()>(made, 0) };
+            }
+            self.store().ok_or(AllocError)
         }
 
         fn bytes_of(bins: usize) -> usize {
@@ -101,17 +135,21 @@ mod imp {
             // Whole pages, and of them what whole segments fill.
             let whole = bytes - bytes % HUGE_PAGE;
             let whole = whole - whole % Self::SEGMENT;
+            if whole == 0 {
+                return;
+            }
+            let Ok(store) = self.make() else { return };
             let has_room = |room: Guard<'_, Room>| room.has(Self::STRIDE);
-            if whole == 0 || self.room(backoff).map_or(true, has_room) {
+            if store.room(backoff).map_or(true, has_room) {
                 return;
             }
             let Ok(extent) = Extent::new(whole) else { return };
-            if let Ok(mut room) = self.room(backoff) {
+            if let Ok(mut room) = store.room(backoff) {
                 let unused = room.add(extent, Self::STRIDE);
                 drop(room);
                 if unused.is_none() {
                     // relaxed: a figure.
-                    self.bytes.fetch_add(whole + size_of::<Note>(), Ordering::Relaxed);
+                    store.bytes.fetch_add(whole + size_of::<Note>(), Ordering::Relaxed);
                 }
             }
         }
@@ -120,10 +158,13 @@ mod imp {
         pub(crate) fn segment(&self, backoff: &Backoff) -> Result<Segment<K, V>, AllocError> {
             let bins = 1 << Layout::<K, V>::SEGMENT_BITS;
             // Who may not wait for the lock does without.
-            let taken = self.room(backoff).ok().and_then(|mut room| room.take(Self::STRIDE));
-            let Some(block) = taken else { return Segment::new(bins) };
+            let take = |store: &Store| store.room(backoff).ok()?.take(Self::STRIDE);
+            let Some((store, block)) = self.store().and_then(|store| Some((store, take(store)?)))
+            else {
+                return Segment::new(bins);
+            };
             // relaxed: a figure.
-            self.taken.fetch_add(1, Ordering::Relaxed);
+            store.taken.fetch_add(1, Ordering::Relaxed);
             // SAFETY: so many words of an extent, which `take` gives to one caller only; what was there
             // (anything) has no destructor.
             unsafe { block.write_bytes(0, Self::STRIDE) };
@@ -134,36 +175,51 @@ mod imp {
         /// table's end, since its memory belongs to the extent either way.
         pub(crate) fn give_back(&self, segment: Segment<K, V>, backoff: &Backoff) {
             if let Some(block) = segment.into_borrowed()
-                && let Ok(mut room) = self.room(backoff)
+                && let Some(store) = self.store()
+                && let Ok(mut room) = store.room(backoff)
             {
                 // SAFETY: a segment's first bytes, which nobody else uses; it has two words or more.
                 unsafe { block.cast::<*mut Word>().write(room.unused) };
                 room.unused = block;
                 // relaxed: a figure.
-                self.taken.fetch_sub(1, Ordering::Relaxed);
+                store.taken.fetch_sub(1, Ordering::Relaxed);
             }
         }
 
         /// Whether the words at `block` belong to an extent.
         pub(crate) fn own(&self, block: *mut Word) -> bool {
-            self.room
-                .lock()
-                .extents()
-                .any(|note| block.addr().wrapping_sub(note.block.addr()) < note.bytes)
+            let within = |note: &Note| {
+                let at = block.addr().wrapping_sub(note.block.addr());
+                at < note.bytes
+            };
+            self.store().is_some_and(|store| store.room.lock().extents().any(within))
         }
 
         /// Bytes of all extents, used or not.
         pub(crate) fn bytes(&self) -> usize {
             // relaxed: a figure.
-            self.bytes.load(Ordering::Relaxed)
+            self.store().map_or(0, |store| store.bytes.load(Ordering::Relaxed))
         }
 
         /// Segments that lie in extents.
         pub(crate) fn segments(&self) -> usize {
             // relaxed: a figure.
-            self.taken.load(Ordering::Relaxed)
+            self.store().map_or(0, |store| store.taken.load(Ordering::Relaxed))
         }
+    }
 
+    impl<K, V> Drop for Extents<K, V> {
+        fn drop(&mut self) {
+            // relaxed: `&mut self` says that every other user happened before.
+            let store = self.store.load(Ordering::Relaxed);
+            if !store.is_null() {
+                // SAFETY: made by `make`, and nobody uses it any more.
+                unsafe { memory::free_with_tail::<Store, ()>(store, 0) };
+            }
+        }
+    }
+
+    impl Store {
         fn room(&self, backoff: &Backoff) -> Result<Guard<'_, Room>, WouldWait> {
             if backoff.may_wait() {
                 Ok(self.room.lock())
@@ -277,10 +333,11 @@ mod imp {
             extents.provide_ahead(bins(LARGE / HUGE_PAGE) - 1, &backoff);
             assert_eq!(extents.bytes(), 0);
             extents.provide(bins(3) + bins(1) / 2, &backoff);
-            assert_eq!(extents.bytes(), 3 * HUGE_PAGE + size_of::<Note>());
+            let notes = size_of::<Note>() + size_of::<Store>();
+            assert_eq!(extents.bytes(), 3 * HUGE_PAGE + notes);
             let extents = Of::new();
             extents.provide_ahead(bins(LARGE / HUGE_PAGE), &backoff);
-            assert_eq!(extents.bytes(), HUGE_PAGE + size_of::<Note>());
+            assert_eq!(extents.bytes(), HUGE_PAGE + notes);
         }
 
         #[test]
@@ -321,7 +378,7 @@ mod imp {
         fn who_may_not_wait_has_a_segment_of_its_own() {
             let (extents, backoff) = (Of::new(), Backoff::never());
             extents.provide(bins(1), &backoff);
-            let held = extents.room.lock();
+            let held = extents.make().unwrap().room.lock();
             extents.provide(bins(1), &backoff);
             let segment = extents.segment(&backoff).unwrap();
             drop(held);

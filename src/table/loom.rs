@@ -11,13 +11,10 @@ use super::scan::START;
 use super::tags::Hash;
 use super::write::Change;
 use crate::sync::backoff::Backoff;
-use ::loom::model::Builder;
+use crate::sync::loom::explore;
 use ::loom::sync::Arc;
 use ::loom::thread;
-use std::collections::BTreeSet;
 use std::format;
-use std::string::String;
-use std::sync::Mutex;
 use std::vec::Vec;
 
 /// Two words: a torn value has unlike halves.
@@ -80,6 +77,7 @@ impl Map {
     fn all(&self) -> Vec<(u64, u64)> {
         let (mut all, mut bin, mut position) = (Vec::new(), Vec::new(), START);
         while let Some(at) = position {
+            bin.clear();
             position = self.snapshot(at, &mut bin);
             all.extend(bin.iter().map(|raw| {
                 // SAFETY: the snapshot has returned.
@@ -91,27 +89,6 @@ impl Map {
         all.sort_unstable();
         all
     }
-}
-
-/// Explores `body` and asserts that the outcomes it reported are exactly `expected`.
-fn explore<const N: usize>(
-    preemptions: usize,
-    expected: [&str; N],
-    body: impl Fn(&dyn Fn(String)) + Sync + Send + 'static,
-) {
-    let seen = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
-    let report = seen.clone();
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.max_branches = 20_000;
-    builder.check(move || {
-        body(&|outcome| {
-            report.lock().unwrap().insert(outcome);
-        });
-    });
-    let seen: Vec<String> = seen.lock().unwrap().iter().cloned().collect();
-    let expected: BTreeSet<String> = expected.iter().map(|&outcome| outcome.into()).collect();
-    assert_eq!(seen, expected.into_iter().collect::<Vec<_>>(), "outcomes seen and expected");
 }
 
 #[test]

@@ -31,6 +31,7 @@ use self::memory::AllocError;
 use self::overflow::Pool;
 use self::segment::Segment;
 use self::tags::{Depth, Hash, Tags};
+use self::types::TryReserveError;
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
@@ -178,6 +179,19 @@ impl<K, V> Table<K, V> {
             .filter(|&bits| bits < full)
             .find(|&bits| 1 << bits >= bins)
             .unwrap_or(full)
+    }
+
+    /// Bins for `capacity` entries, if there can be so many.
+    pub(crate) fn checked_bins(capacity: usize) -> Result<usize, TryReserveError> {
+        let bins = Layout::<K, V>::bins_for(capacity);
+        let bytes = bins
+            .checked_next_power_of_two()
+            .and_then(|bins| bins.checked_mul(Layout::<K, V>::BIN * size_of::<usize>()))
+            .filter(|&bytes| isize::try_from(bytes).is_ok())
+            .ok_or(TryReserveError::CapacityOverflow)?;
+        // Small requests find out by themselves.
+        let large = bytes > 1 << 24;
+        if large && !memory::could_have(bytes / 2) { Err(TryReserveError::Alloc) } else { Ok(bins) }
     }
 
     /// A table of at least `bins` bins, or the largest power of two below where that is not small.

@@ -58,11 +58,21 @@ fn after(position: u64, tags: Tags) -> Position {
     }
 }
 
+/// How many bins ahead of a walk are asked for: about as many lines as a core waits for at once.
+const AHEAD: u64 = 6;
+
 impl<K: Copy, V: Copy> Table<K, V> {
-    /// Fills `buffer` with all entries of the bin at `position`, as they were at one moment, and tells the
+    /// Adds all entries of the bin at `position` to `buffer`, as they were at one moment, and tells the
     /// next position. The buffer's entries are whole when this returns.
     pub(crate) fn snapshot(&self, position: u64, buffer: &mut Vec<Raw<K, V>>) -> Position {
-        after(position, self.snapshot_bin(position, buffer)?.tags)
+        let next = after(position, self.snapshot_bin(position, buffer)?.tags)?;
+        // Neighbours in this order lie far apart, so that no hardware guesses which comes next.
+        let ahead = next.wrapping_add((next - position).wrapping_mul(AHEAD));
+        if let Some(directory) = self.directory() {
+            let (bin, _) = directory.locate(Hash::of_bin_bits(ahead.reverse_bits()));
+            bin.prefetch_all();
+        }
+        Some(next)
     }
 
     fn snapshot_bin(
@@ -72,8 +82,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
     ) -> Option<Snapshot<'_, K, V>> {
         let hash = Hash::of_bin_bits(position.reverse_bits());
         let mut backoff = Backoff::spinning();
+        let before = buffer.len();
         loop {
-            buffer.clear();
+            buffer.truncate(before);
             let directory = self.directory()?;
             if let Some((bin, number)) = Self::home(directory, hash) {
                 let (state, tags) = (bin.seq().begin(), bin.tags());
@@ -90,9 +101,33 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
+    /// Shows every entry of a table that nobody else uses. Allocates nothing.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Of use to maps of owned data only.
+    pub(crate) fn for_each_mut(&mut self, mut each: impl FnMut(K, V)) {
+        let mut position = START;
+        while let Some(at) = position {
+            let hash = Hash::of_bin_bits(at.reverse_bits());
+            let Some(directory) = self.directory() else { return };
+            let home = Self::home(directory, hash);
+            let (bin, _) = home.expect("no split is under way");
+            let (state, tags) = (bin.seq().begin(), bin.tags());
+            let seen = self.visit(bin, state, tags, |entry, _| {
+                // SAFETY: a tag says that the place holds an entry, and nobody writes meanwhile.
+                unsafe { each(entry.key().assume_init(), entry.value().assume_init()) };
+                Ok(())
+            });
+            debug_assert!(seen.is_ok());
+            position = after(at, tags);
+        }
+    }
+
     /// Asks `keep` of every entry, with no lock held, and removes or rewrites accordingly; where a bin
-    /// changed meanwhile its entries are asked about again.
-    pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) {
+    /// changed meanwhile its entries are asked about again. What is removed is then shown to `gone`.
+    pub(crate) fn retain(
+        &self,
+        mut keep: impl FnMut(&K, &mut V) -> bool,
+        mut gone: impl FnMut(&K),
+    ) {
         let mut entries: Vec<Raw<K, V>> = Vec::new();
         let mut verdicts = Vec::new();
         let mut position = START;
@@ -108,6 +143,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 keep(key, value)
             }));
             if entries.is_empty() || self.apply(&snapshot, &entries, &verdicts) {
+                for (raw, _) in entries.iter().zip(&verdicts).filter(|(_, kept)| !**kept) {
+                    // SAFETY: as above.
+                    gone(unsafe { raw.key.assume_init_ref() });
+                }
                 position = after(at, snapshot.tags);
             } else {
                 let _ = backoff.wait();

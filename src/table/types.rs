@@ -47,8 +47,15 @@ pub enum TryInsertError<K, V> {
         /// The value that was not inserted.
         value: V,
     },
-    /// The allocator has no memory for another line of entries.
+    /// The allocator has no memory for another entry, or line of entries.
     Alloc {
+        /// The key that was not inserted.
+        key: K,
+        /// The value that was not inserted.
+        value: V,
+    },
+    /// Key or value is longer than the map takes: 2^32 - 1 bytes in a [`StrMap`](crate::StrMap).
+    TooLong {
         /// The key that was not inserted.
         key: K,
         /// The value that was not inserted.
@@ -65,7 +72,9 @@ impl<K, V> TryInsertError<K, V> {
     /// ```
     pub fn into_parts(self) -> (K, V) {
         match self {
-            Self::Busy { key, value } | Self::Alloc { key, value } => (key, value),
+            Self::Busy { key, value }
+            | Self::Alloc { key, value }
+            | Self::TooLong { key, value } => (key, value),
         }
     }
 }
@@ -75,6 +84,7 @@ impl<K, V> fmt::Display for TryInsertError<K, V> {
         f.write_str(match self {
             Self::Busy { .. } => "the key's bin is being written",
             Self::Alloc { .. } => "no memory for another entry",
+            Self::TooLong { .. } => "key or value is too long",
         })
     }
 }

@@ -27,18 +27,26 @@ pub(crate) struct Step<'a, K: Copy, V: Copy> {
 }
 
 impl<K: Copy, V: Copy> Table<K, V> {
-    /// Looks up the keys of one window; `eq` and `answer` are told their places in it.
+    /// Looks up the keys of one window; `eq` and `answer` are told their places in it. `touch` is shown the
+    /// entries that are probably meant, before any is read, to ask for what they lead to.
     #[inline]
     pub(crate) fn get_window<R>(
         &self,
         hashes: &[Hash],
         eq: impl Fn(usize, &K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        touch: impl Fn(Entry<'_, K, V>) + Copy,
         mut answer: impl FnMut(usize, Option<R>),
     ) {
         let Some(steps) = self.set_out(hashes) else {
             return (0..hashes.len()).for_each(|at| answer(at, None));
         };
+        for step in &steps[..hashes.len()] {
+            let slots = step.tags.matches(step.hash);
+            if !slots.is_empty() {
+                touch(step.bin.entry(slots.lowest()));
+            }
+        }
         for (at, step) in steps.iter().enumerate().take(hashes.len()) {
             let Step { hash, bin, depth, state, tags } = *step;
             let found = Table::get_at(bin, depth, state, tags, hash, |key| eq(at, key), read);

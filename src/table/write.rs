@@ -136,7 +136,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             };
             let found = probe.found.take();
             let Some((place, before)) = found else {
-                // What was decided before holds if there is still no entry.
+                // What was decided last holds if there is still no entry.
                 let change = decided.take().unwrap_or_else(|| decide(None));
                 let Change::Entry(key, value) = &change else { return Ok((None, Change::Keep)) };
                 match self.add(&probe, hash, key, value, &backoff)? {
@@ -152,6 +152,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 decided = Some(change);
                 continue;
             };
+            // The closure's last call is the one that counts.
+            decided = None;
             let Probe { bin, state, tags, .. } = probe;
             let change = decide(Some(&before));
             let done = match &change {

@@ -5,34 +5,24 @@ use std::time::{Duration, Instant};
 
 use crate::keys::Rng;
 use crate::options::short;
-use crate::rivals::{Bench, Dash, Flat, Locked, Papaya, Scc, Yard};
-use crate::round::{Holder, Job, Seat};
-use crate::spin_locks::SpinLocks;
+use crate::rivals::Role;
+use crate::run::{Job, Seat};
 use crate::watchdog;
-use crate::workload::{Stream, Workload};
+use crate::work::{Row, Workload};
 
 /// A figure is made of at least this many rounds.
 const FEWEST: usize = 3;
 
 /// From this many keys on, only three maps are in memory at a time.
-const CROWDED: usize = 8 * 1024 * 1024;
-
-/// What one figure is of.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Row {
-    /// The work.
-    pub workload: Workload,
-    /// Keys in the map.
-    pub n: usize,
-    /// Threads that work on it.
-    pub threads: usize,
-}
+pub const CROWDED: usize = 8 * 1024 * 1024;
 
 /// One map's rounds in one row.
 #[derive(Clone, Debug)]
 pub struct Figure {
     /// The map.
     pub name: &'static str,
+    /// What it is here.
+    pub role: Role,
     /// Nanoseconds an operation, one for each round that counts.
     pub costs: Vec<f64>,
     /// Rounds that did not count.
@@ -44,6 +34,11 @@ impl Figure {
     pub fn cost(&self) -> Option<f64> {
         median(&self.costs).filter(|_| self.costs.len() >= FEWEST)
     }
+
+    /// Whether the map does not do such work.
+    pub fn kept_out(&self) -> bool {
+        self.costs.is_empty() && self.dropped == 0
+    }
 }
 
 /// A row and each map's figure in it.
@@ -53,6 +48,29 @@ pub struct Outcome {
     pub row: Row,
     /// The yard first, then ours, then its peers.
     pub figures: Vec<Figure>,
+}
+
+impl Outcome {
+    /// The rounds of one map.
+    pub fn figure(&self, name: &str) -> Option<&Figure> {
+        self.figures.iter().find(|f| f.name == name)
+    }
+
+    /// Nanoseconds an operation of one map.
+    pub fn cost(&self, name: &str) -> Option<f64> {
+        self.figure(name)?.cost()
+    }
+
+    /// The fastest peer.
+    pub fn best_peer(&self) -> Option<(&'static str, f64)> {
+        let peers = self.figures.iter().filter(|f| f.role == Role::Peer);
+        peers.filter_map(|f| Some((f.name, f.cost()?))).min_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    /// The yard.
+    pub fn yard(&self) -> Option<f64> {
+        self.figures.iter().find(|f| f.role == Role::Yard)?.cost()
+    }
 }
 
 /// How much to measure.
@@ -68,6 +86,17 @@ pub struct Pace {
     pub patience: Duration,
 }
 
+impl Pace {
+    /// Nanoseconds of a round that count, and before that some to warm up.
+    fn of(&self, row: &Row) -> (u64, u64) {
+        if row.n > 256 * 1024 || row.workload == Workload::Iterate {
+            (self.long * 1_000_000, self.long * 500_000)
+        } else {
+            (self.short * 1_000_000, self.short * 250_000)
+        }
+    }
+}
+
 /// The median.
 pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
@@ -80,47 +109,36 @@ pub fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
-/// Every map, in the order of the tables: the yard, ours, the peers.
-pub fn seats() -> Vec<Box<dyn Seat>> {
-    vec![
-        Box::new(Holder::<Yard>::new()),
-        Box::new(Holder::<Flat>::new()),
-        Box::new(Holder::<Papaya>::new()),
-        Box::new(Holder::<Dash>::new()),
-        Box::new(Holder::<Scc>::new()),
-        Box::new(Holder::<Locked>::new()),
-        Box::new(Holder::<SpinLocks>::new()),
-    ]
-}
+/// The maps of a suite, in the order of the tables: the yard, ours, the others.
+pub type Seats<S> = Vec<Box<dyn Seat<S>>>;
 
-/// Their names, in the same order.
-pub const NAMES: [&str; 7] =
-    [Yard::NAME, Flat::NAME, Papaya::NAME, Dash::NAME, Scc::NAME, Locked::NAME, SpinLocks::NAME];
-
-/// Runs all `workloads` at `n` keys, on one and two threads as asked.
-pub fn run(workloads: &[Workload], n: usize, threads: &[usize], pace: &Pace) -> Vec<Outcome> {
-    let rows = |w: Workload| threads.iter().map(move |&threads| Row { workload: w, n, threads });
-    let mut all = seats();
-    if n < CROWDED {
-        let groups = workloads.iter().flat_map(|&workload| {
-            let rows: Vec<_> = rows(workload).collect();
-            let apart = if workload.keeps_the_keys() { rows.len() } else { 1 };
-            rows.chunks(apart).map(<[Row]>::to_vec).collect::<Vec<_>>()
-        });
-        return groups.flat_map(|rows| contest(&mut all, &rows, pace)).collect();
-    }
-    // The peers come one by one, each beside the yard and ours, which stay.
-    let (stable, moving): (Vec<_>, Vec<_>) =
-        workloads.iter().flat_map(|&w| rows(w)).partition(|row| row.workload.keeps_the_keys());
+/// Runs `rows`, all at `n` keys, between `all`; `stream` says what a thread does.
+pub fn run<S>(
+    mut all: Seats<S>,
+    rows: &[Row],
+    n: usize,
+    pace: &Pace,
+    stream: fn(&Row, usize) -> S,
+) -> Vec<Outcome> {
+    // What does not disturb the next row's work has the same maps as the next.
+    let (stable, moving): (Vec<Row>, Vec<Row>) =
+        rows.iter().partition(|row| row.workload.keeps_the_keys());
     let mut groups = vec![stable];
     groups.extend(moving.into_iter().map(|row| vec![row]));
     let mut outcomes = Vec::new();
     for rows in groups.iter().filter(|rows| !rows.is_empty()) {
+        if n < CROWDED {
+            outcomes.extend(contest(&mut all, rows, pace, stream));
+            continue;
+        }
+        // The peers come one by one, each beside the yard and ours, which stay.
         let mut merged: Vec<Outcome> = Vec::new();
         for peer in 2..all.len() {
-            all.swap(2, peer);
-            merge(&mut merged, contest(&mut all[..3], rows, pace));
-            all.swap(2, peer);
+            if rows.iter().any(|row| all[peer].can(row)) {
+                all.swap(2, peer);
+                merge(&mut merged, contest(&mut all[..3], rows, pace, stream));
+                all.swap(2, peer);
+            }
         }
         outcomes.extend(merged);
     }
@@ -148,45 +166,65 @@ fn merge(into: &mut Vec<Outcome>, more: Vec<Outcome>) {
 
 /// The same maps through all `rows`, which have one size and do not disturb
 /// each other.
-fn contest(seats: &mut [Box<dyn Seat>], rows: &[Row], pace: &Pace) -> Vec<Outcome> {
-    let whole = |row: &Row| matches!(row.workload, Workload::Insert | Workload::Remove);
-    if !rows.iter().all(whole) {
+fn contest<S>(
+    seats: &mut [Box<dyn Seat<S>>],
+    rows: &[Row],
+    pace: &Pace,
+    stream: fn(&Row, usize) -> S,
+) -> Vec<Outcome> {
+    if !rows.iter().all(|row| row.workload.is_whole()) {
         for seat in &mut *seats {
+            watchdog::pat(format!("{} growing", seat.name()));
             seat.build(rows[0].n);
         }
     }
-    let outcomes = rows.iter().map(|&row| race(seats, row, pace)).collect();
+    let outcomes = rows.iter().map(|&row| race(seats, row, pace, stream)).collect();
     for seat in seats {
         seat.leave();
     }
     outcomes
 }
 
-fn race(seats: &mut [Box<dyn Seat>], row: Row, pace: &Pace) -> Outcome {
-    eprintln!("{} at {}, threads: {}", row.workload.name(), short(row.n), row.threads);
-    let streams = |threads| -> Vec<_> {
-        (0..threads).map(|t| Stream::new(row.workload, row.n, t, threads)).collect()
+fn race<S>(
+    seats: &mut [Box<dyn Seat<S>>],
+    row: Row,
+    pace: &Pace,
+    stream: fn(&Row, usize) -> S,
+) -> Outcome {
+    let (suite, work, keys) = (row.suite.title(), row.workload.name(), short(row.n));
+    eprintln!("{suite}: {work} at {keys}, threads: {}", row.threads);
+    // The yard runs alone in rows of two threads, for comparison.
+    let lone = Row { threads: 1, ..row };
+    let streams = |row: Row| -> Vec<_> { (0..row.threads).map(|t| stream(&row, t)).collect() };
+    let together = streams(row);
+    let alone = if row.threads == 1 { vec![] } else { streams(lone) };
+    let (span, warm) = pace.of(&row);
+    let blank = |seat: &dyn Seat<S>| Figure {
+        name: seat.name(),
+        role: seat.role(),
+        costs: vec![],
+        dropped: 0,
     };
-    let (alone, together) = (streams(1), streams(row.threads));
-    let long = row.n > 256 * 1024;
-    let (span, warm) = if long { (pace.long, pace.long / 2) } else { (pace.short, pace.short / 4) };
-    let blank = |name| Figure { name, costs: vec![], dropped: 0 };
-    let mut figures: Vec<_> = seats.iter().map(|seat| blank(seat.name())).collect();
+    let mut figures: Vec<_> = seats.iter().map(|seat| blank(&**seat)).collect();
     let mut rng = Rng::new(row.n as u64);
     let begin = Instant::now();
     for turn in 0.. {
-        let mut turns: Vec<_> =
-            (0..seats.len()).filter(|&i| figures[i].costs.len() < pace.rounds).collect();
+        let mut turns: Vec<_> = (0..seats.len())
+            .filter(|&i| figures[i].costs.len() < pace.rounds && seats[i].can(&row))
+            .collect();
         if turns.is_empty() || turn >= pace.rounds && begin.elapsed() > pace.patience {
             break;
         }
         rng.shuffle(&mut turns);
         for i in turns {
-            watchdog::pat(format!("{} in {}", figures[i].name, row.workload.name()));
-            // The yard runs alone in rows of two threads, for comparison.
-            let streams = if seats[i].shared() { &together } else { &alone };
-            let (warm, span) = (warm * 1_000_000, span * 1_000_000);
-            match seats[i].round(&Job { workload: row.workload, streams, warm, span }) {
+            watchdog::pat(format!("{} in {work}", figures[i].name));
+            let single = seats[i].role() == Role::Yard && row.threads > 1;
+            let job = if single {
+                Job { row: lone, streams: &alone, warm, span }
+            } else {
+                Job { row, streams: &together, warm, span }
+            };
+            match seats[i].round(&job) {
                 Some(cost) => figures[i].costs.push(cost),
                 None => figures[i].dropped += 1,
             }

@@ -5,12 +5,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use hedgerow_versus::contest::{self, Pace};
+use hedgerow_versus::contest::Pace;
 use hedgerow_versus::goals::Results;
 use hedgerow_versus::memory::Counting;
 use hedgerow_versus::options::{HELP, Options};
-use hedgerow_versus::workload::Workload;
-use hedgerow_versus::{plot, report, solo, watchdog};
+use hedgerow_versus::work::Suite;
+use hedgerow_versus::{ancestor, field, plot, report, solo, watchdog};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -48,33 +48,51 @@ fn compare(options: &Options) -> Result<(), Box<dyn Error>> {
         Pace { rounds: 9, short: 25, long: 80, patience: Duration::from_secs(40) }
     };
     pace.rounds = options.rounds.unwrap_or(pace.rounds);
-    let memory = if options.wants("memory") { solo::memory() } else { vec![] };
-    let runs = if options.quick { 3 } else { 5 };
-    let worst = if options.wants("worst") { solo::worst(runs) } else { vec![] };
-    let mut outcomes = Vec::new();
-    watchdog::start();
-    for &n in &options.sizes {
-        outcomes.extend(contest::run(&options.workloads(n), n, &options.threads, &pace));
+    let mut results = Results::default();
+    if options.measures("memory") {
+        results.memory = solo::memory();
+        results.text_memory = solo::text_memory();
     }
-    outcomes.sort_by_key(|o| {
-        let order = |w| Workload::ALL.iter().position(|&x| x == w);
-        (order(o.row.workload), o.row.n, o.row.threads)
-    });
-    publish(&Results { outcomes, memory, worst }, Path::new(&options.out))
+    if options.measures("worst") {
+        results.worst = solo::worst(if options.quick { 3 } else { 5 });
+    }
+    watchdog::start();
+    if options.measures("ancestor") {
+        results.ancestor = ancestor::run(&pace);
+    }
+    for suite in Suite::ALL {
+        let mut outcomes = Vec::new();
+        for (n, rows) in options.rows(suite) {
+            outcomes.extend(field::run(suite, &rows, n, &pace));
+        }
+        outcomes.sort_by_key(|o| {
+            let order = |w| suite.workloads().iter().position(|&x| x == w);
+            (order(o.row.workload), o.row.n, o.row.threads)
+        });
+        results.outcomes.extend(outcomes);
+    }
+    publish(&results, options)
 }
 
-fn publish(results: &Results, out: &Path) -> Result<(), Box<dyn Error>> {
+fn publish(results: &Results, options: &Options) -> Result<(), Box<dyn Error>> {
+    let out = Path::new(&options.out);
     std::fs::create_dir_all(out)?;
     let report = report::markdown(results);
-    print!("{report}");
+    if options.goals {
+        print!("{}", report::goals(results, true));
+    } else {
+        print!("{report}");
+    }
     std::fs::write(out.join("versus.md"), report)?;
     if results.outcomes.is_empty() {
         return Ok(());
     }
     std::fs::write(out.join("rounds.tsv"), report::rounds(results))?;
-    for threads in [1, 2] {
-        if let Some(svg) = plot::speeds(results, threads) {
-            std::fs::write(out.join(format!("versus-{threads}.svg")), svg)?;
+    for suite in Suite::ALL {
+        for threads in [1, 2] {
+            if let Some(svg) = plot::speeds(results, suite, threads) {
+                std::fs::write(out.join(format!("{}-{threads}.svg", suite.file())), svg)?;
+            }
         }
     }
     eprintln!("written to {}", out.display());

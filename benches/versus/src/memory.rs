@@ -3,7 +3,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
-use crate::keys::{key, value};
+use std::borrow::Borrow;
+
+use crate::data::View;
 use crate::rivals::Bench;
 
 /// The system's allocator; while switched on it counts the bytes that blocks
@@ -78,25 +80,33 @@ pub struct Bytes {
     pub churned_peak: f64,
 }
 
+/// How the `i`-th key and the `i`-th value are made.
+pub struct Source<M: Bench> {
+    /// The key.
+    pub key: fn(u64) -> M::Key,
+    /// The value.
+    pub value: fn(u64) -> M::Value,
+}
+
 /// Measures one map; for a process that does nothing else, since maps free
 /// memory late and would pay for each other.
-pub fn measure<M: Bench>(n: u64) -> Bytes {
+pub fn measure<M: Bench>(source: &Source<M>, n: u64) -> Bytes {
     let each = |bytes: i64, keys: u64| bytes as f64 / keys as f64;
-    let map = start::<M>(n);
+    let map = source.start(n);
     let (grown, peak) = (LIVE.load(Relaxed), PEAK.load(Relaxed));
     let mut mean = 0.0;
     for step in 1..=16 {
         for i in n / 16 * (step - 1)..n / 16 * step {
-            put(&map, n + i);
+            source.put(&map, n + i);
         }
         mean += each(LIVE.load(Relaxed), n + n / 16 * step) / 16.0;
     }
     ON.store(false, Relaxed);
     drop(map);
-    let map = start::<M>(n);
+    let map = source.start(n);
     for i in 0..4 * n {
-        assert!(map.remove(key(i)).is_some(), "a key is lost");
-        put(&map, i + n);
+        source.take(&map, i);
+        source.put(&map, i + n);
     }
     let (churned, churned_peak) = (LIVE.load(Relaxed), PEAK.load(Relaxed));
     ON.store(false, Relaxed);
@@ -109,17 +119,27 @@ pub fn measure<M: Bench>(n: u64) -> Bytes {
     }
 }
 
-fn start<M: Bench>(n: u64) -> M {
-    LIVE.store(0, Relaxed);
-    PEAK.store(0, Relaxed);
-    ON.store(true, Relaxed);
-    let map = M::new();
-    for i in 0..n {
-        put(&map, i);
+impl<M: Bench> Source<M> {
+    fn start(&self, n: u64) -> M {
+        LIVE.store(0, Relaxed);
+        PEAK.store(0, Relaxed);
+        ON.store(true, Relaxed);
+        let map = M::new();
+        for i in 0..n {
+            self.put(&map, i);
+        }
+        map
     }
-    map
-}
 
-fn put<M: Bench>(map: &M, i: u64) {
-    assert!(map.insert(key(i), value(key(i), 0)).is_none(), "a key was there already");
+    fn put(&self, map: &M, i: u64) {
+        let (key, value) = ((self.key)(i), (self.value)(i));
+        let key: &View<M::Key> = key.borrow();
+        assert!(map.insert(key, value.borrow(), |_| 0).is_none(), "a key was there already");
+    }
+
+    fn take(&self, map: &M, i: u64) {
+        let key = (self.key)(i);
+        let key: &View<M::Key> = key.borrow();
+        assert!(map.remove(key, |_| 0).is_some(), "a key is lost");
+    }
 }

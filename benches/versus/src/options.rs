@@ -1,31 +1,45 @@
 //! The command line.
 
-use crate::workload::Workload;
+use crate::work::{Row, Suite};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
-Compares FlatMap<u64, u64> with other maps; prints Markdown, writes plots.
+Compares FlatMap and its family with other maps; prints Markdown, writes plots.
 
-  --quick            fewer and shorter rounds, no 16 M keys; about two minutes
-  --only LIST        of get-hit get-miss insert upsert update remove 90/10 70/30
-                     50/50 memory worst; with commas
+  --suite LIST       of words batches zipf counters iterate values strings
+                     ancestor memory worst; with commas. Without it all: half
+                     an hour or more
+  --quick            fewer and shorter rounds, no 16 M keys
+  --only LIST        of get-hit get-look get-miss insert upsert update remove
+                     90/10 70/30 50/50 zipf-99/1 zipf-90/10 count iterate
+                     get-many-1 (4, 16, 64) insert-many-16 remove-many-16
+                     ancestor memory worst; in the suites chosen
   --sizes LIST       of keys: 1k,64k,1M,16M (k = 1024)
   --threads LIST     1,2
   --rounds N         rounds that must count, for each map and row; 3 or more
+  --goals            prints only what the project set itself, and whether it is
+                     reached; what was not measured too
   --out DIR          where the report, the rounds and the plots go";
+
+/// What is no suite of rows, but is measured apart.
+const APART: [&str; 3] = ["ancestor", "memory", "worst"];
 
 /// What to measure and where to put it.
 pub struct Options {
     /// Fewer and shorter rounds.
     pub quick: bool,
+    /// Names given to `--suite`; empty for all.
+    pub suites: Vec<String>,
     /// Names given to `--only`; empty for everything.
     pub only: Vec<String>,
-    /// Keys in the map.
+    /// Keys in the map; empty for what each suite likes.
     pub sizes: Vec<usize>,
-    /// One, two or both.
+    /// One, two or both; empty for what each suite likes.
     pub threads: Vec<usize>,
     /// Overrides the pace's rounds.
     pub rounds: Option<usize>,
+    /// Prints the goals and nothing else.
+    pub goals: bool,
     /// Folder of the results.
     pub out: String,
 }
@@ -35,17 +49,21 @@ impl Options {
     pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Self, String> {
         let mut options = Self {
             quick: false,
+            suites: vec![],
             only: vec![],
             sizes: vec![],
-            threads: vec![1, 2],
+            threads: vec![],
             rounds: None,
+            goals: false,
             out: concat!(env!("CARGO_MANIFEST_DIR"), "/target/versus").into(),
         };
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value"));
             match word.as_str() {
                 "--quick" => options.quick = true,
-                "--only" => options.only = list(&value()?, name)?,
+                "--goals" => options.goals = true,
+                "--suite" => options.suites = list(&value()?, suite)?,
+                "--only" => options.only = list(&value()?, work)?,
                 "--sizes" => options.sizes = list(&value()?, size)?,
                 "--threads" => options.threads = list(&value()?, threads)?,
                 "--rounds" => options.rounds = Some(number(&value()?)?.max(3)),
@@ -53,24 +71,48 @@ impl Options {
                 _ => return Err(format!("unknown option {word}")),
             }
         }
-        if options.sizes.is_empty() {
-            let all = [1 << 10, 1 << 16, 1 << 20, 1 << 24];
-            options.sizes = all[..if options.quick { 3 } else { 4 }].to_vec();
-        }
         Ok(options)
     }
 
-    /// Whether `name` is to be measured.
-    pub fn wants(&self, name: &str) -> bool {
+    /// Whether the suite called `name` is to be run.
+    pub fn runs(&self, name: &str) -> bool {
+        self.suites.is_empty() || self.suites.iter().any(|suite| suite == name)
+    }
+
+    /// Whether `name`, which is measured apart, is to be measured.
+    pub fn measures(&self, name: &str) -> bool {
+        self.runs(name) && self.picks(name)
+    }
+
+    fn picks(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == name)
     }
 
-    /// The workloads to run at `n` keys. The largest size takes minutes to
-    /// build, so there it is the three that say most unless others are named.
-    pub fn workloads(&self, n: usize) -> Vec<Workload> {
-        let few = [Workload::GetHit, Workload::GetMiss, Workload::Upsert];
-        let fits = |w: &Workload| n < 1 << 24 || !self.only.is_empty() || few.contains(w);
-        Workload::ALL.into_iter().filter(|w| self.wants(&w.name()) && fits(w)).collect()
+    /// The rows of a suite, by the size of their maps.
+    pub fn rows(&self, suite: Suite) -> Vec<(usize, Vec<Row>)> {
+        if !self.runs(suite.name()) {
+            return vec![];
+        }
+        let given = |asked: &[usize], usual: &[usize]| {
+            if asked.is_empty() { usual.to_vec() } else { asked.to_vec() }
+        };
+        let mut sizes = given(&self.sizes, suite.sizes());
+        sizes.retain(|&n| n <= suite.most());
+        if self.sizes.is_empty() && self.quick {
+            sizes.retain(|&n| n < 1 << 24);
+        }
+        let threads = given(&self.threads, suite.threads());
+        let rows = |n: usize| -> Vec<Row> {
+            let named = !self.only.is_empty();
+            let works = suite
+                .workloads()
+                .iter()
+                .filter(|w| self.picks(&w.name()) && (named || suite.usual(**w, n)));
+            let row =
+                |&workload| threads.iter().map(move |&threads| Row { suite, workload, n, threads });
+            works.flat_map(row).collect()
+        };
+        sizes.into_iter().map(|n| (n, rows(n))).filter(|(_, rows)| !rows.is_empty()).collect()
     }
 }
 
@@ -87,10 +129,15 @@ fn list<T>(words: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<
     words.split(',').map(read).collect()
 }
 
-fn name(word: &str) -> Result<String, String> {
-    let known = Workload::ALL.iter().any(|w| w.name() == word);
-    let known = known || ["memory", "worst"].contains(&word);
+fn work(word: &str) -> Result<String, String> {
+    let mut all = Suite::ALL.iter().flat_map(|suite| suite.workloads());
+    let known = all.any(|work| work.name() == word) || APART.contains(&word);
     known.then(|| word.to_owned()).ok_or(format!("nothing called {word} is measured"))
+}
+
+fn suite(word: &str) -> Result<String, String> {
+    let known = Suite::ALL.iter().any(|suite| suite.name() == word) || APART.contains(&word);
+    known.then(|| word.to_owned()).ok_or(format!("no suite is called {word}"))
 }
 
 fn size(word: &str) -> Result<usize, String> {

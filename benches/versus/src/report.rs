@@ -3,10 +3,14 @@
 
 use std::fmt::Write as _;
 
-use crate::contest::{NAMES, Outcome};
-use crate::goals::{Results, Verdict, verdicts};
+use crate::ancestor::{Trials, best_peer, cost};
+use crate::contest::{Figure, Outcome};
+use crate::goals::{Results, verdicts};
+use crate::memory::Bytes;
 use crate::options::short;
-use crate::rivals::{Bench, Flat, Yard};
+use crate::rivals::{Bench, Dash, Flat, Role, Yard};
+use crate::solo::ByMap;
+use crate::work::Suite;
 
 /// The lock file says which versions were measured.
 const LOCK: &str = include_str!("../Cargo.lock");
@@ -15,24 +19,34 @@ const LOCK: &str = include_str!("../Cargo.lock");
 pub fn markdown(results: &Results) -> String {
     let mut text = header();
     if !results.outcomes.is_empty() {
-        speeds(&mut text, &results.outcomes);
+        text.push_str(
+            "## Time\n\nNanoseconds an operation costs the thread that does it, medians of rounds. \
+             hashbrown is one thread without locks in every row, as the yard. Ratios are speeds: \
+             above 1, ours is faster.\n",
+        );
+        for suite in Suite::ALL {
+            speeds(&mut text, suite, &results.of(suite));
+        }
         dropped(&mut text, &results.outcomes);
     }
-    memory(&mut text, results);
+    memory(&mut text, "u64 → u64; 16 bytes of an entry are key and value", &results.memory);
+    memory(&mut text, "String → String of 16 to 64 characters each", &results.text_memory);
     worst(&mut text, results);
-    goals(&mut text, &verdicts(results));
-    text
+    ancestor(&mut text, &results.ancestor);
+    text + &goals(results, false)
 }
 
 /// Every round that counts: one line a map and row.
 pub fn rounds(results: &Results) -> String {
-    let mut text = "workload\tkeys\tthreads\tmap\tdropped\tns_per_operation_by_round\n".to_owned();
+    let mut text =
+        "suite\tworkload\tkeys\tthreads\tmap\tdropped\tns_per_operation_by_round\n".to_owned();
     for Outcome { row, figures } in &results.outcomes {
+        let (suite, work) = (row.suite.file(), row.workload.name());
+        let place = format!("{suite}\t{work}\t{}\t{}", row.n, row.threads);
         for figure in figures {
             let costs: Vec<_> = figure.costs.iter().map(|cost| format!("{cost:.3}")).collect();
             let (name, dropped, costs) = (figure.name, figure.dropped, costs.join(" "));
-            let (work, n, threads) = (row.workload.name(), row.n, row.threads);
-            line(&mut text, format_args!("{work}\t{n}\t{threads}\t{name}\t{dropped}\t{costs}"));
+            line(&mut text, format_args!("{place}\t{name}\t{dropped}\t{costs}"));
         }
     }
     text
@@ -46,11 +60,12 @@ fn header() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let versions = ["hashbrown", "papaya", "dashmap", "scc", "foldhash"].map(version).join(", ");
+    let versions = ["hashbrown", "papaya", "dashmap", "scc", "flurry", "leapfrog", "foldhash"];
+    let versions = versions.map(version).join(", ");
     format!(
-        "# FlatMap<u64, u64> against other maps\n\n\
+        "# FlatMap and its family against other maps\n\n\
          {}, {cores} cores. {versions}; RwLock is std's around std's HashMap, 64 spin locks are \
-         `src/spin_locks.rs`. Same hasher (foldhash fast, one seed), default capacity, random \
+         `src/rivals/spin_locks.rs`. Same hasher (foldhash fast, one seed), default capacity, random \
          keys. k = 1024, M = 1024 k.\n\n",
         model.map_or("Unknown processor", |m| m.1),
     )
@@ -64,49 +79,45 @@ fn version(name: &str) -> String {
     format!("{name} {}", rest.split('"').next().unwrap_or("?"))
 }
 
-fn speeds(text: &mut String, outcomes: &[Outcome]) {
-    text.push_str(
-        "## Time\n\nNanoseconds an operation costs the thread that does it, medians of rounds. \
-         hashbrown is one thread without locks in every row, as the yard. Ratios are speeds: \
-         above 1, FlatMap is faster.\n\n",
-    );
-    let columns = NAMES.join(" | ");
-    line(text, format_args!("| workload | keys | threads | {columns} | of yard | of best peer |"));
-    line(text, format_args!("|---|--:|--:|{}--:|---|", "--:|".repeat(NAMES.len())));
+fn speeds(text: &mut String, suite: Suite, outcomes: &[&Outcome]) {
+    let Some(first) = outcomes.first() else { return };
+    line(text, format_args!("\n### {}\n", suite.title()));
+    let names: Vec<_> = first.figures.iter().map(|f| f.name).collect();
+    let ours: Vec<_> = first.figures.iter().filter(|f| f.role == Role::Ours).collect();
+    let ratios: Vec<_> =
+        ours.iter().map(|f| format!(" {0} of yard | {0} of best peer |", f.name)).collect();
+    let ratios = ratios.concat();
+    line(text, format_args!("| workload | keys | threads | {} |{ratios}", names.join(" | ")));
+    let columns = "--:|".repeat(names.len()) + &"--:|---|".repeat(ours.len());
+    line(text, format_args!("|---|--:|--:|{columns}"));
     for outcome in outcomes {
-        let row = &outcome.row;
-        let cost = |name: &str| outcome.figures.iter().find(|f| f.name == name)?.cost();
-        let cells = NAMES.map(|name| cost(name).map_or("–".into(), nanoseconds)).join(" | ");
-        let yard = ratio(cost(Yard::NAME), cost(Flat::NAME));
-        let yard = yard.map_or("–".into(), |ratio| format!("{ratio:.2}"));
-        let best = best_peer(outcome);
-        let peer = best.zip(cost(Flat::NAME)).map(|((name, best), ours)| (name, best / ours));
-        let peer = match peer {
-            Some((name, ratio)) if ratio < 1.0 => format!("**{ratio:.2}, loss** to {name}"),
-            Some((name, ratio)) => format!("{ratio:.2} ({name})"),
-            None => "–".into(),
+        let cell = |name: &&str| match outcome.figure(name) {
+            Some(figure) if figure.kept_out() => "n/a".into(),
+            figure => figure.and_then(Figure::cost).map_or("–".into(), nanoseconds),
         };
+        let cells: Vec<_> = names.iter().map(cell).collect();
+        let ratios: String = ours.iter().map(|f| compared(outcome, f.name)).collect();
+        let (row, cells) = (&outcome.row, cells.join(" | "));
         let (work, n, threads) = (row.workload.name(), short(row.n), row.threads);
-        line(text, format_args!("| {work} | {n} | {threads} | {cells} | {yard} | {peer} |"));
+        line(text, format_args!("| {work} | {n} | {threads} | {cells} |{ratios}"));
     }
-    text.push_str(
-        "\nMixes: of what is not a get, half are upserts and half insert or remove, keeping the \
-         size; 15 in 16 gets hit. update makes a value of the old one; upsert does not look.\n",
-    );
+    line(text, format_args!("\n{}", suite.explanation()));
+}
+
+/// The cells that compare one of ours with the yard and with its best peer.
+fn compared(outcome: &Outcome, ours: &str) -> String {
+    let cost = outcome.cost(ours);
+    let yard = outcome.yard().zip(cost).map(|(yard, ours)| format!("{:.2}", yard / ours));
+    let peer = match outcome.best_peer().zip(cost).map(|((name, best), ours)| (name, best / ours)) {
+        Some((name, ratio)) if ratio < 1.0 => format!("**{ratio:.2}, loss** to {name}"),
+        Some((name, ratio)) => format!("{ratio:.2} ({name})"),
+        None => "–".into(),
+    };
+    format!(" {} | {peer} |", yard.unwrap_or("–".into()))
 }
 
 fn nanoseconds(cost: f64) -> String {
     if cost < 99.95 { format!("{cost:.1}") } else { format!("{cost:.0}") }
-}
-
-fn ratio(theirs: Option<f64>, ours: Option<f64>) -> Option<f64> {
-    Some(theirs? / ours?)
-}
-
-/// The fastest map in a row that is neither ours nor the yard.
-pub fn best_peer(outcome: &Outcome) -> Option<(&'static str, f64)> {
-    let peers = outcome.figures.iter().filter(|f| ![Yard::NAME, Flat::NAME].contains(&f.name));
-    peers.filter_map(|f| Some((f.name, f.cost()?))).min_by(|a, b| a.1.total_cmp(&b.1))
 }
 
 fn dropped(text: &mut String, outcomes: &[Outcome]) {
@@ -121,7 +132,7 @@ fn dropped(text: &mut String, outcomes: &[Outcome]) {
             kept + dropped
         ),
     );
-    let blank = figures().filter(|(_, f)| f.cost().is_none()).count();
+    let blank = figures().filter(|(_, f)| f.cost().is_none() && !f.kept_out()).count();
     if blank > 0 {
         line(
             text,
@@ -133,18 +144,20 @@ fn dropped(text: &mut String, outcomes: &[Outcome]) {
     }
 }
 
-fn memory(text: &mut String, results: &Results) {
-    if results.memory.is_empty() {
+fn memory(text: &mut String, of: &str, figures: &ByMap<Bytes>) {
+    if figures.is_empty() {
         return;
     }
-    text.push_str(
-        "\n## Memory\n\nBytes an entry taken from the allocator, its own overhead included; \
-         16 of them are key and value. Churn \
-         replaces every key four times by another.\n\n\
-         | map | at 1 M | peak until there | mean from 1 M to 2 M | after churn | peak of churn |\n\
-         |---|--:|--:|--:|--:|--:|\n",
+    line(
+        text,
+        format_args!(
+            "\n## Memory: {of}\n\nBytes an entry taken from the allocator, its own overhead \
+             included. Churn replaces every key four times by another.\n\n\
+             | map | at 1 M | peak until there | mean from 1 M to 2 M | after churn | peak of \
+             churn |\n|---|--:|--:|--:|--:|--:|"
+        ),
     );
-    for (name, b) in &results.memory {
+    for (name, b) in figures {
         let (grown, mean, churned) = (b.grown, b.mean, b.churned);
         let (peak, all) = (b.peak, b.churned_peak);
         line(
@@ -172,15 +185,65 @@ fn worst(text: &mut String, results: &Results) {
     }
 }
 
-fn goals(text: &mut String, verdicts: &[Verdict]) {
-    if verdicts.is_empty() {
-        return;
+fn ancestor(text: &mut String, trials: &Trials) {
+    let Some((_, widest)) = trials.first() else { return };
+    let names: Vec<_> = widest.iter().map(|times| times.name).collect();
+    text.push_str(
+        "\n## The ancestor's benchmarks\n\nMicroseconds a run, medians; keys in sequence, capacity \
+         8192 asked for, threads started within the run. With four threads it is the wall clock's \
+         time, waiting included: only a quiet machine gives a figure. In brackets what the ancestor \
+         of the same name published of itself; the ratios are speeds against hashbrown (it: std's \
+         HashMap, which is hashbrown under another hasher) and dashmap.\n\n",
+    );
+    line(
+        text,
+        format_args!("| run | {} | of hashbrown | of dashmap | of best peer |", names.join(" | ")),
+    );
+    line(text, format_args!("|---|{}--:|--:|--:|", "--:|".repeat(names.len())));
+    for &(trial, _) in trials {
+        let cost = |name: &str| cost(trials, trial, name);
+        let cell = |name: &&str| cost(name).map_or("–".into(), |time| format!("{time:.0}"));
+        let cells: Vec<_> = names.iter().map(cell).collect();
+        let ours = cost(Flat::<u64>::NAME);
+        let against = |theirs: Option<f64>| {
+            theirs.zip(ours).map_or("–".into(), |(theirs, ours)| format!("{:.2}", theirs / ours))
+        };
+        let (own, std, dash) = trial.published();
+        let then = |theirs: Option<f64>| {
+            theirs.map_or(String::new(), |theirs| format!(" ({:.2})", theirs / own))
+        };
+        let yard = against(cost(Yard::<u64, u64>::NAME)) + &then(std);
+        let dash = against(cost(Dash::<u64, u64>::NAME)) + &then(Some(dash));
+        let best = against(best_peer(trials, trial));
+        let (name, cells) = (trial.name(), cells.join(" | "));
+        line(text, format_args!("| {name} | {cells} | {yard} | {dash} | {best} |"));
     }
-    text.push_str("\n## Goals\n\n| goal | bound | figure | |\n|---|--:|--:|---|\n");
-    for v in verdicts {
-        let mark = if v.reached { "reached" } else { "**missed**" };
-        line(text, format_args!("| {} | {} | {} | {mark} |", v.goal, v.bound, v.figure));
+}
+
+/// The goals' tables; without `all`, only what there is a figure for.
+pub fn goals(results: &Results, all: bool) -> String {
+    let mut text = String::new();
+    for (stage, verdicts) in verdicts(results) {
+        let shown: Vec<_> = verdicts.iter().filter(|v| all || v.reached().is_some()).collect();
+        if shown.is_empty() {
+            continue;
+        }
+        line(
+            &mut text,
+            format_args!("\n## Goals: {stage}\n\n| goal | bound | figure | |\n|---|--:|--:|---|"),
+        );
+        for v in &shown {
+            let mark = match v.reached() {
+                Some(true) => "met",
+                Some(false) => "**missed**",
+                None => "not measured",
+            };
+            let figure = v.figure().unwrap_or("–".into());
+            line(&mut text, format_args!("| {} | {} | {figure} | {mark} |", v.goal, v.bound()));
+        }
+        let measured = shown.iter().filter(|v| v.reached().is_some()).count();
+        let met = shown.iter().filter(|v| v.reached() == Some(true)).count();
+        line(&mut text, format_args!("\n{met} of {measured} goals measured here are met."));
     }
-    let reached = verdicts.iter().filter(|v| v.reached).count();
-    line(text, format_args!("\n{reached} of {} goals measured here are reached.", verdicts.len()));
+    text
 }

@@ -27,7 +27,7 @@ pub struct Pauses {
 
 /// Measures one map up to `n` keys; for a process that does nothing else, since
 /// a heap that other maps have left behind is free of page faults.
-pub fn measure<M: Bench>(n: usize) -> Pauses {
+pub fn measure<M: Bench<Key = u64, Value = u64>>(n: usize) -> Pauses {
     let mut order: Vec<u32> = (0..n as u32).collect();
     Rng::new(4).shuffle(&mut order);
     let mut times = vec![1_u32; n];
@@ -38,7 +38,7 @@ pub fn measure<M: Bench>(n: usize) -> Pauses {
     for (i, (&index, time)) in order.iter().zip(&mut times).enumerate() {
         let key = key(u64::from(index));
         let start = now();
-        let old = map.insert(key, value(key, 0));
+        let old = map.insert(&key, &value(key, 0), |_| 0);
         let mut spent = now() - start;
         assert!(old.is_none(), "a key was there already");
         if spent >= SUSPICIOUS || i.is_multiple_of(OFTEN) {

@@ -5,9 +5,11 @@
 use std::hint::black_box;
 use std::process::ExitCode;
 
+use hedgerow_versus::data::Word;
 use hedgerow_versus::keys::{Rng, fold, key, value};
-use hedgerow_versus::rivals::{Bench, Dash, Flat, Locked, Papaya, Scc, Yard};
-use hedgerow_versus::spin_locks::SpinLocks;
+use hedgerow_versus::rivals::{
+    Bench, Dash, Flat, Flurry, Leapfrog, Locked, Papaya, Scc, SpinLocks, Yard,
+};
 
 /// The stream has this many keys however many are used, so that it costs the
 /// same in every run.
@@ -19,12 +21,14 @@ fn main() -> ExitCode {
     let Some((keys, times)) = keys.parse().ok().zip(times.parse().ok()) else { return usage() };
     let run = match map.as_str() {
         "flat" => run::<Flat>,
-        "hashbrown" => run::<Yard>,
-        "papaya" => run::<Papaya>,
-        "dashmap" => run::<Dash>,
-        "scc" => run::<Scc>,
-        "rwlock" => run::<Locked>,
-        "spin" => run::<SpinLocks>,
+        "hashbrown" => run::<Yard<u64, u64>>,
+        "papaya" => run::<Papaya<u64, u64>>,
+        "dashmap" => run::<Dash<u64, u64>>,
+        "scc" => run::<Scc<u64, u64>>,
+        "rwlock" => run::<Locked<u64, u64>>,
+        "spin" => run::<SpinLocks<u64, u64>>,
+        "flurry" => run::<Flurry<u64, u64>>,
+        "leapfrog" => run::<Leapfrog>,
         _ => return usage(),
     };
     if times > MOST || !run(work, keys, times) { usage() } else { ExitCode::SUCCESS }
@@ -33,17 +37,17 @@ fn main() -> ExitCode {
 fn usage() -> ExitCode {
     eprintln!(
         "count MAP WORK KEYS TIMES\n\
-         MAP: flat hashbrown papaya dashmap scc rwlock spin\n\
-         WORK: get-hit get-miss upsert insert update remove; TIMES: up to {MOST}"
+         MAP: flat hashbrown papaya dashmap scc rwlock spin flurry leapfrog\n\
+         WORK: get-hit get-miss upsert insert update remove get-many; TIMES: up to {MOST}"
     );
     ExitCode::FAILURE
 }
 
 /// Builds the map and does the work; false if there is no such work.
-fn run<M: Bench>(work: &str, keys: u64, times: usize) -> bool {
+fn run<M: Bench<Key = u64, Value = u64>>(work: &str, keys: u64, times: usize) -> bool {
     let map = M::new();
     for key in (0..keys).map(key) {
-        map.insert(key, value(key, 0));
+        map.insert(&key, &value(key, 0), Word::look);
     }
     let mut rng = Rng::new(keys);
     let fresh = matches!(work, "get-miss" | "insert");
@@ -53,16 +57,24 @@ fn run<M: Bench>(work: &str, keys: u64, times: usize) -> bool {
         (0..MOST as u64).map(|i| key(if fresh { keys + i } else { rng.below(keys) })).collect();
     let stream = &stream[..times];
     let sum = match work {
-        "get-hit" | "get-miss" => work_on(stream, |key| map.get(key)),
-        "upsert" | "insert" => work_on(stream, |key| map.insert(key, value(key, 1))),
-        "update" => work_on(stream, |key| map.update(key, |old| old ^ 1 << 32)),
-        "remove" => work_on(stream, |key| map.remove(key)),
+        "get-hit" | "get-miss" => work_on(stream, |key| map.read(&key, Word::look)),
+        "upsert" | "insert" => work_on(stream, |key| map.insert(&key, &value(key, 1), Word::look)),
+        "update" => work_on(stream, |key| map.update(&key, Word::bumped, Word::look)),
+        "remove" => work_on(stream, |key| map.remove(&key, Word::look)),
+        "get-many" => batches(&map, stream),
         _ => return false,
     };
     black_box(sum);
     // Freeing depends on what was inserted; it is no part of the operations.
     std::mem::forget(map);
     true
+}
+
+/// Sixteen in a call.
+#[inline(never)]
+fn batches<M: Bench<Key = u64, Value = u64>>(map: &M, stream: &[u64]) -> u64 {
+    let see = |value: Option<&u64>| fold(value.map(Word::look));
+    stream.as_chunks::<16>().0.iter().map(|keys| map.read_many(keys, see)).sum()
 }
 
 #[inline(never)]

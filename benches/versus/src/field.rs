@@ -1,0 +1,82 @@
+//! Which maps run in which suite.
+
+use crate::contest::{self, Outcome, Pace, Seats};
+use crate::data::Word;
+use crate::rivals::{self, Bench, Singly, Visitor};
+use crate::run::Holder;
+use crate::work::texts::TextStream;
+use crate::work::words::Stream;
+use crate::work::{Row, Suite};
+
+/// Runs `rows` of `suite`, all at `n` keys.
+pub fn run(suite: Suite, rows: &[Row], n: usize, pace: &Pace) -> Vec<Outcome> {
+    match suite {
+        Suite::Values(8) => contest::run(words::<[u64; 1]>(), rows, n, pace, Stream::new),
+        Suite::Values(64) => contest::run(words::<[u64; 8]>(), rows, n, pace, Stream::new),
+        Suite::Values(_) => contest::run(words::<[u64; 32]>(), rows, n, pace, Stream::new),
+        Suite::Strings => contest::run(texts(), rows, n, pace, TextStream::new),
+        _ => contest::run(numbers(suite), rows, n, pace, Stream::new),
+    }
+}
+
+/// Gives each map that it is shown a seat.
+struct Usher<S>(Seats<S>);
+
+impl<V: Word> Visitor<u64, V> for Usher<Stream> {
+    fn visit<M: Bench<Key = u64, Value = V>>(&mut self) {
+        self.0.push(Box::new(Holder::<M>::new()));
+    }
+}
+
+impl Visitor<String, String> for Usher<TextStream> {
+    fn visit<M: Bench<Key = String, Value = String>>(&mut self) {
+        self.0.push(Box::new(Holder::<M>::new()));
+    }
+}
+
+fn words<V: Word>() -> Seats<Stream> {
+    let mut usher = Usher(vec![]);
+    rivals::words::<V>(&mut usher);
+    usher.0
+}
+
+fn numbers(suite: Suite) -> Seats<Stream> {
+    let mut usher = Usher(vec![]);
+    rivals::numbers(&mut usher);
+    if suite == Suite::Batches {
+        usher.0.insert(2, Box::new(Holder::<Singly>::new()));
+    }
+    usher.0
+}
+
+fn texts() -> Seats<TextStream> {
+    let mut usher = Usher(vec![]);
+    rivals::texts(&mut usher);
+    usher.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pace, Row, Suite, run};
+    use crate::rivals::Role;
+    use std::time::Duration;
+
+    /// A wrong checksum ends the process, so getting through is most of it.
+    #[test]
+    fn every_map_does_all_the_work_of_its_suites() {
+        let pace = Pace { rounds: 3, short: 1, long: 1, patience: Duration::ZERO };
+        let n = 1024;
+        for suite in Suite::ALL {
+            let works = suite.workloads().iter();
+            let rows = works
+                .flat_map(|&workload| [1, 2].map(|threads| Row { suite, workload, n, threads }));
+            for outcome in run(suite, &rows.collect::<Vec<_>>(), n, &pace) {
+                // With two threads a busy machine may give none.
+                if outcome.row.threads == 1 {
+                    assert!(outcome.figures.iter().all(|figure| figure.cost().is_some()));
+                    assert!(outcome.figures.iter().any(|figure| figure.role == Role::Peer));
+                }
+            }
+        }
+    }
+}

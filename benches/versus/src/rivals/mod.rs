@@ -1,0 +1,193 @@
+//! The maps that are compared, behind one trait, each with its own cheapest
+//! way to do an operation and all with the same hasher.
+
+mod dash;
+mod flurry;
+mod leapfrog;
+mod locked;
+mod ours;
+mod papaya;
+mod scc;
+mod spin_locks;
+mod yard;
+
+use std::borrow::Borrow;
+
+use foldhash::fast::FixedState;
+
+use crate::data::{Datum, Listed, View, Word};
+use crate::work::Row;
+
+pub use dash::Dash;
+pub use flurry::Flurry;
+pub use leapfrog::Leapfrog;
+pub use locked::Locked;
+pub use ours::{Flat, Singly};
+pub use papaya::Papaya;
+pub use scc::Scc;
+pub use spin_locks::SpinLocks;
+pub use yard::Yard;
+
+/// The hasher of every map here, always with the same seed.
+pub type Hasher = FixedState;
+
+/// The one seed of this comparison.
+pub fn hasher() -> Hasher {
+    FixedState::with_seed(0x6865_6467)
+}
+
+/// What a map is in the comparison.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// One thread and no lock: what an operation must cost.
+    Yard,
+    /// One of ours.
+    Ours,
+    /// One of ours used otherwise than is best, to see what that loses.
+    Foil,
+    /// What one would use instead.
+    Peer,
+}
+
+/// A closure's share in each method is what the caller does with the value: `see`
+/// is given the one that was found, which a map need not copy out for it.
+///
+/// Loops are generic over the map, so nothing is called through a pointer that
+/// its user would not call through one.
+pub trait Bench: Sized + Send + Sync + 'static {
+    /// As tables and plots call it.
+    const NAME: &'static str;
+    /// What it is here.
+    const ROLE: Role = Role::Peer;
+    /// What it maps from.
+    type Key: Datum;
+    /// What it maps to.
+    type Value: Datum;
+
+    /// Empty and with the capacity a caller gets who asks for none.
+    fn new() -> Self {
+        Self::with_capacity(0)
+    }
+    /// Empty and with room for as many.
+    fn with_capacity(capacity: usize) -> Self;
+    /// Whether it does such work without hanging and in the memory there is.
+    fn can(_: &Row) -> bool {
+        true
+    }
+    /// What `see` says of the value of `key`.
+    fn read(
+        &self,
+        key: &View<Self::Key>,
+        see: impl FnOnce(&View<Self::Value>) -> u64,
+    ) -> Option<u64>;
+    /// Sets `key` to `value`, there or not; what `see` says of the value it had.
+    fn insert(
+        &self,
+        key: &View<Self::Key>,
+        value: &View<Self::Value>,
+        see: impl FnOnce(&View<Self::Value>) -> u64,
+    ) -> Option<u64>;
+    /// Removes `key`; what `see` says of the value it had.
+    fn remove(
+        &self,
+        key: &View<Self::Key>,
+        see: impl FnOnce(&View<Self::Value>) -> u64,
+    ) -> Option<u64>;
+    /// Replaces the value of `key` by `f` of it, atomically; what `see` says of
+    /// the new one. Maps of text are not asked.
+    fn update(
+        &self,
+        _: &View<Self::Key>,
+        _f: impl Fn(&View<Self::Value>) -> Self::Value,
+        _see: impl FnOnce(&View<Self::Value>) -> u64,
+    ) -> Option<u64> {
+        panic!("{} is not asked to update", Self::NAME)
+    }
+    /// Sets `key` to `f` of its value, there or not, atomically. Maps of text are
+    /// not asked.
+    fn alter(&self, _: &View<Self::Key>, _f: impl Fn(Option<&View<Self::Value>>) -> Self::Value) {
+        panic!("{} is not asked to alter", Self::NAME)
+    }
+    /// Shows every entry.
+    fn each(&self, see: impl FnMut(&View<Self::Key>, &View<Self::Value>));
+
+    /// The sum of what `see` says of each key's value: a loop, where a map has
+    /// nothing better.
+    #[inline]
+    fn read_many<const N: usize>(
+        &self,
+        keys: &[Listed<'_, Self::Key>; N],
+        see: impl Fn(Option<&View<Self::Value>>) -> u64,
+    ) -> u64 {
+        let one = |key: &Listed<'_, Self::Key>| {
+            self.read(key.borrow(), |value| see(Some(value))).unwrap_or_else(|| see(None))
+        };
+        keys.iter().map(one).sum()
+    }
+    /// Inserts each key with what `value` makes of it; the sum of what `see` says
+    /// of the values they had.
+    #[inline]
+    fn insert_many<const N: usize>(
+        &self,
+        keys: &[Listed<'_, Self::Key>; N],
+        value: impl Fn(&View<Self::Key>) -> Self::Value,
+        see: impl Fn(Option<&View<Self::Value>>) -> u64,
+    ) -> u64 {
+        let one = |key: &Listed<'_, Self::Key>| {
+            let key: &View<Self::Key> = key.borrow();
+            self.insert(key, value(key).borrow(), |old| see(Some(old))).unwrap_or_else(|| see(None))
+        };
+        keys.iter().map(one).sum()
+    }
+    /// Removes each key; the sum of what `see` says of the values they had.
+    #[inline]
+    fn remove_many<const N: usize>(
+        &self,
+        keys: &[Listed<'_, Self::Key>; N],
+        see: impl Fn(Option<&View<Self::Value>>) -> u64,
+    ) -> u64 {
+        let one = |key: &Listed<'_, Self::Key>| {
+            self.remove(key.borrow(), |old| see(Some(old))).unwrap_or_else(|| see(None))
+        };
+        keys.iter().map(one).sum()
+    }
+}
+
+/// Whether two threads may use a map at once.
+pub fn shared<M: Bench>() -> bool {
+    M::ROLE != Role::Yard
+}
+
+/// Is shown types of maps, one after the other.
+pub trait Visitor<K: Datum, V: Datum> {
+    /// The next.
+    fn visit<M: Bench<Key = K, Value = V>>(&mut self);
+}
+
+/// The maps of numbers to values of some size, in the order of the tables.
+pub fn words<V: Word>(visitor: &mut impl Visitor<u64, V>) {
+    visitor.visit::<Yard<u64, V>>();
+    visitor.visit::<Flat<V>>();
+    visitor.visit::<Papaya<u64, V>>();
+    visitor.visit::<Dash<u64, V>>();
+    visitor.visit::<Scc<u64, V>>();
+    visitor.visit::<Locked<u64, V>>();
+    visitor.visit::<SpinLocks<u64, V>>();
+    visitor.visit::<Flurry<u64, V>>();
+}
+
+/// The maps of numbers to numbers.
+pub fn numbers(visitor: &mut impl Visitor<u64, u64>) {
+    words::<u64>(visitor);
+    visitor.visit::<Leapfrog>();
+}
+
+/// The maps of text to text.
+pub fn texts(visitor: &mut impl Visitor<String, String>) {
+    visitor.visit::<Yard<String, String>>();
+    // Ours for text stand here, one line each, with their adaptors in `ours`.
+    visitor.visit::<Papaya<String, String>>();
+    visitor.visit::<Dash<String, String>>();
+    visitor.visit::<Scc<String, String>>();
+    visitor.visit::<SpinLocks<String, String>>();
+}

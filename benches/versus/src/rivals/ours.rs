@@ -1,0 +1,140 @@
+//! Ours.
+
+use hedgerow::flat::Op;
+
+use super::{Bench, Hasher, Role, hasher};
+use crate::data::Word;
+
+/// `FlatMap` with values of some size.
+pub type Flat<V = u64> = hedgerow::FlatMap<u64, V, Hasher>;
+
+impl<V: Word> Bench for Flat<V> {
+    const NAME: &'static str = "FlatMap";
+    const ROLE: Role = Role::Ours;
+    type Key = u64;
+    type Value = V;
+
+    fn with_capacity(capacity: usize) -> Self {
+        Self::with_capacity_and_hasher(capacity, hasher())
+    }
+
+    fn new() -> Self {
+        Self::with_hasher(hasher())
+    }
+
+    #[inline]
+    fn read(&self, key: &u64, see: impl FnOnce(&V) -> u64) -> Option<u64> {
+        self.get_with(key, see)
+    }
+
+    #[inline]
+    fn insert(&self, key: &u64, value: &V, see: impl FnOnce(&V) -> u64) -> Option<u64> {
+        self.insert(*key, *value).map(|old| see(&old))
+    }
+
+    #[inline]
+    fn remove(&self, key: &u64, see: impl FnOnce(&V) -> u64) -> Option<u64> {
+        self.remove(key).map(|old| see(&old))
+    }
+
+    #[inline]
+    fn update(&self, key: &u64, f: impl Fn(&V) -> V, see: impl FnOnce(&V) -> u64) -> Option<u64> {
+        self.update(key, |old| f(&old)).map(|new| see(&new))
+    }
+
+    #[inline]
+    fn alter(&self, key: &u64, f: impl Fn(Option<&V>) -> V) {
+        self.compute(*key, |old| Op::Insert(f(old.as_ref())));
+    }
+
+    fn each(&self, mut see: impl FnMut(&u64, &V)) {
+        self.iter().for_each(|(key, value)| see(&key, &value));
+    }
+
+    #[inline]
+    fn read_many<const N: usize>(&self, keys: &[u64; N], see: impl Fn(Option<&V>) -> u64) -> u64 {
+        let mut values = [None; N];
+        self.get_many(keys, &mut values);
+        values.iter().map(|value| see(value.as_ref())).sum()
+    }
+
+    #[inline]
+    fn insert_many<const N: usize>(
+        &self,
+        keys: &[u64; N],
+        value: impl Fn(&u64) -> V,
+        see: impl Fn(Option<&V>) -> u64,
+    ) -> u64 {
+        let mut before = [None; N];
+        self.insert_many(&keys.map(|key| (key, value(&key))), &mut before);
+        before.iter().map(|old| see(old.as_ref())).sum()
+    }
+
+    #[inline]
+    fn remove_many<const N: usize>(&self, keys: &[u64; N], see: impl Fn(Option<&V>) -> u64) -> u64 {
+        let mut before = [None; N];
+        self.remove_many(keys, &mut before);
+        before.iter().map(|old| see(old.as_ref())).sum()
+    }
+}
+
+/// `FlatMap` asked for one key at a time where the others are, too: what a batch
+/// of ours gains is against this.
+pub struct Singly(Flat);
+
+impl Bench for Singly {
+    const NAME: &'static str = "FlatMap singly";
+    const ROLE: Role = Role::Foil;
+    type Key = u64;
+    type Value = u64;
+
+    fn with_capacity(capacity: usize) -> Self {
+        Self(Bench::with_capacity(capacity))
+    }
+
+    fn new() -> Self {
+        Self(Bench::new())
+    }
+
+    #[inline]
+    fn read(&self, key: &u64, see: impl FnOnce(&u64) -> u64) -> Option<u64> {
+        self.0.read(key, see)
+    }
+
+    #[inline]
+    fn insert(&self, key: &u64, value: &u64, see: impl FnOnce(&u64) -> u64) -> Option<u64> {
+        Bench::insert(&self.0, key, value, see)
+    }
+
+    #[inline]
+    fn remove(&self, key: &u64, see: impl FnOnce(&u64) -> u64) -> Option<u64> {
+        Bench::remove(&self.0, key, see)
+    }
+
+    #[inline]
+    fn update(
+        &self,
+        key: &u64,
+        f: impl Fn(&u64) -> u64,
+        see: impl FnOnce(&u64) -> u64,
+    ) -> Option<u64> {
+        Bench::update(&self.0, key, f, see)
+    }
+
+    #[inline]
+    fn alter(&self, key: &u64, f: impl Fn(Option<&u64>) -> u64) {
+        self.0.alter(key, f);
+    }
+
+    fn each(&self, see: impl FnMut(&u64, &u64)) {
+        self.0.each(see);
+    }
+}
+
+// -- Ours for text ----------------------------------------------------------
+//
+// EntryMap and StrMap have their adaptors here: `Key = Value = String`, so that
+// `read` gets a `&str` and `insert` two; `update` and `alter` are not asked for.
+// And a line each in `texts`. Everything else (tables, goals, plots, memory) finds
+// them by `Role::Ours` and by their names, which the goals know as "EntryMap" and
+// "StrMap".

@@ -1,0 +1,108 @@
+//! One round of one map: its place in the contest, and what runs there.
+//!
+//! Maps take turns by rounds through [`Seat`], the only call through a pointer;
+//! inside a round everything is generic over the map.
+
+mod laps;
+mod phases;
+mod texts;
+mod words;
+
+use crate::rivals::{Bench, Role, shared};
+use crate::work::{Row, Workload};
+
+/// What a round is to do.
+pub struct Job<'a, S> {
+    /// The work.
+    pub row: Row,
+    /// One stream for each thread.
+    pub streams: &'a [S],
+    /// How long to run before the clock counts, in nanoseconds: the maps that
+    /// had their turn before have left the caches full of themselves.
+    pub warm: u64,
+    /// How long to run, in nanoseconds, at least.
+    pub span: u64,
+}
+
+/// A map's place in the contest, for work that comes in streams of one kind.
+pub trait Seat<S> {
+    /// What its map is called.
+    fn name(&self) -> &'static str;
+    /// What its map is here.
+    fn role(&self) -> Role;
+    /// Whether its map does such work.
+    fn can(&self, row: &Row) -> bool;
+    /// A new map of the first `n` keys, grown by inserting them, takes the place
+    /// of the old one.
+    fn build(&mut self, n: usize);
+    /// Gives the memory back.
+    fn leave(&mut self);
+    /// Runs once, on as many threads as the job has streams; nanoseconds an
+    /// operation, if the threads ran together.
+    fn round(&mut self, job: &Job<S>) -> Option<f64>;
+}
+
+/// What a map must be to do the work of such streams.
+pub trait Runs<S>: Bench {
+    /// A map of the first `n` keys, grown by inserting them.
+    fn built(n: usize) -> Self;
+    /// A round; `places` are where each thread stopped in its stream.
+    fn run(map: Option<&Self>, job: &Job<S>, places: &mut [usize]) -> Option<f64>;
+}
+
+/// A seat for a map of one type.
+pub struct Holder<M> {
+    map: Option<M>,
+    /// Where each thread stopped in its stream, in chunks.
+    places: [usize; 2],
+}
+
+impl<M> Holder<M> {
+    /// A seat with no map in it yet.
+    pub const fn new() -> Self {
+        Self { map: None, places: [0; 2] }
+    }
+}
+
+impl<M> Default for Holder<M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S, M: Runs<S>> Seat<S> for Holder<M> {
+    fn name(&self) -> &'static str {
+        M::NAME
+    }
+
+    fn role(&self) -> Role {
+        M::ROLE
+    }
+
+    fn can(&self, row: &Row) -> bool {
+        M::can(row)
+    }
+
+    fn build(&mut self, n: usize) {
+        *self = Self::new();
+        self.map = Some(M::built(n));
+    }
+
+    fn leave(&mut self) {
+        *self = Self::new();
+    }
+
+    fn round(&mut self, job: &Job<S>) -> Option<f64> {
+        assert!(shared::<M>() || job.streams.len() == 1, "{} is for one thread", M::NAME);
+        M::run(self.map.as_ref(), job, &mut self.places)
+    }
+}
+
+/// A wrong answer ends everything: there is no figure for less than the work.
+fn check<M: Bench>(workload: Workload, got: u64, want: u64) {
+    if std::hint::black_box(got) != want {
+        let doing = workload.name();
+        eprintln!("{} answered wrongly in {doing}: checksum {got:x}, not {want:x}", M::NAME);
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,100 @@
+//! What is measured: kinds of work, grouped into suites.
+
+pub mod script;
+pub mod suite;
+pub mod texts;
+pub mod words;
+pub mod zipf;
+
+pub use suite::Suite;
+
+/// Operations between two looks at the clock.
+pub const CHUNK: usize = 1024;
+
+/// What one figure is of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Row {
+    /// Which maps, keys and values.
+    pub suite: Suite,
+    /// The work.
+    pub workload: Workload,
+    /// Keys in the map.
+    pub n: usize,
+    /// Threads that work on it.
+    pub threads: usize,
+}
+
+/// One kind of work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Workload {
+    /// Look-ups of keys that are there.
+    GetHit,
+    /// The same, and the value is looked at, which the map may have elsewhere.
+    GetLook,
+    /// Look-ups of keys that are not there.
+    GetMiss,
+    /// A new map of default capacity is filled.
+    Insert,
+    /// Keys that are there get another value, blindly.
+    Upsert,
+    /// Keys that are there get a value made of their old one.
+    Update,
+    /// A full map is emptied key by key.
+    Remove,
+    /// This many gets in a hundred operations; of the others, half are upserts
+    /// and half insert or remove, keeping the map's size. Of the gets, 15 in 16
+    /// hit.
+    Mix(u64),
+    /// This many gets in a hundred operations, the others upserts; some keys are
+    /// asked for far more often than others.
+    Zipf(u64),
+    /// Counts keys, some far more often than others: each gets one more than it
+    /// had, or one if it is new.
+    Count,
+    /// Visits of all entries; an operation is an entry.
+    Iterate,
+    /// Look-ups of keys that are there, this many in a call.
+    GetMany(usize),
+    /// Upserts, this many in a call.
+    InsertMany(usize),
+    /// Removals of keys that are there, this many in a call, from a map that
+    /// stays nearly full.
+    RemoveMany(usize),
+}
+
+impl Workload {
+    /// As the command line and the tables call it.
+    pub fn name(self) -> String {
+        match self {
+            Self::GetHit => "get-hit".into(),
+            Self::GetLook => "get-look".into(),
+            Self::GetMiss => "get-miss".into(),
+            Self::Insert => "insert".into(),
+            Self::Upsert => "upsert".into(),
+            Self::Update => "update".into(),
+            Self::Remove => "remove".into(),
+            Self::Mix(gets) => format!("{gets}/{}", 100 - gets),
+            Self::Zipf(gets) => format!("zipf-{gets}/{}", 100 - gets),
+            Self::Count => "count".into(),
+            Self::Iterate => "iterate".into(),
+            Self::GetMany(keys) => format!("get-many-{keys}"),
+            Self::InsertMany(keys) => format!("insert-many-{keys}"),
+            Self::RemoveMany(keys) => format!("remove-many-{keys}"),
+        }
+    }
+
+    /// Whether it leaves the map as the next row wants to find it.
+    pub fn keeps_the_keys(self) -> bool {
+        !matches!(self, Self::Insert | Self::Remove | Self::Mix(_))
+    }
+
+    /// Whether it makes its own maps.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Self::Insert | Self::Remove)
+    }
+
+    /// Whether each operation raises a value's stamp by one.
+    pub fn stamps(self) -> bool {
+        matches!(self, Self::Update | Self::Count)
+    }
+}

@@ -1,0 +1,49 @@
+//! Many keys at a time, their waits for memory overlapping (see [`window`](crate::table::window)).
+
+use super::guard::Guard;
+use super::map::EntryMap;
+use crate::table::tags;
+use crate::table::window::WINDOW;
+use core::array;
+use core::borrow::Borrow;
+use core::hash::{BuildHasher, Hash};
+
+impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
+    /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn, but a map that is
+    /// larger than the caches answers several times sooner.
+    ///
+    /// Each key is an operation of its own: a batch is not atomic.
+    ///
+    /// # Panics
+    /// When the slices differ in length.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let guard = hedgerow::owned::pin();
+    /// let mut counts = [None; 2];
+    /// map.get_many(&["thorn", "rose"], &mut counts, &guard);
+    /// assert_eq!(counts, [None, Some(&1)]);
+    /// ```
+    pub fn get_many<'a, Q>(
+        &'a self,
+        keys: &[&Q],
+        values: &mut [Option<&'a V>],
+        guard: &'a Guard<'_>,
+    ) where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (asked, room) = (keys.len(), values.len());
+        assert!(asked == room, "{asked} keys, but room for {room} answers");
+        for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
+            let hashes: [tags::Hash; WINDOW] =
+                array::from_fn(|at| keys.get(at).map_or(tags::Hash(0), |key| self.hash(*key)));
+            self.nodes().get_window(
+                &hashes[..keys.len()],
+                |at, node| node.fields().key.borrow() == keys[at],
+                |at, found| values[at] = found.map(|node| &node.fields().value),
+                guard,
+            );
+        }
+    }
+}

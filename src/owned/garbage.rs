@@ -1,0 +1,215 @@
+//! What was taken out of a map and may still be looked at.
+//!
+//! Garbage is kept in bags, each under a short lock of its own: one until two threads meet at it, then as many
+//! as make that rare. It passes through three lists: *open*, to which operations add; *sealed*, a
+//! batch stamped with the epoch; *ripe*, which nobody can know any more. Each operation that adds garbage
+//! drops up to [`SHARE`] of what is ripe, so that no single one pays for all. Nothing here allocates but the
+//! second to sixteenth bag: what is garbage always finds a place.
+//!
+//! # Synchronization
+//! - `[GB-1]` release store of the bags' address ↔ `[GB-2]` acquire load: whoever sees them sees them empty
+//!   or later.
+//! - A bag's lock hands its lists from thread to thread: whoever seals or frees comes after the unlinks.
+//!   When a batch may be freed is the business of [`epoch`](crate::sync::epoch).
+
+use super::node::{List, Node, Shared};
+use crate::facade::atomic::{AtomicPtr, Ordering};
+use crate::facade::lock::{Guard as Locked, Lock};
+use crate::sync::cache::CachePadded;
+use crate::sync::epoch::{Domain, Stamp};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ptr;
+
+/// Pieces in a batch: each costs a heavy barrier, which interrupts the other cores.
+const BATCH: usize = if cfg!(hedgerow_loom) { 1 } else { 256 };
+/// Pieces of garbage between two looks whether a sealed batch is ripe.
+const PATIENCE: usize = if cfg!(hedgerow_loom) { 1 } else { 16 };
+/// Pieces that one operation drops at most.
+const SHARE: usize = 2;
+/// Bags, once there is more than one.
+const BAGS: usize = 16;
+
+struct Bag<N> {
+    open: List<N>,
+    sealed: List<N>,
+    stamp: Option<Stamp>,
+    ripe: List<N>,
+    /// Pieces to come before the next look.
+    patience: usize,
+}
+
+impl<N: Node> Bag<N> {
+    const fn new() -> Self {
+        let (open, sealed, ripe) = (List::new(), List::new(), List::new());
+        Self { open, sealed, stamp: None, ripe, patience: 0 }
+    }
+
+    /// Moves batches on, as far as readers let them; `whole` or not, the open one is sealed.
+    fn advance(&mut self, domain: &Domain, least: usize) {
+        if self.stamp.is_some_and(|stamp| domain.is_past(stamp)) {
+            self.stamp = None;
+            self.ripe.append(&mut self.sealed);
+        }
+        if self.stamp.is_none() && self.open.len() >= least.max(1) {
+            self.stamp = domain.seal();
+            if self.stamp.is_some() {
+                self.sealed.append(&mut self.open);
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.open.len() + self.sealed.len() + self.ripe.len()
+    }
+}
+
+/// A node that nobody can know any more; freed on drop, by whatever way.
+struct Ripe<N: Node>(Shared<N>);
+
+impl<N: Node> Drop for Ripe<N> {
+    fn drop(&mut self) {
+        // SAFETY: taken off a list of ripe nodes, or off a map that nobody uses any more.
+        unsafe { N::free(self.0.0) }
+    }
+}
+
+pub(super) struct Garbage<N> {
+    first: Lock<Bag<N>>,
+    more: AtomicPtr<Bags<N>>,
+}
+
+type Bags<N> = [CachePadded<Lock<Bag<N>>>; BAGS];
+
+impl<N: Node> Garbage<N> {
+    crate::facade::const_unless_loom! {
+        pub(super) fn new() -> Self {
+            Self { first: Lock::new(Bag::new()), more: AtomicPtr::new(ptr::null_mut()) }
+        }
+    }
+
+    fn more(&self) -> Option<&Bags<N>> {
+        // [GB-2] acquire: pairs with [GB-1].
+        let more = self.more.load(Ordering::Acquire);
+        // SAFETY: null, or the box of `spread`, which lives as long as this.
+        unsafe { more.as_ref() }
+    }
+
+    fn bags(&self) -> impl Iterator<Item = &Lock<Bag<N>>> {
+        core::iter::once(&self.first).chain(self.more().into_iter().flatten().map(|bag| &**bag))
+    }
+
+    /// The bag of the reader of this number.
+    fn bag(&self, reader: usize) -> Locked<'_, Bag<N>> {
+        if let Some(more) = self.more() {
+            return more[reader % BAGS].lock();
+        }
+        self.first.try_lock().unwrap_or_else(|| {
+            self.spread();
+            self.more().map_or(&self.first, |more| &*more[reader % BAGS]).lock()
+        })
+    }
+
+    /// Makes more bags; stays with one where memory has run out.
+    #[cold]
+    fn spread(&self) {
+        let mut made = Vec::new();
+        if made.try_reserve_exact(BAGS).is_err() {
+            return;
+        }
+        made.resize_with(BAGS, || CachePadded(Lock::new(Bag::new())));
+        let Ok(made) = Box::<Bags<N>>::try_from(made) else { return };
+        let (made, none) = (Box::into_raw(made), ptr::null_mut());
+        // [GB-1] release: pairs with [GB-2]; relaxed where it fails: we only free.
+        if self.more.compare_exchange(none, made, Ordering::Release, Ordering::Relaxed).is_err() {
+            // SAFETY: the swap failed, so the box was never shared.
+            drop(unsafe { Box::from_raw(made) });
+        }
+    }
+
+    /// Takes a node over that was unlinked. Runs no destructor.
+    ///
+    /// # Safety
+    /// The node was unlinked from where readers of `domain` find it, by this thread or one that it has
+    /// synchronized with; it is given to nobody else.
+    pub(super) unsafe fn add(&self, domain: &Domain, reader: usize, node: Shared<N>) {
+        let mut bag = self.bag(reader);
+        // SAFETY: the caller's promise.
+        unsafe { bag.open.push(node) };
+        if bag.patience == 0 {
+            bag.advance(domain, BATCH);
+            bag.patience = PATIENCE;
+        }
+        bag.patience -= 1;
+    }
+
+    /// Frees some nodes that are ripe, running their destructors with nothing locked: to be called after
+    /// each write that has added something.
+    pub(super) fn free_some(&self, reader: usize) {
+        let mut bag = self.bag(reader);
+        let ripe: [Option<Ripe<N>>; SHARE] = core::array::from_fn(|_| bag.ripe.pop().map(Ripe));
+        drop(bag);
+        // Should one destructor panic, the other nodes are dropped all the same.
+        drop(ripe);
+    }
+
+    /// Pieces of garbage.
+    pub(super) fn len(&self) -> usize {
+        self.bags().map(|bag| bag.lock().len()).sum()
+    }
+
+    /// Frees all that readers let go; the rest stays.
+    pub(super) fn collect(&self, domain: &Domain) {
+        for bag in self.bags() {
+            let mut locked = bag.lock();
+            // What was sealed goes first, then what was open is sealed, and mostly is past at once.
+            locked.advance(domain, 0);
+            locked.advance(domain, 0);
+            let mut ripe = core::mem::replace(&mut locked.ripe, List::new());
+            drop(locked);
+            free_all(&mut ripe);
+        }
+    }
+
+    /// Moves everything to `all`, however young.
+    pub(super) fn move_to(&mut self, all: &mut List<N>) {
+        for bag in self.bags() {
+            let Bag { open, sealed, ripe, .. } = &mut *bag.lock();
+            for list in [open, sealed, ripe] {
+                all.append(list);
+            }
+        }
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn bytes(&self) -> usize {
+        self.more().map_or(0, size_of_val)
+    }
+}
+
+/// Frees the nodes of a list that nobody can know any more, those after one whose destructor panics too.
+pub(super) fn free_all<N: Node>(list: &mut List<N>) {
+    struct Rest<'a, N: Node>(&'a mut List<N>);
+    impl<N: Node> Drop for Rest<'_, N> {
+        fn drop(&mut self) {
+            while let Some(node) = self.0.pop() {
+                drop(Ripe(node));
+            }
+        }
+    }
+    let rest = Rest(list);
+    while let Some(node) = rest.0.pop() {
+        drop(Ripe(node));
+    }
+}
+
+impl<N> Drop for Garbage<N> {
+    fn drop(&mut self) {
+        // relaxed: `&mut self` says that every other use happened before.
+        let more = self.more.load(Ordering::Relaxed);
+        if !more.is_null() {
+            // SAFETY: made by `Box::into_raw` in `spread`, and nobody shares it any more.
+            drop(unsafe { Box::from_raw(more) });
+        }
+    }
+}

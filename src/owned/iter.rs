@@ -1,0 +1,138 @@
+//! Iterators: a bin at a time, each bin as it was at one moment.
+
+use super::guard::Guard;
+use super::node::{List, Live, Node, Shared};
+use super::nodes::{Fresh, Nodes};
+use super::pair::Pair;
+use crate::table::scan::{Position, Raw, START};
+use alloc::vec::Vec;
+use core::fmt;
+use core::iter::FusedIterator;
+
+/// Nodes that are read ahead: about as many lines as a core waits for at once.
+const AT_ONCE: usize = 16;
+
+/// The nodes of a table.
+pub(super) struct Walk<'a, N: Node> {
+    nodes: &'a Nodes<N>,
+    guard: &'a Guard<'a>,
+    position: Position,
+    /// The nodes of some bins, those before `next` already handed out.
+    bin: Vec<Raw<Shared<N>, ()>>,
+    next: usize,
+}
+
+impl<'a, N: Node> Walk<'a, N> {
+    pub(super) fn new(nodes: &'a Nodes<N>, guard: &'a Guard<'a>) -> Self {
+        Self { nodes, guard, position: START, bin: Vec::new(), next: 0 }
+    }
+}
+
+impl<N: Node> Clone for Walk<'_, N> {
+    fn clone(&self) -> Self {
+        Self { bin: self.bin.clone(), ..*self }
+    }
+}
+
+impl<'a, N: Node> Iterator for Walk<'a, N> {
+    type Item = Live<'a, N>;
+
+    fn next(&mut self) -> Option<Live<'a, N>> {
+        loop {
+            if let Some(raw) = self.bin.get(self.next) {
+                self.next += 1;
+                // SAFETY: the snapshot that filled the buffer has returned; and what it met under the
+                // guard is not freed as long as that is held.
+                return Some(unsafe { raw.whole().0.live() });
+            }
+            self.position?;
+            self.next = 0;
+            self.bin.clear();
+            // Several bins at a time, so that the waits for their nodes overlap.
+            while let Some(position) = self.position
+                && self.bin.len() < AT_ONCE
+            {
+                self.position = self.nodes.snapshot(position, &mut self.bin, self.guard);
+            }
+        }
+    }
+}
+
+/// Entries of an [`EntryMap`](super::EntryMap), borrowed under a guard; made by
+/// [`EntryMap::iter`](super::EntryMap::iter).
+///
+/// A clone goes on from the same place, and reads the bins that follow for itself.
+pub struct Iter<'a, K, V>(Walk<'a, Pair<K, V>>);
+
+impl<'a, K, V> Iter<'a, K, V> {
+    pub(super) fn new(nodes: &'a Nodes<Pair<K, V>>, guard: &'a Guard<'a>) -> Self {
+        Self(Walk::new(nodes, guard))
+    }
+}
+
+impl<K, V> Clone for Iter<'_, K, V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<'a, K, V> Iterator for Iter<'a, K, V> {
+    type Item = (&'a K, &'a V);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let pair = self.0.next()?.fields();
+        Some((&pair.key, &pair.value))
+    }
+}
+
+impl<K, V> FusedIterator for Iter<'_, K, V> {}
+
+impl<K, V> fmt::Debug for Iter<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iter").finish_non_exhaustive()
+    }
+}
+
+/// The entries themselves, of an [`EntryMap`](super::EntryMap) that is given up for them. Allocates nothing.
+pub struct IntoIter<K, V> {
+    left: List<Pair<K, V>>,
+}
+
+impl<K, V> IntoIter<K, V> {
+    pub(super) fn new(mut nodes: Nodes<Pair<K, V>>) -> Self {
+        Self { left: nodes.drain() }
+    }
+}
+
+impl<K, V> Iterator for IntoIter<K, V> {
+    type Item = (K, V);
+
+    fn next(&mut self) -> Option<(K, V)> {
+        // The list's nodes are nobody else's.
+        self.left.pop().map(|node| Pair::into_inner(Fresh(node)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left.len(), Some(self.left.len()))
+    }
+}
+
+impl<K, V> ExactSizeIterator for IntoIter<K, V> {}
+impl<K, V> FusedIterator for IntoIter<K, V> {}
+
+impl<K, V> Drop for IntoIter<K, V> {
+    fn drop(&mut self) {
+        super::garbage::free_all(&mut self.left);
+    }
+}
+
+// SAFETY: the nodes are this iterator's alone.
+unsafe impl<K: Send, V: Send> Send for IntoIter<K, V> {}
+// SAFETY: shared, it shows nothing but its length.
+unsafe impl<K: Sync, V: Sync> Sync for IntoIter<K, V> {}
+
+impl<K, V> fmt::Debug for IntoIter<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntoIter").field("left", &self.left.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,334 @@
+//! `EntryMap` itself: the typed, hashed face of the nodes.
+
+use super::guard::{Guard, Stalled, pin, stalled};
+use super::iter::Iter;
+use super::nodes::Nodes;
+use super::pair::Pair;
+use crate::table::hasher::DefaultHashBuilder;
+use crate::table::types::TryReserveError;
+use alloc::alloc::handle_alloc_error;
+
+/// A concurrent hash map of owned keys and values: `String`, boxes, whatever is `Send` and `Sync`.
+///
+/// A look-up borrows what it finds, under a [`Guard`]; it takes no lock, writes nothing but its thread's own
+/// announcement, and allocates nothing. All methods take `&self`.
+///
+/// # Guarantees
+/// - Every operation on one key is linearizable, through growth too. `iter`, `retain` and `clear` work
+///   bin by bin: each bin as of one moment, and every key that is present throughout exactly once.
+/// - A guard may be held while the same thread, or another, writes to the same map, or to others, and for
+///   ever: nothing deadlocks. It keeps entries alive that are removed meanwhile.
+/// - An entry that is replaced or removed is dropped once, by some later operation that writes to the map, at
+///   most two an operation; by [`collect`](Self::collect); or with the map.
+/// - User code (`Hash`, `Eq`, `Drop`, closures) runs with nothing locked: it may panic, or call the map.
+///
+/// Unlike std's, [`insert`](Self::insert) keeps the new key, not the old one: the two are one entry, and
+/// others may still be looking at the old one.
+///
+/// # Example
+/// ```
+/// use hedgerow::{EntryMap, owned::pin};
+///
+/// let capitals = EntryMap::<String, String>::new();
+/// std::thread::scope(|s| {
+///     s.spawn(|| capitals.insert("Kenya".into(), "Nairobi".into()));
+///     s.spawn(|| capitals.insert("Chile".into(), "Santiago".into()));
+/// });
+/// let guard = pin();
+/// assert_eq!(capitals.get("Chile", &guard).map(String::as_str), Some("Santiago"));
+/// assert_eq!(capitals.remove("Kenya").as_deref().map(String::as_str), Some("Nairobi"));
+/// ```
+pub struct EntryMap<K, V, S = DefaultHashBuilder> {
+    hash_builder: S,
+    nodes: Nodes<Pair<K, V>>,
+}
+
+impl<K, V> EntryMap<K, V> {
+    /// An empty map; allocates nothing.
+    ///
+    /// ```
+    /// let map = hedgerow::EntryMap::<String, u32>::new();
+    /// assert!(map.is_empty());
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_hasher(DefaultHashBuilder::default())
+    }
+
+    /// An empty map with room for `capacity` entries before its table grows.
+    ///
+    /// # Panics
+    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    ///
+    /// ```
+    /// let map = hedgerow::EntryMap::<String, u32>::with_capacity(1000);
+    /// map.insert("rose".into(), 1);
+    /// ```
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self::with_capacity_and_hasher(capacity, DefaultHashBuilder::default())
+    }
+}
+
+impl<K, V, S> EntryMap<K, V, S> {
+    /// An empty map that hashes with `hash_builder`; allocates nothing and fits a `static`.
+    ///
+    /// ```
+    /// use std::hash::{BuildHasherDefault, DefaultHasher};
+    /// static MAP: hedgerow::EntryMap<String, u32, BuildHasherDefault<DefaultHasher>> =
+    ///     hedgerow::EntryMap::with_hasher(BuildHasherDefault::new());
+    /// MAP.insert("rose".into(), 1);
+    /// ```
+    #[must_use]
+    pub const fn with_hasher(hash_builder: S) -> Self {
+        Self { hash_builder, nodes: Nodes::new() }
+    }
+
+    /// An empty map with room for `capacity` entries before its table grows, that hashes with `hash_builder`.
+    ///
+    /// # Panics
+    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    ///
+    /// ```
+    /// use std::hash::RandomState;
+    /// let map = hedgerow::EntryMap::with_capacity_and_hasher(100, RandomState::new());
+    /// map.insert("rose", 1);
+    /// ```
+    #[must_use]
+    pub fn with_capacity_and_hasher(capacity: usize, hash_builder: S) -> Self {
+        Self::try_with_capacity_and_hasher(capacity, hash_builder)
+            .unwrap_or_else(|(why, _)| fail(why))
+    }
+
+    /// As [`with_capacity_and_hasher`](Self::with_capacity_and_hasher), but says when there is no memory,
+    /// and gives the hasher back.
+    ///
+    /// # Errors
+    /// When the capacity cannot be addressed or the allocator has not got it.
+    ///
+    /// ```
+    /// use std::hash::RandomState;
+    /// let none = hedgerow::EntryMap::<u64, u64, _>::try_with_capacity_and_hasher(usize::MAX, RandomState::new());
+    /// assert!(none.is_err());
+    /// ```
+    pub fn try_with_capacity_and_hasher(
+        capacity: usize,
+        hash_builder: S,
+    ) -> Result<Self, (TryReserveError, S)> {
+        match Nodes::with_capacity(capacity) {
+            Ok(nodes) => Ok(Self { hash_builder, nodes }),
+            Err(why) => Err((why, hash_builder)),
+        }
+    }
+
+    pub(super) fn nodes(&self) -> &Nodes<Pair<K, V>> {
+        &self.nodes
+    }
+
+    pub(super) fn into_nodes(self) -> Nodes<Pair<K, V>> {
+        self.nodes
+    }
+
+    /// The map's hasher.
+    ///
+    /// ```
+    /// use std::hash::BuildHasher;
+    /// let map = hedgerow::EntryMap::<u32, u32>::new();
+    /// map.hasher().hash_one(7);
+    /// ```
+    pub fn hasher(&self) -> &S {
+        &self.hash_builder
+    }
+
+    /// The number of entries: exact when nobody writes meanwhile, of the recent past otherwise.
+    ///
+    /// Lock-free, allocates nothing, constant time.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+    /// assert_eq!(map.len(), 2);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether [`len`](Self::len) is 0.
+    ///
+    /// ```
+    /// assert!(hedgerow::EntryMap::<u8, u8>::new().is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Entries that were replaced or removed and are not dropped yet. Locks each bag of garbage for a moment.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a')].into();
+    /// map.insert(1, 'b');
+    /// assert_eq!(map.pending(), 1);
+    /// map.collect();
+    /// ```
+    pub fn pending(&self) -> usize {
+        self.nodes.pending()
+    }
+
+    /// Drops the garbage that no reader can be looking at any more, all at once.
+    ///
+    /// Operations that write do it by themselves, a little at a time and some hundreds of entries late. This is for
+    /// those who want it now: it asks for a barrier of all threads, looks at each reader's slot, and runs the
+    /// destructors, with nothing locked.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a')].into();
+    /// drop(map.remove(&1));
+    /// map.collect();
+    /// ```
+    pub fn collect(&self) {
+        self.nodes.collect();
+    }
+
+    /// Readers, of whatever map, whose guards are older than the youngest batch of garbage: what they may be
+    /// looking at cannot be dropped. Looks at each reader's slot; allocates nothing.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a')].into();
+    /// let guard = hedgerow::owned::pin();
+    /// drop(map.remove(&1));
+    /// map.collect();
+    /// assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
+    /// ```
+    pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> {
+        stalled()
+    }
+
+    /// All entries, borrowed, in no particular order.
+    ///
+    /// Each bin's entries are as they were at one moment. A key that is present from the iterator's
+    /// beginning to its end is seen exactly once, however the map grows; one that comes or goes meanwhile
+    /// at most once. Allocates a buffer for one bin. Waits while a writer is inside the next bin.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+    /// let guard = hedgerow::owned::pin();
+    /// let mut all: Vec<_> = map.iter(&guard).collect();
+    /// all.sort();
+    /// assert_eq!(all, [(&1, &'a'), (&2, &'b')]);
+    /// ```
+    pub fn iter<'a>(&'a self, guard: &'a Guard<'_>) -> Iter<'a, K, V> {
+        Iter::new(&self.nodes, guard)
+    }
+
+    /// All keys, as [`iter`](Self::iter) sees them.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a')].into();
+    /// assert_eq!(map.keys(&hedgerow::owned::pin()).collect::<Vec<_>>(), [&1]);
+    /// ```
+    pub fn keys<'a>(
+        &'a self,
+        guard: &'a Guard<'_>,
+    ) -> impl Iterator<Item = &'a K> + use<'a, K, V, S> {
+        self.iter(guard).map(|(key, _)| key)
+    }
+
+    /// All values, as [`iter`](Self::iter) sees them.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a')].into();
+    /// assert_eq!(map.values(&hedgerow::owned::pin()).collect::<Vec<_>>(), [&'a']);
+    /// ```
+    pub fn values<'a>(
+        &'a self,
+        guard: &'a Guard<'_>,
+    ) -> impl Iterator<Item = &'a V> + use<'a, K, V, S> {
+        self.iter(guard).map(|(_, value)| value)
+    }
+
+    /// Keeps the entries for which `keep` says true.
+    ///
+    /// `keep` runs with nothing locked; where a bin changes between its being asked and the removal, the
+    /// bin's entries are asked about again; a `keep` that writes to that bin each time never ends.
+    /// Allocates a buffer for one bin.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
+    /// map.retain(|key, _| key % 2 == 0);
+    /// assert_eq!(map.len(), 5);
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
+        self.nodes.retain(|node| keep(&node.fields().key, &node.fields().value), &pin());
+    }
+
+    /// Removes every entry, bin by bin; keeps the table's memory. Allocates a buffer for one bin.
+    ///
+    /// An entry inserted meanwhile may stay.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a')].into();
+    /// map.clear();
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn clear(&self) {
+        self.retain(|_, _| false);
+    }
+
+    /// Makes room for `additional` more entries, so that inserting them makes the table no larger. The entries
+    /// themselves are allocated one by one.
+    ///
+    /// # Panics
+    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    ///
+    /// ```
+    /// let map = hedgerow::EntryMap::<String, u64>::new();
+    /// map.reserve(1000);
+    /// ```
+    pub fn reserve(&self, additional: usize) {
+        self.try_reserve(additional).unwrap_or_else(|why| fail(why));
+    }
+
+    /// As [`reserve`](Self::reserve), but says when it cannot.
+    ///
+    /// # Errors
+    /// When the capacity cannot be addressed or the allocator has not got it.
+    ///
+    /// ```
+    /// use hedgerow::owned::TryReserveError;
+    /// let map = hedgerow::EntryMap::<u64, u64>::new();
+    /// assert_eq!(map.try_reserve(usize::MAX), Err(TryReserveError::CapacityOverflow));
+    /// ```
+    pub fn try_reserve(&self, additional: usize) -> Result<(), TryReserveError> {
+        self.nodes.reserve(additional)
+    }
+
+    /// Drops all garbage and gives back what memory the table does not need, by moving its pointers to a new
+    /// one. The table stays as it is where there is no memory for that.
+    ///
+    /// ```
+    /// let mut map: hedgerow::EntryMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
+    /// map.retain(|key, _| *key < 10);
+    /// map.shrink_to_fit();
+    /// assert_eq!((map.len(), map.pending()), (10, 0));
+    /// ```
+    pub fn shrink_to_fit(&mut self) {
+        self.nodes.shrink_to_fit();
+    }
+
+    /// Bytes that the table takes, its garbage bags included; the entries' own allocations come on top.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();
+    /// assert!(map.table_bytes() < 40_000);
+    /// ```
+    pub fn table_bytes(&self) -> usize {
+        self.nodes.usage().bytes
+    }
+}
+
+#[cold]
+pub(super) fn fail(why: TryReserveError) -> ! {
+    match why {
+        TryReserveError::CapacityOverflow => panic!("capacity overflow"),
+        TryReserveError::Alloc => handle_alloc_error(core::alloc::Layout::new::<[usize; 16]>()),
+    }
+}

@@ -1,0 +1,367 @@
+//! A table of nodes with its garbage: the part that all maps of owned data share.
+
+use super::garbage::{Garbage, free_all};
+use super::guard::{Guard, try_pin};
+use super::node::{List, Live, Node, Shared};
+use crate::sync::backoff::Backoff;
+#[cfg(not(hedgerow_loom))]
+use crate::sync::epoch::DOMAIN;
+use crate::sync::prefetch;
+use crate::table::bin::Entry;
+use crate::table::scan::{Position, Raw};
+use crate::table::tags::Hash;
+use crate::table::types::TryReserveError;
+use crate::table::write::{Altered, Change};
+use crate::table::{Failure, Table, Usage};
+use alloc::vec::Vec;
+use core::mem::ManuallyDrop;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+
+/// A node that no table holds yet; freed on drop.
+pub(super) struct Fresh<N: Node>(pub(super) Shared<N>);
+
+impl<N: Node> Fresh<N> {
+    /// Hands the node over.
+    pub(super) fn take(self) -> Shared<N> {
+        ManuallyDrop::new(self).0
+    }
+
+    #[inline(always)]
+    pub(super) fn live(&self) -> Live<'_, N> {
+        // SAFETY: alive until it is dropped or taken, both of which need the whole.
+        unsafe { self.0.live() }
+    }
+}
+
+impl<N: Node> Drop for Fresh<N> {
+    fn drop(&mut self) {
+        // SAFETY: ours alone.
+        unsafe { N::free(self.0.0) }
+    }
+}
+
+/// What was replaced by a node that has been stored, or why it was not, and the node again.
+pub(super) type Stored<'a, N, E> = Result<Option<Unlinked<'a, N>>, (E, Fresh<N>)>;
+
+/// A table of nodes, and what was taken out of it.
+pub(super) struct Nodes<N: Node> {
+    table: Table<Shared<N>, ()>,
+    garbage: Garbage<N>,
+}
+
+// SAFETY: nodes and all; nobody else can have any of them while the whole is moved.
+unsafe impl<N: Node + Send> Send for Nodes<N> {}
+// SAFETY: nodes are looked at by many threads, and dropped by any.
+unsafe impl<N: Node + Send + Sync> Sync for Nodes<N> {}
+// As for the table: no user code runs while anything is in a state that a panic could leave behind.
+impl<N: Node> UnwindSafe for Nodes<N> {}
+impl<N: Node> RefUnwindSafe for Nodes<N> {}
+
+impl<N: Node> Nodes<N> {
+    crate::facade::const_unless_loom! {
+        pub(super) fn new() -> Self {
+            Self { table: Table::new(), garbage: Garbage::new() }
+        }
+    }
+
+    /// A table with room for so many entries.
+    pub(super) fn with_capacity(capacity: usize) -> Result<Self, TryReserveError> {
+        if capacity == 0 {
+            return Ok(Self::new());
+        }
+        let bins = Table::<Shared<N>, ()>::checked_bins(capacity)?;
+        let table = Table::with_bins(bins).map_err(|_| TryReserveError::Alloc)?;
+        let nodes = Self { table, garbage: Garbage::new() };
+        nodes.grow_to(bins)?;
+        Ok(nodes)
+    }
+
+    /// Makes room for so many more.
+    pub(super) fn reserve(&self, additional: usize) -> Result<(), TryReserveError> {
+        if additional == 0 {
+            return Ok(());
+        }
+        let wanted = self.len().checked_add(additional).ok_or(TryReserveError::CapacityOverflow)?;
+        self.grow_to(Table::<Shared<N>, ()>::checked_bins(wanted)?)
+    }
+
+    fn grow_to(&self, bins: usize) -> Result<(), TryReserveError> {
+        let _guard = try_pin()?;
+        let rehash = |node: &Shared<N>| Self::hash_of(*node);
+        let grown = self.table.make_room(bins, &rehash, &mut Backoff::spinning());
+        grown.map_err(|_| TryReserveError::Alloc)
+    }
+
+    /// Drops all garbage, and moves the rest to a table of its size. The old one stays where there is no
+    /// memory for that.
+    pub(super) fn shrink_to_fit(&mut self) {
+        let mut all = List::new();
+        self.garbage.move_to(&mut all);
+        free_all(&mut all);
+        if let Ok(fresh) = Self::with_capacity(self.len()) {
+            let _ = self.move_to(fresh);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Figures about the table; bytes of the nodes not included.
+    pub(super) fn usage(&self) -> Usage {
+        let usage = self.table.usage();
+        Usage { bytes: usage.bytes + self.garbage.bytes(), ..usage }
+    }
+
+    /// The node that `eq` knows, as long as the guard is held.
+    #[inline(always)]
+    pub(super) fn get<'a>(
+        &'a self,
+        hash: Hash,
+        eq: impl Fn(Live<'_, N>) -> bool + Copy,
+        _guard: &'a Guard<'_>,
+    ) -> Option<Live<'a, N>> {
+        // SAFETY: met in the table under a guard: not freed as long as that is held.
+        let same = |node: &Shared<N>| eq(unsafe { node.live() });
+        let found = self.table.get(hash, same, |entry| entry.key())?;
+        // SAFETY: as above.
+        Some(unsafe { found.live() })
+    }
+
+    /// Looks up a window of keys; `eq` and `answer` are told their places in it.
+    #[inline]
+    pub(super) fn get_window<'a>(
+        &'a self,
+        hashes: &[Hash],
+        eq: impl Fn(usize, Live<'_, N>) -> bool + Copy,
+        mut answer: impl FnMut(usize, Option<Live<'a, N>>),
+        _guard: &'a Guard<'_>,
+    ) {
+        // SAFETY: as in `get`.
+        let same = |at: usize, node: &Shared<N>| eq(at, unsafe { node.live() });
+        let touch = |entry: Entry<'_, Shared<N>, ()>| {
+            let word = entry.key();
+            // SAFETY: one word, which may have changed since its tag was seen, but is some pointer. What it
+            // points to does not matter to a prefetch.
+            prefetch::read(unsafe { word.as_ptr().cast::<*const N>().read() });
+        };
+        let answer = |at, found: Option<Shared<N>>| {
+            // SAFETY: as in `get`.
+            answer(at, found.map(|node| unsafe { node.live() }));
+        };
+        self.table.get_window(hashes, same, |entry| entry.key(), touch, answer);
+    }
+
+    /// Changes the entry that `eq` knows; returns the node before and whether it is still there.
+    #[inline]
+    fn alter(
+        &self,
+        hash: Hash,
+        eq: impl Fn(Live<'_, N>) -> bool + Copy,
+        backoff: Backoff,
+        mut decide: impl FnMut(Option<Shared<N>>) -> Change<Shared<N>, ()>,
+        _guard: &Guard<'_>,
+    ) -> Result<Altered<Shared<N>, (), Shared<N>>, Failure> {
+        // SAFETY: as in `get`.
+        let same = |node: &Shared<N>| eq(unsafe { node.live() });
+        let rehash = |node: &Shared<N>| Self::hash_of(*node);
+        let decide = |found: Option<&Shared<N>>| decide(found.copied());
+        self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide)
+    }
+
+    fn hash_of(node: Shared<N>) -> Hash {
+        // SAFETY: called back by the table with nodes that it holds, while the caller has a guard.
+        unsafe { node.live() }.hash()
+    }
+
+    /// Puts `fresh` where `eq` says; returns what was there.
+    #[inline]
+    pub(super) fn insert(
+        &self,
+        fresh: Fresh<N>,
+        eq: impl Fn(Live<'_, N>) -> bool + Copy,
+        backoff: Backoff,
+        guard: &Guard<'_>,
+    ) -> Stored<'_, N, Failure> {
+        let (hash, node) = (fresh.live().hash(), fresh.0);
+        match self.alter(hash, eq, backoff, |_| Change::Entry(node, ()), guard) {
+            Ok((before, _)) => {
+                fresh.take();
+                Ok(before.map(|node| Unlinked { nodes: self, node }))
+            }
+            Err(why) => Err((why, fresh)),
+        }
+    }
+
+    /// Puts `fresh` where `eq` says if `expected` is there, absence (None) included. Hands it back otherwise.
+    pub(super) fn exchange(
+        &self,
+        expected: Option<Shared<N>>,
+        fresh: Fresh<N>,
+        eq: impl Fn(Live<'_, N>) -> bool + Copy,
+        guard: &Guard<'_>,
+    ) -> Stored<'_, N, Option<Failure>> {
+        let (hash, node) = (fresh.live().hash(), fresh.0);
+        let decide = |found| {
+            if found == expected { Change::Entry(node, ()) } else { Change::Keep }
+        };
+        match self.alter(hash, eq, Backoff::spinning(), decide, guard) {
+            Ok((before, Change::Entry(..))) => {
+                fresh.take();
+                Ok(before.map(|node| Unlinked { nodes: self, node }))
+            }
+            Ok(_) => Err((None, fresh)),
+            Err(why) => Err((Some(why), fresh)),
+        }
+    }
+
+    /// Takes out the node that `eq` knows, if `wanted` says so.
+    pub(super) fn remove(
+        &self,
+        hash: Hash,
+        eq: impl Fn(Live<'_, N>) -> bool + Copy,
+        mut wanted: impl FnMut(Shared<N>) -> bool,
+        guard: &Guard<'_>,
+    ) -> Option<Unlinked<'_, N>> {
+        let decide = |found: Option<Shared<N>>| match found {
+            Some(node) if wanted(node) => Change::Remove,
+            _ => Change::Keep,
+        };
+        // A removal needs no memory, and waits.
+        match self.alter(hash, eq, Backoff::spinning(), decide, guard) {
+            Ok((Some(node), Change::Remove)) => Some(Unlinked { nodes: self, node }),
+            _ => None,
+        }
+    }
+
+    /// Takes out this very node, if it is still there.
+    pub(super) fn remove_exactly(
+        &self,
+        node: Live<'_, N>,
+        guard: &Guard<'_>,
+    ) -> Option<Unlinked<'_, N>> {
+        // Of a node that has become garbage this is no hash, but then it is nowhere.
+        let (hash, node) = (node.hash(), node.shared());
+        self.remove(hash, move |other| other.shared() == node, |_| true, guard)
+    }
+
+    /// Adds the nodes of the bin at `position` to `buffer`, asks for them, and tells the next position.
+    pub(super) fn snapshot(
+        &self,
+        position: u64,
+        buffer: &mut Vec<Raw<Shared<N>, ()>>,
+        _guard: &Guard<'_>,
+    ) -> Position {
+        let before = buffer.len();
+        let next = self.table.snapshot(position, buffer);
+        for raw in &buffer[before..] {
+            // SAFETY: the snapshot has returned.
+            prefetch::read(unsafe { raw.whole() }.0.0.as_ptr());
+        }
+        next
+    }
+
+    /// Moves all nodes to `fresh`, which has room for them, or gives up with all where they were.
+    fn move_to(&mut self, mut fresh: Self) -> Result<(), Failure> {
+        let mut failed = None;
+        let target = &fresh.table;
+        self.table.for_each_mut(|node, ()| {
+            let rehash = |node: &Shared<N>| Self::hash_of(*node);
+            if failed.is_none() {
+                let moved = target.alter(
+                    Self::hash_of(node),
+                    |_| false,
+                    |entry| entry.key(),
+                    rehash,
+                    Backoff::spinning(),
+                    |_| Change::Entry(node, ()),
+                );
+                failed = moved.err();
+            }
+        });
+        match failed {
+            None => {
+                core::mem::swap(&mut self.table, &mut fresh.table);
+                // The old table's nodes are the new one's.
+                fresh.table = Table::new();
+                Ok(())
+            }
+            Some(why) => {
+                fresh.table = Table::new();
+                Err(why)
+            }
+        }
+    }
+
+    /// Pieces of garbage that still wait.
+    pub(super) fn pending(&self) -> usize {
+        self.garbage.len()
+    }
+
+    /// Frees the garbage that nobody can know any more.
+    pub(super) fn collect(&self) {
+        self.garbage.collect(&DOMAIN);
+    }
+
+    /// Asks `keep` of every node, with nothing locked, and takes out those that it says no to; where a bin
+    /// changed meanwhile its nodes are asked about again.
+    pub(super) fn retain(&self, mut keep: impl FnMut(Live<'_, N>) -> bool, _guard: &Guard<'_>) {
+        let reader = super::guard::reader();
+        // SAFETY: as in `get`.
+        let keep = |node: &Shared<N>, (): &mut ()| keep(unsafe { node.live() });
+        // SAFETY: each is shown once, when it has been taken out of the table.
+        let gone = |node: &Shared<N>| unsafe { self.garbage.add(&DOMAIN, reader, *node) };
+        self.table.retain(keep, gone);
+        self.garbage.free_some(reader);
+    }
+
+    /// Takes all nodes out of a map that nobody else uses.
+    pub(super) fn drain(&mut self) -> List<N> {
+        let mut all = List::new();
+        // SAFETY: the table is dropped, or made anew, before anybody looks at it again.
+        self.table.for_each_mut(|node, ()| unsafe { all.push(node) });
+        self.table = Table::new();
+        all
+    }
+}
+
+impl<N: Node> Drop for Nodes<N> {
+    fn drop(&mut self) {
+        let mut all = self.drain();
+        self.garbage.move_to(&mut all);
+        free_all(&mut all);
+    }
+}
+
+/// A node that was taken out of its table by the one who has this; garbage when it is dropped.
+pub(super) struct Unlinked<'a, N: Node> {
+    nodes: &'a Nodes<N>,
+    node: Shared<N>,
+}
+
+// SAFETY: whoever has this may look at the node and drops it, and all other garbage with it.
+unsafe impl<N: Node + Send + Sync> Send for Unlinked<'_, N> {}
+// SAFETY: shared, it only shows the node.
+unsafe impl<N: Node + Sync> Sync for Unlinked<'_, N> {}
+
+impl<N: Node> Unlinked<'_, N> {
+    pub(super) fn live(&self) -> Live<'_, N> {
+        // SAFETY: nobody frees it but this.
+        unsafe { self.node.live() }
+    }
+
+    /// The node, if no reader can know it any more.
+    pub(super) fn try_take(self) -> Result<Fresh<N>, Self> {
+        let past = DOMAIN.seal().is_some_and(|stamp| DOMAIN.is_past(stamp));
+        if past { Ok(Fresh(ManuallyDrop::new(self).node)) } else { Err(self) }
+    }
+}
+
+impl<N: Node> Drop for Unlinked<'_, N> {
+    fn drop(&mut self) {
+        let reader = super::guard::reader();
+        // SAFETY: taken out of the table by the one who made this, and handed to nobody else.
+        unsafe { self.nodes.garbage.add(&DOMAIN, reader, self.node) };
+        self.nodes.garbage.free_some(reader);
+    }
+}

@@ -1,0 +1,381 @@
+//! What is done to one entry.
+
+use super::guard::{Guard, pin, try_pin};
+use super::map::{EntryMap, fail};
+use super::node::{Live, Shared};
+use super::nodes::Fresh;
+use super::pair::Pair;
+use super::removed::Removed;
+use crate::sync::backoff::Backoff;
+use crate::table::Failure;
+use crate::table::hasher::mixes_well;
+use crate::table::tags;
+use crate::table::types::{Op, TryInsertError, TryReserveError};
+use alloc::alloc::handle_alloc_error;
+use core::borrow::Borrow;
+use core::hash::{BuildHasher, Hash};
+
+/// What was replaced, or the node that did not replace it.
+type Exchanged<'a, K, V> = Result<Option<Removed<'a, K, V>>, Fresh<Pair<K, V>>>;
+
+#[cold]
+fn give_up<T>(_why: &Failure) -> T {
+    // A waiting writer fails only for want of memory.
+    fail(TryReserveError::Alloc)
+}
+
+impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
+    #[inline(always)]
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> tags::Hash {
+        tags::Hash::spread(self.hasher().hash_one(key), mixes_well::<S>())
+    }
+
+    #[inline(always)]
+    fn find<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<Live<'a, Pair<K, V>>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.nodes().get(self.hash(key), move |node| node.fields().key.borrow() == key, guard)
+    }
+
+    /// The value of `key`, borrowed for as long as the guard is held.
+    ///
+    /// Takes no lock, writes no shared memory, allocates nothing; expected constant time. Waits while a
+    /// writer is inside the key's bin, which a key that is absent mostly does not notice. Linearizes where
+    /// the bin's tags are loaded.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let guard = hedgerow::owned::pin();
+    /// assert_eq!((map.get("rose", &guard), map.get("thorn", &guard)), (Some(&1), None));
+    /// ```
+    #[inline]
+    pub fn get<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<&'a V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.find(key, guard).map(|node| &node.fields().value)
+    }
+
+    /// The key and the value of `key`, as [`get`](Self::get).
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert_eq!(map.get_key_value("rose", &hedgerow::owned::pin()), Some((&"rose".into(), &1)));
+    /// ```
+    #[inline]
+    pub fn get_key_value<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.find(key, guard).map(|node| {
+            let pair = node.fields();
+            (&pair.key, &pair.value)
+        })
+    }
+
+    /// A clone of the value of `key`.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<u32, String> = [(7, "seven".into())].into();
+    /// assert_eq!(map.get_cloned(&7), Some("seven".into()));
+    /// ```
+    pub fn get_cloned<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone,
+    {
+        self.get(key, &pin()).cloned()
+    }
+
+    /// What `f` makes of the value of `key`. `f` runs with nothing locked.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<u32, String> = [(7, "seven".into())].into();
+    /// assert_eq!(map.get_with(&7, String::len), Some(5));
+    /// ```
+    #[inline]
+    pub fn get_with<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.get(key, &pin()).map(f)
+    }
+
+    /// Whether `key` has an entry.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert!(map.contains_key("rose") && !map.contains_key("thorn"));
+    /// ```
+    #[inline]
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.find(key, &pin()).is_some()
+    }
+
+    fn fresh(&self, key: K, value: V) -> Fresh<Pair<K, V>> {
+        Pair::new(self.hash(&key), key, value)
+            .unwrap_or_else(|_| handle_alloc_error(core::alloc::Layout::new::<Pair<K, V>>()))
+    }
+
+    /// Stores `value` under `key`; returns the entry that this replaces.
+    ///
+    /// Allocates the entry, and now and then growth, of which each insert does a bounded part. Blocks
+    /// while another writer is inside the key's bin. Running out of memory is handled as in std's collections;
+    /// growth that finds none is put off.
+    ///
+    /// ```
+    /// let map = hedgerow::EntryMap::<u32, String>::new();
+    /// assert!(map.insert(7, "seven".into()).is_none());
+    /// assert_eq!(*map.insert(7, "VII".into()).unwrap(), "seven");
+    /// ```
+    pub fn insert(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {
+        let guard = pin();
+        let fresh = self.fresh(key, value);
+        let pair = fresh.0;
+        // SAFETY: alive: ours, or published while the guard is held.
+        let key = unsafe { &pair.live().fields().key };
+        match self.nodes().insert(
+            fresh,
+            |node| node.fields().key == *key,
+            Backoff::spinning(),
+            &guard,
+        ) {
+            Ok(before) => before.map(Removed::new),
+            Err((why, _)) => give_up(&why),
+        }
+    }
+
+    /// As [`insert`](Self::insert), but neither waits nor aborts.
+    ///
+    /// # Errors
+    /// [`TryInsertError::Busy`] when a writer is inside the key's bin, [`TryInsertError::Alloc`] when there
+    /// is no memory for the entry; either hands key and value back and leaves the map as it was.
+    ///
+    /// ```
+    /// let map = hedgerow::EntryMap::<u32, String>::new();
+    /// assert_eq!(map.try_insert(7, "seven".into()), Ok(None));
+    /// ```
+    pub fn try_insert(
+        &self,
+        key: K,
+        value: V,
+    ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
+        let Ok(guard) = try_pin() else {
+            return Err(TryInsertError::Alloc { key, value });
+        };
+        let fresh = match Pair::new(self.hash(&key), key, value) {
+            Ok(fresh) => fresh,
+            Err((key, value)) => return Err(TryInsertError::Alloc { key, value }),
+        };
+        let pair = fresh.0;
+        // SAFETY: alive: ours, or published while the guard is held.
+        let key = unsafe { &pair.live().fields().key };
+        match self.nodes().insert(fresh, |node| node.fields().key == *key, Backoff::never(), &guard)
+        {
+            Ok(before) => Ok(before.map(Removed::new)),
+            Err((why, fresh)) => {
+                let (key, value) = Pair::into_inner(fresh);
+                Err(match why {
+                    Failure::Busy => TryInsertError::Busy { key, value },
+                    Failure::Alloc => TryInsertError::Alloc { key, value },
+                })
+            }
+        }
+    }
+
+    /// Stores `value` under `key` unless there is one.
+    ///
+    /// # Errors
+    /// Key and value, where there is one already.
+    ///
+    /// ```
+    /// let map = hedgerow::EntryMap::<u32, String>::new();
+    /// assert_eq!(map.insert_if_absent(7, "seven".into()), Ok(()));
+    /// assert_eq!(map.insert_if_absent(7, "VII".into()), Err((7, "VII".into())));
+    /// ```
+    pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), (K, V)> {
+        let guard = pin();
+        if self.find(&key, &guard).is_some() {
+            return Err((key, value));
+        }
+        self.exchange(None, self.fresh(key, value), &guard).map(drop).map_err(Pair::into_inner)
+    }
+
+    /// Puts `fresh` in place of `expected`, or hands it back.
+    fn exchange<'a>(
+        &'a self,
+        expected: Option<Live<'_, Pair<K, V>>>,
+        fresh: Fresh<Pair<K, V>>,
+        guard: &Guard<'_>,
+    ) -> Exchanged<'a, K, V> {
+        let pair = fresh.0;
+        // SAFETY: alive: ours, or published while the guard is held.
+        let key = unsafe { &pair.live().fields().key };
+        let expected = expected.map(Live::shared);
+        match self.nodes().exchange(expected, fresh, |node| node.fields().key == *key, guard) {
+            Ok(before) => Ok(before.map(Removed::new)),
+            Err((None, fresh)) => Err(fresh),
+            Err((Some(why), _)) => give_up(&why),
+        }
+    }
+
+    /// The value of `key`, which `make` makes and the map keeps where there is none.
+    ///
+    /// `make` runs with nothing locked, at most once, and in vain where another thread inserts the key
+    /// meanwhile: all callers get the one that is in the map.
+    ///
+    /// ```
+    /// let map = hedgerow::EntryMap::<String, usize>::new();
+    /// let guard = hedgerow::owned::pin();
+    /// assert_eq!(map.get_or_insert_with("rose".into(), |word| word.len(), &guard), &4);
+    /// assert_eq!(map.get_or_insert_with("rose".into(), |_| unreachable!(), &guard), &4);
+    /// ```
+    pub fn get_or_insert_with<'a>(
+        &'a self,
+        key: K,
+        make: impl FnOnce(&K) -> V,
+        guard: &'a Guard<'_>,
+    ) -> &'a V {
+        if let Some(node) = self.find(&key, guard) {
+            return &node.fields().value;
+        }
+        let value = make(&key);
+        let mut fresh = self.fresh(key, value);
+        loop {
+            let node = fresh.0;
+            match self.exchange(None, fresh, guard) {
+                // SAFETY: published while the guard is held.
+                Ok(_) => return unsafe { &node.live().fields().value },
+                Err(back) => fresh = back,
+            }
+            if let Some(node) = self.find(&fresh.live().fields().key, guard) {
+                return &node.fields().value;
+            }
+        }
+    }
+
+    /// Removes `key` and returns its entry. Blocks while another writer is inside its bin; allocates nothing.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert_eq!(map.remove("rose").as_deref(), Some(&1));
+    /// assert!(map.remove("rose").is_none());
+    /// ```
+    pub fn remove<Q>(&self, key: &Q) -> Option<Removed<'_, K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.remove_if(key, |_, _| true)
+    }
+
+    /// Removes `key` if `condition` says so of its entry.
+    ///
+    /// `condition` runs with nothing locked, and again if anything in the key's bin changed meanwhile.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert!(map.remove_if("rose", |_, count| *count == 0).is_none());
+    /// ```
+    pub fn remove_if<Q>(
+        &self,
+        key: &Q,
+        mut condition: impl FnMut(&K, &V) -> bool,
+    ) -> Option<Removed<'_, K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let guard = pin();
+        let same = |node: Live<'_, Pair<K, V>>| node.fields().key.borrow() == key;
+        let wanted = |node: Shared<Pair<K, V>>| {
+            // SAFETY: met in the table under the guard.
+            let pair = unsafe { node.live() }.fields();
+            condition(&pair.key, &pair.value)
+        };
+        self.nodes().remove(self.hash(key), same, wanted, &guard).map(Removed::new)
+    }
+
+    /// Replaces the value of `key` by what `f` makes of it; returns the entry that this replaces, None where
+    /// there is none.
+    ///
+    /// `f` runs with nothing locked, and again if the entry was replaced meanwhile: the replacement is atomic.
+    /// Allocates an entry, with a clone of the key.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert_eq!(map.update("rose", |count| count + 1).as_deref(), Some(&1));
+    /// assert_eq!(map.get_cloned("rose"), Some(2));
+    /// ```
+    pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(&V) -> V) -> Option<Removed<'_, K, V>>
+    where
+        K: Borrow<Q> + Clone,
+        Q: Hash + Eq + ?Sized,
+    {
+        let guard = pin();
+        loop {
+            let node = self.find(key, &guard)?;
+            let pair = node.fields();
+            let fresh = self.fresh(pair.key.clone(), f(&pair.value));
+            if let Ok(before) = self.exchange(Some(node), fresh, &guard) {
+                return before;
+            }
+        }
+    }
+
+    /// Does with `key`'s entry what `f` decides from its value, atomically; returns the entry that this
+    /// replaced or removed.
+    ///
+    /// `f` runs with nothing locked, and again if the entry was replaced or removed meanwhile.
+    ///
+    /// ```
+    /// use hedgerow::owned::Op;
+    /// let map = hedgerow::EntryMap::<String, String>::new();
+    /// let grow = |old: Option<&String>| Op::Insert(old.map_or("a".into(), |old| old.clone() + "a"));
+    /// map.compute("x".into(), grow);
+    /// map.compute("x".into(), grow);
+    /// assert_eq!(map.get_cloned("x").as_deref(), Some("aa"));
+    /// assert_eq!(map.compute("x".into(), |_| Op::Remove).as_deref().map(String::as_str), Some("aa"));
+    /// ```
+    pub fn compute(
+        &self,
+        mut key: K,
+        mut f: impl FnMut(Option<&V>) -> Op<V>,
+    ) -> Option<Removed<'_, K, V>> {
+        let guard = pin();
+        loop {
+            let found = self.find(&key, &guard);
+            match (f(found.map(|node| &node.fields().value)), found) {
+                (Op::Keep, _) | (Op::Remove, None) => return None,
+                (Op::Remove, Some(node)) => {
+                    let removed = self.nodes().remove_exactly(node, &guard);
+                    if removed.is_some() {
+                        return removed.map(Removed::new);
+                    }
+                }
+                (Op::Insert(value), _) => {
+                    match self.exchange(found, self.fresh(key, value), &guard) {
+                        Ok(before) => return before,
+                        Err(fresh) => key = Pair::into_inner(fresh).0,
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {
+        for (key, value) in entries {
+            self.insert(key, value);
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The nodes of an `EntryMap`.
+
+use super::node::{Header, Node, Shared};
+use super::nodes::Fresh;
+use crate::table::tags;
+use alloc::alloc::alloc;
+use alloc::boxed::Box;
+use core::ptr::NonNull;
+
+/// A key and its value, in an allocation of their own.
+#[repr(C)]
+pub(super) struct Pair<K, V> {
+    header: Header,
+    pub(super) key: K,
+    pub(super) value: V,
+}
+
+// SAFETY: `new` and `free` allocate and free with the layout of the same type; the header is the
+// first field.
+unsafe impl<K, V> Node for Pair<K, V> {
+    unsafe fn free(node: NonNull<Self>) {
+        // SAFETY: allocated by `new` as a box is, and the caller says that this is the end of it.
+        drop(unsafe { Box::from_raw(node.as_ptr()) });
+    }
+}
+
+impl<K, V> Pair<K, V> {
+    /// A node; key and value again where there is no memory.
+    pub(super) fn new(hash: tags::Hash, key: K, value: V) -> Result<Fresh<Self>, (K, V)> {
+        // SAFETY: a header is not zero-sized, so the node is not.
+        let node = unsafe { alloc(core::alloc::Layout::new::<Self>()) }.cast::<Self>();
+        let Some(node) = NonNull::new(node) else { return Err((key, value)) };
+        // SAFETY: just allocated, with the layout of a pair.
+        unsafe { node.write(Self { header: Header::new(hash), key, value }) };
+        Ok(Fresh(Shared(node)))
+    }
+
+    /// What a node was made of.
+    pub(super) fn into_inner(node: Fresh<Self>) -> (K, V) {
+        // SAFETY: the node is ours alone, and was allocated as a box is.
+        let Self { key, value, .. } = *unsafe { Box::from_raw(node.take().0.as_ptr()) };
+        (key, value)
+    }
+}

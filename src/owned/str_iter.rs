@@ -1,0 +1,37 @@
+//! Iteration over a `StrMap`.
+
+use super::fused::Fused;
+use super::guard::Guard;
+use super::iter::Walk;
+use super::nodes::Nodes;
+use core::fmt;
+use core::iter::FusedIterator;
+
+/// Keys and values of a [`StrMap`](super::StrMap), borrowed under a guard; made by
+/// [`StrMap::iter`](super::StrMap::iter).
+///
+/// A clone goes on from the same place, and reads the bins that follow for itself.
+#[derive(Clone)]
+pub struct StrIter<'a>(Walk<'a, Fused>);
+
+impl<'a> StrIter<'a> {
+    pub(super) fn new(nodes: &'a Nodes<Fused>, guard: &'a Guard<'a>) -> Self {
+        Self(Walk::new(nodes, guard))
+    }
+}
+
+impl<'a> Iterator for StrIter<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|node| (node.key(), node.value()))
+    }
+}
+
+impl FusedIterator for StrIter<'_> {}
+
+impl fmt::Debug for StrIter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StrIter").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,76 @@
+//! The std traits that a map has.
+
+use super::guard::pin;
+use super::iter::IntoIter;
+use super::map::EntryMap;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+
+impl<K, V, S: Default> Default for EntryMap<K, V, S> {
+    fn default() -> Self {
+        Self::with_hasher(S::default())
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for EntryMap<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter(&pin())).finish()
+    }
+}
+
+impl<K, V, S> Clone for EntryMap<K, V, S>
+where
+    K: Clone + Eq + Hash,
+    V: Clone,
+    S: BuildHasher + Clone,
+{
+    /// A map of the entries that `iter` sees.
+    fn clone(&self) -> Self {
+        let copy = Self::with_capacity_and_hasher(self.len(), self.hasher().clone());
+        let guard = pin();
+        copy.extend_shared(self.iter(&guard).map(|(key, value)| (key.clone(), value.clone())));
+        copy
+    }
+}
+
+impl<K, V, S> FromIterator<(K, V)> for EntryMap<K, V, S>
+where
+    K: Eq + Hash,
+    S: BuildHasher + Default,
+{
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let entries = entries.into_iter();
+        let map = Self::with_capacity_and_hasher(entries.size_hint().0, S::default());
+        map.extend_shared(entries);
+        map
+    }
+}
+
+impl<K, V, S, const N: usize> From<[(K, V); N]> for EntryMap<K, V, S>
+where
+    K: Eq + Hash,
+    S: BuildHasher + Default,
+{
+    fn from(entries: [(K, V); N]) -> Self {
+        Self::from_iter(entries)
+    }
+}
+
+impl<K, V, S> Extend<(K, V)> for EntryMap<K, V, S>
+where
+    K: Eq + Hash,
+    S: BuildHasher,
+{
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
+        self.extend_shared(entries);
+    }
+}
+
+impl<K, V, S> IntoIterator for EntryMap<K, V, S> {
+    type Item = (K, V);
+    type IntoIter = IntoIter<K, V>;
+
+    fn into_iter(self) -> IntoIter<K, V> {
+        IntoIter::new(self.into_nodes())
+    }
+}

@@ -1,0 +1,222 @@
+//! Models of epochs: what a reader has met is not freed while it looks.
+//!
+//! The writer comes first (in the main thread, or spawned first), and each model names the outcomes that
+//! it must have met by the end.
+
+use super::barrier::System;
+use super::epoch::{Domain, Stamp};
+use super::registry::Slot;
+use crate::facade::atomic::{AtomicUsize, Ordering};
+use ::loom::cell::UnsafeCell;
+use ::loom::model::Builder;
+use ::loom::sync::Arc;
+use ::loom::thread;
+use std::collections::BTreeSet;
+use std::format;
+use std::string::String;
+use std::sync::Mutex;
+use std::vec::Vec;
+
+/// Explores `body` and asserts that the outcomes it reported are exactly `expected`.
+pub(crate) fn explore<const N: usize>(
+    preemptions: usize,
+    expected: [&str; N],
+    body: impl Fn(&dyn Fn(String)) + Sync + Send + 'static,
+) {
+    explore_each(preemptions, expected, 0..1, move |_, saw| body(saw));
+}
+
+/// As `explore`, for each of `cases`; the outcomes of all together are expected.
+fn explore_each<const N: usize>(
+    preemptions: usize,
+    expected: [&str; N],
+    cases: core::ops::Range<usize>,
+    body: impl Fn(usize, &dyn Fn(String)) + Sync + Send + 'static,
+) {
+    let seen = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 20_000;
+    let body = std::sync::Arc::new(body);
+    for case in cases {
+        let (body, report) = (body.clone(), seen.clone());
+        builder.check(move || {
+            body(case, &|outcome| {
+                report.lock().unwrap().insert(outcome);
+            });
+        });
+    }
+    let seen: Vec<String> = seen.lock().unwrap().iter().cloned().collect();
+    let expected: BTreeSet<String> = expected.iter().map(|&outcome| outcome.into()).collect();
+    assert_eq!(seen, expected.into_iter().collect::<Vec<_>>(), "outcomes seen and expected");
+}
+
+/// Two nodes, and which of them the link leads to. Freeing a node is writing its cell: the model checker
+/// finds a reader that looks meanwhile, or whose look is not ordered before.
+struct Model {
+    domain: Domain,
+    link: AtomicUsize,
+    nodes: [UnsafeCell<&'static str>; 2],
+}
+
+// SAFETY: the cells are what the model checker watches.
+unsafe impl Sync for Model {}
+
+impl Model {
+    fn new(domain: Domain) -> Self {
+        let nodes = [UnsafeCell::new("old"), UnsafeCell::new("new")];
+        Self { domain, link: AtomicUsize::new(0), nodes }
+    }
+
+    fn look(&self, slot: &Slot) -> &'static str {
+        self.domain.point();
+        self.domain.pin(slot);
+        // The table's own ordering: who meets a node sees it whole.
+        let node = self.link.load(Ordering::Acquire);
+        self.domain.point();
+        // SAFETY: what is to be proved.
+        let seen = self.nodes[node].with(|node| unsafe { *node });
+        self.domain.point();
+        Domain::unpin(slot);
+        self.domain.point();
+        seen
+    }
+
+    fn unlink(&self) {
+        // The table's own ordering, as in `look`.
+        self.link.store(1, Ordering::Release);
+    }
+
+    fn free_if_past(&self, stamp: Stamp) -> bool {
+        let past = self.domain.is_past(stamp);
+        if past {
+            // SAFETY: what is to be proved.
+            self.nodes[0].with_mut(|node| unsafe { *node = "freed" });
+        }
+        past
+    }
+}
+
+const TWO_LOOKS: [&str; 6] = [
+    "new new freed",
+    "new new kept",
+    "old new freed",
+    "old new kept",
+    "old old freed",
+    "old old kept",
+];
+
+/// One reader that pins twice: its idle value in between may never be seen.
+#[test]
+fn loom_two_pins_against_free() {
+    explore(3, TWO_LOOKS, |saw| {
+        let model = Arc::new(Model::new(Domain::new()));
+        let theirs = model.clone();
+        let number = model.domain.claim().unwrap().number();
+        let reader = thread::spawn(move || {
+            let slot = theirs.domain.slot(number);
+            (theirs.look(slot), theirs.look(slot))
+        });
+        model.unlink();
+        let freed = model.free_if_past(model.domain.seal().unwrap());
+        let (first, second) = reader.join().unwrap();
+        saw(format!("{first} {second} {}", if freed { "freed" } else { "kept" }));
+    });
+}
+
+/// The batch was sealed by one thread and is freed by another, which goes by later pins alone.
+#[test]
+fn loom_a_batch_freed_by_another_thread() {
+    explore(3, TWO_LOOKS, |saw| {
+        let model = Arc::new(Model::new(Domain::new()));
+        let (theirs, others) = (model.clone(), model.clone());
+        let number = model.domain.claim().unwrap().number();
+        let writer = thread::spawn(move || {
+            others.unlink();
+            others.domain.seal().unwrap()
+        });
+        let reader = thread::spawn(move || {
+            let slot = theirs.domain.slot(number);
+            (theirs.look(slot), theirs.look(slot))
+        });
+        let freed = model.free_if_past(writer.join().unwrap());
+        let (first, second) = reader.join().unwrap();
+        saw(format!("{first} {second} {}", if freed { "freed" } else { "kept" }));
+    });
+}
+
+/// A slot goes from one reader to another, which pins twice, while a third claims one of a new block.
+#[test]
+fn loom_a_slot_handed_on() {
+    explore(3, ["new", "old"], |saw| {
+        let model = Arc::new(Model::new(Domain::new()));
+        let theirs = model.clone();
+        let others = model.clone();
+        // One of the block's two slots is taken for good, so that the readers meet in the other.
+        let _taken = model.domain.claim().unwrap();
+        let reader = thread::spawn(move || {
+            let slot = theirs.domain.claim().unwrap();
+            let seen = theirs.look(slot);
+            slot.release();
+            seen
+        });
+        let other = thread::spawn(move || {
+            let slot = others.domain.claim().unwrap();
+            let seen = others.look(slot);
+            slot.release();
+            seen
+        });
+        model.unlink();
+        model.free_if_past(model.domain.seal().unwrap());
+        saw(reader.join().unwrap().into());
+        saw(other.join().unwrap().into());
+    });
+}
+
+/// Points that a reader passes who looks twice, and one that it never comes to.
+const POINTS: usize = 13;
+
+/// As above, with the operating system's barrier, served at each of the reader's points.
+#[test]
+fn loom_two_pins_against_free_by_interruption() {
+    explore_each(2, TWO_LOOKS, 0..POINTS, |at, saw| {
+        let domain = Domain::with_system(System::serving_at(at));
+        let model = Arc::new(Model::new(domain));
+        let theirs = model.clone();
+        let number = model.domain.claim().unwrap().number();
+        let reader = thread::spawn(move || {
+            let slot = theirs.domain.slot(number);
+            let seen = (theirs.look(slot), theirs.look(slot));
+            theirs.domain.end();
+            seen
+        });
+        model.unlink();
+        let freed = model.free_if_past(model.domain.seal().unwrap());
+        let (first, second) = reader.join().unwrap();
+        saw(format!("{first} {second} {}", if freed { "freed" } else { "kept" }));
+    });
+}
+
+/// The batch was sealed by one thread and is freed by another, with the operating system's barrier.
+#[test]
+fn loom_a_batch_freed_by_another_thread_by_interruption() {
+    explore_each(2, TWO_LOOKS, 0..POINTS, |at, saw| {
+        let domain = Domain::with_system(System::serving_at(at));
+        let model = Arc::new(Model::new(domain));
+        let (theirs, others) = (model.clone(), model.clone());
+        let number = model.domain.claim().unwrap().number();
+        let writer = thread::spawn(move || {
+            others.unlink();
+            others.domain.seal().unwrap()
+        });
+        let reader = thread::spawn(move || {
+            let slot = theirs.domain.slot(number);
+            let seen = (theirs.look(slot), theirs.look(slot));
+            theirs.domain.end();
+            seen
+        });
+        let freed = model.free_if_past(writer.join().unwrap());
+        let (first, second) = reader.join().unwrap();
+        saw(format!("{first} {second} {}", if freed { "freed" } else { "kept" }));
+    });
+}

@@ -1,0 +1,156 @@
+//! `EntryMap` is linearizable key by key, like `FlatMap`: random plans on shared maps, recorded and
+//! explained by a sequential map. Each value is an allocation that says whether it is torn or freed.
+
+mod support;
+
+#[path = "support/play.rs"]
+mod play;
+
+use hedgerow::EntryMap;
+use hedgerow::flat::{Busy, Op};
+use hedgerow::owned::{TryInsertError, pin};
+use play::{Maybe, Plan, Target, play};
+use std::time::Duration;
+use support::hashers::Mapped;
+use support::history::{Answer, Value};
+use support::rng::Rng;
+use support::{rounds, seed, within};
+
+/// A value in two words, which differ from those of a value that was dropped.
+struct Boxed(Box<[u64; 2]>);
+
+impl Boxed {
+    fn of(value: Value) -> Self {
+        Self(Box::new([value, !value]))
+    }
+
+    fn value(&self) -> Value {
+        let [value, check] = *self.0;
+        assert_eq!(check, !value, "torn, or freed");
+        value
+    }
+}
+
+impl Drop for Boxed {
+    fn drop(&mut self) {
+        *self.0 = [0xdead; 2];
+    }
+}
+
+struct Owned(EntryMap<u64, Boxed, Mapped>);
+
+impl Target for Owned {
+    fn get(&self, key: u64, way: usize) -> Maybe {
+        let guard = pin();
+        Ok(match way {
+            0 => self.0.get_with(&key, Boxed::value),
+            1 => self.0.get_key_value(&key, &guard).map(|(_, value)| value.value()),
+            2 => {
+                let mut found = [None; 3];
+                self.0.get_many(&[&!key, &key, &(key ^ 1)], &mut found, &guard);
+                found[1].map(Boxed::value)
+            }
+            _ => self.0.get(&key, &guard).map(Boxed::value),
+        })
+    }
+
+    fn contains(&self, key: u64) -> bool {
+        self.0.contains_key(&key)
+    }
+
+    fn insert(&self, key: u64, value: Value, way: usize) -> Maybe {
+        let new = Boxed::of(value);
+        if way > 0 {
+            return Ok(self.0.insert(key, new).map(|old| old.value().value()));
+        }
+        match self.0.try_insert(key, new) {
+            Ok(old) => Ok(old.map(|old| old.value().value())),
+            Err(TryInsertError::Busy { key: same, value: given, .. }) => {
+                assert_eq!((same, given.value()), (key, value), "not what was given");
+                Err(Busy)
+            }
+            Err(why) => panic!("there is memory: {why}"),
+        }
+    }
+
+    fn insert_if_absent(&self, key: u64, value: Value) -> Option<Value> {
+        let guard = pin();
+        let mut made = false;
+        let make = |_: &u64| {
+            made = true;
+            Boxed::of(value)
+        };
+        let there = self.0.get_or_insert_with(key, make, &guard).value();
+        (!made || there != value).then_some(there)
+    }
+
+    fn remove(&self, key: u64) -> Option<Value> {
+        self.0.remove(&key).map(|old| match old.try_into_owned() {
+            Ok((same, value)) => {
+                assert_eq!(same, key);
+                value.value()
+            }
+            Err(shared) => shared.value().value(),
+        })
+    }
+
+    fn update(&self, key: u64, change: &mut dyn FnMut(Value) -> Value) -> Option<Value> {
+        let mut after = None;
+        let old = self.0.update(&key, |value| {
+            let new = change(value.value());
+            after = Some(new);
+            Boxed::of(new)
+        });
+        old.and(after)
+    }
+
+    fn compute(&self, key: u64, decide: &mut dyn FnMut(Option<Value>) -> Op<Value>) -> Answer {
+        let (mut before, mut after) = (None, None);
+        self.0.compute(key, |found| {
+            before = found.map(Boxed::value);
+            let op = decide(before);
+            after = match op {
+                Op::Keep => before,
+                Op::Insert(value) => Some(value),
+                Op::Remove => None,
+            };
+            match op {
+                Op::Keep => Op::Keep,
+                Op::Insert(value) => Op::Insert(Boxed::of(value)),
+                Op::Remove => Op::Remove,
+            }
+        });
+        Answer { before, after }
+    }
+
+    fn retain(&self, keep: &mut dyn FnMut(u64, &mut Value) -> bool) {
+        self.0.retain(|&key, value| keep(key, &mut value.value()));
+    }
+
+    fn rewrites(&self) -> bool {
+        false
+    }
+
+    fn clear(&self) {
+        self.0.clear();
+    }
+
+    fn visit(&self, see: &mut dyn FnMut(u64, Value)) {
+        self.0.iter(&pin()).for_each(|(&key, value)| see(key, value.value()));
+    }
+}
+
+#[test]
+fn histories_of_boxes_are_linearizable() {
+    let played = rounds(2_000, Duration::from_secs(5), |round| {
+        let seed = seed() ^ u64::from(round);
+        within(60, &format!("the history of seed {seed}"), move || {
+            let plan = Plan::new(&mut Rng::new(seed));
+            let map = Owned(EntryMap::with_hasher(plan.hasher));
+            if let Err(story) = play(&map, &plan, seed) {
+                panic!("{story}");
+            }
+        });
+    });
+    println!("{played} histories");
+}

@@ -1,0 +1,432 @@
+//! `EntryMap` from outside: what it drops and when, guards, threads that end, user code that panics
+//! or calls back.
+
+mod support;
+
+use hedgerow::owned::{Guard, Handle, Op, OwnedGuard, Removed, pin};
+use hedgerow::{EntryMap, FlatMap};
+use std::cell::RefCell;
+use std::hash::{Hash, Hasher};
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use support::rng::Rng;
+use support::{crew, ignore, must_panic, planned_panic, seed, within};
+
+const fn send<T: Send>() {}
+const fn sync<T: Sync>() {}
+const fn unwind<T: UnwindSafe + RefUnwindSafe>() {}
+const _: () = {
+    send::<EntryMap<String, Vec<u8>>>();
+    sync::<EntryMap<String, Vec<u8>>>();
+    // Not to be shared, but still to be moved: its values may be looked at by one thread only.
+    send::<EntryMap<u32, std::cell::Cell<u32>>>();
+    unwind::<EntryMap<String, String>>();
+    send::<Handle>();
+    send::<OwnedGuard>();
+    sync::<OwnedGuard>();
+    send::<Removed<'static, String, String>>();
+    sync::<Removed<'static, String, String>>();
+    // A pair of pointers a field, no more.
+    assert!(size_of::<EntryMap<u64, u64, ()>>() <= 256);
+};
+
+/// Counts what is alive, and knows when it is dropped twice.
+#[derive(Debug)]
+struct Counted {
+    value: u64,
+    alive: Arc<AtomicUsize>,
+    dropped: AtomicBool,
+}
+
+impl Counted {
+    fn new(value: u64, alive: &Arc<AtomicUsize>) -> Self {
+        alive.fetch_add(1, Ordering::Relaxed);
+        Self { value, alive: alive.clone(), dropped: AtomicBool::new(false) }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        assert!(!self.dropped.swap(true, Ordering::Relaxed), "dropped twice");
+        self.alive.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl PartialEq for Counted {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+impl Eq for Counted {}
+impl Hash for Counted {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.value.hash(hasher);
+    }
+}
+impl std::borrow::Borrow<u64> for Counted {
+    fn borrow(&self) -> &u64 {
+        &self.value
+    }
+}
+
+type Counts = EntryMap<Counted, Counted>;
+
+/// Random operations; at the end everything was dropped exactly once.
+#[test]
+fn every_key_and_value_is_dropped_exactly_once() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let new = |n| Counted::new(n, &alive);
+    let map = Counts::new();
+    crew(|crew| {
+        for hand in 0..3 {
+            let (map, new) = (&map, &new);
+            crew.spawn(move || {
+                let mut rng = Rng::new(seed() + hand);
+                for n in 0..20_000 {
+                    let key = rng.below(300) as u64;
+                    match rng.below(9) {
+                        0 => ignore(map.insert_if_absent(new(key), new(n))),
+                        1 => ignore(map.remove(&key)),
+                        2 => ignore(map.remove(&key).map(Removed::try_into_owned)),
+                        3 => ignore(map.compute(new(key), |_| Op::Remove)),
+                        4 => ignore(map.compute(new(key), |_| Op::Insert(new(n)))),
+                        5 => ignore(map.try_insert(new(key), new(n))),
+                        6 => assert!(
+                            map.get_with(&key, |value| value.value < 20_000).unwrap_or(true)
+                        ),
+                        7 if n % 500 == 0 => map.retain(|key, _| key.value % 3 > 0),
+                        _ => ignore(map.insert(new(key), new(n))),
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(alive.load(Ordering::Relaxed), 2 * (map.len() + map.pending()));
+    // Other tests' readers come and go.
+    within_reason(|| {
+        map.collect();
+        (map.pending() == 0).then_some(())
+    });
+    assert_eq!(alive.load(Ordering::Relaxed), 2 * map.len());
+    drop(map);
+    assert_eq!(alive.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn an_iterator_over_all_that_is_dropped_early_drops_the_rest() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let map: Counts =
+        (0..1000).map(|n| (Counted::new(n, &alive), Counted::new(n * n, &alive))).collect();
+    drop(map.remove(&7));
+    let mut all = map.into_iter();
+    assert_eq!(all.len(), 999);
+    let (key, value) = all.next().expect("there are many");
+    assert_eq!(key.value * key.value, value.value);
+    drop((key, value));
+    assert_eq!(all.by_ref().take(400).count(), 400);
+    drop(all);
+    assert_eq!(alive.load(Ordering::Relaxed), 0);
+}
+
+/// What a guard saw stays, whatever is done to the map, and by whom.
+#[test]
+fn a_guard_keeps_what_it_saw() {
+    let map: EntryMap<u64, String> = (0..100).map(|n| (n, n.to_string())).collect();
+    let guard = pin();
+    let seen: Vec<(&u64, &String)> = map.iter(&guard).collect();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            map.clear();
+            (0..10_000).for_each(|n| ignore(map.insert(n, format!("new {n}"))));
+        });
+    });
+    assert!(map.pending() >= 100);
+    assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
+    map.insert(3, "and from this thread".into());
+    map.collect();
+    assert!(seen.iter().all(|(key, value)| key.to_string() == **value));
+    drop(guard);
+}
+
+/// Garbage does not pile up where nobody holds a guard for long.
+#[test]
+fn garbage_stays_bounded_while_readers_come_and_go() {
+    let map = EntryMap::<u64, u64>::new();
+    let stop = AtomicBool::new(false);
+    crew(|crew| {
+        crew.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                assert!(map.get_with(&1, |value| *value < 200_000).unwrap_or(true));
+            }
+        });
+        let mut most = 0;
+        for n in 0..200_000 {
+            map.insert(n % 10, n);
+            if n % 1000 == 0 {
+                most = most.max(map.pending());
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(most < 100_000, "{most} pieces of garbage");
+    });
+}
+
+#[test]
+fn removed_entries_are_owned_when_nobody_looks() {
+    let map: EntryMap<u64, String> = [(1, "one".into()), (2, "two".into())].into();
+    let guard = pin();
+    let removed = map.remove(&1).expect("it is there").try_into_owned();
+    let removed = removed.expect_err("this very thread may be looking");
+    assert_eq!((removed.key(), removed.as_str()), (&1, "one"));
+    drop(guard);
+    let mut removed = Ok(removed);
+    let owned = within_reason(|| match std::mem::replace(&mut removed, Err(())) {
+        Ok(entry) => match entry.try_into_owned() {
+            Ok(owned) => Some(owned),
+            Err(entry) => {
+                removed = Ok(entry);
+                None
+            }
+        },
+        Err(()) => unreachable!("put back each time"),
+    });
+    assert_eq!(owned, (1, "one".into()));
+}
+
+/// Tries again while other tests' threads have guards for a moment.
+fn within_reason<R>(mut attempt: impl FnMut() -> Option<R>) -> R {
+    for _ in 0..100_000 {
+        if let Some(done) = attempt() {
+            return done;
+        }
+        thread::yield_now();
+    }
+    panic!("still not")
+}
+
+/// A guard in a thread-local outlives the thread's own slot, whichever of the two is dropped first.
+#[test]
+fn guards_in_thread_locals_survive_the_end_of_their_thread() {
+    static MAP: std::sync::LazyLock<EntryMap<u64, String>> =
+        std::sync::LazyLock::new(|| [(1, "one".into())].into());
+    struct AtTheEnd(RefCell<Vec<Guard<'static>>>);
+    impl Drop for AtTheEnd {
+        fn drop(&mut self) {
+            // Perhaps the thread's own slot has gone by now: a guard can still be had.
+            let guard = pin();
+            assert_eq!(MAP.get(&1, &guard).map(String::as_str), Some("one"));
+        }
+    }
+    thread_local!(static KEPT: AtTheEnd = const { AtTheEnd(RefCell::new(Vec::new())) });
+    for first in [true, false] {
+        for _ in 0..40 {
+            thread::spawn(move || {
+                if first {
+                    KEPT.with(|kept| kept.0.borrow_mut().clear());
+                }
+                let guards = [pin(), pin()];
+                KEPT.with(|kept| kept.0.borrow_mut().extend(guards));
+                assert_eq!(MAP.get_cloned(&1).as_deref(), Some("one"));
+            })
+            .join()
+            .expect("a thread that ends in peace");
+        }
+    }
+    // The slots came back: eighty threads have not left eighty readers behind.
+    let handles: Vec<Handle> = (0..40).map(|_| Handle::new()).collect();
+    let highest = handles.iter().map(|handle| handle.pin().reader()).max();
+    assert!(highest < Some(80), "slots are not reused: {highest:?}");
+}
+
+#[test]
+fn an_owned_guard_moves_between_threads() {
+    let map: Arc<EntryMap<u64, String>> = Arc::new([(1, "one".into())].into());
+    let guard = Handle::new().into_guard();
+    let theirs = map.clone();
+    let guard = thread::spawn(move || {
+        assert_eq!(theirs.get(&1, &guard).map(String::as_str), Some("one"));
+        guard
+    })
+    .join()
+    .expect("it has a guard");
+    let one = map.get(&1, &guard).expect("it is there");
+    map.remove(&1);
+    map.collect();
+    assert_eq!(one, "one");
+}
+
+/// `Drop` that panics, in whatever operation it comes to run: nothing else is lost or dropped twice.
+#[test]
+fn a_panicking_drop_harms_nobody_else() {
+    struct Fuse(Counted, bool);
+    impl Drop for Fuse {
+        fn drop(&mut self) {
+            if self.1 && !thread::panicking() {
+                planned_panic();
+            }
+        }
+    }
+    within(60, "panicking drops", || {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let map = EntryMap::<u64, Fuse>::new();
+        let (mut panics, mut n) = (0, 0);
+        // As long as it takes: a reader in another test may hold everything up while it panics.
+        while panics < 100 {
+            n += 1;
+            let fuse = Fuse(Counted::new(n, &alive), n % 97 == 0);
+            panics += usize::from(support::panics(|| ignore(map.insert(n % 50, fuse))));
+            assert!(map.get_with(&(n % 50), |fuse| fuse.0.value) == Some(n));
+        }
+        must_panic("collect", || {
+            map.insert(0, Fuse(Counted::new(0, &alive), true));
+            drop(map.remove(&0));
+            within_reason(|| {
+                map.collect();
+                (map.pending() == 0).then_some(())
+            });
+        });
+        map.insert(0, Fuse(Counted::new(0, &alive), true));
+        must_panic("the map's drop", move || drop(map));
+        assert_eq!(alive.load(Ordering::Relaxed), 0);
+    });
+}
+
+/// `Drop` that calls the map it is in.
+#[test]
+fn a_drop_may_call_back() {
+    struct Nosy(u64, std::sync::Weak<EntryMap<u64, Nosy>>);
+    impl Drop for Nosy {
+        fn drop(&mut self) {
+            let Some(map) = self.1.upgrade() else { return };
+            assert!(map.get_with(&0, |nosy| nosy.0).is_some());
+            if self.0 % 16 == 0 {
+                map.insert(1, Nosy(1, self.1.clone()));
+                ignore(map.remove(&2));
+            }
+        }
+    }
+    within(60, "drops that call back", || {
+        let map = Arc::new(EntryMap::<u64, Nosy>::new());
+        map.insert(0, Nosy(0, Arc::downgrade(&map)));
+        for n in 0..20_000 {
+            map.insert(1 + n % 7, Nosy(n, Arc::downgrade(&map)));
+        }
+        map.collect();
+    });
+}
+
+/// `Hash` and `Eq` that panic leave the map as it was, and the entry that was to be inserted is dropped.
+#[test]
+fn a_panicking_comparison_changes_nothing() {
+    static ARMED: AtomicBool = AtomicBool::new(false);
+    #[derive(Debug)]
+    struct Touchy(Counted);
+    impl PartialEq for Touchy {
+        fn eq(&self, other: &Self) -> bool {
+            if ARMED.load(Ordering::Relaxed) {
+                planned_panic();
+            }
+            self.0 == other.0
+        }
+    }
+    impl Eq for Touchy {}
+    impl Hash for Touchy {
+        fn hash<H: Hasher>(&self, hasher: &mut H) {
+            self.0.hash(hasher);
+        }
+    }
+    let alive = Arc::new(AtomicUsize::new(0));
+    let key = |n| Touchy(Counted::new(n, &alive));
+    let map: EntryMap<Touchy, u64> = (0..100).map(|n| (key(n), n)).collect();
+    ARMED.store(true, Ordering::Relaxed);
+    for n in 0..100 {
+        must_panic("insert", || ignore(map.insert(key(n), 0)));
+        must_panic("try_insert", || ignore(map.try_insert(key(n), 0)));
+        must_panic("remove", || ignore(map.remove(&key(n))));
+        must_panic("get", || ignore(map.get_cloned(&key(n))));
+        must_panic("compute", || ignore(map.compute(key(n), |_| Op::Remove)));
+    }
+    ARMED.store(false, Ordering::Relaxed);
+    must_panic("a closure", || ignore(map.compute(key(1), |_| planned_panic())));
+    must_panic("retain", || map.retain(|_, _| planned_panic()));
+    assert!((0..100).all(|n| map.get_cloned(&key(n)) == Some(n)));
+    assert_eq!(alive.load(Ordering::Relaxed), 100 + map.pending());
+}
+
+/// Closures that write to the very entry they are asked about.
+#[test]
+fn closures_may_call_back() {
+    within(60, "closures that call back", || {
+        let map: EntryMap<u64, u64> = [(1, 1)].into();
+        let guard = pin();
+        let mut asked = 0;
+        map.update(&1, |value| {
+            asked += 1;
+            if asked < 3 {
+                map.insert(1, 10 * asked);
+            }
+            value + 1
+        });
+        assert_eq!((asked, map.get_cloned(&1)), (3, Some(21)));
+        let two = map.get_or_insert_with(2, |_| *map.get_or_insert_with(2, |_| 7, &guard), &guard);
+        assert_eq!(two, &7);
+        map.retain(|key, _| map.get_cloned(key).is_some());
+        assert_eq!(map.len(), 2);
+    });
+}
+
+/// Two maps, each written to under a guard with which the other is read.
+#[test]
+fn guards_serve_all_maps() {
+    let (one, other) = (EntryMap::<u64, String>::new(), EntryMap::<u64, String>::new());
+    let flat = FlatMap::<u64, u64>::new();
+    crew(|crew| {
+        for _ in 0..2 {
+            crew.spawn(|| {
+                for n in 0..2_000u64 {
+                    let guard = pin();
+                    let name = one.get_or_insert_with(n, |n| n.to_string(), &guard);
+                    let copy = other.get_or_insert_with(n, |_| name.clone(), &guard);
+                    assert_eq!(name, copy);
+                    flat.insert(n, name.len() as u64);
+                    ignore(one.remove(&(n / 2)));
+                }
+            });
+        }
+    });
+    assert_eq!(other.len(), 2_000);
+}
+
+#[test]
+fn shrinking_keeps_the_entries_and_drops_the_rest() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let mut map: Counts =
+        (0..20_000).map(|n| (Counted::new(n, &alive), Counted::new(n, &alive))).collect();
+    let before = map.table_bytes();
+    map.retain(|key, _| key.value % 100 == 0);
+    map.shrink_to_fit();
+    assert!(map.table_bytes() < before / 20);
+    assert_eq!((map.len(), map.pending(), alive.load(Ordering::Relaxed)), (200, 0, 400));
+    assert!((0..200).all(|n| map.get_with(&(n * 100), |value| value.value) == Some(n * 100)));
+    map.clear();
+    map.shrink_to_fit();
+    assert_eq!((map.table_bytes(), alive.load(Ordering::Relaxed)), (0, 0));
+}
+
+#[test]
+fn layouts_of_all_kinds() {
+    #[derive(PartialEq, Eq, Hash, Clone, Copy, Debug)]
+    #[repr(align(64))]
+    struct Wide(u8);
+    let wide: EntryMap<Wide, Wide> = (0..200).map(|n| (Wide(n), Wide(!n))).collect();
+    assert!((0..200).all(|n| wide.get_cloned(&Wide(n)) == Some(Wide(!n))));
+    let nothing: EntryMap<(), ()> = [((), ())].into();
+    assert!(nothing.contains_key(&()) && nothing.insert((), ()).is_some() && nothing.len() == 1);
+    let slices: EntryMap<Box<str>, Box<dyn Fn() -> usize + Send + Sync>> = EntryMap::new();
+    slices.insert("seven".into(), Box::new(|| 7));
+    assert_eq!(slices.get_with("seven", |make| make()), Some(7));
+    let large: EntryMap<u32, [u8; 5000]> = (0..50).map(|n| (n, [n as u8; 5000])).collect();
+    assert!(large.iter(&pin()).all(|(n, bytes)| bytes[4999] == *n as u8));
+}
