@@ -23,6 +23,10 @@ pub(crate) use hedgerow_std_ext::membarrier;
 
 pub(crate) use word::Word;
 
+/// Asks the system for huge pages under a block: advice, which changes nothing but speed.
+#[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
+pub(crate) use hedgerow_std_ext::pages::advise_huge;
+
 /// Tells the processor (or the model checker) that this thread spins.
 #[inline]
 pub(crate) fn spin_hint() {

@@ -654,6 +654,7 @@ fn reserving_beside_writers_and_readers() {
             }
             scope.spawn(move || {
                 for more in [1, 10, 100, 1_000, 10_000, 40_000] {
+                    map.grow_step(more % 4);
                     map.reserve(more);
                     map.try_reserve(more / 2).expect("there is memory");
                 }
@@ -664,6 +665,102 @@ fn reserving_beside_writers_and_readers() {
             });
         });
         assert_eq!(assert_consistent(&map).len(), 10_000);
+    });
+}
+
+/// Where steps of growth come often enough, inserts do next to none; a step does what its budget
+/// allows, and one that has nothing to do does nothing.
+#[test]
+fn inserts_find_growth_done() {
+    let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
+    let size = 60_000 * u64::from(effort());
+    let bins = || map.stats().bins;
+    let (mut done_by_inserts, mut key) = (0, 0);
+    while key < size {
+        while map.grow_step(1) {}
+        let before = bins();
+        assert!(!map.grow_step(0) && !map.grow_step(9) && bins() == before);
+        // As many as a map of this size has room for.
+        for _ in 0..(key / 40).max(1) {
+            map.insert(key, value_of(key));
+            key += 1;
+        }
+        done_by_inserts += bins() - before;
+    }
+    // A thirty-second of a few entries is none.
+    assert!(done_by_inserts <= 32, "inserts made {done_by_inserts} bins of {}", bins());
+    assert_eq!(assert_consistent(&map).len() as u64, key);
+
+    // Growth that is behind, since entries came while there was no memory, say, or all at once.
+    let before = bins();
+    map.grow_step(2);
+    assert!(bins() <= before + 2 * 128);
+    map.clear();
+    let before = bins();
+    assert!(!map.grow_step(9) && bins() == before, "an empty map grows");
+}
+
+/// One thread does nothing but growth, beside writers who remove as much as they insert and readers.
+#[test]
+fn growing_beside_writers_and_readers() {
+    within(PATIENCE, "growing ahead", || {
+        for (hasher, size) in hashers_and_sizes() {
+            let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
+            let writing = AtomicUsize::new(2);
+            crew(|scope| {
+                let (map, writing) = (&map, &writing);
+                for thread in 0..2 {
+                    scope.spawn(move || {
+                        let _leave = Leave(writing);
+                        for n in 0..size {
+                            let key = n * 2 + thread;
+                            assert_eq!(map.insert(key, value_of(key)), None);
+                            assert_eq!(map.get(&key), Some(value_of(key)), "{key} lost");
+                            if n % 4 == 3 {
+                                assert_eq!(map.remove(&(key - 4)), Some(value_of(key - 4)));
+                            }
+                        }
+                    });
+                }
+                scope.spawn(move || {
+                    while writing.load(Ordering::SeqCst) > 0 {
+                        map.grow_step(1);
+                    }
+                });
+            });
+            assert_eq!(assert_consistent(&map).len() as u64, 2 * (size - size / 4));
+        }
+    });
+}
+
+/// A table of tens of megabytes, whose segments come many at a time where there are huge pages, taken by
+/// inserts and by two threads of growth at once.
+#[test]
+#[cfg_attr(miri, ignore = "much memory")]
+fn a_large_table_grows_beside_writers() {
+    within(PATIENCE, "a large table", || {
+        const KEYS: u64 = 30_000;
+        let map: FlatMap<u64, [u64; 120], Mapped> = FlatMap::with_hasher(hashers::GOOD);
+        let writing = AtomicUsize::new(2);
+        crew(|scope| {
+            let (map, writing) = (&map, &writing);
+            for thread in 0..2 {
+                scope.spawn(move || {
+                    let _leave = Leave(writing);
+                    for key in thread * KEYS..(thread + 1) * KEYS {
+                        assert!(map.insert(key, [key; 120]).is_none());
+                    }
+                });
+                scope.spawn(move || {
+                    while writing.load(Ordering::SeqCst) > 0 {
+                        map.grow_step(2);
+                    }
+                });
+            }
+        });
+        assert!(map.stats().bytes > 48 << 20);
+        assert_eq!(assert_consistent(&map).len() as u64, 2 * KEYS);
+        assert!((0..2 * KEYS).all(|key| map.get(&key) == Some([key; 120])));
     });
 }
 

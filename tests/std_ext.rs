@@ -1,7 +1,8 @@
 //! The worker: no wake-up is lost, a panic stays where it was, and it ends when it is told to.
 #![cfg(feature = "std-ext")]
 
-use hedgerow::std_ext::{Progress, Worker};
+use hedgerow::FlatMap;
+use hedgerow::std_ext::{Grower, Progress, Worker};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -94,6 +95,87 @@ fn more_goes_on_by_itself_and_the_budget_is_passed() {
     worker.wake();
     until("the eleventh step", || steps.load(SeqCst) == 11);
     worker.shutdown().unwrap();
+}
+
+#[test]
+fn later_comes_by_itself_or_is_called() {
+    let steps = Arc::new(AtomicUsize::new(0));
+    let counted = steps.clone();
+    let worker = Worker::spawn("later", 1, move |_| match counted.fetch_add(1, SeqCst) {
+        0..20 => Progress::Later(Duration::from_millis(1)),
+        20 => Progress::Later(Duration::ZERO),
+        21 => Progress::Later(Duration::from_hours(1)),
+        _ => Progress::Later(Duration::MAX),
+    })
+    .unwrap();
+    until("twenty-two steps", || steps.load(SeqCst) == 22);
+    for woken in 23..25 {
+        thread::sleep(Duration::from_millis(5));
+        assert_eq!(steps.load(SeqCst), woken - 1, "an hour has not passed");
+        worker.wake();
+        until("a step", || steps.load(SeqCst) == woken);
+    }
+    let began = Instant::now();
+    worker.shutdown().unwrap();
+    assert!(began.elapsed() < LIMIT);
+}
+
+#[test]
+fn a_grower_keeps_ahead_of_all_its_maps_and_lets_go_of_them() {
+    let grower = Grower::spawn().unwrap();
+    let maps: Vec<_> = (0..4).map(|_| Arc::new(FlatMap::<u64, u64>::new())).collect();
+    for map in &maps {
+        grower.add(map);
+    }
+    for key in 0..50_000 {
+        for map in &maps {
+            assert_eq!(map.insert(key, key), None);
+        }
+    }
+    // By grow_step alone: whatever is due is done without an insert.
+    until("growth", || maps.iter().all(|map| !map.grow_step(0)));
+    let bins: Vec<_> = maps.iter().map(|map| map.stats().bins).collect();
+    for (map, bins) in maps.iter().zip(bins) {
+        assert!((0..50_000).all(|key| map.get(&key) == Some(key)));
+        assert!(bins * 4 > 51_000, "{bins} bins are none too many, but no more");
+    }
+    until("the end of steps", || maps.iter().all(|map| Arc::strong_count(map) == 1));
+    let weak: Vec<_> = maps.iter().map(Arc::downgrade).collect();
+    drop(maps);
+    // The thread may be the last to hold one, for a step.
+    until("the end of the maps", || weak.iter().all(|map| map.strong_count() == 0));
+    assert!(!grower.is_finished());
+    let late = Arc::new(FlatMap::<u64, u64>::new());
+    grower.add(&late);
+    (0..10_000).for_each(|key| assert_eq!(late.insert(key, key), None));
+    until("growth", || !late.grow_step(0));
+    drop(grower);
+    assert_eq!(Arc::weak_count(&late), 0);
+}
+
+#[test]
+fn a_hash_that_panics_ends_the_grower_and_no_map() {
+    use std::hash::{Hash, Hasher};
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    struct Touchy(u64);
+    impl Hash for Touchy {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            assert_ne!(thread::current().name(), Some("grower"), "planted");
+            self.0.hash(state);
+        }
+    }
+    let (grower, map) = (Grower::spawn().unwrap(), Arc::new(FlatMap::<Touchy, u64>::new()));
+    (0..5_000).for_each(|key| assert_eq!(map.insert(Touchy(key), key), None));
+    until("growth that is due", || {
+        map.insert(Touchy(map.len() as u64), 0);
+        map.grow_step(0)
+    });
+    grower.add(&map);
+    until("the panic", || grower.is_finished());
+    for key in 0..20_000 {
+        map.insert(Touchy(key), key);
+    }
+    assert!((0..20_000).all(|key| map.get(&Touchy(key)) == Some(key)));
 }
 
 struct Flag(Arc<AtomicBool>);

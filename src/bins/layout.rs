@@ -101,6 +101,25 @@ impl<K, V> Layout<K, V> {
     }
 }
 
+impl<K, V> Layout<K, V> {
+    /// Overflow lines that `len` entries take at most in the bins that they want: what is expected of a
+    /// hash that is as good as chance, where growth makes it most, and eight standard deviations and a
+    /// few more; or what keys of one hash take, where that is less.
+    pub(crate) const fn lines_for(len: usize) -> usize {
+        let entries_a_line = match (Self::SLOTS >= 7, Self::LINE_SLOTS) {
+            (true, 3..) => 36,
+            (true, 2) => 30,
+            (true, _) => 19,
+            (false, 3..) => 14,
+            (false, _) => 9,
+        };
+        let expected = len / entries_a_line + 1;
+        let at_most = expected + 8 * expected.isqrt() + 8;
+        let of_one_hash = len.saturating_sub(Self::SLOTS).div_ceil(Self::LINE_SLOTS);
+        if of_one_hash < at_most { of_one_hash } else { at_most }
+    }
+}
+
 #[cfg(all(test, target_pointer_width = "64", not(hedgerow_loom)))]
 mod tests {
     use super::Layout;

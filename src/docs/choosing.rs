@@ -22,6 +22,7 @@
 //! | read many keys of a large map | [`get_many`], [`get_each`] | the waits for memory overlap |
 //! | walk in steps, as a server does between requests | [`scan`] | its cursor is a plain number |
 //! | insert where memory may run out | [`try_insert`] | key and value come back |
+//! | have growth done by a main loop or a thread | [`grow_step`], `std_ext::Grower` | inserts find it done |
 //! | have no growth later | [`reserve`], [`with_capacity`] | the bins are made now |
 //! | remove by a rule | [`retain`] | bin by bin, with nothing locked while you decide |
 //!
@@ -106,6 +107,7 @@
 //! [`get_each`]: crate::FlatMap::get_each
 //! [`get_many`]: crate::FlatMap::get_many
 //! [`insert_if_absent`]: crate::FlatMap::insert_if_absent
+//! [`grow_step`]: crate::FlatMap::grow_step
 //! [`reserve`]: crate::FlatMap::reserve
 //! [`retain`]: crate::FlatMap::retain
 //! [`scan`]: crate::FlatMap::scan

@@ -88,7 +88,7 @@ impl<N: Node> Nodes<N> {
     fn grow_to(&self, bins: usize) -> Result<(), TryReserveError> {
         let _guard = try_pin()?;
         let rehash = |node: &Shared<N>| Self::hash_of(*node);
-        let grown = self.table.grow_to(bins, usize::MAX, &rehash, &mut Backoff::spinning());
+        let grown = self.table.make_room(bins, &rehash, &mut Backoff::spinning());
         grown.map_err(|_| TryReserveError::Alloc)
     }
 

@@ -1,7 +1,8 @@
 //! What needs an operating system, from the crate `hedgerow-std-ext`. Feature `std-ext`.
 //!
 //! Nothing here is needed to use a map: every map does its own work within its callers' operations.
-//! A [`Worker`] does in the background what would otherwise have to wait for a main loop.
+//! A [`Worker`] does in the background what would otherwise have to wait for a main loop, and a
+//! [`Grower`] what inserts would otherwise do themselves.
 //!
 //! ```
 //! use hedgerow::FlatMap;
@@ -24,4 +25,7 @@
 //! # std::io::Result::Ok(())
 //! ```
 
+mod grower;
+
+pub use grower::Grower;
 pub use hedgerow_std_ext::*;

@@ -220,18 +220,32 @@ impl<'a, K, V> Directory<'a, K, V> {
         self.head().bin_mask + 1
     }
 
+    /// Frees a directory and those of its segments that `owns`, asked about their words, says true of.
+    ///
     /// # Safety
-    /// Nobody uses the directory any more, and its segments' owner is this directory.
-    pub(crate) unsafe fn free(this: *mut Head<K, V>, with_segments: bool) {
+    /// Nobody uses the directory any more; it has been filled, and alone owns those segments.
+    pub(crate) unsafe fn free_with_segments(
+        this: *mut Head<K, V>,
+        owns: impl Fn(*mut Word) -> bool,
+    ) {
         let directory = Directory { head: this, table: PhantomData };
-        if with_segments {
-            let bins = directory.segment_bins();
-            for (_, hint) in directory.segments() {
+        let bins = directory.segment_bins();
+        for (_, hint) in directory.segments() {
+            if owns(Segment::<K, V>::block_of(hint.segment(), bins)) {
                 // SAFETY: each segment is met once, and has so many bins.
                 unsafe { Segment::<K, V>::free(hint.segment(), bins) };
             }
         }
-        let count = directory.head().mask + 1;
+        // SAFETY: the caller's promise.
+        unsafe { Self::free(this) };
+    }
+
+    /// Frees a directory, filled or not, without its segments.
+    ///
+    /// # Safety
+    /// Nobody uses the directory any more.
+    pub(crate) unsafe fn free(this: *mut Head<K, V>) {
+        let count = Directory { head: this, table: PhantomData }.head().mask + 1;
         // SAFETY: made by `with_tail` with this count.
         unsafe { memory::free_with_tail::<_, AtomicPtr<Word>>(this, count) };
     }
@@ -364,9 +378,9 @@ mod tests {
         // SAFETY: nobody uses them any more.
         unsafe {
             let two = four.older();
-            Directory::free(four.as_ptr(), true);
-            Directory::free(two, false);
-            Directory::free(root, false);
+            Directory::free_with_segments(four.as_ptr(), |_| true);
+            Directory::free(two);
+            Directory::free(root);
         }
     }
 }

@@ -7,7 +7,6 @@
 //! would have come from, and the next demand for one, or for a bin that comes from it, makes it up.
 
 use super::directory::Directory;
-use super::segment::Segment;
 use super::split::Split;
 use super::{Failure, Table, low_bits};
 use crate::bins::layout::Layout;
@@ -17,6 +16,8 @@ use crate::sync::backoff::Backoff;
 
 /// Segments filled on account of one insert, at most: a bound on its work.
 const BUDGET: usize = 2;
+/// Growth ahead of demand is for such a part of the entries more than there are.
+const AHEAD: usize = 32;
 /// Bits of a bin's number, at most; more could not be addressed.
 const MAX_BITS: u32 = usize::BITS - 8;
 
@@ -26,14 +27,58 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline]
     pub(super) fn grow(&self, total: usize, rehash: &impl Fn(&K) -> Hash, backoff: &mut Backoff) {
         let wanted = Layout::<K, V>::bins_for(total);
-        let enough = match self.directory() {
+        if !self.has(wanted) {
+            let _ = self.grow_to(wanted, BUDGET, rehash, backoff);
+        }
+    }
+
+    /// Whether so many bins have been asked to be born.
+    #[inline]
+    fn has(&self, wanted: usize) -> bool {
+        match self.directory() {
             Some(directory) if directory.is_small() => wanted <= directory.root_bins(),
             // relaxed: a hint; `ensure` looks at the bins themselves.
             _ => wanted <= self.claimed.load(Ordering::Relaxed),
-        };
-        if !enough {
-            let _ = self.grow_to(wanted, BUDGET, rehash, backoff);
         }
+    }
+
+    /// Has bins born until there are `wanted`, in one piece of memory as far as that is to be had.
+    pub(crate) fn make_room(
+        &self,
+        wanted: usize,
+        rehash: &impl Fn(&K) -> Hash,
+        backoff: &mut Backoff,
+    ) -> Result<(), Failure> {
+        // relaxed: a hint, here only a size.
+        let asked = self.claimed.load(Ordering::Relaxed);
+        self.extents.provide(wanted.saturating_sub(asked), backoff);
+        self.grow_to(wanted, usize::MAX, rehash, backoff)
+    }
+
+    /// Has the overflow lines exist that `len` entries take, if their hashes are as good as chance.
+    pub(crate) fn provide_lines(&self, len: usize, backoff: &Backoff) -> Result<(), Failure> {
+        self.pool.provide(Layout::<K, V>::lines_for(len), backoff)
+    }
+
+    /// Has the bins born that some more entries than there are would ask for, `budget` segments of them
+    /// at most; says whether more are due.
+    pub(crate) fn grow_ahead(
+        &self,
+        budget: usize,
+        rehash: &impl Fn(&K) -> Hash,
+        backoff: &mut Backoff,
+    ) -> Result<bool, Failure> {
+        let len = self.len();
+        let wanted = Layout::<K, V>::bins_for(len + len / AHEAD);
+        if len == 0 || self.has(wanted) {
+            return Ok(false);
+        }
+        if budget > 0 {
+            // relaxed: a hint, here only a size.
+            self.extents.provide_ahead(self.claimed.load(Ordering::Relaxed), backoff);
+            self.grow_to(wanted, budget, rehash, backoff)?;
+        }
+        Ok(!self.has(wanted))
     }
 
     /// Has bins born until there are `wanted`, or `budget` segments of them are done.
@@ -101,7 +146,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let bits = Self::next_bits(wanted);
-        let made = Self::make_directory(bits, false, small.as_ptr())?;
+        let made = self.make_directory(bits, false, small.as_ptr())?;
         self.adopt(small.as_ptr(), made, backoff)?;
         for bin in 0..small.root_bins() {
             self.try_ensure(bin, rehash, backoff)?;
@@ -258,16 +303,25 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 self.ensure_segment(parent, backoff)?;
                 continue;
             }
-            let segment = Segment::<K, V>::new(directory.segment_bins())?;
-            let guard = self.lock_growth(backoff)?;
+            let segment = self.extents.segment(backoff)?;
+            let mut segment = Some(segment);
+            let guard = self.lock_growth(backoff);
             // Read again: only the lock's holder changes it.
-            if let Some(directory) = self.directory()
+            if guard.is_ok()
+                && let Some(directory) = self.directory()
                 && first < directory.reach()
                 && !directory.has_segment(first)
+                && let Some(segment) = segment.take()
             {
                 directory.enter(first, segment.take());
             }
-            drop(guard);
+            let busy = guard.err();
+            if let Some(unused) = segment {
+                self.extents.give_back(unused, backoff);
+            }
+            if let Some(busy) = busy {
+                return Err(busy.into());
+            }
         }
     }
 
@@ -285,7 +339,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let busy = guard.err();
         if !adopted {
             // SAFETY: never shared; it owns no segments.
-            unsafe { Directory::free(made, false) };
+            unsafe { Directory::free(made) };
         }
         busy.map_or(Ok(()), |busy| Err(busy.into()))
     }

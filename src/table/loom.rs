@@ -37,7 +37,7 @@ const fn twice(n: u64) -> Value {
 impl Map {
     fn of_bits(bits: u32) -> Self {
         let map = Map::new();
-        let made = Map::make_directory(bits, true, std::ptr::null_mut()).unwrap();
+        let made = map.make_directory(bits, true, std::ptr::null_mut()).unwrap();
         assert!(map.adopt(super::directory::Directory::none(), made, &Backoff::spinning()).is_ok());
         map
     }

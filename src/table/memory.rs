@@ -24,10 +24,22 @@ fn words_layout(count: usize) -> Result<Layout, AllocError> {
 /// Zeroed words, freed on drop unless taken.
 pub(crate) struct Words {
     words: *mut Word,
+    /// 0 for words that are not to be freed here.
     count: usize,
 }
 
 impl Words {
+    /// Words that somebody else frees.
+    #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
+    pub(crate) fn borrowed(words: *mut Word) -> Self {
+        Self { words, count: 0 }
+    }
+
+    #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
+    pub(crate) fn is_borrowed(&self) -> bool {
+        self.count == 0
+    }
+
     /// Hands the block over; whoever takes it frees it with `free_words`.
     pub(crate) fn take(&mut self) -> *mut Word {
         core::mem::replace(&mut self.words, ptr::null_mut())
@@ -40,8 +52,10 @@ impl Words {
 
 impl Drop for Words {
     fn drop(&mut self) {
-        // SAFETY: null if it was taken, else ours alone and of this length.
-        unsafe { free_words(self.words, self.count) }
+        if self.count > 0 {
+            // SAFETY: null if it was taken, else ours alone and of this length.
+            unsafe { free_words(self.words, self.count) }
+        }
     }
 }
 
@@ -59,6 +73,25 @@ pub(crate) fn words(count: usize) -> Result<Words, AllocError> {
         unsafe { words.add(i).write(Word::new()) };
     }
     Ok(Words { words, count })
+}
+
+/// Allocates `bytes > 0`, with anything in them, for [`free_block`].
+#[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
+pub(crate) fn block(bytes: usize, align: usize) -> Result<*mut Word, AllocError> {
+    let layout = Layout::from_size_align(bytes, align).map_err(|_| AllocError)?;
+    // SAFETY: not empty.
+    let block = unsafe { alloc(layout) };
+    if block.is_null() { Err(AllocError) } else { Ok(block.cast()) }
+}
+
+/// # Safety
+/// `block` comes from [`block`] with the same figures, and nobody uses it any more.
+#[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
+pub(crate) unsafe fn free_block(block: *mut Word, bytes: usize, align: usize) {
+    let layout =
+        Layout::from_size_align(bytes, align).expect("the layout that it was allocated with");
+    // SAFETY: the caller's promise.
+    unsafe { dealloc(block.cast(), layout) }
 }
 
 /// Whether the allocator would give so many bytes at once. It is asked before a large table is made

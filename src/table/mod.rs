@@ -5,6 +5,7 @@
 //! growth in `grow` and `split`, walking over all bins in `scan`, many keys at a time in `window`.
 
 pub(crate) mod directory;
+mod extent;
 mod grow;
 #[cfg(all(test, hedgerow_loom))]
 mod loom;
@@ -19,6 +20,7 @@ pub(crate) mod window;
 pub(crate) mod write;
 
 use self::directory::{Directory, Head};
+use self::extent::Extents;
 use self::memory::AllocError;
 use self::overflow::Pool;
 use self::segment::Segment;
@@ -77,6 +79,7 @@ pub(crate) struct Table<K, V> {
     claimed: AtomicUsize,
     /// Held while the directory, or an entry of it, is replaced.
     growth: Lock<()>,
+    extents: Extents<K, V>,
     pool: Pool<K, V>,
     count: Counter,
 }
@@ -102,6 +105,7 @@ impl<K, V> Table<K, V> {
                 directory: AtomicPtr::new(Directory::none()),
                 claimed: AtomicUsize::new(0),
                 growth: Lock::new(()),
+                extents: Extents::new(),
                 pool: Pool::new(),
                 count: Counter::new(),
             }
@@ -194,7 +198,8 @@ impl<K, V> Table<K, V> {
     {
         let table = Self::new();
         let bits = Self::next_bits(bins).max(bins.ilog2());
-        let made = Self::make_directory(bits, true, ptr::null_mut())?;
+        table.extents.provide(bins.max(1 << bits), &Backoff::spinning());
+        let made = table.make_directory(bits, true, ptr::null_mut())?;
         let adopted = table.adopt(Directory::none(), made, &Backoff::spinning());
         debug_assert!(adopted.is_ok());
         Ok(table)
@@ -202,6 +207,7 @@ impl<K, V> Table<K, V> {
 
     /// A directory with all segments for `bits` bits, its bins born (empty) or not.
     fn make_directory(
+        &self,
         bits: u32,
         born: bool,
         older: *mut Head<K, V>,
@@ -214,7 +220,11 @@ impl<K, V> Table<K, V> {
         let mut segments = Vec::new();
         segments.try_reserve_exact(1usize << (bits - segment_bits)).map_err(|_| AllocError)?;
         for _ in 0..1usize << (bits - segment_bits) {
-            let segment = Segment::<K, V>::new(1 << segment_bits)?;
+            let segment = if segment_bits == Layout::<K, V>::SEGMENT_BITS {
+                self.extents.segment(&Backoff::spinning())?
+            } else {
+                Segment::<K, V>::new(1 << segment_bits)?
+            };
             for index in 0..if born { 1usize << segment_bits } else { 0 } {
                 // SAFETY: one of the segment's bins; nobody else sees the segment yet.
                 let bin = unsafe { Bin::<K, V>::new(segment.address(), index) };
@@ -259,8 +269,8 @@ impl<K, V> Table<K, V> {
         }
         let busy = guard.err();
         if !adopted {
-            // SAFETY: never shared, and its segments are its own.
-            unsafe { Directory::free(made, true) };
+            // SAFETY: never shared, and its segments are its own but for those in extents.
+            unsafe { Directory::free_with_segments(made, |block| !self.extents.own(block)) };
         }
         busy.map_or(Ok(()), Err)
     }
@@ -272,7 +282,7 @@ impl<K, V> Table<K, V> {
         K: Copy,
         V: Copy,
     {
-        let made = Self::make_directory(Self::next_bits(1), true, ptr::null_mut())?;
+        let made = self.make_directory(Self::next_bits(1), true, ptr::null_mut())?;
         Ok(self.adopt(Directory::none(), made, backoff)?)
     }
 
@@ -319,18 +329,21 @@ impl<K, V> Table<K, V> {
         let (overflow_lines, pool) = self.pool.usage();
         let mut usage =
             Usage { overflow_lines, bytes: pool + self.count.bytes(), ..Usage::default() };
+        usage.bytes += self.extents.bytes();
         let mut directory = self.current();
         let newest = directory;
         // SAFETY: directories live as long as the table.
         while let Some(this) = unsafe { Directory::<'_, K, V>::from_ptr(directory) } {
             let mut here = this.bytes();
             if directory == newest || this.is_small() {
-                let segments = this.segments().count();
-                let words = Layout::<K, V>::segment_words(this.segment_bins());
-                here += segments * words * size_of::<Word>();
+                let mut segments = this.segments().count();
                 if directory == newest {
                     usage.bins = segments * this.segment_bins();
+                    // Counted with the extents.
+                    segments = segments.saturating_sub(self.extents.segments());
                 }
+                let words = Layout::<K, V>::segment_words(this.segment_bins());
+                here += segments * words * size_of::<Word>();
             }
             usage.bytes += here;
             usage.retired_bytes += if directory == newest { 0 } else { here };
@@ -347,9 +360,10 @@ impl<K, V> Drop for Table<K, V> {
         // SAFETY: `&mut self`: nobody reads any more.
         while let Some(this) = unsafe { Directory::<'_, K, V>::from_ptr(directory) } {
             let (older, owns) = (this.older(), directory == newest || this.is_small());
+            let owns = |block| owns && !self.extents.own(block);
             // SAFETY: each directory is met once; a small table's segments are its own, those of a
-            // large one belong to its newest directory.
-            unsafe { Directory::free(directory, owns) };
+            // large one belong to its newest directory or lie in extents, which go after this.
+            unsafe { Directory::free_with_segments(directory, owns) };
             directory = older;
         }
     }

@@ -288,6 +288,14 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         }
     }
 
+    /// Has `count` lines exist, in use or not.
+    pub(crate) fn provide(&self, count: usize, backoff: &Backoff) -> Result<(), Failure> {
+        while self.lock(backoff)?.chunks * CHUNK_LINES < count.saturating_add(Self::FIRST_LINE) {
+            self.grow(backoff)?;
+        }
+        Ok(())
+    }
+
     /// Adds a chunk. The caller holds no lock: this calls the allocator.
     pub(crate) fn grow(&self, backoff: &Backoff) -> Result<(), Failure> {
         let mut words = memory::words(CHUNK_LINES * Layout::<K, V>::LINE)?;

@@ -22,6 +22,30 @@ impl<K, V> Segment<K, V> {
         Ok(Self { words, before, entries: PhantomData })
     }
 
+    /// In `block`, zeroed words of an extent.
+    #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
+    pub(crate) fn within(block: *mut Word, bins: usize) -> Self {
+        let before = Layout::<K, V>::words_before(bins);
+        Self { words: Words::borrowed(block), before, entries: PhantomData }
+    }
+
+    /// Where the words of a segment in an extent begin; frees one that is in none.
+    #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
+    pub(crate) fn into_borrowed(self) -> Option<*mut Word> {
+        self.words.is_borrowed().then(|| self.words.as_ptr())
+    }
+
+    /// Where the segment's words begin.
+    #[cfg(all(test, feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
+    pub(crate) fn block(&self) -> *mut Word {
+        self.words.as_ptr()
+    }
+
+    /// Where the words of the segment at `address`, of `bins` bins, begin.
+    pub(crate) fn block_of(address: *mut Word, bins: usize) -> *mut Word {
+        address.wrapping_sub(Layout::<K, V>::words_before(bins))
+    }
+
     /// What the segment goes by: heads lie from here on, entries before.
     pub(crate) fn address(&self) -> *mut Word {
         self.words.as_ptr().wrapping_add(self.before)
@@ -33,9 +57,9 @@ impl<K, V> Segment<K, V> {
     }
 
     /// # Safety
-    /// `address` is that of a segment of `bins` bins that was taken, and nobody uses it any more.
+    /// `address` is that of a segment of `bins` bins, from `new`, that was taken, and nobody uses it any more.
     pub(crate) unsafe fn free(address: *mut Word, bins: usize) {
-        let words = address.wrapping_sub(Layout::<K, V>::words_before(bins));
+        let words = Self::block_of(address, bins);
         // SAFETY: where `take` had it from, with the length of the allocation.
         unsafe { memory::free_words(words, Layout::<K, V>::segment_words(bins)) }
     }

@@ -7,6 +7,7 @@
 //! [`membarrier`] is the dear half of an asymmetric barrier, whose cheap half costs nothing.
 
 pub mod membarrier;
+pub mod pages;
 mod worker;
 
 pub use worker::{Progress, Worker};

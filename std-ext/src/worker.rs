@@ -8,6 +8,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Builder, JoinHandle};
+use std::time::{Duration, Instant};
 use std::{fmt, io, mem};
 
 /// What a step says of the work that is left.
@@ -17,12 +18,16 @@ pub enum Progress {
     Idle,
     /// There is more: the worker takes the next step at once.
     More,
+    /// There is none now, but nobody will say when: the worker looks again after so long, or when it is
+    /// woken.
+    Later(Duration),
 }
 
 /// A named thread that drives something in steps, and sleeps while there is nothing to do.
 ///
 /// The thread calls `step(budget)` when it begins, again as long as the answer is
-/// [`Progress::More`], and then whenever somebody has called [`wake`](Self::wake). Dropping the
+/// [`Progress::More`], and then whenever somebody has called [`wake`](Self::wake) or the time of a
+/// [`Progress::Later`] is over. Dropping the
 /// worker lets the step that is running end, begins no other, and joins the thread; work that is
 /// left stays undone.
 ///
@@ -190,9 +195,23 @@ impl Signals {
 
     /// Sleeps if there is nothing to do; false when the thread is to end.
     fn go_on(&self, progress: Progress) -> bool {
+        // A time that is beyond the clock's is none.
+        let until = match progress {
+            Progress::Later(pause) => Instant::now().checked_add(pause),
+            _ => None,
+        };
         let mut signal = self.lock();
-        while progress == Progress::Idle && !signal.woken && !signal.stop {
-            signal = self.changed.wait(signal).unwrap_or_else(PoisonError::into_inner);
+        while progress != Progress::More && !signal.woken && !signal.stop {
+            let Some(until) = until else {
+                signal = self.changed.wait(signal).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.changed.wait_timeout(signal, left);
+            signal = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         // Before the step: what comes during it counts for the next.
         signal.woken = false;

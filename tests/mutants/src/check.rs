@@ -120,7 +120,7 @@ impl Check {
                 cargo.env("CARGO_TARGET_DIR", tree.build("loom"));
             }
             Self::Test { target, .. } => {
-                cargo.args(["test", "--features", "std,serde,rayon"]);
+                cargo.args(["test", "--features", "std-ext,serde,rayon"]);
                 if target == "lib" {
                     cargo.arg("--lib");
                 } else {

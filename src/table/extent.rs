@@ -1,0 +1,433 @@
+//! Extents: many segments of a large table in one allocation, so that huge pages can hold them.
+//!
+//! A table that is larger than what the processor's cache of address translations covers waits for a
+//! translation at nearly every look-up. Pages of 2 MiB instead of 4 KiB spare it that, but the system
+//! has them only for memory in one piece. So where it can be asked for them (feature `std-ext`, on
+//! Linux), those who make room ahead of demand provide an extent first: a block of 2 MiB or more, from
+//! which segments are taken while there are any. Those are `with_capacity`, `reserve`, `shrink_to_fit`,
+//! and, in a large table, `grow_step`.
+//!
+//! An insert provides none: the first touch of a huge page zeroes all of it, which takes some 80 µs,
+//! and milliseconds in a virtual machine whose host has yet to find the memory. For the same reason an
+//! extent's pages are touched when it is made, by who makes it, with nothing locked.
+//!
+//! # Synchronization
+//! The lock is held for a few loads and stores; nothing is waited for or allocated under it. What lies
+//! in a segment is published with its directory entry, `[DI-1]`, as in any other.
+//! - `[EX-1]` release store of the address of a table's extents ↔ `[EX-2]` acquire load: who sees them
+//!   sees them made.
+
+pub(crate) use imp::Extents;
+
+#[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
+mod imp {
+    use crate::bins::layout::{LINE_BYTES, Layout};
+    use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
+    use crate::facade::lock::{Guard, Lock};
+    use crate::facade::{Word, advise_huge};
+    use crate::sync::backoff::{Backoff, WouldWait};
+    use crate::table::memory::{self, AllocError};
+    use crate::table::segment::Segment;
+    use core::marker::PhantomData;
+    use core::ptr;
+
+    const HUGE_PAGE: usize = 2 << 20;
+    /// Tables of so many bytes are large.
+    const LARGE: usize = 32 << 20;
+    /// An extent for growth that nobody has asked for is such a part of the table.
+    const PART: usize = 16;
+
+    /// The extents of one table, where it has any: those that have none are to be small.
+    pub(crate) struct Extents<K, V> {
+        store: AtomicPtr<Store>,
+        entries: PhantomData<(K, V)>,
+    }
+
+    struct Store {
+        /// Of all extents.
+        bytes: AtomicUsize,
+        /// Segments taken and not given back.
+        taken: AtomicUsize,
+        room: Lock<Room>,
+    }
+
+    struct Room {
+        /// What is left of the newest extent.
+        free: *mut Word,
+        words: usize,
+        /// Segments that were given back, each leading to the next in its first bytes.
+        unused: *mut Word,
+        newest: Option<Extent>,
+    }
+
+    /// One extent, leading to the older ones; freed on drop, alone.
+    struct Extent(*mut Note);
+
+    struct Note {
+        older: Option<Extent>,
+        block: *mut Word,
+        bytes: usize,
+    }
+
+    impl<K, V> Extents<K, V> {
+        /// Words from one segment in an extent to the next.
+        const STRIDE: usize = {
+            let words = Layout::<K, V>::segment_words(1 << Layout::<K, V>::SEGMENT_BITS);
+            words.next_multiple_of(LINE_BYTES / size_of::<Word>())
+        };
+        const SEGMENT: usize = Self::STRIDE * size_of::<Word>();
+
+        pub(crate) const fn new() -> Self {
+            Self { store: AtomicPtr::new(ptr::null_mut()), entries: PhantomData }
+        }
+
+        fn store(&self) -> Option<&Store> {
+            // [EX-2] acquire: pairs with [EX-1].
+            let store = self.store.load(Ordering::Acquire);
+            // SAFETY: null, or made by `make` and alive as long as `self`.
+            unsafe { store.as_ref() }
+        }
+
+        /// The store, made where there is none yet.
+        fn make(&self) -> Result<&Store, AllocError> {
+            if let Some(store) = self.store() {
+                return Ok(store);
+            }
+            let (free, unused) = (ptr::null_mut(), ptr::null_mut());
+            let room = Lock::new(Room { free, words: 0, unused, newest: None });
+            let bytes = AtomicUsize::new(size_of::<Store>());
+            let store = Store { bytes, taken: AtomicUsize::new(0), room };
+            let made = memory::with_tail::<Store, ()>(store, 0, || ())?;
+            // [EX-1] release: pairs with [EX-2], as which a failure serves.
+            let swapped = self.store.compare_exchange(
+                ptr::null_mut(),
+                made,
+                Ordering::Release,
+                Ordering::Acquire,
+            );
+            if swapped.is_err() {
+                // SAFETY: just made, and nobody has seen it.
+                unsafe { memory::free_with_tail::<Store, ()>(made, 0) };
+            }
+            self.store().ok_or(AllocError)
+        }
+
+        fn bytes_of(bins: usize) -> usize {
+            (bins >> Layout::<K, V>::SEGMENT_BITS).saturating_mul(Self::SEGMENT)
+        }
+
+        /// Has an extent ready for `bins` more bins, as far as they fill it, unless one is. Where it
+        /// cannot be had, segments are allocations of their own.
+        pub(crate) fn provide(&self, bins: usize, backoff: &Backoff) {
+            self.provide_bytes(Self::bytes_of(bins), backoff);
+        }
+
+        /// As `provide`, for a table that has `bins` bins and is to have some more before they are asked
+        /// for, if it is a large one.
+        pub(crate) fn provide_ahead(&self, bins: usize, backoff: &Backoff) {
+            let bytes = Self::bytes_of(bins);
+            if bytes >= LARGE {
+                self.provide_bytes(bytes / PART, backoff);
+            }
+        }
+
+        fn provide_bytes(&self, bytes: usize, backoff: &Backoff) {
+            // Whole pages, and of them what whole segments fill.
+            let whole = bytes - bytes % HUGE_PAGE;
+            let whole = whole - whole % Self::SEGMENT;
+            if whole == 0 {
+                return;
+            }
+            let Ok(store) = self.make() else { return };
+            let has_room = |room: Guard<'_, Room>| room.has(Self::STRIDE);
+            if store.room(backoff).map_or(true, has_room) {
+                return;
+            }
+            let Ok(extent) = Extent::new(whole) else { return };
+            if let Ok(mut room) = store.room(backoff) {
+                let unused = room.add(extent, Self::STRIDE);
+                drop(room);
+                if unused.is_none() {
+                    // relaxed: a figure.
+                    store.bytes.fetch_add(whole + size_of::<Note>(), Ordering::Relaxed);
+                }
+            }
+        }
+
+        /// A segment, all bins unborn: of an extent, or of its own.
+        pub(crate) fn segment(&self, backoff: &Backoff) -> Result<Segment<K, V>, AllocError> {
+            let bins = 1 << Layout::<K, V>::SEGMENT_BITS;
+            // Who may not wait for the lock does without.
+            let take = |store: &Store| store.room(backoff).ok()?.take(Self::STRIDE);
+            let Some((store, block)) = self.store().and_then(|store| Some((store, take(store)?)))
+            else {
+                return Segment::new(bins);
+            };
+            // relaxed: a figure.
+            store.taken.fetch_add(1, Ordering::Relaxed);
+            // SAFETY: so many words of an extent, which `take` gives to one caller only; what was there
+            // (anything) has no destructor.
+            unsafe { block.write_bytes(0, Self::STRIDE) };
+            Ok(Segment::within(block, bins))
+        }
+
+        /// Takes back a segment that was not entered. Where that would be to wait, it is left to the
+        /// table's end, since its memory belongs to the extent either way.
+        pub(crate) fn give_back(&self, segment: Segment<K, V>, backoff: &Backoff) {
+            if let Some(block) = segment.into_borrowed()
+                && let Some(store) = self.store()
+                && let Ok(mut room) = store.room(backoff)
+            {
+                // SAFETY: a segment's first bytes, which nobody else uses; it has two words or more.
+                unsafe { block.cast::<*mut Word>().write(room.unused) };
+                room.unused = block;
+                // relaxed: a figure.
+                store.taken.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+
+        /// Whether the words at `block` belong to an extent.
+        pub(crate) fn own(&self, block: *mut Word) -> bool {
+            let within = |note: &Note| {
+                let at = block.addr().wrapping_sub(note.block.addr());
+                at < note.bytes
+            };
+            self.store().is_some_and(|store| store.room.lock().extents().any(within))
+        }
+
+        /// Bytes of all extents, used or not.
+        pub(crate) fn bytes(&self) -> usize {
+            // relaxed: a figure.
+            self.store().map_or(0, |store| store.bytes.load(Ordering::Relaxed))
+        }
+
+        /// Segments that lie in extents.
+        pub(crate) fn segments(&self) -> usize {
+            // relaxed: a figure.
+            self.store().map_or(0, |store| store.taken.load(Ordering::Relaxed))
+        }
+    }
+
+    impl<K, V> Drop for Extents<K, V> {
+        fn drop(&mut self) {
+            // relaxed: `&mut self` says that every other user happened before.
+            let store = self.store.load(Ordering::Relaxed);
+            if !store.is_null() {
+                // SAFETY: made by `make`, and nobody uses it any more.
+                unsafe { memory::free_with_tail::<Store, ()>(store, 0) };
+            }
+        }
+    }
+
+    impl Store {
+        fn room(&self, backoff: &Backoff) -> Result<Guard<'_, Room>, WouldWait> {
+            if backoff.may_wait() {
+                Ok(self.room.lock())
+            } else {
+                self.room.try_lock().ok_or(WouldWait)
+            }
+        }
+    }
+
+    impl Room {
+        fn has(&self, stride: usize) -> bool {
+            self.words >= stride || !self.unused.is_null()
+        }
+
+        fn take(&mut self, stride: usize) -> Option<*mut Word> {
+            let block = self.unused;
+            if !block.is_null() {
+                // SAFETY: `give_back` wrote the link there.
+                self.unused = unsafe { block.cast::<*mut Word>().read() };
+                return Some(block);
+            }
+            let block = self.free;
+            self.words = self.words.checked_sub(stride)?;
+            self.free = block.wrapping_add(stride);
+            Some(block)
+        }
+
+        /// Begins with `extent`, unless there is room by now: then it is handed back.
+        fn add(&mut self, mut extent: Extent, stride: usize) -> Option<Extent> {
+            if self.has(stride) {
+                return Some(extent);
+            }
+            self.free = extent.note().block;
+            self.words = extent.note().bytes / size_of::<Word>();
+            extent.note_mut().older = self.newest.take();
+            self.newest = Some(extent);
+            None
+        }
+
+        fn extents(&self) -> impl Iterator<Item = &Note> {
+            let newest = self.newest.as_ref().map(Extent::note);
+            core::iter::successors(newest, |note| note.older.as_ref().map(Extent::note))
+        }
+    }
+
+    impl Drop for Room {
+        fn drop(&mut self) {
+            // One after the other: dropping a list as a whole would take a stack as long.
+            let mut extent = self.newest.take();
+            while let Some(mut this) = extent {
+                extent = this.note_mut().older.take();
+            }
+        }
+    }
+
+    impl Extent {
+        /// Of `bytes >= HUGE_PAGE`, with anything in them.
+        fn new(bytes: usize) -> Result<Self, AllocError> {
+            let block = memory::block(bytes, HUGE_PAGE)?;
+            let made = Note { older: None, block, bytes };
+            let note = memory::with_tail::<Note, ()>(made, 0, || ()).inspect_err(|_| {
+                // SAFETY: just allocated so.
+                unsafe { memory::free_block(block, bytes, HUGE_PAGE) };
+            })?;
+            // Where the advice is not taken the pages are small ones, and all else is the same.
+            let _ = advise_huge(block.cast(), bytes);
+            for page in (0..bytes).step_by(HUGE_PAGE) {
+                // SAFETY: within the block, which is ours alone.
+                unsafe { block.cast::<u8>().add(page).write(0) };
+            }
+            Ok(Self(note))
+        }
+
+        fn note(&self) -> &Note {
+            // SAFETY: made in `new`, freed in `drop`, and ours alone.
+            unsafe { &*self.0 }
+        }
+
+        fn note_mut(&mut self) -> &mut Note {
+            // SAFETY: as above.
+            unsafe { &mut *self.0 }
+        }
+    }
+
+    impl Drop for Extent {
+        fn drop(&mut self) {
+            let (block, bytes) = (self.note().block, self.note().bytes);
+            // SAFETY: allocated in `new` like this, once; the table that owns the extent is going, or
+            // never had it.
+            unsafe {
+                memory::free_block(block, bytes, HUGE_PAGE);
+                memory::free_with_tail::<Note, ()>(self.0, 0);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        type Of = Extents<u64, u64>;
+
+        fn bins(pages: usize) -> usize {
+            (pages * HUGE_PAGE / Of::SEGMENT) << Layout::<u64, u64>::SEGMENT_BITS
+        }
+
+        #[test]
+        fn only_what_fills_a_page_or_belongs_to_a_large_table_is_provided() {
+            let (extents, backoff) = (Of::new(), Backoff::never());
+            extents.provide(bins(1) - 1, &backoff);
+            extents.provide_ahead(bins(LARGE / HUGE_PAGE) - 1, &backoff);
+            assert_eq!(extents.bytes(), 0);
+            extents.provide(bins(3) + bins(1) / 2, &backoff);
+            let notes = size_of::<Note>() + size_of::<Store>();
+            assert_eq!(extents.bytes(), 3 * HUGE_PAGE + notes);
+            let extents = Of::new();
+            extents.provide_ahead(bins(LARGE / HUGE_PAGE), &backoff);
+            assert_eq!(extents.bytes(), HUGE_PAGE + notes);
+        }
+
+        #[test]
+        fn segments_are_zeroed_apart_and_used_again() {
+            let (extents, backoff) = (Of::new(), Backoff::never());
+            let fill = |segment: &Segment<u64, u64>, byte: u8| {
+                // SAFETY: a segment that the test alone has.
+                let bytes = unsafe {
+                    core::slice::from_raw_parts_mut(segment.block().cast::<u8>(), Of::SEGMENT)
+                };
+                let before = bytes[0];
+                assert!(bytes.iter().all(|&it| it == before));
+                bytes.fill(byte);
+                before
+            };
+            extents.provide(bins(2), &backoff);
+            let mut taken = alloc::vec::Vec::new();
+            for byte in 1..=2 * HUGE_PAGE / Of::SEGMENT {
+                let segment = extents.segment(&backoff).unwrap();
+                assert!(extents.own(segment.block()));
+                assert_eq!(fill(&segment, byte as u8), 0);
+                taken.push(segment);
+            }
+            let single = extents.segment(&backoff).unwrap();
+            assert!(!extents.own(single.block()), "more room than there is");
+            for (byte, segment) in taken.iter().enumerate() {
+                assert_eq!(fill(segment, 0xA5), byte as u8 + 1, "two have the same bytes");
+            }
+            extents.give_back(single, &backoff);
+            let block = taken[7].block();
+            extents.give_back(taken.swap_remove(7), &backoff);
+            assert_eq!(extents.segments(), taken.len());
+            let again = extents.segment(&backoff).unwrap();
+            assert!(again.block() == block && fill(&again, 0) == 0);
+        }
+
+        #[test]
+        fn who_may_not_wait_has_a_segment_of_its_own() {
+            let (extents, backoff) = (Of::new(), Backoff::never());
+            extents.provide(bins(1), &backoff);
+            let held = extents.make().unwrap().room.lock();
+            extents.provide(bins(1), &backoff);
+            let segment = extents.segment(&backoff).unwrap();
+            drop(held);
+            assert!(!extents.own(segment.block()));
+            assert!(extents.own(extents.segment(&backoff).unwrap().block()));
+        }
+    }
+}
+
+#[cfg(not(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom))))]
+mod imp {
+    use crate::bins::layout::Layout;
+    use crate::facade::Word;
+    use crate::sync::backoff::Backoff;
+    use crate::table::memory::AllocError;
+    use crate::table::segment::Segment;
+    use core::marker::PhantomData;
+
+    /// Where no huge pages can be asked for, there are no extents: every segment is an allocation.
+    pub(crate) struct Extents<K, V>(PhantomData<(K, V)>);
+
+    #[allow(clippy::unused_self)] // As the others have it.
+    impl<K, V> Extents<K, V> {
+        pub(crate) const fn new() -> Self {
+            Self(PhantomData)
+        }
+
+        pub(crate) fn provide(&self, _bins: usize, _: &Backoff) {}
+
+        pub(crate) fn provide_ahead(&self, _bins: usize, _: &Backoff) {}
+
+        pub(crate) fn segment(&self, _: &Backoff) -> Result<Segment<K, V>, AllocError> {
+            Segment::new(1 << Layout::<K, V>::SEGMENT_BITS)
+        }
+
+        pub(crate) fn give_back(&self, segment: Segment<K, V>, _: &Backoff) {
+            drop(segment);
+        }
+
+        pub(crate) fn own(&self, _block: *mut Word) -> bool {
+            false
+        }
+
+        pub(crate) fn bytes(&self) -> usize {
+            0
+        }
+
+        pub(crate) fn segments(&self) -> usize {
+            0
+        }
+    }
+}
