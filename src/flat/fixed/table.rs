@@ -402,7 +402,8 @@ where
     /// Removes every entry that `keep` refuses; it may change the values of the others.
     ///
     /// `keep` runs with nothing locked, and again for an entry whose bin changed meanwhile. Each entry is
-    /// decided on by itself. Blocks while another writer is inside a bin.
+    /// decided on by itself; a key that is removed and inserted again meanwhile may come up again. Blocks
+    /// while another writer is inside a bin.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<u32, u32, 4>::new();
@@ -417,7 +418,8 @@ where
         self.bins.retain(|key| self.hash(key), keep);
     }
 
-    /// Removes every entry, one after the other. What others insert meanwhile may stay.
+    /// Removes every entry, one after the other. What others insert meanwhile may stay, or be removed too,
+    /// a key that was removed a moment ago included.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
