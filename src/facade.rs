@@ -13,6 +13,10 @@ pub(crate) use portable_atomic as atomic;
 #[cfg(hedgerow_loom)]
 pub(crate) use loom::sync::atomic;
 
+/// A number of which the model checker sees nothing.
+#[cfg(all(test, hedgerow_loom))]
+pub(crate) use std::sync::atomic::AtomicUsize as Unseen;
+
 /// Keeps the compiler, and nobody else, from reordering.
 #[cfg(feature = "alloc")]
 pub(crate) use core::sync::atomic::compiler_fence;

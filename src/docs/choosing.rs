@@ -5,6 +5,8 @@
 //! |---|---|
 //! | keys and values that are `Copy`, read and written by many threads or by an interrupt | [`FlatMap`] |
 //! | the same, of a number known beforehand, in a `static` or without an allocator | [`FlatTable`] |
+//! | keys or values that own memory: `String`, `Vec`, `Arc`, a type of yours | [`EntryMap`] |
+//! | strings for strings, many of them | [`StrMap`], in two thirds of the memory |
 //! | many reads for each write, and readers that want several keys as of one moment | planned: `LeftRightMap` |
 //! | keys in order, ranges, scans | planned: `FenceMap` |
 //! | byte strings that should take less memory than they have bytes | planned: `CompressedMap` |
@@ -45,8 +47,22 @@
 //! ```
 //!
 //! # Data that is not `Copy`
-//! A value is handed out as a copy of its bytes, so it has to be `Copy`. References are: borrow from
-//! data that outlives the map, or leak what is never to be freed.
+//! [`EntryMap`] takes keys and values of any type. It hands out references under a guard, which is taken
+//! once for as many look-ups as you like, and drops what was removed when no guard is left that could see it.
+//! Where many entries are strings for strings, [`StrMap`] puts both into one allocation.
+//!
+//! ```
+//! use hedgerow::{EntryMap, owned::pin};
+//!
+//! let colours = EntryMap::<String, Vec<&str>>::new();
+//! colours.insert("rose".into(), vec!["red", "white"]);
+//! let guard = pin();
+//! let of_rose = colours.get("rose", &guard).unwrap();
+//! colours.remove("rose"); // the guard holds up nobody, and keeps what it saw
+//! assert_eq!(of_rose.len(), 2);
+//! ```
+//!
+//! A [`FlatMap`] of references is faster still, where what they borrow from outlives the map:
 //!
 //! ```
 //! use hedgerow::FlatMap;
@@ -58,10 +74,6 @@
 //! }
 //! assert_eq!((length.len(), length.get("hazel")), (2, Some(5)));
 //! ```
-//!
-//! Data that comes and goes can be kept in a slab of the program's own, and its number in the map.
-//! Where that is too much, use a map that owns its values: papaya, dashmap, scc, or a lock around
-//! std's.
 //!
 //! # A table of fixed size
 //! [`FlatTable`] has the operations that decide about one entry, and none that needs memory: no
@@ -98,8 +110,10 @@
 //! multiplied and turned round once more, so an identity hash of small integers is good enough. A hash
 //! that is the same for all keys is correct, and as slow as a list.
 //!
+//! [`EntryMap`]: crate::EntryMap
 //! [`FlatMap`]: crate::FlatMap
 //! [`FlatTable`]: crate::FlatTable
+//! [`StrMap`]: crate::StrMap
 //! [`compare_exchange`]: crate::FlatMap::compare_exchange
 //! [`compute`]: crate::FlatMap::compute
 //! [`entry`]: crate::FlatMap::entry

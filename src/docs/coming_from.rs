@@ -2,7 +2,8 @@
 //!
 //! Values are copied out, and nothing is handed out that holds a lock or a guard. So where another map gives
 //! a reference, ours gives the value; where it gives a mutable one, ours takes a closure, which runs with
-//! nothing locked and may be run again. Keys and values are `Copy`; for owned data stay where you are for now.
+//! nothing locked and may be run again. Keys and values are `Copy`; for owned data there is
+//! [`EntryMap`](crate::EntryMap), at the [end](#owned-data).
 //!
 //! # From `dashmap`
 //! | `DashMap` | `FlatMap` |
@@ -111,4 +112,45 @@
 //! map.insert("rose", 1);
 //! assert_eq!(map.entry("rose").and_modify(|n| *n += 1).or_insert(1), 2);
 //! assert_eq!(map.get("rose"), Some(2));
+//! ```
+//!
+//! # Owned data
+//! [`EntryMap`](crate::EntryMap) hands out references, under a guard that locks nothing.
+//!
+//! | elsewhere | `EntryMap` |
+//! |---|---|
+//! | papaya `map.pin().get(&k)` | `map.get(&k, &pin())`, with `hedgerow::owned::pin` |
+//! | papaya `map.pin().insert(k, v)` → `Option<&V>` | `map.insert(k, v)` → the old entry, which may be owned |
+//! | papaya `map.pin().get_or_insert_with(k, f)` | `map.get_or_insert_with(k, f, &guard)` |
+//! | papaya `map.pin_owned()` | `Handle::new().into_guard()`, for any map |
+//! | dashmap `map.get(&k)?.value().clone()` | `map.get_cloned(&k)` |
+//! | dashmap `map.get_mut(&k)` | `map.update(&k, \|v\| …)`, which makes a new value |
+//! | dashmap `map.view(&k, \|_, v\| …)`, scc `map.read_sync(&k, \|_, v\| …)` | `map.get_with(&k, \|v\| …)` |
+//! | dashmap, scc `map.remove(&k)` → owned | `map.remove(&k)?.try_into_owned()`, or use it as it is |
+//! | dashmap `map.remove_if(&k, \|k, v\| …)` | the same |
+//! | scc `map.insert_sync(k, v)` → `Err((k, v))` if there is one | `map.insert_if_absent(k, v)` |
+//! | dashmap `map.into_iter()` | the same |
+//!
+//! ```
+//! use hedgerow::EntryMap;
+//! use hedgerow::owned::{Handle, pin};
+//!
+//! let map = EntryMap::<String, Vec<u32>>::new();
+//! assert!(map.insert("rose".into(), vec![1]).is_none());
+//! assert_eq!(map.get("rose", &pin()), Some(&vec![1]));
+//! let guard = pin();
+//! assert_eq!(map.get_or_insert_with("briar".into(), |_| vec![7], &guard), &[7]);
+//! let sendable = Handle::new().into_guard();
+//! assert_eq!(map.get("briar", &sendable).map(Vec::len), Some(1));
+//! drop(sendable);
+//! assert_eq!(map.get_cloned("briar"), Some(vec![7]));
+//! map.update("briar", |old| [&old[..], &[8]].concat());
+//! assert_eq!(map.get_with("briar", |v| v.len()), Some(2));
+//! assert!(map.remove_if("briar", |_, v| v.is_empty()).is_none());
+//! assert_eq!(map.insert_if_absent("rose".into(), vec![2]), Err(("rose".into(), vec![2])));
+//! let removed = map.remove("rose").unwrap();
+//! assert_eq!(*removed, [1]);
+//! drop(removed);
+//! drop(guard);
+//! assert_eq!(map.into_iter().count(), 1);
 //! ```

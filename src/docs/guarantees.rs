@@ -43,6 +43,25 @@
 //! inserted again meanwhile may be met again. And `try_insert` and `try_remove`, which may have to lock
 //! two bins, say `Busy` where a writer is inside either.
 //!
+//! # Maps of owned data
+//! [`EntryMap`](crate::EntryMap) and [`StrMap`](crate::StrMap) stand on the same table: what is said above of
+//! keys, bins and growth holds of them as well. A look-up hands out a reference instead of a copy, for as
+//! long as a [guard](crate::owned::Guard) is held:
+//!
+//! - No entry that a guard's holder can have met is dropped before the guard is. Nobody waits for a guard: its
+//!   thread and all others may write to the same map, and to others, for as long as it is held. What
+//!   is removed meanwhile piles up; [`pending`](crate::EntryMap::pending) counts it, and
+//!   [`stalled_readers`](crate::EntryMap::stalled_readers) tells whose guard it is.
+//! - Every key and value is dropped exactly once: by an operation that writes to the same map, at most two
+//!   an operation; by [`collect`](crate::EntryMap::collect); when it is taken out as owned
+//!   ([`try_into_owned`](crate::owned::Removed::try_into_owned)); or with the map. On which thread is left open.
+//! - `Drop` runs with nothing locked, like all your code: it may panic or call the map. Where it panics, the
+//!   operation in which it ran is done, and no other entry is lost or dropped twice.
+//! - Taking and dropping a guard is wait-free: a load, two stores, and a fence; with feature
+//!   `std-ext` on Linux a compiler's fence, and the system's `membarrier` on the side of those who drop.
+//! - `insert` stores the new key with the new value. [`compute`](crate::EntryMap::compute) and its kin compare
+//!   the entry, not the bin: another key's change does not have the closure run again.
+//!
 //! # Your code
 //! `Hash`, `Eq`, `Borrow` and all closures run with nothing locked. They may call the same map, for
 //! the same key, and they may panic:

@@ -5,8 +5,24 @@
 //! A reader copies bytes while a writer may be changing them, and looks at them only when it knows
 //! that they are whole. It can neither run a `Clone` on such bytes nor keep a writer from freeing
 //! what they point to. Nor would "needs no drop" do instead of `Copy`: `ManuallyDrop<Box<T>>` needs
-//! none, and its owner may free the box that a reader has just copied. See
-//! [choosing](super::choosing) for what to do with owned data.
+//! none, and its owner may free the box that a reader has just copied. Owned data lives in an
+//! [`EntryMap`](crate::EntryMap) or a [`StrMap`](crate::StrMap), whose readers hold a guard.
+//!
+//! # A guard keeps garbage, of all maps
+//! One announcement serves a thread for all maps, so a guard that is held for long keeps from being
+//! dropped what is removed meanwhile from *any* [`EntryMap`](crate::EntryMap) or [`StrMap`](crate::StrMap) of the
+//! process. Drop guards soon; watch [`stalled_readers`](crate::EntryMap::stalled_readers). A guard that is
+//! leaked (`mem::forget`) is held for ever.
+//!
+//! Even with no guard held, some hundred removed entries wait in each map for the next write to it:
+//! garbage is dealt with in batches of 256. [`collect`](crate::EntryMap::collect) does it at once.
+//!
+//! After `fork`, the child's copies of other threads' guards are never dropped, so what the child removes is
+//! freed with the map. As with any lock, a bin that another thread was writing at that moment stays locked.
+//!
+//! # 2^32 bytes in a string
+//! Key and value of a [`StrMap`](crate::StrMap) have less than 2^32 bytes each.
+//! [`try_insert`](crate::StrMap::try_insert) hands longer ones back, `insert` panics.
 //!
 //! # A version comes round after 2^35 writes
 //! A bin's state word has 35 bits of version on 64-bit targets, 31 on 32-bit ones. A reader that is

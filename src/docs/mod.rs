@@ -1,8 +1,9 @@
-//! Pages to read, with no code in them: choosing, coming from other maps, guarantees, ordering, limits.
+//! Pages to read, with no code in them: choosing, coming from other maps, computing once, guarantees, ordering, limits.
 //!
 //! - [`choosing`]: which structure, which operation, which hasher, and what to do with data that is
 //!   not `Copy`.
 //! - [`coming_from`]: what the calls of dashmap, papaya, scc and a locked `HashMap` are called here.
+//! - [`computing_once`]: one thread or task computes what many ask for; maps in async code.
 //! - [`guarantees`]: what holds when threads, interrupts, panics and failing allocations meet.
 //! - [`ordering`]: what one thread sees of another's writes, and the labelled pairs that make it so.
 //! - [`limits`]: what the structures cannot do, and where each limit comes from.
@@ -11,6 +12,8 @@
 
 pub mod choosing;
 pub mod coming_from;
+#[cfg(not(hedgerow_loom))]
+pub mod computing_once;
 pub mod guarantees;
 pub mod limits;
 pub mod ordering;

@@ -46,6 +46,14 @@
 //! - `OV-1` ↔ `OV-2` (`table/overflow.rs`): publication of overflow lines.
 //! - `OV-3`, `OV-4` (`table/overflow.rs`): recycling of a line: the pool's lock, and a release fence
 //!   before the new owner's first store.
+//! - `EX-1` ↔ `EX-2` (`table/extent.rs`): publication of a table's extents.
+//! - `AB-1` ↔ `AB-2` (`sync/barrier.rs`): a reader's barrier between its announcement and its loads; the
+//!   barrier of whoever waits for readers, between its stores and its look at the announcements.
+//! - `RG-1` ↔ `RG-2`, `RG-3` ↔ `RG-4` (`sync/registry.rs`): publication of a block of readers' slots; a
+//!   slot given back, and claimed again.
+//! - `EP-1`, `EP-3` ↔ `EP-2`, `EP-4` ↔ `EP-5` (`sync/epoch.rs`): pins and unpins against the scan of all
+//!   slots; the epoch as it is raised, and as a pin reads it.
+//! - `GB-1` ↔ `GB-2` (`owned/garbage.rs`): publication of the bags of garbage.
 //!
 //! Payload words are read and written by relaxed atomic accesses, never volatile ones: a reader
 //! that overlaps a writer reads stale or mixed words, which is no data race, and drops them unseen

@@ -68,8 +68,8 @@ mod system {
 #[cfg(all(test, hedgerow_loom))]
 pub(crate) struct System {
     at: usize,
-    passed: std::sync::atomic::AtomicUsize,
-    state: std::sync::atomic::AtomicUsize,
+    passed: crate::facade::Unseen,
+    state: crate::facade::Unseen,
 }
 
 #[cfg(all(test, hedgerow_loom))]

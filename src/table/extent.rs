@@ -364,7 +364,11 @@ mod imp {
             let single = extents.segment(&backoff).unwrap();
             assert!(!extents.own(single.block()), "more room than there is");
             for (byte, segment) in taken.iter().enumerate() {
-                assert_eq!(fill(segment, 0xA5), byte as u8 + 1, "two have the same bytes");
+                assert_eq!(
+                    fill(segment, 0xA5),
+                    (byte as u8).wrapping_add(1),
+                    "two have the same bytes"
+                );
             }
             extents.give_back(single, &backoff);
             let block = taken[7].block();
