@@ -117,6 +117,8 @@ impl Check {
             Self::Loom(_) => {
                 cargo.args(["test", "--features", "std", "--release", "--lib"]);
                 cargo.env("RUSTFLAGS", "--cfg hedgerow_loom");
+                // A row changes a line: the rest is not compiled again, at any level of optimization.
+                cargo.env("CARGO_INCREMENTAL", "1").env("CARGO_PROFILE_RELEASE_DEBUG", "false");
                 cargo.env("CARGO_TARGET_DIR", tree.build("loom"));
             }
             Self::Test { target, .. } => {

@@ -22,7 +22,7 @@ pub use dash::Dash;
 pub use flurry::Flurry;
 pub use leapfrog::Leapfrog;
 pub use locked::Locked;
-pub use ours::{Flat, Singly};
+pub use ours::{Entries, Flat, Singly, Strings};
 pub use papaya::Papaya;
 pub use scc::Scc;
 pub use spin_locks::SpinLocks;
@@ -185,7 +185,8 @@ pub fn numbers(visitor: &mut impl Visitor<u64, u64>) {
 /// The maps of text to text.
 pub fn texts(visitor: &mut impl Visitor<String, String>) {
     visitor.visit::<Yard<String, String>>();
-    // Ours for text stand here, one line each, with their adaptors in `ours`.
+    visitor.visit::<Entries>();
+    visitor.visit::<Strings>();
     visitor.visit::<Papaya<String, String>>();
     visitor.visit::<Dash<String, String>>();
     visitor.visit::<Scc<String, String>>();

@@ -1,6 +1,7 @@
 //! Ours.
 
 use hedgerow::flat::Op;
+use hedgerow::owned::pin;
 
 use super::{Bench, Hasher, Role, hasher};
 use crate::data::Word;
@@ -131,10 +132,97 @@ impl Bench for Singly {
     }
 }
 
-// -- Ours for text ----------------------------------------------------------
-//
-// EntryMap and StrMap have their adaptors here: `Key = Value = String`, so that
-// `read` gets a `&str` and `insert` two; `update` and `alter` are not asked for.
-// And a line each in `texts`. Everything else (tables, goals, plots, memory) finds
-// them by `Role::Ours` and by their names, which the goals know as "EntryMap" and
-// "StrMap".
+/// `EntryMap` of strings.
+pub type Entries = hedgerow::EntryMap<String, String, Hasher>;
+
+impl Bench for Entries {
+    const NAME: &'static str = "EntryMap";
+    const ROLE: Role = Role::Ours;
+    type Key = String;
+    type Value = String;
+
+    fn with_capacity(capacity: usize) -> Self {
+        Self::with_capacity_and_hasher(capacity, hasher())
+    }
+
+    #[inline]
+    fn read(&self, key: &str, see: impl FnOnce(&str) -> u64) -> Option<u64> {
+        self.get(key, &pin()).map(|value| see(value))
+    }
+
+    #[inline]
+    fn insert(&self, key: &str, value: &str, see: impl FnOnce(&str) -> u64) -> Option<u64> {
+        self.insert(key.into(), value.into()).map(|old| see(old.value()))
+    }
+
+    #[inline]
+    fn remove(&self, key: &str, see: impl FnOnce(&str) -> u64) -> Option<u64> {
+        self.remove(key).map(|old| see(old.value()))
+    }
+
+    fn each(&self, mut see: impl FnMut(&str, &str)) {
+        self.iter(&pin()).for_each(|(key, value)| see(key, value));
+    }
+
+    #[inline]
+    fn read_many<const N: usize>(
+        &self,
+        keys: &[&str; N],
+        see: impl Fn(Option<&str>) -> u64,
+    ) -> u64 {
+        let (mut values, guard) = ([None; N], pin());
+        self.get_many(keys, &mut values, &guard);
+        values.iter().map(|value| see(value.map(String::as_str))).sum()
+    }
+}
+
+/// `StrMap`.
+pub type Strings = hedgerow::StrMap<Hasher>;
+
+/// What the harness put in as text.
+fn text(bytes: &[u8]) -> &str {
+    // SAFETY: the map holds copies of what `insert` was given.
+    unsafe { std::str::from_utf8_unchecked(bytes) }
+}
+
+impl Bench for Strings {
+    const NAME: &'static str = "StrMap";
+    const ROLE: Role = Role::Ours;
+    type Key = String;
+    type Value = String;
+
+    fn with_capacity(capacity: usize) -> Self {
+        let made = Self::try_with_capacity_and_hasher(capacity, hasher());
+        made.unwrap_or_else(|_| panic!("there is memory"))
+    }
+
+    #[inline]
+    fn read(&self, key: &str, see: impl FnOnce(&str) -> u64) -> Option<u64> {
+        self.get(key, &pin()).map(|value| see(text(value)))
+    }
+
+    #[inline]
+    fn insert(&self, key: &str, value: &str, see: impl FnOnce(&str) -> u64) -> Option<u64> {
+        self.insert(key, value).map(|old| see(text(old.value())))
+    }
+
+    #[inline]
+    fn remove(&self, key: &str, see: impl FnOnce(&str) -> u64) -> Option<u64> {
+        self.remove(key).map(|old| see(text(old.value())))
+    }
+
+    fn each(&self, mut see: impl FnMut(&str, &str)) {
+        self.iter(&pin()).for_each(|(key, value)| see(text(key), text(value)));
+    }
+
+    #[inline]
+    fn read_many<const N: usize>(
+        &self,
+        keys: &[&str; N],
+        see: impl Fn(Option<&str>) -> u64,
+    ) -> u64 {
+        let (mut values, guard) = ([None; N], pin());
+        self.get_many(keys, &mut values, &guard);
+        values.iter().map(|value| see(value.map(text))).sum()
+    }
+}
