@@ -177,6 +177,25 @@ fn garbage_goes_while_readers_come_and_go() {
     });
 }
 
+/// What threads leave behind that end, the others drop.
+#[test]
+fn garbage_of_ended_threads_goes_too() {
+    within(60, "dropping others' garbage", || {
+        let map = EntryMap::<u64, u64>::new();
+        crew(|crew| {
+            for hand in 0..15 {
+                let map = &map;
+                crew.spawn(move || (0..10_000).for_each(|n| ignore(map.insert(hand, n))));
+            }
+        });
+        let mut n = 0;
+        while map.pending() > 600 {
+            (0..1_000).for_each(|_| ignore(map.insert(0, n)));
+            n += 1;
+        }
+    });
+}
+
 #[test]
 fn removed_entries_are_owned_when_nobody_looks() {
     let map: EntryMap<u64, String> = [(1, "one".into()), (2, "two".into())].into();

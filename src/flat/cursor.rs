@@ -1,31 +1,8 @@
 //! A walk over a map that can be put down and taken up again.
 
 use super::map::FlatMap;
+use crate::table::cursor::Cursor;
 use alloc::vec::Vec;
-
-/// Where a [`scan`](FlatMap::scan) goes on: a plain number, which may be stored, sent, and used much later.
-///
-/// ```
-/// use hedgerow::flat::Cursor;
-/// let cursor = Cursor::from_bits(Cursor::default().to_bits());
-/// assert_eq!(cursor, Cursor::default());
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub struct Cursor(u64);
-
-impl Cursor {
-    /// The cursor as a number. The beginning is 0.
-    #[must_use]
-    pub const fn to_bits(self) -> u64 {
-        self.0
-    }
-
-    /// The cursor of a number that [`to_bits`](Self::to_bits) gave. Any other number is a cursor too: somewhere.
-    #[must_use]
-    pub const fn from_bits(bits: u64) -> Self {
-        Self(bits)
-    }
-}
 
 impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// Shows entries to `f`, from `cursor` on, until at least `budget` of them were shown; returns where to go
@@ -53,7 +30,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// ```
     pub fn scan(&self, cursor: Cursor, budget: usize, mut f: impl FnMut(K, V)) -> Option<Cursor> {
         let mut bin = Vec::new();
-        let mut position = Some(cursor.0);
+        let mut position = Some(cursor.to_bits());
         let mut shown = 0;
         while let Some(at) = position {
             bin.clear();
@@ -68,6 +45,6 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
                 break;
             }
         }
-        position.map(Cursor)
+        position.map(Cursor::from_bits)
     }
 }

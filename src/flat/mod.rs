@@ -25,11 +25,11 @@ mod traits;
 pub use crate::bins::hasher::DefaultHashBuilder;
 pub use crate::bins::types::{Busy, Computed, Op};
 #[cfg(feature = "alloc")]
+pub use crate::table::cursor::Cursor;
+#[cfg(feature = "alloc")]
 pub use crate::table::types::{TryInsertError, TryReserveError};
 #[cfg(feature = "alloc")]
 pub use batch::GetEach;
-#[cfg(feature = "alloc")]
-pub use cursor::Cursor;
 #[cfg(feature = "alloc")]
 pub use entry::Entry;
 pub use fixed::{FlatTable, Full, NotInserted, TableIter};

@@ -3,8 +3,9 @@
 //! Garbage is kept in bags, each under a short lock of its own: one until two threads meet at it, then as many
 //! as make that rare. It passes through three lists: *open*, to which operations add; *sealed*, a
 //! batch stamped with the epoch; *ripe*, which nobody can know any more. Each operation that adds garbage
-//! drops up to [`SHARE`] of what is ripe, so that no single one pays for all. Nothing here allocates but the
-//! second to sixteenth bag: what is garbage always finds a place.
+//! drops up to [`SHARE`] of what is ripe, so that no single one pays for all; and whoever seals a batch looks
+//! after one other bag in turn, since its threads may have ended. Nothing here allocates but the second to
+//! seventeenth bag: what is garbage always finds a place.
 //!
 //! # Synchronization
 //! - `[GB-1]` release store of the bags' address ↔ `[GB-2]` acquire load: whoever sees them sees them empty
@@ -37,26 +38,49 @@ struct Bag<N> {
     ripe: List<N>,
     /// Pieces to come before the next look.
     patience: usize,
+    /// Which other bag is looked after next.
+    turn: usize,
 }
 
 impl<N: Node> Bag<N> {
     const fn new() -> Self {
         let (open, sealed, ripe) = (List::new(), List::new(), List::new());
-        Self { open, sealed, stamp: None, ripe, patience: 0 }
+        Self { open, sealed, stamp: None, ripe, patience: 0, turn: 0 }
     }
 
-    /// Moves batches on, as far as readers let them; `whole` or not, the open one is sealed.
-    fn advance(&mut self, domain: &Domain, least: usize) {
+    /// Puts the sealed batch with what is ripe, if readers let it.
+    fn ripen(&mut self, domain: &Domain) {
         if self.stamp.is_some_and(|stamp| domain.is_past(stamp)) {
             self.stamp = None;
             self.ripe.append(&mut self.sealed);
         }
-        if self.stamp.is_none() && self.open.len() >= least.max(1) {
-            self.stamp = domain.seal();
-            if self.stamp.is_some() {
-                self.sealed.append(&mut self.open);
-            }
+    }
+
+    /// Moves batches on: the sealed one, as far as readers let it, and an open one of `least` pieces or more.
+    /// True where one was sealed.
+    fn advance(&mut self, domain: &Domain, least: usize) -> bool {
+        self.ripen(domain);
+        if self.stamp.is_some() || self.open.len() < least.max(1) {
+            return false;
         }
+        self.stamp = domain.seal();
+        if self.stamp.is_some() {
+            self.sealed.append(&mut self.open);
+        }
+        self.stamp.is_some()
+    }
+
+    /// Does for `other` what its owner may have left undone, for good perhaps.
+    fn look_after(&mut self, other: &mut Self, domain: &Domain) {
+        other.advance(domain, 1);
+        self.ripe.append(&mut other.ripe);
+    }
+
+    /// # Safety
+    /// The node is garbage that this takes over: nobody else frees it.
+    unsafe fn add(&mut self, node: Shared<N>) {
+        // SAFETY: the caller's promise.
+        unsafe { self.open.push(node) };
     }
 
     fn len(&self) -> usize {
@@ -135,22 +159,52 @@ impl<N: Node> Garbage<N> {
     pub(super) unsafe fn add(&self, domain: &Domain, reader: usize, node: Shared<N>) {
         let mut bag = self.bag(reader);
         // SAFETY: the caller's promise.
-        unsafe { bag.open.push(node) };
-        if bag.patience == 0 {
-            bag.advance(domain, BATCH);
-            bag.patience = PATIENCE;
-        }
-        bag.patience -= 1;
+        unsafe { bag.add(node) };
+        self.go_on(&mut bag, domain);
     }
 
-    /// Frees some nodes that are ripe, running their destructors with nothing locked: to be called after
-    /// each write that has added something.
-    pub(super) fn free_some(&self, reader: usize) {
+    /// As `add`; then frees some nodes that are ripe, running their destructors with nothing locked.
+    ///
+    /// # Safety
+    /// As `add`.
+    pub(super) unsafe fn add_and_free(&self, domain: &Domain, reader: usize, node: Shared<N>) {
         let mut bag = self.bag(reader);
+        // SAFETY: the caller's promise.
+        unsafe { bag.add(node) };
+        self.go_on(&mut bag, domain);
+        Self::free_some(bag);
+    }
+
+    /// Moves batches on, now and then; and when one is sealed, those of another bag too, whose threads may
+    /// have ended, or write no more.
+    #[inline]
+    fn go_on(&self, bag: &mut Bag<N>, domain: &Domain) {
+        if bag.patience > 0 {
+            bag.patience -= 1;
+            return;
+        }
+        bag.patience = PATIENCE;
+        if bag.advance(domain, BATCH) {
+            bag.turn = bag.turn.wrapping_add(1);
+            // Another one, or held: this very bag is held too.
+            if let Some(mut other) = self.bags().nth(bag.turn % (BAGS + 1)).and_then(Lock::try_lock)
+            {
+                bag.look_after(&mut other, domain);
+            }
+        }
+    }
+
+    /// Frees what one operation is to free, running destructors with nothing locked.
+    fn free_some(mut bag: Locked<'_, Bag<N>>) {
         let ripe: [Option<Ripe<N>>; SHARE] = core::array::from_fn(|_| bag.ripe.pop().map(Ripe));
         drop(bag);
         // Should one destructor panic, the other nodes are dropped all the same.
         drop(ripe);
+    }
+
+    /// As the end of `add_and_free`.
+    pub(super) fn free_share(&self, reader: usize) {
+        Self::free_some(self.bag(reader));
     }
 
     /// Pieces of garbage.

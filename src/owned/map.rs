@@ -5,6 +5,7 @@ use super::iter::Iter;
 use super::nodes::Nodes;
 use super::pair::Pair;
 use crate::bins::hasher::DefaultHashBuilder;
+use crate::table::cursor::Cursor;
 use crate::table::types::TryReserveError;
 use alloc::alloc::handle_alloc_error;
 
@@ -243,6 +244,33 @@ impl<K, V, S> EntryMap<K, V, S> {
         guard: &'a Guard<'_>,
     ) -> impl Iterator<Item = &'a V> + use<'a, K, V, S> {
         self.iter(guard).map(|(_, value)| value)
+    }
+
+    /// Shows entries to `f`, from `cursor` on, until at least `budget` of them were shown; returns where to go
+    /// on, or None when all were: [`FlatMap::scan`](crate::FlatMap::scan), which says what it promises. The guard
+    /// need not be held from one call to the next.
+    ///
+    /// ```
+    /// use hedgerow::owned::{Cursor, pin};
+    ///
+    /// let map: hedgerow::EntryMap<u32, String> = (0..100).map(|n| (n, n.to_string())).collect();
+    /// let (mut shown, mut place) = (0, Some(Cursor::default()));
+    /// while let Some(cursor) = place {
+    ///     place = map.scan(cursor, 10, &pin(), |_, _| shown += 1);
+    /// }
+    /// assert_eq!(shown, 100);
+    /// ```
+    pub fn scan<'a>(
+        &'a self,
+        cursor: Cursor,
+        budget: usize,
+        guard: &'a Guard<'_>,
+        mut f: impl FnMut(&'a K, &'a V),
+    ) -> Option<Cursor> {
+        self.nodes.scan(cursor, budget, guard, |node| {
+            let pair = node.fields();
+            f(&pair.key, &pair.value);
+        })
     }
 
     /// Keeps the entries for which `keep` says true.

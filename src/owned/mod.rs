@@ -19,7 +19,8 @@ mod str_map;
 mod traits;
 
 pub use crate::bins::hasher::DefaultHashBuilder;
-pub use crate::bins::types::Op;
+pub use crate::bins::types::{Busy, Op};
+pub use crate::table::cursor::Cursor;
 pub use crate::table::types::{TryInsertError, TryReserveError};
 pub use guard::{Guard, Handle, OwnedGuard, Stalled, pin};
 pub use iter::{IntoIter, Iter};

@@ -5,10 +5,12 @@ use super::guard::{Guard, try_pin};
 use super::node::{List, Live, Node, Shared};
 use crate::bins::bin::Entry;
 use crate::bins::tags::Hash;
+use crate::bins::types::Busy;
 use crate::sync::backoff::Backoff;
 #[cfg(not(hedgerow_loom))]
 use crate::sync::epoch::DOMAIN;
 use crate::sync::prefetch;
+use crate::table::cursor::Cursor;
 use crate::table::scan::{Position, Raw};
 use crate::table::types::TryReserveError;
 use crate::table::write::{Altered, Change};
@@ -126,6 +128,20 @@ impl<N: Node> Nodes<N> {
         let found = self.table.get(hash, same, |entry| entry.key())?;
         // SAFETY: as above.
         Some(unsafe { found.live() })
+    }
+
+    /// As `get`, but never waits.
+    pub(super) fn try_get<'a>(
+        &'a self,
+        hash: Hash,
+        eq: impl Fn(Live<'_, N>) -> bool + Copy,
+        _guard: &'a Guard<'_>,
+    ) -> Result<Option<Live<'a, N>>, Busy> {
+        // SAFETY: as in `get`.
+        let same = |node: &Shared<N>| eq(unsafe { node.live() });
+        let found = self.table.get_slowly(hash, same, |entry| entry.key(), &mut Backoff::never());
+        // SAFETY: as in `get`.
+        found.map(|node| node.map(|node| unsafe { node.live() })).map_err(|_| Busy)
     }
 
     /// Looks up a window of keys; `eq` and `answer` are told their places in it.
@@ -261,6 +277,33 @@ impl<N: Node> Nodes<N> {
         next
     }
 
+    /// Shows nodes to `each`, from `cursor` on, until at least `budget` were shown; where to go on.
+    pub(super) fn scan<'a>(
+        &'a self,
+        cursor: Cursor,
+        budget: usize,
+        guard: &'a Guard<'_>,
+        mut each: impl FnMut(Live<'a, N>),
+    ) -> Option<Cursor> {
+        let mut bin = Vec::new();
+        let mut position = Some(cursor.to_bits());
+        let mut shown = 0;
+        while let Some(at) = position {
+            bin.clear();
+            position = self.snapshot(at, &mut bin, guard);
+            for raw in &bin {
+                // SAFETY: the snapshot that filled the buffer has returned, and what it met under the
+                // guard is not freed as long as that is held.
+                each(unsafe { raw.whole().0.live() });
+            }
+            shown += bin.len();
+            if shown >= budget {
+                break;
+            }
+        }
+        position.map(Cursor::from_bits)
+    }
+
     /// Moves all nodes to `fresh`, which has room for them, or gives up with all where they were.
     fn move_to(&mut self, mut fresh: Self) -> Result<(), Failure> {
         let mut failed = None;
@@ -312,7 +355,7 @@ impl<N: Node> Nodes<N> {
         // SAFETY: each is shown once, when it has been taken out of the table.
         let gone = |node: &Shared<N>| unsafe { self.garbage.add(&DOMAIN, reader, *node) };
         self.table.retain(keep, gone);
-        self.garbage.free_some(reader);
+        self.garbage.free_share(reader);
     }
 
     /// Takes all nodes out of a map that nobody else uses.
@@ -361,7 +404,6 @@ impl<N: Node> Drop for Unlinked<'_, N> {
     fn drop(&mut self) {
         let reader = super::guard::reader();
         // SAFETY: taken out of the table by the one who made this, and handed to nobody else.
-        unsafe { self.nodes.garbage.add(&DOMAIN, reader, self.node) };
-        self.nodes.garbage.free_some(reader);
+        unsafe { self.nodes.garbage.add_and_free(&DOMAIN, reader, self.node) };
     }
 }

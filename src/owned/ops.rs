@@ -8,7 +8,7 @@ use super::pair::Pair;
 use super::removed::Removed;
 use crate::bins::hasher::mixes_well;
 use crate::bins::tags;
-use crate::bins::types::Op;
+use crate::bins::types::{Busy, Op};
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
 use crate::table::types::{TryInsertError, TryReserveError};
@@ -58,6 +58,26 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         Q: Hash + Eq + ?Sized,
     {
         self.find(key, guard).map(|node| &node.fields().value)
+    }
+
+    /// As [`get`](Self::get), but never waits: for interrupt handlers, with a guard of a
+    /// [`Handle`](super::Handle) of their own, and for callers that may not spin.
+    ///
+    /// # Errors
+    /// [`Busy`] when a writer is inside the key's bin.
+    ///
+    /// ```
+    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert_eq!(map.try_get("rose", &hedgerow::owned::pin()), Ok(Some(&1)));
+    /// ```
+    pub fn try_get<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Result<Option<&'a V>, Busy>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let same = |node: Live<'_, Pair<K, V>>| node.fields().key.borrow() == key;
+        let found = self.nodes().try_get(self.hash(key), same, guard)?;
+        Ok(found.map(|node| &node.fields().value))
     }
 
     /// The key and the value of `key`, as [`get`](Self::get).

@@ -8,9 +8,10 @@ use super::nodes::{Fresh, Nodes, Unlinked};
 use super::str_iter::StrIter;
 use crate::bins::hasher::{DefaultHashBuilder, mixes_well};
 use crate::bins::tags;
-use crate::bins::types::Op;
+use crate::bins::types::{Busy, Op};
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
+use crate::table::cursor::Cursor;
 use crate::table::types::{TryInsertError, TryReserveError};
 use crate::table::window::WINDOW;
 use core::array;
@@ -174,6 +175,24 @@ impl<S> StrMap<S> {
         StrIter::new(&self.nodes, guard)
     }
 
+    /// Shows entries to `f`, from `cursor` on; see [`EntryMap::scan`](super::EntryMap::scan).
+    ///
+    /// ```
+    /// use hedgerow::owned::{Cursor, pin};
+    /// let map = hedgerow::StrMap::from([("rose", "red")]);
+    /// let place = map.scan(Cursor::default(), 10, &pin(), |_, colour| assert_eq!(colour, b"red"));
+    /// assert_eq!(place, None);
+    /// ```
+    pub fn scan<'a>(
+        &'a self,
+        cursor: Cursor,
+        budget: usize,
+        guard: &'a Guard<'_>,
+        mut f: impl FnMut(&'a [u8], &'a [u8]),
+    ) -> Option<Cursor> {
+        self.nodes.scan(cursor, budget, guard, |node| f(node.key(), node.value()))
+    }
+
     /// Keeps the entries for which `keep` says true; see [`EntryMap::retain`](super::EntryMap::retain).
     ///
     /// ```
@@ -266,6 +285,25 @@ impl<S: BuildHasher> StrMap<S> {
     #[inline]
     pub fn get<'a>(&'a self, key: impl AsRef<[u8]>, guard: &'a Guard<'_>) -> Option<&'a [u8]> {
         self.find(key.as_ref(), guard).map(Live::value)
+    }
+
+    /// As [`get`](Self::get), but never waits; see [`EntryMap::try_get`](super::EntryMap::try_get).
+    ///
+    /// # Errors
+    /// [`Busy`] when a writer is inside the key's bin.
+    ///
+    /// ```
+    /// let map = hedgerow::StrMap::from([("rose", "red")]);
+    /// assert_eq!(map.try_get("rose", &hedgerow::owned::pin()), Ok(Some(&b"red"[..])));
+    /// ```
+    pub fn try_get<'a>(
+        &'a self,
+        key: impl AsRef<[u8]>,
+        guard: &'a Guard<'_>,
+    ) -> Result<Option<&'a [u8]>, Busy> {
+        let key = key.as_ref();
+        let found = self.nodes.try_get(self.hash(key), |node| node.key() == key, guard)?;
+        Ok(found.map(Live::value))
     }
 
     /// What `f` makes of the value of `key`. `f` runs with nothing locked.

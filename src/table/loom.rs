@@ -15,6 +15,7 @@ use crate::sync::loom::explore;
 use ::loom::sync::Arc;
 use ::loom::thread;
 use std::format;
+use std::string::String;
 use std::vec::Vec;
 
 /// Two words: a torn value has unlike halves.
@@ -207,17 +208,19 @@ fn loom_read_against_split() {
 /// After a split the moved key is rewritten in the child: nobody sees the new value and then the old.
 #[test]
 fn loom_split_then_write() {
-    explore(2, ["1 1", "1 3", "3 3"], |saw| {
+    explore(2, ["1", "3 3"], |saw| {
         let map = Arc::new(Map::of_bits(1));
         let moves = key(2, 6);
         map.put(moves, 1);
         let other = map.clone();
-        let reader =
-            thread::spawn(move || (other.read(moves).unwrap(), other.read(moves).unwrap()));
+        let reader = thread::spawn(move || match other.read(moves).unwrap() {
+            // What comes after the old value proves nothing.
+            1 => String::from("1"),
+            first => format!("{first} {}", other.read(moves).unwrap()),
+        });
         map.split_to(2);
         map.put(moves, 3);
-        let (first, second) = reader.join().unwrap();
-        saw(format!("{first} {second}"));
+        saw(reader.join().unwrap());
     });
 }
 

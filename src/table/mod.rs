@@ -4,6 +4,7 @@
 //! lets a reader run with no guard, no pin and no reclamation. Reading is in `read`, writing in `write`,
 //! growth in `grow` and `split`, walking over all bins in `scan`, many keys at a time in `window`.
 
+pub(crate) mod cursor;
 pub(crate) mod directory;
 mod extent;
 mod grow;
