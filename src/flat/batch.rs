@@ -5,15 +5,11 @@
 use super::map::FlatMap;
 use crate::bins::tags::Hash;
 use crate::bins::types::Op;
-use crate::table::window::{FEW, WINDOW};
+use crate::table::window::{FEW, WINDOW, hashes, same_length};
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash as KeyHash};
 use core::iter::FusedIterator;
 use core::{array, fmt};
-
-fn same_length(keys: usize, answers: usize) {
-    assert!(keys == answers, "{keys} keys, but room for {answers} answers");
-}
 
 impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn, but a table that is
@@ -43,7 +39,7 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
                 return;
             }
             self.table().get_window(
-                &self.hashes(|at| keys.get(at))[..keys.len()],
+                &hashes(keys.len(), |at| self.hash(&keys[at]))[..keys.len()],
                 |at, key| key.borrow() == &keys[at],
                 |entry| entry.value(),
                 |_| {},
@@ -69,7 +65,7 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     pub fn insert_many(&self, entries: &[(K, V)], before: &mut [Option<V>]) {
         same_length(entries.len(), before.len());
         for (entries, before) in entries.chunks(WINDOW).zip(before.chunks_mut(WINDOW)) {
-            let hashes = self.hashes(|at| entries.get(at).map(|(key, _)| key));
+            let hashes = hashes(entries.len(), |at| self.hash(&entries[at].0));
             if entries.len() >= FEW {
                 self.table().fetch_window(&hashes[..entries.len()]);
             }
@@ -98,7 +94,7 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     {
         same_length(keys.len(), before.len());
         for (keys, before) in keys.chunks(WINDOW).zip(before.chunks_mut(WINDOW)) {
-            let hashes = self.hashes(|at| keys.get(at));
+            let hashes = hashes(keys.len(), |at| self.hash(&keys[at]));
             if keys.len() >= FEW {
                 self.table().fetch_window(&hashes[..keys.len()]);
             }
@@ -123,17 +119,6 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         I: IntoIterator<Item = K>,
     {
         GetEach { map: self, keys: keys.into_iter(), window: [None; WINDOW], next: WINDOW }
-    }
-
-    /// The hashes of a window, whose places hold what `key` says; any hash where it has no key.
-    #[inline]
-    fn hashes<'q, Q: KeyHash + 'q>(&self, key: impl Fn(usize) -> Option<&'q Q>) -> [Hash; WINDOW] {
-        let mut hashes = [Hash(0); WINDOW];
-        for (at, hash) in hashes.iter_mut().enumerate() {
-            let Some(key) = key(at) else { break };
-            *hash = self.hash(key);
-        }
-        hashes
     }
 }
 
@@ -187,7 +172,8 @@ where
         }
         let window = &mut self.window;
         let keys: [Option<K>; WINDOW] = array::from_fn(|at| window[at].map(|(key, _)| key));
-        let hashes = self.map.hashes(|at| keys[at].as_ref());
+        let hash = |at: usize| keys[at].map_or(Hash(0), |key| self.map.hash(&key));
+        let hashes = hashes(len, hash);
         self.map.table().get_window(
             &hashes[..len],
             |at, key| keys[at] == Some(*key),

@@ -2,7 +2,6 @@
 
 use super::map::FlatMap;
 use crate::table::cursor::Cursor;
-use alloc::vec::Vec;
 
 impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// Shows entries to `f`, from `cursor` on, until at least `budget` of them were shown; returns where to go
@@ -29,22 +28,12 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// assert!((0..1000).all(|key| keys.iter().filter(|&&k| k == key).count() == 1));
     /// ```
     pub fn scan(&self, cursor: Cursor, budget: usize, mut f: impl FnMut(K, V)) -> Option<Cursor> {
-        let mut bin = Vec::new();
-        let mut position = Some(cursor.to_bits());
-        let mut shown = 0;
-        while let Some(at) = position {
-            bin.clear();
-            position = self.table().snapshot(at, &mut bin);
-            for raw in &bin {
-                // SAFETY: the snapshot that filled the buffer has returned.
+        self.table().scan(cursor, budget, |bin| {
+            for raw in bin {
+                // SAFETY: the bin's snapshot has been taken.
                 let (key, value) = unsafe { raw.whole() };
                 f(key, value);
             }
-            shown += bin.len();
-            if shown >= budget {
-                break;
-            }
-        }
-        position.map(Cursor::from_bits)
+        })
     }
 }

@@ -2,9 +2,7 @@
 
 use super::guard::Guard;
 use super::map::EntryMap;
-use crate::bins::tags;
-use crate::table::window::WINDOW;
-use core::array;
+use crate::table::window::{WINDOW, hashes, same_length};
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 
@@ -33,13 +31,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (asked, room) = (keys.len(), values.len());
-        assert!(asked == room, "{asked} keys, but room for {room} answers");
+        same_length(keys.len(), values.len());
         for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
-            let hashes: [tags::Hash; WINDOW] =
-                array::from_fn(|at| keys.get(at).map_or(tags::Hash(0), |key| self.hash(*key)));
             self.nodes().get_window(
-                &hashes[..keys.len()],
+                &hashes(keys.len(), |at| self.hash(keys[at]))[..keys.len()],
                 |at, node| node.fields().key.borrow() == keys[at],
                 |at, found| values[at] = found.map(|node| &node.fields().value),
                 guard,

@@ -76,13 +76,6 @@ impl<N: Node> Bag<N> {
         self.ripe.append(&mut other.ripe);
     }
 
-    /// # Safety
-    /// The node is garbage that this takes over: nobody else frees it.
-    unsafe fn add(&mut self, node: Shared<N>) {
-        // SAFETY: the caller's promise.
-        unsafe { self.open.push(node) };
-    }
-
     fn len(&self) -> usize {
         self.open.len() + self.sealed.len() + self.ripe.len()
     }
@@ -157,10 +150,8 @@ impl<N: Node> Garbage<N> {
     /// The node was unlinked from where readers of `domain` find it, by this thread or one that it has
     /// synchronized with; it is given to nobody else.
     pub(super) unsafe fn add(&self, domain: &Domain, reader: usize, node: Shared<N>) {
-        let mut bag = self.bag(reader);
         // SAFETY: the caller's promise.
-        unsafe { bag.add(node) };
-        self.go_on(&mut bag, domain);
+        drop(unsafe { self.put(domain, reader, node) });
     }
 
     /// As `add`; then frees some nodes that are ripe, running their destructors with nothing locked.
@@ -168,11 +159,18 @@ impl<N: Node> Garbage<N> {
     /// # Safety
     /// As `add`.
     pub(super) unsafe fn add_and_free(&self, domain: &Domain, reader: usize, node: Shared<N>) {
-        let mut bag = self.bag(reader);
         // SAFETY: the caller's promise.
-        unsafe { bag.add(node) };
+        Self::free_some(unsafe { self.put(domain, reader, node) });
+    }
+
+    /// # Safety
+    /// As `add`.
+    unsafe fn put(&self, domain: &Domain, reader: usize, node: Shared<N>) -> Locked<'_, Bag<N>> {
+        let mut bag = self.bag(reader);
+        // SAFETY: the caller's promise: the node is garbage, and ours.
+        unsafe { bag.open.push(node) };
         self.go_on(&mut bag, domain);
-        Self::free_some(bag);
+        bag
     }
 
     /// Moves batches on, now and then; and when one is sealed, those of another bag too, whose threads may

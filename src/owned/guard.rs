@@ -1,5 +1,6 @@
 //! Guards: a thread's word that it may be looking at what a map holds.
 
+use crate::facade::atomic::Ordering;
 use crate::sync::epoch::{DOMAIN, Domain};
 use crate::sync::registry::Slot;
 use crate::table::types::TryReserveError;
@@ -121,23 +122,23 @@ impl Guard<'_> {
     #[inline(always)]
     fn enter(slot: &'static Slot) -> Self {
         // relaxed: only the slot's owner looks at its note: how many guards there are.
-        let count = slot.note.load(crate::facade::atomic::Ordering::Relaxed);
+        let count = slot.note.load(Ordering::Relaxed);
         if count == 0 {
             DOMAIN.pin(slot);
         } else {
             assert!(count != ORPHANED - 1, "more guards than can be counted");
         }
         // relaxed: as above.
-        slot.note.store(count + 1, crate::facade::atomic::Ordering::Relaxed);
+        slot.note.store(count + 1, Ordering::Relaxed);
         Self { slot, owner: PhantomData }
     }
 
     /// Has the slot given back with its last guard.
     fn orphan(&self) {
         // relaxed: only the slot's owner looks at its note.
-        let count = self.slot.note.load(crate::facade::atomic::Ordering::Relaxed);
+        let count = self.slot.note.load(Ordering::Relaxed);
         // relaxed: as above.
-        self.slot.note.store(count | ORPHANED, crate::facade::atomic::Ordering::Relaxed);
+        self.slot.note.store(count | ORPHANED, Ordering::Relaxed);
     }
 
     /// The number under which [`stalled_readers`](crate::owned::EntryMap::stalled_readers) lists this guard.
@@ -155,9 +156,9 @@ impl Drop for Guard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         // relaxed: only the slot's owner looks at its note.
-        let count = self.slot.note.load(crate::facade::atomic::Ordering::Relaxed) - 1;
+        let count = self.slot.note.load(Ordering::Relaxed) - 1;
         // relaxed: as above.
-        self.slot.note.store(count, crate::facade::atomic::Ordering::Relaxed);
+        self.slot.note.store(count, Ordering::Relaxed);
         if count == 0 {
             Domain::unpin(self.slot);
         } else if count == ORPHANED {
@@ -169,7 +170,7 @@ impl Drop for Guard<'_> {
 #[cold]
 fn give_back(slot: &'static Slot) {
     // relaxed: only the slot's owner looks at its note, and the next one comes after its release.
-    slot.note.store(0, crate::facade::atomic::Ordering::Relaxed);
+    slot.note.store(0, Ordering::Relaxed);
     Domain::unpin(slot);
     slot.release();
 }

@@ -101,7 +101,7 @@ impl<N: Node> Nodes<N> {
         self.garbage.move_to(&mut all);
         free_all(&mut all);
         if let Ok(fresh) = Self::with_capacity(self.len()) {
-            let _ = self.move_to(fresh);
+            self.move_to(fresh);
         }
     }
 
@@ -270,11 +270,15 @@ impl<N: Node> Nodes<N> {
     ) -> Position {
         let before = buffer.len();
         let next = self.table.snapshot(position, buffer);
-        for raw in &buffer[before..] {
-            // SAFETY: the snapshot has returned.
+        Self::ask_for(&buffer[before..]);
+        next
+    }
+
+    fn ask_for(nodes: &[Raw<Shared<N>, ()>]) {
+        for raw in nodes {
+            // SAFETY: the snapshot that they come from has been taken.
             prefetch::read(unsafe { raw.whole() }.0.0.as_ptr());
         }
-        next
     }
 
     /// Shows nodes to `each`, from `cursor` on, until at least `budget` were shown; where to go on.
@@ -282,30 +286,21 @@ impl<N: Node> Nodes<N> {
         &'a self,
         cursor: Cursor,
         budget: usize,
-        guard: &'a Guard<'_>,
+        _guard: &'a Guard<'_>,
         mut each: impl FnMut(Live<'a, N>),
     ) -> Option<Cursor> {
-        let mut bin = Vec::new();
-        let mut position = Some(cursor.to_bits());
-        let mut shown = 0;
-        while let Some(at) = position {
-            bin.clear();
-            position = self.snapshot(at, &mut bin, guard);
-            for raw in &bin {
-                // SAFETY: the snapshot that filled the buffer has returned, and what it met under the
-                // guard is not freed as long as that is held.
+        self.table.scan(cursor, budget, |bin| {
+            Self::ask_for(bin);
+            for raw in bin {
+                // SAFETY: the bin's snapshot has been taken, and what it met under the guard is not freed
+                // as long as that is held.
                 each(unsafe { raw.whole().0.live() });
             }
-            shown += bin.len();
-            if shown >= budget {
-                break;
-            }
-        }
-        position.map(Cursor::from_bits)
+        })
     }
 
     /// Moves all nodes to `fresh`, which has room for them, or gives up with all where they were.
-    fn move_to(&mut self, mut fresh: Self) -> Result<(), Failure> {
+    fn move_to(&mut self, mut fresh: Self) {
         let mut failed = None;
         let target = &fresh.table;
         self.table.for_each_mut(|node, ()| {
@@ -322,18 +317,11 @@ impl<N: Node> Nodes<N> {
                 failed = moved.err();
             }
         });
-        match failed {
-            None => {
-                core::mem::swap(&mut self.table, &mut fresh.table);
-                // The old table's nodes are the new one's.
-                fresh.table = Table::new();
-                Ok(())
-            }
-            Some(why) => {
-                fresh.table = Table::new();
-                Err(why)
-            }
+        if failed.is_none() {
+            core::mem::swap(&mut self.table, &mut fresh.table);
         }
+        // Its nodes are those of ours, one way or the other.
+        fresh.table = Table::new();
     }
 
     /// Pieces of garbage that still wait.

@@ -13,8 +13,7 @@ use crate::sync::backoff::Backoff;
 use crate::table::Failure;
 use crate::table::cursor::Cursor;
 use crate::table::types::{TryInsertError, TryReserveError};
-use crate::table::window::WINDOW;
-use core::array;
+use crate::table::window::{WINDOW, hashes, same_length};
 use core::fmt;
 use core::hash::BuildHasher;
 use core::ops::Deref;
@@ -346,14 +345,10 @@ impl<S: BuildHasher> StrMap<S> {
         values: &mut [Option<&'a [u8]>],
         guard: &'a Guard<'_>,
     ) {
-        let (asked, room) = (keys.len(), values.len());
-        assert!(asked == room, "{asked} keys, but room for {room} answers");
+        same_length(keys.len(), values.len());
         for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
-            let hashes: [tags::Hash; WINDOW] = array::from_fn(|at| {
-                keys.get(at).map_or(tags::Hash(0), |key| self.hash(key.as_ref()))
-            });
             self.nodes.get_window(
-                &hashes[..keys.len()],
+                &hashes(keys.len(), |at| self.hash(keys[at].as_ref()))[..keys.len()],
                 |at, node| node.key() == keys[at].as_ref(),
                 |at, found| values[at] = found.map(Live::value),
                 guard,

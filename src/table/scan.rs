@@ -5,6 +5,7 @@
 //! position between intervals is enough to go on from, and every key that is present throughout is met
 //! exactly once, however often its bin is split.
 
+use super::cursor::Cursor;
 use super::overflow::{Head, Taken};
 use super::read::Place;
 use super::{Table, covers};
@@ -73,6 +74,29 @@ impl<K: Copy, V: Copy> Table<K, V> {
             bin.prefetch_all();
         }
         Some(next)
+    }
+
+    /// Shows bins to `each`, each as it was at one moment, from `cursor` on, until they had at least `budget`
+    /// entries; where to go on, None at the end. Entries are whole when they are shown.
+    pub(crate) fn scan(
+        &self,
+        cursor: Cursor,
+        budget: usize,
+        mut each: impl FnMut(&[Raw<K, V>]),
+    ) -> Option<Cursor> {
+        let mut bin = Vec::new();
+        let mut position = Some(cursor.to_bits());
+        let mut shown = 0;
+        while let Some(at) = position {
+            bin.clear();
+            position = self.snapshot(at, &mut bin);
+            each(&bin);
+            shown += bin.len();
+            if shown >= budget {
+                break;
+            }
+        }
+        position.map(Cursor::from_bits)
     }
 
     fn snapshot_bin(

@@ -17,6 +17,22 @@ pub(crate) const WINDOW: usize = 16;
 /// Fewer keys are as quickly looked up one by one.
 pub(crate) const FEW: usize = 4;
 
+/// The hashes of a window's first `count` keys; any hash for the places without one.
+// A loop, see `get_window`.
+#[inline(always)]
+pub(crate) fn hashes(count: usize, hash: impl Fn(usize) -> Hash) -> [Hash; WINDOW] {
+    let mut hashes = [Hash(0); WINDOW];
+    for (at, place) in hashes.iter_mut().enumerate().take(count) {
+        *place = hash(at);
+    }
+    hashes
+}
+
+/// What a batch asks of the slices that it is given.
+pub(crate) fn same_length(keys: usize, answers: usize) {
+    assert!(keys == answers, "{keys} keys, but room for {answers} answers");
+}
+
 /// A key's bin, between two passes.
 #[derive(Clone, Copy)]
 struct Step<'a, K, V> {
