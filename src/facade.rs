@@ -18,7 +18,6 @@ pub(crate) use loom::sync::atomic;
 pub(crate) use std::sync::atomic::AtomicUsize as Unseen;
 
 /// Keeps the compiler, and nobody else, from reordering.
-#[cfg(feature = "alloc")]
 pub(crate) use core::sync::atomic::compiler_fence;
 
 /// The operating system's barrier for all threads of the process.
@@ -38,6 +37,15 @@ pub(crate) fn spin_hint() {
     loom::thread::yield_now();
     #[cfg(not(hedgerow_loom))]
     core::hint::spin_loop();
+}
+
+/// Lets others have the processor, where there is somebody to ask; else spins.
+#[inline]
+pub(crate) fn yield_hint() {
+    #[cfg(all(feature = "std", not(hedgerow_loom)))]
+    std::thread::yield_now();
+    #[cfg(not(all(feature = "std", not(hedgerow_loom))))]
+    spin_hint();
 }
 
 /// A `const fn` everywhere but under the model checker, whose atomics have no constant constructor.

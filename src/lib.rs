@@ -1,9 +1,9 @@
 //! Concurrent maps for code that has no operating system, and for code that has one.
 //!
 //! [`FlatMap`] is a hash table of plain data whose reads take no lock, hold no guard and write nothing
-//! shared. [`FlatTable`] is the same of fixed size, for a `static`, without an allocator. More structures
-//! are planned; [`docs::choosing`] says which, and what to use meanwhile. What holds, what does not, and
-//! why, is in [`docs`].
+//! shared. [`FlatTable`] is the same of fixed size, for a `static`, without an allocator. [`LeftRightMap`] has one
+//! writer, whose changes readers that never wait see together, when it publishes them. More structures
+//! are planned; [`docs::choosing`] says which. What holds, what does not, and why, is in [`docs`].
 //!
 //! ```
 //! let ports = hedgerow::FlatMap::<&str, u16>::new();
@@ -35,6 +35,8 @@ mod bins;
 pub mod docs;
 mod facade;
 pub mod flat;
+#[cfg(not(hedgerow_loom))]
+pub mod left_right;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub mod owned;
 #[cfg(feature = "std-ext")]
@@ -46,6 +48,10 @@ mod table;
 #[cfg(feature = "alloc")]
 pub use flat::FlatMap;
 pub use flat::FlatTable;
+#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
+pub use left_right::LeftRightMap;
+#[cfg(not(hedgerow_loom))]
+pub use left_right::LeftRightTable;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub use owned::{EntryMap, StrMap};
 

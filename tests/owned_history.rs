@@ -37,6 +37,16 @@ impl Drop for Boxed {
     }
 }
 
+/// What came back because a writer was in the way; there is memory, and no limit.
+fn busy<V>(
+    why: TryInsertError<u64, V>,
+    value: impl FnOnce(V) -> Option<Boxed>,
+) -> (u64, Option<Boxed>) {
+    assert!(matches!(why, TryInsertError::Busy { .. }));
+    let (key, given) = why.into_parts();
+    (key, value(given))
+}
+
 struct Owned(EntryMap<u64, Boxed, Mapped>);
 
 impl Target for Owned {
@@ -59,29 +69,34 @@ impl Target for Owned {
     }
 
     fn insert(&self, key: u64, value: Value, way: usize) -> Maybe {
-        let new = Boxed::of(value);
-        if way > 0 {
-            return Ok(self.0.insert(key, new).map(|old| old.value().value()));
-        }
-        match self.0.try_insert(key, new) {
-            Ok(old) => Ok(old.map(|old| old.value().value())),
-            Err(TryInsertError::Busy { key: same, value: given, .. }) => {
-                assert_eq!((same, given.value()), (key, value), "not what was given");
-                Err(Busy)
+        let done = match way {
+            0 => self.0.try_insert(key, Boxed::of(value)).map_err(|why| busy(why, Some)),
+            1 => {
+                let decide = |_: Option<&Boxed>| Op::Insert(Boxed::of(value));
+                self.0.try_compute(key, decide).map_err(|why| busy(why, |given| given))
             }
-            Err(why) => panic!("there is memory: {why}"),
-        }
+            _ => Ok(self.0.insert(key, Boxed::of(value))),
+        };
+        let given_back = |(same, given): (u64, Option<Boxed>)| {
+            let whole = given.is_none_or(|given| given.value() == value);
+            assert!(same == key && whole, "not what was given");
+            Busy
+        };
+        done.map(|old| old.map(|old| old.value().value())).map_err(given_back)
     }
 
     fn insert_if_absent(&self, key: u64, value: Value) -> Option<Value> {
         let guard = pin();
         let mut made = false;
-        let make = |_: &u64| {
+        let mut make = |_: &u64| {
             made = true;
             Boxed::of(value)
         };
-        let there = self.0.get_or_insert_with(key, make, &guard).value();
-        (!made || there != value).then_some(there)
+        let there = match self.0.try_get_or_insert_with(key, &mut make, &guard) {
+            Ok(there) => there,
+            Err(_) => self.0.get_or_insert_with(key, make, &guard),
+        };
+        (!made || there.value() != value).then_some(there.value())
     }
 
     fn remove(&self, key: u64) -> Option<Value> {

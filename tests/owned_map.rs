@@ -86,7 +86,7 @@ fn every_key_and_value_is_dropped_exactly_once() {
                 let mut rng = Rng::new(seed() + hand);
                 for n in 0..20_000 {
                     let key = rng.below(300) as u64;
-                    match rng.below(9) {
+                    match rng.below(13) {
                         0 => ignore(map.insert_if_absent(new(key), new(n))),
                         1 => ignore(map.remove(&key)),
                         2 => ignore(map.remove(&key).map(Removed::try_into_owned)),
@@ -97,6 +97,14 @@ fn every_key_and_value_is_dropped_exactly_once() {
                             map.get_with(&key, |value| value.value < 20_000).unwrap_or(true)
                         ),
                         7 if n % 500 == 0 => map.retain(|key, _| key.value % 3 > 0),
+                        8 => ignore(map.try_insert_if_absent(new(key), new(n))),
+                        9 => ignore(map.try_compute(new(key), |_| Op::Insert(new(n)))),
+                        10 => ignore(map.try_compute(new(key), |_| Op::Remove)),
+                        11 => {
+                            let guard = pin();
+                            ignore(map.try_get_or_insert_with(new(key), |_| new(n), &guard));
+                        }
+                        12 if n % 50 == 0 => map.set_pending_limit(Some(rng.below(2_000))),
                         _ => ignore(map.insert(new(key), new(n))),
                     }
                 }
@@ -316,6 +324,84 @@ fn a_panicking_drop_harms_nobody_else() {
     });
 }
 
+/// `Drop` that writes to its map has no other `Drop` run within it, however much waits: the stack is finite.
+#[test]
+fn drops_that_call_back_do_not_nest() {
+    thread_local!(static DEPTH: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
+    static DEEPEST: AtomicUsize = AtomicUsize::new(0);
+    struct Nosy(bool, std::sync::Weak<EntryMap<u64, Nosy>>);
+    impl Drop for Nosy {
+        fn drop(&mut self) {
+            let Some(map) = self.1.upgrade().filter(|_| self.0) else { return };
+            DEPTH.set(DEPTH.get() + 1);
+            DEEPEST.fetch_max(DEPTH.get(), Ordering::Relaxed);
+            let quiet = Nosy(false, self.1.clone());
+            match map.pending_limit() {
+                None => ignore(map.insert(1, quiet)),
+                Some(_) => ignore(map.try_insert(2, quiet)),
+            }
+            DEPTH.set(DEPTH.get() - 1);
+        }
+    }
+    within(60, "drops that call back", || {
+        for limit in [None, Some(100)] {
+            let map = Arc::new(EntryMap::<u64, Nosy>::new());
+            let new = || Nosy(true, Arc::downgrade(&map));
+            let quiet = || Nosy(false, std::sync::Weak::new());
+            let guard = pin();
+            (0..20_000).for_each(|n| ignore(map.insert(n % 7, new())));
+            drop(guard);
+            map.set_pending_limit(limit);
+            // As long as it takes: a reader in another test may hold everything up.
+            while map.pending() >= 1_000 {
+                ignore(map.try_insert(3, quiet()));
+            }
+            let guard = pin();
+            (0..20_000).for_each(|n| ignore(map.insert(n % 7, new())));
+            drop(guard);
+            map.collect();
+        }
+        let deepest = DEEPEST.load(Ordering::Relaxed);
+        assert!((1..20).contains(&deepest), "{deepest} drops within each other");
+    });
+}
+
+/// `Drop` that panics, or calls back, where a limit has one operation drop several.
+#[test]
+fn drops_that_a_limit_brings_about_may_do_as_they_like() {
+    struct Rude(Counted, std::sync::Weak<EntryMap<u64, Rude>>, bool);
+    impl Drop for Rude {
+        fn drop(&mut self) {
+            let Self(counted, map, panics) = self;
+            let Some(map) = map.upgrade() else { return };
+            if *panics && !thread::panicking() {
+                let rude = || Rude(Counted::new(0, &counted.alive), Arc::downgrade(&map), false);
+                ignore(map.try_insert(1_000, rude()));
+                ignore(map.try_compute(1_001, |_| Op::Insert(rude())));
+                planned_panic();
+            }
+        }
+    }
+    let alive = Arc::new(AtomicUsize::new(0));
+    let map = Arc::new(EntryMap::new());
+    let (mut panics, mut n) = (0, 0);
+    // As long as it takes: a reader in another test may hold everything up.
+    while panics < 100 {
+        n += 1;
+        map.set_pending_limit((n % 100 == 0).then_some(10));
+        let rude = Rude(Counted::new(n, &alive), Arc::downgrade(&map), n % 7 == 0);
+        panics += usize::from(support::panics(|| ignore(map.try_insert(n % 5, rude))));
+    }
+    map.set_pending_limit(Some(0));
+    within_reason(|| {
+        panics += usize::from(support::panics(|| map.collect()));
+        (map.pending() == 0).then_some(())
+    });
+    assert_eq!(alive.load(Ordering::Relaxed), map.len());
+    drop(map);
+    assert_eq!(alive.load(Ordering::Relaxed), 0);
+}
+
 /// `Drop` that calls the map it is in.
 #[test]
 fn a_drop_may_call_back() {
@@ -370,9 +456,20 @@ fn a_panicking_comparison_changes_nothing() {
         must_panic("remove", || ignore(map.remove(&key(n))));
         must_panic("get", || ignore(map.get_cloned(&key(n))));
         must_panic("compute", || ignore(map.compute(key(n), |_| Op::Remove)));
+        must_panic("try_compute", || ignore(map.try_compute(key(n), |_| Op::Remove)));
+        must_panic("try_insert_if_absent", || ignore(map.try_insert_if_absent(key(n), 0)));
+        let guard = pin();
+        must_panic("try_get_or_insert_with", || {
+            ignore(map.try_get_or_insert_with(key(n), |_| 0, &guard));
+        });
     }
     ARMED.store(false, Ordering::Relaxed);
     must_panic("a closure", || ignore(map.compute(key(1), |_| planned_panic())));
+    must_panic("a closure", || ignore(map.try_compute(key(1), |_| planned_panic())));
+    let guard = pin();
+    let absent = || ignore(map.try_get_or_insert_with(key(100), |_| planned_panic(), &guard));
+    must_panic("a closure", absent);
+    drop(guard);
     must_panic("retain", || map.retain(|_, _| planned_panic()));
     assert!((0..100).all(|n| map.get_cloned(&key(n)) == Some(n)));
     assert_eq!(alive.load(Ordering::Relaxed), 100 + map.pending());

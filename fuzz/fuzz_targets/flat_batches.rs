@@ -27,6 +27,9 @@ enum Action {
     Step(u8),
     /// A scan from a place that nobody was told of.
     From(u64),
+    Reserve(u8),
+    /// So many segments of growth ahead of demand.
+    GrowStep(u8),
     Shrink,
 }
 
@@ -73,6 +76,10 @@ fuzz_target!(|script: Script| {
                 fresh += u64::from(*count);
             }
             Action::Grow(_) => {}
+            Action::Reserve(more) => map.reserve(4 * usize::from(*more)),
+            Action::GrowStep(budget) => {
+                map.grow_step((*budget).into());
+            }
             _ => act(&map, &mut model, action),
         }
         if let Some(walk) = &mut walk {
@@ -111,7 +118,12 @@ fn act(map: &FlatMap<u64, u64, Hashing>, model: &mut Model, action: &Action) {
             let entries: Vec<(u64, u64)> =
                 entries.iter().map(|&(key, value)| (key.into(), value.into())).collect();
             let mut before = vec![Some(1 << 20); entries.len()];
-            map.insert_many(&entries, &mut before);
+            if entries.len() % 2 == 0 {
+                map.insert_many(&entries, &mut before);
+            } else {
+                let done = map.try_insert_many(&entries, &mut before);
+                done.expect("nobody else is here, and there is memory");
+            }
             assert!(entries.iter().map(|&(key, value)| model.insert(key, value)).eq(before));
         }
         Action::RemoveMany(keys) => {
@@ -164,6 +176,6 @@ fn act(map: &FlatMap<u64, u64, Hashing>, model: &mut Model, action: &Action) {
                 });
             }
         }
-        Action::Grow(_) | Action::Scan | Action::Step(_) | Action::Shrink => unreachable!(),
+        _ => unreachable!("done by the caller"),
     }
 }

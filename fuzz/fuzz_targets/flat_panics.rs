@@ -6,30 +6,10 @@
 use arbitrary::Arbitrary;
 use hedgerow::FlatMap;
 use hedgerow::flat::Op;
+use hedgerow_fuzz::fuse::{Fused as Key, step, survives};
 use hedgerow_fuzz::hashing::Hashing;
 use libfuzzer_sys::fuzz_target;
-use std::cell::Cell;
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-
-thread_local! {
-    /// Steps of user code until the next panic.
-    static FUSE: Cell<u64> = const { Cell::new(u64::MAX) };
-}
-
-/// The payload of a planned panic, which the panic hook does not see.
-struct Planned;
-
-/// Every bit of user code passes here.
-fn step() {
-    let left = FUSE.get();
-    if left == 0 {
-        FUSE.set(u64::MAX);
-        resume_unwind(Box::new(Planned));
-    }
-    FUSE.set(left - 1);
-}
 
 /// Steps that a fuse of the input stands for: mostly few, as most operations take; some as many as growth.
 fn steps(fuse: u8) -> u64 {
@@ -41,33 +21,7 @@ fn steps(fuse: u8) -> u64 {
 
 /// Runs `work`, which panics when its `fuse` has burnt down, if it comes to that; says whether it did.
 fn panics(fuse: Option<u8>, work: impl FnOnce()) -> bool {
-    FUSE.set(fuse.map_or(u64::MAX, steps));
-    let result = catch_unwind(AssertUnwindSafe(work));
-    FUSE.set(u64::MAX);
-    match result {
-        Ok(()) => false,
-        Err(payload) if payload.is::<Planned>() => true,
-        Err(payload) => resume_unwind(payload),
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Key(u16);
-
-impl PartialEq for Key {
-    fn eq(&self, other: &Self) -> bool {
-        step();
-        self.0 == other.0
-    }
-}
-
-impl Eq for Key {}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        step();
-        state.write_u64(self.0.into());
-    }
+    survives(fuse.map(steps), work).is_none()
 }
 
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -82,6 +36,7 @@ enum Action {
     /// Keeps those whose key has none of these bits; with the new value, if there is one.
     Retain(u8, Option<u16>),
     Reserve(u8),
+    GrowStep(u8),
     Shrink,
     Extend(u8),
 }
@@ -167,6 +122,12 @@ fn act(map: &Map, model: &mut Model, action: Action, fuse: Option<u8>, fresh: &m
         Action::Retain(bits, new) => retain(map, model, bits.into(), new, fuse),
         Action::Reserve(more) => {
             panics(fuse, || map.reserve(more.into()));
+            compare(map, model);
+        }
+        Action::GrowStep(budget) => {
+            panics(fuse, || {
+                map.grow_step(budget.into());
+            });
             compare(map, model);
         }
         Action::Extend(count) => {

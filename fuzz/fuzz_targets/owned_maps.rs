@@ -5,7 +5,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use hedgerow::owned::{Guard, Op, Removed, pin};
+use hedgerow::owned::{Guard, Op, Removed, RemovedStr, TryInsertError, pin};
 use hedgerow::{EntryMap, StrMap};
 use hedgerow_fuzz::hashing::Hashing;
 use libfuzzer_sys::fuzz_target;
@@ -170,6 +170,32 @@ fn check(held: Option<(Guard<'static>, Vec<(*const Counted, u64)>)>) {
     }
 }
 
+/// Inserts by a method that may refuse; if it does, what it gives back by one that does not.
+fn try_insert(map: &Map, key: u64, value: u64) -> Option<Removed<'_, Counted, Counted>> {
+    let (k, v) = (Counted::new(key), Counted::new(value));
+    let done = if key % 2 == 0 {
+        map.try_insert(k, v).map_err(TryInsertError::into_parts)
+    } else {
+        let mut v = Some(v);
+        map.try_compute(k, |_| Op::Insert(v.take().expect("asked once"))).map_err(|why| {
+            let (key, value) = why.into_parts();
+            (key, value.expect("it was asked"))
+        })
+    };
+    done.unwrap_or_else(|(k, v)| {
+        assert!((*k.0, *v.0) == (key, value) && Some(map.pending()) > map.pending_limit());
+        map.insert(k, v)
+    })
+}
+
+fn try_insert_string(map: &StrMap<Hashing>, key: u64, value: u64) -> Option<RemovedStr<'_>> {
+    let done = map.try_insert(text(key), text(value)).map_err(TryInsertError::into_parts);
+    done.unwrap_or_else(|(k, v)| {
+        assert!((&k, &v) == (&text(key), &text(value)));
+        map.insert(k, v)
+    })
+}
+
 fn act(map: &Map, strings: &StrMap<Hashing>, model: &mut Model, action: &Action) {
     let wide = |n: &u8| u64::from(*n);
     let value_of = |old: Option<Removed<'_, Counted, Counted>>| old.map(|old| *old.value().0);
@@ -180,8 +206,11 @@ fn act(map: &Map, strings: &StrMap<Hashing>, model: &mut Model, action: &Action)
             let (old, string) = if matches!(action, Action::Insert(..)) {
                 (map.insert(new(key), new(value)), strings.insert(text(key), text(value)))
             } else {
-                let string = strings.try_insert(text(key), text(value)).expect("nobody is there");
-                (map.try_insert(new(key), new(value)).expect("nobody else is there"), string)
+                // Under a limit now and then, which a guard may make them refuse: not for ever.
+                let limit = (value % 2 == 1).then_some(value as usize);
+                map.set_pending_limit(limit);
+                strings.set_pending_limit(limit);
+                (try_insert(map, key, value), try_insert_string(strings, key, value))
             };
             let there = model.insert(key, value);
             assert_eq!(string.map(|old| old.value().to_vec()), there.map(text));
@@ -189,7 +218,12 @@ fn act(map: &Map, strings: &StrMap<Hashing>, model: &mut Model, action: &Action)
         }
         Action::InsertIfAbsent(key, value) => {
             let (key, value) = (wide(key), wide(value));
-            let done = map.insert_if_absent(new(key), new(value));
+            let done = if value % 2 == 1 {
+                map.set_pending_limit(None);
+                map.try_insert_if_absent(new(key), new(value)).expect("nobody else is there")
+            } else {
+                map.insert_if_absent(new(key), new(value))
+            };
             assert_eq!(strings.insert_if_absent(text(key), text(value)), done.is_ok());
             assert_eq!(done.is_ok(), !model.contains_key(&key));
             model.entry(key).or_insert(value);

@@ -1,5 +1,6 @@
-//! What the fuzz targets share: hashers that the input chooses, and operations played on a
-//! `FlatMap` and on std's `HashMap` at once.
+//! What the fuzz targets share: hashers that the input chooses, code that panics when it says so, and operations
+//! played on a `FlatMap` and on std's `HashMap` at once.
 
+pub mod fuse;
 pub mod hashing;
 pub mod play;

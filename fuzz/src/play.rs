@@ -38,6 +38,10 @@ pub enum Action {
         new: Option<u8>,
     },
     Reserve(u8),
+    /// So many segments of growth ahead of demand.
+    GrowStep(u8),
+    /// One after the other, all operations that do not wait.
+    Hurry(u8, u8),
     Clear,
     Shrink,
     Copy,
@@ -162,7 +166,7 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
     /// What the action may have removed is no longer lasting, even if it came back.
     fn forget(&self, walk: &mut Walk<'_, K, V>, action: Action) {
         match action {
-            Action::Within(key, _) | Action::Underfoot(key, _) => {
+            Action::Within(key, _) | Action::Underfoot(key, _) | Action::Hurry(key, _) => {
                 walk.lasting.remove(&self.key(key));
             }
             _ => walk.lasting.retain(|key| self.model.contains_key(key)),
@@ -212,6 +216,11 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
             }
             Action::Look(key) => self.look(map, self.key(key)),
             Action::Reserve(more) => map.reserve(8 * usize::from(more)),
+            Action::GrowStep(budget) => {
+                let more = map.grow_step(budget.into());
+                assert_eq!(more, map.grow_step(0), "it is due, or it is not");
+            }
+            Action::Hurry(key, new) => self.hurry(map, self.key(key), V::nth(new.into())),
             Action::Clear => {
                 map.clear();
                 self.model.clear();
@@ -220,6 +229,24 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
             _ => self.run_closures(map, action),
         }
         assert_eq!(map.len(), self.model.len());
+    }
+
+    /// Nobody else is here, and there is memory: nothing is refused.
+    fn hurry(&mut self, map: &FlatMap<K, V, Hashing>, key: K, new: V) {
+        let found = self.model.get(&key).copied();
+        assert_eq!(map.try_insert_if_absent(key, new).ok(), Some(found));
+        let there = found.unwrap_or(new);
+        assert_eq!(
+            map.try_compare_exchange(key, Some(there), Some(new)).ok(),
+            Some(Ok(Some(there)))
+        );
+        assert_eq!(map.try_update(&key, |value| value), Ok(Some(new)));
+        assert_eq!(map.try_remove(&key), Ok(Some(new)));
+        assert_eq!(map.try_remove(&key), Ok(None));
+        assert_eq!(map.entry(key).try_or_insert(new).ok(), Some(new));
+        let op = found.map_or(Op::Remove, Op::Insert);
+        let done = map.try_compute(key, |_| op).ok().map(|done| (done.before, done.after));
+        assert_eq!(done, Some((Some(new), found)));
     }
 
     /// The actions with closures in them.

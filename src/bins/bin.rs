@@ -8,7 +8,7 @@
 //! - The order of the two loads matters: state first (`[SL-4]`), then tags (`[FT-1]`), so that tags which
 //!   are newer than the state make the validation fail, never the other way round.
 
-use super::layout::{BIN_HEAD, LINE_BYTES, Layout};
+use super::layout::{BIN_HEAD, Layout};
 use super::tags::Tags;
 use crate::facade::Word;
 use crate::facade::atomic::Ordering;
@@ -83,15 +83,6 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
     #[inline(always)]
     pub(crate) fn prefetch_entry(self, slot: usize) {
         prefetch::read(self.entries.wrapping_add(slot * Layout::<K, V>::ENTRY));
-    }
-
-    /// Asks for the head, and for the lines in which the first half of the entries lie.
-    pub(crate) fn prefetch_all(self) {
-        self.prefetch_head();
-        let half = (Layout::<K, V>::ENTRIES * size_of::<Word>() / 2).min(4 * LINE_BYTES);
-        for line in 0..=half / LINE_BYTES {
-            prefetch::read(self.entries.wrapping_byte_add(line * LINE_BYTES));
-        }
     }
 
     #[inline(always)]

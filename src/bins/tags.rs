@@ -156,6 +156,11 @@ impl Tags {
         Slots(((self.0 & TAG_BITS) + TAG_BITS) & SLOT_TOPS)
     }
 
+    #[inline(always)]
+    pub(crate) fn is_used(self, slot: usize) -> bool {
+        self.0 >> (8 * slot) & 0x7F != 0
+    }
+
     /// The empty ones of the first `slots` slots.
     #[inline]
     pub(crate) fn free_slots(self, slots: usize) -> Slots {

@@ -7,11 +7,12 @@
 //! | the same, of a number known beforehand, in a `static` or without an allocator | [`FlatTable`] |
 //! | keys or values that own memory: `String`, `Vec`, `Arc`, a type of yours | [`EntryMap`] |
 //! | strings for strings, many of them | [`StrMap`], in two thirds of the memory |
-//! | many reads for each write, and readers that want several keys as of one moment | planned: `LeftRightMap` |
+//! | one thread that writes, readers that never wait or want several keys of one moment | [`LeftRightMap`] |
 //! | keys in order, ranges, scans | planned: `FenceMap` |
 //! | byte strings that should take less memory than they have bytes | planned: `CompressedMap` |
 //!
-//! What is planned is not there, not even in part.
+//! What is planned is not there, not even in part. Between [`LeftRightMap`] and the others:
+//! [left-right or flat?](super::left_right_or_flat)
 //!
 //! # Operations
 //! | you want to | call | because |
@@ -27,6 +28,8 @@
 //! | have growth done by a main loop or a thread | [`grow_step`], `std_ext::Grower` | inserts find it done |
 //! | have no growth later | [`reserve`], [`with_capacity`] | the bins are made now |
 //! | remove by a rule | [`retain`] | bin by bin, with nothing locked while you decide |
+//! | have many changes seen at once | [`publish`] of a [`LeftRightMap`] | until then nobody sees any of them |
+//! | read many keys of one moment | [`enter`] of a [`LeftRightMap`] | its gets are all of one published state |
 //!
 //! Two threads that count, and lose nothing:
 //!
@@ -75,6 +78,23 @@
 //! assert_eq!((length.len(), length.get("hazel")), (2, Some(5)));
 //! ```
 //!
+//! # One writer, and changes that appear together
+//! [`LeftRightMap`] takes keys and values of any type and keeps each entry once, in a box. Where they are `Copy` and
+//! take a few words, [`inline`] keeps them in both of its tables instead, where a look-up meets them at once.
+//!
+//! ```
+//! let (mut prices, reader) = hedgerow::LeftRightMap::<u32, u64>::inline();
+//! prices.extend([(1, 100), (2, 250)]);
+//! prices.publish();
+//! prices.insert(1, 110);
+//! prices.insert(2, 240);
+//! let before = reader.enter();
+//! assert_eq!(before.get_many([&1, &2]), [Some(&100), Some(&250)]);
+//! drop(before);
+//! prices.publish();
+//! assert_eq!(reader.enter().get_many([&1, &2]), [Some(&110), Some(&240)]);
+//! ```
+//!
 //! # A table of fixed size
 //! [`FlatTable`] has the operations that decide about one entry, and none that needs memory: no
 //! `reserve`, no batches. What may have to insert a key (`insert`, `insert_if_absent`, `compute`) returns a
@@ -113,15 +133,19 @@
 //! [`EntryMap`]: crate::EntryMap
 //! [`FlatMap`]: crate::FlatMap
 //! [`FlatTable`]: crate::FlatTable
+//! [`LeftRightMap`]: crate::LeftRightMap
 //! [`StrMap`]: crate::StrMap
 //! [`compare_exchange`]: crate::FlatMap::compare_exchange
 //! [`compute`]: crate::FlatMap::compute
+//! [`enter`]: crate::left_right::ReadHandle::enter
 //! [`entry`]: crate::FlatMap::entry
 //! [`get`]: crate::FlatMap::get
 //! [`get_each`]: crate::FlatMap::get_each
 //! [`get_many`]: crate::FlatMap::get_many
 //! [`insert_if_absent`]: crate::FlatMap::insert_if_absent
 //! [`grow_step`]: crate::FlatMap::grow_step
+//! [`inline`]: crate::LeftRightMap::inline
+//! [`publish`]: crate::left_right::WriteHandle::publish
 //! [`reserve`]: crate::FlatMap::reserve
 //! [`retain`]: crate::FlatMap::retain
 //! [`scan`]: crate::FlatMap::scan

@@ -1,9 +1,10 @@
-//! How to say in [`FlatMap`](crate::FlatMap) what you say in another concurrent map today.
+//! How to say in our maps what you say in another concurrent map today.
 //!
-//! Values are copied out, and nothing is handed out that holds a lock or a guard. So where another map gives
-//! a reference, ours gives the value; where it gives a mutable one, ours takes a closure, which runs with
-//! nothing locked and may be run again. Keys and values are `Copy`; for owned data there is
-//! [`EntryMap`](crate::EntryMap), at the [end](#owned-data).
+//! First [`FlatMap`](crate::FlatMap). Values are copied out, and nothing is handed out that holds a lock or a guard.
+//! So where another map gives a reference, ours gives the value; where it gives a mutable one, ours takes a
+//! closure, which runs with nothing locked and may be run again. Keys and values are `Copy`; for owned data
+//! there is [`EntryMap`](crate::EntryMap), [further down](#owned-data). What has one writer, who publishes, is a
+//! [`LeftRightMap`](crate::LeftRightMap), [at the end](#from-evmap).
 //!
 //! # From `dashmap`
 //! | `DashMap` | `FlatMap` |
@@ -153,4 +154,131 @@
 //! drop(removed);
 //! drop(guard);
 //! assert_eq!(map.into_iter().count(), 1);
+//! ```
+//!
+//! # From `evmap`
+//! | `evmap` 11 | [`LeftRightMap`](crate::LeftRightMap) |
+//! |---|---|
+//! | `let (mut w, r) = evmap::new();`, for keys that are `Clone` and hash stably | `LeftRightMap::new()` |
+//! | `w.update(k, v)` | `w.insert(k, v)`: a key has one value |
+//! | `w.insert(k, v)`, one value more for the key | values that are a `Vec`, and `w.update(&k, \|all\| …)` |
+//! | `w.remove_entry(k)`, `w.purge()` | `w.remove(&k)`, `w.clear()` |
+//! | `w.publish()`, before 11 `w.refresh()` | `w.publish()`, or [`try_publish`](#what-a-publish-waits-for) |
+//! | `w.has_pending()` | `w.has_changes()` |
+//! | `r.get_one(&k)` | `r.get(&k)` |
+//! | `r.enter()?`, `r.enter()?.iter()` | `r.enter()`, `r.enter().iter()`: also before the first publish |
+//! | `w.set_meta(m)`, `r.meta()` | an entry, which is published with the others |
+//! | `r.factory().handle()` | the same |
+//! | after `drop(w)` readers get `None` | they get what was published last; `r.writer()` gives another writer |
+//!
+//! ```
+//! use hedgerow::LeftRightMap;
+//!
+//! let (mut w, r) = LeftRightMap::<String, Vec<u32>>::new();
+//! assert!(r.enter().is_empty());
+//! w.insert("rose".into(), vec![1]);
+//! w.update("rose", |all| [&all[..], &[2]].concat());
+//! assert!(w.has_changes());
+//! w.publish();
+//! assert_eq!(r.get("rose").as_deref(), Some(&vec![1, 2]));
+//! assert_eq!(r.enter().iter().count(), 1);
+//! w.remove("rose");
+//! drop(w);
+//! assert!(r.factory().handle().contains_key("rose"));
+//! let mut w = r.writer().unwrap();
+//! w.publish();
+//! assert!(!r.contains_key("rose"));
+//! w.clear();
+//! ```
+//!
+//! # From `left-right`
+//! | `left_right` 0.11 | [`LeftRightMap`](crate::LeftRightMap) |
+//! |---|---|
+//! | `impl Absorb<Op> for HashMap<K, V>` | nothing: operations are methods, done once, and closures run once |
+//! | `left_right::new::<HashMap<K, V>, Op>()` | `LeftRightMap::<K, V>::new()` |
+//! | `w.append(Op::Insert(k, v))` | `w.insert(k, v)`, which the writer sees at once |
+//! | `w.publish()`, `w.flush()` | `w.publish()`: where nothing has changed nothing is shown |
+//! | `w.try_publish()` → `bool` | `w.try_publish()` → `Err(Pending)`, with how many readers are in the way |
+//! | `w.has_pending_operations()` | `w.has_changes()` |
+//! | `r.enter()?.get(&k)` | `r.get(&k)`, or `r.enter().get(&k)` |
+//! | `ReadGuard::map(r.enter()?, …)` | `r.get(&k).map(\|guard\| ReadGuard::map(guard, …))` |
+//! | `r.clone()` under a guard waits for a publish that waits for the guard | waits for nobody |
+//!
+//! ```
+//! use hedgerow::{LeftRightMap, left_right::ReadGuard};
+//!
+//! let (mut w, r) = LeftRightMap::<&str, (u32, char)>::new();
+//! w.insert("rose", (1, 'a'));
+//! w.publish();
+//! assert_eq!(r.enter().get("rose"), Some(&(1, 'a')));
+//! let letter = r.get("rose").map(|guard| ReadGuard::map(guard, |pair| &pair.1)).unwrap();
+//! w.insert("rose", (2, 'b'));
+//! assert!(w.try_publish().is_ok() && !w.has_changes());
+//! w.remove("rose");
+//! assert_eq!(w.try_publish().unwrap_err().readers, 1);
+//! assert_eq!((*letter, r.clone().get_copied("rose")), ('a', Some((2, 'b'))));
+//! ```
+//!
+//! ## What a publish waits for
+//! `publish` of `left-right` and `evmap` waits at its beginning, for readers who have been looking since before the
+//! publish *before* it, and then leaves the table that it has hidden as it is. Ours waits at its end, for those who
+//! were looking before it: when it returns, what was replaced has been dropped. So under a guard of the
+//! same thread theirs stands still at the second publish, ours at the first. `try_publish` does as theirs does, but
+//! says [`Pending`](crate::left_right::Pending) where they wait.
+//!
+//! # From `flashmap`
+//! | `flashmap` 0.2 | [`LeftRightMap`](crate::LeftRightMap) |
+//! |---|---|
+//! | `let (mut write, read) = flashmap::new();` | `LeftRightMap::new()` |
+//! | `let mut guard = write.guard();`, which waits | nothing: the handle itself has the methods |
+//! | `guard.insert(k, v)` → the old value, `Evicted` | `w.insert(k, v)` → whether there was one: `get` first |
+//! | `guard.replace(k, \|v\| …)` | `w.update(&k, \|v\| …)` |
+//! | `guard.remove(k)` → `Evicted` | `w.remove(&k)` → whether there was one |
+//! | `guard.publish()`, or dropping it | `w.publish()`; what was not published when `w` is dropped is kept |
+//! | `write.synchronize()` | `w.publish()`, which shows what has changed, too |
+//! | `read.guard().get(&k)` | `r.enter().get(&k)`, or `r.get(&k)` |
+//! | `&read` in several threads | a clone for each, or `r.factory()` in all |
+//!
+//! ```
+//! let (mut w, r) = hedgerow::LeftRightMap::<String, u32>::new();
+//! assert!(!w.insert("rose".into(), 1));
+//! assert!(w.update("rose", |v| v + 1));
+//! assert_eq!(w.get("rose"), Some(&2));
+//! w.publish();
+//! let factory = r.factory();
+//! std::thread::scope(|scope| {
+//!     scope.spawn(|| assert_eq!(factory.handle().enter().get("rose"), Some(&2)));
+//! });
+//! assert!(w.remove("rose"));
+//! ```
+//!
+//! # From `ArcSwap<HashMap>`
+//! | `arc_swap` | [`LeftRightMap`](crate::LeftRightMap) |
+//! |---|---|
+//! | `ArcSwap::from_pointee(HashMap::new())` | `LeftRightMap::new()` |
+//! | `map.load().get(&k)` | `r.get(&k)` |
+//! | `let now = map.load();`, then several gets | `let now = r.enter();` |
+//! | `map.load_full()`, kept for long | clones of what is needed: a snapshot that is kept holds the writer up |
+//! | `map.rcu(\|map\| …)`, which clones all of it | `w.insert(k, v); w.publish();`, which copies what changed |
+//! | `map.store(Arc::new(other))` | `w.clear(); w.extend(other); w.publish();` |
+//! | stores by any thread | one writer, or its handle in a lock |
+//!
+//! ```
+//! use hedgerow::LeftRightMap;
+//! use std::sync::Mutex;
+//!
+//! let (w, r) = LeftRightMap::<&str, String>::new();
+//! let w = Mutex::new(w);
+//! let store = |other: [(&'static str, &str); 2]| {
+//!     let mut w = w.lock().unwrap();
+//!     w.clear();
+//!     w.extend(other.map(|(key, value)| (key, value.to_owned())));
+//!     w.publish();
+//! };
+//! store([("rose", "red"), ("briar", "white")]);
+//! let now = r.enter();
+//! assert_eq!((now.get("rose").unwrap().len(), now.get("briar").unwrap().len()), (3, 5));
+//! drop(now); // before the next `store`, which waits for it
+//! store([("rose", "white"), ("elder", "white")]);
+//! assert_eq!((r.get_cloned("rose"), r.get_cloned("briar")), (Some("white".into()), None));
 //! ```

@@ -1,4 +1,4 @@
-//! What holds of a [`FlatMap`](crate::FlatMap) when threads, panics and failing allocations meet.
+//! What holds of the maps when threads, panics and failing allocations meet; first, of a [`FlatMap`](crate::FlatMap).
 //!
 //! # Each key by itself
 //! Every operation on one key is linearizable: it takes effect at one moment between its call and
@@ -24,7 +24,8 @@
 //! - A look-up that finds nothing waits while its bin is being split, between two stores. As a hit it
 //!   waits where another key of the bin has the same tag (about one chance in 127 for each), or
 //!   has overflowed with the same filter number (one in eight, in bins that have overflowed).
-//! - [`try_get`](crate::FlatMap::try_get) never waits: it says `Busy` where the others would.
+//! - [`try_get`](crate::FlatMap::try_get), `try_insert`, `try_compute`, `try_remove` and the like never wait:
+//!   they say `Busy` where the others would, and have done nothing.
 //! - `insert`, `update`, `remove` and the like wait while another writer is inside the bin, and look
 //!   again if the bin changed since it was read.
 //! - Growth, within an insert, waits for another thread that splits the same bin, and for two short
@@ -50,17 +51,47 @@
 //!
 //! - No entry that a guard's holder can have met is dropped before the guard is. Nobody waits for a guard: its
 //!   thread and all others may write to the same map, and to others, for as long as it is held. What
-//!   is removed meanwhile piles up; [`pending`](crate::EntryMap::pending) counts it, and
-//!   [`stalled_readers`](crate::EntryMap::stalled_readers) tells whose guard it is.
+//!   is removed meanwhile piles up; [`pending`](crate::EntryMap::pending) counts it,
+//!   [`stalled_readers`](crate::EntryMap::stalled_readers) tells whose guard it is, and
+//!   [`set_pending_limit`](crate::EntryMap::set_pending_limit) bounds it for those who can be refused.
 //! - Every key and value is dropped exactly once: by an operation that writes to the same map, at most two
 //!   an operation; by [`collect`](crate::EntryMap::collect); when it is taken out as owned
 //!   ([`try_into_owned`](crate::owned::Removed::try_into_owned)); or with the map. On which thread is left open.
 //! - `Drop` runs with nothing locked, like all your code: it may panic or call the map. Where it panics, the
-//!   operation in which it ran is done, and no other entry is lost or dropped twice.
+//!   operation in which it ran is done, and no other entry is lost or dropped twice. Where it writes to the map,
+//!   that drops nothing within it: what it replaces or removes waits for a later operation, so that the
+//!   stack does not grow with the garbage.
 //! - Taking and dropping a guard is wait-free: a load, two stores, and a fence; with feature
 //!   `std-ext` on Linux a compiler's fence, and the system's `membarrier` on the side of those who drop.
 //! - `insert` stores the new key with the new value. [`compute`](crate::EntryMap::compute) and its kin compare
 //!   the entry, not the bin: another key's change does not have the closure run again.
+//!
+//! # Left-right maps
+//! What is said above of bins does not hold of a [`LeftRightMap`](crate::LeftRightMap). Instead:
+//!
+//! - A publish takes effect at one moment, for all readers alike, with all changes since the last. A read takes
+//!   effect at one moment too, and a [`Snapshot`](crate::left_right::Snapshot) with everything that is asked of it.
+//!   The reads of a handle never go back, and a handle that begins to read after a publish has returned sees it. (A
+//!   snapshot that is taken while another of the same handle is held may be newer than that one.)
+//! - The writer sees its own changes at once; readers see none before the publish.
+//! - Readers wait for nobody, nor do clones of handles and handles that are dropped. Of the writer's methods
+//!   `publish`, `retain`, `clear` and `shrink_to_fit` wait for readers, without bound, and a change that
+//!   [`publish_every`](crate::left_right::WriteHandle::publish_every) has publish waits for a while. No other
+//!   waits. Waiting is spinning, with feature `std` yielding.
+//! - Every key and value is dropped exactly once. What no reader can have met is dropped by the operation that
+//!   replaces or removes it; what one may have met, by the first of the writer's that finds the publish over that
+//!   took it out of sight: all of it at once, and in `publish` where that waits. The rest goes with the last
+//!   handle, the writer's or a reader's, in its thread.
+//! - Bringing one table up to what the other holds runs none of your code. `Hash`, `Eq` and closures run before
+//!   anything is changed, a closure once; `retain` asks about one entry after the other. They may panic, and read
+//!   the same map through a reader's handle. When an [`inline`](crate::LeftRightMap::inline) table grows, all its
+//!   keys are hashed again.
+//! - If the writer's handle is dropped or its thread panics, readers go on, and
+//!   [`ReadHandle::writer`](crate::left_right::ReadHandle::writer) gives another, with all that was drafted.
+//! - Reads allocate nothing. A map allocates what its handles share and slots for sixteen handles; then an entry's
+//!   box, larger tables, slots for sixteen handles more, and notes about what has changed. Where there is no
+//!   memory for a note of a bucket that changed, the next publish copies the whole table instead. `try_insert`,
+//!   `try_remove`, `try_reserve`, `try_publish` and `try_clone` say that there is no memory, and nothing is lost.
 //!
 //! # Your code
 //! `Hash`, `Eq`, `Borrow` and all closures run with nothing locked. They may call the same map, for
@@ -97,7 +128,11 @@
 //! - An insert allocates at most for its bin's overflow and for a bounded part of growth. Growth
 //!   that gets no memory is put off; the insert has succeeded by then.
 //! - `insert` and `compute` end as std's collections do when there is no memory for the entry
-//!   itself; [`try_insert`](crate::FlatMap::try_insert) gives key and value back instead.
+//!   itself. Each operation of a [`FlatMap`](crate::FlatMap) that may need memory for an entry has a twin that
+//!   gives key and value back instead: [`try_insert`](crate::FlatMap::try_insert), `try_insert_if_absent`,
+//!   `try_insert_many`, `try_compute`, `try_compare_exchange`, and an entry's `try_or_insert`.
+//!   In the maps of owned data each method that stores has such a twin, and
+//!   [`try_pin`](crate::owned::try_pin) is that of guards.
 //! - Nothing is freed while the map is shared. Memory goes back in
 //!   [`shrink_to_fit`](crate::FlatMap::shrink_to_fit) (`&mut self`) and on drop; until then it is
 //!   used again within the map.
@@ -105,3 +140,6 @@
 //! # Threads
 //! `FlatMap<K, V, S>` is `Sync` where `K` and `V` are `Send` and `S` is `Sync`: threads hand each
 //! other copies, and nobody ever borrows an entry in place.
+//!
+//! Handles of a `LeftRightMap` can be sent where `K`, `V` and `S` are `Send` and `Sync`. A `WriteHandle` and a
+//! `ReadHandleFactory` can be shared as well; a `ReadHandle` is one thread's at a time.

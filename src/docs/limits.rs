@@ -1,5 +1,5 @@
-//! What [`FlatMap`](crate::FlatMap) and [`FlatTable`](crate::FlatTable) cannot do, and where each limit
-//! comes from.
+//! What the maps cannot do, and where each limit comes from: [`FlatMap`](crate::FlatMap) and
+//! [`FlatTable`](crate::FlatTable) where no other is named.
 //!
 //! # Only `Copy` keys and values
 //! A reader copies bytes while a writer may be changing them, and looks at them only when it knows
@@ -12,13 +12,74 @@
 //! One announcement serves a thread for all maps, so a guard that is held for long keeps from being
 //! dropped what is removed meanwhile from *any* [`EntryMap`](crate::EntryMap) or [`StrMap`](crate::StrMap) of the
 //! process. Drop guards soon; watch [`stalled_readers`](crate::EntryMap::stalled_readers). A guard that is
-//! leaked (`mem::forget`) is held for ever.
+//! leaked (`mem::forget`) is held for ever. Where that must not cost all memory,
+//! [`set_pending_limit`](crate::EntryMap::set_pending_limit) has
+//! [`try_insert`](crate::EntryMap::try_insert) and its kin refuse instead. `insert`, which has no way to say so,
+//! goes on, and so does `remove`.
 //!
 //! Even with no guard held, some hundred removed entries wait in each map for the next write to it:
 //! garbage is dealt with in batches of 256. [`collect`](crate::EntryMap::collect) does it at once.
 //!
-//! After `fork`, the child's copies of other threads' guards are never dropped, so what the child removes is
-//! freed with the map. As with any lock, a bin that another thread was writing at that moment stays locked.
+//! # A reader holds a publish up
+//! A [`LeftRightMap`](crate::LeftRightMap) has two tables. While a reader looks at the one that is hidden, the
+//! writer can neither change it nor show it: `publish` waits, `try_publish` says
+//! [`Pending`](crate::left_right::Pending), and changes are noted beside, which takes memory for each key. What
+//! to do about it: [a reader that does not go on](super::left_right_or_flat#a-reader-that-does-not-go-on).
+//!
+//! - Guards of one handle that overlap count as one, from the first taken to the last dropped. A thread that takes
+//!   each before it drops the one before holds the writer up for ever.
+//! - A handle's second look in a row may be taken for its first, so `publish` may wait for a guard that was taken
+//!   after it began, and `try_publish` refuse for one that sees the newest state. The third is not waited for.
+//! - A handle has 4,095 guards at most at a time (255 on 32-bit targets), leaked ones included; the next read panics.
+//!   Dropping the handle ends them all.
+//! - With [`publish_every`](crate::left_right::WriteHandle::publish_every), while a reader is stuck each change
+//!   that would publish tries again, without waiting.
+//!
+//! # A slot for each handle
+//! A [`ReadHandle`](crate::left_right::ReadHandle) has a slot of 128 bytes to itself. Slots come in blocks of
+//! sixteen and are used again, but freed only with the map; each publish looks at all of them, so it costs time
+//! by the largest number of handles that there ever were at once. A handle that is leaked keeps its slot, and the
+//! map. A [`WriteHandle`](crate::left_right::WriteHandle) that is leaked leaves the map without a writer for good.
+//!
+//! # Two tables
+//! - An [`inline`](crate::LeftRightMap::inline) map keeps each entry twice, in tables of which three quarters are used.
+//!   One made by [`new`](crate::LeftRightMap::new) keeps it once, in a box with its hash, and two pointers to it.
+//! - A full table is replaced by one a third larger, all in one insert, which places every entry anew. Within
+//!   that insert there are both old tables and both new ones, two and a third times the memory of before; somewhat
+//!   less until the next publish is over; then one and a third times. [`reserve`] ahead where an insert may not take
+//!   so long.
+//! - Room goes back to the allocator in [`shrink_to_fit`] and on drop, not before.
+//! - There are 2^32 - 1 buckets of seven slots at most.
+//! - A [`LeftRightTable`](crate::LeftRightTable) refuses changes while a reader is stuck: it has no memory to note
+//!   them in.
+//!
+//! [`reserve`]: crate::left_right::WriteHandle::reserve
+//! [`shrink_to_fit`]: crate::left_right::WriteHandle::shrink_to_fit
+//!
+//! # Turns are counted round
+//! The word that says which table is shown counts turns: 48 bits of them on 64-bit targets, 47 with `std-ext` on
+//! Linux. A handle that does not read while exactly a multiple of so many publishes come and go would look where the
+//! table was before them. At a million publishes a second, without a pause, that is four years.
+//! On 32-bit targets, where 24 bits (23) would be soon through, handles do not go by the number.
+//! [`generation`](crate::left_right::ReadHandle::generation) has 64 bits everywhere.
+//!
+//! # Where there is no `membarrier`
+//! Guards of owned data execute no fence, and reads of a `LeftRightMap` mostly none, where the operating system can
+//! interrupt all threads of the process instead: with feature `std-ext`, on Linux, unless the system or a sandbox
+//! refuses, which is asked once. Everywhere else each guard executes one, and each read of a `LeftRightMap`.
+//!
+//! # After `fork`
+//! The child has the memory of all threads and but one of the threads. It may use every map as before, whatever
+//! guards other threads held; its own guards are its own. The copies of the others' are never dropped: what
+//! they could have met, and whatever is removed from then on, is freed with its map and not before. Where threads
+//! hold guards all the time, have the child do little before it calls `exec`, or set a
+//! [limit](crate::EntryMap::set_pending_limit).
+//!
+//! A lock that another thread held at that moment stays locked in the child, as any lock does: a bin that was
+//! being written, a bag that took garbage in. Fork while nobody writes.
+//!
+//! A reader of a [`LeftRightMap`](crate::LeftRightMap) that another thread had amid a look is stuck in the child for
+//! good: the child may read, but `publish` may wait for ever, and `try_publish` refuse.
 //!
 //! # 2^32 bytes in a string
 //! Key and value of a [`StrMap`](crate::StrMap) have less than 2^32 bytes each.
@@ -52,8 +113,19 @@
 //! `len` and `is_empty` are safe too. [`try_insert`](crate::FlatMap::try_insert) waits for none of the
 //! map's locks, but where it adds a key it may call the allocator, for an overflow line or to grow, and
 //! growth may split two segments, 256 bins at most, there and then: a handler that may not call the
-//! allocator, or has no time for that, replaces values of keys that are there. Everything else, `stats`
-//! and `iter` included, may spin.
+//! allocator, or has no time for that, replaces values of keys that are there
+//! ([`try_update`](crate::FlatMap::try_update)) or removes them ([`try_remove`](crate::FlatMap::try_remove)),
+//! neither of which allocates. What is not called `try_` may spin, `stats` and `iter` included, and so may
+//! `try_reserve`.
+//!
+//! Of the maps of owned data only [`try_get`](crate::EntryMap::try_get) is for handlers. The other `try_`
+//! methods wait for nobody who writes to a bin, but allocate, and what they replace or remove is put away under
+//! a short lock when it is dropped.
+//!
+//! A [`LeftRightMap`](crate::LeftRightMap) is read in a handler by a handle that was made before: all reads are
+//! wait-free and allocate nothing. A handler that writes has to be the only writer, and publish by `try_publish`;
+//! its changes may call the allocator, those of an inline map too, for a note about the bucket, and free what was
+//! replaced. `publish` of a handler would wait for readers that it has interrupted.
 //!
 //! [`FlatTable`](crate::FlatTable) allocates nothing: its `try_get`, `try_insert` and `try_remove` look at
 //! sixteen bins at most (32 on 32-bit targets) and are for handlers without reservation.
@@ -76,6 +148,13 @@
 //! also by a write to another key of the bin. Effects of a closure other than its answer may happen
 //! more than once; and a closure that itself writes to a key of the same bin *each time* it runs,
 //! another key included, is asked again for ever. Write to the map after `update`, not within it.
+//! [`EntryMap::update`](crate::EntryMap::update) and `compute` ask again only where the entry itself was replaced
+//! or removed.
+//!
+//! No map has an update that runs its closure exactly once. All writers of the key, `insert` and `remove` included,
+//! would have to wait while it runs, each write would have to look whether it must, and a closure that calls the
+//! map would wait for itself. An [`EntryMap`](crate::EntryMap::update) may hold values that bring a lock of their
+//! own, which costs nobody else anything.
 //!
 //! ```
 //! use hedgerow::FlatMap;
@@ -93,10 +172,10 @@
 //! ```
 //!
 //! # No snapshot, and iteration allocates
-//! [`iter`](crate::FlatMap::iter) and [`retain`](crate::FlatMap::retain) copy one bin at a time into
-//! a buffer on the heap, and end as `Vec` does where there is no memory for it. Entries of different
-//! bins are of different moments. `retain` writes every bin that is not empty, also where
-//! it removes nothing.
+//! [`iter`](crate::FlatMap::iter) and [`retain`](crate::FlatMap::retain) copy a few bins at a time
+//! into a buffer on the heap, and end as `Vec` does where there is no memory for it. Entries of different
+//! bins are of different moments; a [`LeftRightMap`](crate::LeftRightMap) has snapshots. `retain` writes every bin
+//! that is not empty, also where it removes nothing.
 //!
 //! # Memory comes back late
 //! - A map never gets smaller by itself. Removed entries leave room that later ones use;
@@ -116,13 +195,33 @@
 //! thousand million entries. A map whose hash is the same for all keys gets there sooner. Then the
 //! next line is refused as if there were no memory.
 //!
-//! # Floods of colliding keys
-//! Keys of equal hash lie in one bin's overflow, which is a list: look-ups there take time in
-//! proportion to its length, and growth does not shorten it. The default hasher is keyed anew for each
-//! map: with feature `std` from the operating system's entropy, without it from addresses and
-//! counters, which on a target that starts the same way each time are the same each time. It is fast
-//! and not cryptographic: against somebody who can measure how long your look-ups take, use
-//! `std::hash::RandomState`; without an operating system, a keyed hasher with a secret of your own.
+//! # Keys chosen by an attacker
+//! Somebody who knows how your map hashes can choose keys of one hash, or of hashes that agree in the bits that
+//! number the bins. They all lie in one bin, in its overflow, which is a list. With `n` of them:
+//! - To look one up, replace, insert or remove it takes steps in proportion to `n`, so to insert all of them
+//!   takes the square of that; and again in `clone`, `shrink_to_fit` and `collect`, which insert them anew.
+//! - Whenever the number of bins has doubled, one insert, not necessarily the attacker's, splits their bin: it
+//!   hashes all `n` keys, and may move them under the bin's lock. (It begins again where somebody wrote to
+//!   the bin meanwhile, some hundred times at most, and then leaves them where they are.)
+//! - A look-up in the list begins again when the bin is written. Where that happens all the time, one deep in a
+//!   long list may not come to an end, nor may a write; [`try_get`](crate::FlatMap::try_get) says `Busy`.
+//! - Other keys notice nothing, unless they lie in the same bin. The table gets no larger than with `n` other
+//!   keys, and the list takes its lines once or, after a split, twice: 22 or 43 bytes a key for `u64 → u64` on
+//!   64-bit targets.
+//!   There is no other bound on `n` than yours: limit what a stranger may insert.
+//! - [`FlatTable`](crate::FlatTable) gives them sixteen bins (32 on 32-bit targets) and refuses the rest; so it
+//!   refuses other keys that belong to those bins, too.
+//! - [`EntryMap`](crate::EntryMap) and [`StrMap`](crate::StrMap) stand on the same table and behave the same.
+//! - In a [`LeftRightMap`](crate::LeftRightMap) they fill the buckets that follow, those of other keys, which get
+//!   slower as well; growth moves all of them in one insert. Readers never begin again.
+//!
+//! The defence is a hash that the attacker does not know. [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder)
+//! is keyed anew for each map: with feature `std` from the operating system's entropy, without it from addresses
+//! and counters, which on a target that starts the same way each time are the same each time;
+//! [`with_seed`](crate::flat::DefaultHashBuilder::with_seed) and other constant hashers are no defence. It is
+//! fast and not cryptographic: against somebody who can measure how long your look-ups take, or who sees the
+//! order of iteration, use `std::hash::RandomState`; without an operating system, a keyed hasher with a secret
+//! of your own.
 //!
 //! # Targets
 //! - Entries are read and written through `atomic-maybe-uninit`, so the target has to be one that it

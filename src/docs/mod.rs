@@ -1,8 +1,10 @@
-//! Pages to read, with no code in them: choosing, coming from other maps, computing once, guarantees, ordering, limits.
+//! Pages to read, with no code in them: choosing, coming from other maps, guarantees, ordering, limits and more.
 //!
 //! - [`choosing`]: which structure, which operation, which hasher, and what to do with data that is
 //!   not `Copy`.
-//! - [`coming_from`]: what the calls of dashmap, papaya, scc and a locked `HashMap` are called here.
+//! - [`left_right_or_flat`]: one writer who publishes, or many who write at once; readers that get stuck.
+//! - [`coming_from`]: what the calls of dashmap, papaya, scc, evmap, left-right, flashmap, arc-swap and a locked
+//!   `HashMap` are called here.
 //! - [`computing_once`]: one thread or task computes what many ask for; maps in async code.
 //! - [`guarantees`]: what holds when threads, interrupts, panics and failing allocations meet.
 //! - [`ordering`]: what one thread sees of another's writes, and the labelled pairs that make it so.
@@ -15,5 +17,6 @@ pub mod coming_from;
 #[cfg(not(hedgerow_loom))]
 pub mod computing_once;
 pub mod guarantees;
+pub mod left_right_or_flat;
 pub mod limits;
 pub mod ordering;

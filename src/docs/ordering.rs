@@ -27,6 +27,34 @@
 //! insert one key and then look for the other's may both miss. Where that matters, put a
 //! `SeqCst` fence between the insert and the look-up. [`len`](crate::FlatMap::len) orders nothing.
 //!
+//! Of a [`LeftRightMap`](crate::LeftRightMap) the same holds by whole states: all that the writer did before it
+//! published happens before what follows a read that meets this state, or a later one, whatever key it asks for
+//! and whether it finds it; `len` and `generation` included. Writes that were not published order nothing.
+//!
+//! And the other way round: what a reader did before it let go of its guards of earlier states happens before
+//! what follows the [`publish`](crate::left_right::WriteHandle::publish) that waited for it. So a writer may
+//! take an entry out, publish, and then take down what the entry led to. (`try_publish` gives that only when
+//! [`stuck_readers`](crate::left_right::WriteHandle::stuck_readers) lists nobody afterwards.)
+//!
+//! ```
+//! use hedgerow::LeftRightMap;
+//! use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+//!
+//! let (cell, (mut w, r)) = (AtomicU32::new(7), LeftRightMap::new());
+//! w.insert("cell", &cell);
+//! w.publish();
+//! std::thread::scope(|scope| {
+//!     scope.spawn(move || {
+//!         let now = r.enter();
+//!         // Found: the writer waits, and the cell still holds 7. Not found: let alone.
+//!         assert!(now.get("cell").is_none_or(|cell| cell.load(Relaxed) == 7));
+//!     });
+//!     w.remove("cell");
+//!     w.publish();
+//!     cell.store(0, Relaxed);
+//! });
+//! ```
+//!
 //! # For readers of the code
 //! Each module that synchronizes opens with a `# Synchronization` section and gives its pairs
 //! labels; the comment at each ordering cites one. All of them:
@@ -54,6 +82,12 @@
 //! - `EP-1`, `EP-3` ↔ `EP-2`, `EP-4` ↔ `EP-5` (`sync/epoch.rs`): pins and unpins against the scan of all
 //!   slots; the epoch as it is raised, and as a pin reads it.
 //! - `GB-1` ↔ `GB-2` (`owned/garbage.rs`): publication of the bags of garbage.
+//! - `LR-1` ↔ `LR-2` (`sync/sides.rs`): a reader's word that it looks, before it asks which side is shown; the
+//!   writer's swap of the sides, before it asks who looks. One of the two sees the other.
+//! - `LR-3`, `LR-4`, `LR-5` (`sync/sides.rs`): a side, whole, as it is shown; the end of a look, before the side is
+//!   changed; a reader that takes the need for fences away, so that the writer knows.
+//! - `LR-6` (`left_right/shared.rs`): the writer's place, given up and taken.
+//! - `CT-1` ↔ `CT-2` (`sync/counted.rs`): holds given up; the last of them, before the value is dropped.
 //!
 //! Payload words are read and written by relaxed atomic accesses, never volatile ones: a reader
 //! that overlaps a writer reads stale or mixed words, which is no data race, and drops them unseen

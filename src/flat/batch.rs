@@ -7,6 +7,7 @@ use crate::bins::tags::Hash;
 use crate::bins::types::Op;
 use crate::table::window::{FEW, WINDOW, hashes, same_length};
 use core::borrow::Borrow;
+use core::convert::Infallible;
 use core::hash::{BuildHasher, Hash as KeyHash};
 use core::iter::FusedIterator;
 use core::{array, fmt};
@@ -63,16 +64,9 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// assert_eq!((before, map.get(&1), map.get(&2)), ([Some('a'), None], Some('b'), Some('c')));
     /// ```
     pub fn insert_many(&self, entries: &[(K, V)], before: &mut [Option<V>]) {
-        same_length(entries.len(), before.len());
-        for (entries, before) in entries.chunks(WINDOW).zip(before.chunks_mut(WINDOW)) {
-            let hashes = hashes(entries.len(), |at| self.hash(&entries[at].0));
-            if entries.len() >= FEW {
-                self.table().fetch_window(&hashes[..entries.len()]);
-            }
-            for ((&(key, value), before), &hash) in entries.iter().zip(before).zip(&hashes) {
-                *before = self.insert_hashed(hash, key, value);
-            }
-        }
+        let insert = |hash, &(key, value): &(K, V)| Ok(self.insert_hashed(hash, key, value));
+        let Ok(()) =
+            self.alter_many::<_, Infallible>(entries, before, |(key, _)| self.hash(key), insert);
     }
 
     /// Removes each of `keys`; `before` gets the values that they had: as [`remove`](Self::remove) of each in
@@ -92,16 +86,34 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         K: Borrow<Q>,
         Q: KeyHash + Eq,
     {
-        same_length(keys.len(), before.len());
-        for (keys, before) in keys.chunks(WINDOW).zip(before.chunks_mut(WINDOW)) {
-            let hashes = hashes(keys.len(), |at| self.hash(&keys[at]));
-            if keys.len() >= FEW {
-                self.table().fetch_window(&hashes[..keys.len()]);
+        let remove = |hash, key: &Q| {
+            Ok(self.alter_hashed(hash, key, |_| Op::Remove).map(|(value, _)| value))
+        };
+        let Ok(()) = self.alter_many::<_, Infallible>(keys, before, |key| self.hash(key), remove);
+    }
+
+    /// Does `one` to each of `items`, its bin asked for before it comes to it; `before` gets the answers. Ends
+    /// with the first error, and tells at which item.
+    #[inline(always)]
+    pub(super) fn alter_many<T, E>(
+        &self,
+        items: &[T],
+        before: &mut [Option<V>],
+        hash: impl Fn(&T) -> Hash,
+        mut one: impl FnMut(Hash, &T) -> Result<Option<V>, E>,
+    ) -> Result<(), (usize, E)> {
+        same_length(items.len(), before.len());
+        let windows = items.chunks(WINDOW).zip(before.chunks_mut(WINDOW));
+        for (window, (items, before)) in windows.enumerate() {
+            let hashes = hashes(items.len(), |at| hash(&items[at]));
+            if items.len() >= FEW {
+                self.table().fetch_window(&hashes[..items.len()]);
             }
-            for ((key, before), &hash) in keys.iter().zip(before).zip(&hashes) {
-                *before = self.alter_hashed(hash, key, |_| Op::Remove).map(|(value, _)| value);
+            for (at, (item, before)) in items.iter().zip(before).enumerate() {
+                *before = one(hashes[at], item).map_err(|why| (window * WINDOW + at, why))?;
             }
         }
+        Ok(())
     }
 
     /// Looks up the keys that `keys` yields, a window of them at a time, and yields each with its value.

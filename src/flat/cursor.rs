@@ -9,9 +9,9 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// were at one moment.
     ///
     /// A key that is present from the first call to the last is shown exactly once, however often the table
-    /// grows in between; one that comes or goes meanwhile at most once. (Redis' `SCAN` walks in the same order,
-    /// by reversed hash bits, but shows keys again when its table has grown; `shrink_to_fit` between two
-    /// calls makes ours do so too.) The cursor refers to nothing: it may be kept for ever, or thrown away.
+    /// grows in between; one that comes or goes meanwhile at most once. (Redis' `SCAN` too goes by reversed
+    /// hash bits, but shows keys again when its table has grown; `shrink_to_fit` between two calls makes ours
+    /// do so too.) The cursor refers to nothing: it may be kept for ever, or thrown away.
     /// It belongs to one map, though: in another one it is just some place.
     ///
     /// `f` runs with nothing locked. Allocates a buffer for one bin. Waits while a writer is inside a bin.

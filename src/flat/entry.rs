@@ -2,6 +2,9 @@
 
 use super::map::FlatMap;
 use crate::bins::types::Op;
+use crate::sync::backoff::Backoff;
+use crate::table::Failure;
+use crate::table::types::TryInsertError;
 use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
@@ -85,19 +88,69 @@ where
     /// assert_eq!(map.entry("rose").or_insert_with_key(|word| word.len()), 4);
     /// ```
     pub fn or_insert_with_key(mut self, f: impl FnOnce(&K) -> V) -> V {
-        let (key, mut make, mut made) = (self.key, Some(f), None);
-        let done = self.map.compute(key, |old| {
+        let (map, key, mut made) = (self.map, self.key, None);
+        let done = map.compute(key, self.decision(f, &mut made));
+        done.after.or(made).expect("the key has a value now")
+    }
+
+    /// As [`or_insert`](Self::or_insert), but neither waits nor aborts.
+    ///
+    /// # Errors
+    /// As [`try_insert`](FlatMap::try_insert), which hands key and `value` back.
+    ///
+    /// ```
+    /// let map = hedgerow::FlatMap::<_, _>::default();
+    /// assert_eq!((map.entry(1).try_or_insert('a'), map.entry(1).try_or_insert('b')), (Ok('a'), Ok('a')));
+    /// ```
+    pub fn try_or_insert(self, value: V) -> Result<V, TryInsertError<K, V>> {
+        let key = self.key;
+        self.settle(|_| value, &mut None).map_err(|why| why.hand_back(key, value))
+    }
+
+    /// As [`or_insert_with`](Self::or_insert_with), but neither waits nor aborts.
+    ///
+    /// # Errors
+    /// As [`try_insert`](FlatMap::try_insert); what `f` made is handed back with the key, None where it was
+    /// not asked.
+    ///
+    /// ```
+    /// let map = hedgerow::FlatMap::<u32, u32>::new();
+    /// assert_eq!(map.entry(1).try_or_insert_with(|| 2), Ok(2));
+    /// assert_eq!(map.entry(1).try_or_insert_with(|| unreachable!()), Ok(2));
+    /// ```
+    pub fn try_or_insert_with(
+        self,
+        f: impl FnOnce() -> V,
+    ) -> Result<V, TryInsertError<K, Option<V>>> {
+        let (key, mut made) = (self.key, None);
+        self.settle(|_| f(), &mut made).map_err(|why| why.hand_back(key, made))
+    }
+
+    /// What is to be done to the value, or to its absence; `made` is what `f` made, once it was asked.
+    fn decision<'s>(
+        &'s mut self,
+        f: impl FnOnce(&K) -> V + 's,
+        made: &'s mut Option<V>,
+    ) -> impl FnMut(Option<V>) -> Op<V> + 's {
+        let (key, mut make) = (self.key, Some(f));
+        move |old| {
             let Some(mut value) = old else {
                 if let Some(make) = make.take() {
-                    made = Some(make(&key));
+                    *made = Some(make(&key));
                 }
                 return made.map_or(Op::Keep, Op::Insert);
             };
             let Some(modify) = &mut self.modify else { return Op::Keep };
             modify(&mut value);
             Op::Insert(value)
-        });
-        done.after.or(made).expect("the key has a value now")
+        }
+    }
+
+    /// Does it without waiting.
+    fn settle(mut self, f: impl FnOnce(&K) -> V, made: &mut Option<V>) -> Result<V, Failure> {
+        let (map, key) = (self.map, self.key);
+        let done = map.alter(map.hash(&key), key, Backoff::never(), self.decision(f, made))?;
+        Ok(FlatMap::<K, V, S>::computed(done).after.expect("the key has a value now"))
     }
 
     /// Inserts the default value where there is none; returns the value that is there afterwards.
@@ -171,15 +224,27 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         V: PartialEq,
     {
         let mut same = false;
-        let done = self.compute(key, |old| {
-            same = old == current;
-            match new {
-                _ if !same => Op::Keep,
-                Some(new) => Op::Insert(new),
-                None => Op::Remove,
-            }
-        });
+        let done = self.compute(key, |old| Self::exchange(old, current, new, &mut same));
         if same { Ok(done.before) } else { Err(done.before) }
+    }
+
+    /// What becomes of `old` in an exchange; says in `same` whether it is `current`.
+    #[inline]
+    pub(super) fn exchange(
+        old: Option<V>,
+        current: Option<V>,
+        new: Option<V>,
+        same: &mut bool,
+    ) -> Op<V>
+    where
+        V: PartialEq,
+    {
+        *same = old == current;
+        match new {
+            _ if !*same => Op::Keep,
+            Some(new) => Op::Insert(new),
+            None => Op::Remove,
+        }
     }
 
     /// Replaces the value of `key` by what `f` makes of it, as std's atomics do; returns the value before.

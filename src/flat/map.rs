@@ -1,12 +1,13 @@
 //! `FlatMap` itself: the typed, hashed face of the table.
 
 use super::iter::{Iter, Keys, Values};
+use crate::bins::bin::Entry;
 use crate::bins::hasher::{DefaultHashBuilder, mixes_well};
 use crate::bins::layout::Layout;
 use crate::bins::tags;
 use crate::bins::types::{Busy, Computed, Op};
 use crate::sync::backoff::Backoff;
-use crate::table::types::{TryInsertError, TryReserveError};
+use crate::table::types::TryReserveError;
 use crate::table::write::{Altered, Change};
 use crate::table::{Failure, Table};
 use alloc::alloc::handle_alloc_error;
@@ -81,6 +82,24 @@ impl<K: Copy, V: Copy> FlatMap<K, V> {
         K: Eq + Hash,
     {
         Self::with_capacity_and_hasher(capacity, DefaultHashBuilder::default())
+    }
+
+    /// As [`with_capacity`](Self::with_capacity), but says when there is no memory.
+    ///
+    /// # Errors
+    /// When the capacity cannot be addressed or the allocator has not got it.
+    ///
+    /// ```
+    /// use hedgerow::{FlatMap, flat::TryReserveError};
+    /// let none = FlatMap::<u64, u64>::try_with_capacity(usize::MAX);
+    /// assert_eq!(none.err(), Some(TryReserveError::CapacityOverflow));
+    /// ```
+    pub fn try_with_capacity(capacity: usize) -> Result<Self, TryReserveError>
+    where
+        K: Eq + Hash,
+    {
+        Self::try_with_capacity_and_hasher(capacity, DefaultHashBuilder::default())
+            .map_err(|(why, _)| why)
     }
 }
 
@@ -276,7 +295,12 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     #[inline(always)]
     pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> tags::Hash {
-        tags::Hash::spread(self.hash_builder.hash_one(key), mixes_well::<S>())
+        Self::hash_by(&self.hash_builder, key)
+    }
+
+    #[inline(always)]
+    fn hash_by<Q: Hash + ?Sized>(hash_builder: &S, key: &Q) -> tags::Hash {
+        tags::Hash::spread(hash_builder.hash_one(key), mixes_well::<S>())
     }
 
     #[cold]
@@ -378,26 +402,6 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         self.insert_hashed(self.hash(&key), key, value)
     }
 
-    /// As [`insert`](Self::insert), but neither waits nor aborts.
-    ///
-    /// # Errors
-    /// [`TryInsertError::Busy`] when a writer is inside the key's bin, [`TryInsertError::Alloc`] when there
-    /// is no memory for the entry; either hands key and value back and leaves the map as it was.
-    ///
-    /// ```
-    /// let map = hedgerow::FlatMap::<_, _>::default();
-    /// assert_eq!(map.try_insert(1, 'a'), Ok(None));
-    /// ```
-    #[inline]
-    pub fn try_insert(&self, key: K, value: V) -> Result<Option<V>, TryInsertError<K, V>> {
-        self.alter(self.hash(&key), key, Backoff::never(), |_| Op::Insert(value))
-            .map(|(old, _)| old)
-            .map_err(|why| match why {
-                Failure::Busy => TryInsertError::Busy { key, value },
-                Failure::Alloc => TryInsertError::Alloc { key, value },
-            })
-    }
-
     /// Stores `value` under `key` unless there is one; returns the one there is.
     ///
     /// ```
@@ -464,9 +468,12 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     #[inline]
     pub fn compute(&self, key: K, f: impl FnMut(Option<V>) -> Op<V>) -> Computed<V> {
-        let (before, change) = self
-            .alter(self.hash(&key), key, Backoff::spinning(), f)
-            .unwrap_or_else(|why| Self::give_up(&why));
+        self.alter(self.hash(&key), key, Backoff::spinning(), f)
+            .map_or_else(|why| Self::give_up(&why), Self::computed)
+    }
+
+    #[inline]
+    pub(super) fn computed((before, change): Altered<K, V, V>) -> Computed<V> {
         let after = match change {
             Change::Keep => before,
             Change::Value(new) | Change::Entry(_, new) => Some(new),
@@ -482,7 +489,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     }
 
     #[inline]
-    fn alter(
+    pub(super) fn alter(
         &self,
         hash: tags::Hash,
         key: K,
@@ -509,14 +516,30 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         self.alter_hashed(self.hash(key), key, decide)
     }
 
-    /// `alter` of an entry that is there, or else stays absent: it needs no memory and, waiting, no luck.
     #[inline]
     pub(super) fn alter_hashed<Q>(
         &self,
         hash: tags::Hash,
         key: &Q,
-        mut decide: impl FnMut(V) -> Op<V>,
+        decide: impl FnMut(V) -> Op<V>,
     ) -> Option<(V, Op<V>)>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.try_alter_hashed(hash, key, Backoff::spinning(), decide)
+            .unwrap_or_else(|why| Self::give_up(&why))
+    }
+
+    /// `alter` of an entry that is there, or else stays absent: it needs no memory and, waiting, no luck.
+    #[inline]
+    pub(super) fn try_alter_hashed<Q>(
+        &self,
+        hash: tags::Hash,
+        key: &Q,
+        backoff: Backoff,
+        mut decide: impl FnMut(V) -> Op<V>,
+    ) -> Result<Option<(V, Op<V>)>, Failure>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -527,15 +550,14 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             Some(Op::Insert(value)) => Change::Value(value),
             Some(Op::Remove) => Change::Remove,
         };
-        let altered =
-            self.table.alter(hash, eq, |entry| entry.value(), rehash, Backoff::spinning(), decide);
-        let (before, change) = altered.unwrap_or_else(|why| Self::give_up(&why));
+        let (before, change) =
+            self.table.alter(hash, eq, |entry| entry.value(), rehash, backoff, decide)?;
         let op = match change {
             Change::Keep => Op::Keep,
             Change::Value(value) | Change::Entry(_, value) => Op::Insert(value),
             Change::Remove => Op::Remove,
         };
-        before.map(|before| (before, op))
+        Ok(before.map(|before| (before, op)))
     }
 
     #[cold]
@@ -619,7 +641,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// The new table is made as by [`with_capacity`](Self::with_capacity), which can be a reason to call
     /// this once a large map has its entries.
     ///
-    /// Does nothing where there is no memory for the new table.
+    /// Does nothing where there is no memory for the new table, and needs none besides.
     ///
     /// ```
     /// let mut map: hedgerow::FlatMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
@@ -628,31 +650,31 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// assert!(map.len() == 10 && map.stats().bytes < 5_000);
     /// ```
     pub fn shrink_to_fit(&mut self) {
-        let fresh = if self.is_empty() {
-            Table::new()
-        } else {
-            let wanted = Layout::<K, V>::bins_for(self.len());
-            let Ok(fresh) = Table::with_bins(wanted) else { return };
-            let rehash = |key: &K| self.hash(key);
-            if fresh.make_room(wanted, &rehash, &mut Backoff::spinning()).is_err() {
-                return;
+        if self.is_empty() {
+            self.table = Table::new();
+        } else if let Ok(fresh) = self.moved() {
+            self.table = fresh;
+        }
+    }
+
+    /// All entries in a table of the size that they want.
+    fn moved(&mut self) -> Result<Table<K, V>, Failure> {
+        let wanted = Layout::<K, V>::bins_for(self.len());
+        let Self { hash_builder, table } = self;
+        let rehash = |key: &K| Self::hash_by(hash_builder, key);
+        let fresh = Table::with_bins(wanted)?;
+        fresh.make_room(wanted, &rehash, &mut Backoff::spinning())?;
+        let mut done = Ok(());
+        table.for_each_mut(|key, value| {
+            if done.is_ok() {
+                let (eq, change) = (|k: &K| *k == key, |_: Option<&V>| Change::Entry(key, value));
+                let read = |entry: Entry<'_, K, V>| entry.value();
+                done = fresh
+                    .alter(rehash(&key), eq, read, rehash, Backoff::spinning(), change)
+                    .map(drop);
             }
-            for (key, value) in self.iter() {
-                let moved = fresh.alter(
-                    self.hash(&key),
-                    |k| *k == key,
-                    |entry| entry.value(),
-                    rehash,
-                    Backoff::spinning(),
-                    |_| Change::Entry(key, value),
-                );
-                if moved.is_err() {
-                    return;
-                }
-            }
-            fresh
-        };
-        self.table = fresh;
+        });
+        done.map(|()| fresh)
     }
 
     pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {

@@ -10,6 +10,8 @@ mod batch;
 mod cursor;
 #[cfg(feature = "alloc")]
 mod entry;
+#[cfg(feature = "alloc")]
+mod fallible;
 mod fixed;
 #[cfg(feature = "alloc")]
 mod iter;

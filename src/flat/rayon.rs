@@ -1,11 +1,8 @@
 //! Feature `rayon`: walking over a map, and filling one, on all cores.
-//!
-//! A parallel walk cuts the range of positions (see [`scan`](super::scan)) in pieces, and only where bins
-//! already ended when it began. Bins are split but never joined while the map is shared, so the cuts stay
-//! between bins, and each lasting key is met exactly once, as by `iter`.
 
 use super::map::FlatMap;
 use crate::table::Table;
+use crate::table::pieces::Piece;
 use ::rayon::iter::plumbing::{Folder, UnindexedConsumer, UnindexedProducer, bridge_unindexed};
 use ::rayon::iter::{FromParallelIterator, IntoParallelIterator, ParallelExtend, ParallelIterator};
 use alloc::vec::Vec;
@@ -31,16 +28,9 @@ impl<K, V> fmt::Debug for ParIter<'_, K, V> {
     }
 }
 
-/// Positions from `from` up to `to`, which may be cut at multiples of `unit`; a bound of None is the end of
-/// all positions.
-struct Piece<'a, K, V> {
-    table: &'a Table<K, V>,
-    from: u64,
-    to: Option<u64>,
-    unit: Option<u64>,
-}
+struct Walk<'a, K, V>(Piece<'a, K, V>);
 
-impl<K, V> UnindexedProducer for Piece<'_, K, V>
+impl<K, V> UnindexedProducer for Walk<'_, K, V>
 where
     K: Copy + Send,
     V: Copy + Send,
@@ -48,31 +38,15 @@ where
     type Item = (K, V);
 
     fn split(mut self) -> (Self, Option<Self>) {
-        let length = self.to.unwrap_or(0).wrapping_sub(self.from);
-        // 0 stands for all positions, of which half is known.
-        let half = if length == 0 { 1 << 63 } else { length / 2 };
-        match self.unit {
-            Some(unit) if half >= unit => {
-                let middle = self.from + half / unit * unit;
-                let rest = Self { from: middle, ..self };
-                self.to = Some(middle);
-                (self, Some(rest))
-            }
-            _ => (self, None),
-        }
+        let other = self.0.split().map(Self);
+        (self, other)
     }
 
-    fn fold_with<F: Folder<Self::Item>>(self, mut folder: F) -> F {
+    fn fold_with<F: Folder<Self::Item>>(mut self, mut folder: F) -> F {
         let mut bin = Vec::new();
-        let mut position = Some(self.from);
-        while let Some(at) = position.filter(|&at| self.to.is_none_or(|to| at < to)) {
-            bin.clear();
-            position = self.table.snapshot(at, &mut bin);
+        while !folder.full() && self.0.next_bin(&mut bin) {
             // SAFETY: the snapshot that filled the buffer has returned.
             folder = folder.consume_iter(bin.iter().map(|raw| unsafe { raw.whole() }));
-            if folder.full() {
-                break;
-            }
         }
         folder
     }
@@ -86,9 +60,7 @@ where
     type Item = (K, V);
 
     fn drive_unindexed<C: UnindexedConsumer<Self::Item>>(self, consumer: C) -> C::Result {
-        let bits = self.table.root_bits();
-        let unit = (bits > 0).then(|| 1 << (64 - bits));
-        bridge_unindexed(Piece { table: self.table, from: 0, to: None, unit }, consumer)
+        bridge_unindexed(Walk(Piece::whole(self.table)), consumer)
     }
 }
 

@@ -47,6 +47,7 @@ where
     V: Copy,
     S: BuildHasher + Default,
 {
+    /// Ends as std's collections do when memory runs out; `try_with_capacity_and_hasher` and `try_insert` do not.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let entries = entries.into_iter();
         let map = Self::with_capacity_and_hasher(entries.size_hint().0, S::default());
@@ -72,6 +73,8 @@ where
     V: Copy,
     S: BuildHasher,
 {
+    /// Inserts one entry after the other; of two with one key the later stays. `try_insert` each where memory
+    /// may run out.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         self.extend_shared(entries);
     }
@@ -83,6 +86,7 @@ where
     V: Copy,
     S: BuildHasher,
 {
+    /// As for entries by value.
     fn extend<I: IntoIterator<Item = (&'a K, &'a V)>>(&mut self, entries: I) {
         self.extend_shared(entries.into_iter().map(|(key, value)| (*key, *value)));
     }

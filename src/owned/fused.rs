@@ -1,5 +1,6 @@
 //! The nodes of a `StrMap`: key and value behind the header, in one allocation.
 
+use super::errors::Why;
 use super::node::{Header, Live, Node, Shared};
 use super::nodes::Fresh;
 use crate::bins::tags;
@@ -15,13 +16,6 @@ pub(super) struct Fused {
     value: u32,
 }
 
-/// A length that a node has no room for, or no memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refused {
-    TooLong,
-    Alloc,
-}
-
 impl Fused {
     fn layout(key: u32, value: u32) -> Option<Layout> {
         let bytes = (key as usize).checked_add(value as usize)?;
@@ -30,13 +24,13 @@ impl Fused {
     }
 
     /// A node of copies of both.
-    pub(super) fn new(hash: tags::Hash, key: &[u8], value: &[u8]) -> Result<Fresh<Self>, Refused> {
+    pub(super) fn new(hash: tags::Hash, key: &[u8], value: &[u8]) -> Result<Fresh<Self>, Why> {
         let (Ok(key_len), Ok(value_len)) = (key.len().try_into(), value.len().try_into()) else {
-            return Err(Refused::TooLong);
+            return Err(Why::TooLong);
         };
-        let layout = Self::layout(key_len, value_len).ok_or(Refused::TooLong)?;
+        let layout = Self::layout(key_len, value_len).ok_or(Why::TooLong)?;
         // SAFETY: a header is not zero-sized, so the node is not.
-        let node = NonNull::new(unsafe { alloc(layout) }.cast::<Self>()).ok_or(Refused::Alloc)?;
+        let node = NonNull::new(unsafe { alloc(layout) }.cast::<Self>()).ok_or(Why::Alloc)?;
         // SAFETY: just allocated, with room for the fields and, behind them, both slices.
         unsafe {
             node.write(Self { header: Header::new(hash), key: key_len, value: value_len });

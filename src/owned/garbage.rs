@@ -5,21 +5,25 @@
 //! batch stamped with the epoch; *ripe*, which nobody can know any more. Each operation that adds garbage
 //! drops up to [`SHARE`] of what is ripe, so that no single one pays for all; and whoever seals a batch looks
 //! after one other bag in turn, since its threads may have ended. Nothing here allocates but the second to
-//! seventeenth bag: what is garbage always finds a place.
+//! seventeenth bag: what is garbage always finds a place. Whoever would rather not make more of it than a limit
+//! allows has some freed first ([`Garbage::make_room`]).
 //!
 //! # Synchronization
 //! - `[GB-1]` release store of the bags' address ↔ `[GB-2]` acquire load: whoever sees them sees them empty
 //!   or later.
 //! - A bag's lock hands its lists from thread to thread: whoever seals or frees comes after the unlinks.
 //!   When a batch may be freed is the business of [`epoch`](crate::sync::epoch).
+//! - What is in a bag is counted beside its lock, relaxed: a figure of the recent past, exact once the
+//!   writers have been joined.
 
 use super::node::{List, Node, Shared};
-use crate::facade::atomic::{AtomicPtr, Ordering};
+use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::{Guard as Locked, Lock};
 use crate::sync::cache::CachePadded;
 use crate::sync::epoch::{Domain, Stamp};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
 use core::ptr;
 
 /// Pieces in a batch: each costs a heavy barrier, which interrupts the other cores.
@@ -60,7 +64,7 @@ impl<N: Node> Bag<N> {
     /// True where one was sealed.
     fn advance(&mut self, domain: &Domain, least: usize) -> bool {
         self.ripen(domain);
-        if self.stamp.is_some() || self.open.len() < least.max(1) {
+        if self.stamp.is_some() || self.open.len() < least {
             return false;
         }
         self.stamp = domain.seal();
@@ -68,6 +72,13 @@ impl<N: Node> Bag<N> {
             self.sealed.append(&mut self.open);
         }
         self.stamp.is_some()
+    }
+
+    /// Moves all on that readers let go: what was sealed goes first, then what was open is sealed, and mostly
+    /// is past at once.
+    fn advance_all(&mut self, domain: &Domain) {
+        self.advance(domain, 1);
+        self.advance(domain, 1);
     }
 
     /// Does for `other` what its owner may have left undone, for good perhaps.
@@ -78,6 +89,91 @@ impl<N: Node> Bag<N> {
 
     fn len(&self) -> usize {
         self.open.len() + self.sealed.len() + self.ripe.len()
+    }
+}
+
+/// A bag in its lock, and what is to be seen of it from outside.
+struct Place<N> {
+    bag: Lock<Bag<N>>,
+    /// How much is in it.
+    len: AtomicUsize,
+    /// Whether some thread is freeing what it took out. No other operation does meanwhile, nor does one that a
+    /// destructor calls: or else one would run within the other, as deep as there is garbage.
+    freeing: AtomicBool,
+}
+
+impl<N: Node> Place<N> {
+    crate::facade::const_unless_loom! {
+        fn new() -> Self {
+            Self {
+                bag: Lock::new(Bag::new()),
+                len: AtomicUsize::new(0),
+                freeing: AtomicBool::new(false),
+            }
+        }
+    }
+
+    fn lock(&self) -> Held<'_, N> {
+        Held { bag: self.bag.lock(), place: self }
+    }
+
+    fn try_lock(&self) -> Option<Held<'_, N>> {
+        Some(Held { bag: self.bag.try_lock()?, place: self })
+    }
+
+    fn len(&self) -> usize {
+        // relaxed: a figure, which orders nothing.
+        self.len.load(Ordering::Relaxed)
+    }
+}
+
+/// A bag that is locked; counted when it is given back.
+struct Held<'a, N: Node> {
+    bag: Locked<'a, Bag<N>>,
+    place: &'a Place<N>,
+}
+
+impl<'a, N: Node> Held<'a, N> {
+    /// Says that something is being freed until the answer is dropped; None where somebody does already.
+    fn begin_to_free(&self) -> Option<Freeing<'a>> {
+        let freeing = &self.place.freeing;
+        // relaxed: set under the lock alone, which is held; and a wish, which orders nothing.
+        if freeing.load(Ordering::Relaxed) {
+            return None;
+        }
+        // relaxed: as above.
+        freeing.store(true, Ordering::Relaxed);
+        Some(Freeing(freeing))
+    }
+}
+
+impl<N: Node> Drop for Held<'_, N> {
+    #[inline]
+    fn drop(&mut self) {
+        // relaxed: written under the lock alone, and a figure to everybody else.
+        self.place.len.store(self.bag.len(), Ordering::Relaxed);
+    }
+}
+
+impl<N: Node> Deref for Held<'_, N> {
+    type Target = Bag<N>;
+    fn deref(&self) -> &Bag<N> {
+        &self.bag
+    }
+}
+
+impl<N: Node> DerefMut for Held<'_, N> {
+    fn deref_mut(&mut self) -> &mut Bag<N> {
+        &mut self.bag
+    }
+}
+
+struct Freeing<'a>(&'a AtomicBool);
+
+impl Drop for Freeing<'_> {
+    fn drop(&mut self) {
+        // relaxed: as where it was set.
+        self.0.store(false, Ordering::Relaxed);
     }
 }
 
@@ -92,16 +188,16 @@ impl<N: Node> Drop for Ripe<N> {
 }
 
 pub(super) struct Garbage<N> {
-    first: Lock<Bag<N>>,
+    first: Place<N>,
     more: AtomicPtr<Bags<N>>,
 }
 
-type Bags<N> = [CachePadded<Lock<Bag<N>>>; BAGS];
+type Bags<N> = [CachePadded<Place<N>>; BAGS];
 
 impl<N: Node> Garbage<N> {
     crate::facade::const_unless_loom! {
         pub(super) fn new() -> Self {
-            Self { first: Lock::new(Bag::new()), more: AtomicPtr::new(ptr::null_mut()) }
+            Self { first: Place::new(), more: AtomicPtr::new(ptr::null_mut()) }
         }
     }
 
@@ -112,12 +208,12 @@ impl<N: Node> Garbage<N> {
         unsafe { more.as_ref() }
     }
 
-    fn bags(&self) -> impl Iterator<Item = &Lock<Bag<N>>> {
+    fn bags(&self) -> impl Iterator<Item = &Place<N>> {
         core::iter::once(&self.first).chain(self.more().into_iter().flatten().map(|bag| &**bag))
     }
 
     /// The bag of the reader of this number.
-    fn bag(&self, reader: usize) -> Locked<'_, Bag<N>> {
+    fn bag(&self, reader: usize) -> Held<'_, N> {
         if let Some(more) = self.more() {
             return more[reader % BAGS].lock();
         }
@@ -134,7 +230,7 @@ impl<N: Node> Garbage<N> {
         if made.try_reserve_exact(BAGS).is_err() {
             return;
         }
-        made.resize_with(BAGS, || CachePadded(Lock::new(Bag::new())));
+        made.resize_with(BAGS, || CachePadded(Place::new()));
         let Ok(made) = Box::<Bags<N>>::try_from(made) else { return };
         let (made, none) = (Box::into_raw(made), ptr::null_mut());
         // [GB-1] release: pairs with [GB-2]; relaxed where it fails: we only free.
@@ -165,7 +261,7 @@ impl<N: Node> Garbage<N> {
 
     /// # Safety
     /// As `add`.
-    unsafe fn put(&self, domain: &Domain, reader: usize, node: Shared<N>) -> Locked<'_, Bag<N>> {
+    unsafe fn put(&self, domain: &Domain, reader: usize, node: Shared<N>) -> Held<'_, N> {
         let mut bag = self.bag(reader);
         // SAFETY: the caller's promise: the node is garbage, and ours.
         unsafe { bag.open.push(node) };
@@ -185,19 +281,26 @@ impl<N: Node> Garbage<N> {
         if bag.advance(domain, BATCH) {
             bag.turn = bag.turn.wrapping_add(1);
             // Another one, or held: this very bag is held too.
-            if let Some(mut other) = self.bags().nth(bag.turn % (BAGS + 1)).and_then(Lock::try_lock)
+            if let Some(mut other) =
+                self.bags().nth(bag.turn % (BAGS + 1)).and_then(Place::try_lock)
             {
                 bag.look_after(&mut other, domain);
             }
         }
     }
 
-    /// Frees what one operation is to free, running destructors with nothing locked.
-    fn free_some(mut bag: Locked<'_, Bag<N>>) {
+    /// Frees what one operation is to free, running destructors with nothing locked; says how many.
+    fn free_some(mut bag: Held<'_, N>) -> usize {
+        let share = bag.ripe.len().min(SHARE);
+        if share == 0 {
+            return 0;
+        }
+        let Some(_freeing) = bag.begin_to_free() else { return 0 };
         let ripe: [Option<Ripe<N>>; SHARE] = core::array::from_fn(|_| bag.ripe.pop().map(Ripe));
         drop(bag);
         // Should one destructor panic, the other nodes are dropped all the same.
         drop(ripe);
+        share
     }
 
     /// As the end of `add_and_free`.
@@ -207,17 +310,38 @@ impl<N: Node> Garbage<N> {
 
     /// Pieces of garbage.
     pub(super) fn len(&self) -> usize {
-        self.bags().map(|bag| bag.lock().len()).sum()
+        self.bags().map(Place::len).sum()
+    }
+
+    /// Frees what is above `limit`, no more, as far as readers let it and no lock has to be waited for;
+    /// whether that was enough.
+    #[cold]
+    pub(super) fn make_room(&self, domain: &Domain, limit: usize) -> bool {
+        let mut excess = self.len().saturating_sub(limit);
+        for place in self.bags() {
+            while excess > 0
+                && let Some(mut bag) = place.try_lock()
+            {
+                if bag.ripe.len() == 0 {
+                    bag.advance_all(domain);
+                }
+                match Self::free_some(bag) {
+                    0 => break,
+                    freed => excess = excess.saturating_sub(freed),
+                }
+            }
+        }
+        self.len() <= limit
     }
 
     /// Frees all that readers let go; the rest stays.
     pub(super) fn collect(&self, domain: &Domain) {
         for bag in self.bags() {
             let mut locked = bag.lock();
-            // What was sealed goes first, then what was open is sealed, and mostly is past at once.
-            locked.advance(domain, 0);
-            locked.advance(domain, 0);
+            locked.advance_all(domain);
             let mut ripe = core::mem::replace(&mut locked.ripe, List::new());
+            // Whoever else is freeing does not keep this from doing so.
+            let _freeing = locked.begin_to_free();
             drop(locked);
             free_all(&mut ripe);
         }

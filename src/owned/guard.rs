@@ -2,7 +2,7 @@
 
 use crate::facade::atomic::Ordering;
 use crate::sync::epoch::{DOMAIN, Domain};
-use crate::sync::registry::Slot;
+use crate::sync::slot::Slot;
 use crate::table::types::TryReserveError;
 use core::fmt;
 use core::marker::PhantomData;
@@ -32,7 +32,7 @@ pub struct Guard<'a> {
 /// [`Handle`] saves that.
 ///
 /// Lock-free. Allocates only where more threads than ever before hold guards; running out of memory is
-/// handled as in std's collections.
+/// handled as in std's collections; [`try_pin`] says so instead.
 ///
 /// ```
 /// let map: hedgerow::EntryMap<String, String> = [("rose".into(), "red".into())].into();
@@ -46,8 +46,19 @@ pub fn pin() -> Guard<'static> {
     try_pin().unwrap_or_else(|_| out_of_memory())
 }
 
+/// As [`pin`], but says when there is no memory.
+///
+/// With feature `std`, a thread that has had a guard gets every further one: what it does under
+/// [`pin`] needs no memory for that.
+///
+/// # Errors
+/// When the allocator has no memory for another block of slots.
+///
+/// ```
+/// let guard = hedgerow::owned::try_pin().expect("there is memory");
+/// ```
 #[inline(always)]
-pub(super) fn try_pin() -> Result<Guard<'static>, TryReserveError> {
+pub fn try_pin() -> Result<Guard<'static>, TryReserveError> {
     #[cfg(feature = "std")]
     if let Ok(Some(slot)) = local::slot() {
         return Ok(Guard::enter(slot));

@@ -1,59 +1,75 @@
-//! Iterators: a bin at a time, each bin as it was at one moment.
+//! Iterators: some bins at a time, each bin as it was at one moment.
 
 use super::guard::Guard;
 use super::node::{List, Live, Node, Shared};
 use super::nodes::{Fresh, Nodes};
 use super::pair::Pair;
-use crate::table::scan::{Position, Raw, START};
+use crate::table::scan::Raw;
+use crate::table::walk::Position;
 use alloc::vec::Vec;
 use core::fmt;
 use core::iter::FusedIterator;
-
-/// Nodes that are read ahead: about as many lines as a core waits for at once.
-const AT_ONCE: usize = 16;
 
 /// The nodes of a table.
 pub(super) struct Walk<'a, N: Node> {
     nodes: &'a Nodes<N>,
     guard: &'a Guard<'a>,
-    position: Position,
+    position: Option<Position>,
     /// The nodes of some bins, those before `next` already handed out.
-    bin: Vec<Raw<Shared<N>, ()>>,
+    some: Vec<Raw<Shared<N>, ()>>,
     next: usize,
+    /// Those of the bins after, asked for while the others are handed out.
+    ahead: Vec<Raw<Shared<N>, ()>>,
 }
 
 impl<'a, N: Node> Walk<'a, N> {
     pub(super) fn new(nodes: &'a Nodes<N>, guard: &'a Guard<'a>) -> Self {
-        Self { nodes, guard, position: START, bin: Vec::new(), next: 0 }
+        Self {
+            nodes,
+            guard,
+            position: Some(Position::START),
+            some: Vec::new(),
+            next: 0,
+            ahead: Vec::new(),
+        }
+    }
+}
+
+impl<N: Node> Walk<'_, N> {
+    #[inline(never)]
+    fn refill(&mut self) -> Option<()> {
+        self.next = 0;
+        self.some.clear();
+        core::mem::swap(&mut self.some, &mut self.ahead);
+        match self.position {
+            Some(at) => {
+                self.position = self.nodes.snapshot(at, &mut self.ahead, self.guard);
+                Some(())
+            }
+            None => (!self.some.is_empty()).then_some(()),
+        }
     }
 }
 
 impl<N: Node> Clone for Walk<'_, N> {
     fn clone(&self) -> Self {
-        Self { bin: self.bin.clone(), ..*self }
+        Self { some: self.some.clone(), ahead: self.ahead.clone(), ..*self }
     }
 }
 
 impl<'a, N: Node> Iterator for Walk<'a, N> {
     type Item = Live<'a, N>;
 
+    #[inline]
     fn next(&mut self) -> Option<Live<'a, N>> {
         loop {
-            if let Some(raw) = self.bin.get(self.next) {
+            if let Some(raw) = self.some.get(self.next) {
                 self.next += 1;
                 // SAFETY: the snapshot that filled the buffer has returned; and what it met under the
                 // guard is not freed as long as that is held.
                 return Some(unsafe { raw.whole().0.live() });
             }
-            self.position?;
-            self.next = 0;
-            self.bin.clear();
-            // Several bins at a time, so that the waits for their nodes overlap.
-            while let Some(position) = self.position
-                && self.bin.len() < AT_ONCE
-            {
-                self.position = self.nodes.snapshot(position, &mut self.bin, self.guard);
-            }
+            self.refill()?;
         }
     }
 }

@@ -162,7 +162,8 @@ impl<K, V, S> EntryMap<K, V, S> {
         self.len() == 0
     }
 
-    /// Entries that were replaced or removed and are not dropped yet. Locks each bag of garbage for a moment.
+    /// Entries that were replaced or removed and are not dropped yet: exact when nobody writes meanwhile, of the
+    /// recent past otherwise. A [`Removed`](super::Removed) that is still held is not among them. Lock-free.
     ///
     /// ```
     /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a')].into();
@@ -172,6 +173,44 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// ```
     pub fn pending(&self) -> usize {
         self.nodes.pending()
+    }
+
+    /// How many entries may be [`pending`](Self::pending) when something is inserted by a method that can refuse:
+    /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent),
+    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with), [`try_compute`](Self::try_compute). None, as it
+    /// is at first: any number.
+    ///
+    /// Where more are pending, such a method first drops those above the limit, and refuses where it cannot, since
+    /// readers may be looking at them. So a guard that is held for ever bounds the memory instead of eating it:
+    /// entries and garbage together grow by those methods until `limit` entries wait, and each thread that is
+    /// just inserting adds one. All other methods neither look at the limit nor refuse; what they remove or
+    /// replace counts.
+    ///
+    /// A reader that is only just looking something up counts as any other, so a method that was refused may succeed
+    /// when it is tried again. Threads collect their garbage in batches: with a limit of less than some hundred
+    /// entries for each of them, writers have to ask for barriers more often.
+    ///
+    /// ```
+    /// use hedgerow::{EntryMap, owned::{TryInsertError, pin}};
+    ///
+    /// let map = EntryMap::<u32, u32>::new();
+    /// map.set_pending_limit(Some(100));
+    /// let guard = pin(); // and never dropped
+    /// let refused = (0..).find_map(|n| map.try_insert(7, n).err()).unwrap();
+    /// assert!(matches!(refused, TryInsertError::Stalled { key: 7, value: 102, .. }));
+    /// assert_eq!(map.pending(), 101);
+    /// ```
+    pub fn set_pending_limit(&self, limit: Option<usize>) {
+        self.nodes.set_limit(limit);
+    }
+
+    /// What [`set_pending_limit`](Self::set_pending_limit) has set.
+    ///
+    /// ```
+    /// assert_eq!(hedgerow::EntryMap::<u32, u32>::new().pending_limit(), None);
+    /// ```
+    pub fn pending_limit(&self) -> Option<usize> {
+        self.nodes.limit()
     }
 
     /// Drops the garbage that no reader can be looking at any more, all at once.
@@ -199,7 +238,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// map.collect();
     /// assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
     /// ```
-    pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> {
+    pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> + use<K, V, S> {
         stalled()
     }
 

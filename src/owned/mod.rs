@@ -4,6 +4,7 @@
 //! be looking; what is taken out of the map is dropped when nobody can be looking any more.
 
 mod batch;
+mod errors;
 mod fused;
 mod garbage;
 mod guard;
@@ -13,18 +14,26 @@ mod node;
 mod nodes;
 mod ops;
 mod pair;
+#[cfg(feature = "rayon")]
+mod rayon;
 mod removed;
+#[cfg(feature = "serde")]
+mod serde;
 mod str_iter;
 mod str_map;
 mod traits;
+mod tries;
 
 pub use crate::bins::hasher::DefaultHashBuilder;
 pub use crate::bins::types::{Busy, Op};
 pub use crate::table::cursor::Cursor;
-pub use crate::table::types::{TryInsertError, TryReserveError};
-pub use guard::{Guard, Handle, OwnedGuard, Stalled, pin};
+pub use crate::table::types::TryReserveError;
+pub use errors::TryInsertError;
+pub use guard::{Guard, Handle, OwnedGuard, Stalled, pin, try_pin};
 pub use iter::{IntoIter, Iter};
 pub use map::EntryMap;
-pub use removed::Removed;
+#[cfg(feature = "rayon")]
+pub use rayon::{ParIter, ParStrIter};
+pub use removed::{Removed, RemovedStr};
 pub use str_iter::StrIter;
-pub use str_map::{RemovedStr, StrMap};
+pub use str_map::StrMap;

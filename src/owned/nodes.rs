@@ -1,18 +1,23 @@
 //! A table of nodes with its garbage: the part that all maps of owned data share.
 
+use super::errors::Why;
 use super::garbage::{Garbage, free_all};
-use super::guard::{Guard, try_pin};
+use super::guard::{Guard, stalled, try_pin};
 use super::node::{List, Live, Node, Shared};
 use crate::bins::bin::Entry;
 use crate::bins::tags::Hash;
 use crate::bins::types::Busy;
+use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::sync::backoff::Backoff;
 #[cfg(not(hedgerow_loom))]
 use crate::sync::epoch::DOMAIN;
 use crate::sync::prefetch;
 use crate::table::cursor::Cursor;
-use crate::table::scan::{Position, Raw};
+#[cfg(feature = "rayon")]
+use crate::table::pieces::Piece;
+use crate::table::scan::{AT_ONCE, Raw};
 use crate::table::types::TryReserveError;
+use crate::table::walk::Position;
 use crate::table::write::{Altered, Change};
 use crate::table::{Failure, Table, Usage};
 use alloc::vec::Vec;
@@ -49,6 +54,34 @@ pub(super) type Stored<'a, N, E> = Result<Option<Unlinked<'a, N>>, (E, Fresh<N>)
 pub(super) struct Nodes<N: Node> {
     table: Table<Shared<N>, ()>,
     garbage: Garbage<N>,
+    /// Pieces of garbage that may wait where somebody asks; `usize::MAX` is no limit.
+    limit: AtomicUsize,
+}
+
+/// How far an operation goes.
+#[derive(Clone, Copy)]
+pub(super) enum Way {
+    /// It waits for other writers, and fails for want of memory alone.
+    Waiting,
+    /// It does not wait; and it makes no garbage where there is no room for more, for the reason given.
+    Trying(Result<(), Why>),
+}
+
+impl Way {
+    pub(super) fn backoff(self) -> Backoff {
+        match self {
+            Self::Waiting => Backoff::spinning(),
+            Self::Trying(_) => Backoff::never(),
+        }
+    }
+
+    /// Whether more garbage may be made.
+    pub(super) fn room(self) -> Result<(), Why> {
+        match self {
+            Self::Waiting => Ok(()),
+            Self::Trying(room) => room,
+        }
+    }
 }
 
 // SAFETY: nodes and all; nobody else can have any of them while the whole is moved.
@@ -62,8 +95,12 @@ impl<N: Node> RefUnwindSafe for Nodes<N> {}
 impl<N: Node> Nodes<N> {
     crate::facade::const_unless_loom! {
         pub(super) fn new() -> Self {
-            Self { table: Table::new(), garbage: Garbage::new() }
+            Self::of(Table::new())
         }
+    }
+
+    const fn of(table: Table<Shared<N>, ()>) -> Self {
+        Self { table, garbage: Garbage::new(), limit: AtomicUsize::new(usize::MAX) }
     }
 
     /// A table with room for so many entries.
@@ -73,7 +110,7 @@ impl<N: Node> Nodes<N> {
         }
         let bins = Table::<Shared<N>, ()>::checked_bins(capacity)?;
         let table = Table::with_bins(bins).map_err(|_| TryReserveError::Alloc)?;
-        let nodes = Self { table, garbage: Garbage::new() };
+        let nodes = Self::of(table);
         nodes.grow_to(bins)?;
         Ok(nodes)
     }
@@ -144,6 +181,21 @@ impl<N: Node> Nodes<N> {
         found.map(|node| node.map(|node| unsafe { node.live() })).map_err(|_| Busy)
     }
 
+    /// `get` or `try_get`, as `way` has it.
+    #[inline(always)]
+    pub(super) fn find<'a>(
+        &'a self,
+        hash: Hash,
+        eq: impl Fn(Live<'_, N>) -> bool + Copy,
+        way: Way,
+        guard: &'a Guard<'_>,
+    ) -> Result<Option<Live<'a, N>>, Busy> {
+        match way {
+            Way::Waiting => Ok(self.get(hash, eq, guard)),
+            Way::Trying(_) => self.try_get(hash, eq, guard),
+        }
+    }
+
     /// Looks up a window of keys; `eq` and `answer` are told their places in it.
     #[inline]
     pub(super) fn get_window<'a>(
@@ -169,7 +221,7 @@ impl<N: Node> Nodes<N> {
     }
 
     /// Changes the entry that `eq` knows; returns the node before and whether it is still there.
-    #[inline]
+    #[inline(always)]
     fn alter(
         &self,
         hash: Hash,
@@ -191,7 +243,7 @@ impl<N: Node> Nodes<N> {
     }
 
     /// Puts `fresh` where `eq` says; returns what was there.
-    #[inline]
+    #[inline(always)]
     pub(super) fn insert(
         &self,
         fresh: Fresh<N>,
@@ -215,13 +267,14 @@ impl<N: Node> Nodes<N> {
         expected: Option<Shared<N>>,
         fresh: Fresh<N>,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
+        way: Way,
         guard: &Guard<'_>,
     ) -> Stored<'_, N, Option<Failure>> {
         let (hash, node) = (fresh.live().hash(), fresh.0);
         let decide = |found| {
             if found == expected { Change::Entry(node, ()) } else { Change::Keep }
         };
-        match self.alter(hash, eq, Backoff::spinning(), decide, guard) {
+        match self.alter(hash, eq, way.backoff(), decide, guard) {
             Ok((before, Change::Entry(..))) => {
                 fresh.take();
                 Ok(before.map(|node| Unlinked { nodes: self, node }))
@@ -237,16 +290,18 @@ impl<N: Node> Nodes<N> {
         hash: Hash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         mut wanted: impl FnMut(Shared<N>) -> bool,
+        way: Way,
         guard: &Guard<'_>,
-    ) -> Option<Unlinked<'_, N>> {
+    ) -> Result<Option<Unlinked<'_, N>>, Busy> {
         let decide = |found: Option<Shared<N>>| match found {
             Some(node) if wanted(node) => Change::Remove,
             _ => Change::Keep,
         };
-        // A removal needs no memory, and waits.
-        match self.alter(hash, eq, Backoff::spinning(), decide, guard) {
-            Ok((Some(node), Change::Remove)) => Some(Unlinked { nodes: self, node }),
-            _ => None,
+        match self.alter(hash, eq, way.backoff(), decide, guard) {
+            Ok((Some(node), Change::Remove)) => Ok(Some(Unlinked { nodes: self, node })),
+            Ok(_) => Ok(None),
+            // A removal needs no memory.
+            Err(_) => Err(Busy),
         }
     }
 
@@ -254,22 +309,23 @@ impl<N: Node> Nodes<N> {
     pub(super) fn remove_exactly(
         &self,
         node: Live<'_, N>,
+        way: Way,
         guard: &Guard<'_>,
-    ) -> Option<Unlinked<'_, N>> {
+    ) -> Result<Option<Unlinked<'_, N>>, Busy> {
         // Of a node that has become garbage this is no hash, but then it is nowhere.
         let (hash, node) = (node.hash(), node.shared());
-        self.remove(hash, move |other| other.shared() == node, |_| true, guard)
+        self.remove(hash, move |other| other.shared() == node, |_| true, way, guard)
     }
 
-    /// Adds the nodes of the bin at `position` to `buffer`, asks for them, and tells the next position.
+    /// Adds the nodes of some bins from `position` on to `buffer`, asks for them, and tells the next position.
     pub(super) fn snapshot(
         &self,
-        position: u64,
+        position: Position,
         buffer: &mut Vec<Raw<Shared<N>, ()>>,
         _guard: &Guard<'_>,
-    ) -> Position {
+    ) -> Option<Position> {
         let before = buffer.len();
-        let next = self.table.snapshot(position, buffer);
+        let next = self.table.snapshot(position, AT_ONCE, buffer);
         Self::ask_for(&buffer[before..]);
         next
     }
@@ -279,6 +335,24 @@ impl<N: Node> Nodes<N> {
             // SAFETY: the snapshot that they come from has been taken.
             prefetch::read(unsafe { raw.whole() }.0.0.as_ptr());
         }
+    }
+
+    /// All of a walk by many threads.
+    #[cfg(feature = "rayon")]
+    pub(super) fn piece(&self) -> Piece<'_, Shared<N>, ()> {
+        Piece::whole(&self.table)
+    }
+
+    /// Fills `buffer` with the nodes of the next bin of a piece and asks for them; false at the end.
+    #[cfg(feature = "rayon")]
+    pub(super) fn next_bin(
+        piece: &mut Piece<'_, Shared<N>, ()>,
+        buffer: &mut Vec<Raw<Shared<N>, ()>>,
+        _guard: &Guard<'_>,
+    ) -> bool {
+        let more = piece.next_bin(buffer);
+        Self::ask_for(buffer);
+        more
     }
 
     /// Shows nodes to `each`, from `cursor` on, until at least `budget` were shown; where to go on.
@@ -327,6 +401,38 @@ impl<N: Node> Nodes<N> {
     /// Pieces of garbage that still wait.
     pub(super) fn pending(&self) -> usize {
         self.garbage.len()
+    }
+
+    pub(super) fn limit(&self) -> Option<usize> {
+        // relaxed: a wish, which orders nothing.
+        Some(self.limit.load(Ordering::Relaxed)).filter(|&limit| limit != usize::MAX)
+    }
+
+    pub(super) fn set_limit(&self, limit: Option<usize>) {
+        // relaxed: as above.
+        self.limit.store(limit.unwrap_or(usize::MAX), Ordering::Relaxed);
+    }
+
+    /// The way of an operation that does not wait. Drops garbage that is above the limit; to be called before
+    /// the operation's own guard is taken, which would be in the way of that.
+    #[inline]
+    pub(super) fn trying(&self) -> Way {
+        Way::Trying(match self.limit() {
+            Some(limit) if self.garbage.len() > limit => self.make_room(limit),
+            _ => Ok(()),
+        })
+    }
+
+    #[cold]
+    fn make_room(&self, limit: usize) -> Result<(), Why> {
+        if self.garbage.make_room(&DOMAIN, limit) {
+            return Ok(());
+        }
+        // Where no reader is in the way, another thread was.
+        match stalled().count() {
+            0 => Err(Why::Busy),
+            readers => Err(Why::Stalled { readers }),
+        }
     }
 
     /// Frees the garbage that nobody can know any more.

@@ -1,28 +1,23 @@
 //! What is done to one entry.
 
-use super::guard::{Guard, pin, try_pin};
-use super::map::{EntryMap, fail};
+use super::guard::{Guard, pin};
+use super::map::EntryMap;
 use super::node::{Live, Shared};
-use super::nodes::Fresh;
+use super::nodes::{Fresh, Way};
 use super::pair::Pair;
 use super::removed::Removed;
 use crate::bins::hasher::mixes_well;
 use crate::bins::tags;
 use crate::bins::types::{Busy, Op};
 use crate::sync::backoff::Backoff;
-use crate::table::Failure;
-use crate::table::types::{TryInsertError, TryReserveError};
 use alloc::alloc::handle_alloc_error;
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 
-/// What was replaced, or the node that did not replace it.
-type Exchanged<'a, K, V> = Result<Option<Removed<'a, K, V>>, Fresh<Pair<K, V>>>;
-
+/// The end of an operation that waits, and so fails only for want of memory.
 #[cold]
-fn give_up<T>(_why: &Failure) -> T {
-    // A waiting writer fails only for want of memory.
-    fail(TryReserveError::Alloc)
+fn give_up<K, V, T, E>(_why: E) -> T {
+    handle_alloc_error(core::alloc::Layout::new::<Pair<K, V>>())
 }
 
 impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
@@ -32,7 +27,11 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     }
 
     #[inline(always)]
-    fn find<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<Live<'a, Pair<K, V>>>
+    pub(super) fn find<'a, Q>(
+        &'a self,
+        key: &Q,
+        guard: &'a Guard<'_>,
+    ) -> Option<Live<'a, Pair<K, V>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -144,8 +143,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     }
 
     fn fresh(&self, key: K, value: V) -> Fresh<Pair<K, V>> {
-        Pair::new(self.hash(&key), key, value)
-            .unwrap_or_else(|_| handle_alloc_error(core::alloc::Layout::new::<Pair<K, V>>()))
+        Pair::new(self.hash(&key), key, value).unwrap_or_else(give_up::<K, V, _, _>)
     }
 
     /// Stores `value` under `key`; returns the entry that this replaces.
@@ -172,45 +170,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
             &guard,
         ) {
             Ok(before) => before.map(Removed::new),
-            Err((why, _)) => give_up(&why),
-        }
-    }
-
-    /// As [`insert`](Self::insert), but neither waits nor aborts.
-    ///
-    /// # Errors
-    /// [`TryInsertError::Busy`] when a writer is inside the key's bin, [`TryInsertError::Alloc`] when there
-    /// is no memory for the entry; either hands key and value back and leaves the map as it was.
-    ///
-    /// ```
-    /// let map = hedgerow::EntryMap::<u32, String>::new();
-    /// assert_eq!(map.try_insert(7, "seven".into()), Ok(None));
-    /// ```
-    pub fn try_insert(
-        &self,
-        key: K,
-        value: V,
-    ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
-        let Ok(guard) = try_pin() else {
-            return Err(TryInsertError::Alloc { key, value });
-        };
-        let fresh = match Pair::new(self.hash(&key), key, value) {
-            Ok(fresh) => fresh,
-            Err((key, value)) => return Err(TryInsertError::Alloc { key, value }),
-        };
-        let pair = fresh.0;
-        // SAFETY: alive: ours, or published while the guard is held.
-        let key = unsafe { &pair.live().fields().key };
-        match self.nodes().insert(fresh, |node| node.fields().key == *key, Backoff::never(), &guard)
-        {
-            Ok(before) => Ok(before.map(Removed::new)),
-            Err((why, fresh)) => {
-                let (key, value) = Pair::into_inner(fresh);
-                Err(match why {
-                    Failure::Busy => TryInsertError::Busy { key, value },
-                    Failure::Alloc => TryInsertError::Alloc { key, value },
-                })
-            }
+            Err(why) => give_up::<K, V, _, _>(why),
         }
     }
 
@@ -225,29 +185,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// assert_eq!(map.insert_if_absent(7, "VII".into()), Err((7, "VII".into())));
     /// ```
     pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), (K, V)> {
-        let guard = pin();
-        if self.find(&key, &guard).is_some() {
-            return Err((key, value));
-        }
-        self.exchange(None, self.fresh(key, value), &guard).map(drop).map_err(Pair::into_inner)
-    }
-
-    /// Puts `fresh` in place of `expected`, or hands it back.
-    fn exchange<'a>(
-        &'a self,
-        expected: Option<Live<'_, Pair<K, V>>>,
-        fresh: Fresh<Pair<K, V>>,
-        guard: &Guard<'_>,
-    ) -> Exchanged<'a, K, V> {
-        let pair = fresh.0;
-        // SAFETY: alive: ours, or published while the guard is held.
-        let key = unsafe { &pair.live().fields().key };
-        let expected = expected.map(Live::shared);
-        match self.nodes().exchange(expected, fresh, |node| node.fields().key == *key, guard) {
-            Ok(before) => Ok(before.map(Removed::new)),
-            Err((None, fresh)) => Err(fresh),
-            Err((Some(why), _)) => give_up(&why),
-        }
+        let done = self.insert_if_absent_by(Way::Waiting, key, value, &pin());
+        done.unwrap_or_else(give_up::<K, V, _, _>)
     }
 
     /// The value of `key`, which `make` makes and the map keeps where there is none.
@@ -267,22 +206,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         make: impl FnOnce(&K) -> V,
         guard: &'a Guard<'_>,
     ) -> &'a V {
-        if let Some(node) = self.find(&key, guard) {
-            return &node.fields().value;
-        }
-        let value = make(&key);
-        let mut fresh = self.fresh(key, value);
-        loop {
-            let node = fresh.0;
-            match self.exchange(None, fresh, guard) {
-                // SAFETY: published while the guard is held.
-                Ok(_) => return unsafe { &node.live().fields().value },
-                Err(back) => fresh = back,
-            }
-            if let Some(node) = self.find(&fresh.live().fields().key, guard) {
-                return &node.fields().value;
-            }
-        }
+        let got = self.get_or_insert_with_by(Way::Waiting, key, make, guard);
+        got.unwrap_or_else(give_up::<K, V, _, _>)
     }
 
     /// Removes `key` and returns its entry. Blocks while another writer is inside its bin; allocates nothing.
@@ -324,7 +249,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
             let pair = unsafe { node.live() }.fields();
             condition(&pair.key, &pair.value)
         };
-        self.nodes().remove(self.hash(key), same, wanted, &guard).map(Removed::new)
+        let removed = self.nodes().remove(self.hash(key), same, wanted, Way::Waiting, &guard);
+        removed.ok().flatten().map(Removed::new)
     }
 
     /// Replaces the value of `key` by what `f` makes of it; returns the entry that this replaces, None where
@@ -338,6 +264,21 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// assert_eq!(map.update("rose", |count| count + 1).as_deref(), Some(&1));
     /// assert_eq!(map.get_cloned("rose"), Some(2));
     /// ```
+    ///
+    /// # Exactly once
+    /// Nobody waits for `f`, so others may write while it runs, and what it made of the old value is worth nothing
+    /// then. Where it is to run exactly once, or is dear, let the value bring the lock. Whoever wants that one
+    /// value waits, and nobody else; the value is changed where it is, which allocates nothing.
+    ///
+    /// ```
+    /// use std::sync::Mutex;
+    ///
+    /// let map: hedgerow::EntryMap<String, Mutex<Vec<u32>>> = [("rose".into(), Mutex::default())].into();
+    /// map.get_with("rose", |seen| seen.lock().unwrap().push(7));
+    /// assert_eq!(map.get_with("rose", |seen| seen.lock().unwrap().len()), Some(1));
+    /// ```
+    /// An entry that is replaced or removed meanwhile takes its value along, changed or not: what
+    /// [`insert`](Self::insert) or [`remove`](Self::remove) returned may still be changed by those who had found it.
     pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(&V) -> V) -> Option<Removed<'_, K, V>>
     where
         K: Borrow<Q> + Clone,
@@ -348,8 +289,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
             let node = self.find(key, &guard)?;
             let pair = node.fields();
             let fresh = self.fresh(pair.key.clone(), f(&pair.value));
-            if let Ok(before) = self.exchange(Some(node), fresh, &guard) {
-                return before;
+            match self.exchange(Some(node), fresh, Way::Waiting, &guard) {
+                Ok(before) => return before,
+                Err((None, _)) => {}
+                Err(why) => return give_up::<K, V, _, _>(why),
             }
         }
     }
@@ -368,30 +311,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// assert_eq!(map.get_cloned("x").as_deref(), Some("aa"));
     /// assert_eq!(map.compute("x".into(), |_| Op::Remove).as_deref().map(String::as_str), Some("aa"));
     /// ```
-    pub fn compute(
-        &self,
-        mut key: K,
-        mut f: impl FnMut(Option<&V>) -> Op<V>,
-    ) -> Option<Removed<'_, K, V>> {
-        let guard = pin();
-        loop {
-            let found = self.find(&key, &guard);
-            match (f(found.map(|node| &node.fields().value)), found) {
-                (Op::Keep, _) | (Op::Remove, None) => return None,
-                (Op::Remove, Some(node)) => {
-                    let removed = self.nodes().remove_exactly(node, &guard);
-                    if removed.is_some() {
-                        return removed.map(Removed::new);
-                    }
-                }
-                (Op::Insert(value), _) => {
-                    match self.exchange(found, self.fresh(key, value), &guard) {
-                        Ok(before) => return before,
-                        Err(fresh) => key = Pair::into_inner(fresh).0,
-                    }
-                }
-            }
-        }
+    pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Option<Removed<'_, K, V>> {
+        let done = self.compute_by(Way::Waiting, key, f, &pin());
+        done.unwrap_or_else(give_up::<K, V, _, _>)
     }
 
     pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {

@@ -1,22 +1,20 @@
 //! `StrMap`: strings to strings, each pair fused into one allocation.
 
-use super::fused::{Fused, Refused};
+use super::errors::{TryInsertError, Why};
+use super::fused::Fused;
 use super::guard::{Guard, Stalled, pin, stalled, try_pin};
 use super::map::fail;
 use super::node::Live;
-use super::nodes::{Fresh, Nodes, Unlinked};
+use super::nodes::{Fresh, Nodes, Way};
+use super::removed::RemovedStr;
 use super::str_iter::StrIter;
 use crate::bins::hasher::{DefaultHashBuilder, mixes_well};
 use crate::bins::tags;
 use crate::bins::types::{Busy, Op};
-use crate::sync::backoff::Backoff;
-use crate::table::Failure;
 use crate::table::cursor::Cursor;
-use crate::table::types::{TryInsertError, TryReserveError};
+use crate::table::types::TryReserveError;
 use crate::table::window::{WINDOW, hashes, same_length};
-use core::fmt;
 use core::hash::BuildHasher;
-use core::ops::Deref;
 
 /// A concurrent hash map from byte strings to byte strings.
 ///
@@ -102,6 +100,11 @@ impl<S> StrMap<S> {
         }
     }
 
+    #[cfg(feature = "rayon")]
+    pub(super) fn nodes(&self) -> &Nodes<Fused> {
+        &self.nodes
+    }
+
     /// The map's hasher.
     ///
     /// ```
@@ -141,6 +144,30 @@ impl<S> StrMap<S> {
         self.nodes.pending()
     }
 
+    /// How many entries may be [`pending`](Self::pending) when something is inserted by
+    /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent) or
+    /// [`try_compute`](Self::try_compute); see [`EntryMap::set_pending_limit`](super::EntryMap::set_pending_limit).
+    ///
+    /// ```
+    /// let map = hedgerow::StrMap::new();
+    /// map.set_pending_limit(Some(100));
+    /// let guard = hedgerow::owned::pin();
+    /// assert!((0..1000).any(|_| map.try_insert("rose", "red").is_err()));
+    /// assert_eq!(map.pending(), 101);
+    /// ```
+    pub fn set_pending_limit(&self, limit: Option<usize>) {
+        self.nodes.set_limit(limit);
+    }
+
+    /// What [`set_pending_limit`](Self::set_pending_limit) has set.
+    ///
+    /// ```
+    /// assert_eq!(hedgerow::StrMap::new().pending_limit(), None);
+    /// ```
+    pub fn pending_limit(&self) -> Option<usize> {
+        self.nodes.limit()
+    }
+
     /// Frees what no reader can be looking at any more, all at once; see
     /// [`EntryMap::collect`](super::EntryMap::collect).
     ///
@@ -159,7 +186,7 @@ impl<S> StrMap<S> {
     ///     println!("reader {} is {} batches behind", stalled.reader, stalled.batches);
     /// }
     /// ```
-    pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> {
+    pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> + use<S> {
         stalled()
     }
 
@@ -356,11 +383,11 @@ impl<S: BuildHasher> StrMap<S> {
         }
     }
 
-    fn fresh(&self, key: &[u8], value: &[u8]) -> Fresh<Fused> {
-        Fused::new(self.hash(key), key, value).unwrap_or_else(|why| match why {
-            Refused::TooLong => fail(TryReserveError::CapacityOverflow),
-            Refused::Alloc => fail(TryReserveError::Alloc),
-        })
+    /// A node, unless there is no memory for it or no room for what it may replace.
+    #[inline(always)]
+    fn fresh(&self, way: Way, key: &[u8], value: &[u8]) -> Result<Fresh<Fused>, Why> {
+        way.room()?;
+        Fused::new(self.hash(key), key, value)
     }
 
     /// Stores a copy of `value` under a copy of `key`; returns the entry that this replaces.
@@ -378,22 +405,16 @@ impl<S: BuildHasher> StrMap<S> {
     /// assert_eq!(map.insert("rose", "white").unwrap().value(), b"red");
     /// ```
     pub fn insert(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Option<RemovedStr<'_>> {
-        let key = key.as_ref();
-        let fresh = self.fresh(key, value.as_ref());
-        let stored =
-            self.nodes.insert(fresh, |node| node.key() == key, Backoff::spinning(), &pin());
-        match stored {
-            Ok(before) => before.map(RemovedStr),
-            // A waiting writer fails only for want of memory.
-            Err(_) => fail(TryReserveError::Alloc),
-        }
+        let done = self.insert_by(Way::Waiting, key.as_ref(), value.as_ref(), &pin());
+        done.unwrap_or_else(give_up)
     }
 
-    /// As [`insert`](Self::insert), but neither waits, nor panics, nor aborts.
+    /// As [`insert`](Self::insert), but neither waits, nor panics, nor aborts, and keeps the map's
+    /// [limit](Self::set_pending_limit).
     ///
     /// # Errors
-    /// When a writer is inside the key's bin, when there is no memory, or when key or value is too long: key and
-    /// value as they were given; the map stays as it was.
+    /// When a writer is inside the key's bin, when there is no memory, when key or value is too long, or when too
+    /// many entries wait to be freed: key and value as they were given; the map stays as it was.
     ///
     /// ```
     /// assert!(hedgerow::StrMap::new().try_insert("rose", "red").unwrap().is_none());
@@ -403,19 +424,26 @@ impl<S: BuildHasher> StrMap<S> {
         key: K,
         value: V,
     ) -> Result<Option<RemovedStr<'_>>, TryInsertError<K, V>> {
-        let name = key.as_ref();
-        let Ok(guard) = try_pin() else {
-            return Err(TryInsertError::Alloc { key, value });
+        let way = self.nodes.trying();
+        let done = match try_pin() {
+            Ok(guard) => self.insert_by(way, key.as_ref(), value.as_ref(), &guard),
+            Err(_) => Err(Why::Alloc),
         };
-        let fresh = match Fused::new(self.hash(name), name, value.as_ref()) {
-            Ok(fresh) => fresh,
-            Err(Refused::Alloc) => return Err(TryInsertError::Alloc { key, value }),
-            Err(Refused::TooLong) => return Err(TryInsertError::TooLong { key, value }),
-        };
-        match self.nodes.insert(fresh, |node| node.key() == name, Backoff::never(), &guard) {
+        done.map_err(|why| why.of(key, value))
+    }
+
+    #[inline(always)]
+    fn insert_by(
+        &self,
+        way: Way,
+        key: &[u8],
+        value: &[u8],
+        guard: &Guard<'_>,
+    ) -> Result<Option<RemovedStr<'_>>, Why> {
+        let fresh = self.fresh(way, key, value)?;
+        match self.nodes.insert(fresh, |node| node.key() == key, way.backoff(), guard) {
             Ok(before) => Ok(before.map(RemovedStr)),
-            Err((Failure::Busy, _)) => Err(TryInsertError::Busy { key, value }),
-            Err((Failure::Alloc, _)) => Err(TryInsertError::Alloc { key, value }),
+            Err((why, _)) => Err(why.into()),
         }
     }
 
@@ -426,23 +454,71 @@ impl<S: BuildHasher> StrMap<S> {
     /// assert!(map.insert_if_absent("rose", "red") && !map.insert_if_absent("rose", "white"));
     /// ```
     pub fn insert_if_absent(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> bool {
-        let (key, guard) = (key.as_ref(), pin());
-        self.find(key, &guard).is_none() && self.exchange(None, key, value.as_ref(), &guard).is_ok()
+        let done = self.insert_if_absent_by(Way::Waiting, key.as_ref(), value.as_ref(), &pin());
+        done.unwrap_or_else(give_up)
     }
 
-    /// Puts a new entry in place of `expected`.
-    fn exchange<'a>(
-        &'a self,
-        expected: Option<Live<'_, Fused>>,
+    /// As [`insert_if_absent`](Self::insert_if_absent), but neither waits, nor panics, nor aborts, and keeps
+    /// the map's [limit](Self::set_pending_limit).
+    ///
+    /// # Errors
+    /// Those of [`try_insert`](Self::try_insert). That there is an entry already is none.
+    ///
+    /// ```
+    /// let map = hedgerow::StrMap::new();
+    /// assert_eq!(map.try_insert_if_absent("rose", "red"), Ok(true));
+    /// assert_eq!(map.try_insert_if_absent("rose", "white"), Ok(false));
+    /// ```
+    pub fn try_insert_if_absent<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        key: K,
+        value: V,
+    ) -> Result<bool, TryInsertError<K, V>> {
+        let way = self.nodes.trying();
+        let done = match try_pin() {
+            Ok(guard) => self.insert_if_absent_by(way, key.as_ref(), value.as_ref(), &guard),
+            Err(_) => Err(Why::Alloc),
+        };
+        done.map_err(|why| why.of(key, value))
+    }
+
+    fn insert_if_absent_by(
+        &self,
+        way: Way,
         key: &[u8],
         value: &[u8],
         guard: &Guard<'_>,
-    ) -> Result<Option<RemovedStr<'a>>, ()> {
-        let (fresh, expected) = (self.fresh(key, value), expected.map(Live::shared));
-        match self.nodes.exchange(expected, fresh, |node| node.key() == key, guard) {
-            Ok(before) => Ok(before.map(RemovedStr)),
-            Err((None, _)) => Err(()),
-            Err((Some(_), _)) => fail(TryReserveError::Alloc),
+    ) -> Result<bool, Why> {
+        if self.find_by(way, key, guard)?.is_some() {
+            return Ok(false);
+        }
+        Ok(self.exchange(None, self.fresh(way, key, value)?, key, way, guard)?.is_ok())
+    }
+
+    #[inline(always)]
+    fn find_by<'a>(
+        &'a self,
+        way: Way,
+        key: &[u8],
+        guard: &'a Guard<'_>,
+    ) -> Result<Option<Live<'a, Fused>>, Busy> {
+        self.nodes.find(self.hash(key), |node| node.key() == key, way, guard)
+    }
+
+    /// Puts a new entry in place of `expected`, unless something else is there.
+    fn exchange<'a>(
+        &'a self,
+        expected: Option<Live<'_, Fused>>,
+        fresh: Fresh<Fused>,
+        key: &[u8],
+        way: Way,
+        guard: &Guard<'_>,
+    ) -> Result<Result<Option<RemovedStr<'a>>, ()>, Why> {
+        let same = |node: Live<'_, Fused>| node.key() == key;
+        match self.nodes.exchange(expected.map(Live::shared), fresh, same, way, guard) {
+            Ok(before) => Ok(Ok(before.map(RemovedStr))),
+            Err((None, _)) => Ok(Err(())),
+            Err((Some(why), _)) => Err(why.into()),
         }
     }
 
@@ -455,7 +531,8 @@ impl<S: BuildHasher> StrMap<S> {
     pub fn remove(&self, key: impl AsRef<[u8]>) -> Option<RemovedStr<'_>> {
         let key = key.as_ref();
         let same = |node: Live<'_, Fused>| node.key() == key;
-        self.nodes.remove(self.hash(key), same, |_| true, &pin()).map(RemovedStr)
+        let removed = self.nodes.remove(self.hash(key), same, |_| true, Way::Waiting, &pin());
+        removed.ok().flatten().map(RemovedStr)
     }
 
     /// Does with `key`'s entry what `f` decides from its value, atomically; returns the entry that this
@@ -474,21 +551,63 @@ impl<S: BuildHasher> StrMap<S> {
     pub fn compute<V: AsRef<[u8]>>(
         &self,
         key: impl AsRef<[u8]>,
-        mut f: impl FnMut(Option<&[u8]>) -> Op<V>,
+        f: impl FnMut(Option<&[u8]>) -> Op<V>,
     ) -> Option<RemovedStr<'_>> {
-        let (key, guard) = (key.as_ref(), pin());
+        let done = self.compute_by(Way::Waiting, key.as_ref(), f, &pin());
+        done.unwrap_or_else(|(why, _)| give_up(why))
+    }
+
+    /// As [`compute`](Self::compute), but neither waits, nor panics, nor aborts, and keeps the map's
+    /// [limit](Self::set_pending_limit) where it is to insert.
+    ///
+    /// # Errors
+    /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored.
+    ///
+    /// ```
+    /// use hedgerow::owned::Op;
+    /// let map = hedgerow::StrMap::new();
+    /// assert!(map.try_compute("rose", |_| Op::Insert("red")).is_ok_and(|old| old.is_none()));
+    /// ```
+    pub fn try_compute<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        key: K,
+        f: impl FnMut(Option<&[u8]>) -> Op<V>,
+    ) -> Result<Option<RemovedStr<'_>>, TryInsertError<K, Option<V>>> {
+        let way = self.nodes.trying();
+        let done = match try_pin() {
+            Ok(guard) => self.compute_by(way, key.as_ref(), f, &guard),
+            Err(_) => Err((Why::Alloc, None)),
+        };
+        done.map_err(|(why, value)| why.of(key, value))
+    }
+
+    #[inline(always)]
+    fn compute_by<V: AsRef<[u8]>>(
+        &self,
+        way: Way,
+        key: &[u8],
+        mut f: impl FnMut(Option<&[u8]>) -> Op<V>,
+        guard: &Guard<'_>,
+    ) -> Result<Option<RemovedStr<'_>>, (Why, Option<V>)> {
+        let busy = |busy: Busy| (busy.into(), None);
         loop {
-            let found = self.find(key, &guard);
+            let found = self.find_by(way, key, guard).map_err(busy)?;
             match (f(found.map(Live::value)), found) {
-                (Op::Keep, _) | (Op::Remove, None) => return None,
+                (Op::Keep, _) | (Op::Remove, None) => return Ok(None),
                 (Op::Remove, Some(node)) => {
-                    if let Some(removed) = self.nodes.remove_exactly(node, &guard) {
-                        return Some(RemovedStr(removed));
+                    let removed = self.nodes.remove_exactly(node, way, guard).map_err(busy)?;
+                    if let Some(removed) = removed {
+                        return Ok(Some(RemovedStr(removed)));
                     }
                 }
                 (Op::Insert(value), _) => {
-                    if let Ok(before) = self.exchange(found, key, value.as_ref(), &guard) {
-                        return before;
+                    let done = self
+                        .fresh(way, key, value.as_ref())
+                        .and_then(|fresh| self.exchange(found, fresh, key, way, guard));
+                    match done {
+                        Ok(Ok(before)) => return Ok(before),
+                        Ok(Err(())) => {}
+                        Err(why) => return Err((why, Some(value))),
                     }
                 }
             }
@@ -496,100 +615,11 @@ impl<S: BuildHasher> StrMap<S> {
     }
 }
 
-/// An entry that was taken out of a [`StrMap`], by whoever has this. Dereferences to the value.
-pub struct RemovedStr<'a>(Unlinked<'a, Fused>);
-
-impl RemovedStr<'_> {
-    /// The entry's key.
-    ///
-    /// ```
-    /// let map = hedgerow::StrMap::from([("rose", "red")]);
-    /// assert_eq!(map.remove("rose").unwrap().key(), b"rose");
-    /// ```
-    pub fn key(&self) -> &[u8] {
-        self.0.live().key()
-    }
-
-    /// The entry's value.
-    ///
-    /// ```
-    /// let map = hedgerow::StrMap::from([("rose", "red")]);
-    /// assert_eq!(map.remove("rose").unwrap().value(), b"red");
-    /// ```
-    pub fn value(&self) -> &[u8] {
-        self.0.live().value()
-    }
-}
-
-impl Deref for RemovedStr<'_> {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        self.value()
-    }
-}
-
-impl fmt::Debug for RemovedStr<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (key, value) = (self.key().escape_ascii(), self.value().escape_ascii());
-        write!(f, "RemovedStr {{ key: \"{key}\", value: \"{value}\" }}")
-    }
-}
-
-impl<S: Default> Default for StrMap<S> {
-    fn default() -> Self {
-        Self::with_hasher(S::default())
-    }
-}
-
-impl<S> fmt::Debug for StrMap<S> {
-    /// Keys and values as text, with what is not ASCII escaped.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        struct Text<'a>(&'a [u8]);
-        impl fmt::Debug for Text<'_> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "\"{}\"", self.0.escape_ascii())
-            }
-        }
-        let guard = pin();
-        f.debug_map().entries(self.iter(&guard).map(|(k, v)| (Text(k), Text(v)))).finish()
-    }
-}
-
-impl<S: BuildHasher, K: AsRef<[u8]>, V: AsRef<[u8]>> Extend<(K, V)> for StrMap<S> {
-    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
-        for (key, value) in entries {
-            self.insert(key, value);
-        }
-    }
-}
-
-impl<S, K, V> FromIterator<(K, V)> for StrMap<S>
-where
-    S: BuildHasher + Default,
-    K: AsRef<[u8]>,
-    V: AsRef<[u8]>,
-{
-    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        let entries = entries.into_iter();
-        let mut map = Self::default();
-        map.reserve(entries.size_hint().0);
-        map.extend(entries);
-        map
-    }
-}
-
-impl<K: AsRef<[u8]>, V: AsRef<[u8]>, const N: usize> From<[(K, V); N]> for StrMap {
-    fn from(entries: [(K, V); N]) -> Self {
-        Self::from_iter(entries)
-    }
-}
-
-impl<S: BuildHasher + Clone> Clone for StrMap<S> {
-    /// A map of the entries that `iter` sees.
-    fn clone(&self) -> Self {
-        let mut copy = Self::with_hasher(self.hash_builder.clone());
-        copy.reserve(self.len());
-        copy.extend(self.iter(&pin()));
-        copy
-    }
+/// The end of an operation that waits: for want of memory, or because something is too long.
+#[cold]
+fn give_up<T>(why: Why) -> T {
+    fail(match why {
+        Why::TooLong => TryReserveError::CapacityOverflow,
+        _ => TryReserveError::Alloc,
+    })
 }

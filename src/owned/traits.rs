@@ -1,8 +1,9 @@
-//! The std traits that a map has.
+//! The std traits that the maps have.
 
 use super::guard::pin;
 use super::iter::IntoIter;
 use super::map::EntryMap;
+use super::str_map::StrMap;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
@@ -24,9 +25,10 @@ where
     V: Clone,
     S: BuildHasher + Clone,
 {
-    /// A map of the entries that `iter` sees.
+    /// A map of the entries that `iter` sees, with the same limit.
     fn clone(&self) -> Self {
         let copy = Self::with_capacity_and_hasher(self.len(), self.hasher().clone());
+        copy.set_pending_limit(self.pending_limit());
         let guard = pin();
         copy.extend_shared(self.iter(&guard).map(|(key, value)| (key.clone(), value.clone())));
         copy
@@ -72,5 +74,65 @@ impl<K, V, S> IntoIterator for EntryMap<K, V, S> {
 
     fn into_iter(self) -> IntoIter<K, V> {
         IntoIter::new(self.into_nodes())
+    }
+}
+
+impl<S: Default> Default for StrMap<S> {
+    fn default() -> Self {
+        Self::with_hasher(S::default())
+    }
+}
+
+impl<S> fmt::Debug for StrMap<S> {
+    /// Keys and values as text, with what is not ASCII escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Text<'a>(&'a [u8]);
+        impl fmt::Debug for Text<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "\"{}\"", self.0.escape_ascii())
+            }
+        }
+        let guard = pin();
+        f.debug_map().entries(self.iter(&guard).map(|(k, v)| (Text(k), Text(v)))).finish()
+    }
+}
+
+impl<S: BuildHasher, K: AsRef<[u8]>, V: AsRef<[u8]>> Extend<(K, V)> for StrMap<S> {
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
+        for (key, value) in entries {
+            self.insert(key, value);
+        }
+    }
+}
+
+impl<S, K, V> FromIterator<(K, V)> for StrMap<S>
+where
+    S: BuildHasher + Default,
+    K: AsRef<[u8]>,
+    V: AsRef<[u8]>,
+{
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let entries = entries.into_iter();
+        let mut map = Self::default();
+        map.reserve(entries.size_hint().0);
+        map.extend(entries);
+        map
+    }
+}
+
+impl<K: AsRef<[u8]>, V: AsRef<[u8]>, const N: usize> From<[(K, V); N]> for StrMap {
+    fn from(entries: [(K, V); N]) -> Self {
+        Self::from_iter(entries)
+    }
+}
+
+impl<S: BuildHasher + Clone> Clone for StrMap<S> {
+    /// A map of the entries that `iter` sees, with the same limit.
+    fn clone(&self) -> Self {
+        let mut copy = Self::with_hasher(self.hasher().clone());
+        copy.set_pending_limit(self.pending_limit());
+        copy.reserve(self.len());
+        copy.extend(self.iter(&pin()));
+        copy
     }
 }

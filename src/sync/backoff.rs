@@ -40,6 +40,13 @@ impl Backoff {
         Self { step: 0, patience: self.patience.min(Self::BOUND) }
     }
 
+    /// For what is mostly over in less than a microsecond, and otherwise can be done later.
+    #[cfg(feature = "alloc")]
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models wait or do not.
+    pub(crate) fn brief() -> Self {
+        Self { step: 0, patience: 32 }
+    }
+
     /// Whether locks that are held for a few instructions may be waited for.
     #[cfg(feature = "alloc")]
     #[inline]
@@ -47,19 +54,42 @@ impl Backoff {
         self.patience > 0
     }
 
-    /// Spins a little, a little longer each time.
+    /// Takes one of the waits that are left.
     #[inline]
-    pub(crate) fn wait(&mut self) -> Result<(), WouldWait> {
+    fn lose_patience(&mut self) -> Result<(), WouldWait> {
         if self.patience == 0 {
             return Err(WouldWait);
         }
         if self.patience != u32::MAX {
             self.patience -= 1;
         }
+        Ok(())
+    }
+
+    /// Spins a little, a little longer each time.
+    #[inline]
+    pub(crate) fn wait(&mut self) -> Result<(), WouldWait> {
+        self.lose_patience()?;
         for _ in 0..1u32 << self.step {
             spin_hint();
         }
         self.step = (self.step + 1).min(Self::MOST);
+        Ok(())
+    }
+
+    /// As `wait`, for a reader's look, which is over in a few nanoseconds or, where it was descheduled, only after
+    /// others had the processor: a little at a time, for some virtual machines take many hints in a row for a
+    /// reason to stop the processor.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models wait for what is short.
+    pub(crate) fn wait_long(&mut self) -> Result<(), WouldWait> {
+        const LONG: u8 = 64;
+        self.lose_patience()?;
+        if self.step < LONG {
+            self.step += 1;
+            (0..self.step.min(4)).for_each(|_| spin_hint());
+        } else {
+            crate::facade::yield_hint();
+        }
         Ok(())
     }
 }

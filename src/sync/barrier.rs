@@ -14,6 +14,7 @@
 //! all threads.
 
 use crate::facade::atomic::{self, Ordering};
+#[cfg(feature = "alloc")]
 use crate::facade::compiler_fence;
 
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
@@ -43,9 +44,34 @@ mod system {
         }
     }
 
+    /// What a barrier took lately, in nanoseconds.
+    static COST: AtomicUsize = AtomicUsize::new(0);
+    /// Above that, somebody was descheduled.
+    const MOST_COST: u128 = 1_000_000;
+
     /// False where the call failed, which it does not once it has been registered.
     pub(super) fn barrier() -> bool {
-        membarrier::barrier()
+        let begin = std::time::Instant::now();
+        let done = membarrier::barrier();
+        let cost = begin.elapsed().as_nanos().min(MOST_COST) as usize;
+        // relaxed: an estimate, which may miss a barrier of another thread.
+        let before = COST.load(Ordering::Relaxed);
+        // relaxed: as above. Half of it is the last one's, so that a machine is soon known.
+        COST.store(before.midpoint(cost), Ordering::Relaxed);
+        done
+    }
+
+    pub(super) fn cost() -> usize {
+        // relaxed: as above.
+        COST.load(Ordering::Relaxed)
+    }
+
+    /// Once more a barrier was not asked for: what it took is a little less to go by.
+    pub(super) fn forget() {
+        // relaxed: as above.
+        let cost = COST.load(Ordering::Relaxed);
+        // relaxed: as above.
+        COST.store(cost - cost / 1024, Ordering::Relaxed);
     }
 }
 
@@ -60,31 +86,47 @@ mod system {
     pub(super) const fn barrier() -> bool {
         false
     }
+
+    #[cfg(not(all(test, hedgerow_loom)))]
+    pub(super) const fn cost() -> usize {
+        0
+    }
+
+    pub(super) const fn forget() {}
 }
 
-/// The operating system's barrier in a model with one reader, which the checker cannot see: the reader executes a
+/// The operating system's barriers in a model with one reader, which the checker cannot see: the reader executes a
 /// full fence when it is asked to, at the first of its points that is not before a chosen one. Running the
-/// model for every choice has the barrier served at every place.
+/// model for every choice has the barriers served at every place.
 #[cfg(all(test, hedgerow_loom))]
 pub(crate) struct System {
-    at: usize,
+    /// Where the first barrier is served, and where all further ones.
+    at: [usize; 2],
     passed: crate::facade::Unseen,
+    barriers: crate::facade::Unseen,
     state: crate::facade::Unseen,
 }
 
 #[cfg(all(test, hedgerow_loom))]
 impl System {
+    const IDLE: usize = 0;
     const ASKED: usize = 1;
-    const SERVED: usize = 2;
+    const ENDED: usize = 2;
 
     pub(crate) fn serving_at(at: usize) -> Self {
-        Self { at, passed: 0.into(), state: 0.into() }
+        Self::serving_each_at([at, at])
+    }
+
+    pub(crate) fn serving_each_at(at: [usize; 2]) -> Self {
+        Self { at, passed: 0.into(), barriers: 0.into(), state: Self::IDLE.into() }
     }
 
     /// The reader passes one of the places at which it may be interrupted.
     pub(crate) fn point(&self) {
         // relaxed, here and below: threads of a model run one at a time, and this is no part of it.
-        if self.passed.fetch_add(1, Ordering::Relaxed) >= self.at {
+        let (passed, barriers) =
+            (self.passed.fetch_add(1, Ordering::Relaxed), self.barriers.load(Ordering::Relaxed));
+        if passed >= self.at[barriers.min(1)] {
             self.serve();
         }
     }
@@ -95,7 +137,7 @@ impl System {
             // [AB-1] by interruption: pairs with [AB-2].
             atomic::fence(Ordering::SeqCst);
             // relaxed: as above.
-            self.state.store(Self::SERVED, Ordering::Relaxed);
+            self.state.store(Self::IDLE, Ordering::Relaxed);
         }
     }
 
@@ -104,24 +146,30 @@ impl System {
         // [AB-1] whoever is switched out executes one: pairs with [AB-2].
         atomic::fence(Ordering::SeqCst);
         // relaxed: as above.
-        self.state.store(Self::SERVED, Ordering::Relaxed);
+        self.state.store(Self::ENDED, Ordering::Relaxed);
     }
 
     pub(crate) fn barrier(&self) -> bool {
         // [AB-2] the caller's own: pairs with [AB-1].
         atomic::fence(Ordering::SeqCst);
+        let (idle, asked) = (Self::IDLE, Self::ASKED);
         // relaxed: as above.
-        let asked =
-            self.state.compare_exchange(0, Self::ASKED, Ordering::Relaxed, Ordering::Relaxed);
+        let begun = self.state.compare_exchange(idle, asked, Ordering::Relaxed, Ordering::Relaxed);
         // relaxed: as above.
-        while asked.is_ok() && self.state.load(Ordering::Relaxed) == Self::ASKED {
+        while begun.is_ok() && self.state.load(Ordering::Relaxed) == asked {
             crate::facade::spin_hint();
         }
+        // relaxed: as above.
+        self.barriers.fetch_add(1, Ordering::Relaxed);
         // [AB-2] as above.
         atomic::fence(Ordering::SeqCst);
         true
     }
 }
+
+/// Whether a barrier may be asymmetric at all, on this target and with these features.
+pub(crate) const MAY_BE_ASYMMETRIC: bool =
+    cfg!(any(all(feature = "std-ext", target_os = "linux"), all(test, hedgerow_loom)));
 
 /// To be called before a thread's first [`light`]: decides what barriers are made of.
 pub(crate) fn prepare() {
@@ -129,8 +177,9 @@ pub(crate) fn prepare() {
 }
 
 /// The reader's side: between the store that announces it and the loads it announces.
+#[cfg(feature = "alloc")]
 #[inline(always)]
-pub(crate) fn light() {
+fn light() {
     if system::serves() {
         // [AB-1] the compiler's part of it: pairs with [AB-2].
         compiler_fence(Ordering::SeqCst);
@@ -143,10 +192,91 @@ pub(crate) fn light() {
 /// The other side: between taking something away from readers and looking who may still have it. False
 /// where the operating system refused: then nothing follows, and the call may be repeated.
 #[must_use]
-pub(crate) fn heavy() -> bool {
+fn heavy() -> bool {
     prepare();
     // [AB-2] pairs with [AB-1] where that is a fence, and is cheap where it is not.
     atomic::fence(Ordering::SeqCst);
     // [AB-2] pairs with [AB-1].
     !system::serves() || system::barrier()
+}
+
+/// The barriers of one protocol: the process' own, or in a model what stands for them there.
+pub(crate) struct Barrier {
+    /// What stands for the operating system's barrier, if it is to be had.
+    #[cfg(all(test, hedgerow_loom))]
+    system: Option<System>,
+}
+
+#[cfg_attr(not(all(test, hedgerow_loom)), allow(clippy::unused_self))] // A model has barriers of its own.
+impl Barrier {
+    pub(crate) const fn new() -> Self {
+        Self {
+            #[cfg(all(test, hedgerow_loom))]
+            system: None,
+        }
+    }
+
+    #[cfg(all(test, hedgerow_loom))]
+    pub(crate) fn of_system(system: System) -> Self {
+        Self { system: Some(system) }
+    }
+
+    /// Under the model checker: a place at which the operating system may interrupt a reader.
+    #[cfg(all(test, hedgerow_loom))]
+    pub(crate) fn point(&self) {
+        self.system.iter().for_each(System::point);
+    }
+
+    /// Under the model checker: the reader ends.
+    #[cfg(all(test, hedgerow_loom))]
+    pub(crate) fn end(&self) {
+        self.system.iter().for_each(System::end);
+    }
+
+    /// As [`light`].
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    pub(crate) fn light(&self) {
+        #[cfg(all(test, hedgerow_loom))]
+        if self.system.is_some() {
+            return self.point();
+        }
+        light();
+    }
+
+    /// As [`heavy`].
+    #[must_use]
+    pub(crate) fn heavy(&self) -> bool {
+        #[cfg(all(test, hedgerow_loom))]
+        if let Some(system) = &self.system {
+            return system.barrier();
+        }
+        heavy()
+    }
+
+    /// Whether a light one is none but for the compiler.
+    pub(crate) fn is_asymmetric(&self) -> bool {
+        #[cfg(all(test, hedgerow_loom))]
+        return self.system.is_some();
+        #[cfg(not(all(test, hedgerow_loom)))]
+        system::serves()
+    }
+
+    /// After how many fences it pays to have the system do a barrier: one for each nanosecond that takes, and 64 at
+    /// least. A fence takes several, but while the system interrupts other processors, a quarter of a microsecond
+    /// on a machine and a quarter of a millisecond in some virtual ones, readers must not come to that number.
+    pub(crate) fn worth(&self) -> usize {
+        #[cfg(all(test, hedgerow_loom))]
+        return 1;
+        #[cfg(not(all(test, hedgerow_loom)))]
+        system::cost().max(64)
+    }
+
+    /// A full fence, where readers have fenced too.
+    pub(crate) fn fence(&self) {
+        // [AB-2] pairs with [AB-1], where that is a fence of the reader's own.
+        atomic::fence(Ordering::SeqCst);
+        // So that in the end somebody asks again: the machine may be less busy now.
+        system::forget();
+    }
 }

@@ -17,9 +17,10 @@
 //!   that a later scan needs no barrier of its own.
 
 use crate::facade::atomic::{AtomicUsize, Ordering};
-use crate::sync::barrier;
+use crate::sync::barrier::{self, Barrier};
 use crate::sync::cache::CachePadded;
-use crate::sync::registry::{Registry, Slot};
+use crate::sync::registry::Registry;
+use crate::sync::slot::Slot;
 
 /// Set in a slot's word while its reader is pinned; the rest is the epoch.
 const PINNED: usize = 1;
@@ -29,9 +30,7 @@ const EPOCH: usize = 2;
 pub(crate) struct Domain {
     epoch: CachePadded<AtomicUsize>,
     registry: Registry,
-    /// Under the model checker: what stands for the operating system's barrier, if it is to be had.
-    #[cfg(all(test, hedgerow_loom))]
-    system: Option<barrier::System>,
+    pub(super) barrier: Barrier,
 }
 
 /// The domain of all maps: one slot serves a thread for all of them.
@@ -56,46 +55,14 @@ impl Domain {
             Self {
                 epoch: CachePadded(AtomicUsize::new(0)),
                 registry: Registry::new(),
-                #[cfg(all(test, hedgerow_loom))]
-                system: None,
+                barrier: Barrier::new(),
             }
         }
     }
 
     #[cfg(all(test, hedgerow_loom))]
-    pub(crate) fn with_system(system: barrier::System) -> Self {
-        Self { system: Some(system), ..Self::new() }
-    }
-
-    /// Under the model checker: a place at which the operating system may interrupt a reader.
-    #[cfg(all(test, hedgerow_loom))]
-    pub(crate) fn point(&self) {
-        self.system.iter().for_each(barrier::System::point);
-    }
-
-    /// Under the model checker: the reader ends.
-    #[cfg(all(test, hedgerow_loom))]
-    pub(crate) fn end(&self) {
-        self.system.iter().for_each(barrier::System::end);
-    }
-
-    #[cfg_attr(not(all(test, hedgerow_loom)), allow(clippy::unused_self))] // A model has a barrier of its own.
-    #[inline(always)]
-    fn light(&self) {
-        #[cfg(all(test, hedgerow_loom))]
-        if self.system.is_some() {
-            return self.point();
-        }
-        barrier::light();
-    }
-
-    #[cfg_attr(not(all(test, hedgerow_loom)), allow(clippy::unused_self))] // As above.
-    fn heavy(&self) -> bool {
-        #[cfg(all(test, hedgerow_loom))]
-        if let Some(system) = &self.system {
-            return system.barrier();
-        }
-        barrier::heavy()
+    pub(crate) fn with_barrier(barrier: Barrier) -> Self {
+        Self { barrier, ..Self::new() }
     }
 
     /// A slot for a reader; None where there is no memory for one.
@@ -116,11 +83,11 @@ impl Domain {
         // [EP-5] acquire: pairs with [EP-4].
         let epoch = self.epoch.load(Ordering::Acquire);
         #[cfg(all(test, hedgerow_loom))]
-        self.point();
+        self.barrier.point();
         // [EP-1] release: pairs with [EP-2], and stands for [EP-3] of the last unpin.
         slot.word.store(epoch | PINNED, Ordering::Release);
         // [AB-1]
-        self.light();
+        self.barrier.light();
     }
 
     /// Takes the announcement back.
@@ -144,7 +111,7 @@ impl Domain {
             return None;
         }
         // [EP-2] the barrier before the scan.
-        if !self.heavy() {
+        if !self.barrier.heavy() {
             return None;
         }
         // [EP-4] acquire and release: pairs with [EP-5].

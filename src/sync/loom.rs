@@ -3,9 +3,9 @@
 //! The writer comes first (in the main thread, or spawned first), and each model names the outcomes that
 //! it must have met by the end.
 
-use super::barrier::System;
+use super::barrier::{Barrier, System};
 use super::epoch::{Domain, Stamp};
-use super::registry::Slot;
+use super::slot::Slot;
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use ::loom::cell::UnsafeCell;
 use ::loom::model::Builder;
@@ -27,7 +27,7 @@ pub(crate) fn explore<const N: usize>(
 }
 
 /// As `explore`, for each of `cases`; the outcomes of all together are expected.
-fn explore_each<const N: usize>(
+pub(crate) fn explore_each<const N: usize>(
     preemptions: usize,
     expected: [&str; N],
     cases: core::ops::Range<usize>,
@@ -69,16 +69,16 @@ impl Model {
     }
 
     fn look(&self, slot: &Slot) -> &'static str {
-        self.domain.point();
+        self.domain.barrier.point();
         self.domain.pin(slot);
         // The table's own ordering: who meets a node sees it whole.
         let node = self.link.load(Ordering::Acquire);
-        self.domain.point();
+        self.domain.barrier.point();
         // SAFETY: what is to be proved.
         let seen = self.nodes[node].with(|node| unsafe { *node });
-        self.domain.point();
+        self.domain.barrier.point();
         Domain::unpin(slot);
-        self.domain.point();
+        self.domain.barrier.point();
         seen
     }
 
@@ -180,14 +180,14 @@ const POINTS: usize = 13;
 #[test]
 fn loom_two_pins_against_free_by_interruption() {
     explore_each(2, TWO_LOOKS, 0..POINTS, |at, saw| {
-        let domain = Domain::with_system(System::serving_at(at));
+        let domain = Domain::with_barrier(Barrier::of_system(System::serving_at(at)));
         let model = Arc::new(Model::new(domain));
         let theirs = model.clone();
         let number = model.domain.claim().unwrap().number();
         let reader = thread::spawn(move || {
             let slot = theirs.domain.slot(number);
             let seen = (theirs.look(slot), theirs.look(slot));
-            theirs.domain.end();
+            theirs.domain.barrier.end();
             seen
         });
         model.unlink();
@@ -201,7 +201,7 @@ fn loom_two_pins_against_free_by_interruption() {
 #[test]
 fn loom_a_batch_freed_by_another_thread_by_interruption() {
     explore_each(2, TWO_LOOKS, 0..POINTS, |at, saw| {
-        let domain = Domain::with_system(System::serving_at(at));
+        let domain = Domain::with_barrier(Barrier::of_system(System::serving_at(at)));
         let model = Arc::new(Model::new(domain));
         let (theirs, others) = (model.clone(), model.clone());
         let number = model.domain.claim().unwrap().number();
@@ -212,7 +212,7 @@ fn loom_a_batch_freed_by_another_thread_by_interruption() {
         let reader = thread::spawn(move || {
             let slot = theirs.domain.slot(number);
             let seen = (theirs.look(slot), theirs.look(slot));
-            theirs.domain.end();
+            theirs.domain.barrier.end();
             seen
         });
         let freed = model.free_if_past(writer.join().unwrap());

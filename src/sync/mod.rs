@@ -1,13 +1,13 @@
 //! What every structure stands on: payload words, the seqlock, back-off, padding, striped counters;
-//! readers' slots, the asymmetric barrier and epochs.
+//! readers' slots, the asymmetric barrier, epochs, and two sides that take turns.
 //!
 //! Imports go one way: `facade` ← `sync` ← structures.
 
 pub(crate) mod backoff;
-#[cfg(feature = "alloc")]
 pub(crate) mod barrier;
-#[cfg(feature = "alloc")]
 pub(crate) mod cache;
+#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
+pub(crate) mod counted;
 #[cfg(feature = "alloc")]
 pub(crate) mod epoch;
 #[cfg(all(test, hedgerow_loom))]
@@ -16,6 +16,10 @@ pub(crate) mod prefetch;
 #[cfg(feature = "alloc")]
 pub(crate) mod registry;
 pub(crate) mod seqlock;
+pub(crate) mod sides;
+#[cfg(all(test, hedgerow_loom))]
+mod sides_loom;
+pub(crate) mod slot;
 #[cfg(feature = "alloc")]
 pub(crate) mod stripes;
 pub(crate) mod words;

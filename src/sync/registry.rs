@@ -6,13 +6,14 @@
 //! # Synchronization
 //! - `[RG-1]` release compare-and-swap that links a block ↔ `[RG-2]` acquire load of the link: who finds
 //!   a block finds its slots free and idle, or later. A scan that follows a heavy barrier (`[AB-2]`) finds
-//!   the block of each reader whose announcement it must see, for the link was stored before that.
-//! - `[RG-3]` release store that frees a slot ↔ `[RG-4]` acquire compare-and-swap that claims it: the
-//!   new owner comes after all that the old one did, its last announcement included.
-//! - The announcements themselves are the protocol's business that stands on this ([`epoch`](super::epoch)).
+//!   the block of each reader whose announcement it must see, for the link was stored before that; and so it
+//!   finds the number of slots to look at, which whoever claims one raises first.
+//! - Who owns a slot is the slot's own business ([`slot`](super::slot)), the announcements themselves are that of
+//!   the protocol that stands on this ([`epoch`](super::epoch), [`sides`](super::sides)).
 
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sync::cache::CachePadded;
+use crate::sync::slot::Slot;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr;
@@ -20,50 +21,9 @@ use core::ptr;
 /// Slots in a block.
 const BLOCK: usize = if cfg!(hedgerow_loom) { 2 } else { 16 };
 
-const FREE: usize = 0;
-const CLAIMED: usize = 1;
-
-/// A reader's place.
-pub(crate) struct Slot {
-    /// What the reader says; 0 is nothing.
-    pub(crate) word: AtomicUsize,
-    /// The owner's own note; nobody else looks at it.
-    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models pin without counting.
-    pub(crate) note: AtomicUsize,
-    state: AtomicUsize,
-    number: usize,
-}
-
-impl Slot {
-    fn new(number: usize, state: usize) -> CachePadded<Self> {
-        CachePadded(Self {
-            word: AtomicUsize::new(0),
-            note: AtomicUsize::new(0),
-            state: AtomicUsize::new(state),
-            number,
-        })
-    }
-
-    /// Numbers tell the slots of a registry apart.
-    pub(crate) fn number(&self) -> usize {
-        self.number
-    }
-
-    fn claim(&self) -> bool {
-        // relaxed: a first look, which decides nothing.
-        self.state.load(Ordering::Relaxed) == FREE
-            // [RG-4] acquire: pairs with [RG-3]; relaxed where it fails: we go on to the next.
-            && self.state.compare_exchange(FREE, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_ok()
-    }
-
-    /// Gives the slot back. The caller owns it, and has unsaid what it said in it.
-    pub(crate) fn release(&self) {
-        // [RG-3] release: pairs with [RG-4].
-        self.state.store(FREE, Ordering::Release);
-    }
-}
-
 struct Block {
+    /// So many of the first slots have been claimed at some time: a scan can leave the others out.
+    used: AtomicUsize,
     slots: Vec<CachePadded<Slot>>,
     next: AtomicPtr<Block>,
 }
@@ -89,21 +49,21 @@ impl Registry {
             let block = link.load(Ordering::Acquire);
             // SAFETY: null, or a block that lives as long as the registry.
             if let Some(block) = unsafe { block.as_ref() } {
-                if let Some(slot) = block.slots.iter().find(|slot| slot.claim()) {
-                    return Some(slot);
+                if let Some(at) = block.slots.iter().position(|slot| slot.claim()) {
+                    // [RG-1] release: pairs with [RG-2].
+                    block.used.fetch_max(at + 1, Ordering::Release);
+                    return Some(&block.slots[at]);
                 }
                 (link, count) = (&block.next, count + BLOCK);
                 continue;
             }
             let mut slots = Vec::new();
             slots.try_reserve_exact(BLOCK).ok()?;
-            slots.extend(
-                (count..count + BLOCK)
-                    .map(|number| Slot::new(number, if number == count { CLAIMED } else { FREE })),
-            );
+            slots.extend((count..count + BLOCK).map(|number| Slot::new(number, number == count)));
             let mut room = Vec::new();
             room.try_reserve_exact(1).ok()?;
-            room.push(Block { slots, next: AtomicPtr::new(ptr::null_mut()) });
+            let next = AtomicPtr::new(ptr::null_mut());
+            room.push(Block { used: AtomicUsize::new(1), slots, next });
             // A boxed slice of one has the layout of a box.
             let made = Box::into_raw(room.into_boxed_slice()).cast::<Block>();
             let none = ptr::null_mut();
@@ -117,7 +77,7 @@ impl Registry {
         }
     }
 
-    /// All slots, claimed or not.
+    /// All slots that have ever been claimed.
     pub(crate) fn slots(&self) -> impl Iterator<Item = &Slot> {
         let mut link = &self.first;
         let blocks = core::iter::from_fn(move || {
@@ -128,7 +88,11 @@ impl Registry {
             link = &block.next;
             Some(block)
         });
-        blocks.flat_map(|block| block.slots.iter().map(|slot| &**slot))
+        blocks.flat_map(|block| {
+            // [RG-2] acquire: pairs with [RG-1].
+            let used = block.used.load(Ordering::Acquire);
+            block.slots[..used].iter().map(|slot| &**slot)
+        })
     }
 }
 

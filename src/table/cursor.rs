@@ -7,7 +7,7 @@
 /// let cursor = Cursor::from_bits(Cursor::default().to_bits());
 /// assert_eq!(cursor, Cursor::default());
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Cursor(u64);
 
 impl Cursor {

@@ -6,7 +6,7 @@
 //! it must have met by the end; a model that explored nothing fails.
 
 use super::Table;
-use super::scan::START;
+use super::walk::Position;
 use super::write::Change;
 use crate::bins::bin::Entry;
 use crate::bins::tags::Hash;
@@ -76,10 +76,10 @@ impl Map {
 
     /// All entries at rest, in key order.
     fn all(&self) -> Vec<(u64, u64)> {
-        let (mut all, mut bin, mut position) = (Vec::new(), Vec::new(), START);
+        let (mut all, mut bin, mut position) = (Vec::new(), Vec::new(), Some(Position::START));
         while let Some(at) = position {
             bin.clear();
-            position = self.snapshot(at, &mut bin);
+            position = self.snapshot(at, 0, &mut bin);
             all.extend(bin.iter().map(|raw| {
                 // SAFETY: the snapshot has returned.
                 let (key, [a, b]) = unsafe { raw.whole() };
@@ -507,6 +507,32 @@ fn loom_scan_against_upsert() {
         let scan = thread::spawn(move || other.all());
         map.put(k, 2);
         saw(format!("{}", scan.join().unwrap()[0].1));
+    });
+}
+
+/// `retain` shows whole values only, and keeps what was stored meanwhile.
+#[test]
+fn loom_retain_against_upsert() {
+    explore(2, ["1 2", "2 2"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let k = key(0, 5);
+        map.put(k, 1);
+        let other = map.clone();
+        let walk = thread::spawn(move || {
+            let mut shown = 0;
+            other.retain(
+                |_, &mut [a, b]| {
+                    assert_eq!(a, b, "torn");
+                    shown = a;
+                    true
+                },
+                |_| {},
+            );
+            shown
+        });
+        map.put(k, 2);
+        let shown = walk.join().unwrap();
+        saw(format!("{shown} {}", map.read(k).unwrap()));
     });
 }
 

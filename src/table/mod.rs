@@ -2,7 +2,8 @@
 //!
 //! Linear hashing over bins that never move and are never freed while the table is shared. That one fact
 //! lets a reader run with no guard, no pin and no reclamation. Reading is in `read`, writing in `write`,
-//! growth in `grow` and `split`, walking over all bins in `scan`, many keys at a time in `window`.
+//! growth in `grow` and `split`, walking over all bins in `walk` and `scan`, many keys at a time in
+//! `window`.
 
 pub(crate) mod cursor;
 pub(crate) mod directory;
@@ -12,11 +13,14 @@ mod grow;
 mod loom;
 pub(crate) mod memory;
 mod overflow;
+#[cfg(feature = "rayon")]
+pub(crate) mod pieces;
 pub(crate) mod read;
 pub(crate) mod scan;
 mod segment;
 mod split;
 pub(crate) mod types;
+pub(crate) mod walk;
 pub(crate) mod window;
 pub(crate) mod write;
 
@@ -143,20 +147,6 @@ impl<K, V> Table<K, V> {
         // [DI-1] release: pairs with [DI-2].
         self.directory.store(new, Ordering::Release);
         true
-    }
-
-    /// Bits of a number of bins such that each bin there is, or will be, is one of them or a part of one.
-    #[cfg(feature = "rayon")]
-    pub(crate) fn root_bits(&self) -> u32
-    where
-        K: Copy,
-        V: Copy,
-    {
-        self.directory().map_or(0, |directory| {
-            // Where a root bin is not born yet, its keys are in a smaller table's bin.
-            let born = |bin: usize| directory.bin(bin).tags().depth().is_lived_in();
-            if (0..directory.root_bins()).all(born) { directory.root_bins().ilog2() } else { 0 }
-        })
     }
 
     /// The current directory, null in a table without bins.

@@ -158,6 +158,14 @@ struct Free {
     idle: usize,
 }
 
+impl Free {
+    /// Lines that can be handed out.
+    fn lines(&self) -> usize {
+        let end = (self.chunks * CHUNK_LINES).min(State::INDEX_MAX + 1);
+        self.idle + end.saturating_sub(self.fresh)
+    }
+}
+
 /// All overflow lines of a map.
 pub(crate) struct Pool<K, V> {
     chunks: AtomicPtr<Chunks>,
@@ -246,8 +254,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     }
 
     fn pop_from(&self, free: &mut Free, count: usize) -> Option<Taken> {
-        let end = (free.chunks * CHUNK_LINES).min(State::INDEX_MAX + 1);
-        if free.idle + end.saturating_sub(free.fresh) < count {
+        if free.lines() < count {
             return None;
         }
         // [OV-4] release fence: pairs with [SL-2].
@@ -291,6 +298,14 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     /// Has `count` lines exist, in use or not.
     pub(crate) fn provide(&self, count: usize, backoff: &Backoff) -> Result<(), Failure> {
         while self.lock(backoff)?.chunks * CHUNK_LINES < count.saturating_add(Self::FIRST_LINE) {
+            self.grow(backoff)?;
+        }
+        Ok(())
+    }
+
+    /// Adds chunks until `count` lines can be handed out.
+    pub(crate) fn grow_for(&self, count: usize, backoff: &Backoff) -> Result<(), Failure> {
+        while self.lock(backoff)?.lines() < count {
             self.grow(backoff)?;
         }
         Ok(())

@@ -192,6 +192,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// Shows every entry of a bin as it was under `state` and `tags`, in a fixed order. What `each`
     /// fetches may be torn until the state has been validated once more.
+    #[inline(always)]
     pub(super) fn visit<'a>(
         &'a self,
         bin: Bin<'a, K, V>,
@@ -202,9 +203,16 @@ impl<K: Copy, V: Copy> Table<K, V> {
         for slot in tags.used() {
             each(bin.entry(slot), Place::Slot(slot))?;
         }
-        if !tags.has_overflow() {
-            return Ok(());
-        }
+        if tags.has_overflow() { self.visit_lines(bin, state, each) } else { Ok(()) }
+    }
+
+    /// Shows what lies in a bin's overflow lines, as `visit`.
+    pub(super) fn visit_lines<'a>(
+        &'a self,
+        bin: Bin<'a, K, V>,
+        state: State,
+        mut each: impl FnMut(Entry<'a, K, V>, Place) -> Result<(), Changed>,
+    ) -> Result<(), Changed> {
         let (mut before, mut number) = (0, bin.overflow(state));
         loop {
             if !bin.seq().validate(state) {

@@ -1,147 +1,183 @@
-//! Walking over all bins while others write and the table grows.
-//!
-//! Bins are visited in the order of their *reversed* hash bits. In that order a bin at depth `d` covers one
-//! interval, and splitting it cuts the interval in two without moving anything across its ends. So a plain
-//! position between intervals is enough to go on from, and every key that is present throughout is met
-//! exactly once, however often its bin is split.
+//! Walking over all bins while others write and the table grows. Their order is that of [`walk`](super::walk).
 
+use super::Table;
 use super::cursor::Cursor;
 use super::overflow::{Head, Taken};
-use super::read::Place;
-use super::{Table, covers};
-use crate::bins::bin::Bin;
-use crate::bins::tags::{Hash, Tags};
+use super::read::{Changed, Place};
+use super::walk::{Found, Position};
+use crate::bins::bin::{Bin, Entry};
+use crate::bins::layout::{Layout, MAX_SLOTS};
+use crate::bins::tags::Tags;
 use crate::sync::backoff::Backoff;
-use crate::sync::seqlock::State;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 
-/// A bin as it was at one moment.
-struct Snapshot<'a, K, V> {
-    bin: Bin<'a, K, V>,
-    state: State,
-    tags: Tags,
-}
-
 /// An entry of a snapshot: whole once the snapshot is taken, perhaps torn while it is being taken.
 pub(crate) struct Raw<K, V> {
-    place: Place,
     key: MaybeUninit<K>,
     value: MaybeUninit<V>,
 }
 
 impl<K: Copy, V: Copy> Clone for Raw<K, V> {
     fn clone(&self) -> Self {
-        Self { place: self.place, key: self.key, value: self.value }
+        Self { key: self.key, value: self.value }
     }
 }
 
 impl<K: Copy, V: Copy> Raw<K, V> {
+    #[inline(always)]
+    fn of(entry: Entry<'_, K, V>) -> Self {
+        Self { key: entry.key(), value: entry.value() }
+    }
+
     /// # Safety
     /// The entry comes from a `snapshot` that has returned.
+    #[inline(always)]
     pub(crate) unsafe fn whole(&self) -> (K, V) {
         // SAFETY: the caller's promise.
         unsafe { (self.key.assume_init(), self.value.assume_init()) }
     }
 }
 
-/// Where a scan goes on: the reversed hash bits of the next bin, or nothing is left.
-pub(crate) type Position = Option<u64>;
-
-/// The position of a scan that begins.
-pub(crate) const START: Position = Some(0);
-
-fn after(position: u64, tags: Tags) -> Position {
-    match tags.depth().bits() {
-        0 => None,
-        // From the bin's first position, should this be one in its midst.
-        bits => (position & (u64::MAX << (64 - bits))).checked_add(1 << (64 - bits)),
-    }
-}
-
-/// How many bins ahead of a walk are asked for: about as many lines as a core waits for at once.
-const AHEAD: u64 = 6;
+/// Entries that a walk copies before the first is shown: enough that waits for memory overlap.
+pub(crate) const AT_ONCE: usize = 16;
 
 impl<K: Copy, V: Copy> Table<K, V> {
-    /// Adds all entries of the bin at `position` to `buffer`, as they were at one moment, and tells the
-    /// next position. The buffer's entries are whole when this returns.
-    pub(crate) fn snapshot(&self, position: u64, buffer: &mut Vec<Raw<K, V>>) -> Position {
-        let next = after(position, self.snapshot_bin(position, buffer)?.tags)?;
-        // Neighbours in this order lie far apart, so that no hardware guesses which comes next.
-        let ahead = next.wrapping_add((next - position).wrapping_mul(AHEAD));
-        if let Some(directory) = self.directory() {
-            let (bin, _) = directory.locate(Hash::of_bin_bits(ahead.reverse_bits()));
-            bin.prefetch_all();
+    /// Adds the entries of the bin at `position` to `buffer`, and of those after it, until it holds `enough`;
+    /// each bin's as they were at one moment. Tells the next position. What the buffer holds is whole when
+    /// this returns.
+    #[inline(never)]
+    pub(crate) fn snapshot(
+        &self,
+        mut position: Position,
+        enough: usize,
+        buffer: &mut Vec<Raw<K, V>>,
+    ) -> Option<Position> {
+        loop {
+            position = self.begun(position);
+            let depth = self.snapshot_bin(position, buffer)?.tags.depth();
+            position = position.after(depth)?;
+            if buffer.len() >= enough {
+                return Some(position);
+            }
         }
-        Some(next)
     }
 
-    /// Shows bins to `each`, each as it was at one moment, from `cursor` on, until they had at least `budget`
-    /// entries; where to go on, None at the end. Entries are whole when they are shown.
+    #[inline(always)]
+    fn snapshot_bin(
+        &self,
+        position: Position,
+        buffer: &mut Vec<Raw<K, V>>,
+    ) -> Option<Found<'_, K, V>> {
+        let mut backoff = Backoff::spinning();
+        let before = buffer.len();
+        loop {
+            buffer.truncate(before);
+            let found = self.met_at(position)?;
+            let Found { bin, state, tags } = found;
+            Self::gather(bin, tags, buffer);
+            let lines = !tags.has_overflow() || self.gather_lines(found, buffer).is_ok();
+            // Validated after the last word was fetched: only now are the entries whole.
+            if lines && bin.seq().validate(state) {
+                return Some(found);
+            }
+            let _ = backoff.wait();
+        }
+    }
+
+    /// Adds what lies in the slots of a bin.
+    #[inline(always)]
+    fn gather(bin: Bin<'_, K, V>, tags: Tags, buffer: &mut Vec<Raw<K, V>>) {
+        if Layout::<K, V>::ENTRY > 2 {
+            buffer.extend(tags.used().map(|slot| Raw::of(bin.entry(slot))));
+            return;
+        }
+        // Small entries are all copied, and those of empty slots overwritten by the next: how many there
+        // are is never guessed wrong.
+        buffer.reserve(MAX_SLOTS);
+        let mut len = buffer.len();
+        for slot in 0..Layout::<K, V>::SLOTS {
+            // SAFETY: of the places reserved each slot moves on by one at most.
+            unsafe { buffer.as_mut_ptr().add(len).write(Raw::of(bin.entry(slot))) };
+            len += usize::from(tags.is_used(slot));
+        }
+        // SAFETY: reserved, and written up to here.
+        unsafe { buffer.set_len(len) };
+    }
+
+    #[cold]
+    fn gather_lines(
+        &self,
+        found: Found<'_, K, V>,
+        buffer: &mut Vec<Raw<K, V>>,
+    ) -> Result<(), Changed> {
+        self.visit_lines(found.bin, found.state, |entry, _| {
+            buffer.push(Raw::of(entry));
+            Ok(())
+        })
+    }
+
+    /// Shows entries to `each`, each bin's as they were at one moment, from `cursor` on, until it had at least
+    /// `budget`; where to go on, None at the end. Entries are whole when they are shown.
     pub(crate) fn scan(
         &self,
         cursor: Cursor,
         budget: usize,
         mut each: impl FnMut(&[Raw<K, V>]),
     ) -> Option<Cursor> {
-        let mut bin = Vec::new();
-        let mut position = Some(cursor.to_bits());
-        let mut shown = 0;
+        let mut some = Vec::new();
+        let mut position = Some(self.resume(cursor.to_bits()));
+        let mut left = budget;
         while let Some(at) = position {
-            bin.clear();
-            position = self.snapshot(at, &mut bin);
-            each(&bin);
-            shown += bin.len();
-            if shown >= budget {
+            some.clear();
+            position = self.snapshot(at, left.min(AT_ONCE), &mut some);
+            each(&some);
+            left = left.saturating_sub(some.len());
+            if left == 0 {
                 break;
             }
         }
-        position.map(Cursor::from_bits)
+        position.map(|position| Cursor::from_bits(position.to_bits()))
     }
 
-    fn snapshot_bin(
-        &self,
-        position: u64,
-        buffer: &mut Vec<Raw<K, V>>,
-    ) -> Option<Snapshot<'_, K, V>> {
-        let hash = Hash::of_bin_bits(position.reverse_bits());
+    /// Shows every entry of the bin at `position`, with its place, and None before each attempt. What was
+    /// fetched of entries is whole when this returns, and as it was at one moment.
+    #[inline(always)]
+    fn meet<'a>(
+        &'a self,
+        position: Position,
+        mut each: impl FnMut(Option<(Entry<'a, K, V>, Place)>),
+    ) -> Option<Found<'a, K, V>> {
         let mut backoff = Backoff::spinning();
-        let before = buffer.len();
         loop {
-            buffer.truncate(before);
-            let directory = self.directory()?;
-            if let Some((bin, number)) = Self::home(directory, hash) {
-                let (state, tags) = (bin.seq().begin(), bin.tags());
-                let seen = self.visit(bin, state, tags, |entry, place| {
-                    buffer.push(Raw { place, key: entry.key(), value: entry.value() });
-                    Ok(())
-                });
-                // Validated after the last word was fetched: only now are the entries whole.
-                if covers(tags.depth(), number, hash) && seen.is_ok() && bin.seq().validate(state) {
-                    return Some(Snapshot { bin, state, tags });
-                }
+            each(None);
+            let found = self.met_at(position)?;
+            let Found { bin, state, tags } = found;
+            let seen = self.visit(bin, state, tags, |entry, place| {
+                each(Some((entry, place)));
+                Ok(())
+            });
+            // Validated after the last word was fetched: only now are the entries whole.
+            if seen.is_ok() && bin.seq().validate(state) {
+                return Some(found);
             }
             let _ = backoff.wait();
         }
     }
 
     /// Shows every entry of a table that nobody else uses. Allocates nothing.
-    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Of use to maps of owned data only.
     pub(crate) fn for_each_mut(&mut self, mut each: impl FnMut(K, V)) {
-        let mut position = START;
+        let mut position = Some(Position::START);
         while let Some(at) = position {
-            let hash = Hash::of_bin_bits(at.reverse_bits());
-            let Some(directory) = self.directory() else { return };
-            let home = Self::home(directory, hash);
-            let (bin, _) = home.expect("no split is under way");
-            let (state, tags) = (bin.seq().begin(), bin.tags());
+            let at = self.begun(at);
+            let Some(Found { bin, state, tags }) = self.met_at(at) else { return };
             let seen = self.visit(bin, state, tags, |entry, _| {
                 // SAFETY: a tag says that the place holds an entry, and nobody writes meanwhile.
                 unsafe { each(entry.key().assume_init(), entry.value().assume_init()) };
                 Ok(())
             });
             debug_assert!(seen.is_ok());
-            position = after(at, tags);
+            position = at.after(tags.depth());
         }
     }
 
@@ -152,26 +188,30 @@ impl<K: Copy, V: Copy> Table<K, V> {
         mut keep: impl FnMut(&K, &mut V) -> bool,
         mut gone: impl FnMut(&K),
     ) {
-        let mut entries: Vec<Raw<K, V>> = Vec::new();
+        let mut entries: Vec<(Raw<K, V>, Place)> = Vec::new();
         let mut verdicts = Vec::new();
-        let mut position = START;
+        let mut position = Some(Position::START);
         let mut backoff = Backoff::spinning();
         while let Some(at) = position {
-            entries.clear();
-            let Some(snapshot) = self.snapshot_bin(at, &mut entries) else { return };
+            let at = self.begun(at);
+            let met = self.meet(at, |seen| match seen {
+                Some((entry, place)) => entries.push((Raw::of(entry), place)),
+                None => entries.clear(),
+            });
+            let Some(found) = met else { return };
             verdicts.clear();
-            verdicts.extend(entries.iter_mut().map(|raw| {
-                // SAFETY: `snapshot_bin` returned, so the entry is whole.
+            verdicts.extend(entries.iter_mut().map(|(raw, _)| {
+                // SAFETY: `meet` returned, so the entry is whole.
                 let (key, value) =
                     unsafe { (raw.key.assume_init_ref(), raw.value.assume_init_mut()) };
                 keep(key, value)
             }));
-            if entries.is_empty() || self.apply(&snapshot, &entries, &verdicts) {
-                for (raw, _) in entries.iter().zip(&verdicts).filter(|(_, kept)| !**kept) {
+            if entries.is_empty() || self.apply(&found, &entries, &verdicts) {
+                for ((raw, _), _) in entries.iter().zip(&verdicts).filter(|(_, kept)| !**kept) {
                     // SAFETY: as above.
                     gone(unsafe { raw.key.assume_init_ref() });
                 }
-                position = after(at, snapshot.tags);
+                position = at.after(found.tags.depth());
             } else {
                 let _ = backoff.wait();
             }
@@ -180,11 +220,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     fn apply(
         &self,
-        snapshot: &Snapshot<'_, K, V>,
-        entries: &[Raw<K, V>],
+        found: &Found<'_, K, V>,
+        entries: &[(Raw<K, V>, Place)],
         verdicts: &[bool],
     ) -> bool {
-        let Snapshot { bin, state, mut tags } = *snapshot;
+        let Found { bin, state, mut tags } = *found;
         if !bin.seq().try_lock(state) {
             return false;
         }
@@ -192,10 +232,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let mut freed = 0;
         let mut removed = 0;
         // Last place first: emptying a line unlinks it, which must not disturb the places still to come.
-        for (raw, kept) in entries.iter().zip(verdicts).rev() {
-            // SAFETY: the entries come from a snapshot that returned: whole.
+        for ((raw, place), kept) in entries.iter().zip(verdicts).rev() {
+            // SAFETY: the entries come from a `meet` that returned: whole.
             let value = unsafe { raw.value.assume_init_ref() };
-            match raw.place {
+            match *place {
                 Place::Slot(slot) if *kept => bin.entry(slot).put_value(value),
                 Place::Line { number, slot, .. } if *kept => {
                     self.pool.owned(number).entry(slot).put_value(value);
@@ -222,23 +262,21 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// Empties every bin, one after the other.
     pub(crate) fn clear(&self) {
-        let mut position = START;
+        let mut position = Some(Position::START);
         let mut backoff = Backoff::spinning();
         while let Some(at) = position {
-            let hash = Hash::of_bin_bits(at.reverse_bits());
-            let Some(directory) = self.directory() else { return };
-            let emptied =
-                Self::home(directory, hash).and_then(|(bin, number)| self.empty(bin, number, hash));
-            match emptied {
-                Some(tags) => position = after(at, tags),
+            let at = self.begun(at);
+            let Some(found) = self.met_at(at) else { return };
+            match self.empty(&found) {
+                Some(tags) => position = at.after(tags.depth()),
                 None => drop(backoff.wait()),
             }
         }
     }
 
-    fn empty(&self, bin: Bin<'_, K, V>, number: usize, hash: Hash) -> Option<Tags> {
-        let (state, tags) = (bin.seq().begin(), bin.tags());
-        if !covers(tags.depth(), number, hash) || !bin.seq().try_lock(state) {
+    fn empty(&self, found: &Found<'_, K, V>) -> Option<Tags> {
+        let Found { bin, state, tags } = *found;
+        if !bin.seq().try_lock(state) {
             return None;
         }
         let chain = bin.overflow(state);

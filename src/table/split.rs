@@ -151,7 +151,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let mut pool = self.pool.session(backoff)?;
         let Some(mut taken) = pool.pop(lines) else {
             drop(pool);
-            return self.pool.grow(backoff);
+            // All of them: the keys are hashed anew each time, and there may be many in a bin.
+            return self.pool.grow_for(lines, backoff);
         };
         if !parent.seq().try_lock(state) {
             pool.push(taken.first);

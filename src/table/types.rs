@@ -3,7 +3,8 @@
 use core::error::Error;
 use core::fmt;
 
-/// Why [`FlatMap::try_insert`](crate::FlatMap::try_insert) did not insert. It hands key and value back.
+/// Why [`FlatMap::try_insert`](crate::FlatMap::try_insert), or another method that may insert but neither
+/// waits nor aborts, did not. It hands key and value back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TryInsertError<K, V> {
@@ -21,13 +22,6 @@ pub enum TryInsertError<K, V> {
         /// The value that was not inserted.
         value: V,
     },
-    /// Key or value is longer than the map takes: 2^32 - 1 bytes in a [`StrMap`](crate::StrMap).
-    TooLong {
-        /// The key that was not inserted.
-        key: K,
-        /// The value that was not inserted.
-        value: V,
-    },
 }
 
 impl<K, V> TryInsertError<K, V> {
@@ -39,9 +33,7 @@ impl<K, V> TryInsertError<K, V> {
     /// ```
     pub fn into_parts(self) -> (K, V) {
         match self {
-            Self::Busy { key, value }
-            | Self::Alloc { key, value }
-            | Self::TooLong { key, value } => (key, value),
+            Self::Busy { key, value } | Self::Alloc { key, value } => (key, value),
         }
     }
 }
@@ -51,7 +43,6 @@ impl<K, V> fmt::Display for TryInsertError<K, V> {
         f.write_str(match self {
             Self::Busy { .. } => "the key's bin is being written",
             Self::Alloc { .. } => "no memory for another entry",
-            Self::TooLong { .. } => "key or value is too long",
         })
     }
 }

@@ -12,7 +12,7 @@ use crate::bins::bin::{Bin, Entry};
 use crate::bins::layout::Layout;
 use crate::bins::tags::{Hash, Tags};
 pub(crate) use crate::bins::types::Change;
-use crate::sync::backoff::Backoff;
+use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
 
@@ -47,7 +47,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         mut backoff: Backoff,
         mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
     ) -> Result<Altered<K, V, R>, Failure> {
-        match self.alter_at_once(hash, eq, read, &mut decide) {
+        match self.alter_at_once(hash, eq, read, &backoff, &mut decide) {
             Ok((None, change @ Change::Entry(..))) => {
                 if let Some(total) = self.count.add(1) {
                     self.grow(total, &rehash, &mut backoff);
@@ -68,6 +68,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         hash: Hash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        backoff: &Backoff,
         mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
     ) -> Result<Altered<K, V, R>, Option<Change<K, V>>> {
         let (bin, depth) = self.directory().ok_or(None)?.locate(hash);
@@ -92,7 +93,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let change = decide(Some(&before));
         let done = match &change {
             Change::Keep => true,
-            Change::Remove => self.take(bin, state, tags, Place::Slot(slot)),
+            Change::Remove => {
+                self.take(bin, state, tags, Place::Slot(slot), backoff).unwrap_or(false)
+            }
             stored => Self::overwrite(bin, state, bin.entry(slot), stored),
         };
         if done { Ok((Some(before), change)) } else { Err(None) }
@@ -147,7 +150,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             let change = decide(Some(&before));
             let done = match &change {
                 Change::Keep => true,
-                Change::Remove => self.take(bin, state, tags, place),
+                Change::Remove => self.take(bin, state, tags, place, &backoff)?,
                 stored => match place {
                     Place::Slot(slot) => Self::overwrite(bin, state, bin.entry(slot), stored),
                     Place::Line { number, slot, .. } => {
@@ -274,9 +277,18 @@ impl<K: Copy, V: Copy> Table<K, V> {
     }
 
     /// Removes the entry at `place`, if nothing was written since `state`.
-    fn take(&self, bin: Bin<'_, K, V>, state: State, tags: Tags, place: Place) -> bool {
+    fn take(
+        &self,
+        bin: Bin<'_, K, V>,
+        state: State,
+        tags: Tags,
+        place: Place,
+        backoff: &Backoff,
+    ) -> Result<bool, WouldWait> {
+        // Begun before the bin is locked: who may not wait must be sure to give a line back.
+        let mut pool = tags.has_overflow().then(|| self.pool.session(backoff)).transpose()?;
         if !bin.seq().try_lock(state) {
-            return false;
+            return Ok(false);
         }
         let (tags, first, freed) = match place {
             Place::Slot(slot) if tags.has_overflow() => self.refill(bin, state, tags, slot),
@@ -284,9 +296,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
         };
         bin.set_tags(tags);
         bin.seq().unlock(bin.state_after(state, first));
-        self.pool.push(freed.first);
+        if let Some(pool) = &mut pool {
+            pool.push(freed.first);
+        }
         self.count.add(-1);
-        true
+        Ok(true)
     }
 
     /// Fills a slot that a removed entry leaves in a locked bin with an entry from its first line, so
@@ -332,5 +346,35 @@ impl<K: Copy, V: Copy> Table<K, V> {
         line.set_head(Head::new(0));
         let tags = if first == 0 { tags.without_overflow() } else { tags };
         (tags, first, Taken { first: number })
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+
+    /// Who may not wait does not wait for the lock of the overflow lines either, and has done nothing.
+    #[test]
+    fn a_removal_that_may_not_wait_leaves_the_pool_alone() {
+        let table = Table::<u64, u64>::new();
+        let alter = |key: u64, backoff, change: fn(u64) -> Change<u64, u64>| {
+            let (eq, rehash) = (|k: &u64| *k == key, |_: &u64| Hash(0));
+            table.alter(Hash(0), eq, |entry| entry.value(), rehash, backoff, |_| change(key))
+        };
+        for key in 0..20 {
+            assert!(alter(key, Backoff::spinning(), |key| Change::Entry(key, key)).is_ok());
+        }
+        let held = table.pool.session(&Backoff::never()).expect("nobody else is here");
+        for key in [0, 19] {
+            let refused = alter(key, Backoff::never(), |_| Change::Remove);
+            assert!(matches!(refused, Err(Failure::Busy)));
+        }
+        drop(held);
+        assert_eq!(table.len(), 20);
+        for key in 0..20 {
+            let removed = alter(key, Backoff::never(), |_| Change::Remove);
+            assert!(matches!(removed, Ok((Some(value), Change::Remove)) if value == key));
+        }
+        assert_eq!(table.usage().overflow_lines, 0);
     }
 }

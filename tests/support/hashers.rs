@@ -1,8 +1,8 @@
 //! Hashers that no map would like: constant, identity, few distinct values, all entropy at one
 //! end, one that panics when told to, one that changes its answer, one that counts its uses.
 
-use super::planned_panic;
 use super::rng::mix;
+use super::{effort, planned_panic};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -34,6 +34,19 @@ pub(crate) const EVEN_BITS: Mapped =
 /// Every hasher under which a few hundred keys are still quick.
 pub(crate) const ALL: [Mapped; 8] =
     [GOOD, CLUSTERED, CONSTANT, ALL_ONES, IDENTITY, LOW_ENTROPY, HIGH_BITS, EVEN_BITS];
+
+/// Every bad hasher with as many keys as are quick under it.
+pub(crate) fn all_with_sizes() -> impl Iterator<Item = (Mapped, u64)> {
+    ALL.into_iter().map(|hasher| {
+        let size = match hasher.name {
+            "good" => 20_000,
+            "clustered" => 3_000,
+            "identity" | "even bits" | "high bits" => 500,
+            _ => 200,
+        };
+        (hasher, size * u64::from(effort()))
+    })
+}
 
 impl Default for Mapped {
     fn default() -> Self {

@@ -8,9 +8,14 @@ pub(crate) mod hashers;
 pub(crate) mod history;
 pub(crate) mod layouts;
 pub(crate) mod rng;
+pub(crate) mod tracked;
 
+use hedgerow::FlatMap;
 use std::any::Any;
 use std::cell::RefCell;
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -132,4 +137,31 @@ pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {
         .map(String::as_str)
         .or_else(|| payload.downcast_ref::<&str>().copied())
         .unwrap_or_default()
+}
+
+/// Stops the other threads when dropped, by a panic too, so that a failure ends the test.
+pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// At rest: `len`, iteration and look-ups agree, and no key is there twice.
+pub(crate) fn assert_consistent<K, V, S>(map: &FlatMap<K, V, S>) -> HashSet<K>
+where
+    K: Copy + Eq + Hash + Debug,
+    V: Copy + PartialEq + Debug,
+    S: BuildHasher,
+{
+    let mut keys = HashSet::new();
+    for (key, value) in map {
+        assert!(keys.insert(key), "{key:?} is there twice");
+        assert_eq!(map.get(&key), Some(value), "iteration and look-up differ on {key:?}");
+    }
+    assert_eq!(map.len(), keys.len(), "len is not what is there");
+    assert_eq!(map.stats().len, keys.len(), "stats().len is not what is there");
+    assert_eq!(map.is_empty(), keys.is_empty());
+    keys
 }

@@ -7,7 +7,7 @@ use crate::support::ignore;
 use crate::support::rng::Rng;
 use hedgerow::flat::{Busy, Op};
 use std::sync::Barrier;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 /// What an operation found, or that it was busy and did nothing.
@@ -28,6 +28,8 @@ pub(crate) trait Target: Sync {
         true
     }
     fn clear(&self);
+    /// Does some growth ahead of demand, if there is such a thing.
+    fn grow_step(&self, _budget: usize) {}
     fn visit(&self, see: &mut dyn FnMut(u64, Value));
 }
 
@@ -44,6 +46,8 @@ pub(crate) struct Plan {
     pub(crate) before: Vec<u64>,
     /// Other keys, which come and go so that bins split and overflow lines are recycled.
     pub(crate) others: Vec<u64>,
+    /// Whether one more thread does nothing but growth.
+    pub(crate) grower: bool,
     pub(crate) weights: [usize; KINDS],
 }
 
@@ -80,6 +84,7 @@ impl Plan {
             keys: (0..count).map(key).collect(),
             others: (count..count + others).map(key).collect(),
             before: (1_000..1_000 + before).map(key).collect(),
+            grower: spread && rng.one_in(2),
             weights,
         }
     }
@@ -228,6 +233,15 @@ fn grow<T: Target>(map: &T, plan: &Plan, rng: &mut Rng) {
     }
 }
 
+/// Raised when dropped, by a panic too.
+struct Flag<'a>(&'a AtomicBool);
+
+impl Drop for Flag<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Plays the plan and checks the history of each key.
 pub(crate) fn play<T: Target>(map: &T, plan: &Plan, seed: u64) -> Result<(), String> {
     let clock = AtomicU64::new(0);
@@ -245,6 +259,7 @@ pub(crate) fn play<T: Target>(map: &T, plan: &Plan, seed: u64) -> Result<(), Str
         ignore(map.insert(key, 0, 1));
     }
     let begin = Barrier::new(plan.threads + 1);
+    let done = AtomicBool::new(false);
     let mut logs: Vec<Log<'_>> = thread::scope(|scope| {
         let workers: Vec<_> = (0..plan.threads)
             .map(|thread| {
@@ -262,6 +277,15 @@ pub(crate) fn play<T: Target>(map: &T, plan: &Plan, seed: u64) -> Result<(), Str
                 })
             })
             .collect();
+        let _done = Flag(&done);
+        if plan.grower {
+            scope.spawn(|| {
+                while !done.load(Ordering::Acquire) {
+                    map.grow_step(1);
+                    thread::yield_now();
+                }
+            });
+        }
         begin.wait();
         grow(map, plan, &mut rng);
         workers.into_iter().map(|worker| worker.join().expect("the worker panicked")).collect()

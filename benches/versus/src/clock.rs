@@ -13,6 +13,22 @@ pub fn now() -> u64 {
     EPOCH.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
+/// Nanoseconds that [`now`] sees pass between two calls of it with nothing between
+/// them: the mean of many but the slowest, since the clock may go by steps.
+pub fn own() -> f64 {
+    static OWN: OnceLock<f64> = OnceLock::new();
+    *OWN.get_or_init(|| {
+        let mut gaps = [0; 1000];
+        for gap in &mut gaps {
+            let start = now();
+            *gap = now() - start;
+        }
+        gaps.sort_unstable();
+        let usual = &gaps[..gaps.len() / 100 * 95];
+        usual.iter().sum::<u64>() as f64 / usual.len() as f64
+    })
+}
+
 /// Nanoseconds that the calling thread has had a core.
 pub fn cpu() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -56,11 +72,18 @@ pub struct Stretch {
     pub waited: u64,
     /// Operations done in it.
     pub ops: u64,
+    /// Nanoseconds of it that two parts of each operation took, where somebody
+    /// times them.
+    pub parts: [u64; 2],
 }
 
 impl Stretch {
     fn length(&self) -> u64 {
         self.end - self.start
+    }
+
+    fn spent(&self) -> u64 {
+        self.length() - self.waited.min(self.length())
     }
 
     /// Whether the thread had a core nearly all the time. Besides the time, one
@@ -80,30 +103,52 @@ const ENOUGH: f64 = 0.2;
 
 /// Nanoseconds an operation cost the thread that did it, from the stretches of
 /// each thread of one round; none if the threads hardly ran together.
-///
-/// Locks look good to whoever counts otherwise: while one thread has no core,
-/// the other has the lock to itself.
 pub fn cost(lanes: &[Vec<Stretch>]) -> Option<f64> {
+    Some(each(&sound(lanes)?.concat()))
+}
+
+/// Nanoseconds an operation of these stretches.
+pub fn each(stretches: &[Stretch]) -> f64 {
+    let spent: u64 = stretches.iter().map(Stretch::spent).sum();
+    let ops: u64 = stretches.iter().map(|s| s.ops).sum();
+    spent as f64 / ops as f64
+}
+
+/// The same of the two parts that were timed.
+pub fn parts(stretches: &[Stretch]) -> [f64; 2] {
+    let ops: u64 = stretches.iter().map(|s| s.ops).sum();
+    [0, 1].map(|part| {
+        // Nobody knows in which part a thread waited: each bears its share.
+        let had = |s: &Stretch| s.spent() as f64 / s.length() as f64;
+        let spent: f64 = stretches.iter().map(|s| s.parts[part] as f64 * had(s)).sum();
+        spent / ops as f64
+    })
+}
+
+/// The stretches of each thread that count; none if the threads hardly ran
+/// together.
+///
+/// Locks look good to whoever counts all of them: while one thread has no core,
+/// the other has the lock to itself.
+pub fn sound(lanes: &[Vec<Stretch>]) -> Option<Vec<Vec<Stretch>>> {
     let whole: u64 = lanes.iter().flatten().map(Stretch::length).sum();
     let clean = lanes.iter().map(|lane| lane.iter().filter(|s| s.clean()).copied().collect());
     let clean: Vec<Vec<Stretch>> = clean.collect();
     let mut good = match clean.as_slice() {
-        [alone] => alone.clone(),
-        [one, two] => [together(one, two), together(two, one)].concat(),
+        [alone] => vec![alone.clone()],
+        [one, two] => vec![together(one, two), together(two, one)],
         _ => unreachable!("there are one or two threads"),
     };
-    let counted: u64 = good.iter().map(Stretch::length).sum();
+    let counted: u64 = good.iter().flatten().map(Stretch::length).sum();
     if (counted as f64) < whole as f64 * ENOUGH {
         if lanes.len() > 1 {
             return None;
         }
         // Long stretches are never clean on a busy machine. For one thread it
         // will do to take out the time that it waited.
-        good.clone_from(&lanes[0]);
+        good = lanes.to_vec();
     }
-    let spent: u64 = good.iter().map(|s| s.length() - s.waited.min(s.length())).sum();
-    let ops: u64 = good.iter().map(|s| s.ops).sum();
-    Some(spent as f64 / ops as f64)
+    Some(good)
 }
 
 /// Those of `lane`'s stretches that `other`'s cover.
@@ -150,10 +195,10 @@ impl Barrier {
 
 #[cfg(test)]
 mod tests {
-    use super::{Stretch, cost};
+    use super::{Stretch, cost, parts};
 
     fn stretch(start: u64, end: u64, waited: u64, ops: u64) -> Stretch {
-        Stretch { start, end, waited, ops }
+        Stretch { start, end, waited, ops, parts: [ops; 2] }
     }
 
     #[test]
@@ -172,6 +217,8 @@ mod tests {
 
     #[test]
     fn one_thread_is_not_charged_for_waiting() {
-        assert_eq!(cost(&[vec![stretch(0, 400, 300, 10)]]), Some(10.0));
+        let waiting = [stretch(0, 400, 300, 10)];
+        assert_eq!(cost(&[waiting.to_vec()]), Some(10.0));
+        assert_eq!(parts(&waiting).map(|ns| (ns * 100.0) as i64), [25; 2]);
     }
 }

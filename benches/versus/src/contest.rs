@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::keys::Rng;
 use crate::options::short;
 use crate::rivals::Role;
-use crate::run::{Job, Seat};
+use crate::run::{Cost, Job, Seat};
 use crate::watchdog;
 use crate::work::{Row, Workload};
 
@@ -25,6 +25,8 @@ pub struct Figure {
     pub role: Role,
     /// Nanoseconds an operation, one for each round that counts.
     pub costs: Vec<f64>,
+    /// The same of its two parts, where the row has such.
+    pub parts: Vec<[f64; 2]>,
     /// Rounds that did not count.
     pub dropped: usize,
 }
@@ -33,6 +35,13 @@ impl Figure {
     /// The median of its rounds, if there are enough to call it that.
     pub fn cost(&self) -> Option<f64> {
         median(&self.costs).filter(|_| self.costs.len() >= FEWEST)
+    }
+
+    /// The medians of both parts, in rows that have them.
+    pub fn parts(&self) -> Option<[f64; 2]> {
+        let part = |which: usize| self.parts.iter().map(|parts| parts[which]).collect::<Vec<_>>();
+        let [one, other] = [0, 1].map(|which| median(&part(which)));
+        Some([one?, other?]).filter(|_| self.parts.len() >= FEWEST)
     }
 
     /// Whether the map does not do such work.
@@ -156,6 +165,7 @@ fn merge(into: &mut Vec<Outcome>, more: Vec<Outcome>) {
             match old.figures.iter_mut().find(|f| f.name == figure.name) {
                 Some(known) => {
                     known.costs.extend(figure.costs);
+                    known.parts.extend(figure.parts);
                     known.dropped += figure.dropped;
                 }
                 None => old.figures.push(figure),
@@ -203,6 +213,7 @@ fn race<S>(
         name: seat.name(),
         role: seat.role(),
         costs: vec![],
+        parts: vec![],
         dropped: 0,
     };
     let mut figures: Vec<_> = seats.iter().map(|seat| blank(&**seat)).collect();
@@ -225,7 +236,10 @@ fn race<S>(
                 Job { row, streams: &together, warm, span }
             };
             match seats[i].round(&job) {
-                Some(cost) => figures[i].costs.push(cost),
+                Some(Cost { whole, parts }) => {
+                    figures[i].costs.push(whole);
+                    figures[i].parts.extend(parts);
+                }
                 None => figures[i].dropped += 1,
             }
         }

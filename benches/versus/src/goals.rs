@@ -3,10 +3,14 @@
 
 mod family;
 mod ground;
+mod left_right;
 
 use crate::ancestor::Trials;
 use crate::contest::Outcome;
-use crate::memory::Bytes;
+use crate::latency::Latencies;
+use crate::memory::{Bytes, PairBytes};
+use crate::pairs;
+use crate::pins::Pins;
 use crate::solo::ByMap;
 use crate::work::{Suite, Workload};
 use crate::worst::Pauses;
@@ -22,8 +26,19 @@ pub struct Results {
     pub text_memory: ByMap<Bytes>,
     /// The ancestor's benchmarks; empty if not measured.
     pub ancestor: Trials,
-    /// Pauses, by map; empty if not measured.
+    /// Pauses of growth, by map; empty if not measured.
     pub worst: ByMap<Pauses>,
+    /// Pauses of upserts at rest, of numbers; empty if not measured.
+    pub tails: ByMap<Pauses>,
+    /// Pauses of upserts at rest, of text; empty if not measured.
+    pub text_tails: ByMap<Pauses>,
+    /// What guards cost; empty if not measured.
+    pub pins: ByMap<Pins>,
+    /// Bytes an entry of maps behind two handles, by size of value and map; empty
+    /// if not measured.
+    pub pair_memory: Vec<ByMap<PairBytes>>,
+    /// What single look-ups of such maps take, if measured.
+    pub latencies: Option<Latencies>,
 }
 
 impl Results {
@@ -83,8 +98,12 @@ impl Verdict {
 }
 
 /// The goals of one stage of the project, with what was measured for each.
-pub fn verdicts(results: &Results) -> [(&'static str, Vec<Verdict>); 2] {
-    [("ground floor", ground::verdicts(results)), ("family", family::verdicts(results))]
+pub fn verdicts(results: &Results) -> [(&'static str, Vec<Verdict>); 3] {
+    [
+        ("ground floor", ground::verdicts(results)),
+        ("family", family::verdicts(results)),
+        (pairs::OURS, left_right::verdicts(results)),
+    ]
 }
 
 fn at_least(goal: String, figure: Option<f64>, bound: f64) -> Verdict {

@@ -10,7 +10,7 @@ use hedgerow_versus::goals::Results;
 use hedgerow_versus::memory::Counting;
 use hedgerow_versus::options::{HELP, Options};
 use hedgerow_versus::work::Suite;
-use hedgerow_versus::{ancestor, field, plot, report, solo, watchdog};
+use hedgerow_versus::{ancestor, field, latency, plot, report, solo, watchdog};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -56,7 +56,21 @@ fn compare(options: &Options) -> Result<(), Box<dyn Error>> {
     if options.measures("worst") {
         results.worst = solo::worst(if options.quick { 3 } else { 5 });
     }
+    if options.measures("tails") {
+        let rounds = if options.quick { 3 } else { 5 };
+        results.tails = solo::tails(rounds);
+        results.text_tails = solo::text_tails(rounds);
+    }
+    if options.measures("pins") {
+        results.pins = solo::pins();
+    }
+    if options.measures_within(Suite::LeftRight, "bytes") {
+        results.pair_memory = solo::pair_memory();
+    }
     watchdog::start();
+    if options.measures_within(Suite::LeftRight, "latency") {
+        results.latencies = Some(latency::run(looks(options.quick)));
+    }
     if options.measures("ancestor") {
         results.ancestor = ancestor::run(&pace);
     }
@@ -74,6 +88,12 @@ fn compare(options: &Options) -> Result<(), Box<dyn Error>> {
     publish(&results, options)
 }
 
+/// How long look-ups are timed one by one.
+fn looks(quick: bool) -> latency::Times {
+    let [rest, busy] = if quick { [150, 600] } else { [500, 3000] }.map(Duration::from_millis);
+    latency::Times { rounds: if quick { 3 } else { 5 }, rest, busy }
+}
+
 fn publish(results: &Results, options: &Options) -> Result<(), Box<dyn Error>> {
     let out = Path::new(&options.out);
     std::fs::create_dir_all(out)?;
@@ -88,7 +108,8 @@ fn publish(results: &Results, options: &Options) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     std::fs::write(out.join("rounds.tsv"), report::rounds(results))?;
-    for suite in Suite::ALL {
+    // Of rows so unlike each other as of maps with one writer, a plot shows little.
+    for suite in Suite::ALL.into_iter().filter(|&suite| suite != Suite::LeftRight) {
         for threads in [1, 2] {
             if let Some(svg) = plot::speeds(results, suite, threads) {
                 std::fs::write(out.join(format!("{}-{threads}.svg", suite.file())), svg)?;

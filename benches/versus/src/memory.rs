@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 
 use std::borrow::Borrow;
 
-use crate::data::View;
+use crate::data::{View, Word};
+use crate::keys;
+use crate::pairs::{Pair, Reader, Writer};
 use crate::rivals::Bench;
 
 /// The system's allocator; while switched on it counts the bytes that blocks
@@ -119,11 +121,51 @@ pub fn measure<M: Bench>(source: &Source<M>, n: u64) -> Bytes {
     }
 }
 
+/// Bytes an entry of one map behind two handles.
+#[derive(Clone, Copy, Debug)]
+pub struct PairBytes {
+    /// With all keys, and some of them written again.
+    pub grown: f64,
+    /// The most at any time until then, against that.
+    pub peak: f64,
+}
+
+/// Batches that are written again, so that both sides have seen writes.
+const AGAIN: u64 = 16;
+
+/// Keys in each of these.
+const BATCH: u64 = 1000;
+
+/// Measures one map behind two handles; for a process that does nothing else.
+pub fn measure_pair<V: Word, P: Pair<V>>(n: u64) -> PairBytes {
+    start();
+    let (mut writer, mut reader) = P::new();
+    let mut write = |range: std::ops::Range<u64>, stamp| {
+        for i in range {
+            writer.insert(keys::key(i), V::new(keys::key(i), stamp));
+        }
+        writer.publish();
+        // A reader that never looked might keep what all others have left.
+        assert!(reader.get(&keys::key(0), V::look).is_some(), "a key is lost");
+    };
+    write(0..n, 0);
+    for batch in 0..AGAIN {
+        write(batch * BATCH..(batch + 1) * BATCH, 1);
+    }
+    let (grown, peak) = (LIVE.load(Relaxed), PEAK.load(Relaxed));
+    ON.store(false, Relaxed);
+    PairBytes { grown: grown as f64 / n as f64, peak: peak as f64 / grown as f64 }
+}
+
+fn start() {
+    LIVE.store(0, Relaxed);
+    PEAK.store(0, Relaxed);
+    ON.store(true, Relaxed);
+}
+
 impl<M: Bench> Source<M> {
     fn start(&self, n: u64) -> M {
-        LIVE.store(0, Relaxed);
-        PEAK.store(0, Relaxed);
-        ON.store(true, Relaxed);
+        start();
         let map = M::new();
         for i in 0..n {
             self.put(&map, i);

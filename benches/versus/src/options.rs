@@ -7,13 +7,16 @@ pub const HELP: &str = "\
 Compares FlatMap and its family with other maps; prints Markdown, writes plots.
 
   --suite LIST       of words batches zipf counters iterate values strings
-                     ancestor memory worst; with commas. Without it all: half
-                     an hour or more
+                     leftright ancestor memory worst tails pins; with commas.
+                     Without it all: half an hour or more
   --quick            fewer and shorter rounds, no 16 M keys
   --only LIST        of get-hit get-look get-miss insert upsert update remove
                      90/10 70/30 50/50 zipf-99/1 zipf-90/10 count iterate
                      get-many-1 (4, 16, 64) insert-many-16 remove-many-16
-                     ancestor memory worst; in the suites chosen
+                     ancestor memory worst tails pins; of leftright get held-16
+                     many-16 (with -zipf) reads-50 (99, 99.9, 99.99, 99.999;
+                     up to 99.9 with -by-100) publish-1 (100, 10000) latency
+                     bytes; in the suites chosen
   --sizes LIST       of keys: 1k,64k,1M,16M (k = 1024)
   --threads LIST     1,2
   --rounds N         rounds that must count, for each map and row; 3 or more
@@ -22,7 +25,10 @@ Compares FlatMap and its family with other maps; prints Markdown, writes plots.
   --out DIR          where the report, the rounds and the plots go";
 
 /// What is no suite of rows, but is measured apart.
-const APART: [&str; 3] = ["ancestor", "memory", "worst"];
+const APART: [&str; 5] = ["ancestor", "memory", "worst", "tails", "pins"];
+
+/// What is measured apart within a suite of rows.
+const WITHIN: [&str; 2] = ["latency", "bytes"];
 
 /// What to measure and where to put it.
 pub struct Options {
@@ -84,6 +90,11 @@ impl Options {
         self.runs(name) && self.picks(name)
     }
 
+    /// Whether `name` is to be measured, apart from its suite's rows.
+    pub fn measures_within(&self, suite: Suite, name: &str) -> bool {
+        self.runs(suite.name()) && self.picks(name)
+    }
+
     fn picks(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|only| only == name)
     }
@@ -104,13 +115,11 @@ impl Options {
         let threads = given(&self.threads, suite.threads());
         let rows = |n: usize| -> Vec<Row> {
             let named = !self.only.is_empty();
-            let works = suite
-                .workloads()
-                .iter()
-                .filter(|w| self.picks(&w.name()) && (named || suite.usual(**w, n)));
+            let works = suite.workloads().iter().filter(|w| self.picks(&w.name()));
             let row =
                 |&workload| threads.iter().map(move |&threads| Row { suite, workload, n, threads });
-            works.flat_map(row).collect()
+            let usual = |row: &Row| named || suite.usual(row.workload, row.n, row.threads);
+            works.flat_map(row).filter(usual).collect()
         };
         sizes.into_iter().map(|n| (n, rows(n))).filter(|(_, rows)| !rows.is_empty()).collect()
     }
@@ -131,7 +140,8 @@ fn list<T>(words: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<
 
 fn work(word: &str) -> Result<String, String> {
     let mut all = Suite::ALL.iter().flat_map(|suite| suite.workloads());
-    let known = all.any(|work| work.name() == word) || APART.contains(&word);
+    let known =
+        all.any(|work| work.name() == word) || [&APART[..], &WITHIN].concat().contains(&word);
     known.then(|| word.to_owned()).ok_or(format!("nothing called {word} is measured"))
 }
 

@@ -1,6 +1,8 @@
 //! The results as Markdown, losses as plain as wins, and every round as a table
 //! of tab-separated values.
 
+mod pairs;
+
 use std::fmt::Write as _;
 
 use crate::ancestor::{Trials, best_peer, cost};
@@ -8,9 +10,11 @@ use crate::contest::{Figure, Outcome};
 use crate::goals::{Results, verdicts};
 use crate::memory::Bytes;
 use crate::options::short;
+use crate::pins::Pins;
 use crate::rivals::{Bench, Dash, Flat, Role, Yard};
-use crate::solo::ByMap;
+use crate::solo::{ByMap, TAIL_KEYS, TEXT_TAIL_KEYS};
 use crate::work::Suite;
+use crate::worst::Pauses;
 
 /// The lock file says which versions were measured.
 const LOCK: &str = include_str!("../Cargo.lock");
@@ -27,11 +31,17 @@ pub fn markdown(results: &Results) -> String {
         for suite in Suite::ALL {
             speeds(&mut text, suite, &results.of(suite));
         }
+        pairs::parts(&mut text, results);
         dropped(&mut text, &results.outcomes);
     }
     memory(&mut text, "u64 → u64; 16 bytes of an entry are key and value", &results.memory);
     memory(&mut text, "String → String of 16 to 64 characters each", &results.text_memory);
     worst(&mut text, results);
+    tails(&mut text, "u64 → u64", TAIL_KEYS, &results.tails);
+    tails(&mut text, "String → String", TEXT_TAIL_KEYS, &results.text_tails);
+    pins(&mut text, &results.pins);
+    pairs::latencies(&mut text, results.latencies.as_ref());
+    pairs::memory(&mut text, &results.pair_memory);
     ancestor(&mut text, &results.ancestor);
     text + &goals(results, false)
 }
@@ -60,8 +70,10 @@ fn header() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|l| l.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let versions = ["hashbrown", "papaya", "dashmap", "scc", "flurry", "leapfrog", "foldhash"];
-    let versions = versions.map(version).join(", ");
+    let maps = ["hashbrown", "papaya", "dashmap", "scc", "flurry", "leapfrog"];
+    let pairs = ["left-right", "evmap", "flashmap", "arc-swap", "foldhash"];
+    let versions = [&maps[..], &pairs].concat().into_iter().map(version);
+    let versions = versions.collect::<Vec<_>>().join(", ");
     format!(
         "# FlatMap and its family against other maps\n\n\
          {}, {cores} cores. {versions}; RwLock is std's around std's HashMap, 64 spin locks are \
@@ -182,6 +194,48 @@ fn worst(text: &mut String, results: &Results) {
         let (worst, p9999, p99) = (p.worst / 1e6, p.p9999 / 1e3, p.p99 / 1e3);
         let median = p.median;
         line(text, format_args!("| {name} | {worst:.2} | {p9999:.1} | {p99:.2} | {median:.0} |"));
+    }
+}
+
+fn tails(text: &mut String, of: &str, keys: u64, figures: &ByMap<Pauses>) {
+    if figures.is_empty() {
+        return;
+    }
+    let (n, upserts) = (short(keys as usize), short(4 * keys as usize));
+    line(
+        text,
+        format_args!(
+            "\n## The slowest upserts: {of}\n\nNanoseconds of each of {upserts} upserts of random \
+             keys into a map that has its {n} keys, one thread in a process of its own; the clock's \
+             own cost is in all of them.\n\n\
+             | map | median | p99 | p99.9 | p99.99 | worst, µs |\n|---|--:|--:|--:|--:|--:|"
+        ),
+    );
+    for (name, p) in figures {
+        let Pauses { worst, p9999, p999, p99, median } = p;
+        let worst = worst / 1e3;
+        line(
+            text,
+            format_args!(
+                "| {name} | {median:.0} | {p99:.0} | {p999:.0} | {p9999:.0} | {worst:.1} |"
+            ),
+        );
+    }
+}
+
+fn pins(text: &mut String, figures: &ByMap<Pins>) {
+    if figures.is_empty() {
+        return;
+    }
+    text.push_str(
+        "\n## Guards\n\nNanoseconds of taking a guard and dropping it, and of hits among a thousand \
+         numbers. With fences: the system call `membarrier` is forbidden to that process.\n\n\
+         | map | guard alone | hit, each with a guard | hit, under one guard |\n|---|--:|--:|--:|\n",
+    );
+    for (name, pins) in figures {
+        let cell = |ns: f64| if ns.is_nan() { "n/a".into() } else { format!("{ns:.2}") };
+        let [alone, own, held] = [pins.alone, pins.own, pins.held].map(cell);
+        line(text, format_args!("| {name} | {alone} | {own} | {held} |"));
     }
 }
 

@@ -4,10 +4,13 @@
 use std::process::{Command, Stdio};
 
 use crate::contest::median;
-use crate::data::Datum;
+use crate::data::{Datum, Word};
 use crate::keys;
-use crate::memory::{self, Bytes, Source};
+use crate::memory::{self, Bytes, PairBytes, Source};
+use crate::pairs::{self, Pair};
+use crate::pins::{self, Pins};
 use crate::rivals::{self, Bench, Visitor};
+use crate::tails;
 use crate::work::texts;
 use crate::worst::{self, Pauses};
 
@@ -20,10 +23,26 @@ pub const MEMORY_KEYS: u64 = 1 << 20;
 /// Keys up to which single insertions are timed.
 pub const WORST_KEYS: usize = 1 << 22;
 
+/// Keys of maps whose upserts are timed one by one, of numbers and of text.
+pub const TAIL_KEYS: u64 = 1 << 20;
+/// See [`TAIL_KEYS`].
+pub const TEXT_TAIL_KEYS: u64 = 1 << 18;
+
 /// What such a process measures.
 const MEMORY: &str = "memory";
 const TEXT_MEMORY: &str = "text-memory";
 const WORST: &str = "worst";
+const TAILS: &str = "tails";
+const TEXT_TAILS: &str = "text-tails";
+const PINS: &str = "pins";
+const PAIRS_8: &str = "pairs-8";
+const PAIRS_64: &str = "pairs-64";
+const PAIRS_1024: &str = "pairs-1024";
+
+/// Bytes of a value and how many there are, where maps behind two handles show
+/// what they take.
+pub const PAIR_SIZES: [(&str, usize, u64); 3] =
+    [(PAIRS_8, 8, 1 << 20), (PAIRS_64, 64, 1 << 18), (PAIRS_1024, 1024, 1 << 16)];
 
 /// Figures of one kind, by map.
 pub type ByMap<T> = Vec<(&'static str, T)>;
@@ -35,24 +54,62 @@ pub fn memory() -> ByMap<Bytes> {
 
 /// Bytes an entry of each map of text.
 pub fn text_memory() -> ByMap<Bytes> {
-    let mut names = Names(vec![]);
-    rivals::texts(&mut names);
-    names.0.into_iter().map(|name| (name, bytes(TEXT_MEMORY, name))).collect()
+    text_names().into_iter().map(|name| (name, bytes(TEXT_MEMORY, name))).collect()
 }
 
-/// Pauses of each map of numbers, the medians of `rounds` processes that took
-/// turns.
+/// Pauses of each map of numbers while it grows.
 pub fn worst(rounds: usize) -> ByMap<Pauses> {
-    let names = number_names();
-    let turn = || -> Vec<_> { names.iter().map(|name| ask::<4>(WORST, name)).collect() };
-    let runs: Vec<Vec<[f64; 4]>> = (0..rounds).map(|_| turn()).collect();
+    pauses(WORST, &number_names(), rounds)
+}
+
+/// Pauses of each map of numbers at rest.
+pub fn tails(rounds: usize) -> ByMap<Pauses> {
+    pauses(TAILS, &number_names(), rounds)
+}
+
+/// Pauses of each map of text at rest.
+pub fn text_tails(rounds: usize) -> ByMap<Pauses> {
+    pauses(TEXT_TAILS, &text_names(), rounds)
+}
+
+/// What guards cost.
+pub fn pins() -> ByMap<Pins> {
+    let one = |name| {
+        let [alone, own, held] = ask(PINS, name);
+        (name, Pins { alone, own, held })
+    };
+    pins::NAMES.into_iter().map(one).collect()
+}
+
+/// Bytes an entry of each map behind two handles, for each of [`PAIR_SIZES`].
+pub fn pair_memory() -> Vec<ByMap<PairBytes>> {
+    let one = |what, name| {
+        let [grown, peak] = ask(what, name);
+        (name, PairBytes { grown, peak })
+    };
+    let all = |(what, bytes, _)| {
+        let mut names = Names(vec![]);
+        if bytes == 8 {
+            pairs::numbers(&mut names);
+        } else {
+            pairs::words::<[u64; 8]>(&mut names);
+        }
+        names.0.into_iter().map(|name| one(what, name)).collect()
+    };
+    PAIR_SIZES.into_iter().map(all).collect()
+}
+
+/// The medians of `rounds` processes that took turns.
+fn pauses(what: &str, names: &[&'static str], rounds: usize) -> ByMap<Pauses> {
+    let turn = || -> Vec<_> { names.iter().map(|name| ask::<5>(what, name)).collect() };
+    let runs: Vec<Vec<[f64; 5]>> = (0..rounds).map(|_| turn()).collect();
     let middle = |map: usize, field: usize| {
         let values: Vec<_> = runs.iter().map(|run| run[map][field]).collect();
         median(&values).unwrap_or(f64::NAN)
     };
     let one = |(map, &name)| {
-        let [worst, p9999, p99, median] = std::array::from_fn(|field| middle(map, field));
-        (name, Pauses { worst, p9999, p99, median })
+        let [worst, p9999, p999, p99, median] = std::array::from_fn(|field| middle(map, field));
+        (name, Pauses { worst, p9999, p999, p99, median })
     };
     names.iter().enumerate().map(one).collect()
 }
@@ -63,10 +120,13 @@ pub fn worst(rounds: usize) -> ByMap<Pauses> {
 /// If there is no such map or nothing of the kind to measure.
 pub fn answer(what: &str, name: &str) {
     let mut clerk = Clerk { what, name, answered: false };
-    if what == TEXT_MEMORY {
-        rivals::texts(&mut clerk);
-    } else {
-        rivals::numbers(&mut clerk);
+    match what {
+        PINS => clerk.pins(),
+        PAIRS_8 => pairs::numbers(&mut clerk),
+        PAIRS_64 => pairs::words::<[u64; 8]>(&mut clerk),
+        PAIRS_1024 => pairs::words::<[u64; 128]>(&mut clerk),
+        TEXT_MEMORY | TEXT_TAILS => rivals::texts(&mut clerk),
+        _ => rivals::numbers(&mut clerk),
     }
     assert!(clerk.answered, "no {what} of a map called {name}");
 }
@@ -80,9 +140,21 @@ impl<K: Datum, V: Datum> Visitor<K, V> for Names {
     }
 }
 
+impl<V: Word> pairs::Visitor<V> for Names {
+    fn visit<P: Pair<V>>(&mut self) {
+        self.0.push(P::NAME);
+    }
+}
+
 fn number_names() -> Vec<&'static str> {
     let mut names = Names(vec![]);
     rivals::numbers(&mut names);
+    names.0
+}
+
+fn text_names() -> Vec<&'static str> {
+    let mut names = Names(vec![]);
+    rivals::texts(&mut names);
     names.0
 }
 
@@ -93,24 +165,35 @@ struct Clerk<'a> {
     answered: bool,
 }
 
+impl Clerk<'_> {
+    fn pins(&mut self) {
+        self.answered = pins::NAMES.contains(&self.name);
+        // What the system does not let us measure is no number.
+        let none = Pins { alone: f64::NAN, own: f64::NAN, held: f64::NAN };
+        let Pins { alone, own, held } = pins::measure(self.name).unwrap_or(none);
+        println!("{alone} {own} {held}");
+    }
+
+    fn measure<M: Bench>(&mut self, source: &Source<M>, tail_keys: u64) {
+        match self.what {
+            MEMORY | TEXT_MEMORY => print(&memory::measure(source, MEMORY_KEYS)),
+            TAILS | TEXT_TAILS => print_pauses(&tails::measure(source, tail_keys)),
+            _ => self.answered = false,
+        }
+    }
+}
+
 impl Visitor<u64, u64> for Clerk<'_> {
     fn visit<M: Bench<Key = u64, Value = u64>>(&mut self) {
         if M::NAME != self.name {
             return;
         }
         self.answered = true;
-        match self.what {
-            MEMORY => {
-                let value = |i| keys::value(keys::key(i), 0);
-                let source = Source::<M> { key: keys::key, value };
-                print(&memory::measure(&source, MEMORY_KEYS));
-            }
-            WORST => {
-                let p = worst::measure::<M>(WORST_KEYS);
-                println!("{} {} {} {}", p.worst, p.p9999, p.p99, p.median);
-            }
-            _ => self.answered = false,
+        if self.what == WORST {
+            return print_pauses(&worst::measure::<M>(WORST_KEYS));
         }
+        let value = |i| keys::value(keys::key(i), 0);
+        self.measure(&Source::<M> { key: keys::key, value }, TAIL_KEYS);
     }
 }
 
@@ -119,9 +202,26 @@ impl Visitor<String, String> for Clerk<'_> {
         if M::NAME == self.name {
             self.answered = true;
             let source = Source::<M> { key: texts::key, value: texts::value };
-            print(&memory::measure(&source, MEMORY_KEYS));
+            self.measure(&source, TEXT_TAIL_KEYS);
         }
     }
+}
+
+impl<V: Word> pairs::Visitor<V> for Clerk<'_> {
+    fn visit<P: Pair<V>>(&mut self) {
+        if P::NAME != self.name {
+            return;
+        }
+        self.answered = true;
+        let known = PAIR_SIZES.iter().find(|(what, ..)| *what == self.what);
+        let &(_, _, n) = known.expect("a clerk for pairs is asked for pairs");
+        let PairBytes { grown, peak } = memory::measure_pair::<V, P>(n);
+        println!("{grown} {peak}");
+    }
+}
+
+fn print_pauses(p: &Pauses) {
+    println!("{} {} {} {} {}", p.worst, p.p9999, p.p999, p.p99, p.median);
 }
 
 fn print(b: &Bytes) {

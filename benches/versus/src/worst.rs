@@ -19,10 +19,63 @@ pub struct Pauses {
     pub worst: f64,
     /// One in ten thousand took longer.
     pub p9999: f64,
+    /// One in a thousand took longer.
+    pub p999: f64,
     /// One in a hundred took longer.
     pub p99: f64,
     /// Half took longer.
     pub median: f64,
+}
+
+/// Takes the time of single operations, less what the thread lost.
+pub struct Timer {
+    times: Vec<u32>,
+    /// What was lost until the operation that is asked about.
+    lost_before: u64,
+}
+
+/// Wall clock less thread clock: what was lost until now, from the beginning.
+fn lost() -> u64 {
+    now().saturating_sub(cpu())
+}
+
+impl Timer {
+    /// For so many operations, whose memory is touched beforehand.
+    pub fn new(operations: usize) -> Self {
+        let mut times = vec![1_u32; operations];
+        times.clear();
+        Self { times, lost_before: lost() }
+    }
+
+    /// Does `work`.
+    #[inline]
+    pub fn time<R>(&mut self, work: impl FnOnce() -> R) -> R {
+        let start = now();
+        let result = work();
+        let mut spent = now() - start;
+        if spent >= SUSPICIOUS || self.times.len().is_multiple_of(OFTEN) {
+            let lost_now = lost();
+            spent = spent.saturating_sub(lost_now.saturating_sub(self.lost_before));
+            self.lost_before = lost_now;
+        }
+        self.times.push(u32::try_from(spent).unwrap_or(u32::MAX));
+        result
+    }
+
+    /// What was measured.
+    pub fn pauses(mut self) -> Pauses {
+        let n = self.times.len();
+        self.times.sort_unstable();
+        // The time that one in `slower` operations exceeds.
+        let one_in = |slower: usize| f64::from(self.times[n - 1 - n / slower]);
+        Pauses {
+            worst: f64::from(self.times[n - 1]),
+            p9999: one_in(10_000),
+            p999: one_in(1_000),
+            p99: one_in(100),
+            median: one_in(2),
+        }
+    }
 }
 
 /// Measures one map up to `n` keys; for a process that does nothing else, since
@@ -30,31 +83,12 @@ pub struct Pauses {
 pub fn measure<M: Bench<Key = u64, Value = u64>>(n: usize) -> Pauses {
     let mut order: Vec<u32> = (0..n as u32).collect();
     Rng::new(4).shuffle(&mut order);
-    let mut times = vec![1_u32; n];
+    let mut timer = Timer::new(n);
     let map = M::new();
-    // Wall clock less thread clock: what was lost until now, from the beginning.
-    let lost = || now().saturating_sub(cpu());
-    let mut lost_before = lost();
-    for (i, (&index, time)) in order.iter().zip(&mut times).enumerate() {
+    for index in order {
         let key = key(u64::from(index));
-        let start = now();
-        let old = map.insert(&key, &value(key, 0), |_| 0);
-        let mut spent = now() - start;
+        let old = timer.time(|| map.insert(&key, &value(key, 0), |_| 0));
         assert!(old.is_none(), "a key was there already");
-        if spent >= SUSPICIOUS || i.is_multiple_of(OFTEN) {
-            let lost_now = lost();
-            spent = spent.saturating_sub(lost_now.saturating_sub(lost_before));
-            lost_before = lost_now;
-        }
-        *time = u32::try_from(spent).unwrap_or(u32::MAX);
     }
-    times.sort_unstable();
-    // The time that one in `slower` insertions exceeds.
-    let one_in = |slower: usize| f64::from(times[n - 1 - n / slower]);
-    Pauses {
-        worst: f64::from(times[n - 1]),
-        p9999: one_in(10_000),
-        p99: one_in(100),
-        median: one_in(2),
-    }
+    timer.pauses()
 }

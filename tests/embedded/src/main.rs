@@ -1,8 +1,12 @@
 //! Firmware that proves a map against an interrupt on one core.
 //!
 //! The first part, [`smoke`], checks the operations against a sorted array with nothing running
-//! beside them ([`fixed`] where the map is a table of fixed size in a `static`). The second, [`preempt`], lets a timer interrupt land inside the writes of the main
-//! loop: the handler reads with `try_get`, which must neither wait nor see half a write.
+//! beside them ([`fixed`] where the map is a table of fixed size in a `static`). The second, [`preempt`],
+//! lets a timer interrupt land inside the writes of the main loop: the handler reads with `try_get`, which
+//! must neither wait nor see half a write.
+//!
+//! With the feature `left-right` it is the structures of two sides instead: [`handles`] alone, then
+//! [`turning`] under interrupts.
 //!
 //! Exit status: 0 passed, 1 the handler or the main loop saw a wrong value, 2 too little happened
 //! for the run to mean anything, 101 a panic.
@@ -17,16 +21,34 @@ extern crate alloc;
 mod board;
 #[cfg(all(feature = "table", not(feature = "negative-control")))]
 mod fixed;
+#[cfg(all(feature = "left-right", not(feature = "negative-control")))]
+mod handles;
+mod notes;
+#[cfg(not(feature = "left-right"))]
 mod preempt;
 mod reading;
-#[cfg(not(any(feature = "negative-control", feature = "table")))]
+#[cfg(all(feature = "left-right", not(feature = "negative-control")))]
+mod sides;
+#[cfg(not(any(feature = "negative-control", feature = "table", feature = "left-right")))]
 mod smoke;
-#[cfg(feature = "negative-control")]
+#[cfg(feature = "left-right")]
+mod turning;
+#[cfg(all(feature = "negative-control", not(feature = "left-right")))]
 mod unprotected;
+#[cfg(all(feature = "negative-control", feature = "left-right"))]
+mod unturned;
+#[cfg(feature = "negative-control")]
+mod word_by_word;
 
 use core::mem::MaybeUninit;
 use embedded_alloc::LlffHeap;
 use semihosting::println;
+
+/// The part with interrupts.
+#[cfg(not(feature = "left-right"))]
+use preempt as proof;
+#[cfg(feature = "left-right")]
+use turning as proof;
 
 #[global_allocator]
 static HEAP: LlffHeap = LlffHeap::empty();
@@ -39,10 +61,12 @@ fn run() -> ! {
     // SAFETY: this runs once, before the first allocation, and nothing else names the array.
     unsafe { HEAP.init(&raw mut HEAP_MEMORY as usize, board::HEAP_BYTES) };
     println!("{}, heap of {} bytes", board::NAME, board::HEAP_BYTES);
-    #[cfg(not(any(feature = "negative-control", feature = "table")))]
+    #[cfg(not(any(feature = "negative-control", feature = "table", feature = "left-right")))]
     smoke::run();
     #[cfg(all(feature = "table", not(feature = "negative-control")))]
     fixed::run();
-    let status = preempt::run();
+    #[cfg(all(feature = "left-right", not(feature = "negative-control")))]
+    handles::run();
+    let status = proof::run();
     semihosting::process::exit(status)
 }

@@ -7,12 +7,10 @@
 
 use crate::{
     HEAP, board,
+    notes::{Counter, Slot, report, wrong},
     reading::{Random, Reading},
 };
-use core::{
-    cell::UnsafeCell,
-    sync::atomic::{AtomicU32, Ordering::SeqCst},
-};
+use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use semihosting::println;
 
 #[cfg(all(feature = "table", not(feature = "negative-control")))]
@@ -51,23 +49,6 @@ struct Expected {
     after: AtomicU32,
 }
 
-/// A counter that only one side writes, so that it needs no read-modify-write.
-struct Counter(AtomicU32);
-
-impl Counter {
-    const fn new() -> Self {
-        Self(AtomicU32::new(0))
-    }
-
-    fn add_one(&self) {
-        self.0.store(self.0.load(SeqCst) + 1, SeqCst);
-    }
-
-    fn get(&self) -> u32 {
-        self.0.load(SeqCst)
-    }
-}
-
 static EXPECTED: [Expected; WATCHED as usize] =
     [const { Expected { before: AtomicU32::new(0), after: AtomicU32::new(0) } }; WATCHED as usize];
 static INTERRUPTS: Counter = Counter::new();
@@ -80,8 +61,7 @@ static WRITES_REFUSED: Counter = Counter::new();
 /// The longest that the handler took, in ticks: when it only read, and when it wrote too.
 static LONGEST: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
 
-/// The first wrong thing that the handler saw: what, the key, the words.
-static WRONG: [AtomicU32; 5] = [const { AtomicU32::new(0) }; 5];
+/// Wrong things that the handler may report, by number.
 const KINDS: [&str; 7] = [
     "nothing",
     "torn value",
@@ -99,28 +79,7 @@ const OWN_LOST: u32 = 5;
 const NO_MEMORY: u32 = 6;
 
 /// The map of the present round.
-struct Slot(UnsafeCell<Option<Map>>);
-
-// SAFETY: the content is replaced only in a critical section, by the main loop, at a point where it
-// holds no reference; otherwise both sides only have shared references, and the map is `Sync`.
-unsafe impl Sync for Slot {}
-
-static SLOT: Slot = Slot(UnsafeCell::new(None));
-
-impl Slot {
-    fn replace(&self, map: Option<Map>) {
-        let old = critical_section::with(|_| {
-            // SAFETY: no handler runs here, and the main loop calls this between rounds only.
-            unsafe { core::mem::replace(&mut *self.0.get(), map) }
-        });
-        drop(old);
-    }
-
-    fn get(&self) -> Option<&Map> {
-        // SAFETY: the content is replaced in critical sections between rounds only.
-        unsafe { (*self.0.get()).as_ref() }
-    }
-}
+static SLOT: Slot<Map> = Slot::new();
 
 /// Runs rounds until enough has happened; the exit status.
 pub fn run() -> i32 {
@@ -150,6 +109,7 @@ pub fn run() -> i32 {
          {writing} with an insert too"
     );
     if let Some((kind, key, words)) = wrong() {
+        let kind = KINDS[kind as usize];
         println!("the handler saw a {kind}: key {key}, words {words:08x?}");
         1
     } else if !enough() {
@@ -195,7 +155,7 @@ fn round(random: &mut Random) {
         write_some(map, random);
     }
     check_own(map, own_at_start);
-    SLOT.replace(None);
+    drop(SLOT.replace(None));
 }
 
 /// Writes one watched key, and tells the handler before and after.
@@ -316,19 +276,6 @@ fn write_own(map: &Map) {
         }
         Err(_) => report(NO_MEMORY, OWN, value.words()),
     }
-}
-
-fn report(kind: u32, key: u32, words: [u32; 3]) {
-    if WRONG[0].load(SeqCst) == 0 {
-        for (place, word) in WRONG.iter().zip([kind, key, words[0], words[1], words[2]]) {
-            place.store(word, SeqCst);
-        }
-    }
-}
-
-fn wrong() -> Option<(&'static str, u32, [u32; 3])> {
-    let [kind, key, words @ ..] = [0, 1, 2, 3, 4].map(|i: usize| WRONG[i].load(SeqCst));
-    (kind != 0).then(|| (KINDS[kind as usize], key, words))
 }
 
 fn enough() -> bool {

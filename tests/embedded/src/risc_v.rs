@@ -24,7 +24,7 @@ fn main() -> ! {
 pub fn start_timer(ticks: u32) {
     rearm(ticks);
     // SAFETY: the handler is in place, and what it reads is ready: that is this function's contract
-    // with `preempt`.
+    // with `proof`.
     unsafe {
         riscv::register::mie::set_mtimer();
         riscv::interrupt::enable();
@@ -60,7 +60,7 @@ fn now() -> u64 {
 #[core_interrupt(Interrupt::MachineTimer)]
 fn machine_timer() {
     let begin = now();
-    let next = crate::preempt::on_interrupt();
-    crate::preempt::took((now() - begin) as u32);
+    let next = crate::proof::on_interrupt();
+    crate::proof::took((now() - begin) as u32);
     rearm(next);
 }

@@ -3,16 +3,10 @@
 //! The same operations as the map's, over a fixed table, and no version: what the interrupt meets
 //! half-way, it reads half-way. The run must fail on it, or it could not fail on the map either.
 
-use crate::{board, reading::Reading};
+use crate::{board, reading::Reading, word_by_word::Place};
 use alloc::{boxed::Box, vec::Vec};
-use core::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-struct Slot {
-    present: AtomicU32,
-    words: [AtomicU32; 3],
-}
-
-pub struct Table(Box<[Slot]>);
+pub struct Table(Box<[Place]>);
 
 /// Never happens: nothing here is ever busy.
 #[derive(Debug)]
@@ -27,24 +21,15 @@ pub enum TryInsertError {
 
 impl Table {
     pub fn new() -> Self {
-        let slot = || Slot { present: AtomicU32::new(0), words: [const { AtomicU32::new(0) }; 3] };
-        Self((0..board::KEYS).map(|_| slot()).collect::<Vec<_>>().into())
+        Self((0..board::KEYS).map(|_| Place::new()).collect::<Vec<_>>().into())
     }
 
     pub fn get(&self, key: &u32) -> Option<Reading> {
-        let slot = &self.0[*key as usize];
-        (slot.present.load(Relaxed) != 0)
-            .then(|| Reading::from_words([0, 1, 2].map(|i: usize| slot.words[i].load(Relaxed))))
+        self.0[*key as usize].get()
     }
 
     pub fn insert(&self, key: u32, value: Reading) -> Option<Reading> {
-        let old = self.get(&key);
-        let slot = &self.0[key as usize];
-        for (place, word) in slot.words.iter().zip(value.words()) {
-            place.store(word, Relaxed);
-        }
-        slot.present.store(1, Relaxed);
-        old
+        self.0[key as usize].set(Some(value))
     }
 
     pub fn update(&self, key: &u32, f: impl FnOnce(Reading) -> Reading) -> Option<Reading> {
@@ -54,9 +39,7 @@ impl Table {
     }
 
     pub fn remove(&self, key: &u32) -> Option<Reading> {
-        let old = self.get(key);
-        self.0[*key as usize].present.store(0, Relaxed);
-        old
+        self.0[*key as usize].set(None)
     }
 
     pub fn try_get(&self, key: &u32) -> Result<Option<Reading>, Busy> {

@@ -2,6 +2,15 @@
 
 use crate::clock::{Account, Barrier, Stretch, cost, now};
 
+/// What a lap was.
+#[derive(Clone, Copy, Default)]
+pub struct Lap {
+    /// How many operations.
+    pub ops: u64,
+    /// Nanoseconds that two parts of them took, where somebody times them.
+    pub parts: [u64; 2],
+}
+
 /// How long threads run.
 #[derive(Clone, Copy)]
 pub struct Span {
@@ -25,14 +34,23 @@ pub fn laps(
     places: &mut [usize],
     lap: &(impl Fn(usize, usize) -> u64 + Sync),
 ) -> (Option<f64>, u64) {
+    let counted = |thread, place| Lap { ops: lap(thread, place), parts: [0; 2] };
+    let (lanes, ops): (Vec<_>, Vec<u64>) = lanes(span, places, &counted).into_iter().unzip();
+    (cost(&lanes), ops.iter().sum())
+}
+
+/// The same, with each thread's stretches and all its operations.
+pub fn lanes(
+    span: Span,
+    places: &mut [usize],
+    lap: &(impl Fn(usize, usize) -> Lap + Sync),
+) -> Vec<(Vec<Stretch>, u64)> {
     let barrier = &Barrier::new(places.len());
-    let lanes: Vec<_> = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let start = |(thread, place)| scope.spawn(move || walk(span, thread, place, barrier, lap));
         let threads: Vec<_> = places.iter_mut().enumerate().map(start).collect();
         threads.into_iter().map(|t| t.join().expect("threads do not panic")).collect()
-    });
-    let (lanes, ops): (Vec<_>, Vec<u64>) = lanes.into_iter().unzip();
-    (cost(&lanes), ops.iter().sum())
+    })
 }
 
 /// One thread's part.
@@ -41,29 +59,31 @@ fn walk(
     thread: usize,
     place: &mut usize,
     go: &Barrier,
-    lap: &impl Fn(usize, usize) -> u64,
+    lap: &impl Fn(usize, usize) -> Lap,
 ) -> (Vec<Stretch>, u64) {
     let account = Account::open();
     let mut until = |deadline| {
-        let mut ops = 0;
-        while ops == 0 || now() < deadline {
-            ops += lap(thread, *place);
+        let mut done = Lap::default();
+        while done.ops == 0 || now() < deadline {
+            let Lap { ops, parts } = lap(thread, *place);
+            done.ops += ops;
+            done.parts = [0, 1].map(|part| done.parts[part] + parts[part]);
             *place += 1;
         }
-        ops
+        done
     };
-    let mut all = until(now() + span.warm);
+    let mut all = until(now() + span.warm).ops;
     let mut stretches = Vec::new();
     go.wait();
     let begin = now();
     let mut before = account.waited();
     let mut start = now();
     while start < begin + span.span {
-        let ops = until(start + STRETCH);
+        let Lap { ops, parts } = until(start + STRETCH);
         all += ops;
         let end = now();
         let waited = account.waited();
-        stretches.push(Stretch { start, end, waited: waited - before, ops });
+        stretches.push(Stretch { start, end, waited: waited - before, ops, parts });
         before = waited;
         start = now();
     }

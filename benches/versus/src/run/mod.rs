@@ -4,6 +4,7 @@
 //! inside a round everything is generic over the map.
 
 mod laps;
+pub mod pairs;
 mod phases;
 mod texts;
 mod words;
@@ -37,9 +38,19 @@ pub trait Seat<S> {
     fn build(&mut self, n: usize);
     /// Gives the memory back.
     fn leave(&mut self);
-    /// Runs once, on as many threads as the job has streams; nanoseconds an
-    /// operation, if the threads ran together.
-    fn round(&mut self, job: &Job<S>) -> Option<f64>;
+    /// Runs once, on as many threads as the job has streams; what an operation
+    /// cost, if the threads ran together.
+    fn round(&mut self, job: &Job<S>) -> Option<Cost>;
+}
+
+/// What an operation cost in one round, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// All of it, or that of all threads.
+    pub whole: f64,
+    /// Of two parts, or of two threads that do not do the same, where a row has
+    /// such.
+    pub parts: Option<[f64; 2]>,
 }
 
 /// What a map must be to do the work of such streams.
@@ -92,17 +103,23 @@ impl<S, M: Runs<S>> Seat<S> for Holder<M> {
         *self = Self::new();
     }
 
-    fn round(&mut self, job: &Job<S>) -> Option<f64> {
+    fn round(&mut self, job: &Job<S>) -> Option<Cost> {
         assert!(shared::<M>() || job.streams.len() == 1, "{} is for one thread", M::NAME);
-        M::run(self.map.as_ref(), job, &mut self.places)
+        let whole = M::run(self.map.as_ref(), job, &mut self.places)?;
+        Some(Cost { whole, parts: None })
     }
 }
 
 /// A wrong answer ends everything: there is no figure for less than the work.
 fn check<M: Bench>(workload: Workload, got: u64, want: u64) {
+    agree(M::NAME, workload, got, want);
+}
+
+/// See [`check`].
+fn agree(name: &str, workload: Workload, got: u64, want: u64) {
     if std::hint::black_box(got) != want {
         let doing = workload.name();
-        eprintln!("{} answered wrongly in {doing}: checksum {got:x}, not {want:x}", M::NAME);
+        eprintln!("{name} answered wrongly in {doing}: checksum {got:x}, not {want:x}");
         std::process::exit(1);
     }
 }

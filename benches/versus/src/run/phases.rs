@@ -128,7 +128,8 @@ impl<M> Course<'_, M> {
         let (ops, sum) = work();
         let end = now();
         self.sum.fetch_add(sum, Ordering::Relaxed);
-        Stretch { start, end, waited: (account.waited() - before).min(end - start), ops }
+        let waited = (account.waited() - before).min(end - start);
+        Stretch { start, end, waited, ops, ..Stretch::default() }
     }
 
     /// Does a share of the keys; how many, and their checksum.

@@ -1,11 +1,13 @@
 //! What is measured: kinds of work, grouped into suites.
 
+pub mod pairs;
 pub mod script;
 pub mod suite;
 pub mod texts;
 pub mod words;
 pub mod zipf;
 
+use pairs::Paired;
 pub use suite::Suite;
 
 /// Operations between two looks at the clock.
@@ -60,6 +62,8 @@ pub enum Workload {
     /// Removals of keys that are there, this many in a call, from a map that
     /// stays nearly full.
     RemoveMany(usize),
+    /// What maps with one writer do, whose changes show when they are published.
+    Pair(Paired),
 }
 
 impl Workload {
@@ -80,6 +84,7 @@ impl Workload {
             Self::GetMany(keys) => format!("get-many-{keys}"),
             Self::InsertMany(keys) => format!("insert-many-{keys}"),
             Self::RemoveMany(keys) => format!("remove-many-{keys}"),
+            Self::Pair(work) => work.name(),
         }
     }
 

@@ -2,9 +2,10 @@
 //! key and value, and one table.
 
 use super::Workload::{
-    self, Count, GetHit, GetLook, GetMany, GetMiss, Insert, InsertMany, Iterate, Mix, Remove,
+    self, Count, GetHit, GetLook, GetMany, GetMiss, Insert, InsertMany, Iterate, Mix, Pair, Remove,
     RemoveMany, Update, Upsert, Zipf,
 };
+use super::pairs::{How, Paired};
 
 /// A group of rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,11 +24,43 @@ pub enum Suite {
     Values(usize),
     /// Text to text.
     Strings,
+    /// Numbers to numbers, in maps with one writer and what one would use instead.
+    LeftRight,
 }
+
+/// The work of [`Suite::LeftRight`]. Writes are published by hundreds where that
+/// comes about within a round.
+const PAIRED: [Workload; 17] = {
+    const fn gets(how: How, zipf: bool) -> Workload {
+        Pair(Paired::Gets { how, zipf })
+    }
+    const fn mix(every: usize, by: usize) -> Workload {
+        Pair(Paired::Mix { every, by })
+    }
+    [
+        gets(How::Single, false),
+        gets(How::Held, false),
+        gets(How::Many, false),
+        gets(How::Single, true),
+        gets(How::Held, true),
+        gets(How::Many, true),
+        mix(100_000, 1),
+        mix(10_000, 1),
+        mix(1000, 1),
+        mix(100, 1),
+        mix(2, 1),
+        mix(1000, 100),
+        mix(100, 100),
+        mix(2, 100),
+        Pair(Paired::Publish(1)),
+        Pair(Paired::Publish(100)),
+        Pair(Paired::Publish(10_000)),
+    ]
+};
 
 impl Suite {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Words,
         Self::Batches,
         Self::Zipf,
@@ -37,6 +70,7 @@ impl Suite {
         Self::Values(64),
         Self::Values(256),
         Self::Strings,
+        Self::LeftRight,
     ];
 
     /// As the command line calls it: values of all sizes are one suite there.
@@ -49,6 +83,7 @@ impl Suite {
             Self::Iterate => "iterate",
             Self::Values(_) => "values",
             Self::Strings => "strings",
+            Self::LeftRight => "leftright",
         }
     }
 
@@ -70,6 +105,7 @@ impl Suite {
             Self::Iterate => "u64 → u64, all entries".into(),
             Self::Values(bytes) => format!("u64 → {bytes} bytes"),
             Self::Strings => "String → String".into(),
+            Self::LeftRight => "u64 → u64, one writer".into(),
         }
     }
 
@@ -103,6 +139,14 @@ impl Suite {
                  as from a buffer; a map that wants a String makes one. get-look reads the value's \
                  text, get-hit only finds it. iterate: nanoseconds an entry, seeing its lengths."
             }
+            Self::LeftRight => {
+                "held-16: sixteen gets under one guard, where a map has such; many-16: sixteen in a \
+                 call, where it has that; the yard does neither. -zipf: keys by Zipf's law, in all \
+                 mixes too. reads-99: of a hundred operations one is a write, and each is published \
+                 by itself, or a hundred at a time; of two threads one does this and the other only \
+                 reads. publish-100: nanoseconds of publishing a hundred keys, all different, not of \
+                 writing them, beside a reader that is idle or, with two threads, busy."
+            }
         }
     }
 
@@ -120,6 +164,7 @@ impl Suite {
             Self::Iterate => &[Iterate],
             Self::Values(_) => &[GetHit, Upsert],
             Self::Strings => &[GetHit, GetLook, GetMiss, Mix(90), Upsert, GetMany(16), Iterate],
+            Self::LeftRight => &PAIRED,
         }
     }
 
@@ -131,6 +176,7 @@ impl Suite {
         const M16: usize = 1 << 24;
         match self {
             Self::Words => &[K1, K64, M1, M16],
+            Self::LeftRight => &[K1, K64, M1],
             Self::Batches => &[K64, M1, M16],
             Self::Zipf | Self::Counters | Self::Iterate | Self::Values(_) => &[K64, M1],
             Self::Strings => &[K1, M1],
@@ -139,7 +185,10 @@ impl Suite {
 
     /// Its work at `n` keys, where nobody says otherwise: the largest maps take
     /// minutes to build, so there it is what says most.
-    pub fn usual(self, workload: Workload, n: usize) -> bool {
+    pub fn usual(self, workload: Workload, n: usize, threads: usize) -> bool {
+        if let Pair(work) = workload {
+            return work.usual(n, threads);
+        }
         let most = matches!(
             workload,
             GetHit | GetMiss | Upsert | GetMany(16 | 64) | InsertMany(_) | RemoveMany(_)
@@ -156,7 +205,7 @@ impl Suite {
     pub fn most(self) -> usize {
         match self {
             Self::Values(bytes) => (1 << 30) / bytes.max(32),
-            Self::Strings => 1 << 22,
+            Self::Strings | Self::LeftRight => 1 << 22,
             _ => 1 << 30,
         }
     }

@@ -1,0 +1,58 @@
+//! `EntryMap`, with numbers for keys.
+
+use std::sync::Arc;
+
+use hedgerow::EntryMap;
+use hedgerow::owned::pin;
+
+use super::{HELD, Pair, Reader, Writer};
+use crate::data::Word;
+use crate::rivals::{Hasher, Role, hasher};
+
+/// Both handles of an `EntryMap`.
+pub struct Entries<V>(Arc<EntryMap<u64, V, Hasher>>);
+
+impl<V: Word> Pair<V> for Entries<V> {
+    const NAME: &'static str = "EntryMap";
+    const ROLE: Role = Role::Foil;
+    const PUBLISHES: bool = false;
+    const MANY: bool = true;
+    type Writer = Self;
+    type Reader = Self;
+
+    fn new() -> (Self, Self) {
+        let map = Arc::new(EntryMap::with_hasher(hasher()));
+        (Self(Arc::clone(&map)), Self(map))
+    }
+}
+
+impl<V: Word> Writer<V> for Entries<V> {
+    #[inline]
+    fn insert(&mut self, key: u64, value: V) {
+        self.0.insert(key, value);
+    }
+}
+
+impl<V: Word> Reader<V> for Entries<V> {
+    fn another(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+
+    #[inline]
+    fn get(&mut self, key: &u64, see: impl FnOnce(&V) -> u64) -> Option<u64> {
+        self.0.get(key, &pin()).map(see)
+    }
+
+    #[inline]
+    fn held(&mut self, keys: &[u64; HELD], see: impl Fn(Option<&V>) -> u64) -> u64 {
+        let guard = pin();
+        keys.iter().map(|key| see(self.0.get(key, &guard))).sum()
+    }
+
+    #[inline]
+    fn many(&mut self, keys: &[u64; HELD], see: impl Fn(Option<&V>) -> u64) -> u64 {
+        let (mut values, guard) = ([None; HELD], pin());
+        self.0.get_many(&keys.each_ref(), &mut values, &guard);
+        values.iter().map(|value| see(*value)).sum()
+    }
+}

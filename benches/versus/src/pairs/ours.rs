@@ -1,0 +1,79 @@
+//! `LeftRightMap`: small values in both sides, larger ones boxed once.
+
+use hedgerow::left_right::{Boxed, Handles, Inline, Keep, ReadHandle, WriteHandle};
+use std::marker::PhantomData;
+
+use super::{HELD, OURS, Pair, Reader, Writer};
+use crate::data::Word;
+use crate::rivals::{Hasher, Role, hasher};
+
+/// `LeftRightMap`, with entries kept in one of the two ways.
+pub struct LeftRightMap<V, P>(PhantomData<(V, P)>);
+
+/// Values of no more bytes are kept in both sides.
+pub const INLINE: usize = 16;
+
+/// A way to keep entries, and to make a map that does.
+pub trait Way<V>: Keep<u64, V> + Sized + 'static {
+    /// An empty map.
+    fn handles() -> Handles<u64, V, Hasher, Self>;
+}
+
+impl<V: Word> Way<V> for Inline {
+    fn handles() -> Handles<u64, V, Hasher, Self> {
+        hedgerow::LeftRightMap::inline_with_hasher(hasher())
+    }
+}
+
+impl<V: Word> Way<V> for Boxed {
+    fn handles() -> Handles<u64, V, Hasher, Self> {
+        hedgerow::LeftRightMap::with_hasher(hasher())
+    }
+}
+
+impl<V: Word, P: Way<V>> Pair<V> for LeftRightMap<V, P> {
+    const NAME: &'static str = OURS;
+    const ROLE: Role = Role::Ours;
+    const MANY: bool = true;
+    type Writer = WriteHandle<u64, V, Hasher, P>;
+    type Reader = ReadHandle<u64, V, Hasher, P>;
+
+    fn new() -> (Self::Writer, Self::Reader) {
+        P::handles()
+    }
+}
+
+impl<V: Word, P: Way<V>> Writer<V> for WriteHandle<u64, V, Hasher, P> {
+    #[inline]
+    fn insert(&mut self, key: u64, value: V) {
+        WriteHandle::insert(self, key, value);
+    }
+
+    #[inline]
+    fn publish(&mut self) {
+        WriteHandle::publish(self);
+    }
+}
+
+impl<V: Word, P: Way<V>> Reader<V> for ReadHandle<u64, V, Hasher, P> {
+    fn another(&self) -> Self {
+        self.clone()
+    }
+
+    #[inline]
+    fn get(&mut self, key: &u64, see: impl FnOnce(&V) -> u64) -> Option<u64> {
+        self.get_with(key, see)
+    }
+
+    #[inline]
+    fn held(&mut self, keys: &[u64; HELD], see: impl Fn(Option<&V>) -> u64) -> u64 {
+        let snapshot = self.enter();
+        keys.iter().map(|key| see(snapshot.get(key))).sum()
+    }
+
+    #[inline]
+    fn many(&mut self, keys: &[u64; HELD], see: impl Fn(Option<&V>) -> u64) -> u64 {
+        let snapshot = self.enter();
+        snapshot.get_many(keys.each_ref()).into_iter().map(see).sum()
+    }
+}

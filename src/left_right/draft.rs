@@ -1,0 +1,153 @@
+//! What the writer remembers between publishes.
+
+use super::bucket::Bucket;
+use super::bucket::Hashed;
+use super::side::{Place, Side};
+use crate::sync::sides::Turning;
+use crate::table::types::TryReserveError;
+use alloc::vec::Vec;
+use hashbrown::HashTable;
+
+/// A side of a map that grows.
+pub(super) type Table<E> = Side<E, Vec<Bucket<E>>>;
+
+/// A side of so many empty buckets.
+pub(super) fn table<E: Copy>(buckets: usize) -> Result<Table<E>, TryReserveError> {
+    let mut room = Vec::new();
+    room.try_reserve_exact(buckets).map_err(|_| TryReserveError::Alloc)?;
+    room.resize(buckets, Bucket::EMPTY);
+    Ok(Side::new(room))
+}
+
+/// The buckets in which the sides differ.
+pub(super) struct Dirty {
+    /// Never longer than the room it was made with: most of a table is copied sooner as a whole.
+    list: Vec<u32>,
+    /// A bit for each bucket: whether it is listed.
+    marks: Vec<usize>,
+    /// The sides may differ in all buckets, and in their number.
+    everywhere: bool,
+}
+
+impl Dirty {
+    /// Of sides of one bucket.
+    fn new() -> Self {
+        Self { list: Vec::new(), marks: [0].into(), everywhere: false }
+    }
+
+    /// Of a hidden side of so many buckets, which is another altogether.
+    pub(super) fn everywhere(buckets: usize) -> Result<Self, TryReserveError> {
+        let words = buckets.div_ceil(usize::BITS as usize);
+        let (mut list, mut marks) = (Vec::new(), Vec::new());
+        list.try_reserve_exact(buckets / 4).map_err(|_| TryReserveError::Alloc)?;
+        marks.try_reserve_exact(words).map_err(|_| TryReserveError::Alloc)?;
+        marks.resize(words, 0);
+        Ok(Self { list, marks, everywhere: true })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty() && !self.everywhere
+    }
+
+    pub(super) fn is_everywhere(&self) -> bool {
+        self.everywhere
+    }
+
+    pub(super) fn has(&self, bucket: usize) -> bool {
+        self.everywhere
+            || self.marks[bucket / usize::BITS as usize] >> (bucket % usize::BITS as usize) & 1 != 0
+    }
+
+    #[inline]
+    pub(super) fn touch(&mut self, bucket: usize) {
+        let (word, bit) = (bucket / usize::BITS as usize, 1 << (bucket % usize::BITS as usize));
+        if self.everywhere || self.marks[word] & bit != 0 {
+            return;
+        }
+        if self.list.len() == self.list.capacity() {
+            return self.touch_all();
+        }
+        self.marks[word] |= bit;
+        self.list.push(bucket as u32);
+    }
+
+    #[cold]
+    pub(super) fn touch_all(&mut self) {
+        self.everywhere = true;
+    }
+
+    /// Has `to` hold what `from` holds.
+    pub(super) fn copy<E: Copy>(&mut self, from: &Table<E>, to: &mut Table<E>) {
+        /// Far enough ahead for a line to arrive.
+        const AHEAD: usize = 8;
+        if self.everywhere {
+            to.copy_all(from);
+            self.marks.fill(0);
+        } else {
+            for (at, &bucket) in self.list.iter().enumerate() {
+                if let Some(&ahead) = self.list.get(at + AHEAD) {
+                    from.prefetch(ahead as usize);
+                    to.prefetch(ahead as usize);
+                }
+                to.copy_bucket(from, bucket as usize);
+                self.marks[bucket as usize / usize::BITS as usize] = 0;
+            }
+        }
+        self.list.clear();
+        self.everywhere = false;
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.list.capacity() * size_of::<u32>() + self.marks.capacity() * size_of::<usize>()
+    }
+}
+
+/// A change that was made while the hidden side was still looked at.
+pub(super) struct Change<E> {
+    pub(super) hash: Hashed,
+    /// Where the key's entry lies in what is shown, if it has one, and with it in both sides.
+    pub(super) base: Option<(Place, E)>,
+    /// The key's entry now.
+    pub(super) now: Option<E>,
+}
+
+impl<E> Change<E> {
+    /// Whether `is` holds for an entry of the change's key.
+    pub(super) fn is_of(&self, is: impl Fn(&E) -> bool) -> bool {
+        self.now.as_ref().or(self.base.as_ref().map(|(_, entry)| entry)).is_some_and(is)
+    }
+}
+
+/// The writer's own. All of it goes on with the next writer.
+pub(super) struct Draft<E> {
+    pub(super) dirty: Dirty,
+    /// Room for the other side where the hidden one has grown.
+    pub(super) spare: Option<Table<E>>,
+    /// Entries taken out of the hidden side that are, or were, shown.
+    pub(super) trash: Option<E>,
+    /// The turn that is not over.
+    pub(super) turning: Option<Turning>,
+    /// What was changed meanwhile.
+    pub(super) later: HashTable<Change<E>>,
+    /// Entries more than in what is shown, by what was changed meanwhile.
+    pub(super) later_len: isize,
+    /// Operations since the last publish, and how many make one due; 0 for none.
+    pub(super) operations: usize,
+    pub(super) publish_every: usize,
+}
+
+impl<E> Draft<E> {
+    /// For sides of one bucket.
+    pub(super) fn new() -> Self {
+        Self {
+            dirty: Dirty::new(),
+            spare: None,
+            trash: None,
+            turning: None,
+            later: HashTable::new(),
+            later_len: 0,
+            operations: 0,
+            publish_every: 0,
+        }
+    }
+}

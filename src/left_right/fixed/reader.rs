@@ -1,0 +1,205 @@
+//! Reading.
+
+use super::table::{Fixed, LeftRightTable};
+use crate::bins::hasher::DefaultHashBuilder;
+use crate::left_right::bucket::Hashed;
+use crate::sync::sides::{Shown, Sides};
+use crate::sync::slot::Slot;
+use core::borrow::Borrow;
+use core::cell::Cell;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+
+/// A reader of a [`LeftRightTable`], for one thread or interrupt handler: it can be sent, not shared.
+///
+/// Reads are wait-free, and meet one published state. They never go back.
+pub struct TableReader<
+    'a,
+    K: Copy,
+    V: Copy,
+    const BUCKETS: usize,
+    const READERS: usize,
+    S = DefaultHashBuilder,
+> {
+    table: &'a LeftRightTable<K, V, BUCKETS, READERS, S>,
+    slot: &'a Slot,
+    known: Cell<Shown>,
+}
+
+impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
+    TableReader<'a, K, V, BUCKETS, READERS, S>
+{
+    /// Of a slot that was claimed for it.
+    pub(super) fn new(
+        table: &'a LeftRightTable<K, V, BUCKETS, READERS, S>,
+        slot: &'a Slot,
+    ) -> Self {
+        // So that its own first look is not taken for that of the slot's last owner.
+        let known = table.sides.look(slot, Shown::NEVER);
+        Sides::look_away(slot);
+        Self { table, slot, known: Cell::new(known) }
+    }
+
+    /// A view of many keys at once: all of one published state, until the snapshot is dropped. Wait-free.
+    ///
+    /// Meanwhile the writer can publish once; then its changes are refused until the snapshot is dropped.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// let reader = table.reader().unwrap();
+    /// assert_eq!(reader.enter().len(), 0);
+    /// ```
+    #[inline]
+    pub fn enter(&self) -> TableSnapshot<'_, K, V, BUCKETS, S> {
+        self.known.set(self.table.sides.look(self.slot, self.known.get()));
+        // SAFETY: the reader looks until the snapshot is dropped, and was told this.
+        let side = unsafe { self.table.side(self.known.get()) };
+        TableSnapshot { side, slot: self.slot, hash_builder: &self.table.hash_builder }
+    }
+
+    /// A copy of the key's value. Wait-free; O(1) expected.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// let reader = table.reader().unwrap();
+    /// assert_eq!(reader.get(&7), None);
+    /// ```
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        S: BuildHasher,
+    {
+        self.enter().get(key).copied()
+    }
+
+    /// The number under which [`TableWriter::stuck_readers`](super::TableWriter::stuck_readers) lists this reader.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// assert_eq!(table.reader().unwrap().reader(), 0);
+    /// ```
+    pub fn reader(&self) -> usize {
+        self.slot.number()
+    }
+}
+
+impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> Drop
+    for TableReader<'_, K, V, BUCKETS, READERS, S>
+{
+    fn drop(&mut self) {
+        // Snapshots that were forgotten hold nothing any more: they borrowed the reader.
+        Sides::look_away_for_good(self.slot);
+        self.slot.release();
+    }
+}
+
+impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> fmt::Debug
+    for TableReader<'_, K, V, BUCKETS, READERS, S>
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableReader").field("reader", &self.reader()).finish_non_exhaustive()
+    }
+}
+
+/// One published state of a [`LeftRightTable`], for as long as it is held. From [`TableReader::enter`].
+pub struct TableSnapshot<'a, K: Copy, V: Copy, const BUCKETS: usize, S = DefaultHashBuilder> {
+    side: &'a Fixed<K, V, BUCKETS>,
+    slot: &'a Slot,
+    hash_builder: &'a S,
+}
+
+impl<K: Copy, V: Copy, const BUCKETS: usize, S> TableSnapshot<'_, K, V, BUCKETS, S> {
+    /// The key's value. O(1) expected.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// let reader = table.reader().unwrap();
+    /// assert_eq!(reader.enter().get(&7), None);
+    /// ```
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        S: BuildHasher,
+    {
+        let hash = Hashed::of(key, self.hash_builder);
+        let (_, (_, value)) = self.side.find(hash, move |(k, _)| k.borrow() == key)?;
+        Some(value)
+    }
+
+    /// The number of entries. O(1).
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// assert_eq!(table.reader().unwrap().enter().len(), 0);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.side.len()
+    }
+
+    /// Whether there are no entries. O(1).
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// assert!(table.reader().unwrap().enter().is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many publishes there were up to this state.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// assert_eq!(table.reader().unwrap().enter().generation(), 0);
+    /// ```
+    pub fn generation(&self) -> u64 {
+        self.side.generation()
+    }
+
+    /// All entries, in no order.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// assert_eq!(table.reader().unwrap().enter().iter().count(), 0);
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.side.entries().map(|(_, (key, value))| (key, value))
+    }
+}
+
+impl<K: Copy, V: Copy, const BUCKETS: usize, S> Drop for TableSnapshot<'_, K, V, BUCKETS, S> {
+    #[inline]
+    fn drop(&mut self) {
+        Sides::look_away(self.slot);
+    }
+}
+
+impl<K, V, const BUCKETS: usize, S> fmt::Debug for TableSnapshot<'_, K, V, BUCKETS, S>
+where
+    K: Copy + fmt::Debug,
+    V: Copy + fmt::Debug,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}

@@ -1,0 +1,411 @@
+//! Writing.
+
+use super::errors::{InsertError, NotYet};
+use super::table::{Fixed, LeftRightTable};
+use crate::bins::hasher::DefaultHashBuilder;
+use crate::left_right::bucket::Hashed;
+use crate::left_right::side::Place;
+use crate::sync::backoff::Backoff;
+use crate::sync::sides::{Sides, Turning};
+use core::borrow::Borrow;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+use heapless::Vec;
+
+/// An entry with its place.
+type Found<K, V> = Option<(Place, (K, V))>;
+
+/// What the writer remembers between publishes. It goes on with the next writer.
+pub(super) struct Draft<const BUCKETS: usize> {
+    /// The buckets in which the sides differ, each once.
+    dirty: Vec<u32, BUCKETS>,
+    is_dirty: [bool; BUCKETS],
+    /// The turn that is not over.
+    turning: Option<Turning>,
+}
+
+impl<const BUCKETS: usize> Draft<BUCKETS> {
+    pub(super) const fn new() -> Self {
+        Self { dirty: Vec::new(), is_dirty: [false; BUCKETS], turning: None }
+    }
+
+    fn touch(&mut self, bucket: usize) {
+        if !self.is_dirty[bucket] {
+            self.is_dirty[bucket] = true;
+            // There is room for all of them.
+            let _ = self.dirty.push(bucket as u32);
+        }
+    }
+}
+
+/// The writer of a [`LeftRightTable`]. Readers see its changes all at once, when it publishes them.
+///
+/// User code (`Hash`, `Eq`, closures) runs with nothing half done, and never when a change is made to the other side.
+/// Nothing waits but [`wait`](Self::wait).
+pub struct TableWriter<
+    'a,
+    K: Copy,
+    V: Copy,
+    const BUCKETS: usize,
+    const READERS: usize,
+    S = DefaultHashBuilder,
+> {
+    table: &'a LeftRightTable<K, V, BUCKETS, READERS, S>,
+}
+
+impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
+    TableWriter<'a, K, V, BUCKETS, READERS, S>
+{
+    /// Of a table whose writer's place was taken for it.
+    pub(super) fn new(table: &'a LeftRightTable<K, V, BUCKETS, READERS, S>) -> Self {
+        Self { table }
+    }
+
+    fn draft(&mut self) -> &mut Draft<BUCKETS> {
+        // SAFETY: this is the writer, and `&mut self` is borrowed as long as the result.
+        unsafe { self.table.draft() }
+    }
+
+    /// The side with all changes, published or not.
+    fn newest(&self) -> &Fixed<K, V, BUCKETS> {
+        // SAFETY: this is the writer, and changes and turns ask for `&mut self`.
+        unsafe {
+            if self.table.draft_as_is().turning.is_some() {
+                self.table.side(self.table.sides.shown())
+            } else {
+                self.table.hidden_as_is()
+            }
+        }
+    }
+
+    /// The side to be changed and the notes about it, if the last turn is over.
+    fn hidden(&mut self) -> Result<(&mut Fixed<K, V, BUCKETS>, &mut Draft<BUCKETS>), NotYet> {
+        let table = self.table;
+        let draft = self.draft();
+        if let Some(turning) = &mut draft.turning {
+            if !table.sides.is_over(turning, || table.slots()) {
+                return Err(NotYet);
+            }
+            draft.turning = None;
+            // SAFETY: this is the writer, and the turn is over.
+            let (hidden, shown) = unsafe { (table.hidden(), table.side(table.sides.shown())) };
+            for &bucket in &draft.dirty {
+                hidden.copy_bucket(shown, bucket as usize);
+                draft.is_dirty[bucket as usize] = false;
+            }
+            draft.dirty.clear();
+        }
+        // SAFETY: this is the writer, the turn is over, and `&mut self` is borrowed as long as the results.
+        Ok(unsafe { (table.hidden(), table.draft()) })
+    }
+
+    /// The number of entries, unpublished changes included. O(1).
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// assert_eq!(table.writer().unwrap().len(), 0);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.newest().len()
+    }
+
+    /// Whether there are no entries, unpublished changes included. O(1).
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// assert!(table.writer().unwrap().is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All entries, unpublished changes included, in no order.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// assert_eq!(table.writer().unwrap().iter().count(), 0);
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.newest().entries().map(|(_, (key, value))| (key, value))
+    }
+
+    /// Removes all entries for which `keep` does not hold; readers see it after the next publish. O(capacity).
+    ///
+    /// # Errors
+    /// When readers are still looking at what was shown before the last publish: then nothing was asked.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// let mut writer = table.writer().unwrap();
+    /// writer.insert(1, 10).unwrap();
+    /// writer.retain(|_, value| *value > 10).unwrap();
+    /// assert!(writer.is_empty());
+    /// ```
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) -> Result<(), NotYet>
+    where
+        K: Hash,
+        S: BuildHasher,
+    {
+        let hash_builder = &self.table.hash_builder;
+        let (hidden, draft) = self.hidden()?;
+        for bucket in 0..BUCKETS {
+            for place in hidden.places_of(bucket) {
+                let Some((key, value)) = hidden.get(place) else { continue };
+                if !keep(key, value) {
+                    let hash = Hashed::of(key, hash_builder);
+                    hidden.take(hash, place, |bucket| draft.touch(bucket));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes all entries; readers see it after the next publish. O(capacity).
+    ///
+    /// # Errors
+    /// When readers are still looking at what was shown before the last publish.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// assert!(table.writer().unwrap().clear().is_ok());
+    /// ```
+    pub fn clear(&mut self) -> Result<(), NotYet> {
+        let (hidden, draft) = self.hidden()?;
+        hidden.clear();
+        (0..BUCKETS).for_each(|bucket| draft.touch(bucket));
+        Ok(())
+    }
+
+    /// Has readers see all changes. Waits for nobody, and always succeeds.
+    ///
+    /// Some readers may still be looking at what was shown before: then changes are refused until they have looked
+    /// away, which [`wait`](Self::wait) waits for. Linearizes where the sides change places. O(changes), for this and
+    /// the next change together.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// let (mut writer, reader) = (table.writer().unwrap(), table.reader().unwrap());
+    /// let before = reader.enter();
+    /// writer.insert(1, 10).unwrap();
+    /// writer.publish();
+    /// assert_eq!((before.get(&1), reader.get(&1)), (None, Some(10)));
+    /// assert!(writer.insert(2, 20).is_err());
+    /// drop(before);
+    /// assert!(writer.insert(2, 20).is_ok());
+    /// ```
+    pub fn publish(&mut self) {
+        let table = self.table;
+        // While a turn is not over there are no changes: they were refused.
+        if let Ok((hidden, draft)) = self.hidden()
+            && !draft.dirty.is_empty()
+        {
+            // SAFETY: this is the writer, and the reference is not used across the turn.
+            let shown = unsafe { table.side(table.sides.shown()) };
+            hidden.set_generation(shown.generation() + 1);
+            draft.turning = Some(table.sides.turn());
+            // At once, so that who looks from now on is not waited for.
+            let _ = self.hidden();
+        }
+    }
+
+    /// Whether changes would be refused now. O(`READERS`), and O(changes) the first time after a publish.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// assert!(!table.writer().unwrap().is_pending());
+    /// ```
+    pub fn is_pending(&mut self) -> bool {
+        self.hidden().is_err()
+    }
+
+    /// Waits until changes are not refused: until nobody looks at what was shown before the last publish.
+    ///
+    /// In an interrupt handler, or where this thread itself holds a snapshot, that may be for ever.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// let mut writer = table.writer().unwrap();
+    /// writer.insert(1, 10).unwrap();
+    /// writer.publish();
+    /// writer.wait();
+    /// assert_eq!(writer.insert(1, 20), Ok(true));
+    /// ```
+    pub fn wait(&mut self) {
+        let mut backoff = Backoff::spinning();
+        while self.is_pending() {
+            let _ = backoff.wait_long();
+        }
+    }
+
+    /// Numbers ([`TableReader::reader`](super::TableReader::reader)) of the readers who have been looking since before
+    /// the last publish.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// assert_eq!(table.writer().unwrap().stuck_readers().count(), 0);
+    /// ```
+    pub fn stuck_readers(&self) -> impl Iterator<Item = usize> {
+        Sides::awaited(self.table.slots()).map(|slot| slot.number())
+    }
+}
+
+impl<K, V, const BUCKETS: usize, const READERS: usize, S> TableWriter<'_, K, V, BUCKETS, READERS, S>
+where
+    K: Copy + Eq + Hash,
+    V: Copy,
+    S: BuildHasher,
+{
+    /// The key's hash, and where its entry lies, if it has one.
+    fn find<Q>(side: &Fixed<K, V, BUCKETS>, hash_builder: &S, key: &Q) -> (Hashed, Found<K, V>)
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash = Hashed::of(key, hash_builder);
+        let found = side.find(hash, move |(k, _)| k.borrow() == key);
+        (hash, found.map(|(place, entry)| (place, *entry)))
+    }
+
+    /// The key's value, unpublished changes included. O(1) expected.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// let mut writer = table.writer().unwrap();
+    /// writer.insert(1, 10).unwrap();
+    /// assert_eq!(writer.get(&1), Some(10));
+    /// ```
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (_, found) = Self::find(self.newest(), &self.table.hash_builder, key);
+        found.map(|(_, (_, value))| value)
+    }
+
+    /// Stores `value` under `key`; says whether it replaced another. Readers see it after the next publish. O(1)
+    /// expected.
+    ///
+    /// # Errors
+    /// When the table is full, or readers are still looking at what was shown before the last publish. The error has
+    /// key and value.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// let mut writer = table.writer().unwrap();
+    /// assert_eq!((writer.insert(1, 10), writer.insert(1, 20)), (Ok(false), Ok(true)));
+    /// ```
+    pub fn insert(&mut self, key: K, value: V) -> Result<bool, InsertError<K, V>> {
+        let hash_builder = &self.table.hash_builder;
+        let Ok((hidden, draft)) = self.hidden() else {
+            return Err(InsertError::Pending { key, value });
+        };
+        let (hash, found) = Self::find(hidden, hash_builder, &key);
+        if let Some((place, _)) = found {
+            draft.touch(place.bucket);
+            hidden.replace(place, (key, value));
+        } else if hidden.len() < hidden.capacity() {
+            hidden.place(hash, (key, value), |bucket| draft.touch(bucket));
+        } else {
+            return Err(InsertError::Full { key, value });
+        }
+        Ok(found.is_some())
+    }
+
+    /// Removes the entry of `key`; says which value it had. Readers see it after the next publish. O(1) expected.
+    ///
+    /// # Errors
+    /// When readers are still looking at what was shown before the last publish.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// let mut writer = table.writer().unwrap();
+    /// writer.insert(1, 10).unwrap();
+    /// assert_eq!(writer.remove(&1), Ok(Some(10)));
+    /// ```
+    pub fn remove<Q>(&mut self, key: &Q) -> Result<Option<V>, NotYet>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash_builder = &self.table.hash_builder;
+        let (hidden, draft) = self.hidden()?;
+        let (hash, found) = Self::find(hidden, hash_builder, key);
+        let Some((place, (_, value))) = found else { return Ok(None) };
+        hidden.take(hash, place, |bucket| draft.touch(bucket));
+        Ok(Some(value))
+    }
+
+    /// Replaces the key's value by what `with` makes of it, and gives that. Readers see it after the next publish. O(1)
+    /// expected.
+    ///
+    /// # Errors
+    /// When readers are still looking at what was shown before the last publish: then `with` was not called.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+    /// # let table: LeftRightTable<u32, u32, 8, 1> =
+    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// let mut writer = table.writer().unwrap();
+    /// writer.insert(1, 10).unwrap();
+    /// assert_eq!(writer.update(&1, |value| value + 1), Ok(Some(11)));
+    /// ```
+    pub fn update<Q>(&mut self, key: &Q, with: impl FnOnce(V) -> V) -> Result<Option<V>, NotYet>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hash_builder = &self.table.hash_builder;
+        let (hidden, draft) = self.hidden()?;
+        let (_, found) = Self::find(hidden, hash_builder, key);
+        let Some((place, (key, value))) = found else { return Ok(None) };
+        let value = with(value);
+        draft.touch(place.bucket);
+        hidden.replace(place, (key, value));
+        Ok(Some(value))
+    }
+}
+
+impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> Drop
+    for TableWriter<'_, K, V, BUCKETS, READERS, S>
+{
+    fn drop(&mut self) {
+        self.table.leave_writing();
+    }
+}
+
+impl<K, V, const BUCKETS: usize, const READERS: usize, S> fmt::Debug
+    for TableWriter<'_, K, V, BUCKETS, READERS, S>
+where
+    K: Copy + fmt::Debug,
+    V: Copy + fmt::Debug,
+{
+    /// All entries, unpublished changes included.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}

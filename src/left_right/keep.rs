@@ -1,0 +1,185 @@
+//! How entries are kept: once each, in a box that both sides lead to, or as a copy in either side.
+
+use super::bucket::Hashed;
+use core::ptr::NonNull;
+
+/// Entries are boxed and kept once, for any types: both sides lead to the same box.
+#[derive(Debug)]
+pub enum Boxed {}
+
+/// Entries are kept in both sides, for small plain data: a look-up meets them where it meets their tag.
+#[derive(Debug)]
+pub enum Inline {}
+
+/// A way to keep entries of `K` and `V`: [`Boxed`] or [`Inline`].
+pub trait Keep<K, V>: keeping::Keeping<K, V> {}
+
+impl<K, V> Keep<K, V> for Boxed {}
+impl<K: Copy, V: Copy> Keep<K, V> for Inline {}
+
+/// The box of an entry.
+#[repr(C)]
+pub struct Node<K, V> {
+    /// For the writer only; readers look at what comes behind.
+    own: Own<K, V>,
+    pair: (K, V),
+}
+
+/// What the writer keeps of a node: its hash, so that growth asks no user code, and when it has been taken out
+/// the next that was.
+union Own<K, V> {
+    hash: Hashed,
+    next: Option<NonNull<Node<K, V>>>,
+}
+
+pub(super) mod keeping {
+    use super::{Boxed, Hashed, Inline, Node, Own};
+    use alloc::alloc::{alloc, dealloc};
+    use core::alloc::Layout;
+    use core::ptr::{self, NonNull};
+
+    /// What the table needs to know. Nobody else can implement it.
+    ///
+    /// # Safety
+    /// An entry that was made may be copied and looked at, from any thread that may look at keys and values,
+    /// until it is freed, or its link set.
+    pub unsafe trait Keeping<K, V> {
+        /// What lies in the sides' buckets.
+        type Entry: Copy;
+
+        /// Whether an entry is more than its bytes, and has to be freed.
+        const OWNS: bool;
+
+        /// Fails, with key and value, where there is no memory.
+        fn make(hash: Hashed, key: K, value: V) -> Result<Self::Entry, (K, V)>;
+
+        /// # Safety
+        /// The entry has not been freed, and is not while the references are used.
+        unsafe fn pair<'a>(entry: NonNull<Self::Entry>) -> (&'a K, &'a V);
+
+        /// The hash that it was made with, or the same made anew by `rehash`.
+        ///
+        /// # Safety
+        /// The entry has not been freed, nor taken out.
+        unsafe fn hash(entry: &Self::Entry, rehash: impl Fn(&K) -> Hashed) -> Hashed;
+
+        /// Whether two entries, neither of them freed, are one.
+        fn are_one(this: &Self::Entry, that: &Self::Entry) -> bool;
+
+        /// Puts an entry before those of `list`.
+        ///
+        /// # Safety
+        /// The entry has been taken out, by the caller, who alone owns it; readers may be looking still.
+        unsafe fn link(entry: Self::Entry, list: &mut Option<Self::Entry>);
+
+        /// Takes the first of `list`.
+        ///
+        /// # Safety
+        /// All of the list were put there by `link`.
+        unsafe fn unlink(list: &mut Option<Self::Entry>) -> Option<Self::Entry>;
+
+        /// Drops key and value.
+        ///
+        /// # Safety
+        /// The caller owns the entry, and nobody looks at it or will.
+        unsafe fn free(entry: Self::Entry);
+    }
+
+    // SAFETY: an entry is a pointer to a box of its own; readers look at the pair only, and `link` writes only
+    // beside it.
+    unsafe impl<K, V> Keeping<K, V> for Boxed {
+        type Entry = NonNull<Node<K, V>>;
+
+        const OWNS: bool = true;
+
+        fn make(hash: Hashed, key: K, value: V) -> Result<Self::Entry, (K, V)> {
+            // SAFETY: not of size zero: there is a hash in it.
+            let room = unsafe { alloc(Layout::new::<Node<K, V>>()) };
+            let Some(node) = NonNull::new(room.cast::<Node<K, V>>()) else {
+                return Err((key, value));
+            };
+            // SAFETY: just allocated with this layout.
+            unsafe { node.write(Node { own: Own { hash }, pair: (key, value) }) };
+            Ok(node)
+        }
+
+        #[inline(always)]
+        unsafe fn pair<'a>(entry: NonNull<Self::Entry>) -> (&'a K, &'a V) {
+            // SAFETY: as the caller says; no reference to the whole node, of which the writer may change the
+            // rest.
+            let (key, value) = unsafe { &(*entry.read().as_ptr()).pair };
+            (key, value)
+        }
+
+        unsafe fn hash(entry: &Self::Entry, _: impl Fn(&K) -> Hashed) -> Hashed {
+            // SAFETY: as the caller says: it has not been linked, so this is a hash.
+            unsafe { (*entry.as_ptr()).own.hash }
+        }
+
+        fn are_one(this: &Self::Entry, that: &Self::Entry) -> bool {
+            this == that
+        }
+
+        unsafe fn link(entry: Self::Entry, list: &mut Option<Self::Entry>) {
+            // SAFETY: as the caller says; readers do not look at this part.
+            unsafe { (*entry.as_ptr()).own.next = *list };
+            *list = Some(entry);
+        }
+
+        unsafe fn unlink(list: &mut Option<Self::Entry>) -> Option<Self::Entry> {
+            let first = (*list)?;
+            // SAFETY: as the caller says.
+            *list = unsafe { (*first.as_ptr()).own.next };
+            Some(first)
+        }
+
+        unsafe fn free(entry: Self::Entry) {
+            /// Gives the memory back, though a destructor panics.
+            struct Room<K, V>(NonNull<Node<K, V>>);
+            impl<K, V> Drop for Room<K, V> {
+                fn drop(&mut self) {
+                    // SAFETY: allocated so in `make`.
+                    unsafe { dealloc(self.0.as_ptr().cast(), Layout::new::<Node<K, V>>()) };
+                }
+            }
+            let room = Room(entry);
+            // SAFETY: as the caller says.
+            unsafe { ptr::drop_in_place(&raw mut (*room.0.as_ptr()).pair) };
+        }
+    }
+
+    // SAFETY: an entry is plain data.
+    unsafe impl<K: Copy, V: Copy> Keeping<K, V> for Inline {
+        type Entry = (K, V);
+
+        const OWNS: bool = false;
+
+        fn make(_: Hashed, key: K, value: V) -> Result<Self::Entry, (K, V)> {
+            Ok((key, value))
+        }
+
+        #[inline(always)]
+        unsafe fn pair<'a>(entry: NonNull<Self::Entry>) -> (&'a K, &'a V) {
+            // SAFETY: as the caller says.
+            let (key, value) = unsafe { entry.as_ref() };
+            (key, value)
+        }
+
+        unsafe fn hash(entry: &Self::Entry, rehash: impl Fn(&K) -> Hashed) -> Hashed {
+            rehash(&entry.0)
+        }
+
+        fn are_one(_: &Self::Entry, _: &Self::Entry) -> bool {
+            // Nobody asks: there is nothing to be freed.
+            true
+        }
+
+        unsafe fn link(_: Self::Entry, _: &mut Option<Self::Entry>) {}
+
+        unsafe fn unlink(_: &mut Option<Self::Entry>) -> Option<Self::Entry> {
+            None
+        }
+
+        unsafe fn free(_: Self::Entry) {}
+    }
+}

@@ -1,0 +1,203 @@
+//! Many writers: one handle in a lock.
+
+use super::keep::{Boxed, Keep};
+use super::reader::ReadHandle;
+use super::writer::{Pending, WriteHandle};
+use crate::bins::hasher::DefaultHashBuilder;
+use crate::sync::backoff::Backoff;
+use core::borrow::Borrow;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A [`WriteHandle`] that threads share: by reference, or by clones.
+///
+/// Each operation takes a lock of its own; [`lock`](Self::lock) takes it for several, so that nobody publishes
+/// a part of them. A publish shows what all have changed until then. No lock is held while one waits for readers:
+/// who holds a guard may change the map meanwhile.
+///
+/// A thread that panics with the lock does not poison it: what it changed until then is there.
+///
+/// ```
+/// use hedgerow::left_right::SharedWriteHandle;
+///
+/// let (writer, reader) = hedgerow::LeftRightMap::<u32, u32>::new();
+/// let writer = SharedWriteHandle::new(writer);
+/// std::thread::scope(|s| {
+///     for n in 0..4 {
+///         let writer = writer.clone();
+///         s.spawn(move || {
+///             writer.insert(n, n);
+///             writer.publish();
+///         });
+///     }
+/// });
+/// assert_eq!(reader.len(), 4);
+/// ```
+pub struct SharedWriteHandle<K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
+    writer: Arc<Mutex<WriteHandle<K, V, S, P>>>,
+}
+
+impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
+    /// Shares `writer`.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::SharedWriteHandle;
+    /// let (writer, _reader) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// assert!(SharedWriteHandle::new(writer).lock().is_empty());
+    /// ```
+    pub fn new(writer: WriteHandle<K, V, S, P>) -> Self {
+        Self { writer: Arc::new(Mutex::new(writer)) }
+    }
+
+    /// The handle, for several operations that are to be published together. Blocks while another thread has it.
+    ///
+    /// Do not call [`WriteHandle::publish`] on it where others take the lock with guards in hand: it would wait for
+    /// them, and they for it.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::SharedWriteHandle;
+    /// let (writer, reader) = hedgerow::LeftRightMap::<&str, u32>::new();
+    /// let writer = SharedWriteHandle::new(writer);
+    /// let mut both = writer.lock();
+    /// both.insert("from", 1);
+    /// both.insert("to", 2);
+    /// drop(both);
+    /// writer.publish();
+    /// assert_eq!(reader.len(), 2);
+    /// ```
+    pub fn lock(&self) -> MutexGuard<'_, WriteHandle<K, V, S, P>> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The handle, if this is the last that shares it.
+    ///
+    /// # Errors
+    /// Gives itself back if it is not.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::SharedWriteHandle;
+    /// let (writer, _reader) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// let writer = SharedWriteHandle::new(writer);
+    /// let other = writer.clone();
+    /// let writer = writer.try_into_inner().unwrap_err();
+    /// drop(other);
+    /// assert!(writer.try_into_inner().is_ok());
+    /// ```
+    pub fn try_into_inner(self) -> Result<WriteHandle<K, V, S, P>, Self> {
+        match Arc::try_unwrap(self.writer) {
+            Ok(writer) => Ok(writer.into_inner().unwrap_or_else(PoisonError::into_inner)),
+            Err(writer) => Err(Self { writer }),
+        }
+    }
+
+    /// Another reader's handle.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::SharedWriteHandle;
+    /// let (writer, _) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// assert!(SharedWriteHandle::new(writer).reader().is_empty());
+    /// ```
+    pub fn reader(&self) -> ReadHandle<K, V, S, P> {
+        self.lock().reader()
+    }
+}
+
+impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
+    /// As [`WriteHandle::insert`], under the lock.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::SharedWriteHandle;
+    /// let (writer, _reader) = hedgerow::LeftRightMap::new();
+    /// assert!(!SharedWriteHandle::new(writer).insert("rose", "red"));
+    /// ```
+    pub fn insert(&self, key: K, value: V) -> bool {
+        self.lock().insert(key, value)
+    }
+
+    /// As [`WriteHandle::remove`], under the lock.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::SharedWriteHandle;
+    /// let (writer, _reader) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// assert!(!SharedWriteHandle::new(writer).remove(&7));
+    /// ```
+    pub fn remove<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.lock().remove(key)
+    }
+
+    /// As [`WriteHandle::update`], under the lock, which `with` must not take.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::SharedWriteHandle;
+    /// let (writer, _reader) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// let writer = SharedWriteHandle::new(writer);
+    /// writer.insert(7, 1);
+    /// assert!(writer.update(&7, |n| n + 1));
+    /// ```
+    pub fn update<Q>(&self, key: &Q, with: impl FnOnce(&V) -> V) -> bool
+    where
+        K: Borrow<Q> + Clone,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.lock().update(key, with)
+    }
+
+    /// As [`WriteHandle::publish`]; the lock is not held while it waits.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::SharedWriteHandle;
+    /// let (writer, reader) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// let writer = SharedWriteHandle::new(writer);
+    /// writer.insert(7, 1);
+    /// writer.publish();
+    /// assert_eq!(reader.get_copied(&7), Some(1));
+    /// ```
+    pub fn publish(&self) {
+        let mut backoff = Backoff::spinning();
+        let mut shown_by = None;
+        loop {
+            let mut writer = self.lock();
+            if shown_by.is_none() && writer.try_publish().is_ok() {
+                shown_by = Some(writer.generation());
+            }
+            // A later publish was done after the wait for this one.
+            let is_later = shown_by.is_some_and(|generation| writer.generation() > generation);
+            if is_later || shown_by.is_some() && writer.is_settled() {
+                return;
+            }
+            drop(writer);
+            let _ = backoff.wait_long();
+        }
+    }
+
+    /// As [`WriteHandle::try_publish`], but it may wait for the lock.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::SharedWriteHandle;
+    /// let (writer, _reader) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// assert!(SharedWriteHandle::new(writer).try_publish().is_ok());
+    /// ```
+    pub fn try_publish(&self) -> Result<(), Pending> {
+        self.lock().try_publish()
+    }
+}
+
+impl<K, V, S, P: Keep<K, V>> Clone for SharedWriteHandle<K, V, S, P> {
+    fn clone(&self) -> Self {
+        Self { writer: self.writer.clone() }
+    }
+}
+
+impl<K, V, S, P: Keep<K, V>> fmt::Debug for SharedWriteHandle<K, V, S, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedWriteHandle").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,120 @@
+//! `LeftRightMap` itself: what makes the two handles.
+
+use super::keep::{Boxed, Inline, Keep};
+use super::reader::ReadHandle;
+use super::shared::Shared;
+use super::writer::WriteHandle;
+use crate::bins::hasher::DefaultHashBuilder;
+use crate::sync::counted::Counted;
+use alloc::alloc::handle_alloc_error;
+use core::alloc::Layout;
+use core::convert::Infallible;
+use core::marker::PhantomData;
+
+/// The two handles of a map: the writer's, and one reader's, of which there can be more.
+pub type Handles<K, V, S = DefaultHashBuilder, P = Boxed> =
+    (WriteHandle<K, V, S, P>, ReadHandle<K, V, S, P>);
+
+/// A hash map with one writer, whose changes appear together when it publishes them, and any number of readers
+/// that never wait.
+///
+/// There are two tables. Readers look at the one; the writer changes the other, has the two change places, waits
+/// until nobody is left in the first, and makes the changes there too, by copying the buckets that differ.
+/// (Left-right, by Ramalhete and Correia.)
+///
+/// The type itself only makes handles: what can be done is at [`WriteHandle`] and [`ReadHandle`].
+///
+/// - [`new`](Self::new) keeps each entry once, in a box that both tables lead to: for any types.
+/// - [`inline`](Self::inline) keeps entries in both tables, for plain data of a few words: a read meets the
+///   entry where it meets the key's tag.
+///
+/// ```
+/// let (mut routes, reader) = hedgerow::LeftRightMap::<String, String>::new();
+/// routes.insert("10.0.0.0/8".into(), "eth0".into());
+/// routes.insert("0.0.0.0/0".into(), "ppp0".into());
+/// routes.publish();
+///
+/// std::thread::scope(|s| {
+///     let (one, other) = (reader.clone(), reader.clone());
+///     s.spawn(move || assert_eq!(one.get("10.0.0.0/8").as_deref().map(String::as_str), Some("eth0")));
+///     s.spawn(move || assert!([1, 2].contains(&other.enter().len())));
+///     routes.remove("0.0.0.0/0");
+///     routes.publish();
+/// });
+/// assert_eq!(reader.len(), 1);
+/// ```
+pub struct LeftRightMap<K, V, S = DefaultHashBuilder> {
+    _never: Infallible,
+    handles: PhantomData<Handles<K, V, S>>,
+}
+
+impl<K, V> LeftRightMap<K, V> {
+    /// An empty map that keeps each entry once.
+    ///
+    /// Allocates what the handles share, and room for a few entries. Running out of memory is handled as in std's
+    /// collections.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::<String, u32>::new();
+    /// w.insert("rose".into(), 1);
+    /// w.publish();
+    /// assert!(r.contains_key("rose"));
+    /// ```
+    #[allow(clippy::new_ret_no_self)] // A map is its handles.
+    pub fn new() -> Handles<K, V> {
+        Self::with_hasher(DefaultHashBuilder::default())
+    }
+
+    /// An empty map that keeps its entries in both tables. As [`new`](Self::new) otherwise.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::<u64, u64>::inline();
+    /// w.insert(1, 2);
+    /// w.publish();
+    /// assert_eq!(r.get_copied(&1), Some(2));
+    /// ```
+    pub fn inline() -> Handles<K, V, DefaultHashBuilder, Inline>
+    where
+        K: Copy,
+        V: Copy,
+    {
+        LeftRightMap::inline_with_hasher(DefaultHashBuilder::default())
+    }
+}
+
+impl<K, V, S> LeftRightMap<K, V, S> {
+    /// As [`new`](LeftRightMap::new), hashing with `hash_builder`.
+    ///
+    /// ```
+    /// use std::hash::RandomState;
+    /// let (mut w, _r) = hedgerow::LeftRightMap::with_hasher(RandomState::new());
+    /// w.insert("rose", 1);
+    /// ```
+    pub fn with_hasher(hash_builder: S) -> Handles<K, V, S> {
+        Self::handles(hash_builder)
+    }
+
+    /// As [`inline`](LeftRightMap::inline), hashing with `hash_builder`.
+    ///
+    /// ```
+    /// use std::hash::RandomState;
+    /// let (mut w, _r) = hedgerow::LeftRightMap::inline_with_hasher(RandomState::new());
+    /// w.insert(1, 2);
+    /// ```
+    pub fn inline_with_hasher(hash_builder: S) -> Handles<K, V, S, Inline>
+    where
+        K: Copy,
+        V: Copy,
+    {
+        Self::handles(hash_builder)
+    }
+
+    fn handles<P: Keep<K, V>>(hash_builder: S) -> Handles<K, V, S, P> {
+        let shared = Shared::try_new(hash_builder);
+        let shared =
+            shared.unwrap_or_else(|_| handle_alloc_error(Layout::new::<Shared<K, V, S, P>>()));
+        let shared = Counted::new(shared);
+        let writer = WriteHandle::new(shared.clone());
+        (writer, ReadHandle::new(&shared))
+    }
+}

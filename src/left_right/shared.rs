@@ -1,0 +1,167 @@
+//! What the handles of one map share.
+//!
+//! # Synchronization
+//! - The two sides are the protocol's ([`sides`](crate::sync::sides)): the one that is shown is read by
+//!   everybody, the one that is hidden is written, when its turn is over, by the writer.
+//! - `[LR-6]` release store when the writer's place is given up ↔ acquire compare-and-swap that takes it: the
+//!   next writer goes on with all that the last one had drafted.
+
+use super::bucket::Hashed;
+use super::draft::{Draft, Table, table};
+use super::keep::Keep;
+use super::side::View;
+use crate::facade::atomic::{AtomicBool, Ordering};
+use crate::sync::barrier;
+use crate::sync::cache::CachePadded;
+use crate::sync::registry::Registry;
+use crate::sync::sides::{Shown, Sides};
+use crate::sync::slot::Slot;
+use crate::table::types::TryReserveError;
+use core::cell::UnsafeCell;
+use core::hash::{BuildHasher, Hash};
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+pub(super) struct Shared<K, V, S, P: Keep<K, V>> {
+    pub(super) sides: Sides,
+    tables: CachePadded<[UnsafeCell<Table<P::Entry>>; 2]>,
+    pub(super) hash_builder: S,
+    registry: Registry,
+    /// Whether there is a writer.
+    writing: AtomicBool,
+    draft: UnsafeCell<Draft<P::Entry>>,
+    owns: PhantomData<(K, V)>,
+}
+
+// SAFETY: readers of any thread look at keys, values and the hasher (`Sync`), and whoever comes last drops them,
+// as the writer drops entries (`Send`). Cells are written by one thread at a time: the sides' protocol and the
+// writer's place see to it.
+unsafe impl<K: Send + Sync, V: Send + Sync, S: Send, P: Keep<K, V>> Send for Shared<K, V, S, P> {}
+// SAFETY: as above.
+unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync, P: Keep<K, V>> Sync for Shared<K, V, S, P> {}
+
+impl<K, V, S, P: Keep<K, V>> Shared<K, V, S, P> {
+    /// With its writer's place taken, by the caller.
+    pub(super) fn try_new(hash_builder: S) -> Result<Self, TryReserveError> {
+        barrier::prepare();
+        let (one, other) = (table(1)?, table(1)?);
+        Ok(Self {
+            sides: Sides::new(),
+            tables: CachePadded([UnsafeCell::new(one), UnsafeCell::new(other)]),
+            hash_builder,
+            registry: Registry::new(),
+            writing: AtomicBool::new(true),
+            draft: UnsafeCell::new(Draft::new()),
+            owns: PhantomData,
+        })
+    }
+
+    /// A reader's slot, that looks at nothing.
+    pub(super) fn claim(&self) -> Option<NonNull<Slot>> {
+        self.registry.claim().map(NonNull::from)
+    }
+
+    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.registry.slots()
+    }
+
+    /// Takes the writer's place, if it is free.
+    pub(super) fn take_writing(&self) -> bool {
+        // [LR-6] acquire: pairs with `leave_writing`; relaxed where it fails: nothing follows.
+        self.writing.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    pub(super) fn leave_writing(&self) {
+        // [LR-6] release: pairs with `take_writing`.
+        self.writing.store(false, Ordering::Release);
+    }
+
+    /// What a reader needs of the side that it was told.
+    ///
+    /// # Safety
+    /// The caller is looking, and was told `shown`; or is the writer.
+    pub(super) unsafe fn view(&self, shown: Shown) -> View<P::Entry> {
+        // SAFETY: the writer makes no change to a side that may be looked at.
+        unsafe { &*self.tables[shown.side()].get() }.view()
+    }
+
+    /// The side that is shown, for the writer.
+    ///
+    /// # Safety
+    /// The caller has the writer's place, and does not turn while the reference is used.
+    pub(super) unsafe fn shown(&self) -> &Table<P::Entry> {
+        // SAFETY: nobody changes what is shown.
+        unsafe { &*self.tables[self.sides.shown().side()].get() }
+    }
+
+    /// The side that is hidden, to be looked at by the writer.
+    ///
+    /// # Safety
+    /// The caller has the writer's place, and neither turns nor changes the side while the reference is used.
+    pub(super) unsafe fn hidden_as_is(&self) -> &Table<P::Entry> {
+        // SAFETY: nobody changes it meanwhile.
+        unsafe { &*self.tables[self.sides.shown().hidden()].get() }
+    }
+
+    /// The side that is hidden.
+    ///
+    /// # Safety
+    /// The caller has the writer's place, the last turn is over, and no other reference to the side is used
+    /// meanwhile.
+    #[allow(clippy::mut_from_ref)] // It is in a cell, for the one who writes.
+    pub(super) unsafe fn hidden(&self) -> &mut Table<P::Entry> {
+        // SAFETY: as the caller says.
+        unsafe { &mut *self.tables[self.sides.shown().hidden()].get() }
+    }
+
+    /// The writer's draft.
+    ///
+    /// # Safety
+    /// The caller has the writer's place, and uses no other such reference meanwhile.
+    #[allow(clippy::mut_from_ref)] // As above.
+    pub(super) unsafe fn draft(&self) -> &mut Draft<P::Entry> {
+        // SAFETY: as the caller says.
+        unsafe { &mut *self.draft.get() }
+    }
+
+    /// The writer's draft, to be looked at.
+    ///
+    /// # Safety
+    /// The caller has the writer's place, and asks for no draft to change meanwhile.
+    pub(super) unsafe fn draft_as_is(&self) -> &Draft<P::Entry> {
+        // SAFETY: as the caller says.
+        unsafe { &*self.draft.get() }
+    }
+
+    #[inline(always)]
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> Hashed
+    where
+        S: BuildHasher,
+    {
+        Hashed::of(key, &self.hash_builder)
+    }
+}
+
+impl<K, V, S, P: Keep<K, V>> Drop for Shared<K, V, S, P> {
+    fn drop(&mut self) {
+        let shown = self.sides.shown();
+        let draft = self.draft.get_mut();
+        // What the hidden side holds is stale while a turn is not over: then what is shown is all there is.
+        let newest = if draft.turning.is_some() { shown.side() } else { shown.hidden() };
+        let side = self.tables.0[newest].get_mut();
+        for (_, entry) in side.entries() {
+            // SAFETY: nobody is left, and each entry of the newest side, of the trash, and of what was changed
+            // since is its own.
+            unsafe { P::free(*entry) };
+        }
+        for change in draft.later.drain() {
+            // SAFETY: as above.
+            change.now.into_iter().for_each(|entry| unsafe { P::free(entry) });
+        }
+        // SAFETY: as above.
+        while let Some(entry) = unsafe { P::unlink(&mut draft.trash) } {
+            // SAFETY: as above.
+            unsafe { P::free(entry) };
+        }
+    }
+}

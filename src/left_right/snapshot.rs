@@ -1,0 +1,245 @@
+//! A view of many keys at once.
+
+use super::bucket::Hashed;
+use super::keep::{Boxed, Keep};
+use super::reader::ReadHandle;
+use super::side::{Entries, View};
+use crate::bins::hasher::DefaultHashBuilder;
+use core::array;
+use core::borrow::Borrow;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+use core::iter::FusedIterator;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+/// One published state of a map, for as long as it is held. From [`ReadHandle::enter`].
+pub struct Snapshot<'a, K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
+    handle: &'a ReadHandle<K, V, S, P>,
+    view: View<P::Entry>,
+}
+
+impl<'a, K, V, S, P: Keep<K, V>> Snapshot<'a, K, V, S, P> {
+    /// Of a handle that looks, and looks away when the snapshot is dropped.
+    #[inline(always)]
+    pub(super) fn new(handle: &'a ReadHandle<K, V, S, P>, view: View<P::Entry>) -> Self {
+        Self { handle, view }
+    }
+
+    /// The number of entries. O(1).
+    ///
+    /// ```
+    /// let (_w, r) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// assert_eq!(r.enter().len(), 0);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.view.len
+    }
+
+    /// Whether there are no entries. O(1).
+    ///
+    /// ```
+    /// let (_w, r) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// assert!(r.enter().is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many publishes there were up to this state.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// let before = r.enter().generation();
+    /// w.insert(1, 'a');
+    /// w.publish();
+    /// assert_eq!(r.enter().generation(), before + 1);
+    /// ```
+    pub fn generation(&self) -> u64 {
+        self.view.generation
+    }
+
+    /// All entries, in no order.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.extend([(1, 'a'), (2, 'b')]);
+    /// w.publish();
+    /// assert_eq!(r.enter().iter().map(|(key, _)| key).sum::<i32>(), 3);
+    /// ```
+    pub fn iter(&self) -> Iter<'_, K, V, P> {
+        // SAFETY: the handle looks as long as `self` lives, which the iterator borrows.
+        Iter { entries: unsafe { self.view.entries() }, pairs: PhantomData }
+    }
+
+    /// All keys, in no order.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.insert(1, 'a');
+    /// w.publish();
+    /// assert_eq!(r.enter().keys().collect::<Vec<_>>(), [&1]);
+    /// ```
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.iter().map(|(key, _)| key)
+    }
+
+    /// All values, in no order.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.insert(1, 'a');
+    /// w.publish();
+    /// assert_eq!(r.enter().values().collect::<Vec<_>>(), [&'a']);
+    /// ```
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.iter().map(|(_, value)| value)
+    }
+}
+
+impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
+    #[inline(always)]
+    fn find<Q>(&self, hash: Hashed, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        // SAFETY: the handle looks as long as `self` lives, so nothing that the view leads to changes or goes.
+        unsafe {
+            let is = move |entry: &P::Entry| P::pair(NonNull::from(entry)).0.borrow() == key;
+            self.view.find(hash, is).map(|entry| P::pair(NonNull::from(entry)))
+        }
+    }
+
+    /// The key's value. O(1) expected.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.insert("rose", "red");
+    /// w.publish();
+    /// assert_eq!(r.enter().get("rose"), Some(&"red"));
+    /// ```
+    #[inline(always)]
+    pub fn get<Q>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.find(self.handle.shared().hash(key), key).map(|(_, value)| value)
+    }
+
+    /// The entry's key and value. O(1) expected.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.insert("rose", "red");
+    /// w.publish();
+    /// assert_eq!(r.enter().get_key_value("rose"), Some((&"rose", &"red")));
+    /// ```
+    #[inline]
+    pub fn get_key_value<Q>(&self, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.find(self.handle.shared().hash(key), key)
+    }
+
+    /// Whether there is an entry for `key`. O(1) expected.
+    ///
+    /// ```
+    /// let (_w, r) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// assert!(!r.enter().contains_key(&7));
+    /// ```
+    #[inline]
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.get(key).is_some()
+    }
+
+    /// The value of each of `keys`: as [`get`](Self::get) of each in turn, but the waits for memory overlap, so
+    /// that a table larger than the caches answers sooner.
+    ///
+    /// Sixteen keys at a time gain most of it.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.extend([(1, 'a'), (2, 'b')]);
+    /// w.publish();
+    /// assert_eq!(r.enter().get_many([&2, &3, &1]), [Some(&'b'), None, Some(&'a')]);
+    /// ```
+    #[inline]
+    pub fn get_many<Q, const N: usize>(&self, keys: [&Q; N]) -> [Option<&V>; N]
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let hashes = keys.map(|key| {
+            let hash = self.handle.shared().hash(key);
+            self.view.prefetch(hash);
+            hash
+        });
+        array::from_fn(|at| self.find(hashes[at], keys[at]).map(|(_, value)| value))
+    }
+}
+
+impl<K, V, S, P: Keep<K, V>> Drop for Snapshot<'_, K, V, S, P> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.handle.look_away();
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug, S, P: Keep<K, V>> fmt::Debug for Snapshot<'_, K, V, S, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl<'s, K, V, S, P: Keep<K, V>> IntoIterator for &'s Snapshot<'_, K, V, S, P> {
+    type Item = (&'s K, &'s V);
+    type IntoIter = Iter<'s, K, V, P>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// The entries of a [`Snapshot`], in no order.
+pub struct Iter<'s, K, V, P: Keep<K, V> = Boxed> {
+    entries: Entries<'s, P::Entry>,
+    pairs: PhantomData<&'s (K, V)>,
+}
+
+impl<'s, K, V, P: Keep<K, V>> Iterator for Iter<'s, K, V, P> {
+    type Item = (&'s K, &'s V);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (_, entry) = self.entries.next()?;
+        // SAFETY: the iterator borrows the snapshot, whose handle looks.
+        Some(unsafe { P::pair(NonNull::from(entry)) })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.entries.size_hint()
+    }
+}
+
+impl<K, V, P: Keep<K, V>> ExactSizeIterator for Iter<'_, K, V, P> {}
+impl<K, V, P: Keep<K, V>> FusedIterator for Iter<'_, K, V, P> {}
+
+impl<K, V, P: Keep<K, V>> Clone for Iter<'_, K, V, P> {
+    fn clone(&self) -> Self {
+        Self { entries: self.entries.clone(), pairs: PhantomData }
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug, P: Keep<K, V>> fmt::Debug for Iter<'_, K, V, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.clone()).finish()
+    }
+}

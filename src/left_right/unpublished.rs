@@ -1,0 +1,133 @@
+//! What the writer sees: the newest side, and the changes that wait to be made to it.
+
+use super::bucket::Hashed;
+use super::draft::{Change, Draft, Table};
+use super::keep::Keep;
+use super::shared::Shared;
+use super::side::{Place, Side};
+use crate::sync::sides::Sides;
+use core::borrow::Borrow;
+use core::hash::{BuildHasher, Hash};
+use core::ptr::NonNull;
+
+/// Key and value of an entry, which is not freed while they are used: the writer frees entries, and asks.
+pub(super) fn pair<K, V, P: Keep<K, V>>(entry: &P::Entry) -> (&K, &V) {
+    // SAFETY: as above.
+    unsafe { P::pair(NonNull::from(entry)) }
+}
+
+pub(super) fn find<'a, K, V, P, Q>(
+    side: &'a Table<P::Entry>,
+    hash: Hashed,
+    key: &Q,
+) -> Option<(Place, &'a P::Entry)>
+where
+    K: Borrow<Q>,
+    P: Keep<K, V>,
+    Q: Eq + ?Sized,
+{
+    side.find(hash, move |entry| pair::<K, V, P>(entry).0.borrow() == key)
+}
+
+pub(super) struct Unpublished<'a, K, V, S, P: Keep<K, V>> {
+    shared: &'a Shared<K, V, S, P>,
+    draft: &'a Draft<P::Entry>,
+}
+
+impl<'a, K, V, S, P: Keep<K, V>> Unpublished<'a, K, V, S, P> {
+    /// The draft's owner asks.
+    pub(super) fn new(shared: &'a Shared<K, V, S, P>, draft: &'a Draft<P::Entry>) -> Self {
+        Self { shared, draft }
+    }
+
+    /// The side that has all changes but those of `later`.
+    fn newest(&self) -> &'a Table<P::Entry> {
+        // SAFETY: the writer asks, and neither turns nor changes the hidden side while the draft is borrowed.
+        unsafe {
+            if self.draft.turning.is_some() {
+                self.shared.shown()
+            } else {
+                self.shared.hidden_as_is()
+            }
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.newest().len().wrapping_add_signed(self.draft.later_len)
+    }
+
+    pub(super) fn is_pending(&self) -> bool {
+        self.draft.turning.is_some()
+    }
+
+    /// Whether there are changes that are not shown.
+    pub(super) fn is_changed(&self) -> bool {
+        !self.draft.later.is_empty() || !self.is_pending() && !self.draft.dirty.is_empty()
+    }
+
+    /// Of both sides and the writer's notes; not of boxes.
+    pub(super) fn bytes(&self) -> usize {
+        let spare = self.draft.spare.as_ref().map_or(0, Side::bytes);
+        // SAFETY: as in `newest`; a hidden side that is still looked at does not change.
+        let (shown, hidden) = unsafe { (self.shared.shown(), self.shared.hidden_as_is()) };
+        let notes = self.draft.dirty.bytes() + self.draft.later.allocation_size();
+        shown.bytes() + hidden.bytes() + spare + notes
+    }
+
+    /// Of what is shown.
+    pub(super) fn generation(&self) -> u64 {
+        // SAFETY: as in `newest`.
+        unsafe { self.shared.shown() }.generation()
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.newest().capacity()
+    }
+
+    /// Numbers of readers who have been looking since before the last turn.
+    pub(super) fn stuck(&self) -> impl Iterator<Item = usize> + use<'a, K, V, S, P> {
+        let slots = self.draft.turning.is_some().then(|| self.shared.slots());
+        Sides::awaited(slots.into_iter().flatten()).map(|slot| slot.number())
+    }
+
+    /// Where the key's entry lies in the newest side.
+    pub(super) fn base<Q>(&self, hash: Hashed, key: &Q) -> Option<(Place, P::Entry)>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        find::<K, V, P, Q>(self.newest(), hash, key).map(|(place, entry)| (place, *entry))
+    }
+
+    pub(super) fn get<Q>(&self, key: &Q) -> Option<(&'a K, &'a V)>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        S: BuildHasher,
+    {
+        let hash = self.shared.hash(key);
+        let is = |entry: &P::Entry| pair::<K, V, P>(entry).0.borrow() == key;
+        let entry = match self.draft.later.find(hash.0, |change| change.is_of(is)) {
+            Some(change) => change.now.as_ref(),
+            None => find::<K, V, P, Q>(self.newest(), hash, key).map(|(_, entry)| entry),
+        };
+        entry.map(pair::<K, V, P>)
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a K, &'a V)> + use<'a, K, V, S, P>
+    where
+        K: Hash,
+        S: BuildHasher,
+    {
+        let (shared, newest, later) = (self.shared, self.newest(), &self.draft.later);
+        let stands = move |(place, entry): &(Place, &P::Entry)| {
+            let is =
+                |change: &Change<P::Entry>| change.base.is_some_and(|(base, _)| base == *place);
+            // SAFETY: it is in the table, so it has not been freed.
+            let hash = || unsafe { P::hash(entry, |key| shared.hash(key)) };
+            later.is_empty() || later.find(hash().0, is).is_none()
+        };
+        let base = newest.entries().filter(stands).map(|(_, entry)| entry);
+        base.chain(later.iter().filter_map(|change| change.now.as_ref())).map(pair::<K, V, P>)
+    }
+}

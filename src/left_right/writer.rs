@@ -1,0 +1,558 @@
+//! Writing: one handle, whose changes readers see when it publishes them.
+
+use super::keep::{Boxed, Keep};
+use super::pen::Pen;
+use super::reader::ReadHandle;
+use super::shared::Shared;
+use super::unpublished::Unpublished;
+use crate::bins::hasher::DefaultHashBuilder;
+use crate::sync::backoff::Backoff;
+use crate::sync::counted::Counted;
+use crate::table::types::TryReserveError;
+use alloc::alloc::handle_alloc_error;
+use core::alloc::Layout;
+use core::borrow::Borrow;
+use core::error::Error;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+
+/// Changes a map, and has readers see the changes all at once, when it publishes them.
+///
+/// There is one at a time. If it is dropped, or its thread panics, [`ReadHandle::writer`] gives another, which
+/// goes on where this one was.
+///
+/// # Guarantees
+/// - Closures run once, and a change is made to the other table without any user code. `Hash`, `Eq` and closures
+///   run with nothing half done: they may panic, and contradict each other.
+/// - Keys and values are dropped once: those that readers may have met when the publish that hid them is over,
+///   others at once, and all that is left with the last handle, the writer's or a reader's.
+/// - No operation but [`publish`](Self::publish), [`retain`](Self::retain), [`clear`](Self::clear) and
+///   [`shrink_to_fit`](Self::shrink_to_fit) ever waits for a reader, unless [`publish_every`](Self::publish_every)
+///   was asked to, and then not for long. While one has been looking since before the last publish, changes are
+///   noted beside, at the price of a hash table's insertion each, and made later.
+/// - Publishing costs time by what has changed, not by what is there; after growth, once by what is there.
+pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
+    shared: Counted<Shared<K, V, S, P>>,
+}
+
+#[cold]
+fn out_of_memory<T>(why: TryReserveError) -> T {
+    match why {
+        TryReserveError::CapacityOverflow => panic!("capacity overflow"),
+        TryReserveError::Alloc => handle_alloc_error(Layout::new::<usize>()),
+    }
+}
+
+impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
+    /// Of a map just made.
+    pub(super) fn new(shared: Counted<Shared<K, V, S, P>>) -> Self {
+        Self { shared }
+    }
+
+    pub(super) fn take(shared: &Counted<Shared<K, V, S, P>>) -> Option<Self> {
+        shared.take_writing().then(|| Self { shared: shared.clone() })
+    }
+
+    fn pen(&mut self) -> Pen<'_, K, V, S, P> {
+        // SAFETY: this handle has the writer's place, and is borrowed mutably as long as the pen is.
+        unsafe { Pen::new(&self.shared) }
+    }
+
+    fn seen(&self) -> Unpublished<'_, K, V, S, P> {
+        // SAFETY: this handle has the writer's place, and is borrowed as long as the result, so no pen is made.
+        Unpublished::new(&self.shared, unsafe { self.shared.draft_as_is() })
+    }
+
+    /// Another reader's handle. As a [`ReadHandle`]'s `clone`.
+    ///
+    /// ```
+    /// let (mut w, _) = hedgerow::LeftRightMap::new();
+    /// w.insert(7, 'a');
+    /// w.publish();
+    /// assert_eq!(w.reader().get_copied(&7), Some('a'));
+    /// ```
+    pub fn reader(&self) -> ReadHandle<K, V, S, P> {
+        ReadHandle::new(&self.shared)
+    }
+
+    /// The number of entries, unpublished changes included. O(1).
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::new();
+    /// w.insert(7, 'a');
+    /// assert_eq!(w.len(), 1);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.seen().len()
+    }
+
+    /// Whether there are no entries, unpublished changes included. O(1).
+    ///
+    /// ```
+    /// let (w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// assert!(w.is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Entries there is room for before the table grows. O(1).
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// w.reserve(100);
+    /// assert!(w.capacity() >= 100);
+    /// ```
+    pub fn capacity(&self) -> usize {
+        self.seen().capacity()
+    }
+
+    /// Bytes of both tables and of notes about what has changed; not of boxed entries. O(1).
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// w.insert(7, 7);
+    /// assert!(w.table_bytes() > 0);
+    /// ```
+    pub fn table_bytes(&self) -> usize {
+        self.seen().bytes()
+    }
+
+    /// Whether there are changes that readers do not see. O(1).
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::new();
+    /// w.insert(7, 'a');
+    /// assert!(w.has_changes());
+    /// w.publish();
+    /// assert!(!w.has_changes());
+    /// ```
+    pub fn has_changes(&self) -> bool {
+        self.seen().is_changed()
+    }
+
+    /// How many publishes there were.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.insert(7, 'a');
+    /// w.publish();
+    /// assert_eq!((w.generation(), r.generation()), (1, 1));
+    /// ```
+    pub fn generation(&self) -> u64 {
+        self.seen().generation()
+    }
+
+    /// Numbers ([`ReadHandle::reader`]) of the readers who have been looking since before the last publish. They
+    /// keep what it replaced from being dropped, and the next publish from being done. Of one who let go and looks
+    /// again this may not be told at once, but the next time.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.insert(7, 'a');
+    /// w.publish();
+    /// let guard = r.get(&7);
+    /// w.insert(7, 'b');
+    /// assert!(w.try_publish().is_ok());
+    /// assert_eq!(w.stuck_readers().collect::<Vec<_>>(), [r.reader()]);
+    /// w.insert(7, 'c');
+    /// assert!(w.try_publish().is_err());
+    /// drop(guard);
+    /// assert!(w.try_publish().is_ok());
+    /// assert_eq!(r.get_copied(&7), Some('c'));
+    /// ```
+    pub fn stuck_readers(&self) -> impl Iterator<Item = usize> {
+        self.seen().stuck()
+    }
+
+    /// The map's hasher.
+    ///
+    /// ```
+    /// use std::hash::BuildHasher;
+    /// let (w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// w.hasher().hash_one(7);
+    /// ```
+    pub fn hasher(&self) -> &S {
+        &self.shared.hash_builder
+    }
+}
+
+impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
+    /// Stores `value` under `key`; says whether it replaced another. Readers see it after the next publish.
+    ///
+    /// Waits for nobody. Allocates the entry, unless entries are kept inline, and now and then a larger table.
+    /// O(1) amortized. Running out of memory is handled as in std's collections;
+    /// [`try_insert`](Self::try_insert) says so instead.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// assert!(!w.insert("rose", "red"));
+    /// assert!(w.insert("rose", "white"));
+    /// w.publish();
+    /// assert_eq!(r.get_copied("rose"), Some("white"));
+    /// ```
+    pub fn insert(&mut self, key: K, value: V) -> bool {
+        let replaced =
+            self.pen().insert(key, value).unwrap_or_else(|_| out_of_memory(TryReserveError::Alloc));
+        self.pen().count();
+        replaced
+    }
+
+    /// As [`insert`](Self::insert), but says when there is no memory.
+    ///
+    /// # Errors
+    /// When the allocator has no memory for the entry, a larger table, or a note; with key and value.
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::new();
+    /// assert_eq!(w.try_insert("rose", "red"), Ok(false));
+    /// ```
+    pub fn try_insert(&mut self, key: K, value: V) -> Result<bool, TryInsertError<K, V>> {
+        let replaced = self.pen().insert(key, value);
+        let replaced = replaced.map_err(|(key, value)| TryInsertError::Alloc { key, value })?;
+        self.pen().count();
+        Ok(replaced)
+    }
+
+    /// Removes the entry of `key`; says whether there was one. Readers see it after the next publish.
+    ///
+    /// Waits for nobody. Allocates only while readers are stuck, for a note. O(1) expected.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.insert("rose", "red");
+    /// w.publish();
+    /// assert!(w.remove("rose"));
+    /// assert!(r.contains_key("rose"));
+    /// w.publish();
+    /// assert!(!r.contains_key("rose"));
+    /// ```
+    pub fn remove<Q>(&mut self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.try_remove(key).unwrap_or_else(out_of_memory)
+    }
+
+    /// As [`remove`](Self::remove), but says when there is no memory.
+    ///
+    /// # Errors
+    /// When readers are stuck, or were, and the allocator has no memory for a note, or for a larger table to make
+    /// what was noted.
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// assert_eq!(w.try_remove(&7), Ok(false));
+    /// ```
+    pub fn try_remove<Q>(&mut self, key: &Q) -> Result<bool, TryReserveError>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let removed = self.pen().remove(key)?;
+        self.pen().count();
+        Ok(removed)
+    }
+
+    /// Replaces the key's value by what `with` makes of it; says whether there was one. `with` is called once,
+    /// or not at all.
+    ///
+    /// Waits for nobody. Allocates as [`insert`](Self::insert) does.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.insert("rose", 1);
+    /// assert!(w.update("rose", |count| count + 1));
+    /// w.publish();
+    /// assert_eq!(r.get_copied("rose"), Some(2));
+    /// ```
+    pub fn update<Q>(&mut self, key: &Q, with: impl FnOnce(&V) -> V) -> bool
+    where
+        K: Borrow<Q> + Clone,
+        Q: Hash + Eq + ?Sized,
+    {
+        let updated = self.pen().update(key, with).unwrap_or_else(out_of_memory);
+        self.pen().count();
+        updated
+    }
+
+    /// Removes all entries for which `keep` does not hold.
+    ///
+    /// Waits for readers who have been looking since before the last publish. Allocates nothing. O(capacity). If
+    /// `keep` panics, what it was asked about before is done.
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::new();
+    /// w.extend((0..10).map(|n| (n, n)));
+    /// w.retain(|_, n| n % 2 == 0);
+    /// assert_eq!(w.len(), 5);
+    /// ```
+    pub fn retain(&mut self, keep: impl FnMut(&K, &V) -> bool) {
+        self.wait();
+        self.pen().retain(keep);
+        self.pen().count();
+    }
+
+    /// Removes all entries, and keeps the room. Waits as [`retain`](Self::retain) does. O(capacity).
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::new();
+    /// w.insert(1, 'a');
+    /// w.clear();
+    /// assert!(w.is_empty());
+    /// ```
+    pub fn clear(&mut self) {
+        self.wait();
+        self.pen().clear();
+        self.pen().count();
+    }
+
+    /// Room for `additional` entries more, so that inserting them does not have the table grow.
+    ///
+    /// Waits for nobody; while readers are stuck it makes room for so many notes instead.
+    ///
+    /// # Panics
+    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// w.reserve(1000);
+    /// ```
+    pub fn reserve(&mut self, additional: usize) {
+        self.try_reserve(additional).unwrap_or_else(out_of_memory);
+    }
+
+    /// As [`reserve`](Self::reserve), but says when there is no memory.
+    ///
+    /// # Errors
+    /// When the capacity cannot be addressed or the allocator has not got it.
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// assert!(w.try_reserve(usize::MAX).is_err());
+    /// ```
+    pub fn try_reserve(&mut self, additional: usize) -> Result<(), TryReserveError> {
+        self.pen().reserve(additional)
+    }
+
+    /// Gives back room that the entries do not need, when the change has been published. Waits as
+    /// [`retain`](Self::retain) does. O(capacity). Does nothing where there is no memory for the smaller table.
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
+    /// w.reserve(1000);
+    /// w.shrink_to_fit();
+    /// assert!(w.capacity() < 1000);
+    /// ```
+    pub fn shrink_to_fit(&mut self) {
+        self.wait();
+        // As it says.
+        let _ = self.pen().shrink_to_fit();
+    }
+
+    fn wait(&mut self) {
+        self.pen().wait(&mut Backoff::spinning()).unwrap_or_else(out_of_memory);
+    }
+
+    /// The key's value, unpublished changes included. O(1) expected.
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::new();
+    /// w.insert("rose", "red");
+    /// assert_eq!(w.get("rose"), Some(&"red"));
+    /// ```
+    pub fn get<Q>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.seen().get(key).map(|(_, value)| value)
+    }
+
+    /// Whether there is an entry for `key`, unpublished changes included. O(1) expected.
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::new();
+    /// w.insert("rose", "red");
+    /// assert!(w.contains_key("rose"));
+    /// ```
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.get(key).is_some()
+    }
+
+    /// All entries, unpublished changes included, in no order.
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::new();
+    /// w.extend([(1, 'a'), (2, 'b')]);
+    /// assert_eq!(w.iter().map(|(key, _)| key).sum::<i32>(), 3);
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.seen().entries()
+    }
+
+    /// Has readers see all changes.
+    ///
+    /// Waits until everybody who was looking before has looked away, so that what was replaced is dropped, and the
+    /// next changes need no notes. A guard or snapshot that *this* thread holds is waited for too, for ever:
+    /// [`try_publish`](Self::try_publish) does not wait. Linearizes where the sides change places. O(changes),
+    /// and once O(capacity) after growth, `clear` or `shrink_to_fit`. Where nothing has changed, it waits only.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.extend([("from", 1), ("to", 2)]);
+    /// assert!(r.is_empty());
+    /// w.publish();
+    /// assert_eq!(r.len(), 2);
+    /// ```
+    pub fn publish(&mut self) {
+        self.pen().publish(&mut Backoff::spinning()).unwrap_or_else(out_of_memory);
+    }
+
+    /// Whether nobody is looking any more at what was shown before the last publish; if so, what was noted since
+    /// has been made, and what was replaced dropped.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// let snapshot = r.enter();
+    /// w.insert(7, 'a');
+    /// w.try_publish().unwrap();
+    /// assert!(!w.is_settled());
+    /// drop(snapshot);
+    /// assert!(w.is_settled());
+    /// ```
+    pub fn is_settled(&mut self) -> bool {
+        self.pen().settle() == Ok(true)
+    }
+
+    /// As [`publish`](Self::publish), but waits for nobody: for interrupt handlers, and where readers may hold
+    /// guards for long.
+    ///
+    /// If it returns `Ok`, readers see all changes; some may still be looking at what was before
+    /// ([`stuck_readers`](Self::stuck_readers)).
+    ///
+    /// # Errors
+    /// When readers are still looking at what was shown before the *last* publish, or there is no memory for making
+    /// the changes that were noted since. Nothing is lost: this can be tried again.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.insert(7, 'a');
+    /// assert!(w.try_publish().is_ok());
+    /// assert_eq!(r.get_copied(&7), Some('a'));
+    /// ```
+    pub fn try_publish(&mut self) -> Result<(), Pending> {
+        match self.pen().publish(&mut Backoff::never()) {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(Pending { readers: self.stuck_readers().count() }),
+        }
+    }
+
+    /// Has every `operations`-th change publish all there are; 0, as in the beginning, for none.
+    ///
+    /// A reader that is in the way is waited for about a microsecond, once; then every change tries again.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.publish_every(2);
+    /// w.insert(1, 'a');
+    /// assert!(r.is_empty());
+    /// w.insert(2, 'b');
+    /// assert_eq!(r.len(), 2);
+    /// ```
+    pub fn publish_every(&mut self, operations: usize) {
+        self.pen().publish_every(operations);
+    }
+}
+
+impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Extend<(K, V)> for WriteHandle<K, V, S, P> {
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
+        let entries = entries.into_iter();
+        // Half of them may be there already: as std's maps take it.
+        let (least, _) = entries.size_hint();
+        self.reserve(if self.is_empty() { least } else { least.div_ceil(2) });
+        for (key, value) in entries {
+            self.insert(key, value);
+        }
+    }
+}
+
+impl<K, V, S, P: Keep<K, V>> Drop for WriteHandle<K, V, S, P> {
+    fn drop(&mut self) {
+        self.shared.leave_writing();
+    }
+}
+
+impl<K, V, S, P> fmt::Debug for WriteHandle<K, V, S, P>
+where
+    K: fmt::Debug + Hash,
+    V: fmt::Debug,
+    S: BuildHasher,
+    P: Keep<K, V>,
+{
+    /// All entries, unpublished changes included.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.seen().entries()).finish()
+    }
+}
+
+/// There are changes that readers do not see yet: see [`WriteHandle::try_publish`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pending {
+    /// How many readers are in the way; 0 where they have just left, or it is memory that there is none of.
+    pub readers: usize,
+}
+
+impl fmt::Display for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.readers {
+            0 => f.write_str("not yet: there was a reader in the way, or no memory"),
+            n => write!(f, "{n} readers have been looking since before the last publish"),
+        }
+    }
+}
+
+impl Error for Pending {}
+
+/// Why [`WriteHandle::try_insert`] did not insert. It hands key and value back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TryInsertError<K, V> {
+    /// The allocator has no memory for another entry.
+    Alloc {
+        /// The key that was not inserted.
+        key: K,
+        /// The value that was not inserted.
+        value: V,
+    },
+}
+
+impl<K, V> TryInsertError<K, V> {
+    /// The key and value that were not inserted.
+    ///
+    /// ```
+    /// # use hedgerow::left_right::TryInsertError;
+    /// assert_eq!(TryInsertError::Alloc { key: 1, value: 'a' }.into_parts(), (1, 'a'));
+    /// ```
+    pub fn into_parts(self) -> (K, V) {
+        match self {
+            Self::Alloc { key, value } => (key, value),
+        }
+    }
+}
+
+impl<K, V> fmt::Display for TryInsertError<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Alloc { .. } => "no memory for another entry",
+        })
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug> Error for TryInsertError<K, V> {}

@@ -1,0 +1,179 @@
+//! Feature `serde`: a map is written as a map, and read as one.
+//!
+//! The strings of a [`StrMap`] are bytes. A format for people to read is given text instead, where they are
+//! any; one that has no bytes writes others as a list of numbers, which most do not take for a key.
+
+use super::guard::pin;
+use super::map::EntryMap;
+use super::str_map::StrMap;
+use ::serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use ::serde::ser::{Serialize, Serializer};
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+use core::marker::PhantomData;
+
+/// The most entries, or bytes, that are made room for on the word of the input alone.
+const TRUSTED: usize = 4096;
+
+impl<K: Serialize, V: Serialize, S> Serialize for EntryMap<K, V, S> {
+    /// Writes the entries that `iter` sees, under one guard.
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        // Some formats write the number of entries first, and it must be right though others write.
+        serializer.collect_map(self.iter(&pin()).collect::<Vec<_>>())
+    }
+}
+
+impl<S> Serialize for StrMap<S> {
+    /// Writes the entries that `iter` sees, under one guard: as text what is UTF-8, in a format for people to
+    /// read, and everything as bytes in others.
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        let guard = pin();
+        let entries = self.iter(&guard).map(|(key, value)| (Text(key), Text(value)));
+        serializer.collect_map(entries.collect::<Vec<_>>())
+    }
+}
+
+struct Text<'a>(&'a [u8]);
+
+impl Serialize for Text<'_> {
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        match core::str::from_utf8(self.0) {
+            Ok(text) if serializer.is_human_readable() => serializer.serialize_str(text),
+            _ => serializer.serialize_bytes(self.0),
+        }
+    }
+}
+
+impl<'de, K, V, S> Deserialize<'de> for EntryMap<K, V, S>
+where
+    K: Eq + Hash + Deserialize<'de>,
+    V: Deserialize<'de>,
+    S: BuildHasher + Default,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
+impl<'de, S: BuildHasher + Default> Deserialize<'de> for StrMap<S> {
+    /// Reads text, bytes, or lists of numbers below 256; bytes alone from a format that is not for people to
+    /// read.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
+/// What a map reads its entries as, and how it is filled.
+trait Fill<'de>: Sized {
+    type Key: Deserialize<'de>;
+    type Value: Deserialize<'de>;
+
+    fn with_room(entries: usize) -> Self;
+    fn put<E: Error>(&self, key: Self::Key, value: Self::Value) -> Result<(), E>;
+}
+
+impl<'de, K, V, S> Fill<'de> for EntryMap<K, V, S>
+where
+    K: Eq + Hash + Deserialize<'de>,
+    V: Deserialize<'de>,
+    S: BuildHasher + Default,
+{
+    type Key = K;
+    type Value = V;
+
+    fn with_room(entries: usize) -> Self {
+        Self::with_capacity_and_hasher(entries, S::default())
+    }
+
+    fn put<E: Error>(&self, key: K, value: V) -> Result<(), E> {
+        self.insert(key, value);
+        Ok(())
+    }
+}
+
+impl<'de, S: BuildHasher + Default> Fill<'de> for StrMap<S> {
+    type Key = Bytes<'de>;
+    type Value = Bytes<'de>;
+
+    fn with_room(entries: usize) -> Self {
+        let map = Self::default();
+        map.reserve(entries);
+        map
+    }
+
+    fn put<E: Error>(&self, key: Bytes<'de>, value: Bytes<'de>) -> Result<(), E> {
+        // Where `insert` would panic, since the input is too long, this is an error. Nobody else is there.
+        self.try_insert(key.0, value.0).map(drop).map_err(E::custom)
+    }
+}
+
+struct Entries<M>(PhantomData<M>);
+
+impl<'de, M: Fill<'de>> Visitor<'de> for Entries<M> {
+    type Value = M;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<M, A::Error> {
+        let map = M::with_room(entries.size_hint().unwrap_or(0).min(TRUSTED));
+        while let Some((key, value)) = entries.next_entry()? {
+            map.put(key, value)?;
+        }
+        Ok(map)
+    }
+}
+
+/// A string of a [`StrMap`], as it is read.
+struct Bytes<'de>(Cow<'de, [u8]>);
+
+impl<'de> Deserialize<'de> for Bytes<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_any(AnyBytes)
+        } else {
+            deserializer.deserialize_byte_buf(AnyBytes)
+        }
+    }
+}
+
+struct AnyBytes;
+
+impl<'de> Visitor<'de> for AnyBytes {
+    type Value = Bytes<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or bytes")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Bytes<'de>, E> {
+        Ok(Bytes(text.as_bytes().into()))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Bytes<'de>, E> {
+        Ok(Bytes(text.as_bytes().to_vec().into()))
+    }
+
+    fn visit_borrowed_bytes<E>(self, bytes: &'de [u8]) -> Result<Bytes<'de>, E> {
+        Ok(Bytes(bytes.into()))
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Bytes<'de>, E> {
+        Ok(Bytes(bytes.to_vec().into()))
+    }
+
+    fn visit_byte_buf<E>(self, bytes: Vec<u8>) -> Result<Bytes<'de>, E> {
+        Ok(Bytes(bytes.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<Bytes<'de>, A::Error> {
+        let mut bytes = Vec::with_capacity(numbers.size_hint().unwrap_or(0).min(TRUSTED));
+        while let Some(byte) = numbers.next_element()? {
+            bytes.push(byte);
+        }
+        Ok(Bytes(bytes.into()))
+    }
+}

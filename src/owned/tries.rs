@@ -1,0 +1,253 @@
+//! What is stored without waiting and without aborting, and the bodies that such an operation shares with
+//! the one that waits.
+#![allow(clippy::type_complexity)] // Results say in full what comes back.
+
+use super::errors::{TryInsertError, Why};
+use super::guard::{Guard, try_pin};
+use super::map::EntryMap;
+use super::node::Live;
+use super::nodes::{Fresh, Way};
+use super::pair::Pair;
+use super::removed::Removed;
+use crate::bins::types::{Busy, Op};
+use crate::sync::backoff::Backoff;
+use core::hash::{BuildHasher, Hash};
+
+/// What was replaced; or why nothing was (None: another entry was there than expected), and the node again.
+type Exchanged<'a, K, V> = Result<Option<Removed<'a, K, V>>, (Option<Why>, Fresh<Pair<K, V>>)>;
+
+fn refused<K, V, W>(
+    why: Why,
+    fresh: Fresh<Pair<K, V>>,
+    wrap: impl FnOnce(V) -> W,
+) -> TryInsertError<K, W> {
+    let (key, value) = Pair::into_inner(fresh);
+    why.of(key, wrap(value))
+}
+
+impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
+    /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
+    /// [limit](Self::set_pending_limit).
+    ///
+    /// # Errors
+    /// [`TryInsertError::Busy`] when a writer is inside the key's bin, [`TryInsertError::Alloc`] when there is
+    /// no memory for the entry, [`TryInsertError::Stalled`] when too many entries wait to be dropped; each
+    /// hands key and value back and leaves the map as it was.
+    ///
+    /// ```
+    /// let map = hedgerow::EntryMap::<u32, String>::new();
+    /// assert_eq!(map.try_insert(7, "seven".into()), Ok(None));
+    /// ```
+    pub fn try_insert(
+        &self,
+        key: K,
+        value: V,
+    ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
+        let way = self.nodes().trying();
+        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, value)) };
+        let fresh = self.fresh_by(way, key, value).map_err(|(why, (k, v))| why.of(k, v))?;
+        let pair = fresh.0;
+        // SAFETY: alive: ours, or published while the guard is held.
+        let key = unsafe { &pair.live().fields().key };
+        let same = |node: Live<'_, Pair<K, V>>| node.fields().key == *key;
+        match self.nodes().insert(fresh, same, Backoff::never(), &guard) {
+            Ok(before) => Ok(before.map(Removed::new)),
+            Err((why, fresh)) => Err(refused(why.into(), fresh, |value| value)),
+        }
+    }
+
+    /// As [`insert_if_absent`](Self::insert_if_absent), but neither waits nor aborts, and keeps the map's
+    /// [limit](Self::set_pending_limit).
+    ///
+    /// # Errors
+    /// Those of [`try_insert`](Self::try_insert). That there is an entry already is none.
+    ///
+    /// ```
+    /// let map = hedgerow::EntryMap::<u32, char>::new();
+    /// assert_eq!(map.try_insert_if_absent(7, 'a'), Ok(Ok(())));
+    /// assert_eq!(map.try_insert_if_absent(7, 'b'), Ok(Err((7, 'b'))));
+    /// ```
+    pub fn try_insert_if_absent(
+        &self,
+        key: K,
+        value: V,
+    ) -> Result<Result<(), (K, V)>, TryInsertError<K, V>> {
+        let way = self.nodes().trying();
+        match try_pin() {
+            Ok(guard) => self.insert_if_absent_by(way, key, value, &guard),
+            Err(_) => Err(Why::Alloc.of(key, value)),
+        }
+    }
+
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts, and keeps the map's
+    /// [limit](Self::set_pending_limit), to which entries count that this very guard may have met.
+    ///
+    /// # Errors
+    /// Those of [`try_insert`](Self::try_insert): with the value, if `make` has made one.
+    ///
+    /// ```
+    /// let map = hedgerow::EntryMap::<String, usize>::new();
+    /// let guard = hedgerow::owned::pin();
+    /// assert_eq!(map.try_get_or_insert_with("rose".into(), |word| word.len(), &guard), Ok(&4));
+    /// ```
+    pub fn try_get_or_insert_with<'a>(
+        &'a self,
+        key: K,
+        make: impl FnOnce(&K) -> V,
+        guard: &'a Guard<'_>,
+    ) -> Result<&'a V, TryInsertError<K, Option<V>>> {
+        self.get_or_insert_with_by(self.nodes().trying(), key, make, guard)
+    }
+
+    /// As [`compute`](Self::compute), but neither waits nor aborts, and keeps the map's
+    /// [limit](Self::set_pending_limit) where it is to insert.
+    ///
+    /// # Errors
+    /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored. The
+    /// map is as it was.
+    ///
+    /// ```
+    /// use hedgerow::owned::Op;
+    /// let map = hedgerow::EntryMap::<String, u32>::new();
+    /// let count = |old: Option<&u32>| Op::Insert(old.map_or(1, |old| old + 1));
+    /// assert!(map.try_compute("rose".into(), count).is_ok());
+    /// assert_eq!(map.try_compute("rose".into(), count).unwrap().as_deref(), Some(&1));
+    /// ```
+    pub fn try_compute(
+        &self,
+        key: K,
+        f: impl FnMut(Option<&V>) -> Op<V>,
+    ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, Option<V>>> {
+        let way = self.nodes().trying();
+        match try_pin() {
+            Ok(guard) => self.compute_by(way, key, f, &guard),
+            Err(_) => Err(Why::Alloc.of(key, None)),
+        }
+    }
+
+    #[inline(always)]
+    fn find_by<'a>(
+        &'a self,
+        way: Way,
+        key: &K,
+        guard: &'a Guard<'_>,
+    ) -> Result<Option<Live<'a, Pair<K, V>>>, Busy> {
+        self.nodes().find(self.hash(key), |node| node.fields().key == *key, way, guard)
+    }
+
+    /// A node, unless there is no memory for it or no room for what it may replace.
+    #[inline(always)]
+    fn fresh_by(&self, way: Way, key: K, value: V) -> Result<Fresh<Pair<K, V>>, (Why, (K, V))> {
+        match way.room() {
+            Ok(()) => Pair::new(self.hash(&key), key, value).map_err(|both| (Why::Alloc, both)),
+            Err(why) => Err((why, (key, value))),
+        }
+    }
+
+    /// Puts `fresh` in place of `expected`, or hands it back.
+    pub(super) fn exchange<'a>(
+        &'a self,
+        expected: Option<Live<'_, Pair<K, V>>>,
+        fresh: Fresh<Pair<K, V>>,
+        way: Way,
+        guard: &Guard<'_>,
+    ) -> Exchanged<'a, K, V> {
+        let pair = fresh.0;
+        // SAFETY: alive: ours, or published while the guard is held.
+        let key = unsafe { &pair.live().fields().key };
+        let same = |node: Live<'_, Pair<K, V>>| node.fields().key == *key;
+        match self.nodes().exchange(expected.map(Live::shared), fresh, same, way, guard) {
+            Ok(before) => Ok(before.map(Removed::new)),
+            Err((why, fresh)) => Err((why.map(Why::from), fresh)),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn insert_if_absent_by(
+        &self,
+        way: Way,
+        key: K,
+        value: V,
+        guard: &Guard<'_>,
+    ) -> Result<Result<(), (K, V)>, TryInsertError<K, V>> {
+        match self.find_by(way, &key, guard) {
+            Ok(None) => {}
+            Ok(Some(_)) => return Ok(Err((key, value))),
+            Err(Busy) => return Err(Why::Busy.of(key, value)),
+        }
+        let fresh = self.fresh_by(way, key, value).map_err(|(why, (k, v))| why.of(k, v))?;
+        match self.exchange(None, fresh, way, guard) {
+            Ok(_) => Ok(Ok(())),
+            Err((None, fresh)) => Ok(Err(Pair::into_inner(fresh))),
+            Err((Some(why), fresh)) => Err(refused(why, fresh, |value| value)),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn get_or_insert_with_by<'a>(
+        &'a self,
+        way: Way,
+        key: K,
+        make: impl FnOnce(&K) -> V,
+        guard: &'a Guard<'_>,
+    ) -> Result<&'a V, TryInsertError<K, Option<V>>> {
+        match self.find_by(way, &key, guard) {
+            Ok(Some(node)) => return Ok(&node.fields().value),
+            Ok(None) => {}
+            Err(Busy) => return Err(Why::Busy.of(key, None)),
+        }
+        if let Err(why) = way.room() {
+            return Err(why.of(key, None));
+        }
+        let value = make(&key);
+        let fresh = self.fresh_by(way, key, value);
+        let mut fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
+        loop {
+            let node = fresh.0;
+            match self.exchange(None, fresh, way, guard) {
+                // SAFETY: published while the guard is held.
+                Ok(_) => return Ok(unsafe { &node.live().fields().value }),
+                Err((None, back)) => fresh = back,
+                Err((Some(why), back)) => return Err(refused(why, back, Some)),
+            }
+            match self.find_by(way, &fresh.live().fields().key, guard) {
+                Ok(Some(node)) => return Ok(&node.fields().value),
+                Ok(None) => {}
+                Err(Busy) => return Err(refused(Why::Busy, fresh, Some)),
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn compute_by<'a>(
+        &'a self,
+        way: Way,
+        mut key: K,
+        mut f: impl FnMut(Option<&V>) -> Op<V>,
+        guard: &Guard<'_>,
+    ) -> Result<Option<Removed<'a, K, V>>, TryInsertError<K, Option<V>>> {
+        loop {
+            let found = match self.find_by(way, &key, guard) {
+                Ok(found) => found,
+                Err(Busy) => return Err(Why::Busy.of(key, None)),
+            };
+            match (f(found.map(|node| &node.fields().value)), found) {
+                (Op::Keep, _) | (Op::Remove, None) => return Ok(None),
+                (Op::Remove, Some(node)) => match self.nodes().remove_exactly(node, way, guard) {
+                    Ok(None) => {}
+                    Ok(removed) => return Ok(removed.map(Removed::new)),
+                    Err(Busy) => return Err(Why::Busy.of(key, None)),
+                },
+                (Op::Insert(value), _) => {
+                    let fresh = self.fresh_by(way, key, value);
+                    let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
+                    match self.exchange(found, fresh, way, guard) {
+                        Ok(before) => return Ok(before),
+                        Err((None, fresh)) => key = Pair::into_inner(fresh).0,
+                        Err((Some(why), fresh)) => return Err(refused(why, fresh, Some)),
+                    }
+                }
+            }
+        }
+    }
+}

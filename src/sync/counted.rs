@@ -1,0 +1,70 @@
+//! A value that lives as long as anybody has a hold of it: std's `Arc`, for targets that have none.
+//!
+//! # Synchronization
+//! - `[CT-1]` release subtraction when a hold is given up ↔ `[CT-2]` acquire fence before the value is
+//!   dropped by whoever gave up the last: all that the others did comes before. (As in std's `Arc`.)
+
+use crate::facade::atomic::{self, AtomicUsize, Ordering};
+use alloc::boxed::Box;
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::ptr::NonNull;
+
+struct Inner<T> {
+    holds: AtomicUsize,
+    value: T,
+}
+
+/// A hold of a value.
+pub(crate) struct Counted<T> {
+    inner: NonNull<Inner<T>>,
+    owns: PhantomData<Inner<T>>,
+}
+
+// SAFETY: holds in several threads share the value and any of them may drop it.
+unsafe impl<T: Send + Sync> Send for Counted<T> {}
+// SAFETY: as above: a shared hold can be copied.
+unsafe impl<T: Send + Sync> Sync for Counted<T> {}
+
+impl<T> Counted<T> {
+    pub(crate) fn new(value: T) -> Self {
+        let inner = Box::new(Inner { holds: AtomicUsize::new(1), value });
+        Self { inner: NonNull::from(Box::leak(inner)), owns: PhantomData }
+    }
+
+    fn inner(&self) -> &Inner<T> {
+        // SAFETY: alive while there are holds, of which this is one.
+        unsafe { self.inner.as_ref() }
+    }
+}
+
+impl<T> Deref for Counted<T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.inner().value
+    }
+}
+
+impl<T> Clone for Counted<T> {
+    fn clone(&self) -> Self {
+        // relaxed: the caller's hold keeps the value alive.
+        let holds = self.inner().holds.fetch_add(1, Ordering::Relaxed);
+        // Holds that are forgotten again and again would count round to none.
+        assert!(isize::try_from(holds).is_ok(), "more handles than can be counted");
+        Self { ..*self }
+    }
+}
+
+impl<T> Drop for Counted<T> {
+    fn drop(&mut self) {
+        // [CT-1] release: pairs with the fence below.
+        if self.inner().holds.fetch_sub(1, Ordering::Release) == 1 {
+            // [CT-2] acquire: pairs with the subtractions of all others.
+            atomic::fence(Ordering::Acquire);
+            // SAFETY: a leaked box, and this was the last hold.
+            drop(unsafe { Box::from_raw(self.inner.as_ptr()) });
+        }
+    }
+}

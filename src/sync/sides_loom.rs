@@ -1,0 +1,309 @@
+//! Models of sides that take turns: what a reader looks at does not change meanwhile.
+//!
+//! A side is a cell with the number of the turn that showed it. The model checker finds a writer that changes
+//! one while a reader looks at it, or whose change is not ordered after the look.
+
+use super::barrier::{Barrier, System};
+use super::loom::{explore, explore_each};
+use super::registry::Registry;
+use super::sides::{Shown, Sides, Turning};
+use super::slot::Slot;
+use ::loom::cell::UnsafeCell;
+use ::loom::sync::Arc;
+use ::loom::thread;
+use core::cell::Cell;
+use std::format;
+use std::string::ToString;
+
+struct Model {
+    sides: Sides,
+    registry: Registry,
+    cells: [UnsafeCell<usize>; 2],
+}
+
+// SAFETY: the cells are what the model checker watches.
+unsafe impl Sync for Model {}
+
+impl Model {
+    fn new(sides: Sides) -> Arc<Self> {
+        let cells = [UnsafeCell::new(0), UnsafeCell::new(0)];
+        Arc::new(Self { sides, registry: Registry::new(), cells })
+    }
+
+    fn claim(&self) -> usize {
+        self.registry.claim().unwrap().number()
+    }
+
+    fn slot(&self, number: usize) -> &Slot {
+        self.registry.slots().nth(number).unwrap()
+    }
+
+    fn see(&self, shown: Shown) -> usize {
+        // SAFETY: what is to be proved.
+        self.cells[shown.side()].with(|cell| unsafe { *cell })
+    }
+
+    /// What a reader sees; `known` as a handle keeps it.
+    fn look(&self, slot: &Slot, known: &Cell<Shown>) -> usize {
+        self.sides.barrier.point();
+        known.set(self.sides.look(slot, known.get()));
+        self.sides.barrier.point();
+        let seen = self.see(known.get());
+        self.sides.barrier.point();
+        Sides::look_away(slot);
+        self.sides.barrier.point();
+        seen
+    }
+
+    fn look_twice(&self, slot: &Slot) -> [usize; 2] {
+        let known = Cell::new(Shown::NEVER);
+        [self.look(slot, &known), self.look(slot, &known)]
+    }
+
+    fn change(&self, to: usize) {
+        // SAFETY: what is to be proved.
+        self.cells[self.sides.shown().hidden()].with_mut(|cell| unsafe { *cell = to });
+    }
+
+    fn is_over(&self, turning: &mut Turning) -> bool {
+        self.sides.is_over(turning, || self.registry.slots())
+    }
+
+    /// One publish: the change, the turn, the wait, and the change once more on the other side.
+    fn publish(&self, to: usize) {
+        self.change(to);
+        let mut turning = self.sides.turn();
+        while !self.is_over(&mut turning) {
+            thread::yield_now();
+        }
+        self.change(to);
+    }
+}
+
+const TWO_LOOKS_TWO_TURNS: [&str; 6] = ["[0, 0]", "[0, 1]", "[0, 2]", "[1, 1]", "[1, 2]", "[2, 2]"];
+
+/// Two looks, whose idle value in between may never be seen, against two publishes.
+#[test]
+fn loom_two_looks_against_two_turns() {
+    explore(3, TWO_LOOKS_TWO_TURNS, |saw| {
+        let model = Model::new(Sides::new());
+        let (theirs, number) = (model.clone(), model.claim());
+        let reader = thread::spawn(move || theirs.look_twice(theirs.slot(number)));
+        model.publish(1);
+        model.publish(2);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
+/// Points that a reader passes who looks twice, and one that it never comes to.
+const POINTS: usize = 11;
+
+/// As above, with the operating system's barrier, each of the two served at each of the reader's points. Under the
+/// model checker one look with a fence is enough for a reader to take the need for it away.
+#[test]
+fn loom_two_looks_against_two_turns_by_interruption() {
+    let places: std::vec::Vec<_> =
+        (0..POINTS).flat_map(|first| (first..POINTS).map(move |then| [first, then])).collect();
+    explore_each(3, TWO_LOOKS_TWO_TURNS, 0..places.len(), move |case, saw| {
+        let model = Model::new(Sides::with_barrier(Barrier::of_system(System::serving_each_at(
+            places[case],
+        ))));
+        let (theirs, number) = (model.clone(), model.claim());
+        let reader = thread::spawn(move || {
+            let seen = theirs.look_twice(theirs.slot(number));
+            theirs.sides.barrier.end();
+            seen
+        });
+        model.publish(1);
+        model.publish(2);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
+/// Three looks of a reader who takes the need for fences away with the first, against a publish: the second and
+/// the third execute none.
+#[test]
+fn loom_looks_without_fence_against_a_turn() {
+    explore_each(
+        3,
+        ["[0, 0, 0]", "[0, 0, 1]", "[0, 1, 1]", "[1, 1, 1]"],
+        0..POINTS + 5,
+        |at, saw| {
+            let model = Model::new(Sides::with_barrier(Barrier::of_system(System::serving_at(at))));
+            let (theirs, number) = (model.clone(), model.claim());
+            let reader = thread::spawn(move || {
+                let (slot, known) = (theirs.slot(number), Cell::new(Shown::NEVER));
+                let seen = [0; 3].map(|_| theirs.look(slot, &known));
+                theirs.sides.barrier.end();
+                seen
+            });
+            model.publish(1);
+            saw(format!("{:?}", reader.join().unwrap()));
+        },
+    );
+}
+
+/// A reader that looks away from what it looked at within, and only then from the rest: the turn that it saw
+/// begin ends with the last of it. A writer that does not wait asks once a step.
+#[test]
+fn loom_a_look_within_another_against_a_writer_that_does_not_wait() {
+    explore(3, ["0 0", "0 1", "1 1"], |saw| {
+        let model = Model::new(Sides::new());
+        let (theirs, number) = (model.clone(), model.claim());
+        let reader = thread::spawn(move || {
+            let slot = theirs.slot(number);
+            let outer = theirs.sides.look(slot, Shown::NEVER);
+            let before = theirs.see(outer);
+            let inner = theirs.sides.look(slot, outer);
+            let within = theirs.see(inner);
+            Sides::look_away(slot);
+            assert_eq!(theirs.see(outer), before, "changed while it was looked at");
+            Sides::look_away(slot);
+            format!("{before} {within}")
+        });
+        model.change(1);
+        let mut turning = model.sides.turn();
+        for _ in 0..2 {
+            if model.is_over(&mut turning) {
+                model.change(1);
+                break;
+            }
+            thread::yield_now();
+        }
+        saw(reader.join().unwrap());
+    });
+}
+
+/// A handle is copied by a reader who looks, while the writer waits for that reader: the copy's owner is
+/// neither kept waiting nor overlooked.
+#[test]
+fn loom_a_reader_who_looks_makes_another_while_a_turn_waits() {
+    explore(2, ["0 0", "0 1", "1 1"], |saw| {
+        let model = Model::new(Sides::new());
+        let (theirs, number) = (model.clone(), model.claim());
+        let _taken = model.claim();
+        let reader = thread::spawn(move || {
+            let slot = theirs.slot(number);
+            let shown = theirs.sides.look(slot, Shown::NEVER);
+            // The block has two slots, so this makes another.
+            let other = theirs.registry.claim().unwrap();
+            let seen = theirs.see(theirs.sides.look(other, Shown::NEVER));
+            Sides::look_away(other);
+            let first = theirs.see(shown);
+            Sides::look_away(slot);
+            format!("{first} {seen}")
+        });
+        model.publish(1);
+        saw(reader.join().unwrap());
+    });
+}
+
+/// A slot goes from one reader to another while the writer turns twice.
+#[test]
+fn loom_a_slot_handed_on_between_looks() {
+    explore(2, ["0", "1", "2"], |saw| {
+        let model = Model::new(Sides::new());
+        // One of the block's two slots is taken for good, so that the readers meet in the other.
+        let _taken = model.claim();
+        let look = |theirs: Arc<Model>| {
+            move || {
+                let slot = theirs.registry.claim().unwrap();
+                let seen = theirs.look(slot, &Cell::new(Shown::NEVER));
+                Sides::look_away_for_good(slot);
+                slot.release();
+                seen
+            }
+        };
+        let readers = [thread::spawn(look(model.clone())), thread::spawn(look(model.clone()))];
+        model.publish(1);
+        model.publish(2);
+        for reader in readers {
+            saw(reader.join().unwrap().to_string());
+        }
+    });
+}
+
+/// A look, and then one with another within: of the second the writer may see no more than the one within, and
+/// comes after the first all the same.
+#[test]
+fn loom_a_look_before_one_with_another_within() {
+    explore(3, ["0 0 0", "0 0 1", "0 1 1", "1 1 1"], |saw| {
+        let model = Model::new(Sides::new());
+        let (theirs, number) = (model.clone(), model.claim());
+        let reader = thread::spawn(move || {
+            let (slot, known) = (theirs.slot(number), Cell::new(Shown::NEVER));
+            let first = theirs.look(slot, &known);
+            known.set(theirs.sides.look(slot, known.get()));
+            let outer = theirs.see(known.get());
+            let inner = theirs.see(theirs.sides.look(slot, known.get()));
+            Sides::look_away(slot);
+            Sides::look_away(slot);
+            format!("{first} {outer} {inner}")
+        });
+        model.publish(1);
+        saw(reader.join().unwrap());
+    });
+}
+
+/// As above, where the second look executes no fence, since another reader has taken the need for it away.
+#[test]
+fn loom_a_look_before_one_with_another_within_by_interruption() {
+    explore_each(3, ["0 0 0", "0 0 1", "0 1 1", "1 1 1"], 0..16, |at, saw| {
+        let model = Model::new(Sides::with_barrier(Barrier::of_system(System::serving_at(at))));
+        let (theirs, number) = (model.clone(), model.claim());
+        let other = model.claim();
+        // Takes the need for fences away.
+        let _ = model.look(model.slot(other), &Cell::new(Shown::NEVER));
+        let reader = thread::spawn(move || {
+            let (slot, known) = (theirs.slot(number), Cell::new(Shown::NEVER));
+            let first = theirs.look(slot, &known);
+            known.set(theirs.sides.look(slot, known.get()));
+            theirs.sides.barrier.point();
+            let outer = theirs.see(known.get());
+            let inner = theirs.see(theirs.sides.look(slot, known.get()));
+            theirs.sides.barrier.point();
+            Sides::look_away(slot);
+            Sides::look_away(slot);
+            theirs.sides.barrier.end();
+            format!("{first} {outer} {inner}")
+        });
+        model.change(1);
+        let mut turning = model.sides.turn();
+        let mut over = model.is_over(&mut turning);
+        // Again.
+        let _ = model.sides.look(model.slot(other), Shown::NEVER);
+        Sides::look_away(model.slot(other));
+        while !over {
+            thread::yield_now();
+            over = model.is_over(&mut turning);
+        }
+        model.change(1);
+        saw(reader.join().unwrap());
+    });
+}
+
+/// The writer itself looks, and takes the need for fences away: a reader that finds it gone has no second load, and
+/// sees what the turn showed all the same.
+#[test]
+fn loom_a_look_after_the_fence_was_taken_away() {
+    explore_each(3, ["0", "1"], 0..POINTS, |at, saw| {
+        let model = Model::new(Sides::with_barrier(Barrier::of_system(System::serving_at(at))));
+        let (theirs, number) = (model.clone(), model.claim());
+        let own = model.claim();
+        let reader = thread::spawn(move || {
+            let seen = theirs.look(theirs.slot(number), &Cell::new(Shown::NEVER));
+            theirs.sides.barrier.end();
+            seen
+        });
+        model.change(1);
+        let mut turning = model.sides.turn();
+        let shown = model.sides.look(model.slot(own), Shown::NEVER);
+        assert_eq!(model.see(shown), 1);
+        Sides::look_away(model.slot(own));
+        while !model.is_over(&mut turning) {
+            thread::yield_now();
+        }
+        model.change(1);
+        saw(reader.join().unwrap().to_string());
+    });
+}

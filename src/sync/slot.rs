@@ -1,0 +1,59 @@
+//! A reader's place, in which it says what it is doing.
+//!
+//! # Synchronization
+//! - `[RG-3]` release store that frees a slot ↔ `[RG-4]` acquire compare-and-swap that claims it: the
+//!   new owner comes after all that the old one did, its last announcement included.
+//! - What a reader says is the protocol's that stands on this: `epoch`, [`sides`](super::sides).
+
+use crate::facade::atomic::{AtomicUsize, Ordering};
+use crate::sync::cache::CachePadded;
+
+const FREE: usize = 0;
+const CLAIMED: usize = 1;
+
+/// A reader's place.
+pub(crate) struct Slot {
+    /// What the reader says; 0 is nothing.
+    pub(crate) word: AtomicUsize,
+    /// The owner's own note; nobody else looks at it.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models pin without counting.
+    pub(crate) note: AtomicUsize,
+    /// A note of whoever waits for readers; the owner never looks at it.
+    pub(crate) awaited: AtomicUsize,
+    /// Whether somebody owns it.
+    state: AtomicUsize,
+    number: usize,
+}
+
+impl Slot {
+    crate::facade::const_unless_loom! {
+        pub(crate) fn new(number: usize, claimed: bool) -> CachePadded<Self> {
+            CachePadded(Self {
+                word: AtomicUsize::new(0),
+                note: AtomicUsize::new(0),
+                awaited: AtomicUsize::new(0),
+                state: AtomicUsize::new(if claimed { CLAIMED } else { FREE }),
+                number,
+            })
+        }
+    }
+
+    /// Numbers tell the slots of a registry apart.
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Makes the slot the caller's own, if it is nobody's.
+    pub(crate) fn claim(&self) -> bool {
+        // relaxed: a first look, which decides nothing.
+        self.state.load(Ordering::Relaxed) == FREE
+            // [RG-4] acquire: pairs with [RG-3]; relaxed where it fails: we go on to the next.
+            && self.state.compare_exchange(FREE, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Gives the slot back. The caller owns it, and has unsaid what it said in it.
+    pub(crate) fn release(&self) {
+        // [RG-3] release: pairs with [RG-4].
+        self.state.store(FREE, Ordering::Release);
+    }
+}

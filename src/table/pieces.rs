@@ -1,0 +1,51 @@
+//! A walk by many threads: feature `rayon`.
+//!
+//! Each thread has some of the lanes (see [`walk`](super::walk)) of every stretch. Bins are never joined
+//! while the table is shared, so no bin is ever of two lanes, and each lasting key is met exactly once by
+//! all threads together, as by one.
+
+use super::Table;
+use super::scan::Raw;
+use super::walk::Position;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// The part of a walk that meets some of the lanes.
+pub(crate) struct Piece<'a, K, V> {
+    table: &'a Table<K, V>,
+    lanes: Range<u64>,
+    position: Option<Position>,
+}
+
+impl<'a, K: Copy, V: Copy> Piece<'a, K, V> {
+    /// All of a walk that begins now.
+    pub(crate) fn whole(table: &'a Table<K, V>) -> Self {
+        let position = table.begun(Position::START);
+        Self { table, lanes: 0..position.lanes(), position: Some(position) }
+    }
+
+    /// Half of the lanes of a piece that has not been begun; the other half stays.
+    pub(crate) fn split(&mut self) -> Option<Self> {
+        let middle = self.lanes.start.midpoint(self.lanes.end);
+        let other = middle..self.lanes.end;
+        self.lanes.end = middle;
+        if self.lanes.is_empty() {
+            self.lanes = other;
+            return None;
+        }
+        Some(Self { lanes: other, ..*self })
+    }
+
+    /// Fills `buffer` with the entries of the next bin, as they were at one moment; false at the end.
+    pub(crate) fn next_bin(&mut self, buffer: &mut Vec<Raw<K, V>>) -> bool {
+        buffer.clear();
+        let Some(position) = self.position else { return false };
+        let position = self.table.begun(position).at_least(self.lanes.start);
+        let next = self.table.snapshot(position, 0, buffer);
+        self.position = match next {
+            Some(next) if next.is_past(position, self.lanes.end) => position.next_stretch(),
+            next => next,
+        };
+        true
+    }
+}

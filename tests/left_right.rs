@@ -1,0 +1,601 @@
+//! `LeftRightMap` from outside: against a model, what it drops and when, readers that are stuck, writers that
+//! panic.
+
+mod support;
+
+use hedgerow::LeftRightMap;
+use hedgerow::left_right::{
+    Boxed, Handles, Inline, Keep, ReadGuard, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
+};
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use support::hashers::{self, Mapped};
+use support::rng::Rng;
+use support::tracked::Tracked;
+use support::{Stop, crew, must_panic, planned_panic, seed, within};
+
+const fn send<T: Send>() {}
+const fn sync<T: Sync>() {}
+const _: () = {
+    send::<WriteHandle<String, String>>();
+    sync::<WriteHandle<String, String>>();
+    send::<ReadHandle<String, String>>();
+    send::<ReadHandle<u64, u64, hashers::Mapped, Inline>>();
+    send::<ReadHandleFactory<String, String>>();
+    sync::<ReadHandleFactory<String, String>>();
+};
+
+/// Far above what any of these needs.
+const PATIENCE: u64 = 300;
+
+/// What a model test needs of a key or value.
+trait Nth: Clone + Eq + Hash + Debug {
+    fn nth(n: u64) -> Self;
+}
+
+impl Nth for u64 {
+    fn nth(n: u64) -> Self {
+        n
+    }
+}
+
+impl Nth for String {
+    fn nth(n: u64) -> Self {
+        format!("number {n}")
+    }
+}
+
+impl Nth for [u8; 3] {
+    fn nth(n: u64) -> Self {
+        [n as u8, (n >> 8) as u8, (n >> 16) as u8]
+    }
+}
+
+/// A map, what it should hold, and what was published.
+struct Game<K: Nth, V: Nth, P: Keep<K, V>> {
+    writer: WriteHandle<K, V, Mapped, P>,
+    draft: HashMap<K, V>,
+    published: HashMap<K, V>,
+    rng: Rng,
+    keys: u64,
+}
+
+impl<K: Nth, V: Nth, P: Keep<K, V>> Game<K, V, P> {
+    fn new(handles: Handles<K, V, Mapped, P>, rng: Rng, keys: u64) -> Self {
+        let (writer, _) = handles;
+        Self { writer, draft: HashMap::new(), published: HashMap::new(), rng, keys }
+    }
+
+    fn change(&mut self) {
+        let n = self.rng.next() % self.keys;
+        let (key, value) = (K::nth(n), V::nth(self.rng.next() % 1_000_000));
+        match self.rng.below(100) {
+            0..50 => {
+                let replaced = self.writer.insert(key.clone(), value.clone());
+                assert_eq!(replaced, self.draft.insert(key, value).is_some());
+            }
+            50..55 => {
+                let replaced =
+                    self.writer.try_insert(key.clone(), value.clone()).expect("there is memory");
+                assert_eq!(replaced, self.draft.insert(key, value).is_some());
+            }
+            55..85 => assert_eq!(self.writer.remove(&key), self.draft.remove(&key).is_some()),
+            85..96 => {
+                let updated = self.writer.update(&key, |_| value.clone());
+                assert_eq!(updated, self.draft.get_mut(&key).map(|there| *there = value).is_some());
+            }
+            96 => self.writer.reserve(self.rng.below(40)),
+            _ => {
+                assert_eq!(self.writer.get(&key), self.draft.get(&key));
+                assert_eq!(self.writer.contains_key(&key), self.draft.contains_key(&key));
+            }
+        }
+        assert_eq!(self.writer.len(), self.draft.len());
+    }
+
+    /// Changes that would wait for readers, where there is none.
+    fn sweep(&mut self) {
+        match self.rng.below(6) {
+            0 => {
+                self.writer.clear();
+                self.draft.clear();
+            }
+            1 => self.writer.shrink_to_fit(),
+            _ => {
+                let one = K::nth(self.rng.next() % self.keys);
+                let few = |key: &K| *key != one && !hashers::GOOD.hash_one(key).is_multiple_of(5);
+                self.writer.retain(|key, _| few(key));
+                self.draft.retain(|key, _| few(key));
+            }
+        }
+    }
+
+    fn published(&mut self) {
+        self.published.clone_from(&self.draft);
+    }
+
+    fn check(&mut self) {
+        let all: HashMap<K, V> = self.writer.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        assert_eq!(all, self.draft);
+        self.check_reader(&self.writer.reader());
+    }
+
+    fn check_reader(&self, reader: &ReadHandle<K, V, Mapped, P>) {
+        check_snapshot(&reader.enter(), &self.published);
+        let n = self.rng_free();
+        let key = K::nth(n);
+        assert_eq!(reader.get(&key).as_deref(), self.published.get(&key));
+        assert_eq!(reader.get_cloned(&key), self.published.get(&key).cloned());
+        assert_eq!(reader.get_with(&key, Clone::clone), self.published.get(&key).cloned());
+        assert_eq!(reader.contains_key(&key), self.published.contains_key(&key));
+        assert_eq!(reader.len(), self.published.len());
+    }
+
+    fn rng_free(&self) -> u64 {
+        self.published.len() as u64 % self.keys
+    }
+}
+
+fn check_snapshot<K: Nth, V: Nth, P: Keep<K, V>>(
+    snapshot: &Snapshot<'_, K, V, Mapped, P>,
+    model: &HashMap<K, V>,
+) {
+    let all: HashMap<&K, &V> = snapshot.iter().collect();
+    assert_eq!(snapshot.iter().len(), all.len(), "a key came twice");
+    assert_eq!((snapshot.len(), snapshot.is_empty()), (model.len(), model.is_empty()));
+    assert!(all.len() == model.len() && model.iter().all(|(key, value)| all[key] == value));
+    for (key, value) in model.iter().take(20) {
+        assert_eq!(snapshot.get_key_value(key), Some((key, value)));
+    }
+    let keys: Vec<K> = (0..20).map(K::nth).collect();
+    let (one, other) =
+        (keys[..10].iter().collect::<Vec<_>>(), keys[10..].iter().collect::<Vec<_>>());
+    for keys in [one, other] {
+        let keys: [&K; 10] = keys.try_into().expect("ten");
+        assert_eq!(snapshot.get_many(keys), keys.map(|key| model.get(key)));
+    }
+}
+
+/// Readers come and go, hold guards and snapshots over changes and publishes; what they hold does not change.
+fn play<K: Nth, V: Nth, P: Keep<K, V>>(mut game: Game<K, V, P>, steps: usize) {
+    let stay = game.writer.reader();
+    for _ in 0..steps {
+        let reader = game.writer.reader();
+        let held = game.published.clone();
+        let snapshot = game.rng.one_in(2).then(|| stay.enter());
+        let mut turned = 0;
+        for _ in 0..game.rng.below(40) {
+            game.change();
+            // With a snapshot held, one publish turns the sides and the next one cannot.
+            if game.rng.one_in(10) {
+                let has_changes = game.writer.has_changes();
+                match game.writer.try_publish() {
+                    Ok(()) => {
+                        turned += usize::from(has_changes);
+                        game.published();
+                    }
+                    Err(why) => assert!(snapshot.is_some() && turned > 0 && why.readers == 1),
+                }
+                assert!(snapshot.is_none() || turned < 2, "published under a snapshot twice");
+            }
+            game.check_reader(&reader);
+        }
+        if let Some(snapshot) = snapshot {
+            check_snapshot(&snapshot, &held);
+            let stuck: Vec<_> = game.writer.stuck_readers().collect();
+            assert_eq!(stuck, if turned > 0 { vec![stay.reader()] } else { vec![] });
+        }
+        if game.rng.one_in(4) {
+            game.sweep();
+        }
+        game.check();
+        game.writer.publish();
+        game.published();
+        game.check();
+    }
+}
+
+fn play_with_all_hashers<K: Nth, V: Nth, P: Keep<K, V>>(
+    make: fn(Mapped) -> Handles<K, V, Mapped, P>,
+) {
+    for (round, hasher) in hashers::ALL.into_iter().enumerate() {
+        println!("{}", hasher.name);
+        for (keys, steps) in [(5, 20), (60, 60), (700, 60)] {
+            let rng = Rng::new(seed() + 31 * round as u64 + keys);
+            play(Game::new(make(hasher), rng, keys), steps);
+        }
+    }
+}
+
+#[test]
+fn boxed_entries_against_a_model() {
+    within(PATIENCE, "boxed entries", || {
+        play_with_all_hashers::<String, String, Boxed>(LeftRightMap::with_hasher);
+    });
+}
+
+#[test]
+fn inline_entries_against_a_model() {
+    within(PATIENCE, "inline entries", || {
+        play_with_all_hashers::<u64, u64, Inline>(LeftRightMap::inline_with_hasher);
+        play_with_all_hashers::<[u8; 3], u64, Inline>(LeftRightMap::inline_with_hasher);
+    });
+}
+
+type TrackedWriter = WriteHandle<Tracked, Tracked>;
+
+fn put(writer: &mut TrackedWriter, key: u64, value: u64, alive: &Arc<AtomicUsize>) {
+    writer.insert(Tracked::new(key, alive), Tracked::new(value, alive));
+}
+
+#[test]
+fn each_entry_is_dropped_once_and_when_nobody_sees_it() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let count = || alive.load(Ordering::Relaxed);
+    let (mut writer, reader) = LeftRightMap::new();
+    for key in 0..1_000 {
+        put(&mut writer, key, key, &alive);
+    }
+    assert_eq!(count(), 2_000);
+    // Replaced before anybody could see it: dropped at once, and its key with it.
+    put(&mut writer, 7, 8, &alive);
+    assert_eq!(count(), 2_000);
+    writer.publish();
+    put(&mut writer, 7, 9, &alive);
+    writer.remove(&8);
+    assert_eq!(count(), 2_002, "what readers see was dropped");
+    // An entry that was never shown, in a bucket that has changed already.
+    put(&mut writer, 7, 10, &alive);
+    assert_eq!(count(), 2_002, "what nobody saw was kept");
+    let guard = reader.get(&7).unwrap();
+    writer.try_publish().unwrap();
+    assert_eq!((count(), guard.value), (2_002, 8), "what a guard holds was dropped");
+    // Noted beside, since the guard is in the way: replaced, removed and brought back.
+    put(&mut writer, 7, 11, &alive);
+    put(&mut writer, 7, 12, &alive);
+    put(&mut writer, 5_000, 1, &alive);
+    writer.remove(&5_000);
+    writer.remove(&9);
+    writer.remove(&10);
+    put(&mut writer, 10, 10, &alive);
+    writer.update(&11, |old| Tracked::new(old.value + 1, &alive));
+    assert_eq!(count(), 2_002 + 6);
+    assert_eq!((writer.len(), writer.iter().count()), (998, 998));
+    assert!(writer.try_publish().is_err());
+    drop(guard);
+    writer.publish();
+    assert_eq!(count(), 2 * 998);
+    assert_eq!(reader.get(&11).unwrap().value, 12);
+    writer.clear();
+    assert_eq!(count(), 2 * 998);
+    writer.publish();
+    assert_eq!(count(), 0);
+    // The rest goes with the last handle: what is shown, what is not yet, what was noted.
+    put(&mut writer, 1, 1, &alive);
+    put(&mut writer, 2, 2, &alive);
+    writer.publish();
+    let guard = reader.get(&1).unwrap();
+    put(&mut writer, 1, 2, &alive);
+    writer.try_publish().unwrap();
+    put(&mut writer, 1, 3, &alive);
+    writer.remove(&2);
+    put(&mut writer, 3, 3, &alive);
+    drop(guard);
+    drop(writer);
+    assert!(count() > 0);
+    drop(reader);
+    assert_eq!(count(), 0);
+}
+
+#[test]
+fn entries_grown_out_of_are_neither_lost_nor_dropped_twice() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let (mut writer, reader) = LeftRightMap::new();
+    for round in 0..40 {
+        for key in 0..100 * round {
+            put(&mut writer, key, round, &alive);
+            if key % 3 == 0 {
+                writer.remove(&key);
+                put(&mut writer, key, round, &alive);
+            }
+        }
+        if round % 3 == 0 {
+            writer.publish();
+            assert_eq!(alive.load(Ordering::Relaxed), 2 * writer.len());
+            assert!(reader.enter().values().all(|value| value.value == round));
+        }
+        if round % 7 == 0 {
+            writer.shrink_to_fit();
+        }
+    }
+    drop((writer, reader));
+    assert_eq!(alive.load(Ordering::Relaxed), 0);
+}
+
+/// Each publish sets all keys to its number: a reader that sees two numbers, or one that is lower than before,
+/// has seen half a publish, or gone back.
+fn whole_publishes<P: Keep<u64, u64>>(handles: Handles<u64, u64, Mapped, P>, wait: bool) {
+    const KEYS: u64 = 50;
+    let (mut writer, reader) = handles;
+    let over = AtomicBool::new(false);
+    let factory = reader.factory();
+    crew(|scope| {
+        let (over, factory) = (&over, &factory);
+        for _ in 0..3 {
+            scope.spawn(move || {
+                let (mut last, mut generation) = (0, 0);
+                let reader = factory.handle();
+                while !over.load(Ordering::Acquire) {
+                    let snapshot = reader.enter();
+                    let values: Vec<u64> = snapshot.values().copied().collect();
+                    let first = values.first().copied().unwrap_or(0);
+                    assert!(
+                        values.iter().all(|&value| value == first),
+                        "half a publish: {values:?}"
+                    );
+                    assert!(values.is_empty() || values.len() as u64 >= KEYS, "a key is gone");
+                    assert!(first >= last && snapshot.generation() >= generation, "gone back");
+                    (last, generation) = (first, snapshot.generation());
+                    drop(snapshot);
+                    let single = reader.get_copied(&(last % KEYS)).unwrap_or(0);
+                    assert!(single >= last, "gone back");
+                    last = single;
+                }
+                // The writer is done, and what it published last came before it said so.
+                assert!(reader.generation() > 0, "nothing was seen");
+            });
+        }
+        scope.spawn(move || {
+            let _stop = Stop(over);
+            // Who waits does so for readers that are mostly looking, and now and then descheduled.
+            let numbers = if wait { 100 } else { 2_000 };
+            for number in 1..numbers * u64::from(support::effort()) {
+                // Now and then more keys, so that the table grows.
+                let keys = KEYS + number / 100 * 10;
+                for key in 0..keys {
+                    writer.insert(key, number);
+                }
+                if wait {
+                    writer.publish();
+                } else {
+                    let _ = writer.try_publish();
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn readers_see_whole_publishes_in_order() {
+    within(PATIENCE, "whole publishes", || {
+        for wait in [true, false] {
+            whole_publishes(LeftRightMap::<u64, u64, _>::with_hasher(hashers::GOOD), wait);
+            whole_publishes(
+                LeftRightMap::<u64, u64, _>::inline_with_hasher(hashers::CLUSTERED),
+                wait,
+            );
+        }
+    });
+}
+
+/// What readers see lives on the heap and is freed by the writer: for sanitizers.
+#[test]
+fn handles_come_and_go_beside_a_writer() {
+    within(PATIENCE, "handles", || {
+        let (mut writer, reader) = LeftRightMap::<String, String>::new();
+        let over = AtomicBool::new(false);
+        crew(|scope| {
+            let over = &over;
+            for n in 0..3 {
+                let reader = reader.clone();
+                scope.spawn(move || {
+                    let mut reader = reader;
+                    let mut rng = Rng::new(seed() + n);
+                    while !over.load(Ordering::Relaxed) {
+                        let key = format!("key {}", rng.below(100));
+                        let first = reader.get(&key);
+                        // Copied while it looks, as left-right cannot.
+                        let other = reader.clone();
+                        let second = other.get(&key);
+                        assert!(first.iter().chain(&second).all(|value| value.starts_with(&key)));
+                        drop((first, second));
+                        reader = other;
+                    }
+                });
+            }
+            scope.spawn(move || {
+                let _stop = Stop(over);
+                let mut rng = Rng::new(seed());
+                for n in 0..6_000 * support::effort() {
+                    let key = format!("key {}", rng.below(100));
+                    if rng.one_in(5) {
+                        writer.remove(&key);
+                    } else {
+                        writer.insert(key.clone(), format!("{key} {n}"));
+                    }
+                    match rng.below(8) {
+                        0 => writer.publish(),
+                        1..4 => drop(writer.try_publish()),
+                        _ => {}
+                    }
+                }
+            });
+        });
+    });
+}
+
+#[test]
+fn a_writer_that_panics_can_be_followed_by_another() {
+    let (mut writer, reader) = LeftRightMap::<u64, String>::new();
+    writer.insert(1, "one".into());
+    writer.publish();
+    writer.insert(2, "two".into());
+    must_panic("a closure", || {
+        let mut writer = writer;
+        writer.update(&1, |_| planned_panic());
+    });
+    assert_eq!(reader.len(), 1);
+    let mut writer = reader.writer().expect("the last one is gone");
+    assert!(reader.writer().is_none());
+    assert_eq!((writer.len(), writer.get(&1).map(String::as_str)), (2, Some("one")));
+    must_panic("retain", || {
+        writer.retain(|key, _| if *key == 2 { planned_panic() } else { true });
+    });
+    writer.publish();
+    assert_eq!(reader.len(), 2);
+}
+
+/// Each thread publishes what it has written, while it and others hold guards.
+#[cfg(feature = "std")]
+#[test]
+fn writers_share_a_handle_with_guards_in_hand() {
+    within(PATIENCE, "many writers", || {
+        let (writer, reader) = LeftRightMap::<u64, u64>::new();
+        let writer = hedgerow::left_right::SharedWriteHandle::new(writer);
+        crew(|scope| {
+            for thread in 0..4 {
+                let writer = writer.clone();
+                scope.spawn(move || {
+                    let reader = writer.reader();
+                    for n in 0..100 {
+                        let guard = reader.get(&thread);
+                        writer.insert(thread, n);
+                        let pair = [1_000 + thread, 2_000 + thread];
+                        let mut both = writer.lock();
+                        assert_eq!(pair.map(|key| both.insert(key, n)), [n > 0; 2]);
+                        drop(both);
+                        assert_eq!(guard.as_deref().copied(), n.checked_sub(1));
+                        drop(guard);
+                        writer.publish();
+                        let now = reader.enter();
+                        assert_eq!(now.get(&thread), Some(&n), "not there after its publish");
+                        assert_eq!(now.get(&pair[0]), now.get(&pair[1]));
+                    }
+                });
+            }
+        });
+        assert_eq!(reader.len(), 12);
+        assert_eq!(writer.try_into_inner().map(|writer| writer.len()).ok(), Some(12));
+    });
+}
+
+#[test]
+fn publishes_by_number_of_operations() {
+    let (mut writer, reader) = LeftRightMap::<u64, u64>::inline();
+    writer.publish_every(10);
+    for key in 0..100 {
+        writer.insert(key, key);
+        assert_eq!(reader.len() as u64, (key + 1) / 10 * 10);
+    }
+    // A reader in the way: nothing is published, and as soon as it has gone everything is.
+    let snapshot = reader.enter();
+    for key in 100..130 {
+        writer.insert(key, key);
+    }
+    assert_eq!((snapshot.len(), reader.len()), (100, 110));
+    drop(snapshot);
+    writer.insert(130, 130);
+    assert_eq!(reader.len(), 131);
+    writer.publish_every(0);
+    writer.remove(&130);
+    assert_eq!(reader.len(), 131);
+}
+
+#[test]
+fn guards_that_are_forgotten_hold_up_one_publish_and_no_reader() {
+    let (mut writer, reader) = LeftRightMap::<u64, u64>::new();
+    writer.insert(1, 1);
+    writer.publish();
+    std::mem::forget(reader.get(&1));
+    let other = reader.clone();
+    writer.insert(1, 2);
+    assert!(writer.try_publish().is_ok());
+    writer.insert(1, 3);
+    assert_eq!(writer.try_publish().unwrap_err().readers, 1);
+    assert_eq!(
+        (reader.get_copied(&1), other.get_copied(&1), writer.get(&1)),
+        (Some(2), Some(2), Some(&3))
+    );
+    // With its handle everything it held is given back.
+    drop(reader);
+    writer.publish();
+    assert_eq!(other.get_copied(&1), Some(3));
+}
+
+#[test]
+fn guards_of_one_handle_may_be_dropped_in_any_order() {
+    let (mut writer, reader) = LeftRightMap::<u64, (u64, u64)>::new();
+    writer.insert(1, (1, 10));
+    writer.publish();
+    let (first, second) = (reader.get(&1).unwrap(), reader.get(&1).unwrap());
+    writer.insert(1, (2, 20));
+    writer.try_publish().unwrap();
+    let third = ReadGuard::map(reader.get(&1).unwrap(), |pair| &pair.1);
+    writer.insert(1, (3, 30));
+    drop(first);
+    assert!(writer.try_publish().is_err());
+    assert_eq!((second.0, *third), (1, 20));
+    drop(second);
+    assert!(writer.try_publish().is_err(), "the handle still looks");
+    drop(third);
+    writer.try_publish().unwrap();
+    assert_eq!(reader.get_copied(&1), Some((3, 30)));
+}
+
+#[test]
+fn types_of_all_sizes_and_alignments() {
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    #[repr(align(256))]
+    struct Aligned(u8);
+    fn check<K: Copy + Eq + Hash + Debug, V: Copy + PartialEq + Debug>(
+        key: impl Fn(u64) -> K,
+        value: impl Fn(u64) -> V,
+        keys: u64,
+    ) {
+        let (mut boxed, boxed_reader) = LeftRightMap::new();
+        let (mut inline, inline_reader) = LeftRightMap::inline();
+        for n in 0..keys {
+            boxed.insert(key(n), value(n));
+            inline.insert(key(n), value(n));
+        }
+        boxed.publish();
+        inline.publish();
+        for n in 0..keys {
+            assert_eq!(boxed_reader.get_copied(&key(n)), Some(value(n)));
+            assert_eq!(inline_reader.get_copied(&key(n)), Some(value(n)));
+        }
+        assert_eq!(inline_reader.enter().iter().count() as u64, keys);
+        for n in 0..keys {
+            assert!(boxed.remove(&key(n)) && inline.remove(&key(n)));
+        }
+        boxed.publish();
+        inline.publish();
+        assert!(boxed_reader.is_empty() && inline_reader.is_empty());
+    }
+    check(|_| (), |_| (), 1);
+    check(|n| n as u8, |_| (), 200);
+    check(|n| n as u16, |n| n as u8, 1_000);
+    check(|n| n, |n| Aligned(n as u8), 300);
+    check(u128::from, |n| [n; 9], 300);
+    check(|n| n, |n| [n as u8; 1_000], 100);
+}
+
+/// Handles that each live as long as one look, in one slot: none of them has been looking since before.
+#[test]
+fn a_handle_that_takes_over_a_slot_is_not_taken_for_the_last_one() {
+    let (mut writer, reader) = LeftRightMap::<u64, u64>::new();
+    let other = reader.clone();
+    let guard = other.enter();
+    writer.insert(1, 1);
+    writer.try_publish().unwrap();
+    drop(guard);
+    drop(other);
+    let other = reader.clone();
+    let _guard = other.enter();
+    assert_eq!(writer.stuck_readers().count(), 0);
+    writer.insert(1, 2);
+    assert!(writer.try_publish().is_ok());
+}

@@ -1,0 +1,98 @@
+//! Memory that runs out under `LeftRightMap`, and where it asks for none.
+
+mod support;
+
+use hedgerow::LeftRightMap;
+use hedgerow::left_right::{Keep, ReadHandle, TryInsertError, WriteHandle};
+use std::collections::HashMap;
+use support::alloc::{Injected, counted, failing};
+use support::hashers::{self, Mapped};
+use support::rng::Rng;
+use support::seed;
+
+#[global_allocator]
+static ALLOCATOR: Injected = Injected;
+
+const FOR_EVER: u64 = u64::MAX;
+
+type Both<P> = (WriteHandle<u64, u64, Mapped, P>, ReadHandle<u64, u64, Mapped, P>);
+
+/// Changes a map with some allocations failing, and a reader in the way now and then: what is refused comes back,
+/// the rest is done, and nothing that was published is lost.
+fn change_with_failures<P: Keep<u64, u64>>(
+    (mut writer, reader): Both<P>,
+    spared: u64,
+    doomed: u64,
+) {
+    let mut model = HashMap::with_capacity(2_000);
+    let mut rng = Rng::new(seed() ^ spared);
+    let ((), counts) = failing(spared, doomed, || {
+        let mut snapshot = None;
+        for step in 0..1_500 {
+            let key = rng.next() % 800;
+            match rng.below(12) {
+                0..8 => match writer.try_insert(key, step) {
+                    Ok(replaced) => assert_eq!(model.insert(key, step).is_some(), replaced),
+                    Err(TryInsertError::Alloc { key: same, value }) => {
+                        assert_eq!((same, value), (key, step), "not what was given");
+                    }
+                    Err(other) => panic!("{other}"),
+                },
+                8..10 => {
+                    if let Ok(removed) = writer.try_remove(&key) {
+                        assert_eq!(model.remove(&key).is_some(), removed);
+                    }
+                }
+                10 => drop(writer.try_publish()),
+                _ => snapshot = if snapshot.is_none() { Some(reader.enter()) } else { None },
+            }
+            assert_eq!((writer.len(), writer.get(&key)), (model.len(), model.get(&key)));
+        }
+    });
+    assert!(doomed != FOR_EVER || spared > 30 || counts.failures > 0);
+    writer.publish();
+    let shown: HashMap<u64, u64> = reader.enter().iter().map(|(k, v)| (*k, *v)).collect();
+    assert_eq!(shown, model);
+}
+
+#[test]
+fn what_is_refused_comes_back_and_the_rest_is_done() {
+    for spared in (0..40).chain((40..400).step_by(17)) {
+        for doomed in [1, 3, FOR_EVER] {
+            change_with_failures(LeftRightMap::with_hasher(hashers::GOOD), spared, doomed);
+            change_with_failures(LeftRightMap::inline_with_hasher(hashers::GOOD), spared, doomed);
+        }
+    }
+}
+
+#[test]
+fn reads_publishes_and_removals_allocate_nothing() {
+    let (mut writer, reader) = LeftRightMap::<u64, String>::new();
+    writer.extend((0..1_000).map(|n| (n, n.to_string())));
+    writer.publish();
+    let ((), counts) = counted(|| {
+        for key in 0..200 {
+            assert!(reader.get(&key).is_some() && reader.enter().get(&key).is_some());
+            assert!(writer.remove(&key));
+        }
+        writer.publish();
+        assert_eq!(reader.enter().iter().count(), 800);
+    });
+    assert_eq!(counts.allocations, 0);
+    writer.reserve(1_000);
+    let (mut inline, _) = LeftRightMap::<u64, u64>::inline();
+    inline.reserve(1_000);
+    let ((), counts) = counted(|| (0..1_000).for_each(|n| _ = inline.insert(n, n)));
+    // Notes of the buckets that differ are not needed after growth.
+    assert_eq!(counts.allocations, 0);
+}
+
+#[test]
+fn capacities_that_cannot_be_addressed_are_refused() {
+    let (mut writer, _) = LeftRightMap::<u64, u64>::inline();
+    for more in [usize::MAX, usize::MAX / 2, usize::MAX / 16, isize::MAX as usize / 16] {
+        assert!(writer.try_reserve(more).is_err());
+    }
+    writer.insert(1, 1);
+    assert_eq!(writer.len(), 1);
+}

@@ -1,0 +1,177 @@
+//! `LeftRightTable` from outside: against a model, beside readers, full, and where readers are in the way.
+
+mod support;
+
+use hedgerow::LeftRightTable;
+use hedgerow::left_right::{InsertError, TableReader, TableWriter};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use support::hashers::{self, Mapped};
+use support::rng::Rng;
+use support::{Stop, crew, must_panic, planned_panic, seed, within};
+
+const fn send<T: Send>() {}
+const fn sync<T: Sync>() {}
+const _: () = {
+    sync::<LeftRightTable<u64, u64, 4, 4>>();
+    send::<LeftRightTable<u64, u64, 4, 4>>();
+    send::<TableReader<'static, u64, u64, 4, 4>>();
+    send::<TableWriter<'static, u64, u64, 4, 4>>();
+};
+
+/// Far above what any of these needs.
+const PATIENCE: u64 = 300;
+
+type Table<const BUCKETS: usize> = LeftRightTable<u64, u64, BUCKETS, 4, Mapped>;
+
+fn play<const BUCKETS: usize>(hasher: Mapped, rng: &mut Rng) {
+    let table: Box<Table<BUCKETS>> = Box::new(LeftRightTable::with_hasher(hasher));
+    let (mut draft, mut published) = (HashMap::new(), HashMap::new());
+    let reader = table.reader().expect("a place");
+    let keys = 2 * table.capacity() as u64;
+    for _ in 0..60 {
+        // A writer goes, and the next one finds what it left.
+        let mut writer = table.writer().expect("nobody else writes");
+        for _ in 0..table.capacity() {
+            let (key, value) = (rng.next() % keys, rng.next());
+            match rng.below(20) {
+                0..10 => match writer.insert(key, value) {
+                    Ok(replaced) => assert_eq!(draft.insert(key, value).is_some(), replaced),
+                    Err(full) => {
+                        assert_eq!(full, InsertError::Full { key, value });
+                        assert!(draft.len() == table.capacity() && !draft.contains_key(&key));
+                    }
+                },
+                10..15 => assert_eq!(writer.remove(&key), Ok(draft.remove(&key))),
+                15..19 => {
+                    let updated = writer.update(&key, |old| old ^ 1).expect("nobody looks");
+                    let there = draft.get_mut(&key).map(|old| {
+                        *old ^= 1;
+                        *old
+                    });
+                    assert_eq!(updated, there);
+                }
+                _ => assert_eq!(writer.get(&key), draft.get(&key).copied()),
+            }
+            assert_eq!(writer.len(), draft.len());
+        }
+        match rng.below(12) {
+            0 => {
+                writer.clear().expect("nobody looks");
+                draft.clear();
+            }
+            1..4 => {
+                writer.retain(|key, _| key % 3 != 0).expect("nobody looks");
+                draft.retain(|key, _| key % 3 != 0);
+            }
+            _ => {}
+        }
+        let all: HashMap<u64, u64> = writer.iter().map(|(key, value)| (*key, *value)).collect();
+        assert_eq!(all, draft);
+        let seen: HashMap<u64, u64> = reader.enter().iter().map(|(k, v)| (*k, *v)).collect();
+        assert_eq!((&seen, reader.enter().len()), (&published, published.len()));
+        if rng.one_in(3) {
+            continue;
+        }
+        // What was shown stays until the snapshot has gone, and meanwhile nothing is changed.
+        let snapshot = rng.one_in(2).then(|| reader.enter());
+        let changed = draft != published;
+        writer.publish();
+        if let Some(snapshot) = snapshot
+            && changed
+        {
+            assert!(published.iter().all(|(key, value)| snapshot.get(key) == Some(value)));
+            assert!(writer.remove(&0).is_err() && writer.is_pending());
+            assert_eq!(writer.insert(0, 1), Err(InsertError::Pending { key: 0, value: 1 }));
+            assert_eq!(writer.stuck_readers().collect::<Vec<_>>(), [reader.reader()]);
+        }
+        published.clone_from(&draft);
+        assert!((0..keys).all(|key| reader.get(&key) == published.get(&key).copied()));
+        writer.wait();
+    }
+}
+
+#[test]
+fn the_model_agrees() {
+    within(PATIENCE, "the model", || {
+        for (round, hasher) in hashers::ALL.into_iter().enumerate() {
+            let mut rng = Rng::new(seed() + round as u64);
+            play::<1>(hasher, &mut rng);
+            play::<3>(hasher, &mut rng);
+            play::<40>(hasher, &mut rng);
+        }
+    });
+}
+
+#[test]
+fn readers_see_whole_publishes_in_order() {
+    static TABLE: LeftRightTable<u64, [u64; 2], 8, 4, Mapped> =
+        LeftRightTable::with_hasher(hashers::GOOD);
+    within(PATIENCE, "whole publishes", || {
+        let over = AtomicBool::new(false);
+        crew(|scope| {
+            let over = &over;
+            for _ in 0..3 {
+                scope.spawn(move || {
+                    let (mut last, mut generation) = (0, 0);
+                    while !over.load(Ordering::Relaxed) {
+                        // A place of its own for a while, and then another.
+                        let reader = TABLE.reader().expect("there are four");
+                        for _ in 0..20 {
+                            let snapshot = reader.enter();
+                            let values: Vec<_> = snapshot.iter().map(|(_, value)| *value).collect();
+                            let first = values.first().map_or(0, |value| value[0]);
+                            assert!(
+                                values.iter().all(|&value| value == [first, !first]),
+                                "half a publish"
+                            );
+                            assert!(
+                                first >= last && snapshot.generation() >= generation,
+                                "gone back"
+                            );
+                            (last, generation) = (first, snapshot.generation());
+                        }
+                    }
+                });
+            }
+            scope.spawn(move || {
+                let _stop = Stop(over);
+                let mut writer = TABLE.writer().expect("nobody else writes");
+                let mut refused = 0;
+                for number in 1..100 * u64::from(support::effort()) {
+                    if writer.is_pending() {
+                        refused += 1;
+                        writer.wait();
+                    }
+                    for key in 0..30 {
+                        writer.insert(key, [number, !number]).expect("there is room");
+                    }
+                    writer.publish();
+                }
+                println!("{refused} times a reader was in the way");
+            });
+        });
+    });
+}
+
+#[test]
+fn a_writer_that_panics_can_be_followed_by_another() {
+    let table: Table<4> = LeftRightTable::with_hasher(hashers::GOOD);
+    must_panic("a closure", || {
+        let mut writer = table.writer().expect("nobody else writes");
+        writer.insert(1, 10).expect("there is room");
+        let _ = writer.update(&1, |_| planned_panic());
+    });
+    let mut writer = table.writer().expect("the last one is gone");
+    assert!(table.writer().is_none());
+    assert_eq!((writer.len(), writer.get(&1)), (1, Some(10)));
+    writer.publish();
+    let readers: Vec<_> = std::iter::from_fn(|| table.reader()).collect();
+    assert_eq!(readers.iter().map(TableReader::reader).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    std::mem::forget(readers[2].enter());
+    writer.insert(2, 20).expect("what was forgotten sees the newest");
+    writer.publish();
+    assert!(writer.is_pending());
+    drop(readers);
+    assert!(!writer.is_pending() && table.reader().is_some());
+}

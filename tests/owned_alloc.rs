@@ -1,0 +1,306 @@
+//! Memory that runs out under the maps of owned data, and garbage that must not use it up: what is refused comes
+//! back whole, the rest is done, and a guard that is held for ever is borne as far as a limit allows.
+
+mod support;
+
+use hedgerow::owned::{Op, TryInsertError, pin, try_pin};
+use hedgerow::{EntryMap, StrMap};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use support::alloc::{Injected, failing};
+use support::hashers::{self, Mapped};
+use support::rng::mix;
+use support::{ignore, within};
+
+#[global_allocator]
+static ALLOCATOR: Injected = Injected;
+
+const FOR_EVER: u64 = u64::MAX;
+
+type Map = EntryMap<u64, u64, Mapped>;
+type Strings = StrMap<Mapped>;
+/// What is stored, or what comes back.
+type Refused<K, V> = Result<(), TryInsertError<K, V>>;
+
+/// Every way to store without aborting.
+const WAYS: u64 = 4;
+
+/// Stores by the way that the key says; what comes back is what was given.
+fn store(map: &Map, key: u64, value: u64) -> Refused<u64, u64> {
+    let came_back = |error: TryInsertError<u64, Option<u64>>| match error {
+        TryInsertError::Alloc { key, value } => {
+            TryInsertError::Alloc { key, value: value.expect("the closure was asked") }
+        }
+        other => panic!("nobody else is here: {other}"),
+    };
+    match key % WAYS {
+        0 => map.try_insert(key, value).map(drop),
+        1 => map.try_insert_if_absent(key, value).map(|done| assert!(done.is_ok())),
+        2 => {
+            let guard = pin();
+            let made = map.try_get_or_insert_with(key, |_| value, &guard).map_err(came_back);
+            made.map(|stored| assert!(*stored == value))
+        }
+        _ => {
+            let done = map.try_compute(key, |_| Op::Insert(value)).map_err(came_back);
+            done.map(|before| assert!(before.is_none()))
+        }
+    }
+}
+
+fn store_strings(map: &Strings, key: u64, value: u64) -> Refused<[u8; 8], [u8; 8]> {
+    let (name, text) = (key.to_le_bytes(), value.to_le_bytes());
+    match key % WAYS {
+        0 => map.try_insert(name, text).map(drop),
+        1 => map.try_insert_if_absent(name, text).map(|done| assert!(done)),
+        _ => match map.try_compute(name, |_| Op::Insert(text)) {
+            Ok(before) => {
+                assert!(before.is_none());
+                Ok(())
+            }
+            Err(TryInsertError::Alloc { key, value }) => {
+                let value = value.expect("the closure was asked");
+                Err(TryInsertError::Alloc { key, value })
+            }
+            Err(other) => panic!("nobody else is here: {other}"),
+        },
+    }
+}
+
+/// Fills both maps with some allocations failing: those that were refused are not there, the others are.
+/// Returns how many allocations failed.
+fn fill_with_failures(hasher: Mapped, keys: u64, spared: u64, doomed: u64) -> u64 {
+    let (map, strings) = (Map::with_hasher(hasher), Strings::with_hasher(hasher));
+    let mut stored = HashMap::with_capacity(keys as usize);
+    let mut stored_strings = HashMap::with_capacity(keys as usize);
+    drop(pin());
+    let ((), counts) = failing(spared, doomed, || {
+        for key in 0..keys {
+            let value = mix(key);
+            match store(&map, key, value) {
+                Ok(()) => assert!(stored.insert(key, value).is_none()),
+                Err(TryInsertError::Alloc { key: same, value: given }) => {
+                    assert!(same == key && given == value, "not what was given");
+                }
+                Err(other) => panic!("nobody else is here: {other}"),
+            }
+            match store_strings(&strings, key, value) {
+                Ok(()) => assert!(stored_strings.insert(key, value).is_none()),
+                Err(TryInsertError::Alloc { key: same, value: given }) => {
+                    assert!(same == key.to_le_bytes() && given == value.to_le_bytes());
+                }
+                Err(other) => panic!("nobody else is here: {other}"),
+            }
+        }
+    });
+    let refused = 2 * keys as usize - stored.len() - stored_strings.len();
+    assert!(refused as u64 <= counts.failures);
+    assert!(doomed != FOR_EVER || counts.failures == 0 || refused > 0);
+    let guard = pin();
+    let all: HashMap<u64, u64> = map.iter(&guard).map(|(key, value)| (*key, *value)).collect();
+    assert_eq!((map.len(), all), (stored.len(), stored));
+    assert_eq!(strings.len(), stored_strings.len());
+    for (key, value) in stored_strings {
+        assert_eq!(strings.get(key.to_le_bytes(), &guard), Some(&value.to_le_bytes()[..]));
+    }
+    counts.failures
+}
+
+#[test]
+fn failing_allocations_lose_nothing() {
+    within(300, "failing allocations", || {
+        for (hasher, keys) in [(hashers::GOOD, 500), (hashers::CONSTANT, 80)] {
+            for doomed in [1, 2, FOR_EVER] {
+                let mut spared = 0;
+                while fill_with_failures(hasher, keys, spared, doomed) > 0 {
+                    spared += 1 + spared / 64;
+                }
+                assert!(spared > 2 * keys, "{}: only {spared} allocations", hasher.name);
+            }
+        }
+    });
+}
+
+/// What needs no memory for an entry works without.
+#[test]
+fn without_memory_the_rest_goes_on() {
+    let map: Map = EntryMap::with_hasher(hashers::GOOD);
+    let strings = Strings::with_hasher(hashers::GOOD);
+    for key in 0..50_u64 {
+        map.insert(key, key);
+        strings.insert(key.to_le_bytes(), "");
+    }
+    let ((), counts) = failing(0, FOR_EVER, || {
+        let guard = try_pin().expect("this thread has had one");
+        for key in 0..50_u64 {
+            assert!(map.try_insert_if_absent(key, 0) == Ok(Err((key, 0))));
+            assert!(map.try_get_or_insert_with(key, |_| 0, &guard) == Ok(&key));
+            assert!(map.try_compute(key, |_| Op::Keep).is_ok());
+            assert!(map.try_compute(key, |_| Op::Remove).is_ok_and(|old| old.is_some()));
+            let name = key.to_le_bytes();
+            assert!(strings.try_insert_if_absent(name, "x") == Ok(false));
+            assert!(strings.try_compute(name, |_| Op::<&str>::Keep).is_ok());
+            let removed = strings.try_compute(name, |_| Op::<&str>::Remove);
+            assert!(removed.is_ok_and(|old| old.is_some()));
+        }
+        assert!(Map::try_with_capacity_and_hasher(100, hashers::GOOD).is_err());
+        assert!(Strings::try_with_capacity_and_hasher(100, hashers::GOOD).is_err());
+    });
+    assert!(counts.failures > 0 && map.is_empty() && strings.is_empty());
+}
+
+/// What each of the methods that can refuse gives back, if it does; the value is the key's.
+fn attempts(map: &EntryMap<u64, u64>, key: u64) -> [Result<(), (u64, u64)>; 4] {
+    let guard = pin();
+    let given = |error: TryInsertError<u64, Option<u64>>| {
+        let (key, value) = error.into_parts();
+        (key, value.unwrap_or(key))
+    };
+    let absent = map.try_insert_if_absent(key + 1, key + 1);
+    [
+        map.try_insert(key, key).map(drop).map_err(TryInsertError::into_parts),
+        absent.map(ignore).map_err(TryInsertError::into_parts),
+        map.try_get_or_insert_with(key + 2, |key| *key, &guard).map(ignore).map_err(given),
+        map.try_compute(key + 3, |_| Op::Insert(key + 3)).map(drop).map_err(given),
+    ]
+}
+
+/// A guard that is held for ever costs `limit` entries, and one more.
+#[test]
+fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
+    let map = EntryMap::<u64, u64>::new();
+    assert_eq!(map.pending_limit(), None);
+    map.set_pending_limit(Some(300));
+    assert_eq!((map.pending_limit(), map.clone().pending_limit()), (Some(300), Some(300)));
+    let guard = pin();
+    let mut stored = 0;
+    while map.try_insert(7, stored).is_ok() {
+        stored += 1;
+        assert!(map.pending() <= 301);
+    }
+    assert_eq!((stored, map.pending()), (302, 301));
+    match map.try_insert(7, 1) {
+        Err(TryInsertError::Stalled { key: 7, value: 1, readers, .. }) => assert!(readers > 0),
+        other => panic!("{other:?}"),
+    }
+    // New keys are refused too: removing them again would leave as much.
+    for refused in attempts(&map, 1_000) {
+        let (key, value) = refused.expect_err("there is no room");
+        assert_eq!(key, value);
+    }
+    assert_eq!((map.len(), map.pending()), (1, 301));
+    // What needs no new entry is done, and what cannot refuse does not.
+    assert_eq!(map.try_insert_if_absent(7, 0), Ok(Err((7, 0))));
+    assert_eq!(map.try_get_or_insert_with(7, |_| 0, &guard), Ok(&301));
+    assert!(map.try_compute(7, |_| Op::Keep).is_ok());
+    assert!(map.try_compute(7, |_| Op::Remove).is_ok_and(|old| old.is_some()));
+    (0..50).for_each(|n| ignore(map.insert(7, n)));
+    assert_eq!(map.pending(), 351);
+    drop(guard);
+    // Other tests' readers come and go.
+    within_reason(|| attempts(&map, 1_000).iter().all(Result::is_ok));
+    assert!(map.pending() <= 301);
+    map.set_pending_limit(None);
+    let _guard = pin();
+    assert!((0..2_000).all(|n| map.try_insert(7, n).is_ok()));
+}
+
+#[test]
+fn a_limit_of_strings() {
+    let map = StrMap::new();
+    map.set_pending_limit(Some(10));
+    assert_eq!((map.pending_limit(), map.clone().pending_limit()), (Some(10), Some(10)));
+    let guard = pin();
+    let stored =
+        (0..1_000_u64).take_while(|n| map.try_insert("a", n.to_le_bytes()).is_ok()).count();
+    assert_eq!((stored, map.pending()), (12, 11));
+    let stalled = |error: &TryInsertError<&str, Option<&str>>| {
+        matches!(error, TryInsertError::Stalled { key: "b", value: Some("v"), .. })
+    };
+    assert!(map.try_compute("b", |_| Op::Insert("v")).is_err_and(|why| stalled(&why)));
+    match map.try_insert_if_absent("b", "v") {
+        Err(TryInsertError::Stalled { key: "b", value: "v", readers, .. }) => assert!(readers > 0),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(map.try_insert_if_absent("a", "v"), Ok(false));
+    assert!(map.insert("a", "v").is_some());
+    drop(guard);
+    within_reason(|| map.try_insert("b", "v").is_ok());
+    within_reason(|| map.try_insert_if_absent("c", "v").is_ok());
+    within_reason(|| map.try_compute("d", |_| Op::Insert("v")).is_ok());
+    assert_eq!(map.len(), 4);
+}
+
+#[test]
+fn errors_explain_themselves() {
+    let map = EntryMap::<u64, u64>::new();
+    map.set_pending_limit(Some(0));
+    let _guard = pin();
+    (0..2).for_each(|n| ignore(map.insert(1, n)));
+    let stalled = map.try_insert(1, 7).expect_err("a guard is held");
+    let busy = TryInsertError::Busy { key: 1, value: 7 };
+    let alloc = TryInsertError::Alloc { key: 1, value: 7 };
+    let long = TryInsertError::TooLong { key: 1, value: 7 };
+    let mut said: Vec<String> = [stalled, busy, alloc, long].map(|why| why.to_string()).into();
+    assert!(said[0].contains("readers") && said.iter().all(|text| text.len() > 10));
+    assert!([stalled, busy, alloc, long].iter().all(|why| why.into_parts() == (1, 7)));
+    said.sort();
+    said.dedup();
+    assert_eq!(said.len(), 4);
+}
+
+/// One operation drops what is above the limit, and no more than two others beside.
+#[test]
+fn a_limit_drops_no_more_than_it_has_to() {
+    struct Counted(Arc<AtomicUsize>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let map = EntryMap::<u64, Counted>::new();
+    let guard = pin();
+    (0..1_001).for_each(|_| ignore(map.insert(1, Counted(dropped.clone()))));
+    assert_eq!((map.pending(), dropped.load(Ordering::Relaxed)), (1_000, 0));
+    map.set_pending_limit(Some(900));
+    drop(guard);
+    within_reason(|| map.try_insert(2, Counted(dropped.clone())).is_ok());
+    // Those that were refused dropped what was given to them.
+    let left = map.pending();
+    assert!((899..=900).contains(&left), "{left} are left");
+    map.set_pending_limit(Some(0));
+    within_reason(|| map.try_insert(3, Counted(dropped.clone())).is_ok());
+    assert_eq!((map.len(), map.pending()), (3, 0));
+}
+
+/// Threads that keep to a limit pass it by one entry each at the most, while somebody's guard stays.
+#[test]
+fn threads_pass_the_limit_by_one_each() {
+    let map = EntryMap::<u64, u64>::new();
+    map.set_pending_limit(Some(500));
+    let _guard = pin();
+    support::crew(|crew| {
+        for hand in 0..4 {
+            let map = &map;
+            crew.spawn(move || {
+                let refused = (0..100_000).filter(|n| map.try_insert(hand, *n).is_err()).count();
+                assert!(refused > 90_000);
+            });
+        }
+    });
+    assert!((500..=504).contains(&map.pending()), "{}", map.pending());
+}
+
+/// Tries again while other tests' threads have guards for a moment.
+fn within_reason(mut attempt: impl FnMut() -> bool) {
+    for _ in 0..100_000 {
+        if attempt() {
+            return;
+        }
+        thread::yield_now();
+    }
+    panic!("still not")
+}

@@ -1,0 +1,138 @@
+//! What a child of `fork` may do with the maps of owned data, while other threads of its parent hold guards.
+//! One test, and so no other thread that could be inside a map, or in the allocator, at that moment.
+#![cfg(all(target_os = "linux", not(miri)))]
+
+mod support;
+
+use hedgerow::owned::{Handle, Op, Removed, TryInsertError, pin};
+use hedgerow::{EntryMap, FlatMap, StrMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
+use support::ignore;
+
+unsafe extern "C" {
+    fn fork() -> i32;
+    fn waitpid(pid: i32, status: *mut i32, options: i32) -> i32;
+    fn alarm(seconds: u32) -> u32;
+    fn _exit(status: i32) -> !;
+}
+
+/// Runs `child` in a copy of this process; fails where that panics, or has not come to its end in a minute.
+fn forked(what: &str, child: impl FnOnce()) {
+    // SAFETY: the threads that the child lacks wait in channels or for this one, with no lock held.
+    let pid = unsafe { fork() };
+    assert!(pid >= 0, "no child");
+    if pid == 0 {
+        // SAFETY: takes an integer; the signal ends the child, and nothing else.
+        unsafe { alarm(60) };
+        let done = catch_unwind(AssertUnwindSafe(child)).is_ok();
+        // SAFETY: nothing of the parent is to be run down here.
+        unsafe { _exit(i32::from(!done)) }
+    }
+    let mut status = 0;
+    // SAFETY: the child is ours, and the status a place of our own.
+    let ended = unsafe { waitpid(pid, &raw mut status, 0) };
+    assert_eq!((ended, status), (pid, 0), "{what}: the child panicked, or hung");
+}
+
+const KEYS: u64 = 2_000;
+
+struct Counted<'a>(u64, &'a AtomicUsize);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.1.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Uses maps in every way, those from before the fork and new ones.
+fn use_all<'a>(map: &EntryMap<u64, Counted<'a>>, strings: &StrMap, alive: &'a AtomicUsize) {
+    let new = |n| {
+        alive.fetch_add(1, Ordering::Relaxed);
+        Counted(n, alive)
+    };
+    let guard = pin();
+    assert!((0..KEYS).all(|n| map.get(&n, &guard).is_some_and(|value| value.0 == n)));
+    assert_eq!((map.iter(&guard).count(), strings.iter(&guard).count()), (2_000, 1));
+    drop(guard);
+    for n in 0..3 * KEYS {
+        ignore(map.insert(n, new(n)));
+        ignore(map.compute(n / 2, |_| Op::Insert(new(n / 2))));
+        ignore(strings.insert(n.to_le_bytes(), "grown"));
+    }
+    map.retain(|key, _| *key < KEYS);
+    ignore(map.remove(&0).map(Removed::try_into_owned));
+    assert_eq!(map.len() as u64, KEYS - 1);
+    let flat: FlatMap<u64, u64> = (0..KEYS).map(|n| (n, n)).collect();
+    assert_eq!(flat.len() as u64, KEYS);
+    // More readers than there are slots so far.
+    let handles: Vec<Handle> = (0..40).map(|_| Handle::new()).collect();
+    assert!(handles.iter().all(|handle| map.get(&1, &handle.pin()).is_some()));
+}
+
+#[test]
+fn a_child_of_fork_goes_on_with_its_maps() {
+    let alive = AtomicUsize::new(0);
+    let map: EntryMap<u64, Counted<'_>> = (0..KEYS).map(|n| (n, Counted(n, &alive))).collect();
+    alive.store(map.len(), Ordering::Relaxed);
+    let strings = StrMap::from([("rose", "red")]);
+    let (held, is_held) = channel();
+    let (go, may_go) = channel::<()>();
+    thread::scope(|scope| {
+        // Should this thread panic, the other one is told by the end of the channel.
+        let (map, go) = (&map, go);
+        let reader = scope.spawn(move || {
+            let guard = pin();
+            let value = map.get(&7, &guard).expect("it is there");
+            held.send(guard.reader()).expect("somebody listens");
+            may_go.recv().expect("somebody says so");
+            assert_eq!(value.0, 7);
+        });
+        let number = is_held.recv().expect("a guard is held");
+
+        forked("a guard held by a thread that the child has not got", || {
+            use_all(map, &strings, &alive);
+            map.collect();
+            // The guard was copied, its thread was not: nothing goes that it could have met.
+            assert_eq!(map.pending() as u64, 6 * KEYS + 1);
+            assert_eq!(alive.load(Ordering::Relaxed), map.len() + map.pending());
+            assert!(map.stalled_readers().any(|stalled| stalled.reader == number));
+            map.set_pending_limit(Some(100));
+            alive.fetch_add(1, Ordering::Relaxed);
+            match map.try_insert(1, Counted(1, &alive)) {
+                Err(TryInsertError::Stalled { key: 1, readers: 1, .. }) => {}
+                other => panic!("{}", other.is_ok()),
+            }
+            // What goes with its map does.
+            let here = AtomicUsize::new(500);
+            let new: EntryMap<u64, Counted<'_>> =
+                (0..500).map(|n| (n % 5, Counted(n, &here))).collect();
+            new.collect();
+            assert_eq!((new.pending(), here.load(Ordering::Relaxed)), (495, 500));
+            drop(new);
+            assert_eq!(here.load(Ordering::Relaxed), 0);
+        });
+
+        // Nothing of that happened here.
+        assert_eq!((map.len(), map.pending(), strings.len()), (2_000, 0, 1));
+        drop(map.remove(&7));
+        map.collect();
+        assert_eq!((map.pending(), alive.load(Ordering::Relaxed)), (1, 2_000));
+        go.send(()).expect("it waits for that");
+        reader.join().expect("it saw what it had found");
+    });
+    map.insert(7, Counted(7, &alive));
+    alive.fetch_add(1, Ordering::Relaxed);
+
+    let guard = pin();
+    forked("a guard of the thread that forks", || {
+        drop(guard);
+        use_all(&map, &strings, &alive);
+        map.collect();
+        assert_eq!((map.pending(), alive.load(Ordering::Relaxed)), (0, map.len()));
+    });
+    map.collect();
+    assert_eq!((map.pending(), alive.load(Ordering::Relaxed)), (0, 2_000));
+}
