@@ -267,11 +267,14 @@ fn each_entry_is_dropped_once_and_when_nobody_sees_it() {
     assert!(writer.try_publish().is_err());
     drop(guard);
     writer.publish();
+    assert!(count() > 2 * 998, "what readers may be looking at was dropped");
+    writer.settle();
     assert_eq!(count(), 2 * 998);
     assert_eq!(reader.get(&11).unwrap().value, 12);
     writer.clear();
     assert_eq!(count(), 2 * 998);
     writer.publish();
+    writer.settle();
     assert_eq!(count(), 0);
     // The rest goes with the last handle: what is shown, what is not yet, what was noted.
     put(&mut writer, 1, 1, &alive);
@@ -304,6 +307,7 @@ fn entries_grown_out_of_are_neither_lost_nor_dropped_twice() {
         }
         if round % 3 == 0 {
             writer.publish();
+            writer.settle();
             assert_eq!(alive.load(Ordering::Relaxed), 2 * writer.len());
             assert!(reader.enter().values().all(|value| value.value == round));
         }

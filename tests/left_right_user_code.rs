@@ -88,6 +88,7 @@ fn panics_of_user_code_leave_the_map_whole() {
             PANICS.set(u32::MAX);
             boxed.publish();
             inline.publish();
+            boxed.settle();
             let snapshot = reader.enter();
             assert_eq!(snapshot.len(), snapshot.iter().count());
             assert!(snapshot.keys().all(|key| snapshot.contains_key(key)));

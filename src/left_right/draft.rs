@@ -127,6 +127,8 @@ pub(super) struct Draft<E> {
     pub(super) trash: Option<E>,
     /// The turn that is not over.
     pub(super) turning: Option<Turning>,
+    /// No change has waited for it yet.
+    pub(super) is_fresh: bool,
     /// What was changed meanwhile.
     pub(super) later: HashTable<Change<E>>,
     /// Entries more than in what is shown, by what was changed meanwhile.
@@ -144,6 +146,7 @@ impl<E> Draft<E> {
             spare: None,
             trash: None,
             turning: None,
+            is_fresh: false,
             later: HashTable::new(),
             later_len: 0,
             operations: 0,

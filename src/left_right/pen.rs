@@ -91,14 +91,25 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     /// Whether the hidden side may be changed: the last turn is over, and what was changed meanwhile is in it.
     #[inline(always)]
     pub(super) fn settle(&mut self) -> Result<bool, TryReserveError> {
-        let settled = self.draft.turning.is_none() && self.draft.later.is_empty();
-        if settled { Ok(true) } else { self.settle_now() }
+        if self.is_settled() { Ok(true) } else { self.settle_for_change() }
     }
 
+    #[inline(always)]
+    fn is_settled(&self) -> bool {
+        self.draft.turning.is_none() && self.draft.later.is_empty()
+    }
+
+    /// Who did not leave the first time is not waited for again.
     #[inline(never)]
-    fn settle_now(&mut self) -> Result<bool, TryReserveError> {
+    fn settle_for_change(&mut self) -> Result<bool, TryReserveError> {
+        let fresh = mem::take(&mut self.draft.is_fresh);
+        self.wait(&mut if fresh { Backoff::brief() } else { Backoff::never() })
+    }
+
+    /// As `settle`, if the slots say so, or if `firmly` the operating system.
+    fn try_settle(&mut self, firmly: bool) -> Result<bool, TryReserveError> {
         if let Some(turning) = &mut self.draft.turning {
-            if !self.shared.sides.is_over(turning, || self.shared.slots()) {
+            if !self.shared.sides.is_over(turning, || self.shared.slots(), firmly) {
                 return Ok(false);
             }
             self.draft.turning = None;
@@ -351,7 +362,15 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
 
     /// Waits, as long as `backoff` does, until the last turn is over, and says whether it is.
     pub(super) fn wait(&mut self, backoff: &mut Backoff) -> Result<bool, TryReserveError> {
-        while !self.settle()? {
+        // Readers who are busy come to know of a turn soon, and then the system need not be asked.
+        let mut briefly = if backoff.may_wait() { Backoff::brief() } else { Backoff::never() };
+        while briefly.may_wait() {
+            if self.try_settle(false)? {
+                return Ok(true);
+            }
+            let _ = briefly.wait_long();
+        }
+        while !self.try_settle(true)? {
             if backoff.wait_long().is_err() {
                 return Ok(false);
             }
@@ -359,33 +378,30 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         Ok(true)
     }
 
-    /// Shows all changes, if the last turn is over or can be waited for; then waits for this one too, if `backoff`
-    /// does. Whether all changes are shown.
+    /// Shows all changes, if the last turn is over or can be waited for. Whether all changes are shown.
     pub(super) fn publish(&mut self, backoff: &mut Backoff) -> Result<bool, TryReserveError> {
-        if !self.wait(backoff)? {
-            return Ok(!self.seen().is_changed());
-        }
-        self.draft.operations = 0;
-        if !self.draft.dirty.is_empty() {
+        if self.seen().is_changed() {
+            if !self.is_settled() && !self.wait(backoff)? {
+                return Ok(false);
+            }
             let generation = Self::shown(self.shared).generation() + 1;
             Self::hidden(self.shared).set_generation(generation);
             self.draft.turning = Some(self.shared.sides.turn());
-            // Nothing is to be caught up with, so nothing fails.
-            let _ = self.wait(backoff)?;
+            self.draft.is_fresh = true;
         }
+        self.draft.operations = 0;
         Ok(true)
     }
 
     /// One operation was done: publishes if that makes enough of them. A reader that is in the way is waited for
     /// a little, and then left alone: the next operation tries again.
+    #[inline]
     pub(super) fn count(&mut self) {
         self.draft.operations += 1;
         if self.draft.publish_every != 0 && self.draft.operations >= self.draft.publish_every {
-            // Who did not leave by the last time is not waited for again.
-            let pending = self.draft.turning.is_some();
-            let mut backoff = if pending { Backoff::never() } else { Backoff::brief() };
-            // Where there is no memory to catch up, the next operation says so.
-            let _ = self.publish(&mut backoff);
+            // Who did not leave before this change is not waited for again. Where there is no memory to catch up, the
+            // next operation says so.
+            let _ = self.publish(&mut Backoff::never());
         }
     }
 

@@ -86,16 +86,20 @@ impl<K, V, S, P: Keep<K, V>> ReadHandle<K, V, S, P> {
         let known = self.known.get();
         let shown = self.shared.sides.look(self.slot(), known);
         if shown != known || !Shown::TELLS {
-            self.refresh(shown);
+            return Snapshot::new(self, self.refreshed(shown));
         }
         Snapshot::new(self, self.view.get())
     }
 
     #[inline(never)]
-    fn refresh(&self, shown: Shown) {
+    fn refreshed(&self, shown: Shown) -> View<P::Entry> {
         // SAFETY: the handle looks, and was told this.
-        self.view.set(unsafe { self.shared.view(shown) });
-        self.known.set(shown);
+        let view = unsafe { self.shared.view(shown) };
+        if Sides::is_outermost(self.slot()) {
+            self.view.set(view);
+            self.known.set(shown);
+        }
+        view
     }
 
     /// Ends the handle's latest look.

@@ -84,10 +84,11 @@ impl<'a, K, V, S, P: Keep<K, V>> Unpublished<'a, K, V, S, P> {
         self.newest().capacity()
     }
 
-    /// Numbers of readers who have been looking since before the last turn.
+    /// Numbers of readers who may have been looking since before the last turn.
     pub(super) fn stuck(&self) -> impl Iterator<Item = usize> + use<'a, K, V, S, P> {
-        let slots = self.draft.turning.is_some().then(|| self.shared.slots());
-        Sides::awaited(slots.into_iter().flatten()).map(|slot| slot.number())
+        let shared = self.shared;
+        let looking = |turning| Sides::looking(turning, shared.slots());
+        self.draft.turning.iter().flat_map(looking).map(|slot| slot.number())
     }
 
     /// Where the key's entry lies in the newest side.

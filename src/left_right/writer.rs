@@ -398,10 +398,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
 
     /// Has readers see all changes.
     ///
-    /// Waits until everybody who was looking before has looked away, so that what was replaced is dropped, and the
-    /// next changes need no notes. A guard or snapshot that *this* thread holds is waited for too, for ever:
-    /// [`try_publish`](Self::try_publish) does not wait. Linearizes where the sides change places. O(changes),
-    /// and once O(capacity) after growth, `clear` or `shrink_to_fit`. Where nothing has changed, it waits only.
+    /// Waits until everybody who has been looking since before the *last* publish has looked away. A guard or snapshot
+    /// that *this* thread holds since then is waited for too, for ever: [`try_publish`](Self::try_publish) does not
+    /// wait. What was replaced is dropped with the next change, or by [`settle`](Self::settle). Linearizes where the sides
+    /// change places. O(1); of the next change or publish O(changes published), and once O(capacity) after growth,
+    /// `clear` or `shrink_to_fit`. Does nothing where nothing has changed.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -414,8 +415,28 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         self.pen().publish(&mut Backoff::spinning()).unwrap_or_else(out_of_memory);
     }
 
-    /// Whether nobody is looking any more at what was shown before the last publish; if so, what was noted since
-    /// has been made, and what was replaced dropped.
+    /// Waits until nobody is looking any more at what was shown before the last publish, and drops what it replaced.
+    ///
+    /// The next change does as much, and the next publish waits as long. A guard or snapshot that *this* thread holds is
+    /// waited for too, for ever: [`is_settled`](Self::is_settled) does not wait. O(changes published).
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// let (mut w, _r) = hedgerow::LeftRightMap::new();
+    /// let rose = Rc::new("rose");
+    /// w.insert(7, Rc::clone(&rose));
+    /// w.publish();
+    /// w.remove(&7);
+    /// w.publish();
+    /// w.settle();
+    /// assert_eq!(Rc::strong_count(&rose), 1);
+    /// ```
+    pub fn settle(&mut self) {
+        self.wait();
+    }
+
+    /// As [`settle`](Self::settle), but waits for nobody: whether nobody is looking any more at what was shown before
+    /// the last publish. If so, what was noted since has been made, and what was replaced is dropped.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -427,7 +448,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert!(w.is_settled());
     /// ```
     pub fn is_settled(&mut self) -> bool {
-        self.pen().settle() == Ok(true)
+        self.pen().wait(&mut Backoff::never()) == Ok(true)
     }
 
     /// As [`publish`](Self::publish), but waits for nobody: for interrupt handlers, and where readers may hold

@@ -65,14 +65,6 @@ mod system {
         // relaxed: as above.
         COST.load(Ordering::Relaxed)
     }
-
-    /// Once more a barrier was not asked for: what it took is a little less to go by.
-    pub(super) fn forget() {
-        // relaxed: as above.
-        let cost = COST.load(Ordering::Relaxed);
-        // relaxed: as above.
-        COST.store(cost - cost / 1024, Ordering::Relaxed);
-    }
 }
 
 #[cfg(not(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom))))]
@@ -91,8 +83,6 @@ mod system {
     pub(super) const fn cost() -> usize {
         0
     }
-
-    pub(super) const fn forget() {}
 }
 
 /// The operating system's barriers in a model with one reader, which the checker cannot see: the reader executes a
@@ -102,6 +92,8 @@ mod system {
 pub(crate) struct System {
     /// Where the first barrier is served, and where all further ones.
     at: [usize; 2],
+    /// What a barrier is worth in fences.
+    worth: usize,
     passed: crate::facade::Unseen,
     barriers: crate::facade::Unseen,
     state: crate::facade::Unseen,
@@ -118,7 +110,11 @@ impl System {
     }
 
     pub(crate) fn serving_each_at(at: [usize; 2]) -> Self {
-        Self { at, passed: 0.into(), barriers: 0.into(), state: Self::IDLE.into() }
+        Self { at, worth: 1, passed: 0.into(), barriers: 0.into(), state: Self::IDLE.into() }
+    }
+
+    pub(crate) fn worth(self, worth: usize) -> Self {
+        Self { worth, ..self }
     }
 
     /// The reader passes one of the places at which it may be interrupted.
@@ -267,16 +263,8 @@ impl Barrier {
     /// on a machine and a quarter of a millisecond in some virtual ones, readers must not come to that number.
     pub(crate) fn worth(&self) -> usize {
         #[cfg(all(test, hedgerow_loom))]
-        return 1;
+        return self.system.as_ref().map_or(1, |system| system.worth);
         #[cfg(not(all(test, hedgerow_loom)))]
         system::cost().max(64)
-    }
-
-    /// A full fence, where readers have fenced too.
-    pub(crate) fn fence(&self) {
-        // [AB-2] pairs with [AB-1], where that is a fence of the reader's own.
-        atomic::fence(Ordering::SeqCst);
-        // So that in the end somebody asks again: the machine may be less busy now.
-        system::forget();
     }
 }

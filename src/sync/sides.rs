@@ -2,54 +2,61 @@
 //!
 //! A reader says in its slot that it looks, and then asks which side is shown ([`Sides::look`]); when it is
 //! done it says so ([`Sides::look_away`]). It waits for nobody. The writer changes the side that is hidden,
-//! has the sides change places ([`Sides::turn`]), and may touch the one that is hidden now when everybody
-//! who may be looking at it has looked away ([`Sides::is_over`]). (Left-right, by Ramalhete and Correia;
-//! readers' counters in slots of their own as in Gjengset's crate `left-right`; the fence that can be
-//! switched off is ours.)
+//! has the sides change places ([`Sides::turn`]), and may touch the one that is hidden now when nobody can be
+//! looking at it any more ([`Sides::is_over`]). (Left-right, by Ramalhete and Correia; readers' counters in slots
+//! of their own as in Gjengset's crate `left-right`; what slots tell of turns and of fences is ours.)
 //!
-//! Where the operating system can have all threads execute a barrier ([`barrier`](super::barrier)), a look executes
-//! neither a fence nor a locked instruction, so long as the next turn will ask the system. After a turn the state's
-//! `FENCE` bit is set: readers fence, and the next turn need not ask. A reader that has fenced many times takes
-//! the bit away.
+//! What a slot says stays there when its owner looks away: the last turn that the owner knew of. Three things tell the
+//! writer that a reader who is not looking will not look at the hidden side either, the cheapest first:
+//! - The reader knew of the turn. A busy one soon does.
+//! - It executes a fence in each look. So do all where no barrier is asymmetric ([`barrier`](super::barrier)), and
+//!   those who have agreed to.
+//! - The operating system had all threads execute a barrier since the turn. That takes from a quarter of a microsecond
+//!   to, on some virtual machines, a quarter of a millisecond; so whom it had to be done for is asked to fence in the
+//!   looks to come. A reader who has fenced as often as a barrier is worth stops.
 //!
 //! # Synchronization
-//! - `[LR-1]` a look's store to its slot, then a light barrier ([AB-1], or a fence where the state asks for
-//!   one), then its load of the state ↔ `[LR-2]` a turn's swap of the state, then a heavy barrier ([AB-2], or a
-//!   fence where the state *before* asked readers for one), then its loads of the slots: the turn sees the
-//!   look, or the look sees the turn. The store is a release for the sake of `[LR-4]`: the idle value before
-//!   it may never be seen.
-//! - `[LR-3]` release half of the swap ↔ a look's acquire load of the state: the look sees its side whole.
-//! - `[LR-4]` release store when a reader looks away ↔ acquire load by whoever waits: what the reader did
-//!   comes before what is done to the side afterwards.
-//! - `[LR-5]` a reader that takes `FENCE` away does so by compare-and-swap, the turn reads the state it
-//!   replaces by a swap: none has looked without a fence of whom the turn does not know.
+//! - `[LR-1]` a look's store to its slot, then a light barrier ([AB-1]) or a fence of its own, then its load of the
+//!   state ↔ `[LR-2]` a turn's store to the state, then a fence, or a heavy barrier ([AB-2]), then loads of the slots:
+//!   either the writer sees the look, or the look sees the turn; by the fence of those who fence, by the heavy barrier
+//!   of everybody. The store to the slot is a release for the sake of `[LR-4]`: what was there before it may never be
+//!   seen.
+//! - `[LR-3]` release store of the state ↔ a look's acquire load of it: the look sees its side whole.
+//! - `[LR-4]` release store when a reader looks away, or says which turn it knows of ↔ acquire load by whoever waits:
+//!   what the reader did comes before what is done to the side afterwards. And who has loaded a turn from the state
+//!   loads it, or a later one, ever after (coherence).
+//! - `[LR-5]` who fences. The writer asks, has the heavy barrier done, and only where the slot *then* tells of nobody
+//!   who looks, or knows of the turn, is it agreed: the owner's next look comes after the barrier, finds another state
+//!   than it knows, and so reads that it was asked. To end it is the owner's business, between a fence of its own and
+//!   the store with which it looks away: a writer that loads the slot's word, and then that its owner fences, has loaded
+//!   the word of a look that fenced, and the next one fences too. Of a slot that changes hands the next owner fences: a
+//!   release store says so ↔ the writer's acquire load comes after the last owner's looks.
 
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
 use crate::sync::barrier::{Barrier, MAY_BE_ASYMMETRIC};
 use crate::sync::cache::CachePadded;
-use crate::sync::slot::Slot;
+use crate::sync::slot::{ASKED, FENCING, LIGHT, Slot};
 
 // The state and the slots' words are of one make. Lowest, in a slot, how many looks there are now, within each
-// other; 0 is no look, and the state has none. Then the number of turns, of a slot those that its owner knew of when
-// it began to look; odd is the second side.
+// other; the state has none. Then the number of turns, of a slot those that its owner knew of; odd is the second side.
 const DEPTH_BITS: u32 = if usize::BITS < 64 { 8 } else { 12 };
 const DEPTH: usize = (1 << DEPTH_BITS) - 1;
 const TURN: usize = 1 << DEPTH_BITS;
-/// In the state: readers have to fence. Never set where no barrier is asymmetric: there all readers fence anyway.
-const FENCE: usize = 1 << (usize::BITS - 1);
-/// What a turn sets.
-const FENCE_IF_ANY: usize = if MAY_BE_ASYMMETRIC { FENCE } else { 0 };
+/// In what a reader knows: it fences. The state has it never, so that such a reader does not take it for known.
+const FENCES: usize = 1 << (usize::BITS - 1);
+const TURNS: usize = !FENCES & !DEPTH;
+/// Whether there are readers who do not fence: what slots tell of turns has to be told apart from what they told long ago.
+const MAY_BE_LIGHT: bool = MAY_BE_ASYMMETRIC && Shown::TELLS;
 
-/// What was shown at a moment: which side, after how many turns.
+/// What was shown at a moment: which side, after how many turns; to a reader, also whether it fences.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Shown(usize);
 
 impl Shown {
     /// What is not shown until turns have been counted round, which takes a machine of 64 bits too long.
-    pub(crate) const NEVER: Self = Self(!FENCE & !DEPTH);
+    pub(crate) const NEVER: Self = Self(TURNS);
 
     /// Whether an equal one is the same: not where turns are soon counted round.
-    #[cfg_attr(any(hedgerow_loom, not(feature = "alloc")), allow(dead_code))] // For those who keep a view.
     pub(crate) const TELLS: bool = usize::BITS >= 64;
 
     #[inline(always)]
@@ -64,10 +71,57 @@ impl Shown {
 
 /// A turn whose hidden side may still be looked at.
 pub(crate) struct Turning {
-    /// Readers of the state before had fences of their own.
-    by_fence: bool,
-    /// The barrier is done, and who was looking then is noted in the slots.
-    noted: bool,
+    /// What is shown since.
+    shown: usize,
+    /// The system's barrier is done, or all readers fence: who is not looking has no look to come that sees less.
+    is_swept: bool,
+    /// Where turns are soon counted round: who was looking is noted in the slots.
+    is_noted: bool,
+}
+
+/// What a slot tells of its owner.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tells {
+    /// It will not look at the hidden side any more.
+    Done,
+    /// It may be looking at it.
+    Looks,
+    /// It is not looking, but its next look may have begun.
+    Nothing,
+}
+
+impl Turning {
+    fn of(&self, slot: &Slot) -> Tells {
+        // [LR-4] acquire: pairs with the stores of looks.
+        let word = slot.word.load(Ordering::Acquire);
+        if Shown::TELLS && word & TURNS == self.shown {
+            return Tells::Done;
+        }
+        if word & DEPTH != 0 {
+            // relaxed: the writer's own note.
+            let goes_on = Shown::TELLS || slot.awaited.load(Ordering::Relaxed) == word | DEPTH;
+            return if goes_on { Tells::Looks } else { Tells::Done };
+        }
+        // [LR-5] loaded after the word; acquire: pairs with `look_away_for_good`, whose owner may have looked since.
+        let fences = self.is_swept || slot.fencing.load(Ordering::Acquire) == FENCING;
+        if fences { Tells::Done } else { Tells::Nothing }
+    }
+
+    /// Notes who is looking. They are done when their slots tell anything else: two looks in a row may be told alike,
+    /// so that both are waited for, but from the third on the reader knows of the turn.
+    fn note<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
+        if Shown::TELLS || self.is_noted {
+            return;
+        }
+        for slot in slots {
+            // [LR-4] acquire: pairs with the stores of looks.
+            let word = slot.word.load(Ordering::Acquire);
+            let awaited = if word & DEPTH == 0 { 0 } else { word | DEPTH };
+            // relaxed: the writer's own note.
+            slot.awaited.store(awaited, Ordering::Relaxed);
+        }
+        self.is_noted = true;
+    }
 }
 
 pub(crate) struct Sides {
@@ -78,10 +132,7 @@ pub(crate) struct Sides {
 impl Sides {
     crate::facade::const_unless_loom! {
         pub(crate) fn new() -> Self {
-            Self {
-                state: CachePadded(AtomicUsize::new(FENCE_IF_ANY)),
-                barrier: Barrier::new(),
-            }
+            Self { state: CachePadded(AtomicUsize::new(0)), barrier: Barrier::new() }
         }
     }
 
@@ -91,65 +142,70 @@ impl Sides {
     }
 
     /// Says in the caller's own slot that it looks, and tells what is shown; `known` is what it was told
-    /// before. Looks may lie within each other; those within do not count. Wait-free.
-    ///
-    /// The slot's word says no more than what the reader knew: two looks in a row may look like one, so that a
-    /// writer waits for both, but from the third on the reader knows of the turn. That spares readers a counter,
-    /// each step of which would wait for the last.
+    /// before. Looks may lie within each other. What one that does is told, the caller must not take for `known`
+    /// afterwards ([`is_outermost`](Self::is_outermost)). Wait-free.
     #[inline(always)]
     pub(crate) fn look(&self, slot: &Slot, known: Shown) -> Shown {
         // relaxed: only the owner writes to its slot's word.
-        if slot.word.load(Ordering::Relaxed) != 0 {
+        if slot.word.load(Ordering::Relaxed) & DEPTH != 0 {
             return self.look_within(slot);
         }
         // [LR-1] release: pairs with [LR-4]'s acquire load, for the look before.
         slot.word.store(known.0 + 1, Ordering::Release);
         #[cfg(all(test, hedgerow_loom))]
         self.barrier.point();
-        if MAY_BE_ASYMMETRIC {
-            // [LR-1] the compiler's part: pairs with [LR-2]; whoever needs a fence finds `FENCE` below.
+        if MAY_BE_LIGHT {
+            // [LR-1] the compiler's part: pairs with [LR-2]; whoever fences does so below.
             crate::facade::compiler_fence(Ordering::SeqCst);
         } else {
             // [LR-1] pairs with [LR-2].
             atomic::fence(Ordering::SeqCst);
         }
-        // [LR-3] acquire: pairs with the swap of `turn`.
+        // [LR-3] acquire: pairs with the store of `turn`.
         let state = self.state.load(Ordering::Acquire);
-        if state == known.0 { known } else { self.look_closer(slot, known, state) }
+        if state == known.0 { known } else { self.look_closer(slot, state) }
     }
 
-    /// The state is not the one that is known, or asks for a fence.
+    /// The state is not the one that is known, or the reader fences.
     #[inline(never)]
-    fn look_closer(&self, slot: &Slot, known: Shown, state: usize) -> Shown {
-        if state & FENCE == 0 {
-            return Shown(state);
-        }
-        // [LR-1] pairs with [LR-2].
-        atomic::fence(Ordering::SeqCst);
-        // [LR-3] acquire: pairs with the swap of `turn`.
-        let state = self.state.load(Ordering::Acquire);
-        if self.barrier.is_asymmetric() && state & FENCE != 0 {
-            // Since the last turn that this reader knows of.
-            let is_new = Shown(state & !FENCE) != known;
-            // relaxed: the owner's own note.
-            let often = if is_new { 1 } else { slot.note.load(Ordering::Relaxed) + 1 };
-            // Whatever comes next, no more than a few times the cheaper way is paid then.
-            let enough = often >= self.barrier.worth();
-            // relaxed: as above.
-            slot.note.store(if enough { 0 } else { often }, Ordering::Relaxed);
-            if enough {
-                // [LR-5] relaxed: the turn's swap reads it, and it goes on the release sequence of the swap
-                // before ([LR-3]). One attempt: whoever came first has done it, or turned.
-                let (with, without) = (state, state & !FENCE);
-                let _ = self.state.compare_exchange(
-                    with,
-                    without,
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                );
+    fn look_closer(&self, slot: &Slot, mut state: usize) -> Shown {
+        let mut fences = 0;
+        if MAY_BE_LIGHT {
+            #[cfg(all(test, hedgerow_loom))]
+            self.barrier.point();
+            // [LR-5] relaxed: what was asked before a barrier is found in a look after it.
+            let fencing = slot.fencing.load(Ordering::Relaxed);
+            if fencing != LIGHT {
+                // [LR-1] pairs with [LR-2].
+                atomic::fence(Ordering::SeqCst);
+                // [LR-3] acquire: pairs with the store of `turn`.
+                state = self.state.load(Ordering::Acquire);
+                let ends = fencing == FENCING && self.has_fenced_enough(slot);
+                fences = if ends { 0 } else { FENCES };
+                if ends {
+                    // [LR-5] relaxed: goes before the release store with which this look ends.
+                    slot.fencing.store(LIGHT, Ordering::Relaxed);
+                }
             }
         }
-        Shown(state & !FENCE)
+        if Shown::TELLS {
+            // [LR-4] release: pairs with the acquire load of whoever waits.
+            slot.word.store((state | fences) + 1, Ordering::Release);
+        }
+        Shown(state | fences)
+    }
+
+    /// Whatever comes next, no more than a few times the cheaper way was paid by then.
+    fn has_fenced_enough(&self, slot: &Slot) -> bool {
+        if !self.barrier.is_asymmetric() {
+            return false;
+        }
+        // relaxed: the owner's own note.
+        let often = slot.note.load(Ordering::Relaxed) + 1;
+        let enough = often >= self.barrier.worth();
+        // relaxed: as above.
+        slot.note.store(if enough { 0 } else { often }, Ordering::Relaxed);
+        enough
     }
 
     #[cold]
@@ -160,8 +216,14 @@ impl Sides {
         // [LR-4] release: of this look and the one outside the waiter may see this store alone, and has to come
         // after the look before.
         slot.word.store(word + 1, Ordering::Release);
-        // [LR-3] acquire: pairs with the swap of `turn`.
-        Shown(self.state.load(Ordering::Acquire) & !FENCE)
+        // [LR-3] acquire: pairs with the store of `turn`.
+        Shown(self.state.load(Ordering::Acquire))
+    }
+
+    /// Whether the owner of `slot`, who looks, does so within no other look.
+    pub(crate) fn is_outermost(slot: &Slot) -> bool {
+        // relaxed: only the owner writes to its slot's word.
+        slot.word.load(Ordering::Relaxed) & DEPTH == 1
     }
 
     /// The owner of `slot` looks away, from its latest look.
@@ -169,90 +231,95 @@ impl Sides {
     pub(crate) fn look_away(slot: &Slot) {
         // relaxed: only the owner writes to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
-        if word & DEPTH == 1 {
-            // [LR-4] release: pairs with the acquire loads of `is_over`.
-            slot.word.store(0, Ordering::Release);
-        } else {
-            // [LR-4] release: as in `look_within`.
-            slot.word.store(word - 1, Ordering::Release);
-        }
+        // [LR-4] release: pairs with the acquire loads of whoever waits.
+        slot.word.store(word - 1, Ordering::Release);
     }
 
     /// Has a slot that changes hands look away from all that its last owner has not.
     pub(crate) fn look_away_for_good(slot: &Slot) {
-        // [LR-4] release: pairs with the acquire loads of `is_over`.
-        slot.word.store(0, Ordering::Release);
+        // relaxed: only the owner writes to its slot's word.
+        let word = slot.word.load(Ordering::Relaxed);
+        // [LR-4] release: pairs with the acquire loads of whoever waits.
+        slot.word.store(word & !DEPTH, Ordering::Release);
+        // [LR-5] release: pairs with the acquire load of whoever waits, who comes after all looks that did not fence. The
+        // next owner knows of no turn, and so finds it.
+        slot.fencing.store(FENCING, Ordering::Release);
     }
 
     /// What is shown, for the writer, who alone turns.
     #[inline(always)]
     pub(crate) fn shown(&self) -> Shown {
         // relaxed: the writer's own last turn, or one that whoever handed the writing over has made.
-        Shown(self.state.load(Ordering::Relaxed) & !FENCE)
+        Shown(self.state.load(Ordering::Relaxed))
     }
 
-    /// The sides change places; of one writer at a time, and only when the last turn is over. Readers fence from
-    /// now on, until one of them has done so often.
+    /// The sides change places; of one writer at a time, and only when the last turn is over.
     pub(crate) fn turn(&self) -> Turning {
-        // relaxed: only the writer changes what is told apart here.
-        let turned = self.state.load(Ordering::Relaxed).wrapping_add(TURN);
-        let next = turned & !FENCE | FENCE_IF_ANY;
-        // [LR-2] [LR-3] release: pairs with the acquire loads of looks. [LR-5] a swap.
-        let last = self.state.swap(next, Ordering::Release);
-        Turning { by_fence: last & FENCE != 0, noted: false }
+        let shown = self.shown().0.wrapping_add(TURN) & TURNS;
+        // [LR-2] [LR-3] release: pairs with the acquire loads of looks.
+        self.state.store(shown, Ordering::Release);
+        // [LR-2] pairs with [LR-1].
+        atomic::fence(Ordering::SeqCst);
+        Turning { shown, is_swept: !MAY_BE_LIGHT, is_noted: false }
     }
 
-    /// Whether nobody can be looking any more at what `turning` has hidden. `slots` are all there are once the
-    /// barrier is done.
+    /// Whether nobody can be looking any more at what `turning` has hidden. Where a reader's slot tells nothing of it,
+    /// the operating system is asked if `firmly`. `slots` are all there are.
     pub(crate) fn is_over<'a, I: Iterator<Item = &'a Slot>>(
         &self,
         turning: &mut Turning,
         slots: impl Fn() -> I,
+        firmly: bool,
     ) -> bool {
-        if !turning.noted {
-            if turning.by_fence {
-                // [LR-2] pairs with [LR-1].
-                self.barrier.fence();
-            } else if !self.barrier.heavy() {
-                return false;
-            }
-            let mut looking = 0;
-            for slot in slots() {
-                // [LR-4] acquire: pairs with `look_away` and the next `look`.
-                let word = slot.word.load(Ordering::Acquire);
-                // No note is left of the last turn, which is over, and to write one takes the reader's line away.
-                if word != 0 {
-                    // relaxed: the writer's own note.
-                    slot.awaited.store(word | DEPTH, Ordering::Relaxed);
-                    looking += 1;
-                }
-            }
-            turning.noted = true;
-            if looking == 0 {
-                return true;
+        turning.note(slots());
+        let mut looks = false;
+        let mut in_doubt = false;
+        for slot in slots() {
+            match turning.of(slot) {
+                Tells::Done => {}
+                Tells::Looks => looks = true,
+                Tells::Nothing => in_doubt = true,
             }
         }
-        Self::awaited(slots()).next().is_none()
+        if !in_doubt || !firmly {
+            return !in_doubt && !looks;
+        }
+        self.sweep(turning, &slots) && slots().all(|slot| turning.of(slot) == Tells::Done)
     }
 
-    /// The slots whose owners have not looked away since they were noted.
-    pub(crate) fn awaited<'a>(
+    /// Has the system do its barrier, for those whose slots tell nothing, and asks them to fence in the looks to come.
+    /// False where the system refused.
+    #[cold]
+    fn sweep<'a, I: Iterator<Item = &'a Slot>>(
+        &self,
+        turning: &mut Turning,
+        slots: &impl Fn() -> I,
+    ) -> bool {
+        for slot in slots().filter(|slot| turning.of(slot) == Tells::Nothing) {
+            // [LR-5] relaxed: found after the barrier.
+            slot.fencing.store(ASKED, Ordering::Relaxed);
+        }
+        // [LR-2] [LR-5] pairs with [LR-1], and with the looks that come after it.
+        turning.is_swept = self.barrier.heavy();
+        for slot in slots() {
+            // [LR-4] [LR-5] acquire: pairs with the stores of looks.
+            let word = slot.word.load(Ordering::Acquire);
+            let agreed = turning.is_swept && word & DEPTH == 0 && word & TURNS != turning.shown;
+            let answer = if agreed { FENCING } else { LIGHT };
+            // [LR-5] relaxed: told to the writer itself, and to an owner who fences anyway. By compare-and-swap, lest
+            // it undo what an owner meant who has changed since.
+            let _ =
+                slot.fencing.compare_exchange(ASKED, answer, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        turning.is_swept
+    }
+
+    /// The slots whose owners may be looking at what `turning` has hidden.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models ask whether it is over.
+    pub(crate) fn looking<'a>(
+        turning: &Turning,
         slots: impl Iterator<Item = &'a Slot>,
     ) -> impl Iterator<Item = &'a Slot> {
-        slots.filter(|slot| {
-            // relaxed: the writer's own note.
-            let awaited = slot.awaited.load(Ordering::Relaxed);
-            if awaited == 0 {
-                return false;
-            }
-            // [LR-4] acquire: pairs with `look_away` and the next `look`.
-            let word = slot.word.load(Ordering::Acquire);
-            let still = word != 0 && word | DEPTH == awaited;
-            if !still {
-                // relaxed: the writer's own note.
-                slot.awaited.store(0, Ordering::Relaxed);
-            }
-            still
-        })
+        slots.filter(|slot| turning.of(slot) == Tells::Looks)
     }
 }

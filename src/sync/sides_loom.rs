@@ -7,7 +7,8 @@ use super::barrier::{Barrier, System};
 use super::loom::{explore, explore_each};
 use super::registry::Registry;
 use super::sides::{Shown, Sides, Turning};
-use super::slot::Slot;
+use super::slot::{LIGHT, Slot};
+use crate::facade::atomic::Ordering;
 use ::loom::cell::UnsafeCell;
 use ::loom::sync::Arc;
 use ::loom::thread;
@@ -47,6 +48,7 @@ impl Model {
     fn look(&self, slot: &Slot, known: &Cell<Shown>) -> usize {
         self.sides.barrier.point();
         known.set(self.sides.look(slot, known.get()));
+        assert!(Sides::is_outermost(slot));
         self.sides.barrier.point();
         let seen = self.see(known.get());
         self.sides.barrier.point();
@@ -55,9 +57,22 @@ impl Model {
         seen
     }
 
-    fn look_twice(&self, slot: &Slot) -> [usize; 2] {
-        let known = Cell::new(Shown::NEVER);
+    /// What the writer left on the side that is hidden.
+    fn see_hidden(&self) -> usize {
+        // SAFETY: the writer's own.
+        self.cells[self.sides.shown().hidden()].with(|cell| unsafe { *cell })
+    }
+
+    fn look_twice(&self, slot: &Slot, known: Shown) -> [usize; 2] {
+        let known = Cell::new(known);
         [self.look(slot, &known), self.look(slot, &known)]
+    }
+
+    /// Has a slot's owner-to-be fence no more; what it knows.
+    fn lighten(&self, slot: &Slot) -> Shown {
+        // relaxed: before there are other threads.
+        slot.fencing.store(LIGHT, Ordering::Relaxed);
+        self.sides.shown()
     }
 
     fn change(&self, to: usize) {
@@ -65,15 +80,16 @@ impl Model {
         self.cells[self.sides.shown().hidden()].with_mut(|cell| unsafe { *cell = to });
     }
 
-    fn is_over(&self, turning: &mut Turning) -> bool {
-        self.sides.is_over(turning, || self.registry.slots())
+    fn is_over(&self, turning: &mut Turning, firmly: bool) -> bool {
+        self.sides.is_over(turning, || self.registry.slots(), firmly)
     }
 
     /// One publish: the change, the turn, the wait, and the change once more on the other side.
     fn publish(&self, to: usize) {
         self.change(to);
         let mut turning = self.sides.turn();
-        while !self.is_over(&mut turning) {
+        let may_ask = self.sides.barrier.is_asymmetric();
+        while !self.is_over(&mut turning, false) && !(may_ask && self.is_over(&mut turning, true)) {
             thread::yield_now();
         }
         self.change(to);
@@ -88,7 +104,7 @@ fn loom_two_looks_against_two_turns() {
     explore(3, TWO_LOOKS_TWO_TURNS, |saw| {
         let model = Model::new(Sides::new());
         let (theirs, number) = (model.clone(), model.claim());
-        let reader = thread::spawn(move || theirs.look_twice(theirs.slot(number)));
+        let reader = thread::spawn(move || theirs.look_twice(theirs.slot(number), Shown::NEVER));
         model.publish(1);
         model.publish(2);
         saw(format!("{:?}", reader.join().unwrap()));
@@ -96,21 +112,20 @@ fn loom_two_looks_against_two_turns() {
 }
 
 /// Points that a reader passes who looks twice, and one that it never comes to.
-const POINTS: usize = 11;
+const POINTS: usize = 13;
 
-/// As above, with the operating system's barrier, each of the two served at each of the reader's points. Under the
-/// model checker one look with a fence is enough for a reader to take the need for it away.
-#[test]
-fn loom_two_looks_against_two_turns_by_interruption() {
+/// As above, with the operating system's barrier, each of the two served at each of the reader's points. A reader who
+/// fences stops with its first look, or not yet with the second; one who does not is asked to.
+fn two_looks_by_interruption(starts_light: bool, worth: usize) {
     let places: std::vec::Vec<_> =
         (0..POINTS).flat_map(|first| (first..POINTS).map(move |then| [first, then])).collect();
-    explore_each(3, TWO_LOOKS_TWO_TURNS, 0..places.len(), move |case, saw| {
-        let model = Model::new(Sides::with_barrier(Barrier::of_system(System::serving_each_at(
-            places[case],
-        ))));
+    explore_each(2, TWO_LOOKS_TWO_TURNS, 0..places.len(), move |case, saw| {
+        let system = System::serving_each_at(places[case]).worth(worth);
+        let model = Model::new(Sides::with_barrier(Barrier::of_system(system)));
         let (theirs, number) = (model.clone(), model.claim());
+        let known = if starts_light { model.lighten(model.slot(number)) } else { Shown::NEVER };
         let reader = thread::spawn(move || {
-            let seen = theirs.look_twice(theirs.slot(number));
+            let seen = theirs.look_twice(theirs.slot(number), known);
             theirs.sides.barrier.end();
             seen
         });
@@ -120,27 +135,90 @@ fn loom_two_looks_against_two_turns_by_interruption() {
     });
 }
 
-/// Three looks of a reader who takes the need for fences away with the first, against a publish: the second and
-/// the third execute none.
+#[test]
+fn loom_two_looks_of_who_stops_fencing() {
+    two_looks_by_interruption(false, 1);
+}
+
+#[test]
+fn loom_two_looks_of_who_is_asked_to_fence() {
+    two_looks_by_interruption(true, 3);
+}
+
+#[test]
+fn loom_two_looks_of_who_is_asked_to_fence_and_stops() {
+    two_looks_by_interruption(true, 1);
+}
+
+/// Three looks of a reader who fences in none, or stops with the first, against a publish.
 #[test]
 fn loom_looks_without_fence_against_a_turn() {
-    explore_each(
-        3,
-        ["[0, 0, 0]", "[0, 0, 1]", "[0, 1, 1]", "[1, 1, 1]"],
-        0..POINTS + 5,
-        |at, saw| {
+    let outcomes = ["[0, 0, 0]", "[0, 0, 1]", "[0, 1, 1]", "[1, 1, 1]"];
+    for starts_light in [false, true] {
+        explore_each(2, outcomes, 0..POINTS + 6, move |at, saw| {
             let model = Model::new(Sides::with_barrier(Barrier::of_system(System::serving_at(at))));
             let (theirs, number) = (model.clone(), model.claim());
+            let known = if starts_light { model.lighten(model.slot(number)) } else { Shown::NEVER };
             let reader = thread::spawn(move || {
-                let (slot, known) = (theirs.slot(number), Cell::new(Shown::NEVER));
+                let (slot, known) = (theirs.slot(number), Cell::new(known));
                 let seen = [0; 3].map(|_| theirs.look(slot, &known));
                 theirs.sides.barrier.end();
                 seen
             });
             model.publish(1);
             saw(format!("{:?}", reader.join().unwrap()));
-        },
-    );
+        });
+    }
+}
+
+/// A reader who fences in no look, and whom no barrier interrupts: the turn is over when its slot tells that it knows of
+/// the turn, and not before.
+#[test]
+fn loom_looks_of_who_comes_to_know_of_a_turn() {
+    explore(3, ["[0, 0] 0", "[0, 1] 0", "[0, 1] 2", "[1, 1] 0", "[1, 1] 2"], |saw| {
+        let model = Model::new(Sides::with_barrier(Barrier::of_system(System::serving_at(0))));
+        let (theirs, number) = (model.clone(), model.claim());
+        let known = model.lighten(model.slot(number));
+        let reader = thread::spawn(move || theirs.look_twice(theirs.slot(number), known));
+        model.change(1);
+        let mut turning = model.sides.turn();
+        for _ in 0..2 {
+            if model.is_over(&mut turning, false) {
+                model.change(2);
+                break;
+            }
+            thread::yield_now();
+        }
+        let hidden = model.see_hidden();
+        saw(format!("{:?} {hidden}", reader.join().unwrap()));
+    });
+}
+
+/// A slot given up by a reader who does not fence, and claimed again, while the writer turns twice.
+#[test]
+fn loom_a_slot_handed_on_by_who_does_not_fence() {
+    for worth in [1, 3] {
+        explore_each(2, TWO_LOOKS_TWO_TURNS, 0..POINTS, move |at, saw| {
+            let system = System::serving_at(at).worth(worth);
+            let model = Model::new(Sides::with_barrier(Barrier::of_system(system)));
+            let (theirs, number) = (model.clone(), model.claim());
+            let known = model.lighten(model.slot(number));
+            let reader = thread::spawn(move || {
+                let slot = theirs.slot(number);
+                let first = theirs.look(slot, &Cell::new(known));
+                Sides::look_away_for_good(slot);
+                slot.release();
+                let slot = theirs.registry.claim().unwrap();
+                assert_eq!(slot.number(), number);
+                let then = theirs.look(slot, &Cell::new(Shown::NEVER));
+                theirs.sides.barrier.end();
+                [first, then]
+            });
+            model.publish(1);
+            model.publish(2);
+            saw(format!("{:?}", reader.join().unwrap()));
+        });
+    }
 }
 
 /// A reader that looks away from what it looked at within, and only then from the rest: the turn that it saw
@@ -164,7 +242,7 @@ fn loom_a_look_within_another_against_a_writer_that_does_not_wait() {
         model.change(1);
         let mut turning = model.sides.turn();
         for _ in 0..2 {
-            if model.is_over(&mut turning) {
+            if model.is_over(&mut turning, true) {
                 model.change(1);
                 break;
             }
@@ -245,65 +323,29 @@ fn loom_a_look_before_one_with_another_within() {
     });
 }
 
-/// As above, where the second look executes no fence, since another reader has taken the need for it away.
+/// As above, where the second look executes no fence.
 #[test]
 fn loom_a_look_before_one_with_another_within_by_interruption() {
     explore_each(3, ["0 0 0", "0 0 1", "0 1 1", "1 1 1"], 0..16, |at, saw| {
         let model = Model::new(Sides::with_barrier(Barrier::of_system(System::serving_at(at))));
         let (theirs, number) = (model.clone(), model.claim());
-        let other = model.claim();
-        // Takes the need for fences away.
-        let _ = model.look(model.slot(other), &Cell::new(Shown::NEVER));
+        let known = model.lighten(model.slot(number));
         let reader = thread::spawn(move || {
-            let (slot, known) = (theirs.slot(number), Cell::new(Shown::NEVER));
+            let (slot, known) = (theirs.slot(number), Cell::new(known));
             let first = theirs.look(slot, &known);
             known.set(theirs.sides.look(slot, known.get()));
             theirs.sides.barrier.point();
             let outer = theirs.see(known.get());
-            let inner = theirs.see(theirs.sides.look(slot, known.get()));
+            let inner = theirs.sides.look(slot, known.get());
+            assert!(!Sides::is_outermost(slot));
+            let inner = theirs.see(inner);
             theirs.sides.barrier.point();
             Sides::look_away(slot);
             Sides::look_away(slot);
             theirs.sides.barrier.end();
             format!("{first} {outer} {inner}")
         });
-        model.change(1);
-        let mut turning = model.sides.turn();
-        let mut over = model.is_over(&mut turning);
-        // Again.
-        let _ = model.sides.look(model.slot(other), Shown::NEVER);
-        Sides::look_away(model.slot(other));
-        while !over {
-            thread::yield_now();
-            over = model.is_over(&mut turning);
-        }
-        model.change(1);
+        model.publish(1);
         saw(reader.join().unwrap());
-    });
-}
-
-/// The writer itself looks, and takes the need for fences away: a reader that finds it gone has no second load, and
-/// sees what the turn showed all the same.
-#[test]
-fn loom_a_look_after_the_fence_was_taken_away() {
-    explore_each(3, ["0", "1"], 0..POINTS, |at, saw| {
-        let model = Model::new(Sides::with_barrier(Barrier::of_system(System::serving_at(at))));
-        let (theirs, number) = (model.clone(), model.claim());
-        let own = model.claim();
-        let reader = thread::spawn(move || {
-            let seen = theirs.look(theirs.slot(number), &Cell::new(Shown::NEVER));
-            theirs.sides.barrier.end();
-            seen
-        });
-        model.change(1);
-        let mut turning = model.sides.turn();
-        let shown = model.sides.look(model.slot(own), Shown::NEVER);
-        assert_eq!(model.see(shown), 1);
-        Sides::look_away(model.slot(own));
-        while !model.is_over(&mut turning) {
-            thread::yield_now();
-        }
-        model.change(1);
-        saw(reader.join().unwrap().to_string());
     });
 }

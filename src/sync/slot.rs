@@ -11,15 +11,22 @@ use crate::sync::cache::CachePadded;
 const FREE: usize = 0;
 const CLAIMED: usize = 1;
 
+/// The owner executes no fence, is asked to in each announcement, or does; for [`sides`](super::sides).
+pub(crate) const LIGHT: usize = 0;
+pub(crate) const ASKED: usize = 1;
+pub(crate) const FENCING: usize = 2;
+
 /// A reader's place.
 pub(crate) struct Slot {
-    /// What the reader says; 0 is nothing.
+    /// What the reader says; 0 in the beginning.
     pub(crate) word: AtomicUsize,
     /// The owner's own note; nobody else looks at it.
     #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models pin without counting.
     pub(crate) note: AtomicUsize,
     /// A note of whoever waits for readers; the owner never looks at it.
     pub(crate) awaited: AtomicUsize,
+    /// Whether the owner fences: what both have agreed on.
+    pub(crate) fencing: AtomicUsize,
     /// Whether somebody owns it.
     state: AtomicUsize,
     number: usize,
@@ -32,6 +39,7 @@ impl Slot {
                 word: AtomicUsize::new(0),
                 note: AtomicUsize::new(0),
                 awaited: AtomicUsize::new(0),
+                fencing: AtomicUsize::new(FENCING),
                 state: AtomicUsize::new(if claimed { CLAIMED } else { FREE }),
                 number,
             })

@@ -53,9 +53,13 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// ```
     #[inline]
     pub fn enter(&self) -> TableSnapshot<'_, K, V, BUCKETS, S> {
-        self.known.set(self.table.sides.look(self.slot, self.known.get()));
+        let known = self.known.get();
+        let shown = self.table.sides.look(self.slot, known);
+        if shown != known && Sides::is_outermost(self.slot) {
+            self.known.set(shown);
+        }
         // SAFETY: the reader looks until the snapshot is dropped, and was told this.
-        let side = unsafe { self.table.side(self.known.get()) };
+        let side = unsafe { self.table.side(shown) };
         TableSnapshot { side, slot: self.slot, hash_builder: &self.table.hash_builder }
     }
 

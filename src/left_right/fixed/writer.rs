@@ -80,10 +80,18 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
 
     /// The side to be changed and the notes about it, if the last turn is over.
     fn hidden(&mut self) -> Result<(&mut Fixed<K, V, BUCKETS>, &mut Draft<BUCKETS>), NotYet> {
+        self.settle(true)?;
+        // SAFETY: this is the writer, the turn is over, and `&mut self` is borrowed as long as the results.
+        Ok(unsafe { (self.table.hidden(), self.table.draft()) })
+    }
+
+    /// Brings the hidden side up to date, if the slots say that the last turn is over, or if `firmly` the operating
+    /// system.
+    fn settle(&mut self, firmly: bool) -> Result<(), NotYet> {
         let table = self.table;
         let draft = self.draft();
         if let Some(turning) = &mut draft.turning {
-            if !table.sides.is_over(turning, || table.slots()) {
+            if !table.sides.is_over(turning, || table.slots(), firmly) {
                 return Err(NotYet);
             }
             draft.turning = None;
@@ -95,8 +103,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
             }
             draft.dirty.clear();
         }
-        // SAFETY: this is the writer, the turn is over, and `&mut self` is borrowed as long as the results.
-        Ok(unsafe { (table.hidden(), table.draft()) })
+        Ok(())
     }
 
     /// The number of entries, unpublished changes included. O(1).
@@ -216,7 +223,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
             hidden.set_generation(shown.generation() + 1);
             draft.turning = Some(table.sides.turn());
             // At once, so that who looks from now on is not waited for.
-            let _ = self.hidden();
+            let _ = self.settle(false);
         }
     }
 
@@ -263,7 +270,11 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// assert_eq!(table.writer().unwrap().stuck_readers().count(), 0);
     /// ```
     pub fn stuck_readers(&self) -> impl Iterator<Item = usize> {
-        Sides::awaited(self.table.slots()).map(|slot| slot.number())
+        // SAFETY: this is the writer, and the reference is not used across changes, which ask for `&mut self`.
+        let turning = unsafe { self.table.draft_as_is() }.turning.iter();
+        turning
+            .flat_map(|turning| Sides::looking(turning, self.table.slots()))
+            .map(|slot| slot.number())
     }
 }
 
