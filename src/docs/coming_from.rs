@@ -220,11 +220,10 @@
 //! ```
 //!
 //! ## What a publish waits for
-//! `publish` of `left-right` and `evmap` waits at its beginning, for readers who have been looking since before the
-//! publish *before* it, and then leaves the table that it has hidden as it is. Ours waits at its end, for those who
-//! were looking before it: when it returns, what was replaced has been dropped. So under a guard of the
-//! same thread theirs stands still at the second publish, ours at the first. `try_publish` does as theirs does, but
-//! says [`Pending`](crate::left_right::Pending) where they wait.
+//! As that of `left-right` and `evmap`, our `publish` waits at its beginning, for readers who have been looking since
+//! before the publish *before* it: under a guard of the same thread the second stands still. `try_publish` says
+//! [`Pending`](crate::left_right::Pending) there. What was replaced is dropped with the next change; with theirs, with the
+//! next publish. [`settle`](crate::left_right::WriteHandle::settle) drops it now.
 //!
 //! # From `flashmap`
 //! | `flashmap` 0.2 | [`LeftRightMap`](crate::LeftRightMap) |

@@ -29,10 +29,11 @@
 //! # What a read costs
 //! A read of a [`LeftRightMap`] stores twice to a line that no other reader writes, and loads one word that
 //! changes with each publish; in between it is a plain hash table's, and many gets under one [`enter`] share the
-//! stores. With feature `std-ext` on Linux it executes no fence, except after a publish, until one of the handles
-//! has executed so many of them that interrupting the others costs less: 64 or more. Elsewhere each `enter` and
-//! each single get executes one. A read of a [`FlatMap`] stores nothing. A publish costs a barrier, and a look at
-//! the slot of every handle. Who publishes every change beside busy readers is better served by a [`FlatMap`].
+//! stores. With feature `std-ext` on Linux a handle that is used at least once between publishes executes no fence; one
+//! that was not does so in its next reads, 64 or as many as a barrier of the operating system's is worth. Elsewhere each
+//! `enter` and each single get executes one. A read of a [`FlatMap`] stores nothing. A publish costs a fence, a look at
+//! the slot of every handle, and each reader two cache misses. Who publishes every change beside busy readers is better
+//! served by a [`FlatMap`].
 //!
 //! # The same service twice
 //! A service has a limit for each user, which is reloaded as a whole, and counts what each has used.
@@ -87,8 +88,8 @@
 //! It may be descheduled amid a read, hold a guard or snapshot for long, or have leaked one (`mem::forget`).
 //! Other readers notice nothing. The writer:
 //!
-//! - [`try_publish`] shows the changes once more, and drops nothing that the reader may be looking at. After
-//!   that it says [`Pending`], and `publish` waits, until the reader has gone on. Readers see what was
+//! - The next publish shows the changes once more; nothing is dropped that the reader may be looking at. After
+//!   that [`publish`] waits, and [`try_publish`] says [`Pending`], until the reader has gone on. Readers see what was
 //!   published last, however old it gets.
 //! - Changes go on meanwhile: they are noted beside the tables, an insertion into another hash table each, and
 //!   made when the reader has gone on.
@@ -97,8 +98,8 @@
 //!   up.
 //!
 //! # A deadlock to avoid
-//! [`publish`] waits until everybody who was looking before has looked away. If that is the thread that calls it,
-//! it waits for ever: drop guards and snapshots first, publish in no closure of [`get_with`], or call
+//! [`publish`] waits until everybody has looked away who was looking before the *last* publish. If that is the thread
+//! that calls it, it waits for ever: drop guards and snapshots first, publish in no closure of [`get_with`], or call
 //! [`try_publish`], which does not wait:
 //!
 //! ```
@@ -109,15 +110,17 @@
 //! w.publish();
 //! let rose = r.get("rose").unwrap();
 //! w.insert("rose", *rose + 1);
-//! assert!(w.try_publish().is_ok()); // `publish` would wait for `rose`
+//! w.publish();
 //! assert_eq!((*rose, r.get_copied("rose")), (1, Some(2)));
+//! w.insert("rose", 3);
+//! assert!(w.try_publish().is_err()); // `publish` would wait for `rose`
 //! drop(rose);
 //! w.publish();
 //! ```
 //!
 //! The same goes for a writer in a lock: whoever waits for that lock with a guard in hand, while its holder
-//! publishes, waits for one who waits for it. (A [`SharedWriteHandle`] publishes without its lock.) [`retain`],
-//! [`clear`] and [`shrink_to_fit`] wait, too, but only for those whom the last publish has not waited for.
+//! publishes, waits for one who waits for it. (A [`SharedWriteHandle`] waits without its lock.) [`settle`], [`retain`],
+//! [`clear`] and [`shrink_to_fit`] wait for the same readers.
 //!
 //! [`EntryMap`]: crate::EntryMap
 //! [`FlatMap`]: crate::FlatMap
@@ -132,6 +135,7 @@
 //! [`new`]: crate::LeftRightMap::new
 //! [`publish`]: crate::left_right::WriteHandle::publish
 //! [`reader`]: crate::left_right::ReadHandle::reader
+//! [`settle`]: crate::left_right::WriteHandle::settle
 //! [`retain`]: crate::left_right::WriteHandle::retain
 //! [`shrink_to_fit`]: crate::left_right::WriteHandle::shrink_to_fit
 //! [`stuck_readers`]: crate::left_right::WriteHandle::stuck_readers

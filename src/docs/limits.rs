@@ -28,8 +28,8 @@
 //!
 //! - Guards of one handle that overlap count as one, from the first taken to the last dropped. A thread that takes
 //!   each before it drops the one before holds the writer up for ever.
-//! - A handle's second look in a row may be taken for its first, so `publish` may wait for a guard that was taken
-//!   after it began, and `try_publish` refuse for one that sees the newest state. The third is not waited for.
+//! - Where turns are not told apart for long (32-bit targets), a handle's second look in a row may be taken for its
+//!   first, and waited for though it sees the newest state. The third is not.
 //! - A handle has 4,095 guards at most at a time (255 on 32-bit targets), leaked ones included; the next read panics.
 //!   Dropping the handle ends them all.
 //! - With [`publish_every`](crate::left_right::WriteHandle::publish_every), while a reader is stuck each change
@@ -124,8 +124,8 @@
 //!
 //! A [`LeftRightMap`](crate::LeftRightMap) is read in a handler by a handle that was made before: all reads are
 //! wait-free and allocate nothing. A handler that writes has to be the only writer, and publish by `try_publish`;
-//! its changes may call the allocator, those of an inline map too, for a note about the bucket, and free what was
-//! replaced. `publish` of a handler would wait for readers that it has interrupted.
+//! its changes may call the allocator, those of an inline map too, for growth or a note, free what was replaced, and
+//! spin for a microsecond. `publish` of a handler would wait for readers that it has interrupted.
 //!
 //! [`FlatTable`](crate::FlatTable) allocates nothing: its `try_get`, `try_insert` and `try_remove` look at
 //! sixteen bins at most (32 on 32-bit targets) and are for handlers without reservation.

@@ -32,9 +32,8 @@
 //! and whether it finds it; `len` and `generation` included. Writes that were not published order nothing.
 //!
 //! And the other way round: what a reader did before it let go of its guards of earlier states happens before
-//! what follows the [`publish`](crate::left_right::WriteHandle::publish) that waited for it. So a writer may
-//! take an entry out, publish, and then take down what the entry led to. (`try_publish` gives that only when
-//! [`stuck_readers`](crate::left_right::WriteHandle::stuck_readers) lists nobody afterwards.)
+//! what follows the [`settle`](crate::left_right::WriteHandle::settle) that waited for it. So a writer may
+//! take an entry out, publish, settle, and then take down what the entry led to.
 //!
 //! ```
 //! use hedgerow::LeftRightMap;

@@ -24,13 +24,15 @@ use core::hash::{BuildHasher, Hash};
 /// # Guarantees
 /// - Closures run once, and a change is made to the other table without any user code. `Hash`, `Eq` and closures
 ///   run with nothing half done: they may panic, and contradict each other.
-/// - Keys and values are dropped once: those that readers may have met when the publish that hid them is over,
-///   others at once, and all that is left with the last handle, the writer's or a reader's.
-/// - No operation but [`publish`](Self::publish), [`retain`](Self::retain), [`clear`](Self::clear) and
-///   [`shrink_to_fit`](Self::shrink_to_fit) ever waits for a reader, unless [`publish_every`](Self::publish_every)
-///   was asked to, and then not for long. While one has been looking since before the last publish, changes are
-///   noted beside, at the price of a hash table's insertion each, and made later.
-/// - Publishing costs time by what has changed, not by what is there; after growth, once by what is there.
+/// - Keys and values are dropped once: those that readers may have met, by the first change after the publish that hid
+///   them ([`settle`](Self::settle) does it at once), others at once, and all that is left with the last handle, the
+///   writer's or a reader's.
+/// - No operation but [`publish`](Self::publish), [`settle`](Self::settle), [`retain`](Self::retain),
+///   [`clear`](Self::clear) and [`shrink_to_fit`](Self::shrink_to_fit) waits for a reader, but for the first change after
+///   a publish, and that not for long. While one has been looking since before the last publish, changes are noted
+///   beside, at the price of a hash table's insertion each, and made later.
+/// - Publishing costs time by what has changed, not by what is there; after growth, once by what is there. The first
+///   change after a publish takes most of it.
 pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
     shared: Counted<Shared<K, V, S, P>>,
 }
@@ -180,7 +182,7 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
 impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// Stores `value` under `key`; says whether it replaced another. Readers see it after the next publish.
     ///
-    /// Waits for nobody. Allocates the entry, unless entries are kept inline, and now and then a larger table.
+    /// Waits for nobody, but for a moment after a publish. Allocates the entry, unless entries are kept inline, and now and then a larger table.
     /// O(1) amortized. Running out of memory is handled as in std's collections;
     /// [`try_insert`](Self::try_insert) says so instead.
     ///
@@ -216,7 +218,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
 
     /// Removes the entry of `key`; says whether there was one. Readers see it after the next publish.
     ///
-    /// Waits for nobody. Allocates only while readers are stuck, for a note. O(1) expected.
+    /// Waits for nobody, but for a moment after a publish. Allocates only while readers are stuck, for a note. O(1) expected.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -258,7 +260,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// Replaces the key's value by what `with` makes of it; says whether there was one. `with` is called once,
     /// or not at all.
     ///
-    /// Waits for nobody. Allocates as [`insert`](Self::insert) does.
+    /// Waits for nobody, but for a moment after a publish. Allocates as [`insert`](Self::insert) does.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -476,7 +478,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
 
     /// Has every `operations`-th change publish all there are; 0, as in the beginning, for none.
     ///
-    /// A reader that is in the way is waited for about a microsecond, once; then every change tries again.
+    /// While a reader is in the way, every further change tries again, without waiting.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();

@@ -147,9 +147,14 @@ impl Sides {
     #[inline(always)]
     pub(crate) fn look(&self, slot: &Slot, known: Shown) -> Shown {
         // relaxed: only the owner writes to its slot's word.
-        if slot.word.load(Ordering::Relaxed) & DEPTH != 0 {
+        let word = slot.word.load(Ordering::Relaxed);
+        if word & DEPTH != 0 {
             return self.look_within(slot);
         }
+        debug_assert!(
+            known == Shown::NEVER || !Shown::TELLS || (word ^ known.0) & TURNS == 0,
+            "the slot does not tell what its owner knows"
+        );
         // [LR-1] release: pairs with [LR-4]'s acquire load, for the look before.
         slot.word.store(known.0 + 1, Ordering::Release);
         #[cfg(all(test, hedgerow_loom))]

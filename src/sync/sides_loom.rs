@@ -194,11 +194,24 @@ fn loom_looks_of_who_comes_to_know_of_a_turn() {
     });
 }
 
+const THREE_LOOKS_TWO_TURNS: [&str; 10] = [
+    "[0, 0, 0]",
+    "[0, 0, 1]",
+    "[0, 0, 2]",
+    "[0, 1, 1]",
+    "[0, 1, 2]",
+    "[0, 2, 2]",
+    "[1, 1, 1]",
+    "[1, 1, 2]",
+    "[1, 2, 2]",
+    "[2, 2, 2]",
+];
+
 /// A slot given up by a reader who does not fence, and claimed again, while the writer turns twice.
 #[test]
 fn loom_a_slot_handed_on_by_who_does_not_fence() {
     for worth in [1, 3] {
-        explore_each(2, TWO_LOOKS_TWO_TURNS, 0..POINTS, move |at, saw| {
+        explore_each(2, THREE_LOOKS_TWO_TURNS, 0..POINTS + 6, move |at, saw| {
             let system = System::serving_at(at).worth(worth);
             let model = Model::new(Sides::with_barrier(Barrier::of_system(system)));
             let (theirs, number) = (model.clone(), model.claim());
@@ -210,9 +223,9 @@ fn loom_a_slot_handed_on_by_who_does_not_fence() {
                 slot.release();
                 let slot = theirs.registry.claim().unwrap();
                 assert_eq!(slot.number(), number);
-                let then = theirs.look(slot, &Cell::new(Shown::NEVER));
+                let then = theirs.look_twice(slot, Shown::NEVER);
                 theirs.sides.barrier.end();
-                [first, then]
+                [first, then[0], then[1]]
             });
             model.publish(1);
             model.publish(2);
