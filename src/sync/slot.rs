@@ -1,15 +1,13 @@
 //! A reader's place, in which it says what it is doing.
 //!
 //! # Synchronization
-//! - `[RG-3]` release store that frees a slot ↔ `[RG-4]` acquire compare-and-swap that claims it: the
-//!   new owner comes after all that the old one did, its last announcement included.
+//! - Who owns a slot has its seat ([`seat`](super::seat)), `[SE-1]` ↔ `[SE-2]`: a new owner comes after all that the
+//!   old one did, its last announcement included.
 //! - What a reader says is the protocol's that stands on this: `epoch`, [`sides`](super::sides).
 
-use crate::facade::atomic::{AtomicUsize, Ordering};
+use crate::facade::atomic::AtomicUsize;
 use crate::sync::cache::CachePadded;
-
-const FREE: usize = 0;
-const CLAIMED: usize = 1;
+use crate::sync::seat::Seat;
 
 /// A reader's place.
 pub(crate) struct Slot {
@@ -20,8 +18,8 @@ pub(crate) struct Slot {
     pub(crate) note: AtomicUsize,
     /// A note of whoever waits for readers; the owner never looks at it.
     pub(crate) awaited: AtomicUsize,
-    /// Whether somebody owns it.
-    state: AtomicUsize,
+    /// The owner's.
+    seat: Seat,
     number: usize,
 }
 
@@ -32,7 +30,7 @@ impl Slot {
                 word: AtomicUsize::new(0),
                 note: AtomicUsize::new(0),
                 awaited: AtomicUsize::new(0),
-                state: AtomicUsize::new(if claimed { CLAIMED } else { FREE }),
+                seat: Seat::new(claimed),
                 number,
             })
         }
@@ -45,15 +43,11 @@ impl Slot {
 
     /// Makes the slot the caller's own, if it is nobody's.
     pub(crate) fn claim(&self) -> bool {
-        // relaxed: a first look, which decides nothing.
-        self.state.load(Ordering::Relaxed) == FREE
-            // [RG-4] acquire: pairs with [RG-3]; relaxed where it fails: we go on to the next.
-            && self.state.compare_exchange(FREE, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        !self.seat.is_taken() && self.seat.take()
     }
 
     /// Gives the slot back. The caller owns it, and has unsaid what it said in it.
     pub(crate) fn release(&self) {
-        // [RG-3] release: pairs with [RG-4].
-        self.state.store(FREE, Ordering::Release);
+        self.seat.leave();
     }
 }
