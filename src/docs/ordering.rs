@@ -76,8 +76,9 @@
 //! - `EX-1` ↔ `EX-2` (`table/extent.rs`): publication of a table's extents.
 //! - `AB-1` ↔ `AB-2` (`sync/barrier.rs`): a reader's barrier between its announcement and its loads; the
 //!   barrier of whoever waits for readers, between its stores and its look at the announcements.
-//! - `RG-1` ↔ `RG-2`, `RG-3` ↔ `RG-4` (`sync/registry.rs`): publication of a block of readers' slots; a
-//!   slot given back, and claimed again.
+//! - `RG-1` ↔ `RG-2` (`sync/registry.rs`): publication of a block of readers' slots.
+//! - `SE-1` ↔ `SE-2` (`sync/seat.rs`): a reader's slot, or the writer's place of a left-right map, given up and
+//!   taken.
 //! - `EP-1`, `EP-3` ↔ `EP-2`, `EP-4` ↔ `EP-5` (`sync/epoch.rs`): pins and unpins against the scan of all
 //!   slots; the epoch as it is raised, and as a pin reads it.
 //! - `GB-1` ↔ `GB-2` (`owned/garbage.rs`): publication of the bags of garbage.
@@ -85,7 +86,6 @@
 //!   writer's swap of the sides, before it asks who looks. One of the two sees the other.
 //! - `LR-3`, `LR-4`, `LR-5` (`sync/sides.rs`): a side, whole, as it is shown; the end of a look, before the side is
 //!   changed; a reader that takes the need for fences away, so that the writer knows.
-//! - `LR-6` (`left_right/shared.rs`): the writer's place, given up and taken.
 //! - `CT-1` ↔ `CT-2` (`sync/counted.rs`): holds given up; the last of them, before the value is dropped.
 //!
 //! Payload words are read and written by relaxed atomic accesses, never volatile ones: a reader

@@ -3,17 +3,17 @@
 //! # Synchronization
 //! - The two sides are the protocol's ([`sides`](crate::sync::sides)): the one that is shown is read by
 //!   everybody, the one that is hidden is written, when its turn is over, by the writer.
-//! - `[LR-6]` release store when the writer's place is given up ↔ acquire compare-and-swap that takes it: the
-//!   next writer goes on with all that the last one had drafted.
+//! - The writer's place is a seat ([`seat`](crate::sync::seat)), `[SE-1]` ↔ `[SE-2]`: the next writer goes on with
+//!   all that the last one had drafted.
 
 use super::bucket::Hashed;
 use super::draft::{Draft, Table, table};
 use super::keep::Keep;
 use super::side::View;
-use crate::facade::atomic::{AtomicBool, Ordering};
 use crate::sync::barrier;
 use crate::sync::cache::CachePadded;
 use crate::sync::registry::Registry;
+use crate::sync::seat::Seat;
 use crate::sync::sides::{Shown, Sides};
 use crate::sync::slot::Slot;
 use crate::table::types::TryReserveError;
@@ -27,8 +27,8 @@ pub(super) struct Shared<K, V, S, P: Keep<K, V>> {
     tables: CachePadded<[UnsafeCell<Table<P::Entry>>; 2]>,
     pub(super) hash_builder: S,
     registry: Registry,
-    /// Whether there is a writer.
-    writing: AtomicBool,
+    /// The writer's.
+    seat: Seat,
     draft: UnsafeCell<Draft<P::Entry>>,
     owns: PhantomData<(K, V)>,
 }
@@ -50,7 +50,7 @@ impl<K, V, S, P: Keep<K, V>> Shared<K, V, S, P> {
             tables: CachePadded([UnsafeCell::new(one), UnsafeCell::new(other)]),
             hash_builder,
             registry: Registry::new(),
-            writing: AtomicBool::new(true),
+            seat: Seat::new(true),
             draft: UnsafeCell::new(Draft::new()),
             owns: PhantomData,
         })
@@ -67,13 +67,11 @@ impl<K, V, S, P: Keep<K, V>> Shared<K, V, S, P> {
 
     /// Takes the writer's place, if it is free.
     pub(super) fn take_writing(&self) -> bool {
-        // [LR-6] acquire: pairs with `leave_writing`; relaxed where it fails: nothing follows.
-        self.writing.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.seat.take()
     }
 
     pub(super) fn leave_writing(&self) {
-        // [LR-6] release: pairs with `take_writing`.
-        self.writing.store(false, Ordering::Release);
+        self.seat.leave();
     }
 
     /// What a reader needs of the side that it was told.

@@ -6,15 +6,18 @@
 pub(crate) mod backoff;
 pub(crate) mod barrier;
 pub(crate) mod cache;
-#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
+#[cfg(feature = "alloc")]
 pub(crate) mod counted;
 #[cfg(feature = "alloc")]
 pub(crate) mod epoch;
+#[cfg(all(test, hedgerow_loom))]
+mod handles_loom;
 #[cfg(all(test, hedgerow_loom))]
 pub(crate) mod loom;
 pub(crate) mod prefetch;
 #[cfg(feature = "alloc")]
 pub(crate) mod registry;
+pub(crate) mod seat;
 pub(crate) mod seqlock;
 pub(crate) mod sides;
 #[cfg(all(test, hedgerow_loom))]

@@ -1,15 +1,13 @@
 //! A reader's place, in which it says what it is doing.
 //!
 //! # Synchronization
-//! - `[RG-3]` release store that frees a slot ↔ `[RG-4]` acquire compare-and-swap that claims it: the
-//!   new owner comes after all that the old one did, its last announcement included.
+//! - Who owns a slot has its seat ([`seat`](super::seat)), `[SE-1]` ↔ `[SE-2]`: a new owner comes after all that the
+//!   old one did, its last announcement included.
 //! - What a reader says is the protocol's that stands on this: `epoch`, [`sides`](super::sides).
 
-use crate::facade::atomic::{AtomicUsize, Ordering};
+use crate::facade::atomic::AtomicUsize;
 use crate::sync::cache::CachePadded;
-
-const FREE: usize = 0;
-const CLAIMED: usize = 1;
+use crate::sync::seat::Seat;
 
 /// The owner executes no fence, is asked to in each announcement, or does; for [`sides`](super::sides).
 pub(crate) const LIGHT: usize = 0;
@@ -27,8 +25,8 @@ pub(crate) struct Slot {
     pub(crate) awaited: AtomicUsize,
     /// Whether the owner fences: what both have agreed on.
     pub(crate) fencing: AtomicUsize,
-    /// Whether somebody owns it.
-    state: AtomicUsize,
+    /// The owner's.
+    seat: Seat,
     number: usize,
 }
 
@@ -40,7 +38,7 @@ impl Slot {
                 note: AtomicUsize::new(0),
                 awaited: AtomicUsize::new(0),
                 fencing: AtomicUsize::new(FENCING),
-                state: AtomicUsize::new(if claimed { CLAIMED } else { FREE }),
+                seat: Seat::new(claimed),
                 number,
             })
         }
@@ -53,15 +51,11 @@ impl Slot {
 
     /// Makes the slot the caller's own, if it is nobody's.
     pub(crate) fn claim(&self) -> bool {
-        // relaxed: a first look, which decides nothing.
-        self.state.load(Ordering::Relaxed) == FREE
-            // [RG-4] acquire: pairs with [RG-3]; relaxed where it fails: we go on to the next.
-            && self.state.compare_exchange(FREE, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        !self.seat.is_taken() && self.seat.take()
     }
 
     /// Gives the slot back. The caller owns it, and has unsaid what it said in it.
     pub(crate) fn release(&self) {
-        // [RG-3] release: pairs with [RG-4].
-        self.state.store(FREE, Ordering::Release);
+        self.seat.leave();
     }
 }

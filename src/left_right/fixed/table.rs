@@ -3,11 +3,11 @@
 use super::reader::TableReader;
 use super::writer::{Draft, TableWriter};
 use crate::bins::hasher::DefaultHashBuilder;
-use crate::facade::atomic::{AtomicBool, Ordering};
 use crate::left_right::bucket::Bucket;
 use crate::left_right::side::Side;
 use crate::sync::barrier;
 use crate::sync::cache::CachePadded;
+use crate::sync::seat::Seat;
 use crate::sync::sides::{Shown, Sides};
 use crate::sync::slot::Slot;
 use core::cell::UnsafeCell;
@@ -41,13 +41,14 @@ pub struct LeftRightTable<K, V, const BUCKETS: usize, const READERS: usize, S = 
     pub(super) sides: Sides,
     tables: [UnsafeCell<Fixed<K, V, BUCKETS>>; 2],
     slots: [CachePadded<Slot>; READERS],
-    writing: AtomicBool,
+    /// The writer's.
+    seat: Seat,
     draft: UnsafeCell<Draft<BUCKETS>>,
     pub(super) hash_builder: S,
 }
 
 // SAFETY: readers of any thread look at keys, values and the hasher; cells are written by one thread at a time: the
-// protocol of the sides ([LR-1] to [LR-5]) and the writer's place ([LR-6]) see to it.
+// protocol of the sides ([LR-1] to [LR-5]) and the writer's seat ([SE-1], [SE-2]) see to it.
 unsafe impl<K: Send + Sync, V: Send + Sync, const BUCKETS: usize, const READERS: usize, S: Sync>
     Sync for LeftRightTable<K, V, BUCKETS, READERS, S>
 {
@@ -77,7 +78,7 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
             sides: Sides::new(),
             tables: [const { UnsafeCell::new(Side::new([Bucket::EMPTY; BUCKETS])) }; 2],
             slots,
-            writing: AtomicBool::new(false),
+            seat: Seat::new(false),
             draft: UnsafeCell::new(Draft::new()),
             hash_builder,
         }
@@ -125,15 +126,11 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// ```
     pub fn writer(&self) -> Option<TableWriter<'_, K, V, BUCKETS, READERS, S>> {
         barrier::prepare();
-        // [LR-6] acquire: pairs with `leave_writing`; relaxed where it fails: nothing follows.
-        let taken =
-            self.writing.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
-        taken.is_ok().then(|| TableWriter::new(self))
+        self.seat.take().then(|| TableWriter::new(self))
     }
 
     pub(super) fn leave_writing(&self) {
-        // [LR-6] release: pairs with `writer`.
-        self.writing.store(false, Ordering::Release);
+        self.seat.leave();
     }
 
     pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
