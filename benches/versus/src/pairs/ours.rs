@@ -53,6 +53,11 @@ impl<V: Word, P: Way<V>> Writer<V> for WriteHandle<u64, V, Hasher, P> {
     fn publish(&mut self) {
         WriteHandle::publish(self);
     }
+
+    #[inline]
+    fn settle(&mut self) {
+        WriteHandle::settle(self);
+    }
 }
 
 impl<V: Word, P: Way<V>> Reader<V> for ReadHandle<u64, V, Hasher, P> {
