@@ -2,8 +2,9 @@
 //!
 //! [`FlatMap`] is a hash table of plain data whose reads take no lock, hold no guard and write nothing
 //! shared. [`FlatTable`] is the same of fixed size, for a `static`, without an allocator. [`LeftRightMap`] has one
-//! writer, whose changes readers that never wait see together, when it publishes them. More structures
-//! are planned; [`docs::choosing`] says which. What holds, what does not, and why, is in [`docs`].
+//! writer, whose changes readers that never wait see together, when it publishes them. [`FenceMap`] keeps its keys
+//! in order, and reads ranges as they were at one moment. More structures are planned;
+//! [`docs::choosing`] says which. What holds, what does not, and why, is in [`docs`].
 //!
 //! ```
 //! let ports = hedgerow::FlatMap::<&str, u16>::new();
@@ -34,6 +35,8 @@ mod bins;
 #[cfg(feature = "alloc")]
 pub mod docs;
 mod facade;
+#[cfg(feature = "alloc")]
+pub mod fence;
 pub mod flat;
 #[cfg(not(hedgerow_loom))]
 pub mod left_right;
@@ -45,6 +48,8 @@ mod sync;
 #[cfg(feature = "alloc")]
 mod table;
 
+#[cfg(feature = "alloc")]
+pub use fence::FenceMap;
 #[cfg(feature = "alloc")]
 pub use flat::FlatMap;
 pub use flat::FlatTable;

@@ -66,6 +66,28 @@ pub(crate) unsafe fn fetch<T>(block: *const Word, offset: usize) -> MaybeUninit<
     value
 }
 
+/// As `fetch`, of an integer among integers: the compiler sees through the loads, and any bytes are one. What
+/// comes back may be torn, too.
+///
+/// # Safety
+/// `T` is an integer type. The words from `block` up to the end of the value must be live, and all their
+/// bytes zeroed memory or integers'.
+#[cfg(feature = "alloc")]
+#[inline(always)]
+pub(crate) unsafe fn fetch_integer<T>(block: *const Word, offset: usize) -> T {
+    let mut value = MaybeUninit::<T>::uninit();
+    let within = offset % WORD;
+    debug_assert!(within + size_of::<T>() <= WORD);
+    // SAFETY: the caller says that the word is live.
+    let word = unsafe { &*block.add(offset / WORD) }.load_integer();
+    let from = (&raw const word).cast::<u8>();
+    // SAFETY: `within + size_of::<T>() <= WORD`, and any bytes are a `T`.
+    unsafe {
+        from.add(within).copy_to_nonoverlapping(value.as_mut_ptr().cast(), size_of::<T>());
+        value.assume_init()
+    }
+}
+
 /// Stores `value`, `offset` bytes into the block at `block`, keeping the other bytes of shared words.
 ///
 /// # Safety

@@ -1,0 +1,115 @@
+//! Hints: for each block of a leaf fifteen bits of its first key's rank, several to a word.
+//!
+//! A hint is the rank's distance from the leaf's base, shifted so that the leaf's keys spread over fifteen
+//! bits. It never falls where ranks rise. So a block whose hint is greater than a key's begins beyond that key,
+//! and of the others the last one is it, or, where hints tie, is behind it.
+
+/// Bits of a lane: a hint and, above it, a bit that is 0.
+const LANE: u32 = 16;
+pub(crate) const LANES_A_WORD: usize = (usize::BITS / LANE) as usize;
+/// 1 in each lane.
+const ONES: usize = usize::MAX / 0xFFFF;
+const TOPS: usize = ONES << (LANE - 1);
+/// The greatest hint.
+const MOST: usize = 0x7FFE;
+/// In the lane of a block that is not in use: beyond every key.
+const NONE: usize = 0x7FFF;
+
+/// How ranks become hints.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    pub(crate) base: usize,
+    pub(crate) shift: u32,
+}
+
+impl Scale {
+    #[inline(always)]
+    pub(crate) fn hint(self, rank: usize) -> usize {
+        (rank.saturating_sub(self.base) >> self.shift).min(MOST)
+    }
+
+    /// Whether `rank` is beyond what the scale can tell apart.
+    #[inline(always)]
+    pub(crate) fn is_beyond(self, rank: usize) -> bool {
+        rank.saturating_sub(self.base) >> self.shift > MOST
+    }
+
+    /// For ranks from `base` to `last`, and as much again behind them.
+    pub(crate) fn spanning(base: usize, last: usize) -> Self {
+        let span = usize::BITS - last.saturating_sub(base).leading_zeros();
+        Self { base, shift: span.saturating_sub(LANE - 2) }
+    }
+}
+
+/// The lanes of `WORDS` words, copied out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hints<const WORDS: usize>(pub(crate) [usize; WORDS]);
+
+impl<const WORDS: usize> Hints<WORDS> {
+    pub(crate) const EMPTY: Self = Self([ONES * NONE; WORDS]);
+
+    /// How many lanes hold a hint that is not greater than `hint`.
+    #[inline(always)]
+    pub(crate) fn at_most(hint: usize, mut word: impl FnMut(usize) -> usize) -> usize {
+        let key = (ONES * hint) | TOPS;
+        let mut sum = 0;
+        for index in 0..WORDS {
+            // No lane borrows from the next: with the top bit set the key's is the greater.
+            sum += ((key - (word(index) & !TOPS)) & TOPS) >> (LANE - 1);
+        }
+        sum.wrapping_mul(ONES) >> (usize::BITS - LANE)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&mut self, lane: usize, hint: usize) {
+        let (word, by) = (lane / LANES_A_WORD, (lane % LANES_A_WORD) as u32 * LANE);
+        self.0[word] = self.0[word] & !(NONE << by) | hint << by;
+    }
+
+    #[inline(always)]
+    pub(crate) fn clear(&mut self, lane: usize) {
+        self.set(lane, NONE);
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+
+    type Four = Hints<4>;
+
+    #[test]
+    fn lanes_are_counted() {
+        let mut hints = Four::EMPTY;
+        let count = |hints: &Four, hint| Four::at_most(hint, |word| hints.0[word]);
+        assert_eq!(count(&hints, MOST), 0);
+        let lanes = 4 * LANES_A_WORD;
+        for lane in 0..lanes {
+            hints.set(lane, lane * 7);
+        }
+        for hint in 0..8 * lanes {
+            assert_eq!(count(&hints, hint), (0..lanes).filter(|lane| lane * 7 <= hint).count());
+        }
+        assert_eq!(count(&hints, MOST), lanes);
+        hints.clear(lanes - 1);
+        assert_eq!(count(&hints, MOST), lanes - 1);
+        assert_eq!(count(&Hints([0; 4]), 0), lanes);
+    }
+
+    #[test]
+    fn hints_never_fall() {
+        for (base, last) in
+            [(0, 0), (5, 5), (0, usize::MAX), (usize::MAX - 3, usize::MAX), (100, 1 << 20)]
+        {
+            let scale = Scale::spanning(base, last);
+            assert!(!scale.is_beyond(last), "{scale:?}");
+            let mut before = 0;
+            for step in 0..64 {
+                let hint = scale.hint(base.saturating_add(last.saturating_sub(base) / 64 * step));
+                assert!(before <= hint && hint <= MOST);
+                before = hint;
+            }
+            assert_eq!(scale.hint(0), 0);
+        }
+    }
+}

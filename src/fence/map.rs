@@ -1,0 +1,385 @@
+//! `FenceMap` itself: the typed face of the tree. What it does about one key; about the order, see
+//! [`ordered`](super::ordered).
+
+use super::leaf::Form;
+use super::rank::{ByType, Ranking};
+use super::search::Sought;
+use super::tree::Tree;
+use super::write::Altered;
+use crate::bins::types::{Busy, Change, Computed, Op};
+use crate::sync::backoff::Backoff;
+use crate::table::Failure;
+use alloc::alloc::handle_alloc_error;
+use core::alloc::Layout;
+use core::mem::MaybeUninit;
+
+/// A concurrent ordered map of plain data, with reads that take no lock, no guard and write nothing.
+///
+/// Keys and values are `Copy` and are handed out as copies, so there is nothing to hold on to and nothing
+/// that could deadlock. All methods take `&self`. Entries lie in key order in leaves of up to 128, each under
+/// a lock that only writers take.
+///
+/// # Guarantees
+/// - Every operation on one key is linearizable, and so are [`first`](Self::first), [`floor`](Self::floor) and their
+///   like, [`pop_first`](Self::pop_first), [`range`](Self::range) and [`remove_range`](Self::remove_range): a range is
+///   all of the map between two keys as it was at one moment. [`iter`](Self::iter), [`scan_weak`](Self::scan_weak),
+///   [`retain`](Self::retain) and [`clear`](Self::clear) go leaf by leaf: each leaf as of one moment, in key order, and
+///   every key that is present throughout exactly once.
+/// - A look-up waits only for a writer that is inside the key's leaf, some tens of nanoseconds unless that writer is
+///   descheduled there, and [`try_get`](Self::try_get) returns [`Busy`] instead.
+/// - User code (`Ord`, [`Ranking`], closures) runs with nothing locked: it may panic, or call the map. Where `Ord` is
+///   no order, or the ranking lies, answers are wrong, and nothing worse.
+/// - Leaves that have become empty are joined and used again; memory is given back when the map is dropped.
+///
+/// # Keys
+/// A [`Ranking`] makes a number of a key, by which most of its place is found. [`ByType`], the default, knows how for
+/// integers, `&str`, byte arrays and others. For a type that it does not know give one:
+/// [`with_ranking`](Self::with_ranking).
+///
+/// # Example
+/// ```
+/// use hedgerow::FenceMap;
+///
+/// let readings = FenceMap::<u64, f32>::new();
+/// std::thread::scope(|s| {
+///     for sensor in 0..2 {
+///         let readings = &readings;
+///         s.spawn(move || {
+///             for n in 0..500 {
+///                 readings.insert(n * 2 + sensor, n as f32);
+///             }
+///         });
+///     }
+/// });
+/// assert_eq!(readings.range(100..103).collect::<Vec<_>>(), [(100, 50.0), (101, 50.0), (102, 51.0)]);
+/// assert_eq!(readings.last(), Some((999, 499.0)));
+/// ```
+pub struct FenceMap<K, V, R = ByType> {
+    tree: Tree<K, V, R>,
+}
+
+impl<K: Copy + Ord, V: Copy> FenceMap<K, V> {
+    crate::facade::const_unless_loom! {
+        /// An empty map; allocates nothing and fits a `static`.
+        ///
+        /// ```
+        /// static MAP: hedgerow::FenceMap<u32, u32> = hedgerow::FenceMap::new();
+        /// MAP.insert(1, 2);
+        /// assert_eq!(MAP.get(&1), Some(2));
+        /// ```
+        #[must_use]
+        pub fn new() -> Self {
+            Self::with_ranking(ByType)
+        }
+    }
+}
+
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
+    crate::facade::const_unless_loom! {
+        /// An empty map that ranks its keys by `ranking`; allocates nothing.
+        ///
+        /// ```
+        /// use std::net::SocketAddrV4;
+        ///
+        /// struct ByAddress;
+        /// impl hedgerow::fence::Ranking<SocketAddrV4> for ByAddress {
+        ///     fn rank(&self, key: &SocketAddrV4) -> u64 {
+        ///         u64::from(key.ip().to_bits()) << 32 | u64::from(key.port()) << 16
+        ///     }
+        /// }
+        ///
+        /// let peers = hedgerow::FenceMap::with_ranking(ByAddress);
+        /// peers.insert("10.0.0.1:80".parse().unwrap(), 'a');
+        /// assert_eq!(peers.get(&"10.0.0.1:80".parse().unwrap()), Some('a'));
+        /// ```
+        #[must_use]
+        pub fn with_ranking(ranking: R) -> Self {
+            Self { tree: Tree::new(ranking) }
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn tree(&self) -> &Tree<K, V, R> {
+        &self.tree
+    }
+
+    /// The map's ranking.
+    ///
+    /// ```
+    /// use hedgerow::fence::Ranking;
+    /// let map = hedgerow::FenceMap::<u64, ()>::new();
+    /// assert_eq!(map.ranking().rank(&7u64), 7);
+    /// ```
+    pub fn ranking(&self) -> &R {
+        &self.tree.ranking
+    }
+
+    /// The number of entries: exact when nobody writes meanwhile, of the recent past otherwise.
+    ///
+    /// Lock-free, allocates nothing, constant time.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (2, 'b')].into();
+    /// assert_eq!(map.len(), 2);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.tree.len.total()
+    }
+
+    /// Whether [`len`](Self::len) is 0.
+    ///
+    /// ```
+    /// assert!(hedgerow::FenceMap::<u8, u8>::new().is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Figures about the map. Takes the locks of its allocator's lists, which no reader takes.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
+    /// let stats = map.stats();
+    /// assert!(stats.len == 10_000 && stats.bytes / stats.len < 25);
+    /// ```
+    pub fn stats(&self) -> FenceStats {
+        let (bytes, retired_bytes) = self.tree.route.bytes();
+        FenceStats {
+            len: self.len(),
+            entries_per_leaf: Form::<K, V>::ENTRIES,
+            fences: self.tree.route.table().map_or(0, super::route::Table::count),
+            bytes: bytes + self.tree.arena.bytes() + self.tree.len.bytes(),
+            retired_bytes,
+        }
+    }
+
+    /// The value of `key`, copied out.
+    ///
+    /// Takes no lock, writes no shared memory, allocates nothing; logarithmic time. Waits while a writer is inside
+    /// the key's leaf. Linearizes where the leaf's version is looked at last.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
+    /// assert_eq!((map.get(&"a"), map.get(&"b")), (Some(1), None));
+    /// ```
+    #[inline]
+    pub fn get(&self, key: &K) -> Option<V> {
+        self.tree.get(key, |leaf, at| leaf.fetch_value(at))
+    }
+
+    /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that may not spin.
+    ///
+    /// # Errors
+    /// [`Busy`] when a writer is inside the key's leaf.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
+    /// assert_eq!(map.try_get(&"a"), Ok(Some(1)));
+    /// ```
+    pub fn try_get(&self, key: &K) -> Result<Option<V>, Busy> {
+        let sought = Sought::new(key, self.ranking());
+        self.tree
+            .get_slowly(sought, |leaf, at| leaf.fetch_value(at), &mut Backoff::never())
+            .map_err(|_| Busy)
+    }
+
+    /// What `f` makes of a copy of `key`'s value. `f` runs with nothing locked.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [("a", [1, 2, 3])].into();
+    /// assert_eq!(map.get_with(&"a", |v| v.len()), Some(3));
+    /// ```
+    #[inline]
+    pub fn get_with<T>(&self, key: &K, f: impl FnOnce(&V) -> T) -> Option<T> {
+        self.get(key).map(|value| f(&value))
+    }
+
+    /// Whether `key` has an entry. Costs what [`get`](Self::get) does, without copying the value.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
+    /// assert!(map.contains_key(&"a") && !map.contains_key(&"b"));
+    /// ```
+    #[inline]
+    pub fn contains_key(&self, key: &K) -> bool {
+        self.tree.get(key, |_, _| MaybeUninit::new(())).is_some()
+    }
+
+    /// Stores `value` under `key` and returns the value that it replaces. An existing key is kept.
+    ///
+    /// Blocks while another writer is inside the key's leaf. May allocate: a leaf where one is full, and what leads
+    /// to it. Running out of memory is handled as in std's collections. Logarithmic time, and that of moving up to a
+    /// leaf's entries by one. Linearizes when the leaf is locked.
+    ///
+    /// ```
+    /// let map = hedgerow::FenceMap::<_, _>::default();
+    /// assert_eq!((map.insert(1, 'a'), map.insert(1, 'b')), (None, Some('a')));
+    /// ```
+    #[inline]
+    pub fn insert(&self, key: K, value: V) -> Option<V> {
+        self.finish(self.alter(&key, Backoff::spinning(), |_| Op::Insert(value))).0
+    }
+
+    /// Stores `value` under `key` unless there is one; returns the one there is. Blocks and allocates as
+    /// [`insert`](Self::insert) does.
+    ///
+    /// ```
+    /// let map = hedgerow::FenceMap::<_, _>::default();
+    /// assert_eq!(map.insert_if_absent(1, 'a'), None);
+    /// assert_eq!(map.insert_if_absent(1, 'b'), Some('a'));
+    /// ```
+    #[inline]
+    pub fn insert_if_absent(&self, key: K, value: V) -> Option<V> {
+        let decide = |old: Option<V>| if old.is_none() { Op::Insert(value) } else { Op::Keep };
+        self.finish(self.alter(&key, Backoff::spinning(), decide)).0
+    }
+
+    /// Removes `key` and returns its value. Blocks while another writer is inside its leaf. Allocates nothing.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
+    /// assert_eq!((map.remove(&"a"), map.remove(&"a")), (Some(1), None));
+    /// ```
+    #[inline]
+    pub fn remove(&self, key: &K) -> Option<V> {
+        self.finish(self.alter(key, Backoff::spinning(), |_| Op::Remove)).0
+    }
+
+    /// Replaces the value of `key` by `f` of it and returns the new value; None where there is none.
+    ///
+    /// `f` runs with nothing locked, and again if anything in the key's leaf changed meanwhile: the replacement is
+    /// atomic. An `f` that itself writes to that leaf each time it runs never ends. Blocks while another writer is
+    /// inside the leaf. Allocates nothing.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
+    /// assert_eq!((map.update(&"a", |n| n + 1), map.update(&"b", |n| n + 1)), (Some(2), None));
+    /// ```
+    #[inline]
+    pub fn update(&self, key: &K, f: impl FnMut(V) -> V) -> Option<V> {
+        let decide = Self::updating(f);
+        Self::updated(self.finish(self.alter(key, Backoff::spinning(), decide)))
+    }
+
+    /// Does with `key`'s entry what `f` decides from its value, atomically.
+    ///
+    /// `f` runs with nothing locked, and again if anything in the key's leaf changed meanwhile. An `f` that itself
+    /// writes to that leaf each time it runs never ends. Blocks and allocates as [`insert`](Self::insert) does.
+    ///
+    /// ```
+    /// use hedgerow::fence::Op;
+    /// let map = hedgerow::FenceMap::<_, u32>::default();
+    /// let step = |n: Option<u32>| match n { None => Op::Insert(1), Some(1) => Op::Insert(2), _ => Op::Remove };
+    /// assert_eq!(map.compute("a", step).after, Some(1));
+    /// assert_eq!(map.compute("a", step).after, Some(2));
+    /// assert_eq!(map.compute("a", step).after, None);
+    /// ```
+    #[inline]
+    pub fn compute(&self, key: K, f: impl FnMut(Option<V>) -> Op<V>) -> Computed<V> {
+        Self::computed(self.finish(self.alter(&key, Backoff::spinning(), f)))
+    }
+
+    /// Replaces what `key` has by `new` if it is `current`, absence (None) included; either way tells what
+    /// it had.
+    ///
+    /// So `(None, Some(v))` inserts where there is nothing, `(Some(v), None)` removes exactly `v`. `V`'s `Eq` runs
+    /// with nothing locked. Blocks and allocates as [`insert`](Self::insert) does.
+    ///
+    /// # Errors
+    /// What the key has instead of `current`.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [(1, 'a')].into();
+    /// assert_eq!(map.compare_exchange(1, Some('a'), Some('b')), Ok(Some('a')));
+    /// assert_eq!(map.compare_exchange(1, Some('a'), Some('c')), Err(Some('b')));
+    /// assert_eq!(map.compare_exchange(1, Some('b'), None), Ok(Some('b')));
+    /// assert_eq!(map.get(&1), None);
+    /// ```
+    pub fn compare_exchange(
+        &self,
+        key: K,
+        current: Option<V>,
+        new: Option<V>,
+    ) -> Result<Option<V>, Option<V>>
+    where
+        V: PartialEq,
+    {
+        let mut same = false;
+        let done = self.compute(key, |old| {
+            same = old == current;
+            match new {
+                _ if !same => Op::Keep,
+                Some(new) => Op::Insert(new),
+                None => Op::Remove,
+            }
+        });
+        if same { Ok(done.before) } else { Err(done.before) }
+    }
+
+    #[inline]
+    pub(super) fn alter(
+        &self,
+        key: &K,
+        backoff: Backoff,
+        mut decide: impl FnMut(Option<V>) -> Op<V>,
+    ) -> Result<Altered<K, V>, Failure> {
+        self.tree.alter(key, backoff, |old| match (decide(old.copied()), old) {
+            (Op::Keep, _) => Change::Keep,
+            // A key that is there stays.
+            (Op::Insert(value), Some(_)) => Change::Value(value),
+            (Op::Insert(value), None) => Change::Entry(*key, value),
+            (Op::Remove, _) => Change::Remove,
+        })
+    }
+
+    pub(super) fn updating(mut f: impl FnMut(V) -> V) -> impl FnMut(Option<V>) -> Op<V> {
+        move |old| old.map_or(Op::Keep, |value| Op::Insert(f(value)))
+    }
+
+    pub(super) fn updated((_, change): Altered<K, V>) -> Option<V> {
+        if let Change::Value(new) = change { Some(new) } else { None }
+    }
+
+    pub(super) fn computed((before, change): Altered<K, V>) -> Computed<V> {
+        let after = match change {
+            Change::Keep => before,
+            Change::Value(new) | Change::Entry(_, new) => Some(new),
+            Change::Remove => None,
+        };
+        Computed { before, after }
+    }
+
+    /// What came of an operation that waits, and so fails only for want of memory.
+    #[inline]
+    pub(super) fn finish<T>(&self, done: Result<T, Failure>) -> T {
+        done.unwrap_or_else(|_| self.out_of_memory())
+    }
+
+    #[cold]
+    #[expect(clippy::unused_self, reason = "says which map's leaf it is about")]
+    fn out_of_memory(&self) -> ! {
+        handle_alloc_error(Layout::new::<[usize; 16]>())
+    }
+
+    pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {
+        for (key, value) in entries {
+            self.insert(key, value);
+        }
+    }
+}
+
+/// Figures about a [`FenceMap`], from [`FenceMap::stats`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FenceStats {
+    /// Entries; exact when nobody writes meanwhile.
+    pub len: usize,
+    /// The most entries in a leaf.
+    pub entries_per_leaf: usize,
+    /// Fences: runs of up to 256 leaves.
+    pub fences: usize,
+    /// Bytes allocated, everything included.
+    pub bytes: usize,
+    /// Bytes, of those, that are of no more use and wait for the map to be dropped.
+    pub retired_bytes: usize,
+}

@@ -1,0 +1,38 @@
+//! An ordered map of plain data whose reads take no lock and write nothing.
+//!
+//! [`FenceMap`] keeps its entries in leaves, the leaves in fences, and finds both by hints that are never
+//! validated: the leaf itself says which keys it answers for. See there for what it promises.
+
+mod arena;
+mod batch;
+mod cursor;
+mod directory;
+mod errors;
+mod fallible;
+mod grow;
+mod hints;
+mod iter;
+mod leaf;
+#[cfg(all(test, hedgerow_loom))]
+mod loom;
+mod map;
+mod near;
+mod ordered;
+mod range;
+mod rank;
+mod read;
+mod route;
+mod search;
+mod shrink;
+mod traits;
+mod tree;
+mod walk;
+mod write;
+
+pub use crate::bins::types::{Busy, Computed, Op};
+pub use crate::table::types::TryInsertError;
+pub use cursor::Cursor;
+pub use errors::TryRangeError;
+pub use iter::{Iter, Keys, Range, Values};
+pub use map::{FenceMap, FenceStats};
+pub use rank::{ByType, Ranking};

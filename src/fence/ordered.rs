@@ -1,0 +1,271 @@
+//! What a `FenceMap` does about the order of its keys: neighbours, ends, ranges, walks.
+
+use super::errors::TryRangeError;
+use super::iter::{Iter, Keys, Range, Values};
+use super::map::FenceMap;
+use super::near::Near;
+use super::rank::Ranking;
+use crate::sync::backoff::Backoff;
+use alloc::vec::Vec;
+use core::iter::Rev;
+use core::ops::{Bound, RangeBounds};
+
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
+    fn near(&self, near: Near<'_, K>) -> Option<(K, V)> {
+        self.finish(self.tree().near(near, Backoff::spinning()))
+    }
+
+    fn take_near(&self, near: Near<'_, K>) -> Option<(K, V)> {
+        self.finish(self.tree().take_near(near, Backoff::spinning()))
+    }
+
+    /// The entry with the least key.
+    ///
+    /// Takes no lock and writes no shared memory. Waits while a writer is inside the first leaf. Looks at one leaf, and
+    /// at more only where leaves are empty: then it linearizes where all of them are looked at once more.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (2, 'b')].into();
+    /// assert_eq!(map.first(), Some((1, 'a')));
+    /// ```
+    pub fn first(&self) -> Option<(K, V)> {
+        self.near(Near::From(Bound::Unbounded))
+    }
+
+    /// The entry with the greatest key. As [`first`](Self::first) in all else.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (2, 'b')].into();
+    /// assert_eq!(map.last(), Some((2, 'b')));
+    /// ```
+    pub fn last(&self) -> Option<(K, V)> {
+        self.near(Near::UpTo(Bound::Unbounded))
+    }
+
+    /// Removes the entry with the least key and returns it: the map as a queue by priority.
+    ///
+    /// No two callers get the same entry. Blocks while another writer is inside its leaf, and linearizes when that is
+    /// locked. Allocates nothing, unless many leaves are empty.
+    ///
+    /// ```
+    /// let jobs: hedgerow::FenceMap<_, _> = [(3, "late"), (1, "early")].into();
+    /// assert_eq!(jobs.pop_first(), Some((1, "early")));
+    /// assert_eq!(jobs.len(), 1);
+    /// ```
+    pub fn pop_first(&self) -> Option<(K, V)> {
+        self.take_near(Near::From(Bound::Unbounded))
+    }
+
+    /// Removes the entry with the greatest key and returns it. As [`pop_first`](Self::pop_first) in all else.
+    ///
+    /// ```
+    /// let jobs: hedgerow::FenceMap<_, _> = [(3, "late"), (1, "early")].into();
+    /// assert_eq!(jobs.pop_last(), Some((3, "late")));
+    /// ```
+    pub fn pop_last(&self) -> Option<(K, V)> {
+        self.take_near(Near::UpTo(Bound::Unbounded))
+    }
+
+    /// The entry with the greatest key that is not greater than `key`. Waits and linearizes as
+    /// [`first`](Self::first) does.
+    ///
+    /// ```
+    /// let rates: hedgerow::FenceMap<u32, f32> = [(0, 0.0), (10_000, 0.2), (50_000, 0.4)].into();
+    /// assert_eq!(rates.floor(&49_999), Some((10_000, 0.2)));
+    /// assert_eq!(rates.floor(&50_000), Some((50_000, 0.4)));
+    /// ```
+    pub fn floor(&self, key: &K) -> Option<(K, V)> {
+        self.near(Near::UpTo(Bound::Included(key)))
+    }
+
+    /// The entry with the least key that is not less than `key`. Waits and linearizes as
+    /// [`first`](Self::first) does.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (3, 'c')].into();
+    /// assert_eq!((map.ceiling(&2), map.ceiling(&3), map.ceiling(&4)), (Some((3, 'c')), Some((3, 'c')), None));
+    /// ```
+    pub fn ceiling(&self, key: &K) -> Option<(K, V)> {
+        self.near(Near::From(Bound::Included(key)))
+    }
+
+    /// The entry with the greatest key that is less than `key`. Waits and linearizes as
+    /// [`first`](Self::first) does.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (3, 'c')].into();
+    /// assert_eq!((map.lower(&3), map.lower(&1)), (Some((1, 'a')), None));
+    /// ```
+    pub fn lower(&self, key: &K) -> Option<(K, V)> {
+        self.near(Near::UpTo(Bound::Excluded(key)))
+    }
+
+    /// The entry with the least key that is greater than `key`. Waits and linearizes as
+    /// [`first`](Self::first) does.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (3, 'c')].into();
+    /// assert_eq!((map.upper(&1), map.upper(&3)), (Some((3, 'c')), None));
+    /// ```
+    pub fn upper(&self, key: &K) -> Option<(K, V)> {
+        self.near(Near::From(Bound::Excluded(key)))
+    }
+
+    /// The entries within `bounds`, in key order, all as they were at one moment.
+    ///
+    /// They are copied at once, into memory that is allocated for them; [`range_into`](Self::range_into) uses memory
+    /// that there is, and [`scan_weak`](Self::scan_weak) needs a leaf's worth, but sees each leaf as of another moment.
+    /// Bounds that are the wrong way round hold nothing.
+    ///
+    /// Takes no lock and writes no shared memory, unless writers change some leaf of the range eight times in a row
+    /// while it is being copied: then the range's leaves are locked for the time of a copy. Waits while a writer
+    /// is inside one of the leaves. Linearizes between the first and the second look at each leaf, or when
+    /// the last one is locked.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<u32, u32> = (0..100).map(|n| (n, n * n)).collect();
+    /// assert_eq!(map.range(3..=5).collect::<Vec<_>>(), [(3, 9), (4, 16), (5, 25)]);
+    /// assert_eq!(map.range(..).len(), 100);
+    /// assert_eq!(map.range(90..10).next(), None);
+    /// ```
+    pub fn range(&self, bounds: impl RangeBounds<K>) -> Range<K, V> {
+        let mut entries = Vec::new();
+        self.range_into(bounds, &mut entries);
+        Range::new(entries)
+    }
+
+    /// As [`range`](Self::range), from the end.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<u32, u32> = (0..100).map(|n| (n, n * n)).collect();
+    /// assert_eq!(map.range_rev(..).take(2).collect::<Vec<_>>(), [(99, 9801), (98, 9604)]);
+    /// ```
+    pub fn range_rev(&self, bounds: impl RangeBounds<K>) -> Rev<Range<K, V>> {
+        self.range(bounds).rev()
+    }
+
+    /// As [`range`](Self::range), into a vector, whose memory is used again. What was in it is gone.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<u32, char> = [(1, 'a'), (2, 'b'), (9, 'z')].into();
+    /// let mut entries = Vec::new();
+    /// map.range_into(2.., &mut entries);
+    /// assert_eq!(entries, [(2, 'b'), (9, 'z')]);
+    /// ```
+    pub fn range_into(&self, bounds: impl RangeBounds<K>, into: &mut Vec<(K, V)>) {
+        let bounds = (bounds.start_bound(), bounds.end_bound());
+        self.finish(self.tree().range(bounds, into, Backoff::spinning()));
+    }
+
+    /// As [`range_into`](Self::range_into), but neither waits nor locks nor aborts.
+    ///
+    /// # Errors
+    /// [`TryRangeError::Busy`] when a writer is inside one of the leaves, or some leaf changed eight times in a row;
+    /// [`TryRangeError::Alloc`] when there is no memory. What is in the vector then is of no use.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+    /// let mut entries = Vec::new();
+    /// assert_eq!(map.try_range_into(2.., &mut entries), Ok(()));
+    /// assert_eq!(entries, [(2, 'b')]);
+    /// ```
+    pub fn try_range_into(
+        &self,
+        bounds: impl RangeBounds<K>,
+        into: &mut Vec<(K, V)>,
+    ) -> Result<(), TryRangeError> {
+        let bounds = (bounds.start_bound(), bounds.end_bound());
+        self.tree().range(bounds, into, Backoff::never()).map_err(TryRangeError::from)
+    }
+
+    /// The entries within `bounds`, in key order, leaf by leaf.
+    ///
+    /// Each leaf's entries are as they were at one moment, but that of one leaf is earlier than that of the next.
+    /// So this may show an entry that was inserted after another one was, and not that other one.
+    /// A key that is present from the iterator's beginning to its end is seen exactly once; one that comes or goes
+    /// meanwhile at most once. [`range`](Self::range) is the one without such exceptions.
+    ///
+    /// Takes no lock. Allocates a buffer for one leaf. Waits while a writer is inside the next leaf.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
+    /// assert!(map.scan_weak(10..20).map(|(key, _)| key).eq(10..20));
+    /// ```
+    pub fn scan_weak(&self, bounds: impl RangeBounds<K>) -> Iter<'_, K, V, R> {
+        Iter::new(self, bounds.start_bound().cloned(), bounds.end_bound().cloned())
+    }
+
+    /// All entries, in key order, as [`scan_weak`](Self::scan_weak) sees them.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [(2, 'b'), (1, 'a')].into();
+    /// assert_eq!(map.iter().collect::<Vec<_>>(), [(1, 'a'), (2, 'b')]);
+    /// ```
+    pub fn iter(&self) -> Iter<'_, K, V, R> {
+        self.scan_weak(..)
+    }
+
+    /// All keys, in order, as [`iter`](Self::iter) sees them.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [(2, 'b'), (1, 'a')].into();
+    /// assert_eq!(map.keys().collect::<Vec<_>>(), [1, 2]);
+    /// ```
+    pub fn keys(&self) -> Keys<'_, K, V, R> {
+        Keys(self.iter())
+    }
+
+    /// All values, in the order of their keys, as [`iter`](Self::iter) sees them.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [(2, 'b'), (1, 'a')].into();
+    /// assert_eq!(map.values().collect::<String>(), "ab");
+    /// ```
+    pub fn values(&self) -> Values<'_, K, V, R> {
+        Values(self.iter())
+    }
+
+    /// Removes every entry, leaf by leaf; keeps the memory, for entries to come.
+    ///
+    /// An entry inserted meanwhile may stay. Blocks while another writer is inside a leaf. Allocates nothing.
+    /// [`remove_range`](Self::remove_range) with `..` removes all at one moment.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [(1, 'a')].into();
+    /// map.clear();
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn clear(&self) {
+        self.finish(self.tree().clear());
+    }
+
+    /// Keeps the entries for which `keep` says true, with the values as it leaves them, leaf by leaf.
+    ///
+    /// `keep` runs with nothing locked, in key order; where a leaf changes between its being asked and the removal, the
+    /// leaf's entries are asked about again; a `keep` that writes to that leaf each time never ends. Allocates a
+    /// buffer for one leaf.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<u32, u32> = (0..10).map(|n| (n, n)).collect();
+    /// map.retain(|k, v| { *v *= 2; k % 2 == 0 });
+    /// assert_eq!((map.len(), map.get(&4), map.get(&5)), (5, Some(8), None));
+    /// ```
+    pub fn retain(&self, keep: impl FnMut(&K, &mut V) -> bool) {
+        self.finish(self.tree().retain(keep));
+    }
+
+    /// Removes the entries within `bounds`, all at one moment; says how many there were.
+    ///
+    /// Locks all leaves of the range for the time that it takes to move what stays in the first and the last; readers
+    /// of the range wait so long. Begins again if a leaf changes before it is locked. Allocates some words a leaf, and
+    /// running out of memory is handled as in std's collections. Linearizes when the last leaf is locked.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
+    /// assert_eq!(map.remove_range(100..900), 800);
+    /// assert_eq!((map.len(), map.upper(&99)), (200, Some((900, 900))));
+    /// ```
+    pub fn remove_range(&self, bounds: impl RangeBounds<K>) -> usize {
+        self.finish(self.tree().remove_range((bounds.start_bound(), bounds.end_bound())))
+    }
+}

@@ -1,0 +1,87 @@
+//! Look-ups of one key.
+
+use super::leaf::{Leaf, Look};
+use super::rank::{Ranking, is_exact};
+use super::search::Sought;
+use super::tree::Tree;
+use crate::sync::backoff::{Backoff, WouldWait};
+use core::mem::MaybeUninit;
+
+/// The leaf is being written, or is perhaps not the right one.
+pub(super) struct Unsure;
+
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+    /// What `read` fetches beside the key's place. The value linearizes where its leaf is validated last.
+    #[inline(always)]
+    pub(crate) fn get<T: Copy>(
+        &self,
+        key: &K,
+        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+    ) -> Option<T> {
+        let sought = self.sought(key);
+        if is_exact::<K, R>()
+            && let Some(leaf) = self.at_once(sought.rank)
+        {
+            let look = leaf.begin();
+            if let Ok(value) = self.read_here(leaf, look, sought, &read) {
+                return value;
+            }
+        }
+        self.get_slowly(sought, read, &mut Backoff::spinning()).unwrap_or_default()
+    }
+
+    /// The answer of this leaf, if it is sure of one.
+    #[inline(always)]
+    fn read_here<T: Copy>(
+        &self,
+        leaf: Leaf<'_, K, V>,
+        look: Look,
+        sought: Sought<'_, K>,
+        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+    ) -> Result<Option<T>, Unsure> {
+        // A locked leaf does not validate, and a dead one has no entries.
+        let place = leaf.place(look, sought, &self.ranking).map_err(|_| Unsure)?;
+        if place.found {
+            let value = read(leaf, place.at);
+            if !leaf.is_as(look) {
+                return Err(Unsure);
+            }
+            // SAFETY: validated, and the key stands there.
+            return Ok(Some(unsafe { value.assume_init() }));
+        }
+        // Between two of its entries a key is in the leaf's range.
+        let is_between = 0 < place.at && place.at < look.meta.count();
+        if is_between && leaf.is_as(look) { Ok(None) } else { Err(Unsure) }
+    }
+
+    #[inline(always)]
+    pub(super) fn get_here(
+        &self,
+        leaf: Leaf<'_, K, V>,
+        look: Look,
+        sought: Sought<'_, K>,
+    ) -> Result<Option<V>, Unsure> {
+        self.read_here(leaf, look, sought, |leaf, at| leaf.fetch_value(at))
+    }
+
+    /// As `get`, from wherever the search may lead; waits as `backoff` has it.
+    #[inline(never)]
+    pub(crate) fn get_slowly<T: Copy>(
+        &self,
+        sought: Sought<'_, K>,
+        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+        backoff: &mut Backoff,
+    ) -> Result<Option<T>, WouldWait> {
+        loop {
+            let Some(spot) = self.seek(sought, None, backoff)? else { return Ok(None) };
+            if !spot.place.found {
+                return Ok(None);
+            }
+            let value = read(spot.leaf, spot.place.at);
+            if spot.leaf.is_as(spot.look) {
+                // SAFETY: validated, and the key stands there.
+                return Ok(Some(unsafe { value.assume_init() }));
+            }
+        }
+    }
+}

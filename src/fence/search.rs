@@ -1,0 +1,206 @@
+//! Finding a key's place in a leaf: by hints to the block, then in the block.
+
+use super::leaf::{BLOCK, Changed, Form, Leaf, Look};
+use super::rank::{Ranking, is_exact, to_word};
+use core::mem::MaybeUninit;
+
+/// Where a key is, or would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// How many of the leaf's entries come before it.
+    pub(crate) at: usize,
+    pub(crate) found: bool,
+}
+
+/// A key with its rank, so that it is asked for once.
+pub(crate) struct Sought<'q, K> {
+    pub(crate) key: &'q K,
+    pub(crate) rank: usize,
+}
+
+impl<K> Clone for Sought<'_, K> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K> Copy for Sought<'_, K> {}
+
+impl<'q, K> Sought<'q, K> {
+    #[inline(always)]
+    pub(crate) fn new<R: Ranking<K>>(key: &'q K, ranking: &R) -> Self {
+        Self { key, rank: to_word(ranking.rank(key)) }
+    }
+}
+
+impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
+    /// The place of a key among the leaf's entries, whether or not it is the right leaf for it. Where keys are
+    /// exact nothing has been validated; the place is within the leaf in any case.
+    #[inline(always)]
+    pub(crate) fn place<R: Ranking<K>>(
+        self,
+        look: Look,
+        sought: Sought<'_, K>,
+        ranking: &R,
+    ) -> Result<Place, Changed> {
+        if is_exact::<K, R>() {
+            Ok(self.place_exact(look, sought.rank, ranking))
+        } else {
+            self.place_by_order(look, sought, ranking)
+        }
+    }
+
+    #[inline(always)]
+    fn base_rank<R: Ranking<K>>(self, look: Look, ranking: &R) -> Result<usize, Changed> {
+        if is_exact::<K, R>() {
+            // SAFETY: exact keys are integers.
+            let base = to_word(ranking.rank(&unsafe { self.integer_lo() }));
+            return Ok(if look.meta.has_base() { base } else { 0 });
+        }
+        Ok(self.base(look)?.map_or(0, |base| to_word(ranking.rank(&base))))
+    }
+
+    /// The scale of the leaf's hints.
+    #[inline(always)]
+    pub(crate) fn scale_of<R: Ranking<K>>(
+        self,
+        look: Look,
+        ranking: &R,
+    ) -> Result<super::hints::Scale, Changed> {
+        Ok(Self::scale(look, self.base_rank(look, ranking)?))
+    }
+
+    /// The rank of the key at `at`.
+    #[inline(always)]
+    pub(crate) fn rank_at<R: Ranking<K>>(
+        self,
+        look: Look,
+        at: usize,
+        ranking: &R,
+    ) -> Result<usize, Changed> {
+        if is_exact::<K, R>() {
+            // SAFETY: exact keys are integers.
+            return Ok(to_word(ranking.rank(&unsafe { self.integer_key(at) })));
+        }
+        Ok(to_word(ranking.rank(&self.key(look, at)?)))
+    }
+
+    /// The last block, of those in use, whose hint is not greater than the key's.
+    #[inline(always)]
+    fn block_of(self, look: Look, base: usize, rank: usize) -> usize {
+        let hint = Self::scale(look, base).hint(rank);
+        let last = look.meta.count().saturating_sub(1) / BLOCK;
+        self.blocks_at_most(hint).saturating_sub(1).min(last)
+    }
+
+    #[inline(always)]
+    fn place_exact<R: Ranking<K>>(self, look: Look, rank: usize, ranking: &R) -> Place {
+        let base = self.base_rank(look, ranking).unwrap_or(0);
+        let block = self.block_of(look, base, rank);
+        self.prefetch_values(block);
+        let place = self.place_in(look, block, rank, ranking);
+        if place.at == block * BLOCK && !place.found && block > 0 {
+            return self.place_before(look, block, rank, ranking);
+        }
+        place
+    }
+
+    /// Asks for the block where an exact key is, or would be.
+    #[inline(always)]
+    pub(crate) fn prefetch_block<R: Ranking<K>>(self, look: Look, rank: usize, ranking: &R) {
+        if let Ok(base) = self.base_rank(look, ranking) {
+            let block = self.block_of(look, base, rank);
+            self.prefetch_keys(block);
+            self.prefetch_values(block);
+        }
+    }
+
+    #[inline(always)]
+    fn exact_rank_at<R: Ranking<K>>(self, at: usize, ranking: &R) -> usize {
+        // SAFETY: exact keys are integers.
+        to_word(ranking.rank(&unsafe { self.integer_key(at) }))
+    }
+
+    #[inline(always)]
+    fn place_in<R: Ranking<K>>(self, look: Look, block: usize, rank: usize, ranking: &R) -> Place {
+        let first = block * BLOCK;
+        let some = look.meta.count() - first;
+        let is_less = |at| usize::from(self.exact_rank_at(at, ranking) < rank);
+        let less: usize = if some >= BLOCK {
+            (0..BLOCK).map(|index| is_less(first + index)).sum()
+        } else {
+            (0..some).map(|index| is_less(first + index)).sum()
+        };
+        let at = first + less;
+        let found = less < some.min(BLOCK) && self.exact_rank_at(at, ranking) == rank;
+        Place { at, found }
+    }
+
+    /// As `place_in`, where hints tie and the key belongs to an earlier block.
+    #[cold]
+    #[inline(never)]
+    fn place_before<R: Ranking<K>>(
+        self,
+        look: Look,
+        block: usize,
+        rank: usize,
+        ranking: &R,
+    ) -> Place {
+        let (mut low, mut high) = (0, block);
+        while high - low > 1 {
+            let middle = usize::midpoint(low, high);
+            if self.exact_rank_at(middle * BLOCK, ranking) <= rank {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        self.place_in(look, low, rank, ranking)
+    }
+
+    fn place_by_order<R: Ranking<K>>(
+        self,
+        look: Look,
+        sought: Sought<'_, K>,
+        ranking: &R,
+    ) -> Result<Place, Changed> {
+        let base = self.base_rank(look, ranking)?;
+        let block = self.block_of(look, base, sought.rank);
+        self.prefetch_values(block);
+        let place = self.order_in(look, block, sought.key)?;
+        if place.at > block * BLOCK || place.found || block == 0 {
+            return Ok(place);
+        }
+        let (mut low, mut high) = (0, block);
+        while high - low > 1 {
+            let middle = usize::midpoint(low, high);
+            if self.key(look, middle * BLOCK)? <= *sought.key {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        self.order_in(look, low, sought.key)
+    }
+
+    /// The key's place in a block, by `Ord` alone. A broken one makes it some place in the block.
+    #[inline]
+    fn order_in(self, look: Look, block: usize, key: &K) -> Result<Place, Changed> {
+        let first = block * BLOCK;
+        let some = (look.meta.count() - first).min(BLOCK);
+        let mut keys = [MaybeUninit::uninit(); BLOCK];
+        for (index, slot) in keys[..some].iter_mut().enumerate() {
+            *slot = self.fetch_key(first + index);
+        }
+        self.check(look)?;
+        // SAFETY: the leaf has not changed since it said that these are entries, so each is a whole key.
+        let keys = unsafe { core::slice::from_raw_parts(keys.as_ptr().cast::<K>(), some) };
+        let (at, found) = match keys.binary_search(key) {
+            Ok(at) => (at, true),
+            Err(at) => (at, false),
+        };
+        Ok(Place { at: first + at, found })
+    }
+}
+
+const _: () = assert!(Form::<u64, u64>::ENTRIES == Form::<u64, u64>::BLOCKS * BLOCK);

@@ -1,0 +1,295 @@
+//! Walks leaf by leaf, each leaf as of one moment: what `iter`, `scan_weak`, `retain` and cursors go by.
+//!
+//! Leaves cover ranges without gaps. So who goes on where the last leaf ended meets a key that stays exactly once,
+//! however leaves are split and joined meanwhile.
+
+use super::hints::Scale;
+use super::leaf::{BLOCK, Changed, Form, Leaf, LeafHints, Look, Seen};
+use super::range::{Bounds, copy_part};
+use super::rank::Ranking;
+use super::tree::Tree;
+use crate::sync::backoff::Backoff;
+use crate::table::Failure;
+use alloc::vec::Vec;
+use core::ops::Bound;
+
+/// Where a walk goes on.
+pub(crate) struct Place<'a, K, V> {
+    /// The entries from here on are still to come.
+    pub(crate) from: Bound<K>,
+    /// The leaf that began there a moment ago.
+    leaf: Option<Leaf<'a, K, V>>,
+}
+
+impl<K: Copy, V> Clone for Place<'_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K: Copy, V> Copy for Place<'_, K, V> {}
+
+impl<K, V> Place<'_, K, V> {
+    pub(crate) fn new(from: Bound<K>) -> Self {
+        Self { from, leaf: None }
+    }
+}
+
+/// A leaf's part in a walk.
+struct Part<'a, K, V> {
+    leaf: Leaf<'a, K, V>,
+    look: Look,
+    entries: core::ops::Range<usize>,
+    /// Where to go on; None at the end.
+    next: Option<Place<'a, K, V>>,
+}
+
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+    /// Adds the entries of one leaf, from `place` on and up to `end`, to `into`. Returns where to go on.
+    pub(crate) fn snapshot<'a>(
+        &'a self,
+        place: Place<'a, K, V>,
+        end: Bound<&K>,
+        into: &mut Vec<(K, V)>,
+    ) -> Result<Option<Place<'a, K, V>>, Failure> {
+        let mut backoff = Backoff::spinning();
+        loop {
+            let Some(part) = self.part(place, end, &mut backoff)? else { return Ok(None) };
+            if copy_part(part.leaf, part.look, part.entries, into)? {
+                return Ok(part.next);
+            }
+        }
+    }
+
+    /// The part of one leaf, not yet copied.
+    fn part<'a>(
+        &'a self,
+        place: Place<'a, K, V>,
+        end: Bound<&K>,
+        backoff: &mut Backoff,
+    ) -> Result<Option<Part<'a, K, V>>, Failure> {
+        let from = place.from.as_ref();
+        let mut remembered = Self::begins_at(place);
+        loop {
+            let part = if let Some(seen) = remembered.take() {
+                self.part_of(seen, Bound::Unbounded, end)
+            } else if let Some(seen) = self.leaf_from(from, backoff)? {
+                self.part_of(seen, from, end)
+            } else {
+                return Ok(None);
+            };
+            if let Ok(part) = part {
+                return Ok(Some(part));
+            }
+        }
+    }
+
+    fn part_of<'a>(
+        &'a self,
+        (leaf, look): Seen<'a, K, V>,
+        start: Bound<&K>,
+        end: Bound<&K>,
+    ) -> Result<Part<'a, K, V>, Changed> {
+        let from = self.first_at(leaf, look, start)?;
+        let (to, is_last) = self.end_at(leaf, look, end)?;
+        let next = match leaf.hi(look)? {
+            Some(hi) if !is_last => {
+                let next = leaf.next(look)?;
+                // On its way while its left neighbour's entries are looked at.
+                next.prefetch();
+                Some(Place { from: Bound::Included(hi), leaf: Some(next) })
+            }
+            _ => None,
+        };
+        Ok(Part { leaf, look, entries: from.min(to)..to, next })
+    }
+
+    /// The leaf that the place remembers, if it begins there still.
+    fn begins_at(place: Place<'_, K, V>) -> Option<Seen<'_, K, V>> {
+        let (Some(leaf), Bound::Included(from)) = (place.leaf, place.from) else { return None };
+        let look = leaf.begin();
+        if look.is_locked() || !look.meta.is_alive() {
+            return None;
+        }
+        leaf.lo(look).ok()?.filter(|lo| *lo == from).map(|_| (leaf, look))
+    }
+
+    /// Keeps the entries for which `keep` says true, as it leaves their values. It runs with nothing locked, and
+    /// again for a leaf that has changed meanwhile.
+    pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) -> Result<(), Failure> {
+        let mut entries = Vec::new();
+        let mut backoff = Backoff::spinning();
+        let mut place = Place::new(Bound::Unbounded);
+        loop {
+            entries.clear();
+            let Some(part) = self.part(place, Bound::Unbounded, &mut backoff)? else {
+                return Ok(());
+            };
+            let Part { leaf, look, entries: range, next } = part;
+            // A place in the middle of a leaf: the leaf was joined to its left neighbour, which has been done.
+            let first = range.start;
+            if !copy_part(leaf, look, 0..range.end, &mut entries)? {
+                continue;
+            }
+            let mut at = 0;
+            entries.retain_mut(|(key, value)| {
+                at += 1;
+                at <= first || keep(key, value)
+            });
+            if self.rewrite(leaf, look, &entries, &mut backoff) {
+                let Some(next) = next else { return Ok(()) };
+                place = next;
+            }
+        }
+    }
+
+    /// Removes all entries, leaf by leaf.
+    pub(crate) fn clear(&self) -> Result<(), Failure> {
+        let mut backoff = Backoff::spinning();
+        let mut place = Place::new(Bound::Unbounded);
+        loop {
+            let Some(part) = self.part(place, Bound::Unbounded, &mut backoff)? else {
+                return Ok(());
+            };
+            let Part { leaf, look, next, .. } = part;
+            if look.meta.count() == 0 || self.rewrite(leaf, look, &[], &mut backoff) {
+                let Some(next) = next else { return Ok(()) };
+                place = next;
+            }
+        }
+    }
+
+    /// Lets the leaf have these of its entries, if it has not changed since the look.
+    fn rewrite(
+        &self,
+        leaf: Leaf<'_, K, V>,
+        look: Look,
+        entries: &[(K, V)],
+        backoff: &mut Backoff,
+    ) -> bool {
+        let (before, count) = (look.meta.count(), entries.len());
+        let Ok(scale) = leaf.scale_of(look, &self.ranking) else { return false };
+        let rank = |at: usize| self.sought(&entries[at].0).rank;
+        let scale = if count > 0 { Scale::spanning(scale.base, rank(count - 1)) } else { scale };
+        let mut hints = LeafHints::EMPTY;
+        for (block, first) in (0..count).step_by(BLOCK).enumerate() {
+            hints.set(block, scale.hint(rank(first)));
+        }
+        if !leaf.try_lock(look) {
+            return backoff.wait().is_err();
+        }
+        for (at, (key, value)) in entries.iter().enumerate() {
+            leaf.put_entry(at, key, value);
+        }
+        leaf.put_hints(&hints);
+        leaf.unlock(look, look.meta.with_count(count).with_shift(scale.shift));
+        if count < before {
+            self.len.add(-(before - count).cast_signed());
+            if count <= Form::<K, V>::ENTRIES / 4 {
+                self.tidy(leaf, backoff);
+            }
+        }
+        true
+    }
+
+    /// Removes the entries within `bounds` as of one moment; says how many there were.
+    pub(crate) fn remove_range(&self, bounds: Bounds<'_, K>) -> Result<usize, Failure> {
+        let mut backoff = Backoff::spinning();
+        let mut cuts = Vec::new();
+        loop {
+            if self.plan_cuts(bounds, &mut cuts, &mut backoff)?.is_ok()
+                && let Some(removed) = self.cut_out(&cuts, &mut backoff)
+            {
+                return Ok(removed);
+            }
+            backoff.wait()?;
+        }
+    }
+
+    fn plan_cuts<'a>(
+        &'a self,
+        (start, end): Bounds<'_, K>,
+        cuts: &mut Vec<Cut<'a, K, V>>,
+        backoff: &mut Backoff,
+    ) -> Result<Result<(), Changed>, Failure> {
+        cuts.clear();
+        let Some((mut leaf, mut look)) = self.leaf_from(start, backoff)? else { return Ok(Ok(())) };
+        let Ok(mut from) = self.first_at(leaf, look, start) else { return Ok(Err(Changed)) };
+        loop {
+            let Ok((to, is_last)) = self.end_at(leaf, look, end) else { return Ok(Err(Changed)) };
+            let Ok(hints) = self.plan_cut(leaf, look, from.min(to)..to) else {
+                return Ok(Err(Changed));
+            };
+            cuts.try_reserve(1).map_err(|_| Failure::Alloc)?;
+            cuts.push(Cut { leaf, look, entries: from.min(to)..to, hints });
+            if is_last {
+                return Ok(Ok(()));
+            }
+            let Ok(next) = leaf.next(look) else { return Ok(Err(Changed)) };
+            (leaf, look, from) = (next, next.begin(), 0);
+            while look.is_locked() {
+                backoff.wait()?;
+                look = leaf.begin();
+            }
+            if !look.meta.is_alive() {
+                return Ok(Err(Changed));
+            }
+        }
+    }
+
+    /// The hints of the leaf without these entries.
+    fn plan_cut(
+        &self,
+        leaf: Leaf<'_, K, V>,
+        look: Look,
+        entries: core::ops::Range<usize>,
+    ) -> Result<LeafHints, Changed> {
+        let scale = leaf.scale_of(look, &self.ranking)?;
+        let mut hints = LeafHints::EMPTY;
+        for (block, first) in (0..look.meta.count() - entries.len()).step_by(BLOCK).enumerate() {
+            let first = if first < entries.start { first } else { first + entries.len() };
+            hints.set(block, scale.hint(leaf.rank_at(look, first, &self.ranking)?));
+        }
+        leaf.check(look)?;
+        Ok(hints)
+    }
+
+    /// Locks all leaves, then cuts, then unlocks them; None if one has changed since it was looked at.
+    fn cut_out(&self, cuts: &[Cut<'_, K, V>], backoff: &mut Backoff) -> Option<usize> {
+        for (at, cut) in cuts.iter().enumerate() {
+            if !cut.leaf.try_lock(cut.look) {
+                cuts[..at].iter().for_each(|cut| cut.leaf.give_back(cut.look));
+                return None;
+            }
+        }
+        let mut removed = 0;
+        for cut in cuts {
+            let (count, some) = (cut.look.meta.count(), cut.entries.len());
+            if some > 0 {
+                cut.leaf.close_gap(cut.entries.start, some, count);
+                cut.leaf.put_hints(&cut.hints);
+            }
+            removed += some;
+        }
+        for cut in cuts {
+            if cut.entries.is_empty() {
+                cut.leaf.give_back(cut.look);
+            } else {
+                let count = cut.look.meta.count() - cut.entries.len();
+                cut.leaf.unlock(cut.look, cut.look.meta.with_count(count));
+            }
+        }
+        self.len.add(-removed.cast_signed());
+        for cut in cuts {
+            self.tidy(cut.leaf, backoff);
+        }
+        Some(removed)
+    }
+}
+
+/// What goes out of one leaf.
+struct Cut<'a, K, V> {
+    leaf: Leaf<'a, K, V>,
+    look: Look,
+    entries: core::ops::Range<usize>,
+    hints: LeafHints,
+}

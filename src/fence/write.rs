@@ -1,0 +1,223 @@
+//! Changing one entry: look, decide with nothing locked, lock from the very state that was read, store.
+
+use super::hints::Scale;
+use super::leaf::{BLOCK, Changed, Form, Leaf, LeafHints, Look, Meta};
+use super::rank::{Ranking, is_exact};
+use super::search::Sought;
+use super::tree::{Spot, Tree};
+use crate::bins::types::Change;
+use crate::sync::backoff::Backoff;
+use crate::table::Failure;
+
+/// What an operation found, and what it did about it.
+pub(crate) type Altered<K, V> = (Option<V>, Change<K, V>);
+
+/// The hints of a leaf as it is to be.
+pub(super) struct Plan<K> {
+    pub(super) hints: LeafHints,
+    shift: u32,
+    /// What hints are counted from from now on, where that changes.
+    base: Option<K>,
+}
+
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+    /// Does with the key's entry what `decide` says of its value. `decide` runs with nothing locked, and again
+    /// if the leaf has changed meanwhile. Linearizes where the leaf is locked, and a decision to keep things as they
+    /// are where it was validated last.
+    #[inline(always)]
+    pub(crate) fn alter(
+        &self,
+        key: &K,
+        mut backoff: Backoff,
+        mut decide: impl FnMut(Option<&V>) -> Change<K, V>,
+    ) -> Result<Altered<K, V>, Failure> {
+        let sought = self.sought(key);
+        let mut has_listed = false;
+        loop {
+            let start = self.tail_for(sought.rank);
+            let Some(spot) = self.seek(sought, start, &mut backoff)? else {
+                let change = decide(None);
+                if !matches!(change, Change::Entry(..)) {
+                    return Ok((None, change));
+                }
+                self.plant(&mut backoff)?;
+                continue;
+            };
+            if let Some(left) = spot.left
+                && !spot.look.meta.is_listed()
+                && !has_listed
+            {
+                // Somebody could not, or has yet to.
+                has_listed = true;
+                self.list_right_of(left, &mut backoff);
+                continue;
+            }
+            let old = if spot.place.found {
+                let Ok(value) = spot.leaf.value(spot.look, spot.place.at) else { continue };
+                Some(value)
+            } else {
+                None
+            };
+            let change = decide(old.as_ref());
+            let done = match (&change, old) {
+                (Change::Keep, _) | (Change::Value(_) | Change::Remove, None) => true,
+                (Change::Value(value) | Change::Entry(_, value), Some(_)) => {
+                    Self::replace(&spot, value)
+                }
+                (Change::Entry(key, value), None) => {
+                    if spot.look.meta.count() == Form::<K, V>::ENTRIES {
+                        self.split(&spot, key, &mut backoff)?;
+                        continue;
+                    }
+                    self.insert(&spot, sought, key, value)
+                }
+                (Change::Remove, Some(_)) => self.remove(&spot, &mut backoff),
+            };
+            if done {
+                return Ok((old, change));
+            }
+            backoff.wait()?;
+        }
+    }
+
+    #[inline(always)]
+    fn replace(spot: &Spot<'_, K, V>, value: &V) -> bool {
+        let locked = spot.leaf.try_lock(spot.look);
+        if locked {
+            spot.leaf.put_value(spot.place.at, value);
+            spot.leaf.unlock(spot.look, spot.look.meta);
+        }
+        locked
+    }
+
+    #[inline(always)]
+    fn insert(&self, spot: &Spot<'_, K, V>, sought: Sought<'_, K>, key: &K, value: &V) -> bool {
+        let (leaf, look, at) = (spot.leaf, spot.look, spot.place.at);
+        let count = look.meta.count();
+        let Ok(plan) = self.plan_insertion(leaf, look, at, sought) else { return false };
+        if !leaf.try_lock(look) {
+            return false;
+        }
+        leaf.open_gap(at, count);
+        leaf.put_entry(at, key, value);
+        leaf.unlock(look, plan.put(leaf, look.meta.with_count(count + 1)));
+        self.len.add(1);
+        true
+    }
+
+    #[inline(always)]
+    fn remove(&self, spot: &Spot<'_, K, V>, backoff: &mut Backoff) -> bool {
+        let (leaf, look, at) = (spot.leaf, spot.look, spot.place.at);
+        let count = look.meta.count();
+        let Ok(plan) = self.plan_removal(leaf, look, at) else { return false };
+        if !leaf.try_lock(look) {
+            return false;
+        }
+        leaf.close_gap(at, 1, count);
+        leaf.unlock(look, plan.put(leaf, look.meta.with_count(count - 1)));
+        self.len.add(-1);
+        // Not at each removal: most find that a neighbour is not sparse.
+        if count <= Form::<K, V>::ENTRIES / 4 && (count - 1).is_multiple_of(BLOCK) {
+            self.tidy(leaf, backoff);
+        }
+        true
+    }
+
+    /// The hints of the leaf once the sought key stands at `at`. All ranks are asked for now, with nothing locked.
+    #[inline(always)]
+    fn plan_insertion(
+        &self,
+        leaf: Leaf<'_, K, V>,
+        look: Look,
+        at: usize,
+        sought: Sought<'_, K>,
+    ) -> Result<Plan<K>, Changed> {
+        let count = look.meta.count();
+        let scale = leaf.scale_of(look, &self.ranking)?;
+        let is_odd = !look.meta.has_base()
+            || scale.is_beyond(sought.rank)
+            || sought.rank < scale.base && at == 0 && count.is_multiple_of(BLOCK);
+        let first_rank = |block: usize| {
+            let first = block * BLOCK;
+            match first.cmp(&at) {
+                core::cmp::Ordering::Less => leaf.rank_at(look, first, &self.ranking),
+                core::cmp::Ordering::Equal => Ok(sought.rank),
+                core::cmp::Ordering::Greater => leaf.rank_at(look, first - 1, &self.ranking),
+            }
+        };
+        if is_odd {
+            return self.plan_anew(leaf, look, at, sought, first_rank);
+        }
+        let mut hints = leaf.hints();
+        for block in at.div_ceil(BLOCK)..=count / BLOCK {
+            hints.set(block, scale.hint(first_rank(block)?));
+        }
+        Ok(Plan { hints, shift: scale.shift, base: None })
+    }
+
+    /// As `plan_insertion`, where the scale does not fit any more.
+    #[cold]
+    #[inline(never)]
+    fn plan_anew(
+        &self,
+        leaf: Leaf<'_, K, V>,
+        look: Look,
+        at: usize,
+        sought: Sought<'_, K>,
+        first_rank: impl Fn(usize) -> Result<usize, Changed>,
+    ) -> Result<Plan<K>, Changed> {
+        let count = look.meta.count();
+        let last =
+            if at == count { sought.rank } else { leaf.rank_at(look, count - 1, &self.ranking)? };
+        // A leaf without a lower bound counts from whichever key came lowest.
+        let is_base = !look.meta.has_lo() && at == 0;
+        let base = if is_base { sought.rank } else { leaf.scale_of(look, &self.ranking)?.base };
+        let scale = Scale::spanning(base, last);
+        let mut hints = LeafHints::EMPTY;
+        for block in 0..=count / BLOCK {
+            hints.set(block, scale.hint(first_rank(block)?));
+        }
+        Ok(Plan { hints, shift: scale.shift, base: is_base.then_some(*sought.key) })
+    }
+
+    /// The hints of the leaf without the entry at `at`.
+    #[inline(always)]
+    pub(super) fn plan_removal(
+        &self,
+        leaf: Leaf<'_, K, V>,
+        look: Look,
+        at: usize,
+    ) -> Result<Plan<K>, Changed> {
+        let count = look.meta.count();
+        let scale = leaf.scale_of(look, &self.ranking)?;
+        let mut hints = leaf.hints();
+        for block in at.div_ceil(BLOCK)..=(count - 1) / BLOCK {
+            if block * BLOCK + 1 < count {
+                let rank = leaf.rank_at(look, block * BLOCK + 1, &self.ranking)?;
+                hints.set(block, scale.hint(rank));
+            } else {
+                hints.clear(block);
+            }
+        }
+        if !is_exact::<K, R>() {
+            leaf.check(look)?;
+        }
+        Ok(Plan { hints, shift: scale.shift, base: None })
+    }
+}
+
+impl<K: Copy> Plan<K> {
+    /// Stores the plan; says what the leaf's meta is with it.
+    #[inline(always)]
+    pub(super) fn put<V: Copy>(self, leaf: Leaf<'_, K, V>, meta: Meta) -> Meta {
+        leaf.put_hints(&self.hints);
+        let meta = meta.with_shift(self.shift);
+        match self.base {
+            Some(base) => {
+                leaf.put_lo(&base);
+                meta.with_base()
+            }
+            None => meta,
+        }
+    }
+}
