@@ -49,6 +49,12 @@ impl Dirty {
         self.list.is_empty() && !self.everywhere
     }
 
+    /// Whether what is fetched now is still in a cache when it is copied.
+    #[inline(always)]
+    pub(super) fn is_little(&self) -> bool {
+        self.list.len() < 4096 && !self.everywhere
+    }
+
     pub(super) fn is_everywhere(&self) -> bool {
         self.everywhere
     }

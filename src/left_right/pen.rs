@@ -88,6 +88,19 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         self.shared.hash(key)
     }
 
+    /// Looks the key up in the hidden side. Asks for the other side's lines meanwhile: what changes is copied there.
+    #[inline(always)]
+    fn find<Q>(&self, hash: Hashed, key: &Q) -> Option<(Place, &P::Entry)>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        if self.draft.dirty.is_little() {
+            Self::shown(self.shared).view().prefetch(hash);
+        }
+        find::<K, V, P, _>(Self::hidden(self.shared), hash, key)
+    }
+
     /// Whether the hidden side may be changed: the last turn is over, and what was changed meanwhile is in it.
     #[inline(always)]
     pub(super) fn settle(&mut self) -> Result<bool, TryReserveError> {
@@ -214,12 +227,12 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
             Ok(false) => return self.insert_later(hash, key, value),
             Err(_) => return Err((key, value)),
         }
-        let hidden = Self::hidden(self.shared);
-        if let Some((place, _)) = find::<K, V, P, _>(hidden, hash, &key) {
+        if let Some((place, _)) = self.find(hash, &key) {
             let entry = P::make(hash, key, value)?;
             self.replace(hash, place, entry);
             return Ok(true);
         }
+        let hidden = Self::hidden(self.shared);
         if hidden.len() == hidden.capacity() && self.make_room(1).is_err() {
             return Err((key, value));
         }
@@ -261,8 +274,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         if !self.settle()? {
             return self.remove_later(hash, key);
         }
-        let found = find::<K, V, P, _>(Self::hidden(self.shared), hash, key);
-        let Some((place, _)) = found else { return Ok(false) };
+        let Some((place, _)) = self.find(hash, key) else { return Ok(false) };
         self.take(hash, place);
         Ok(true)
     }
@@ -280,7 +292,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     {
         let hash = self.hash(key);
         if self.settle()?
-            && let Some((place, entry)) = find::<K, V, P, _>(Self::hidden(self.shared), hash, key)
+            && let Some((place, entry)) = self.find(hash, key)
         {
             let (key, value) = pair::<K, V, P>(entry);
             let (key, value) = (key.clone(), with(value));

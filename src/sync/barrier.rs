@@ -258,13 +258,12 @@ impl Barrier {
         system::serves()
     }
 
-    /// After how many fences it pays to have the system do a barrier: one for each nanosecond that takes, and 64 at
-    /// least. A fence takes several, but while the system interrupts other processors, a quarter of a microsecond
-    /// on a machine and a quarter of a millisecond in some virtual ones, readers must not come to that number.
+    /// How many fences, of some nanoseconds each, take as long as the system's barrier took lately: a quarter of a
+    /// microsecond on a machine, and a quarter of a millisecond in some virtual ones. 64 at least.
     pub(crate) fn worth(&self) -> usize {
         #[cfg(all(test, hedgerow_loom))]
         return self.system.as_ref().map_or(1, |system| system.worth);
         #[cfg(not(all(test, hedgerow_loom)))]
-        system::cost().max(64)
+        (system::cost() / 8).max(64)
     }
 }
