@@ -6,8 +6,11 @@ use crate::pairs::{self, Pair};
 use crate::rivals::{self, Bench, Singly, Visitor};
 use crate::run::Holder;
 use crate::run::pairs::PairSeat;
+use crate::run::trees::TreeSeat;
+use crate::trees::{self, Tree};
 use crate::work::pairs::Script;
 use crate::work::texts::TextStream;
+use crate::work::trees::Course;
 use crate::work::words::Stream;
 use crate::work::{Row, Suite};
 
@@ -19,6 +22,7 @@ pub fn run(suite: Suite, rows: &[Row], n: usize, pace: &Pace) -> Vec<Outcome> {
         Suite::Values(_) => contest::run(words::<[u64; 32]>(), rows, n, pace, Stream::new),
         Suite::Strings => contest::run(texts(), rows, n, pace, TextStream::new),
         Suite::LeftRight => contest::run(pairs(), rows, n, pace, Script::new),
+        Suite::Ordered => contest::run(ordered(), rows, n, pace, Course::new),
         _ => contest::run(numbers(suite), rows, n, pace, Stream::new),
     }
 }
@@ -41,6 +45,12 @@ impl Visitor<String, String> for Usher<TextStream> {
 impl pairs::Visitor<u64> for Usher<Script> {
     fn visit<P: Pair<u64>>(&mut self) {
         self.0.push(Box::new(PairSeat::<P>::new()));
+    }
+}
+
+impl trees::Visitor for Usher<Course> {
+    fn visit<T: Tree>(&mut self) {
+        self.0.push(Box::new(TreeSeat::<T>::new()));
     }
 }
 
@@ -71,6 +81,12 @@ fn pairs() -> Seats<Script> {
     usher.0
 }
 
+fn ordered() -> Seats<Course> {
+    let mut usher = Usher(vec![]);
+    trees::all(&mut usher);
+    usher.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Pace, Row, Suite, run};
@@ -92,7 +108,8 @@ mod tests {
                 if outcome.row.threads == 1 {
                     // Some rows are for some maps only, in a suite of many kinds.
                     let done = |figure: &Figure| {
-                        figure.cost().is_some() || suite == Suite::LeftRight && figure.kept_out()
+                        let special = matches!(suite, Suite::LeftRight | Suite::Ordered);
+                        figure.cost().is_some() || special && figure.kept_out()
                     };
                     assert!(outcome.figures.iter().all(done));
                     assert!(outcome.figures.iter().any(|figure| figure.role == Role::Peer));

@@ -4,6 +4,7 @@
 mod family;
 mod ground;
 mod left_right;
+mod trees;
 
 use crate::ancestor::Trials;
 use crate::contest::Outcome;
@@ -12,6 +13,7 @@ use crate::memory::{Bytes, PairBytes};
 use crate::pairs;
 use crate::pins::Pins;
 use crate::solo::ByMap;
+use crate::trees::{Fence, Tree};
 use crate::work::{Suite, Workload};
 use crate::worst::Pauses;
 
@@ -39,6 +41,8 @@ pub struct Results {
     pub pair_memory: Vec<ByMap<PairBytes>>,
     /// What single look-ups of such maps take, if measured.
     pub latencies: Option<Latencies>,
+    /// Bytes an entry of ordered maps, by map; empty if not measured.
+    pub tree_memory: ByMap<Bytes>,
 }
 
 impl Results {
@@ -98,11 +102,12 @@ impl Verdict {
 }
 
 /// The goals of one stage of the project, with what was measured for each.
-pub fn verdicts(results: &Results) -> [(&'static str, Vec<Verdict>); 3] {
+pub fn verdicts(results: &Results) -> [(&'static str, Vec<Verdict>); 4] {
     [
         ("ground floor", ground::verdicts(results)),
         ("family", family::verdicts(results)),
         (pairs::OURS, left_right::verdicts(results)),
+        (Fence::NAME, trees::verdicts(results)),
     ]
 }
 

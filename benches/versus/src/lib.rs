@@ -24,6 +24,7 @@ pub mod rivals;
 pub mod run;
 pub mod solo;
 pub mod tails;
+pub mod trees;
 pub mod watchdog;
 pub mod work;
 pub mod worst;

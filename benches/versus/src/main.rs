@@ -67,6 +67,9 @@ fn compare(options: &Options) -> Result<(), Box<dyn Error>> {
     if options.measures_within(Suite::LeftRight, "bytes") {
         results.pair_memory = solo::pair_memory();
     }
+    if options.measures_within(Suite::Ordered, "bytes") {
+        results.tree_memory = solo::tree_memory();
+    }
     watchdog::start();
     if options.measures_within(Suite::LeftRight, "latency") {
         results.latencies = Some(latency::run(looks(options.quick)));
@@ -108,8 +111,9 @@ fn publish(results: &Results, options: &Options) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     std::fs::write(out.join("rounds.tsv"), report::rounds(results))?;
-    // Of rows so unlike each other as of maps with one writer, a plot shows little.
-    for suite in Suite::ALL.into_iter().filter(|&suite| suite != Suite::LeftRight) {
+    // Of rows so unlike each other as of maps with one writer, or of ordered ones, a plot shows little.
+    let alike = |suite: &Suite| !matches!(suite, Suite::LeftRight | Suite::Ordered);
+    for suite in Suite::ALL.into_iter().filter(alike) {
         for threads in [1, 2] {
             if let Some(svg) = plot::speeds(results, suite, threads) {
                 std::fs::write(out.join(format!("{}-{threads}.svg", suite.file())), svg)?;

@@ -9,6 +9,7 @@ use crate::data::{View, Word};
 use crate::keys;
 use crate::pairs::{Pair, Reader, Writer};
 use crate::rivals::Bench;
+use crate::trees::Tree;
 
 /// The system's allocator; while switched on it counts the bytes that blocks
 /// take, with what the allocator rounds up and keeps beside them: a map of boxed
@@ -93,22 +94,39 @@ pub struct Source<M: Bench> {
 /// Measures one map; for a process that does nothing else, since maps free
 /// memory late and would pay for each other.
 pub fn measure<M: Bench>(source: &Source<M>, n: u64) -> Bytes {
+    bytes(M::new, |map, i| source.put(map, i), |map, i| source.take(map, i), n)
+}
+
+/// The same of an ordered map.
+pub fn measure_tree<T: Tree>(n: u64) -> Bytes {
+    let put = |map: &T, i| map.insert(keys::key(i), keys::value(keys::key(i), 0));
+    let take = |map: &T, i| assert!(map.remove(keys::key(i)), "a key is lost");
+    bytes(T::new, put, take, n)
+}
+
+fn bytes<M>(new: fn() -> M, put: impl Fn(&M, u64), take: impl Fn(&M, u64), n: u64) -> Bytes {
     let each = |bytes: i64, keys: u64| bytes as f64 / keys as f64;
-    let map = source.start(n);
+    let filled = || {
+        start();
+        let map = new();
+        (0..n).for_each(|i| put(&map, i));
+        map
+    };
+    let map = filled();
     let (grown, peak) = (LIVE.load(Relaxed), PEAK.load(Relaxed));
     let mut mean = 0.0;
     for step in 1..=16 {
         for i in n / 16 * (step - 1)..n / 16 * step {
-            source.put(&map, n + i);
+            put(&map, n + i);
         }
         mean += each(LIVE.load(Relaxed), n + n / 16 * step) / 16.0;
     }
     ON.store(false, Relaxed);
     drop(map);
-    let map = source.start(n);
+    let map = filled();
     for i in 0..4 * n {
-        source.take(&map, i);
-        source.put(&map, i + n);
+        take(&map, i);
+        put(&map, i + n);
     }
     let (churned, churned_peak) = (LIVE.load(Relaxed), PEAK.load(Relaxed));
     ON.store(false, Relaxed);
@@ -164,15 +182,6 @@ fn start() {
 }
 
 impl<M: Bench> Source<M> {
-    fn start(&self, n: u64) -> M {
-        start();
-        let map = M::new();
-        for i in 0..n {
-            self.put(&map, i);
-        }
-        map
-    }
-
     fn put(&self, map: &M, i: u64) {
         let (key, value) = ((self.key)(i), (self.value)(i));
         let key: &View<M::Key> = key.borrow();

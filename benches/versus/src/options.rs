@@ -7,8 +7,8 @@ pub const HELP: &str = "\
 Compares FlatMap and its family with other maps; prints Markdown, writes plots.
 
   --suite LIST       of words batches zipf counters iterate values strings
-                     leftright ancestor memory worst tails pins; with commas.
-                     Without it all: half an hour or more
+                     leftright ordered ancestor memory worst tails pins; with
+                     commas. Without it all: half an hour or more
   --quick            fewer and shorter rounds, no 16 M keys
   --only LIST        of get-hit get-look get-miss insert upsert update remove
                      90/10 70/30 50/50 zipf-99/1 zipf-90/10 count iterate
@@ -16,7 +16,8 @@ Compares FlatMap and its family with other maps; prints Markdown, writes plots.
                      ancestor memory worst tails pins; of leftright get held-16
                      many-16 (with -zipf) reads-50 (99, 99.9, 99.99, 99.999;
                      up to 99.9 with -by-100) publish-1 (100, 10000) latency
-                     bytes; in the suites chosen
+                     bytes; of ordered scan-100 scan-100-written ascend hot-90/10
+                     (50/50) moving-90/10 (50/50) bytes; in the suites chosen
   --sizes LIST       of keys: 1k,64k,1M,16M (k = 1024)
   --threads LIST     1,2
   --rounds N         rounds that must count, for each map and row; 3 or more

@@ -25,7 +25,7 @@ pub fn markdown(results: &Results) -> String {
     if !results.outcomes.is_empty() {
         text.push_str(
             "## Time\n\nNanoseconds an operation costs the thread that does it, medians of rounds. \
-             hashbrown is one thread without locks in every row, as the yard. Ratios are speeds: \
+             hashbrown, or BTreeMap, is one thread without locks in every row, as the yard. Ratios are speeds: \
              above 1, ours is faster.\n",
         );
         for suite in Suite::ALL {
@@ -39,6 +39,7 @@ pub fn markdown(results: &Results) -> String {
     worst(&mut text, results);
     tails(&mut text, "u64 → u64", TAIL_KEYS, &results.tails);
     tails(&mut text, "String → String", TEXT_TAIL_KEYS, &results.text_tails);
+    memory(&mut text, "ordered maps, u64 → u64", &results.tree_memory);
     pins(&mut text, &results.pins);
     pairs::latencies(&mut text, results.latencies.as_ref());
     pairs::memory(&mut text, &results.pair_memory);
@@ -72,7 +73,8 @@ fn header() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let maps = ["hashbrown", "papaya", "dashmap", "scc", "flurry", "leapfrog"];
     let pairs = ["left-right", "evmap", "flashmap", "arc-swap", "foldhash"];
-    let versions = [&maps[..], &pairs].concat().into_iter().map(version);
+    let trees = ["bbtree", "congee", "masstree", "concurrent-map", "crossbeam-skiplist"];
+    let versions = [&maps[..], &pairs, &trees].concat().into_iter().map(version);
     let versions = versions.collect::<Vec<_>>().join(", ");
     format!(
         "# FlatMap and its family against other maps\n\n\

@@ -9,8 +9,9 @@ use crate::keys;
 use crate::memory::{self, Bytes, PairBytes, Source};
 use crate::pairs::{self, Pair};
 use crate::pins::{self, Pins};
-use crate::rivals::{self, Bench, Visitor};
+use crate::rivals::{self, Bench, Role, Visitor};
 use crate::tails;
+use crate::trees::{self, Tree};
 use crate::work::texts;
 use crate::worst::{self, Pauses};
 
@@ -35,6 +36,7 @@ const WORST: &str = "worst";
 const TAILS: &str = "tails";
 const TEXT_TAILS: &str = "text-tails";
 const PINS: &str = "pins";
+const TREE_MEMORY: &str = "tree-memory";
 const PAIRS_8: &str = "pairs-8";
 const PAIRS_64: &str = "pairs-64";
 const PAIRS_1024: &str = "pairs-1024";
@@ -55,6 +57,13 @@ pub fn memory() -> ByMap<Bytes> {
 /// Bytes an entry of each map of text.
 pub fn text_memory() -> ByMap<Bytes> {
     text_names().into_iter().map(|name| (name, bytes(TEXT_MEMORY, name))).collect()
+}
+
+/// Bytes an entry of each ordered map.
+pub fn tree_memory() -> ByMap<Bytes> {
+    let mut names = Names(vec![]);
+    trees::all(&mut names);
+    names.0.into_iter().map(|name| (name, bytes(TREE_MEMORY, name))).collect()
 }
 
 /// Pauses of each map of numbers while it grows.
@@ -125,6 +134,7 @@ pub fn answer(what: &str, name: &str) {
         PAIRS_8 => pairs::numbers(&mut clerk),
         PAIRS_64 => pairs::words::<[u64; 8]>(&mut clerk),
         PAIRS_1024 => pairs::words::<[u64; 128]>(&mut clerk),
+        TREE_MEMORY => trees::all(&mut clerk),
         TEXT_MEMORY | TEXT_TAILS => rivals::texts(&mut clerk),
         _ => rivals::numbers(&mut clerk),
     }
@@ -143,6 +153,15 @@ impl<K: Datum, V: Datum> Visitor<K, V> for Names {
 impl<V: Word> pairs::Visitor<V> for Names {
     fn visit<P: Pair<V>>(&mut self) {
         self.0.push(P::NAME);
+    }
+}
+
+impl trees::Visitor for Names {
+    fn visit<T: Tree>(&mut self) {
+        // A foil is a map of ours, and takes what that takes.
+        if T::ROLE != Role::Foil {
+            self.0.push(T::NAME);
+        }
     }
 }
 
@@ -217,6 +236,15 @@ impl<V: Word> pairs::Visitor<V> for Clerk<'_> {
         let &(_, _, n) = known.expect("a clerk for pairs is asked for pairs");
         let PairBytes { grown, peak } = memory::measure_pair::<V, P>(n);
         println!("{grown} {peak}");
+    }
+}
+
+impl trees::Visitor for Clerk<'_> {
+    fn visit<T: Tree>(&mut self) {
+        if T::NAME == self.name {
+            self.answered = true;
+            print(&memory::measure_tree::<T>(MEMORY_KEYS));
+        }
     }
 }
 

@@ -7,6 +7,7 @@ mod laps;
 pub mod pairs;
 mod phases;
 mod texts;
+pub mod trees;
 mod words;
 
 use crate::rivals::{Bench, Role, shared};

@@ -4,11 +4,13 @@ pub mod pairs;
 pub mod script;
 pub mod suite;
 pub mod texts;
+pub mod trees;
 pub mod words;
 pub mod zipf;
 
 use pairs::Paired;
 pub use suite::Suite;
+use trees::SCANNED;
 
 /// Operations between two looks at the clock.
 pub const CHUNK: usize = 1024;
@@ -62,6 +64,17 @@ pub enum Workload {
     /// Removals of keys that are there, this many in a call, from a map that
     /// stays nearly full.
     RemoveMany(usize),
+    /// Scans of a hundred entries, from a random one on.
+    Scan,
+    /// The same in a small part of the map, each after an upsert of its first key.
+    ScanHot,
+    /// As [`Self::Insert`], in order of the keys.
+    Ascend,
+    /// This many gets in a hundred operations, the others upserts, all within a
+    /// sixteenth of the keys, which lie side by side.
+    Hot(u64),
+    /// The same, and what is hot moves on.
+    Moving(u64),
     /// What maps with one writer do, whose changes show when they are published.
     Pair(Paired),
 }
@@ -84,18 +97,23 @@ impl Workload {
             Self::GetMany(keys) => format!("get-many-{keys}"),
             Self::InsertMany(keys) => format!("insert-many-{keys}"),
             Self::RemoveMany(keys) => format!("remove-many-{keys}"),
+            Self::Scan => format!("scan-{SCANNED}"),
+            Self::ScanHot => format!("scan-{SCANNED}-written"),
+            Self::Ascend => "ascend".into(),
+            Self::Hot(gets) => format!("hot-{gets}/{}", 100 - gets),
+            Self::Moving(gets) => format!("moving-{gets}/{}", 100 - gets),
             Self::Pair(work) => work.name(),
         }
     }
 
     /// Whether it leaves the map as the next row wants to find it.
     pub fn keeps_the_keys(self) -> bool {
-        !matches!(self, Self::Insert | Self::Remove | Self::Mix(_))
+        !matches!(self, Self::Insert | Self::Ascend | Self::Remove | Self::Mix(_))
     }
 
     /// Whether it makes its own maps.
     pub fn is_whole(self) -> bool {
-        matches!(self, Self::Insert | Self::Remove)
+        matches!(self, Self::Insert | Self::Ascend | Self::Remove)
     }
 
     /// Whether each operation raises a value's stamp by one.

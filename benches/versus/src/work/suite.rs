@@ -2,8 +2,8 @@
 //! key and value, and one table.
 
 use super::Workload::{
-    self, Count, GetHit, GetLook, GetMany, GetMiss, Insert, InsertMany, Iterate, Mix, Pair, Remove,
-    RemoveMany, Update, Upsert, Zipf,
+    self, Ascend, Count, GetHit, GetLook, GetMany, GetMiss, Hot, Insert, InsertMany, Iterate, Mix,
+    Moving, Pair, Remove, RemoveMany, Scan, ScanHot, Update, Upsert, Zipf,
 };
 use super::pairs::{How, Paired};
 
@@ -26,6 +26,8 @@ pub enum Suite {
     Strings,
     /// Numbers to numbers, in maps with one writer and what one would use instead.
     LeftRight,
+    /// Numbers to numbers, in ordered maps.
+    Ordered,
 }
 
 /// The work of [`Suite::LeftRight`]. Writes are published by hundreds where that
@@ -60,7 +62,7 @@ const PAIRED: [Workload; 17] = {
 
 impl Suite {
     /// All of them, in the order of the report.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Words,
         Self::Batches,
         Self::Zipf,
@@ -71,6 +73,7 @@ impl Suite {
         Self::Values(256),
         Self::Strings,
         Self::LeftRight,
+        Self::Ordered,
     ];
 
     /// As the command line calls it: values of all sizes are one suite there.
@@ -84,6 +87,7 @@ impl Suite {
             Self::Values(_) => "values",
             Self::Strings => "strings",
             Self::LeftRight => "leftright",
+            Self::Ordered => "ordered",
         }
     }
 
@@ -106,6 +110,7 @@ impl Suite {
             Self::Values(bytes) => format!("u64 → {bytes} bytes"),
             Self::Strings => "String → String".into(),
             Self::LeftRight => "u64 → u64, one writer".into(),
+            Self::Ordered => "u64 → u64, ordered".into(),
         }
     }
 
@@ -147,6 +152,14 @@ impl Suite {
                  reads. publish-100: nanoseconds of publishing a hundred keys, all different, not of \
                  writing them, beside a reader that is idle or, with two threads, busy."
             }
+            Self::Ordered => {
+                "scan-100: nanoseconds of a scan of a hundred entries, of which the caller knows the \
+                 first and the last key; -written: within a sixty-fourth of the map, each after an \
+                 upsert of its first key, by both threads. Of ours, FenceMap scans leaf by leaf, the \
+                 other one as of one moment (it is no peer). get-many-16: in one call, or under one \
+                 guard. ascend: insert in order. Mixes as in the first suite; hot: gets and upserts \
+                 of a sixteenth of the keys, which lie side by side, and which moving lets move on."
+            }
         }
     }
 
@@ -165,6 +178,23 @@ impl Suite {
             Self::Values(_) => &[GetHit, Upsert],
             Self::Strings => &[GetHit, GetLook, GetMiss, Mix(90), Upsert, GetMany(16), Iterate],
             Self::LeftRight => &PAIRED,
+            Self::Ordered => &[
+                GetHit,
+                GetMiss,
+                GetMany(16),
+                Scan,
+                ScanHot,
+                Insert,
+                Ascend,
+                Remove,
+                Mix(90),
+                Mix(50),
+                Hot(90),
+                Hot(50),
+                Moving(90),
+                Moving(50),
+                Iterate,
+            ],
         }
     }
 
@@ -178,7 +208,9 @@ impl Suite {
             Self::Words => &[K1, K64, M1, M16],
             Self::LeftRight => &[K1, K64, M1],
             Self::Batches => &[K64, M1, M16],
-            Self::Zipf | Self::Counters | Self::Iterate | Self::Values(_) => &[K64, M1],
+            Self::Zipf | Self::Counters | Self::Iterate | Self::Values(_) | Self::Ordered => {
+                &[K64, M1]
+            }
             Self::Strings => &[K1, M1],
         }
     }
@@ -205,7 +237,7 @@ impl Suite {
     pub fn most(self) -> usize {
         match self {
             Self::Values(bytes) => (1 << 30) / bytes.max(32),
-            Self::Strings | Self::LeftRight => 1 << 22,
+            Self::Strings | Self::LeftRight | Self::Ordered => 1 << 22,
             _ => 1 << 30,
         }
     }

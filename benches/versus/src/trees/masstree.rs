@@ -1,0 +1,60 @@
+//! masstree.
+
+use masstree::{MassTree, RangeBound};
+
+use super::Tree;
+use crate::work::trees::BATCH;
+
+/// masstree with its values inline; numbers are keys by their bytes.
+pub struct Masstree(MassTree<u64>);
+
+impl Tree for Masstree {
+    const NAME: &'static str = "masstree";
+
+    fn new() -> Self {
+        Self(MassTree::new())
+    }
+
+    #[inline]
+    fn get(&self, key: u64) -> Option<u64> {
+        self.0.get_with_guard(&key.to_be_bytes(), &self.0.guard())
+    }
+
+    #[inline]
+    fn get_many(&self, keys: &[u64; BATCH], mut see: impl FnMut(Option<u64>)) {
+        let guard = self.0.guard();
+        for key in keys {
+            see(self.0.get_with_guard(&key.to_be_bytes(), &guard));
+        }
+    }
+
+    #[inline]
+    fn insert(&self, key: u64, value: u64) {
+        self.0.insert_with_guard(&key.to_be_bytes(), value, &self.0.guard());
+    }
+
+    #[inline]
+    fn remove(&self, key: u64) -> bool {
+        let removed = self.0.remove_with_guard(&key.to_be_bytes(), &self.0.guard());
+        matches!(removed, Ok(Some(_)))
+    }
+
+    #[inline]
+    fn scan(&self, from: u64, to: u64, mut see: impl FnMut(u64)) {
+        let (from, to) = (from.to_be_bytes(), to.to_be_bytes());
+        let see = |_: &[u8], value| {
+            see(value);
+            true
+        };
+        let (from, to) = (RangeBound::Included(&from), RangeBound::Included(&to));
+        self.0.scan(from, to, see, &self.0.guard());
+    }
+
+    fn each(&self, mut see: impl FnMut(u64)) {
+        let see = |_: &[u8], value| {
+            see(value);
+            true
+        };
+        self.0.scan(RangeBound::Unbounded, RangeBound::Unbounded, see, &self.0.guard());
+    }
+}
