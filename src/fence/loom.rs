@@ -252,13 +252,12 @@ fn loom_pop_against_two_inserts_in_order() {
 /// All of a range is removed, or nothing.
 #[test]
 fn loom_range_against_remove_range() {
-    explore(2, ["[10, 25, 30, 40]", "[10]", "[10, 30]"], |saw| {
-        let map = Arc::new(two_leaves(&[10, 25, 30, 40]));
+    explore(1, ["[10, 40]", "[]"], |saw| {
+        let map = Arc::new(two_leaves(&[10, 40]));
         let other = map.clone();
         let reader = thread::spawn(move || other.all());
-        let removed = map.remove_range((Bound::Excluded(&10), Bound::Unbounded));
-        assert_eq!(removed.unwrap(), 3);
-        map.put(30, 0);
+        let removed = map.remove_range((Bound::Unbounded, Bound::Unbounded));
+        assert_eq!(removed.unwrap(), 2);
         let keys: Vec<u64> = reader.join().unwrap().into_iter().map(|(key, _)| key).collect();
         saw(format!("{keys:?}"));
     });
