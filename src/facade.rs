@@ -229,5 +229,15 @@ mod word {
         }
     }
 
+    #[cfg(feature = "alloc")]
+    impl Word {
+        /// Stores a payload word that is an integer, as `load_integer` loads one.
+        #[inline(always)]
+        pub(crate) fn store_integer(&self, value: usize) {
+            // relaxed: ordered by the seqlock that guards the word ([SL-1] to [SL-4]).
+            self.control().store(value, super::atomic::Ordering::Relaxed);
+        }
+    }
+
     const _: () = assert!(cfg!(hedgerow_loom) || size_of::<Word>() == size_of::<usize>());
 }

@@ -521,9 +521,10 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
     fn move_up<T: Copy>(self, row: Row, at: usize, count: usize) {
         if row.stride.is_multiple_of(WORD) {
             let width = row.stride / WORD;
-            let (first, end) = (row.start + at * width, row.start + count * width);
-            for index in (first..end).rev() {
-                self.word(index + width).store_payload(self.word(index).load_payload());
+            // SAFETY: there is room for one more in the leaf, whose lock the caller holds.
+            unsafe {
+                let first = self.words.add(row.start + at * width);
+                words::move_up::<T>(first, (count - at) * width, width);
             }
         } else {
             for index in (at..count).rev() {
@@ -536,8 +537,10 @@ impl<K: Copy, V: Copy> Leaf<'_, K, V> {
     fn move_down<T: Copy>(self, row: Row, at: usize, some: usize, count: usize) {
         if row.stride.is_multiple_of(WORD) {
             let width = row.stride / WORD;
-            for index in row.start + at * width..row.start + (count - some) * width {
-                self.word(index).store_payload(self.word(index + some * width).load_payload());
+            // SAFETY: entries below the count, in the leaf, whose lock the caller holds.
+            unsafe {
+                let first = self.words.add(row.start + at * width);
+                words::move_down::<T>(first, (count - some - at) * width, some * width);
             }
         } else {
             for index in at..count - some {

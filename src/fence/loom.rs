@@ -1,1 +1,264 @@
+//! Models of the tree's protocols: two keys a block, two blocks a leaf, four leaves a fence.
+//!
+//! The writer comes first (in the main thread, or spawned first): loom shows a reader that comes first in
+//! program order no value that is stored later. Each model names the outcomes it must have met by the end; a model
+//! that explored nothing fails.
 
+use super::near::Near;
+use super::rank::{ByType, Ranking};
+use super::tree::Tree;
+use crate::bins::types::Change;
+use crate::sync::backoff::Backoff;
+use crate::sync::loom::{explore, explore_each};
+use ::loom::sync::Arc;
+use ::loom::thread;
+use core::ops::Bound;
+use std::format;
+use std::vec::Vec;
+
+/// Two words: a torn value has unlike halves.
+type Value = [u64; 2];
+type Map<R = ByType> = Tree<u64, Value, R>;
+
+fn whole([a, b]: Value) -> u64 {
+    assert_eq!(a, b, "torn");
+    a
+}
+
+impl<R: Ranking<u64>> Map<R> {
+    fn read(&self, key: u64) -> Option<u64> {
+        self.get(&key, |leaf, at| leaf.fetch_value(at)).map(whole)
+    }
+
+    fn put(&self, key: u64, n: u64) -> Option<u64> {
+        let entry = |_: Option<&Value>| Change::Entry(key, [n, n]);
+        self.alter(&key, Backoff::spinning(), entry).unwrap().0.map(whole)
+    }
+
+    fn take(&self, key: u64) -> Option<u64> {
+        self.alter(&key, Backoff::spinning(), |_| Change::Remove).unwrap().0.map(whole)
+    }
+
+    fn all(&self) -> Vec<(u64, u64)> {
+        let mut all = Vec::new();
+        self.range((Bound::Unbounded, Bound::Unbounded), &mut all, Backoff::spinning()).unwrap();
+        all.into_iter().map(|(key, value)| (key, whole(value))).collect()
+    }
+
+    fn first_key(&self) -> Option<u64> {
+        let first = self.near(Near::From(Bound::Unbounded), Backoff::spinning());
+        first.unwrap().map(|(key, _)| key)
+    }
+
+    fn pop(&self) -> Option<u64> {
+        let first = self.take_near(Near::From(Bound::Unbounded), Backoff::spinning());
+        first.unwrap().map(|(key, _)| key)
+    }
+}
+
+/// A full leaf: one key more in the middle of it splits it between 20 and 30.
+fn full<R: Ranking<u64>>(ranking: R) -> Map<R> {
+    let map = Map::new(ranking);
+    for key in [10, 20, 30, 40] {
+        map.put(key, 0);
+    }
+    map
+}
+
+/// A leaf up to 30, and one from there on, with these entries left.
+fn two_leaves(keys: &[u64]) -> Map {
+    let map = full(ByType);
+    map.put(25, 0);
+    for key in [10, 20, 25, 30, 40] {
+        if !keys.contains(&key) {
+            map.take(key);
+        }
+    }
+    assert_eq!(map.all().len(), keys.len());
+    map
+}
+
+/// Ranks that say nothing: the same by `Ord` alone, with nothing looked at that is not validated.
+struct Flat;
+impl Ranking<u64> for Flat {
+    fn rank(&self, _: &u64) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn loom_get_against_upsert() {
+    explore(2, ["Some(0)", "Some(1)"], |saw| {
+        let map = Arc::new(full(ByType));
+        let other = map.clone();
+        let reader = thread::spawn(move || other.read(20));
+        map.put(20, 1);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
+/// Entries that move up and down in their leaf are there all the time.
+#[test]
+fn loom_get_against_a_neighbour_that_comes_and_goes() {
+    explore(2, ["Some(0)"], |saw| {
+        let map = Arc::new(Map::new(ByType));
+        map.put(20, 0);
+        let other = map.clone();
+        let reader = thread::spawn(move || other.read(20));
+        map.put(10, 1);
+        map.take(10);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
+/// A key that stays in the left leaf, and one that moves to the right one.
+#[test]
+fn loom_get_against_split() {
+    explore_each(1, ["Some(0)"], 0..2, |case, saw| {
+        let map = Arc::new(full(ByType));
+        let other = map.clone();
+        let reader = thread::spawn(move || other.read([10, 40][case]));
+        map.put(25, 2);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
+#[test]
+fn loom_get_by_order_against_split() {
+    explore_each(1, ["Some(0)"], 0..2, |case, saw| {
+        let map = Arc::new(full(Flat));
+        let other = map.clone();
+        let reader = thread::spawn(move || other.read([10, 40][case]));
+        map.put(25, 2);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
+/// Who has written to the receiver does not find the old value in the giver after that.
+#[test]
+fn loom_write_to_what_a_split_moved() {
+    explore(1, ["Some(0) Some(1)"], |saw| {
+        let map = Arc::new(full(ByType));
+        let other = map.clone();
+        let writer = thread::spawn(move || {
+            let old = other.put(40, 1);
+            (old, other.read(40))
+        });
+        map.put(25, 2);
+        let (old, new) = writer.join().unwrap();
+        saw(format!("{old:?} {new:?}"));
+        assert_eq!(map.all(), [(10, 0), (20, 0), (25, 2), (30, 0), (40, 1)]);
+    });
+}
+
+#[test]
+fn loom_two_inserts_split_once() {
+    explore(1, ["None None"], |saw| {
+        let map = Arc::new(full(ByType));
+        let other = map.clone();
+        let writer = thread::spawn(move || other.put(35, 1));
+        let one = map.put(25, 1);
+        saw(format!("{one:?} {:?}", writer.join().unwrap()));
+        let all = [(10, 0), (20, 0), (25, 1), (30, 0), (35, 1), (40, 0)];
+        assert_eq!((map.all(), map.len.total()), (all.into(), 6));
+    });
+}
+
+/// Two leaves, written to one after the other: the second write is not seen without the first.
+#[test]
+fn loom_range_against_two_writes_in_order() {
+    explore(2, ["0 0", "1 0", "1 1"], |saw| {
+        let map = Arc::new(two_leaves(&[10, 40]));
+        let other = map.clone();
+        let reader = thread::spawn(move || other.all());
+        map.put(10, 1);
+        map.put(40, 1);
+        let all = reader.join().unwrap();
+        assert_eq!(all.len(), 2);
+        saw(format!("{} {}", all[0].1, all[1].1));
+    });
+}
+
+#[test]
+fn loom_range_against_split() {
+    explore(1, ["4", "5"], |saw| {
+        let map = Arc::new(full(ByType));
+        let other = map.clone();
+        let reader = thread::spawn(move || other.all());
+        map.put(25, 0);
+        let all = reader.join().unwrap();
+        assert!(all.is_sorted_by(|a, b| a.0 < b.0), "{all:?}");
+        saw(format!("{}", all.len()));
+    });
+}
+
+/// A join moves 40 to the left leaf, where it is changed.
+#[test]
+fn loom_get_against_join() {
+    explore_each(1, ["Some(0)", "Some(1)"], 0..2, |case, saw| {
+        let map = Arc::new(two_leaves(&[10, 40]));
+        let other = map.clone();
+        let key = [10, 40][case];
+        let reader = thread::spawn(move || other.read(key));
+        let leaf = map.head().unwrap();
+        map.tidy(leaf, &mut Backoff::spinning());
+        assert!(!leaf.begin().meta.has_hi(), "joined");
+        map.put(40, 1);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
+#[test]
+fn loom_write_to_what_a_join_moved() {
+    explore(1, ["Some(0) Some(1)"], |saw| {
+        let map = Arc::new(two_leaves(&[10, 40]));
+        let other = map.clone();
+        let writer = thread::spawn(move || {
+            let old = other.put(40, 1);
+            (old, other.read(40))
+        });
+        map.tidy(map.head().unwrap(), &mut Backoff::spinning());
+        let (old, new) = writer.join().unwrap();
+        saw(format!("{old:?} {new:?}"));
+        assert_eq!(map.all(), [(10, 0), (40, 1)]);
+    });
+}
+
+/// 10 is there before 30 is: so nobody finds 30 to be the first, whichever leaf he looked at when.
+#[test]
+fn loom_first_against_two_inserts_in_order() {
+    explore(2, ["Some(10)", "Some(40)"], |saw| {
+        let map = Arc::new(two_leaves(&[40]));
+        let other = map.clone();
+        let reader = thread::spawn(move || other.first_key());
+        map.put(10, 1);
+        map.put(30, 1);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
+#[test]
+fn loom_pop_against_two_inserts_in_order() {
+    explore(2, ["Some(10)", "Some(40)"], |saw| {
+        let map = Arc::new(two_leaves(&[40]));
+        let other = map.clone();
+        let reader = thread::spawn(move || other.pop());
+        map.put(10, 1);
+        map.put(30, 1);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
+/// All of a range is removed, or nothing.
+#[test]
+fn loom_range_against_remove_range() {
+    explore(1, ["[10, 40]", "[]"], |saw| {
+        let map = Arc::new(two_leaves(&[10, 40]));
+        let other = map.clone();
+        let reader = thread::spawn(move || other.all());
+        let removed = map.remove_range((Bound::Unbounded, Bound::Unbounded));
+        assert_eq!(removed.unwrap(), 2);
+        let keys: Vec<u64> = reader.join().unwrap().into_iter().map(|(key, _)| key).collect();
+        saw(format!("{keys:?}"));
+    });
+}

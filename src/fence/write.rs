@@ -150,6 +150,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         }
         let mut hints = leaf.hints();
         for block in at.div_ceil(BLOCK)..=count / BLOCK {
+            // On its way before the leaf is locked.
+            leaf.prefetch_values(block);
             hints.set(block, scale.hint(first_rank(block)?));
         }
         Ok(Plan { hints, shift: scale.shift, base: None })

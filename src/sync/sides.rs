@@ -185,7 +185,7 @@ impl Sides {
                 atomic::fence(Ordering::SeqCst);
                 // [LR-3] acquire: pairs with the store of `turn`.
                 state = self.state.load(Ordering::Acquire);
-                let ends = fencing == FENCING && self.has_fenced_enough(slot);
+                let ends = self.has_fenced_enough(slot);
                 fences = if ends { 0 } else { FENCES };
                 if ends {
                     // [LR-5] relaxed: goes before the release store with which this look ends.

@@ -146,6 +146,20 @@ fn loom_two_looks_of_who_stops_fencing() {
     two_looks_by_interruption(outcomes, false, 1);
 }
 
+/// Two looks of a reader who fences, and does not stop with the first, against a publish that relies on it.
+#[test]
+fn loom_two_looks_of_who_goes_on_fencing() {
+    explore(3, ["[0, 0]", "[0, 1]", "[1, 1]"], |saw| {
+        let system = System::serving_at(0).worth(3);
+        let model = Model::new(Sides::with_barrier(Barrier::of_system(system)));
+        let (theirs, number) = (model.clone(), model.claim());
+        let reader =
+            thread::spawn(move || theirs.look_twice(theirs.slot(number), Shown::NEVER));
+        model.publish(1);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
 #[test]
 fn loom_two_looks_of_who_is_asked_to_fence() {
     two_looks_by_interruption(TWO_LOOKS_TWO_TURNS, true, 3);

@@ -124,6 +124,78 @@ pub(crate) unsafe fn copy(from: *const Word, to: *const Word, count: usize) {
     }
 }
 
+/// Words that are moved at a time.
+#[cfg(feature = "alloc")]
+const FEW: usize = 4;
+
+#[cfg(feature = "alloc")]
+#[inline(always)]
+fn few<T>(from: &[Word; FEW]) -> [MaybeUninit<usize>; FEW] {
+    core::array::from_fn(|i| {
+        if is_integer::<T>() {
+            MaybeUninit::new(from[i].load_integer())
+        } else {
+            from[i].load_payload()
+        }
+    })
+}
+
+/// Moves `count` payload words, in which lie values of type `T`, up by `by` words, the last ones first.
+///
+/// # Safety
+/// The words up to `count + by` must be live, those up to `count` whole values or zeroed memory; the caller holds the
+/// lock that guards them.
+#[cfg(feature = "alloc")]
+#[inline(always)]
+pub(crate) unsafe fn move_up<T>(block: *const Word, count: usize, by: usize) {
+    let mut left = count;
+    while left >= FEW {
+        left -= FEW;
+        // SAFETY: `left + FEW <= count`, and the caller says that the words are live as far as `by` beyond.
+        let (from, to) = unsafe { (&*block.add(left).cast(), &*block.add(left + by).cast()) };
+        store_few::<T>(to, few::<T>(from));
+    }
+    while left > 0 {
+        left -= 1;
+        // SAFETY: as above.
+        unsafe { copy(block.add(left), block.add(left + by), 1) };
+    }
+}
+
+/// Moves `count` payload words down to `block`, from `by` words behind it, the first ones first.
+///
+/// # Safety
+/// As `move_up`, where those that are moved are the whole values.
+#[cfg(feature = "alloc")]
+#[inline(always)]
+pub(crate) unsafe fn move_down<T>(block: *const Word, count: usize, by: usize) {
+    let mut done = 0;
+    while done + FEW <= count {
+        // SAFETY: `done + FEW <= count`, and the caller says that the words are live as far as `by` beyond.
+        let (to, from) = unsafe { (&*block.add(done).cast(), &*block.add(done + by).cast()) };
+        store_few::<T>(to, few::<T>(from));
+        done += FEW;
+    }
+    while done < count {
+        // SAFETY: as above.
+        unsafe { copy(block.add(done + by), block.add(done), 1) };
+        done += 1;
+    }
+}
+
+#[cfg(feature = "alloc")]
+#[inline(always)]
+fn store_few<T>(to: &[Word; FEW], words: [MaybeUninit<usize>; FEW]) {
+    for (to, word) in to.iter().zip(words) {
+        if is_integer::<T>() {
+            // SAFETY: loaded as an integer.
+            to.store_integer(unsafe { word.assume_init() });
+        } else {
+            to.store_payload(word);
+        }
+    }
+}
+
 #[cfg(all(test, not(hedgerow_loom)))]
 mod tests {
     use super::*;

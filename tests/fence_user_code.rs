@@ -1,0 +1,211 @@
+//! `FenceMap` and what its user brings: an `Ord` that is none or panics, a ranking that lies, closures that call the
+//! map. Answers may be wrong; the map ends what it began, and is whole afterwards.
+
+mod support;
+
+use hedgerow::FenceMap;
+use hedgerow::fence::{Op, Ranking};
+use std::cell::Cell;
+use std::cmp::Ordering;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use support::rng::{Rng, mix};
+use support::{planned_panic, within};
+
+thread_local! {
+    /// Comparisons until the planned panic.
+    static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
+}
+
+fn burn() {
+    let left = FUSE.get();
+    if left == 0 {
+        planned_panic();
+    }
+    FUSE.set(left - 1);
+}
+
+/// Orders by its number, until the fuse has burnt down.
+#[derive(Clone, Copy, Debug)]
+struct Fused(u64);
+
+impl Ord for Fused {
+    fn cmp(&self, other: &Self) -> Ordering {
+        burn();
+        self.0.cmp(&other.0)
+    }
+}
+impl PartialOrd for Fused {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Fused {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Fused {}
+
+struct Coarse;
+impl Ranking<Fused> for Coarse {
+    fn rank(&self, key: &Fused) -> u64 {
+        burn();
+        key.0 & !0xFF
+    }
+}
+
+/// A panic at whichever comparison or rank leaves nothing locked and no entry lost.
+#[test]
+fn a_panic_in_user_code_leaves_the_map_whole() {
+    within(120, "the map after panics", || {
+        panics_at_each_step(&FenceMap::<Fused, u64>::new());
+        panics_at_each_step(&FenceMap::with_ranking(Coarse));
+    });
+}
+
+fn panics_at_each_step<R: Ranking<Fused>>(map: &FenceMap<Fused, u64, R>) {
+    let mut rng = Rng::new(1);
+    let mut count = 0;
+    let mut panics = 0;
+    for step in 0..6_000u64 {
+        let key = Fused(rng.next() % 3_000);
+        FUSE.set(rng.next() as u32 % 40);
+        let done = catch_unwind(AssertUnwindSafe(|| match step % 8 {
+            0..=3 => map.insert(key, key.0).is_none().into(),
+            4 | 5 => -i64::from(map.remove(&key).is_some()),
+            6 => -(map.remove_range(key..Fused(key.0 + 3)).cast_signed() as i64),
+            _ => {
+                map.floor(&key);
+                map.range(key..).len();
+                0
+            }
+        }));
+        FUSE.set(u32::MAX);
+        if let Ok(change) = done {
+            count += change;
+        } else {
+            // It may have been done, if the panic came while tidying up.
+            count = i64::try_from(map.len()).unwrap();
+            panics += 1;
+        }
+        assert_eq!(i64::try_from(map.len()).unwrap(), count);
+    }
+    assert!(panics > 100, "{panics}");
+    assert_eq!(map.iter().count(), map.len());
+    assert!(map.keys().map(|key| key.0).is_sorted_by(|a, b| a < b));
+    for (key, value) in map {
+        assert_eq!((key.0, map.get(&key)), (value, Some(value)));
+    }
+}
+
+/// Compares by the wind.
+#[derive(Clone, Copy, Debug)]
+struct Fickle(u64);
+
+thread_local! {
+    static WIND: Cell<u64> = const { Cell::new(0) };
+}
+
+impl Ord for Fickle {
+    fn cmp(&self, other: &Self) -> Ordering {
+        WIND.set(WIND.get() + 1);
+        match mix(WIND.get()) % 8 {
+            0 => Ordering::Less,
+            1 => Ordering::Greater,
+            2 => Ordering::Equal,
+            _ => self.0.cmp(&other.0),
+        }
+    }
+}
+impl PartialOrd for Fickle {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Fickle {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Fickle {}
+
+struct Liar;
+impl<K> Ranking<K> for Liar {
+    fn rank(&self, _: &K) -> u64 {
+        WIND.set(WIND.get() + 1);
+        mix(WIND.get())
+    }
+}
+
+fn everything_ends<K: Copy + Ord, R: Ranking<K>>(
+    map: &FenceMap<K, u64, R>,
+    key: impl Fn(u64) -> K,
+) {
+    let mut rng = Rng::new(2);
+    for step in 0..6_000 {
+        let (one, two) = (key(rng.next() % 5_000), key(rng.next() % 5_000));
+        map.insert(one, step);
+        match step % 100 {
+            0 => support::ignore(map.range(one..two).count() + map.range(..).len()),
+            1 => support::ignore(map.remove_range(one..=two)),
+            2 => map.retain(|_, v| *v % 7 != 0),
+            3..=12 => support::ignore((map.first(), map.last(), map.floor(&one), map.upper(&two))),
+            13..=20 => support::ignore((map.pop_first(), map.pop_last())),
+            21..=60 => support::ignore(map.remove(&two)),
+            61 => support::ignore(map.scan_weak(one..).count()),
+            62 => support::ignore(map.keys().count()),
+            _ => support::ignore(map.get(&two)),
+        }
+    }
+    map.clear();
+    assert_eq!(map.range(..).len(), map.len());
+}
+
+#[test]
+fn an_ord_that_is_none_or_a_ranking_that_lies_lets_everything_end() {
+    within(300, "operations with an order that is none", || {
+        everything_ends(&FenceMap::<Fickle, u64>::new(), Fickle);
+        everything_ends(&FenceMap::<Fickle, u64, Liar>::with_ranking(Liar), Fickle);
+        everything_ends(&FenceMap::<u64, u64, Liar>::with_ranking(Liar), |key| key);
+    });
+}
+
+/// Rank upside down: wrong as can be, but always the same.
+struct Reversed;
+impl Ranking<u64> for Reversed {
+    fn rank(&self, key: &u64) -> u64 {
+        !*key
+    }
+}
+
+#[test]
+fn a_ranking_the_wrong_way_round_lets_everything_end() {
+    within(300, "operations with ranks upside down", || {
+        everything_ends(&FenceMap::<u64, u64, Reversed>::with_ranking(Reversed), |key| key);
+    });
+}
+
+/// Closures run with nothing locked, so they may call the map, for other keys and for their own.
+#[test]
+fn closures_may_call_the_map() {
+    within(60, "closures that call the map", || {
+        let map: FenceMap<u64, u64> = (0..1_000).map(|n| (n, n)).collect();
+        let mut calls = 0;
+        let done = map.compute(500, |value| {
+            calls += 1;
+            if calls < 3 {
+                map.insert(501, calls);
+            }
+            assert_eq!((map.get(&500), map.range(490..510).len()), (value, 20));
+            Op::Insert(1)
+        });
+        assert_eq!((done.before, done.after, calls), (Some(500), Some(1), 3));
+        map.retain(|key, _| {
+            map.get(key);
+            map.last();
+            key % 2 == 0
+        });
+        assert_eq!(map.len(), 500);
+        assert_eq!(map.get_with(&500, |value| map.get(&502).unwrap() + value), Some(503));
+    });
+}
