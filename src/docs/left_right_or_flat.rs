@@ -30,10 +30,10 @@
 //! A read of a [`LeftRightMap`] stores twice to a line that no other reader writes, and loads one word that
 //! changes with each publish; in between it is a plain hash table's, and many gets under one [`enter`] share the
 //! stores. With feature `std-ext` on Linux a handle that is used at least once between publishes executes no fence; one
-//! that was not does so in its next reads, 64 or as many as a barrier of the operating system's is worth. Elsewhere each
-//! `enter` and each single get executes one. A read of a [`FlatMap`] stores nothing. A publish costs a fence, a look at
-//! the slot of every handle, and each reader two cache misses. Who publishes every change beside busy readers is better
-//! served by a [`FlatMap`].
+//! that was not does so in its next reads, 64 or as many as a barrier of the operating system's is worth. Elsewhere
+//! each `enter` and each single get executes one. A read of a [`FlatMap`] stores nothing. A publish costs a fence, a
+//! look at the slot of every handle, and each reader two cache misses. Who publishes every change beside busy readers
+//! is better served by a [`FlatMap`].
 //!
 //! # The same service twice
 //! A service has a limit for each user, which is reloaded as a whole, and counts what each has used.

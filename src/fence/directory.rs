@@ -10,6 +10,7 @@
 //!
 //! Ranks and count are relaxed: any old one will do, since they are hints.
 
+use super::load::{Tally, Trace};
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::{Guard, Lock};
@@ -24,6 +25,9 @@ pub(crate) struct Fence {
     /// Of the first key of each leaf's range; beyond `count` whatever was there.
     lows: [AtomicUsize; FANOUT],
     leaves: [AtomicPtr<Word>; FANOUT],
+    /// What is known of the load of each leaf; moves where the leaf does.
+    traces: [AtomicUsize; FANOUT],
+    pub(super) tally: Tally,
     /// Never 0 where a route leads here.
     count: AtomicUsize,
     lock: Lock<()>,
@@ -47,6 +51,8 @@ impl Fence {
         Self {
             lows: core::array::from_fn(|_| AtomicUsize::new(usize::MAX)),
             leaves: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            traces: core::array::from_fn(|_| AtomicUsize::new(Trace::NEW.0)),
+            tally: Tally::new(),
             count: AtomicUsize::new(0),
             lock: Lock::new(()),
             older: AtomicPtr::new(ptr::null_mut()),
@@ -91,6 +97,10 @@ impl Fence {
         unsafe { self.leaves.get_unchecked(at) }.load(Ordering::Acquire)
     }
 
+    pub(super) fn trace(&self, at: usize) -> &AtomicUsize {
+        &self.traces[at]
+    }
+
     /// Takes the lock, if it is free. Nobody waits for it with a leaf locked.
     pub(crate) fn try_lock(&self) -> Option<Editor<'_>> {
         // [FN-3]
@@ -120,6 +130,15 @@ impl Editor<'_> {
         self.fence.leaves[at].store(leaf, Ordering::Release);
         // relaxed: a hint.
         self.fence.lows[at].store(low, Ordering::Relaxed);
+        self.set_trace(at, Trace::NEW);
+    }
+
+    /// As `set`, for a leaf that comes from the right: who meets half of it is led too far left, not right.
+    fn set_low_first(&self, at: usize, low: usize, leaf: *mut Word) {
+        // relaxed: a hint.
+        self.fence.lows[at].store(low, Ordering::Relaxed);
+        // [FN-1] release: pairs with [FN-2].
+        self.fence.leaves[at].store(leaf, Ordering::Release);
     }
 
     fn set_count(&self, count: usize) {
@@ -129,6 +148,7 @@ impl Editor<'_> {
 
     fn copy(&self, from: usize, to: usize) {
         self.set(to, self.fence.low(from), self.fence.leaf(from));
+        self.set_trace(to, self.trace(from));
     }
 
     /// Where `leaf` stands, if it does.
@@ -173,8 +193,45 @@ impl Editor<'_> {
     pub(crate) fn move_to(&self, at: usize, fresh: &Self) {
         let count = self.fence.count();
         for index in at..count {
-            fresh.push(self.fence.low(index), self.fence.leaf(index));
+            self.push_to(index, fresh);
         }
+    }
+
+    fn push_to(&self, at: usize, other: &Self) {
+        other.push(self.fence.low(at), self.fence.leaf(at));
+        other.set_trace(other.fence.count() - 1, self.trace(at));
+    }
+
+    /// Hands the first `some` leaves, and not all, to the end of the fence to the left. `lead` is told from which
+    /// rank on this fence is right, between their being listed there and their not being listed here any more.
+    pub(crate) fn give_left(&self, some: usize, left: &Self, lead: impl FnOnce(usize)) {
+        let count = self.fence.count();
+        for at in 0..some {
+            self.push_to(at, left);
+        }
+        lead(self.fence.low(some));
+        for at in some..count {
+            self.set_low_first(at - some, self.fence.low(at), self.fence.leaf(at));
+            self.set_trace(at - some, self.trace(at));
+        }
+        self.truncate(count - some);
+    }
+
+    /// Hands the last `some` leaves, and not all, to the front of the fence to the right; `lead` as above.
+    pub(crate) fn give_right(&self, some: usize, right: &Self, lead: impl FnOnce(usize)) {
+        let (count, there) = (self.fence.count(), right.fence.count());
+        // From the end, so that at any moment each leaf stands there once at least.
+        for at in (0..there).rev() {
+            right.copy(at, at + some);
+        }
+        right.set_count(there + some);
+        for at in (0..some).rev() {
+            let from = count - some + at;
+            right.set(at, self.fence.low(from), self.fence.leaf(from));
+            right.set_trace(at, self.trace(from));
+        }
+        lead(self.fence.low(count - some));
+        self.truncate(count - some);
     }
 
     /// Drops the leaves from `at` on.
@@ -237,5 +294,40 @@ mod tests {
         assert_eq!((left.count(), right.count()), (6, 4));
         assert_eq!((left.pick(8), right.pick(8)), (5, 2));
         assert_eq!(right.leaf(2), leaf(8));
+    }
+
+    #[test]
+    fn leaves_are_handed_to_either_side() {
+        let (left, right) = (Fence::new(), Fence::new());
+        let (l, r) = (left.lock(), right.lock());
+        for number in 0..10 {
+            if number < 6 {
+                l.push(number, leaf(number))
+            } else {
+                r.push(number, leaf(number))
+            }
+            let trace = Trace::NEW.after(7, number);
+            if number < 6 { l.set_trace(number, trace) } else { r.set_trace(number - 6, trace) }
+        }
+        let mut low = 6;
+        let check = |low: usize| {
+            assert_eq!((left.count(), right.count()), (low, 10 - low));
+            for number in 0..10 {
+                let (fence, first) = if number < low { (&left, 0) } else { (&right, low) };
+                let at = fence.pick(number);
+                assert_eq!((at, fence.leaf(at)), (number - first, leaf(number)));
+                assert_eq!(fence.lock.try_lock().is_none(), true, "locked all along");
+                assert_eq!(if number < low { l.trace(at) } else { r.trace(at) }.heat(), number);
+            }
+            assert_eq!(left.pick(usize::MAX), low - 1);
+            assert_eq!(right.pick(usize::MAX), 9 - low);
+        };
+        check(low);
+        l.give_right(5, &r, |rank| low = rank);
+        check(low);
+        assert_eq!(low, 1);
+        r.give_left(3, &l, |rank| low = rank);
+        check(low);
+        assert_eq!(low, 4);
     }
 }

@@ -12,10 +12,11 @@
 //! - Locks are taken in the order of keys, leaf before fence before route, and of fences none is waited for with a
 //!   leaf locked.
 
-use super::directory::{FANOUT, Fence, Listing};
+use super::directory::{self, FANOUT, Fence, Listing};
 use super::hints::Scale;
-use super::leaf::{BLOCK, Changed, Form, Leaf, LeafHints, Look, Meta};
+use super::leaf::{BLOCK, Changed, Form, Leaf, LeafHints, Look, Meta, Seen};
 use super::rank::Ranking;
+use super::route;
 use super::tree::{Probe, Spot, Tree};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::table::Failure;
@@ -68,9 +69,22 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let (left, look) = (spot.leaf, spot.look);
-        let count = look.meta.count();
         let cut = Self::cut(look, spot.place.at);
-        let Ok((bound, parts)) = self.plan_split(left, look, cut, key) else { return Ok(()) };
+        let bound = if cut == look.meta.count() { Ok(*key) } else { left.key(look, cut) };
+        let Ok(bound) = bound else { return Ok(()) };
+        self.split_at((left, look), cut, bound, backoff)
+    }
+
+    /// Gives the entries from `cut` on to a new leaf, which begins with `bound`.
+    pub(super) fn split_at(
+        &self,
+        (left, look): Seen<'_, K, V>,
+        cut: usize,
+        bound: K,
+        backoff: &mut Backoff,
+    ) -> Result<(), Failure> {
+        let count = look.meta.count();
+        let Ok(parts) = self.plan_split((left, look), cut, &bound) else { return Ok(()) };
         let bound_rank = self.sought(&bound).rank;
         let right = self.arena.take(backoff)?;
         if !left.try_lock(look) {
@@ -114,22 +128,20 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         }
     }
 
-    /// The first key of the right half, and the hints of both. All ranks are asked for now, with nothing locked.
+    /// The hints of both halves. All ranks are asked for now, with nothing locked.
     fn plan_split(
         &self,
-        leaf: Leaf<'_, K, V>,
-        look: Look,
+        (leaf, look): Seen<'_, K, V>,
         cut: usize,
-        key: &K,
-    ) -> Result<(K, [Part; 2]), Changed> {
+        bound: &K,
+    ) -> Result<[Part; 2], Changed> {
         let count = look.meta.count();
-        let bound = if cut == count { *key } else { leaf.key(look, cut)? };
         let old = leaf.scale_of(look, &self.ranking)?;
         let left = self.plan_part(leaf, look, 0..cut, old)?;
-        let base = Scale { base: self.sought(&bound).rank, ..old };
+        let base = Scale { base: self.sought(bound).rank, ..old };
         let right = self.plan_part(leaf, look, cut..count, base)?;
         leaf.check(look)?;
-        Ok((bound, [left, right]))
+        Ok([left, right])
     }
 
     /// The hints of a leaf that begins with some of the entries of `leaf`.
@@ -224,17 +236,30 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
             return true;
         }
         let Some(mut route) = self.route.edit(wait) else { return false };
-        let Some(fresh) = route.take_unused() else { return false };
         let is_last = route.position(full).is_some_and(|at| route.fence(at + 1).is_none());
         // Keys that come in order fill one fence after the other.
         let cut = if is_last { FANOUT - FANOUT / 4 } else { FANOUT / 2 };
-        editor.move_to(cut, &fresh.lock());
-        if route.insert_after(full, fresh.low(0), fresh) {
-            editor.truncate(cut);
-            return true;
-        }
-        fresh.lock().truncate(0);
-        route.put_back(fresh);
-        false
+        give_to_fresh(&editor, &mut route, cut)
     }
+}
+
+/// Gives the leaves from `cut` on to a fence that nobody knows yet; false where there is none, or no way to it.
+pub(super) fn give_to_fresh(
+    editor: &directory::Editor<'_>,
+    route: &mut route::Editor<'_>,
+    cut: usize,
+) -> bool {
+    let Some(fresh) = route.take_unused() else { return false };
+    let theirs = fresh.lock();
+    theirs.forget_tally();
+    editor.move_to(cut, &theirs);
+    if route.insert_after(editor.fence, fresh.low(0), fresh) {
+        editor.truncate(cut);
+        editor.sum_up();
+        theirs.sum_up();
+        return true;
+    }
+    theirs.truncate(0);
+    route.put_back(fresh);
+    false
 }

@@ -172,6 +172,11 @@ impl Look {
     pub(crate) fn is_locked(self) -> bool {
         self.state.is_locked()
     }
+
+    /// How many writes the leaf has seen, more or less: the trace that each leaves anyway.
+    pub(crate) fn version(self) -> usize {
+        self.state.version()
+    }
 }
 
 /// A leaf, and what was read of it.

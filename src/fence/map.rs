@@ -150,6 +150,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
             fences: self.tree.route.table().map_or(0, super::route::Table::count),
             bytes: bytes + self.tree.arena.bytes() + self.tree.len.bytes(),
             retired_bytes,
+            moved_leaves: self.tree.balance.moved(),
+            splits: self.tree.balance.splits(),
+            joins: self.tree.balance.joins(),
         }
     }
 
@@ -382,4 +385,10 @@ pub struct FenceStats {
     pub bytes: usize,
     /// Bytes, of those, that are of no more use and wait for the map to be dropped.
     pub retired_bytes: usize,
+    /// Leaves that [`FenceMap::rebalance_step`] has handed from one fence to its neighbour.
+    pub moved_leaves: usize,
+    /// Fences that it has split for their load.
+    pub splits: usize,
+    /// Fences that it has joined because there was little in them and little to do.
+    pub joins: usize,
 }

@@ -4,6 +4,7 @@
 //! validated: the leaf itself says which keys it answers for. See there for what it promises.
 
 mod arena;
+mod balance;
 mod batch;
 mod cursor;
 mod directory;
@@ -13,6 +14,7 @@ mod grow;
 mod hints;
 mod iter;
 mod leaf;
+mod load;
 #[cfg(all(test, hedgerow_loom))]
 mod loom;
 mod map;
@@ -21,9 +23,11 @@ mod ordered;
 mod range;
 mod rank;
 mod read;
+mod rebalance;
 mod route;
 mod search;
 mod shrink;
+mod splits;
 mod traits;
 mod tree;
 mod walk;
@@ -36,3 +40,4 @@ pub use errors::TryRangeError;
 pub use iter::{Iter, Keys, Range, Values};
 pub use map::{FenceMap, FenceStats};
 pub use rank::{ByType, Ranking};
+pub use rebalance::FenceLoad;

@@ -333,6 +333,12 @@ impl<'a> Editor<'a> {
         true
     }
 
+    /// Leads to the fence at `at` from `low` on.
+    pub(crate) fn set_low(&self, at: usize, low: usize) {
+        // relaxed: a hint.
+        self.table().slot(at).low.store(low, Ordering::Relaxed);
+    }
+
     /// Leads no more to the fence at `at`, which is not the first.
     pub(crate) fn remove(&self, at: usize) {
         let table = self.table();

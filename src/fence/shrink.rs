@@ -156,7 +156,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         }
     }
 
-    fn join_fences(&self, left: &Fence, right: &Fence, wait: bool) -> bool {
+    pub(super) fn join_fences(&self, left: &Fence, right: &Fence, wait: bool) -> bool {
         let Some(first) = left.edit(wait) else { return false };
         let Some(second) = right.edit(wait) else { return false };
         let Some(mut route) = self.route.edit(wait) else { return false };
@@ -167,6 +167,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
             return false;
         }
         second.move_to(0, &first);
+        first.sum_up();
         route.remove(at);
         second.truncate(0);
         route.put_back(right);

@@ -10,6 +10,7 @@
 //!   finds it allocated.
 
 use super::arena::Arena;
+use super::balance::Balance;
 use super::directory::Fence;
 use super::leaf::{Changed, Leaf, Look, Seen};
 use super::rank::{Ranking, is_exact};
@@ -34,6 +35,7 @@ pub(crate) struct Tree<K, V, R> {
     tail: AtomicPtr<Word>,
     tail_low: AtomicUsize,
     pub(super) arena: Arena<K, V>,
+    pub(super) balance: Balance,
     pub(super) len: CachePadded<Counter>,
 }
 
@@ -93,6 +95,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
                 tail: AtomicPtr::new(ptr::null_mut()),
                 tail_low: AtomicUsize::new(usize::MAX),
                 arena: Arena::new(),
+                balance: Balance::new(),
                 len: CachePadded(Counter::new()),
             }
         }

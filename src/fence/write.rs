@@ -76,6 +76,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
             if done {
                 return Ok((old, change));
             }
+            self.note_conflict(sought.rank);
             backoff.wait()?;
         }
     }

@@ -28,9 +28,9 @@ use core::hash::{BuildHasher, Hash};
 ///   them ([`settle`](Self::settle) does it at once), others at once, and all that is left with the last handle, the
 ///   writer's or a reader's.
 /// - No operation but [`publish`](Self::publish), [`settle`](Self::settle), [`retain`](Self::retain),
-///   [`clear`](Self::clear) and [`shrink_to_fit`](Self::shrink_to_fit) waits for a reader, but for the first change after
-///   a publish, and that not for long. While one has been looking since before the last publish, changes are noted
-///   beside, at the price of a hash table's insertion each, and made later.
+///   [`clear`](Self::clear) and [`shrink_to_fit`](Self::shrink_to_fit) waits for a reader, but for the first change
+///   after a publish, and that not for long. While one has been looking since before the last publish, changes are
+///   noted beside, at the price of a hash table's insertion each, and made later.
 /// - Publishing costs time by what has changed, not by what is there; after growth, once by what is there. The first
 ///   change after a publish takes most of it.
 pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
@@ -182,8 +182,8 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
 impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// Stores `value` under `key`; says whether it replaced another. Readers see it after the next publish.
     ///
-    /// Waits for nobody, but for a moment after a publish. Allocates the entry, unless entries are kept inline, and now and then a larger table.
-    /// O(1) amortized. Running out of memory is handled as in std's collections;
+    /// Waits for nobody, but for a moment after a publish. Allocates the entry, unless entries are kept inline, and now
+    /// and then a larger table. O(1) amortized. Running out of memory is handled as in std's collections;
     /// [`try_insert`](Self::try_insert) says so instead.
     ///
     /// ```
@@ -218,7 +218,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
 
     /// Removes the entry of `key`; says whether there was one. Readers see it after the next publish.
     ///
-    /// Waits for nobody, but for a moment after a publish. Allocates only while readers are stuck, for a note. O(1) expected.
+    /// Waits for nobody, but for a moment after a publish. Allocates only while readers are stuck, for a note. O(1)
+    /// expected.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -402,9 +403,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     ///
     /// Waits until everybody who has been looking since before the *last* publish has looked away. A guard or snapshot
     /// that *this* thread holds since then is waited for too, for ever: [`try_publish`](Self::try_publish) does not
-    /// wait. What was replaced is dropped with the next change, or by [`settle`](Self::settle). Linearizes where the sides
-    /// change places. O(1); of the next change or publish O(changes published), and once O(capacity) after growth,
-    /// `clear` or `shrink_to_fit`. Does nothing where nothing has changed.
+    /// wait. What was replaced is dropped with the next change, or by [`settle`](Self::settle). Linearizes where the
+    /// sides change places. O(1); of the next change or publish O(changes published), and once O(capacity) after
+    /// growth, `clear` or `shrink_to_fit`. Does nothing where nothing has changed.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -419,8 +420,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
 
     /// Waits until nobody is looking any more at what was shown before the last publish, and drops what it replaced.
     ///
-    /// The next change does as much, and the next publish waits as long. A guard or snapshot that *this* thread holds is
-    /// waited for too, for ever: [`is_settled`](Self::is_settled) does not wait. O(changes published).
+    /// The next change does as much, and the next publish waits as long. A guard or snapshot that *this* thread holds
+    /// is waited for too, for ever: [`is_settled`](Self::is_settled) does not wait. O(changes published).
     ///
     /// ```
     /// use std::rc::Rc;

@@ -52,6 +52,13 @@ impl State {
         if Self::HAS_INDEX { self.0 >> (VERSION_BITS + 1) } else { 0 }
     }
 
+    /// How many writes there were, as far as the word can count them.
+    #[inline]
+    #[cfg(feature = "alloc")]
+    pub(crate) fn version(self) -> usize {
+        (self.0 & LOW) / VERSION_ONE
+    }
+
     /// The state after a write: one version on, unlocked, carrying `index`.
     #[inline(always)]
     pub(crate) fn next(self, index: usize) -> Self {

@@ -28,9 +28,9 @@
 //! - `[LR-5]` who fences. The writer asks, has the heavy barrier done, and only where the slot *then* tells of nobody
 //!   who looks, or knows of the turn, is it agreed: the owner's next look comes after the barrier, finds another state
 //!   than it knows, and so reads that it was asked. To end it is the owner's business, between a fence of its own and
-//!   the store with which it looks away: a writer that loads the slot's word, and then that its owner fences, has loaded
-//!   the word of a look that fenced, and the next one fences too. Of a slot that changes hands the next owner fences: a
-//!   release store says so ↔ the writer's acquire load comes after the last owner's looks.
+//!   the store with which it looks away: a writer that loads the slot's word, and then that its owner fences, has
+//!   loaded the word of a look that fenced, and the next one fences too. Of a slot that changes hands the next owner
+//!   fences: a release store says so ↔ the writer's acquire load comes after the last owner's looks.
 
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
 use crate::sync::barrier::{Barrier, MAY_BE_ASYMMETRIC};
@@ -45,7 +45,8 @@ const TURN: usize = 1 << DEPTH_BITS;
 /// In what a reader knows: it fences. The state has it never, so that such a reader does not take it for known.
 const FENCES: usize = 1 << (usize::BITS - 1);
 const TURNS: usize = !FENCES & !DEPTH;
-/// Whether there are readers who do not fence: what slots tell of turns has to be told apart from what they told long ago.
+/// Whether there are readers who do not fence: what slots tell of turns has to be told apart from what they told long
+/// ago.
 const MAY_BE_LIGHT: bool = MAY_BE_ASYMMETRIC && Shown::TELLS;
 
 /// What was shown at a moment: which side, after how many turns; to a reader, also whether it fences.
@@ -246,8 +247,8 @@ impl Sides {
         let word = slot.word.load(Ordering::Relaxed);
         // [LR-4] release: pairs with the acquire loads of whoever waits.
         slot.word.store(word & !DEPTH, Ordering::Release);
-        // [LR-5] release: pairs with the acquire load of whoever waits, who comes after all looks that did not fence. The
-        // next owner knows of no turn, and so finds it.
+        // [LR-5] release: pairs with the acquire load of whoever waits, who comes after all looks that did not fence.
+        // The next owner knows of no turn, and so finds it.
         slot.fencing.store(FENCING, Ordering::Release);
     }
 

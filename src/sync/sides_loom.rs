@@ -153,8 +153,7 @@ fn loom_two_looks_of_who_goes_on_fencing() {
         let system = System::serving_at(0).worth(3);
         let model = Model::new(Sides::with_barrier(Barrier::of_system(system)));
         let (theirs, number) = (model.clone(), model.claim());
-        let reader =
-            thread::spawn(move || theirs.look_twice(theirs.slot(number), Shown::NEVER));
+        let reader = thread::spawn(move || theirs.look_twice(theirs.slot(number), Shown::NEVER));
         model.publish(1);
         saw(format!("{:?}", reader.join().unwrap()));
     });
@@ -191,8 +190,8 @@ fn loom_looks_without_fence_against_a_turn() {
     }
 }
 
-/// A reader who fences in no look, and whom no barrier interrupts: the turn is over when its slot tells that it knows of
-/// the turn, and not before.
+/// A reader who fences in no look, and whom no barrier interrupts: the turn is over when its slot tells that it knows
+/// of the turn, and not before.
 #[test]
 fn loom_looks_of_who_comes_to_know_of_a_turn() {
     explore(3, ["[0, 0] 0", "[0, 1] 0", "[0, 1] 2", "[1, 1] 0", "[1, 1] 2"], |saw| {
