@@ -271,6 +271,23 @@ mod tests {
         assert_eq!(leaves.len(), listed, "each leaf once");
     }
 
+    /// Keys that come in order while somebody has the fence's lock: the leaves that they fill are listed afterwards.
+    #[test]
+    fn leaves_that_could_not_be_listed_are_later() {
+        let map: FenceMap<u64, Wide> = (0..100).map(|n| (n, [n; 64])).collect();
+        let fence: &Fence = map.tree().route.table().unwrap().fence(0).unwrap();
+        let lock = fence.lock();
+        let before = fence.count();
+        (100..200).for_each(|n| _ = map.insert(n, [n; 64]));
+        assert_eq!(fence.count(), before, "listed under a lock");
+        drop(lock);
+        map.insert(200, [0; 64]);
+        assert!(fence.count() > before);
+        let listed: usize = map.fences().iter().map(|fence| fence.entries).sum();
+        assert_eq!(listed, map.len());
+        hints_are_right(&map);
+    }
+
     #[test]
     fn hints_are_right_after_moves_to_either_side() {
         let map: FenceMap<u64, Wide> = (0..8_000).map(|n| (n, [n; 64])).collect();

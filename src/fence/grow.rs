@@ -17,6 +17,7 @@ use super::hints::Scale;
 use super::leaf::{BLOCK, Changed, Form, Leaf, LeafHints, Look, Meta, Seen};
 use super::rank::Ranking;
 use super::route;
+use super::search::Sought;
 use super::tree::{Probe, Spot, Tree};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::table::Failure;
@@ -162,6 +163,33 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
             part.hints.set(block, part.scale.hint(leaf.rank_at(look, first, &self.ranking)?));
         }
         Ok(part)
+    }
+
+    /// Lists the leaf of a key, and those before it that are not listed either: one whose left neighbour is not cannot
+    /// be. Keys that come in order would have them all stay so.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn list_up_to(
+        &self,
+        sought: Sought<'_, K>,
+        backoff: &mut Backoff,
+    ) -> Result<(), WouldWait> {
+        let probe = Probe { sought, below: false };
+        let Some(mut left) = self.hinted(probe, backoff)? else { return Ok(()) };
+        // An order that contradicts itself may lead round.
+        for _ in 0..FANOUT {
+            self.list_right_of(left, backoff);
+            let look = left.begin();
+            if look.is_locked() || !look.meta.is_alive() {
+                break;
+            }
+            let (Ok(Some(hi)), Ok(right)) = (left.hi(look), left.next(look)) else { break };
+            if sought.key < &hi {
+                break;
+            }
+            left = right;
+        }
+        Ok(())
     }
 
     /// Lists the right neighbour of `left` in the fence where `left` is listed. Where that is not to be done now

@@ -71,8 +71,6 @@ pub(crate) struct Spot<'a, K, V, T = Place> {
     pub(crate) leaf: Leaf<'a, K, V>,
     pub(crate) look: Look,
     pub(crate) place: T,
-    /// The leaf from which the search came by its last step to the right.
-    pub(crate) left: Option<Leaf<'a, K, V>>,
 }
 
 /// A leaf that is probably the right one, and its fence.
@@ -264,7 +262,6 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         let mut tries = 0;
         loop {
             let walks = tries >= TRIES;
-            let mut left = None;
             let mut leaf = if let Some(leaf) = start.take() {
                 leaf
             } else if walks {
@@ -290,12 +287,11 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
                 match ask(leaf, look, !walks) {
                     Err(Changed) => {}
                     Ok(Answer::Here(found)) => {
-                        return Ok(Some(Spot { leaf, look, place: found, left }));
+                        return Ok(Some(Spot { leaf, look, place: found }));
                     }
                     Ok(Answer::Left) => break,
                     Ok(Answer::Right) => {
                         if let Ok(next) = leaf.next(look) {
-                            left = Some(leaf);
                             leaf = next;
                         }
                     }
@@ -359,6 +355,15 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         backoff: &mut Backoff,
     ) -> Result<Option<&Fence>, WouldWait> {
         Ok(self.descend(probe, 0, backoff)?.map(|(_, fence)| fence))
+    }
+
+    /// The leaf that the hints lead to, which is listed.
+    pub(super) fn hinted(
+        &self,
+        probe: Probe<'_, K>,
+        backoff: &mut Backoff,
+    ) -> Result<Option<Leaf<'_, K, V>>, WouldWait> {
+        Ok(self.descend(probe, 0, backoff)?.map(|(leaf, _)| leaf))
     }
 
     /// The leaf to try first, for a get that gives up at anything unusual.

@@ -43,13 +43,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
                 self.plant(&mut backoff)?;
                 continue;
             };
-            if let Some(left) = spot.left
-                && !spot.look.meta.is_listed()
-                && !has_listed
-            {
+            if !spot.look.meta.is_listed() && !has_listed {
                 // Somebody could not, or has yet to.
                 has_listed = true;
-                self.list_right_of(left, &mut backoff);
+                self.list_up_to(sought, &mut backoff)?;
                 continue;
             }
             let old = if spot.place.found {
