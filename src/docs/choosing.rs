@@ -8,7 +8,7 @@
 //! | keys or values that own memory: `String`, `Vec`, `Arc`, a type of yours | [`EntryMap`] |
 //! | strings for strings, many of them | [`StrMap`], in two thirds of the memory |
 //! | one thread that writes, readers that never wait or want several keys of one moment | [`LeftRightMap`] |
-//! | keys in order, ranges, scans | planned: `FenceMap` |
+//! | `Copy` keys in order, ranges, scans | [`FenceMap`](crate::FenceMap) |
 //! | byte strings that should take less memory than they have bytes | planned: `CompressedMap` |
 //!
 //! What is planned is not there, not even in part. Between [`LeftRightMap`] and the others:
