@@ -68,13 +68,16 @@ fn full<R: Ranking<u64>>(ranking: R) -> Map<R> {
 /// A leaf up to 30, and one from there on, with these entries left.
 fn two_leaves(keys: &[u64]) -> Map {
     let map = full(ByType);
+    // The right one is so full while the left one is emptied that they are not joined.
     map.put(25, 0);
-    for key in [10, 20, 25, 30, 40] {
+    map.put(35, 0);
+    for key in [10, 20, 25, 30, 35, 40] {
         if !keys.contains(&key) {
             map.take(key);
         }
     }
     assert_eq!(map.all().len(), keys.len());
+    assert!(map.head().unwrap().begin().meta.has_hi(), "two leaves");
     map
 }
 
