@@ -301,13 +301,9 @@ mod tests {
         let (left, right) = (Fence::new(), Fence::new());
         let (l, r) = (left.lock(), right.lock());
         for number in 0..10 {
-            if number < 6 {
-                l.push(number, leaf(number))
-            } else {
-                r.push(number, leaf(number))
-            }
-            let trace = Trace::NEW.after(7, number);
-            if number < 6 { l.set_trace(number, trace) } else { r.set_trace(number - 6, trace) }
+            let (fence, at) = if number < 6 { (&l, number) } else { (&r, number - 6) };
+            fence.push(number, leaf(number));
+            fence.set_trace(at, Trace::NEW.after(7, number));
         }
         let mut low = 6;
         let check = |low: usize| {
@@ -316,7 +312,7 @@ mod tests {
                 let (fence, first) = if number < low { (&left, 0) } else { (&right, low) };
                 let at = fence.pick(number);
                 assert_eq!((at, fence.leaf(at)), (number - first, leaf(number)));
-                assert_eq!(fence.lock.try_lock().is_none(), true, "locked all along");
+                assert!(fence.lock.try_lock().is_none(), "locked all along");
                 assert_eq!(if number < low { l.trace(at) } else { r.trace(at) }.heat(), number);
             }
             assert_eq!(left.pick(usize::MAX), low - 1);
