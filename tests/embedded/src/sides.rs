@@ -128,12 +128,13 @@ impl Writer {
         }
     }
 
-    /// Publishes; nobody may be stuck.
+    /// Publishes, when nobody is stuck any more: who looks by a reader that was stuck a moment ago may be taken for
+    /// it.
     pub fn publish(&mut self) {
         match self {
             Self::Table(writer) => writer.publish(),
-            Self::Boxed(writer) => writer.try_publish().expect("nobody is stuck"),
-            Self::Inline(writer) => writer.try_publish().expect("nobody is stuck"),
+            Self::Boxed(writer) => while writer.try_publish().is_err() {},
+            Self::Inline(writer) => while writer.try_publish().is_err() {},
         }
     }
 

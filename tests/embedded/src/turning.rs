@@ -28,10 +28,14 @@ const SAMPLES: u32 = 4;
 const LIFE: u32 = 8;
 /// Generations of one round.
 const GENERATIONS: u32 = 40;
-/// Of so many interrupts one begins to hold a look, if none is held, and holds it for up to as many.
+/// Of so many interrupts one begins to hold a look, if none is held.
 const HOLDS: u32 = 64;
-/// With each kind the run goes on until this much has happened...
-const ENOUGH: [u32; COUNTED] = [3000, 1000, 20, 100, 20, 100];
+/// It is held for up to so many: longer than the first change after a publish waits for readers, and no longer than
+/// there is memory for noting what cannot be done meanwhile.
+const LONG: u32 = if cfg!(feature = "microbit") { 96 } else { 256 };
+/// With each kind the run goes on until this much has happened: a map's publish is a few instructions, for what it
+/// leaves to do is done by the next change...
+const ENOUGH: [u32; COUNTED] = [3000, 1000, 20, 20, 20, 100];
 /// ...or this many rounds have passed.
 const ROUNDS: u32 = 200;
 
@@ -240,11 +244,12 @@ fn remove(writer: &mut Writer, key: u32) {
 
 /// Makes a change, and if that is refused waits until it is not.
 fn insist<T, E>(writer: &mut Writer, mut change: impl FnMut(&mut Writer) -> Result<T, E>) -> T {
-    if writer.is_stuck() {
-        COUNTS[IN_THE_WAY].add_one();
-    }
     loop {
-        match change(writer) {
+        let done = change(writer);
+        if writer.is_stuck() {
+            COUNTS[IN_THE_WAY].add_one();
+        }
+        match done {
             Ok(answer) => return answer,
             Err(_) => wait(writer),
         }
@@ -337,7 +342,7 @@ fn look(readers: &'static [Reader; 2], random: &mut Random) {
             COUNTS[HELD_OVER].add_one();
         }
     } else if random.below(HOLDS) == 0 {
-        let until = INTERRUPTS.get() + 1 + random.below(HOLDS);
+        let until = INTERRUPTS.get() + 1 + random.below(LONG);
         let holder = &readers[random.below(2) as usize];
         HELD.replace(Some(Held { look: holder.enter(), generation, until }));
     }
