@@ -385,14 +385,14 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
 
     /// All is published; `turns` if there was something to publish.
     fn publish(&mut self, turns: bool) {
-        self.settle();
         self.operations = 0;
         if turns {
+            // What the publish before has replaced is dropped now, and what this one has by the next change.
+            self.settle();
             self.publishes += 1;
             let published = Rc::new(self.draft.clone());
             self.last = Some(std::mem::replace(&mut self.published, published));
             self.stuck = self.looking().collect();
-            self.settle();
         }
         assert!(!self.writer().has_changes());
         assert_eq!(self.draft, *self.published);

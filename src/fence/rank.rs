@@ -8,7 +8,7 @@ use core::mem::transmute_copy;
 ///
 /// A map finds the place of a key by ranks as far as they go, and by `Ord` among keys of the same rank. So
 /// a rank says as much about its key's place as 64 bits can, the most important bits first: on 32-bit targets
-/// only the upper half is looked at.
+/// only the upper half is looked at, but where keys are integers of 64 bits.
 ///
 /// `a <= b` has to imply `rank(a) <= rank(b)`; different keys may have the same rank. A ranking that breaks
 /// this, or that changes its mind, makes a map give wrong answers, or slow ones, and nothing worse.
@@ -58,10 +58,40 @@ impl<K> Ranking<K> for ByType {
     }
 }
 
-/// The part of a rank that one word holds.
+/// What one word holds of the rank of a `K`: its upper part. Of integers of 64 bits, which are mostly much less than
+/// they could be, a word of 32 bits holds the first bits that are not 0.
 #[inline(always)]
-pub(crate) fn to_word(rank: u64) -> usize {
+pub(crate) fn to_word<K>(rank: u64) -> usize {
+    let this = typeid::of::<K>();
+    if usize::BITS == u32::BITS && this == typeid::of::<u64>() {
+        return rounded(rank, 26) as usize;
+    }
+    if usize::BITS == u32::BITS && this == typeid::of::<i64>() {
+        return rounded_from_middle(rank) as usize;
+    }
     (rank >> (u64::BITS - usize::BITS)) as usize
+}
+
+/// `n` in six bits more than `fraction`, rounded down: exactly where it has so few, and elsewhere the number of its
+/// bits and then the `fraction` ones after the first.
+const fn rounded(n: u64, fraction: u32) -> u64 {
+    let more = (u64::BITS - n.leading_zeros()).saturating_sub(fraction);
+    if more == 0 {
+        return n;
+    }
+    // The first bit, which is 1, makes the number of bits one greater.
+    ((more as u64 - 1) << fraction) + (n >> (more - 1))
+}
+
+/// 32 bits of a rank, most exact in the middle of all ranks, where those of small signed integers are.
+const fn rounded_from_middle(rank: u64) -> u64 {
+    const MIDDLE: u64 = 1 << 63;
+    const HALF: u64 = 1 << 31;
+    if rank >= MIDDLE {
+        HALF + rounded(rank - MIDDLE, 25)
+    } else {
+        HALF - 1 - rounded(MIDDLE - 1 - rank, 25)
+    }
 }
 
 /// Whether `K` is an integer that its rank, as a word, tells from all others: then any bytes are a key, and
@@ -199,7 +229,7 @@ fn pair<K>(key: &K) -> Option<u64> {
 
 #[cfg(all(test, not(hedgerow_loom)))]
 mod tests {
-    use super::{ByType, Ranking};
+    use super::{ByType, Ranking, rounded, rounded_from_middle};
     use core::fmt::Debug;
 
     /// In the order given, ranks never fall; and they rise where they are to tell keys apart.
@@ -209,6 +239,27 @@ mod tests {
             let (low, high) = (ByType.rank(&pair[0]), ByType.rank(&pair[1]));
             assert!(low <= high && (!apart || low < high), "{pair:?}");
         }
+    }
+
+    #[test]
+    fn rounded_ranks_rise_too() {
+        let powers = (0..64).flat_map(|bits| [(1u64 << bits) - 1, 1 << bits, (1 << bits) + 1]);
+        let mut ranks: std::vec::Vec<u64> =
+            powers.chain(0..1000).chain([(1 << 63) - 1000, u64::MAX]).collect();
+        ranks.sort_unstable();
+        ranks.dedup();
+        for pair in ranks.windows(2) {
+            assert!(rounded(pair[0], 26) <= rounded(pair[1], 26), "{pair:?}");
+            assert!(rounded_from_middle(pair[0]) <= rounded_from_middle(pair[1]), "{pair:?}");
+        }
+        assert_eq!(rounded((1 << 27) - 1, 26), (1 << 27) - 1, "as long as it is exact");
+        assert_ne!(rounded(1 << 41, 26), rounded((1 << 41) + (1 << 15), 26));
+        assert_eq!(
+            (rounded(u64::MAX, 26), rounded_from_middle(u64::MAX)),
+            (0x9BFF_FFFF, 0xCDFF_FFFF)
+        );
+        let near = (-500..500).map(|n: i64| rounded_from_middle(n.cast_unsigned() ^ 1 << 63));
+        assert!(near.is_sorted_by(|a, b| a < b), "exactly told apart");
     }
 
     #[test]

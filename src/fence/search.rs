@@ -29,7 +29,7 @@ impl<K> Copy for Sought<'_, K> {}
 impl<'q, K> Sought<'q, K> {
     #[inline(always)]
     pub(crate) fn new<R: Ranking<K>>(key: &'q K, ranking: &R) -> Self {
-        Self { key, rank: to_word(ranking.rank(key)) }
+        Self { key, rank: to_word::<K>(ranking.rank(key)) }
     }
 }
 
@@ -54,10 +54,10 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     fn base_rank<R: Ranking<K>>(self, look: Look, ranking: &R) -> Result<usize, Changed> {
         if is_exact::<K, R>() {
             // SAFETY: exact keys are integers.
-            let base = to_word(ranking.rank(&unsafe { self.integer_lo() }));
+            let base = to_word::<K>(ranking.rank(&unsafe { self.integer_lo() }));
             return Ok(if look.meta.has_base() { base } else { 0 });
         }
-        Ok(self.base(look)?.map_or(0, |base| to_word(ranking.rank(&base))))
+        Ok(self.base(look)?.map_or(0, |base| to_word::<K>(ranking.rank(&base))))
     }
 
     /// The scale of the leaf's hints.
@@ -80,9 +80,9 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     ) -> Result<usize, Changed> {
         if is_exact::<K, R>() {
             // SAFETY: exact keys are integers.
-            return Ok(to_word(ranking.rank(&unsafe { self.integer_key(at) })));
+            return Ok(to_word::<K>(ranking.rank(&unsafe { self.integer_key(at) })));
         }
-        Ok(to_word(ranking.rank(&self.key(look, at)?)))
+        Ok(to_word::<K>(ranking.rank(&self.key(look, at)?)))
     }
 
     /// The last block, of those in use, whose hint is not greater than the key's.
@@ -118,7 +118,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     #[inline(always)]
     fn exact_rank_at<R: Ranking<K>>(self, at: usize, ranking: &R) -> usize {
         // SAFETY: exact keys are integers.
-        to_word(ranking.rank(&unsafe { self.integer_key(at) }))
+        to_word::<K>(ranking.rank(&unsafe { self.integer_key(at) }))
     }
 
     #[inline(always)]
