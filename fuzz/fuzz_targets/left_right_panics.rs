@@ -143,10 +143,11 @@ fn play<T: Number, P: Keep<T, T>>(handles: Handles<T, T, Hashing, P>, script: &S
         }
         game.check();
     }
-    // Nothing is stuck, and all that was left behind goes with the next publish.
+    // Nothing is stuck, and all that was left behind goes once what comes next is settled.
     game.act(Action::Publish, None);
     game.act(Action::Insert(0, 0), None);
     game.act(Action::Publish, None);
+    game.writer.settle();
     game.compare();
     assert!([0, 2 * game.draft.len()].contains(&ALIVE.get()));
 }
