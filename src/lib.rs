@@ -42,6 +42,8 @@ pub mod flat;
 pub mod left_right;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub mod owned;
+#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
+mod reclaim;
 #[cfg(feature = "std-ext")]
 pub mod std_ext;
 mod sync;

@@ -1,7 +1,7 @@
-//! The nodes of an `EntryMap`.
+//! A node with a key and a value.
 
 use super::node::{Header, Node, Shared};
-use super::nodes::Fresh;
+use super::retired::Fresh;
 use crate::bins::tags;
 use alloc::alloc::alloc;
 use alloc::boxed::Box;
@@ -9,10 +9,10 @@ use core::ptr::NonNull;
 
 /// A key and its value, in an allocation of their own.
 #[repr(C)]
-pub(super) struct Pair<K, V> {
+pub(crate) struct Pair<K, V> {
     header: Header,
-    pub(super) key: K,
-    pub(super) value: V,
+    pub(crate) key: K,
+    pub(crate) value: V,
 }
 
 // SAFETY: `new` and `free` allocate and free with the layout of the same type; the header is the
@@ -26,7 +26,7 @@ unsafe impl<K, V> Node for Pair<K, V> {
 
 impl<K, V> Pair<K, V> {
     /// A node; key and value again where there is no memory.
-    pub(super) fn new(hash: tags::Hash, key: K, value: V) -> Result<Fresh<Self>, (K, V)> {
+    pub(crate) fn new(hash: tags::Hash, key: K, value: V) -> Result<Fresh<Self>, (K, V)> {
         // SAFETY: a header is not zero-sized, so the node is not.
         let node = unsafe { alloc(core::alloc::Layout::new::<Self>()) }.cast::<Self>();
         let Some(node) = NonNull::new(node) else { return Err((key, value)) };
@@ -36,7 +36,7 @@ impl<K, V> Pair<K, V> {
     }
 
     /// What a node was made of.
-    pub(super) fn into_inner(node: Fresh<Self>) -> (K, V) {
+    pub(crate) fn into_inner(node: Fresh<Self>) -> (K, V) {
         // SAFETY: the node is ours alone, and was allocated as a box is.
         let Self { key, value, .. } = *unsafe { Box::from_raw(node.take().0.as_ptr()) };
         (key, value)
