@@ -50,6 +50,8 @@ mod sync;
 #[cfg(feature = "alloc")]
 mod table;
 
+#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
+pub use fence::FenceEntryMap;
 #[cfg(feature = "alloc")]
 pub use fence::FenceMap;
 #[cfg(feature = "alloc")]

@@ -1,4 +1,4 @@
-//! A node with a key and a value.
+//! Nodes with a key: with a value, or without one.
 
 use super::node::{Header, Node, Shared};
 use super::retired::Fresh;
@@ -35,10 +35,44 @@ impl<K, V> Pair<K, V> {
         Ok(Fresh(Shared(node)))
     }
 
+    /// The key, as what a node of a key alone begins with too.
+    pub(crate) fn stem(node: NonNull<Self>) -> NonNull<Stem<K>> {
+        // Both are `repr(C)` and begin with the same fields.
+        node.cast()
+    }
+
     /// What a node was made of.
     pub(crate) fn into_inner(node: Fresh<Self>) -> (K, V) {
         // SAFETY: the node is ours alone, and was allocated as a box is.
         let Self { key, value, .. } = *unsafe { Box::from_raw(node.take().0.as_ptr()) };
         (key, value)
+    }
+}
+
+/// A key alone. Begins as a [`Pair`] does, so that a key is found in either by a pointer to this.
+#[repr(C)]
+pub(crate) struct Stem<K> {
+    header: Header,
+    pub(crate) key: K,
+}
+
+// SAFETY: `new` and `free` allocate and free with the layout of the same type; the header is the
+// first field.
+unsafe impl<K> Node for Stem<K> {
+    unsafe fn free(node: NonNull<Self>) {
+        // SAFETY: allocated by `new` as a box is, and the caller says that this is the end of it.
+        drop(unsafe { Box::from_raw(node.as_ptr()) });
+    }
+}
+
+impl<K> Stem<K> {
+    /// A node; the key again where there is no memory.
+    pub(crate) fn new(key: K) -> Result<Fresh<Self>, K> {
+        // SAFETY: a header is not zero-sized, so the node is not.
+        let node = unsafe { alloc(core::alloc::Layout::new::<Self>()) }.cast::<Self>();
+        let Some(node) = NonNull::new(node) else { return Err(key) };
+        // SAFETY: just allocated, with the layout of this type.
+        unsafe { node.write(Self { header: Header::new(tags::Hash(0)), key }) };
+        Ok(Fresh(Shared(node)))
     }
 }
