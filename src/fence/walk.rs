@@ -62,6 +62,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     }
 
     /// As `snapshot`, where a walk begins.
+    #[cfg(not(hedgerow_loom))]
     pub(crate) fn snapshot_from<'a>(
         &'a self,
         start: Bound<Sought<impl Stand<K>>>,
