@@ -11,6 +11,8 @@ mod cursor;
 mod directory;
 #[cfg(not(hedgerow_loom))]
 mod entry;
+#[cfg(all(test, hedgerow_loom))]
+mod entry_loom;
 mod errors;
 mod fallible;
 mod grow;

@@ -221,8 +221,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     ///
     /// Allocates the entry, and now and then a leaf, with a clone of a key, and what leads to it. Blocks while another
     /// writer is inside the key's leaf. Running out of memory is handled as in std's collections. Logarithmic time,
-    /// and that of moving up to a leaf's pointers by one. Linearizes when the leaf is locked. A key's `Clone` that itself
-    /// inserts into the same leaf each time it runs never ends.
+    /// and that of moving up to a leaf's pointers by one. Linearizes when the leaf is locked. A key's `Clone` that
+    /// itself inserts into the same leaf each time it runs never ends.
     ///
     /// ```
     /// let map = hedgerow::FenceEntryMap::<u32, String>::new();
