@@ -225,7 +225,9 @@ fn play(map: &Map, model: &mut Model, script: &Script) {
                 let before = model.len();
                 if is_range(from, to) {
                     let gone: Vec<u64> = model.range((from, to)).map(|(k, _)| *k).collect();
-                    gone.iter().for_each(|key| drop(model.remove(key)));
+                    for key in gone {
+                        model.remove(&key);
+                    }
                 }
                 assert_eq!(map.remove_range((from, to)), before - model.len());
             }
@@ -323,7 +325,7 @@ fn one(
             model.clear();
         }
         Action::Collect => map.collect(),
-        Action::Rebalance => drop(map.rebalance_step(4)),
+        Action::Rebalance => _ = map.rebalance_step(4),
         _ => ask(map, model, action, place, bound),
     }
 }
