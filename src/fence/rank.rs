@@ -276,11 +276,14 @@ fn pair<K: ?Sized>(key: Option<&K>) -> Option<u64> {
 
 #[cfg(all(test, not(hedgerow_loom)))]
 mod tests {
-    use super::{ByType, Ranking};
+    use super::{ByType, Ranking, rank_as};
+    use alloc::boxed::Box;
+    use alloc::string::String;
+    use alloc::vec::Vec;
     use core::fmt::Debug;
 
     /// In the order given, ranks never fall; and they rise where they are to tell keys apart.
-    fn rising<K: Ord + Debug + Copy>(keys: &[K], apart: bool) {
+    fn rising<K: Ord + Debug>(keys: &[K], apart: bool) {
         assert!(keys.is_sorted());
         for pair in keys.windows(2) {
             let (low, high) = (ByType.rank(&pair[0]), ByType.rank(&pair[1]));
@@ -312,5 +315,27 @@ mod tests {
         rising(&[(0u32, 5u64), (1, 0), (1, u64::MAX), (u32::MAX, 0)], true);
         rising(&[core::num::NonZeroU32::MIN, core::num::NonZeroU32::MAX], true);
         assert_eq!(ByType.rank(&(1u8, 'x')), 0);
+    }
+
+    #[test]
+    fn owned_keys_rank_as_what_they_are_borrowed_as() {
+        let words = ["", "\0", "a", "ab", "abcdefgh", "abcdefghi", "b", "é"];
+        rising(&words.map(String::from), false);
+        rising(&words.map(Box::<str>::from), false);
+        rising(&words.map(Vec::<u8>::from), false);
+        for word in words {
+            let rank = ByType.rank(word);
+            assert_eq!(rank_as::<String, _, _>(&ByType, word), rank);
+            assert_eq!(rank_as::<Box<str>, _, _>(&ByType, word), rank);
+            assert_eq!(rank_as::<Vec<u8>, _, _>(&ByType, word.as_bytes()), rank);
+            assert_eq!(
+                (ByType.rank(&String::from(word)), ByType.rank(word.as_bytes())),
+                (rank, rank)
+            );
+            // A type that is not known has rank 0, whatever it is asked for by.
+            assert_eq!(rank_as::<alloc::sync::Arc<str>, _, _>(&ByType, word), 0);
+        }
+        assert_eq!(rank_as::<[u8; 3], _, _>(&ByType, &b"abc"[..]), ByType.rank(b"abc"));
+        assert_eq!(rank_as::<[u8; 17], _, _>(&ByType, &b"abc"[..]), 0);
     }
 }
