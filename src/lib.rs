@@ -1,10 +1,11 @@
 //! Concurrent maps for code that has no operating system, and for code that has one.
 //!
-//! [`FlatMap`] is a hash table of plain data whose reads take no lock, hold no guard and write nothing
-//! shared. [`FlatTable`] is the same of fixed size, for a `static`, without an allocator. [`LeftRightMap`] has one
-//! writer, whose changes readers that never wait see together, when it publishes them. [`FenceMap`] keeps its keys
-//! in order, and reads ranges as they were at one moment. More structures are planned;
-//! [`docs::choosing`] says which. What holds, what does not, and why, is in [`docs`].
+//! [`FlatMap`] is a hash table of plain data whose reads take no lock, hold no guard and write nothing shared.
+//! [`FlatTable`] is the same of fixed size, for a `static`, without an allocator. [`LeftRightMap`] has one writer,
+//! whose changes readers that never wait see together, when it publishes them. [`FenceMap`] keeps its keys in
+//! order, and reads ranges as they were at one moment; [`FenceEntryMap`] does so for keys that own memory, as
+//! [`EntryMap`] is a hash table of such. More structures are planned; [`docs::choosing`] says which. What holds,
+//! what does not, and why, is in [`docs`].
 //!
 //! ```
 //! let ports = hedgerow::FlatMap::<&str, u16>::new();
@@ -42,12 +43,16 @@ pub mod flat;
 pub mod left_right;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub mod owned;
+#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
+mod reclaim;
 #[cfg(feature = "std-ext")]
 pub mod std_ext;
 mod sync;
 #[cfg(feature = "alloc")]
 mod table;
 
+#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
+pub use fence::FenceEntryMap;
 #[cfg(feature = "alloc")]
 pub use fence::FenceMap;
 #[cfg(feature = "alloc")]

@@ -3,7 +3,7 @@
 mod support;
 
 use hedgerow::owned::pin;
-use hedgerow::{EntryMap, StrMap};
+use hedgerow::{EntryMap, FenceEntryMap, StrMap};
 use rayon::prelude::*;
 use serde::Deserialize;
 use serde::de::value::{Error, MapDeserializer};
@@ -36,6 +36,16 @@ fn a_map_is_written_as_one_and_read_as_one() {
     assert_eq!(twice.get_cloned("a"), Some(vec![2]));
     assert!(serde_json::from_str::<Map>("[1, 2]").is_err());
     assert!(serde_json::from_str::<Map>("{\"1\": \"x\"}").is_err());
+}
+
+#[test]
+fn an_ordered_map_is_written_in_order() {
+    let map: FenceEntryMap<String, u32> = [("b".into(), 2), ("a".into(), 1)].into();
+    let text = serde_json::to_string(&map).expect("a map can be written");
+    assert_eq!(text, r#"{"a":1,"b":2}"#);
+    let back: FenceEntryMap<String, u32> = serde_json::from_str(&text).expect("a map can be read");
+    assert!(back.into_iter().eq(map));
+    assert!(serde_json::from_str::<FenceEntryMap<String, u32>>("[1, 2]").is_err());
 }
 
 /// Strings of all kinds, some of them no text.

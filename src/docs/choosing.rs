@@ -8,7 +8,8 @@
 //! | keys or values that own memory: `String`, `Vec`, `Arc`, a type of yours | [`EntryMap`] |
 //! | strings for strings, many of them | [`StrMap`], in two thirds of the memory |
 //! | one thread that writes, readers that never wait or want several keys of one moment | [`LeftRightMap`] |
-//! | `Copy` keys in order, ranges, scans | [`FenceMap`](crate::FenceMap) |
+//! | `Copy` keys in order, ranges, scans | [`FenceMap`] |
+//! | keys in order that own memory, `String` above all | [`FenceEntryMap`] |
 //! | byte strings that should take less memory than they have bytes | planned: `CompressedMap` |
 //!
 //! What is planned is not there, not even in part. Between [`LeftRightMap`] and the others:
@@ -78,6 +79,28 @@
 //! assert_eq!((length.len(), length.get("hazel")), (2, Some(5)));
 //! ```
 //!
+//! # Keys in order
+//! [`FenceMap`] and [`FenceEntryMap`] find a key by its rank, a number that their [`Ranking`](crate::fence::Ranking)
+//! makes of it: of text its first eight bytes. Keys that share these are told apart by looking at them, which costs
+//! [`FenceEntryMap`] a wait for memory each. So give keys that all begin alike a ranking of your own.
+//!
+//! ```
+//! use hedgerow::{FenceEntryMap, owned::pin};
+//! use std::ops::Bound::{Excluded, Included};
+//!
+//! let index = FenceEntryMap::<String, Vec<u32>>::new();
+//! for (page, word) in ["hazel", "elder", "hawthorn", "hazel"].into_iter().enumerate() {
+//!     let page = page as u32;
+//!     index.compute(word.into(), |pages| {
+//!         hedgerow::fence::Op::Insert([pages.map_or(&[][..], |pages| pages), &[page]].concat())
+//!     });
+//! }
+//! let guard = pin();
+//! let with_h = index.range::<str>((Included("h"), Excluded("i")), &guard);
+//! let counts = with_h.map(|(word, pages)| (word.as_str(), pages.len()));
+//! assert!(counts.eq([("hawthorn", 1), ("hazel", 2)]));
+//! ```
+//!
 //! # One writer, and changes that appear together
 //! [`LeftRightMap`] takes keys and values of any type and keeps each entry once, in a box. Where they are `Copy` and
 //! take a few words, [`inline`] keeps them in both of its tables instead, where a look-up meets them at once.
@@ -131,6 +154,8 @@
 //! that is the same for all keys is correct, and as slow as a list.
 //!
 //! [`EntryMap`]: crate::EntryMap
+//! [`FenceEntryMap`]: crate::FenceEntryMap
+//! [`FenceMap`]: crate::FenceMap
 //! [`FlatMap`]: crate::FlatMap
 //! [`FlatTable`]: crate::FlatTable
 //! [`LeftRightMap`]: crate::LeftRightMap

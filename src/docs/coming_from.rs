@@ -156,6 +156,38 @@
 //! assert_eq!(map.into_iter().count(), 1);
 //! ```
 //!
+//! # From `crossbeam-skiplist`
+//! Where keys and values are `Copy`, [`FenceMap`](crate::FenceMap) needs no guards.
+//!
+//! | `SkipMap<K, V>` | [`FenceEntryMap<K, V>`](crate::FenceEntryMap) |
+//! |---|---|
+//! | `map.insert(k, v)` → the new `Entry` | `map.insert(k, v)` → the entry that it replaces |
+//! | `map.get("k")` → an `Entry`, which counts references | `map.get("k", &guard)` → `&V`; one guard for many |
+//! | `map.get("k").map(\|entry\| entry.value().len())` | `map.get_with("k", \|v\| v.len())` |
+//! | `map.get_or_insert_with(k, \|\| v)` | `map.get_or_insert_with(k, \|_\| v, &guard)` |
+//! | `map.remove("k")`, `entry.remove()` | `map.remove("k")`, `map.remove_if("k", …)` |
+//! | `map.front()`, `map.back()` | `map.first(&guard)`, `map.last(&guard)` |
+//! | `map.lower_bound(Included(k))`, `(Excluded(k))` | `map.ceiling(k, &guard)`, `map.upper(k, &guard)` |
+//! | `map.upper_bound(Included(k))`, `(Excluded(k))` | `map.floor(k, &guard)`, `map.lower(k, &guard)` |
+//! | `map.pop_front()`, `map.pop_back()` | `map.pop_first()`, `map.pop_last()` |
+//! | `map.range(a..b)`, each entry as it is when it is met | `map.scan_weak(a..b, &guard)` |
+//! | a range as of one moment, under a lock | `map.range(a..b, &guard)` |
+//! | `map.iter()` | `map.iter(&guard)` |
+//! | keys that are `Ord` | keys that are `Ord + Clone` |
+//!
+//! ```
+//! use hedgerow::{FenceEntryMap, owned::pin};
+//!
+//! let map = FenceEntryMap::<String, Vec<u32>>::new();
+//! assert!(map.insert("rose".into(), vec![1]).is_none());
+//! let guard = pin();
+//! assert_eq!(map.get_or_insert_with("briar".into(), |_| vec![2], &guard), &[2]);
+//! assert_eq!(map.get_with("rose", |v| v.len()), Some(1));
+//! assert_eq!(map.ceiling("c", &guard), Some((&"rose".into(), &vec![1])));
+//! assert_eq!(map.range("a".to_string().."c".to_string(), &guard).len(), 1);
+//! assert_eq!(*map.pop_first().unwrap(), [2]);
+//! ```
+//!
 //! # From `evmap`
 //! | `evmap` 11 | [`LeftRightMap`](crate::LeftRightMap) |
 //! |---|---|

@@ -46,7 +46,8 @@
 //!
 //! # Maps of owned data
 //! [`EntryMap`](crate::EntryMap) and [`StrMap`](crate::StrMap) stand on the same table: what is said above of
-//! keys, bins and growth holds of them as well. A look-up hands out a reference instead of a copy, for as
+//! keys, bins and growth holds of them as well. [`FenceEntryMap`](crate::FenceEntryMap) stands on the leaves of a
+//! [`FenceMap`](crate::FenceMap). A look-up hands out a reference instead of a copy, for as
 //! long as a [guard](crate::owned::Guard) is held:
 //!
 //! - No entry that a guard's holder can have met is dropped before the guard is. Nobody waits for a guard: its

@@ -6,16 +6,20 @@
 //! that they are whole. It can neither run a `Clone` on such bytes nor keep a writer from freeing
 //! what they point to. Nor would "needs no drop" do instead of `Copy`: `ManuallyDrop<Box<T>>` needs
 //! none, and its owner may free the box that a reader has just copied. Owned data lives in an
-//! [`EntryMap`](crate::EntryMap) or a [`StrMap`](crate::StrMap), whose readers hold a guard.
+//! [`EntryMap`](crate::EntryMap), a [`FenceEntryMap`](crate::FenceEntryMap) or a [`StrMap`](crate::StrMap), whose
+//! readers hold a guard.
 //!
 //! # A guard keeps garbage, of all maps
 //! One announcement serves a thread for all maps, so a guard that is held for long keeps from being
-//! dropped what is removed meanwhile from *any* [`EntryMap`](crate::EntryMap) or [`StrMap`](crate::StrMap) of the
-//! process. Drop guards soon; watch [`stalled_readers`](crate::EntryMap::stalled_readers). A guard that is
+//! dropped what is removed meanwhile from *any* [`EntryMap`](crate::EntryMap),
+//! [`FenceEntryMap`](crate::FenceEntryMap) or [`StrMap`](crate::StrMap) of the process. Drop guards soon; watch [`stalled_readers`](crate::EntryMap::stalled_readers). A guard that is
 //! leaked (`mem::forget`) is held for ever. Where that must not cost all memory,
 //! [`set_pending_limit`](crate::EntryMap::set_pending_limit) has
 //! [`try_insert`](crate::EntryMap::try_insert) and its kin refuse instead. `insert`, which has no way to say so,
 //! goes on, and so does `remove`.
+//!
+//! A [`FenceEntryMap`](crate::FenceEntryMap) also keeps clones of keys, one where each of its leaves begins, and of
+//! those some hundred may wait.
 //!
 //! Even with no guard held, some hundred removed entries wait in each map for the next write to it:
 //! garbage is dealt with in batches of 256. [`collect`](crate::EntryMap::collect) does it at once.

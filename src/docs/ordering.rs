@@ -81,7 +81,7 @@
 //!   taken.
 //! - `EP-1`, `EP-3` ↔ `EP-2`, `EP-4` ↔ `EP-5` (`sync/epoch.rs`): pins and unpins against the scan of all
 //!   slots; the epoch as it is raised, and as a pin reads it.
-//! - `GB-1` ↔ `GB-2` (`owned/garbage.rs`): publication of the bags of garbage.
+//! - `GB-1` ↔ `GB-2` (`reclaim/garbage.rs`): publication of the bags of garbage.
 //! - `LR-1` ↔ `LR-2` (`sync/sides.rs`): a reader's word that it looks, before it asks which side is shown; the
 //!   writer's swap of the sides, before it asks who looks. One of the two sees the other.
 //! - `LR-3`, `LR-4`, `LR-5` (`sync/sides.rs`): a side, whole, as it is shown; the end of a look, before the side is

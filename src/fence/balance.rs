@@ -12,8 +12,8 @@
 
 use super::directory::{FANOUT, Fence};
 use super::grow::give_to_fresh;
-use super::rank::Ranking;
 use super::route::Table;
+use super::rule::Rule;
 use super::tree::Tree;
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
@@ -106,7 +106,7 @@ impl Balance {
     }
 }
 
-impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     /// Counts a failed attempt to lock the leaf of a key of this rank.
     #[cold]
     #[inline(never)]

@@ -3,7 +3,8 @@
 use super::leaf::{Leaf, Look};
 use super::map::FenceMap;
 use super::rank::{Ranking, is_exact};
-use super::search::Sought;
+use super::rule::Rule;
+use super::search::{Sought, Stand};
 use super::tree::Tree;
 use crate::sync::backoff::Backoff;
 use crate::table::window::{FEW, WINDOW, same_length};
@@ -35,7 +36,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     }
 }
 
-impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     /// Looks up the keys of a window: asks for all headers, then for the blocks, and then reads.
     #[inline]
     fn get_window(&self, keys: &[K], values: &mut [Option<V>]) {
@@ -64,7 +65,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     }
 
     #[cold]
-    fn get_there(&self, sought: Sought<'_, K>) -> Option<V> {
+    fn get_there(&self, sought: Sought<impl Stand<K>>) -> Option<V> {
         let mut backoff = Backoff::spinning();
         self.get_slowly(sought, |leaf, at| leaf.fetch_value(at), &mut backoff).unwrap_or_default()
     }

@@ -1,6 +1,7 @@
 //! A walk over a map that can be put down and taken up again.
 
 use super::map::FenceMap;
+use super::range::unbounded;
 use super::rank::Ranking;
 use super::walk::Place;
 use alloc::vec::Vec;
@@ -16,7 +17,7 @@ use core::ops::Bound;
 /// map.scan(Cursor::from(2), 1, |key, _| assert!(key >= 2));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Cursor<K>(Bound<K>);
+pub struct Cursor<K>(pub(super) Bound<K>);
 
 impl<K> Default for Cursor<K> {
     fn default() -> Self {
@@ -60,7 +61,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         let (mut place, mut shown, mut some) = (Place::new(cursor.0), 0, Vec::new());
         loop {
             some.clear();
-            let next = self.finish(self.tree().snapshot(place, Bound::Unbounded, &mut some));
+            let next = self.finish(self.tree().snapshot(place, unbounded(), &mut some));
             for &(key, value) in &some {
                 f(key, value);
             }

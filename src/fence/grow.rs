@@ -15,9 +15,9 @@
 use super::directory::{self, FANOUT, Fence, Listing};
 use super::hints::Scale;
 use super::leaf::{BLOCK, Changed, Form, Leaf, LeafHints, Look, Meta, Seen};
-use super::rank::Ranking;
 use super::route;
-use super::search::Sought;
+use super::rule::{Kept, Rule};
+use super::search::{Sought, Stand};
 use super::tree::{Probe, Spot, Tree};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::table::Failure;
@@ -29,7 +29,7 @@ struct Part {
     scale: Scale,
 }
 
-impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     /// Makes the first leaf, fence and table.
     #[cold]
     #[inline(never)]
@@ -73,7 +73,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         let cut = Self::cut(look, spot.place.at);
         let bound = if cut == look.meta.count() { Ok(*key) } else { left.key(look, cut) };
         let Ok(bound) = bound else { return Ok(()) };
-        self.split_at((left, look), cut, bound, backoff)
+        self.split_at((left, look), cut, &bound, backoff)
     }
 
     /// Gives the entries from `cut` on to a new leaf, which begins with `bound`.
@@ -81,12 +81,14 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         &self,
         (left, look): Seen<'_, K, V>,
         cut: usize,
-        bound: K,
+        bound: &K,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let count = look.meta.count();
-        let Ok(parts) = self.plan_split((left, look), cut, &bound) else { return Ok(()) };
-        let bound_rank = self.sought(&bound).rank;
+        let Ok(parts) = self.plan_split((left, look), cut, bound) else { return Ok(()) };
+        let bound_rank = self.sought(bound).rank;
+        // A leaf's bound outlives the entry that it comes from.
+        let bound = Kept::new(&self.ranking, bound)?;
         let right = self.arena.take(backoff)?;
         if !left.try_lock(look) {
             self.arena.give(right);
@@ -97,12 +99,13 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         let locked = right.try_lock(right_look);
         assert!(locked, "a dead leaf is nobody else's");
         left.copy_to(cut, right, 0, count - cut);
-        right.put_lo(&bound);
+        right.put_lo(bound.key());
         right.put_hints(&parts[1].hints);
         // What lies to the right of the right one is what lay to the right of the left one.
         left.copy_end_to(right);
         let meta = Meta::ALL.with_lo().with_hi(look.meta.has_hi());
-        left.put_hi(&bound);
+        left.put_hi(bound.key());
+        bound.stored();
         left.put_next(right);
         left.put_hints(&parts[0].hints);
         if !look.meta.has_hi() {
@@ -171,7 +174,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     #[inline(never)]
     pub(super) fn list_up_to(
         &self,
-        sought: Sought<'_, K>,
+        sought: Sought<impl Stand<K>>,
         backoff: &mut Backoff,
     ) -> Result<(), WouldWait> {
         let probe = Probe { sought, below: false };
@@ -184,7 +187,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
                 break;
             }
             let (Ok(Some(hi)), Ok(right)) = (left.hi(look), left.next(look)) else { break };
-            if sought.key < &hi {
+            if sought.compare(&hi).is_lt() {
                 break;
             }
             left = right;

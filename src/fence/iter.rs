@@ -89,7 +89,8 @@ impl<'a, K: Copy + Ord, V: Copy, R: Ranking<K>> Iter<'a, K, V, R> {
         let place = self.place?;
         self.next = 0;
         self.some.clear();
-        let next = self.map.tree().snapshot(place, self.end.as_ref(), &mut self.some);
+        let tree = self.map.tree();
+        let next = tree.snapshot(place, tree.bound(self.end.as_ref()), &mut self.some);
         self.place = self.map.finish(next);
         Some(())
     }

@@ -4,7 +4,9 @@
 //! program order no value that is stored later. Each model names the outcomes it must have met by the end; a model
 //! that explored nothing fails.
 
+use super::leaf::Leaf;
 use super::near::Near;
+use super::range::unbounded;
 use super::rank::{ByType, Ranking};
 use super::tree::Tree;
 use crate::bins::types::Change;
@@ -12,7 +14,6 @@ use crate::sync::backoff::Backoff;
 use crate::sync::loom::{explore, explore_each};
 use ::loom::sync::Arc;
 use ::loom::thread;
-use core::ops::Bound;
 use std::format;
 use std::vec::Vec;
 
@@ -27,31 +28,44 @@ fn whole([a, b]: Value) -> u64 {
 
 impl<R: Ranking<u64>> Map<R> {
     fn read(&self, key: u64) -> Option<u64> {
-        self.get(&key, |leaf, at| leaf.fetch_value(at)).map(whole)
+        self.get(self.sought(&key), |leaf, at| leaf.fetch_value(at)).map(whole)
     }
 
     fn put(&self, key: u64, n: u64) -> Option<u64> {
-        let entry = |_: Option<&Value>| Change::Entry(key, [n, n]);
-        self.alter(&key, Backoff::spinning(), entry).unwrap().0.map(whole)
+        let entry = |old: Option<&Value>| match old {
+            Some(_) => Change::Value([n, n]),
+            None => Change::Entry(key, [n, n]),
+        };
+        self.change(key, entry)
     }
 
     fn take(&self, key: u64) -> Option<u64> {
-        self.alter(&key, Backoff::spinning(), |_| Change::Remove).unwrap().0.map(whole)
+        self.change(key, |_| Change::Remove)
+    }
+
+    fn change(
+        &self,
+        key: u64,
+        decide: impl FnMut(Option<&Value>) -> Change<u64, Value>,
+    ) -> Option<u64> {
+        let read = |leaf: Leaf<'_, u64, Value>, at| leaf.fetch_value(at);
+        let done = self.alter(self.sought(&key), read, Backoff::spinning(), decide, |_| ());
+        done.unwrap().0.map(whole)
     }
 
     fn all(&self) -> Vec<(u64, u64)> {
         let mut all = Vec::new();
-        self.range((Bound::Unbounded, Bound::Unbounded), &mut all, Backoff::spinning()).unwrap();
+        self.range((unbounded(), unbounded()), &mut all, Backoff::spinning()).unwrap();
         all.into_iter().map(|(key, value)| (key, whole(value))).collect()
     }
 
     fn first_key(&self) -> Option<u64> {
-        let first = self.near(Near::From(Bound::Unbounded), Backoff::spinning());
+        let first = self.near(Near::From(unbounded()), Backoff::spinning());
         first.unwrap().map(|(key, _)| key)
     }
 
     fn pop(&self) -> Option<u64> {
-        let first = self.take_near(Near::From(Bound::Unbounded), Backoff::spinning());
+        let first = self.take_near(Near::From(unbounded()), Backoff::spinning(), |_| ());
         first.unwrap().map(|(key, _)| key)
     }
 }
@@ -259,7 +273,7 @@ fn loom_range_against_remove_range() {
         let map = Arc::new(two_leaves(&[10, 40]));
         let other = map.clone();
         let reader = thread::spawn(move || other.all());
-        let removed = map.remove_range((Bound::Unbounded, Bound::Unbounded));
+        let removed = map.remove_range((unbounded(), unbounded()));
         assert_eq!(removed.unwrap(), 2);
         let keys: Vec<u64> = reader.join().unwrap().into_iter().map(|(key, _)| key).collect();
         saw(format!("{keys:?}"));

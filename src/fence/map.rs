@@ -1,8 +1,9 @@
 //! `FenceMap` itself: the typed face of the tree. What it does about one key; about the order, see
 //! [`ordered`](super::ordered).
 
-use super::leaf::Form;
+use super::leaf::{Form, Leaf};
 use super::rank::{ByType, Ranking};
+use super::rule::Rule;
 use super::search::Sought;
 use super::tree::Tree;
 use super::write::Altered;
@@ -143,17 +144,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert!(stats.len == 10_000 && stats.bytes / stats.len < 25);
     /// ```
     pub fn stats(&self) -> FenceStats {
-        let (bytes, retired_bytes) = self.tree.route.bytes();
-        FenceStats {
-            len: self.len(),
-            entries_per_leaf: Form::<K, V>::ENTRIES,
-            fences: self.tree.route.table().map_or(0, super::route::Table::count),
-            bytes: bytes + self.tree.arena.bytes() + self.tree.len.bytes(),
-            retired_bytes,
-            moved_leaves: self.tree.balance.moved(),
-            splits: self.tree.balance.splits(),
-            joins: self.tree.balance.joins(),
-        }
+        self.tree.stats()
     }
 
     /// The value of `key`, copied out.
@@ -167,7 +158,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// ```
     #[inline]
     pub fn get(&self, key: &K) -> Option<V> {
-        self.tree.get(key, |leaf, at| leaf.fetch_value(at))
+        self.tree.get(self.tree.sought(key), |leaf, at| leaf.fetch_value(at))
     }
 
     /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that may not spin.
@@ -205,7 +196,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// ```
     #[inline]
     pub fn contains_key(&self, key: &K) -> bool {
-        self.tree.get(key, |_, _| MaybeUninit::new(())).is_some()
+        self.tree.get(self.tree.sought(key), |_, _| MaybeUninit::new(())).is_some()
     }
 
     /// Stores `value` under `key` and returns the value that it replaces. An existing key is kept.
@@ -326,13 +317,15 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         backoff: Backoff,
         mut decide: impl FnMut(Option<V>) -> Op<V>,
     ) -> Result<Altered<K, V>, Failure> {
-        self.tree.alter(key, backoff, |old| match (decide(old.copied()), old) {
+        let decide = |old: Option<&V>| match (decide(old.copied()), old) {
             (Op::Keep, _) => Change::Keep,
             // A key that is there stays.
             (Op::Insert(value), Some(_)) => Change::Value(value),
             (Op::Insert(value), None) => Change::Entry(*key, value),
             (Op::Remove, _) => Change::Remove,
-        })
+        };
+        let read = |leaf: Leaf<'_, K, V>, at| leaf.fetch_value(at);
+        self.tree.alter(self.tree.sought(key), read, backoff, decide, |_| ())
     }
 
     pub(super) fn updating(mut f: impl FnMut(V) -> V) -> impl FnMut(Option<V>) -> Op<V> {
@@ -367,6 +360,22 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {
         for (key, value) in entries {
             self.insert(key, value);
+        }
+    }
+}
+
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
+    pub(super) fn stats(&self) -> FenceStats {
+        let (bytes, retired_bytes) = self.route.bytes();
+        FenceStats {
+            len: self.len.total(),
+            entries_per_leaf: Form::<K, V>::ENTRIES,
+            fences: self.route.table().map_or(0, super::route::Table::count),
+            bytes: bytes + self.arena.bytes() + self.len.bytes(),
+            retired_bytes,
+            moved_leaves: self.balance.moved(),
+            splits: self.balance.splits(),
+            joins: self.balance.joins(),
         }
     }
 }

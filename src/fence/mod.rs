@@ -1,13 +1,18 @@
-//! An ordered map of plain data whose reads take no lock and write nothing.
+//! Ordered maps whose reads take no lock: of plain data, and of what is owned.
 //!
 //! [`FenceMap`] keeps its entries in leaves, the leaves in fences, and finds both by hints that are never
-//! validated: the leaf itself says which keys it answers for. See there for what it promises.
+//! validated: the leaf itself says which keys it answers for. See there for what it promises. [`FenceEntryMap`] is the
+//! same with keys and values of any type, which it lends under a [`Guard`](crate::owned::Guard).
 
 mod arena;
 mod balance;
 mod batch;
 mod cursor;
 mod directory;
+#[cfg(not(hedgerow_loom))]
+mod entry;
+#[cfg(all(test, hedgerow_loom))]
+mod entry_loom;
 mod errors;
 mod fallible;
 mod grow;
@@ -25,6 +30,7 @@ mod rank;
 mod read;
 mod rebalance;
 mod route;
+mod rule;
 mod search;
 mod shrink;
 mod splits;
@@ -36,6 +42,8 @@ mod write;
 pub use crate::bins::types::{Busy, Computed, Op};
 pub use crate::table::types::TryInsertError;
 pub use cursor::Cursor;
+#[cfg(not(hedgerow_loom))]
+pub use entry::{EntryIntoIter, EntryIter, EntryRange, EntryScan, FenceEntryMap};
 pub use errors::TryRangeError;
 pub use iter::{Iter, Keys, Range, Values};
 pub use map::{FenceMap, FenceStats};

@@ -3,9 +3,10 @@
 //! Where the key's own leaf has no such entry its neighbours are asked, and then all of them are looked at once more,
 //! as for a range ([`range`](super::range)).
 
-use super::leaf::{BLOCK, Changed, Form, Leaf, Look, Seen};
+use super::leaf::{Changed, Leaf, Look, Seen};
 use super::range::Trail;
-use super::rank::Ranking;
+use super::rule::Rule;
+use super::search::{Sought, Stand};
 use super::tree::{Probe, Tree};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::table::Failure;
@@ -13,11 +14,11 @@ use core::ops::Bound;
 
 /// Which neighbour.
 #[derive(Clone, Copy)]
-pub(crate) enum Near<'q, K> {
+pub(crate) enum Near<S> {
     /// The first entry from here on.
-    From(Bound<&'q K>),
+    From(Bound<Sought<S>>),
     /// The last entry up to here.
-    UpTo(Bound<&'q K>),
+    UpTo(Bound<Sought<S>>),
 }
 
 /// An entry that was found, and on the way to it only leaves that have none in between.
@@ -28,11 +29,11 @@ struct Found<'a, K, V> {
     trail: Trail<'a, K, V>,
 }
 
-impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     /// The entry, as of one moment.
     pub(crate) fn near(
         &self,
-        near: Near<'_, K>,
+        near: Near<impl Stand<K>>,
         mut backoff: Backoff,
     ) -> Result<Option<(K, V)>, Failure> {
         loop {
@@ -46,11 +47,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         }
     }
 
-    /// Removes the entry. Linearizes when its leaf is locked.
+    /// Removes the entry, and tells `taken` of it before any other user code runs. Linearizes when its leaf is locked.
     pub(crate) fn take_near(
         &self,
-        near: Near<'_, K>,
+        near: Near<impl Stand<K>>,
         mut backoff: Backoff,
+        taken: impl FnOnce(K),
     ) -> Result<Option<(K, V)>, Failure> {
         loop {
             let Ok(found) = self.find_near(near, &mut backoff)? else { continue };
@@ -69,9 +71,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
             leaf.close_gap(at, 1, count);
             leaf.unlock(look, plan.put(leaf, look.meta.with_count(count - 1)));
             self.len.add(-1);
-            if count <= Form::<K, V>::ENTRIES / 4 && (count - 1).is_multiple_of(BLOCK) {
-                self.tidy(leaf, &mut backoff);
-            }
+            taken(key);
+            self.tidy_after(leaf, look, &mut backoff);
             return Ok(Some((key, value)));
         }
     }
@@ -79,7 +80,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     /// Where the entry is; its leaf is the last one of the trail.
     fn find_near(
         &self,
-        near: Near<'_, K>,
+        near: Near<impl Stand<K>>,
         backoff: &mut Backoff,
     ) -> Result<Result<Option<Found<'_, K, V>>, Changed>, Failure> {
         match near {
@@ -90,7 +91,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
 
     fn find_from(
         &self,
-        start: Bound<&K>,
+        start: Bound<Sought<impl Stand<K>>>,
         backoff: &mut Backoff,
     ) -> Result<Result<Option<Found<'_, K, V>>, Changed>, Failure> {
         let Some((mut leaf, mut look)) = self.leaf_from(start, backoff)? else {
@@ -120,7 +121,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
 
     fn find_up_to(
         &self,
-        end: Bound<&K>,
+        end: Bound<Sought<impl Stand<K>>>,
         backoff: &mut Backoff,
     ) -> Result<Result<Option<Found<'_, K, V>>, Changed>, Failure> {
         let start = match end {
@@ -128,10 +129,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
             _ => self.leaf_from(end, backoff)?,
         };
         let Some((mut leaf, mut look)) = start else { return Ok(Ok(None)) };
-        let place = |key| leaf.place(look, self.sought(key), &self.ranking);
+        let place = |sought| leaf.place(look, sought, &self.ranking);
         let before = match end {
-            Bound::Included(key) => place(key).map(Self::behind),
-            Bound::Excluded(key) => place(key).map(|place| place.at),
+            Bound::Included(sought) => place(sought).map(Self::behind),
+            Bound::Excluded(sought) => place(sought).map(|place| place.at),
             Bound::Unbounded => Ok(look.meta.count()),
         };
         let Ok(mut before) = before else { return Ok(Err(Changed)) };

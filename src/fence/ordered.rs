@@ -4,6 +4,7 @@ use super::errors::TryRangeError;
 use super::iter::{Iter, Keys, Range, Values};
 use super::map::FenceMap;
 use super::near::Near;
+use super::range::Bounds;
 use super::rank::Ranking;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
@@ -11,12 +12,17 @@ use core::iter::Rev;
 use core::ops::{Bound, RangeBounds};
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
-    fn near(&self, near: Near<'_, K>) -> Option<(K, V)> {
+    fn near(&self, near: Near<&K>) -> Option<(K, V)> {
         self.finish(self.tree().near(near, Backoff::spinning()))
     }
 
-    fn take_near(&self, near: Near<'_, K>) -> Option<(K, V)> {
-        self.finish(self.tree().take_near(near, Backoff::spinning()))
+    fn bounds<'q>(&self, bounds: &'q impl RangeBounds<K>) -> Bounds<&'q K> {
+        let tree = self.tree();
+        (tree.bound(bounds.start_bound()), tree.bound(bounds.end_bound()))
+    }
+
+    fn take_near(&self, near: Near<&K>) -> Option<(K, V)> {
+        self.finish(self.tree().take_near(near, Backoff::spinning(), |_| ()))
     }
 
     /// The entry with the least key.
@@ -75,7 +81,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!(rates.floor(&50_000), Some((50_000, 0.4)));
     /// ```
     pub fn floor(&self, key: &K) -> Option<(K, V)> {
-        self.near(Near::UpTo(Bound::Included(key)))
+        self.near(Near::UpTo(Bound::Included(self.tree().sought(key))))
     }
 
     /// The entry with the least key that is not less than `key`. Waits and linearizes as
@@ -86,7 +92,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!((map.ceiling(&2), map.ceiling(&3), map.ceiling(&4)), (Some((3, 'c')), Some((3, 'c')), None));
     /// ```
     pub fn ceiling(&self, key: &K) -> Option<(K, V)> {
-        self.near(Near::From(Bound::Included(key)))
+        self.near(Near::From(Bound::Included(self.tree().sought(key))))
     }
 
     /// The entry with the greatest key that is less than `key`. Waits and linearizes as
@@ -97,7 +103,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!((map.lower(&3), map.lower(&1)), (Some((1, 'a')), None));
     /// ```
     pub fn lower(&self, key: &K) -> Option<(K, V)> {
-        self.near(Near::UpTo(Bound::Excluded(key)))
+        self.near(Near::UpTo(Bound::Excluded(self.tree().sought(key))))
     }
 
     /// The entry with the least key that is greater than `key`. Waits and linearizes as
@@ -108,7 +114,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!((map.upper(&1), map.upper(&3)), (Some((3, 'c')), None));
     /// ```
     pub fn upper(&self, key: &K) -> Option<(K, V)> {
-        self.near(Near::From(Bound::Excluded(key)))
+        self.near(Near::From(Bound::Excluded(self.tree().sought(key))))
     }
 
     /// The entries within `bounds`, in key order, all as they were at one moment.
@@ -153,8 +159,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!(entries, [(2, 'b'), (9, 'z')]);
     /// ```
     pub fn range_into(&self, bounds: impl RangeBounds<K>, into: &mut Vec<(K, V)>) {
-        let bounds = (bounds.start_bound(), bounds.end_bound());
-        self.finish(self.tree().range(bounds, into, Backoff::spinning()));
+        self.finish(self.tree().range(self.bounds(&bounds), into, Backoff::spinning()));
     }
 
     /// As [`range_into`](Self::range_into), but neither waits nor locks nor aborts.
@@ -174,8 +179,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         bounds: impl RangeBounds<K>,
         into: &mut Vec<(K, V)>,
     ) -> Result<(), TryRangeError> {
-        let bounds = (bounds.start_bound(), bounds.end_bound());
-        self.tree().range(bounds, into, Backoff::never()).map_err(TryRangeError::from)
+        self.tree().range(self.bounds(&bounds), into, Backoff::never()).map_err(TryRangeError::from)
     }
 
     /// The entries within `bounds`, in key order, leaf by leaf.
@@ -266,6 +270,6 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!((map.len(), map.upper(&99)), (200, Some((900, 900))));
     /// ```
     pub fn remove_range(&self, bounds: impl RangeBounds<K>) -> usize {
-        self.finish(self.tree().remove_range((bounds.start_bound(), bounds.end_bound())))
+        self.finish(self.tree().remove_range(self.bounds(&bounds)))
     }
 }

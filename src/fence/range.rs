@@ -9,8 +9,8 @@
 //! - The moment of a locked range is when its last lock is taken.
 
 use super::leaf::{Changed, Form, Leaf, Look, Seen};
-use super::rank::Ranking;
-use super::search::Place;
+use super::rule::Rule;
+use super::search::{Place, Sought, Stand};
 use super::tree::{Probe, Tree};
 use crate::facade::atomic::{self, Ordering};
 use crate::sync::backoff::Backoff;
@@ -86,26 +86,35 @@ impl<'a, K: Copy, V: Copy> Trail<'a, K, V> {
 }
 
 /// What a range reads, in key order.
-pub(crate) type Bounds<'q, K> = (Bound<&'q K>, Bound<&'q K>);
+pub(crate) type Bounds<S> = (Bound<Sought<S>>, Bound<Sought<S>>);
+
+/// No bound.
+pub(crate) fn unbounded<'q, K>() -> Bound<Sought<&'q K>> {
+    Bound::Unbounded
+}
 
 /// Whether a leaf that ends at `hi` has all that is up to `end`.
-fn ends_before<K: Ord>(end: Bound<&K>, hi: &K) -> bool {
+fn ends_before<K>(end: Bound<Sought<impl Stand<K>>>, hi: &K) -> bool {
     match end {
-        Bound::Included(end) => end < hi,
-        Bound::Excluded(end) => end <= hi,
+        Bound::Included(end) => end.compare(hi).is_lt(),
+        Bound::Excluded(end) => end.compare(hi).is_le(),
         Bound::Unbounded => false,
     }
 }
 
-impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
+    pub(crate) fn bound<'q>(&self, bound: Bound<&'q K>) -> Bound<Sought<&'q K>> {
+        bound.map(|key| self.sought(key))
+    }
+
     /// The leaf where a range begins; None in a map that has never had an entry.
     pub(super) fn leaf_from(
         &self,
-        start: Bound<&K>,
+        start: Bound<Sought<impl Stand<K>>>,
         backoff: &mut Backoff,
     ) -> Result<Option<Seen<'_, K, V>>, Failure> {
-        if let Bound::Included(key) | Bound::Excluded(key) = start {
-            let probe = Probe { sought: self.sought(key), below: false };
+        if let Bound::Included(sought) | Bound::Excluded(sought) = start {
+            let probe = Probe { sought, below: false };
             return Ok(self.locate(probe, backoff)?);
         }
         let Some(head) = self.head() else { return Ok(None) };
@@ -123,12 +132,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         &self,
         leaf: Leaf<'_, K, V>,
         look: Look,
-        start: Bound<&K>,
+        start: Bound<Sought<impl Stand<K>>>,
     ) -> Result<usize, Changed> {
-        let place = |key| leaf.place(look, self.sought(key), &self.ranking);
+        let place = |sought| leaf.place(look, sought, &self.ranking);
         Ok(match start {
-            Bound::Included(key) => place(key)?.at,
-            Bound::Excluded(key) => Self::behind(place(key)?),
+            Bound::Included(sought) => place(sought)?.at,
+            Bound::Excluded(sought) => Self::behind(place(sought)?),
             Bound::Unbounded => 0,
         })
     }
@@ -138,18 +147,18 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         &self,
         leaf: Leaf<'_, K, V>,
         look: Look,
-        end: Bound<&K>,
+        end: Bound<Sought<impl Stand<K>>>,
     ) -> Result<(usize, bool), Changed> {
         let count = look.meta.count();
-        let place = |key| leaf.place(look, self.sought(key), &self.ranking);
+        let place = |sought| leaf.place(look, sought, &self.ranking);
         if let Some(hi) = leaf.hi(look)?
             && !ends_before(end, &hi)
         {
             return Ok((count, false));
         }
         let at = match end {
-            Bound::Included(key) => Self::behind(place(key)?),
-            Bound::Excluded(key) => place(key)?.at,
+            Bound::Included(sought) => Self::behind(place(sought)?),
+            Bound::Excluded(sought) => place(sought)?.at,
             Bound::Unbounded => count,
         };
         Ok((at, true))
@@ -162,7 +171,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     /// Fills `into` with the entries within `bounds`, as of one moment.
     pub(crate) fn range(
         &self,
-        bounds: Bounds<'_, K>,
+        bounds: Bounds<impl Stand<K>>,
         into: &mut Vec<(K, V)>,
         mut backoff: Backoff,
     ) -> Result<(), Failure> {
@@ -187,7 +196,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     /// Copies leaf by leaf; false where a leaf changes meanwhile.
     fn follow<'a>(
         &'a self,
-        (start, end): Bounds<'_, K>,
+        (start, end): Bounds<impl Stand<K>>,
         into: &mut Vec<(K, V)>,
         trail: &mut Trail<'a, K, V>,
         backoff: &mut Backoff,
@@ -219,7 +228,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     /// and nothing is allocated, while any of them is locked.
     fn follow_locked<'a>(
         &'a self,
-        (start, end): Bounds<'_, K>,
+        (start, end): Bounds<impl Stand<K>>,
         into: &mut Vec<(K, V)>,
         trail: &mut Trail<'a, K, V>,
         leaves: usize,
@@ -257,14 +266,14 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
             return Ok(false);
         }
         let is_beyond = |key: &K| match end {
-            Bound::Included(end) => key > end,
-            Bound::Excluded(end) => key >= end,
+            Bound::Included(end) => end.compare(key).is_lt(),
+            Bound::Excluded(end) => end.compare(key).is_le(),
             Bound::Unbounded => false,
         };
         into.truncate(into.partition_point(|(key, _)| !is_beyond(key)));
         let is_before = |key: &K| match start {
-            Bound::Included(start) => key < start,
-            Bound::Excluded(start) => key <= start,
+            Bound::Included(start) => start.compare(key).is_gt(),
+            Bound::Excluded(start) => start.compare(key).is_ge(),
             Bound::Unbounded => false,
         };
         into.drain(..into.partition_point(|(key, _)| is_before(key)));

@@ -1,6 +1,9 @@
 //! Ranks: an order-preserving word of each key, so that most comparisons are of integers.
 
 use crate::sync::words::WORD;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::mem::transmute_copy;
 
 /// Gives each key a rank, in the order of the keys: a number that stands for the key where keys only have
@@ -12,6 +15,9 @@ use core::mem::transmute_copy;
 ///
 /// `a <= b` has to imply `rank(a) <= rank(b)`; different keys may have the same rank. A ranking that breaks
 /// this, or that changes its mind, makes a map give wrong answers, or slow ones, and nothing worse.
+///
+/// A [`FenceEntryMap`](crate::FenceEntryMap) that is asked for a borrowed form `Q` of its keys, a `str` of its
+/// `String`s, asks its ranking for the rank of that. It has to be the rank of the key: implement `Ranking<Q>` too.
 ///
 /// ```
 /// use hedgerow::fence::{FenceMap, Ranking};
@@ -29,7 +35,7 @@ use core::mem::transmute_copy;
 /// let released = FenceMap::with_ranking(ByNumbers);
 /// released.insert(Version { major: 1, minor: 0, patch: 2 }, 2021);
 /// ```
-pub trait Ranking<K> {
+pub trait Ranking<K: ?Sized> {
     /// The rank of `key`. Runs often, and is to be short.
     fn rank(&self, key: &K) -> u64;
 }
@@ -37,7 +43,8 @@ pub trait Ranking<K> {
 /// The ranking of maps that were given none: it knows some types, and ranks all keys of any other type 0.
 ///
 /// It knows integers of all widths, `NonZero` ones, `bool`, `char`, addresses of the internet protocols,
-/// `&str` and `&[u8]` (by their first eight bytes), arrays of up to 32 bytes, and some pairs of integers. Keys
+/// text and bytes by the first eight (`String`, `Box<str>`, `&str`, `str`; `Vec<u8>`, `Box<[u8]>`, `&[u8]`,
+/// `[u8]`), arrays of up to 32 bytes, and some pairs of integers. Keys
 /// of other types are found by comparisons alone, which in a large map takes several times as long:
 /// give such a map a [`Ranking`] of your own.
 ///
@@ -51,7 +58,7 @@ pub trait Ranking<K> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ByType;
 
-impl<K> Ranking<K> for ByType {
+impl<K: ?Sized> Ranking<K> for ByType {
     #[inline(always)]
     fn rank(&self, key: &K) -> u64 {
         by_type(key)
@@ -61,7 +68,7 @@ impl<K> Ranking<K> for ByType {
 /// What one word holds of the rank of a `K`: its upper part. Of integers of 64 bits, which are mostly much less than
 /// they could be, a word of 32 bits holds the first bits that are not 0.
 #[inline(always)]
-pub(crate) fn to_word<K>(rank: u64) -> usize {
+pub(crate) fn to_word<K: ?Sized>(rank: u64) -> usize {
     let this = typeid::of::<K>();
     if usize::BITS == u32::BITS && this == typeid::of::<u64>() {
         return rounded(rank, 26) as usize;
@@ -128,86 +135,156 @@ fn first_bytes(bytes: &[u8]) -> u64 {
     u64::from_be_bytes(first)
 }
 
-/// Answers `$rank` where the key is a `$known`.
+/// Answers `$rank` where the key is a `$known`; without a key, whether it would.
 macro_rules! known {
     ($key:ident: $($known:ty => |$name:ident| $rank:expr;)*) => {
         let this = typeid::of::<K>();
         $(
             if this == typeid::of::<$known>() {
+                let Some(key) = $key else { return Some(0) };
                 // SAFETY: the key is of this very type, but for lifetimes, and what is made of the copy
-                // is a number.
-                let $name = unsafe { transmute_copy::<K, $known>($key) };
-                return $rank;
+                // is a number. None of these types has a destructor.
+                let $name = unsafe { (&raw const *key).cast::<$known>().read() };
+                return Some($rank);
+            }
+        )*
+    };
+}
+
+/// As `known`, by reference.
+macro_rules! known_by_reference {
+    ($key:ident: $($known:ty => |$name:ident| $rank:expr;)*) => {
+        let this = typeid::of::<K>();
+        $(
+            if this == typeid::of::<$known>() {
+                let Some(key) = $key else { return Some(0) };
+                // SAFETY: the key is of this very type.
+                let $name = unsafe { transmute_copy::<&K, &$known>(&key) };
+                return Some($rank);
             }
         )*
     };
 }
 
 #[inline(always)]
-fn by_type<K>(key: &K) -> u64 {
+fn by_type<K: ?Sized>(key: &K) -> u64 {
+    look_up(Some(key)).unwrap_or(0)
+}
+
+/// The rank of a key of a known type; without a key, whether it is one.
+#[inline(always)]
+fn look_up<K: ?Sized>(key: Option<&K>) -> Option<u64> {
     integer(key)
         .or_else(|| non_zero(key))
         .or_else(|| bytes(key))
+        .or_else(|| owned(key))
         .or_else(|| array(key))
         .or_else(|| pair(key))
-        .unwrap_or(0)
+}
+
+/// The rank of `borrowed`, what a key of type `K` is borrowed as, in a map with this ranking.
+///
+/// # Panics
+/// Where a key is of a type that [`ByType`] knows, and `Q` is a form of it that is not known.
+#[cfg(not(hedgerow_loom))]
+#[inline(always)]
+pub(crate) fn rank_as<K, Q: ?Sized, R: Ranking<Q>>(ranking: &R, borrowed: &Q) -> u64 {
+    let has_another = typeid::of::<K>() != typeid::of::<Q>();
+    if has_another && typeid::of::<R>() == typeid::of::<ByType>() {
+        return by_type_as::<K, Q>(borrowed);
+    }
+    ranking.rank(borrowed)
+}
+
+/// A type that is not known has rank 0 in all its forms, whatever these are known for by themselves.
+#[cfg(not(hedgerow_loom))]
+fn by_type_as<K, Q: ?Sized>(borrowed: &Q) -> u64 {
+    let (owner, this) = (typeid::of::<K>(), typeid::of::<Q>());
+    let is_text = this == typeid::of::<str>()
+        && (owner == typeid::of::<String>()
+            || owner == typeid::of::<Box<str>>()
+            || owner == typeid::of::<&str>());
+    let is_bytes = this == typeid::of::<[u8]>()
+        && (owner == typeid::of::<Vec<u8>>()
+            || owner == typeid::of::<Box<[u8]>>()
+            || owner == typeid::of::<&[u8]>()
+            || array::<K>(None).is_some());
+    if is_text || is_bytes {
+        return by_type(borrowed);
+    }
+    assert!(look_up::<K>(None).is_none(), "no `Ranking` of this borrowed form of the key");
+    0
 }
 
 #[inline(always)]
-fn integer<K>(key: &K) -> Option<u64> {
+fn integer<K: ?Sized>(key: Option<&K>) -> Option<u64> {
     known! { key:
-        u64 => |n| Some(n);
-        i64 => |n| Some(n.cast_unsigned() ^ 1 << 63);
-        u32 => |n| Some(raised(u64::from(n), 32));
-        i32 => |n| Some(raised(u64::from(n.cast_unsigned() ^ 1 << 31), 32));
-        usize => |n| Some(raised(n as u64, usize::BITS));
-        isize => |n| Some(raised((n.cast_unsigned() ^ 1 << (usize::BITS - 1)) as u64, usize::BITS));
-        u16 => |n| Some(raised(u64::from(n), 16));
-        i16 => |n| Some(raised(u64::from(n.cast_unsigned() ^ 1 << 15), 16));
-        u8 => |n| Some(raised(u64::from(n), 8));
-        i8 => |n| Some(raised(u64::from(n.cast_unsigned() ^ 1 << 7), 8));
-        u128 => |n| Some((n >> 64) as u64);
-        i128 => |n| Some((n.cast_unsigned() >> 64) as u64 ^ 1 << 63);
-        char => |c| Some(raised(u64::from(u32::from(c)), 32));
-        bool => |b| Some(raised(u64::from(b), 1));
+        u64 => |n| n;
+        i64 => |n| n.cast_unsigned() ^ 1 << 63;
+        u32 => |n| raised(u64::from(n), 32);
+        i32 => |n| raised(u64::from(n.cast_unsigned() ^ 1 << 31), 32);
+        usize => |n| raised(n as u64, usize::BITS);
+        isize => |n| raised((n.cast_unsigned() ^ 1 << (usize::BITS - 1)) as u64, usize::BITS);
+        u16 => |n| raised(u64::from(n), 16);
+        i16 => |n| raised(u64::from(n.cast_unsigned() ^ 1 << 15), 16);
+        u8 => |n| raised(u64::from(n), 8);
+        i8 => |n| raised(u64::from(n.cast_unsigned() ^ 1 << 7), 8);
+        u128 => |n| (n >> 64) as u64;
+        i128 => |n| (n.cast_unsigned() >> 64) as u64 ^ 1 << 63;
+        char => |c| raised(u64::from(u32::from(c)), 32);
+        bool => |b| raised(u64::from(b), 1);
     }
     None
 }
 
 #[inline(always)]
-fn non_zero<K>(key: &K) -> Option<u64> {
+fn non_zero<K: ?Sized>(key: Option<&K>) -> Option<u64> {
     use core::num::{
         NonZeroI32, NonZeroI64, NonZeroU8, NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize,
     };
     known! { key:
-        NonZeroU64 => |n| integer(&n.get());
-        NonZeroI64 => |n| integer(&n.get());
-        NonZeroU32 => |n| integer(&n.get());
-        NonZeroI32 => |n| integer(&n.get());
-        NonZeroUsize => |n| integer(&n.get());
-        NonZeroU16 => |n| integer(&n.get());
-        NonZeroU8 => |n| integer(&n.get());
+        NonZeroU64 => |n| integer(Some(&n.get())).unwrap_or(0);
+        NonZeroI64 => |n| integer(Some(&n.get())).unwrap_or(0);
+        NonZeroU32 => |n| integer(Some(&n.get())).unwrap_or(0);
+        NonZeroI32 => |n| integer(Some(&n.get())).unwrap_or(0);
+        NonZeroUsize => |n| integer(Some(&n.get())).unwrap_or(0);
+        NonZeroU16 => |n| integer(Some(&n.get())).unwrap_or(0);
+        NonZeroU8 => |n| integer(Some(&n.get())).unwrap_or(0);
     }
     None
 }
 
 #[inline(always)]
-fn bytes<K>(key: &K) -> Option<u64> {
+fn bytes<K: ?Sized>(key: Option<&K>) -> Option<u64> {
     use core::net::{Ipv4Addr, Ipv6Addr};
     known! { key:
-        &str => |text| Some(first_bytes(text.as_bytes()));
-        &[u8] => |bytes| Some(first_bytes(bytes));
-        Ipv4Addr => |address| Some(first_bytes(&address.octets()));
-        Ipv6Addr => |address| Some(first_bytes(&address.octets()));
+        &str => |text| first_bytes(text.as_bytes());
+        &[u8] => |bytes| first_bytes(bytes);
+        Ipv4Addr => |address| first_bytes(&address.octets());
+        Ipv6Addr => |address| first_bytes(&address.octets());
+    }
+    None
+}
+
+/// What owns its bytes, and what it is borrowed as.
+#[inline(always)]
+fn owned<K: ?Sized>(key: Option<&K>) -> Option<u64> {
+    known_by_reference! { key:
+        String => |text| first_bytes(text.as_bytes());
+        str => |text| first_bytes(text.as_bytes());
+        Box<str> => |text| first_bytes(text.as_bytes());
+        Vec<u8> => |bytes| first_bytes(bytes);
+        [u8] => |bytes| first_bytes(bytes);
+        Box<[u8]> => |bytes| first_bytes(bytes);
     }
     None
 }
 
 #[inline(always)]
-fn array<K>(key: &K) -> Option<u64> {
+fn array<K: ?Sized>(key: Option<&K>) -> Option<u64> {
     macro_rules! of {
         ($($length:literal)*) => {
-            known! { key: $([u8; $length] => |bytes| Some(first_bytes(&bytes));)* }
+            known! { key: $([u8; $length] => |bytes| first_bytes(&bytes);)* }
         };
     }
     of! { 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 20 24 28 32 }
@@ -215,25 +292,28 @@ fn array<K>(key: &K) -> Option<u64> {
 }
 
 #[inline(always)]
-fn pair<K>(key: &K) -> Option<u64> {
+fn pair<K: ?Sized>(key: Option<&K>) -> Option<u64> {
     known! { key:
-        (u32, u32) => |pair| Some(u64::from(pair.0) << 32 | u64::from(pair.1));
-        (u64, u64) => |pair| Some(pair.0);
-        (u32, u64) => |pair| Some(u64::from(pair.0) << 32 | pair.1 >> 32);
-        (u64, u32) => |pair| Some(pair.0);
-        (i64, u64) => |pair| integer(&pair.0);
-        (u16, u16) => |pair| Some(u64::from(pair.0) << 48 | u64::from(pair.1) << 32);
+        (u32, u32) => |pair| u64::from(pair.0) << 32 | u64::from(pair.1);
+        (u64, u64) => |pair| pair.0;
+        (u32, u64) => |pair| u64::from(pair.0) << 32 | pair.1 >> 32;
+        (u64, u32) => |pair| pair.0;
+        (i64, u64) => |pair| integer(Some(&pair.0)).unwrap_or(0);
+        (u16, u16) => |pair| u64::from(pair.0) << 48 | u64::from(pair.1) << 32;
     }
     None
 }
 
 #[cfg(all(test, not(hedgerow_loom)))]
 mod tests {
-    use super::{ByType, Ranking, rounded, rounded_from_middle};
+    use super::{ByType, Ranking, rank_as, rounded, rounded_from_middle};
+    use alloc::boxed::Box;
+    use alloc::string::String;
+    use alloc::vec::Vec;
     use core::fmt::Debug;
 
     /// In the order given, ranks never fall; and they rise where they are to tell keys apart.
-    fn rising<K: Ord + Debug + Copy>(keys: &[K], apart: bool) {
+    fn rising<K: Ord + Debug>(keys: &[K], apart: bool) {
         assert!(keys.is_sorted());
         for pair in keys.windows(2) {
             let (low, high) = (ByType.rank(&pair[0]), ByType.rank(&pair[1]));
@@ -286,5 +366,27 @@ mod tests {
         rising(&[(0u32, 5u64), (1, 0), (1, u64::MAX), (u32::MAX, 0)], true);
         rising(&[core::num::NonZeroU32::MIN, core::num::NonZeroU32::MAX], true);
         assert_eq!(ByType.rank(&(1u8, 'x')), 0);
+    }
+
+    #[test]
+    fn owned_keys_rank_as_what_they_are_borrowed_as() {
+        let words = ["", "\0", "a", "ab", "abcdefgh", "abcdefghi", "b", "é"];
+        rising(&words.map(String::from), false);
+        rising(&words.map(Box::<str>::from), false);
+        rising(&words.map(Vec::<u8>::from), false);
+        for word in words {
+            let rank = ByType.rank(word);
+            assert_eq!(rank_as::<String, _, _>(&ByType, word), rank);
+            assert_eq!(rank_as::<Box<str>, _, _>(&ByType, word), rank);
+            assert_eq!(rank_as::<Vec<u8>, _, _>(&ByType, word.as_bytes()), rank);
+            assert_eq!(
+                (ByType.rank(&String::from(word)), ByType.rank(word.as_bytes())),
+                (rank, rank)
+            );
+            // A type that is not known has rank 0, whatever it is asked for by.
+            assert_eq!(rank_as::<alloc::sync::Arc<str>, _, _>(&ByType, word), 0);
+        }
+        assert_eq!(rank_as::<[u8; 3], _, _>(&ByType, &b"abc"[..]), ByType.rank(b"abc"));
+        assert_eq!(rank_as::<[u8; 17], _, _>(&ByType, &b"abc"[..]), 0);
     }
 }

@@ -1,8 +1,9 @@
 //! Look-ups of one key.
 
 use super::leaf::{Leaf, Look};
-use super::rank::{Ranking, is_exact};
-use super::search::Sought;
+use super::rank::is_exact;
+use super::rule::Rule;
+use super::search::{Sought, Stand};
 use super::tree::Tree;
 use crate::sync::backoff::{Backoff, WouldWait};
 use core::mem::MaybeUninit;
@@ -10,15 +11,14 @@ use core::mem::MaybeUninit;
 /// The leaf is being written, or is perhaps not the right one.
 pub(super) struct Unsure;
 
-impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     /// What `read` fetches beside the key's place. The value linearizes where its leaf is validated last.
     #[inline(always)]
     pub(crate) fn get<T: Copy>(
         &self,
-        key: &K,
+        sought: Sought<impl Stand<K>>,
         read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
     ) -> Option<T> {
-        let sought = self.sought(key);
         if is_exact::<K, R>()
             && let Some(leaf) = self.at_once(sought.rank)
         {
@@ -36,7 +36,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         &self,
         leaf: Leaf<'_, K, V>,
         look: Look,
-        sought: Sought<'_, K>,
+        sought: Sought<impl Stand<K>>,
         read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
     ) -> Result<Option<T>, Unsure> {
         // A locked leaf does not validate, and a dead one has no entries.
@@ -59,7 +59,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         &self,
         leaf: Leaf<'_, K, V>,
         look: Look,
-        sought: Sought<'_, K>,
+        sought: Sought<impl Stand<K>>,
     ) -> Result<Option<V>, Unsure> {
         self.read_here(leaf, look, sought, |leaf, at| leaf.fetch_value(at))
     }
@@ -68,7 +68,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     #[inline(never)]
     pub(crate) fn get_slowly<T: Copy>(
         &self,
-        sought: Sought<'_, K>,
+        sought: Sought<impl Stand<K>>,
         read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
         backoff: &mut Backoff,
     ) -> Result<Option<T>, WouldWait> {

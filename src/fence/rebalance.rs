@@ -4,6 +4,7 @@ use super::directory::Fence;
 use super::leaf::{Changed, Leaf};
 use super::map::FenceMap;
 use super::rank::Ranking;
+use super::rule::Rule;
 use super::tree::Tree;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
@@ -60,9 +61,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert!(fences[0].low.is_none() && fences[1..].is_sorted_by_key(|fence| fence.low));
     /// ```
     pub fn fences(&self) -> Vec<FenceLoad<K>> {
-        let Some(table) = self.tree().route.table() else { return Vec::new() };
-        let fences = (0..table.count()).filter_map(|at| table.fence(at));
-        fences.map(|fence| self.tree().look_at(fence)).collect()
+        self.tree().fence_loads()
     }
 }
 
@@ -84,7 +83,22 @@ pub struct FenceLoad<K> {
     pub moved_leaves: usize,
 }
 
-impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+impl<K> FenceLoad<K> {
+    /// The same of a key that is something else outside.
+    #[cfg(not(hedgerow_loom))]
+    pub(super) fn with_low<L>(self, low: impl FnOnce(K) -> L) -> FenceLoad<L> {
+        let Self { low: from, leaves, entries, load, conflicts, moved_leaves } = self;
+        FenceLoad { low: from.map(low), leaves, entries, load, conflicts, moved_leaves }
+    }
+}
+
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
+    pub(super) fn fence_loads(&self) -> Vec<FenceLoad<K>> {
+        let Some(table) = self.route.table() else { return Vec::new() };
+        let fences = (0..table.count()).filter_map(|at| table.fence(at));
+        fences.map(|fence| self.look_at(fence)).collect()
+    }
+
     fn look_at(&self, fence: &Fence) -> FenceLoad<K> {
         let leaves = fence.count();
         let listed = || (0..leaves).filter_map(|at| self.listed(fence, at));

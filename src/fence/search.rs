@@ -1,7 +1,9 @@
 //! Finding a key's place in a leaf: by hints to the block, then in the block.
 
 use super::leaf::{BLOCK, Changed, Form, Leaf, Look};
-use super::rank::{Ranking, is_exact, to_word};
+use super::rank::is_exact;
+use super::rule::Rule;
+use core::cmp::Ordering;
 use core::mem::MaybeUninit;
 
 /// Where a key is, or would be.
@@ -12,24 +14,40 @@ pub(crate) struct Place {
     pub(crate) found: bool,
 }
 
-/// A key with its rank, so that it is asked for once.
-pub(crate) struct Sought<'q, K> {
-    pub(crate) key: &'q K,
+/// What stands for a key where one is looked for.
+pub(crate) trait Stand<K>: Copy {
+    /// How what has this rank, and `self` stands for, compares with `key`.
+    fn compare(self, rank: usize, key: &K) -> Ordering;
+}
+
+impl<K: Ord> Stand<K> for &K {
+    #[inline(always)]
+    fn compare(self, _: usize, key: &K) -> Ordering {
+        self.cmp(key)
+    }
+}
+
+/// What stands for a key, with its rank, so that it is asked for once.
+#[derive(Clone, Copy)]
+pub(crate) struct Sought<S> {
+    pub(crate) key: S,
     pub(crate) rank: usize,
 }
 
-impl<K> Clone for Sought<'_, K> {
+impl<S> Sought<S> {
     #[inline(always)]
-    fn clone(&self) -> Self {
-        *self
+    pub(crate) fn compare<K>(self, key: &K) -> Ordering
+    where
+        S: Stand<K>,
+    {
+        self.key.compare(self.rank, key)
     }
 }
-impl<K> Copy for Sought<'_, K> {}
 
-impl<'q, K> Sought<'q, K> {
+impl<'q, K: Copy> Sought<&'q K> {
     #[inline(always)]
-    pub(crate) fn new<R: Ranking<K>>(key: &'q K, ranking: &R) -> Self {
-        Self { key, rank: to_word::<K>(ranking.rank(key)) }
+    pub(crate) fn new<R: Rule<K>>(key: &'q K, ranking: &R) -> Self {
+        Self { key, rank: ranking.word(key) }
     }
 }
 
@@ -37,10 +55,10 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     /// The place of a key among the leaf's entries, whether or not it is the right leaf for it. Where keys are
     /// exact nothing has been validated; the place is within the leaf in any case.
     #[inline(always)]
-    pub(crate) fn place<R: Ranking<K>>(
+    pub(crate) fn place<R: Rule<K>>(
         self,
         look: Look,
-        sought: Sought<'_, K>,
+        sought: Sought<impl Stand<K>>,
         ranking: &R,
     ) -> Result<Place, Changed> {
         if is_exact::<K, R>() {
@@ -51,18 +69,18 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     }
 
     #[inline(always)]
-    fn base_rank<R: Ranking<K>>(self, look: Look, ranking: &R) -> Result<usize, Changed> {
+    fn base_rank<R: Rule<K>>(self, look: Look, ranking: &R) -> Result<usize, Changed> {
         if is_exact::<K, R>() {
             // SAFETY: exact keys are integers.
-            let base = to_word::<K>(ranking.rank(&unsafe { self.integer_lo() }));
+            let base = ranking.word(&unsafe { self.integer_lo() });
             return Ok(if look.meta.has_base() { base } else { 0 });
         }
-        Ok(self.base(look)?.map_or(0, |base| to_word::<K>(ranking.rank(&base))))
+        Ok(self.base(look)?.map_or(0, |base| ranking.word(&base)))
     }
 
     /// The scale of the leaf's hints.
     #[inline(always)]
-    pub(crate) fn scale_of<R: Ranking<K>>(
+    pub(crate) fn scale_of<R: Rule<K>>(
         self,
         look: Look,
         ranking: &R,
@@ -72,7 +90,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
 
     /// The rank of the key at `at`.
     #[inline(always)]
-    pub(crate) fn rank_at<R: Ranking<K>>(
+    pub(crate) fn rank_at<R: Rule<K>>(
         self,
         look: Look,
         at: usize,
@@ -80,9 +98,9 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     ) -> Result<usize, Changed> {
         if is_exact::<K, R>() {
             // SAFETY: exact keys are integers.
-            return Ok(to_word::<K>(ranking.rank(&unsafe { self.integer_key(at) })));
+            return Ok(ranking.word(&unsafe { self.integer_key(at) }));
         }
-        Ok(to_word::<K>(ranking.rank(&self.key(look, at)?)))
+        Ok(ranking.word(&self.key(look, at)?))
     }
 
     /// The last block, of those in use, whose hint is not greater than the key's.
@@ -94,7 +112,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     }
 
     #[inline(always)]
-    fn place_exact<R: Ranking<K>>(self, look: Look, rank: usize, ranking: &R) -> Place {
+    fn place_exact<R: Rule<K>>(self, look: Look, rank: usize, ranking: &R) -> Place {
         let base = self.base_rank(look, ranking).unwrap_or(0);
         let block = self.block_of(look, base, rank);
         self.prefetch_values(block);
@@ -107,7 +125,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
 
     /// Asks for the block where an exact key is, or would be.
     #[inline(always)]
-    pub(crate) fn prefetch_block<R: Ranking<K>>(self, look: Look, rank: usize, ranking: &R) {
+    pub(crate) fn prefetch_block<R: Rule<K>>(self, look: Look, rank: usize, ranking: &R) {
         if let Ok(base) = self.base_rank(look, ranking) {
             let block = self.block_of(look, base, rank);
             self.prefetch_keys(block);
@@ -116,13 +134,13 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     }
 
     #[inline(always)]
-    fn exact_rank_at<R: Ranking<K>>(self, at: usize, ranking: &R) -> usize {
+    fn exact_rank_at<R: Rule<K>>(self, at: usize, ranking: &R) -> usize {
         // SAFETY: exact keys are integers.
-        to_word::<K>(ranking.rank(&unsafe { self.integer_key(at) }))
+        ranking.word(&unsafe { self.integer_key(at) })
     }
 
     #[inline(always)]
-    fn place_in<R: Ranking<K>>(self, look: Look, block: usize, rank: usize, ranking: &R) -> Place {
+    fn place_in<R: Rule<K>>(self, look: Look, block: usize, rank: usize, ranking: &R) -> Place {
         let first = block * BLOCK;
         let some = look.meta.count() - first;
         let is_less = |at| usize::from(self.exact_rank_at(at, ranking) < rank);
@@ -139,13 +157,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     /// As `place_in`, where hints tie and the key belongs to an earlier block.
     #[cold]
     #[inline(never)]
-    fn place_before<R: Ranking<K>>(
-        self,
-        look: Look,
-        block: usize,
-        rank: usize,
-        ranking: &R,
-    ) -> Place {
+    fn place_before<R: Rule<K>>(self, look: Look, block: usize, rank: usize, ranking: &R) -> Place {
         let (mut low, mut high) = (0, block);
         while high - low > 1 {
             let middle = usize::midpoint(low, high);
@@ -158,34 +170,39 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         self.place_in(look, low, rank, ranking)
     }
 
-    fn place_by_order<R: Ranking<K>>(
+    fn place_by_order<R: Rule<K>>(
         self,
         look: Look,
-        sought: Sought<'_, K>,
+        sought: Sought<impl Stand<K>>,
         ranking: &R,
     ) -> Result<Place, Changed> {
         let base = self.base_rank(look, ranking)?;
         let block = self.block_of(look, base, sought.rank);
         self.prefetch_values(block);
-        let place = self.order_in(look, block, sought.key)?;
+        let place = self.order_in(look, block, sought)?;
         if place.at > block * BLOCK || place.found || block == 0 {
             return Ok(place);
         }
         let (mut low, mut high) = (0, block);
         while high - low > 1 {
             let middle = usize::midpoint(low, high);
-            if self.key(look, middle * BLOCK)? <= *sought.key {
+            if sought.compare(&self.key(look, middle * BLOCK)?).is_ge() {
                 low = middle;
             } else {
                 high = middle;
             }
         }
-        self.order_in(look, low, sought.key)
+        self.order_in(look, low, sought)
     }
 
     /// The key's place in a block, by `Ord` alone. A broken one makes it some place in the block.
     #[inline]
-    fn order_in(self, look: Look, block: usize, key: &K) -> Result<Place, Changed> {
+    fn order_in(
+        self,
+        look: Look,
+        block: usize,
+        sought: Sought<impl Stand<K>>,
+    ) -> Result<Place, Changed> {
         let first = block * BLOCK;
         let some = (look.meta.count() - first).min(BLOCK);
         let mut keys = [MaybeUninit::uninit(); BLOCK];
@@ -195,7 +212,7 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
         self.check(look)?;
         // SAFETY: the leaf has not changed since it said that these are entries, so each is a whole key.
         let keys = unsafe { core::slice::from_raw_parts(keys.as_ptr().cast::<K>(), some) };
-        let (at, found) = match keys.binary_search(key) {
+        let (at, found) = match keys.binary_search_by(|key| sought.compare(key).reverse()) {
             Ok(at) => (at, true),
             Err(at) => (at, false),
         };

@@ -7,7 +7,7 @@
 use super::directory::{FANOUT, Fence};
 use super::hints::Scale;
 use super::leaf::{BLOCK, Changed, Form, Leaf, LeafHints, Meta, Seen};
-use super::rank::Ranking;
+use super::rule::Rule;
 use super::tree::Tree;
 use crate::facade::Word;
 use crate::sync::backoff::Backoff;
@@ -21,9 +21,11 @@ struct Pair<'a, K, V> {
     scale: Scale,
     /// The rank of the first key of both.
     low: usize,
+    /// Where the right one begins: what ends with it.
+    bound: Option<K>,
 }
 
-impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     /// Joins the leaf with a neighbour if both are sparse.
     #[cold]
     #[inline(never)]
@@ -97,9 +99,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
             hints.set(block, scale.hint(rank_at(block * BLOCK)?));
         }
         let low = left.0.lo(left.1)?.map_or(0, |lo| self.sought(&lo).rank);
+        let bound = right.0.lo(right.1)?;
         left.0.check(left.1)?;
         right.0.check(right.1)?;
-        Ok(Pair { left, right, hints, scale, low })
+        Ok(Pair { left, right, hints, scale, low, bound })
     }
 
     /// Joins two leaves that are neighbours in `fence`, if nothing has changed since they were read.
@@ -129,6 +132,11 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         left.unlock(look, meta.with_hi(right_look.meta.has_hi()));
         right.unlock(right_look, Meta::DEAD);
         self.arena.give(right);
+        if R::OWNS
+            && let Some(bound) = pair.bound
+        {
+            self.ranking.retire_bound(bound);
+        }
         true
     }
 

@@ -3,6 +3,7 @@
 use super::grow::give_to_fresh;
 use super::map::FenceMap;
 use super::rank::Ranking;
+use super::rule::Rule;
 use super::tree::{Probe, Tree};
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
@@ -29,7 +30,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     }
 }
 
-impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     fn begin_fence_at(&self, key: &K) -> Result<(), Failure> {
         let mut backoff = Backoff::spinning();
         if self.head().is_none() {
@@ -56,6 +57,6 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         if begins {
             return Ok(());
         }
-        self.split_at((spot.leaf, spot.look), spot.place.at, *key, backoff)
+        self.split_at((spot.leaf, spot.look), spot.place.at, key, backoff)
     }
 }

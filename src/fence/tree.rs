@@ -13,9 +13,10 @@ use super::arena::Arena;
 use super::balance::Balance;
 use super::directory::Fence;
 use super::leaf::{Changed, Leaf, Look, Seen};
-use super::rank::{Ranking, is_exact};
+use super::rank::is_exact;
 use super::route::Route;
-use super::search::{Place, Sought};
+use super::rule::Rule;
+use super::search::{Place, Sought, Stand};
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sync::backoff::{Backoff, WouldWait};
@@ -40,29 +41,31 @@ pub(crate) struct Tree<K, V, R> {
 }
 
 /// What to look for: the leaf of a key, or the one of the keys right before it.
-pub(crate) struct Probe<'q, K> {
-    pub(crate) sought: Sought<'q, K>,
+#[derive(Clone, Copy)]
+pub(crate) struct Probe<S> {
+    pub(crate) sought: Sought<S>,
     pub(crate) below: bool,
 }
 
-impl<K> Clone for Probe<'_, K> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-impl<K> Copy for Probe<'_, K> {}
-
-impl<K: Ord> Probe<'_, K> {
+impl<S> Probe<S> {
     /// Whether a leaf that begins with `lo` begins too late.
     #[inline(always)]
-    fn is_left_of(&self, lo: &K) -> bool {
-        if self.below { self.sought.key <= lo } else { self.sought.key < lo }
+    fn is_left_of<K>(self, lo: &K) -> bool
+    where
+        S: Stand<K>,
+    {
+        let order = self.sought.compare(lo);
+        if self.below { order.is_le() } else { order.is_lt() }
     }
 
     /// Whether a leaf that ends at `hi` ends too soon.
     #[inline(always)]
-    fn is_right_of(&self, hi: &K) -> bool {
-        if self.below { self.sought.key > hi } else { self.sought.key >= hi }
+    fn is_right_of<K>(self, hi: &K) -> bool
+    where
+        S: Stand<K>,
+    {
+        let order = self.sought.compare(hi);
+        if self.below { order.is_gt() } else { order.is_ge() }
     }
 }
 
@@ -83,7 +86,30 @@ enum Answer<T> {
     Left,
 }
 
-impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+impl<K: Copy, V: Copy, R> Tree<K, V, R> {
+    /// Shows all entries and all bounds, each once, in key order, of a tree that nobody uses any more.
+    #[cfg(not(hedgerow_loom))]
+    pub(crate) fn drain(&mut self, mut entry: impl FnMut(K), mut bound: impl FnMut(K)) {
+        // relaxed: `&mut self` says that every other use happened before.
+        let mut next = self.head.swap(ptr::null_mut(), Ordering::Relaxed);
+        while !next.is_null() {
+            // SAFETY: a leaf of this tree's arena, which is alive.
+            let leaf = unsafe { Leaf::<K, V>::new(next) };
+            let look = leaf.begin();
+            let part = (0..look.meta.count()).map(|at| leaf.key(look, at));
+            part.map_while(Result::ok).for_each(&mut entry);
+            if let Ok(Some(lo)) = leaf.lo(look) {
+                bound(lo);
+            }
+            next = match leaf.next(look) {
+                Ok(right) if right != leaf => right.as_ptr(),
+                _ => ptr::null_mut(),
+            };
+        }
+    }
+}
+
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     crate::facade::const_unless_loom! {
         pub(crate) fn new(ranking: R) -> Self {
             Self {
@@ -100,7 +126,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     }
 
     #[inline(always)]
-    pub(crate) fn sought<'q>(&self, key: &'q K) -> Sought<'q, K> {
+    pub(crate) fn sought<'q>(&self, key: &'q K) -> Sought<&'q K> {
         Sought::new(key, &self.ranking)
     }
 
@@ -152,7 +178,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     #[inline(always)]
     fn descend(
         &self,
-        probe: Probe<'_, K>,
+        probe: Probe<impl Stand<K>>,
         back: usize,
         backoff: &mut Backoff,
     ) -> Result<Hinted<'_, K, V>, WouldWait> {
@@ -209,7 +235,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     /// not begin too late.
     #[inline]
     fn among_ties<'a>(
-        probe: Probe<'_, K>,
+        probe: Probe<impl Stand<K>>,
         last: usize,
         before: impl FnOnce() -> usize,
         ties: impl Fn(usize) -> bool,
@@ -232,7 +258,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
 
     fn begins_too_late(
         leaf: Leaf<'_, K, V>,
-        probe: Probe<'_, K>,
+        probe: Probe<impl Stand<K>>,
         backoff: &mut Backoff,
     ) -> Result<bool, WouldWait> {
         loop {
@@ -253,7 +279,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     #[inline(always)]
     fn search<'a, T>(
         &'a self,
-        probe: Probe<'_, K>,
+        probe: Probe<impl Stand<K>>,
         start: Option<Leaf<'a, K, V>>,
         backoff: &mut Backoff,
         mut ask: impl FnMut(Leaf<'a, K, V>, Look, bool) -> Result<Answer<T>, Changed>,
@@ -305,7 +331,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     #[inline(always)]
     pub(super) fn seek<'a>(
         &'a self,
-        sought: Sought<'_, K>,
+        sought: Sought<impl Stand<K>>,
         start: Option<Leaf<'a, K, V>>,
         backoff: &mut Backoff,
     ) -> Result<Option<Spot<'a, K, V>>, WouldWait> {
@@ -333,7 +359,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     /// The leaf in whose range the probe is.
     pub(super) fn locate<'a>(
         &'a self,
-        probe: Probe<'_, K>,
+        probe: Probe<impl Stand<K>>,
         backoff: &mut Backoff,
     ) -> Result<Option<Seen<'a, K, V>>, WouldWait> {
         let found = self.search(probe, None, backoff, |leaf, look, doubtful| {
@@ -351,7 +377,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     /// The fence in which the probe's leaf is listed, as far as the hints say.
     pub(super) fn fence_for(
         &self,
-        probe: Probe<'_, K>,
+        probe: Probe<impl Stand<K>>,
         backoff: &mut Backoff,
     ) -> Result<Option<&Fence>, WouldWait> {
         Ok(self.descend(probe, 0, backoff)?.map(|(_, fence)| fence))
@@ -360,7 +386,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     /// The leaf that the hints lead to, which is listed.
     pub(super) fn hinted(
         &self,
-        probe: Probe<'_, K>,
+        probe: Probe<impl Stand<K>>,
         backoff: &mut Backoff,
     ) -> Result<Option<Leaf<'_, K, V>>, WouldWait> {
         Ok(self.descend(probe, 0, backoff)?.map(|(leaf, _)| leaf))

@@ -5,8 +5,9 @@
 
 use super::hints::Scale;
 use super::leaf::{BLOCK, Changed, Form, Leaf, LeafHints, Look, Seen};
-use super::range::{Bounds, copy_part};
-use super::rank::Ranking;
+use super::range::{Bounds, copy_part, unbounded};
+use super::rule::Rule;
+use super::search::{Sought, Stand};
 use super::tree::Tree;
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
@@ -43,12 +44,12 @@ struct Part<'a, K, V> {
     next: Option<Place<'a, K, V>>,
 }
 
-impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     /// Adds the entries of one leaf, from `place` on and up to `end`, to `into`. Returns where to go on.
     pub(crate) fn snapshot<'a>(
         &'a self,
         place: Place<'a, K, V>,
-        end: Bound<&K>,
+        end: Bound<Sought<impl Stand<K>>>,
         into: &mut Vec<(K, V)>,
     ) -> Result<Option<Place<'a, K, V>>, Failure> {
         let mut backoff = Backoff::spinning();
@@ -60,24 +61,47 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         }
     }
 
+    /// As `snapshot`, where a walk begins.
+    #[cfg(not(hedgerow_loom))]
+    pub(crate) fn snapshot_from<'a>(
+        &'a self,
+        start: Bound<Sought<impl Stand<K>>>,
+        end: Bound<Sought<impl Stand<K>>>,
+        into: &mut Vec<(K, V)>,
+    ) -> Result<Option<Place<'a, K, V>>, Failure> {
+        let mut backoff = Backoff::spinning();
+        loop {
+            let Some(part) = self.part_from(start, end, &mut backoff)? else { return Ok(None) };
+            if copy_part(part.leaf, part.look, part.entries, into)? {
+                return Ok(part.next);
+            }
+        }
+    }
+
     /// The part of one leaf, not yet copied.
     fn part<'a>(
         &'a self,
         place: Place<'a, K, V>,
-        end: Bound<&K>,
+        end: Bound<Sought<impl Stand<K>>>,
         backoff: &mut Backoff,
     ) -> Result<Option<Part<'a, K, V>>, Failure> {
-        let from = place.from.as_ref();
-        let mut remembered = Self::begins_at(place);
+        if let Some(seen) = Self::begins_at(place)
+            && let Ok(part) = self.part_of(seen, unbounded(), end)
+        {
+            return Ok(Some(part));
+        }
+        self.part_from(self.bound(place.from.as_ref()), end, backoff)
+    }
+
+    fn part_from<'a>(
+        &'a self,
+        start: Bound<Sought<impl Stand<K>>>,
+        end: Bound<Sought<impl Stand<K>>>,
+        backoff: &mut Backoff,
+    ) -> Result<Option<Part<'a, K, V>>, Failure> {
         loop {
-            let part = if let Some(seen) = remembered.take() {
-                self.part_of(seen, Bound::Unbounded, end)
-            } else if let Some(seen) = self.leaf_from(from, backoff)? {
-                self.part_of(seen, from, end)
-            } else {
-                return Ok(None);
-            };
-            if let Ok(part) = part {
+            let Some(seen) = self.leaf_from(start, backoff)? else { return Ok(None) };
+            if let Ok(part) = self.part_of(seen, start, end) {
                 return Ok(Some(part));
             }
         }
@@ -86,8 +110,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     fn part_of<'a>(
         &'a self,
         (leaf, look): Seen<'a, K, V>,
-        start: Bound<&K>,
-        end: Bound<&K>,
+        start: Bound<Sought<impl Stand<K>>>,
+        end: Bound<Sought<impl Stand<K>>>,
     ) -> Result<Part<'a, K, V>, Changed> {
         let from = self.first_at(leaf, look, start)?;
         let (to, is_last) = self.end_at(leaf, look, end)?;
@@ -116,12 +140,13 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     /// Keeps the entries for which `keep` says true, as it leaves their values. It runs with nothing locked, and
     /// again for a leaf that has changed meanwhile.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) -> Result<(), Failure> {
-        let mut entries = Vec::new();
+        let (mut entries, mut gone) = (Vec::new(), Vec::new());
         let mut backoff = Backoff::spinning();
         let mut place = Place::new(Bound::Unbounded);
         loop {
             entries.clear();
-            let Some(part) = self.part(place, Bound::Unbounded, &mut backoff)? else {
+            gone.clear();
+            let Some(part) = self.part(place, unbounded(), &mut backoff)? else {
                 return Ok(());
             };
             let Part { leaf, look, entries: range, next } = part;
@@ -130,12 +155,21 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
             if !copy_part(leaf, look, 0..range.end, &mut entries)? {
                 continue;
             }
+            if R::OWNS {
+                gone.try_reserve(entries.len()).map_err(|_| Failure::Alloc)?;
+            }
             let mut at = 0;
             entries.retain_mut(|(key, value)| {
                 at += 1;
-                at <= first || keep(key, value)
+                let stays = at <= first || keep(key, value);
+                if R::OWNS && !stays {
+                    gone.push(*key);
+                }
+                stays
             });
-            if self.rewrite(leaf, look, &entries, &mut backoff) {
+            if R::OWNS && gone.is_empty()
+                || self.rewrite(leaf, look, &entries, &mut gone, &mut backoff)
+            {
                 let Some(next) = next else { return Ok(()) };
                 place = next;
             }
@@ -147,23 +181,26 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         let mut backoff = Backoff::spinning();
         let mut place = Place::new(Bound::Unbounded);
         loop {
-            let Some(part) = self.part(place, Bound::Unbounded, &mut backoff)? else {
+            let Some(part) = self.part(place, unbounded(), &mut backoff)? else {
                 return Ok(());
             };
             let Part { leaf, look, next, .. } = part;
-            if look.meta.count() == 0 || self.rewrite(leaf, look, &[], &mut backoff) {
+            if look.meta.count() == 0
+                || self.rewrite(leaf, look, &[], &mut Vec::new(), &mut backoff)
+            {
                 let Some(next) = next else { return Ok(()) };
                 place = next;
             }
         }
     }
 
-    /// Lets the leaf have these of its entries, if it has not changed since the look.
+    /// Lets the leaf have these of its entries, without those that are gone, if it has not changed since the look.
     fn rewrite(
         &self,
         leaf: Leaf<'_, K, V>,
         look: Look,
         entries: &[(K, V)],
+        gone: &mut Vec<K>,
         backoff: &mut Backoff,
     ) -> bool {
         let (before, count) = (look.meta.count(), entries.len());
@@ -182,6 +219,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         }
         leaf.put_hints(&hints);
         leaf.unlock(look, look.meta.with_count(count).with_shift(scale.shift));
+        self.retire(gone);
         if count < before {
             self.len.add(-(before - count).cast_signed());
             if count <= Form::<K, V>::ENTRIES / 4 {
@@ -191,13 +229,18 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         true
     }
 
+    /// Ends entries that were removed, before user code can keep that from being done.
+    fn retire(&self, gone: &mut Vec<K>) {
+        gone.drain(..).for_each(|key| self.ranking.retire_entry(key));
+    }
+
     /// Removes the entries within `bounds` as of one moment; says how many there were.
-    pub(crate) fn remove_range(&self, bounds: Bounds<'_, K>) -> Result<usize, Failure> {
+    pub(crate) fn remove_range(&self, bounds: Bounds<impl Stand<K>>) -> Result<usize, Failure> {
         let mut backoff = Backoff::spinning();
-        let mut cuts = Vec::new();
+        let (mut cuts, mut gone) = (Vec::new(), Vec::new());
         loop {
-            if self.plan_cuts(bounds, &mut cuts, &mut backoff)?.is_ok()
-                && let Some(removed) = self.cut_out(&cuts, &mut backoff)
+            if self.plan_cuts(bounds, &mut cuts, &mut gone, &mut backoff)?.is_ok()
+                && let Some(removed) = self.cut_out(&cuts, &mut gone, &mut backoff)
             {
                 return Ok(removed);
             }
@@ -207,11 +250,13 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
 
     fn plan_cuts<'a>(
         &'a self,
-        (start, end): Bounds<'_, K>,
+        (start, end): Bounds<impl Stand<K>>,
         cuts: &mut Vec<Cut<'a, K, V>>,
+        gone: &mut Vec<K>,
         backoff: &mut Backoff,
     ) -> Result<Result<(), Changed>, Failure> {
         cuts.clear();
+        gone.clear();
         let Some((mut leaf, mut look)) = self.leaf_from(start, backoff)? else { return Ok(Ok(())) };
         let Ok(mut from) = self.first_at(leaf, look, start) else { return Ok(Err(Changed)) };
         loop {
@@ -219,6 +264,13 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
             let Ok(hints) = self.plan_cut(leaf, look, from.min(to)..to) else {
                 return Ok(Err(Changed));
             };
+            if R::OWNS {
+                gone.try_reserve(to.saturating_sub(from)).map_err(|_| Failure::Alloc)?;
+                for at in from..to {
+                    let Ok(key) = leaf.key(look, at) else { return Ok(Err(Changed)) };
+                    gone.push(key);
+                }
+            }
             cuts.try_reserve(1).map_err(|_| Failure::Alloc)?;
             cuts.push(Cut { leaf, look, entries: from.min(to)..to, hints });
             if is_last {
@@ -254,7 +306,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     }
 
     /// Locks all leaves, then cuts, then unlocks them; None if one has changed since it was looked at.
-    fn cut_out(&self, cuts: &[Cut<'_, K, V>], backoff: &mut Backoff) -> Option<usize> {
+    fn cut_out(
+        &self,
+        cuts: &[Cut<'_, K, V>],
+        gone: &mut Vec<K>,
+        backoff: &mut Backoff,
+    ) -> Option<usize> {
         for (at, cut) in cuts.iter().enumerate() {
             if !cut.leaf.try_lock(cut.look) {
                 cuts[..at].iter().for_each(|cut| cut.leaf.give_back(cut.look));
@@ -279,6 +336,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
             }
         }
         self.len.add(-removed.cast_signed());
+        self.retire(gone);
         for cut in cuts {
             self.tidy(cut.leaf, backoff);
         }

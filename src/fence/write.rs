@@ -2,15 +2,17 @@
 
 use super::hints::Scale;
 use super::leaf::{BLOCK, Changed, Form, Leaf, LeafHints, Look, Meta};
-use super::rank::{Ranking, is_exact};
-use super::search::Sought;
+use super::rank::is_exact;
+use super::rule::Rule;
+use super::search::{Sought, Stand};
 use super::tree::{Spot, Tree};
 use crate::bins::types::Change;
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
+use core::mem::MaybeUninit;
 
 /// What an operation found, and what it did about it.
-pub(crate) type Altered<K, V> = (Option<V>, Change<K, V>);
+pub(crate) type Altered<K, V, T = V> = (Option<T>, Change<K, V>);
 
 /// The hints of a leaf as it is to be.
 pub(super) struct Plan<K> {
@@ -20,18 +22,20 @@ pub(super) struct Plan<K> {
     base: Option<K>,
 }
 
-impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
-    /// Does with the key's entry what `decide` says of its value. `decide` runs with nothing locked, and again
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
+    /// Does with the key's entry what `decide` says of what `read` fetches of it, and tells `taken` what it has
+    /// replaced or removed, before any other user code runs. `decide` runs with nothing locked, and again
     /// if the leaf has changed meanwhile. Linearizes where the leaf is locked, and a decision to keep things as they
     /// are where it was validated last.
     #[inline(always)]
-    pub(crate) fn alter(
+    pub(crate) fn alter<T: Copy>(
         &self,
-        key: &K,
+        sought: Sought<impl Stand<K>>,
+        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
         mut backoff: Backoff,
-        mut decide: impl FnMut(Option<&V>) -> Change<K, V>,
-    ) -> Result<Altered<K, V>, Failure> {
-        let sought = self.sought(key);
+        mut decide: impl FnMut(Option<&T>) -> Change<K, V>,
+        taken: impl FnOnce(T),
+    ) -> Result<Altered<K, V, T>, Failure> {
         let mut has_listed = false;
         loop {
             let start = self.tail_for(sought.rank);
@@ -50,16 +54,25 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
                 continue;
             }
             let old = if spot.place.found {
-                let Ok(value) = spot.leaf.value(spot.look, spot.place.at) else { continue };
-                Some(value)
+                let found = read(spot.leaf, spot.place.at);
+                if !spot.leaf.is_as(spot.look) {
+                    continue;
+                }
+                // SAFETY: validated, and the key stands there.
+                Some(unsafe { found.assume_init() })
             } else {
                 None
             };
             let change = decide(old.as_ref());
             let done = match (&change, old) {
-                (Change::Keep, _) | (Change::Value(_) | Change::Remove, None) => true,
-                (Change::Value(value) | Change::Entry(_, value), Some(_)) => {
-                    Self::replace(&spot, value)
+                (Change::Keep, _) | (Change::Value(_) | Change::Remove, None) => {
+                    return Ok((old, change));
+                }
+                (Change::Value(value), Some(_)) => {
+                    Self::replace(&spot, |leaf, at| leaf.put_value(at, value))
+                }
+                (Change::Entry(key, value), Some(_)) => {
+                    Self::replace(&spot, |leaf, at| leaf.put_entry(at, key, value))
                 }
                 (Change::Entry(key, value), None) => {
                     if spot.look.meta.count() == Form::<K, V>::ENTRIES {
@@ -68,9 +81,13 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
                     }
                     self.insert(&spot, sought, key, value)
                 }
-                (Change::Remove, Some(_)) => self.remove(&spot, &mut backoff),
+                (Change::Remove, Some(_)) => self.remove(&spot),
             };
             if done {
+                old.map(taken);
+                if matches!(change, Change::Remove) {
+                    self.tidy_after(spot.leaf, spot.look, &mut backoff);
+                }
                 return Ok((old, change));
             }
             self.note_conflict(sought.rank);
@@ -79,20 +96,26 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     }
 
     #[inline(always)]
-    fn replace(spot: &Spot<'_, K, V>, value: &V) -> bool {
+    fn replace(spot: &Spot<'_, K, V>, put: impl Fn(Leaf<'_, K, V>, usize)) -> bool {
         let locked = spot.leaf.try_lock(spot.look);
         if locked {
-            spot.leaf.put_value(spot.place.at, value);
+            put(spot.leaf, spot.place.at);
             spot.leaf.unlock(spot.look, spot.look.meta);
         }
         locked
     }
 
     #[inline(always)]
-    fn insert(&self, spot: &Spot<'_, K, V>, sought: Sought<'_, K>, key: &K, value: &V) -> bool {
+    fn insert(
+        &self,
+        spot: &Spot<'_, K, V>,
+        sought: Sought<impl Stand<K>>,
+        key: &K,
+        value: &V,
+    ) -> bool {
         let (leaf, look, at) = (spot.leaf, spot.look, spot.place.at);
         let count = look.meta.count();
-        let Ok(plan) = self.plan_insertion(leaf, look, at, sought) else { return false };
+        let Ok(plan) = self.plan_insertion(leaf, look, at, sought.rank, key) else { return false };
         if !leaf.try_lock(look) {
             return false;
         }
@@ -104,7 +127,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     }
 
     #[inline(always)]
-    fn remove(&self, spot: &Spot<'_, K, V>, backoff: &mut Backoff) -> bool {
+    fn remove(&self, spot: &Spot<'_, K, V>) -> bool {
         let (leaf, look, at) = (spot.leaf, spot.look, spot.place.at);
         let count = look.meta.count();
         let Ok(plan) = self.plan_removal(leaf, look, at) else { return false };
@@ -114,37 +137,45 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         leaf.close_gap(at, 1, count);
         leaf.unlock(look, plan.put(leaf, look.meta.with_count(count - 1)));
         self.len.add(-1);
-        // Not at each removal: most find that a neighbour is not sparse.
-        if count <= Form::<K, V>::ENTRIES / 4 && (count - 1).is_multiple_of(BLOCK) {
-            self.tidy(leaf, backoff);
-        }
         true
     }
 
-    /// The hints of the leaf once the sought key stands at `at`. All ranks are asked for now, with nothing locked.
+    /// Joins a leaf that has become sparse, after a removal. Not after each: most find that a neighbour is not
+    /// sparse.
+    #[inline(always)]
+    pub(super) fn tidy_after(&self, leaf: Leaf<'_, K, V>, look: Look, backoff: &mut Backoff) {
+        let count = look.meta.count();
+        if count <= Form::<K, V>::ENTRIES / 4 && (count - 1).is_multiple_of(BLOCK) {
+            self.tidy(leaf, backoff);
+        }
+    }
+
+    /// The hints of the leaf once `key`, of this rank, stands at `at`. All ranks are asked for now, with nothing
+    /// locked.
     #[inline(always)]
     fn plan_insertion(
         &self,
         leaf: Leaf<'_, K, V>,
         look: Look,
         at: usize,
-        sought: Sought<'_, K>,
+        rank: usize,
+        key: &K,
     ) -> Result<Plan<K>, Changed> {
         let count = look.meta.count();
         let scale = leaf.scale_of(look, &self.ranking)?;
         let is_odd = !look.meta.has_base()
-            || scale.is_beyond(sought.rank)
-            || sought.rank < scale.base && at == 0 && count.is_multiple_of(BLOCK);
+            || scale.is_beyond(rank)
+            || rank < scale.base && at == 0 && count.is_multiple_of(BLOCK);
         let first_rank = |block: usize| {
             let first = block * BLOCK;
             match first.cmp(&at) {
                 core::cmp::Ordering::Less => leaf.rank_at(look, first, &self.ranking),
-                core::cmp::Ordering::Equal => Ok(sought.rank),
+                core::cmp::Ordering::Equal => Ok(rank),
                 core::cmp::Ordering::Greater => leaf.rank_at(look, first - 1, &self.ranking),
             }
         };
         if is_odd {
-            return self.plan_anew(leaf, look, at, sought, first_rank);
+            return self.plan_anew(leaf, look, at, rank, key, first_rank);
         }
         let mut hints = leaf.hints();
         for block in at.div_ceil(BLOCK)..=count / BLOCK {
@@ -163,21 +194,21 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         leaf: Leaf<'_, K, V>,
         look: Look,
         at: usize,
-        sought: Sought<'_, K>,
+        rank: usize,
+        key: &K,
         first_rank: impl Fn(usize) -> Result<usize, Changed>,
     ) -> Result<Plan<K>, Changed> {
         let count = look.meta.count();
-        let last =
-            if at == count { sought.rank } else { leaf.rank_at(look, count - 1, &self.ranking)? };
+        let last = if at == count { rank } else { leaf.rank_at(look, count - 1, &self.ranking)? };
         // A leaf without a lower bound counts from whichever key came lowest.
         let is_base = !look.meta.has_lo() && at == 0;
-        let base = if is_base { sought.rank } else { leaf.scale_of(look, &self.ranking)?.base };
+        let base = if is_base { rank } else { leaf.scale_of(look, &self.ranking)?.base };
         let scale = Scale::spanning(base, last);
         let mut hints = LeafHints::EMPTY;
         for block in 0..=count / BLOCK {
             hints.set(block, scale.hint(first_rank(block)?));
         }
-        Ok(Plan { hints, shift: scale.shift, base: is_base.then_some(*sought.key) })
+        Ok(Plan { hints, shift: scale.shift, base: is_base.then_some(*key) })
     }
 
     /// The hints of the leaf without the entry at `at`.

@@ -1,7 +1,7 @@
 //! Many keys at a time, their waits for memory overlapping (see [`window`](crate::table::window)).
 
-use super::guard::Guard;
 use super::map::EntryMap;
+use crate::reclaim::guard::Guard;
 use crate::table::window::{WINDOW, hashes, same_length};
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};

@@ -1,9 +1,9 @@
 //! The nodes of a `StrMap`: key and value behind the header, in one allocation.
 
-use super::errors::Why;
-use super::node::{Header, Live, Node, Shared};
-use super::nodes::Fresh;
 use crate::bins::tags;
+use crate::reclaim::errors::Why;
+use crate::reclaim::node::{Header, Live, Node, Shared};
+use crate::reclaim::retired::Fresh;
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
 use core::ptr::NonNull;

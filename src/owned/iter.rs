@@ -1,9 +1,10 @@
 //! Iterators: some bins at a time, each bin as it was at one moment.
 
-use super::guard::Guard;
-use super::node::{List, Live, Node, Shared};
-use super::nodes::{Fresh, Nodes};
-use super::pair::Pair;
+use super::nodes::Nodes;
+use crate::reclaim::guard::Guard;
+use crate::reclaim::node::{List, Live, Node, Shared};
+use crate::reclaim::pair::Pair;
+use crate::reclaim::retired::Fresh;
 use crate::table::scan::Raw;
 use crate::table::walk::Position;
 use alloc::vec::Vec;
@@ -138,7 +139,7 @@ impl<K, V> FusedIterator for IntoIter<K, V> {}
 
 impl<K, V> Drop for IntoIter<K, V> {
     fn drop(&mut self) {
-        super::garbage::free_all(&mut self.left);
+        crate::reclaim::garbage::free_all(&mut self.left);
     }
 }
 

@@ -1,10 +1,10 @@
 //! `EntryMap` itself: the typed, hashed face of the nodes.
 
-use super::guard::{Guard, Stalled, pin, stalled};
 use super::iter::Iter;
 use super::nodes::Nodes;
-use super::pair::Pair;
 use crate::bins::hasher::DefaultHashBuilder;
+use crate::reclaim::guard::{Guard, Stalled, pin, stalled};
+use crate::reclaim::pair::Pair;
 use crate::table::cursor::Cursor;
 use crate::table::types::TryReserveError;
 use alloc::alloc::handle_alloc_error;
@@ -172,7 +172,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// map.collect();
     /// ```
     pub fn pending(&self) -> usize {
-        self.nodes.pending()
+        self.nodes.retired().pending()
     }
 
     /// How many entries may be [`pending`](Self::pending) when something is inserted by a method that can refuse:
@@ -201,7 +201,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// assert_eq!(map.pending(), 101);
     /// ```
     pub fn set_pending_limit(&self, limit: Option<usize>) {
-        self.nodes.set_limit(limit);
+        self.nodes.retired().set_limit(limit);
     }
 
     /// What [`set_pending_limit`](Self::set_pending_limit) has set.
@@ -210,7 +210,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// assert_eq!(hedgerow::EntryMap::<u32, u32>::new().pending_limit(), None);
     /// ```
     pub fn pending_limit(&self) -> Option<usize> {
-        self.nodes.limit()
+        self.nodes.retired().limit()
     }
 
     /// Drops the garbage that no reader can be looking at any more, all at once.
@@ -225,7 +225,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// map.collect();
     /// ```
     pub fn collect(&self) {
-        self.nodes.collect();
+        self.nodes.retired().collect();
     }
 
     /// Readers, of whatever map, whose guards are older than the youngest batch of garbage: what they may be

@@ -4,16 +4,11 @@
 //! be looking; what is taken out of the map is dropped when nobody can be looking any more.
 
 mod batch;
-mod errors;
 mod fused;
-mod garbage;
-mod guard;
 mod iter;
 mod map;
-mod node;
 mod nodes;
 mod ops;
-mod pair;
 #[cfg(feature = "rayon")]
 mod rayon;
 mod removed;
@@ -26,14 +21,15 @@ mod tries;
 
 pub use crate::bins::hasher::DefaultHashBuilder;
 pub use crate::bins::types::{Busy, Op};
+pub use crate::reclaim::errors::TryInsertError;
+pub use crate::reclaim::guard::{Guard, Handle, OwnedGuard, Stalled, pin, try_pin};
+pub use crate::reclaim::removed::Removed;
 pub use crate::table::cursor::Cursor;
 pub use crate::table::types::TryReserveError;
-pub use errors::TryInsertError;
-pub use guard::{Guard, Handle, OwnedGuard, Stalled, pin, try_pin};
 pub use iter::{IntoIter, Iter};
 pub use map::EntryMap;
 #[cfg(feature = "rayon")]
 pub use rayon::{ParIter, ParStrIter};
-pub use removed::{Removed, RemovedStr};
+pub use removed::RemovedStr;
 pub use str_iter::StrIter;
 pub use str_map::StrMap;

@@ -1,16 +1,13 @@
 //! A table of nodes with its garbage: the part that all maps of owned data share.
 
-use super::errors::Why;
-use super::garbage::{Garbage, free_all};
-use super::guard::{Guard, stalled, try_pin};
-use super::node::{List, Live, Node, Shared};
 use crate::bins::bin::Entry;
 use crate::bins::tags::Hash;
 use crate::bins::types::Busy;
-use crate::facade::atomic::{AtomicUsize, Ordering};
+use crate::reclaim::garbage::free_all;
+use crate::reclaim::guard::{Guard, try_pin};
+use crate::reclaim::node::{List, Live, Node, Shared};
+use crate::reclaim::retired::{Fresh, Retired, Unlinked, Way};
 use crate::sync::backoff::Backoff;
-#[cfg(not(hedgerow_loom))]
-use crate::sync::epoch::DOMAIN;
 use crate::sync::prefetch;
 use crate::table::cursor::Cursor;
 #[cfg(feature = "rayon")]
@@ -21,31 +18,7 @@ use crate::table::walk::Position;
 use crate::table::write::{Altered, Change};
 use crate::table::{Failure, Table, Usage};
 use alloc::vec::Vec;
-use core::mem::ManuallyDrop;
 use core::panic::{RefUnwindSafe, UnwindSafe};
-
-/// A node that no table holds yet; freed on drop.
-pub(super) struct Fresh<N: Node>(pub(super) Shared<N>);
-
-impl<N: Node> Fresh<N> {
-    /// Hands the node over.
-    pub(super) fn take(self) -> Shared<N> {
-        ManuallyDrop::new(self).0
-    }
-
-    #[inline(always)]
-    pub(super) fn live(&self) -> Live<'_, N> {
-        // SAFETY: alive until it is dropped or taken, both of which need the whole.
-        unsafe { self.0.live() }
-    }
-}
-
-impl<N: Node> Drop for Fresh<N> {
-    fn drop(&mut self) {
-        // SAFETY: ours alone.
-        unsafe { N::free(self.0.0) }
-    }
-}
 
 /// What was replaced by a node that has been stored, or why it was not, and the node again.
 pub(super) type Stored<'a, N, E> = Result<Option<Unlinked<'a, N>>, (E, Fresh<N>)>;
@@ -53,35 +26,7 @@ pub(super) type Stored<'a, N, E> = Result<Option<Unlinked<'a, N>>, (E, Fresh<N>)
 /// A table of nodes, and what was taken out of it.
 pub(super) struct Nodes<N: Node> {
     table: Table<Shared<N>, ()>,
-    garbage: Garbage<N>,
-    /// Pieces of garbage that may wait where somebody asks; `usize::MAX` is no limit.
-    limit: AtomicUsize,
-}
-
-/// How far an operation goes.
-#[derive(Clone, Copy)]
-pub(super) enum Way {
-    /// It waits for other writers, and fails for want of memory alone.
-    Waiting,
-    /// It does not wait; and it makes no garbage where there is no room for more, for the reason given.
-    Trying(Result<(), Why>),
-}
-
-impl Way {
-    pub(super) fn backoff(self) -> Backoff {
-        match self {
-            Self::Waiting => Backoff::spinning(),
-            Self::Trying(_) => Backoff::never(),
-        }
-    }
-
-    /// Whether more garbage may be made.
-    pub(super) fn room(self) -> Result<(), Why> {
-        match self {
-            Self::Waiting => Ok(()),
-            Self::Trying(room) => room,
-        }
-    }
+    retired: Retired<N>,
 }
 
 // SAFETY: nodes and all; nobody else can have any of them while the whole is moved.
@@ -100,7 +45,7 @@ impl<N: Node> Nodes<N> {
     }
 
     const fn of(table: Table<Shared<N>, ()>) -> Self {
-        Self { table, garbage: Garbage::new(), limit: AtomicUsize::new(usize::MAX) }
+        Self { table, retired: Retired::new() }
     }
 
     /// A table with room for so many entries.
@@ -135,7 +80,7 @@ impl<N: Node> Nodes<N> {
     /// memory for that.
     pub(super) fn shrink_to_fit(&mut self) {
         let mut all = List::new();
-        self.garbage.move_to(&mut all);
+        self.retired.move_to(&mut all);
         free_all(&mut all);
         if let Ok(fresh) = Self::with_capacity(self.len()) {
             self.move_to(fresh);
@@ -149,7 +94,7 @@ impl<N: Node> Nodes<N> {
     /// Figures about the table; bytes of the nodes not included.
     pub(super) fn usage(&self) -> Usage {
         let usage = self.table.usage();
-        Usage { bytes: usage.bytes + self.garbage.bytes(), ..usage }
+        Usage { bytes: usage.bytes + self.retired.bytes(), ..usage }
     }
 
     /// The node that `eq` knows, as long as the guard is held.
@@ -255,7 +200,7 @@ impl<N: Node> Nodes<N> {
         match self.alter(hash, eq, backoff, |_| Change::Entry(node, ()), guard) {
             Ok((before, _)) => {
                 fresh.take();
-                Ok(before.map(|node| Unlinked { nodes: self, node }))
+                Ok(before.map(|node| self.unlinked(node)))
             }
             Err(why) => Err((why, fresh)),
         }
@@ -277,7 +222,7 @@ impl<N: Node> Nodes<N> {
         match self.alter(hash, eq, way.backoff(), decide, guard) {
             Ok((before, Change::Entry(..))) => {
                 fresh.take();
-                Ok(before.map(|node| Unlinked { nodes: self, node }))
+                Ok(before.map(|node| self.unlinked(node)))
             }
             Ok(_) => Err((None, fresh)),
             Err(why) => Err((Some(why), fresh)),
@@ -298,11 +243,16 @@ impl<N: Node> Nodes<N> {
             _ => Change::Keep,
         };
         match self.alter(hash, eq, way.backoff(), decide, guard) {
-            Ok((Some(node), Change::Remove)) => Ok(Some(Unlinked { nodes: self, node })),
+            Ok((Some(node), Change::Remove)) => Ok(Some(self.unlinked(node))),
             Ok(_) => Ok(None),
             // A removal needs no memory.
             Err(_) => Err(Busy),
         }
+    }
+
+    fn unlinked(&self, node: Shared<N>) -> Unlinked<'_, N> {
+        // SAFETY: told by the table that this call has taken it out.
+        unsafe { self.retired.unlinked(node) }
     }
 
     /// Takes out this very node, if it is still there.
@@ -398,58 +348,19 @@ impl<N: Node> Nodes<N> {
         fresh.table = Table::new();
     }
 
-    /// Pieces of garbage that still wait.
-    pub(super) fn pending(&self) -> usize {
-        self.garbage.len()
-    }
-
-    pub(super) fn limit(&self) -> Option<usize> {
-        // relaxed: a wish, which orders nothing.
-        Some(self.limit.load(Ordering::Relaxed)).filter(|&limit| limit != usize::MAX)
-    }
-
-    pub(super) fn set_limit(&self, limit: Option<usize>) {
-        // relaxed: as above.
-        self.limit.store(limit.unwrap_or(usize::MAX), Ordering::Relaxed);
-    }
-
-    /// The way of an operation that does not wait. Drops garbage that is above the limit; to be called before
-    /// the operation's own guard is taken, which would be in the way of that.
-    #[inline]
-    pub(super) fn trying(&self) -> Way {
-        Way::Trying(match self.limit() {
-            Some(limit) if self.garbage.len() > limit => self.make_room(limit),
-            _ => Ok(()),
-        })
-    }
-
-    #[cold]
-    fn make_room(&self, limit: usize) -> Result<(), Why> {
-        if self.garbage.make_room(&DOMAIN, limit) {
-            return Ok(());
-        }
-        // Where no reader is in the way, another thread was.
-        match stalled().count() {
-            0 => Err(Why::Busy),
-            readers => Err(Why::Stalled { readers }),
-        }
-    }
-
-    /// Frees the garbage that nobody can know any more.
-    pub(super) fn collect(&self) {
-        self.garbage.collect(&DOMAIN);
+    pub(super) fn retired(&self) -> &Retired<N> {
+        &self.retired
     }
 
     /// Asks `keep` of every node, with nothing locked, and takes out those that it says no to; where a bin
     /// changed meanwhile its nodes are asked about again.
     pub(super) fn retain(&self, mut keep: impl FnMut(Live<'_, N>) -> bool, _guard: &Guard<'_>) {
-        let reader = super::guard::reader();
         // SAFETY: as in `get`.
         let keep = |node: &Shared<N>, (): &mut ()| keep(unsafe { node.live() });
         // SAFETY: each is shown once, when it has been taken out of the table.
-        let gone = |node: &Shared<N>| unsafe { self.garbage.add(&DOMAIN, reader, *node) };
+        let gone = |node: &Shared<N>| unsafe { self.retired.add(*node) };
         self.table.retain(keep, gone);
-        self.garbage.free_share(reader);
+        self.retired.free_share();
     }
 
     /// Takes all nodes out of a map that nobody else uses.
@@ -465,39 +376,7 @@ impl<N: Node> Nodes<N> {
 impl<N: Node> Drop for Nodes<N> {
     fn drop(&mut self) {
         let mut all = self.drain();
-        self.garbage.move_to(&mut all);
+        self.retired.move_to(&mut all);
         free_all(&mut all);
-    }
-}
-
-/// A node that was taken out of its table by the one who has this; garbage when it is dropped.
-pub(super) struct Unlinked<'a, N: Node> {
-    nodes: &'a Nodes<N>,
-    node: Shared<N>,
-}
-
-// SAFETY: whoever has this may look at the node and drops it, and all other garbage with it.
-unsafe impl<N: Node + Send + Sync> Send for Unlinked<'_, N> {}
-// SAFETY: shared, it only shows the node.
-unsafe impl<N: Node + Sync> Sync for Unlinked<'_, N> {}
-
-impl<N: Node> Unlinked<'_, N> {
-    pub(super) fn live(&self) -> Live<'_, N> {
-        // SAFETY: nobody frees it but this.
-        unsafe { self.node.live() }
-    }
-
-    /// The node, if no reader can know it any more.
-    pub(super) fn try_take(self) -> Result<Fresh<N>, Self> {
-        let past = DOMAIN.seal().is_some_and(|stamp| DOMAIN.is_past(stamp));
-        if past { Ok(Fresh(ManuallyDrop::new(self).node)) } else { Err(self) }
-    }
-}
-
-impl<N: Node> Drop for Unlinked<'_, N> {
-    fn drop(&mut self) {
-        let reader = super::guard::reader();
-        // SAFETY: taken out of the table by the one who made this, and handed to nobody else.
-        unsafe { self.nodes.garbage.add_and_free(&DOMAIN, reader, self.node) };
     }
 }

@@ -1,14 +1,14 @@
 //! What is done to one entry.
 
-use super::guard::{Guard, pin};
 use super::map::EntryMap;
-use super::node::{Live, Shared};
-use super::nodes::{Fresh, Way};
-use super::pair::Pair;
-use super::removed::Removed;
 use crate::bins::hasher::mixes_well;
 use crate::bins::tags;
 use crate::bins::types::{Busy, Op};
+use crate::reclaim::guard::{Guard, pin};
+use crate::reclaim::node::{Live, Shared};
+use crate::reclaim::pair::Pair;
+use crate::reclaim::removed::Removed;
+use crate::reclaim::retired::{Fresh, Way};
 use crate::sync::backoff::Backoff;
 use alloc::alloc::handle_alloc_error;
 use core::borrow::Borrow;

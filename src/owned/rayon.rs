@@ -4,12 +4,12 @@
 //! It stays where it is, and the others begin after it was taken.
 
 use super::fused::Fused;
-use super::guard::Guard;
 use super::map::EntryMap;
-use super::node::{Live, Node, Shared};
 use super::nodes::Nodes;
-use super::pair::Pair;
 use super::str_map::StrMap;
+use crate::reclaim::guard::Guard;
+use crate::reclaim::node::{Live, Node, Shared};
+use crate::reclaim::pair::Pair;
 use crate::table::pieces::Piece;
 use crate::table::scan::Raw;
 use ::rayon::iter::plumbing::{Folder, UnindexedConsumer, UnindexedProducer, bridge_unindexed};

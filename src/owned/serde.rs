@@ -3,9 +3,9 @@
 //! The strings of a [`StrMap`] are bytes. A format for people to read is given text instead, where they are
 //! any; one that has no bytes writes others as a list of numbers, which most do not take for a key.
 
-use super::guard::pin;
 use super::map::EntryMap;
 use super::str_map::StrMap;
+use crate::reclaim::guard::pin;
 use ::serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use ::serde::ser::{Serialize, Serializer};
 use alloc::borrow::Cow;

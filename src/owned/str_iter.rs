@@ -1,9 +1,9 @@
 //! Iteration over a `StrMap`.
 
 use super::fused::Fused;
-use super::guard::Guard;
 use super::iter::Walk;
 use super::nodes::Nodes;
+use crate::reclaim::guard::Guard;
 use core::fmt;
 use core::iter::FusedIterator;
 

@@ -1,16 +1,17 @@
 //! `StrMap`: strings to strings, each pair fused into one allocation.
 
-use super::errors::{TryInsertError, Why};
 use super::fused::Fused;
-use super::guard::{Guard, Stalled, pin, stalled, try_pin};
 use super::map::fail;
-use super::node::Live;
-use super::nodes::{Fresh, Nodes, Way};
+use super::nodes::Nodes;
 use super::removed::RemovedStr;
 use super::str_iter::StrIter;
 use crate::bins::hasher::{DefaultHashBuilder, mixes_well};
 use crate::bins::tags;
 use crate::bins::types::{Busy, Op};
+use crate::reclaim::errors::{TryInsertError, Why};
+use crate::reclaim::guard::{Guard, Stalled, pin, stalled, try_pin};
+use crate::reclaim::node::Live;
+use crate::reclaim::retired::{Fresh, Way};
 use crate::table::cursor::Cursor;
 use crate::table::types::TryReserveError;
 use crate::table::window::{WINDOW, hashes, same_length};
@@ -141,7 +142,7 @@ impl<S> StrMap<S> {
     /// assert_eq!(map.pending(), 1);
     /// ```
     pub fn pending(&self) -> usize {
-        self.nodes.pending()
+        self.nodes.retired().pending()
     }
 
     /// How many entries may be [`pending`](Self::pending) when something is inserted by
@@ -156,7 +157,7 @@ impl<S> StrMap<S> {
     /// assert_eq!(map.pending(), 101);
     /// ```
     pub fn set_pending_limit(&self, limit: Option<usize>) {
-        self.nodes.set_limit(limit);
+        self.nodes.retired().set_limit(limit);
     }
 
     /// What [`set_pending_limit`](Self::set_pending_limit) has set.
@@ -165,7 +166,7 @@ impl<S> StrMap<S> {
     /// assert_eq!(hedgerow::StrMap::new().pending_limit(), None);
     /// ```
     pub fn pending_limit(&self) -> Option<usize> {
-        self.nodes.limit()
+        self.nodes.retired().limit()
     }
 
     /// Frees what no reader can be looking at any more, all at once; see
@@ -175,7 +176,7 @@ impl<S> StrMap<S> {
     /// hedgerow::StrMap::new().collect();
     /// ```
     pub fn collect(&self) {
-        self.nodes.collect();
+        self.nodes.retired().collect();
     }
 
     /// Readers, of whatever map, whose guards are older than the youngest batch of garbage; see
@@ -424,7 +425,7 @@ impl<S: BuildHasher> StrMap<S> {
         key: K,
         value: V,
     ) -> Result<Option<RemovedStr<'_>>, TryInsertError<K, V>> {
-        let way = self.nodes.trying();
+        let way = self.nodes.retired().trying();
         let done = match try_pin() {
             Ok(guard) => self.insert_by(way, key.as_ref(), value.as_ref(), &guard),
             Err(_) => Err(Why::Alloc),
@@ -474,7 +475,7 @@ impl<S: BuildHasher> StrMap<S> {
         key: K,
         value: V,
     ) -> Result<bool, TryInsertError<K, V>> {
-        let way = self.nodes.trying();
+        let way = self.nodes.retired().trying();
         let done = match try_pin() {
             Ok(guard) => self.insert_if_absent_by(way, key.as_ref(), value.as_ref(), &guard),
             Err(_) => Err(Why::Alloc),
@@ -573,7 +574,7 @@ impl<S: BuildHasher> StrMap<S> {
         key: K,
         f: impl FnMut(Option<&[u8]>) -> Op<V>,
     ) -> Result<Option<RemovedStr<'_>>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes.trying();
+        let way = self.nodes.retired().trying();
         let done = match try_pin() {
             Ok(guard) => self.compute_by(way, key.as_ref(), f, &guard),
             Err(_) => Err((Why::Alloc, None)),

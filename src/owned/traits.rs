@@ -1,9 +1,9 @@
 //! The std traits that the maps have.
 
-use super::guard::pin;
 use super::iter::IntoIter;
 use super::map::EntryMap;
 use super::str_map::StrMap;
+use crate::reclaim::guard::pin;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 

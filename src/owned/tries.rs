@@ -2,14 +2,14 @@
 //! the one that waits.
 #![allow(clippy::type_complexity)] // Results say in full what comes back.
 
-use super::errors::{TryInsertError, Why};
-use super::guard::{Guard, try_pin};
 use super::map::EntryMap;
-use super::node::Live;
-use super::nodes::{Fresh, Way};
-use super::pair::Pair;
-use super::removed::Removed;
 use crate::bins::types::{Busy, Op};
+use crate::reclaim::errors::{TryInsertError, Why};
+use crate::reclaim::guard::{Guard, try_pin};
+use crate::reclaim::node::Live;
+use crate::reclaim::pair::Pair;
+use crate::reclaim::removed::Removed;
+use crate::reclaim::retired::{Fresh, Way};
 use crate::sync::backoff::Backoff;
 use core::hash::{BuildHasher, Hash};
 
@@ -43,7 +43,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         key: K,
         value: V,
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
-        let way = self.nodes().trying();
+        let way = self.nodes().retired().trying();
         let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, value)) };
         let fresh = self.fresh_by(way, key, value).map_err(|(why, (k, v))| why.of(k, v))?;
         let pair = fresh.0;
@@ -72,7 +72,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         key: K,
         value: V,
     ) -> Result<Result<(), (K, V)>, TryInsertError<K, V>> {
-        let way = self.nodes().trying();
+        let way = self.nodes().retired().trying();
         match try_pin() {
             Ok(guard) => self.insert_if_absent_by(way, key, value, &guard),
             Err(_) => Err(Why::Alloc.of(key, value)),
@@ -96,7 +96,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         make: impl FnOnce(&K) -> V,
         guard: &'a Guard<'_>,
     ) -> Result<&'a V, TryInsertError<K, Option<V>>> {
-        self.get_or_insert_with_by(self.nodes().trying(), key, make, guard)
+        self.get_or_insert_with_by(self.nodes().retired().trying(), key, make, guard)
     }
 
     /// As [`compute`](Self::compute), but neither waits nor aborts, and keeps the map's
@@ -118,7 +118,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         key: K,
         f: impl FnMut(Option<&V>) -> Op<V>,
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes().trying();
+        let way = self.nodes().retired().trying();
         match try_pin() {
             Ok(guard) => self.compute_by(way, key, f, &guard),
             Err(_) => Err(Why::Alloc.of(key, None)),

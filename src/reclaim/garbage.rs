@@ -187,7 +187,7 @@ impl<N: Node> Drop for Ripe<N> {
     }
 }
 
-pub(super) struct Garbage<N> {
+pub(crate) struct Garbage<N> {
     first: Place<N>,
     more: AtomicPtr<Bags<N>>,
 }
@@ -196,7 +196,7 @@ type Bags<N> = [CachePadded<Place<N>>; BAGS];
 
 impl<N: Node> Garbage<N> {
     crate::facade::const_unless_loom! {
-        pub(super) fn new() -> Self {
+        pub(crate) fn new() -> Self {
             Self { first: Place::new(), more: AtomicPtr::new(ptr::null_mut()) }
         }
     }
@@ -245,7 +245,7 @@ impl<N: Node> Garbage<N> {
     /// # Safety
     /// The node was unlinked from where readers of `domain` find it, by this thread or one that it has
     /// synchronized with; it is given to nobody else.
-    pub(super) unsafe fn add(&self, domain: &Domain, reader: usize, node: Shared<N>) {
+    pub(crate) unsafe fn add(&self, domain: &Domain, reader: usize, node: Shared<N>) {
         // SAFETY: the caller's promise.
         drop(unsafe { self.put(domain, reader, node) });
     }
@@ -254,7 +254,7 @@ impl<N: Node> Garbage<N> {
     ///
     /// # Safety
     /// As `add`.
-    pub(super) unsafe fn add_and_free(&self, domain: &Domain, reader: usize, node: Shared<N>) {
+    pub(crate) unsafe fn add_and_free(&self, domain: &Domain, reader: usize, node: Shared<N>) {
         // SAFETY: the caller's promise.
         Self::free_some(unsafe { self.put(domain, reader, node) });
     }
@@ -304,19 +304,19 @@ impl<N: Node> Garbage<N> {
     }
 
     /// As the end of `add_and_free`.
-    pub(super) fn free_share(&self, reader: usize) {
+    pub(crate) fn free_share(&self, reader: usize) {
         Self::free_some(self.bag(reader));
     }
 
     /// Pieces of garbage.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bags().map(Place::len).sum()
     }
 
     /// Frees what is above `limit`, no more, as far as readers let it and no lock has to be waited for;
     /// whether that was enough.
     #[cold]
-    pub(super) fn make_room(&self, domain: &Domain, limit: usize) -> bool {
+    pub(crate) fn make_room(&self, domain: &Domain, limit: usize) -> bool {
         let mut excess = self.len().saturating_sub(limit);
         for place in self.bags() {
             while excess > 0
@@ -335,7 +335,7 @@ impl<N: Node> Garbage<N> {
     }
 
     /// Frees all that readers let go; the rest stays.
-    pub(super) fn collect(&self, domain: &Domain) {
+    pub(crate) fn collect(&self, domain: &Domain) {
         for bag in self.bags() {
             let mut locked = bag.lock();
             locked.advance_all(domain);
@@ -348,7 +348,7 @@ impl<N: Node> Garbage<N> {
     }
 
     /// Moves everything to `all`, however young.
-    pub(super) fn move_to(&mut self, all: &mut List<N>) {
+    pub(crate) fn move_to(&mut self, all: &mut List<N>) {
         for bag in self.bags() {
             let Bag { open, sealed, ripe, .. } = &mut *bag.lock();
             for list in [open, sealed, ripe] {
@@ -358,13 +358,13 @@ impl<N: Node> Garbage<N> {
     }
 
     /// Bytes on the heap.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.more().map_or(0, size_of_val)
     }
 }
 
 /// Frees the nodes of a list that nobody can know any more, those after one whose destructor panics too.
-pub(super) fn free_all<N: Node>(list: &mut List<N>) {
+pub(crate) fn free_all<N: Node>(list: &mut List<N>) {
     struct Rest<'a, N: Node>(&'a mut List<N>);
     impl<N: Node> Drop for Rest<'_, N> {
         fn drop(&mut self) {

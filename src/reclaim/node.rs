@@ -14,7 +14,7 @@ use core::ptr::{self, NonNull};
 /// The words are relaxed. The hash is written before the node is published with its table. The link is
 /// written over it when the node has been unlinked: whoever splits a bin and reads it as a hash meanwhile
 /// cannot lock that bin from the state that it read, and drops what it has worked out.
-pub(super) struct Header {
+pub(crate) struct Header {
     /// The low word of the hash, or the next piece of garbage.
     low: AtomicPtr<()>,
     /// The rest of the hash, where a word has no room for all.
@@ -23,7 +23,7 @@ pub(super) struct Header {
 }
 
 impl Header {
-    pub(super) fn new(hash: Hash) -> Self {
+    pub(crate) fn new(hash: Hash) -> Self {
         Self {
             low: AtomicPtr::new(ptr::without_provenance_mut(hash.0 as usize)),
             #[cfg(not(target_pointer_width = "64"))]
@@ -32,7 +32,7 @@ impl Header {
     }
 
     /// The hash, unless the node has become garbage.
-    pub(super) fn hash(&self) -> Hash {
+    pub(crate) fn hash(&self) -> Hash {
         // relaxed: written before the node was published.
         let low = self.low.load(Ordering::Relaxed).addr() as u64;
         #[cfg(not(target_pointer_width = "64"))]
@@ -46,7 +46,7 @@ impl Header {
 ///
 /// # Safety
 /// The header lies at the very address of the node, and `free` is the counterpart of how nodes are made.
-pub(super) unsafe trait Node {
+pub(crate) unsafe trait Node {
     /// Drops and frees the node.
     ///
     /// # Safety
@@ -55,7 +55,7 @@ pub(super) unsafe trait Node {
 }
 
 /// A pointer to a node, as the table holds it.
-pub(super) struct Shared<N>(pub(super) NonNull<N>);
+pub(crate) struct Shared<N>(pub(crate) NonNull<N>);
 
 impl<N> Clone for Shared<N> {
     #[inline(always)]
@@ -78,14 +78,14 @@ impl<N: Node> Shared<N> {
     /// # Safety
     /// The node is not freed within `'a`.
     #[inline(always)]
-    pub(super) unsafe fn live<'a>(self) -> Live<'a, N> {
+    pub(crate) unsafe fn live<'a>(self) -> Live<'a, N> {
         Live { node: self, lifetime: PhantomData }
     }
 }
 
 /// A node that is not freed within `'a`. Not a reference, since what lies behind a node's fields may be
 /// part of it.
-pub(super) struct Live<'a, N> {
+pub(crate) struct Live<'a, N> {
     node: Shared<N>,
     lifetime: PhantomData<&'a N>,
 }
@@ -100,11 +100,11 @@ impl<N> Copy for Live<'_, N> {}
 
 impl<'a, N: Node> Live<'a, N> {
     #[inline(always)]
-    pub(super) fn shared(self) -> Shared<N> {
+    pub(crate) fn shared(self) -> Shared<N> {
         self.node
     }
 
-    pub(super) fn hash(self) -> Hash {
+    pub(crate) fn hash(self) -> Hash {
         self.header().hash()
     }
 
@@ -115,31 +115,31 @@ impl<'a, N: Node> Live<'a, N> {
 
     /// The node's fields.
     #[inline(always)]
-    pub(super) fn fields(self) -> &'a N {
+    pub(crate) fn fields(self) -> &'a N {
         // SAFETY: alive, and changed by nobody but through atomics.
         unsafe { self.node.0.as_ref() }
     }
 }
 
 /// A list of nodes that are garbage, linked by their headers; first in, first out.
-pub(super) struct List<N> {
+pub(crate) struct List<N> {
     first: Option<Shared<N>>,
     last: Option<Shared<N>>,
     len: usize,
 }
 
 impl<N: Node> List<N> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { first: None, last: None, len: 0 }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// # Safety
     /// The node is garbage, alive, and in no list.
-    pub(super) unsafe fn push(&mut self, node: Shared<N>) {
+    pub(crate) unsafe fn push(&mut self, node: Shared<N>) {
         // SAFETY: alive.
         link(unsafe { node.live() }, None);
         match self.last {
@@ -151,7 +151,7 @@ impl<N: Node> List<N> {
         self.len += 1;
     }
 
-    pub(super) fn pop(&mut self) -> Option<Shared<N>> {
+    pub(crate) fn pop(&mut self) -> Option<Shared<N>> {
         let first = self.first?;
         // SAFETY: alive, and linked by `push` or `append`.
         self.first = unsafe { follow(first.live()) };
@@ -163,7 +163,7 @@ impl<N: Node> List<N> {
     }
 
     /// Moves all of `other` behind the last.
-    pub(super) fn append(&mut self, other: &mut Self) {
+    pub(crate) fn append(&mut self, other: &mut Self) {
         let other = core::mem::replace(other, Self::new());
         match self.last {
             // SAFETY: alive, as everything in the list.

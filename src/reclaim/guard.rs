@@ -75,7 +75,7 @@ fn temporary() -> Result<Guard<'static>, TryReserveError> {
 }
 
 /// A number that tells threads apart, where it can.
-pub(super) fn reader() -> usize {
+pub(crate) fn reader() -> usize {
     #[cfg(feature = "std")]
     if let Ok(Some(slot)) = local::slot() {
         return slot.number();
@@ -115,7 +115,7 @@ mod local {
 
     /// None where there is no memory for one, an error in a thread that is ending.
     #[inline(always)]
-    pub(super) fn slot() -> Result<Option<&'static Slot>, AccessError> {
+    pub(crate) fn slot() -> Result<Option<&'static Slot>, AccessError> {
         LocalKey::try_with(&LOCAL, |local| match local.0.get() {
             Some(slot) => Some(slot),
             None => first(local),
@@ -324,6 +324,6 @@ pub struct Stalled {
 }
 
 /// All readers that are pinned since before the last batch was sealed.
-pub(super) fn stalled() -> impl Iterator<Item = Stalled> {
+pub(crate) fn stalled() -> impl Iterator<Item = Stalled> {
     DOMAIN.stalled().map(|(reader, batches)| Stalled { reader, batches })
 }

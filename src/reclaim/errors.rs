@@ -5,7 +5,7 @@ use crate::table::Failure;
 use core::error::Error;
 use core::fmt;
 
-/// Why [`EntryMap::try_insert`](super::EntryMap::try_insert) and its kin did not insert. It hands key and value
+/// Why [`EntryMap::try_insert`](crate::EntryMap::try_insert) and its kin did not insert. It hands key and value
 /// back; where a closure makes the value, that is None as long as the closure was not asked.
 ///
 /// ```
@@ -38,7 +38,7 @@ pub enum TryInsertError<K, V> {
         /// The value that was not inserted.
         value: V,
     },
-    /// Key or value is longer than the map takes: 2^32 - 1 bytes in a [`StrMap`](super::StrMap).
+    /// Key or value is longer than the map takes: 2^32 - 1 bytes in a [`StrMap`](crate::StrMap).
     TooLong {
         /// The key that was not inserted.
         key: K,
@@ -46,14 +46,14 @@ pub enum TryInsertError<K, V> {
         value: V,
     },
     /// More entries wait to be dropped than
-    /// [`set_pending_limit`](super::EntryMap::set_pending_limit) allows, and readers may be looking at them.
+    /// [`set_pending_limit`](crate::EntryMap::set_pending_limit) allows, and readers may be looking at them.
     #[non_exhaustive]
     Stalled {
         /// The key that was not inserted.
         key: K,
         /// The value that was not inserted.
         value: V,
-        /// How many readers: those that [`stalled_readers`](super::EntryMap::stalled_readers) names.
+        /// How many readers: those that [`stalled_readers`](crate::EntryMap::stalled_readers) names.
         readers: usize,
     },
 }
@@ -92,7 +92,7 @@ impl<K: fmt::Debug, V: fmt::Debug> Error for TryInsertError<K, V> {}
 
 /// The error without what it hands back.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Why {
+pub(crate) enum Why {
     Busy,
     Alloc,
     TooLong,
@@ -100,7 +100,7 @@ pub(super) enum Why {
 }
 
 impl Why {
-    pub(super) fn of<K, V>(self, key: K, value: V) -> TryInsertError<K, V> {
+    pub(crate) fn of<K, V>(self, key: K, value: V) -> TryInsertError<K, V> {
         match self {
             Self::Busy => TryInsertError::Busy { key, value },
             Self::Alloc => TryInsertError::Alloc { key, value },

@@ -1,0 +1,316 @@
+//! `FenceEntryMap`: construction, figures, garbage.
+
+use super::super::map::FenceStats;
+use super::super::rank::{ByType, Ranking};
+use super::super::rebalance::FenceLoad;
+use super::super::tree::Tree;
+use super::raw::{Owner, Raw};
+use crate::reclaim::garbage::free_all;
+use crate::reclaim::guard::{Stalled, pin, stalled};
+use crate::reclaim::node::{List, Node, Shared};
+use crate::reclaim::pair::{Pair, Stem};
+use alloc::vec::Vec;
+use core::panic::{RefUnwindSafe, UnwindSafe};
+
+/// A concurrent ordered map of owned keys and values: `String`, boxes, whatever is `Send` and `Sync`.
+///
+/// [`FenceMap`](crate::FenceMap) for keys that are not `Copy`: the same leaves and fences, with pointers in them. A
+/// look-up borrows what it finds, under a [`Guard`](crate::owned::Guard); it takes no lock, writes nothing but its
+/// thread's own announcement, and allocates nothing. All methods take `&self`.
+///
+/// # Guarantees
+/// - Every operation on one key is linearizable, and so are [`first`](Self::first), [`floor`](Self::floor) and their
+///   like, [`pop_first`](Self::pop_first), [`range`](Self::range) and [`remove_range`](Self::remove_range): a range is
+///   all of the map between two keys as it was at one moment. [`iter`](Self::iter), [`scan_weak`](Self::scan_weak),
+///   [`retain`](Self::retain) and [`clear`](Self::clear) go leaf by leaf: each leaf as of one moment, in key order, and
+///   every key that is present throughout exactly once.
+/// - A guard may be held while the same thread, or another, writes to the same map, or to others, and for
+///   ever: nothing deadlocks. It keeps entries alive that are removed meanwhile.
+/// - An entry that is replaced or removed is dropped once, by some later operation that writes to the map, at
+///   most two an operation; by [`collect`](Self::collect); or with the map.
+/// - User code (`Ord`, `Clone`, `Drop`, [`Ranking`], closures) runs with nothing locked: it may panic, or call the map.
+///   Where `Ord` is no order, or the ranking lies, answers are wrong, and nothing worse.
+///
+/// Unlike std's, [`insert`](Self::insert) keeps the new key, not the old one: the two are one entry, and
+/// others may still be looking at the old one.
+///
+/// # Keys
+/// A [`Ranking`] makes a number of a key, by which most of its place is found: of a `String` its first eight bytes.
+/// Only keys of the same rank are looked at themselves, which costs a wait for memory each. So where all keys begin
+/// with the same bytes, rank them by what follows: [`with_ranking`](Self::with_ranking).
+///
+/// Keys are `Clone`: the map keeps a clone of one key in some tens, to know where a leaf begins.
+///
+/// A map of `String` is asked by `&str`. What else a key is borrowed as has to be ranked as the key is: [`ByType`] does
+/// so for `str` and `[u8]`, and panics where it knows the key's type and not the borrowed one; of your own `Ranking`
+/// you say so with an implementation for each.
+///
+/// # Example
+/// ```
+/// use hedgerow::{FenceEntryMap, owned::pin};
+///
+/// let words = FenceEntryMap::<String, usize>::new();
+/// std::thread::scope(|s| {
+///     s.spawn(|| words.insert("hazel".into(), 5));
+///     s.spawn(|| words.insert("hawthorn".into(), 8));
+/// });
+/// let guard = pin();
+/// assert_eq!(words.get("hazel", &guard), Some(&5));
+/// assert_eq!(words.first(&guard), Some((&"hawthorn".into(), &8)));
+/// let from_hay = words.range("hay".to_string().., &guard);
+/// assert_eq!(from_hay.collect::<Vec<_>>(), [(&"hazel".into(), &5)]);
+/// ```
+pub struct FenceEntryMap<K, V, R = ByType> {
+    tree: Tree<Raw<K>, (), Owner<K, V, R>>,
+}
+
+// SAFETY: nodes and all; nobody else can have any of them while the whole is moved.
+unsafe impl<K: Send, V: Send, R: Send> Send for FenceEntryMap<K, V, R> {}
+// SAFETY: nodes are looked at by many threads, and dropped by any.
+unsafe impl<K: Send + Sync, V: Send + Sync, R: Sync> Sync for FenceEntryMap<K, V, R> {}
+// No user code runs while anything is in a state that a panic could leave behind.
+impl<K, V, R: UnwindSafe> UnwindSafe for FenceEntryMap<K, V, R> {}
+impl<K, V, R: RefUnwindSafe> RefUnwindSafe for FenceEntryMap<K, V, R> {}
+
+impl<K: Ord + Clone, V> FenceEntryMap<K, V> {
+    /// An empty map; allocates nothing and fits a `static`.
+    ///
+    /// ```
+    /// static MAP: hedgerow::FenceEntryMap<String, u32> = hedgerow::FenceEntryMap::new();
+    /// MAP.insert("rose".into(), 1);
+    /// assert_eq!(MAP.get_cloned("rose"), Some(1));
+    /// ```
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::with_ranking(ByType)
+    }
+}
+
+impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
+    /// An empty map that ranks its keys by `ranking`; allocates nothing.
+    ///
+    /// ```
+    /// use hedgerow::fence::{FenceEntryMap, Ranking};
+    ///
+    /// const ROOT: &str = "/srv/data/";
+    /// /// All paths begin alike, so they are ranked by what follows.
+    /// struct BehindRoot;
+    /// impl Ranking<str> for BehindRoot {
+    ///     fn rank(&self, path: &str) -> u64 {
+    ///         match path.strip_prefix(ROOT) {
+    ///             Some(rest) => hedgerow::fence::ByType.rank(rest),
+    ///             None if path < ROOT => 0,
+    ///             None => u64::MAX,
+    ///         }
+    ///     }
+    /// }
+    /// impl Ranking<String> for BehindRoot {
+    ///     fn rank(&self, path: &String) -> u64 {
+    ///         self.rank(path.as_str())
+    ///     }
+    /// }
+    ///
+    /// let files = FenceEntryMap::with_ranking(BehindRoot);
+    /// files.insert("/srv/data/roses".to_string(), 1);
+    /// assert_eq!(files.get_cloned("/srv/data/roses"), Some(1));
+    /// ```
+    #[must_use]
+    pub const fn with_ranking(ranking: R) -> Self {
+        Self { tree: Tree::new(Owner::new(ranking)) }
+    }
+
+    #[inline(always)]
+    pub(super) fn tree(&self) -> &Tree<Raw<K>, (), Owner<K, V, R>> {
+        &self.tree
+    }
+
+    #[inline(always)]
+    pub(super) fn owner(&self) -> &Owner<K, V, R> {
+        &self.tree.ranking
+    }
+
+    /// The map's ranking.
+    ///
+    /// ```
+    /// use hedgerow::fence::Ranking;
+    /// let map = hedgerow::FenceEntryMap::<String, ()>::new();
+    /// assert_eq!(map.ranking().rank("a"), u64::from(b'a') << 56);
+    /// ```
+    pub fn ranking(&self) -> &R {
+        &self.owner().ranking
+    }
+
+    /// The number of entries: exact when nobody writes meanwhile, of the recent past otherwise.
+    ///
+    /// Lock-free, allocates nothing, constant time.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+    /// assert_eq!(map.len(), 2);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.tree.len.total()
+    }
+
+    /// Whether [`len`](Self::len) is 0.
+    ///
+    /// ```
+    /// assert!(hedgerow::FenceEntryMap::<u8, u8>::new().is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Entries that were replaced or removed and are not dropped yet: exact when nobody writes meanwhile, of the
+    /// recent past otherwise. A [`Removed`](crate::owned::Removed) that is still held is not among them, nor are clones
+    /// of keys that bounded leaves, of which there are a few in a hundred. Lock-free.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a')].into();
+    /// map.insert(1, 'b');
+    /// assert_eq!(map.pending(), 1);
+    /// map.collect();
+    /// ```
+    pub fn pending(&self) -> usize {
+        self.owner().entries.pending()
+    }
+
+    /// How many entries may be [`pending`](Self::pending) when [`try_insert`](Self::try_insert) or
+    /// [`try_insert_if_absent`](Self::try_insert_if_absent) is to insert something. None, as it is at first: any
+    /// number. As [`EntryMap::set_pending_limit`](crate::EntryMap::set_pending_limit) in all else.
+    ///
+    /// ```
+    /// use hedgerow::owned::{TryInsertError, pin};
+    ///
+    /// let map = hedgerow::FenceEntryMap::<u32, u32>::new();
+    /// map.set_pending_limit(Some(100));
+    /// let guard = pin(); // and never dropped
+    /// let refused = (0..).find_map(|n| map.try_insert(7, n).err()).unwrap();
+    /// assert!(matches!(refused, TryInsertError::Stalled { key: 7, value: 102, .. }));
+    /// assert_eq!(map.pending(), 101);
+    /// ```
+    pub fn set_pending_limit(&self, limit: Option<usize>) {
+        self.owner().entries.set_limit(limit);
+    }
+
+    /// What [`set_pending_limit`](Self::set_pending_limit) has set.
+    ///
+    /// ```
+    /// assert_eq!(hedgerow::FenceEntryMap::<u32, u32>::new().pending_limit(), None);
+    /// ```
+    pub fn pending_limit(&self) -> Option<usize> {
+        self.owner().entries.limit()
+    }
+
+    /// Drops the garbage that no reader can be looking at any more, all at once.
+    ///
+    /// Operations that write do it by themselves, a little at a time and some hundreds of entries late. This is for
+    /// those who want it now: it asks for a barrier of all threads, looks at each reader's slot, and runs the
+    /// destructors, with nothing locked.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a')].into();
+    /// drop(map.remove(&1));
+    /// map.collect();
+    /// ```
+    pub fn collect(&self) {
+        self.owner().entries.collect();
+        self.owner().bounds.collect();
+    }
+
+    /// Readers, of whatever map, whose guards are older than the youngest batch of garbage: what they may be
+    /// looking at cannot be dropped. Looks at each reader's slot; allocates nothing.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a')].into();
+    /// let guard = hedgerow::owned::pin();
+    /// drop(map.remove(&1));
+    /// map.collect();
+    /// assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
+    /// ```
+    pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> + use<K, V, R> {
+        stalled()
+    }
+
+    /// Figures about the map; bytes of the entries' own allocations come on top. Takes the locks of its
+    /// allocator's lists, which no reader takes.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
+    /// let stats = map.stats();
+    /// assert!(stats.len == 10_000 && stats.bytes / stats.len < 25);
+    /// ```
+    pub fn stats(&self) -> FenceStats {
+        let mut stats = self.tree.stats();
+        stats.bytes += self.owner().entries.bytes() + self.owner().bounds.bytes();
+        stats
+    }
+
+    /// Looks at up to `budget` fences and evens out their load where it has become lopsided; says whether it changed
+    /// anything: [`FenceMap::rebalance_step`](crate::FenceMap::rebalance_step), which says what it promises.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
+    /// assert!(!map.rebalance_step(usize::MAX), "a small map has one fence");
+    /// ```
+    pub fn rebalance_step(&self, budget: usize) -> bool {
+        let _guard = pin();
+        self.tree.rebalance(budget)
+    }
+
+    /// Each fence, in key order: where it begins, what it holds, how loaded it is.
+    ///
+    /// Each figure is of the recent past; together they are exact when nobody writes meanwhile. Waits for writers in
+    /// the first leaf of a fence. Allocates the vector, and clones a key for each. Looks at every leaf.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, u32> = (0..100_000).map(|n| (n, n)).collect();
+    /// let fences = map.fences();
+    /// assert_eq!(fences.iter().map(|fence| fence.entries).sum::<usize>(), map.len());
+    /// assert!(fences[0].low.is_none() && fences[1..].is_sorted_by_key(|fence| fence.low));
+    /// ```
+    pub fn fences(&self) -> Vec<FenceLoad<K>> {
+        let _guard = pin();
+        let loads = self.tree.fence_loads().into_iter();
+        // SAFETY: a bound that was met under the guard.
+        loads.map(|load| load.with_low(|low| unsafe { low.key() }.clone())).collect()
+    }
+}
+
+/// Nodes that are nobody else's; freed on drop, those after one whose destructor panics too.
+pub(super) struct Left<N: Node>(pub(super) List<N>);
+
+impl<N: Node> Drop for Left<N> {
+    fn drop(&mut self) {
+        free_all(&mut self.0);
+    }
+}
+
+/// All nodes that a map had; each list is dropped though another one's destructors panic.
+pub(super) struct All<K, V> {
+    /// In the order of keys.
+    pub(super) entries: Left<Pair<K, V>>,
+    _garbage: Left<Pair<K, V>>,
+    _bounds: Left<Stem<K>>,
+}
+
+impl<K, V, R> FenceEntryMap<K, V, R> {
+    /// Takes all nodes out of a map that is given up.
+    pub(super) fn drain(&mut self) -> All<K, V> {
+        let (mut entries, mut garbage, mut bounds) = (List::new(), List::new(), List::new());
+        // SAFETY: the tree shows each once, and forgets it.
+        let entry = |raw: Raw<K>| unsafe { entries.push(raw.shared()) };
+        // SAFETY: as above.
+        let bound = |raw: Raw<K>| unsafe { bounds.push(Shared(raw.node)) };
+        self.tree.drain(entry, bound);
+        self.tree.ranking.entries.move_to(&mut garbage);
+        self.tree.ranking.bounds.move_to(&mut bounds);
+        All { entries: Left(entries), _garbage: Left(garbage), _bounds: Left(bounds) }
+    }
+}
+
+impl<K, V, R> Drop for FenceEntryMap<K, V, R> {
+    fn drop(&mut self) {
+        drop(self.drain());
+    }
+}

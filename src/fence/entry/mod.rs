@@ -1,0 +1,23 @@
+//! `FenceEntryMap`: the tree over pointers, to nodes that are owned.
+//!
+//! The tree's keys are words, a rank and a pointer, and its values nothing ([`raw`]). A key is looked at only after
+//! the leaf that the pointer was copied from has been validated, under a guard: so it was in the map when the guard
+//! was there, and what is taken out of the map after that is not dropped before the guard is.
+//!
+//! The bounds of leaves outlive the entries that they come from. So each is a clone of a key, in a node of its own,
+//! made with nothing locked, before a leaf is split, and garbage when two leaves are joined.
+
+mod batch;
+mod cursor;
+mod iter;
+mod map;
+mod ops;
+mod ordered;
+mod raw;
+#[cfg(feature = "serde")]
+mod serde;
+mod traits;
+mod tries;
+
+pub use iter::{EntryIntoIter, EntryIter, EntryRange, EntryScan};
+pub use map::FenceEntryMap;

@@ -1,0 +1,350 @@
+//! What a `FenceEntryMap` does about the order of its keys: neighbours, ends, ranges, walks.
+
+use super::super::near::Near;
+use super::super::range::{Bounds, unbounded};
+use super::super::rank::Ranking;
+use super::super::search::Stand;
+use super::iter::{EntryIter, EntryRange, EntryScan};
+use super::map::FenceEntryMap;
+use super::ops::give_up;
+use super::raw::{By, Raw};
+use crate::reclaim::guard::{Guard, pin};
+use crate::reclaim::removed::Removed;
+use crate::sync::backoff::Backoff;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+use core::iter::Rev;
+use core::ops::{Bound, RangeBounds};
+
+impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
+    fn near<'a>(
+        &'a self,
+        near: Near<impl Stand<Raw<K>>>,
+        guard: &'a Guard<'_>,
+    ) -> Option<(&'a K, &'a V)> {
+        let found = self.tree().near(near, Backoff::spinning());
+        let (raw, ()) = found.unwrap_or_else(give_up::<K, V, _, _>)?;
+        Some(Self::entry(raw, guard))
+    }
+
+    fn take_near(&self, near: Near<impl Stand<Raw<K>>>) -> Option<Removed<'_, K, V>> {
+        let _guard = pin();
+        let mut removed = None;
+        let taken = |raw| removed = Some(Removed::new(self.unlinked(raw)));
+        let done = self.tree().take_near(near, Backoff::spinning(), taken);
+        done.unwrap_or_else(give_up::<K, V, _, _>);
+        self.free_bounds();
+        removed
+    }
+
+    fn bounds<'q, Q>(&self, bounds: &'q impl RangeBounds<Q>) -> Bounds<By<'q, Q>>
+    where
+        Q: Ord + ?Sized + 'q,
+        R: Ranking<Q>,
+    {
+        let sought = |key| self.sought(key);
+        (bounds.start_bound().map(sought), bounds.end_bound().map(sought))
+    }
+
+    /// The entry with the least key.
+    ///
+    /// Takes no lock and writes no shared memory. Waits while a writer is inside the first leaf. Looks at one leaf, and
+    /// at more only where leaves are empty: then it linearizes where all of them are looked at once more.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+    /// assert_eq!(map.first(&hedgerow::owned::pin()), Some((&1, &'a')));
+    /// ```
+    pub fn first<'a>(&'a self, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)> {
+        self.near(Near::From(unbounded::<Raw<K>>()), guard)
+    }
+
+    /// The entry with the greatest key. As [`first`](Self::first) in all else.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+    /// assert_eq!(map.last(&hedgerow::owned::pin()), Some((&2, &'b')));
+    /// ```
+    pub fn last<'a>(&'a self, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)> {
+        self.near(Near::UpTo(unbounded::<Raw<K>>()), guard)
+    }
+
+    /// Removes the entry with the least key and returns it: the map as a queue by priority.
+    ///
+    /// No two callers get the same entry. Blocks while another writer is inside its leaf, and linearizes when that is
+    /// locked. Allocates nothing, unless many leaves are empty.
+    ///
+    /// ```
+    /// let jobs: hedgerow::FenceEntryMap<u32, String> = [(3, "late".into()), (1, "early".into())].into();
+    /// assert_eq!(*jobs.pop_first().unwrap(), "early");
+    /// assert_eq!(jobs.len(), 1);
+    /// ```
+    pub fn pop_first(&self) -> Option<Removed<'_, K, V>> {
+        self.take_near(Near::From(unbounded::<Raw<K>>()))
+    }
+
+    /// Removes the entry with the greatest key and returns it. As [`pop_first`](Self::pop_first) in all else.
+    ///
+    /// ```
+    /// let jobs: hedgerow::FenceEntryMap<u32, String> = [(3, "late".into()), (1, "early".into())].into();
+    /// assert_eq!(*jobs.pop_last().unwrap(), "late");
+    /// ```
+    pub fn pop_last(&self) -> Option<Removed<'_, K, V>> {
+        self.take_near(Near::UpTo(unbounded::<Raw<K>>()))
+    }
+
+    /// The entry with the greatest key that is not greater than `key`. Waits and linearizes as
+    /// [`first`](Self::first) does.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a'), (3, 'c')].into();
+    /// let guard = hedgerow::owned::pin();
+    /// assert_eq!((map.floor(&2, &guard), map.floor(&0, &guard)), (Some((&1, &'a')), None));
+    /// ```
+    pub fn floor<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.near(Near::UpTo(Bound::Included(self.sought(key))), guard)
+    }
+
+    /// The entry with the least key that is not less than `key`. Waits and linearizes as
+    /// [`first`](Self::first) does.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a'), (3, 'c')].into();
+    /// let guard = hedgerow::owned::pin();
+    /// assert_eq!((map.ceiling(&3, &guard), map.ceiling(&4, &guard)), (Some((&3, &'c')), None));
+    /// ```
+    pub fn ceiling<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.near(Near::From(Bound::Included(self.sought(key))), guard)
+    }
+
+    /// The entry with the greatest key that is less than `key`. Waits and linearizes as
+    /// [`first`](Self::first) does.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a'), (3, 'c')].into();
+    /// let guard = hedgerow::owned::pin();
+    /// assert_eq!((map.lower(&3, &guard), map.lower(&1, &guard)), (Some((&1, &'a')), None));
+    /// ```
+    pub fn lower<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.near(Near::UpTo(Bound::Excluded(self.sought(key))), guard)
+    }
+
+    /// The entry with the least key that is greater than `key`. Waits and linearizes as
+    /// [`first`](Self::first) does.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a'), (3, 'c')].into();
+    /// let guard = hedgerow::owned::pin();
+    /// assert_eq!((map.upper(&1, &guard), map.upper(&3, &guard)), (Some((&3, &'c')), None));
+    /// ```
+    pub fn upper<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.near(Near::From(Bound::Excluded(self.sought(key))), guard)
+    }
+
+    /// The entries within `bounds`, in key order, all as they were at one moment, borrowed for as long as the guard is
+    /// held.
+    ///
+    /// Their pointers are copied at once, into memory that is allocated for them; [`scan_weak`](Self::scan_weak) needs
+    /// a leaf's worth, but sees each leaf as of another moment. Bounds that are the wrong way round hold nothing.
+    ///
+    /// As in `BTreeMap`, bounds may be of any borrowed form of the key; where the compiler has to be told which, it is
+    /// told so: `range::<str>((Bound::Included("a"), Bound::Unbounded), &guard)`.
+    ///
+    /// Takes no lock and writes no shared memory, unless writers change some leaf of the range eight times in a row
+    /// while it is being copied: then the range's leaves are locked for the time of a copy. Waits while a writer
+    /// is inside one of the leaves. Linearizes between the first and the second look at each leaf, or when
+    /// the last one is locked.
+    ///
+    /// ```
+    /// use std::ops::Bound::{Excluded, Included};
+    ///
+    /// let map: hedgerow::FenceEntryMap<String, u32> = ('a'..='e').map(|c| (c.to_string(), c as u32)).collect();
+    /// let guard = hedgerow::owned::pin();
+    /// let some = map.range::<str>((Included("b"), Excluded("d")), &guard);
+    /// assert!(some.map(|(key, _)| key.as_str()).eq(["b", "c"]));
+    /// assert_eq!(map.range("c".to_string().., &guard).len(), 3);
+    /// ```
+    pub fn range<'a, Q>(
+        &'a self,
+        bounds: impl RangeBounds<Q>,
+        guard: &'a Guard<'_>,
+    ) -> EntryRange<'a, K, V>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        let mut raws = Vec::new();
+        let done = self.tree().range(self.bounds(&bounds), &mut raws, Backoff::spinning());
+        done.unwrap_or_else(give_up::<K, V, _, _>);
+        EntryRange::new(raws, guard)
+    }
+
+    /// As [`range`](Self::range), from the end.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, u32> = (0..100).map(|n| (n, n * n)).collect();
+    /// let guard = hedgerow::owned::pin();
+    /// assert_eq!(map.range_rev(50.., &guard).next(), Some((&99, &9801)));
+    /// ```
+    pub fn range_rev<'a, Q>(
+        &'a self,
+        bounds: impl RangeBounds<Q>,
+        guard: &'a Guard<'_>,
+    ) -> Rev<EntryRange<'a, K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.range(bounds, guard).rev()
+    }
+
+    /// The entries within `bounds`, in key order, leaf by leaf.
+    ///
+    /// Each leaf's entries are as they were at one moment, but that of one leaf is earlier than that of the next.
+    /// So this may show an entry that was inserted after another one was, and not that other one.
+    /// A key that is present from the iterator's beginning to its end is seen exactly once; one that comes or goes
+    /// meanwhile at most once. [`range`](Self::range) is the one without such exceptions.
+    ///
+    /// Takes no lock. Allocates a buffer for one leaf. Waits while a writer is inside the next leaf.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
+    /// let guard = hedgerow::owned::pin();
+    /// assert!(map.scan_weak(10..20, &guard).map(|(key, _)| *key).eq(10..20));
+    /// ```
+    pub fn scan_weak<'a, Q, B: RangeBounds<Q>>(
+        &'a self,
+        bounds: B,
+        guard: &'a Guard<'_>,
+    ) -> EntryScan<'a, Q, B, K, V, R>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        EntryScan::new(self, bounds, guard)
+    }
+
+    /// All entries, in key order, as [`scan_weak`](Self::scan_weak) sees them.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, char> = [(2, 'b'), (1, 'a')].into();
+    /// assert_eq!(map.iter(&hedgerow::owned::pin()).collect::<Vec<_>>(), [(&1, &'a'), (&2, &'b')]);
+    /// ```
+    pub fn iter<'a>(&'a self, guard: &'a Guard<'_>) -> EntryIter<'a, K, V, R> {
+        EntryIter::new(self, guard)
+    }
+
+    /// All keys, in order, as [`iter`](Self::iter) sees them.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, char> = [(2, 'b'), (1, 'a')].into();
+    /// assert_eq!(map.keys(&hedgerow::owned::pin()).collect::<Vec<_>>(), [&1, &2]);
+    /// ```
+    pub fn keys<'a>(
+        &'a self,
+        guard: &'a Guard<'_>,
+    ) -> impl Iterator<Item = &'a K> + use<'a, K, V, R> {
+        self.iter(guard).map(|(key, _)| key)
+    }
+
+    /// All values, in the order of their keys, as [`iter`](Self::iter) sees them.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, char> = [(2, 'b'), (1, 'a')].into();
+    /// assert_eq!(map.values(&hedgerow::owned::pin()).collect::<String>(), "ab");
+    /// ```
+    pub fn values<'a>(
+        &'a self,
+        guard: &'a Guard<'_>,
+    ) -> impl Iterator<Item = &'a V> + use<'a, K, V, R> {
+        self.iter(guard).map(|(_, value)| value)
+    }
+
+    /// Keeps the entries for which `keep` says true, leaf by leaf.
+    ///
+    /// `keep` runs with nothing locked, in key order; where a leaf changes between its being asked and the removal, the
+    /// leaf's entries are asked about again; a `keep` that writes to that leaf each time never ends. Allocates a
+    /// buffer for one leaf.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
+    /// map.retain(|key, _| key % 2 == 0);
+    /// assert_eq!(map.len(), 5);
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
+        let guard = pin();
+        let keep = |raw: &Raw<K>, (): &mut ()| {
+            let (key, value) = Self::entry(*raw, &guard);
+            keep(key, value)
+        };
+        self.tree().retain(keep).unwrap_or_else(give_up::<K, V, _, _>);
+        self.free_some();
+    }
+
+    /// Removes every entry, leaf by leaf; keeps the leaves, for entries to come.
+    ///
+    /// An entry inserted meanwhile may stay. Blocks while another writer is inside a leaf. Allocates a buffer for one
+    /// leaf.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a')].into();
+    /// map.clear();
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn clear(&self) {
+        self.retain(|_, _| false);
+    }
+
+    /// Removes the entries within `bounds`, all at one moment; says how many there were.
+    ///
+    /// Locks all leaves of the range for the time that it takes to move what stays in the first and the last; readers
+    /// of the range wait so long. Begins again if a leaf changes before it is locked. Allocates a word an entry, and
+    /// running out of memory is handled as in std's collections. Linearizes when the last leaf is locked.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
+    /// assert_eq!(map.remove_range(100..900), 800);
+    /// assert_eq!(map.len(), 200);
+    /// ```
+    pub fn remove_range<Q>(&self, bounds: impl RangeBounds<Q>) -> usize
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        let _guard = pin();
+        let removed = self.tree().remove_range(self.bounds(&bounds));
+        let removed = removed.unwrap_or_else(give_up::<K, V, _, _>);
+        self.free_some();
+        removed
+    }
+
+    /// As whoever removes one entry does.
+    fn free_some(&self) {
+        self.owner().entries.free_share();
+        self.free_bounds();
+    }
+}

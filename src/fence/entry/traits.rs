@@ -1,0 +1,71 @@
+//! The std traits that a map has.
+
+use super::super::rank::Ranking;
+use super::iter::EntryIntoIter;
+use super::map::FenceEntryMap;
+use crate::reclaim::guard::pin;
+use core::fmt;
+
+impl<K: Ord + Clone, V, R: Ranking<K> + Default> Default for FenceEntryMap<K, V, R> {
+    fn default() -> Self {
+        Self::with_ranking(R::default())
+    }
+}
+
+impl<K, V, R> fmt::Debug for FenceEntryMap<K, V, R>
+where
+    K: Ord + Clone + fmt::Debug,
+    V: fmt::Debug,
+    R: Ranking<K>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter(&pin())).finish()
+    }
+}
+
+impl<K: Ord + Clone, V: Clone, R: Ranking<K> + Clone> Clone for FenceEntryMap<K, V, R> {
+    /// A map of the entries that `iter` sees, with the same limit.
+    fn clone(&self) -> Self {
+        let copy = Self::with_ranking(self.ranking().clone());
+        copy.set_pending_limit(self.pending_limit());
+        let guard = pin();
+        copy.extend_shared(self.iter(&guard).map(|(key, value)| (key.clone(), value.clone())));
+        copy
+    }
+}
+
+impl<K: Ord + Clone, V, R: Ranking<K> + Default> FromIterator<(K, V)> for FenceEntryMap<K, V, R> {
+    /// Ends as std's collections do when memory runs out; `try_insert` does not.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
+        let map = Self::default();
+        map.extend_shared(entries);
+        map
+    }
+}
+
+impl<K, V, R, const N: usize> From<[(K, V); N]> for FenceEntryMap<K, V, R>
+where
+    K: Ord + Clone,
+    R: Ranking<K> + Default,
+{
+    fn from(entries: [(K, V); N]) -> Self {
+        Self::from_iter(entries)
+    }
+}
+
+impl<K: Ord + Clone, V, R: Ranking<K>> Extend<(K, V)> for FenceEntryMap<K, V, R> {
+    /// Inserts one entry after the other; of two with one key the later stays.
+    fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
+        self.extend_shared(entries);
+    }
+}
+
+impl<K, V, R> IntoIterator for FenceEntryMap<K, V, R> {
+    type Item = (K, V);
+    type IntoIter = EntryIntoIter<K, V>;
+
+    /// The entries, in key order.
+    fn into_iter(self) -> EntryIntoIter<K, V> {
+        EntryIntoIter::new(self)
+    }
+}

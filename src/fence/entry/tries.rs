@@ -1,0 +1,164 @@
+//! What is done without waiting and without aborting, and the bodies that such an operation shares with the one
+//! that waits.
+#![allow(clippy::type_complexity)] // Results say in full what comes back.
+
+use super::super::rank::Ranking;
+use super::map::FenceEntryMap;
+use super::raw::Raw;
+use crate::bins::tags::Hash;
+use crate::bins::types::{Busy, Op};
+use crate::reclaim::errors::{TryInsertError, Why};
+use crate::reclaim::guard::{Guard, try_pin};
+use crate::reclaim::pair::Pair;
+use crate::reclaim::removed::Removed;
+use crate::reclaim::retired::{Fresh, Way};
+use core::borrow::Borrow;
+
+fn refused<K, V, W>(
+    why: Why,
+    fresh: Fresh<Pair<K, V>>,
+    wrap: impl FnOnce(V) -> W,
+) -> TryInsertError<K, W> {
+    let (key, value) = Pair::into_inner(fresh);
+    why.of(key, wrap(value))
+}
+
+impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
+    /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
+    /// [limit](Self::set_pending_limit). Where `Clone` aborts for want of memory, this cannot help it.
+    ///
+    /// # Errors
+    /// [`TryInsertError::Busy`] when a writer is inside the key's leaf, or inside the lists that a new leaf comes from;
+    /// [`TryInsertError::Alloc`] when there is no memory for the entry or a leaf; [`TryInsertError::Stalled`] when too
+    /// many entries wait to be dropped. Each hands key and value back and leaves the map as it was.
+    ///
+    /// ```
+    /// let map = hedgerow::FenceEntryMap::<u32, String>::new();
+    /// assert_eq!(map.try_insert(7, "seven".into()), Ok(None));
+    /// ```
+    pub fn try_insert(
+        &self,
+        key: K,
+        value: V,
+    ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
+        let way = self.owner().entries.trying();
+        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, value)) };
+        let fresh = Self::fresh_by(way, key, value).map_err(|(why, (k, v))| why.of(k, v))?;
+        self.store(fresh, way, |_| true, &guard).map_err(|(why, fresh)| {
+            // What is there is wanted in any case, so there is a reason.
+            refused(why.unwrap_or(Why::Busy), fresh, |value| value)
+        })
+    }
+
+    /// As [`insert_if_absent`](Self::insert_if_absent), but neither waits nor aborts, and keeps the map's
+    /// [limit](Self::set_pending_limit).
+    ///
+    /// # Errors
+    /// Those of [`try_insert`](Self::try_insert). That there is an entry already is none.
+    ///
+    /// ```
+    /// let map = hedgerow::FenceEntryMap::<u32, char>::new();
+    /// assert_eq!(map.try_insert_if_absent(7, 'a'), Ok(Ok(())));
+    /// assert_eq!(map.try_insert_if_absent(7, 'b'), Ok(Err((7, 'b'))));
+    /// ```
+    pub fn try_insert_if_absent(
+        &self,
+        key: K,
+        value: V,
+    ) -> Result<Result<(), (K, V)>, TryInsertError<K, V>> {
+        let way = self.owner().entries.trying();
+        match try_pin() {
+            Ok(guard) => self.insert_if_absent_by(way, key, value, &guard),
+            Err(_) => Err(Why::Alloc.of(key, value)),
+        }
+    }
+
+    /// As [`remove`](Self::remove), but never waits.
+    ///
+    /// # Errors
+    /// [`Busy`] when a writer is inside the key's leaf, or there is no memory for a guard.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert_eq!(map.try_remove("rose").unwrap().as_deref(), Some(&1));
+    /// ```
+    pub fn try_remove<Q>(&self, key: &Q) -> Result<Option<Removed<'_, K, V>>, Busy>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        let guard = try_pin().map_err(|_| Busy)?;
+        self.remove_by(key, |_| true, Way::Trying(Ok(())), &guard)
+    }
+
+    /// A node, unless there is no memory for it or no room for what it may replace.
+    #[inline(always)]
+    fn fresh_by(way: Way, key: K, value: V) -> Result<Fresh<Pair<K, V>>, (Why, (K, V))> {
+        match way.room() {
+            Ok(()) => Pair::new(Hash(0), key, value).map_err(|both| (Why::Alloc, both)),
+            Err(why) => Err((why, (key, value))),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn insert_if_absent_by(
+        &self,
+        way: Way,
+        key: K,
+        value: V,
+        guard: &Guard<'_>,
+    ) -> Result<Result<(), (K, V)>, TryInsertError<K, V>> {
+        match self.find_by(way, &key, guard) {
+            Ok(None) => {}
+            Ok(Some(_)) => return Ok(Err((key, value))),
+            Err(Busy) => return Err(Why::Busy.of(key, value)),
+        }
+        let fresh = Self::fresh_by(way, key, value).map_err(|(why, (k, v))| why.of(k, v))?;
+        match self.store(fresh, way, |old| old.is_none(), guard) {
+            Ok(_) => Ok(Ok(())),
+            Err((None, fresh)) => Ok(Err(Pair::into_inner(fresh))),
+            Err((Some(why), fresh)) => Err(refused(why, fresh, |value| value)),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn compute_by(
+        &self,
+        way: Way,
+        mut key: K,
+        mut f: impl FnMut(Option<&V>) -> Op<V>,
+        guard: &Guard<'_>,
+    ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, Option<V>>> {
+        loop {
+            let found = match self.find_by(way, &key, guard) {
+                Ok(found) => found,
+                Err(Busy) => return Err(Why::Busy.of(key, None)),
+            };
+            let is_found = |old: Option<Raw<K>>| match (old, found) {
+                (Some(old), Some(found)) => old.is(found),
+                (None, None) => true,
+                _ => false,
+            };
+            match (f(found.map(|raw| Self::entry(raw, guard).1)), found) {
+                (Op::Keep, _) | (Op::Remove, None) => return Ok(None),
+                (Op::Remove, Some(_)) => {
+                    match self.remove_by(&key, |raw| is_found(Some(raw)), way, guard) {
+                        Ok(None) => {}
+                        Ok(removed) => return Ok(removed),
+                        Err(Busy) => return Err(Why::Busy.of(key, None)),
+                    }
+                }
+                (Op::Insert(value), _) => {
+                    let fresh = Self::fresh_by(way, key, value);
+                    let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
+                    match self.store(fresh, way, is_found, guard) {
+                        Ok(before) => return Ok(before),
+                        Err((None, fresh)) => key = Pair::into_inner(fresh).0,
+                        Err((Some(why), fresh)) => return Err(refused(why, fresh, Some)),
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,373 @@
+//! `FenceEntryMap` and what its user brings: an `Ord` that is none or panics, a `Clone` or a `Drop` that panics or
+//! calls the map, a ranking that lies. Answers may be wrong; the map ends what it began, and drops everything once.
+
+mod support;
+
+use hedgerow::FenceEntryMap;
+use hedgerow::fence::{Op, Ranking};
+use hedgerow::owned::pin;
+use std::cell::Cell;
+use std::cmp::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering as Memory};
+use std::sync::{Arc, Weak};
+use support::rng::{Rng, mix};
+use support::tracked::Tracked;
+use support::{ignore, panics, planned_panic, within};
+
+thread_local! {
+    /// Calls of user code until the planned panic.
+    static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
+    static WIND: Cell<u64> = const { Cell::new(0) };
+}
+
+fn burn() {
+    let left = FUSE.get();
+    if left == 0 {
+        FUSE.set(u32::MAX);
+        planned_panic();
+    }
+    if left != u32::MAX {
+        FUSE.set(left - 1);
+    }
+}
+
+/// Compares, and is cloned, until the fuse has burnt down.
+struct Fused(Tracked);
+
+impl Clone for Fused {
+    fn clone(&self) -> Self {
+        burn();
+        Self(self.0.clone())
+    }
+}
+impl Ord for Fused {
+    fn cmp(&self, other: &Self) -> Ordering {
+        burn();
+        self.0.cmp(&other.0)
+    }
+}
+impl PartialOrd for Fused {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Fused {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Fused {}
+
+struct Coarse;
+impl Ranking<Fused> for Coarse {
+    fn rank(&self, key: &Fused) -> u64 {
+        burn();
+        key.0.value & !0xFF
+    }
+}
+
+/// A panic at whichever call of user code leaves nothing locked, and every key, bound and value is dropped once.
+#[test]
+fn a_panic_in_user_code_leaves_the_map_whole() {
+    within(120, "the map after panics", || {
+        panics_at_each_step(FenceEntryMap::new());
+        panics_at_each_step(FenceEntryMap::with_ranking(Coarse));
+    });
+}
+
+fn panics_at_each_step<R: Ranking<Fused>>(map: FenceEntryMap<Fused, Tracked, R>) {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let new = |n| Tracked::new(n, &alive);
+    let key = |n| Fused(Tracked::new(n, &alive));
+    let mut rng = Rng::new(1);
+    let mut count = 0;
+    for step in 0..12_000u64 {
+        let grows = step / 3_000 % 2 == 0;
+        let (number, fuse) = (rng.next() % 1_500, rng.next() as u32 % 40);
+        let panicked = panics(|| {
+            let (one, two) = (key(number), key(number + 3));
+            FUSE.set(fuse);
+            match rng.below(12) {
+                0..=6 if grows => ignore(map.insert(one, new(step))),
+                0..=6 => ignore(map.remove(&one)),
+                7 => ignore(map.remove_range(&one..&two)),
+                8 => ignore(map.update(&one, |value| new(value.value + 1))),
+                9 if step % 40 == 0 => map.retain(|key, _| {
+                    burn();
+                    key.0.value % 50 != 0
+                }),
+                10 => ignore(map.pop_last()),
+                _ => {
+                    let guard = pin();
+                    ignore((map.floor(&one, &guard), map.range(&one..&two, &guard).count()));
+                }
+            }
+        });
+        FUSE.set(u32::MAX);
+        count += usize::from(panicked);
+    }
+    assert!(count > 100, "{count}");
+    let guard = pin();
+    assert_eq!(map.iter(&guard).count(), map.len());
+    assert!(map.keys(&guard).map(|key| key.0.value).is_sorted_by(|a, b| a < b));
+    for (key, value) in map.iter(&guard) {
+        assert!(map.get(key, &guard).is_some_and(|other| other == value));
+    }
+    drop(guard);
+    drop(map);
+    assert_eq!(alive.load(Memory::Relaxed), 0);
+}
+
+/// Compares by the wind.
+#[derive(Clone)]
+struct Fickle(Tracked);
+
+impl Ord for Fickle {
+    fn cmp(&self, other: &Self) -> Ordering {
+        WIND.set(WIND.get() + 1);
+        assert!(!self.0.dropped && !other.0.dropped);
+        match mix(WIND.get()) % 8 {
+            0 => Ordering::Less,
+            1 => Ordering::Greater,
+            2 => Ordering::Equal,
+            _ => self.0.cmp(&other.0),
+        }
+    }
+}
+impl PartialOrd for Fickle {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Fickle {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Fickle {}
+
+/// A clone that is another key.
+struct Changeling(Tracked);
+impl Clone for Changeling {
+    fn clone(&self) -> Self {
+        let mut other = self.0.clone();
+        other.value = mix(other.value) % 5_000;
+        Self(other)
+    }
+}
+impl Ord for Changeling {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+impl PartialOrd for Changeling {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Changeling {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Changeling {}
+
+struct Liar;
+impl<K: ?Sized> Ranking<K> for Liar {
+    fn rank(&self, _: &K) -> u64 {
+        WIND.set(WIND.get() + 1);
+        mix(WIND.get())
+    }
+}
+
+fn everything_ends<K: Clone + Ord, R: Ranking<K>>(
+    map: FenceEntryMap<K, Tracked, R>,
+    key: impl Fn(Tracked) -> K,
+) {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let new = |n| Tracked::new(n, &alive);
+    let mut rng = Rng::new(2);
+    for step in 0..5_000 {
+        let (one, two) = (key(new(rng.next() % 5_000)), key(new(rng.next() % 5_000)));
+        let guard = pin();
+        map.insert(one.clone(), new(step));
+        match step % 100 {
+            0 => ignore(map.range(&one..&two, &guard).count() + map.range::<K>(.., &guard).len()),
+            1 => ignore(map.remove_range(&one..=&two)),
+            2 => map.retain(|_, value| value.value % 7 != 0),
+            3..=12 => ignore((map.first(&guard), map.last(&guard), map.floor(&one, &guard))),
+            13..=20 => ignore((map.pop_first(), map.pop_last())),
+            21..=60 => ignore(map.remove(&two)),
+            61 => ignore(map.scan_weak(&one.., &guard).count()),
+            62 => ignore(map.iter(&guard).all(|(_, value)| !value.dropped)),
+            63 => ignore(map.update(&two, |value| new(value.value))),
+            _ => ignore(map.get(&two, &guard)),
+        }
+    }
+    map.clear();
+    assert_eq!(map.range::<K>(.., &pin()).len(), map.len());
+    drop(map);
+    assert_eq!(alive.load(Memory::Relaxed), 0);
+}
+
+#[test]
+fn an_order_that_is_none_lets_everything_end() {
+    within(300, "operations with an order that is none", || {
+        everything_ends(FenceEntryMap::<Fickle, _>::new(), Fickle);
+        everything_ends(FenceEntryMap::with_ranking(Liar), Fickle);
+        everything_ends(FenceEntryMap::with_ranking(Liar), |key| key);
+        everything_ends(FenceEntryMap::<Changeling, _>::new(), Changeling);
+    });
+}
+
+/// Closures run with nothing locked, so they may call the map, for other keys and for their own.
+#[test]
+fn closures_may_call_the_map() {
+    within(60, "closures that call the map", || {
+        let map: FenceEntryMap<u64, String> = (0..1_000).map(|n| (n, n.to_string())).collect();
+        let mut calls = 0;
+        let done = map.compute(500, |value| {
+            calls += 1;
+            if calls < 3 {
+                map.insert(500, calls.to_string());
+            }
+            let guard = pin();
+            assert!(value.is_some() && map.range(490..510, &guard).len() == 20);
+            Op::Insert("done".into())
+        });
+        assert_eq!((done.as_deref().map(String::as_str), calls), (Some("2"), 3));
+        map.retain(|key, _| {
+            assert!(map.contains_key(key) && map.last(&pin()).is_some());
+            key % 2 == 0
+        });
+        assert_eq!(map.len(), 500);
+        let guard = pin();
+        let made = map.get_or_insert_with(7, |_| map.get_cloned(&8).unwrap() + "!", &guard);
+        assert_eq!(made, "8!");
+    });
+}
+
+/// A key whose clones and ends call the map that it is in.
+struct Nosy(u64, Weak<FenceEntryMap<Nosy, Nosy>>);
+
+impl Nosy {
+    /// A clone that inserts would be asked for again by the split that it is made for, and never end.
+    fn look(&self, inserts: bool) {
+        let Some(map) = self.1.upgrade() else { return };
+        ignore(map.contains_key(&self.0));
+        if self.0.is_multiple_of(16) {
+            ignore(map.remove(&(self.0 + 1)));
+            if inserts {
+                ignore(map.insert(Self(self.0 + 2, Weak::new()), Self(0, Weak::new())));
+            }
+        }
+    }
+}
+impl Clone for Nosy {
+    fn clone(&self) -> Self {
+        self.look(false);
+        Self(self.0, self.1.clone())
+    }
+}
+impl Drop for Nosy {
+    fn drop(&mut self) {
+        self.look(true);
+    }
+}
+impl std::borrow::Borrow<u64> for Nosy {
+    fn borrow(&self) -> &u64 {
+        &self.0
+    }
+}
+impl Ord for Nosy {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+impl PartialOrd for Nosy {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Nosy {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+impl Eq for Nosy {}
+
+#[test]
+fn clones_and_drops_may_call_the_map() {
+    within(60, "clones and drops that call the map", || {
+        let map = Arc::new(FenceEntryMap::<Nosy, Nosy>::new());
+        let mut rng = Rng::new(3);
+        for step in 0..20_000 {
+            let key = rng.next() % 2_000;
+            if step / 5_000 % 2 == 0 {
+                let new = || Nosy(key, Arc::downgrade(&map));
+                ignore(map.insert(new(), new()));
+            } else {
+                ignore(map.remove(&key));
+            }
+        }
+        map.collect();
+        map.clear();
+        map.collect();
+        assert!(map.range(0u64.., &pin()).len() == map.len());
+    });
+}
+
+/// `Drop` that panics, of bounds too, in whatever operation it comes to run: nothing else is lost or dropped twice.
+#[test]
+fn a_panicking_drop_harms_nobody_else() {
+    #[derive(Clone)]
+    struct Bomb(Tracked);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if self.0.value.is_multiple_of(97) && !std::thread::panicking() {
+                planned_panic();
+            }
+        }
+    }
+    impl Ord for Bomb {
+        fn cmp(&self, other: &Self) -> Ordering {
+            self.0.cmp(&other.0)
+        }
+    }
+    impl PartialOrd for Bomb {
+        fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+    impl PartialEq for Bomb {
+        fn eq(&self, other: &Self) -> bool {
+            self.0 == other.0
+        }
+    }
+    impl Eq for Bomb {}
+    impl std::borrow::Borrow<u64> for Bomb {
+        fn borrow(&self) -> &u64 {
+            &self.0.value
+        }
+    }
+    within(60, "panicking drops", || {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let map = FenceEntryMap::<Bomb, Bomb>::new();
+        let mut rng = Rng::new(4);
+        let mut count = 0;
+        for step in 0..24_000 {
+            let key = rng.next() % 2_000;
+            let new = |n| Bomb(Tracked::new(n, &alive));
+            count += usize::from(panics(|| match rng.below(40) {
+                0 => ignore(map.remove_range(key..key + 10)),
+                1 => map.collect(),
+                _ if step / 6_000 % 2 == 0 => ignore(map.insert(new(key), new(step))),
+                _ => ignore(map.remove(&key)),
+            }));
+        }
+        assert!(count > 50, "{count}");
+        // One after the other, as often as it takes: the last of a list that is dropped may be one of them too.
+        ignore(panics(move || drop(map)));
+        assert_eq!(alive.load(Memory::Relaxed), 0);
+    });
+}
