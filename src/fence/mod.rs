@@ -3,7 +3,9 @@
 //! [`FenceMap`] keeps its entries in leaves, the leaves in fences, and finds both by hints that are never
 //! validated: the leaf itself says which keys it answers for. See there for what it promises.
 
+mod apply;
 mod arena;
+mod atomically;
 mod balance;
 mod batch;
 mod cursor;
@@ -36,7 +38,7 @@ mod write;
 pub use crate::bins::types::{Busy, Computed, Op};
 pub use crate::table::types::TryInsertError;
 pub use cursor::Cursor;
-pub use errors::TryRangeError;
+pub use errors::{TryBatchError, TryRangeError};
 pub use iter::{Iter, Keys, Range, Values};
 pub use map::{FenceMap, FenceStats};
 pub use rank::{ByType, Ranking};

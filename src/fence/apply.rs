@@ -1,0 +1,564 @@
+//! Batches: many changes at one moment, or leaf by leaf.
+//!
+//! All is planned with nothing locked: in key order each leaf is looked at, and what is to be stored in it worked
+//! out, hints included. A leaf that would overflow is split first, which changes nothing that anybody sees. Then the
+//! leaves are locked from the very states that they were looked at in; where one has changed since, all of them
+//! are given back and everything is planned anew. What is left to do under the locks are stores.
+//!
+//! Of batches and writes that are in each other's way one gets on: locks are taken in key order and none is waited for,
+//! so who holds the greatest key fails only where some write has been done.
+
+use super::hints::Scale;
+use super::leaf::{BLOCK, Changed, Form, Leaf, LeafHints, Look, Meta, Seen};
+use super::rank::Ranking;
+use super::tree::Tree;
+use super::write::Plan;
+use crate::bins::types::{Change, Op};
+use crate::facade::atomic::{self, Ordering};
+use crate::sync::backoff::Backoff;
+use crate::table::Failure;
+use alloc::vec::Vec;
+use core::cmp;
+use core::ops::Range;
+
+/// What a batch asks for.
+#[derive(Clone, Copy)]
+pub(crate) enum Asked<'q, K, V> {
+    Changes(&'q [(K, Op<V>)]),
+    /// What these keys have.
+    Keys(&'q [K]),
+}
+
+impl<'q, K, V: Copy> Asked<'q, K, V> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Changes(changes) => changes.len(),
+            Self::Keys(keys) => keys.len(),
+        }
+    }
+
+    fn key(&self, number: usize) -> &'q K {
+        match self {
+            Self::Changes(changes) => &changes[number].0,
+            Self::Keys(keys) => &keys[number],
+        }
+    }
+
+    fn op(&self, number: usize) -> Op<V> {
+        match self {
+            Self::Changes(changes) => changes[number].1,
+            Self::Keys(_) => Op::Keep,
+        }
+    }
+
+    fn inserts(&self) -> bool {
+        (0..self.len()).any(|number| matches!(self.op(number), Op::Insert(_)))
+    }
+}
+
+/// What becomes of a place in a leaf.
+enum Edit<K, V> {
+    Value(V),
+    /// Another key that is equal to the one that was there.
+    Entry(K, V),
+    Insert(K, V),
+    Remove,
+}
+
+/// An edit, and how many of the leaf's entries come before it now.
+struct Placed<K, V> {
+    at: usize,
+    /// Of the key.
+    rank: usize,
+    edit: Edit<K, V>,
+}
+
+/// One leaf's part in a batch.
+struct Part<'a, K, V> {
+    leaf: Leaf<'a, K, V>,
+    look: Look,
+    /// Of the first key that is asked about.
+    rank: usize,
+    edits: Range<usize>,
+    /// Where entries come or go.
+    plan: Option<Plan<K>>,
+    /// Entries that the leaf is to have.
+    count: usize,
+}
+
+/// A batch at work.
+struct Batch<'a, 'q, K, V> {
+    asked: Asked<'q, K, V>,
+    /// The numbers of what is asked for, by key and then by number.
+    order: Vec<usize>,
+    answers: Vec<Option<V>>,
+    edits: Vec<Placed<K, V>>,
+    parts: Vec<Part<'a, K, V>>,
+}
+
+/// What came of an attempt to plan a leaf's part.
+enum Planned {
+    /// It goes on here in the order.
+    UpTo(usize),
+    Again,
+    /// The order of keys contradicts itself, or the ranking does.
+    Nonsense,
+}
+
+impl From<Changed> for Planned {
+    fn from(_: Changed) -> Self {
+        Self::Again
+    }
+}
+
+impl<'q, K: Ord, V: Copy> Batch<'_, 'q, K, V> {
+    fn new(asked: Asked<'q, K, V>) -> Result<Self, Failure> {
+        let (mut order, mut answers) = (Vec::new(), Vec::new());
+        order.try_reserve_exact(asked.len()).map_err(|_| Failure::Alloc)?;
+        answers.try_reserve_exact(asked.len()).map_err(|_| Failure::Alloc)?;
+        order.extend(0..asked.len());
+        answers.resize(asked.len(), None);
+        order.sort_unstable_by(|&a, &b| asked.key(a).cmp(asked.key(b)).then(a.cmp(&b)));
+        Ok(Self { asked, order, answers, edits: Vec::new(), parts: Vec::new() })
+    }
+
+    fn clear(&mut self) {
+        self.edits.clear();
+        self.parts.clear();
+    }
+
+    fn push_edit(&mut self, placed: Placed<K, V>) -> Result<(), Failure> {
+        self.edits.try_reserve(1).map_err(|_| Failure::Alloc)?;
+        self.edits.push(placed);
+        Ok(())
+    }
+}
+
+/// What a batch wants of one key.
+struct Wish<K, V> {
+    edit: Option<Edit<K, V>>,
+    /// Where the next key stands in the order.
+    next: usize,
+}
+
+impl<K: Copy + Ord, V: Copy> Batch<'_, '_, K, V> {
+    /// All that is asked of the key at `from` in the order, in turn; answers each.
+    fn wish(&mut self, from: usize, before: Option<V>) -> Wish<K, V> {
+        let (mut now, mut key, mut touched) = (before, None, false);
+        let mut next = from;
+        loop {
+            let number = self.order[next];
+            self.answers[number] = now;
+            match self.asked.op(number) {
+                Op::Keep => {}
+                Op::Insert(value) => {
+                    if now.is_none() {
+                        key = Some(*self.asked.key(number));
+                    }
+                    (now, touched) = (Some(value), true);
+                }
+                Op::Remove => (now, key, touched) = (None, None, true),
+            }
+            next += 1;
+            let Some(&other) = self.order.get(next) else { break };
+            if self.asked.key(other) != self.asked.key(number) {
+                break;
+            }
+        }
+        let edit = match (before, now, key) {
+            (None, Some(value), Some(key)) => Some(Edit::Insert(key, value)),
+            (Some(_), Some(value), Some(key)) => Some(Edit::Entry(key, value)),
+            (Some(_), Some(value), None) if touched => Some(Edit::Value(value)),
+            (Some(_), None, _) => Some(Edit::Remove),
+            _ => None,
+        };
+        Wish { edit, next }
+    }
+}
+
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+    /// Does all that is asked at one moment; what each key had before, in the order of asking. Linearizes when the last
+    /// leaf is locked, or, where nothing is to be changed, between the first and the second look at each leaf.
+    pub(crate) fn apply(
+        &self,
+        asked: Asked<'_, K, V>,
+        mut backoff: Backoff,
+    ) -> Result<Vec<Option<V>>, Failure> {
+        let mut batch = Batch::new(asked)?;
+        loop {
+            batch.clear();
+            let mut at = 0;
+            while at < batch.order.len() {
+                match self.plan_leaf(&mut batch, at, &mut backoff)? {
+                    Some(next) => at = next,
+                    None => return self.apply_in_turn(asked, batch.answers, &backoff),
+                }
+            }
+            match Self::lock_all(&batch) {
+                Ok(()) => {
+                    self.store_all(&batch, &mut backoff);
+                    return Ok(batch.answers);
+                }
+                Err(at) => {
+                    let leaf = batch.parts[at].leaf;
+                    if batch.parts[..at].iter().any(|part| part.leaf == leaf) {
+                        // Locked by ourselves: keys come to it twice.
+                        return self.apply_in_turn(asked, batch.answers, &backoff);
+                    }
+                    self.note_conflict(batch.parts[at].rank);
+                    backoff.wait()?;
+                }
+            }
+        }
+    }
+
+    /// As `apply`, but each leaf's part at a moment of its own, in key order.
+    pub(crate) fn apply_by_leaf(
+        &self,
+        asked: Asked<'_, K, V>,
+        mut backoff: Backoff,
+    ) -> Result<Vec<Option<V>>, Failure> {
+        let mut batch = Batch::new(asked)?;
+        let mut at = 0;
+        while at < batch.order.len() {
+            batch.clear();
+            let Some(next) = self.plan_leaf(&mut batch, at, &mut backoff)? else {
+                return self.apply_in_turn(asked, batch.answers, &backoff);
+            };
+            if Self::lock_all(&batch).is_ok() {
+                self.store_all(&batch, &mut backoff);
+                at = next;
+            } else {
+                self.note_conflict(batch.parts[0].rank);
+                backoff.wait()?;
+            }
+        }
+        Ok(batch.answers)
+    }
+
+    /// Where the order of keys contradicts itself: one after the other, whatever comes of it.
+    #[cold]
+    fn apply_in_turn(
+        &self,
+        asked: Asked<'_, K, V>,
+        mut answers: Vec<Option<V>>,
+        backoff: &Backoff,
+    ) -> Result<Vec<Option<V>>, Failure> {
+        for (number, answer) in answers.iter_mut().enumerate() {
+            let key = asked.key(number);
+            let change = |old: Option<&V>| match (asked.op(number), old) {
+                (Op::Keep, _) => Change::Keep,
+                (Op::Insert(value), Some(_)) => Change::Value(value),
+                (Op::Insert(value), None) => Change::Entry(*key, value),
+                (Op::Remove, _) => Change::Remove,
+            };
+            let own = if backoff.may_wait() { Backoff::spinning() } else { Backoff::never() };
+            *answer = self.alter(key, own, change)?.0;
+        }
+        Ok(answers)
+    }
+
+    /// Plans the part of the leaf that the key at `from` in the order is in; where the next part begins. None where
+    /// no part can be made of it.
+    fn plan_leaf<'a>(
+        &'a self,
+        batch: &mut Batch<'a, '_, K, V>,
+        from: usize,
+        backoff: &mut Backoff,
+    ) -> Result<Option<usize>, Failure> {
+        let mut has_listed = false;
+        loop {
+            let edits = batch.edits.len();
+            match self.try_part(batch, from, &mut has_listed, backoff)? {
+                Planned::UpTo(next) => return Ok(Some(next)),
+                Planned::Nonsense => return Ok(None),
+                Planned::Again => batch.edits.truncate(edits),
+            }
+        }
+    }
+
+    fn try_part<'a>(
+        &'a self,
+        batch: &mut Batch<'a, '_, K, V>,
+        from: usize,
+        has_listed: &mut bool,
+        backoff: &mut Backoff,
+    ) -> Result<Planned, Failure> {
+        let key = batch.asked.key(batch.order[from]);
+        let sought = self.sought(key);
+        let Some(spot) = self.seek(sought, None, backoff)? else {
+            if batch.asked.inserts() {
+                self.plant(backoff)?;
+                return Ok(Planned::Again);
+            }
+            // A map that has never had an entry.
+            batch.answers.fill(None);
+            return Ok(Planned::UpTo(batch.order.len()));
+        };
+        let (leaf, look) = (spot.leaf, spot.look);
+        if !look.meta.is_listed() && !*has_listed {
+            // Somebody could not, or has yet to.
+            *has_listed = true;
+            self.list_up_to(sought, backoff)?;
+            return Ok(Planned::Again);
+        }
+        let Ok(hi) = leaf.hi(look) else { return Ok(Planned::Again) };
+        let (mut at, mut place, mut rank) = (from, spot.place, sought.rank);
+        let begin = batch.edits.len();
+        // The first place that no edit has come to.
+        let mut free = 0;
+        let mut count = look.meta.count();
+        let mut changes_count = false;
+        loop {
+            let before = if place.found { leaf.value(look, place.at).map(Some) } else { Ok(None) };
+            let Ok(before) = before else { return Ok(Planned::Again) };
+            let wish = batch.wish(at, before);
+            if let Some(edit) = wish.edit {
+                if place.at < free {
+                    return Ok(Planned::Nonsense);
+                }
+                free = place.at + usize::from(place.found);
+                match edit {
+                    Edit::Insert(key, _) if count == Form::<K, V>::ENTRIES => {
+                        let edits = &batch.edits[begin..];
+                        self.make_room((leaf, look), edits, (place.at, key), backoff)?;
+                        return Ok(Planned::Again);
+                    }
+                    Edit::Insert(..) => (count, changes_count) = (count + 1, true),
+                    Edit::Remove => (count, changes_count) = (count - 1, true),
+                    _ => {}
+                }
+                batch.push_edit(Placed { at: place.at, rank, edit })?;
+            }
+            at = wish.next;
+            let Some(&number) = batch.order.get(at) else { break };
+            let key = batch.asked.key(number);
+            if hi.as_ref().is_some_and(|hi| key >= hi) {
+                break;
+            }
+            let sought = self.sought(key);
+            let found = leaf.place(look, sought, &self.ranking);
+            let (Ok(there), Ok(())) = (found, leaf.check(look)) else { return Ok(Planned::Again) };
+            (place, rank) = (there, sought.rank);
+        }
+        let edits = begin..batch.edits.len();
+        let plan = changes_count
+            .then(|| self.plan_edits((leaf, look), &batch.edits[edits.clone()], count))
+            .transpose();
+        let Ok(plan) = plan else { return Ok(Planned::Again) };
+        batch.parts.try_reserve(1).map_err(|_| Failure::Alloc)?;
+        batch.parts.push(Part { leaf, look, rank: sought.rank, edits, plan, count });
+        Ok(Planned::UpTo(at))
+    }
+
+    /// Splits a leaf that has no room for one more entry, at `place`, after `edits`.
+    #[cold]
+    fn make_room(
+        &self,
+        (leaf, look): Seen<'_, K, V>,
+        edits: &[Placed<K, V>],
+        (at, key): (usize, K),
+        backoff: &mut Backoff,
+    ) -> Result<(), Failure> {
+        let count = look.meta.count();
+        let inserted = || {
+            edits.iter().filter_map(|placed| match placed.edit {
+                Edit::Insert(key, _) => Some((placed.at, key)),
+                _ => None,
+            })
+        };
+        let (first_at, first) = inserted().next().unwrap_or((at, key));
+        let (cut, bound) = if count == 0 {
+            // Full of new entries.
+            (0, key)
+        } else if first_at == count {
+            // All that is new goes behind what is there.
+            (count, first)
+        } else if count >= Form::<K, V>::ENTRIES / 2 {
+            let Ok(middle) = leaf.key(look, count / 2) else { return Ok(()) };
+            (count / 2, middle)
+        } else {
+            inserted().nth(inserted().count() / 2).unwrap_or((at, key))
+        };
+        self.split_at((leaf, look), cut, bound, backoff)
+    }
+
+    /// The hints of the leaf once the edits are done, by which it comes to `count` entries. All ranks are asked for
+    /// now, with nothing locked.
+    fn plan_edits(
+        &self,
+        (leaf, look): Seen<'_, K, V>,
+        edits: &[Placed<K, V>],
+        count: usize,
+    ) -> Result<Plan<K>, Changed> {
+        let mut scale = leaf.scale_of(look, &self.ranking)?;
+        let mut plan = Plan { hints: LeafHints::EMPTY, shift: scale.shift, base: None };
+        if count == 0 {
+            leaf.check(look)?;
+            return Ok(plan);
+        }
+        let rank_of = |index: usize| match source(edits, index) {
+            Source::New(placed) => Ok(placed.rank),
+            Source::Old(at) => leaf.rank_at(look, at, &self.ranking),
+        };
+        let (first, last) = (rank_of(0)?, rank_of(count - 1)?);
+        let counts_anew = !look.meta.has_base() || first < scale.base;
+        // A leaf without a lower bound counts from whichever key came lowest.
+        if !look.meta.has_lo() && counts_anew {
+            plan.base = Some(match source(edits, 0) {
+                Source::New(Placed { edit: Edit::Insert(key, _), .. }) => *key,
+                Source::New(_) => unreachable!("what is new was inserted"),
+                Source::Old(at) => leaf.key(look, at)?,
+            });
+            scale = Scale::spanning(first, last);
+        } else if scale.is_beyond(last) {
+            scale = Scale::spanning(scale.base, last);
+        }
+        plan.shift = scale.shift;
+        for block in 0..count.div_ceil(BLOCK) {
+            plan.hints.set(block, scale.hint(rank_of(block * BLOCK)?));
+        }
+        leaf.check(look)?;
+        Ok(plan)
+    }
+
+    /// Locks all leaves, or makes sure that they are as they were at one moment if nothing is to be stored; else
+    /// says which one has changed.
+    fn lock_all(batch: &Batch<'_, '_, K, V>) -> Result<(), usize> {
+        let parts = &batch.parts;
+        if batch.edits.is_empty() {
+            if parts.len() > 1 {
+                // [RA-1] sequentially consistent fence: pairs with its like in ranges.
+                atomic::fence(Ordering::SeqCst);
+            }
+            let changed = parts.iter().position(|part| !part.leaf.is_as(part.look));
+            return changed.map_or(Ok(()), Err);
+        }
+        for (at, part) in parts.iter().enumerate() {
+            if !part.leaf.try_lock(part.look) {
+                parts[..at].iter().for_each(|part| part.leaf.give_back(part.look));
+                return Err(at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores everything and unlocks.
+    fn store_all(&self, batch: &Batch<'_, '_, K, V>, backoff: &mut Backoff) {
+        if batch.edits.is_empty() {
+            return;
+        }
+        let mut more = 0;
+        for part in &batch.parts {
+            let edits = &batch.edits[part.edits.clone()];
+            // Those behind are locked still: who sees this leaf as it is now does not see them as they were.
+            if edits.is_empty() {
+                part.leaf.give_back(part.look);
+            } else {
+                let meta = part.store(edits);
+                part.leaf.unlock(part.look, meta);
+            }
+            more += part.count.cast_signed() - part.look.meta.count().cast_signed();
+        }
+        if more != 0 {
+            self.len.add(more);
+        }
+        for part in &batch.parts {
+            let is_sparse = part.count <= Form::<K, V>::ENTRIES / 4;
+            if is_sparse && part.count < part.look.meta.count() {
+                self.tidy(part.leaf, backoff);
+            }
+        }
+    }
+}
+
+impl<K: Copy, V: Copy> Part<'_, K, V> {
+    /// Does the edits; the caller holds the lock. Says what the leaf's meta is with them.
+    fn store(&self, edits: &[Placed<K, V>]) -> Meta {
+        let mut removed = 0;
+        for placed in edits {
+            match &placed.edit {
+                Edit::Value(value) => self.leaf.put_value(placed.at, value),
+                Edit::Entry(key, value) => self.leaf.put_entry(placed.at, key, value),
+                Edit::Remove => removed += 1,
+                Edit::Insert(..) => {}
+            }
+        }
+        let Some(plan) = &self.plan else { return self.look.meta };
+        let mut count = self.look.meta.count();
+        // From the end, so that what comes before stays where it is.
+        for placed in edits.iter().rev() {
+            if let Edit::Remove = placed.edit {
+                self.leaf.close_gap(placed.at, 1, count);
+                count -= 1;
+            }
+        }
+        for placed in edits.iter().rev() {
+            match &placed.edit {
+                Edit::Remove => removed -= 1,
+                Edit::Insert(key, value) => {
+                    let at = placed.at - removed;
+                    self.leaf.open_gap(at, count);
+                    self.leaf.put_entry(at, key, value);
+                    count += 1;
+                }
+                _ => {}
+            }
+        }
+        debug_assert_eq!(count, self.count);
+        plan.put(self.leaf, self.look.meta.with_count(count))
+    }
+}
+
+/// Where an entry comes from.
+enum Source<'a, K, V> {
+    Old(usize),
+    New(&'a Placed<K, V>),
+}
+
+/// Where the entry comes from that is to be at `index` once the edits are done.
+fn source<K, V>(edits: &[Placed<K, V>], index: usize) -> Source<'_, K, V> {
+    // How many of the old entries, and of the new ones, come before.
+    let (mut old, mut new) = (0, 0);
+    for placed in edits {
+        let (is_new, goes) = match placed.edit {
+            Edit::Insert(..) => (true, 0),
+            Edit::Remove => (false, 1),
+            _ => continue,
+        };
+        let stay = placed.at - old;
+        match index.cmp(&(new + stay)) {
+            cmp::Ordering::Less => break,
+            cmp::Ordering::Equal if is_new => return Source::New(placed),
+            _ => (old, new) = (placed.at + goes, new + stay + usize::from(is_new)),
+        }
+    }
+    Source::Old(old + index - new)
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_come_from_where_the_edits_say() {
+        let placed = |at, edit| Placed { at, rank: at, edit };
+        // a b c d e without b and c, with x before b, y and z before e, another value in d.
+        let edits = [
+            placed(1, Edit::Insert('x', ())),
+            placed(1, Edit::Remove),
+            placed(2, Edit::Remove),
+            placed(3, Edit::Value(())),
+            placed(4, Edit::Insert('y', ())),
+            placed(4, Edit::Insert('z', ())),
+        ];
+        let after: Vec<char> = (0..6)
+            .map(|index| match source(&edits, index) {
+                Source::Old(at) => ['a', 'b', 'c', 'd', 'e'][at],
+                Source::New(Placed { edit: Edit::Insert(key, ()), .. }) => *key,
+                Source::New(_) => unreachable!(),
+            })
+            .collect();
+        assert_eq!(after, ['a', 'x', 'd', 'y', 'z', 'e']);
+    }
+}
