@@ -42,7 +42,7 @@ pub mod flat;
 pub mod left_right;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub mod owned;
-#[cfg(feature = "std-ext")]
+#[cfg(any(feature = "std-ext", all(test, hedgerow_loom)))]
 pub mod std_ext;
 mod sync;
 #[cfg(feature = "alloc")]

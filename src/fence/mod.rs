@@ -8,6 +8,8 @@ mod arena;
 mod atomically;
 mod balance;
 mod batch;
+#[cfg(feature = "std-ext")]
+mod calm;
 mod cursor;
 mod directory;
 mod errors;
