@@ -10,16 +10,20 @@
 
 use super::hints::Scale;
 use super::leaf::{BLOCK, Changed, Form, Leaf, LeafHints, Look, Meta, Seen};
-use super::rank::Ranking;
+use super::rank::{Ranking, is_exact};
 use super::tree::Tree;
 use super::write::Plan;
 use crate::bins::types::{Change, Op};
 use crate::facade::atomic::{self, Ordering};
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
+use crate::table::window::{FEW, WINDOW};
 use alloc::vec::Vec;
 use core::cmp;
 use core::ops::Range;
+
+/// Changes that need not be of one moment are done one by one if there are fewer.
+const FEW_TO_PLAN: usize = 8;
 
 /// What a batch asks for.
 #[derive(Clone, Copy)]
@@ -49,6 +53,14 @@ impl<'q, K, V: Copy> Asked<'q, K, V> {
             Self::Changes(changes) => changes[number].1,
             Self::Keys(_) => Op::Keep,
         }
+    }
+
+    /// Room for what each key had.
+    fn answers(&self) -> Result<Vec<Option<V>>, Failure> {
+        let mut answers = Vec::new();
+        answers.try_reserve_exact(self.len()).map_err(|_| Failure::Alloc)?;
+        answers.resize(self.len(), None);
+        Ok(answers)
     }
 
     fn inserts(&self) -> bool {
@@ -90,7 +102,10 @@ struct Part<'a, K, V> {
 struct Batch<'a, 'q, K, V> {
     asked: Asked<'q, K, V>,
     /// The numbers of what is asked for, by key and then by number.
-    order: Vec<usize>,
+    order: Vec<(K, usize)>,
+    /// The leaves, as far as the hints say, of some of the keys, and where in the order the first of these stands.
+    leaves: [Option<Leaf<'a, K, V>>; WINDOW],
+    warm_from: usize,
     answers: Vec<Option<V>>,
     edits: Vec<Placed<K, V>>,
     parts: Vec<Part<'a, K, V>>,
@@ -111,15 +126,16 @@ impl From<Changed> for Planned {
     }
 }
 
-impl<'q, K: Ord, V: Copy> Batch<'_, 'q, K, V> {
+impl<'q, K: Copy + Ord, V: Copy> Batch<'_, 'q, K, V> {
     fn new(asked: Asked<'q, K, V>) -> Result<Self, Failure> {
-        let (mut order, mut answers) = (Vec::new(), Vec::new());
+        let mut order = Vec::new();
         order.try_reserve_exact(asked.len()).map_err(|_| Failure::Alloc)?;
-        answers.try_reserve_exact(asked.len()).map_err(|_| Failure::Alloc)?;
-        order.extend(0..asked.len());
-        answers.resize(asked.len(), None);
-        order.sort_unstable_by(|&a, &b| asked.key(a).cmp(asked.key(b)).then(a.cmp(&b)));
-        Ok(Self { asked, order, answers, edits: Vec::new(), parts: Vec::new() })
+        order.extend((0..asked.len()).map(|number| (*asked.key(number), number)));
+        order.sort_unstable();
+        let answers = asked.answers()?;
+        let leaves = [None; WINDOW];
+        let (edits, parts) = (Vec::new(), Vec::new());
+        Ok(Self { asked, order, leaves, warm_from: usize::MAX, answers, edits, parts })
     }
 
     fn clear(&mut self) {
@@ -147,21 +163,20 @@ impl<K: Copy + Ord, V: Copy> Batch<'_, '_, K, V> {
         let (mut now, mut key, mut touched) = (before, None, false);
         let mut next = from;
         loop {
-            let number = self.order[next];
+            let (this, number) = self.order[next];
             self.answers[number] = now;
             match self.asked.op(number) {
                 Op::Keep => {}
                 Op::Insert(value) => {
                     if now.is_none() {
-                        key = Some(*self.asked.key(number));
+                        key = Some(this);
                     }
                     (now, touched) = (Some(value), true);
                 }
                 Op::Remove => (now, key, touched) = (None, None, true),
             }
             next += 1;
-            let Some(&other) = self.order.get(next) else { break };
-            if self.asked.key(other) != self.asked.key(number) {
+            if self.order.get(next).is_none_or(|(other, _)| *other != this) {
                 break;
             }
         }
@@ -184,6 +199,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         asked: Asked<'_, K, V>,
         mut backoff: Backoff,
     ) -> Result<Vec<Option<V>>, Failure> {
+        if asked.len() == 1 {
+            return self.apply_in_turn(asked, asked.answers()?, &backoff);
+        }
         let mut batch = Batch::new(asked)?;
         loop {
             batch.clear();
@@ -218,6 +236,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         asked: Asked<'_, K, V>,
         mut backoff: Backoff,
     ) -> Result<Vec<Option<V>>, Failure> {
+        if asked.len() < FEW_TO_PLAN {
+            return self.apply_in_turn(asked, asked.answers()?, &backoff);
+        }
         let mut batch = Batch::new(asked)?;
         let mut at = 0;
         while at < batch.order.len() {
@@ -236,8 +257,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         Ok(batch.answers)
     }
 
-    /// Where the order of keys contradicts itself: one after the other, whatever comes of it.
-    #[cold]
+    /// One after the other: where a plan is not worth it, or where the order of keys contradicts itself, whatever
+    /// comes of it then.
     fn apply_in_turn(
         &self,
         asked: Asked<'_, K, V>,
@@ -267,12 +288,43 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         backoff: &mut Backoff,
     ) -> Result<Option<usize>, Failure> {
         let mut has_listed = false;
+        self.warm(batch, from);
         loop {
             let edits = batch.edits.len();
             match self.try_part(batch, from, &mut has_listed, backoff)? {
                 Planned::UpTo(next) => return Ok(Some(next)),
                 Planned::Nonsense => return Ok(None),
                 Planned::Again => batch.edits.truncate(edits),
+            }
+        }
+    }
+
+    /// Asks for the leaves of the keys to come, if there are many of them, so that the waits for them overlap.
+    #[inline]
+    fn warm<'a>(&'a self, batch: &mut Batch<'a, '_, K, V>, from: usize) {
+        let is_warm = from.wrapping_sub(batch.warm_from) < WINDOW;
+        if !is_exact::<K, R>() || is_warm || batch.order.len() - from < FEW {
+            return;
+        }
+        let some = &batch.order[from..batch.order.len().min(from + WINDOW)];
+        batch.warm_from = from;
+        batch.leaves = [None; WINDOW];
+        let leaf_of = |(key, _): &(K, usize)| self.at_once(self.sought(key).rank);
+        let first = leaf_of(&some[0]);
+        batch.leaves[0] = first;
+        if some.last().is_some_and(|last| leaf_of(last) == first) {
+            // All in one leaf.
+            return;
+        }
+        for (asked, slot) in some.iter().zip(&mut batch.leaves) {
+            *slot = leaf_of(asked);
+            if let Some(leaf) = slot {
+                leaf.prefetch();
+            }
+        }
+        for ((key, _), leaf) in some.iter().zip(batch.leaves) {
+            if let Some(leaf) = leaf {
+                leaf.prefetch_block(leaf.begin(), self.sought(key).rank, &self.ranking);
             }
         }
     }
@@ -284,9 +336,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         has_listed: &mut bool,
         backoff: &mut Backoff,
     ) -> Result<Planned, Failure> {
-        let key = batch.asked.key(batch.order[from]);
-        let sought = self.sought(key);
-        let Some(spot) = self.seek(sought, None, backoff)? else {
+        let key = batch.order[from].0;
+        let sought = self.sought(&key);
+        let start = batch.leaves.get_mut(from.wrapping_sub(batch.warm_from));
+        let Some(spot) = self.seek(sought, start.and_then(Option::take), backoff)? else {
             if batch.asked.inserts() {
                 self.plant(backoff)?;
                 return Ok(Planned::Again);
@@ -331,8 +384,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
                 batch.push_edit(Placed { at: place.at, rank, edit })?;
             }
             at = wish.next;
-            let Some(&number) = batch.order.get(at) else { break };
-            let key = batch.asked.key(number);
+            let Some((key, _)) = batch.order.get(at) else { break };
             if hi.as_ref().is_some_and(|hi| key >= hi) {
                 break;
             }

