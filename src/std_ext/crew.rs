@@ -32,6 +32,9 @@ const LOOKS: usize = 64;
 const LONGEST: u32 = 16;
 /// Looks at an empty queue before the thread sleeps.
 const GLANCES: u32 = 32;
+/// Changes that are done together at least, where there are as many: enough for some in each leaf, few enough for
+/// what they need to stay in a core's caches.
+const TOGETHER: usize = 1 << 12;
 /// In `mode`: requests are handed back.
 pub(super) const CLOSED: usize = usize::MAX;
 
@@ -139,6 +142,8 @@ struct Desk<K, V, R> {
     requests: Vec<Request<K, V, R>>,
     ones: Vec<One<K, V, R>>,
     many: Vec<Many<K, V>>,
+    /// Changes in `many`.
+    changes: usize,
     /// Looks at an empty queue, lately.
     glances: u32,
     /// When to look after the balance, for the first worker.
@@ -251,7 +256,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Shared<K, V, R> {
                 }
                 Request::Many(changes, promise) => {
                     self.do_ones(&mut desk.ones);
+                    desk.changes += changes.len();
                     desk.many.push((changes, promise));
+                    if desk.changes >= TOGETHER {
+                        self.do_many(&mut desk.many);
+                        desk.changes = 0;
+                    }
                 }
             }
         }
@@ -311,6 +321,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Shared<K, V, R> {
             requests: Vec::new(),
             ones: Vec::new(),
             many: Vec::new(),
+            changes: 0,
             glances: 0,
             due: (number == 0).then(Instant::now),
             pause: self.settings.pace,
