@@ -137,7 +137,7 @@ fn run(way: Way, map: &Arc<FenceMap<u64, u64>>, load: Load, seed: u64) -> (f64, 
     let threshold = match way {
         Way::Always | Way::AlwaysPost => 0,
         Way::Direct | Way::Balanced | Way::Each => usize::MAX,
-        _ => std::env::var("THRESHOLD").map_or(256, |text| text.parse().unwrap()),
+        _ => std::env::var("THRESHOLD").map_or(1 << 14, |text| text.parse().unwrap()),
     };
     // As good as none.
     let pace = if matches!(way, Way::Direct | Way::Each) { 3_600_000 } else { 1 };

@@ -24,6 +24,8 @@ use core::ops::Range;
 
 /// Changes that need not be of one moment are done one by one if there are fewer.
 const FEW_TO_PLAN: usize = 8;
+/// More splits than others can have filled the leaf again after: who needs more has an order that contradicts itself.
+const SPLITS: usize = 1_000;
 
 /// What a batch asks for.
 #[derive(Clone, Copy)]
@@ -116,6 +118,8 @@ enum Planned {
     /// It goes on here in the order.
     UpTo(usize),
     Again,
+    /// The leaf has been split, or somebody was in the way.
+    Split,
     /// The order of keys contradicts itself, or the ranking does.
     Nonsense,
 }
@@ -127,11 +131,14 @@ impl From<Changed> for Planned {
 }
 
 impl<'q, K: Copy + Ord, V: Copy> Batch<'_, 'q, K, V> {
-    fn new(asked: Asked<'q, K, V>) -> Result<Self, Failure> {
+    /// `rank` gives the rank of keys whose order is that of their ranks.
+    fn new(asked: Asked<'q, K, V>, rank: Option<impl Fn(&K) -> usize>) -> Result<Self, Failure> {
         let mut order = Vec::new();
         order.try_reserve_exact(asked.len()).map_err(|_| Failure::Alloc)?;
         order.extend((0..asked.len()).map(|number| (*asked.key(number), number)));
-        order.sort_unstable();
+        if !rank.is_some_and(|rank| sort_by_rank(&mut order, rank)) {
+            order.sort_unstable();
+        }
         let answers = asked.answers()?;
         let leaves = [None; WINDOW];
         let (edits, parts) = (Vec::new(), Vec::new());
@@ -202,7 +209,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         if asked.len() == 1 {
             return self.apply_in_turn(asked, asked.answers()?, &backoff);
         }
-        let mut batch = Batch::new(asked)?;
+        let mut batch = Batch::new(asked, self.exact_rank())?;
         loop {
             batch.clear();
             let mut at = 0;
@@ -239,7 +246,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         if asked.len() < FEW_TO_PLAN {
             return self.apply_in_turn(asked, asked.answers()?, &backoff);
         }
-        let mut batch = Batch::new(asked)?;
+        let mut batch = Batch::new(asked, self.exact_rank())?;
         let mut at = 0;
         while at < batch.order.len() {
             batch.clear();
@@ -255,6 +262,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
             }
         }
         Ok(batch.answers)
+    }
+
+    fn exact_rank(&self) -> Option<impl Fn(&K) -> usize> {
+        is_exact::<K, R>().then_some(|key: &K| self.sought(key).rank)
     }
 
     /// One after the other: where a plan is not worth it, or where the order of keys contradicts itself, whatever
@@ -289,13 +300,17 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     ) -> Result<Option<usize>, Failure> {
         let mut has_listed = false;
         self.warm(batch, from);
+        let mut splits = 0;
         loop {
             let edits = batch.edits.len();
             match self.try_part(batch, from, &mut has_listed, backoff)? {
                 Planned::UpTo(next) => return Ok(Some(next)),
-                Planned::Nonsense => return Ok(None),
-                Planned::Again => batch.edits.truncate(edits),
+                // Each makes room for some entries, and narrows the leaf.
+                Planned::Split if splits < SPLITS => splits += 1,
+                Planned::Split | Planned::Nonsense => return Ok(None),
+                Planned::Again => {}
             }
+            batch.edits.truncate(edits);
         }
     }
 
@@ -375,7 +390,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
                     Edit::Insert(key, _) if count == Form::<K, V>::ENTRIES => {
                         let edits = &batch.edits[begin..];
                         self.make_room((leaf, look), edits, (place.at, key), backoff)?;
-                        return Ok(Planned::Again);
+                        return Ok(Planned::Split);
                     }
                     Edit::Insert(..) => (count, changes_count) = (count + 1, true),
                     Edit::Remove => (count, changes_count) = (count - 1, true),
@@ -420,12 +435,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
             })
         };
         let (first_at, first) = inserted().next().unwrap_or((at, key));
-        let (cut, bound) = if count == 0 {
-            // Full of new entries.
-            (0, key)
-        } else if first_at == count {
-            // All that is new goes behind what is there.
-            (count, first)
+        let (cut, bound) = if first_at == count && !look.meta.has_hi() {
+            // Keys that come in order fill one leaf after the other.
+            if count == 0 { (0, key) } else { (count, first) }
         } else if count >= Form::<K, V>::ENTRIES / 2 {
             let Ok(middle) = leaf.key(look, count / 2) else { return Ok(()) };
             (count / 2, middle)
@@ -562,6 +574,42 @@ impl<K: Copy, V: Copy> Part<'_, K, V> {
     }
 }
 
+/// Sorts what is in order of number by rank, byte by byte, if there are many and few bytes differ: some nanoseconds
+/// each, where comparing takes tens. False if it has not.
+fn sort_by_rank<K: Copy>(order: &mut Vec<(K, usize)>, rank: impl Fn(&K) -> usize) -> bool {
+    const MANY: usize = 256;
+    const PASSES: u32 = 4;
+    let Some((first, _)) = order.first().filter(|_| order.len() >= MANY) else { return false };
+    let first = rank(first);
+    let differ = order.iter().fold(0, |differ, (key, _)| differ | rank(key) ^ first);
+    let bytes = (0..usize::BITS / 8).filter(|byte| differ >> (byte * 8) & 0xFF != 0);
+    let mut other = Vec::new();
+    if bytes.clone().count() > PASSES as usize || other.try_reserve_exact(order.len()).is_err() {
+        return false;
+    }
+    other.extend_from_slice(order);
+    for byte in bytes {
+        let digit = |key: &K| rank(key) >> (byte * 8) & 0xFF;
+        let mut ends = [0; 256];
+        for (key, _) in order.iter() {
+            ends[digit(key)] += 1;
+        }
+        let mut sum = 0;
+        for end in &mut ends {
+            sum += *end;
+            *end = sum;
+        }
+        // From the end, so that equals stay in their order.
+        for one in order.iter().rev() {
+            let end = &mut ends[digit(&one.0)];
+            *end -= 1;
+            other[*end] = *one;
+        }
+        core::mem::swap(order, &mut other);
+    }
+    true
+}
+
 /// Where an entry comes from.
 enum Source<'a, K, V> {
     Old(usize),
@@ -591,6 +639,20 @@ fn source<K, V>(edits: &[Placed<K, V>], index: usize) -> Source<'_, K, V> {
 #[cfg(all(test, not(hedgerow_loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranks_are_sorted_byte_by_byte() {
+        for (len, mask) in [(255, 0xFF), (256, 0xFF), (5_000, 0xFF_00FF), (3_000, usize::MAX)] {
+            let key = |n: usize| n.wrapping_mul(0x9E37_79B9).rotate_left(7) & mask;
+            let mut order: Vec<_> = (0..len).map(|n| (key(n), n)).collect();
+            let mut want = order.clone();
+            want.sort_unstable();
+            let bytes = mask.count_ones() / 8;
+            let sorts = sort_by_rank(&mut order, |key| *key);
+            assert_eq!(sorts, len >= 256 && bytes <= 4);
+            assert!(!sorts || order == want);
+        }
+    }
 
     #[test]
     fn entries_come_from_where_the_edits_say() {

@@ -54,11 +54,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 
     /// Does all of `changes`, each atomic by itself; returns what each key had before.
     ///
-    /// Several changes of one key are done in turn; others in any order. Where [`apply_batch`](Self::apply_batch)
-    /// locks all leaves at a time, this locks one after the other, once for all the changes in it, unless there are only
-    /// a few. The more of them lie close together, the more that saves: two hundred a leaf take a quarter less
-    /// time than one by one, and where each lies in a leaf of its own nothing is saved. Waits, allocates and panics as
-    /// `apply_batch` does; where an `Ord` panics, some of the changes may have been done.
+    /// Several changes of one key are done in turn; others in any order. Where
+    /// [`apply_batch`](Self::apply_batch) locks all leaves at a time, this locks one after the other, once for all the
+    /// changes in it, unless there are only a few. The more of them lie close together, the more that saves; where
+    /// each lies in a leaf of its own, it saves waits for memory in a map that is larger than the caches, and costs
+    /// more in one that is not. Waits, allocates and panics as `apply_batch` does; where an `Ord` panics, some of
+    /// the changes may have been done.
     ///
     /// ```
     /// use hedgerow::fence::Op;

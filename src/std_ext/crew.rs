@@ -88,7 +88,7 @@ pub(super) enum Request<K, V, R> {
 pub(super) struct Shared<K, V, R> {
     pub(super) map: Arc<FenceMap<K, V, R>>,
     pub(super) queues: Vec<Queue<Request<K, V, R>>>,
-    /// How many fences are hot, or `CLOSED`.
+    /// How many fences are hot, at least 1 where everything is handed over; or `CLOSED`.
     pub(super) mode: AtomicUsize,
     pub(super) settings: FenceWorkersBuilder,
     pub(super) figures: Figures,
@@ -148,34 +148,33 @@ struct Desk<K, V, R> {
     glances: u32,
     /// When to look after the balance, for the first worker.
     due: Option<Instant>,
+    looked: Instant,
     pause: Duration,
 }
 
 /// Does what others have brought; what it panics with beyond their tickets is nobody's.
 fn contain(work: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(work)) {
-        // Its destructor may panic, too.
-        mem::forget(payload);
+        // Its destructor may panic, too. Where that brings something that does so again, it is left alone.
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        dropped.unwrap_or_else(mem::forget);
     }
 }
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Shared<K, V, R> {
-    /// The worker who is to do a request for this key; None if it is to be done in place.
+    /// Whether all requests are to be done in place.
     #[inline]
-    pub(super) fn worker_of(&self, key: &K) -> Option<usize> {
-        let always = self.settings.threshold == 0;
-        if !always && read(&self.mode) == 0 {
-            return None;
-        }
-        self.worker_if_hot(key, always)
+    pub(super) fn is_calm(&self) -> bool {
+        read(&self.mode) == 0
     }
 
+    /// The worker who is to do a request for this key; None if it is to be done in place.
     #[cold]
-    fn worker_if_hot(&self, key: &K, always: bool) -> Option<usize> {
+    pub(super) fn worker_of(&self, key: &K) -> Option<usize> {
         if IS_WORKER.get() {
             return None;
         }
-        self.map.worker_of(key, self.queues.len(), !always)
+        self.map.worker_of(key, self.queues.len(), self.settings.threshold > 0)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -232,7 +231,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Shared<K, V, R> {
                     let payload = payload.take().unwrap_or_else(|| Box::new(Broken));
                     contain(|| promise.keep(Err(payload)));
                 }
-                mem::forget(payload);
+                contain(|| drop(payload));
             }
         }
     }
@@ -272,11 +271,18 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Shared<K, V, R> {
 
     /// Looks after the balance, if that is due.
     fn tend(&self, desk: &mut Desk<K, V, R>) {
-        if desk.due.is_none_or(|due| Instant::now() < due) {
+        let now = Instant::now();
+        if desk.due.is_none_or(|due| now < due) {
             return;
         }
-        let hot = self.map.watch(self.settings.threshold.max(1), LOOKS);
+        // Who had no processor for a while has more to see.
+        let since = now.saturating_duration_since(mem::replace(&mut desk.looked, now));
+        let paces = since.as_micros() / self.settings.pace.as_micros().max(1);
+        let paces = usize::try_from(paces).unwrap_or(usize::MAX).max(1);
+        let threshold = self.settings.threshold.max(1).saturating_mul(paces);
+        let hot = self.map.watch(threshold, LOOKS);
         let before = read(&self.mode);
+        let hot = hot.max(usize::from(self.settings.threshold == 0));
         if before != CLOSED && before != hot {
             // relaxed: a hint, unless it says that they are closed, which stays.
             let _ = self.mode.compare_exchange(before, hot, Ordering::Relaxed, Ordering::Relaxed);
@@ -301,8 +307,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Shared<K, V, R> {
             return Progress::More;
         }
         // While requests come in, the next ones are mostly there before the system would have put the thread to sleep.
-        let is_busy = self.settings.threshold == 0 || read(&self.mode) != 0;
-        if is_busy && desk.glances < GLANCES {
+        if !self.is_calm() && desk.glances < GLANCES {
             desk.glances += 1;
             spin_hint();
             thread::yield_now();
@@ -324,6 +329,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Shared<K, V, R> {
             changes: 0,
             glances: 0,
             due: (number == 0).then(Instant::now),
+            looked: Instant::now(),
             pause: self.settings.pace,
         }
     }

@@ -22,7 +22,7 @@ use std::{io, thread};
 /// it moves with them. Everywhere else the change is made in place, by the caller, at the price of a load.
 ///
 /// Which fences are fought over is told by failed attempts to lock a leaf: one with at least
-/// [`threshold`](FenceWorkersBuilder::threshold) of them between two looks is *hot* for the next 64 looks. The first
+/// [`threshold`](FenceWorkersBuilder::threshold) of them in one pace is *hot* for the next 64 looks. The first
 /// worker looks, and calls [`rebalance_step`](FenceMap::rebalance_step), every
 /// [`pace`](FenceWorkersBuilder::pace), and less and less often where there is nothing to do.
 ///
@@ -95,7 +95,7 @@ impl Default for FenceWorkersBuilder {
             processors: Vec::new(),
             pace: Duration::from_millis(1),
             step: 2,
-            threshold: 256,
+            threshold: 1 << 14,
             queue: 1 << 14,
         }
     }
@@ -134,8 +134,9 @@ impl FenceWorkersBuilder {
         self
     }
 
-    /// Failed attempts to lock a leaf of a fence, between two looks, from which on requests are handed to a worker: 256
-    /// unless said otherwise. 0 hands over all requests there are, `usize::MAX` none.
+    /// Failed attempts to lock a leaf of a fence, in one pace, from which on requests are handed to a worker: 16,384
+    /// unless said otherwise, which takes many processors. A hand-over costs several times what a change does. 0
+    /// hands over all requests there are, `usize::MAX` none.
     pub fn threshold(mut self, conflicts: usize) -> Self {
         self.threshold = conflicts;
         self
@@ -159,7 +160,7 @@ impl FenceWorkersBuilder {
         R: Ranking<K> + Send + Sync + 'static,
     {
         let queues = (0..self.workers).map(|_| Queue::new(self.queue)).collect();
-        let (mode, figures) = (AtomicUsize::new(0), Figures::new());
+        let (mode, figures) = (AtomicUsize::new(usize::from(self.threshold == 0)), Figures::new());
         let shared = Arc::new(Shared { map, queues, mode, settings: self, figures });
         // A thread that cannot be had ends those there are: workers stop when they are dropped.
         let threads: Vec<Worker> = (0..shared.queues.len())
@@ -286,11 +287,13 @@ where
     where
         F: FnMut(Option<V>) -> Op<V> + Send + 'static,
     {
-        if let Some(worker) = self.shared.worker_of(&key) {
-            return self.delegate(worker, key, f, wait);
-        }
-        if self.shared.is_closed() {
-            return Err(Refused::Closed((key, f)));
+        if !self.shared.is_calm() {
+            if let Some(worker) = self.shared.worker_of(&key) {
+                return self.delegate(worker, key, f, wait);
+            }
+            if self.shared.is_closed() {
+                return Err(Refused::Closed((key, f)));
+            }
         }
         self.shared.figures.add_in_place(1);
         Ok(Ticket::done(catch_unwind(AssertUnwindSafe(|| self.shared.map.compute(key, f)))))
@@ -415,8 +418,7 @@ where
     }
 
     fn worker_of_any(&self, changes: &[(K, Op<V>)]) -> Option<usize> {
-        let always = self.shared.settings.threshold == 0;
-        if !always && read(&self.shared.mode) == 0 {
+        if self.shared.is_calm() {
             return None;
         }
         changes.iter().find_map(|(key, _)| self.shared.worker_of(key))
@@ -470,7 +472,11 @@ where
             drained: read(&figures.drained),
             drains: read(&figures.drains),
             most_drained: read(&figures.most_drained),
-            hot_fences: if mode == CLOSED { 0 } else { mode },
+            hot_fences: if mode == CLOSED || self.shared.settings.threshold == 0 {
+                0
+            } else {
+                mode
+            },
             rebalance_steps: read(&figures.steps),
             rebalance_changes: read(&figures.changes),
         }
@@ -521,7 +527,7 @@ pub struct WorkerStats {
     pub drains: usize,
     /// The most at a time.
     pub most_drained: usize,
-    /// Fences that are hot now.
+    /// Fences that are hot now; 0 where everything is handed over anyway.
     pub hot_fences: usize,
     /// Calls of [`FenceMap::rebalance_step`].
     pub rebalance_steps: usize,
