@@ -45,7 +45,7 @@ pub mod left_right;
 pub mod owned;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 mod reclaim;
-#[cfg(feature = "std-ext")]
+#[cfg(any(feature = "std-ext", all(test, hedgerow_loom)))]
 pub mod std_ext;
 mod sync;
 #[cfg(feature = "alloc")]

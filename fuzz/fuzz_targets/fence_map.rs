@@ -256,6 +256,13 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
                 map.get_many(&keys, &mut values);
                 assert!(values.into_iter().eq(keys.iter().map(|key| self.model.get(key).copied())));
             }
+            Action::Grow(number, count, step) | Action::Shrink(number, count, step)
+                if count % 2 == 1 =>
+            {
+                let shrinks = matches!(action, Action::Shrink(..));
+                let keys = self.run(number, count, step);
+                self.batch(&keys, shrinks || self.model.len() >= MOST);
+            }
             Action::Grow(number, count, step) => {
                 for key in self.run(number, count, step) {
                     if self.model.len() < MOST {
@@ -312,6 +319,37 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
     fn run(&self, number: u16, count: u8, step: i8) -> Vec<K> {
         let place = |at: u16| number.wrapping_add_signed((i16::from(step)).wrapping_mul(at as i16));
         (0..u16::from(count) * 4).map(|at| self.key(place(at))).collect()
+    }
+
+    /// All at one moment: mostly insertions, or mostly removals.
+    fn batch(&mut self, keys: &[K], shrinks: bool) {
+        let mut changes = Vec::with_capacity(keys.len());
+        for (at, &key) in keys.iter().enumerate() {
+            let place: u64 = key.into();
+            let op = match mix(place ^ at as u64) % 8 {
+                0 => Op::Keep,
+                1 | 2 if shrinks => Op::Insert(self.fresh()),
+                1 => Op::Remove,
+                _ if shrinks => Op::Remove,
+                _ => Op::Insert(self.fresh()),
+            };
+            changes.push((key, op));
+        }
+        let had = match changes.len() % 3 {
+            _ if self.tries => self.map.try_apply_batch(&changes).expect("nobody is in the way"),
+            0 => self.map.apply_each(&changes),
+            _ => self.map.apply_batch(&changes),
+        };
+        for ((key, op), had) in changes.into_iter().zip(had) {
+            assert_eq!(had, self.model.get(&key).copied());
+            match op {
+                Op::Keep => None,
+                Op::Insert(value) => self.model.insert(key, value),
+                Op::Remove => self.model.remove(&key),
+            };
+        }
+        let now: Vec<_> = keys.iter().map(|key| self.model.get(key).copied()).collect();
+        assert_eq!(self.map.snapshot_many(keys), now);
     }
 
     fn get(&self, key: K) {

@@ -27,6 +27,8 @@
 //! | walk in steps, as a server does between requests | [`scan`] | its cursor is a plain number |
 //! | insert where memory may run out | [`try_insert`] | key and value come back |
 //! | have growth done by a main loop or a thread | [`grow_step`], `std_ext::Grower` | inserts find it done |
+//! | change many keys of an ordered map at one moment | [`apply_batch`] | all or nothing is seen |
+//! | have a thread even out an ordered map's load | `std_ext::FenceWorkers` | [when](super::moving_load) |
 //! | have no growth later | [`reserve`], [`with_capacity`] | the bins are made now |
 //! | remove by a rule | [`retain`] | bin by bin, with nothing locked while you decide |
 //! | have many changes seen at once | [`publish`] of a [`LeftRightMap`] | until then nobody sees any of them |
@@ -160,6 +162,7 @@
 //! [`FlatTable`]: crate::FlatTable
 //! [`LeftRightMap`]: crate::LeftRightMap
 //! [`StrMap`]: crate::StrMap
+//! [`apply_batch`]: crate::FenceMap::apply_batch
 //! [`compare_exchange`]: crate::FlatMap::compare_exchange
 //! [`compute`]: crate::FlatMap::compute
 //! [`enter`]: crate::left_right::ReadHandle::enter

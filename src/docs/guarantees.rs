@@ -95,6 +95,15 @@
 //!   memory for a note of a bucket that changed, the next publish copies the whole table instead. `try_insert`,
 //!   `try_remove`, `try_reserve`, `try_publish` and `try_clone` say that there is no memory, and nothing is lost.
 //!
+//! # Batches and workers of `FenceMap`
+//! - [`apply_batch`](crate::FenceMap::apply_batch) is linearizable as a whole, against single operations, ranges and
+//!   other batches. It is planned anew if a leaf changes before it is locked, and nothing bounds how often;
+//!   [`try_apply_batch`](crate::FenceMap::try_apply_batch) says `Busy` instead. Either changes all or nothing, also
+//!   where memory runs out or your `Ord` panics.
+//! - `std_ext::FenceWorkers`: whatever was accepted is done once, before the last of them ends; what is not accepted
+//!   comes back. A closure that panics fails its own ticket. Order is kept among the requests for one key that wait in
+//!   one queue, and between a request and one that was made after its ticket was waited for.
+//!
 //! # Your code
 //! `Hash`, `Eq`, `Borrow` and all closures run with nothing locked. They may call the same map, for
 //! the same key, and they may panic:

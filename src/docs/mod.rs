@@ -8,6 +8,7 @@
 //! - [`computing_once`]: one thread or task computes what many ask for; maps in async code.
 //! - [`guarantees`]: what holds when threads, interrupts, panics and failing allocations meet.
 //! - [`ordering`]: what one thread sees of another's writes, and the labelled pairs that make it so.
+//! - [`moving_load`]: how the load of an ordered map is followed, with a picture; when to have workers.
 //! - [`limits`]: what the structures cannot do, and where each limit comes from.
 //!
 //! How the code is laid out and proved is in `ARCHITECTURE.md`, at the root of the repository.
@@ -19,4 +20,5 @@ pub mod computing_once;
 pub mod guarantees;
 pub mod left_right_or_flat;
 pub mod limits;
+pub mod moving_load;
 pub mod ordering;

@@ -46,6 +46,8 @@ pub(crate) struct Tally {
     load: AtomicUsize,
     conflicts: AtomicUsize,
     moved: AtomicUsize,
+    #[cfg(feature = "std-ext")]
+    pub(super) strife: super::calm::Strife,
 }
 
 impl Tally {
@@ -54,6 +56,8 @@ impl Tally {
             load: AtomicUsize::new(0),
             conflicts: AtomicUsize::new(0),
             moved: AtomicUsize::new(0),
+            #[cfg(feature = "std-ext")]
+            strife: super::calm::Strife::new(),
         }
     }
 
@@ -115,6 +119,8 @@ impl Editor<'_> {
             // relaxed: figures.
             figure.store(0, Ordering::Relaxed);
         }
+        #[cfg(feature = "std-ext")]
+        tally.strife.forget();
     }
 
     /// How many leaves at one end to give away, the left end or the right one, so that about `load` goes with them:

@@ -4,12 +4,13 @@
 //! program order no value that is stored later. Each model names the outcomes it must have met by the end; a model
 //! that explored nothing fails.
 
+use super::apply::Asked;
 use super::leaf::Leaf;
 use super::near::Near;
 use super::range::unbounded;
 use super::rank::{ByType, Ranking};
 use super::tree::Tree;
-use crate::bins::types::Change;
+use crate::bins::types::{Change, Op};
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::{explore, explore_each};
 use ::loom::sync::Arc;
@@ -62,6 +63,13 @@ impl<R: Ranking<u64>> Map<R> {
     fn first_key(&self) -> Option<u64> {
         let first = self.near(Near::From(unbounded()), Backoff::spinning());
         first.unwrap().map(|(key, _)| key)
+    }
+
+    /// Both at one moment.
+    fn put_both(&self, keys: [u64; 2], n: u64) -> Vec<Option<u64>> {
+        let changes = keys.map(|key| (key, Op::Insert([n, n])));
+        let had = self.apply(Asked::Changes(&changes), Backoff::spinning()).unwrap();
+        had.into_iter().map(|value| value.map(whole)).collect()
     }
 
     fn pop(&self) -> Option<u64> {
@@ -277,5 +285,65 @@ fn loom_range_against_remove_range() {
         assert_eq!(removed.unwrap(), 2);
         let keys: Vec<u64> = reader.join().unwrap().into_iter().map(|(key, _)| key).collect();
         saw(format!("{keys:?}"));
+    });
+}
+
+/// Two leaves of a batch: a range sees all of it or nothing.
+#[test]
+fn loom_range_against_batch() {
+    explore(1, ["0 0", "1 1"], |saw| {
+        let map = Arc::new(two_leaves(&[10, 40]));
+        let other = map.clone();
+        let reader = thread::spawn(move || other.all());
+        assert_eq!(map.put_both([40, 10], 1), [Some(0), Some(0)]);
+        let all = reader.join().unwrap();
+        saw(format!("{} {}", all[0].1, all[1].1));
+    });
+}
+
+/// Who has seen a part of a batch sees the other part after that, whichever he looks at first.
+#[test]
+fn loom_two_gets_against_batch() {
+    explore_each(2, ["0 0", "0 1", "1 1"], 0..2, |case, saw| {
+        let map = Arc::new(two_leaves(&[10, 40]));
+        let other = map.clone();
+        let keys = [[10, 40], [40, 10]][case];
+        let reader = thread::spawn(move || keys.map(|key| other.read(key).unwrap()));
+        map.put_both([10, 40], 1);
+        let [first, second] = reader.join().unwrap();
+        saw(format!("{first} {second}"));
+    });
+}
+
+/// Two batches of the same leaves: one after the other.
+#[test]
+fn loom_batch_against_batch() {
+    explore(1, ["0 1", "2 0"], |saw| {
+        let map = Arc::new(two_leaves(&[10, 40]));
+        let other = map.clone();
+        let writer = thread::spawn(move || other.put_both([40, 10], 1));
+        let mine = map.put_both([10, 40], 2);
+        let theirs = writer.join().unwrap();
+        assert!(mine[0] == mine[1] && theirs[0] == theirs[1], "{mine:?} {theirs:?}");
+        saw(format!("{} {}", theirs[0].unwrap(), mine[0].unwrap()));
+        let last = if mine[0] == Some(0) { 1 } else { 2 };
+        assert_eq!(map.all(), [(10, last), (40, last)]);
+    });
+}
+
+/// What is asked for at one moment was so at one moment.
+#[test]
+fn loom_snapshot_against_two_writes_in_order() {
+    explore(2, ["0 0", "1 0", "1 1"], |saw| {
+        let map = Arc::new(two_leaves(&[10, 40]));
+        let other = map.clone();
+        let reader = thread::spawn(move || {
+            let asked = other.apply(Asked::Keys(&[40, 10]), Backoff::spinning()).unwrap();
+            [1, 0].map(|at| whole(asked[at].unwrap()))
+        });
+        map.put(10, 1);
+        map.put(40, 1);
+        let [first, second] = reader.join().unwrap();
+        saw(format!("{first} {second}"));
     });
 }

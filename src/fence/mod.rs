@@ -4,9 +4,13 @@
 //! validated: the leaf itself says which keys it answers for. See there for what it promises. [`FenceEntryMap`] is the
 //! same with keys and values of any type, which it lends under a [`Guard`](crate::owned::Guard).
 
+mod apply;
 mod arena;
+mod atomically;
 mod balance;
 mod batch;
+#[cfg(feature = "std-ext")]
+mod calm;
 mod cursor;
 mod directory;
 #[cfg(not(hedgerow_loom))]
@@ -44,7 +48,7 @@ pub use crate::table::types::TryInsertError;
 pub use cursor::Cursor;
 #[cfg(not(hedgerow_loom))]
 pub use entry::{EntryIntoIter, EntryIter, EntryRange, EntryScan, FenceEntryMap};
-pub use errors::TryRangeError;
+pub use errors::{TryBatchError, TryRangeError};
 pub use iter::{Iter, Keys, Range, Values};
 pub use map::{FenceMap, FenceStats};
 pub use rank::{ByType, Ranking};

@@ -17,9 +17,9 @@ pub(crate) type Altered<K, V, T = V> = (Option<T>, Change<K, V>);
 /// The hints of a leaf as it is to be.
 pub(super) struct Plan<K> {
     pub(super) hints: LeafHints,
-    shift: u32,
+    pub(super) shift: u32,
     /// What hints are counted from from now on, where that changes.
-    base: Option<K>,
+    pub(super) base: Option<K>,
 }
 
 impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
@@ -240,7 +240,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
 impl<K: Copy> Plan<K> {
     /// Stores the plan; says what the leaf's meta is with it.
     #[inline(always)]
-    pub(super) fn put<V: Copy>(self, leaf: Leaf<'_, K, V>, meta: Meta) -> Meta {
+    pub(super) fn put<V: Copy>(&self, leaf: Leaf<'_, K, V>, meta: Meta) -> Meta {
         leaf.put_hints(&self.hints);
         let meta = meta.with_shift(self.shift);
         match self.base {

@@ -1,8 +1,9 @@
 //! What needs an operating system, from the crate `hedgerow-std-ext`. Feature `std-ext`.
 //!
 //! Nothing here is needed to use a map: every map does its own work within its callers' operations.
-//! A [`Worker`] does in the background what would otherwise have to wait for a main loop, and a
-//! [`Grower`] what inserts would otherwise do themselves.
+//! A [`Worker`] does in the background what would otherwise have to wait for a main loop, a
+//! [`Grower`] what inserts would otherwise do themselves, and [`FenceWorkers`] what writers would be in each other's
+//! way with. A [`Ticket`] is what one gets for a request that somebody else may have to do first.
 //!
 //! ```
 //! use hedgerow::FlatMap;
@@ -25,7 +26,24 @@
 //! # std::io::Result::Ok(())
 //! ```
 
+#[cfg(feature = "std-ext")]
+mod crew;
+#[cfg(feature = "std-ext")]
 mod grower;
+#[cfg(all(test, hedgerow_loom))]
+mod loom;
+mod queue;
+mod ticket;
+#[cfg(feature = "std-ext")]
+mod workers;
 
+#[cfg(feature = "std-ext")]
+pub use crew::{Answers, Changes};
+#[cfg(feature = "std-ext")]
 pub use grower::Grower;
+#[cfg(feature = "std-ext")]
 pub use hedgerow_std_ext::*;
+pub use queue::Refused;
+pub use ticket::{Broken, Promise, Ticket};
+#[cfg(feature = "std-ext")]
+pub use workers::{FenceWorkers, FenceWorkersBuilder, WorkerStats};

@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 
 /// Stripes move their count to the common sum in steps of this many.
 pub(crate) const STEP: isize = 16;
-const STRIPES: usize = 16;
+pub(crate) const STRIPES: usize = 16;
 
 type Stripes = [CachePadded<AtomicIsize>; STRIPES];
 
@@ -120,7 +120,7 @@ impl Drop for Counter {
 
 /// A stripe for this thread: stacks lie apart, so their addresses tell threads apart.
 #[inline]
-fn stripe() -> usize {
+pub(crate) fn stripe() -> usize {
     if cfg!(hedgerow_loom) {
         return 0;
     }

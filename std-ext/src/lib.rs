@@ -6,8 +6,9 @@
 //!
 //! [`membarrier`] is the dear half of an asymmetric barrier, whose cheap half costs nothing.
 
+pub mod affinity;
 pub mod membarrier;
 pub mod pages;
 mod worker;
 
-pub use worker::{Progress, Worker};
+pub use worker::{Bell, Progress, Worker};

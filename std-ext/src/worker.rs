@@ -110,11 +110,27 @@ impl Worker {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn wake(&self) {
-        let mut signal = self.signals.lock();
-        if !mem::replace(&mut signal.woken, true) {
-            drop(signal);
-            self.signals.changed.notify_one();
-        }
+        self.signals.wake();
+    }
+
+    /// What wakes the worker for who does not own it.
+    ///
+    /// ```
+    /// use hedgerow_std_ext::{Progress, Worker};
+    /// let (stepped, steps) = std::sync::mpsc::channel();
+    /// let worker = Worker::spawn("steps", 1, move |_| {
+    ///     let _ = stepped.send(());
+    ///     Progress::Idle
+    /// })?;
+    /// steps.recv().unwrap();
+    /// let bell = worker.bell();
+    /// std::thread::spawn(move || bell.ring());
+    /// steps.recv().unwrap();
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[must_use]
+    pub fn bell(&self) -> Bell {
+        Bell(Arc::clone(&self.signals))
     }
 
     /// Whether the thread has ended, which before [`shutdown`](Self::shutdown) means by a panic.
@@ -175,6 +191,32 @@ impl fmt::Debug for Worker {
     }
 }
 
+/// Wakes a [`Worker`], which it does not keep alive; from [`Worker::bell`].
+#[derive(Clone)]
+pub struct Bell(Arc<Signals>);
+
+impl Bell {
+    /// As [`Worker::wake`]; does nothing once the worker has ended.
+    ///
+    /// ```
+    /// use hedgerow_std_ext::{Progress, Worker};
+    /// let worker = Worker::spawn("idler", 1, |_| Progress::Idle)?;
+    /// let bell = worker.bell();
+    /// drop(worker);
+    /// bell.ring();
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn ring(&self) {
+        self.0.wake();
+    }
+}
+
+impl fmt::Debug for Bell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bell").finish_non_exhaustive()
+    }
+}
+
 #[derive(Default)]
 struct Signal {
     woken: bool,
@@ -191,6 +233,14 @@ impl Signals {
     fn lock(&self) -> MutexGuard<'_, Signal> {
         // Nothing that panics runs under the lock.
         self.signal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        let mut signal = self.lock();
+        if !mem::replace(&mut signal.woken, true) {
+            drop(signal);
+            self.changed.notify_one();
+        }
     }
 
     /// Sleeps if there is nothing to do; false when the thread is to end.
