@@ -164,8 +164,8 @@ fn drops<R: Ranking<Tracked> + Ranking<u64> + Send + Sync>(
             let new = move |n| Tracked::new(n, alive);
             crew.spawn(move || {
                 let mut rng = Rng::new(seed() + hand);
-                for n in 0..12_000 {
-                    let grows = n / 3_000 % 2 == 0;
+                for n in 0..6_000 {
+                    let grows = n / 1_500 % 2 == 0;
                     let key = rng.next() % 1_500;
                     match rng.below(if grows { 16 } else { 40 }) {
                         0 => ignore(map.insert_if_absent(new(key), new(n))),
@@ -178,7 +178,9 @@ fn drops<R: Ranking<Tracked> + Ranking<u64> + Send + Sync>(
                             let range = map.range(key..key + 300, &guard);
                             assert!(range.map(|(key, _)| key).is_sorted());
                             assert!(
-                                map.iter(&guard).all(|(key, value)| !key.dropped && !value.dropped)
+                                map.iter(&guard)
+                                    .take(300)
+                                    .all(|(key, value)| !key.dropped && !value.dropped)
                             );
                         }
                         6 if n % 100 == 0 => map.retain(|key, _| key.value % 9 > 0),

@@ -81,18 +81,27 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: FenceEntryMap<Fused, Tracked, R>)
     let key = |n| Fused(Tracked::new(n, &alive));
     let mut rng = Rng::new(1);
     let mut count = 0;
-    for step in 0..12_000u64 {
-        let grows = step / 3_000 % 2 == 0;
-        let (number, fuse) = (rng.next() % 1_500, rng.next() as u32 % 40);
+    for step in 0..18_000u64 {
+        let grows = step % 3_000 < 500;
+        let number = rng.next() % 1_500;
+        if step % 3_000 == 0 {
+            (0..1_500).for_each(|n| ignore(map.insert(key(n), new(n))));
+        }
+        // Where leaves are joined, which is after what was asked for is done, they are to burn down then.
+        let fuse = match rng.below(6) {
+            0 => rng.next() as u32 % 40,
+            1 | 2 if !grows => 8 + rng.next() as u32 % 15,
+            _ => u32::MAX,
+        };
         let panicked = panics(|| {
             let (one, two) = (key(number), key(number + 3));
             FUSE.set(fuse);
             match rng.below(12) {
                 0..=6 if grows => ignore(map.insert(one, new(step))),
                 0..=6 => ignore(map.remove(&one)),
-                7 => ignore(map.remove_range(&one..&two)),
+                7 if !grows => ignore(map.remove_range(&one..&two)),
                 8 => ignore(map.update(&one, |value| new(value.value + 1))),
-                9 if step % 40 == 0 => map.retain(|key, _| {
+                9 if step % 400 == 0 => map.retain(|key, _| {
                     burn();
                     key.0.value % 50 != 0
                 }),

@@ -465,11 +465,11 @@ fn workers_keep_the_fences_balanced() {
         let workers = builder.pace(Duration::from_micros(200)).spawn(Arc::clone(&map)).unwrap();
         let before = map.fences().len();
         let began = Instant::now();
-        while workers.stats().rebalance_changes < 4 && began.elapsed() < Duration::from_mins(1) {
+        while workers.stats().rebalance_changes < 2 && began.elapsed() < Duration::from_mins(1) {
             (0..2_000).for_each(|n| _ = map.insert(4_000 + n % 300, [n; 64]));
         }
         let stats = workers.stats();
-        assert!(stats.rebalance_changes >= 4 && stats.rebalance_steps >= 4, "{stats:?}");
+        assert!(stats.rebalance_changes >= 2 && stats.rebalance_steps >= 4, "{stats:?}");
         let figures = map.stats();
         assert!(figures.moved_leaves + figures.splits > 0 && before > 1, "{figures:?}");
     });

@@ -10,14 +10,13 @@
 //! readers hold a guard.
 //!
 //! # A guard keeps garbage, of all maps
-//! One announcement serves a thread for all maps, so a guard that is held for long keeps from being
-//! dropped what is removed meanwhile from *any* [`EntryMap`](crate::EntryMap),
-//! [`FenceEntryMap`](crate::FenceEntryMap) or [`StrMap`](crate::StrMap) of the process. Drop guards soon; watch
-//! [`stalled_readers`](crate::EntryMap::stalled_readers). A guard that is
-//! leaked (`mem::forget`) is held for ever. Where that must not cost all memory,
-//! [`set_pending_limit`](crate::EntryMap::set_pending_limit) has
-//! [`try_insert`](crate::EntryMap::try_insert) and its kin refuse instead. `insert`, which has no way to say so,
-//! goes on, and so does `remove`.
+//! One announcement serves a thread for all maps, so a guard that is held for long keeps from being dropped
+//! what is removed meanwhile from *any* [`EntryMap`](crate::EntryMap), [`FenceEntryMap`](crate::FenceEntryMap)
+//! or [`StrMap`](crate::StrMap) of the process. Drop guards soon; watch
+//! [`stalled_readers`](crate::EntryMap::stalled_readers). A guard that is leaked (`mem::forget`) is held for
+//! ever. Where that must not cost all memory, [`set_pending_limit`](crate::EntryMap::set_pending_limit) has
+//! [`try_insert`](crate::EntryMap::try_insert) and its kin refuse instead. `insert`, which has no way to say
+//! so, goes on, and so does `remove`.
 //!
 //! A [`FenceEntryMap`](crate::FenceEntryMap) also keeps clones of keys, one where each of its leaves begins, and of
 //! those some hundred may wait.

@@ -1,0 +1,92 @@
+//! Memory that runs out under a `FenceEntryMap`, and memory that it does not need.
+
+mod support;
+
+use hedgerow::FenceEntryMap;
+use hedgerow::owned::{TryInsertError, pin};
+use std::collections::BTreeMap;
+use support::alloc::{Injected, counted, failing};
+use support::rng::mix;
+
+#[global_allocator]
+static ALLOCATOR: Injected = Injected;
+
+const FOR_EVER: u64 = u64::MAX;
+
+fn same_as(map: &FenceEntryMap<u64, u64>, model: &BTreeMap<u64, u64>) {
+    let guard = pin();
+    assert_eq!(map.len(), model.len());
+    assert!(map.iter(&guard).eq(model));
+    assert!(model.iter().all(|(key, value)| map.get(key, &guard) == Some(value)));
+}
+
+#[test]
+fn an_empty_map_allocates_nothing() {
+    let guard = pin();
+    let ((), counts) = counted(|| {
+        let map = FenceEntryMap::<u64, u64>::new();
+        assert_eq!((map.get(&1, &guard), map.try_get(&1, &guard)), (None, Ok(None)));
+        assert!(map.remove(&1).is_none() && map.pop_first().is_none() && map.pop_last().is_none());
+        assert_eq!(
+            (map.first(&guard), map.last(&guard), map.floor(&1, &guard)),
+            (None, None, None)
+        );
+        assert_eq!((map.range(1.., &guard).len(), map.iter(&guard).count()), (0, 0));
+        assert_eq!(map.remove_range(1..), 0);
+        map.retain(|_, _| true);
+        map.clear();
+        map.collect();
+        assert_eq!((map.stats().bytes, map.into_iter().count()), (0, 0));
+    });
+    assert_eq!(counts.allocations, 0);
+}
+
+#[test]
+fn look_ups_and_removals_allocate_nothing() {
+    let map: FenceEntryMap<u64, u64> = (0..2_000).map(|n| (mix(n), n)).collect();
+    let guard = pin();
+    let ((), counts) = counted(|| {
+        for n in 0..2_000 {
+            assert_eq!(map.get(&mix(n), &guard), Some(&n));
+            assert!(map.ceiling(&mix(n), &guard).is_some() && map.contains_key(&mix(n)));
+            assert_eq!(map.remove(&mix(n)).as_deref(), Some(&n));
+        }
+    });
+    assert_eq!(counts.allocations, 0);
+}
+
+/// Each allocation in turn fails, once or for ever, while a map grows, those of bounds too: what was refused comes
+/// back, what was not is there, and the map goes on as soon as there is memory again.
+#[test]
+fn an_insert_that_finds_no_memory_hands_back_what_it_was_given() {
+    drop(pin());
+    for doomed in [1, FOR_EVER] {
+        for spared in (0..12).chain([127, 128, 129, 130, 131, 132, 133, 134, 400, 1_000]) {
+            let (map, mut model) = (FenceEntryMap::<u64, u64>::new(), BTreeMap::new());
+            let mut stored = Vec::with_capacity(2_000);
+            let ((), counts) = failing(spared, doomed, || {
+                for n in 0..2_000 {
+                    let key = if n % 2 == 0 { mix(n) } else { n };
+                    match map.try_insert(key, n) {
+                        Ok(old) => {
+                            assert!(old.is_none());
+                            stored.push((key, n));
+                        }
+                        Err(TryInsertError::Alloc { key: back, value }) => {
+                            assert_eq!((back, value), (key, n));
+                        }
+                        Err(why) => panic!("nobody else is here: {why}"),
+                    }
+                }
+            });
+            model.extend(stored);
+            assert!(counts.failures > 0, "{spared}");
+            same_as(&map, &model);
+            for n in 0..1_000 {
+                let before = model.insert(mix(n) / 2, n);
+                assert_eq!(map.insert(mix(n) / 2, n).as_deref().copied(), before);
+            }
+            same_as(&map, &model);
+        }
+    }
+}
