@@ -137,7 +137,7 @@ impl<'q, K: Copy + Ord, V: Copy> Batch<'_, 'q, K, V> {
         order.try_reserve_exact(asked.len()).map_err(|_| Failure::Alloc)?;
         order.extend((0..asked.len()).map(|number| (*asked.key(number), number)));
         if !rank.is_some_and(|rank| sort_by_rank(&mut order, rank)) {
-            order.sort_unstable();
+            order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.cmp(&b.1)));
         }
         let answers = asked.answers()?;
         let leaves = [None; WINDOW];
@@ -183,7 +183,7 @@ impl<K: Copy + Ord, V: Copy> Batch<'_, '_, K, V> {
                 Op::Remove => (now, key, touched) = (None, None, true),
             }
             next += 1;
-            if self.order.get(next).is_none_or(|(other, _)| *other != this) {
+            if self.order.get(next).is_none_or(|(other, _)| other.cmp(&this).is_ne()) {
                 break;
             }
         }

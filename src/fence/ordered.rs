@@ -261,8 +261,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Removes the entries within `bounds`, all at one moment; says how many there were.
     ///
     /// Locks all leaves of the range for the time that it takes to move what stays in the first and the last; readers
-    /// of the range wait so long. Begins again if a leaf changes before it is locked. Allocates some words a leaf, and
-    /// running out of memory is handled as in std's collections. Linearizes when the last leaf is locked.
+    /// of the range wait so long. Begins again if a leaf changes before it is locked: each time that happens some other
+    /// write has been done, but there is no bound to how often. Allocates some words a leaf, and running out of memory
+    /// is handled as in std's collections. Linearizes when the last leaf is locked.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();

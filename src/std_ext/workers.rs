@@ -69,6 +69,7 @@ pub struct FenceWorkers<K: Copy + Ord, V: Copy, R: Ranking<K> = ByType> {
 ///     .name("orders")
 ///     .pin_to([0, 1])
 ///     .pace(Duration::from_millis(5))
+///     .fences_a_look(4)
 ///     .threshold(100)
 ///     .queue(1 << 12)
 ///     .spawn(map)?;
