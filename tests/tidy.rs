@@ -86,6 +86,7 @@ fn the_tree_is_tidy() {
             found.extend(words_are_honest(page, &text));
         }
     }
+    found.extend(labels_are_listed(&files));
     let list: Vec<String> = found.iter().map(Violation::to_string).collect();
     assert!(list.is_empty(), "{} violations:\n{}", list.len(), list.join("\n"));
 }
@@ -122,6 +123,26 @@ fn atomics_come_from_the_facade(path: &str, text: &str) -> Vec<Violation> {
                 let innocent = name == "loom" && (!after.starts_with("::") || is_model(path));
                 if !innocent {
                     found.push(Violation::new(path, i, format!("`{name}` outside the facade")));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The page of pairs, which says that it has all of them, has them.
+fn labels_are_listed(files: &[(String, String)]) -> Vec<Violation> {
+    const PAGE: &str = "src/docs/ordering.rs";
+    let page = &files.iter().find(|(path, _)| path == PAGE).expect("there is such a page").1;
+    let mut found = Vec::new();
+    for (path, text) in files.iter().filter(|(path, _)| path != PAGE) {
+        for (i, line) in text.lines().enumerate() {
+            for label in line.split('[').skip(1).filter_map(|rest| rest.split_once(']')) {
+                let is_label = label.0.len() == 4
+                    && label.0.starts_with(|c: char| c.is_ascii_uppercase())
+                    && label.0[2..].starts_with('-');
+                if is_label && !page.contains(label.0) {
+                    found.push(Violation::new(path, i, format!("{} is not in {PAGE}", label.0)));
                 }
             }
         }

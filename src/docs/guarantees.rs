@@ -95,7 +95,28 @@
 //!   memory for a note of a bucket that changed, the next publish copies the whole table instead. `try_insert`,
 //!   `try_remove`, `try_reserve`, `try_publish` and `try_clone` say that there is no memory, and nothing is lost.
 //!
-//! # Batches and workers of `FenceMap`
+//! # Ordered maps
+//! What is said of bins does not hold of a [`FenceMap`](crate::FenceMap) either, nor of a
+//! [`FenceEntryMap`](crate::FenceEntryMap). Instead:
+//!
+//! - Operations on one key are linearizable, and so are those that ask for a neighbour or an end
+//!   ([`floor`](crate::FenceMap::floor), [`first`](crate::FenceMap::first), [`pop_last`](crate::FenceMap::pop_last) and
+//!   the like) and those about a range ([`range`](crate::FenceMap::range),
+//!   [`remove_range`](crate::FenceMap::remove_range)), also while leaves are split, joined and moved between fences.
+//!   `iter`, `scan_weak`, `retain`, `clear` and cursors go leaf by leaf, each leaf as of one moment, in order, and
+//!   meet every key that is there throughout exactly once.
+//! - A look-up, hit or miss, waits while a writer is inside the key's leaf: some tens of stores, or twice a leaf's
+//!   entries where it is split. It is tried again if the leaf changed meanwhile; of two threads that write to one leaf
+//!   all the time a third may be kept from reading it. [`try_get`](crate::FenceMap::try_get) says `Busy` instead of
+//!   waiting.
+//! - A range that meets a change is tried eight times, and then locks its leaves one after the other, for as long as
+//!   copying them takes; [`try_range_into`](crate::FenceMap::try_range_into) gives up instead.
+//! - Balancing ([`rebalance_step`](crate::FenceMap::rebalance_step)) locks no leaf and moves no entry; look-ups do not
+//!   notice it.
+//! - Rankings, like `Ord`, are asked with nothing locked.
+//! - An empty map allocates nothing. Inserts allocate leaves of 128 entries, and what leads to them;
+//!   [`range`](crate::FenceMap::range) what it hands out; `remove`, `pop_first` and changes of what is there nothing.
+//!   Leaves that have become empty are used again, and freed with the map.
 //! - [`apply_batch`](crate::FenceMap::apply_batch) is linearizable as a whole, against single operations, ranges and
 //!   other batches. It is planned anew if a leaf changes before it is locked, and nothing bounds how often;
 //!   [`try_apply_batch`](crate::FenceMap::try_apply_batch) says `Busy` instead. Either changes all or nothing, also

@@ -67,6 +67,22 @@
 //! On 32-bit targets, where 24 bits (23) would be soon through, handles do not go by the number.
 //! [`generation`](crate::left_right::ReadHandle::generation) has 64 bits everywhere.
 //!
+//! # Ordered maps
+//! - [`range`](crate::FenceMap::range) copies out what it finds, so that it can be of one moment: for a long one take
+//!   [`scan_weak`](crate::FenceMap::scan_weak), or a cursor.
+//! - A range that is read while others write to it all the time locks its leaves in the end, and holds up all who
+//!   want them. [`remove_range`](crate::FenceMap::remove_range) and [`apply_batch`](crate::FenceMap::apply_batch) are
+//!   never so helped: among writers that do not rest they may begin again without end.
+//! - Writers of one leaf exclude each other, so many threads that insert ever greater keys all wait for one leaf.
+//!   Fences do not help there, nor where a few keys are hot: a leaf is in one fence.
+//! - Keys whose ranks are equal are told apart by `Ord` alone, a binary search through the leaves. On 32-bit targets
+//!   ranks have 32 bits.
+//! - The first entry costs about six kilobytes, and a map that has shrunk keeps the memory of its leaves until it is
+//!   dropped.
+//! - Reads leave no trace, so [`rebalance_step`](crate::FenceMap::rebalance_step) balances writes only.
+//! - What is said below of versions that come round, and of writers that are descheduled inside a bin, holds of leaves
+//!   as well.
+//!
 //! # Where there is no `membarrier`
 //! Guards of owned data execute no fence, and reads of a `LeftRightMap` mostly none, where the operating system can
 //! interrupt all threads of the process instead: with feature `std-ext`, on Linux, unless the system or a sandbox

@@ -68,7 +68,7 @@
 //! - `DI-1` ↔ `DI-2` (`table/directory.rs`): publication of a directory, and of a segment in it.
 //! - `SP-1`, `SP-2`, `SP-3` (`table/split.rs`): the order of a split's stores: children's entries,
 //!   parent's tags, children's tags.
-//! - `FX-1` to `FX-4` (`flat/fixed/mod.rs`): why strays of a table of fixed size are found; their loads
+//! - `FX-1`, `FX-2`, `FX-3`, `FX-4` (`flat/fixed/mod.rs`): why strays of a table of fixed size are found; their loads
 //!   and stores are those of `FT` and `SL`.
 //! - `OV-1` ↔ `OV-2` (`table/overflow.rs`): publication of overflow lines.
 //! - `OV-3`, `OV-4` (`table/overflow.rs`): recycling of a line: the pool's lock, and a release fence
@@ -86,6 +86,13 @@
 //!   writer's swap of the sides, before it asks who looks. One of the two sees the other.
 //! - `LR-3`, `LR-4`, `LR-5` (`sync/sides.rs`): a side, whole, as it is shown; the end of a look, before the side is
 //!   changed; a reader that takes the need for fences away, so that the writer knows.
+//! - `FN-1` ↔ `FN-2`, `RT-1` ↔ `RT-2`, `TR-1` ↔ `TR-2` (`fence/directory.rs`, `fence/route.rs`, `fence/tree.rs`):
+//!   publication of a leaf where it is listed, of a fence, and of the first and last leaf. All else about them is
+//!   hints.
+//! - `FN-3`, `RT-3` (`fence/directory.rs`, `fence/route.rs`): the locks of those who change these hints.
+//! - `LF-1` ↔ `LF-2` (`fence/grow.rs`): the giver of entries is locked before their receiver is unlocked.
+//! - `RA-1` (`fence/range.rs`): the second looks at the leaves of a range, and the fence before them.
+//! - `AR-1` (`fence/arena.rs`): leaves given back, and taken again.
 //! - `CT-1` ↔ `CT-2` (`sync/counted.rs`): holds given up; the last of them, before the value is dropped.
 //!
 //! Payload words are read and written by relaxed atomic accesses, never volatile ones: a reader
