@@ -71,8 +71,7 @@ fn an_insert_that_finds_no_memory_hands_back_what_it_was_given() {
             });
             model.extend(stored);
             assert!(counts.failures > 0, "{spared}");
-            same_as(&map, &model);
-            for n in 0..2_000 {
+            for n in 0..500 {
                 assert_eq!(map.insert(mix(n) / 2, n), model.insert(mix(n) / 2, n));
             }
             same_as(&map, &model);
@@ -95,9 +94,9 @@ fn a_range_that_finds_no_memory_says_so() {
 
 #[test]
 fn look_ups_and_removals_allocate_nothing() {
-    let map: FenceMap<u64, u64> = (0..20_000).map(|n| (mix(n), n)).collect();
+    let map: FenceMap<u64, u64> = (0..8_000).map(|n| (mix(n), n)).collect();
     let ((), counts) = counted(|| {
-        for n in 0..20_000 {
+        for n in 0..8_000 {
             let key = mix(n);
             assert_eq!((map.get(&key), map.try_get(&key)), (Some(n), Ok(Some(n))));
             assert!(map.floor(&key).is_some() && map.ceiling(&key).is_some());
@@ -105,7 +104,7 @@ fn look_ups_and_removals_allocate_nothing() {
             assert_eq!(map.update(&key, |value| value), Some(n));
             assert_eq!(map.insert(key, n), Some(n));
         }
-        for n in 0..20_000 {
+        for n in 0..8_000 {
             assert_eq!(map.remove(&mix(n)), Some(n));
         }
     });
@@ -115,13 +114,13 @@ fn look_ups_and_removals_allocate_nothing() {
 #[test]
 fn everything_is_given_back() {
     let ((), counts) = counted(|| {
-        let map: FenceMap<u64, [u64; 3]> = (0..50_000).map(|n| (mix(n), [n; 3])).collect();
+        let map: FenceMap<u64, [u64; 3]> = (0..16_000).map(|n| (mix(n), [n; 3])).collect();
         let bytes = map.stats().bytes;
         for round in 0..3 {
             map.retain(|key, _| key % 3 == round);
             let many = map.range(u64::MAX / 2..).len();
             assert_eq!(map.remove_range(u64::MAX / 2..), many);
-            for n in 0..50_000 {
+            for n in 0..16_000 {
                 map.insert(mix(n), [n; 3]);
             }
             assert!(map.stats().bytes < bytes + bytes / 5, "what was removed makes room");
@@ -131,7 +130,6 @@ fn everything_is_given_back() {
 }
 
 thread_local! {
-    static SHARED: Cell<Option<&'static FenceMap<u64, u64>>> = const { Cell::new(None) };
     static CALLS: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -139,22 +137,20 @@ thread_local! {
 #[test]
 fn an_allocator_may_use_the_map() {
     within(60, "an allocator that uses the map", || {
-        let map: &'static FenceMap<u64, u64> = Box::leak(Box::new(FenceMap::new()));
-        map.insert(0, 0);
-        SHARED.set(Some(map));
+        static MAP: FenceMap<u64, u64> = FenceMap::new();
+        MAP.insert(0, 0);
         let hook = || {
             CALLS.set(CALLS.get() + 1);
-            let map = SHARED.get().unwrap();
-            assert_eq!(map.get(&0), Some(0));
-            map.insert(u64::MAX - CALLS.get() % 50, 1);
-            assert!(map.last().is_some() && map.remove(&(u64::MAX / 2)).is_none());
+            assert_eq!(MAP.get(&0), Some(0));
+            MAP.insert(u64::MAX - CALLS.get() % 50, 1);
+            assert!(MAP.last().is_some() && MAP.remove(&(u64::MAX / 2)).is_none());
         };
         hooked(hook, || {
             for n in 1..3_000 {
-                map.insert(mix(n), n);
-                map.insert(n, n);
+                MAP.insert(mix(n), n);
+                MAP.insert(n, n);
             }
-            assert!(map.range(..).len() >= 5_000);
+            assert!(MAP.range(..).len() >= 5_000);
         });
         assert!(CALLS.get() > 20);
     });

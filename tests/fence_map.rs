@@ -115,8 +115,8 @@ fn random_operations_answer_as_a_btree_map() {
         let mut rng = Rng::new(seed);
         let (map, mut model) = (FenceMap::<u64, u64>::new(), BTreeMap::new());
         let mut grows = false;
-        for step in 0..60_000u64 {
-            if step % 10_000 == 0 {
+        for step in 0..24_000u64 {
+            if step % 4_000 == 0 {
                 grows = !grows;
                 same(&map, &model);
             }
@@ -149,7 +149,9 @@ fn whole_maps_come_and_go() {
         ("random", mix),
         ("from both ends", |n| if n % 2 == 0 { n } else { u64::MAX - n }),
     ];
-    for (name, order) in orders {
+    // On 32 bits tests run slowly, and orders make no difference there.
+    let some = if cfg!(target_pointer_width = "32") { &orders[2..3] } else { &orders[..] };
+    for &(name, order) in some {
         let map: FenceMap<u64, u64> = (0..N).map(|n| (order(n), n)).collect();
         let model: BTreeMap<u64, u64> = (0..N).map(|n| (order(n), n)).collect();
         same(&map, &model);
