@@ -208,7 +208,9 @@ fn whole_maps_come_and_go() {
     type Order = fn(u64) -> u64;
     let orders: [(&str, Order); 3] =
         [("ascending", |n| n * 10), ("descending", |n| (N - 1 - n) * 10), ("random", mix)];
-    for (name, order) in orders {
+    // On 32 bits tests run slowly, and orders make no difference there.
+    let some = if cfg!(target_pointer_width = "32") { &orders[2..] } else { &orders[..] };
+    for &(name, order) in some {
         let map: FenceEntryMap<u64, Box<u64>> = (0..N).map(|n| (order(n), Box::new(n))).collect();
         let model: BTreeMap<u64, Box<u64>> = (0..N).map(|n| (order(n), Box::new(n))).collect();
         same(&map, &model);
@@ -321,9 +323,9 @@ fn every_key_bound_and_value_is_dropped_exactly_once() {
     let new = |n| Tracked::new(n, &alive);
     let map = FenceEntryMap::<Tracked, Tracked>::new();
     let mut rng = Rng::new(support::seed());
-    for n in 0..60_000 {
+    for n in 0..24_000 {
         // Grows to some thousands, and shrinks to nothing, so that leaves are split and joined.
-        let grows = n / 15_000 % 2 == 0;
+        let grows = n / 6_000 % 2 == 0;
         let key = mix(rng.next() % 4_000);
         match rng.below(if grows { 16 } else { 40 }) {
             0 => ignore(map.insert_if_absent(new(key), new(n))),
