@@ -235,13 +235,20 @@ fn writers_and_readers_do_not_notice() {
     let changes = AtomicUsize::new(0);
     rounds(6, MOMENT * 2, |round| {
         let map: FenceMap<u64, Wide> = (0..8_000).map(|n| (n * 4 + 3, wide(0))).collect();
-        let done = AtomicBool::new(false);
+        let (done, writes) = (AtomicBool::new(false), AtomicUsize::new(0));
         std::thread::scope(|scope| {
-            let (map, done, changes) = (&map, &done, &changes);
+            let (map, done, writes, changes) = (&map, &done, &writes, &changes);
             for _ in 0..2 {
                 scope.spawn(move || {
+                    let mut next = 0;
                     while !done.load(Ordering::Relaxed) {
+                        // By looks that come too soon for writers who are slow, all load is forgotten.
+                        if writes.load(Ordering::Relaxed) < next {
+                            std::thread::yield_now();
+                            continue;
+                        }
                         map.rebalance_step(3);
+                        next = writes.load(Ordering::Relaxed) + 1_000;
                     }
                     changes.fetch_add(figures(map), Ordering::Relaxed);
                 });
@@ -260,8 +267,9 @@ fn writers_and_readers_do_not_notice() {
                     );
                 }
             });
-            let writers = (0..WRITERS)
-                .map(|thread| scope.spawn(move || write_and_check(map, thread, u64::from(round))));
+            let writers = (0..WRITERS).map(|thread| {
+                scope.spawn(move || write_and_check(map, writes, thread, u64::from(round)))
+            });
             let writers: Vec<_> = writers.collect();
             let panics = writers.into_iter().filter_map(|writer| writer.join().err()).count();
             done.store(true, Ordering::Relaxed);
@@ -278,10 +286,11 @@ fn writers_and_readers_do_not_notice() {
 }
 
 /// Writes keys of its own, hot at one place after the other, and knows what they have.
-fn write_and_check(map: &FenceMap<u64, Wide>, thread: u64, round: u64) {
+fn write_and_check(map: &FenceMap<u64, Wide>, writes: &AtomicUsize, thread: u64, round: u64) {
     let mut rng = Rng::new(seed() + round * 8 + thread);
     let mut mine = BTreeMap::new();
     for step in 0..12_000 {
+        writes.fetch_add(1, Ordering::Relaxed);
         let hot = mix(step / 3_000 + round) % 7_000;
         let key = (hot + rng.next() % 800) * 4 + thread;
         match rng.below(4) {
