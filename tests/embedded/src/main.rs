@@ -1,9 +1,9 @@
 //! Firmware that proves a map against an interrupt on one core.
 //!
 //! The first part, [`smoke`], checks the operations against a sorted array with nothing running
-//! beside them ([`fixed`] where the map is a table of fixed size in a `static`). The second, [`preempt`],
-//! lets a timer interrupt land inside the writes of the main loop: the handler reads with `try_get`, which
-//! must neither wait nor see half a write.
+//! beside them ([`fixed`] where the map is a table of fixed size in a `static`, [`fences`] where it is
+//! ordered). The second, [`preempt`], lets a timer interrupt land inside the writes of the main loop: the
+//! handler reads with `try_get`, which must neither wait nor see half a write.
 //!
 //! With the feature `left-right` it is the structures of two sides instead: [`handles`] alone, then
 //! [`turning`] under interrupts.
@@ -19,6 +19,8 @@ extern crate alloc;
 #[cfg_attr(target_arch = "arm", path = "cortex_m.rs")]
 #[cfg_attr(target_arch = "riscv32", path = "risc_v.rs")]
 mod board;
+#[cfg(all(feature = "fences", not(feature = "negative-control")))]
+mod fences;
 #[cfg(all(feature = "table", not(feature = "negative-control")))]
 mod fixed;
 #[cfg(all(feature = "left-right", not(feature = "negative-control")))]
@@ -29,7 +31,12 @@ mod preempt;
 mod reading;
 #[cfg(all(feature = "left-right", not(feature = "negative-control")))]
 mod sides;
-#[cfg(not(any(feature = "negative-control", feature = "table", feature = "left-right")))]
+#[cfg(not(any(
+    feature = "negative-control",
+    feature = "table",
+    feature = "fences",
+    feature = "left-right"
+)))]
 mod smoke;
 #[cfg(feature = "left-right")]
 mod turning;
@@ -61,8 +68,15 @@ fn run() -> ! {
     // SAFETY: this runs once, before the first allocation, and nothing else names the array.
     unsafe { HEAP.init(&raw mut HEAP_MEMORY as usize, board::HEAP_BYTES) };
     println!("{}, heap of {} bytes", board::NAME, board::HEAP_BYTES);
-    #[cfg(not(any(feature = "negative-control", feature = "table", feature = "left-right")))]
+    #[cfg(not(any(
+        feature = "negative-control",
+        feature = "table",
+        feature = "fences",
+        feature = "left-right"
+    )))]
     smoke::run();
+    #[cfg(all(feature = "fences", not(feature = "negative-control")))]
+    fences::run();
     #[cfg(all(feature = "table", not(feature = "negative-control")))]
     fixed::run();
     #[cfg(all(feature = "left-right", not(feature = "negative-control")))]

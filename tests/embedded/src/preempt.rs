@@ -13,13 +13,15 @@ use crate::{
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use semihosting::println;
 
+#[cfg(all(feature = "fences", not(feature = "negative-control")))]
+use crate::fences::{Map, TryInsertError};
 #[cfg(all(feature = "table", not(feature = "negative-control")))]
 use crate::fixed::{Table as Map, TryInsertError};
 #[cfg(feature = "negative-control")]
 use crate::unprotected::{Table as Map, TryInsertError};
-#[cfg(not(any(feature = "negative-control", feature = "table")))]
+#[cfg(not(any(feature = "negative-control", feature = "table", feature = "fences")))]
 use hedgerow::flat::TryInsertError;
-#[cfg(not(any(feature = "negative-control", feature = "table")))]
+#[cfg(not(any(feature = "negative-control", feature = "table", feature = "fences")))]
 type Map = hedgerow::FlatMap<u32, Reading>;
 
 /// Keys that the handler looks up each time it runs: the even ones are always there once they have
