@@ -206,10 +206,9 @@ fn random_operations_answer_as_a_btree_map() {
 fn whole_maps_come_and_go() {
     const N: u64 = 60_000;
     type Order = fn(u64) -> u64;
-    let orders: [(&str, Order); 3] =
-        [("ascending", |n| n * 10), ("descending", |n| (N - 1 - n) * 10), ("random", mix)];
+    let orders: [(&str, Order); 2] = [("descending", |n| (N - 1 - n) * 10), ("random", mix)];
     // On 32 bits tests run slowly, and orders make no difference there.
-    let some = if cfg!(target_pointer_width = "32") { &orders[2..] } else { &orders[..] };
+    let some = if cfg!(target_pointer_width = "32") { &orders[1..] } else { &orders[..] };
     for &(name, order) in some {
         let map: FenceEntryMap<u64, Box<u64>> = (0..N).map(|n| (order(n), Box::new(n))).collect();
         let model: BTreeMap<u64, Box<u64>> = (0..N).map(|n| (order(n), Box::new(n))).collect();
