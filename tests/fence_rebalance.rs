@@ -84,6 +84,7 @@ fn play(rng: &mut Rng, map: &FenceMap<u64, Wide>, model: &mut BTreeMap<u64, Wide
 }
 
 #[test]
+#[cfg_attr(hedgerow_int_words, ignore = "slow, and one thread's")]
 fn a_map_that_is_rebalanced_at_random_is_a_btree_map() {
     let mut rng = Rng::new(seed());
     let (mut moved, mut split, mut joined) = (0, 0, 0);
@@ -151,6 +152,7 @@ fn an_attempt_that_fails_counts_as_a_conflict() {
 }
 
 #[test]
+#[cfg_attr(any(target_pointer_width = "32", hedgerow_int_words), ignore = "slow, and one thread's")]
 fn a_uniform_load_moves_nothing() {
     let map: FenceMap<u64, Wide> = (0..20_000).map(|n| (mix(n), wide(n))).collect();
     let mut rng = Rng::new(seed());
@@ -178,10 +180,7 @@ fn greatest_share(map: &FenceMap<u64, Wide>) -> usize {
 
 /// Counted in rounds of 5,000 writes, not in time.
 #[test]
-#[cfg_attr(
-    target_pointer_width = "32",
-    ignore = "slow there, and counts what does not depend on words"
-)]
+#[cfg_attr(any(target_pointer_width = "32", hedgerow_int_words), ignore = "slow, and one thread's")]
 fn a_hot_range_that_moves_is_followed() {
     const ROUNDS: usize = 8;
     let map: FenceMap<u64, Wide> = (0..30_000).map(|n| (n, wide(n))).collect();
@@ -213,6 +212,7 @@ fn a_hot_range_that_moves_is_followed() {
 }
 
 #[test]
+#[cfg_attr(hedgerow_int_words, ignore = "slow, and one thread's")]
 fn keys_that_come_in_order_are_stored_as_fast_as_ever() {
     for descending in [false, true] {
         let map = FenceMap::<u64, Wide>::new();
