@@ -189,8 +189,9 @@ impl Sides {
                 let ends = self.has_fenced_enough(slot);
                 fences = if ends { 0 } else { FENCES };
                 if ends {
-                    // [LR-5] relaxed: goes before the release store with which this look ends.
-                    slot.fencing.store(LIGHT, Ordering::Relaxed);
+                    // [LR-5] relaxed: goes before the release store with which this look ends. A swap, so that it comes
+                    // after an answer to what this look has read: the writer must not take that for newer.
+                    slot.fencing.swap(LIGHT, Ordering::Relaxed);
                 }
             }
         }
