@@ -1,10 +1,10 @@
-//! Is a history of one key linearizable? The search of Wing and Gong with Lowe's memory of
+//! Is a history linearizable, of one key or of a whole map? The search of Wing and Gong with Lowe's memory of
 //! where it has been, over "how far is each thread" instead of sets of operations: a thread's operations
 //! follow each other, so that says as much, and a thread that slept long costs nothing.
 
-use super::history::{Call, Event, Value, apply};
+use super::history::{Event, Operation};
 use std::collections::HashSet;
-use std::fmt::Write;
+use std::fmt::{Debug, Display, Write};
 
 /// The most threads a history can have.
 const THREADS: usize = 8;
@@ -16,22 +16,28 @@ type Progress = [u32; THREADS];
 
 /// The furthest that any order of the operations gets.
 #[derive(Debug)]
-pub(crate) struct Stuck {
+pub(crate) struct Stuck<S> {
     progress: Progress,
-    state: Option<Value>,
+    state: S,
 }
 
+/// Each thread's events, in the order of its calls.
+type History<O> = [Vec<Event<O, <O as Operation>::Answer>>];
+
 /// Whether some order of the operations that respects real time explains every answer, beginning
-/// with `state`. Each thread's events are in the order of its calls.
-pub(crate) fn check(history: &[Vec<Event>], state: Option<Value>) -> Result<(), Stuck> {
+/// with `state`.
+pub(crate) fn check<O: Operation>(
+    history: &History<O>,
+    state: O::State,
+) -> Result<(), Stuck<O::State>> {
     assert!(history.len() <= THREADS, "more threads than the checker takes");
     let total: usize = history.iter().map(Vec::len).sum();
-    let mut deepest = (0, Stuck { progress: [0; THREADS], state });
+    let mut deepest = (0, Stuck { progress: [0; THREADS], state: state.clone() });
     let mut visited = HashSet::new();
     let mut open = vec![([0; THREADS], state)];
     while let Some((mut progress, state)) = open.pop() {
-        take_without_effect(history, &mut progress, state);
-        if !visited.insert((progress, state)) {
+        take_without_effect(history, &mut progress, &state);
+        if !visited.insert((progress, state.clone())) {
             continue;
         }
         assert!(visited.len() < PATIENCE, "the checker gave up; the history is too wide");
@@ -40,10 +46,10 @@ pub(crate) fn check(history: &[Vec<Event>], state: Option<Value>) -> Result<(), 
             return Ok(());
         }
         if done >= deepest.0 {
-            deepest = (done, Stuck { progress, state });
+            deepest = (done, Stuck { progress, state: state.clone() });
         }
         for (thread, event) in candidates(history, &progress) {
-            let (next, answer) = apply(state, event.call);
+            let (next, answer) = event.call.apply(&state);
             if answer == event.answer {
                 let mut progress = progress;
                 progress[thread] += 1;
@@ -57,12 +63,19 @@ pub(crate) fn check(history: &[Vec<Event>], state: Option<Value>) -> Result<(), 
 /// Takes every operation that may come next, is explained, and changes nothing. If any order of
 /// the rest works, then one that begins with these does. (Not so for `clear` and `retain`, whose
 /// answers leave open whether they had an effect.)
-fn take_without_effect(history: &[Vec<Event>], progress: &mut Progress, state: Option<Value>) {
+fn take_without_effect<O: Operation>(
+    history: &History<O>,
+    progress: &mut Progress,
+    state: &O::State,
+) {
     loop {
         let before = *progress;
         for (thread, event) in candidates(history, &before) {
-            let open = matches!(event.call, Call::Clear | Call::Retain(..));
-            if !open && apply(state, event.call) == (state, event.answer) {
+            if event.call.may_have_been_idle() {
+                continue;
+            }
+            let (next, answer) = event.call.apply(state);
+            if next == *state && answer == event.answer {
                 progress[thread] += 1;
             }
         }
@@ -73,11 +86,11 @@ fn take_without_effect(history: &[Vec<Event>], progress: &mut Progress, state: O
 }
 
 /// The operations that may come next: those called before any other pending one returned.
-fn candidates<'a>(
-    history: &'a [Vec<Event>],
+fn candidates<'a, C, A>(
+    history: &'a [Vec<Event<C, A>>],
     progress: &Progress,
-) -> impl Iterator<Item = (usize, &'a Event)> {
-    let pending = |(thread, events): (usize, &'a Vec<Event>)| {
+) -> impl Iterator<Item = (usize, &'a Event<C, A>)> {
+    let pending = |(thread, events): (usize, &'a Vec<Event<C, A>>)| {
         events.get(progress[thread] as usize).map(|event| (thread, event))
     };
     let first_return = history
@@ -92,7 +105,10 @@ fn candidates<'a>(
 }
 
 /// The part of the history around the place where the search got stuck, one operation a line.
-pub(crate) fn explain(history: &[Vec<Event>], stuck: &Stuck) -> String {
+pub(crate) fn explain<C, A>(history: &[Vec<Event<C, A>>], stuck: &Stuck<impl Debug>) -> String
+where
+    Event<C, A>: Display,
+{
     let mut lines = Vec::new();
     for (thread, events) in history.iter().enumerate() {
         let at = stuck.progress[thread] as usize;

@@ -4,6 +4,7 @@
 //! another in real time exactly if its return's stamp is below the other's call's.
 
 use std::fmt;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Values are unique within a history, so that a wrong one shows.
@@ -50,13 +51,38 @@ impl Answer {
     }
 }
 
-/// One operation on one key.
+/// What a sequential map does when it is called.
+pub(crate) trait Operation {
+    type State: Clone + Eq + Hash + fmt::Debug;
+    type Answer: PartialEq;
+
+    fn apply(&self, state: &Self::State) -> (Self::State, Self::Answer);
+
+    /// Whether the answer leaves open if there was an effect.
+    fn may_have_been_idle(&self) -> bool;
+}
+
+impl Operation for Call {
+    /// Of one key.
+    type State = Option<Value>;
+    type Answer = Answer;
+
+    fn apply(&self, state: &Option<Value>) -> (Option<Value>, Answer) {
+        apply(*state, *self)
+    }
+
+    fn may_have_been_idle(&self) -> bool {
+        matches!(self, Self::Clear | Self::Retain(..))
+    }
+}
+
+/// One operation, on one key where nothing else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Event {
+pub(crate) struct Event<C = Call, A = Answer> {
     pub(crate) called: u64,
     pub(crate) returned: u64,
-    pub(crate) call: Call,
-    pub(crate) answer: Answer,
+    pub(crate) call: C,
+    pub(crate) answer: A,
 }
 
 /// A value, or a dash for nothing.

@@ -1,0 +1,233 @@
+//! Plays random plans of concurrent operations on an ordered map, records them whole, and has them checked.
+
+use crate::support::Stop;
+use crate::support::check::{check, explain};
+use crate::support::history::Value;
+use crate::support::ordered::{Answer, Call, KEYS, Near, OrderedEvent};
+use crate::support::rng::Rng;
+use std::collections::BTreeMap;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+/// Between the keys of two numbers lie those of the fillers.
+pub(crate) const STEP: u64 = 1 << 33;
+/// Fillers between two keys, so that a handful of keys has leaves of its own.
+const FILLERS: u64 = 12;
+
+/// The operations under test, over plain keys and values. Those that a map has not answer None.
+pub(crate) trait Target: Sync {
+    fn get(&self, key: u64, way: usize) -> Option<Value>;
+    fn insert(&self, key: u64, value: Value) -> Option<Value>;
+    fn insert_if_absent(&self, key: u64, value: Value) -> Option<Value>;
+    fn remove(&self, key: u64) -> Option<Value>;
+    /// What was there before.
+    fn toggle(&self, key: u64, value: Value) -> Option<Value>;
+    fn compare_exchange(&self, key: u64, from: Value, to: Value) -> Option<Option<Value>>;
+    fn near(&self, near: Near, key: u64) -> Option<(u64, Value)>;
+    /// In any order.
+    fn range(&self, from: u64, to: u64, way: usize) -> Vec<(u64, Value)>;
+    fn remove_range(&self, from: u64, to: u64) -> usize;
+    fn batch(&self, changes: &[(u64, Option<Value>)]) -> Option<Vec<Option<Value>>>;
+    fn snapshot(&self, keys: &[u64]) -> Option<Vec<Option<Value>>>;
+    fn rebalance(&self);
+}
+
+/// One round: who does how often what.
+pub(crate) struct Plan {
+    threads: usize,
+    operations: usize,
+    /// Other keys come and go in between; what they would take part in is left out then.
+    fillers: bool,
+    weights: [usize; 11],
+}
+
+impl Plan {
+    pub(crate) fn new(rng: &mut Rng) -> Self {
+        let mut weights = [0; 11];
+        for weight in &mut weights {
+            *weight = [0, 1, 4, 16][rng.below(4)];
+        }
+        let fillers = rng.one_in(2);
+        if fillers {
+            (weights[6], weights[8]) = (0, 0);
+        }
+        // Something is written, and ranges are always looked at.
+        weights[1] = weights[1].max(4);
+        weights[7] = weights[7].max(4);
+        Self { threads: 2 + rng.below(3), operations: 20 + rng.below(100), fillers, weights }
+    }
+
+    fn call(&self, rng: &mut Rng, new: Value, seen: &[Value]) -> Call {
+        let mut left = rng.below(self.weights.iter().sum());
+        let kind = self.weights.iter().position(|&weight| {
+            let is_it = left < weight;
+            left = left.wrapping_sub(weight);
+            is_it
+        });
+        let key = rng.below(KEYS);
+        let to = key + rng.below(KEYS - key);
+        match kind.expect("the weights add up") {
+            0 => Call::Get(key),
+            1 => Call::Insert(key, new),
+            2 => Call::InsertIfAbsent(key, new),
+            3 => Call::Remove(key),
+            4 => Call::Toggle(key, new),
+            5 => Call::CompareExchange(key, seen.get(key).copied().unwrap_or(0), new),
+            6 => Call::Near(*rng.pick(&Near::ALL), key),
+            7 => Call::Range(key, to),
+            8 => Call::RemoveRange(key, to),
+            9 => {
+                let some = 1 + rng.below(4);
+                let change = |n| (rng.below(KEYS), (!rng.one_in(3)).then_some(new + (n << 48)));
+                Call::Batch((0..some as u64).map(change).collect())
+            }
+            _ => {
+                let some = 1 + rng.below(4);
+                Call::Snapshot((0..some).map(|_| rng.below(KEYS)).collect())
+            }
+        }
+    }
+}
+
+fn key_of(number: usize) -> u64 {
+    (number as u64 + 1) * STEP
+}
+
+/// The number of a key that is no filler.
+fn number_of(key: u64) -> Option<usize> {
+    key.is_multiple_of(STEP).then(|| (key / STEP - 1) as usize)
+}
+
+/// Does what is called for; None where the map has no such operation.
+fn answer(map: &impl Target, call: &Call, way: usize) -> Option<Answer> {
+    let one = |key: usize, found: Option<Value>| vec![found.map(|value| (key, value))];
+    let numbered = |(key, value)| number_of(key).map(|number| (number, value));
+    Some(match call {
+        &Call::Get(key) => one(key, map.get(key_of(key), way)),
+        &Call::Insert(key, value) => one(key, map.insert(key_of(key), value)),
+        &Call::InsertIfAbsent(key, value) => one(key, map.insert_if_absent(key_of(key), value)),
+        &Call::Remove(key) => one(key, map.remove(key_of(key))),
+        &Call::Toggle(key, value) => one(key, map.toggle(key_of(key), value)),
+        &Call::CompareExchange(key, from, to) => {
+            one(key, map.compare_exchange(key_of(key), from, to)?)
+        }
+        &Call::Near(near, key) => vec![map.near(near, key_of(key)).and_then(numbered)],
+        &Call::Range(from, to) => {
+            let all = map.range(key_of(from), key_of(to), way);
+            let mut all: Answer = all.into_iter().map(numbered).filter(Option::is_some).collect();
+            all.sort_unstable();
+            all
+        }
+        &Call::RemoveRange(from, to) => {
+            vec![Some((map.remove_range(key_of(from), key_of(to)), 0))]
+        }
+        Call::Batch(changes) => {
+            let asked: Vec<_> =
+                changes.iter().map(|&(key, value)| (key_of(key), value)).collect();
+            let before = map.batch(&asked)?;
+            changes.iter().zip(before).flat_map(|(&(key, _), had)| one(key, had)).collect()
+        }
+        Call::Snapshot(keys) => {
+            let asked: Vec<_> = keys.iter().map(|&key| key_of(key)).collect();
+            let found = map.snapshot(&asked)?;
+            keys.iter().zip(found).flat_map(|(&key, found)| one(key, found)).collect()
+        }
+    })
+}
+
+/// One thread's part of a history.
+struct Log<'a> {
+    clock: &'a AtomicU64,
+    events: Vec<OrderedEvent>,
+}
+
+impl Log<'_> {
+    fn now(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::SeqCst)
+    }
+
+    fn record(&mut self, map: &impl Target, call: Call, way: usize) {
+        let called = self.now();
+        let Some(answer) = answer(map, &call, way) else { return };
+        let returned = self.now();
+        self.events.push(OrderedEvent { called, returned, call, answer });
+    }
+}
+
+/// Lets the fillers come and go, and fences hand over, until the others are done.
+fn churn(map: &impl Target, fillers: bool, rng: &mut Rng, is_done: impl Fn() -> bool) {
+    while !is_done() {
+        if fillers {
+            let gap = rng.below(KEYS) as u64 * STEP;
+            let comes = rng.one_in(2);
+            for n in 1..=FILLERS {
+                if comes {
+                    map.insert(gap + n * (STEP / 64), 0);
+                } else {
+                    map.remove(gap + n * (STEP / 64));
+                }
+            }
+        }
+        map.rebalance();
+        thread::yield_now();
+    }
+}
+
+/// Plays the plan and checks the history of the whole map.
+pub(crate) fn play(map: &impl Target, plan: &Plan, seed: u64) -> Result<(), String> {
+    let clock = AtomicU64::new(0);
+    let mut rng = Rng::new(seed);
+    let mut first = Log { clock: &clock, events: Vec::new() };
+    for key in 0..KEYS {
+        if rng.one_in(2) {
+            first.record(map, Call::Insert(key, 1 + key as Value), 0);
+        }
+    }
+    let begin = Barrier::new(plan.threads);
+    let done = AtomicBool::new(false);
+    let mut logs: Vec<Vec<OrderedEvent>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..plan.threads as u64)
+            .map(|thread| {
+                let (begin, clock) = (&begin, &clock);
+                scope.spawn(move || work(map, plan, thread, seed, clock, begin))
+            })
+            .collect();
+        let stop = Stop(&done);
+        let churner =
+            scope.spawn(|| churn(map, plan.fillers, &mut rng, || done.load(Ordering::Acquire)));
+        let logs = workers.into_iter().map(|worker| worker.join().expect("a worker panicked"));
+        let logs = logs.collect();
+        drop(stop);
+        churner.join().expect("the churner panicked");
+        logs
+    });
+    first.record(map, Call::Range(0, KEYS - 1), 0);
+    logs.push(first.events);
+    check(&logs, [None; KEYS]).map_err(|stuck| format!("seed {seed}: {}", explain(&logs, &stuck)))
+}
+
+fn work(
+    map: &impl Target,
+    plan: &Plan,
+    thread: u64,
+    seed: u64,
+    clock: &AtomicU64,
+    begin: &Barrier,
+) -> Vec<OrderedEvent> {
+    let mut rng = Rng::new(seed ^ (thread + 1) << 32);
+    let mut log = Log { clock, events: Vec::new() };
+    let mut seen = BTreeMap::new();
+    begin.wait();
+    for n in 0..plan.operations as u64 {
+        let new = (thread + 1) * 1_000_000 + n;
+        let known: Vec<Value> = (0..KEYS).map(|key| *seen.get(&key).unwrap_or(&0)).collect();
+        log.record(map, plan.call(&mut rng, new, &known), rng.below(4));
+        let found = log.events.last().into_iter().flat_map(|event| &event.answer);
+        seen.extend(found.copied().flatten().filter(|(key, _)| *key < KEYS));
+        if rng.one_in(16) {
+            thread::yield_now();
+        }
+    }
+    log.events
+}
