@@ -34,6 +34,8 @@ extern crate std;
 
 mod bins;
 #[cfg(feature = "alloc")]
+pub mod compressed;
+#[cfg(feature = "alloc")]
 pub mod docs;
 mod facade;
 #[cfg(feature = "alloc")]
@@ -51,6 +53,8 @@ mod sync;
 #[cfg(feature = "alloc")]
 mod table;
 
+#[cfg(feature = "alloc")]
+pub use compressed::CompressedMap;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub use fence::FenceEntryMap;
 #[cfg(feature = "alloc")]

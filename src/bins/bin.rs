@@ -154,7 +154,12 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
         // SAFETY: validated: nothing was written while key and value were fetched, and a tag says that
         // the place holds an entry, so both are whole.
         let (key, value) = unsafe { (key.assume_init(), value.assume_init()) };
-        Ok(eq(&key).then_some(value))
+        let same = eq(&key);
+        // What the word leads to was the key's only as long as the word stood here.
+        if words::lies_afar::<K>() && !self.seq().validate(state) {
+            return Err(Changed);
+        }
+        Ok(same.then_some(value))
     }
 }
 
@@ -200,6 +205,13 @@ impl<K: Copy, V: Copy> Entry<'_, K, V> {
         // SAFETY: the words are live, and the lock makes us the only writer.
         unsafe { words::put(self.words, 0, key) }
         self.put_value(value);
+    }
+
+    /// Writes the key only. The caller holds the bin's lock.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn put_key(self, key: &K) {
+        // SAFETY: the words are live, and the lock makes us the only writer.
+        unsafe { words::put(self.words, 0, key) }
     }
 
     /// Writes the value only. The caller holds the bin's lock.

@@ -13,6 +13,23 @@ use core::mem::MaybeUninit;
 /// Bytes in a word.
 pub(crate) const WORD: usize = size_of::<usize>();
 
+/// A key that is only a word, which leads to where the key lies. What lies there may be written anew as soon as no
+/// entry leads to it any more.
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(transparent)]
+pub(crate) struct Afar(pub(crate) usize);
+
+/// Whether a `K` leads to the key, which a reader then has to doubt as it doubts the word.
+#[inline(always)]
+pub(crate) fn lies_afar<K>() -> bool {
+    #[cfg(feature = "alloc")]
+    let afar = typeid::of::<K>() == typeid::of::<Afar>();
+    #[cfg(not(feature = "alloc"))]
+    let afar = false;
+    afar
+}
+
 /// Words that `bytes` bytes need.
 pub(crate) const fn words_for(bytes: usize) -> usize {
     bytes.div_ceil(WORD)
@@ -33,6 +50,7 @@ fn is_integer<T>() -> bool {
         || this == typeid::of::<f32>()
         || this == typeid::of::<u128>()
         || this == typeid::of::<i128>()
+        || lies_afar::<T>()
 }
 
 /// Fetches a `T` that lies `offset` bytes into the block at `block`.

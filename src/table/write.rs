@@ -206,6 +206,38 @@ impl<K: Copy, V: Copy> Table<K, V> {
         true
     }
 
+    /// Changes what the entry that `eq` knows leads to, or where it leads: `under` is given its key while nobody
+    /// reads what lies behind it and believes that, does a few stores, and may answer with another key. False
+    /// where there is no such entry. Needs no memory.
+    pub(crate) fn amend(
+        &self,
+        hash: Hash,
+        eq: impl Fn(&K) -> bool + Copy,
+        under: impl FnOnce(K) -> Option<K>,
+    ) -> bool {
+        let mut backoff = Backoff::spinning();
+        loop {
+            let Ok(Some(probe)) = self.search(hash, eq, |entry| entry.key(), &mut backoff) else {
+                return false;
+            };
+            let Probe { bin, state, .. } = probe;
+            let Some((place, key)) = probe.found else { return false };
+            if !bin.seq().try_lock(state) {
+                let _ = backoff.wait();
+                continue;
+            }
+            let entry = match place {
+                Place::Slot(slot) => bin.entry(slot),
+                Place::Line { number, slot, .. } => self.pool.owned(number).entry(slot),
+            };
+            if let Some(key) = under(key) {
+                entry.put_key(&key);
+            }
+            bin.seq().unlock(bin.state_after(state, bin.overflow(state)));
+            return true;
+        }
+    }
+
     fn add<R>(
         &self,
         probe: &Probe<'_, K, V, R>,

@@ -7,6 +7,7 @@ pub(crate) mod check;
 pub(crate) mod hashers;
 pub(crate) mod history;
 pub(crate) mod layouts;
+pub(crate) mod nibbles;
 pub(crate) mod ordered;
 pub(crate) mod rng;
 pub(crate) mod tracked;

@@ -1,0 +1,80 @@
+//! Walking over all entries.
+
+use super::codec::Corrupt;
+use super::read::Gathered;
+use super::record::Location;
+use super::store::Store;
+use crate::table::walk::Position;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// An entry as it was met: its key, what its record was, and its value.
+pub(super) struct Met {
+    pub(super) key: Vec<u8>,
+    pub(super) top: Location,
+    pub(super) generation: usize,
+    gathered: Gathered,
+}
+
+impl Store {
+    /// Copies the entries of the bin at `position`, as they were at one moment; tells the next position.
+    pub(super) fn meet_bin(&self, position: Position, into: &mut Vec<Met>) -> Option<Position> {
+        self.table.follow(position, |afar| {
+            let Some(afar) = afar else { return into.clear() };
+            let top = Location::from(afar);
+            let mut gathered = Gathered::default();
+            self.gather(top, &mut gathered);
+            let key = self.key_of(top);
+            into.push(Met { key, top, generation: self.generation(top), gathered });
+        })
+    }
+
+    /// The key of a record. Of one that may be changing, some bytes.
+    fn key_of(&self, at: Location) -> Vec<u8> {
+        let mut key = Vec::new();
+        if let Some((segment, start)) = self.place(at)
+            && let Some((head, len)) = segment.head(start)
+        {
+            key.resize(head.key, 0);
+            segment.copy_out(start + len, &mut key);
+        }
+        key
+    }
+
+    /// The value of an entry that was met.
+    pub(super) fn value_of(&self, met: &Met) -> Result<Vec<u8>, Corrupt> {
+        self.fold(&met.key, &met.gathered)
+    }
+}
+
+/// An iterator over the entries of a [`CompressedMap`](crate::CompressedMap), in no order.
+///
+/// An entry that is there all the time is met once; one that comes or goes meanwhile may be met or not. A value
+/// that turns out to be corrupt is passed over. It allocates.
+pub struct Iter<'a> {
+    pub(super) store: &'a Store,
+    pub(super) position: Option<Position>,
+    pub(super) met: Vec<Met>,
+}
+
+impl Iterator for Iter<'_> {
+    type Item = (Vec<u8>, Vec<u8>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(met) = self.met.pop() {
+                if let Ok(value) = self.store.value_of(&met) {
+                    return Some((met.key, value));
+                }
+                continue;
+            }
+            self.position = self.store.meet_bin(self.position?, &mut self.met);
+        }
+    }
+}
+
+impl fmt::Debug for Iter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iter").finish_non_exhaustive()
+    }
+}

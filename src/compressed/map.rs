@@ -1,0 +1,356 @@
+//! `CompressedMap`: the face. No algorithm.
+
+use super::builder::Builder;
+use super::codec::Corrupt;
+use super::iter::Iter;
+use super::record::Head;
+use super::store::Store;
+use super::types::{ReadError, Stats, StoreError};
+use crate::table::walk::Position;
+use alloc::vec::Vec;
+use core::fmt;
+
+/// A concurrent map from bytes to bytes that keeps within a budget of memory: what is read often is kept plain, all
+/// else compressed, by itself.
+///
+/// Look-ups take no lock. Writers append to a log under a short lock, and compress what was not read lately a
+/// little at a time, as they need room; [`compress_step`](Self::compress_step) does that ahead of them.
+///
+/// ```
+/// use hedgerow::CompressedMap;
+///
+/// let map = CompressedMap::with_budget(1 << 20);
+/// map.insert("paris", r#"{"country":"FR"}"#).unwrap();
+/// assert_eq!(map.get("paris").as_deref(), Some(&br#"{"country":"FR"}"#[..]));
+/// assert!(map.remove("paris"));
+/// ```
+pub struct CompressedMap {
+    store: Store,
+}
+
+impl CompressedMap {
+    /// A map that takes so many bytes at most, with the default codecs, and refuses what does not fit.
+    ///
+    /// ```
+    /// let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// assert!(map.is_empty() && map.stats().bytes < 1 << 20);
+    /// ```
+    #[must_use]
+    pub fn with_budget(bytes: usize) -> Self {
+        Self::builder(bytes).build()
+    }
+
+    /// Makes a map with other codecs, another policy, or segments of another size.
+    pub fn builder(budget: usize) -> Builder {
+        Builder::new(budget)
+    }
+
+    pub(super) fn of(builder: Builder) -> Self {
+        Self { store: Store::new(builder) }
+    }
+
+    /// Stores a value, and says whether there was one before.
+    ///
+    /// Takes a short lock to append, and may compress a few other values to make room. It linearizes where the
+    /// key's entry is made to lead to the new record.
+    ///
+    /// # Errors
+    /// [`StoreError::BudgetExceeded`] where there is no room, [`StoreError::ValueTooLarge`] where key and value are
+    /// longer than a segment; what was there before is there still.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// assert_eq!(map.insert("key", "one"), Ok(false));
+    /// assert_eq!(map.insert("key", "two"), Ok(true));
+    /// ```
+    pub fn insert(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Result<bool, StoreError> {
+        self.store.insert(key.as_ref(), value.as_ref())
+    }
+
+    /// The key's value. Takes no lock; allocates the value. A value that is [`Corrupt`] is None; see
+    /// [`get_into`](Self::get_into) to tell.
+    ///
+    /// It linearizes where the key's bin is found unchanged after the record was copied.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// assert_eq!(map.get("key").as_deref(), Some(&b"value"[..]));
+    /// assert_eq!(map.get("other"), None);
+    /// ```
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+        self.store.get(key.as_ref())?.ok()
+    }
+
+    /// Reads the key's value into the front of a buffer; its length, None where there is no value. Takes no lock,
+    /// and allocates only for values that are stored in more than a kibibyte or have deferred changes.
+    ///
+    /// # Errors
+    /// [`ReadError::BufferTooSmall`] says how much is needed. After an error the buffer may hold anything.
+    ///
+    /// ```
+    /// use hedgerow::compressed::ReadError;
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// let mut buffer = [0; 16];
+    /// assert_eq!(map.get_into("key", &mut buffer), Ok(Some(5)));
+    /// assert_eq!(&buffer[..5], b"value");
+    /// assert_eq!(map.get_into("key", &mut buffer[..4]), Err(ReadError::BufferTooSmall { need: 5 }));
+    /// ```
+    pub fn get_into(
+        &self,
+        key: impl AsRef<[u8]>,
+        into: &mut [u8],
+    ) -> Result<Option<usize>, ReadError> {
+        let give = move |head: Head, stored: &[u8]| {
+            // Moved, so that what comes back may live as long as the buffer.
+            let whole = { into };
+            let Some(into) = whole.get_mut(..head.plain) else {
+                return Err(ReadError::BufferTooSmall { need: head.plain });
+            };
+            let expanded = self.store.models.expand(head, stored, into);
+            expanded.map_err(|Corrupt| ReadError::Corrupt).map(|()| &*into)
+        };
+        let plain = self.store.with(key.as_ref(), give, |into| into.ok());
+        plain.transpose().map(|plain| plain.map(<[u8]>::len))
+    }
+
+    /// What `look` makes of the key's value. Nothing is locked while it runs, and it may use the map. Allocates the
+    /// value.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// assert_eq!(map.get_with("key", |value| value.len()), Some(5));
+    /// ```
+    pub fn get_with<R>(&self, key: impl AsRef<[u8]>, look: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        self.get(key).map(|value| look(&value))
+    }
+
+    /// Whether the key has a value. Takes no lock and allocates nothing.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// assert!(!map.contains_key("key"));
+    /// ```
+    pub fn contains_key(&self, key: impl AsRef<[u8]>) -> bool {
+        self.store.contains(key.as_ref())
+    }
+
+    /// Removes the key's value, and says whether there was one. Allocates nothing.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// assert!(map.remove("key") && !map.remove("key"));
+    /// ```
+    pub fn remove(&self, key: impl AsRef<[u8]>) -> bool {
+        self.store.remove(key.as_ref())
+    }
+
+    /// Replaces the key's value by what `change` makes of it; None removes it. False where there is no value.
+    ///
+    /// `change` runs with nothing locked, and again where somebody else wrote meanwhile.
+    ///
+    /// # Errors
+    /// Those of [`insert`](Self::insert); [`StoreError::Corrupt`] where the value cannot be read.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// map.update("key", |mut value| { value.push(b's'); Some(value) }).unwrap();
+    /// assert_eq!(map.get("key").as_deref(), Some(&b"values"[..]));
+    /// ```
+    pub fn update(
+        &self,
+        key: impl AsRef<[u8]>,
+        change: impl FnMut(Vec<u8>) -> Option<Vec<u8>>,
+    ) -> Result<bool, StoreError> {
+        self.store.update(key.as_ref(), change)
+    }
+
+    /// Notes a change without reading the value: the map's [`Merge`](super::Merge) folds it in when the value is
+    /// read, and for good when it is compressed, or when eight are waiting. A key that is not there comes to be.
+    ///
+    /// # Errors
+    /// Those of [`insert`](Self::insert); [`StoreError::NoMerge`] where the map was made without one.
+    ///
+    /// ```
+    /// use hedgerow::CompressedMap;
+    ///
+    /// let append = |_: &[u8], value: Option<&[u8]>, changes: &[&[u8]]| {
+    ///     [value.unwrap_or_default(), &changes.concat()].concat()
+    /// };
+    /// let map = CompressedMap::builder(1 << 20).merge(append).build();
+    /// map.modify_deferred("key", "a").unwrap();
+    /// map.modify_deferred("key", "b").unwrap();
+    /// assert_eq!(map.get("key").as_deref(), Some(&b"ab"[..]));
+    /// ```
+    pub fn modify_deferred(
+        &self,
+        key: impl AsRef<[u8]>,
+        change: impl AsRef<[u8]>,
+    ) -> Result<(), StoreError> {
+        self.store.defer(key.as_ref(), change.as_ref())
+    }
+
+    /// Entries; exact where nobody writes meanwhile.
+    pub fn len(&self) -> usize {
+        self.store.table.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All entries, in no order, as copies.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// assert!(map.iter().eq([(b"key".to_vec(), b"value".to_vec())]));
+    /// ```
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { store: &self.store, position: Some(Position::START), met: Vec::new() }
+    }
+
+    /// Removes the entries of which `keep` says no. It runs with nothing locked, and again of an entry that was
+    /// written meanwhile.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// map.retain(|_, value| value.len() > 5);
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        self.store.retain(|key, value| keep(key, value));
+    }
+
+    /// Removes all entries that are there when it comes to them.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// map.clear();
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn clear(&self) {
+        self.store.clear();
+    }
+
+    /// Figures. Walks the index's directory and the list of segments.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// let stats = map.stats();
+    /// assert!(stats.len == 1 && stats.raw == 8 && stats.bytes <= stats.budget);
+    /// ```
+    pub fn stats(&self) -> Stats {
+        self.store.stats()
+    }
+
+    /// Does about `bytes` worth of compressing, compacting and folding ahead of writers, if any is due; whether any
+    /// was done. For a main loop, or a thread of its own.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// assert!(!map.compress_step(4096));
+    /// ```
+    pub fn compress_step(&self, bytes: usize) -> bool {
+        self.store.step(bytes)
+    }
+
+    /// Has the codecs learn from these values, instead of from what the map holds when it first compresses. Whether
+    /// any did. Takes as long as they do.
+    pub fn train(&self, samples: &[&[u8]]) -> bool {
+        let mut house = self.store.house.lock();
+        self.store.learn(&mut house.desk, samples)
+    }
+
+    /// Gives back what memory can be given back.
+    ///
+    /// ```
+    /// # let mut map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// map.clear();
+    /// map.shrink();
+    /// assert_eq!(map.stats().segments, 0);
+    /// ```
+    pub fn shrink(&mut self) {
+        self.store.shrink();
+    }
+}
+
+impl fmt::Debug for CompressedMap {
+    /// Figures only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompressedMap").field("stats", &self.stats()).finish()
+    }
+}
+
+impl Store {
+    pub(super) fn stats(&self) -> Stats {
+        let index = self.look_at_table();
+        let (mut hot, mut dead) = (0, 0);
+        for number in 0..self.pool.numbers() {
+            let Some(segment) = self.pool.segment(number) else { continue };
+            use super::segment::Use::{Cold, Hot, Swept};
+            if [Hot, Cold, Swept].into_iter().any(|what| segment.is(what)) {
+                dead += segment.dead();
+            }
+            hot += segment.live();
+        }
+        let (_, cold) = self.models.cold();
+        Stats {
+            len: self.table.len(),
+            raw: self.raw.total(),
+            bytes: self.bytes(),
+            budget: self.budget,
+            index,
+            segments: self.pool.made(),
+            hot_segments: self.pool.hot(),
+            free_segments: self.pool.free(),
+            hot: hot.saturating_sub(cold),
+            cold,
+            dead,
+            codecs: self.models.stats(),
+            hits: self.hits.total(),
+            misses: self.misses.total(),
+        }
+    }
+
+    fn retain(&self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        let (mut position, mut met) = (Some(Position::START), Vec::new());
+        while let Some(at) = position {
+            position = self.meet_bin(at, &mut met);
+            for entry in met.drain(..) {
+                let hash = self.hash(&entry.key);
+                if self.value_of(&entry).is_ok_and(|value| keep(&entry.key, &value)) {
+                    continue;
+                }
+                if self.unlink_exactly(hash, entry.top, entry.generation) {
+                    continue;
+                }
+                // It has changed, or was only moved: asked again, until it is kept or gone.
+                let _ = self.update(&entry.key, |value| keep(&entry.key, &value).then_some(value));
+            }
+        }
+    }
+
+    fn clear(&self) {
+        let (mut position, mut met) = (Some(Position::START), Vec::new());
+        while let Some(at) = position {
+            position = self.meet_bin(at, &mut met);
+            for entry in met.drain(..) {
+                self.remove(&entry.key);
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! A map of bytes that keeps more of them in the same memory: what is hot plain, what is cold compressed.
+//!
+//! # Synchronization
+//! Records lie in segments, which are only appended to, never move, and are not freed while the map is shared. The
+//! index is the crate's table, and an entry is one word, which leads to a record. The version of an entry's bin
+//! speaks for all that the entry leads to: whoever unlinks a record, or changes what it lies on, does so under the
+//! bin's lock, and a segment is written anew only after all its records were unlinked. So a look-up is
+//!
+//! 1. the bin's state, acquire, and its tags ([SL-4], [FT-1]); the entry;
+//! 2. what it leads to, copied by relaxed loads;
+//! 3. an acquire fence and the state again ([SL-2]): unchanged, so the copy is whole and was the key's value.
+//!
+//! The labels are in `segment`, `pool` and `models`.
+
+mod budget;
+mod builder;
+pub mod codec;
+mod iter;
+mod learn;
+#[cfg(all(test, hedgerow_loom))]
+mod loom;
+mod map;
+mod models;
+mod pool;
+mod read;
+mod record;
+mod segment;
+mod store;
+mod sweep;
+mod types;
+mod write;
+
+pub use self::builder::Builder;
+pub use self::iter::Iter;
+pub use self::map::CompressedMap;
+pub use self::types::{CodecStats, Merge, Policy, ReadError, Stats, StoreError};

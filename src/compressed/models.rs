@@ -1,0 +1,192 @@
+//! The models of a map: what each record was compressed by, and what is compressed by now.
+//!
+//! # Synchronization
+//! - `[CD-1]` release store of a model's address ↔ `[CD-2]` acquire load: who meets a record of a model finds the
+//!   model. None is freed while the map is shared, so readers need no more than that.
+
+use super::codec::{Codec, Corrupt, Model, Work};
+use super::record::{Head, MOST_MODELS, RAW};
+use super::types::CodecStats;
+use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ptr;
+
+pub(super) struct Slot {
+    model: Box<dyn Model>,
+    codec: usize,
+}
+
+pub(super) struct Models {
+    codecs: Vec<Box<dyn Codec>>,
+    slots: [AtomicPtr<Slot>; MOST_MODELS],
+    /// Records of each kind, raw ones first, and what they take.
+    records: [AtomicUsize; 1 + MOST_MODELS],
+    stored: [AtomicUsize; 1 + MOST_MODELS],
+}
+
+impl Models {
+    pub(super) fn new(codecs: Vec<Box<dyn Codec>>) -> Self {
+        Self {
+            codecs,
+            slots: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
+            records: core::array::from_fn(|_| AtomicUsize::new(0)),
+            stored: core::array::from_fn(|_| AtomicUsize::new(0)),
+        }
+    }
+
+    pub(super) fn codecs(&self) -> &[Box<dyn Codec>] {
+        &self.codecs
+    }
+
+    fn slot(&self, index: usize) -> Option<&Slot> {
+        // [CD-2] acquire: pairs with [CD-1].
+        let slot = self.slots.get(index)?.load(Ordering::Acquire);
+        // SAFETY: null, or a box that lives as long as the models are shared.
+        unsafe { slot.as_ref() }
+    }
+
+    /// The codec of a model.
+    pub(super) fn codec_of(&self, index: usize) -> Option<usize> {
+        self.slot(index).map(|slot| slot.codec)
+    }
+
+    pub(super) fn model(&self, index: usize) -> Option<&dyn Model> {
+        self.slot(index).map(|slot| &*slot.model)
+    }
+
+    /// Adds a model of one of the codecs; which it is, None where there is no place for another. One at a time.
+    pub(super) fn add(&self, model: Box<dyn Model>, codec: usize) -> Option<usize> {
+        // relaxed: whoever adds is the only one, and has seen what others added.
+        let free = |slot: &AtomicPtr<Slot>| slot.load(Ordering::Relaxed).is_null();
+        let index = self.slots.iter().position(free)?;
+        let slot = Box::into_raw(Box::new(Slot { model, codec }));
+        // [CD-1] release: pairs with [CD-2].
+        self.slots[index].store(slot, Ordering::Release);
+        Some(index)
+    }
+
+    /// Drops the models that no record was compressed by and that `kept` does not name.
+    pub(super) fn drop_unused(&mut self, kept: &[usize]) {
+        for index in 0..MOST_MODELS {
+            // relaxed: `&mut self`.
+            if !kept.contains(&index) && self.records[1 + index].load(Ordering::Relaxed) == 0 {
+                self.drop_slot(index);
+            }
+        }
+    }
+
+    fn drop_slot(&mut self, index: usize) {
+        // relaxed: `&mut self` says that all else happened before.
+        let slot = self.slots[index].swap(ptr::null_mut(), Ordering::Relaxed);
+        if !slot.is_null() {
+            // SAFETY: a box of `add`, which nobody shares any more.
+            drop(unsafe { Box::from_raw(slot) });
+        }
+    }
+
+    /// Heap bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let slots = (0..MOST_MODELS).filter_map(|index| self.slot(index));
+        slots.map(|slot| slot.model.bytes() + size_of_val(&*slot.model) + size_of::<Slot>()).sum()
+    }
+
+    /// Fills `into` with what `stored` was before it was compressed.
+    #[inline]
+    pub(super) fn expand(&self, head: Head, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
+        match head.model() {
+            None if stored.len() == into.len() => {
+                into.copy_from_slice(stored);
+                Ok(())
+            }
+            None => Err(Corrupt),
+            Some(index) => self.model(index).ok_or(Corrupt)?.decompress(stored, into),
+        }
+    }
+
+    /// Compresses by the model of those named that makes least of it; its kind and how many bytes of `into`. Raw
+    /// where a tenth is not saved.
+    pub(super) fn compress(
+        &self,
+        among: &[usize],
+        plain: &[u8],
+        into: &mut [u8],
+        spare: &mut [u8],
+        work: &mut Work,
+    ) -> (u8, usize) {
+        let (mut kind, mut best) = (RAW, plain.len() - plain.len() / 10);
+        for &index in among {
+            let Some(model) = self.model(index) else { continue };
+            // Less than the best so far.
+            let Some(room) = best.checked_sub(1) else { break };
+            let (place, room) = if kind == RAW {
+                let room = room.min(into.len());
+                (&mut *into, room)
+            } else {
+                let room = room.min(spare.len());
+                (&mut *spare, room)
+            };
+            let Some(len) = model.compress(plain, &mut place[..room], work).filter(|l| *l <= room)
+            else {
+                continue;
+            };
+            if kind != RAW {
+                into[..len].copy_from_slice(&spare[..len]);
+            }
+            (kind, best) = (1 + index as u8, len);
+        }
+        (kind, if kind == RAW { plain.len() } else { best })
+    }
+
+    /// A cold record of this head was linked.
+    pub(super) fn count_up(&self, head: Head) {
+        let kind = usize::from(head.kind).min(MOST_MODELS);
+        // relaxed: counts order nothing.
+        self.records[kind].fetch_add(1, Ordering::Relaxed);
+        // relaxed: as above.
+        self.stored[kind].fetch_add(head.record(false), Ordering::Relaxed);
+    }
+
+    /// One was unlinked.
+    pub(super) fn count_down(&self, head: Head) {
+        let kind = usize::from(head.kind).min(MOST_MODELS);
+        // relaxed: counts order nothing.
+        self.records[kind].fetch_sub(1, Ordering::Relaxed);
+        // relaxed: as above.
+        self.stored[kind].fetch_sub(head.record(false), Ordering::Relaxed);
+    }
+
+    /// Cold records, and what they take all together.
+    pub(super) fn cold(&self) -> (usize, usize) {
+        let sum = |of: &[AtomicUsize]| {
+            // relaxed: counts order nothing.
+            let sum =
+                of.iter().fold(0, |sum: usize, n| sum.wrapping_add(n.load(Ordering::Relaxed)));
+            usize::try_from(sum.cast_signed()).unwrap_or(0)
+        };
+        (sum(&self.records), sum(&self.stored))
+    }
+
+    /// Figures by codec; those of what no codec compressed come last.
+    pub(super) fn stats(&self) -> Vec<CodecStats> {
+        let name = |codec: &Box<dyn Codec>| CodecStats::new(codec.name());
+        let mut all: Vec<_> = self.codecs.iter().map(name).collect();
+        all.push(CodecStats::new("none"));
+        for kind in 0..=MOST_MODELS {
+            let slot = kind.checked_sub(1).and_then(|index| self.slot(index));
+            let at = slot.map_or(self.codecs.len(), |slot| slot.codec);
+            // relaxed: counts order nothing.
+            all[at].records += self.records[kind].load(Ordering::Relaxed);
+            // relaxed: as above.
+            all[at].stored += self.stored[kind].load(Ordering::Relaxed);
+            all[at].models += usize::from(slot.is_some());
+        }
+        all
+    }
+}
+
+impl Drop for Models {
+    fn drop(&mut self) {
+        (0..MOST_MODELS).for_each(|index| self.drop_slot(index));
+    }
+}

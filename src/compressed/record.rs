@@ -1,0 +1,269 @@
+//! Where records lie, and how one begins.
+//!
+//! ```text
+//! (below) | kind | key's length | stored length | (plain length) | key | stored bytes
+//! ```
+//!
+//! Lengths are varints, seven bits a byte. A record that lies *on* another begins on a word, which says
+//! where that is, 0 for none; its location has a bit for that. Others are packed byte by byte.
+
+use crate::sync::words::{Afar, WORD};
+
+/// Stored as it is.
+pub(super) const RAW: u8 = 0;
+/// The first kind that is a deferred operand: at depth 1 of its chain, and so on.
+const OPERAND: u8 = 240;
+/// Operands that may lie on each other.
+pub(super) const MOST_OPERANDS: u8 = 8;
+/// Kinds between are models.
+pub(super) const MOST_MODELS: usize = 32;
+/// Bytes in the longest head, without the word in front of it.
+pub(super) const LONGEST_HEAD: usize = 10;
+/// Words that hold the longest head wherever it begins.
+pub(super) const HEAD_WORDS: usize = (WORD - 1 + LONGEST_HEAD).div_ceil(WORD);
+
+/// The sizes that a map was made with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// Bytes in a segment, as a power of two.
+    bits: u32,
+}
+
+impl Shape {
+    /// Words at the front of a segment, before the marks.
+    pub(super) const FRONT: usize = 5;
+    /// A mark is for so many bytes.
+    const GRANULE_BITS: u32 = 4;
+
+    pub(super) const fn new(bits: u32) -> Self {
+        Self { bits }
+    }
+
+    /// Bytes in a segment, all in all.
+    pub(super) const fn bytes(self) -> usize {
+        1 << self.bits
+    }
+
+    pub(super) const fn words(self) -> usize {
+        self.bytes() / WORD
+    }
+
+    /// Words of marks.
+    pub(super) const fn mark_words(self) -> usize {
+        (self.bytes() >> Self::GRANULE_BITS).div_ceil(usize::BITS as usize)
+    }
+
+    /// Where the first record lies.
+    pub(super) const fn begin(self) -> usize {
+        (Self::FRONT + self.mark_words()) * WORD
+    }
+
+    /// No record ends behind this. A head can be read from anywhere before.
+    pub(super) const fn end(self) -> usize {
+        self.bytes() - HEAD_WORDS * WORD
+    }
+
+    /// Bytes of records that a segment holds.
+    pub(super) const fn room(self) -> usize {
+        self.end() - self.begin()
+    }
+
+    /// Which mark is a record's: word and bit.
+    pub(super) const fn mark(self, offset: usize) -> (usize, usize) {
+        let granule = offset >> Self::GRANULE_BITS;
+        let bits = usize::BITS as usize;
+        (Self::FRONT + granule / bits, 1 << (granule % bits))
+    }
+
+    /// Segments that a location can name.
+    pub(super) const fn most_segments(self) -> usize {
+        usize::MAX >> (self.bits + 1)
+    }
+
+    pub(super) const fn location(self, segment: usize, offset: usize, over: bool) -> Location {
+        Location((segment << self.bits | offset) << 1 | over as usize)
+    }
+
+    #[inline(always)]
+    pub(super) const fn segment(self, at: Location) -> usize {
+        at.0 >> (self.bits + 1)
+    }
+
+    #[inline(always)]
+    pub(super) const fn offset(self, at: Location) -> usize {
+        at.0 >> 1 & (self.bytes() - 1)
+    }
+}
+
+/// Where a record lies: segment, offset, and whether it lies on another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Location(pub(super) usize);
+
+impl Location {
+    /// No record lies at the front of the first segment.
+    pub(super) const NONE: Self = Self(0);
+
+    pub(super) const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether it begins with a word that says what lies below.
+    #[inline(always)]
+    pub(super) const fn is_over(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    pub(super) const fn afar(self) -> Afar {
+        Afar(self.0)
+    }
+}
+
+impl From<Afar> for Location {
+    #[inline(always)]
+    fn from(afar: Afar) -> Self {
+        Self(afar.0)
+    }
+}
+
+/// How a record begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) kind: u8,
+    pub(super) key: usize,
+    pub(super) stored: usize,
+    /// Of the value, once it is decompressed; of an operand, as stored.
+    pub(super) plain: usize,
+}
+
+impl Head {
+    pub(super) const fn raw(key: usize, value: usize) -> Self {
+        Self { kind: RAW, key, stored: value, plain: value }
+    }
+
+    /// The kind of an operand on `below` others.
+    pub(super) const fn operand_kind(below: u8) -> u8 {
+        OPERAND + below
+    }
+
+    /// How many operands lie below this one, if it is one.
+    pub(super) const fn operands_below(kind: u8) -> Option<u8> {
+        kind.checked_sub(OPERAND)
+    }
+
+    pub(super) const fn is_operand(self) -> bool {
+        self.kind >= OPERAND
+    }
+
+    /// The model that it was compressed by.
+    pub(super) const fn model(self) -> Option<usize> {
+        if self.kind == RAW || self.is_operand() { None } else { Some(self.kind as usize - 1) }
+    }
+
+    /// Bytes that it takes itself.
+    #[inline(always)]
+    pub(super) const fn len(self) -> usize {
+        let plain = if self.model().is_some() { varint_len(self.plain) } else { 0 };
+        1 + varint_len(self.key) + varint_len(self.stored) + plain
+    }
+
+    /// Bytes of the whole record.
+    pub(super) const fn record(self, over: bool) -> usize {
+        let bytes = self.len() + self.key + self.stored;
+        if over { (WORD + bytes).next_multiple_of(WORD) } else { bytes }
+    }
+
+    pub(super) fn write(self, into: &mut [u8; LONGEST_HEAD]) -> usize {
+        into[0] = self.kind;
+        let mut at = put_varint(self.key, into, 1);
+        at = put_varint(self.stored, into, at);
+        if self.model().is_some() { put_varint(self.plain, into, at) } else { at }
+    }
+
+    /// The head that begins here and its length. Of other bytes, some head.
+    #[inline(always)]
+    pub(super) fn read(bytes: &[u8]) -> (Self, usize) {
+        let kind = bytes[0];
+        let (key, at) = varint(bytes, 1);
+        let (stored, at) = varint(bytes, at);
+        let head = Self { kind, key, stored, plain: stored };
+        if head.model().is_none() {
+            return (head, at);
+        }
+        let (plain, at) = varint(bytes, at);
+        (Self { plain, ..head }, at)
+    }
+}
+
+const fn varint_len(value: usize) -> usize {
+    match value {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        _ => 3,
+    }
+}
+
+fn put_varint(mut value: usize, into: &mut [u8], mut at: usize) -> usize {
+    while value >= 0x80 {
+        into[at] = value as u8 | 0x80;
+        (value, at) = (value >> 7, at + 1);
+    }
+    into[at] = value as u8;
+    at + 1
+}
+
+/// Three bytes at most.
+#[inline(always)]
+fn varint(bytes: &[u8], at: usize) -> (usize, usize) {
+    let first = usize::from(bytes[at]);
+    if first < 0x80 {
+        return (first, at + 1);
+    }
+    let second = usize::from(bytes[at + 1]);
+    let low = first & 0x7F | (second & 0x7F) << 7;
+    if second < 0x80 {
+        return (low, at + 2);
+    }
+    (low | usize::from(bytes[at + 2] & 0x7F) << 14, at + 3)
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_come_back() {
+        for length in [0, 1, 0x7F, 0x80, 0x3FFF, 0x4000, 0x1F_FFFF] {
+            for kind in [RAW, 1, 32, Head::operand_kind(3)] {
+                let mut bytes = [0; LONGEST_HEAD];
+                let plain =
+                    if (1..100).contains(&kind) { 3 * length / 2 % 0x20_0000 } else { length };
+                let head = Head { kind, key: length / 2, stored: length, plain };
+                let len = head.write(&mut bytes);
+                assert_eq!(len, head.len());
+                assert_eq!(Head::read(&bytes), (head, len));
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_as_some_head() {
+        for byte in 0..=u8::MAX {
+            let (head, len) = Head::read(&[byte; LONGEST_HEAD]);
+            assert!(len <= LONGEST_HEAD && head.len() <= LONGEST_HEAD);
+        }
+    }
+
+    #[test]
+    fn locations_say_where() {
+        for bits in [10, 16] {
+            let shape = Shape::new(bits);
+            for (segment, offset) in [(0, shape.begin()), (5, shape.end() - 1), (100, 999)] {
+                for over in [false, true] {
+                    let at = shape.location(segment, offset, over);
+                    assert_eq!((shape.segment(at), shape.offset(at)), (segment, offset));
+                    assert!(at.is_over() == over && !at.is_none());
+                }
+            }
+        }
+    }
+}

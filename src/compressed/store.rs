@@ -1,0 +1,314 @@
+//! What a map consists of; appending records, and what leads to them.
+
+use super::builder::Builder;
+use super::models::Models;
+use super::pool::{Pool, RESERVE};
+use super::record::{Head, LONGEST_HEAD, Location, MOST_OPERANDS, Shape};
+use super::segment::Segment;
+use super::sweep::House;
+use super::types::{Merge, Policy};
+use crate::bins::hasher::{DefaultHashBuilder, mixes_well};
+use crate::bins::tags::Hash;
+use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::facade::lock::Lock;
+use crate::sync::stripes::Counter;
+use crate::sync::words::{Afar, WORD};
+use crate::table::Table;
+use alloc::boxed::Box;
+use core::hash::{BuildHasher, Hasher};
+
+/// Bytes of a key that are hashed at a time.
+const HASHED: usize = 64;
+
+/// A segment that is appended to.
+pub(super) struct Open {
+    pub(super) number: usize,
+    pub(super) at: usize,
+}
+
+pub(super) struct Store {
+    pub(super) table: Table<Afar, ()>,
+    pub(super) pool: Pool,
+    pub(super) models: Models,
+    pub(super) hasher: DefaultHashBuilder,
+    pub(super) merge: Option<Box<dyn Merge>>,
+    pub(super) policy: Policy,
+    /// The hot segment that is appended to.
+    pub(super) hot: Lock<Option<Open>>,
+    pub(super) house: Lock<House>,
+    pub(super) budget: usize,
+    /// Bytes of the table, when somebody last looked.
+    pub(super) table_bytes: AtomicUsize,
+    /// So many entries the table may come to hold before somebody has to look again.
+    pub(super) looked_up_to: AtomicUsize,
+    /// Bytes of what is worked in, and of the map itself.
+    pub(super) fixed: AtomicUsize,
+    /// Bytes of what codecs have learned.
+    pub(super) models_bytes: AtomicUsize,
+    /// The longest record that what is worked in has room for.
+    pub(super) longest: AtomicUsize,
+    /// Whether codecs have learned, and what that takes is counted.
+    pub(super) learned: AtomicBool,
+    /// Whether no segment is to be had but by sweeping another.
+    pub(super) scarce: AtomicBool,
+    /// Bytes of keys and values.
+    pub(super) raw: Counter,
+    pub(super) hits: Counter,
+    pub(super) misses: Counter,
+}
+
+impl Store {
+    pub(super) fn new(builder: Builder) -> Self {
+        let shape = Shape::new(builder.segment_bits());
+        let store = Self {
+            table: Table::new(),
+            pool: Pool::new(shape),
+            models: Models::new(builder.codecs),
+            hasher: builder.hasher.unwrap_or_default(),
+            merge: builder.merge,
+            policy: builder.policy,
+            hot: Lock::new(None),
+            house: Lock::new(House::new()),
+            budget: builder.budget,
+            table_bytes: AtomicUsize::new(0),
+            looked_up_to: AtomicUsize::new(0),
+            fixed: AtomicUsize::new(size_of::<Self>()),
+            models_bytes: AtomicUsize::new(0),
+            longest: AtomicUsize::new(0),
+            learned: AtomicBool::new(false),
+            scarce: AtomicBool::new(false),
+            raw: Counter::new(),
+            hits: Counter::new(),
+            misses: Counter::new(),
+        };
+        if !cfg!(hedgerow_loom) && builder.budget > 1 << 20 {
+            [&store.raw, &store.hits, &store.misses].into_iter().for_each(Counter::spread);
+        }
+        store.begin_models();
+        store
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        self.pool.shape
+    }
+
+    pub(super) fn hash(&self, key: &[u8]) -> Hash {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_usize(key.len());
+        key.chunks(HASHED).for_each(|part| hasher.write(part));
+        Hash::spread(hasher.finish(), mixes_well::<DefaultHashBuilder>())
+    }
+
+    /// The hash of the key that an entry leads to. Of one that leads there no more some hash.
+    pub(super) fn rehash(&self, afar: &Afar) -> Hash {
+        let Some((segment, start)) = self.place(Location::from(*afar)) else { return Hash(0) };
+        let Some((head, len)) = segment.head(start) else { return Hash(0) };
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_usize(head.key);
+        let mut part = [0; HASHED];
+        let mut done = 0;
+        while done < head.key {
+            let part = &mut part[..HASHED.min(head.key - done)];
+            segment.copy_out(start + len + done, part);
+            hasher.write(part);
+            done += part.len();
+        }
+        Hash::spread(hasher.finish(), mixes_well::<DefaultHashBuilder>())
+    }
+
+    /// The segment of a record, and where its head begins.
+    #[inline(always)]
+    pub(super) fn place(&self, at: Location) -> Option<(Segment<'_>, usize)> {
+        let segment = self.pool.segment(self.shape().segment(at))?;
+        let offset = self.shape().offset(at);
+        Some((segment, if at.is_over() { offset + WORD } else { offset }))
+    }
+
+    /// The head of a record.
+    pub(super) fn head(&self, at: Location) -> Option<Head> {
+        let (segment, start) = self.place(at)?;
+        Some(segment.head(start)?.0)
+    }
+
+    /// What a record lies on, if anything.
+    pub(super) fn below(&self, at: Location) -> Option<Location> {
+        if !at.is_over() {
+            return None;
+        }
+        let below = self.pool.segment(self.shape().segment(at))?.below(self.shape().offset(at));
+        (!below.is_none()).then_some(below)
+    }
+
+    pub(super) fn generation(&self, at: Location) -> usize {
+        self.pool.segment(self.shape().segment(at)).map_or(0, |segment| segment.generation())
+    }
+
+    /// Whether a record is of this key.
+    #[inline(always)]
+    pub(super) fn is_of(&self, at: Location, key: &[u8]) -> bool {
+        self.place(at).is_some_and(|(segment, start)| {
+            let head = segment.head(start);
+            head.is_some_and(|(head, len)| {
+                head.key == key.len() && segment.equals(start + len, key)
+            })
+        })
+    }
+
+    /// Whether `target` lies at `top` or below.
+    pub(super) fn leads_to(&self, top: Location, target: Location) -> bool {
+        let mut at = Some(top);
+        for _ in 0..CHAIN {
+            match at {
+                Some(at) if at == target => return true,
+                Some(above) => at = self.below(above),
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// Writes a record and counts it. The caller has the segment open, and found room.
+    pub(super) fn write(
+        &self,
+        open: &mut Open,
+        over: Option<Location>,
+        head: Head,
+        key: &[u8],
+        stored: &[u8],
+    ) -> Option<Location> {
+        let segment = self.pool.segment(open.number)?;
+        let at = self.shape().location(open.number, open.at, over.is_some());
+        let size = head.record(over.is_some());
+        let mut start = open.at;
+        if let Some(below) = over {
+            segment.set_below(open.at, below);
+            start += WORD;
+        }
+        let mut bytes = [0; LONGEST_HEAD];
+        let len = head.write(&mut bytes);
+        segment.put(start, &bytes[..len]);
+        segment.put(start + len, key);
+        segment.put(start + len + key.len(), stored);
+        // Before it is linked: so a segment whose count is nothing has no record that may yet be.
+        segment.count_up(size);
+        open.at += size;
+        Some(at)
+    }
+
+    /// Appends a record to the hot front, on `below`. None where no segment is to be had. `spared` of those that
+    /// hold nothing are left alone.
+    pub(super) fn append_hot(
+        &self,
+        below: Location,
+        head: Head,
+        key: &[u8],
+        value: &[u8],
+    ) -> Option<Location> {
+        let mut hot = self.hot.lock();
+        self.append_to(&mut hot, below, head, key, value)
+    }
+
+    /// As `append_hot`, but waits for nobody.
+    pub(super) fn try_append_hot(
+        &self,
+        below: Location,
+        head: Head,
+        key: &[u8],
+        value: &[u8],
+    ) -> Option<Location> {
+        let mut hot = self.hot.try_lock()?;
+        self.append_to(&mut hot, below, head, key, value)
+    }
+
+    fn append_to(
+        &self,
+        hot: &mut Option<Open>,
+        below: Location,
+        head: Head,
+        key: &[u8],
+        value: &[u8],
+    ) -> Option<Location> {
+        let size = head.record(true);
+        if let Some(open) = hot {
+            if open.at + size <= self.shape().end() {
+                return self.write(open, Some(below), head, key, value);
+            }
+            self.pool.seal(open.number, open.at, true);
+            *hot = None;
+        }
+        let Some(number) = self.pool.take(RESERVE, || self.may_grow()) else {
+            // relaxed: a hint.
+            self.scarce.store(true, Ordering::Relaxed);
+            return None;
+        };
+        let open = hot.insert(Open { number, at: self.shape().begin() });
+        self.write(open, Some(below), head, key, value)
+    }
+
+    /// Whether no segment is to be had but by sweeping another.
+    pub(super) fn is_scarce(&self) -> bool {
+        // relaxed: a hint.
+        self.scarce.load(Ordering::Relaxed)
+    }
+
+    /// A record that was appended was not linked, or is no more.
+    pub(super) fn drop_record(&self, at: Location) {
+        if let (Some(head), Some((segment, _))) = (self.head(at), self.place(at)) {
+            if !at.is_over() {
+                self.models.count_down(head);
+            }
+            segment.count_down(head.record(at.is_over()));
+        }
+    }
+
+    /// What an entry leads to, all of it. Of one that leads there no more, something.
+    pub(super) fn trace(&self, top: Location) -> Trace {
+        let mut trace = Trace::default();
+        let mut at = Some(top);
+        while let Some(here) = at.filter(|_| trace.len < CHAIN) {
+            let Some(head) = self.head(here) else { break };
+            trace.links[trace.len] = (here, head);
+            trace.len += 1;
+            at = self.below(here);
+        }
+        trace
+    }
+
+    /// Everything that an entry led to was unlinked by the caller.
+    pub(super) fn unlinked(&self, trace: &Trace) {
+        for &(at, head) in &trace.links[..trace.len] {
+            if !at.is_over() {
+                self.models.count_down(head);
+            }
+            if let Some((segment, _)) = self.place(at) {
+                segment.count_down(head.record(at.is_over()));
+            }
+        }
+        self.raw.add(-trace.raw());
+    }
+}
+
+/// Records that an entry may lead to: operands, a plain one, a compressed one.
+pub(super) const CHAIN: usize = MOST_OPERANDS as usize + 2;
+
+/// What an entry leads to, the topmost first.
+#[derive(Clone, Copy)]
+pub(super) struct Trace {
+    pub(super) links: [(Location, Head); CHAIN],
+    pub(super) len: usize,
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self { links: [(Location::NONE, Head::raw(0, 0)); CHAIN], len: 0 }
+    }
+}
+
+impl Trace {
+    /// Bytes of key and value, as far as they are counted.
+    pub(super) fn raw(&self) -> isize {
+        let links = &self.links[..self.len];
+        let base = links.iter().find(|(_, head)| !head.is_operand()).or(links.last());
+        base.map_or(0, |(_, head)| (head.key + head.plain).cast_signed())
+    }
+}

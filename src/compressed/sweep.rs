@@ -1,0 +1,486 @@
+//! Making segments empty: the oldest hot one, or the cold one with the most dead bytes.
+//!
+//! One sweep at a time, a few records at a time, by whoever has the house: nobody else makes a segment ready to be
+//! written anew, so to who has the house locations are names. A record that is linked is moved, or what lies below
+//! it is linked in its stead; the others are passed over. A segment whose live bytes are then none is given back;
+//! where there are some left, somebody is between appending and linking, or between unlinking and counting, and
+//! it waits for another sweep.
+
+use super::codec::Work;
+use super::learn::Learning;
+use super::read::Resolved;
+use super::record::{Head, Location, RAW};
+use super::segment::{Scratch, Segment, Use};
+use super::store::{Open, Store};
+use super::types::Policy;
+use crate::bins::tags::Hash;
+use crate::facade::atomic::Ordering;
+use crate::sync::backoff::Backoff;
+use crate::sync::words::Afar;
+use crate::table::memory::AllocError;
+use crate::table::write::Change;
+use alloc::vec::Vec;
+use core::cell::Cell;
+use core::mem::MaybeUninit;
+
+/// Segments that a step has ready for writers.
+const AHEAD: usize = 4;
+
+/// What came of sweeping.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Swept {
+    /// Some was done.
+    Some,
+    /// Somebody else is at it.
+    Busy,
+    /// There is nothing that would make room.
+    Nothing,
+}
+
+/// What is done to the records of a segment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Aim {
+    /// Those that were read stay hot, others become cold.
+    Cool,
+    Compact,
+    /// Those that were not read go.
+    Evict,
+}
+
+#[derive(Clone, Copy)]
+struct Sweep {
+    number: usize,
+    aim: Aim,
+    at: usize,
+    end: usize,
+}
+
+/// What one at a time may do, and with what.
+pub(super) struct House {
+    sweep: Option<Sweep>,
+    /// Where the next cold segment is looked for that entries are evicted from.
+    hand: usize,
+    /// A record, as it is copied.
+    words: Vec<MaybeUninit<usize>>,
+    plain: Vec<u8>,
+    pub(super) desk: Desk,
+}
+
+/// What compresses, and where that goes.
+pub(super) struct Desk {
+    cold: Option<Open>,
+    out: Vec<u8>,
+    spare: Vec<u8>,
+    work: Work,
+    /// The models that are compressed by now, one a codec at most.
+    pub(super) current: Vec<usize>,
+    pub(super) learning: Learning,
+}
+
+impl House {
+    pub(super) fn new() -> Self {
+        let desk = Desk {
+            cold: None,
+            out: Vec::new(),
+            spare: Vec::new(),
+            work: Work::new(),
+            current: Vec::new(),
+            learning: Learning::new(),
+        };
+        Self { sweep: None, hand: 0, words: Vec::new(), plain: Vec::new(), desk }
+    }
+
+    /// Bytes of memory that is worked in.
+    pub(super) fn bytes(&self) -> usize {
+        let Desk { out, spare, work, current, .. } = &self.desk;
+        self.words.capacity() * size_of::<usize>()
+            + self.plain.capacity()
+            + out.capacity()
+            + spare.capacity()
+            + work.bytes()
+            + current.capacity() * size_of::<usize>()
+    }
+
+    /// Bytes that there would be with room for records of `longest` bytes.
+    pub(super) fn bytes_for(&self, longest: usize) -> usize {
+        let now = self.words.capacity() * size_of::<usize>()
+            + self.plain.capacity()
+            + self.desk.out.capacity()
+            + self.desk.spare.capacity();
+        self.bytes() - now + Scratch::words_for(longest) * size_of::<usize>() + 3 * longest
+    }
+
+    pub(super) fn make_room(&mut self, longest: usize) -> Result<(), AllocError> {
+        let words = Scratch::words_for(longest);
+        let (mut fresh, mut bytes) = (Vec::new(), [const { Vec::<u8>::new() }; 3]);
+        fresh.try_reserve_exact(words).map_err(|_| AllocError)?;
+        for bytes in &mut bytes {
+            bytes.try_reserve_exact(longest).map_err(|_| AllocError)?;
+            bytes.resize(longest, 0);
+        }
+        fresh.resize(words, MaybeUninit::uninit());
+        self.words = fresh;
+        [self.plain, self.desk.out, self.desk.spare] = bytes;
+        Ok(())
+    }
+}
+
+/// The sweep cannot go on: there is nowhere to put a record.
+struct Stuck;
+
+impl Store {
+    /// Sweeps about so many bytes, if somebody else is not at it and there is something to be had.
+    pub(super) fn sweep_some(&self, bytes: usize) -> Swept {
+        let Some(mut house) = self.house.try_lock() else { return Swept::Busy };
+        if self.pool.free() > super::pool::RESERVE + 1 {
+            // relaxed: a hint.
+            self.scarce.store(false, Ordering::Relaxed);
+        }
+        self.sweep_in(&mut house, bytes, None)
+    }
+
+    /// As `sweep_some`, but by evicting; whether anything was done.
+    pub(super) fn evict_some(&self, bytes: usize) -> bool {
+        let Some(mut house) = self.house.try_lock() else { return true };
+        self.sweep_in(&mut house, bytes, Some(Aim::Evict)) == Swept::Some
+    }
+
+    /// Sweeps ahead of writers, where they would soon have to; whether anything was done.
+    pub(super) fn step(&self, bytes: usize) -> bool {
+        let Some(mut house) = self.house.try_lock() else { return false };
+        if house.sweep.is_none() && (!self.is_scarce() || self.pool.free() > AHEAD) {
+            return false;
+        }
+        self.sweep_in(&mut house, bytes, None) == Swept::Some
+    }
+
+    /// Sweeps all that there is, and gives segments back that hold nothing.
+    pub(super) fn shrink(&mut self) {
+        // relaxed: `&mut self`.
+        self.scarce.store(true, Ordering::Relaxed);
+        let hot = self.hot.lock().take();
+        if let Some(open) = hot {
+            self.pool.seal(open.number, open.at, true);
+        }
+        let most = 4 * self.pool.made() * self.shape().bytes();
+        let mut swept = 0;
+        while swept < most && (self.deadest_is_worth() || self.pool.hot() > 0) {
+            let mut house = self.house.lock();
+            if self.sweep_in(&mut house, self.shape().bytes(), None) != Swept::Some {
+                break;
+            }
+            swept += self.shape().bytes();
+        }
+        let mut house = self.house.lock();
+        let unused = house.desk.cold.take_if(|open| open.at == self.shape().begin());
+        if let Some(open) = unused {
+            self.pool.give_back(open.number);
+        }
+        let kept = house.desk.current.clone();
+        drop(house);
+        self.models.drop_unused(&kept);
+        self.pool.shrink();
+        self.settle_models();
+    }
+
+    fn deadest_is_worth(&self) -> bool {
+        self.deadest().is_some_and(|(_, dead)| dead * 4 >= self.shape().room())
+    }
+
+    fn sweep_in(&self, house: &mut House, bytes: usize, aim: Option<Aim>) -> Swept {
+        if house.sweep.is_none() {
+            house.sweep = match aim {
+                Some(aim) => self.next_cold(house).map(|number| self.begin(number, aim)),
+                None => self.choose(house),
+            };
+        }
+        let mut left = bytes;
+        loop {
+            let Some(sweep) = house.sweep else { return Swept::Nothing };
+            let Some(segment) = self.pool.segment(sweep.number) else { return Swept::Nothing };
+            // With nothing live in it there is nothing to look at.
+            if sweep.at >= sweep.end || segment.is_settled() {
+                house.sweep = None;
+                self.end(sweep, segment);
+                return Swept::Some;
+            }
+            if left == 0 {
+                return Swept::Some;
+            }
+            let Ok(size) = self.sweep_record(house, segment, sweep) else {
+                return Swept::Nothing;
+            };
+            house.sweep = Some(Sweep { at: sweep.at + size, ..sweep });
+            left = left.saturating_sub(size);
+        }
+    }
+
+    fn begin(&self, number: usize, aim: Aim) -> Sweep {
+        let end = self.pool.segment(number).map_or(0, |segment| segment.end());
+        Sweep { number, aim, at: self.shape().begin(), end }
+    }
+
+    fn end(&self, sweep: Sweep, segment: Segment<'_>) {
+        if segment.is_settled() {
+            self.pool.give_back(sweep.number);
+        } else {
+            self.pool.seal(sweep.number, sweep.end, sweep.aim == Aim::Cool);
+        }
+    }
+
+    /// What is best made empty.
+    fn choose(&self, house: &mut House) -> Option<Sweep> {
+        let cold = self.deadest();
+        let room = self.shape().room();
+        let worth = |part: usize| cold.filter(|&(_, dead)| dead * part >= room);
+        if let Some((number, _)) = worth(4)
+            && self.pool.take_cold(number)
+        {
+            return Some(self.begin(number, Aim::Compact));
+        }
+        if let Some(number) = self.pool.oldest_hot() {
+            return Some(self.begin(number, Aim::Cool));
+        }
+        if let Some((number, _)) = worth(10)
+            && self.pool.take_cold(number)
+        {
+            return Some(self.begin(number, Aim::Compact));
+        }
+        if self.policy == Policy::Evict {
+            return self.next_cold(house).map(|number| self.begin(number, Aim::Evict));
+        }
+        None
+    }
+
+    /// The cold segment with the most dead bytes, and how many.
+    fn deadest(&self) -> Option<(usize, usize)> {
+        let cold = |number| {
+            let segment = self.pool.segment(number).filter(|segment| segment.is(Use::Cold))?;
+            Some((number, segment.dead()))
+        };
+        (0..self.pool.numbers()).filter_map(cold).max_by_key(|&(_, dead)| dead)
+    }
+
+    /// Takes the next cold segment, in turn.
+    fn next_cold(&self, house: &mut House) -> Option<usize> {
+        let count = self.pool.numbers();
+        for step in 0..count {
+            let number = (house.hand + step) % count;
+            if self.pool.take_cold(number) {
+                house.hand = number + 1;
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    /// Does what is to be done to the next record of a sweep; the bytes that it takes.
+    fn sweep_record(
+        &self,
+        house: &mut House,
+        segment: Segment<'_>,
+        sweep: Sweep,
+    ) -> Result<usize, Stuck> {
+        let hot = sweep.aim == Aim::Cool;
+        let at = self.shape().location(sweep.number, sweep.at, hot);
+        let Some((_, start)) = self.place(at) else { return Err(Stuck) };
+        let (head, len) = segment.head(start).ok_or(Stuck)?;
+        let size = head.record(hot);
+        let hash = self.rehash(&at.afar());
+        if !self.is_linked(hash, at) {
+            return Ok(size);
+        }
+        let House { words, plain, desk, .. } = house;
+        let mut scratch = Scratch::new(words);
+        if !segment.copy(start + len, head.key + head.stored, &scratch) {
+            return Err(Stuck);
+        }
+        let (key, stored) = scratch.bytes().split_at(head.key);
+        let touched = segment.is_touched(sweep.at);
+        let record = Moved { at, hash, head, key, stored, touched };
+        match sweep.aim {
+            Aim::Cool if head.is_operand() => self.fold_away(desk, &record)?,
+            Aim::Cool => self.cool(desk, &record)?,
+            Aim::Evict if !touched && self.evict(&record) => {}
+            Aim::Compact | Aim::Evict => self.compact(desk, plain, &record)?,
+        }
+        Ok(size)
+    }
+
+    /// Whether an entry leads to this very record, directly or by what lies on it.
+    fn is_linked(&self, hash: Hash, at: Location) -> bool {
+        let leads = |afar: &Afar| self.leads_to(Location::from(*afar), at);
+        self.table.get(hash, leads, |_| MaybeUninit::new(())).is_some()
+    }
+
+    /// Links `to` where `from` is linked, and counts `from` down, if it is; else says false.
+    fn relink(&self, hash: Hash, from: Location, to: Location) -> bool {
+        let leads = |afar: &Afar| self.leads_to(Location::from(*afar), from);
+        let done = self.table.amend(hash, leads, |top| {
+            let mut above = Location::from(top);
+            if above == from {
+                return Some(to.afar());
+            }
+            while let Some(below) = self.below(above) {
+                if below == from
+                    && let Some(segment) = self.pool.segment(self.shape().segment(above))
+                {
+                    segment.set_below(self.shape().offset(above), to);
+                    break;
+                }
+                above = below;
+            }
+            None
+        });
+        if done {
+            self.drop_record(from);
+        }
+        done
+    }
+
+    /// Links the copy `to` where `from` is linked; one of the two is then nobody's.
+    fn relocate(&self, hash: Hash, from: Location, to: Location) {
+        if !self.relink(hash, from, to) {
+            self.drop_record(to);
+        }
+    }
+
+    /// A hot record of a value: once more hot, or what lies below it, or compressed.
+    fn cool(&self, desk: &mut Desk, record: &Moved<'_>) -> Result<(), Stuck> {
+        let &Moved { at, hash, head, key, stored, touched } = record;
+        let below = self.below(at);
+        if touched
+            && let Some(to) = self.append_hot(below.unwrap_or(Location::NONE), head, key, stored)
+        {
+            self.relocate(hash, at, to);
+            return Ok(());
+        }
+        let Some(below) = below else {
+            let to = self.append_compressed(desk, key, stored)?;
+            self.relocate(hash, at, to);
+            return Ok(());
+        };
+        // Only itself goes: what lies below is linked by that.
+        self.relink(hash, at, below);
+        Ok(())
+    }
+
+    /// An operand and all that is of its chain become one compressed record.
+    fn fold_away(&self, desk: &mut Desk, record: &Moved<'_>) -> Result<(), Stuck> {
+        let &Moved { at, hash, head, key, stored, .. } = record;
+        for _ in 0..4 {
+            let leads = |top: Location| self.leads_to(top, at);
+            let Some(resolved) = self.resolve(hash, leads, key) else { return Ok(()) };
+            let Ok(Resolved { top, value, .. }) = resolved else { break };
+            let longest = Head::raw(key.len(), value.len()).record(true);
+            // relaxed: changes under the house's lock only.
+            if longest > self.longest.load(Ordering::Relaxed) {
+                break;
+            }
+            let to = self.append_compressed(desk, key, &value)?;
+            if self.swing_all(hash, top, to) {
+                self.raw.add((key.len() + value.len()).cast_signed());
+                return Ok(());
+            }
+            self.drop_record(to);
+        }
+        // Others are faster, or it cannot be folded: it stays what it is, elsewhere.
+        let below = self.below(at).unwrap_or(Location::NONE);
+        let to = self.append_hot(below, head, key, stored).ok_or(Stuck)?;
+        self.relocate(hash, at, to);
+        Ok(())
+    }
+
+    /// Lets the entry that leads to `top` lead to `to`, and unlinks all that it led to.
+    fn swing_all(&self, hash: Hash, top: Location, to: Location) -> bool {
+        let trace = Cell::new(super::store::Trace::default());
+        let same = |afar: &Afar| Location::from(*afar) == top;
+        let decide = |found: Option<&Afar>| {
+            if found.is_none() {
+                return Change::Keep;
+            }
+            trace.set(self.trace(top));
+            Change::Entry(to.afar(), ())
+        };
+        let rehash = |afar: &Afar| self.rehash(afar);
+        let backoff = Backoff::spinning();
+        let done = self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide);
+        let swung = matches!(done, Ok((_, Change::Entry(..))));
+        if swung {
+            self.unlinked(&trace.get());
+        }
+        swung
+    }
+
+    /// A cold record that was not read goes, unless something lies on it.
+    fn evict(&self, record: &Moved<'_>) -> bool {
+        let at = record.at;
+        self.unlink(record.hash, |top| top == at)
+    }
+
+    /// A cold record is copied, or compressed anew where it was by a model that is used no more.
+    fn compact(&self, desk: &mut Desk, plain: &mut [u8], record: &Moved<'_>) -> Result<(), Stuck> {
+        let &Moved { at, hash, head, key, stored, touched } = record;
+        let old = head.model().is_some_and(|model| !desk.current.contains(&model));
+        let again = plain.get_mut(..head.plain).filter(|_| old).and_then(|plain| {
+            self.models.expand(head, stored, plain).ok()?;
+            Some(plain)
+        });
+        let to = match again {
+            Some(plain) => self.append_compressed(desk, key, plain)?,
+            None => self.append_cold(&mut desk.cold, head, key, stored)?,
+        };
+        if touched && let Some(segment) = self.pool.segment(self.shape().segment(to)) {
+            segment.touch(self.shape().offset(to));
+        }
+        self.relocate(hash, at, to);
+        Ok(())
+    }
+
+    /// Compresses a value and appends it to the cold segments.
+    fn append_compressed(
+        &self,
+        desk: &mut Desk,
+        key: &[u8],
+        plain: &[u8],
+    ) -> Result<Location, Stuck> {
+        self.learn_if_due(desk);
+        let Desk { cold, out, spare, work, current, learning } = desk;
+        let (kind, len) = self.models.compress(current, plain, out, spare, work);
+        learning.note(plain.len(), len);
+        let stored = if kind == RAW { plain } else { &out[..len] };
+        let head = Head { kind, key: key.len(), stored: stored.len(), plain: plain.len() };
+        self.append_cold(cold, head, key, stored)
+    }
+
+    fn append_cold(
+        &self,
+        cold: &mut Option<Open>,
+        head: Head,
+        key: &[u8],
+        stored: &[u8],
+    ) -> Result<Location, Stuck> {
+        let size = head.record(false);
+        if let Some(open) = cold.take_if(|open| open.at + size > self.shape().end()) {
+            self.pool.seal(open.number, open.at, false);
+        }
+        if cold.is_none() {
+            let number = self.pool.take(0, || self.may_grow()).ok_or(Stuck)?;
+            *cold = Some(Open { number, at: self.shape().begin() });
+        }
+        let open = cold.as_mut().ok_or(Stuck)?;
+        let at = self.write(open, None, head, key, stored).ok_or(Stuck)?;
+        self.models.count_up(head);
+        Ok(at)
+    }
+}
+
+/// A record that a sweep has met, copied.
+struct Moved<'a> {
+    at: Location,
+    hash: Hash,
+    head: Head,
+    key: &'a [u8],
+    stored: &'a [u8],
+    touched: bool,
+}

@@ -1,0 +1,261 @@
+//! Storing, changing and removing values.
+//!
+//! A record is appended first, then the key's entry is made to lead to it, under the lock of its bin and from the
+//! state in which it was found. What it led to before is unlinked by that, and by nobody else.
+
+use super::read::Resolved;
+use super::record::{Head, Location, MOST_OPERANDS};
+use super::store::{Store, Trace};
+use super::sweep::Swept;
+use super::types::{Policy, StoreError};
+use crate::bins::tags::Hash;
+use crate::sync::backoff::Backoff;
+use crate::sync::words::{Afar, WORD};
+use crate::table::Failure;
+use crate::table::write::Change;
+use alloc::vec::Vec;
+use core::cell::Cell;
+
+/// Bytes that are swept at a time where a writer has to wait for room.
+const SHARE: usize = 4096;
+/// Bytes that are swept for each byte that is written where there is no room ahead.
+const PACE: usize = 3;
+
+/// What became of an entry.
+enum Linked {
+    /// What it led to before is unlinked.
+    Replaced,
+    New,
+    /// The index may not grow.
+    NoRoom,
+    /// The entry is not what it was.
+    Other,
+}
+
+impl Store {
+    pub(super) fn insert(&self, key: &[u8], value: &[u8]) -> Result<bool, StoreError> {
+        let hash = self.hash(key);
+        let head = Head::raw(key.len(), value.len());
+        let at = self.append(Location::NONE, head, key, value)?;
+        let linked = self.link(hash, at, |top| self.is_of(top, key), |_, _| true, true);
+        let raw = (key.len() + value.len()).cast_signed();
+        self.finish(linked, at, raw)
+    }
+
+    /// Counts what was linked, or takes back what was not.
+    fn finish(
+        &self,
+        linked: Result<Linked, Failure>,
+        at: Location,
+        raw: isize,
+    ) -> Result<bool, StoreError> {
+        let replaced = match linked {
+            Ok(Linked::Replaced) => Ok(true),
+            Ok(Linked::New) => Ok(false),
+            Ok(Linked::NoRoom | Linked::Other) => Err(StoreError::BudgetExceeded),
+            Err(_) => Err(StoreError::Alloc),
+        };
+        if replaced.is_ok() {
+            self.raw.add(raw);
+        } else {
+            self.drop_record(at);
+        }
+        self.pace(raw.unsigned_abs());
+        replaced
+    }
+
+    /// Sweeps a little, so that the next ones find room.
+    fn pace(&self, bytes: usize) {
+        if self.is_scarce() {
+            self.sweep_some(PACE * bytes + 64);
+        }
+    }
+
+    /// Appends a hot record, having made room for it if need be.
+    fn append(
+        &self,
+        below: Location,
+        head: Head,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Location, StoreError> {
+        let most = self.shape().room() - WORD;
+        let size = head.record(true);
+        if key.len().max(value.len()) >= 1 << 21 || size > most {
+            return Err(StoreError::ValueTooLarge { most: most.saturating_sub(2 * WORD) });
+        }
+        self.admit_record(size)?;
+        let mut backoff = Backoff::spinning();
+        loop {
+            if let Some(at) = self.append_hot(below, head, key, value) {
+                return Ok(at);
+            }
+            match self.sweep_some(SHARE) {
+                Swept::Some => {}
+                Swept::Busy => drop(backoff.wait_long()),
+                Swept::Nothing => return Err(StoreError::BudgetExceeded),
+            }
+        }
+    }
+
+    /// Lets the entry that `wanted` knows, or a new one if `new` says so, lead to `at`, if `still` says so of what
+    /// it leads to and of our own record.
+    fn link(
+        &self,
+        hash: Hash,
+        at: Location,
+        wanted: impl Fn(Location) -> bool + Copy,
+        still: impl Fn(Option<Location>, &Cell<Trace>) -> bool,
+        new: bool,
+    ) -> Result<Linked, Failure> {
+        let mut drops = 0;
+        loop {
+            let (trace, no_room) = (Cell::new(Trace::default()), Cell::new(false));
+            let same = |afar: &Afar| wanted(Location::from(*afar));
+            let decide = |found: Option<&Afar>| {
+                let top = found.map(|afar| Location::from(*afar));
+                trace.set(top.map_or_else(Trace::default, |top| self.trace(top)));
+                no_room.set(top.is_none() && new && !self.may_add_key());
+                let may = (top.is_some() || new) && !no_room.get() && still(top, &trace);
+                if may { Change::Entry(at.afar(), ()) } else { Change::Keep }
+            };
+            let rehash = |afar: &Afar| self.rehash(afar);
+            let key_of = |entry: crate::bins::bin::Entry<'_, Afar, ()>| entry.key();
+            let backoff = Backoff::spinning();
+            return match self.table.alter(hash, same, key_of, rehash, backoff, decide)? {
+                (Some(_), Change::Entry(..)) => {
+                    self.unlinked(&trace.get());
+                    Ok(Linked::Replaced)
+                }
+                (None, Change::Entry(..)) => Ok(Linked::New),
+                _ if no_room.get() => {
+                    drops += 1;
+                    if self.policy == Policy::Evict && drops < 64 && self.evict_some(SHARE) {
+                        continue;
+                    }
+                    Ok(Linked::NoRoom)
+                }
+                _ => Ok(Linked::Other),
+            };
+        }
+    }
+
+    pub(super) fn remove(&self, key: &[u8]) -> bool {
+        let hash = self.hash(key);
+        self.unlink(hash, |top| self.is_of(top, key))
+    }
+
+    /// Removes the entry that `wanted` knows by what it leads to.
+    pub(super) fn unlink(&self, hash: Hash, wanted: impl Fn(Location) -> bool + Copy) -> bool {
+        let trace = Cell::new(Trace::default());
+        let same = |afar: &Afar| wanted(Location::from(*afar));
+        let decide = |found: Option<&Afar>| {
+            let Some(afar) = found else { return Change::Keep };
+            trace.set(self.trace(Location::from(*afar)));
+            Change::Remove
+        };
+        let rehash = |afar: &Afar| self.rehash(afar);
+        let backoff = Backoff::spinning();
+        let done = self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide);
+        let removed = matches!(done, Ok((Some(_), Change::Remove)));
+        if removed {
+            self.unlinked(&trace.get());
+        }
+        removed
+    }
+
+    /// Removes the entry that leads to `at` as it was opened in `generation`.
+    pub(super) fn unlink_exactly(&self, hash: Hash, at: Location, generation: usize) -> bool {
+        self.unlink(hash, |top| top == at && self.generation(at) == generation)
+    }
+
+    /// Stores what `change` makes of the value that there is. None: there is none.
+    pub(super) fn update(
+        &self,
+        key: &[u8],
+        mut change: impl FnMut(Vec<u8>) -> Option<Vec<u8>>,
+    ) -> Result<bool, StoreError> {
+        let hash = self.hash(key);
+        loop {
+            let Some(resolved) = self.resolve(hash, |at| self.is_of(at, key), key) else {
+                return Ok(false);
+            };
+            let resolved = resolved.map_err(|_| StoreError::Corrupt)?;
+            let Resolved { top, generation, value } = resolved;
+            let Some(value) = change(value) else {
+                if self.unlink_exactly(hash, top, generation) {
+                    return Ok(true);
+                }
+                continue;
+            };
+            if self.replace(hash, key, &value, top, generation)? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Stores a value if the entry still leads to `top`.
+    fn replace(
+        &self,
+        hash: Hash,
+        key: &[u8],
+        value: &[u8],
+        top: Location,
+        generation: usize,
+    ) -> Result<bool, StoreError> {
+        let head = Head::raw(key.len(), value.len());
+        let at = self.append(Location::NONE, head, key, value)?;
+        let still = |_: Option<Location>, _: &Cell<Trace>| self.generation(top) == generation;
+        let linked = self.link(hash, at, |found| found == top, still, false);
+        if let Ok(Linked::Other) = linked {
+            self.drop_record(at);
+            return Ok(false);
+        }
+        self.finish(linked, at, (key.len() + value.len()).cast_signed())
+    }
+
+    /// Appends an operand that is folded into the value when that is read, or swept.
+    pub(super) fn defer(&self, key: &[u8], operand: &[u8]) -> Result<(), StoreError> {
+        if self.merge.is_none() {
+            return Err(StoreError::NoMerge);
+        }
+        let hash = self.hash(key);
+        loop {
+            let head = Head { kind: Head::operand_kind(0), ..Head::raw(key.len(), operand.len()) };
+            let at = self.append(Location::NONE, head, key, operand)?;
+            let full = Cell::new(false);
+            // What the record lies on is known only now; nobody else knows the record yet.
+            let still = |top: Option<Location>, trace: &Cell<Trace>| {
+                let depth = top
+                    .and_then(|top| self.head(top))
+                    .map_or(0, |head| Head::operands_below(head.kind).map_or(0, |below| below + 1));
+                full.set(depth >= MOST_OPERANDS);
+                self.set_operand(at, top.unwrap_or(Location::NONE), depth);
+                // Nothing is unlinked.
+                trace.set(Trace::default());
+                !full.get()
+            };
+            let linked = self.link(hash, at, |top| self.is_of(top, key), still, true);
+            if let Ok(Linked::Other) = linked {
+                self.drop_record(at);
+                if full.get() {
+                    // Folds all there is, and then there is room for another.
+                    self.update(key, Some)?;
+                }
+                continue;
+            }
+            let raw = match linked {
+                Ok(Linked::New) => (key.len() + operand.len()).cast_signed(),
+                _ => 0,
+            };
+            return self.finish(linked, at, raw).map(drop);
+        }
+    }
+
+    fn set_operand(&self, at: Location, below: Location, depth: u8) {
+        if let Some((segment, start)) = self.place(at) {
+            segment.set_below(start - WORD, below);
+            segment.put_kind(start, Head::operand_kind(depth.min(MOST_OPERANDS - 1)));
+        }
+    }
+}
