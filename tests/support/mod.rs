@@ -10,6 +10,7 @@ pub(crate) mod layouts;
 pub(crate) mod ordered;
 pub(crate) mod rng;
 pub(crate) mod tracked;
+pub(crate) mod values;
 
 use hedgerow::FlatMap;
 use std::any::Any;
