@@ -10,15 +10,19 @@
     feature = "lz4",
     doc = "| [`Lz4`] | what repeats itself or other values over many bytes | only what repeats itself |"
 )]
+//! | [`SmallText`] | short texts that have words, names and syntax in common | nothing |
 //!
 //! Any other one is plugged in by implementing the two traits: `benches/examples/own_codec.rs` does it.
 
 #[cfg(feature = "lz4")]
 mod lz4;
+mod samples;
+mod small_text;
 mod work;
 
 #[cfg(feature = "lz4")]
 pub use lz4::Lz4;
+pub use small_text::SmallText;
 pub use work::Work;
 
 use alloc::boxed::Box;

@@ -1,6 +1,7 @@
 //! What compressors write down while they work: kept from value to value, so that none of them allocates, and none
 //! needs much stack.
 
+use super::small_text::WINDOW;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -33,23 +34,26 @@ pub struct Work {
     /// The number of the next value's first byte, if the bytes of all values are numbered. A place that holds a
     /// smaller number belongs to an earlier value, so none is ever cleared.
     next: u32,
+    /// Ways through a text, as far as they are known.
+    steps: Box<[u32]>,
     /// What codecs from outside keep here.
     kept: Vec<Box<dyn Any + Send>>,
 }
 
 impl Work {
-    /// Takes 16 KiB. Aborts if the allocator has none.
+    /// Takes 18 KiB. Aborts if the allocator has none.
     pub fn new() -> Self {
         Self::with_places(PLACES)
     }
 
-    /// Takes 1 KiB, for little memory: values are compressed a little less.
+    /// Takes 1.3 KiB, for little memory: values are compressed a little less.
     pub fn small() -> Self {
         Self::with_places(FEW_PLACES)
     }
 
     fn with_places(count: usize) -> Self {
-        Self { places: vec![0; count].into(), next: 1, kept: Vec::new() }
+        let steps = vec![0; WINDOW.min(count / 4)].into();
+        Self { places: vec![0; count].into(), next: 1, steps, kept: Vec::new() }
     }
 
     /// What another codec keeps here from value to value; made when it is first asked for, which allocates. Each
@@ -70,13 +74,13 @@ impl Work {
 
     /// How many bytes it has on the heap, without what others keep here.
     pub fn bytes(&self) -> usize {
-        size_of_val(&*self.places)
+        size_of_val(&*self.places) + size_of_val(&*self.steps)
     }
 
     /// The table, and the number of the first of the next `length` bytes: what is smaller in the table is not of
     /// theirs. `None` where they are beyond counting.
     #[cfg_attr(not(feature = "lz4"), expect(dead_code, reason = "for codecs that look back"))]
-    pub(crate) fn places(&mut self, length: usize) -> Option<(&mut [u32], u32)> {
+    pub(super) fn places(&mut self, length: usize) -> Option<(&mut [u32], u32)> {
         let length = u32::try_from(length).ok().filter(|&length| length < u32::MAX / 2)?;
         if self.next.checked_add(length).is_none() {
             self.places.fill(0);
@@ -85,6 +89,10 @@ impl Work {
         let first = self.next;
         self.next += length;
         Some((&mut self.places, first))
+    }
+
+    pub(super) fn steps(&mut self) -> &mut [u32] {
+        &mut self.steps
     }
 }
 
