@@ -19,6 +19,7 @@
 //!
 //! # Features
 //! - `alloc` (default): everything that allocates: all but [`FlatTable`].
+//! - `lz4` (default): the codec [`Lz4`](compressed::codec::Lz4).
 //! - `std`: the default hasher is keyed from the operating system's entropy.
 //! - `std-ext`: module `std_ext`, what needs an operating system. Implies `std`.
 //! - `serde`: `Serialize` and `Deserialize`. `rayon`: parallel iterators.

@@ -3,51 +3,59 @@
 //! Segments are not given back while the map is shared, and the index grows with the number of entries. So a
 //! segment is taken only where the budget also has room for the index that its records will need.
 
+use super::codec::Work;
 use super::store::Store;
 use super::sweep::House;
 use super::types::StoreError;
-use crate::bins::layout::{CHUNK_LINES, Layout};
+use crate::bins::layout::{CHUNK_LINES, LINE_BYTES, Layout};
 use crate::facade::Word;
 use crate::facade::atomic::Ordering;
+use crate::sync::stripes::STRIPES;
 use crate::sync::words::{Afar, WORD};
 
 type Bins = Layout<Afar, ()>;
 
-/// What an entry of the index takes, before there are enough to tell.
-const ENTRY: usize = 3 * WORD;
+/// Entries for which overflow lines take a word.
+const LINE_ENTRIES: usize = 4;
 /// Entries after which the index is looked at again.
 const LOOK: usize = 256;
+/// A budget from which on compressors are given much memory to work in.
+const LARGE: usize = 4 << 20;
 /// What a compressed record takes, before there are enough to tell.
 const RECORD: usize = 64;
 
 impl Store {
-    /// Bytes of everything.
+    /// Bytes of everything, with what the index may come to take before somebody looks at it.
     pub(super) fn bytes(&self) -> usize {
+        // relaxed: a figure.
+        self.bytes_but_index() + self.table_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of everything else.
+    pub(super) fn bytes_but_index(&self) -> usize {
         // relaxed: figures.
-        let table = self.table_bytes.load(Ordering::Relaxed);
-        // relaxed: as above.
         let models = self.models_bytes.load(Ordering::Relaxed);
         // relaxed: as above.
-        self.fixed.load(Ordering::Relaxed) + models + table + self.pool.bytes()
+        self.fixed.load(Ordering::Relaxed) + models + self.pool.bytes()
     }
 
     /// Bytes by which the index may grow at a time.
     fn table_step(&self, table: usize) -> usize {
         let bins = 1 << Bins::SEGMENT_BITS;
-        let segments = if table < Bins::segment_words(bins) * size_of::<Word>() { 1 } else { 2 };
+        let small = table < Bins::segment_words(bins) * size_of::<Word>();
+        // The first large table counts in stripes.
+        let (segments, stripes) = if small { (1, STRIPES * LINE_BYTES * 2) } else { (2, 0) };
         // Directories double: they are a hundredth of the whole, and the old ones stay.
         segments * Bins::segment_words(bins) * size_of::<Word>()
             + CHUNK_LINES * Bins::LINE * size_of::<Word>()
             + table / 32
             + 64 * WORD
+            + stripes
     }
 
-    /// Looks at what the index takes.
-    pub(super) fn look_at_table(&self) -> usize {
-        let bytes = self.table.usage().bytes;
-        // relaxed: a figure.
-        self.table_bytes.store(bytes, Ordering::Relaxed);
-        bytes
+    /// Bytes by which the index grows where its bins do: for some more overflow lines.
+    fn lines_step() -> usize {
+        CHUNK_LINES * Bins::LINE * size_of::<Word>() + 32 * WORD
     }
 
     /// Whether the index may have one more entry.
@@ -60,27 +68,41 @@ impl Store {
     #[cold]
     fn may_grow_table(&self, len: usize) -> bool {
         let usage = self.table.usage();
+        // relaxed: a figure.
+        self.bins.store(usage.bins, Ordering::Relaxed);
+        let fits = |upto: usize| Bins::bins_for(upto) <= usage.bins;
+        let (upto, more) = match (fits(len + LOOK), fits(len + 1)) {
+            (true, _) => (len + LOOK, Self::lines_step()),
+            (_, true) => (len + 1, Self::lines_step()),
+            _ => (len + LOOK, self.table_step(usage.bytes)),
+        };
+        // Counted before it is taken, so that no segment takes it meanwhile.
         // relaxed: figures.
-        self.table_bytes.store(usage.bytes, Ordering::Relaxed);
-        if self.bytes() + self.table_step(usage.bytes) <= self.budget {
+        self.table_bytes.store(usage.bytes + more, Ordering::Relaxed);
+        let may = self.bytes() <= self.budget;
+        if may {
             // relaxed: as above.
-            self.looked_up_to.store(len + LOOK, Ordering::Relaxed);
-            return true;
+            self.looked_up_to.store(upto, Ordering::Relaxed);
+        } else {
+            // relaxed: as above.
+            self.table_bytes.store(usage.bytes, Ordering::Relaxed);
         }
-        // Nothing grows for this one, but for a line of those that there are.
-        Bins::bins_for(len + 1) <= usage.bins && self.bytes() + self.table_step(0) <= self.budget
+        may
     }
 
     /// Bytes that the index has yet to grow by until `segments` are full of compressed records.
     fn table_to_come(&self, segments: usize) -> usize {
-        // relaxed: a figure.
-        let table = self.table_bytes.load(Ordering::Relaxed);
         let (records, stored) = self.models.cold();
         let record = if records < LOOK { RECORD } else { stored / records }.max(8);
-        let len = self.table.len();
-        let entry = if len < LOOK { ENTRY } else { table.div_ceil(len).clamp(2 * WORD, 4 * WORD) };
         let entries = segments.saturating_mul(self.shape().room()) / record;
-        entries.saturating_mul(entry).saturating_sub(table).max(self.table_step(table))
+        let entries = entries.max(self.table.len() + 1);
+        // relaxed: a figure.
+        let more = Bins::bins_for(entries).saturating_sub(self.bins.load(Ordering::Relaxed));
+        let segments = more.div_ceil(1 << Bins::SEGMENT_BITS);
+        let bins = segments << Bins::SEGMENT_BITS;
+        // Directories double: they are a hundredth of the whole, and the old ones stay.
+        let bytes = bins * Bins::BIN * size_of::<Word>();
+        bytes + bytes / 32 + entries / LINE_ENTRIES * WORD + Self::lines_step()
     }
 
     /// Whether there may be one more segment.
@@ -118,10 +140,17 @@ impl Store {
             return Ok(());
         }
         let more = house.bytes_for(longest) - house.bytes();
+        let small = self.budget < LARGE;
+        let work = || match small {
+            _ if self.models.codecs().is_empty() => None,
+            true => Some(Work::small()),
+            false => Some(Work::new()),
+        };
+        let more = more + if before == 0 { if small { 2 << 10 } else { 20 << 10 } } else { 0 };
         if self.bytes() + more > self.budget {
             return Err(StoreError::BudgetExceeded);
         }
-        house.make_room(longest).map_err(|_| StoreError::Alloc)?;
+        house.make_room(longest, work).map_err(|_| StoreError::Alloc)?;
         self.settle_fixed(&house);
         // relaxed: as above.
         self.longest.store(longest, Ordering::Relaxed);

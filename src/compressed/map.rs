@@ -1,7 +1,9 @@
 //! `CompressedMap`: the face. No algorithm.
 
 use super::builder::Builder;
-use super::codec::Corrupt;
+#[cfg(feature = "lz4")]
+use super::codec::Lz4;
+use super::codec::{Corrupt, SmallText};
 use super::iter::Iter;
 use super::record::Head;
 use super::store::Store;
@@ -37,7 +39,10 @@ impl CompressedMap {
     /// ```
     #[must_use]
     pub fn with_budget(bytes: usize) -> Self {
-        Self::builder(bytes).build()
+        let builder = Self::builder(bytes).codec(SmallText::new());
+        #[cfg(feature = "lz4")]
+        let builder = builder.codec(Lz4::new());
+        builder.build()
     }
 
     /// Makes a map with other codecs, another policy, or segments of another size.
@@ -297,7 +302,7 @@ impl fmt::Debug for CompressedMap {
 
 impl Store {
     pub(super) fn stats(&self) -> Stats {
-        let index = self.look_at_table();
+        let index = self.table.usage().bytes;
         let (mut hot, mut dead) = (0, 0);
         for number in 0..self.pool.numbers() {
             let Some(segment) = self.pool.segment(number) else { continue };
@@ -311,7 +316,7 @@ impl Store {
         Stats {
             len: self.table.len(),
             raw: self.raw.total(),
-            bytes: self.bytes(),
+            bytes: self.bytes_but_index() + index,
             budget: self.budget,
             index,
             segments: self.pool.made(),

@@ -39,6 +39,8 @@ pub(super) struct Store {
     pub(super) budget: usize,
     /// Bytes of the table, when somebody last looked.
     pub(super) table_bytes: AtomicUsize,
+    /// Its bins, then.
+    pub(super) bins: AtomicUsize,
     /// So many entries the table may come to hold before somebody has to look again.
     pub(super) looked_up_to: AtomicUsize,
     /// Bytes of what is worked in, and of the map itself.
@@ -71,6 +73,7 @@ impl Store {
             house: Lock::new(House::new()),
             budget: builder.budget,
             table_bytes: AtomicUsize::new(0),
+            bins: AtomicUsize::new(0),
             looked_up_to: AtomicUsize::new(0),
             fixed: AtomicUsize::new(size_of::<Self>()),
             models_bytes: AtomicUsize::new(0),

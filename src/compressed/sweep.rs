@@ -71,7 +71,8 @@ pub(super) struct Desk {
     cold: Option<Open>,
     out: Vec<u8>,
     spare: Vec<u8>,
-    work: Work,
+    /// Made with the first room for a record.
+    work: Option<Work>,
     /// The models that are compressed by now, one a codec at most.
     pub(super) current: Vec<usize>,
     pub(super) learning: Learning,
@@ -83,7 +84,7 @@ impl House {
             cold: None,
             out: Vec::new(),
             spare: Vec::new(),
-            work: Work::new(),
+            work: None,
             current: Vec::new(),
             learning: Learning::new(),
         };
@@ -97,7 +98,7 @@ impl House {
             + self.plain.capacity()
             + out.capacity()
             + spare.capacity()
-            + work.bytes()
+            + work.as_ref().map_or(0, Work::bytes)
             + current.capacity() * size_of::<usize>()
     }
 
@@ -110,7 +111,13 @@ impl House {
         self.bytes() - now + Scratch::words_for(longest) * size_of::<usize>() + 3 * longest
     }
 
-    pub(super) fn make_room(&mut self, longest: usize) -> Result<(), AllocError> {
+    /// Makes room for records of `longest` bytes, and with `work` for compressors.
+    pub(super) fn make_room(
+        &mut self,
+        longest: usize,
+        work: impl FnOnce() -> Option<Work>,
+    ) -> Result<(), AllocError> {
+        self.desk.work = self.desk.work.take().or_else(work);
         let words = Scratch::words_for(longest);
         let (mut fresh, mut bytes) = (Vec::new(), [const { Vec::<u8>::new() }; 3]);
         fresh.try_reserve_exact(words).map_err(|_| AllocError)?;
@@ -446,7 +453,10 @@ impl Store {
     ) -> Result<Location, Stuck> {
         self.learn_if_due(desk);
         let Desk { cold, out, spare, work, current, learning } = desk;
-        let (kind, len) = self.models.compress(current, plain, out, spare, work);
+        let (kind, len) = match work {
+            Some(work) => self.models.compress(current, plain, out, spare, work),
+            None => (RAW, plain.len()),
+        };
         learning.note(plain.len(), len);
         let stored = if kind == RAW { plain } else { &out[..len] };
         let head = Head { kind, key: key.len(), stored: stored.len(), plain: plain.len() };

@@ -11,6 +11,7 @@ pub(crate) mod nibbles;
 pub(crate) mod ordered;
 pub(crate) mod rng;
 pub(crate) mod tracked;
+pub(crate) mod values;
 
 use hedgerow::FlatMap;
 use std::any::Any;

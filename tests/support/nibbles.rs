@@ -36,7 +36,7 @@ impl Codec for Nibbles {
     fn import(&self, bytes: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
         match bytes.try_into() {
             Ok(common) => Ok(Box::new(Trained { common })),
-            Err(_) => Err(Corrupt::default()),
+            Err(_) => Err(Corrupt::new()),
         }
     }
 }
@@ -64,7 +64,7 @@ impl Model for Trained {
 
     fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
         let mut nibbles = stored.iter().flat_map(|byte| [byte & 15, byte >> 4]);
-        let none = || Corrupt::default();
+        let none = || Corrupt::new();
         for byte in into {
             *byte = match nibbles.next().ok_or_else(none)? {
                 15 => {

@@ -1,0 +1,81 @@
+//! The LZ4 format: what was there before is named by distance and length.
+
+mod encode;
+
+use super::{Codec, Corrupt, Model, Work};
+use alloc::boxed::Box;
+use encode::{Dictionary, Encoder};
+
+/// A model has learned so much at most.
+const MOST: usize = 16 << 10;
+
+/// Blocks of the LZ4 format, without or with a dictionary.
+///
+/// Good at values of some hundred bytes and more that repeat themselves or each other; shorter ones have little to
+/// repeat, and need the dictionary. Decompresses by `lz4_flex`.
+///
+/// ```
+/// use hedgerow::compressed::codec::{Codec, Lz4};
+/// assert_eq!(Lz4::new().name(), "lz4");
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lz4 {
+    _private: (),
+}
+
+impl Lz4 {
+    /// With dictionaries of 16 KiB at most.
+    pub const fn new() -> Self {
+        Self { _private: () }
+    }
+}
+
+impl Codec for Lz4 {
+    fn name(&self) -> &'static str {
+        "lz4"
+    }
+
+    fn untrained(&self) -> Option<Box<dyn Model>> {
+        Some(Box::new(Blocks { dictionary: Dictionary::empty() }))
+    }
+
+    fn train(&self, _samples: &[&[u8]]) -> Option<Box<dyn Model>> {
+        None
+    }
+
+    fn import(&self, bytes: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
+        if bytes.len() > MOST {
+            return Err(Corrupt);
+        }
+        Ok(Box::new(Blocks { dictionary: Dictionary::new(bytes.into()) }))
+    }
+}
+
+struct Blocks {
+    dictionary: Dictionary,
+}
+
+impl Model for Blocks {
+    fn compress(&self, plain: &[u8], into: &mut [u8], work: &mut Work) -> Option<usize> {
+        let (places, first) = work.places(plain.len())?;
+        Encoder { plain, dictionary: &self.dictionary, places, first }.encode(into)
+    }
+
+    fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
+        let dictionary = &*self.dictionary.bytes;
+        let length = if dictionary.is_empty() {
+            lz4_flex::block::decompress_into(stored, into)
+        } else {
+            lz4_flex::block::decompress_into_with_dict(stored, into, dictionary)
+        };
+        if length.ok() == Some(into.len()) { Ok(()) } else { Err(Corrupt) }
+    }
+
+    fn export(&self, into: &mut dyn FnMut(&[u8])) {
+        into(&self.dictionary.bytes);
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.dictionary.bytes()
+    }
+}

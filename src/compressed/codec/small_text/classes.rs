@@ -1,0 +1,154 @@
+//! How many bits a symbol takes.
+//!
+//! Symbols are numbered by how often they occur. A code begins with three bits that name one of eight classes; the
+//! class says how many bits follow, and these say which of its symbols it is. That takes one or two in a hundred
+//! more bits than a Huffman code would, and no table: all that is needed to find a code's end is in one word.
+
+/// How many classes there are.
+pub(super) const CLASSES: usize = 8;
+/// Bits that name one.
+pub(super) const NAME: u32 = 3;
+/// A class has `2` to this many symbols at most.
+pub(super) const WIDEST: u8 = 13;
+/// The longest code.
+pub(super) const LONGEST_CODE: u32 = NAME + WIDEST as u32;
+
+/// Which symbols take how many bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Classes {
+    /// Bits behind the class's name.
+    widths: [u8; CLASSES],
+    /// The number of each class's first symbol.
+    firsts: [u32; CLASSES],
+    /// In each byte, how many bits a code of that class has.
+    lengths: u64,
+}
+
+/// A symbol's code, the first bit lowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Code {
+    pub(super) bits: u64,
+    pub(super) length: u32,
+}
+
+impl Classes {
+    /// `None` where a class is too wide.
+    pub(super) fn new(widths: [u8; CLASSES]) -> Option<Self> {
+        let (mut firsts, mut lengths, mut first) = ([0; CLASSES], 0, 0);
+        for class in 0..CLASSES {
+            if widths[class] > WIDEST {
+                return None;
+            }
+            firsts[class] = first;
+            first += 1 << widths[class];
+            lengths |= (u64::from(widths[class]) + u64::from(NAME)) << (8 * class);
+        }
+        Some(Self { widths, firsts, lengths })
+    }
+
+    /// Those with which symbols that occur so often, the most frequent first, take the fewest bits.
+    pub(super) fn fitting(counts: &[u32]) -> Self {
+        let mut sums = alloc::vec![0; counts.len() + 1];
+        for (at, &count) in counts.iter().enumerate() {
+            sums[at + 1] = sums[at] + u64::from(count);
+        }
+        let mut search =
+            Search { sums: &sums, widths: [0; CLASSES], best: ([WIDEST; CLASSES], u64::MAX) };
+        search.from(0, 0, 0, 0);
+        Self::new(search.best.0).expect("no class is too wide")
+    }
+
+    pub(super) fn widths(&self) -> [u8; CLASSES] {
+        self.widths
+    }
+
+    /// How many symbols have codes.
+    pub(super) fn room(&self) -> usize {
+        self.firsts[CLASSES - 1] as usize + (1 << self.widths[CLASSES - 1])
+    }
+
+    /// The code of the symbol of this number.
+    #[inline]
+    pub(super) fn code(&self, number: u32) -> Code {
+        let class = self.firsts.iter().filter(|&&first| first <= number).count() - 1;
+        let bits = u64::from(number - self.firsts[class]) << NAME | class as u64;
+        Code { bits, length: u32::from(self.widths[class]) + NAME }
+    }
+
+    /// The number of the symbol whose code the bits begin with, and the code's length.
+    #[inline]
+    pub(super) fn symbol(&self, bits: u64) -> (usize, u32) {
+        let class = bits as usize % CLASSES;
+        let length = (self.lengths >> (8 * class)) as u32 & 0xff;
+        let rest = (bits & !(u64::MAX << (length & 31))) >> NAME;
+        (self.firsts[class] as usize + rest as usize, length)
+    }
+}
+
+/// All widths that do not fall are tried, but for those that cannot be the best.
+struct Search<'a> {
+    /// How often the symbols before each occur together.
+    sums: &'a [u64],
+    widths: [u8; CLASSES],
+    best: ([u8; CLASSES], u64),
+}
+
+impl Search<'_> {
+    /// The classes from `class` on, of at least this width, for the symbols from `first` on.
+    fn from(&mut self, class: usize, width: u8, first: usize, bits: u64) {
+        let symbols = self.sums.len() - 1;
+        // What is left takes as much as this class at least.
+        let left = self.sums[symbols] - self.sums[first];
+        if bits + left * u64::from(width) >= self.best.1 && self.best.1 != u64::MAX {
+            return;
+        }
+        if first == symbols {
+            self.widths[class..].fill(width);
+            self.best = (self.widths, bits);
+            return;
+        }
+        for width in width..=WIDEST {
+            let most = (CLASSES - class) << WIDEST;
+            if class == CLASSES || first + most < symbols {
+                return;
+            }
+            let end = (first + (1 << width)).min(symbols);
+            self.widths[class] = width;
+            let bits = bits + (self.sums[end] - self.sums[first]) * u64::from(width);
+            self.from(class + 1, width, end, bits);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_symbol_has_a_code_of_its_own() {
+        let classes = Classes::new([0, 1, 1, 2, 3, 3, 5, 7]).unwrap();
+        for number in 0..classes.room() {
+            let code = classes.code(number as u32);
+            for above in [0, u64::MAX << code.length] {
+                assert_eq!(classes.symbol(code.bits | above), (number, code.length));
+            }
+        }
+        assert_eq!(Classes::new([14; 8]), None);
+    }
+
+    #[test]
+    fn the_fewest_bits_are_found() {
+        let counts: alloc::vec::Vec<u32> = (1..=100).map(|rank| 10_000 / rank).collect();
+        let bits = |classes: &Classes| -> u32 {
+            (0..100).map(|number| counts[number as usize] * classes.code(number).length).sum()
+        };
+        let found = Classes::fitting(&counts);
+        assert!(found.room() >= 100);
+        for widths in [[4; 8], [0, 1, 2, 3, 3, 4, 5, 6], [2, 2, 3, 3, 3, 4, 5, 5]] {
+            let other = Classes::new(widths).unwrap();
+            assert!(other.room() < 100 || bits(&found) <= bits(&other), "{found:?}");
+        }
+        assert!(Classes::fitting(&[1; 8 << 13]).room() == 8 << 13);
+        assert!(Classes::fitting(&[1; 1]).room() >= 1);
+    }
+}

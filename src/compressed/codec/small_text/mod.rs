@@ -1,0 +1,82 @@
+//! Short texts in short codes: a table of symbols of up to fifteen bytes, learned from samples.
+//!
+//! The idea is that of FSST (Boncz, Neumann, Leis: "FSST: Fast Random Access String Compression", VLDB 2020): what
+//! is frequent in all values stands in a table once, and a value is a row of references to it, so that it is read
+//! alone. FSST has 255 symbols of eight bytes, and a byte for each reference. Here there are some thousands of
+//! fifteen bytes, and a reference takes 3 to 16 bits, fewer for what is more frequent; values take a third less.
+
+mod classes;
+mod finder;
+mod symbol;
+mod table;
+mod train;
+
+pub(super) use finder::WINDOW;
+
+use super::{Codec, Corrupt, Model};
+use alloc::boxed::Box;
+use table::Table;
+
+/// Tables of frequent symbols, for short texts that have words, names, numbers and syntax in common.
+///
+/// Needs training. A model takes some 25 bytes for each symbol, and a few for each sample byte while it is made.
+/// Text of other words or another script than the samples' gets longer by it, not shorter.
+///
+/// ```
+/// use hedgerow::compressed::codec::{Codec, SmallText, Work};
+///
+/// let rows: Vec<String> = (0..500).map(|n| format!(r#"{{"id":{n},"name":"row {n}"}}"#)).collect();
+/// let samples: Vec<&[u8]> = rows.iter().map(|row| row.as_bytes()).collect();
+/// let model = SmallText::new().train(&samples).unwrap();
+///
+/// let row = br#"{"id":7001,"name":"row 7001"}"#;
+/// let (mut stored, mut back) = ([0; 29], [0; 29]);
+/// let length = model.compress(row, &mut stored, &mut Work::new()).unwrap();
+/// assert!(length < 10);
+/// model.decompress(&stored[..length], &mut back)?;
+/// assert_eq!(&back, row);
+/// # Ok::<(), hedgerow::compressed::codec::Corrupt>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct SmallText {
+    symbols: usize,
+}
+
+impl SmallText {
+    /// With 4096 symbols at most, which take 110 KiB.
+    pub const fn new() -> Self {
+        Self { symbols: 1 << 12 }
+    }
+
+    /// With at most so many symbols, of which 256 are single bytes: more make values smaller, and the model larger.
+    /// Less than 300 counts as 300, more than 8192 as 8192.
+    #[must_use]
+    pub const fn with_symbols(most: usize) -> Self {
+        let symbols = if most < 300 { 300 } else { most };
+        Self { symbols: if symbols > finder::MOST { finder::MOST } else { symbols } }
+    }
+}
+
+impl Default for SmallText {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Codec for SmallText {
+    fn name(&self) -> &'static str {
+        "small-text"
+    }
+
+    fn untrained(&self) -> Option<Box<dyn Model>> {
+        None
+    }
+
+    fn train(&self, samples: &[&[u8]]) -> Option<Box<dyn Model>> {
+        Some(Box::new(train::train(samples, self.symbols)?))
+    }
+
+    fn import(&self, bytes: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
+        Ok(Box::new(Table::import(bytes).ok_or(Corrupt)?))
+    }
+}

@@ -1,0 +1,194 @@
+//! Symbols and their codes: what compresses and decompresses.
+
+use super::classes::{CLASSES, Classes, LONGEST_CODE};
+use super::finder::{BIT, Finder, MOST};
+use super::symbol::{COPIED, LONGEST, Symbol};
+use crate::compressed::codec::{Corrupt, Model, Work};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+/// The first byte of what is exported.
+const VERSION: u8 = 1;
+/// Codes that fit into a word that is filled up to its last byte.
+const CODES: u32 = 56 / LONGEST_CODE;
+
+/// Symbols by their numbers.
+pub(super) struct Table {
+    symbols: Box<[Symbol]>,
+    classes: Classes,
+    finder: Finder,
+}
+
+impl Table {
+    /// Of all symbols of one byte and others, the most frequent first: not more than the classes have codes for.
+    pub(super) fn new(symbols: Box<[Symbol]>, classes: Classes) -> Self {
+        debug_assert!(symbols.len() <= classes.room().min(MOST));
+        let finder = Finder::new(&symbols, |number| classes.code(number).length * BIT);
+        Self { symbols, classes, finder }
+    }
+
+    pub(super) fn import(bytes: &[u8]) -> Option<Self> {
+        let (&version, bytes) = bytes.split_first()?;
+        let (widths, bytes) = bytes.split_first_chunk::<CLASSES>()?;
+        let (count, mut bytes) = bytes.split_first_chunk()?;
+        let count = usize::from(u16::from_le_bytes(*count));
+        let classes = Classes::new(*widths)?;
+        if version != VERSION || count > classes.room().min(MOST) {
+            return None;
+        }
+        let mut symbols = Vec::with_capacity(count);
+        let mut singles = [false; 256];
+        for _ in 0..count {
+            let (&length, rest) = bytes.split_first()?;
+            let length = usize::from(length);
+            if !(1..=LONGEST).contains(&length) || length > rest.len() {
+                return None;
+            }
+            if length == 1 {
+                singles[usize::from(rest[0])] = true;
+            }
+            symbols.push(Symbol::new(&rest[..length]));
+            bytes = &rest[length..];
+        }
+        let complete = bytes.is_empty() && singles.iter().all(|&single| single);
+        complete.then(|| Self::new(symbols.into(), classes))
+    }
+
+    /// The next code's symbol.
+    #[inline]
+    fn next(&self, bits: &mut Bits) -> Result<Symbol, Corrupt> {
+        let (number, length) = self.classes.symbol(bits.word);
+        bits.drop(length)?;
+        self.symbols.get(number).copied().ok_or(Corrupt)
+    }
+}
+
+impl Model for Table {
+    fn compress(&self, plain: &[u8], into: &mut [u8], work: &mut Work) -> Option<usize> {
+        let mut out = Out { into, used: 0, word: 0, have: 0 };
+        self.finder.parse(&self.symbols, plain, work.steps(), |number| {
+            let code = self.classes.code(number);
+            out.push(code.bits, code.length)
+        })?;
+        out.end()
+    }
+
+    fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
+        let mut bits = Bits { stored, at: 0, word: 0, have: 0 };
+        let mut done = 0;
+        'wide: loop {
+            bits.fill();
+            for _ in 0..CODES {
+                let Some(place) = into.get_mut(done..done + COPIED) else { break 'wide };
+                let symbol = self.next(&mut bits)?;
+                place.copy_from_slice(&symbol.bytes());
+                done += symbol.len();
+            }
+        }
+        // No symbol may be copied whole any more, so the rest is written elsewhere first.
+        let rest = &mut into[done..];
+        let (mut narrow, mut done) = ([0; 2 * COPIED], 0);
+        while done < rest.len() {
+            bits.fill();
+            let symbol = self.next(&mut bits)?;
+            narrow[done..done + COPIED].copy_from_slice(&symbol.bytes());
+            done += symbol.len();
+        }
+        if done != rest.len() {
+            return Err(Corrupt);
+        }
+        rest.copy_from_slice(&narrow[..done]);
+        bits.end()
+    }
+
+    fn export(&self, into: &mut dyn FnMut(&[u8])) {
+        into(&[VERSION]);
+        into(&self.classes.widths());
+        into(&(self.symbols.len() as u16).to_le_bytes());
+        for symbol in &self.symbols {
+            into(&[symbol.len() as u8]);
+            into(&symbol.bytes()[..symbol.len()]);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.symbols) + self.finder.bytes()
+    }
+}
+
+/// Codes, one behind the other, the first bit lowest.
+struct Bits<'a> {
+    stored: &'a [u8],
+    /// The first byte that is not counted in `have`.
+    at: usize,
+    word: u64,
+    /// Bits of `word`; those above are 0 or what comes next.
+    have: u32,
+}
+
+impl Bits<'_> {
+    /// Fills the word so that it has more than 55 bits, if there are so many.
+    #[inline]
+    fn fill(&mut self) {
+        let left = self.stored.len() - self.at;
+        let more = if left >= 8 {
+            u64::from_le_bytes(*self.stored[self.at..].first_chunk().expect("eight bytes"))
+        } else if let Some(last) = self.stored.last_chunk::<8>() {
+            // None of them: a shift by all bits would be one by none.
+            u64::from_le_bytes(*last).checked_shr(64 - 8 * left as u32).unwrap_or(0)
+        } else {
+            let mut last = [0; 8];
+            last[..left].copy_from_slice(&self.stored[self.at..]);
+            u64::from_le_bytes(last)
+        };
+        self.word |= more << self.have;
+        let bytes = ((63 - self.have) / 8).min(left as u32);
+        self.at += bytes as usize;
+        self.have += 8 * bytes;
+    }
+
+    #[inline]
+    fn drop(&mut self, length: u32) -> Result<(), Corrupt> {
+        self.have = self.have.checked_sub(length).ok_or(Corrupt)?;
+        self.word >>= length;
+        Ok(())
+    }
+
+    /// Nothing is left but what fills the last byte.
+    fn end(self) -> Result<(), Corrupt> {
+        let whole = self.at == self.stored.len() && self.have < 8 && self.word == 0;
+        if whole { Ok(()) } else { Err(Corrupt) }
+    }
+}
+
+/// The other way round.
+struct Out<'a> {
+    into: &'a mut [u8],
+    used: usize,
+    word: u64,
+    have: u32,
+}
+
+impl Out<'_> {
+    /// `None` where there is no room.
+    #[inline]
+    fn push(&mut self, bits: u64, length: u32) -> Option<()> {
+        self.word |= bits << self.have;
+        self.have += length;
+        if self.have >= 32 {
+            let place = self.into.get_mut(self.used..self.used + 4)?;
+            place.copy_from_slice(&(self.word as u32).to_le_bytes());
+            self.used += 4;
+            self.word >>= 32;
+            self.have -= 32;
+        }
+        Some(())
+    }
+
+    fn end(self) -> Option<usize> {
+        let bytes = self.have.div_ceil(8) as usize;
+        let place = self.into.get_mut(self.used..self.used + bytes)?;
+        place.copy_from_slice(&self.word.to_le_bytes()[..bytes]);
+        Some(self.used + bytes)
+    }
+}

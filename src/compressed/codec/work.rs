@@ -1,0 +1,127 @@
+//! What compressors write down while they work: kept from value to value, so that none of them allocates, and none
+//! needs much stack.
+
+use super::small_text::WINDOW;
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::any::Any;
+use core::fmt;
+
+/// Places in a table of 16 KiB.
+const PLACES: usize = 1 << 12;
+/// Places in one of 1 KiB.
+const FEW_PLACES: usize = 1 << 8;
+
+/// Memory that compressors work in.
+///
+/// One is made for each thread that compresses, and given to each [`compress`](super::Model::compress). It
+/// remembers nothing that matters: what a value is compressed to does not depend on those before it.
+///
+/// ```
+/// use hedgerow::compressed::codec::{Codec, Lz4, Work};
+///
+/// let (model, mut work) = (Lz4::new().untrained().unwrap(), Work::new());
+/// let (value, mut stored, mut back) = ([7; 300], [0; 300], [0; 300]);
+/// let length = model.compress(&value, &mut stored, &mut work).unwrap();
+/// assert!(length < 20);
+/// model.decompress(&stored[..length], &mut back)?;
+/// assert_eq!(back, value);
+/// # Ok::<(), hedgerow::compressed::codec::Corrupt>(())
+/// ```
+pub struct Work {
+    places: Box<[u32]>,
+    /// The number of the next value's first byte, if the bytes of all values are numbered. A place that holds a
+    /// smaller number belongs to an earlier value, so none is ever cleared.
+    next: u32,
+    /// Ways through a text, as far as they are known.
+    steps: Box<[u32]>,
+    /// What codecs from outside keep here.
+    kept: Vec<Box<dyn Any + Send>>,
+}
+
+impl Work {
+    /// Takes 18 KiB. Aborts if the allocator has none.
+    pub fn new() -> Self {
+        Self::with_places(PLACES)
+    }
+
+    /// Takes 1.3 KiB, for little memory: values are compressed a little less.
+    pub fn small() -> Self {
+        Self::with_places(FEW_PLACES)
+    }
+
+    fn with_places(count: usize) -> Self {
+        let steps = vec![0; WINDOW.min(count / 4)].into();
+        Self { places: vec![0; count].into(), next: 1, steps, kept: Vec::new() }
+    }
+
+    /// What another codec keeps here from value to value; made when it is first asked for, which allocates. Each
+    /// type once.
+    ///
+    /// ```
+    /// let mut work = hedgerow::compressed::codec::Work::new();
+    /// work.keep::<Vec<u8>>().push(1);
+    /// assert_eq!(*work.keep::<Vec<u8>>(), [1]);
+    /// ```
+    pub fn keep<T: Any + Send + Default>(&mut self) -> &mut T {
+        let at = self.kept.iter().position(|kept| kept.is::<T>()).unwrap_or_else(|| {
+            self.kept.push(Box::new(T::default()));
+            self.kept.len() - 1
+        });
+        self.kept[at].downcast_mut().expect("found by its type")
+    }
+
+    /// How many bytes it has on the heap, without what others keep here.
+    pub fn bytes(&self) -> usize {
+        size_of_val(&*self.places) + size_of_val(&*self.steps)
+    }
+
+    /// The table, and the number of the first of the next `length` bytes: what is smaller in the table is not of
+    /// theirs. `None` where they are beyond counting.
+    #[cfg_attr(not(feature = "lz4"), expect(dead_code, reason = "for codecs that look back"))]
+    pub(super) fn places(&mut self, length: usize) -> Option<(&mut [u32], u32)> {
+        let length = u32::try_from(length).ok().filter(|&length| length < u32::MAX / 2)?;
+        if self.next.checked_add(length).is_none() {
+            self.places.fill(0);
+            self.next = 1;
+        }
+        let first = self.next;
+        self.next += length;
+        Some((&mut self.places, first))
+    }
+
+    pub(super) fn steps(&mut self) -> &mut [u32] {
+        &mut self.steps
+    }
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work").field("bytes", &self.bytes()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_forgotten_when_numbers_run_out() {
+        let mut work = Work::small();
+        work.next = u32::MAX - 10;
+        let (places, first) = work.places(10).unwrap();
+        assert_eq!(first, u32::MAX - 10);
+        places.fill(first);
+        let (places, first) = work.places(10).unwrap();
+        assert_eq!(first, 1);
+        assert!(places.iter().all(|&place| place < first));
+        assert!(work.places(u32::MAX as usize).is_none());
+    }
+}
