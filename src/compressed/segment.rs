@@ -130,9 +130,10 @@ impl<'a> Segment<'a> {
         usize::try_from(self.load(LIVE).cast_signed()).unwrap_or(0)
     }
 
-    /// Bytes that no record takes that is linked.
+    /// Bytes of records that are not linked, in a sealed one. What was left over at its end is not gained by moving
+    /// the others.
     pub(super) fn dead(self) -> usize {
-        self.shape.room().saturating_sub(self.live())
+        self.end().saturating_sub(self.shape.begin()).saturating_sub(self.live())
     }
 
     pub(super) fn count_up(self, bytes: usize) {

@@ -304,7 +304,9 @@ impl Store {
         }
         let (key, stored) = scratch.bytes().split_at(head.key);
         let touched = segment.is_touched(sweep.at);
-        let record = Moved { at, hash, head, key, stored, touched };
+        // Who is to go is asked each time anew.
+        let marked = touched && sweep.aim == Aim::Compact;
+        let record = Moved { at, hash, head, key, stored, touched, marked };
         match sweep.aim {
             Aim::Cool if head.is_operand() => self.fold_away(desk, &record)?,
             Aim::Cool => self.cool(desk, &record)?,
@@ -354,7 +356,7 @@ impl Store {
 
     /// A hot record of a value: once more hot, or what lies below it, or compressed.
     fn cool(&self, desk: &mut Desk, record: &Moved<'_>) -> Result<(), Stuck> {
-        let &Moved { at, hash, head, key, stored, touched } = record;
+        let &Moved { at, hash, head, key, stored, touched, .. } = record;
         let below = self.below(at);
         if touched
             && let Some(to) = self.append_hot(below.unwrap_or(Location::NONE), head, key, stored)
@@ -427,7 +429,7 @@ impl Store {
 
     /// A cold record is copied, or compressed anew where it was by a model that is used no more.
     fn compact(&self, desk: &mut Desk, plain: &mut [u8], record: &Moved<'_>) -> Result<(), Stuck> {
-        let &Moved { at, hash, head, key, stored, touched } = record;
+        let &Moved { at, hash, head, key, stored, marked, .. } = record;
         let old = head.model().is_some_and(|model| !desk.current.contains(&model));
         let again = plain.get_mut(..head.plain).filter(|_| old).and_then(|plain| {
             self.models.expand(head, stored, plain).ok()?;
@@ -437,7 +439,7 @@ impl Store {
             Some(plain) => self.append_compressed(desk, key, plain)?,
             None => self.append_cold(&mut desk.cold, head, key, stored)?,
         };
-        if touched && let Some(segment) = self.pool.segment(self.shape().segment(to)) {
+        if marked && let Some(segment) = self.pool.segment(self.shape().segment(to)) {
             segment.touch(self.shape().offset(to));
         }
         self.relocate(hash, at, to);
@@ -493,4 +495,6 @@ struct Moved<'a> {
     key: &'a [u8],
     stored: &'a [u8],
     touched: bool,
+    /// Whether its copy counts as read.
+    marked: bool,
 }

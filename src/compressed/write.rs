@@ -86,14 +86,16 @@ impl Store {
         }
         self.admit_record(size)?;
         let mut backoff = Backoff::spinning();
+        // All that there is, twice over: others may take what is made empty.
+        let mut patience = 2 * (self.pool.made() + 1) * self.shape().bytes() / SHARE;
         loop {
             if let Some(at) = self.append_hot(below, head, key, value) {
                 return Ok(at);
             }
             match self.sweep_some(SHARE) {
-                Swept::Some => {}
+                Swept::Some if patience > 0 => patience -= 1,
                 Swept::Busy => drop(backoff.wait_long()),
-                Swept::Nothing => return Err(StoreError::BudgetExceeded),
+                _ => return Err(StoreError::BudgetExceeded),
             }
         }
     }
