@@ -21,8 +21,9 @@ const LINE_ENTRIES: usize = 4;
 const LOOK: usize = 256;
 /// A budget from which on compressors are given much memory to work in.
 const LARGE: usize = 4 << 20;
-/// What a compressed record takes, before there are enough to tell.
-const RECORD: usize = 64;
+/// What a compressed record takes, before there are enough to tell: little, for many small ones need a large index,
+/// and segments that were taken are not given back.
+const RECORD: usize = 24;
 
 impl Store {
     /// Bytes of everything, with what the index may come to take before somebody looks at it.

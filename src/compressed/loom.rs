@@ -1,1 +1,213 @@
+//! Models of readers against what moves and overwrites records, and of the three races in which an entry could come
+//! to lead to two records, or to an old one.
+//!
+//! Segments hold two records or so. The writer comes first (in the main thread, or spawned first); each model names
+//! the outcomes that it must have met by the end.
 
+use super::builder::Builder;
+use super::record::{Head, Location};
+use super::segment::Use;
+use super::store::{Open, Store};
+use super::sweep::Swept;
+use crate::bins::hasher::DefaultHashBuilder;
+use crate::sync::loom::explore;
+use ::loom::sync::Arc;
+use ::loom::thread;
+use std::format;
+use std::string::String;
+use std::vec::Vec;
+
+/// Words of a value: they are alike unless it is torn.
+const LONG: usize = 12;
+
+fn store() -> Store {
+    let builder = Builder::new(1 << 40).segment_bytes(256);
+    Store::new(builder.hasher(DefaultHashBuilder::with_seed(1)))
+}
+
+impl Store {
+    fn put(&self, key: &str, n: u8) {
+        assert!(self.insert(key.as_bytes(), &[n; LONG]).is_ok());
+    }
+
+    /// The key's value, which must be whole.
+    fn read(&self, key: &str) -> String {
+        Self::whole(self.get(key.as_bytes()).map(Result::unwrap))
+    }
+
+    /// As `read`, but what was cold stays so.
+    fn look_at(&self, key: &str) -> String {
+        Self::whole(self.with(key.as_bytes(), |_, stored| stored.to_vec(), |_| None))
+    }
+
+    fn whole(value: Option<Vec<u8>>) -> String {
+        match value {
+            None => "None".into(),
+            Some(value) => {
+                assert!(value.len() == LONG && value.iter().all(|&n| n == value[0]), "{value:?}");
+                format!("{}", value[0])
+            }
+        }
+    }
+
+    fn seal_hot(&self) {
+        if let Some(open) = self.hot.lock().take() {
+            self.pool.seal(open.number, open.at, true);
+        }
+    }
+
+    /// Makes the oldest hot segment empty.
+    fn sweep_hot(&self) {
+        self.seal_hot();
+        while self.pool.hot() > 0 {
+            assert_ne!(self.sweep_some(1 << 10), Swept::Nothing);
+        }
+        let _ = self.sweep_some(0);
+    }
+
+    /// Has the next hot record written over the first one of all.
+    fn reopen(&self) {
+        let number = self.pool.take(0, || false).expect("one is empty");
+        *self.hot.lock() = Some(Open { number, at: self.shape().begin() });
+    }
+
+    /// Everything counted: live bytes are those of what entries lead to.
+    fn assert_exact(&self, keys: &[&str]) {
+        let linked: usize = keys
+            .iter()
+            .filter_map(|key| {
+                let top = self.top(key.as_bytes())?;
+                let trace = self.trace(top);
+                let links = &trace.links[..trace.len];
+                Some(links.iter().map(|(at, head)| head.record(at.is_over())).sum::<usize>())
+            })
+            .sum();
+        let segments = (0..self.pool.numbers()).filter_map(|number| self.pool.segment(number));
+        let (live, free): (Vec<usize>, Vec<bool>) =
+            segments.map(|segment| (segment.live(), segment.is(Use::Free))).unzip();
+        assert_eq!(live.iter().sum::<usize>(), linked, "live bytes");
+        assert!(live.iter().zip(&free).all(|(live, free)| !free || *live == 0));
+    }
+
+    fn top(&self, key: &[u8]) -> Option<Location> {
+        let found = self.table.get(
+            self.hash(key),
+            |afar| self.is_of(Location::from(*afar), key),
+            |entry| entry.key(),
+        );
+        found.map(Location::from)
+    }
+}
+
+/// A record is moved away, and another one of the same key written where it was, while it is read. The other one is
+/// never linked, so nobody may meet it.
+#[test]
+fn loom_read_against_move_and_reuse() {
+    explore(2, ["1"], |saw| {
+        let map = Arc::new(store());
+        map.put("k", 1);
+        map.seal_hot();
+        let other = map.clone();
+        let reader = thread::spawn(move || other.look_at("k"));
+        assert_eq!(map.sweep_some(1 << 10), Swept::Some);
+        map.reopen();
+        let head = Head::raw(1, LONG);
+        assert!(map.append_hot(Location::NONE, head, b"k", &[2; LONG]).is_some());
+        saw(reader.join().unwrap());
+    });
+}
+
+/// Unlinked by one thread, written anew by another: the second must have seen the first.
+#[test]
+fn loom_read_against_removal_and_reuse_by_others() {
+    explore(2, ["1", "None"], |saw| {
+        let map = Arc::new(store());
+        map.put("k", 1);
+        map.seal_hot();
+        let (one, other) = (map.clone(), map.clone());
+        let remover = thread::spawn(move || assert!(one.remove(b"k")));
+        let reader = thread::spawn(move || other.look_at("k"));
+        let _ = map.sweep_some(0);
+        if map.pool.free() > 0 {
+            map.reopen();
+            map.put("l", 2);
+        }
+        remover.join().unwrap();
+        saw(reader.join().unwrap());
+        map.assert_exact(&["k", "l"]);
+    });
+}
+
+/// An update makes a new record while a sweep compresses the old one: one of the two is linked, once.
+#[test]
+fn loom_update_against_sweep() {
+    explore(2, ["2"], |saw| {
+        let map = Arc::new(store());
+        map.put("k", 1);
+        map.seal_hot();
+        let other = map.clone();
+        let sweeper = thread::spawn(move || {
+            let _ = other.sweep_some(1 << 10);
+        });
+        let changed = map.update(b"k", |mut value| {
+            value.fill(2);
+            Some(value)
+        });
+        assert_eq!(changed, Ok(true));
+        sweeper.join().unwrap();
+        saw(map.read("k"));
+        map.assert_exact(&["k"]);
+    });
+}
+
+/// Two writers find the open segment full: it is sealed once, and both records are kept.
+#[test]
+fn loom_two_writers_at_the_end_of_a_segment() {
+    explore(2, ["1 2"], |saw| {
+        let map = Arc::new(store());
+        while map.hot.lock().as_ref().is_none_or(|open| open.at + 40 <= map.shape().end()) {
+            map.put("x", 0);
+        }
+        let sealed = map.pool.hot();
+        let other = map.clone();
+        let writer = thread::spawn(move || other.put("k", 1));
+        map.put("l", 2);
+        writer.join().unwrap();
+        assert_eq!(map.pool.hot(), sealed + 1);
+        saw(format!("{} {}", map.read("k"), map.read("l")));
+        map.assert_exact(&["k", "l", "x"]);
+    });
+}
+
+/// A read brings a cold value back while another is stored: the older one never returns.
+#[test]
+fn loom_admission_against_write() {
+    explore(2, ["1 2", "2 2"], |saw| {
+        let map = Arc::new(store());
+        map.put("k", 1);
+        map.sweep_hot();
+        let other = map.clone();
+        let reader = thread::spawn(move || other.read("k"));
+        map.put("k", 2);
+        let read = reader.join().unwrap();
+        saw(format!("{read} {}", map.read("k")));
+        map.assert_exact(&["k"]);
+    });
+}
+
+/// A read brings a cold value back while its segment is swept.
+#[test]
+fn loom_admission_against_move() {
+    explore(2, ["1 1"], |saw| {
+        let map = Arc::new(store());
+        map.put("k", 1);
+        map.sweep_hot();
+        let other = map.clone();
+        let reader = thread::spawn(move || other.read("k"));
+        map.seal_cold();
+        map.sweep_cold();
+        let read = reader.join().unwrap();
+        saw(format!("{read} {}", map.read("k")));
+        map.assert_exact(&["k"]);
+    });
+}

@@ -126,17 +126,15 @@ impl Pool {
         self.shape.bytes() + addresses
     }
 
-    /// A segment that is open and empty: one that holds nothing, of which `spared` are left alone, or a new one if
-    /// `may_grow` says so, with nobody else growing meanwhile.
-    pub(super) fn take(&self, spared: usize, may_grow: impl FnOnce() -> bool) -> Option<usize> {
+    /// A segment that is open and empty, of those that hold nothing or new ones, if `may_grow` says so, with nobody
+    /// else growing meanwhile. `spared` of them are left, and made first.
+    pub(super) fn take(&self, spared: usize, may_grow: impl Fn() -> bool) -> Option<usize> {
         let mut lists = self.lists.lock();
-        let number = if lists.free.len > spared {
-            self.pop(&mut lists.free)?
-        } else if may_grow() {
-            self.make(&mut lists)?
-        } else {
-            return None;
-        };
+        while lists.free.len <= spared {
+            let number = if may_grow() { self.make(&mut lists)? } else { return None };
+            self.push(&mut lists.free, number);
+        }
+        let number = self.pop(&mut lists.free)?;
         self.segment(number)?.open();
         Some(number)
     }

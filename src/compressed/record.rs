@@ -16,7 +16,7 @@ const OPERAND: u8 = 240;
 /// Operands that may lie on each other.
 pub(super) const MOST_OPERANDS: u8 = 8;
 /// Kinds between are models.
-pub(super) const MOST_MODELS: usize = 32;
+pub(super) const MOST_MODELS: usize = if cfg!(hedgerow_loom) { 1 } else { 32 };
 /// Bytes in the longest head, without the word in front of it.
 pub(super) const LONGEST_HEAD: usize = 10;
 /// Words that hold the longest head wherever it begins.

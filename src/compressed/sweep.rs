@@ -498,3 +498,23 @@ struct Moved<'a> {
     /// Whether its copy counts as read.
     marked: bool,
 }
+
+#[cfg(all(test, hedgerow_loom))]
+impl Store {
+    pub(super) fn seal_cold(&self) {
+        if let Some(open) = self.house.lock().desk.cold.take() {
+            self.pool.seal(open.number, open.at, false);
+        }
+    }
+
+    /// Compacts the cold segments that there are.
+    pub(super) fn sweep_cold(&self) {
+        let mut house = self.house.lock();
+        for number in 0..self.pool.numbers() {
+            if self.pool.take_cold(number) {
+                house.sweep = Some(self.begin(number, Aim::Compact));
+                let _ = self.sweep_in(&mut house, 1 << 10, None);
+            }
+        }
+    }
+}
