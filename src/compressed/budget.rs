@@ -41,7 +41,7 @@ impl Store {
     }
 
     /// Bytes by which the index may grow at a time.
-    fn table_step(&self, table: usize) -> usize {
+    fn table_step(table: usize) -> usize {
         let bins = 1 << Bins::SEGMENT_BITS;
         let small = table < Bins::segment_words(bins) * size_of::<Word>();
         // The first large table counts in stripes.
@@ -75,7 +75,7 @@ impl Store {
         let (upto, more) = match (fits(len + LOOK), fits(len + 1)) {
             (true, _) => (len + LOOK, Self::lines_step()),
             (_, true) => (len + 1, Self::lines_step()),
-            _ => (len + LOOK, self.table_step(usage.bytes)),
+            _ => (len + LOOK, Self::table_step(usage.bytes)),
         };
         // Counted before it is taken, so that no segment takes it meanwhile.
         // relaxed: figures.

@@ -132,7 +132,7 @@ impl Store {
                 let Some((_, start)) = self.place(location) else { break };
                 let Some((head, len)) = segment.head(start) else { break };
                 random = random.wrapping_mul(0x0019_660D).wrapping_add(0x3C6E_F35F);
-                let wanted = (random >> 16) % skip == 0 && !head.is_operand();
+                let wanted = (random >> 16).is_multiple_of(skip) && !head.is_operand();
                 if wanted && bytes.len() + head.stored <= most {
                     let from = bytes.len();
                     bytes.resize(from + head.stored, 0);

@@ -6,6 +6,7 @@ use super::codec::Lz4;
 use super::codec::{Corrupt, SmallText};
 use super::iter::Iter;
 use super::record::Head;
+use super::segment::Use;
 use super::store::Store;
 use super::types::{ReadError, Stats, StoreError};
 use crate::table::walk::Position;
@@ -293,6 +294,15 @@ impl CompressedMap {
     }
 }
 
+impl<'a> IntoIterator for &'a CompressedMap {
+    type Item = (Vec<u8>, Vec<u8>);
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
 impl fmt::Debug for CompressedMap {
     /// Figures only.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -306,8 +316,7 @@ impl Store {
         let (mut hot, mut dead) = (0, 0);
         for number in 0..self.pool.numbers() {
             let Some(segment) = self.pool.segment(number) else { continue };
-            use super::segment::Use::{Cold, Hot, Swept};
-            if [Hot, Cold, Swept].into_iter().any(|what| segment.is(what)) {
+            if [Use::Hot, Use::Cold, Use::Swept].into_iter().any(|what| segment.is(what)) {
                 dead += segment.dead();
             }
             hot += segment.live();

@@ -169,8 +169,8 @@ impl Models {
 
     /// Figures by codec; those of what no codec compressed come last.
     pub(super) fn stats(&self) -> Vec<CodecStats> {
-        let name = |codec: &Box<dyn Codec>| CodecStats::new(codec.name());
-        let mut all: Vec<_> = self.codecs.iter().map(name).collect();
+        let names = self.codecs.iter().map(|codec| codec.name());
+        let mut all: Vec<_> = names.map(CodecStats::new).collect();
         all.push(CodecStats::new("none"));
         for kind in 0..=MOST_MODELS {
             let slot = kind.checked_sub(1).and_then(|index| self.slot(index));

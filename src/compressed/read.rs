@@ -11,6 +11,7 @@ use crate::bins::tags::Hash;
 use crate::sync::backoff::Backoff;
 use crate::sync::words::{Afar, WORD};
 use crate::table::write::Change;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::mem::MaybeUninit;
@@ -194,7 +195,7 @@ impl Store {
             Some(_) if self.generation(from) == generation => Change::Entry(to.afar(), ()),
             _ => Change::Keep,
         };
-        let rehash = |afar: &Afar| self.rehash(afar);
+        let rehash = |afar: &Afar| self.rehash(*afar);
         let swung =
             self.table.alter(hash, same, |entry| entry.key(), rehash, Backoff::spinning(), decide);
         matches!(swung, Ok((_, Change::Entry(..))))
@@ -252,8 +253,7 @@ impl Store {
         let base = gathered.links.last().filter(|(head, _)| !head.is_operand());
         let mut value = None;
         if let Some(link) = base {
-            let mut plain = Vec::new();
-            plain.resize(link.0.plain, 0);
+            let mut plain = vec![0; link.0.plain];
             self.models.expand(link.0, stored(link), &mut plain)?;
             value = Some(plain);
         }
@@ -269,8 +269,7 @@ impl Store {
             if head.model().is_none() {
                 return Ok(stored.to_vec());
             }
-            let mut plain = Vec::new();
-            plain.resize(head.plain, 0);
+            let mut plain = vec![0; head.plain];
             self.models.expand(head, stored, &mut plain).map(|()| plain)
         };
         self.with(key, give, |plain| plain.as_deref().ok())

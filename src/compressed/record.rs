@@ -69,7 +69,7 @@ impl Shape {
     }
 
     /// Which mark is a record's: word and bit.
-    pub(super) const fn mark(self, offset: usize) -> (usize, usize) {
+    pub(super) const fn mark(offset: usize) -> (usize, usize) {
         let granule = offset >> Self::GRANULE_BITS;
         let bits = usize::BITS as usize;
         (Self::FRONT + granule / bits, 1 << (granule % bits))

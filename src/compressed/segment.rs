@@ -155,7 +155,7 @@ impl<'a> Segment<'a> {
     /// Says that the record at `offset` was read. It may be another one by now, which does no harm.
     #[inline(always)]
     pub(super) fn touch(self, offset: usize) -> bool {
-        let (word, bit) = self.shape.mark(offset);
+        let (word, bit) = Shape::mark(offset);
         let before = self.load(word) & bit != 0;
         if !before {
             // relaxed: a hint.
@@ -165,7 +165,7 @@ impl<'a> Segment<'a> {
     }
 
     pub(super) fn is_touched(self, offset: usize) -> bool {
-        let (word, bit) = self.shape.mark(offset);
+        let (word, bit) = Shape::mark(offset);
         self.load(word) & bit != 0
     }
 

@@ -103,8 +103,8 @@ impl Store {
     }
 
     /// The hash of the key that an entry leads to. Of one that leads there no more some hash.
-    pub(super) fn rehash(&self, afar: &Afar) -> Hash {
-        let Some((segment, start)) = self.place(Location::from(*afar)) else { return Hash(0) };
+    pub(super) fn rehash(&self, afar: Afar) -> Hash {
+        let Some((segment, start)) = self.place(Location::from(afar)) else { return Hash(0) };
         let Some((head, len)) = segment.head(start) else { return Hash(0) };
         let mut hasher = self.hasher.build_hasher();
         hasher.write_usize(head.key);
@@ -198,8 +198,7 @@ impl Store {
         Some(at)
     }
 
-    /// Appends a record to the hot front, on `below`. None where no segment is to be had. `spared` of those that
-    /// hold nothing are left alone.
+    /// Appends a record to the hot front, on `below`. None where no segment is to be had.
     pub(super) fn append_hot(
         &self,
         below: Location,

@@ -293,7 +293,7 @@ impl Store {
         let Some((_, start)) = self.place(at) else { return Err(Stuck) };
         let (head, len) = segment.head(start).ok_or(Stuck)?;
         let size = head.record(hot);
-        let hash = self.rehash(&at.afar());
+        let hash = self.rehash(at.afar());
         if !self.is_linked(hash, at) {
             return Ok(size);
         }
@@ -411,7 +411,7 @@ impl Store {
             trace.set(self.trace(top));
             Change::Entry(to.afar(), ())
         };
-        let rehash = |afar: &Afar| self.rehash(afar);
+        let rehash = |afar: &Afar| self.rehash(*afar);
         let backoff = Backoff::spinning();
         let done = self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide);
         let swung = matches!(done, Ok((_, Change::Entry(..))));

@@ -39,13 +39,13 @@ impl Store {
         let at = self.append(Location::NONE, head, key, value)?;
         let linked = self.link(hash, at, |top| self.is_of(top, key), |_, _| true, true);
         let raw = (key.len() + value.len()).cast_signed();
-        self.finish(linked, at, raw)
+        self.finish(&linked, at, raw)
     }
 
     /// Counts what was linked, or takes back what was not.
     fn finish(
         &self,
-        linked: Result<Linked, Failure>,
+        linked: &Result<Linked, Failure>,
         at: Location,
         raw: isize,
     ) -> Result<bool, StoreError> {
@@ -121,7 +121,7 @@ impl Store {
                 let may = (top.is_some() || new) && !no_room.get() && still(top, &trace);
                 if may { Change::Entry(at.afar(), ()) } else { Change::Keep }
             };
-            let rehash = |afar: &Afar| self.rehash(afar);
+            let rehash = |afar: &Afar| self.rehash(*afar);
             let key_of = |entry: crate::bins::bin::Entry<'_, Afar, ()>| entry.key();
             let backoff = Backoff::spinning();
             return match self.table.alter(hash, same, key_of, rehash, backoff, decide)? {
@@ -156,7 +156,7 @@ impl Store {
             trace.set(self.trace(Location::from(*afar)));
             Change::Remove
         };
-        let rehash = |afar: &Afar| self.rehash(afar);
+        let rehash = |afar: &Afar| self.rehash(*afar);
         let backoff = Backoff::spinning();
         let done = self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide);
         let removed = matches!(done, Ok((Some(_), Change::Remove)));
@@ -213,7 +213,7 @@ impl Store {
             self.drop_record(at);
             return Ok(false);
         }
-        self.finish(linked, at, (key.len() + value.len()).cast_signed())
+        self.finish(&linked, at, (key.len() + value.len()).cast_signed())
     }
 
     /// Appends an operand that is folded into the value when that is read, or swept.
@@ -250,7 +250,7 @@ impl Store {
                 Ok(Linked::New) => (key.len() + operand.len()).cast_signed(),
                 _ => 0,
             };
-            return self.finish(linked, at, raw).map(drop);
+            return self.finish(&linked, at, raw).map(drop);
         }
     }
 
