@@ -37,7 +37,7 @@ impl Store {
 
     /// As `read`, but what was cold stays so.
     fn look_at(&self, key: &str) -> String {
-        Self::whole(self.with(key.as_bytes(), |_, stored| stored.to_vec(), |_| None))
+        Self::whole(self.with(key.as_bytes(), |_, stored| stored.to_vec(), |_| None, false))
     }
 
     fn whole(value: Option<Vec<u8>>) -> String {

@@ -93,7 +93,9 @@ impl CompressedMap {
     }
 
     /// Reads the key's value into the front of a buffer; its length, None where there is no value. Takes no lock,
-    /// and allocates only for values that are stored in more than a kibibyte or have deferred changes.
+    /// and allocates only for values that are stored in more than a kibibyte or have deferred changes. What was cold
+    /// becomes hot where a segment is ready for it, which [`compress_step`](Self::compress_step), writers and
+    /// [`get`](Self::get) see to.
     ///
     /// # Errors
     /// [`ReadError::BufferTooSmall`] says how much is needed. After an error the buffer may hold anything.
@@ -121,7 +123,7 @@ impl CompressedMap {
             let expanded = self.store.models.expand(head, stored, into);
             expanded.map_err(|Corrupt| ReadError::Corrupt).map(|()| &*into)
         };
-        let plain = self.store.with(key.as_ref(), give, |into| into.ok());
+        let plain = self.store.with(key.as_ref(), give, |into| into.ok(), false);
         plain.transpose().map(|plain| plain.map(<[u8]>::len))
     }
 

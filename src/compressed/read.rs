@@ -93,14 +93,15 @@ impl Store {
         }
     }
 
-    /// Shows a key's topmost record to `plain`, where it holds the whole value, or else shows the value that was
-    /// folded to `folded`. What `plain` makes of it is admitted to the hot front if it is `hot_worthy`.
+    /// Shows a key's topmost record to `give`, or the value that was folded. What `plain` then tells to be the value
+    /// of a cold record may become hot, which takes a segment only if `may_allocate` says so.
     #[inline(always)]
     pub(super) fn with<R>(
         &self,
         key: &[u8],
         give: impl FnOnce(Head, &[u8]) -> R,
         plain: impl FnOnce(&R) -> Option<&[u8]>,
+        may_allocate: bool,
     ) -> Option<R> {
         let hash = self.hash(key);
         let mut room = [const { MaybeUninit::uninit() }; STACK_WORDS];
@@ -116,7 +117,7 @@ impl Store {
         } else {
             self.misses.add(1);
             if let Some(plain) = plain(&given) {
-                self.was_read_cold(hash, key, found, plain);
+                self.was_read_cold(hash, key, found, plain, may_allocate);
             }
         }
         Some(given)
@@ -158,31 +159,40 @@ impl Store {
     }
 
     /// A cold record was read: the second time, or while there is room, it becomes hot.
-    fn was_read_cold(&self, hash: Hash, key: &[u8], found: Found, plain: &[u8]) {
+    fn was_read_cold(
+        &self,
+        hash: Hash,
+        key: &[u8],
+        found: Found,
+        plain: &[u8],
+        may_allocate: bool,
+    ) {
         let Some((segment, offset)) = self.place(found.at) else { return };
         let again = segment.touch(offset);
         if again || !self.is_scarce() {
-            self.admit(hash, key, found, plain);
+            self.admit(hash, key, found, plain, may_allocate);
         }
     }
 
     /// Puts a plain copy on a cold record, if that is still what the entry leads to. Waits for nobody.
-    fn admit(&self, hash: Hash, key: &[u8], found: Found, plain: &[u8]) {
+    fn admit(&self, hash: Hash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
         let head = Head::raw(key.len(), plain.len());
         let size = head.record(true);
         // No record that fills a good part of a segment: it would push out too much.
         if size > self.shape().room() / 4 {
             return;
         }
-        let Some(at) = self.try_append_hot(found.at, head, key, plain) else {
-            self.sweep_some(2 * size);
+        let Some(at) = self.try_append_hot(found.at, head, key, plain, may_allocate) else {
+            if may_allocate {
+                self.sweep_some(2 * size);
+            }
             return;
         };
         let swung = self.swing(hash, found.at, found.generation, at);
         if !swung {
             self.drop_record(at);
         }
-        if self.is_scarce() {
+        if may_allocate && self.is_scarce() {
             self.sweep_some(2 * size);
         }
     }
@@ -272,6 +282,6 @@ impl Store {
             let mut plain = vec![0; head.plain];
             self.models.expand(head, stored, &mut plain).map(|()| plain)
         };
-        self.with(key, give, |plain| plain.as_deref().ok())
+        self.with(key, give, |plain| plain.as_deref().ok(), true)
     }
 }

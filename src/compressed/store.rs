@@ -207,19 +207,20 @@ impl Store {
         value: &[u8],
     ) -> Option<Location> {
         let mut hot = self.hot.lock();
-        self.append_to(&mut hot, below, head, key, value)
+        self.append_to(&mut hot, below, head, key, value, true)
     }
 
-    /// As `append_hot`, but waits for nobody.
+    /// As `append_hot`, but waits for nobody, and allocates a segment only if `may_allocate` says so.
     pub(super) fn try_append_hot(
         &self,
         below: Location,
         head: Head,
         key: &[u8],
         value: &[u8],
+        may_allocate: bool,
     ) -> Option<Location> {
         let mut hot = self.hot.try_lock()?;
-        self.append_to(&mut hot, below, head, key, value)
+        self.append_to(&mut hot, below, head, key, value, may_allocate)
     }
 
     fn append_to(
@@ -229,6 +230,7 @@ impl Store {
         head: Head,
         key: &[u8],
         value: &[u8],
+        may_allocate: bool,
     ) -> Option<Location> {
         let size = head.record(true);
         if let Some(open) = hot {
@@ -238,7 +240,7 @@ impl Store {
             self.pool.seal(open.number, open.at, true);
             *hot = None;
         }
-        let Some(number) = self.pool.take(RESERVE, || self.may_grow()) else {
+        let Some(number) = self.pool.take(RESERVE, || may_allocate && self.may_grow()) else {
             // relaxed: a hint.
             self.scarce.store(true, Ordering::Relaxed);
             return None;

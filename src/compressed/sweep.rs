@@ -139,9 +139,12 @@ impl Store {
     /// Sweeps about so many bytes, if somebody else is not at it and there is something to be had.
     pub(super) fn sweep_some(&self, bytes: usize) -> Swept {
         let Some(mut house) = self.house.try_lock() else { return Swept::Busy };
-        if self.pool.free() > super::pool::RESERVE + 1 {
+        if self.pool.free() > super::pool::RESERVE + 1 || self.is_scarce() && self.may_grow() {
             // relaxed: a hint.
             self.scarce.store(false, Ordering::Relaxed);
+            if house.sweep.is_none() {
+                return Swept::Some;
+            }
         }
         self.sweep_in(&mut house, bytes, None)
     }

@@ -76,8 +76,8 @@
 //! - `EX-1` ↔ `EX-2` (`table/extent.rs`): publication of a table's extents.
 //! - `CM-1` (`compressed/segment.rs`): a release fence before a segment is written anew, which pairs with `SL-2`: the
 //!   version of a bin speaks for the records that its entries lead to.
-//! - `CM-2` ↔ `CM-3` (`compressed/segment.rs`): a record's bytes counted down once it is unlinked; the count found to be
-//!   nothing before its segment is given back.
+//! - `CM-2` ↔ `CM-3` (`compressed/segment.rs`): a record's bytes counted down once it is unlinked; the count found to
+//!   be nothing before its segment is given back.
 //! - `CP-1` ↔ `CP-2` (`compressed/pool.rs`): publication of a segment, and of the block of addresses that it is in.
 //! - `CD-1` ↔ `CD-2` (`compressed/models.rs`): publication of what a codec has learned.
 //! - `AB-1` ↔ `AB-2` (`sync/barrier.rs`): a reader's barrier between its announcement and its loads; the
