@@ -65,6 +65,9 @@ impl Choice {
         other: &mut [u8],
         work: &mut Work,
     ) -> Option<(usize, usize)> {
+        if plain.is_empty() {
+            return None;
+        }
         self.asked = self.asked.wrapping_add(1);
         let class = (usize::BITS - (plain.len() / 16).leading_zeros()).div_ceil(2) as usize;
         let losses = &mut self.losses[class.min(LENGTHS - 1)];
