@@ -63,6 +63,21 @@ fn blocks_of_others_are_understood() {
     }
 }
 
+/// A search gives up when what it has passed by does not fit, but a match may take some of that back.
+#[test]
+fn no_more_room_is_asked_for_than_is_needed() {
+    let (model, mut work, mut stored) = (with(&[]), Work::small(), [0; 1000]);
+    for (one, other) in
+        (0..=255).step_by(17).flat_map(|one| (0..=255).step_by(5).map(move |other| (one, other)))
+    {
+        for length in [280, 290, 300] {
+            let plain: Vec<u8> = [one, other].into_iter().cycle().take(length).collect();
+            let used = model.compress(&plain, &mut stored, &mut work).expect("there is room");
+            assert_eq!(model.compress(&plain, &mut stored[..used], &mut work), Some(used));
+        }
+    }
+}
+
 /// Where a block breaks the format's rules for its end, some decoders read over it.
 #[test]
 fn the_last_bytes_are_literals() {
