@@ -218,8 +218,8 @@ impl Finder {
         Some(())
     }
 
-    /// For each place in the window and just behind it: the last symbol of the cheapest way there, and what the way costs. A symbol of
-    /// one byte is only taken where there is no longer one, so that many places need no look.
+    /// For each place in the window and just behind it: the last symbol of the cheapest way there, and what the way
+    /// costs. A symbol of one byte is not tried where there is a long one, so that many places need no look.
     #[inline]
     fn forward(&self, symbols: &[Symbol], text: &[u8], steps: &mut [u32], window: usize) {
         let last = steps.len() - 1;
