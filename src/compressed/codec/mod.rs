@@ -12,14 +12,17 @@
 )]
 //! | [`SmallText`] | short texts that have words, names and syntax in common | nothing |
 //!
-//! Any other one is plugged in by implementing the two traits: `benches/examples/own_codec.rs` does it.
+//! Which of several is best differs from value to value: [`Choice`] tries, and remembers what was in vain. Any other
+//! one is plugged in by implementing the two traits: `benches/examples/own_codec.rs` does it.
 
+mod choice;
 #[cfg(feature = "lz4")]
 mod lz4;
 mod samples;
 mod small_text;
 mod work;
 
+pub use choice::Choice;
 #[cfg(feature = "lz4")]
 pub use lz4::Lz4;
 pub use small_text::SmallText;

@@ -41,18 +41,18 @@ pub struct Work {
 }
 
 impl Work {
-    /// Takes 18 KiB. Aborts if the allocator has none.
+    /// Takes 20 KiB. Aborts if the allocator has none.
     pub fn new() -> Self {
         Self::with_places(PLACES)
     }
 
-    /// Takes 1.3 KiB, for little memory: values are compressed a little less.
+    /// Takes 1.5 KiB, for little memory: values are compressed a little less.
     pub fn small() -> Self {
         Self::with_places(FEW_PLACES)
     }
 
     fn with_places(count: usize) -> Self {
-        let steps = vec![0; WINDOW.min(count / 4)].into();
+        let steps = vec![0; WINDOW.min(count / 2)].into();
         Self { places: vec![0; count].into(), next: 1, steps, kept: Vec::new() }
     }
 

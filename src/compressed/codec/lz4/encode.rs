@@ -14,6 +14,8 @@ const LAST_LITERALS: usize = 5;
 const LAST_MATCH: usize = 12;
 /// How far back a match can be.
 const FARTHEST: usize = 0xffff;
+/// A match that was found is extended by so many bytes that stand before it.
+const FARTHEST_BACK: usize = 64;
 /// After so many bytes (as a power of two) without a match, steps get longer by one.
 const PATIENCE: u32 = 6;
 
@@ -123,8 +125,8 @@ impl Encoder<'_> {
             let Some(found) = self.find(at, done) else {
                 at += patience >> PATIENCE;
                 patience += 1;
-                // What was passed by needs room too.
-                if at - done > out.left() {
+                // What was passed by needs room too, but for what the next match takes back.
+                if at - done > out.left() + FARTHEST_BACK {
                     return None;
                 }
                 continue;
@@ -148,13 +150,14 @@ impl Encoder<'_> {
     fn find(&mut self, at: usize, done: usize) -> Option<Match> {
         let four = four(self.plain, at);
         let end = self.plain.len() - LAST_LITERALS;
+        let passed = &self.plain[done.max(at.saturating_sub(FARTHEST_BACK))..at];
         let place = &mut self.places[place(four, bits(self.places.len()))];
         let earlier = core::mem::replace(place, self.first + at as u32);
         let near = earlier.checked_sub(self.first).map(|earlier| earlier as usize);
         let near = near.filter(|&from| at - from <= FARTHEST && self.plain[from..from + 4] == four);
         let near = near.map(|from| {
             let length = alike(&self.plain[from..end], &self.plain[at..end]);
-            let more = alike_back(&self.plain[done..at], &self.plain[..from]);
+            let more = alike_back(passed, &self.plain[..from]);
             Match { at: at - more, back: at - from, length: length + more }
         });
         let far = self
@@ -164,7 +167,7 @@ impl Encoder<'_> {
         let far = far.map(|from| {
             let bytes = &*self.dictionary.bytes;
             let length = alike(&bytes[from..], &self.plain[at..end]);
-            let more = alike_back(&self.plain[done..at], &bytes[..from]);
+            let more = alike_back(passed, &bytes[..from]);
             Match { at: at - more, back: at + bytes.len() - from, length: length + more }
         });
         match (near, far) {

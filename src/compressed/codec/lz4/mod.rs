@@ -1,13 +1,14 @@
 //! The LZ4 format: what was there before is named by distance and length.
 
 mod encode;
+mod train;
 
 use super::{Codec, Corrupt, Model, Work};
 use alloc::boxed::Box;
 use encode::{Dictionary, Encoder};
 
-/// A model has learned so much at most.
-const MOST: usize = 16 << 10;
+/// A dictionary has so many bytes at most: values of twice as many are still near enough to it.
+const MOST: usize = 32 << 10;
 
 /// Blocks of the LZ4 format, without or with a dictionary.
 ///
@@ -18,15 +19,27 @@ const MOST: usize = 16 << 10;
 /// use hedgerow::compressed::codec::{Codec, Lz4};
 /// assert_eq!(Lz4::new().name(), "lz4");
 /// ```
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Lz4 {
-    _private: (),
+    dictionary: usize,
 }
 
 impl Lz4 {
-    /// With dictionaries of 16 KiB at most.
+    /// With dictionaries of 16 KiB at most, which take 48 KiB.
     pub const fn new() -> Self {
-        Self { _private: () }
+        Self { dictionary: 16 << 10 }
+    }
+
+    /// With dictionaries of at most so many bytes: a model takes three times as much. Not more than 32 KiB.
+    #[must_use]
+    pub const fn with_dictionary(bytes: usize) -> Self {
+        Self { dictionary: if bytes > MOST { MOST } else { bytes } }
+    }
+}
+
+impl Default for Lz4 {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -39,8 +52,9 @@ impl Codec for Lz4 {
         Some(Box::new(Blocks { dictionary: Dictionary::empty() }))
     }
 
-    fn train(&self, _samples: &[&[u8]]) -> Option<Box<dyn Model>> {
-        None
+    fn train(&self, samples: &[&[u8]]) -> Option<Box<dyn Model>> {
+        let dictionary = train::train(samples, self.dictionary)?;
+        Some(Box::new(Blocks { dictionary }))
     }
 
     fn import(&self, bytes: &[u8]) -> Result<Box<dyn Model>, Corrupt> {

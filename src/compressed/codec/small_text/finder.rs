@@ -1,7 +1,8 @@
 //! Which symbols a text begins with, and the cheapest way to write it with symbols.
 //!
-//! One table has all symbols by their hash. Another, by the hash of three bytes, says which lengths there are at
-//! all of symbols that begin so: few, so that few are looked for.
+//! One table has all symbols by their hash. Others, by the hashes of three and of six bytes, say which lengths
+//! there are at all of symbols that begin so: few, so that hardly one is looked for in vain. Only the longest is
+//! looked for; each symbol knows the longest of those that it begins with.
 
 use super::symbol::{COPIED, LONGEST, Symbol};
 use alloc::boxed::Box;
@@ -11,173 +12,304 @@ use alloc::vec;
 pub(super) const MOST: usize = 1 << NUMBER_BITS;
 const NUMBER_BITS: u32 = 13;
 const NUMBER: u32 = (1 << NUMBER_BITS) - 1;
+/// No symbol.
+const NONE: u32 = NUMBER + 1;
 /// A cost is given in quarters of a bit.
 pub(super) const BIT: u32 = 4;
-const COST_BITS: u32 = 7;
-const COST: u32 = (1 << COST_BITS) - 1;
 /// The dearest.
 pub(super) const DEAREST: u32 = 16 * BIT;
-const TAG: u32 = !(COST << NUMBER_BITS | NUMBER);
 
-/// So many bytes are looked at together, at most.
-pub(in crate::compressed::codec) const WINDOW: usize = 512;
+/// Steps that are looked at together, at most.
+pub(in crate::compressed::codec) const WINDOW: usize = 1024;
 
-/// A symbol's number and cost, and in the table a part of its hash; 0 is none, since nothing costs nothing.
+/// Where there is a symbol of this length, single bytes are not tried.
+const ALONE: usize = 5;
+
+/// Symbols of this length and longer are told apart by so many bytes,
+const MANY: usize = 6;
+/// and others by these.
+const SOME: usize = 3;
+
+/// What a symbol costs, how long it is, and the number of the next shorter one that it begins with.
 #[derive(Clone, Copy)]
-struct Entry(u32);
+struct Link(u32);
 
-impl Entry {
-    fn new(number: u32, cost: u32) -> Self {
-        debug_assert!(number <= NUMBER && (1..=DEAREST).contains(&cost));
-        Self(cost << NUMBER_BITS | number)
-    }
+impl Link {
+    const COST: u32 = 0xff;
 
-    #[inline]
-    fn number(self) -> u32 {
-        self.0 & NUMBER
+    fn new(cost: u32, length: usize, shorter: u32) -> Self {
+        debug_assert!((1..=DEAREST).contains(&cost) && length <= LONGEST && shorter <= NONE);
+        Self(shorter << 12 | (length as u32) << 8 | cost)
     }
 
     #[inline]
     fn cost(self) -> u32 {
-        self.0 >> NUMBER_BITS & COST
+        self.0 & Self::COST
+    }
+
+    #[inline]
+    fn length(self) -> usize {
+        (self.0 >> 8 & 15) as usize
+    }
+
+    #[inline]
+    fn shorter(self) -> u32 {
+        self.0 >> 12
     }
 }
 
 /// Finds symbols.
 pub(super) struct Finder {
-    /// By the whole hash, a power of two, not more than half full.
-    entries: Box<[Entry]>,
-    /// By the hash of three bytes, a power of two: a bit for each length of symbols that begin so.
-    lengths: Box<[u16]>,
-    /// A bit for each two bytes that are a symbol.
-    pairs: Box<[u64]>,
-    /// The symbols of one byte.
-    singles: Box<[Entry]>,
+    /// By the whole hash, a power of two, not more than half full: a symbol's number and one, and above it a part of
+    /// its hash. 0 is none.
+    entries: Box<[u32]>,
+    /// By the hash of six bytes, a power of two: a bit for each length of symbols that begin so.
+    long: Box<[u16]>,
+    /// The same by the hash of three bytes, for shorter symbols.
+    short: Box<[u8]>,
+    /// By the symbol's number.
+    links: Box<[Link]>,
+    /// The numbers of the symbols of one byte.
+    singles: Box<[u16; 256]>,
 }
 
 impl Finder {
-    /// Of at most [`MOST`] symbols, and what each costs.
+    /// Of at most [`MOST`] symbols, and what each costs. Those of one byte are all among them.
     pub(super) fn new(symbols: &[Symbol], cost: impl Fn(u32) -> u32) -> Self {
         let size = (2 * symbols.len()).next_power_of_two();
         let mut finder = Self {
-            entries: vec![Entry(0); size].into(),
-            lengths: vec![0; (size / 2).max(64)].into(),
-            pairs: vec![0; 1 << 10].into(),
-            singles: vec![Entry(0); 256].into(),
+            entries: vec![0; 2 * size].into(),
+            long: vec![0; size].into(),
+            short: vec![0; size].into(),
+            links: Box::default(),
+            singles: Box::new([0; 256]),
         };
         for (number, &symbol) in symbols.iter().enumerate() {
-            finder.add(symbol, Entry::new(number as u32, cost(number as u32)));
+            finder.add(symbol, number as u32);
         }
+        let link = |(number, &symbol): (usize, &Symbol)| {
+            let shorter = match symbol.len() {
+                1 | 2 => NONE,
+                length => finder.longest(&symbol.bytes(), length - 1, symbols),
+            };
+            let single = shorter == u32::from(finder.singles[usize::from(symbol.bytes()[0])]);
+            let shorter = if single { NONE } else { shorter };
+            Link::new(cost(number as u32), symbol.len(), shorter)
+        };
+        finder.links = symbols.iter().enumerate().map(link).collect();
         finder
     }
 
-    fn add(&mut self, symbol: Symbol, entry: Entry) {
+    fn add(&mut self, symbol: Symbol, number: u32) {
         let bytes = symbol.bytes();
         match symbol.len() {
-            1 => return self.singles[usize::from(bytes[0])] = entry,
-            2 => {
-                let pair = usize::from(u16::from_le_bytes([bytes[0], bytes[1]]));
-                self.pairs[pair / 64] |= 1 << (pair % 64);
-            }
-            length => self.lengths[self.of_three(&bytes)] |= 1 << length,
+            1 => return self.singles[usize::from(bytes[0])] = number as u16,
+            2 => {}
+            length @ SOME..MANY => self.short[self.of_some(&bytes)] |= 1 << length,
+            length => self.long[self.of_many(&bytes)] |= 1 << length,
         }
         let mask = self.entries.len() - 1;
         let hash = symbol.hash();
         let mut at = (hash >> 32) as usize & mask;
-        while self.entries[at].0 != 0 {
+        while self.entries[at] != 0 {
             at = (at + 1) & mask;
         }
-        self.entries[at] = Entry(entry.0 | hash as u32 & TAG);
+        self.entries[at] = (hash as u32) << (NUMBER_BITS + 1) | (number + 1);
     }
 
     #[inline]
-    fn of_three(&self, bytes: &[u8; COPIED]) -> usize {
-        let three = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]);
-        (three.wrapping_mul(0x9e37_79b1) >> 15) as usize & (self.lengths.len() - 1)
+    fn of_some(&self, bytes: &[u8; COPIED]) -> usize {
+        let some = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], 0]);
+        (some.wrapping_mul(0x9e37_79b1) >> 15) as usize & (self.short.len() - 1)
+    }
+
+    #[inline]
+    fn of_many(&self, bytes: &[u8; COPIED]) -> usize {
+        let word = u64::from_le_bytes(*bytes.first_chunk().expect("eight bytes"));
+        let many = word << (64 - 8 * MANY);
+        (many.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize & (self.long.len() - 1)
     }
 
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.entries)
-            + size_of_val(&*self.lengths)
-            + size_of_val(&*self.pairs)
+            + size_of_val(&*self.long)
+            + size_of_val(&*self.short)
+            + size_of_val(&*self.links)
             + size_of_val(&*self.singles)
     }
 
-    /// A symbol's number and cost; `symbols` are those that it was made of.
+    /// The number of a symbol of more than one byte; `symbols` are those that this was made of.
     #[inline]
-    fn entry(&self, symbol: Symbol, symbols: &[Symbol]) -> Option<Entry> {
+    fn entry(&self, symbol: Symbol, symbols: &[Symbol]) -> Option<u32> {
+        const TAG: u32 = u32::MAX << (NUMBER_BITS + 1);
         let mask = self.entries.len() - 1;
         let hash = symbol.hash();
         let mut at = (hash >> 32) as usize & mask;
         loop {
             let entry = self.entries[at];
-            if entry.0 == 0 {
+            if entry == 0 {
                 return None;
             }
-            if (entry.0 ^ hash as u32) & TAG == 0 && symbols[entry.number() as usize] == symbol {
-                return Some(entry);
+            let number = (entry & !TAG) - 1;
+            if (entry ^ (hash as u32) << (NUMBER_BITS + 1)) & TAG == 0
+                && symbols[number as usize] == symbol
+            {
+                return Some(number);
             }
             at = (at + 1) & mask;
         }
     }
 
+    /// The number of the longest symbol that the bytes begin with, of `most` bytes at most.
+    #[inline]
+    fn longest(&self, bytes: &[u8; COPIED], most: usize, symbols: &[Symbol]) -> u32 {
+        let long = u32::from(self.long[self.of_many(bytes)]);
+        let short = u32::from(self.short[self.of_some(bytes)]);
+        // Of two bytes there may always be one.
+        let mut lengths = (long | short | 4) & ((2 << most) - 1);
+        while lengths > 3 {
+            let length = lengths.ilog2();
+            if let Some(number) = self.entry(Symbol::starting(bytes, length as usize), symbols) {
+                return number;
+            }
+            lengths ^= 1 << length;
+        }
+        u32::from(self.singles[usize::from(bytes[0])])
+    }
+
     /// The number of a symbol.
     pub(super) fn number(&self, symbol: Symbol, symbols: &[Symbol]) -> Option<usize> {
-        let entry = match symbol.len() {
-            1 => self.singles[usize::from(symbol.bytes()[0])],
+        let number = match symbol.len() {
+            1 => u32::from(self.singles[usize::from(symbol.bytes()[0])]),
             _ => self.entry(symbol, symbols)?,
         };
-        Some(entry.number() as usize)
+        Some(number as usize)
     }
 
     /// The cheapest way to write `text` with symbols: calls `each` with their numbers in order, as long as it says
-    /// that it goes on. Of a long text it looks at some [`WINDOW`] bytes at a time, or as many as `steps` has.
+    /// that it goes on. Of a long text it looks at some bytes at a time, not many fewer than `steps` has.
+    #[inline]
     pub(super) fn parse(
         &self,
         symbols: &[Symbol],
-        text: &[u8],
+        mut text: &[u8],
         steps: &mut [u32],
         mut each: impl FnMut(u32) -> Option<()>,
     ) -> Option<()> {
-        let mut done = 0;
-        while done < text.len() {
-            let window = (text.len() - done).min(steps.len());
-            self.steps(symbols, &text[done..], &mut steps[..window]);
+        while !text.is_empty() {
+            // Symbols may reach beyond the window, so that none has to end where it does.
+            let window = text.len().min(steps.len() - 1 - LONGEST);
+            let steps = &mut steps[..=(window + LONGEST).min(text.len())];
+            self.forward(symbols, text, steps, window);
+            // What a way costs by the byte: those that end later cost more, and have more behind them.
+            let by_byte = |end: usize| (u64::from(steps[end] >> NUMBER_BITS) << 16) / end as u64;
+            let end = (window..steps.len()).min_by_key(|&end| by_byte(end))?;
+            self.back(&mut steps[..=end]);
             // What is best near the end depends on what comes, which was not looked at.
-            let sure = if done + window == text.len() { window } else { window - LONGEST };
-            let begin = done;
-            while done - begin < sure {
-                let number = steps[done - begin] & NUMBER;
-                done += symbols[number as usize].len();
+            let sure = if window == text.len() { window } else { window - LONGEST };
+            let mut done = 0;
+            while done < sure {
+                let number = steps[done];
+                done += self.links[number as usize].length();
                 each(number)?;
             }
+            text = &text[done..];
         }
         Some(())
     }
 
-    /// For each place in the window, from the last on: the symbol with which the cheapest way goes on, and what the
-    /// way costs.
+    /// For each place in the window and just behind it: the last symbol of the cheapest way there, and what the way
+    /// costs. A symbol of one byte is not tried where there is a long one, so that many places need no look.
     #[inline]
-    fn steps(&self, symbols: &[Symbol], text: &[u8], steps: &mut [u32]) {
-        for at in (0..steps.len()).rev() {
+    fn forward(&self, symbols: &[Symbol], text: &[u8], steps: &mut [u32], window: usize) {
+        let last = steps.len() - 1;
+        steps.fill(u32::MAX);
+        steps[0] = 0;
+        for at in 0..window {
+            let cost = steps[at] >> NUMBER_BITS;
+            if steps[at] == u32::MAX {
+                continue;
+            }
             let bytes = Symbol::padded(&text[at..]);
-            let behind =
-                |length: usize| steps.get(at + length).map_or(0, |step| step >> NUMBER_BITS);
-            let single = self.singles[usize::from(bytes[0])];
-            let mut best = (single.cost() + behind(1)) << NUMBER_BITS | single.number();
-            let pair = usize::from(u16::from_le_bytes([bytes[0], bytes[1]]));
-            let mut lengths = u32::from(self.lengths[self.of_three(&bytes)]);
-            lengths |= (self.pairs[pair / 64] >> (pair % 64) & 1) as u32 * 4;
-            lengths &= (2 << (text.len() - at).min(LONGEST)) - 1;
-            while lengths != 0 {
-                let length = lengths.trailing_zeros() as usize;
-                lengths &= lengths - 1;
-                if let Some(entry) = self.entry(Symbol::starting(&bytes, length), symbols) {
-                    let step = (entry.cost() + behind(length)) << NUMBER_BITS | entry.number();
-                    best = best.min(step);
+            let mut number = self.longest(&bytes, (last - at).min(LONGEST), symbols);
+            if self.links[number as usize].length() < ALONE {
+                let single = u32::from(self.singles[usize::from(bytes[0])]);
+                let step = &mut steps[at + 1];
+                *step = (*step)
+                    .min((cost + self.links[single as usize].cost()) << NUMBER_BITS | single);
+            }
+            loop {
+                let link = self.links[number as usize];
+                let step = &mut steps[at + link.length()];
+                *step = (*step).min((cost + link.cost()) << NUMBER_BITS | number);
+                number = link.shorter();
+                if number == NONE {
+                    break;
                 }
             }
-            steps[at] = best;
+        }
+    }
+
+    /// Turns the cheapest way round: for each place on it, the symbol with which it goes on.
+    #[inline]
+    fn back(&self, steps: &mut [u32]) {
+        let mut at = steps.len() - 1;
+        let mut number = steps[at] & NUMBER;
+        while at > 0 {
+            at -= self.links[number as usize].length();
+            number = core::mem::replace(&mut steps[at], number) & NUMBER;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn parsed(texts: &[(&str, u32)], text: &[u8], window: usize) -> Vec<(usize, u32)> {
+        let mut symbols: Vec<Symbol> = (0..=255).map(|byte| Symbol::new(&[byte])).collect();
+        symbols.extend(texts.iter().map(|(text, _)| Symbol::new(text.as_bytes())));
+        let cost = |number: u32| match number.checked_sub(256) {
+            None => 8 * BIT,
+            Some(number) => texts[number as usize].1,
+        };
+        let finder = Finder::new(&symbols, cost);
+        let mut found = Vec::new();
+        let mut at = 0;
+        finder.parse(&symbols, text, &mut vec![0; window], |number| {
+            let symbol = symbols[number as usize];
+            assert_eq!(symbol, Symbol::new(&text[at..at + symbol.len()]));
+            at += symbol.len();
+            found.push((symbol.len(), cost(number)));
+            Some(())
+        });
+        assert_eq!(at, text.len());
+        found
+    }
+
+    #[test]
+    fn the_cheapest_way_is_found() {
+        let texts = [("ab", 20), ("abc", 21), ("bcdefg", 5), ("cdefghijklmnopq", 9)];
+        let texts = &texts.map(|(text, cost)| (&text[..text.len().min(LONGEST)], cost));
+        // The longest at the begin is not the best.
+        assert_eq!(parsed(texts, b"abcdefg", 100), [(1, 32), (6, 5)]);
+        assert_eq!(parsed(texts, b"abcdef", 100)[0], (3, 21));
+        assert_eq!(parsed(texts, b"abcdefghijklmnopq", 100), [(2, 20), (15, 9)]);
+        assert_eq!(parsed(texts, b"ab", 100), [(2, 20)]);
+        assert_eq!(parsed(texts, b"", 100), []);
+    }
+
+    #[test]
+    fn long_texts_are_parsed_window_by_window() {
+        let texts = &[("aaaaaaaaaaaaaaa", 10), ("aa", 12), ("aaaaaab", 8)];
+        for length in 0..200 {
+            let mut text = vec![b'a'; length];
+            text.push(b'b');
+            let cost = |found: Vec<(usize, u32)>| found.iter().map(|&(_, cost)| cost).sum::<u32>();
+            let whole = cost(parsed(texts, &text, 1000));
+            let in_windows = cost(parsed(texts, &text, 64));
+            assert!(in_windows <= 2 * whole, "{length}: {in_windows}, {whole}");
         }
     }
 }

@@ -3,7 +3,9 @@
 //! The idea is that of FSST (Boncz, Neumann, Leis: "FSST: Fast Random Access String Compression", VLDB 2020): what
 //! is frequent in all values stands in a table once, and a value is a row of references to it, so that it is read
 //! alone. FSST has 255 symbols of eight bytes, and a byte for each reference. Here there are some thousands of
-//! fifteen bytes, and a reference takes 3 to 16 bits, fewer for what is more frequent; values take a third less.
+//! fifteen bytes, a reference takes 3 to 16 bits, fewer for what is more frequent, and symbols are chosen by how many
+//! bits they save. On four sets of real text values take 36 to 52 in a hundred less than with FSST, and 1.3 to 1.9
+//! times as long to read; to write, 5 to 9 times.
 
 mod classes;
 mod finder;
@@ -19,8 +21,10 @@ use table::Table;
 
 /// Tables of frequent symbols, for short texts that have words, names, numbers and syntax in common.
 ///
-/// Needs training. A model takes some 25 bytes for each symbol, and a few for each sample byte while it is made.
-/// Text of other words or another script than the samples' gets longer by it, not shorter.
+/// Needs training, which looks at half a mebibyte of samples at most: more samples make better tables, up to that.
+/// It takes up to some tenths of a second and some mebibytes. A model takes about 42 bytes for each symbol. Text of
+/// other words or another script than the samples' gets longer by it, not shorter. Compressing takes much longer than
+/// decompressing: of all ways to write a value with symbols, nearly the shortest is found.
 ///
 /// ```
 /// use hedgerow::compressed::codec::{Codec, SmallText, Work};
@@ -43,7 +47,7 @@ pub struct SmallText {
 }
 
 impl SmallText {
-    /// With 4096 symbols at most, which take 110 KiB.
+    /// With 4096 symbols at most, which take 170 KiB.
     pub const fn new() -> Self {
         Self { symbols: 1 << 12 }
     }

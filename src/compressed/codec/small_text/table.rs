@@ -156,7 +156,8 @@ impl Bits<'_> {
 
     /// Nothing is left but what fills the last byte.
     fn end(self) -> Result<(), Corrupt> {
-        let whole = self.at == self.stored.len() && self.have < 8 && self.word == 0;
+        let filling = !(u64::MAX << self.have.min(63));
+        let whole = self.at == self.stored.len() && self.have < 8 && self.word == filling;
         if whole { Ok(()) } else { Err(Corrupt) }
     }
 }
@@ -185,10 +186,12 @@ impl Out<'_> {
         Some(())
     }
 
+    /// Fills the last byte with ones: so many are never a code, since the last class has codes of more than seven bits.
     fn end(self) -> Option<usize> {
         let bytes = self.have.div_ceil(8) as usize;
         let place = self.into.get_mut(self.used..self.used + bytes)?;
-        place.copy_from_slice(&self.word.to_le_bytes()[..bytes]);
+        let word = self.word | u64::MAX << self.have;
+        place.copy_from_slice(&word.to_le_bytes()[..bytes]);
         Some(self.used + bytes)
     }
 }

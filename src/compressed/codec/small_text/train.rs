@@ -19,11 +19,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 /// So many bytes of samples are looked at,
-const LOOKED_AT: usize = 256 << 10;
+const LOOKED_AT: usize = 512 << 10;
 /// and with fewer than these nothing is learned.
 const TOO_FEW: usize = 1 << 10;
 /// Rounds in which symbols grow.
-const GROWING: usize = 6;
+const GROWING: usize = 8;
 /// Rounds in which those that are of little use go.
 const PRUNING: usize = 2;
 /// For each symbol beyond single bytes there are so many bytes of samples: of less it would learn by heart.
@@ -45,8 +45,10 @@ pub(super) fn train(values: &[&[u8]], most: usize) -> Option<Table> {
     }
     let most = most.min(SINGLES + bytes / BYTES_EACH);
     let mut round = Round::first();
-    for _ in 0..GROWING {
-        let seen = round.look(&samples, true);
+    // Short symbols, of which there are many in every sample, are found in fewer samples.
+    let few = samples::spread(&samples, (bytes / 4).max(TOO_FEW));
+    for left in (0..GROWING).rev() {
+        let seen = round.look(if left < GROWING / 2 { &samples } else { &few }, true);
         round = seen.candidates(&round).best(most + most / 4);
     }
     for left in (0..PRUNING).rev() {

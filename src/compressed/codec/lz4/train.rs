@@ -1,0 +1,186 @@
+//! Which bytes make the best dictionary: those that stand in many samples.
+//!
+//! The way is that of COVER (Liao, Petri, Moffat, Wirth: "Effective Construction of Relative Lempel-Ziv
+//! Dictionaries", WWW 2016), in the quick form that zstd gave it. In how many samples each run of eight bytes
+//! stands is counted by its hash. The samples are cut into as many parts as the dictionary shall have pieces, and
+//! of each part the piece is taken whose runs stand in most samples; then these count no more. How long a piece is
+//! best differs, so some lengths are tried, on samples that the dictionary was not made of.
+
+use super::encode::{Dictionary, Encoder};
+use crate::compressed::codec::{Work, samples};
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// So many bytes of samples are looked at,
+const LOOKED_AT: usize = 512 << 10;
+/// and so many more are what dictionaries are tried on.
+const TRIED_ON: usize = 64 << 10;
+/// For each byte of the dictionary there are so many of samples at least.
+const BYTES_EACH: usize = 8;
+/// A dictionary that is shorter is none.
+const SHORTEST: usize = 256;
+/// Lengths of pieces that are tried.
+const PIECES: [usize; 4] = [24, 48, 96, 240];
+/// How many bytes are counted together.
+const RUN: usize = 8;
+/// Hashes of runs at most, as a power of two.
+const HASH_BITS: u32 = 17;
+
+/// At most so many bytes; `None` where none of them are worth it.
+pub(super) fn train(values: &[&[u8]], most: usize) -> Option<Dictionary> {
+    let all = samples::spread(values, LOOKED_AT + TRIED_ON);
+    // One sample of eight is held back.
+    let (mut seen, mut held) = (Vec::new(), Vec::new());
+    for (at, &sample) in all.iter().enumerate() {
+        if at % 8 == 7 { held.push(sample) } else { seen.push(sample) }
+    }
+    let held = samples::spread(&held, TRIED_ON);
+    let bytes: usize = seen.iter().map(|sample| sample.len()).sum();
+    let length = most.min(bytes / BYTES_EACH);
+    if length < SHORTEST || held.is_empty() {
+        return None;
+    }
+    let runs = Runs::of(&seen);
+    let plain = compressed(&held, &Dictionary::empty());
+    let tried = PIECES.iter().map(|&piece| {
+        let dictionary = Dictionary::new(runs.clone().pieces(&seen, length, piece));
+        (compressed(&held, &dictionary), dictionary)
+    });
+    let (length, dictionary) = tried.min_by_key(|(length, _)| *length)?;
+    // One in fifty at least, or it is not worth its place.
+    (length < plain - plain / 50).then_some(dictionary)
+}
+
+/// How many bytes all these take.
+fn compressed(samples: &[&[u8]], dictionary: &Dictionary) -> usize {
+    let mut work = Work::new();
+    let longest = samples.iter().map(|sample| sample.len()).max().unwrap_or(0);
+    let mut into = vec![0; longest];
+    let lengths = samples.iter().map(|plain| {
+        let (places, first) = work.places(plain.len()).expect("samples are short");
+        Encoder { plain, dictionary, places, first }.encode(&mut into).unwrap_or(plain.len())
+    });
+    lengths.sum()
+}
+
+/// In how many samples each run of bytes stands, by its hash.
+#[derive(Clone)]
+struct Runs {
+    counts: Box<[u16]>,
+}
+
+/// The hashes of all runs.
+fn hashes(bytes: &[u8], bits: u32) -> impl Iterator<Item = usize> {
+    bytes.windows(RUN).map(move |run| {
+        let run = u64::from_le_bytes(run.try_into().expect("eight bytes"));
+        (run.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
+    })
+}
+
+impl Runs {
+    fn of(samples: &[&[u8]]) -> Self {
+        let bytes: usize = samples.iter().map(|sample| sample.len()).sum();
+        let bits = bytes.max(1).ilog2().clamp(8, HASH_BITS);
+        let mut counts: Box<[u16]> = vec![0; 1 << bits].into();
+        // The last sample in which each was seen: within one it counts once, since there LZ4 finds it anyway.
+        let mut last = vec![u32::MAX; 1 << bits];
+        for (number, sample) in (0..).zip(samples) {
+            for hash in hashes(sample, bits) {
+                if last[hash] != number {
+                    last[hash] = number;
+                    counts[hash] = counts[hash].saturating_add(1);
+                }
+            }
+        }
+        // What stands in one sample only is of no use to another.
+        counts.iter_mut().for_each(|count| *count = count.saturating_sub(1));
+        Self { counts }
+    }
+
+    fn worth(&self, hash: usize) -> u64 {
+        u64::from(self.counts[hash])
+    }
+
+    /// At most `length` bytes in pieces of about `piece`, the best last.
+    fn pieces(mut self, samples: &[&[u8]], length: usize, piece: usize) -> Box<[u8]> {
+        let all: usize = samples.iter().map(|sample| sample.len()).sum();
+        let parts = (length / piece).max(1);
+        let mut chosen = Vec::new();
+        let mut part = Vec::new();
+        for sample in samples {
+            part.push(*sample);
+            if part.iter().map(|sample| sample.len()).sum::<usize>() >= all / parts {
+                chosen.extend(self.best(&part, piece));
+                part.clear();
+            }
+        }
+        chosen.sort_unstable();
+        // Those that are worth most stay, and stand last.
+        let mut left = length;
+        let mut kept: Vec<&[u8]> = Vec::new();
+        for (_, bytes) in chosen.into_iter().rev() {
+            let bytes = &bytes[..bytes.len().min(left)];
+            left -= bytes.len();
+            kept.push(bytes);
+        }
+        kept.reverse();
+        kept.concat().into()
+    }
+
+    /// The piece that is worth most, and what: none where nothing is worth anything. Its runs are worth nothing then.
+    fn best<'a>(&mut self, samples: &[&'a [u8]], piece: usize) -> Option<(u64, &'a [u8])> {
+        let mut best: Option<(u64, &[u8])> = None;
+        let runs = piece.saturating_sub(RUN) + 1;
+        let bits = self.counts.len().ilog2();
+        for &sample in samples {
+            // The worth of the last `runs` runs. One that stands twice counts twice, which is seldom.
+            let mut worth = 0;
+            let mut behind = hashes(sample, bits);
+            for (at, hash) in hashes(sample, bits).enumerate() {
+                worth += self.worth(hash);
+                if at >= runs {
+                    worth -= self.worth(behind.next().expect("it is behind"));
+                }
+                if worth > best.map_or(0, |(worth, _)| worth) {
+                    best = Some((worth, &sample[(at + 1).saturating_sub(runs)..at + RUN]));
+                }
+            }
+        }
+        for hash in hashes(best?.1, bits) {
+            self.counts[hash] = 0;
+        }
+        best
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_many_have_in_common_is_found() {
+        let (common, mut values) = (b"a phrase that stands in every one", Vec::new());
+        for number in 0..1000_u64 {
+            let own = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+            values.push([&own[..], common, &own[..]].concat());
+        }
+        let values: Vec<&[u8]> = values.iter().map(|value| &**value).collect();
+        let dictionary = train(&values, 4 << 10).expect("there is much in common");
+        assert!(dictionary.bytes.windows(common.len()).any(|bytes| bytes == common));
+    }
+
+    #[test]
+    fn where_nothing_is_in_common_nothing_is_learned() {
+        let mut word = 1_u64;
+        let mut noise = || {
+            word = word.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            (word >> 32) as u8
+        };
+        let values: Vec<Vec<u8>> = (0..500).map(|_| (0..100).map(|_| noise()).collect()).collect();
+        let values: Vec<&[u8]> = values.iter().map(|value| &**value).collect();
+        assert!(train(&values, 4 << 10).is_none());
+        assert!(train(&[], 4 << 10).is_none());
+        assert!(train(&[&b"short"[..]; 20], 4 << 10).is_none());
+    }
+}
