@@ -55,7 +55,8 @@ impl<const N: usize> Target for Plain<N> {
     }
 
     fn toggle(&self, key: u64, value: Value) -> Option<Value> {
-        let toggled = |old: Option<_>| if old.is_some() { Op::Remove } else { Op::Insert([value; N]) };
+        let toggled =
+            |old: Option<_>| if old.is_some() { Op::Remove } else { Op::Insert([value; N]) };
         self.0.compute(key, toggled).before.as_ref().map(whole)
     }
 

@@ -8,6 +8,8 @@ mod apply;
 mod arena;
 mod atomically;
 mod balance;
+#[cfg(all(test, hedgerow_loom))]
+mod balance_loom;
 mod batch;
 #[cfg(feature = "std-ext")]
 mod calm;

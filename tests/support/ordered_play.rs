@@ -123,8 +123,7 @@ fn answer(map: &impl Target, call: &Call, way: usize) -> Option<Answer> {
             vec![Some((map.remove_range(key_of(from), key_of(to)), 0))]
         }
         Call::Batch(changes) => {
-            let asked: Vec<_> =
-                changes.iter().map(|&(key, value)| (key_of(key), value)).collect();
+            let asked: Vec<_> = changes.iter().map(|&(key, value)| (key_of(key), value)).collect();
             let before = map.batch(&asked)?;
             changes.iter().zip(before).flat_map(|(&(key, _), had)| one(key, had)).collect()
         }
