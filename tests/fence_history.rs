@@ -1,5 +1,6 @@
 //! Ordered maps are linearizable as a whole: points, neighbours, ends, ranges, range deletes and batches together.
 //! Random plans on shared maps, recorded and explained by a sequential map of all keys.
+#![allow(clippy::borrowed_box, reason = "keys that are owned")]
 
 mod support;
 
@@ -60,9 +61,9 @@ impl<const N: usize> Target for Plain<N> {
         self.0.compute(key, toggled).before.as_ref().map(whole)
     }
 
-    fn compare_exchange(&self, key: u64, from: Value, to: Value) -> Option<Option<Value>> {
+    fn compare_exchange(&self, key: u64, from: Value, to: Value) -> Option<Value> {
         let before = self.0.compare_exchange(key, Some([from; N]), Some([to; N]));
-        Some(before.unwrap_or_else(|other| other).as_ref().map(whole))
+        before.unwrap_or_else(|other| other).as_ref().map(whole)
     }
 
     fn near(&self, near: Near, key: u64) -> Option<(u64, Value)> {
@@ -169,13 +170,13 @@ impl Target for Owned {
         before
     }
 
-    fn compare_exchange(&self, key: u64, from: Value, to: Value) -> Option<Option<Value>> {
+    fn compare_exchange(&self, key: u64, from: Value, to: Value) -> Option<Value> {
         let mut before = None;
         self.0.compute(Box::new(key), |old| {
             before = old.map(Boxed::value);
             if before == Some(from) { Op::Insert(Boxed::of(to)) } else { Op::Keep }
         });
-        Some(before)
+        before
     }
 
     fn near(&self, near: Near, key: u64) -> Option<(u64, Value)> {

@@ -23,7 +23,7 @@ pub(crate) trait Target: Sync {
     fn remove(&self, key: u64) -> Option<Value>;
     /// What was there before.
     fn toggle(&self, key: u64, value: Value) -> Option<Value>;
-    fn compare_exchange(&self, key: u64, from: Value, to: Value) -> Option<Option<Value>>;
+    fn compare_exchange(&self, key: u64, from: Value, to: Value) -> Option<Value>;
     fn near(&self, near: Near, key: u64) -> Option<(u64, Value)>;
     /// In any order.
     fn range(&self, from: u64, to: u64, way: usize) -> Vec<(u64, Value)>;
@@ -110,12 +110,12 @@ fn answer(map: &impl Target, call: &Call, way: usize) -> Option<Answer> {
         &Call::Remove(key) => one(key, map.remove(key_of(key))),
         &Call::Toggle(key, value) => one(key, map.toggle(key_of(key), value)),
         &Call::CompareExchange(key, from, to) => {
-            one(key, map.compare_exchange(key_of(key), from, to)?)
+            one(key, map.compare_exchange(key_of(key), from, to))
         }
         &Call::Near(near, key) => vec![map.near(near, key_of(key)).and_then(numbered)],
         &Call::Range(from, to) => {
             let all = map.range(key_of(from), key_of(to), way);
-            let mut all: Answer = all.into_iter().map(numbered).filter(Option::is_some).collect();
+            let mut all: Answer = all.into_iter().filter_map(numbered).map(Some).collect();
             all.sort_unstable();
             all
         }
