@@ -1,10 +1,10 @@
 //! Plays random plans of concurrent operations on an ordered map, records them whole, and has them checked.
 
-use crate::support::Stop;
-use crate::support::check::{check, explain};
-use crate::support::history::Value;
-use crate::support::ordered::{Answer, Call, KEYS, Near, OrderedEvent};
-use crate::support::rng::Rng;
+use super::support::Stop;
+use super::support::check::{check, explain};
+use super::support::history::Value;
+use super::support::ordered::{Answer, Call, KEYS, Near, OrderedEvent};
+use super::support::rng::Rng;
 use std::collections::BTreeMap;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -48,17 +48,17 @@ impl Plan {
         for weight in &mut weights {
             *weight = [0, 1, 4, 16][rng.below(4)];
         }
+        // Something is written, and ranges are always looked at.
+        weights[1] = weights[1].max(4);
+        weights[7] = weights[7].max(4);
         let fillers = rng.one_in(2);
         if fillers {
             (weights[6], weights[8]) = (0, 0);
         }
-        // Something is written, and ranges are always looked at.
-        weights[1] = weights[1].max(4);
-        weights[7] = weights[7].max(4);
         Self { threads: 2 + rng.below(3), operations: 20 + rng.below(100), fillers, weights }
     }
 
-    fn call(&self, rng: &mut Rng, new: Value, seen: &[Value]) -> Call {
+    pub(crate) fn call(&self, rng: &mut Rng, new: Value, seen: &[Value]) -> Call {
         let mut left = rng.below(self.weights.iter().sum());
         let kind = self.weights.iter().position(|&weight| {
             let is_it = left < weight;
@@ -100,7 +100,7 @@ fn number_of(key: u64) -> Option<usize> {
 }
 
 /// Does what is called for; None where the map has no such operation.
-fn answer(map: &impl Target, call: &Call, way: usize) -> Option<Answer> {
+pub(crate) fn answer(map: &impl Target, call: &Call, way: usize) -> Option<Answer> {
     let one = |key: usize, found: Option<Value>| vec![found.map(|value| (key, value))];
     let numbered = |(key, value)| number_of(key).map(|number| (number, value));
     Some(match call {

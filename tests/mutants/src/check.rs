@@ -14,6 +14,8 @@ use std::{
 pub enum Check {
     /// `loom:NAME`: the model with this name.
     Loom(String),
+    /// `shuttle:NAME`: the histories of random schedules with this name.
+    Shuttle(String),
     /// `test:TARGET::NAME`: the test with this name; target `lib` holds the crate's own.
     Test { target: String, name: String },
     /// `fuzz:TARGET`: the fuzz target, on its committed corpus.
@@ -35,13 +37,14 @@ pub fn parse<'de, D: Deserializer<'de>>(from: D) -> Result<Check, D::Error> {
     let text = String::deserialize(from)?;
     let check = match text.split_once(':') {
         Some(("loom", name)) if !name.is_empty() => Some(Check::Loom(name.into())),
+        Some(("shuttle", name)) if !name.is_empty() => Some(Check::Shuttle(name.into())),
         Some(("test", rest)) => rest
             .split_once("::")
             .map(|(target, name)| Check::Test { target: target.into(), name: name.into() }),
         Some(("fuzz", target)) if !target.is_empty() => Some(Check::Fuzz(target.into())),
         _ => None,
     };
-    let wanted = "none of loom:NAME, test:TARGET::NAME, fuzz:TARGET";
+    let wanted = "none of loom:NAME, shuttle:NAME, test:TARGET::NAME, fuzz:TARGET";
     check.ok_or_else(|| serde::de::Error::custom(format!("check {text:?} is {wanted}")))
 }
 
@@ -49,6 +52,7 @@ impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Loom(name) => write!(f, "loom:{name}"),
+            Self::Shuttle(name) => write!(f, "shuttle:{name}"),
             Self::Test { target, name } => write!(f, "test:{target}::{name}"),
             Self::Fuzz(target) => write!(f, "fuzz:{target}"),
         }
@@ -57,7 +61,7 @@ impl fmt::Display for Check {
 
 impl Check {
     pub fn is_model(&self) -> bool {
-        matches!(self, Self::Loom(_))
+        matches!(self, Self::Loom(_) | Self::Shuttle(_))
     }
 
     /// Builds first, so that a failure afterwards is a test's.
@@ -75,7 +79,9 @@ impl Check {
 
     fn did_nothing(&self, output: &str) -> bool {
         match self {
-            Self::Loom(_) | Self::Test { .. } => output.contains("test result: ok. 0 passed"),
+            Self::Loom(_) | Self::Shuttle(_) | Self::Test { .. } => {
+                output.contains("test result: ok. 0 passed")
+            }
             Self::Fuzz(_) => {
                 !output.contains("DONE") || output.contains("A corpus is not provided")
             }
@@ -85,7 +91,7 @@ impl Check {
     fn build(&self, tree: &Tree) -> Command {
         let mut cargo = self.cargo(tree);
         match self {
-            Self::Loom(_) | Self::Test { .. } => cargo.arg("--no-run"),
+            Self::Loom(_) | Self::Shuttle(_) | Self::Test { .. } => cargo.arg("--no-run"),
             Self::Fuzz(target) => cargo.args(["build", target]),
         };
         cargo
@@ -94,7 +100,9 @@ impl Check {
     fn command(&self, tree: &Tree) -> Command {
         let mut cargo = self.cargo(tree);
         match self {
-            Self::Loom(name) | Self::Test { name, .. } => cargo.args(["--", name]),
+            Self::Loom(name) | Self::Shuttle(name) | Self::Test { name, .. } => {
+                cargo.args(["--", name])
+            }
             Self::Fuzz(target) => {
                 cargo.args(["run", target, &format!("fuzz/corpus/{target}")]);
                 // No new inputs, and none that takes long.
@@ -114,12 +122,16 @@ impl Check {
             cargo.env_remove(name);
         }
         match self {
-            Self::Loom(_) => {
+            Self::Loom(_) | Self::Shuttle(_) => {
+                let (flags, build) = match self {
+                    Self::Loom(_) => ("--cfg hedgerow_loom", "loom"),
+                    _ => ("--cfg hedgerow_loom --cfg hedgerow_shuttle", "shuttle"),
+                };
                 cargo.args(["test", "--features", "std", "--release", "--lib"]);
-                cargo.env("RUSTFLAGS", "--cfg hedgerow_loom");
+                cargo.env("RUSTFLAGS", flags);
                 // A row changes a line: the rest is not compiled again, at any level of optimization.
                 cargo.env("CARGO_INCREMENTAL", "1").env("CARGO_PROFILE_RELEASE_DEBUG", "false");
-                cargo.env("CARGO_TARGET_DIR", tree.build("loom"));
+                cargo.env("CARGO_TARGET_DIR", tree.build(build));
             }
             Self::Test { target, .. } => {
                 cargo.args(["test", "--features", "std-ext,serde,rayon"]);
