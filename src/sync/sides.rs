@@ -76,8 +76,6 @@ pub(crate) struct Turning {
     shown: usize,
     /// The system's barrier is done, or all readers fence: who is not looking has no look to come that sees less.
     is_swept: bool,
-    /// Where turns are soon counted round: who was looking is noted in the slots.
-    is_noted: bool,
 }
 
 /// What a slot tells of its owner.
@@ -108,12 +106,10 @@ impl Turning {
         if fences { Tells::Done } else { Tells::Nothing }
     }
 
-    /// Notes who is looking. They are done when their slots tell anything else: two looks in a row may be told alike,
-    /// so that both are waited for, but from the third on the reader knows of the turn.
-    fn note<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
-        if Shown::TELLS || self.is_noted {
-            return;
-        }
+    /// Notes who is looking, right after the turn: whoever begins later is none of those to be waited for. They are
+    /// done when their slots tell anything else: two looks in a row may be told alike, so that both are waited for, but
+    /// from the third on the reader knows of the turn.
+    fn note<'a>(slots: impl Iterator<Item = &'a Slot>) {
         for slot in slots {
             // [LR-4] acquire: pairs with the stores of looks.
             let word = slot.word.load(Ordering::Acquire);
@@ -121,7 +117,6 @@ impl Turning {
             // relaxed: the writer's own note.
             slot.awaited.store(awaited, Ordering::Relaxed);
         }
-        self.is_noted = true;
     }
 }
 
@@ -260,14 +255,19 @@ impl Sides {
         Shown(self.state.load(Ordering::Relaxed))
     }
 
-    /// The sides change places; of one writer at a time, and only when the last turn is over.
-    pub(crate) fn turn(&self) -> Turning {
+    /// The sides change places; of one writer at a time, and only when the last turn is over. `slots` are all there
+    /// are.
+    pub(crate) fn turn<'a>(&self, slots: impl Iterator<Item = &'a Slot>) -> Turning {
         let shown = self.shown().0.wrapping_add(TURN) & TURNS;
         // [LR-2] [LR-3] release: pairs with the acquire loads of looks.
         self.state.store(shown, Ordering::Release);
         // [LR-2] pairs with [LR-1].
         atomic::fence(Ordering::SeqCst);
-        Turning { shown, is_swept: !MAY_BE_LIGHT, is_noted: false }
+        // Where turns are soon counted round, slots do not tell of them.
+        if !Shown::TELLS {
+            Turning::note(slots);
+        }
+        Turning { shown, is_swept: !MAY_BE_LIGHT }
     }
 
     /// Whether nobody can be looking any more at what `turning` has hidden. Where a reader's slot tells nothing of it,
@@ -278,7 +278,6 @@ impl Sides {
         slots: impl Fn() -> I,
         firmly: bool,
     ) -> bool {
-        turning.note(slots());
         let mut looks = false;
         let mut in_doubt = false;
         for slot in slots() {

@@ -87,7 +87,7 @@ impl Model {
     /// One publish: the change, the turn, the wait, and the change once more on the other side.
     fn publish(&self, to: usize) {
         self.change(to);
-        let mut turning = self.sides.turn();
+        let mut turning = self.sides.turn(self.registry.slots());
         let may_ask = self.sides.barrier.is_asymmetric();
         while !self.is_over(&mut turning, false) && !(may_ask && self.is_over(&mut turning, true)) {
             thread::yield_now();
@@ -200,7 +200,7 @@ fn loom_looks_of_who_comes_to_know_of_a_turn() {
         let known = model.lighten(model.slot(number));
         let reader = thread::spawn(move || theirs.look_twice(theirs.slot(number), known));
         model.change(1);
-        let mut turning = model.sides.turn();
+        let mut turning = model.sides.turn(model.registry.slots());
         for _ in 0..2 {
             if model.is_over(&mut turning, false) {
                 model.change(2);
@@ -272,7 +272,7 @@ fn loom_a_look_within_another_against_a_writer_that_does_not_wait() {
             format!("{before} {within}")
         });
         model.change(1);
-        let mut turning = model.sides.turn();
+        let mut turning = model.sides.turn(model.registry.slots());
         for _ in 0..2 {
             if model.is_over(&mut turning, true) {
                 model.change(1);
