@@ -39,6 +39,7 @@ use crate::sync::slot::{ASKED, FENCING, LIGHT, Slot};
 
 // The state and the slots' words are of one make. Lowest, in a slot, how many looks there are now, within each
 // other; the state has none. Then the number of turns, of a slot those that its owner knew of; odd is the second side.
+// Where turns are soon counted round, a slot's is the number of looks, so that none is taken for another one.
 const DEPTH_BITS: u32 = if usize::BITS < 64 { 8 } else { 12 };
 const DEPTH: usize = (1 << DEPTH_BITS) - 1;
 const TURN: usize = 1 << DEPTH_BITS;
@@ -58,7 +59,7 @@ impl Shown {
     pub(crate) const NEVER: Self = Self(TURNS);
 
     /// Whether an equal one is the same: not where turns are soon counted round.
-    pub(crate) const TELLS: bool = usize::BITS >= 64;
+    pub(crate) const TELLS: bool = usize::BITS >= 64 && !cfg!(hedgerow_turns_round);
 
     #[inline(always)]
     pub(crate) fn side(self) -> usize {
@@ -68,6 +69,13 @@ impl Shown {
     pub(crate) fn hidden(self) -> usize {
         self.side() ^ 1
     }
+}
+
+/// What a slot tells when `looks` of those that it tells of have ended.
+#[inline(always)]
+fn away_from(word: usize, looks: usize) -> usize {
+    let counts = !Shown::TELLS && word & DEPTH == looks;
+    (word - looks).wrapping_add(if counts { TURN } else { 0 })
 }
 
 /// A turn whose hidden side may still be looked at.
@@ -107,8 +115,7 @@ impl Turning {
     }
 
     /// Notes who is looking, right after the turn: whoever begins later is none of those to be waited for. They are
-    /// done when their slots tell anything else: two looks in a row may be told alike, so that both are waited for, but
-    /// from the third on the reader knows of the turn.
+    /// done when their slots tell of another look, or none.
     fn note<'a>(slots: impl Iterator<Item = &'a Slot>) {
         for slot in slots {
             // [LR-4] acquire: pairs with the stores of looks.
@@ -152,7 +159,7 @@ impl Sides {
             "the slot does not tell what its owner knows"
         );
         // [LR-1] release: pairs with [LR-4]'s acquire load, for the look before.
-        slot.word.store(known.0 + 1, Ordering::Release);
+        slot.word.store(if Shown::TELLS { known.0 } else { word } + 1, Ordering::Release);
         #[cfg(all(test, hedgerow_loom))]
         self.barrier.point();
         if MAY_BE_LIGHT {
@@ -234,7 +241,7 @@ impl Sides {
         // relaxed: only the owner writes to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
         // [LR-4] release: pairs with the acquire loads of whoever waits.
-        slot.word.store(word - 1, Ordering::Release);
+        slot.word.store(away_from(word, 1), Ordering::Release);
     }
 
     /// Has a slot that changes hands look away from all that its last owner has not.
@@ -242,7 +249,7 @@ impl Sides {
         // relaxed: only the owner writes to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
         // [LR-4] release: pairs with the acquire loads of whoever waits.
-        slot.word.store(word & !DEPTH, Ordering::Release);
+        slot.word.store(away_from(word, word & DEPTH), Ordering::Release);
         // [LR-5] release: pairs with the acquire load of whoever waits, who comes after all looks that did not fence.
         // The next owner knows of no turn, and so finds it.
         slot.fencing.store(FENCING, Ordering::Release);
