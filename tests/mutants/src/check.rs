@@ -131,12 +131,13 @@ impl Check {
         for name in ["CARGO_MANIFEST_DIR", "RUSTFLAGS", "RUSTUP_TOOLCHAIN", "CARGO"] {
             cargo.env_remove(name);
         }
+        // A row changes a line: the rest is not compiled again, at any level of optimization.
+        cargo.env("CARGO_INCREMENTAL", "1");
         match self {
             Self::Model { kind, .. } => {
                 cargo.args(["test", "--features", "std", "--release", "--lib"]);
                 cargo.env("RUSTFLAGS", kind.flags);
-                // A row changes a line: the rest is not compiled again, at any level of optimization.
-                cargo.env("CARGO_INCREMENTAL", "1").env("CARGO_PROFILE_RELEASE_DEBUG", "false");
+                cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "false");
                 cargo.env("CARGO_TARGET_DIR", tree.build(kind.name));
             }
             Self::Test { target, .. } => {
