@@ -35,6 +35,7 @@ macro_rules! amounts {
     ($($number:ty)*) => {$(
         impl Amount for $number {
             #[allow(clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an estimate")]
+            #[allow(clippy::cast_lossless, reason = "not of every number")]
             fn times(self, factor: f64) -> Self {
                 (self as f64 * factor).ceil() as Self
             }
