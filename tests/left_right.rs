@@ -413,7 +413,7 @@ fn handles_come_and_go_beside_a_writer() {
             scope.spawn(move || {
                 let _stop = Stop(over);
                 let mut rng = Rng::new(seed());
-                for n in 0..support::effort(6_000) {
+                for n in 0..support::effort(6_000u32) {
                     let key = format!("key {}", rng.below(100));
                     if rng.one_in(5) {
                         writer.remove(&key);

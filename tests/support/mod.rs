@@ -42,7 +42,7 @@ macro_rules! amounts {
         }
     )*};
 }
-amounts!(u32 u64 usize);
+amounts!(i32 u32 u64 usize);
 
 impl Amount for Duration {
     fn times(self, factor: f64) -> Self {
