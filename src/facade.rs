@@ -10,8 +10,14 @@ pub(crate) use core::sync::atomic;
 #[cfg(all(feature = "portable-atomic", not(hedgerow_loom)))]
 pub(crate) use portable_atomic as atomic;
 
+#[cfg(all(hedgerow_loom, not(hedgerow_shuttle)))]
+use loom as checker;
+/// Random schedules that are longer than all interleavings of could be gone through.
+#[cfg(hedgerow_shuttle)]
+use shuttle as checker;
+
 #[cfg(hedgerow_loom)]
-pub(crate) use loom::sync::atomic;
+pub(crate) use checker::sync::atomic;
 
 /// A number of which the model checker sees nothing.
 #[cfg(all(test, hedgerow_loom))]
@@ -34,7 +40,7 @@ pub(crate) use hedgerow_std_ext::pages::advise_huge;
 #[cfg(any(feature = "std-ext", all(test, hedgerow_loom)))]
 pub(crate) mod blocking {
     #[cfg(hedgerow_loom)]
-    pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
+    pub(crate) use super::checker::sync::{Arc, Condvar, Mutex, MutexGuard};
     #[cfg(not(hedgerow_loom))]
     pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 }
@@ -43,7 +49,7 @@ pub(crate) mod blocking {
 #[inline]
 pub(crate) fn spin_hint() {
     #[cfg(hedgerow_loom)]
-    loom::thread::yield_now();
+    checker::thread::yield_now();
     #[cfg(not(hedgerow_loom))]
     core::hint::spin_loop();
 }
@@ -74,12 +80,12 @@ pub(crate) use const_unless_loom;
 #[cfg(feature = "alloc")]
 pub(crate) mod lock {
     #[cfg(hedgerow_loom)]
-    pub(crate) use loom::sync::MutexGuard as Guard;
+    pub(crate) use super::checker::sync::MutexGuard as Guard;
     #[cfg(not(hedgerow_loom))]
     pub(crate) use spin::mutex::SpinMutexGuard as Guard;
 
     #[cfg(hedgerow_loom)]
-    use loom::sync::Mutex;
+    use super::checker::sync::Mutex;
     #[cfg(not(hedgerow_loom))]
     use spin::mutex::SpinMutex as Mutex;
 

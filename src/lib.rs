@@ -26,12 +26,16 @@
 //! - `portable-atomic`: atomics from the crate of that name, for targets without compare-and-swap.
 //!
 //! No feature changes what another one does.
-#![no_std]
+#![cfg_attr(not(hedgerow_shuttle), no_std)]
 
 #[cfg(any(feature = "alloc", hedgerow_loom, test))]
 extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
+
+/// What is shared with the tests in `tests` knows the crate by its name.
+#[cfg(all(test, hedgerow_shuttle))]
+extern crate self as hedgerow;
 
 mod bins;
 #[cfg(feature = "alloc")]

@@ -92,7 +92,7 @@ fn flat_map_returned_torn_values() {
                     });
                 }
                 let _over = Over(over);
-                let end = Instant::now() + Duration::from_millis(500) * effort();
+                let end = Instant::now() + effort(Duration::from_millis(500));
                 for n in 1.. {
                     for key in 0..12 {
                         map.insert(key, [n; 8]);
@@ -279,7 +279,7 @@ fn crossbeam_lost_a_key_while_it_was_replaced() {
                     });
                 }
                 let _over = Over(over);
-                let end = Instant::now() + Duration::from_millis(500) * effort();
+                let end = Instant::now() + effort(Duration::from_millis(500));
                 let others = if hasher.name == "good" { 3_000 } else { 60 };
                 let mut rng = Rng::new(seed());
                 while Instant::now() < end || asked.load(Ordering::Relaxed) == 0 {
@@ -322,7 +322,7 @@ fn hash_index_missed_a_key_that_was_always_there() {
                 scope.spawn(move || {
                     let _over = Over(over);
                     let mut rng = Rng::new(seed());
-                    let end = Instant::now() + Duration::from_millis(300) * effort();
+                    let end = Instant::now() + effort(Duration::from_millis(300));
                     while Instant::now() < end {
                         for _ in 0..64 {
                             let key = 1_000 + rng.next() % 60;

@@ -320,7 +320,10 @@ fn a_borrowed_form_that_cannot_be_ranked_is_refused() {
 fn every_key_bound_and_value_is_dropped_exactly_once() {
     let alive = Arc::new(AtomicUsize::new(0));
     let new = |n| Tracked::new(n, &alive);
-    let map = FenceEntryMap::<Tracked, Tracked>::new();
+    let splits = [1 << 61, 1 << 63].map(new);
+    let map = FenceEntryMap::<Tracked, Tracked>::new().with_splits(splits);
+    assert_eq!(map.fences().len(), 3);
+    assert_eq!(alive.load(Ordering::Relaxed), 2, "the bounds of leaves");
     let mut rng = Rng::new(support::seed());
     for n in 0..24_000 {
         // Grows to some thousands, and shrinks to nothing, so that leaves are split and joined.
@@ -338,7 +341,12 @@ fn every_key_bound_and_value_is_dropped_exactly_once() {
             8 => ignore(map.remove_range(key..key + (1 << 53))),
             9 => ignore(map.try_insert_if_absent(new(key), new(n))),
             10 => ignore(map.remove(&key).map(Removed::try_into_owned)),
-            11..16 if grows => ignore(map.insert(new(key), new(n))),
+            11 => ignore(map.try_compute(new(key), |old| match old {
+                Some(_) => Op::Remove,
+                None => Op::Insert(new(n)),
+            })),
+            12 => ignore(map.try_get_or_insert_with(new(key), |_| new(n), &pin())),
+            13..16 if grows => ignore(map.insert(new(key), new(n))),
             _ => ignore(map.remove(&key)),
         }
     }

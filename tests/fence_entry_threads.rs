@@ -31,7 +31,7 @@ fn each_thread_finds_its_own_keys_as_it_left_them() {
             crew.spawn(move || {
                 let mut rng = Rng::new(seed() + hand);
                 let mut model = BTreeMap::new();
-                for step in 0..15_000 {
+                for step in 0..support::effort(15_000) {
                     let grows = step / 4_000 % 2 == 0;
                     let key = name(rng.next() % 1_500 * HANDS + hand);
                     match rng.below(10) {
@@ -164,7 +164,7 @@ fn drops<R: Ranking<Tracked> + Ranking<u64> + Send + Sync>(
             let new = move |n| Tracked::new(n, alive);
             crew.spawn(move || {
                 let mut rng = Rng::new(seed() + hand);
-                for n in 0..6_000 {
+                for n in 0..support::effort(6_000) {
                     let grows = n / 1_500 % 2 == 0;
                     let key = rng.next() % 1_500;
                     match rng.below(if grows { 16 } else { 40 }) {

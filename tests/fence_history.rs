@@ -1,114 +1,25 @@
 //! Ordered maps are linearizable as a whole: points, neighbours, ends, ranges, range deletes and batches together.
 //! Random plans on shared maps, recorded and explained by a sequential map of all keys.
+#![allow(clippy::borrowed_box, reason = "keys that are owned")]
 
 mod support;
 
 #[path = "support/ordered_play.rs"]
 mod ordered_play;
+#[path = "support/plain.rs"]
+mod plain;
 
+use hedgerow::FenceEntryMap;
 use hedgerow::fence::Op;
 use hedgerow::owned::pin;
-use hedgerow::{FenceEntryMap, FenceMap};
 use ordered_play::{Plan, Target, play};
+use plain::Plain;
 use std::time::Duration;
 use support::check::{check, explain};
 use support::history::Value;
 use support::ordered::{Call, KEYS, Near, OrderedEvent};
 use support::rng::Rng;
 use support::{rounds, seed, within};
-
-/// A value as large as has a handful of entries fill a leaf, each word saying the same.
-type Wide<const N: usize> = [Value; N];
-
-fn whole<const N: usize>(wide: &Wide<N>) -> Value {
-    assert!(wide.iter().all(|word| *word == wide[0]), "torn");
-    wide[0]
-}
-
-struct Plain<const N: usize>(FenceMap<u64, Wide<N>>);
-
-impl<const N: usize> Target for Plain<N> {
-    fn get(&self, key: u64, way: usize) -> Option<Value> {
-        match way {
-            0 => self.0.get_with(&key, whole),
-            1 => {
-                let mut found = [None; 20];
-                let mut keys = [0; 20];
-                keys[7] = key;
-                self.0.get_many(&keys, &mut found);
-                found[7].as_ref().map(whole)
-            }
-            _ => self.0.get(&key).as_ref().map(whole),
-        }
-    }
-
-    fn insert(&self, key: u64, value: Value) -> Option<Value> {
-        self.0.insert(key, [value; N]).as_ref().map(whole)
-    }
-
-    fn insert_if_absent(&self, key: u64, value: Value) -> Option<Value> {
-        self.0.insert_if_absent(key, [value; N]).as_ref().map(whole)
-    }
-
-    fn remove(&self, key: u64) -> Option<Value> {
-        self.0.remove(&key).as_ref().map(whole)
-    }
-
-    fn toggle(&self, key: u64, value: Value) -> Option<Value> {
-        let toggled =
-            |old: Option<_>| if old.is_some() { Op::Remove } else { Op::Insert([value; N]) };
-        self.0.compute(key, toggled).before.as_ref().map(whole)
-    }
-
-    fn compare_exchange(&self, key: u64, from: Value, to: Value) -> Option<Option<Value>> {
-        let before = self.0.compare_exchange(key, Some([from; N]), Some([to; N]));
-        Some(before.unwrap_or_else(|other| other).as_ref().map(whole))
-    }
-
-    fn near(&self, near: Near, key: u64) -> Option<(u64, Value)> {
-        let found = match near {
-            Near::First => self.0.first(),
-            Near::Last => self.0.last(),
-            Near::PopFirst => self.0.pop_first(),
-            Near::PopLast => self.0.pop_last(),
-            Near::Floor => self.0.floor(&key),
-            Near::Ceiling => self.0.ceiling(&key),
-            Near::Lower => self.0.lower(&key),
-            Near::Upper => self.0.upper(&key),
-        };
-        found.map(|(key, value)| (key, whole(&value)))
-    }
-
-    fn range(&self, from: u64, to: u64, way: usize) -> Vec<(u64, Value)> {
-        let plain = |(key, value): (u64, Wide<N>)| (key, whole(&value));
-        let mut found = Vec::new();
-        match way {
-            0 => return self.0.range_rev(from..=to).map(plain).collect(),
-            1 if self.0.try_range_into(from..=to, &mut found).is_err() => found.clear(),
-            1 => return found.into_iter().map(plain).collect(),
-            _ => {}
-        }
-        self.0.range(from..=to).map(plain).collect()
-    }
-
-    fn remove_range(&self, from: u64, to: u64) -> usize {
-        self.0.remove_range(from..=to)
-    }
-
-    fn batch(&self, changes: &[(u64, Option<Value>)]) -> Option<Vec<Option<Value>>> {
-        let op = |value: Option<Value>| value.map_or(Op::Remove, |value| Op::Insert([value; N]));
-        let changes: Vec<_> = changes.iter().map(|&(key, value)| (key, op(value))).collect();
-        Some(self.0.apply_batch(&changes).iter().map(|had| had.as_ref().map(whole)).collect())
-    }
-
-    fn snapshot(&self, keys: &[u64]) -> Option<Vec<Option<Value>>> {
-        Some(self.0.snapshot_many(keys).iter().map(|found| found.as_ref().map(whole)).collect())
-    }
-
-    fn rebalance(&self) {
-        self.0.rebalance_step(4);
-    }
-}
 
 /// A value in two words, which differ from those of a value that was dropped.
 struct Boxed(Box<[Value; 2]>);
@@ -169,13 +80,13 @@ impl Target for Owned {
         before
     }
 
-    fn compare_exchange(&self, key: u64, from: Value, to: Value) -> Option<Option<Value>> {
+    fn compare_exchange(&self, key: u64, from: Value, to: Value) -> Option<Value> {
         let mut before = None;
         self.0.compute(Box::new(key), |old| {
             before = old.map(Boxed::value);
             if before == Some(from) { Op::Insert(Boxed::of(to)) } else { Op::Keep }
         });
-        Some(before)
+        before
     }
 
     fn near(&self, near: Near, key: u64) -> Option<(u64, Value)> {
@@ -241,12 +152,12 @@ fn play_on<T: Target + Send + 'static>(new: impl Fn() -> T) {
 /// Leaves of eight entries, so that twenty keys are split and joined all the time.
 #[test]
 fn histories_of_small_leaves_are_linearizable() {
-    play_on(|| Plain::<128>(FenceMap::new()));
+    play_on(Plain::<128>::default);
 }
 
 #[test]
 fn histories_of_whole_maps_are_linearizable() {
-    play_on(|| Plain::<2>(FenceMap::new()));
+    play_on(Plain::<2>::default);
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn random_operations_answer_as_a_btree_map() {
         let mut rng = Rng::new(seed);
         let (map, mut model) = (FenceMap::<u64, u64>::new(), BTreeMap::new());
         let mut grows = false;
-        for step in 0..24_000u64 {
+        for step in 0..support::effort(24_000u64) {
             if step % 4_000 == 0 {
                 grows = !grows;
                 same(&map, &model);

@@ -28,7 +28,7 @@ fn each_thread_finds_its_own_keys_as_it_left_them() {
                     let mut rng = Rng::new(seed() + u64::from(round) * THREADS + thread);
                     let mut mine = BTreeMap::new();
                     barrier.wait();
-                    for step in 0..20_000 {
+                    for step in 0..support::effort(20_000) {
                         let key = (rng.next() % spread) * THREADS + thread;
                         match rng.below(6) {
                             0 | 1 => assert_eq!(map.get(&key), mine.get(&key).copied()),

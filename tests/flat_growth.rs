@@ -317,7 +317,7 @@ fn reserving_beside_writers_and_readers() {
 #[test]
 fn inserts_find_growth_done() {
     let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
-    let size = 60_000 * u64::from(effort());
+    let size = effort(60_000);
     let bins = || map.stats().bins;
     let (mut done_by_inserts, mut key) = (0, 0);
     while key < size {
@@ -412,7 +412,7 @@ fn a_large_table_grows_beside_writers() {
 #[test]
 fn churn_takes_no_more_memory() {
     within(PATIENCE, "churn", || {
-        let size = 20_000 * u64::from(effort());
+        let size = effort(20_000);
         let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
         fill(&map, 0..size, |key| key);
         let before = map.stats();

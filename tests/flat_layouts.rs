@@ -123,7 +123,7 @@ where
         let (key, value) = (K::nth(n), V::nth(n % V::LIMIT));
         assert_eq!(map.insert(key, value), model.insert(key, value));
     }
-    for turn in 0..steps * effort() {
+    for turn in 0..effort(steps) {
         step(&map, &mut model, keys, &mut rng);
         if turn % 701 == 700 {
             map.shrink_to_fit();

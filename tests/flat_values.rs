@@ -121,7 +121,7 @@ fn values_are_whole<V: Whole>(hasher: Mapped, span: Duration) {
             scope.spawn(move || {
                 let _stop = Stop(over);
                 let mut rng = Rng::new(seed() ^ writer);
-                let end = Instant::now() + span * effort();
+                let end = Instant::now() + effort(span);
                 let mut turn = 0;
                 while Instant::now() < end {
                     for _ in 0..32 {
@@ -232,7 +232,7 @@ fn slots_that_change_keys_confuse_nobody() {
                     scope.spawn(move || {
                         let _stop = Stop(over);
                         let mut rng = Rng::new(seed() ^ writer);
-                        let end = Instant::now() + Duration::from_millis(500) * effort();
+                        let end = Instant::now() + effort(Duration::from_millis(500));
                         while Instant::now() < end {
                             // Never many at once, so slots and lines come back soon.
                             for _ in 0..64 {
@@ -270,7 +270,7 @@ fn increments_add_up() {
     within(PATIENCE, "increments", || {
         for (hasher, size) in hashers::all_with_sizes() {
             const THREADS: u64 = 3;
-            let each = 2_000 * u64::from(effort());
+            let each = effort(2_000);
             let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
             crew(|scope| {
                 for thread in 0..THREADS {
@@ -311,7 +311,7 @@ fn one_insert_wins_and_one_remove_gets_it() {
                     let (map, wins, removals) = (&map, &wins, &removals);
                     scope.spawn(move || {
                         let mut rng = Rng::new(seed() ^ thread);
-                        for n in 0..3_000 * u64::from(effort()) {
+                        for n in 0..effort(3_000) {
                             let key = rng.next() % KEYS;
                             if rng.one_in(2) {
                                 let won = map.insert_if_absent(key, n << 8 | thread).is_none();
@@ -344,7 +344,7 @@ fn retain_loses_no_increment() {
         for hasher in [hashers::GOOD, hashers::CONSTANT] {
             let map: FlatMap<u64, (u64, u64), Mapped> = FlatMap::with_hasher(hasher);
             (0..40).for_each(|key| ignore(map.insert(key, (0, 0))));
-            let each = 400 * u64::from(effort());
+            let each = effort(400);
             crew(|scope| {
                 scope.spawn(|| {
                     for _ in 0..each {

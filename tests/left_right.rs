@@ -356,7 +356,7 @@ fn whole_publishes<P: Keep<u64, u64>>(handles: Handles<u64, u64, Mapped, P>, wai
             let _stop = Stop(over);
             // Who waits does so for readers that are mostly looking, and now and then descheduled.
             let numbers = if wait { 100 } else { 2_000 };
-            for number in 1..numbers * u64::from(support::effort()) {
+            for number in 1..support::effort(numbers) {
                 // Now and then more keys, so that the table grows.
                 let keys = KEYS + number / 100 * 10;
                 for key in 0..keys {
@@ -413,7 +413,7 @@ fn handles_come_and_go_beside_a_writer() {
             scope.spawn(move || {
                 let _stop = Stop(over);
                 let mut rng = Rng::new(seed());
-                for n in 0..6_000 * support::effort() {
+                for n in 0..support::effort(6_000u32) {
                     let key = format!("key {}", rng.below(100));
                     if rng.one_in(5) {
                         writer.remove(&key);

@@ -138,7 +138,7 @@ fn readers_see_whole_publishes_in_order() {
                 let _stop = Stop(over);
                 let mut writer = TABLE.writer().expect("nobody else writes");
                 let mut refused = 0;
-                for number in 1..100 * u64::from(support::effort()) {
+                for number in 1..support::effort(100) {
                     if writer.is_pending() {
                         refused += 1;
                         writer.wait();

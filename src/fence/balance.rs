@@ -144,7 +144,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     }
 
     /// Looks at the versions of the fence's leaves; None if somebody changes the fence just now.
-    fn measure(&self, fence: &Fence) -> Option<usize> {
+    pub(super) fn measure(&self, fence: &Fence) -> Option<usize> {
         let editor = fence.try_lock()?;
         for at in 0..fence.count() {
             let Some(leaf) = self.listed(fence, at) else { continue };
@@ -191,7 +191,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
 
     /// Hands leaves at one end of a fence to the neighbour there, until both are about as loaded. None where that
     /// would change little, or somebody is in the way.
-    fn give(&self, giver: &Fence, receiver: &Fence, is_left: bool) -> Option<()> {
+    pub(super) fn give(&self, giver: &Fence, receiver: &Fence, is_left: bool) -> Option<()> {
         let (first, second) = if is_left { (receiver, giver) } else { (giver, receiver) };
         let first_editor = first.try_lock()?;
         let second_editor = second.try_lock()?;
@@ -228,7 +228,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     }
 
     /// Splits a fence where about half of its load is on either side.
-    fn split_by_load(&self, fence: &Fence, load: usize) -> Option<()> {
+    pub(super) fn split_by_load(&self, fence: &Fence, load: usize) -> Option<()> {
         if !matches!(self.route.provide(false), Ok(true)) {
             return None;
         }

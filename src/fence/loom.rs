@@ -19,8 +19,8 @@ use std::format;
 use std::vec::Vec;
 
 /// Two words: a torn value has unlike halves.
-type Value = [u64; 2];
-type Map<R = ByType> = Tree<u64, Value, R>;
+pub(super) type Value = [u64; 2];
+pub(super) type Map<R = ByType> = Tree<u64, Value, R>;
 
 fn whole([a, b]: Value) -> u64 {
     assert_eq!(a, b, "torn");
@@ -28,11 +28,11 @@ fn whole([a, b]: Value) -> u64 {
 }
 
 impl<R: Ranking<u64>> Map<R> {
-    fn read(&self, key: u64) -> Option<u64> {
+    pub(super) fn read(&self, key: u64) -> Option<u64> {
         self.get(self.sought(&key), |leaf, at| leaf.fetch_value(at)).map(whole)
     }
 
-    fn put(&self, key: u64, n: u64) -> Option<u64> {
+    pub(super) fn put(&self, key: u64, n: u64) -> Option<u64> {
         let entry = |old: Option<&Value>| match old {
             Some(_) => Change::Value([n, n]),
             None => Change::Entry(key, [n, n]),
@@ -40,7 +40,7 @@ impl<R: Ranking<u64>> Map<R> {
         self.change(key, entry)
     }
 
-    fn take(&self, key: u64) -> Option<u64> {
+    pub(super) fn take(&self, key: u64) -> Option<u64> {
         self.change(key, |_| Change::Remove)
     }
 
@@ -54,7 +54,7 @@ impl<R: Ranking<u64>> Map<R> {
         done.unwrap().0.map(whole)
     }
 
-    fn all(&self) -> Vec<(u64, u64)> {
+    pub(super) fn all(&self) -> Vec<(u64, u64)> {
         let mut all = Vec::new();
         self.range((unbounded(), unbounded()), &mut all, Backoff::spinning()).unwrap();
         all.into_iter().map(|(key, value)| (key, whole(value))).collect()
@@ -66,7 +66,7 @@ impl<R: Ranking<u64>> Map<R> {
     }
 
     /// Both at one moment.
-    fn put_both(&self, keys: [u64; 2], n: u64) -> Vec<Option<u64>> {
+    pub(super) fn put_both(&self, keys: [u64; 2], n: u64) -> Vec<Option<u64>> {
         let changes = keys.map(|key| (key, Op::Insert([n, n])));
         let had = self.apply(Asked::Changes(&changes), Backoff::spinning()).unwrap();
         had.into_iter().map(|value| value.map(whole)).collect()

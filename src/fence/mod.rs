@@ -8,6 +8,8 @@ mod apply;
 mod arena;
 mod atomically;
 mod balance;
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
+mod balance_loom;
 mod batch;
 #[cfg(feature = "std-ext")]
 mod calm;
@@ -15,7 +17,7 @@ mod cursor;
 mod directory;
 #[cfg(not(hedgerow_loom))]
 mod entry;
-#[cfg(all(test, hedgerow_loom))]
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod entry_loom;
 mod errors;
 mod fallible;
@@ -24,7 +26,7 @@ mod hints;
 mod iter;
 mod leaf;
 mod load;
-#[cfg(all(test, hedgerow_loom))]
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
 mod map;
 mod near;
@@ -37,6 +39,8 @@ mod route;
 mod rule;
 mod search;
 mod shrink;
+#[cfg(all(test, hedgerow_shuttle))]
+mod shuttle;
 mod splits;
 mod traits;
 mod tree;

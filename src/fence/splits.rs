@@ -31,7 +31,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
 }
 
 impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
-    fn begin_fence_at(&self, key: &K) -> Result<(), Failure> {
+    pub(super) fn begin_fence_at(&self, key: &K) -> Result<(), Failure> {
         let mut backoff = Backoff::spinning();
         if self.head().is_none() {
             self.plant(&mut backoff)?;
@@ -51,7 +51,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     }
 
     /// Sees to it that a leaf begins with `key`, where `Ord` has it so.
-    fn begin_leaf_at(&self, key: &K, backoff: &mut Backoff) -> Result<(), Failure> {
+    pub(super) fn begin_leaf_at(&self, key: &K, backoff: &mut Backoff) -> Result<(), Failure> {
         let Some(spot) = self.seek(self.sought(key), None, backoff)? else { return Ok(()) };
         let begins = matches!(spot.leaf.lo(spot.look), Ok(Some(lo)) if lo >= *key);
         if begins {

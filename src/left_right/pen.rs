@@ -398,7 +398,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
             }
             let generation = Self::shown(self.shared).generation() + 1;
             Self::hidden(self.shared).set_generation(generation);
-            self.draft.turning = Some(self.shared.sides.turn());
+            self.draft.turning = Some(self.shared.sides.turn(self.shared.slots()));
             self.draft.is_fresh = true;
         }
         self.draft.operations = 0;

@@ -30,7 +30,7 @@
 mod crew;
 #[cfg(feature = "std-ext")]
 mod grower;
-#[cfg(all(test, hedgerow_loom))]
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
 mod queue;
 mod ticket;

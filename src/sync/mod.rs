@@ -10,9 +10,9 @@ pub(crate) mod cache;
 pub(crate) mod counted;
 #[cfg(feature = "alloc")]
 pub(crate) mod epoch;
-#[cfg(all(test, hedgerow_loom))]
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod handles_loom;
-#[cfg(all(test, hedgerow_loom))]
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 pub(crate) mod loom;
 pub(crate) mod prefetch;
 #[cfg(feature = "alloc")]
@@ -20,7 +20,7 @@ pub(crate) mod registry;
 pub(crate) mod seat;
 pub(crate) mod seqlock;
 pub(crate) mod sides;
-#[cfg(all(test, hedgerow_loom))]
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod sides_loom;
 pub(crate) mod slot;
 #[cfg(feature = "alloc")]

@@ -39,6 +39,7 @@ use crate::sync::slot::{ASKED, FENCING, LIGHT, Slot};
 
 // The state and the slots' words are of one make. Lowest, in a slot, how many looks there are now, within each
 // other; the state has none. Then the number of turns, of a slot those that its owner knew of; odd is the second side.
+// Where turns are soon counted round, a slot's is the number of looks, so that none is taken for another one.
 const DEPTH_BITS: u32 = if usize::BITS < 64 { 8 } else { 12 };
 const DEPTH: usize = (1 << DEPTH_BITS) - 1;
 const TURN: usize = 1 << DEPTH_BITS;
@@ -58,7 +59,7 @@ impl Shown {
     pub(crate) const NEVER: Self = Self(TURNS);
 
     /// Whether an equal one is the same: not where turns are soon counted round.
-    pub(crate) const TELLS: bool = usize::BITS >= 64;
+    pub(crate) const TELLS: bool = usize::BITS >= 64 && !cfg!(hedgerow_turns_round);
 
     #[inline(always)]
     pub(crate) fn side(self) -> usize {
@@ -70,14 +71,19 @@ impl Shown {
     }
 }
 
+/// What a slot tells when `looks` of those that it tells of have ended.
+#[inline(always)]
+fn away_from(word: usize, looks: usize) -> usize {
+    let counts = !Shown::TELLS && word & DEPTH == looks;
+    (word - looks).wrapping_add(if counts { TURN } else { 0 })
+}
+
 /// A turn whose hidden side may still be looked at.
 pub(crate) struct Turning {
     /// What is shown since.
     shown: usize,
     /// The system's barrier is done, or all readers fence: who is not looking has no look to come that sees less.
     is_swept: bool,
-    /// Where turns are soon counted round: who was looking is noted in the slots.
-    is_noted: bool,
 }
 
 /// What a slot tells of its owner.
@@ -108,12 +114,9 @@ impl Turning {
         if fences { Tells::Done } else { Tells::Nothing }
     }
 
-    /// Notes who is looking. They are done when their slots tell anything else: two looks in a row may be told alike,
-    /// so that both are waited for, but from the third on the reader knows of the turn.
-    fn note<'a>(&mut self, slots: impl Iterator<Item = &'a Slot>) {
-        if Shown::TELLS || self.is_noted {
-            return;
-        }
+    /// Notes who is looking, right after the turn: whoever begins later is none of those to be waited for. They are
+    /// done when their slots tell of another look, or none.
+    fn note<'a>(slots: impl Iterator<Item = &'a Slot>) {
         for slot in slots {
             // [LR-4] acquire: pairs with the stores of looks.
             let word = slot.word.load(Ordering::Acquire);
@@ -121,7 +124,6 @@ impl Turning {
             // relaxed: the writer's own note.
             slot.awaited.store(awaited, Ordering::Relaxed);
         }
-        self.is_noted = true;
     }
 }
 
@@ -157,7 +159,7 @@ impl Sides {
             "the slot does not tell what its owner knows"
         );
         // [LR-1] release: pairs with [LR-4]'s acquire load, for the look before.
-        slot.word.store(known.0 + 1, Ordering::Release);
+        slot.word.store(if Shown::TELLS { known.0 } else { word } + 1, Ordering::Release);
         #[cfg(all(test, hedgerow_loom))]
         self.barrier.point();
         if MAY_BE_LIGHT {
@@ -239,7 +241,7 @@ impl Sides {
         // relaxed: only the owner writes to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
         // [LR-4] release: pairs with the acquire loads of whoever waits.
-        slot.word.store(word - 1, Ordering::Release);
+        slot.word.store(away_from(word, 1), Ordering::Release);
     }
 
     /// Has a slot that changes hands look away from all that its last owner has not.
@@ -247,7 +249,7 @@ impl Sides {
         // relaxed: only the owner writes to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
         // [LR-4] release: pairs with the acquire loads of whoever waits.
-        slot.word.store(word & !DEPTH, Ordering::Release);
+        slot.word.store(away_from(word, word & DEPTH), Ordering::Release);
         // [LR-5] release: pairs with the acquire load of whoever waits, who comes after all looks that did not fence.
         // The next owner knows of no turn, and so finds it.
         slot.fencing.store(FENCING, Ordering::Release);
@@ -260,14 +262,19 @@ impl Sides {
         Shown(self.state.load(Ordering::Relaxed))
     }
 
-    /// The sides change places; of one writer at a time, and only when the last turn is over.
-    pub(crate) fn turn(&self) -> Turning {
+    /// The sides change places; of one writer at a time, and only when the last turn is over. `slots` are all there
+    /// are.
+    pub(crate) fn turn<'a>(&self, slots: impl Iterator<Item = &'a Slot>) -> Turning {
         let shown = self.shown().0.wrapping_add(TURN) & TURNS;
         // [LR-2] [LR-3] release: pairs with the acquire loads of looks.
         self.state.store(shown, Ordering::Release);
         // [LR-2] pairs with [LR-1].
         atomic::fence(Ordering::SeqCst);
-        Turning { shown, is_swept: !MAY_BE_LIGHT, is_noted: false }
+        // Where turns are soon counted round, slots do not tell of them.
+        if !Shown::TELLS {
+            Turning::note(slots);
+        }
+        Turning { shown, is_swept: !MAY_BE_LIGHT }
     }
 
     /// Whether nobody can be looking any more at what `turning` has hidden. Where a reader's slot tells nothing of it,
@@ -278,7 +285,6 @@ impl Sides {
         slots: impl Fn() -> I,
         firmly: bool,
     ) -> bool {
-        turning.note(slots());
         let mut looks = false;
         let mut in_doubt = false;
         for slot in slots() {

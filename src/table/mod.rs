@@ -9,7 +9,7 @@ pub(crate) mod cursor;
 pub(crate) mod directory;
 mod extent;
 mod grow;
-#[cfg(all(test, hedgerow_loom))]
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
 pub(crate) mod memory;
 mod overflow;

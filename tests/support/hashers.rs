@@ -44,7 +44,7 @@ pub(crate) fn all_with_sizes() -> impl Iterator<Item = (Mapped, u64)> {
             "identity" | "even bits" | "high bits" => 500,
             _ => 200,
         };
-        (hasher, size * u64::from(effort()))
+        (hasher, effort(size))
     })
 }
 

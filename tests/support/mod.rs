@@ -28,9 +28,35 @@ use std::time::{Duration, Instant};
 /// The message of every panic that a test plans.
 pub(crate) const PLANNED: &str = "a planned panic";
 
-/// How much longer than by default to test: `HEDGEROW_TEST_EFFORT`, a factor.
-pub(crate) fn effort() -> u32 {
-    std::env::var("HEDGEROW_TEST_EFFORT").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+/// A number or a time that says how much a test does.
+pub(crate) trait Amount {
+    fn times(self, factor: f64) -> Self;
+}
+
+macro_rules! amounts {
+    ($($number:ty)*) => {$(
+        impl Amount for $number {
+            #[allow(clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "an estimate")]
+            #[allow(clippy::cast_lossless, reason = "not of every number")]
+            fn times(self, factor: f64) -> Self {
+                (self as f64 * factor).ceil() as Self
+            }
+        }
+    )*};
+}
+amounts!(i32 u32 u64 usize);
+
+impl Amount for Duration {
+    fn times(self, factor: f64) -> Self {
+        self.mul_f64(factor)
+    }
+}
+
+/// So much, or by another factor where `HEDGEROW_TEST_EFFORT` gives one: 10 for a long night, 0.2 where each
+/// instruction costs ten.
+pub(crate) fn effort<A: Amount>(by_default: A) -> A {
+    let factor = std::env::var("HEDGEROW_TEST_EFFORT").ok();
+    by_default.times(factor.map_or(1.0, |text| text.parse().expect("a factor")))
 }
 
 /// The seed of every random choice: `HEDGEROW_TEST_SEED`, or always the same one.
@@ -38,12 +64,12 @@ pub(crate) fn seed() -> u64 {
     std::env::var("HEDGEROW_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(0x5eed)
 }
 
-/// Runs `round` with growing numbers until `rounds` of them are done or `time` is over (both times
-/// `effort()`); says how many ran. One always runs, so a slow machine tests less, never nothing.
+/// Runs `round` with growing numbers until `rounds` of them are done or `time` is over (both by
+/// [`effort`]); says how many ran. One always runs, so a slow machine tests less, never nothing.
 pub(crate) fn rounds(rounds: u32, time: Duration, mut round: impl FnMut(u32)) -> u32 {
-    let end = Instant::now() + time * effort();
+    let (rounds, end) = (effort(rounds), Instant::now() + effort(time));
     let mut done = 0;
-    while done == 0 || done < rounds * effort() && Instant::now() < end {
+    while done == 0 || done < rounds && Instant::now() < end {
         round(done);
         done += 1;
     }

@@ -38,7 +38,7 @@ impl Near {
         let mut present = (0..KEYS).filter_map(|key| Some((key, state[key]?)));
         match self {
             Self::First | Self::PopFirst => present.next(),
-            Self::Last | Self::PopLast => present.last(),
+            Self::Last | Self::PopLast => present.next_back(),
             Self::Floor => present.take_while(|(other, _)| *other <= key).last(),
             Self::Ceiling => present.find(|(other, _)| *other >= key),
             Self::Lower => present.take_while(|(other, _)| *other < key).last(),
@@ -109,7 +109,7 @@ impl Operation for Call {
                 }
                 vec![found]
             }
-            Self::Range(from, to) => (from..=to).map(there).filter(Option::is_some).collect(),
+            Self::Range(from, to) => (from..=to).filter_map(there).map(Some).collect(),
             Self::RemoveRange(from, to) => {
                 next[from..=to].fill(None);
                 vec![Some((state[from..=to].iter().flatten().count(), 0))]

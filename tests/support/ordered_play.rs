@@ -1,10 +1,10 @@
 //! Plays random plans of concurrent operations on an ordered map, records them whole, and has them checked.
 
-use crate::support::Stop;
-use crate::support::check::{check, explain};
-use crate::support::history::Value;
-use crate::support::ordered::{Answer, Call, KEYS, Near, OrderedEvent};
-use crate::support::rng::Rng;
+use super::support::Stop;
+use super::support::check::{check, explain};
+use super::support::history::Value;
+use super::support::ordered::{Answer, Call, KEYS, Near, OrderedEvent};
+use super::support::rng::Rng;
 use std::collections::BTreeMap;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,7 +23,7 @@ pub(crate) trait Target: Sync {
     fn remove(&self, key: u64) -> Option<Value>;
     /// What was there before.
     fn toggle(&self, key: u64, value: Value) -> Option<Value>;
-    fn compare_exchange(&self, key: u64, from: Value, to: Value) -> Option<Option<Value>>;
+    fn compare_exchange(&self, key: u64, from: Value, to: Value) -> Option<Value>;
     fn near(&self, near: Near, key: u64) -> Option<(u64, Value)>;
     /// In any order.
     fn range(&self, from: u64, to: u64, way: usize) -> Vec<(u64, Value)>;
@@ -48,17 +48,17 @@ impl Plan {
         for weight in &mut weights {
             *weight = [0, 1, 4, 16][rng.below(4)];
         }
+        // Something is written, and ranges are always looked at.
+        weights[1] = weights[1].max(4);
+        weights[7] = weights[7].max(4);
         let fillers = rng.one_in(2);
         if fillers {
             (weights[6], weights[8]) = (0, 0);
         }
-        // Something is written, and ranges are always looked at.
-        weights[1] = weights[1].max(4);
-        weights[7] = weights[7].max(4);
         Self { threads: 2 + rng.below(3), operations: 20 + rng.below(100), fillers, weights }
     }
 
-    fn call(&self, rng: &mut Rng, new: Value, seen: &[Value]) -> Call {
+    pub(crate) fn call(&self, rng: &mut Rng, new: Value, seen: &[Value]) -> Call {
         let mut left = rng.below(self.weights.iter().sum());
         let kind = self.weights.iter().position(|&weight| {
             let is_it = left < weight;
@@ -100,7 +100,7 @@ fn number_of(key: u64) -> Option<usize> {
 }
 
 /// Does what is called for; None where the map has no such operation.
-fn answer(map: &impl Target, call: &Call, way: usize) -> Option<Answer> {
+pub(crate) fn answer(map: &impl Target, call: &Call, way: usize) -> Option<Answer> {
     let one = |key: usize, found: Option<Value>| vec![found.map(|value| (key, value))];
     let numbered = |(key, value)| number_of(key).map(|number| (number, value));
     Some(match call {
@@ -110,12 +110,12 @@ fn answer(map: &impl Target, call: &Call, way: usize) -> Option<Answer> {
         &Call::Remove(key) => one(key, map.remove(key_of(key))),
         &Call::Toggle(key, value) => one(key, map.toggle(key_of(key), value)),
         &Call::CompareExchange(key, from, to) => {
-            one(key, map.compare_exchange(key_of(key), from, to)?)
+            one(key, map.compare_exchange(key_of(key), from, to))
         }
         &Call::Near(near, key) => vec![map.near(near, key_of(key)).and_then(numbered)],
         &Call::Range(from, to) => {
             let all = map.range(key_of(from), key_of(to), way);
-            let mut all: Answer = all.into_iter().map(numbered).filter(Option::is_some).collect();
+            let mut all: Answer = all.into_iter().filter_map(numbered).map(Some).collect();
             all.sort_unstable();
             all
         }

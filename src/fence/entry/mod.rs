@@ -16,6 +16,7 @@ mod ordered;
 mod raw;
 #[cfg(feature = "serde")]
 mod serde;
+mod splits;
 mod traits;
 mod tries;
 

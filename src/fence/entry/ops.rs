@@ -270,23 +270,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         make: impl FnOnce(&K) -> V,
         guard: &'a Guard<'_>,
     ) -> &'a V {
-        if let Some(raw) = self.find(&key, guard) {
-            return Self::entry(raw, guard).1;
-        }
-        let value = make(&key);
-        let mut fresh = Self::fresh(key, value);
-        loop {
-            let node = Raw { rank: 0, node: Pair::stem(fresh.0.0) };
-            match self.store(fresh, Way::Waiting, |old| old.is_none(), guard) {
-                // Published while the guard is held.
-                Ok(_) => return Self::entry(node, guard).1,
-                Err((None, back)) => fresh = back,
-                Err(why) => return give_up::<K, V, _, _>(why),
-            }
-            if let Some(raw) = self.find(&fresh.live().fields().key, guard) {
-                return Self::entry(raw, guard).1;
-            }
-        }
+        let done = self.get_or_insert_with_by(Way::Waiting, key, make, guard);
+        done.unwrap_or_else(give_up::<K, V, _, _>)
     }
 
     /// Removes `key` and returns its entry. Blocks while another writer is inside its leaf; allocates nothing.

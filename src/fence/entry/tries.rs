@@ -92,6 +92,52 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         self.remove_by(key, |_| true, Way::Trying(Ok(())), &guard)
     }
 
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts, and keeps the map's
+    /// [limit](Self::set_pending_limit).
+    ///
+    /// # Errors
+    /// Those of [`try_insert`](Self::try_insert), with the value if `make` has made one.
+    ///
+    /// ```
+    /// let map = hedgerow::FenceEntryMap::<String, usize>::new();
+    /// let guard = hedgerow::owned::pin();
+    /// assert_eq!(map.try_get_or_insert_with("rose".into(), |word| word.len(), &guard), Ok(&4));
+    /// ```
+    pub fn try_get_or_insert_with<'a>(
+        &'a self,
+        key: K,
+        make: impl FnOnce(&K) -> V,
+        guard: &'a Guard<'_>,
+    ) -> Result<&'a V, TryInsertError<K, Option<V>>> {
+        self.get_or_insert_with_by(self.owner().entries.trying(), key, make, guard)
+    }
+
+    /// As [`compute`](Self::compute), but neither waits nor aborts, and keeps the map's
+    /// [limit](Self::set_pending_limit) where it is to insert.
+    ///
+    /// # Errors
+    /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored. The
+    /// map is as it was.
+    ///
+    /// ```
+    /// use hedgerow::fence::Op;
+    /// let map = hedgerow::FenceEntryMap::<String, u32>::new();
+    /// let count = |old: Option<&u32>| Op::Insert(old.map_or(1, |old| old + 1));
+    /// assert!(map.try_compute("rose".into(), count).is_ok());
+    /// assert_eq!(map.try_compute("rose".into(), count).unwrap().as_deref(), Some(&1));
+    /// ```
+    pub fn try_compute(
+        &self,
+        key: K,
+        f: impl FnMut(Option<&V>) -> Op<V>,
+    ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, Option<V>>> {
+        let way = self.owner().entries.trying();
+        match try_pin() {
+            Ok(guard) => self.compute_by(way, key, f, &guard),
+            Err(_) => Err(Why::Alloc.of(key, None)),
+        }
+    }
+
     /// A node, unless there is no memory for it or no room for what it may replace.
     #[inline(always)]
     fn fresh_by(way: Way, key: K, value: V) -> Result<Fresh<Pair<K, V>>, (Why, (K, V))> {
@@ -119,6 +165,37 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
             Ok(_) => Ok(Ok(())),
             Err((None, fresh)) => Ok(Err(Pair::into_inner(fresh))),
             Err((Some(why), fresh)) => Err(refused(why, fresh, |value| value)),
+        }
+    }
+
+    pub(super) fn get_or_insert_with_by<'a>(
+        &'a self,
+        way: Way,
+        key: K,
+        make: impl FnOnce(&K) -> V,
+        guard: &'a Guard<'_>,
+    ) -> Result<&'a V, TryInsertError<K, Option<V>>> {
+        match self.find_by(way, &key, guard) {
+            Ok(None) => {}
+            Ok(Some(raw)) => return Ok(Self::entry(raw, guard).1),
+            Err(Busy) => return Err(Why::Busy.of(key, None)),
+        }
+        let value = make(&key);
+        let mut fresh = Self::fresh_by(way, key, value)
+            .map_err(|(why, (key, value))| why.of(key, Some(value)))?;
+        loop {
+            let node = Raw { rank: 0, node: Pair::stem(fresh.0.0) };
+            match self.store(fresh, way, |old| old.is_none(), guard) {
+                // Published while the guard is held.
+                Ok(_) => return Ok(Self::entry(node, guard).1),
+                Err((None, back)) => fresh = back,
+                Err((Some(why), back)) => return Err(refused(why, back, Some)),
+            }
+            match self.find_by(way, &fresh.live().fields().key, guard) {
+                Ok(None) => {}
+                Ok(Some(raw)) => return Ok(Self::entry(raw, guard).1),
+                Err(Busy) => return Err(refused(Why::Busy, fresh, Some)),
+            }
         }
     }
 

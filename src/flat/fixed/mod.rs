@@ -36,7 +36,7 @@
 mod bins;
 mod errors;
 mod iter;
-#[cfg(all(test, hedgerow_loom))]
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
 mod storage;
 mod table;

@@ -221,7 +221,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
             // SAFETY: this is the writer, and the reference is not used across the turn.
             let shown = unsafe { table.side(table.sides.shown()) };
             hidden.set_generation(shown.generation() + 1);
-            draft.turning = Some(table.sides.turn());
+            draft.turning = Some(table.sides.turn(table.slots()));
             // At once, so that who looks from now on is not waited for.
             let _ = self.settle(false);
         }

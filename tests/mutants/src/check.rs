@@ -12,13 +12,28 @@ use std::{
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Check {
-    /// `loom:NAME`: the model with this name.
-    Loom(String),
+    /// `loom:NAME`, `round:NAME` or `shuttle:NAME`: the model with this name.
+    Model { kind: &'static Kind, name: String },
     /// `test:TARGET::NAME`: the test with this name; target `lib` holds the crate's own.
     Test { target: String, name: String },
     /// `fuzz:TARGET`: the fuzz target, on its committed corpus.
     Fuzz(String),
 }
+
+/// A kind of models, and how the crate is compiled for it.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kind {
+    name: &'static str,
+    flags: &'static str,
+}
+
+const KINDS: [Kind; 3] = [
+    Kind { name: "loom", flags: "--cfg hedgerow_loom" },
+    // As if turns were soon counted round, which they are in words of 32 bits.
+    Kind { name: "round", flags: "--cfg hedgerow_loom --cfg hedgerow_turns_round" },
+    // Histories of random schedules.
+    Kind { name: "shuttle", flags: "--cfg hedgerow_loom --cfg hedgerow_shuttle" },
+];
 
 pub enum Outcome {
     Green,
@@ -33,22 +48,25 @@ pub enum Outcome {
 
 pub fn parse<'de, D: Deserializer<'de>>(from: D) -> Result<Check, D::Error> {
     let text = String::deserialize(from)?;
+    let kind_of = |word: &str| KINDS.iter().find(|kind| kind.name == word);
     let check = match text.split_once(':') {
-        Some(("loom", name)) if !name.is_empty() => Some(Check::Loom(name.into())),
+        Some((kind, name)) if !name.is_empty() && kind_of(kind).is_some() => {
+            kind_of(kind).map(|kind| Check::Model { kind, name: name.into() })
+        }
         Some(("test", rest)) => rest
             .split_once("::")
             .map(|(target, name)| Check::Test { target: target.into(), name: name.into() }),
         Some(("fuzz", target)) if !target.is_empty() => Some(Check::Fuzz(target.into())),
         _ => None,
     };
-    let wanted = "none of loom:NAME, test:TARGET::NAME, fuzz:TARGET";
+    let wanted = "none of loom:NAME, round:NAME, shuttle:NAME, test:TARGET::NAME, fuzz:TARGET";
     check.ok_or_else(|| serde::de::Error::custom(format!("check {text:?} is {wanted}")))
 }
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Loom(name) => write!(f, "loom:{name}"),
+            Self::Model { kind, name } => write!(f, "{}:{name}", kind.name),
             Self::Test { target, name } => write!(f, "test:{target}::{name}"),
             Self::Fuzz(target) => write!(f, "fuzz:{target}"),
         }
@@ -57,7 +75,7 @@ impl fmt::Display for Check {
 
 impl Check {
     pub fn is_model(&self) -> bool {
-        matches!(self, Self::Loom(_))
+        matches!(self, Self::Model { .. })
     }
 
     /// Builds first, so that a failure afterwards is a test's.
@@ -75,7 +93,7 @@ impl Check {
 
     fn did_nothing(&self, output: &str) -> bool {
         match self {
-            Self::Loom(_) | Self::Test { .. } => output.contains("test result: ok. 0 passed"),
+            Self::Model { .. } | Self::Test { .. } => output.contains("test result: ok. 0 passed"),
             Self::Fuzz(_) => {
                 !output.contains("DONE") || output.contains("A corpus is not provided")
             }
@@ -85,7 +103,7 @@ impl Check {
     fn build(&self, tree: &Tree) -> Command {
         let mut cargo = self.cargo(tree);
         match self {
-            Self::Loom(_) | Self::Test { .. } => cargo.arg("--no-run"),
+            Self::Model { .. } | Self::Test { .. } => cargo.arg("--no-run"),
             Self::Fuzz(target) => cargo.args(["build", target]),
         };
         cargo
@@ -94,7 +112,7 @@ impl Check {
     fn command(&self, tree: &Tree) -> Command {
         let mut cargo = self.cargo(tree);
         match self {
-            Self::Loom(name) | Self::Test { name, .. } => cargo.args(["--", name]),
+            Self::Model { name, .. } | Self::Test { name, .. } => cargo.args(["--", name]),
             Self::Fuzz(target) => {
                 cargo.args(["run", target, &format!("fuzz/corpus/{target}")]);
                 // No new inputs, and none that takes long.
@@ -113,13 +131,14 @@ impl Check {
         for name in ["CARGO_MANIFEST_DIR", "RUSTFLAGS", "RUSTUP_TOOLCHAIN", "CARGO"] {
             cargo.env_remove(name);
         }
+        // A row changes a line: the rest is not compiled again, at any level of optimization.
+        cargo.env("CARGO_INCREMENTAL", "1");
         match self {
-            Self::Loom(_) => {
+            Self::Model { kind, .. } => {
                 cargo.args(["test", "--features", "std", "--release", "--lib"]);
-                cargo.env("RUSTFLAGS", "--cfg hedgerow_loom");
-                // A row changes a line: the rest is not compiled again, at any level of optimization.
-                cargo.env("CARGO_INCREMENTAL", "1").env("CARGO_PROFILE_RELEASE_DEBUG", "false");
-                cargo.env("CARGO_TARGET_DIR", tree.build("loom"));
+                cargo.env("RUSTFLAGS", kind.flags);
+                cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "false");
+                cargo.env("CARGO_TARGET_DIR", tree.build(kind.name));
             }
             Self::Test { target, .. } => {
                 cargo.args(["test", "--features", "std-ext,serde,rayon"]);

@@ -22,10 +22,10 @@ use tree::Tree;
 /// Without a mutation a model explores everything, which takes longer than to find a fault.
 const BASELINE_TIMEOUT: Duration = Duration::from_secs(900);
 
-const USAGE: &str = "usage: hedgerow-mutants [--assume-green] [--even | --odd] [FILTER]
+const USAGE: &str = "usage: hedgerow-mutants [--assume-green] [--part=K/N] [FILTER]
 
   FILTER          only rows whose label, file or check contains it
-  --even, --odd   only every other row
+  --part=K/N      only every Nth row, from row K on
   --assume-green  skip the run of each check on the unbroken tree (where it has just passed)";
 
 fn main() -> ExitCode {
@@ -39,14 +39,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// Where to begin, and how far from one to the next.
+fn part_of(text: &str) -> Result<(usize, usize), String> {
+    let numbers = text.split_once('/').map(|(from, of)| (from.parse(), of.parse()));
+    match numbers {
+        Some((Ok(from), Ok(of))) if from < of => Ok((from, of)),
+        _ => Err(format!("{text:?} is no part, such as 0/3\n{USAGE}")),
+    }
+}
+
 /// Whether everything came out as the table says.
 fn run() -> Result<bool, String> {
-    let (mut assume_green, mut half, mut filter) = (false, None, String::new());
+    let (mut assume_green, mut every, mut filter) = (false, (0, 1), String::new());
     for arg in std::env::args().skip(1) {
         match arg.as_str() {
             "--assume-green" => assume_green = true,
-            "--even" => half = Some(0),
-            "--odd" => half = Some(1),
+            part if part.starts_with("--part=") => every = part_of(&part["--part=".len()..])?,
             "-h" | "--help" => {
                 println!("{USAGE}");
                 return Ok(true);
@@ -57,8 +65,7 @@ fn run() -> Result<bool, String> {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("two folders up");
     let table = table::read(root)?;
-    let is_wanted = |at: usize| half.is_none_or(|half| at % 2 == half);
-    let wanted = table.iter().enumerate().filter(|&(at, _)| is_wanted(at)).map(|(_, row)| row);
+    let wanted = table.iter().skip(every.0).step_by(every.1);
     let rows: Vec<&Mutation> = wanted.filter(|row| row.matches(&filter)).collect();
     if rows.is_empty() {
         println!("nothing to run: no row of {} matches {filter:?}", table.len());
