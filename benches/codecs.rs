@@ -54,8 +54,8 @@ fn sources(folder: &Path, into: &mut Vec<Vec<u8>>) {
 
 fn models(values: &[Vec<u8>]) -> Vec<(&'static str, Box<dyn Model>)> {
     let samples: Vec<&[u8]> = values.iter().step_by(2).map(|value| &**value).collect();
-    let text = SmallText::new().train(&samples).expect("there is something to learn");
-    let blocks = Lz4::new().train(&samples).expect("there is something to learn");
+    let text = SmallText::new().train(&samples, 1 << 20).expect("there is something to learn");
+    let blocks = Lz4::new().train(&samples, 1 << 20).expect("there is something to learn");
     let plain = Lz4::new().untrained().expect("it needs no training");
     vec![("small-text", text), ("lz4", blocks), ("lz4 untrained", plain)]
 }
@@ -116,8 +116,10 @@ fn training(criterion: &mut Criterion) {
     let samples: Vec<&[u8]> = rows.iter().map(|row| &**row).collect();
     let mut group = criterion.benchmark_group("training");
     group.sample_size(10);
-    group.bench_function("small-text", |bencher| bencher.iter(|| SmallText::new().train(&samples)));
-    group.bench_function("lz4", |bencher| bencher.iter(|| Lz4::new().train(&samples)));
+    group.bench_function("small-text", |bencher| {
+        bencher.iter(|| SmallText::new().train(&samples, 1 << 20))
+    });
+    group.bench_function("lz4", |bencher| bencher.iter(|| Lz4::new().train(&samples, 1 << 20)));
 }
 
 criterion_group!(benches, codecs);

@@ -95,8 +95,9 @@ fn no_dictionary_is_longer_than_a_match_reaches() {
     assert!(Lz4::new().import(&vec![0; (32 << 10) + 1]).is_err());
     let rows = values::rows(20_000);
     for most in [1 << 10, 16 << 10, 1 << 20] {
-        let model =
-            Lz4::with_dictionary(most).train(&values::borrowed(&rows)).expect("rows are alike");
+        let model = Lz4::with_dictionary(most)
+            .train(&values::borrowed(&rows), 1 << 20)
+            .expect("rows are alike");
         let mut length = 0;
         model.export(&mut |bytes| length += bytes.len());
         assert!(length > 256 && length <= most.min(32 << 10), "{length}");

@@ -35,7 +35,7 @@ fn models() -> &'static [Trained] {
         let mut models = Vec::new();
         for samples in [values::borrowed(&rows), values::borrowed(&mixed)] {
             for codec in codecs() {
-                let model = codec.train(&samples).expect("there is something to learn");
+                let model = codec.train(&samples, 1 << 20).expect("there is something to learn");
                 models.push(Trained { name: codec.name(), codec, model });
             }
         }
@@ -182,9 +182,9 @@ fn damaged_models_do_no_harm() {
 #[test]
 fn too_few_samples_teach_nothing() {
     for codec in codecs() {
-        assert!(codec.train(&[]).is_none());
-        assert!(codec.train(&[b"", b"", b""]).is_none());
-        assert!(codec.train(&[&b"one"[..]; 10]).is_none());
+        assert!(codec.train(&[], 1 << 20).is_none());
+        assert!(codec.train(&[b"", b"", b""], 1 << 20).is_none());
+        assert!(codec.train(&[&b"one"[..]; 10], 1 << 20).is_none());
     }
     assert!(SmallText::new().untrained().is_none());
 }
@@ -233,8 +233,8 @@ fn rows_get_much_smaller() {
     let rows = values::rows(4000);
     let (samples, others) = rows.split_at(3000);
     let samples = values::borrowed(samples);
-    let text = SmallText::new().train(&samples).expect("rows are alike");
-    let blocks = Lz4::new().train(&samples).expect("rows are alike");
+    let text = SmallText::new().train(&samples, 1 << 20).expect("rows are alike");
+    let blocks = Lz4::new().train(&samples, 1 << 20).expect("rows are alike");
     let (mut work, mut choice) = (Work::new(), Choice::new());
     let (mut into, mut other) = ([0; 200], [0; 200]);
     let (mut plain, mut by_text, mut by_blocks, mut best) = (0, 0, 0, 0);

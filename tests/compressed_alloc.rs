@@ -21,7 +21,7 @@ fn bytes_are_those_of_the_allocator() {
             let map = CompressedMap::builder(budget).codec(Nibbles).build();
             for n in 0..count {
                 let key = n.to_string();
-                let _ = map.insert(&key, text(n));
+                let _ = map.insert(&key, &text(n));
                 if n % 3 == 0 {
                     map.get_into(&key, &mut [0; 128]).expect("there is room");
                 }
@@ -42,7 +42,7 @@ fn bytes_are_those_of_the_allocator() {
 #[test]
 fn a_look_up_allocates_nothing() {
     let map = CompressedMap::builder(64 << 10).codec(Nibbles).build();
-    let there = (0..400).filter(|n| map.insert(n.to_string(), text(*n)).is_ok()).count();
+    let there = (0..400).filter(|n| map.insert(&n.to_string(), &text(*n)).is_ok()).count();
     let names: Vec<String> = (0..there).map(|n| n.to_string()).collect();
     let (found, counts) = counted(|| {
         let mut into = [0; 128];

@@ -117,7 +117,7 @@ fn what_does_not_fit_is_refused_and_nothing_is_lost() {
     let text = |n: usize| format!("{{\"the number\": {n:080}}}").into_bytes();
     let mut there = Vec::new();
     for n in 0.. {
-        match map.insert(key(n), text(n)) {
+        match map.insert(&key(n), &text(n)) {
             Ok(false) => there.push(n),
             Ok(true) => unreachable!("no key comes twice"),
             Err(error) => {
@@ -129,20 +129,20 @@ fn what_does_not_fit_is_refused_and_nothing_is_lost() {
     let stats = map.stats();
     assert!(there.len() > 450, "{} entries: {stats:?}", there.len());
     for &n in &there {
-        assert_eq!(map.get(key(n)), Some(text(n)));
+        assert_eq!(map.get(&key(n)), Some(text(n)));
     }
     // Some room is made, and taken again.
     for &n in &there[..there.len() / 2] {
-        assert!(map.remove(key(n)));
+        assert!(map.remove(&key(n)));
     }
-    let again = (0..there.len() / 3).filter(|&n| map.insert(key(n), text(n)).is_ok()).count();
+    let again = (0..there.len() / 3).filter(|&n| map.insert(&key(n), &text(n)).is_ok()).count();
     assert_eq!(again, there.len() / 3, "{:?}", map.stats());
 }
 
 #[test]
 fn the_longest_value_is_told_and_taken() {
     let map = CompressedMap::builder(1 << 20).segment_bytes(4 << 10).codec(Nibbles).build();
-    let Err(StoreError::ValueTooLarge { most }) = map.insert("k", vec![1; 5000]) else {
+    let Err(StoreError::ValueTooLarge { most }) = map.insert("k", &vec![1; 5000]) else {
         panic!("taken")
     };
     assert!(most > 3000);

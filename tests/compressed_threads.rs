@@ -48,7 +48,7 @@ fn no_reader_ever_sees_an_older_value_again() {
                     let mut latest = [0; KEYS];
                     while !over.load(Ordering::Relaxed) {
                         let key = rng.below(KEYS).min(rng.below(KEYS));
-                        if let Some(found) = map.get(format!("key {key}")) {
+                        if let Some(found) = map.get(&format!("key {key}")) {
                             let version = read(key, &found);
                             assert!(version >= latest[key], "{version} after {}", latest[key]);
                             latest[key] = version;
@@ -119,21 +119,21 @@ fn no_deferred_change_is_lost() {
                                     value.extend_from_slice(&change);
                                     Some(value)
                                 };
-                                if map.update([key as u8], add) == Ok(true) {
+                                if map.update(&[key as u8], add) == Ok(true) {
                                     continue;
                                 }
                             }
-                            map.modify_deferred([key as u8], change).expect("there is room");
+                            map.modify_deferred(&[key as u8], &change).expect("there is room");
                             // Pushes the others out of the hot front.
-                            let _ = map.insert([key as u8, thread, step], [step; 150]);
-                            let _ = map.remove([key as u8, thread, step.wrapping_sub(9)]);
+                            let _ = map.insert(&[key as u8, thread, step], &[step; 150]);
+                            let _ = map.remove(&[key as u8, thread, step.wrapping_sub(9)]);
                         }
                     }
                 });
             }
         });
         for key in 0..KEYS {
-            let whole = map.get([key as u8]).expect("it is there");
+            let whole = map.get(&[key as u8]).expect("it is there");
             for thread in 0..3u8 {
                 let of_thread = whole.chunks(2).filter(|change| change[0] == b'a' + thread);
                 let steps: Vec<u8> = of_thread.map(|change| change[1]).collect();

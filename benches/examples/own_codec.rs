@@ -38,7 +38,7 @@ impl Codec for Snappy {
         Some(Box::new(*self))
     }
 
-    fn train(&self, _samples: &[&[u8]]) -> Option<Box<dyn Model>> {
+    fn train(&self, _samples: &[&[u8]], _room: usize) -> Option<Box<dyn Model>> {
         None
     }
 
@@ -93,7 +93,9 @@ fn main() -> ExitCode {
     for codec in codecs {
         models.extend(codec.untrained().map(|model| (codec.name().to_owned(), model)));
         models.extend(
-            codec.train(&samples).map(|model| (codec.name().to_owned() + ", trained", model)),
+            codec
+                .train(&samples, 1 << 20)
+                .map(|model| (codec.name().to_owned() + ", trained", model)),
         );
     }
     let bytes: usize = lines.iter().map(Vec::len).sum();

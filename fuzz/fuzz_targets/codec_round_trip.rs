@@ -62,7 +62,7 @@ fuzz_target!(|script: Script| {
         [Box::new(Lz4::new()), Box::new(SmallText::with_symbols(usize::from(script.symbols)))];
     let mut models: Vec<Box<dyn Model>> = Vec::new();
     for codec in &codecs {
-        for model in codec.untrained().into_iter().chain(codec.train(&samples)) {
+        for model in codec.untrained().into_iter().chain(codec.train(&samples, 1 << 20)) {
             for value in &script.values {
                 let plain = value.repeat(1 + usize::from(script.longer));
                 round_trip(&**codec, &*model, &plain, &mut work);

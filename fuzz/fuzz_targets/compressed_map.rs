@@ -61,13 +61,13 @@ fuzz_target!(|script: Script| {
     let refused = |error| assert!(error == StoreError::BudgetExceeded, "{error}");
     for action in script.actions {
         match action {
-            Action::Insert(n, of, len) => match map.insert([n], value(of, len)) {
+            Action::Insert(n, of, len) => match map.insert(&[n], &value(of, len)) {
                 Ok(_) => drop(model.insert(vec![n], value(of, len))),
                 Err(error) => refused(error),
             },
             Action::Remove(n) => {
                 check(&map, &mut model, &[n]);
-                assert_eq!(map.remove([n]), model.remove(&vec![n]).is_some());
+                assert_eq!(map.remove(&[n]), model.remove(&vec![n]).is_some());
             }
             Action::Update(n, by) => {
                 check(&map, &mut model, &[n]);
@@ -75,7 +75,7 @@ fuzz_target!(|script: Script| {
                     value.push(by);
                     (value.len() < 950).then_some(value)
                 };
-                match map.update([n], change) {
+                match map.update(&[n], change) {
                     Ok(true) => {
                         let value = model.remove(&vec![n]).expect("it was there");
                         change(value).map(|value| model.insert(vec![n], value));
@@ -89,10 +89,10 @@ fuzz_target!(|script: Script| {
                     continue;
                 }
                 check(&map, &mut model, &[n]);
-                match map.modify_deferred([n], [by]) {
+                match map.modify_deferred(&[n], &[by]) {
                     // What it was to change may have been evicted to make room for it.
                     Ok(()) if script.evict => {
-                        map.get([n]).map(|value| model.insert(vec![n], value));
+                        map.get(&[n]).map(|value| model.insert(vec![n], value));
                     }
                     Ok(()) => model.entry(vec![n]).or_default().push(by),
                     Err(error) => refused(error),

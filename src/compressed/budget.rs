@@ -19,6 +19,8 @@ type Bins = Layout<Afar, ()>;
 const LINE_ENTRIES: usize = 4;
 /// Entries after which the index is looked at again.
 const LOOK: usize = 256;
+/// What codecs learn may take that much where there is plenty.
+const MODELS: usize = 512 << 10;
 /// A budget from which on compressors are given much memory to work in.
 const LARGE: usize = 4 << 20;
 /// What a compressed record takes, before there are enough to tell: little, for many small ones need a large index,
@@ -119,12 +121,13 @@ impl Store {
     fn models_to_come(&self) -> usize {
         // relaxed: a hint.
         let learned = self.learned.load(Ordering::Relaxed);
-        if learned { 0 } else { self.models_room() * usize::from(!self.models.codecs().is_empty()) }
+        let none = learned || self.models.codecs().is_empty();
+        if none { 0 } else { self.models_room() / 2 }
     }
 
     /// Bytes that what codecs learn may take.
     pub(super) fn models_room(&self) -> usize {
-        (self.budget / 16).min(1 << 17)
+        (self.budget / 6).min(MODELS.max(self.budget / 64)).min(2 * MODELS)
     }
 
     /// Makes sure that what is worked in has room for a record of so many bytes.

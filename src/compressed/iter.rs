@@ -2,7 +2,7 @@
 
 use super::codec::Corrupt;
 use super::read::Gathered;
-use super::record::Location;
+use super::record::{Head, Location};
 use super::store::Store;
 use crate::table::walk::Position;
 use alloc::vec::Vec;
@@ -14,6 +14,13 @@ pub(super) struct Met {
     pub(super) top: Location,
     pub(super) generation: usize,
     gathered: Gathered,
+}
+
+impl Met {
+    /// The record's head and bytes, if it stands for the value by itself.
+    pub(super) fn as_stored(&self) -> Option<(Head, &[u8])> {
+        self.gathered.alone()
+    }
 }
 
 impl Store {

@@ -14,6 +14,9 @@ const SAMPLES: usize = 128 * 1024;
 /// Bytes that are compressed before it is asked again whether that is still done well.
 const SPAN: usize = 1 << 20;
 
+/// Sweeps for which writers leave it to whoever has called for a step that codecs learn.
+const PATIENCE: usize = 256;
+
 /// How well it goes.
 pub(super) struct Learning {
     done: bool,
@@ -31,18 +34,11 @@ impl Learning {
         Self { done: false, plain: 0, stored: 0, then: 0, rest: 0, patience: 1 }
     }
 
-    /// So many bytes became so many.
-    pub(super) fn note(&mut self, plain: usize, stored: usize) {
+    /// So many bytes became so many; whether it is time to learn anew.
+    pub(super) fn note(&mut self, plain: usize, stored: usize) -> bool {
         self.plain += plain;
         self.stored += stored;
-    }
-
-    /// Whether it is time to learn, or to learn anew.
-    fn is_due(&mut self) -> bool {
-        if !self.done {
-            return true;
-        }
-        if self.plain < SPAN {
+        if !self.done || self.plain < SPAN {
             return false;
         }
         let now = self.stored.saturating_mul(1000) / self.plain;
@@ -77,21 +73,78 @@ impl Store {
         self.settle_models();
     }
 
-    /// Has all codecs learn, if that is due. It takes as long as they do.
-    pub(super) fn learn_if_due(&self, desk: &mut Desk) {
-        if !self.models.codecs().is_empty() && desk.learning.is_due() {
-            let (bytes, ranges) = self.samples();
-            let samples: Vec<&[u8]> = ranges.into_iter().map(|range| &bytes[range]).collect();
-            self.learn(desk, &samples);
+    /// Whether codecs are to learn, by whoever has the time.
+    pub(super) fn is_to_learn(&self) -> bool {
+        // relaxed: a hint.
+        self.to_learn.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is enough to learn from that need not wait for the budget to be used up.
+    pub(super) fn has_samples(&self) -> bool {
+        self.raw.total() >= 2 * SAMPLES.min(self.budget / 32)
+    }
+
+    /// Somebody calls for steps, and will see to it that codecs learn.
+    pub(super) fn driven(&self) {
+        // relaxed: a hint.
+        self.patience.store(PATIENCE, Ordering::Relaxed);
+    }
+
+    /// Has codecs learn within a writer's call, where nobody else sees to it.
+    pub(super) fn learn_unless_driven(&self) {
+        if !self.is_to_learn() {
+            return;
+        }
+        // relaxed: a hint.
+        match self.patience.load(Ordering::Relaxed) {
+            0 => drop(self.learn()),
+            // relaxed: as above.
+            left => self.patience.store(left - 1, Ordering::Relaxed),
         }
     }
 
-    /// Has all codecs learn from these; whether any did.
-    pub(super) fn learn(&self, desk: &mut Desk, samples: &[&[u8]]) -> bool {
+    /// Has all codecs learn from what is hot, if that is due and nobody is at it; whether it was. It takes as long as
+    /// they do, while nothing is locked that others wait for.
+    pub(super) fn learn(&self) -> bool {
+        let Some(_school) = self.school.try_lock() else { return false };
+        let (bytes, ranges) = {
+            // Segments are not swept meanwhile.
+            let Some(_house) = self.house.try_lock() else { return false };
+            // relaxed: changes to false here only.
+            if !self.to_learn.swap(false, Ordering::Relaxed) {
+                return false;
+            }
+            self.samples()
+        };
+        let samples: Vec<&[u8]> = ranges.into_iter().map(|range| &bytes[range]).collect();
+        self.learn_from(&samples);
+        true
+    }
+
+    /// Has all codecs learn from these, when nobody else is at it; whether any did.
+    pub(super) fn train(&self, samples: &[&[u8]]) -> bool {
+        let _school = self.school.lock();
+        // relaxed: a hint.
+        self.to_learn.store(false, Ordering::Relaxed);
+        self.learn_from(samples)
+    }
+
+    fn learn_from(&self, samples: &[&[u8]]) -> bool {
+        // Half of it is left for another time: what was learned before is needed as long as the map is shared.
+        let room = self.models_room();
+        let mut room = room.saturating_sub(self.models.bytes()).min(room / 2);
+        let mut learned = Vec::new();
+        for (codec, made) in self.models.codecs().iter().enumerate() {
+            if let Some(model) = made.train(samples, room) {
+                room = room.saturating_sub(model.bytes());
+                learned.push((codec, model));
+            }
+        }
+        let desk = &mut self.house.lock().desk;
         desk.learning.learned();
         let mut any = false;
-        for (codec, made) in self.models.codecs().iter().enumerate() {
-            any |= made.train(samples).is_some_and(|model| self.adopt(desk, model, codec));
+        for (codec, model) in learned {
+            any |= self.adopt(desk, model, codec);
         }
         // relaxed: a hint.
         self.learned.store(true, Ordering::Relaxed);

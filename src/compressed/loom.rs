@@ -68,7 +68,7 @@ impl Store {
     /// Has the next hot record written over the first one of all.
     fn reopen(&self) {
         let number = self.pool.take(0, || false).expect("one is empty");
-        *self.hot.lock() = Some(Open { number, at: self.shape().begin() });
+        *self.hot.lock() = Some(Open::new(number, self.shape()));
     }
 
     /// Everything counted: live bytes are those of what entries lead to.

@@ -8,6 +8,7 @@ use super::iter::Iter;
 use super::record::Head;
 use super::segment::Use;
 use super::store::Store;
+use super::transfer::ImportError;
 use super::types::{ReadError, Stats, StoreError};
 use crate::table::walk::Position;
 use alloc::vec::Vec;
@@ -71,8 +72,8 @@ impl CompressedMap {
     /// ```
     pub fn insert(
         &self,
-        key: impl AsRef<[u8]>,
-        value: impl AsRef<[u8]>,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        value: &(impl AsRef<[u8]> + ?Sized),
     ) -> Result<bool, StoreError> {
         self.store.insert(key.as_ref(), value.as_ref())
     }
@@ -88,7 +89,7 @@ impl CompressedMap {
     /// assert_eq!(map.get("key").as_deref(), Some(&b"value"[..]));
     /// assert_eq!(map.get("other"), None);
     /// ```
-    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+    pub fn get(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Option<Vec<u8>> {
         self.store.get(key.as_ref())?.ok()
     }
 
@@ -111,7 +112,7 @@ impl CompressedMap {
     /// ```
     pub fn get_into(
         &self,
-        key: impl AsRef<[u8]>,
+        key: &(impl AsRef<[u8]> + ?Sized),
         into: &mut [u8],
     ) -> Result<Option<usize>, ReadError> {
         let give = move |head: Head, stored: &[u8]| {
@@ -135,7 +136,11 @@ impl CompressedMap {
     /// map.insert("key", "value").unwrap();
     /// assert_eq!(map.get_with("key", |value| value.len()), Some(5));
     /// ```
-    pub fn get_with<R>(&self, key: impl AsRef<[u8]>, look: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    pub fn get_with<R>(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        look: impl FnOnce(&[u8]) -> R,
+    ) -> Option<R> {
         self.get(key).map(|value| look(&value))
     }
 
@@ -145,7 +150,7 @@ impl CompressedMap {
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
     /// assert!(!map.contains_key("key"));
     /// ```
-    pub fn contains_key(&self, key: impl AsRef<[u8]>) -> bool {
+    pub fn contains_key(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> bool {
         self.store.contains(key.as_ref())
     }
 
@@ -156,7 +161,7 @@ impl CompressedMap {
     /// map.insert("key", "value").unwrap();
     /// assert!(map.remove("key") && !map.remove("key"));
     /// ```
-    pub fn remove(&self, key: impl AsRef<[u8]>) -> bool {
+    pub fn remove(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> bool {
         self.store.remove(key.as_ref())
     }
 
@@ -175,7 +180,7 @@ impl CompressedMap {
     /// ```
     pub fn update(
         &self,
-        key: impl AsRef<[u8]>,
+        key: &(impl AsRef<[u8]> + ?Sized),
         change: impl FnMut(Vec<u8>) -> Option<Vec<u8>>,
     ) -> Result<bool, StoreError> {
         self.store.update(key.as_ref(), change)
@@ -200,8 +205,8 @@ impl CompressedMap {
     /// ```
     pub fn modify_deferred(
         &self,
-        key: impl AsRef<[u8]>,
-        change: impl AsRef<[u8]>,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        change: &(impl AsRef<[u8]> + ?Sized),
     ) -> Result<(), StoreError> {
         self.store.defer(key.as_ref(), change.as_ref())
     }
@@ -278,8 +283,66 @@ impl CompressedMap {
     /// Has the codecs learn from these values, instead of from what the map holds when it first compresses. Whether
     /// any did. Takes as long as they do.
     pub fn train(&self, samples: &[&[u8]]) -> bool {
-        let mut house = self.store.house.lock();
-        self.store.learn(&mut house.desk, samples)
+        self.store.train(samples)
+    }
+
+    /// Looks whether about `bytes` bytes of compressed records still are what was stored; how many it has looked at.
+    /// It goes on where the last call ended, and round; 0 says that there is nothing to look at, or that somebody is
+    /// compressing. For memory that may forget, where reads would find only some of the damage.
+    ///
+    /// Takes a lock that writers may want for as long. Allocates nothing.
+    ///
+    /// # Errors
+    /// [`Corrupt`] where a segment that it has come to the end of is not what was written: any of the values in it,
+    /// and any key's place, may be wrong.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// assert_eq!(map.verify_step(4096), Ok(0));
+    /// ```
+    pub fn verify_step(&self, bytes: usize) -> Result<usize, Corrupt> {
+        self.store.verify(bytes)
+    }
+
+    /// Writes all entries as a stream of bytes, compressed as they are, and what codecs need to read them; how many
+    /// entries. Each is as it was at one moment. Allocates what it copies. A value that is [`Corrupt`] is left out.
+    ///
+    /// # Errors
+    /// The first that `write` has.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// let mut bytes = Vec::new();
+    /// // To a file: `|part| file.write_all(part)`.
+    /// map.export(|part| { bytes.extend_from_slice(part); Ok::<_, std::io::Error>(()) })?;
+    ///
+    /// let other = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// let mut rest = &bytes[..];
+    /// assert_eq!(other.import(|part| std::io::Read::read(&mut rest, part)).unwrap(), 1);
+    /// assert_eq!(other.get("key").as_deref(), Some(&b"value"[..]));
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn export<E>(&self, write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<usize, E> {
+        self.store.export(write)
+    }
+
+    /// Inserts all that another map has exported; how many entries. `read` fills the front of what it is given and
+    /// tells how much, as `std::io::Read::read` does. Values are compressed anew, by and by.
+    ///
+    /// # Errors
+    /// [`ImportError`]; entries before the one that it is about stay. Bytes that were made to do harm do none.
+    ///
+    /// ```
+    /// use hedgerow::compressed::ImportError;
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// assert_eq!(map.import(|_| Ok::<_, ()>(0)), Err(ImportError::Corrupt));
+    /// ```
+    pub fn import<E>(
+        &self,
+        read: impl FnMut(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, ImportError<E>> {
+        self.store.import(read)
     }
 
     /// Gives back what memory can be given back.

@@ -27,10 +27,13 @@ mod record;
 mod segment;
 mod store;
 mod sweep;
+mod transfer;
 mod types;
+mod verify;
 mod write;
 
 pub use self::builder::Builder;
 pub use self::iter::Iter;
 pub use self::map::CompressedMap;
+pub use self::transfer::ImportError;
 pub use self::types::{CodecStats, Merge, Policy, ReadError, Stats, StoreError};

@@ -52,6 +52,16 @@ pub(super) struct Gathered {
     bytes: Vec<u8>,
 }
 
+impl Gathered {
+    /// The only record, if it is one of a value.
+    pub(super) fn alone(&self) -> Option<(Head, &[u8])> {
+        match &self.links[..] {
+            &[(head, from)] if !head.is_operand() => Some((head, &self.bytes[from..])),
+            _ => None,
+        }
+    }
+}
+
 impl Store {
     /// The key's topmost record; its stored bytes are copied to `scratch` if there is room.
     #[inline(always)]

@@ -31,7 +31,7 @@ pub(super) struct Shape {
 
 impl Shape {
     /// Words at the front of a segment, before the marks.
-    pub(super) const FRONT: usize = 5;
+    pub(super) const FRONT: usize = 6;
     /// A mark is for so many bytes.
     const GRANULE_BITS: u32 = 4;
 

@@ -1,7 +1,7 @@
 //! A segment: one allocation, of which no byte moves and which is not freed while the map is shared.
 //!
 //! ```text
-//! generation | live bytes | next in its list | what it is | end | marks | records …
+//! generation | live bytes | next in its list | what it is | end | sum | marks | records …
 //! ```
 //!
 //! All of it is words that are accessed atomically. Records are appended under the lock of whoever has the segment
@@ -34,6 +34,7 @@ const LIVE: usize = 1;
 const NEXT: usize = 2;
 const USE: usize = 3;
 const END: usize = 4;
+const SUM: usize = 5;
 
 /// What a segment is used for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -106,6 +107,15 @@ impl<'a> Segment<'a> {
     /// Where the records of a sealed one end.
     pub(super) fn end(self) -> usize {
         self.load(END)
+    }
+
+    /// The checksum of a sealed cold one's records.
+    pub(super) fn sum(self) -> u32 {
+        self.load(SUM) as u32
+    }
+
+    pub(super) fn set_sum(self, sum: u32) {
+        self.store(SUM, sum as usize);
     }
 
     pub(super) fn set_use(self, to: Use) {

@@ -16,6 +16,7 @@ use crate::sync::words::{Afar, WORD};
 use crate::table::Table;
 use alloc::boxed::Box;
 use core::hash::{BuildHasher, Hasher};
+use crc32fast::Hasher as Hasher32;
 
 /// Bytes of a key that are hashed at a time.
 const HASHED: usize = 64;
@@ -24,6 +25,14 @@ const HASHED: usize = 64;
 pub(super) struct Open {
     pub(super) number: usize,
     pub(super) at: usize,
+    /// Of its bytes, if it is a cold one.
+    pub(super) sum: Hasher32,
+}
+
+impl Open {
+    pub(super) fn new(number: usize, shape: Shape) -> Self {
+        Self { number, at: shape.begin(), sum: Hasher32::new() }
+    }
 }
 
 pub(super) struct Store {
@@ -53,6 +62,12 @@ pub(super) struct Store {
     pub(super) learned: AtomicBool,
     /// Whether no segment is to be had but by sweeping another.
     pub(super) scarce: AtomicBool,
+    /// Whether codecs are to learn.
+    pub(super) to_learn: AtomicBool,
+    /// Sweeps for which writers leave that to others.
+    pub(super) patience: AtomicUsize,
+    /// Held while they do.
+    pub(super) school: Lock<()>,
     /// Bytes of keys and values.
     pub(super) raw: Counter,
     pub(super) hits: Counter,
@@ -62,6 +77,7 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn new(builder: Builder) -> Self {
         let shape = Shape::new(builder.segment_bits());
+        let may_learn = !builder.codecs.is_empty();
         let store = Self {
             table: Table::new(),
             pool: Pool::new(shape),
@@ -80,6 +96,9 @@ impl Store {
             longest: AtomicUsize::new(0),
             learned: AtomicBool::new(false),
             scarce: AtomicBool::new(false),
+            to_learn: AtomicBool::new(may_learn),
+            patience: AtomicUsize::new(0),
+            school: Lock::new(()),
             raw: Counter::new(),
             hits: Counter::new(),
             misses: Counter::new(),
@@ -183,12 +202,14 @@ impl Store {
         let at = self.shape().location(open.number, open.at, over.is_some());
         let size = head.record(over.is_some());
         let mut start = open.at;
+        let mut bytes = [0; LONGEST_HEAD];
+        let len = head.write(&mut bytes);
         if let Some(below) = over {
             segment.set_below(open.at, below);
             start += WORD;
+        } else {
+            [&bytes[..len], key, stored].into_iter().for_each(|part| open.sum.update(part));
         }
-        let mut bytes = [0; LONGEST_HEAD];
-        let len = head.write(&mut bytes);
         segment.put(start, &bytes[..len]);
         segment.put(start + len, key);
         segment.put(start + len + key.len(), stored);
@@ -245,7 +266,7 @@ impl Store {
             self.scarce.store(true, Ordering::Relaxed);
             return None;
         };
-        let open = hot.insert(Open { number, at: self.shape().begin() });
+        let open = hot.insert(Open::new(number, self.shape()));
         self.write(open, Some(below), head, key, value)
     }
 

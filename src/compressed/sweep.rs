@@ -13,6 +13,7 @@ use super::record::{Head, Location, RAW};
 use super::segment::{Scratch, Segment, Use};
 use super::store::{Open, Store};
 use super::types::Policy;
+use super::verify::Check;
 use crate::bins::tags::Hash;
 use crate::facade::atomic::Ordering;
 use crate::sync::backoff::Backoff;
@@ -63,6 +64,8 @@ pub(super) struct House {
     /// A record, as it is copied.
     words: Vec<MaybeUninit<usize>>,
     plain: Vec<u8>,
+    /// Where checking sums is.
+    pub(super) check: Check,
     pub(super) desk: Desk,
 }
 
@@ -88,7 +91,14 @@ impl House {
             current: Vec::new(),
             learning: Learning::new(),
         };
-        Self { sweep: None, hand: 0, words: Vec::new(), plain: Vec::new(), desk }
+        Self {
+            sweep: None,
+            hand: 0,
+            words: Vec::new(),
+            plain: Vec::new(),
+            check: Check::default(),
+            desk,
+        }
     }
 
     /// Bytes of memory that is worked in.
@@ -138,6 +148,7 @@ struct Stuck;
 impl Store {
     /// Sweeps about so many bytes, if somebody else is not at it and there is something to be had.
     pub(super) fn sweep_some(&self, bytes: usize) -> Swept {
+        self.learn_unless_driven();
         let Some(mut house) = self.house.try_lock() else { return Swept::Busy };
         if self.pool.free() > super::pool::RESERVE + 1 || self.is_scarce() && self.may_grow() {
             // relaxed: a hint.
@@ -155,8 +166,12 @@ impl Store {
         self.sweep_in(&mut house, bytes, Some(Aim::Evict)) == Swept::Some
     }
 
-    /// Sweeps ahead of writers, where they would soon have to; whether anything was done.
+    /// Sweeps ahead of writers, where they would soon have to, and has codecs learn; whether anything was done.
     pub(super) fn step(&self, bytes: usize) -> bool {
+        self.driven();
+        if self.is_to_learn() && (self.is_scarce() || self.has_samples()) && self.learn() {
+            return true;
+        }
         let Some(mut house) = self.house.try_lock() else { return false };
         if house.sweep.is_none() && (!self.is_scarce() || self.pool.free() > AHEAD) {
             return false;
@@ -456,13 +471,15 @@ impl Store {
         key: &[u8],
         plain: &[u8],
     ) -> Result<Location, Stuck> {
-        self.learn_if_due(desk);
         let Desk { cold, out, spare, work, current, learning } = desk;
         let (kind, len) = match work {
             Some(work) => self.models.compress(current, plain, out, spare, work),
             None => (RAW, plain.len()),
         };
-        learning.note(plain.len(), len);
+        if learning.note(plain.len(), len) {
+            // relaxed: a hint.
+            self.to_learn.store(true, Ordering::Relaxed);
+        }
         let stored = if kind == RAW { plain } else { &out[..len] };
         let head = Head { kind, key: key.len(), stored: stored.len(), plain: plain.len() };
         self.append_cold(cold, head, key, stored)
@@ -478,10 +495,11 @@ impl Store {
         let size = head.record(false);
         if let Some(open) = cold.take_if(|open| open.at + size > self.shape().end()) {
             self.pool.seal(open.number, open.at, false);
+            self.note_sum(&open);
         }
         if cold.is_none() {
             let number = self.pool.take(0, || self.may_grow()).ok_or(Stuck)?;
-            *cold = Some(Open { number, at: self.shape().begin() });
+            *cold = Some(Open::new(number, self.shape()));
         }
         let open = cold.as_mut().ok_or(Stuck)?;
         let at = self.write(open, None, head, key, stored).ok_or(Stuck)?;
@@ -507,6 +525,7 @@ impl Store {
     pub(super) fn seal_cold(&self) {
         if let Some(open) = self.house.lock().desk.cold.take() {
             self.pool.seal(open.number, open.at, false);
+            self.note_sum(&open);
         }
     }
 

@@ -23,7 +23,7 @@ impl Codec for Nibbles {
         None
     }
 
-    fn train(&self, samples: &[&[u8]]) -> Option<Box<dyn Model>> {
+    fn train(&self, samples: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
         TRAINED.fetch_add(1, Ordering::Relaxed);
         let mut counts = [0usize; 256];
         samples.iter().copied().flatten().for_each(|&byte| counts[usize::from(byte)] += 1);

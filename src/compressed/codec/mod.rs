@@ -40,11 +40,12 @@ pub trait Codec: Send + Sync {
     /// What compresses without having learned; `None` where that makes no sense.
     fn untrained(&self) -> Option<Box<dyn Model>>;
 
-    /// Learns from samples of values; `None` where they are too few, or nothing is to be learned.
+    /// Learns from samples of values; `None` where they are too few, or nothing is to be learned, or not in a model
+    /// that takes `room` bytes.
     ///
     /// Takes bounded time and memory, however many the samples are: of more than it can use it takes some from
     /// everywhere.
-    fn train(&self, samples: &[&[u8]]) -> Option<Box<dyn Model>>;
+    fn train(&self, samples: &[&[u8]], room: usize) -> Option<Box<dyn Model>>;
 
     /// A model as [`Model::export`] wrote it.
     ///

@@ -272,7 +272,7 @@ fn entrants(samples: &[&[u8]]) -> Vec<Entrant> {
         let model = model?;
         Some(entrant(name, model.bytes(), Box::new(Ours { model, work: Work::new() })))
     };
-    let trained = || [Lz4::new().train(samples), SmallText::new().train(samples)];
+    let trained = || [Lz4::new().train(samples, 1 << 20), SmallText::new().train(samples, 1 << 20)];
     let both: Vec<Box<dyn Model>> = trained().into_iter().flatten().collect();
     let size = both.iter().map(|model| model.bytes()).sum();
     let best =

@@ -52,8 +52,10 @@ impl Codec for Lz4 {
         Some(Box::new(Blocks { dictionary: Dictionary::empty() }))
     }
 
-    fn train(&self, samples: &[&[u8]]) -> Option<Box<dyn Model>> {
-        let dictionary = train::train(samples, self.dictionary)?;
+    fn train(&self, samples: &[&[u8]], room: usize) -> Option<Box<dyn Model>> {
+        // A model takes three times as much as its dictionary.
+        let most = self.dictionary.min(room.saturating_sub(size_of::<Blocks>()) / 3);
+        let dictionary = train::train(samples, most)?;
         Some(Box::new(Blocks { dictionary }))
     }
 

@@ -76,7 +76,7 @@ pub(super) struct Finder {
 impl Finder {
     /// Of at most [`MOST`] symbols, and what each costs. Those of one byte are all among them.
     pub(super) fn new(symbols: &[Symbol], cost: impl Fn(u32) -> u32) -> Self {
-        let size = (2 * symbols.len()).next_power_of_two();
+        let size = Self::size(symbols.len());
         let mut finder = Self {
             entries: vec![0; 2 * size].into(),
             long: vec![0; size].into(),
@@ -130,6 +130,18 @@ impl Finder {
         (many.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize & (self.long.len() - 1)
     }
 
+    /// Places in tables for so many symbols.
+    fn size(symbols: usize) -> usize {
+        (2 * symbols).next_power_of_two()
+    }
+
+    /// Bytes on the heap for so many symbols.
+    pub(super) fn bytes_for(symbols: usize) -> usize {
+        let place = 2 * size_of::<u32>() + size_of::<u16>() + size_of::<u8>();
+        Self::size(symbols) * place + symbols * size_of::<Link>() + size_of::<[u16; 256]>()
+    }
+
+    /// Bytes on the heap.
     pub(super) fn bytes(&self) -> usize {
         size_of_val(&*self.entries)
             + size_of_val(&*self.long)

@@ -31,7 +31,7 @@ use table::Table;
 ///
 /// let rows: Vec<String> = (0..500).map(|n| format!(r#"{{"id":{n},"name":"row {n}"}}"#)).collect();
 /// let samples: Vec<&[u8]> = rows.iter().map(|row| row.as_bytes()).collect();
-/// let model = SmallText::new().train(&samples).unwrap();
+/// let model = SmallText::new().train(&samples, 1 << 20).unwrap();
 ///
 /// let row = br#"{"id":7001,"name":"row 7001"}"#;
 /// let (mut stored, mut back) = ([0; 29], [0; 29]);
@@ -46,6 +46,9 @@ pub struct SmallText {
     symbols: usize,
 }
 
+/// Symbols with which it is worth while.
+const FEWEST: usize = 300;
+
 impl SmallText {
     /// With 4096 symbols at most, which take 170 KiB.
     pub const fn new() -> Self {
@@ -56,7 +59,7 @@ impl SmallText {
     /// Less than 300 counts as 300, more than 8192 as 8192.
     #[must_use]
     pub const fn with_symbols(most: usize) -> Self {
-        let symbols = if most < 300 { 300 } else { most };
+        let symbols = if most < FEWEST { FEWEST } else { most };
         Self { symbols: if symbols > finder::MOST { finder::MOST } else { symbols } }
     }
 }
@@ -76,8 +79,9 @@ impl Codec for SmallText {
         None
     }
 
-    fn train(&self, samples: &[&[u8]]) -> Option<Box<dyn Model>> {
-        Some(Box::new(train::train(samples, self.symbols)?))
+    fn train(&self, samples: &[&[u8]], room: usize) -> Option<Box<dyn Model>> {
+        let most = self.symbols.min(Table::symbols_in(room)?);
+        Some(Box::new(train::train(samples, most)?))
     }
 
     fn import(&self, bytes: &[u8]) -> Result<Box<dyn Model>, Corrupt> {

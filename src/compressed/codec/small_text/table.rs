@@ -1,5 +1,6 @@
 //! Symbols and their codes: what compresses and decompresses.
 
+use super::FEWEST;
 use super::classes::{CLASSES, Classes, LONGEST_CODE};
 use super::finder::{BIT, Finder, MOST};
 use super::symbol::{COPIED, LONGEST, Symbol};
@@ -25,6 +26,20 @@ impl Table {
         debug_assert!(symbols.len() <= classes.room().min(MOST));
         let finder = Finder::new(&symbols, |number| classes.code(number).length * BIT);
         Self { symbols, classes, finder }
+    }
+
+    /// How many symbols a table has of which all takes so many bytes; `None` where they would be too few.
+    pub(super) fn symbols_in(room: usize) -> Option<usize> {
+        let bytes_for = |symbols: usize| {
+            size_of::<Self>() + symbols * size_of::<Symbol>() + Finder::bytes_for(symbols)
+        };
+        let (mut few, mut many) = (FEWEST, MOST + 1);
+        // It grows with their number.
+        while many - few > 1 {
+            let middle = usize::midpoint(few, many);
+            if bytes_for(middle) <= room { few = middle } else { many = middle }
+        }
+        (bytes_for(few) <= room).then_some(few)
     }
 
     pub(super) fn import(bytes: &[u8]) -> Option<Self> {

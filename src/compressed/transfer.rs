@@ -1,0 +1,320 @@
+//! Writing all entries to a stream of bytes, and reading them back. Values travel as they are stored.
+//!
+//! ```text
+//! "hedgerow" 'C' 1
+//! 'm' | id: u8 | name's length: u8 | name | length: u32 | what the codec wrote of its model | sum: u32
+//! 'e' | id: u8, 255 for none | lengths of key, value, stored value: u32 each | key | stored value | sum: u32
+//! 'z' | how many entries: u64 | sum: u32
+//! ```
+//!
+//! Numbers are little-endian; a sum is CRC-32 of all of its block before it. A model comes before what it made.
+
+use super::codec::{Corrupt, Model};
+use super::iter::Met;
+use super::record::{Head, MOST_MODELS};
+use super::store::Store;
+use super::types::StoreError;
+use crate::table::walk::Position;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::error::Error;
+use core::fmt;
+use crc32fast::Hasher;
+
+const MAGIC: &[u8; 10] = b"hedgerowC\x01";
+/// The id of values that no model made.
+const PLAIN: u8 = u8::MAX;
+/// Bytes for which memory is asked before they are seen to be there.
+const PIECE: usize = 1 << 12;
+/// A model is shorter.
+const LONGEST_MODEL: usize = 1 << 26;
+
+/// Why an import ended before its end. What was imported until then stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ImportError<E> {
+    /// The bytes cannot be had.
+    Read(E),
+    /// The bytes are not those of an export, or have changed, or end too soon.
+    Corrupt,
+    /// Values were compressed by a codec that the map does not have.
+    UnknownCodec {
+        /// The codec's name.
+        name: String,
+    },
+    /// An entry cannot be stored.
+    Store {
+        /// Why not.
+        error: StoreError,
+        /// Its key.
+        key: Vec<u8>,
+        /// Its value.
+        value: Vec<u8>,
+    },
+}
+
+impl<E: fmt::Display> fmt::Display for ImportError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(error) => error.fmt(f),
+            Self::Corrupt => f.write_str("the bytes are not what was exported"),
+            Self::UnknownCodec { name } => write!(f, "the map has no codec {name:?}"),
+            Self::Store { error, .. } => write!(f, "an entry cannot be stored: {error}"),
+        }
+    }
+}
+
+impl<E: Error + 'static> Error for ImportError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Read(error) => Some(error),
+            Self::Store { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl<E> From<Corrupt> for ImportError<E> {
+    fn from(_: Corrupt) -> Self {
+        Self::Corrupt
+    }
+}
+
+/// Writes blocks, each with its sum.
+struct Out<W> {
+    write: W,
+    sum: Hasher,
+}
+
+impl<E, W: FnMut(&[u8]) -> Result<(), E>> Out<W> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), E> {
+        self.sum.update(bytes);
+        (self.write)(bytes)
+    }
+
+    fn put_len(&mut self, len: usize) -> Result<(), E> {
+        self.put(&(len as u32).to_le_bytes())
+    }
+
+    fn end(&mut self) -> Result<(), E> {
+        let sum = core::mem::take(&mut self.sum).finalize();
+        (self.write)(&sum.to_le_bytes())
+    }
+}
+
+/// Reads blocks, and checks their sums.
+struct In<R> {
+    read: R,
+    sum: Hasher,
+}
+
+impl<E, R: FnMut(&mut [u8]) -> Result<usize, E>> In<R> {
+    fn fill(&mut self, into: &mut [u8]) -> Result<(), ImportError<E>> {
+        let mut done = 0;
+        while done < into.len() {
+            let rest = &mut into[done..];
+            let len = rest.len();
+            match (self.read)(rest).map_err(ImportError::Read)? {
+                more if (1..=len).contains(&more) => done += more,
+                _ => return Err(ImportError::Corrupt),
+            }
+        }
+        self.sum.update(into);
+        Ok(())
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], ImportError<E>> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn byte(&mut self) -> Result<u8, ImportError<E>> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn len(&mut self) -> Result<usize, ImportError<E>> {
+        Ok(u32::from_le_bytes(self.array()?) as usize)
+    }
+
+    /// So many bytes; a length that lies costs no memory.
+    fn bytes(&mut self, len: usize) -> Result<Vec<u8>, ImportError<E>> {
+        let mut bytes = Vec::new();
+        while bytes.len() < len {
+            let from = bytes.len();
+            bytes.resize(len.min(from + PIECE.max(from)), 0);
+            self.fill(&mut bytes[from..])?;
+        }
+        Ok(bytes)
+    }
+
+    /// The block is whole.
+    fn end(&mut self) -> Result<(), ImportError<E>> {
+        let sum = core::mem::take(&mut self.sum).finalize();
+        let told = u32::from_le_bytes(self.array()?);
+        self.sum = Hasher::new();
+        if sum == told { Ok(()) } else { Err(ImportError::Corrupt) }
+    }
+}
+
+impl Store {
+    pub(super) fn export<E>(&self, write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<usize, E> {
+        let mut out = Out { write, sum: Hasher::new() };
+        (out.write)(MAGIC)?;
+        let mut told = [false; MOST_MODELS];
+        let (mut position, mut met, mut count) = (Some(Position::START), Vec::new(), 0);
+        while let Some(at) = position {
+            position = self.meet_bin(at, &mut met);
+            for entry in met.drain(..) {
+                count += usize::from(self.export_entry(&mut out, &mut told, &entry)?);
+            }
+        }
+        out.put(b"z")?;
+        out.put(&(count as u64).to_le_bytes())?;
+        out.end()?;
+        Ok(count)
+    }
+
+    /// Whether there is something to export: what is corrupt is passed over.
+    fn export_entry<E>(
+        &self,
+        out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>,
+        told: &mut [bool; MOST_MODELS],
+        met: &Met,
+    ) -> Result<bool, E> {
+        if let Some((head, stored)) = met.as_stored() {
+            let Some(id) = head.model() else {
+                return Self::put_entry(out, PLAIN, &met.key, stored.len(), stored).map(|()| true);
+            };
+            if !self.is_whole(head, stored) {
+                return Ok(false);
+            }
+            if !core::mem::replace(&mut told[id], true) {
+                self.export_model(out, id)?;
+            }
+            return Self::put_entry(out, id as u8, &met.key, head.plain, stored).map(|()| true);
+        }
+        let Ok(value) = self.value_of(met) else { return Ok(false) };
+        Self::put_entry(out, PLAIN, &met.key, value.len(), &value).map(|()| true)
+    }
+
+    fn is_whole(&self, head: Head, stored: &[u8]) -> bool {
+        let mut plain = alloc::vec![0; head.plain];
+        self.models.expand(head, stored, &mut plain).is_ok()
+    }
+
+    fn put_entry<E>(
+        out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>,
+        id: u8,
+        key: &[u8],
+        plain: usize,
+        stored: &[u8],
+    ) -> Result<(), E> {
+        out.put(&[b'e', id])?;
+        [key.len(), plain, stored.len()].into_iter().try_for_each(|len| out.put_len(len))?;
+        out.put(key)?;
+        out.put(stored)?;
+        out.end()
+    }
+
+    fn export_model<E>(
+        &self,
+        out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>,
+        id: usize,
+    ) -> Result<(), E> {
+        let (Some(model), Some(codec)) = (self.models.model(id), self.models.codec_of(id)) else {
+            return Ok(());
+        };
+        let name = self.models.codecs()[codec].name();
+        let mut bytes = Vec::new();
+        model.export(&mut |part| bytes.extend_from_slice(part));
+        out.put(&[b'm', id as u8, name.len() as u8])?;
+        out.put(name.as_bytes())?;
+        out.put_len(bytes.len())?;
+        out.put(&bytes)?;
+        out.end()
+    }
+
+    pub(super) fn import<E>(
+        &self,
+        read: impl FnMut(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, ImportError<E>> {
+        let mut from = In { read, sum: Hasher::new() };
+        if from.array()? != *MAGIC {
+            return Err(ImportError::Corrupt);
+        }
+        let mut models: [Option<Box<dyn Model>>; MOST_MODELS] = [const { None }; MOST_MODELS];
+        let mut count = 0;
+        from.sum = Hasher::new();
+        loop {
+            match from.byte()? {
+                b'm' => self.import_model(&mut from, &mut models)?,
+                b'e' => {
+                    self.import_entry(&mut from, &models)?;
+                    count += 1;
+                }
+                b'z' => {
+                    let told = u64::from_le_bytes(from.array()?);
+                    from.end()?;
+                    return if told == count as u64 {
+                        Ok(count)
+                    } else {
+                        Err(ImportError::Corrupt)
+                    };
+                }
+                _ => return Err(ImportError::Corrupt),
+            }
+        }
+    }
+
+    fn import_model<E>(
+        &self,
+        from: &mut In<impl FnMut(&mut [u8]) -> Result<usize, E>>,
+        models: &mut [Option<Box<dyn Model>>; MOST_MODELS],
+    ) -> Result<(), ImportError<E>> {
+        let id = usize::from(from.byte()?);
+        let len = usize::from(from.byte()?);
+        let name = from.bytes(len)?;
+        let len = from.len()?;
+        if id >= MOST_MODELS || len > LONGEST_MODEL {
+            return Err(ImportError::Corrupt);
+        }
+        let bytes = from.bytes(len)?;
+        from.end()?;
+        let codecs = self.models.codecs();
+        let Some(codec) = codecs.iter().find(|codec| codec.name().as_bytes() == name) else {
+            let name = String::from_utf8_lossy(&name).into_owned();
+            return Err(ImportError::UnknownCodec { name });
+        };
+        models[id] = Some(codec.import(&bytes)?);
+        Ok(())
+    }
+
+    fn import_entry<E>(
+        &self,
+        from: &mut In<impl FnMut(&mut [u8]) -> Result<usize, E>>,
+        models: &[Option<Box<dyn Model>>; MOST_MODELS],
+    ) -> Result<(), ImportError<E>> {
+        let id = from.byte()?;
+        let (key, plain, stored) = (from.len()?, from.len()?, from.len()?);
+        // No entry was longer, of any map.
+        if key.max(plain).max(stored) >= 1 << 21 {
+            return Err(ImportError::Corrupt);
+        }
+        let (key, stored) = (from.bytes(key)?, from.bytes(stored)?);
+        from.end()?;
+        let value = if id == PLAIN {
+            stored
+        } else {
+            let model = models.get(usize::from(id)).and_then(|model| model.as_deref());
+            let mut value = alloc::vec![0; plain];
+            model.ok_or(Corrupt)?.decompress(&stored, &mut value)?;
+            value
+        };
+        match self.insert(&key, &value) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(ImportError::Store { error, key, value }),
+        }
+    }
+}
