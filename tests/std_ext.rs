@@ -1,8 +1,10 @@
 //! The worker: no wake-up is lost, a panic stays where it was, and it ends when it is told to.
 #![cfg(feature = "std-ext")]
 
-use hedgerow::FlatMap;
-use hedgerow::std_ext::{Grower, Progress, Worker};
+use hedgerow::compressed::codec::{Codec, Corrupt, Model};
+use hedgerow::std_ext::{Compressor, Grower, Progress, Worker};
+use hedgerow::{CompressedMap, FlatMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{channel, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -233,4 +235,44 @@ fn a_worker_dropped_by_its_own_step_does_not_wait_for_itself() {
     *own.lock().unwrap() = Some(worker);
     seen.recv_timeout(LIMIT).expect("the drop returns");
     until("the end of the thread", || Arc::strong_count(&own) == 1);
+}
+
+#[test]
+fn a_compressor_makes_room_and_ends_where_a_codec_panics() {
+    let compressor = Compressor::spawn().unwrap();
+    let map = Arc::new(CompressedMap::with_budget(512 << 10));
+    compressor.add(&map);
+    let row = |n: u32| format!("{{\"number\": {n}, \"name\": \"the {n}th of all rows\"}}");
+    for n in 0..4_000 {
+        map.insert(&n.to_string(), &row(n)).unwrap();
+    }
+    until("what is learned", || map.stats().codecs.iter().any(|codec| codec.models > 1));
+    assert!((0..4_000).all(|n| map.get(&n.to_string()) == Some(row(n).into_bytes())));
+
+    /// Has nothing to teach.
+    struct Doomed;
+    impl Codec for Doomed {
+        fn name(&self) -> &'static str {
+            "doomed"
+        }
+        fn untrained(&self) -> Option<Box<dyn Model>> {
+            None
+        }
+        fn train(&self, _: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
+            panic!("planned")
+        }
+        fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
+            Err(Corrupt::new())
+        }
+    }
+    let doomed = Arc::new(CompressedMap::builder(64 << 10).codec(Doomed).build());
+    compressor.add(&doomed);
+    // A writer may be the one who meets the codec.
+    let mut n = 0;
+    while !compressor.is_finished() {
+        let writer = catch_unwind(AssertUnwindSafe(|| doomed.insert(&n.to_string(), &row(n))));
+        n = if writer.is_ok() { (n + 1) % 1_000 } else { 0 };
+    }
+    assert!(doomed.insert("key", "value").is_ok() || doomed.len() > 100);
+    drop(map.insert("key", "value"));
 }

@@ -1,23 +1,15 @@
 //! A thread that has the bins of maps ready before their inserters ask for them.
 
-use super::{Progress, Worker};
+use super::rounds::Rounds;
 use crate::flat::FlatMap;
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 /// Segments a step does for each map.
 const BUDGET: usize = 8;
-/// How long the thread sleeps where nothing is due: the first time after growth, and at most.
-const FIRST: Duration = Duration::from_micros(100);
-const LONGEST: Duration = Duration::from_millis(10);
-
-/// Growth for one map: whether some was due, and None when the map is gone.
-type Grow = Box<dyn FnMut(usize) -> Option<bool> + Send>;
 
 /// A thread that takes the growth of maps off those who insert, by
 /// [`FlatMap::grow_step`](crate::FlatMap::grow_step).
@@ -45,9 +37,7 @@ type Grow = Box<dyn FnMut(usize) -> Option<bool> + Send>;
 /// # std::io::Result::Ok(())
 /// ```
 pub struct Grower {
-    /// Maps that the thread has not met yet.
-    new: Arc<Mutex<Vec<Grow>>>,
-    worker: Worker,
+    rounds: Rounds,
 }
 
 impl Grower {
@@ -61,27 +51,7 @@ impl Grower {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn spawn() -> io::Result<Self> {
-        let new = Arc::<Mutex<Vec<Grow>>>::default();
-        let inbox = Arc::clone(&new);
-        let (mut maps, mut pause) = (Vec::new(), FIRST);
-        let worker = Worker::spawn("grower", BUDGET, move |budget| {
-            // No lock is held while keys are hashed.
-            maps.append(&mut inbox.lock().unwrap_or_else(PoisonError::into_inner));
-            let mut due = false;
-            maps.retain_mut(|grow| {
-                let grown = grow(budget);
-                due |= grown == Some(true);
-                grown.is_some()
-            });
-            if due {
-                pause = FIRST;
-                return Progress::More;
-            }
-            let now = pause;
-            pause = (pause * 2).min(LONGEST);
-            if maps.is_empty() { Progress::Idle } else { Progress::Later(now) }
-        })?;
-        Ok(Self { new, worker })
+        Ok(Self { rounds: Rounds::spawn("grower", BUDGET)? })
     }
 
     /// Has the thread look after `map` too, until it is dropped.
@@ -105,16 +75,14 @@ impl Grower {
         S: BuildHasher + Send + Sync + 'static,
     {
         let map = Arc::downgrade(map);
-        let grow = move |budget| {
+        self.rounds.add(Box::new(move |budget| {
             let map = map.upgrade()?;
             let due = map.grow_step(0);
             if due {
                 map.grow_step(budget);
             }
             Some(due)
-        };
-        self.new.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(grow));
-        self.worker.wake();
+        }));
     }
 
     /// Whether the thread has ended, which means that a key's `Hash` panicked in it.
@@ -125,12 +93,12 @@ impl Grower {
     /// ```
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.worker.is_finished()
+        self.rounds.worker.is_finished()
     }
 }
 
 impl fmt::Debug for Grower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grower").field("worker", &self.worker).finish_non_exhaustive()
+        f.debug_struct("Grower").field("worker", &self.rounds.worker).finish()
     }
 }

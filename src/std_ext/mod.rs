@@ -2,8 +2,8 @@
 //!
 //! Nothing here is needed to use a map: every map does its own work within its callers' operations.
 //! A [`Worker`] does in the background what would otherwise have to wait for a main loop, a
-//! [`Grower`] what inserts would otherwise do themselves, and [`FenceWorkers`] what writers would be in each other's
-//! way with. A [`Ticket`] is what one gets for a request that somebody else may have to do first.
+//! [`Grower`] and a [`Compressor`] what inserts would otherwise do themselves, and [`FenceWorkers`] what writers would
+//! be in each other's way with. A [`Ticket`] is what one gets for a request that somebody else may have to do first.
 //!
 //! ```
 //! use hedgerow::FlatMap;
@@ -27,16 +27,22 @@
 //! ```
 
 #[cfg(feature = "std-ext")]
+mod compressor;
+#[cfg(feature = "std-ext")]
 mod crew;
 #[cfg(feature = "std-ext")]
 mod grower;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
 mod queue;
+#[cfg(feature = "std-ext")]
+mod rounds;
 mod ticket;
 #[cfg(feature = "std-ext")]
 mod workers;
 
+#[cfg(feature = "std-ext")]
+pub use compressor::Compressor;
 #[cfg(feature = "std-ext")]
 pub use crew::{Answers, Changes};
 #[cfg(feature = "std-ext")]
