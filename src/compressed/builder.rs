@@ -60,7 +60,7 @@ impl Builder {
     }
 
     /// Bytes in a segment, made a power of two from 1 KiB to 64 KiB. No entry is longer. By default a segment is a
-    /// hundredth of the budget or less.
+    /// sixtieth of the budget or less.
     pub fn segment_bytes(mut self, bytes: usize) -> Self {
         self.segment = Some(bytes);
         self
@@ -73,7 +73,7 @@ impl Builder {
     }
 
     pub(super) fn segment_bits(&self) -> u32 {
-        let bytes = self.segment.unwrap_or(self.budget / 128).max(1);
+        let bytes = self.segment.unwrap_or(self.budget / 64).max(1);
         bytes.ilog2().clamp(SMALLEST, LARGEST)
     }
 

@@ -5,7 +5,6 @@ use super::builder::Builder;
 use super::codec::Lz4;
 use super::codec::{Corrupt, SmallText};
 use super::iter::Iter;
-use super::record::Head;
 use super::segment::Use;
 use super::store::Store;
 use super::transfer::ImportError;
@@ -93,10 +92,8 @@ impl CompressedMap {
         self.store.get(key.as_ref())?.ok()
     }
 
-    /// Reads the key's value into the front of a buffer; its length, None where there is no value. Takes no lock,
-    /// and allocates only for values that are stored in more than a kibibyte or have deferred changes. What was cold
-    /// becomes hot where a segment is ready for it, which [`compress_step`](Self::compress_step), writers and
-    /// [`get`](Self::get) see to.
+    /// Reads the key's value into the front of a buffer; its length, None where there is no value. Takes no lock.
+    /// Allocates where the value is stored in more than a kibibyte or has deferred changes, and where it becomes hot.
     ///
     /// # Errors
     /// [`ReadError::BufferTooSmall`] says how much is needed. After an error the buffer may hold anything.
@@ -115,17 +112,30 @@ impl CompressedMap {
         key: &(impl AsRef<[u8]> + ?Sized),
         into: &mut [u8],
     ) -> Result<Option<usize>, ReadError> {
-        let give = move |head: Head, stored: &[u8]| {
-            // Moved, so that what comes back may live as long as the buffer.
-            let whole = { into };
-            let Some(into) = whole.get_mut(..head.plain) else {
-                return Err(ReadError::BufferTooSmall { need: head.plain });
-            };
-            let expanded = self.store.models.expand(head, stored, into);
-            expanded.map_err(|Corrupt| ReadError::Corrupt).map(|()| &*into)
-        };
-        let plain = self.store.with(key.as_ref(), give, |into| into.ok(), false);
-        plain.transpose().map(|plain| plain.map(<[u8]>::len))
+        let read = self.store.read(key.as_ref(), into, false);
+        read.transpose().map(|read| read.map(|(len, _)| len))
+    }
+
+    /// As [`get_into`](Self::get_into), but nobody knows afterwards that the key was read: nothing becomes hot, nothing
+    /// is written. Allocates only where the value is stored in more than a kibibyte or has deferred changes.
+    ///
+    /// # Errors
+    /// Those of [`get_into`](Self::get_into).
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// let mut buffer = [0; 16];
+    /// assert_eq!(map.peek_into("key", &mut buffer), Ok(Some(5)));
+    /// assert_eq!(map.stats().hits, 0);
+    /// ```
+    pub fn peek_into(
+        &self,
+        key: &(impl AsRef<[u8]> + ?Sized),
+        into: &mut [u8],
+    ) -> Result<Option<usize>, ReadError> {
+        let read = self.store.read(key.as_ref(), into, true);
+        read.transpose().map(|read| read.map(|(len, _)| len))
     }
 
     /// What `look` makes of the key's value. Nothing is locked while it runs, and it may use the map. Allocates the

@@ -5,8 +5,9 @@
 
 use super::codec::Corrupt;
 use super::record::{Head, Location};
-use super::segment::Scratch;
+use super::segment::{Scratch, Segment};
 use super::store::{CHAIN, Store};
+use super::types::ReadError;
 use crate::bins::tags::Hash;
 use crate::sync::backoff::Backoff;
 use crate::sync::words::{Afar, WORD};
@@ -20,19 +21,68 @@ use core::mem::MaybeUninit;
 const ON_STACK: usize = if usize::BITS == 64 { 1024 } else { 192 };
 const STACK_WORDS: usize = ON_STACK / WORD + 2;
 
+/// Where a value goes.
+pub(super) trait Sink {
+    /// Room for a value of so many bytes, if there is.
+    fn room(&mut self, len: usize) -> Option<&mut [u8]>;
+
+    /// What the room for so many bytes holds.
+    fn filled(&self, len: usize) -> &[u8];
+}
+
+impl Sink for &mut [u8] {
+    #[inline(always)]
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.get_mut(..len)
+    }
+
+    #[inline(always)]
+    fn filled(&self, len: usize) -> &[u8] {
+        &self[..len]
+    }
+}
+
+impl Sink for Vec<u8> {
+    #[inline(always)]
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.clear();
+        self.reserve_exact(len);
+        self.resize(len, 0);
+        Some(self)
+    }
+
+    #[inline(always)]
+    fn filled(&self, _: usize) -> &[u8] {
+        self
+    }
+}
+
+/// How far a look-up has come with a record's bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Copied {
+    /// They were more than there was room for, or there is more to it than they.
+    Not,
+    /// They are the value, and where it goes has no room for it.
+    NoRoom,
+    /// They are the value, and where it goes.
+    Value,
+    /// They are to be decompressed.
+    Stored,
+}
+
 /// A record that a look-up has found.
 #[derive(Clone, Copy)]
 pub(super) struct Found {
     pub(super) at: Location,
     pub(super) generation: usize,
     pub(super) head: Head,
-    /// Whether its stored bytes were copied.
-    copied: bool,
+    copied: Copied,
 }
 
 impl Found {
     fn none() -> Self {
-        Self { at: Location::NONE, generation: 0, head: Head::raw(0, 0), copied: false }
+        let head = Head::raw(0, 0);
+        Self { at: Location::NONE, generation: 0, head, copied: Copied::Not }
     }
 }
 
@@ -63,11 +113,30 @@ impl Gathered {
 }
 
 impl Store {
-    /// The key's topmost record; its stored bytes are copied to `scratch` if there is room.
+    /// The key's topmost record; its bytes are copied if there is room.
     #[inline(always)]
-    fn find(&self, hash: Hash, key: &[u8], scratch: Option<&Scratch<'_>>) -> Option<Found> {
+    fn find<S: Sink>(
+        &self,
+        hash: Hash,
+        key: &[u8],
+        scratch: &Scratch<'_>,
+        into: &RefCell<&mut S>,
+    ) -> Option<Found> {
         let found = Cell::new(Found::none());
-        let look = |afar: &Afar| self.look(Location::from(*afar), key, scratch, &found);
+        let copy = |segment: Segment<'_>, head: Head, start: usize| match head.model() {
+            _ if head.is_operand() => Copied::Not,
+            // Whoever may see the value sees it only if it is whole.
+            None => match into.borrow_mut().room(head.stored) {
+                Some(into) => {
+                    segment.copy_out(start, into);
+                    Copied::Value
+                }
+                None => Copied::NoRoom,
+            },
+            Some(_) if segment.copy(start, head.stored, scratch) => Copied::Stored,
+            Some(_) => Copied::Not,
+        };
+        let look = |afar: &Afar| self.look(Location::from(*afar), key, copy, &found);
         self.table.get(hash, look, |_| MaybeUninit::new(()))?;
         Some(found.get())
     }
@@ -78,7 +147,7 @@ impl Store {
         &self,
         at: Location,
         key: &[u8],
-        scratch: Option<&Scratch<'_>>,
+        copy: impl Fn(Segment<'_>, Head, usize) -> Copied,
         found: &Cell<Found>,
     ) -> bool {
         let Some((segment, start)) = self.place(at) else { return false };
@@ -86,15 +155,21 @@ impl Store {
         if head.key != key.len() || !segment.equals(start + len, key) {
             return false;
         }
-        let copied = scratch
-            .is_some_and(|scratch| segment.copy(start + len + head.key, head.stored, scratch));
+        let copied = copy(segment, head, start + len + head.key);
         found.set(Found { at, generation: segment.generation(), head, copied });
         true
     }
 
     pub(super) fn contains(&self, key: &[u8]) -> bool {
         let hash = self.hash(key);
-        self.find(hash, key, None).inspect(|found| self.touch(found.at)).is_some()
+        let found = Cell::new(Found::none());
+        let look =
+            |afar: &Afar| self.look(Location::from(*afar), key, |_, _, _| Copied::Not, &found);
+        let there = self.table.get(hash, look, |_| MaybeUninit::new(())).is_some();
+        if there {
+            self.touch(found.get().at);
+        }
+        there
     }
 
     fn touch(&self, at: Location) {
@@ -103,106 +178,104 @@ impl Store {
         }
     }
 
-    /// Shows a key's topmost record to `give`, or the value that was folded. What `plain` then tells to be the value
-    /// of a cold record may become hot, which takes a segment only if `may_allocate` says so.
+    /// Has the key's value go where it is wanted; its length. Unless it is only a glance, it is noted that the key was
+    /// read, and what was cold may become hot.
     #[inline(always)]
-    pub(super) fn with<R>(
+    pub(super) fn read<S: Sink>(
         &self,
         key: &[u8],
-        give: impl FnOnce(Head, &[u8]) -> R,
-        plain: impl FnOnce(&R) -> Option<&[u8]>,
-        may_allocate: bool,
-    ) -> Option<R> {
+        mut into: S,
+        glance: bool,
+    ) -> Option<Result<(usize, S), ReadError>> {
         let hash = self.hash(key);
         let mut room = [const { MaybeUninit::uninit() }; STACK_WORDS];
         let mut scratch = Scratch::new(&mut room);
-        let found = self.find(hash, key, Some(&scratch))?;
-        if !found.copied || found.head.is_operand() {
-            return self.with_effort(hash, key, found, give);
+        let sink = RefCell::new(&mut into);
+        let found = self.find(hash, key, &scratch, &sink)?;
+        let len = match found.copied {
+            Copied::Value => Ok(found.head.stored),
+            Copied::NoRoom => Err(ReadError::BufferTooSmall { need: found.head.stored }),
+            Copied::Stored => self.expand(found.head, scratch.bytes(), &mut into),
+            Copied::Not => self.read_long(hash, key, found, &mut into)?,
+        };
+        if !glance && len.is_ok() {
+            self.was_read(hash, key, found, &into);
         }
-        let given = give(found.head, scratch.bytes());
-        if found.at.is_over() {
-            self.touch(found.at);
-            self.hits.add(1);
-        } else {
-            self.misses.add(1);
-            if let Some(plain) = plain(&given) {
-                self.was_read_cold(hash, key, found, plain, may_allocate);
-            }
-        }
-        Some(given)
+        Some(len.map(|len| (len, into)))
     }
 
-    /// As `with`, of what is long or has to be folded.
+    #[inline(always)]
+    fn expand(&self, head: Head, stored: &[u8], into: &mut impl Sink) -> Result<usize, ReadError> {
+        let need = head.plain;
+        let into = into.room(need).ok_or(ReadError::BufferTooSmall { need })?;
+        let done = self.models.expand(head, stored, into);
+        done.map(|()| need).map_err(|Corrupt| ReadError::Corrupt)
+    }
+
+    /// As `read`, of what is long or has to be folded.
     #[cold]
-    fn with_effort<R>(
+    fn read_long<S: Sink>(
         &self,
         hash: Hash,
         key: &[u8],
         mut found: Found,
-        give: impl FnOnce(Head, &[u8]) -> R,
-    ) -> Option<R> {
+        into: &mut S,
+    ) -> Option<Result<usize, ReadError>> {
         let mut words = Vec::new();
         loop {
             if found.head.is_operand() {
                 let resolved = self.resolve(hash, |at| self.is_of(at, key), key)?;
-                // What cannot be folded is shown as what cannot be decompressed.
                 let Ok(Resolved { value, .. }) = resolved else {
-                    let head = Head { kind: u8::MAX >> 1, key: 0, stored: 0, plain: 1 };
-                    return Some(give(head, &[]));
+                    return Some(Err(ReadError::Corrupt));
                 };
-                return Some(give(Head::raw(key.len(), value.len()), &value));
+                let need = value.len();
+                let room = into.room(need).map(|room| room.copy_from_slice(&value));
+                return Some(room.map(|()| need).ok_or(ReadError::BufferTooSmall { need }));
             }
             words.resize(Scratch::words_for(found.head.stored) + 1, MaybeUninit::uninit());
             let mut scratch = Scratch::new(&mut words);
-            found = self.find(hash, key, Some(&scratch))?;
-            if found.copied && !found.head.is_operand() {
-                self.touch(found.at);
-                if found.at.is_over() {
-                    self.hits.add(1)
-                } else {
-                    self.misses.add(1)
-                };
-                return Some(give(found.head, scratch.bytes()));
-            }
+            found = self.find(hash, key, &scratch, &RefCell::new(&mut *into))?;
+            let need = found.head.stored;
+            return Some(match found.copied {
+                Copied::Value => Ok(need),
+                Copied::NoRoom => Err(ReadError::BufferTooSmall { need }),
+                Copied::Stored => self.expand(found.head, scratch.bytes(), into),
+                Copied::Not => continue,
+            });
         }
     }
 
-    /// A cold record was read: the second time, or while there is room, it becomes hot.
-    fn was_read_cold(
-        &self,
-        hash: Hash,
-        key: &[u8],
-        found: Found,
-        plain: &[u8],
-        may_allocate: bool,
-    ) {
+    #[inline(always)]
+    fn was_read(&self, hash: Hash, key: &[u8], found: Found, plain: &impl Sink) {
+        if found.at.is_over() {
+            self.touch(found.at);
+            self.hits.add(1);
+            return;
+        }
+        self.misses.add(1);
         let Some((segment, offset)) = self.place(found.at) else { return };
         let again = segment.touch(offset);
+        // The second time, or while there is room, it becomes hot.
         if again || !self.is_scarce() {
-            self.admit(hash, key, found, plain, may_allocate);
+            self.admit(hash, key, found, plain.filled(found.head.plain));
         }
     }
 
     /// Puts a plain copy on a cold record, if that is still what the entry leads to. Waits for nobody.
-    fn admit(&self, hash: Hash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
+    #[inline(never)]
+    fn admit(&self, hash: Hash, key: &[u8], found: Found, plain: &[u8]) {
         let head = Head::raw(key.len(), plain.len());
         let size = head.record(true);
         // No record that fills a good part of a segment: it would push out too much.
         if size > self.shape().room() / 4 {
             return;
         }
-        let Some(at) = self.try_append_hot(found.at, head, key, plain, may_allocate) else {
-            if may_allocate {
-                self.sweep_some(2 * size);
-            }
-            return;
-        };
-        let swung = self.swing(hash, found.at, found.generation, at);
-        if !swung {
+        if let Some(at) = self.try_append_hot(found.at, head, key, plain)
+            && !self.swing(hash, found.at, found.generation, at)
+        {
             self.drop_record(at);
         }
-        if may_allocate && self.is_scarce() {
+        if self.is_scarce() {
             self.sweep_some(2 * size);
         }
     }
@@ -284,14 +357,7 @@ impl Store {
         }
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Option<Result<Vec<u8>, Corrupt>> {
-        let give = |head: Head, stored: &[u8]| {
-            if head.model().is_none() {
-                return Ok(stored.to_vec());
-            }
-            let mut plain = vec![0; head.plain];
-            self.models.expand(head, stored, &mut plain).map(|()| plain)
-        };
-        self.with(key, give, |plain| plain.as_deref().ok(), true)
+    pub(super) fn get(&self, key: &[u8]) -> Option<Result<Vec<u8>, ReadError>> {
+        Some(self.read(key, Vec::new(), false)?.map(|(_, value)| value))
     }
 }

@@ -239,14 +239,21 @@ impl<'a> Segment<'a> {
     }
 
     /// Copies bytes from `at` on to `into`.
-    pub(super) fn copy_out(self, mut at: usize, mut into: &mut [u8]) {
-        while !into.is_empty() {
-            let within = at % WORD;
-            let here = into.len().min(WORD - within);
-            let word = self.load(at / WORD).to_ne_bytes();
-            let (front, rest) = into.split_at_mut(here);
-            front.copy_from_slice(&word[within..within + here]);
-            (at, into) = (at + here, rest);
+    pub(super) fn copy_out(self, at: usize, into: &mut [u8]) {
+        let (mut index, within) = (at / WORD, at % WORD);
+        let here = if within == 0 { 0 } else { into.len().min(WORD - within) };
+        let (front, rest) = into.split_at_mut(here);
+        if here > 0 {
+            front.copy_from_slice(&self.load(index).to_ne_bytes()[within..within + here]);
+            index += 1;
+        }
+        let (words, rest) = rest.as_chunks_mut::<WORD>();
+        for word in words {
+            *word = self.load(index).to_ne_bytes();
+            index += 1;
+        }
+        if !rest.is_empty() {
+            rest.copy_from_slice(&self.load(index).to_ne_bytes()[..rest.len()]);
         }
     }
 

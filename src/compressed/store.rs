@@ -228,20 +228,19 @@ impl Store {
         value: &[u8],
     ) -> Option<Location> {
         let mut hot = self.hot.lock();
-        self.append_to(&mut hot, below, head, key, value, true)
+        self.append_to(&mut hot, below, head, key, value)
     }
 
-    /// As `append_hot`, but waits for nobody, and allocates a segment only if `may_allocate` says so.
+    /// As `append_hot`, but waits for nobody.
     pub(super) fn try_append_hot(
         &self,
         below: Location,
         head: Head,
         key: &[u8],
         value: &[u8],
-        may_allocate: bool,
     ) -> Option<Location> {
         let mut hot = self.hot.try_lock()?;
-        self.append_to(&mut hot, below, head, key, value, may_allocate)
+        self.append_to(&mut hot, below, head, key, value)
     }
 
     fn append_to(
@@ -251,7 +250,6 @@ impl Store {
         head: Head,
         key: &[u8],
         value: &[u8],
-        may_allocate: bool,
     ) -> Option<Location> {
         let size = head.record(true);
         if let Some(open) = hot {
@@ -261,7 +259,7 @@ impl Store {
             self.pool.seal(open.number, open.at, true);
             *hot = None;
         }
-        let Some(number) = self.pool.take(RESERVE, || may_allocate && self.may_grow()) else {
+        let Some(number) = self.pool.take(RESERVE, || self.may_grow()) else {
             // relaxed: a hint.
             self.scarce.store(true, Ordering::Relaxed);
             return None;
