@@ -91,7 +91,7 @@ fn a_map_that_is_rebalanced_at_random_is_a_btree_map() {
     rounds(4, MOMENT * 3, |_| {
         let map: FenceMap<u64, Wide> = (0..10_000).map(|n| (n * 4, wide(n))).collect();
         let mut model = model_of(&map);
-        for step in 0..support::effort(24) {
+        for step in 0..support::effort(24).max(14) {
             // A different place each time, or the same one for some time.
             let hot = if step % 8 < 4 { 20_000 } else { rng.next() % 40_000 };
             play(&mut rng, &map, &mut model, hot);
