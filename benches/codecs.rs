@@ -117,7 +117,7 @@ fn training(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("training");
     group.sample_size(10);
     group.bench_function("small-text", |bencher| {
-        bencher.iter(|| SmallText::new().train(&samples, 1 << 20))
+        bencher.iter(|| SmallText::new().train(&samples, 1 << 20));
     });
     group.bench_function("lz4", |bencher| bencher.iter(|| Lz4::new().train(&samples, 1 << 20)));
 }

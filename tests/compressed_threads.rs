@@ -14,6 +14,9 @@ fn append(_: &[u8], value: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8> {
     [value.unwrap_or_default(), &operands.concat()].concat()
 }
 
+const MANY: usize = 300;
+const FEW: usize = 8;
+
 /// A value that says whose it is and which, many times over, so that a torn one is seen.
 fn value(key: usize, version: usize, len: usize) -> Vec<u8> {
     format!("<{key}.{version}>").into_bytes().into_iter().cycle().take(len.max(24)).collect()
@@ -40,14 +43,13 @@ fn no_reader_ever_sees_an_older_value_again() {
             .policy(if round % 2 == 0 { Policy::Refuse } else { Policy::Evict })
             .build();
         let over = AtomicBool::new(false);
-        const KEYS: usize = 300;
         crew(|crew| {
             for _ in 0..2 {
                 crew.spawn(|| {
-                    let mut rng = Rng::new(seed() ^ u64::from(round) ^ 99);
-                    let mut latest = [0; KEYS];
+                    let mut rng = Rng::new(seed() ^ u64::from(round) ^ 0x63);
+                    let mut latest = [0; MANY];
                     while !over.load(Ordering::Relaxed) {
-                        let key = rng.below(KEYS).min(rng.below(KEYS));
+                        let key = rng.below(MANY).min(rng.below(MANY));
                         if let Some(found) = map.get(&format!("key {key}")) {
                             let version = read(key, &found);
                             assert!(version >= latest[key], "{version} after {}", latest[key]);
@@ -70,7 +72,7 @@ fn no_reader_ever_sees_an_older_value_again() {
                     scope.spawn(move || {
                         let mut rng = Rng::new(seed() + u64::from(round) * 2 + writer as u64);
                         for version in 0..8_000 {
-                            let key = rng.below(KEYS / 2) * 2 + writer;
+                            let key = rng.below(MANY / 2) * 2 + writer;
                             let name = format!("key {key}");
                             if rng.one_in(10) {
                                 map.remove(&name);
@@ -85,7 +87,7 @@ fn no_reader_ever_sees_an_older_value_again() {
                 }
             });
         });
-        for (key, found) in map.iter() {
+        for (key, found) in &map {
             let key = String::from_utf8(key).expect("text");
             read(key[4..].parse().expect("a number"), &found);
         }
@@ -104,7 +106,6 @@ fn no_deferred_change_is_lost() {
             .segment_bytes(4 << 10)
             .merge(append)
             .build();
-        const KEYS: usize = 8;
         let each = 60;
         crew(|crew| {
             for thread in 0..3u8 {
@@ -112,7 +113,7 @@ fn no_deferred_change_is_lost() {
                 crew.spawn(move || {
                     let mut rng = Rng::new(seed() + u64::from(round));
                     for step in 0..each {
-                        for key in 0..KEYS {
+                        for key in 0..FEW {
                             let change = [b'a' + thread, step];
                             if rng.one_in(3) {
                                 let add = |mut value: Vec<u8>| {
@@ -132,7 +133,7 @@ fn no_deferred_change_is_lost() {
                 });
             }
         });
-        for key in 0..KEYS {
+        for key in 0..FEW {
             let whole = map.get(&[key as u8]).expect("it is there");
             for thread in 0..3u8 {
                 let of_thread = whole.chunks(2).filter(|change| change[0] == b'a' + thread);

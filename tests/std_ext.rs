@@ -237,6 +237,22 @@ fn a_worker_dropped_by_its_own_step_does_not_wait_for_itself() {
     until("the end of the thread", || Arc::strong_count(&own) == 1);
 }
 
+/// Has nothing to teach.
+struct Doomed;
+impl Codec for Doomed {
+    fn name(&self) -> &'static str {
+        "doomed"
+    }
+    fn untrained(&self) -> Option<Box<dyn Model>> {
+        None
+    }
+    fn train(&self, _: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
+        panic!("planned")
+    }
+    fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
+        Err(Corrupt::new())
+    }
+}
 #[test]
 fn a_compressor_makes_room_and_ends_where_a_codec_panics() {
     let compressor = Compressor::spawn().unwrap();
@@ -249,22 +265,6 @@ fn a_compressor_makes_room_and_ends_where_a_codec_panics() {
     until("what is learned", || map.stats().codecs.iter().any(|codec| codec.models > 1));
     assert!((0..4_000).all(|n| map.get(&n.to_string()) == Some(row(n).into_bytes())));
 
-    /// Has nothing to teach.
-    struct Doomed;
-    impl Codec for Doomed {
-        fn name(&self) -> &'static str {
-            "doomed"
-        }
-        fn untrained(&self) -> Option<Box<dyn Model>> {
-            None
-        }
-        fn train(&self, _: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
-            panic!("planned")
-        }
-        fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
-            Err(Corrupt::new())
-        }
-    }
     let doomed = Arc::new(CompressedMap::builder(64 << 10).codec(Doomed).build());
     compressor.add(&doomed);
     // A writer may be the one who meets the codec.

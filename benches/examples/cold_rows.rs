@@ -106,7 +106,9 @@ fn visit(path: &Path, each: &mut impl FnMut(&[u8])) {
     if let Ok(folder) = fs::read_dir(path) {
         let mut inside: Vec<_> = folder.flatten().map(|entry| entry.path()).collect();
         inside.sort();
-        inside.iter().for_each(|path| visit(path, each));
+        for path in &inside {
+            visit(path, each);
+        }
     } else if let Ok(text) = fs::read(path) {
         each(&text);
     }

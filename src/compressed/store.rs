@@ -208,7 +208,9 @@ impl Store {
             segment.set_below(open.at, below);
             start += WORD;
         } else {
-            [&bytes[..len], key, stored].into_iter().for_each(|part| open.sum.update(part));
+            for part in [&bytes[..len], key, stored] {
+                open.sum.update(part);
+            }
         }
         segment.put(start, &bytes[..len]);
         segment.put(start + len, key);

@@ -1,7 +1,7 @@
 //! A thread that makes room in compressed maps before their writers need it.
 
 use super::rounds::Rounds;
-use crate::CompressedMap;
+use crate::compressed::CompressedMap;
 use alloc::boxed::Box;
 use std::fmt;
 use std::io;

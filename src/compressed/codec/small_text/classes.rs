@@ -148,7 +148,7 @@ mod tests {
             let other = Classes::new(widths).unwrap();
             assert!(other.room() < 100 || bits(&found) <= bits(&other), "{found:?}");
         }
-        assert!(Classes::fitting(&[1; 8 << 13]).room() == 8 << 13);
+        assert!(Classes::fitting(&std::vec![1; 8 << 13]).room() == 8 << 13);
         assert!(Classes::fitting(&[1; 1]).room() >= 1);
     }
 }
