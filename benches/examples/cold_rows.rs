@@ -241,8 +241,8 @@ fn draw(plain: &Point, points: &[(f64, Point)], rows: usize) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 720 400\" width=\"720\" height=\"400\" \
          font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n\
          <title>Mean time of a read against memory</title>\n\
-         <g fill=\"#808080\" stroke=\"none\"><text x=\"{LEFT}\" y=\"22\" font-size=\"15\">What a read costs, by memory \
-         ({rows} rows)</text>\n"
+         <g fill=\"#808080\" stroke=\"none\"><text x=\"{LEFT}\" y=\"22\" font-size=\"15\">What a read costs, by memory; \
+         and the part of {rows} rows\u{2019} reads that found them plain</text>\n"
     );
     for part in 0..=5 {
         let part = f64::from(part) / 5.0;
@@ -277,13 +277,15 @@ fn draw(plain: &Point, points: &[(f64, Point)], rows: usize) -> String {
     }
     let _ =
         writeln!(svg, "<path fill=\"none\" stroke=\"#35908f\" stroke-width=\"2\" d=\"{path}\"/>");
-    for (part, point) in points {
+    for (n, (part, point)) in points.iter().enumerate() {
         let (x, y, hot) = (x(*part), y(point.mean), point.hot * 100.0);
+        // Above the curve and below it by turns: neighbours are near.
+        let above = if n % 2 == 0 { y - 11.0 } else { y + 21.0 };
         let _ = writeln!(
             svg,
             "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"#35908f\"/>\
-             <text x=\"{x:.0}\" y=\"{:.0}\" fill=\"#808080\" text-anchor=\"middle\">{hot:.0} % hot</text>",
-            y - 11.0
+             <text x=\"{x:.0}\" y=\"{:.0}\" fill=\"#808080\" text-anchor=\"middle\">{hot:.0} %</text>",
+            above
         );
     }
     let (x, y) = (x(1.0), y(plain.mean));

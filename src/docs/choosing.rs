@@ -10,10 +10,10 @@
 //! | one thread that writes, readers that never wait or want several keys of one moment | [`LeftRightMap`] |
 //! | `Copy` keys in order, ranges, scans | [`FenceMap`] |
 //! | keys in order that own memory, `String` above all | [`FenceEntryMap`] |
-//! | byte strings that should take less memory than they have bytes | planned: `CompressedMap` |
+//! | byte strings that should take less memory than they have bytes | [`CompressedMap`](crate::CompressedMap) |
 //!
-//! What is planned is not there, not even in part. Between [`LeftRightMap`] and the others:
-//! [left-right or flat?](super::left_right_or_flat)
+//! Between [`LeftRightMap`] and the others: [left-right or flat?](super::left_right_or_flat). How much a
+//! `CompressedMap` saves: [compressing](super::compressing)
 //!
 //! # Operations
 //! | you want to | call | because |

@@ -125,6 +125,15 @@
 //!   comes back. A closure that panics fails its own ticket. Order is kept among the requests for one key that wait in
 //!   one queue, and between a request and one that was made after its ticket was waited for.
 //!
+//! # Compressed maps
+//! Each key is linearizable by itself: a value that was compressed, moved, made hot or folded is the same value, and no
+//! read brings an older one back. A value is all of one write. At rest `len` and the figures are exact.
+//! Look-ups take no lock. They copy, validate the bin that led them, and decompress what they have copied: damage in
+//! memory is an error or, where a codec cannot tell, a wrong value, which
+//! [`verify_step`](crate::CompressedMap::verify_step) finds; it is never undefined behaviour.
+//! Codecs, [`Merge`](crate::compressed::Merge) and closures run while no lock is held that a read needs. A codec or
+//! `Merge` that panics leaves the map as it was; one that uses its own map may wait for itself.
+//!
 //! # Your code
 //! `Hash`, `Eq`, `Borrow` and all closures run with nothing locked. They may call the same map, for
 //! the same key, and they may panic:

@@ -83,6 +83,17 @@
 //! - What is said below of versions that come round, and of writers that are descheduled inside a bin, holds of leaves
 //!   as well.
 //!
+//! # A budget that is kept
+//! - A [`CompressedMap`](crate::CompressedMap) gives no memory back while it is shared: the index does not shrink, and
+//!   segments wait for what comes next. [`shrink`](crate::CompressedMap::shrink) does, as far as it can.
+//! - An insert that finds no room sweeps for some, and may be refused although a few hundredths of the budget are not
+//!   used: room is kept for the index, for compaction and for what codecs may yet learn.
+//! - One thread at a time appends, and one sweeps. Who finds the sweeper descheduled while there is no room waits for
+//!   it. Reads wait for a bin's writers only, as those of a [`FlatMap`](crate::FlatMap) do.
+//! - Of what a codec has learned 32 versions are kept, and none is dropped but by `shrink`.
+//! - Where a codec or a [`Merge`](crate::compressed::Merge) finds no memory for what it makes, the process ends as it
+//!   does with `Vec`. What the map itself needs is asked for fallibly.
+//!
 //! # Where there is no `membarrier`
 //! Guards of owned data execute no fence, and reads of a `LeftRightMap` mostly none, where the operating system can
 //! interrupt all threads of the process instead: with feature `std-ext`, on Linux, unless the system or a sandbox

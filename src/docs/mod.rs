@@ -8,6 +8,7 @@
 //! - [`computing_once`]: one thread or task computes what many ask for; maps in async code.
 //! - [`guarantees`]: what holds when threads, interrupts, panics and failing allocations meet.
 //! - [`ordering`]: what one thread sees of another's writes, and the labelled pairs that make it so.
+//! - [`compressing`]: which budget and which codec a compressed map needs, with a picture.
 //! - [`moving_load`]: how the load of an ordered map is followed, with a picture; when to have workers.
 //! - [`limits`]: what the structures cannot do, and where each limit comes from.
 //!
@@ -15,6 +16,7 @@
 
 pub mod choosing;
 pub mod coming_from;
+pub mod compressing;
 #[cfg(not(hedgerow_loom))]
 pub mod computing_once;
 pub mod guarantees;

@@ -1,0 +1,179 @@
+//! `CompressedMap`: codecs, merges and closures that panic, lie, or call the map.
+
+mod support;
+
+use hedgerow::CompressedMap;
+use hedgerow::compressed::codec::{Codec, Corrupt, Model, Work};
+use hedgerow::compressed::{ReadError, StoreError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use support::{must_panic, panics, planned_panic};
+
+/// Which call of a codec goes wrong, counted down; none where it is 0.
+#[derive(Clone, Default)]
+struct Fuse(Arc<AtomicUsize>);
+
+impl Fuse {
+    fn set(&self, calls: usize) {
+        self.0.store(calls, Relaxed);
+    }
+
+    fn is_burnt(&self) -> bool {
+        let left = self.0.load(Relaxed);
+        self.0.store(left.saturating_sub(1), Relaxed);
+        left == 1
+    }
+
+    fn burn(&self) {
+        if self.is_burnt() {
+            planned_panic();
+        }
+    }
+}
+
+/// Leaves out every second byte, which have to be blanks.
+struct Blanks(Fuse);
+
+impl Codec for Blanks {
+    fn name(&self) -> &'static str {
+        "blanks"
+    }
+
+    fn untrained(&self) -> Option<Box<dyn Model>> {
+        Some(Box::new(Blanks(self.0.clone())))
+    }
+
+    fn train(&self, _: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
+        self.0.burn();
+        None
+    }
+
+    fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
+        Ok(Box::new(Blanks(self.0.clone())))
+    }
+}
+
+impl Model for Blanks {
+    fn compress(&self, plain: &[u8], into: &mut [u8], _: &mut Work) -> Option<usize> {
+        self.0.burn();
+        let mut len = 0;
+        for pair in plain.chunks(2) {
+            if pair.len() < 2 || pair[1] != b' ' {
+                return None;
+            }
+            *into.get_mut(len)? = pair[0];
+            len += 1;
+        }
+        Some(len)
+    }
+
+    fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
+        self.0.burn();
+        if stored.len() * 2 != into.len() {
+            return Err(Corrupt::new());
+        }
+        for (pair, &byte) in into.chunks_mut(2).zip(stored) {
+            pair.copy_from_slice(&[byte, b' ']);
+        }
+        Ok(())
+    }
+
+    fn export(&self, _: &mut dyn FnMut(&[u8])) {
+        self.0.burn();
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+fn key(n: usize) -> Vec<u8> {
+    format!("key-{n}").into_bytes()
+}
+
+fn value(n: usize) -> Vec<u8> {
+    format!("{n:040}").bytes().flat_map(|byte| [byte, b' ']).collect()
+}
+
+const KEYS: usize = 1_500;
+
+/// Whatever call of the codec panics: all that was stored is there, and everything goes on.
+#[test]
+fn a_codec_that_panics_loses_nothing() {
+    for doomed in 1..support::effort(120_usize) {
+        let fuse = Fuse::default();
+        let builder = CompressedMap::builder(160 << 10).codec(Blanks(fuse.clone()));
+        let map = builder.segment_bytes(1 << 10).build();
+        fuse.set(doomed);
+        let mut there = Vec::new();
+        for n in 0..KEYS {
+            let mut stored = None;
+            let panicked = panics(|| stored = Some(map.insert(&key(n), &value(n))));
+            // Who makes room for others does so before or after its own entry.
+            match stored {
+                Some(Ok(_)) => there.push(n),
+                Some(Err(error)) => assert_eq!(error, StoreError::BudgetExceeded),
+                None => assert!(panicked),
+            }
+        }
+        fuse.set(0);
+        assert!(there.len() > KEYS / 2, "{} after {doomed}", there.len());
+        for &n in &there {
+            assert_eq!(map.get(&key(n)), Some(value(n)), "{n} after {doomed}");
+        }
+        assert_eq!(map.iter().count(), map.len());
+        map.clear();
+        let stats = map.stats();
+        assert_eq!((stats.len, stats.raw, stats.cold, stats.hot), (0, 0, 0, 0), "{stats:?}");
+    }
+}
+
+#[test]
+fn a_read_that_panics_leaves_the_value() {
+    let fuse = Fuse::default();
+    let builder = CompressedMap::builder(160 << 10).codec(Blanks(fuse.clone()));
+    let mut map = builder.segment_bytes(1 << 10).build();
+    (0..KEYS / 2).for_each(|n| drop(map.insert(&key(n), &value(n)).expect("there is room")));
+    map.shrink();
+    let mut into = [0; 80];
+    fuse.set(1);
+    must_panic("a codec", || drop(map.peek_into(&key(7), &mut into)));
+    fuse.set(1);
+    must_panic("a codec", || drop(map.export(|_| Ok::<_, ()>(()))));
+    assert_eq!(map.peek_into(&key(7), &mut into), Ok(Some(80)));
+    assert_eq!(into[..], value(7)[..]);
+    assert_eq!(
+        map.peek_into(&key(7), &mut into[..79]),
+        Err(ReadError::BufferTooSmall { need: 80 })
+    );
+}
+
+#[test]
+fn closures_may_panic_and_call_the_map() {
+    let merge = |_: &[u8], value: Option<&[u8]>, changes: &[&[u8]]| {
+        if changes.contains(&&b"doom"[..]) {
+            planned_panic();
+        }
+        [value.unwrap_or_default(), &changes.concat()].concat()
+    };
+    let map = CompressedMap::builder(64 << 10).merge(merge).build();
+    (0..100).for_each(|n| drop(map.insert(&key(n), &value(n)).expect("there is room")));
+    must_panic("update", || drop(map.update(&key(1), |_| planned_panic())));
+    must_panic("retain", || map.retain(|_, _| planned_panic()));
+    must_panic("get_with", || map.get_with(&key(1), |_| planned_panic()).expect("it is there"));
+    assert_eq!(map.len(), 100);
+    map.modify_deferred(&key(3), "doom").expect("there is room");
+    must_panic("a merge", || drop(map.get(&key(3))));
+    must_panic("a merge", || drop(map.iter().count()));
+    assert!(map.remove(&key(3)) && map.len() == 99);
+
+    let within = map.update(&key(4), |value| {
+        map.insert(&key(5), "other").expect("there is room");
+        assert_eq!(map.get(&key(4)), Some(value.clone()));
+        Some([value, b"more".to_vec()].concat())
+    });
+    assert_eq!(within, Ok(true));
+    assert_eq!(map.get(&key(4)), Some([value(4), b"more".to_vec()].concat()));
+    map.retain(|key, _| !map.remove(key));
+    assert!(map.is_empty());
+}
