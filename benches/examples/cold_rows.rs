@@ -284,8 +284,7 @@ fn draw(plain: &Point, points: &[(f64, Point)], rows: usize) -> String {
         let _ = writeln!(
             svg,
             "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"#35908f\"/>\
-             <text x=\"{x:.0}\" y=\"{:.0}\" fill=\"#808080\" text-anchor=\"middle\">{hot:.0} %</text>",
-            above
+             <text x=\"{x:.0}\" y=\"{above:.0}\" fill=\"#808080\" text-anchor=\"middle\">{hot:.0} %</text>"
         );
     }
     let (x, y) = (x(1.0), y(plain.mean));
