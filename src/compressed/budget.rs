@@ -117,6 +117,11 @@ impl Store {
         next.saturating_add(to_come) <= self.budget
     }
 
+    /// Whether there may be one more segment to sweep others into, which makes up for it.
+    pub(super) fn may_spill(&self) -> bool {
+        self.bytes() + self.pool.next_bytes() <= self.budget
+    }
+
     /// Bytes that are kept for what codecs are yet to learn.
     fn models_to_come(&self) -> usize {
         // relaxed: a hint.

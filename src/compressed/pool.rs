@@ -167,6 +167,24 @@ impl Pool {
         Some(number)
     }
 
+    /// Takes this sealed hot segment out of the row, to be swept.
+    pub(super) fn take_hot(&self, wanted: usize) -> bool {
+        let mut lists = self.lists.lock();
+        let mut found = false;
+        for _ in 0..lists.hot.len {
+            let Some(number) = self.pop(&mut lists.hot) else { break };
+            if number == wanted {
+                found = true;
+                if let Some(segment) = self.segment(number) {
+                    segment.set_use(Use::Swept);
+                }
+            } else {
+                self.push(&mut lists.hot, number);
+            }
+        }
+        found
+    }
+
     /// Takes a sealed cold segment, to be swept.
     pub(super) fn take_cold(&self, number: usize) -> bool {
         let _lists = self.lists.lock();

@@ -233,11 +233,40 @@ impl Store {
                 return Swept::Some;
             }
             let Ok(size) = self.sweep_record(house, segment, sweep) else {
-                return Swept::Nothing;
+                return self.give_up(house, sweep, segment);
             };
             house.sweep = Some(Sweep { at: sweep.at + size, ..sweep });
             left = left.saturating_sub(size);
         }
+    }
+
+    /// There is nowhere to put what is left in the segment, which waits for later; another one that holds less may
+    /// be made empty first. Where none does, there is no room.
+    #[cold]
+    fn give_up(&self, house: &mut House, sweep: Sweep, segment: Segment<'_>) -> Swept {
+        let next = if self.policy == Policy::Evict && sweep.aim != Aim::Evict {
+            self.next_cold(house).map(|number| self.begin(number, Aim::Evict))
+        } else {
+            self.emptiest(segment.live())
+        };
+        let Some(next) = next else { return Swept::Nothing };
+        self.pool.seal(sweep.number, sweep.end, sweep.aim == Aim::Cool);
+        house.sweep = Some(next);
+        Swept::Some
+    }
+
+    /// The sealed segment with the fewest live bytes, if they are fewer than so many.
+    fn emptiest(&self, live: usize) -> Option<Sweep> {
+        let sealed = |number| {
+            let segment = self.pool.segment(number)?;
+            let hot = segment.is(Use::Hot);
+            (hot || segment.is(Use::Cold)).then(|| (segment.live(), number, hot))
+        };
+        let (least, number, hot) = (0..self.pool.numbers()).filter_map(sealed).min()?;
+        let pool = &self.pool;
+        let taken =
+            least < live && if hot { pool.take_hot(number) } else { pool.take_cold(number) };
+        taken.then(|| self.begin(number, if hot { Aim::Cool } else { Aim::Compact }))
     }
 
     fn begin(&self, number: usize, aim: Aim) -> Sweep {
@@ -329,7 +358,12 @@ impl Store {
             Aim::Cool if head.is_operand() => self.fold_away(desk, &record)?,
             Aim::Cool => self.cool(desk, &record)?,
             Aim::Evict if !touched && self.evict(&record) => {}
-            Aim::Compact | Aim::Evict => self.compact(desk, plain, &record)?,
+            Aim::Evict => {
+                // Without room it goes as well, if it may.
+                let stays = self.compact(desk, plain, &record).is_ok() || self.evict(&record);
+                stays.then_some(()).ok_or(Stuck)?;
+            }
+            Aim::Compact => self.compact(desk, plain, &record)?,
         }
         Ok(size)
     }
@@ -498,7 +532,7 @@ impl Store {
             self.note_sum(&open);
         }
         if cold.is_none() {
-            let number = self.pool.take(0, || self.may_grow()).ok_or(Stuck)?;
+            let number = self.pool.take(0, || self.may_grow() || self.may_spill()).ok_or(Stuck)?;
             *cold = Some(Open::new(number, self.shape()));
         }
         let open = cold.as_mut().ok_or(Stuck)?;
