@@ -96,7 +96,13 @@ impl Store {
     /// Bytes that the index has yet to grow by until `segments` are full of compressed records.
     fn table_to_come(&self, segments: usize) -> usize {
         let (records, stored) = self.models.cold();
-        let record = if records < LOOK { RECORD } else { stored / records }.max(8);
+        let record = match self.table.len() {
+            _ if records >= LOOK => stored / records,
+            // A quarter of what it was is less than most come to.
+            len if len >= LOOK / 8 => RECORD.max(self.raw.total() / len / 4),
+            _ => RECORD,
+        };
+        let record = record.max(8);
         let entries = segments.saturating_mul(self.shape().room()) / record;
         let entries = entries.max(self.table.len() + 1);
         // relaxed: a figure.
