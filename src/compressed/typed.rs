@@ -1,0 +1,252 @@
+//! Keys and values of other types than bytes.
+
+use super::codec::Corrupt;
+use super::map::CompressedMap;
+use super::types::StoreError;
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+use core::fmt;
+use core::marker::PhantomData;
+
+/// What can be seen as bytes. Values that are equal have the same bytes, and what a value is borrowed as has the
+/// value's.
+///
+/// ```
+/// use hedgerow::compressed::{Decode, Encode};
+///
+/// struct Point(i32, i32);
+///
+/// impl Encode for Point {
+///     fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+///         look([self.0.to_le_bytes(), self.1.to_le_bytes()].as_flattened())
+///     }
+/// }
+///
+/// impl Decode for Point {
+///     fn decode(bytes: &[u8]) -> Option<Self> {
+///         let (x, y) = bytes.split_first_chunk()?;
+///         Some(Self(i32::from_le_bytes(*x), i32::from_le_bytes(y.try_into().ok()?)))
+///     }
+/// }
+/// assert!(Point::decode(&[1, 0, 0, 0, 2, 0, 0, 0]).is_some_and(|point| (point.0, point.1) == (1, 2)));
+/// ```
+pub trait Encode {
+    /// Shows the bytes to `look`.
+    fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R;
+}
+
+/// What can be made of its bytes again.
+pub trait Decode: Encode + Sized {
+    /// The value that had these bytes; None where none had.
+    fn decode(bytes: &[u8]) -> Option<Self>;
+}
+
+macro_rules! numbers {
+    ($($number:ty)*) => {$(
+        impl Encode for $number {
+            fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+                look(&self.to_le_bytes())
+            }
+        }
+
+        impl Decode for $number {
+            fn decode(bytes: &[u8]) -> Option<Self> {
+                bytes.try_into().ok().map(Self::from_le_bytes)
+            }
+        }
+    )*};
+}
+numbers!(u8 u16 u32 u64 u128 i8 i16 i32 i64 i128);
+
+macro_rules! bytes {
+    ($($type:ty: $from:expr;)*) => {$(
+        impl Encode for $type {
+            fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+                (**self).with_bytes(look)
+            }
+        }
+
+        impl Decode for $type {
+            fn decode(bytes: &[u8]) -> Option<Self> {
+                $from(bytes)
+            }
+        }
+    )*};
+}
+bytes! {
+    Vec<u8>: |bytes: &[u8]| Some(bytes.to_vec());
+    Box<[u8]>: |bytes: &[u8]| Some(bytes.into());
+    String: |bytes| core::str::from_utf8(bytes).ok().map(ToOwned::to_owned);
+    Box<str>: |bytes| core::str::from_utf8(bytes).ok().map(Into::into);
+}
+
+impl<const N: usize> Encode for [u8; N] {
+    fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+        look(self)
+    }
+}
+
+impl<const N: usize> Decode for [u8; N] {
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok()
+    }
+}
+
+impl Encode for str {
+    fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+        look(self.as_bytes())
+    }
+}
+
+impl Encode for [u8] {
+    fn with_bytes<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+        look(self)
+    }
+}
+
+/// A [`CompressedMap`] of keys and values that are of these types.
+///
+/// ```
+/// use hedgerow::CompressedMap;
+/// use hedgerow::compressed::TypedMap;
+///
+/// let map = TypedMap::<String, u64>::new(CompressedMap::with_budget(1 << 20));
+/// map.insert("paris", &2_100_000)?;
+/// assert_eq!(map.get("paris"), Ok(Some(2_100_000)));
+/// assert_eq!(map.get("atlantis"), Ok(None));
+/// # Ok::<(), hedgerow::compressed::StoreError>(())
+/// ```
+pub struct TypedMap<K, V> {
+    map: CompressedMap,
+    types: PhantomData<fn(&K, &V) -> (K, V)>,
+}
+
+impl<K: Decode, V: Decode> TypedMap<K, V> {
+    /// A map of these types over one of bytes, whose entries are taken to be of these types already.
+    ///
+    /// ```
+    /// # use hedgerow::{CompressedMap, compressed::TypedMap};
+    /// let map = TypedMap::<u32, Vec<u8>>::new(CompressedMap::with_budget(1 << 20));
+    /// assert!(map.as_bytes().is_empty());
+    /// ```
+    pub const fn new(map: CompressedMap) -> Self {
+        Self { map, types: PhantomData }
+    }
+
+    /// The map of bytes, for all that does not depend on types.
+    pub const fn as_bytes(&self) -> &CompressedMap {
+        &self.map
+    }
+
+    /// The map of bytes itself.
+    pub fn into_bytes(self) -> CompressedMap {
+        self.map
+    }
+
+    /// Stores a value, and says whether there was one before; see [`CompressedMap::insert`].
+    ///
+    /// # Errors
+    /// Those of [`CompressedMap::insert`].
+    pub fn insert<Q, W>(&self, key: &Q, value: &W) -> Result<bool, StoreError>
+    where
+        K: Borrow<Q>,
+        V: Borrow<W>,
+        Q: Encode + ?Sized,
+        W: Encode + ?Sized,
+    {
+        key.with_bytes(|key| value.with_bytes(|value| self.map.insert(key, value)))
+    }
+
+    /// The key's value; see [`CompressedMap::get`].
+    ///
+    /// # Errors
+    /// What is stored is no `V`.
+    pub fn get<Q>(&self, key: &Q) -> Result<Option<V>, Corrupt>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        let value = key.with_bytes(|key| self.map.get(key));
+        value.map(|value| V::decode(&value).ok_or(Corrupt)).transpose()
+    }
+
+    /// Whether the key has a value; see [`CompressedMap::contains_key`].
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        key.with_bytes(|key| self.map.contains_key(key))
+    }
+
+    /// Removes the key's value, and says whether there was one; see [`CompressedMap::remove`].
+    pub fn remove<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        key.with_bytes(|key| self.map.remove(key))
+    }
+
+    /// Replaces the key's value by what `change` makes of it; None removes it. False where there is no value; see
+    /// [`CompressedMap::update`].
+    ///
+    /// ```
+    /// # use hedgerow::{CompressedMap, compressed::TypedMap};
+    /// let map = TypedMap::<String, u64>::new(CompressedMap::with_budget(1 << 20));
+    /// map.insert("oak", &1)?;
+    /// assert_eq!(map.update("oak", |n| Some(n + 1)), Ok(true));
+    /// assert_eq!(map.get("oak"), Ok(Some(2)));
+    /// # Ok::<(), hedgerow::compressed::StoreError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`CompressedMap::update`]; [`StoreError::Corrupt`] where what is stored is no `V`, and stays.
+    pub fn update<Q>(
+        &self,
+        key: &Q,
+        mut change: impl FnMut(V) -> Option<V>,
+    ) -> Result<bool, StoreError>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+    {
+        let mut strange = false;
+        let done = key.with_bytes(|key| {
+            self.map.update(key, |bytes| match V::decode(&bytes) {
+                Some(value) => change(value).map(|value| value.with_bytes(<[u8]>::to_vec)),
+                None => {
+                    strange = true;
+                    Some(bytes)
+                }
+            })
+        });
+        if strange { Err(StoreError::Corrupt) } else { done }
+    }
+
+    /// Entries; exact where nobody writes meanwhile.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// All entries, in no order, as copies; see [`CompressedMap::iter`]. What is no `K` or no `V` is an error.
+    pub fn iter(&self) -> impl Iterator<Item = Result<(K, V), Corrupt>> + '_ {
+        let typed = |(key, value): (Vec<u8>, Vec<u8>)| Some((K::decode(&key)?, V::decode(&value)?));
+        self.map.iter().map(move |entry| typed(entry).ok_or(Corrupt))
+    }
+}
+
+impl<K, V> fmt::Debug for TypedMap<K, V> {
+    /// Figures only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.map.fmt(f)
+    }
+}
