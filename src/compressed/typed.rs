@@ -107,6 +107,9 @@ impl Encode for [u8] {
     }
 }
 
+/// Keys and values go in and come out; none is kept.
+type Through<K, V> = fn(&K, &V) -> (K, V);
+
 /// A [`CompressedMap`] of keys and values that are of these types.
 ///
 /// ```
@@ -121,7 +124,7 @@ impl Encode for [u8] {
 /// ```
 pub struct TypedMap<K, V> {
     map: CompressedMap,
-    types: PhantomData<fn(&K, &V) -> (K, V)>,
+    types: PhantomData<Through<K, V>>,
 }
 
 impl<K: Decode, V: Decode> TypedMap<K, V> {
@@ -216,12 +219,12 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
     {
         let mut strange = false;
         let done = key.with_bytes(|key| {
-            self.map.update(key, |bytes| match V::decode(&bytes) {
-                Some(value) => change(value).map(|value| value.with_bytes(<[u8]>::to_vec)),
-                None => {
+            self.map.update(key, |bytes| {
+                let Some(value) = V::decode(&bytes) else {
                     strange = true;
-                    Some(bytes)
-                }
+                    return Some(bytes);
+                };
+                change(value).map(|value| value.with_bytes(<[u8]>::to_vec))
             })
         });
         if strange { Err(StoreError::Corrupt) } else { done }
