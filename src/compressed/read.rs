@@ -7,8 +7,10 @@ use super::codec::Corrupt;
 use super::record::{Head, Location};
 use super::segment::{Scratch, Segment};
 use super::store::{CHAIN, Store};
+use super::sweep::Swept;
 use super::types::ReadError;
 use crate::bins::tags::Hash;
+use crate::facade::atomic::Ordering;
 use crate::sync::backoff::Backoff;
 use crate::sync::words::{Afar, WORD};
 use crate::table::write::Change;
@@ -256,7 +258,7 @@ impl Store {
         let Some((segment, offset)) = self.place(found.at) else { return };
         let again = segment.touch(offset);
         // The second time, or while there is room, it becomes hot.
-        if again || !self.is_scarce() {
+        if (again || !self.is_scarce()) && !self.is_crowded() {
             self.admit(hash, key, found, plain.filled(found.head.plain));
         }
     }
@@ -270,13 +272,15 @@ impl Store {
         if size > self.shape().room() / 4 {
             return;
         }
-        if let Some(at) = self.try_append_hot(found.at, head, key, plain)
+        let at = self.try_append_hot(found.at, head, key, plain);
+        if let Some(at) = at
             && !self.swing(hash, found.at, found.generation, at)
         {
             self.drop_record(at);
         }
-        if self.is_scarce() {
-            self.sweep_some(2 * size);
+        if self.is_scarce() && self.sweep_some(2 * size) == Swept::Nothing && at.is_none() {
+            // relaxed: a hint.
+            self.crowded.store(true, Ordering::Relaxed);
         }
     }
 

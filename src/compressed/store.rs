@@ -62,6 +62,8 @@ pub(super) struct Store {
     pub(super) learned: AtomicBool,
     /// Whether no segment is to be had but by sweeping another.
     pub(super) scarce: AtomicBool,
+    /// Whether nothing was found that could make room for what is hot.
+    pub(super) crowded: AtomicBool,
     /// Whether codecs are to learn.
     pub(super) to_learn: AtomicBool,
     /// Sweeps for which writers leave that to others.
@@ -96,6 +98,7 @@ impl Store {
             longest: AtomicUsize::new(0),
             learned: AtomicBool::new(false),
             scarce: AtomicBool::new(false),
+            crowded: AtomicBool::new(false),
             to_learn: AtomicBool::new(may_learn),
             patience: AtomicUsize::new(0),
             school: Lock::new(()),
@@ -266,6 +269,7 @@ impl Store {
             self.scarce.store(true, Ordering::Relaxed);
             return None;
         };
+        self.has_changed();
         let open = hot.insert(Open::new(number, self.shape()));
         self.write(open, Some(below), head, key, value)
     }
@@ -274,6 +278,19 @@ impl Store {
     pub(super) fn is_scarce(&self) -> bool {
         // relaxed: a hint.
         self.scarce.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing was found that could make room for what is hot, and nothing has changed since.
+    pub(super) fn is_crowded(&self) -> bool {
+        // relaxed: a hint.
+        self.crowded.load(Ordering::Relaxed)
+    }
+
+    fn has_changed(&self) {
+        if self.is_crowded() {
+            // relaxed: a hint.
+            self.crowded.store(false, Ordering::Relaxed);
+        }
     }
 
     /// A record that was appended was not linked, or is no more.
@@ -310,6 +327,7 @@ impl Store {
             }
         }
         self.raw.add(-trace.raw());
+        self.has_changed();
     }
 }
 
