@@ -92,11 +92,11 @@ fn explore(scheduler: impl Scheduler + 'static) {
 
 #[test]
 fn shuttle_histories_of_random_schedules() {
-    explore(RandomScheduler::new_from_seed(support::seed(), 10_000 * support::effort() as usize));
+    explore(RandomScheduler::new_from_seed(support::seed(), support::effort(10_000_usize)));
 }
 
 /// Few switches at chosen places, which random ones seldom are.
 #[test]
 fn shuttle_histories_of_few_switches() {
-    explore(PctScheduler::new_from_seed(support::seed(), 3, 10_000 * support::effort() as usize));
+    explore(PctScheduler::new_from_seed(support::seed(), 3, support::effort(10_000_usize)));
 }
