@@ -90,7 +90,8 @@ fn both_checkers_agree() {
         *(if verdict { &mut accepted } else { &mut refused }) += 1;
     });
     println!("{accepted} accepted, {refused} refused");
-    assert!(accepted > 100 && refused > 100, "{accepted} accepted, {refused} refused: one-sided");
+    let fewer = accepted.min(refused);
+    assert!(fewer > 20 && fewer * 10 > accepted + refused, "{accepted}, {refused}: one-sided");
 }
 
 /// The explanation shows the operation that nothing explains.
