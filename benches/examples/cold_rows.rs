@@ -241,8 +241,8 @@ fn draw(plain: &Point, points: &[(f64, Point)], rows: usize) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 720 400\" width=\"720\" height=\"400\" \
          font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n\
          <title>Mean time of a read against memory</title>\n\
-         <g fill=\"#808080\" stroke=\"none\"><text x=\"{LEFT}\" y=\"22\" font-size=\"15\">What a read costs, by memory; \
-         and the part of {rows} rows\u{2019} reads that found them plain</text>\n"
+         <g fill=\"#808080\" stroke=\"none\"><text x=\"{LEFT}\" y=\"22\" font-size=\"15\">What a read of {rows} rows costs, and how \
+         many find theirs plain</text>\n"
     );
     for part in 0..=5 {
         let part = f64::from(part) / 5.0;
