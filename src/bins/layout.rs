@@ -39,6 +39,14 @@ const fn round_up(value: usize, to: usize) -> usize {
     value.div_ceil(to) * to
 }
 
+/// So many words, and what brings the next one to the start of a cache line.
+pub(crate) const fn whole_lines(mut words: usize) -> usize {
+    while !(words * size_of::<Word>()).is_multiple_of(LINE_BYTES) {
+        words += 1;
+    }
+    words
+}
+
 pub(crate) struct Layout<K, V>(PhantomData<(K, V)>);
 
 impl<K, V> Layout<K, V> {
@@ -64,11 +72,7 @@ impl<K, V> Layout<K, V> {
     /// Words in a segment of `bins` bins before its address: entries, and what brings the heads to the
     /// start of a cache line.
     pub(crate) const fn words_before(bins: usize) -> usize {
-        let mut words = bins * Self::ENTRIES;
-        while !(words * size_of::<Word>()).is_multiple_of(LINE_BYTES) {
-            words += 1;
-        }
-        words
+        whole_lines(bins * Self::ENTRIES)
     }
     /// Words in a segment of `bins` bins.
     pub(crate) const fn segment_words(bins: usize) -> usize {
@@ -88,6 +92,8 @@ impl<K, V> Layout<K, V> {
     };
     /// Words from one overflow line to the next.
     pub(crate) const LINE: usize = round_up(LINE_HEAD + Self::LINE_SLOTS * Self::ENTRY, LINE_WORDS);
+    /// Words of the lines that are made at a time.
+    pub(crate) const CHUNK: usize = CHUNK_LINES * Self::LINE;
 
     /// Bins wanted for `len` entries: a mean load of about 0.6 of the slots.
     pub(crate) const fn bins_for(len: usize) -> usize {

@@ -1,7 +1,9 @@
 //! What may be allocated.
 //!
-//! Segments are not given back while the map is shared, and the index grows with the number of entries. So a
-//! segment is taken only where the budget also has room for the index that its records will need.
+//! Segments are not given back while the map is shared, and the index grows with the number of entries. So it is lent
+//! segments: as one is swept empty, it may be records' again or the index's. In a small map, of which a segment is
+//! little more than the index takes at a time, a segment is only taken where the budget also has room for the index that
+//! its records will need.
 
 use super::codec::Work;
 use super::store::Store;
@@ -19,6 +21,8 @@ type Bins = Layout<Afar, ()>;
 const LINE_ENTRIES: usize = 4;
 /// Entries after which the index is looked at again.
 const LOOK: usize = 256;
+/// Such a part of the budget is kept for what leads to the index's memory.
+const TABLES: usize = 256;
 /// What codecs learn may take that much where there is plenty.
 const MODELS: usize = 512 << 10;
 /// A budget from which on compressors are given much memory to work in.
@@ -61,7 +65,7 @@ impl Store {
         CHUNK_LINES * Bins::LINE * size_of::<Word>() + 32 * WORD
     }
 
-    /// Whether the index may have one more entry.
+    /// Whether the index may have one more entry. Where it takes its memory from the pool, that is lent here.
     pub(super) fn may_add_key(&self) -> bool {
         let len = self.table.len();
         // relaxed: a bound that was true when it was stored.
@@ -70,6 +74,9 @@ impl Store {
 
     #[cold]
     fn may_grow_table(&self, len: usize) -> bool {
+        if self.table.is_lent() {
+            return self.provide_index(len);
+        }
         let usage = self.table.usage();
         // relaxed: a figure.
         self.bins.store(usage.bins, Ordering::Relaxed);
@@ -79,18 +86,58 @@ impl Store {
             (_, true) => (len + 1, Self::lines_step()),
             _ => (len + LOOK, Self::table_step(usage.bytes)),
         };
-        // Counted before it is taken, so that no segment takes it meanwhile.
+        self.may_count(usage.bytes, more, upto)
+    }
+
+    /// Counts what the index is about to take, before it does, so that no segment takes it meanwhile; whether that is
+    /// within the budget.
+    fn may_count(&self, now: usize, more: usize, upto: usize) -> bool {
         // relaxed: figures.
-        self.table_bytes.store(usage.bytes + more, Ordering::Relaxed);
+        self.table_bytes.store(now + more, Ordering::Relaxed);
         let may = self.bytes() <= self.budget;
         if may {
             // relaxed: as above.
             self.looked_up_to.store(upto, Ordering::Relaxed);
         } else {
             // relaxed: as above.
-            self.table_bytes.store(usage.bytes, Ordering::Relaxed);
+            self.table_bytes.store(now, Ordering::Relaxed);
         }
         may
+    }
+
+    /// Lends the index what some more entries need; whether it has room for one more.
+    fn provide_index(&self, len: usize) -> bool {
+        let _one_at_a_time = self.lending.lock();
+        let usage = self.table.usage();
+        let fits = |upto: usize| Bins::bins_for(upto) <= usage.bins + self.table.lent_bins();
+        let upto = if fits(len + LOOK) || self.lend() {
+            len + LOOK
+        } else if fits(len + 1) {
+            len + 1
+        } else {
+            return false;
+        };
+        // Small tables and what leads to segments and lines, twice as long: all that it still takes from the allocator.
+        let more = if usage.bins < 1 << Bins::SEGMENT_BITS {
+            Self::table_step(0)
+        } else {
+            2 * usage.bytes.saturating_sub(usage.retired_bytes) + 64 * WORD
+        };
+        self.may_count(usage.bytes, more, upto)
+    }
+
+    /// Lends the index a segment, if there is one; whether there was.
+    pub(super) fn lend(&self) -> bool {
+        let Some((first, words)) = self.pool.lend(|| self.may_grow()) else {
+            // relaxed: a hint.
+            self.scarce.store(true, Ordering::Relaxed);
+            return false;
+        };
+        // SAFETY: words of a segment, which lives as long as the pool, and that as long as the table. No entry leads
+        // to a record in it, since it was taken from those that hold nothing, and it is not given back; whoever still
+        // reads one that was there validates its bin ([CM-1]), and writes no word but those of the marks.
+        unsafe { self.table.lend(first, words) }
+        true
     }
 
     /// Bytes that the index has yet to grow by until `segments` are full of compressed records.
@@ -119,8 +166,19 @@ impl Store {
         let next = self.bytes() + self.pool.next_bytes() + self.models_to_come();
         let segments = self.pool.made() + 1;
         // So few are needed for anything to go on.
-        let to_come = if segments <= 4 { 0 } else { self.table_to_come(segments) };
+        let to_come = match segments {
+            ..=4 => 0,
+            _ if self.table.is_lent() => self.tables_to_come(),
+            _ => self.table_to_come(segments),
+        };
         next.saturating_add(to_come) <= self.budget
+    }
+
+    /// Bytes that an index which is lent its memory may yet take from the allocator: for what leads to its segments
+    /// and lines, which is a hundredth of them.
+    fn tables_to_come(&self) -> usize {
+        // relaxed: a figure.
+        (self.budget / TABLES + (4 << 10)).saturating_sub(self.table_bytes.load(Ordering::Relaxed))
     }
 
     /// Whether there may be one more segment to sweep others into, which makes up for it.

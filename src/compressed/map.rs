@@ -387,7 +387,7 @@ impl fmt::Debug for CompressedMap {
 
 impl Store {
     pub(super) fn stats(&self) -> Stats {
-        let index = self.table.usage().bytes;
+        let (own, lent) = (self.table.usage().bytes, self.pool.lent());
         let (mut hot, mut dead) = (0, 0);
         for number in 0..self.pool.numbers() {
             let Some(segment) = self.pool.segment(number) else { continue };
@@ -400,10 +400,10 @@ impl Store {
         Stats {
             len: self.table.len(),
             raw: self.raw.total(),
-            bytes: self.bytes_but_index() + index,
+            bytes: self.bytes_but_index() + own,
             budget: self.budget,
-            index,
-            segments: self.pool.made(),
+            index: own + lent * self.shape().bytes(),
+            segments: self.pool.made() - lent,
             hot_segments: self.pool.hot(),
             free_segments: self.pool.free(),
             hot: hot.saturating_sub(cold),

@@ -40,6 +40,8 @@ struct Lists {
     count: usize,
     /// Below this one none is vacant.
     vacant: usize,
+    /// Segments that the index has.
+    lent: usize,
 }
 
 pub(super) struct Pool {
@@ -129,9 +131,37 @@ impl Pool {
     /// A segment that is open and empty, of those that hold nothing or new ones, if `may_grow` says so, with nobody
     /// else growing meanwhile. `spared` of them are left, and made first.
     pub(super) fn take(&self, spared: usize, may_grow: impl Fn() -> bool) -> Option<usize> {
+        self.take_in(&mut self.lists.lock(), spared, may_grow)
+    }
+
+    /// The words of a segment that is taken as by `take`, for good: where they begin, and how many.
+    pub(super) fn lend(&self, may_grow: impl Fn() -> bool) -> Option<(*mut Word, usize)> {
         let mut lists = self.lists.lock();
+        let number = self.take_in(&mut lists, RESERVE, may_grow)?;
+        self.segment(number)?.set_use(Use::Lent);
+        lists.lent += 1;
+        let (block, index) = block_of(number);
+        // relaxed: both were stored by who made the segment, under the lock that is held.
+        let addresses = self.blocks[block].load(Ordering::Relaxed);
+        // SAFETY: as in `segment`. relaxed: as above.
+        let words = unsafe { &*addresses.add(index) }.load(Ordering::Relaxed);
+        let range = self.shape.lent();
+        Some((words.wrapping_add(range.start), range.len()))
+    }
+
+    /// Segments that the index has.
+    pub(super) fn lent(&self) -> usize {
+        self.lists.lock().lent
+    }
+
+    fn take_in(
+        &self,
+        lists: &mut Lists,
+        spared: usize,
+        may_grow: impl Fn() -> bool,
+    ) -> Option<usize> {
         while lists.free.len <= spared {
-            let number = if may_grow() { self.make(&mut lists)? } else { return None };
+            let number = if may_grow() { self.make(lists)? } else { return None };
             self.push(&mut lists.free, number);
         }
         let number = self.pop(&mut lists.free)?;

@@ -7,7 +7,9 @@
 //! Lengths are varints, seven bits a byte. A record that lies *on* another begins on a word, which says
 //! where that is, 0 for none; its location has a bit for that. Others are packed byte by byte.
 
+use crate::bins::layout::whole_lines;
 use crate::sync::words::{Afar, WORD};
+use core::ops::Range;
 
 /// Stored as it is.
 pub(super) const RAW: u8 = 0;
@@ -61,6 +63,12 @@ impl Shape {
     /// No record ends behind this. A head can be read from anywhere before.
     pub(super) const fn end(self) -> usize {
         self.bytes() - HEAD_WORDS * WORD
+    }
+
+    /// Words of a segment that can be lent: all from the first cache line behind the marks. Those stay, since
+    /// somebody may yet mark a record of before.
+    pub(super) const fn lent(self) -> Range<usize> {
+        whole_lines(self.begin() / WORD)..self.words()
     }
 
     /// Bytes of records that a segment holds.

@@ -45,6 +45,8 @@ pub(super) enum Use {
     Cold,
     /// Being swept.
     Swept,
+    /// The index's, for good.
+    Lent,
 }
 
 #[derive(Clone, Copy)]

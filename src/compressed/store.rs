@@ -52,6 +52,8 @@ pub(super) struct Store {
     pub(super) bins: AtomicUsize,
     /// So many entries the table may come to hold before somebody has to look again.
     pub(super) looked_up_to: AtomicUsize,
+    /// Held while the index is lent a segment.
+    pub(super) lending: Lock<()>,
     /// Bytes of what is worked in, and of the map itself.
     pub(super) fixed: AtomicUsize,
     /// Bytes of what codecs have learned.
@@ -79,9 +81,10 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn new(builder: Builder) -> Self {
         let shape = Shape::new(builder.segment_bits());
+        let lends = shape.lent().len() >= Table::LEAST_LENT;
         let may_learn = !builder.codecs.is_empty();
         let store = Self {
-            table: Table::new(),
+            table: if lends { Table::new_lent() } else { Table::new() },
             pool: Pool::new(shape),
             models: Models::new(builder.codecs),
             hasher: builder.hasher.unwrap_or_default(),
@@ -93,6 +96,7 @@ impl Store {
             table_bytes: AtomicUsize::new(0),
             bins: AtomicUsize::new(0),
             looked_up_to: AtomicUsize::new(0),
+            lending: Lock::new(()),
             fixed: AtomicUsize::new(size_of::<Self>()),
             models_bytes: AtomicUsize::new(0),
             longest: AtomicUsize::new(0),

@@ -85,19 +85,31 @@ impl Store {
             return Err(StoreError::ValueTooLarge { most: most.saturating_sub(2 * WORD) });
         }
         self.admit_record(size)?;
-        let mut backoff = Backoff::spinning();
-        // All that there is, twice over: others may take what is made empty.
-        let mut patience = 2 * (self.pool.made() + 1) * self.shape().bytes() / SHARE;
+        let mut patience = self.patience();
         loop {
             if let Some(at) = self.append_hot(below, head, key, value) {
                 return Ok(at);
             }
-            match self.sweep_some(SHARE) {
-                Swept::Some if patience > 0 => patience -= 1,
-                Swept::Busy => drop(backoff.wait_long()),
-                _ => return Err(StoreError::BudgetExceeded),
+            if !self.make_room(&mut patience) {
+                return Err(StoreError::BudgetExceeded);
             }
         }
+    }
+
+    /// How often a writer sweeps before it gives up: all that there is, twice over, for others may take what is made
+    /// empty.
+    fn patience(&self) -> (usize, Backoff) {
+        (2 * (self.pool.made() + 1) * self.shape().bytes() / SHARE, Backoff::spinning())
+    }
+
+    /// Sweeps a little where there is no segment to be had; false where that is of no use.
+    fn make_room(&self, (patience, backoff): &mut (usize, Backoff)) -> bool {
+        match self.sweep_some(SHARE) {
+            Swept::Some if *patience > 0 => *patience -= 1,
+            Swept::Busy => drop(backoff.wait_long()),
+            _ => return false,
+        }
+        true
     }
 
     /// Lets the entry that `wanted` knows, or a new one if `new` says so, lead to `at`, if `still` says so of what
@@ -111,6 +123,8 @@ impl Store {
         new: bool,
     ) -> Result<Linked, Failure> {
         let mut drops = 0;
+        let mut patience = None;
+        let mut make_room = || self.make_room(patience.get_or_insert_with(|| self.patience()));
         loop {
             let (trace, no_room) = (Cell::new(Trace::default()), Cell::new(false));
             let same = |afar: &Afar| wanted(Location::from(*afar));
@@ -124,13 +138,27 @@ impl Store {
             let rehash = |afar: &Afar| self.rehash(*afar);
             let key_of = |entry: crate::bins::bin::Entry<'_, Afar, ()>| entry.key();
             let backoff = Backoff::spinning();
-            return match self.table.alter(hash, same, key_of, rehash, backoff, decide)? {
+            let altered = self.table.alter(hash, same, key_of, rehash, backoff, decide);
+            if matches!(altered, Err(Failure::Alloc)) && self.table.is_lent() && drops < 64 {
+                // Of overflow lines there were none.
+                match self.table.lacks_lines() {
+                    true if self.lend() || make_room() => continue,
+                    true => return Ok(Linked::NoRoom),
+                    // Or somebody has lent some meanwhile.
+                    false => drops += 1,
+                }
+                continue;
+            }
+            return match altered? {
                 (Some(_), Change::Entry(..)) => {
                     self.unlinked(&trace.get());
                     Ok(Linked::Replaced)
                 }
                 (None, Change::Entry(..)) => Ok(Linked::New),
                 _ if no_room.get() => {
+                    if self.table.is_lent() && make_room() {
+                        continue;
+                    }
                     drops += 1;
                     if self.policy == Policy::Evict && drops < 64 && self.evict_some(SHARE) {
                         continue;

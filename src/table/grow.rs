@@ -303,7 +303,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 self.ensure_segment(parent, backoff)?;
                 continue;
             }
-            let segment = self.extents.segment(backoff)?;
+            let segment = self.segment(backoff)?;
             let mut segment = Some(segment);
             let guard = self.lock_growth(backoff);
             // Read again: only the lock's holder changes it.
@@ -317,7 +317,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             }
             let busy = guard.err();
             if let Some(unused) = segment {
-                self.extents.give_back(unused, backoff);
+                self.give_back(unused, backoff);
             }
             if let Some(busy) = busy {
                 return Err(busy.into());

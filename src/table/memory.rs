@@ -30,7 +30,6 @@ pub(crate) struct Words {
 
 impl Words {
     /// Words that somebody else frees.
-    #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
     pub(crate) fn borrowed(words: *mut Word) -> Self {
         Self { words, count: 0 }
     }

@@ -9,6 +9,7 @@ pub(crate) mod cursor;
 pub(crate) mod directory;
 mod extent;
 mod grow;
+mod lent;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
 pub(crate) mod memory;
@@ -26,7 +27,7 @@ pub(crate) mod write;
 
 use self::directory::{Directory, Head};
 use self::extent::Extents;
-use self::memory::AllocError;
+use self::memory::{AllocError, Words};
 use self::overflow::Pool;
 use self::segment::Segment;
 use self::types::TryReserveError;
@@ -38,6 +39,7 @@ use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::stripes::Counter;
+use crate::sync::words::Afar;
 use alloc::vec::Vec;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr;
@@ -71,7 +73,7 @@ pub(crate) struct Usage {
     pub(crate) bins: usize,
     /// In use.
     pub(crate) overflow_lines: usize,
-    /// Of everything.
+    /// Of everything, but for what was lent.
     pub(crate) bytes: usize,
     /// Of what only waits for the table to be dropped.
     pub(crate) retired_bytes: usize,
@@ -111,7 +113,7 @@ impl<K, V> Table<K, V> {
                 claimed: AtomicUsize::new(0),
                 growth: Lock::new(()),
                 extents: Extents::new(),
-                pool: Pool::new(),
+                pool: Pool::new(false),
                 count: Counter::new(),
             }
         }
@@ -190,7 +192,7 @@ impl<K, V> Table<K, V> {
         let table = Self::new();
         let bits = Self::next_bits(bins).max(bins.ilog2());
         table.extents.provide(bins.max(1 << bits), &Backoff::spinning());
-        let made = table.make_directory(bits, true, ptr::null_mut())?;
+        let made = table.make_directory(bits, true, ptr::null_mut()).map_err(|_| AllocError)?;
         let adopted = table.adopt(Directory::none(), made, &Backoff::spinning());
         debug_assert!(adopted.is_ok());
         Ok(table)
@@ -202,7 +204,7 @@ impl<K, V> Table<K, V> {
         bits: u32,
         born: bool,
         older: *mut Head<K, V>,
-    ) -> Result<*mut Head<K, V>, AllocError>
+    ) -> Result<*mut Head<K, V>, Failure>
     where
         K: Copy,
         V: Copy,
@@ -212,7 +214,7 @@ impl<K, V> Table<K, V> {
         segments.try_reserve_exact(1usize << (bits - segment_bits)).map_err(|_| AllocError)?;
         for _ in 0..1usize << (bits - segment_bits) {
             let segment = if segment_bits == Layout::<K, V>::SEGMENT_BITS {
-                self.extents.segment(&Backoff::spinning())?
+                self.segment(&Backoff::spinning())?
             } else {
                 Segment::<K, V>::new(1 << segment_bits)?
             };
@@ -223,7 +225,7 @@ impl<K, V> Table<K, V> {
             }
             segments.push(segment);
         }
-        Directory::make(bits, segments, older)
+        Ok(Directory::make(bits, segments, older)?)
     }
 
     /// Takes the growth lock, waiting for it only if that is allowed.
@@ -260,10 +262,35 @@ impl<K, V> Table<K, V> {
         }
         let busy = guard.err();
         if !adopted {
-            // SAFETY: never shared, and its segments are its own but for those in extents.
-            unsafe { Directory::free_with_segments(made, |block| !self.extents.own(block)) };
+            let owns = |block| match small {
+                false if self.is_lent() => {
+                    self.pool.lent.give_back(Words::borrowed(block), Self::SEGMENT_WORDS, backoff);
+                    false
+                }
+                _ => !self.extents.own(block),
+            };
+            // SAFETY: never shared, and its segments are its own but for those in extents, and those lent.
+            unsafe { Directory::free_with_segments(made, owns) };
         }
         busy.map_or(Ok(()), Err)
+    }
+
+    /// A segment, all bins unborn.
+    fn segment(&self, backoff: &Backoff) -> Result<Segment<K, V>, Failure> {
+        if !self.is_lent() {
+            return Ok(self.extents.segment(backoff)?);
+        }
+        let words = self.pool.lent.words(Self::SEGMENT_WORDS, backoff)?;
+        Ok(Segment::of(words, 1 << Layout::<K, V>::SEGMENT_BITS))
+    }
+
+    /// Takes back a segment that was not entered.
+    fn give_back(&self, segment: Segment<K, V>, backoff: &Backoff) {
+        if self.is_lent() {
+            self.pool.lent.give_back(segment.into_words(), Self::SEGMENT_WORDS, backoff);
+        } else {
+            self.extents.give_back(segment, backoff);
+        }
     }
 
     /// Makes the first directory.
@@ -333,6 +360,10 @@ impl<K, V> Table<K, V> {
                     // Counted with the extents.
                     segments = segments.saturating_sub(self.extents.segments());
                 }
+                // Counted by who lends.
+                if self.is_lent() && !this.is_small() {
+                    segments = 0;
+                }
                 let words = Layout::<K, V>::segment_words(this.segment_bins());
                 here += segments * words * size_of::<Word>();
             }
@@ -344,16 +375,63 @@ impl<K, V> Table<K, V> {
     }
 }
 
+impl<K, V> Table<K, V> {
+    /// Words of a full segment.
+    const SEGMENT_WORDS: usize = Layout::<K, V>::segment_words(1 << Layout::<K, V>::SEGMENT_BITS);
+
+    /// Whether the table takes full segments and overflow lines only of what it is lent.
+    #[inline]
+    pub(crate) fn is_lent(&self) -> bool {
+        self.pool.lent.is_all()
+    }
+}
+
+/// A table that is lent its memory. Its entries are integers, so all that it writes there is initialised, whoever
+/// reads it.
+impl Table<Afar, ()> {
+    /// Takes full segments and overflow lines only of what it is lent; what is less, from the allocator.
+    pub(crate) fn new_lent() -> Self {
+        let mut table = Self::new();
+        table.pool = Pool::new(true);
+        table
+    }
+
+    /// Lends it so many words more.
+    ///
+    /// # Safety
+    /// They lie at `first`, on a cache line, are initialised, and live as long as the table. Nobody else writes to
+    /// them, or reads them but atomically and to believe it only if a bin of this table has not changed since it led
+    /// there; and all bins that led there have.
+    pub(crate) unsafe fn lend(&self, first: *mut Word, words: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.pool.lent.lend(first, words) }
+    }
+
+    /// Words of which a table that is lent its memory makes use without much loss.
+    pub(crate) const LEAST_LENT: usize = 3 * Self::SEGMENT_WORDS;
+
+    /// Whether there is nothing left for overflow lines of what it was lent.
+    pub(crate) fn lacks_lines(&self) -> bool {
+        self.pool.lent.blocks(Layout::<Afar, ()>::CHUNK) == 0
+    }
+
+    /// Bins that there is room for in what it was lent and does not use yet.
+    pub(crate) fn lent_bins(&self) -> usize {
+        self.pool.lent.blocks(Self::SEGMENT_WORDS) << Layout::<Afar, ()>::SEGMENT_BITS
+    }
+}
+
 impl<K, V> Drop for Table<K, V> {
     fn drop(&mut self) {
         let mut directory = self.current();
         let newest = directory;
         // SAFETY: `&mut self`: nobody reads any more.
         while let Some(this) = unsafe { Directory::<'_, K, V>::from_ptr(directory) } {
-            let (older, owns) = (this.older(), directory == newest || this.is_small());
+            let newest = directory == newest && !self.is_lent();
+            let (older, owns) = (this.older(), newest || this.is_small());
             let owns = |block| owns && !self.extents.own(block);
             // SAFETY: each directory is met once; a small table's segments are its own, those of a
-            // large one belong to its newest directory or lie in extents, which go after this.
+            // large one belong to its newest directory or lie in extents, which go after this, or were lent.
             unsafe { Directory::free_with_segments(directory, owns) };
             directory = older;
         }

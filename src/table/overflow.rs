@@ -16,7 +16,8 @@
 //!   and keeps it from following a number that is no longer the bin's.
 
 use super::Failure;
-use super::memory::{self, AllocError};
+use super::lent::Lent;
+use super::memory::{self, AllocError, Words};
 use crate::bins::bin::Entry;
 use crate::bins::layout::{CHUNK_LINES, LINE_HEAD, Layout};
 use crate::bins::tags::Slots;
@@ -170,6 +171,8 @@ impl Free {
 pub(crate) struct Pool<K, V> {
     chunks: AtomicPtr<Chunks>,
     free: Lock<Free>,
+    /// Where chunks come from, and the table's segments.
+    pub(crate) lent: Lent,
     entries: PhantomData<(K, V)>,
 }
 
@@ -213,8 +216,10 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     const FIRST_LINE: usize = 1;
 
     crate::facade::const_unless_loom! {
-        pub(crate) fn new() -> Self {
+        /// For a table that is `lent` what it takes, or that asks the allocator.
+        pub(crate) fn new(lent: bool) -> Self {
             Self {
+                lent: Lent::new(lent),
                 chunks: AtomicPtr::new(ptr::null_mut()),
                 free: Lock::new(Free { first: 0, fresh: Self::FIRST_LINE, chunks: 0, idle: 0 }),
                 entries: PhantomData,
@@ -313,7 +318,16 @@ impl<K: Copy, V: Copy> Pool<K, V> {
 
     /// Adds a chunk. The caller holds no lock: this calls the allocator.
     pub(crate) fn grow(&self, backoff: &Backoff) -> Result<(), Failure> {
-        let mut words = memory::words(CHUNK_LINES * Layout::<K, V>::LINE)?;
+        let mut words = Some(self.lent.words(Layout::<K, V>::CHUNK, backoff)?);
+        let done = self.enter(&mut words, backoff);
+        if let Some(unused) = words {
+            self.lent.give_back(unused, Layout::<K, V>::CHUNK, backoff);
+        }
+        done
+    }
+
+    /// Enters a chunk into the table of them.
+    fn enter(&self, words: &mut Option<Words>, backoff: &Backoff) -> Result<(), Failure> {
         loop {
             let mut free = self.lock(backoff)?;
             // relaxed: the table of chunks changes only under the lock that we hold.
@@ -324,10 +338,12 @@ impl<K: Copy, V: Copy> Pool<K, V> {
                 return Err(AllocError.into());
             }
             if free.chunks < len {
-                // SAFETY: `free.chunks < len`. [OV-1] release: pairs with [OV-2].
-                unsafe { &*Chunks::slot(chunks, free.chunks) }
-                    .store(words.take(), Ordering::Release);
-                free.chunks += 1;
+                if let Some(mut words) = words.take() {
+                    // SAFETY: `free.chunks < len`. [OV-1] release: pairs with [OV-2].
+                    unsafe { &*Chunks::slot(chunks, free.chunks) }
+                        .store(words.take(), Ordering::Release);
+                    free.chunks += 1;
+                }
                 return Ok(());
             }
             drop(free);
@@ -371,12 +387,13 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         }
     }
 
-    /// Lines in use, and bytes of all lines and tables.
+    /// Lines in use, and bytes of all lines and tables, but for what was lent.
     pub(crate) fn usage(&self) -> (usize, usize) {
         let free = self.free.lock();
         let (in_use, chunks) = (free.fresh - Self::FIRST_LINE - free.idle, free.chunks);
         drop(free);
-        let mut bytes = chunks * CHUNK_LINES * Layout::<K, V>::LINE * size_of::<Word>();
+        let chunks = if self.lent.is_all() { 0 } else { chunks };
+        let mut bytes = chunks * Layout::<K, V>::CHUNK * size_of::<Word>();
         // [OV-2] acquire: pairs with [OV-1].
         let mut table = self.chunks.load(Ordering::Acquire);
         while !table.is_null() {
@@ -398,11 +415,11 @@ impl<K, V> Drop for Pool<K, V> {
             // SAFETY: nobody shares the pool any more, and each table is met once.
             let (len, older) = unsafe { ((*table).len, (*table).older) };
             if table == newest {
-                for index in 0..len {
+                for index in 0..if self.lent.is_all() { 0 } else { len } {
                     // SAFETY: `index < len`. relaxed: as above.
                     let words = unsafe { &*Chunks::slot(table, index) }.load(Ordering::Relaxed);
                     // SAFETY: null or a chunk of this length, and the newest table has each chunk once.
-                    unsafe { memory::free_words(words, CHUNK_LINES * Layout::<K, V>::LINE) };
+                    unsafe { memory::free_words(words, Layout::<K, V>::CHUNK) };
                 }
             }
             // SAFETY: made by `lengthen` with this length.

@@ -15,18 +15,23 @@ pub(crate) struct Segment<K, V> {
 impl<K, V> Segment<K, V> {
     /// All bins unborn.
     pub(crate) fn new(bins: usize) -> Result<Self, AllocError> {
-        let (words, before) = (
-            memory::words(Layout::<K, V>::segment_words(bins))?,
-            Layout::<K, V>::words_before(bins),
-        );
-        Ok(Self { words, before, entries: PhantomData })
+        Ok(Self::of(memory::words(Layout::<K, V>::segment_words(bins))?, bins))
+    }
+
+    /// In zeroed words, of which there are enough for so many bins.
+    pub(crate) fn of(words: Words, bins: usize) -> Self {
+        Self { words, before: Layout::<K, V>::words_before(bins), entries: PhantomData }
+    }
+
+    /// The words that it lies in.
+    pub(crate) fn into_words(self) -> Words {
+        self.words
     }
 
     /// In `block`, zeroed words of an extent.
     #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
     pub(crate) fn within(block: *mut Word, bins: usize) -> Self {
-        let before = Layout::<K, V>::words_before(bins);
-        Self { words: Words::borrowed(block), before, entries: PhantomData }
+        Self::of(Words::borrowed(block), bins)
     }
 
     /// Where the words of a segment in an extent begin; frees one that is in none.
