@@ -8,13 +8,13 @@
 //! - The order of the two loads matters: state first (`[SL-4]`), then tags (`[FT-1]`), so that tags which
 //!   are newer than the state make the validation fail, never the other way round.
 
-use super::layout::{BIN_HEAD, Layout};
+use super::layout::{BIN_HEAD, Layout, MAX_SLOTS};
 use super::tags::Tags;
 use crate::facade::Word;
 use crate::facade::atomic::Ordering;
 use crate::sync::prefetch;
 use crate::sync::seqlock::{SeqLock, State};
-use crate::sync::words;
+use crate::sync::words::{self, WORD};
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 
@@ -43,13 +43,13 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
     pub(crate) unsafe fn new(segment: *const Word, index: usize) -> Self {
         Self {
             head: segment.wrapping_add(index * BIN_HEAD),
-            entries: segment.wrapping_sub((index + 1) * Layout::<K, V>::ENTRIES),
+            entries: segment.wrapping_sub((index + 1) * Layout::<K, V>::entries()),
             table: PhantomData,
         }
     }
 
     /// # Safety
-    /// `head` is the address of `BIN_HEAD` words and `entries` that of `Layout::ENTRIES`; all stay live
+    /// `head` is the address of `BIN_HEAD` words and `entries` that of `Layout::entries()`; all stay live
     /// for `'a`.
     #[inline(always)]
     pub(crate) unsafe fn from_parts(head: *const Word, entries: *const Word) -> Self {
@@ -68,7 +68,7 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
     #[inline(always)]
     pub(crate) fn prefetch(self) {
         let third = 2 * Layout::<K, V>::ENTRY;
-        if third + Layout::<K, V>::ENTRY <= Layout::<K, V>::ENTRIES {
+        if third + Layout::<K, V>::ENTRY <= Layout::<K, V>::entries() {
             prefetch::read(self.entries.wrapping_add(third));
         }
     }
@@ -134,7 +134,7 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
     pub(crate) fn entry(self, slot: usize) -> Entry<'a, K, V> {
         debug_assert!(slot < Layout::<K, V>::SLOTS);
         // SAFETY: a bin has `SLOTS` entries, and they live for `'a`.
-        unsafe { Entry::new(self.entries.add(slot * Layout::<K, V>::ENTRY)) }
+        unsafe { Entry::nth(self.entries, slot) }
     }
 
     /// What is wanted of an entry, if it is the key's. The bin's tags, read since `state`, said that the
@@ -163,7 +163,8 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
     }
 }
 
-/// The words of one key and its value, in a bin or in an overflow line.
+/// The words of one key and its value, in a bin or in an overflow line. Of one among packed ones the address of them
+/// all, with its number in the low bits.
 pub(crate) struct Entry<'a, K, V> {
     words: *const Word,
     table: PhantomData<(&'a Word, K, V)>,
@@ -179,15 +180,36 @@ impl<K, V> Copy for Entry<'_, K, V> {}
 
 impl<K: Copy, V: Copy> Entry<'_, K, V> {
     /// # Safety
-    /// `words` must point at `Layout::<K, V>::ENTRY` words that stay live for the lifetime named.
+    /// `words` must point at more than `index` entries that stay live for the lifetime named.
     #[inline(always)]
-    pub(crate) unsafe fn new(words: *const Word) -> Self {
+    pub(crate) unsafe fn nth(words: *const Word, index: usize) -> Self {
+        const { assert!(MAX_SLOTS <= WORD) };
+        let words = if Layout::<K, V>::is_packed() {
+            words.wrapping_byte_add(index)
+        } else {
+            // SAFETY: within the entries, as the caller says.
+            unsafe { words.add(index * Layout::<K, V>::ENTRY) }
+        };
         Self { words, table: PhantomData }
+    }
+
+    /// The packed entries that it is among, and its number there.
+    #[inline(always)]
+    fn among(self) -> (*const Word, usize) {
+        let index = self.words.addr() & (WORD - 1);
+        (self.words.wrapping_byte_sub(index), index)
     }
 
     /// The key's bytes, perhaps torn: not to be looked at before the bin's state was validated.
     #[inline(always)]
     pub(crate) fn key(self) -> MaybeUninit<K> {
+        if Layout::<K, V>::is_packed() {
+            let (words, index) = self.among();
+            // SAFETY: the entries are live, and packed ones.
+            let key = unsafe { words::fetch_packed(words, index) };
+            // SAFETY: a key among packed ones is a transparent integer of this size.
+            return unsafe { (&raw const key).cast::<MaybeUninit<K>>().read() };
+        }
         // SAFETY: the entry's words are live, and the key lies at their start.
         unsafe { words::fetch(self.words, 0) }
     }
@@ -202,14 +224,20 @@ impl<K: Copy, V: Copy> Entry<'_, K, V> {
     /// Writes key and value. The caller holds the bin's lock.
     #[inline(always)]
     pub(crate) fn put(self, key: &K, value: &V) {
-        // SAFETY: the words are live, and the lock makes us the only writer.
-        unsafe { words::put(self.words, 0, key) }
+        self.put_key(key);
         self.put_value(value);
     }
 
     /// Writes the key only. The caller holds the bin's lock.
-    #[cfg(feature = "alloc")]
+    #[inline(always)]
     pub(crate) fn put_key(self, key: &K) {
+        if Layout::<K, V>::is_packed() {
+            let (words, index) = self.among();
+            // SAFETY: a key among packed ones is a transparent integer of this size.
+            let key = unsafe { core::ptr::from_ref(key).cast::<usize>().read() };
+            // SAFETY: the entries are live, and the lock makes us the only writer of all of them.
+            return unsafe { words::put_packed(words, index, key) };
+        }
         // SAFETY: the words are live, and the lock makes us the only writer.
         unsafe { words::put(self.words, 0, key) }
     }
@@ -217,6 +245,9 @@ impl<K: Copy, V: Copy> Entry<'_, K, V> {
     /// Writes the value only. The caller holds the bin's lock.
     #[inline(always)]
     pub(crate) fn put_value(self, value: &V) {
+        if size_of::<V>() == 0 {
+            return;
+        }
         // SAFETY: the words are live, and the lock makes us the only writer.
         unsafe { words::put(self.words, Layout::<K, V>::VALUE_AT, value) }
     }
@@ -224,6 +255,11 @@ impl<K: Copy, V: Copy> Entry<'_, K, V> {
     /// Copies the words of `from` here. The caller holds the locks of both bins.
     #[inline]
     pub(crate) fn copy_from(self, from: Self) {
+        if Layout::<K, V>::is_packed() {
+            let ((from, at), (words, index)) = (from.among(), self.among());
+            // SAFETY: both entries are live, and nobody else writes to those around them.
+            return unsafe { words::put_packed(words, index, words::fetch_packed(from, at)) };
+        }
         // SAFETY: both entries are live for `ENTRY` words.
         unsafe { words::copy(from.words, self.words, Layout::<K, V>::ENTRY) }
     }

@@ -16,7 +16,7 @@
 
 use crate::facade::Word;
 use crate::sync::seqlock::State;
-use crate::sync::words::{WORD, words_for};
+use crate::sync::words::{self, WORD, words_for};
 use core::marker::PhantomData;
 
 /// Words in the head of a bin: tags, state, and the overflow index where `State` has no room.
@@ -59,9 +59,9 @@ impl<K, V> Layout<K, V> {
     pub(crate) const ENTRY: usize = words_for(Self::VALUE_AT + size_of::<V>());
     /// Slots in a bin: all that the tag word can name.
     pub(crate) const SLOTS: usize = MAX_SLOTS;
-    /// Words of a bin's entries.
+    /// Words of a bin's entries, where they are not packed.
     pub(crate) const ENTRIES: usize = Self::SLOTS * Self::ENTRY;
-    /// Words of a bin, head and entries.
+    /// Words of a bin, head and entries, where these are not packed.
     pub(crate) const BIN: usize = BIN_HEAD + Self::ENTRIES;
     /// Bins in a segment, as a power of two.
     pub(crate) const SEGMENT_BITS: u32 = {
@@ -71,11 +71,13 @@ impl<K, V> Layout<K, V> {
     };
     /// Words in a segment of `bins` bins before its address: entries, and what brings the heads to the
     /// start of a cache line.
-    pub(crate) const fn words_before(bins: usize) -> usize {
-        whole_lines(bins * Self::ENTRIES)
+    #[inline]
+    pub(crate) fn words_before(bins: usize) -> usize {
+        whole_lines(bins * Self::entries())
     }
     /// Words in a segment of `bins` bins.
-    pub(crate) const fn segment_words(bins: usize) -> usize {
+    #[inline]
+    pub(crate) fn segment_words(bins: usize) -> usize {
         Self::words_before(bins) + bins * BIN_HEAD
     }
     /// Entries in an overflow line.
@@ -90,10 +92,8 @@ impl<K, V> Layout<K, V> {
             fit
         }
     };
-    /// Words from one overflow line to the next.
+    /// Words from one overflow line to the next, where entries are not packed.
     pub(crate) const LINE: usize = round_up(LINE_HEAD + Self::LINE_SLOTS * Self::ENTRY, LINE_WORDS);
-    /// Words of the lines that are made at a time.
-    pub(crate) const CHUNK: usize = CHUNK_LINES * Self::LINE;
 
     /// Bins wanted for `len` entries: a mean load of about 0.6 of the slots.
     pub(crate) const fn bins_for(len: usize) -> usize {
@@ -107,7 +107,42 @@ impl<K, V> Layout<K, V> {
     }
 }
 
+/// Entries that are but a word which leads afar are packed, bit by bit: that word is not as long as others.
+#[cfg(feature = "alloc")]
 impl<K, V> Layout<K, V> {
+    #[inline(always)]
+    pub(crate) fn is_packed() -> bool {
+        words::lies_afar::<K>() && words::AFAR_BITS < usize::BITS
+    }
+
+    /// Words from one overflow line to the next.
+    #[inline(always)]
+    pub(crate) fn line() -> usize {
+        let packed = LINE_HEAD + words::packed(Self::LINE_SLOTS);
+        if Self::is_packed() { packed } else { Self::LINE }
+    }
+
+    /// Words of the lines that are made at a time.
+    pub(crate) fn chunk() -> usize {
+        CHUNK_LINES * Self::line()
+    }
+}
+
+#[cfg(not(feature = "alloc"))]
+impl<K, V> Layout<K, V> {
+    #[inline(always)]
+    pub(crate) fn is_packed() -> bool {
+        false
+    }
+}
+
+impl<K, V> Layout<K, V> {
+    /// Words of a bin's entries, packed or not.
+    #[inline(always)]
+    pub(crate) fn entries() -> usize {
+        if Self::is_packed() { words::packed(Self::SLOTS) } else { Self::ENTRIES }
+    }
+
     /// Overflow lines that `len` entries take at most in the bins that they want: what is expected of a
     /// hash that is as good as chance, where growth makes it most, and eight standard deviations and a
     /// few more; or what keys of one hash take, where that is less.

@@ -9,7 +9,7 @@ use super::codec::Work;
 use super::store::Store;
 use super::sweep::House;
 use super::types::StoreError;
-use crate::bins::layout::{CHUNK_LINES, LINE_BYTES, Layout};
+use crate::bins::layout::{BIN_HEAD, LINE_BYTES, Layout};
 use crate::facade::Word;
 use crate::facade::atomic::Ordering;
 use crate::sync::stripes::STRIPES;
@@ -54,7 +54,7 @@ impl Store {
         let (segments, stripes) = if small { (1, STRIPES * LINE_BYTES * 2) } else { (2, 0) };
         // Directories double: they are a hundredth of the whole, and the old ones stay.
         segments * Bins::segment_words(bins) * size_of::<Word>()
-            + CHUNK_LINES * Bins::LINE * size_of::<Word>()
+            + Bins::chunk() * size_of::<Word>()
             + table / 32
             + 64 * WORD
             + stripes
@@ -62,7 +62,7 @@ impl Store {
 
     /// Bytes by which the index grows where its bins do: for some more overflow lines.
     fn lines_step() -> usize {
-        CHUNK_LINES * Bins::LINE * size_of::<Word>() + 32 * WORD
+        Bins::chunk() * size_of::<Word>() + 32 * WORD
     }
 
     /// Whether the index may have one more entry. Where it takes its memory from the pool, that is lent here.
@@ -157,7 +157,7 @@ impl Store {
         let segments = more.div_ceil(1 << Bins::SEGMENT_BITS);
         let bins = segments << Bins::SEGMENT_BITS;
         // Directories double: they are a hundredth of the whole, and the old ones stay.
-        let bytes = bins * Bins::BIN * size_of::<Word>();
+        let bytes = bins * (BIN_HEAD + Bins::entries()) * size_of::<Word>();
         bytes + bytes / 32 + entries / LINE_ENTRIES * WORD + Self::lines_step()
     }
 

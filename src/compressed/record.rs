@@ -8,7 +8,7 @@
 //! where that is, 0 for none; its location has a bit for that. Others are packed byte by byte.
 
 use crate::bins::layout::whole_lines;
-use crate::sync::words::{Afar, WORD};
+use crate::sync::words::{AFAR_MAX, Afar, WORD};
 use core::ops::Range;
 
 /// Stored as it is.
@@ -85,7 +85,7 @@ impl Shape {
 
     /// Segments that a location can name.
     pub(super) const fn most_segments(self) -> usize {
-        usize::MAX >> (self.bits + 1)
+        AFAR_MAX >> (self.bits + 1)
     }
 
     pub(super) const fn location(self, segment: usize, offset: usize, over: bool) -> Location {

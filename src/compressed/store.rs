@@ -81,7 +81,7 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn new(builder: Builder) -> Self {
         let shape = Shape::new(builder.segment_bits());
-        let lends = shape.lent().len() >= Table::LEAST_LENT;
+        let lends = shape.lent().len() >= Table::least_lent();
         let may_learn = !builder.codecs.is_empty();
         let store = Self {
             table: if lends { Table::new_lent() } else { Table::new() },

@@ -34,6 +34,59 @@ pub(crate) const fn lies_afar<K>() -> bool {
     false
 }
 
+/// Bits of an [`Afar`] that is stored: seven fill four words.
+pub(crate) const AFAR_BITS: u32 = if usize::BITS == 64 { 36 } else { usize::BITS };
+/// The greatest one.
+pub(crate) const AFAR_MAX: usize = usize::MAX >> (usize::BITS - AFAR_BITS);
+
+/// Words that `count` packed ones take.
+pub(crate) const fn packed(count: usize) -> usize {
+    (count * AFAR_BITS as usize).div_ceil(usize::BITS as usize)
+}
+
+/// Where packed number `index` lies: its first word, its last, and the bits of the first that come before it.
+#[inline(always)]
+const fn packed_at(index: usize) -> (usize, usize, usize) {
+    const BITS: usize = usize::BITS as usize;
+    let bit = index * AFAR_BITS as usize;
+    (bit / BITS, (bit + AFAR_BITS as usize - 1) / BITS, bit % BITS)
+}
+
+/// Fetches a packed number; it may be torn.
+///
+/// # Safety
+/// The words from `block` up to its end are live and hold nothing but packed numbers.
+#[inline(always)]
+pub(crate) unsafe fn fetch_packed(block: *const Word, index: usize) -> usize {
+    let (first, last, shift) = packed_at(index);
+    // SAFETY: the caller says that they are live.
+    let (low, high) =
+        unsafe { ((*block.add(first)).load_integer(), (*block.add(last)).load_integer()) };
+    // Where both are one, what comes from above is masked.
+    let both = (high as u128) << usize::BITS | low as u128;
+    (both >> shift) as usize & AFAR_MAX
+}
+
+/// Stores a packed number, and keeps the others.
+///
+/// # Safety
+/// As for `fetch_packed`; only the holder of the guarding seqlock's lock may call this.
+#[inline(always)]
+pub(crate) unsafe fn put_packed(block: *const Word, index: usize, number: usize) {
+    debug_assert!(number <= AFAR_MAX);
+    let (first, last, shift) = packed_at(index);
+    let (mask, bits) = ((AFAR_MAX as u128) << shift, (number as u128) << shift);
+    let put = |at: usize, mask: u128, bits: u128| {
+        // SAFETY: the caller says that it is live.
+        let word = unsafe { &*block.add(at) };
+        word.store_integer(word.load_integer() & !(mask as usize) | bits as usize);
+    };
+    put(first, mask, bits);
+    if last != first {
+        put(last, mask >> usize::BITS, bits >> usize::BITS);
+    }
+}
+
 /// Words that `bytes` bytes need.
 pub(crate) const fn words_for(bytes: usize) -> usize {
     bytes.div_ceil(WORD)

@@ -71,11 +71,15 @@ mod imp {
 
     impl<K, V> Extents<K, V> {
         /// Words from one segment in an extent to the next.
-        const STRIDE: usize = {
+        #[inline]
+        fn stride() -> usize {
             let words = Layout::<K, V>::segment_words(1 << Layout::<K, V>::SEGMENT_BITS);
             words.next_multiple_of(LINE_BYTES / size_of::<Word>())
-        };
-        const SEGMENT: usize = Self::STRIDE * size_of::<Word>();
+        }
+
+        fn segment_bytes() -> usize {
+            Self::stride() * size_of::<Word>()
+        }
 
         pub(crate) const fn new() -> Self {
             Self { store: AtomicPtr::new(ptr::null_mut()), entries: PhantomData }
@@ -113,7 +117,7 @@ mod imp {
         }
 
         fn bytes_of(bins: usize) -> usize {
-            (bins >> Layout::<K, V>::SEGMENT_BITS).saturating_mul(Self::SEGMENT)
+            (bins >> Layout::<K, V>::SEGMENT_BITS).saturating_mul(Self::segment_bytes())
         }
 
         /// Has an extent ready for `bins` more bins, as far as they fill it, unless one is. Where it
@@ -134,18 +138,18 @@ mod imp {
         fn provide_bytes(&self, bytes: usize, backoff: &Backoff) {
             // Whole pages, and of them what whole segments fill.
             let whole = bytes - bytes % HUGE_PAGE;
-            let whole = whole - whole % Self::SEGMENT;
+            let whole = whole - whole % Self::segment_bytes();
             if whole == 0 {
                 return;
             }
             let Ok(store) = self.make() else { return };
-            let has_room = |room: Guard<'_, Room>| room.has(Self::STRIDE);
+            let has_room = |room: Guard<'_, Room>| room.has(Self::stride());
             if store.room(backoff).map_or(true, has_room) {
                 return;
             }
             let Ok(extent) = Extent::new(whole) else { return };
             if let Ok(mut room) = store.room(backoff) {
-                let unused = room.add(extent, Self::STRIDE);
+                let unused = room.add(extent, Self::stride());
                 drop(room);
                 if unused.is_none() {
                     // relaxed: a figure.
@@ -158,7 +162,7 @@ mod imp {
         pub(crate) fn segment(&self, backoff: &Backoff) -> Result<Segment<K, V>, AllocError> {
             let bins = 1 << Layout::<K, V>::SEGMENT_BITS;
             // Who may not wait for the lock does without.
-            let take = |store: &Store| store.room(backoff).ok()?.take(Self::STRIDE);
+            let take = |store: &Store| store.room(backoff).ok()?.take(Self::stride());
             let Some((store, block)) = self.store().and_then(|store| Some((store, take(store)?)))
             else {
                 return Segment::new(bins);
@@ -167,7 +171,7 @@ mod imp {
             store.taken.fetch_add(1, Ordering::Relaxed);
             // SAFETY: so many words of an extent, which `take` gives to one caller only; what was there
             // (anything) has no destructor.
-            unsafe { block.write_bytes(0, Self::STRIDE) };
+            unsafe { block.write_bytes(0, Self::stride()) };
             Ok(Segment::within(block, bins))
         }
 
@@ -323,7 +327,7 @@ mod imp {
         type Of = Extents<u64, u64>;
 
         fn bins(pages: usize) -> usize {
-            (pages * HUGE_PAGE / Of::SEGMENT) << Layout::<u64, u64>::SEGMENT_BITS
+            (pages * HUGE_PAGE / Of::segment_bytes()) << Layout::<u64, u64>::SEGMENT_BITS
         }
 
         #[test]
@@ -346,7 +350,10 @@ mod imp {
             let fill = |segment: &Segment<u64, u64>, byte: u8| {
                 // SAFETY: a segment that the test alone has.
                 let bytes = unsafe {
-                    core::slice::from_raw_parts_mut(segment.block().cast::<u8>(), Of::SEGMENT)
+                    core::slice::from_raw_parts_mut(
+                        segment.block().cast::<u8>(),
+                        Of::segment_bytes(),
+                    )
                 };
                 let before = bytes[0];
                 assert!(bytes.iter().all(|&it| it == before));
@@ -355,7 +362,7 @@ mod imp {
             };
             extents.provide(bins(2), &backoff);
             let mut taken = alloc::vec::Vec::new();
-            for byte in 1..=2 * HUGE_PAGE / Of::SEGMENT {
+            for byte in 1..=2 * HUGE_PAGE / Of::segment_bytes() {
                 let segment = extents.segment(&backoff).unwrap();
                 assert!(extents.own(segment.block()));
                 assert_eq!(fill(&segment, byte as u8), 0);

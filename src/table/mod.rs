@@ -264,7 +264,11 @@ impl<K, V> Table<K, V> {
         if !adopted {
             let owns = |block| match small {
                 false if self.is_lent() => {
-                    self.pool.lent.give_back(Words::borrowed(block), Self::SEGMENT_WORDS, backoff);
+                    self.pool.lent.give_back(
+                        Words::borrowed(block),
+                        Self::segment_words(),
+                        backoff,
+                    );
                     false
                 }
                 _ => !self.extents.own(block),
@@ -280,14 +284,14 @@ impl<K, V> Table<K, V> {
         if !self.is_lent() {
             return Ok(self.extents.segment(backoff)?);
         }
-        let words = self.pool.lent.words(Self::SEGMENT_WORDS, backoff)?;
+        let words = self.pool.lent.words(Self::segment_words(), backoff)?;
         Ok(Segment::of(words, 1 << Layout::<K, V>::SEGMENT_BITS))
     }
 
     /// Takes back a segment that was not entered.
     fn give_back(&self, segment: Segment<K, V>, backoff: &Backoff) {
         if self.is_lent() {
-            self.pool.lent.give_back(segment.into_words(), Self::SEGMENT_WORDS, backoff);
+            self.pool.lent.give_back(segment.into_words(), Self::segment_words(), backoff);
         } else {
             self.extents.give_back(segment, backoff);
         }
@@ -377,7 +381,9 @@ impl<K, V> Table<K, V> {
 
 impl<K, V> Table<K, V> {
     /// Words of a full segment.
-    const SEGMENT_WORDS: usize = Layout::<K, V>::segment_words(1 << Layout::<K, V>::SEGMENT_BITS);
+    fn segment_words() -> usize {
+        Layout::<K, V>::segment_words(1 << Layout::<K, V>::SEGMENT_BITS)
+    }
 
     /// Whether the table takes full segments and overflow lines only of what it is lent.
     #[inline]
@@ -408,16 +414,18 @@ impl Table<Afar, ()> {
     }
 
     /// Words of which a table that is lent its memory makes use without much loss.
-    pub(crate) const LEAST_LENT: usize = 3 * Self::SEGMENT_WORDS;
+    pub(crate) fn least_lent() -> usize {
+        2 * (Self::segment_words() + Layout::<Afar, ()>::chunk())
+    }
 
     /// Whether there is nothing left for overflow lines of what it was lent.
     pub(crate) fn lacks_lines(&self) -> bool {
-        self.pool.lent.blocks(Layout::<Afar, ()>::CHUNK) == 0
+        self.pool.lent.blocks(Layout::<Afar, ()>::chunk()) == 0
     }
 
     /// Bins that there is room for in what it was lent and does not use yet.
     pub(crate) fn lent_bins(&self) -> usize {
-        self.pool.lent.blocks(Self::SEGMENT_WORDS) << Layout::<Afar, ()>::SEGMENT_BITS
+        self.pool.lent.blocks(Self::segment_words()) << Layout::<Afar, ()>::SEGMENT_BITS
     }
 }
 

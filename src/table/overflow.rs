@@ -90,7 +90,7 @@ impl Head {
 impl<'a, K: Copy, V: Copy> Line<'a, K, V> {
     fn word(self, index: usize) -> &'a Word {
         debug_assert!(index < LINE_HEAD);
-        // SAFETY: a line is `LINE` words of a chunk that lives as long as the pool is borrowed.
+        // SAFETY: a line is `line` words of a chunk that lives as long as the pool is borrowed.
         unsafe { &*self.words.add(index) }
     }
 
@@ -128,7 +128,7 @@ impl<'a, K: Copy, V: Copy> Line<'a, K, V> {
     pub(crate) fn entry(self, slot: usize) -> Entry<'a, K, V> {
         debug_assert!(slot < Layout::<K, V>::LINE_SLOTS);
         // SAFETY: a line has `LINE_SLOTS` entries behind its head, as live as the line.
-        unsafe { Entry::new(self.words.add(LINE_HEAD + slot * Layout::<K, V>::ENTRY)) }
+        unsafe { Entry::nth(self.words.add(LINE_HEAD), slot) }
     }
 }
 
@@ -241,8 +241,8 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         if words.is_null() {
             return None;
         }
-        // SAFETY: a chunk has `CHUNK_LINES` lines of `LINE` words and is never freed while shared.
-        let words = unsafe { words.add(number % CHUNK_LINES * Layout::<K, V>::LINE) };
+        // SAFETY: a chunk has `CHUNK_LINES` lines of `line` words and is never freed while shared.
+        let words = unsafe { words.add(number % CHUNK_LINES * Layout::<K, V>::line()) };
         Some(Line { words, pool: PhantomData })
     }
 
@@ -318,10 +318,10 @@ impl<K: Copy, V: Copy> Pool<K, V> {
 
     /// Adds a chunk. The caller holds no lock: this calls the allocator.
     pub(crate) fn grow(&self, backoff: &Backoff) -> Result<(), Failure> {
-        let mut words = Some(self.lent.words(Layout::<K, V>::CHUNK, backoff)?);
+        let mut words = Some(self.lent.words(Layout::<K, V>::chunk(), backoff)?);
         let done = self.enter(&mut words, backoff);
         if let Some(unused) = words {
-            self.lent.give_back(unused, Layout::<K, V>::CHUNK, backoff);
+            self.lent.give_back(unused, Layout::<K, V>::chunk(), backoff);
         }
         done
     }
@@ -393,7 +393,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         let (in_use, chunks) = (free.fresh - Self::FIRST_LINE - free.idle, free.chunks);
         drop(free);
         let chunks = if self.lent.is_all() { 0 } else { chunks };
-        let mut bytes = chunks * Layout::<K, V>::CHUNK * size_of::<Word>();
+        let mut bytes = chunks * Layout::<K, V>::chunk() * size_of::<Word>();
         // [OV-2] acquire: pairs with [OV-1].
         let mut table = self.chunks.load(Ordering::Acquire);
         while !table.is_null() {
@@ -419,7 +419,7 @@ impl<K, V> Drop for Pool<K, V> {
                     // SAFETY: `index < len`. relaxed: as above.
                     let words = unsafe { &*Chunks::slot(table, index) }.load(Ordering::Relaxed);
                     // SAFETY: null or a chunk of this length, and the newest table has each chunk once.
-                    unsafe { memory::free_words(words, Layout::<K, V>::CHUNK) };
+                    unsafe { memory::free_words(words, Layout::<K, V>::chunk()) };
                 }
             }
             // SAFETY: made by `lengthen` with this length.
