@@ -244,7 +244,6 @@ mod word {
         }
     }
 
-    #[cfg(feature = "alloc")]
     impl Word {
         /// Stores a payload word that is an integer, as `load_integer` loads one.
         #[inline(always)]

@@ -107,15 +107,22 @@ impl<K, V> Layout<K, V> {
     }
 }
 
-/// Entries that are but a word which leads afar are packed, bit by bit: that word is not as long as others.
-#[cfg(feature = "alloc")]
 impl<K, V> Layout<K, V> {
+    /// Whether entries are packed, bit by bit: those that are but a word which leads afar, since of that word not all
+    /// bits are needed.
     #[inline(always)]
     pub(crate) fn is_packed() -> bool {
         words::lies_afar::<K>() && words::AFAR_BITS < usize::BITS
     }
 
-    /// Words from one overflow line to the next.
+    /// Words of a bin's entries, packed or not.
+    #[inline(always)]
+    pub(crate) fn entries() -> usize {
+        if Self::is_packed() { words::packed(Self::SLOTS) } else { Self::ENTRIES }
+    }
+
+    /// Words from one overflow line to the next, packed or not.
+    #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn line() -> usize {
         let packed = LINE_HEAD + words::packed(Self::LINE_SLOTS);
@@ -123,24 +130,9 @@ impl<K, V> Layout<K, V> {
     }
 
     /// Words of the lines that are made at a time.
+    #[cfg(feature = "alloc")]
     pub(crate) fn chunk() -> usize {
         CHUNK_LINES * Self::line()
-    }
-}
-
-#[cfg(not(feature = "alloc"))]
-impl<K, V> Layout<K, V> {
-    #[inline(always)]
-    pub(crate) fn is_packed() -> bool {
-        false
-    }
-}
-
-impl<K, V> Layout<K, V> {
-    /// Words of a bin's entries, packed or not.
-    #[inline(always)]
-    pub(crate) fn entries() -> usize {
-        if Self::is_packed() { words::packed(Self::SLOTS) } else { Self::ENTRIES }
     }
 
     /// Overflow lines that `len` entries take at most in the bins that they want: what is expected of a
@@ -161,9 +153,12 @@ impl<K, V> Layout<K, V> {
     }
 }
 
-#[cfg(all(test, target_pointer_width = "64", not(hedgerow_loom)))]
+#[cfg(all(test, feature = "alloc", target_pointer_width = "64", not(hedgerow_loom)))]
 mod tests {
     use super::Layout;
+    use crate::sync::words::Afar;
+
+    type Packed = Layout<Afar, ()>;
 
     #[test]
     fn the_common_layouts_are_as_documented() {
@@ -179,5 +174,6 @@ mod tests {
         assert_eq!(Layout::<u32, u64>::VALUE_AT, 8);
         assert_eq!(Layout::<u64, [u8; 1024]>::SEGMENT_BITS, 1);
         assert!(Layout::<u64, u64>::bins_for(usize::MAX) > usize::MAX / 5);
+        assert_eq!((Packed::entries(), Packed::line(), Packed::segment_words(128)), (4, 4, 768));
     }
 }

@@ -25,6 +25,8 @@ const LOOK: usize = 256;
 const TABLES: usize = 256;
 /// What codecs learn may take that much where there is plenty.
 const MODELS: usize = 512 << 10;
+/// Codecs take about that much for a while when they learn.
+const LEARNING: usize = 1 << 20;
 /// A budget from which on compressors are given much memory to work in.
 const LARGE: usize = 4 << 20;
 /// What a compressed record takes, before there are enough to tell: little, for many small ones need a large index,
@@ -186,12 +188,12 @@ impl Store {
         self.bytes() + self.pool.next_bytes() <= self.budget
     }
 
-    /// Bytes that are kept for what codecs are yet to learn.
+    /// Bytes that are kept for what codecs are yet to learn, and for what they take meanwhile.
     fn models_to_come(&self) -> usize {
         // relaxed: a hint.
         let learned = self.learned.load(Ordering::Relaxed);
         let none = learned || self.models.codecs().is_empty();
-        if none { 0 } else { self.models_room() / 2 }
+        if none { 0 } else { self.models_room() / 2 + (self.budget / 8).min(LEARNING) }
     }
 
     /// Bytes that what codecs learn may take.

@@ -60,7 +60,8 @@ impl Builder {
     }
 
     /// Bytes in a segment, made a power of two from 1 KiB to 64 KiB. No entry is longer. By default a segment is a
-    /// sixtieth of the budget or less.
+    /// sixtieth of the budget or less. From 16 KiB on the index takes its memory from segments, too, and no part of
+    /// the budget is kept for it.
     pub fn segment_bytes(mut self, bytes: usize) -> Self {
         self.segment = Some(bytes);
         self

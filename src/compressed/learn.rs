@@ -1,6 +1,6 @@
 //! When codecs learn, and from what: from what is hot, which is plain.
 
-use super::codec::Model;
+use super::codec::{Choice, Model};
 use super::segment::Use;
 use super::store::Store;
 use super::sweep::Desk;
@@ -159,6 +159,7 @@ impl Store {
         let Some(at) = self.models.add(model, codec) else { return false };
         desk.current.retain(|&other| self.models.codec_of(other) != Some(codec));
         desk.current.push(at);
+        desk.choice = Choice::new();
         true
     }
 

@@ -72,6 +72,16 @@ impl Store {
         *self.hot.lock() = Some(Open::new(number, self.shape()));
     }
 
+    /// Removes the first record of all, the only one, and has its segment be the next to be taken.
+    fn empty_first(&self) {
+        assert!(self.remove(b"k"));
+        assert_eq!(self.sweep_some(0), Swept::Some);
+        while self.pool.free() > 1 {
+            self.pool.take(0, || false).expect("some are empty");
+        }
+        self.table.take_lent();
+    }
+
     /// Everything counted: live bytes are those of what entries lead to.
     fn assert_exact(&self, keys: &[&str]) {
         let linked: usize = keys
@@ -136,6 +146,42 @@ fn loom_read_against_removal_and_reuse_by_others() {
         remover.join().unwrap();
         saw(reader.join().unwrap());
         map.assert_exact(&["k", "l"]);
+    });
+}
+
+/// One thread opens the segment anew, and another appends to it: the second must have seen what the first has.
+#[test]
+fn loom_read_against_reuse_by_who_has_not_opened_it() {
+    explore(1, ["1", "2", "None"], |saw| {
+        let map = Arc::new(store());
+        map.put("k", 1);
+        map.seal_hot();
+        let (one, other) = (map.clone(), map.clone());
+        let reader = thread::spawn(move || other.look_at("k"));
+        map.empty_first();
+        map.reopen();
+        let writer = thread::spawn(move || one.put("k", 2));
+        saw(reader.join().unwrap());
+        writer.join().unwrap();
+        map.assert_exact(&["k"]);
+    });
+}
+
+/// What was a record's is lent to the index by one thread, and taken and zeroed by another.
+#[test]
+fn loom_read_against_removal_and_lending() {
+    explore(1, ["1", "None"], |saw| {
+        let map = Arc::new(store());
+        map.put("k", 1);
+        map.seal_hot();
+        let (one, other) = (map.clone(), map.clone());
+        let reader = thread::spawn(move || other.look_at("k"));
+        map.empty_first();
+        assert!(map.lend());
+        let taker = thread::spawn(move || one.table.take_lent());
+        saw(reader.join().unwrap());
+        taker.join().unwrap();
+        map.assert_exact(&["k"]);
     });
 }
 

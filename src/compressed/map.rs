@@ -16,6 +16,8 @@ use core::fmt;
 /// A concurrent map from bytes to bytes that keeps within a budget of memory: what is read often is kept plain, all
 /// else compressed, by itself.
 ///
+/// On 64 bits the records of one map, compressed, take 32 GiB at most; on 32 bits, what there is.
+///
 /// Look-ups take no lock. Writers append to a log under a short lock, and compress what was not read lately a
 /// little at a time, as they need room; [`compress_step`](Self::compress_step) does that ahead of them.
 ///

@@ -4,7 +4,7 @@
 //! - `[CD-1]` release store of a model's address ↔ `[CD-2]` acquire load: who meets a record of a model finds the
 //!   model. None is freed while the map is shared, so readers need no more than that.
 
-use super::codec::{Codec, Corrupt, Model, Work};
+use super::codec::{Choice, Codec, Corrupt, Model, Work};
 use super::record::{Head, MOST_MODELS, RAW};
 use super::types::CodecStats;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -109,33 +109,17 @@ impl Models {
     pub(super) fn compress(
         &self,
         among: &[usize],
+        choice: &mut Choice,
         plain: &[u8],
         into: &mut [u8],
         spare: &mut [u8],
         work: &mut Work,
     ) -> (u8, usize) {
-        let (mut kind, mut best) = (RAW, plain.len() - plain.len() / 10);
-        for &index in among {
-            let Some(model) = self.model(index) else { continue };
-            // Less than the best so far.
-            let Some(room) = best.checked_sub(1) else { break };
-            let (place, room) = if kind == RAW {
-                let room = room.min(into.len());
-                (&mut *into, room)
-            } else {
-                let room = room.min(spare.len());
-                (&mut *spare, room)
-            };
-            let Some(len) = model.compress(plain, &mut place[..room], work).filter(|l| *l <= room)
-            else {
-                continue;
-            };
-            if kind != RAW {
-                into[..len].copy_from_slice(&spare[..len]);
-            }
-            (kind, best) = (1 + index as u8, len);
-        }
-        (kind, if kind == RAW { plain.len() } else { best })
+        let there = || among.iter().filter_map(|&index| Some((index, self.model(index)?)));
+        let models = there().map(|(_, model)| model);
+        let best = choice.best_among(models, plain, into, spare, work);
+        let kind = best.and_then(|(place, len)| Some((1 + there().nth(place)?.0 as u8, len)));
+        kind.unwrap_or((RAW, plain.len()))
     }
 
     /// A cold record of this head was linked.

@@ -254,6 +254,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lent_has_no_marks() {
+        for bits in [10, 13, 16] {
+            let (shape, room) = (Shape::new(bits), Shape::new(bits).lent());
+            let last = Shape::mark(shape.bytes() - 1).0;
+            assert!(room.start > last && room.end == shape.words());
+        }
+    }
+
+    #[test]
     fn any_bytes_are_read_as_some_head() {
         for byte in 0..=u8::MAX {
             let (head, len) = Head::read(&[byte; LONGEST_HEAD]);

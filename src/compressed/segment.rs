@@ -10,8 +10,9 @@
 //! # Synchronization
 //! Whoever moves a record, or unlinks it, does so under the lock of its key's bin; a segment is written anew only
 //! after all its records were. So the bin's version speaks for what its entries lead to:
-//! - `[CM-1]` a release `atomic::fence`, after a segment's last record was unlinked and before its first new word
-//!   is stored ↔ `[SL-2]`: a reader that met any new word finds the bin's state moved on.
+//! - `[CM-1]` a release `atomic::fence`, after a segment's last record was unlinked and before a new word is stored,
+//!   by each thread that stores any: when it opens the segment, and before a record that it appends, since another
+//!   may have opened it ↔ `[SL-2]`: a reader that met any new word finds the bin's state moved on.
 //! - `[CM-2]` release subtraction of a record's bytes, after it was unlinked, by whoever did ↔ `[CM-3]` acquire load
 //!   of the count, before the segment is given back: so [CM-1] comes after all of them.
 //! - `[SL-5]`, `[SL-4]`: who locks the bin from the state under which it followed the entry has read what was there:
@@ -56,6 +57,14 @@ pub(super) struct Segment<'a> {
     pool: PhantomData<&'a Word>,
 }
 
+/// Begins to write where other words were: who opens a segment, and who appends a record, since somebody else may have
+/// opened it.
+#[inline(always)]
+pub(super) fn begin() {
+    // [CM-1] release fence: pairs with [SL-2].
+    atomic::fence(Ordering::Release);
+}
+
 impl<'a> Segment<'a> {
     /// # Safety
     /// `words` is the address of `shape.words()` words, zeroed when they were new, that stay live for `'a`.
@@ -91,8 +100,7 @@ impl<'a> Segment<'a> {
 
     /// Makes it ready to be appended to. The caller took it from the list of those that hold nothing.
     pub(super) fn open(self) {
-        // [CM-1] release fence: pairs with [SL-2].
-        atomic::fence(Ordering::Release);
+        begin();
         self.store(GENERATION, self.load(GENERATION).wrapping_add(1));
         self.set_use(Use::Open);
         for index in 0..self.shape.mark_words() {

@@ -4,7 +4,7 @@ use super::builder::Builder;
 use super::models::Models;
 use super::pool::{Pool, RESERVE};
 use super::record::{Head, LONGEST_HEAD, Location, MOST_OPERANDS, Shape};
-use super::segment::Segment;
+use super::segment::{self, Segment};
 use super::sweep::House;
 use super::types::{Merge, Policy};
 use crate::bins::hasher::{DefaultHashBuilder, mixes_well};
@@ -206,6 +206,7 @@ impl Store {
         stored: &[u8],
     ) -> Option<Location> {
         let segment = self.pool.segment(open.number)?;
+        segment::begin();
         let at = self.shape().location(open.number, open.at, over.is_some());
         let size = head.record(over.is_some());
         let mut start = open.at;

@@ -6,7 +6,7 @@
 //! where there are some left, somebody is between appending and linking, or between unlinking and counting, and
 //! it waits for another sweep.
 
-use super::codec::Work;
+use super::codec::{Choice, Work};
 use super::learn::Learning;
 use super::read::Resolved;
 use super::record::{Head, Location, RAW};
@@ -78,6 +78,8 @@ pub(super) struct Desk {
     work: Option<Work>,
     /// The models that are compressed by now, one a codec at most.
     pub(super) current: Vec<usize>,
+    /// Which of them have been of use lately.
+    pub(super) choice: Choice,
     pub(super) learning: Learning,
 }
 
@@ -89,6 +91,7 @@ impl House {
             spare: Vec::new(),
             work: None,
             current: Vec::new(),
+            choice: Choice::new(),
             learning: Learning::new(),
         };
         Self {
@@ -505,9 +508,9 @@ impl Store {
         key: &[u8],
         plain: &[u8],
     ) -> Result<Location, Stuck> {
-        let Desk { cold, out, spare, work, current, learning } = desk;
+        let Desk { cold, out, spare, work, current, choice, learning } = desk;
         let (kind, len) = match work {
-            Some(work) => self.models.compress(current, plain, out, spare, work),
+            Some(work) => self.models.compress(current, choice, plain, out, spare, work),
             None => (RAW, plain.len()),
         };
         if learning.note(plain.len(), len) {

@@ -19,17 +19,14 @@ use crate::facade::Word;
 use crate::facade::atomic::{self, Ordering};
 use crate::facade::lock::{Guard, Lock};
 use crate::sync::backoff::{Backoff, WouldWait};
+use alloc::boxed::Box;
 use core::ptr;
 
 /// Pieces that are kept apart. The shortest is given up for a longer one: what is lost with it is less than a segment.
 const PIECES: usize = 4;
 
-/// What a table was lent and does not use yet.
-pub(crate) struct Lent {
-    /// Whether it takes no other memory.
-    only: bool,
-    room: Lock<Room>,
-}
+/// What a table was lent and does not use yet; nothing for one that asks the allocator.
+pub(crate) struct Lent(Option<Box<Lock<Room>>>);
 
 struct Room {
     pieces: [Piece; PIECES],
@@ -42,18 +39,26 @@ struct Piece {
 }
 
 impl Lent {
-    crate::facade::const_unless_loom! {
-        /// For a table that takes its memory from the allocator, or that is lent `only` some.
-        pub(crate) fn new(only: bool) -> Self {
-            let none = Piece { first: ptr::null_mut(), words: 0 };
-            Self { only, room: Lock::new(Room { pieces: [none; PIECES] }) }
-        }
+    /// For a table that takes its memory from the allocator.
+    pub(crate) const fn none() -> Self {
+        Self(None)
+    }
+
+    /// For a table that takes no other memory than what it is going to be lent.
+    pub(crate) fn only() -> Self {
+        let none = Piece { first: ptr::null_mut(), words: 0 };
+        Self(Some(Box::new(Lock::new(Room { pieces: [none; PIECES] }))))
     }
 
     /// Whether the table takes no other memory.
     #[inline]
     pub(crate) fn is_all(&self) -> bool {
-        self.only
+        self.0.is_some()
+    }
+
+    /// Bytes on the heap.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |room| size_of_val(&**room))
     }
 
     /// Lends some more.
@@ -62,23 +67,23 @@ impl Lent {
     /// `first` is the address of so many words, on a cache line, that live as long as the table and that nobody else
     /// writes to, and they hold nothing but integers. All bins whose entries once led there were changed before.
     pub(crate) unsafe fn lend(&self, first: *mut Word, words: usize) {
-        debug_assert!(self.only);
-        self.room.lock().add(Piece { first, words });
+        if let Some(room) = &self.0 {
+            room.lock().add(Piece { first, words });
+        }
     }
 
     /// Blocks of so many words each that can be taken.
     pub(crate) fn blocks(&self, words: usize) -> usize {
         let words = whole_lines(words);
-        let room = self.room.lock();
-        room.pieces.iter().map(|piece| piece.words / words).sum()
+        self.0
+            .as_ref()
+            .map_or(0, |room| room.lock().pieces.iter().map(|piece| piece.words / words).sum())
     }
 
     /// So many zeroed words, on a cache line: from the allocator, or of what was lent.
     pub(crate) fn words(&self, words: usize, backoff: &Backoff) -> Result<Words, Failure> {
-        if !self.only {
-            return Ok(memory::words(words)?);
-        }
-        let block = self.room(backoff)?.take(whole_lines(words)).ok_or(AllocError)?;
+        let Some(room) = &self.0 else { return Ok(memory::words(words)?) };
+        let block = locked(room, backoff)?.take(whole_lines(words)).ok_or(AllocError)?;
         // [LE-1] release fence: pairs with [SL-2].
         atomic::fence(Ordering::Release);
         for index in 0..words {
@@ -91,20 +96,16 @@ impl Lent {
     /// Takes back a block that was not used, of so many words; one from the allocator is freed. Where that would be
     /// to wait, what was lent is lost to the table.
     pub(crate) fn give_back(&self, mut block: Words, words: usize, backoff: &Backoff) {
-        if self.only
-            && let Ok(mut room) = self.room(backoff)
+        if let Some(room) = &self.0
+            && let Ok(mut room) = locked(room, backoff)
         {
             room.add(Piece { first: block.take(), words: whole_lines(words) });
         }
     }
+}
 
-    fn room(&self, backoff: &Backoff) -> Result<Guard<'_, Room>, WouldWait> {
-        if backoff.may_wait() {
-            Ok(self.room.lock())
-        } else {
-            self.room.try_lock().ok_or(WouldWait)
-        }
-    }
+fn locked<'a>(room: &'a Lock<Room>, backoff: &Backoff) -> Result<Guard<'a, Room>, WouldWait> {
+    if backoff.may_wait() { Ok(room.lock()) } else { room.try_lock().ok_or(WouldWait) }
 }
 
 impl Room {
@@ -124,5 +125,59 @@ impl Room {
         piece.first = first.wrapping_add(words);
         piece.words -= words;
         Some(first)
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    #[test]
+    fn blocks_are_zeroed_and_apart_and_used_again() {
+        const LINE: usize = whole_lines(1);
+        let lent = Lent::only();
+        let backoff = Backoff::spinning();
+        assert!(lent.words(LINE, &backoff).is_err(), "nothing was lent yet");
+        let mut words: Vec<_> = [10, 3].map(|lines| memory::words(lines * LINE).unwrap()).into();
+        let ranges: Vec<_> = words.iter().map(|piece| piece.as_ptr()).collect();
+        for (first, lines) in ranges.iter().zip([10, 3]) {
+            // SAFETY: words that nobody else uses, and that go at the end.
+            unsafe { lent.lend(*first, lines * LINE) };
+        }
+        assert_eq!((lent.blocks(4 * LINE), lent.blocks(2 * LINE)), (2, 6));
+        // Small ones of the short piece, as long as there is room.
+        let mut taken: Vec<_> =
+            [1, 4, 2, 4].map(|lines| lent.words(lines * LINE, &backoff).unwrap()).into();
+        let places: Vec<usize> = taken.iter().map(|block| block.as_ptr().addr()).collect();
+        let at = |piece: usize, lines: usize| ranges[piece].wrapping_add(lines * LINE).addr();
+        assert_eq!(places, [at(1, 0), at(0, 0), at(1, 1), at(0, 4)]);
+        for (block, lines) in taken.iter().zip([1, 4, 2, 4]) {
+            for index in 0..lines * LINE {
+                // SAFETY: within a block that was taken.
+                let word = unsafe { &*block.as_ptr().add(index) };
+                assert_eq!(word.load_integer(), 0, "not zeroed, or another one's");
+                word.store_integer(usize::MAX);
+            }
+        }
+        assert!(lent.words(4 * LINE, &backoff).is_err(), "more than there was");
+        lent.give_back(taken.swap_remove(1), 4 * LINE, &backoff);
+        let again = lent.words(3 * LINE, &backoff).unwrap();
+        assert_eq!(again.as_ptr().addr(), at(0, 0));
+        // SAFETY: as above.
+        assert_eq!(unsafe { &*again.as_ptr() }.load_integer(), 0);
+        words.clear();
+    }
+
+    #[test]
+    fn who_may_not_wait_is_told_so() {
+        let lent = Lent::only();
+        let words = memory::words(whole_lines(1)).unwrap();
+        // SAFETY: words that nobody else uses, and that go at the end.
+        unsafe { lent.lend(words.as_ptr(), whole_lines(1)) };
+        let held = lent.0.as_ref().map(|room| room.lock());
+        assert!(matches!(lent.words(1, &Backoff::never()), Err(Failure::Busy)));
+        drop(held);
+        assert!(lent.words(1, &Backoff::never()).is_ok());
     }
 }

@@ -27,6 +27,7 @@ pub(crate) mod write;
 
 use self::directory::{Directory, Head};
 use self::extent::Extents;
+use self::lent::Lent;
 use self::memory::{AllocError, Words};
 use self::overflow::Pool;
 use self::segment::Segment;
@@ -113,7 +114,7 @@ impl<K, V> Table<K, V> {
                 claimed: AtomicUsize::new(0),
                 growth: Lock::new(()),
                 extents: Extents::new(),
-                pool: Pool::new(false),
+                pool: Pool::new(Lent::none()),
                 count: Counter::new(),
             }
         }
@@ -262,16 +263,13 @@ impl<K, V> Table<K, V> {
         }
         let busy = guard.err();
         if !adopted {
-            let owns = |block| match small {
-                false if self.is_lent() => {
-                    self.pool.lent.give_back(
-                        Words::borrowed(block),
-                        Self::segment_words(),
-                        backoff,
-                    );
-                    false
+            let words = Self::segment_words();
+            let owns = |block| {
+                if small || !self.is_lent() {
+                    return !self.extents.own(block);
                 }
-                _ => !self.extents.own(block),
+                self.pool.lent.give_back(Words::borrowed(block), words, backoff);
+                false
             };
             // SAFETY: never shared, and its segments are its own but for those in extents, and those lent.
             unsafe { Directory::free_with_segments(made, owns) };
@@ -398,7 +396,7 @@ impl Table<Afar, ()> {
     /// Takes full segments and overflow lines only of what it is lent; what is less, from the allocator.
     pub(crate) fn new_lent() -> Self {
         let mut table = Self::new();
-        table.pool = Pool::new(true);
+        table.pool = Pool::new(Lent::only());
         table
     }
 
@@ -415,7 +413,15 @@ impl Table<Afar, ()> {
 
     /// Words of which a table that is lent its memory makes use without much loss.
     pub(crate) fn least_lent() -> usize {
-        2 * (Self::segment_words() + Layout::<Afar, ()>::chunk())
+        let few = if cfg!(hedgerow_loom) { 1 } else { 2 };
+        few * (Self::segment_words() + Layout::<Afar, ()>::chunk())
+    }
+
+    /// Takes all that it was lent, a segment at a time, for nothing.
+    #[cfg(all(test, hedgerow_loom))]
+    pub(crate) fn take_lent(&self) {
+        assert!(self.is_lent());
+        while self.segment(&Backoff::spinning()).is_ok() {}
     }
 
     /// Whether there is nothing left for overflow lines of what it was lent.

@@ -216,10 +216,9 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     const FIRST_LINE: usize = 1;
 
     crate::facade::const_unless_loom! {
-        /// For a table that is `lent` what it takes, or that asks the allocator.
-        pub(crate) fn new(lent: bool) -> Self {
+        pub(crate) fn new(lent: Lent) -> Self {
             Self {
-                lent: Lent::new(lent),
+                lent,
                 chunks: AtomicPtr::new(ptr::null_mut()),
                 free: Lock::new(Free { first: 0, fresh: Self::FIRST_LINE, chunks: 0, idle: 0 }),
                 entries: PhantomData,
@@ -393,7 +392,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         let (in_use, chunks) = (free.fresh - Self::FIRST_LINE - free.idle, free.chunks);
         drop(free);
         let chunks = if self.lent.is_all() { 0 } else { chunks };
-        let mut bytes = chunks * Layout::<K, V>::chunk() * size_of::<Word>();
+        let mut bytes = self.lent.bytes() + chunks * Layout::<K, V>::chunk() * size_of::<Word>();
         // [OV-2] acquire: pairs with [OV-1].
         let mut table = self.chunks.load(Ordering::Acquire);
         while !table.is_null() {

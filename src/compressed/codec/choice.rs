@@ -65,6 +65,18 @@ impl Choice {
         other: &mut [u8],
         work: &mut Work,
     ) -> Option<(usize, usize)> {
+        self.best_among(models.iter().copied(), plain, into, other, work)
+    }
+
+    /// As `best_of`, of models that are looked up one after the other.
+    pub(in crate::compressed) fn best_among<'m>(
+        &mut self,
+        models: impl Iterator<Item = &'m dyn Model>,
+        plain: &[u8],
+        into: &mut [u8],
+        other: &mut [u8],
+        work: &mut Work,
+    ) -> Option<(usize, usize)> {
         if plain.is_empty() {
             return None;
         }
@@ -73,7 +85,7 @@ impl Choice {
         let losses = &mut self.losses[class.min(LENGTHS - 1)];
         let mut best: Option<(usize, usize)> = None;
         let mut tried = 0_u32;
-        for (place, model) in models.iter().enumerate() {
+        for (place, model) in models.enumerate() {
             let lost = losses[place.min(MODELS - 1)];
             let seldom = (lost.saturating_sub(PATIENCE) / 2).min(SELDOM);
             if !self.asked.is_multiple_of(1 << seldom) {
@@ -85,7 +97,7 @@ impl Choice {
                 best.map_or(Self::worth(plain.len()), |(_, length)| length).saturating_sub(1);
             let target = if best.is_none() { &mut *into } else { &mut *other };
             let room = room.min(target.len());
-            let Some(length) = compressed(*model, plain, &mut target[..room], work) else {
+            let Some(length) = compressed(model, plain, &mut target[..room], work) else {
                 continue;
             };
             if best.is_some() {
@@ -94,7 +106,7 @@ impl Choice {
             }
             best = Some((place, length));
         }
-        for place in 0..models.len().min(32) {
+        for place in 0..u32::BITS as usize {
             let lost = &mut losses[place.min(MODELS - 1)];
             if best.is_some_and(|(winner, _)| winner == place) {
                 *lost = 0;
