@@ -2,8 +2,8 @@
 //!
 //! Segments are not given back while the map is shared, and the index grows with the number of entries. So it is lent
 //! segments: as one is swept empty, it may be records' again or the index's. In a small map, of which a segment is
-//! little more than the index takes at a time, a segment is only taken where the budget also has room for the index that
-//! its records will need.
+//! little more than the index takes at a time, a segment is only taken where the budget also has room for the index
+//! that its records will need.
 
 use super::codec::Work;
 use super::store::Store;

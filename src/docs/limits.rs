@@ -85,9 +85,14 @@
 //!
 //! # A budget that is kept
 //! - A [`CompressedMap`](crate::CompressedMap) gives no memory back while it is shared: the index does not shrink, and
-//!   segments wait for what comes next. [`shrink`](crate::CompressedMap::shrink) does, as far as it can.
-//! - An insert that finds no room sweeps for some, and may be refused although a few hundredths of the budget are not
-//!   used: room is kept for the index, for compaction and for what codecs may yet learn.
+//!   segments wait for what comes next. [`shrink`](crate::CompressedMap::shrink) does, as far as it can; what the index
+//!   was lent stays with it.
+//! - An insert that finds no room sweeps for some, and may be refused although a hundredth of the budget is not used:
+//!   room is kept for compaction, and for what codecs may yet learn. In a map of less than 1 MiB, or of segments of
+//!   less than 16 KiB, it may be a quarter, which is kept for the index.
+//! - While codecs learn they take up to a mebibyte that is not counted. Before they do for the first time so much is
+//!   kept free for it.
+//! - Records of one map are 32 GiB at most, compressed: the index holds 36 bits of where each lies.
 //! - One thread at a time appends, and one sweeps. Who finds the sweeper descheduled while there is no room waits for
 //!   it. Reads wait for a bin's writers only, as those of a [`FlatMap`](crate::FlatMap) do.
 //! - Of what a codec has learned 32 versions are kept, and none is dropped but by `shrink`.
