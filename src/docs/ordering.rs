@@ -76,8 +76,8 @@
 //! - `EX-1` ↔ `EX-2` (`table/extent.rs`): publication of a table's extents.
 //! - `LE-1` (`table/lent.rs`): a release fence of who takes memory that a table was lent, which pairs with `SL-2`:
 //!   readers of what it was before find their bin changed.
-//! - `CM-1` (`compressed/segment.rs`): a release fence before a segment is written anew, by each who writes there, which
-//!   pairs with `SL-2`: the version of a bin speaks for the records that its entries lead to.
+//! - `CM-1` (`compressed/segment.rs`): a release fence of each who writes to a segment anew, which pairs with `SL-2`:
+//!   the version of a bin speaks for the records that its entries lead to.
 //! - `CM-2` ↔ `CM-3` (`compressed/segment.rs`): a record's bytes counted down once it is unlinked; the count found to
 //!   be nothing before its segment is given back.
 //! - `CP-1` ↔ `CP-2` (`compressed/pool.rs`): publication of a segment, and of the block of addresses that it is in.
