@@ -17,12 +17,20 @@ use crate::sync::words::{Afar, WORD};
 
 type Bins = Layout<Afar, ()>;
 
+/// What the index lacks for one more entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lack {
+    /// A segment, which sweeping may make.
+    Segment,
+    Budget,
+}
+
 /// Entries for which overflow lines take a word.
 const LINE_ENTRIES: usize = 4;
 /// Entries after which the index is looked at again.
 const LOOK: usize = 256;
 /// Such a part of the budget is kept for what leads to the index's memory.
-const TABLES: usize = 256;
+const TABLES: usize = 128;
 /// What codecs learn may take that much where there is plenty.
 const MODELS: usize = 512 << 10;
 /// Codecs take about that much for a while when they learn.
@@ -68,14 +76,15 @@ impl Store {
     }
 
     /// Whether the index may have one more entry. Where it takes its memory from the pool, that is lent here.
-    pub(super) fn may_add_key(&self) -> bool {
+    pub(super) fn may_add_key(&self) -> Result<(), Lack> {
         let len = self.table.len();
         // relaxed: a bound that was true when it was stored.
-        len < self.looked_up_to.load(Ordering::Relaxed) || self.may_grow_table(len)
+        let looked = len < self.looked_up_to.load(Ordering::Relaxed);
+        if looked { Ok(()) } else { self.may_grow_table(len) }
     }
 
     #[cold]
-    fn may_grow_table(&self, len: usize) -> bool {
+    fn may_grow_table(&self, len: usize) -> Result<(), Lack> {
         if self.table.is_lent() {
             return self.provide_index(len);
         }
@@ -93,7 +102,7 @@ impl Store {
 
     /// Counts what the index is about to take, before it does, so that no segment takes it meanwhile; whether that is
     /// within the budget.
-    fn may_count(&self, now: usize, more: usize, upto: usize) -> bool {
+    fn may_count(&self, now: usize, more: usize, upto: usize) -> Result<(), Lack> {
         // relaxed: figures.
         self.table_bytes.store(now + more, Ordering::Relaxed);
         let may = self.bytes() <= self.budget;
@@ -104,11 +113,11 @@ impl Store {
             // relaxed: as above.
             self.table_bytes.store(now, Ordering::Relaxed);
         }
-        may
+        may.then_some(()).ok_or(Lack::Budget)
     }
 
     /// Lends the index what some more entries need; whether it has room for one more.
-    fn provide_index(&self, len: usize) -> bool {
+    fn provide_index(&self, len: usize) -> Result<(), Lack> {
         let _one_at_a_time = self.lending.lock();
         let usage = self.table.usage();
         let fits = |upto: usize| Bins::bins_for(upto) <= usage.bins + self.table.lent_bins();
@@ -117,13 +126,13 @@ impl Store {
         } else if fits(len + 1) {
             len + 1
         } else {
-            return false;
+            return Err(Lack::Segment);
         };
-        // Small tables and what leads to segments and lines, twice as long: all that it still takes from the allocator.
+        // All that it still takes from the allocator: small tables, and what leads to segments and lines.
         let more = if usage.bins < 1 << Bins::SEGMENT_BITS {
             Self::table_step(0)
         } else {
-            2 * usage.bytes.saturating_sub(usage.retired_bytes) + 64 * WORD
+            usage.doubling + 64 * WORD
         };
         self.may_count(usage.bytes, more, upto)
     }
@@ -177,10 +186,10 @@ impl Store {
     }
 
     /// Bytes that an index which is lent its memory may yet take from the allocator: for what leads to its segments
-    /// and lines, which is a hundredth of them.
+    /// and lines, which is a fiftieth of them.
     fn tables_to_come(&self) -> usize {
         // relaxed: a figure.
-        (self.budget / TABLES + (4 << 10)).saturating_sub(self.table_bytes.load(Ordering::Relaxed))
+        (self.budget / TABLES + (8 << 10)).saturating_sub(self.table_bytes.load(Ordering::Relaxed))
     }
 
     /// Whether there may be one more segment to sweep others into, which makes up for it.

@@ -3,6 +3,7 @@
 //! A record is appended first, then the key's entry is made to lead to it, under the lock of its bin and from the
 //! state in which it was found. What it led to before is unlinked by that, and by nobody else.
 
+use super::budget::Lack;
 use super::read::Resolved;
 use super::record::{Head, Location, MOST_OPERANDS};
 use super::store::{Store, Trace};
@@ -126,13 +127,13 @@ impl Store {
         let mut patience = None;
         let mut make_room = || self.make_room(patience.get_or_insert_with(|| self.patience()));
         loop {
-            let (trace, no_room) = (Cell::new(Trace::default()), Cell::new(false));
+            let (trace, lack) = (Cell::new(Trace::default()), Cell::new(None));
             let same = |afar: &Afar| wanted(Location::from(*afar));
             let decide = |found: Option<&Afar>| {
                 let top = found.map(|afar| Location::from(*afar));
                 trace.set(top.map_or_else(Trace::default, |top| self.trace(top)));
-                no_room.set(top.is_none() && new && !self.may_add_key());
-                let may = (top.is_some() || new) && !no_room.get() && still(top, &trace);
+                lack.set(if top.is_none() && new { self.may_add_key().err() } else { None });
+                let may = (top.is_some() || new) && lack.get().is_none() && still(top, &trace);
                 if may { Change::Entry(at.afar(), ()) } else { Change::Keep }
             };
             let rehash = |afar: &Afar| self.rehash(*afar);
@@ -155,8 +156,8 @@ impl Store {
                     Ok(Linked::Replaced)
                 }
                 (None, Change::Entry(..)) => Ok(Linked::New),
-                _ if no_room.get() => {
-                    if self.table.is_lent() && make_room() {
+                _ if lack.get().is_some() => {
+                    if lack.get() == Some(Lack::Segment) && make_room() {
                         continue;
                     }
                     drops += 1;

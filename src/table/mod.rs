@@ -76,6 +76,8 @@ pub(crate) struct Usage {
     pub(crate) overflow_lines: usize,
     /// Of everything, but for what was lent.
     pub(crate) bytes: usize,
+    /// Of what leads to segments and lines, once it has to be twice as long.
+    pub(crate) doubling: usize,
     /// Of what only waits for the table to be dropped.
     pub(crate) retired_bytes: usize,
 }
@@ -346,9 +348,10 @@ impl<K, V> Table<K, V> {
         K: Copy,
         V: Copy,
     {
-        let (overflow_lines, pool) = self.pool.usage();
+        let (overflow_lines, pool, table) = self.pool.usage();
         let mut usage =
             Usage { overflow_lines, bytes: pool + self.count.bytes(), ..Usage::default() };
+        usage.doubling = 2 * table;
         usage.bytes += self.extents.bytes();
         let mut directory = self.current();
         let newest = directory;
@@ -359,6 +362,7 @@ impl<K, V> Table<K, V> {
                 let mut segments = this.segments().count();
                 if directory == newest {
                     usage.bins = segments * this.segment_bins();
+                    usage.doubling += 2 * here;
                     // Counted with the extents.
                     segments = segments.saturating_sub(self.extents.segments());
                 }

@@ -386,8 +386,8 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         }
     }
 
-    /// Lines in use, and bytes of all lines and tables, but for what was lent.
-    pub(crate) fn usage(&self) -> (usize, usize) {
+    /// Lines in use, bytes of all lines and tables but for what was lent, and of the longest table.
+    pub(crate) fn usage(&self) -> (usize, usize, usize) {
         let free = self.free.lock();
         let (in_use, chunks) = (free.fresh - Self::FIRST_LINE - free.idle, free.chunks);
         drop(free);
@@ -395,13 +395,15 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         let mut bytes = self.lent.bytes() + chunks * Layout::<K, V>::chunk() * size_of::<Word>();
         // [OV-2] acquire: pairs with [OV-1].
         let mut table = self.chunks.load(Ordering::Acquire);
+        let mut newest = 0;
         while !table.is_null() {
             // SAFETY: tables live as long as the pool.
             let (len, older) = unsafe { ((*table).len, (*table).older) };
+            newest = newest.max(len * size_of::<AtomicPtr<Word>>());
             bytes += size_of::<Chunks>() + len * size_of::<AtomicPtr<Word>>();
             table = older;
         }
-        (in_use, bytes)
+        (in_use, bytes, newest)
     }
 }
 
