@@ -120,8 +120,8 @@
 //! - [`apply_batch`](crate::FenceMap::apply_batch) is linearizable as a whole, against single operations, ranges and
 //!   other batches. It is planned anew if a leaf changes before it is locked, and nothing bounds how often;
 //!   [`try_apply_batch`](crate::FenceMap::try_apply_batch) says `Busy` instead. Either changes all or nothing, also
-//!   where memory runs out or your `Ord` panics. [`FenceEntryMap`](crate::FenceEntryMap::apply_batch) has the same, with
-//!   every entry made before anything is locked, so that it aborts or unwinds before it changes anything.
+//!   where memory runs out or your `Ord` panics. [`FenceEntryMap`](crate::FenceEntryMap::apply_batch) has the same:
+//!   every entry is made before anything is locked, so that it aborts or unwinds before it changes anything.
 //! - `std_ext::FenceWorkers`: whatever was accepted is done once, before the last of them ends; what is not accepted
 //!   comes back. A closure that panics fails its own ticket. Order is kept among the requests for one key that wait in
 //!   one queue, and between a request and one that was made after its ticket was waited for.

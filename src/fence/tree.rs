@@ -356,6 +356,39 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
         })
     }
 
+    /// The place of an exact key, where the leaf that is looked at first is sure of it.
+    #[inline(always)]
+    pub(super) fn spot_at_once(&self, sought: Sought<impl Stand<K>>) -> Option<Spot<'_, K, V>> {
+        if !is_exact::<K, R>() {
+            return None;
+        }
+        if let Some(spot) = self.spot_at_end(sought.rank) {
+            return Some(spot);
+        }
+        let leaf = self.at_once(sought.rank)?;
+        let look = leaf.begin();
+        let place = leaf.place(look, sought, &self.ranking).ok()?;
+        // Between two of its entries a key is in the leaf's range.
+        let is_between = 0 < place.at && place.at < look.meta.count();
+        // A locked leaf does not validate, and a dead one has no entries.
+        let is_sure = (place.found || is_between) && leaf.is_as(look);
+        is_sure.then_some(Spot { leaf, look, place })
+    }
+
+    /// The place of an exact key behind all others.
+    #[inline(always)]
+    fn spot_at_end(&self, rank: usize) -> Option<Spot<'_, K, V>> {
+        let leaf = self.tail_for(rank)?;
+        let look = leaf.begin();
+        let count = look.meta.count();
+        if look.meta.has_hi() || count == 0 {
+            return None;
+        }
+        let last = leaf.rank_at(look, count - 1, &self.ranking).ok()?;
+        let place = Place { at: count, found: false };
+        (last < rank && leaf.is_as(look)).then_some(Spot { leaf, look, place })
+    }
+
     /// The leaf in whose range the probe is.
     pub(super) fn locate<'a>(
         &'a self,
