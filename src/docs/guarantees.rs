@@ -103,8 +103,8 @@
 //!   ([`floor`](crate::FenceMap::floor), [`first`](crate::FenceMap::first), [`pop_last`](crate::FenceMap::pop_last) and
 //!   the like) and those about a range ([`range`](crate::FenceMap::range),
 //!   [`remove_range`](crate::FenceMap::remove_range)), also while leaves are split, joined and moved between fences.
-//!   `iter`, `scan_weak`, `retain`, `clear` and cursors go leaf by leaf, each leaf as of one moment, in order, and
-//!   meet every key that is there throughout exactly once.
+//!   `retain`, `clear` and cursors go leaf by leaf, each leaf as of one moment, in order; so do `iter` and `scan_weak`,
+//!   but in a `FenceMap` eight entries at a time. All meet every key that is there throughout exactly once.
 //! - A look-up, hit or miss, waits while a writer is inside the key's leaf: some tens of stores, or twice a leaf's
 //!   entries where it is split. It is tried again if the leaf changed meanwhile; of two threads that write to one leaf
 //!   all the time a third may be kept from reading it. [`try_get`](crate::FenceMap::try_get) says `Busy` instead of

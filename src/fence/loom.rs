@@ -210,6 +210,23 @@ fn loom_two_inserts_split_once() {
     });
 }
 
+/// By the short way, to the middle of a leaf and to its end, while another one writes there too.
+#[test]
+fn loom_writes_at_once_against_an_insert() {
+    explore_each(1, ["None", "Some(0)"], 0..2, |case, saw| {
+        let mut map = Map::new(ByType);
+        [10, 20].map(|key| map.put(key, 0));
+        map.goes_short = true;
+        let (map, key) = (Arc::new(map), [20, 40][case]);
+        let other = map.clone();
+        let writer = thread::spawn(move || other.put(key, 1));
+        map.put([15, 30][case], 2);
+        saw(format!("{:?}", writer.join().unwrap()));
+        let all = map.all();
+        assert_eq!((all.len(), map.read(key)), (3 + case, Some(1)), "{all:?}");
+    });
+}
+
 /// What moves down behind a key that goes is not passed by, and what moves up is not met twice.
 #[test]
 fn loom_walk_against_a_key_that_comes_or_goes() {

@@ -38,6 +38,9 @@ pub(crate) struct Tree<K, V, R> {
     pub(super) arena: Arena<K, V>,
     pub(super) balance: Balance,
     pub(super) len: CachePadded<Counter>,
+    /// Whether models go the short way to a leaf too, which makes them many times as long.
+    #[cfg(hedgerow_loom)]
+    pub(super) goes_short: bool,
 }
 
 /// What to look for: the leaf of a key, or the one of the keys right before it.
@@ -121,6 +124,8 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
                 arena: Arena::new(),
                 balance: Balance::new(),
                 len: CachePadded(Counter::new()),
+                #[cfg(hedgerow_loom)]
+                goes_short: false,
             }
         }
     }
@@ -360,6 +365,10 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     #[inline(always)]
     pub(super) fn spot_at_once(&self, sought: Sought<impl Stand<K>>) -> Option<Spot<'_, K, V>> {
         if !is_exact::<K, R>() {
+            return None;
+        }
+        #[cfg(hedgerow_loom)]
+        if !self.goes_short {
             return None;
         }
         if let Some(spot) = self.spot_at_end(sought.rank) {
