@@ -266,16 +266,23 @@ fn a_panic_in_user_code_leaks_nothing_and_frees_nothing_twice() {
         let alive = Arc::new(AtomicUsize::new(0));
         let key = |n| Fused(Tracked::new(n, &alive));
         let map = FenceEntryMap::<Fused, Tracked>::new();
+        let mut rng = Rng::new(1);
         let mut panicked = 0;
-        for (round, fuse) in (0..30u32).flat_map(|n| (0..40).map(move |m| (n, n * 40 + m * m))) {
-            let op = |n| match mix(n * 31 + u64::from(round)) % 3 {
-                0 => Op::Remove,
-                1 if n % 7 == 0 => Op::Keep,
-                _ => Op::Insert(Tracked::new(n, &alive)),
-            };
-            let batch: Vec<_> =
-                (0..200).map(|n| (key(mix(n + u64::from(round)) % 3_000), op(n))).collect();
-            FUSE.set(fuse);
+        for round in 0..1_200 {
+            // Where it shrinks leaves are joined, after all has been stored: a panic is to come there too.
+            let shrinks = round % 8 >= 5;
+            let batch: Vec<_> = (0..200)
+                .map(|n| {
+                    let op = match rng.below(8) {
+                        0..2 => Op::Remove,
+                        2 => Op::Keep,
+                        _ if shrinks => Op::Remove,
+                        _ => Op::Insert(Tracked::new(n, &alive)),
+                    };
+                    (key(rng.next() % 900), op)
+                })
+                .collect();
+            FUSE.set(rng.next() as u32 % 8_000);
             panicked += u32::from(panics(|| ignore(map.apply_batch(batch))));
             FUSE.set(u32::MAX);
         }

@@ -164,7 +164,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         };
         let done = self.tree().apply_at_once(Asked::Changes(&asked), Backoff::spinning(), stored);
         match done.unwrap_or_else(give_up::<K, V, _, _>) {
-            Outcome::Done(_) => self.free_bounds(),
+            Outcome::Done(_) => {
+                self.free_bounds();
+                // Now, with keys of the user's: were one to panic when this has returned, what it returns would leak.
+                drop(named);
+            }
             Outcome::InTurn => {
                 removed.extend(named.into_iter().map(|one| self.apply_one(one, &guard)));
             }
