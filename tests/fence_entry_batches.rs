@@ -8,6 +8,7 @@ use hedgerow::owned::pin;
 use std::cell::Cell;
 use std::cmp::Ordering as Order;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -205,6 +206,20 @@ thread_local! {
     static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
     /// Whether comparisons contradict each other.
     static LIES: Cell<u32> = const { Cell::new(0) };
+    /// A comparison panics once this map has this key.
+    static DONE: Cell<Option<(Rc<Map>, Fused)>> = const { Cell::new(None) };
+}
+
+type Map = FenceEntryMap<Fused, Tracked>;
+
+fn panic_if_done() {
+    // Comparisons of the look itself do not look.
+    if let Some((map, key)) = DONE.take() {
+        if map.contains_key(&key) {
+            planned_panic();
+        }
+        DONE.set(Some((map, key)));
+    }
 }
 
 fn burn() {
@@ -229,6 +244,7 @@ impl Clone for Fused {
 impl Ord for Fused {
     fn cmp(&self, other: &Self) -> Order {
         burn();
+        panic_if_done();
         let lies = LIES.get();
         if lies > 0 {
             LIES.set(lies + 1);
@@ -267,10 +283,10 @@ fn a_panic_in_user_code_leaks_nothing_and_frees_nothing_twice() {
         let key = |n| Fused(Tracked::new(n, &alive));
         let map = FenceEntryMap::<Fused, Tracked>::new();
         let mut rng = Rng::new(1);
-        let mut panicked = 0;
-        for round in 0..1_200 {
+        let (mut panicked, mut used) = (0, 0);
+        for round in 0..2_000 {
             // Where it shrinks leaves are joined, after all has been stored: a panic is to come there too.
-            let shrinks = round % 8 >= 5;
+            let (shrinks, start) = (round % 8 >= 5, rng.next() % 900);
             let batch: Vec<_> = (0..200)
                 .map(|n| {
                     let op = match rng.below(8) {
@@ -279,11 +295,23 @@ fn a_panic_in_user_code_leaks_nothing_and_frees_nothing_twice() {
                         _ if shrinks => Op::Remove,
                         _ => Op::Insert(Tracked::new(n, &alive)),
                     };
-                    (key(rng.next() % 900), op)
+                    // Next to each other, so that leaves are emptied.
+                    let number = if shrinks { start + n } else { rng.next() };
+                    (key(number % 900), op)
                 })
                 .collect();
-            FUSE.set(rng.next() as u32 % 8_000);
-            panicked += u32::from(panics(|| ignore(map.apply_batch(batch))));
+            // Anywhere, or about where the batch before, which came to its end, has ended.
+            let fuse = match round % 4 {
+                0 => rng.next() as u32 % 4_000,
+                1 | 3 => 1_000_000,
+                _ => used - rng.next() as u32 % 100,
+            };
+            FUSE.set(fuse);
+            if panics(|| ignore(map.apply_batch(batch))) {
+                panicked += 1;
+            } else {
+                used = fuse - FUSE.get();
+            }
             FUSE.set(u32::MAX);
         }
         assert!(panicked > 100, "{panicked}");
@@ -294,6 +322,31 @@ fn a_panic_in_user_code_leaks_nothing_and_frees_nothing_twice() {
         drop(map);
         assert_eq!(alive.load(Ordering::Relaxed), 0);
     });
+}
+
+/// Behind its stores a batch joins leaves that it has emptied, which compares keys. A panic there finds it done.
+#[test]
+fn a_panic_behind_a_batch_finds_it_done() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let key = |n| Fused(Tracked::new(n, &alive));
+    let insert = |n| (key(n), Op::Insert(Tracked::new(n, &alive)));
+    let map = Rc::new(Map::new());
+    let mut panicked = 0;
+    for round in 0..20 {
+        ignore(map.apply_batch((0..1_000).map(insert)));
+        let start = 30 * round;
+        let batch =
+            (start..start + 300).map(|n| (key(n), Op::Remove)).chain([insert(2_000 + round)]);
+        let batch: Vec<_> = batch.collect();
+        DONE.set(Some((map.clone(), key(2_000 + round))));
+        panicked += u32::from(panics(|| ignore(map.apply_batch(batch))));
+        DONE.set(None);
+        assert!(map.contains_key(&key(2_000 + round)) && !map.contains_key(&key(start)));
+        assert_eq!(map.iter(&pin()).count() as u64, 1_000 - 300 + round + 1);
+    }
+    assert!(panicked > 10, "{panicked}");
+    drop(map);
+    assert_eq!(alive.load(Ordering::Relaxed), 0);
 }
 
 /// An order that contradicts itself: answers may be wrong, and std's sorting may panic, but every batch ends, nothing
