@@ -213,9 +213,9 @@ fn loom_two_inserts_split_once() {
 /// By the short way, to the middle of a leaf and to its end, while another one writes there too.
 #[test]
 fn loom_writes_at_once_against_an_insert() {
-    explore_each(1, ["None", "Some(0)"], 0..2, |case, saw| {
+    explore_each(2, ["None", "Some(0)"], 0..2, |case, saw| {
         let mut map = Map::new(ByType);
-        [10, 20].map(|key| map.put(key, 0));
+        [10, 20].into_iter().for_each(|key| _ = map.put(key, 0));
         map.goes_short = true;
         let (map, key) = (Arc::new(map), [20, 40][case]);
         let other = map.clone();
