@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+use support::fuse::{FUSE, burn};
 use support::rng::{Rng, mix};
 use support::tracked::Tracked;
 use support::{Stop, crew, ignore, panics, planned_panic, rounds, seed, within};
@@ -202,8 +203,6 @@ fn every_key_and_value_of_a_batch_is_dropped_exactly_once() {
 }
 
 thread_local! {
-    /// Comparisons and clones until the planned panic.
-    static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
     /// Whether comparisons contradict each other.
     static LIES: Cell<u32> = const { Cell::new(0) };
     /// A comparison panics once this map has this key.
@@ -219,17 +218,6 @@ fn panic_if_done() {
             planned_panic();
         }
         DONE.set(Some((map, key)));
-    }
-}
-
-fn burn() {
-    let left = FUSE.get();
-    if left == 0 {
-        FUSE.set(u32::MAX);
-        planned_panic();
-    }
-    if left != u32::MAX {
-        FUSE.set(left - 1);
     }
 }
 

@@ -52,9 +52,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
             // SAFETY: validated, and the key stands there.
             return Ok(Some(unsafe { value.assume_init() }));
         }
-        // Between two of its entries a key is in the leaf's range.
-        let is_between = 0 < place.at && place.at < look.meta.count();
-        if is_between && leaf.is_as(look) { Ok(None) } else { Err(Unsure) }
+        if place.is_between(look.meta.count()) && leaf.is_as(look) { Ok(None) } else { Err(Unsure) }
     }
 
     #[inline(always)]

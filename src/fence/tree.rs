@@ -377,10 +377,9 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
         let leaf = self.at_once(sought.rank)?;
         let look = leaf.begin();
         let place = leaf.place(look, sought, &self.ranking).ok()?;
-        // Between two of its entries a key is in the leaf's range.
-        let is_between = 0 < place.at && place.at < look.meta.count();
+        let is_here = place.found || place.is_between(look.meta.count());
         // A locked leaf does not validate, and a dead one has no entries.
-        let is_sure = (place.found || is_between) && leaf.is_as(look);
+        let is_sure = is_here && leaf.is_as(look);
         is_sure.then_some(Spot { leaf, look, place })
     }
 
