@@ -10,25 +10,13 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 use std::sync::atomic::{AtomicUsize, Ordering as Memory};
 use std::sync::{Arc, Weak};
+use support::fuse::{FUSE, burn};
 use support::rng::{Rng, mix};
 use support::tracked::Tracked;
 use support::{ignore, panics, planned_panic, within};
 
 thread_local! {
-    /// Calls of user code until the planned panic.
-    static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
     static WIND: Cell<u64> = const { Cell::new(0) };
-}
-
-fn burn() {
-    let left = FUSE.get();
-    if left == 0 {
-        FUSE.set(u32::MAX);
-        planned_panic();
-    }
-    if left != u32::MAX {
-        FUSE.set(left - 1);
-    }
 }
 
 /// Compares, and is cloned, until the fuse has burnt down.

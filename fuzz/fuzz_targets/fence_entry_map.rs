@@ -57,6 +57,8 @@ enum Action {
     Clear,
     Collect,
     Rebalance,
+    /// So many changes of keys from one on, which go round after a while, at one moment.
+    Batch(u16, u8, u8),
 }
 
 /// How far ranks go.
@@ -231,11 +233,43 @@ fn play(map: &Map, model: &mut Model, script: &Script) {
                 }
                 assert_eq!(map.remove_range((from, to)), before - model.len());
             }
+            Action::Batch(key, count, salt) if model.len() < MOST => {
+                batch(map, model, |n| place(key.wrapping_add(n)), u64::from(*count), *salt);
+            }
+            Action::Batch(..) => {}
             _ => one(map, model, action, place, bound),
         }
         assert_eq!(map.len(), model.len());
     }
     check(held);
+}
+
+/// Keys that come twice, out of order; a third of them is removed, some are kept.
+fn batch(map: &Map, model: &mut Model, key: impl Fn(u16) -> u64, count: u64, salt: u8) {
+    let kind = |n: u64| mix(n << 8 | u64::from(salt));
+    let number = |n: u64| key((kind(n) % (count / 2 + 1)) as u16);
+    let changes = (0..count).map(|n| {
+        let op = match kind(n) >> 32 & 7 {
+            0 => Op::Keep,
+            1..3 => Op::Remove,
+            _ => Op::Insert(Counted::new(n)),
+        };
+        (Counted::new(number(n)), op)
+    });
+    let had = map.apply_batch(changes);
+    for (n, had) in (0..count).zip(had) {
+        let before = match kind(n) >> 32 & 7 {
+            0 => None,
+            1..3 => model.remove(&number(n)),
+            _ => model.insert(number(n), n),
+        };
+        assert_eq!(value_of(had), before);
+    }
+    let keys: Vec<u64> = (0..count).map(number).collect();
+    let asked: Vec<&u64> = keys.iter().collect();
+    let guard = pin();
+    let seen = map.snapshot_many(&asked, &guard);
+    assert!(seen.iter().zip(&keys).all(|(value, key)| value.map(|v| &*v.0) == model.get(key)));
 }
 
 type Seen = Vec<(*const Counted, *const Counted, u64, u64)>;

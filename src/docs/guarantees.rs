@@ -103,8 +103,8 @@
 //!   ([`floor`](crate::FenceMap::floor), [`first`](crate::FenceMap::first), [`pop_last`](crate::FenceMap::pop_last) and
 //!   the like) and those about a range ([`range`](crate::FenceMap::range),
 //!   [`remove_range`](crate::FenceMap::remove_range)), also while leaves are split, joined and moved between fences.
-//!   `iter`, `scan_weak`, `retain`, `clear` and cursors go leaf by leaf, each leaf as of one moment, in order, and
-//!   meet every key that is there throughout exactly once.
+//!   `retain`, `clear` and cursors go leaf by leaf, each leaf as of one moment, in order; so do `iter` and `scan_weak`,
+//!   but in a `FenceMap` eight entries at a time. All meet every key that is there throughout exactly once.
 //! - A look-up, hit or miss, waits while a writer is inside the key's leaf: some tens of stores, or twice a leaf's
 //!   entries where it is split. It is tried again if the leaf changed meanwhile; of two threads that write to one leaf
 //!   all the time a third may be kept from reading it. [`try_get`](crate::FenceMap::try_get) says `Busy` instead of
@@ -120,7 +120,8 @@
 //! - [`apply_batch`](crate::FenceMap::apply_batch) is linearizable as a whole, against single operations, ranges and
 //!   other batches. It is planned anew if a leaf changes before it is locked, and nothing bounds how often;
 //!   [`try_apply_batch`](crate::FenceMap::try_apply_batch) says `Busy` instead. Either changes all or nothing, also
-//!   where memory runs out or your `Ord` panics.
+//!   where memory runs out or your `Ord` panics. [`FenceEntryMap`](crate::FenceEntryMap::apply_batch) has the same:
+//!   every entry is made before anything is locked, so that it aborts or unwinds before it changes anything.
 //! - `std_ext::FenceWorkers`: whatever was accepted is done once, before the last of them ends; what is not accepted
 //!   comes back. A closure that panics fails its own ticket. Order is kept among the requests for one key that wait in
 //!   one queue, and between a request and one that was made after its ticket was waited for.

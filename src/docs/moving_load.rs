@@ -23,25 +23,26 @@
 //! Balancing alone gains two threads nothing: fences hold no locks, leaves do, and two threads seldom meet in one
 //! of a hundred leaves. Two threads, 1 M entries of `u64` for `u64`, a hundredth of them hot; processors' time for a
 //! change, all threads together, in ns, and behind it the throughput by that of `compute`
-//! (`cargo bench --bench workers --features std-ext`, medians of seven rounds in turns):
+//! (`cargo bench --bench workers --features std-ext`, medians of nine rounds in turns, two cores of a virtual Xeon at
+//! 2.5 GHz with nothing else to do):
 //!
 //! | | a hot range that moves | everywhere |
 //! |---|--:|--:|
-//! | `compute` | 112 (× 1) | 339 (× 1) |
-//! | `compute`, balanced in the background | 112 (× 0.99) | 357 (× 0.97) |
-//! | `submit`, done in place, ticket dropped | 121 (× 0.94) | 373 (× 0.92) |
-//! | `submit` and wait, done in place | 124 (× 0.86) | 384 (× 0.87) |
-//! | `apply_each` of 64, without workers | 159 (× 0.70) | 273 (× 1.23) |
-//! | `submit`, all handed over, ticket dropped | 841 (× 0.13) | 1006 (× 0.33) |
-//! | `post_all` of 64, all handed over | 74 (× 1.81) | 210 (× 1.62) |
+//! | `compute` | 142 (× 1) | 227 (× 1) |
+//! | `compute`, balanced in the background | 140 (× 0.98) | 227 (× 0.99) |
+//! | `submit`, done in place, ticket dropped | 170 (× 0.84) | 249 (× 0.86) |
+//! | `submit` and wait, done in place | 180 (× 0.77) | 261 (× 0.87) |
+//! | `apply_each` of 64, without workers | 171 (× 0.84) | 218 (× 1.01) |
+//! | `submit`, all handed over, ticket dropped | 611 (× 0.21) | 737 (× 0.23) |
+//! | `post_all` of 64, all handed over | 66 (× 1.33) | 173 (× 0.72) |
 //!
-//! The two cores had to work for others, too, so each figure may be off by a tenth. What follows from them:
+//! A third thread, the worker, has to share the two cores with the two that write. What follows from the figures:
 //!
 //! - A single request is not worth a hand-over: two allocations, two mutexes and a wake-up cost several times what
 //!   the change does. So requests are done in place unless a fence is *hot*, which takes thousands of failed attempts
 //!   to lock a leaf in a millisecond. Two threads came to fewer than five in 800,000 changes.
-//! - Many requests are, where nobody waits for the answers: a worker sorts thousands of changes, asks for their
-//!   leaves ahead and locks each once for all its changes. Put changes together, and have all of them handed over:
-//!   `threshold(0)`.
+//! - Many requests are, where nobody waits for the answers and they fall close together: a worker sorts thousands of
+//!   changes, asks for their leaves ahead and locks each once for all its changes. Put changes together, and have all
+//!   of them handed over: `threshold(0)`.
 //! - With `threshold(0)` and one worker, all changes of a key are done in the order in which they were handed over.
 //!   Otherwise a change may be done in place while an earlier one still waits: who minds waits for the ticket.

@@ -10,7 +10,8 @@
 
 use super::hints::Scale;
 use super::leaf::{BLOCK, Changed, Form, Leaf, LeafHints, Look, Meta, Seen};
-use super::rank::{Ranking, is_exact};
+use super::rank::is_exact;
+use super::rule::Rule;
 use super::tree::Tree;
 use super::write::Plan;
 use crate::bins::types::{Change, Op};
@@ -58,7 +59,7 @@ impl<'q, K, V: Copy> Asked<'q, K, V> {
     }
 
     /// Room for what each key had.
-    fn answers(&self) -> Result<Vec<Option<V>>, Failure> {
+    fn answers<H: Copy>(&self) -> Result<Vec<Option<H>>, Failure> {
         let mut answers = Vec::new();
         answers.try_reserve_exact(self.len()).map_err(|_| Failure::Alloc)?;
         answers.resize(self.len(), None);
@@ -68,6 +69,40 @@ impl<'q, K, V: Copy> Asked<'q, K, V> {
     fn inserts(&self) -> bool {
         (0..self.len()).any(|number| matches!(self.op(number), Op::Insert(_)))
     }
+}
+
+/// What a batch says that a key had: for plain data the value.
+pub(crate) trait Had<K, V>: Copy {
+    /// Whether a key that is inserted takes the place of an equal one.
+    const REPLACES_KEYS: bool;
+
+    fn read(leaf: Leaf<'_, K, V>, look: Look, at: usize) -> Result<Self, Changed>;
+
+    /// What is to be said of what the batch itself has inserted.
+    fn of(key: K, value: V) -> Self;
+}
+
+impl<K: Copy, V: Copy> Had<K, V> for V {
+    const REPLACES_KEYS: bool = false;
+
+    #[inline(always)]
+    fn read(leaf: Leaf<'_, K, V>, look: Look, at: usize) -> Result<Self, Changed> {
+        leaf.value(look, at)
+    }
+
+    #[inline(always)]
+    fn of(_: K, value: V) -> Self {
+        value
+    }
+}
+
+/// What came of a batch.
+pub(crate) enum Outcome<H> {
+    /// It has been done.
+    Done(Vec<Option<H>>),
+    /// Nothing has: it is not worth a plan, or the order of keys contradicts itself. The changes are to be made one
+    /// after the other.
+    InTurn,
 }
 
 /// What becomes of a place in a leaf.
@@ -101,14 +136,14 @@ struct Part<'a, K, V> {
 }
 
 /// A batch at work.
-struct Batch<'a, 'q, K, V> {
+struct Batch<'a, 'q, K, V, H> {
     asked: Asked<'q, K, V>,
     /// The numbers of what is asked for, by key and then by number.
     order: Vec<(K, usize)>,
     /// The leaves, as far as the hints say, of some of the keys, and where in the order the first of these stands.
     leaves: [Option<Leaf<'a, K, V>>; WINDOW],
     warm_from: usize,
-    answers: Vec<Option<V>>,
+    answers: Vec<Option<H>>,
     edits: Vec<Placed<K, V>>,
     parts: Vec<Part<'a, K, V>>,
 }
@@ -130,7 +165,7 @@ impl From<Changed> for Planned {
     }
 }
 
-impl<'q, K: Copy + Ord, V: Copy> Batch<'_, 'q, K, V> {
+impl<'q, K: Copy + Ord, V: Copy, H: Had<K, V>> Batch<'_, 'q, K, V, H> {
     /// `rank` gives the rank of keys whose order is that of their ranks.
     fn new(asked: Asked<'q, K, V>, rank: Option<impl Fn(&K) -> usize>) -> Result<Self, Failure> {
         let mut order = Vec::new();
@@ -164,10 +199,10 @@ struct Wish<K, V> {
     next: usize,
 }
 
-impl<K: Copy + Ord, V: Copy> Batch<'_, '_, K, V> {
+impl<K: Copy + Ord, V: Copy, H: Had<K, V>> Batch<'_, '_, K, V, H> {
     /// All that is asked of the key at `from` in the order, in turn; answers each.
-    fn wish(&mut self, from: usize, before: Option<V>) -> Wish<K, V> {
-        let (mut now, mut key, mut touched) = (before, None, false);
+    fn wish(&mut self, from: usize, before: Option<H>) -> Wish<K, V> {
+        let (mut now, mut key, mut new) = (before, None, None);
         let mut next = from;
         loop {
             let (this, number) = self.order[next];
@@ -175,39 +210,41 @@ impl<K: Copy + Ord, V: Copy> Batch<'_, '_, K, V> {
             match self.asked.op(number) {
                 Op::Keep => {}
                 Op::Insert(value) => {
-                    if now.is_none() {
+                    if now.is_none() || H::REPLACES_KEYS {
                         key = Some(this);
                     }
-                    (now, touched) = (Some(value), true);
+                    (now, new) = (Some(H::of(this, value)), Some(value));
                 }
-                Op::Remove => (now, key, touched) = (None, None, true),
+                Op::Remove => (now, key, new) = (None, None, None),
             }
             next += 1;
             if self.order.get(next).is_none_or(|(other, _)| other.cmp(&this).is_ne()) {
                 break;
             }
         }
-        let edit = match (before, now, key) {
-            (None, Some(value), Some(key)) => Some(Edit::Insert(key, value)),
-            (Some(_), Some(value), Some(key)) => Some(Edit::Entry(key, value)),
-            (Some(_), Some(value), None) if touched => Some(Edit::Value(value)),
-            (Some(_), None, _) => Some(Edit::Remove),
+        let edit = match (before.is_some(), new, key) {
+            (false, Some(value), Some(key)) => Some(Edit::Insert(key, value)),
+            (true, Some(value), Some(key)) => Some(Edit::Entry(key, value)),
+            (true, Some(value), None) => Some(Edit::Value(value)),
+            (true, None, _) if now.is_none() => Some(Edit::Remove),
             _ => None,
         };
         Wish { edit, next }
     }
 }
 
-impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     /// Does all that is asked at one moment; what each key had before, in the order of asking. Linearizes when the last
     /// leaf is locked, or, where nothing is to be changed, between the first and the second look at each leaf.
-    pub(crate) fn apply(
+    /// Tells `stored` the answers when everything is in its place, before any other user code runs.
+    pub(crate) fn apply_at_once<H: Had<K, V>>(
         &self,
         asked: Asked<'_, K, V>,
         mut backoff: Backoff,
-    ) -> Result<Vec<Option<V>>, Failure> {
+        stored: impl FnOnce(&[Option<H>]),
+    ) -> Result<Outcome<H>, Failure> {
         if asked.len() == 1 {
-            return self.apply_in_turn(asked, asked.answers()?, &backoff);
+            return Ok(Outcome::InTurn);
         }
         let mut batch = Batch::new(asked, self.exact_rank())?;
         loop {
@@ -216,19 +253,21 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
             while at < batch.order.len() {
                 match self.plan_leaf(&mut batch, at, &mut backoff)? {
                     Some(next) => at = next,
-                    None => return self.apply_in_turn(asked, batch.answers, &backoff),
+                    None => return Ok(Outcome::InTurn),
                 }
             }
             match Self::lock_all(&batch) {
                 Ok(()) => {
-                    self.store_all(&batch, &mut backoff);
-                    return Ok(batch.answers);
+                    self.store_all(&batch);
+                    stored(&batch.answers);
+                    self.tidy_all(&batch, &mut backoff);
+                    return Ok(Outcome::Done(batch.answers));
                 }
                 Err(at) => {
                     let leaf = batch.parts[at].leaf;
                     if batch.parts[..at].iter().any(|part| part.leaf == leaf) {
                         // Locked by ourselves: keys come to it twice.
-                        return self.apply_in_turn(asked, batch.answers, &backoff);
+                        return Ok(Outcome::InTurn);
                     }
                     self.note_conflict(batch.parts[at].rank);
                     backoff.wait()?;
@@ -237,65 +276,15 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         }
     }
 
-    /// As `apply`, but each leaf's part at a moment of its own, in key order.
-    pub(crate) fn apply_by_leaf(
-        &self,
-        asked: Asked<'_, K, V>,
-        mut backoff: Backoff,
-    ) -> Result<Vec<Option<V>>, Failure> {
-        if asked.len() < FEW_TO_PLAN {
-            return self.apply_in_turn(asked, asked.answers()?, &backoff);
-        }
-        let mut batch = Batch::new(asked, self.exact_rank())?;
-        let mut at = 0;
-        while at < batch.order.len() {
-            batch.clear();
-            let Some(next) = self.plan_leaf(&mut batch, at, &mut backoff)? else {
-                return self.apply_in_turn(asked, batch.answers, &backoff);
-            };
-            if Self::lock_all(&batch).is_ok() {
-                self.store_all(&batch, &mut backoff);
-                at = next;
-            } else {
-                self.note_conflict(batch.parts[0].rank);
-                backoff.wait()?;
-            }
-        }
-        Ok(batch.answers)
-    }
-
     fn exact_rank(&self) -> Option<impl Fn(&K) -> usize> {
         is_exact::<K, R>().then_some(|key: &K| self.sought(key).rank)
-    }
-
-    /// One after the other: where a plan is not worth it, or where the order of keys contradicts itself, whatever
-    /// comes of it then.
-    fn apply_in_turn(
-        &self,
-        asked: Asked<'_, K, V>,
-        mut answers: Vec<Option<V>>,
-        backoff: &Backoff,
-    ) -> Result<Vec<Option<V>>, Failure> {
-        for (number, answer) in answers.iter_mut().enumerate() {
-            let key = asked.key(number);
-            let change = |old: Option<&V>| match (asked.op(number), old) {
-                (Op::Keep, _) => Change::Keep,
-                (Op::Insert(value), Some(_)) => Change::Value(value),
-                (Op::Insert(value), None) => Change::Entry(*key, value),
-                (Op::Remove, _) => Change::Remove,
-            };
-            let own = if backoff.may_wait() { Backoff::spinning() } else { Backoff::never() };
-            let read = |leaf: Leaf<'_, K, V>, at| leaf.fetch_value(at);
-            *answer = self.alter(self.sought(key), read, own, change, |_| ())?.0;
-        }
-        Ok(answers)
     }
 
     /// Plans the part of the leaf that the key at `from` in the order is in; where the next part begins. None where
     /// no part can be made of it.
     fn plan_leaf<'a>(
         &'a self,
-        batch: &mut Batch<'a, '_, K, V>,
+        batch: &mut Batch<'a, '_, K, V, impl Had<K, V>>,
         from: usize,
         backoff: &mut Backoff,
     ) -> Result<Option<usize>, Failure> {
@@ -317,7 +306,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
 
     /// Asks for the leaves of the keys to come, if there are many of them, so that the waits for them overlap.
     #[inline]
-    fn warm<'a>(&'a self, batch: &mut Batch<'a, '_, K, V>, from: usize) {
+    fn warm<'a>(&'a self, batch: &mut Batch<'a, '_, K, V, impl Copy>, from: usize) {
         let is_warm = from.wrapping_sub(batch.warm_from) < WINDOW;
         if !is_exact::<K, R>() || is_warm || batch.order.len() - from < FEW {
             return;
@@ -347,7 +336,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
 
     fn try_part<'a>(
         &'a self,
-        batch: &mut Batch<'a, '_, K, V>,
+        batch: &mut Batch<'a, '_, K, V, impl Had<K, V>>,
         from: usize,
         has_listed: &mut bool,
         backoff: &mut Backoff,
@@ -379,7 +368,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         let mut count = look.meta.count();
         let mut changes_count = false;
         loop {
-            let before = if place.found { leaf.value(look, place.at).map(Some) } else { Ok(None) };
+            let before =
+                if place.found { Had::read(leaf, look, place.at).map(Some) } else { Ok(None) };
             let Ok(before) = before else { return Ok(Planned::Again) };
             let wish = batch.wish(at, before);
             if let Some(edit) = wish.edit {
@@ -489,7 +479,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
 
     /// Locks all leaves, or makes sure that they are as they were at one moment if nothing is to be stored; else
     /// says which one has changed.
-    fn lock_all(batch: &Batch<'_, '_, K, V>) -> Result<(), usize> {
+    fn lock_all(batch: &Batch<'_, '_, K, V, impl Copy>) -> Result<(), usize> {
         let parts = &batch.parts;
         if batch.edits.is_empty() {
             if parts.len() > 1 {
@@ -509,7 +499,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
     }
 
     /// Stores everything and unlocks.
-    fn store_all(&self, batch: &Batch<'_, '_, K, V>, backoff: &mut Backoff) {
+    fn store_all(&self, batch: &Batch<'_, '_, K, V, impl Copy>) {
         if batch.edits.is_empty() {
             return;
         }
@@ -528,12 +518,83 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Tree<K, V, R> {
         if more != 0 {
             self.len.add(more);
         }
+    }
+
+    /// Joins leaves that have become sparse.
+    fn tidy_all(&self, batch: &Batch<'_, '_, K, V, impl Copy>, backoff: &mut Backoff) {
         for part in &batch.parts {
             let is_sparse = part.count <= Form::<K, V>::ENTRIES / 4;
             if is_sparse && part.count < part.look.meta.count() {
                 self.tidy(part.leaf, backoff);
             }
         }
+    }
+}
+
+/// Of plain data.
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
+    /// As `apply_at_once`, or, where that is not to be had, one change after the other.
+    pub(crate) fn apply(
+        &self,
+        asked: Asked<'_, K, V>,
+        backoff: Backoff,
+    ) -> Result<Vec<Option<V>>, Failure> {
+        let may_wait = backoff.may_wait();
+        match self.apply_at_once(asked, backoff, |_| ())? {
+            Outcome::Done(answers) => Ok(answers),
+            Outcome::InTurn => self.apply_in_turn(asked, asked.answers()?, may_wait),
+        }
+    }
+
+    /// As `apply`, but each leaf's part at a moment of its own, in key order.
+    pub(crate) fn apply_by_leaf(
+        &self,
+        asked: Asked<'_, K, V>,
+        mut backoff: Backoff,
+    ) -> Result<Vec<Option<V>>, Failure> {
+        if asked.len() < FEW_TO_PLAN {
+            return self.apply_in_turn(asked, asked.answers()?, backoff.may_wait());
+        }
+        let mut batch = Batch::<'_, '_, _, _, V>::new(asked, self.exact_rank())?;
+        let mut at = 0;
+        while at < batch.order.len() {
+            batch.clear();
+            let Some(next) = self.plan_leaf(&mut batch, at, &mut backoff)? else {
+                return self.apply_in_turn(asked, batch.answers, backoff.may_wait());
+            };
+            if Self::lock_all(&batch).is_ok() {
+                self.store_all(&batch);
+                self.tidy_all(&batch, &mut backoff);
+                at = next;
+            } else {
+                self.note_conflict(batch.parts[0].rank);
+                backoff.wait()?;
+            }
+        }
+        Ok(batch.answers)
+    }
+
+    /// One after the other: where a plan is not worth it, or where the order of keys contradicts itself, whatever
+    /// comes of it then.
+    fn apply_in_turn(
+        &self,
+        asked: Asked<'_, K, V>,
+        mut answers: Vec<Option<V>>,
+        may_wait: bool,
+    ) -> Result<Vec<Option<V>>, Failure> {
+        for (number, answer) in answers.iter_mut().enumerate() {
+            let key = asked.key(number);
+            let change = |old: Option<&V>| match (asked.op(number), old) {
+                (Op::Keep, _) => Change::Keep,
+                (Op::Insert(value), Some(_)) => Change::Value(value),
+                (Op::Insert(value), None) => Change::Entry(*key, value),
+                (Op::Remove, _) => Change::Remove,
+            };
+            let own = if may_wait { Backoff::spinning() } else { Backoff::never() };
+            let read = |leaf: Leaf<'_, K, V>, at| leaf.fetch_value(at);
+            *answer = self.alter(self.sought(key), read, own, change, |_| ())?.0;
+        }
+        Ok(answers)
     }
 }
 

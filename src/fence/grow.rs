@@ -23,6 +23,9 @@ use crate::sync::backoff::{Backoff, WouldWait};
 use crate::table::Failure;
 use crate::table::memory::AllocError;
 
+/// A map of no more entries counts them in one word.
+const SMALL: isize = 4096;
+
 /// A leaf's hints as they are to be, with their scale.
 struct Part {
     hints: LeafHints,
@@ -115,6 +118,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
         let meta = look.meta.with_count(cut).with_hi(true);
         left.unlock(look, meta.with_shift(parts[0].scale.shift));
         self.list_right_of(left, backoff);
+        self.len.spread_beyond(SMALL);
         Ok(())
     }
 

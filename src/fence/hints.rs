@@ -60,10 +60,13 @@ impl<const WORDS: usize> Hints<WORDS> {
         sum.wrapping_mul(ONES) >> (usize::BITS - LANE)
     }
 
+    /// A store of its own for each lane: those of a word, one after the other, would wait for each other.
     #[inline(always)]
     pub(crate) fn set(&mut self, lane: usize, hint: usize) {
-        let (word, by) = (lane / LANES_A_WORD, (lane % LANES_A_WORD) as u32 * LANE);
-        self.0[word] = self.0[word] & !(NONE << by) | hint << by;
+        let at = if cfg!(target_endian = "little") { lane } else { lane ^ (LANES_A_WORD - 1) };
+        assert!(at < WORDS * LANES_A_WORD);
+        // SAFETY: within the words, which are aligned for it, and any bits are words.
+        unsafe { self.0.as_mut_ptr().cast::<u16>().add(at).write(hint as u16) };
     }
 
     #[inline(always)]

@@ -1,8 +1,8 @@
-//! Iterators: over a range that has been copied, and over the map a leaf at a time.
+//! Iterators: over a range that has been copied, and over the map a few entries at a time.
 
+use super::few::Few;
 use super::map::FenceMap;
 use super::rank::Ranking;
-use super::walk::Place;
 use alloc::vec::{self, Vec};
 use core::fmt;
 use core::iter::FusedIterator;
@@ -70,35 +70,28 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Range<K, V> {
 
 /// Entries of a [`FenceMap`], in key order, copied out; made by [`FenceMap::iter`] and [`FenceMap::scan_weak`].
 ///
-/// A clone goes on from the same place, and reads the leaves that follow for itself.
+/// It holds eight of them. A clone goes on from the same place, and reads what follows for itself.
 pub struct Iter<'a, K, V, R> {
     map: &'a FenceMap<K, V, R>,
-    place: Option<Place<'a, K, V>>,
     end: Bound<K>,
-    /// The entries of a leaf, those before `next` already handed out.
-    some: Vec<(K, V)>,
-    next: usize,
+    few: Few<'a, K, V>,
 }
 
 impl<'a, K: Copy + Ord, V: Copy, R: Ranking<K>> Iter<'a, K, V, R> {
     pub(super) fn new(map: &'a FenceMap<K, V, R>, start: Bound<K>, end: Bound<K>) -> Self {
-        Self { map, place: Some(Place::new(start)), end, some: Vec::new(), next: 0 }
+        Self { map, end, few: Few::new(start) }
     }
 
-    fn refill(&mut self) -> Option<()> {
-        let place = self.place?;
-        self.next = 0;
-        self.some.clear();
+    #[inline(always)]
+    fn refill(&mut self) -> bool {
         let tree = self.map.tree();
-        let next = tree.snapshot(place, tree.bound(self.end.as_ref()), &mut self.some);
-        self.place = self.map.finish(next);
-        Some(())
+        self.map.finish(tree.next_few(&mut self.few, tree.bound(self.end.as_ref())))
     }
 }
 
 impl<K: Copy, V: Copy, R> Clone for Iter<'_, K, V, R> {
     fn clone(&self) -> Self {
-        Self { some: self.some.clone(), ..*self }
+        Self { few: self.few.clone(), ..*self }
     }
 }
 
@@ -108,22 +101,20 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Iterator for Iter<'_, K, V, R> {
     #[inline]
     fn next(&mut self) -> Option<(K, V)> {
         loop {
-            if let Some(&entry) = self.some.get(self.next) {
-                self.next += 1;
+            if let Some(entry) = self.few.pop() {
                 return Some(entry);
             }
-            self.refill()?;
+            if !self.refill() {
+                return None;
+            }
         }
     }
 
-    fn fold<B, F: FnMut(B, (K, V)) -> B>(mut self, init: B, mut f: F) -> B {
-        let mut folded = init;
-        loop {
-            folded = self.some[self.next..].iter().copied().fold(folded, &mut f);
-            if self.refill().is_none() {
-                return folded;
-            }
-        }
+    #[inline]
+    fn fold<B, F: FnMut(B, (K, V)) -> B>(mut self, init: B, f: F) -> B {
+        let tree = self.map.tree();
+        let end = tree.bound(self.end.as_ref());
+        self.map.finish(tree.fold_rest(&mut self.few, end, init, f))
     }
 }
 

@@ -5,6 +5,7 @@
 //! that explored nothing fails.
 
 use super::apply::Asked;
+use super::few::Few;
 use super::leaf::Leaf;
 use super::near::Near;
 use super::range::unbounded;
@@ -15,6 +16,7 @@ use crate::sync::backoff::Backoff;
 use crate::sync::loom::{explore, explore_each};
 use ::loom::sync::Arc;
 use ::loom::thread;
+use core::ops::Bound;
 use std::format;
 use std::vec::Vec;
 
@@ -58,6 +60,25 @@ impl<R: Ranking<u64>> Map<R> {
         let mut all = Vec::new();
         self.range((unbounded(), unbounded()), &mut all, Backoff::spinning()).unwrap();
         all.into_iter().map(|(key, value)| (key, whole(value))).collect()
+    }
+
+    /// What a walk shows that copies a few at a time, all at once or step by step.
+    fn walk(&self, folds: bool) -> Vec<u64> {
+        let (mut few, mut keys) = (Few::new(Bound::Unbounded), Vec::new());
+        let mut see = |(key, value)| {
+            whole(value);
+            keys.push(key);
+        };
+        if folds {
+            self.fold_rest(&mut few, unbounded(), (), |(), entry| see(entry)).unwrap();
+        } else {
+            while self.next_few(&mut few, unbounded()).unwrap() {
+                while let Some(entry) = few.pop() {
+                    see(entry);
+                }
+            }
+        }
+        keys
     }
 
     fn first_key(&self) -> Option<u64> {
@@ -186,6 +207,43 @@ fn loom_two_inserts_split_once() {
         saw(format!("{one:?} {:?}", writer.join().unwrap()));
         let all = [(10, 0), (20, 0), (25, 1), (30, 0), (35, 1), (40, 0)];
         assert_eq!((map.all(), map.len.total()), (all.into(), 6));
+    });
+}
+
+/// By the short way, to the middle of a leaf and to its end, while another one writes there too.
+#[test]
+fn loom_writes_at_once_against_an_insert() {
+    explore_each(2, ["None", "Some(0)"], 0..2, |case, saw| {
+        let mut map = Map::new(ByType);
+        [10, 20].into_iter().for_each(|key| _ = map.put(key, 0));
+        map.goes_short = true;
+        let (map, key) = (Arc::new(map), [20, 40][case]);
+        let other = map.clone();
+        let writer = thread::spawn(move || other.put(key, 1));
+        map.put([15, 30][case], 2);
+        saw(format!("{:?}", writer.join().unwrap()));
+        let all = map.all();
+        assert_eq!((all.len(), map.read(key)), (3 + case, Some(1)), "{all:?}");
+    });
+}
+
+/// What moves down behind a key that goes is not passed by, and what moves up is not met twice.
+#[test]
+fn loom_walk_against_a_key_that_comes_or_goes() {
+    let outcomes = ["[20, 30, 40]", "[10, 20, 30, 40]"];
+    explore_each(1, outcomes, 0..4, |case, saw| {
+        let map = Arc::new(full(ByType));
+        if case >= 2 {
+            map.take(10);
+        }
+        let other = map.clone();
+        let reader = thread::spawn(move || other.walk(case % 2 == 0));
+        if case >= 2 {
+            map.put(10, 1);
+        } else {
+            map.take(10);
+        }
+        saw(format!("{:?}", reader.join().unwrap()));
     });
 }
 
@@ -331,14 +389,20 @@ fn loom_batch_against_batch() {
     });
 }
 
-/// What is asked for at one moment was so at one moment.
+/// What is asked for at one moment was so at one moment: by a batch, and by keys that need not be the map's own.
 #[test]
 fn loom_snapshot_against_two_writes_in_order() {
-    explore(2, ["0 0", "1 0", "1 1"], |saw| {
+    explore_each(2, ["0 0", "1 0", "1 1"], 0..2, |case, saw| {
         let map = Arc::new(two_leaves(&[10, 40]));
         let other = map.clone();
         let reader = thread::spawn(move || {
-            let asked = other.apply(Asked::Keys(&[40, 10]), Backoff::spinning()).unwrap();
+            let asked = if case == 0 {
+                other.apply(Asked::Keys(&[40, 10]), Backoff::spinning())
+            } else {
+                let sought = [40, 10].each_ref().map(|key| other.sought(key));
+                other.get_at_once(&sought, |leaf, at| leaf.fetch_value(at), Backoff::spinning())
+            };
+            let asked = asked.unwrap();
             [1, 0].map(|at| whole(asked[at].unwrap()))
         });
         map.put(10, 1);

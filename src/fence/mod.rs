@@ -21,6 +21,7 @@ mod entry;
 mod entry_loom;
 mod errors;
 mod fallible;
+mod few;
 mod grow;
 mod hints;
 mod iter;

@@ -120,7 +120,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// The entries within `bounds`, in key order, all as they were at one moment.
     ///
     /// They are copied at once, into memory that is allocated for them; [`range_into`](Self::range_into) uses memory
-    /// that there is, and [`scan_weak`](Self::scan_weak) needs a leaf's worth, but sees each leaf as of another moment.
+    /// that there is, and [`scan_weak`](Self::scan_weak) needs none, but sees every few entries as of another moment.
     /// Bounds that are the wrong way round hold nothing.
     ///
     /// Takes no lock and writes no shared memory, unless writers change some leaf of the range eight times in a row
@@ -182,14 +182,14 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.tree().range(self.bounds(&bounds), into, Backoff::never()).map_err(TryRangeError::from)
     }
 
-    /// The entries within `bounds`, in key order, leaf by leaf.
+    /// The entries within `bounds`, in key order, a few at a time.
     ///
-    /// Each leaf's entries are as they were at one moment, but that of one leaf is earlier than that of the next.
+    /// Up to eight neighbours are as they were at one moment, but that of some is earlier than that of the next.
     /// So this may show an entry that was inserted after another one was, and not that other one.
     /// A key that is present from the iterator's beginning to its end is seen exactly once; one that comes or goes
     /// meanwhile at most once. [`range`](Self::range) is the one without such exceptions.
     ///
-    /// Takes no lock. Allocates a buffer for one leaf. Waits while a writer is inside the next leaf.
+    /// Takes no lock and allocates nothing. Waits while a writer is inside the leaf.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();

@@ -294,7 +294,12 @@ fn lock<K: Copy, V: Copy>(leaf: Leaf<'_, K, V>) -> Look {
     }
 }
 
-fn copy_raw<K: Copy, V: Copy>(leaf: Leaf<'_, K, V>, from: usize, into: &mut [MaybeUninit<(K, V)>]) {
+#[inline(always)]
+pub(super) fn copy_raw<K: Copy, V: Copy>(
+    leaf: Leaf<'_, K, V>,
+    from: usize,
+    into: &mut [MaybeUninit<(K, V)>],
+) {
     for (index, slot) in into.iter_mut().enumerate() {
         let entry = slot.as_mut_ptr();
         // SAFETY: the fields of a slot of ours; what may not be a whole key or value stays in a `MaybeUninit`.

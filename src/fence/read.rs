@@ -1,11 +1,14 @@
 //! Look-ups of one key.
 
 use super::leaf::{Leaf, Look};
+use super::range::Trail;
 use super::rank::is_exact;
 use super::rule::Rule;
 use super::search::{Sought, Stand};
 use super::tree::Tree;
 use crate::sync::backoff::{Backoff, WouldWait};
+use crate::table::Failure;
+use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 
 /// The leaf is being written, or is perhaps not the right one.
@@ -49,9 +52,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
             // SAFETY: validated, and the key stands there.
             return Ok(Some(unsafe { value.assume_init() }));
         }
-        // Between two of its entries a key is in the leaf's range.
-        let is_between = 0 < place.at && place.at < look.meta.count();
-        if is_between && leaf.is_as(look) { Ok(None) } else { Err(Unsure) }
+        if place.is_between(look.meta.count()) && leaf.is_as(look) { Ok(None) } else { Err(Unsure) }
     }
 
     #[inline(always)]
@@ -82,6 +83,41 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
                 // SAFETY: validated, and the key stands there.
                 return Ok(Some(unsafe { value.assume_init() }));
             }
+        }
+    }
+
+    /// What `read` fetches beside the place of each of `keys`, as of one moment: between the first and the second look
+    /// at each leaf.
+    pub(crate) fn get_at_once<T: Copy>(
+        &self,
+        keys: &[Sought<impl Stand<K>>],
+        read: impl Fn(Leaf<'_, K, V>, usize) -> MaybeUninit<T>,
+        mut backoff: Backoff,
+    ) -> Result<Vec<Option<T>>, Failure> {
+        let mut found = Vec::new();
+        found.try_reserve_exact(keys.len()).map_err(|_| Failure::Alloc)?;
+        let mut trail = Trail::new();
+        loop {
+            for &sought in keys {
+                let Some(spot) = self.seek(sought, None, &mut backoff)? else { break };
+                let value = spot.place.found.then(|| read(spot.leaf, spot.place.at));
+                if !spot.leaf.is_as(spot.look) {
+                    break;
+                }
+                trail.push(spot.leaf, spot.look)?;
+                // SAFETY: validated, and the key stands there.
+                found.push(value.map(|value| unsafe { value.assume_init() }));
+            }
+            if found.is_empty() && self.head().is_none() {
+                // A map that has never had an entry.
+                found.resize(keys.len(), None);
+            }
+            if found.len() == keys.len() && trail.holds() {
+                return Ok(found);
+            }
+            found.clear();
+            trail.clear();
+            backoff.wait()?;
         }
     }
 }

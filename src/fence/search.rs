@@ -14,6 +14,14 @@ pub(crate) struct Place {
     pub(crate) found: bool,
 }
 
+impl Place {
+    /// Whether it is between two of a leaf's `count` entries: then the key is in the leaf's range.
+    #[inline(always)]
+    pub(crate) fn is_between(self, count: usize) -> bool {
+        0 < self.at && self.at < count
+    }
+}
+
 /// What stands for a key where one is looked for.
 pub(crate) trait Stand<K>: Copy {
     /// How what has this rank, and `self` stands for, compares with `key`.

@@ -38,6 +38,9 @@ pub(crate) struct Tree<K, V, R> {
     pub(super) arena: Arena<K, V>,
     pub(super) balance: Balance,
     pub(super) len: CachePadded<Counter>,
+    /// Whether models go the short way to a leaf too, which makes them many times as long.
+    #[cfg(hedgerow_loom)]
+    pub(super) goes_short: bool,
 }
 
 /// What to look for: the leaf of a key, or the one of the keys right before it.
@@ -121,6 +124,8 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
                 arena: Arena::new(),
                 balance: Balance::new(),
                 len: CachePadded(Counter::new()),
+                #[cfg(hedgerow_loom)]
+                goes_short: false,
             }
         }
     }
@@ -354,6 +359,42 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
             }
             Ok(Answer::Here(place))
         })
+    }
+
+    /// The place of an exact key, where the leaf that is looked at first is sure of it.
+    #[inline(always)]
+    pub(super) fn spot_at_once(&self, sought: Sought<impl Stand<K>>) -> Option<Spot<'_, K, V>> {
+        if !is_exact::<K, R>() {
+            return None;
+        }
+        #[cfg(hedgerow_loom)]
+        if !self.goes_short {
+            return None;
+        }
+        if let Some(spot) = self.spot_at_end(sought.rank) {
+            return Some(spot);
+        }
+        let leaf = self.at_once(sought.rank)?;
+        let look = leaf.begin();
+        let place = leaf.place(look, sought, &self.ranking).ok()?;
+        let is_here = place.found || place.is_between(look.meta.count());
+        // A locked leaf does not validate, and a dead one has no entries.
+        let is_sure = is_here && leaf.is_as(look);
+        is_sure.then_some(Spot { leaf, look, place })
+    }
+
+    /// The place of an exact key behind all others.
+    #[inline(always)]
+    fn spot_at_end(&self, rank: usize) -> Option<Spot<'_, K, V>> {
+        let leaf = self.tail_for(rank)?;
+        let look = leaf.begin();
+        let count = look.meta.count();
+        if look.meta.has_hi() || count == 0 {
+            return None;
+        }
+        let last = leaf.rank_at(look, count - 1, &self.ranking).ok()?;
+        let place = Place { at: count, found: false };
+        (last < rank && leaf.is_as(look)).then_some(Spot { leaf, look, place })
     }
 
     /// The leaf in whose range the probe is.

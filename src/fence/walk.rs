@@ -1,4 +1,4 @@
-//! Walks leaf by leaf, each leaf as of one moment: what `iter`, `scan_weak`, `retain` and cursors go by.
+//! Walks leaf by leaf: what `iter`, `scan_weak`, `retain` and cursors go by.
 //!
 //! Leaves cover ranges without gaps. So who goes on where the last leaf ended meets a key that stays exactly once,
 //! however leaves are split and joined meanwhile.
@@ -36,12 +36,18 @@ impl<K, V> Place<'_, K, V> {
 }
 
 /// A leaf's part in a walk.
-struct Part<'a, K, V> {
-    leaf: Leaf<'a, K, V>,
-    look: Look,
-    entries: core::ops::Range<usize>,
+pub(super) struct Part<'a, K, V> {
+    pub(super) leaf: Leaf<'a, K, V>,
+    pub(super) look: Look,
+    pub(super) entries: core::ops::Range<usize>,
     /// Where to go on; None at the end.
-    next: Option<Place<'a, K, V>>,
+    pub(super) next: Option<Place<'a, K, V>>,
+}
+
+impl<K: Copy, V> Clone for Part<'_, K, V> {
+    fn clone(&self) -> Self {
+        Self { entries: self.entries.clone(), ..*self }
+    }
 }
 
 impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
@@ -79,7 +85,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     }
 
     /// The part of one leaf, not yet copied.
-    fn part<'a>(
+    pub(super) fn part<'a>(
         &'a self,
         place: Place<'a, K, V>,
         end: Bound<Sought<impl Stand<K>>>,
@@ -120,6 +126,10 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
                 let next = leaf.next(look)?;
                 // On its way while its left neighbour's entries are looked at.
                 next.prefetch();
+                for block in 0..2 {
+                    next.prefetch_keys(block);
+                    next.prefetch_values(block);
+                }
                 Some(Place { from: Bound::Included(hi), leaf: Some(next) })
             }
             _ => None,

@@ -38,8 +38,11 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     ) -> Result<Altered<K, V, T>, Failure> {
         let mut has_listed = false;
         loop {
-            let start = self.tail_for(sought.rank);
-            let Some(spot) = self.seek(sought, start, &mut backoff)? else {
+            let spot = match self.spot_at_once(sought) {
+                Some(spot) => Some(spot),
+                None => self.seek(sought, self.tail_for(sought.rank), &mut backoff)?,
+            };
+            let Some(spot) = spot else {
                 let change = decide(None);
                 if !matches!(change, Change::Entry(..)) {
                     return Ok((None, change));
@@ -178,10 +181,15 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
             return self.plan_anew(leaf, look, at, rank, key, first_rank);
         }
         let mut hints = leaf.hints();
-        for block in at.div_ceil(BLOCK)..=count / BLOCK {
+        if at.is_multiple_of(BLOCK) {
+            hints.set(at / BLOCK, scale.hint(rank));
+        }
+        let (next, end) = (at / BLOCK + 1, count / BLOCK + 1);
+        for block in next..end {
             // On its way before the leaf is locked.
             leaf.prefetch_values(block);
-            hints.set(block, scale.hint(first_rank(block)?));
+            let first = leaf.rank_at(look, block * BLOCK - 1, &self.ranking)?;
+            hints.set(block, scale.hint(first));
         }
         Ok(Plan { hints, shift: scale.shift, base: None })
     }
@@ -222,13 +230,14 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
         let count = look.meta.count();
         let scale = leaf.scale_of(look, &self.ranking)?;
         let mut hints = leaf.hints();
-        for block in at.div_ceil(BLOCK)..=(count - 1) / BLOCK {
-            if block * BLOCK + 1 < count {
-                let rank = leaf.rank_at(look, block * BLOCK + 1, &self.ranking)?;
-                hints.set(block, scale.hint(rank));
-            } else {
-                hints.clear(block);
-            }
+        for block in at.div_ceil(BLOCK)..(count - 1).div_ceil(BLOCK) {
+            leaf.prefetch_values(block);
+            let first = leaf.rank_at(look, block * BLOCK + 1, &self.ranking)?;
+            hints.set(block, scale.hint(first));
+        }
+        if (count - 1).is_multiple_of(BLOCK) {
+            // The last entry that its block has.
+            hints.clear(count / BLOCK);
         }
         if !is_exact::<K, R>() {
             leaf.check(look)?;

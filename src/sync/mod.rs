@@ -25,4 +25,5 @@ mod sides_loom;
 pub(crate) mod slot;
 #[cfg(feature = "alloc")]
 pub(crate) mod stripes;
+mod wide;
 pub(crate) mod words;

@@ -70,6 +70,14 @@ impl Counter {
         }
     }
 
+    /// Spreads the count once it is more than `few`.
+    pub(crate) fn spread_beyond(&self, few: isize) {
+        // relaxed: counts order nothing.
+        if self.stripes().is_none() && self.base.load(Ordering::Relaxed) > few {
+            self.spread();
+        }
+    }
+
     /// Adds `by` (one up or one down, usually) and, when it is worth looking at, tells the total.
     #[inline]
     pub(crate) fn add(&self, by: isize) -> Option<usize> {

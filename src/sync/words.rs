@@ -8,6 +8,8 @@
 //! a word is a `MaybeUninit<usize>` all the way. That keeps the bound at plain `Copy`.
 
 use crate::facade::Word;
+#[cfg(feature = "alloc")]
+use crate::sync::wide;
 use core::mem::MaybeUninit;
 
 /// Bytes in a word.
@@ -227,6 +229,10 @@ fn few<T>(from: &[Word; FEW]) -> [MaybeUninit<usize>; FEW] {
 #[cfg(feature = "alloc")]
 #[inline(always)]
 pub(crate) unsafe fn move_up<T>(block: *const Word, count: usize, by: usize) {
+    if count >= wide::LEAST {
+        // SAFETY: the caller's promise, and there are enough of them.
+        return unsafe { wide::move_up(block, count, by) };
+    }
     let mut left = count;
     while left >= FEW {
         left -= FEW;
@@ -248,6 +254,10 @@ pub(crate) unsafe fn move_up<T>(block: *const Word, count: usize, by: usize) {
 #[cfg(feature = "alloc")]
 #[inline(always)]
 pub(crate) unsafe fn move_down<T>(block: *const Word, count: usize, by: usize) {
+    if count >= wide::LEAST {
+        // SAFETY: the caller's promise, and there are enough of them.
+        return unsafe { wide::move_down(block, count, by) };
+    }
     let mut done = 0;
     while done + FEW <= count {
         // SAFETY: `done + FEW <= count`, and the caller says that the words are live as far as `by` beyond.
@@ -278,6 +288,25 @@ fn store_few<T>(to: &[Word; FEW], words: [MaybeUninit<usize>; FEW]) {
 #[cfg(all(test, not(hedgerow_loom)))]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "alloc")]
+    #[test]
+    fn words_move_by_any_number() {
+        for (count, by) in (0..40).flat_map(|count| (1..12).map(move |by| (count, by))) {
+            let numbers: std::vec::Vec<usize> = (0..64).collect();
+            let (mut up, mut down) = (numbers.clone(), numbers.clone());
+            let words = |block: &mut std::vec::Vec<usize>| block.as_mut_ptr().cast::<Word>();
+            // SAFETY: `3 + count + by < 64`, and nobody else sees them.
+            unsafe {
+                move_up::<usize>(words(&mut up).add(3), count, by);
+                move_down::<usize>(words(&mut down).add(3), count, by);
+            }
+            let (mut want_up, mut want_down) = (numbers.clone(), numbers);
+            want_up.copy_within(3..3 + count, 3 + by);
+            want_down.copy_within(3 + by..3 + by + count, 3);
+            assert_eq!((up, down), (want_up, want_down), "{count} by {by}");
+        }
+    }
 
     #[test]
     fn values_come_back_at_any_offset() {

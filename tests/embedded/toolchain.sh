@@ -1,4 +1,4 @@
-# Sourced by `./run`, `.ci/no-std` and `.ci/cross`: which compiler builds for a target whose library
+# Sourced by `./run`, `.ci/no-std`, `.ci/cross` and, for the time, `.ci/model`: which compiler builds for a target whose library
 # may not be installed. Nothing is installed here.
 #
 # A target that the toolchain has (`rustup target add`) is built by plain cargo. Any other is built

@@ -4,6 +4,7 @@
 
 pub(crate) mod alloc;
 pub(crate) mod check;
+pub(crate) mod fuse;
 pub(crate) mod hashers;
 pub(crate) mod history;
 pub(crate) mod layouts;

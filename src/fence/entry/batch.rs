@@ -1,15 +1,63 @@
-//! Many keys at a time.
+//! Many keys at a time: looked up one by one, or changed or looked at as of one moment.
 
+use super::super::apply::{Asked, Had, Outcome};
+use super::super::leaf::{Changed, Leaf, Look};
 use super::super::rank::Ranking;
 use super::map::FenceEntryMap;
-use crate::reclaim::guard::Guard;
+use super::ops::{give_up, read};
+use super::raw::Raw;
+use crate::bins::types::Op;
+use crate::reclaim::guard::{Guard, pin};
+use crate::reclaim::pair::{Pair, Stem};
+use crate::reclaim::removed::Removed;
+use crate::reclaim::retired::{Fresh, Way};
+use crate::sync::backoff::Backoff;
 use crate::table::window::same_length;
+use alloc::vec::Vec;
 use core::borrow::Borrow;
+use core::mem;
+
+impl<K> Had<Raw<K>, ()> for Raw<K> {
+    /// Each entry is a node, and goes or stays as a whole.
+    const REPLACES_KEYS: bool = true;
+
+    fn read(leaf: Leaf<'_, Self, ()>, look: Look, at: usize) -> Result<Self, Changed> {
+        leaf.key(look, at)
+    }
+
+    fn of(key: Self, (): ()) -> Self {
+        key
+    }
+}
+
+/// What a change names its key by, until the map has it.
+enum Named<K, V> {
+    Entry(Fresh<Pair<K, V>>),
+    /// Whose entry is to be removed, or kept.
+    Key(Fresh<Stem<K>>, Op<()>),
+    /// The map has it.
+    Stored,
+}
+
+impl<K, V> Named<K, V> {
+    /// As the tree knows it.
+    fn raw(&self, rank: impl FnOnce(&K) -> usize) -> (Raw<K>, Op<()>) {
+        let (node, op) = match self {
+            Self::Entry(fresh) => (Pair::stem(fresh.0.0), Op::Insert(())),
+            Self::Key(fresh, op) => (fresh.0.0, *op),
+            Self::Stored => unreachable!("nothing is stored before it is asked for"),
+        };
+        let mut raw = Raw { rank: 0, node };
+        // SAFETY: ours, as long as `self` is.
+        raw.rank = rank(unsafe { raw.key() });
+        (raw, op)
+    }
+}
 
 impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn.
     ///
-    /// Each key is an operation of its own: a batch is not atomic.
+    /// Each key is an operation of its own: a batch is not atomic. [`snapshot_many`](Self::snapshot_many) is.
     ///
     /// # Panics
     /// When the slices differ in length.
@@ -34,6 +82,121 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         same_length(keys.len(), values.len());
         for (key, value) in keys.iter().zip(values) {
             *value = self.get(key, guard);
+        }
+    }
+
+    /// The values of all `keys` as they were at one moment.
+    ///
+    /// Takes no lock and writes no shared memory. Begins again if one of the leaves changes meanwhile, without a bound.
+    /// Waits while a writer is inside one of them. Allocates some words a key. Linearizes between the first and the
+    /// second look at each leaf.
+    ///
+    /// ```
+    /// let stock: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1), ("hazel".into(), 2)].into();
+    /// let guard = hedgerow::owned::pin();
+    /// assert_eq!(stock.snapshot_many(&["rose", "thorn", "hazel"], &guard), [Some(&1), None, Some(&2)]);
+    /// ```
+    pub fn snapshot_many<'a, Q>(&'a self, keys: &[&Q], guard: &'a Guard<'_>) -> Vec<Option<&'a V>>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        let sought = keys.iter().map(|key| self.sought(*key)).collect::<Vec<_>>();
+        let found = self.tree().get_at_once(&sought, read, Backoff::spinning());
+        let found = found.unwrap_or_else(give_up::<K, V, _, _>);
+        found.into_iter().map(|raw| raw.map(|raw| Self::entry(raw, guard).1)).collect()
+    }
+
+    /// Does all of `changes` at one moment, wherever their keys lie; returns, for each, the entry that it replaced or
+    /// removed.
+    ///
+    /// Keys come in any order. Several changes of one key are done in turn, each finding what the one before it left.
+    /// Nobody sees some of the changes without the others: not [`snapshot_many`](Self::snapshot_many), not
+    /// [`range`](Self::range), not [`get`](Self::get)s one after the other, not another batch. `Op::Keep` does nothing.
+    ///
+    /// Makes all entries and looks at all leaves with nothing locked, then locks the leaves for the time of the stores:
+    /// readers of these leaves wait so long. Begins again if a leaf changes before it is locked; each time that happens
+    /// some other write has been done, but there is no bound: where others write to its leaves without a pause, a
+    /// batch of very many of them may be put off for as long as that lasts. Allocates what
+    /// [`insert`](Self::insert) does for each change, whatever it is, and some words more; running out of memory is
+    /// handled as in std's collections. `n log n` time to sort the keys, then that of a search each. Linearizes when
+    /// the last leaf is locked. Where `Ord` panics, nothing is changed; where it is no total order, changes may be done
+    /// one by one.
+    ///
+    /// # Panics
+    /// May do so where `Ord` is no total order, as std's sorting does.
+    ///
+    /// ```
+    /// use hedgerow::{FenceEntryMap, fence::Op};
+    /// let shelf: FenceEntryMap<String, Vec<&str>> = [("left".into(), vec!["hazel"])].into();
+    /// let had = shelf.apply_batch([
+    ///     ("left".into(), Op::Remove),
+    ///     ("right".into(), Op::Insert(vec!["hazel"])),
+    /// ]);
+    /// assert_eq!((had[0].as_deref(), had[1].as_deref()), (Some(&vec!["hazel"]), None));
+    /// assert_eq!(shelf.get_cloned("right"), Some(vec!["hazel"]));
+    /// ```
+    pub fn apply_batch(
+        &self,
+        changes: impl IntoIterator<Item = (K, Op<V>)>,
+    ) -> Vec<Option<Removed<'_, K, V>>> {
+        let mut named = changes.into_iter().map(Self::name).collect::<Vec<_>>();
+        let rank = |key: &K| self.sought(key).rank;
+        let asked = named.iter().map(|one| one.raw(rank)).collect::<Vec<_>>();
+        let mut removed = Vec::with_capacity(asked.len());
+        let guard = pin();
+        let stored = |had: &[Option<Raw<K>>]| {
+            for one in &mut named {
+                if let Named::Entry(_) = one
+                    && let Named::Entry(fresh) = mem::replace(one, Named::Stored)
+                {
+                    // In the map, or, where another change has come after it, among those that it had.
+                    fresh.take();
+                }
+            }
+            let had = had.iter().zip(&asked).map(|(had, (_, op))| match op {
+                Op::Keep => None,
+                _ => had.map(|raw| Removed::new(self.unlinked(raw))),
+            });
+            // There is room for them.
+            removed.extend(had);
+        };
+        let done = self.tree().apply_at_once(Asked::Changes(&asked), Backoff::spinning(), stored);
+        match done.unwrap_or_else(give_up::<K, V, _, _>) {
+            Outcome::Done(_) => {
+                self.free_bounds();
+                // Now, with keys of the user's: were one to panic when this has returned, what it returns would leak.
+                drop(named);
+            }
+            Outcome::InTurn => {
+                removed.extend(named.into_iter().map(|one| self.apply_one(one, &guard)));
+            }
+        }
+        removed
+    }
+
+    fn name((key, op): (K, Op<V>)) -> Named<K, V> {
+        let op = match op {
+            Op::Insert(value) => return Named::Entry(Self::fresh(key, value)),
+            Op::Remove => Op::Remove,
+            Op::Keep => Op::Keep,
+        };
+        Named::Key(Stem::new(key).unwrap_or_else(give_up::<K, V, _, _>), op)
+    }
+
+    fn apply_one(&self, one: Named<K, V>, guard: &Guard<'_>) -> Option<Removed<'_, K, V>> {
+        match one {
+            Named::Entry(fresh) => {
+                let done = self.store(fresh, Way::Waiting, |_| true, guard);
+                done.unwrap_or_else(give_up::<K, V, _, _>)
+            }
+            Named::Key(key, Op::Remove) => {
+                let removed =
+                    self.remove_by(&key.live().fields().key, |_| true, Way::Waiting, guard);
+                removed.unwrap_or_else(give_up::<K, V, _, _>)
+            }
+            Named::Key(..) | Named::Stored => None,
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn give_up<K, V, T, E>(_why: E) -> T {
 }
 
 #[inline(always)]
-fn read<K>(leaf: Leaf<'_, Raw<K>, ()>, at: usize) -> MaybeUninit<Raw<K>> {
+pub(super) fn read<K>(leaf: Leaf<'_, Raw<K>, ()>, at: usize) -> MaybeUninit<Raw<K>> {
     leaf.fetch_key(at)
 }
 

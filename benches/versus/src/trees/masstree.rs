@@ -35,8 +35,13 @@ impl Tree for Masstree {
 
     #[inline]
     fn remove(&self, key: u64) -> bool {
-        let removed = self.0.remove_with_guard(&key.to_be_bytes(), &self.0.guard());
-        matches!(removed, Ok(Some(_)))
+        let guard = self.0.guard();
+        loop {
+            // An error is that others were in the way too often.
+            if let Ok(removed) = self.0.remove_with_guard(&key.to_be_bytes(), &guard) {
+                return removed.is_some();
+            }
+        }
     }
 
     #[inline]

@@ -155,7 +155,7 @@ impl Suite {
             Self::Ordered => {
                 "scan-100: nanoseconds of a scan of a hundred entries, of which the caller knows the \
                  first and the last key; -written: within a sixty-fourth of the map, each after an \
-                 upsert of its first key, by both threads. Of ours, FenceMap scans leaf by leaf, the \
+                 upsert of its first key, by both threads. Of ours, FenceMap scans eight entries at a time, the \
                  other one as of one moment (it is no peer). get-many-16: in one call, or under one \
                  guard. ascend: insert in order. Mixes as in the first suite; hot: gets and upserts \
                  of a sixteenth of the keys, which lie side by side, and which moving lets move on."

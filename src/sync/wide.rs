@@ -1,0 +1,136 @@
+//! Payload words moved by the processor's wide registers: two at a time, where one by one would take as long as all
+//! else that an insertion does.
+//!
+//! # Synchronization
+//! None of its own, as in [`words`](super::words): the mover holds the lock that guards the words. To the language an
+//! assembly block is some code that it does not see, which here is a loop of relaxed loads and stores of words, so
+//! whoever reads them meanwhile races with nothing. That the processor may split a wide access as it likes is no
+//! matter: what is read beside a writer is dropped ([SL-2]).
+
+#[cfg(all(
+    feature = "alloc",
+    target_arch = "x86_64",
+    target_feature = "sse2",
+    not(any(hedgerow_loom, hedgerow_int_words, miri))
+))]
+mod moves {
+    use crate::facade::Word;
+    use crate::sync::words::WORD;
+    use core::arch::asm;
+
+    /// Fewer words are not worth it.
+    pub(crate) const LEAST: usize = 8;
+
+    /// Moves `count` words up by `by`, the last ones first.
+    ///
+    /// # Safety
+    /// `LEAST <= count` and `by > 0`; the words up to `count + by` are live; the caller holds the lock that guards
+    /// them.
+    #[inline(always)]
+    pub(crate) unsafe fn move_up(block: *const Word, count: usize, by: usize) {
+        // SAFETY: each turn of the loop reads eight words that end where those read before begin, all behind the first
+        // eight, and writes them `by` words further up, where everything has been read. The first eight words are in
+        // registers by then.
+        unsafe {
+            asm!(
+                "movups xmm0, [{first}]",
+                "movups xmm1, [{first} + 16]",
+                "movups xmm2, [{first} + 32]",
+                "movups xmm3, [{first} + 48]",
+                "jmp 3f",
+                "2:",
+                "movups xmm4, [{end}]",
+                "movups xmm5, [{end} + 16]",
+                "movups xmm6, [{end} + 32]",
+                "movups xmm7, [{end} + 48]",
+                "movups [{end} + {by}], xmm4",
+                "movups [{end} + {by} + 16], xmm5",
+                "movups [{end} + {by} + 32], xmm6",
+                "movups [{end} + {by} + 48], xmm7",
+                "3:",
+                "sub {end}, 64",
+                "cmp {end}, {first}",
+                "ja 2b",
+                "movups [{first} + {by}], xmm0",
+                "movups [{first} + {by} + 16], xmm1",
+                "movups [{first} + {by} + 32], xmm2",
+                "movups [{first} + {by} + 48], xmm3",
+                first = in(reg) block,
+                end = inout(reg) block.add(count) => _,
+                by = in(reg) by * WORD,
+                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+                out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+                options(nostack),
+            );
+        }
+    }
+
+    /// Moves `count` words down to `block`, from `by` words behind it, the first ones first.
+    ///
+    /// # Safety
+    /// As `move_up`.
+    #[inline(always)]
+    pub(crate) unsafe fn move_down(block: *const Word, count: usize, by: usize) {
+        // SAFETY: as in `move_up`, the other way round: the last eight words are in registers, each turn reads eight
+        // that begin where those read before ended and are not among the last, and writes them where everything has
+        // been read.
+        unsafe {
+            asm!(
+                "movups xmm0, [{last} + {by}]",
+                "movups xmm1, [{last} + {by} + 16]",
+                "movups xmm2, [{last} + {by} + 32]",
+                "movups xmm3, [{last} + {by} + 48]",
+                "jmp 3f",
+                "2:",
+                "movups xmm4, [{at} + {by}]",
+                "movups xmm5, [{at} + {by} + 16]",
+                "movups xmm6, [{at} + {by} + 32]",
+                "movups xmm7, [{at} + {by} + 48]",
+                "movups [{at}], xmm4",
+                "movups [{at} + 16], xmm5",
+                "movups [{at} + 32], xmm6",
+                "movups [{at} + 48], xmm7",
+                "add {at}, 64",
+                "3:",
+                "cmp {at}, {last}",
+                "jb 2b",
+                "movups [{last}], xmm0",
+                "movups [{last} + 16], xmm1",
+                "movups [{last} + 32], xmm2",
+                "movups [{last} + 48], xmm3",
+                at = inout(reg) block => _,
+                last = in(reg) block.add(count - LEAST),
+                by = in(reg) by * WORD,
+                out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+                out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+                options(nostack),
+            );
+        }
+    }
+}
+
+#[cfg(all(
+    feature = "alloc",
+    not(all(
+        target_arch = "x86_64",
+        target_feature = "sse2",
+        not(any(hedgerow_loom, hedgerow_int_words, miri))
+    ))
+))]
+mod moves {
+    use crate::facade::Word;
+
+    /// There are no such registers, or nobody sees through the assembly who has to.
+    pub(crate) const LEAST: usize = usize::MAX;
+
+    pub(crate) unsafe fn move_up(_: *const Word, _: usize, _: usize) {
+        unreachable!("there are never so many words")
+    }
+
+    pub(crate) unsafe fn move_down(_: *const Word, _: usize, _: usize) {
+        unreachable!("there are never so many words")
+    }
+}
+
+#[cfg(feature = "alloc")]
+pub(crate) use moves::{LEAST, move_down, move_up};

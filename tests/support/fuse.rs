@@ -1,0 +1,21 @@
+//! A fuse: so many calls of user code until a planned panic.
+
+use super::planned_panic;
+use std::cell::Cell;
+
+thread_local! {
+    /// Calls that are left; `u32::MAX` is no end.
+    pub(crate) static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
+}
+
+/// One call. Where none was left it panics, once.
+pub(crate) fn burn() {
+    let left = FUSE.get();
+    if left == 0 {
+        FUSE.set(u32::MAX);
+        planned_panic();
+    }
+    if left != u32::MAX {
+        FUSE.set(left - 1);
+    }
+}
