@@ -128,24 +128,26 @@ fn loom_read_against_move_and_reuse() {
     });
 }
 
-/// Unlinked by one thread, written anew by another: the second must have seen the first.
+/// Unlinked by one thread, written anew by another: the second must have seen the first. Of a sweep there is only what
+/// it does at its end, or the model would take hours.
 #[test]
 fn loom_read_against_removal_and_reuse_by_others() {
     explore(2, ["1", "None"], |saw| {
         let map = Arc::new(store());
         map.put("k", 1);
         map.seal_hot();
+        let number = map.pool.oldest_hot().expect("one is sealed");
         let (one, other) = (map.clone(), map.clone());
         let remover = thread::spawn(move || assert!(one.remove(b"k")));
         let reader = thread::spawn(move || other.look_at("k"));
-        let _ = map.sweep_some(0);
-        if map.pool.free() > 0 {
+        if map.pool.segment(number).unwrap().is_settled() {
+            map.pool.give_back(number);
             map.reopen();
-            map.put("l", 2);
+            let head = Head::raw(1, LONG);
+            assert!(map.append_hot(Location::NONE, head, b"k", &[2; LONG]).is_some());
         }
         remover.join().unwrap();
         saw(reader.join().unwrap());
-        map.assert_exact(&["k", "l"]);
     });
 }
 
