@@ -15,6 +15,8 @@
 //!   may have opened it ↔ `[SL-2]`: a reader that met any new word finds the bin's state moved on.
 //! - `[CM-2]` release subtraction of a record's bytes, after it was unlinked, by whoever did ↔ `[CM-3]` acquire load
 //!   of the count, before the segment is given back: so [CM-1] comes after all of them.
+//!   (Where the bin was locked to unlink it, `[SL-1]` alone would do for readers. Whoever subtracts has also read the
+//!   record's head, which must not be written anew before.)
 //! - `[SL-5]`, `[SL-4]`: who locks the bin from the state under which it followed the entry has read what was there:
 //!   else the unlinking came before that lock, which then would not have succeeded.
 //! - The words of a record are stored before the bin that leads to it is unlocked (`[SL-3]`).
