@@ -6,6 +6,7 @@
 //! that its records will need.
 
 use super::codec::Work;
+use super::pool::RESERVE;
 use super::store::Store;
 use super::sweep::House;
 use super::types::StoreError;
@@ -25,6 +26,8 @@ pub(super) enum Lack {
     Budget,
 }
 
+/// With so many segments to be had without sweeping writers leave that to others.
+const ENOUGH: usize = 4;
 /// Entries for which overflow lines take a word.
 const LINE_ENTRIES: usize = 4;
 /// Entries after which the index is looked at again.
@@ -140,10 +143,10 @@ impl Store {
     /// Lends the index a segment, if there is one; whether there was.
     pub(super) fn lend(&self) -> bool {
         let Some((first, words)) = self.pool.lend(|| self.may_grow()) else {
-            // relaxed: a hint.
-            self.scarce.store(true, Ordering::Relaxed);
+            self.is_out_of_room();
             return false;
         };
+        self.note_room();
         // SAFETY: words of a segment, which lives as long as the pool, and that as long as the table. No entry leads
         // to a record in it, since it was taken from those that hold nothing, and it is not given back; whoever still
         // reads one that was there validates its bin ([CM-1]), and writes no word but those of the marks.
@@ -174,8 +177,13 @@ impl Store {
 
     /// Whether there may be one more segment.
     pub(super) fn may_grow(&self) -> bool {
-        let next = self.bytes() + self.pool.next_bytes() + self.models_to_come();
-        let segments = self.pool.made() + 1;
+        self.may_grow_by(1)
+    }
+
+    fn may_grow_by(&self, more: usize) -> bool {
+        let next = self.bytes() + self.pool.next_bytes() + (more - 1) * self.shape().bytes();
+        let next = next + self.models_to_come();
+        let segments = self.pool.made() + more;
         // So few are needed for anything to go on.
         let to_come = match segments {
             ..=4 => 0,
@@ -183,6 +191,42 @@ impl Store {
             _ => self.table_to_come(segments),
         };
         next.saturating_add(to_come) <= self.budget
+    }
+
+    /// Segments that steps see to it that there are without sweeping.
+    pub(super) fn ahead(&self) -> usize {
+        RESERVE + 1 + (self.pool.made() / 16).clamp(1, 12)
+    }
+
+    /// Looks how many segments are to be had without sweeping.
+    pub(super) fn note_room(&self) {
+        let free = self.pool.free();
+        let wanted = self.ahead().saturating_sub(free).max(1);
+        let more = (1..=wanted).rev().find(|&more| self.may_grow_by(more)).unwrap_or(0);
+        // relaxed: hints.
+        self.scarce.store(more == 0, Ordering::Relaxed);
+        // relaxed: as above.
+        self.room.store(free + more, Ordering::Relaxed);
+    }
+
+    /// A segment was wanted, and there was none.
+    pub(super) fn is_out_of_room(&self) {
+        // relaxed: hints.
+        self.scarce.store(true, Ordering::Relaxed);
+        // relaxed: as above.
+        self.room.store(self.pool.free().min(RESERVE), Ordering::Relaxed);
+    }
+
+    /// Segments that are to be had without sweeping, as far as it matters.
+    pub(super) fn room(&self) -> usize {
+        // relaxed: a hint.
+        self.room.load(Ordering::Relaxed)
+    }
+
+    /// Segments that are lacking until writers need not sweep.
+    pub(super) fn lack(&self) -> usize {
+        let room = self.room();
+        if room >= ENOUGH { 0 } else { self.ahead().min(ENOUGH).saturating_sub(room) }
     }
 
     /// Bytes that an index which is lent its memory may yet take from the allocator: for what leads to its segments

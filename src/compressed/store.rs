@@ -64,6 +64,8 @@ pub(super) struct Store {
     pub(super) learned: AtomicBool,
     /// Whether no segment is to be had but by sweeping another.
     pub(super) scarce: AtomicBool,
+    /// Segments that are to be had without that, as far as it matters, when somebody last looked.
+    pub(super) room: AtomicUsize,
     /// Whether nothing was found that could make room for what is hot.
     pub(super) crowded: AtomicBool,
     /// Whether codecs are to learn.
@@ -102,6 +104,7 @@ impl Store {
             longest: AtomicUsize::new(0),
             learned: AtomicBool::new(false),
             scarce: AtomicBool::new(false),
+            room: AtomicUsize::new(usize::MAX),
             crowded: AtomicBool::new(false),
             to_learn: AtomicBool::new(may_learn),
             patience: AtomicUsize::new(0),
@@ -270,11 +273,11 @@ impl Store {
             *hot = None;
         }
         let Some(number) = self.pool.take(RESERVE, || self.may_grow()) else {
-            // relaxed: a hint.
-            self.scarce.store(true, Ordering::Relaxed);
+            self.is_out_of_room();
             return None;
         };
         self.has_changed();
+        self.note_room();
         let open = hot.insert(Open::new(number, self.shape()));
         self.write(open, Some(below), head, key, value)
     }

@@ -8,6 +8,7 @@
 
 use super::codec::{Choice, Work};
 use super::learn::Learning;
+use super::pool::RESERVE;
 use super::read::Resolved;
 use super::record::{Head, Location, RAW};
 use super::segment::{Scratch, Segment, Use};
@@ -24,8 +25,10 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::mem::MaybeUninit;
 
-/// Segments that a step has ready for writers.
-const AHEAD: usize = 4;
+/// Bytes that a step sweeps at a time, so that others may come in between.
+const SLICE: usize = 2048;
+/// What choosing a segment counts for at least.
+const CHOICE: usize = 128;
 
 /// What came of sweeping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +62,8 @@ struct Sweep {
 /// What one at a time may do, and with what.
 pub(super) struct House {
     sweep: Option<Sweep>,
+    /// Bytes that were swept.
+    swept: usize,
     /// Where the next cold segment is looked for that entries are evicted from.
     hand: usize,
     /// A record, as it is copied.
@@ -96,6 +101,7 @@ impl House {
         };
         Self {
             sweep: None,
+            swept: 0,
             hand: 0,
             words: Vec::new(),
             plain: Vec::new(),
@@ -153,12 +159,8 @@ impl Store {
     pub(super) fn sweep_some(&self, bytes: usize) -> Swept {
         self.learn_unless_driven();
         let Some(mut house) = self.house.try_lock() else { return Swept::Busy };
-        if self.pool.free() > super::pool::RESERVE + 1 || self.is_scarce() && self.may_grow() {
-            // relaxed: a hint.
-            self.scarce.store(false, Ordering::Relaxed);
-            if house.sweep.is_none() {
-                return Swept::Some;
-            }
+        if house.sweep.is_none() && self.pool.free() > RESERVE && self.lack() == 0 {
+            return Swept::Some;
         }
         self.sweep_in(&mut house, bytes, None)
     }
@@ -175,11 +177,20 @@ impl Store {
         if self.is_to_learn() && (self.is_scarce() || self.has_samples()) && self.learn() {
             return true;
         }
-        let Some(mut house) = self.house.try_lock() else { return false };
-        if house.sweep.is_none() && (!self.is_scarce() || self.pool.free() > AHEAD) {
-            return false;
+        let (mut left, mut any) = (bytes, false);
+        while left > 0 || !any {
+            let Some(mut house) = self.house.try_lock() else { return any };
+            if house.sweep.is_none() && self.room() >= self.ahead() {
+                return any;
+            }
+            let before = house.swept;
+            if self.sweep_in(&mut house, left.min(SLICE), None) != Swept::Some {
+                return any;
+            }
+            left = left.saturating_sub(house.swept.wrapping_sub(before).max(CHOICE));
+            any = true;
         }
-        self.sweep_in(&mut house, bytes, None) == Swept::Some
+        true
     }
 
     /// Sweeps all that there is, and gives segments back that hold nothing.
@@ -239,6 +250,7 @@ impl Store {
                 return self.give_up(house, sweep, segment);
             };
             house.sweep = Some(Sweep { at: sweep.at + size, ..sweep });
+            house.swept = house.swept.wrapping_add(size);
             left = left.saturating_sub(size);
         }
     }
@@ -280,6 +292,7 @@ impl Store {
     fn end(&self, sweep: Sweep, segment: Segment<'_>) {
         if segment.is_settled() {
             self.pool.give_back(sweep.number);
+            self.note_room();
         } else {
             self.pool.seal(sweep.number, sweep.end, sweep.aim == Aim::Cool);
         }
@@ -536,6 +549,7 @@ impl Store {
         }
         if cold.is_none() {
             let number = self.pool.take(0, || self.may_grow() || self.may_spill()).ok_or(Stuck)?;
+            self.note_room();
             *cold = Some(Open::new(number, self.shape()));
         }
         let open = cold.as_mut().ok_or(Stuck)?;

@@ -19,8 +19,8 @@ use core::cell::Cell;
 
 /// Bytes that are swept at a time where a writer has to wait for room.
 const SHARE: usize = 4096;
-/// Bytes that are swept for each byte that is written where there is no room ahead.
-const PACE: usize = 3;
+/// At most so many for what is written where there is still some room, or thrice what is written.
+const PIECE: usize = 2048;
 
 /// What became of an entry.
 enum Linked {
@@ -65,10 +65,11 @@ impl Store {
         replaced
     }
 
-    /// Sweeps a little, so that the next ones find room.
+    /// Sweeps a little, so that the next ones find room: twice what was written, and more as room runs out.
     fn pace(&self, bytes: usize) {
-        if self.is_scarce() {
-            self.sweep_some(PACE * bytes + 64);
+        let lack = self.lack();
+        if lack > 0 {
+            self.sweep_some(((bytes + 32) << lack).min(PIECE.max(3 * bytes)));
         }
     }
 
