@@ -195,7 +195,7 @@ impl Store {
 
     /// Segments that steps see to it that there are without sweeping.
     pub(super) fn ahead(&self) -> usize {
-        RESERVE + 1 + (self.pool.made() / 16).clamp(1, 12)
+        RESERVE + 1 + (self.pool.made() / 32).clamp(1, 12)
     }
 
     /// Looks how many segments are to be had without sweeping.
@@ -205,8 +205,28 @@ impl Store {
         let more = (1..=wanted).rev().find(|&more| self.may_grow_by(more)).unwrap_or(0);
         // relaxed: hints.
         self.scarce.store(more == 0, Ordering::Relaxed);
+        let more = more + self.pool.coming();
         // relaxed: as above.
         self.room.store(free + more, Ordering::Relaxed);
+        // The last ones are made all, so that nothing is left to be made later.
+        let growing = more > 0 && (free <= RESERVE || free + more < self.ahead());
+        // relaxed: as above.
+        self.growing.store(growing, Ordering::Relaxed);
+    }
+
+    /// Makes a little of the next segment, so that it is there when it is needed; whether there was anything to do.
+    pub(super) fn grow_some(&self) -> bool {
+        // relaxed: a hint.
+        if !self.growing.load(Ordering::Relaxed) {
+            return false;
+        }
+        if !self.pool.grow(|| self.may_grow()) {
+            // There is one, or there will be none.
+            self.note_room();
+            // relaxed: a hint.
+            self.growing.store(false, Ordering::Relaxed);
+        }
+        true
     }
 
     /// A segment was wanted, and there was none.

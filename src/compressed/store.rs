@@ -1,6 +1,7 @@
 //! What a map consists of; appending records, and what leads to them.
 
 use super::builder::Builder;
+use super::learn::Class;
 use super::models::Models;
 use super::pool::{Pool, RESERVE};
 use super::record::{Head, LONGEST_HEAD, Location, MOST_OPERANDS, Shape};
@@ -66,6 +67,8 @@ pub(super) struct Store {
     pub(super) scarce: AtomicBool,
     /// Segments that are to be had without that, as far as it matters, when somebody last looked.
     pub(super) room: AtomicUsize,
+    /// Whether there is not one that holds nothing, and one can be made.
+    pub(super) growing: AtomicBool,
     /// Whether nothing was found that could make room for what is hot.
     pub(super) crowded: AtomicBool,
     /// Whether codecs are to learn.
@@ -73,7 +76,7 @@ pub(super) struct Store {
     /// Sweeps for which writers leave that to others.
     pub(super) patience: AtomicUsize,
     /// Held while they do.
-    pub(super) school: Lock<()>,
+    pub(super) school: Lock<Option<Class>>,
     /// Bytes of keys and values.
     pub(super) raw: Counter,
     pub(super) hits: Counter,
@@ -105,10 +108,11 @@ impl Store {
             learned: AtomicBool::new(false),
             scarce: AtomicBool::new(false),
             room: AtomicUsize::new(usize::MAX),
+            growing: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
             to_learn: AtomicBool::new(may_learn),
             patience: AtomicUsize::new(0),
-            school: Lock::new(()),
+            school: Lock::new(None),
             raw: Counter::new(),
             hits: Counter::new(),
             misses: Counter::new(),

@@ -25,10 +25,14 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::mem::MaybeUninit;
 
-/// Bytes that a step sweeps at a time, so that others may come in between.
+/// Work that a step does at a time, so that others may come in between.
 const SLICE: usize = 2048;
-/// What choosing a segment counts for at least.
-const CHOICE: usize = 128;
+/// What choosing a segment counts for.
+const CHOICE: usize = 64;
+/// What a record counts for that is passed over,
+const RECORD: usize = 8;
+/// and such a part of its bytes where they are not compressed, but copied at most.
+const COPIED: usize = 8;
 
 /// What came of sweeping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +41,8 @@ pub(super) enum Swept {
     Some,
     /// Somebody else is at it.
     Busy,
+    /// Codecs learn first.
+    Later,
     /// There is nothing that would make room.
     Nothing,
 }
@@ -62,8 +68,6 @@ struct Sweep {
 /// What one at a time may do, and with what.
 pub(super) struct House {
     sweep: Option<Sweep>,
-    /// Bytes that were swept.
-    swept: usize,
     /// Where the next cold segment is looked for that entries are evicted from.
     hand: usize,
     /// A record, as it is copied.
@@ -86,6 +90,14 @@ pub(super) struct Desk {
     /// Which of them have been of use lately.
     pub(super) choice: Choice,
     pub(super) learning: Learning,
+    /// What was done so far, in bytes that were compressed.
+    worked: usize,
+}
+
+impl Desk {
+    fn has_done(&mut self, work: usize) {
+        self.worked = self.worked.wrapping_add(work);
+    }
 }
 
 impl House {
@@ -98,10 +110,10 @@ impl House {
             current: Vec::new(),
             choice: Choice::new(),
             learning: Learning::new(),
+            worked: 0,
         };
         Self {
             sweep: None,
-            swept: 0,
             hand: 0,
             words: Vec::new(),
             plain: Vec::new(),
@@ -155,9 +167,11 @@ impl House {
 struct Stuck;
 
 impl Store {
-    /// Sweeps about so many bytes, if somebody else is not at it and there is something to be had.
+    /// Does so much sweeping, if somebody else is not at it and there is something to be had.
     pub(super) fn sweep_some(&self, bytes: usize) -> Swept {
-        self.learn_unless_driven();
+        if let Some(done) = self.learn_first() {
+            return if done { Swept::Later } else { Swept::Busy };
+        }
         let Some(mut house) = self.house.try_lock() else { return Swept::Busy };
         if house.sweep.is_none() && self.pool.free() > RESERVE && self.lack() == 0 {
             return Swept::Some;
@@ -174,20 +188,23 @@ impl Store {
     /// Sweeps ahead of writers, where they would soon have to, and has codecs learn; whether anything was done.
     pub(super) fn step(&self, bytes: usize) -> bool {
         self.driven();
-        if self.is_to_learn() && (self.is_scarce() || self.has_samples()) && self.learn() {
-            return true;
+        if self.is_to_learn() && (self.room() < self.ahead() || self.has_samples()) {
+            let done = self.learn_some(bytes);
+            if done || !self.has_learned() {
+                return done;
+            }
         }
-        let (mut left, mut any) = (bytes, false);
+        let (mut left, mut any) = (bytes, self.grow_some());
         while left > 0 || !any {
             let Some(mut house) = self.house.try_lock() else { return any };
             if house.sweep.is_none() && self.room() >= self.ahead() {
                 return any;
             }
-            let before = house.swept;
+            let before = house.desk.worked;
             if self.sweep_in(&mut house, left.min(SLICE), None) != Swept::Some {
                 return any;
             }
-            left = left.saturating_sub(house.swept.wrapping_sub(before).max(CHOICE));
+            left = left.saturating_sub(house.desk.worked.wrapping_sub(before));
             any = true;
         }
         true
@@ -233,7 +250,8 @@ impl Store {
                 None => self.choose(house),
             };
         }
-        let mut left = bytes;
+        let begin = house.desk.worked;
+        house.desk.has_done(CHOICE);
         loop {
             let Some(sweep) = house.sweep else { return Swept::Nothing };
             let Some(segment) = self.pool.segment(sweep.number) else { return Swept::Nothing };
@@ -243,15 +261,14 @@ impl Store {
                 self.end(sweep, segment);
                 return Swept::Some;
             }
-            if left == 0 {
+            if house.desk.worked.wrapping_sub(begin) >= bytes.saturating_add(CHOICE) {
                 return Swept::Some;
             }
             let Ok(size) = self.sweep_record(house, segment, sweep) else {
                 return self.give_up(house, sweep, segment);
             };
             house.sweep = Some(Sweep { at: sweep.at + size, ..sweep });
-            house.swept = house.swept.wrapping_add(size);
-            left = left.saturating_sub(size);
+            house.desk.has_done(RECORD + size / COPIED);
         }
     }
 
@@ -521,7 +538,8 @@ impl Store {
         key: &[u8],
         plain: &[u8],
     ) -> Result<Location, Stuck> {
-        let Desk { cold, out, spare, work, current, choice, learning } = desk;
+        desk.has_done(plain.len());
+        let Desk { cold, out, spare, work, current, choice, learning, .. } = desk;
         let (kind, len) = match work {
             Some(work) => self.models.compress(current, choice, plain, out, spare, work),
             None => (RAW, plain.len()),

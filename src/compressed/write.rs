@@ -20,7 +20,10 @@ use core::cell::Cell;
 /// Bytes that are swept at a time where a writer has to wait for room.
 const SHARE: usize = 4096;
 /// At most so many for what is written where there is still some room, or thrice what is written.
-const PIECE: usize = 2048;
+const PIECE: usize = 1024;
+/// How often a writer waits for others who sweep, for each segment that is lacking: some microseconds and, where
+/// there are other threads to give way to, as many turns of theirs.
+const WAITS: usize = 64;
 
 /// What became of an entry.
 enum Linked {
@@ -67,9 +70,18 @@ impl Store {
 
     /// Sweeps a little, so that the next ones find room: twice what was written, and more as room runs out.
     fn pace(&self, bytes: usize) {
+        self.grow_some();
         let lack = self.lack();
-        if lack > 0 {
-            self.sweep_some(((bytes + 32) << lack).min(PIECE.max(3 * bytes)));
+        if lack == 0 {
+            self.learn_in_time();
+            return;
+        }
+        let piece = ((bytes + 32) << lack).min(PIECE.max(3 * bytes));
+        let (mut patience, mut backoff) = (WAITS * lack, Backoff::spinning());
+        // Where others sweep, or learn, but do not keep up, it goes no faster than they.
+        while self.sweep_some(piece) == Swept::Busy && patience > 0 {
+            let _ = backoff.wait_long();
+            patience -= 1;
         }
     }
 
@@ -108,7 +120,7 @@ impl Store {
     fn make_room(&self, (patience, backoff): &mut (usize, Backoff)) -> bool {
         match self.sweep_some(SHARE) {
             Swept::Some if *patience > 0 => *patience -= 1,
-            Swept::Busy => drop(backoff.wait_long()),
+            Swept::Busy | Swept::Later => drop(backoff.wait_long()),
             _ => return false,
         }
         true
