@@ -120,7 +120,7 @@ impl Store {
     }
 
     /// Lends the index what some more entries need; whether it has room for one more.
-    fn provide_index(&self, len: usize) -> Result<(), Lack> {
+    pub(super) fn provide_index(&self, len: usize) -> Result<(), Lack> {
         let _one_at_a_time = self.lending.lock();
         let usage = self.table.usage();
         let fits = |upto: usize| Bins::bins_for(upto) <= usage.bins + self.table.lent_bins();
@@ -195,7 +195,7 @@ impl Store {
 
     /// Segments that steps see to it that there are without sweeping.
     pub(super) fn ahead(&self) -> usize {
-        RESERVE + 1 + (self.pool.made() / 32).clamp(1, 12)
+        RESERVE + 2 + (self.pool.made() / 32).clamp(1, 12)
     }
 
     /// Looks how many segments are to be had without sweeping.
@@ -246,7 +246,8 @@ impl Store {
     /// Segments that are lacking until writers need not sweep.
     pub(super) fn lack(&self) -> usize {
         let room = self.room();
-        if room >= ENOUGH { 0 } else { self.ahead().min(ENOUGH).saturating_sub(room) }
+        // Fewer than steps see to, so that those come first.
+        if room >= ENOUGH { 0 } else { (self.ahead() - 1).min(ENOUGH).saturating_sub(room) }
     }
 
     /// Bytes that an index which is lent its memory may yet take from the allocator: for what leads to its segments

@@ -67,6 +67,8 @@ pub(super) struct Store {
     pub(super) scarce: AtomicBool,
     /// Segments that are to be had without that, as far as it matters, when somebody last looked.
     pub(super) room: AtomicUsize,
+    /// Whether a writer waits to sweep.
+    pub(super) wanted: AtomicBool,
     /// Whether there is not one that holds nothing, and one can be made.
     pub(super) growing: AtomicBool,
     /// Whether nothing was found that could make room for what is hot.
@@ -108,6 +110,7 @@ impl Store {
             learned: AtomicBool::new(false),
             scarce: AtomicBool::new(false),
             room: AtomicUsize::new(usize::MAX),
+            wanted: AtomicBool::new(false),
             growing: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
             to_learn: AtomicBool::new(may_learn),

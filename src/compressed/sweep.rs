@@ -15,6 +15,7 @@ use super::segment::{Scratch, Segment, Use};
 use super::store::{Open, Store};
 use super::types::Policy;
 use super::verify::Check;
+use crate::bins::layout::Layout;
 use crate::bins::tags::Hash;
 use crate::facade::atomic::Ordering;
 use crate::sync::backoff::Backoff;
@@ -26,13 +27,23 @@ use core::cell::Cell;
 use core::mem::MaybeUninit;
 
 /// Work that a step does at a time, so that others may come in between.
-const SLICE: usize = 2048;
+const SLICE: usize = 1024;
+/// What having the index grow counts for.
+const BINS: usize = 4096;
+/// Entries that the index has bins for ahead, where it has four times as many.
+const BORN: usize = 1024;
+/// With fewer entries it is little work to make bins when they are needed.
+const LITTLE: usize = 256;
+/// How long writers have to come in.
+const WAY: usize = 32;
 /// What choosing a segment counts for.
 const CHOICE: usize = 64;
 /// What a record counts for that is passed over,
 const RECORD: usize = 8;
 /// and such a part of its bytes where they are not compressed, but copied at most.
 const COPIED: usize = 8;
+
+type Bins = Layout<Afar, ()>;
 
 /// What came of sweeping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -172,7 +183,11 @@ impl Store {
         if let Some(done) = self.learn_first() {
             return if done { Swept::Later } else { Swept::Busy };
         }
-        let Some(mut house) = self.house.try_lock() else { return Swept::Busy };
+        let Some(mut house) = self.house.try_lock() else {
+            // relaxed: a hint.
+            self.wanted.store(true, Ordering::Relaxed);
+            return Swept::Busy;
+        };
         if house.sweep.is_none() && self.pool.free() > RESERVE && self.lack() == 0 {
             return Swept::Some;
         }
@@ -188,13 +203,16 @@ impl Store {
     /// Sweeps ahead of writers, where they would soon have to, and has codecs learn; whether anything was done.
     pub(super) fn step(&self, bytes: usize) -> bool {
         self.driven();
+        let (mut left, mut any) = (bytes, self.grow_some());
+        if self.grow_index() {
+            (left, any) = (left.saturating_sub(BINS), true);
+        }
         if self.is_to_learn() && (self.room() < self.ahead() || self.has_samples()) {
-            let done = self.learn_some(bytes);
+            let done = left > 0 && self.learn_some(left);
             if done || !self.has_learned() {
-                return done;
+                return any || done;
             }
         }
-        let (mut left, mut any) = (bytes, self.grow_some());
         while left > 0 || !any {
             let Some(mut house) = self.house.try_lock() else { return any };
             if house.sweep.is_none() && self.room() >= self.ahead() {
@@ -205,9 +223,35 @@ impl Store {
                 return any;
             }
             left = left.saturating_sub(house.desk.worked.wrapping_sub(before));
+            drop(house);
+            self.give_way();
             any = true;
         }
         true
+    }
+
+    /// Lets a writer in who has no room and waits to make some.
+    fn give_way(&self) {
+        // relaxed: a hint.
+        if self.wanted.load(Ordering::Relaxed) {
+            // relaxed: as above.
+            self.wanted.store(false, Ordering::Relaxed);
+            let mut backoff = Backoff::spinning();
+            (0..WAY).for_each(|_| drop(backoff.wait_long()));
+        }
+    }
+
+    /// Has the index have bins for some more entries than there are, a few at a time; whether there were any to have.
+    /// Where it does not live on segments it may only take what the next entries ask for.
+    fn grow_index(&self) -> bool {
+        let len = self.table.len();
+        let wanted = Bins::bins_for(len + (len / 32).max(BORN.min(len / 4)));
+        if len < LITTLE || !self.table.is_lent() || self.table.has(wanted) {
+            return false;
+        }
+        let (rehash, mut backoff) = (|afar: &Afar| self.rehash(*afar), Backoff::never());
+        let _ = self.provide_index(len + BORN);
+        self.table.grow_to(wanted, 1, &rehash, &mut backoff).is_ok()
     }
 
     /// Sweeps all that there is, and gives segments back that hold nothing.

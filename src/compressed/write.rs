@@ -21,9 +21,10 @@ use core::cell::Cell;
 const SHARE: usize = 4096;
 /// At most so many for what is written where there is still some room, or thrice what is written.
 const PIECE: usize = 1024;
-/// How often a writer waits for others who sweep, for each segment that is lacking: some microseconds and, where
-/// there are other threads to give way to, as many turns of theirs.
-const WAITS: usize = 64;
+/// How often a writer waits for others who sweep, for each segment that is lacking,
+const WAITS: usize = 32;
+/// and how long: some microseconds.
+const SPINS: usize = 32;
 
 /// What became of an entry.
 enum Linked {
@@ -77,10 +78,12 @@ impl Store {
             return;
         }
         let piece = ((bytes + 32) << lack).min(PIECE.max(3 * bytes));
-        let (mut patience, mut backoff) = (WAITS * lack, Backoff::spinning());
+        let mut patience = WAITS * lack;
         // Where others sweep, or learn, but do not keep up, it goes no faster than they.
         while self.sweep_some(piece) == Swept::Busy && patience > 0 {
-            let _ = backoff.wait_long();
+            // Anew each time, so that it gives way to none that has nothing to do with it.
+            let mut backoff = Backoff::spinning();
+            (0..SPINS).for_each(|_| drop(backoff.wait_long()));
             patience -= 1;
         }
     }
