@@ -188,7 +188,7 @@ impl Store {
             self.wanted.store(true, Ordering::Relaxed);
             return Swept::Busy;
         };
-        if house.sweep.is_none() && self.pool.free() > RESERVE && self.lack() == 0 {
+        if house.sweep.is_none() && self.pool.free() > RESERVE + 1 && self.lack() == 0 {
             return Swept::Some;
         }
         self.sweep_in(&mut house, bytes, None)
@@ -237,7 +237,9 @@ impl Store {
             // relaxed: as above.
             self.wanted.store(false, Ordering::Relaxed);
             let mut backoff = Backoff::spinning();
-            (0..WAY).for_each(|_| drop(backoff.wait_long()));
+            for _ in 0..WAY {
+                let _ = backoff.wait_long();
+            }
         }
     }
 
