@@ -6,6 +6,7 @@
 //! that its records will need.
 
 use super::codec::Work;
+use super::pool::RESERVE;
 use super::store::Store;
 use super::sweep::House;
 use super::types::StoreError;
@@ -25,6 +26,8 @@ pub(super) enum Lack {
     Budget,
 }
 
+/// With so many segments to be had without sweeping writers leave that to others.
+const ENOUGH: usize = 4;
 /// Entries for which overflow lines take a word.
 const LINE_ENTRIES: usize = 4;
 /// Entries after which the index is looked at again.
@@ -70,6 +73,15 @@ impl Store {
             + stripes
     }
 
+    /// Bytes by which the index grows where it is asked for room for one more entry.
+    fn table_least(table: usize) -> usize {
+        let segment = Bins::segment_words(1 << Bins::SEGMENT_BITS) * size_of::<Word>();
+        if table < segment {
+            return Self::table_step(table);
+        }
+        segment + Self::lines_step() + table / 32 + 32 * WORD
+    }
+
     /// Bytes by which the index grows where its bins do: for some more overflow lines.
     fn lines_step() -> usize {
         Bins::chunk() * size_of::<Word>() + 32 * WORD
@@ -97,7 +109,11 @@ impl Store {
             (_, true) => (len + 1, Self::lines_step()),
             _ => (len + LOOK, Self::table_step(usage.bytes)),
         };
-        self.may_count(usage.bytes, more, upto)
+        self.may_count(usage.bytes, more, upto).or_else(|lack| match fits(len + 1) {
+            true => Err(lack),
+            // Little is left: what the very next one asks for.
+            false => self.may_count(usage.bytes, Self::table_least(usage.bytes), len + 1),
+        })
     }
 
     /// Counts what the index is about to take, before it does, so that no segment takes it meanwhile; whether that is
@@ -117,7 +133,7 @@ impl Store {
     }
 
     /// Lends the index what some more entries need; whether it has room for one more.
-    fn provide_index(&self, len: usize) -> Result<(), Lack> {
+    pub(super) fn provide_index(&self, len: usize) -> Result<(), Lack> {
         let _one_at_a_time = self.lending.lock();
         let usage = self.table.usage();
         let fits = |upto: usize| Bins::bins_for(upto) <= usage.bins + self.table.lent_bins();
@@ -140,10 +156,10 @@ impl Store {
     /// Lends the index a segment, if there is one; whether there was.
     pub(super) fn lend(&self) -> bool {
         let Some((first, words)) = self.pool.lend(|| self.may_grow()) else {
-            // relaxed: a hint.
-            self.scarce.store(true, Ordering::Relaxed);
+            self.is_out_of_room();
             return false;
         };
+        self.note_room();
         // SAFETY: words of a segment, which lives as long as the pool, and that as long as the table. No entry leads
         // to a record in it, since it was taken from those that hold nothing, and it is not given back; whoever still
         // reads one that was there validates its bin ([CM-1]), and writes no word but those of the marks.
@@ -174,8 +190,13 @@ impl Store {
 
     /// Whether there may be one more segment.
     pub(super) fn may_grow(&self) -> bool {
-        let next = self.bytes() + self.pool.next_bytes() + self.models_to_come();
-        let segments = self.pool.made() + 1;
+        self.may_grow_by(1)
+    }
+
+    fn may_grow_by(&self, more: usize) -> bool {
+        let next = self.bytes() + self.pool.next_bytes() + (more - 1) * self.shape().bytes();
+        let next = next + self.models_to_come();
+        let segments = self.pool.made() + more;
         // So few are needed for anything to go on.
         let to_come = match segments {
             ..=4 => 0,
@@ -183,6 +204,67 @@ impl Store {
             _ => self.table_to_come(segments),
         };
         next.saturating_add(to_come) <= self.budget
+    }
+
+    /// Segments that steps see to it that there are without sweeping.
+    pub(super) fn ahead(&self) -> usize {
+        RESERVE + 3 + (self.pool.made() / 32).min(11)
+    }
+
+    /// Looks how many segments are to be had without sweeping.
+    pub(super) fn note_room(&self) {
+        if cfg!(hedgerow_loom) {
+            // Models sweep when they say so, and have memory without end.
+            return;
+        }
+        let free = self.pool.free();
+        let wanted = self.ahead().saturating_sub(free).max(1);
+        let more = (1..=wanted).rev().find(|&more| self.may_grow_by(more)).unwrap_or(0);
+        // relaxed: hints.
+        self.scarce.store(more == 0, Ordering::Relaxed);
+        let more = more + self.pool.coming();
+        // relaxed: as above.
+        self.room.store(free + more, Ordering::Relaxed);
+        // The last ones are made all, so that nothing is left to be made later.
+        let growing = more > 0 && (free <= RESERVE || free + more < self.ahead());
+        // relaxed: as above.
+        self.growing.store(growing, Ordering::Relaxed);
+    }
+
+    /// Makes a little of the next segment, so that it is there when it is needed; whether there was anything to do.
+    pub(super) fn grow_some(&self) -> bool {
+        // relaxed: a hint.
+        if !self.growing.load(Ordering::Relaxed) {
+            return false;
+        }
+        if !self.pool.grow(|| self.may_grow()) {
+            // There is one, or there will be none.
+            self.note_room();
+            // relaxed: a hint.
+            self.growing.store(false, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// A segment was wanted, and there was none.
+    pub(super) fn is_out_of_room(&self) {
+        // relaxed: hints.
+        self.scarce.store(true, Ordering::Relaxed);
+        // relaxed: as above.
+        self.room.store(self.pool.free().min(RESERVE), Ordering::Relaxed);
+    }
+
+    /// Segments that are to be had without sweeping, as far as it matters.
+    pub(super) fn room(&self) -> usize {
+        // relaxed: a hint.
+        self.room.load(Ordering::Relaxed)
+    }
+
+    /// Segments that are lacking until writers need not sweep.
+    pub(super) fn lack(&self) -> usize {
+        let room = self.room();
+        // Fewer than steps see to, so that those come first.
+        if room >= ENOUGH { 0 } else { (self.ahead() - 1).min(ENOUGH).saturating_sub(room) }
     }
 
     /// Bytes that an index which is lent its memory may yet take from the allocator: for what leads to its segments

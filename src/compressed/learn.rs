@@ -1,21 +1,28 @@
 //! When codecs learn, and from what: from what is hot, which is plain.
 
-use super::codec::{Choice, Model};
+use super::codec::lesson::{self, TURN};
+use super::codec::{Choice, Lesson, Model, Samples};
 use super::segment::Use;
 use super::store::Store;
 use super::sweep::Desk;
-use crate::facade::atomic::Ordering;
+use crate::facade::atomic::{AtomicBool, Ordering};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::ops::Range;
+use core::mem;
+use core::task::Poll;
 
 /// Bytes of samples.
 const SAMPLES: usize = 128 * 1024;
 /// Bytes that are compressed before it is asked again whether that is still done well.
 const SPAN: usize = 1 << 20;
 
-/// Sweeps for which writers leave it to whoever has called for a step that codecs learn.
+/// Writes for which writers leave it to whoever has called for a step that codecs learn.
 const PATIENCE: usize = 256;
+
+/// Samples are taken from so many places,
+const PLACES: usize = 64;
+/// at each of which so many segments are looked at.
+const LOOK: usize = 64;
 
 /// How well it goes.
 pub(super) struct Learning {
@@ -60,6 +67,52 @@ impl Learning {
     }
 }
 
+/// Codecs that learn, one after the other, and how far they have come.
+pub(super) struct Class {
+    codec: usize,
+    stage: Stage,
+    /// What the models of those that are through, and of the others, may yet take.
+    room: usize,
+    learned: Vec<(usize, Box<dyn Model>)>,
+}
+
+enum Stage {
+    Sampling(Sampling),
+    Lesson(Lesson),
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Self::Sampling(Sampling { samples: Samples::default(), at: 0, random: 0x9E37_79B9 })
+    }
+}
+
+struct Sampling {
+    samples: Samples,
+    /// The next place.
+    at: usize,
+    random: usize,
+}
+
+/// How far somebody has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Come {
+    Some,
+    /// Somebody else is at what it takes.
+    Busy,
+    Done,
+}
+
+/// Where a codec panics, nothing is learned by any, and not again.
+struct Expelled<'a>(&'a AtomicBool);
+
+impl Drop for Expelled<'_> {
+    fn drop(&mut self) {
+        // relaxed: a hint.
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 impl Store {
     /// Adds what codecs know without having learned.
     pub(super) fn begin_models(&self) {
@@ -84,55 +137,133 @@ impl Store {
         self.raw.total() >= 2 * SAMPLES.min(self.budget / 32)
     }
 
+    /// Whether codecs have learned once, or have tried to.
+    pub(super) fn has_learned(&self) -> bool {
+        // relaxed: a hint.
+        self.learned.load(Ordering::Relaxed)
+    }
+
     /// Somebody calls for steps, and will see to it that codecs learn.
     pub(super) fn driven(&self) {
         // relaxed: a hint.
         self.patience.store(PATIENCE, Ordering::Relaxed);
     }
 
-    /// Has codecs learn within a writer's call, where nobody else sees to it.
-    pub(super) fn learn_unless_driven(&self) {
+    /// Whether a writer leaves it to somebody who calls for steps that codecs learn.
+    fn is_driven(&self) -> bool {
+        // relaxed: a hint.
+        let left = self.patience.load(Ordering::Relaxed);
+        // relaxed: as above.
+        self.patience.store(left.saturating_sub(1), Ordering::Relaxed);
+        left > 0
+    }
+
+    /// Has codecs learn a little within a writer's call, where nobody else sees to it: when half of the budget is in
+    /// use, so that they are through before any of it has to be compressed.
+    pub(super) fn learn_in_time(&self) {
         if !self.is_to_learn() {
             return;
         }
-        // relaxed: a hint.
-        match self.patience.load(Ordering::Relaxed) {
-            0 => drop(self.learn()),
-            // relaxed: as above.
-            left => self.patience.store(left - 1, Ordering::Relaxed),
+        let used = self.pool.made() * self.shape().bytes();
+        if used >= self.budget / 2 && !self.is_driven() {
+            self.learn_some(TURN);
         }
     }
 
-    /// Has all codecs learn from what is hot, if that is due and nobody is at it; whether it was. It takes as long as
-    /// they do, while nothing is locked that others wait for.
-    pub(super) fn learn(&self) -> bool {
-        let Some(_school) = self.school.try_lock() else { return false };
-        let (bytes, ranges) = {
-            // Segments are not swept meanwhile.
-            let Some(_house) = self.house.try_lock() else { return false };
-            // relaxed: changes to false here only.
-            if !self.to_learn.swap(false, Ordering::Relaxed) {
-                return false;
-            }
-            self.samples()
+    /// Has codecs learn a little where something is to be compressed. If that has to wait until they have: whether
+    /// they did learn, or somebody else is at it.
+    pub(super) fn learn_first(&self) -> Option<bool> {
+        if !self.is_to_learn() {
+            return None;
+        }
+        let first = !self.has_learned();
+        let done = (first || !self.is_driven()) && self.learn_some(TURN);
+        first.then_some(done)
+    }
+
+    /// Has all codecs learn from what is hot, if that is due and nobody is at it: about as long as it takes to
+    /// compress so many bytes; whether any was done. Nothing is locked that others wait for.
+    pub(super) fn learn_some(&self, work: usize) -> bool {
+        let Some(mut school) = self.school.try_lock() else { return false };
+        if !self.is_to_learn() {
+            return false;
+        }
+        let expelled = Expelled(&self.to_learn);
+        let mut class = school.take().unwrap_or_else(|| self.class());
+        let (mut left, mut any) = (work, false);
+        let mut come = Come::Some;
+        while come == Come::Some && (left > 0 || !any) {
+            come = self.go_on(&mut class);
+            any |= come != Come::Busy;
+            left = left.saturating_sub(TURN);
+        }
+        mem::forget(expelled);
+        if come == Come::Done {
+            // relaxed: a hint.
+            self.to_learn.store(false, Ordering::Relaxed);
+        } else {
+            *school = Some(class);
+        }
+        any
+    }
+
+    fn class(&self) -> Class {
+        Class { codec: 0, room: self.room_to_learn(), learned: Vec::new(), stage: Stage::default() }
+    }
+
+    /// Half of what models may yet take: what was learned before is needed as long as the map is shared.
+    fn room_to_learn(&self) -> usize {
+        let room = self.models_room();
+        room.saturating_sub(self.models.bytes()).min(room / 2)
+    }
+
+    /// Does a turn's work.
+    fn go_on(&self, class: &mut Class) -> Come {
+        let Some(codec) = self.models.codecs().get(class.codec) else {
+            let Some(mut house) = self.house.try_lock() else { return Come::Busy };
+            self.adopt_all(&mut house.desk, mem::take(&mut class.learned));
+            return Come::Done;
         };
-        let samples: Vec<&[u8]> = ranges.into_iter().map(|range| &bytes[range]).collect();
-        self.learn_from(&samples);
-        true
+        let learned = match &mut class.stage {
+            Stage::Sampling(sampling) => {
+                // Segments are not swept meanwhile.
+                let Some(_house) = self.house.try_lock() else { return Come::Busy };
+                if self.sample(sampling) {
+                    return Come::Some;
+                }
+                match codec.lesson(mem::take(&mut sampling.samples), class.room) {
+                    Ok(lesson) => {
+                        class.stage = Stage::Lesson(lesson);
+                        return Come::Some;
+                    }
+                    Err(samples) => {
+                        drop(_house);
+                        codec.train(&samples.iter().collect::<Vec<_>>(), class.room)
+                    }
+                }
+            }
+            Stage::Lesson(lesson) => match lesson::go_on(lesson) {
+                Poll::Ready(learned) => learned,
+                Poll::Pending => return Come::Some,
+            },
+        };
+        if let Some(model) = learned {
+            class.room = class.room.saturating_sub(model.bytes());
+            class.learned.push((class.codec, model));
+        }
+        class.codec += 1;
+        class.stage = Stage::default();
+        Come::Some
     }
 
     /// Has all codecs learn from these, when nobody else is at it; whether any did.
     pub(super) fn train(&self, samples: &[&[u8]]) -> bool {
-        let _school = self.school.lock();
+        let mut school = self.school.lock();
+        // What they are at is of no use any more.
+        *school = None;
         // relaxed: a hint.
         self.to_learn.store(false, Ordering::Relaxed);
-        self.learn_from(samples)
-    }
-
-    fn learn_from(&self, samples: &[&[u8]]) -> bool {
-        // Half of it is left for another time: what was learned before is needed as long as the map is shared.
-        let room = self.models_room();
-        let mut room = room.saturating_sub(self.models.bytes()).min(room / 2);
+        let mut room = self.room_to_learn();
         let mut learned = Vec::new();
         for (codec, made) in self.models.codecs().iter().enumerate() {
             if let Some(model) = made.train(samples, room) {
@@ -140,7 +271,11 @@ impl Store {
                 learned.push((codec, model));
             }
         }
-        let desk = &mut self.house.lock().desk;
+        self.adopt_all(&mut self.house.lock().desk, learned)
+    }
+
+    /// Has values be compressed by what was learned; whether any is.
+    fn adopt_all(&self, desk: &mut Desk, learned: Vec<(usize, Box<dyn Model>)>) -> bool {
         desk.learning.learned();
         let mut any = false;
         for (codec, model) in learned {
@@ -163,39 +298,45 @@ impl Store {
         true
     }
 
-    /// Some of the plain values that there are, from all over the hot front.
-    fn samples(&self) -> (Vec<u8>, Vec<Range<usize>>) {
-        let (mut bytes, mut ranges) = (Vec::new(), Vec::new());
+    /// Takes some of the plain values that there are, from one place of the hot front; whether more are wanted.
+    fn sample(&self, sampling: &mut Sampling) -> bool {
         let most = SAMPLES.min(self.budget / 32);
-        let shape = self.shape();
+        let numbers = self.pool.numbers();
         let plain = |number: &usize| {
             let segment = self.pool.segment(*number);
             segment.is_some_and(|segment| segment.is(Use::Hot) || segment.is(Use::Swept))
         };
-        let hot: Vec<usize> = (0..self.pool.numbers()).filter(plain).collect();
-        let each = (most / hot.len().max(1)).max(most / 64);
-        // Few records of each segment, with gaps between that an odd generator makes.
-        let mut random = 0x9E37_79B9usize;
-        let step = hot.len().div_ceil(64).max(1);
-        for &number in hot.iter().step_by(step) {
-            let Some(segment) = self.pool.segment(number) else { continue };
-            let skip = (shape.room() / each.max(1)).max(1);
-            let (mut at, full) = (shape.begin(), bytes.len() + each);
-            while at < segment.end() && bytes.len() < full.min(most) {
-                let location = shape.location(number, at, true);
-                let Some((_, start)) = self.place(location) else { break };
-                let Some((head, len)) = segment.head(start) else { break };
-                random = random.wrapping_mul(0x0019_660D).wrapping_add(0x3C6E_F35F);
-                let wanted = (random >> 16).is_multiple_of(skip) && !head.is_operand();
-                if wanted && bytes.len() + head.stored <= most {
-                    let from = bytes.len();
-                    bytes.resize(from + head.stored, 0);
-                    segment.copy_out(start + len + head.key, &mut bytes[from..]);
-                    ranges.push(from..bytes.len());
-                }
-                at += head.record(true);
+        while sampling.at < PLACES {
+            let place = |at: usize| at * numbers / PLACES;
+            let found = (place(sampling.at)..place(sampling.at + 1)).take(LOOK).find(plain);
+            sampling.at += 1;
+            if let Some(number) = found {
+                let each = most / self.pool.hot().clamp(1, PLACES);
+                self.sample_segment(number, each.max(1), most, sampling);
+                return sampling.samples.len() < most;
             }
         }
-        (bytes, ranges)
+        false
+    }
+
+    /// Takes about so many bytes of a segment's records, and no more than `most` of all.
+    fn sample_segment(&self, number: usize, each: usize, most: usize, sampling: &mut Sampling) {
+        let Some(segment) = self.pool.segment(number) else { return };
+        let Sampling { samples, random, .. } = sampling;
+        let full = (samples.len() + each).min(most);
+        // Few records, with gaps between that an odd generator makes.
+        let gap = (self.shape().room() / each).max(1);
+        let mut at = self.shape().begin();
+        while at < segment.end() && samples.len() < full {
+            let location = self.shape().location(number, at, true);
+            let Some((_, start)) = self.place(location) else { return };
+            let Some((head, len)) = segment.head(start) else { return };
+            *random = random.wrapping_mul(0x0019_660D).wrapping_add(0x3C6E_F35F);
+            let wanted = (*random >> 16).is_multiple_of(gap) && !head.is_operand();
+            if wanted && samples.len() + head.stored <= most {
+                segment.copy_out(start + len + head.key, samples.add(head.stored));
+            }
+            at += head.record(true);
+        }
     }
 }

@@ -59,7 +59,9 @@ impl CompressedMap {
 
     /// Stores a value, and says whether there was one before.
     ///
-    /// Takes a short lock to append, and may compress a few other values to make room. It linearizes where the
+    /// Takes a short lock to append. Where nobody calls [`compress_step`](Self::compress_step), or not often enough,
+    /// it may compress about a kibibyte of other values, or learn for as long, to make room; where there is none at
+    /// all, a segment at most. It linearizes where the
     /// key's entry is made to lead to the new record.
     ///
     /// # Errors
@@ -281,8 +283,13 @@ impl CompressedMap {
         self.store.stats()
     }
 
-    /// Does about `bytes` worth of compressing, compacting and folding ahead of writers, if any is due; whether any
-    /// was done. For a main loop, or a thread of its own.
+    /// Makes room ahead of writers, if any is wanted: compresses, compacts and folds, has codecs learn and the index
+    /// grow. Whether there was anything to do: where there was not, whoever calls may rest. For a main loop, or a
+    /// thread of its own.
+    ///
+    /// Does about as much as compressing `bytes` bytes takes, and at most one value, one turn of learning or some bins
+    /// of the index more, each of which is some kibibytes' worth. Locks what writers may want for a kibibyte's worth at a
+    /// time. Where somebody else is at it, it leaves it to them.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);

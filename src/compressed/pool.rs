@@ -19,6 +19,8 @@ use core::ptr;
 /// Addresses in the first block; each one after has twice as many.
 const FIRST_BITS: u32 = if cfg!(hedgerow_loom) { 1 } else { 4 };
 const BLOCKS: usize = if cfg!(hedgerow_loom) { 3 } else { (usize::BITS - 10) as usize };
+/// Words of a new segment that are zeroed at a time.
+const ZEROED: usize = (4 << 10) / size_of::<usize>();
 /// Segments that only a sweep may take, so that it comes to its end.
 pub(super) const RESERVE: usize = 1;
 
@@ -42,6 +44,8 @@ struct Lists {
     vacant: usize,
     /// Segments that the index has.
     lent: usize,
+    /// The next one, which is zeroed a little at a time, and how far.
+    next: Option<(memory::Blank, usize)>,
 }
 
 pub(super) struct Pool {
@@ -161,12 +165,54 @@ impl Pool {
         may_grow: impl Fn() -> bool,
     ) -> Option<usize> {
         while lists.free.len <= spared {
+            if lists.next.is_some() {
+                self.zero_next(lists, usize::MAX);
+                continue;
+            }
             let number = if may_grow() { self.make(lists)? } else { return None };
             self.push(&mut lists.free, number);
         }
         let number = self.pop(&mut lists.free)?;
         self.segment(number)?.open();
         Some(number)
+    }
+
+    /// Makes a little of the next segment, if `may_grow` says so; whether it is not complete yet. Memory that was
+    /// not in use may take the system as long as that of a whole segment takes a writer to fill.
+    pub(super) fn grow(&self, may_grow: impl Fn() -> bool) -> bool {
+        let mut lists = self.lists.lock();
+        if lists.next.is_none() {
+            let blank = if cfg!(hedgerow_loom) || !may_grow() || !self.may_number(&mut lists) {
+                None
+            } else {
+                memory::Blank::of(self.shape.words()).ok()
+            };
+            let Some(blank) = blank else { return false };
+            lists.next = Some((blank, 0));
+            // relaxed: a figure.
+            self.made.fetch_add(1, Ordering::Relaxed);
+            return true;
+        }
+        self.zero_next(&mut lists, ZEROED);
+        lists.next.is_some()
+    }
+
+    /// Whether a segment is being made.
+    pub(super) fn coming(&self) -> usize {
+        usize::from(self.lists.lock().next.is_some())
+    }
+
+    /// Zeroes so many words more of the next segment, which then holds nothing, if those are all.
+    fn zero_next(&self, lists: &mut Lists, words: usize) {
+        let Some((mut blank, done)) = lists.next.take() else { return };
+        let end = done.saturating_add(words).min(self.shape.words());
+        blank.zero(done..end);
+        if end < self.shape.words() {
+            lists.next = Some((blank, end));
+            return;
+        }
+        let number = self.publish(lists, blank.take());
+        self.push(&mut lists.free, number);
     }
 
     /// Segments that hold nothing.
@@ -254,6 +300,7 @@ impl Pool {
     /// Frees the segments that hold nothing. Their numbers are given out again.
     pub(super) fn shrink(&mut self) {
         let mut lists = self.lists.lock();
+        self.zero_next(&mut lists, usize::MAX);
         while let Some(number) = self.pop(&mut lists.free) {
             let (block, index) = block_of(number);
             // relaxed: `&mut self`: nobody reads.
@@ -271,35 +318,53 @@ impl Pool {
     }
 
     fn make(&self, lists: &mut Lists) -> Option<usize> {
+        if !self.may_number(lists) {
+            return None;
+        }
+        let words = memory::words(self.shape.words()).ok()?.take();
+        // relaxed: a figure.
+        self.made.fetch_add(1, Ordering::Relaxed);
+        Some(self.publish(lists, words))
+    }
+
+    /// Whether there is a number for another segment, and a place for its address.
+    fn may_number(&self, lists: &mut Lists) -> bool {
         // Some were given back, if there are fewer than numbers.
         while lists.vacant < lists.count && self.segment(lists.vacant).is_some() {
             lists.vacant += 1;
         }
         let number = lists.vacant;
-        let (block, index) = block_of(number);
+        let (block, _) = block_of(number);
         if number >= self.shape.most_segments() || block >= BLOCKS {
-            return None;
+            return false;
         }
         // relaxed: changes only under the lock, which is held.
-        let mut addresses = self.blocks[block].load(Ordering::Relaxed);
-        if addresses.is_null() {
+        if self.blocks[block].load(Ordering::Relaxed).is_null() {
             let mut made: Vec<Addresses> = Vec::new();
-            made.try_reserve_exact(block_len(block)).ok()?;
+            if made.try_reserve_exact(block_len(block)).is_err() {
+                return false;
+            }
             made.resize_with(block_len(block), || AtomicPtr::new(ptr::null_mut()));
-            addresses = Box::into_raw(made.into_boxed_slice()).cast();
+            let addresses = Box::into_raw(made.into_boxed_slice()).cast();
             // [CP-1] release: pairs with [CP-2].
             self.blocks[block].store(addresses, Ordering::Release);
         }
-        let words = memory::words(self.shape.words()).ok()?.take();
+        true
+    }
+
+    /// Gives these words the number that `may_number` has found.
+    fn publish(&self, lists: &mut Lists, words: *mut Word) -> usize {
+        let number = lists.vacant;
+        let (block, index) = block_of(number);
+        // relaxed: changes only under the lock, which is held.
+        let addresses = self.blocks[block].load(Ordering::Relaxed);
         // SAFETY: as in `segment`.
         let address = unsafe { &*addresses.add(index) };
         // [CP-1] release: pairs with [CP-2].
         address.store(words, Ordering::Release);
         lists.count = lists.count.max(number + 1);
         lists.vacant = number + 1;
-        // relaxed: a figure.
-        self.made.fetch_add(1, Ordering::Relaxed);
-        Some(number)
+        number
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a map consists of; appending records, and what leads to them.
 
 use super::builder::Builder;
+use super::learn::Class;
 use super::models::Models;
 use super::pool::{Pool, RESERVE};
 use super::record::{Head, LONGEST_HEAD, Location, MOST_OPERANDS, Shape};
@@ -64,6 +65,12 @@ pub(super) struct Store {
     pub(super) learned: AtomicBool,
     /// Whether no segment is to be had but by sweeping another.
     pub(super) scarce: AtomicBool,
+    /// Segments that are to be had without that, as far as it matters, when somebody last looked.
+    pub(super) room: AtomicUsize,
+    /// Whether a writer waits to sweep.
+    pub(super) wanted: AtomicBool,
+    /// Whether there is not one that holds nothing, and one can be made.
+    pub(super) growing: AtomicBool,
     /// Whether nothing was found that could make room for what is hot.
     pub(super) crowded: AtomicBool,
     /// Whether codecs are to learn.
@@ -71,7 +78,7 @@ pub(super) struct Store {
     /// Sweeps for which writers leave that to others.
     pub(super) patience: AtomicUsize,
     /// Held while they do.
-    pub(super) school: Lock<()>,
+    pub(super) school: Lock<Option<Class>>,
     /// Bytes of keys and values.
     pub(super) raw: Counter,
     pub(super) hits: Counter,
@@ -102,10 +109,13 @@ impl Store {
             longest: AtomicUsize::new(0),
             learned: AtomicBool::new(false),
             scarce: AtomicBool::new(false),
+            room: AtomicUsize::new(usize::MAX),
+            wanted: AtomicBool::new(false),
+            growing: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
             to_learn: AtomicBool::new(may_learn),
             patience: AtomicUsize::new(0),
-            school: Lock::new(()),
+            school: Lock::new(None),
             raw: Counter::new(),
             hits: Counter::new(),
             misses: Counter::new(),
@@ -270,11 +280,11 @@ impl Store {
             *hot = None;
         }
         let Some(number) = self.pool.take(RESERVE, || self.may_grow()) else {
-            // relaxed: a hint.
-            self.scarce.store(true, Ordering::Relaxed);
+            self.is_out_of_room();
             return None;
         };
         self.has_changed();
+        self.note_room();
         let open = hot.insert(Open::new(number, self.shape()));
         self.write(open, Some(below), head, key, value)
     }

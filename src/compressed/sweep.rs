@@ -8,12 +8,14 @@
 
 use super::codec::{Choice, Work};
 use super::learn::Learning;
+use super::pool::RESERVE;
 use super::read::Resolved;
 use super::record::{Head, Location, RAW};
 use super::segment::{Scratch, Segment, Use};
 use super::store::{Open, Store};
 use super::types::Policy;
 use super::verify::Check;
+use crate::bins::layout::Layout;
 use crate::bins::tags::Hash;
 use crate::facade::atomic::Ordering;
 use crate::sync::backoff::Backoff;
@@ -24,8 +26,24 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::mem::MaybeUninit;
 
-/// Segments that a step has ready for writers.
-const AHEAD: usize = 4;
+/// Work that a step does at a time, so that others may come in between.
+const SLICE: usize = 1024;
+/// What having the index grow counts for.
+const BINS: usize = 4096;
+/// Entries that the index has bins for ahead, where it has four times as many.
+const BORN: usize = 1024;
+/// With fewer entries it is little work to make bins when they are needed.
+const LITTLE: usize = 256;
+/// How long writers have to come in.
+const WAY: usize = 32;
+/// What choosing a segment counts for.
+const CHOICE: usize = 64;
+/// What a record counts for that is passed over,
+const RECORD: usize = 8;
+/// and such a part of its bytes where they are not compressed, but copied at most.
+const COPIED: usize = 8;
+
+type Bins = Layout<Afar, ()>;
 
 /// What came of sweeping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +52,8 @@ pub(super) enum Swept {
     Some,
     /// Somebody else is at it.
     Busy,
+    /// Codecs learn first.
+    Later,
     /// There is nothing that would make room.
     Nothing,
 }
@@ -81,6 +101,14 @@ pub(super) struct Desk {
     /// Which of them have been of use lately.
     pub(super) choice: Choice,
     pub(super) learning: Learning,
+    /// What was done so far, in bytes that were compressed.
+    worked: usize,
+}
+
+impl Desk {
+    fn has_done(&mut self, work: usize) {
+        self.worked = self.worked.wrapping_add(work);
+    }
 }
 
 impl House {
@@ -93,6 +121,7 @@ impl House {
             current: Vec::new(),
             choice: Choice::new(),
             learning: Learning::new(),
+            worked: 0,
         };
         Self {
             sweep: None,
@@ -149,16 +178,18 @@ impl House {
 struct Stuck;
 
 impl Store {
-    /// Sweeps about so many bytes, if somebody else is not at it and there is something to be had.
+    /// Does so much sweeping, if somebody else is not at it and there is something to be had.
     pub(super) fn sweep_some(&self, bytes: usize) -> Swept {
-        self.learn_unless_driven();
-        let Some(mut house) = self.house.try_lock() else { return Swept::Busy };
-        if self.pool.free() > super::pool::RESERVE + 1 || self.is_scarce() && self.may_grow() {
+        if let Some(done) = self.learn_first() {
+            return if done { Swept::Later } else { Swept::Busy };
+        }
+        let Some(mut house) = self.house.try_lock() else {
             // relaxed: a hint.
-            self.scarce.store(false, Ordering::Relaxed);
-            if house.sweep.is_none() {
-                return Swept::Some;
-            }
+            self.wanted.store(true, Ordering::Relaxed);
+            return Swept::Busy;
+        };
+        if house.sweep.is_none() && self.pool.free() > RESERVE + 1 && self.lack() == 0 {
+            return Swept::Some;
         }
         self.sweep_in(&mut house, bytes, None)
     }
@@ -172,14 +203,57 @@ impl Store {
     /// Sweeps ahead of writers, where they would soon have to, and has codecs learn; whether anything was done.
     pub(super) fn step(&self, bytes: usize) -> bool {
         self.driven();
-        if self.is_to_learn() && (self.is_scarce() || self.has_samples()) && self.learn() {
-            return true;
+        let (mut left, mut any) = (bytes, self.grow_some());
+        if self.grow_index() {
+            (left, any) = (left.saturating_sub(BINS), true);
         }
-        let Some(mut house) = self.house.try_lock() else { return false };
-        if house.sweep.is_none() && (!self.is_scarce() || self.pool.free() > AHEAD) {
+        if self.is_to_learn() && (self.room() < self.ahead() || self.has_samples()) {
+            let done = left > 0 && self.learn_some(left);
+            if done || !self.has_learned() {
+                return any || done;
+            }
+        }
+        while left > 0 || !any {
+            let Some(mut house) = self.house.try_lock() else { return any };
+            if house.sweep.is_none() && self.room() >= self.ahead() {
+                return any;
+            }
+            let before = house.desk.worked;
+            if self.sweep_in(&mut house, left.min(SLICE), None) != Swept::Some {
+                return any;
+            }
+            left = left.saturating_sub(house.desk.worked.wrapping_sub(before));
+            drop(house);
+            self.give_way();
+            any = true;
+        }
+        true
+    }
+
+    /// Lets a writer in who has no room and waits to make some.
+    fn give_way(&self) {
+        // relaxed: a hint.
+        if self.wanted.load(Ordering::Relaxed) {
+            // relaxed: as above.
+            self.wanted.store(false, Ordering::Relaxed);
+            let mut backoff = Backoff::spinning();
+            for _ in 0..WAY {
+                let _ = backoff.wait_long();
+            }
+        }
+    }
+
+    /// Has the index have bins for some more entries than there are, a few at a time; whether there were any to have.
+    /// Where it does not live on segments it may only take what the next entries ask for.
+    fn grow_index(&self) -> bool {
+        let len = self.table.len();
+        let wanted = Bins::bins_for(len + (len / 32).max(BORN.min(len / 4)));
+        if len < LITTLE || !self.table.is_lent() || self.table.has(wanted) {
             return false;
         }
-        self.sweep_in(&mut house, bytes, None) == Swept::Some
+        let (rehash, mut backoff) = (|afar: &Afar| self.rehash(*afar), Backoff::never());
+        let _ = self.provide_index(len + BORN);
+        self.table.grow_to(wanted, 1, &rehash, &mut backoff).is_ok()
     }
 
     /// Sweeps all that there is, and gives segments back that hold nothing.
@@ -222,7 +296,8 @@ impl Store {
                 None => self.choose(house),
             };
         }
-        let mut left = bytes;
+        let begin = house.desk.worked;
+        house.desk.has_done(CHOICE);
         loop {
             let Some(sweep) = house.sweep else { return Swept::Nothing };
             let Some(segment) = self.pool.segment(sweep.number) else { return Swept::Nothing };
@@ -232,14 +307,14 @@ impl Store {
                 self.end(sweep, segment);
                 return Swept::Some;
             }
-            if left == 0 {
+            if house.desk.worked.wrapping_sub(begin) >= bytes.saturating_add(CHOICE) {
                 return Swept::Some;
             }
             let Ok(size) = self.sweep_record(house, segment, sweep) else {
                 return self.give_up(house, sweep, segment);
             };
             house.sweep = Some(Sweep { at: sweep.at + size, ..sweep });
-            left = left.saturating_sub(size);
+            house.desk.has_done(RECORD + size / COPIED);
         }
     }
 
@@ -280,6 +355,7 @@ impl Store {
     fn end(&self, sweep: Sweep, segment: Segment<'_>) {
         if segment.is_settled() {
             self.pool.give_back(sweep.number);
+            self.note_room();
         } else {
             self.pool.seal(sweep.number, sweep.end, sweep.aim == Aim::Cool);
         }
@@ -508,7 +584,8 @@ impl Store {
         key: &[u8],
         plain: &[u8],
     ) -> Result<Location, Stuck> {
-        let Desk { cold, out, spare, work, current, choice, learning } = desk;
+        desk.has_done(plain.len());
+        let Desk { cold, out, spare, work, current, choice, learning, .. } = desk;
         let (kind, len) = match work {
             Some(work) => self.models.compress(current, choice, plain, out, spare, work),
             None => (RAW, plain.len()),
@@ -536,6 +613,7 @@ impl Store {
         }
         if cold.is_none() {
             let number = self.pool.take(0, || self.may_grow() || self.may_spill()).ok_or(Stuck)?;
+            self.note_room();
             *cold = Some(Open::new(number, self.shape()));
         }
         let open = cold.as_mut().ok_or(Stuck)?;

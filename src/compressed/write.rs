@@ -19,8 +19,12 @@ use core::cell::Cell;
 
 /// Bytes that are swept at a time where a writer has to wait for room.
 const SHARE: usize = 4096;
-/// Bytes that are swept for each byte that is written where there is no room ahead.
-const PACE: usize = 3;
+/// At most so many for what is written where there is still some room, or thrice what is written.
+const PIECE: usize = 1024;
+/// How often a writer waits for others who sweep, for each segment that is lacking,
+const WAITS: usize = 32;
+/// and how long: some microseconds.
+const SPINS: usize = 32;
 
 /// What became of an entry.
 enum Linked {
@@ -65,10 +69,27 @@ impl Store {
         replaced
     }
 
-    /// Sweeps a little, so that the next ones find room.
+    /// Sweeps a little, so that the next ones find room: twice what was written, and more as room runs out.
     fn pace(&self, bytes: usize) {
-        if self.is_scarce() {
-            self.sweep_some(PACE * bytes + 64);
+        if cfg!(hedgerow_loom) {
+            return;
+        }
+        self.grow_some();
+        let lack = self.lack();
+        if lack == 0 {
+            self.learn_in_time();
+            return;
+        }
+        let piece = ((bytes + 32) << lack).min(PIECE.max(3 * bytes));
+        let mut patience = WAITS * lack;
+        // Where others sweep, or learn, but do not keep up, it goes no faster than they.
+        while self.sweep_some(piece) == Swept::Busy && patience > 0 {
+            // Anew each time, so that it gives way to none that has nothing to do with it.
+            let mut backoff = Backoff::spinning();
+            for _ in 0..SPINS {
+                let _ = backoff.wait_long();
+            }
+            patience -= 1;
         }
     }
 
@@ -107,7 +128,7 @@ impl Store {
     fn make_room(&self, (patience, backoff): &mut (usize, Backoff)) -> bool {
         match self.sweep_some(SHARE) {
             Swept::Some if *patience > 0 => *patience -= 1,
-            Swept::Busy => drop(backoff.wait_long()),
+            Swept::Busy | Swept::Later => drop(backoff.wait_long()),
             _ => return false,
         }
         true

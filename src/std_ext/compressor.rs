@@ -13,7 +13,8 @@ const BUDGET: usize = 16 << 10;
 /// A thread that compresses, compacts, folds and has codecs learn, by
 /// [`compress_step`](CompressedMap::compress_step), so that writers mostly find room.
 ///
-/// Without it writers do the same work themselves, a little each, but for learning, which one of them does as a whole.
+/// Without it writers do the same work themselves, a little each. Where they write faster than it compresses, they
+/// slow down to its pace, and help.
 /// One thread serves any number of maps. It looks at each of them ten thousand times a second after one had work, and
 /// a hundred times a second while none has. Maps are not kept alive by it.
 ///

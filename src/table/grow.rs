@@ -34,7 +34,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// Whether so many bins have been asked to be born.
     #[inline]
-    fn has(&self, wanted: usize) -> bool {
+    pub(crate) fn has(&self, wanted: usize) -> bool {
         match self.directory() {
             Some(directory) if directory.is_small() => wanted <= directory.root_bins(),
             // relaxed: a hint; `ensure` looks at the bins themselves.

@@ -74,6 +74,43 @@ pub(crate) fn words(count: usize) -> Result<Words, AllocError> {
     Ok(Words { words, count })
 }
 
+/// Words that are not zeroed yet, freed on drop unless taken.
+pub(crate) struct Blank {
+    words: *mut Word,
+    count: usize,
+}
+
+impl Blank {
+    /// Allocates `count > 0` words.
+    pub(crate) fn of(count: usize) -> Result<Self, AllocError> {
+        let layout = words_layout(count)?;
+        // SAFETY: `count > 0`, so the layout is not empty.
+        let words = unsafe { alloc(layout) }.cast::<Word>();
+        if words.is_null() { Err(AllocError) } else { Ok(Self { words, count }) }
+    }
+
+    pub(crate) fn zero(&mut self, range: core::ops::Range<usize>) {
+        assert!(range.start <= range.end && range.end <= self.count);
+        // SAFETY: within the block, which nobody shares yet.
+        unsafe { self.words.add(range.start).write_bytes(0, range.len()) };
+    }
+
+    /// Hands the block over, all of which was zeroed; whoever takes it frees it with `free_words`.
+    pub(crate) fn take(mut self) -> *mut Word {
+        core::mem::replace(&mut self.words, ptr::null_mut())
+    }
+}
+
+impl Drop for Blank {
+    fn drop(&mut self) {
+        if !self.words.is_null() {
+            let layout = words_layout(self.count).expect("the layout that it was allocated with");
+            // SAFETY: ours alone, and of this layout.
+            unsafe { dealloc(self.words.cast(), layout) };
+        }
+    }
+}
+
 /// Allocates `bytes > 0`, with anything in them, for [`free_block`].
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 pub(crate) fn block(bytes: usize, align: usize) -> Result<*mut Word, AllocError> {

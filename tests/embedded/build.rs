@@ -7,6 +7,7 @@ fn main() {
     let machine = match arch.as_str() {
         "riscv32" => "virt",
         "arm" if env::var_os("CARGO_FEATURE_MICROBIT").is_some() => "microbit",
+        "arm" if env::var_os("CARGO_FEATURE_COMPRESSED").is_some() => "mps2-64k",
         "arm" => "mps2-an385",
         other => panic!("no machine for {other}: build with --target (see ./run)"),
     };

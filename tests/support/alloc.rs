@@ -32,6 +32,8 @@ pub(crate) struct Counts {
 
 thread_local! {
     static PLAN: Cell<Plan> = const { Cell::new(PEACE) };
+    /// The most that were live at once, since it was asked about last.
+    static PEAK: Cell<isize> = const { Cell::new(0) };
     static COUNTS: Cell<Counts> =
         const { Cell::new(Counts { allocations: 0, failures: 0, live: 0 }) };
 }
@@ -75,6 +77,14 @@ pub(crate) fn counted<R>(work: impl FnOnce() -> R) -> (R, Counts) {
     (result, counts)
 }
 
+/// Runs `work` and says how many bytes more than before it had allocated at most.
+pub(crate) fn peak<R>(work: impl FnOnce() -> R) -> (R, isize) {
+    let before = COUNTS.get().live;
+    PEAK.set(before);
+    let result = work();
+    (result, PEAK.get() - before)
+}
+
 /// Whether the plan lets this allocation through.
 fn admitted() -> bool {
     let mut plan = PLAN.get();
@@ -102,6 +112,7 @@ fn book(pointer: *mut u8, old: usize, new: usize) -> *mut u8 {
         counts.failures += 1;
     } else {
         counts.live += new.cast_signed() - old.cast_signed();
+        PEAK.set(PEAK.get().max(counts.live));
     }
     COUNTS.set(counts);
     pointer

@@ -16,6 +16,7 @@
 //! one is plugged in by implementing the two traits: `benches/examples/own_codec.rs` does it.
 
 mod choice;
+pub(super) mod lesson;
 #[cfg(feature = "lz4")]
 mod lz4;
 mod samples;
@@ -23,6 +24,7 @@ mod small_text;
 mod work;
 
 pub use choice::Choice;
+pub use lesson::{Lesson, Samples};
 #[cfg(feature = "lz4")]
 pub use lz4::Lz4;
 pub use small_text::SmallText;
@@ -46,6 +48,32 @@ pub trait Codec: Send + Sync {
     /// Takes bounded time and memory, however many the samples are: of more than it can use it takes some from
     /// everywhere.
     fn train(&self, samples: &[&[u8]], room: usize) -> Option<Box<dyn Model>>;
+
+    /// As [`train`](Self::train), a little at a time: a map whose codecs all can has them learn between other things,
+    /// where it else would have to stop.
+    ///
+    /// # Errors
+    /// The samples, where this codec cannot, as by default.
+    ///
+    /// ```
+    /// use hedgerow::compressed::codec::{Codec, Samples, SmallText};
+    /// use std::task::{Context, Poll, Waker};
+    ///
+    /// let samples: Samples = (0..500).map(|n| format!(r#"{{"id":{n},"name":"row {n}"}}"#)).collect();
+    /// let mut lesson = SmallText::new().lesson(samples, 1 << 20).unwrap();
+    /// let mut stops = 0;
+    /// let model = loop {
+    ///     match lesson.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    ///         Poll::Ready(model) => break model,
+    ///         Poll::Pending => stops += 1,
+    ///     }
+    /// };
+    /// assert!(model.is_some() && stops > 10);
+    /// ```
+    fn lesson(&self, samples: Samples, room: usize) -> Result<Lesson, Samples> {
+        let _ = room;
+        Err(samples)
+    }
 
     /// A model as [`Model::export`] wrote it.
     ///

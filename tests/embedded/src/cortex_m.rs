@@ -16,10 +16,14 @@ mod size {
 #[cfg(not(feature = "microbit"))]
 mod size {
     pub const NAME: &str = "mps2-an385";
-    pub const HEAP_BYTES: usize = 1024 * 1024;
+    /// The stack is to have what is left of 64 KiB where those are all.
+    pub const HEAP_BYTES: usize = if cfg!(feature = "compressed") { 44 } else { 1024 } * 1024;
+    #[cfg(not(feature = "compressed"))]
     pub const KEYS: u32 = 600;
 }
-pub use size::{HEAP_BYTES, KEYS, NAME};
+#[cfg(not(feature = "compressed"))]
+pub use size::KEYS;
+pub use size::{HEAP_BYTES, NAME};
 
 /// Ticks of the timer in a hundred instructions, at the rate that `./run` gives the emulator.
 pub const TICKS_PER_HUNDRED: u32 = if cfg!(feature = "microbit") { 102 } else { 80 };
@@ -27,6 +31,41 @@ pub const TICKS_PER_HUNDRED: u32 = if cfg!(feature = "microbit") { 102 } else { 
 #[entry]
 fn main() -> ! {
     crate::run()
+}
+
+/// What the words of the stack are before they are used.
+#[cfg(feature = "compressed")]
+const UNUSED: u32 = 0xdead_beef;
+
+#[cfg(feature = "compressed")]
+unsafe extern "C" {
+    static mut _stack_end: u32;
+    static mut _stack_start: u32;
+}
+
+/// Makes the stack such that [`stack_used`] can tell how much of it was used.
+#[cfg(feature = "compressed")]
+pub fn paint_stack() {
+    let mut at = &raw mut _stack_end;
+    let here = (cortex_m::register::msp::read() as usize - 256) as *mut u32;
+    while at < here {
+        // SAFETY: of the stack, and nobody uses it as long as this function calls none that is large.
+        unsafe {
+            at.write_volatile(UNUSED);
+            at = at.add(1);
+        }
+    }
+}
+
+/// The most bytes of stack that were used since [`paint_stack`].
+#[cfg(feature = "compressed")]
+pub fn stack_used() -> usize {
+    let (mut at, top) = (&raw const _stack_end, &raw const _stack_start);
+    // SAFETY: of the stack; another value may be there, but always some value.
+    while at < top && unsafe { at.read_volatile() } == UNUSED {
+        at = at.wrapping_add(1);
+    }
+    top as usize - at as usize
 }
 
 /// The most that the timer can count, in ticks.

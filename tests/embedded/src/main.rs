@@ -8,6 +8,8 @@
 //! With the feature `left-right` it is the structures of two sides instead: [`handles`] alone, then
 //! [`turning`] under interrupts.
 //!
+//! With the feature `compressed` it is [`packed`] alone: a map that compresses, in 64 KiB of RAM.
+//!
 //! Exit status: 0 passed, 1 the handler or the main loop saw a wrong value, 2 too little happened
 //! for the run to mean anything, 101 a panic.
 
@@ -25,14 +27,19 @@ mod fences;
 mod fixed;
 #[cfg(all(feature = "left-right", not(feature = "negative-control")))]
 mod handles;
+#[cfg_attr(feature = "compressed", allow(dead_code))] // Most of it is for interrupts that read.
 mod notes;
-#[cfg(not(feature = "left-right"))]
+#[cfg(feature = "compressed")]
+mod packed;
+#[cfg(not(any(feature = "left-right", feature = "compressed")))]
 mod preempt;
+#[cfg_attr(feature = "compressed", allow(dead_code))] // As above.
 mod reading;
 #[cfg(all(feature = "left-right", not(feature = "negative-control")))]
 mod sides;
 #[cfg(not(any(
     feature = "negative-control",
+    feature = "compressed",
     feature = "table",
     feature = "fences",
     feature = "left-right"
@@ -40,19 +47,21 @@ mod sides;
 mod smoke;
 #[cfg(feature = "left-right")]
 mod turning;
-#[cfg(all(feature = "negative-control", not(feature = "left-right")))]
+#[cfg(all(feature = "negative-control", not(any(feature = "left-right", feature = "compressed"))))]
 mod unprotected;
 #[cfg(all(feature = "negative-control", feature = "left-right"))]
 mod unturned;
-#[cfg(feature = "negative-control")]
+#[cfg(all(feature = "negative-control", not(feature = "compressed")))]
 mod word_by_word;
 
 use core::mem::MaybeUninit;
 use embedded_alloc::LlffHeap;
 use semihosting::println;
 
+#[cfg(feature = "compressed")]
+use packed as proof;
 /// The part with interrupts.
-#[cfg(not(feature = "left-right"))]
+#[cfg(not(any(feature = "left-right", feature = "compressed")))]
 use preempt as proof;
 #[cfg(feature = "left-right")]
 use turning as proof;
@@ -70,6 +79,7 @@ fn run() -> ! {
     println!("{}, heap of {} bytes", board::NAME, board::HEAP_BYTES);
     #[cfg(not(any(
         feature = "negative-control",
+        feature = "compressed",
         feature = "table",
         feature = "fences",
         feature = "left-right"

@@ -3,8 +3,10 @@
 mod encode;
 mod train;
 
-use super::{Codec, Corrupt, Model, Work};
+use super::lesson::at_once;
+use super::{Codec, Corrupt, Lesson, Model, Samples, Work};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use encode::{Dictionary, Encoder};
 
 /// A dictionary has so many bytes at most: values of twice as many are still near enough to it.
@@ -37,6 +39,13 @@ impl Lz4 {
     }
 }
 
+impl Lz4 {
+    /// The longest dictionary whose model takes so many bytes: three times as much.
+    fn most(self, room: usize) -> usize {
+        self.dictionary.min(room.saturating_sub(size_of::<Blocks>()) / 3)
+    }
+}
+
 impl Default for Lz4 {
     fn default() -> Self {
         Self::new()
@@ -53,10 +62,17 @@ impl Codec for Lz4 {
     }
 
     fn train(&self, samples: &[&[u8]], room: usize) -> Option<Box<dyn Model>> {
-        // A model takes three times as much as its dictionary.
-        let most = self.dictionary.min(room.saturating_sub(size_of::<Blocks>()) / 3);
-        let dictionary = train::train(samples, most)?;
+        let dictionary = at_once(train::train(samples, self.most(room)))?;
         Some(Box::new(Blocks { dictionary }))
+    }
+
+    fn lesson(&self, samples: Samples, room: usize) -> Result<Lesson, Samples> {
+        let most = self.most(room);
+        Ok(Box::pin(async move {
+            let values: Vec<&[u8]> = samples.iter().collect();
+            let dictionary = train::train(&values, most).await?;
+            Some(Box::new(Blocks { dictionary }) as Box<dyn Model>)
+        }))
     }
 
     fn import(&self, bytes: &[u8]) -> Result<Box<dyn Model>, Corrupt> {

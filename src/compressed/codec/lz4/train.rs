@@ -7,6 +7,7 @@
 //! best differs, so some lengths are tried, on samples that the dictionary was not made of.
 
 use super::encode::{Dictionary, Encoder};
+use crate::compressed::codec::lesson::Turns;
 use crate::compressed::codec::{Work, samples};
 use alloc::boxed::Box;
 use alloc::vec;
@@ -28,7 +29,8 @@ const RUN: usize = 8;
 const HASH_BITS: u32 = 17;
 
 /// At most so many bytes; `None` where none of them are worth it.
-pub(super) fn train(values: &[&[u8]], most: usize) -> Option<Dictionary> {
+pub(super) async fn train(values: &[&[u8]], most: usize) -> Option<Dictionary> {
+    let turns = &mut Turns::default();
     let all = samples::spread(values, LOOKED_AT + TRIED_ON);
     // One sample of eight is held back.
     let (mut seen, mut held) = (Vec::new(), Vec::new());
@@ -41,27 +43,35 @@ pub(super) fn train(values: &[&[u8]], most: usize) -> Option<Dictionary> {
     if length < SHORTEST || held.is_empty() {
         return None;
     }
-    let runs = Runs::of(&seen);
-    let plain = compressed(&held, &Dictionary::empty());
-    let tried = PIECES.iter().map(|&piece| {
-        let dictionary = Dictionary::new(runs.clone().pieces(&seen, length, piece));
-        (compressed(&held, &dictionary), dictionary)
-    });
-    let (length, dictionary) = tried.min_by_key(|(length, _)| *length)?;
-    // One in fifty at least, or it is not worth its place.
-    (length < plain - plain / 50).then_some(dictionary)
+    let runs = Runs::of(&seen, turns).await;
+    let plain = compressed(&held, &Dictionary::empty(), turns).await;
+    // One in fifty less at least, or it is not worth its place.
+    let mut best = (plain - plain / 50, None);
+    for piece in PIECES {
+        let bytes = runs.clone().pieces(&seen, length, piece, turns).await;
+        let dictionary = Dictionary::new(bytes);
+        turns.spend(length / BYTES_EACH).await;
+        let length = compressed(&held, &dictionary, turns).await;
+        if length < best.0 {
+            best = (length, Some(dictionary));
+        }
+    }
+    best.1
 }
 
 /// How many bytes all these take.
-fn compressed(samples: &[&[u8]], dictionary: &Dictionary) -> usize {
+async fn compressed(samples: &[&[u8]], dictionary: &Dictionary, turns: &mut Turns) -> usize {
     let mut work = Work::new();
     let longest = samples.iter().map(|sample| sample.len()).max().unwrap_or(0);
     let mut into = vec![0; longest];
-    let lengths = samples.iter().map(|plain| {
+    let mut length = 0;
+    for plain in samples {
         let (places, first) = work.places(plain.len()).expect("samples are short");
-        Encoder { plain, dictionary, places, first }.encode(&mut into).unwrap_or(plain.len())
-    });
-    lengths.sum()
+        let encoder = Encoder { plain, dictionary, places, first };
+        length += encoder.encode(&mut into).unwrap_or(plain.len());
+        turns.spend(plain.len() / 4).await;
+    }
+    length
 }
 
 /// In how many samples each run of bytes stands, by its hash.
@@ -79,7 +89,7 @@ fn hashes(bytes: &[u8], bits: u32) -> impl Iterator<Item = usize> {
 }
 
 impl Runs {
-    fn of(samples: &[&[u8]]) -> Self {
+    async fn of(samples: &[&[u8]], turns: &mut Turns) -> Self {
         let bytes: usize = samples.iter().map(|sample| sample.len()).sum();
         let bits = bytes.max(1).ilog2().clamp(8, HASH_BITS);
         let mut counts: Box<[u16]> = vec![0; 1 << bits].into();
@@ -92,6 +102,7 @@ impl Runs {
                     counts[hash] = counts[hash].saturating_add(1);
                 }
             }
+            turns.spend(sample.len() / 8).await;
         }
         // What stands in one sample only is of no use to another.
         counts.iter_mut().for_each(|count| *count = count.saturating_sub(1));
@@ -103,13 +114,20 @@ impl Runs {
     }
 
     /// At most `length` bytes in pieces of about `piece`, the best last.
-    fn pieces(mut self, samples: &[&[u8]], length: usize, piece: usize) -> Box<[u8]> {
+    async fn pieces(
+        mut self,
+        samples: &[&[u8]],
+        length: usize,
+        piece: usize,
+        turns: &mut Turns,
+    ) -> Box<[u8]> {
         let all: usize = samples.iter().map(|sample| sample.len()).sum();
         let parts = (length / piece).max(1);
         let mut chosen = Vec::new();
         let mut part = Vec::new();
         for sample in samples {
             part.push(*sample);
+            turns.spend(sample.len() / 8).await;
             if part.iter().map(|sample| sample.len()).sum::<usize>() >= all / parts {
                 chosen.extend(self.best(&part, piece));
                 part.clear();
@@ -157,6 +175,7 @@ impl Runs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compressed::codec::lesson::at_once;
 
     #[test]
     fn what_many_have_in_common_is_found() {
@@ -166,7 +185,7 @@ mod tests {
             values.push([&own[..], common, &own[..]].concat());
         }
         let values: Vec<&[u8]> = values.iter().map(|value| &**value).collect();
-        let dictionary = train(&values, 4 << 10).expect("there is much in common");
+        let dictionary = at_once(train(&values, 4 << 10)).expect("there is much in common");
         assert!(dictionary.bytes.windows(common.len()).any(|bytes| bytes == common));
     }
 
@@ -179,8 +198,8 @@ mod tests {
         };
         let values: Vec<Vec<u8>> = (0..500).map(|_| (0..100).map(|_| noise()).collect()).collect();
         let values: Vec<&[u8]> = values.iter().map(|value| &**value).collect();
-        assert!(train(&values, 4 << 10).is_none());
-        assert!(train(&[], 4 << 10).is_none());
-        assert!(train(&[&b"short"[..]; 20], 4 << 10).is_none());
+        assert!(at_once(train(&values, 4 << 10)).is_none());
+        assert!(at_once(train(&[], 4 << 10)).is_none());
+        assert!(at_once(train(&[&b"short"[..]; 20], 4 << 10)).is_none());
     }
 }

@@ -4,12 +4,16 @@
 //! class says how many bits follow, and these say which of its symbols it is. That takes one or two in a hundred
 //! more bits than a Huffman code would, and no table: all that is needed to find a code's end is in one word.
 
+use crate::compressed::codec::lesson::Turns;
+
 /// How many classes there are.
 pub(super) const CLASSES: usize = 8;
 /// Bits that name one.
 pub(super) const NAME: u32 = 3;
 /// A class has `2` to this many symbols at most.
 pub(super) const WIDEST: u8 = 13;
+/// About as much work as it is to try all widths of the others where those of the first two are given.
+const TRIED: usize = 128;
 /// The longest code.
 pub(super) const LONGEST_CODE: u32 = NAME + WIDEST as u32;
 
@@ -47,14 +51,21 @@ impl Classes {
     }
 
     /// Those with which symbols that occur so often, the most frequent first, take the fewest bits.
-    pub(super) fn fitting(counts: &[u32]) -> Self {
+    pub(super) async fn fitting(counts: &[u32], turns: &mut Turns) -> Self {
         let mut sums = alloc::vec![0; counts.len() + 1];
         for (at, &count) in counts.iter().enumerate() {
             sums[at + 1] = sums[at] + u64::from(count);
         }
         let mut search =
             Search { sums: &sums, widths: [0; CLASSES], best: ([WIDEST; CLASSES], u64::MAX) };
-        search.from(0, 0, 0, 0);
+        for one in 0..=WIDEST {
+            let Some((first, bits)) = search.take(0, one, 0, 0) else { break };
+            for other in one..=WIDEST {
+                let Some((end, bits)) = search.take(1, other, first, bits) else { break };
+                search.from(2, other, end, bits);
+                turns.spend(TRIED).await;
+            }
+        }
         Self::new(search.best.0).expect("no class is too wide")
     }
 
@@ -108,21 +119,29 @@ impl Search<'_> {
             return;
         }
         for width in width..=WIDEST {
-            let most = (CLASSES - class) << WIDEST;
-            if class == CLASSES || first + most < symbols {
-                return;
-            }
-            let end = (first + (1 << width)).min(symbols);
-            self.widths[class] = width;
-            let bits = bits + (self.sums[end] - self.sums[first]) * u64::from(width);
+            let Some((end, bits)) = self.take(class, width, first, bits) else { return };
             self.from(class + 1, width, end, bits);
         }
+    }
+
+    /// Has a class be so wide: which symbol is the next one's first, and what all so far take. `None` where the
+    /// others can't hold the rest.
+    fn take(&mut self, class: usize, width: u8, first: usize, bits: u64) -> Option<(usize, u64)> {
+        let symbols = self.sums.len() - 1;
+        let most = CLASSES.saturating_sub(class) << WIDEST;
+        if class == CLASSES || first + most < symbols {
+            return None;
+        }
+        let end = (first + (1 << width)).min(symbols);
+        self.widths[class] = width;
+        Some((end, bits + (self.sums[end] - self.sums[first]) * u64::from(width)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compressed::codec::lesson::at_once;
 
     #[test]
     fn each_symbol_has_a_code_of_its_own() {
@@ -136,19 +155,23 @@ mod tests {
         assert_eq!(Classes::new([14; 8]), None);
     }
 
+    fn fitting(counts: &[u32]) -> Classes {
+        at_once(Classes::fitting(counts, &mut Turns::default()))
+    }
+
     #[test]
     fn the_fewest_bits_are_found() {
         let counts: alloc::vec::Vec<u32> = (1..=100).map(|rank| 10_000 / rank).collect();
         let bits = |classes: &Classes| -> u32 {
             (0..100).map(|number| counts[number as usize] * classes.code(number).length).sum()
         };
-        let found = Classes::fitting(&counts);
+        let found = fitting(&counts);
         assert!(found.room() >= 100);
         for widths in [[4; 8], [0, 1, 2, 3, 3, 4, 5, 6], [2, 2, 3, 3, 3, 4, 5, 5]] {
             let other = Classes::new(widths).unwrap();
             assert!(other.room() < 100 || bits(&found) <= bits(&other), "{found:?}");
         }
-        assert!(Classes::fitting(&std::vec![1; 8 << 13]).room() == 8 << 13);
-        assert!(Classes::fitting(&[1; 1]).room() >= 1);
+        assert!(fitting(&std::vec![1; 8 << 13]).room() == 8 << 13);
+        assert!(fitting(&[1; 1]).room() >= 1);
     }
 }

@@ -5,8 +5,10 @@
 //! looked for; each symbol knows the longest of those that it begins with.
 
 use super::symbol::{COPIED, LONGEST, Symbol};
+use crate::compressed::codec::lesson::Turns;
 use alloc::boxed::Box;
 use alloc::vec;
+use alloc::vec::Vec;
 
 /// Symbols at most.
 pub(super) const MOST: usize = 1 << NUMBER_BITS;
@@ -75,7 +77,11 @@ pub(super) struct Finder {
 
 impl Finder {
     /// Of at most [`MOST`] symbols, and what each costs. Those of one byte are all among them.
-    pub(super) fn new(symbols: &[Symbol], cost: impl Fn(u32) -> u32) -> Self {
+    pub(super) async fn new(
+        symbols: &[Symbol],
+        cost: impl Fn(u32) -> u32,
+        turns: &mut Turns,
+    ) -> Self {
         let size = Self::size(symbols.len());
         let mut finder = Self {
             entries: vec![0; 2 * size].into(),
@@ -86,17 +92,20 @@ impl Finder {
         };
         for (number, &symbol) in symbols.iter().enumerate() {
             finder.add(symbol, number as u32);
+            turns.spend(1).await;
         }
-        let link = |(number, &symbol): (usize, &Symbol)| {
+        let mut links = Vec::with_capacity(symbols.len());
+        for (number, &symbol) in symbols.iter().enumerate() {
             let shorter = match symbol.len() {
                 1 | 2 => NONE,
                 length => finder.longest(&symbol.bytes(), length - 1, symbols),
             };
             let single = shorter == u32::from(finder.singles[usize::from(symbol.bytes()[0])]);
             let shorter = if single { NONE } else { shorter };
-            Link::new(cost(number as u32), symbol.len(), shorter)
-        };
-        finder.links = symbols.iter().enumerate().map(link).collect();
+            links.push(Link::new(cost(number as u32), symbol.len(), shorter));
+            turns.spend(2).await;
+        }
+        finder.links = links.into();
         finder
     }
 
@@ -199,7 +208,7 @@ impl Finder {
     }
 
     /// The cheapest way to write `text` with symbols: calls `each` with their numbers in order, as long as it says
-    /// that it goes on. Of a long text it looks at some bytes at a time, not many fewer than `steps` has.
+    /// that it goes on.
     #[inline]
     pub(super) fn parse(
         &self,
@@ -209,25 +218,37 @@ impl Finder {
         mut each: impl FnMut(u32) -> Option<()>,
     ) -> Option<()> {
         while !text.is_empty() {
-            // Symbols may reach beyond the window, so that none has to end where it does.
-            let window = text.len().min(steps.len() - 1 - LONGEST);
-            let steps = &mut steps[..=(window + LONGEST).min(text.len())];
-            self.forward(symbols, text, steps, window);
-            // What a way costs by the byte: those that end later cost more, and have more behind them.
-            let by_byte = |end: usize| (u64::from(steps[end] >> NUMBER_BITS) << 16) / end as u64;
-            let end = (window..steps.len()).min_by_key(|&end| by_byte(end))?;
-            self.back(&mut steps[..=end]);
-            // What is best near the end depends on what comes, which was not looked at.
-            let sure = if window == text.len() { window } else { window - LONGEST };
-            let mut done = 0;
-            while done < sure {
-                let number = steps[done];
-                done += self.links[number as usize].length();
-                each(number)?;
-            }
-            text = &text[done..];
+            text = self.parse_some(symbols, text, steps, &mut each)?;
         }
         Some(())
+    }
+
+    /// As `parse`, of some bytes at the begin, not many fewer than `steps` has; the rest.
+    #[inline]
+    pub(super) fn parse_some<'t>(
+        &self,
+        symbols: &[Symbol],
+        text: &'t [u8],
+        steps: &mut [u32],
+        mut each: impl FnMut(u32) -> Option<()>,
+    ) -> Option<&'t [u8]> {
+        // Symbols may reach beyond the window, so that none has to end where it does.
+        let window = text.len().min(steps.len() - 1 - LONGEST);
+        let steps = &mut steps[..=(window + LONGEST).min(text.len())];
+        self.forward(symbols, text, steps, window);
+        // What a way costs by the byte: those that end later cost more, and have more behind them.
+        let by_byte = |end: usize| (u64::from(steps[end] >> NUMBER_BITS) << 16) / end as u64;
+        let end = (window..steps.len()).min_by_key(|&end| by_byte(end))?;
+        self.back(&mut steps[..=end]);
+        // What is best near the end depends on what comes, which was not looked at.
+        let sure = if window == text.len() { window } else { window - LONGEST };
+        let mut done = 0;
+        while done < sure {
+            let number = steps[done];
+            done += self.links[number as usize].length();
+            each(number)?;
+        }
+        Some(&text[done..])
     }
 
     /// For each place in the window and just behind it: the last symbol of the cheapest way there, and what the way
@@ -277,7 +298,7 @@ impl Finder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
+    use crate::compressed::codec::lesson::at_once;
 
     fn parsed(texts: &[(&str, u32)], text: &[u8], window: usize) -> Vec<(usize, u32)> {
         let mut symbols: Vec<Symbol> = (0..=255).map(|byte| Symbol::new(&[byte])).collect();
@@ -286,7 +307,7 @@ mod tests {
             None => 8 * BIT,
             Some(number) => texts[number as usize].1,
         };
-        let finder = Finder::new(&symbols, cost);
+        let finder = at_once(Finder::new(&symbols, cost, &mut Turns::default()));
         let mut found = Vec::new();
         let mut at = 0;
         finder.parse(&symbols, text, &mut vec![0; window], |number| {

@@ -15,8 +15,10 @@ mod train;
 
 pub(super) use finder::WINDOW;
 
-use super::{Codec, Corrupt, Model};
+use super::lesson::at_once;
+use super::{Codec, Corrupt, Lesson, Model, Samples};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use table::Table;
 
 /// Tables of frequent symbols, for short texts that have words, names, numbers and syntax in common.
@@ -81,7 +83,15 @@ impl Codec for SmallText {
 
     fn train(&self, samples: &[&[u8]], room: usize) -> Option<Box<dyn Model>> {
         let most = self.symbols.min(Table::symbols_in(room)?);
-        Some(Box::new(train::train(samples, most)?))
+        Some(Box::new(at_once(train::train(samples, most))?))
+    }
+
+    fn lesson(&self, samples: Samples, room: usize) -> Result<Lesson, Samples> {
+        let most = Table::symbols_in(room).map(|fit| self.symbols.min(fit));
+        Ok(Box::pin(async move {
+            let values: Vec<&[u8]> = samples.iter().collect();
+            Some(Box::new(train::train(&values, most?).await?) as Box<dyn Model>)
+        }))
     }
 
     fn import(&self, bytes: &[u8]) -> Result<Box<dyn Model>, Corrupt> {

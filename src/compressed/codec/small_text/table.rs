@@ -4,6 +4,7 @@ use super::FEWEST;
 use super::classes::{CLASSES, Classes, LONGEST_CODE};
 use super::finder::{BIT, Finder, MOST};
 use super::symbol::{COPIED, LONGEST, Symbol};
+use crate::compressed::codec::lesson::{Turns, at_once};
 use crate::compressed::codec::{Corrupt, Model, Work};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -22,9 +23,10 @@ pub(super) struct Table {
 
 impl Table {
     /// Of all symbols of one byte and others, the most frequent first: not more than the classes have codes for.
-    pub(super) fn new(symbols: Box<[Symbol]>, classes: Classes) -> Self {
+    pub(super) async fn new(symbols: Box<[Symbol]>, classes: Classes, turns: &mut Turns) -> Self {
         debug_assert!(symbols.len() <= classes.room().min(MOST));
-        let finder = Finder::new(&symbols, |number| classes.code(number).length * BIT);
+        let cost = |number| classes.code(number).length * BIT;
+        let finder = Finder::new(&symbols, cost, turns).await;
         Self { symbols, classes, finder }
     }
 
@@ -66,7 +68,7 @@ impl Table {
             bytes = &rest[length..];
         }
         let complete = bytes.is_empty() && singles.iter().all(|&single| single);
-        complete.then(|| Self::new(symbols.into(), classes))
+        complete.then(|| at_once(Self::new(symbols.into(), classes, &mut Turns::default())))
     }
 
     /// The next code's symbol.

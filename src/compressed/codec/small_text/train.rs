@@ -13,6 +13,7 @@ use super::classes::Classes;
 use super::finder::{BIT, DEAREST, Finder, WINDOW};
 use super::symbol::Symbol;
 use super::table::Table;
+use crate::compressed::codec::lesson::{Turns, sort};
 use crate::compressed::codec::samples;
 use alloc::boxed::Box;
 use alloc::vec;
@@ -37,26 +38,29 @@ const SELDOM: u32 = 3;
 const SINGLES: usize = 256;
 
 /// Learns at most so many symbols.
-pub(super) fn train(values: &[&[u8]], most: usize) -> Option<Table> {
+pub(super) async fn train(values: &[&[u8]], most: usize) -> Option<Table> {
+    let turns = &mut Turns::default();
     let samples = samples::spread(values, LOOKED_AT);
     let bytes: usize = samples.iter().map(|sample| sample.len()).sum();
     if bytes < TOO_FEW {
         return None;
     }
     let most = most.min(SINGLES + bytes / BYTES_EACH);
-    let mut round = Round::first();
+    let mut round = Round::first(turns).await;
     // Short symbols, of which there are many in every sample, are found in fewer samples.
     let few = samples::spread(&samples, (bytes / 4).max(TOO_FEW));
     for left in (0..GROWING).rev() {
-        let seen = round.look(if left < GROWING / 2 { &samples } else { &few }, true);
-        round = seen.candidates(&round).best(most + most / 4);
+        let samples = if left < GROWING / 2 { &samples } else { &few };
+        let seen = round.look(samples, true, turns).await;
+        round = seen.candidates(&round, turns).await.best(most + most / 4, turns).await;
     }
     for left in (0..PRUNING).rev() {
-        let seen = round.look(&samples, false);
-        round = seen.candidates(&round).best(most + most / 8 * left);
+        let seen = round.look(&samples, false, turns).await;
+        let most = most + most / 8 * left;
+        round = seen.candidates(&round, turns).await.best(most, turns).await;
     }
-    let seen = round.look(&samples, false);
-    Some(seen.table(&round))
+    let seen = round.look(&samples, false, turns).await;
+    Some(seen.table(&round, turns).await)
 }
 
 /// Logarithm to the base of two, in 256ths.
@@ -87,31 +91,36 @@ struct Seen {
 }
 
 impl Round {
-    fn first() -> Self {
-        Self::new(singles().collect(), |_| 8 * BIT)
+    async fn first(turns: &mut Turns) -> Self {
+        Self::new(singles().collect(), |_| 8 * BIT, turns).await
     }
 
-    fn new(symbols: Vec<Symbol>, cost: impl Fn(u32) -> u32) -> Self {
-        let finder = Finder::new(&symbols, cost);
+    async fn new(symbols: Vec<Symbol>, cost: impl Fn(u32) -> u32, turns: &mut Turns) -> Self {
+        let finder = Finder::new(&symbols, cost, turns).await;
         Self { symbols, finder }
     }
 
-    fn look(&self, samples: &[&[u8]], with_pairs: bool) -> Seen {
+    async fn look(&self, samples: &[&[u8]], with_pairs: bool, turns: &mut Turns) -> Seen {
         let mut counts = vec![0; self.symbols.len()];
         let bytes: usize = samples.iter().map(|sample| sample.len()).sum();
         let mut pairs = Pairs::new(if with_pairs { bytes.min(PAIRS) } else { 1 });
         let mut steps = vec![0; WINDOW];
         let mut total = 0;
-        for sample in samples {
-            let mut last = None;
-            self.finder.parse(&self.symbols, sample, &mut steps, |number| {
-                counts[number as usize] += 1;
-                total += 1;
-                if let Some(last) = last.replace(number).filter(|_| with_pairs) {
-                    pairs.count(last, number);
-                }
-                Some(())
-            });
+        for &sample in samples {
+            let (mut last, mut left) = (None, sample);
+            while !left.is_empty() {
+                let rest = self.finder.parse_some(&self.symbols, left, &mut steps, |number| {
+                    counts[number as usize] += 1;
+                    total += 1;
+                    if let Some(last) = last.replace(number).filter(|_| with_pairs) {
+                        pairs.count(last, number);
+                    }
+                    Some(())
+                });
+                let rest = rest.unwrap_or_default();
+                turns.spend(left.len() - rest.len()).await;
+                left = rest;
+            }
         }
         Seen { counts, total, pairs }
     }
@@ -127,7 +136,7 @@ impl Seen {
     }
 
     /// What might be symbols, each once.
-    fn candidates(&self, round: &Round) -> Candidates {
+    async fn candidates(&self, round: &Round, turns: &mut Turns) -> Candidates {
         let mut list = Vec::new();
         for (number, &symbol) in round.symbols.iter().enumerate() {
             let count = self.counts[number];
@@ -136,8 +145,16 @@ impl Seen {
                 let saved = without.saturating_sub(self.cost(count)).max(16);
                 list.push(Candidate { symbol, saved: u64::from(saved) * u64::from(count), count });
             }
+            turns.spend(symbol.len()).await;
         }
-        for (one, other, count) in self.pairs.iter().filter(|&(.., count)| count >= SELDOM) {
+        for (at, pair) in self.pairs.iter().enumerate() {
+            if at % 32 == 0 {
+                turns.spend(1).await;
+            }
+            let Some((one, other, count)) = pair.filter(|&(.., count)| count >= SELDOM) else {
+                continue;
+            };
+            turns.spend(2).await;
             let Some(symbol) = round.symbols[one].joined(round.symbols[other]) else { continue };
             let apart = self.cost(self.counts[one]) + self.cost(self.counts[other]);
             let saved = apart.saturating_sub(self.cost(count));
@@ -145,7 +162,8 @@ impl Seen {
                 list.push(Candidate { symbol, saved: u64::from(saved) * u64::from(count), count });
             }
         }
-        list.sort_unstable_by_key(|candidate| candidate.symbol);
+        sort(&mut list, |one, other| one.symbol.cmp(&other.symbol), turns).await;
+        let all = list.len();
         list.dedup_by(|next, kept| {
             let same = next.symbol == kept.symbol;
             if same {
@@ -154,6 +172,7 @@ impl Seen {
             }
             same
         });
+        turns.spend(all / 8).await;
         Candidates { singles: self.counts[..SINGLES].into(), list }
     }
 
@@ -174,14 +193,15 @@ impl Seen {
     }
 
     /// The symbols in order of how often they occur, without those that do not.
-    fn table(&self, round: &Round) -> Table {
+    async fn table(&self, round: &Round, turns: &mut Turns) -> Table {
         let mut ranks: Vec<(u32, Symbol)> =
             self.counts.iter().copied().zip(round.symbols.iter().copied()).collect();
         ranks.retain(|&(count, symbol)| count > 1 || symbol.len() == 1);
-        ranks.sort_unstable_by(|one, other| other.cmp(one));
+        sort(&mut ranks, |one, other| other.cmp(one), turns).await;
         let counts: Vec<u32> = ranks.iter().map(|&(count, _)| count).collect();
         let symbols: Box<[Symbol]> = ranks.iter().map(|&(_, symbol)| symbol).collect();
-        Table::new(symbols, Classes::fitting(&counts))
+        let classes = Classes::fitting(&counts, turns).await;
+        Table::new(symbols, classes, turns).await
     }
 }
 
@@ -200,7 +220,7 @@ struct Candidates {
 
 impl Candidates {
     /// The `most` that save most.
-    fn best(self, most: usize) -> Round {
+    async fn best(self, most: usize, turns: &mut Turns) -> Round {
         let Self { singles: mut counts, mut list } = self;
         let most = most - SINGLES;
         if list.len() > most {
@@ -208,6 +228,7 @@ impl Candidates {
                 (other.saved, other.symbol).cmp(&(one.saved, one.symbol))
             };
             list.select_nth_unstable_by(most, order);
+            turns.spend(list.len() / 8).await;
             list.truncate(most);
         }
         let mut symbols: Vec<Symbol> = singles().collect();
@@ -215,11 +236,12 @@ impl Candidates {
         let mut all = core::mem::take(&mut counts).into_vec();
         all.extend(list.iter().map(|candidate| candidate.count));
         let total = all.iter().map(|&count| u64::from(count)).sum();
-        Round::new(symbols, |number| {
+        let cost = |number: u32| {
             let bits = cost(total, u64::from(all[number as usize]));
             // From 256ths to quarters.
             (bits * BIT).div_ceil(256).clamp(1, DEAREST)
-        })
+        };
+        Round::new(symbols, cost, turns).await
     }
 }
 
@@ -259,10 +281,11 @@ impl Pairs {
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = (usize, usize, u32)> {
-        self.places.iter().filter(|&&place| place != 0).map(|&place| {
+    /// All places, and what is there.
+    fn iter(&self) -> impl Iterator<Item = Option<(usize, usize, u32)>> {
+        self.places.iter().map(|&place| {
             let pair = (place >> 32) as usize;
-            (pair >> 16, pair & 0xffff, place as u32)
+            (place != 0).then_some((pair >> 16, pair & 0xffff, place as u32))
         })
     }
 }
@@ -287,7 +310,7 @@ mod tests {
             pairs.count(7, 8);
             pairs.count(number % 1000, 3);
         }
-        let found = pairs.iter().find(|&(one, other, _)| (one, other) == (7, 8));
+        let found = pairs.iter().flatten().find(|&(one, other, _)| (one, other) == (7, 8));
         assert!(found.is_some_and(|(.., count)| count > 5000), "{found:?}");
     }
 }

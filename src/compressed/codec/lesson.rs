@@ -1,0 +1,160 @@
+//! Learning a little at a time.
+//!
+//! What codecs learn by is written as it would be if it were done at once, but stops now and then for others to have
+//! a turn: the compiler makes of it what goes on where it stopped.
+
+use super::Model;
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::fmt;
+use core::future::poll_fn;
+use core::ops::Range;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
+
+/// Learning that is not done yet. Each poll does what takes some tens of microseconds, and wakes nobody: whoever has
+/// the time polls again.
+pub type Lesson = Pin<Box<dyn Future<Output = Option<Box<dyn Model>>> + Send>>;
+
+/// What is done between two turns of others, in bytes of samples that are compressed.
+pub(in crate::compressed) const TURN: usize = 1 << 10;
+/// So many are sorted at once.
+const SORTED: usize = 512;
+
+/// Samples of values, for who learns from them later.
+///
+/// ```
+/// use hedgerow::compressed::codec::Samples;
+///
+/// let samples = Samples::from_iter(["one", "another"]);
+/// assert!(samples.iter().eq([&b"one"[..], b"another"]));
+/// ```
+#[derive(Clone, Default)]
+pub struct Samples {
+    bytes: Vec<u8>,
+    ranges: Vec<Range<usize>>,
+}
+
+impl Samples {
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.ranges.iter().map(|range| &self.bytes[range.clone()])
+    }
+
+    /// Bytes of all of them.
+    pub(in crate::compressed) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// One more of so many bytes, which are to be filled.
+    pub(in crate::compressed) fn add(&mut self, len: usize) -> &mut [u8] {
+        let from = self.bytes.len();
+        self.bytes.resize(from + len, 0);
+        self.ranges.push(from..from + len);
+        &mut self.bytes[from..]
+    }
+}
+
+impl<T: AsRef<[u8]>> FromIterator<T> for Samples {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        let mut samples = Self::default();
+        for value in values {
+            let value = value.as_ref();
+            samples.add(value.len()).copy_from_slice(value);
+        }
+        samples
+    }
+}
+
+impl fmt::Debug for Samples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, ranges } = self;
+        f.debug_struct("Samples")
+            .field("count", &ranges.len())
+            .field("bytes", &bytes.len())
+            .finish()
+    }
+}
+
+/// Lets others have a turn after some work.
+#[derive(Default)]
+pub(super) struct Turns {
+    done: usize,
+}
+
+impl Turns {
+    /// So much was done: as much as it takes to compress so many bytes.
+    #[inline]
+    pub(super) async fn spend(&mut self, work: usize) {
+        self.done += work;
+        if self.done >= TURN {
+            self.done = 0;
+            let mut stopped = false;
+            let stop = |_: &mut Context<'_>| match core::mem::replace(&mut stopped, true) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            };
+            poll_fn(stop).await;
+        }
+    }
+}
+
+/// Does a turn's work; what was learned, at the end.
+pub(in crate::compressed) fn go_on(lesson: &mut Lesson) -> Poll<Option<Box<dyn Model>>> {
+    lesson.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Does all of it.
+pub(super) fn at_once<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        if let Poll::Ready(done) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return done;
+        }
+    }
+}
+
+/// Sorts a part at a time.
+pub(super) async fn sort<T>(list: &mut [T], order: impl Fn(&T, &T) -> Ordering, turns: &mut Turns) {
+    let mut parts = vec![0..list.len()];
+    while let Some(part) = parts.pop() {
+        let list = &mut list[part.clone()];
+        let work = if list.len() <= SORTED {
+            list.sort_unstable_by(&order);
+            list.len()
+        } else {
+            let middle = list.len() / 2;
+            list.select_nth_unstable_by(middle, &order);
+            parts.extend([part.start + middle..part.end, part.start..part.start + middle]);
+            list.len() / 8
+        };
+        turns.spend(work).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_sorted_in_turns() {
+        for length in [0, 1, SORTED, SORTED + 1, 20 * SORTED] {
+            let mut list: Vec<usize> = (0..length).map(|n| n * 7919 % 1009).collect();
+            let mut sorted = list.clone();
+            sorted.sort_unstable();
+            let mut turns = Turns::default();
+            let mut stops = 0;
+            {
+                let mut work = pin!(sort(&mut list, Ord::cmp, &mut turns));
+                let mut context = Context::from_waker(Waker::noop());
+                while work.as_mut().poll(&mut context).is_pending() {
+                    stops += 1;
+                }
+            }
+            assert_eq!(list, sorted);
+            assert!(stops >= length / TURN, "{stops} stops of {length}");
+        }
+    }
+}
