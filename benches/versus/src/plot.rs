@@ -214,10 +214,10 @@ impl Svg {
     /// A line through these places, dashed or not.
     fn path(&mut self, places: &[(f64, f64)], colour: &str, width: f64, dashed: bool) {
         let points: Vec<_> = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        let dashes = if dashed { " stroke-dasharray=\"5 4\"" } else { "" };
+        let style = if dashed { " stroke-dasharray=\"5 4\"" } else { "" };
         self.put(format_args!(
             "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" \
-             stroke-width=\"{width}\"{dashes}/>",
+             stroke-width=\"{width}\"{style}/>",
             points.join(" ")
         ));
     }

@@ -44,7 +44,7 @@ const KIBIBYTE: usize = 1024;
 
 /// The question, in one word.
 pub fn words(path: &Path, map: &str, room: f64) -> String {
-    format!("{}\n{map}\n{}", path.display(), room as usize)
+    format!("{}\n{map}\n{room:.0}", path.display())
 }
 
 /// The median of each figure.
@@ -74,17 +74,22 @@ pub struct Writes {
 
 impl Writes {
     /// Numbers in it.
-    pub const FIGURES: usize = 12;
+    pub const FIGURES: usize = 2 * (PAUSES + 1);
 
     /// From its numbers.
     pub fn of(figures: &[f64; Self::FIGURES]) -> Self {
-        let [a, b, c, d, e, inserted, f, g, h, i, j, replaced] = *figures;
-        let (insert, replace) = (pauses([a, b, c, d, e]), pauses([f, g, h, i, j]));
-        Self { insert, inserted, replace, replaced }
+        let (insert, replace) = figures.split_at(PAUSES + 1);
+        let mean = |figures: &[f64]| figures[PAUSES];
+        let (inserted, replaced) = (mean(insert), mean(replace));
+        Self { insert: pauses(insert), inserted, replace: pauses(replace), replaced }
     }
 }
 
-fn pauses([worst, p9999, p999, p99, median]: [f64; 5]) -> Pauses {
+/// Numbers in [`Pauses`].
+const PAUSES: usize = 5;
+
+fn pauses(figures: &[f64]) -> Pauses {
+    let [worst, p9999, p999, p99, median] = *figures.first_chunk::<PAUSES>().expect("all of them");
     Pauses { worst, p9999, p999, p99, median }
 }
 
@@ -98,12 +103,12 @@ pub struct Steps {
 
 impl Steps {
     /// Numbers in it.
-    pub const FIGURES: usize = 10;
+    pub const FIGURES: usize = 2 * PAUSES;
 
     /// From its numbers.
     pub fn of(figures: &[f64; Self::FIGURES]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j] = *figures;
-        Self { step: pauses([a, b, c, d, e]), write: pauses([f, g, h, i, j]) }
+        let (step, write) = figures.split_at(PAUSES);
+        Self { step: pauses(step), write: pauses(write) }
     }
 }
 
@@ -222,23 +227,24 @@ fn writes<M: Map>(rows: &[Row], room: usize) -> [f64; Writes::FIGURES] {
         let there = timer.time(|| map.insert(key, value));
         assert!(there, "{} has no room", M::NAME);
     }
-    let (mean, inserts) = (timer.mean() - own(), timer.pauses());
+    let inserts = (timer.mean() - own(), timer.pauses());
     let mut timer = Timer::new(rows.len());
     for row in again {
         let (key, value) = &rows[row as usize];
         let there = timer.time(|| map.insert(key, value));
         assert!(there, "{} has no room", M::NAME);
     }
-    let (replaced, replaces) = (timer.mean() - own(), timer.pauses());
+    let replaces = (timer.mean() - own(), timer.pauses());
     let mut figures = [0.0; Writes::FIGURES];
-    figures[..5].copy_from_slice(&numbers(inserts));
-    figures[5] = mean;
-    figures[6..11].copy_from_slice(&numbers(replaces));
-    figures[11] = replaced;
+    let kinds = [inserts, replaces];
+    for (into, (mean, pauses)) in figures.chunks_mut(PAUSES + 1).zip(kinds) {
+        into[..PAUSES].copy_from_slice(&numbers(pauses));
+        into[PAUSES] = mean;
+    }
     figures
 }
 
-fn numbers(p: Pauses) -> [f64; 5] {
+fn numbers(p: Pauses) -> [f64; PAUSES] {
     [p.worst, p.p9999, p.p999, p.p99, p.median]
 }
 
@@ -257,8 +263,8 @@ fn steps(rows: &[Row], budget: usize) -> [f64; Steps::FIGURES] {
         }
     }
     let mut figures = [0.0; Steps::FIGURES];
-    figures[..5].copy_from_slice(&numbers(steps.pauses()));
-    figures[5..].copy_from_slice(&numbers(writes.pauses()));
+    figures[..PAUSES].copy_from_slice(&numbers(steps.pauses()));
+    figures[PAUSES..].copy_from_slice(&numbers(writes.pauses()));
     figures
 }
 

@@ -75,6 +75,8 @@ pub struct Plan {
     pub budgets: &'static [f64],
     /// Look-ups in a stream.
     pub asks: usize,
+    /// Rows up to which a map takes part that takes tens of microseconds to store one.
+    pub slow: usize,
     /// Processes of which the median counts, where pauses are measured.
     pub runs: usize,
     /// Of the rounds.
@@ -91,10 +93,10 @@ impl Plan {
         };
         if quick {
             let budgets = &[HALF, 0.75];
-            Self { budgets, asks: 1 << 19, runs: 1, pace: times(3, 25, 40) }
+            Self { budgets, asks: 1 << 19, slow: 1 << 18, runs: 1, pace: times(3, 25, 40) }
         } else {
             let budgets = &[0.4, HALF, 0.6, 0.75, 0.9, 1.0];
-            Self { budgets, asks: 1 << 22, runs: 3, pace: times(7, 150, 250) }
+            Self { budgets, asks: 1 << 22, slow: 1 << 20, runs: 3, pace: times(7, 150, 250) }
         }
     }
 }
@@ -157,18 +159,18 @@ fn set(source: &Source, plan: &Plan) -> io::Result<Figures> {
     watchdog::pat(format!("{} being read", source.name));
     let rows = rows::load(&source.path)?;
     let errand = Errand { path: &source.path, plan };
-    let plain = errand.bytes(Plain::NAME, 0.0);
+    let whole = errand.bytes(Plain::NAME, 0.0);
     let words = |room: f64| apart::words(&source.path, Ours::NAME, room);
-    let [least] = ask(apart::LEAST, &words(plain));
-    let runs = || ask(apart::STEPS, &words(plain * HALF));
+    let [least] = ask(apart::LEAST, &words(whole));
+    let runs = || ask(apart::STEPS, &words(whole * HALF));
     let steps: Vec<[f64; Steps::FIGURES]> = (0..plan.runs).map(|_| runs()).collect();
-    let deferred = ask(apart::DEFERRED, &words(plain * HALF.max(least * 1.15)));
+    let deferred = ask(apart::DEFERRED, &words(whole * HALF.max(least * 1.15)));
     let codec = ask(apart::CODEC, &words(0.0));
     let mut figures = Figures {
         set: source.name.clone(),
         rows: rows.len(),
         text: rows::text(&rows),
-        plain,
+        plain: whole,
         asked: apart::asked(&rows),
         redis: source.redis().map(|bytes| bytes * rows.len() as f64),
         least,
@@ -185,14 +187,13 @@ fn set(source: &Source, plan: &Plan) -> io::Result<Figures> {
 
 /// Budgets are those of all maps; what has none of its own is there once.
 fn look_ups(figures: &mut Figures, errand: &Errand, rows: &[Row]) {
-    let plan = errand.plan;
     let streams = [false, true].map(|zipf| {
-        let order = rows::order(rows.len(), plan.asks, zipf, 4);
+        let order = rows::order(rows.len(), errand.plan.asks, zipf, 4);
         Stream::new(rows, &order)
     });
     let (plain, least) = (figures.plain, figures.least);
     let mut budgets = vec![least];
-    budgets.extend(plan.budgets.iter().copied().filter(|&budget| budget > least * 1.05));
+    budgets.extend(errand.plan.budgets.iter().copied().filter(|&budget| budget > least * 1.05));
     for &budget in &budgets {
         let bytes = budget * plain;
         let mut seats = Seats::new(rows, &streams);
@@ -204,25 +205,28 @@ fn look_ups(figures: &mut Figures, errand: &Errand, rows: &[Row]) {
         seats.add::<Behind>(room, budget, taken / plain);
         let (room, taken) = errand.room(Moka::NAME, bytes);
         seats.add::<Moka>(room, budget, taken / plain);
-        if (budget - HALF).abs() < 0.001 {
+        if (budget - HALF).abs() < 0.001 && rows.len() <= errand.plan.slow {
             seats.add::<AllCold>(0.0, 1.0, part(AllCold::NAME, 0.0));
             seats.add::<SomeHot>(0.0, 1.0, part(SomeHot::NAME, 0.0));
         }
-        figures.points.extend(seats.race(&plan.pace));
+        figures.points.extend(seats.race(&errand.plan.pace));
     }
 }
 
 fn writes(figures: &mut Figures, errand: &Errand) {
     let plain = figures.plain;
     let half = Some(HALF);
+    let slow = figures.rows <= errand.plan.slow;
     let mut add = |write| figures.writes.push(write);
     add(errand.writes(Plain::NAME, 0.0, None));
     add(errand.writes(Ours::NAME, plain * HALF, half));
     add(errand.writes(Ours::NAME, plain, Some(1.0)));
     add(errand.writes(Quick::NAME, plain * HALF, half));
     add(errand.writes(Moka::NAME, plain * HALF, half));
-    add(errand.writes(AllCold::NAME, 0.0, None));
-    add(errand.writes(SomeHot::NAME, 0.0, None));
+    if slow {
+        add(errand.writes(AllCold::NAME, 0.0, None));
+        add(errand.writes(SomeHot::NAME, 0.0, None));
+    }
 }
 
 /// Does something with the map of a name.

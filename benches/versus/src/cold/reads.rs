@@ -17,6 +17,9 @@ const CHUNK: usize = 256;
 /// Nanoseconds after which a stretch ends.
 const STRETCH: u64 = 500_000;
 
+/// Nanoseconds after which a map is warm that is slow.
+const PATIENCE: u64 = 4_000_000_000;
+
 /// How long to look.
 #[derive(Clone, Copy)]
 pub struct Pace {
@@ -67,16 +70,17 @@ struct Turn {
 pub struct Seats<'a> {
     rows: &'a [Row],
     streams: &'a [Stream; 2],
-    seats: Vec<Box<dyn Seat + 'a>>,
+    all: Vec<Box<dyn Seat + 'a>>,
 }
 
 impl<'a> Seats<'a> {
     /// None yet.
     pub fn new(rows: &'a [Row], streams: &'a [Stream; 2]) -> Self {
-        Self { rows, streams, seats: vec![] }
+        Self { rows, streams, all: vec![] }
     }
 
     /// A map with all rows in it, as far as it takes them.
+    #[allow(clippy::cast_sign_loss, reason = "room is none or some")]
     pub fn add<M: Map>(&mut self, room: f64, budget: f64, memory: f64) {
         watchdog::pat(format!("{} growing", M::NAME));
         let mut map = M::new(room as usize, self.rows);
@@ -87,30 +91,30 @@ impl<'a> Seats<'a> {
         map.settle();
         let places = [0; 2];
         let (rows, into) = (self.rows, vec![0; ROOM]);
-        self.seats.push(Box::new(Holder { map, rows, into, budget, memory, places }));
+        self.all.push(Box::new(Holder { map, rows, into, budget, memory, places }));
     }
 
     /// Look-ups of both kinds, evenly first: what Zipf's law makes hot would stay so.
     pub fn race(&mut self, pace: &Pace) -> Vec<Point> {
         let mut rng = Rng::new(5);
         let mut kinds = [0, 1].map(|kind| {
-            for seat in &mut self.seats {
+            for seat in &mut self.all {
                 watchdog::pat(format!("{} warming up", seat.name()));
                 seat.warm(&self.streams[kind]);
             }
-            let mut turns: Vec<Vec<Turn>> = self.seats.iter().map(|_| vec![]).collect();
+            let mut turns: Vec<Vec<Turn>> = self.all.iter().map(|_| vec![]).collect();
             for _ in 0..pace.rounds {
-                let mut order: Vec<_> = (0..self.seats.len()).collect();
+                let mut order: Vec<_> = (0..self.all.len()).collect();
                 rng.shuffle(&mut order);
                 for seat in order {
-                    watchdog::pat(format!("{} reading", self.seats[seat].name()));
-                    turns[seat].push(self.seats[seat].turn(&self.streams[kind], kind, pace));
+                    watchdog::pat(format!("{} reading", self.all[seat].name()));
+                    turns[seat].push(self.all[seat].turn(&self.streams[kind], kind, pace));
                 }
             }
             turns.into_iter().map(|turns| middle(&turns)).collect::<Vec<_>>().into_iter()
         });
         let [uniform, zipf] = &mut kinds;
-        let both = self.seats.iter().zip(uniform.zip(zipf));
+        let both = self.all.iter().zip(uniform.zip(zipf));
         both.map(|(seat, (uniform, zipf))| seat.point(uniform, zipf)).collect()
     }
 }
@@ -161,9 +165,9 @@ impl<M: Map> Seat for Holder<'_, M> {
             let (start, mut ops) = (now(), 0);
             while now() - start < STRETCH {
                 let chunks = stream.asks().len() / CHUNK;
-                let place = self.places[kind] % chunks;
+                let next = self.places[kind] % chunks;
                 self.places[kind] += 1;
-                let asks = &stream.asks()[place * CHUNK..][..CHUNK];
+                let asks = &stream.asks()[next * CHUNK..][..CHUNK];
                 found += chunk(&mut self.map, stream, asks, &mut self.into);
                 ops += CHUNK as u64;
             }
@@ -172,19 +176,20 @@ impl<M: Map> Seat for Holder<'_, M> {
             (waited, asked) = (until, asked + ops);
         }
         let hits = match (before, self.map.hits()) {
-            (Some((hits, misses)), Some((later, missed))) => {
-                (later - hits) as f64 / (later - hits + missed - misses).max(1) as f64
+            (Some(then), Some(now)) => {
+                let (hits, misses) = (now.0 - then.0, now.1 - then.1);
+                hits as f64 / (hits + misses).max(1) as f64
             }
             _ => found as f64 / asked as f64,
         };
-        let mut place = self.places[kind] * CHUNK % stream.asks().len();
+        let mut next = self.places[kind] * CHUNK % stream.asks().len();
         let each = sampled(pace.each, &AtomicBool::new(false), || {
-            let ask = stream.asks()[place];
-            place = if place + 1 == stream.asks().len() { 0 } else { place + 1 };
+            let ask = stream.asks()[next];
+            next = if next + 1 == stream.asks().len() { 0 } else { next + 1 };
             let read = self.map.read(stream.key(ask), &mut self.into);
             assert!(M::FORGETS || read.is_some(), "{} has lost a row", M::NAME);
         });
-        self.places[kind] = place / CHUNK + 1;
+        self.places[kind] = next / CHUNK + 1;
         let pauses = each.pauses(own());
         let mean = cost(&[stretches]).expect("one thread is never apart");
         Turn { mean, hits, p50: pauses.median, p99: pauses.p99 }
@@ -200,20 +205,23 @@ impl<M: Map> Seat for Holder<'_, M> {
 fn chunk<M: Map>(map: &mut M, stream: &Stream, asks: &[Ask], into: &mut [u8]) -> u64 {
     let mut found = 0;
     for &ask in asks {
-        match map.read(stream.key(ask), into) {
-            Some(len) => {
-                ask.check(&into[..len], M::NAME);
-                found += 1;
-            }
-            None => assert!(M::FORGETS, "{} has lost a row", M::NAME),
+        if let Some(len) = map.read(stream.key(ask), into) {
+            ask.check(&into[..len], M::NAME);
+            found += 1;
+        } else {
+            assert!(M::FORGETS, "{} has lost a row", M::NAME);
         }
     }
     found
 }
 
-/// Asks for all of a stream; what a cache has forgotten comes back to it.
+/// Asks for all of a stream, or as much of it as there is patience for; what a cache has forgotten comes back to it.
 pub fn warm<M: Map>(map: &mut M, rows: &[Row], stream: &Stream, into: &mut [u8]) {
-    for &ask in stream.asks() {
+    let begin = now();
+    for (n, &ask) in stream.asks().iter().enumerate() {
+        if n.is_multiple_of(CHUNK) && now() - begin > PATIENCE {
+            return;
+        }
         if map.read(stream.key(ask), into).is_none() {
             let (key, value) = &rows[ask.row as usize];
             map.insert(key, value);

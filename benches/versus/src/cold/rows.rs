@@ -67,14 +67,13 @@ pub fn load(path: &Path) -> io::Result<Vec<Row>> {
         let key = key.unwrap_or(number.as_bytes());
         rows.push((key.into(), value[..value.len().min(LONGEST)].into()));
     };
-    match piece(path) {
-        Some(bytes) => text.chunks(bytes).for_each(|value| add(None, value)),
-        None => {
-            for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-                match line.iter().position(|&byte| byte == b'\t') {
-                    Some(tab) => add(Some(&line[..tab]), &line[tab + 1..]),
-                    None => add(None, line),
-                }
+    if let Some(bytes) = piece(path) {
+        text.chunks(bytes).for_each(|value| add(None, value));
+    } else {
+        for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            match line.iter().position(|&byte| byte == b'\t') {
+                Some(tab) => add(Some(&line[..tab]), &line[tab + 1..]),
+                None => add(None, line),
             }
         }
     }
@@ -173,7 +172,8 @@ mod tests {
     fn lines_and_pieces_are_rows() {
         let folder = std::env::temp_dir().join(format!("rows-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("a folder");
-        let lines: String = (0..1000).map(|i| format!("key {i}\tvalue {i}\nno key\n")).collect();
+        let line = |i: u32| [format!("key {i}\tvalue {i}"), "no key".into()];
+        let lines = (0..1000).flat_map(line).collect::<Vec<_>>().join("\n");
         fs::write(folder.join("some.rows"), lines).expect("a file");
         fs::write(folder.join("others.3"), vec![7; 3001]).expect("a file");
         let found = super::Source::all(&folder);

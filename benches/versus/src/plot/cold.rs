@@ -87,7 +87,8 @@ fn panel(svg: &mut Svg, set: &Figures, figure: Figure, left: f64, top: f64) {
         svg.path(&means, colour, 2.0, false);
         if name == Plain::NAME {
             // Its line is a point.
-            medians.iter().for_each(|&(x, y)| svg.bar(x - 6.0, y - 0.5, 12.0, 1.0, colour));
+            let (x, y) = medians[0];
+            svg.bar(x - 6.0, y - 0.5, 12.0, 1.0, colour);
         }
         for (&(x, y), point) in means.iter().zip(points) {
             svg.dot(x, y, 3.5, colour);

@@ -57,7 +57,7 @@ impl Weighter<Key, Stored> for Bytes {
     }
 }
 
-/// quick_cache.
+/// `quick_cache`.
 pub struct Quick(quick_cache::sync::Cache<Key, Stored, Bytes, Hasher>);
 
 impl Map for Quick {
@@ -83,7 +83,7 @@ impl Map for Quick {
     }
 }
 
-/// quick_cache before a plain map, which nobody weighs: what it has forgotten is read there and comes back.
+/// `quick_cache` before a plain map, which nobody weighs: what it has forgotten is read there and comes back.
 pub struct Behind {
     cache: Quick,
     plain: Plain,
