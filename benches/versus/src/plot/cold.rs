@@ -7,7 +7,7 @@ use crate::cold::reads::{Point, Reads};
 use crate::goals::Results;
 
 const LEFT: f64 = 70.0;
-const TOP: f64 = 112.0;
+const TOP: f64 = 129.0;
 const WIDE: f64 = 400.0;
 const TALL: f64 = 220.0;
 /// From the bottom of a panel to the top of the next: its axis, and a title.
@@ -32,16 +32,20 @@ pub fn plot(results: &Results) -> Option<String> {
     let tall = TOP + (TALL + BETWEEN) * sets.len() as f64;
     let mut svg = Svg::new(LEFT + (WIDE + GAP + LEFT) * 2.0 - LEFT, tall);
     svg.text(20.0, 32.0, "start", "bold 19px", "#111111", "Memory against latency");
-    let how = "Nanoseconds of a look-up against memory, by that of a plain map of boxes. Lines: the mean, with \
-               the part in hundredths that found their row plain, or in the cache at all.";
-    svg.text(20.0, 53.0, "start", "12px", "#444444", how);
-    let how = "Dashed: the median of look-ups timed one by one. What a cache has forgotten costs it nothing \
-               here, unless there is a plain map behind it, which is not weighed.";
-    svg.text(20.0, 70.0, "start", "12px", "#444444", how);
+    let how = [
+        "Nanoseconds of a look-up against memory, by that of a plain map of boxes. Lines: the mean, with the part in \
+         hundredths",
+        "that found their row plain, or in the cache at all. Dashed: the median of look-ups timed one by one. What a \
+         cache has",
+        "forgotten costs it nothing here, unless there is a plain map behind it, which is not weighed.",
+    ];
+    for (line, y) in how.into_iter().zip([53.0, 70.0, 87.0]) {
+        svg.text(20.0, y, "start", "12px", "#444444", line);
+    }
     let mut x = 20.0;
     for (name, colour) in MAPS {
-        svg.bar(x, 80.0, 12.0, 12.0, colour);
-        svg.text(x + 17.0, 90.5, "start", "12px", "#222222", name);
+        svg.bar(x, 97.0, 12.0, 12.0, colour);
+        svg.text(x + 17.0, 107.5, "start", "12px", "#222222", name);
         x += 44.0 + 7.0 * name.len() as f64;
     }
     for (row, set) in sets.iter().enumerate() {
