@@ -1,12 +1,15 @@
 //! The project's goals for `FlatMap` and its family, as data, and whether they
 //! are reached.
 
+mod cold;
 mod family;
 mod ground;
 mod left_right;
 mod trees;
 
 use crate::ancestor::Trials;
+use crate::cold::Figures;
+use crate::cold::maps::{Map, Ours};
 use crate::contest::Outcome;
 use crate::latency::Latencies;
 use crate::memory::{Bytes, PairBytes};
@@ -43,6 +46,8 @@ pub struct Results {
     pub latencies: Option<Latencies>,
     /// Bytes an entry of ordered maps, by map; empty if not measured.
     pub tree_memory: ByMap<Bytes>,
+    /// Much data in little memory, by set of rows; empty if not measured.
+    pub cold: Vec<Figures>,
 }
 
 impl Results {
@@ -102,12 +107,13 @@ impl Verdict {
 }
 
 /// The goals of one stage of the project, with what was measured for each.
-pub fn verdicts(results: &Results) -> [(&'static str, Vec<Verdict>); 4] {
+pub fn verdicts(results: &Results) -> [(&'static str, Vec<Verdict>); 5] {
     [
         ("ground floor", ground::verdicts(results)),
         ("family", family::verdicts(results)),
         (pairs::OURS, left_right::verdicts(results)),
         (Fence::NAME, trees::verdicts(results)),
+        (Ours::NAME, cold::verdicts(results)),
     ]
 }
 

@@ -185,7 +185,7 @@ fn changes<P: Pair<u64>>(
 }
 
 /// Times `work` over and over, then says that it is `done`.
-fn sampled(time: Duration, done: &AtomicBool, mut work: impl FnMut()) -> Samples {
+pub(crate) fn sampled(time: Duration, done: &AtomicBool, mut work: impl FnMut()) -> Samples {
     let account = Account::open();
     let mut samples = Samples::new();
     let mut waited = account.waited();
@@ -213,7 +213,7 @@ fn sampled(time: Duration, done: &AtomicBool, mut work: impl FnMut()) -> Samples
 
 /// How many look-ups took how long: to the nanosecond up to [`EXACT`], and
 /// beyond that to one part in as many.
-struct Samples {
+pub(crate) struct Samples {
     counts: Vec<u32>,
     worst: u64,
 }
@@ -246,7 +246,7 @@ impl Samples {
     }
 
     /// What was measured, less `clock` nanoseconds.
-    fn pauses(&self, clock: f64) -> Pauses {
+    pub(crate) fn pauses(&self, clock: f64) -> Pauses {
         let all: u64 = self.counts.iter().map(|&count| u64::from(count)).sum();
         // The time that one in `slower` look-ups exceeds.
         let one_in = |slower: u64| {

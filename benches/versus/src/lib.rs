@@ -8,6 +8,7 @@
 
 pub mod ancestor;
 pub mod clock;
+pub mod cold;
 pub mod contest;
 pub mod data;
 pub mod field;

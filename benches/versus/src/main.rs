@@ -10,7 +10,7 @@ use hedgerow_versus::goals::Results;
 use hedgerow_versus::memory::Counting;
 use hedgerow_versus::options::{HELP, Options};
 use hedgerow_versus::work::Suite;
-use hedgerow_versus::{ancestor, field, latency, plot, report, solo, watchdog};
+use hedgerow_versus::{ancestor, cold, field, latency, plot, report, solo, watchdog};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -71,6 +71,13 @@ fn compare(options: &Options) -> Result<(), Box<dyn Error>> {
         results.tree_memory = solo::tree_memory();
     }
     watchdog::start();
+    if options.measures("cold") {
+        let sources = options.data();
+        if sources.is_empty() {
+            eprintln!("cold: there are no rows; README.md says where they come from");
+        }
+        results.cold = cold::run(&sources, &cold::Plan::new(options.quick));
+    }
     if options.measures_within(Suite::LeftRight, "latency") {
         results.latencies = Some(latency::run(looks(options.quick)));
     }
@@ -107,6 +114,9 @@ fn publish(results: &Results, options: &Options) -> Result<(), Box<dyn Error>> {
         print!("{report}");
     }
     std::fs::write(out.join("versus.md"), report)?;
+    if let Some(svg) = plot::cold(results) {
+        std::fs::write(out.join("cold.svg"), svg)?;
+    }
     if results.outcomes.is_empty() {
         return Ok(());
     }

@@ -175,10 +175,17 @@ pub fn measure_pair<V: Word, P: Pair<V>>(n: u64) -> PairBytes {
     PairBytes { grown: grown as f64 / n as f64, peak: peak as f64 / grown as f64 }
 }
 
-fn start() {
+/// Counts from now on, from nothing.
+pub(crate) fn start() {
     LIVE.store(0, Relaxed);
     PEAK.store(0, Relaxed);
     ON.store(true, Relaxed);
+}
+
+/// Counts no longer: the bytes that were taken and not given back.
+pub(crate) fn stop() -> i64 {
+    ON.store(false, Relaxed);
+    LIVE.load(Relaxed)
 }
 
 impl<M: Bench> Source<M> {

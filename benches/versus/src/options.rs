@@ -1,5 +1,8 @@
 //! The command line.
 
+use std::path::Path;
+
+use crate::cold::rows::Source;
 use crate::work::{Row, Suite};
 
 /// What `--help` prints.
@@ -7,8 +10,8 @@ pub const HELP: &str = "\
 Compares FlatMap and its family with other maps; prints Markdown, writes plots.
 
   --suite LIST       of words batches zipf counters iterate values strings
-                     leftright ordered ancestor memory worst tails pins; with
-                     commas. Without it all: half an hour or more
+                     leftright ordered cold ancestor memory worst tails pins;
+                     with commas. Without it all: half an hour or more
   --quick            fewer and shorter rounds, no 16 M keys
   --only LIST        of get-hit get-look get-miss insert upsert update remove
                      90/10 70/30 50/50 zipf-99/1 zipf-90/10 count iterate
@@ -20,13 +23,17 @@ Compares FlatMap and its family with other maps; prints Markdown, writes plots.
                      (50/50) moving-90/10 (50/50) bytes; in the suites chosen
   --sizes LIST       of keys: 1k,64k,1M,16M (k = 1024)
   --threads LIST     1,2
+  --rows NAME=FILE   rows for cold, any number of times: a line each, with a tab
+                     between key and value or without a key; or pieces of as
+                     many bytes as the file's ending says. Without it all files
+                     in target/rows
   --rounds N         rounds that must count, for each map and row; 3 or more
   --goals            prints only what the project set itself, and whether it is
                      reached; what was not measured too
   --out DIR          where the report, the rounds and the plots go";
 
 /// What is no suite of rows, but is measured apart.
-const APART: [&str; 5] = ["ancestor", "memory", "worst", "tails", "pins"];
+const APART: [&str; 6] = ["cold", "ancestor", "memory", "worst", "tails", "pins"];
 
 /// What is measured apart within a suite of rows.
 const WITHIN: [&str; 2] = ["latency", "bytes"];
@@ -43,6 +50,8 @@ pub struct Options {
     pub sizes: Vec<usize>,
     /// One, two or both; empty for what each suite likes.
     pub threads: Vec<usize>,
+    /// Rows of data, for the suite that wants some.
+    pub data: Vec<Source>,
     /// Overrides the pace's rounds.
     pub rounds: Option<usize>,
     /// Prints the goals and nothing else.
@@ -60,6 +69,7 @@ impl Options {
             only: vec![],
             sizes: vec![],
             threads: vec![],
+            data: vec![],
             rounds: None,
             goals: false,
             out: concat!(env!("CARGO_MANIFEST_DIR"), "/target/versus").into(),
@@ -73,12 +83,19 @@ impl Options {
                 "--only" => options.only = list(&value()?, work)?,
                 "--sizes" => options.sizes = list(&value()?, size)?,
                 "--threads" => options.threads = list(&value()?, threads)?,
+                "--rows" => options.data.push(Source::parse(&value()?)?),
                 "--rounds" => options.rounds = Some(number(&value()?)?.max(3)),
                 "--out" => options.out = value()?,
                 _ => return Err(format!("unknown option {word}")),
             }
         }
         Ok(options)
+    }
+
+    /// The sets of rows for the suite that wants some: those that were named, or those that are there.
+    pub fn data(&self) -> Vec<Source> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target/rows");
+        if self.data.is_empty() { Source::all(Path::new(folder)) } else { self.data.clone() }
     }
 
     /// Whether the suite called `name` is to be run.

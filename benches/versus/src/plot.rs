@@ -1,6 +1,8 @@
 //! The figures as a picture: for each size a panel, for each workload a group
 //! of bars, each bar a map's speed against plain hashbrown's.
 
+mod cold;
+
 use std::fmt::Write as _;
 
 use crate::contest::{Figure, Outcome};
@@ -8,6 +10,8 @@ use crate::goals::Results;
 use crate::options::short;
 use crate::rivals::Role;
 use crate::work::Suite;
+
+pub use cold::plot as cold;
 
 /// The yard is a line, ours stand out, and the others keep their places.
 const YARD: &str = "#444444";
@@ -204,6 +208,23 @@ impl Svg {
         self.put(format_args!(
             "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"{colour}\" \
              style=\"font:{font} 'DejaVu Sans',Helvetica,Arial,sans-serif\">{words}</text>"
+        ));
+    }
+
+    /// A line through these places, dashed or not.
+    fn path(&mut self, places: &[(f64, f64)], colour: &str, width: f64, dashed: bool) {
+        let points: Vec<_> = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        let style = if dashed { " stroke-dasharray=\"5 4\"" } else { "" };
+        self.put(format_args!(
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" \
+             stroke-width=\"{width}\"{style}/>",
+            points.join(" ")
+        ));
+    }
+
+    fn dot(&mut self, x: f64, y: f64, radius: f64, colour: &str) {
+        self.put(format_args!(
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{colour}\"/>"
         ));
     }
 

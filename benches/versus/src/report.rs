@@ -1,6 +1,7 @@
 //! The results as Markdown, losses as plain as wins, and every round as a table
 //! of tab-separated values.
 
+mod cold;
 mod pairs;
 
 use std::fmt::Write as _;
@@ -43,6 +44,7 @@ pub fn markdown(results: &Results) -> String {
     pins(&mut text, &results.pins);
     pairs::latencies(&mut text, results.latencies.as_ref());
     pairs::memory(&mut text, &results.pair_memory);
+    cold::all(&mut text, &results.cold);
     ancestor(&mut text, &results.ancestor);
     text + &goals(results, false)
 }
@@ -74,7 +76,8 @@ fn header() -> String {
     let maps = ["hashbrown", "papaya", "dashmap", "scc", "flurry", "leapfrog"];
     let pairs = ["left-right", "evmap", "flashmap", "arc-swap", "foldhash"];
     let trees = ["bbtree", "congee", "masstree", "concurrent-map", "crossbeam-skiplist"];
-    let versions = [&maps[..], &pairs, &trees].concat().into_iter().map(version);
+    let caches = ["quick_cache", "moka", "compressible-map", "lz4_flex"];
+    let versions = [&maps[..], &pairs, &trees, &caches].concat().into_iter().map(version);
     let versions = versions.collect::<Vec<_>>().join(", ");
     format!(
         "# FlatMap and its family against other maps\n\n\

@@ -3,6 +3,7 @@
 
 use std::process::{Command, Stdio};
 
+use crate::cold::apart;
 use crate::contest::median;
 use crate::data::{Datum, Word};
 use crate::keys;
@@ -128,6 +129,9 @@ fn pauses(what: &str, names: &[&'static str], rounds: usize) -> ByMap<Pauses> {
 /// # Panics
 /// If there is no such map or nothing of the kind to measure.
 pub fn answer(what: &str, name: &str) {
+    if apart::answer(what, name) {
+        return;
+    }
     let mut clerk = Clerk { what, name, answered: false };
     match what {
         PINS => clerk.pins(),
@@ -261,8 +265,9 @@ fn bytes(what: &str, name: &str) -> Bytes {
     Bytes { grown, peak, mean, churned, churned_peak }
 }
 
-fn ask<const N: usize>(what: &str, name: &str) -> [f64; N] {
-    eprintln!("{what}: {name}");
+/// Has a process of its own measure `what` of the map called `name`.
+pub(crate) fn ask<const N: usize>(what: &str, name: &str) -> [f64; N] {
+    eprintln!("{what}: {}", name.replace('\n', " "));
     let program = std::env::current_exe().expect("the program knows where it is");
     let mut child = Command::new(program);
     let child = child.args([OPTION, what, name]).stderr(Stdio::inherit());

@@ -62,6 +62,12 @@ impl Timer {
         result
     }
 
+    /// The mean of what was measured.
+    pub fn mean(&self) -> f64 {
+        let all: u64 = self.times.iter().map(|&ns| u64::from(ns)).sum();
+        all as f64 / self.times.len() as f64
+    }
+
     /// What was measured.
     pub fn pauses(mut self) -> Pauses {
         let n = self.times.len();

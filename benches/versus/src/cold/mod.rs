@@ -1,0 +1,248 @@
+//! Much data in little memory: `CompressedMap` beside a plain map, and beside caches and maps of compressed values.
+//!
+//! What memory is taken, what writes cost and how long the worst of them takes is measured in processes of their own
+//! ([`apart`]); look-ups are timed by rounds in which the maps take turns ([`reads`]).
+
+pub mod apart;
+pub mod maps;
+pub mod reads;
+pub mod rows;
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::solo;
+use crate::watchdog;
+use apart::{Codec, Deferred, Steps, Writes};
+use maps::{AllCold, Behind, Map, Moka, Ours, Plain, Quick, SomeHot, Visitor};
+use reads::{Pace, Point, Seats};
+use rows::{Row, Source, Stream};
+
+/// Everything that was measured of one set of rows.
+pub struct Figures {
+    /// What it is called.
+    pub set: String,
+    /// Rows.
+    pub rows: usize,
+    /// Bytes of keys and values.
+    pub text: usize,
+    /// Bytes that a plain map of them takes.
+    pub plain: f64,
+    /// Bytes that a plain map asks the allocator for, which takes more.
+    pub asked: f64,
+    /// Bytes that Redis takes, if somebody has asked it.
+    pub redis: Option<f64>,
+    /// The least budget in which ours holds them, by what the plain map takes.
+    pub least: f64,
+    /// What look-ups cost, by map and memory.
+    pub points: Vec<Point>,
+    /// What writes cost, by map.
+    pub writes: Vec<Write>,
+    /// Pauses of compressing ahead.
+    pub steps: Steps,
+    /// What changes cost that are not made yet, and those that are.
+    pub deferred: Deferred,
+    /// What it costs to compress a kibibyte.
+    pub codec: Codec,
+}
+
+impl Figures {
+    /// What look-ups of a map cost that may take so much.
+    pub fn point(&self, map: &str, budget: f64) -> Option<&Point> {
+        self.points.iter().find(|p| p.map == map && (p.budget - budget).abs() < 0.001)
+    }
+
+    /// What look-ups of ours cost at its least budget.
+    pub fn coldest(&self) -> Option<&Point> {
+        self.point(Ours::NAME, self.least)
+    }
+}
+
+/// What writes to one map cost.
+pub struct Write {
+    /// The map.
+    pub map: &'static str,
+    /// Its budget, by what the plain map takes; what has none grows as it likes.
+    pub budget: Option<f64>,
+    /// The figures.
+    pub writes: Writes,
+}
+
+/// How much is measured.
+pub struct Plan {
+    /// Budgets beside the least, by what a plain map takes.
+    pub budgets: &'static [f64],
+    /// Look-ups in a stream.
+    pub asks: usize,
+    /// Rows up to which a map takes part that takes tens of microseconds to store one.
+    pub slow: usize,
+    /// Processes of which the median counts, where pauses are measured.
+    pub runs: usize,
+    /// Of the rounds.
+    pub pace: Pace,
+}
+
+impl Plan {
+    /// The long one or the short one.
+    pub fn new(quick: bool) -> Self {
+        let times = |rounds, mean, each| Pace {
+            rounds,
+            mean: Duration::from_millis(mean),
+            each: Duration::from_millis(each),
+        };
+        if quick {
+            let budgets = &[HALF, 0.75];
+            Self { budgets, asks: 1 << 19, slow: 1 << 18, runs: 1, pace: times(3, 25, 40) }
+        } else {
+            let budgets = &[0.4, HALF, 0.6, 0.75, 0.9, 1.0];
+            Self { budgets, asks: 1 << 22, slow: 1 << 20, runs: 3, pace: times(7, 150, 250) }
+        }
+    }
+}
+
+/// The budget of which the goals speak.
+pub const HALF: f64 = 0.5;
+
+/// Measures all sets, as far as their files can be read.
+pub fn run(sources: &[Source], plan: &Plan) -> Vec<Figures> {
+    let one = |source: &Source| {
+        eprintln!("rows: {}", source.name);
+        let figures = set(source, plan);
+        figures.map_err(|why| eprintln!("{}: {why}", source.path.display())).ok()
+    };
+    sources.iter().filter_map(one).collect()
+}
+
+/// Has a process of its own measure something.
+fn ask<const N: usize>(what: &str, words: &str) -> [f64; N] {
+    watchdog::pat(what.into());
+    solo::ask(what, words)
+}
+
+/// What such a process is to measure.
+struct Errand<'a> {
+    path: &'a Path,
+    plan: &'a Plan,
+}
+
+impl Errand<'_> {
+    /// Bytes that a map takes, full and at work.
+    fn bytes(&self, map: &str, room: f64) -> f64 {
+        let [bytes] = ask(apart::BYTES, &apart::words(self.path, map, room));
+        bytes
+    }
+
+    /// What a cache is told so that it takes so much memory, and what it then takes: it weighs keys and values, and not
+    /// what is around them.
+    fn room(&self, map: &str, bytes: f64) -> (f64, f64) {
+        let (mut room, mut taken) = (bytes, self.bytes(map, bytes));
+        // Where all have room it takes what it takes, and that may be less.
+        for _ in 0..2 {
+            if taken < bytes * 1.03 {
+                break;
+            }
+            room *= bytes / taken;
+            taken = self.bytes(map, room);
+        }
+        (room, taken)
+    }
+
+    fn writes(&self, map: &'static str, room: f64, budget: Option<f64>) -> Write {
+        let runs = || ask(apart::WRITES, &apart::words(self.path, map, room));
+        let runs: Vec<[f64; Writes::FIGURES]> = (0..self.plan.runs).map(|_| runs()).collect();
+        Write { map, budget, writes: Writes::of(&apart::middle(&runs)) }
+    }
+}
+
+fn set(source: &Source, plan: &Plan) -> io::Result<Figures> {
+    watchdog::pat(format!("{} being read", source.name));
+    let rows = rows::load(&source.path)?;
+    let errand = Errand { path: &source.path, plan };
+    let whole = errand.bytes(Plain::NAME, 0.0);
+    let words = |room: f64| apart::words(&source.path, Ours::NAME, room);
+    let [least] = ask(apart::LEAST, &words(whole));
+    let runs = || ask(apart::STEPS, &words(whole * HALF));
+    let steps: Vec<[f64; Steps::FIGURES]> = (0..plan.runs).map(|_| runs()).collect();
+    let deferred = ask(apart::DEFERRED, &words(whole * HALF.max(least * 1.15)));
+    let codec = ask(apart::CODEC, &words(0.0));
+    let mut figures = Figures {
+        set: source.name.clone(),
+        rows: rows.len(),
+        text: rows::text(&rows),
+        plain: whole,
+        asked: apart::asked(&rows),
+        redis: source.redis().map(|bytes| bytes * rows.len() as f64),
+        least,
+        points: vec![],
+        writes: vec![],
+        steps: Steps::of(&apart::middle(&steps)),
+        deferred: Deferred::of(&deferred),
+        codec: Codec::of(&codec),
+    };
+    look_ups(&mut figures, &errand, &rows);
+    writes(&mut figures, &errand);
+    Ok(figures)
+}
+
+/// Budgets are those of all maps; what has none of its own is there once.
+fn look_ups(figures: &mut Figures, errand: &Errand, rows: &[Row]) {
+    let streams = [false, true].map(|zipf| {
+        let order = rows::order(rows.len(), errand.plan.asks, zipf, 4);
+        Stream::new(rows, &order)
+    });
+    let (plain, least) = (figures.plain, figures.least);
+    let mut budgets = vec![least];
+    budgets.extend(errand.plan.budgets.iter().copied().filter(|&budget| budget > least * 1.05));
+    for &budget in &budgets {
+        let bytes = budget * plain;
+        let mut seats = Seats::new(rows, &streams);
+        seats.add::<Plain>(0.0, 1.0, 1.0);
+        let part = |map: &str, room: f64| errand.bytes(map, room) / plain;
+        seats.add::<Ours>(bytes, budget, part(Ours::NAME, bytes));
+        let (room, taken) = errand.room(Quick::NAME, bytes);
+        seats.add::<Quick>(room, budget, taken / plain);
+        seats.add::<Behind>(room, budget, taken / plain);
+        let (room, taken) = errand.room(Moka::NAME, bytes);
+        seats.add::<Moka>(room, budget, taken / plain);
+        if (budget - HALF).abs() < 0.001 && rows.len() <= errand.plan.slow {
+            seats.add::<AllCold>(0.0, 1.0, part(AllCold::NAME, 0.0));
+            seats.add::<SomeHot>(0.0, 1.0, part(SomeHot::NAME, 0.0));
+        }
+        figures.points.extend(seats.race(&errand.plan.pace));
+    }
+}
+
+fn writes(figures: &mut Figures, errand: &Errand) {
+    let plain = figures.plain;
+    let half = Some(HALF);
+    let slow = figures.rows <= errand.plan.slow;
+    let mut add = |write| figures.writes.push(write);
+    add(errand.writes(Plain::NAME, 0.0, None));
+    add(errand.writes(Ours::NAME, plain * HALF, half));
+    add(errand.writes(Ours::NAME, plain, Some(1.0)));
+    add(errand.writes(Quick::NAME, plain * HALF, half));
+    add(errand.writes(Moka::NAME, plain * HALF, half));
+    if slow {
+        add(errand.writes(AllCold::NAME, 0.0, None));
+        add(errand.writes(SomeHot::NAME, 0.0, None));
+    }
+}
+
+/// Does something with the map of a name.
+pub fn with(name: &str, visitor: &mut impl Visitor) {
+    maps::all(&mut Named { name, visitor });
+}
+
+struct Named<'a, V> {
+    name: &'a str,
+    visitor: &'a mut V,
+}
+
+impl<V: Visitor> Visitor for Named<'_, V> {
+    fn visit<M: Map>(&mut self) {
+        if M::NAME == self.name {
+            self.visitor.visit::<M>();
+        }
+    }
+}
