@@ -103,7 +103,7 @@ fuzz_target!(|script: Script| {
                 for _ in 0..count {
                     next += 1;
                     let (key, value) = (next.to_le_bytes(), value(next as u8, len));
-                    if map.insert(key, &value).is_ok() {
+                    if map.insert(&key, &value).is_ok() {
                         model.insert(key.to_vec(), value);
                     }
                 }
