@@ -16,16 +16,30 @@ use support::rng::Rng;
 static ALLOCATOR: Injected = Injected;
 
 /// What readings have in common, as firmware would carry it along.
-const COMMON: &[u8] = br#""state":"stopped","alarm":true{"device":"valve 00","place":"roof","unit":"kPa","value":0.25,{"device":"fan 00","place":"cellar","unit":"rpm","value":10.75,{"device":"pump 00","place":"boiler room","unit":"kPa","value":100.50,"state":"running","alarm":false}"#;
+const COMMON: &[u8] = concat!(
+    r#""state":"stopped","alarm":true"#,
+    r#"{"device":"valve 00","place":"roof","unit":"kPa","value":0.25,"#,
+    r#"{"device":"fan 00","place":"cellar","unit":"rpm","value":10.75,"#,
+    r#"{"device":"pump 00","place":"boiler room","unit":"kPa","value":100.50,"state":"running","alarm":false}"#,
+)
+.as_bytes();
 
 fn reading(n: usize) -> Vec<u8> {
     let device = ["pump", "valve", "fan"][n % 3];
     let (place, unit) = [("cellar", "rpm"), ("roof", "kPa"), ("boiler room", "kPa")][n / 3 % 3];
     let state = if n % 5 == 0 { "stopped" } else { "running" };
     format!(
-        r#"{{"device":"{device} {n:02}","place":"{place}","unit":"{unit}","value":{}.{:02},"state":"{state}","alarm":{}}}"#,
+        concat!(
+            r#"{{"device":"{} {:02}","place":"{}","unit":"{}","#,
+            r#""value":{}.{:02},"state":"{}","alarm":{}}}"#
+        ),
+        device,
+        n,
+        place,
+        unit,
         n * 7919 % 1009,
         n % 4 * 25,
+        state,
         n % 16 == 0,
     )
     .into_bytes()

@@ -109,10 +109,12 @@ impl Store {
             (_, true) => (len + 1, Self::lines_step()),
             _ => (len + LOOK, Self::table_step(usage.bytes)),
         };
-        self.may_count(usage.bytes, more, upto).or_else(|lack| match fits(len + 1) {
-            true => Err(lack),
+        self.may_count(usage.bytes, more, upto).or_else(|lack| {
+            if fits(len + 1) {
+                return Err(lack);
+            }
             // Little is left: what the very next one asks for.
-            false => self.may_count(usage.bytes, Self::table_least(usage.bytes), len + 1),
+            self.may_count(usage.bytes, Self::table_least(usage.bytes), len + 1)
         })
     }
 

@@ -227,7 +227,7 @@ impl Store {
         let learned = match &mut class.stage {
             Stage::Sampling(sampling) => {
                 // Segments are not swept meanwhile.
-                let Some(_house) = self.house.try_lock() else { return Come::Busy };
+                let Some(house) = self.house.try_lock() else { return Come::Busy };
                 if self.sample(sampling) {
                     return Come::Some;
                 }
@@ -237,7 +237,7 @@ impl Store {
                         return Come::Some;
                     }
                     Err(samples) => {
-                        drop(_house);
+                        drop(house);
                         codec.train(&samples.iter().collect::<Vec<_>>(), class.room)
                     }
                 }

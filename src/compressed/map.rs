@@ -288,8 +288,8 @@ impl CompressedMap {
     /// thread of its own.
     ///
     /// Does about as much as compressing `bytes` bytes takes, and at most one value, one turn of learning or some bins
-    /// of the index more, each of which is some kibibytes' worth. Locks what writers may want for a kibibyte's worth at a
-    /// time. Where somebody else is at it, it leaves it to them.
+    /// of the index more, each of which is some kibibytes' worth. Locks what writers may want for a kibibyte's worth at
+    /// a time. Where somebody else is at it, it leaves it to them.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);

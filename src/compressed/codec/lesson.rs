@@ -5,7 +5,6 @@
 
 use super::Model;
 use alloc::boxed::Box;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::fmt;
@@ -92,9 +91,8 @@ impl Turns {
         if self.done >= TURN {
             self.done = 0;
             let mut stopped = false;
-            let stop = |_: &mut Context<'_>| match core::mem::replace(&mut stopped, true) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
+            let stop = |_: &mut Context<'_>| {
+                if core::mem::replace(&mut stopped, true) { Poll::Ready(()) } else { Poll::Pending }
             };
             poll_fn(stop).await;
         }
@@ -118,7 +116,7 @@ pub(super) fn at_once<T>(work: impl Future<Output = T>) -> T {
 
 /// Sorts a part at a time.
 pub(super) async fn sort<T>(list: &mut [T], order: impl Fn(&T, &T) -> Ordering, turns: &mut Turns) {
-    let mut parts = vec![0..list.len()];
+    let mut parts: Vec<Range<usize>> = core::iter::once(0..list.len()).collect();
     while let Some(part) = parts.pop() {
         let list = &mut list[part.clone()];
         let work = if list.len() <= SORTED {

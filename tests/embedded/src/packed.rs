@@ -20,7 +20,15 @@ const STEP: usize = 512;
 const TICK: u32 = 20;
 
 /// Bytes that many rows have in common; what most of them have stands last.
-const DICTIONARY: &[u8] = br#""state":"stopped","alarm":true"state":"warming up","alarm":true"state":"off","alarm":false}{"device":"valve 00","place":"roof","unit":"kPa","value":0.25,{"device":"fan 00","place":"cellar","unit":"rpm","value":10.75,{"device":"pump 00","place":"boiler room","unit":"kPa","value":100.50,"state":"running","alarm":false}"#;
+const DICTIONARY: &[u8] = concat!(
+    r#""state":"stopped","alarm":true"#,
+    r#""state":"warming up","alarm":true"#,
+    r#""state":"off","alarm":false}"#,
+    r#"{"device":"valve 00","place":"roof","unit":"kPa","value":0.25,"#,
+    r#"{"device":"fan 00","place":"cellar","unit":"rpm","value":10.75,"#,
+    r#"{"device":"pump 00","place":"boiler room","unit":"kPa","value":100.50,"state":"running","alarm":false}"#,
+)
+.as_bytes();
 
 fn row(n: u32, generation: u32) -> String {
     let mixed = (n ^ generation << 7).wrapping_mul(0x9e37_79b1) >> 7;
@@ -29,9 +37,17 @@ fn row(n: u32, generation: u32) -> String {
         [("cellar", "rpm"), ("roof", "kPa"), ("boiler room", "kPa")][n as usize % 3];
     let state = ["running", "running", "stopped", "off", "warming up"][mixed as usize / 3 % 5];
     format!(
-        r#"{{"device":"{device} {n:02}","place":"{place}","unit":"{unit}","value":{}.{:02},"state":"{state}","alarm":{}}}"#,
+        concat!(
+            r#"{{"device":"{} {:02}","place":"{}","unit":"{}","#,
+            r#""value":{}.{:02},"state":"{}","alarm":{}}}"#
+        ),
+        device,
+        n,
+        place,
+        unit,
         mixed % 997,
         mixed % 4 * 25,
+        state,
         mixed % 16 == 0,
     )
 }
@@ -218,7 +234,8 @@ fn play() -> i32 {
     while run.map.compress_step(STEP) {}
     let stats = run.map.stats();
     println!(
-        "{} rows of {} bytes in {}, {} refused, at most {} of the heap, longest write {} thousand instructions, step {}, read {}",
+        "{} rows of {} bytes in {}, {} refused, at most {} of the heap, \
+         longest write {} thousand instructions, step {}, read {}",
         stats.len,
         stats.raw,
         stats.bytes,
