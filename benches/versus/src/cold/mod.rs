@@ -104,6 +104,11 @@ impl Plan {
 /// The budget of which the goals speak.
 pub const HALF: f64 = 0.5;
 
+/// Half, or a little more than the least where that is not enough.
+fn half(least: f64) -> f64 {
+    HALF.max(least * 1.15)
+}
+
 /// Measures all sets, as far as their files can be read.
 pub fn run(sources: &[Source], plan: &Plan) -> Vec<Figures> {
     let one = |source: &Source| {
@@ -162,9 +167,10 @@ fn set(source: &Source, plan: &Plan) -> io::Result<Figures> {
     let whole = errand.bytes(Plain::NAME, 0.0);
     let words = |room: f64| apart::words(&source.path, Ours::NAME, room);
     let [least] = ask(apart::LEAST, &words(whole));
-    let runs = || ask(apart::STEPS, &words(whole * HALF));
+    let half = whole * half(least);
+    let runs = || ask(apart::STEPS, &words(half));
     let steps: Vec<[f64; Steps::FIGURES]> = (0..plan.runs).map(|_| runs()).collect();
-    let deferred = ask(apart::DEFERRED, &words(whole * HALF.max(least * 1.15)));
+    let deferred = ask(apart::DEFERRED, &words(half));
     let codec = ask(apart::CODEC, &words(0.0));
     let mut figures = Figures {
         set: source.name.clone(),
@@ -215,14 +221,15 @@ fn look_ups(figures: &mut Figures, errand: &Errand, rows: &[Row]) {
 
 fn writes(figures: &mut Figures, errand: &Errand) {
     let plain = figures.plain;
-    let half = Some(HALF);
+    let part = half(figures.least);
+    let half = Some(part);
     let slow = figures.rows <= errand.plan.slow;
     let mut add = |write| figures.writes.push(write);
     add(errand.writes(Plain::NAME, 0.0, None));
-    add(errand.writes(Ours::NAME, plain * HALF, half));
+    add(errand.writes(Ours::NAME, plain * part, half));
     add(errand.writes(Ours::NAME, plain, Some(1.0)));
-    add(errand.writes(Quick::NAME, plain * HALF, half));
-    add(errand.writes(Moka::NAME, plain * HALF, half));
+    add(errand.writes(Quick::NAME, plain * part, half));
+    add(errand.writes(Moka::NAME, plain * part, half));
     if slow {
         add(errand.writes(AllCold::NAME, 0.0, None));
         add(errand.writes(SomeHot::NAME, 0.0, None));
