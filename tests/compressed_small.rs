@@ -27,7 +27,7 @@ const COMMON: &[u8] = concat!(
 fn reading(n: usize) -> Vec<u8> {
     let device = ["pump", "valve", "fan"][n % 3];
     let (place, unit) = [("cellar", "rpm"), ("roof", "kPa"), ("boiler room", "kPa")][n / 3 % 3];
-    let state = if n % 5 == 0 { "stopped" } else { "running" };
+    let state = if n.is_multiple_of(5) { "stopped" } else { "running" };
     format!(
         concat!(
             r#"{{"device":"{} {:02}","place":"{}","unit":"{}","#,
@@ -40,7 +40,7 @@ fn reading(n: usize) -> Vec<u8> {
         n * 7919 % 1009,
         n % 4 * 25,
         state,
-        n % 16 == 0,
+        n.is_multiple_of(16),
     )
     .into_bytes()
 }
