@@ -25,6 +25,21 @@ fn value(rng: &mut Rng, most: usize) -> Vec<u8> {
     (0..len).map(|_| b"etaoin shrdlu,.\"{}"[rng.below(18)]).collect()
 }
 
+/// What an index takes for them is more than they are: it is the index that has to stop.
+#[test]
+fn entries_of_next_to_nothing_stay_within_the_budget() {
+    for budget in [32 << 10, 64 << 10, 200 << 10] {
+        let map = CompressedMap::builder(budget).codec(Nibbles).segment_bytes(1 << 10).build();
+        let refused = (0..100_000u32).find(|n| {
+            let stored = map.insert(&n.to_le_bytes()[..3], "");
+            assert!(map.stats().bytes <= budget, "{:?}", map.stats());
+            stored.is_err()
+        });
+        let refused = refused.expect("so many cannot be stored") as usize;
+        assert!(refused > budget / 100, "{refused} of {budget}: {:?}", map.stats());
+    }
+}
+
 #[test]
 fn values_come_back_whatever_was_moved() {
     support::rounds(20, std::time::Duration::from_secs(20), |round| {

@@ -177,25 +177,33 @@ mod tests {
     use super::*;
     use crate::compressed::codec::lesson::at_once;
 
+    fn noise() -> impl FnMut() -> u8 {
+        let mut word = 1_u64;
+        move || {
+            word = word.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            (word >> 32) as u8
+        }
+    }
+
     #[test]
     fn what_many_have_in_common_is_found() {
-        let (common, mut values) = (b"a phrase that stands in every one", Vec::new());
-        for number in 0..1000_u64 {
-            let own = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
-            values.push([&own[..], common, &own[..]].concat());
+        let mut noise = noise();
+        let mut some = |len| (0..len).map(|_| noise()).collect::<Vec<u8>>();
+        let (common, mut values) = (some(200), Vec::new());
+        for number in 0..1000 {
+            // What all begin with, and nobody else has, is as long as the longest piece.
+            let (begin, end) = (some(PIECES[3]), some(common.len()));
+            values.push([begin, if number % 3 == 0 { common.clone() } else { end }].concat());
         }
         let values: Vec<&[u8]> = values.iter().map(|value| &**value).collect();
         let dictionary = at_once(train(&values, 4 << 10)).expect("there is much in common");
-        assert!(dictionary.bytes.windows(common.len()).any(|bytes| bytes == common));
+        let of_all = |bytes: &[u8]| common.windows(bytes.len()).any(|part| part == bytes);
+        assert!(dictionary.bytes.windows(PIECES[0]).any(of_all));
     }
 
     #[test]
     fn where_nothing_is_in_common_nothing_is_learned() {
-        let mut word = 1_u64;
-        let mut noise = || {
-            word = word.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
-            (word >> 32) as u8
-        };
+        let mut noise = noise();
         let values: Vec<Vec<u8>> = (0..500).map(|_| (0..100).map(|_| noise()).collect()).collect();
         let values: Vec<&[u8]> = values.iter().map(|value| &**value).collect();
         assert!(at_once(train(&values, 4 << 10)).is_none());
