@@ -51,12 +51,6 @@ impl Store {
         }
     }
 
-    fn seal_hot(&self) {
-        if let Some(open) = self.hot.lock().take() {
-            self.pool.seal(open.number, open.at, true);
-        }
-    }
-
     /// Makes the oldest hot segment empty.
     fn sweep_hot(&self) {
         self.seal_hot();

@@ -135,22 +135,24 @@ impl House {
 
     /// Bytes of memory that is worked in.
     pub(super) fn bytes(&self) -> usize {
-        let Desk { out, spare, work, current, .. } = &self.desk;
-        self.words.capacity() * size_of::<usize>()
-            + self.plain.capacity()
-            + out.capacity()
-            + spare.capacity()
+        let Desk { work, current, .. } = &self.desk;
+        self.bytes_for_records()
             + work.as_ref().map_or(0, Work::bytes)
             + current.capacity() * size_of::<usize>()
     }
 
-    /// Bytes that there would be with room for records of `longest` bytes.
-    pub(super) fn bytes_for(&self, longest: usize) -> usize {
-        let now = self.words.capacity() * size_of::<usize>()
+    /// Those of them that grow with the longest record.
+    fn bytes_for_records(&self) -> usize {
+        self.words.capacity() * size_of::<usize>()
             + self.plain.capacity()
             + self.desk.out.capacity()
-            + self.desk.spare.capacity();
-        self.bytes() - now + Scratch::words_for(longest) * size_of::<usize>() + 3 * longest
+            + self.desk.spare.capacity()
+    }
+
+    /// Bytes that there would be with room for records of `longest` bytes.
+    pub(super) fn bytes_for(&self, longest: usize) -> usize {
+        let others = self.bytes() - self.bytes_for_records();
+        others + Scratch::words_for(longest) * size_of::<usize>() + 3 * longest
     }
 
     /// Makes room for records of `longest` bytes, and with `work` for compressors.
@@ -260,10 +262,7 @@ impl Store {
     pub(super) fn shrink(&mut self) {
         // relaxed: `&mut self`.
         self.scarce.store(true, Ordering::Relaxed);
-        let hot = self.hot.lock().take();
-        if let Some(open) = hot {
-            self.pool.seal(open.number, open.at, true);
-        }
+        self.seal_hot();
         let most = 4 * self.pool.made() * self.shape().bytes();
         let mut swept = 0;
         while swept < most && (self.deadest_is_worth() || self.pool.hot() > 0) {
@@ -620,6 +619,14 @@ impl Store {
         let at = self.write(open, None, head, key, stored).ok_or(Stuck)?;
         self.models.count_up(head);
         Ok(at)
+    }
+
+    /// Seals the hot segment that is open.
+    pub(super) fn seal_hot(&self) {
+        let open = self.hot.lock().take();
+        if let Some(open) = open {
+            self.pool.seal(open.number, open.at, true);
+        }
     }
 }
 
