@@ -17,7 +17,7 @@ mod builder;
 pub mod codec;
 mod iter;
 mod learn;
-#[cfg(all(test, hedgerow_loom))]
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
 mod map;
 mod models;

@@ -642,7 +642,7 @@ struct Moved<'a> {
     marked: bool,
 }
 
-#[cfg(all(test, hedgerow_loom))]
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 impl Store {
     pub(super) fn seal_cold(&self) {
         if let Some(open) = self.house.lock().desk.cold.take() {

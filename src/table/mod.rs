@@ -422,7 +422,7 @@ impl Table<Afar, ()> {
     }
 
     /// Takes all that it was lent, a segment at a time, for nothing.
-    #[cfg(all(test, hedgerow_loom))]
+    #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
     pub(crate) fn take_lent(&self) {
         assert!(self.is_lent());
         while self.segment(&Backoff::spinning()).is_ok() {}
