@@ -5,8 +5,8 @@
 //! little more than the index takes at a time, a segment is only taken where the budget also has room for the index
 //! that its records will need.
 
-use super::codec::Work;
-use super::pool::RESERVE;
+use super::codec::{Model, Work};
+use super::models::Models;
 use super::store::Store;
 use super::sweep::House;
 use super::types::StoreError;
@@ -210,7 +210,7 @@ impl Store {
 
     /// Segments that steps see to it that there are without sweeping.
     pub(super) fn ahead(&self) -> usize {
-        RESERVE + 3 + (self.pool.made() / 32).min(11)
+        self.pool.reserve + 3 + (self.pool.made() / 32).min(11)
     }
 
     /// Looks how many segments are to be had without sweeping.
@@ -228,7 +228,7 @@ impl Store {
         // relaxed: as above.
         self.room.store(free + more, Ordering::Relaxed);
         // The last ones are made all, so that nothing is left to be made later.
-        let growing = more > 0 && (free <= RESERVE || free + more < self.ahead());
+        let growing = more > 0 && (free <= self.pool.reserve || free + more < self.ahead());
         // relaxed: as above.
         self.growing.store(growing, Ordering::Relaxed);
     }
@@ -253,7 +253,7 @@ impl Store {
         // relaxed: hints.
         self.scarce.store(true, Ordering::Relaxed);
         // relaxed: as above.
-        self.room.store(self.pool.free().min(RESERVE), Ordering::Relaxed);
+        self.room.store(self.pool.free().min(self.pool.reserve), Ordering::Relaxed);
     }
 
     /// Segments that are to be had without sweeping, as far as it matters.
@@ -285,8 +285,25 @@ impl Store {
     fn models_to_come(&self) -> usize {
         // relaxed: a hint.
         let learned = self.learned.load(Ordering::Relaxed);
-        let none = learned || self.models.codecs().is_empty();
-        if none { 0 } else { self.models_room() / 2 + (self.budget / 8).min(LEARNING) }
+        if learned || self.models.codecs().is_empty() {
+            // relaxed: a figure.
+            return self.next_models.load(Ordering::Relaxed);
+        }
+        self.models_room() / 2 + (self.budget / 8).min(LEARNING)
+    }
+
+    /// Counts what a model takes, before it is added, so that no segment takes it meanwhile; whether that is within
+    /// the budget.
+    pub(super) fn may_keep(&self, model: &dyn Model) -> bool {
+        let bytes = Models::bytes_of(model);
+        // relaxed: a figure; models are added under the house's lock.
+        self.models_bytes.fetch_add(bytes, Ordering::Relaxed);
+        if self.bytes() > self.budget {
+            // relaxed: as above.
+            self.models_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        true
     }
 
     /// Bytes that what codecs learn may take.

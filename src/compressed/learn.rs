@@ -19,6 +19,9 @@ const SPAN: usize = 1 << 20;
 /// Writes for which writers leave it to whoever has called for a step that codecs learn.
 const PATIENCE: usize = 256;
 
+/// Such a part of the budget is kept for learning anew, at most.
+const NEXT: usize = 64;
+
 /// Samples are taken from so many places,
 const PLACES: usize = 64;
 /// at each of which so many segments are looked at.
@@ -212,9 +215,10 @@ impl Store {
     }
 
     /// Half of what models may yet take: what was learned before is needed as long as the map is shared.
-    fn room_to_learn(&self) -> usize {
+    pub(super) fn room_to_learn(&self) -> usize {
         let room = self.models_room();
-        room.saturating_sub(self.models.bytes()).min(room / 2)
+        let left = self.budget.saturating_sub(self.bytes());
+        room.saturating_sub(self.models.bytes()).min(room / 2).min(left)
     }
 
     /// Does a turn's work.
@@ -277,10 +281,13 @@ impl Store {
     /// Has values be compressed by what was learned; whether any is.
     fn adopt_all(&self, desk: &mut Desk, learned: Vec<(usize, Box<dyn Model>)>) -> bool {
         desk.learning.learned();
-        let mut any = false;
+        let (mut any, mut bytes) = (false, 0);
         for (codec, model) in learned {
+            bytes += model.bytes();
             any |= self.adopt(desk, model, codec);
         }
+        // relaxed: a figure.
+        self.next_models.store(bytes.min(self.budget / NEXT), Ordering::Relaxed);
         // relaxed: a hint.
         self.learned.store(true, Ordering::Relaxed);
         self.settle_models();
@@ -288,10 +295,12 @@ impl Store {
     }
 
     fn adopt(&self, desk: &mut Desk, model: Box<dyn Model>, codec: usize) -> bool {
-        if self.models.bytes() + model.bytes() > self.models_room() {
+        if self.models.bytes() + model.bytes() > self.models_room() || !self.may_keep(&*model) {
             return false;
         }
-        let Some(at) = self.models.add(model, codec) else { return false };
+        let at = self.models.add(model, codec);
+        self.settle_models();
+        let Some(at) = at else { return false };
         desk.current.retain(|&other| self.models.codec_of(other) != Some(codec));
         desk.current.push(at);
         desk.choice = Choice::new();

@@ -88,7 +88,12 @@ impl Models {
     /// Heap bytes.
     pub(super) fn bytes(&self) -> usize {
         let slots = (0..MOST_MODELS).filter_map(|index| self.slot(index));
-        slots.map(|slot| slot.model.bytes() + size_of_val(&*slot.model) + size_of::<Slot>()).sum()
+        slots.map(|slot| Self::bytes_of(&*slot.model)).sum()
+    }
+
+    /// Those of one.
+    pub(super) fn bytes_of(model: &dyn Model) -> usize {
+        model.bytes() + size_of_val(model) + size_of::<Slot>()
     }
 
     /// Fills `into` with what `stored` was before it was compressed.

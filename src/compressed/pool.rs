@@ -9,7 +9,7 @@
 use super::record::Shape;
 use super::segment::{Segment, Use};
 use crate::facade::Word;
-use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
 use crate::table::memory;
 use alloc::boxed::Box;
@@ -21,8 +21,8 @@ const FIRST_BITS: u32 = if cfg!(hedgerow_loom) { 1 } else { 4 };
 const BLOCKS: usize = if cfg!(hedgerow_loom) { 3 } else { (usize::BITS - 10) as usize };
 /// Words of a new segment that are zeroed at a time.
 const ZEROED: usize = (4 << 10) / size_of::<usize>();
-/// Segments that only a sweep may take, so that it comes to its end.
-pub(super) const RESERVE: usize = 1;
+/// With such a part of a cold segment dead it may be worth compacting.
+pub(super) const DEAD: usize = 10;
 
 type Addresses = AtomicPtr<Word>;
 
@@ -50,10 +50,14 @@ struct Lists {
 
 pub(super) struct Pool {
     pub(super) shape: Shape,
+    /// Segments that only sweeps may take, so that they come to their ends.
+    pub(super) reserve: usize,
     blocks: [AtomicPtr<Addresses>; BLOCKS],
     lists: Lock<Lists>,
     /// Segments that there are.
     made: AtomicUsize,
+    /// Whether a cold one may be worth compacting.
+    dead: AtomicBool,
 }
 
 // SAFETY: the pointers are to memory that the pool owns, all words of which are accessed atomically.
@@ -72,12 +76,14 @@ const fn block_len(block: usize) -> usize {
 }
 
 impl Pool {
-    pub(super) fn new(shape: Shape) -> Self {
+    pub(super) fn new(shape: Shape, reserve: usize) -> Self {
         Self {
             shape,
+            reserve,
             blocks: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
             lists: Lock::new(Lists::default()),
             made: AtomicUsize::new(0),
+            dead: AtomicBool::new(false),
         }
     }
 
@@ -141,7 +147,7 @@ impl Pool {
     /// The words of a segment that is taken as by `take`, for good: where they begin, and how many.
     pub(super) fn lend(&self, may_grow: impl Fn() -> bool) -> Option<(*mut Word, usize)> {
         let mut lists = self.lists.lock();
-        let number = self.take_in(&mut lists, RESERVE, may_grow)?;
+        let number = self.take_in(&mut lists, self.reserve, may_grow)?;
         self.segment(number)?.set_use(Use::Lent);
         lists.lent += 1;
         let (block, index) = block_of(number);
@@ -232,7 +238,43 @@ impl Pool {
         segment.seal(end, hot);
         if hot {
             self.push(&mut lists.hot, number);
+        } else {
+            self.note_dead(segment);
         }
+    }
+
+    /// A record of this segment was unlinked, or it was sealed.
+    pub(super) fn note_dead(&self, segment: Segment<'_>) {
+        // Models sweep when they say so. relaxed: hints.
+        let asked = !cfg!(hedgerow_loom) && !self.dead.load(Ordering::Relaxed);
+        if asked && self.is_worth(segment, DEAD) {
+            // relaxed: as above.
+            self.dead.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether `deadest` is worth asking: it looks at all segments. It may be missed that one has come to be.
+    pub(super) fn has_dead(&self) -> bool {
+        // relaxed: a hint.
+        self.dead.load(Ordering::Relaxed)
+    }
+
+    fn is_worth(&self, segment: Segment<'_>, part: usize) -> bool {
+        segment.is(Use::Cold) && segment.dead() * part >= self.shape.room()
+    }
+
+    /// The cold segment with the most dead bytes, if they are such a part of it.
+    pub(super) fn deadest(&self, part: usize) -> Option<usize> {
+        // relaxed: a hint, which stands again for what comes to be dead meanwhile.
+        self.dead.store(false, Ordering::Relaxed);
+        let cold = |number| {
+            let segment = self.segment(number).filter(|segment| segment.is(Use::Cold))?;
+            Some((segment.dead(), number, segment))
+        };
+        let all = (0..self.numbers()).filter_map(cold);
+        let (_, number, segment) = all.max_by_key(|&(dead, number, _)| (dead, number))?;
+        self.note_dead(segment);
+        self.is_worth(segment, part).then_some(number)
     }
 
     /// The hot segment that was sealed first, to be swept.

@@ -5,10 +5,10 @@
 
 use super::codec::Corrupt;
 use super::record::{Head, Location};
-use super::segment::{Scratch, Segment};
+use super::segment::{Scratch, Segment, Use};
 use super::store::{CHAIN, Store};
 use super::sweep::Swept;
-use super::types::ReadError;
+use super::types::{Policy, ReadError};
 use crate::bins::tags::Hash;
 use crate::facade::atomic::Ordering;
 use crate::sync::backoff::Backoff;
@@ -22,6 +22,9 @@ use core::mem::MaybeUninit;
 /// Stored bytes that are copied to the stack; longer ones need memory.
 const ON_STACK: usize = if usize::BITS == 64 { 1024 } else { 192 };
 const STACK_WORDS: usize = ON_STACK / WORD + 2;
+
+/// How often it is forgotten that cold records were read, while the hot front is written anew.
+const AGES: usize = 2;
 
 /// Where a value goes.
 pub(super) trait Sink {
@@ -273,6 +276,7 @@ impl Store {
             return;
         }
         let at = self.try_append_hot(found.at, head, key, plain);
+        self.age(size);
         if let Some(at) = at
             && !self.swing(hash, found.at, found.generation, at)
         {
@@ -281,6 +285,28 @@ impl Store {
         if self.is_scarce() && self.sweep_some(2 * size) == Swept::Nothing && at.is_none() {
             // relaxed: a hint.
             self.crowded.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets of some cold records that they were read, as a record of so many bytes becomes hot: of all of them once
+    /// or so while the hot front is written anew. Else each would have been read before at last, and most of what is
+    /// read for the second time would only push out what is read more often.
+    fn age(&self, bytes: usize) {
+        // Who is to be evicted is seen by the same marks.
+        if self.policy == Policy::Evict || !self.is_scarce() {
+            return;
+        }
+        let (each, all) = (self.shape().mark_words(), self.pool.made());
+        let hot = (self.pool.hot() + 1) * self.shape().room();
+        let count = AGES as u64 * (all * each) as u64 * bytes as u64 / hot as u64;
+        let count = (count as usize).clamp(1, each);
+        // relaxed: a place to go on from.
+        let from = self.aged.fetch_add(count, Ordering::Relaxed);
+        for at in from..from.wrapping_add(count) {
+            let segment = self.pool.segment(at / each % all.max(1));
+            if let Some(segment) = segment.filter(|segment| segment.is(Use::Cold)) {
+                segment.forget(at % each);
+            }
         }
     }
 

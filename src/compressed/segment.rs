@@ -186,6 +186,13 @@ impl<'a> Segment<'a> {
         before
     }
 
+    /// Forgets of the records of a word of marks that they were read.
+    pub(super) fn forget(self, word: usize) {
+        if self.load(Shape::FRONT + word) != 0 {
+            self.store(Shape::FRONT + word, 0);
+        }
+    }
+
     pub(super) fn is_touched(self, offset: usize) -> bool {
         let (word, bit) = Shape::mark(offset);
         self.load(word) & bit != 0

@@ -3,7 +3,7 @@
 use super::builder::Builder;
 use super::learn::Class;
 use super::models::Models;
-use super::pool::{Pool, RESERVE};
+use super::pool::Pool;
 use super::record::{Head, LONGEST_HEAD, Location, MOST_OPERANDS, Shape};
 use super::segment::{self, Segment};
 use super::sweep::House;
@@ -59,6 +59,8 @@ pub(super) struct Store {
     pub(super) fixed: AtomicUsize,
     /// Bytes of what codecs have learned.
     pub(super) models_bytes: AtomicUsize,
+    /// Those of what they learned last, as far as as much is kept for what comes next.
+    pub(super) next_models: AtomicUsize,
     /// The longest record that what is worked in has room for.
     pub(super) longest: AtomicUsize,
     /// Whether codecs have learned, and what that takes is counted.
@@ -73,6 +75,8 @@ pub(super) struct Store {
     pub(super) growing: AtomicBool,
     /// Whether nothing was found that could make room for what is hot.
     pub(super) crowded: AtomicBool,
+    /// Which marks of cold records are forgotten next.
+    pub(super) aged: AtomicUsize,
     /// Whether codecs are to learn.
     pub(super) to_learn: AtomicBool,
     /// Sweeps for which writers leave that to others.
@@ -92,7 +96,7 @@ impl Store {
         let may_learn = !builder.codecs.is_empty();
         let store = Self {
             table: if lends { Table::new_lent() } else { Table::new() },
-            pool: Pool::new(shape),
+            pool: Pool::new(shape, 1 + usize::from(builder.merge.is_some())),
             models: Models::new(builder.codecs),
             hasher: builder.hasher.unwrap_or_default(),
             merge: builder.merge,
@@ -106,6 +110,7 @@ impl Store {
             lending: Lock::new(()),
             fixed: AtomicUsize::new(size_of::<Self>()),
             models_bytes: AtomicUsize::new(0),
+            next_models: AtomicUsize::new(0),
             longest: AtomicUsize::new(0),
             learned: AtomicBool::new(false),
             scarce: AtomicBool::new(false),
@@ -113,6 +118,7 @@ impl Store {
             wanted: AtomicBool::new(false),
             growing: AtomicBool::new(false),
             crowded: AtomicBool::new(false),
+            aged: AtomicUsize::new(0),
             to_learn: AtomicBool::new(may_learn),
             patience: AtomicUsize::new(0),
             school: Lock::new(None),
@@ -279,7 +285,7 @@ impl Store {
             self.pool.seal(open.number, open.at, true);
             *hot = None;
         }
-        let Some(number) = self.pool.take(RESERVE, || self.may_grow()) else {
+        let Some(number) = self.pool.take(self.pool.reserve, || self.may_grow()) else {
             self.is_out_of_room();
             return None;
         };
@@ -311,10 +317,15 @@ impl Store {
     /// A record that was appended was not linked, or is no more.
     pub(super) fn drop_record(&self, at: Location) {
         if let (Some(head), Some((segment, _))) = (self.head(at), self.place(at)) {
-            if !at.is_over() {
-                self.models.count_down(head);
-            }
-            segment.count_down(head.record(at.is_over()));
+            self.count_down(segment, at, head);
+        }
+    }
+
+    fn count_down(&self, segment: Segment<'_>, at: Location, head: Head) {
+        segment.count_down(head.record(at.is_over()));
+        if !at.is_over() {
+            self.models.count_down(head);
+            self.pool.note_dead(segment);
         }
     }
 
@@ -334,11 +345,8 @@ impl Store {
     /// Everything that an entry led to was unlinked by the caller.
     pub(super) fn unlinked(&self, trace: &Trace) {
         for &(at, head) in &trace.links[..trace.len] {
-            if !at.is_over() {
-                self.models.count_down(head);
-            }
             if let Some((segment, _)) = self.place(at) {
-                segment.count_down(head.record(at.is_over()));
+                self.count_down(segment, at, head);
             }
         }
         self.raw.add(-trace.raw());

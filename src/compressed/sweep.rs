@@ -8,7 +8,7 @@
 
 use super::codec::{Choice, Work};
 use super::learn::Learning;
-use super::pool::RESERVE;
+use super::pool::DEAD;
 use super::read::Resolved;
 use super::record::{Head, Location, RAW};
 use super::segment::{Scratch, Segment, Use};
@@ -42,6 +42,13 @@ const CHOICE: usize = 64;
 const RECORD: usize = 8;
 /// and such a part of its bytes where they are not compressed, but copied at most.
 const COPIED: usize = 8;
+
+/// A cold segment is compacted before anything else where such a part of it is dead,
+const MANY: usize = 4;
+/// if there is nothing to compress, where such a part is,
+const ENOUGH: usize = DEAD;
+/// and where a sweep has no room for what it compresses, with so little.
+const FEW: usize = 32;
 
 type Bins = Layout<Afar, ()>;
 
@@ -190,7 +197,7 @@ impl Store {
             self.wanted.store(true, Ordering::Relaxed);
             return Swept::Busy;
         };
-        if house.sweep.is_none() && self.pool.free() > RESERVE + 1 && self.lack() == 0 {
+        if house.sweep.is_none() && self.pool.free() > self.pool.reserve + 1 && self.lack() == 0 {
             return Swept::Some;
         }
         self.sweep_in(&mut house, bytes, None)
@@ -265,7 +272,7 @@ impl Store {
         self.seal_hot();
         let most = 4 * self.pool.made() * self.shape().bytes();
         let mut swept = 0;
-        while swept < most && (self.deadest_is_worth() || self.pool.hot() > 0) {
+        while swept < most && (self.pool.deadest(MANY).is_some() || self.pool.hot() > 0) {
             let mut house = self.house.lock();
             if self.sweep_in(&mut house, self.shape().bytes(), None) != Swept::Some {
                 break;
@@ -282,10 +289,6 @@ impl Store {
         self.models.drop_unused(&kept);
         self.pool.shrink();
         self.settle_models();
-    }
-
-    fn deadest_is_worth(&self) -> bool {
-        self.deadest().is_some_and(|(_, dead)| dead * 4 >= self.shape().room())
     }
 
     fn sweep_in(&self, house: &mut House, bytes: usize, aim: Option<Aim>) -> Swept {
@@ -324,7 +327,7 @@ impl Store {
         let next = if self.policy == Policy::Evict && sweep.aim != Aim::Evict {
             self.next_cold(house).map(|number| self.begin(number, Aim::Evict))
         } else {
-            self.emptiest(segment.live())
+            self.begin_deadest(FEW).or_else(|| self.emptiest(segment.live()))
         };
         let Some(next) = next else { return Swept::Nothing };
         self.pool.seal(sweep.number, sweep.end, sweep.aim == Aim::Cool);
@@ -362,35 +365,18 @@ impl Store {
 
     /// What is best made empty.
     fn choose(&self, house: &mut House) -> Option<Sweep> {
-        let cold = self.deadest();
-        let room = self.shape().room();
-        let worth = |part: usize| cold.filter(|&(_, dead)| dead * part >= room);
-        if let Some((number, _)) = worth(4)
-            && self.pool.take_cold(number)
-        {
-            return Some(self.begin(number, Aim::Compact));
-        }
-        if let Some(number) = self.pool.oldest_hot() {
-            return Some(self.begin(number, Aim::Cool));
-        }
-        if let Some((number, _)) = worth(10)
-            && self.pool.take_cold(number)
-        {
-            return Some(self.begin(number, Aim::Compact));
-        }
-        if self.policy == Policy::Evict {
-            return self.next_cold(house).map(|number| self.begin(number, Aim::Evict));
-        }
-        None
+        let dead = self.pool.has_dead();
+        let compact = |part| if dead { self.begin_deadest(part) } else { None };
+        let cool = || self.pool.oldest_hot().map(|number| self.begin(number, Aim::Cool));
+        let mut next = || self.next_cold(house).map(|number| self.begin(number, Aim::Evict));
+        let evict = || if self.policy == Policy::Evict { next() } else { None };
+        compact(MANY).or_else(cool).or_else(|| compact(ENOUGH)).or_else(evict)
     }
 
-    /// The cold segment with the most dead bytes, and how many.
-    fn deadest(&self) -> Option<(usize, usize)> {
-        let cold = |number| {
-            let segment = self.pool.segment(number).filter(|segment| segment.is(Use::Cold))?;
-            Some((number, segment.dead()))
-        };
-        (0..self.pool.numbers()).filter_map(cold).max_by_key(|&(_, dead)| dead)
+    /// Takes the cold segment with the most dead bytes, if they are such a part of it.
+    fn begin_deadest(&self, part: usize) -> Option<Sweep> {
+        let number = self.pool.deadest(part).filter(|&number| self.pool.take_cold(number))?;
+        Some(self.begin(number, Aim::Compact))
     }
 
     /// Takes the next cold segment, in turn.
@@ -563,11 +549,15 @@ impl Store {
         let old = head.model().is_some_and(|model| !desk.current.contains(&model));
         let again = plain.get_mut(..head.plain).filter(|_| old).and_then(|plain| {
             self.models.expand(head, stored, plain).ok()?;
-            Some(plain)
+            let new = Head { key: head.key, ..self.compress(desk, plain) };
+            // What took more than before could leave a sweep without room.
+            (new.record(false) <= head.record(false)).then_some((new, plain))
         });
+        let Desk { cold, out, .. } = desk;
         let to = match again {
-            Some(plain) => self.append_compressed(desk, key, plain)?,
-            None => self.append_cold(&mut desk.cold, head, key, stored)?,
+            Some((new, plain)) if new.kind == RAW => self.append_cold(cold, 0, new, key, plain)?,
+            Some((new, _)) => self.append_cold(cold, 0, new, key, &out[..new.stored])?,
+            None => self.append_cold(cold, 0, head, key, stored)?,
         };
         if marked && let Some(segment) = self.pool.segment(self.shape().segment(to)) {
             segment.touch(self.shape().offset(to));
@@ -576,31 +566,40 @@ impl Store {
         Ok(())
     }
 
-    /// Compresses a value and appends it to the cold segments.
+    /// Compresses a value and appends it to the cold segments. Together those of a hot segment may take more than
+    /// that, where operands were folded: the last segment is left to what makes room whatever becomes of it.
     fn append_compressed(
         &self,
         desk: &mut Desk,
         key: &[u8],
         plain: &[u8],
     ) -> Result<Location, Stuck> {
+        let head = Head { key: key.len(), ..self.compress(desk, plain) };
+        let Desk { cold, out, .. } = desk;
+        let stored = if head.kind == RAW { plain } else { &out[..head.stored] };
+        self.append_cold(cold, self.pool.reserve - 1, head, key, stored)
+    }
+
+    /// Compresses a value: the head of its record, but for the key.
+    fn compress(&self, desk: &mut Desk, plain: &[u8]) -> Head {
         desk.has_done(plain.len());
-        let Desk { cold, out, spare, work, current, choice, learning, .. } = desk;
+        let Desk { out, spare, work, current, choice, learning, .. } = desk;
         let (kind, len) = match work {
             Some(work) => self.models.compress(current, choice, plain, out, spare, work),
             None => (RAW, plain.len()),
         };
-        if learning.note(plain.len(), len) {
+        if learning.note(plain.len(), len) && self.room_to_learn() > 0 {
             // relaxed: a hint.
             self.to_learn.store(true, Ordering::Relaxed);
         }
-        let stored = if kind == RAW { plain } else { &out[..len] };
-        let head = Head { kind, key: key.len(), stored: stored.len(), plain: plain.len() };
-        self.append_cold(cold, head, key, stored)
+        Head { kind, key: 0, stored: len, plain: plain.len() }
     }
 
+    /// Appends a record to the cold segments, of which `spared` that hold nothing are left.
     fn append_cold(
         &self,
         cold: &mut Option<Open>,
+        spared: usize,
         head: Head,
         key: &[u8],
         stored: &[u8],
@@ -611,7 +610,7 @@ impl Store {
             self.note_sum(&open);
         }
         if cold.is_none() {
-            let number = self.pool.take(0, || self.may_grow() || self.may_spill()).ok_or(Stuck)?;
+            let number = self.pool.take(spared, || self.may_grow() || self.may_spill()).ok_or(Stuck)?;
             self.note_room();
             *cold = Some(Open::new(number, self.shape()));
         }

@@ -4,6 +4,7 @@
 //! state in which it was found. What it led to before is unlinked by that, and by nobody else.
 
 use super::budget::Lack;
+use super::pool::DEAD;
 use super::read::Resolved;
 use super::record::{Head, Location, MOST_OPERANDS};
 use super::store::{Store, Trace};
@@ -129,6 +130,8 @@ impl Store {
         match self.sweep_some(SHARE) {
             Swept::Some if *patience > 0 => *patience -= 1,
             Swept::Busy | Swept::Later => drop(backoff.wait_long()),
+            // Nobody may have noticed that there is something.
+            Swept::Nothing if *patience > 0 && self.pool.deadest(DEAD).is_some() => *patience -= 1,
             _ => return false,
         }
         true
