@@ -24,7 +24,7 @@ const ON_STACK: usize = if usize::BITS == 64 { 1024 } else { 192 };
 const STACK_WORDS: usize = ON_STACK / WORD + 2;
 
 /// How often it is forgotten that cold records were read, while the hot front is written anew.
-const AGES: usize = 2;
+const AGES: usize = 8;
 
 /// Where a value goes.
 pub(super) trait Sink {
