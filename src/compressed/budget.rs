@@ -32,6 +32,8 @@ const ENOUGH: usize = 4;
 const LINE_ENTRIES: usize = 4;
 /// Entries after which the index is looked at again.
 const LOOK: usize = 256;
+/// Records that are enough to tell what one takes.
+const TOLD: usize = 32;
 /// Such a part of the budget is kept for what leads to the index's memory.
 const TABLES: usize = 128;
 /// What codecs learn may take that much where there is plenty.
@@ -173,9 +175,9 @@ impl Store {
     fn table_to_come(&self, segments: usize) -> usize {
         let (records, stored) = self.models.cold();
         let record = match self.table.len() {
-            _ if records >= LOOK => stored / records,
+            _ if records >= TOLD => stored / records,
             // A quarter of what it was is less than most come to.
-            len if len >= LOOK / 8 => RECORD.max(self.raw.total() / len / 4),
+            len if len >= TOLD => RECORD.max(self.raw.total() / len / 4),
             _ => RECORD,
         };
         let record = record.max(8);
