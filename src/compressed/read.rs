@@ -156,6 +156,7 @@ impl Store {
         found: &Cell<Found>,
     ) -> bool {
         let Some((segment, start)) = self.place(at) else { return false };
+        segment.expect(self.shape().offset(at));
         let Some((head, len)) = segment.head(start) else { return false };
         if head.key != key.len() || !segment.equals(start + len, key) {
             return false;

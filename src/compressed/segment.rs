@@ -25,8 +25,10 @@
 //! set: at rest they are exact, whoever comes late.
 
 use super::record::{HEAD_WORDS, Head, LONGEST_HEAD, Location, Shape};
+use crate::bins::layout::LINE_BYTES;
 use crate::facade::Word;
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
+use crate::sync::prefetch;
 use crate::sync::words::WORD;
 use core::cell::Cell;
 use core::marker::PhantomData;
@@ -172,6 +174,16 @@ impl<'a> Segment<'a> {
     pub(super) fn is_settled(self) -> bool {
         // [CM-3] acquire: pairs with [CM-2].
         self.word(LIVE).load(Ordering::Acquire) == 0
+    }
+
+    /// Asks for what a look-up needs beside the record's first line: the rest of a short one, its mark, and the front.
+    /// It would come to wait for each of them after the other.
+    #[inline(always)]
+    pub(super) fn expect(self, offset: usize) {
+        let (mark, _) = Shape::mark(offset);
+        for index in [offset / WORD + LINE_BYTES / WORD, mark, GENERATION] {
+            prefetch::read(self.words.wrapping_add(index));
+        }
     }
 
     /// Says that the record at `offset` was read. It may be another one by now, which does no harm.
