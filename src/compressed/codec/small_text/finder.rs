@@ -27,6 +27,10 @@ pub(in crate::compressed::codec) const WINDOW: usize = 1024;
 /// Where there is a symbol of this length, single bytes are not tried.
 const ALONE: usize = 5;
 
+/// Where a way comes no cheaper than by so much than another that leads farther, it is not followed: half of all
+/// places need no look for that, and a text takes a hundredth more, or less.
+const DETOUR: u32 = 2 * BIT;
+
 /// Symbols of this length and longer are told apart by so many bytes,
 const MANY: usize = 6;
 /// and others by these.
@@ -258,14 +262,19 @@ impl Finder {
         let last = steps.len() - 1;
         steps.fill(u32::MAX);
         steps[0] = 0;
+        let (mut farthest, mut cost_there) = (0, 0);
         for at in 0..window {
             let cost = steps[at] >> NUMBER_BITS;
-            if steps[at] == u32::MAX {
+            if steps[at] == u32::MAX || at < farthest && cost + DETOUR > cost_there {
                 continue;
             }
             let bytes = Symbol::padded(&text[at..]);
             let mut number = self.longest(&bytes, (last - at).min(LONGEST), symbols);
-            if self.links[number as usize].length() < ALONE {
+            let link = self.links[number as usize];
+            if at + link.length() > farthest {
+                (farthest, cost_there) = (at + link.length(), cost + link.cost());
+            }
+            if link.length() < ALONE {
                 let single = u32::from(self.singles[usize::from(bytes[0])]);
                 let step = &mut steps[at + 1];
                 *step = (*step)
@@ -323,14 +332,21 @@ mod tests {
 
     #[test]
     fn the_cheapest_way_is_found() {
-        let texts = [("ab", 20), ("abc", 21), ("bcdefg", 5), ("cdefghijklmnopq", 9)];
+        let texts = [("ab", 20), ("abc", 41), ("bcdefg", 5), ("cdefghijklmnopq", 9)];
         let texts = &texts.map(|(text, cost)| (&text[..text.len().min(LONGEST)], cost));
         // The longest at the begin is not the best.
         assert_eq!(parsed(texts, b"abcdefg", 100), [(1, 32), (6, 5)]);
-        assert_eq!(parsed(texts, b"abcdef", 100)[0], (3, 21));
+        assert_eq!(parsed(texts, b"abcdef", 100)[0], (3, 41));
         assert_eq!(parsed(texts, b"abcdefghijklmnopq", 100), [(2, 20), (15, 9)]);
         assert_eq!(parsed(texts, b"ab", 100), [(2, 20)]);
         assert_eq!(parsed(texts, b"", 100), []);
+    }
+
+    #[test]
+    fn what_is_dearer_and_shorter_is_not_followed() {
+        let texts = |cost| [("abc", cost), ("bcdefg", 5)];
+        assert_eq!(parsed(&texts(32 + DETOUR), b"abcdefg", 100)[0], (1, 32));
+        assert_eq!(parsed(&texts(31 + DETOUR), b"abcdefg", 100)[0], (3, 31 + DETOUR));
     }
 
     #[test]
