@@ -610,7 +610,8 @@ impl Store {
             self.note_sum(&open);
         }
         if cold.is_none() {
-            let number = self.pool.take(spared, || self.may_grow() || self.may_spill()).ok_or(Stuck)?;
+            let number =
+                self.pool.take(spared, || self.may_grow() || self.may_spill()).ok_or(Stuck)?;
             self.note_room();
             *cold = Some(Open::new(number, self.shape()));
         }
