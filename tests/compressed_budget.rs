@@ -93,11 +93,12 @@ fn map(budget: usize, model_bytes: usize) -> CompressedMap {
     builder.segment_bytes(SEGMENT).merge(last).build()
 }
 
-/// How many values there is room for.
-fn room(budget: usize) -> usize {
+/// A map to which values like these were added until one was refused, and how many they are.
+fn full(budget: usize, like: u8) -> (CompressedMap, usize) {
     let map = map(budget, 0);
     assert!(map.train(&[&value(b'a', 0)]));
-    (0..).find(|&n| map.insert(&key(n), &value(b'a', n)).is_err()).expect("memory ends")
+    let refused = (0..budget).find(|&n| map.insert(&key(n), &value(like, n)).is_err());
+    (map, refused.expect("so many cannot be stored"))
 }
 
 /// Segments that are compacted hold what was compressed by an old model: compressed by a new one that is no good for
@@ -105,7 +106,7 @@ fn room(budget: usize) -> usize {
 #[test]
 fn what_is_learned_anew_does_not_use_up_what_sweeps_need() {
     for budget in [128 << 10, 512 << 10] {
-        let count = room(budget) * 4 / 5;
+        let count = full(budget, b'a').1 * 4 / 5;
         let map = map(budget, 0);
         assert!(map.train(&[&value(b'a', 0)]));
         for n in 0..count {
@@ -197,14 +198,12 @@ fn a_map_that_has_refused_takes_again_what_was_removed() {
 #[test]
 fn what_was_put_off_leaves_room_to_compact() {
     for budget in [96 << 10, 200 << 10, 400 << 10] {
-        let map = map(budget, 0);
-        assert!(map.train(&[&value(b'a', 0)]));
-        let count = (0..).find(|&n| map.insert(&key(n), &value(b'b', n)).is_err()).unwrap();
+        let (map, count) = full(budget, b'b');
         let mut rng = Rng::new(support::seed());
         let mut keys: Vec<usize> = (0..count).collect();
         rng.shuffle(&mut keys);
         let (gone, kept) = keys.split_at(count / 10);
-        gone.iter().for_each(|&n| assert!(map.remove(&key(n))));
+        assert!(gone.iter().all(|&n| map.remove(&key(n))));
         for &n in kept {
             let done = map.modify_deferred(&key(n), b"");
             assert!(done.is_ok(), "{n} of {count}: {:?}", map.stats());
