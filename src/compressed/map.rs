@@ -97,7 +97,8 @@ impl CompressedMap {
     }
 
     /// Reads the key's value into the front of a buffer; its length, None where there is no value. Takes no lock.
-    /// Allocates where the value is stored in more than a kibibyte or has deferred changes, and where it becomes hot.
+    /// Allocates where the value is stored in more than a kibibyte or has deferred changes, and nothing else: it
+    /// becomes hot as far as there are segments for that, which writes, [`get`](Self::get) and steps have made.
     ///
     /// # Errors
     /// [`ReadError::BufferTooSmall`] says how much is needed. After an error the buffer may hold anything.

@@ -28,6 +28,9 @@ const AGES: usize = 8;
 
 /// Where a value goes.
 pub(super) trait Sink {
+    /// Whether who reads has memory allocated anyway.
+    const ALLOCATES: bool;
+
     /// Room for a value of so many bytes, if there is.
     fn room(&mut self, len: usize) -> Option<&mut [u8]>;
 
@@ -36,6 +39,8 @@ pub(super) trait Sink {
 }
 
 impl Sink for &mut [u8] {
+    const ALLOCATES: bool = false;
+
     #[inline(always)]
     fn room(&mut self, len: usize) -> Option<&mut [u8]> {
         self.get_mut(..len)
@@ -48,6 +53,8 @@ impl Sink for &mut [u8] {
 }
 
 impl Sink for Vec<u8> {
+    const ALLOCATES: bool = true;
+
     #[inline(always)]
     fn room(&mut self, len: usize) -> Option<&mut [u8]> {
         self.clear();
@@ -252,7 +259,7 @@ impl Store {
     }
 
     #[inline(always)]
-    fn was_read(&self, hash: Hash, key: &[u8], found: Found, plain: &impl Sink) {
+    fn was_read<S: Sink>(&self, hash: Hash, key: &[u8], found: Found, plain: &S) {
         if found.at.is_over() {
             self.touch(found.at);
             self.hits.add(1);
@@ -263,27 +270,33 @@ impl Store {
         let again = segment.touch(offset);
         // The second time, or while there is room, it becomes hot.
         if (again || !self.is_scarce()) && !self.is_crowded() {
-            self.admit(hash, key, found, plain.filled(found.head.plain));
+            self.admit(hash, key, found, plain.filled(found.head.plain), S::ALLOCATES);
         }
     }
 
-    /// Puts a plain copy on a cold record, if that is still what the entry leads to. Waits for nobody.
+    /// Puts a plain copy on a cold record, if that is still what the entry leads to. Waits for nobody, and allocates
+    /// nothing unless it may.
     #[inline(never)]
-    fn admit(&self, hash: Hash, key: &[u8], found: Found, plain: &[u8]) {
+    fn admit(&self, hash: Hash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
         let head = Head::raw(key.len(), plain.len());
         let size = head.record(true);
         // No record that fills a good part of a segment: it would push out too much.
         if size > self.shape().room() / 4 {
             return;
         }
-        let at = self.try_append_hot(found.at, head, key, plain);
+        let at = self.try_append_hot(found.at, head, key, plain, may_allocate);
         self.age(size);
         if let Some(at) = at
             && !self.swing(hash, found.at, found.generation, at)
         {
             self.drop_record(at);
         }
-        if self.is_scarce() && self.sweep_some(2 * size) == Swept::Nothing && at.is_none() {
+        if !self.is_scarce() {
+            return;
+        }
+        let sweep = if may_allocate { Self::sweep_some } else { Self::sweep_frugally };
+        let swept = sweep(self, 2 * size);
+        if swept == Swept::Nothing && at.is_none() {
             // relaxed: a hint.
             self.crowded.store(true, Ordering::Relaxed);
         }

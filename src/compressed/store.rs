@@ -22,6 +22,9 @@ use crc32fast::Hasher as Hasher32;
 /// Bytes of a key that are hashed at a time.
 const HASHED: usize = 64;
 
+/// Where there may be fewer segments, none of them is kept for what operands are folded into.
+const FEW: usize = 8;
+
 /// A segment that is appended to.
 pub(super) struct Open {
     pub(super) number: usize,
@@ -93,10 +96,10 @@ impl Store {
     pub(super) fn new(builder: Builder) -> Self {
         let shape = Shape::new(builder.segment_bits());
         let lends = shape.lent().len() >= Table::least_lent();
-        let may_learn = !builder.codecs.is_empty();
+        let (may_learn, folds) = (!builder.codecs.is_empty(), builder.merge.is_some());
         let store = Self {
             table: if lends { Table::new_lent() } else { Table::new() },
-            pool: Pool::new(shape, 1 + usize::from(builder.merge.is_some())),
+            pool: Pool::new(shape, 1 + usize::from(folds && builder.budget / shape.bytes() >= FEW)),
             models: Models::new(builder.codecs),
             hasher: builder.hasher.unwrap_or_default(),
             merge: builder.merge,
@@ -254,19 +257,20 @@ impl Store {
         value: &[u8],
     ) -> Option<Location> {
         let mut hot = self.hot.lock();
-        self.append_to(&mut hot, below, head, key, value)
+        self.append_to(&mut hot, below, head, key, value, true)
     }
 
-    /// As `append_hot`, but waits for nobody.
+    /// As `append_hot`, but waits for nobody, and has no segment made unless it may.
     pub(super) fn try_append_hot(
         &self,
         below: Location,
         head: Head,
         key: &[u8],
         value: &[u8],
+        may_allocate: bool,
     ) -> Option<Location> {
         let mut hot = self.hot.try_lock()?;
-        self.append_to(&mut hot, below, head, key, value)
+        self.append_to(&mut hot, below, head, key, value, may_allocate)
     }
 
     fn append_to(
@@ -276,6 +280,7 @@ impl Store {
         head: Head,
         key: &[u8],
         value: &[u8],
+        may_allocate: bool,
     ) -> Option<Location> {
         let size = head.record(true);
         if let Some(open) = hot {
@@ -285,8 +290,11 @@ impl Store {
             self.pool.seal(open.number, open.at, true);
             *hot = None;
         }
-        let Some(number) = self.pool.take(self.pool.reserve, || self.may_grow()) else {
-            self.is_out_of_room();
+        let may_grow = || may_allocate && self.may_grow();
+        let Some(number) = self.pool.take(self.pool.reserve, may_grow) else {
+            if may_allocate {
+                self.is_out_of_room();
+            }
             return None;
         };
         self.has_changed();

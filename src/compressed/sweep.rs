@@ -110,12 +110,27 @@ pub(super) struct Desk {
     pub(super) learning: Learning,
     /// What was done so far, in bytes that were compressed.
     worked: usize,
+    /// Whether who sweeps allocates nothing.
+    frugal: bool,
 }
 
 impl Desk {
     fn has_done(&mut self, work: usize) {
         self.worked = self.worked.wrapping_add(work);
     }
+
+    fn room(&self, spared: usize) -> Room {
+        Room { spared, frugal: self.frugal }
+    }
+}
+
+/// Which segments a sweep may take.
+#[derive(Clone, Copy)]
+struct Room {
+    /// So many of those that hold nothing are left.
+    spared: usize,
+    /// None that would have to be made.
+    frugal: bool,
 }
 
 impl House {
@@ -129,6 +144,7 @@ impl House {
             choice: Choice::new(),
             learning: Learning::new(),
             worked: 0,
+            frugal: false,
         };
         Self {
             sweep: None,
@@ -201,6 +217,16 @@ impl Store {
             return Swept::Some;
         }
         self.sweep_in(&mut house, bytes, None)
+    }
+
+    /// As `sweep_some`, but allocates nothing: what cannot be done without is left to others.
+    pub(super) fn sweep_frugally(&self, bytes: usize) -> Swept {
+        let Some(mut house) = self.house.try_lock() else { return Swept::Busy };
+        if self.is_to_learn() {
+            return Swept::Later;
+        }
+        house.desk.frugal = true;
+        self.sweep_on(&mut house, bytes, None)
     }
 
     /// As `sweep_some`, but by evicting; whether anything was done.
@@ -292,6 +318,11 @@ impl Store {
     }
 
     fn sweep_in(&self, house: &mut House, bytes: usize, aim: Option<Aim>) -> Swept {
+        house.desk.frugal = false;
+        self.sweep_on(house, bytes, aim)
+    }
+
+    fn sweep_on(&self, house: &mut House, bytes: usize, aim: Option<Aim>) -> Swept {
         if house.sweep.is_none() {
             house.sweep = match aim {
                 Some(aim) => self.next_cold(house).map(|number| self.begin(number, aim)),
@@ -313,7 +344,8 @@ impl Store {
                 return Swept::Some;
             }
             let Ok(size) = self.sweep_record(house, segment, sweep) else {
-                return self.give_up(house, sweep, segment);
+                let frugal = house.desk.frugal;
+                return if frugal { Swept::Busy } else { self.give_up(house, sweep, segment) };
             };
             house.sweep = Some(Sweep { at: sweep.at + size, ..sweep });
             house.desk.has_done(RECORD + size / COPIED);
@@ -419,6 +451,7 @@ impl Store {
         let marked = touched && sweep.aim == Aim::Compact;
         let record = Moved { at, hash, head, key, stored, touched, marked };
         match sweep.aim {
+            Aim::Cool if head.is_operand() && desk.frugal => return Err(Stuck),
             Aim::Cool if head.is_operand() => self.fold_away(desk, &record)?,
             Aim::Cool => self.cool(desk, &record)?,
             Aim::Evict if !touched && self.evict(&record) => {}
@@ -553,11 +586,14 @@ impl Store {
             // What took more than before could leave a sweep without room.
             (new.record(false) <= head.record(false)).then_some((new, plain))
         });
+        let room = desk.room(0);
         let Desk { cold, out, .. } = desk;
         let to = match again {
-            Some((new, plain)) if new.kind == RAW => self.append_cold(cold, 0, new, key, plain)?,
-            Some((new, _)) => self.append_cold(cold, 0, new, key, &out[..new.stored])?,
-            None => self.append_cold(cold, 0, head, key, stored)?,
+            Some((new, plain)) if new.kind == RAW => {
+                self.append_cold(cold, room, new, key, plain)?
+            }
+            Some((new, _)) => self.append_cold(cold, room, new, key, &out[..new.stored])?,
+            None => self.append_cold(cold, room, head, key, stored)?,
         };
         if marked && let Some(segment) = self.pool.segment(self.shape().segment(to)) {
             segment.touch(self.shape().offset(to));
@@ -575,9 +611,10 @@ impl Store {
         plain: &[u8],
     ) -> Result<Location, Stuck> {
         let head = Head { key: key.len(), ..self.compress(desk, plain) };
+        let room = desk.room(self.pool.reserve - 1);
         let Desk { cold, out, .. } = desk;
         let stored = if head.kind == RAW { plain } else { &out[..head.stored] };
-        self.append_cold(cold, self.pool.reserve - 1, head, key, stored)
+        self.append_cold(cold, room, head, key, stored)
     }
 
     /// Compresses a value: the head of its record, but for the key.
@@ -595,11 +632,10 @@ impl Store {
         Head { kind, key: 0, stored: len, plain: plain.len() }
     }
 
-    /// Appends a record to the cold segments, of which `spared` that hold nothing are left.
     fn append_cold(
         &self,
         cold: &mut Option<Open>,
-        spared: usize,
+        room: Room,
         head: Head,
         key: &[u8],
         stored: &[u8],
@@ -610,8 +646,8 @@ impl Store {
             self.note_sum(&open);
         }
         if cold.is_none() {
-            let number =
-                self.pool.take(spared, || self.may_grow() || self.may_spill()).ok_or(Stuck)?;
+            let may_grow = || !room.frugal && (self.may_grow() || self.may_spill());
+            let number = self.pool.take(room.spared, may_grow).ok_or(Stuck)?;
             self.note_room();
             *cold = Some(Open::new(number, self.shape()));
         }

@@ -339,6 +339,9 @@ mod tests {
         assert_eq!(parsed(texts, b"abcdef", 100)[0], (3, 41));
         assert_eq!(parsed(texts, b"abcdefghijklmnopq", 100), [(2, 20), (15, 9)]);
         assert_eq!(parsed(texts, b"ab", 100), [(2, 20)]);
+        // Two ways to the same place, the dearer met last.
+        assert_eq!(parsed(&[("ab", 40), ("bc", 33)], b"abc", 100), [(1, 32), (2, 33)]);
+        assert_eq!(parsed(&[("ab", 32), ("bc", 40)], b"abc", 100), [(2, 32), (1, 32)]);
         assert_eq!(parsed(texts, b"", 100), []);
     }
 
