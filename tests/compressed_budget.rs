@@ -93,10 +93,22 @@ fn map(budget: usize, model_bytes: usize) -> CompressedMap {
     builder.segment_bytes(SEGMENT).merge(last).build()
 }
 
-/// A map to which values like these were added until one was refused, and how many they are.
-fn full(budget: usize, like: u8) -> (CompressedMap, usize) {
+/// A map that has learned to like 'a', in no memory.
+fn trained(budget: usize) -> CompressedMap {
     let map = map(budget, 0);
     assert!(map.train(&[&value(b'a', 0)]));
+    map
+}
+
+fn shuffled(count: usize) -> Vec<usize> {
+    let mut keys: Vec<usize> = (0..count).collect();
+    Rng::new(support::seed()).shuffle(&mut keys);
+    keys
+}
+
+/// A map to which values like these were added until one was refused, and how many they are.
+fn full(budget: usize, like: u8) -> (CompressedMap, usize) {
+    let map = trained(budget);
     let refused = (0..budget).find(|&n| map.insert(&key(n), &value(like, n)).is_err());
     (map, refused.expect("so many cannot be stored"))
 }
@@ -107,16 +119,12 @@ fn full(budget: usize, like: u8) -> (CompressedMap, usize) {
 fn what_is_learned_anew_does_not_use_up_what_sweeps_need() {
     for budget in [128 << 10, 512 << 10] {
         let count = full(budget, b'a').1 * 4 / 5;
-        let map = map(budget, 0);
-        assert!(map.train(&[&value(b'a', 0)]));
+        let map = trained(budget);
         for n in 0..count {
             map.insert(&key(n), &value(b'a', n)).unwrap();
         }
         assert!(map.train(&[&value(b'b', 0)]));
-        let mut rng = Rng::new(support::seed());
-        let mut keys: Vec<usize> = (0..count).collect();
-        rng.shuffle(&mut keys);
-        for &n in &keys {
+        for n in shuffled(count) {
             let changed = map.update(&key(n), |_| Some(value(b'b', n).to_vec()));
             assert!(changed.is_ok_and(|found| found), "{n} of {count}: {:?}", map.stats());
         }
@@ -199,9 +207,7 @@ fn a_map_that_has_refused_takes_again_what_was_removed() {
 fn what_was_put_off_leaves_room_to_compact() {
     for budget in [96 << 10, 200 << 10, 400 << 10] {
         let (map, count) = full(budget, b'b');
-        let mut rng = Rng::new(support::seed());
-        let mut keys: Vec<usize> = (0..count).collect();
-        rng.shuffle(&mut keys);
+        let keys = shuffled(count);
         let (gone, kept) = keys.split_at(count / 10);
         assert!(gone.iter().all(|&n| map.remove(&key(n))));
         for &n in kept {

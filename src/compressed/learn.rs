@@ -290,7 +290,6 @@ impl Store {
         self.next_models.store(bytes.min(self.budget / NEXT), Ordering::Relaxed);
         // relaxed: a hint.
         self.learned.store(true, Ordering::Relaxed);
-        self.settle_models();
         any
     }
 

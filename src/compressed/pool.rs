@@ -247,7 +247,7 @@ impl Pool {
     pub(super) fn note_dead(&self, segment: Segment<'_>) {
         // Models sweep when they say so. relaxed: hints.
         let asked = !cfg!(hedgerow_loom) && !self.dead.load(Ordering::Relaxed);
-        if asked && self.is_worth(segment, DEAD) {
+        if asked && segment.is(Use::Cold) && self.is_part(segment.dead(), DEAD) {
             // relaxed: as above.
             self.dead.store(true, Ordering::Relaxed);
         }
@@ -259,12 +259,13 @@ impl Pool {
         self.dead.load(Ordering::Relaxed)
     }
 
-    fn is_worth(&self, segment: Segment<'_>, part: usize) -> bool {
-        segment.is(Use::Cold) && segment.dead() * part >= self.shape.room()
+    /// Whether so many bytes are such a part of a segment.
+    pub(super) fn is_part(&self, bytes: usize, part: usize) -> bool {
+        bytes * part >= self.shape.room()
     }
 
-    /// The cold segment with the most dead bytes, if they are such a part of it.
-    pub(super) fn deadest(&self, part: usize) -> Option<usize> {
+    /// The cold segment with the most dead bytes, and how many, if they are such a part of it.
+    pub(super) fn deadest(&self, part: usize) -> Option<(usize, usize)> {
         // relaxed: a hint, which stands again for what comes to be dead meanwhile.
         self.dead.store(false, Ordering::Relaxed);
         let cold = |number| {
@@ -272,9 +273,9 @@ impl Pool {
             Some((segment.dead(), number, segment))
         };
         let all = (0..self.numbers()).filter_map(cold);
-        let (_, number, segment) = all.max_by_key(|&(dead, number, _)| (dead, number))?;
+        let (dead, number, segment) = all.max_by_key(|&(dead, number, _)| (dead, number))?;
         self.note_dead(segment);
-        self.is_worth(segment, part).then_some(number)
+        self.is_part(dead, part).then_some((number, dead))
     }
 
     /// The hot segment that was sealed first, to be swept.

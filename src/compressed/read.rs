@@ -285,7 +285,6 @@ impl Store {
             return;
         }
         let at = self.try_append_hot(found.at, head, key, plain, may_allocate);
-        self.age(size);
         if let Some(at) = at
             && !self.swing(hash, found.at, found.generation, at)
         {
@@ -294,6 +293,7 @@ impl Store {
         if !self.is_scarce() {
             return;
         }
+        self.age(size);
         let sweep = if may_allocate { Self::sweep_some } else { Self::sweep_frugally };
         let swept = sweep(self, 2 * size);
         if swept == Swept::Nothing && at.is_none() {
@@ -302,12 +302,12 @@ impl Store {
         }
     }
 
-    /// Forgets of some cold records that they were read, as a record of so many bytes becomes hot: of all of them once
-    /// or so while the hot front is written anew. Else each would have been read before at last, and most of what is
+    /// Forgets of some cold records that they were read, as a record of so many bytes becomes hot: of all of them some
+    /// times while the hot front is written anew. Else each would have been read before at last, and most of what is
     /// read for the second time would only push out what is read more often.
     fn age(&self, bytes: usize) {
         // Who is to be evicted is seen by the same marks.
-        if self.policy == Policy::Evict || !self.is_scarce() {
+        if self.policy == Policy::Evict {
             return;
         }
         let (each, all) = (self.shape().mark_words(), self.pool.made());

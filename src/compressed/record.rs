@@ -153,6 +153,11 @@ impl Head {
         OPERAND + below
     }
 
+    /// What a record of this head stores of a value and what it was compressed to.
+    pub(super) fn choose<'b>(self, plain: &'b [u8], compressed: &'b [u8]) -> &'b [u8] {
+        if self.kind == RAW { plain } else { &compressed[..self.stored] }
+    }
+
     /// How many operands lie below this one, if it is one.
     pub(super) const fn operands_below(kind: u8) -> Option<u8> {
         kind.checked_sub(OPERAND)

@@ -43,10 +43,9 @@ const RECORD: usize = 8;
 /// and such a part of its bytes where they are not compressed, but copied at most.
 const COPIED: usize = 8;
 
-/// A cold segment is compacted before anything else where such a part of it is dead,
+/// A cold segment is compacted before anything else where such a part of it is dead; where [`DEAD`] is, if there is
+/// nothing to compress;
 const MANY: usize = 4;
-/// if there is nothing to compress, where such a part is,
-const ENOUGH: usize = DEAD;
 /// and where a sweep has no room for what it compresses, with so little.
 const FEW: usize = 32;
 
@@ -213,10 +212,15 @@ impl Store {
             self.wanted.store(true, Ordering::Relaxed);
             return Swept::Busy;
         };
-        if house.sweep.is_none() && self.pool.free() > self.pool.reserve + 1 && self.lack() == 0 {
+        if self.has_enough(&house) {
             return Swept::Some;
         }
         self.sweep_in(&mut house, bytes, None)
+    }
+
+    /// Whether nothing is being swept, and nothing needs to be.
+    fn has_enough(&self, house: &House) -> bool {
+        house.sweep.is_none() && self.pool.free() > self.pool.reserve + 1 && self.lack() == 0
     }
 
     /// As `sweep_some`, but allocates nothing: what cannot be done without is left to others.
@@ -224,6 +228,9 @@ impl Store {
         let Some(mut house) = self.house.try_lock() else { return Swept::Busy };
         if self.is_to_learn() {
             return Swept::Later;
+        }
+        if self.has_enough(&house) {
+            return Swept::Some;
         }
         house.desk.frugal = true;
         self.sweep_on(&mut house, bytes, None)
@@ -359,7 +366,8 @@ impl Store {
         let next = if self.policy == Policy::Evict && sweep.aim != Aim::Evict {
             self.next_cold(house).map(|number| self.begin(number, Aim::Evict))
         } else {
-            self.begin_deadest(FEW).or_else(|| self.emptiest(segment.live()))
+            let dead = self.pool.deadest(FEW).and_then(|(number, _)| self.begin_cold(number));
+            dead.or_else(|| self.emptiest(segment.live()))
         };
         let Some(next) = next else { return Swept::Nothing };
         self.pool.seal(sweep.number, sweep.end, sweep.aim == Aim::Cool);
@@ -397,18 +405,20 @@ impl Store {
 
     /// What is best made empty.
     fn choose(&self, house: &mut House) -> Option<Sweep> {
-        let dead = self.pool.has_dead();
-        let compact = |part| if dead { self.begin_deadest(part) } else { None };
+        let dead = self.pool.has_dead().then(|| self.pool.deadest(DEAD)).flatten();
+        let compact = |part| {
+            let (number, _) = dead.filter(|&(_, dead)| self.pool.is_part(dead, part))?;
+            self.begin_cold(number)
+        };
         let cool = || self.pool.oldest_hot().map(|number| self.begin(number, Aim::Cool));
         let mut next = || self.next_cold(house).map(|number| self.begin(number, Aim::Evict));
         let evict = || if self.policy == Policy::Evict { next() } else { None };
-        compact(MANY).or_else(cool).or_else(|| compact(ENOUGH)).or_else(evict)
+        compact(MANY).or_else(cool).or_else(|| compact(DEAD)).or_else(evict)
     }
 
-    /// Takes the cold segment with the most dead bytes, if they are such a part of it.
-    fn begin_deadest(&self, part: usize) -> Option<Sweep> {
-        let number = self.pool.deadest(part).filter(|&number| self.pool.take_cold(number))?;
-        Some(self.begin(number, Aim::Compact))
+    /// Takes a cold segment to compact it, if it still is one.
+    fn begin_cold(&self, number: usize) -> Option<Sweep> {
+        self.pool.take_cold(number).then(|| self.begin(number, Aim::Compact))
     }
 
     /// Takes the next cold segment, in turn.
@@ -588,13 +598,11 @@ impl Store {
         });
         let room = desk.room(0);
         let Desk { cold, out, .. } = desk;
-        let to = match again {
-            Some((new, plain)) if new.kind == RAW => {
-                self.append_cold(cold, room, new, key, plain)?
-            }
-            Some((new, _)) => self.append_cold(cold, room, new, key, &out[..new.stored])?,
-            None => self.append_cold(cold, room, head, key, stored)?,
+        let (head, stored) = match again {
+            Some((new, plain)) => (new, new.choose(plain, out)),
+            None => (head, stored),
         };
+        let to = self.append_cold(cold, room, head, key, stored)?;
         if marked && let Some(segment) = self.pool.segment(self.shape().segment(to)) {
             segment.touch(self.shape().offset(to));
         }
@@ -613,8 +621,7 @@ impl Store {
         let head = Head { key: key.len(), ..self.compress(desk, plain) };
         let room = desk.room(self.pool.reserve - 1);
         let Desk { cold, out, .. } = desk;
-        let stored = if head.kind == RAW { plain } else { &out[..head.stored] };
-        self.append_cold(cold, room, head, key, stored)
+        self.append_cold(cold, room, head, key, head.choose(plain, out))
     }
 
     /// Compresses a value: the head of its record, but for the key.
