@@ -1,0 +1,162 @@
+//! The log: what every change is written to before it is acknowledged.
+//!
+//! [`Log`] is what the database needs of one; [`FileLog`](file::FileLog) keeps it in files of its own.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// The number of an entry of the log. The first has 1.
+pub type Lsn = u64;
+
+/// When what was written to the log is forced to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Fsync {
+    /// Before a change is acknowledged: what is acknowledged survives the loss of power.
+    Always,
+    /// Once a second: what is acknowledged survives the death of the process; the loss of power costs the last second
+    /// or two.
+    #[default]
+    EverySecond,
+    /// When the system likes: survives the death of the process.
+    Never,
+}
+
+/// What the database asks of a log. All of it may be called by many threads.
+///
+/// An entry is appended under the locks of the shards that it changes, so that entries that change one key stand in
+/// the log in the order in which they were made. `append` only notes it in memory; `commit` is called once for many,
+/// without locks.
+pub trait Log: Send + Sync {
+    /// Notes an entry behind all others: the time at which it is applied, and its changes as bytes. Touches no file.
+    ///
+    /// # Errors
+    /// When the log cannot be written: [`writable`](Self::writable) has said so, or will.
+    fn append(&self, time: u64, changes: &[u8]) -> Result<Lsn, LogError>;
+
+    /// Whether entries are taken. When not, no change is made either.
+    fn writable(&self) -> bool;
+
+    /// Number of the last entry that was appended.
+    fn last(&self) -> Lsn;
+
+    /// Sees to it that all entries up to `lsn` become as safe as the policy promises before an acknowledgement; whether
+    /// they already are. Writes files (`everysec`, `no`), but does not wait for a disk: under `always` another thread
+    /// does, and `told` is called when there is more to acknowledge.
+    ///
+    /// # Errors
+    /// When they will never be.
+    fn commit(&self, lsn: Lsn) -> Result<bool, LogError>;
+
+    /// As `commit`, but waits until they are.
+    ///
+    /// # Errors
+    /// When they will never be.
+    fn wait(&self, lsn: Lsn) -> Result<(), LogError>;
+
+    /// Number of the last entry that may be acknowledged.
+    fn safe(&self) -> Lsn;
+
+    /// Has `told` called, by another thread, whenever `safe` has grown or the log has failed.
+    fn on_progress(&self, told: Box<dyn Fn() + Send + Sync>);
+
+    /// Begins a new part of the log, so that the parts before can be dropped once a snapshot holds what is in them;
+    /// the number of its first entry.
+    ///
+    /// # Errors
+    /// When it cannot be made; the old one goes on.
+    fn rotate(&self) -> Result<Lsn, LogError>;
+
+    /// Drops parts all of whose entries are before `first`.
+    ///
+    /// # Errors
+    /// When they cannot be removed, which loses nothing.
+    fn drop_before(&self, first: Lsn) -> Result<(), LogError>;
+
+    /// Bytes in the log's files.
+    fn bytes(&self) -> u64;
+
+    /// Writes and forces all to the disk, and takes nothing more.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    fn close(&self) -> Result<(), LogError>;
+}
+
+/// Why the log does not do what it was asked.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The system refused to write. It is tried again.
+    Write(std::sync::Arc<io::Error>),
+    /// The system failed to force data to the disk. What became of it nobody can know, so the log takes nothing more
+    /// until it is opened again.
+    Sync(std::sync::Arc<io::Error>),
+    /// The log was closed.
+    Closed,
+}
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write(why) => write!(f, "the log cannot be written: {why}"),
+            Self::Sync(why) => write!(f, "the disk failed to keep the log: {why}"),
+            Self::Closed => f.write_str("the log is closed"),
+        }
+    }
+}
+
+impl Error for LogError {}
+
+/// Why a log or snapshot cannot be read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Corrupt {
+    /// The system refused.
+    Io(PathBuf, io::Error),
+    /// Bytes that were not written so, with more behind them that were.
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// The place of the first entry that is no good.
+        offset: u64,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// An entry is missing between two parts.
+    Gap {
+        /// The part behind the gap.
+        file: PathBuf,
+        /// The entry that should follow.
+        wanted: Lsn,
+        /// The entry that does.
+        found: Lsn,
+    },
+    /// Another process has the folder open.
+    InUse(PathBuf),
+}
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(file, why) => write!(f, "{}: {why}", file.display()),
+            Self::Damaged { file, offset, why } => {
+                write!(f, "{} is damaged at byte {offset}: {why}", file.display())
+            }
+            Self::Gap { file, wanted, found } => {
+                write!(f, "{} begins with entry {found}, but entry {wanted} comes next", file.display())
+            }
+            Self::InUse(folder) => write!(f, "{} is in use by another process", folder.display()),
+        }
+    }
+}
+
+impl Error for Corrupt {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Io(_, why) => Some(why),
+            _ => None,
+        }
+    }
+}
