@@ -2,6 +2,8 @@
 //!
 //! [`Log`] is what the database needs of one; [`FileLog`](file::FileLog) keeps it in files of its own.
 
+pub(crate) mod change;
+
 use std::error::Error;
 use std::fmt;
 use std::io;
