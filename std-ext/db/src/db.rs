@@ -2,8 +2,8 @@
 
 use crate::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
 use crate::clock::Clock;
-use crate::log::disk::Disk;
 use crate::log::file::FileLog;
+use crate::log::folder::Folder;
 use crate::log::none::NoLog;
 use crate::log::{Corrupt, Log, LogError, Lsn};
 use crate::options::{Eviction, Options};
@@ -13,7 +13,6 @@ use crate::state::{Shards, State};
 use crate::watchman::Watchman;
 use std::error::Error as StdError;
 use std::fmt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -110,16 +109,19 @@ impl Db {
         let began = std::time::Instant::now();
         let shards = Shards::new(&options);
         let mut opened = Opened::default();
+        let mut claimed = None;
         let (log, time): (Arc<dyn Log>, u64) = match &options.folder {
             None => (Arc::new(NoLog::new()), 0),
             Some(folder) => {
-                let (log, time) = recover(folder, &options, &shards, &mut opened)?;
+                let folder = Folder::claim(folder)?;
+                let (log, time) = recover(&folder, &options, &shards, &mut opened)?;
+                claimed = Some(folder);
                 (Arc::new(log), time)
             }
         };
         opened.took = began.elapsed();
         let state = Arc::new(State::new(shards, log, Clock::starting(time), &options));
-        let watchman = Watchman::start(Arc::clone(&state), &options);
+        let watchman = Watchman::start(Arc::clone(&state), claimed, options.snapshot_after);
         let sessions = Mutex::default();
         Ok(Self { inner: Arc::new(Inner { state, options, opened, sessions, watchman }) })
     }
@@ -390,13 +392,12 @@ impl Drop for Inner {
 
 /// Loads what the folder holds; the log, and the latest time that it knows.
 fn recover(
-    folder: &Path,
+    folder: &Arc<Folder>,
     options: &Options,
     shards: &Shards,
     opened: &mut Opened,
 ) -> Result<(FileLog, u64), Corrupt> {
-    let disk = Disk::real();
-    let snapshot = Snapshot::newest(folder, &disk)?;
+    let snapshot = Snapshot::newest(folder)?;
     let mut floors = vec![0; usize::from(crate::state::slots::SLOTS)];
     let (mut time, mut least) = (0, 0);
     if let Some(snapshot) = &snapshot {
@@ -412,7 +413,7 @@ fn recover(
     let mut replay = |entry: Lsn, time: u64, changes: &[u8]| {
         shards.replay(entry, time, changes, |slot| floors[usize::from(slot)] + 1)
     };
-    let (log, found) = FileLog::open(folder, options.fsync, disk, least + 1, &mut replay)?;
+    let (log, found) = FileLog::open(folder, options.fsync, least + 1, &mut replay)?;
     opened.entries = found.entries;
     opened.cut = found.cut.as_ref().map_or(0, |cut| cut.bytes);
     Ok((log, time.max(found.time)))

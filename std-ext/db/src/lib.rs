@@ -13,15 +13,14 @@
 
 pub mod ask;
 mod clock;
-mod command;
 mod db;
 pub mod log;
 pub mod options;
-pub mod resp;
-pub mod server;
 mod session;
+mod snapshot;
 mod state;
+mod watchman;
 
-pub use db::{Db, Error, OpenError};
+pub use db::{Db, Error, Figures, Opened};
 pub use options::Options;
 pub use session::Session;

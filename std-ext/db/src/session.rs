@@ -5,7 +5,6 @@ use crate::log::{Lsn, change};
 use crate::state::evict::Random;
 use crate::state::record::{Record, UsedAt};
 use crate::state::shard::{self, Core, Reader};
-use crate::state::slots::slot;
 use crate::state::{Cores, Counters, State};
 use std::sync::Arc;
 
@@ -44,6 +43,8 @@ impl Session {
     /// Looks are wait-free, but while [`Ask::Together`] is shown; changes lock their shards.
     pub fn run(&mut self, asks: &[Ask<'_>], answer: &mut impl FnMut(usize, Answer<'_>)) -> Lsn {
         let mut lsn = 0;
+        // Of a run that an answer ended by a panic.
+        self.queued.drain(..).for_each(|shard| self.queues[shard as usize].clear());
         let (now, mut hits, mut misses) = (self.now(), 0, 0);
         self.state.together.wait();
         for (number, ask) in asks.iter().enumerate() {
@@ -245,7 +246,7 @@ impl Session {
             };
             // A place is told by its upper bits: only where that is not before where it began is it any progress.
             let told = next >> (64 - within);
-            if visited >= count && told > at >> (64 - within) && told > low_of(from, within, shard) {
+            if visited >= count && told > low_of(from, within, shard) {
                 return (shard as u64) << within | told;
             }
             at = next;
@@ -411,9 +412,4 @@ impl Deeds<'_, '_> {
         }
         Answer::Done
     }
-}
-
-/// The slot of a key in a Redis Cluster, which decides here too which keys share a shard.
-pub fn key_slot(key: &[u8]) -> u16 {
-    slot(key)
 }

@@ -2,12 +2,10 @@
 
 use crate::db::Error;
 use crate::log::Lsn;
-use crate::log::disk::Disk;
-use crate::options::Options;
+use crate::log::folder::Folder;
 use crate::snapshot::{self, Writer};
 use crate::state::record::Record;
 use crate::state::{State, care, shard};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -22,7 +20,7 @@ pub(crate) struct Watchman {
 }
 
 struct Shared {
-    folder: Option<PathBuf>,
+    folder: Option<Arc<Folder>>,
     /// Bytes of the log from which on a snapshot is made; 0 for never.
     after: u64,
     status: Mutex<Status>,
@@ -50,10 +48,10 @@ pub(crate) struct Done {
 }
 
 impl Watchman {
-    pub(crate) fn start(state: Arc<State>, options: &Options) -> Self {
+    pub(crate) fn start(state: Arc<State>, folder: Option<Arc<Folder>>, after: u64) -> Self {
         let shared = Arc::new(Shared {
-            folder: options.folder.clone(),
-            after: options.snapshot_after,
+            folder,
+            after,
             status: Mutex::default(),
             changed: Condvar::new(),
             making: Mutex::default(),
@@ -122,22 +120,21 @@ impl Shared {
 }
 
 /// Has the log begin anew, writes all shards, and drops the log before.
-fn make(folder: &Path, state: &State) -> Result<Done, Error> {
+fn make(folder: &Arc<Folder>, state: &State) -> Result<Done, Error> {
     let wrong = |why| Error::Snapshot(Arc::new(why));
     let first = state.log.rotate()?;
-    let disk = Disk::real();
-    let mut writer = Writer::create(folder, &disk).map_err(wrong)?;
+    let mut writer = Writer::create(folder).map_err(wrong)?;
     let mut pause = Duration::ZERO;
     for number in 0..state.shards.len() {
         let took = write_shard(number, state, &mut writer).map_err(wrong)?;
         pause = pause.max(took);
     }
     let last = state.log.last();
-    // What it holds must be safe before it can take the place of the log.
-    state.log.wait(last)?;
+    // The log must not end before what the snapshot holds of it.
+    state.log.force()?;
     let bytes = writer.finish(last, state.clock.now()).map_err(wrong)?;
     state.log.drop_before(first)?;
-    snapshot::remove_older(folder, &disk, last).map_err(wrong)?;
+    snapshot::remove_older(folder, last).map_err(wrong)?;
     Ok(Done { entry: last, pause, bytes, ..Done::default() })
 }
 

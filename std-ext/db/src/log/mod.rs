@@ -3,6 +3,10 @@
 //! [`Log`] is what the database needs of one; [`FileLog`](file::FileLog) keeps it in files of its own.
 
 pub(crate) mod change;
+pub mod disk;
+pub mod file;
+pub mod folder;
+pub mod none;
 
 use std::error::Error;
 use std::fmt;
@@ -75,6 +79,12 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// When they cannot be removed, which loses nothing.
     fn drop_before(&self, first: Lsn) -> Result<(), LogError>;
+
+    /// Forces to the disk what was appended.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    fn force(&self) -> Result<(), LogError>;
 
     /// Bytes in the log's files.
     fn bytes(&self) -> u64;

@@ -2,7 +2,6 @@
 
 use crate::state::record::Value;
 use hedgerow::CompressedMap;
-use hedgerow::compressed::codec::{Lz4, SmallText};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Values shorter than this gain nothing: a ticket and what the other map knows of it take as much.
@@ -16,8 +15,7 @@ pub(crate) struct Cold {
 
 impl Cold {
     pub(crate) fn new(budget: usize) -> Self {
-        let map = CompressedMap::builder(budget).codec(Lz4::new()).codec(SmallText::new()).build();
-        Self { map, next: AtomicU64::new(1) }
+        Self { map: CompressedMap::with_budget(budget), next: AtomicU64::new(1) }
     }
 
     /// Keeps a value, if it is long enough and there is room.
@@ -27,7 +25,7 @@ impl Cold {
         }
         // Relaxed: only that each is another matters.
         let ticket = self.next.fetch_add(1, Ordering::Relaxed);
-        match self.map.insert(&ticket.to_ne_bytes(), value) {
+        match self.map.insert(&ticket.to_ne_bytes(), &value) {
             Ok(_) => Value::Away(ticket, value.len()),
             // No room, or too long for it: then it is kept as it is, and counts as that.
             Err(_) => Value::Here(value),
