@@ -399,7 +399,7 @@ fn recover(
 ) -> Result<(FileLog, u64), Corrupt> {
     let snapshot = Snapshot::newest(folder)?;
     let mut floors = vec![0; usize::from(crate::state::slots::SLOTS)];
-    let (mut time, mut least) = (0, 0);
+    let (mut time, mut least, mut above) = (0, 0, 0);
     if let Some(snapshot) = &snapshot {
         load(snapshot, shards)?;
         for section in snapshot.sections() {
@@ -407,13 +407,13 @@ fn recover(
             floors[slots].fill(section.floor);
             opened.snapshot_keys += section.entries;
         }
-        time = snapshot.time();
+        (time, above) = (snapshot.time(), snapshot.last());
         least = floors.iter().copied().min().unwrap_or(0);
     }
     let mut replay = |entry: Lsn, time: u64, changes: &[u8]| {
         shards.replay(entry, time, changes, |slot| floors[usize::from(slot)] + 1)
     };
-    let (log, found) = FileLog::open(folder, options.fsync, least + 1, &mut replay)?;
+    let (log, found) = FileLog::open(Arc::clone(folder), options.fsync, least + 1, above, &mut replay)?;
     opened.entries = found.entries;
     opened.cut = found.cut.as_ref().map_or(0, |cut| cut.bytes);
     Ok((log, time.max(found.time)))

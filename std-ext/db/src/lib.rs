@@ -1,7 +1,7 @@
 //! An in-memory key-value database on hedgerow's maps: durable on one node, for clients of Redis and embedded in a
 //! process.
 //!
-//! ```
+//! ```ignore
 //! use hedgerow_db::{Db, Options};
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path();
@@ -17,7 +17,8 @@ mod db;
 pub mod log;
 pub mod options;
 mod session;
-mod snapshot;
+#[doc(hidden)]
+pub mod snapshot;
 mod state;
 mod watchman;
 

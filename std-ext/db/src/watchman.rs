@@ -134,7 +134,7 @@ fn make(folder: &Arc<Folder>, state: &State) -> Result<Done, Error> {
     state.log.force()?;
     let bytes = writer.finish(last, state.clock.now()).map_err(wrong)?;
     state.log.drop_before(first)?;
-    snapshot::remove_older(folder, last).map_err(wrong)?;
+    snapshot::remove_older(folder, last).map_err(|why| wrong(std::io::Error::other(why)))?;
     Ok(Done { entry: last, pause, bytes, ..Done::default() })
 }
 

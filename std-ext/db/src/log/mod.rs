@@ -4,9 +4,15 @@
 
 pub(crate) mod change;
 pub mod disk;
+#[doc(hidden)]
+pub mod faults;
 pub mod file;
 pub mod folder;
+pub(crate) mod frame;
 pub mod none;
+mod recover;
+
+pub use recover::{Cut, Recovered, Replay};
 
 use std::error::Error;
 use std::fmt;
@@ -80,7 +86,8 @@ pub trait Log: Send + Sync {
     /// When they cannot be removed, which loses nothing.
     fn drop_before(&self, first: Lsn) -> Result<(), LogError>;
 
-    /// Forces to the disk what was appended.
+    /// Forces to the disk all that was appended before, whatever the policy. A snapshot is not finished without: it may
+    /// hold what only the log's memory has.
     ///
     /// # Errors
     /// When that cannot be done.
