@@ -332,7 +332,7 @@ impl Db {
     /// As [`set`](Self::set).
     pub fn append(&self, key: impl AsRef<[u8]>, tail: impl AsRef<[u8]>) -> Result<usize, Error> {
         let change = Change::Append(tail.as_ref());
-        Ok(self.ask(Ask::Change(key.as_ref(), change), int)? as usize)
+        Ok(self.ask(Ask::Change(key.as_ref(), change), int)?.cast_unsigned() as usize)
     }
 
     /// Has the key end after so long; whether it is there.

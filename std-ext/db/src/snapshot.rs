@@ -208,6 +208,9 @@ impl Writer {
     }
 }
 
+/// Takes an entry: its key, until when it lives, and its value.
+pub type Each<'a> = dyn FnMut(&[u8], Option<u64>, &[u8]) + 'a;
+
 /// A snapshot that can be read.
 pub struct Snapshot {
     folder: Arc<Folder>,
@@ -261,11 +264,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// When it is damaged, which shows before anything of that block is told, or the system refuses.
-    pub fn read_section(
-        &self,
-        number: usize,
-        each: &mut dyn FnMut(&[u8], Option<u64>, &[u8]),
-    ) -> Result<(), Corrupt> {
+    pub fn read_section(&self, number: usize, each: &mut Each<'_>) -> Result<(), Corrupt> {
         let refused = |why| Corrupt::Io(self.file.clone(), why);
         let mut file = self.folder.disk().read(&self.file).map_err(refused)?;
         read_section(&mut file, &self.sections[number], each).map_err(|why| why.told(&self.file))
@@ -374,7 +373,7 @@ fn read_sections(list: &[u8], end: u64, last: Lsn) -> Option<Vec<SectionInfo>> {
 fn read_section(
     file: &mut File,
     section: &SectionInfo,
-    each: &mut dyn FnMut(&[u8], Option<u64>, &[u8]),
+    each: &mut Each<'_>,
 ) -> Result<(), Trouble> {
     file.seek(SeekFrom::Start(section.place))?;
     let mut file = io::BufReader::with_capacity(4 * BLOCK, file);
@@ -410,7 +409,7 @@ fn read_section(
 }
 
 /// Tells the entries of a block; how many, if nothing remains.
-fn read_entries(mut rest: &[u8], each: &mut dyn FnMut(&[u8], Option<u64>, &[u8])) -> Option<u64> {
+fn read_entries(mut rest: &[u8], each: &mut Each<'_>) -> Option<u64> {
     let mut entries = 0;
     while !rest.is_empty() {
         let (key_bytes, after) = rest.split_first_chunk::<2>()?;

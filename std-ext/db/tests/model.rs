@@ -1,5 +1,7 @@
 //! The database beside a plain model: whatever is asked, in pipelines of any mixture, gets the model's answer.
 
+#![allow(clippy::cast_possible_wrap, reason = "the model counts to a few hundred")]
+
 use hedgerow_db::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
 use hedgerow_db::{Db, Options, Session};
 use std::collections::HashMap;
@@ -87,7 +89,8 @@ impl Model {
 
     fn change(&mut self, key: &[u8], change: Change<'_>) -> Kept {
         let before = self.value(key);
-        let (old, end) = self.0.get(key).cloned().map_or((None, None), |(value, end)| (Some(value), end));
+        let (old, end) =
+            self.0.get(key).cloned().map_or((None, None), |(value, end)| (Some(value), end));
         let text = old.as_ref().map(|old| String::from_utf8_lossy(old).into_owned());
         match change {
             Change::Set { value, when, life, get } => {
@@ -107,7 +110,13 @@ impl Model {
                         self.0.remove(key);
                     }
                 }
-                if get { before } else if allowed { Kept::Done } else { Kept::Nothing }
+                if get {
+                    before
+                } else if allowed {
+                    Kept::Done
+                } else {
+                    Kept::Nothing
+                }
             }
             Change::Delete => Kept::Int(self.0.remove(key).is_some().into()),
             Change::Take => {
@@ -123,7 +132,9 @@ impl Model {
                     text.parse::<i64>().ok().filter(|number| number.to_string() == text)
                 });
                 let Some(number) = number else { return Kept::Refused(Refusal::NotAnInteger) };
-                let Some(sum) = number.checked_add(by) else { return Kept::Refused(Refusal::Overflow) };
+                let Some(sum) = number.checked_add(by) else {
+                    return Kept::Refused(Refusal::Overflow);
+                };
                 self.0.insert(key.to_vec(), (sum.to_string().into(), end));
                 Kept::Int(sum)
             }
@@ -226,7 +237,11 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
         4 => Change::Delete,
         5 => Change::Take,
         6 => {
-            let life = if random.below(3) == 0 { Life::Until(FAR + random.below(9)) } else { random.of(&LIVES) };
+            let life = if random.below(3) == 0 {
+                Life::Until(FAR + random.below(9))
+            } else {
+                random.of(&LIVES)
+            };
             Change::Live { life, when: random.of(&WHENS), get }
         }
         7 | 8 => Change::Add(random.of(&[1, -5, i64::MAX])),
@@ -261,9 +276,9 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
     for _ in 0..rounds {
         // One key at most twice, so that what stands between may not be told apart from the model's order.
         let pairs: Vec<(&[u8], &[u8])> =
-            (0..1 + random.below(4)).map(|_| (random.of(&keys), random.of(&values))).collect();
-        let some: Vec<&[u8]> = (0..1 + random.below(4)).map(|_| random.of(&keys)).collect();
-        let asks: Vec<Ask<'_>> = (0..1 + random.below(12))
+            (0..=random.below(4)).map(|_| (random.of(&keys), random.of(&values))).collect();
+        let some: Vec<&[u8]> = (0..=random.below(4)).map(|_| random.of(&keys)).collect();
+        let asks: Vec<Ask<'_>> = (0..=random.below(12))
             .map(|_| match random.below(30) {
                 0..14 => Ask::Look(random.of(&keys), look(&mut random)),
                 14..27 => Ask::Change(random.of(&keys), change(&mut random, &values)),

@@ -27,6 +27,7 @@ struct Plan {
 
 /// What fails.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each fault is there or not, by itself")]
 #[non_exhaustive]
 pub struct Faults {
     /// How many more bytes can be written until the disk is full; a write that does not fit leaves what does.

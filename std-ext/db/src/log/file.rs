@@ -126,20 +126,17 @@ impl FileLog {
         let found = recover(&folder, wanted, above, replay)?;
         let last = found.recovered.last;
         let refused = |why| folder.refused(why);
-        let (part, salt, file) = match found.open {
-            Some((part, salt)) => {
-                let path = folder.at(&numbered_name(NAME, part.first));
-                let file = folder.disk().reopen(&path).map_err(|why| Corrupt::Io(path, why))?;
-                // What was read may not be on the disk yet, and counts as safe from here on.
-                file.sync().map_err(refused)?;
-                (part, salt, file)
-            }
-            None => {
-                let salt = RandomState::new().hash_one(last) as u32;
-                let file = begin(&folder, salt).map_err(refused)?;
-                name(&folder, last + 1).map_err(refused)?;
-                (Part { first: last + 1, bytes: HEADER as u64 }, salt, file)
-            }
+        let (part, salt, file) = if let Some((part, salt)) = found.open {
+            let path = folder.at(&numbered_name(NAME, part.first));
+            let file = folder.disk().reopen(&path).map_err(|why| Corrupt::Io(path, why))?;
+            // What was read may not be on the disk yet, and counts as safe from here on.
+            file.sync().map_err(refused)?;
+            (part, salt, file)
+        } else {
+            let salt = RandomState::new().hash_one(last) as u32;
+            let file = begin(&folder, salt).map_err(refused)?;
+            name(&folder, last + 1).map_err(refused)?;
+            (Part { first: last + 1, bytes: HEADER as u64 }, salt, file)
         };
         folder.disk().sync_folder(folder.path()).map_err(refused)?;
         let bytes = found.closed.iter().map(|part| part.bytes).sum::<u64>() + part.bytes;

@@ -65,7 +65,7 @@ impl Counters {
 
 /// The shards of a database, empty.
 pub(crate) struct Shards {
-    shards: Box<[Shard]>,
+    all: Box<[Shard]>,
     deal: Deal,
     cold: Option<Arc<Cold>>,
 }
@@ -77,17 +77,17 @@ impl Shards {
         let number = number.next_power_of_two().clamp(1, SLOTS.into());
         let cold = (options.compressed != 0).then(|| Arc::new(Cold::new(options.compressed)));
         let shards = (0..number).map(|_| Shard::new(cold.clone())).collect();
-        Self { shards, deal: Deal::new(number), cold }
+        Self { all: shards, deal: Deal::new(number), cold }
     }
 
     fn at(&self, key: &[u8]) -> &Shard {
-        &self.shards[self.deal.shard(slot(key))]
+        &self.all[self.deal.shard(slot(key))]
     }
 
     /// Room for so many keys of these slots.
     pub(crate) fn reserve(&self, slots: Range<u16>, keys: usize) {
         let (first, last) = (self.deal.shard(slots.start), self.deal.shard(slots.end - 1));
-        for shard in &self.shards[first..=last] {
+        for shard in &self.all[first..=last] {
             shard.lock().reserve(keys / (last - first + 1));
         }
     }
@@ -121,7 +121,7 @@ impl Shards {
                             &mut Deed { core: &mut core, time, full: false, log: &mut log, key };
                         let mut refused = false;
                         deed.make(&change, &mut |made| {
-                            refused = matches!(made, Answer::Refused(_))
+                            refused = matches!(made, Answer::Refused(_));
                         });
                         core.show_soon();
                         log.clear();
@@ -137,7 +137,7 @@ impl Shards {
     }
 
     fn clear(&self, entry: Lsn, slots: Range<u16>, from: &impl Fn(u16) -> Lsn) {
-        for (number, shard) in self.shards.iter().enumerate() {
+        for (number, shard) in self.all.iter().enumerate() {
             let own = self.deal.slots(number);
             if own.start < slots.end && slots.start < own.end {
                 let mut core = shard.lock();
@@ -157,16 +157,16 @@ impl Shards {
             core.show();
             shard.note(&core, None)
         };
-        self.shards.iter().map(show).sum::<isize>().unsigned_abs()
+        self.all.iter().map(show).sum::<isize>().unsigned_abs()
     }
 }
 
 impl State {
     pub(crate) fn new(shards: Shards, log: Arc<dyn Log>, clock: Clock, options: &Options) -> Self {
         let memory = shards.show().into();
-        let Shards { shards, deal, cold } = shards;
+        let Shards { all, deal, cold } = shards;
         Self {
-            shards,
+            shards: all,
             deal,
             clock,
             log,
@@ -215,7 +215,9 @@ impl State {
             self.grown(self.shards[*number].note(core, entry));
         }
         let _showing = (cores.len() > 1).then(|| self.together.begin());
-        cores.iter_mut().for_each(|(_, core)| core.show());
+        for (_, core) in cores.iter_mut() {
+            core.show();
+        }
         entry.unwrap_or(0)
     }
 

@@ -7,9 +7,8 @@ pub(crate) fn integer(text: &[u8]) -> Option<i64> {
         digits => (false, digits),
     };
     match digits {
-        [] => return None,
         [b'0'] => return (!negative).then_some(0),
-        [b'0', ..] => return None,
+        [] | [b'0', ..] => return None,
         _ => {}
     }
     if digits.len() > 19 {
@@ -48,7 +47,18 @@ mod tests {
         for number in [0, 1, -1, 10, i64::MAX, i64::MIN, 1_234_567_890] {
             assert_eq!(integer(number.to_string().as_bytes()), Some(number));
         }
-        let wrong = ["", "-", "+1", " 1", "1 ", "01", "-0", "1a", "9223372036854775808", "-9223372036854775809"];
+        let wrong = [
+            "",
+            "-",
+            "+1",
+            " 1",
+            "1 ",
+            "01",
+            "-0",
+            "1a",
+            "9223372036854775808",
+            "-9223372036854775809",
+        ];
         for text in wrong.into_iter().chain(["99999999999999999999", "1.0"]) {
             assert_eq!(integer(text.as_bytes()), None, "{text}");
         }

@@ -8,7 +8,9 @@ use crate::log::Lsn;
 use crate::state::cold::Cold;
 use crate::state::record::{Record, UsedAt, Value};
 use hedgerow::LeftRightMap;
-use hedgerow::left_right::{DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, WriteHandle};
+use hedgerow::left_right::{
+    DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, WriteHandle,
+};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -36,7 +38,7 @@ pub(crate) struct Figures {
 
 impl Figures {
     pub(crate) fn shown(&self) -> Lsn {
-        // Acquire is not needed: the look before has acquired what was stored before the state was shown.
+        // Relaxed: the look before has acquired what was stored before the state was shown.
         self.shown.load(Ordering::Relaxed)
     }
 
@@ -48,11 +50,6 @@ impl Figures {
     pub(crate) fn ending(&self) -> usize {
         // Relaxed: a figure by itself.
         self.ending.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn memory(&self) -> usize {
-        // Relaxed: a figure by itself.
-        self.memory.load(Ordering::Relaxed)
     }
 }
 
@@ -80,7 +77,8 @@ pub(crate) struct Core {
 
 impl Shard {
     pub(crate) fn new(cold: Option<Arc<Cold>>) -> Self {
-        let (writer, eyes) = LeftRightMap::<Record, ()>::inline_with_hasher(DefaultHashBuilder::default());
+        let (writer, eyes) =
+            LeftRightMap::<Record, ()>::inline_with_hasher(DefaultHashBuilder::default());
         let factory = eyes.factory();
         let core = Core {
             writer,
@@ -155,18 +153,12 @@ impl Core {
     }
 
     /// What `with` makes of a record's value.
-    pub(crate) fn read<R>(&self, record: &Record, with: impl FnOnce(&[u8]) -> R) -> R {
+    pub(crate) fn read<R>(&self, record: Record, with: impl FnOnce(&[u8]) -> R) -> R {
         read(record, self.cold.as_deref(), with)
     }
 
     /// Stores a value in place of `old`, which the key has.
-    pub(crate) fn put(
-        &mut self,
-        old: Option<Record>,
-        key: &[u8],
-        value: &[u8],
-        ends: Option<u64>,
-    ) {
+    pub(crate) fn put(&mut self, old: Option<Record>, key: &[u8], value: &[u8], ends: Option<u64>) {
         let kept = self.cold.as_deref().map_or(Value::Here(value), |cold| cold.keep(value));
         let record = Record::new(key, kept, ends, UsedAt::of(self.time));
         self.bytes += record.memory();
@@ -187,7 +179,9 @@ impl Core {
     pub(crate) fn clear(&mut self) {
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
         self.writer.clear();
-        all.into_iter().for_each(|record| self.retire(record));
+        for record in all {
+            self.retire(record);
+        }
         self.writer.shrink_to_fit();
     }
 
@@ -195,7 +189,9 @@ impl Core {
     pub(crate) fn remove_where(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) {
         let all = self.writer.iter().map(|(record, ())| *record);
         let gone: Vec<Record> = all.filter(|record| wanted(record.key())).collect();
-        gone.into_iter().for_each(|record| self.remove(record));
+        for record in gone {
+            self.remove(record);
+        }
     }
 
     /// Notes that a record was taken out.
@@ -271,7 +267,7 @@ impl Core {
 
 /// What `with` makes of a record's value.
 #[inline]
-pub(crate) fn read<R>(record: &Record, cold: Option<&Cold>, with: impl FnOnce(&[u8]) -> R) -> R {
+pub(crate) fn read<R>(record: Record, cold: Option<&Cold>, with: impl FnOnce(&[u8]) -> R) -> R {
     match record.value() {
         Value::Here(value) => with(value),
         Value::Away(ticket, _) => {

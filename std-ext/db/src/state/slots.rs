@@ -51,7 +51,7 @@ impl Deal {
 
     /// The slots of a shard.
     pub(crate) fn slots(self, shard: usize) -> Range<u16> {
-        (shard << self.shift) as u16..(shard + 1 << self.shift) as u16
+        (shard << self.shift) as u16..((shard + 1) << self.shift) as u16
     }
 }
 
