@@ -2,6 +2,7 @@
 
 use crate::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
 use crate::clock::Clock;
+use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
 use crate::log::folder::Folder;
 use crate::log::none::NoLog;
@@ -106,6 +107,15 @@ impl Db {
     /// [`Corrupt`] where the folder cannot be read, is open already, or holds something else than was written. Nothing
     /// is changed then.
     pub fn open(options: Options) -> Result<Self, Corrupt> {
+        Self::open_on(options, Arc::new(SystemDisk))
+    }
+
+    /// As [`open`](Self::open), with files on a disk of the caller's: for tests of disks that fail.
+    ///
+    /// # Errors
+    /// As `open`.
+    #[doc(hidden)]
+    pub fn open_on(options: Options, disk: Arc<dyn Disk>) -> Result<Self, Corrupt> {
         let began = std::time::Instant::now();
         let shards = Shards::new(&options);
         let mut opened = Opened::default();
@@ -113,7 +123,7 @@ impl Db {
         let (log, time): (Arc<dyn Log>, u64) = match &options.folder {
             None => (Arc::new(NoLog::new()), 0),
             Some(folder) => {
-                let folder = Folder::claim(folder)?;
+                let folder = Folder::claim_on(folder, disk)?;
                 let (log, time) = recover(&folder, &options, &shards, &mut opened)?;
                 claimed = Some(folder);
                 (Arc::new(log), time)

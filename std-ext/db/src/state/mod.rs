@@ -10,7 +10,7 @@ pub(crate) mod shard;
 pub(crate) mod slots;
 pub(crate) mod together;
 
-use crate::ask::{Change, Refusal};
+use crate::ask::{Answer, Change, Refusal};
 use crate::clock::Clock;
 use crate::log::change::{Changes, Logged};
 use crate::log::{Log, Lsn};
@@ -114,12 +114,20 @@ impl Shards {
                 Logged::Change(key, change) => {
                     if entry >= from(slot(key)) {
                         let mut core = self.at(key).lock();
-                        let time = core.at(time);
+                        // The entry's time, though the shard has seen a later one: it may have keys now that were in
+                        // another then.
+                        core.at(time);
                         let deed =
                             &mut Deed { core: &mut core, time, full: false, log: &mut log, key };
-                        deed.make(&change, &mut |_| {});
+                        let mut refused = false;
+                        deed.make(&change, &mut |made| {
+                            refused = matches!(made, Answer::Refused(_));
+                        });
                         core.show_soon();
                         log.clear();
+                        if refused {
+                            return Err("an entry holds a change that was never made");
+                        }
                     }
                 }
                 Logged::Clear(begin, end) => self.clear(entry, begin..end, &from),
