@@ -11,6 +11,7 @@ use crate::options::{Eviction, Options};
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::state::{Shards, State};
+use crate::watch::Watch;
 use crate::watchman::Watchman;
 use std::error::Error as StdError;
 use std::fmt;
@@ -200,6 +201,27 @@ impl Db {
     /// Changes what happens at that limit.
     pub fn set_eviction(&self, how: Eviction) {
         self.inner.state.limit.set_eviction(how);
+    }
+
+    /// Tells of changes of keys that begin so, from now on.
+    ///
+    /// ```
+    /// use hedgerow_db::{Db, Options};
+    /// use hedgerow_db::watch::Changed;
+    /// use std::time::Duration;
+    ///
+    /// let db = Db::open(Options::in_memory())?;
+    /// let mut watch = db.watch("ro");
+    /// db.set("daisy", "white")?;
+    /// db.set("rose", "red")?;
+    /// let event = watch.next(Duration::ZERO)?.expect("it was changed before");
+    /// assert_eq!(event.changed, Changed::Key(b"rose".into()));
+    /// assert_eq!(watch.next(Duration::ZERO)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn watch(&self, prefix: impl AsRef<[u8]>) -> Watch {
+        let state = &self.inner.state;
+        state.watchers.watch(prefix.as_ref(), Arc::clone(&state.log))
     }
 
     /// Writes a snapshot, and drops what the log needs no more. Blocks until that is done; others go on meanwhile.

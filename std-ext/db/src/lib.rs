@@ -20,6 +20,7 @@ mod session;
 #[doc(hidden)]
 pub mod snapshot;
 mod state;
+pub mod watch;
 mod watchman;
 
 pub use db::{Db, Error, Figures, Opened};
