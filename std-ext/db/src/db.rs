@@ -137,6 +137,11 @@ impl Db {
         Ok(Self { inner: Arc::new(Inner { state, options, opened, sessions, watchman }) })
     }
 
+    /// Milliseconds since 1970, by which keys end.
+    pub fn now(&self) -> u64 {
+        self.inner.state.clock.now()
+    }
+
     /// A session: what a thread asks with.
     pub fn session(&self) -> Session {
         Session::new(Arc::clone(&self.inner.state))
@@ -240,7 +245,7 @@ impl Db {
         Ok(self.log().close()?)
     }
 
-    fn with<R>(&self, ask: impl FnOnce(&mut Session) -> R) -> R {
+    pub(crate) fn with<R>(&self, ask: impl FnOnce(&mut Session) -> R) -> R {
         let mut sessions = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let session = sessions.pop();
         drop(sessions);

@@ -14,6 +14,8 @@
 pub mod ask;
 mod clock;
 mod db;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 pub mod log;
 pub mod options;
 mod session;
