@@ -1,17 +1,30 @@
 //! An in-memory key-value database on hedgerow's maps: durable on one node, for clients of Redis and embedded in a
 //! process.
+//!
+//! ```
+//! use hedgerow_db::{Db, Options};
+//! # let folder = tempfile::tempdir()?;
+//! # let folder = folder.path();
+//! let db = Db::open(Options::at(folder))?;
+//! db.set("rose", "red")?;
+//! assert_eq!(db.get("rose").as_deref(), Some(&b"red"[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod ask;
+mod clock;
 mod command;
 pub mod config;
 mod db;
 pub mod log;
 pub mod options;
-pub mod resp;
 pub mod server;
 mod session;
+#[doc(hidden)]
+pub mod snapshot;
 mod state;
+mod watchman;
 
-pub use db::{Db, Error, OpenError};
+pub use db::{Db, Error, Figures, Opened};
 pub use options::Options;
 pub use session::Session;

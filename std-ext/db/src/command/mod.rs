@@ -1,20 +1,45 @@
 //! Stub.
 #![allow(unreachable_pub, dead_code, clippy::pedantic)]
-pub mod context;
+pub(crate) mod context;
+use crate::ask::*;
 use crate::log::Lsn;
-pub use context::{Context, ServerFacts};
+pub(crate) use context::*;
 
 /// Stub.
 pub struct Connection {
     /// Stub.
     pub id: u64,
     authenticated: bool,
+    address: String,
 }
+
+/// Stub.
+#[derive(Default)]
+pub(crate) struct Scratch;
 
 impl Connection {
     /// Stub.
-    pub fn new(id: u64, _address: String, must_authenticate: bool) -> Self {
-        Self { id, authenticated: !must_authenticate }
+    pub fn new(id: u64, address: String, must_authenticate: bool) -> Self {
+        Self { id, authenticated: !must_authenticate, address }
+    }
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+    pub(crate) fn name(&self) -> &[u8] {
+        b""
+    }
+    pub(crate) fn facts(&self) -> ClientFacts<'_> {
+        ClientFacts {
+            id: self.id,
+            address: &self.address,
+            name: b"",
+            age: 0,
+            idle: 0,
+            protocol: 2,
+            command: "",
+            library: b"",
+            library_version: b"",
+        }
     }
 }
 
@@ -22,6 +47,8 @@ impl Connection {
 pub struct Obeyed {
     /// Stub.
     pub consumed: usize,
+    /// Stub.
+    pub commands: usize,
     /// Stub.
     pub wanted: usize,
     /// Stub.
@@ -77,7 +104,7 @@ pub fn obey(
     input: &[u8],
     out: &mut Vec<u8>,
 ) -> Obeyed {
-    let mut done = Obeyed { consumed: 0, wanted: 0, lsn: 0, then: Then::GoOn };
+    let mut done = Obeyed { consumed: 0, commands: 0, wanted: 0, lsn: 0, then: Then::GoOn };
     for _ in 0..512 {
         if out.len() > 1 << 20 {
             break;
@@ -95,6 +122,7 @@ pub fn obey(
             }
         };
         done.consumed += used;
+        done.commands += 1;
         let name = args[0].to_ascii_uppercase();
         if !c.authenticated && name != b"AUTH" {
             out.extend_from_slice(b"-NOAUTH Authentication required.\r\n");
@@ -103,7 +131,7 @@ pub fn obey(
         match (&name[..], &args[1..]) {
             (b"PING", []) => out.extend_from_slice(b"+PONG\r\n"),
             (b"AUTH", [word]) => {
-                c.authenticated = context.server.password_is(word);
+                c.authenticated = context.server.password_is(b"default", word);
                 let said: &[u8] = if c.authenticated {
                     b"+OK\r\n"
                 } else {
@@ -111,23 +139,33 @@ pub fn obey(
                 };
                 out.extend_from_slice(said);
             }
-            (b"SET", [key, value]) => {
-                done.lsn = context.db.stub_set(key, value);
-                out.extend_from_slice(b"+OK\r\n");
+            (b"SET" | b"INCR" | b"GET", [key, rest @ ..]) => {
+                let ask = match &name[..] {
+                    b"SET" => Ask::Change(
+                        key,
+                        Change::Set {
+                            value: rest[0],
+                            when: When::Always,
+                            life: Life::Ever,
+                            get: false,
+                        },
+                    ),
+                    b"INCR" => Ask::Change(key, Change::Add(1)),
+                    _ => Ask::Look(key, Look::Value),
+                };
+                let lsn = context.session.run(&[ask], &mut |_, answer| match answer {
+                    Answer::Done => out.extend_from_slice(b"+OK\r\n"),
+                    Answer::Int(n) => out.extend_from_slice(format!(":{n}\r\n").as_bytes()),
+                    Answer::Bytes(value) => {
+                        out.extend_from_slice(format!("${}\r\n", value.len()).as_bytes());
+                        out.extend_from_slice(value);
+                        out.extend_from_slice(b"\r\n");
+                    }
+                    Answer::Nothing => out.extend_from_slice(b"$-1\r\n"),
+                    _ => out.extend_from_slice(b"-ERR\r\n"),
+                });
+                done.lsn = done.lsn.max(lsn);
             }
-            (b"INCR", [key]) => {
-                let (lsn, n) = context.db.stub_add(key);
-                done.lsn = lsn;
-                out.extend_from_slice(format!(":{n}\r\n").as_bytes());
-            }
-            (b"GET", [key]) => match context.db.stub_get(key) {
-                None => out.extend_from_slice(b"$-1\r\n"),
-                Some(value) => {
-                    out.extend_from_slice(format!("${}\r\n", value.len()).as_bytes());
-                    out.extend_from_slice(&value);
-                    out.extend_from_slice(b"\r\n");
-                }
-            },
             (b"ECHO", [value]) => {
                 out.extend_from_slice(format!("${}\r\n", value.len()).as_bytes());
                 out.extend_from_slice(value);

@@ -2,6 +2,7 @@
 //! of a turn.
 
 use super::output::Output;
+use super::register::Register;
 use super::room::Room;
 use super::stream::Stream;
 use crate::command::{Connection, Then};
@@ -74,6 +75,12 @@ pub(super) struct Client {
     pub(super) queued: bool,
     pub(super) dirty: bool,
     pub(super) parked: bool,
+    /// Something came since it was noted for others.
+    pub(super) used: bool,
+    /// What others know of it has to be noted soon.
+    pub(super) renamed: bool,
+    /// Where the name was that was noted: another one stands elsewhere.
+    noted: (usize, usize),
     touched: Instant,
 }
 
@@ -97,6 +104,9 @@ impl Client {
             queued: false,
             dirty: false,
             parked: false,
+            used: false,
+            renamed: false,
+            noted: (0, 0),
             touched: now,
         }
     }
@@ -110,6 +120,22 @@ impl Client {
 
     pub(super) fn stream(&mut self) -> &mut Stream {
         &mut self.stream
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.connection.id()
+    }
+
+    /// Notes what others may know of it.
+    pub(super) fn note(&mut self, register: &Register) {
+        (self.used, self.renamed) = (false, false);
+        self.noted = name_at(&self.connection);
+        register.note(&self.connection.facts(), self.touched);
+    }
+
+    /// Bytes of memory in its buffers.
+    pub(super) fn buffers(&self) -> usize {
+        self.input.capacity() + self.output.capacity()
     }
 
     pub(super) fn is_dead(&self) -> bool {
@@ -277,6 +303,8 @@ impl Client {
             used += done.consumed;
             self.wanted = done.wanted;
             self.lsn = self.lsn.max(done.lsn);
+            self.used = true;
+            self.renamed |= name_at(&self.connection) != self.noted;
             match done.then {
                 Then::GoOn => {}
                 Then::Close => self.state = State::Closing,
@@ -390,4 +418,10 @@ impl Client {
             _ => None,
         }
     }
+}
+
+/// Where the name of a connection stands, and how long it is.
+fn name_at(connection: &Connection) -> (usize, usize) {
+    let name = connection.name();
+    (name.as_ptr().addr(), name.len())
 }

@@ -8,8 +8,8 @@ pub(crate) struct Count(AtomicU64);
 
 impl Count {
     pub(crate) fn add(&self, more: u64) {
-        // Relaxed: a figure for people; nothing else is known from it.
-        self.0.fetch_add(more, Ordering::Relaxed);
+        // One thread writes, so no sum is lost. Relaxed: a figure for people; nothing else is known from it.
+        self.0.store(self.get() + more, Ordering::Relaxed);
     }
 
     pub(crate) fn get(&self) -> u64 {
@@ -38,6 +38,12 @@ macro_rules! counters {
             /// Adds a thread's counts.
             pub(crate) fn add(&mut self, of: &Counters) {
                 $(self.$name += of.$name.get();)*
+            }
+
+            /// What was counted since then.
+            pub(crate) fn since(mut self, then: &Self) -> Self {
+                $(self.$name = self.$name.saturating_sub(then.$name);)*
+                self
             }
         }
     };

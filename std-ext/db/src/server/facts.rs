@@ -1,8 +1,9 @@
-//! What commands can be told about the server.
+//! What commands can be told about the server, and change of it.
 
 use super::shared::Shared;
-use crate::command::ServerFacts;
+use crate::command::{ClientFacts, NotSet, ServerFacts, ServerFigures};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A server, as commands see it.
 pub(super) struct Facts {
@@ -16,13 +17,52 @@ impl Facts {
 }
 
 impl ServerFacts for Facts {
-    fn password_is(&self, word: &[u8]) -> bool {
-        self.shared.config.password.as_ref().is_some_and(|password| same(password.as_bytes(), word))
+    fn figures(&self) -> ServerFigures {
+        let shared = &*self.shared;
+        let counted = shared.counted_anew();
+        ServerFigures {
+            port: shared.port,
+            uptime: shared.began.elapsed().as_secs(),
+            run_id: shared.run_id.clone(),
+            config_file: shared.config.config_file.clone(),
+            threads: shared.desks.len(),
+            clients: shared.clients() as u64,
+            max_clients: shared.live.max_clients() as u64,
+            connections: counted.connections,
+            rejected: counted.rejected,
+            commands: counted.commands,
+            commands_per_second: shared.pace(),
+            bytes_in: counted.bytes_in,
+            bytes_out: counted.bytes_out,
+            errors: 0,
+            buffers: shared.buffers(),
+        }
     }
-}
 
-/// Whether two texts are the same, in a time that tells nothing of where they differ.
-fn same(one: &[u8], other: &[u8]) -> bool {
-    let differing = one.iter().zip(other).fold(0, |all, (a, b)| all | (a ^ b));
-    one.len() == other.len() && std::hint::black_box(differing) == 0
+    fn settings(&self, each: &mut dyn FnMut(&str, &str)) {
+        self.shared.live.show(each);
+    }
+
+    fn set(&self, name: &str, value: &str) -> Result<(), NotSet> {
+        self.shared.live.set(&self.shared.db, name, value)
+    }
+
+    fn reset_counters(&self) {
+        self.shared.forget_counted();
+    }
+
+    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientFacts<'_>)) {
+        let now = Instant::now();
+        for desk in &self.shared.desks {
+            desk.register.show(but, now, each);
+        }
+    }
+
+    fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
+        self.shared.live.password_is(user, password)
+    }
+
+    fn has_password(&self) -> bool {
+        self.shared.live.has_password()
+    }
 }

@@ -8,7 +8,9 @@ mod counters;
 mod facts;
 pub mod http;
 mod listen;
+mod live;
 mod output;
+mod register;
 mod room;
 mod shared;
 mod stream;
@@ -102,6 +104,8 @@ pub struct ServerConfig {
     pub protected: bool,
     /// What `CONFIG GET` shows: names and values.
     pub settings: Vec<(String, String)>,
+    /// The file of settings, if there is one, as `INFO` shows it.
+    pub config_file: String,
 }
 
 impl Default for ServerConfig {
@@ -125,6 +129,7 @@ impl Default for ServerConfig {
             password: None,
             protected: true,
             settings: Vec::new(),
+            config_file: String::new(),
         }
     }
 }
@@ -267,7 +272,17 @@ impl Watcher {
 
     /// Whether it takes commands and changes: not when it ends, or the log cannot be written.
     pub fn is_ready(&self) -> bool {
-        self.0.phase() == Phase::Serves && self.0.log.writable()
+        self.0.phase() == Phase::Serves && !self.log_fails()
+    }
+
+    /// Whether the log cannot be written.
+    pub fn log_fails(&self) -> bool {
+        !self.0.log.writable()
+    }
+
+    /// How many clients there may be.
+    pub fn max_clients(&self) -> usize {
+        self.0.live.max_clients()
     }
 
     pub(crate) fn db(&self) -> &Db {

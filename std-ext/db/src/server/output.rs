@@ -39,6 +39,11 @@ impl Output {
         (self.end() - self.sent) as usize
     }
 
+    /// Bytes of memory in the buffer.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// Whether answers wait for the log.
     pub(super) fn is_held(&self) -> bool {
         !self.held.is_empty()

@@ -3,7 +3,7 @@
 use super::counters::Counters;
 use super::facts::Facts;
 use super::shared::Shared;
-use crate::command::{self, Connection, Context, Obeyed};
+use crate::command::{self, Connection, Context, Obeyed, Scratch};
 use crate::{Db, Session};
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,6 +27,7 @@ pub(super) struct Room {
     session: Session,
     db: Db,
     facts: Facts,
+    commands: Scratch,
     shared: Arc<Shared>,
 }
 
@@ -41,14 +42,22 @@ impl Room {
             session: shared.db.session(),
             db: shared.db.clone(),
             facts: Facts::new(shared),
+            commands: Scratch::default(),
             shared: Arc::clone(shared),
         }
     }
 
     /// Obeys one batch of commands.
     pub(super) fn obey(&mut self, of: &mut Connection, input: &[u8], out: &mut Vec<u8>) -> Obeyed {
-        let mut context = Context { session: &mut self.session, db: &self.db, server: &self.facts };
-        command::obey(of, &mut context, input, out)
+        let mut context = Context {
+            session: &mut self.session,
+            db: &self.db,
+            server: &self.facts,
+            scratch: &mut self.commands,
+        };
+        let obeyed = command::obey(of, &mut context, input, out);
+        self.counters.commands.add(obeyed.commands as u64);
+        obeyed
     }
 
     /// A client asked the server to end.

@@ -6,7 +6,7 @@
 use super::client::{Client, Overdue};
 use super::listen::{Arrival, Door};
 use super::room::Room;
-use super::shared::{Desk, Phase, Shared};
+use super::shared::{Phase, Shared};
 use super::stream::{Socket, Stream};
 use crate::command::Connection;
 use crate::log::Lsn;
@@ -32,6 +32,24 @@ other computers you may adopt one of the following solutions: 1) Set a password 
 2) Turn protected mode off with 'protected-mode no', if you are sure that nobody who must not can reach the port. \
 3) Connect from the machine on which the server runs.\r\n";
 
+/// Numbers to go through, while others are noted for the next time; neither list is allocated each time.
+#[derive(Default)]
+struct List {
+    now: Vec<usize>,
+    spare: Vec<usize>,
+}
+
+impl List {
+    fn take(&mut self) -> Vec<usize> {
+        std::mem::replace(&mut self.now, std::mem::take(&mut self.spare))
+    }
+
+    fn give_back(&mut self, mut list: Vec<usize>) {
+        list.clear();
+        self.spare = list;
+    }
+}
+
 /// One thread of the server.
 pub(super) struct Worker {
     number: usize,
@@ -42,17 +60,19 @@ pub(super) struct Worker {
     first_client: usize,
     clients: Slab<Client>,
     /// Who is served in the next turn.
-    ready: Vec<usize>,
+    ready: List,
     /// Who is written to at the end of this turn.
-    dirty: Vec<usize>,
+    dirty: List,
     /// Whose answers wait for the log.
-    parked: Vec<usize>,
+    parked: List,
     /// What the log has to have safe before all of those are free.
     parked_until: Lsn,
-    /// Up to where the log was safe when parked answers were last looked at.
+    /// Up to where the log was safe when it was last asked: it stays so.
     safe: Lsn,
     /// Doors at which more may wait.
-    crowded: Vec<usize>,
+    crowded: List,
+    /// Another thread woke this one.
+    woken: bool,
     /// Since when it is told to end.
     ending: Option<Instant>,
     next_sweep: Instant,
@@ -81,12 +101,13 @@ impl Worker {
             poll,
             first_client: doors.len() + 1,
             // A door may have let connections in before it was registered.
-            crowded: (0..doors.len()).collect(),
+            crowded: List { now: (0..doors.len()).collect(), spare: Vec::new() },
+            woken: true,
             doors,
             clients: Slab::new(),
-            ready: Vec::new(),
-            dirty: Vec::new(),
-            parked: Vec::new(),
+            ready: List::default(),
+            dirty: List::default(),
+            parked: List::default(),
             parked_until: 0,
             safe: 0,
             ending: None,
@@ -118,7 +139,9 @@ impl Worker {
                         event.is_writable(),
                     );
                 } else if token > WAKER.0 {
-                    self.crowded.push(token - 1);
+                    self.crowded.now.push(token - 1);
+                } else {
+                    self.woken = true;
                 }
             }
             self.turn();
@@ -131,9 +154,9 @@ impl Worker {
 
     /// How long the system may let this thread sleep.
     fn patience(&self) -> Option<Duration> {
-        if !self.ready.is_empty() || !self.dirty.is_empty() {
+        if !self.ready.now.is_empty() || !self.dirty.now.is_empty() {
             Some(Duration::ZERO)
-        } else if !self.crowded.is_empty() || self.lingering || self.ending.is_some() {
+        } else if !self.crowded.now.is_empty() || self.lingering || self.ending.is_some() {
             Some(SWEEP_SOON)
         } else if !self.clients.is_empty() {
             Some(SWEEP)
@@ -162,11 +185,11 @@ impl Worker {
         let Some(client) = self.clients.get_mut(key) else { return };
         if client.wants_turn() && !client.queued {
             client.queued = true;
-            self.ready.push(key);
+            self.ready.now.push(key);
         }
         if client.wants_write() && !client.dirty {
             client.dirty = true;
-            self.dirty.push(key);
+            self.dirty.now.push(key);
         }
     }
 
@@ -175,11 +198,11 @@ impl Worker {
         if self.ending.is_none() && self.shared.phase() != Phase::Serves {
             self.begin_to_end();
         }
-        if !self.ready.is_empty() {
+        if !self.ready.now.is_empty() {
             self.room.counters.turns.add(1);
         }
         let mut needs = 0;
-        let served = std::mem::take(&mut self.ready);
+        let served = self.ready.take();
         for &key in &served {
             let Some(client) = self.clients.get_mut(key) else { continue };
             client.queued = false;
@@ -187,9 +210,10 @@ impl Worker {
             needs = needs.max(client.needs());
         }
         self.settle(&served, needs);
-        for key in served {
+        for &key in &served {
             self.after(key);
         }
+        self.ready.give_back(served);
         self.write();
         if self.room.now >= self.next_sweep || self.lingering || self.ending.is_some() {
             self.sweep();
@@ -199,54 +223,67 @@ impl Worker {
     /// Asks the log what may be told of what was answered in this turn and before.
     fn settle(&mut self, served: &[usize], needs: Lsn) {
         let needs = needs.max(self.parked_until);
+        let before = self.safe;
+        let failed = needs > before && self.ask_log(needs);
+        for &key in served {
+            let Some(client) = self.clients.get_mut(key) else { continue };
+            client.settle(self.safe);
+            if client.is_held() && !client.parked {
+                client.parked = true;
+                self.parked.now.push(key);
+            }
+        }
+        if failed || self.safe != before {
+            self.release(failed);
+        }
+        self.parked_until = if self.parked.now.is_empty() { 0 } else { needs };
+    }
+
+    /// Has the log see to it that entries up to `needs` become safe; whether it says that they never will be.
+    fn ask_log(&mut self, needs: Lsn) -> bool {
         let log = &self.shared.log;
-        let mut outcome = if needs == 0 { Ok(true) } else { log.commit(needs) };
+        let mut outcome = log.commit(needs);
         if matches!(outcome, Ok(false)) {
             self.room.counters.parked.add(1);
             self.shared.desks[self.number].wait_for_log();
             // What became safe before that was said woke nobody.
             outcome = log.commit(needs);
         }
-        let safe = if matches!(outcome, Ok(true)) { needs } else { log.safe() };
-        for &key in served {
-            let Some(client) = self.clients.get_mut(key) else { continue };
-            client.settle(safe);
-            if client.is_held() && !client.parked {
-                client.parked = true;
-                self.parked.push(key);
-            }
-        }
-        if outcome.is_err() || safe != self.safe {
-            self.safe = safe;
-            self.release(safe, outcome.is_err());
-        }
-        self.parked_until = if self.parked.is_empty() { 0 } else { needs };
+        self.safe = match outcome {
+            Ok(true) => needs,
+            _ => self.safe.max(log.safe()),
+        };
+        outcome.is_err()
     }
 
-    /// Lets parked answers go up to `safe`, and takes back the others where the log failed.
-    fn release(&mut self, safe: Lsn, failed: bool) {
-        for key in std::mem::take(&mut self.parked) {
+    /// Lets parked answers go as far as the log is safe, and takes back the others where it failed.
+    fn release(&mut self, failed: bool) {
+        let parked = self.parked.take();
+        for &key in &parked {
             let Some(client) = self.clients.get_mut(key) else { continue };
-            client.release(safe);
+            client.release(self.safe);
             if failed && client.fail(&self.room) {
                 tracing::debug!("a client is closed: the log failed before its answer was safe");
             }
             client.parked = client.is_held();
             if client.parked {
-                self.parked.push(key);
+                self.parked.now.push(key);
             } else {
                 self.queue(key);
             }
         }
+        self.parked.give_back(parked);
     }
 
     fn write(&mut self) {
-        for key in std::mem::take(&mut self.dirty) {
+        let dirty = self.dirty.take();
+        for &key in &dirty {
             let Some(client) = self.clients.get_mut(key) else { continue };
             client.dirty = false;
             client.write(&mut self.room);
             self.after(key);
         }
+        self.dirty.give_back(dirty);
     }
 
     /// Follows up what became of a client.
@@ -258,6 +295,9 @@ impl Worker {
             return;
         }
         self.lingering |= client.is_lingering();
+        if client.renamed {
+            client.note(&self.shared.desks[self.number].register);
+        }
         self.queue(key);
     }
 
@@ -265,6 +305,7 @@ impl Worker {
         let Some(mut client) = self.clients.try_remove(key) else { return };
         // A socket that is closed is not told of anyway.
         let _ = client.stream().deregister(self.poll.registry());
+        self.shared.desks[self.number].register.forget(client.id());
         self.room.counters.ended.add(1);
         self.leave();
     }
@@ -278,11 +319,21 @@ impl Worker {
     /// Closes whom nothing was heard of for too long.
     fn sweep(&mut self) {
         let now = self.room.now;
-        self.next_sweep = now + SWEEP;
+        let timeout = self.shared.live.timeout();
+        let desk = &self.shared.desks[self.number];
+        let notes = now >= self.next_sweep;
+        if notes {
+            self.next_sweep = now + SWEEP;
+        }
         self.lingering = false;
         let mut gone = Vec::new();
+        let mut buffers = 0;
         for (key, client) in &mut self.clients {
-            match client.overdue(now, self.shared.config.timeout) {
+            if notes && client.used {
+                client.note(&desk.register);
+            }
+            buffers += client.buffers();
+            match client.overdue(now, timeout) {
                 None => {}
                 Some(Overdue::Lingered) => client.kill(),
                 Some(Overdue::Idle) => {
@@ -295,6 +346,11 @@ impl Worker {
             }
             self.lingering |= client.is_lingering();
         }
+        // Relaxed: a figure for people.
+        desk.buffers.store(buffers, Ordering::Relaxed);
+        if notes && self.number == 0 {
+            self.shared.pace();
+        }
         for key in gone {
             self.forget(key);
         }
@@ -304,7 +360,7 @@ impl Worker {
     fn begin_to_end(&mut self) {
         self.ending = Some(self.room.now);
         self.doors.clear();
-        self.crowded.clear();
+        self.crowded.now.clear();
         let keys: Vec<usize> = self.clients.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.clients[key].finish_soon();
@@ -314,14 +370,21 @@ impl Worker {
 
     /// Takes connections, at the doors and from other threads.
     fn arrivals(&mut self) {
-        for arrival in self.shared.desks[self.number].arrivals() {
-            self.adopt(arrival);
-        }
-        for door in std::mem::take(&mut self.crowded) {
-            if self.accept(door) && !self.crowded.contains(&door) {
-                self.crowded.push(door);
+        if std::mem::take(&mut self.woken) {
+            for arrival in self.shared.desks[self.number].arrivals() {
+                self.adopt(arrival);
             }
         }
+        if self.crowded.now.is_empty() {
+            return;
+        }
+        let crowded = self.crowded.take();
+        for &door in &crowded {
+            if self.accept(door) && !self.crowded.now.contains(&door) {
+                self.crowded.now.push(door);
+            }
+        }
+        self.crowded.give_back(crowded);
     }
 
     /// Whether more may wait at this door.
@@ -352,8 +415,8 @@ impl Worker {
     }
 
     fn receive(&mut self, mut arrival: Arrival) {
-        let config = &self.shared.config;
-        if config.protected && config.password.is_none() && !arrival.local {
+        let live = &self.shared.live;
+        if live.protected() && !live.has_password() && !arrival.local {
             self.room.counters.denied.add(1);
             refuse(&mut arrival.socket, DENIED);
             return;
@@ -382,7 +445,7 @@ impl Worker {
                 return self.leave();
             }
         };
-        let must_authenticate = self.shared.config.password.is_some();
+        let must_authenticate = self.shared.live.has_password();
         let connection = Connection::new(self.shared.next_id(), arrival.name, must_authenticate);
         let key = self.clients.insert(Client::new(stream, connection, self.room.now));
         let token = Token(self.first_client + key);
@@ -390,6 +453,7 @@ impl Worker {
         if client.stream().register(self.poll.registry(), token).is_err() {
             return self.forget(key);
         }
+        client.note(&self.shared.desks[self.number].register);
         if self.ending.is_some() {
             client.finish_soon();
         }
