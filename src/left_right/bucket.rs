@@ -47,6 +47,17 @@ impl Hashed {
         ((u128::from(self.0) * buckets as u128) >> 64) as usize
     }
 
+    /// The least hash that belongs behind `bucket`, if one does.
+    #[cfg(feature = "alloc")]
+    pub(super) fn first_behind(bucket: usize, buckets: usize) -> Option<u64> {
+        if bucket + 1 >= buckets {
+            return None;
+        }
+        let bits = if usize::BITS < 64 { 32 } else { 64 };
+        let first = (((bucket as u128 + 1) << bits).div_ceil(buckets as u128)) as u64;
+        Some(first << (64 - bits))
+    }
+
     /// By its lowest bits.
     #[inline(always)]
     fn tag(self) -> u8 {
@@ -301,6 +312,21 @@ mod tests {
                 assert!(head.matches_by_words(other).next().is_none());
                 // An empty slot never looks like one in use.
                 assert!(head.matches_by_words(Hashed(base)).all(|slot| head.holds(slot)));
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "alloc")]
+    fn what_belongs_behind_a_bucket_begins_where_it_says() {
+        for buckets in [1, 2, 3, 7, 64, 1000, 12_345] {
+            for bucket in [0, buckets / 3, buckets / 2, buckets - 1] {
+                let Some(first) = Hashed::first_behind(bucket, buckets) else {
+                    assert_eq!(bucket, buckets - 1);
+                    continue;
+                };
+                assert_eq!(Hashed(first).home(buckets), bucket + 1);
+                assert_eq!(Hashed(first - 1).home(buckets), bucket);
             }
         }
     }

@@ -108,6 +108,39 @@ impl<E: Copy> View<E> {
         Bucket::prefetch(self.buckets.as_ptr().wrapping_add(hash.home(self.number)));
     }
 
+    /// Visits the entries that belong to the bucket that `from` names, wherever they lie, but those of smaller hashes;
+    /// the least hash that belongs behind it, if one does. An entry's place changes with the number of buckets, the
+    /// order of their hashes does not.
+    ///
+    /// # Safety
+    /// The side is neither changed nor dropped meanwhile.
+    #[cfg(feature = "alloc")]
+    pub(super) unsafe fn visit(
+        self,
+        from: Hashed,
+        hash: impl Fn(&E) -> Hashed,
+        mut each: impl FnMut(&E),
+    ) -> Option<u64> {
+        let home = from.home(self.number);
+        let mut at = home;
+        loop {
+            // SAFETY: as the caller says.
+            let bucket = unsafe { self.bucket(at) };
+            for slot in bucket.head().used() {
+                // SAFETY: the head said that it is in use, and nothing changes.
+                let entry = unsafe { bucket.entry(slot) };
+                let hash = hash(entry);
+                if hash.home(self.number) == home && hash.0 >= from.0 {
+                    each(entry);
+                }
+            }
+            at = self.after(at);
+            if !bucket.head().was_passed() || at == home {
+                return Hashed::first_behind(home, self.number);
+            }
+        }
+    }
+
     /// All entries.
     ///
     /// # Safety

@@ -98,6 +98,37 @@ impl<'a, K, V, S, P: Keep<K, V>> Snapshot<'a, K, V, S, P> {
 }
 
 impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
+    /// Visits a few entries, in the order of a hash of their keys, and tells where to go on: a walk that can be put
+    /// down between two snapshots, however the map has changed and grown. None is where it ends, 0 where it begins.
+    ///
+    /// An entry that is there all the time is visited; one that comes or goes meanwhile may be. As long as the map has
+    /// as many buckets none is visited twice. Wait-free, if `each` is; allocates nothing; O(1) expected, and O(n / k)
+    /// calls for a walk, where about k = 5 entries are visited by one. Calls the hasher for each of them, and for some others.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.extend((0..100).map(|key| (key, ())));
+    /// w.publish();
+    /// let (mut from, mut seen) = (Some(0), vec![]);
+    /// while let Some(at) = from {
+    ///     from = r.enter().scan(at, |key, ()| seen.push(*key));
+    /// }
+    /// seen.sort();
+    /// assert!(seen.into_iter().eq(0..100));
+    /// ```
+    pub fn scan(&self, from: u64, mut each: impl FnMut(&K, &V)) -> Option<u64> {
+        // SAFETY: the handle looks as long as `self` lives, so nothing that the view leads to changes or goes.
+        unsafe {
+            // What a node knows of its hash is the writer's, who may have taken it out of the other side.
+            let key = |entry: &P::Entry| P::pair(NonNull::from(entry)).0;
+            let hash = |entry: &P::Entry| self.handle.shared().hash(key(entry));
+            self.view.visit(Hashed(from), hash, |entry| {
+                let (key, value) = P::pair(NonNull::from(entry));
+                each(key, value);
+            })
+        }
+    }
+
     #[inline(always)]
     fn find<Q>(&self, hash: Hashed, key: &Q) -> Option<(&K, &V)>
     where

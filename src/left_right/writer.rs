@@ -373,6 +373,21 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         self.seen().get(key).map(|(_, value)| value)
     }
 
+    /// Key and value as they are stored, unpublished changes included. O(1) expected.
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::new();
+    /// w.insert("rose", "red");
+    /// assert_eq!(w.get_key_value("rose"), Some((&"rose", &"red")));
+    /// ```
+    pub fn get_key_value<Q>(&self, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.seen().get(key)
+    }
+
     /// Whether there is an entry for `key`, unpublished changes included. O(1) expected.
     ///
     /// ```

@@ -1,56 +1,485 @@
 //! The database itself.
 
-use crate::ask::{Answer, Ask, Change, Life, Look, Refusal, When};
-use crate::log::{Corrupt, Log, LogError};
-use crate::options::Options;
+use crate::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
+use crate::clock::Clock;
+use crate::log::file::FileLog;
+use crate::log::folder::Folder;
+use crate::log::none::NoLog;
+use crate::log::{Corrupt, Log, LogError, Lsn};
+use crate::options::{Eviction, Options};
 use crate::session::Session;
-use std::sync::Arc;
+use crate::snapshot::Snapshot;
+use crate::state::{Shards, State};
+use crate::watchman::Watchman;
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-/// An open database. Clones are the same database; it is closed with the last of them and of their sessions.
+/// An open database. Clones are the same database; it is closed with the last of them.
+///
+/// Its methods are what a program asks that has it inside; each waits until the log is as safe as the options say. A
+/// thread that asks much has a [`Session`] of its own, and asks for many things at once.
+///
+/// ```
+/// use hedgerow_db::{Db, Options};
+///
+/// let db = Db::open(Options::in_memory())?;
+/// db.set("rose", "red")?;
+/// assert_eq!(db.add("petals", 5)?, 5);
+/// assert_eq!(db.get("rose").as_deref(), Some(&b"red"[..]));
+/// assert!(db.delete("rose")?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Db {
-    _x: Arc<()>,
+    inner: Arc<Inner>,
 }
 
-/// What the database knows of itself, for `INFO` and metrics.
+struct Inner {
+    state: Arc<State>,
+    options: Options,
+    opened: Opened,
+    /// For those who have no session of their own.
+    sessions: Mutex<Vec<Session>>,
+    watchman: Watchman,
+}
+
+/// What was found when the database was opened.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Opened {
+    /// Keys of the snapshot; 0 without one.
+    pub snapshot_keys: u64,
+    /// Entries of the log behind it.
+    pub entries: u64,
+    /// Bytes at the end of the log that were no whole entry, as a crash in the middle of writing leaves them, and were
+    /// cut off.
+    pub cut: u64,
+    /// How long that took.
+    pub took: Duration,
+}
+
+/// What the database knows of itself. Exact where nobody asks meanwhile.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Figures {
-    /// Keys, and of them those with an end.
+    /// Keys, and those among them that have ended and were not removed yet.
     pub keys: u64,
+    /// Keys with an end.
     pub ending: u64,
     /// Bytes of memory for keys, values and tables.
     pub memory: u64,
+    /// What it may be; 0 for as much as there is.
     pub max_memory: u64,
-    /// Keys removed because they had ended; evicted.
+    /// Keys that were removed because they had ended.
     pub expired: u64,
+    /// Keys that were evicted.
     pub evicted: u64,
-    /// Looks that found a value, and that found none.
+    /// Looks that found a value.
     pub hits: u64,
+    /// Looks that found none.
     pub misses: u64,
-    /// Last entry of the log; bytes of its files; changes since the last snapshot.
-    pub last: u64,
+    /// Last entry of the log.
+    pub last: Lsn,
+    /// Bytes of its files.
     pub log_bytes: u64,
+    /// Entries since the last snapshot.
     pub since_snapshot: u64,
-    /// Whether a snapshot is being made; seconds since 1970 of the last one (0: none); whether that one failed.
+    /// Whether a snapshot is being made.
     pub snapshot_runs: bool,
+    /// Seconds since 1970 of the last one that was made since this was opened; 0 for none.
     pub snapshot_at: u64,
+    /// Whether the last one failed.
     pub snapshot_failed: bool,
+    /// The longest time for which the last one kept a shard locked.
+    pub snapshot_pause: Duration,
+    /// Shards.
     pub shards: usize,
 }
 
 impl Db {
-    pub fn open(options: Options) -> Result<Self, OpenError> { unimplemented!() }
-    pub fn session(&self) -> Session { unimplemented!() }
-    pub fn log(&self) -> &Arc<dyn Log> { unimplemented!() }
-    pub fn options(&self) -> &Options { unimplemented!() }
-    pub fn figures(&self) -> Figures { unimplemented!() }
-    /// CONFIG SET of what can be changed while it runs.
-    pub fn set_max_memory(&self, bytes: usize) { unimplemented!() }
-    pub fn set_eviction(&self, how: crate::options::Eviction) { unimplemented!() }
-    /// Writes a snapshot now and waits for it (BGSAVE: on a thread of the caller's).
-    pub fn snapshot(&self) -> Result<(), Error> { unimplemented!() }
-    /// Waits for the log, then takes no more changes.
-    pub fn close(&self) -> Result<(), Error> { unimplemented!() }
-    // get, set, delete, ... for embedding
+    /// Opens a database: loads the newest snapshot and makes the log's changes since. What is at the end of the log and
+    /// no whole entry, as a crash leaves it, is cut off, and [`opened`](Self::opened) says so.
+    ///
+    /// # Errors
+    /// [`Corrupt`] where the folder cannot be read, is open already, or holds something else than was written. Nothing
+    /// is changed then.
+    pub fn open(options: Options) -> Result<Self, Corrupt> {
+        let began = std::time::Instant::now();
+        let shards = Shards::new(&options);
+        let mut opened = Opened::default();
+        let mut claimed = None;
+        let (log, time): (Arc<dyn Log>, u64) = match &options.folder {
+            None => (Arc::new(NoLog::new()), 0),
+            Some(folder) => {
+                let folder = Folder::claim(folder)?;
+                let (log, time) = recover(&folder, &options, &shards, &mut opened)?;
+                claimed = Some(folder);
+                (Arc::new(log), time)
+            }
+        };
+        opened.took = began.elapsed();
+        let state = Arc::new(State::new(shards, log, Clock::starting(time), &options));
+        let watchman = Watchman::start(Arc::clone(&state), claimed, options.snapshot_after);
+        let sessions = Mutex::default();
+        Ok(Self { inner: Arc::new(Inner { state, options, opened, sessions, watchman }) })
+    }
+
+    /// A session: what a thread asks with.
+    pub fn session(&self) -> Session {
+        Session::new(Arc::clone(&self.inner.state))
+    }
+
+    /// Its log, which says when answers may be shown.
+    pub fn log(&self) -> &Arc<dyn Log> {
+        &self.inner.state.log
+    }
+
+    /// How it was opened.
+    pub fn options(&self) -> &Options {
+        &self.inner.options
+    }
+
+    /// What was found then.
+    pub fn opened(&self) -> &Opened {
+        &self.inner.opened
+    }
+
+    /// What it knows of itself.
+    pub fn figures(&self) -> Figures {
+        use std::sync::atomic::Ordering::Relaxed;
+        let (state, done) = (&self.inner.state, self.inner.watchman.done());
+        let (hits, misses) = state.counted();
+        let sum = |of: fn(&crate::state::shard::Figures) -> usize| -> u64 {
+            state.shards.iter().map(|shard| of(shard.figures()) as u64).sum()
+        };
+        let last = state.log.last();
+        Figures {
+            keys: sum(|figures| figures.keys()),
+            ending: sum(|figures| figures.ending()),
+            memory: state.memory() as u64,
+            max_memory: state.limit.bytes() as u64,
+            // Relaxed: figures, each by itself.
+            expired: state.expired.load(Relaxed),
+            // Relaxed: as above.
+            evicted: state.evicted.load(Relaxed),
+            hits,
+            misses,
+            last,
+            log_bytes: state.log.bytes(),
+            since_snapshot: last.saturating_sub(done.entry),
+            snapshot_runs: done.runs,
+            snapshot_at: done.at,
+            snapshot_failed: done.failed,
+            snapshot_pause: done.pause,
+            shards: state.shards.len(),
+        }
+    }
+
+    /// What evicts or refuses from now on.
+    pub fn eviction(&self) -> Eviction {
+        self.inner.state.limit.eviction()
+    }
+
+    /// Changes how much memory is allowed; 0 for as much as there is.
+    pub fn set_max_memory(&self, bytes: usize) {
+        self.inner.state.limit.set_bytes(bytes);
+    }
+
+    /// Changes what happens at that limit.
+    pub fn set_eviction(&self, how: Eviction) {
+        self.inner.state.limit.set_eviction(how);
+    }
+
+    /// Writes a snapshot, and drops what the log needs no more. Blocks until that is done; others go on meanwhile.
+    ///
+    /// # Errors
+    /// When it cannot be written; the log stays as it is.
+    pub fn snapshot(&self) -> Result<(), Error> {
+        self.inner.watchman.snapshot_now(&self.inner.state)
+    }
+
+    /// Writes what is to be written, and takes no more changes.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn close(&self) -> Result<(), Error> {
+        Ok(self.log().close()?)
+    }
+
+    fn with<R>(&self, ask: impl FnOnce(&mut Session) -> R) -> R {
+        let mut sessions = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let session = sessions.pop();
+        drop(sessions);
+        let mut session = session.unwrap_or_else(|| self.session());
+        let made = ask(&mut session);
+        // One that a panic left is not kept.
+        self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+        made
+    }
+
+    /// Asks one thing, and waits until the log is safe.
+    fn ask<R>(&self, ask: Ask<'_>, take: impl FnOnce(Answer<'_>) -> Result<R, Refusal>) -> Result<R, Error> {
+        let (mut take, mut taken) = (Some(take), None);
+        let lsn = self.with(|session| {
+            session.run(&[ask], &mut |_, answer| taken = take.take().map(|take| take(answer)))
+        });
+        self.log().wait(lsn)?;
+        Ok(taken.expect("every ask is answered")?)
+    }
+
+    /// The key's value.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+        let ask = Ask::Look(key.as_ref(), Look::Value);
+        self.ask(ask, |answer| Ok(bytes(answer))).ok().flatten()
+    }
+
+    /// Whether the key is there.
+    pub fn contains_key(&self, key: impl AsRef<[u8]>) -> bool {
+        let ask = Ask::Look(key.as_ref(), Look::Exists);
+        self.ask(ask, |answer| Ok(answer == Answer::Int(1))).unwrap_or(false)
+    }
+
+    /// Stores a value, to live for ever.
+    ///
+    /// # Errors
+    /// [`Error`] says why it was not stored, or may not last.
+    pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.set_until(key, value, Life::Ever)
+    }
+
+    /// Stores a value, to live for so long.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn set_for(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        time: Duration,
+    ) -> Result<(), Error> {
+        let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let end = self.inner.state.clock.now().saturating_add(time);
+        self.set_until(key, value, Life::Until(end))
+    }
+
+    fn set_until(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        life: Life,
+    ) -> Result<(), Error> {
+        let (value, when) = (value.as_ref(), When::Always);
+        let change = Change::Set { value, when, life, get: false };
+        self.ask(Ask::Change(key.as_ref(), change), done)
+    }
+
+    /// Stores a value where the key is missing; whether that was so.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn insert(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<bool, Error> {
+        let (value, when, life) = (value.as_ref(), When::Absent, Life::Ever);
+        let change = Change::Set { value, when, life, get: false };
+        self.ask(Ask::Change(key.as_ref(), change), |answer| match answer {
+            Answer::Refused(refusal) => Err(refusal),
+            answer => Ok(answer == Answer::Done),
+        })
+    }
+
+    /// Stores several, of which everybody sees all or none.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set); none is stored then.
+    pub fn set_all(&self, pairs: &[(&[u8], &[u8])]) -> Result<(), Error> {
+        self.ask(Ask::Together(Together::SetAll(pairs)), done)
+    }
+
+    /// Removes the key; whether it was there.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        Ok(self.ask(Ask::Change(key.as_ref(), Change::Delete), int)? == 1)
+    }
+
+    /// Adds to a number in decimal, and returns the sum; a missing key is 0.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set), and where the value is no number.
+    pub fn add(&self, key: impl AsRef<[u8]>, by: i64) -> Result<i64, Error> {
+        self.ask(Ask::Change(key.as_ref(), Change::Add(by)), int)
+    }
+
+    /// Appends to the value, and returns its length; a missing key is empty.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn append(&self, key: impl AsRef<[u8]>, tail: impl AsRef<[u8]>) -> Result<usize, Error> {
+        let change = Change::Append(tail.as_ref());
+        Ok(self.ask(Ask::Change(key.as_ref(), change), int)? as usize)
+    }
+
+    /// Has the key end after so long; whether it is there.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn expire(&self, key: impl AsRef<[u8]>, after: Duration) -> Result<bool, Error> {
+        let time = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        let life = Life::Until(self.inner.state.clock.now().saturating_add(time));
+        let change = Change::Live { life, when: LiveWhen::Always, get: false };
+        Ok(self.ask(Ask::Change(key.as_ref(), change), int)? == 1)
+    }
+
+    /// How many keys there are, with those that have ended and were not removed yet.
+    pub fn len(&self) -> usize {
+        self.with(|session| session.len())
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Removes everything.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn clear(&self) -> Result<(), Error> {
+        self.ask(Ask::Together(Together::Clear), done)
+    }
+}
+
+fn bytes(answer: Answer<'_>) -> Option<Vec<u8>> {
+    match answer {
+        Answer::Bytes(bytes) => Some(bytes.to_vec()),
+        _ => None,
+    }
+}
+
+fn done(answer: Answer<'_>) -> Result<(), Refusal> {
+    match answer {
+        Answer::Refused(refusal) => Err(refusal),
+        _ => Ok(()),
+    }
+}
+
+fn int(answer: Answer<'_>) -> Result<i64, Refusal> {
+    match answer {
+        Answer::Int(int) => Ok(int),
+        Answer::Refused(refusal) => Err(refusal),
+        _ => Ok(0),
+    }
+}
+
+impl fmt::Debug for Db {
+    /// Figures only.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Db").field("figures", &self.figures()).finish()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.watchman.stop();
+        // Nobody is left to be told; what was acknowledged is as safe as it was.
+        if let Err(why) = self.state.log.close() {
+            tracing::error!("{why}");
+        }
+    }
+}
+
+/// Loads what the folder holds; the log, and the latest time that it knows.
+fn recover(
+    folder: &Arc<Folder>,
+    options: &Options,
+    shards: &Shards,
+    opened: &mut Opened,
+) -> Result<(FileLog, u64), Corrupt> {
+    let snapshot = Snapshot::newest(folder)?;
+    let mut floors = vec![0; usize::from(crate::state::slots::SLOTS)];
+    let (mut time, mut least, mut above) = (0, 0, 0);
+    if let Some(snapshot) = &snapshot {
+        load(snapshot, shards)?;
+        for section in snapshot.sections() {
+            let slots = usize::from(section.slots.start)..usize::from(section.slots.end);
+            floors[slots].fill(section.floor);
+            opened.snapshot_keys += section.entries;
+        }
+        (time, above) = (snapshot.time(), snapshot.last());
+        least = floors.iter().copied().min().unwrap_or(0);
+    }
+    let mut replay = |entry: Lsn, time: u64, changes: &[u8]| {
+        shards.replay(entry, time, changes, |slot| floors[usize::from(slot)] + 1)
+    };
+    let (log, found) = FileLog::open(Arc::clone(folder), options.fsync, least + 1, above, &mut replay)?;
+    opened.entries = found.entries;
+    opened.cut = found.cut.as_ref().map_or(0, |cut| cut.bytes);
+    Ok((log, time.max(found.time)))
+}
+
+/// Loads a snapshot, its sections side by side.
+fn load(snapshot: &Snapshot, shards: &Shards) -> Result<(), Corrupt> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let sections = snapshot.sections();
+    let work = || -> Result<(), Corrupt> {
+        loop {
+            // Relaxed: only that each is another matters.
+            let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let Some(section) = sections.get(number) else { return Ok(()) };
+            shards.reserve(section.slots.clone(), section.entries as usize);
+            snapshot.read_section(number, &mut |key, ends, value| shards.load(key, ends, value))?;
+        }
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..cores.min(16)).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        others.into_iter().fold(own, |all, one| all.and(one.join().expect("loading panics not")))
+    })
+}
+
+/// Why something was not done, or may not last.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// It was refused, and nothing was changed.
+    Refused(Refusal),
+    /// The log failed: what was changed may not last.
+    Log(LogError),
+    /// A snapshot could not be written.
+    Snapshot(Arc<std::io::Error>),
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<LogError> for Error {
+    fn from(why: LogError) -> Self {
+        Self::Log(why)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Log(why) => why.fmt(f),
+            Self::Snapshot(why) => write!(f, "the snapshot cannot be written: {why}"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            Self::Log(why) => Some(why),
+            Self::Snapshot(why) => Some(&**why),
+        }
+    }
 }

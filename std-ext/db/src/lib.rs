@@ -1,7 +1,7 @@
 //! An in-memory key-value database on hedgerow's maps: durable on one node, for clients of Redis and embedded in a
 //! process.
 //!
-//! ```
+//! ```ignore
 //! use hedgerow_db::{Db, Options};
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path();
@@ -13,15 +13,15 @@
 
 pub mod ask;
 mod clock;
-mod command;
 mod db;
 pub mod log;
 pub mod options;
-pub mod resp;
-pub mod server;
 mod session;
+#[doc(hidden)]
+pub mod snapshot;
 mod state;
+mod watchman;
 
-pub use db::{Db, Error, OpenError};
+pub use db::{Db, Error, Figures, Opened};
 pub use options::Options;
 pub use session::Session;

@@ -2,6 +2,18 @@
 //!
 //! [`Log`] is what the database needs of one; [`FileLog`](file::FileLog) keeps it in files of its own.
 
+pub(crate) mod change;
+pub mod disk;
+#[doc(hidden)]
+pub mod faults;
+pub mod file;
+pub mod folder;
+pub(crate) mod frame;
+pub mod none;
+mod recover;
+
+pub use recover::{Cut, Recovered, Replay};
+
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -73,6 +85,13 @@ pub trait Log: Send + Sync {
     /// # Errors
     /// When they cannot be removed, which loses nothing.
     fn drop_before(&self, first: Lsn) -> Result<(), LogError>;
+
+    /// Forces to the disk all that was appended before, whatever the policy. A snapshot is not finished without: it may
+    /// hold what only the log's memory has.
+    ///
+    /// # Errors
+    /// When that cannot be done.
+    fn force(&self) -> Result<(), LogError>;
 
     /// Bytes in the log's files.
     fn bytes(&self) -> u64;

@@ -1,0 +1,232 @@
+//! Changes as the log has them: of single keys, each as it came out, so that making them again in the same order gives
+//! the same.
+//!
+//! ```text
+//! change: kind 8 | key's length, varint | key | what the kind has
+//! ```
+
+use crate::ask::{Change, Life, LiveWhen, When};
+use std::ops::Range;
+
+const SET: u8 = 1;
+const SET_ENDING: u8 = 2;
+const SET_KEEPING: u8 = 3;
+const DELETE: u8 = 4;
+const END: u8 = 5;
+const ENDLESS: u8 = 6;
+const ADD: u8 = 7;
+const APPEND: u8 = 8;
+const WRITE: u8 = 9;
+const CLEAR: u8 = 10;
+
+/// One change of an entry of the log.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Logged<'a> {
+    /// Of a key: without conditions, and without an answer.
+    Change(&'a [u8], Change<'a>),
+    /// All keys of these slots are removed.
+    Clear(u16, u16),
+}
+
+fn number(mut number: u64, into: &mut Vec<u8>) {
+    while number >= 0x80 {
+        into.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    into.push(number as u8);
+}
+
+fn bytes(bytes: &[u8], into: &mut Vec<u8>) {
+    number(bytes.len() as u64, into);
+    into.extend_from_slice(bytes);
+}
+
+/// Writes that a value was stored.
+pub(crate) fn set(key: &[u8], value: &[u8], life: Life, into: &mut Vec<u8>) {
+    into.push(match life {
+        Life::Ever => SET,
+        Life::Until(_) => SET_ENDING,
+        Life::Keep => SET_KEEPING,
+    });
+    bytes(key, into);
+    if let Life::Until(end) = life {
+        number(end, into);
+    }
+    bytes(value, into);
+}
+
+/// Writes that a key was removed.
+pub(crate) fn delete(key: &[u8], into: &mut Vec<u8>) {
+    into.push(DELETE);
+    bytes(key, into);
+}
+
+/// Writes until when a key lives now.
+pub(crate) fn live(key: &[u8], until: Option<u64>, into: &mut Vec<u8>) {
+    into.push(if until.is_some() { END } else { ENDLESS });
+    bytes(key, into);
+    if let Some(end) = until {
+        number(end, into);
+    }
+}
+
+/// Writes that a number was added to.
+pub(crate) fn add(key: &[u8], by: i64, into: &mut Vec<u8>) {
+    into.push(ADD);
+    bytes(key, into);
+    into.extend_from_slice(&by.to_le_bytes());
+}
+
+/// Writes that a value was appended to.
+pub(crate) fn append(key: &[u8], tail: &[u8], into: &mut Vec<u8>) {
+    into.push(APPEND);
+    bytes(key, into);
+    bytes(tail, into);
+}
+
+/// Writes that part of a value was overwritten.
+pub(crate) fn write(key: &[u8], at: usize, part: &[u8], into: &mut Vec<u8>) {
+    into.push(WRITE);
+    bytes(key, into);
+    number(at as u64, into);
+    bytes(part, into);
+}
+
+/// Writes that all keys of these slots were removed.
+pub(crate) fn clear(slots: Range<u16>, into: &mut Vec<u8>) {
+    into.push(CLEAR);
+    number(slots.start.into(), into);
+    number(slots.end.into(), into);
+}
+
+/// Reads changes in order. An entry whose checksum is right and whose changes are not was written by something else.
+pub(crate) struct Changes<'a>(&'a [u8]);
+
+impl<'a> Changes<'a> {
+    pub(crate) fn new(entry: &'a [u8]) -> Self {
+        Self(entry)
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        let (mut number, mut shift) = (0, 0);
+        loop {
+            let byte = self.byte()?;
+            let part = u64::from(byte & 0x7F);
+            if shift > 63 || part << shift >> shift != part {
+                return None;
+            }
+            number |= part << shift;
+            if byte < 0x80 {
+                return Some(number);
+            }
+            shift += 7;
+        }
+    }
+
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = usize::try_from(self.number()?).ok()?;
+        self.take(length)
+    }
+
+    fn change(&mut self) -> Option<Logged<'a>> {
+        let kind = self.byte()?;
+        if kind == CLEAR {
+            let (from, to) = (self.number()?, self.number()?);
+            return Some(Logged::Clear(u16::try_from(from).ok()?, u16::try_from(to).ok()?));
+        }
+        let key = self.bytes()?;
+        let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
+        let change = match kind {
+            SET | SET_ENDING | SET_KEEPING => {
+                let life = match kind {
+                    SET => Life::Ever,
+                    SET_ENDING => Life::Until(self.number()?),
+                    _ => Life::Keep,
+                };
+                Change::Set { value: self.bytes()?, when: When::Always, life, get: false }
+            }
+            DELETE => Change::Delete,
+            END => live(Life::Until(self.number()?)),
+            ENDLESS => live(Life::Ever),
+            ADD => Change::Add(i64::from_le_bytes(self.take(8)?.try_into().ok()?)),
+            APPEND => Change::Append(self.bytes()?),
+            WRITE => {
+                let at = usize::try_from(self.number()?).ok()?;
+                Change::Write { at, bytes: self.bytes()? }
+            }
+            _ => return None,
+        };
+        Some(Logged::Change(key, change))
+    }
+}
+
+impl<'a> Iterator for Changes<'a> {
+    type Item = Result<Logged<'a>, &'static str>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let change = self.change();
+        if change.is_none() {
+            self.0 = &[];
+        }
+        Some(change.ok_or("an entry holds something that is no change"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_read_as_they_were_written() {
+        let mut log = Vec::new();
+        let long = vec![7; 300];
+        set(b"a", &long, Life::Ever, &mut log);
+        set(b"", b"", Life::Until(u64::MAX), &mut log);
+        set(b"c", b"v", Life::Keep, &mut log);
+        delete(b"d", &mut log);
+        live(b"e", Some(5), &mut log);
+        live(b"f", None, &mut log);
+        add(b"g", i64::MIN, &mut log);
+        append(b"h", b"tail", &mut log);
+        write(b"i", 1000, b"part", &mut log);
+        clear(0..16_384, &mut log);
+        let set = |value, life| Change::Set { value, when: When::Always, life, get: false };
+        let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
+        let wanted = [
+            Logged::Change(b"a", set(&long, Life::Ever)),
+            Logged::Change(b"", set(b"", Life::Until(u64::MAX))),
+            Logged::Change(b"c", set(b"v", Life::Keep)),
+            Logged::Change(b"d", Change::Delete),
+            Logged::Change(b"e", live(Life::Until(5))),
+            Logged::Change(b"f", live(Life::Ever)),
+            Logged::Change(b"g", Change::Add(i64::MIN)),
+            Logged::Change(b"h", Change::Append(b"tail")),
+            Logged::Change(b"i", Change::Write { at: 1000, bytes: b"part" }),
+            Logged::Clear(0, 16_384),
+        ];
+        let read: Result<Vec<_>, _> = Changes::new(&log).collect();
+        assert_eq!(read.as_deref(), Ok(&wanted[..]));
+        // Cut anywhere, it is a beginning of them, and an error at the end or none.
+        for end in 0..log.len() {
+            let read: Vec<_> = Changes::new(&log[..end]).collect();
+            for (read, wanted) in read.iter().zip(&wanted) {
+                assert!(read.is_err() || read.as_ref() == Ok(wanted));
+            }
+        }
+    }
+}

@@ -1,0 +1,607 @@
+//! The log in files of its own.
+//!
+//! Entries are put into a buffer (`front`) under a short lock, where they get their numbers; who writes (`back`) takes
+//! all that gathered there with one swap of buffers and one write. Under `everysec` and `no` that is whoever commits
+//! first, and others find their entries written already; under `always` it is the log's thread, which forces the disk
+//! once for all that came meanwhile.
+//!
+//! What gathers between two commits is bounded by nothing here: each loop of the server commits at the end of its turn,
+//! so that it is what one turn of each changes.
+//!
+//! A write that fails (the disk is full) loses nothing: what was to be written stays, what was written of it is cut off
+//! again, new entries are refused, and it is tried again ten times a second and at every commit. Forcing the disk that
+//! fails is the end: the system may have dropped what it could not write, so nothing can be promised any more.
+//!
+//! Locks are taken in this order: `forcing`, `back`, then `front`, `parts` or `work`; `progress` and `told` alone.
+
+use crate::log::disk::DiskFile;
+use crate::log::folder::{Folder, numbered_name};
+use crate::log::frame::{self, HEADER};
+use crate::log::recover::{NAME, NEW, Part, Recovered, Replay, recover};
+use crate::log::{Corrupt, Fsync, Log, LogError, Lsn};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+/// How long after a write that failed it is tried again.
+const RETRY: Duration = Duration::from_millis(100);
+/// How often `everysec` forces the disk.
+const SECOND: Duration = Duration::from_secs(1);
+/// A buffer that has grown beyond this is not kept.
+const KEPT: usize = 4 << 20;
+
+/// A log in files of its own, in a folder that nobody else has open.
+pub struct FileLog {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    folder: Arc<Folder>,
+    fsync: Fsync,
+    /// Begins every check of an entry's head; the same in all files, so that an entry is good for any of them.
+    salt: u32,
+    front: Mutex<Front>,
+    back: Mutex<Back>,
+    /// The files before the one that is written, oldest first.
+    parts: Mutex<Vec<Part>>,
+    /// Held by whoever forces the disk without the lock of `back`, until it is known whether that failed: the system
+    /// tells an error once, so another who forces meanwhile would hear of none.
+    forcing: Mutex<()>,
+    /// Why entries that are not safe never will be.
+    end: OnceLock<LogError>,
+    /// Number of the last entry that may be acknowledged.
+    safe: AtomicU64,
+    /// As `Front::refusal` says, to be asked without a lock.
+    writable: AtomicBool,
+    bytes: AtomicU64,
+    work: Mutex<Work>,
+    worked: Condvar,
+    progress: Mutex<()>,
+    progressed: Condvar,
+    told: Mutex<Vec<Arc<dyn Fn() + Send + Sync>>>,
+}
+
+/// Where entries gather.
+struct Front {
+    buffer: Vec<u8>,
+    next: Lsn,
+    /// Why no more are taken.
+    refusal: Option<LogError>,
+}
+
+/// What writes.
+struct Back {
+    file: Arc<dyn DiskFile>,
+    /// Number of the file's first entry.
+    first: Lsn,
+    length: u64,
+    /// Whether part of an entry stands behind `length`, of a write that failed, which could not be cut off.
+    torn: bool,
+    /// What was taken from the front and is not written, and the number of the last entry in it.
+    pending: Vec<u8>,
+    taken: Lsn,
+    /// Numbers of the last entries written and forced.
+    written: Lsn,
+    forced: Lsn,
+    /// Why the last write failed.
+    failing: Option<LogError>,
+    /// Whether somebody is to be told when the lock is free.
+    news: bool,
+}
+
+/// What the log's thread is asked.
+#[derive(Default)]
+struct Work {
+    /// Under `always`: up to which entry.
+    wanted: Lsn,
+    /// A write has failed, so that it has to be tried again soon.
+    soon: bool,
+    stop: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nobody panics in the middle of a change of what these protect.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl FileLog {
+    /// Opens the log of a folder, or begins one: tells `replay` each entry from `wanted` on, in order. `above` is the
+    /// last entry that a snapshot has seen (0: none), which the log must reach.
+    ///
+    /// # Errors
+    /// When the log is damaged elsewhere than at its end, or the system refuses.
+    pub fn open(
+        folder: Arc<Folder>,
+        fsync: Fsync,
+        wanted: Lsn,
+        above: Lsn,
+        replay: &mut Replay<'_>,
+    ) -> Result<(Self, Recovered), Corrupt> {
+        let found = recover(&folder, wanted, above, replay)?;
+        let last = found.recovered.last;
+        let refused = |why| folder.refused(why);
+        let (part, salt, file) = match found.open {
+            Some((part, salt)) => {
+                let path = folder.at(&numbered_name(NAME, part.first));
+                let file = folder.disk().reopen(&path).map_err(|why| Corrupt::Io(path, why))?;
+                // What was read may not be on the disk yet, and counts as safe from here on.
+                file.sync().map_err(refused)?;
+                (part, salt, file)
+            }
+            None => {
+                let salt = RandomState::new().hash_one(last) as u32;
+                let file = begin(&folder, salt).map_err(refused)?;
+                name(&folder, last + 1).map_err(refused)?;
+                (Part { first: last + 1, bytes: HEADER as u64 }, salt, file)
+            }
+        };
+        folder.disk().sync_folder(folder.path()).map_err(refused)?;
+        let bytes = found.closed.iter().map(|part| part.bytes).sum::<u64>() + part.bytes;
+        let shared = Arc::new(Shared {
+            folder,
+            fsync,
+            salt,
+            front: Mutex::new(Front { buffer: Vec::new(), next: last + 1, refusal: None }),
+            back: Mutex::new(Back::new(file, part, last)),
+            parts: Mutex::new(found.closed),
+            forcing: Mutex::new(()),
+            end: OnceLock::new(),
+            safe: AtomicU64::new(last),
+            writable: AtomicBool::new(true),
+            bytes: AtomicU64::new(bytes),
+            work: Mutex::new(Work::default()),
+            worked: Condvar::new(),
+            progress: Mutex::new(()),
+            progressed: Condvar::new(),
+            told: Mutex::new(Vec::new()),
+        });
+        let its = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("hedgerow-db log".into());
+        let thread = thread.spawn(move || its.work()).map_err(|why| shared.folder.refused(why))?;
+        Ok((Self { shared, thread: Mutex::new(Some(thread)) }, found.recovered))
+    }
+}
+
+impl Drop for FileLog {
+    fn drop(&mut self) {
+        // Whoever wants to know calls `close`.
+        let _ = self.close();
+    }
+}
+
+impl Log for FileLog {
+    #[inline]
+    fn append(&self, time: u64, changes: &[u8]) -> Result<Lsn, LogError> {
+        if changes.len() > frame::LONGEST {
+            let why = io::Error::new(io::ErrorKind::InvalidInput, "an entry of 4 GiB or more");
+            return Err(LogError::Write(Arc::new(why)));
+        }
+        let crc = frame::crc(changes);
+        let mut front = lock(&self.shared.front);
+        if let Some(why) = &front.refusal {
+            return Err(why.clone());
+        }
+        let lsn = front.next;
+        front.next += 1;
+        frame::put(&mut front.buffer, self.shared.salt, lsn, time, crc, changes);
+        Ok(lsn)
+    }
+
+    #[inline]
+    fn writable(&self) -> bool {
+        // Relaxed: a hint; `append` asks under its lock.
+        self.shared.writable.load(Ordering::Relaxed)
+    }
+
+    fn last(&self) -> Lsn {
+        lock(&self.shared.front).next - 1
+    }
+
+    fn commit(&self, lsn: Lsn) -> Result<bool, LogError> {
+        let shared = &*self.shared;
+        if shared.safe() >= lsn {
+            return Ok(true);
+        }
+        if shared.fsync == Fsync::Always {
+            shared.going()?;
+            let mut work = lock(&shared.work);
+            if work.wanted < lsn {
+                work.wanted = lsn;
+                drop(work);
+                shared.worked.notify_one();
+            }
+            return Ok(shared.safe() >= lsn);
+        }
+        shared.with_back(|back| {
+            // Another may have written it while this one waited.
+            if shared.safe() >= lsn {
+                return Ok(true);
+            }
+            shared.write(back);
+            if shared.safe() >= lsn {
+                return Ok(true);
+            }
+            shared.going().map(|()| false)
+        })
+    }
+
+    fn wait(&self, lsn: Lsn) -> Result<(), LogError> {
+        let shared = &*self.shared;
+        if self.commit(lsn)? {
+            return Ok(());
+        }
+        let mut progress = lock(&shared.progress);
+        loop {
+            if shared.safe() >= lsn {
+                return Ok(());
+            }
+            shared.going()?;
+            let woken = shared.progressed.wait(progress);
+            progress = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    #[inline]
+    fn safe(&self) -> Lsn {
+        self.shared.safe()
+    }
+
+    fn on_progress(&self, told: Box<dyn Fn() + Send + Sync>) {
+        lock(&self.shared.told).push(Arc::from(told));
+    }
+
+    fn rotate(&self) -> Result<Lsn, LogError> {
+        self.shared.rotate()
+    }
+
+    fn drop_before(&self, first: Lsn) -> Result<(), LogError> {
+        self.shared.drop_before(first)
+    }
+
+    fn force(&self) -> Result<(), LogError> {
+        let _one = lock(&self.shared.forcing);
+        self.shared.with_back(|back| self.shared.write_and_force(back))
+    }
+
+    fn bytes(&self) -> u64 {
+        // Relaxed: a figure.
+        self.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    fn close(&self) -> Result<(), LogError> {
+        let shared = &*self.shared;
+        shared.refuse(&LogError::Closed);
+        lock(&shared.work).stop = true;
+        shared.worked.notify_one();
+        let thread = lock(&self.thread).take();
+        // A callback that drops the last of the log runs on its thread, which ends by itself.
+        if let Some(thread) = thread.filter(|t| t.thread().id() != thread::current().id()) {
+            // It panics only where a callback does.
+            let _ = thread.join();
+        }
+        let closed = {
+            let _one = lock(&shared.forcing);
+            shared.with_back(|back| shared.close(back))
+        };
+        // They may hold what holds the log.
+        let told = std::mem::take(&mut *lock(&shared.told));
+        drop(told);
+        closed
+    }
+}
+
+impl Back {
+    fn new(file: Arc<dyn DiskFile>, part: Part, last: Lsn) -> Self {
+        Self {
+            file,
+            first: part.first,
+            length: part.bytes,
+            torn: false,
+            pending: Vec::new(),
+            taken: last,
+            written: last,
+            forced: last,
+            failing: None,
+            news: false,
+        }
+    }
+}
+
+impl Shared {
+    fn safe(&self) -> Lsn {
+        // Pairs with the release in `advance`: who acknowledges an entry has it written before.
+        self.safe.load(Ordering::Acquire)
+    }
+
+    /// Under the lock of `back` only.
+    fn advance(&self, lsn: Lsn) {
+        // Pairs with the acquire in `safe`.
+        self.safe.store(lsn, Ordering::Release);
+    }
+
+    /// Whether what is not safe may yet become so.
+    fn going(&self) -> Result<(), LogError> {
+        self.end.get().map_or(Ok(()), |why| Err(why.clone()))
+    }
+
+    /// Whether entries are taken.
+    fn taking(&self) -> Result<(), LogError> {
+        lock(&self.front).refusal.clone().map_or(Ok(()), Err)
+    }
+
+    /// Takes no more entries. An end stays what it is.
+    fn refuse(&self, why: &LogError) {
+        let mut front = lock(&self.front);
+        if matches!(front.refusal, None | Some(LogError::Write(_))) {
+            front.refusal = Some(why.clone());
+        }
+        // Relaxed: as in `writable`.
+        self.writable.store(false, Ordering::Relaxed);
+    }
+
+    /// Takes entries again, where only a write had failed.
+    fn welcome(&self) {
+        let mut front = lock(&self.front);
+        if matches!(front.refusal, Some(LogError::Write(_))) {
+            front.refusal = None;
+            // Relaxed: as in `writable`.
+            self.writable.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn with_back<T>(&self, with: impl FnOnce(&mut Back) -> T) -> T {
+        let mut back = lock(&self.back);
+        let result = with(&mut back);
+        let news = std::mem::take(&mut back.news);
+        drop(back);
+        if news {
+            self.tell();
+        }
+        result
+    }
+
+    fn tell(&self) {
+        drop(lock(&self.progress));
+        self.progressed.notify_all();
+        let told = lock(&self.told).clone();
+        for told in told {
+            told();
+        }
+    }
+
+    /// Writes all that was appended when it was called, or says in `back` why not.
+    fn write(&self, back: &mut Back) {
+        if self.end.get().is_some() || !self.put(back) {
+            return;
+        }
+        self.take(back);
+        self.put(back);
+    }
+
+    /// Takes what gathered; what was taken before is written.
+    fn take(&self, back: &mut Back) {
+        let mut front = lock(&self.front);
+        std::mem::swap(&mut front.buffer, &mut back.pending);
+        back.taken = front.next - 1;
+    }
+
+    /// Writes what was taken; whether that is done.
+    fn put(&self, back: &mut Back) -> bool {
+        if back.pending.is_empty() && back.failing.is_none() {
+            return true;
+        }
+        let cut = if back.torn { back.file.cut(back.length) } else { Ok(()) };
+        back.torn &= cut.is_err();
+        if let Err(why) = cut.and_then(|()| back.file.write(&back.pending)) {
+            back.torn = back.torn || back.file.cut(back.length).is_err();
+            self.failed(back, why);
+            return false;
+        }
+        let bytes = back.pending.len() as u64;
+        back.length += bytes;
+        // Relaxed: a figure.
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        back.pending.clear();
+        if back.pending.capacity() > KEPT {
+            back.pending = Vec::new();
+        }
+        back.written = back.taken;
+        if self.fsync != Fsync::Always {
+            self.advance(back.written);
+        }
+        if back.failing.take().is_some() {
+            tracing::info!("the log is written again");
+            back.news = true;
+            self.welcome();
+        }
+        true
+    }
+
+    fn failed(&self, back: &mut Back, why: io::Error) {
+        if back.failing.is_some() {
+            return;
+        }
+        tracing::error!(%why, "the log cannot be written; nothing is changed until it can");
+        let why = LogError::Write(Arc::new(why));
+        self.refuse(&why);
+        back.failing = Some(why);
+        lock(&self.work).soon = true;
+        self.worked.notify_one();
+    }
+
+    /// Forces all that was written.
+    fn force(&self, back: &mut Back) -> Result<(), LogError> {
+        if back.forced == back.written {
+            return Ok(());
+        }
+        if let Err(why) = back.file.sync() {
+            return Err(self.lost(back, why));
+        }
+        self.forced(back, back.written);
+        Ok(())
+    }
+
+    fn forced(&self, back: &mut Back, lsn: Lsn) {
+        back.forced = back.forced.max(lsn);
+        if self.fsync == Fsync::Always {
+            self.advance(back.forced);
+            back.news = true;
+        }
+    }
+
+    /// The disk failed to keep what was written.
+    fn lost(&self, back: &mut Back, why: io::Error) -> LogError {
+        tracing::error!(%why, "the disk failed to keep the log; nothing is changed until it is opened again");
+        let why = LogError::Sync(Arc::new(why));
+        self.refuse(&why);
+        back.news = true;
+        self.end.get_or_init(|| why).clone()
+    }
+
+    fn write_and_force(&self, back: &mut Back) -> Result<(), LogError> {
+        self.going()?;
+        self.write(back);
+        back.failing.clone().map_or(Ok(()), Err)?;
+        self.force(back)
+    }
+
+    fn close(&self, back: &mut Back) -> Result<(), LogError> {
+        if matches!(self.end.get(), Some(LogError::Closed)) && back.forced == self.last() {
+            return Ok(());
+        }
+        let closed = self.write_and_force(back);
+        self.end.get_or_init(|| LogError::Closed);
+        back.news = true;
+        closed
+    }
+
+    fn last(&self) -> Lsn {
+        lock(&self.front).next - 1
+    }
+
+    /// What the log's thread does until it is stopped.
+    fn work(&self) {
+        let mut pause = SECOND;
+        while self.sleep(pause) {
+            let failing = if self.fsync == Fsync::Always {
+                self.with_back(|back| {
+                    self.write(back);
+                    // What cannot be forced is told of there.
+                    let _ = self.force(back);
+                    back.failing.is_some()
+                })
+            } else {
+                self.keep_second()
+            };
+            pause = if failing { RETRY } else { SECOND };
+        }
+    }
+
+    /// Waits until there is something to do; whether there is, and not the end.
+    fn sleep(&self, pause: Duration) -> bool {
+        let mut work = lock(&self.work);
+        if self.fsync == Fsync::Always && pause == SECOND {
+            while !work.stop && !work.soon && work.wanted <= self.safe() {
+                work = self.worked.wait(work).unwrap_or_else(PoisonError::into_inner);
+            }
+        } else if !work.stop && !work.soon {
+            let woken = self.worked.wait_timeout(work, pause);
+            work = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        work.soon = false;
+        !work.stop
+    }
+
+    /// What is done once a second; whether writing fails.
+    fn keep_second(&self) -> bool {
+        let _one = lock(&self.forcing);
+        let (file, written, due, failing) = self.with_back(|back| {
+            self.write(back);
+            let due = self.fsync == Fsync::EverySecond
+                && back.forced < back.written
+                && self.going().is_ok();
+            (Arc::clone(&back.file), back.written, due, back.failing.is_some())
+        });
+        if due {
+            // Without the lock: commits go on meanwhile.
+            let forced = file.sync();
+            self.with_back(|back| match forced {
+                Ok(()) => self.forced(back, written),
+                Err(why) => drop(self.lost(back, why)),
+            });
+        }
+        failing
+    }
+
+    fn rotate(&self) -> Result<Lsn, LogError> {
+        let _one = lock(&self.forcing);
+        self.taking()?;
+        let refused = |why| LogError::Write(Arc::new(why));
+        // What takes long is done first, without the lock: making the file, and forcing most of the old one. Under
+        // `always` that is forced already, and only under the lock.
+        let file = begin(&self.folder, self.salt).map_err(refused)?;
+        let (old, written) = self.with_back(|back| (Arc::clone(&back.file), back.written));
+        let early = if self.fsync == Fsync::Always { None } else { Some(old.sync()) };
+        self.with_back(|back| {
+            match early {
+                None => {}
+                Some(Ok(())) => self.forced(back, written),
+                Some(Err(why)) => return Err(self.lost(back, why)),
+            }
+            // The old part is whole on the disk before the new one takes entries, so that only the last can be torn.
+            self.write_and_force(back)?;
+            let first = back.written + 1;
+            if first == back.first {
+                return Ok(first);
+            }
+            name(&self.folder, first).map_err(refused)?;
+            if let Err(why) = self.folder.disk().sync_folder(self.folder.path()) {
+                // Nobody knows which of the two files will be there.
+                return Err(self.lost(back, why));
+            }
+            let closed = Part { first: back.first, bytes: back.length };
+            (back.file, back.first, back.length) = (file, first, HEADER as u64);
+            lock(&self.parts).push(closed);
+            // Relaxed: a figure.
+            self.bytes.fetch_add(HEADER as u64, Ordering::Relaxed);
+            Ok(first)
+        })
+    }
+
+    fn drop_before(&self, first: Lsn) -> Result<(), LogError> {
+        let refused = |why| LogError::Write(Arc::new(why));
+        loop {
+            let current = lock(&self.back).first;
+            let mut parts = lock(&self.parts);
+            let Some(&oldest) = parts.first() else { return Ok(()) };
+            let next = parts.get(1).map_or(current, |part| part.first);
+            if next > first {
+                return Ok(());
+            }
+            let path = self.folder.at(&numbered_name(NAME, oldest.first));
+            match self.folder.disk().remove(&path) {
+                Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(refused(why)),
+                _ => drop(parts.remove(0)),
+            }
+            // Relaxed: a figure.
+            self.bytes.fetch_sub(oldest.bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Makes a file without entries, on the disk, which has no name that counts yet.
+fn begin(folder: &Folder, salt: u32) -> io::Result<Arc<dyn DiskFile>> {
+    let file = folder.disk().create(&folder.at(NEW))?;
+    file.write(&frame::header(salt))?;
+    file.sync()?;
+    Ok(file)
+}
+
+/// Gives it the name of the part that begins with entry `first`.
+fn name(folder: &Folder, first: Lsn) -> io::Result<()> {
+    folder.disk().rename(&folder.at(NEW), &folder.at(&numbered_name(NAME, first)))
+}

@@ -1,0 +1,93 @@
+//! The folder of a database: its log and snapshots, which one process at a time may touch.
+
+use crate::log::Corrupt;
+use crate::log::disk::{Disk, SystemDisk};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The file whose lock says that the folder is in use. It stays; only its lock counts.
+const LOCK: &str = "lock";
+
+/// A folder that nobody else has open, until this is dropped.
+pub struct Folder {
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+    _lock: File,
+}
+
+impl Folder {
+    /// Claims a folder, which is made where it is missing.
+    ///
+    /// # Errors
+    /// [`Corrupt::InUse`] while another has it, or the system's.
+    pub fn claim(path: &Path) -> Result<Arc<Self>, Corrupt> {
+        Self::claim_on(path, Arc::new(SystemDisk))
+    }
+
+    /// Claims a folder on a disk of the caller's.
+    ///
+    /// # Errors
+    /// As [`claim`](Self::claim).
+    pub fn claim_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Arc<Self>, Corrupt> {
+        fs::create_dir_all(path).map_err(|why| Corrupt::Io(path.into(), why))?;
+        let file = path.join(LOCK);
+        let open = OpenOptions::new().write(true).create(true).truncate(false).open(&file);
+        let lock = open.map_err(|why| Corrupt::Io(file.clone(), why))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Arc::new(Self { path: path.into(), disk, _lock: lock })),
+            Err(TryLockError::WouldBlock) => Err(Corrupt::InUse(path.into())),
+            Err(TryLockError::Error(why)) => Err(Corrupt::Io(file, why)),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path of a file in it.
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// The disk that it is on.
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    /// The numbers of the files named `prefix` and twenty digits, in order.
+    pub(crate) fn numbered(&self, prefix: &str) -> Result<Vec<u64>, Corrupt> {
+        let names = self.disk.list(&self.path).map_err(|why| self.refused(why))?;
+        let number = |name: &String| {
+            let digits = name.strip_prefix(prefix).filter(|digits| digits.len() == DIGITS)?;
+            let plain = digits.bytes().all(|digit| digit.is_ascii_digit());
+            digits.parse().ok().filter(|_| plain)
+        };
+        let mut numbers: Vec<u64> = names.iter().filter_map(number).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Removes what a process left that died while it wrote a file of that name.
+    pub(crate) fn remove_leftover(&self, name: &str) -> Result<(), Corrupt> {
+        match self.disk.remove(&self.at(name)) {
+            Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
+                Err(Corrupt::Io(self.at(name), why))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn refused(&self, why: std::io::Error) -> Corrupt {
+        Corrupt::Io(self.path.clone(), why)
+    }
+}
+
+/// As many as the largest number has, so that names sort as numbers do.
+const DIGITS: usize = 20;
+
+/// The name of the file of a number.
+pub(crate) fn numbered_name(prefix: &str, number: u64) -> String {
+    format!("{prefix}{number:020}")
+}

@@ -1,0 +1,174 @@
+//! Opening a log: what it holds is told in order, a torn end is cut off, and any other damage is refused.
+//!
+//! A process or a machine that dies leaves at most a torn end: some of the last bytes of the last file were written and
+//! some not. So what is no entry is cut off where nothing behind it is one; the loss is what nobody was promised. Where
+//! an entry stands behind it, or another file, the bytes before were once whole and were acknowledged: to go on without
+//! them would be to lose them silently, so the log is not opened.
+
+use crate::log::folder::{Folder, numbered_name};
+use crate::log::frame::{HEAD, Reader, Step};
+use crate::log::{Corrupt, Lsn};
+use std::path::PathBuf;
+
+/// The names of the log's files begin so; the number of the first entry follows.
+pub(super) const NAME: &str = "log-";
+/// A file that is being made.
+pub(super) const NEW: &str = "log.new";
+
+/// Takes an entry: its number, its time and its changes; or says why they cannot be what was written.
+pub type Replay<'a> = dyn FnMut(Lsn, u64, &[u8]) -> Result<(), &'static str> + 'a;
+
+/// What was found when a log was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// How many entries were replayed.
+    pub entries: u64,
+    /// The number of the last entry; 0 where there was never one.
+    pub last: Lsn,
+    /// The time of the last entry that was read; 0 where none was.
+    pub time: u64,
+    /// The torn end that was cut off.
+    pub cut: Option<Cut>,
+}
+
+/// A torn end that was cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The file.
+    pub file: PathBuf,
+    /// Where it ends now.
+    pub offset: u64,
+    /// How many bytes went.
+    pub bytes: u64,
+}
+
+/// A file of the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    pub(super) first: Lsn,
+    pub(super) bytes: u64,
+}
+
+/// What a log goes on from.
+pub(super) struct Found {
+    /// The files before the last, oldest first.
+    pub(super) closed: Vec<Part>,
+    /// The last file and its salt, where there is one.
+    pub(super) open: Option<(Part, u32)>,
+    pub(super) recovered: Recovered,
+}
+
+/// Reads the log of a folder: tells `replay` the entries from `wanted` on, and sees that it reaches to `above`, which is
+/// what a snapshot saw; cuts off a torn end.
+pub(super) fn recover(
+    folder: &Folder,
+    wanted: Lsn,
+    above: Lsn,
+    replay: &mut Replay<'_>,
+) -> Result<Found, Corrupt> {
+    folder.remove_leftover(NEW)?;
+    let firsts = folder.numbered(NAME)?;
+    let Some(&oldest) = firsts.first() else {
+        // Only a snapshot that needs no entries stands without a log.
+        return if wanted > above {
+            let recovered = Recovered { last: above, ..Recovered::default() };
+            Ok(Found { closed: Vec::new(), open: None, recovered })
+        } else {
+            Err(Corrupt::Gap { file: folder.path().into(), wanted, found: above.saturating_add(1) })
+        };
+    };
+    // Parts that end before what is wanted wait to be dropped, and need not be read.
+    let Some(begin) = firsts.iter().rposition(|&first| first <= wanted) else {
+        return Err(Corrupt::Gap { file: path(folder, oldest), wanted, found: oldest });
+    };
+    let mut found = Found {
+        closed: Vec::new(),
+        open: None,
+        recovered: Recovered { last: firsts[begin].saturating_sub(1), ..Recovered::default() },
+    };
+    for &first in &firsts[..begin] {
+        let file = path(folder, first);
+        let size = folder.disk().read(&file).and_then(|file| file.metadata());
+        let bytes = size.map_err(|why| Corrupt::Io(file, why))?.len();
+        found.closed.push(Part { first, bytes });
+    }
+    for (at, &first) in firsts.iter().enumerate().skip(begin) {
+        found.closed.extend(found.open.take().map(|(part, _)| part));
+        let is_last = at + 1 == firsts.len();
+        found.open = Some(read(folder, first, is_last, wanted, &mut found.recovered, replay)?);
+    }
+    settle(folder, above, &mut found)?;
+    Ok(found)
+}
+
+fn path(folder: &Folder, first: Lsn) -> PathBuf {
+    folder.at(&numbered_name(NAME, first))
+}
+
+/// Reads one file; notes in `recovered` what it adds.
+fn read(
+    folder: &Folder,
+    first: Lsn,
+    is_last: bool,
+    wanted: Lsn,
+    recovered: &mut Recovered,
+    replay: &mut Replay<'_>,
+) -> Result<(Part, u32), Corrupt> {
+    let file = path(folder, first);
+    let next = recovered.last.saturating_add(1);
+    if first != next {
+        return Err(Corrupt::Gap { file, wanted: next, found: first });
+    }
+    let refused = |why| Corrupt::Io(file.clone(), why);
+    let damaged = |offset, why| Corrupt::Damaged { file: file.clone(), offset, why };
+    let opened = folder.disk().read(&file).and_then(Reader::new).map_err(refused)?;
+    let mut reader = opened.map_err(|why| damaged(0, why))?;
+    loop {
+        let at = reader.at();
+        let next = recovered.last.saturating_add(1);
+        match reader.next(next).map_err(refused)? {
+            Step::Entry(lsn, time, changes) => {
+                if lsn == Lsn::MAX {
+                    return Err(damaged(at, "no number follows that of an entry"));
+                }
+                if lsn >= wanted {
+                    replay(lsn, time, changes).map_err(|why| damaged(at, why))?;
+                    recovered.entries += 1;
+                }
+                recovered.last = lsn;
+                recovered.time = recovered.time.max(time);
+            }
+            Step::End => break,
+            Step::Bad(why) => {
+                let bytes = reader.length() - at;
+                // No more numbers can have been given than there is room for entries.
+                let most = next.saturating_add(bytes / HEAD as u64);
+                if !is_last || reader.later(first..=most).map_err(refused)?.is_some() {
+                    return Err(damaged(at, why));
+                }
+                recovered.cut = Some(Cut { file: file.clone(), offset: at, bytes });
+                break;
+            }
+        }
+    }
+    Ok((Part { first, bytes: reader.at() }, reader.salt()))
+}
+
+/// Sees that the log reaches to `above`, and only then cuts off what is torn.
+fn settle(folder: &Folder, above: Lsn, found: &mut Found) -> Result<(), Corrupt> {
+    let Some((part, _)) = found.open else { return Ok(()) };
+    let file = path(folder, part.first);
+    if found.recovered.last < above {
+        let why = "it ends before entries that the snapshot was made after";
+        return Err(Corrupt::Damaged { file, offset: part.bytes, why });
+    }
+    if let Some(cut) = &found.recovered.cut {
+        let cutting = folder.disk().reopen(&file).and_then(|file| {
+            file.cut(cut.offset)?;
+            file.sync()
+        });
+        cutting.map_err(|why| Corrupt::Io(file, why))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,423 @@
+//! Snapshots: all that was there, in a file that is whole or is none.
+//!
+//! ```text
+//! header:  "hedgesnp", version u32
+//! block:   bytes u32, crc u32 of these and of what follows, entries of one section
+//! entry:   bytes of the key u16, bytes of the value u32 whose highest bit says that an end follows, [end u64], key,
+//!          value
+//! footer:  last lsn u64, time u64, for each section: begin u16 and end u16 of its slots, floor u64, entries u64,
+//!          place of its first block u64, bytes of its blocks u64
+//! trailer: bytes of the footer u32, crc u32 of the footer and of these, "hedgesnp"
+//! ```
+//!
+//! All numbers are little-endian; crc is CRC-32C. The sections follow each other without gaps, each in blocks of about
+//! 64 KiB, or of one long entry; so each can be read by a thread of its own. A file is written under a name that does
+//! not count, forced to the disk, and named after the last entry of the log that it saw.
+
+use crate::ask::LONGEST_VALUE;
+use crate::log::disk::DiskFile;
+use crate::log::folder::{Folder, numbered_name};
+use crate::log::frame::{u32_at, u64_at};
+use crate::log::{Corrupt, Lsn};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const MAGIC: &[u8; 8] = b"hedgesnp";
+const VERSION: u32 = 1;
+const NAME: &str = "snapshot-";
+const NEW: &str = "snapshot.new";
+const HEADER: usize = 12;
+/// Bytes of a block before its entries.
+const HEAD: usize = 8;
+/// A block is written when it has so many.
+const BLOCK: usize = 64 << 10;
+/// Bytes of an entry before its key, without and with an end.
+const PLAIN: usize = 6;
+const ENDING: u32 = 1 << 31;
+/// Bytes of the footer before its sections, and of each section there.
+const FOOTER: usize = 16;
+const SECTION: usize = 36;
+const TRAILER: usize = 16;
+/// The disk is forced whenever so much was written, so that the end has little left to wait for.
+const STRIDE: u64 = 16 << 20;
+/// As Redis Cluster has it.
+const SLOTS: u16 = 16384;
+
+/// A run of slots in a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SectionInfo {
+    /// Its slots.
+    pub slots: Range<u16>,
+    /// The last entry of the log that is in it; all before are.
+    pub floor: Lsn,
+    /// How many keys it has.
+    pub entries: u64,
+    place: u64,
+    bytes: u64,
+}
+
+/// Writes a snapshot, holding little more of it in memory than the entry that it is given.
+pub struct Writer {
+    folder: Arc<Folder>,
+    file: Arc<dyn DiskFile>,
+    block: Vec<u8>,
+    sections: Vec<SectionInfo>,
+    length: u64,
+    forced: u64,
+    named: bool,
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.named {
+            // It may be what filled the disk. Where that fails, whoever opens the folder next does it.
+            let _ = self.folder.disk().remove(&self.folder.at(NEW));
+        }
+    }
+}
+
+impl Writer {
+    /// Begins one.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn create(folder: &Arc<Folder>) -> io::Result<Self> {
+        let file = folder.disk().create(&folder.at(NEW))?;
+        let mut header = MAGIC.to_vec();
+        header.extend(VERSION.to_le_bytes());
+        file.write(&header)?;
+        Ok(Self {
+            folder: Arc::clone(folder),
+            file,
+            block: vec![0; HEAD],
+            sections: Vec::new(),
+            length: header.len() as u64,
+            forced: 0,
+            named: false,
+        })
+    }
+
+    /// Begins a section of slots behind those of the last: the entries that follow are in it, as they were after entry
+    /// `floor` of the log.
+    ///
+    /// # Errors
+    /// The system's, or when these slots do not lie behind the others.
+    pub fn section(&mut self, slots: Range<u16>, floor: Lsn) -> io::Result<()> {
+        self.flush()?;
+        let begin = self.sections.last().map_or(0, |section| section.slots.end);
+        if slots.start < begin || slots.end <= slots.start || slots.end > SLOTS {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "slots out of order"));
+        }
+        let place = self.length;
+        self.sections.push(SectionInfo { slots, floor, entries: 0, place, bytes: 0 });
+        Ok(())
+    }
+
+    /// Adds a key, until when it lives, and its value.
+    ///
+    /// # Errors
+    /// The system's, or when key or value are too long, or no section was begun.
+    pub fn entry(&mut self, key: &[u8], ends: Option<u64>, value: &[u8]) -> io::Result<()> {
+        let wrong = |why| io::Error::new(ErrorKind::InvalidInput, why);
+        let Some(section) = self.sections.last_mut() else { return Err(wrong("no section")) };
+        section.entries += 1;
+        let key_bytes = u16::try_from(key.len()).map_err(|_| wrong("the key is too long"))?;
+        if value.len() > LONGEST_VALUE {
+            return Err(wrong("the value is too long"));
+        }
+        let long = PLAIN + 8 + key.len() + value.len() > BLOCK;
+        if long {
+            self.flush()?;
+        }
+        let value_bytes = value.len() as u32 | if ends.is_some() { ENDING } else { 0 };
+        self.block.extend(key_bytes.to_le_bytes());
+        self.block.extend(value_bytes.to_le_bytes());
+        if let Some(ends) = ends {
+            self.block.extend(ends.to_le_bytes());
+        }
+        self.block.extend(key);
+        if long {
+            // A long value goes to the file from where it lies.
+            return self.write_block(value);
+        }
+        self.block.extend(value);
+        if self.block.len() >= BLOCK { self.flush() } else { Ok(()) }
+    }
+
+    /// Ends it: `last` is the last entry of the log of which anything may be in it, and `time` when that was. All of
+    /// them have to be on the disk already. Returns the bytes that were written.
+    ///
+    /// # Errors
+    /// The system's; then there is no such snapshot.
+    pub fn finish(mut self, last: Lsn, time: u64) -> io::Result<u64> {
+        self.flush()?;
+        let mut footer = Vec::with_capacity(FOOTER + self.sections.len() * SECTION + TRAILER);
+        footer.extend(last.to_le_bytes());
+        footer.extend(time.to_le_bytes());
+        for section in &self.sections {
+            footer.extend(section.slots.start.to_le_bytes());
+            footer.extend(section.slots.end.to_le_bytes());
+            for number in [section.floor, section.entries, section.place, section.bytes] {
+                footer.extend(number.to_le_bytes());
+            }
+        }
+        footer.extend((footer.len() as u32).to_le_bytes());
+        let crc = crc32c::crc32c(&footer);
+        footer.extend(crc.to_le_bytes());
+        footer.extend(MAGIC);
+        self.file.write(&footer)?;
+        self.file.sync()?;
+        let (folder, disk) = (&self.folder, self.folder.disk());
+        disk.rename(&folder.at(NEW), &folder.at(&numbered_name(NAME, last)))?;
+        self.named = true;
+        disk.sync_folder(folder.path())?;
+        Ok(self.length + footer.len() as u64)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.block.len() == HEAD { Ok(()) } else { self.write_block(&[]) }
+    }
+
+    /// Writes the block, of which `rest` is the end.
+    fn write_block(&mut self, rest: &[u8]) -> io::Result<()> {
+        let bytes = self.block.len() - HEAD + rest.len();
+        self.block[..4].copy_from_slice(&(bytes as u32).to_le_bytes());
+        let crc = crc32c::crc32c(&self.block[..4]);
+        let crc = crc32c::crc32c_append(crc, &self.block[HEAD..]);
+        let crc = crc32c::crc32c_append(crc, rest);
+        self.block[4..HEAD].copy_from_slice(&crc.to_le_bytes());
+        self.file.write(&self.block)?;
+        if !rest.is_empty() {
+            self.file.write(rest)?;
+        }
+        self.block.truncate(HEAD);
+        let whole = (HEAD + bytes) as u64;
+        self.length += whole;
+        if let Some(section) = self.sections.last_mut() {
+            section.bytes += whole;
+        }
+        if self.length - self.forced >= STRIDE {
+            self.file.sync()?;
+            self.forced = self.length;
+        }
+        Ok(())
+    }
+}
+
+/// A snapshot that can be read.
+pub struct Snapshot {
+    folder: Arc<Folder>,
+    file: PathBuf,
+    sections: Vec<SectionInfo>,
+    last: Lsn,
+    time: u64,
+    bytes: u64,
+}
+
+impl Snapshot {
+    /// The newest of a folder, if there is one. One that was not finished is removed.
+    ///
+    /// # Errors
+    /// When it is damaged, or the system refuses. An older one is not taken in its stead: the log that it needs may be
+    /// gone.
+    pub fn newest(folder: &Arc<Folder>) -> Result<Option<Self>, Corrupt> {
+        folder.remove_leftover(NEW)?;
+        let Some(number) = folder.numbered(NAME)?.pop() else { return Ok(None) };
+        let file = folder.at(&numbered_name(NAME, number));
+        let opened = folder.disk().read(&file).map_err(|why| Corrupt::Io(file.clone(), why))?;
+        let footer = read_footer(opened).map_err(|why| why.told(&file))?;
+        if footer.last != number {
+            return Err(Trouble::Damage(0, "it does not have the number of its name").told(&file));
+        }
+        let Footer { sections, last, time, bytes } = footer;
+        Ok(Some(Self { folder: Arc::clone(folder), file, sections, last, time, bytes }))
+    }
+
+    /// The last entry of the log of which anything may be in it.
+    pub fn last(&self) -> Lsn {
+        self.last
+    }
+
+    /// When that was.
+    pub fn time(&self) -> u64 {
+        self.time
+    }
+
+    /// Bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Its sections, in the order of their slots.
+    pub fn sections(&self) -> &[SectionInfo] {
+        &self.sections
+    }
+
+    /// Tells the keys of a section, until when each lives, and its value. Several threads may read at once.
+    ///
+    /// # Errors
+    /// When it is damaged, which shows before anything of that block is told, or the system refuses.
+    pub fn read_section(
+        &self,
+        number: usize,
+        each: &mut dyn FnMut(&[u8], Option<u64>, &[u8]),
+    ) -> Result<(), Corrupt> {
+        let refused = |why| Corrupt::Io(self.file.clone(), why);
+        let mut file = self.folder.disk().read(&self.file).map_err(refused)?;
+        read_section(&mut file, &self.sections[number], each).map_err(|why| why.told(&self.file))
+    }
+}
+
+/// Removes the snapshots of a folder that are older than that of entry `than`.
+///
+/// # Errors
+/// The system's.
+pub fn remove_older(folder: &Folder, than: Lsn) -> Result<(), Corrupt> {
+    for number in folder.numbered(NAME)?.into_iter().filter(|&number| number < than) {
+        folder.remove_leftover(&numbered_name(NAME, number))?;
+    }
+    Ok(())
+}
+
+struct Footer {
+    sections: Vec<SectionInfo>,
+    last: Lsn,
+    time: u64,
+    bytes: u64,
+}
+
+/// What is wrong with a file.
+enum Trouble {
+    Io(io::Error),
+    Damage(u64, &'static str),
+}
+
+impl Trouble {
+    fn told(self, file: &Path) -> Corrupt {
+        match self {
+            Self::Io(why) => Corrupt::Io(file.into(), why),
+            Self::Damage(offset, why) => Corrupt::Damaged { file: file.into(), offset, why },
+        }
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(why: io::Error) -> Self {
+        Self::Io(why)
+    }
+}
+
+fn read_footer(mut file: File) -> Result<Footer, Trouble> {
+    let bytes = file.metadata()?.len();
+    if bytes < (HEADER + FOOTER + TRAILER) as u64 {
+        return Err(Trouble::Damage(bytes, "it is too short"));
+    }
+    let mut header = [0; HEADER];
+    file.read_exact(&mut header)?;
+    if &header[..8] != MAGIC {
+        return Err(Trouble::Damage(0, "it does not begin as a snapshot does"));
+    }
+    if u32_at(&header, 8) != VERSION {
+        return Err(Trouble::Damage(8, "it was written by another version"));
+    }
+    let mut trailer = [0; TRAILER];
+    let end = bytes - TRAILER as u64;
+    file.seek(SeekFrom::Start(end))?;
+    file.read_exact(&mut trailer)?;
+    let size = u64::from(u32_at(&trailer, 0));
+    let fits = size >= FOOTER as u64 && size <= end - HEADER as u64;
+    if &trailer[8..] != MAGIC || !fits || !(size as usize - FOOTER).is_multiple_of(SECTION) {
+        return Err(Trouble::Damage(end, "it does not end as a snapshot does"));
+    }
+    let place = end - size;
+    let mut footer = vec![0; size as usize];
+    file.seek(SeekFrom::Start(place))?;
+    file.read_exact(&mut footer)?;
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&footer), &trailer[..4]);
+    if crc != u32_at(&trailer, 4) {
+        return Err(Trouble::Damage(place, "its list of sections is not as it was written"));
+    }
+    let sections = read_sections(&footer[FOOTER..], place)
+        .ok_or(Trouble::Damage(place, "its sections do not follow each other"))?;
+    Ok(Footer { sections, last: u64_at(&footer, 0), time: u64_at(&footer, 8), bytes })
+}
+
+/// The sections that a footer lists, where they fill the file from its header to `end`.
+fn read_sections(list: &[u8], end: u64) -> Option<Vec<SectionInfo>> {
+    let (mut slot, mut next) = (0, HEADER as u64);
+    let mut sections = Vec::with_capacity(list.len() / SECTION);
+    for bytes in list.chunks_exact(SECTION) {
+        let both = u32_at(bytes, 0);
+        let slots = both as u16..(both >> 16) as u16;
+        let [floor, entries, place, length] = [4, 12, 20, 28].map(|at| u64_at(bytes, at));
+        if slots.start < slot || slots.end <= slots.start || slots.end > SLOTS || place != next {
+            return None;
+        }
+        (slot, next) = (slots.end, place.checked_add(length).filter(|&next| next <= end)?);
+        sections.push(SectionInfo { slots, floor, entries, place, bytes: length });
+    }
+    (next == end).then_some(sections)
+}
+
+fn read_section(
+    file: &mut File,
+    section: &SectionInfo,
+    each: &mut dyn FnMut(&[u8], Option<u64>, &[u8]),
+) -> Result<(), Trouble> {
+    file.seek(SeekFrom::Start(section.place))?;
+    let mut file = io::BufReader::with_capacity(4 * BLOCK, file);
+    let (mut at, mut left, mut entries) = (section.place, section.bytes, 0);
+    let mut block = Vec::new();
+    while left > 0 {
+        let mut head = [0; HEAD];
+        if left < HEAD as u64 {
+            return Err(Trouble::Damage(at, "a section ends within a block"));
+        }
+        file.read_exact(&mut head)?;
+        left -= HEAD as u64;
+        let bytes = u64::from(u32_at(&head, 0));
+        if bytes > left {
+            return Err(Trouble::Damage(at, "a block is longer than its section"));
+        }
+        block.resize(bytes as usize, 0);
+        file.read_exact(&mut block)?;
+        left -= bytes;
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&head[..4]), &block);
+        if crc != u32_at(&head, 4) {
+            return Err(Trouble::Damage(at, "a block is not as it was written"));
+        }
+        let told = read_entries(&block, each);
+        entries += told.ok_or(Trouble::Damage(at, "an entry is longer than its block"))?;
+        at += HEAD as u64 + bytes;
+    }
+    if entries == section.entries {
+        Ok(())
+    } else {
+        Err(Trouble::Damage(section.place, "a section has not as many entries as is said"))
+    }
+}
+
+/// Tells the entries of a block; how many, if nothing remains.
+fn read_entries(mut rest: &[u8], each: &mut dyn FnMut(&[u8], Option<u64>, &[u8])) -> Option<u64> {
+    let mut entries = 0;
+    while !rest.is_empty() {
+        let (key_bytes, after) = rest.split_first_chunk::<2>()?;
+        let (value_bytes, mut after) = after.split_first_chunk::<4>()?;
+        let value_bytes = u32::from_le_bytes(*value_bytes);
+        let mut ends = None;
+        if value_bytes & ENDING != 0 {
+            let (bytes, more) = after.split_first_chunk::<8>()?;
+            (ends, after) = (Some(u64::from_le_bytes(*bytes)), more);
+        }
+        let (key, after) = after.split_at_checked(u16::from_le_bytes(*key_bytes).into())?;
+        let (value, after) = after.split_at_checked((value_bytes & !ENDING) as usize)?;
+        each(key, ends, value);
+        entries += 1;
+        rest = after;
+    }
+    Some(entries)
+}

@@ -1,0 +1,241 @@
+//! What a change does, and what it answers: by the state, the change and the time alone, so that making the same changes
+//! again gives the same state.
+//!
+//! The log is told what came of a change, not its conditions; of a number that was added to, what was added.
+
+use crate::ask::{Answer, Change, LONGEST_KEY, LONGEST_VALUE, Life, LiveWhen, Refusal, When};
+use crate::log::change;
+use crate::state::number;
+use crate::state::record::Record;
+use crate::state::shard::Core;
+
+/// One change of one key as it is made.
+pub(crate) struct Deed<'a, 'd> {
+    pub(crate) core: &'d mut Core,
+    pub(crate) time: u64,
+    /// Whether what needs memory is refused.
+    pub(crate) full: bool,
+    /// What becomes the log's entry.
+    pub(crate) log: &'d mut Vec<u8>,
+    pub(crate) key: &'a [u8],
+}
+
+type Reply<'r> = &'r mut dyn FnMut(Answer<'_>);
+
+impl Deed<'_, '_> {
+    /// Makes the change and answers once.
+    pub(crate) fn make(&mut self, change: &Change<'_>, answer: Reply<'_>) {
+        if self.key.len() > LONGEST_KEY {
+            return answer(Answer::Refused(Refusal::KeyTooLong));
+        }
+        let there = self.core.find(self.key);
+        let alive = there.filter(|record| !record.has_ended(self.time));
+        let grows = !matches!(change, Change::Delete | Change::Take | Change::Live { .. });
+        if grows && self.full {
+            return answer(Answer::Refused(Refusal::Memory));
+        }
+        match *change {
+            Change::Set { value, when, life, get } => {
+                self.set(there, alive, value, (when, life, get), answer);
+            }
+            Change::Delete => {
+                self.remove(there, alive);
+                answer(Answer::Int(alive.is_some().into()));
+            }
+            Change::Take => {
+                self.remove(there, alive);
+                self.value(alive, answer);
+            }
+            Change::Live { life, when, get } => {
+                let done = self.live(alive, life, when);
+                if get { self.value(alive, answer) } else { answer(Answer::Int(done.into())) }
+            }
+            Change::Add(by) => match self.add(there, alive, by) {
+                Ok(sum) => answer(Answer::Int(sum)),
+                Err(refusal) => answer(Answer::Refused(refusal)),
+            },
+            Change::AddFloat(by) => match self.add_float(there, alive, by) {
+                Ok(sum) => answer(Answer::Bytes(sum.as_bytes())),
+                Err(refusal) => answer(Answer::Refused(refusal)),
+            },
+            Change::Append(tail) => {
+                let length = self.length(alive);
+                answer(self.splice(there, alive, length, tail, true));
+            }
+            Change::Write { at, bytes } => answer(self.splice(there, alive, at, bytes, false)),
+        }
+    }
+
+    /// A record that was taken out is still there to be read: it is freed after it was shown that it is gone.
+    fn value(&self, record: Option<Record>, answer: Reply<'_>) {
+        match record {
+            Some(record) => self.core.read(&record, |value| answer(Answer::Bytes(value))),
+            None => answer(Answer::Nothing),
+        }
+    }
+
+    fn length(&self, record: Option<Record>) -> usize {
+        record.map_or(0, |record| record.value().length())
+    }
+
+    fn set(
+        &mut self,
+        there: Option<Record>,
+        alive: Option<Record>,
+        value: &[u8],
+        (when, life, get): (When, Life, bool),
+        answer: Reply<'_>,
+    ) {
+        if value.len() > LONGEST_VALUE {
+            return answer(Answer::Refused(Refusal::ValueTooLong));
+        }
+        let forbidden = match when {
+            When::Always => false,
+            When::Absent => alive.is_some(),
+            When::Present => alive.is_none(),
+        };
+        if !forbidden {
+            let ends = match life {
+                Life::Keep => alive.and_then(|record| record.ends()),
+                Life::Ever => None,
+                Life::Until(end) => Some(end),
+            };
+            if ends.is_some_and(|end| end <= self.time) {
+                self.remove(there, alive);
+            } else {
+                self.core.put(there, self.key, value, ends);
+                let life = if ends.is_none() { Life::Ever } else { life };
+                change::set(self.key, value, life, self.log);
+            }
+        }
+        match (get, forbidden) {
+            (true, _) => self.value(alive, answer),
+            (false, true) => answer(Answer::Nothing),
+            (false, false) => answer(Answer::Done),
+        }
+    }
+
+    /// Removes what is there. That something has ended the log knows without being told.
+    fn remove(&mut self, there: Option<Record>, alive: Option<Record>) {
+        if let Some(record) = there {
+            self.core.remove(record);
+        }
+        if alive.is_some() {
+            change::delete(self.key, self.log);
+        }
+    }
+
+    fn live(&mut self, alive: Option<Record>, life: Life, when: LiveWhen) -> bool {
+        let Some(record) = alive else { return false };
+        let ends = record.ends();
+        let wanted = match life {
+            Life::Keep => return false,
+            Life::Ever if ends.is_none() => return false,
+            Life::Ever => None,
+            Life::Until(end) => Some(end),
+        };
+        // No end is the latest.
+        let (new, old) = (wanted.unwrap_or(u64::MAX), ends.unwrap_or(u64::MAX));
+        let allowed = match when {
+            LiveWhen::Always => true,
+            LiveWhen::Endless => ends.is_none(),
+            LiveWhen::Ending => ends.is_some(),
+            LiveWhen::Later => new > old,
+            LiveWhen::Sooner => new < old,
+        };
+        if !allowed {
+            return false;
+        }
+        if wanted.is_some_and(|end| end <= self.time) {
+            self.remove(alive, alive);
+            return true;
+        }
+        self.again(record, wanted);
+        change::live(self.key, wanted, self.log);
+        true
+    }
+
+    /// Stores a record's value once more.
+    fn again(&mut self, record: Record, ends: Option<u64>) {
+        let mut room = std::mem::take(&mut self.core.room);
+        room.clear();
+        self.core.read(&record, |value| room.extend_from_slice(value));
+        self.core.put(Some(record), self.key, &room, ends);
+        self.give_back(room);
+    }
+
+    /// Keeps a buffer for the next time, unless it is a large one.
+    fn give_back(&mut self, room: Vec<u8>) {
+        if room.capacity() <= 1 << 16 {
+            self.core.room = room;
+        }
+    }
+
+    fn add(
+        &mut self,
+        there: Option<Record>,
+        alive: Option<Record>,
+        by: i64,
+    ) -> Result<i64, Refusal> {
+        let old = alive.map_or(Some(0), |record| self.core.read(&record, number::integer));
+        let sum = old.ok_or(Refusal::NotAnInteger)?.checked_add(by).ok_or(Refusal::Overflow)?;
+        let ends = alive.and_then(|record| record.ends());
+        let mut text = itoa::Buffer::new();
+        self.core.put(there, self.key, text.format(sum).as_bytes(), ends);
+        change::add(self.key, by, self.log);
+        Ok(sum)
+    }
+
+    fn add_float(
+        &mut self,
+        there: Option<Record>,
+        alive: Option<Record>,
+        by: f64,
+    ) -> Result<String, Refusal> {
+        let old = alive.map_or(Some(0.0), |record| self.core.read(&record, number::float));
+        let sum = old.ok_or(Refusal::NotAFloat)? + by;
+        if !sum.is_finite() {
+            return Err(Refusal::NotFinite);
+        }
+        let text = number::float_text(sum);
+        let ends = alive.and_then(|record| record.ends());
+        self.core.put(there, self.key, text.as_bytes(), ends);
+        let life = if ends.is_some() { Life::Keep } else { Life::Ever };
+        change::set(self.key, text.as_bytes(), life, self.log);
+        Ok(text)
+    }
+
+    /// Overwrites a value from `at` on, zeros before it where it is shorter. `appends` where `at` is its end.
+    fn splice(
+        &mut self,
+        there: Option<Record>,
+        alive: Option<Record>,
+        at: usize,
+        part: &[u8],
+        appends: bool,
+    ) -> Answer<'static> {
+        let before = self.length(alive);
+        if part.is_empty() && (alive.is_some() || !appends) {
+            return Answer::Int(before as i64);
+        }
+        let end = at.checked_add(part.len()).filter(|end| *end <= LONGEST_VALUE);
+        let Some(end) = end else { return Answer::Refused(Refusal::ValueTooLong) };
+        let mut room = std::mem::take(&mut self.core.room);
+        room.clear();
+        if let Some(record) = alive {
+            self.core.read(&record, |value| room.extend_from_slice(value));
+        }
+        room.resize(before.max(end), 0);
+        room[at..end].copy_from_slice(part);
+        let ends = alive.and_then(|record| record.ends());
+        self.core.put(there, self.key, &room, ends);
+        let length = room.len();
+        self.give_back(room);
+        if appends {
+            change::append(self.key, part, self.log);
+        } else {
+            change::write(self.key, at, part, self.log);
+        }
+        Answer::Int(length as i64)
+    }
+}

@@ -1,0 +1,52 @@
+//! Long values, in memory that is theirs: compressed where they are not read lately.
+
+use crate::state::record::Value;
+use hedgerow::CompressedMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Values shorter than this gain nothing: a ticket and what the other map knows of it take as much.
+const SHORTEST: usize = 64;
+
+/// Values by tickets. A ticket is given out once, so whoever finds a record finds the value that it had.
+pub(crate) struct Cold {
+    map: CompressedMap,
+    next: AtomicU64,
+}
+
+impl Cold {
+    pub(crate) fn new(budget: usize) -> Self {
+        Self { map: CompressedMap::with_budget(budget), next: AtomicU64::new(1) }
+    }
+
+    /// Keeps a value, if it is long enough and there is room.
+    pub(crate) fn keep<'a>(&self, value: &'a [u8]) -> Value<'a> {
+        if value.len() < SHORTEST {
+            return Value::Here(value);
+        }
+        // Relaxed: only that each is another matters.
+        let ticket = self.next.fetch_add(1, Ordering::Relaxed);
+        match self.map.insert(&ticket.to_ne_bytes(), &value) {
+            Ok(_) => Value::Away(ticket, value.len()),
+            // No room, or too long for it: then it is kept as it is, and counts as that.
+            Err(_) => Value::Here(value),
+        }
+    }
+
+    /// What `with` makes of the ticket's value.
+    pub(crate) fn read<R>(&self, ticket: u64, with: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        self.map.get_with(&ticket.to_ne_bytes(), with)
+    }
+
+    pub(crate) fn drop(&self, ticket: u64) {
+        self.map.remove(&ticket.to_ne_bytes());
+    }
+
+    /// Compresses some of what is due. Whether there is more.
+    pub(crate) fn step(&self) -> bool {
+        self.map.compress_step(1 << 16)
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        self.map.stats().bytes
+    }
+}

@@ -1,0 +1,281 @@
+//! The state: all shards, and what they share.
+
+pub(crate) mod apply;
+pub(crate) mod care;
+pub(crate) mod cold;
+pub(crate) mod evict;
+pub(crate) mod number;
+pub(crate) mod record;
+pub(crate) mod shard;
+pub(crate) mod slots;
+pub(crate) mod together;
+
+use crate::ask::{Change, Refusal};
+use crate::clock::Clock;
+use crate::log::change::{Changes, Logged};
+use crate::log::{Log, Lsn};
+use crate::options::Options;
+use apply::Deed;
+use cold::Cold;
+use evict::Limit;
+use shard::{Core, Shard};
+use slots::{Deal, SLOTS, slot};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use together::Together;
+
+/// Shards a processor.
+const SHARDS: usize = 16;
+
+pub(crate) struct State {
+    pub(crate) shards: Box<[Shard]>,
+    pub(crate) deal: Deal,
+    pub(crate) clock: Clock,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) cold: Option<Arc<Cold>>,
+    pub(crate) together: Together,
+    pub(crate) limit: Limit,
+    /// Of all shards: records and tables.
+    memory: AtomicUsize,
+    /// What values in `cold` take, as it was looked up last.
+    pub(crate) cold_memory: AtomicUsize,
+    pub(crate) expired: AtomicU64,
+    pub(crate) evicted: AtomicU64,
+    /// Of all threads that ask, or have asked.
+    counters: Mutex<Vec<Arc<Counters>>>,
+}
+
+/// What one thread has counted. Only that thread stores.
+#[derive(Default)]
+#[repr(align(64))]
+pub(crate) struct Counters {
+    pub(crate) hits: AtomicU64,
+    pub(crate) misses: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(to: &AtomicU64, number: u64) {
+        // Relaxed: a figure by itself, and this thread is the only one that stores.
+        let now = to.load(Ordering::Relaxed) + number;
+        // Relaxed: as above.
+        to.store(now, Ordering::Relaxed);
+    }
+}
+
+/// The shards of a database, empty.
+pub(crate) struct Shards {
+    shards: Box<[Shard]>,
+    deal: Deal,
+    cold: Option<Arc<Cold>>,
+}
+
+impl Shards {
+    pub(crate) fn new(options: &Options) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let number = if options.shards == 0 { cores * SHARDS } else { options.shards };
+        let number = number.next_power_of_two().clamp(1, SLOTS.into());
+        let cold = (options.compressed != 0).then(|| Arc::new(Cold::new(options.compressed)));
+        let shards = (0..number).map(|_| Shard::new(cold.clone())).collect();
+        Self { shards, deal: Deal::new(number), cold }
+    }
+
+    fn at(&self, key: &[u8]) -> &Shard {
+        &self.shards[self.deal.shard(slot(key))]
+    }
+
+    /// Room for so many keys of these slots.
+    pub(crate) fn reserve(&self, slots: Range<u16>, keys: usize) {
+        let (first, last) = (self.deal.shard(slots.start), self.deal.shard(slots.end - 1));
+        for shard in &self.shards[first..=last] {
+            shard.lock().reserve(keys / (last - first + 1));
+        }
+    }
+
+    /// Stores a key of a snapshot.
+    pub(crate) fn load(&self, key: &[u8], ends: Option<u64>, value: &[u8]) {
+        let mut core = self.at(key).lock();
+        let there = core.find(key);
+        core.put(there, key, value, ends);
+    }
+
+    /// Makes the changes of an entry of the log again, but those of keys that a snapshot has them of: `from` is told a
+    /// key's slot and gives the first entry that counts.
+    pub(crate) fn replay(
+        &self,
+        entry: Lsn,
+        time: u64,
+        changes: &[u8],
+        from: impl Fn(u16) -> Lsn,
+    ) -> Result<(), &'static str> {
+        let mut log = Vec::new();
+        for change in Changes::new(changes) {
+            match change? {
+                Logged::Change(key, change) => {
+                    if entry >= from(slot(key)) {
+                        let mut core = self.at(key).lock();
+                        let time = core.at(time);
+                        let deed = &mut Deed { core: &mut core, time, full: false, log: &mut log, key };
+                        deed.make(&change, &mut |_| {});
+                        core.show_soon();
+                        log.clear();
+                    }
+                }
+                Logged::Clear(begin, end) => self.clear(entry, begin..end, &from),
+            }
+        }
+        Ok(())
+    }
+
+    fn clear(&self, entry: Lsn, slots: Range<u16>, from: &impl Fn(u16) -> Lsn) {
+        for (number, shard) in self.shards.iter().enumerate() {
+            let own = self.deal.slots(number);
+            if own.start < slots.end && slots.start < own.end {
+                let mut core = shard.lock();
+                core.remove_where(|key| {
+                    let slot = slot(key);
+                    slots.contains(&slot) && entry >= from(slot)
+                });
+                core.show();
+            }
+        }
+    }
+
+    /// Has readers see all that was loaded.
+    pub(crate) fn show(&self) -> usize {
+        let show = |shard: &Shard| {
+            let mut core = shard.lock();
+            core.show();
+            shard.note(&core, None)
+        };
+        self.shards.iter().map(show).sum::<isize>().unsigned_abs()
+    }
+}
+
+impl State {
+    pub(crate) fn new(shards: Shards, log: Arc<dyn Log>, clock: Clock, options: &Options) -> Self {
+        let memory = shards.show().into();
+        let Shards { shards, deal, cold } = shards;
+        Self {
+            shards,
+            deal,
+            clock,
+            log,
+            cold,
+            together: Together::default(),
+            limit: Limit::new(options.max_memory, options.eviction),
+            memory,
+            cold_memory: AtomicUsize::new(0),
+            expired: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
+            counters: Mutex::default(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn shard_of(&self, key: &[u8]) -> usize {
+        self.deal.shard(slot(key))
+    }
+
+    /// Keys, values and tables, about.
+    pub(crate) fn memory(&self) -> usize {
+        // Relaxed: figures, each by itself.
+        self.memory.load(Ordering::Relaxed) + self.cold_memory.load(Ordering::Relaxed)
+    }
+
+    fn grown(&self, by: isize) {
+        if by != 0 {
+            // Relaxed: a figure by itself; additions of all threads come to the same in any order.
+            self.memory.fetch_add(by.cast_unsigned(), Ordering::Relaxed);
+        }
+    }
+
+    /// Logs what was changed in a shard, and has readers see it. The entry, `Lsn::MAX` if there cannot be one any more.
+    pub(crate) fn finish(&self, shard: &Shard, core: &mut Core, time: u64, log: &[u8]) -> Lsn {
+        // What has ended may have been removed, which the log knows by itself.
+        let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
+        self.grown(shard.note(core, entry));
+        core.show();
+        entry.unwrap_or(0)
+    }
+
+    /// As `finish`, of shards whose changes readers are to see at once.
+    pub(crate) fn finish_all(&self, cores: &mut Cores<'_>, time: u64, log: &[u8]) -> Lsn {
+        let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
+        for (number, core) in cores.iter_mut() {
+            self.grown(self.shards[*number].note(core, entry));
+        }
+        let _showing = (cores.len() > 1).then(|| self.together.begin());
+        cores.iter_mut().for_each(|(_, core)| core.show());
+        entry.unwrap_or(0)
+    }
+
+    /// Locks shards, in order of their numbers so that threads who do so never wait for each other in a circle.
+    pub(crate) fn lock_all(&self, mut numbers: Vec<usize>) -> Cores<'_> {
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.into_iter().map(|number| (number, self.shards[number].lock())).collect()
+    }
+
+    /// Whether a change may be made now, and if so, whether only one that needs no more memory: makes room first.
+    pub(crate) fn admits(&self) -> Result<bool, Refusal> {
+        if !self.log.writable() {
+            return Err(Refusal::Log);
+        }
+        let max = self.limit.bytes();
+        Ok(max != 0 && self.memory() > max && !evict::make_room(self, max))
+    }
+
+    pub(crate) fn count(&self) -> Arc<Counters> {
+        let counters = Arc::new(Counters::default());
+        let mut all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= 64 {
+            // What threads have counted that are gone is kept by the first.
+            let first = Arc::clone(&all[0]);
+            let mut number = 0;
+            all.retain(|one| {
+                number += 1;
+                let gone = number > 1 && Arc::strong_count(one) == 1;
+                if gone {
+                    for (to, from) in [(&first.hits, &one.hits), (&first.misses, &one.misses)] {
+                        // Relaxed: figures; who stored them has gone.
+                        to.fetch_add(from.load(Ordering::Relaxed), Ordering::Relaxed);
+                    }
+                }
+                !gone
+            });
+        }
+        if all.is_empty() {
+            all.push(Arc::default());
+        }
+        all.push(Arc::clone(&counters));
+        counters
+    }
+
+    /// Looks that found a value, and that found none.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        let all = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
+        // Relaxed: figures, each by itself.
+        let sum = |of: fn(&Counters) -> &AtomicU64| {
+            // Relaxed: as above.
+            all.iter().map(|one| of(one).load(Ordering::Relaxed)).sum()
+        };
+        (sum(|one| &one.hits), sum(|one| &one.misses))
+    }
+}
+
+/// Locked shards, by number.
+pub(crate) type Cores<'a> = Vec<(usize, std::sync::MutexGuard<'a, Core>)>;
+
+/// Makes a change of a key whose shard is locked.
+pub(crate) fn change(
+    core: &mut Core,
+    (time, full): (u64, bool),
+    key: &[u8],
+    change: &Change<'_>,
+    log: &mut Vec<u8>,
+    answer: &mut dyn FnMut(crate::ask::Answer<'_>),
+) {
+    Deed { core, time, full, log, key }.make(change, answer);
+}
+

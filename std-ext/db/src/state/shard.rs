@@ -1,0 +1,303 @@
+//! A shard: a left-right map of records, the one who may write to it, and what was taken out of it and is still looked
+//! at.
+//!
+//! A record that was taken out is looked at by readers of the state before. It is freed when a later state has been
+//! shown and nobody can look at an earlier one: the map's writer knows when ([`WriteHandle::is_settled`]).
+
+use crate::log::Lsn;
+use crate::state::cold::Cold;
+use crate::state::record::{Record, UsedAt, Value};
+use hedgerow::LeftRightMap;
+use hedgerow::left_right::{DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, WriteHandle};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(crate) type Reader = ReadHandle<Record, (), DefaultHashBuilder, Inline>;
+type Writer = WriteHandle<Record, (), DefaultHashBuilder, Inline>;
+type Factory = ReadHandleFactory<Record, (), DefaultHashBuilder, Inline>;
+
+/// A shard, as all threads share it.
+pub(crate) struct Shard {
+    core: Mutex<Core>,
+    factory: Factory,
+    figures: Figures,
+}
+
+/// What is known of a shard without its lock. Each is stored under the lock and stands for itself, but for `shown`.
+#[derive(Default)]
+pub(crate) struct Figures {
+    /// The log's last entry that changed what readers see. Stored before it is shown: who sees a state and then loads
+    /// this is told that state's entry, or a later one.
+    shown: AtomicU64,
+    keys: AtomicUsize,
+    ending: AtomicUsize,
+    memory: AtomicUsize,
+}
+
+impl Figures {
+    pub(crate) fn shown(&self) -> Lsn {
+        // Acquire is not needed: the look before has acquired what was stored before the state was shown.
+        self.shown.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn keys(&self) -> usize {
+        // Relaxed: a figure by itself.
+        self.keys.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn ending(&self) -> usize {
+        // Relaxed: a figure by itself.
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        // Relaxed: a figure by itself.
+        self.memory.load(Ordering::Relaxed)
+    }
+}
+
+/// What the lock guards.
+pub(crate) struct Core {
+    writer: Writer,
+    /// For walks; sees what is shown.
+    eyes: Reader,
+    cold: Option<Arc<Cold>>,
+    /// Taken out since the last show; before it; and while a snapshot is made, what was not freed for its sake.
+    fresh: Vec<Record>,
+    waiting: Vec<Record>,
+    held: Vec<Record>,
+    snapshots: usize,
+    /// Of the records in the map.
+    bytes: usize,
+    ending: usize,
+    /// The latest at which something was changed here: time does not go back.
+    time: u64,
+    /// Where the walk that removes what has ended goes on.
+    pub(super) walked: u64,
+    /// New values are put together here.
+    pub(super) room: Vec<u8>,
+}
+
+impl Shard {
+    pub(crate) fn new(cold: Option<Arc<Cold>>) -> Self {
+        let (writer, eyes) = LeftRightMap::<Record, ()>::inline_with_hasher(DefaultHashBuilder::default());
+        let factory = eyes.factory();
+        let core = Core {
+            writer,
+            eyes,
+            cold,
+            fresh: Vec::new(),
+            waiting: Vec::new(),
+            held: Vec::new(),
+            snapshots: 0,
+            bytes: 0,
+            ending: 0,
+            time: 0,
+            walked: 0,
+            room: Vec::new(),
+        };
+        Self { core: Mutex::new(core), factory, figures: Figures::default() }
+    }
+
+    /// A thread that panicked left a whole shard: each step leaves one, and what was not shown is shown with the next.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As `lock`, if nobody has it.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, Core>> {
+        self.core.try_lock().ok()
+    }
+
+    pub(crate) fn reader(&self) -> Reader {
+        self.factory.handle()
+    }
+
+    pub(crate) fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// Notes what has changed, before it is shown. By how much the memory has grown or shrunk.
+    pub(crate) fn note(&self, core: &Core, entry: Option<Lsn>) -> isize {
+        let Figures { shown, keys, ending, memory } = &self.figures;
+        if let Some(entry) = entry {
+            // Relaxed: showing it releases this too.
+            shown.store(entry, Ordering::Relaxed);
+        }
+        let now = core.memory();
+        // Relaxed: figures, each by itself.
+        keys.store(core.len(), Ordering::Relaxed);
+        // Relaxed: as above.
+        ending.store(core.ending, Ordering::Relaxed);
+        // Relaxed: as above; stored under the lock only.
+        now.wrapping_sub(memory.swap(now, Ordering::Relaxed)).cast_signed()
+    }
+}
+
+impl Core {
+    pub(crate) fn len(&self) -> usize {
+        self.writer.len()
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        self.bytes + self.writer.table_bytes()
+    }
+
+    /// The time at which something is changed: that of the clock, but for what has been seen here.
+    pub(crate) fn at(&mut self, now: u64) -> u64 {
+        self.time = self.time.max(now);
+        self.time
+    }
+
+    /// The key's record, though it may have ended.
+    pub(crate) fn find(&self, key: &[u8]) -> Option<Record> {
+        self.writer.get_key_value(key).map(|(record, ())| *record)
+    }
+
+    /// What `with` makes of a record's value.
+    pub(crate) fn read<R>(&self, record: &Record, with: impl FnOnce(&[u8]) -> R) -> R {
+        read(record, self.cold.as_deref(), with)
+    }
+
+    /// Stores a value in place of `old`, which the key has.
+    pub(crate) fn put(
+        &mut self,
+        old: Option<Record>,
+        key: &[u8],
+        value: &[u8],
+        ends: Option<u64>,
+    ) {
+        let kept = self.cold.as_deref().map_or(Value::Here(value), |cold| cold.keep(value));
+        let record = Record::new(key, kept, ends, UsedAt::of(self.time));
+        self.bytes += record.memory();
+        self.ending += usize::from(ends.is_some());
+        self.writer.insert(record, ());
+        if let Some(old) = old {
+            self.retire(old);
+        }
+    }
+
+    /// Removes a record that is there.
+    pub(crate) fn remove(&mut self, record: Record) {
+        self.writer.remove(record.key());
+        self.retire(record);
+    }
+
+    /// Removes all.
+    pub(crate) fn clear(&mut self) {
+        let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
+        self.writer.clear();
+        all.into_iter().for_each(|record| self.retire(record));
+        self.writer.shrink_to_fit();
+    }
+
+    /// Removes all whose keys `wanted` names.
+    pub(crate) fn remove_where(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) {
+        let all = self.writer.iter().map(|(record, ())| *record);
+        let gone: Vec<Record> = all.filter(|record| wanted(record.key())).collect();
+        gone.into_iter().for_each(|record| self.remove(record));
+    }
+
+    /// Notes that a record was taken out.
+    fn retire(&mut self, record: Record) {
+        self.bytes -= record.memory();
+        self.ending -= usize::from(record.ends().is_some());
+        self.fresh.push(record);
+    }
+
+    /// Has readers see all changes.
+    pub(crate) fn show(&mut self) {
+        if !self.writer.has_changes() {
+            return;
+        }
+        // This waits until nobody looks at the state before the one shown now.
+        self.writer.publish();
+        self.free_waiting();
+        std::mem::swap(&mut self.fresh, &mut self.waiting);
+    }
+
+    /// As `show`, where much has been changed since: nobody looks yet.
+    pub(crate) fn show_soon(&mut self) {
+        if self.fresh.len() >= 1 << 10 {
+            self.show();
+        }
+    }
+
+    /// Frees what nobody can be looking at any more, without waiting.
+    pub(crate) fn tidy(&mut self) {
+        if !self.waiting.is_empty() && !self.writer.has_changes() && self.writer.is_settled() {
+            self.free_waiting();
+        }
+    }
+
+    /// What has waited since before a state was shown that is the earliest anybody can be looking at.
+    fn free_waiting(&mut self) {
+        if self.snapshots != 0 {
+            self.held.append(&mut self.waiting);
+            return;
+        }
+        for record in self.waiting.drain(..) {
+            free(record, self.cold.as_deref());
+        }
+        if self.waiting.capacity() > 1 << 12 {
+            self.waiting = Vec::new();
+        }
+    }
+
+    /// Visits what is shown, from a hash on; where to go on.
+    pub(crate) fn scan(&self, from: u64, mut each: impl FnMut(Record)) -> Option<u64> {
+        self.eyes.enter().scan(from, |record, ()| each(*record))
+    }
+
+    /// All records, none of which is freed until `end_snapshot`.
+    pub(crate) fn begin_snapshot(&mut self) -> Vec<Record> {
+        self.snapshots += 1;
+        self.writer.iter().map(|(record, ())| *record).collect()
+    }
+
+    pub(crate) fn end_snapshot(&mut self) {
+        self.snapshots -= 1;
+        if self.snapshots == 0 {
+            self.held.drain(..).for_each(|record| free(record, self.cold.as_deref()));
+            self.held = Vec::new();
+        }
+    }
+
+    /// Room for so many keys more.
+    pub(crate) fn reserve(&mut self, keys: usize) {
+        self.writer.reserve(keys);
+    }
+}
+
+/// What `with` makes of a record's value.
+#[inline]
+pub(crate) fn read<R>(record: &Record, cold: Option<&Cold>, with: impl FnOnce(&[u8]) -> R) -> R {
+    match record.value() {
+        Value::Here(value) => with(value),
+        Value::Away(ticket, _) => {
+            let value = cold.and_then(|cold| cold.read(ticket, with));
+            value.expect("a ticket leads to its value as long as its record is there")
+        }
+    }
+}
+
+fn free(record: Record, cold: Option<&Cold>) {
+    if let (Value::Away(ticket, _), Some(cold)) = (record.value(), cold) {
+        cold.drop(ticket);
+    }
+    // SAFETY: taken out of the map, and every state that had it has been left by all readers; snapshots that have
+    // it are done.
+    unsafe { record.free() };
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // Sessions hold what the shard is part of, so all readers have gone.
+        let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
+        let gone = self.fresh.drain(..).chain(self.waiting.drain(..)).chain(self.held.drain(..));
+        for record in gone.chain(all) {
+            // SAFETY: nobody can look, and the map does not ask for its entries when it is dropped.
+            unsafe { record.free() };
+        }
+    }
+}

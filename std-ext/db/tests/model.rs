@@ -1,0 +1,386 @@
+//! The database beside a plain model: whatever is asked, in pipelines of any mixture, gets the model's answer.
+
+use hedgerow_db::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
+use hedgerow_db::{Db, Options, Session};
+use std::collections::HashMap;
+
+/// An answer that can be kept.
+#[derive(Clone, Debug, PartialEq)]
+enum Kept {
+    Done,
+    Nothing,
+    Int(i64),
+    Bytes(Vec<u8>),
+    Lives(Option<u64>),
+    Refused(Refusal),
+}
+
+fn keep(answer: Answer<'_>) -> Kept {
+    match answer {
+        Answer::Done => Kept::Done,
+        Answer::Nothing => Kept::Nothing,
+        Answer::Int(int) => Kept::Int(int),
+        Answer::Bytes(bytes) => Kept::Bytes(bytes.to_vec()),
+        Answer::Lives(end) => Kept::Lives(end),
+        Answer::Refused(refusal) => Kept::Refused(refusal),
+    }
+}
+
+/// Values and ends by key. Ends are long past or far away, so the time does not matter.
+#[derive(Default)]
+struct Model(HashMap<Vec<u8>, (Vec<u8>, Option<u64>)>);
+
+const FAR: u64 = 1 << 50;
+
+impl Model {
+    fn value(&self, key: &[u8]) -> Kept {
+        self.0.get(key).map_or(Kept::Nothing, |(value, _)| Kept::Bytes(value.clone()))
+    }
+
+    fn look(&self, key: &[u8], look: Look) -> Kept {
+        let found = self.0.get(key);
+        match look {
+            Look::Exists => Kept::Int(found.is_some().into()),
+            Look::Length => Kept::Int(found.map_or(0, |(value, _)| value.len() as i64)),
+            Look::Life => found.map_or(Kept::Nothing, |(_, end)| Kept::Lives(*end)),
+            Look::Part(from, to) => {
+                let value = found.map_or(&[][..], |(value, _)| value);
+                let length = value.len() as i64;
+                // Redis's too: what lies before the beginning counts as the beginning.
+                let at = |place: i64| if place < 0 { (place + length).max(0) } else { place };
+                let inside = |(place, byte): (usize, &u8)| {
+                    let place = place as i64;
+                    (at(from)..=at(to)).contains(&place).then_some(*byte)
+                };
+                let none = from < 0 && to < 0 && from > to;
+                let part = value.iter().enumerate().filter_map(inside);
+                Kept::Bytes(if none { vec![] } else { part.collect() })
+            }
+            _ => self.value(key),
+        }
+    }
+
+    fn live(&mut self, key: &[u8], life: Life, when: LiveWhen) -> bool {
+        let Some((_, end)) = self.0.get_mut(key) else { return false };
+        let wanted = match life {
+            Life::Keep => return false,
+            Life::Ever if end.is_none() => return false,
+            Life::Ever => None,
+            Life::Until(wanted) => Some(wanted),
+        };
+        let late = |end: Option<u64>| end.unwrap_or(u64::MAX);
+        let allowed = match when {
+            LiveWhen::Always => true,
+            LiveWhen::Endless => end.is_none(),
+            LiveWhen::Ending => end.is_some(),
+            LiveWhen::Later => late(wanted) > late(*end),
+            LiveWhen::Sooner => late(wanted) < late(*end),
+        };
+        if allowed {
+            *end = wanted;
+            if wanted.is_some_and(|end| end < FAR) {
+                self.0.remove(key);
+            }
+        }
+        allowed
+    }
+
+    fn change(&mut self, key: &[u8], change: Change<'_>) -> Kept {
+        let before = self.value(key);
+        let (old, end) = self.0.get(key).cloned().map_or((None, None), |(value, end)| (Some(value), end));
+        let text = old.as_ref().map(|old| String::from_utf8_lossy(old).into_owned());
+        match change {
+            Change::Set { value, when, life, get } => {
+                let allowed = match when {
+                    When::Always => true,
+                    When::Absent => old.is_none(),
+                    When::Present => old.is_some(),
+                };
+                if allowed {
+                    let end = match life {
+                        Life::Keep => end,
+                        Life::Ever => None,
+                        Life::Until(end) => Some(end),
+                    };
+                    self.0.insert(key.to_vec(), (value.to_vec(), end));
+                    if end.is_some_and(|end| end < FAR) {
+                        self.0.remove(key);
+                    }
+                }
+                if get { before } else if allowed { Kept::Done } else { Kept::Nothing }
+            }
+            Change::Delete => Kept::Int(self.0.remove(key).is_some().into()),
+            Change::Take => {
+                self.0.remove(key);
+                before
+            }
+            Change::Live { life, when, get } => {
+                let done = self.live(key, life, when);
+                if get { before } else { Kept::Int(done.into()) }
+            }
+            Change::Add(by) => {
+                let number = text.map_or(Some(0), |text| {
+                    text.parse::<i64>().ok().filter(|number| number.to_string() == text)
+                });
+                let Some(number) = number else { return Kept::Refused(Refusal::NotAnInteger) };
+                let Some(sum) = number.checked_add(by) else { return Kept::Refused(Refusal::Overflow) };
+                self.0.insert(key.to_vec(), (sum.to_string().into(), end));
+                Kept::Int(sum)
+            }
+            Change::AddFloat(by) => {
+                let number = text.map_or(Some(0.0), |text| text.parse::<f64>().ok());
+                let Some(number) = number else { return Kept::Refused(Refusal::NotAFloat) };
+                let sum = format!("{}", number + by + 0.0).into_bytes();
+                self.0.insert(key.to_vec(), (sum.clone(), end));
+                Kept::Bytes(sum)
+            }
+            Change::Append(tail) => {
+                let value = [old.unwrap_or_default(), tail.to_vec()].concat();
+                self.0.insert(key.to_vec(), (value.clone(), end));
+                Kept::Int(value.len() as i64)
+            }
+            Change::Write { at, bytes } => {
+                let mut value = old.unwrap_or_default();
+                if !bytes.is_empty() {
+                    value.resize(value.len().max(at + bytes.len()), 0);
+                    value[at..at + bytes.len()].copy_from_slice(bytes);
+                    self.0.insert(key.to_vec(), (value.clone(), end));
+                }
+                Kept::Int(value.len() as i64)
+            }
+        }
+    }
+
+    fn together(&mut self, together: Together<'_>) -> Kept {
+        match together {
+            Together::SetAll(pairs) => {
+                for (key, value) in pairs {
+                    self.0.insert(key.to_vec(), (value.to_vec(), None));
+                }
+                Kept::Done
+            }
+            Together::SetAllAbsent(pairs) => {
+                if pairs.iter().any(|(key, _)| self.0.contains_key(*key)) {
+                    return Kept::Int(0);
+                }
+                self.together(Together::SetAll(pairs));
+                Kept::Int(1)
+            }
+            Together::DeleteAll(keys) => {
+                Kept::Int(keys.iter().filter(|key| self.0.remove(**key).is_some()).count() as i64)
+            }
+            Together::Rename { from, to, absent } => {
+                let Some(found) = self.0.get(from).cloned() else {
+                    return Kept::Refused(Refusal::NoSuchKey);
+                };
+                if absent && self.0.contains_key(to) {
+                    return Kept::Int(0);
+                }
+                self.0.remove(from);
+                self.0.insert(to.to_vec(), found);
+                if absent { Kept::Int(1) } else { Kept::Done }
+            }
+            Together::Clear => {
+                self.0.clear();
+                Kept::Done
+            }
+        }
+    }
+
+    fn answer(&mut self, ask: &Ask<'_>) -> Kept {
+        match *ask {
+            Ask::Look(key, look) => self.look(key, look),
+            Ask::Change(key, change) => self.change(key, change),
+            Ask::Together(together) => self.together(together),
+        }
+    }
+}
+
+/// SplitMix64. (Steele, Lea and Flood.)
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ mixed >> 31) % end
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len() as u64) as usize]
+    }
+}
+
+const LIVES: [Life; 4] = [Life::Keep, Life::Ever, Life::Until(5), Life::Until(FAR)];
+const WHENS: [LiveWhen; 5] =
+    [LiveWhen::Always, LiveWhen::Endless, LiveWhen::Ending, LiveWhen::Later, LiveWhen::Sooner];
+
+fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
+    let get = random.below(2) == 0;
+    match random.below(12) {
+        0..4 => {
+            let when = random.of(&[When::Always, When::Always, When::Absent, When::Present]);
+            Change::Set { value: random.of(values), when, life: random.of(&LIVES), get }
+        }
+        4 => Change::Delete,
+        5 => Change::Take,
+        6 => {
+            let life = if random.below(3) == 0 { Life::Until(FAR + random.below(9)) } else { random.of(&LIVES) };
+            Change::Live { life, when: random.of(&WHENS), get }
+        }
+        7 | 8 => Change::Add(random.of(&[1, -5, i64::MAX])),
+        9 => Change::AddFloat(random.of(&[0.5, -2.25])),
+        10 => Change::Append(random.of(values)),
+        _ => Change::Write { at: random.below(80) as usize, bytes: random.of(values) },
+    }
+}
+
+fn look(random: &mut Random) -> Look {
+    let mut place = || random.below(20) as i64 - 10;
+    let part = Look::Part(place(), place());
+    random.of(&[Look::Value, Look::Exists, Look::Length, Look::Life, part])
+}
+
+fn answers(session: &mut Session, asks: &[Ask<'_>]) -> Vec<Kept> {
+    let mut kept = vec![None; asks.len()];
+    session.run(asks, &mut |number, answer| {
+        assert!(kept[number].replace(keep(answer)).is_none(), "answered twice");
+    });
+    kept.into_iter().map(|kept| kept.expect("every ask is answered")).collect()
+}
+
+fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
+    let db = Db::open(options).unwrap();
+    let (mut session, mut model, mut random) = (db.session(), Model::default(), Random(seed));
+    let keys: Vec<Vec<u8>> = (0..40).map(|key| format!("key{key}").into_bytes()).collect();
+    let mut values: Vec<Vec<u8>> = (0..10).map(|value| (value * 7).to_string().into()).collect();
+    values.extend([vec![], b"rose".repeat(40), b"3.5".to_vec(), b"07".to_vec()]);
+    let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
+    let values: Vec<&[u8]> = values.iter().map(|value| &value[..]).collect();
+    for _ in 0..rounds {
+        // One key at most twice, so that what stands between may not be told apart from the model's order.
+        let pairs: Vec<(&[u8], &[u8])> =
+            (0..1 + random.below(4)).map(|_| (random.of(&keys), random.of(&values))).collect();
+        let some: Vec<&[u8]> = (0..1 + random.below(4)).map(|_| random.of(&keys)).collect();
+        let asks: Vec<Ask<'_>> = (0..1 + random.below(12))
+            .map(|_| match random.below(30) {
+                0..14 => Ask::Look(random.of(&keys), look(&mut random)),
+                14..27 => Ask::Change(random.of(&keys), change(&mut random, &values)),
+                _ => Ask::Together(match random.below(12) {
+                    0..3 => Together::SetAll(&pairs),
+                    3..5 => Together::SetAllAbsent(&pairs),
+                    5..8 => Together::DeleteAll(&some),
+                    8..11 => {
+                        let (from, to) = (random.of(&keys), random.of(&keys));
+                        Together::Rename { from, to, absent: random.below(2) == 0 }
+                    }
+                    _ => Together::Clear,
+                }),
+            })
+            .collect();
+        let found = answers(&mut session, &asks);
+        for (ask, found) in asks.iter().zip(found) {
+            assert_eq!(found, model.answer(ask), "{ask:?}");
+        }
+    }
+    drop(session);
+    (db, model)
+}
+
+fn compare(db: &Db, model: &Model) {
+    let mut session = db.session();
+    let (mut from, mut seen) = (0, HashMap::new());
+    loop {
+        from = session.scan(from, 5, &mut |key| *seen.entry(key.to_vec()).or_insert(0) += 1);
+        if from == 0 {
+            break;
+        }
+    }
+    let mut met: Vec<&Vec<u8>> = seen.keys().collect();
+    let mut wanted: Vec<&Vec<u8>> = model.0.keys().collect();
+    met.sort();
+    wanted.sort();
+    assert_eq!(met, wanted);
+    for (key, (value, end)) in &model.0 {
+        let asks = [Ask::Look(key, Look::Value), Ask::Look(key, Look::Life)];
+        assert_eq!(answers(&mut session, &asks), [Kept::Bytes(value.clone()), Kept::Lives(*end)]);
+    }
+}
+
+#[test]
+fn it_answers_as_the_model_does() {
+    for seed in 0..20 {
+        let mut options = Options::in_memory();
+        options.shards = [1, 4, 64][seed as usize % 3];
+        options.compressed = if seed % 2 == 0 { 0 } else { 4 << 20 };
+        let (db, model) = play(options, seed, 400);
+        compare(&db, &model);
+    }
+}
+
+#[test]
+fn what_is_counted_is_given_back() {
+    let (db, _) = play(Options::in_memory(), 99, 500);
+    let empty = Db::open(Options::in_memory()).unwrap().figures();
+    db.clear().unwrap();
+    let figures = db.figures();
+    assert_eq!((figures.keys, figures.ending), (0, 0));
+    assert_eq!(figures.memory, empty.memory);
+}
+
+#[test]
+fn a_walk_meets_all_that_stays_while_the_map_grows() {
+    let mut options = Options::in_memory();
+    options.shards = 4;
+    let db = Db::open(options).unwrap();
+    let mut session = db.session();
+    for key in 0..1000 {
+        db.set(format!("stays{key}"), "").unwrap();
+    }
+    let (mut from, mut seen, mut more) = (0, std::collections::HashSet::new(), 0);
+    loop {
+        from = session.scan(from, 10, &mut |key| {
+            seen.insert(key.to_vec());
+        });
+        for _ in 0..50 {
+            more += 1;
+            db.set(format!("comes{more}"), "").unwrap();
+        }
+        if from == 0 {
+            break;
+        }
+    }
+    assert!(more > 1000);
+    assert!((0..1000).all(|key| seen.contains(format!("stays{key}").as_bytes())));
+    assert!(session.random_key().is_some());
+}
+
+#[test]
+fn what_is_not_used_is_evicted_first() {
+    use hedgerow_db::options::Eviction;
+    let mut options = Options::in_memory();
+    options.max_memory = 1 << 20;
+    options.eviction = Eviction::Random;
+    let db = Db::open(options).unwrap();
+    for key in 0..20_000 {
+        db.set(format!("key{key}"), [b'v'; 100]).unwrap();
+    }
+    let figures = db.figures();
+    // Room is made before a change, which then takes what it takes.
+    assert!(figures.memory <= figures.max_memory + 4096, "{figures:?}");
+    assert!(figures.evicted > 10_000 && figures.keys > 1000, "{figures:?}");
+    db.set_eviction(Eviction::Never);
+    let refused = (0..20_000).find_map(|key| db.set(format!("more{key}"), [b'v'; 100]).err());
+    assert!(matches!(refused, Some(hedgerow_db::Error::Refused(Refusal::Memory))), "{refused:?}");
+    assert!(db.delete("key19999").is_ok());
+    // Only keys with an end go, and there are none but one.
+    db.set_eviction(Eviction::VolatileTtl);
+    db.set_max_memory(1);
+    assert!(db.set("more", "").is_err());
+    db.set_max_memory(0);
+    db.set_for("ends", "", std::time::Duration::from_secs(1000)).unwrap();
+    db.set_max_memory(db.figures().memory as usize - 1);
+    db.set("more", "").unwrap();
+    assert!(!db.contains_key("ends") && db.contains_key("more"));
+}

@@ -1,0 +1,88 @@
+//! Threads that ask the same database.
+
+use hedgerow_db::ask::{Answer, Ask, Change, Look, Together};
+use hedgerow_db::{Db, Options, Session};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+const ROUNDS: u64 = 3000;
+
+fn number(session: &mut Session, key: &str) -> u64 {
+    let mut number = 0;
+    session.run(&[Ask::Look(key.as_bytes(), Look::Value)], &mut |_, answer| {
+        if let Answer::Bytes(text) = answer {
+            number = std::str::from_utf8(text).unwrap().parse().unwrap();
+        }
+    });
+    number
+}
+
+/// Whoever has seen one of several keys as they were stored together sees the others so, too.
+#[test]
+fn what_is_stored_together_is_seen_together() {
+    let db = Db::open(Options::in_memory()).unwrap();
+    let keys: Vec<String> = (0..32).map(|key| format!("key{key}")).collect();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let (mut session, mut seen) = (db.session(), 0);
+                // Relaxed: only that it comes to be known.
+                while !stop.load(Ordering::Relaxed) {
+                    for key in keys.iter().chain(keys.iter().rev()) {
+                        let now = number(&mut session, key);
+                        assert!(now >= seen, "{key} is {now}, and another was {seen} before");
+                        seen = now;
+                    }
+                }
+                assert!(seen > 0);
+            });
+        }
+        let mut session = db.session();
+        for round in 1..=ROUNDS {
+            let round = round.to_string();
+            let pairs: Vec<_> = keys.iter().map(|key| (key.as_bytes(), round.as_bytes())).collect();
+            session.run(&[Ask::Together(Together::SetAll(&pairs))], &mut |_, _| {});
+            if round.ends_with('0') {
+                thread::yield_now();
+            }
+        }
+        // Relaxed: as above.
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
+/// No addition is lost, whoever makes it, in pipelines over all shards.
+#[test]
+fn additions_of_all_threads_add_up() {
+    let db = Db::open(Options::in_memory()).unwrap();
+    let keys: Vec<String> = (0..64).map(|key| format!("key{key}")).collect();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut session = db.session();
+                let asks: Vec<_> =
+                    keys.iter().map(|key| Ask::Change(key.as_bytes(), Change::Add(1))).collect();
+                let mut last = vec![0; keys.len()];
+                for _ in 0..ROUNDS / 10 {
+                    session.run(&asks, &mut |number, answer| {
+                        let Answer::Int(sum) = answer else { panic!("{answer:?}") };
+                        assert!(sum > last[number]);
+                        last[number] = sum;
+                    });
+                }
+            });
+        }
+        scope.spawn(|| {
+            // Room is given back and tables grow beside.
+            for round in 0..ROUNDS {
+                db.set(format!("other{}", round % 500), [b'v'; 50]).unwrap();
+                db.delete(format!("other{}", (round + 250) % 500)).unwrap();
+            }
+        });
+    });
+    let mut session = db.session();
+    for key in &keys {
+        assert_eq!(number(&mut session, key), 4 * (ROUNDS / 10));
+    }
+}
