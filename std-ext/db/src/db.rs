@@ -220,7 +220,11 @@ impl Db {
     }
 
     /// Asks one thing, and waits until the log is safe.
-    fn ask<R>(&self, ask: Ask<'_>, take: impl FnOnce(Answer<'_>) -> Result<R, Refusal>) -> Result<R, Error> {
+    fn ask<R>(
+        &self,
+        ask: Ask<'_>,
+        take: impl FnOnce(Answer<'_>) -> Result<R, Refusal>,
+    ) -> Result<R, Error> {
         let (mut take, mut taken) = (Some(take), None);
         let lsn = self.with(|session| {
             session.run(&[ask], &mut |_, answer| taken = take.take().map(|take| take(answer)))
@@ -413,7 +417,8 @@ fn recover(
     let mut replay = |entry: Lsn, time: u64, changes: &[u8]| {
         shards.replay(entry, time, changes, |slot| floors[usize::from(slot)] + 1)
     };
-    let (log, found) = FileLog::open(Arc::clone(folder), options.fsync, least + 1, above, &mut replay)?;
+    let (log, found) =
+        FileLog::open(Arc::clone(folder), options.fsync, least + 1, above, &mut replay)?;
     opened.entries = found.entries;
     opened.cut = found.cut.as_ref().map_or(0, |cut| cut.bytes);
     Ok((log, time.max(found.time)))

@@ -13,9 +13,11 @@
 
 pub mod ask;
 mod clock;
+mod command;
 mod db;
 pub mod log;
 pub mod options;
+pub mod resp;
 mod session;
 #[doc(hidden)]
 pub mod snapshot;

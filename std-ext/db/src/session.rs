@@ -1,6 +1,8 @@
 //! What a thread asks with.
 
-use crate::ask::{Answer, Ask, Change, LONGEST_KEY, LONGEST_VALUE, Life, Look, Refusal, Together, When};
+use crate::ask::{
+    Answer, Ask, Change, LONGEST_KEY, LONGEST_VALUE, Life, Look, Refusal, Together, When,
+};
 use crate::log::{Lsn, change};
 use crate::state::evict::Random;
 use crate::state::record::{Record, UsedAt};
@@ -56,7 +58,11 @@ impl Session {
                         continue;
                     }
                     let found = self.look(shard, key, *look, now, |found| answer(number, found));
-                    if found { hits += 1 } else { misses += 1 }
+                    if found {
+                        hits += 1
+                    } else {
+                        misses += 1
+                    }
                     lsn = lsn.max(self.state.shards[shard].figures().shown());
                 }
                 Ask::Change(key, _) => {

@@ -87,7 +87,8 @@ impl Model {
 
     fn change(&mut self, key: &[u8], change: Change<'_>) -> Kept {
         let before = self.value(key);
-        let (old, end) = self.0.get(key).cloned().map_or((None, None), |(value, end)| (Some(value), end));
+        let (old, end) =
+            self.0.get(key).cloned().map_or((None, None), |(value, end)| (Some(value), end));
         let text = old.as_ref().map(|old| String::from_utf8_lossy(old).into_owned());
         match change {
             Change::Set { value, when, life, get } => {
@@ -107,7 +108,13 @@ impl Model {
                         self.0.remove(key);
                     }
                 }
-                if get { before } else if allowed { Kept::Done } else { Kept::Nothing }
+                if get {
+                    before
+                } else if allowed {
+                    Kept::Done
+                } else {
+                    Kept::Nothing
+                }
             }
             Change::Delete => Kept::Int(self.0.remove(key).is_some().into()),
             Change::Take => {
@@ -123,7 +130,9 @@ impl Model {
                     text.parse::<i64>().ok().filter(|number| number.to_string() == text)
                 });
                 let Some(number) = number else { return Kept::Refused(Refusal::NotAnInteger) };
-                let Some(sum) = number.checked_add(by) else { return Kept::Refused(Refusal::Overflow) };
+                let Some(sum) = number.checked_add(by) else {
+                    return Kept::Refused(Refusal::Overflow);
+                };
                 self.0.insert(key.to_vec(), (sum.to_string().into(), end));
                 Kept::Int(sum)
             }
@@ -226,7 +235,11 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
         4 => Change::Delete,
         5 => Change::Take,
         6 => {
-            let life = if random.below(3) == 0 { Life::Until(FAR + random.below(9)) } else { random.of(&LIVES) };
+            let life = if random.below(3) == 0 {
+                Life::Until(FAR + random.below(9))
+            } else {
+                random.of(&LIVES)
+            };
             Change::Live { life, when: random.of(&WHENS), get }
         }
         7 | 8 => Change::Add(random.of(&[1, -5, i64::MAX])),

@@ -1,11 +1,8 @@
 //! What commands need besides their arguments: the database, and what the server knows of itself.
 
-use crate::ask::{Answer, Ask};
 use crate::command::connection::Connection;
 use crate::command::plan::Scratch;
-use crate::db::{Db, Figures};
-use crate::log::Lsn;
-use crate::session::Session;
+use crate::{Db, Session};
 
 /// What the commands of a connection are obeyed with.
 pub(crate) struct Context<'c> {
@@ -83,8 +80,6 @@ pub(crate) struct ServerFigures {
     /// Bytes that were read and written.
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
-    /// Errors that were answered.
-    pub(crate) errors: u64,
     /// Bytes that wait in buffers of connections.
     pub(crate) buffers: u64,
 }
@@ -112,86 +107,6 @@ pub(crate) fn same_secret(one: &[u8], other: &[u8]) -> bool {
     let differs = |n: usize| one[n] ^ other.get(n).copied().unwrap_or(!one[n]);
     let differing = (0..one.len()).fold(0, |all, n| all | std::hint::black_box(differs(n)));
     differing == 0 && one.len() == other.len()
-}
-
-/// What commands ask of the database. [`Live`] is the database itself; tests have a plain map.
-pub(crate) trait Store {
-    /// As [`Session::run`].
-    fn run(&mut self, asks: &[Ask<'_>], answer: &mut impl FnMut(usize, Answer<'_>)) -> Lsn;
-    /// As [`Session::now`].
-    fn now(&self) -> u64;
-    /// As [`Session::len`].
-    fn len(&self) -> usize;
-    /// As [`Session::scan`].
-    fn scan(&mut self, from: u64, count: usize, each: &mut dyn FnMut(&[u8])) -> u64;
-    /// As [`Session::random_key`].
-    fn random_key(&mut self) -> Option<Vec<u8>>;
-    /// As [`Db::figures`].
-    fn figures(&self) -> Figures;
-    /// Number of the last entry in the log.
-    fn last(&self) -> Lsn;
-    /// Whether the log takes entries.
-    fn writable(&self) -> bool;
-    /// Makes a snapshot now, or has it made.
-    ///
-    /// # Errors
-    /// When that failed.
-    fn snapshot(&mut self, behind: bool) -> Result<(), String>;
-}
-
-/// The database itself.
-pub(crate) struct Live<'c> {
-    pub(crate) session: &'c mut Session,
-    pub(crate) db: &'c Db,
-}
-
-impl Store for Live<'_> {
-    #[inline]
-    fn run(&mut self, asks: &[Ask<'_>], answer: &mut impl FnMut(usize, Answer<'_>)) -> Lsn {
-        self.session.run(asks, answer)
-    }
-
-    fn now(&self) -> u64 {
-        self.session.now()
-    }
-
-    fn len(&self) -> usize {
-        self.session.len()
-    }
-
-    fn scan(&mut self, from: u64, count: usize, each: &mut dyn FnMut(&[u8])) -> u64 {
-        self.session.scan(from, count, each)
-    }
-
-    fn random_key(&mut self) -> Option<Vec<u8>> {
-        self.session.random_key()
-    }
-
-    fn figures(&self) -> Figures {
-        self.db.figures()
-    }
-
-    fn last(&self) -> Lsn {
-        self.db.log().last()
-    }
-
-    fn writable(&self) -> bool {
-        self.db.log().writable()
-    }
-
-    fn snapshot(&mut self, behind: bool) -> Result<(), String> {
-        if !behind {
-            return self.db.snapshot().map_err(|why| why.to_string());
-        }
-        let db = self.db.clone();
-        let work = move || {
-            if let Err(why) = db.snapshot() {
-                tracing::error!("no snapshot was made: {why}");
-            }
-        };
-        let thread = std::thread::Builder::new().name("snapshot".into()).spawn(work);
-        thread.map(drop).map_err(|why| why.to_string())
-    }
 }
 
 impl Connection {

@@ -1,11 +1,10 @@
 //! From a request to the command that it names.
 
 use crate::ask::{Change, Life, Look, Together, When};
-use crate::command::context::Store;
 use crate::command::life::{Moment, Unit};
 use crate::command::obey::{Then, Turn};
 use crate::command::shape::Shape;
-use crate::command::table::{self, Id};
+use crate::command::table::{self, Id, takes};
 use std::borrow::Cow;
 
 /// What is wrong with a command's arguments: the error as it is sent.
@@ -15,7 +14,7 @@ pub(super) const SYNTAX: Complaint = Cow::Borrowed("ERR syntax error");
 pub(super) const NOT_AN_INTEGER: Complaint =
     Cow::Borrowed("ERR value is not an integer or out of range");
 
-impl<'a, S: Store> Turn<'_, 'a, S> {
+impl<'a> Turn<'_, 'a> {
     /// Obeys a command, or gathers what it asks. The first argument is its name.
     pub(super) fn command(&mut self, arguments: &[&'a [u8]]) {
         let Some(spec) = table::find(arguments[0]) else { return self.unknown(arguments) };
@@ -107,7 +106,7 @@ impl<'a, S: Store> Turn<'_, 'a, S> {
             Id::Time => self.time(),
             Id::Wait => self.wait(arguments)?,
             Id::LastSave => self.last_save(),
-            Id::Save => self.save(false)?,
+            Id::Save => self.save()?,
             Id::BgSave => self.save_behind(arguments)?,
             Id::Shutdown => self.shutdown(arguments)?,
             Id::Hello => self.hello(arguments)?,
@@ -178,6 +177,22 @@ pub(super) fn unknown_part(container: &str, part: &[u8]) -> Complaint {
     let part = String::from_utf8_lossy(shown(part, 128)).into_owned();
     let container = container.to_uppercase();
     format!("ERR unknown subcommand '{part}'. Try {container} HELP.").into()
+}
+
+/// The part of a command that is asked for, where there is such a part and it takes so many arguments.
+pub(super) fn part_of<T: Copy>(
+    container: &str,
+    parts: &[(&str, i8, T)],
+    arguments: &[&[u8]],
+) -> Result<T, Complaint> {
+    let named = parts.iter().find(|(name, ..)| is(arguments[1], name));
+    let Some(&(name, arity, part)) = named else {
+        return Err(unknown_part(container, arguments[1]));
+    };
+    if !takes(arity, arguments.len()) {
+        return Err(wrong_number(&format!("{container}|{name}")));
+    }
+    Ok(part)
 }
 
 /// Whether an argument is this word, whatever its case.

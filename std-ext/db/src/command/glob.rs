@@ -86,9 +86,7 @@ mod tests {
     fn slow(pattern: &[u8], text: &[u8]) -> bool {
         match pattern {
             [] => text.is_empty(),
-            [b'*', rest @ ..] => {
-                slow(rest, text) || !text.is_empty() && slow(pattern, &text[1..])
-            }
+            [b'*', rest @ ..] => slow(rest, text) || !text.is_empty() && slow(pattern, &text[1..]),
             _ => match text {
                 [] => false,
                 [byte, behind @ ..] => {
@@ -125,7 +123,11 @@ mod tests {
             ("", "a", false),
         ];
         for (pattern, text, wanted) in cases {
-            assert_eq!(matches(pattern.as_bytes(), text.as_bytes(), false), wanted, "{pattern} {text}");
+            assert_eq!(
+                matches(pattern.as_bytes(), text.as_bytes(), false),
+                wanted,
+                "{pattern} {text}"
+            );
         }
         assert!(matches(b"MAX*", b"maxmemory", true) && !matches(b"MAX*", b"maxmemory", false));
         assert!(matches(b"[A-C]", b"b", true) && matches(b"[a-c]", b"B", true));
@@ -147,7 +149,11 @@ mod tests {
         let texts = words(b"ab", 6);
         for pattern in words(b"ab*?", 5) {
             for text in &texts {
-                assert_eq!(matches(&pattern, text, false), slow(&pattern, text), "{pattern:?} {text:?}");
+                assert_eq!(
+                    matches(&pattern, text, false),
+                    slow(&pattern, text),
+                    "{pattern:?} {text:?}"
+                );
             }
         }
     }

@@ -1,19 +1,16 @@
 //! Commands about keys whose arguments are more than keys and values.
 
-use crate::ask::{Change, Look, LONGEST_VALUE, Together};
-use crate::command::context::Store;
-use crate::command::dispatch::{
-    Complaint, NOT_AN_INTEGER, SYNTAX, is, unknown_part, wrong_number,
-};
-use crate::command::number;
+use crate::ask::{Change, LONGEST_VALUE, Look, Together};
+use crate::command::dispatch::{Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of, wrong_number};
 use crate::command::obey::Turn;
 use crate::command::shape::Shape;
+use crate::state::number;
 
 fn integer(argument: &[u8]) -> Result<i64, Complaint> {
     number::integer(argument).ok_or(NOT_AN_INTEGER)
 }
 
-impl<'a, S: Store> Turn<'_, 'a, S> {
+impl<'a> Turn<'_, 'a> {
     /// MSET and MSETNX.
     pub(super) fn set_all(
         &mut self,
@@ -92,24 +89,17 @@ impl<'a, S: Store> Turn<'_, 'a, S> {
             "    Return the number of references of the value associated with the specified",
             "    <key>.",
         ];
-        let part = arguments[1];
         let parts = [
-            ("encoding", Look::Value, Shape::Encoding),
-            ("idletime", Look::Idle, Shape::IntegerOrNull),
-            ("freq", Look::Exists, Shape::Frequency),
-            ("refcount", Look::Exists, Shape::Shared),
+            ("encoding", 3, Some((Look::Value, Shape::Encoding))),
+            ("idletime", 3, Some((Look::Idle, Shape::IntegerOrNull))),
+            ("freq", 3, Some((Look::Exists, Shape::Frequency))),
+            ("refcount", 3, Some((Look::Exists, Shape::Shared))),
+            ("help", 2, None),
         ];
-        if is(part, "help") && arguments.len() == 2 {
-            self.help(&HELP);
-            return Ok(());
+        match part_of("object", &parts, arguments)? {
+            Some((look, shape)) => self.batch.look(arguments[2], look, shape),
+            None => self.help(&HELP),
         }
-        let Some(&(name, look, shape)) = parts.iter().find(|(name, ..)| is(part, name)) else {
-            return Err(unknown_part("object", part));
-        };
-        let &[_, _, key] = arguments else {
-            return Err(wrong_number(&format!("object|{name}")));
-        };
-        self.batch.look(key, look, shape);
         Ok(())
     }
 
@@ -117,7 +107,7 @@ impl<'a, S: Store> Turn<'_, 'a, S> {
     pub(super) fn help(&mut self, lines: &[&str]) {
         self.reply(|out| {
             out.array(lines.len() + 2);
-            for line in lines.iter().chain(&["HELP", "    Print this help."]) {
+            for line in lines.iter().chain(&["HELP", "    Prints this help."]) {
                 out.simple(line);
             }
         });

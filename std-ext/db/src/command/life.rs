@@ -1,11 +1,10 @@
 //! Commands that say until when a key lives: the options of SET and its kin, and EXPIRE and its kin.
 
 use crate::ask::{Change, Life, LiveWhen, Look, When};
-use crate::command::context::Store;
 use crate::command::dispatch::{Complaint, NOT_AN_INTEGER, SYNTAX, is, shown};
-use crate::command::number;
 use crate::command::obey::Turn;
 use crate::command::shape::Shape;
+use crate::state::number;
 
 /// From when a time is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,14 +56,14 @@ fn moment(
     moment.ok_or_else(|| invalid(name))
 }
 
-impl<'a, S: Store> Turn<'_, 'a, S> {
+impl<'a> Turn<'_, 'a> {
     /// Until when a key lives that is given this time, of which none is less than one.
     fn life(&self, counted: Counted, time: &[u8], name: &str) -> Result<Life, Complaint> {
         let time = number::integer(time).ok_or(NOT_AN_INTEGER)?;
         if time <= 0 {
             return Err(invalid(name));
         }
-        let end = moment(counted, time, || self.store.now(), name)?;
+        let end = moment(counted, time, || self.session.now(), name)?;
         Ok(Life::Until(end.unsigned_abs()))
     }
 
@@ -153,7 +152,7 @@ impl<'a, S: Store> Turn<'_, 'a, S> {
     ) -> Result<(), Complaint> {
         let when = condition(&arguments[3..])?;
         let time = number::integer(arguments[2]).ok_or(NOT_AN_INTEGER)?;
-        let end = moment(counted, time, || self.store.now(), name)?;
+        let end = moment(counted, time, || self.session.now(), name)?;
         // What ended before 1970 has ended as well as what ended then.
         let life = Life::Until(u64::try_from(end).unwrap_or(0));
         self.batch.change(arguments[1], Change::Live { life, when, get: false }, Shape::Integer);

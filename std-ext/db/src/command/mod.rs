@@ -9,22 +9,18 @@ mod config;
 pub(crate) mod connection;
 pub(crate) mod context;
 mod dispatch;
+mod docs;
 mod glob;
 mod info;
 mod keyed;
 mod life;
 mod memory;
-mod number;
 mod obey;
 mod plan;
 mod shape;
 mod table;
 mod whole;
 
-#[cfg(test)]
-mod model;
-#[cfg(test)]
-mod redis;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +29,8 @@ pub(crate) use context::{ClientFacts, Context, NotSet, ServerFacts, ServerFigure
 pub(crate) use obey::{Obeyed, Then, obey};
 pub(crate) use plan::Scratch;
 
+/// The Redis whose commands and answers these are.
+const COMPATIBLE: &str = "7.0.15";
 /// So many commands are gathered at most.
 const MOST_GATHERED: usize = 512;
 /// So many keys are asked for at once, but for those of one command.

@@ -1,13 +1,14 @@
 //! From the bytes that a connection has received to those that it is sent.
 
 use crate::command::connection::{Connection, Replies};
-use crate::command::context::{Context, Live, ServerFacts, Store};
-use crate::command::plan::{Batch, Scratch};
+use crate::command::context::{Context, ServerFacts};
+use crate::command::plan::Batch;
 use crate::command::{ENOUGH, MOST_ASKED, MOST_GATHERED};
 use crate::log::Lsn;
 use crate::resp::inline;
 use crate::resp::parse::{Found, Wrong};
 use crate::resp::write::Writer;
+use crate::{Db, Session};
 
 /// What came of the bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,21 +48,10 @@ pub(crate) fn obey(
     input: &[u8],
     out: &mut Vec<u8>,
 ) -> Obeyed {
-    let mut store = Live { session: context.session, db: context.db };
-    obey_with(connection, (&mut store, context.server), context.scratch, input, out)
-}
-
-/// As [`obey`], with any store.
-pub(super) fn obey_with<S: Store>(
-    connection: &mut Connection,
-    (store, server): (&mut S, &dyn ServerFacts),
-    scratch: &mut Scratch,
-    input: &[u8],
-    out: &mut Vec<u8>,
-) -> Obeyed {
-    let (batch, mut arguments) = scratch.lend();
+    let (batch, mut arguments) = context.scratch.lend();
     let began = out.len();
-    let mut turn = Turn { connection, store, server, out, batch, lsn: 0, then: Then::GoOn };
+    let (session, db, server) = (&mut *context.session, context.db, context.server);
+    let mut turn = Turn { connection, session, db, server, out, batch, lsn: 0, then: Then::GoOn };
     let mut obeyed = Obeyed::default();
     let most = turn.connection.most;
     while obeyed.commands < most && turn.then == Then::GoOn {
@@ -94,7 +84,7 @@ pub(super) fn obey_with<S: Store>(
     }
     turn.run();
     (obeyed.lsn, obeyed.then) = (turn.lsn, turn.then);
-    scratch.take_back(turn.batch, arguments);
+    context.scratch.take_back(turn.batch, arguments);
     // Of commands with long replies fewer are gathered, since nobody knows before how long they are.
     let long = out.len() - began >= ENOUGH;
     connection.most = if long { (most / 4).max(1) } else { (most * 2).min(MOST_GATHERED) };
@@ -102,9 +92,10 @@ pub(super) fn obey_with<S: Store>(
 }
 
 /// The commands of a pipeline while they are obeyed.
-pub(super) struct Turn<'t, 'a, S> {
+pub(super) struct Turn<'t, 'a> {
     pub(super) connection: &'t mut Connection,
-    pub(super) store: &'t mut S,
+    pub(super) session: &'t mut Session,
+    pub(super) db: &'t Db,
     pub(super) server: &'t dyn ServerFacts,
     pub(super) out: &'t mut Vec<u8>,
     pub(super) batch: Batch<'a>,
@@ -113,7 +104,7 @@ pub(super) struct Turn<'t, 'a, S> {
     pub(super) then: Then,
 }
 
-impl<'a, S: Store> Turn<'_, 'a, S> {
+impl<'a> Turn<'_, 'a> {
     #[inline]
     fn request(&mut self, arguments: &[&'a [u8]]) {
         if self.connection.replies == Replies::All {
@@ -155,7 +146,8 @@ impl<'a, S: Store> Turn<'_, 'a, S> {
         self.run();
         let mut turn = Turn {
             connection: self.connection,
-            store: self.store,
+            session: self.session,
+            db: self.db,
             server: self.server,
             out: self.out,
             batch: Batch::default(),
@@ -177,7 +169,7 @@ impl<'a, S: Store> Turn<'_, 'a, S> {
     /// Asks and answers what was gathered.
     pub(super) fn run(&mut self) {
         if !self.batch.is_empty() {
-            let lsn = self.batch.run(self.store, self.connection.protocol, self.out);
+            let lsn = self.batch.run(self.session, self.connection.protocol, self.out);
             self.lsn = self.lsn.max(lsn);
         }
     }
@@ -190,7 +182,7 @@ impl<'a, S: Store> Turn<'_, 'a, S> {
 
     /// Notes that what was seen of the whole database may be no older than this moment.
     pub(super) fn seen(&mut self) {
-        self.lsn = self.lsn.max(self.store.last());
+        self.lsn = self.lsn.max(self.db.log().last());
     }
 
     /// A reply that asks for nothing.

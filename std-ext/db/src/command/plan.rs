@@ -4,8 +4,8 @@
 //! Nothing is allocated for a command once the thread's buffers ([`Scratch`]) have grown: they are emptied and used
 //! again, although what they hold borrows from another buffer each time.
 
+use crate::Session;
 use crate::ask::{Answer, Ask, Change, Look, Refusal, Together};
-use crate::command::context::Store;
 use crate::command::shape::{Shape, error_text};
 use crate::log::Lsn;
 use crate::resp::Protocol;
@@ -185,13 +185,13 @@ impl<'a> Batch<'a> {
 
     /// Asks all that was gathered and writes the replies; then there is nothing gathered. The entry of the log that must be
     /// safe before anybody sees them.
-    pub(super) fn run<S: Store>(
+    pub(super) fn run(
         &mut self,
-        store: &mut S,
+        session: &mut Session,
         protocol: Protocol,
         out: &mut Vec<u8>,
     ) -> Lsn {
-        let now = if self.wants_time { store.now() } else { 0 };
+        let now = if self.wants_time { session.now() } else { 0 };
         let mut replies = Replies {
             out: Writer::new(out, protocol),
             steps: &self.steps,
@@ -218,13 +218,13 @@ impl<'a> Batch<'a> {
                 let kept = &mut self.kept;
                 let bytes = &mut self.kept_bytes;
                 kept.resize(asks.len(), Kept::Nothing);
-                lsn = store.run(&asks, &mut |ask, answer| kept[ask] = keep(answer, bytes));
+                lsn = session.run(&asks, &mut |ask, answer| kept[ask] = keep(answer, bytes));
                 for kept in kept.iter() {
                     replies.answer(kept.answer(bytes));
                 }
             } else {
                 // They come in order.
-                lsn = store.run(&asks, &mut |_, answer| replies.answer(answer));
+                lsn = session.run(&asks, &mut |_, answer| replies.answer(answer));
             }
             self.asks = emptied(asks);
         }

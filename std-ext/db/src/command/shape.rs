@@ -1,8 +1,8 @@
 //! How answers become replies.
 
 use crate::ask::{Answer, Refusal};
-use crate::command::number;
 use crate::resp::write::Writer;
+use crate::state::number;
 
 /// How the answers to what one command asks become its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

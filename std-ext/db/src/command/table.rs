@@ -91,14 +91,20 @@ impl Spec {
     /// Whether it takes so many arguments, its name among them.
     #[inline]
     pub(crate) fn takes(&self, count: usize) -> bool {
-        let wanted = usize::from(self.arity.unsigned_abs());
-        if self.arity < 0 { count >= wanted } else { count == wanted }
+        takes(self.arity, count)
     }
 
     /// Whether those who have not said the password may use it.
     pub(crate) fn is_for_strangers(&self) -> bool {
         matches!(self.id, Id::Auth | Id::Hello | Id::Quit | Id::Reset)
     }
+}
+
+/// Whether a command of this arity takes so many arguments.
+#[inline]
+pub(super) fn takes(arity: i8, count: usize) -> bool {
+    let wanted = usize::from(arity.unsigned_abs());
+    if arity < 0 { count >= wanted } else { count == wanted }
 }
 
 const fn spec(
@@ -163,8 +169,18 @@ pub(crate) static COMMANDS: [Spec; 62] = [
     spec(("flushall", Id::FlushAll, -1), NONE, "write", "keyspace write slow dangerous"),
     spec(("ping", Id::Ping, -1), NONE, "fast", "fast connection"),
     spec(("echo", Id::Echo, 2), NONE, "loading stale fast", "fast connection"),
-    spec(("hello", Id::Hello, -1), NONE, "noscript loading stale fast no_auth allow_busy", "fast connection"),
-    spec(("auth", Id::Auth, -2), NONE, "noscript loading stale fast no_auth allow_busy", "fast connection"),
+    spec(
+        ("hello", Id::Hello, -1),
+        NONE,
+        "noscript loading stale fast no_auth allow_busy",
+        "fast connection",
+    ),
+    spec(
+        ("auth", Id::Auth, -2),
+        NONE,
+        "noscript loading stale fast no_auth allow_busy",
+        "fast connection",
+    ),
     spec(("client", Id::Client, -2), NONE, "", "slow"),
     spec(("command", Id::Command, -1), NONE, "loading stale", "slow connection"),
     spec(("config", Id::Config, -2), NONE, "", "slow"),
@@ -175,11 +191,36 @@ pub(crate) static COMMANDS: [Spec; 62] = [
     spec(("time", Id::Time, 1), NONE, "loading stale fast", "fast"),
     spec(("wait", Id::Wait, 3), NONE, "noscript", "slow connection"),
     spec(("lastsave", Id::LastSave, 1), NONE, "loading stale fast", "admin fast dangerous"),
-    spec(("save", Id::Save, 1), NONE, "admin noscript no_async_loading no_multi", "admin slow dangerous"),
-    spec(("bgsave", Id::BgSave, -1), NONE, "admin noscript no_async_loading", "admin slow dangerous"),
-    spec(("shutdown", Id::Shutdown, -1), NONE, "admin noscript loading stale no_multi allow_busy", "admin slow dangerous"),
-    spec(("reset", Id::Reset, 1), NONE, "noscript loading stale fast no_auth allow_busy", "fast connection"),
-    spec(("quit", Id::Quit, -1), NONE, "noscript loading stale fast no_auth allow_busy", "fast connection"),
+    spec(
+        ("save", Id::Save, 1),
+        NONE,
+        "admin noscript no_async_loading no_multi",
+        "admin slow dangerous",
+    ),
+    spec(
+        ("bgsave", Id::BgSave, -1),
+        NONE,
+        "admin noscript no_async_loading",
+        "admin slow dangerous",
+    ),
+    spec(
+        ("shutdown", Id::Shutdown, -1),
+        NONE,
+        "admin noscript loading stale no_multi allow_busy",
+        "admin slow dangerous",
+    ),
+    spec(
+        ("reset", Id::Reset, 1),
+        NONE,
+        "noscript loading stale fast no_auth allow_busy",
+        "fast connection",
+    ),
+    spec(
+        ("quit", Id::Quit, -1),
+        NONE,
+        "noscript loading stale fast no_auth allow_busy",
+        "fast connection",
+    ),
 ];
 
 /// The longest name. What is longer is no command.
@@ -291,9 +332,8 @@ mod tests {
                 for byte in 0..=u8::MAX {
                     let mut other = name.to_vec();
                     other[at] = byte;
-                    let wanted = COMMANDS.iter().find(|s| {
-                        s.name.as_bytes().eq_ignore_ascii_case(&other)
-                    });
+                    let wanted =
+                        COMMANDS.iter().find(|s| s.name.as_bytes().eq_ignore_ascii_case(&other));
                     let found = find(&other);
                     assert_eq!(found.map(|s| s.id), wanted.map(|s| s.id), "{other:?}");
                 }

@@ -59,14 +59,7 @@ pub(crate) fn crc(changes: &[u8]) -> u32 {
 }
 
 /// Writes an entry behind what is in `buffer`. The changes are at most [`LONGEST`].
-pub(crate) fn put(
-    buffer: &mut Vec<u8>,
-    salt: u32,
-    lsn: Lsn,
-    time: u64,
-    crc: u32,
-    changes: &[u8],
-) {
+pub(crate) fn put(buffer: &mut Vec<u8>, salt: u32, lsn: Lsn, time: u64, crc: u32, changes: &[u8]) {
     let mut head = [0; HEAD];
     head[..4].copy_from_slice(&(changes.len() as u32).to_le_bytes());
     head[4..8].copy_from_slice(&crc.to_le_bytes());

@@ -164,7 +164,11 @@ impl fmt::Display for Corrupt {
                 write!(f, "{} is damaged at byte {offset}: {why}", file.display())
             }
             Self::Gap { file, wanted, found } => {
-                write!(f, "{} begins with entry {found}, but entry {wanted} comes next", file.display())
+                write!(
+                    f,
+                    "{} begins with entry {found}, but entry {wanted} comes next",
+                    file.display()
+                )
             }
             Self::InUse(folder) => write!(f, "{} is in use by another process", folder.display()),
         }

@@ -114,7 +114,13 @@ mod tests {
             ("a\u{b}b \u{c}c", &["a\u{b}b", "c"]),
         ];
         for (line, wanted) in cases {
-            assert_eq!(words(line).as_deref(), Some(wanted).map(|w| w.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>()).as_deref(), "{line}");
+            assert_eq!(
+                words(line).as_deref(),
+                Some(wanted)
+                    .map(|w| w.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>())
+                    .as_deref(),
+                "{line}"
+            );
         }
     }
 

@@ -219,12 +219,7 @@ fn place(input: &[u8], part: &[u8]) -> (usize, usize) {
 
 /// The argument that begins at `at`, behind which `left - 1` more have to come, and where the next begins.
 #[inline(always)]
-fn element(
-    input: &[u8],
-    at: usize,
-    left: usize,
-    limits: Limits,
-) -> Result<(&[u8], usize), Found> {
+fn element(input: &[u8], at: usize, left: usize, limits: Limits) -> Result<(&[u8], usize), Found> {
     let wanted = |end: usize| Found::Unfinished(end + SHORTEST * (left - 1));
     match input.get(at) {
         Some(b'$') => {}

@@ -115,7 +115,8 @@ impl Shards {
                     if entry >= from(slot(key)) {
                         let mut core = self.at(key).lock();
                         let time = core.at(time);
-                        let deed = &mut Deed { core: &mut core, time, full: false, log: &mut log, key };
+                        let deed =
+                            &mut Deed { core: &mut core, time, full: false, log: &mut log, key };
                         deed.make(&change, &mut |_| {});
                         core.show_soon();
                         log.clear();
@@ -278,4 +279,3 @@ pub(crate) fn change(
 ) {
     Deed { core, time, full, log, key }.make(change, answer);
 }
-

@@ -48,7 +48,18 @@ mod tests {
         for number in [0, 1, -1, 10, i64::MAX, i64::MIN, 1_234_567_890] {
             assert_eq!(integer(number.to_string().as_bytes()), Some(number));
         }
-        let wrong = ["", "-", "+1", " 1", "1 ", "01", "-0", "1a", "9223372036854775808", "-9223372036854775809"];
+        let wrong = [
+            "",
+            "-",
+            "+1",
+            " 1",
+            "1 ",
+            "01",
+            "-0",
+            "1a",
+            "9223372036854775808",
+            "-9223372036854775809",
+        ];
         for text in wrong.into_iter().chain(["99999999999999999999", "1.0"]) {
             assert_eq!(integer(text.as_bytes()), None, "{text}");
         }

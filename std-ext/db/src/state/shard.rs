@@ -8,7 +8,9 @@ use crate::log::Lsn;
 use crate::state::cold::Cold;
 use crate::state::record::{Record, UsedAt, Value};
 use hedgerow::LeftRightMap;
-use hedgerow::left_right::{DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, WriteHandle};
+use hedgerow::left_right::{
+    DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, WriteHandle,
+};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -80,7 +82,8 @@ pub(crate) struct Core {
 
 impl Shard {
     pub(crate) fn new(cold: Option<Arc<Cold>>) -> Self {
-        let (writer, eyes) = LeftRightMap::<Record, ()>::inline_with_hasher(DefaultHashBuilder::default());
+        let (writer, eyes) =
+            LeftRightMap::<Record, ()>::inline_with_hasher(DefaultHashBuilder::default());
         let factory = eyes.factory();
         let core = Core {
             writer,
@@ -160,13 +163,7 @@ impl Core {
     }
 
     /// Stores a value in place of `old`, which the key has.
-    pub(crate) fn put(
-        &mut self,
-        old: Option<Record>,
-        key: &[u8],
-        value: &[u8],
-        ends: Option<u64>,
-    ) {
+    pub(crate) fn put(&mut self, old: Option<Record>, key: &[u8], value: &[u8], ends: Option<u64>) {
         let kept = self.cold.as_deref().map_or(Value::Here(value), |cold| cold.keep(value));
         let record = Record::new(key, kept, ends, UsedAt::of(self.time));
         self.bytes += record.memory();
