@@ -18,6 +18,7 @@ pub mod config;
 mod db;
 pub mod log;
 pub mod options;
+pub mod resp;
 pub mod server;
 mod session;
 #[doc(hidden)]

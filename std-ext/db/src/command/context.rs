@@ -1,6 +1,7 @@
-//! Stub.
-#![allow(dead_code, clippy::pedantic)]
-use super::Scratch;
+//! What commands need besides their arguments: the database, and what the server knows of itself.
+
+use crate::command::connection::Connection;
+use crate::command::plan::Scratch;
 use crate::{Db, Session};
 
 /// What the commands of a connection are obeyed with.
@@ -79,8 +80,6 @@ pub(crate) struct ServerFigures {
     /// Bytes that were read and written.
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
-    /// Errors that were answered.
-    pub(crate) errors: u64,
     /// Bytes that wait in buffers of connections.
     pub(crate) buffers: u64,
 }
@@ -108,4 +107,34 @@ pub(crate) fn same_secret(one: &[u8], other: &[u8]) -> bool {
     let differs = |n: usize| one[n] ^ other.get(n).copied().unwrap_or(!one[n]);
     let differing = (0..one.len()).fold(0, |all, n| all | std::hint::black_box(differs(n)));
     differing == 0 && one.len() == other.len()
+}
+
+impl Connection {
+    /// What is told of it.
+    pub(crate) fn facts(&self) -> ClientFacts<'_> {
+        ClientFacts {
+            id: self.id,
+            address: &self.address,
+            name: self.name(),
+            age: self.since.elapsed().as_secs(),
+            idle: 0,
+            protocol: self.version(),
+            command: self.command,
+            library: self.library.as_ref().map_or(&[], |library| &library.0),
+            library_version: self.library.as_ref().map_or(&[], |library| &library.1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_the_same_or_not() {
+        for (one, other) in [("", "a"), ("a", ""), ("ab", "aB"), ("ab", "abc"), ("abc", "ab")] {
+            assert!(!same_secret(one.as_bytes(), other.as_bytes()), "{one} {other}");
+        }
+        assert!(same_secret(b"", b"") && same_secret(b"open sesame", b"open sesame"));
+    }
 }

@@ -34,7 +34,6 @@ impl ServerFacts for Facts {
             commands_per_second: shared.pace(),
             bytes_in: counted.bytes_in,
             bytes_out: counted.bytes_out,
-            errors: 0,
             buffers: shared.buffers(),
         }
     }
