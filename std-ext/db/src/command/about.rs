@@ -76,7 +76,7 @@ impl<'a> Turn<'_, 'a> {
             for name in names {
                 match table::find(name) {
                     Some(spec) => tell(spec, out),
-                    None => out.null_array(),
+                    None => out.null(),
                 }
             }
         });

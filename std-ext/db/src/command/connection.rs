@@ -11,6 +11,8 @@ pub(crate) enum Replies {
     All,
     /// All but that of the next command.
     AllButNext,
+    /// All but that of the command that is being obeyed.
+    AllButThis,
     /// None.
     None,
 }

@@ -22,6 +22,8 @@ mod table;
 mod whole;
 
 #[cfg(test)]
+mod redis;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use connection::Connection;

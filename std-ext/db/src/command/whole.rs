@@ -7,14 +7,19 @@ use crate::resp::write::Writer;
 use crate::state::number;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+const CURSOR: &str = "ERR invalid cursor";
 /// So many keys are visited in one go for KEYS.
 const STRIDE: usize = 4096;
 
 impl<'a> Turn<'_, 'a> {
     /// SCAN.
     pub(super) fn scan(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
-        let from = std::str::from_utf8(arguments[1]).ok().and_then(|from| from.parse().ok());
-        let from: u64 = from.ok_or("ERR invalid cursor")?;
+        let from: u64 = match arguments[1] {
+            [] => 0,
+            from => {
+                std::str::from_utf8(from).ok().and_then(|from| from.parse().ok()).ok_or(CURSOR)?
+            }
+        };
         let (mut count, mut pattern, mut strings) = (10, None, true);
         let mut options = &arguments[2..];
         loop {
