@@ -89,8 +89,7 @@ impl Writer {
         let file = folder.disk().create(&folder.at(NEW))?;
         let mut header = MAGIC.to_vec();
         header.extend(VERSION.to_le_bytes());
-        file.write(&header)?;
-        Ok(Self {
+        let writer = Self {
             folder: Arc::clone(folder),
             file,
             block: vec![0; HEAD],
@@ -98,7 +97,10 @@ impl Writer {
             length: header.len() as u64,
             forced: 0,
             named: false,
-        })
+        };
+        // What was made is removed with the writer, where that fails.
+        writer.file.write(&header)?;
+        Ok(writer)
     }
 
     /// Begins a section of slots behind those of the last: the entries that follow are in it, as they were after entry
