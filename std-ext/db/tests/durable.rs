@@ -387,6 +387,16 @@ fn it_may_stop_at_every_step() {
     }
 }
 
+/// Ends a test's threads, also where it fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        // Relaxed: only that it comes to be known.
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Threads that write, beside snapshots, and power that is lost at any moment: what was acknowledged before is there.
 #[test]
 fn a_loss_of_power_costs_nothing_acknowledged() {
@@ -421,6 +431,7 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
                     db.snapshot().unwrap();
                 }
             });
+            let _stop = Stop(&stop);
             for _ in 0..25 {
                 thread::sleep(Duration::from_micros(500));
                 let left = folder();
@@ -440,8 +451,6 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
                     );
                 }
             }
-            // Relaxed: as above.
-            stop.store(true, Ordering::Relaxed);
         });
         // Relaxed: those threads have ended.
         assert!(acknowledged.iter().all(|known| known.load(Ordering::Relaxed) > 0));
@@ -519,7 +528,7 @@ fn on_a_full_disk_memory_and_log_stay_one() {
             done
         };
         let done: Vec<i64> = thread::scope(|scope| {
-            let work = &work;
+            let (work, ends) = (&work, Stop(&stop));
             let workers: Vec<_> = (0..3).map(|thread| scope.spawn(move || work(thread))).collect();
             for round in 0..20 {
                 disk.change(|faults| {
@@ -537,8 +546,7 @@ fn on_a_full_disk_memory_and_log_stay_one() {
                 }
             }
             db.snapshot().unwrap();
-            // Relaxed: as above.
-            stop.store(true, Ordering::Relaxed);
+            drop(ends);
             workers.into_iter().map(|worker| worker.join().unwrap()).collect()
         });
         let before = content(&db);
