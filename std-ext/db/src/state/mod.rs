@@ -311,7 +311,7 @@ mod tests {
         let core = shards.at(b"key").lock();
         let record = core.find(b"key").unwrap();
         assert_eq!(record.ends(), Some(103));
-        core.read(&record, |value| assert_eq!(value, b"6"));
+        core.read(record, |value| assert_eq!(value, b"6"));
     }
 
     #[test]
