@@ -140,11 +140,13 @@ impl Session {
         self.entry.clear();
         let mut core = shard.lock();
         let time = core.at(state.clock.now());
-        let mut made = 0;
+        // A refusal for the log's sake tells nothing of the state, and waits for nothing.
+        let (mut made, mut told) = (0, admitted.is_ok());
         for &number in queue {
             let number = number as usize;
             match (&asks[number], admitted) {
                 (Ask::Look(key, look), _) => {
+                    told = true;
                     let alive = core.find(key).filter(|record| !record.has_ended(time));
                     let cold = state.cold.as_deref();
                     tell(alive, *look, time, cold, |found| answer(number, found));
@@ -164,7 +166,7 @@ impl Session {
         }
         let made = state.finish(shard, &mut core, time, &self.entry).max(made);
         // What was looked at may be of an entry before.
-        made.max(shard.figures().shown())
+        if told { made.max(shard.figures().shown()) } else { made }
     }
 
     fn together(&mut self, together: Together<'_>) -> (Lsn, Answer<'static>) {
