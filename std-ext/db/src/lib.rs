@@ -13,7 +13,8 @@
 
 pub mod ask;
 mod clock;
-mod command;
+#[doc(hidden)]
+pub mod command;
 mod db;
 pub mod log;
 pub mod options;
