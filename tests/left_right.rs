@@ -7,7 +7,7 @@ use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
     Boxed, Handles, Inline, Keep, ReadGuard, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
@@ -150,6 +150,12 @@ fn check_snapshot<K: Nth, V: Nth, P: Keep<K, V>>(
     for (key, value) in model.iter().take(20) {
         assert_eq!(snapshot.get_key_value(key), Some((key, value)));
     }
+    let (mut from, mut walked) = (Some(0), Vec::new());
+    while let Some(at) = from {
+        from = snapshot.scan(at, |key, value| walked.push((key.clone(), value.clone())));
+    }
+    assert_eq!(walked.len(), model.len(), "a walk meets each entry once");
+    assert!(walked.iter().all(|(key, value)| model.get(key) == Some(value)));
     let keys: Vec<K> = (0..20).map(K::nth).collect();
     let (one, other) =
         (keys[..10].iter().collect::<Vec<_>>(), keys[10..].iter().collect::<Vec<_>>());
@@ -484,6 +490,33 @@ fn writers_share_a_handle_with_guards_in_hand() {
         assert_eq!(reader.len(), 12);
         assert_eq!(writer.try_into_inner().map(|writer| writer.len()).ok(), Some(12));
     });
+}
+
+/// A walk is put down and taken up again, while the map grows and shrinks.
+#[test]
+fn a_walk_meets_what_stays() {
+    for seed in 0..20 {
+        let mut rng = Rng::new(seed);
+        let (mut writer, reader) = LeftRightMap::<u64, u64>::inline();
+        writer.extend((0..500).map(|key| (key, key)));
+        writer.publish();
+        let (mut from, mut walked) = (Some(0), HashSet::new());
+        while let Some(at) = from {
+            from = reader.enter().scan(at, |key, _| {
+                walked.insert(*key);
+            });
+            match rng.below(40) {
+                0 => writer.extend((0..rng.below(4000) as u64).map(|key| (1000 + key, key))),
+                1 => {
+                    writer.retain(|key, _| *key < 500);
+                    writer.shrink_to_fit();
+                }
+                _ => continue,
+            }
+            writer.publish();
+        }
+        assert!((0..500).all(|key| walked.contains(&key)), "seed {seed}");
+    }
 }
 
 #[test]

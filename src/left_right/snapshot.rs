@@ -103,7 +103,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
     ///
     /// An entry that is there all the time is visited; one that comes or goes meanwhile may be. As long as the map has
     /// as many buckets none is visited twice. Wait-free, if `each` is; allocates nothing; O(1) expected, and O(n / k)
-    /// calls for a walk, where about k = 5 entries are visited by one. Calls the hasher for each of them, and for some others.
+    /// calls for a walk, where about k = 5 entries are visited by one. Calls the hasher for each of them, and for some
+    /// others.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();

@@ -164,6 +164,13 @@ pub enum Answer<'a> {
     Refused(Refusal),
 }
 
+impl Answer<'_> {
+    /// A count or a length: none in memory is as long as an `i64` reaches.
+    pub(crate) fn count(number: usize) -> Self {
+        Self::Int(number.cast_signed() as i64)
+    }
+}
+
 /// Why something was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -10,6 +10,10 @@ use crate::state::shard::{self, Core, Reader};
 use crate::state::{Cores, Counters, State};
 use std::sync::Arc;
 
+/// An entry of the log that has grown to so many bytes is not made longer.
+const LONG_ENTRY: usize = 16 << 20;
+/// Bytes of keys and values that are stored together, at most: an entry of the log holds all of them.
+const MOST_TOGETHER: usize = 2 << 30;
 /// Bits of a place in a walk: few enough for clients that have numbers with 53 bits.
 const PLACE: u32 = 53;
 
@@ -59,9 +63,9 @@ impl Session {
                     }
                     let found = self.look(shard, key, *look, now, |found| answer(number, found));
                     if found {
-                        hits += 1
+                        hits += 1;
                     } else {
-                        misses += 1
+                        misses += 1;
                     }
                     lsn = lsn.max(self.state.shards[shard].figures().shown());
                 }
@@ -136,6 +140,7 @@ impl Session {
         self.entry.clear();
         let mut core = shard.lock();
         let time = core.at(state.clock.now());
+        let mut made = 0;
         for &number in queue {
             let number = number as usize;
             match (&asks[number], admitted) {
@@ -152,8 +157,12 @@ impl Session {
                 }
                 (Ask::Together(_), _) => unreachable!("those are never queued"),
             }
+            if self.entry.len() >= LONG_ENTRY {
+                made = state.finish(shard, &mut core, time, &self.entry);
+                self.entry.clear();
+            }
         }
-        let made = state.finish(shard, &mut core, time, &self.entry);
+        let made = state.finish(shard, &mut core, time, &self.entry).max(made);
         // What was looked at may be of an entry before.
         made.max(shard.figures().shown())
     }
@@ -197,7 +206,7 @@ impl Session {
                 Answer::Int(absent.into())
             }
             Together::DeleteAll(keys) => {
-                Answer::Int(keys.iter().filter(|key| deeds.delete(key)).count() as i64)
+                Answer::count(keys.iter().filter(|key| deeds.delete(key)).count())
             }
             Together::Rename { from, to, absent } => deeds.rename(from, to, absent),
             Together::Clear => deeds.clear(),
@@ -293,7 +302,12 @@ fn low_of(from: u64, within: u32, shard: usize) -> u64 {
 }
 
 fn measured(pairs: &[(&[u8], &[u8])]) -> Result<(), Refusal> {
+    let mut all = 0_usize;
     for (key, value) in pairs {
+        all = all.saturating_add(key.len()).saturating_add(value.len());
+        if all > MOST_TOGETHER {
+            return Err(Refusal::ValueTooLong);
+        }
         if key.len() > LONGEST_KEY {
             return Err(Refusal::KeyTooLong);
         }
@@ -322,30 +336,31 @@ fn tell(
     };
     let used = UsedAt::of(now);
     match look {
-        Look::Idle => return answer(Answer::Int((used.since(record.used()) / 1000) as i64)),
-        Look::Memory => return answer(Answer::Int(record.memory() as i64 + 20)),
+        Look::Idle => return answer(Answer::count((used.since(record.used()) / 1000) as usize)),
+        Look::Memory => return answer(Answer::count(record.memory() + 20)),
         Look::Life => return answer(Answer::Lives(record.ends())),
         Look::Value | Look::Exists | Look::Length | Look::Part(..) => record.touch(used),
     }
     match look {
-        Look::Value => shard::read(&record, cold, |value| answer(Answer::Bytes(value))),
+        Look::Value => shard::read(record, cold, |value| answer(Answer::Bytes(value))),
         Look::Part(from, to) => {
-            shard::read(&record, cold, |value| answer(Answer::Bytes(part(value, from, to))));
+            shard::read(record, cold, |value| answer(Answer::Bytes(part(value, from, to))));
         }
-        Look::Length => answer(Answer::Int(record.value().length() as i64)),
+        Look::Length => answer(Answer::count(record.value().length())),
         Look::Exists | Look::Idle | Look::Memory | Look::Life => answer(Answer::Int(1)),
     }
 }
 
 /// The bytes from one place to another, both included, counted from the end where they are negative.
 fn part(value: &[u8], from: i64, to: i64) -> &[u8] {
-    let length = value.len() as i64;
+    let length = value.len().cast_signed() as i64;
     if from < 0 && to < 0 && from > to {
         return b"";
     }
     let place = |at: i64| if at < 0 { (length + at).max(0) } else { at };
     let (from, to) = (place(from), place(to).min(length - 1));
-    if from > to { b"" } else { &value[from as usize..=to as usize] }
+    let at = |place: i64| place.cast_unsigned() as usize;
+    if from > to { b"" } else { &value[at(from)..=at(to)] }
 }
 
 /// Changes of keys of several shards, all of them locked.
@@ -401,7 +416,7 @@ impl Deeds<'_, '_> {
             return Answer::Int(0);
         }
         if from != to {
-            let value = self.core(from).read(&record, <[u8]>::to_vec);
+            let value = self.core(from).read(record, <[u8]>::to_vec);
             let life = record.ends().map_or(Life::Ever, Life::Until);
             self.set(to, &value, life);
             self.delete(from);

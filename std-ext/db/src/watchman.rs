@@ -96,11 +96,10 @@ impl Shared {
             }
             pause = if care::round(state) { SHORT_PAUSE } else { PAUSE };
             let due = self.after.max(2 * self.status().done.bytes);
-            if self.after != 0 && self.folder.is_some() && state.log.bytes() >= due {
-                if let Err(why) = self.snapshot(state) {
-                    tracing::error!("{why}");
-                    pause = PAUSE * 100;
-                }
+            let due = self.after != 0 && self.folder.is_some() && state.log.bytes() >= due;
+            if due && let Err(why) = self.snapshot(state) {
+                tracing::error!("{why}");
+                pause = PAUSE * 100;
             }
         }
     }
@@ -158,7 +157,7 @@ fn write_shard(number: usize, state: &State, writer: &mut Writer) -> std::io::Re
     let pause = began.elapsed();
     let _held = Held(shard);
     writer.section(state.deal.slots(number), floor)?;
-    for record in records.iter().filter(|record| !record.has_ended(time)) {
+    for record in records.into_iter().filter(|record| !record.has_ended(time)) {
         shard::read(record, state.cold.as_deref(), |value| {
             writer.entry(record.key(), record.ends(), value)
         })?;

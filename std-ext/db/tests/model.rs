@@ -1,5 +1,7 @@
 //! The database beside a plain model: whatever is asked, in pipelines of any mixture, gets the model's answer.
 
+#![allow(clippy::cast_possible_wrap, reason = "the model counts to a few hundred")]
+
 use hedgerow_db::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
 use hedgerow_db::{Db, Options, Session};
 use std::collections::HashMap;
@@ -75,6 +77,7 @@ impl Model {
             LiveWhen::Ending => end.is_some(),
             LiveWhen::Later => late(wanted) > late(*end),
             LiveWhen::Sooner => late(wanted) < late(*end),
+            LiveWhen::EndingSooner => end.is_some() && late(wanted) < late(*end),
         };
         if allowed {
             *end = wanted;
@@ -222,8 +225,14 @@ impl Random {
 }
 
 const LIVES: [Life; 4] = [Life::Keep, Life::Ever, Life::Until(5), Life::Until(FAR)];
-const WHENS: [LiveWhen; 5] =
-    [LiveWhen::Always, LiveWhen::Endless, LiveWhen::Ending, LiveWhen::Later, LiveWhen::Sooner];
+const WHENS: [LiveWhen; 6] = [
+    LiveWhen::Always,
+    LiveWhen::Endless,
+    LiveWhen::Ending,
+    LiveWhen::Later,
+    LiveWhen::Sooner,
+    LiveWhen::EndingSooner,
+];
 
 fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
     let get = random.below(2) == 0;
@@ -274,9 +283,9 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
     for _ in 0..rounds {
         // One key at most twice, so that what stands between may not be told apart from the model's order.
         let pairs: Vec<(&[u8], &[u8])> =
-            (0..1 + random.below(4)).map(|_| (random.of(&keys), random.of(&values))).collect();
-        let some: Vec<&[u8]> = (0..1 + random.below(4)).map(|_| random.of(&keys)).collect();
-        let asks: Vec<Ask<'_>> = (0..1 + random.below(12))
+            (0..=random.below(4)).map(|_| (random.of(&keys), random.of(&values))).collect();
+        let some: Vec<&[u8]> = (0..=random.below(4)).map(|_| random.of(&keys)).collect();
+        let asks: Vec<Ask<'_>> = (0..=random.below(12))
             .map(|_| match random.below(30) {
                 0..14 => Ask::Look(random.of(&keys), look(&mut random)),
                 14..27 => Ask::Change(random.of(&keys), change(&mut random, &values)),

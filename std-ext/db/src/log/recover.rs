@@ -59,8 +59,8 @@ pub(super) struct Found {
     pub(super) recovered: Recovered,
 }
 
-/// Reads the log of a folder: tells `replay` the entries from `wanted` on, and sees that it reaches to `above`, which is
-/// what a snapshot saw; cuts off a torn end.
+/// Reads the log of a folder: tells `replay` the entries from `wanted` on, and sees that it reaches to `above`, which
+/// is what a snapshot saw; cuts off a torn end.
 pub(super) fn recover(
     folder: &Folder,
     wanted: Lsn,

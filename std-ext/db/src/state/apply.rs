@@ -1,5 +1,5 @@
-//! What a change does, and what it answers: by the state, the change and the time alone, so that making the same changes
-//! again gives the same state.
+//! What a change does, and what it answers: by the state, the change and the time alone, so that making the same
+//! changes again gives the same state.
 //!
 //! The log is told what came of a change, not its conditions; of a number that was added to, what was added.
 
@@ -59,7 +59,7 @@ impl Deed<'_, '_> {
                 Err(refusal) => answer(Answer::Refused(refusal)),
             },
             Change::Append(tail) => {
-                let length = self.length(alive);
+                let length = length(alive);
                 answer(self.splice(there, alive, length, tail, true));
             }
             Change::Write { at, bytes } => answer(self.splice(there, alive, at, bytes, false)),
@@ -69,13 +69,9 @@ impl Deed<'_, '_> {
     /// A record that was taken out is still there to be read: it is freed after it was shown that it is gone.
     fn value(&self, record: Option<Record>, answer: Reply<'_>) {
         match record {
-            Some(record) => self.core.read(&record, |value| answer(Answer::Bytes(value))),
+            Some(record) => self.core.read(record, |value| answer(Answer::Bytes(value))),
             None => answer(Answer::Nothing),
         }
-    }
-
-    fn length(&self, record: Option<Record>) -> usize {
-        record.map_or(0, |record| record.value().length())
     }
 
     fn set(
@@ -160,7 +156,7 @@ impl Deed<'_, '_> {
     fn again(&mut self, record: Record, ends: Option<u64>) {
         let mut room = std::mem::take(&mut self.core.room);
         room.clear();
-        self.core.read(&record, |value| room.extend_from_slice(value));
+        self.core.read(record, |value| room.extend_from_slice(value));
         self.core.put(Some(record), self.key, &room, ends);
         self.give_back(room);
     }
@@ -178,7 +174,7 @@ impl Deed<'_, '_> {
         alive: Option<Record>,
         by: i64,
     ) -> Result<i64, Refusal> {
-        let old = alive.map_or(Some(0), |record| self.core.read(&record, number::integer));
+        let old = alive.map_or(Some(0), |record| self.core.read(record, number::integer));
         let sum = old.ok_or(Refusal::NotAnInteger)?.checked_add(by).ok_or(Refusal::Overflow)?;
         let ends = alive.and_then(|record| record.ends());
         let mut text = itoa::Buffer::new();
@@ -193,7 +189,7 @@ impl Deed<'_, '_> {
         alive: Option<Record>,
         by: f64,
     ) -> Result<String, Refusal> {
-        let old = alive.map_or(Some(0.0), |record| self.core.read(&record, number::float));
+        let old = alive.map_or(Some(0.0), |record| self.core.read(record, number::float));
         let sum = old.ok_or(Refusal::NotAFloat)? + by;
         if !sum.is_finite() {
             return Err(Refusal::NotFinite);
@@ -215,16 +211,16 @@ impl Deed<'_, '_> {
         part: &[u8],
         appends: bool,
     ) -> Answer<'static> {
-        let before = self.length(alive);
+        let before = length(alive);
         if part.is_empty() && (alive.is_some() || !appends) {
-            return Answer::Int(before as i64);
+            return Answer::count(before);
         }
         let end = at.checked_add(part.len()).filter(|end| *end <= LONGEST_VALUE);
         let Some(end) = end else { return Answer::Refused(Refusal::ValueTooLong) };
         let mut room = std::mem::take(&mut self.core.room);
         room.clear();
         if let Some(record) = alive {
-            self.core.read(&record, |value| room.extend_from_slice(value));
+            self.core.read(record, |value| room.extend_from_slice(value));
         }
         room.resize(before.max(end), 0);
         room[at..end].copy_from_slice(part);
@@ -237,6 +233,10 @@ impl Deed<'_, '_> {
         } else {
             change::write(self.key, at, part, self.log);
         }
-        Answer::Int(length as i64)
+        Answer::count(length)
     }
+}
+
+fn length(record: Option<Record>) -> usize {
+    record.map_or(0, |record| record.value().length())
 }

@@ -47,7 +47,9 @@ fn care_for(state: &State, number: usize) -> bool {
     }
     core.walked = at;
     let number = gone.len();
-    gone.into_iter().for_each(|record| core.remove(record));
+    for record in gone {
+        core.remove(record);
+    }
     // The log is not told: it knows when they end.
     state.finish(shard, &mut core, time, &[]);
     // Relaxed: a figure by itself.

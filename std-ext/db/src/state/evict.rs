@@ -59,7 +59,7 @@ impl Limit {
 }
 
 /// How much a record is worth keeping: the least goes.
-fn worth(record: &Record, how: Eviction, now: UsedAt) -> u64 {
+fn worth(record: Record, how: Eviction, now: UsedAt) -> u64 {
     match how {
         Eviction::Lru | Eviction::VolatileLru => u64::MAX - now.since(record.used()),
         Eviction::VolatileTtl => record.ends().unwrap_or(u64::MAX),
@@ -110,7 +110,7 @@ fn evict_one(state: &State, number: usize, how: Eviction, from: u64) -> bool {
                 return;
             }
             seen += 1;
-            let worth = worth(&record, how, now);
+            let worth = worth(record, how, now);
             if worst.is_none_or(|(least, _)| worth < least) {
                 worst = Some((worth, record));
             }

@@ -10,11 +10,12 @@ pub(crate) mod shard;
 pub(crate) mod slots;
 pub(crate) mod together;
 
-use crate::ask::{Change, Refusal};
+use crate::ask::{Answer, Change, Refusal};
 use crate::clock::Clock;
 use crate::log::change::{Changes, Logged};
 use crate::log::{Log, Lsn};
 use crate::options::Options;
+use crate::watch::Watchers;
 use apply::Deed;
 use cold::Cold;
 use evict::Limit;
@@ -35,6 +36,7 @@ pub(crate) struct State {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) cold: Option<Arc<Cold>>,
     pub(crate) together: Together,
+    pub(crate) watchers: Watchers,
     pub(crate) limit: Limit,
     /// Of all shards: records and tables.
     memory: AtomicUsize,
@@ -65,7 +67,7 @@ impl Counters {
 
 /// The shards of a database, empty.
 pub(crate) struct Shards {
-    shards: Box<[Shard]>,
+    all: Box<[Shard]>,
     deal: Deal,
     cold: Option<Arc<Cold>>,
 }
@@ -77,17 +79,17 @@ impl Shards {
         let number = number.next_power_of_two().clamp(1, SLOTS.into());
         let cold = (options.compressed != 0).then(|| Arc::new(Cold::new(options.compressed)));
         let shards = (0..number).map(|_| Shard::new(cold.clone())).collect();
-        Self { shards, deal: Deal::new(number), cold }
+        Self { all: shards, deal: Deal::new(number), cold }
     }
 
     fn at(&self, key: &[u8]) -> &Shard {
-        &self.shards[self.deal.shard(slot(key))]
+        &self.all[self.deal.shard(slot(key))]
     }
 
     /// Room for so many keys of these slots.
     pub(crate) fn reserve(&self, slots: Range<u16>, keys: usize) {
         let (first, last) = (self.deal.shard(slots.start), self.deal.shard(slots.end - 1));
-        for shard in &self.shards[first..=last] {
+        for shard in &self.all[first..=last] {
             shard.lock().reserve(keys / (last - first + 1));
         }
     }
@@ -114,12 +116,20 @@ impl Shards {
                 Logged::Change(key, change) => {
                     if entry >= from(slot(key)) {
                         let mut core = self.at(key).lock();
-                        let time = core.at(time);
+                        // The entry's time, though the shard has seen a later one: it may have keys now that were in
+                        // another then.
+                        core.at(time);
                         let deed =
                             &mut Deed { core: &mut core, time, full: false, log: &mut log, key };
-                        deed.make(&change, &mut |_| {});
+                        let mut refused = false;
+                        deed.make(&change, &mut |made| {
+                            refused = matches!(made, Answer::Refused(_));
+                        });
                         core.show_soon();
                         log.clear();
+                        if refused {
+                            return Err("an entry holds a change that was never made");
+                        }
                     }
                 }
                 Logged::Clear(begin, end) => self.clear(entry, begin..end, &from),
@@ -129,7 +139,7 @@ impl Shards {
     }
 
     fn clear(&self, entry: Lsn, slots: Range<u16>, from: &impl Fn(u16) -> Lsn) {
-        for (number, shard) in self.shards.iter().enumerate() {
+        for (number, shard) in self.all.iter().enumerate() {
             let own = self.deal.slots(number);
             if own.start < slots.end && slots.start < own.end {
                 let mut core = shard.lock();
@@ -149,21 +159,22 @@ impl Shards {
             core.show();
             shard.note(&core, None)
         };
-        self.shards.iter().map(show).sum::<isize>().unsigned_abs()
+        self.all.iter().map(show).sum::<isize>().unsigned_abs()
     }
 }
 
 impl State {
     pub(crate) fn new(shards: Shards, log: Arc<dyn Log>, clock: Clock, options: &Options) -> Self {
         let memory = shards.show().into();
-        let Shards { shards, deal, cold } = shards;
+        let Shards { all, deal, cold } = shards;
         Self {
-            shards,
+            shards: all,
             deal,
             clock,
             log,
             cold,
             together: Together::default(),
+            watchers: Watchers::default(),
             limit: Limit::new(options.max_memory, options.eviction),
             memory,
             cold_memory: AtomicUsize::new(0),
@@ -197,7 +208,7 @@ impl State {
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
         self.grown(shard.note(core, entry));
         core.show();
-        entry.unwrap_or(0)
+        self.told(entry, log)
     }
 
     /// As `finish`, of shards whose changes readers are to see at once.
@@ -207,8 +218,20 @@ impl State {
             self.grown(self.shards[*number].note(core, entry));
         }
         let _showing = (cores.len() > 1).then(|| self.together.begin());
-        cores.iter_mut().for_each(|(_, core)| core.show());
-        entry.unwrap_or(0)
+        for (_, core) in cores.iter_mut() {
+            core.show();
+        }
+        self.told(entry, log)
+    }
+
+    /// Tells watchers of an entry, under the locks of the shards that it changed; its number.
+    #[inline]
+    fn told(&self, entry: Option<Lsn>, changes: &[u8]) -> Lsn {
+        let entry = entry.unwrap_or(0);
+        if entry != 0 {
+            self.watchers.tell(entry, changes);
+        }
+        entry
     }
 
     /// Locks shards, in order of their numbers so that threads who do so never wait for each other in a circle.

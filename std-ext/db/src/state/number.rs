@@ -7,9 +7,8 @@ pub(crate) fn integer(text: &[u8]) -> Option<i64> {
         digits => (false, digits),
     };
     match digits {
-        [] => return None,
         [b'0'] => return (!negative).then_some(0),
-        [b'0', ..] => return None,
+        [] | [b'0', ..] => return None,
         _ => {}
     }
     if digits.len() > 19 {

@@ -151,7 +151,7 @@ impl Record {
 
     /// Until when the key lives, in milliseconds since 1970.
     #[inline]
-    pub(crate) fn ends(&self) -> Option<u64> {
+    pub(crate) fn ends(self) -> Option<u64> {
         (self.head().value & ENDS != 0).then(|| {
             let end = self.bytes(HEAD, END).try_into().expect("as many bytes");
             u64::from_ne_bytes(end)
@@ -160,13 +160,13 @@ impl Record {
 
     /// Whether the key has ended.
     #[inline]
-    pub(crate) fn has_ended(&self, time: u64) -> bool {
+    pub(crate) fn has_ended(self, time: u64) -> bool {
         self.ends().is_some_and(|end| end <= time)
     }
 
     /// Notes a use. Writes only where the mark changes, so that keys that are read often stay in all caches.
     #[inline]
-    pub(crate) fn touch(&self, now: UsedAt) {
+    pub(crate) fn touch(self, now: UsedAt) {
         let used = &self.head().used;
         // Relaxed: a mark by itself, which orders nothing.
         if used.load(Ordering::Relaxed) != now.0 {
@@ -175,13 +175,13 @@ impl Record {
         }
     }
 
-    pub(crate) fn used(&self) -> UsedAt {
+    pub(crate) fn used(self) -> UsedAt {
         // Relaxed: as in `touch`.
         UsedAt(self.head().used.load(Ordering::Relaxed))
     }
 
     /// Bytes that it takes, those included that the allocator adds: as glibc's does, a word and up to a multiple of 16.
-    pub(crate) fn memory(&self) -> usize {
+    pub(crate) fn memory(self) -> usize {
         (self.head().layout().size() + 8).next_multiple_of(16).max(32)
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct Figures {
 
 impl Figures {
     pub(crate) fn shown(&self) -> Lsn {
-        // Acquire is not needed: the look before has acquired what was stored before the state was shown.
+        // Relaxed: the look before has acquired what was stored before the state was shown.
         self.shown.load(Ordering::Relaxed)
     }
 
@@ -50,11 +50,6 @@ impl Figures {
     pub(crate) fn ending(&self) -> usize {
         // Relaxed: a figure by itself.
         self.ending.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn memory(&self) -> usize {
-        // Relaxed: a figure by itself.
-        self.memory.load(Ordering::Relaxed)
     }
 }
 
@@ -158,7 +153,7 @@ impl Core {
     }
 
     /// What `with` makes of a record's value.
-    pub(crate) fn read<R>(&self, record: &Record, with: impl FnOnce(&[u8]) -> R) -> R {
+    pub(crate) fn read<R>(&self, record: Record, with: impl FnOnce(&[u8]) -> R) -> R {
         read(record, self.cold.as_deref(), with)
     }
 
@@ -184,7 +179,9 @@ impl Core {
     pub(crate) fn clear(&mut self) {
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
         self.writer.clear();
-        all.into_iter().for_each(|record| self.retire(record));
+        for record in all {
+            self.retire(record);
+        }
         self.writer.shrink_to_fit();
     }
 
@@ -192,7 +189,9 @@ impl Core {
     pub(crate) fn remove_where(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) {
         let all = self.writer.iter().map(|(record, ())| *record);
         let gone: Vec<Record> = all.filter(|record| wanted(record.key())).collect();
-        gone.into_iter().for_each(|record| self.remove(record));
+        for record in gone {
+            self.remove(record);
+        }
     }
 
     /// Notes that a record was taken out.
@@ -268,7 +267,7 @@ impl Core {
 
 /// What `with` makes of a record's value.
 #[inline]
-pub(crate) fn read<R>(record: &Record, cold: Option<&Cold>, with: impl FnOnce(&[u8]) -> R) -> R {
+pub(crate) fn read<R>(record: Record, cold: Option<&Cold>, with: impl FnOnce(&[u8]) -> R) -> R {
     match record.value() {
         Value::Here(value) => with(value),
         Value::Away(ticket, _) => {
