@@ -13,7 +13,8 @@
 
 pub mod ask;
 mod clock;
-mod command;
+#[doc(hidden)]
+pub mod command;
 pub mod config;
 mod db;
 #[cfg(feature = "grpc")]

@@ -12,22 +12,22 @@ use crate::{Db, Session};
 
 /// What came of the bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Obeyed {
+pub struct Obeyed {
     /// So many bytes were obeyed. Where there are some, there may be more to obey behind them.
-    pub(crate) consumed: usize,
+    pub consumed: usize,
     /// So many bytes from there it takes, at the least, for the next request; 0 where that is not known.
-    pub(crate) wanted: usize,
+    pub wanted: usize,
     /// So many commands they were.
-    pub(crate) commands: usize,
+    pub commands: usize,
     /// The entry of the log that must be safe before the replies may be sent.
-    pub(crate) lsn: Lsn,
+    pub lsn: Lsn,
     /// What is to be done next.
-    pub(crate) then: Then,
+    pub then: Then,
 }
 
 /// What is to be done next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Then {
+pub enum Then {
     /// Wait for more.
     #[default]
     GoOn,
@@ -42,7 +42,7 @@ pub(crate) enum Then {
 
 /// Obeys requests that `input` begins with, and appends the replies to `out`. After [`Then::Close`] or
 /// [`Then::Shutdown`] it is not called for this connection any more.
-pub(crate) fn obey(
+pub fn obey(
     connection: &mut Connection,
     context: &mut Context<'_>,
     input: &[u8],
