@@ -408,8 +408,10 @@ fn a_watcher_is_told_how_it_fares() {
     page.watch(server.watcher.clone());
     assert_eq!((http(&page, "/readyz").0, http(&page, "/other").0), (200, 404));
     let mut client = server.client();
-    client.send(b"SET rose red\r\nGET rose\r\nGET violet\r\n");
-    client.expect(b"+OK\r\n$3\r\nred\r\n$-1\r\n");
+    client.send(b"SET rose red\r\n");
+    client.expect(b"+OK\r\n");
+    client.send(b"GET rose\r\nGET violet\r\n");
+    client.expect(b"$3\r\nred\r\n$-1\r\n");
     let (status, text) = http(&page, "/metrics");
     assert_eq!(status, 200);
     for line in ["keys 1", "clients 1", "commands_total 3", "hits_total 1", "misses_total 1"] {

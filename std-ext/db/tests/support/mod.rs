@@ -1,5 +1,5 @@
 //! A server in the test's process, and clients that speak in bytes.
-#![allow(dead_code, missing_docs)]
+#![allow(dead_code, missing_docs, unreachable_pub)]
 
 use hedgerow_db::server::{Address, Ended, Server, ServerConfig, Stopper, Watcher};
 use hedgerow_db::{Db, Options};
