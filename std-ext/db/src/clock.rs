@@ -19,6 +19,6 @@ impl Clock {
 
     /// Milliseconds since 1970.
     pub(crate) fn now(&self) -> u64 {
-        self.at + self.began.elapsed().as_millis() as u64
+        self.at.saturating_add(self.began.elapsed().as_millis() as u64)
     }
 }

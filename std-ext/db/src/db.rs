@@ -2,6 +2,7 @@
 
 use crate::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
 use crate::clock::Clock;
+use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
 use crate::log::folder::Folder;
 use crate::log::none::NoLog;
@@ -10,6 +11,7 @@ use crate::options::{Eviction, Options};
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::state::{Shards, State};
+use crate::watch::Watch;
 use crate::watchman::Watchman;
 use std::error::Error as StdError;
 use std::fmt;
@@ -106,6 +108,15 @@ impl Db {
     /// [`Corrupt`] where the folder cannot be read, is open already, or holds something else than was written. Nothing
     /// is changed then.
     pub fn open(options: Options) -> Result<Self, Corrupt> {
+        Self::open_on(options, Arc::new(SystemDisk))
+    }
+
+    /// As [`open`](Self::open), with files on a disk of the caller's: for tests of disks that fail.
+    ///
+    /// # Errors
+    /// As `open`.
+    #[doc(hidden)]
+    pub fn open_on(options: Options, disk: Arc<dyn Disk>) -> Result<Self, Corrupt> {
         let began = std::time::Instant::now();
         let shards = Shards::new(&options);
         let mut opened = Opened::default();
@@ -113,7 +124,7 @@ impl Db {
         let (log, time): (Arc<dyn Log>, u64) = match &options.folder {
             None => (Arc::new(NoLog::new()), 0),
             Some(folder) => {
-                let folder = Folder::claim(folder)?;
+                let folder = Folder::claim_on(folder, disk)?;
                 let (log, time) = recover(&folder, &options, &shards, &mut opened)?;
                 claimed = Some(folder);
                 (Arc::new(log), time)
@@ -124,6 +135,11 @@ impl Db {
         let watchman = Watchman::start(Arc::clone(&state), claimed, options.snapshot_after);
         let sessions = Mutex::default();
         Ok(Self { inner: Arc::new(Inner { state, options, opened, sessions, watchman }) })
+    }
+
+    /// Milliseconds since 1970, by which keys end.
+    pub fn now(&self) -> u64 {
+        self.inner.state.clock.now()
     }
 
     /// A session: what a thread asks with.
@@ -192,6 +208,27 @@ impl Db {
         self.inner.state.limit.set_eviction(how);
     }
 
+    /// Tells of changes of keys that begin so, from now on.
+    ///
+    /// ```
+    /// use hedgerow_db::{Db, Options};
+    /// use hedgerow_db::watch::Changed;
+    /// use std::time::Duration;
+    ///
+    /// let db = Db::open(Options::in_memory())?;
+    /// let mut watch = db.watch("ro");
+    /// db.set("daisy", "white")?;
+    /// db.set("rose", "red")?;
+    /// let event = watch.next(Duration::ZERO)?.expect("it was changed before");
+    /// assert_eq!(event.changed, Changed::Key(b"rose".into()));
+    /// assert_eq!(watch.next(Duration::ZERO)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn watch(&self, prefix: impl AsRef<[u8]>) -> Watch {
+        let state = &self.inner.state;
+        state.watchers.watch(prefix.as_ref(), Arc::clone(&state.log))
+    }
+
     /// Writes a snapshot, and drops what the log needs no more. Blocks until that is done; others go on meanwhile.
     ///
     /// # Errors
@@ -208,7 +245,7 @@ impl Db {
         Ok(self.log().close()?)
     }
 
-    fn with<R>(&self, ask: impl FnOnce(&mut Session) -> R) -> R {
+    pub(crate) fn with<R>(&self, ask: impl FnOnce(&mut Session) -> R) -> R {
         let mut sessions = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let session = sessions.pop();
         drop(sessions);

@@ -13,9 +13,12 @@
 
 pub mod ask;
 mod clock;
-mod command;
+#[doc(hidden)]
+pub mod command;
 pub mod config;
 mod db;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 pub mod log;
 pub mod options;
 pub mod resp;
@@ -24,6 +27,7 @@ mod session;
 #[doc(hidden)]
 pub mod snapshot;
 mod state;
+pub mod watch;
 mod watchman;
 
 pub use db::{Db, Error, Figures, Opened};

@@ -10,6 +10,10 @@ use crate::state::shard::{self, Core, Reader};
 use crate::state::{Cores, Counters, State};
 use std::sync::Arc;
 
+/// An entry of the log that has grown to so many bytes is not made longer.
+const LONG_ENTRY: usize = 16 << 20;
+/// Bytes of keys and values that are stored together, at most: an entry of the log holds all of them.
+const MOST_TOGETHER: usize = 2 << 30;
 /// Bits of a place in a walk: few enough for clients that have numbers with 53 bits.
 const PLACE: u32 = 53;
 
@@ -136,6 +140,7 @@ impl Session {
         self.entry.clear();
         let mut core = shard.lock();
         let time = core.at(state.clock.now());
+        let mut made = 0;
         for &number in queue {
             let number = number as usize;
             match (&asks[number], admitted) {
@@ -152,8 +157,12 @@ impl Session {
                 }
                 (Ask::Together(_), _) => unreachable!("those are never queued"),
             }
+            if self.entry.len() >= LONG_ENTRY {
+                made = state.finish(shard, &mut core, time, &self.entry);
+                self.entry.clear();
+            }
         }
-        let made = state.finish(shard, &mut core, time, &self.entry);
+        let made = state.finish(shard, &mut core, time, &self.entry).max(made);
         // What was looked at may be of an entry before.
         made.max(shard.figures().shown())
     }
@@ -293,7 +302,12 @@ fn low_of(from: u64, within: u32, shard: usize) -> u64 {
 }
 
 fn measured(pairs: &[(&[u8], &[u8])]) -> Result<(), Refusal> {
+    let mut all = 0_usize;
     for (key, value) in pairs {
+        all = all.saturating_add(key.len()).saturating_add(value.len());
+        if all > MOST_TOGETHER {
+            return Err(Refusal::ValueTooLong);
+        }
         if key.len() > LONGEST_KEY {
             return Err(Refusal::KeyTooLong);
         }

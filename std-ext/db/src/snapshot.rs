@@ -89,8 +89,7 @@ impl Writer {
         let file = folder.disk().create(&folder.at(NEW))?;
         let mut header = MAGIC.to_vec();
         header.extend(VERSION.to_le_bytes());
-        file.write(&header)?;
-        Ok(Self {
+        let writer = Self {
             folder: Arc::clone(folder),
             file,
             block: vec![0; HEAD],
@@ -98,7 +97,10 @@ impl Writer {
             length: header.len() as u64,
             forced: 0,
             named: false,
-        })
+        };
+        // What was made is removed with the writer, where that fails.
+        writer.file.write(&header)?;
+        Ok(writer)
     }
 
     /// Begins a section of slots behind those of the last: the entries that follow are in it, as they were after entry
@@ -340,13 +342,18 @@ fn read_footer(mut file: File) -> Result<Footer, Trouble> {
     if crc != u32_at(&trailer, 4) {
         return Err(Trouble::Damage(place, "its list of sections is not as it was written"));
     }
-    let sections = read_sections(&footer[FOOTER..], place)
+    let last = u64_at(&footer, 0);
+    if last == Lsn::MAX {
+        return Err(Trouble::Damage(place, "no number follows that of its last entry"));
+    }
+    let sections = read_sections(&footer[FOOTER..], place, last)
         .ok_or(Trouble::Damage(place, "its sections do not follow each other"))?;
-    Ok(Footer { sections, last: u64_at(&footer, 0), time: u64_at(&footer, 8), bytes })
+    Ok(Footer { sections, last, time: u64_at(&footer, 8), bytes })
 }
 
-/// The sections that a footer lists, where they fill the file from its header to `end`.
-fn read_sections(list: &[u8], end: u64) -> Option<Vec<SectionInfo>> {
+/// The sections that a footer lists, where they fill the file from its header to `end`, have seen no entry after `last`,
+/// and can hold as many entries as they say.
+fn read_sections(list: &[u8], end: u64, last: Lsn) -> Option<Vec<SectionInfo>> {
     let (mut slot, mut next) = (0, HEADER as u64);
     let mut sections = Vec::with_capacity(list.len() / SECTION);
     for bytes in list.chunks_exact(SECTION) {
@@ -354,6 +361,9 @@ fn read_sections(list: &[u8], end: u64) -> Option<Vec<SectionInfo>> {
         let slots = both as u16..(both >> 16) as u16;
         let [floor, entries, place, length] = [4, 12, 20, 28].map(|at| u64_at(bytes, at));
         if slots.start < slot || slots.end <= slots.start || slots.end > SLOTS || place != next {
+            return None;
+        }
+        if floor > last || entries > length / PLAIN as u64 {
             return None;
         }
         (slot, next) = (slots.end, place.checked_add(length).filter(|&next| next <= end)?);

@@ -54,7 +54,7 @@ impl<'a> Turn<'_, 'a> {
             return Ok(());
         }
         match part_of("command", &PARTS, arguments)? {
-            Part::Count => self.reply(|out| out.integer(COMMANDS.len() as i64)),
+            Part::Count => self.reply(|out| out.integer(COMMANDS.len().cast_signed() as i64)),
             Part::List => self.names(&arguments[2..])?,
             Part::Info => self.infos(&arguments[2..]),
             Part::Docs => self.docs(&arguments[2..]),
@@ -69,14 +69,16 @@ impl<'a> Turn<'_, 'a> {
         self.reply(|out| {
             if names.is_empty() {
                 out.array(COMMANDS.len());
-                COMMANDS.iter().for_each(|spec| tell(spec, out));
+                for spec in &COMMANDS {
+                    tell(spec, out);
+                }
                 return;
             }
             out.array(names.len());
             for name in names {
                 match table::find(name) {
                     Some(spec) => tell(spec, out),
-                    None => out.null_array(),
+                    None => out.null(),
                 }
             }
         });
@@ -159,9 +161,9 @@ impl<'a> Turn<'_, 'a> {
 
 /// Where a command's keys stand among so many arguments.
 fn places((first, last, step): (i8, i8, i8), count: usize) -> impl Iterator<Item = usize> + Clone {
-    let last = if last < 0 { count as i64 + i64::from(last) } else { last.into() };
-    let places = i64::from(first)..last + 1;
-    places.step_by(step.max(1) as usize).map(|place| place as usize)
+    let place = |place: i8| usize::from(place.unsigned_abs());
+    let last = if last < 0 { count.saturating_sub(place(last)) } else { place(last) };
+    (place(first)..=last).step_by(place(step).max(1))
 }
 
 /// What COMMAND INFO says of one.

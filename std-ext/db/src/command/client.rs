@@ -267,8 +267,8 @@ impl<'a> Turn<'_, 'a> {
                 none = !is(kind, "normal");
             }
             [option, wanted @ ..] if is(option, "id") && !wanted.is_empty() => {
-                let id = |id: &&[u8]| number::integer(id).filter(|id| *id > 0);
-                let wanted: Option<Vec<i64>> = wanted.iter().map(id).collect();
+                let wanted: Option<Vec<i64>> =
+                    wanted.iter().map(|id| number::integer(id)).collect();
                 ids = Some(wanted.ok_or("ERR Invalid client ID")?);
             }
             _ => return Err(SYNTAX),

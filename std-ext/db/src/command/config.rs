@@ -26,7 +26,7 @@ const PARTS: [(&str, i8, Part); 5] = [
     ("help", 2, Part::Help),
 ];
 
-const HELP: [&str; 7] = [
+const HELP: [&str; 9] = [
     "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "GET <pattern>",
     "    Return parameters matching the glob-like <pattern> and their values.",
@@ -34,6 +34,8 @@ const HELP: [&str; 7] = [
     "    Set the configuration <directive> to <value>.",
     "RESETSTAT",
     "    Reset statistics reported by the INFO command.",
+    "REWRITE",
+    "    Rewrite the configuration file.",
 ];
 
 const POLICIES: [(&str, Eviction); 6] = [

@@ -6,18 +6,20 @@ use std::time::Instant;
 
 /// Which replies a client wants (`CLIENT REPLY`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Replies {
+pub(super) enum Replies {
     /// All.
     All,
     /// All but that of the next command.
     AllButNext,
+    /// All but that of the command that is being obeyed.
+    AllButThis,
     /// None.
     None,
 }
 
 /// What is remembered of a connection between its commands.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     pub(super) id: u64,
     pub(super) address: String,
     pub(super) since: Instant,
@@ -36,7 +38,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// One that was made just now, from this address. With `must_authenticate` it begins with the password.
-    pub(crate) fn new(id: u64, address: String, must_authenticate: bool) -> Self {
+    pub fn new(id: u64, address: String, must_authenticate: bool) -> Self {
         Self {
             id,
             address,
@@ -53,17 +55,17 @@ impl Connection {
     }
 
     /// Its number.
-    pub(crate) fn id(&self) -> u64 {
+    pub fn id(&self) -> u64 {
         self.id
     }
 
     /// What its client calls it; nothing at first.
-    pub(crate) fn name(&self) -> &[u8] {
+    pub fn name(&self) -> &[u8] {
         self.name.as_deref().unwrap_or_default()
     }
 
     /// Whether it said the password, or need not.
-    pub(crate) fn is_authenticated(&self) -> bool {
+    pub fn is_authenticated(&self) -> bool {
         self.authenticated
     }
 

@@ -5,19 +5,19 @@ use crate::command::plan::Scratch;
 use crate::{Db, Session};
 
 /// What the commands of a connection are obeyed with.
-pub(crate) struct Context<'c> {
+pub struct Context<'c> {
     /// The thread's way to the database.
-    pub(crate) session: &'c mut Session,
+    pub session: &'c mut Session,
     /// The database.
-    pub(crate) db: &'c Db,
+    pub db: &'c Db,
     /// What the server knows.
-    pub(crate) server: &'c dyn ServerFacts,
+    pub server: &'c dyn ServerFacts,
     /// The thread's buffers.
-    pub(crate) scratch: &'c mut Scratch,
+    pub scratch: &'c mut Scratch,
 }
 
 /// What the server tells and takes for commands that are not about keys.
-pub(crate) trait ServerFacts {
+pub trait ServerFacts {
     /// The figures of this moment.
     fn figures(&self) -> ServerFigures;
 
@@ -46,7 +46,7 @@ pub(crate) trait ServerFacts {
 
 /// Why a setting was not changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NotSet {
+pub enum NotSet {
     /// There is no such setting.
     Unknown,
     /// It cannot be changed while the server runs.
@@ -57,53 +57,62 @@ pub(crate) enum NotSet {
 
 /// What the server counts.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ServerFigures {
+pub struct ServerFigures {
     /// The port of RESP without TLS; 0 for none.
-    pub(crate) port: u16,
+    pub port: u16,
     /// Seconds since it was started.
-    pub(crate) uptime: u64,
+    pub uptime: u64,
     /// Forty hexadecimal digits, others at each start.
-    pub(crate) run_id: String,
+    pub run_id: String,
     /// The file of settings, if there is one.
-    pub(crate) config_file: String,
+    pub config_file: String,
     /// The threads that answer.
-    pub(crate) threads: usize,
-    /// Connections now, and how many may be.
-    pub(crate) clients: u64,
-    pub(crate) max_clients: u64,
-    /// Connections that were taken, and that were refused.
-    pub(crate) connections: u64,
-    pub(crate) rejected: u64,
-    /// Commands that were obeyed, and of the last second.
-    pub(crate) commands: u64,
-    pub(crate) commands_per_second: u64,
-    /// Bytes that were read and written.
-    pub(crate) bytes_in: u64,
-    pub(crate) bytes_out: u64,
+    pub threads: usize,
+    /// Connections now.
+    pub clients: u64,
+    /// How many may be.
+    pub max_clients: u64,
+    /// Connections that were taken.
+    pub connections: u64,
+    /// Connections that were refused.
+    pub rejected: u64,
+    /// Commands that were obeyed.
+    pub commands: u64,
+    /// Of the last second.
+    pub commands_per_second: u64,
+    /// Bytes that were read.
+    pub bytes_in: u64,
+    /// Bytes that were written.
+    pub bytes_out: u64,
     /// Bytes that wait in buffers of connections.
-    pub(crate) buffers: u64,
+    pub buffers: u64,
 }
 
 /// What is told of a connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ClientFacts<'a> {
-    pub(crate) id: u64,
+pub struct ClientFacts<'a> {
+    /// Its number.
+    pub id: u64,
     /// The other end, as an address and a port.
-    pub(crate) address: &'a str,
-    pub(crate) name: &'a [u8],
-    /// Seconds since it was made, and since its last command.
-    pub(crate) age: u64,
-    pub(crate) idle: u64,
+    pub address: &'a str,
+    /// What its client calls it; nothing at first.
+    pub name: &'a [u8],
+    /// Seconds since it was made.
+    pub age: u64,
+    /// Seconds since its last command.
+    pub idle: u64,
     /// 2 or 3.
-    pub(crate) protocol: u8,
+    pub protocol: u8,
     /// The last command's name.
-    pub(crate) command: &'a str,
-    pub(crate) library: &'a [u8],
-    pub(crate) library_version: &'a [u8],
+    pub command: &'a str,
+    /// What the client's library calls itself.
+    pub library: &'a [u8],
+    /// Its version.
+    pub library_version: &'a [u8],
 }
 
 /// Whether two texts are the same, in a time that depends on their lengths alone.
-pub(crate) fn same_secret(one: &[u8], other: &[u8]) -> bool {
+pub fn same_secret(one: &[u8], other: &[u8]) -> bool {
     let differs = |n: usize| one[n] ^ other.get(n).copied().unwrap_or(!one[n]);
     let differing = (0..one.len()).fold(0, |all, n| all | std::hint::black_box(differs(n)));
     differing == 0 && one.len() == other.len()
@@ -111,7 +120,7 @@ pub(crate) fn same_secret(one: &[u8], other: &[u8]) -> bool {
 
 impl Connection {
     /// What is told of it.
-    pub(crate) fn facts(&self) -> ClientFacts<'_> {
+    pub fn facts(&self) -> ClientFacts<'_> {
         ClientFacts {
             id: self.id,
             address: &self.address,

@@ -25,7 +25,9 @@ impl Lines<'_> {
     }
 
     fn lines(&mut self, all: &[(&str, u64)]) {
-        all.iter().for_each(|(name, value)| self.line(name, value));
+        for (name, value) in all {
+            self.line(name, value);
+        }
     }
 
     /// Bytes, once more for people.
@@ -191,6 +193,7 @@ fn keyspace(_: &Turn<'_, '_>, _: &ServerFigures, figures: &Figures, out: &mut Li
     }
 }
 
+#[allow(clippy::cast_precision_loss)]
 fn ratio(one: u64, other: u64) -> f64 {
     one as f64 / other.max(1) as f64
 }

@@ -71,7 +71,7 @@ impl<'a> Turn<'_, 'a> {
     pub(super) fn set(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
         let (key, value) = (arguments[1], arguments[2]);
         let (mut when, mut get) = (When::Always, false);
-        let mut life = None;
+        let mut life: Option<(Counted, &[u8])> = None;
         let mut keeps = false;
         let mut options = arguments[3..].iter();
         while let Some(option) = options.next() {
@@ -85,7 +85,8 @@ impl<'a> Turn<'_, 'a> {
                 keeps = true;
             } else if let Some(counted) = counted(option)
                 && !keeps
-                && life.is_none()
+                // The same once more is taken for better knowledge.
+                && life.is_none_or(|(before, _)| before == counted)
                 && let Some(time) = options.next()
             {
                 life = Some((counted, *time));

@@ -62,7 +62,7 @@ impl<'a> Turn<'_, 'a> {
             Part::Stats => self.memory_stats(),
             Part::MallocStats => {
                 self.reply(|out| {
-                    out.verbatim(*b"txt", b"Stats not supported for the current allocator")
+                    out.verbatim(*b"txt", b"Stats not supported for the current allocator");
                 });
             }
             Part::Purge => self.reply(|out| out.ok()),
@@ -74,7 +74,7 @@ impl<'a> Turn<'_, 'a> {
     fn memory_stats(&mut self) {
         self.run();
         let (figures, server) = (self.db.figures(), self.server.figures());
-        let each = if figures.keys == 0 { 0 } else { figures.memory / figures.keys };
+        let each = figures.memory.checked_div(figures.keys).unwrap_or(0);
         let resident = super::info::resident();
         self.reply(|out| {
             let lines = [

@@ -6,8 +6,8 @@
 mod about;
 mod client;
 mod config;
-pub(crate) mod connection;
-pub(crate) mod context;
+mod connection;
+mod context;
 mod dispatch;
 mod docs;
 mod glob;
@@ -22,12 +22,14 @@ mod table;
 mod whole;
 
 #[cfg(test)]
+mod redis;
+#[cfg(test)]
 mod tests;
 
-pub(crate) use connection::Connection;
-pub(crate) use context::{ClientFacts, Context, NotSet, ServerFacts, ServerFigures, same_secret};
-pub(crate) use obey::{Obeyed, Then, obey};
-pub(crate) use plan::Scratch;
+pub use connection::Connection;
+pub use context::{ClientFacts, Context, NotSet, ServerFacts, ServerFigures, same_secret};
+pub use obey::{Obeyed, Then, obey};
+pub use plan::Scratch;
 
 /// The Redis whose commands and answers these are.
 const COMPATIBLE: &str = "7.0.15";

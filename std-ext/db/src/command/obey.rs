@@ -12,22 +12,22 @@ use crate::{Db, Session};
 
 /// What came of the bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Obeyed {
+pub struct Obeyed {
     /// So many bytes were obeyed. Where there are some, there may be more to obey behind them.
-    pub(crate) consumed: usize,
+    pub consumed: usize,
     /// So many bytes from there it takes, at the least, for the next request; 0 where that is not known.
-    pub(crate) wanted: usize,
+    pub wanted: usize,
     /// So many commands they were.
-    pub(crate) commands: usize,
+    pub commands: usize,
     /// The entry of the log that must be safe before the replies may be sent.
-    pub(crate) lsn: Lsn,
+    pub lsn: Lsn,
     /// What is to be done next.
-    pub(crate) then: Then,
+    pub then: Then,
 }
 
 /// What is to be done next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Then {
+pub enum Then {
     /// Wait for more.
     #[default]
     GoOn,
@@ -42,7 +42,7 @@ pub(crate) enum Then {
 
 /// Obeys requests that `input` begins with, and appends the replies to `out`. After [`Then::Close`] or
 /// [`Then::Shutdown`] it is not called for this connection any more.
-pub(crate) fn obey(
+pub fn obey(
     connection: &mut Connection,
     context: &mut Context<'_>,
     input: &[u8],
@@ -121,14 +121,16 @@ impl<'a> Turn<'_, 'a> {
         let before = self.out.len();
         let replies = self.connection.replies;
         if replies == Replies::AllButNext {
-            self.connection.replies = Replies::All;
+            self.connection.replies = Replies::AllButThis;
         }
         self.command(arguments);
         self.run();
-        // `CLIENT REPLY ON` is answered.
-        let answered = replies == Replies::None && self.connection.replies == Replies::All;
-        if !answered {
+        // Now they are wanted only if this was `CLIENT REPLY ON`, which is answered.
+        if self.connection.replies != Replies::All {
             self.out.truncate(before);
+        }
+        if self.connection.replies == Replies::AllButThis {
+            self.connection.replies = Replies::All;
         }
     }
 
@@ -162,7 +164,14 @@ impl<'a> Turn<'_, 'a> {
     /// Says what is wrong with a request. Nobody knows where the next one begins.
     #[cold]
     fn wrong(&mut self, why: Wrong) {
-        self.error(&format!("ERR {why}"));
+        match why {
+            // Any byte, as it was sent.
+            Wrong::Expected(byte) => {
+                let text: [&[u8]; 3] = [b"ERR Protocol error: expected '$', got '", &[byte], b"'"];
+                self.error(text.concat());
+            }
+            _ => self.error(format!("ERR {why}")),
+        }
         self.then = Then::Close;
     }
 
@@ -172,12 +181,6 @@ impl<'a> Turn<'_, 'a> {
             let lsn = self.batch.run(self.session, self.connection.protocol, self.out);
             self.lsn = self.lsn.max(lsn);
         }
-    }
-
-    /// Where a reply is written that must not be written before what was gathered is answered.
-    pub(super) fn alone(&mut self) -> Writer<'_> {
-        self.run();
-        Writer::new(self.out, self.connection.protocol)
     }
 
     /// Notes that what was seen of the whole database may be no older than this moment.

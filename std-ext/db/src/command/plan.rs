@@ -14,7 +14,7 @@ use std::ops::Range;
 
 /// Buffers of a thread, which are used again for each pipeline.
 #[derive(Default)]
-pub(crate) struct Scratch {
+pub struct Scratch {
     batch: Batch<'static>,
     arguments: Vec<&'static [u8]>,
 }

@@ -49,11 +49,11 @@ impl Shape {
     pub(crate) fn write(self, out: &mut Writer<'_>, answer: Answer<'_>, now: u64) {
         match (self, answer) {
             (Self::Value | Self::Values | Self::Part, Answer::Bytes(value)) => out.bulk(value),
-            (Self::Value | Self::Values | Self::Done, Answer::Nothing) => out.null(),
+            // What cannot be a key is none of those that are there.
+            (Self::Value | Self::Values | Self::Done, Answer::Nothing)
+            | (Self::Values, Answer::Refused(Refusal::KeyTooLong)) => out.null(),
             (Self::Done, Answer::Done) => out.ok(),
             (Self::Integer | Self::IntegerOrNull, Answer::Int(n)) => out.integer(n),
-            // What cannot be a key is none of those that are there.
-            (Self::Values, Answer::Refused(Refusal::KeyTooLong)) => out.null(),
             (_, Answer::Refused(refusal)) => out.error(error_text(refusal)),
             _ => self.write_rare(out, answer, now),
         }

@@ -97,6 +97,25 @@ impl Client {
         out
     }
 
+    /// Sends bytes, which may ask for nothing, or end before a request does.
+    pub(super) fn send_some(&mut self, mut input: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        while self.then == Then::GoOn {
+            let obeyed = self.obey(input, &mut out);
+            self.then = obeyed.then;
+            input = &input[obeyed.consumed..];
+            if obeyed.consumed == 0 {
+                break;
+            }
+        }
+        out
+    }
+
+    /// What is to be done with the connection.
+    pub(super) fn then(&self) -> Then {
+        self.then
+    }
+
     /// Sends a line of words, as one request.
     fn ask(&mut self, line: &str) -> String {
         let mut input = Vec::new();

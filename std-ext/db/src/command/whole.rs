@@ -7,24 +7,27 @@ use crate::resp::write::Writer;
 use crate::state::number;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+const CURSOR: &str = "ERR invalid cursor";
 /// So many keys are visited in one go for KEYS.
 const STRIDE: usize = 4096;
 
 impl<'a> Turn<'_, 'a> {
     /// SCAN.
     pub(super) fn scan(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
-        let from = std::str::from_utf8(arguments[1]).ok().and_then(|from| from.parse().ok());
-        let from: u64 = from.ok_or("ERR invalid cursor")?;
-        let (mut count, mut pattern, mut strings) = (10, None, true);
+        let from: u64 = match arguments[1] {
+            [] => 0,
+            from => {
+                std::str::from_utf8(from).ok().and_then(|from| from.parse().ok()).ok_or(CURSOR)?
+            }
+        };
+        let (mut count, mut pattern, mut strings) = (10_usize, None, true);
         let mut options = &arguments[2..];
         loop {
             options = match options {
                 [] => break,
                 [option, value, rest @ ..] if is(option, "count") => {
-                    count = number::integer(value).ok_or(NOT_AN_INTEGER)?;
-                    if count < 1 {
-                        return Err(SYNTAX);
-                    }
+                    let wanted = number::integer(value).ok_or(NOT_AN_INTEGER)?;
+                    count = usize::try_from(wanted).ok().filter(|n| *n > 0).ok_or(SYNTAX)?;
                     rest
                 }
                 [option, value, rest @ ..] if is(option, "match") => {
@@ -40,7 +43,7 @@ impl<'a> Turn<'_, 'a> {
         }
         self.run();
         let mut found = Found::default();
-        let next = self.session.scan(from, count as usize, &mut |key| {
+        let next = self.session.scan(from, count, &mut |key| {
             if strings && pattern.is_none_or(|pattern| glob::matches(pattern, key, false)) {
                 found.push(key);
             }
@@ -89,7 +92,7 @@ impl<'a> Turn<'_, 'a> {
         self.run();
         let count = self.session.len();
         self.seen();
-        self.reply(|out| out.integer(count as i64));
+        self.reply(|out| out.integer(count.cast_signed() as i64));
     }
 
     /// TIME.

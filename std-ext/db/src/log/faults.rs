@@ -103,8 +103,13 @@ impl FaultyDisk {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn file(&self, path: &Path, inner: Arc<dyn DiskFile>, length: u64) -> Arc<dyn DiskFile> {
-        let mut plan = self.plan();
+    fn file(
+        &self,
+        plan: &mut Plan,
+        path: &Path,
+        inner: Arc<dyn DiskFile>,
+        length: u64,
+    ) -> Arc<dyn DiskFile> {
         // Who opens a file anew goes on with it.
         plan.files.retain(|_, file| file.path != path);
         plan.next += 1;
@@ -120,15 +125,19 @@ fn fault(what: &str) -> io::Error {
 
 impl Disk for FaultyDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        if self.plan().faults.create {
+        let mut plan = self.plan();
+        if plan.faults.create {
             return Err(fault("no file is made"));
         }
-        Ok(self.file(path, SystemDisk.create(path)?, 0))
+        let made = SystemDisk.create(path)?;
+        Ok(self.file(&mut plan, path, made, 0))
     }
 
     fn reopen(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut plan = self.plan();
         let length = std::fs::metadata(path)?.len();
-        Ok(self.file(path, SystemDisk.reopen(path)?, length))
+        let opened = SystemDisk.reopen(path)?;
+        Ok(self.file(&mut plan, path, opened, length))
     }
 
     fn read(&self, path: &Path) -> io::Result<File> {
@@ -149,6 +158,7 @@ impl Disk for FaultyDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        let _plan = self.plan();
         SystemDisk.remove(path)
     }
 

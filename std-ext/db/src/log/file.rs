@@ -9,8 +9,10 @@
 //! so that it is what one turn of each changes.
 //!
 //! A write that fails (the disk is full) loses nothing: what was to be written stays, what was written of it is cut off
-//! again, new entries are refused, and it is tried again ten times a second and at every commit. Forcing the disk that
-//! fails is the end: the system may have dropped what it could not write, so nothing can be promised any more.
+//! again, and it is tried again ten times a second and at every commit. Meanwhile `writable` says no, so that nobody
+//! begins a change; of those who had asked before, entries are still taken, since what they changed is changed.
+//! Forcing the disk that fails is the end: the system may have dropped what it could not write, so nothing can be
+//! promised any more, and it is not forced again, which might well succeed.
 //!
 //! Locks are taken in this order: `forcing`, `back`, then `front`, `parts` or `work`; `progress` and `told` alone.
 
@@ -179,7 +181,7 @@ impl Log for FileLog {
         }
         let crc = frame::crc(changes);
         let mut front = lock(&self.shared.front);
-        if let Some(why) = &front.refusal {
+        if let Some(why @ (LogError::Sync(_) | LogError::Closed)) = &front.refusal {
             return Err(why.clone());
         }
         let lsn = front.next;
@@ -202,6 +204,9 @@ impl Log for FileLog {
         let shared = &*self.shared;
         if shared.safe() >= lsn {
             return Ok(true);
+        }
+        if lsn == Lsn::MAX {
+            return Err(lock(&shared.front).refusal.clone().unwrap_or(LogError::Closed));
         }
         if shared.fsync == Fsync::Always {
             shared.going()?;
@@ -430,8 +435,10 @@ impl Shared {
         self.worked.notify_one();
     }
 
-    /// Forces all that was written.
+    /// Forces all that was written, unless that has failed before: the system tells a failure once, and then takes what
+    /// it has lost for kept.
     fn force(&self, back: &mut Back) -> Result<(), LogError> {
+        self.going()?;
         if back.forced == back.written {
             return Ok(());
         }
@@ -460,8 +467,8 @@ impl Shared {
     }
 
     fn write_and_force(&self, back: &mut Back) -> Result<(), LogError> {
-        self.going()?;
         self.write(back);
+        self.going()?;
         back.failing.clone().map_or(Ok(()), Err)?;
         self.force(back)
     }
@@ -502,7 +509,11 @@ impl Shared {
     fn sleep(&self, pause: Duration) -> bool {
         let mut work = lock(&self.work);
         if self.fsync == Fsync::Always && pause == SECOND {
-            while !work.stop && !work.soon && work.wanted <= self.safe() {
+            // After the end nothing more becomes safe.
+            while !work.stop
+                && !work.soon
+                && (work.wanted <= self.safe() || self.end.get().is_some())
+            {
                 work = self.worked.wait(work).unwrap_or_else(PoisonError::into_inner);
             }
         } else if !work.stop && !work.soon {
@@ -570,23 +581,29 @@ impl Shared {
     }
 
     fn drop_before(&self, first: Lsn) -> Result<(), LogError> {
-        let refused = |why| LogError::Write(Arc::new(why));
-        loop {
-            let current = lock(&self.back).first;
-            let mut parts = lock(&self.parts);
-            let Some(&oldest) = parts.first() else { return Ok(()) };
-            let next = parts.get(1).map_or(current, |part| part.first);
-            if next > first {
-                return Ok(());
-            }
+        while let Some(oldest) = self.take_before(first) {
             let path = self.folder.at(&numbered_name(NAME, oldest.first));
-            match self.folder.disk().remove(&path) {
-                Err(why) if why.kind() != io::ErrorKind::NotFound => return Err(refused(why)),
-                _ => drop(parts.remove(0)),
+            if let Err(why) = self.folder.disk().remove(&path) {
+                if why.kind() != io::ErrorKind::NotFound {
+                    let mut parts = lock(&self.parts);
+                    parts.push(oldest);
+                    parts.sort_unstable_by_key(|part| part.first);
+                    return Err(LogError::Write(Arc::new(why)));
+                }
             }
             // Relaxed: a figure.
             self.bytes.fetch_sub(oldest.bytes, Ordering::Relaxed);
         }
+        Ok(())
+    }
+
+    /// Takes the oldest part from the list, if all its entries are before `first`.
+    fn take_before(&self, first: Lsn) -> Option<Part> {
+        // Both locks: where a part ends is where the next begins, which may be the one that is written.
+        let back = lock(&self.back);
+        let mut parts = lock(&self.parts);
+        let next = parts.get(1).map_or(back.first, |part| part.first);
+        (!parts.is_empty() && next <= first).then(|| parts.remove(0))
     }
 }
 

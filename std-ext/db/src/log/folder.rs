@@ -30,7 +30,7 @@ impl Folder {
     /// # Errors
     /// As [`claim`](Self::claim).
     pub fn claim_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Arc<Self>, Corrupt> {
-        fs::create_dir_all(path).map_err(|why| Corrupt::Io(path.into(), why))?;
+        make(path, &*disk).map_err(|why| Corrupt::Io(path.into(), why))?;
         let file = path.join(LOCK);
         let open = OpenOptions::new().write(true).create(true).truncate(false).open(&file);
         let lock = open.map_err(|why| Corrupt::Io(file.clone(), why))?;
@@ -82,6 +82,19 @@ impl Folder {
     pub(crate) fn refused(&self, why: std::io::Error) -> Corrupt {
         Corrupt::Io(self.path.clone(), why)
     }
+}
+
+/// Makes a folder where it is missing, and those that it is in, so that their names last.
+fn make(path: &Path, disk: &dyn Disk) -> std::io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        make(parent, disk)?;
+    }
+    fs::create_dir_all(path)?;
+    disk.sync_folder(parent.unwrap_or(Path::new(".")))
 }
 
 /// As many as the largest number has, so that names sort as numbers do.

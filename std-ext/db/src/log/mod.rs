@@ -42,19 +42,21 @@ pub enum Fsync {
 /// without locks.
 pub trait Log: Send + Sync {
     /// Notes an entry behind all others: the time at which it is applied, and its changes as bytes. Touches no file.
+    /// Where the disk is full it is taken too, since what it tells of has been changed already: who is about to change
+    /// something asks [`writable`](Self::writable) before.
     ///
     /// # Errors
-    /// When the log cannot be written: [`writable`](Self::writable) has said so, or will.
+    /// When nothing will be written any more, or the changes are longer than an entry can be.
     fn append(&self, time: u64, changes: &[u8]) -> Result<Lsn, LogError>;
 
-    /// Whether entries are taken. When not, no change is made either.
+    /// Whether the log can be written. When not, no change is to be begun.
     fn writable(&self) -> bool;
 
     /// Number of the last entry that was appended.
     fn last(&self) -> Lsn;
 
     /// Sees to it that all entries up to `lsn` become as safe as the policy promises before an acknowledgement; whether
-    /// they already are. Writes files (`everysec`, `no`), but does not wait for a disk: under `always` another thread
+    /// they already are. `Lsn::MAX` stands for one that could not be appended. Writes files (`everysec`, `no`), but does not wait for a disk: under `always` another thread
     /// does, and `told` is called when there is more to acknowledge.
     ///
     /// # Errors
@@ -70,7 +72,8 @@ pub trait Log: Send + Sync {
     /// Number of the last entry that may be acknowledged.
     fn safe(&self) -> Lsn;
 
-    /// Has `told` called, by another thread, whenever `safe` has grown or the log has failed.
+    /// Has `told` called, by another thread, whenever `safe` has grown or the log has failed. It must not call the log
+    /// to do more than ask.
     fn on_progress(&self, told: Box<dyn Fn() + Send + Sync>);
 
     /// Begins a new part of the log, so that the parts before can be dropped once a snapshot holds what is in them;

@@ -54,10 +54,8 @@ fn word(line: &[u8], mut at: usize) -> Result<(Vec<u8>, usize), Wrong> {
             (Within::Word, b'"') => within = Within::Double,
             (Within::Word, b'\'') => within = Within::Single,
             (Within::Double, b'"') | (Within::Single, b'\'') => {
-                return match next.is_none_or(is_space) {
-                    true => Ok((word, at)),
-                    false => Err(Wrong::Quotes),
-                };
+                let ends = next.is_none_or(is_space);
+                return if ends { Ok((word, at)) } else { Err(Wrong::Quotes) };
             }
             (Within::Double, b'\\') if next.is_some() => {
                 let (meant, used) = escaped(&line[at..]);

@@ -143,7 +143,7 @@ impl Requests {
         if count <= 0 {
             return Found::Nothing(at);
         }
-        self.elements(input, at, count as usize, limits, arguments)
+        self.elements(input, at, count.cast_unsigned() as usize, limits, arguments)
     }
 
     #[inline]
@@ -238,7 +238,7 @@ fn element(input: &[u8], at: usize, left: usize, limits: Limits) -> Result<(&[u8
             _ => Wrong::Length,
         }));
     }
-    let to = from + length as usize;
+    let to = from + length.cast_unsigned() as usize;
     if input.len() < to + 2 {
         return Err(wanted(to + 2));
     }
@@ -291,10 +291,9 @@ fn any_number(input: &[u8], at: usize) -> Number {
             if place == first || negative && sum == 0 {
                 return Number::Wrong;
             }
-            return match input.len() > place + 1 {
-                true => Number::Is(if negative { -sum } else { sum }, place + 2),
-                false => Number::Unfinished,
-            };
+            let number = if negative { -sum } else { sum };
+            let whole = input.len() > place + 1;
+            return if whole { Number::Is(number, place + 2) } else { Number::Unfinished };
         } else {
             return Number::Wrong;
         }
@@ -306,10 +305,10 @@ fn any_number(input: &[u8], at: usize) -> Number {
 #[cold]
 fn line<'a>(input: &'a [u8], arguments: &mut Vec<&'a [u8]>) -> Found {
     let Some(end) = memchr(b'\n', &input[..input.len().min(LONGEST_LINE + 1)]) else {
-        return match input.len() > LONGEST_LINE {
-            true => Found::Wrong(Wrong::Line),
-            false => Found::Unfinished(input.len() + 1),
-        };
+        if input.len() > LONGEST_LINE {
+            return Found::Wrong(Wrong::Line);
+        }
+        return Found::Unfinished(input.len() + 1);
     };
     let line = &input[..end];
     if memchr3(b'"', b'\'', 0, line).is_some() {

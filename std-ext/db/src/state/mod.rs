@@ -10,11 +10,12 @@ pub(crate) mod shard;
 pub(crate) mod slots;
 pub(crate) mod together;
 
-use crate::ask::{Change, Refusal};
+use crate::ask::{Answer, Change, Refusal};
 use crate::clock::Clock;
 use crate::log::change::{Changes, Logged};
 use crate::log::{Log, Lsn};
 use crate::options::Options;
+use crate::watch::Watchers;
 use apply::Deed;
 use cold::Cold;
 use evict::Limit;
@@ -35,6 +36,7 @@ pub(crate) struct State {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) cold: Option<Arc<Cold>>,
     pub(crate) together: Together,
+    pub(crate) watchers: Watchers,
     pub(crate) limit: Limit,
     /// Of all shards: records and tables.
     memory: AtomicUsize,
@@ -114,12 +116,20 @@ impl Shards {
                 Logged::Change(key, change) => {
                     if entry >= from(slot(key)) {
                         let mut core = self.at(key).lock();
-                        let time = core.at(time);
+                        // The entry's time, though the shard has seen a later one: it may have keys now that were in
+                        // another then.
+                        core.at(time);
                         let deed =
                             &mut Deed { core: &mut core, time, full: false, log: &mut log, key };
-                        deed.make(&change, &mut |_| {});
+                        let mut refused = false;
+                        deed.make(&change, &mut |made| {
+                            refused = matches!(made, Answer::Refused(_));
+                        });
                         core.show_soon();
                         log.clear();
+                        if refused {
+                            return Err("an entry holds a change that was never made");
+                        }
                     }
                 }
                 Logged::Clear(begin, end) => self.clear(entry, begin..end, &from),
@@ -164,6 +174,7 @@ impl State {
             log,
             cold,
             together: Together::default(),
+            watchers: Watchers::default(),
             limit: Limit::new(options.max_memory, options.eviction),
             memory,
             cold_memory: AtomicUsize::new(0),
@@ -197,7 +208,7 @@ impl State {
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
         self.grown(shard.note(core, entry));
         core.show();
-        entry.unwrap_or(0)
+        self.told(entry, log)
     }
 
     /// As `finish`, of shards whose changes readers are to see at once.
@@ -210,7 +221,17 @@ impl State {
         for (_, core) in cores.iter_mut() {
             core.show();
         }
-        entry.unwrap_or(0)
+        self.told(entry, log)
+    }
+
+    /// Tells watchers of an entry, under the locks of the shards that it changed; its number.
+    #[inline]
+    fn told(&self, entry: Option<Lsn>, changes: &[u8]) -> Lsn {
+        let entry = entry.unwrap_or(0);
+        if entry != 0 {
+            self.watchers.tell(entry, changes);
+        }
+        entry
     }
 
     /// Locks shards, in order of their numbers so that threads who do so never wait for each other in a circle.

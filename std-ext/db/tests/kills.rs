@@ -1,0 +1,288 @@
+//! A process with an open database is killed at random moments, again and again. Whatever it had acknowledged is there
+//! when the folder is opened again, and nothing is there that was never written.
+//!
+//! The process is this test's own program, started with `CHILD` set: its threads write values that count upwards, and
+//! tell each number on their output when the log says that it is safe. `HEDGEROW_DB_KILLS` says how many rounds.
+
+use hedgerow_db::ask::{Answer, Ask, Change, Life, Look, Together, When};
+use hedgerow_db::log::Fsync;
+use hedgerow_db::{Db, Options, Session};
+use std::env;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const CHILD: &str = "HEDGEROW_DB_KILLS_CHILD";
+const ROUNDS: &str = "HEDGEROW_DB_KILLS";
+const THREADS: u64 = 4;
+/// Keys of a thread that are written in turn.
+const KEYS: u64 = 8;
+/// Keys of a thread that are always written together.
+const TOGETHER: u64 = 5;
+/// Numbers of a round, at most.
+const STRIDE: u64 = 1 << 32;
+/// An end that no test sees.
+const FAR: u64 = 1 << 50;
+
+/// SplitMix64. (Steele, Lea and Flood.)
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ mixed >> 31) % end
+    }
+}
+
+/// How the folder is opened in a round: in turn by each policy, with shards of another number each time.
+fn options(folder: &Path, round: u64) -> Options {
+    let mut options = Options::at(folder);
+    options.fsync =
+        [Fsync::Always, Fsync::EverySecond, Fsync::Always, Fsync::Never][round as usize % 4];
+    options.shards = [4, 1, 32][round as usize % 3];
+    options.compressed = if round.is_multiple_of(5) { 4 << 20 } else { 0 };
+    options.snapshot_after = 1 << 16;
+    options
+}
+
+/// What is stored with a number: most are short, and some are so long that their writing can be cut in two.
+fn value(number: u64) -> Vec<u8> {
+    let long = if number.is_multiple_of(41) { 400_000 } else { number * 7919 % 300 };
+    let mut value = format!("{number}:").into_bytes();
+    value.extend((0..long).map(|place| (place ^ number) as u8));
+    value
+}
+
+fn key(kind: &str, thread: u64, number: u64) -> Vec<u8> {
+    format!("{kind}:{thread}:{number}").into_bytes()
+}
+
+// -------------------------------------------------------------------------------- the process that is killed
+
+fn be_killed(folder: &str) {
+    let round: u64 = env::var(ROUNDS).unwrap().parse().unwrap();
+    let db = Db::open(options(Path::new(folder), round)).unwrap();
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let db = &db;
+            scope.spawn(move || write(db, thread, round * STRIDE));
+        }
+        loop {
+            db.snapshot().unwrap();
+            thread::sleep(Duration::from_millis(2));
+        }
+    });
+}
+
+fn write(db: &Db, thread: u64, from: u64) {
+    let mut session = db.session();
+    for number in from.. {
+        let (value, short) = (value(number), number.to_string());
+        let (register, ending) = (key("register", thread, number % KEYS), key("ending", thread, 0));
+        let (counter, list) = (key("counter", thread, 0), key("list", thread, 0));
+        let all: Vec<_> = (0..TOGETHER).map(|place| key("together", thread, place)).collect();
+        let all: Vec<(&[u8], &[u8])> = all.iter().map(|key| (&key[..], short.as_bytes())).collect();
+        let (here, there) =
+            (key("moves", thread, number % 2), key("moves", thread, 1 - number % 2));
+        let token = format!("{number:020}");
+        let life = Life::Until(FAR + number);
+        let set = |value, life| Change::Set { value, when: When::Always, life, get: false };
+        let asks = [
+            Ask::Change(&register, set(&value, Life::Ever)),
+            Ask::Change(&counter, Change::Add(1)),
+            Ask::Change(b"counter of all", Change::Add(1)),
+            Ask::Change(&list, Change::Append(token.as_bytes())),
+            Ask::Change(&ending, set(short.as_bytes(), life)),
+            Ask::Together(Together::SetAll(&all)),
+            Ask::Together(Together::Rename { from: &here, to: &there, absent: false }),
+        ];
+        let lsn = session.run(&asks, &mut |_, answer| {
+            let no_such = matches!(answer, Answer::Refused(hedgerow_db::ask::Refusal::NoSuchKey));
+            assert!(no_such || !matches!(answer, Answer::Refused(_)), "{answer:?}");
+        });
+        db.log().wait(lsn).unwrap();
+        // One write, so that the other end reads it whole or not at all.
+        let told = format!("safe {thread} {number}\n");
+        if std::io::stdout().lock().write_all(told.as_bytes()).is_err() {
+            std::process::exit(1);
+        }
+    }
+}
+
+// -------------------------------------------------------------------------------- who kills it
+
+/// Killed at the latest with this.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Has a process write, and kills it; the last number of each thread that it told.
+fn round(folder: &Path, round: u64, random: &mut Random) -> [Option<u64>; THREADS as usize] {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", "what_was_acknowledged_survives_kills", "--nocapture"]);
+    command.env(CHILD, folder).env(ROUNDS, round.to_string()).stdout(Stdio::piped());
+    let mut child = Running(command.spawn().unwrap());
+    let out = child.0.stdout.take().unwrap();
+    let (first, begun) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        let mut last = [None; THREADS as usize];
+        for line in BufReader::new(out).lines() {
+            let line = line.unwrap();
+            // The test's own lines are not of interest.
+            let Some(told) = line.strip_prefix("safe ") else { continue };
+            let (thread, number) = told.split_once(' ').unwrap();
+            let (thread, number): (usize, u64) = (thread.parse().unwrap(), number.parse().unwrap());
+            let wanted = last[thread].map_or(round * STRIDE, |last: u64| last + 1);
+            assert_eq!(number, wanted);
+            last[thread] = Some(number);
+            let _ = first.send(());
+        }
+        last
+    });
+    if random.below(4) != 0 {
+        // Else maybe while it opens the folder, or before.
+        let _ = begun.recv_timeout(Duration::from_secs(60));
+    }
+    thread::sleep(Duration::from_micros(random.below(20_000)));
+    drop(child);
+    reader.join().unwrap()
+}
+
+/// What is known of a thread's keys.
+#[derive(Default)]
+struct Known {
+    registers: [Option<u64>; KEYS as usize],
+    together: Option<u64>,
+    ending: Option<u64>,
+    counter: u64,
+}
+
+fn look(session: &mut Session, key: &[u8]) -> Option<Vec<u8>> {
+    let mut found = None;
+    session.run(&[Ask::Look(key, Look::Value)], &mut |_, answer| {
+        if let Answer::Bytes(value) = answer {
+            found = Some(value.to_vec());
+        }
+    });
+    found
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    let digits = bytes.split(|byte| *byte == b':').next().unwrap();
+    std::str::from_utf8(digits).unwrap().parse().unwrap()
+}
+
+impl Known {
+    /// Looks at what is there after a round in which `safe` was told last.
+    fn check(&mut self, session: &mut Session, thread: u64, round: u64, safe: Option<u64>) {
+        let begin = round * STRIDE;
+        let end = safe.map_or(begin, |safe| safe + 1);
+        // The one number after those that were told may have been written, in part or all.
+        let allowed = |found: Option<u64>, safe: Option<u64>, mine: bool| {
+            assert!(
+                found == safe || mine && found == Some(end),
+                "{found:?} is there, {safe:?} was told"
+            );
+        };
+        for place in 0..KEYS {
+            let found = look(session, &key("register", thread, place));
+            let there = found.as_deref().map(number);
+            assert_eq!(found, there.map(value), "never written");
+            let known = &mut self.registers[place as usize];
+            let safe = (begin..end).rev().take(KEYS as usize).find(|n| n % KEYS == place);
+            allowed(there, safe.or(*known), end % KEYS == place);
+            *known = there;
+        }
+        let mut together = (0..TOGETHER)
+            .map(|place| look(session, &key("together", thread, place)).as_deref().map(number));
+        let one = together.next().unwrap();
+        assert!(together.all(|other| other == one), "written together");
+        allowed(one, safe.or(self.together), true);
+        self.together = one;
+
+        let ending = key("ending", thread, 0);
+        let there = look(session, &ending).as_deref().map(number);
+        allowed(there, safe.or(self.ending), true);
+        session.run(&[Ask::Look(&ending, Look::Life)], &mut |_, answer| {
+            let wanted = there.map_or(Answer::Nothing, |there| Answer::Lives(Some(FAR + there)));
+            assert_eq!(answer, wanted);
+        });
+        self.ending = there;
+
+        let counter = look(session, &key("counter", thread, 0)).map_or(0, |text| number(&text));
+        let wanted = self.counter + end - begin;
+        assert!(counter == wanted || counter == wanted + 1, "{counter} for {wanted}");
+        self.counter = counter;
+
+        let list = look(session, &key("list", thread, 0)).unwrap_or_default();
+        let list: Vec<u64> = list.chunks(20).map(number).collect();
+        let safe: Vec<u64> = (begin..end).collect();
+        assert!(list == safe || list.split_last() == Some((&end, &safe[..])), "{list:?}");
+        session.run(&[Ask::Change(&key("list", thread, 0), Change::Delete)], &mut |_, _| {});
+
+        let moves = [0, 1].map(|place| look(session, &key("moves", thread, place)));
+        assert_eq!(
+            moves.iter().flatten().count(),
+            usize::from(round > 0),
+            "one moves, or none was there"
+        );
+        if round == 0 {
+            let set =
+                Change::Set { value: b"it", when: When::Always, life: Life::Ever, get: false };
+            session.run(&[Ask::Change(&key("moves", thread, 0), set)], &mut |_, _| {});
+        }
+    }
+}
+
+#[test]
+fn what_was_acknowledged_survives_kills() {
+    if let Ok(folder) = env::var(CHILD) {
+        return be_killed(&folder);
+    }
+    let given = env::var(ROUNDS).ok().map(|rounds| rounds.parse().unwrap());
+    let (rounds, patience) =
+        given.map_or((25, Duration::from_secs(10)), |rounds| (rounds, Duration::MAX));
+    let folder = tempfile::tempdir().unwrap();
+    let (mut random, began) = (Random(rounds), Instant::now());
+    let mut known: [Known; THREADS as usize] = Default::default();
+    let (mut of_all, mut told, mut cuts, mut snapshots, mut done) = (0, 0, 0, 0, 0);
+    for number_of in 0..rounds {
+        if began.elapsed() > patience {
+            break;
+        }
+        let safe = round(folder.path(), number_of, &mut random);
+        let db = Db::open(options(folder.path(), number_of + 1)).unwrap();
+        let mut session = db.session();
+        for (thread, known) in known.iter_mut().enumerate() {
+            known.check(&mut session, thread as u64, number_of, safe[thread]);
+        }
+        let counted = |last: Option<u64>| last.map_or(0, |last| last - number_of * STRIDE + 1);
+        let new: u64 = safe.into_iter().map(counted).sum();
+        let sum = look(&mut session, b"counter of all").map_or(0, |text| number(&text));
+        assert!(
+            (of_all + new..=of_all + new + THREADS).contains(&sum),
+            "{sum} for {of_all} and {new}"
+        );
+        (of_all, told, done) = (sum, told + new, done + 1);
+        cuts += u64::from(db.opened().cut != 0);
+        snapshots += u64::from(db.opened().snapshot_keys != 0);
+        drop(session);
+        if random.below(3) == 0 {
+            db.close().unwrap();
+        }
+    }
+    println!(
+        "{done} kills, {told} writes acknowledged, {cuts} torn ends, {snapshots} snapshots loaded"
+    );
+    assert!(told > 0 && snapshots > 0, "nothing was tested");
+}

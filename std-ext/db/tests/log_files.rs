@@ -1,0 +1,500 @@
+//! The log's files: what was written comes back, in order; what was not is never taken for it.
+
+use hedgerow_db::log::faults::FaultyDisk;
+use hedgerow_db::log::file::FileLog;
+use hedgerow_db::log::folder::Folder;
+use hedgerow_db::log::{Corrupt, Cut, Fsync, Log, LogError, Lsn, Recovered};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+const POLICIES: [Fsync; 3] = [Fsync::Always, Fsync::EverySecond, Fsync::Never];
+/// Bytes before the first entry, and before the changes of each.
+const HEADER: usize = 20;
+const HEAD: usize = 28;
+
+type Entry = (Lsn, u64, Vec<u8>);
+
+/// In memory where there is such a place: no test here needs what is on a disk.
+fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
+/// Opens a log from entry `wanted` on; what was replayed.
+fn open_on(
+    disk: &FaultyDisk,
+    path: &Path,
+    fsync: Fsync,
+    (wanted, above): (Lsn, Lsn),
+) -> Result<(FileLog, Recovered, Vec<Entry>), Corrupt> {
+    let folder = Folder::claim_on(path, Arc::new(disk.clone()))?;
+    let mut entries = Vec::new();
+    let mut replay = |lsn, time, changes: &[u8]| {
+        entries.push((lsn, time, changes.to_vec()));
+        Ok(())
+    };
+    let (log, recovered) = FileLog::open(folder, fsync, wanted, above, &mut replay)?;
+    Ok((log, recovered, entries))
+}
+
+fn open(path: &Path) -> Result<(FileLog, Recovered, Vec<Entry>), Corrupt> {
+    open_on(&FaultyDisk::new(), path, Fsync::Never, (1, 0))
+}
+
+fn changes(lsn: Lsn) -> Vec<u8> {
+    // Every third has none.
+    (0..(lsn + 1) % 3 * 10).map(|byte| (byte * 7 + lsn) as u8).collect()
+}
+
+fn entry(lsn: Lsn) -> Entry {
+    (lsn, 1000 + lsn, changes(lsn))
+}
+
+fn append(log: &FileLog, lsn: Lsn) {
+    assert_eq!(log.append(1000 + lsn, &changes(lsn)).unwrap(), lsn);
+}
+
+fn file(path: &Path, first: Lsn) -> PathBuf {
+    path.join(format!("log-{first:020}"))
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+/// A log of nine entries, in files that begin with the first and the sixth.
+fn small() -> tempfile::TempDir {
+    let path = folder();
+    let (log, _, _) = open(path.path()).unwrap();
+    (1..6).for_each(|lsn| append(&log, lsn));
+    assert_eq!(log.rotate().unwrap(), 6);
+    (6..10).for_each(|lsn| append(&log, lsn));
+    log.close().unwrap();
+    path
+}
+
+/// Where the last file's entries begin and the file ends.
+fn places() -> Vec<usize> {
+    let mut places = vec![HEADER];
+    for lsn in 6..10 {
+        places.push(places.last().unwrap() + HEAD + changes(lsn).len());
+    }
+    places
+}
+
+#[test]
+fn what_was_appended_comes_back() {
+    for fsync in POLICIES {
+        let path = folder();
+        let disk = FaultyDisk::new();
+        for round in 0..5 {
+            let (log, recovered, entries) = open_on(&disk, path.path(), fsync, (1, 0)).unwrap();
+            let last = round * 10;
+            assert_eq!(entries, (1..=last).map(entry).collect::<Vec<_>>());
+            assert_eq!((recovered.entries, recovered.last, recovered.cut), (last, last, None));
+            assert_eq!(recovered.time, if last == 0 { 0 } else { 1000 + last });
+            assert_eq!((log.last(), log.safe()), (last, last));
+            (last + 1..=last + 10).for_each(|lsn| append(&log, lsn));
+            log.wait(last + 4).unwrap();
+            assert!(log.safe() >= last + 4);
+            if round % 2 == 0 {
+                log.close().unwrap();
+            }
+        }
+        // From the middle on.
+        let (log, recovered, entries) = open_on(&disk, path.path(), fsync, (33, 50)).unwrap();
+        assert_eq!(entries, (33..=50).map(entry).collect::<Vec<_>>());
+        assert_eq!(recovered.entries, 18);
+        let size = fs::metadata(file(path.path(), 1)).unwrap().len();
+        assert_eq!(log.bytes(), size);
+    }
+}
+
+#[test]
+fn a_folder_is_opened_once() {
+    let path = folder();
+    let (log, _, _) = open(path.path()).unwrap();
+    assert!(matches!(open(path.path()), Err(Corrupt::InUse(_))));
+    drop(log);
+    open(path.path()).unwrap();
+}
+
+/// Wherever a byte is another one: what was read before is as it was written, and a log with anything behind is refused.
+#[test]
+fn every_byte_counts() {
+    let good = small();
+    let places = places();
+    for first in [1, 6] {
+        let bytes = fs::read(file(good.path(), first)).unwrap();
+        assert!(first == 1 || bytes.len() == places[4]);
+        let path = folder();
+        for at in 0..bytes.len() {
+            copy(good.path(), path.path());
+            let mut bad = bytes.clone();
+            bad[at] ^= 1 << (at % 8);
+            fs::write(file(path.path(), first), &bad).unwrap();
+            let opened = open(path.path());
+            if first == 1 || at < places[3] {
+                let Err(Corrupt::Damaged { file: named, offset, .. }) = opened else {
+                    panic!("byte {at} of log {first} does not count");
+                };
+                assert_eq!(named, file(path.path(), first));
+                let inside = first == 1 || offset == 0 || places.contains(&(offset as usize));
+                assert!(inside && offset <= at as u64);
+                // Nothing was changed.
+                assert_eq!(fs::read(named).unwrap(), bad);
+                continue;
+            }
+            let (log, recovered, entries) = opened.unwrap();
+            assert_eq!(entries, (1..9).map(entry).collect::<Vec<_>>());
+            let offset = places[3] as u64;
+            let cut =
+                Cut { file: file(path.path(), 6), offset, bytes: (places[4] - places[3]) as u64 };
+            assert_eq!(recovered.cut, Some(cut));
+            append(&log, 9);
+            drop(log);
+            let (_, recovered, entries) = open(path.path()).unwrap();
+            assert_eq!((entries.len(), recovered.cut), (9, None));
+        }
+    }
+}
+
+#[test]
+fn cut_anywhere_it_is_a_beginning_or_refused() {
+    let good = small();
+    let places = places();
+    for first in [1, 6] {
+        let bytes = fs::read(file(good.path(), first)).unwrap();
+        let path = folder();
+        for length in 0..bytes.len() {
+            copy(good.path(), path.path());
+            fs::write(file(path.path(), first), &bytes[..length]).unwrap();
+            let opened = open(path.path());
+            if first == 1 || length < HEADER {
+                assert!(matches!(opened, Err(Corrupt::Damaged { .. } | Corrupt::Gap { .. })));
+                continue;
+            }
+            let (log, recovered, entries) = opened.unwrap();
+            let whole = places[1..].iter().filter(|place| **place <= length).count();
+            let last = 5 + whole as u64;
+            assert_eq!(entries, (1..=last).map(entry).collect::<Vec<_>>());
+            let torn = (length - places[whole]) as u64;
+            assert_eq!(recovered.cut.map_or(0, |cut| cut.bytes), torn);
+            append(&log, last + 1);
+            drop(log);
+            assert_eq!(open(path.path()).unwrap().2.len() as u64, last + 1);
+        }
+    }
+}
+
+#[test]
+fn torn_ends_are_cut_off() {
+    let good = small();
+    let bytes = fs::read(file(good.path(), 6)).unwrap();
+    let places = places();
+    let whole = &bytes[places[3]..];
+    let mut holed = whole.to_vec();
+    holed[HEAD..].fill(0);
+    let noise: Vec<u8> = (0..3_000_000_u64).map(|byte| (byte * byte >> 5) as u8).collect();
+    let ends: [&[u8]; 8] = [
+        &[0],
+        &[0; 27],
+        &[0; 4096],
+        &vec![0; 3 << 20],
+        &whole[..HEAD],
+        &holed,
+        &noise,
+        &[0xFF; 100],
+    ];
+    for end in ends {
+        let path = folder();
+        copy(good.path(), path.path());
+        fs::write(file(path.path(), 6), [&bytes[..places[3]], end].concat()).unwrap();
+        let (log, recovered, entries) = open(path.path()).unwrap();
+        assert_eq!(entries, (1..9).map(entry).collect::<Vec<_>>());
+        assert_eq!(recovered.cut.unwrap().bytes, end.len() as u64);
+        drop(log);
+        assert_eq!(fs::metadata(file(path.path(), 6)).unwrap().len(), places[3] as u64);
+        // The same with an entry behind it was no torn end.
+        fs::write(file(path.path(), 6), [&bytes[..places[3]], end, whole].concat()).unwrap();
+        let refused = open(path.path()).map(|_| ()).unwrap_err();
+        assert!(matches!(refused, Corrupt::Damaged { offset, .. } if offset == places[3] as u64));
+    }
+}
+
+#[test]
+fn what_is_missing_is_refused() {
+    let good = small();
+    let with = |how: &dyn Fn(&Path), wanted| {
+        let path = folder();
+        copy(good.path(), path.path());
+        how(path.path());
+        open_on(&FaultyDisk::new(), path.path(), Fsync::Never, wanted).map(|opened| opened.2)
+    };
+    let without = |first| move |path: &Path| fs::remove_file(file(path, first)).unwrap();
+    assert!(matches!(with(&without(1), (5, 0)), Err(Corrupt::Gap { wanted: 5, found: 6, .. })));
+    assert_eq!(with(&without(1), (6, 9)).unwrap().len(), 4);
+    // A snapshot has seen entry 6, and a tenth.
+    assert!(matches!(with(&without(6), (3, 6)), Err(Corrupt::Damaged { .. })));
+    assert!(matches!(with(&|_| (), (3, 10)), Err(Corrupt::Damaged { .. })));
+    let both = |path: &Path| [1, 6].into_iter().for_each(|first| without(first)(path));
+    assert!(matches!(with(&both, (3, 10)), Err(Corrupt::Gap { .. })));
+    assert_eq!(with(&both, (11, 10)).unwrap(), []);
+    let later = |path: &Path| fs::rename(file(path, 6), file(path, 7)).unwrap();
+    assert!(matches!(with(&later, (1, 0)), Err(Corrupt::Gap { wanted: 6, found: 7, .. })));
+    // A part that was dropped, and is there again after a loss of power, does no harm.
+    assert_eq!(with(&|path| fs::write(file(path, 1), "").unwrap(), (6, 9)).unwrap().len(), 4);
+}
+
+#[test]
+fn what_replay_does_not_know_is_refused() {
+    let path = small();
+    let folder = Folder::claim(path.path()).unwrap();
+    let mut replay = |lsn, _, _: &[u8]| if lsn == 7 { Err("no") } else { Ok(()) };
+    let refused = FileLog::open(folder, Fsync::Never, 1, 0, &mut replay).map(|_| ()).unwrap_err();
+    let offset = places()[1] as u64;
+    assert!(matches!(refused, Corrupt::Damaged { offset: at, why: "no", .. } if at == offset));
+}
+
+/// Whatever fits of a write on a full disk: nothing is lost, and nothing is acknowledged before there is room.
+#[test]
+fn a_full_disk_loses_nothing() {
+    let most = (2 * HEAD + changes(4).len()) as u64;
+    for (fsync, room) in
+        POLICIES.into_iter().flat_map(|fsync| (0..most).step_by(11).map(move |room| (fsync, room)))
+    {
+        let path = folder();
+        let disk = FaultyDisk::new();
+        let (log, _, _) = open_on(&disk, path.path(), fsync, (1, 0)).unwrap();
+        (1..4).for_each(|lsn| append(&log, lsn));
+        log.wait(3).unwrap();
+        disk.change(|faults| {
+            faults.room = Some(room);
+            faults.cut = room % 3 == 0;
+        });
+        append(&log, 4);
+        append(&log, 5);
+        assert!(!log.commit(5).unwrap());
+        while log.writable() {
+            assert!(!log.commit(5).unwrap());
+            thread::yield_now();
+        }
+        // Of a change that was begun before.
+        append(&log, 6);
+        assert_eq!(log.safe(), 3);
+        assert!(matches!(log.rotate(), Err(LogError::Write(_))));
+        assert!(matches!(log.force(), Err(LogError::Write(_))));
+        thread::scope(|scope| {
+            let waits = scope.spawn(|| log.wait(6));
+            assert!(!log.commit(6).unwrap());
+            disk.change(|faults| (faults.room, faults.cut) = (None, false));
+            waits.join().unwrap().unwrap();
+        });
+        while !log.writable() {
+            thread::yield_now();
+        }
+        append(&log, 7);
+        log.wait(7).unwrap();
+        log.close().unwrap();
+        drop(log);
+        let (_, recovered, entries) = open(path.path()).unwrap();
+        assert_eq!(entries, (1..8).map(entry).collect::<Vec<_>>());
+        assert_eq!(recovered.cut, None);
+    }
+}
+
+/// A disk that says once that it lost something is not believed again.
+#[test]
+fn what_was_not_forced_is_never_acknowledged() {
+    for fsync in POLICIES {
+        let path = folder();
+        let disk = FaultyDisk::new();
+        let (log, _, _) = open_on(&disk, path.path(), fsync, (1, 0)).unwrap();
+        let told = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&told);
+        // Relaxed: only that it comes to be known.
+        log.on_progress(Box::new(move || count.store(1, Ordering::Relaxed)));
+        append(&log, 1);
+        log.wait(1).unwrap();
+        disk.change(|faults| faults.sync = true);
+        append(&log, 2);
+        let done = if fsync == Fsync::Always { log.wait(2) } else { log.force() };
+        assert!(matches!(done, Err(LogError::Sync(_))), "{fsync:?}: {done:?}");
+        // Relaxed: as above.
+        while told.load(Ordering::Relaxed) == 0 {
+            thread::yield_now();
+        }
+        disk.change(|faults| faults.sync = false);
+        for _ in 0..20 {
+            assert!(!log.writable());
+            assert!(matches!(log.append(1, b"no"), Err(LogError::Sync(_))));
+            assert!(matches!(log.commit(Lsn::MAX), Err(LogError::Sync(_))));
+            assert!(matches!(log.force(), Err(LogError::Sync(_))));
+            assert!(matches!(log.rotate(), Err(LogError::Sync(_))));
+            if fsync == Fsync::Always {
+                assert!(matches!(log.commit(2), Err(LogError::Sync(_))));
+                assert_eq!(log.safe(), 1);
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        assert!(matches!(log.close(), Err(LogError::Sync(_))));
+        drop(log);
+        let (_, _, entries) = open(path.path()).unwrap();
+        assert!(entries == [entry(1)] || entries == [entry(1), entry(2)]);
+    }
+}
+
+#[test]
+fn a_closed_log_takes_nothing() {
+    for fsync in POLICIES {
+        let path = folder();
+        let (log, _, _) = open_on(&FaultyDisk::new(), path.path(), fsync, (1, 0)).unwrap();
+        append(&log, 1);
+        log.close().unwrap();
+        assert_eq!(log.safe(), 1);
+        assert!(log.commit(1).unwrap() && !log.writable());
+        assert!(matches!(log.append(1, b"no"), Err(LogError::Closed)));
+        assert!(matches!(log.wait(Lsn::MAX), Err(LogError::Closed)));
+        log.close().unwrap();
+        drop(log);
+        assert_eq!(open(path.path()).unwrap().2, [entry(1)]);
+    }
+}
+
+#[test]
+fn parts_are_dropped_and_no_more() {
+    let path = folder();
+    let (log, _, _) = open(path.path()).unwrap();
+    assert_eq!(log.rotate().unwrap(), 1, "there is nothing in it");
+    for part in 0..4 {
+        (1..=10).for_each(|lsn| append(&log, part * 10 + lsn));
+        assert_eq!(log.rotate().unwrap(), part * 10 + 11);
+        assert_eq!(log.rotate().unwrap(), part * 10 + 11);
+    }
+    let there = || [1, 11, 21, 31, 41].map(|first| file(path.path(), first).exists());
+    for (before, left) in [(1, 0), (10, 0), (11, 1), (30, 2), (31, 3), (41, 4), (1000, 4)] {
+        log.drop_before(before).unwrap();
+        assert_eq!(there(), [0, 1, 2, 3, 4].map(|part| part >= left), "before {before}");
+        let size = |first| fs::metadata(file(path.path(), first)).map_or(0, |file| file.len());
+        assert_eq!(log.bytes(), [1, 11, 21, 31, 41].map(size).iter().sum::<u64>());
+    }
+    append(&log, 41);
+    drop(log);
+    let (_, _, entries) = open_on(&FaultyDisk::new(), path.path(), Fsync::Never, (41, 40)).unwrap();
+    assert_eq!(entries, [entry(41)]);
+}
+
+#[test]
+fn a_part_that_cannot_be_begun_changes_nothing() {
+    let path = folder();
+    let disk = FaultyDisk::new();
+    let (log, _, _) = open_on(&disk, path.path(), Fsync::EverySecond, (1, 0)).unwrap();
+    append(&log, 1);
+    disk.change(|faults| faults.create = true);
+    assert!(matches!(log.rotate(), Err(LogError::Write(_))));
+    disk.change(|faults| (faults.create, faults.rename) = (false, true));
+    assert!(matches!(log.rotate(), Err(LogError::Write(_))));
+    disk.change(|faults| faults.rename = false);
+    assert!(log.writable());
+    append(&log, 2);
+    log.wait(2).unwrap();
+    assert_eq!(log.rotate().unwrap(), 3);
+    append(&log, 3);
+    // Which of two files a name leads to is not known any more.
+    disk.change(|faults| faults.sync_folder = true);
+    assert!(matches!(log.rotate(), Err(LogError::Sync(_))));
+    assert!(!log.writable());
+    drop(log);
+    assert_eq!(open(path.path()).unwrap().2, (1..4).map(entry).collect::<Vec<_>>());
+}
+
+/// Threads that append and commit, beside one that begins new parts and one that drops old ones: of each thread all is
+/// there, in its order, and a loss of power at any moment leaves what was acknowledged.
+#[test]
+fn threads_find_all_of_theirs() {
+    const THREADS: usize = 3;
+    const EACH: u64 = 400;
+    for fsync in POLICIES {
+        let path = folder();
+        let disk = FaultyDisk::new();
+        let (log, _, _) = open_on(&disk, path.path(), fsync, (1, 0)).unwrap();
+        let acknowledged: [AtomicU64; THREADS] = Default::default();
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let work = |thread: usize| {
+                for number in 1..=EACH {
+                    let lsn = log.append(number, format!("{thread} {number}").as_bytes()).unwrap();
+                    if number % 3 == 0 {
+                        continue;
+                    }
+                    log.wait(lsn).unwrap();
+                    assert!(log.safe() >= lsn && log.commit(lsn).unwrap());
+                    // Release: pairs with the acquire before the copy is made.
+                    acknowledged[thread].store(number, Ordering::Release);
+                }
+            };
+            let workers: Vec<_> =
+                (0..THREADS).map(|thread| scope.spawn(move || work(thread))).collect();
+            scope.spawn(|| {
+                // Relaxed: only that it comes to be known.
+                while !stop.load(Ordering::Relaxed) {
+                    log.rotate().unwrap();
+                    thread::yield_now();
+                }
+            });
+            scope.spawn(|| {
+                // Relaxed: as above.
+                while !stop.load(Ordering::Relaxed) {
+                    log.drop_before(10).unwrap();
+                }
+            });
+            while !workers.iter().all(|worker| worker.is_finished()) {
+                if fsync == Fsync::Always {
+                    // Acquire: pairs with the release above.
+                    let known = acknowledged.each_ref().map(|last| last.load(Ordering::Acquire));
+                    let left = folder();
+                    disk.copy_forced(path.path(), left.path()).unwrap();
+                    check(left.path(), known);
+                }
+                thread::yield_now();
+            }
+            // Relaxed: as above.
+            stop.store(true, Ordering::Relaxed);
+        });
+        drop(log);
+        check(path.path(), [EACH; THREADS]);
+    }
+}
+
+/// Of each thread all is there up to what is known of it at least, but for the first entries.
+fn check<const THREADS: usize>(path: &Path, known: [u64; THREADS]) {
+    let opened = open_on(&FaultyDisk::new(), path, Fsync::Never, (10, 0));
+    if matches!(opened, Err(Corrupt::Gap { .. } | Corrupt::Damaged { .. }))
+        && known.iter().sum::<u64>() < 10
+    {
+        return;
+    }
+    let (_, recovered, entries) = opened.unwrap();
+    assert_eq!(recovered.last, entries.last().map_or(recovered.last, |(lsn, _, _)| *lsn));
+    let mut lasts = [0; THREADS];
+    for (place, (lsn, time, changes)) in entries.iter().enumerate() {
+        assert_eq!(*lsn, place as u64 + 10);
+        let text = std::str::from_utf8(changes).unwrap();
+        let (thread, number) = text.split_once(' ').unwrap();
+        let (thread, number): (usize, u64) = (thread.parse().unwrap(), number.parse().unwrap());
+        assert_eq!(number, *time);
+        let before = lasts[thread];
+        assert!(before + 1 == number || before == 0 && number <= 10);
+        lasts[thread] = number;
+    }
+    for (last, known) in lasts.into_iter().zip(known) {
+        assert!(last >= known || known < 10, "{last} is there, and {known} was acknowledged");
+    }
+}

@@ -1,0 +1,252 @@
+//! Snapshots' files: whole, or refused.
+
+use hedgerow_db::ask::LONGEST_VALUE;
+use hedgerow_db::log::Corrupt;
+use hedgerow_db::log::faults::FaultyDisk;
+use hedgerow_db::log::folder::Folder;
+use hedgerow_db::snapshot::{Snapshot, Writer, remove_older};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+type Entry = (Vec<u8>, Option<u64>, Vec<u8>);
+
+/// In memory where there is such a place: no test here needs what is on a disk.
+fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
+fn claim(path: &Path, disk: &FaultyDisk) -> Arc<Folder> {
+    Folder::claim_on(path, Arc::new(disk.clone())).unwrap()
+}
+
+fn file(path: &Path, last: u64) -> PathBuf {
+    path.join(format!("snapshot-{last:020}"))
+}
+
+/// The entries of a section: some with an end, some empty, some long.
+fn entries(section: u64, number: u64) -> Vec<Entry> {
+    let entry = |number: u64| {
+        let key = format!("key {section} {number}").into_bytes();
+        let ends = number.is_multiple_of(3).then_some(u64::MAX - number);
+        let length = if number % 100 == 99 { 70_000 } else { number * 13 % 200 };
+        (key, ends, (0..length).map(|byte| (byte + section) as u8).collect())
+    };
+    (0..number).map(entry).collect()
+}
+
+/// Writes a snapshot after entry 90 of the log, of sections with so many entries.
+fn write(folder: &Arc<Folder>, last: u64, sections: &[u64]) -> std::io::Result<u64> {
+    let mut writer = Writer::create(folder)?;
+    for (number, count) in sections.iter().enumerate() {
+        let begin = number as u16 * 1000;
+        writer.section(begin..begin + 1000, last - 50 + number as u64)?;
+        for (key, ends, value) in entries(number as u64, *count) {
+            writer.entry(&key, ends, &value)?;
+        }
+    }
+    writer.finish(last, 777)
+}
+
+fn read(snapshot: &Snapshot, number: usize) -> Result<Vec<Entry>, Corrupt> {
+    let mut found = Vec::new();
+    snapshot.read_section(number, &mut |key, ends, value| {
+        found.push((key.to_vec(), ends, value.to_vec()));
+    })?;
+    Ok(found)
+}
+
+#[test]
+fn what_was_written_comes_back() {
+    let path = folder();
+    let folder = claim(path.path(), &FaultyDisk::new());
+    assert!(Snapshot::newest(&folder).unwrap().is_none());
+    let counts = [0, 1, 2000, 0, 150];
+    let bytes = write(&folder, 90, &counts).unwrap();
+    assert_eq!(fs::metadata(file(path.path(), 90)).unwrap().len(), bytes);
+    let snapshot = Snapshot::newest(&folder).unwrap().unwrap();
+    assert_eq!((snapshot.last(), snapshot.time(), snapshot.bytes()), (90, 777, bytes));
+    // Side by side, and each more than once.
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            for (number, count) in counts.into_iter().enumerate() {
+                let snapshot = &snapshot;
+                scope.spawn(move || {
+                    let info = &snapshot.sections()[number];
+                    let begin = number as u16 * 1000;
+                    assert_eq!(info.slots, begin..begin + 1000);
+                    assert_eq!((info.floor, info.entries), (40 + number as u64, count));
+                    assert!(read(snapshot, number).unwrap() == entries(number as u64, count));
+                });
+            }
+        }
+    });
+    // The newest is taken, and an older one goes.
+    write(&folder, 100, &[3]).unwrap();
+    assert_eq!(Snapshot::newest(&folder).unwrap().unwrap().last(), 100);
+    remove_older(&folder, 100).unwrap();
+    assert!(!file(path.path(), 90).exists() && file(path.path(), 100).exists());
+}
+
+#[test]
+fn every_byte_counts() {
+    let path = folder();
+    let folder = claim(path.path(), &FaultyDisk::new());
+    write(&folder, 90, &[3, 0, 5]).unwrap();
+    let good = fs::read(file(path.path(), 90)).unwrap();
+    let all = || -> Result<Vec<Vec<Entry>>, Corrupt> {
+        let snapshot = Snapshot::newest(&folder)?.unwrap();
+        (0..snapshot.sections().len()).map(|number| read(&snapshot, number)).collect()
+    };
+    assert_eq!(all().unwrap().len(), 3);
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        fs::write(file(path.path(), 90), &bad).unwrap();
+        let refused = all().unwrap_err();
+        let Corrupt::Damaged { file: named, offset, .. } = refused else { panic!("{refused}") };
+        assert_eq!(named, file(path.path(), 90));
+        assert!(offset <= good.len() as u64);
+    }
+    for length in 0..good.len() {
+        fs::write(file(path.path(), 90), &good[..length]).unwrap();
+        assert!(matches!(all(), Err(Corrupt::Damaged { .. })), "cut to {length}");
+        // Also with the end of the file where it is looked for.
+        let end = &good[good.len() - 16.min(length)..];
+        fs::write(file(path.path(), 90), [&good[..length - end.len()], end].concat()).unwrap();
+        assert!(matches!(all(), Err(Corrupt::Damaged { .. })), "cut to {length}, with its end");
+    }
+    // Another's name.
+    fs::remove_file(file(path.path(), 90)).unwrap();
+    fs::write(file(path.path(), 91), &good).unwrap();
+    assert!(matches!(all(), Err(Corrupt::Damaged { .. })));
+    // A damaged one is not passed over for an older one.
+    fs::write(file(path.path(), 90), &good).unwrap();
+    assert!(matches!(all(), Err(Corrupt::Damaged { .. })));
+    fs::remove_file(file(path.path(), 91)).unwrap();
+    assert_eq!(all().unwrap()[2], entries(2, 5));
+}
+
+/// Numbers that no writer makes, though their crc is right, as whoever has the folder could: no more memory is taken
+/// than the file has, and nothing overflows.
+#[test]
+fn numbers_are_not_believed() {
+    let path = folder();
+    let folder = claim(path.path(), &FaultyDisk::new());
+    write(&folder, 90, &[3, 5]).unwrap();
+    let good = fs::read(file(path.path(), 90)).unwrap();
+    let footer = 16 + 2 * 36;
+    let begin = good.len() - 16 - footer;
+    for place in (16..footer).step_by(2) {
+        for with in [0_u16, 1, 0x7FFF, 0xFFFF] {
+            let mut bad = good.clone();
+            bad[begin + place..begin + place + 2].copy_from_slice(&with.to_le_bytes());
+            if bad == good {
+                continue;
+            }
+            let crc = crc32c::crc32c(&bad[begin..begin + footer + 4]);
+            bad[begin + footer + 4..begin + footer + 8].copy_from_slice(&crc.to_le_bytes());
+            fs::write(file(path.path(), 90), &bad).unwrap();
+            let Ok(snapshot) = Snapshot::newest(&folder) else { continue };
+            let snapshot = snapshot.unwrap();
+            for (number, info) in snapshot.sections().iter().enumerate() {
+                assert!(info.floor <= 90 && info.entries < good.len() as u64);
+                let found = read(&snapshot, number);
+                let wanted = entries(number as u64, [3, 5][number]);
+                assert!(found.is_err() || found.unwrap() == wanted);
+            }
+        }
+    }
+}
+
+#[test]
+fn long_values_come_back() {
+    let path = folder();
+    let folder = claim(path.path(), &FaultyDisk::new());
+    // Around the length of a block, and much longer.
+    let lengths = [65_000, 65_521, 65_522, 65_523, 65_536, 1 << 20, 5 << 20];
+    let value =
+        |length: usize| -> Vec<u8> { (0..length).map(|byte| (byte * 31 >> 3) as u8).collect() };
+    let mut writer = Writer::create(&folder).unwrap();
+    writer.section(0..16384, 5).unwrap();
+    let key = vec![b'k'; 65_535];
+    for length in lengths {
+        writer.entry(b"key", None, &value(length)).unwrap();
+        writer.entry(&key, Some(1), b"").unwrap();
+    }
+    let too_long = writer.entry(&[b'k'; 65_536], None, b"");
+    assert!(too_long.is_err());
+    drop(writer);
+    assert!(Snapshot::newest(&folder).unwrap().is_none());
+    let mut writer = Writer::create(&folder).unwrap();
+    writer.section(0..16384, 5).unwrap();
+    for length in lengths {
+        writer.entry(b"key", None, &value(length)).unwrap();
+        writer.entry(&key, Some(1), b"").unwrap();
+    }
+    writer.finish(5, 1).unwrap();
+    let snapshot = Snapshot::newest(&folder).unwrap().unwrap();
+    let mut found = 0;
+    let mut each = |this: &[u8], ends, there: &[u8]| {
+        if found % 2 == 0 {
+            assert!((this, ends) == (b"key", None) && there == value(lengths[found / 2]));
+        } else {
+            assert!(this == key && ends == Some(1) && there.is_empty());
+        }
+        found += 1;
+    };
+    snapshot.read_section(0, &mut each).unwrap();
+    assert_eq!(found, 2 * lengths.len());
+    const { assert!(LONGEST_VALUE < 1 << 31, "the highest bit says something else") };
+}
+
+#[test]
+fn sections_follow_each_other() {
+    let path = folder();
+    let folder = claim(path.path(), &FaultyDisk::new());
+    let mut writer = Writer::create(&folder).unwrap();
+    assert!(writer.entry(b"key", None, b"").is_err(), "there is no section");
+    writer.section(5..10, 1).unwrap();
+    for wrong in [5..11, 9..10, 12..12, 10..16385] {
+        assert!(writer.section(wrong, 1).is_err());
+    }
+    writer.section(10..16384, 1).unwrap();
+}
+
+/// Whatever fails while one is written: the one before stays, and nothing is left of it.
+#[test]
+fn one_that_cannot_be_written_is_none() {
+    let path = folder();
+    let disk = FaultyDisk::new();
+    let folder = claim(path.path(), &disk);
+    let bytes = write(&folder, 90, &[300, 5]).unwrap();
+    let before = fs::read(file(path.path(), 90)).unwrap();
+    for room in [0, 5, 12, 1000, 70_000, bytes - 100, bytes - 1] {
+        disk.change(|faults| faults.room = Some(room));
+        assert!(write(&folder, 91, &[300, 5]).is_err(), "{room} bytes are enough");
+        disk.change(|faults| faults.room = None);
+        assert!(!path.path().join("snapshot.new").exists());
+    }
+    disk.change(|faults| faults.sync = true);
+    assert!(write(&folder, 91, &[300, 5]).is_err());
+    disk.change(|faults| (faults.sync, faults.rename) = (false, true));
+    assert!(write(&folder, 91, &[300, 5]).is_err());
+    disk.change(|faults| (faults.rename, faults.create) = (false, true));
+    assert!(write(&folder, 91, &[300, 5]).is_err());
+    disk.change(|faults| faults.create = false);
+    assert!(!path.path().join("snapshot.new").exists());
+    assert_eq!(Snapshot::newest(&folder).unwrap().unwrap().last(), 90);
+    assert_eq!(fs::read(file(path.path(), 90)).unwrap(), before);
+    // What a process left that died meanwhile.
+    fs::write(path.path().join("snapshot.new"), b"half").unwrap();
+    assert_eq!(Snapshot::newest(&folder).unwrap().unwrap().last(), 90);
+    assert!(!path.path().join("snapshot.new").exists());
+    write(&folder, 91, &[300, 5]).unwrap();
+    assert_eq!(Snapshot::newest(&folder).unwrap().unwrap().last(), 91);
+    // What has its name is on the disk, whole.
+    let left = self::folder();
+    disk.copy_forced(path.path(), left.path()).unwrap();
+    assert_eq!(fs::read(file(left.path(), 91)).unwrap(), fs::read(file(path.path(), 91)).unwrap());
+}
