@@ -64,13 +64,16 @@ fn serve(config: &Config) -> Result<(), String> {
             format!("cannot listen on {address}: {why}\n{}", advice(&why, "metrics-port"))
         })?),
     };
-    let db = Db::open(config.options()).map_err(|why| unreadable(&why))?;
     let mut settings = config.server();
     settings.max_clients = within_files(settings.max_clients);
-    let server = Server::bind(db.clone(), settings).map_err(|why| {
+    let closed = |why: io::Error| {
         let advice = advice(&why, "port");
         format!("{why}{}{advice}", if advice.is_empty() { "" } else { "\n" })
-    })?;
+    };
+    // Before the data is loaded, which can take a while.
+    Server::check(&settings).map_err(closed)?;
+    let db = Db::open(config.options()).map_err(|why| unreadable(&why))?;
+    let server = Server::bind(db.clone(), settings).map_err(closed)?;
     if let Some(http) = &http {
         http.watch(server.watcher());
     }

@@ -159,6 +159,18 @@ impl Server {
         Self::bind_with(db, log, config)
     }
 
+    /// Whether the doors could be opened: sooner to be known than what takes long.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn check(config: &ServerConfig) -> io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(files) = &config.tls {
+            files.load()?;
+        }
+        listen::open(config, 1).map(drop)
+    }
+
     /// As `bind`, with what says when answers may go.
     fn bind_with(db: Db, log: Arc<dyn Log>, mut config: ServerConfig) -> io::Result<Self> {
         if config.threads == 0 {
@@ -263,6 +275,11 @@ impl Watcher {
     /// How many clients there are.
     pub fn clients(&self) -> usize {
         self.0.clients()
+    }
+
+    /// Bytes of memory in buffers of clients, as of a second ago or less.
+    pub fn buffers(&self) -> u64 {
+        self.0.buffers()
     }
 
     /// For how long it has been there.
