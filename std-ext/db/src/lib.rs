@@ -12,6 +12,7 @@
 //! ```
 
 pub mod ask;
+pub mod client;
 mod clock;
 #[doc(hidden)]
 pub mod command;

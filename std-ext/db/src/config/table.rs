@@ -180,7 +180,7 @@ const MEMORY: &[Setting] = &[
         "shards",
         Kind::Number { least: 0, most: 16_384 },
         "0",
-        "Parts of the keys that change independently, made a power of two; 0 for sixteen a core.",
+        "Parts of the keys that change independently, made a power of two; 0 for eight a core.",
     ),
     fixed(
         "threads",

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use together::Together;
 
 /// Shards a processor.
-const SHARDS: usize = 16;
+const SHARDS: usize = 8;
 
 pub(crate) struct State {
     pub(crate) shards: Box<[Shard]>,
