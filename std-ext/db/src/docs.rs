@@ -1,0 +1,17 @@
+//! Pages to read: getting started, configuration, guarantees, limits.
+
+/// From nothing to a database that runs, and keeps running.
+#[doc = include_str!("../docs/getting_started.md")]
+pub mod getting_started {}
+
+/// All settings, and the three places where they can be given.
+#[doc = include_str!("../docs/configuration.md")]
+pub mod configuration {}
+
+/// What an acknowledgement means, and what is left when something goes wrong.
+#[doc = include_str!("../docs/guarantees.md")]
+pub mod guarantees {}
+
+/// What it cannot do, and what costs more than elsewhere.
+#[doc = include_str!("../docs/limits.md")]
+pub mod limits {}
