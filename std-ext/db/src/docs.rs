@@ -1,17 +1,21 @@
 //! Pages to read: getting started, configuration, guarantees, limits.
 
 /// From nothing to a database that runs, and keeps running.
-#[doc = include_str!("../docs/getting_started.md")]
-pub mod getting_started {}
+pub mod getting_started {
+    #![doc = include_str!("../docs/getting_started.md")]
+}
 
 /// All settings, and the three places where they can be given.
-#[doc = include_str!("../docs/configuration.md")]
-pub mod configuration {}
+pub mod configuration {
+    #![doc = include_str!("../docs/configuration.md")]
+}
 
 /// What an acknowledgement means, and what is left when something goes wrong.
-#[doc = include_str!("../docs/guarantees.md")]
-pub mod guarantees {}
+pub mod guarantees {
+    #![doc = include_str!("../docs/guarantees.md")]
+}
 
 /// What it cannot do, and what costs more than elsewhere.
-#[doc = include_str!("../docs/limits.md")]
-pub mod limits {}
+pub mod limits {
+    #![doc = include_str!("../docs/limits.md")]
+}

@@ -1,4 +1,4 @@
-//! Settings: one [table](table) of them, read from a file, the environment and flags, each of which wins over those
+//! Settings: one [table] of them, read from a file, the environment and flags, each of which wins over those
 //! before.
 
 mod show;
