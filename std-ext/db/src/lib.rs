@@ -18,6 +18,7 @@ mod clock;
 pub mod command;
 pub mod config;
 mod db;
+pub mod docs;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod log;

@@ -3,12 +3,12 @@
 mod support;
 
 use hedgerow_db::server::http::Http;
-use hedgerow_db::server::{Address, Bind, Server, ServerConfig};
+use hedgerow_db::server::{Bind, Server, ServerConfig};
 use hedgerow_db::{Db, Options};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::time::Duration;
-use support::{Client, Running, bulk, command, until};
+use support::{Client, Running, bulk, command, numbers, until};
 
 #[test]
 fn commands_are_obeyed_however_they_are_cut() {
@@ -71,7 +71,7 @@ fn long_pipelines_are_answered_in_order() {
     let sends = std::thread::spawn(move || {
         writer.write_all(&command(&[b"INCR", b"n"]).repeat(50_000)).unwrap();
     });
-    let answers: String = (1..=50_000).map(|n| format!(":{n}\r\n")).collect();
+    let answers = numbers(1..=50_000);
     client.expect(answers);
     sends.join().unwrap();
 }
@@ -217,7 +217,7 @@ fn the_end_answers_what_has_come() {
     let address = server.address;
     busy.send(command(&[b"INCR", b"n"]).repeat(3000));
     server.stopper.stop();
-    let answers: String = (1..=3000).map(|n| format!(":{n}\r\n")).collect();
+    let answers = numbers(1..=3000);
     busy.expect(answers);
     busy.expect_end();
     idle.expect_end();

@@ -14,7 +14,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Client, Running, bulk, command};
+use support::{Client, Running, bulk, command, numbers};
 
 /// Certificates in a folder: of an authority, and of who it has signed.
 struct Certificates {
@@ -95,8 +95,8 @@ fn commands_and_big_values_go_through() {
     client.write_all(&command(&[b"GET", b"big"]).repeat(8)).unwrap();
     expect(&mut client, &bulk(&value).repeat(8));
     client.write_all(&command(&[b"INCR", b"n"]).repeat(5000)).unwrap();
-    let answers: String = (1..=5000).map(|n| format!(":{n}\r\n")).collect();
-    expect(&mut client, answers.as_bytes());
+    let answers = numbers(1..=5000);
+    expect(&mut client, &answers);
     client.write_all(b"QUIT\r\n").unwrap();
     expect(&mut client, b"+OK\r\n");
     // It says goodbye: an end without would be an error here.

@@ -123,7 +123,7 @@ impl Default for ServerConfig {
             threads: 0,
             max_clients: 10_000,
             timeout: Duration::ZERO,
-            keepalive: Duration::from_secs(300),
+            keepalive: Duration::from_mins(5),
             most_output: 1 << 30,
             stop_within: Duration::from_secs(10),
             password: None,

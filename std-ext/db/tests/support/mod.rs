@@ -114,6 +114,11 @@ pub fn bulk(bytes: &[u8]) -> Vec<u8> {
     [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
 }
 
+/// Answers that are these numbers.
+pub fn numbers(all: impl Iterator<Item = usize>) -> Vec<u8> {
+    all.flat_map(|n| format!(":{n}\r\n").into_bytes()).collect()
+}
+
 /// Waits until something is so, which it will be soon.
 #[track_caller]
 pub fn until(so: impl Fn() -> bool) {
