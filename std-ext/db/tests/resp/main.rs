@@ -6,7 +6,6 @@ mod slow;
 
 use alike::{read_alike, taken};
 use hedgerow_db::resp::Protocol;
-use hedgerow_db::resp::inline;
 use hedgerow_db::resp::parse::{Found, Limits, Requests, Wrong};
 use hedgerow_db::resp::read::{self, Reply};
 use hedgerow_db::resp::write::{self, Writer};
