@@ -213,7 +213,7 @@ fn strangers_may_not_send_much() {
     let mut client = Client::of(server());
     client.ask("auth sesame");
     let mut request = Vec::new();
-    write::request(&mut request, &[&b"SET"[..], b"k", &[7; 20_000]]);
+    write::request(&mut request, &[&b"SET"[..], b"k", &b"x".repeat(20_000)]);
     assert_eq!(client.send(&request), b"+OK\r\n");
 }
 
@@ -388,7 +388,7 @@ fn much_is_answered_in_parts() {
         parts += 1;
     }
     assert_eq!(answered, 1000 * (100_000 + "$100000\r\n\r\n".len()));
-    assert!(parts > 50, "{parts}");
+    assert!(parts > 20, "{parts}");
 }
 
 #[test]

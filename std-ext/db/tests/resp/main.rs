@@ -181,7 +181,9 @@ fn written(reply: &Reply, out: &mut Writer<'_>) {
                 Reply::Set(_) => out.set(many.len()),
                 _ => out.push(many.len()),
             }
-            many.iter().for_each(|reply| written(reply, out));
+            for reply in many {
+                written(reply, out);
+            }
         }
         Reply::Map(pairs) => {
             out.map(pairs.len());
