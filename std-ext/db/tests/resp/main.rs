@@ -6,7 +6,6 @@ mod slow;
 
 use alike::{read_alike, taken};
 use hedgerow_db::resp::Protocol;
-use hedgerow_db::resp::inline;
 use hedgerow_db::resp::parse::{Found, Limits, Requests, Wrong};
 use hedgerow_db::resp::read::{self, Reply};
 use hedgerow_db::resp::write::{self, Writer};
@@ -182,7 +181,9 @@ fn written(reply: &Reply, out: &mut Writer<'_>) {
                 Reply::Set(_) => out.set(many.len()),
                 _ => out.push(many.len()),
             }
-            many.iter().for_each(|reply| written(reply, out));
+            for reply in many {
+                written(reply, out);
+            }
         }
         Reply::Map(pairs) => {
             out.map(pairs.len());
