@@ -112,8 +112,8 @@ impl<E: Copy> View<E> {
         Bucket::prefetch(self.buckets.as_ptr().wrapping_add(hash.home(self.number)));
     }
 
-    /// Visits the entries in the bucket that `hash` names whose tag is its: mostly the one of that hash, if there is one,
-    /// and hardly ever another.
+    /// Visits the entries in the bucket that `hash` names whose tag is its: mostly the one of that hash, if there is
+    /// one, and hardly ever another.
     ///
     /// # Safety
     /// The side is neither changed nor dropped meanwhile.

@@ -11,8 +11,8 @@ use crate::state::{Cores, Counters, State};
 use hedgerow::left_right::Lookup;
 use std::sync::Arc;
 
-/// So many asks have what they will touch fetched at a time: more than a processor fetches at once, fewer than its first
-/// cache has room for.
+/// So many asks have what they will touch fetched at a time: more than a processor fetches at once, fewer than its
+/// first cache has room for.
 const AHEAD: usize = 32;
 /// So few do not wait long enough for fetching to pay.
 const FEW: usize = 3;

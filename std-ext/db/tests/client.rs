@@ -17,7 +17,7 @@ fn it_asks_and_is_answered() {
     client.set("rose", "red").unwrap();
     assert_eq!(client.get("rose").unwrap().as_deref(), Some(&b"red"[..]));
     assert!(!client.insert("rose", "white").unwrap() && client.insert("daisy", "white").unwrap());
-    client.set_for("poppy", "red", Duration::from_secs(60)).unwrap();
+    client.set_for("poppy", "red", Duration::from_mins(1)).unwrap();
     assert!(matches!(client.ask(&["TTL", "poppy"]).unwrap(), Reply::Integer(59..=60)));
     assert_eq!((client.add("petals", 5).unwrap(), client.add("petals", -7).unwrap()), (5, -2));
     assert!(client.delete("rose").unwrap() && !client.delete("rose").unwrap());
@@ -44,10 +44,9 @@ fn pipelines_are_answered_in_order() {
             .ask(&["INCR", "long"]);
         let replies = pipeline.send().unwrap();
         assert_eq!(replies.len(), 1503);
-        for number in 0..500 {
-            assert_eq!(replies[3 * number + 1], Reply::Bulk(number.to_string().into()));
-            let sum = 500 * round + number as i64 + 1;
-            assert_eq!(replies[3 * number + 2], Reply::Integer(sum));
+        for (number, of_one) in (0..500).zip(replies.chunks(3)) {
+            assert_eq!(of_one[1], Reply::Bulk(number.to_string().into()));
+            assert_eq!(of_one[2], Reply::Integer(500 * round + number + 1));
         }
         assert_eq!(replies[1501], Reply::Bulk(long.clone()));
         assert!(matches!(&replies[1502], Reply::Error(_)));

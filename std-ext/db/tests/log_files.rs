@@ -126,7 +126,8 @@ fn a_folder_is_opened_once() {
     open(path.path()).unwrap();
 }
 
-/// Wherever a byte is another one: what was read before is as it was written, and a log with anything behind is refused.
+/// Wherever a byte is another one: what was read before is as it was written, and a log with anything behind is
+/// refused.
 #[test]
 fn every_byte_counts() {
     let good = small();
@@ -202,7 +203,7 @@ fn torn_ends_are_cut_off() {
     let whole = &bytes[places[3]..];
     let mut holed = whole.to_vec();
     holed[HEAD..].fill(0);
-    let noise: Vec<u8> = (0..3_000_000_u64).map(|byte| (byte * byte >> 5) as u8).collect();
+    let noise: Vec<u8> = (0..3_000_000_u64).map(|byte| ((byte * byte) >> 5) as u8).collect();
     let ends: [&[u8]; 8] = [
         &[0],
         &[0; 27],

@@ -133,7 +133,8 @@ fn mistakes_are_explained() {
     let folder = tempfile::tempdir().unwrap();
     let run = |flags: &[&str]| program().current_dir(folder.path()).args(flags).output().unwrap();
     let err = failed(&run(&["--appendfsync", "sometimes"]), 2);
-    let wanted = "hedgerow-db: --appendfsync: 'sometimes' is no value for appendfsync, which takes always, everysec, no\n";
+    let wanted = "hedgerow-db: --appendfsync: 'sometimes' is no value for appendfsync, \
+        which takes always, everysec, no\n";
     assert_eq!(err, wanted);
 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,5 +1,5 @@
-//! One client: from bytes to commands, from answers to bytes. Nothing here blocks, and no client gets more than its part
-//! of a turn.
+//! One client: from bytes to commands, from answers to bytes. Nothing here blocks, and no client gets more than its
+//! part of a turn.
 
 use super::output::Output;
 use super::register::Register;

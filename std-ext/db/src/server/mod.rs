@@ -1,5 +1,5 @@
-//! The server: one thread a core, each with its own listeners, clients and [`Session`](crate::Session), and with nothing
-//! that they would have to wait for each other on but the maps themselves and the log.
+//! The server: one thread a core, each with its own listeners, clients and [`Session`](crate::Session), and with
+//! nothing that they would have to wait for each other on but the maps themselves and the log.
 //!
 //! [`Server::bind`] opens the doors, [`Server::run`] serves until a [`Stopper`] or a client says to end.
 
@@ -93,8 +93,8 @@ pub struct ServerConfig {
     pub timeout: Duration,
     /// After how much silence the system asks whether the other side is there; zero for never.
     pub keepalive: Duration,
-    /// A client for which more bytes than that wait is closed. Commands are not read while half a MiB waits, so only what
-    /// a single one asks for gets there.
+    /// A client for which more bytes than that wait is closed. Commands are not read while half a MiB waits, so only
+    /// what a single one asks for gets there.
     pub most_output: usize,
     /// How long the end waits for clients to take their last answers.
     pub stop_within: Duration,
@@ -255,8 +255,9 @@ impl Server {
 pub struct Stopper(Arc<Shared>);
 
 impl Stopper {
-    /// The first time: no more connections are taken, what clients have sent by now is answered, and when the answers are
-    /// out it ends, at the latest after [`stop_within`](ServerConfig::stop_within). The second time it ends at once.
+    /// The first time: no more connections are taken, what clients have sent by now is answered, and when the answers
+    /// are out it ends, at the latest after [`stop_within`](ServerConfig::stop_within). The second time it ends at
+    /// once.
     pub fn stop(&self) {
         self.0.stop();
     }

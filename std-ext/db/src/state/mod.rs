@@ -309,7 +309,8 @@ mod tests {
     use crate::ask::Life;
     use crate::log::change;
 
-    /// Entries of different shards may have times out of order, and the keys may be in one shard when they are replayed.
+    /// Entries of different shards may have times out of order, and the keys may be in one shard when they are
+    /// replayed.
     #[test]
     fn an_entry_is_replayed_at_its_own_time() {
         let mut options = Options::in_memory();
