@@ -66,8 +66,8 @@
 //! | steps of 4096, loading | 0.05 ms | 0.3 ms | 0.09 ms | 0.3 ms | 0.4 ms |
 //!
 //! Where values hardly compress, or are longer, it is two to four times as much. Without steps it is the index that
-//! takes longest: all entries of some bins are hashed anew. A thread helps as long as it gets a processor: where writers
-//! outrun it they
+//! takes longest: all entries of some bins are hashed anew. A thread helps as long as it gets a processor: where
+//! writers outrun it they
 //! slow down to its pace, and do a kibibyte themselves now and then.
 //!
 //! # A small map
