@@ -1,8 +1,8 @@
 //! Patterns with `*`, `?` and `[...]`, as `KEYS` and `SCAN` take them.
 //!
 //! Where a star could stand for more, only the last one is tried again, which is enough: whatever an earlier one could
-//! have taken in addition, the later one can take as well. So the time is at most the product of both lengths, whatever the
-//! pattern.
+//! have taken in addition, the later one can take as well. So the time is at most the product of both lengths, whatever
+//! the pattern.
 
 /// Whether all of `text` is what `pattern` describes. With `fold` without regard to the case of ASCII letters.
 pub(crate) fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {

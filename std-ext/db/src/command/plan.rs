@@ -183,8 +183,8 @@ impl<'a> Batch<'a> {
         self.later.push(Later { ask: self.asks.len(), what, range });
     }
 
-    /// Asks all that was gathered and writes the replies; then there is nothing gathered. The entry of the log that must be
-    /// safe before anybody sees them.
+    /// Asks all that was gathered and writes the replies; then there is nothing gathered. The entry of the log that
+    /// must be safe before anybody sees them.
     pub(super) fn run(
         &mut self,
         session: &mut Session,

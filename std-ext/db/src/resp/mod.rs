@@ -1,7 +1,7 @@
 //! RESP, the protocol of Redis and its clients, in both versions and both directions.
 //!
-//! A server reads requests ([`parse`]) and writes replies ([`write`](mod@write)); a client writes requests and reads replies
-//! ([`read`]). All of it works on buffers in memory and knows nothing of sockets or commands.
+//! A server reads requests ([`parse`]) and writes replies ([`write`](mod@write)); a client writes requests and reads
+//! replies ([`read`]). All of it works on buffers in memory and knows nothing of sockets or commands.
 
 pub mod inline;
 pub mod parse;
