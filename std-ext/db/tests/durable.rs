@@ -112,7 +112,7 @@ fn change(random: &mut Random, lives: &[Life]) -> Change<'static> {
 fn with_pipeline(random: &mut Random, lives: &[Life], run: impl FnOnce(&[Ask<'_>])) {
     let pairs: Vec<_> = (0..4).map(|_| (random.of(&KEYS), random.of(&VALUES))).collect();
     let some: Vec<_> = (0..3).map(|_| random.of(&KEYS)).collect();
-    let asks: Vec<_> = (0..1 + random.below(12))
+    let asks: Vec<_> = (0..=random.below(12))
         .map(|_| match random.below(30) {
             0..25 => Ask::Change(random.of(&KEYS), change(random, lives)),
             25 => Ask::Together(Together::SetAll(&pairs)),
@@ -532,7 +532,7 @@ fn on_a_full_disk_memory_and_log_stay_one() {
             let workers: Vec<_> = (0..3).map(|thread| scope.spawn(move || work(thread))).collect();
             for round in 0..20 {
                 disk.change(|faults| {
-                    (faults.room, faults.cut) = (Some(round * 37), round % 2 == 0)
+                    (faults.room, faults.cut) = (Some(round * 37), round % 2 == 0);
                 });
                 while db.log().writable() {
                     thread::yield_now();

@@ -202,7 +202,7 @@ fn torn_ends_are_cut_off() {
     let whole = &bytes[places[3]..];
     let mut holed = whole.to_vec();
     holed[HEAD..].fill(0);
-    let noise: Vec<u8> = (0..3_000_000_u64).map(|byte| (byte * byte >> 5) as u8).collect();
+    let noise: Vec<u8> = (0..3_000_000_u64).map(|byte| ((byte * byte) >> 5) as u8).collect();
     let ends: [&[u8]; 8] = [
         &[0],
         &[0; 27],
