@@ -397,13 +397,14 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Threads that write, beside snapshots, and power that is lost at any moment: what was acknowledged before is there.
+/// Threads that write, beside snapshots, and power that is lost at any moment: under `always` what was acknowledged
+/// before is there, and else what is there is a moment of the past. A snapshot never holds what the log has not.
 #[test]
 fn a_loss_of_power_costs_nothing_acknowledged() {
     const THREADS: usize = 3;
-    for seed in 0..3 {
+    for (fsync, shards) in POLICIES.into_iter().zip([16, 1, 4]) {
         let (path, disk) = (folder(), FaultyDisk::new());
-        let db = open_on(&disk, path.path(), Fsync::Always, [16, 1, 4][seed]);
+        let db = open_on(&disk, path.path(), fsync, shards);
         let acknowledged: [AtomicU64; THREADS] = Default::default();
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -442,7 +443,10 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
                 for (thread, known) in known.into_iter().enumerate() {
                     let value = number(&there, &format!("value {thread}"));
                     let counter = number(&there, &format!("counter {thread}"));
-                    assert!(value >= known, "{value} is there, {known} was acknowledged");
+                    assert!(
+                        value >= known || fsync != Fsync::Always,
+                        "{value} is there, {known} was acknowledged"
+                    );
                     assert!(counter == value || counter == value + 1);
                     assert_eq!(
                         number(&there, &format!("{{tag}}{thread}")),
@@ -537,7 +541,10 @@ fn on_a_full_disk_memory_and_log_stay_one() {
                 while db.log().writable() {
                     thread::yield_now();
                 }
-                assert!(matches!(db.set("no", ""), Err(Error::Refused(Refusal::Log))));
+                // What is refused waits for nothing.
+                let set =
+                    Change::Set { value: b"", when: When::Always, life: Life::Ever, get: false };
+                assert_eq!(db.session().run(&[Ask::Change(b"all", set)], &mut |_, _| {}), 0);
                 assert!(db.snapshot().is_err());
                 disk.change(|faults| (faults.room, faults.cut) = (None, false));
                 let last = db.figures().last;
