@@ -1,5 +1,6 @@
-//! Folders of a database that hold anything: entries whose checks are right and whose changes were never made, snapshots
-//! with any sections, and all of it mutilated. What comes of them is an error, or a database that opens again as it is.
+//! Folders of a database that hold anything: entries whose checks are right and whose changes were never made,
+//! snapshots with any sections, and all of it mutilated. What comes of them is an error, or a database that opens again
+//! as it is.
 
 #![no_main]
 

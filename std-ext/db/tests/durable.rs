@@ -536,7 +536,7 @@ fn on_a_full_disk_memory_and_log_stay_one() {
                 }
                 let appended = db.append(format!("all {}", done / 100), [b'x'; 20]);
                 assert!(matches!(appended, Ok(_) | Err(Error::Refused(Refusal::Log))));
-                thread::yield_now();
+                thread::sleep(Duration::from_micros(20));
             }
             done
         };
@@ -549,7 +549,7 @@ fn on_a_full_disk_memory_and_log_stay_one() {
                     (faults.room, faults.cut) = (Some(round * 23), round % 2 == 0);
                 });
                 while db.log().writable() {
-                    thread::yield_now();
+                    thread::sleep(Duration::from_micros(100));
                 }
                 // What is refused waits for nothing.
                 let set =
@@ -559,7 +559,7 @@ fn on_a_full_disk_memory_and_log_stay_one() {
                 drop(heals);
                 let last = db.figures().last;
                 while db.figures().last < last + 20 {
-                    thread::yield_now();
+                    thread::sleep(Duration::from_micros(100));
                 }
             }
             db.snapshot().unwrap();

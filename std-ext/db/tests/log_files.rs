@@ -126,7 +126,8 @@ fn a_folder_is_opened_once() {
     open(path.path()).unwrap();
 }
 
-/// Wherever a byte is another one: what was read before is as it was written, and a log with anything behind is refused.
+/// Wherever a byte is another one: what was read before is as it was written, and a log with anything behind is
+/// refused.
 #[test]
 fn every_byte_counts() {
     let good = small();
