@@ -101,7 +101,8 @@ fn collect(root: &Path, folder: &Path, into: &mut Vec<(String, String)>) {
             if !path.ends_with("target") {
                 collect(root, &path, into);
             }
-        } else if path.extension().is_some_and(|e| e == "rs") {
+        // Nor is what a machine wrote.
+        } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("generated.rs") {
             let name = path.strip_prefix(root).expect("found under the root").to_string_lossy();
             into.push((name.replace('\\', "/"), fs::read_to_string(&path).expect("UTF-8 source")));
         }

@@ -56,18 +56,18 @@
 //!   turn at a time, before anything is compressed. Writers who are alone with that begin when half of the budget is
 //!   in use. With samples at hand, [`train`](crate::CompressedMap::train) at the start is best.
 //!
-//! What a call takes at most, of the processor's time on a machine that had other things to do as well (cities of the
-//! world by name, 155 bytes each, half the memory of a plain map; a step after every eight writes):
+//! What a call takes at most, on an AMD EPYC that had nothing else to do (cities of the world by name, 105 bytes each,
+//! half the memory of a plain map; a step after every eight writes):
 //!
-//! | | a write, of 10,000 all but one | the longest write | the longest step |
-//! |---|---|---|---|
-//! | no steps, loading | 0.4 ms | 0.8 ms | |
-//! | no steps, replacing | 0.14 ms | 0.23 ms | |
-//! | steps of 4096, loading | 0.05 ms | 0.1 ms, and the first of all 0.2 ms | 1 ms |
-//! | steps of 4096, replacing | 0.06 ms | 0.1 ms | 1 ms |
+//! | | a write, of 10,000 all but one | the longest write | a step, of 100 all but one | of 10,000 | the longest |
+//! |---|---|---|---|---|---|
+//! | no steps, loading | 0.19 ms | 0.25 ms | | | |
+//! | no steps, replacing | 0.07 ms | 0.12 ms | | | |
+//! | steps of 4096, loading | 0.05 ms | 0.3 ms | 0.09 ms | 0.3 ms | 0.4 ms |
 //!
-//! Without steps it is the index that takes longest: all entries of some bins are hashed anew. A step of 4096 takes
-//! 0.35 ms mostly, one of 1024 0.15 ms. A thread helps as long as it gets a processor: where writers outrun it they
+//! Where values hardly compress, or are longer, it is two to four times as much. Without steps it is the index that
+//! takes longest: all entries of some bins are hashed anew. A thread helps as long as it gets a processor: where
+//! writers outrun it they
 //! slow down to its pace, and do a kibibyte themselves now and then.
 //!
 //! # A small map

@@ -118,8 +118,10 @@ pub enum LiveWhen {
     Ending,
     /// Where the new end is later; none is the latest.
     Later,
-    /// Where the new end is sooner.
+    /// Where the new end is sooner; none is the latest.
     Sooner,
+    /// Where it has an end, and the new one is sooner.
+    EndingSooner,
 }
 
 /// Changes of several keys, of which everybody sees all or none.

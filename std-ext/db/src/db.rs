@@ -11,6 +11,7 @@ use crate::options::{Eviction, Options};
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::state::{Shards, State};
+use crate::watch::Watch;
 use crate::watchman::Watchman;
 use std::error::Error as StdError;
 use std::fmt;
@@ -136,6 +137,11 @@ impl Db {
         Ok(Self { inner: Arc::new(Inner { state, options, opened, sessions, watchman }) })
     }
 
+    /// Milliseconds since 1970, by which keys end.
+    pub fn now(&self) -> u64 {
+        self.inner.state.clock.now()
+    }
+
     /// A session: what a thread asks with.
     pub fn session(&self) -> Session {
         Session::new(Arc::clone(&self.inner.state))
@@ -202,6 +208,27 @@ impl Db {
         self.inner.state.limit.set_eviction(how);
     }
 
+    /// Tells of changes of keys that begin so, from now on.
+    ///
+    /// ```
+    /// use hedgerow_db::{Db, Options};
+    /// use hedgerow_db::watch::Changed;
+    /// use std::time::Duration;
+    ///
+    /// let db = Db::open(Options::in_memory())?;
+    /// let mut watch = db.watch("ro");
+    /// db.set("daisy", "white")?;
+    /// db.set("rose", "red")?;
+    /// let event = watch.next(Duration::ZERO)?.expect("it was changed before");
+    /// assert_eq!(event.changed, Changed::Key(b"rose".into()));
+    /// assert_eq!(watch.next(Duration::ZERO)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn watch(&self, prefix: impl AsRef<[u8]>) -> Watch {
+        let state = &self.inner.state;
+        state.watchers.watch(prefix.as_ref(), Arc::clone(&state.log))
+    }
+
     /// Writes a snapshot, and drops what the log needs no more. Blocks until that is done; others go on meanwhile.
     ///
     /// # Errors
@@ -218,7 +245,7 @@ impl Db {
         Ok(self.log().close()?)
     }
 
-    fn with<R>(&self, ask: impl FnOnce(&mut Session) -> R) -> R {
+    pub(crate) fn with<R>(&self, ask: impl FnOnce(&mut Session) -> R) -> R {
         let mut sessions = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let session = sessions.pop();
         drop(sessions);

@@ -1,7 +1,7 @@
 //! An in-memory key-value database on hedgerow's maps: durable on one node, for clients of Redis and embedded in a
 //! process.
 //!
-//! ```ignore
+//! ```
 //! use hedgerow_db::{Db, Options};
 //! # let folder = tempfile::tempdir()?;
 //! # let folder = folder.path();
@@ -12,14 +12,24 @@
 //! ```
 
 pub mod ask;
+pub mod client;
 mod clock;
+#[doc(hidden)]
+pub mod command;
+pub mod config;
 mod db;
+pub mod docs;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 pub mod log;
 pub mod options;
+pub mod resp;
+pub mod server;
 mod session;
 #[doc(hidden)]
 pub mod snapshot;
 mod state;
+pub mod watch;
 mod watchman;
 
 pub use db::{Db, Error, Figures, Opened};

@@ -77,6 +77,7 @@ impl Model {
             LiveWhen::Ending => end.is_some(),
             LiveWhen::Later => late(wanted) > late(*end),
             LiveWhen::Sooner => late(wanted) < late(*end),
+            LiveWhen::EndingSooner => end.is_some() && late(wanted) < late(*end),
         };
         if allowed {
             *end = wanted;
@@ -224,8 +225,14 @@ impl Random {
 }
 
 const LIVES: [Life; 4] = [Life::Keep, Life::Ever, Life::Until(5), Life::Until(FAR)];
-const WHENS: [LiveWhen; 5] =
-    [LiveWhen::Always, LiveWhen::Endless, LiveWhen::Ending, LiveWhen::Later, LiveWhen::Sooner];
+const WHENS: [LiveWhen; 6] = [
+    LiveWhen::Always,
+    LiveWhen::Endless,
+    LiveWhen::Ending,
+    LiveWhen::Later,
+    LiveWhen::Sooner,
+    LiveWhen::EndingSooner,
+];
 
 fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
     let get = random.below(2) == 0;

@@ -138,6 +138,7 @@ impl Deed<'_, '_> {
             LiveWhen::Ending => ends.is_some(),
             LiveWhen::Later => new > old,
             LiveWhen::Sooner => new < old,
+            LiveWhen::EndingSooner => ends.is_some() && new < old,
         };
         if !allowed {
             return false;

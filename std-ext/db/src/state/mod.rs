@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::log::change::{Changes, Logged};
 use crate::log::{Log, Lsn};
 use crate::options::Options;
+use crate::watch::Watchers;
 use apply::Deed;
 use cold::Cold;
 use evict::Limit;
@@ -26,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use together::Together;
 
 /// Shards a processor.
-const SHARDS: usize = 16;
+const SHARDS: usize = 8;
 
 pub(crate) struct State {
     pub(crate) shards: Box<[Shard]>,
@@ -35,6 +36,7 @@ pub(crate) struct State {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) cold: Option<Arc<Cold>>,
     pub(crate) together: Together,
+    pub(crate) watchers: Watchers,
     pub(crate) limit: Limit,
     /// Of all shards: records and tables.
     memory: AtomicUsize,
@@ -172,6 +174,7 @@ impl State {
             log,
             cold,
             together: Together::default(),
+            watchers: Watchers::default(),
             limit: Limit::new(options.max_memory, options.eviction),
             memory,
             cold_memory: AtomicUsize::new(0),
@@ -205,7 +208,7 @@ impl State {
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
         self.grown(shard.note(core, entry));
         core.show();
-        entry.unwrap_or(0)
+        self.told(entry, log)
     }
 
     /// As `finish`, of shards whose changes readers are to see at once.
@@ -218,7 +221,17 @@ impl State {
         for (_, core) in cores.iter_mut() {
             core.show();
         }
-        entry.unwrap_or(0)
+        self.told(entry, log)
+    }
+
+    /// Tells watchers of an entry, under the locks of the shards that it changed; its number.
+    #[inline]
+    fn told(&self, entry: Option<Lsn>, changes: &[u8]) -> Lsn {
+        let entry = entry.unwrap_or(0);
+        if entry != 0 {
+            self.watchers.tell(entry, changes);
+        }
+        entry
     }
 
     /// Locks shards, in order of their numbers so that threads who do so never wait for each other in a circle.
@@ -296,7 +309,8 @@ mod tests {
     use crate::ask::Life;
     use crate::log::change;
 
-    /// Entries of different shards may have times out of order, and the keys may be in one shard when they are replayed.
+    /// Entries of different shards may have times out of order, and the keys may be in one shard when they are
+    /// replayed.
     #[test]
     fn an_entry_is_replayed_at_its_own_time() {
         let mut options = Options::in_memory();

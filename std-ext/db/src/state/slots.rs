@@ -5,9 +5,13 @@ use std::ops::Range;
 /// Slots, as many as in a Redis Cluster, where a key has the same one.
 pub(crate) const SLOTS: u16 = 1 << 14;
 
-/// CRC-16/XMODEM, a byte at a time.
-const TABLE: [u16; 256] = {
-    let mut table = [0; 256];
+/// So many bytes of a key are taken at once.
+const STRIDE: usize = 8;
+
+/// CRC-16/XMODEM of one byte, and of one byte with up to seven zero bytes behind it: what each byte of a stride adds
+/// to the sum does not depend on the others, so that they need not wait for each other.
+static TABLES: [[u16; 256]; STRIDE] = {
+    let mut tables = [[0; 256]; STRIDE];
     let mut byte = 0;
     while byte < 256 {
         let (mut sum, mut bit) = ((byte as u16) << 8, 0);
@@ -15,11 +19,37 @@ const TABLE: [u16; 256] = {
             sum = if sum & 0x8000 == 0 { sum << 1 } else { sum << 1 ^ 0x1021 };
             bit += 1;
         }
-        table[byte] = sum;
+        tables[0][byte] = sum;
         byte += 1;
     }
-    table
+    let mut zeros = 1;
+    while zeros < STRIDE {
+        let mut byte = 0;
+        while byte < 256 {
+            let sum: u16 = tables[zeros - 1][byte];
+            tables[zeros][byte] = sum << 8 ^ tables[0][(sum >> 8) as usize];
+            byte += 1;
+        }
+        zeros += 1;
+    }
+    tables
 };
+
+/// CRC-16/XMODEM.
+#[inline]
+fn sum(bytes: &[u8]) -> u16 {
+    let (strides, rest) = bytes.as_chunks::<STRIDE>();
+    let whole = strides.iter().fold(0_u16, |sum, stride| {
+        let [first, second] = sum.to_be_bytes();
+        let mut bytes = *stride;
+        bytes[0] ^= first;
+        bytes[1] ^= second;
+        let each = bytes.iter().zip(TABLES.iter().rev());
+        each.fold(0, |sum, (byte, table)| sum ^ table[usize::from(*byte)])
+    });
+    let next = |sum: u16, byte: &u8| sum << 8 ^ TABLES[0][usize::from((sum >> 8) as u8 ^ byte)];
+    rest.iter().fold(whole, next)
+}
 
 /// The key's slot: of what stands between the first `{` and the next `}` where that is something, else of all of it.
 #[inline]
@@ -28,8 +58,7 @@ pub(crate) fn slot(key: &[u8]) -> u16 {
         let inner = &key[open + 1..];
         memchr::memchr(b'}', inner).filter(|length| *length != 0).map(|length| &inner[..length])
     });
-    let sum = |sum: u16, byte: &u8| sum << 8 ^ TABLE[usize::from((sum >> 8) as u8 ^ byte)];
-    part.unwrap_or(key).iter().fold(0, sum) % SLOTS
+    sum(part.unwrap_or(key)) % SLOTS
 }
 
 /// How slots are dealt out to a power of two of shards.
@@ -67,6 +96,24 @@ mod tests {
         assert_eq!(slot(b"{user1000}.following"), slot(b"user1000"));
         assert_eq!(slot(b"a{foo}b{bar}"), slot(b"foo"));
         assert_ne!(slot(b"{}foo"), slot(b"foo"));
+    }
+
+    #[test]
+    fn sums_are_those_of_polynomials() {
+        // As the sum is defined: bit by bit.
+        let plain = |bytes: &[u8]| {
+            bytes.iter().fold(0_u16, |sum, byte| {
+                (0..8).fold(sum ^ u16::from(*byte) << 8, |sum, _| {
+                    if sum & 0x8000 == 0 { sum << 1 } else { sum << 1 ^ 0x1021 }
+                })
+            })
+        };
+        let bytes: Vec<u8> = (0..100_u8).map(|n| n.wrapping_mul(151) ^ n >> 3).collect();
+        for from in 0..40 {
+            for to in from..bytes.len() {
+                assert_eq!(sum(&bytes[from..to]), plain(&bytes[from..to]), "{from}..{to}");
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,114 @@
+//! Bytes of any kind as what a client sends the database, and as what it gets: taken as parsers take them that are slow
+//! and plain, in whatever pieces they come; and obeyed without harm, each request with one reply, the same ones whether
+//! they are a pipeline or come one by one.
+
+#![no_main]
+
+#[path = "../../std-ext/db/tests/resp/alike.rs"]
+mod alike;
+#[path = "../../std-ext/db/tests/resp/slow.rs"]
+mod slow;
+
+use arbitrary::Arbitrary;
+use hedgerow_db::command::{
+    ClientFacts, Connection, Context, NotSet, Scratch, ServerFacts, ServerFigures, Then, obey,
+};
+use hedgerow_db::resp::parse::Limits;
+use hedgerow_db::resp::read::{self, Found};
+use hedgerow_db::{Db, Options, Session};
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+
+#[derive(Arbitrary, Debug)]
+struct Script<'a> {
+    /// In which pieces the bytes come.
+    pieces: Vec<u8>,
+    bytes: &'a [u8],
+}
+
+/// A server that knows nothing.
+struct Server;
+
+impl ServerFacts for Server {
+    fn figures(&self) -> ServerFigures {
+        ServerFigures::default()
+    }
+
+    fn settings(&self, _: &mut dyn FnMut(&str, &str)) {}
+
+    fn set(&self, _: &str, _: &str) -> Result<(), NotSet> {
+        Err(NotSet::Unknown)
+    }
+
+    fn reset_counters(&self) {}
+
+    fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>)) {}
+
+    fn password_is(&self, _: &[u8], password: &[u8]) -> bool {
+        password == b"sesame"
+    }
+
+    fn has_password(&self) -> bool {
+        false
+    }
+}
+
+static DB: LazyLock<Db> = LazyLock::new(|| {
+    let mut options = Options::in_memory();
+    options.shards = 4;
+    Db::open(options).expect("it is in memory")
+});
+
+/// What is answered to bytes that come in pieces.
+fn answers(session: &mut Session, bytes: &[u8], mut piece: impl FnMut() -> usize) -> Vec<u8> {
+    DB.clear().expect("it is in memory");
+    DB.set_max_memory(0);
+    let mut connection = Connection::new(1, "fuzz".into(), false);
+    let mut scratch = Scratch::default();
+    let (mut out, mut from, mut to) = (Vec::new(), 0, 0);
+    loop {
+        let context = &mut Context { session, db: &DB, server: &Server, scratch: &mut scratch };
+        let obeyed = obey(&mut connection, context, &bytes[from..to], &mut out);
+        from += obeyed.consumed;
+        if obeyed.then != Then::GoOn || obeyed.consumed == 0 && to == bytes.len() {
+            return out;
+        }
+        if obeyed.consumed == 0 {
+            to = (to + piece().max(1)).min(bytes.len());
+        }
+    }
+}
+
+/// Replies that are not the same each time, among others.
+fn tells_time(bytes: &[u8]) -> bool {
+    let small = bytes.to_ascii_lowercase();
+    let names = ["ttl", "ex", "px", "time", "idle", "info", "memory", "save", "keys", "key", "scan"];
+    names.iter().any(|name| small.windows(name.len()).any(|word| word == name.as_bytes()))
+}
+
+fuzz_target!(|script: Script<'_>| {
+    let Script { pieces, bytes } = script;
+    let pieces = || {
+        let mut pieces = pieces.iter().cycle();
+        move || pieces.next().map_or(1, |piece| usize::from(*piece))
+    };
+    for (limits, stranger) in [(Limits::FULL, false), (Limits::STRANGER, true)] {
+        let wanted = slow::requests(bytes, stranger);
+        assert_eq!(alike::taken(bytes, limits, || bytes.len()), wanted);
+        assert_eq!(alike::taken(bytes, limits, pieces()), wanted);
+    }
+    alike::read_alike(bytes);
+    let session = &mut DB.session();
+    let at_once = answers(session, bytes, || bytes.len());
+    let in_pieces = answers(session, bytes, pieces());
+    let mut rest = &at_once[..];
+    while !rest.is_empty() {
+        match read::reply(rest) {
+            Ok(Found::Reply(_, used)) => rest = &rest[used..],
+            other => panic!("{other:?} of {}", rest.escape_ascii()),
+        }
+    }
+    if !tells_time(bytes) {
+        assert_eq!(at_once, in_pieces);
+    }
+});

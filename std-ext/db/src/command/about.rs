@@ -1,0 +1,184 @@
+//! COMMAND: what commands there are.
+
+use crate::command::dispatch::{Complaint, SYNTAX, is, part_of};
+use crate::command::docs::{DOCS, Docs};
+use crate::command::glob;
+use crate::command::obey::Turn;
+use crate::command::table::{self, COMMANDS, Spec};
+use crate::resp::write::Writer;
+
+#[derive(Clone, Copy)]
+enum Part {
+    Count,
+    List,
+    Info,
+    Docs,
+    GetKeys,
+    Help,
+}
+
+const PARTS: [(&str, i8, Part); 6] = [
+    ("count", 2, Part::Count),
+    ("list", -2, Part::List),
+    ("info", -2, Part::Info),
+    ("docs", -2, Part::Docs),
+    ("getkeys", -4, Part::GetKeys),
+    ("help", 2, Part::Help),
+];
+
+const HELP: [&str; 17] = [
+    "COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "(no subcommand)",
+    "    Return details about all Redis commands.",
+    "COUNT",
+    "    Return the total number of commands in this Redis server.",
+    "LIST",
+    "    Return a list of all commands in this Redis server.",
+    "INFO [<command-name> ...]",
+    "    Return details about multiple Redis commands.",
+    "    If no command names are given, documentation details for all",
+    "    commands are returned.",
+    "DOCS [<command-name> ...]",
+    "    Return documentation details about multiple Redis commands.",
+    "    If no command names are given, documentation details for all",
+    "    commands are returned.",
+    "GETKEYS <full-command>",
+    "    Return the keys from a full Redis command.",
+];
+
+impl<'a> Turn<'_, 'a> {
+    /// COMMAND.
+    pub(super) fn command_about(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        if arguments.len() == 1 {
+            self.infos(&[]);
+            return Ok(());
+        }
+        match part_of("command", &PARTS, arguments)? {
+            Part::Count => self.reply(|out| out.integer(COMMANDS.len().cast_signed() as i64)),
+            Part::List => self.names(&arguments[2..])?,
+            Part::Info => self.infos(&arguments[2..]),
+            Part::Docs => self.docs(&arguments[2..]),
+            Part::GetKeys => self.keys_of(&arguments[2..])?,
+            Part::Help => self.help(&HELP),
+        }
+        Ok(())
+    }
+
+    /// All, where no names are given.
+    fn infos(&mut self, names: &[&[u8]]) {
+        self.reply(|out| {
+            if names.is_empty() {
+                out.array(COMMANDS.len());
+                for spec in &COMMANDS {
+                    tell(spec, out);
+                }
+                return;
+            }
+            out.array(names.len());
+            for name in names {
+                match table::find(name) {
+                    Some(spec) => tell(spec, out),
+                    None => out.null(),
+                }
+            }
+        });
+    }
+
+    fn names(&mut self, filter: &[&[u8]]) -> Result<(), Complaint> {
+        let is_wanted: &dyn Fn(&Spec) -> bool = match filter {
+            [] => &|_| true,
+            [by, how, what] if is(by, "filterby") => match how {
+                // There are none.
+                how if is(how, "module") => &|_| false,
+                how if is(how, "aclcat") => {
+                    &|spec| spec.categories.split(' ').any(|category| is(what, category))
+                }
+                how if is(how, "pattern") => {
+                    &|spec| glob::matches(what, spec.name.as_bytes(), true)
+                }
+                _ => return Err(SYNTAX),
+            },
+            _ => return Err(SYNTAX),
+        };
+        let wanted = || COMMANDS.iter().filter(|spec| is_wanted(spec));
+        self.reply(|out| {
+            out.array(wanted().count());
+            wanted().for_each(|spec| out.bulk(spec.name.as_bytes()));
+        });
+        Ok(())
+    }
+
+    /// All, where no names are given. Names that are none are left out.
+    fn docs(&mut self, names: &[&[u8]]) {
+        let docs = |name: &&[u8]| {
+            let spec = table::find(name)?;
+            DOCS.iter().find(|docs| docs.name == spec.name)
+        };
+        let some: Vec<&Docs> = names.iter().filter_map(docs).collect();
+        let all: Vec<&Docs> = if names.is_empty() { DOCS.iter().collect() } else { some };
+        self.reply(|out| {
+            out.map(all.len());
+            for docs in all {
+                out.bulk(docs.name.as_bytes());
+                out.map(3);
+                let texts =
+                    [("summary", docs.summary), ("since", docs.since), ("group", docs.group)];
+                for (name, text) in texts {
+                    out.bulk(name.as_bytes());
+                    out.bulk(text.as_bytes());
+                }
+            }
+        });
+    }
+
+    fn keys_of(&mut self, command: &[&'a [u8]]) -> Result<(), Complaint> {
+        let spec = table::find(command[0]).ok_or("ERR Invalid command specified")?;
+        // Of these, the parts have keys.
+        let within = [
+            &b"memory usage"[..],
+            b"object encoding",
+            b"object freq",
+            b"object idletime",
+            b"object refcount",
+        ];
+        let named = [command[0], b" ", command[1]].concat();
+        let is_within = within.iter().any(|name| name.eq_ignore_ascii_case(&named));
+        let keys = if is_within { (2, 2, 1) } else { spec.keys };
+        let places = places(keys, command.len());
+        if keys.0 == 0 {
+            return Err("ERR The command has no key arguments".into());
+        }
+        if !spec.takes(command.len()) {
+            return Err("ERR Invalid number of arguments specified for command".into());
+        }
+        self.reply(|out| {
+            out.array(places.clone().count());
+            places.for_each(|place| out.bulk(command[place]));
+        });
+        Ok(())
+    }
+}
+
+/// Where a command's keys stand among so many arguments.
+fn places((first, last, step): (i8, i8, i8), count: usize) -> impl Iterator<Item = usize> + Clone {
+    let place = |place: i8| usize::from(place.unsigned_abs());
+    let last = if last < 0 { count.saturating_sub(place(last)) } else { place(last) };
+    (place(first)..=last).step_by(place(step).max(1))
+}
+
+/// What COMMAND INFO says of one.
+fn tell(spec: &Spec, out: &mut Writer<'_>) {
+    out.array(10);
+    out.bulk(spec.name.as_bytes());
+    out.integer(spec.arity.into());
+    let words = |text: &'static str| text.split(' ').filter(|word| !word.is_empty());
+    out.set(words(spec.flags).count());
+    words(spec.flags).for_each(|flag| out.simple(flag));
+    out.integer(spec.keys.0.into());
+    out.integer(spec.keys.1.into());
+    out.integer(spec.keys.2.into());
+    out.set(words(spec.categories).count());
+    words(spec.categories).for_each(|category| out.simple(&format!("@{category}")));
+    // Tips, where keys may stand otherwise, parts of the command.
+    (0..3).for_each(|_| out.array(0));
+}

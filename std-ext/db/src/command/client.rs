@@ -1,0 +1,336 @@
+//! Commands about the connection itself: who is there, and how they talk.
+
+use crate::command::COMPATIBLE;
+use crate::command::connection::Replies;
+use crate::command::context::ClientFacts;
+use crate::command::dispatch::{
+    Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of, shown, wrong_number,
+};
+use crate::command::obey::Turn;
+use crate::resp::Protocol;
+use crate::state::number;
+use std::io::Write;
+
+const WRONG_PASSWORD: Complaint =
+    Complaint::Borrowed("WRONGPASS invalid username-password pair or user is disabled.");
+const NO_HELLO: Complaint = Complaint::Borrowed(
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO \
+    <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP \
+    protocol version at the same time",
+);
+const NO_PASSWORD: Complaint = Complaint::Borrowed(
+    "ERR AUTH <password> called without any password configured for the default user. Are you \
+    sure your configuration is correct?",
+);
+/// The only user there is.
+const USER: &[u8] = b"default";
+
+#[derive(Clone, Copy)]
+enum Part {
+    Id,
+    GetName,
+    SetName,
+    List,
+    Info,
+    SetInfo,
+    Reply,
+    Switch,
+    GetRedir,
+    Help,
+}
+
+const PARTS: [(&str, i8, Part); 11] = [
+    ("id", 2, Part::Id),
+    ("getname", 2, Part::GetName),
+    ("setname", 3, Part::SetName),
+    ("list", -2, Part::List),
+    ("info", 2, Part::Info),
+    ("setinfo", 4, Part::SetInfo),
+    ("reply", 3, Part::Reply),
+    ("no-evict", 3, Part::Switch),
+    ("no-touch", 3, Part::Switch),
+    ("getredir", 2, Part::GetRedir),
+    ("help", 2, Part::Help),
+];
+
+const HELP: [&str; 21] = [
+    "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "GETREDIR",
+    "    Return the client ID we are redirecting to when tracking is enabled.",
+    "GETNAME",
+    "    Return the name of the current connection.",
+    "ID",
+    "    Return the ID of the current connection.",
+    "INFO",
+    "    Return information about the current client connection.",
+    "LIST [options ...]",
+    "    Return information about client connections. Options:",
+    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "      Return clients of specified type.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Control the replies sent to the current connection.",
+    "SETINFO <option> <value>",
+    "    Set client meta attr.",
+    "SETNAME <name>",
+    "    Assign the name <name> to the current connection.",
+    "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
+    "    Taken, and without effect.",
+];
+
+/// Whether a text can stand in a line of CLIENT LIST.
+fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(u8::is_ascii_graphic)
+}
+
+impl<'a> Turn<'_, 'a> {
+    /// PING.
+    pub(super) fn ping(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        match arguments {
+            [_] => self.reply(|out| out.simple("PONG")),
+            [_, text] => self.reply(|out| out.bulk(text)),
+            _ => return Err(wrong_number("ping")),
+        }
+        Ok(())
+    }
+
+    /// SELECT. There is one database.
+    pub(super) fn select(&mut self, number: &[u8]) -> Result<(), Complaint> {
+        let number = number::integer(number).ok_or(NOT_AN_INTEGER)?;
+        let wrong = "ERR value is out of range, value must between -2147483648 and 2147483647";
+        match i32::try_from(number).map_err(|_| wrong)? {
+            0 => self.reply(|out| out.ok()),
+            _ => return Err("ERR DB index is out of range".into()),
+        }
+        Ok(())
+    }
+
+    /// RESET.
+    pub(super) fn reset(&mut self) {
+        self.run();
+        self.connection.reset(self.server.has_password());
+        self.reply(|out| out.simple("RESET"));
+    }
+
+    /// AUTH.
+    pub(super) fn auth(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        let (user, password) = match *arguments {
+            [_, password] if self.server.has_password() => (USER, password),
+            [_, _] => return Err(NO_PASSWORD),
+            [_, user, password] => (user, password),
+            _ => return Err(SYNTAX),
+        };
+        if !self.server.password_is(user, password) {
+            return Err(WRONG_PASSWORD);
+        }
+        self.connection.authenticated = true;
+        self.reply(|out| out.ok());
+        Ok(())
+    }
+
+    /// HELLO.
+    pub(super) fn hello(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        self.run();
+        let mut protocol = self.connection.protocol;
+        if let Some(asked) = arguments.get(1) {
+            let wrong = "ERR Protocol version is not an integer or out of range";
+            protocol = match number::integer(asked).ok_or(wrong)? {
+                2 => Protocol::Two,
+                3 => Protocol::Three,
+                _ => return Err("NOPROTO unsupported protocol version".into()),
+            };
+        }
+        let (mut secret, mut name) = (None, None);
+        let mut options = arguments.get(2..).unwrap_or_default();
+        loop {
+            options = match options {
+                [] => break,
+                [option, user, password, rest @ ..] if is(option, "auth") => {
+                    secret = Some((*user, *password));
+                    rest
+                }
+                [option, given, rest @ ..] if is(option, "setname") => {
+                    name = Some(plain_name(given)?);
+                    rest
+                }
+                [option, ..] => {
+                    let option = String::from_utf8_lossy(shown(option, usize::MAX)).into_owned();
+                    return Err(format!("ERR Syntax error in HELLO option '{option}'").into());
+                }
+            };
+        }
+        if let Some((user, password)) = secret {
+            if !self.server.password_is(user, password) {
+                return Err(WRONG_PASSWORD);
+            }
+            self.connection.authenticated = true;
+        }
+        if !self.connection.authenticated {
+            return Err(NO_HELLO);
+        }
+        if let Some(name) = name {
+            self.connection.name = name;
+        }
+        self.connection.protocol = protocol;
+        let (id, version) = (self.connection.id, self.connection.version());
+        self.reply(|out| {
+            out.map(7);
+            out.bulk(b"server");
+            out.bulk(b"redis");
+            out.bulk(b"version");
+            out.bulk(COMPATIBLE.as_bytes());
+            out.bulk(b"proto");
+            out.integer(version.into());
+            out.bulk(b"id");
+            out.integer(id.cast_signed());
+            out.bulk(b"mode");
+            out.bulk(b"standalone");
+            out.bulk(b"role");
+            out.bulk(b"master");
+            out.bulk(b"modules");
+            out.array(0);
+        });
+        Ok(())
+    }
+
+    /// CLIENT.
+    pub(super) fn client(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        // Of parts with fewer arguments there is none.
+        let argument = arguments.get(2).copied().unwrap_or_default();
+        match part_of("client", &PARTS, arguments)? {
+            Part::Id => {
+                let id = self.connection.id.cast_signed();
+                self.reply(|out| out.integer(id));
+            }
+            Part::GetName => match self.connection.name.take() {
+                None => self.reply(|out| out.null()),
+                Some(name) => {
+                    self.reply(|out| out.bulk(&name));
+                    self.connection.name = Some(name);
+                }
+            },
+            Part::SetName => {
+                self.connection.name = plain_name(argument)?;
+                self.reply(|out| out.ok());
+            }
+            Part::SetInfo => self.set_info(argument, arguments[3])?,
+            Part::List => self.list(&arguments[2..])?,
+            Part::Info => {
+                let mut line = Vec::new();
+                tell(&self.connection.facts(), &mut line);
+                self.reply(|out| out.verbatim(*b"txt", &line));
+            }
+            Part::Reply => self.replies(argument)?,
+            Part::Switch => {
+                if !is(argument, "on") && !is(argument, "off") {
+                    return Err(SYNTAX);
+                }
+                self.reply(|out| out.ok());
+            }
+            Part::GetRedir => self.reply(|out| out.integer(-1)),
+            Part::Help => self.help(&HELP),
+        }
+        Ok(())
+    }
+
+    /// CLIENT SETINFO.
+    fn set_info(&mut self, option: &[u8], value: &[u8]) -> Result<(), Complaint> {
+        let (name, first) = match option {
+            option if is(option, "lib-name") => ("lib-name", true),
+            option if is(option, "lib-ver") => ("lib-ver", false),
+            option => {
+                let option = String::from_utf8_lossy(shown(option, 128)).into_owned();
+                return Err(format!("ERR Unrecognized option '{option}'").into());
+            }
+        };
+        if !is_plain(value) {
+            let text = format!("ERR {name} cannot contain spaces, newlines or special characters.");
+            return Err(text.into());
+        }
+        let library = self.connection.library.get_or_insert_default();
+        *if first { &mut library.0 } else { &mut library.1 } = value.to_vec();
+        self.reply(|out| out.ok());
+        Ok(())
+    }
+
+    /// CLIENT LIST.
+    fn list(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        const TYPES: [&str; 5] = ["normal", "master", "slave", "replica", "pubsub"];
+        let mut ids = None;
+        let mut none = false;
+        match arguments {
+            [] => {}
+            [option, kind] if is(option, "type") => {
+                if !TYPES.iter().any(|name| is(kind, name)) {
+                    let kind = String::from_utf8_lossy(shown(kind, 128)).into_owned();
+                    return Err(format!("ERR Unknown client type '{kind}'").into());
+                }
+                none = !is(kind, "normal");
+            }
+            [option, wanted @ ..] if is(option, "id") && !wanted.is_empty() => {
+                let wanted: Option<Vec<i64>> =
+                    wanted.iter().map(|id| number::integer(id)).collect();
+                ids = Some(wanted.ok_or("ERR Invalid client ID")?);
+            }
+            _ => return Err(SYNTAX),
+        }
+        let mut lines = Vec::new();
+        let mut each = |facts: &ClientFacts<'_>| {
+            let wanted = ids.as_ref().is_none_or(|ids| ids.contains(&facts.id.cast_signed()));
+            if wanted && !none {
+                tell(facts, &mut lines);
+            }
+        };
+        each(&self.connection.facts());
+        self.server.clients(self.connection.id, &mut each);
+        self.reply(|out| out.verbatim(*b"txt", &lines));
+        Ok(())
+    }
+
+    /// CLIENT REPLY.
+    fn replies(&mut self, argument: &[u8]) -> Result<(), Complaint> {
+        // Before, replies are wanted as they were.
+        self.run();
+        if is(argument, "on") {
+            self.connection.replies = Replies::All;
+            self.reply(|out| out.ok());
+        } else if is(argument, "off") {
+            self.connection.replies = Replies::None;
+        } else if is(argument, "skip") {
+            if self.connection.replies != Replies::None {
+                self.connection.replies = Replies::AllButNext;
+            }
+        } else {
+            return Err(SYNTAX);
+        }
+        Ok(())
+    }
+}
+
+/// A name for a connection; the empty one is none.
+fn plain_name(name: &[u8]) -> Result<Option<Box<[u8]>>, Complaint> {
+    if !is_plain(name) {
+        let text = "ERR Client names cannot contain spaces, newlines or special characters.";
+        return Err(text.into());
+    }
+    Ok((!name.is_empty()).then(|| name.into()))
+}
+
+/// A line of CLIENT LIST.
+fn tell(facts: &ClientFacts<'_>, line: &mut Vec<u8>) {
+    let text = String::from_utf8_lossy;
+    // Nothing fails that is written into memory.
+    let _ = writeln!(
+        line,
+        "id={} addr={} name={} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 events=r \
+         cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+        facts.id,
+        facts.address,
+        text(facts.name),
+        facts.age,
+        facts.idle,
+        facts.command,
+        facts.protocol,
+        text(facts.library),
+        text(facts.library_version),
+    );
+}

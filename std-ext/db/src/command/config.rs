@@ -1,0 +1,232 @@
+//! CONFIG: what the server was told, and what it can be told while it runs.
+//!
+//! What the database knows of itself stands here; the rest is the server's.
+
+use crate::command::context::NotSet;
+use crate::command::dispatch::{Complaint, SYNTAX, part_of, shown};
+use crate::command::glob;
+use crate::command::obey::Turn;
+use crate::log::Fsync;
+use crate::options::Eviction;
+
+#[derive(Clone, Copy)]
+enum Part {
+    Get,
+    Set,
+    ResetStat,
+    Rewrite,
+    Help,
+}
+
+const PARTS: [(&str, i8, Part); 5] = [
+    ("get", -3, Part::Get),
+    ("set", -4, Part::Set),
+    ("resetstat", 2, Part::ResetStat),
+    ("rewrite", 2, Part::Rewrite),
+    ("help", 2, Part::Help),
+];
+
+const HELP: [&str; 9] = [
+    "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "GET <pattern>",
+    "    Return parameters matching the glob-like <pattern> and their values.",
+    "SET <directive> <value>",
+    "    Set the configuration <directive> to <value>.",
+    "RESETSTAT",
+    "    Reset statistics reported by the INFO command.",
+    "REWRITE",
+    "    Rewrite the configuration file.",
+];
+
+const POLICIES: [(&str, Eviction); 6] = [
+    ("volatile-lru", Eviction::VolatileLru),
+    ("volatile-random", Eviction::VolatileRandom),
+    ("volatile-ttl", Eviction::VolatileTtl),
+    ("allkeys-lru", Eviction::Lru),
+    ("allkeys-random", Eviction::Random),
+    ("noeviction", Eviction::Never),
+];
+
+/// What the policy is called.
+pub(super) fn policy(eviction: Eviction) -> &'static str {
+    let named = POLICIES.iter().find(|(_, policy)| *policy == eviction);
+    named.map_or("noeviction", |(name, _)| name)
+}
+
+/// What can be set while the server runs, of the database itself.
+enum Own {
+    MaxMemory(usize),
+    Policy(Eviction),
+}
+
+/// A setting of the database itself, if this is one.
+fn own(name: &str, value: &[u8]) -> Option<Result<Own, NotSet>> {
+    match name {
+        "maxmemory" => {
+            let wrong = || NotSet::Wrong("argument must be a memory value".into());
+            Some(memory(value).map(Own::MaxMemory).ok_or_else(wrong))
+        }
+        "maxmemory-policy" => {
+            let named =
+                POLICIES.iter().find(|(name, _)| value.eq_ignore_ascii_case(name.as_bytes()));
+            let wrong = || {
+                let names: Vec<&str> = POLICIES.iter().map(|(name, _)| *name).collect();
+                let names = names.join(", ");
+                NotSet::Wrong(format!("argument(s) must be one of the following: {names}"))
+            };
+            Some(named.map(|(_, policy)| Own::Policy(*policy)).ok_or_else(wrong))
+        }
+        "databases" | "save" | "appendonly" | "appendfsync" | "dir" | "proto-max-bulk-len" => {
+            Some(Err(NotSet::Fixed))
+        }
+        _ => None,
+    }
+}
+
+/// Bytes with a unit or none: of 1,000 (`k`, `m`, `g`) or 1,024 (`kb`, `mb`, `gb`).
+fn memory(text: &[u8]) -> Option<usize> {
+    let text = std::str::from_utf8(text).ok()?.to_ascii_lowercase();
+    let (digits, unit) =
+        text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let unit = match unit {
+        "" | "b" => 1,
+        "k" => 1000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<usize>().ok()?.checked_mul(unit)
+}
+
+impl<'a> Turn<'_, 'a> {
+    /// CONFIG.
+    pub(super) fn config(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        match part_of("config", &PARTS, arguments)? {
+            Part::Get => self.settings(&arguments[2..]),
+            Part::Set => self.change_settings(&arguments[2..])?,
+            Part::ResetStat => {
+                self.server.reset_counters();
+                self.reply(|out| out.ok());
+            }
+            Part::Rewrite => return Err("ERR The server is running without a config file".into()),
+            Part::Help => self.help(&HELP),
+        }
+        Ok(())
+    }
+
+    /// Shows each setting of the database itself.
+    fn own_settings(&self, each: &mut dyn FnMut(&str, &str)) {
+        let (db, options) = (self.db, self.db.options());
+        each("maxmemory", &db.figures().max_memory.to_string());
+        each("maxmemory-policy", policy(db.eviction()));
+        each("databases", "1");
+        each("proto-max-bulk-len", &crate::resp::parse::LONGEST_ARGUMENT.to_string());
+        // Snapshots go by the log's size, not by the time.
+        each("save", "");
+        each("appendonly", if options.folder.is_some() { "yes" } else { "no" });
+        each(
+            "appendfsync",
+            match options.fsync {
+                Fsync::Always => "always",
+                Fsync::EverySecond => "everysec",
+                Fsync::Never => "no",
+            },
+        );
+        let folder = options.folder.as_ref().map(|folder| folder.to_string_lossy().into_owned());
+        each("dir", &folder.unwrap_or_default());
+    }
+
+    fn settings(&mut self, patterns: &[&[u8]]) {
+        let mut found: Vec<(String, String)> = Vec::new();
+        let mut each = |name: &str, value: &str| {
+            let wanted =
+                patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes(), true));
+            // The database's own come first, and are told once.
+            if wanted && found.iter().all(|(other, _)| other != name) {
+                found.push((name.to_owned(), value.to_owned()));
+            }
+        };
+        self.own_settings(&mut each);
+        self.server.settings(&mut each);
+        self.reply(|out| {
+            out.map(found.len());
+            for (name, value) in &found {
+                out.bulk(name.as_bytes());
+                out.bulk(value.as_bytes());
+            }
+        });
+    }
+
+    fn change_settings(&mut self, arguments: &[&[u8]]) -> Result<(), Complaint> {
+        let (pairs, []) = arguments.as_chunks::<2>() else { return Err(SYNTAX) };
+        // What was gathered goes by the settings of before.
+        self.run();
+        let mut names: Vec<String> = Vec::new();
+        let mut changes = Vec::new();
+        for [name, value] in pairs {
+            let name = String::from_utf8_lossy(shown(name, 128)).to_ascii_lowercase();
+            if names.contains(&name) {
+                return Err(failed(&name, "duplicate parameter"));
+            }
+            match own(&name, value).transpose() {
+                Ok(change) => changes.push(change),
+                Err(why) => return Err(not_set(&name, &why)),
+            }
+            names.push(name);
+        }
+        for ((change, name), [_, value]) in changes.into_iter().zip(&names).zip(pairs) {
+            match change {
+                Some(Own::MaxMemory(bytes)) => self.db.set_max_memory(bytes),
+                Some(Own::Policy(policy)) => self.db.set_eviction(policy),
+                None => {
+                    let value = String::from_utf8_lossy(value);
+                    self.server.set(name, &value).map_err(|why| not_set(name, &why))?;
+                }
+            }
+        }
+        self.reply(|out| out.ok());
+        Ok(())
+    }
+}
+
+fn not_set(name: &str, why: &NotSet) -> Complaint {
+    match why {
+        NotSet::Unknown => {
+            format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'").into()
+        }
+        NotSet::Fixed => failed(name, "can't set immutable config"),
+        NotSet::Wrong(why) => failed(name, why),
+    }
+}
+
+fn failed(name: &str, why: &str) -> Complaint {
+    format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_has_units() {
+        let cases: [(&str, Option<usize>); 10] = [
+            ("0", Some(0)),
+            ("100", Some(100)),
+            ("7b", Some(7)),
+            ("2k", Some(2000)),
+            ("2KB", Some(2048)),
+            ("3m", Some(3_000_000)),
+            ("3mb", Some(3 << 20)),
+            ("1gb", Some(1 << 30)),
+            ("1tb", None),
+            ("99999999999gb", None),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(memory(text.as_bytes()), wanted, "{text}");
+        }
+        assert_eq!([memory(b""), memory(b"-1"), memory(b"x"), memory(b"1 mb")], [None; 4]);
+    }
+}

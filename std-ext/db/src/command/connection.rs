@@ -1,0 +1,91 @@
+//! What is remembered of a connection between its commands.
+
+use crate::resp::Protocol;
+use crate::resp::parse::{Limits, Requests};
+use std::time::Instant;
+
+/// Which replies a client wants (`CLIENT REPLY`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replies {
+    /// All.
+    All,
+    /// All but that of the next command.
+    AllButNext,
+    /// All but that of the command that is being obeyed.
+    AllButThis,
+    /// None.
+    None,
+}
+
+/// What is remembered of a connection between its commands.
+#[derive(Debug)]
+pub struct Connection {
+    pub(super) id: u64,
+    pub(super) address: String,
+    pub(super) since: Instant,
+    pub(super) name: Option<Box<[u8]>>,
+    /// What the client's library calls itself, and its version.
+    pub(super) library: Option<Box<(Vec<u8>, Vec<u8>)>>,
+    pub(super) protocol: Protocol,
+    pub(super) authenticated: bool,
+    pub(super) replies: Replies,
+    /// The last command's name.
+    pub(super) command: &'static str,
+    pub(super) requests: Requests,
+    /// How many commands may be gathered at once.
+    pub(super) most: usize,
+}
+
+impl Connection {
+    /// One that was made just now, from this address. With `must_authenticate` it begins with the password.
+    pub fn new(id: u64, address: String, must_authenticate: bool) -> Self {
+        Self {
+            id,
+            address,
+            since: Instant::now(),
+            name: None,
+            library: None,
+            protocol: Protocol::Two,
+            authenticated: !must_authenticate,
+            replies: Replies::All,
+            command: "",
+            requests: Requests::default(),
+            most: super::MOST_GATHERED,
+        }
+    }
+
+    /// Its number.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// What its client calls it; nothing at first.
+    pub fn name(&self) -> &[u8] {
+        self.name.as_deref().unwrap_or_default()
+    }
+
+    /// Whether it said the password, or need not.
+    pub fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
+    /// The version of the protocol: 2 or 3.
+    pub(super) fn version(&self) -> u8 {
+        match self.protocol {
+            Protocol::Two => 2,
+            Protocol::Three => 3,
+        }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        if self.authenticated { Limits::FULL } else { Limits::STRANGER }
+    }
+
+    /// As it was at first.
+    pub(super) fn reset(&mut self, must_authenticate: bool) {
+        self.name = None;
+        self.protocol = Protocol::Two;
+        self.authenticated = !must_authenticate;
+        self.replies = Replies::All;
+    }
+}

@@ -1,0 +1,201 @@
+//! From a request to the command that it names.
+
+use crate::ask::{Change, Life, Look, Together, When};
+use crate::command::life::{Moment, Unit};
+use crate::command::obey::{Then, Turn};
+use crate::command::shape::Shape;
+use crate::command::table::{self, Id, takes};
+use std::borrow::Cow;
+
+/// What is wrong with a command's arguments: the error as it is sent.
+pub(super) type Complaint = Cow<'static, str>;
+
+pub(super) const SYNTAX: Complaint = Cow::Borrowed("ERR syntax error");
+pub(super) const NOT_AN_INTEGER: Complaint =
+    Cow::Borrowed("ERR value is not an integer or out of range");
+
+impl<'a> Turn<'_, 'a> {
+    /// Obeys a command, or gathers what it asks. The first argument is its name.
+    pub(super) fn command(&mut self, arguments: &[&'a [u8]]) {
+        let Some(spec) = table::find(arguments[0]) else { return self.unknown(arguments) };
+        if !spec.takes(arguments.len()) {
+            return self.error(wrong_number(spec.name).as_ref());
+        }
+        if !self.connection.authenticated && !spec.is_for_strangers() {
+            return self.error("NOAUTH Authentication required.");
+        }
+        self.connection.command = spec.name;
+        if let Err(complaint) = self.obey(spec.id, arguments) {
+            self.error(complaint.as_ref());
+        }
+    }
+
+    fn obey(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        let batch = &mut self.batch;
+        // Of commands without a key there is none.
+        let key = arguments.get(1).copied().unwrap_or_default();
+        match id {
+            Id::Get => batch.look(key, Look::Value, Shape::Value),
+            Id::Set if arguments.len() == 3 => {
+                batch.change(key, plainly(arguments[2], false), Shape::Done);
+            }
+            Id::Set => self.set(arguments)?,
+            Id::GetSet => batch.change(key, plainly(arguments[2], true), Shape::Value),
+            Id::GetDel => batch.change(key, Change::Take, Shape::Value),
+            Id::GetEx => self.get_ex(arguments)?,
+            Id::SetEx => self.set_ex(arguments, Unit::Seconds, "setex")?,
+            Id::PSetEx => self.set_ex(arguments, Unit::Milliseconds, "psetex")?,
+            Id::SetNx => {
+                let (value, when) = (arguments[2], When::Absent);
+                let set = Change::Set { value, when, life: Life::Ever, get: false };
+                batch.change(key, set, Shape::DoneOrNot);
+            }
+            Id::Del | Id::Unlink if arguments.len() == 2 => {
+                batch.change(key, Change::Delete, Shape::Integer);
+            }
+            Id::Del | Id::Unlink => batch.delete_all(&arguments[1..]),
+            Id::Exists | Id::Touch => batch.looks(&arguments[1..], Look::Exists, Shape::Sum),
+            Id::MGet => batch.looks(&arguments[1..], Look::Value, Shape::Values),
+            Id::MSet => self.set_all(arguments, "mset")?,
+            Id::MSetNx => self.set_all(arguments, "msetnx")?,
+            Id::Incr => batch.change(key, Change::Add(1), Shape::Integer),
+            Id::Decr => batch.change(key, Change::Add(-1), Shape::Integer),
+            Id::IncrBy => self.add(arguments, false)?,
+            Id::DecrBy => self.add(arguments, true)?,
+            Id::IncrByFloat => self.add_float(arguments)?,
+            Id::Append => batch.change(key, Change::Append(arguments[2]), Shape::Integer),
+            Id::StrLen => batch.look(key, Look::Length, Shape::Integer),
+            Id::GetRange | Id::Substr => self.part(arguments)?,
+            Id::SetRange => self.write(arguments)?,
+            Id::Expire => self.expire(arguments, (Moment::FromNow, Unit::Seconds), "expire")?,
+            Id::PExpire => {
+                self.expire(arguments, (Moment::FromNow, Unit::Milliseconds), "pexpire")?;
+            }
+            Id::ExpireAt => self.expire(arguments, (Moment::At, Unit::Seconds), "expireat")?,
+            Id::PExpireAt => {
+                self.expire(arguments, (Moment::At, Unit::Milliseconds), "pexpireat")?;
+            }
+            Id::Ttl => batch.look(key, Look::Life, lives(true, false)),
+            Id::PTtl => batch.look(key, Look::Life, lives(false, false)),
+            Id::ExpireTime => batch.look(key, Look::Life, lives(true, true)),
+            Id::PExpireTime => batch.look(key, Look::Life, lives(false, true)),
+            Id::Persist => self.persist(key),
+            Id::Type => batch.look(key, Look::Exists, Shape::Type),
+            Id::Rename | Id::RenameNx => {
+                let absent = id == Id::RenameNx;
+                let shape = if absent { Shape::Integer } else { Shape::Done };
+                batch.together(Together::Rename { from: key, to: arguments[2], absent }, shape);
+            }
+            Id::FlushDb | Id::FlushAll => self.flush(arguments)?,
+            Id::Object => self.object(arguments)?,
+            Id::Memory => self.memory(arguments)?,
+            _ => self.about(id, arguments)?,
+        }
+        Ok(())
+    }
+
+    /// Commands that are not about certain keys.
+    fn about(&mut self, id: Id, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        match id {
+            Id::Ping => self.ping(arguments)?,
+            Id::Echo => self.reply(|out| out.bulk(arguments[1])),
+            Id::Scan => self.scan(arguments)?,
+            Id::Keys => self.keys(arguments[1]),
+            Id::RandomKey => self.random_key(),
+            Id::DbSize => self.size(),
+            Id::Time => self.time(),
+            Id::Wait => self.wait(arguments)?,
+            Id::LastSave => self.last_save(),
+            Id::Save => self.save()?,
+            Id::BgSave => self.save_behind(arguments)?,
+            Id::Shutdown => self.shutdown(arguments)?,
+            Id::Hello => self.hello(arguments)?,
+            Id::Auth => self.auth(arguments)?,
+            Id::Client => self.client(arguments)?,
+            Id::Select => self.select(arguments[1])?,
+            Id::Reset => self.reset(),
+            Id::Command => self.command_about(arguments)?,
+            Id::Config => self.config(arguments)?,
+            Id::Info => self.info(&arguments[1..]),
+            _ => {
+                self.reply(|out| out.ok());
+                self.then = Then::Close;
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn unknown(&mut self, arguments: &[&[u8]]) {
+        // A browser that was led here by somebody's page: what follows are that page's words.
+        if [&b"post"[..], b"host:"].iter().any(|name| name.eq_ignore_ascii_case(arguments[0])) {
+            self.run();
+            self.then = Then::Close;
+            return;
+        }
+        let mut text = b"ERR unknown command '".to_vec();
+        text.extend(shown(arguments[0], 128));
+        text.extend(b"', with args beginning with: ");
+        let mut shown_bytes = 0;
+        for argument in &arguments[1..] {
+            if shown_bytes >= 128 {
+                break;
+            }
+            let word = shown(argument, 128 - shown_bytes);
+            text.push(b'\'');
+            text.extend(word);
+            text.extend(b"' ");
+            shown_bytes += word.len() + 3;
+        }
+        self.error(text);
+    }
+}
+
+/// Up to so many bytes, and none from a zero byte on, as C has it.
+pub(super) fn shown(bytes: &[u8], most: usize) -> &[u8] {
+    let bytes = &bytes[..bytes.len().min(most)];
+    bytes.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
+/// As plainly as SET does it.
+#[inline]
+fn plainly(value: &[u8], get: bool) -> Change<'_> {
+    Change::Set { value, when: When::Always, life: Life::Ever, get }
+}
+
+fn lives(seconds: bool, moment: bool) -> Shape {
+    Shape::Life { seconds, moment }
+}
+
+/// There are too few or too many arguments for a command.
+pub(super) fn wrong_number(command: &str) -> Complaint {
+    format!("ERR wrong number of arguments for '{command}' command").into()
+}
+
+/// There is no such command within a command.
+pub(super) fn unknown_part(container: &str, part: &[u8]) -> Complaint {
+    let part = String::from_utf8_lossy(shown(part, 128)).into_owned();
+    let container = container.to_uppercase();
+    format!("ERR unknown subcommand '{part}'. Try {container} HELP.").into()
+}
+
+/// The part of a command that is asked for, where there is such a part and it takes so many arguments.
+pub(super) fn part_of<T: Copy>(
+    container: &str,
+    parts: &[(&str, i8, T)],
+    arguments: &[&[u8]],
+) -> Result<T, Complaint> {
+    let named = parts.iter().find(|(name, ..)| is(arguments[1], name));
+    let Some(&(name, arity, part)) = named else {
+        return Err(unknown_part(container, arguments[1]));
+    };
+    if !takes(arity, arguments.len()) {
+        return Err(wrong_number(&format!("{container}|{name}")));
+    }
+    Ok(part)
+}
+
+/// Whether an argument is this word, whatever its case.
+pub(super) fn is(argument: &[u8], word: &str) -> bool {
+    argument.eq_ignore_ascii_case(word.as_bytes())
+}

@@ -1,0 +1,166 @@
+//! Patterns with `*`, `?` and `[...]`, as `KEYS` and `SCAN` take them.
+//!
+//! Where a star could stand for more, only the last one is tried again, which is enough: whatever an earlier one could
+//! have taken in addition, the later one can take as well. So the time is at most the product of both lengths, whatever
+//! the pattern.
+
+/// Whether all of `text` is what `pattern` describes. With `fold` without regard to the case of ASCII letters.
+pub(crate) fn matches(pattern: &[u8], text: &[u8], fold: bool) -> bool {
+    let (mut at, mut place) = (0, 0);
+    // Behind the last star, and where the text goes on that it does not stand for.
+    let mut star: Option<(usize, usize)> = None;
+    loop {
+        if pattern.get(at) == Some(&b'*') {
+            at += 1;
+            if at == pattern.len() {
+                return true;
+            }
+            star = Some((at, place));
+            continue;
+        }
+        if place == text.len() {
+            // A longer star leaves less text for what is missing.
+            return at == pattern.len();
+        }
+        match one(&pattern[at..], text[place], fold) {
+            Some(used) => (at, place) = (at + used, place + 1),
+            None => match &mut star {
+                Some((behind, taken)) => {
+                    *taken += 1;
+                    (at, place) = (*behind, *taken);
+                }
+                None => return false,
+            },
+        }
+    }
+}
+
+/// How much of the pattern stands for this byte, if its beginning does.
+fn one(pattern: &[u8], byte: u8, fold: bool) -> Option<usize> {
+    let same = |a: u8, b: u8| a == b || fold && a.eq_ignore_ascii_case(&b);
+    match pattern {
+        [] => None,
+        [b'?', ..] => Some(1),
+        [b'[', rest @ ..] => {
+            let (hit, used) = class(rest, byte, fold);
+            hit.then_some(1 + used)
+        }
+        [b'\\', meant, ..] => same(*meant, byte).then_some(2),
+        [meant, ..] => same(*meant, byte).then_some(1),
+    }
+}
+
+/// Whether a class behind its bracket has this byte, and how long it is. One without an end goes to the pattern's.
+fn class(class: &[u8], byte: u8, fold: bool) -> (bool, usize) {
+    let small = |byte: u8| if fold { byte.to_ascii_lowercase() } else { byte };
+    let byte = small(byte);
+    let not = class.first() == Some(&b'^');
+    let mut at = usize::from(not);
+    let mut hit = false;
+    loop {
+        match class.get(at..).unwrap_or_default() {
+            [] => return (hit != not, at),
+            [b']', ..] => return (hit != not, at + 1),
+            [b'\\', meant, ..] => {
+                hit |= small(*meant) == byte;
+                at += 2;
+            }
+            [from, b'-', to, ..] => {
+                let (from, to) = (small(*from.min(to)), small(*from.max(to)));
+                hit |= (from..=to).contains(&byte);
+                at += 3;
+            }
+            [meant, ..] => {
+                hit |= small(*meant) == byte;
+                at += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As it is described: a star stands for nothing, or for one more byte.
+    fn slow(pattern: &[u8], text: &[u8]) -> bool {
+        match pattern {
+            [] => text.is_empty(),
+            [b'*', rest @ ..] => slow(rest, text) || !text.is_empty() && slow(pattern, &text[1..]),
+            _ => match text {
+                [] => false,
+                [byte, behind @ ..] => {
+                    one(pattern, *byte, false).is_some_and(|used| slow(&pattern[used..], behind))
+                }
+            },
+        }
+    }
+
+    #[test]
+    fn patterns_are_those_of_redis() {
+        let cases = [
+            ("*", "", true),
+            ("h?llo", "hello", true),
+            ("h?llo", "hllo", false),
+            ("h*llo", "heeeello", true),
+            ("h[ae]llo", "hallo", true),
+            ("h[ae]llo", "hillo", false),
+            ("h[^e]llo", "hello", false),
+            ("h[^e]llo", "hallo", true),
+            ("h[a-c]llo", "hbllo", true),
+            ("h[c-a]llo", "hbllo", true),
+            ("h[a-c]llo", "hdllo", false),
+            (r"h\*llo", "h*llo", true),
+            (r"h\*llo", "hello", false),
+            (r"[\]]", "]", true),
+            ("[a", "a", true),
+            ("[", "a", false),
+            ("a\\", "a\\", true),
+            ("a[]b", "ab", false),
+            ("*a*b*c", "xxaxxbxxc", true),
+            ("*a*b*c", "xxaxxbxx", false),
+            ("", "", true),
+            ("", "a", false),
+        ];
+        for (pattern, text, wanted) in cases {
+            assert_eq!(
+                matches(pattern.as_bytes(), text.as_bytes(), false),
+                wanted,
+                "{pattern} {text}"
+            );
+        }
+        assert!(matches(b"MAX*", b"maxmemory", true) && !matches(b"MAX*", b"maxmemory", false));
+        assert!(matches(b"[A-C]", b"b", true) && matches(b"[a-c]", b"B", true));
+    }
+
+    #[test]
+    fn trying_only_the_last_star_again_is_enough() {
+        // All patterns and texts of few letters.
+        let words = |letters: &[u8], longest: u32| -> Vec<Vec<u8>> {
+            let n = letters.len();
+            let word = |length: u32, i: usize| {
+                (0..length).map(|at| letters[i / n.pow(at) % n]).collect::<Vec<u8>>()
+            };
+            (0..=longest)
+                .flat_map(|length| (0..n.pow(length)).map(move |i| (length, i)))
+                .map(|(length, i)| word(length, i))
+                .collect()
+        };
+        let texts = words(b"ab", 6);
+        for pattern in words(b"ab*?", 5) {
+            for text in &texts {
+                assert_eq!(
+                    matches(&pattern, text, false),
+                    slow(&pattern, text),
+                    "{pattern:?} {text:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_pattern_takes_long() {
+        let pattern = b"*a".repeat(500);
+        assert!(!matches(&[&pattern[..], b"b"].concat(), &b"a".repeat(20_000), false));
+    }
+}

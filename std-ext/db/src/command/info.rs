@@ -1,0 +1,256 @@
+//! INFO: what the server knows of itself, under the names by which Redis's dashboards and exporters read it.
+
+use crate::command::COMPATIBLE;
+use crate::command::config::policy;
+use crate::command::context::ServerFigures;
+use crate::command::dispatch::is;
+use crate::command::obey::Turn;
+use crate::db::Figures;
+use crate::log::Fsync;
+use std::fmt::{Display, Write};
+use std::fs::read_to_string;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Bytes of a page of memory, and ticks of a second, as Linux tells them in `/proc`.
+const PAGE: u64 = 4096;
+const TICKS: f64 = 100.0;
+
+/// The lines of a section.
+struct Lines<'s>(&'s mut String);
+
+impl Lines<'_> {
+    fn line(&mut self, name: &str, value: impl Display) {
+        // Nothing fails that is written into memory.
+        let _ = write!(self.0, "{name}:{value}\r\n");
+    }
+
+    fn lines(&mut self, all: &[(&str, u64)]) {
+        for (name, value) in all {
+            self.line(name, value);
+        }
+    }
+
+    /// Bytes, once more for people.
+    fn bytes(&mut self, name: &str, bytes: u64) {
+        self.line(name, bytes);
+        self.line(&format!("{name}_human"), human(bytes));
+    }
+}
+
+type Section = fn(&Turn<'_, '_>, &ServerFigures, &Figures, &mut Lines<'_>);
+
+const SECTIONS: [(&str, Section); 8] = [
+    ("Server", server),
+    ("Clients", clients),
+    ("Memory", memory),
+    ("Persistence", persistence),
+    ("Stats", stats),
+    ("Replication", replication),
+    ("CPU", cpu),
+    ("Keyspace", keyspace),
+];
+
+impl<'a> Turn<'_, 'a> {
+    /// INFO.
+    pub(super) fn info(&mut self, names: &[&'a [u8]]) {
+        self.run();
+        let all = ["default", "all", "everything"];
+        let is_wanted = |section: &str| {
+            let named = |name: &&[u8]| is(name, section) || all.iter().any(|all| is(name, all));
+            names.is_empty() || names.iter().any(named)
+        };
+        let (server, figures) = (self.server.figures(), self.db.figures());
+        let mut text = String::new();
+        for (name, section) in SECTIONS.iter().filter(|(name, _)| is_wanted(name)) {
+            if !text.is_empty() {
+                text.push_str("\r\n");
+            }
+            let _ = write!(text, "# {name}\r\n");
+            section(self, &server, &figures, &mut Lines(&mut text));
+        }
+        self.reply(|out| out.verbatim(*b"txt", text.as_bytes()));
+    }
+}
+
+fn server(_: &Turn<'_, '_>, server: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let run = std::env::current_exe().map(|file| file.to_string_lossy().into_owned());
+    out.line("redis_version", COMPATIBLE);
+    out.line("hedgerow_db_version", env!("CARGO_PKG_VERSION"));
+    out.line("redis_mode", "standalone");
+    out.line("os", format_args!("{} {}", std::env::consts::OS, std::env::consts::ARCH));
+    out.line("arch_bits", usize::BITS);
+    out.line("process_id", std::process::id());
+    out.line("run_id", &server.run_id);
+    out.line("tcp_port", server.port);
+    out.line("server_time_usec", now.as_micros());
+    out.line("uptime_in_seconds", server.uptime);
+    out.line("uptime_in_days", server.uptime / (24 * 60 * 60));
+    out.line("executable", run.unwrap_or_default());
+    out.line("config_file", &server.config_file);
+    out.line("io_threads_active", u8::from(server.threads > 1));
+    out.line("server_threads", server.threads);
+}
+
+fn clients(_: &Turn<'_, '_>, server: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
+    out.lines(&[
+        ("connected_clients", server.clients),
+        ("cluster_connections", 0),
+        ("maxclients", server.max_clients),
+        ("blocked_clients", 0),
+        ("tracking_clients", 0),
+    ]);
+}
+
+fn memory(turn: &Turn<'_, '_>, server: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
+    let resident = resident();
+    let used = figures.memory + server.buffers;
+    out.bytes("used_memory", used);
+    out.bytes("used_memory_rss", resident);
+    // What it was at most is not noted where it is used; the system's peak is.
+    out.bytes("used_memory_peak", peak().max(used));
+    out.line("used_memory_dataset", figures.memory);
+    out.line("mem_clients_normal", server.buffers);
+    out.bytes("total_system_memory", system_memory());
+    out.bytes("maxmemory", figures.max_memory);
+    out.line("maxmemory_policy", policy(turn.db.eviction()));
+    out.line("mem_fragmentation_ratio", format_args!("{:.2}", ratio(resident, used)));
+    out.line("mem_fragmentation_bytes", resident.cast_signed() - used.cast_signed());
+    out.line("mem_allocator", "system");
+    out.line("lazyfree_pending_objects", 0);
+}
+
+fn persistence(turn: &Turn<'_, '_>, _: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
+    let options = turn.db.options();
+    let status = |fine| if fine { "ok" } else { "err" };
+    out.lines(&[
+        ("loading", 0),
+        ("async_loading", 0),
+        ("rdb_changes_since_last_save", figures.since_snapshot),
+        ("rdb_bgsave_in_progress", figures.snapshot_runs.into()),
+        ("rdb_last_save_time", turn.saved_at()),
+    ]);
+    out.line("rdb_last_bgsave_status", status(!figures.snapshot_failed));
+    out.line("rdb_last_load_keys_loaded", turn.db.opened().snapshot_keys);
+    out.line("aof_enabled", u8::from(options.folder.is_some()));
+    out.line("aof_rewrite_in_progress", 0);
+    out.line("aof_rewrite_scheduled", 0);
+    out.line("aof_last_bgrewrite_status", "ok");
+    out.line("aof_last_write_status", status(turn.db.log().writable()));
+    out.line("aof_current_size", figures.log_bytes);
+    out.line("log_last_entry", figures.last);
+    out.line("log_safe_entry", turn.db.log().safe());
+    out.line(
+        "log_fsync",
+        match options.fsync {
+            Fsync::Always => "always",
+            Fsync::EverySecond => "everysec",
+            Fsync::Never => "no",
+        },
+    );
+    out.line("snapshot_longest_pause_usec", figures.snapshot_pause.as_micros());
+}
+
+fn stats(_: &Turn<'_, '_>, server: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
+    out.lines(&[
+        ("total_connections_received", server.connections),
+        ("total_commands_processed", server.commands),
+        ("instantaneous_ops_per_sec", server.commands_per_second),
+        ("total_net_input_bytes", server.bytes_in),
+        ("total_net_output_bytes", server.bytes_out),
+        ("rejected_connections", server.rejected),
+        ("expired_keys", figures.expired),
+        ("evicted_keys", figures.evicted),
+        ("keyspace_hits", figures.hits),
+        ("keyspace_misses", figures.misses),
+        ("pubsub_channels", 0),
+        ("pubsub_patterns", 0),
+        ("latest_fork_usec", 0),
+    ]);
+}
+
+fn replication(_: &Turn<'_, '_>, server: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
+    out.line("role", "master");
+    out.line("connected_slaves", 0);
+    out.line("master_failover_state", "no-failover");
+    out.line("master_replid", &server.run_id);
+    out.line("master_repl_offset", figures.last);
+    out.line("repl_backlog_active", 0);
+}
+
+fn cpu(_: &Turn<'_, '_>, _: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
+    let (user, system) = times();
+    for (name, seconds) in
+        [("sys", system), ("user", user), ("sys_children", 0.0), ("user_children", 0.0)]
+    {
+        out.line(&format!("used_cpu_{name}"), format_args!("{seconds:.6}"));
+    }
+}
+
+fn keyspace(_: &Turn<'_, '_>, _: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
+    if figures.keys > 0 {
+        out.line("db0", format_args!("keys={},expires={},avg_ttl=0", figures.keys, figures.ending));
+    }
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn ratio(one: u64, other: u64) -> f64 {
+    one as f64 / other.max(1) as f64
+}
+
+/// Bytes as Redis shows them to people.
+fn human(bytes: u64) -> String {
+    const UNITS: [(u32, &str); 4] = [(40, "T"), (30, "G"), (20, "M"), (10, "K")];
+    let Some((shift, unit)) = UNITS.iter().find(|(shift, _)| bytes >= 1 << shift) else {
+        return format!("{bytes}B");
+    };
+    format!("{:.2}{unit}", ratio(bytes, 1 << shift))
+}
+
+/// Bytes of memory that the process has, where the system tells.
+pub(super) fn resident() -> u64 {
+    let pages = read_to_string("/proc/self/statm").ok();
+    let pages = pages.as_deref().and_then(|line| line.split(' ').nth(1)?.parse::<u64>().ok());
+    pages.unwrap_or(0) * PAGE
+}
+
+/// What it had at most.
+fn peak() -> u64 {
+    kilobytes("/proc/self/status", "VmHWM:")
+}
+
+fn system_memory() -> u64 {
+    kilobytes("/proc/meminfo", "MemTotal:")
+}
+
+/// A number of kilobytes from a file with a name before each, in bytes.
+fn kilobytes(file: &str, name: &str) -> u64 {
+    let text = read_to_string(file).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    number.unwrap_or(0) << 10
+}
+
+/// Seconds of computing of the process: its own, and the system's for it.
+fn times() -> (f64, f64) {
+    let text = read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the program, which may hold anything, stands in brackets.
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let mut fields = fields.split_whitespace().skip(11).map(|field| field.parse().unwrap_or(0.0));
+    let mut next = || fields.next().unwrap_or(0.0) / TICKS;
+    (next(), next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_for_people_too() {
+        let cases =
+            [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (966_280, "943.63K"), (3 << 30, "3.00G")];
+        for (bytes, wanted) in cases {
+            assert_eq!(human(bytes), wanted);
+        }
+    }
+}

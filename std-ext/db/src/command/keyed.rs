@@ -1,0 +1,115 @@
+//! Commands about keys whose arguments are more than keys and values.
+
+use crate::ask::{Change, LONGEST_VALUE, Look, Together};
+use crate::command::dispatch::{Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of, wrong_number};
+use crate::command::obey::Turn;
+use crate::command::shape::Shape;
+use crate::state::number;
+
+fn integer(argument: &[u8]) -> Result<i64, Complaint> {
+    number::integer(argument).ok_or(NOT_AN_INTEGER)
+}
+
+impl<'a> Turn<'_, 'a> {
+    /// MSET and MSETNX.
+    pub(super) fn set_all(
+        &mut self,
+        arguments: &[&'a [u8]],
+        name: &'static str,
+    ) -> Result<(), Complaint> {
+        if arguments.len().is_multiple_of(2) {
+            return Err(wrong_number(name));
+        }
+        self.batch.set_all(&arguments[1..], name == "msetnx");
+        Ok(())
+    }
+
+    /// INCRBY and DECRBY.
+    pub(super) fn add(&mut self, arguments: &[&'a [u8]], less: bool) -> Result<(), Complaint> {
+        let mut by = integer(arguments[2])?;
+        if less {
+            by = by.checked_neg().ok_or("ERR decrement would overflow")?;
+        }
+        self.batch.change(arguments[1], Change::Add(by), Shape::Integer);
+        Ok(())
+    }
+
+    /// INCRBYFLOAT.
+    pub(super) fn add_float(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        let by = number::float(arguments[2]).ok_or("ERR value is not a valid float")?;
+        self.batch.change(arguments[1], Change::AddFloat(by), Shape::Value);
+        Ok(())
+    }
+
+    /// GETRANGE.
+    pub(super) fn part(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        let look = Look::Part(integer(arguments[2])?, integer(arguments[3])?);
+        self.batch.look(arguments[1], look, Shape::Part);
+        Ok(())
+    }
+
+    /// SETRANGE.
+    pub(super) fn write(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        let at = integer(arguments[2])?;
+        let bytes = arguments[3];
+        let at = usize::try_from(at).map_err(|_| "ERR offset is out of range")?;
+        let too_long = at.checked_add(bytes.len()).is_none_or(|end| end > LONGEST_VALUE);
+        if too_long && !bytes.is_empty() {
+            return Err("ERR string exceeds maximum allowed size (proto-max-bulk-len)".into());
+        }
+        self.batch.change(arguments[1], Change::Write { at, bytes }, Shape::Integer);
+        Ok(())
+    }
+
+    /// FLUSHDB and FLUSHALL.
+    pub(super) fn flush(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        match &arguments[1..] {
+            [] => {}
+            [how] if is(how, "async") || is(how, "sync") => {}
+            _ => return Err(SYNTAX),
+        }
+        self.batch.together(Together::Clear, Shape::Done);
+        Ok(())
+    }
+
+    /// OBJECT.
+    pub(super) fn object(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        const HELP: [&str; 13] = [
+            "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+            "ENCODING <key>",
+            "    Return the kind of internal representation used in order to store the value",
+            "    associated with a <key>.",
+            "FREQ <key>",
+            "    Return the access frequency index of the <key>. The returned integer is",
+            "    proportional to the logarithm of the recent access frequency of the key.",
+            "IDLETIME <key>",
+            "    Return the idle time of the <key>, that is the approximated number of",
+            "    seconds elapsed since the last access to the key.",
+            "REFCOUNT <key>",
+            "    Return the number of references of the value associated with the specified",
+            "    <key>.",
+        ];
+        let parts = [
+            ("encoding", 3, Some((Look::Value, Shape::Encoding))),
+            ("idletime", 3, Some((Look::Idle, Shape::IntegerOrNull))),
+            ("freq", 3, Some((Look::Exists, Shape::Frequency))),
+            ("refcount", 3, Some((Look::Exists, Shape::Shared))),
+            ("help", 2, None),
+        ];
+        match part_of("object", &parts, arguments)? {
+            Some((look, shape)) => self.batch.look(arguments[2], look, shape),
+            None => self.help(&HELP),
+        }
+        Ok(())
+    }
+
+    /// What HELP of a command answers.
+    pub(super) fn help(&mut self, lines: &[&str]) {
+        self.reply(|out| {
+            out.array(lines.len() + 2);
+            for line in lines.iter().chain(&["HELP", "    Prints this help."]) {
+                out.simple(line);
+            }
+        });
+    }
+}

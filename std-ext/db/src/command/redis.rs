@@ -1,0 +1,203 @@
+//! What Redis answers, held against what is answered here: byte by byte, one request at a time and as pipelines.
+
+use super::Then;
+use super::table::{self, COMMANDS};
+use super::tests::Client;
+use crate::resp::{inline, read, write};
+
+/// Requests and what Redis answered; the first lines say how it is written.
+const ANSWERS: &str = include_str!("../../tests/redis-7.txt");
+const ABOUT_COMMANDS: &str = include_str!("../../tests/redis-7-commands.txt");
+
+/// One request, in RESP2 and RESP3.
+#[derive(Default)]
+struct Row {
+    line: &'static str,
+    request: Vec<u8>,
+    answers: [Vec<u8>; 2],
+    closed: bool,
+}
+
+/// Text with backslashes as bytes.
+fn bytes(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        if byte != b'\\' {
+            bytes.push(byte);
+            continue;
+        }
+        let used = match behind[0] {
+            b'r' => (b'\r', 1),
+            b'n' => (b'\n', 1),
+            b't' => (b'\t', 1),
+            b'\\' => (b'\\', 1),
+            b'x' => {
+                (u8::from_str_radix(&text[text.len() - behind.len() + 1..][..2], 16).unwrap(), 3)
+            }
+            other => panic!("{other} behind a backslash in {text}"),
+        };
+        bytes.push(used.0);
+        rest = &behind[used.1..];
+    }
+    bytes
+}
+
+/// Sections, each of which begins with an empty database.
+fn sections() -> Vec<(&'static str, Vec<Row>)> {
+    let mut sections: Vec<(&str, Vec<Row>)> = Vec::new();
+    for line in ANSWERS.lines().skip_while(|line| !line.is_empty()) {
+        if let Some(name) = line.strip_prefix("# ") {
+            sections.push((name, Vec::new()));
+            continue;
+        }
+        let Some((_, rows)) = sections.last_mut() else { continue };
+        match line.split_at(line.len().min(2)) {
+            ("> ", request) => {
+                let request = match request.strip_prefix("raw ") {
+                    Some(raw) => bytes(raw),
+                    None if request == "raw* 70000 x" => b"x".repeat(70_000),
+                    None => {
+                        let mut bytes = Vec::new();
+                        write::request(&mut bytes, &inline::split(request.as_bytes()).unwrap());
+                        bytes
+                    }
+                };
+                rows.push(Row { line, request, ..Row::default() });
+            }
+            ("= ", answer) => rows.last_mut().unwrap().answers.fill(bytes(answer)),
+            ("2 ", answer) => rows.last_mut().unwrap().answers[0] = bytes(answer),
+            ("3 ", answer) => rows.last_mut().unwrap().answers[1] = bytes(answer),
+            ("cl", _) => rows.last_mut().unwrap().closed = true,
+            _ => assert!(line.is_empty(), "{line}"),
+        }
+    }
+    assert!(sections.len() > 8 && sections.iter().all(|(_, rows)| rows.len() > 20));
+    sections
+}
+
+/// The number in the answer to TTL.
+fn seconds(answer: &[u8]) -> Option<i64> {
+    let digits = answer.strip_prefix(b":")?.strip_suffix(b"\r\n")?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+fn is_answer(row: &Row, protocol: usize, answer: &[u8]) -> bool {
+    let wanted = &row.answers[protocol];
+    // A slow machine takes some of the time that a key has.
+    if row.line.starts_with("> TTL")
+        && let (Some(wanted @ 1..), Some(left)) = (seconds(wanted), seconds(answer))
+    {
+        return (wanted - 60..=wanted).contains(&left);
+    }
+    answer == wanted
+}
+
+fn shown(answer: &[u8]) -> String {
+    answer.escape_ascii().to_string()
+}
+
+/// How many of the rows are answered otherwise, each of which is printed.
+fn differing<'r>(answers: impl Iterator<Item = (&'r Row, usize, Vec<u8>)>) -> usize {
+    let wrong = answers.filter(|(row, protocol, answer)| !is_answer(row, *protocol, answer));
+    wrong
+        .inspect(|(row, protocol, answer)| {
+            let wanted = shown(&row.answers[*protocol]);
+            println!("{}\n  RESP{}: {wanted}\n  here:  {}", row.line, protocol + 2, shown(answer));
+        })
+        .count()
+}
+
+fn client(protocol: usize) -> Client {
+    let mut client = Client::new();
+    if protocol == 1 {
+        client.send(b"HELLO 3\r\n");
+    }
+    client
+}
+
+#[test]
+fn requests_are_answered_as_redis_does() {
+    let sections = sections();
+    let mut wrong = 0;
+    for (_, rows) in sections.iter().filter(|(name, _)| *name != "bytes as they are") {
+        for protocol in 0..2 {
+            let mut client = client(protocol);
+            wrong += differing(rows.iter().map(|row| (row, protocol, client.send(&row.request))));
+        }
+    }
+    assert_eq!(wrong, 0);
+}
+
+#[test]
+fn pipelines_are_answered_as_redis_does() {
+    let sections = sections();
+    let mut wrong = 0;
+    for (_, rows) in sections.iter().filter(|(name, _)| *name != "bytes as they are") {
+        for protocol in 0..2 {
+            let mut client = client(protocol);
+            let input: Vec<u8> = rows.iter().flat_map(|row| row.request.clone()).collect();
+            let all = client.send(&input);
+            let mut rest = &all[..];
+            wrong += differing(rows.iter().map(|row| {
+                let length = match read::reply(rest) {
+                    Ok(read::Found::Reply(_, length)) => length,
+                    other => panic!("{other:?} where {} is to be answered", row.line),
+                };
+                let (answer, behind) = rest.split_at(length);
+                rest = behind;
+                (row, protocol, answer.to_vec())
+            }));
+            assert_eq!(rest, b"");
+        }
+    }
+    assert_eq!(wrong, 0);
+}
+
+#[test]
+fn bytes_are_taken_as_redis_takes_them() {
+    let sections = sections();
+    let (_, rows) = sections.iter().find(|(name, _)| *name == "bytes as they are").unwrap();
+    let mut wrong = 0;
+    for row in rows {
+        let mut client = Client::new();
+        let answer = client.send_some(&row.request);
+        wrong += differing(std::iter::once((row, 0, answer)));
+        assert_eq!(client.then() != Then::GoOn, row.closed, "{}", row.line);
+    }
+    assert_eq!(wrong, 0);
+}
+
+#[test]
+fn the_table_is_that_of_redis() {
+    let lines = ABOUT_COMMANDS.lines().filter(|line| !line.starts_with('#'));
+    let mut names = 0;
+    for line in lines {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [name, arity, flags, first, last, step, categories] = words[..] else {
+            panic!("{line}")
+        };
+        let spec = table::find(name.as_bytes()).unwrap();
+        let keys = [first, last, step].map(|place| place.parse::<i8>().unwrap());
+        assert_eq!(
+            (spec.arity, <[i8; 3]>::from(spec.keys)),
+            (arity.parse().unwrap(), keys),
+            "{line}"
+        );
+        let sorted = |text: &str, by: char| {
+            let mut words: Vec<String> = text.split(by).map(str::to_owned).collect();
+            words.retain(|word| !word.is_empty() && word != "-");
+            words.sort();
+            words
+        };
+        assert_eq!(sorted(spec.flags, ' '), sorted(flags, ','), "{line}");
+        assert_eq!(
+            sorted(spec.categories, ' '),
+            sorted(&categories.replace('@', ""), ','),
+            "{line}"
+        );
+        names += 1;
+    }
+    assert_eq!(names, COMMANDS.len());
+}

@@ -1,0 +1,360 @@
+//! The table of commands: what each is called, how many arguments it takes, where its keys stand.
+//!
+//! A name is found without regard to case: its bytes, folded, are one number, which is looked for in a small table
+//! that is made while this is compiled.
+
+/// A command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub(crate) enum Id {
+    Get,
+    Set,
+    GetDel,
+    GetEx,
+    GetSet,
+    SetEx,
+    PSetEx,
+    Del,
+    Unlink,
+    Exists,
+    Touch,
+    MGet,
+    MSet,
+    MSetNx,
+    SetNx,
+    Incr,
+    Decr,
+    IncrBy,
+    DecrBy,
+    IncrByFloat,
+    Append,
+    StrLen,
+    GetRange,
+    Substr,
+    SetRange,
+    Expire,
+    PExpire,
+    ExpireAt,
+    PExpireAt,
+    Ttl,
+    PTtl,
+    ExpireTime,
+    PExpireTime,
+    Persist,
+    Type,
+    Scan,
+    Keys,
+    RandomKey,
+    Rename,
+    RenameNx,
+    DbSize,
+    FlushDb,
+    FlushAll,
+    Ping,
+    Echo,
+    Hello,
+    Auth,
+    Client,
+    Command,
+    Config,
+    Info,
+    Memory,
+    Object,
+    Select,
+    Time,
+    Wait,
+    LastSave,
+    Save,
+    BgSave,
+    Shutdown,
+    Reset,
+    Quit,
+}
+
+/// What is known of a command before it is obeyed.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    pub(crate) name: &'static str,
+    pub(crate) id: Id,
+    /// How many arguments, its name among them; at least so many where it is negative.
+    pub(crate) arity: i8,
+    /// The places of its first and last key and from one to the next; no keys where the first is 0, and the last is
+    /// counted from the end where it is negative.
+    pub(crate) keys: (i8, i8, i8),
+    /// As `COMMAND INFO` shows them.
+    pub(crate) flags: &'static str,
+    /// As `COMMAND INFO` shows them, without their `@`.
+    pub(crate) categories: &'static str,
+}
+
+impl Spec {
+    /// Whether it takes so many arguments, its name among them.
+    #[inline]
+    pub(crate) fn takes(&self, count: usize) -> bool {
+        takes(self.arity, count)
+    }
+
+    /// Whether those who have not said the password may use it.
+    pub(crate) fn is_for_strangers(&self) -> bool {
+        matches!(self.id, Id::Auth | Id::Hello | Id::Quit | Id::Reset)
+    }
+}
+
+/// Whether a command of this arity takes so many arguments.
+#[inline]
+pub(super) fn takes(arity: i8, count: usize) -> bool {
+    let wanted = usize::from(arity.unsigned_abs());
+    if arity < 0 { count >= wanted } else { count == wanted }
+}
+
+const fn spec(
+    (name, id, arity): (&'static str, Id, i8),
+    keys: (i8, i8, i8),
+    flags: &'static str,
+    categories: &'static str,
+) -> Spec {
+    Spec { name, id, arity, keys, flags, categories }
+}
+
+const NONE: (i8, i8, i8) = (0, 0, 0);
+const ONE: (i8, i8, i8) = (1, 1, 1);
+const TWO: (i8, i8, i8) = (1, 2, 1);
+const ALL: (i8, i8, i8) = (1, -1, 1);
+const PAIRS: (i8, i8, i8) = (1, -1, 2);
+
+/// All commands. Names, flags and categories are those of Redis 7.
+pub(crate) static COMMANDS: [Spec; 62] = [
+    spec(("get", Id::Get, 2), ONE, "readonly fast", "read string fast"),
+    spec(("set", Id::Set, -3), ONE, "write denyoom", "write string slow"),
+    spec(("getdel", Id::GetDel, 2), ONE, "write fast", "write string fast"),
+    spec(("getex", Id::GetEx, -2), ONE, "write fast", "write string fast"),
+    spec(("getset", Id::GetSet, 3), ONE, "write denyoom fast", "write string fast"),
+    spec(("setex", Id::SetEx, 4), ONE, "write denyoom", "write string slow"),
+    spec(("psetex", Id::PSetEx, 4), ONE, "write denyoom", "write string slow"),
+    spec(("del", Id::Del, -2), ALL, "write", "keyspace write slow"),
+    spec(("unlink", Id::Unlink, -2), ALL, "write fast", "keyspace write fast"),
+    spec(("exists", Id::Exists, -2), ALL, "readonly fast", "keyspace read fast"),
+    spec(("touch", Id::Touch, -2), ALL, "readonly fast", "keyspace read fast"),
+    spec(("mget", Id::MGet, -2), ALL, "readonly fast", "read string fast"),
+    spec(("mset", Id::MSet, -3), PAIRS, "write denyoom", "write string slow"),
+    spec(("msetnx", Id::MSetNx, -3), PAIRS, "write denyoom", "write string slow"),
+    spec(("setnx", Id::SetNx, 3), ONE, "write denyoom fast", "write string fast"),
+    spec(("incr", Id::Incr, 2), ONE, "write denyoom fast", "write string fast"),
+    spec(("decr", Id::Decr, 2), ONE, "write denyoom fast", "write string fast"),
+    spec(("incrby", Id::IncrBy, 3), ONE, "write denyoom fast", "write string fast"),
+    spec(("decrby", Id::DecrBy, 3), ONE, "write denyoom fast", "write string fast"),
+    spec(("incrbyfloat", Id::IncrByFloat, 3), ONE, "write denyoom fast", "write string fast"),
+    spec(("append", Id::Append, 3), ONE, "write denyoom fast", "write string fast"),
+    spec(("strlen", Id::StrLen, 2), ONE, "readonly fast", "read string fast"),
+    spec(("getrange", Id::GetRange, 4), ONE, "readonly", "read string slow"),
+    spec(("substr", Id::Substr, 4), ONE, "readonly", "read string slow"),
+    spec(("setrange", Id::SetRange, 4), ONE, "write denyoom", "write string slow"),
+    spec(("expire", Id::Expire, -3), ONE, "write fast", "keyspace write fast"),
+    spec(("pexpire", Id::PExpire, -3), ONE, "write fast", "keyspace write fast"),
+    spec(("expireat", Id::ExpireAt, -3), ONE, "write fast", "keyspace write fast"),
+    spec(("pexpireat", Id::PExpireAt, -3), ONE, "write fast", "keyspace write fast"),
+    spec(("ttl", Id::Ttl, 2), ONE, "readonly fast", "keyspace read fast"),
+    spec(("pttl", Id::PTtl, 2), ONE, "readonly fast", "keyspace read fast"),
+    spec(("expiretime", Id::ExpireTime, 2), ONE, "readonly fast", "keyspace read fast"),
+    spec(("pexpiretime", Id::PExpireTime, 2), ONE, "readonly fast", "keyspace read fast"),
+    spec(("persist", Id::Persist, 2), ONE, "write fast", "keyspace write fast"),
+    spec(("type", Id::Type, 2), ONE, "readonly fast", "keyspace read fast"),
+    spec(("scan", Id::Scan, -2), NONE, "readonly", "keyspace read slow"),
+    spec(("keys", Id::Keys, 2), NONE, "readonly", "keyspace read slow dangerous"),
+    spec(("randomkey", Id::RandomKey, 1), NONE, "readonly", "keyspace read slow"),
+    spec(("rename", Id::Rename, 3), TWO, "write", "keyspace write slow"),
+    spec(("renamenx", Id::RenameNx, 3), TWO, "write fast", "keyspace write fast"),
+    spec(("dbsize", Id::DbSize, 1), NONE, "readonly fast", "keyspace read fast"),
+    spec(("flushdb", Id::FlushDb, -1), NONE, "write", "keyspace write slow dangerous"),
+    spec(("flushall", Id::FlushAll, -1), NONE, "write", "keyspace write slow dangerous"),
+    spec(("ping", Id::Ping, -1), NONE, "fast", "fast connection"),
+    spec(("echo", Id::Echo, 2), NONE, "loading stale fast", "fast connection"),
+    spec(
+        ("hello", Id::Hello, -1),
+        NONE,
+        "noscript loading stale fast no_auth allow_busy",
+        "fast connection",
+    ),
+    spec(
+        ("auth", Id::Auth, -2),
+        NONE,
+        "noscript loading stale fast no_auth allow_busy",
+        "fast connection",
+    ),
+    spec(("client", Id::Client, -2), NONE, "", "slow"),
+    spec(("command", Id::Command, -1), NONE, "loading stale", "slow connection"),
+    spec(("config", Id::Config, -2), NONE, "", "slow"),
+    spec(("info", Id::Info, -1), NONE, "loading stale", "slow dangerous"),
+    spec(("memory", Id::Memory, -2), NONE, "", "slow"),
+    spec(("object", Id::Object, -2), NONE, "", "slow"),
+    spec(("select", Id::Select, 2), NONE, "loading stale fast", "fast connection"),
+    spec(("time", Id::Time, 1), NONE, "loading stale fast", "fast"),
+    spec(("wait", Id::Wait, 3), NONE, "noscript", "slow connection"),
+    spec(("lastsave", Id::LastSave, 1), NONE, "loading stale fast", "admin fast dangerous"),
+    spec(
+        ("save", Id::Save, 1),
+        NONE,
+        "admin noscript no_async_loading no_multi",
+        "admin slow dangerous",
+    ),
+    spec(
+        ("bgsave", Id::BgSave, -1),
+        NONE,
+        "admin noscript no_async_loading",
+        "admin slow dangerous",
+    ),
+    spec(
+        ("shutdown", Id::Shutdown, -1),
+        NONE,
+        "admin noscript loading stale no_multi allow_busy",
+        "admin slow dangerous",
+    ),
+    spec(
+        ("reset", Id::Reset, 1),
+        NONE,
+        "noscript loading stale fast no_auth allow_busy",
+        "fast connection",
+    ),
+    spec(
+        ("quit", Id::Quit, -1),
+        NONE,
+        "noscript loading stale fast no_auth allow_busy",
+        "fast connection",
+    ),
+];
+
+/// The longest name. What is longer is no command.
+const LONGEST: usize = 16;
+/// Makes letters small, of which alone names consist; and nothing else becomes one of them.
+const SMALL: u128 = 0x2020_2020_2020_2020_2020_2020_2020_2020;
+/// Places of the table by names. About a quarter is in use.
+const PLACES: usize = 256;
+/// A place that is not in use.
+const FREE: u8 = u8::MAX;
+
+/// The table by names: where in [`COMMANDS`] a name stands, at the place of its fold or the next that was free.
+static BY_NAME: [(u128, u8); PLACES] = by_name();
+
+const fn by_name() -> [(u128, u8); PLACES] {
+    let mut table = [(0, FREE); PLACES];
+    let mut n = 0;
+    while n < COMMANDS.len() {
+        let name = COMMANDS[n].name.as_bytes();
+        let folded = fold(name);
+        let mut place = place(folded, name.len());
+        while table[place].1 != FREE {
+            place = (place + 1) % PLACES;
+        }
+        table[place] = (folded, n as u8);
+        n += 1;
+    }
+    table
+}
+
+/// A name of up to [`LONGEST`] bytes as a number, without regard to case. No two names of one length have the same:
+/// the two ends are read by as wide words as there are, and overlap.
+#[inline]
+const fn fold(name: &[u8]) -> u128 {
+    let wide = match name {
+        [] => 0,
+        [first, ..] if name.len() < 4 => {
+            let (middle, last) = (name[name.len() / 2], name[name.len() - 1]);
+            (*first as u128) | (middle as u128) << 8 | (last as u128) << 16
+        }
+        _ if name.len() < 8 => match (name.first_chunk(), name.last_chunk()) {
+            (Some(first), Some(last)) => {
+                (u32::from_le_bytes(*first) as u128) | (u32::from_le_bytes(*last) as u128) << 32
+            }
+            _ => 0,
+        },
+        _ => match (name.first_chunk(), name.last_chunk()) {
+            (Some(first), Some(last)) => {
+                (u64::from_le_bytes(*first) as u128) | (u64::from_le_bytes(*last) as u128) << 64
+            }
+            _ => 0,
+        },
+    };
+    wide | SMALL
+}
+
+/// Where the search for a folded name begins.
+#[inline]
+const fn place(folded: u128, length: usize) -> usize {
+    let mixed = (folded as u64) ^ ((folded >> 64) as u64).rotate_left(21) ^ (length as u64) << 40;
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % PLACES
+}
+
+/// The command of this name.
+#[inline]
+pub(crate) fn find(name: &[u8]) -> Option<&'static Spec> {
+    if name.len() > LONGEST {
+        return None;
+    }
+    let folded = fold(name);
+    let mut place = place(folded, name.len());
+    loop {
+        let (at, n) = BY_NAME[place];
+        if n == FREE {
+            return None;
+        }
+        let spec = &COMMANDS[usize::from(n)];
+        if at == folded && spec.name.len() == name.len() {
+            return Some(spec);
+        }
+        place = (place + 1) % PLACES;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_whatever_its_case() {
+        for spec in &COMMANDS {
+            for name in [spec.name.to_owned(), spec.name.to_uppercase(), capitals_turn(spec.name)] {
+                let found = find(name.as_bytes()).map(|found| found.id);
+                assert_eq!(found, Some(spec.id), "{name}");
+            }
+        }
+    }
+
+    fn capitals_turn(name: &str) -> String {
+        let turn = |(n, c): (usize, char)| if n % 2 == 0 { c.to_ascii_uppercase() } else { c };
+        name.chars().enumerate().map(turn).collect()
+    }
+
+    #[test]
+    fn what_only_looks_like_a_name_is_not_found() {
+        for spec in &COMMANDS {
+            let name = spec.name.as_bytes();
+            for at in 0..name.len() {
+                for byte in 0..=u8::MAX {
+                    let mut other = name.to_vec();
+                    other[at] = byte;
+                    let wanted =
+                        COMMANDS.iter().find(|s| s.name.as_bytes().eq_ignore_ascii_case(&other));
+                    let found = find(&other);
+                    assert_eq!(found.map(|s| s.id), wanted.map(|s| s.id), "{other:?}");
+                }
+            }
+            assert!(find(&name[1..]).is_none_or(|found| found.name.as_bytes() == &name[1..]));
+            let twice = [name, name].concat();
+            assert!(find(&twice).is_none());
+        }
+        assert!(find(b"").is_none());
+        assert!(find(&[b'g'; 100]).is_none());
+    }
+
+    #[test]
+    fn searches_are_short() {
+        let probes = |spec: &Spec| {
+            let from = place(fold(spec.name.as_bytes()), spec.name.len());
+            let n = COMMANDS.iter().position(|other| other.id == spec.id).unwrap();
+            let at = BY_NAME.iter().position(|&(_, m)| usize::from(m) == n).unwrap();
+            (at + PLACES - from) % PLACES
+        };
+        assert_eq!(COMMANDS.iter().take(2).map(probes).sum::<usize>(), 0, "GET and SET");
+        assert!(COMMANDS.iter().map(probes).max().unwrap() < 6);
+    }
+}

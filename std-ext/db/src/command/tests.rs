@@ -1,0 +1,548 @@
+//! Commands as a client sends them, with the bytes that it gets.
+
+use super::*;
+use crate::resp::read::{self, Reply};
+use crate::resp::write;
+use crate::{Db, Options, Session};
+use std::cell::RefCell;
+
+/// A server that knows little, and has a password or none.
+#[derive(Default)]
+struct Server {
+    password: Option<&'static [u8]>,
+    timeout: RefCell<String>,
+}
+
+impl ServerFacts for Server {
+    fn figures(&self) -> ServerFigures {
+        ServerFigures { port: 6379, clients: 2, run_id: "0".repeat(40), ..ServerFigures::default() }
+    }
+
+    fn settings(&self, each: &mut dyn FnMut(&str, &str)) {
+        each("port", "6379");
+        each("timeout", &self.timeout.borrow());
+        each("maxmemory", "the database's own is shown");
+    }
+
+    fn set(&self, name: &str, value: &str) -> Result<(), NotSet> {
+        match name {
+            "timeout" if value == "x" => Err(NotSet::Wrong("argument couldn't be parsed".into())),
+            "timeout" => {
+                value.clone_into(&mut self.timeout.borrow_mut());
+                Ok(())
+            }
+            "port" => Err(NotSet::Fixed),
+            _ => Err(NotSet::Unknown),
+        }
+    }
+
+    fn reset_counters(&self) {}
+
+    fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientFacts<'_>)) {
+        let other = Connection::new(but + 1, "10.0.0.2:2".into(), false);
+        each(&other.facts());
+    }
+
+    fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
+        let wanted = self.password.unwrap_or(password);
+        same_secret(user, b"default") & same_secret(password, wanted)
+    }
+
+    fn has_password(&self) -> bool {
+        self.password.is_some()
+    }
+}
+
+/// A database with one connection.
+pub(super) struct Client {
+    db: Db,
+    session: Session,
+    server: Server,
+    connection: Connection,
+    scratch: Scratch,
+    then: Then,
+}
+
+impl Client {
+    pub(super) fn new() -> Self {
+        Self::of(Server::default())
+    }
+
+    fn of(server: Server) -> Self {
+        let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
+        let connection = Connection::new(7, "10.0.0.1:1".into(), server.has_password());
+        let (session, scratch) = (db.session(), Scratch::default());
+        Self { db, session, server, connection, scratch, then: Then::GoOn }
+    }
+
+    fn obey(&mut self, input: &[u8], out: &mut Vec<u8>) -> Obeyed {
+        let mut context = Context {
+            session: &mut self.session,
+            db: &self.db,
+            server: &self.server,
+            scratch: &mut self.scratch,
+        };
+        obey(&mut self.connection, &mut context, input, out)
+    }
+
+    /// Sends bytes, all of which have to be obeyed; what is answered.
+    pub(super) fn send(&mut self, mut input: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        while !input.is_empty() && self.then == Then::GoOn {
+            let obeyed = self.obey(input, &mut out);
+            self.then = obeyed.then;
+            input = &input[obeyed.consumed..];
+            assert!(obeyed.consumed > 0 || obeyed.then != Then::GoOn, "{input:?}");
+        }
+        out
+    }
+
+    /// Sends bytes, which may ask for nothing, or end before a request does.
+    pub(super) fn send_some(&mut self, mut input: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        while self.then == Then::GoOn {
+            let obeyed = self.obey(input, &mut out);
+            self.then = obeyed.then;
+            input = &input[obeyed.consumed..];
+            if obeyed.consumed == 0 {
+                break;
+            }
+        }
+        out
+    }
+
+    /// What is to be done with the connection.
+    pub(super) fn then(&self) -> Then {
+        self.then
+    }
+
+    /// Sends a line of words, as one request.
+    fn ask(&mut self, line: &str) -> String {
+        let mut input = Vec::new();
+        write::request(&mut input, &crate::resp::inline::split(line.as_bytes()).unwrap());
+        String::from_utf8_lossy(&self.send(&input)).replace("\r\n", " ").trim_end().to_owned()
+    }
+
+    fn reply(&mut self, line: &str) -> Reply {
+        let answer = self.send(format!("{line}\r\n").as_bytes());
+        match read::reply(&answer) {
+            Ok(read::Found::Reply(reply, length)) if length == answer.len() => reply,
+            other => panic!("{other:?} of {answer:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_pipeline_is_answered_in_its_order() {
+    let mut client = Client::new();
+    let input = b"SET a 1\r\nSET b two\r\nGET a\r\nINCR a\r\nPING\r\n\
+        GET c\r\nMGET a b c\r\nDEL a b c\r\nINCR b\r\n";
+    let mut input = input.to_vec();
+    write::request(&mut input, &["COMMAND", "COUNT"]);
+    write::request(&mut input, &["EXISTS", "b", "b", "c"]);
+    let wanted = "+OK\r\n+OK\r\n$1\r\n1\r\n:2\r\n+PONG\r\n\
+        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:62\r\n:2\r\n";
+    assert_eq!(String::from_utf8(client.send(&input)).unwrap(), wanted);
+}
+
+#[test]
+fn hello_chooses_the_protocol() {
+    let mut client = Client::new();
+    assert_eq!(client.ask("get a"), "$-1");
+    let hello = client.ask("hello 3 setname rose");
+    let wanted = "%7 $6 server $5 redis $7 version $6 7.0.15 $5 proto :3 $2 id :7 $4 mode $10 standalone \
+        $4 role $6 master $7 modules *0";
+    assert_eq!(hello, wanted);
+    assert_eq!(client.ask("get a"), "_");
+    assert_eq!(client.ask("client getname"), "$4 rose");
+    // What was asked before is answered as it was asked.
+    let answers = client.send(b"get a\r\nhello 2\r\nget a\r\n");
+    assert!(answers.starts_with(b"_\r\n*14\r\n") && answers.ends_with(b"*0\r\n$-1\r\n"));
+}
+
+#[test]
+fn strangers_say_the_password_first() {
+    let server = || Server { password: Some(b"sesame"), ..Server::default() };
+    let mut client = Client::of(server());
+    let refused = "-NOAUTH Authentication required.";
+    for line in
+        ["get a", "set a b", "ping", "client id", "config get *", "shutdown", "info", "command"]
+    {
+        assert_eq!(client.ask(line), refused, "{line}");
+    }
+    // What is no command, and what has too few arguments, is said to anybody.
+    assert!(client.ask("foo").starts_with("-ERR unknown command"));
+    assert!(client.ask("get").starts_with("-ERR wrong number of arguments"));
+    let wrong = "-WRONGPASS invalid username-password pair or user is disabled.";
+    for line in [
+        "auth a",
+        "auth sesam",
+        "auth sesamee",
+        "auth \"\"",
+        "auth rose sesame",
+        "hello 3 auth default a",
+    ] {
+        assert_eq!(client.ask(line), wrong, "{line}");
+        assert_eq!(client.ask("get a"), refused, "{line}");
+    }
+    assert!(client.ask("hello 3").starts_with("-NOAUTH HELLO must be called"));
+    assert_eq!(client.ask("reset"), "+RESET");
+    assert_eq!(client.ask("get a"), refused);
+    assert_eq!(client.ask("auth sesame"), "+OK");
+    assert_eq!(client.ask("get a"), "$-1");
+    assert_eq!(client.ask("reset"), "+RESET");
+    assert_eq!(client.ask("get a"), refused);
+    assert!(client.ask("hello 3 auth default sesame").starts_with("%7"));
+    assert_eq!(client.ask("get a"), "_");
+    // Within one pipeline, too.
+    let mut client = Client::of(server());
+    let answers = client.send(b"get a\r\nauth default sesame\r\nget a\r\nquit\r\n");
+    assert_eq!(answers, b"-NOAUTH Authentication required.\r\n+OK\r\n$-1\r\n+OK\r\n");
+    assert_eq!(client.then, Then::Close);
+}
+
+#[test]
+fn strangers_may_not_send_much() {
+    let server = || Server { password: Some(b"sesame"), ..Server::default() };
+    let mut client = Client::of(server());
+    assert_eq!(
+        client.send(b"*11\r\n"),
+        b"-ERR Protocol error: unauthenticated multibulk length\r\n"
+    );
+    let mut client = Client::of(server());
+    let answer = client.send(b"*1\r\n$16385\r\n");
+    assert_eq!(answer, b"-ERR Protocol error: unauthenticated bulk length\r\n");
+    let mut client = Client::of(server());
+    client.ask("auth sesame");
+    let mut request = Vec::new();
+    write::request(&mut request, &[&b"SET"[..], b"k", &b"x".repeat(20_000)]);
+    assert_eq!(client.send(&request), b"+OK\r\n");
+}
+
+#[test]
+fn clients_are_listed() {
+    let mut client = Client::new();
+    client.ask("client setname rose");
+    assert_eq!(client.ask("client setinfo lib-name petals"), "+OK");
+    assert_eq!(client.ask("client setinfo LIB-VER 1.0"), "+OK");
+    assert_eq!(client.ask("client setinfo foo 1"), "-ERR Unrecognized option 'foo'");
+    let wrong = "-ERR lib-ver cannot contain spaces, newlines or special characters.";
+    assert_eq!(client.ask("client setinfo lib-ver '1 0'"), wrong);
+    let lines = |reply: Reply| match reply {
+        Reply::Bulk(text) => String::from_utf8(text).unwrap().lines().map(str::to_owned).collect(),
+        other => panic!("{other:?}"),
+    };
+    let own: Vec<String> = lines(client.reply("client info"));
+    let [own] = &own[..] else { panic!("{own:?}") };
+    let begins = "id=7 addr=10.0.0.1:1 name=rose age=0 idle=0 flags=N db=0 ";
+    assert!(own.starts_with(begins), "{own}");
+    assert!(
+        own.ends_with(" cmd=client user=default redir=-1 resp=2 lib-name=petals lib-ver=1.0"),
+        "{own}"
+    );
+    let all: Vec<String> = lines(client.reply("client list"));
+    assert_eq!(all.len(), 2);
+    assert!(all[1].starts_with("id=8 addr=10.0.0.2:2 name= "));
+    let some: Vec<String> = lines(client.reply("client list id 8 9"));
+    assert_eq!(some, all[1..]);
+    assert_eq!(lines(client.reply("client list type normal")).len(), 2);
+    assert_eq!(lines(client.reply("client list type pubsub")), Vec::<String>::new());
+}
+
+#[test]
+fn settings_are_those_of_the_database_and_the_server() {
+    let mut client = Client::new();
+    assert_eq!(client.ask("config get po* maxmemory"), "*4 $9 maxmemory $1 0 $4 port $4 6379");
+    assert_eq!(client.ask("config set timeout 7 maxmemory 2mb"), "+OK");
+    assert_eq!(
+        client.ask("config get timeout maxmemory"),
+        "*4 $9 maxmemory $7 2097152 $7 timeout $1 7"
+    );
+    let failed = |name: &str, why: &str| {
+        format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
+    };
+    assert_eq!(
+        client.ask("config set timeout x"),
+        failed("timeout", "argument couldn't be parsed")
+    );
+    assert_eq!(client.ask("config set port 1"), failed("port", "can't set immutable config"));
+    assert_eq!(
+        client.ask("config set appendonly no"),
+        failed("appendonly", "can't set immutable config")
+    );
+    // One that is wrong, and none is changed.
+    client.ask("config set maxmemory 1 maxmemory-policy foo");
+    assert_eq!(client.ask("config get maxmemory"), "*2 $9 maxmemory $7 2097152");
+}
+
+#[test]
+fn full_memory_is_said() {
+    let mut client = Client::new();
+    client.ask("set a b");
+    client.ask("config set maxmemory 1");
+    let full = "-OOM command not allowed when used memory > 'maxmemory'.";
+    for line in ["set a c", "append a c", "incr n", "mset a 1 b 2", "setrange a 0 x", "getset a b"]
+    {
+        assert_eq!(client.ask(line), full, "{line}");
+    }
+    assert_eq!(client.ask("get a"), "$1 b");
+    assert_eq!(client.ask("del a"), ":1");
+}
+
+#[test]
+fn a_log_that_is_closed_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut client = Client::new();
+    client.db = Db::open(Options { shards: 4, ..Options::at(folder.path()) }).unwrap();
+    client.session = client.db.session();
+    assert_eq!(client.ask("set a b"), "+OK");
+    assert_eq!(client.ask("config get appendonly"), "*2 $10 appendonly $3 yes");
+    assert_eq!(client.ask("save"), "+OK");
+    assert_eq!(client.ask("bgsave"), "+Background saving started");
+    client.db.close().unwrap();
+    for line in ["set a c", "del a", "mset a 1 b 2", "flushall"] {
+        assert!(client.ask(line).starts_with("-MISCONF "), "{line}");
+    }
+    assert_eq!(client.ask("get a"), "$1 b");
+}
+
+#[test]
+fn replies_wait_for_the_entries_that_they_tell_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut client = Client::new();
+    client.db = Db::open(Options { shards: 4, ..Options::at(folder.path()) }).unwrap();
+    client.session = client.db.session();
+    let mut lsn = |input: &str| client.obey(input.as_bytes(), &mut Vec::new()).lsn;
+    assert_eq!(lsn("ping\r\nget a\r\n"), 0);
+    let first = lsn("set a 1\r\n");
+    assert!(first > 0);
+    let second = lsn("mset a 1 b 2 c 3\r\nping\r\n");
+    assert!(second > first);
+    for looks in [
+        "get a\r\n",
+        "keys *\r\n",
+        "dbsize\r\n",
+        "scan 0 count 1000\r\n",
+        "randomkey\r\n",
+        "\"get\" a\r\n",
+    ] {
+        assert_eq!(lsn(looks), second, "{looks}");
+    }
+}
+
+#[test]
+fn walks_find_all_keys() {
+    let mut client = Client::new();
+    let names: Vec<String> = (0..1000).map(|n| format!("rose:{n}")).collect();
+    for name in &names {
+        client.ask(&format!("set {name} {name}"));
+    }
+    client.ask("set tulip 1");
+    let mut found = Vec::new();
+    let (mut from, mut steps) = ("0".to_owned(), 0);
+    loop {
+        let Reply::Array(reply) = client.reply(&format!("scan {from} match rose:* count 20"))
+        else {
+            panic!()
+        };
+        let [Reply::Bulk(next), Reply::Array(keys)] = &reply[..] else { panic!("{reply:?}") };
+        for key in keys {
+            let Reply::Bulk(key) = key else { panic!("{key:?}") };
+            found.push(String::from_utf8(key.clone()).unwrap());
+        }
+        from = String::from_utf8(next.clone()).unwrap();
+        steps += 1;
+        if from == "0" {
+            break;
+        }
+    }
+    assert!(steps > 20);
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names.dedup();
+        names
+    };
+    assert_eq!(sorted(found), sorted(names.clone()));
+    let Reply::Array(keys) = client.reply("keys rose:?[0-4]") else { panic!() };
+    assert_eq!(keys.len(), 45);
+    assert_eq!(client.ask("dbsize"), ":1001");
+}
+
+#[test]
+fn much_is_answered_in_parts() {
+    let mut client = Client::new();
+    let long = "x".repeat(100_000);
+    client.ask(&format!("set long {long}"));
+    let mut input = b"get long\r\n".repeat(1000);
+    let mut answered = 0;
+    let mut parts = 0;
+    while !input.is_empty() {
+        let mut out = Vec::new();
+        let obeyed = client.obey(&input, &mut out);
+        assert!(obeyed.consumed > 0);
+        // The first part is as long as it can be; then fewer are gathered.
+        assert!(
+            parts == 0
+                || out.len() <= ENOUGH.max(obeyed.commands * 100_011) && obeyed.commands <= 128
+        );
+        answered += out.len();
+        input.drain(..obeyed.consumed);
+        parts += 1;
+    }
+    assert_eq!(answered, 1000 * (100_000 + "$100000\r\n\r\n".len()));
+    assert!(parts > 20, "{parts}");
+}
+
+#[test]
+fn keys_that_are_too_long_are_no_keys() {
+    let mut client = Client::new();
+    let key = "k".repeat(crate::ask::LONGEST_KEY + 1);
+    for (line, wanted) in [
+        ("get", "$-1"),
+        ("exists", ":0"),
+        ("strlen", ":0"),
+        ("mget a", "*2 $-1 $-1"),
+        ("ttl", ":-2"),
+    ] {
+        assert_eq!(client.ask(&format!("{line} {key}")), wanted, "{line}");
+    }
+    assert_eq!(
+        client.ask(&format!("set {key} 1")),
+        "-ERR key exceeds maximum allowed size (65535 bytes)"
+    );
+    assert_eq!(
+        client.ask(&format!("mset a 1 {key} 1")),
+        "-ERR key exceeds maximum allowed size (65535 bytes)"
+    );
+    assert_eq!(client.ask("exists a"), ":0");
+    let key = &key[1..];
+    assert_eq!(client.ask(&format!("set {key} 1")), "+OK");
+    assert_eq!(client.ask(&format!("get {key}")), "$1 1");
+}
+
+#[test]
+fn info_has_what_dashboards_read() {
+    let mut client = Client::new();
+    client.ask("mset a 1 b 2");
+    client.ask("expire a 100");
+    client.ask("get a");
+    client.ask("get missing");
+    let Reply::Bulk(text) = client.reply("info") else { panic!() };
+    let text = String::from_utf8(text).unwrap();
+    let value = |name: &str| {
+        let line = text.split("\r\n").find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("{name} in {text}")).to_owned()
+    };
+    let exact = [
+        ("redis_version", COMPATIBLE),
+        ("redis_mode", "standalone"),
+        ("tcp_port", "6379"),
+        ("connected_clients", "2"),
+        ("maxmemory_policy", "noeviction"),
+        ("loading", "0"),
+        ("rdb_last_bgsave_status", "ok"),
+        ("aof_enabled", "0"),
+        ("keyspace_hits", "1"),
+        ("keyspace_misses", "1"),
+        ("role", "master"),
+        ("db0", "keys=2,expires=1,avg_ttl=0"),
+    ];
+    for (name, wanted) in exact {
+        assert_eq!(value(name), wanted, "{name}");
+    }
+    let numbers = [
+        "process_id",
+        "uptime_in_seconds",
+        "maxclients",
+        "blocked_clients",
+        "used_memory",
+        "used_memory_rss",
+        "used_memory_peak",
+        "total_system_memory",
+        "maxmemory",
+        "mem_fragmentation_ratio",
+        "rdb_last_save_time",
+        "rdb_changes_since_last_save",
+        "rdb_bgsave_in_progress",
+        "total_connections_received",
+        "total_commands_processed",
+        "instantaneous_ops_per_sec",
+        "total_net_input_bytes",
+        "total_net_output_bytes",
+        "rejected_connections",
+        "expired_keys",
+        "evicted_keys",
+        "connected_slaves",
+        "master_repl_offset",
+        "used_cpu_sys",
+        "used_cpu_user",
+    ];
+    for name in numbers {
+        assert!(value(name).parse::<f64>().is_ok(), "{name}");
+    }
+    assert!(value("used_memory").parse::<u64>().unwrap() > 0);
+    let Reply::Bulk(text) = client.reply("info Keyspace nonsense cpu") else { panic!() };
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.starts_with("# CPU\r\n") && text.contains("\r\n\r\n# Keyspace\r\ndb0:"), "{text}");
+    assert_eq!(client.ask("info nonsense"), "$0");
+}
+
+#[test]
+fn commands_are_described() {
+    let mut client = Client::new();
+    let get = "*10 $3 get :2 *2 +readonly +fast :1 :1 :1 *3 +@read +@string +@fast *0 *0 *0";
+    assert_eq!(client.ask("command info GET foo"), format!("*2 {get} $-1"));
+    let Reply::Array(all) = client.reply("command") else { panic!() };
+    assert_eq!(all.len(), table::COMMANDS.len());
+    let docs =
+        "*2 $3 get *6 $7 summary $24 Gives the value of a key $5 since $5 1.0.0 $5 group $6 string";
+    assert_eq!(client.ask("command docs get foo"), docs);
+    let Reply::Array(docs) = client.reply("command docs") else { panic!() };
+    assert_eq!(docs.len(), 2 * table::COMMANDS.len());
+    assert_eq!(
+        client.ask("command list filterby pattern INCR*"),
+        "*3 $4 incr $6 incrby $11 incrbyfloat"
+    );
+    let Reply::Array(fast) = client.reply("command list filterby aclcat fast") else { panic!() };
+    assert!(
+        fast.contains(&Reply::Bulk(b"get".to_vec()))
+            && !fast.contains(&Reply::Bulk(b"set".to_vec()))
+    );
+}
+
+#[test]
+fn the_end_is_told() {
+    for (line, then) in [
+        ("shutdown", Then::Shutdown { save: false }),
+        ("shutdown nosave now force", Then::Shutdown { save: false }),
+        ("SHUTDOWN SAVE", Then::Shutdown { save: true }),
+        ("quit", Then::Close),
+    ] {
+        let mut client = Client::new();
+        let input = format!("set a 1\r\n{line}\r\nset a 2\r\n");
+        let mut out = Vec::new();
+        let obeyed = client.obey(input.as_bytes(), &mut out);
+        assert_eq!((obeyed.then, obeyed.consumed), (then, 9 + line.len() + 2), "{line}");
+        assert!(out.starts_with(b"+OK\r\n"));
+        assert_eq!(client.db.get("a").as_deref(), Some(&b"1"[..]), "{line}");
+    }
+}
+
+#[test]
+fn the_time_is_told() {
+    let mut client = Client::new();
+    let Reply::Array(time) = client.reply("time") else { panic!() };
+    let number = |reply: &Reply| match reply {
+        Reply::Bulk(digits) => std::str::from_utf8(digits).unwrap().parse::<u64>().unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert!(number(&time[0]).abs_diff(now.as_secs()) < 1000 && number(&time[1]) < 1_000_000);
+    client.ask("set a 1 px 100000");
+    let Reply::Integer(left) = client.reply("pttl a") else { panic!() };
+    assert!((40_000..=100_000).contains(&left), "{left}");
+    let Reply::Integer(idle) = client.reply("object idletime a") else { panic!() };
+    assert!((0..60).contains(&idle), "{idle}");
+    let Reply::Integer(bytes) = client.reply("memory usage a samples 5") else { panic!() };
+    assert!((2..500).contains(&bytes), "{bytes}");
+}

@@ -1,0 +1,211 @@
+//! Commands about the whole database: what keys there are, how many, and whether they last.
+
+use crate::command::dispatch::{Complaint, NOT_AN_INTEGER, SYNTAX, is};
+use crate::command::glob;
+use crate::command::obey::{Then, Turn};
+use crate::resp::write::Writer;
+use crate::state::number;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const CURSOR: &str = "ERR invalid cursor";
+/// So many keys are visited in one go for KEYS.
+const STRIDE: usize = 4096;
+
+impl<'a> Turn<'_, 'a> {
+    /// SCAN.
+    pub(super) fn scan(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        let from: u64 = match arguments[1] {
+            [] => 0,
+            from => {
+                std::str::from_utf8(from).ok().and_then(|from| from.parse().ok()).ok_or(CURSOR)?
+            }
+        };
+        let (mut count, mut pattern, mut strings) = (10_usize, None, true);
+        let mut options = &arguments[2..];
+        loop {
+            options = match options {
+                [] => break,
+                [option, value, rest @ ..] if is(option, "count") => {
+                    let wanted = number::integer(value).ok_or(NOT_AN_INTEGER)?;
+                    count = usize::try_from(wanted).ok().filter(|n| *n > 0).ok_or(SYNTAX)?;
+                    rest
+                }
+                [option, value, rest @ ..] if is(option, "match") => {
+                    pattern = Some(*value);
+                    rest
+                }
+                [option, value, rest @ ..] if is(option, "type") => {
+                    strings = is(value, "string");
+                    rest
+                }
+                _ => return Err(SYNTAX),
+            };
+        }
+        self.run();
+        let mut found = Found::default();
+        let next = self.session.scan(from, count, &mut |key| {
+            if strings && pattern.is_none_or(|pattern| glob::matches(pattern, key, false)) {
+                found.push(key);
+            }
+        });
+        self.seen();
+        self.reply(|out| {
+            out.array(2);
+            out.bulk(itoa::Buffer::new().format(next).as_bytes());
+            found.write(out);
+        });
+        Ok(())
+    }
+
+    /// KEYS.
+    pub(super) fn keys(&mut self, pattern: &[u8]) {
+        self.run();
+        let mut found = Found::default();
+        let mut from = 0;
+        loop {
+            from = self.session.scan(from, STRIDE, &mut |key| {
+                if glob::matches(pattern, key, false) {
+                    found.push(key);
+                }
+            });
+            if from == 0 {
+                break;
+            }
+        }
+        self.seen();
+        self.reply(|out| found.write(out));
+    }
+
+    /// RANDOMKEY.
+    pub(super) fn random_key(&mut self) {
+        self.run();
+        let key = self.session.random_key();
+        self.seen();
+        self.reply(|out| match &key {
+            Some(key) => out.bulk(key),
+            None => out.null(),
+        });
+    }
+
+    /// DBSIZE.
+    pub(super) fn size(&mut self) {
+        self.run();
+        let count = self.session.len();
+        self.seen();
+        self.reply(|out| out.integer(count.cast_signed() as i64));
+    }
+
+    /// TIME.
+    pub(super) fn time(&mut self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        self.reply(|out| {
+            out.array(2);
+            out.bulk(itoa::Buffer::new().format(now.as_secs()).as_bytes());
+            out.bulk(itoa::Buffer::new().format(now.subsec_micros()).as_bytes());
+        });
+    }
+
+    /// WAIT. There are no replicas to wait for.
+    pub(super) fn wait(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        number::integer(arguments[1]).ok_or(NOT_AN_INTEGER)?;
+        let timeout = number::integer(arguments[2]);
+        if timeout.ok_or("ERR timeout is not an integer or out of range")? < 0 {
+            return Err("ERR timeout is negative".into());
+        }
+        self.reply(|out| out.integer(0));
+        Ok(())
+    }
+
+    /// LASTSAVE.
+    pub(super) fn last_save(&mut self) {
+        let moment = self.saved_at().cast_signed();
+        self.reply(|out| out.integer(moment));
+    }
+
+    /// When the last snapshot was made, or the server began, in seconds since 1970.
+    pub(super) fn saved_at(&self) -> u64 {
+        let began = || (self.session.now() / 1000).saturating_sub(self.server.figures().uptime);
+        match self.db.figures().snapshot_at {
+            0 => began(),
+            moment => moment,
+        }
+    }
+
+    /// SAVE.
+    pub(super) fn save(&mut self) -> Result<(), Complaint> {
+        self.run();
+        self.db.snapshot().map_err(|why| format!("ERR {why}"))?;
+        self.reply(|out| out.ok());
+        Ok(())
+    }
+
+    /// BGSAVE.
+    pub(super) fn save_behind(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        match &arguments[1..] {
+            [] => {}
+            [option] if is(option, "schedule") => {}
+            _ => return Err(SYNTAX),
+        }
+        self.run();
+        if self.db.figures().snapshot_runs {
+            return Err("ERR Background save already in progress".into());
+        }
+        let db = self.db.clone();
+        let work = move || {
+            if let Err(why) = db.snapshot() {
+                tracing::error!("{why}");
+            }
+        };
+        let thread = std::thread::Builder::new().name("hedgerow-db-save".into()).spawn(work);
+        thread.map_err(|why| format!("ERR no thread to save with: {why}"))?;
+        self.reply(|out| out.simple("Background saving started"));
+        Ok(())
+    }
+
+    /// SHUTDOWN. It has no reply. All that was acknowledged is in the log, so a snapshot is made only where it is
+    /// asked for.
+    pub(super) fn shutdown(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
+        let (mut save, mut not, mut abort) = (false, false, false);
+        for option in &arguments[1..] {
+            match *option {
+                option if is(option, "nosave") => not = true,
+                option if is(option, "save") => save = true,
+                option if is(option, "abort") => abort = true,
+                option if is(option, "now") || is(option, "force") => {}
+                _ => return Err(SYNTAX),
+            }
+        }
+        if save && not || abort && arguments.len() > 2 {
+            return Err(SYNTAX);
+        }
+        if abort {
+            return Err("ERR No shutdown in progress.".into());
+        }
+        self.run();
+        self.then = Then::Shutdown { save };
+        Ok(())
+    }
+}
+
+/// Keys that were found, to be counted before they are written.
+#[derive(Default)]
+struct Found {
+    keys: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Found {
+    fn push(&mut self, key: &[u8]) {
+        self.keys.extend_from_slice(key);
+        self.ends.push(self.keys.len());
+    }
+
+    fn write(&self, out: &mut Writer<'_>) {
+        out.array(self.ends.len());
+        let mut from = 0;
+        for &end in &self.ends {
+            out.bulk(&self.keys[from..end]);
+            from = end;
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! What people read of the table: `--help`, the sample file, the page of documentation.
+
+use super::source::PREFIX;
+use super::table::{GROUPS, Setting};
+use std::fmt::Write;
+
+const ADDED: &str = "writing to a text does not fail";
+
+/// What `--help` shows.
+pub fn help() -> String {
+    let mut text = String::from(
+        "hedgerow-db: an in-memory key-value database that keeps what it is told, for clients of Redis\n\n\
+         Usage: hedgerow-db [FILE] [--NAME VALUE]...\n\n\
+         FILE holds lines of a name and a value. Each setting can also be given by the environment\n\
+         (maxmemory-policy as HEDGEROW_DB_MAXMEMORY_POLICY) or as a flag; flags win over the environment,\n\
+         the environment over the file. --sample shows a file with all settings.\n",
+    );
+    for group in GROUPS {
+        write!(text, "\n{}:\n", group.name).expect(ADDED);
+        for setting in group.settings {
+            let Setting { name, kind, .. } = setting;
+            write!(text, "  --{name} <{kind}>").expect(ADDED);
+            if !setting.default.is_empty() {
+                write!(text, " [{}]", setting.default).expect(ADDED);
+            }
+            text.push('\n');
+            wrapped(&mut text, setting.text, "      ", 100);
+        }
+    }
+    text
+}
+
+/// A file with all settings at their defaults.
+pub fn sample() -> String {
+    let mut text = String::from(
+        "# Settings of hedgerow-db, at their defaults. Give this file as the first argument:\n\
+         #     hedgerow-db hedgerow-db.conf\n\
+         # Variables of the environment and flags win over it.\n",
+    );
+    for group in GROUPS {
+        write!(text, "\n# ---- {}\n", group.name).expect(ADDED);
+        for setting in group.settings {
+            text.push('\n');
+            wrapped(&mut text, setting.text, "# ", 100);
+            wrapped(&mut text, &format!("Takes {}.", setting.kind), "# ", 100);
+            let value = if setting.default.is_empty() { "\"\"" } else { setting.default };
+            writeln!(text, "# {} {value}", setting.name).expect(ADDED);
+        }
+    }
+    text
+}
+
+/// The tables of the documentation, in Markdown.
+pub fn page() -> String {
+    let mut text = String::new();
+    for group in GROUPS {
+        write!(text, "## {}\n\n| setting | takes | default | |\n|---|---|---|---|\n", group.name)
+            .expect(ADDED);
+        for setting in group.settings {
+            let Setting { name, kind, default, .. } = setting;
+            let default = if default.is_empty() { "none".into() } else { format!("`{default}`") };
+            let live = if setting.live { " Can be changed while it runs." } else { "" };
+            writeln!(text, "| `{name}` | {kind} | {default} | {}{live} |", setting.text)
+                .expect(ADDED);
+        }
+        text.push('\n');
+    }
+    writeln!(text, "Each as a variable: `{PREFIX}` and the name in capitals, with `_` for `-`.")
+        .expect(ADDED);
+    text
+}
+
+/// Appends a text in lines that begin so and are no longer than that.
+fn wrapped(into: &mut String, text: &str, begin: &str, most: usize) {
+    let mut line = String::from(begin);
+    for word in text.split_whitespace() {
+        if line.len() > begin.len() && line.len() + word.len() >= most {
+            into.push_str(line.trim_end());
+            into.push('\n');
+            begin.clone_into(&mut line);
+        }
+        line.push_str(word);
+        line.push(' ');
+    }
+    into.push_str(line.trim_end());
+    into.push('\n');
+}

@@ -1,0 +1,252 @@
+//! Where settings come from: a file, the environment, flags. Each becomes names and values, with the place of each.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// What variables of the environment begin with.
+pub(super) const PREFIX: &str = "HEDGEROW_DB_";
+
+/// Where a setting was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// A line of a file.
+    Line(PathBuf, usize),
+    /// A variable of the environment.
+    Variable(String),
+    /// A flag.
+    Flag(String),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(file, line) => write!(f, "{}, line {line}", file.display()),
+            Self::Variable(name) => write!(f, "the environment's {name}"),
+            Self::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A name and a value that were found somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Given {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) place: Place,
+}
+
+/// What the arguments of the program say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Arguments {
+    pub(super) file: Option<PathBuf>,
+    pub(super) given: Vec<Given>,
+    pub(super) help: bool,
+    pub(super) version: bool,
+    pub(super) sample: bool,
+}
+
+/// A place, and what is wrong there.
+pub(super) type Bad = (Place, &'static str);
+
+/// The lines of a file: a name, then its value, of which a part may stand in quotes; `#` begins a line that says
+/// nothing.
+pub(super) fn file(path: &std::path::Path, text: &str) -> Result<Vec<Given>, Bad> {
+    let mut all = Vec::new();
+    // Some editors mark a text as Unicode by its first letter.
+    for (i, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let place = Place::Line(path.to_owned(), i + 1);
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match words(line) {
+            Err(why) => return Err((place, why)),
+            Ok(mut words) => {
+                let name = words.remove(0);
+                if words.is_empty() {
+                    return Err((
+                        place,
+                        "a value is missing behind the name; an empty one is \"\"",
+                    ));
+                }
+                all.push(Given { name, value: words.join(" "), place });
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Words with spaces between. In double quotes `\n`, `\r`, `\t`, `\xff` and `\` before any letter are understood; in
+/// single ones only `\'`. As Redis has it.
+fn words(line: &str) -> Result<Vec<String>, &'static str> {
+    let mut all = Vec::new();
+    let mut rest = line.chars().peekable();
+    loop {
+        while rest.next_if(|c| c.is_whitespace()).is_some() {}
+        let Some(&first) = rest.peek() else { return Ok(all) };
+        let quote = (first == '"' || first == '\'').then_some(first);
+        let mut word = String::new();
+        if let Some(quote) = quote {
+            rest.next();
+            loop {
+                match rest.next().ok_or("a quote is not closed")? {
+                    c if c == quote => break,
+                    '\\' if quote == '"' => word.push(escaped(&mut rest)?),
+                    '\\' if rest.peek() == Some(&'\'') => word.extend(rest.next()),
+                    c => word.push(c),
+                }
+            }
+            if rest.peek().is_some_and(|c| !c.is_whitespace()) {
+                return Err("a closing quote has no space behind it");
+            }
+        } else {
+            while let Some(c) = rest.next_if(|c| !c.is_whitespace()) {
+                word.push(c);
+            }
+        }
+        all.push(word);
+    }
+}
+
+fn escaped(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<char, &'static str> {
+    Ok(match rest.next().ok_or("a quote is not closed")? {
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'x' => {
+            let digits: Option<String> = [rest.next(), rest.next()].into_iter().collect();
+            let byte = digits.and_then(|digits| u8::from_str_radix(&digits, 16).ok());
+            byte.filter(u8::is_ascii)
+                .map(char::from)
+                .ok_or("\\x needs two hexadecimal digits, up to 7f")?
+        }
+        other => other,
+    })
+}
+
+/// Variables that begin with `HEDGEROW_DB_`. Kubernetes sets some for a service that is called as the program is: those
+/// are no settings.
+pub(super) fn environment(variables: impl Iterator<Item = (String, String)>) -> Vec<Given> {
+    let mut all = Vec::new();
+    for (variable, value) in variables {
+        let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
+        let of_service = rest.starts_with("SERVICE_")
+            || rest
+                .strip_prefix("PORT_")
+                .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+            || rest == "PORT" && value.contains("://");
+        if rest == "CONFIG" || of_service {
+            continue;
+        }
+        let name = rest.to_ascii_lowercase().replace('_', "-");
+        all.push(Given { name, value, place: Place::Variable(variable) });
+    }
+    // In whatever order the system has them: the same error each time.
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    all
+}
+
+/// Flags: `--name value` or `--name=value`; a value goes on until the next flag. The first word that belongs to none is
+/// the file.
+pub(super) fn arguments(words: impl Iterator<Item = String>) -> Result<Arguments, Bad> {
+    let mut all = Arguments::default();
+    let mut words = words.peekable();
+    while let Some(word) = words.next() {
+        match &*word {
+            "--help" | "-h" => all.help = true,
+            "--sample" => all.sample = true,
+            "--version" | "-v" | "-V" => all.version = true,
+            _ => match word.strip_prefix("--") {
+                Some(flag) => {
+                    let (name, first) = match flag.split_once('=') {
+                        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                        None => (flag.to_owned(), None),
+                    };
+                    let place = Place::Flag(format!("--{name}"));
+                    let mut values: Vec<String> = first.into_iter().collect();
+                    if values.is_empty() {
+                        while let Some(value) = words.next_if(|word| !word.starts_with("--")) {
+                            values.push(value);
+                        }
+                    }
+                    if values.is_empty() {
+                        return Err((place, "a value is missing behind it"));
+                    }
+                    all.given.push(Given { name, value: values.join(" "), place });
+                }
+                None if all.file.is_none() && all.given.is_empty() && !word.starts_with('-') => {
+                    all.file = Some(PathBuf::from(word));
+                }
+                None => return Err((Place::Flag(word), "flags look like this: --name value")),
+            },
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn strings(words: &[&str]) -> impl Iterator<Item = String> {
+        words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>().into_iter()
+    }
+
+    fn pairs(given: &[Given]) -> Vec<(&str, &str)> {
+        given.iter().map(|given| (&*given.name, &*given.value)).collect()
+    }
+
+    #[test]
+    fn lines_are_a_name_and_a_value() {
+        let text = "\u{feff}# a comment\n\n  port 7000 \r\nbind 10.0.0.1 -::1\n\
+            requirepass \"a b\\x41\\\"\"\nunixsocket ''\n";
+        let given = file(Path::new("a.conf"), text).unwrap();
+        let wanted = [
+            ("port", "7000"),
+            ("bind", "10.0.0.1 -::1"),
+            ("requirepass", "a bA\""),
+            ("unixsocket", ""),
+        ];
+        assert_eq!(pairs(&given), wanted);
+        assert_eq!(given[1].place.to_string(), "a.conf, line 4");
+        for (text, line) in
+            [("port", 1), ("port 1\ndir \"a", 2), ("dir \"a\"b", 1), ("dir \"\\xzz\"", 1)]
+        {
+            let (place, _) = file(Path::new("a.conf"), text).unwrap_err();
+            assert_eq!(place, Place::Line("a.conf".into(), line), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_kubernetes_says_of_a_service_is_no_setting() {
+        let variables = [
+            ("HEDGEROW_DB_PORT", "tcp://10.3.0.7:6379"),
+            ("HEDGEROW_DB_PORT_6379_TCP_ADDR", "10.3.0.7"),
+            ("HEDGEROW_DB_SERVICE_HOST", "10.3.0.7"),
+            ("HEDGEROW_DB_CONFIG", "a.conf"),
+            ("HEDGEROW_DB_TLS_PORT", "7001"),
+            ("HEDGEROW_DB_MAXMEMORY", "1gb"),
+            ("PATH", "/bin"),
+        ];
+        let given = environment(variables.iter().map(|(a, b)| ((*a).into(), (*b).into())));
+        assert_eq!(pairs(&given), [("maxmemory", "1gb"), ("tls-port", "7001")]);
+        let given = environment([("HEDGEROW_DB_PORT".into(), "7000".into())].into_iter());
+        assert_eq!(pairs(&given), [("port", "7000")]);
+    }
+
+    #[test]
+    fn flags_have_values_until_the_next() {
+        let words = ["my.conf", "--bind", "10.0.0.1", "-::1", "--port=7000", "--dir", "a"];
+        let read = arguments(strings(&words)).unwrap();
+        assert_eq!(read.file.as_deref(), Some(Path::new("my.conf")));
+        assert_eq!(pairs(&read.given), [("bind", "10.0.0.1 -::1"), ("port", "7000"), ("dir", "a")]);
+        let read = arguments(strings(&["--requirepass="])).unwrap();
+        assert_eq!(pairs(&read.given), [("requirepass", "")]);
+        assert!(arguments(strings(&["-h"])).unwrap().help);
+        for words in [&["--port"][..], &["--port", "--dir", "a"], &["a", "b"], &["-x"]] {
+            assert!(arguments(strings(words)).is_err(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What values settings take.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What values a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// `yes` or `no`.
+    Flag,
+    /// A whole number.
+    Number {
+        /// Not less.
+        least: u64,
+        /// Not more.
+        most: u64,
+    },
+    /// Bytes, with `k`, `kb`, `m`, `mb`, `g` or `gb` behind the number.
+    Bytes {
+        /// Not less.
+        least: u64,
+    },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Any text.
+    Text,
+    /// Addresses of machines, with spaces between.
+    Addresses,
+    /// One of those.
+    Address,
+    /// Permissions in octal, or nothing.
+    Mode,
+}
+
+impl Kind {
+    /// The value as it is kept: words in lower case, bytes as a number.
+    ///
+    /// # Errors
+    /// What would be right, where this is not.
+    pub fn read(self, value: &str) -> Result<String, String> {
+        let wanted = || self.to_string();
+        let lower = value.to_ascii_lowercase();
+        match self {
+            Self::Flag => match &*lower {
+                "yes" | "no" => Ok(lower),
+                _ => Err(wanted()),
+            },
+            Self::Number { least, most } => {
+                let number = value.parse().ok().filter(|n| (least..=most).contains(n));
+                number.map(|n: u64| n.to_string()).ok_or_else(wanted)
+            }
+            Self::Bytes { least } => {
+                let bytes = read_bytes(&lower).filter(|n| *n >= least);
+                bytes.map(|n| n.to_string()).ok_or_else(wanted)
+            }
+            Self::Choice(words) => {
+                let word = words.contains(&&*lower);
+                word.then_some(lower).ok_or_else(wanted)
+            }
+            Self::Text => Ok(value.to_owned()),
+            Self::Addresses => match read_addresses(value) {
+                Some(some) if !some.is_empty() => Ok(value.to_owned()),
+                _ => Err(wanted()),
+            },
+            Self::Address => match read_addresses(value).as_deref() {
+                Some([_]) => Ok(value.to_owned()),
+                _ => Err(wanted()),
+            },
+            Self::Mode => {
+                let mode = u32::from_str_radix(value, 8).is_ok_and(|mode| mode <= 0o777);
+                (mode || value.is_empty()).then(|| value.to_owned()).ok_or_else(wanted)
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Kind {
+    /// What would be right.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flag => f.write_str("yes or no"),
+            Self::Number { least, most } => write!(f, "a number from {least} to {most}"),
+            Self::Bytes { least: 0 } => f.write_str("bytes, as 1000, 64kb, 100mb or 2gb"),
+            Self::Bytes { least } => {
+                write!(f, "bytes, as 64kb, 100mb or 2gb, not less than {least}")
+            }
+            Self::Choice(words) => f.write_str(&words.join(", ")),
+            Self::Text => f.write_str("a text"),
+            Self::Addresses => f.write_str("addresses, as 127.0.0.1 or ::1, with spaces between"),
+            Self::Address => f.write_str("an address, as 127.0.0.1"),
+            Self::Mode => f.write_str("permissions in octal, as 770"),
+        }
+    }
+}
+
+/// Bytes as Redis reads them: `k` is a thousand, `kb` 1024.
+fn read_bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match &text[digits.len()..] {
+        "" | "b" => 1,
+        "k" => 1000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// Bytes of a value that was read.
+pub(crate) fn bytes(value: &str) -> u64 {
+    read_bytes(value).unwrap_or(0)
+}
+
+/// Addresses, and whether each may be missing.
+pub(super) fn read_addresses(text: &str) -> Option<Vec<(IpAddr, bool)>> {
+    let one = |word: &str| {
+        let (word, optional) = word.strip_prefix('-').map_or((word, false), |word| (word, true));
+        let address = match word {
+            "*" => Ipv4Addr::UNSPECIFIED.into(),
+            "::*" => Ipv6Addr::UNSPECIFIED.into(),
+            "localhost" => Ipv4Addr::LOCALHOST.into(),
+            _ => word.trim_start_matches('[').trim_end_matches(']').parse().ok()?,
+        };
+        Some((address, optional))
+    };
+    text.split_whitespace().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_read_or_it_is_said_what_would_be_right() {
+        let choice = Kind::Choice(&["always", "no"]);
+        let number = Kind::Number { least: 1, most: 9 };
+        let bytes = Kind::Bytes { least: 1000 };
+        let good = [
+            (Kind::Flag, "Yes", "yes"),
+            (choice, "ALWAYS", "always"),
+            (number, "9", "9"),
+            (bytes, "1k", "1000"),
+            (bytes, "3KB", "3072"),
+            (bytes, "2mb", "2097152"),
+            (bytes, "1gb", "1073741824"),
+            (Kind::Text, "As It Is", "As It Is"),
+            (Kind::Addresses, "10.0.0.1 -::1 * ::*", "10.0.0.1 -::1 * ::*"),
+            (Kind::Mode, "770", "770"),
+            (Kind::Mode, "", ""),
+        ];
+        for (kind, text, wanted) in good {
+            assert_eq!(kind.read(text).as_deref(), Ok(wanted), "{text}");
+        }
+        let bad = [
+            (Kind::Flag, "true"),
+            (choice, "sometimes"),
+            (number, "0"),
+            (number, "10"),
+            (number, "-1"),
+            (number, ""),
+            (bytes, "999"),
+            (bytes, "1tb"),
+            (bytes, "gb"),
+            (bytes, "99999999999gb"),
+            (Kind::Addresses, ""),
+            (Kind::Addresses, "example.org"),
+            (Kind::Address, "127.0.0.1 ::1"),
+            (Kind::Mode, "888"),
+            (Kind::Mode, "7777"),
+        ];
+        for (kind, text) in bad {
+            assert_eq!(kind.read(text), Err(kind.to_string()), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_may_be_allowed_to_be_missing() {
+        let read = read_addresses("127.0.0.1 -[::1]").unwrap();
+        assert_eq!(read, [(Ipv4Addr::LOCALHOST.into(), false), (Ipv6Addr::LOCALHOST.into(), true)]);
+    }
+}

@@ -1,0 +1,243 @@
+//! The program: a database on one node, for clients of Redis.
+
+use hedgerow_db::config::{self, Config, Wish};
+use hedgerow_db::log::{Corrupt, Fsync};
+use hedgerow_db::server::http::Http;
+use hedgerow_db::server::{Address, Server, Stopper};
+use hedgerow_db::{Db, Opened};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use tracing_subscriber::filter::LevelFilter;
+
+/// Ends by it: the settings are wrong.
+const SETTINGS: u8 = 2;
+/// Ends by it: it could not start, or failed.
+const FAILED: u8 = 1;
+
+fn main() -> ExitCode {
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let arguments = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    match Config::read(arguments, environment) {
+        Ok(Wish::Serve(config)) => match serve(&config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => complain(&why, FAILED),
+        },
+        Ok(Wish::Help) => say(&config::help()),
+        Ok(Wish::Sample) => say(&config::sample()),
+        Ok(_) => say(concat!("hedgerow-db ", env!("CARGO_PKG_VERSION"), "\n")),
+        Err(why) => complain(&why.to_string(), SETTINGS),
+    }
+}
+
+/// To standard output, which may be closed.
+fn say(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    ExitCode::SUCCESS
+}
+
+fn complain(why: &str, code: u8) -> ExitCode {
+    let _ = writeln!(io::stderr(), "hedgerow-db: {why}");
+    ExitCode::from(code)
+}
+
+fn serve(config: &Config) -> Result<(), String> {
+    let level = match config.log_level() {
+        "debug" => LevelFilter::TRACE,
+        "verbose" => LevelFilter::DEBUG,
+        "warning" => LevelFilter::WARN,
+        "nothing" => LevelFilter::OFF,
+        _ => LevelFilter::INFO,
+    };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).init();
+    let stopper: Arc<OnceLock<Stopper>> = Arc::default();
+    heed_signals(Arc::clone(&stopper)).map_err(|why| format!("signals: {why}"))?;
+    let http = match config.metrics() {
+        None => None,
+        Some(address) => Some(Http::start(address).map_err(|why| {
+            format!("cannot listen on {address}: {why}\n{}", advice(&why, "metrics-port"))
+        })?),
+    };
+    let mut settings = config.server();
+    settings.max_clients = within_files(settings.max_clients);
+    let closed = |why: io::Error| {
+        let advice = advice(&why, "port");
+        format!("{why}{}{advice}", if advice.is_empty() { "" } else { "\n" })
+    };
+    // Before the data is loaded, which can take a while.
+    Server::check(&settings).map_err(closed)?;
+    let db = Db::open(config.options()).map_err(|why| unreadable(&why))?;
+    let server = Server::bind(db.clone(), settings).map_err(closed)?;
+    #[cfg(feature = "grpc")]
+    let grpc = grpc(config, &db)?;
+    if let Some(http) = &http {
+        http.watch(server.watcher());
+    }
+    // A second one cannot be there: it is set here alone.
+    let _ = stopper.set(server.stopper());
+    say(&greeting(config, &db, server.addresses(), http.as_ref()));
+    let ended = server.run().map_err(|why| why.to_string());
+    #[cfg(feature = "grpc")]
+    drop(grpc);
+    tracing::info!("the server has ended; what is left is written");
+    if matches!(&ended, Ok(ended) if ended.save == Some(true))
+        && db.options().folder.is_some()
+        && let Err(why) = db.snapshot()
+    {
+        tracing::error!("{why}");
+    }
+    db.close().map_err(|why| format!("{why}: what was last changed may be lost"))?;
+    ended.map(drop)
+}
+
+/// Serves gRPC beside, until what this returns is dropped.
+#[cfg(feature = "grpc")]
+fn grpc(config: &Config, db: &Db) -> Result<Option<hedgerow_db::grpc::GrpcServer>, String> {
+    let Some(address) = config.grpc() else { return Ok(None) };
+    let options = config.grpc_options().map_err(|why| why.to_string())?;
+    let started = hedgerow_db::grpc::GrpcServer::start(db.clone(), address, options);
+    started.map(Some).map_err(|why| {
+        format!("cannot serve gRPC on {address}: {why}\n{}", advice(&why, "grpc-port"))
+    })
+}
+
+/// Ends the server at a signal, and at once at a second one.
+fn heed_signals(stopper: Arc<OnceLock<Stopper>>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let heed = move || {
+        for signal in signals.forever() {
+            let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
+            match stopper.get() {
+                Some(stopper) => {
+                    tracing::info!("{name}: it ends; a second one ends it at once");
+                    stopper.stop();
+                }
+                // It has not begun to serve, so nobody was told anything.
+                None => std::process::exit(0),
+            }
+        }
+    };
+    thread::Builder::new().name("signals".into()).spawn(heed).map(drop)
+}
+
+/// What to do about it.
+fn advice(why: &io::Error, port: &str) -> String {
+    match why.kind() {
+        ErrorKind::AddrInUse => format!(
+            "Another program listens there, perhaps a database that runs already. End it, or take another port: \
+             --{port} NUMBER"
+        ),
+        ErrorKind::PermissionDenied if port == "port" => {
+            "Ports below 1024 are kept for the system. Take another: --port NUMBER".to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+fn unreadable(why: &Corrupt) -> String {
+    let advice = match why {
+        Corrupt::InUse(_) => {
+            "Perhaps it runs already. End that one, or take another folder: --dir FOLDER"
+        }
+        Corrupt::Damaged { .. } | Corrupt::Gap { .. } => {
+            "Nothing was changed. Keep a copy of the folder before anything else; the page of guarantees says what can \
+             be done."
+        }
+        _ => "Give a folder that can be written: --dir FOLDER",
+    };
+    format!("{why}\n{advice}")
+}
+
+/// How many clients there may be with the files that the system lets this process open.
+fn within_files(clients: usize) -> usize {
+    /// Files besides those of clients.
+    const OTHERS: u64 = 64;
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let wanted = clients as u64 + OTHERS;
+        let limit = getrlimit(Resource::Nofile);
+        let Some(now) = limit.current.filter(|now| *now < wanted) else { return clients };
+        let most = limit.maximum.map_or(wanted, |most| most.min(wanted));
+        let raised = rustix::process::Rlimit { current: Some(most), maximum: limit.maximum };
+        let got = if setrlimit(Resource::Nofile, raised).is_ok() { most } else { now };
+        if got < wanted {
+            let fewer = got.saturating_sub(OTHERS).max(1);
+            tracing::warn!(
+                "the system lets this process open {got} files, so {fewer} clients are served at once instead of \
+                 {clients}; `ulimit -n` or LimitNOFILE allows more"
+            );
+            return fewer as usize;
+        }
+    }
+    clients
+}
+
+fn greeting(config: &Config, db: &Db, addresses: &[Address], http: Option<&Http>) -> String {
+    use std::fmt::Write as _;
+    let mut text = concat!("hedgerow-db ", env!("CARGO_PKG_VERSION"), "\n").to_owned();
+    // Writing to a text does not fail.
+    let mut line = |line: String| {
+        let _ = writeln!(text, "{line}");
+    };
+    line(kept(db));
+    let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    line(format!("Listening on {}.", all.join(", ")));
+    if let Some(address) = config.grpc() {
+        line(format!("gRPC at {address}."));
+    }
+    if let Some(address) = http.and_then(Http::address) {
+        line(format!("Metrics at http://{address}/metrics."));
+    }
+    let tcp = addresses.iter().find_map(|address| match address {
+        Address::Tcp(address) => Some(address),
+        _ => None,
+    });
+    if let Some(address) = tcp {
+        let host = match address.ip() {
+            ip if ip.is_loopback() || ip.is_unspecified() => String::new(),
+            ip => format!(" -h {ip}"),
+        };
+        let password = if config.get("requirepass").is_empty() { "" } else { " --askpass" };
+        line(format!("Try: redis-cli{host} -p {}{password} set rose red", address.port()));
+    }
+    line("Ctrl-C ends it.".to_owned());
+    text
+}
+
+/// Where data is kept, and what was found there.
+fn kept(db: &Db) -> String {
+    let Some(folder) = &db.options().folder else {
+        return "Nothing is kept: the end loses all.".to_owned();
+    };
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.clone());
+    let when = match db.options().fsync {
+        Fsync::Always => "before each change is acknowledged",
+        Fsync::EverySecond => "once a second",
+        Fsync::Never => "when the system likes",
+    };
+    format!("Data in {}, forced to the disk {when}.\n{}", folder.display(), found(&folder, db))
+}
+
+fn found(folder: &Path, db: &Db) -> String {
+    let Opened { snapshot_keys, entries, cut, took, .. } = *db.opened();
+    if cut > 0 {
+        tracing::warn!(
+            "the last {cut} bytes of the log in {} were no whole entry, as a crash leaves it, and were cut off",
+            folder.display()
+        );
+    }
+    if snapshot_keys == 0 && entries == 0 {
+        return "It was empty.".to_owned();
+    }
+    let keys = db.figures().keys;
+    format!(
+        "Loaded {keys} keys in {took:.2?}: {snapshot_keys} from a snapshot, {entries} log entries behind it."
+    )
+}

@@ -1,0 +1,187 @@
+//! Where clients arrive: one listener a thread, among which the system deals out connections, where it can.
+
+use super::stream::Socket;
+use super::{Address, Bind, ServerConfig};
+use mio::event::Source;
+use mio::net::TcpListener;
+#[cfg(unix)]
+use mio::net::UnixListener;
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Connections that the system keeps for us until they are taken.
+const BACKLOG: i32 = 1024;
+/// Whether listeners of one address share its connections evenly: elsewhere the option exists, but the last one gets
+/// all.
+const SHARES: bool = cfg!(target_os = "linux");
+
+/// A connection that was taken, before it is a client.
+pub(super) struct Arrival {
+    pub(super) socket: Socket,
+    pub(super) tls: bool,
+    /// Who it is, as `CLIENT LIST` shows it.
+    pub(super) name: String,
+    /// Whether it comes from this machine.
+    pub(super) local: bool,
+}
+
+/// A listener of one thread.
+pub(super) enum Door {
+    Tcp {
+        listener: TcpListener,
+        tls: bool,
+        keepalive: Duration,
+    },
+    #[cfg(unix)]
+    Unix {
+        listener: UnixListener,
+        path: PathBuf,
+    },
+}
+
+/// Opens all doors: those of each thread, and the addresses.
+pub(super) fn open(
+    config: &ServerConfig,
+    threads: usize,
+) -> io::Result<(Vec<Vec<Door>>, Vec<Address>)> {
+    let mut doors: Vec<Vec<Door>> = (0..threads).map(|_| Vec::new()).collect();
+    let mut addresses = Vec::new();
+    let bare = config.binds.iter().map(|bind| (bind, false));
+    for (bind, tls) in bare.chain(config.tls_binds.iter().map(|bind| (bind, true))) {
+        let Some(first) = open_first(bind)? else { continue };
+        let address = first.local_addr()?.as_socket().unwrap_or(bind.address);
+        let mut listeners = vec![first];
+        if SHARES {
+            for _ in 1..threads {
+                listeners.push(listen(address, true).map_err(|e| cannot(&address, &e))?);
+            }
+        }
+        for (of_thread, listener) in doors.iter_mut().zip(listeners) {
+            let listener = TcpListener::from_std(listener.into());
+            of_thread.push(Door::Tcp { listener, tls, keepalive: config.keepalive });
+        }
+        addresses.push(if tls { Address::Tls(address) } else { Address::Tcp(address) });
+    }
+    #[cfg(unix)]
+    if let Some(path) = &config.unix {
+        doors[0].push(open_unix(path, config.unix_mode).map_err(|e| cannot(&path.display(), &e))?);
+        addresses.push(Address::Unix(path.clone()));
+    }
+    Ok((doors, addresses))
+}
+
+/// The first listener of an address; `None` where the machine has no such address and that is no matter.
+fn open_first(bind: &Bind) -> io::Result<Option<socket2::Socket>> {
+    // A listener that shares its address would be let in beside another process's: one that does not share tells.
+    let probe = listen(bind.address, false).map(drop);
+    match probe.and_then(|()| listen(bind.address, SHARES)) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(e) if bind.optional && is_missing(&e) => Ok(None),
+        Err(e) => Err(cannot(&bind.address, &e)),
+    }
+}
+
+fn is_missing(why: &io::Error) -> bool {
+    // Protocols that the system was built without have no kind of their own.
+    matches!(why.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+        || why.raw_os_error() == Some(97)
+}
+
+fn cannot(what: &dyn std::fmt::Display, why: &io::Error) -> io::Error {
+    io::Error::new(why.kind(), format!("cannot listen on {what}: {why}"))
+}
+
+fn listen(address: SocketAddr, shares: bool) -> io::Result<socket2::Socket> {
+    let socket =
+        socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    #[cfg(unix)]
+    {
+        // Connections of a server that has just ended do not keep this one from its port.
+        socket.set_reuse_address(true)?;
+        if shares {
+            socket.set_reuse_port(true)?;
+        }
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+#[cfg(unix)]
+fn open_unix(path: &std::path::Path, mode: Option<u32>) -> io::Result<Door> {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    use std::os::unix::net::UnixStream;
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        if UnixStream::connect(path).is_ok() {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        // A process that was killed left it.
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    if let Some(mode) = mode {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(Door::Unix { listener, path: path.to_owned() })
+}
+
+impl Door {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp { listener, .. } => listener,
+            #[cfg(unix)]
+            Self::Unix { listener, .. } => listener,
+        }
+    }
+
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.source().register(registry, token, Interest::READABLE)
+    }
+
+    /// Takes a connection.
+    pub(super) fn accept(&self) -> io::Result<Arrival> {
+        match self {
+            Self::Tcp { listener, tls, keepalive } => {
+                let (socket, from) = listener.accept()?;
+                // What cannot be set is slower, or found dead later: no reason to send anybody away.
+                let _ = socket.set_nodelay(true);
+                if !keepalive.is_zero() {
+                    let probes = TcpKeepalive::new().with_time(*keepalive);
+                    let probes = probes.with_interval((*keepalive / 3).max(Duration::from_secs(1)));
+                    let _ = SockRef::from(&socket).set_tcp_keepalive(&probes);
+                }
+                let local = from.ip().to_canonical().is_loopback();
+                Ok(Arrival {
+                    socket: Socket::Tcp(socket),
+                    tls: *tls,
+                    name: from.to_string(),
+                    local,
+                })
+            }
+            #[cfg(unix)]
+            Self::Unix { listener, path } => {
+                let (socket, _) = listener.accept()?;
+                let name = format!("{}:0", path.display());
+                Ok(Arrival { socket: Socket::Unix(socket), tls: false, name, local: true })
+            }
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Self::Unix { path, .. } = self {
+            // Whoever finds it later finds that nobody listens.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What a thread of the server works with, and lends to each client in turn.
+
+use super::counters::Counters;
+use super::facts::Facts;
+use super::shared::Shared;
+use crate::command::{self, Connection, Context, Obeyed, Scratch};
+use crate::{Db, Session};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Bytes that are read from a client in a turn.
+const SCRATCH: usize = 64 << 10;
+/// Buffers of more bytes are not kept for others.
+const POOLED: usize = 64 << 10;
+/// So many are kept.
+const BUFFERS: usize = 64;
+
+/// What a thread of the server works with.
+pub(super) struct Room {
+    pub(super) scratch: Vec<u8>,
+    pub(super) pool: Pool,
+    pub(super) counters: Arc<Counters>,
+    /// When this turn began.
+    pub(super) now: Instant,
+    /// A client for which more bytes than that wait is closed.
+    pub(super) most_output: usize,
+    session: Session,
+    db: Db,
+    facts: Facts,
+    commands: Scratch,
+    shared: Arc<Shared>,
+}
+
+impl Room {
+    pub(super) fn new(shared: &Arc<Shared>, counters: Arc<Counters>) -> Self {
+        Self {
+            scratch: vec![0; SCRATCH],
+            pool: Pool::default(),
+            counters,
+            now: Instant::now(),
+            most_output: shared.config.most_output,
+            session: shared.db.session(),
+            db: shared.db.clone(),
+            facts: Facts::new(shared),
+            commands: Scratch::default(),
+            shared: Arc::clone(shared),
+        }
+    }
+
+    /// Obeys one batch of commands.
+    pub(super) fn obey(&mut self, of: &mut Connection, input: &[u8], out: &mut Vec<u8>) -> Obeyed {
+        let mut context = Context {
+            session: &mut self.session,
+            db: &self.db,
+            server: &self.facts,
+            scratch: &mut self.commands,
+        };
+        let obeyed = command::obey(of, &mut context, input, out);
+        self.counters.commands.add(obeyed.commands as u64);
+        obeyed
+    }
+
+    /// A client asked the server to end.
+    pub(super) fn shutdown(&self, save: bool) {
+        self.shared.shutdown(save);
+    }
+}
+
+/// Empty buffers with room, so that a client that is idle needs none and one that is not allocates none.
+#[derive(Debug, Default)]
+pub(super) struct Pool(Vec<Vec<u8>>);
+
+impl Pool {
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    pub(super) fn give(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() > 0 && buffer.capacity() <= POOLED && self.0.len() < BUFFERS {
+            buffer.clear();
+            self.0.push(buffer);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! A client's socket: TCP or a Unix socket, bare or in TLS.
+
+#[cfg(feature = "tls")]
+use super::tls::TlsStream;
+use mio::net::TcpStream;
+#[cfg(unix)]
+use mio::net::UnixStream;
+use mio::{Interest, Registry, Token};
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+
+/// A bare socket.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl Socket {
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.shutdown(how),
+            #[cfg(unix)]
+            Self::Unix(socket) => socket.shutdown(how),
+        }
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.read(into),
+            #[cfg(unix)]
+            Self::Unix(socket) => socket.read(into),
+        }
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(socket) => socket.write(bytes),
+            #[cfg(unix)]
+            Self::Unix(socket) => socket.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What commands are read from and answers written to. Nothing here blocks.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Bare(Socket),
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream>),
+}
+
+impl Stream {
+    /// Has the loop told when there is something to read and, with `writes`, when there is room to write.
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match self.socket() {
+            Socket::Tcp(socket) => registry.register(socket, token, Interest::READABLE),
+            #[cfg(unix)]
+            Socket::Unix(socket) => registry.register(socket, token, Interest::READABLE),
+        }
+    }
+
+    /// As `register`, where it was registered before.
+    pub(super) fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        writes: bool,
+    ) -> io::Result<()> {
+        let read = Interest::READABLE;
+        let interest = if writes { read | Interest::WRITABLE } else { read };
+        match self.socket() {
+            Socket::Tcp(socket) => registry.reregister(socket, token, interest),
+            #[cfg(unix)]
+            Socket::Unix(socket) => registry.reregister(socket, token, interest),
+        }
+    }
+
+    /// Ends the loop's interest.
+    pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self.socket() {
+            Socket::Tcp(socket) => registry.deregister(socket),
+            #[cfg(unix)]
+            Socket::Unix(socket) => registry.deregister(socket),
+        }
+    }
+
+    /// Reads some bytes; 0 where the other side sends no more.
+    pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Bare(socket) => socket.read(into),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.read(into),
+        }
+    }
+
+    /// Whether a read that did not fill its buffer says that nothing more is there.
+    pub(super) fn short_read_is_all(&self) -> bool {
+        matches!(self, Self::Bare(_))
+    }
+
+    /// Writes some bytes.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Bare(socket) => socket.write(bytes),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    /// Writes what encryption holds back.
+    #[cfg_attr(not(feature = "tls"), expect(clippy::unnecessary_wraps, reason = "TLS may fail"))]
+    pub(super) fn push(&mut self) -> io::Result<()> {
+        match self {
+            Self::Bare(_) => Ok(()),
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.push(),
+        }
+    }
+
+    /// Whether encryption holds something back.
+    pub(super) fn holds_back(&self) -> bool {
+        match self {
+            Self::Bare(_) => false,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.holds_back(),
+        }
+    }
+
+    /// Says to the other side that nothing more comes.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Self::Tls(stream) = self {
+            stream.say_goodbye();
+        }
+        self.socket().shutdown(Shutdown::Write)
+    }
+
+    fn socket(&mut self) -> &mut Socket {
+        match self {
+            Self::Bare(socket) => socket,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => &mut stream.socket,
+        }
+    }
+}

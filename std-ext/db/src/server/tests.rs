@@ -1,0 +1,204 @@
+//! Tests of what is told to clients, and when, over a log that does as it is told.
+
+use super::*;
+use crate::Options;
+use crate::log::{LogError, Lsn};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::sync::{Condvar, Mutex};
+
+type Told = Box<dyn Fn() + Send + Sync>;
+
+/// A log that is as safe as a test says.
+#[derive(Default)]
+struct Slow {
+    state: Mutex<State>,
+    asked: Condvar,
+    told: Mutex<Vec<Told>>,
+}
+
+#[derive(Default)]
+struct State {
+    safe: Lsn,
+    asked: Lsn,
+    fails: bool,
+    /// Becomes safe between the first time that it is asked for an entry and the second, and tells nobody.
+    sly: bool,
+}
+
+impl Slow {
+    /// Waits until it is asked for an entry.
+    fn until_asked(&self, lsn: Lsn) {
+        let state = self.state.lock().unwrap();
+        drop(self.asked.wait_while(state, |state| state.asked < lsn).unwrap());
+    }
+
+    fn set(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state.lock().unwrap());
+        for told in &*self.told.lock().unwrap() {
+            told();
+        }
+    }
+}
+
+impl Log for Slow {
+    fn append(&self, _: u64, _: &[u8]) -> Result<Lsn, LogError> {
+        Err(LogError::Closed)
+    }
+
+    fn writable(&self) -> bool {
+        !self.state.lock().unwrap().fails
+    }
+
+    fn last(&self) -> Lsn {
+        0
+    }
+
+    fn commit(&self, lsn: Lsn) -> Result<bool, LogError> {
+        let mut state = self.state.lock().unwrap();
+        let again = state.asked >= lsn;
+        state.asked = state.asked.max(lsn);
+        self.asked.notify_all();
+        if state.sly && again {
+            state.safe = lsn;
+        }
+        if state.safe < lsn && state.fails { Err(LogError::Closed) } else { Ok(state.safe >= lsn) }
+    }
+
+    fn wait(&self, _: Lsn) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn safe(&self) -> Lsn {
+        self.state.lock().unwrap().safe
+    }
+
+    fn on_progress(&self, told: Told) {
+        self.told.lock().unwrap().push(told);
+    }
+
+    fn rotate(&self) -> Result<Lsn, LogError> {
+        Ok(0)
+    }
+
+    fn drop_before(&self, _: Lsn) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn force(&self) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        0
+    }
+
+    fn close(&self) -> Result<(), LogError> {
+        Ok(())
+    }
+}
+
+/// A server of one thread over such a log, which is ended when the test is through.
+fn serve(test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &Stopper)) {
+    let db = Db::open(Options::in_memory()).unwrap();
+    let log: Arc<Slow> = Arc::default();
+    let config = ServerConfig { threads: 1, ..ServerConfig::default() };
+    let server = Server::bind_with(db, Arc::clone(&log) as Arc<dyn Log>, config).unwrap();
+    let Address::Tcp(address) = server.addresses()[0] else { panic!("TCP is first") };
+    let stopper = server.stopper();
+    let connect = || {
+        let client = TcpStream::connect(address).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client
+    };
+    thread::scope(|scope| {
+        let running = scope.spawn(|| server.run());
+        test(&log, &connect, &stopper);
+        stopper.stop();
+        stopper.stop();
+        running.join().unwrap().unwrap();
+    });
+}
+
+fn expect(client: &mut TcpStream, wanted: &str) {
+    let mut got = vec![0; wanted.len()];
+    client.read_exact(&mut got).unwrap();
+    assert_eq!(String::from_utf8_lossy(&got), wanted);
+}
+
+/// Whether nothing has come. What must not come would be there: the server has answered what was sent later.
+fn expect_silence(client: &mut TcpStream) {
+    client.set_nonblocking(true).unwrap();
+    let got = client.read(&mut [0; 64]);
+    client.set_nonblocking(false).unwrap();
+    assert_eq!(got.unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
+fn answers_wait_until_the_log_is_safe_and_others_do_not() {
+    serve(|log, connect, _| {
+        let (mut one, mut two) = (connect(), connect());
+        one.write_all(b"SET rose red\r\n").unwrap();
+        log.until_asked(1);
+        // What changed nothing is answered meanwhile, but not what saw that change, nor what stands behind one.
+        two.write_all(b"PING\r\n").unwrap();
+        expect(&mut two, "+PONG\r\n");
+        one.write_all(b"PING\r\n").unwrap();
+        two.write_all(b"GET rose\r\n").unwrap();
+        let mut three = connect();
+        three.write_all(b"SET violet blue\r\n").unwrap();
+        log.until_asked(2);
+        for client in [&mut one, &mut two, &mut three] {
+            expect_silence(client);
+        }
+        log.set(|state| state.safe = 1);
+        expect(&mut one, "+OK\r\n+PONG\r\n");
+        expect(&mut two, "$3\r\nred\r\n");
+        expect_silence(&mut three);
+        log.set(|state| state.safe = 2);
+        expect(&mut three, "+OK\r\n");
+    });
+}
+
+#[test]
+fn progress_that_was_told_too_soon_is_seen() {
+    serve(|log, connect, _| {
+        log.set(|state| state.sly = true);
+        let mut client = connect();
+        client.write_all(b"SET rose red\r\n").unwrap();
+        expect(&mut client, "+OK\r\n");
+    });
+}
+
+#[test]
+fn what_is_not_safe_is_never_told() {
+    serve(|log, connect, _| {
+        let (mut one, mut two) = (connect(), connect());
+        log.set(|state| state.safe = 1);
+        one.write_all(b"SET rose red\r\n").unwrap();
+        expect(&mut one, "+OK\r\n");
+        one.write_all(b"PING\r\nSET rose white\r\n").unwrap();
+        log.until_asked(2);
+        log.set(|state| state.fails = true);
+        // It ends, without an answer to what may be lost.
+        let mut rest = Vec::new();
+        let _ = one.read_to_end(&mut rest);
+        assert!(!String::from_utf8_lossy(&rest).contains("OK"), "{rest:?}");
+        // Others are served on.
+        two.write_all(b"PING\r\n").unwrap();
+        expect(&mut two, "+PONG\r\n");
+    });
+}
+
+#[test]
+fn the_end_waits_for_what_waits_for_the_log() {
+    serve(|log, connect, stopper| {
+        let mut client = connect();
+        client.write_all(b"SET rose red\r\n").unwrap();
+        log.until_asked(1);
+        stopper.stop();
+        log.set(|state| state.safe = 1);
+        expect(&mut client, "+OK\r\n");
+        assert_eq!(client.read(&mut [0; 64]).unwrap(), 0);
+    });
+}

@@ -1,0 +1,152 @@
+//! TLS by rustls, over sockets that never block.
+
+use super::stream::Socket;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConnection};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Whether clients must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ClientCertificates {
+    /// They must.
+    #[default]
+    Required,
+    /// They may, and then it must be good.
+    Optional,
+    /// They are not asked.
+    Ignored,
+}
+
+/// Which certificates the server shows and trusts: files in PEM.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The server's certificate, and those that lead from it to one that clients trust.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// Certificates that sign those of clients.
+    pub authorities: Option<PathBuf>,
+    /// Whether clients must show one.
+    pub clients: ClientCertificates,
+}
+
+impl TlsFiles {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// Where one cannot be read or does not hold what it should; the text names it.
+    pub(super) fn load(&self) -> io::Result<Arc<rustls::ServerConfig>> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?;
+        let builder = if self.clients == ClientCertificates::Ignored {
+            builder.with_no_client_auth()
+        } else {
+            let file = self.authorities.as_deref().ok_or_else(|| {
+                let why = "tls-auth-clients needs tls-ca-cert-file, or say: tls-auth-clients no";
+                io::Error::new(io::ErrorKind::InvalidInput, why)
+            })?;
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates(file)? {
+                roots.add(certificate).map_err(|e| bad(file, &e))?;
+            }
+            let mut verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            if self.clients == ClientCertificates::Optional {
+                verifier = verifier.allow_unauthenticated();
+            }
+            builder.with_client_cert_verifier(verifier.build().map_err(|e| bad(file, &e))?)
+        };
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|e| bad(&self.key, &e))?;
+        let config = builder
+            .with_single_cert(certificates(&self.certificate)?, key)
+            .map_err(|e| bad(&self.certificate, &e))?;
+        Ok(Arc::new(config))
+    }
+}
+
+fn certificates(file: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    let all: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(file).and_then(Iterator::collect).map_err(|e| bad(file, &e));
+    match all {
+        Ok(none) if none.is_empty() => Err(bad(file, &"there is no certificate in it")),
+        all => all,
+    }
+}
+
+fn bad(file: &Path, why: &dyn std::fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {why}", file.display()))
+}
+
+/// A socket in TLS. What it holds of either direction is bounded by rustls: some records of 16 KiB.
+#[derive(Debug)]
+pub(super) struct TlsStream {
+    pub(super) socket: Socket,
+    tls: ServerConnection,
+}
+
+impl TlsStream {
+    pub(super) fn new(socket: Socket, config: Arc<rustls::ServerConfig>) -> io::Result<Self> {
+        Ok(Self { socket, tls: ServerConnection::new(config).map_err(io::Error::other)? })
+    }
+
+    pub(super) fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.tls.reader().read(into) {
+                // It ended without a goodbye, as many clients do.
+                Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                done => return done,
+            }
+            if self.tls.read_tls(&mut self.socket)? == 0 {
+                return Ok(0);
+            }
+            if let Err(why) = self.tls.process_new_packets() {
+                // The alert tells the other side; whether it arrives changes nothing.
+                let _ = self.tls.write_tls(&mut self.socket);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
+            match self.push() {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                done => done?,
+            }
+        }
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.push()?;
+        let taken = self.tls.writer().write(bytes)?;
+        match self.push() {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            done => done?,
+        }
+        if taken == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(taken)
+    }
+
+    pub(super) fn push(&mut self) -> io::Result<()> {
+        while self.tls.wants_write() {
+            if self.tls.write_tls(&mut self.socket)? == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn holds_back(&self) -> bool {
+        self.tls.wants_write()
+    }
+
+    pub(super) fn say_goodbye(&mut self) {
+        self.tls.send_close_notify();
+        // A client that does not take it sees the socket end.
+        let _ = self.push();
+    }
+}

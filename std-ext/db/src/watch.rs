@@ -1,0 +1,155 @@
+//! Telling of changes, to whoever watches.
+//!
+//! Whoever makes a change hands its entry of the log, under the locks of the shards that it changed, to each watcher's
+//! queue; so changes of one key are told in their order. Queues are bounded, and nobody waits for a watcher: one that
+//! falls behind is told so, and nothing more.
+
+use crate::log::change::{Changes, Logged};
+use crate::log::{Log, LogError, Lsn};
+use std::error::Error;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Entries that wait for a watcher, at most.
+const QUEUE: usize = 1 << 14;
+
+type Entry = (Lsn, Arc<[u8]>);
+
+/// Who watches.
+#[derive(Default)]
+pub(crate) struct Watchers {
+    /// How many, so that those who make changes need no lock where there is none.
+    number: AtomicUsize,
+    queues: Mutex<Vec<SyncSender<Entry>>>,
+}
+
+impl Watchers {
+    /// Hands an entry to all.
+    #[inline]
+    pub(crate) fn tell(&self, entry: Lsn, changes: &[u8]) {
+        // Relaxed: who began to watch before this change was begun has synchronized with its thread by whatever says
+        // so, and is seen.
+        if self.number.load(Ordering::Relaxed) != 0 {
+            self.tell_all(entry, changes);
+        }
+    }
+
+    #[cold]
+    fn tell_all(&self, entry: Lsn, changes: &[u8]) {
+        let changes: Arc<[u8]> = changes.into();
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.retain(|queue| match queue.try_send((entry, Arc::clone(&changes))) {
+            Ok(()) => true,
+            // The queue ends where it is full: the watcher comes to its end and is told.
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        });
+        // Relaxed: as in `tell`; changed under the lock only.
+        self.number.store(queues.len(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn watch(&self, prefix: &[u8], log: Arc<dyn Log>) -> Watch {
+        let (queue, entries) = sync_channel(QUEUE);
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.push(queue);
+        // Relaxed: as above.
+        self.number.store(queues.len(), Ordering::Relaxed);
+        Watch { entries, prefix: prefix.to_vec(), log, events: Vec::new().into_iter() }
+    }
+}
+
+/// A change that was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Event {
+    /// The log's entry that made it.
+    pub number: Lsn,
+    /// What was changed.
+    pub changed: Changed,
+}
+
+/// What was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Changed {
+    /// The key's value, or until when it lives.
+    Key(Vec<u8>),
+    /// The key was removed. Keys that end by themselves, or are evicted, are not told.
+    Removed(Vec<u8>),
+    /// All keys were removed.
+    Cleared,
+}
+
+/// Tells of changes, as [`Db::watch`](crate::Db::watch) began it.
+pub struct Watch {
+    entries: Receiver<Entry>,
+    prefix: Vec<u8>,
+    log: Arc<dyn Log>,
+    events: std::vec::IntoIter<Event>,
+}
+
+impl Watch {
+    /// The next change, once it is as safe as an acknowledgement; none within `patience`. Blocks.
+    ///
+    /// # Errors
+    /// [`WatchError::Behind`] when more than sixteen thousand changes have waited to be told: some are lost, and no
+    /// more will come. [`WatchError::Log`] when the log has failed.
+    pub fn next(&mut self, patience: Duration) -> Result<Option<Event>, WatchError> {
+        loop {
+            if let Some(event) = self.events.next() {
+                return Ok(Some(event));
+            }
+            match self.entries.recv_timeout(patience) {
+                Ok((entry, changes)) => {
+                    self.log.wait(entry).map_err(WatchError::Log)?;
+                    self.events = events(entry, &changes, &self.prefix).into_iter();
+                }
+                Err(RecvTimeoutError::Timeout) => return Ok(None),
+                Err(RecvTimeoutError::Disconnected) => return Err(WatchError::Behind),
+            }
+        }
+    }
+}
+
+/// What an entry tells of keys that begin so.
+fn events(number: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
+    // The database has made these bytes: there is no other kind.
+    let changes = Changes::new(changes).map_while(Result::ok);
+    let told = |change| match change {
+        Logged::Change(key, change) => key.starts_with(prefix).then(|| match change {
+            crate::ask::Change::Delete => Changed::Removed(key.to_vec()),
+            _ => Changed::Key(key.to_vec()),
+        }),
+        Logged::Clear(..) => Some(Changed::Cleared),
+    };
+    changes.filter_map(told).map(|changed| Event { number, changed }).collect()
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+/// Why a watch ends.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum WatchError {
+    /// It has fallen behind, or the database is gone.
+    Behind,
+    /// The log has failed.
+    Log(LogError),
+}
+
+impl fmt::Display for WatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Behind => f.write_str("the watch has fallen behind"),
+            Self::Log(why) => why.fmt(f),
+        }
+    }
+}
+
+impl Error for WatchError {}

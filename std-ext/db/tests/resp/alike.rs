@@ -1,0 +1,72 @@
+//! Whether the parsers do what the slow ones do. For tests and for fuzzing.
+
+use crate::slow;
+use hedgerow_db::resp::parse::{Found, Limits, Requests, Wrong};
+use hedgerow_db::resp::{inline, read};
+
+/// Requests, how many bytes they are, and what is wrong with the next one.
+pub(crate) type Taken = (Vec<Vec<Vec<u8>>>, usize, Option<Wrong>);
+
+/// Requests that come in pieces, as a server takes them.
+pub(crate) fn taken(input: &[u8], limits: Limits, mut piece: impl FnMut() -> usize) -> Taken {
+    let (mut found, mut from, mut to) = (Vec::new(), 0, 0);
+    let mut requests = Requests::default();
+    let mut wanted = 0;
+    loop {
+        let mut arguments = Vec::new();
+        let next = requests.next(&input[from..to], limits, &mut arguments);
+        let used = match next {
+            Found::Request(used) => {
+                found.push(arguments.iter().map(|argument| argument.to_vec()).collect());
+                used
+            }
+            Found::Quoted(used) => match inline::split(&input[from..from + used]) {
+                Ok(words) => {
+                    found.extend(Some(words).filter(|words| !words.is_empty()));
+                    used
+                }
+                Err(why) => return (found, from, Some(why)),
+            },
+            Found::Nothing(used) => used,
+            Found::Wrong(why) => return (found, from, Some(why)),
+            Found::Unfinished(least) => {
+                assert!(least > to - from, "{least} of {from}..{to} in {input:?}");
+                if to == input.len() {
+                    return (found, from, None);
+                }
+                wanted = least;
+                to = (to + piece().max(1)).min(input.len());
+                continue;
+            }
+        };
+        // So many bytes it took, at the least.
+        assert!(used >= wanted && used <= to - from, "{used} of {wanted} in {input:?}");
+        (from, wanted) = (from + used, 0);
+    }
+}
+
+/// Whether a reply is read as the slow parser reads it, and none of its beginnings is one.
+pub(crate) fn read_alike(input: &[u8]) {
+    let wanted = slow::reply(input);
+    let found = read::reply(input);
+    match (&found, &wanted) {
+        // Not a number is not even itself.
+        (Ok(read::Found::Reply(reply, used)), Some((wanted, length))) => {
+            assert_eq!((format!("{reply:?}"), used), (format!("{wanted:?}"), length));
+            for end in 0..*used {
+                let beginning = read::reply(&input[..end]);
+                let Ok(read::Found::Unfinished(least)) = beginning else {
+                    panic!("{beginning:?} of {}", input[..end].escape_ascii());
+                };
+                assert!(
+                    least > end && least <= *used,
+                    "{least} of {}",
+                    input[..end].escape_ascii()
+                );
+            }
+        }
+        (Ok(read::Found::Unfinished(least)), None) => assert!(*least > input.len()),
+        (Err(_), None) => {}
+        _ => panic!("{found:?}, not {wanted:?}, of {}", input.escape_ascii()),
+    }
+}

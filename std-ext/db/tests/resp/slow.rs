@@ -1,0 +1,170 @@
+//! RESP once more, slow and plain: what the parsers are held against, by tests and by fuzzing.
+
+use hedgerow_db::resp::inline;
+use hedgerow_db::resp::parse::{LONGEST_ARGUMENT, LONGEST_LINE, MOST_ARGUMENTS, Wrong};
+use hedgerow_db::resp::read::Reply;
+
+/// Something, and how many bytes it took.
+type Taken<T> = Option<(T, usize)>;
+
+/// The requests in `input`, how many bytes they are, and what is wrong with the next one.
+pub(crate) fn requests(input: &[u8], stranger: bool) -> (Vec<Vec<Vec<u8>>>, usize, Option<Wrong>) {
+    let (mut found, mut at) = (Vec::new(), 0);
+    loop {
+        let rest = &input[at..];
+        let next = match rest.first() {
+            None => return (found, at, None),
+            Some(b'*') => array(rest, stranger),
+            Some(_) => words(rest),
+        };
+        match next {
+            Err(why) => return (found, at, Some(why)),
+            Ok(None) => return (found, at, None),
+            Ok(Some((request, used))) => {
+                at += used;
+                if !request.is_empty() {
+                    found.push(request);
+                }
+            }
+        }
+    }
+}
+
+fn words(input: &[u8]) -> Result<Taken<Vec<Vec<u8>>>, Wrong> {
+    match input.iter().take(LONGEST_LINE + 1).position(|byte| *byte == b'\n') {
+        Some(end) => Ok(Some((inline::split(&input[..end])?, end + 1))),
+        None if input.len() > LONGEST_LINE => Err(Wrong::Line),
+        None => Ok(None),
+    }
+}
+
+fn array(input: &[u8], stranger: bool) -> Result<Taken<Vec<Vec<u8>>>, Wrong> {
+    let Some((count, mut at)) = number(input, 1).ok_or(Wrong::Count)? else { return Ok(None) };
+    if count > MOST_ARGUMENTS {
+        return Err(Wrong::Count);
+    }
+    if stranger && count > 10 {
+        return Err(Wrong::CountOfStranger);
+    }
+    let mut arguments = Vec::new();
+    for _ in 0..count {
+        match input.get(at) {
+            None => return Ok(None),
+            Some(b'$') => {}
+            Some(other) => return Err(Wrong::Expected(*other)),
+        }
+        let Some((length, from)) = number(input, at + 1).ok_or(Wrong::Length)? else {
+            return Ok(None);
+        };
+        if !(0..=LONGEST_ARGUMENT).contains(&length) {
+            return Err(Wrong::Length);
+        }
+        if stranger && length > 16 << 10 {
+            return Err(Wrong::LengthOfStranger);
+        }
+        let to = from + usize::try_from(length).expect("it is positive");
+        if input.len() < to + 2 {
+            return Ok(None);
+        }
+        arguments.push(input[from..to].to_vec());
+        at = to + 2;
+    }
+    Ok(Some((arguments, at)))
+}
+
+/// A number as it would be printed, then a return and any byte. None where it is no number.
+fn number(input: &[u8], at: usize) -> Option<Taken<i64>> {
+    let text: Vec<u8> = input[at..].iter().copied().take_while(|byte| *byte != b'\r').collect();
+    let end = at + text.len();
+    let text = String::from_utf8(text).ok()?;
+    let number = text.parse::<i64>().ok().filter(|n| *n != i64::MIN && n.to_string() == text);
+    if end >= input.len() {
+        // It may become one.
+        return (number.is_some() || ["", "-", "-0"].contains(&&*text)).then_some(None);
+    }
+    let number = number?;
+    Some((input.len() > end + 1).then_some((number, end + 2)))
+}
+
+/// The reply that `input` begins with; none where it is unfinished, or no reply.
+pub(crate) fn reply(input: &[u8]) -> Taken<Reply> {
+    nested(input, 0)
+}
+
+fn nested(input: &[u8], depth: usize) -> Taken<Reply> {
+    if depth > 64 {
+        return None;
+    }
+    let end = input.windows(2).position(|end| end == b"\r\n")?;
+    let (line, behind) = (&input[..end], end + 2);
+    if end >= 64 << 10 || line.contains(&b'\n') {
+        return None;
+    }
+    let (mark, text) = line.split_first()?;
+    let text = text.to_vec();
+    let word = String::from_utf8(text.clone());
+    let word = word.as_deref();
+    let done = |reply| Some((reply, behind));
+    match mark {
+        b'+' => return done(Reply::Simple(text)),
+        b'-' => return done(Reply::Error(text)),
+        b':' => return done(Reply::Integer(word.ok()?.parse().ok()?)),
+        b',' => return done(Reply::Double(word.ok()?.parse().ok()?)),
+        b'#' if text == b"t" => return done(Reply::Boolean(true)),
+        b'#' if text == b"f" => return done(Reply::Boolean(false)),
+        b'_' if text.is_empty() => return done(Reply::Null),
+        b'(' => {
+            let digits = word.ok()?.trim_start_matches(['+', '-']);
+            let signs = text.len() - digits.len();
+            let good =
+                signs < 2 && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            return good.then_some((Reply::BigNumber(text), behind));
+        }
+        _ => {}
+    }
+    let count: i64 = word.ok()?.parse().ok()?;
+    if count == -1 && matches!(mark, b'$' | b'*') {
+        return done(Reply::Null);
+    }
+    let count = usize::try_from(count).ok().filter(|count| *count <= 1 << 30)?;
+    if matches!(mark, b'$' | b'!' | b'=') {
+        let text = input.get(behind..behind + count)?.to_vec();
+        let end = behind + count + 2;
+        if input.get(end - 2..end)? != b"\r\n" {
+            return None;
+        }
+        return Some((
+            match mark {
+                b'$' => Reply::Bulk(text),
+                b'!' => Reply::Error(text),
+                _ if text.get(3) == Some(&b':') => {
+                    Reply::Verbatim([text[0], text[1], text[2]], text[4..].to_vec())
+                }
+                _ => return None,
+            },
+            end,
+        ));
+    }
+    let mut at = behind;
+    let mut next = || {
+        let (reply, used) = nested(&input[at..], depth + 1)?;
+        at += used;
+        Some(reply)
+    };
+    let pairs = matches!(mark, b'%' | b'|');
+    // Nobody has so many bytes.
+    if count > input.len() {
+        return None;
+    }
+    let many: Vec<Reply> =
+        (0..if pairs { 2 * count } else { count }).map(|_| next()).collect::<Option<_>>()?;
+    let reply = match mark {
+        b'*' => Reply::Array(many),
+        b'~' => Reply::Set(many),
+        b'>' => Reply::Push(many),
+        b'%' => Reply::Map(many.chunks(2).map(|two| (two[0].clone(), two[1].clone())).collect()),
+        b'|' => next()?,
+        _ => return None,
+    };
+    Some((reply, at))
+}
