@@ -102,6 +102,16 @@ impl Log for Slow {
     }
 }
 
+/// Ends a server, also where a test fails, which else would wait for it.
+struct AtOnce<'a>(&'a Stopper);
+
+impl Drop for AtOnce<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+        self.0.stop();
+    }
+}
+
 /// A server of one thread over such a log, which is ended when the test is through.
 fn serve(test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &Stopper)) {
     let db = Db::open(Options::in_memory()).unwrap();
@@ -117,9 +127,9 @@ fn serve(test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &Stopper)) {
     };
     thread::scope(|scope| {
         let running = scope.spawn(|| server.run());
+        let ends = AtOnce(&stopper);
         test(&log, &connect, &stopper);
-        stopper.stop();
-        stopper.stop();
+        drop(ends);
         running.join().unwrap().unwrap();
     });
 }
