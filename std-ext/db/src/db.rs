@@ -55,9 +55,12 @@ pub struct Opened {
     pub snapshot_keys: u64,
     /// Entries of the log behind it.
     pub entries: u64,
-    /// Bytes at the end of the log that were no whole entry, as a crash in the middle of writing leaves them, and were
-    /// cut off.
+    /// Bytes at the end of the log that were cut off: from the first on that was no whole entry, as a crash in the
+    /// middle of writing leaves it.
     pub cut: u64,
+    /// Whole entries among these, as a loss of power may leave them of what had not been forced to the disk. They are
+    /// kept in a file whose name begins with `cut-`.
+    pub given_up: u64,
     /// How long that took.
     pub took: Duration,
 }
@@ -457,7 +460,9 @@ fn recover(
     let (log, found) =
         FileLog::open(Arc::clone(folder), options.fsync, least + 1, above, &mut replay)?;
     opened.entries = found.entries;
-    opened.cut = found.cut.as_ref().map_or(0, |cut| cut.bytes);
+    if let Some(cut) = &found.cut {
+        (opened.cut, opened.given_up) = (cut.bytes, cut.entries);
+    }
     Ok((log, time.max(found.time)))
 }
 
