@@ -29,7 +29,7 @@ use std::time::Duration;
 /// let db = Db::open(Options::in_memory())?;
 /// db.set("rose", "red")?;
 /// assert_eq!(db.add("petals", 5)?, 5);
-/// assert_eq!(db.get("rose").as_deref(), Some(&b"red"[..]));
+/// assert_eq!(db.get("rose")?.as_deref(), Some(&b"red"[..]));
 /// assert!(db.delete("rose")?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -274,15 +274,19 @@ impl Db {
     }
 
     /// The key's value.
-    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
-        let ask = Ask::Look(key.as_ref(), Look::Value);
-        self.ask(ask, |answer| Ok(bytes(answer))).ok().flatten()
+    ///
+    /// # Errors
+    /// [`Error::Log`] where it was changed since it was safe, and the log has failed: a restart might take it back.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
+        self.ask(Ask::Look(key.as_ref(), Look::Value), |answer| Ok(bytes(answer)))
     }
 
     /// Whether the key is there.
-    pub fn contains_key(&self, key: impl AsRef<[u8]>) -> bool {
-        let ask = Ask::Look(key.as_ref(), Look::Exists);
-        self.ask(ask, |answer| Ok(answer == Answer::Int(1))).unwrap_or(false)
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn contains_key(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        self.ask(Ask::Look(key.as_ref(), Look::Exists), |answer| Ok(answer == Answer::Int(1)))
     }
 
     /// Stores a value, to live for ever.
