@@ -460,7 +460,13 @@ fn a_closed_log_takes_nothing() {
         assert!(matches!(log.wait(Lsn::MAX), Err(LogError::Closed)));
         log.close().unwrap();
         drop(log);
+        let bytes = fs::read(file(path.path(), 1)).unwrap();
         assert_eq!(open(path.path()).unwrap().2, [entry(1)]);
+        assert_eq!(
+            fs::read(file(path.path(), 1)).unwrap(),
+            bytes,
+            "it says already what is forced"
+        );
     }
 }
 
