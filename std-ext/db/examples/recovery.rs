@@ -97,11 +97,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut argument = |otherwise: usize| {
         arguments.next().map_or(Ok(otherwise), |argument| argument.parse::<usize>())
     };
-    let (keys, bytes, pipeline) = (argument(1_000_000)?, argument(64)?, argument(16)?.max(1));
+    let (keys, bytes, pipeline) =
+        (argument(1_000_000)?.max(1), argument(64)?, argument(16)?.max(1));
     let folder =
         Folder(std::env::temp_dir().join(format!("hedgerow-db-recovery-{}", std::process::id())));
     let (path, value) = (&*folder.0, vec![b'v'; bytes]);
-    let each = |bytes: u64| bytes as f64 / keys as f64;
+    let each = |bytes: u64| bytes / keys as u64;
 
     let began = Instant::now();
     let db = open(path)?;
@@ -112,7 +113,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "filled with {keys} keys of {bytes} bytes, {pipeline} at a time: {:.2?}, tables growing {longest:.3?} at longest",
         began.elapsed()
     );
-    println!("log: {:.1} bytes a key", each(size(path, "log-")?));
+    println!("log: {} bytes a key", each(size(path, "log-")?));
 
     let db = open(path)?;
     let opened = db.opened();
@@ -138,7 +139,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     db.close()?;
     drop(db);
-    println!("snapshot: {:.1} bytes a key", each(size(path, "snapshot-")?));
+    println!("snapshot: {} bytes a key", each(size(path, "snapshot-")?));
 
     let db = open(path)?;
     let opened = db.opened();

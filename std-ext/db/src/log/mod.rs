@@ -138,7 +138,7 @@ impl Error for LogError {}
 pub enum Corrupt {
     /// The system refused.
     Io(PathBuf, io::Error),
-    /// Bytes that were not written so, with more behind them that were.
+    /// Bytes that are not as they were written, though they had been forced to the disk.
     Damaged {
         /// The file.
         file: PathBuf,
