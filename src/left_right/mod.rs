@@ -45,6 +45,6 @@ pub use map::{Handles, LeftRightMap};
 #[cfg(feature = "alloc")]
 pub use reader::{ReadGuard, ReadHandle, ReadHandleFactory};
 #[cfg(feature = "alloc")]
-pub use snapshot::{Iter, Snapshot};
+pub use snapshot::{Iter, Lookup, Snapshot};
 #[cfg(feature = "alloc")]
 pub use writer::{Pending, TryInsertError, WriteHandle};

@@ -65,7 +65,11 @@ impl<E: Copy> View<E> {
 
     /// As `find`, in one bucket; fails with whether it may lie behind.
     #[inline(always)]
-    fn find_in(bucket: &Bucket<E>, hash: Hashed, is: impl Fn(&E) -> bool) -> Result<&E, bool> {
+    fn find_in(
+        bucket: &Bucket<E>,
+        hash: Hashed,
+        mut is: impl FnMut(&E) -> bool,
+    ) -> Result<&E, bool> {
         let mut matches = bucket.head().matches(hash);
         while let Some(slot) = matches.first() {
             // SAFETY: an entry is there if a tag is, and an empty slot never looks like one.
@@ -106,6 +110,22 @@ impl<E: Copy> View<E> {
     #[inline(always)]
     pub(super) fn prefetch(self, hash: Hashed) {
         Bucket::prefetch(self.buckets.as_ptr().wrapping_add(hash.home(self.number)));
+    }
+
+    /// Visits the entries in the bucket that `hash` names whose tag is its: mostly the one of that hash, if there is
+    /// one, and hardly ever another.
+    ///
+    /// # Safety
+    /// The side is neither changed nor dropped meanwhile.
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    pub(super) unsafe fn likely(self, hash: Hashed, mut each: impl FnMut(&E)) {
+        // SAFETY: as the caller says; homes are below the number.
+        let bucket = unsafe { self.bucket(hash.home(self.number)) };
+        let _ = Self::find_in(bucket, hash, |entry| {
+            each(entry);
+            false
+        });
     }
 
     /// Visits the entries that belong to the bucket that `from` names, wherever they lie, but those of smaller hashes;

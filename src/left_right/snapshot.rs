@@ -177,6 +177,60 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
         self.find(self.handle.shared().hash(key), key)
     }
 
+    /// Begins a look-up that [`end_lookup`](Self::end_lookup) ends: hashes the key, and has the processor fetch what
+    /// the hash leads to. Whoever begins several before the first is ended waits for memory once.
+    ///
+    /// [`get_many`](Self::get_many) does that for keys of one map. This is for those of several maps, or in several
+    /// stages: a look-up may be ended in a later snapshot of the same map than it was begun in.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.extend([("rose", "red"), ("daisy", "white")]);
+    /// w.publish();
+    /// let begun = ["rose", "daisy"].map(|key| (key, r.enter().begin_lookup(key)));
+    /// // What the keys' entries refer to can be fetched as well.
+    /// for (_, lookup) in &begun {
+    ///     r.enter().likely(*lookup, |_, _| ());
+    /// }
+    /// let snapshot = r.enter();
+    /// let found = begun.map(|(key, lookup)| snapshot.end_lookup(lookup, key));
+    /// assert_eq!(found, [Some((&"rose", &"red")), Some((&"daisy", &"white"))]);
+    /// ```
+    #[inline]
+    pub fn begin_lookup<Q>(&self, key: &Q) -> Lookup
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
+        let hash = self.handle.shared().hash(key);
+        self.view.prefetch(hash);
+        Lookup(hash)
+    }
+
+    /// Visits entries that the key of a look-up may have: the one that it has, if there is one and it lies in its own
+    /// place, and hardly ever another. To fetch what they refer to; [`end_lookup`](Self::end_lookup) says which it is.
+    #[inline]
+    pub fn likely(&self, lookup: Lookup, mut each: impl FnMut(&K, &V)) {
+        // SAFETY: the handle looks as long as `self` lives, so nothing that the view leads to changes or goes.
+        unsafe {
+            self.view.likely(lookup.0, |entry| {
+                let (key, value) = P::pair(NonNull::from(entry));
+                each(key, value);
+            });
+        }
+    }
+
+    /// The key and value of the entry whose look-up was begun with an equal key; with another it may be none. O(1)
+    /// expected.
+    #[inline]
+    pub fn end_lookup<Q>(&self, lookup: Lookup, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.find(lookup.0, key)
+    }
+
     /// Whether there is an entry for `key`. O(1) expected.
     ///
     /// ```
@@ -217,6 +271,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
         array::from_fn(|at| self.find(hashes[at], keys[at]).map(|(_, value)| value))
     }
 }
+
+/// A look-up that was begun: what [`Snapshot::begin_lookup`] found of its key.
+#[derive(Clone, Copy, Debug)]
+pub struct Lookup(Hashed);
 
 impl<K, V, S, P: Keep<K, V>> Drop for Snapshot<'_, K, V, S, P> {
     #[inline(always)]

@@ -12,11 +12,13 @@
 //! ```
 
 pub mod ask;
+pub mod client;
 mod clock;
 #[doc(hidden)]
 pub mod command;
 pub mod config;
 mod db;
+pub mod docs;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod log;

@@ -64,13 +64,18 @@ fn serve(config: &Config) -> Result<(), String> {
             format!("cannot listen on {address}: {why}\n{}", advice(&why, "metrics-port"))
         })?),
     };
-    let db = Db::open(config.options()).map_err(|why| unreadable(&why))?;
     let mut settings = config.server();
     settings.max_clients = within_files(settings.max_clients);
-    let server = Server::bind(db.clone(), settings).map_err(|why| {
+    let closed = |why: io::Error| {
         let advice = advice(&why, "port");
         format!("{why}{}{advice}", if advice.is_empty() { "" } else { "\n" })
-    })?;
+    };
+    // Before the data is loaded, which can take a while.
+    Server::check(&settings).map_err(closed)?;
+    let db = Db::open(config.options()).map_err(|why| unreadable(&why))?;
+    let server = Server::bind(db.clone(), settings).map_err(closed)?;
+    #[cfg(feature = "grpc")]
+    let grpc = grpc(config, &db)?;
     if let Some(http) = &http {
         http.watch(server.watcher());
     }
@@ -78,6 +83,8 @@ fn serve(config: &Config) -> Result<(), String> {
     let _ = stopper.set(server.stopper());
     say(&greeting(config, &db, server.addresses(), http.as_ref()));
     let ended = server.run().map_err(|why| why.to_string());
+    #[cfg(feature = "grpc")]
+    drop(grpc);
     tracing::info!("the server has ended; what is left is written");
     if matches!(&ended, Ok(ended) if ended.save == Some(true))
         && db.options().folder.is_some()
@@ -87,6 +94,17 @@ fn serve(config: &Config) -> Result<(), String> {
     }
     db.close().map_err(|why| format!("{why}: what was last changed may be lost"))?;
     ended.map(drop)
+}
+
+/// Serves gRPC beside, until what this returns is dropped.
+#[cfg(feature = "grpc")]
+fn grpc(config: &Config, db: &Db) -> Result<Option<hedgerow_db::grpc::GrpcServer>, String> {
+    let Some(address) = config.grpc() else { return Ok(None) };
+    let options = config.grpc_options().map_err(|why| why.to_string())?;
+    let started = hedgerow_db::grpc::GrpcServer::start(db.clone(), address, options);
+    started.map(Some).map_err(|why| {
+        format!("cannot serve gRPC on {address}: {why}\n{}", advice(&why, "grpc-port"))
+    })
 }
 
 /// Ends the server at a signal, and at once at a second one.
@@ -171,6 +189,9 @@ fn greeting(config: &Config, db: &Db, addresses: &[Address], http: Option<&Http>
     line(kept(db));
     let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     line(format!("Listening on {}.", all.join(", ")));
+    if let Some(address) = config.grpc() {
+        line(format!("gRPC at {address}."));
+    }
     if let Some(address) = http.and_then(Http::address) {
         line(format!("Metrics at http://{address}/metrics."));
     }

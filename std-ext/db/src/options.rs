@@ -29,7 +29,7 @@ pub struct Options {
     pub folder: Option<PathBuf>,
     /// When the log is forced to the disk.
     pub fsync: Fsync,
-    /// How many shards, made a power of two; 0 for sixteen a core.
+    /// How many shards, made a power of two; 0 for eight a core.
     pub shards: usize,
     /// Bytes of memory for keys and values; 0 for as much as there is.
     pub max_memory: usize,

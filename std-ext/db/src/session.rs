@@ -8,8 +8,14 @@ use crate::state::evict::Random;
 use crate::state::record::{Record, UsedAt};
 use crate::state::shard::{self, Core, Reader};
 use crate::state::{Cores, Counters, State};
+use hedgerow::left_right::Lookup;
 use std::sync::Arc;
 
+/// So many asks have what they will touch fetched at a time: more than a processor fetches at once, fewer than its
+/// first cache has room for.
+const AHEAD: usize = 32;
+/// So few do not wait long enough for fetching to pay.
+const FEW: usize = 3;
 /// An entry of the log that has grown to so many bytes is not made longer.
 const LONG_ENTRY: usize = 16 << 20;
 /// Bytes of keys and values that are stored together, at most: an entry of the log holds all of them.
@@ -23,6 +29,8 @@ pub struct Session {
     /// By shard, the numbers of asks that wait for its lock; and which shards have some.
     queues: Box<[Vec<u32>]>,
     queued: Vec<u32>,
+    /// Of the asks that are next: the shard, and what is known of the key.
+    begun: Vec<(usize, Lookup)>,
     /// The entry of the log that is being made.
     entry: Vec<u8>,
     counters: Arc<Counters>,
@@ -34,8 +42,9 @@ impl Session {
     pub(crate) fn new(state: Arc<State>) -> Self {
         let readers: Box<[Reader]> = state.shards.iter().map(|shard| shard.reader()).collect();
         let queues = readers.iter().map(|_| Vec::new()).collect();
-        let (queued, entry, counters) = (Vec::new(), Vec::new(), state.count());
-        Self { readers, queues, queued, entry, counters, state }
+        let (queued, begun, entry) = (Vec::new(), Vec::with_capacity(AHEAD), Vec::new());
+        let counters = state.count();
+        Self { readers, queues, queued, begun, entry, counters, state }
     }
 
     /// Answers all asks, each once, by `answer(its number, ...)`: not in order where changes are among them.
@@ -53,35 +62,40 @@ impl Session {
         self.queued.drain(..).for_each(|shard| self.queues[shard as usize].clear());
         let (now, mut hits, mut misses) = (self.now(), 0, 0);
         self.state.together.wait();
-        for (number, ask) in asks.iter().enumerate() {
-            match ask {
-                Ask::Look(key, look) => {
-                    let shard = self.state.shard_of(key);
-                    if !self.queues[shard].is_empty() {
+        for (first, part) in asks.chunks(AHEAD).enumerate().map(|(at, part)| (at * AHEAD, part)) {
+            self.fetch(part);
+            for (at, ask) in part.iter().enumerate() {
+                let number = first + at;
+                match ask {
+                    Ask::Look(key, look) => {
+                        let begun @ (shard, _) = self.begun[at];
+                        if !self.queues[shard].is_empty() {
+                            self.queues[shard].push(number as u32);
+                            continue;
+                        }
+                        let answer = |found: Answer<'_>| answer(number, found);
+                        let found = self.look(begun, key, *look, now, answer);
+                        if found {
+                            hits += 1;
+                        } else {
+                            misses += 1;
+                        }
+                        lsn = lsn.max(self.state.shards[shard].figures().shown());
+                    }
+                    Ask::Change(..) => {
+                        let (shard, _) = self.begun[at];
+                        if self.queues[shard].is_empty() {
+                            self.queued.push(shard as u32);
+                        }
                         self.queues[shard].push(number as u32);
-                        continue;
                     }
-                    let found = self.look(shard, key, *look, now, |found| answer(number, found));
-                    if found {
-                        hits += 1;
-                    } else {
-                        misses += 1;
+                    Ask::Together(together) => {
+                        lsn = lsn.max(self.change_queued(asks, answer));
+                        let (made, found) = self.together(*together);
+                        lsn = lsn.max(made);
+                        answer(number, found);
+                        self.state.together.wait();
                     }
-                    lsn = lsn.max(self.state.shards[shard].figures().shown());
-                }
-                Ask::Change(key, _) => {
-                    let shard = self.state.shard_of(key);
-                    if self.queues[shard].is_empty() {
-                        self.queued.push(shard as u32);
-                    }
-                    self.queues[shard].push(number as u32);
-                }
-                Ask::Together(together) => {
-                    lsn = lsn.max(self.change_queued(asks, answer));
-                    let (made, found) = self.together(*together);
-                    lsn = lsn.max(made);
-                    answer(number, found);
-                    self.state.together.wait();
                 }
             }
         }
@@ -90,18 +104,39 @@ impl Session {
         lsn.max(self.change_queued(asks, answer))
     }
 
+    /// Has the processor fetch what these asks will touch, so that it waits for memory once, not for one after the
+    /// other; notes the shard of each and what is known of its key.
+    fn fetch(&mut self, asks: &[Ask<'_>]) {
+        self.begun.clear();
+        for ask in asks {
+            let key = match ask {
+                Ask::Look(key, _) | Ask::Change(key, _) => key,
+                // Locks its shards anyway.
+                Ask::Together(_) => &&[][..],
+            };
+            let shard = self.state.shard_of(key);
+            self.begun.push((shard, self.readers[shard].enter().begin_lookup(*key)));
+        }
+        if asks.len() < FEW {
+            return;
+        }
+        for (shard, lookup) in &self.begun {
+            self.readers[*shard].enter().likely(*lookup, |record, ()| record.fetch());
+        }
+    }
+
     /// Answers a look; whether the key was there.
     #[inline]
     fn look(
         &self,
-        shard: usize,
+        (shard, lookup): (usize, Lookup),
         key: &[u8],
         look: Look,
         now: u64,
         answer: impl FnOnce(Answer<'_>),
     ) -> bool {
         let snapshot = self.readers[shard].enter();
-        let there = snapshot.get_key_value(key).map(|(record, ())| *record);
+        let there = snapshot.end_lookup(lookup, key).map(|(record, ())| *record);
         let alive = there.filter(|record| !record.has_ended(now));
         tell(alive, look, now, self.state.cold.as_deref(), answer);
         alive.is_some()
@@ -140,11 +175,13 @@ impl Session {
         self.entry.clear();
         let mut core = shard.lock();
         let time = core.at(state.clock.now());
-        let mut made = 0;
+        // A refusal for the log's sake tells nothing of the state, and waits for nothing.
+        let (mut made, mut told) = (0, admitted.is_ok());
         for &number in queue {
             let number = number as usize;
             match (&asks[number], admitted) {
                 (Ask::Look(key, look), _) => {
+                    told = true;
                     let alive = core.find(key).filter(|record| !record.has_ended(time));
                     let cold = state.cold.as_deref();
                     tell(alive, *look, time, cold, |found| answer(number, found));
@@ -164,7 +201,7 @@ impl Session {
         }
         let made = state.finish(shard, &mut core, time, &self.entry).max(made);
         // What was looked at may be of an entry before.
-        made.max(shard.figures().shown())
+        if told { made.max(shard.figures().shown()) } else { made }
     }
 
     fn together(&mut self, together: Together<'_>) -> (Lsn, Answer<'static>) {

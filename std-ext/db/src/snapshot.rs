@@ -351,8 +351,8 @@ fn read_footer(mut file: File) -> Result<Footer, Trouble> {
     Ok(Footer { sections, last, time: u64_at(&footer, 8), bytes })
 }
 
-/// The sections that a footer lists, where they fill the file from its header to `end`, have seen no entry after `last`,
-/// and can hold as many entries as they say.
+/// The sections that a footer lists, where they fill the file from its header to `end`, have seen no entry after
+/// `last`, and can hold as many entries as they say.
 fn read_sections(list: &[u8], end: u64, last: Lsn) -> Option<Vec<SectionInfo>> {
     let (mut slot, mut next) = (0, HEADER as u64);
     let mut sections = Vec::with_capacity(list.len() / SECTION);

@@ -126,7 +126,8 @@ fn a_folder_is_opened_once() {
     open(path.path()).unwrap();
 }
 
-/// Wherever a byte is another one: what was read before is as it was written, and a log with anything behind is refused.
+/// Wherever a byte is another one: what was read before is as it was written, and a log with anything behind is
+/// refused.
 #[test]
 fn every_byte_counts() {
     let good = small();
@@ -202,7 +203,7 @@ fn torn_ends_are_cut_off() {
     let whole = &bytes[places[3]..];
     let mut holed = whole.to_vec();
     holed[HEAD..].fill(0);
-    let noise: Vec<u8> = (0..3_000_000_u64).map(|byte| (byte * byte >> 5) as u8).collect();
+    let noise: Vec<u8> = (0..3_000_000_u64).map(|byte| ((byte * byte) >> 5) as u8).collect();
     let ends: [&[u8]; 8] = [
         &[0],
         &[0; 27],
@@ -415,6 +416,16 @@ fn a_part_that_cannot_be_begun_changes_nothing() {
     assert_eq!(open(path.path()).unwrap().2, (1..4).map(entry).collect::<Vec<_>>());
 }
 
+/// Ends a test's threads, also where it fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        // Relaxed: only that it comes to be known.
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Threads that append and commit, beside one that begins new parts and one that drops old ones: of each thread all is
 /// there, in its order, and a loss of power at any moment leaves what was acknowledged.
 #[test]
@@ -455,6 +466,7 @@ fn threads_find_all_of_theirs() {
                     log.drop_before(10).unwrap();
                 }
             });
+            let _stop = Stop(&stop);
             while !workers.iter().all(|worker| worker.is_finished()) {
                 if fsync == Fsync::Always {
                     // Acquire: pairs with the release above.
@@ -465,8 +477,6 @@ fn threads_find_all_of_theirs() {
                 }
                 thread::yield_now();
             }
-            // Relaxed: as above.
-            stop.store(true, Ordering::Relaxed);
         });
         drop(log);
         check(path.path(), [EACH; THREADS]);

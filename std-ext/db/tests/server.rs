@@ -1,111 +1,14 @@
 //! The server over sockets: what clients do to it, whatever they send, and what becomes of those that do not behave.
 
-use hedgerow_db::server::{Address, Ended, Server, ServerConfig, Stopper, Watcher};
+mod support;
+
+use hedgerow_db::server::http::Http;
+use hedgerow_db::server::{Bind, Server, ServerConfig};
 use hedgerow_db::{Db, Options};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::thread::JoinHandle;
+use std::net::{Shutdown, TcpStream, UdpSocket};
 use std::time::Duration;
-
-/// A server that runs until it is dropped.
-struct Running {
-    address: SocketAddr,
-    stopper: Stopper,
-    watcher: Watcher,
-    thread: Option<JoinHandle<io::Result<Ended>>>,
-}
-
-impl Running {
-    fn new(change: impl FnOnce(&mut ServerConfig)) -> Self {
-        let db = Db::open(Options::in_memory()).unwrap();
-        Self::over(db, change)
-    }
-
-    fn over(db: Db, change: impl FnOnce(&mut ServerConfig)) -> Self {
-        let mut config = ServerConfig::default();
-        config.threads = 2;
-        change(&mut config);
-        let server = Server::bind(db, config).unwrap();
-        let tcp = |address: &Address| match address {
-            Address::Tcp(address) | Address::Tls(address) => Some(*address),
-            _ => None,
-        };
-        let address = server.addresses().iter().find_map(tcp).unwrap();
-        let (stopper, watcher) = (server.stopper(), server.watcher());
-        let thread = Some(std::thread::spawn(|| server.run()));
-        Self { address, stopper, watcher, thread }
-    }
-
-    fn client(&self) -> Client {
-        Client::new(TcpStream::connect(self.address).unwrap())
-    }
-
-    fn end(mut self) -> Ended {
-        self.stopper.stop();
-        self.thread.take().unwrap().join().unwrap().unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stopper.stop();
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            assert!(std::thread::panicking() || matches!(ended, Ok(Ok(_))), "{ended:?}");
-        }
-    }
-}
-
-/// A client that fails a test sooner than it waits for ever.
-struct Client(TcpStream);
-
-impl Client {
-    fn new(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Self(stream)
-    }
-
-    fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.0.write_all(bytes.as_ref()).unwrap();
-    }
-
-    #[track_caller]
-    fn expect(&mut self, wanted: impl AsRef<[u8]>) {
-        let wanted = wanted.as_ref();
-        let mut got = vec![0; wanted.len()];
-        self.0.read_exact(&mut got).unwrap();
-        if got != wanted {
-            let show =
-                |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
-            panic!("{} and not {}", show(&got), show(wanted));
-        }
-    }
-
-    #[track_caller]
-    fn expect_end(&mut self) {
-        let mut rest = Vec::new();
-        // Bytes that it never read can make the end a rude one.
-        let end = self.0.read_to_end(&mut rest);
-        assert!(!end.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock), "it did not end");
-        assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
-    }
-}
-
-fn command(words: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        bytes.extend_from_slice(word);
-        bytes.extend_from_slice(b"\r\n");
-    }
-    bytes
-}
-
-fn bulk(bytes: &[u8]) -> Vec<u8> {
-    [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
-}
+use support::{Client, Running, bulk, command, numbers, until};
 
 #[test]
 fn commands_are_obeyed_however_they_are_cut() {
@@ -145,6 +48,383 @@ fn half_open_clients_get_their_answers() {
     client.0.shutdown(Shutdown::Write).unwrap();
     client.expect(b"+OK\r\n$3\r\nred\r\n");
     client.expect_end();
-    assert_eq!(bulk(b"a"), b"$1\r\na\r\n");
+}
+
+#[test]
+fn big_values_come_and_go() {
+    let server = Running::new(|_| {});
+    let mut client = server.client();
+    let value: Vec<u8> = (0..9_u32 << 20).map(|i| (i % 251) as u8).collect();
+    client.send(command(&[b"SET", b"big", &value]));
+    client.expect(b"+OK\r\n");
+    client.send(command(&[b"GET", b"big"]).repeat(3));
+    client.expect(bulk(&value).repeat(3));
+    // Nothing of that size is kept for it.
+    until(|| server.watcher.buffers() == 0);
+}
+
+#[test]
+fn long_pipelines_are_answered_in_order() {
+    let server = Running::new(|_| {});
+    let mut client = server.client();
+    let mut writer = client.0.try_clone().unwrap();
+    let sends = std::thread::spawn(move || {
+        writer.write_all(&command(&[b"INCR", b"n"]).repeat(50_000)).unwrap();
+    });
+    let answers = numbers(1..=50_000);
+    client.expect(answers);
+    sends.join().unwrap();
+}
+
+#[test]
+fn who_does_not_read_is_not_read_from() {
+    /// More than the system's buffers of both directions hold.
+    const MUCH: usize = 512 << 20;
+    let server = Running::new(|config| config.threads = 1);
+    let (mut slow, mut other) = (server.client(), server.client());
+    let word = vec![b'w'; 256 << 10];
+    let request = command(&[b"ECHO", &word]);
+    slow.0.set_nonblocking(true).unwrap();
+    let (mut sent, mut stuck) = (0, 0);
+    while stuck < 20 {
+        assert!(sent < MUCH, "all was taken");
+        match slow.0.write(&request[sent % request.len()..]) {
+            Ok(more) => (sent, stuck) = (sent + more, 0),
+            Err(e) => {
+                assert_eq!(e.kind(), io::ErrorKind::WouldBlock);
+                stuck += 1;
+                // The thread that serves both has had a turn, and had time for another client.
+                other.send(b"PING\r\n");
+                other.expect(b"+PONG\r\n");
+            }
+        }
+    }
+    until(|| server.watcher.buffers() < 4 << 20);
+    slow.0.set_nonblocking(false).unwrap();
+    for _ in 0..sent / request.len() {
+        slow.expect(bulk(&word));
+    }
+}
+
+#[test]
+fn who_asks_for_much_and_does_not_read_it_is_closed() {
+    let server = Running::new(|config| config.most_output = 8 << 20);
+    let mut client = server.client();
+    client.send(command(&[b"SET", b"big", &vec![b'v'; 1 << 20]]));
+    client.expect(b"+OK\r\n");
+    let mut words: Vec<&[u8]> = vec![b"big"; 101];
+    words[0] = b"MGET";
+    client.send(command(&words));
+    until(|| server.watcher.counted().slow == 1);
+    let mut rest = Vec::new();
+    let _ = client.0.read_to_end(&mut rest);
+    assert!(rest.len() < 100 << 20);
+    // With room for them all are sent.
+    let server = Running::new(|_| {});
+    let mut client = server.client();
+    client.send(command(&[b"SET", b"big", &vec![b'v'; 1 << 20]]));
+    client.expect(b"+OK\r\n");
+    client.send(command(&words));
+    client.expect([&b"*100\r\n"[..], &bulk(&vec![b'v'; 1 << 20]).repeat(100)].concat());
+}
+
+#[test]
+fn many_idle_clients_cost_no_buffers() {
+    let files = most_files();
+    let many = 2000.min((files - 200) / 2);
+    let server = Running::new(|config| config.max_clients = 10_000);
+    let mut clients: Vec<Client> = (0..many).map(|_| server.client()).collect();
+    let request = command(&[b"SET", b"rose", &[b'r'; 5000]]);
+    for client in &mut clients {
+        client.send(&request);
+    }
+    for client in &mut clients {
+        client.expect(b"+OK\r\n");
+    }
+    assert_eq!(server.watcher.clients(), many);
+    until(|| server.watcher.buffers() == 0);
+    // Also those that have begun a command, for which what came is kept.
+    clients[0].send(&request[..3000]);
+    until(|| server.watcher.buffers() >= 3000);
+    clients[0].send(&request[3000..]);
+    for client in &mut clients[1..] {
+        client.send(b"PING\r\n");
+    }
+    clients[0].expect(b"+OK\r\n");
+    for client in &mut clients[1..] {
+        client.expect(b"+PONG\r\n");
+    }
+    drop(clients);
+    until(|| server.watcher.clients() == 0);
+}
+
+/// How many files this process may open.
+#[cfg(unix)]
+fn most_files() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(10_000).min(10_000);
+    if limit.current.is_some_and(|now| now < most) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum })
+            .unwrap();
+    }
+    most as usize
+}
+
+#[cfg(not(unix))]
+fn most_files() -> usize {
+    1000
+}
+
+#[test]
+fn there_are_no_more_clients_than_may_be() {
+    let server = Running::new(|config| config.max_clients = 2);
+    let mut clients = [server.client(), server.client()];
+    for client in &mut clients {
+        client.send(b"PING\r\n");
+        client.expect(b"+PONG\r\n");
+    }
+    let mut third = server.client();
+    third.expect(b"-ERR max number of clients reached\r\n");
+    third.expect_end();
+    assert_eq!(server.watcher.counted().rejected, 1);
+    let [one, mut two] = clients;
+    drop(one);
+    until(|| server.watcher.clients() == 1);
+    let mut next = server.client();
+    for client in [&mut next, &mut two] {
+        client.send(b"PING\r\n");
+        client.expect(b"+PONG\r\n");
+    }
+}
+
+#[test]
+fn silent_clients_are_closed_after_a_time() {
+    let server = Running::new(|config| config.timeout = Duration::from_millis(200));
+    let mut client = server.client();
+    client.send(b"PING\r\n");
+    client.expect(b"+PONG\r\n");
+    client.expect_end();
+    assert_eq!(server.watcher.counted().idle, 1);
+}
+
+#[test]
+fn the_end_answers_what_has_come() {
+    let server = Running::new(|_| {});
+    let (mut busy, mut idle) = (server.client(), server.client());
+    idle.send(b"PING\r\n");
+    idle.expect(b"+PONG\r\n");
+    let address = server.address;
+    busy.send(command(&[b"INCR", b"n"]).repeat(3000));
+    server.stopper.stop();
+    let answers = numbers(1..=3000);
+    busy.expect(answers);
+    busy.expect_end();
+    idle.expect_end();
+    assert_eq!(server.end().save, None);
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_client_can_end_the_server() {
+    let server = Running::new(|_| {});
+    let mut client = server.client();
+    client.send(b"SHUTDOWN NOSAVE\r\n");
+    client.expect_end();
+    assert_eq!(server.joined().save, Some(false));
+}
+
+#[test]
+fn who_never_reads_does_not_keep_the_end_waiting() {
+    let server = Running::new(|config| config.stop_within = Duration::from_millis(100));
+    let mut client = server.client();
+    client.send(command(&[b"SET", b"big", &vec![b'v'; 32 << 20]]));
+    client.expect(b"+OK\r\n");
+    client.send(command(&[b"GET", b"big"]));
     server.end();
+}
+
+#[test]
+fn a_password_is_asked_for() {
+    let server = Running::new(|config| config.password = Some("open sesame".into()));
+    let mut client = server.client();
+    client.send(b"GET rose\r\n");
+    client.expect(b"-NOAUTH Authentication required.\r\n");
+    client.send(command(&[b"AUTH", b"open"]));
+    client.expect(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    client.send(b"GET rose\r\n");
+    client.expect(b"-NOAUTH Authentication required.\r\n");
+    client.send(command(&[b"AUTH", b"default", b"open sesame"]));
+    client.send(b"GET rose\r\n");
+    client.expect(b"+OK\r\n$-1\r\n");
+    // Another password is for those who come later.
+    client.send(command(&[b"CONFIG", b"SET", b"requirepass", b"mellon"]));
+    client.send(b"GET rose\r\n");
+    client.expect(b"+OK\r\n$-1\r\n");
+    let mut other = server.client();
+    other.send(command(&[b"AUTH", b"mellon"]));
+    other.expect(b"+OK\r\n");
+}
+
+#[test]
+fn settings_are_shown_and_some_changed() {
+    let db = Db::open(Options::in_memory()).unwrap();
+    let config = hedgerow_db::config::Config::default().server();
+    let server = Running::over(db.clone(), |mine| mine.settings = config.settings);
+    let mut client = server.client();
+    client.send(b"CONFIG GET maxmemory\r\n");
+    client.expect(b"*2\r\n$9\r\nmaxmemory\r\n$1\r\n0\r\n");
+    client.send(b"CONFIG SET maxmemory 100mb\r\nCONFIG SET maxmemory-policy allkeys-lru\r\n");
+    client.expect(b"+OK\r\n+OK\r\n");
+    client.send(b"CONFIG GET maxmemory\r\n");
+    client.expect(b"*2\r\n$9\r\nmaxmemory\r\n$9\r\n104857600\r\n");
+    assert_eq!(db.figures().max_memory, 100 << 20);
+    assert_eq!(db.eviction(), hedgerow_db::options::Eviction::Lru);
+    client.send(b"CONFIG SET maxclients 1\r\n");
+    client.expect(b"+OK\r\n");
+    server.client().expect(b"-ERR max number of clients reached\r\n");
+    for refused in ["port 7000", "timeout soon", "nothing 1"] {
+        client.send(format!("CONFIG SET {refused}\r\n"));
+        client.expect(b"-ERR ");
+        let mut line = String::new();
+        io::BufRead::read_line(&mut io::BufReader::new(&client.0), &mut line).unwrap();
+    }
+}
+
+#[test]
+fn clients_are_listed() {
+    let server = Running::new(|_| {});
+    let (mut one, mut two) = (server.client(), server.client());
+    one.send(b"CLIENT SETNAME rose\r\n");
+    one.expect(b"+OK\r\n");
+    two.send(b"CLIENT LIST\r\n");
+    let mut text = [0; 4096];
+    let got = two.0.read(&mut text).unwrap();
+    let text = String::from_utf8_lossy(&text[..got]).into_owned();
+    assert_eq!(text.matches("addr=127.0.0.1:").count(), 2, "{text}");
+    assert!(text.contains("name=rose "), "{text}");
+    drop(one);
+    until(|| server.watcher.clients() == 1);
+    two.send(b"CLIENT LIST\r\n");
+    let mut text = [0; 4096];
+    let got = two.0.read(&mut text).unwrap();
+    assert!(!String::from_utf8_lossy(&text[..got]).contains("rose"));
+}
+
+/// An address of this machine that other machines could reach, if it has one. Nothing is sent.
+fn outer_address() -> Option<std::net::IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    Some(socket.local_addr().ok()?.ip()).filter(|ip| !ip.is_loopback())
+}
+
+#[test]
+fn without_a_password_only_this_machine_is_served() {
+    let anywhere = Bind { address: ([0, 0, 0, 0], 0).into(), optional: false };
+    let server = Running::new(|config| config.binds = vec![anywhere]);
+    let mut client = Client::new(TcpStream::connect(("127.0.0.1", server.address.port())).unwrap());
+    client.send(b"PING\r\n");
+    client.expect(b"+PONG\r\n");
+    let Some(outer) = outer_address() else {
+        eprintln!("this machine has no other address to try it from");
+        return;
+    };
+    let mut other = Client::new(TcpStream::connect((outer, server.address.port())).unwrap());
+    other.expect(b"-DENIED ");
+    assert_eq!(server.watcher.counted().denied, 1);
+    client.send(b"CONFIG SET protected-mode no\r\n");
+    client.expect(b"+OK\r\n");
+    let mut other = Client::new(TcpStream::connect((outer, server.address.port())).unwrap());
+    other.send(b"PING\r\n");
+    other.expect(b"+PONG\r\n");
+}
+
+#[test]
+fn an_address_that_is_taken_or_missing_is_named() {
+    let bind = |text: &str, optional| {
+        let mut config = ServerConfig::default();
+        config.binds.push(Bind { address: text.parse().unwrap(), optional });
+        Server::bind(Db::open(Options::in_memory()).unwrap(), config)
+    };
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let why = bind(&address, true).err().unwrap();
+    assert_eq!(why.kind(), io::ErrorKind::AddrInUse);
+    assert!(why.to_string().contains(&address), "{why}");
+    // No machine has an address that is kept for documentation.
+    assert_eq!(bind("192.0.2.1:0", false).err().unwrap().kind(), io::ErrorKind::AddrNotAvailable);
+    assert_eq!(bind("192.0.2.1:0", true).unwrap().addresses().len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_unix_socket_serves_and_is_cleared_away() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::{UnixListener, UnixStream};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    // What a process left that was killed is no obstacle.
+    drop(UnixListener::bind(&path).unwrap());
+    let server = Running::new(|config| {
+        config.unix = Some(path.clone());
+        config.unix_mode = Some(0o600);
+    });
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let mut client = UnixStream::connect(&path).unwrap();
+    client.write_all(b"PING\r\n").unwrap();
+    let mut got = [0; 7];
+    client.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"+PONG\r\n");
+    // Who is connected goes on, also with much to say.
+    client.write_all(&command(&[b"SET", b"big", &vec![b'v'; 3 << 20]])).unwrap();
+    client.write_all(&command(&[b"GET", b"big"])).unwrap();
+    let mut rest = vec![0; 5 + bulk(&vec![b'v'; 3 << 20]).len()];
+    client.read_exact(&mut rest).unwrap();
+    // One that is in use is left alone.
+    let mut config = ServerConfig::default();
+    config.unix = Some(path.clone());
+    let why = Server::bind(Db::open(Options::in_memory()).unwrap(), config).err().unwrap();
+    assert_eq!(why.kind(), io::ErrorKind::AddrInUse);
+    server.end();
+    assert!(!path.exists());
+}
+
+fn http(http: &Http, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(http.address().unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+#[test]
+fn a_watcher_is_told_how_it_fares() {
+    let page = Http::start(([127, 0, 0, 1], 0).into()).unwrap();
+    assert_eq!((http(&page, "/livez").0, http(&page, "/readyz").0), (200, 503));
+    let server = Running::new(|_| {});
+    page.watch(server.watcher.clone());
+    assert_eq!((http(&page, "/readyz").0, http(&page, "/other").0), (200, 404));
+    let mut client = server.client();
+    client.send(b"SET rose red\r\n");
+    client.expect(b"+OK\r\n");
+    client.send(b"GET rose\r\nGET violet\r\n");
+    client.expect(b"$3\r\nred\r\n$-1\r\n");
+    let (status, text) = http(&page, "/metrics");
+    assert_eq!(status, 200);
+    for line in ["keys 1", "clients 1", "commands_total 3", "hits_total 1", "misses_total 1"] {
+        assert!(text.contains(&format!("\nhedgerow_db_{line}\n")), "{line} in {text}");
+    }
+    // Each figure is explained before it is told.
+    let mut known = "";
+    for line in text.lines() {
+        match line.strip_prefix("# TYPE ") {
+            Some(rest) => known = rest.split(' ').next().unwrap(),
+            None => assert!(line.starts_with("# HELP ") || line.starts_with(known), "{line}"),
+        }
+    }
+    server.end();
+    assert_eq!((http(&page, "/livez").0, http(&page, "/readyz").0), (200, 503));
 }

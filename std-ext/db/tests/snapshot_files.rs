@@ -168,7 +168,7 @@ fn long_values_come_back() {
     // Around the length of a block, and much longer.
     let lengths = [65_000, 65_521, 65_522, 65_523, 65_536, 1 << 20, 5 << 20];
     let value =
-        |length: usize| -> Vec<u8> { (0..length).map(|byte| (byte * 31 >> 3) as u8).collect() };
+        |length: usize| -> Vec<u8> { (0..length).map(|byte| ((byte * 31) >> 3) as u8).collect() };
     let mut writer = Writer::create(&folder).unwrap();
     writer.section(0..16384, 5).unwrap();
     let key = vec![b'k'; 65_535];
@@ -176,7 +176,7 @@ fn long_values_come_back() {
         writer.entry(b"key", None, &value(length)).unwrap();
         writer.entry(&key, Some(1), b"").unwrap();
     }
-    let too_long = writer.entry(&[b'k'; 65_536], None, b"");
+    let too_long = writer.entry(&vec![b'k'; 65_536], None, b"");
     assert!(too_long.is_err());
     drop(writer);
     assert!(Snapshot::newest(&folder).unwrap().is_none());

@@ -1,4 +1,4 @@
-//! Settings: one [table](table) of them, read from a file, the environment and flags, each of which wins over those
+//! Settings: one [table] of them, read from a file, the environment and flags, each of which wins over those
 //! before.
 
 mod show;
@@ -10,6 +10,8 @@ pub use show::{help, page, sample};
 pub use source::Place;
 pub use table::Setting;
 
+#[cfg(feature = "grpc")]
+use crate::grpc::GrpcOptions;
 use crate::log::Fsync;
 use crate::options::{Eviction, Options};
 use crate::server::{Bind, ServerConfig};
@@ -77,8 +79,8 @@ impl Config {
         let environment: Vec<_> = environment.into_iter().collect();
         let named = environment.iter().find(|(name, _)| name == "HEDGEROW_DB_CONFIG");
         let named = named.map(|(_, value)| value).filter(|value| !value.is_empty());
-        let mut config = Self::default();
-        config.file = arguments.file.or_else(|| named.map(PathBuf::from));
+        let file = arguments.file.or_else(|| named.map(PathBuf::from));
+        let mut config = Self { file, ..Self::default() };
         if let Some(path) = config.file.clone() {
             let text =
                 fs::read_to_string(&path).map_err(|why| ConfigError::File(path.clone(), why))?;
@@ -123,13 +125,36 @@ impl Config {
                 return contrary("tls-port needs tls-ca-cert-file, or tls-auth-clients no");
             }
         }
-        let ports = [self.number("port"), self.number("tls-port"), self.number("metrics-port")];
-        if ports[0] == 0 && ports[1] == 0 && self.get("unixsocket").is_empty() {
-            return contrary("port, tls-port and unixsocket are all off: nobody could connect");
+        let ports = ["port", "tls-port", "grpc-port", "metrics-port"].map(|name| self.number(name));
+        if ports[..3] == [0; 3] && self.get("unixsocket").is_empty() {
+            return contrary(
+                "port, tls-port, grpc-port and unixsocket are off: nobody could connect",
+            );
         }
-        let both = |a: usize, b: usize| ports[a] != 0 && ports[a] == ports[b];
-        if both(0, 1) || both(0, 2) || both(1, 2) {
-            return contrary("port, tls-port and metrics-port must differ");
+        for (i, port) in ports.iter().enumerate() {
+            if *port != 0 && ports[..i].contains(port) {
+                return contrary("port, tls-port, grpc-port and metrics-port must differ");
+            }
+        }
+        self.check_grpc()
+    }
+
+    fn check_grpc(&self) -> Result<(), ConfigError> {
+        let contrary = |why: &str| Err(ConfigError::Contrary(why.to_owned()));
+        let Some(address) = self.grpc() else { return Ok(()) };
+        if cfg!(not(feature = "grpc")) {
+            return contrary("grpc-port needs a program that was built with the feature `grpc`");
+        }
+        let open = self.get("requirepass").is_empty() && self.flag("protected-mode");
+        if open && !address.ip().is_loopback() {
+            return contrary(
+                "grpc-port on an address that others can reach needs requirepass, or protected-mode no",
+            );
+        }
+        if self.flag("grpc-tls")
+            && (self.get("tls-cert-file").is_empty() || self.get("tls-key-file").is_empty())
+        {
+            return contrary("grpc-tls needs tls-cert-file and tls-key-file");
         }
         Ok(())
     }
@@ -191,9 +216,9 @@ impl Config {
 
     /// How the server serves.
     pub fn server(&self) -> ServerConfig {
-        let mut server = ServerConfig::default();
-        server.binds = self.binds("port");
-        server.tls_binds = self.binds("tls-port");
+        let binds = self.binds("port");
+        let tls_binds = self.binds("tls-port");
+        let mut server = ServerConfig { binds, tls_binds, ..ServerConfig::default() };
         #[cfg(feature = "tls")]
         if let (Some(certificate), Some(key)) =
             (self.path("tls-cert-file"), self.path("tls-key-file"))
@@ -232,6 +257,32 @@ impl Config {
     pub fn metrics(&self) -> Option<SocketAddr> {
         let address = value::read_addresses(self.get("metrics-bind"))?.first()?.0;
         Some(SocketAddr::new(address, self.port("metrics-port")?))
+    }
+
+    /// Where gRPC is served, if it is.
+    pub fn grpc(&self) -> Option<SocketAddr> {
+        Some(self.binds("grpc-port").first()?.address)
+    }
+
+    /// How it is served: with the certificates, whose files are read for that.
+    ///
+    /// # Errors
+    /// Where those cannot be read.
+    #[cfg(feature = "grpc")]
+    pub fn grpc_options(&self) -> Result<GrpcOptions, ConfigError> {
+        let password = Some(self.get("requirepass").to_owned()).filter(|word| !word.is_empty());
+        let threads = self.number("threads") as usize;
+        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "nothing else is set"))]
+        let mut options = GrpcOptions { threads, password, ..GrpcOptions::default() };
+        #[cfg(feature = "tls")]
+        if self.flag("grpc-tls") {
+            let read = |name: &str| {
+                let path = PathBuf::from(self.get(name));
+                fs::read(&path).map_err(|why| ConfigError::File(path, why))
+            };
+            options.tls = Some((read("tls-cert-file")?, read("tls-key-file")?));
+        }
+        Ok(options)
     }
 
     /// What is written to standard error: one of the words of `loglevel`.

@@ -49,7 +49,8 @@ pub(super) struct Arguments {
 /// A place, and what is wrong there.
 pub(super) type Bad = (Place, &'static str);
 
-/// The lines of a file: a name, then its value, of which a part may stand in quotes; `#` begins a line that says nothing.
+/// The lines of a file: a name, then its value, of which a part may stand in quotes; `#` begins a line that says
+/// nothing.
 pub(super) fn file(path: &std::path::Path, text: &str) -> Result<Vec<Given>, Bad> {
     let mut all = Vec::new();
     // Some editors mark a text as Unicode by its first letter.
@@ -199,7 +200,8 @@ mod tests {
 
     #[test]
     fn lines_are_a_name_and_a_value() {
-        let text = "\u{feff}# a comment\n\n  port 7000 \r\nbind 10.0.0.1 -::1\nrequirepass \"a b\\x41\\\"\"\nunixsocket ''\n";
+        let text = "\u{feff}# a comment\n\n  port 7000 \r\nbind 10.0.0.1 -::1\n\
+            requirepass \"a b\\x41\\\"\"\nunixsocket ''\n";
         let given = file(Path::new("a.conf"), text).unwrap();
         let wanted = [
             ("port", "7000"),

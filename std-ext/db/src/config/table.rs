@@ -68,6 +68,12 @@ const LISTENING: &[Setting] = &[
         "Addresses to listen on, of this machine. One behind a `-` may be missing there. `*` is all of IPv4, `::*` all \
          of IPv6.",
     ),
+    fixed(
+        "grpc-port",
+        PORT,
+        "0",
+        "Port for gRPC on the first address of `bind`; 0 for none. The password goes into `authorization: Bearer`.",
+    ),
     fixed("unixsocket", Kind::Text, "", "Path of a Unix socket to listen on as well."),
     fixed(
         "unixsocketperm",
@@ -180,7 +186,7 @@ const MEMORY: &[Setting] = &[
         "shards",
         Kind::Number { least: 0, most: 16_384 },
         "0",
-        "Parts of the keys that change independently, made a power of two; 0 for sixteen a core.",
+        "Parts of the keys that change independently, made a power of two; 0 for eight a core.",
     ),
     fixed(
         "threads",
@@ -210,6 +216,13 @@ const TLS: &[Setting] = &[
         Kind::Choice(&["yes", "no", "optional"]),
         "yes",
         "Whether clients must show a certificate, need none, or may show one, which then must be good.",
+    ),
+    fixed(
+        "grpc-tls",
+        Kind::Flag,
+        "no",
+        "Whether `grpc-port` speaks TLS, with the same certificate; it asks clients \
+          for none.",
     ),
 ];
 

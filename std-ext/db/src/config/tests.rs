@@ -83,6 +83,22 @@ fn settings_that_do_not_go_together_are_refused() {
 }
 
 #[test]
+fn grpc_is_not_left_open_by_mistake() {
+    let grpc = |flags: &[&str]| read(&[&["--grpc-port", "7000"], flags].concat(), &[]);
+    if cfg!(not(feature = "grpc")) {
+        assert!(grpc(&[]).is_err());
+        return;
+    }
+    assert_eq!(grpc(&[]).unwrap().grpc(), Some(([127, 0, 0, 1], 7000).into()));
+    for flags in [&["--bind", "*"][..], &["--grpc-tls", "yes"], &["--port", "7000"]] {
+        assert!(matches!(grpc(flags), Err(ConfigError::Contrary(_))), "{flags:?}");
+    }
+    for flags in [["--requirepass", "word"], ["--protected-mode", "no"]] {
+        assert!(grpc(&[&["--bind", "*"], &flags[..]].concat()).is_ok(), "{flags:?}");
+    }
+}
+
+#[test]
 fn every_setting_arrives_where_it_works() {
     let flags = [
         ["--port", "7000"],
@@ -107,6 +123,7 @@ fn every_setting_arrives_where_it_works() {
         ["--metrics-port", "9000"],
         ["--metrics-bind", "0.0.0.0"],
         ["--loglevel", "debug"],
+        ["--persistence", "yes"],
     ];
     let config = read(&flags.concat(), &[]).unwrap();
     let server = config.server();
@@ -128,12 +145,14 @@ fn every_setting_arrives_where_it_works() {
     assert_eq!((options.compressed, options.snapshot_after), (1 << 20, 1 << 30));
     assert_eq!(config.metrics(), Some(([0, 0, 0, 0], 9000).into()));
     assert_eq!(config.log_level(), "debug");
-    // All but TLS, whose files are read where it is tried.
+    // All but TLS and gRPC, which are tried by themselves.
     let set = table::all().filter(|setting| {
         let flag = format!("--{}", setting.name);
-        !setting.name.starts_with("tls-") && !flags.iter().any(|[name, _]| *name == flag)
+        !setting.name.contains("tls-")
+            && !setting.name.contains("grpc-")
+            && !flags.iter().any(|[name, _]| *name == flag)
     });
-    assert_eq!(set.map(|setting| setting.name).collect::<Vec<_>>(), ["persistence"]);
+    assert_eq!(set.map(|setting| setting.name).collect::<Vec<_>>(), [""; 0]);
     assert_eq!(read(&["--persistence", "no"], &[]).unwrap().options().folder, None);
 }
 

@@ -22,6 +22,8 @@ struct Plan {
     next: u64,
     /// Names given since the last time that a folder was forced: the old and the new.
     renamed: Vec<(PathBuf, PathBuf)>,
+    /// What had such a name before, as it was forced.
+    replaced: Vec<(PathBuf, Vec<u8>)>,
     counts: Counts,
 }
 
@@ -96,6 +98,9 @@ impl FaultyDisk {
                 File::options().write(true).open(&copy)?.set_len(file.forced)?;
             }
         }
+        for (path, bytes) in plan.replaced.iter().rev() {
+            std::fs::write(to.join(path.file_name().unwrap_or_default()), bytes)?;
+        }
         Ok(())
     }
 
@@ -149,7 +154,14 @@ impl Disk for FaultyDisk {
         if plan.faults.rename {
             return Err(fault("no file is renamed"));
         }
+        if let Ok(mut before) = std::fs::read(to) {
+            if let Some(file) = plan.files.values().find(|file| file.path == to) {
+                before.truncate(usize::try_from(file.forced).unwrap_or(usize::MAX));
+            }
+            plan.replaced.push((to.into(), before));
+        }
         SystemDisk.rename(from, to)?;
+        plan.files.retain(|_, file| file.path != to);
         for file in plan.files.values_mut().filter(|file| file.path == from) {
             file.path = to.into();
         }
@@ -158,7 +170,8 @@ impl Disk for FaultyDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let _plan = self.plan();
+        let mut plan = self.plan();
+        plan.files.retain(|_, file| file.path != path);
         SystemDisk.remove(path)
     }
 
@@ -172,6 +185,7 @@ impl Disk for FaultyDisk {
             return Err(fault("the folder is not forced"));
         }
         plan.renamed.clear();
+        plan.replaced.clear();
         Ok(())
     }
 }

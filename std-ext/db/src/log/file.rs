@@ -583,13 +583,15 @@ impl Shared {
     fn drop_before(&self, first: Lsn) -> Result<(), LogError> {
         while let Some(oldest) = self.take_before(first) {
             let path = self.folder.at(&numbered_name(NAME, oldest.first));
-            if let Err(why) = self.folder.disk().remove(&path) {
-                if why.kind() != io::ErrorKind::NotFound {
-                    let mut parts = lock(&self.parts);
-                    parts.push(oldest);
-                    parts.sort_unstable_by_key(|part| part.first);
-                    return Err(LogError::Write(Arc::new(why)));
-                }
+            let removed = self.folder.disk().remove(&path);
+            if let Err(why) = removed.or_else(|why| match why.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(why),
+            }) {
+                let mut parts = lock(&self.parts);
+                parts.push(oldest);
+                parts.sort_unstable_by_key(|part| part.first);
+                return Err(LogError::Write(Arc::new(why)));
             }
             // Relaxed: a figure.
             self.bytes.fetch_sub(oldest.bytes, Ordering::Relaxed);

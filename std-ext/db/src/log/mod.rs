@@ -56,8 +56,9 @@ pub trait Log: Send + Sync {
     fn last(&self) -> Lsn;
 
     /// Sees to it that all entries up to `lsn` become as safe as the policy promises before an acknowledgement; whether
-    /// they already are. `Lsn::MAX` stands for one that could not be appended. Writes files (`everysec`, `no`), but does not wait for a disk: under `always` another thread
-    /// does, and `told` is called when there is more to acknowledge.
+    /// they already are. `Lsn::MAX` stands for one that could not be appended. Writes files (`everysec`, `no`), but
+    /// does not wait for a disk: under `always` another thread does, and `told` is called when there is more to
+    /// acknowledge.
     ///
     /// # Errors
     /// When they will never be.

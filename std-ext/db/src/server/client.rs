@@ -1,5 +1,5 @@
-//! One client: from bytes to commands, from answers to bytes. Nothing here blocks, and no client gets more than its part
-//! of a turn.
+//! One client: from bytes to commands, from answers to bytes. Nothing here blocks, and no client gets more than its
+//! part of a turn.
 
 use super::output::Output;
 use super::register::Register;
@@ -22,7 +22,7 @@ const WRITE: usize = 1 << 20;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_AT_STOP: Duration = Duration::from_millis(100);
 /// How long a client that is to end may go without reading any of its last answers.
-const LAST_WORDS: Duration = Duration::from_secs(60);
+const LAST_WORDS: Duration = Duration::from_mins(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -46,6 +46,7 @@ pub(super) enum Overdue {
 }
 
 /// One client.
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing by itself that comes and goes")]
 pub(super) struct Client {
     stream: Stream,
     connection: Connection,

@@ -125,6 +125,7 @@ fn clients(page: &mut Page, server: &Watcher) {
     let counted = server.counted();
     page.gauge("clients", "Clients that are connected.", server.clients());
     page.gauge("max_clients", "Clients that may be.", server.max_clients());
+    page.gauge("client_buffer_bytes", "Memory in buffers of clients.", server.buffers());
     page.counter("connections_total", "Connections that were taken.", counted.connections);
     page.add(
         "counter",

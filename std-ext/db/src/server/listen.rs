@@ -15,7 +15,8 @@ use std::time::Duration;
 
 /// Connections that the system keeps for us until they are taken.
 const BACKLOG: i32 = 1024;
-/// Whether listeners of one address share its connections evenly: elsewhere the option exists, but the last one gets all.
+/// Whether listeners of one address share its connections evenly: elsewhere the option exists, but the last one gets
+/// all.
 const SHARES: bool = cfg!(target_os = "linux");
 
 /// A connection that was taken, before it is a client.

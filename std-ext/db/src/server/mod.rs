@@ -1,5 +1,5 @@
-//! The server: one thread a core, each with its own listeners, clients and [`Session`](crate::Session), and with nothing
-//! that they would have to wait for each other on but the maps themselves and the log.
+//! The server: one thread a core, each with its own listeners, clients and [`Session`](crate::Session), and with
+//! nothing that they would have to wait for each other on but the maps themselves and the log.
 //!
 //! [`Server::bind`] opens the doors, [`Server::run`] serves until a [`Stopper`] or a client says to end.
 
@@ -93,8 +93,8 @@ pub struct ServerConfig {
     pub timeout: Duration,
     /// After how much silence the system asks whether the other side is there; zero for never.
     pub keepalive: Duration,
-    /// A client for which more bytes than that wait is closed. Commands are not read while half a MiB waits, so only what
-    /// a single one asks for gets there.
+    /// A client for which more bytes than that wait is closed. Commands are not read while half a MiB waits, so only
+    /// what a single one asks for gets there.
     pub most_output: usize,
     /// How long the end waits for clients to take their last answers.
     pub stop_within: Duration,
@@ -123,7 +123,7 @@ impl Default for ServerConfig {
             threads: 0,
             max_clients: 10_000,
             timeout: Duration::ZERO,
-            keepalive: Duration::from_secs(300),
+            keepalive: Duration::from_mins(5),
             most_output: 1 << 30,
             stop_within: Duration::from_secs(10),
             password: None,
@@ -157,6 +157,18 @@ impl Server {
     pub fn bind(db: Db, config: ServerConfig) -> io::Result<Self> {
         let log = Arc::clone(db.log());
         Self::bind_with(db, log, config)
+    }
+
+    /// Whether the doors could be opened: sooner to be known than what takes long.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn check(config: &ServerConfig) -> io::Result<()> {
+        #[cfg(feature = "tls")]
+        if let Some(files) = &config.tls {
+            files.load()?;
+        }
+        listen::open(config, 1).map(drop)
     }
 
     /// As `bind`, with what says when answers may go.
@@ -243,8 +255,9 @@ impl Server {
 pub struct Stopper(Arc<Shared>);
 
 impl Stopper {
-    /// The first time: no more connections are taken, what clients have sent by now is answered, and when the answers are
-    /// out it ends, at the latest after [`stop_within`](ServerConfig::stop_within). The second time it ends at once.
+    /// The first time: no more connections are taken, what clients have sent by now is answered, and when the answers
+    /// are out it ends, at the latest after [`stop_within`](ServerConfig::stop_within). The second time it ends at
+    /// once.
     pub fn stop(&self) {
         self.0.stop();
     }
@@ -263,6 +276,11 @@ impl Watcher {
     /// How many clients there are.
     pub fn clients(&self) -> usize {
         self.0.clients()
+    }
+
+    /// Bytes of memory in buffers of clients, as of a second ago or less.
+    pub fn buffers(&self) -> u64 {
+        self.0.buffers()
     }
 
     /// For how long it has been there.

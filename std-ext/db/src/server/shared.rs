@@ -1,5 +1,5 @@
-//! What the threads of a server share: how far they are from their end, where connections are handed over, and who waits
-//! for the log.
+//! What the threads of a server share: how far they are from their end, where connections are handed over, and who
+//! waits for the log.
 
 use super::ServerConfig;
 use super::counters::{Counted, Counters};

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use together::Together;
 
 /// Shards a processor.
-const SHARDS: usize = 16;
+const SHARDS: usize = 8;
 
 pub(crate) struct State {
     pub(crate) shards: Box<[Shard]>,
@@ -301,4 +301,40 @@ pub(crate) fn change(
     answer: &mut dyn FnMut(crate::ask::Answer<'_>),
 ) {
     Deed { core, time, full, log, key }.make(change, answer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ask::Life;
+    use crate::log::change;
+
+    /// Entries of different shards may have times out of order, and the keys may be in one shard when they are
+    /// replayed.
+    #[test]
+    fn an_entry_is_replayed_at_its_own_time() {
+        let mut options = Options::in_memory();
+        options.shards = 1;
+        let shards = Shards::new(&options);
+        shards.load(b"key", Some(103), b"5");
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        change::set(b"other", b"", Life::Ever, &mut first);
+        change::add(b"key", 1, &mut second);
+        shards.replay(1, 105, &first, |_| 1).unwrap();
+        shards.replay(2, 100, &second, |_| 1).unwrap();
+        let core = shards.at(b"key").lock();
+        let record = core.find(b"key").unwrap();
+        assert_eq!(record.ends(), Some(103));
+        core.read(record, |value| assert_eq!(value, b"6"));
+    }
+
+    #[test]
+    fn what_cannot_have_been_made_is_refused() {
+        let shards = Shards::new(&Options::in_memory());
+        shards.load(b"key", None, b"rose");
+        let mut entry = Vec::new();
+        change::add(b"key", 1, &mut entry);
+        assert!(shards.replay(7, 100, &entry, |_| 8).is_ok(), "the snapshot has it");
+        assert!(shards.replay(8, 100, &entry, |_| 8).is_err());
+    }
 }

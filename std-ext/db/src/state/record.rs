@@ -175,6 +175,13 @@ impl Record {
         }
     }
 
+    /// Has the processor fetch it.
+    #[inline]
+    pub(crate) fn fetch(self) {
+        // Relaxed: what is read is not used; nothing waits for it.
+        std::hint::black_box(self.head().used.load(Ordering::Relaxed));
+    }
+
     pub(crate) fn used(self) -> UsedAt {
         // Relaxed: as in `touch`.
         UsedAt(self.head().used.load(Ordering::Relaxed))

@@ -41,8 +41,9 @@ fn sum(bytes: &[u8]) -> u16 {
     let (strides, rest) = bytes.as_chunks::<STRIDE>();
     let whole = strides.iter().fold(0_u16, |sum, stride| {
         let [first, second] = sum.to_be_bytes();
-        let [a, b, c, d, e, f, g, h] = *stride;
-        let bytes = [a ^ first, b ^ second, c, d, e, f, g, h];
+        let mut bytes = *stride;
+        bytes[0] ^= first;
+        bytes[1] ^= second;
         let each = bytes.iter().zip(TABLES.iter().rev());
         each.fold(0, |sum, (byte, table)| sum ^ table[usize::from(*byte)])
     });

@@ -1,0 +1,203 @@
+// hedgerow-db beside redis-server, both asked by redis-benchmark: requests a second, the server's processor time for
+// each, and the 99th percentile of answers, in turns.
+//
+//     cargo build --release -p hedgerow-db
+//     node benches/redis.mjs [--rounds 5] [--fsync everysec|always|no] [--seconds 2] [--ours PATH] [--memory FILE.rows]
+//
+// Needs redis-server and redis-benchmark. `--memory` loads rows (a key, a tab and a value a line; without a tab the
+// line's number is the key) into both instead, and tells what memory each takes of them, and how long each takes to start again.
+
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { connect } from "node:net";
+import { cpus, tmpdir } from "node:os";
+import { join } from "node:path";
+
+const option = (name, other) => {
+  const at = process.argv.indexOf(`--${name}`);
+  return at < 0 ? other : process.argv[at + 1];
+};
+const rounds = Number(option("rounds", 5));
+const fsync = option("fsync", "everysec");
+const seconds = Number(option("seconds", 2));
+const oursAt = option("ours", "target/release/hedgerow-db");
+const TICKS = Number(execFileSync("getconf", ["CLK_TCK"]));
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+// Processor time of a process so far, in microseconds.
+const cpu = (pid) => {
+  const text = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+  return ((Number(fields[11]) + Number(fields[12])) * 1e6) / TICKS;
+};
+
+const resident = (pid) =>
+  Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))[1]) * 1024;
+
+const answers = (port) =>
+  new Promise((done) => {
+    const socket = connect(port, "127.0.0.1", () => socket.write("PING\r\n"));
+    socket.on("data", (data) => (socket.destroy(), done(data.toString().startsWith("+PONG"))));
+    socket.on("error", () => done(false));
+  });
+
+// Starts a server, and waits until it answers; milliseconds that took.
+const start = async (server) => {
+  const began = performance.now();
+  const [program, ...args] = server.command;
+  server.process = spawn(program, args, { stdio: "ignore" });
+  while (!(await answers(server.port))) {
+    if (server.process.exitCode !== null) throw new Error(`${server.name} does not start`);
+    await sleep(2);
+  }
+  return performance.now() - began;
+};
+
+const stop = (server) =>
+  new Promise((done) => {
+    server.process.on("exit", done);
+    server.process.kill("SIGTERM");
+  });
+
+const servers = (extra) => {
+  const folder = () => mkdtempSync(join(tmpdir(), "versus-redis-"));
+  const [theirs, ours] = [folder(), folder()];
+  const redis = ["redis-server", "--port", "7801", "--save", "", "--appendonly", "yes"];
+  return [
+    {
+      name: "redis-server",
+      port: 7801,
+      folder: theirs,
+      command: [...redis, "--appendfsync", fsync, "--dir", theirs, "--protected-mode", "no"],
+    },
+    {
+      name: "hedgerow-db",
+      port: 7802,
+      folder: ours,
+      command: [oursAt, "--port", "7802", "--dir", ours, "--appendfsync", fsync, ...extra],
+    },
+  ];
+};
+
+const benchmark = (server, test, depth, requests) => {
+  const before = cpu(server.process.pid);
+  const out = execFileSync("redis-benchmark", [
+    ...["-p", server.port, "-t", test, "-n", requests, "-r", 100000, "-d", 64, "-P", depth],
+    ...["-c", 50, "--csv"],
+  ]).toString();
+  const line = out.trim().split("\n").at(-1).split(",");
+  const field = (at) => Number(line[at].replaceAll('"', ""));
+  // Columns: test, rps, average, min, p50, p95, p99, max latency.
+  const each = (cpu(server.process.pid) - before) / requests;
+  return { rps: field(1), p50: field(4), p99: field(6), cpu: each };
+};
+
+const median = (all) => {
+  const sorted = [...all].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+};
+
+const GOALS = { 1: { get: 1, set: 1 }, 16: { get: 1.5, set: 1.3 }, 64: { get: 2.3, set: 2 } };
+
+const speed = async () => {
+  const both = servers([]);
+  for (const server of both) await start(server);
+  const version = execFileSync("redis-server", ["--version"]).toString().trim();
+  console.log(`${cpus()[0].model}, ${cpus().length} cores. ${version}. appendfsync ${fsync}, ${rounds} rounds, `);
+  console.log("50 clients, values of 64 bytes, 100,000 keys. Medians; ratios are medians of the rounds' ratios.\n");
+  console.log("| | redis/s | ours/s | ratio | goal | CPU µs: redis | ours | ratio | p99 ms: redis | ours | ratio |");
+  console.log("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
+  for (const depth of [1, 16, 64]) {
+    for (const test of ["get", "set"]) {
+      const found = [[], []];
+      const sizes = both.map((server) => {
+        const { rps } = benchmark(server, test, depth, 20000 * depth);
+        return Math.ceil((rps * seconds) / 1000) * 1000;
+      });
+      for (let round = 0; round < rounds; round++) {
+        const order = round % 2 ? [1, 0] : [0, 1];
+        for (const at of order) found[at].push(benchmark(both[at], test, depth, sizes[at]));
+      }
+      const of = (at, what) => median(found[at].map((one) => one[what]));
+      const ratio = (what) => median(found[1].map((one, round) => one[what] / found[0][round][what]));
+      const cells = [
+        `${test.toUpperCase()}, P = ${depth}`,
+        Math.round(of(0, "rps")),
+        Math.round(of(1, "rps")),
+        `**${ratio("rps").toFixed(2)}**`,
+        GOALS[depth][test],
+        of(0, "cpu").toFixed(2),
+        of(1, "cpu").toFixed(2),
+        ratio("cpu").toFixed(2),
+        of(0, "p99").toFixed(2),
+        of(1, "p99").toFixed(2),
+        ratio("p99").toFixed(2),
+      ];
+      console.log(`| ${cells.join(" | ")} |`);
+    }
+  }
+  for (const server of both) await stop(server);
+  both.forEach((server) => rmSync(server.folder, { recursive: true }));
+};
+
+// Stores rows by pipelines, and waits until all are answered.
+const load = (port, rows) =>
+  new Promise((done, failed) => {
+    const socket = connect(port, "127.0.0.1");
+    let answered = 0;
+    let sent = 0;
+    const send = () => {
+      const part = rows.slice(sent, sent + 1000);
+      sent += part.length;
+      const bytes = part.flatMap(([key, value]) => [
+        Buffer.from(`*3\r\n$3\r\nSET\r\n$${key.length}\r\n`),
+        key,
+        Buffer.from(`\r\n$${value.length}\r\n`),
+        value,
+        Buffer.from("\r\n"),
+      ]);
+      socket.write(Buffer.concat(bytes));
+    };
+    socket.on("error", failed);
+    socket.on("data", (data) => {
+      for (const byte of data) answered += byte === 10;
+      if (answered < sent) return;
+      if (sent < rows.length) return send();
+      socket.destroy();
+      done();
+    });
+    send();
+  });
+
+const memory = async (file) => {
+  const lines = readFileSync(file, "latin1").split("\n").filter(Boolean);
+  const rows = lines.map((line, number) => {
+    const at = line.indexOf("\t");
+    if (at < 0) return [Buffer.from(`${number}`), Buffer.from(line, "latin1")];
+    return [Buffer.from(line.slice(0, at), "latin1"), Buffer.from(line.slice(at + 1), "latin1")];
+  });
+  const payload = rows.reduce((sum, [key, value]) => sum + key.length + value.length, 0);
+  console.log(`${file}: ${rows.length} rows, ${(payload / rows.length).toFixed(0)} bytes each.\n`);
+  console.log("| | bytes an entry, without the empty server | of redis | start again, ms |");
+  console.log("|---|--:|--:|--:|");
+  let first = 0;
+  const compressed = option("compressed", String(Math.round(payload * 0.6)));
+  const some = [...servers([]), { ...servers(["--compressed", compressed])[1], name: `with ${compressed} compressed` }];
+  for (const server of some) {
+    await start(server);
+    const empty = resident(server.process.pid);
+    await load(server.port, rows);
+    await sleep(3000);
+    const each = (resident(server.process.pid) - empty) / rows.length;
+    first ||= each;
+    await stop(server);
+    const again = await start(server);
+    console.log(`| ${server.name} | ${each.toFixed(0)} | ${(each / first).toFixed(2)} | ${again.toFixed(0)} |`);
+    await stop(server);
+    rmSync(server.folder, { recursive: true });
+  }
+};
+
+const file = option("memory");
+await (file ? memory(file) : speed());

@@ -1,0 +1,88 @@
+//! Our own client, and a server over TCP.
+
+mod support;
+
+use hedgerow_db::client::{Client, ClientError};
+use hedgerow_db::resp::read::Reply;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+use support::Running;
+
+#[test]
+fn it_asks_and_is_answered() {
+    let server = Running::new(|_| ());
+    let mut client = Client::connect(server.address).unwrap();
+    assert_eq!(client.get("rose").unwrap(), None);
+    client.set("rose", "red").unwrap();
+    assert_eq!(client.get("rose").unwrap().as_deref(), Some(&b"red"[..]));
+    assert!(!client.insert("rose", "white").unwrap() && client.insert("daisy", "white").unwrap());
+    client.set_for("poppy", "red", Duration::from_mins(1)).unwrap();
+    assert!(matches!(client.ask(&["TTL", "poppy"]).unwrap(), Reply::Integer(59..=60)));
+    assert_eq!((client.add("petals", 5).unwrap(), client.add("petals", -7).unwrap()), (5, -2));
+    assert!(client.delete("rose").unwrap() && !client.delete("rose").unwrap());
+    let why = client.add("daisy", 1).unwrap_err().to_string();
+    assert_eq!(why, "ERR value is not an integer or out of range");
+    // After what was refused it goes on.
+    assert_eq!(client.get("daisy").unwrap().as_deref(), Some(&b"white"[..]));
+}
+
+#[test]
+fn pipelines_are_answered_in_order() {
+    let server = Running::new(|_| ());
+    let mut client = Client::connect(server.address).unwrap();
+    let long = vec![b'x'; 200_000];
+    for round in 0..3 {
+        let mut pipeline = client.pipeline();
+        for number in 0..500 {
+            let number = number.to_string();
+            pipeline.ask(&["SET", &number, &number]).ask(&["GET", &number]).ask(&["INCR", "sum"]);
+        }
+        pipeline
+            .ask(&[b"SET".as_slice(), b"long", &long])
+            .ask(&["GET", "long"])
+            .ask(&["INCR", "long"]);
+        let replies = pipeline.send().unwrap();
+        assert_eq!(replies.len(), 1503);
+        for (number, of_one) in (0..500).zip(replies.chunks(3)) {
+            assert_eq!(of_one[1], Reply::Bulk(number.to_string().into()));
+            assert_eq!(of_one[2], Reply::Integer(500 * round + number + 1));
+        }
+        assert_eq!(replies[1501], Reply::Bulk(long.clone()));
+        assert!(matches!(&replies[1502], Reply::Error(_)));
+    }
+    assert_eq!(client.pipeline().send().unwrap(), []);
+}
+
+#[test]
+fn nobody_is_let_in_without_the_password() {
+    let server = Running::new(|config| config.password = Some("thorn".into()));
+    let why = Client::connect(server.address).unwrap_err();
+    assert!(matches!(why, ClientError::Refused(why) if why.starts_with("NOAUTH")));
+    let why = Client::connect_with(server.address, "rose").unwrap_err();
+    assert!(matches!(why, ClientError::Refused(why) if why.starts_with("WRONGPASS")));
+    Client::connect_with(server.address, "thorn").unwrap().set("rose", "red").unwrap();
+}
+
+/// What comes late is not taken for the answer to the next question.
+#[test]
+fn a_reply_that_was_not_waited_for_ends_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut some = [0; 64];
+        assert!(stream.read(&mut some).unwrap() > 0);
+        stream.write_all(b"%0\r\n").unwrap();
+        assert!(stream.read(&mut some).unwrap() > 0);
+        stream.write_all(b"$5\r\nro").unwrap();
+        // Until the client has gone.
+        assert_eq!(stream.read(&mut some).unwrap(), 0);
+    });
+    let mut client = Client::connect(address).unwrap();
+    client.set_patience(Some(Duration::from_millis(50))).unwrap();
+    assert!(matches!(client.get("rose"), Err(ClientError::Io(_))));
+    assert!(matches!(client.get("daisy"), Err(ClientError::Io(_))));
+    drop(client);
+    server.join().unwrap();
+}

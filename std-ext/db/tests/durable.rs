@@ -1,0 +1,631 @@
+//! The whole database in a folder: opened again, after whatever has happened, it has what it had.
+
+use hedgerow_db::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
+use hedgerow_db::log::disk::{Disk, DiskFile};
+use hedgerow_db::log::faults::FaultyDisk;
+use hedgerow_db::log::{Corrupt, Fsync, LogError};
+use hedgerow_db::{Db, Error, Options, Session};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+const POLICIES: [Fsync; 3] = [Fsync::Always, Fsync::EverySecond, Fsync::Never];
+const FAR: u64 = 1 << 50;
+
+/// What is in a database: values and ends by key.
+type Content = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
+
+/// In memory where there is such a place: no test here needs what is on a disk.
+fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
+/// Snapshots are made where a test says so.
+fn options(path: &Path, fsync: Fsync, shards: usize) -> Options {
+    let mut options = Options::at(path);
+    (options.fsync, options.shards, options.snapshot_after) = (fsync, shards, 0);
+    options
+}
+
+fn open_on(disk: &FaultyDisk, path: &Path, fsync: Fsync, shards: usize) -> Db {
+    Db::open_on(options(path, fsync, shards), Arc::new(disk.clone())).unwrap()
+}
+
+fn open(path: &Path, shards: usize) -> Result<Db, Corrupt> {
+    Db::open_on(options(path, Fsync::Never, shards), Arc::new(FaultyDisk::new()))
+}
+
+fn look(session: &mut Session, key: &[u8]) -> Option<(Vec<u8>, Option<u64>)> {
+    let (mut value, mut ends) = (None, None);
+    let asks = [Ask::Look(key, Look::Value), Ask::Look(key, Look::Life)];
+    session.run(&asks, &mut |_, answer| match answer {
+        Answer::Bytes(bytes) => value = Some(bytes.to_vec()),
+        Answer::Lives(end) => ends = end,
+        _ => {}
+    });
+    value.map(|value| (value, ends))
+}
+
+fn content(db: &Db) -> Content {
+    let (mut session, mut keys, mut from) = (db.session(), Vec::new(), 0);
+    loop {
+        from = session.scan(from, 100, &mut |key| keys.push(key.to_vec()));
+        if from == 0 {
+            break;
+        }
+    }
+    keys.into_iter().filter_map(|key| look(&mut session, &key).map(|found| (key, found))).collect()
+}
+
+fn number(db: &Db, key: &str) -> u64 {
+    db.get(key).map_or(0, |text| String::from_utf8(text).unwrap().parse().unwrap())
+}
+
+/// SplitMix64. (Steele, Lea and Flood.)
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ mixed >> 31) % end
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len() as u64) as usize]
+    }
+}
+
+const KEYS: [&[u8]; 24] = [
+    b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h", b"i", b"j", b"k", b"l", b"m", b"n", b"o", b"p",
+    b"q", b"r", b"s", b"t", b"u", b"{u}v", b"{u}w", b"",
+];
+const VALUES: [&[u8]; 8] =
+    [b"", b"0", b"41", b"-7", b"2.5", b"rose", &[b'x'; 300], b"9223372036854775807"];
+
+/// A change of any kind. What it lives for is past or far, or one of `lives`.
+fn change(random: &mut Random, lives: &[Life]) -> Change<'static> {
+    let (value, life, get) = (random.of(&VALUES), random.of(lives), random.below(2) == 0);
+    match random.below(12) {
+        0..4 => {
+            let when = random.of(&[When::Always, When::Always, When::Absent, When::Present]);
+            Change::Set { value, when, life, get }
+        }
+        4 => Change::Delete,
+        5 => Change::Take,
+        6 => Change::Live { life, when: random.of(&[LiveWhen::Always, LiveWhen::Later]), get },
+        7 | 8 => Change::Add(random.of(&[1, -5, 1 << 40])),
+        9 => Change::AddFloat(random.of(&[0.5, -2.25])),
+        10 => Change::Append(value),
+        _ => Change::Write { at: random.below(80) as usize, bytes: value },
+    }
+}
+
+/// Makes a pipeline and has `run` ask it.
+fn with_pipeline(random: &mut Random, lives: &[Life], run: impl FnOnce(&[Ask<'_>])) {
+    let pairs: Vec<_> = (0..4).map(|_| (random.of(&KEYS), random.of(&VALUES))).collect();
+    let some: Vec<_> = (0..3).map(|_| random.of(&KEYS)).collect();
+    let asks: Vec<_> = (0..=random.below(12))
+        .map(|_| match random.below(30) {
+            0..25 => Ask::Change(random.of(&KEYS), change(random, lives)),
+            25 => Ask::Together(Together::SetAll(&pairs)),
+            26 => Ask::Together(Together::SetAllAbsent(&pairs[..2])),
+            27 => Ask::Together(Together::DeleteAll(&some)),
+            28 if random.below(8) == 0 => Ask::Together(Together::Clear),
+            _ => {
+                let (from, to) = (random.of(&KEYS), random.of(&KEYS));
+                Ask::Together(Together::Rename { from, to, absent: random.below(2) == 0 })
+            }
+        })
+        .collect();
+    run(&asks);
+}
+
+const LIVES: [Life; 4] = [Life::Keep, Life::Ever, Life::Until(5), Life::Until(FAR)];
+
+/// The same is asked of a database in memory, which the tests of the state compare with a model.
+#[test]
+fn opened_again_it_is_as_it_was() {
+    for seed in 0..12 {
+        let (path, disk, mut random) = (folder(), FaultyDisk::new(), Random(seed));
+        let twin = Db::open(Options::in_memory()).unwrap();
+        let mut beside = twin.session();
+        let (mut snapshot_keys, mut entries, mut last) = (0, 0, 0);
+        for round in 0..15 {
+            let (fsync, shards) = (random.of(&POLICIES), random.of(&[1, 2, 16, 64]));
+            let mut options = options(path.path(), fsync, shards);
+            options.compressed = random.of(&[0, 4 << 20]);
+            let db = Db::open_on(options, Arc::new(disk.clone())).unwrap();
+            assert_eq!(content(&db), content(&twin), "seed {seed}, round {round}");
+            assert_eq!((db.opened().cut, db.figures().last), (0, last));
+            snapshot_keys += db.opened().snapshot_keys;
+            entries += db.opened().entries;
+            let mut session = db.session();
+            for _ in 0..random.below(40) {
+                with_pipeline(&mut random, &LIVES, |asks| {
+                    let (mut here, mut there) = (vec![None; asks.len()], vec![None; asks.len()]);
+                    let lsn =
+                        session.run(asks, &mut |at, answer| here[at] = Some(format!("{answer:?}")));
+                    db.log().wait(lsn).unwrap();
+                    beside.run(asks, &mut |at, answer| there[at] = Some(format!("{answer:?}")));
+                    assert_eq!(here, there);
+                });
+                if random.below(30) == 0 {
+                    db.snapshot().unwrap();
+                }
+            }
+            last = db.figures().last;
+            if random.below(2) == 0 {
+                db.close().unwrap();
+            }
+        }
+        assert!(snapshot_keys > 0 && entries > 0, "seed {seed} tests little");
+    }
+}
+
+/// Keys that end in the middle of it: what was changed before or after they had, comes out the same.
+#[test]
+fn what_ends_ends_the_same_way() {
+    for seed in 0..6_u64 {
+        let (path, disk) = (folder(), FaultyDisk::new());
+        let before = {
+            let db = open_on(&disk, path.path(), Fsync::EverySecond, 16);
+            thread::scope(|scope| {
+                for thread in 0..3 {
+                    let (db, mut random) = (&db, Random(seed * 10 + thread));
+                    scope.spawn(move || {
+                        let mut session = db.session();
+                        for _ in 0..300 {
+                            let now = session.now();
+                            let soon = [0, 1, 2, 3, 5].map(|soon| Life::Until(now + soon));
+                            let lives = [&soon[..], &[Life::Keep, Life::Keep, Life::Ever]].concat();
+                            with_pipeline(&mut random, &lives, |asks| {
+                                session.run(asks, &mut |_, _| {});
+                            });
+                            if random.below(10) == 0 {
+                                thread::sleep(Duration::from_micros(random.below(2000)));
+                            }
+                        }
+                    });
+                }
+                scope.spawn(|| (0..3).for_each(|_| db.snapshot().unwrap()));
+            });
+            // Whatever ends soon has ended.
+            thread::sleep(Duration::from_millis(8));
+            content(&db)
+        };
+        assert!(!before.is_empty());
+        for shards in [16, 1, 64] {
+            assert_eq!(
+                content(&open(path.path(), shards).unwrap()),
+                before,
+                "seed {seed}, {shards} shards"
+            );
+        }
+    }
+}
+
+#[test]
+fn time_does_not_go_back() {
+    let path = folder();
+    let db = open(path.path(), 4).unwrap();
+    db.set("key", "5").unwrap();
+    db.expire("key", Duration::from_millis(1)).unwrap();
+    while db.contains_key("key") {
+        thread::yield_now();
+    }
+    assert_eq!(db.add("key", 1).unwrap(), 1);
+    let now = db.session().now();
+    drop(db);
+    let db = open(path.path(), 4).unwrap();
+    assert_eq!(db.get("key").as_deref(), Some(&b"1"[..]));
+    assert!(db.session().now() + 1 >= now);
+}
+
+// ------------------------------------------------------------------------------------------ crashes at every step
+
+/// A disk of which pictures are taken before each thing that is done with it: what the death of the process leaves, and
+/// what a loss of power leaves at worst.
+#[derive(Clone)]
+struct Watched {
+    disk: FaultyDisk,
+    album: Arc<Mutex<Album>>,
+}
+
+#[derive(Default)]
+struct Album {
+    from: PathBuf,
+    pictures: Vec<Picture>,
+    /// How many changes were acknowledged, and how many begun.
+    safe: usize,
+    begun: usize,
+}
+
+struct Picture {
+    folder: tempfile::TempDir,
+    powerless: bool,
+    step: String,
+    safe: usize,
+    begun: usize,
+}
+
+impl Watched {
+    fn new(path: &Path) -> Self {
+        let album = Album { from: path.into(), ..Album::default() };
+        Self { disk: FaultyDisk::new(), album: Arc::new(Mutex::new(album)) }
+    }
+
+    fn before(&self, step: &str) {
+        let mut album = self.album.lock().unwrap();
+        for powerless in [false, true] {
+            let folder = folder();
+            if powerless {
+                self.disk.copy_forced(&album.from, folder.path()).unwrap();
+            } else {
+                for entry in fs::read_dir(&album.from).unwrap() {
+                    let entry = entry.unwrap();
+                    fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+                }
+            }
+            let (safe, begun, step) = (album.safe, album.begun, step.to_string());
+            album.pictures.push(Picture { folder, powerless, step, safe, begun });
+        }
+    }
+}
+
+struct WatchedFile(Watched, Arc<dyn DiskFile>);
+
+impl DiskFile for WatchedFile {
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        self.0.before("write");
+        // In two steps, as the death of the process may part them.
+        let (some, rest) = bytes.split_at(bytes.len() / 2);
+        self.1.write(some)?;
+        self.0.before("write the rest");
+        self.1.write(rest)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.before("sync");
+        self.1.sync()
+    }
+
+    fn cut(&self, length: u64) -> io::Result<()> {
+        self.0.before("cut");
+        self.1.cut(length)
+    }
+}
+
+impl Disk for Watched {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.before("create");
+        Ok(Arc::new(WatchedFile(self.clone(), self.disk.create(path)?)))
+    }
+
+    fn reopen(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(WatchedFile(self.clone(), self.disk.reopen(path)?)))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<File> {
+        self.disk.read(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.before(&format!("rename to {}", to.display()));
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.before(&format!("remove {}", path.display()));
+        self.disk.remove(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        self.disk.list(folder)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.before("sync the folder");
+        self.disk.sync_folder(folder)
+    }
+}
+
+/// Wherever it stops: what was acknowledged is there, and nothing is there without what came before it.
+#[test]
+fn it_may_stop_at_every_step() {
+    for fsync in POLICIES {
+        let path = folder();
+        let watched = Watched::new(path.path());
+        let (mut random, mut history) = (Random(fsync as u64), vec![Content::new()]);
+        {
+            // Opened more than once, and the last time not closed before the pictures are taken.
+            for shards in [4, 1, 16] {
+                let opened =
+                    Db::open_on(options(path.path(), fsync, shards), Arc::new(watched.clone()));
+                let db = opened.unwrap();
+                assert_eq!(content(&db), history[history.len() - 1]);
+                for _ in 0..7 {
+                    let (key, value) = (random.of(&KEYS), random.of(&VALUES));
+                    let mut next = history[history.len() - 1].clone();
+                    watched.album.lock().unwrap().begun += 1;
+                    if random.below(4) == 0 {
+                        db.delete(key).unwrap();
+                        next.remove(key);
+                    } else {
+                        let other = random.of(&KEYS);
+                        db.set_all(&[(key, value), (other, b"other")]).unwrap();
+                        next.insert(key.to_vec(), (value.to_vec(), None));
+                        next.insert(other.to_vec(), (b"other".to_vec(), None));
+                    }
+                    watched.album.lock().unwrap().safe += 1;
+                    history.push(next);
+                    if random.below(3) == 0 {
+                        db.snapshot().unwrap();
+                    }
+                }
+            }
+        }
+        let album = std::mem::take(&mut *watched.album.lock().unwrap());
+        assert!(album.pictures.len() > 100);
+        for Picture { folder, powerless, step, safe, begun } in album.pictures {
+            let opened = open(folder.path(), 2);
+            let db =
+                opened.unwrap_or_else(|why| panic!("{fsync:?}, before {step}, {powerless}: {why}"));
+            let found = content(&db);
+            // Else a loss of power costs what was acknowledged last, but is a moment of the past.
+            let first = if powerless && fsync != Fsync::Always { 0 } else { safe };
+            let known = history[first..=begun].contains(&found);
+            assert!(known, "{fsync:?}, before {step}, {powerless}: {found:?}");
+        }
+    }
+}
+
+/// Ends a test's threads, also where it fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        // Relaxed: only that it comes to be known.
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Threads that write, beside snapshots, and power that is lost at any moment: what was acknowledged before is there.
+#[test]
+fn a_loss_of_power_costs_nothing_acknowledged() {
+    const THREADS: usize = 3;
+    for seed in 0..3 {
+        let (path, disk) = (folder(), FaultyDisk::new());
+        let db = open_on(&disk, path.path(), Fsync::Always, [16, 1, 4][seed]);
+        let acknowledged: [AtomicU64; THREADS] = Default::default();
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for (thread, known) in acknowledged.iter().enumerate() {
+                let (db, stop) = (&db, &stop);
+                scope.spawn(move || {
+                    let (counter, value) = (format!("counter {thread}"), format!("value {thread}"));
+                    // Relaxed: only that it comes to be known.
+                    for round in (1..).take_while(|_| !stop.load(Ordering::Relaxed)) {
+                        assert_eq!(db.add(&counter, 1).unwrap(), round);
+                        let (tag, text) = (format!("{{tag}}{thread}"), round.to_string());
+                        db.set_all(&[
+                            (value.as_bytes(), text.as_bytes()),
+                            (tag.as_bytes(), text.as_bytes()),
+                        ])
+                        .unwrap();
+                        // Release: pairs with the acquire before the picture.
+                        known.store(round.unsigned_abs(), Ordering::Release);
+                    }
+                });
+            }
+            scope.spawn(|| {
+                // Relaxed: as above.
+                while !stop.load(Ordering::Relaxed) {
+                    db.snapshot().unwrap();
+                }
+            });
+            let _stop = Stop(&stop);
+            for _ in 0..25 {
+                thread::sleep(Duration::from_micros(500));
+                let left = folder();
+                // Acquire: pairs with the release above.
+                let known = acknowledged.each_ref().map(|known| known.load(Ordering::Acquire));
+                disk.copy_forced(path.path(), left.path()).unwrap();
+                let there = open(left.path(), 8).unwrap();
+                for (thread, known) in known.into_iter().enumerate() {
+                    let value = number(&there, &format!("value {thread}"));
+                    let counter = number(&there, &format!("counter {thread}"));
+                    assert!(value >= known, "{value} is there, {known} was acknowledged");
+                    assert!(counter == value || counter == value + 1);
+                    assert_eq!(
+                        number(&there, &format!("{{tag}}{thread}")),
+                        value,
+                        "stored together"
+                    );
+                }
+            }
+        });
+        // Relaxed: those threads have ended.
+        assert!(acknowledged.iter().all(|known| known.load(Ordering::Relaxed) > 0));
+        let before = content(&db);
+        drop(db);
+        assert_eq!(content(&open(path.path(), 2).unwrap()), before);
+    }
+}
+
+/// What was dropped comes back when its removal had not reached the disk, in any mixture.
+#[test]
+fn what_was_dropped_may_come_back() {
+    let (path, disk, before) = (folder(), FaultyDisk::new(), folder());
+    let db = open_on(&disk, path.path(), Fsync::Always, 4);
+    for round in 0..3 {
+        (0..50).for_each(|key| db.set(format!("key{key}"), format!("{round}")).unwrap());
+        for entry in fs::read_dir(path.path()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), before.path().join(entry.file_name())).unwrap();
+        }
+        db.snapshot().unwrap();
+    }
+    db.delete("key7").unwrap();
+    let wanted = content(&db);
+    drop(db);
+    let old: Vec<_> =
+        fs::read_dir(before.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let gone: Vec<_> = old.into_iter().filter(|name| !path.path().join(name).exists()).collect();
+    assert!(gone.len() >= 4, "{gone:?}");
+    for back in 0..1_u32 << gone.len() {
+        let left = folder();
+        for entry in fs::read_dir(path.path()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), left.path().join(entry.file_name())).unwrap();
+        }
+        for (_, name) in gone.iter().enumerate().filter(|(place, _)| back >> place & 1 == 1) {
+            fs::copy(before.path().join(name), left.path().join(name)).unwrap();
+        }
+        let db = open(left.path(), 4).unwrap();
+        assert_eq!(content(&db), wanted);
+        // The next snapshot drops them for good.
+        db.set("more", "").unwrap();
+        db.snapshot().unwrap();
+        let files = fs::read_dir(left.path()).unwrap().count();
+        assert_eq!(files, 3, "a log, a snapshot and the lock");
+    }
+}
+
+// ---------------------------------------------------------------------------------------------- disks that fail
+
+/// A disk that is full now and then: what is refused is not done, what is done is there when it is opened again, and
+/// nobody waits for ever.
+#[test]
+fn on_a_full_disk_memory_and_log_stay_one() {
+    for fsync in POLICIES {
+        let (path, disk) = (folder(), FaultyDisk::new());
+        let db = open_on(&disk, path.path(), fsync, 4);
+        let stop = AtomicBool::new(false);
+        let work = |thread: usize| {
+            let mut done = 0;
+            // Relaxed: only that it comes to be known.
+            while !stop.load(Ordering::Relaxed) {
+                match db.add(format!("counter {thread}"), 1) {
+                    Ok(sum) => {
+                        done += 1;
+                        assert_eq!(sum, done);
+                    }
+                    Err(Error::Refused(Refusal::Log)) => {}
+                    Err(why) => panic!("{why}"),
+                }
+                let appended = db.append("all", [b'x'; 20]);
+                assert!(matches!(appended, Ok(_) | Err(Error::Refused(Refusal::Log))));
+                thread::yield_now();
+            }
+            done
+        };
+        let done: Vec<i64> = thread::scope(|scope| {
+            let (work, ends) = (&work, Stop(&stop));
+            let workers: Vec<_> = (0..3).map(|thread| scope.spawn(move || work(thread))).collect();
+            for round in 0..20 {
+                disk.change(|faults| {
+                    (faults.room, faults.cut) = (Some(round * 37), round % 2 == 0);
+                });
+                while db.log().writable() {
+                    thread::yield_now();
+                }
+                assert!(matches!(db.set("no", ""), Err(Error::Refused(Refusal::Log))));
+                assert!(db.snapshot().is_err());
+                disk.change(|faults| (faults.room, faults.cut) = (None, false));
+                let last = db.figures().last;
+                while db.figures().last < last + 20 {
+                    thread::yield_now();
+                }
+            }
+            db.snapshot().unwrap();
+            drop(ends);
+            workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+        });
+        let before = content(&db);
+        for (thread, done) in done.into_iter().enumerate() {
+            assert_eq!(number(&db, &format!("counter {thread}")), done.unsigned_abs());
+        }
+        drop(db);
+        assert_eq!(content(&open(path.path(), 4).unwrap()), before);
+    }
+}
+
+/// A disk that fails to keep the log: that is said, of all that may be lost, and of what comes behind.
+#[test]
+fn what_may_be_lost_is_not_acknowledged() {
+    let (path, disk) = (folder(), FaultyDisk::new());
+    let db = open_on(&disk, path.path(), Fsync::Always, 4);
+    db.set("key", "kept").unwrap();
+    disk.change(|faults| faults.sync = true);
+    assert!(matches!(db.set("key", "lost"), Err(Error::Log(LogError::Sync(_)))));
+    disk.change(|faults| faults.sync = false);
+    for _ in 0..20 {
+        assert!(!db.log().writable() && db.set("key", "no").is_err() && db.add("key", 1).is_err());
+        // What may be lost is not shown either.
+        let mut session = db.session();
+        let lsn = session.run(&[Ask::Look(b"key", Look::Value)], &mut |_, _| {});
+        assert!(matches!(db.log().wait(lsn), Err(LogError::Sync(_))));
+        assert!(db.snapshot().is_err());
+        thread::sleep(Duration::from_millis(1));
+    }
+    let left = folder();
+    disk.copy_forced(path.path(), left.path()).unwrap();
+    assert_eq!(open(left.path(), 4).unwrap().get("key").as_deref(), Some(&b"kept"[..]));
+}
+
+#[test]
+fn closed_it_changes_nothing() {
+    for fsync in POLICIES {
+        let path = folder();
+        let db = open_on(&FaultyDisk::new(), path.path(), fsync, 4);
+        db.set("key", "value").unwrap();
+        db.close().unwrap();
+        assert!(matches!(db.set("key", "no"), Err(Error::Refused(Refusal::Log))));
+        assert_eq!(db.get("key").as_deref(), Some(&b"value"[..]));
+        drop(db);
+        assert_eq!(open(path.path(), 4).unwrap().get("key").as_deref(), Some(&b"value"[..]));
+    }
+}
+
+// -------------------------------------------------------------------------------------------------- the folder
+
+#[test]
+fn a_folder_is_opened_once_and_said_what_was_found() {
+    let path = folder();
+    let inner = path.path().join("made").join("where it is missing");
+    let db = open(&inner, 4).unwrap();
+    assert!(matches!(open(&inner, 4), Err(Corrupt::InUse(_))));
+    db.set("a", "1").unwrap();
+    db.set("b", "2").unwrap();
+    db.snapshot().unwrap();
+    db.set("c", "3").unwrap();
+    drop(db);
+    let log = inner.join("log-00000000000000000003");
+    let whole = fs::read(&log).unwrap();
+    fs::write(&log, [&whole[..], &whole[20..40]].concat()).unwrap();
+    let db = open(&inner, 4).unwrap();
+    let opened = db.opened();
+    assert_eq!((opened.snapshot_keys, opened.entries, opened.cut), (2, 1, 20));
+    drop(db);
+    assert_eq!(fs::read(&log).unwrap(), whole);
+    // Damage is refused, with its place, and nothing is changed.
+    let snapshot = inner.join("snapshot-00000000000000000002");
+    let mut bad = fs::read(&snapshot).unwrap();
+    bad[30] ^= 4;
+    fs::write(&snapshot, &bad).unwrap();
+    let refused = open(&inner, 4).map(|_| ()).unwrap_err();
+    assert!(matches!(&refused, Corrupt::Damaged { file, .. } if *file == snapshot), "{refused}");
+    bad[30] ^= 4;
+    fs::write(&snapshot, &bad).unwrap();
+    fs::remove_file(&log).unwrap();
+    assert_eq!(open(&inner, 4).unwrap().len(), 2, "all that the snapshot needs");
+    assert_eq!(fs::read(&snapshot).unwrap(), bad);
+}

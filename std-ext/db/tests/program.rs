@@ -1,0 +1,163 @@
+//! The program, as it is started: what it says, what it keeps, and how it ends.
+#![cfg(unix)]
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+fn program() -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_hedgerow-db"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("HEDGEROW_DB_") {
+            program.env_remove(name);
+        }
+    }
+    program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    program
+}
+
+/// A program that serves over a socket in this folder, and keeps its data there.
+struct Running {
+    child: Child,
+    said: String,
+    socket: UnixStream,
+}
+
+impl Running {
+    fn start(folder: &Path, flags: &[&str]) -> Self {
+        let socket = folder.join("socket");
+        let mut program = program();
+        program.current_dir(folder).args(["--port", "0", "--threads", "2"]);
+        program.arg("--unixsocket").arg(&socket).args(flags);
+        let mut child = program.spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut said = String::new();
+        while !said.ends_with("Ctrl-C ends it.\n") {
+            assert_ne!(out.read_line(&mut said).unwrap(), 0, "it ended: {said}");
+        }
+        let socket = UnixStream::connect(socket).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        Self { child, said, socket }
+    }
+
+    fn ask(&mut self, line: &str, wanted: &str) {
+        self.socket.write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        let mut got = vec![0; wanted.len()];
+        self.socket.read_exact(&mut got).unwrap();
+        assert_eq!(String::from_utf8_lossy(&got), wanted);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn joined(mut self) -> (Option<i32>, String) {
+        let mut err = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        (self.child.wait().unwrap().code(), err)
+    }
+}
+
+fn failed(output: &Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn what_was_told_is_there_after_each_kind_of_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = Running::start(folder.path(), &[]);
+    assert!(first.said.contains("It was empty."), "{}", first.said);
+    assert!(
+        first.said.contains("hedgerow-db-data, forced to the disk once a second."),
+        "{}",
+        first.said
+    );
+    first.ask("SET rose red", "+OK\r\n");
+    first.signal(Signal::TERM);
+    let (code, err) = first.joined();
+    assert_eq!(code, Some(0), "{err}");
+
+    let mut second = Running::start(folder.path(), &["--appendfsync", "always"]);
+    assert!(second.said.contains("Loaded 1 keys"), "{}", second.said);
+    second.ask("GET rose", "$3\r\nred\r\n");
+    second.ask("SET violet blue", "+OK\r\n");
+    second.signal(Signal::KILL);
+    second.joined();
+
+    let mut third = Running::start(folder.path(), &[]);
+    third.ask("GET violet", "$4\r\nblue\r\n");
+    third.ask("INCR n", ":1\r\n");
+    // Answers nothing, and ends.
+    third.socket.write_all(b"SHUTDOWN SAVE\r\n").unwrap();
+    assert_eq!(third.joined().0, Some(0));
+
+    let mut fourth = Running::start(folder.path(), &["--snapshot-after", "0"]);
+    assert!(
+        fourth.said.contains("Loaded 3 keys") && fourth.said.contains(": 3 from a snapshot"),
+        "{}",
+        fourth.said
+    );
+    fourth.ask("INCR n", ":2\r\n");
+    fourth.signal(Signal::INT);
+    assert_eq!(fourth.joined().0, Some(0));
+}
+
+#[test]
+fn a_torn_end_of_the_log_is_cut_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut first = Running::start(folder.path(), &[]);
+    first.ask("SET rose red", "+OK\r\n");
+    first.signal(Signal::TERM);
+    first.joined();
+    let data = folder.path().join("hedgerow-db-data");
+    let log = std::fs::read_dir(&data).unwrap().map(|entry| entry.unwrap().path());
+    let log =
+        log.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("log-")).max();
+    let mut log = std::fs::OpenOptions::new().append(true).open(log.unwrap()).unwrap();
+    log.write_all(&[7; 5]).unwrap();
+    drop(log);
+    let mut second = Running::start(folder.path(), &[]);
+    second.ask("GET rose", "$3\r\nred\r\n");
+    second.signal(Signal::TERM);
+    let (code, err) = second.joined();
+    assert_eq!(code, Some(0));
+    assert!(err.contains("the last 5 bytes of the log in"), "{err}");
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |flags: &[&str]| program().current_dir(folder.path()).args(flags).output().unwrap();
+    let err = failed(&run(&["--appendfsync", "sometimes"]), 2);
+    let wanted = "hedgerow-db: --appendfsync: 'sometimes' is no value for appendfsync, \
+        which takes always, everysec, no\n";
+    assert_eq!(err, wanted);
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let err = failed(&run(&["--port", &port]), 1);
+    assert!(err.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{err}");
+    assert!(err.contains("--port NUMBER"), "{err}");
+    assert!(!folder.path().join("hedgerow-db-data").exists(), "a folder was made in vain");
+
+    let running = Running::start(folder.path(), &[]);
+    let err = failed(&run(&["--port", "0", "--unixsocket", "other"]), 1);
+    assert!(err.contains("is in use by another process") && err.contains("--dir FOLDER"), "{err}");
+    running.signal(Signal::TERM);
+    assert_eq!(running.joined().0, Some(0));
+}
+
+#[test]
+fn it_says_what_can_be_set() {
+    let run = |flag: &str| String::from_utf8(program().arg(flag).output().unwrap().stdout).unwrap();
+    let help = run("--help");
+    for setting in hedgerow_db::config::table::all() {
+        assert!(help.contains(&format!("  --{} <", setting.name)), "{}", setting.name);
+    }
+    assert_eq!(run("--version"), format!("hedgerow-db {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(run("--sample"), hedgerow_db::config::sample());
+}

@@ -1,0 +1,132 @@
+//! A server in the test's process, and clients that speak in bytes.
+#![allow(dead_code, missing_docs, unreachable_pub)]
+
+use hedgerow_db::server::{Address, Ended, Server, ServerConfig, Stopper, Watcher};
+use hedgerow_db::{Db, Options};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A server that runs until it is dropped.
+pub struct Running {
+    pub address: SocketAddr,
+    pub stopper: Stopper,
+    pub watcher: Watcher,
+    thread: Option<JoinHandle<io::Result<Ended>>>,
+}
+
+impl Running {
+    pub fn new(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        let db = Db::open(Options::in_memory()).unwrap();
+        Self::over(db, change)
+    }
+
+    pub fn over(db: Db, change: impl FnOnce(&mut ServerConfig)) -> Self {
+        let mut config = ServerConfig::default();
+        config.threads = 2;
+        change(&mut config);
+        let server = Server::bind(db, config).unwrap();
+        let tcp = |address: &Address| match address {
+            Address::Tcp(address) | Address::Tls(address) => Some(*address),
+            _ => None,
+        };
+        let address = server.addresses().iter().find_map(tcp).unwrap();
+        let (stopper, watcher) = (server.stopper(), server.watcher());
+        let thread = Some(std::thread::spawn(|| server.run()));
+        Self { address, stopper, watcher, thread }
+    }
+
+    pub fn client(&self) -> Client {
+        Client::new(TcpStream::connect(self.address).unwrap())
+    }
+
+    /// Ends it.
+    pub fn end(self) -> Ended {
+        self.stopper.stop();
+        self.joined()
+    }
+
+    /// Waits until it has ended.
+    pub fn joined(mut self) -> Ended {
+        self.thread.take().unwrap().join().unwrap().unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stopper.stop();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(std::thread::panicking() || matches!(ended, Ok(Ok(_))), "{ended:?}");
+        }
+    }
+}
+
+/// A client that fails a test sooner than it waits for ever.
+pub struct Client(pub TcpStream);
+
+impl Client {
+    pub fn new(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(stream)
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).unwrap();
+    }
+
+    #[track_caller]
+    pub fn expect(&mut self, wanted: impl AsRef<[u8]>) {
+        let wanted = wanted.as_ref();
+        let mut got = vec![0; wanted.len()];
+        self.0.read_exact(&mut got).unwrap();
+        if got != wanted {
+            let show =
+                |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
+            panic!("{} and not {}", show(&got), show(wanted));
+        }
+    }
+
+    #[track_caller]
+    pub fn expect_end(&mut self) {
+        let mut rest = Vec::new();
+        // Bytes that it never read can make the end a rude one.
+        let end = self.0.read_to_end(&mut rest);
+        assert!(!end.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock), "it did not end");
+        assert!(rest.is_empty(), "{}", String::from_utf8_lossy(&rest));
+    }
+}
+
+pub fn command(words: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+        bytes.extend_from_slice(word);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
+pub fn bulk(bytes: &[u8]) -> Vec<u8> {
+    [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()
+}
+
+/// Answers that are these numbers.
+pub fn numbers(all: impl Iterator<Item = usize>) -> Vec<u8> {
+    all.flat_map(|n| format!(":{n}\r\n").into_bytes()).collect()
+}
+
+/// Waits until something is so, which it will be soon.
+#[track_caller]
+pub fn until(so: impl Fn() -> bool) {
+    for _ in 0..20_000 {
+        if so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    panic!("it did not come to be so");
+}

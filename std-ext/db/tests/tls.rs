@@ -1,0 +1,159 @@
+//! The server through TLS, with certificates that are made for the test.
+#![cfg(feature = "tls")]
+
+mod support;
+
+use hedgerow_db::server::{ClientCertificates, TlsFiles};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use support::{Client, Running, bulk, command, numbers};
+
+/// Certificates in a folder: of an authority, and of who it has signed.
+struct Certificates {
+    folder: tempfile::TempDir,
+}
+
+impl Certificates {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        fs::write(folder.path().join("ca.pem"), authority.pem()).unwrap();
+        for name in ["localhost", "client"] {
+            let key = KeyPair::generate().unwrap();
+            let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+            let certificate = params.signed_by(&key, &authority).unwrap();
+            fs::write(folder.path().join(format!("{name}.pem")), certificate.pem()).unwrap();
+            fs::write(folder.path().join(format!("{name}.key")), key.serialize_pem()).unwrap();
+        }
+        Self { folder }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn serve(&self, clients: ClientCertificates) -> Running {
+        let (certificate, key) = (self.file("localhost.pem"), self.file("localhost.key"));
+        let authorities = Some(self.file("ca.pem"));
+        let files = TlsFiles { certificate, key, authorities, clients };
+        Running::new(|config| {
+            config.tls_binds = std::mem::take(&mut config.binds);
+            config.tls = Some(files);
+        })
+    }
+
+    /// A client, which shows a certificate or does not.
+    fn connect(&self, server: &Running, shows: bool) -> StreamOwned<ClientConnection, TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(self.file("ca.pem")).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = if shows {
+            let certificate = CertificateDer::from_pem_file(self.file("client.pem")).unwrap();
+            let key = PrivateKeyDer::from_pem_file(self.file("client.key")).unwrap();
+            builder.with_client_auth_cert(vec![certificate], key).unwrap()
+        } else {
+            builder.with_no_client_auth()
+        };
+        let name = ServerName::try_from("localhost").unwrap();
+        let tls = ClientConnection::new(Arc::new(config), name).unwrap();
+        let stream = TcpStream::connect(server.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_write_timeout(Some(Duration::from_secs(20))).unwrap();
+        StreamOwned::new(tls, stream)
+    }
+}
+
+fn expect(client: &mut impl Read, wanted: &[u8]) {
+    let mut got = vec![0; wanted.len()];
+    client.read_exact(&mut got).unwrap();
+    assert!(got == wanted, "{:?}", String::from_utf8_lossy(&got[..got.len().min(100)]));
+}
+
+#[test]
+fn commands_and_big_values_go_through() {
+    let certificates = Certificates::new();
+    let server = certificates.serve(ClientCertificates::Ignored);
+    let mut client = certificates.connect(&server, false);
+    let value: Vec<u8> = (0..3_u32 << 20).map(|i| (i % 251) as u8).collect();
+    client.write_all(&command(&[b"SET", b"big", &value])).unwrap();
+    expect(&mut client, b"+OK\r\n");
+    // More than the buffers between hold, read when all was asked.
+    client.write_all(&command(&[b"GET", b"big"]).repeat(8)).unwrap();
+    expect(&mut client, &bulk(&value).repeat(8));
+    client.write_all(&command(&[b"INCR", b"n"]).repeat(5000)).unwrap();
+    let answers = numbers(1..=5000);
+    expect(&mut client, &answers);
+    client.write_all(b"QUIT\r\n").unwrap();
+    expect(&mut client, b"+OK\r\n");
+    // It says goodbye: an end without would be an error here.
+    assert_eq!(client.read(&mut [0; 16]).unwrap(), 0);
+}
+
+#[test]
+fn clients_must_show_a_certificate_where_they_are_asked() {
+    let certificates = Certificates::new();
+    for (clients, shows, served) in [
+        (ClientCertificates::Required, true, true),
+        (ClientCertificates::Required, false, false),
+        (ClientCertificates::Optional, true, true),
+        (ClientCertificates::Optional, false, true),
+    ] {
+        let server = certificates.serve(clients);
+        let mut client = certificates.connect(&server, shows);
+        let mut got = [0; 7];
+        let answer =
+            client.write_all(b"PING\r\n").and_then(|()| client.read_exact(&mut got)).map(|()| got);
+        assert_eq!(answer.is_ok_and(|got| got == *b"+PONG\r\n"), served, "{clients:?} {shows}");
+    }
+}
+
+#[test]
+fn what_is_not_tls_is_closed_and_harms_nobody() {
+    let certificates = Certificates::new();
+    let server = certificates.serve(ClientCertificates::Ignored);
+    let mut client = Client::new(TcpStream::connect(server.address).unwrap());
+    client.send(b"PING\r\n");
+    let mut rest = Vec::new();
+    // What comes, if anything, is an alert of TLS.
+    let _ = client.0.read_to_end(&mut rest);
+    assert!(!rest.starts_with(b"+"), "{rest:?}");
+    let mut client = certificates.connect(&server, false);
+    client.write_all(b"PING\r\n").unwrap();
+    expect(&mut client, b"+PONG\r\n");
+}
+
+#[test]
+fn files_that_are_no_good_are_named() {
+    let certificates = Certificates::new();
+    let db = hedgerow_db::Db::open(hedgerow_db::Options::in_memory()).unwrap();
+    for (certificate, key, wrong) in [
+        ("missing.pem", "localhost.key", "missing.pem"),
+        ("localhost.key", "localhost.key", "localhost.key"),
+        ("localhost.pem", "localhost.pem", "localhost.pem"),
+        ("localhost.pem", "client.key", "localhost.pem"),
+    ] {
+        let mut config = hedgerow_db::server::ServerConfig::default();
+        config.tls = Some(TlsFiles {
+            certificate: certificates.file(certificate),
+            key: certificates.file(key),
+            authorities: None,
+            clients: ClientCertificates::Ignored,
+        });
+        let why = hedgerow_db::server::Server::bind(db.clone(), config).err().unwrap();
+        assert!(why.to_string().contains(wrong), "{why}");
+    }
+}
