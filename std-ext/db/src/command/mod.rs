@@ -1,13 +1,8 @@
 //! Commands: what clients of Redis ask, in terms of the database.
 //!
-<<<<<<< HEAD
-//! [`obey()`] takes what a connection has received, finds the requests in it, gathers what they ask of keys (`plan`) and
-//! asks it at once; what is about the whole database or the connection waits until what was gathered before is done.
-=======
 //! `obey` takes what a connection has received, finds the requests in it, gathers what they ask of keys (`plan`)
 //! and asks it at once; what is about the whole database or the connection waits until what was gathered before is
 //! done.
->>>>>>> db-core
 
 mod about;
 mod client;
