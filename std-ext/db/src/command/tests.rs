@@ -135,12 +135,13 @@ impl Client {
 #[test]
 fn a_pipeline_is_answered_in_its_order() {
     let mut client = Client::new();
-    let input = b"SET a 1\r\nSET b two\r\nGET a\r\nINCR a\r\nPING\r\nGET c\r\nMGET a b c\r\nDEL a b c\r\nINCR b\r\n";
+    let input = b"SET a 1\r\nSET b two\r\nGET a\r\nINCR a\r\nPING\r\n\
+        GET c\r\nMGET a b c\r\nDEL a b c\r\nINCR b\r\n";
     let mut input = input.to_vec();
     write::request(&mut input, &["COMMAND", "COUNT"]);
     write::request(&mut input, &["EXISTS", "b", "b", "c"]);
-    let wanted = "+OK\r\n+OK\r\n$1\r\n1\r\n:2\r\n+PONG\r\n$-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n\
-        :62\r\n:2\r\n";
+    let wanted = "+OK\r\n+OK\r\n$1\r\n1\r\n:2\r\n+PONG\r\n\
+        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:62\r\n:2\r\n";
     assert_eq!(String::from_utf8(client.send(&input)).unwrap(), wanted);
 }
 
