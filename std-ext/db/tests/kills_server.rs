@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashMap;
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -52,33 +52,37 @@ struct Program {
 impl Program {
     /// Starts it, with shards of another number each time, and in one round of four with the other promise that holds
     /// when a process dies.
-    fn start(folder: &Path, round: u64) -> Child {
+    fn start(folder: &Path, round: u64) -> (Child, u16) {
+        // Free a moment ago.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut program = Command::new(env!("CARGO_BIN_EXE_hedgerow-db"));
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("HEDGEROW_DB_") {
                 program.env_remove(name);
             }
         }
-        program.args(["--port", "0", "--threads", "2", "--snapshot-after", "65536"]);
+        program.args(["--port", &port.to_string(), "--threads", "2", "--snapshot-after", "65536"]);
         program.args(["--appendfsync", if round % 4 == 3 { "everysec" } else { "always" }]);
         program.args(["--shards", ["4", "1", "32"][round as usize % 3]]);
         program.args(["--compressed", if round.is_multiple_of(5) { "4mb" } else { "0" }]);
         program.arg("--dir").arg(folder).args(["--loglevel", "warning"]);
         program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        program.spawn().unwrap()
+        (program.spawn().unwrap(), port)
     }
 
-    fn ready(mut child: Child) -> Self {
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut said = String::new();
-        while !said.ends_with("Ctrl-C ends it.\n") {
-            if out.read_line(&mut said).unwrap() == 0 {
-                panic!("it did not start: {}", complaints(&mut child));
+    /// Starts it until it has begun to serve: in vain where another program has taken the port meanwhile.
+    fn serving(folder: &Path, round: u64) -> Self {
+        loop {
+            let (mut child, port) = Self::start(folder, round);
+            let (mut out, mut said) = (BufReader::new(child.stdout.take().unwrap()), String::new());
+            while out.read_line(&mut said).unwrap() != 0 {
+                if said.ends_with("Ctrl-C ends it.\n") {
+                    return Self { child, port, said };
+                }
             }
+            let why = complaints(&mut child);
+            assert!(why.contains("cannot listen on"), "it did not start: {why}");
         }
-        let port = said.split_once("Listening on 127.0.0.1:").unwrap().1;
-        let port = port.chars().take_while(char::is_ascii_digit).collect::<String>();
-        Self { port: port.parse().unwrap(), child, said }
     }
 
     fn client(&self) -> Client {
@@ -90,9 +94,8 @@ impl Program {
 
     /// The number of keys that it says it found in a snapshot.
     fn from_snapshot(&self) -> u64 {
-        let number = self.said.split_once(": ").and_then(|(_, rest)| {
-            rest.split_once(" from a snapshot")?.0.rsplit(' ').next()?.parse().ok()
-        });
+        let number = self.said.split_once(" from a snapshot").map(|(before, _)| before);
+        let number = number.and_then(|before| before.rsplit(' ').next()?.parse().ok());
         number.unwrap_or(0)
     }
 }
@@ -298,6 +301,19 @@ fn watch(mut client: Client, highest: &AtomicU64) {
     }
 }
 
+/// Asks for snapshots, so that kills meet them whatever the clock says.
+fn have_saved(mut client: Client) {
+    let mut line = String::new();
+    while client.0.get_mut().write_all(b"BGSAVE\r\n").is_ok() {
+        line.clear();
+        match client.0.read_line(&mut line) {
+            Ok(1..) => assert!(line.contains("ackground sav") || !line.ends_with('\n'), "{line}"),
+            _ => return,
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
 fn number_of_all(client: &mut Client) -> u64 {
     client.ask(&[b"GET", b"all"]).unwrap().map_or(0, |text| digits(&text) as u64)
 }
@@ -318,21 +334,23 @@ struct Counted {
     torn: u64,
 }
 
-/// Has clients write, and ends the program: by a kill, but once in a while as it should be ended.
+/// Has clients write, and ends the program: by a kill, or gently, as it should be ended.
 fn round(
     mut program: Program,
     writers: &mut [Writer],
     random: &mut Random,
+    gently: bool,
     counted: &mut Counted,
 ) -> Between {
     let (shown, pid) = (AtomicU64::new(0), Pid::from_child(&program.child));
     let before = number_of_all(&mut program.client());
-    let gently = random.below(10) == 0;
     thread::scope(|scope| {
         for writer in writers.iter_mut() {
             let (client, random) = (program.client(), Random(random.below(u64::MAX)));
             scope.spawn(move || writer.write(client, random));
         }
+        let client = program.client();
+        scope.spawn(move || have_saved(client));
         for _ in 0..2 {
             let (client, shown) = (program.client(), &shown);
             scope.spawn(move || watch(client, shown));
@@ -364,16 +382,15 @@ fn what_clients_were_told_survives_kills() {
     let mut writers: Vec<_> =
         (0..WRITERS).map(|name| Writer { name, ..Writer::default() }).collect();
     for number in 0..=rounds {
-        let mut child = Program::start(folder.path(), number);
         if random.below(5) == 0 {
             // While it starts, or before it has begun to.
+            let (mut child, _) = Program::start(folder.path(), number);
             thread::sleep(Duration::from_micros(random.below(15_000)));
             child.kill().unwrap();
             child.wait().unwrap();
             counted.early += 1;
-            child = Program::start(folder.path(), number);
         }
-        let program = Program::ready(child);
+        let program = Program::serving(folder.path(), number);
         let mut client = program.client();
         for writer in &mut writers {
             writer.check(&mut client);
@@ -383,7 +400,7 @@ fn what_clients_were_told_survives_kills() {
         if number == rounds || began.elapsed() > patience {
             break;
         }
-        all = round(program, &mut writers, &mut random, &mut counted);
+        all = round(program, &mut writers, &mut random, number % 10 == 6, &mut counted);
     }
     let Counted { kills, early, ends, acknowledged, unanswered, snapshots, torn } = counted;
     println!(
