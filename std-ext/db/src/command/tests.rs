@@ -240,6 +240,11 @@ fn clients_are_listed() {
         own.ends_with(" cmd=client user=default redir=-1 resp=2 lib-name=petals lib-ver=1.0"),
         "{own}"
     );
+    // The names that a client's library reads as numbers.
+    for name in ["id", "multi", "qbuf", "qbuf-free", "argv-mem", "obl", "oll", "omem", "tot-mem"] {
+        let value = own.split(' ').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        assert!(value.is_some_and(|value| value.parse::<i64>().is_ok()), "{name}: {own}");
+    }
     let all: Vec<String> = lines(client.reply("client list"));
     assert_eq!(all.len(), 2);
     assert!(all[1].starts_with("id=8 addr=10.0.0.2:2 name= "));
