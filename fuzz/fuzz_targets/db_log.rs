@@ -23,6 +23,8 @@ struct Script {
     shards: u8,
     steps: Vec<Step>,
     snapshot: Option<(u64, Vec<Section>)>,
+    /// Which parts of what was not forced the disk has written when the power is lost, if it is.
+    torn: Option<Vec<bool>>,
     harms: Vec<Harm>,
 }
 
@@ -30,6 +32,8 @@ struct Script {
 enum Step {
     Entry(u64, Vec<Change>),
     Bytes(u64, Vec<u8>),
+    Commit,
+    Force,
     Rotate,
     DropBefore(u8),
 }
@@ -120,8 +124,10 @@ fn content(db: &Db) -> BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)> {
     all
 }
 
-fn write(path: &Path, script: &Script) {
-    let folder = Folder::claim_on(path, Arc::new(FaultyDisk::new())).expect("nobody has it");
+/// Writes what the script says in the folder `path`; whether the power was lost, which leaves `left`.
+fn write(path: &Path, left: &Path, script: &Script) -> bool {
+    let disk = FaultyDisk::new();
+    let folder = Folder::claim_on(path, Arc::new(disk.clone())).expect("nobody has it");
     let opened = FileLog::open(Arc::clone(&folder), Fsync::Never, 1, 0, &mut |_, _, _| Ok(()));
     let (log, _) = opened.expect("it is empty");
     for step in &script.steps {
@@ -132,13 +138,21 @@ fn write(path: &Path, script: &Script) {
                 log.append(*time, &entry).expect("there is room");
             }
             Step::Bytes(time, bytes) => drop(log.append(*time, bytes).map(|_| ())),
+            Step::Commit => drop(log.commit(log.last())),
+            Step::Force => log.force().expect("there is room"),
             Step::Rotate => drop(log.rotate().map(|_| ())),
             Step::DropBefore(first) => drop(log.drop_before(u64::from(*first))),
         }
     }
     let last = log.last();
+    if let Some(parts) = &script.torn {
+        let mut parts = parts.iter();
+        let mut keeps = || parts.next().is_some_and(|kept| *kept);
+        disk.copy_torn(path, left, &mut keeps).expect("there is room");
+        return true;
+    }
     log.close().expect("there is room");
-    let Some((time, sections)) = &script.snapshot else { return };
+    let Some((time, sections)) = &script.snapshot else { return false };
     let mut writer = Writer::create(&folder).expect("there is room");
     let mut begin = 0_u16;
     for section in sections {
@@ -153,6 +167,7 @@ fn write(path: &Path, script: &Script) {
         }
     }
     writer.finish(last, *time).expect("there is room");
+    false
 }
 
 fn harm(path: &Path, harms: &[Harm]) {
@@ -187,8 +202,10 @@ fn harm(path: &Path, harms: &[Harm]) {
 fuzz_target!(|script: Script| {
     let memory = Path::new("/dev/shm");
     let folder =
-        if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
-    write(folder.path(), &script);
+        || if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+    let (first, left) = (folder(), folder());
+    let torn = write(first.path(), left.path(), &script);
+    let folder = if torn { left } else { first };
     harm(folder.path(), &script.harms);
     let Some(db) = open(folder.path(), script.shards) else { return };
     let _ = db.set("more", "value");

@@ -29,7 +29,7 @@ use std::time::Duration;
 /// let db = Db::open(Options::in_memory())?;
 /// db.set("rose", "red")?;
 /// assert_eq!(db.add("petals", 5)?, 5);
-/// assert_eq!(db.get("rose").as_deref(), Some(&b"red"[..]));
+/// assert_eq!(db.get("rose")?.as_deref(), Some(&b"red"[..]));
 /// assert!(db.delete("rose")?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -55,9 +55,12 @@ pub struct Opened {
     pub snapshot_keys: u64,
     /// Entries of the log behind it.
     pub entries: u64,
-    /// Bytes at the end of the log that were no whole entry, as a crash in the middle of writing leaves them, and were
-    /// cut off.
+    /// Bytes at the end of the log that were cut off: from the first on that was no whole entry, as a crash in the
+    /// middle of writing leaves it.
     pub cut: u64,
+    /// Whole entries among these, as a loss of power may leave them of what had not been forced to the disk. They are
+    /// kept in a file whose name begins with `cut-`.
+    pub given_up: u64,
     /// How long that took.
     pub took: Duration,
 }
@@ -271,15 +274,19 @@ impl Db {
     }
 
     /// The key's value.
-    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
-        let ask = Ask::Look(key.as_ref(), Look::Value);
-        self.ask(ask, |answer| Ok(bytes(answer))).ok().flatten()
+    ///
+    /// # Errors
+    /// [`Error::Log`] where it was changed since it was safe, and the log has failed: a restart might take it back.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
+        self.ask(Ask::Look(key.as_ref(), Look::Value), |answer| Ok(bytes(answer)))
     }
 
     /// Whether the key is there.
-    pub fn contains_key(&self, key: impl AsRef<[u8]>) -> bool {
-        let ask = Ask::Look(key.as_ref(), Look::Exists);
-        self.ask(ask, |answer| Ok(answer == Answer::Int(1))).unwrap_or(false)
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn contains_key(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        self.ask(Ask::Look(key.as_ref(), Look::Exists), |answer| Ok(answer == Answer::Int(1)))
     }
 
     /// Stores a value, to live for ever.
@@ -457,7 +464,9 @@ fn recover(
     let (log, found) =
         FileLog::open(Arc::clone(folder), options.fsync, least + 1, above, &mut replay)?;
     opened.entries = found.entries;
-    opened.cut = found.cut.as_ref().map_or(0, |cut| cut.bytes);
+    if let Some(cut) = &found.cut {
+        (opened.cut, opened.given_up) = (cut.bytes, cut.entries);
+    }
     Ok((log, time.max(found.time)))
 }
 

@@ -7,7 +7,7 @@
 //! # let folder = folder.path();
 //! let db = Db::open(Options::at(folder))?;
 //! db.set("rose", "red")?;
-//! assert_eq!(db.get("rose").as_deref(), Some(&b"red"[..]));
+//! assert_eq!(db.get("rose")?.as_deref(), Some(&b"red"[..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -226,11 +226,17 @@ fn kept(db: &Db) -> String {
 }
 
 fn found(folder: &Path, db: &Db) -> String {
-    let Opened { snapshot_keys, entries, cut, took, .. } = *db.opened();
+    let Opened { snapshot_keys, entries, cut, given_up, took, .. } = *db.opened();
     if cut > 0 {
         tracing::warn!(
             "the last {cut} bytes of the log in {} were no whole entry, as a crash leaves it, and were cut off",
             folder.display()
+        );
+    }
+    if given_up > 0 {
+        tracing::warn!(
+            "{given_up} whole entries were behind it, as a loss of power may leave them that were not forced to the \
+             disk; they are kept in a file whose name begins with \"cut-\""
         );
     }
     if snapshot_keys == 0 && entries == 0 {

@@ -206,7 +206,7 @@ impl Session {
         let mut core = shard.lock();
         let time = core.at(state.clock.now());
         // A refusal for the log's sake tells nothing of the state, and waits for nothing.
-        let (mut made, mut told) = (0, admitted.is_ok());
+        let (mut made, mut told, mut hits, mut misses) = (0, admitted.is_ok(), 0, 0);
         for &number in queue {
             let number = number as usize;
             match (&asks[number], admitted) {
@@ -214,6 +214,11 @@ impl Session {
                     told = true;
                     let alive = core.find(key).filter(|record| !record.has_ended(time));
                     let cold = state.cold.as_deref();
+                    if alive.is_some() {
+                        hits += 1;
+                    } else {
+                        misses += 1;
+                    }
                     tell(alive, *look, time, cold, |found| answer(number, found));
                 }
                 (Ask::Change(..), Err(refusal)) => answer(number, Answer::Refused(refusal)),
@@ -232,6 +237,8 @@ impl Session {
             }
         }
         let made = state.finish(shard, &mut core, time, &self.entry).max(made);
+        Counters::add(&self.counters.hits, hits);
+        Counters::add(&self.counters.misses, misses);
         // What was looked at may be of an entry before.
         if told { made.max(shard.figures().shown()) } else { made }
     }

@@ -80,7 +80,7 @@ fn small() -> tempfile::TempDir {
     path
 }
 
-/// Where the last file's entries begin and the file ends.
+/// Where the last file's entries begin and end. A mark is behind them where the log was closed.
 fn places() -> Vec<usize> {
     let mut places = vec![HEADER];
     for lsn in 6..10 {
@@ -126,15 +126,14 @@ fn a_folder_is_opened_once() {
     open(path.path()).unwrap();
 }
 
-/// Wherever a byte is another one: what was read before is as it was written, and a log with anything behind is
-/// refused.
+/// Wherever a byte is another one in what a mark says was forced, or another file is behind: the log is refused.
 #[test]
 fn every_byte_counts() {
     let good = small();
     let places = places();
     for first in [1, 6] {
         let bytes = fs::read(file(good.path(), first)).unwrap();
-        assert!(first == 1 || bytes.len() == places[4]);
+        assert!(first == 1 || bytes.len() == places[4] + HEAD);
         let path = folder();
         for at in 0..bytes.len() {
             copy(good.path(), path.path());
@@ -142,7 +141,7 @@ fn every_byte_counts() {
             bad[at] ^= 1 << (at % 8);
             fs::write(file(path.path(), first), &bad).unwrap();
             let opened = open(path.path());
-            if first == 1 || at < places[3] {
+            if first == 1 || at < places[4] {
                 let Err(Corrupt::Damaged { file: named, offset, .. }) = opened else {
                     panic!("byte {at} of log {first} does not count");
                 };
@@ -154,17 +153,107 @@ fn every_byte_counts() {
                 continue;
             }
             let (log, recovered, entries) = opened.unwrap();
-            assert_eq!(entries, (1..9).map(entry).collect::<Vec<_>>());
-            let offset = places[3] as u64;
-            let cut =
-                Cut { file: file(path.path(), 6), offset, bytes: (places[4] - places[3]) as u64 };
+            assert_eq!(entries, (1..10).map(entry).collect::<Vec<_>>());
+            let (file, offset) = (file(path.path(), 6), places[4] as u64);
+            let cut = Cut { file: file.clone(), offset, bytes: HEAD as u64, entries: 0 };
             assert_eq!(recovered.cut, Some(cut));
-            append(&log, 9);
             drop(log);
-            let (_, recovered, entries) = open(path.path()).unwrap();
-            assert_eq!((entries.len(), recovered.cut), (9, None));
+            assert_eq!(fs::read(file).unwrap(), bytes, "it is marked again");
         }
     }
+}
+
+/// What was never forced may be there in parts after a loss of power: it is cut off from the first on that is not
+/// whole, and kept where anything behind is.
+#[test]
+fn what_was_not_forced_is_cut_off() {
+    let (good, places, path) = (folder(), places(), folder());
+    let (log, _, _) = open(path.path()).unwrap();
+    (1..6).for_each(|lsn| append(&log, lsn));
+    log.rotate().unwrap();
+    (6..10).for_each(|lsn| append(&log, lsn));
+    log.wait(9).unwrap();
+    copy(path.path(), good.path());
+    drop(log);
+    let bytes = fs::read(file(good.path(), 6)).unwrap();
+    assert_eq!(bytes.len(), places[4]);
+    for at in HEADER..bytes.len() {
+        let path = folder();
+        copy(good.path(), path.path());
+        let mut bad = bytes.clone();
+        bad[at] ^= 1 << (at % 8);
+        let file = file(path.path(), 6);
+        fs::write(&file, &bad).unwrap();
+        let (log, recovered, entries) = open(path.path()).unwrap();
+        let whole = places[1..].iter().filter(|place| **place <= at).count();
+        let (next, offset) = (6 + whole as u64, places[whole]);
+        assert_eq!(entries, (1..next).map(entry).collect::<Vec<_>>());
+        let (cut, left) = (bytes.len() - offset, 9 - next);
+        let wanted = Cut { file, offset: offset as u64, bytes: cut as u64, entries: left };
+        assert_eq!(recovered.cut, Some(wanted));
+        let kept = fs::read(path.path().join(format!("cut-{next:020}")));
+        assert_eq!(kept.ok().as_deref(), (left > 0).then_some(&bad[offset..]));
+        append(&log, next);
+        drop(log);
+        let (_, recovered, entries) = open(path.path()).unwrap();
+        assert_eq!((entries.len() as u64, recovered.cut), (next, None));
+    }
+}
+
+/// A disk without power may have written any of what it was not forced to write.
+#[test]
+fn power_is_lost_in_any_order() {
+    let mut given_up = 0;
+    for (fsync, seed) in
+        POLICIES.into_iter().flat_map(|fsync| (1..9).map(move |seed| (fsync, seed)))
+    {
+        let (path, disk, mut random) = (folder(), FaultyDisk::new(), seed);
+        let mut below = |end: u64| {
+            // Knuth's.
+            random = 6_364_136_223_846_793_005_u64.wrapping_mul(random).wrapping_add(1);
+            (random >> 33) % end
+        };
+        let (log, _, _) = open_on(&disk, path.path(), fsync, (1, 0)).unwrap();
+        let mut forced = 0;
+        for lsn in 1..60 {
+            append(&log, lsn);
+            match below(12) {
+                0..6 => drop(log.commit(lsn).unwrap()),
+                6 | 7 => log.wait(lsn).unwrap(),
+                8 => forced = (log.force().unwrap(), lsn).1,
+                9 if below(3) == 0 => forced = log.rotate().unwrap() - 1,
+                _ => {}
+            }
+            if fsync == Fsync::Always {
+                forced = log.safe();
+            }
+            let left = folder();
+            disk.copy_torn(path.path(), left.path(), &mut || below(4) != 0).unwrap();
+            let (_, recovered, entries) = open(left.path()).unwrap();
+            assert_eq!(entries, (1..=recovered.last).map(entry).collect::<Vec<_>>());
+            assert!(
+                (forced..=lsn).contains(&recovered.last),
+                "{forced} were forced: {recovered:?}"
+            );
+            given_up += recovered.cut.map_or(0, |cut| cut.entries);
+        }
+    }
+    assert!(given_up > 0, "this tests little");
+}
+
+/// Where nothing more comes, the log says by itself what it has forced.
+#[test]
+fn a_log_at_rest_says_what_it_has_forced() {
+    let path = folder();
+    let (log, _, _) = open_on(&FaultyDisk::new(), path.path(), Fsync::EverySecond, (1, 0)).unwrap();
+    append(&log, 1);
+    log.wait(1).unwrap();
+    let size = || fs::metadata(file(path.path(), 1)).unwrap().len();
+    let before = (HEADER + HEAD + changes(1).len()) as u64;
+    while size() == before {
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!((size(), log.bytes()), (before + HEAD as u64, before + HEAD as u64));
 }
 
 #[test]
@@ -222,8 +311,14 @@ fn torn_ends_are_cut_off() {
         assert_eq!(entries, (1..9).map(entry).collect::<Vec<_>>());
         assert_eq!(recovered.cut.unwrap().bytes, end.len() as u64);
         drop(log);
-        assert_eq!(fs::metadata(file(path.path(), 6)).unwrap().len(), places[3] as u64);
-        // The same with an entry behind it was no torn end.
+        // It was closed with a mark.
+        assert_eq!(fs::metadata(file(path.path(), 6)).unwrap().len(), (places[3] + HEAD) as u64);
+        // With an entry behind it, too, as long as nothing says that it was forced.
+        let more = [&bytes[..places[3]], end, &bytes[places[3]..places[4]]].concat();
+        fs::write(file(path.path(), 6), &more).unwrap();
+        let (_, recovered, entries) = open(path.path()).unwrap();
+        assert_eq!(entries, (1..9).map(entry).collect::<Vec<_>>());
+        assert_eq!(recovered.cut.unwrap().entries, 1);
         fs::write(file(path.path(), 6), [&bytes[..places[3]], end, whole].concat()).unwrap();
         let refused = open(path.path()).map(|_| ()).unwrap_err();
         assert!(matches!(refused, Corrupt::Damaged { offset, .. } if offset == places[3] as u64));

@@ -384,6 +384,22 @@ fn a_walk_meets_all_that_stays_while_the_map_grows() {
     assert!(session.random_key().is_some());
 }
 
+/// Also one that waits behind a change of its shard.
+#[test]
+fn every_look_is_counted() {
+    let mut options = Options::in_memory();
+    options.shards = 1;
+    let db = Db::open(options).unwrap();
+    let value = |key| Ask::Look(key, Look::Value);
+    let set = Change::Set { value: b"red", when: When::Always, life: Life::Ever, get: false };
+    let mut session = db.session();
+    session.run(&[value(b"rose"), Ask::Change(b"rose", set), value(b"rose")], &mut |_, _| {});
+    assert_eq!((db.figures().hits, db.figures().misses), (1, 1));
+    let asks = [Ask::Change(b"rose", Change::Delete), value(b"rose"), value(b"daisy")];
+    session.run(&asks, &mut |_, _| {});
+    assert_eq!((db.figures().hits, db.figures().misses), (1, 3));
+}
+
 #[test]
 fn what_is_not_used_is_evicted_first() {
     use hedgerow_db::options::Eviction;
@@ -410,5 +426,5 @@ fn what_is_not_used_is_evicted_first() {
     db.set_for("ends", "", std::time::Duration::from_secs(1000)).unwrap();
     db.set_max_memory(db.figures().memory as usize - 1);
     db.set("more", "").unwrap();
-    assert!(!db.contains_key("ends") && db.contains_key("more"));
+    assert!(!db.contains_key("ends").unwrap() && db.contains_key("more").unwrap());
 }

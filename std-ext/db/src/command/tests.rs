@@ -529,7 +529,7 @@ fn the_end_is_told() {
         let obeyed = client.obey(input.as_bytes(), &mut out);
         assert_eq!((obeyed.then, obeyed.consumed), (then, 9 + line.len() + 2), "{line}");
         assert!(out.starts_with(b"+OK\r\n"));
-        assert_eq!(client.db.get("a").as_deref(), Some(&b"1"[..]), "{line}");
+        assert_eq!(client.db.get("a").unwrap().as_deref(), Some(&b"1"[..]), "{line}");
     }
 }
 

@@ -138,16 +138,18 @@ impl Shared {
     }
 
     /// What a watcher is told of a change.
-    fn told(&self, event: Event, with_values: bool) -> WatchResponse {
+    fn told(&self, event: Event, with_values: bool) -> Told {
         let kind = match event.changed {
             Changed::Key(key) => {
-                let value = if with_values { self.db.get(&key).map(Bytes::from) } else { None };
+                let value = if with_values { self.db.get(&key) } else { Ok(None) };
+                let value = value.map_err(|why| Status::unavailable(why.to_string()))?;
+                let value = value.map(Bytes::from);
                 watch_response::Kind::Changed(Entry { key: key.into(), value })
             }
             Changed::Removed(key) => watch_response::Kind::Removed(key.into()),
             Changed::Cleared => watch_response::Kind::Cleared(true),
         };
-        WatchResponse { number: event.number, kind: Some(kind) }
+        Ok(WatchResponse { number: event.number, kind: Some(kind) })
     }
 
     /// Tells of changes as long as somebody listens.
@@ -155,7 +157,7 @@ impl Shared {
         while !to.is_closed() {
             let told = match watch.next(PATIENCE) {
                 Ok(None) => continue,
-                Ok(Some(event)) => Ok(self.told(event, with_values)),
+                Ok(Some(event)) => self.told(event, with_values),
                 Err(why @ WatchError::Behind) => Err(Status::data_loss(why.to_string())),
                 Err(why) => Err(Status::unavailable(why.to_string())),
             };

@@ -7,6 +7,9 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Bytes of which a disk writes all or none: fewer than any that there is.
+const PAGE: usize = 16;
+
 /// The system's files, with faults. Clones are the same disk.
 #[derive(Clone, Default)]
 pub struct FaultyDisk {
@@ -84,6 +87,33 @@ impl FaultyDisk {
     /// # Errors
     /// The system's.
     pub fn copy_forced(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.copy(from, to, &mut |_| 0)
+    }
+
+    /// As `copy_forced`, of a disk that has written of the rest whatever `keeps` says of each some bytes: the others
+    /// are zero.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn copy_torn(
+        &self,
+        from: &Path,
+        to: &Path,
+        keeps: &mut dyn FnMut() -> bool,
+    ) -> io::Result<()> {
+        self.copy(from, to, &mut |rest| {
+            rest.chunks_mut(PAGE).filter(|_| !keeps()).for_each(|page| page.fill(0));
+            rest.len()
+        })
+    }
+
+    /// Copies a folder; `tear` says how many bytes are left of what was not forced of a file.
+    fn copy(
+        &self,
+        from: &Path,
+        to: &Path,
+        tear: &mut dyn FnMut(&mut [u8]) -> usize,
+    ) -> io::Result<()> {
         // Nothing is written meanwhile.
         let plan = self.plan();
         for name in SystemDisk.list(from)? {
@@ -93,10 +123,13 @@ impl FaultyDisk {
                 forced.clone_from(old);
             }
             let copy = to.join(forced.file_name().unwrap_or_default());
-            std::fs::copy(&now, &copy)?;
+            let mut bytes = std::fs::read(&now)?;
             if let Some(file) = plan.files.values().find(|file| file.path == now) {
-                File::options().write(true).open(&copy)?.set_len(file.forced)?;
+                let whole = usize::try_from(file.forced).unwrap_or(usize::MAX).min(bytes.len());
+                let left = tear(&mut bytes[whole..]);
+                bytes.truncate(whole + left);
             }
+            std::fs::write(&copy, bytes)?;
         }
         for (path, bytes) in plan.replaced.iter().rev() {
             std::fs::write(to.join(path.file_name().unwrap_or_default()), bytes)?;

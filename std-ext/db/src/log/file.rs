@@ -89,6 +89,8 @@ struct Back {
     /// Numbers of the last entries written and forced.
     written: Lsn,
     forced: Lsn,
+    /// Up to which entry the file says that all were forced.
+    marked: Lsn,
     /// Why the last write failed.
     failing: Option<LogError>,
     /// Whether somebody is to be told when the lock is free.
@@ -136,7 +138,7 @@ impl FileLog {
             let salt = RandomState::new().hash_one(last) as u32;
             let file = begin(&folder, salt).map_err(refused)?;
             name(&folder, last + 1).map_err(refused)?;
-            (Part { first: last + 1, bytes: HEADER as u64 }, salt, file)
+            (Part { first: last + 1, bytes: HEADER as u64, marked: last }, salt, file)
         };
         folder.disk().sync_folder(folder.path()).map_err(refused)?;
         let bytes = found.closed.iter().map(|part| part.bytes).sum::<u64>() + part.bytes;
@@ -176,7 +178,7 @@ impl Log for FileLog {
     #[inline]
     fn append(&self, time: u64, changes: &[u8]) -> Result<Lsn, LogError> {
         if changes.len() > frame::LONGEST {
-            let why = io::Error::new(io::ErrorKind::InvalidInput, "an entry of 4 GiB or more");
+            let why = io::Error::new(io::ErrorKind::InvalidInput, "an entry of 4 GiB");
             return Err(LogError::Write(Arc::new(why)));
         }
         let crc = frame::crc(changes);
@@ -307,6 +309,7 @@ impl Back {
             taken: last,
             written: last,
             forced: last,
+            marked: part.marked,
             failing: None,
             news: false,
         }
@@ -389,6 +392,26 @@ impl Shared {
         let mut front = lock(&self.front);
         std::mem::swap(&mut front.buffer, &mut back.pending);
         back.taken = front.next - 1;
+        drop(front);
+        if !back.pending.is_empty() {
+            self.mark(back);
+        }
+    }
+
+    /// Has the next write say what has been forced, where no write has said so.
+    fn mark(&self, back: &mut Back) {
+        if back.marked < back.forced {
+            frame::mark(&mut back.pending, self.salt, back.forced);
+            back.marked = back.forced;
+        }
+    }
+
+    /// Says what has been forced, where nothing else is to be written.
+    fn write_mark(&self, back: &mut Back) {
+        if back.pending.is_empty() && back.failing.is_none() && back.forced == back.written {
+            self.mark(back);
+            self.put(back);
+        }
     }
 
     /// Writes what was taken; whether that is done.
@@ -478,6 +501,11 @@ impl Shared {
             return Ok(());
         }
         let closed = self.write_and_force(back);
+        if closed.is_ok() {
+            self.write_mark(back);
+            // All that was promised is on the disk without.
+            let _ = back.file.sync();
+        }
         self.end.get_or_init(|| LogError::Closed);
         back.news = true;
         closed
@@ -532,6 +560,9 @@ impl Shared {
             let due = self.fsync == Fsync::EverySecond
                 && back.forced < back.written
                 && self.going().is_ok();
+            if !due && self.going().is_ok() {
+                self.write_mark(back);
+            }
             (Arc::clone(&back.file), back.written, due, back.failing.is_some())
         });
         if due {
@@ -571,8 +602,10 @@ impl Shared {
                 // Nobody knows which of the two files will be there.
                 return Err(self.lost(back, why));
             }
-            let closed = Part { first: back.first, bytes: back.length };
+            let closed = Part { first: back.first, bytes: back.length, marked: back.marked };
             (back.file, back.first, back.length) = (file, first, HEADER as u64);
+            // That there is another file says so.
+            back.marked = back.forced;
             lock(&self.parts).push(closed);
             // Relaxed: a figure.
             self.bytes.fetch_add(HEADER as u64, Ordering::Relaxed);

@@ -5,7 +5,11 @@
 //! ```text
 //! header: "hedgelog", version u32, salt u32, crc u32 of these
 //! entry:  length u32 of the changes, crc u32 of the changes, lsn u64, time u64, check u32 of these, the changes
+//! mark:   2^32 - 1 u32, 0 u32, lsn u64, 0 u64, check u32 of these
 //! ```
+//!
+//! A mark stands between entries and says that everything up to this one had been forced to the disk when it was
+//! written. A loss of power may leave any parts of what was not forced, but nothing of what was can be missing.
 //!
 //! All numbers are little-endian; crc is CRC-32C, and the check one that begins with the salt. The salt is drawn when
 //! the log is made, so that a value which looks like an entry, stored by a client who means harm, is not taken for one
@@ -15,7 +19,6 @@
 use crate::log::Lsn;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::ops::RangeInclusive;
 
 const MAGIC: &[u8; 8] = b"hedgelog";
 const VERSION: u32 = 1;
@@ -24,7 +27,9 @@ pub(crate) const HEADER: usize = 20;
 /// Bytes of an entry before its changes.
 pub(crate) const HEAD: usize = 28;
 /// Most bytes of changes in an entry.
-pub(crate) const LONGEST: usize = u32::MAX as usize;
+pub(crate) const LONGEST: usize = u32::MAX as usize - 1;
+/// What a mark has in place of a length.
+const MARK: u32 = u32::MAX;
 /// Bytes read at once.
 const CHUNK: usize = 1 << 20;
 
@@ -60,31 +65,45 @@ pub(crate) fn crc(changes: &[u8]) -> u32 {
 
 /// Writes an entry behind what is in `buffer`. The changes are at most [`LONGEST`].
 pub(crate) fn put(buffer: &mut Vec<u8>, salt: u32, lsn: Lsn, time: u64, crc: u32, changes: &[u8]) {
-    let mut head = [0; HEAD];
-    head[..4].copy_from_slice(&(changes.len() as u32).to_le_bytes());
-    head[4..8].copy_from_slice(&crc.to_le_bytes());
-    head[8..16].copy_from_slice(&lsn.to_le_bytes());
-    head[16..24].copy_from_slice(&time.to_le_bytes());
-    let check = crc32c::crc32c_append(salt, &head[..24]);
-    head[24..].copy_from_slice(&check.to_le_bytes());
+    let head = Head { length: changes.len() as u32, crc, lsn, time };
     buffer.reserve(HEAD + changes.len());
-    buffer.extend_from_slice(&head);
+    buffer.extend_from_slice(&head.bytes(salt));
     buffer.extend_from_slice(changes);
 }
 
-/// What stands before the changes.
+/// Writes a mark behind what is in `buffer`: all entries up to `forced` are on the disk.
+pub(crate) fn mark(buffer: &mut Vec<u8>, salt: u32, forced: Lsn) {
+    let head = Head { length: MARK, crc: 0, lsn: forced, time: 0 };
+    buffer.extend_from_slice(&head.bytes(salt));
+}
+
+/// What stands before the changes, or what a mark is.
 struct Head {
-    length: usize,
+    length: u32,
     crc: u32,
     lsn: Lsn,
     time: u64,
+}
+
+impl Head {
+    #[inline]
+    fn bytes(&self, salt: u32) -> [u8; HEAD] {
+        let mut bytes = [0; HEAD];
+        bytes[..4].copy_from_slice(&self.length.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.crc.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.lsn.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.time.to_le_bytes());
+        let check = crc32c::crc32c_append(salt, &bytes[..24]);
+        bytes[24..].copy_from_slice(&check.to_le_bytes());
+        bytes
+    }
 }
 
 /// The head in the first [`HEAD`] bytes, where they are one.
 fn head(bytes: &[u8], salt: u32) -> Option<Head> {
     let check = crc32c::crc32c_append(salt, &bytes[..24]);
     (check == u32_at(bytes, 24)).then(|| Head {
-        length: u32_at(bytes, 0) as usize,
+        length: u32_at(bytes, 0),
         crc: u32_at(bytes, 4),
         lsn: u64_at(bytes, 8),
         time: u64_at(bytes, 16),
@@ -94,12 +113,21 @@ fn head(bytes: &[u8], salt: u32) -> Option<Head> {
 /// What a reader finds next.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step<'a> {
-    /// An entry: its number, its time and its changes.
-    Entry(Lsn, u64, &'a [u8]),
+    /// An entry: its place, its number, its time and its changes.
+    Entry(u64, Lsn, u64, &'a [u8]),
     /// Nothing more.
     End,
     /// What is no entry, and why not.
     Bad(&'static str),
+}
+
+/// What stands behind a place that is no entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Behind {
+    /// Whether it says that what is missing there had been forced to the disk.
+    pub(crate) forced: bool,
+    /// How many entries are whole. Where it was forced they are not counted to the end.
+    pub(crate) entries: u64,
 }
 
 /// Reads a file of the log from its begin.
@@ -107,6 +135,8 @@ pub(crate) struct Reader {
     file: File,
     length: u64,
     salt: u32,
+    /// What the last mark said.
+    marked: Lsn,
     /// The place of the next entry.
     at: u64,
     /// What was read, from that place on where `begin` stands.
@@ -127,6 +157,7 @@ impl Reader {
             file,
             length,
             salt,
+            marked: 0,
             at: HEADER as u64,
             buffer: Vec::new(),
             begin: 0,
@@ -135,6 +166,11 @@ impl Reader {
 
     pub(crate) fn salt(&self) -> u32 {
         self.salt
+    }
+
+    /// Up to which entry all had been forced to the disk, as far as was read; 0 where nothing says so.
+    pub(crate) fn marked(&self) -> Lsn {
+        self.marked
     }
 
     /// Bytes of the file.
@@ -149,32 +185,47 @@ impl Reader {
 
     /// The next entry, whose number should be `wanted`.
     pub(crate) fn next(&mut self, wanted: Lsn) -> io::Result<Step<'_>> {
-        let left = self.length - self.at;
-        if left == 0 {
-            return Ok(Step::End);
-        }
-        if left < HEAD as u64 {
-            return Ok(Step::Bad("it ends within the head of an entry"));
-        }
-        self.fill(HEAD)?;
-        let Some(head) = head(&self.buffer[self.begin..], self.salt) else {
-            return Ok(Step::Bad("the head of an entry is not as it was written"));
+        let head = loop {
+            let left = self.length - self.at;
+            if left == 0 {
+                return Ok(Step::End);
+            }
+            if left < HEAD as u64 {
+                return Ok(Step::Bad("it ends within the head of an entry"));
+            }
+            self.fill(HEAD)?;
+            let Some(head) = head(&self.buffer[self.begin..], self.salt) else {
+                return Ok(Step::Bad("the head of an entry is not as it was written"));
+            };
+            if head.length != MARK {
+                break head;
+            }
+            if head.lsn >= wanted {
+                return Ok(Step::Bad("entries are missing that were forced to the disk"));
+            }
+            self.marked = head.lsn;
+            self.pass(HEAD);
         };
         if head.lsn != wanted {
             return Ok(Step::Bad("an entry does not have the number that follows"));
         }
-        if head.length as u64 > left - HEAD as u64 {
+        if u64::from(head.length) > self.length - self.at - HEAD as u64 {
             return Ok(Step::Bad("it ends within an entry"));
         }
-        let whole = HEAD + head.length;
+        let whole = HEAD + head.length as usize;
         self.fill(whole)?;
         let changes = self.begin + HEAD..self.begin + whole;
         if crc(&self.buffer[changes.clone()]) != head.crc {
             return Ok(Step::Bad("an entry is not as it was written"));
         }
-        self.begin += whole;
-        self.at += whole as u64;
-        Ok(Step::Entry(head.lsn, head.time, &self.buffer[changes]))
+        let at = self.at;
+        self.pass(whole);
+        Ok(Step::Entry(at, head.lsn, head.time, &self.buffer[changes]))
+    }
+
+    fn pass(&mut self, bytes: usize) {
+        self.begin += bytes;
+        self.at += bytes as u64;
     }
 
     /// Has the buffer hold `wanted` bytes from `at` on, which the file has.
@@ -191,34 +242,45 @@ impl Reader {
         self.file.read_exact(&mut self.buffer[held..])
     }
 
-    /// Where an entry begins, at `at` or behind it, that was written as it stands and has one of `numbers`: after a
-    /// damage, the proof that more was there than a torn end.
-    pub(crate) fn later(&mut self, numbers: RangeInclusive<Lsn>) -> io::Result<Option<u64>> {
+    /// What stands at `at` and behind it, of which entry `missing` should be the first. No entry's number is above
+    /// `most`.
+    pub(crate) fn behind(&mut self, missing: Lsn, most: Lsn) -> io::Result<Behind> {
+        let mut behind = Behind::default();
         let mut window = vec![0; CHUNK];
         let mut from = self.at;
         while from + HEAD as u64 <= self.length {
             let held = (self.length - from).min(CHUNK as u64) as usize;
             read_at(&mut self.file, from, &mut window[..held])?;
-            let places = held - HEAD + 1;
-            for place in 0..places {
-                let bytes = &window[place..];
-                if !numbers.contains(&u64_at(bytes, 8)) {
+            let mut place = 0;
+            while place + HEAD <= held {
+                let bytes = &window[place..held];
+                place += 1;
+                if !(missing..=most).contains(&u64_at(bytes, 8)) {
                     continue;
                 }
                 let Some(head) = head(bytes, self.salt) else { continue };
-                let begin = from + (place + HEAD) as u64;
-                if self.holds(begin, &head)? {
-                    return Ok(Some(from + place as u64));
+                if head.length == MARK {
+                    behind.forced = true;
+                    return Ok(behind);
+                }
+                let whole = HEAD + head.length as usize;
+                let good = match bytes.get(HEAD..whole) {
+                    Some(changes) => crc(changes) == head.crc,
+                    None => self.holds(from + (place - 1 + HEAD) as u64, &head)?,
+                };
+                if good {
+                    behind.entries += 1;
+                    place += whole - 1;
                 }
             }
-            from += places as u64;
+            from += place as u64;
         }
-        Ok(None)
+        Ok(behind)
     }
 
     /// Whether the changes from `begin` on are those of a head.
     fn holds(&mut self, begin: u64, head: &Head) -> io::Result<bool> {
-        let mut left = head.length;
+        let mut left = head.length as usize;
         if left as u64 > self.length - begin {
             return Ok(false);
         }
@@ -274,32 +336,71 @@ mod tests {
         bytes
     }
 
+    fn next(reader: &mut Reader, lsn: Lsn) -> (Lsn, u64, Vec<u8>) {
+        match reader.next(lsn).unwrap() {
+            Step::Entry(_, lsn, time, changes) => (lsn, time, changes.to_vec()),
+            other => panic!("{other:?} is no entry"),
+        }
+    }
+
     #[test]
     fn entries_come_back_as_they_were() {
         let long = vec![7; 3 * CHUNK + 5];
         let bytes = written(9, &[(5, b"one"), (6, b""), (7, &long), (8, b"end")]);
         let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
-        assert_eq!(reader.next(5).unwrap(), Step::Entry(5, 50, b"one"));
-        assert_eq!(reader.next(6).unwrap(), Step::Entry(6, 60, b""));
-        assert_eq!(reader.next(7).unwrap(), Step::Entry(7, 70, &long));
-        assert_eq!(reader.next(8).unwrap(), Step::Entry(8, 80, b"end"));
+        assert_eq!(next(&mut reader, 5), (5, 50, b"one".to_vec()));
+        assert_eq!(next(&mut reader, 6), (6, 60, b"".to_vec()));
+        assert_eq!(next(&mut reader, 7), (7, 70, long));
+        assert_eq!(next(&mut reader, 8), (8, 80, b"end".to_vec()));
         assert_eq!(reader.next(9).unwrap(), Step::End);
         assert_eq!(reader.at(), bytes.len() as u64);
     }
 
     #[test]
-    fn a_later_entry_is_found_across_windows() {
+    fn what_stands_behind_is_found_across_windows() {
+        let long = vec![7; CHUNK + 5];
         for gap in [1, HEAD, CHUNK - HEAD, CHUNK - 3, CHUNK, 2 * CHUNK + 1] {
             let mut bytes = header(9).to_vec();
             bytes.resize(HEADER + gap, 0x55);
-            let there = bytes.len() as u64;
-            put(&mut bytes, 9, 7, 1, crc(b"late"), b"late");
+            for (lsn, changes) in [(7, &b"late"[..]), (8, &long), (9, b""), (10, b"last")] {
+                put(&mut bytes, 9, lsn, 1, crc(changes), changes);
+            }
+            mark(&mut bytes, 9, 6);
             bytes.extend([0; 5]);
             let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
             assert!(matches!(reader.next(6).unwrap(), Step::Bad(_)));
-            assert_eq!(reader.later(6..=1000).unwrap(), Some(there), "behind {gap} bytes");
-            assert_eq!(reader.later(8..=1000).unwrap(), None, "no such number");
+            let mut behind = |missing, most| {
+                let behind = reader.behind(missing, most).unwrap();
+                (behind.forced, behind.entries)
+            };
+            assert_eq!(behind(7, 1000), (false, 4), "behind {gap} bytes");
+            assert_eq!(behind(8, 9), (false, 2), "entries of other numbers");
+            assert!(behind(6, 1000).0, "the mark");
+            assert!(behind(5, 6).0, "the mark");
+            assert!(!behind(5, 5).0, "a mark of another number");
         }
+    }
+
+    #[test]
+    fn marks_are_passed_over() {
+        let mut bytes = written(9, &[(1, b"one"), (2, b"two")]);
+        mark(&mut bytes, 9, 1);
+        mark(&mut bytes, 9, 2);
+        put(&mut bytes, 9, 3, 30, crc(b"three"), b"three");
+        mark(&mut bytes, 9, 3);
+        let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
+        assert_eq!(next(&mut reader, 1), (1, 10, b"one".to_vec()));
+        assert_eq!(next(&mut reader, 2), (2, 20, b"two".to_vec()));
+        assert_eq!(next(&mut reader, 3), (3, 30, b"three".to_vec()));
+        assert_eq!(reader.next(4).unwrap(), Step::End);
+        assert_eq!(reader.marked(), 3);
+        assert_eq!(reader.at(), bytes.len() as u64);
+        // It tells of an entry that is not there.
+        mark(&mut bytes, 9, 4);
+        let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
+        (1..4).for_each(|lsn| assert_eq!(next(&mut reader, lsn).0, lsn));
+        assert!(matches!(reader.next(4).unwrap(), Step::Bad(_)));
+        assert!(reader.behind(4, 1000).unwrap().forced);
     }
 
     #[test]
@@ -311,9 +412,9 @@ mod tests {
         bytes.extend([1; 40]);
         bytes.extend(forged);
         let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
-        assert_eq!(reader.next(5).unwrap(), Step::Entry(5, 50, b"one"));
+        assert_eq!(next(&mut reader, 5), (5, 50, b"one".to_vec()));
         assert!(matches!(reader.next(6).unwrap(), Step::Bad(_)));
-        assert_eq!(reader.later(5..=1000).unwrap(), None);
+        assert_eq!(reader.behind(5, 1000).unwrap(), Behind::default());
     }
 
     #[test]
@@ -324,7 +425,7 @@ mod tests {
         bytes.extend(&entry[..HEAD + 63]);
         let mut reader = Reader::new(file(&bytes)).unwrap().unwrap();
         assert_eq!(reader.next(1).unwrap(), Step::Bad("it ends within an entry"));
-        assert_eq!(reader.later(1..=9).unwrap(), None);
+        assert_eq!(reader.behind(1, 9).unwrap(), Behind::default());
     }
 
     #[test]

@@ -1,17 +1,22 @@
 //! Opening a log: what it holds is told in order, a torn end is cut off, and any other damage is refused.
 //!
-//! A process or a machine that dies leaves at most a torn end: some of the last bytes of the last file were written and
-//! some not. So what is no entry is cut off where nothing behind it is one; the loss is what nobody was promised. Where
-//! an entry stands behind it, or another file, the bytes before were once whole and were acknowledged: to go on without
-//! them would be to lose them silently, so the log is not opened.
+//! A process that dies leaves at most a torn end. A machine that loses power leaves of what was not forced to the disk
+//! any parts, in any order: what is no entry may have entries behind it. So from the first place on that is no entry
+//! all is cut off, unless a mark behind it, or another file, says that what is missing had been forced: then it was
+//! there once and may have been acknowledged, and to go on without it would be to lose it silently, so the log is not
+//! opened. What is cut off and has whole entries is kept in a file of its own.
 
 use crate::log::folder::{Folder, numbered_name};
-use crate::log::frame::{HEAD, Reader, Step};
+use crate::log::frame::{Behind, HEAD, Reader, Step};
 use crate::log::{Corrupt, Lsn};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 /// The names of the log's files begin so; the number of the first entry follows.
 pub(super) const NAME: &str = "log-";
+/// What was cut off and has whole entries is kept in files whose names begin so; the number of the entry that should
+/// have been its first follows.
+const KEPT: &str = "cut-";
 /// A file that is being made.
 pub(super) const NEW: &str = "log.new";
 
@@ -41,6 +46,8 @@ pub struct Cut {
     pub offset: u64,
     /// How many bytes went.
     pub bytes: u64,
+    /// How many whole entries were among them, behind what is none.
+    pub entries: u64,
 }
 
 /// A file of the log.
@@ -48,6 +55,8 @@ pub struct Cut {
 pub(super) struct Part {
     pub(super) first: Lsn,
     pub(super) bytes: u64,
+    /// Up to which entry it says that all were forced to the disk.
+    pub(super) marked: Lsn,
 }
 
 /// What a log goes on from.
@@ -91,7 +100,7 @@ pub(super) fn recover(
         let file = path(folder, first);
         let size = folder.disk().read(&file).and_then(|file| file.metadata());
         let bytes = size.map_err(|why| Corrupt::Io(file, why))?.len();
-        found.closed.push(Part { first, bytes });
+        found.closed.push(Part { first, bytes, marked: 0 });
     }
     for (at, &first) in firsts.iter().enumerate().skip(begin) {
         found.closed.extend(found.open.take().map(|(part, _)| part));
@@ -101,6 +110,9 @@ pub(super) fn recover(
     settle(folder, above, &mut found)?;
     Ok(found)
 }
+
+/// Of a file that has another behind it: it was forced before that was begun.
+const CLOSED: Behind = Behind { forced: true, entries: 0 };
 
 fn path(folder: &Folder, first: Lsn) -> PathBuf {
     folder.at(&numbered_name(NAME, first))
@@ -125,10 +137,9 @@ fn read(
     let opened = folder.disk().read(&file).and_then(Reader::new).map_err(refused)?;
     let mut reader = opened.map_err(|why| damaged(0, why))?;
     loop {
-        let at = reader.at();
         let next = recovered.last.saturating_add(1);
         match reader.next(next).map_err(refused)? {
-            Step::Entry(lsn, time, changes) => {
+            Step::Entry(at, lsn, time, changes) => {
                 if lsn == Lsn::MAX {
                     return Err(damaged(at, "no number follows that of an entry"));
                 }
@@ -141,18 +152,22 @@ fn read(
             }
             Step::End => break,
             Step::Bad(why) => {
+                let at = reader.at();
                 let bytes = reader.length() - at;
                 // No more numbers can have been given than there is room for entries.
                 let most = next.saturating_add(bytes / HEAD as u64);
-                if !is_last || reader.later(first..=most).map_err(refused)?.is_some() {
+                let behind =
+                    if is_last { reader.behind(next, most).map_err(refused)? } else { CLOSED };
+                if behind.forced {
                     return Err(damaged(at, why));
                 }
-                recovered.cut = Some(Cut { file: file.clone(), offset: at, bytes });
+                let entries = behind.entries;
+                recovered.cut = Some(Cut { file: file.clone(), offset: at, bytes, entries });
                 break;
             }
         }
     }
-    Ok((Part { first, bytes: reader.at() }, reader.salt()))
+    Ok((Part { first, bytes: reader.at(), marked: reader.marked() }, reader.salt()))
 }
 
 /// Sees that the log reaches to `above`, and only then cuts off what is torn.
@@ -164,11 +179,32 @@ fn settle(folder: &Folder, above: Lsn, found: &mut Found) -> Result<(), Corrupt>
         return Err(Corrupt::Damaged { file, offset: part.bytes, why });
     }
     if let Some(cut) = &found.recovered.cut {
-        let cutting = folder.disk().reopen(&file).and_then(|file| {
+        let cutting = keep(folder, cut, found.recovered.last + 1).and_then(|()| {
+            let file = folder.disk().reopen(&file)?;
             file.cut(cut.offset)?;
             file.sync()
         });
         cutting.map_err(|why| Corrupt::Io(file, why))?;
     }
     Ok(())
+}
+
+/// Copies what will be cut off, of which `first` would be the first entry, where whole entries are in it: nobody was
+/// promised that they last, but they may be wanted.
+fn keep(folder: &Folder, cut: &Cut, first: Lsn) -> io::Result<()> {
+    if cut.entries == 0 {
+        return Ok(());
+    }
+    let mut from = folder.disk().read(&cut.file)?;
+    from.seek(SeekFrom::Start(cut.offset))?;
+    let copy = folder.disk().create(&folder.at(&numbered_name(KEPT, first)))?;
+    let (mut part, mut left) = (vec![0; 1 << 20], cut.bytes);
+    while left > 0 {
+        let some = left.min(1 << 20) as usize;
+        from.read_exact(&mut part[..some])?;
+        copy.write(&part[..some])?;
+        left -= some as u64;
+    }
+    copy.sync()?;
+    folder.disk().sync_folder(folder.path())
 }
