@@ -17,7 +17,7 @@ use hedgerow_db::resp::parse::Limits;
 use hedgerow_db::resp::read::{self, Found};
 use hedgerow_db::{Db, Options, Session};
 use libfuzzer_sys::fuzz_target;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 
 #[derive(Arbitrary, Debug)]
 struct Script<'a> {
@@ -59,6 +59,8 @@ static DB: LazyLock<Db> = LazyLock::new(|| {
     Db::open(options).expect("it is in memory")
 });
 
+static SESSION: LazyLock<Mutex<Session>> = LazyLock::new(|| Mutex::new(DB.session()));
+
 /// What is answered to bytes that come in pieces.
 fn answers(session: &mut Session, bytes: &[u8], mut piece: impl FnMut() -> usize) -> Vec<u8> {
     DB.clear().expect("it is in memory");
@@ -98,7 +100,7 @@ fuzz_target!(|script: Script<'_>| {
         assert_eq!(alike::taken(bytes, limits, pieces()), wanted);
     }
     alike::read_alike(bytes);
-    let session = &mut DB.session();
+    let session = &mut *SESSION.lock().expect("a panic ends the run");
     let at_once = answers(session, bytes, || bytes.len());
     let in_pieces = answers(session, bytes, pieces());
     let mut rest = &at_once[..];

@@ -13,10 +13,23 @@ pub const LONGEST_VALUE: usize = 512 << 20;
 pub enum Ask<'a> {
     /// Something about one key, which changes nothing.
     Look(&'a [u8], Look),
+    /// As [`Look`](Self::Look), at the same moment as the looks behind it: as many as this says, with this one, unless
+    /// something else comes before.
+    LookAtOnce(&'a [u8], Look, usize),
     /// A change of one key.
     Change(&'a [u8], Change<'a>),
     /// Changes of several keys, of which everybody sees all or none.
     Together(Together<'a>),
+}
+
+impl<'a> Ask<'a> {
+    /// The key and what is asked about it, where nothing is changed.
+    pub(crate) fn look(&self) -> Option<(&'a [u8], Look)> {
+        match *self {
+            Self::Look(key, look) | Self::LookAtOnce(key, look, _) => Some((key, look)),
+            Self::Change(..) | Self::Together(_) => None,
+        }
+    }
 }
 
 /// What is asked about a key.

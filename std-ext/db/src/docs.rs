@@ -1,21 +1,25 @@
 //! Pages to read: getting started, configuration, guarantees, limits.
 
-/// From nothing to a database that runs, and keeps running.
 pub mod getting_started {
+    //! From nothing to a database that runs, and keeps running.
+    //!
     #![doc = include_str!("../docs/getting_started.md")]
 }
 
-/// All settings, and the three places where they can be given.
 pub mod configuration {
+    //! All settings, and the three places where they can be given.
+    //!
     #![doc = include_str!("../docs/configuration.md")]
 }
 
-/// What an acknowledgement means, and what is left when something goes wrong.
 pub mod guarantees {
+    //! What an acknowledgement means, and what is left when something goes wrong.
+    //!
     #![doc = include_str!("../docs/guarantees.md")]
 }
 
-/// What it cannot do, and what costs more than elsewhere.
 pub mod limits {
+    //! What it cannot do, and what costs more than elsewhere.
+    //!
     #![doc = include_str!("../docs/limits.md")]
 }

@@ -12,6 +12,7 @@
 //! ```
 
 pub mod ask;
+mod buffers;
 pub mod client;
 mod clock;
 #[doc(hidden)]
@@ -22,6 +23,7 @@ pub mod docs;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod log;
+mod moment;
 pub mod options;
 pub mod resp;
 pub mod server;

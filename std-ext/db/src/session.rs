@@ -4,6 +4,7 @@ use crate::ask::{
     Answer, Ask, Change, LONGEST_KEY, LONGEST_VALUE, Life, Look, Refusal, Together, When,
 };
 use crate::log::{Lsn, change};
+use crate::moment::Moment;
 use crate::state::evict::Random;
 use crate::state::record::{Record, UsedAt};
 use crate::state::shard::{self, Core, Reader};
@@ -31,6 +32,7 @@ pub struct Session {
     queued: Vec<u32>,
     /// Of the asks that are next: the shard, and what is known of the key.
     begun: Vec<(usize, Lookup)>,
+    moment: Moment,
     /// The entry of the log that is being made.
     entry: Vec<u8>,
     counters: Arc<Counters>,
@@ -44,7 +46,20 @@ impl Session {
         let queues = readers.iter().map(|_| Vec::new()).collect();
         let (queued, begun, entry) = (Vec::new(), Vec::with_capacity(AHEAD), Vec::new());
         let counters = state.count();
-        Self { readers, queues, queued, begun, entry, counters, state }
+        let moment = Moment::default();
+        Self { readers, queues, queued, begun, moment, entry, counters, state }
+    }
+
+    pub(crate) fn moment(&mut self) -> &mut Moment {
+        &mut self.moment
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn reader(&self, shard: usize) -> &Reader {
+        &self.readers[shard]
     }
 
     /// Answers all asks, each once, by `answer(its number, ...)`: not in order where changes are among them.
@@ -62,11 +77,26 @@ impl Session {
         self.queued.drain(..).for_each(|shard| self.queues[shard as usize].clear());
         let (now, mut hits, mut misses) = (self.now(), 0, 0);
         self.state.together.wait();
+        // Asks before this one are answered already.
+        let mut next = 0;
         for (first, part) in asks.chunks(AHEAD).enumerate().map(|(at, part)| (at * AHEAD, part)) {
             self.fetch(part);
             for (at, ask) in part.iter().enumerate() {
                 let number = first + at;
+                if number < next {
+                    continue;
+                }
                 match ask {
+                    Ask::LookAtOnce(_, _, several) => {
+                        lsn = lsn.max(self.change_queued(asks, answer));
+                        let others = asks[number + 1..].iter().take(several.saturating_sub(1));
+                        let others = others.take_while(|ask| matches!(ask, Ask::Look(..)));
+                        next = number + 1 + others.count();
+                        let found = self.look_at_once(number, &asks[number..next], now, answer);
+                        lsn = lsn.max(found.lsn);
+                        hits += found.hits;
+                        misses += (next - number) as u64 - found.hits;
+                    }
                     Ask::Look(key, look) => {
                         let begun @ (shard, _) = self.begun[at];
                         if !self.queues[shard].is_empty() {
@@ -110,7 +140,7 @@ impl Session {
         self.begun.clear();
         for ask in asks {
             let key = match ask {
-                Ask::Look(key, _) | Ask::Change(key, _) => key,
+                Ask::Look(key, _) | Ask::LookAtOnce(key, ..) | Ask::Change(key, _) => key,
                 // Locks its shards anyway.
                 Ask::Together(_) => &&[][..],
             };
@@ -192,7 +222,9 @@ impl Session {
                     let log = &mut self.entry;
                     crate::state::change(&mut core, (time, full), key, change, log, answer);
                 }
-                (Ask::Together(_), _) => unreachable!("those are never queued"),
+                (Ask::LookAtOnce(..) | Ask::Together(_), _) => {
+                    unreachable!("those are never queued")
+                }
             }
             if self.entry.len() >= LONG_ENTRY {
                 made = state.finish(shard, &mut core, time, &self.entry);
@@ -357,7 +389,7 @@ fn measured(pairs: &[(&[u8], &[u8])]) -> Result<(), Refusal> {
 
 /// Answers a look at what was found.
 #[inline]
-fn tell(
+pub(crate) fn tell(
     alive: Option<Record>,
     look: Look,
     now: u64,

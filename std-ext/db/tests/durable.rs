@@ -397,13 +397,14 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Threads that write, beside snapshots, and power that is lost at any moment: what was acknowledged before is there.
+/// Threads that write, beside snapshots, and power that is lost at any moment: under `always` what was acknowledged
+/// before is there, and else what is there is a moment of the past. A snapshot never holds what the log has not.
 #[test]
 fn a_loss_of_power_costs_nothing_acknowledged() {
     const THREADS: usize = 3;
-    for seed in 0..3 {
+    for (fsync, shards) in POLICIES.into_iter().zip([16, 1, 4]) {
         let (path, disk) = (folder(), FaultyDisk::new());
-        let db = open_on(&disk, path.path(), Fsync::Always, [16, 1, 4][seed]);
+        let db = open_on(&disk, path.path(), fsync, shards);
         let acknowledged: [AtomicU64; THREADS] = Default::default();
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -442,7 +443,10 @@ fn a_loss_of_power_costs_nothing_acknowledged() {
                 for (thread, known) in known.into_iter().enumerate() {
                     let value = number(&there, &format!("value {thread}"));
                     let counter = number(&there, &format!("counter {thread}"));
-                    assert!(value >= known, "{value} is there, {known} was acknowledged");
+                    assert!(
+                        value >= known || fsync != Fsync::Always,
+                        "{value} is there, {known} was acknowledged"
+                    );
                     assert!(counter == value || counter == value + 1);
                     assert_eq!(
                         number(&there, &format!("{{tag}}{thread}")),
@@ -501,6 +505,15 @@ fn what_was_dropped_may_come_back() {
 
 // ---------------------------------------------------------------------------------------------- disks that fail
 
+/// Has room again, also where a test fails, so that its threads end.
+struct Heals<'a>(&'a FaultyDisk);
+
+impl Drop for Heals<'_> {
+    fn drop(&mut self) {
+        self.0.change(|faults| (faults.room, faults.cut) = (None, false));
+    }
+}
+
 /// A disk that is full now and then: what is refused is not done, what is done is there when it is opened again, and
 /// nobody waits for ever.
 #[test]
@@ -521,28 +534,32 @@ fn on_a_full_disk_memory_and_log_stay_one() {
                     Err(Error::Refused(Refusal::Log)) => {}
                     Err(why) => panic!("{why}"),
                 }
-                let appended = db.append("all", [b'x'; 20]);
+                let appended = db.append(format!("all {}", done / 100), [b'x'; 20]);
                 assert!(matches!(appended, Ok(_) | Err(Error::Refused(Refusal::Log))));
-                thread::yield_now();
+                thread::sleep(Duration::from_micros(20));
             }
             done
         };
         let done: Vec<i64> = thread::scope(|scope| {
             let (work, ends) = (&work, Stop(&stop));
             let workers: Vec<_> = (0..3).map(|thread| scope.spawn(move || work(thread))).collect();
-            for round in 0..20 {
+            for round in 0..8 {
+                let heals = Heals(&disk);
                 disk.change(|faults| {
-                    (faults.room, faults.cut) = (Some(round * 37), round % 2 == 0);
+                    (faults.room, faults.cut) = (Some(round * 23), round % 2 == 0);
                 });
                 while db.log().writable() {
-                    thread::yield_now();
+                    thread::sleep(Duration::from_micros(100));
                 }
-                assert!(matches!(db.set("no", ""), Err(Error::Refused(Refusal::Log))));
+                // What is refused waits for nothing.
+                let set =
+                    Change::Set { value: b"", when: When::Always, life: Life::Ever, get: false };
+                assert_eq!(db.session().run(&[Ask::Change(b"all 0", set)], &mut |_, _| {}), 0);
                 assert!(db.snapshot().is_err());
-                disk.change(|faults| (faults.room, faults.cut) = (None, false));
+                drop(heals);
                 let last = db.figures().last;
                 while db.figures().last < last + 20 {
-                    thread::yield_now();
+                    thread::sleep(Duration::from_micros(100));
                 }
             }
             db.snapshot().unwrap();

@@ -201,7 +201,7 @@ impl Model {
 
     fn answer(&mut self, ask: &Ask<'_>) -> Kept {
         match *ask {
-            Ask::Look(key, look) => self.look(key, look),
+            Ask::Look(key, look) | Ask::LookAtOnce(key, look, _) => self.look(key, look),
             Ask::Change(key, change) => self.change(key, change),
             Ask::Together(together) => self.together(together),
         }
@@ -287,7 +287,11 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
         let some: Vec<&[u8]> = (0..=random.below(4)).map(|_| random.of(&keys)).collect();
         let asks: Vec<Ask<'_>> = (0..=random.below(12))
             .map(|_| match random.below(30) {
-                0..14 => Ask::Look(random.of(&keys), look(&mut random)),
+                0..11 => Ask::Look(random.of(&keys), look(&mut random)),
+                11..14 => {
+                    let several = random.below(6) as usize;
+                    Ask::LookAtOnce(random.of(&keys), look(&mut random), several)
+                }
                 14..27 => Ask::Change(random.of(&keys), change(&mut random, &values)),
                 _ => Ask::Together(match random.below(12) {
                     0..3 => Together::SetAll(&pairs),
@@ -348,7 +352,9 @@ fn what_is_counted_is_given_back() {
     db.clear().unwrap();
     let figures = db.figures();
     assert_eq!((figures.keys, figures.ending), (0, 0));
-    assert_eq!(figures.memory, empty.memory);
+    // The writers' notes keep their room; records that were not given back would be ten times as much.
+    let notes = 64 * figures.shards as u64;
+    assert!((empty.memory..=empty.memory + notes).contains(&figures.memory), "{figures:?}");
 }
 
 #[test]

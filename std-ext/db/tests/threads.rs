@@ -17,6 +17,60 @@ fn number(session: &mut Session, key: &str) -> u64 {
     number
 }
 
+/// Values of several keys at one moment.
+fn numbers(session: &mut Session, keys: &[String]) -> Vec<u64> {
+    let asks = keys.iter().enumerate().map(|(at, key)| match at {
+        0 => Ask::LookAtOnce(key.as_bytes(), Look::Value, keys.len()),
+        _ => Ask::Look(key.as_bytes(), Look::Value),
+    });
+    let asks: Vec<Ask<'_>> = asks.collect();
+    let mut numbers = vec![0; keys.len()];
+    session.run(&asks, &mut |at, answer| {
+        if let Answer::Bytes(text) = answer {
+            numbers[at] = std::str::from_utf8(text).unwrap().parse().unwrap();
+        }
+    });
+    numbers
+}
+
+/// Keys that are stored one after the other are never seen as they never were, nor those that are stored together.
+#[test]
+fn what_is_looked_at_at_once_was_there_at_once() {
+    let db = Db::open(Options::in_memory()).unwrap();
+    let keys: Vec<String> = (0..8).map(|key| format!("key{key}")).collect();
+    let pair: Vec<String> = (0..2).map(|key| format!("pair{key}")).collect();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut session = db.session();
+                // Relaxed: only that it comes to be known.
+                while !stop.load(Ordering::Relaxed) {
+                    let found = numbers(&mut session, &keys);
+                    // Each is stored after the one before: no later one is newer, and the first at most one newer.
+                    assert!(found.is_sorted_by(|one, next| one >= next), "{found:?}");
+                    assert!(found[0] - found[7] <= 1, "{found:?}");
+                    let found = numbers(&mut session, &pair);
+                    assert_eq!(found[0], found[1]);
+                }
+            });
+        }
+        let mut session = db.session();
+        for round in 1..ROUNDS {
+            let text = round.to_string();
+            for key in &keys {
+                let life = hedgerow_db::ask::Life::Ever;
+                let when = hedgerow_db::ask::When::Always;
+                let change = Change::Set { value: text.as_bytes(), when, life, get: false };
+                session.run(&[Ask::Change(key.as_bytes(), change)], &mut |_, _| ());
+            }
+            let pairs = [&pair[0], &pair[1]].map(|key| (key.as_bytes(), text.as_bytes()));
+            session.run(&[Ask::Together(Together::SetAll(&pairs))], &mut |_, _| ());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
 /// Whoever has seen one of several keys as they were stored together sees the others so, too.
 #[test]
 fn what_is_stored_together_is_seen_together() {

@@ -14,7 +14,7 @@ use std::{
 pub enum Check {
     /// `loom:NAME`, `round:NAME` or `shuttle:NAME`: the model with this name.
     Model { kind: &'static Kind, name: String },
-    /// `test:TARGET::NAME`: the test with this name; target `lib` holds the crate's own.
+    /// `test:TARGET::NAME`: the test with this name; target `lib` holds the crate's own, `db/...` the database's.
     Test { target: String, name: String },
     /// `fuzz:TARGET`: the fuzz target, on its committed corpus.
     Fuzz(String),
@@ -141,7 +141,12 @@ impl Check {
                 cargo.env("CARGO_TARGET_DIR", tree.build(kind.name));
             }
             Self::Test { target, .. } => {
-                cargo.args(["test", "--features", "std-ext,serde,rayon"]);
+                let database = target.strip_prefix("db/");
+                match database {
+                    Some(_) => cargo.args(["test", "-p", "hedgerow-db"]),
+                    None => cargo.args(["test", "--features", "std-ext,serde,rayon"]),
+                };
+                let target = database.unwrap_or(target);
                 if target == "lib" {
                     cargo.arg("--lib");
                 } else {

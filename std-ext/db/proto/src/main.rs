@@ -17,10 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .encode_file_descriptor_set();
     fs::write(into.join("description.bin"), &description)?;
     let with_comments = protox::compile(["hedgerow.proto"], [here])?;
-    tonic_prost_build::configure()
-        .bytes(".")
-        .out_dir(&made)
-        .compile_fds(with_comments)?;
+    tonic_prost_build::configure().bytes(".").out_dir(&made).compile_fds(with_comments)?;
     fs::copy(made.join("hedgerow.db.v1.rs"), into.join("generated.rs"))?;
     Ok(())
 }

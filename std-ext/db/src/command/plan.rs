@@ -6,6 +6,7 @@
 
 use crate::Session;
 use crate::ask::{Answer, Ask, Change, Look, Refusal, Together};
+use crate::buffers::emptied;
 use crate::command::shape::{Shape, error_text};
 use crate::log::Lsn;
 use crate::resp::Protocol;
@@ -41,20 +42,6 @@ impl Scratch {
             wants_time: false,
         };
     }
-}
-
-/// So many bytes of one buffer are kept for the next pipeline.
-const KEPT: usize = 1 << 20;
-
-/// The memory of what is dropped, for things that differ in what they borrow from alone: of one size, so that the
-/// memory is used again.
-fn emptied<T, U>(mut old: Vec<T>) -> Vec<U> {
-    if old.capacity() > KEPT / size_of::<T>().max(1) {
-        return Vec::new();
-    }
-    old.clear();
-    // Nothing comes of nothing, so this is not called.
-    old.into_iter().map(|_| unreachable!("it was cleared")).collect()
 }
 
 /// What comes next in the output.
@@ -138,7 +125,12 @@ impl<'a> Batch<'a> {
 
     /// Asks the same about several keys.
     pub(super) fn looks(&mut self, keys: &[&'a [u8]], look: Look, shape: Shape) {
-        self.asks.extend(keys.iter().map(|key| Ask::Look(key, look)));
+        // The first says that all are of one moment.
+        let ask = |(at, key): (usize, &&'a [u8])| match at {
+            0 if keys.len() > 1 => Ask::LookAtOnce(key, look, keys.len()),
+            _ => Ask::Look(key, look),
+        };
+        self.asks.extend(keys.iter().enumerate().map(ask));
         self.steps.push(Step::Answers(shape, keys.len()));
     }
 
@@ -361,7 +353,7 @@ mod tests {
         assert!(again.is_empty());
         again.push(Ask::Look(b"rose", Look::Value));
         assert_eq!((again.as_ptr().addr(), again.capacity()), (at, room));
-        let large: Vec<u8> = emptied(vec![0_u8; KEPT + 1]);
+        let large: Vec<u8> = emptied(vec![0_u8; crate::buffers::KEPT + 1]);
         assert_eq!(large.capacity(), 0);
     }
 }

@@ -270,9 +270,9 @@ impl Config {
     /// Where those cannot be read.
     #[cfg(feature = "grpc")]
     pub fn grpc_options(&self) -> Result<GrpcOptions, ConfigError> {
-        let password = Some(self.get("requirepass").to_owned()).filter(|word| !word.is_empty());
         let threads = self.number("threads") as usize;
-        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "nothing else is set"))]
+        let password = Some(self.get("requirepass").to_owned()).filter(|word| !word.is_empty());
+        #[cfg_attr(not(feature = "tls"), expect(unused_mut, reason = "TLS changes it"))]
         let mut options = GrpcOptions { threads, password, ..GrpcOptions::default() };
         #[cfg(feature = "tls")]
         if self.flag("grpc-tls") {

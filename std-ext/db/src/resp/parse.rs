@@ -323,3 +323,34 @@ fn line<'a>(input: &'a [u8], arguments: &mut Vec<&'a [u8]>) -> Found {
     arguments.extend(words.filter(|word| !word.is_empty()));
     if arguments.is_empty() { Found::Nothing(end + 1) } else { Found::Request(end + 1) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_of_many_arguments_is_not_looked_at_again() {
+        let whole = [b"*1000\r\n".to_vec(), b"$3\r\nabc\r\n".repeat(1000)].concat();
+        let mut requests = Requests::default();
+        // Until so many bytes have come nothing is looked at, then what is new.
+        let (mut from, mut least) = (0, 500);
+        for end in (500..whole.len()).step_by(500) {
+            let found = requests.next(&whole[..end], Limits::FULL, &mut Vec::new());
+            let Found::Unfinished(wanted) = found else { panic!("{found:?}") };
+            assert!(wanted > end && wanted <= whole.len());
+            let rest = requests.rest.as_ref().unwrap();
+            assert_eq!(rest.arguments.len() + rest.left, 1000);
+            if end < least {
+                assert_eq!((rest.at, wanted), (from, least));
+            } else {
+                assert!(rest.at + 9 > end, "{} of {end}", rest.at);
+            }
+            (from, least) = (rest.at, wanted);
+        }
+        let mut arguments = Vec::new();
+        let found = requests.next(&whole, Limits::FULL, &mut arguments);
+        assert_eq!(found, Found::Request(whole.len()));
+        assert!(arguments.len() == 1000 && arguments.iter().all(|argument| argument == b"abc"));
+        assert!(requests.rest.is_none());
+    }
+}

@@ -118,7 +118,7 @@ impl Stream {
     }
 
     /// Writes what encryption holds back.
-    #[cfg_attr(not(feature = "tls"), expect(clippy::unnecessary_wraps, reason = "TLS may fail"))]
+    #[cfg_attr(not(feature = "tls"), expect(clippy::unnecessary_wraps, reason = "TLS can fail"))]
     pub(super) fn push(&mut self) -> io::Result<()> {
         match self {
             Self::Bare(_) => Ok(()),

@@ -24,6 +24,8 @@ struct State {
     fails: bool,
     /// Becomes safe between the first time that it is asked for an entry and the second, and tells nobody.
     sly: bool,
+    /// How often it was asked how safe it is.
+    looked: usize,
 }
 
 impl Slow {
@@ -70,7 +72,9 @@ impl Log for Slow {
     }
 
     fn safe(&self) -> Lsn {
-        self.state.lock().unwrap().safe
+        let mut state = self.state.lock().unwrap();
+        state.looked += 1;
+        state.safe
     }
 
     fn on_progress(&self, told: Told) {
@@ -98,6 +102,16 @@ impl Log for Slow {
     }
 }
 
+/// Ends a server, also where a test fails, which else would wait for it.
+struct AtOnce<'a>(&'a Stopper);
+
+impl Drop for AtOnce<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+        self.0.stop();
+    }
+}
+
 /// A server of one thread over such a log, which is ended when the test is through.
 fn serve(test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &Stopper)) {
     let db = Db::open(Options::in_memory()).unwrap();
@@ -113,9 +127,9 @@ fn serve(test: impl FnOnce(&Slow, &dyn Fn() -> TcpStream, &Stopper)) {
     };
     thread::scope(|scope| {
         let running = scope.spawn(|| server.run());
+        let ends = AtOnce(&stopper);
         test(&log, &connect, &stopper);
-        stopper.stop();
-        stopper.stop();
+        drop(ends);
         running.join().unwrap().unwrap();
     });
 }
@@ -167,6 +181,8 @@ fn progress_that_was_told_too_soon_is_seen() {
         let mut client = connect();
         client.write_all(b"SET rose red\r\n").unwrap();
         expect(&mut client, "+OK\r\n");
+        // It was asked again before anything else was done.
+        assert_eq!(log.state.lock().unwrap().looked, 0);
     });
 }
 

@@ -207,7 +207,9 @@ impl State {
         // What has ended may have been removed, which the log knows by itself.
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
         self.grown(shard.note(core, entry));
+        shard.figures().begin();
         core.show();
+        shard.figures().end();
         self.told(entry, log)
     }
 
@@ -216,10 +218,14 @@ impl State {
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
         for (number, core) in cores.iter_mut() {
             self.grown(self.shards[*number].note(core, entry));
+            self.shards[*number].figures().begin();
         }
         let _showing = (cores.len() > 1).then(|| self.together.begin());
         for (_, core) in cores.iter_mut() {
             core.show();
+        }
+        for (number, _) in cores.iter() {
+            self.shards[*number].figures().end();
         }
         self.told(entry, log)
     }

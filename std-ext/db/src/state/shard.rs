@@ -9,12 +9,14 @@ use crate::state::cold::Cold;
 use crate::state::record::{Record, UsedAt, Value};
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
-    DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, WriteHandle,
+    DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
 };
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) type Reader = ReadHandle<Record, (), DefaultHashBuilder, Inline>;
+/// A shard's state, which stays as it is as long as this lives.
+pub(crate) type Entered<'a> = Snapshot<'a, Record, (), DefaultHashBuilder, Inline>;
 type Writer = WriteHandle<Record, (), DefaultHashBuilder, Inline>;
 type Factory = ReadHandleFactory<Record, (), DefaultHashBuilder, Inline>;
 
@@ -31,12 +33,45 @@ pub(crate) struct Figures {
     /// The log's last entry that changed what readers see. Stored before it is shown: who sees a state and then loads
     /// this is told that state's entry, or a later one.
     shown: AtomicU64,
+    /// Odd while a state is being shown.
+    turn: AtomicU64,
     keys: AtomicUsize,
     ending: AtomicUsize,
     memory: AtomicUsize,
 }
 
 impl Figures {
+    /// Says that a state will be shown. The caller has the shard's lock.
+    pub(crate) fn begin(&self) {
+        // Relaxed: only who has the lock stores this.
+        let turn = self.turn.load(Ordering::Relaxed);
+        // [MO-1] Relaxed: the fence behind it orders it before what is shown.
+        self.turn.store(turn + 1, Ordering::Relaxed);
+        // [MO-1] Release: whoever sees what is shown sees the odd number, or a later one.
+        fence(Ordering::Release);
+    }
+
+    /// Says that it has been shown.
+    pub(crate) fn end(&self) {
+        // Relaxed: as in `begin`.
+        let turn = self.turn.load(Ordering::Relaxed);
+        // [MO-2] Release: whoever sees this sees what was shown.
+        self.turn.store(turn + 1, Ordering::Release);
+    }
+
+    /// The number of the state that is shown, if none is being shown just now.
+    pub(crate) fn turn(&self) -> Option<u64> {
+        // [MO-2] Acquire: sees what was shown before.
+        let turn = self.turn.load(Ordering::Acquire);
+        turn.is_multiple_of(2).then_some(turn)
+    }
+
+    /// Whether that state is still the one that is shown. A fence has been passed since it was looked at.
+    pub(crate) fn is_still(&self, turn: u64) -> bool {
+        // [MO-1] Relaxed: the caller's fence orders it behind the look.
+        self.turn.load(Ordering::Relaxed) == turn
+    }
+
     pub(crate) fn shown(&self) -> Lsn {
         // Relaxed: the look before has acquired what was stored before the state was shown.
         self.shown.load(Ordering::Relaxed)
@@ -117,7 +152,7 @@ impl Shard {
 
     /// Notes what has changed, before it is shown. By how much the memory has grown or shrunk.
     pub(crate) fn note(&self, core: &Core, entry: Option<Lsn>) -> isize {
-        let Figures { shown, keys, ending, memory } = &self.figures;
+        let Figures { shown, keys, ending, memory, .. } = &self.figures;
         if let Some(entry) = entry {
             // Relaxed: showing it releases this too.
             shown.store(entry, Ordering::Relaxed);

@@ -1,0 +1,203 @@
+//! Folders of a database that hold anything: entries whose checks are right and whose changes were never made,
+//! snapshots with any sections, and all of it mutilated. What comes of them is an error, or a database that opens again
+//! as it is.
+
+#![no_main]
+
+use arbitrary::Arbitrary;
+use hedgerow_db::ask::{Answer, Ask, Look};
+use hedgerow_db::log::faults::FaultyDisk;
+use hedgerow_db::log::file::FileLog;
+use hedgerow_db::log::folder::Folder;
+use hedgerow_db::log::{Fsync, Log};
+use hedgerow_db::snapshot::Writer;
+use hedgerow_db::{Db, Options};
+use libfuzzer_sys::fuzz_target;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+#[derive(Arbitrary, Debug)]
+struct Script {
+    shards: u8,
+    steps: Vec<Step>,
+    snapshot: Option<(u64, Vec<Section>)>,
+    harms: Vec<Harm>,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Step {
+    Entry(u64, Vec<Change>),
+    Bytes(u64, Vec<u8>),
+    Rotate,
+    DropBefore(u8),
+}
+
+/// As the log has it: a kind, a key, and what the kind has.
+#[derive(Arbitrary, Debug)]
+struct Change {
+    kind: u8,
+    key: u8,
+    number: u16,
+    rest: Vec<u8>,
+}
+
+#[derive(Arbitrary, Debug)]
+struct Section {
+    skip: u16,
+    slots: u16,
+    floor: u8,
+    entries: Vec<(u8, Option<u64>, Vec<u8>)>,
+}
+
+#[derive(Arbitrary, Debug)]
+enum Harm {
+    Flip(u8, u16, u8),
+    Cut(u8, u16),
+    Add(u8, Vec<u8>),
+    Remove(u8),
+}
+
+fn bytes(of: &[u8], into: &mut Vec<u8>) {
+    into.push((of.len() & 0x7F) as u8);
+    into.extend(&of[..of.len() & 0x7F]);
+}
+
+impl Change {
+    fn write(&self, into: &mut Vec<u8>) {
+        let kind = self.kind % 11;
+        into.push(kind);
+        let number = |into: &mut Vec<u8>| {
+            into.extend([self.number as u8 | 0x80, (self.number >> 9) as u8 & 0x7F])
+        };
+        if kind == 10 {
+            into.push(0);
+            return number(into);
+        }
+        bytes(&[self.key % 16], into);
+        match kind {
+            1 | 3 | 8 => bytes(&self.rest, into),
+            2 | 9 => {
+                number(into);
+                bytes(&self.rest, into);
+            }
+            5 => number(into),
+            7 => into.extend(i64::from(self.number as i16).to_le_bytes()),
+            _ => {}
+        }
+    }
+}
+
+fn open(path: &Path, shards: u8) -> Option<Db> {
+    let mut options = Options::at(path);
+    (options.fsync, options.shards, options.snapshot_after) = (Fsync::Never, 1 << (shards % 5), 0);
+    Db::open_on(options, Arc::new(FaultyDisk::new())).ok()
+}
+
+fn content(db: &Db) -> BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)> {
+    let (mut session, mut keys, mut from) = (db.session(), Vec::new(), 0);
+    loop {
+        from = session.scan(from, 100, &mut |key| keys.push(key.to_vec()));
+        if from == 0 {
+            break;
+        }
+    }
+    let mut all = BTreeMap::new();
+    for key in keys {
+        let (mut value, mut ends) = (None, None);
+        let asks = [Ask::Look(&key, Look::Value), Ask::Look(&key, Look::Life)];
+        session.run(&asks, &mut |_, answer| match answer {
+            Answer::Bytes(bytes) => value = Some(bytes.to_vec()),
+            Answer::Lives(end) => ends = end,
+            _ => {}
+        });
+        // What ends while it is looked at is left out.
+        if let Some(value) = value.filter(|_| ends.is_none_or(|end| end > 1 << 50)) {
+            all.insert(key, (value, ends));
+        }
+    }
+    all
+}
+
+fn write(path: &Path, script: &Script) {
+    let folder = Folder::claim_on(path, Arc::new(FaultyDisk::new())).expect("nobody has it");
+    let opened = FileLog::open(Arc::clone(&folder), Fsync::Never, 1, 0, &mut |_, _, _| Ok(()));
+    let (log, _) = opened.expect("it is empty");
+    for step in &script.steps {
+        match step {
+            Step::Entry(time, changes) => {
+                let mut entry = Vec::new();
+                changes.iter().for_each(|change| change.write(&mut entry));
+                log.append(*time, &entry).expect("there is room");
+            }
+            Step::Bytes(time, bytes) => drop(log.append(*time, bytes).map(|_| ())),
+            Step::Rotate => drop(log.rotate().map(|_| ())),
+            Step::DropBefore(first) => drop(log.drop_before(u64::from(*first))),
+        }
+    }
+    let last = log.last();
+    log.close().expect("there is room");
+    let Some((time, sections)) = &script.snapshot else { return };
+    let mut writer = Writer::create(&folder).expect("there is room");
+    let mut begin = 0_u16;
+    for section in sections {
+        let end = begin.saturating_add(section.skip).saturating_add(section.slots);
+        let slots = begin.saturating_add(section.skip)..end.min(16384);
+        if writer.section(slots, u64::from(section.floor).min(last)).is_err() {
+            break;
+        }
+        begin = end;
+        for (key, ends, value) in &section.entries {
+            writer.entry(&[key % 16], *ends, value).expect("there is room");
+        }
+    }
+    writer.finish(last, *time).expect("there is room");
+}
+
+fn harm(path: &Path, harms: &[Harm]) {
+    let mut files: Vec<_> =
+        fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    for harm in harms {
+        let (Harm::Flip(file, ..) | Harm::Cut(file, _) | Harm::Add(file, _) | Harm::Remove(file)) =
+            harm;
+        let file = &files[usize::from(*file) % files.len()];
+        let Ok(mut bytes) = fs::read(file) else { continue };
+        match harm {
+            Harm::Flip(_, at, with) => {
+                let length = bytes.len().max(1);
+                bytes
+                    .iter_mut()
+                    .skip(usize::from(*at) % length)
+                    .take(1)
+                    .for_each(|byte| *byte ^= with);
+            }
+            Harm::Cut(_, at) => bytes.truncate(usize::from(*at)),
+            Harm::Add(_, more) => bytes.extend(more),
+            Harm::Remove(_) => {
+                fs::remove_file(file).unwrap();
+                continue;
+            }
+        }
+        fs::write(file, bytes).unwrap();
+    }
+}
+
+fuzz_target!(|script: Script| {
+    let memory = Path::new("/dev/shm");
+    let folder =
+        if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+    write(folder.path(), &script);
+    harm(folder.path(), &script.harms);
+    let Some(db) = open(folder.path(), script.shards) else { return };
+    let _ = db.set("more", "value");
+    let _ = db.add([3], 1);
+    let before = content(&db);
+    if script.shards & 32 != 0 {
+        db.snapshot().expect("there is room");
+    }
+    drop(db);
+    let db = open(folder.path(), script.shards.rotate_left(3)).expect("it was written by this one");
+    assert!(db.opened().cut == 0 && content(&db) == before);
+});

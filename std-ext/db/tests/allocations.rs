@@ -1,0 +1,106 @@
+//! What a pipeline allocates once the buffers have grown: nothing for looks, and for changes what the database keeps.
+
+use hedgerow_db::command::{
+    ClientFacts, Connection, Context, NotSet, Scratch, ServerFacts, ServerFigures, obey,
+};
+use hedgerow_db::{Db, Options};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// The system's, with a count of this thread's allocations.
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: all is left to the system's allocator; a thread's count needs no allocation.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // A thread that ends has no count any more.
+        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller promises what the system's allocator wants.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A server that knows nothing.
+struct Server;
+
+impl ServerFacts for Server {
+    fn figures(&self) -> ServerFigures {
+        ServerFigures::default()
+    }
+
+    fn settings(&self, _: &mut dyn FnMut(&str, &str)) {}
+
+    fn set(&self, _: &str, _: &str) -> Result<(), NotSet> {
+        Err(NotSet::Unknown)
+    }
+
+    fn reset_counters(&self) {}
+
+    fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>)) {}
+
+    fn password_is(&self, _: &[u8], _: &[u8]) -> bool {
+        true
+    }
+
+    fn has_password(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn pipelines_allocate_nothing_of_their_own() {
+    let db = Db::open(Options::in_memory()).unwrap();
+    let (mut session, mut scratch) = (db.session(), Scratch::default());
+    let mut connection = Connection::new(1, "here".into(), false);
+    for n in 0..64 {
+        db.set(format!("key:{n}"), "a value that is not short").unwrap();
+    }
+    let mut allocated = |line: &dyn Fn(usize) -> String| {
+        let input: Vec<u8> = (0..64).flat_map(|n| line(n).into_bytes()).collect();
+        let mut out = Vec::with_capacity(1 << 16);
+        let mut count = 0;
+        for _ in 0..3 {
+            out.clear();
+            let before = COUNT.get();
+            let context = &mut Context {
+                session: &mut session,
+                db: &db,
+                server: &Server,
+                scratch: &mut scratch,
+            };
+            let obeyed = obey(&mut connection, context, &input, &mut out);
+            count = COUNT.get() - before;
+            assert_eq!((obeyed.commands, obeyed.consumed), (64, input.len()));
+        }
+        count
+    };
+    assert_eq!(
+        allocated(&|n| format!("*2\r\n$3\r\nGET\r\n${}\r\nkey:{n}\r\n", 4 + n.to_string().len())),
+        0
+    );
+    assert_eq!(allocated(&|n| format!("MGET key:{n} key:1 none\r\n")), 0);
+    assert_eq!(allocated(&|n| format!("TTL key:{n}\r\n")), 0);
+    assert_eq!(allocated(&|n| format!("EXISTS key:{n} none\r\n")), 0);
+    assert_eq!(allocated(&|_| "PING\r\n".into()), 0);
+    // Looks among changes, whose answers come in another order.
+    let some = |n: usize| match n {
+        7 => "DEL none\r\n".to_owned(),
+        _ => format!("GET key:{n}\r\n"),
+    };
+    assert_eq!(allocated(&some), 0);
+    // Each makes a record that is kept.
+    let set = |n: usize| format!("SET key:{n} another\r\n");
+    assert!(allocated(&set) <= 64 + 8);
+}
