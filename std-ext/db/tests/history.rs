@@ -62,9 +62,8 @@ impl Operation for Call {
         let before = state.clone().map_or(Told::Nothing, Told::Bytes);
         match self {
             Self::Get => (state.clone(), before),
-            Self::Set(value) => (Some(value.clone()), Told::Done),
             Self::SetAbsent(_) if state.is_some() => (state.clone(), Told::Nothing),
-            Self::SetAbsent(value) => (Some(value.clone()), Told::Done),
+            Self::Set(value) | Self::SetAbsent(value) => (Some(value.clone()), Told::Done),
             Self::SetGet(value) => (Some(value.clone()), before),
             Self::Incr => {
                 let number = state.as_ref().map_or(Some(0), |text| {
@@ -77,7 +76,7 @@ impl Operation for Call {
             Self::GetDel => (None, before),
             Self::Append(tail) => {
                 let value = [state.as_deref().unwrap_or_default(), tail].concat();
-                let length = value.len() as i64;
+                let length = value.len().cast_signed() as i64;
                 (Some(value), Told::Int(length))
             }
         }
@@ -191,7 +190,7 @@ impl Way for (Db, Session) {
                     assert_eq!(why, hedgerow_db::ask::Refusal::NotAnInteger);
                     Told::NotAnInteger
                 }
-                other => panic!("{other:?}"),
+                Answer::Lives(end) => panic!("nobody asked until when: {end:?}"),
             });
         });
         self.0.log().wait(lsn).unwrap();

@@ -9,7 +9,7 @@ mod support;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashMap;
 use std::env;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -88,12 +88,12 @@ impl Program {
     fn client(&self) -> Client {
         let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         Client(BufReader::new(stream))
     }
 
     /// The number of keys that it says it found in a snapshot.
-    fn from_snapshot(&self) -> u64 {
+    fn snapshot_keys(&self) -> u64 {
         let number = self.said.split_once(" from a snapshot").map(|(before, _)| before);
         let number = number.and_then(|before| before.rsplit(' ').next()?.parse().ok());
         number.unwrap_or(0)
@@ -119,26 +119,28 @@ impl Drop for Program {
 struct Client(BufReader<TcpStream>);
 
 impl Client {
-    /// The next answer; `None` where the server has gone. A number comes as its digits.
-    fn answer(&mut self) -> Option<Option<Vec<u8>>> {
+    /// The next answer; a number comes as its digits.
+    fn answer(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut line = String::new();
-        self.0.read_line(&mut line).ok().filter(|_| line.ends_with('\n'))?;
-        let line = line.trim_end();
-        match line.split_at(1) {
-            ("$", "-1") => Some(None),
+        self.0.read_line(&mut line)?;
+        if !line.ends_with('\n') {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        match line.trim_end().split_at(1) {
+            ("$", "-1") => Ok(None),
             ("$", length) => {
                 let mut bytes = vec![0; length.parse::<usize>().unwrap() + 2];
-                self.0.read_exact(&mut bytes).ok()?;
+                self.0.read_exact(&mut bytes)?;
                 bytes.truncate(bytes.len() - 2);
-                Some(Some(bytes))
+                Ok(Some(bytes))
             }
-            (":" | "+", rest) => Some(Some(rest.into())),
+            (":" | "+", rest) => Ok(Some(rest.into())),
             _ => panic!("{line}"),
         }
     }
 
-    fn ask(&mut self, words: &[&[u8]]) -> Option<Option<Vec<u8>>> {
-        self.0.get_mut().write_all(&command(words)).ok()?;
+    fn ask(&mut self, words: &[&[u8]]) -> io::Result<Option<Vec<u8>>> {
+        self.0.get_mut().write_all(&command(words))?;
         self.answer()
     }
 }
@@ -146,11 +148,14 @@ impl Client {
 /// What a key is to be: its value, and until when it lives where it has an end.
 type Kept = Option<(Vec<u8>, Option<u64>)>;
 
-/// A writer's keys: for each what it was before, and what it became by which of the writer's requests.
+/// What a key was before, and what it became by which of its writer's requests.
+type Story = (Kept, Vec<(u64, Kept)>);
+
+/// Who writes to keys of its own.
 #[derive(Default)]
 struct Writer {
     name: usize,
-    keys: HashMap<Vec<u8>, (Kept, Vec<(u64, Kept)>)>,
+    keys: HashMap<Vec<u8>, Story>,
     /// Never the same twice, over all rounds.
     number: u64,
     sent: u64,
@@ -241,7 +246,7 @@ impl Writer {
                 return;
             }
             for _ in 0..length {
-                let Some(_) = client.answer() else { return };
+                let Ok(_) = client.answer() else { return };
                 self.acknowledged += 1;
             }
         }
@@ -259,8 +264,8 @@ impl Writer {
         for (key, (before, since)) in &mut self.keys {
             let value = client.ask(&[b"GET", key]).unwrap();
             let found = value.map(|value| {
-                let end = digits(&client.ask(&[b"PEXPIRETIME", key]).unwrap().unwrap());
-                (value, (end > 0).then_some(end as u64))
+                let end = client.ask(&[b"PEXPIRETIME", key]).unwrap().unwrap();
+                (value, (end != b"-1").then(|| digits(&end)))
             });
             let sure = since.partition_point(|(request, _)| *request < acknowledged);
             let last = since[..sure].last().map_or(&*before, |(_, kept)| kept);
@@ -288,14 +293,14 @@ impl Writer {
     }
 }
 
-fn digits(text: &[u8]) -> i64 {
+fn digits(text: &[u8]) -> u64 {
     std::str::from_utf8(text).unwrap().parse().unwrap()
 }
 
 /// Looks at the number of all, for ever: whatever is shown to somebody is there to stay.
 fn watch(mut client: Client, highest: &AtomicU64) {
-    while let Some(shown) = client.ask(&[b"GET", b"all"]) {
-        let shown = shown.map_or(0, |text| digits(&text) as u64);
+    while let Ok(shown) = client.ask(&[b"GET", b"all"]) {
+        let shown = shown.map_or(0, |text| digits(&text));
         // Read when this thread has been joined.
         highest.fetch_max(shown, Ordering::Relaxed);
     }
@@ -315,7 +320,7 @@ fn have_saved(mut client: Client) {
 }
 
 fn number_of_all(client: &mut Client) -> u64 {
-    client.ask(&[b"GET", b"all"]).unwrap().map_or(0, |text| digits(&text) as u64)
+    client.ask(&[b"GET", b"all"]).unwrap().map_or(0, |text| digits(&text))
 }
 
 // -------------------------------------------------------------------------------- who kills it
@@ -363,7 +368,7 @@ fn round(
     let said = complaints(&mut program.child);
     *(if gently { &mut counted.ends } else { &mut counted.kills }) += 1;
     counted.torn += u64::from(said.contains("were no whole entry"));
-    counted.snapshots += u64::from(program.from_snapshot() > 0);
+    counted.snapshots += u64::from(program.snapshot_keys() > 0);
     let sum = |count: &dyn Fn(&Writer) -> u64| writers.iter().map(count).sum::<u64>();
     counted.acknowledged += sum(&|writer| writer.acknowledged);
     counted.unanswered += sum(&|writer| writer.sent - writer.acknowledged);
