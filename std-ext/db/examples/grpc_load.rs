@@ -8,6 +8,8 @@
 //! Unary calls by 50 callers, who share 4 connections as gRPC's do; then 16 streams with 8 batches of 1, 16 and 64 operations under way;
 //! gets, and sets, of 64 bytes, for 2 seconds each, over 100,000 keys. One thread asks, as redis-benchmark does.
 
+#![expect(clippy::cast_precision_loss, reason = "figures to read")]
+
 use futures_util::StreamExt;
 use futures_util::stream;
 use hedgerow_db::grpc::api::database_client::DatabaseClient;
