@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -21,6 +21,19 @@ const it = new Redis({ port });
 beforeEach(() => it.flushall());
 after(() => it.quit());
 
+/** One that no connection takes for its own end, also while the server is away. */
+async function freePort() {
+  for (;;) {
+    const port = randomInt(10_000, 32_000);
+    const free = createServer().listen(port, "127.0.0.1");
+    const [taken] = await Promise.race([once(free, "listening"), once(free, "error")]).catch((why) => [why]);
+    if (taken) continue;
+    free.close();
+    await once(free, "close");
+    return port;
+  }
+}
+
 /** Another server, which a test may end and start again. */
 class Server {
   constructor(...flags) {
@@ -29,13 +42,7 @@ class Server {
   }
 
   async start() {
-    if (!this.port) {
-      const free = createServer().listen(0, "127.0.0.1");
-      await once(free, "listening");
-      this.port = free.address().port;
-      free.close();
-      await once(free, "close");
-    }
+    this.port ??= await freePort();
     const flags = ["--port", this.port, "--dir", this.folder, "--threads", 2, "--loglevel", "warning", ...this.flags];
     this.process = spawn(program, flags.map(String), { stdio: ["ignore", "pipe", "inherit"] });
     let said = "";

@@ -2,6 +2,7 @@
 
 import io
 import os
+import random
 import shutil
 import signal
 import socket
@@ -21,14 +22,21 @@ def connect(port=PORT, **more):
     return redis.Redis(port=port, socket_timeout=20, **more)
 
 
+def free_port():
+    """One that no connection takes for its own end, also while the server is away."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with socket.socket() as free:
+            if free.connect_ex(("127.0.0.1", port)) != 0:
+                return port
+
+
 class Server:
     """Another server, which a test may end and start again."""
 
     def __init__(self, *flags):
         self.folder = tempfile.mkdtemp()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.flags = ["--port", str(self.port), "--dir", self.folder, "--threads", "2", *flags]
         self.flags += ["--loglevel", "warning"]
         self.start()
