@@ -201,8 +201,9 @@ fn harm(path: &Path, harms: &[Harm]) {
 
 fuzz_target!(|script: Script| {
     let memory = Path::new("/dev/shm");
-    let folder =
-        || if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+    let folder = || {
+        if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+    };
     let (first, left) = (folder(), folder());
     let torn = write(first.path(), left.path(), &script);
     let folder = if torn { left } else { first };

@@ -32,16 +32,20 @@ fn set(value: &[u8]) -> Change<'_> {
     Change::Set { value, when: When::Always, life: Life::Ever, get: false }
 }
 
-fn fill(db: &Db, keys: usize, value: &[u8], pipeline: usize) -> Result<(), Box<dyn Error>> {
+/// Sets all keys; the longest that some of them took, without writing the log: tables grow meanwhile.
+fn fill(db: &Db, keys: usize, value: &[u8], pipeline: usize) -> Result<Duration, Box<dyn Error>> {
     let (mut session, all) = (db.session(), (0..keys).collect::<Vec<_>>());
+    let mut longest = Duration::ZERO;
     for some in all.chunks(pipeline) {
         let names: Vec<String> = some.iter().map(|key| format!("key:{key:012}")).collect();
         let asks: Vec<_> =
             names.iter().map(|key| Ask::Change(key.as_bytes(), set(value))).collect();
+        let began = Instant::now();
         let lsn = session.run(&asks, &mut |_, _| {});
+        longest = longest.max(began.elapsed());
         db.log().commit(lsn)?;
     }
-    Ok(())
+    Ok(longest)
 }
 
 /// Writes one key after the other as long as `work` goes on; how long each took: the longest, and that of which one in
@@ -101,11 +105,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let began = Instant::now();
     let db = open(path)?;
-    fill(&db, keys, &value, pipeline)?;
+    let longest = fill(&db, keys, &value, pipeline)?;
     db.close()?;
     drop(db);
     println!(
-        "filled with {keys} keys of {bytes} bytes, {pipeline} at a time: {:.2?}",
+        "filled with {keys} keys of {bytes} bytes, {pipeline} at a time: {:.2?}, tables growing {longest:.3?} at longest",
         began.elapsed()
     );
     println!("log: {:.1} bytes a key", each(size(path, "log-")?));

@@ -133,8 +133,8 @@ impl Db {
                 (Arc::new(log), time)
             }
         };
-        opened.took = began.elapsed();
         let state = Arc::new(State::new(shards, log, Clock::starting(time), &options));
+        opened.took = began.elapsed();
         let watchman = Watchman::start(Arc::clone(&state), claimed, options.snapshot_after);
         let sessions = Mutex::default();
         Ok(Self { inner: Arc::new(Inner { state, options, opened, sessions, watchman }) })

@@ -267,8 +267,13 @@ impl Log for FileLog {
     }
 
     fn force(&self) -> Result<(), LogError> {
-        let _one = lock(&self.shared.forcing);
-        self.shared.with_back(|back| self.shared.write_and_force(back))
+        let shared = &*self.shared;
+        let _one = lock(&shared.forcing);
+        if shared.fsync != Fsync::Always {
+            // Most of it without the lock: commits go on meanwhile, and what they write need not be forced.
+            return shared.force_written();
+        }
+        shared.with_back(|back| shared.write_and_force(back))
     }
 
     fn bytes(&self) -> u64 {
@@ -496,6 +501,25 @@ impl Shared {
         self.force(back)
     }
 
+    /// Writes and forces all that was appended when it was called, without the lock of `back` while the disk works. The
+    /// caller has that of `forcing`, and the log's thread does not force meanwhile.
+    fn force_written(&self) -> Result<(), LogError> {
+        let (file, written) = self.with_back(|back| {
+            self.write(back);
+            self.going()?;
+            back.failing.clone().map_or(Ok(()), Err)?;
+            Ok((Arc::clone(&back.file), back.written))
+        })?;
+        let forced = file.sync();
+        self.with_back(|back| match forced {
+            Ok(()) => {
+                self.forced(back, written);
+                Ok(())
+            }
+            Err(why) => Err(self.lost(back, why)),
+        })
+    }
+
     fn close(&self, back: &mut Back) -> Result<(), LogError> {
         if matches!(self.end.get(), Some(LogError::Closed)) && back.forced == self.last() {
             return Ok(());
@@ -585,7 +609,9 @@ impl Shared {
         let file = begin(&self.folder, self.salt).map_err(refused)?;
         let (old, written) = self.with_back(|back| (Arc::clone(&back.file), back.written));
         let early = if self.fsync == Fsync::Always { None } else { Some(old.sync()) };
-        self.with_back(|back| {
+        // Where that fails, nobody knows which of the two files will be there.
+        let names_forced = || self.folder.disk().sync_folder(self.folder.path());
+        let first = self.with_back(|back| {
             match early {
                 None => {}
                 Some(Ok(())) => self.forced(back, written),
@@ -598,9 +624,9 @@ impl Shared {
                 return Ok(first);
             }
             name(&self.folder, first).map_err(refused)?;
-            if let Err(why) = self.folder.disk().sync_folder(self.folder.path()) {
-                // Nobody knows which of the two files will be there.
-                return Err(self.lost(back, why));
+            if self.fsync == Fsync::Always {
+                // What is in the new part may be acknowledged as soon as the lock is free.
+                names_forced().map_err(|why| self.lost(back, why))?;
             }
             let closed = Part { first: back.first, bytes: back.length, marked: back.marked };
             (back.file, back.first, back.length) = (file, first, HEADER as u64);
@@ -610,7 +636,12 @@ impl Shared {
             // Relaxed: a figure.
             self.bytes.fetch_add(HEADER as u64, Ordering::Relaxed);
             Ok(first)
-        })
+        })?;
+        if self.fsync != Fsync::Always {
+            // Commits go on meanwhile. Whoever forces what is in the new part waits for the lock that is held here.
+            names_forced().map_err(|why| self.with_back(|back| self.lost(back, why)))?;
+        }
+        Ok(first)
     }
 
     fn drop_before(&self, first: Lsn) -> Result<(), LogError> {
