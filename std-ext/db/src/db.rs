@@ -2,18 +2,18 @@
 
 use crate::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
 use crate::clock::Clock;
+use crate::error::Error;
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
 use crate::log::folder::Folder;
 use crate::log::none::NoLog;
-use crate::log::{Corrupt, Log, LogError, Lsn};
+use crate::log::{Corrupt, Log, Lsn};
 use crate::options::{Eviction, Options};
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::state::{Shards, State};
 use crate::watch::Watch;
 use crate::watchman::Watchman;
-use std::error::Error as StdError;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -489,48 +489,4 @@ fn load(snapshot: &Snapshot, shards: &Shards) -> Result<(), Corrupt> {
         let own = work();
         others.into_iter().fold(own, |all, one| all.and(one.join().expect("loading panics not")))
     })
-}
-
-/// Why something was not done, or may not last.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Error {
-    /// It was refused, and nothing was changed.
-    Refused(Refusal),
-    /// The log failed: what was changed may not last.
-    Log(LogError),
-    /// A snapshot could not be written.
-    Snapshot(Arc<std::io::Error>),
-}
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-impl From<LogError> for Error {
-    fn from(why: LogError) -> Self {
-        Self::Log(why)
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(refusal) => refusal.fmt(f),
-            Self::Log(why) => why.fmt(f),
-            Self::Snapshot(why) => write!(f, "the snapshot cannot be written: {why}"),
-        }
-    }
-}
-
-impl StdError for Error {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match self {
-            Self::Refused(refusal) => Some(refusal),
-            Self::Log(why) => Some(why),
-            Self::Snapshot(why) => Some(&**why),
-        }
-    }
 }

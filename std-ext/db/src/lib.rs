@@ -20,10 +20,10 @@ pub mod command;
 pub mod config;
 mod db;
 pub mod docs;
+mod error;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod log;
-mod moment;
 pub mod options;
 pub mod resp;
 pub mod server;
@@ -34,6 +34,7 @@ mod state;
 pub mod watch;
 mod watchman;
 
-pub use db::{Db, Error, Figures, Opened};
+pub use db::{Db, Figures, Opened};
+pub use error::Error;
 pub use options::Options;
 pub use session::Session;

@@ -124,7 +124,11 @@ fn events(number: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
         }),
         Logged::Clear(..) => Some(Changed::Cleared),
     };
-    changes.filter_map(told).map(|changed| Event { number, changed }).collect()
+    let mut events: Vec<Event> =
+        changes.filter_map(told).map(|changed| Event { number, changed }).collect();
+    // The log tells it of each shard that had something.
+    events.dedup_by(|next, one| one.changed == Changed::Cleared && next.changed == one.changed);
+    events
 }
 
 impl fmt::Debug for Watch {

@@ -1,6 +1,6 @@
 //! A thread that looks after the state, and makes snapshots when the log has grown.
 
-use crate::db::Error;
+use crate::error::Error;
 use crate::log::Lsn;
 use crate::log::folder::Folder;
 use crate::snapshot::{self, Writer};

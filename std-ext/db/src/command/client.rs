@@ -316,13 +316,17 @@ fn plain_name(name: &[u8]) -> Result<Option<Box<[u8]>>, Complaint> {
 }
 
 /// A line of CLIENT LIST.
+///
+/// Clients' libraries read all these numbers and fail where one is missing. Buffers are the threads', lent where they
+/// are needed: INFO tells their size, and one client's is told as none.
 fn tell(facts: &ClientFacts<'_>, line: &mut Vec<u8>) {
     let text = String::from_utf8_lossy;
     // Nothing fails that is written into memory.
     let _ = writeln!(
         line,
-        "id={} addr={} name={} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 events=r \
-         cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+        "id={} addr={} name={} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 \
+         qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 \
+         events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         facts.id,
         facts.address,
         text(facts.name),

@@ -135,12 +135,13 @@ impl Client {
 #[test]
 fn a_pipeline_is_answered_in_its_order() {
     let mut client = Client::new();
-    let input = b"SET a 1\r\nSET b two\r\nGET a\r\nINCR a\r\nPING\r\nGET c\r\nMGET a b c\r\nDEL a b c\r\nINCR b\r\n";
+    let input = b"SET a 1\r\nSET b two\r\nGET a\r\nINCR a\r\nPING\r\n\
+        GET c\r\nMGET a b c\r\nDEL a b c\r\nINCR b\r\n";
     let mut input = input.to_vec();
     write::request(&mut input, &["COMMAND", "COUNT"]);
     write::request(&mut input, &["EXISTS", "b", "b", "c"]);
-    let wanted = "+OK\r\n+OK\r\n$1\r\n1\r\n:2\r\n+PONG\r\n$-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n\
-        :62\r\n:2\r\n";
+    let wanted = "+OK\r\n+OK\r\n$1\r\n1\r\n:2\r\n+PONG\r\n\
+        $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:62\r\n:2\r\n";
     assert_eq!(String::from_utf8(client.send(&input)).unwrap(), wanted);
 }
 
@@ -239,6 +240,11 @@ fn clients_are_listed() {
         own.ends_with(" cmd=client user=default redir=-1 resp=2 lib-name=petals lib-ver=1.0"),
         "{own}"
     );
+    // The names that a client's library reads as numbers.
+    for name in ["id", "multi", "qbuf", "qbuf-free", "argv-mem", "obl", "oll", "omem", "tot-mem"] {
+        let value = own.split(' ').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        assert!(value.is_some_and(|value| value.parse::<i64>().is_ok()), "{name}: {own}");
+    }
     let all: Vec<String> = lines(client.reply("client list"));
     assert_eq!(all.len(), 2);
     assert!(all[1].starts_with("id=8 addr=10.0.0.2:2 name= "));

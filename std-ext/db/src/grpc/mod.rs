@@ -21,9 +21,6 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
 
-/// `hedgerow.proto` as reflection tells it.
-const DESCRIPTION: &[u8] = include_bytes!("description.bin");
-
 /// How the database is served.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -131,7 +128,7 @@ async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<DatabaseServer<Service>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTION)
+        .register_encoded_file_descriptor_set(api::DESCRIPTION)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     server

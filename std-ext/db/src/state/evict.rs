@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 /// Keys of which the worst goes, at least: as Redis's `maxmemory-samples`, and some more.
 const SAMPLE: usize = 8;
-/// Buckets that are visited for a sample, at most.
+/// Buckets that are visited at a time, while a shard is locked.
 const BUCKETS: usize = 64;
 /// Keys that go for one change, at most: what is too much after that is refused.
 const MOST: usize = 256;
@@ -77,19 +77,16 @@ pub(super) fn make_room(state: &State, max: usize) -> bool {
     if how == Eviction::Never {
         return false;
     }
-    let mut random = Random::new();
-    let (mut gone, mut in_vain) = (0, 0);
+    let (mut random, shards) = (Random::new(), state.shards.len());
+    let mut gone = 0;
     while state.memory() > max {
-        let shard = random.next() as usize % state.shards.len();
-        if gone >= MOST || in_vain > 4 * state.shards.len() {
+        // All shards in turn, from any on: few keys that may go are found too.
+        let first = random.next() as usize % shards;
+        let mut turn = (0..shards).map(|step| (first + step) % shards);
+        if gone >= MOST || !turn.any(|shard| evict_one(state, shard, how, random.next())) {
             return false;
         }
-        if evict_one(state, shard, how, random.next()) {
-            gone += 1;
-            in_vain = 0;
-        } else {
-            in_vain += 1;
-        }
+        gone += 1;
     }
     true
 }
@@ -97,36 +94,43 @@ pub(super) fn make_room(state: &State, max: usize) -> bool {
 /// Evicts the worst of a sample of a shard's keys, if there are any that may go.
 fn evict_one(state: &State, number: usize, how: Eviction, from: u64) -> bool {
     let shard = &state.shards[number];
-    if shard.figures().keys() == 0 || only_ending(how) && shard.figures().ending() == 0 {
-        return false;
-    }
-    let mut core = shard.lock();
-    let time = core.at(state.clock.now());
-    let (mut worst, mut seen) = (None::<(u64, Record)>, 0);
-    let (mut at, now) = (Some(from), UsedAt::of(time));
-    for _ in 0..BUCKETS {
-        at = core.scan(at.unwrap_or(0), |record| {
-            if only_ending(how) && record.ends().is_none() {
-                return;
+    let (mut at, mut ends) = (from, 0);
+    // Where few may go, all of the shard is looked through, and others have turns meanwhile.
+    while ends < 2 {
+        if shard.figures().keys() == 0 || only_ending(how) && shard.figures().ending() == 0 {
+            return false;
+        }
+        let mut core = shard.lock();
+        let time = core.at(state.clock.now());
+        let (mut worst, mut seen, now) = (None::<(u64, Record)>, 0, UsedAt::of(time));
+        for _ in 0..BUCKETS {
+            let next = core.scan(at, |record| {
+                if only_ending(how) && record.ends().is_none() {
+                    return;
+                }
+                seen += 1;
+                let worth = worth(record, how, now);
+                if worst.is_none_or(|(least, _)| worth < least) {
+                    worst = Some((worth, record));
+                }
+            });
+            at = next.unwrap_or(0);
+            ends += u32::from(next.is_none());
+            if seen >= SAMPLE || ends == 2 {
+                break;
             }
-            seen += 1;
-            let worth = worth(record, how, now);
-            if worst.is_none_or(|(least, _)| worth < least) {
-                worst = Some((worth, record));
-            }
-        });
-        if seen >= SAMPLE {
-            break;
+        }
+        if let Some((_, record)) = worst {
+            let mut log = Vec::new();
+            change::delete(record.key(), &mut log);
+            core.remove(record);
+            state.finish(shard, &mut core, time, &log);
+            // Relaxed: a figure by itself.
+            state.evicted.fetch_add(1, Ordering::Relaxed);
+            return true;
         }
     }
-    let Some((_, record)) = worst else { return false };
-    let mut log = Vec::new();
-    change::delete(record.key(), &mut log);
-    core.remove(record);
-    state.finish(shard, &mut core, time, &log);
-    // Relaxed: a figure by itself.
-    state.evicted.fetch_add(1, Ordering::Relaxed);
-    true
+    false
 }
 
 /// SplitMix64, begun at a random place. (Steele, Lea and Flood.)

@@ -13,10 +13,11 @@
 //! - **[MO-3]** the fence between entering and loading turns again is sequentially consistent: of two who look, the one
 //!   that passes it later sees all that the other saw. So all who look agree in which order shards were shown.
 
+use super::Session;
+use super::look::tell;
 use crate::ask::{Answer, Ask};
 use crate::buffers::emptied;
 use crate::log::Lsn;
-use crate::session::{Session, tell};
 use crate::state::State;
 use crate::state::record::Record;
 use crate::state::shard::Entered;
@@ -27,14 +28,14 @@ const TRIES: usize = 32;
 
 /// What came of it.
 #[derive(Default)]
-pub(crate) struct Found {
-    pub(crate) lsn: Lsn,
-    pub(crate) hits: u64,
+pub(super) struct Found {
+    pub(super) lsn: Lsn,
+    pub(super) hits: u64,
 }
 
 /// Buffers, which are used again.
 #[derive(Default)]
-pub(crate) struct Moment {
+pub(super) struct Moment {
     /// The shards, in order.
     shards: Vec<usize>,
     turns: Vec<u64>,
@@ -47,16 +48,16 @@ type Room = [usize; size_of::<Entered<'static>>() / size_of::<usize>()];
 
 impl Session {
     /// Answers looks, of which the first has this number, as of one moment.
-    pub(crate) fn look_at_once(
+    pub(super) fn look_at_once(
         &mut self,
         first: usize,
         asks: &[Ask<'_>],
         now: u64,
         answer: &mut impl FnMut(usize, Answer<'_>),
     ) -> Found {
-        let Moment { mut shards, mut turns, room } = std::mem::take(self.moment());
+        let Moment { mut shards, mut turns, room } = std::mem::take(&mut self.moment);
         let mut entered = emptied(room);
-        let state = self.state();
+        let state = &*self.state;
         let keys = asks.iter().filter_map(|ask| Some(ask.look()?.0));
         shards.clear();
         shards.extend(keys.map(|key| state.shard_of(key)));
@@ -76,7 +77,7 @@ impl Session {
         let shown = shards.iter().map(|shard| state.shards[*shard].figures().shown());
         found.lsn = shown.max().unwrap_or(0);
         let room = emptied(entered);
-        *self.moment() = Moment { shards, turns, room };
+        self.moment = Moment { shards, turns, room };
         found
     }
 
@@ -88,7 +89,7 @@ impl Session {
         turns: &mut Vec<u64>,
         entered: &mut Vec<Entered<'s>>,
     ) -> bool {
-        let figures = |shard: &usize| self.state().shards[*shard].figures();
+        let figures = |shard: &usize| self.state.shards[*shard].figures();
         turns.clear();
         entered.clear();
         for shard in shards {
@@ -98,7 +99,7 @@ impl Session {
             };
             turns.push(turn);
         }
-        entered.extend(shards.iter().map(|shard| self.reader(*shard).enter()));
+        entered.extend(shards.iter().map(|shard| self.readers[*shard].enter()));
         // [MO-3] SeqCst: everybody who looks passes such a fence here.
         fence(Ordering::SeqCst);
         shards.iter().zip(turns).all(|(shard, turn)| figures(shard).is_still(*turn))

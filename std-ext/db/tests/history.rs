@@ -1,0 +1,382 @@
+//! What clients saw is linearizable: over TCP and embedded at once, in single asks and in pipelines, key by key.
+//!
+//! Every thread asks few keys for much, and notes when it asked, what came back, and when. The repository's own
+//! checker of histories then looks for an order that explains all answers.
+
+mod support;
+
+#[path = "../../../tests/support/check.rs"]
+mod check;
+#[allow(dead_code, reason = "the words of the maps' own histories are not the database's")]
+#[path = "../../../tests/support/history.rs"]
+mod history;
+
+use check::explain;
+use hedgerow_db::ask::{Answer, Ask, Change, Life, Look, When};
+use hedgerow_db::log::Fsync;
+use hedgerow_db::{Db, Options, Session};
+use history::{Event, Operation};
+use std::fmt;
+use std::io::{BufRead, BufReader, Read};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use support::{Client, Running, command};
+
+const KEYS: usize = 3;
+/// Threads with a connection, and threads with a session. The checker takes eight.
+const OUTSIDE: usize = 4;
+const INSIDE: usize = 3;
+/// Asks of each thread, about.
+const EACH: usize = 400;
+
+/// What is asked of one key.
+#[derive(Clone, Debug, PartialEq)]
+enum Call {
+    Get,
+    Set(Vec<u8>),
+    SetAbsent(Vec<u8>),
+    /// Answers what was there.
+    SetGet(Vec<u8>),
+    Incr,
+    Del,
+    GetDel,
+    Append(Vec<u8>),
+}
+
+/// What came back, in one form for both ways.
+#[derive(Clone, Debug, PartialEq)]
+enum Told {
+    Done,
+    Nothing,
+    Int(i64),
+    Bytes(Vec<u8>),
+    NotAnInteger,
+}
+
+impl Operation for Call {
+    type State = Option<Vec<u8>>;
+    type Answer = Told;
+
+    fn apply(&self, state: &Self::State) -> (Self::State, Told) {
+        let before = state.clone().map_or(Told::Nothing, Told::Bytes);
+        match self {
+            Self::Get => (state.clone(), before),
+            Self::SetAbsent(_) if state.is_some() => (state.clone(), Told::Nothing),
+            Self::Set(value) | Self::SetAbsent(value) => (Some(value.clone()), Told::Done),
+            Self::SetGet(value) => (Some(value.clone()), before),
+            Self::Incr => {
+                let number = state.as_ref().map_or(Some(0), |text| {
+                    String::from_utf8_lossy(text).parse().ok().filter(|n: &i64| *n < i64::MAX)
+                });
+                let Some(number) = number else { return (state.clone(), Told::NotAnInteger) };
+                (Some((number + 1).to_string().into()), Told::Int(number + 1))
+            }
+            Self::Del => (None, Told::Int(state.is_some().into())),
+            Self::GetDel => (None, before),
+            Self::Append(tail) => {
+                let value = [state.as_deref().unwrap_or_default(), tail].concat();
+                let length = value.len().cast_signed() as i64;
+                (Some(value), Told::Int(length))
+            }
+        }
+    }
+
+    fn may_have_been_idle(&self) -> bool {
+        false
+    }
+}
+
+impl fmt::Display for Event<Call, Told> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let show = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        write!(f, "[{}, {}] ", self.called, self.returned)?;
+        match &self.call {
+            Call::Set(value) => write!(f, "SET {}", show(value))?,
+            Call::SetAbsent(value) => write!(f, "SET {} NX", show(value))?,
+            Call::SetGet(value) => write!(f, "SET {} GET", show(value))?,
+            Call::Append(tail) => write!(f, "APPEND {}", show(tail))?,
+            other => write!(f, "{other:?}")?,
+        }
+        match &self.answer {
+            Told::Bytes(value) => write!(f, " = {}", show(value)),
+            other => write!(f, " = {other:?}"),
+        }
+    }
+}
+
+/// SplitMix64. (Steele, Lea and Flood.)
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ mixed >> 31) % end
+    }
+}
+
+fn key(number: usize) -> Vec<u8> {
+    format!("key {number}").into_bytes()
+}
+
+impl Call {
+    /// Values are numbers that nobody else stores, with room between them for additions.
+    fn any(random: &mut Random, unique: u64) -> Self {
+        let number = (unique * 1000).to_string().into_bytes();
+        match random.below(14) {
+            0..4 => Self::Get,
+            4 | 5 => Self::Set(number),
+            6 => Self::SetAbsent(number),
+            7 => Self::SetGet(number),
+            8..11 => Self::Incr,
+            11 => Self::Del,
+            12 => Self::GetDel,
+            _ => Self::Append(number),
+        }
+    }
+
+    fn ask<'a>(&'a self, key: &'a [u8]) -> Ask<'a> {
+        let set =
+            |value: &'a Vec<u8>, when, get| Change::Set { value, when, life: Life::Ever, get };
+        Ask::Change(
+            key,
+            match self {
+                Self::Get => return Ask::Look(key, Look::Value),
+                Self::Set(value) => set(value, When::Always, false),
+                Self::SetAbsent(value) => set(value, When::Absent, false),
+                Self::SetGet(value) => set(value, When::Always, true),
+                Self::Incr => Change::Add(1),
+                Self::Del => Change::Delete,
+                Self::GetDel => Change::Take,
+                Self::Append(tail) => Change::Append(tail),
+            },
+        )
+    }
+
+    fn text(&self, key: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Get => command(&[b"GET", key]),
+            Self::Set(value) => command(&[b"SET", key, value]),
+            Self::SetAbsent(value) => command(&[b"SET", key, value, b"NX"]),
+            Self::SetGet(value) => command(&[b"SET", key, value, b"GET"]),
+            Self::Incr => command(&[b"INCR", key]),
+            Self::Del => command(&[b"DEL", key]),
+            Self::GetDel => command(&[b"GETDEL", key]),
+            Self::Append(tail) => command(&[b"APPEND", key, tail]),
+        }
+    }
+}
+
+/// A way to ask.
+trait Way {
+    /// Asks all of it as one pipeline, and comes back when all is answered.
+    fn ask(&mut self, calls: &[(usize, Call)]) -> Vec<Told>;
+}
+
+impl Way for (Db, Session) {
+    fn ask(&mut self, calls: &[(usize, Call)]) -> Vec<Told> {
+        let keys: Vec<_> = calls.iter().map(|(number, _)| key(*number)).collect();
+        let asks: Vec<_> = calls.iter().zip(&keys).map(|((_, call), key)| call.ask(key)).collect();
+        let mut all = vec![None; calls.len()];
+        let lsn = self.1.run(&asks, &mut |number, answer| {
+            all[number] = Some(match answer {
+                Answer::Done => Told::Done,
+                Answer::Nothing => Told::Nothing,
+                Answer::Int(number) => Told::Int(number),
+                Answer::Bytes(bytes) => Told::Bytes(bytes.to_vec()),
+                Answer::Refused(why) => {
+                    assert_eq!(why, hedgerow_db::ask::Refusal::NotAnInteger);
+                    Told::NotAnInteger
+                }
+                Answer::Lives(end) => panic!("nobody asked until when: {end:?}"),
+            });
+        });
+        self.0.log().wait(lsn).unwrap();
+        all.into_iter().map(|told| told.expect("every ask is answered")).collect()
+    }
+}
+
+impl Way for BufReader<Client> {
+    fn ask(&mut self, calls: &[(usize, Call)]) -> Vec<Told> {
+        let text: Vec<u8> =
+            calls.iter().flat_map(|(number, call)| call.text(&key(*number))).collect();
+        self.get_mut().send(text);
+        calls.iter().map(|_| one_reply(self)).collect()
+    }
+}
+
+fn one_reply(from: &mut impl BufRead) -> Told {
+    let mut line = String::new();
+    from.read_line(&mut line).unwrap();
+    match line.trim_end().split_at(1) {
+        ("+", "OK") => Told::Done,
+        ("$", "-1") => Told::Nothing,
+        (":", number) => Told::Int(number.parse().unwrap()),
+        ("$", length) => {
+            let mut bytes = vec![0; length.parse::<usize>().unwrap() + 2];
+            from.read_exact(&mut bytes).unwrap();
+            bytes.truncate(bytes.len() - 2);
+            Told::Bytes(bytes)
+        }
+        ("-", "ERR value is not an integer or out of range") => Told::NotAnInteger,
+        _ => panic!("{line}"),
+    }
+}
+
+impl Read for Client {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+/// One thread's events, by key.
+type Notes = Vec<Vec<Event<Call, Told>>>;
+
+/// Asks and takes notes. Stamps are taken before all of a pipeline is sent and when all of it is answered.
+fn play(way: &mut impl Way, clock: &AtomicU64, thread: u64, seed: u64) -> Notes {
+    // One order of all stamps is what the checker needs.
+    let now = || clock.fetch_add(1, Ordering::SeqCst);
+    let mut random = Random(seed << 8 | thread);
+    let (mut notes, mut done) = (vec![Vec::new(); KEYS], 0);
+    while done < EACH {
+        let length = [1, 1, 2, 5, 12][random.below(5) as usize];
+        let calls: Vec<_> = (0..length)
+            .map(|place| {
+                let unique = (done as u64 + place) * 16 + thread + 1;
+                (random.below(KEYS as u64) as usize, Call::any(&mut random, unique))
+            })
+            .collect();
+        let called = now();
+        let told = way.ask(&calls);
+        let returned = now();
+        done += calls.len();
+        for ((key, call), answer) in calls.into_iter().zip(told) {
+            notes[key].push(Event { called, returned, call, answer });
+        }
+    }
+    notes
+}
+
+/// What many threads saw at once.
+fn record(options: Options, seed: u64) -> Vec<Notes> {
+    let db = Db::open(options).unwrap();
+    let server = Running::over(db.clone(), |_| {});
+    let (clock, begin) = (AtomicU64::new(0), Barrier::new(OUTSIDE + INSIDE));
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..OUTSIDE + INSIDE)
+            .map(|thread| {
+                let (db, server, clock, begin) = (&db, &server, &clock, &begin);
+                scope.spawn(move || {
+                    if thread < OUTSIDE {
+                        let mut client = BufReader::new(server.client());
+                        begin.wait();
+                        play(&mut client, clock, thread as u64, seed)
+                    } else {
+                        let mut session = (db.clone(), db.session());
+                        begin.wait();
+                        play(&mut session, clock, thread as u64, seed)
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// Whether an order explains it; else what does not fit.
+fn judged(history: &[Vec<Event<Call, Told>>]) -> Result<(), String> {
+    check::check(history, None).map_err(|stuck| explain(history, &stuck))
+}
+
+fn of_key(all: &[Notes], key: usize) -> Vec<Vec<Event<Call, Told>>> {
+    all.iter().map(|notes| notes[key].clone()).collect()
+}
+
+/// How many events overlap one of another thread: a history in which they take turns would prove nothing.
+fn overlapping(history: &[Vec<Event<Call, Told>>]) -> usize {
+    let overlaps = |(thread, event): (usize, &Event<Call, Told>)| {
+        let others = history.iter().enumerate().filter(|(other, _)| *other != thread);
+        others
+            .flat_map(|(_, events)| events)
+            .any(|other| other.called < event.returned && event.called < other.returned)
+    };
+    let all = history.iter().enumerate().flat_map(|(n, events)| events.iter().map(move |e| (n, e)));
+    all.filter(|event| overlaps(*event)).count()
+}
+
+#[test]
+fn what_clients_saw_has_an_order() {
+    for seed in 0..6 {
+        let folder = tempfile::tempdir().unwrap();
+        let mut options =
+            if seed % 3 == 2 { Options::at(folder.path()) } else { Options::in_memory() };
+        options.fsync = Fsync::Always;
+        options.shards = [1, 4, 64][seed as usize % 3];
+        options.compressed = if seed % 2 == 0 { 0 } else { 4 << 20 };
+        let all = record(options, seed);
+        let mut busy = 0;
+        for key in 0..KEYS {
+            let history = of_key(&all, key);
+            if let Err(why) = judged(&history) {
+                panic!("seed {seed}, key {key}: {why}");
+            }
+            busy += overlapping(&history);
+        }
+        assert!(busy > EACH, "only {busy} overlapped");
+    }
+}
+
+/// The history of a thread that sets a value, and then another, and of one that comes later.
+fn sets_and_then(calls: Vec<(Call, Told)>) -> Vec<Vec<Event<Call, Told>>> {
+    let event = |called, (call, answer)| Event { called, returned: called + 1, call, answer };
+    let set = |value: &str| (Call::Set(value.into()), Told::Done);
+    let later = calls.into_iter().enumerate().map(|(n, one)| event(10 + 2 * n as u64, one));
+    vec![vec![event(0, set("1000")), event(2, set("2000"))], later.collect()]
+}
+
+#[test]
+fn a_stale_read_is_refused() {
+    let read = |value: &str| sets_and_then(vec![(Call::Get, Told::Bytes(value.into()))]);
+    assert_eq!(judged(&read("2000")), Ok(()));
+    let why = judged(&read("1000")).expect_err("a stale read");
+    assert!(why.contains("Get = 1000"), "{why}");
+}
+
+#[test]
+fn a_lost_update_is_refused() {
+    let incr = |number| (Call::Incr, Told::Int(number));
+    assert_eq!(judged(&sets_and_then(vec![incr(2001), incr(2002)])), Ok(()));
+    judged(&sets_and_then(vec![incr(2001), incr(2001)])).expect_err("a lost update");
+    let append = |tail: &str, length| (Call::Append(tail.into()), Told::Int(length));
+    let get = |value: &str| (Call::Get, Told::Bytes(value.into()));
+    assert_eq!(judged(&sets_and_then(vec![append("7", 5), get("20007")])), Ok(()));
+    judged(&sets_and_then(vec![append("7", 5), get("2000")])).expect_err("a lost end");
+}
+
+/// In what was truly recorded, too: one answer of a thousand is changed into what it could have been before.
+#[test]
+fn a_spoilt_recording_is_refused() {
+    let mut all = record(Options::in_memory(), 99);
+    let last = all.iter().flat_map(|notes| &notes[0]).map(|event| event.returned).max().unwrap();
+    let quiet =
+        |at, call, answer| Event { called: last + at, returned: last + at + 1, call, answer };
+    // Behind all others: what was there is taken, so it cannot be taken once more.
+    all[0][0].push(quiet(1, Call::Set(b"1".into()), Told::Done));
+    all[1][0].push(quiet(3, Call::GetDel, Told::Bytes(b"1".into())));
+    assert_eq!(judged(&of_key(&all, 0)), Ok(()));
+    all[2][0].push(quiet(5, Call::GetDel, Told::Bytes(b"1".into())));
+    judged(&of_key(&all, 0)).expect_err("taken twice");
+    all[2][0].pop();
+    // And amid them: the answer of an increment that another one gave.
+    let incrs = |notes: &Notes| {
+        notes[0].iter().position(
+            |event| matches!(event.answer, Told::Int(n) if event.call == Call::Incr && n > 1000),
+        )
+    };
+    let (thread, place) = (0..all.len()).find_map(|n| Some((n, incrs(&all[n])?))).unwrap();
+    let Told::Int(number) = all[thread][0][place].answer else { unreachable!("it was one") };
+    all[thread][0][place].answer = Told::Int(number - 1000);
+    judged(&of_key(&all, 0)).expect_err("a number of another time");
+}

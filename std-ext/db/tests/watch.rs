@@ -1,0 +1,94 @@
+//! Watches: each change of what was asked for is told once, in order, and who falls behind is told that.
+
+use hedgerow_db::ask::{Ask, Together};
+use hedgerow_db::watch::{Changed, WatchError};
+use hedgerow_db::{Db, Options};
+use std::thread;
+use std::time::Duration;
+
+const NONE: Duration = Duration::ZERO;
+
+#[test]
+fn changes_are_told_in_order_by_prefix() {
+    let db = Db::open(Options::in_memory()).unwrap();
+    db.set("rose", "before").unwrap();
+    let mut watch = db.watch("ro");
+    db.set("daisy", "white").unwrap();
+    db.set("rose", "red").unwrap();
+    db.add("robin", 1).unwrap();
+    db.delete("rose").unwrap();
+    // Nothing was there to remove.
+    db.delete("rose").unwrap();
+    db.expire("robin", Duration::from_mins(1)).unwrap();
+    db.clear().unwrap();
+    let mut told = Vec::new();
+    while let Some(event) = watch.next(NONE).unwrap() {
+        told.push(event);
+    }
+    assert!(told.is_sorted_by_key(|event| event.number));
+    let changed: Vec<Changed> = told.into_iter().map(|event| event.changed).collect();
+    let key = |key: &[u8]| Changed::Key(key.to_vec());
+    let removed = Changed::Removed(b"rose".to_vec());
+    let wanted = [key(b"rose"), key(b"robin"), removed, key(b"robin"), Changed::Cleared];
+    assert_eq!(changed, wanted);
+}
+
+#[test]
+fn what_is_changed_together_is_told_with_one_number() {
+    let db = Db::open(Options::in_memory()).unwrap();
+    let mut watch = db.watch("");
+    let pairs: [(&[u8], &[u8]); 3] = [(b"a", b"1"), (b"b", b"2"), (b"c", b"3")];
+    db.session().run(&[Ask::Together(Together::SetAll(&pairs))], &mut |_, _| ());
+    let told: Vec<_> = (0..3).map(|_| watch.next(NONE).unwrap().unwrap()).collect();
+    assert!(told.iter().all(|event| event.number == told[0].number));
+    assert_eq!(watch.next(NONE).unwrap(), None);
+}
+
+/// No change of a key is missing, told twice, or told before one that was made before it.
+#[test]
+fn threads_are_told_of_in_the_order_of_each_key() {
+    const CHANGES: i64 = 2000;
+    let db = Db::open(Options::in_memory()).unwrap();
+    let mut watch = db.watch("");
+    thread::scope(|scope| {
+        for key in 0..4 {
+            let db = &db;
+            scope.spawn(move || {
+                for _ in 0..CHANGES {
+                    db.add(format!("key{key}"), 1).unwrap();
+                }
+            });
+        }
+    });
+    let (mut number, mut seen) = (0, 0);
+    while let Some(event) = watch.next(NONE).unwrap() {
+        // Of the same shard they come in order; over shards a number may come late.
+        number = event.number.max(number);
+        seen += 1;
+    }
+    assert_eq!(seen, 4 * CHANGES);
+    assert_eq!(number, 4 * CHANGES.cast_unsigned());
+}
+
+#[test]
+fn who_falls_behind_is_told() {
+    let db = Db::open(Options::in_memory()).unwrap();
+    let mut watch = db.watch("");
+    let mut other = db.watch("");
+    for _ in 0..20_000 {
+        db.add("n", 1).unwrap();
+        other.next(NONE).unwrap().unwrap();
+    }
+    let mut told = 0;
+    let why = loop {
+        match watch.next(NONE) {
+            Ok(Some(_)) => told += 1,
+            Ok(None) => panic!("it has missed some"),
+            Err(why) => break why,
+        }
+    };
+    assert!(matches!(why, WatchError::Behind));
+    assert!((10_000..20_000).contains(&told), "{told}");
+    // Who keeps up is told all.
+    assert_eq!(other.next(NONE).unwrap(), None);
+}
