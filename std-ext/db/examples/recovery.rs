@@ -3,8 +3,6 @@
 //!
 //! Fills a folder below the system's place for temporary files with KEYS values of BYTES, asked for PIPELINE at a time.
 
-#![expect(clippy::cast_precision_loss, reason = "figures to read")]
-
 use hedgerow_db::ask::{Ask, Change, Life, When};
 use hedgerow_db::log::Fsync;
 use hedgerow_db::{Db, Options};
