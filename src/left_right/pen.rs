@@ -12,6 +12,9 @@ use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 use core::mem;
 
+/// So many entries' keys are waited for at once where all are moved.
+const REBUILT: usize = 8;
+
 /// The writer's place, in use. There is one at a time, so each `SAFETY` below may say so.
 pub(super) struct Pen<'a, K, V, S, P: Keep<K, V>> {
     shared: &'a Shared<K, V, S, P>,
@@ -208,10 +211,21 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         let (mut next, spare) = (table(buckets)?, table(buckets)?);
         let dirty = Dirty::everywhere(buckets)?;
         let hidden = Self::hidden(self.shared);
-        for (_, entry) in hidden.entries() {
-            // SAFETY: it is in the table, so it has not been freed.
-            let hash = unsafe { P::hash(entry, |key| self.shared.hash(key)) };
-            next.place(hash, *entry, |_| {});
+        // Some at a time: the processor waits for their keys at once, not for one after the other.
+        let mut entries = hidden.entries().map(|(_, entry)| *entry);
+        let mut some = [None; REBUILT];
+        loop {
+            some.fill_with(|| entries.next().map(|entry| (Hashed(0), entry)));
+            for (hash, entry) in some.iter_mut().flatten() {
+                // SAFETY: it is in the table, so it has not been freed.
+                *hash = unsafe { P::hash(entry, |key| self.shared.hash(key)) };
+            }
+            for (hash, entry) in some.into_iter().flatten() {
+                next.place(hash, entry, |_| {});
+            }
+            if some[REBUILT - 1].is_none() {
+                break;
+            }
         }
         *hidden = next;
         self.draft.spare = Some(spare);
