@@ -5,7 +5,8 @@
 //     node benches/redis.mjs [--rounds 5] [--fsync everysec|always|no] [--seconds 2] [--ours PATH] [--memory FILE.rows]
 //
 // Needs redis-server and redis-benchmark. `--memory` loads rows (a key, a tab and a value a line; without a tab the
-// line's number is the key) into both instead, and tells what memory each takes of them, and how long each takes to start again.
+// line's number is the key) into both instead, and tells what memory each takes of them, and how long each takes to
+// start again.
 
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
