@@ -154,3 +154,34 @@ fn nobody_passes_without_the_password() {
         assert_eq!(client.get(request).await.unwrap().into_inner().value, None);
     });
 }
+
+#[test]
+fn it_tells_of_its_health_and_its_services() {
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::health_client::HealthClient;
+    use tonic_reflection::pb::v1::ServerReflectionRequest;
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+    let db = Db::open(Options::in_memory()).unwrap();
+    let server = GrpcServer::start(db, "127.0.0.1:0", GrpcOptions::default()).unwrap();
+    let address = format!("http://{}", server.address());
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let channel = Channel::from_shared(address).unwrap().connect().await.unwrap();
+        let service = "hedgerow.db.v1.Database".to_owned();
+        let check = HealthCheckRequest { service: service.clone() };
+        let told = HealthClient::new(channel.clone()).check(check).await.unwrap().into_inner();
+        assert_eq!(told.status(), ServingStatus::Serving);
+
+        let list = MessageRequest::ListServices(String::new());
+        let ask = ServerReflectionRequest { message_request: Some(list), ..Default::default() };
+        let asks = futures_util::stream::iter([ask]);
+        let mut client = ServerReflectionClient::new(channel);
+        let mut told = client.server_reflection_info(asks).await.unwrap().into_inner();
+        let told = told.message().await.unwrap().unwrap().message_response;
+        let Some(MessageResponse::ListServicesResponse(list)) = told else { panic!("{told:?}") };
+        assert!(list.service.iter().any(|one| one.name == service), "{list:?}");
+    });
+}
