@@ -64,17 +64,15 @@ struct Reader<'a, const BUCKETS: usize, const READERS: usize> {
     handle: TableReader<'a, u64, Value, BUCKETS, READERS, Hashing>,
     /// Its snapshots that have not ended.
     depth: Cell<usize>,
-    /// The publish that it knew of when it began to look, by which the table tells its looks apart.
+    /// The publish that was the last when it began to look, which its slot tells: the table tells its looks apart by it.
     began: Cell<u64>,
-    knows: Cell<u64>,
 }
 
 impl<'a, const BUCKETS: usize, const READERS: usize> Reader<'a, BUCKETS, READERS> {
     /// The handle, to look now, after so many publishes.
     fn look(&self, publishes: u64) -> &TableReader<'a, u64, Value, BUCKETS, READERS, Hashing> {
-        let knew = self.knows.replace(publishes);
         if self.depth.get() == 0 {
-            self.began.set(knew);
+            self.began.set(publishes);
         }
         &self.handle
     }
@@ -122,7 +120,7 @@ struct Game<'a, const BUCKETS: usize, const READERS: usize> {
     published: Rc<Model>,
     /// Whether there is something to publish, be it what was there before.
     changed: bool,
-    /// Readers that may still be looking at what was shown before the last publish, and what each knew then.
+    /// Readers that may still be looking at what was shown before the last publish, and since when.
     stuck: BTreeMap<usize, u64>,
     publishes: u64,
     serial: u64,
@@ -168,15 +166,15 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
         all.map(|reader| (reader.handle.reader(), &**reader)).collect()
     }
 
-    /// Readers who are looking, and what they knew when they began.
+    /// Readers who are looking, and since which publish.
     fn looking(&self) -> BTreeMap<usize, u64> {
         let mut taken = self.taken();
         taken.retain(|_, reader| reader.depth.get() > 0);
         taken.into_iter().map(|(number, reader)| (number, reader.began.get())).collect()
     }
 
-    /// The writer asks whether somebody is stuck, one reader after the other until one is. Who looks again before
-    /// it is asked, knowing no more, is taken to have been looking all the time.
+    /// The writer asks whether somebody is stuck, one reader after the other until one is. Who looks again is told of the
+    /// publish, and so is not.
     fn is_stuck(&mut self) -> bool {
         let looking = self.looking();
         while let Some(first) = self.stuck.first_entry() {
@@ -232,8 +230,8 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
         let handle = self.table.reader();
         assert_eq!(handle.as_ref().map(TableReader::reader), free);
         if let Some(handle) = handle {
-            let [began, knows] = [(); 2].map(|()| Cell::new(self.publishes));
-            self.readers.push(Rc::new(Reader { handle, depth: Cell::new(0), began, knows }));
+            let began = Cell::new(self.publishes);
+            self.readers.push(Rc::new(Reader { handle, depth: Cell::new(0), began }));
         }
     }
 
