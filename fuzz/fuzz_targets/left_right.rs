@@ -118,22 +118,19 @@ struct Reader<T: Number, P: Kept<T>> {
     handle: ReadHandle<T, T, Hashing, P>,
     /// Its looks that have not ended.
     depth: Cell<usize>,
-    /// The publish that it knew of when it began to look, by which the map tells its looks apart.
+    /// The publish that was the last when it began to look, which its slot tells: the map tells its looks apart by it.
     began: Cell<u64>,
-    knows: Cell<u64>,
 }
 
 impl<T: Number, P: Kept<T>> Reader<T, P> {
     fn new(handle: ReadHandle<T, T, Hashing, P>, publishes: u64) -> Rc<Self> {
-        let (began, knows) = (Cell::new(publishes), Cell::new(publishes));
-        Rc::new(Self { handle, depth: Cell::new(0), began, knows })
+        Rc::new(Self { handle, depth: Cell::new(0), began: Cell::new(publishes) })
     }
 
     /// The handle, to look now, after so many publishes.
     fn look(&self, publishes: u64) -> &ReadHandle<T, T, Hashing, P> {
-        let knew = self.knows.replace(publishes);
         if self.depth.get() == 0 {
-            self.began.set(knew);
+            self.began.set(publishes);
         }
         &self.handle
     }
@@ -398,15 +395,14 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         assert_eq!(self.draft, *self.published);
     }
 
-    /// Readers who are looking, and what they knew when they began.
+    /// Readers who are looking, and since which publish.
     fn looking(&self) -> impl Iterator<Item = (usize, u64)> {
         let all = self.readers.iter().chain(self.looks.iter().map(|look| &look.reader));
         let looking = all.filter(|reader| reader.depth.get() > 0);
         looking.map(|reader| (reader.handle.reader(), reader.began.get()))
     }
 
-    /// The writer asks whether somebody is stuck. Who looks again before it asks, knowing no more, is taken to
-    /// have been looking all the time.
+    /// The writer asks whether somebody is stuck. Who looks again is told of the publish, and so is not.
     fn is_stuck(&mut self) -> bool {
         let looking: BTreeMap<_, _> = self.looking().collect();
         self.stuck.retain(|reader, began| looking.get(reader) == Some(began));
