@@ -67,8 +67,7 @@
 //!
 //! Where values hardly compress, or are longer, it is two to four times as much. Without steps it is the index that
 //! takes longest: all entries of some bins are hashed anew. A thread helps as long as it gets a processor: where
-//! writers outrun it they
-//! slow down to its pace, and do a kibibyte themselves now and then.
+//! writers outrun it they slow down to its pace, and do a kibibyte themselves now and then.
 //!
 //! # A small map
 //!

@@ -1,10 +1,14 @@
 //! The whole database in a folder: opened again, after whatever has happened, it has what it had.
 
+#[path = "support/random.rs"]
+mod random;
+
 use hedgerow_db::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
 use hedgerow_db::log::disk::{Disk, DiskFile};
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::{Corrupt, Fsync, LogError};
 use hedgerow_db::{Db, Error, Options, Session};
+use random::Random;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -65,22 +69,6 @@ fn content(db: &Db) -> Content {
 
 fn number(db: &Db, key: &str) -> u64 {
     db.get(key).unwrap().map_or(0, |text| String::from_utf8(text).unwrap().parse().unwrap())
-}
-
-/// SplitMix64. (Steele, Lea and Flood.)
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ mixed >> 31) % end
-    }
-
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len() as u64) as usize]
-    }
 }
 
 const KEYS: [&[u8]; 24] = [

@@ -11,11 +11,15 @@ mod check;
 #[path = "../../../tests/support/history.rs"]
 mod history;
 
+#[path = "support/random.rs"]
+mod random;
+
 use check::explain;
 use hedgerow_db::ask::{Answer, Ask, Change, Life, Look, When};
 use hedgerow_db::log::Fsync;
 use hedgerow_db::{Db, Options, Session};
 use history::{Event, Operation};
+use random::Random;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Barrier;
@@ -102,18 +106,6 @@ impl fmt::Display for Event<Call, Told> {
             Told::Bytes(value) => write!(f, " = {}", show(value)),
             other => write!(f, " = {other:?}"),
         }
-    }
-}
-
-/// SplitMix64. (Steele, Lea and Flood.)
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ mixed >> 31) % end
     }
 }
 

@@ -4,9 +4,13 @@
 //! The process is this test's own program, started with `CHILD` set: its threads write values that count upwards, and
 //! tell each number on their output when the log says that it is safe. `HEDGEROW_DB_KILLS` says how many rounds.
 
+#[path = "support/random.rs"]
+mod random;
+
 use hedgerow_db::ask::{Answer, Ask, Change, Life, Look, Together, When};
 use hedgerow_db::log::Fsync;
 use hedgerow_db::{Db, Options, Session};
+use random::Random;
 use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -26,18 +30,6 @@ const TOGETHER: u64 = 5;
 const STRIDE: u64 = 1 << 32;
 /// An end that no test sees.
 const FAR: u64 = 1 << 50;
-
-/// SplitMix64. (Steele, Lea and Flood.)
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ mixed >> 31) % end
-    }
-}
 
 /// How the folder is opened in a round: in turn by each policy, with shards of another number each time.
 fn options(folder: &Path, round: u64) -> Options {

@@ -6,6 +6,10 @@
 
 mod support;
 
+#[path = "support/random.rs"]
+mod random;
+
+use random::Random;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::HashMap;
 use std::env;
@@ -27,18 +31,6 @@ const REGISTERS: u64 = 6;
 const TOGETHER: u64 = 4;
 /// A moment that no test sees, in milliseconds.
 const FAR: u64 = 1 << 50;
-
-/// SplitMix64. (Steele, Lea and Flood.)
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ mixed >> 31) % end
-    }
-}
 
 // -------------------------------------------------------------------------------- the program
 

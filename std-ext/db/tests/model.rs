@@ -2,8 +2,12 @@
 
 #![allow(clippy::cast_possible_wrap, reason = "the model counts to a few hundred")]
 
+#[path = "support/random.rs"]
+mod random;
+
 use hedgerow_db::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
 use hedgerow_db::{Db, Options, Session};
+use random::Random;
 use std::collections::HashMap;
 
 /// An answer that can be kept.
@@ -205,22 +209,6 @@ impl Model {
             Ask::Change(key, change) => self.change(key, change),
             Ask::Together(together) => self.together(together),
         }
-    }
-}
-
-/// SplitMix64. (Steele, Lea and Flood.)
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ mixed >> 31) % end
-    }
-
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len() as u64) as usize]
     }
 }
 

@@ -8,6 +8,7 @@ use crate::command::glob;
 use crate::command::obey::Turn;
 use crate::log::Fsync;
 use crate::options::Eviction;
+use crate::state::number;
 
 #[derive(Clone, Copy)]
 enum Part {
@@ -88,17 +89,7 @@ fn memory(text: &[u8]) -> Option<usize> {
     let text = std::str::from_utf8(text).ok()?.to_ascii_lowercase();
     let (digits, unit) =
         text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
-    let unit = match unit {
-        "" | "b" => 1,
-        "k" => 1000,
-        "kb" => 1 << 10,
-        "m" => 1_000_000,
-        "mb" => 1 << 20,
-        "g" => 1_000_000_000,
-        "gb" => 1 << 30,
-        _ => return None,
-    };
-    digits.parse::<usize>().ok()?.checked_mul(unit)
+    digits.parse::<usize>().ok()?.checked_mul(number::unit(unit)?)
 }
 
 impl<'a> Turn<'_, 'a> {

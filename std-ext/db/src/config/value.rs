@@ -1,5 +1,6 @@
 //! What values settings take.
 
+use crate::state::number;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What values a setting takes.
@@ -96,16 +97,7 @@ impl std::fmt::Display for Kind {
 /// Bytes as Redis reads them: `k` is a thousand, `kb` 1024.
 fn read_bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit: u64 = match &text[digits.len()..] {
-        "" | "b" => 1,
-        "k" => 1000,
-        "kb" => 1 << 10,
-        "m" => 1_000_000,
-        "mb" => 1 << 20,
-        "g" => 1_000_000_000,
-        "gb" => 1 << 30,
-        _ => return None,
-    };
+    let unit = number::unit(&text[digits.len()..])? as u64;
     digits.parse::<u64>().ok()?.checked_mul(unit)
 }
 

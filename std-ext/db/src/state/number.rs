@@ -25,6 +25,20 @@ pub(crate) fn integer(text: &[u8]) -> Option<i64> {
     if negative { 0i64.checked_sub_unsigned(sum) } else { i64::try_from(sum).ok() }
 }
 
+/// How many bytes a unit is, in small letters, as Redis has them: of 1,000 or 1,024.
+pub(crate) fn unit(name: &str) -> Option<usize> {
+    Some(match name {
+        "" | "b" => 1,
+        "k" => 1000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    })
+}
+
 /// A number in decimal or exponential notation, or an infinity; no blanks.
 pub(crate) fn float(text: &[u8]) -> Option<f64> {
     let text = std::str::from_utf8(text).ok()?;
