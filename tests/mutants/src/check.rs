@@ -38,8 +38,10 @@ const KINDS: [Kind; 3] = [
 pub enum Outcome {
     Green,
     Red,
-    /// Not done in time: a mutation that makes a thread wait for ever is caught too.
+    /// Not done in time: caught, if the row says that a thread waits for ever.
     Hung,
+    /// Failed or ran out of time, but not as the row says.
+    Elsewhere,
     /// The mutation does not compile, which says nothing about the check.
     Broken,
     /// The name fits no test: green by absence.
@@ -112,7 +114,9 @@ impl Check {
     fn command(&self, tree: &Tree) -> Command {
         let mut cargo = self.cargo(tree);
         match self {
-            Self::Model { name, .. } | Self::Test { name, .. } => cargo.args(["--", name]),
+            Self::Model { name, .. } | Self::Test { name, .. } => {
+                cargo.args(["--", "--exact", name])
+            }
             Self::Fuzz(target) => {
                 cargo.args(["run", target, &format!("fuzz/corpus/{target}")]);
                 // No new inputs, and none that takes long.

@@ -138,6 +138,7 @@ impl Job<'_> {
             (Outcome::Green, Expect::Survives) => ("green", true),
             (Outcome::Green, Expect::Caught) => ("SURVIVED", false),
             (Outcome::Red | Outcome::Hung, Expect::Survives) => ("UNEXPECTEDLY RED", false),
+            (Outcome::Elsewhere, _) => ("RED FOR ANOTHER REASON", false),
             (Outcome::Broken, _) => ("DOES NOT COMPILE", false),
             (Outcome::Empty, _) => ("RAN NO TEST", false),
         };

@@ -26,6 +26,12 @@ pub struct Mutation {
     pub check: Check,
     #[serde(default)]
     pub expect: Expect,
+    /// A text that the failing check prints: the proof that it failed for the mutated property.
+    #[serde(default)]
+    says: String,
+    /// Whether the check is expected to run out of time, as it does if a thread waits for ever.
+    #[serde(default)]
+    hangs: bool,
     #[serde(default)]
     why: String,
     #[serde(default = "default_timeout")]
@@ -73,6 +79,8 @@ impl Mutation {
             "`to` is the same as `from`".into()
         } else if (self.expect == Expect::Survives) == self.why.is_empty() {
             "`why` and `expect = \"survives\"` go together".into()
+        } else if self.hangs && !self.says.is_empty() {
+            "a check that hangs says nothing".into()
         } else {
             return None;
         };
@@ -90,7 +98,18 @@ impl Mutation {
             outcome = self.check.run(tree, Duration::from_secs(self.timeout));
         }
         tree.write(&self.file, &unbroken);
-        outcome
+        self.judge(outcome, tree)
+    }
+
+    /// A check that is red for another reason than the row names proves nothing about the row.
+    fn judge(&self, outcome: Outcome, tree: &Tree) -> Outcome {
+        match outcome {
+            Outcome::Red if self.hangs || !tree.whole_output().contains(&self.says) => {
+                Outcome::Elsewhere
+            }
+            Outcome::Hung if !self.hangs => Outcome::Elsewhere,
+            outcome => outcome,
+        }
     }
 
     /// Threads of a test meet by chance, and a machine may be busy: such a check may miss once what it

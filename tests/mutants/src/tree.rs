@@ -60,10 +60,14 @@ impl Tree {
 
     /// The end of what the last command printed.
     pub fn last_output(&self) -> String {
-        let text = fs::read(self.home.join("output")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
+        let text = self.whole_output();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
+    }
+
+    pub fn whole_output(&self) -> String {
+        let bytes = fs::read(self.home.join("output")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     pub fn read(&self, file: &str) -> String {
