@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! What the ancestors and the rivals got wrong, each as a test of ours, named after what it was.
 
 mod support;

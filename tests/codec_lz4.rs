@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! `Lz4` against `lz4_flex`, both ways.
 
 mod support;

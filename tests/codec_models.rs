@@ -1,3 +1,5 @@
+//! builds: asan narrow
+//!
 //! What holds of every codec: values come back, whatever they are; damaged bytes do no harm; what was learned
 //! survives being exported; nothing allocates but training; stacks are small.
 

@@ -1,3 +1,5 @@
+//! builds: asan
+//!
 //! What a `CompressedMap` says that it takes is what it took, and what happens where there is no memory.
 
 mod support;

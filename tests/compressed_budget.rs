@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! `CompressedMap` where its budget is used up: what is learned then, and that there is a way back.
 
 mod support;

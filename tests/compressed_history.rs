@@ -1,3 +1,5 @@
+//! builds: portable tsan
+//!
 //! `CompressedMap` is linearizable key by key while values are compressed, moved, made hot, folded and compacted:
 //! random plans on maps of few segments, recorded and explained by a sequential map.
 

@@ -1,3 +1,5 @@
+//! builds: asan narrow portable
+//!
 //! `CompressedMap` against std's `HashMap`, under budgets so small that everything that can happen does.
 
 mod support;

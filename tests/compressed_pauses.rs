@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! How much of compressing and learning one call to a `CompressedMap` does: counted in bytes and turns, not timed.
 
 mod support;

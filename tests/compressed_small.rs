@@ -1,3 +1,5 @@
+//! builds: narrow
+//!
 //! A `CompressedMap` of some tens of kibibytes: what it takes at most, and on how small a stack it runs. Words are
 //! twice as long here as on most boards, where half as much will do: `tests/embedded/src/packed.rs`.
 

@@ -1,3 +1,5 @@
+//! builds: asan tsan
+//!
 //! `CompressedMap` with many threads: histories of each key, and what is left at rest.
 
 mod support;

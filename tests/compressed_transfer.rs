@@ -1,3 +1,5 @@
+//! builds: asan narrow
+//!
 //! `CompressedMap`: entries that go from one map to another as bytes, hostile bytes, and memory that forgets.
 
 mod support;

@@ -1,3 +1,5 @@
+//! builds: asan
+//!
 //! `CompressedMap`: codecs, merges and closures that panic, lie, or call the map.
 
 mod support;

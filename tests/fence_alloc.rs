@@ -1,3 +1,5 @@
+//! builds: asan
+//!
 //! Memory that runs out, and memory that is not needed: `try_` forms say so and hand everything back, an empty map
 //! allocates nothing, what is removed makes room for what comes, all is given back.
 

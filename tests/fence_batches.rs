@@ -1,3 +1,5 @@
+//! builds: tsan
+//!
 //! `FenceMap`'s batches: against `BTreeMap` by one thread, and as of one moment with many.
 
 mod support;

@@ -1,3 +1,5 @@
+//! builds: asan
+//!
 //! Memory that runs out under a `FenceEntryMap`, and memory that it does not need.
 
 mod support;

@@ -1,3 +1,5 @@
+//! builds: tsan
+//!
 //! `FenceEntryMap`'s batches: against `BTreeMap` by one thread, as of one moment with many, and what is dropped.
 
 mod support;

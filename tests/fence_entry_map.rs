@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! `FenceEntryMap` from outside, by one thread: every operation against `BTreeMap`, keys of many types, what is dropped
 //! and when, guards.
 

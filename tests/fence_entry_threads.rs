@@ -1,3 +1,5 @@
+//! builds: asan tsan
+//!
 //! `FenceEntryMap` while several threads write: what must hold at any moment, what must be left at the end, and what
 //! was dropped.
 

@@ -1,3 +1,5 @@
+//! builds: narrow portable tsan
+//!
 //! Ordered maps are linearizable as a whole: points, neighbours, ends, ranges, range deletes and batches together.
 //! Random plans on shared maps, recorded and explained by a sequential map of all keys.
 #![allow(clippy::borrowed_box, reason = "keys that are owned")]

@@ -1,3 +1,5 @@
+//! builds: narrow portable
+//!
 //! `FenceMap` against `BTreeMap`, by one thread: every operation, sizes from nothing to several fences, keys and
 //! values of many types, and the ends of each type.
 

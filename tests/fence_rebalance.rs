@@ -1,3 +1,5 @@
+//! builds: tsan
+//!
 //! `FenceMap` whose fences give leaves away, are split and joined: nothing of it may show but in its figures.
 
 mod support;

@@ -1,3 +1,5 @@
+//! builds: asan portable tsan
+//!
 //! `FenceMap` while several threads write: what must hold at any moment, and what must be left at the end.
 
 mod support;

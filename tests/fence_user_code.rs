@@ -1,3 +1,5 @@
+//! builds: asan
+//!
 //! `FenceMap` and what its user brings: an `Ord` that is none or panics, a ranking that lies, closures that call the
 //! map. Answers may be wrong; the map ends what it began, and is whole afterwards.
 

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! `FenceWorkers`: nothing that was accepted is lost, a panic fails one ticket, nobody waits for ever.
 #![cfg(feature = "std-ext")]
 

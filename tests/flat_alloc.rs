@@ -1,3 +1,5 @@
+//! builds: asan
+//!
 //! Memory that runs out, and memory that is not needed: `try_` forms say so and hand everything
 //! back, growth that cannot allocate costs speed and no entry, an empty map allocates nothing, all
 //! is given back, and an allocator may itself use the map.

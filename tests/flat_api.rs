@@ -1,3 +1,5 @@
+//! builds: portable
+//!
 //! `FlatMap`'s interface from outside: what a user of std's `HashMap` expects of construction,
 //! look-ups, errors and traits.
 

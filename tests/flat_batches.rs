@@ -1,3 +1,5 @@
+//! builds: tsan
+//!
 //! Batches, cursors and the ways of changing one entry that are built on `compute`.
 
 mod support;

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! The operations of `FlatMap` that neither wait nor abort: what cannot be done at once is handed back, and
 //! has not been done; what can be done is done as by their twins.
 

@@ -1,3 +1,5 @@
+//! builds: portable
+//!
 //! What the features `serde` and `rayon` add.
 
 use hedgerow::FlatMap;

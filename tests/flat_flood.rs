@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! Keys chosen by an attacker, all of one hash: what they cost, in steps and bytes, and whom.
 
 use hedgerow::{FlatMap, FlatTable};

@@ -1,3 +1,5 @@
+//! builds: asan narrow portable tsan
+//!
 //! What holds of the whole map while it grows: no key is lost or doubled, iteration sees each lasting key
 //! exactly once, growth comes when it should, and churn takes no more memory.
 

@@ -1,3 +1,5 @@
+//! builds: narrow portable tsan
+//!
 //! `FlatMap` is linearizable key by key: histories of several threads over few keys, recorded
 //! while the map grows beside them, are explained by a sequential map; maps that are broken on
 //! purpose are refused.

@@ -1,3 +1,5 @@
+//! builds: narrow
+//!
 //! Every layout of key and value against std's `HashMap`: random operations on both, the same
 //! answers, the same contents, with good and bad hashers.
 

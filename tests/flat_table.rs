@@ -1,3 +1,5 @@
+//! builds: asan narrow portable
+//!
 //! `FlatTable` from outside: operations of all layouts against std's `HashMap`, fill, errors, user code
 //! that panics or calls back, threads.
 

@@ -1,3 +1,5 @@
+//! builds: asan
+//!
 //! The user's own code inside `FlatMap`'s operations: closures, hashers and comparisons that
 //! panic, call back into the map, or lie. Nothing is lost but what they lie about, and nothing
 //! stays locked.

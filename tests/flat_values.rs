@@ -1,3 +1,5 @@
+//! builds: asan tsan
+//!
 //! What holds of single values while the map grows: none is torn, none is another key's, and no change is
 //! lost or counted twice.
 

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! The checker of histories is right: it agrees with an independent one on random small histories,
 //! legal and illegal, and what it refuses it explains.
 

@@ -1,3 +1,5 @@
+//! builds: asan narrow portable tsan
+//!
 //! `LeftRightMap` from outside: against a model, what it drops and when, readers that are stuck, writers that
 //! panic.
 

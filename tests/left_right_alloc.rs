@@ -1,3 +1,5 @@
+//! builds: asan
+//!
 //! Memory that runs out under `LeftRightMap`, and where it asks for none.
 
 mod support;

@@ -1,3 +1,5 @@
+//! builds: portable
+//!
 //! `LeftRightMap` with feature `serde`.
 
 use hedgerow::LeftRightMap;

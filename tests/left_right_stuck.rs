@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! A thread that is stopped for long while it looks: the writer of a `LeftRightMap` goes on beside, by notes that
 //! grow with the keys and not with the changes, and when the thread lets go everything appears.
 

@@ -1,3 +1,5 @@
+//! builds: asan narrow portable tsan
+//!
 //! `LeftRightTable` from outside: against a model, beside readers, full, and where readers are in the way.
 
 mod support;

@@ -1,3 +1,5 @@
+//! builds: asan
+//!
 //! `LeftRightMap` where the user's code panics, or contradicts itself.
 
 mod support;

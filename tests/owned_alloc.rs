@@ -1,3 +1,5 @@
+//! builds: asan
+//!
 //! Memory that runs out under the maps of owned data, and garbage that must not use it up: what is refused comes
 //! back whole, the rest is done, and a guard that is held for ever is borne as far as a limit allows.
 

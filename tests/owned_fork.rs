@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! What a child of `fork` may do with the maps of owned data, while other threads of its parent hold guards.
 //! One test, and so no other thread that could be inside a map, or in the allocator, at that moment.
 #![cfg(all(target_os = "linux", not(miri)))]

@@ -1,3 +1,5 @@
+//! builds: narrow portable tsan
+//!
 //! `EntryMap` is linearizable key by key, like `FlatMap`: random plans on shared maps, recorded and
 //! explained by a sequential map. Each value is an allocation that says whether it is torn or freed.
 

@@ -1,3 +1,5 @@
+//! builds: asan narrow portable tsan
+//!
 //! `EntryMap` from outside: what it drops and when, guards, threads that end, user code that panics
 //! or calls back.
 

@@ -1,3 +1,5 @@
+//! builds: narrow
+//!
 //! The one test that uses up the slots of all readers, and so has a process to itself.
 
 mod support;

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! The worker: no wake-up is lost, a panic stays where it was, and it ends when it is told to.
 #![cfg(feature = "std-ext")]
 

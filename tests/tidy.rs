@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! The house rules, run instead of remembered.
 //!
 //! Each rule is a function from a path and a text to what it finds there; each has a test in which
@@ -52,6 +54,10 @@ const BANNED_WORDS: [&str; 10] = [
 /// File names that say nothing about what is inside.
 const BANNED_FILES: [&str; 5] = ["utils", "util", "helpers", "misc", "common"];
 
+/// What a test file may name in its first line: `default` is the README's command, which runs every file; `.ci/run`
+/// has the others.
+const BUILDS: [&str; 5] = ["asan", "default", "narrow", "portable", "tsan"];
+
 type Rule = fn(&str, &str) -> Vec<Violation>;
 
 const RULES: [Rule; 8] = [
@@ -82,6 +88,7 @@ fn the_tree_is_tidy() {
     let mut found: Vec<Violation> =
         files.iter().flat_map(|(p, t)| RULES.iter().flat_map(move |rule| rule(p, t))).collect();
     found.extend(tests.iter().flat_map(|(path, text)| sizes_stay_small(path, text)));
+    found.extend(tests.iter().flat_map(|(path, text)| builds_are_named(path, text)));
     for page in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"] {
         if let Ok(text) = fs::read_to_string(root.join(page)) {
             found.extend(words_are_honest(page, &text));
@@ -180,6 +187,20 @@ fn sizes_stay_small(path: &str, text: &str) -> Vec<Violation> {
         }
     }
     found
+}
+
+/// CI reads from a test file's first line which builds it serves beside the default one.
+fn builds_are_named(path: &str, text: &str) -> Vec<Violation> {
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    if !["tests", "std-ext/db/tests"].contains(&folder) {
+        return Vec::new();
+    }
+    let first = text.lines().next().unwrap_or_default();
+    let Some(names) = first.strip_prefix("//! builds: ") else {
+        return vec![Violation::new(path, 0, "no `//! builds: NAME...` in the first line".into())];
+    };
+    let wrong = names.split(' ').filter(|name| !BUILDS.contains(name));
+    wrong.map(|name| Violation::new(path, 0, format!("no build is called {name:?}"))).collect()
 }
 
 fn orderings_are_explained(path: &str, text: &str) -> Vec<Violation> {
@@ -576,6 +597,15 @@ fn a_long_line_function_or_file_is_found() {
             &format!("type F = fn(u8);\ntrait T {{ fn f(a: [u8; 2]); }}\n{}", "x();\n".repeat(101)),
         ],
     );
+}
+
+#[test]
+fn a_test_file_without_its_builds_is_found() {
+    let planted = ["//! Tests.\n", "", "//! builds: arm\n", "//! builds: asan,tsan\n"];
+    let clean = ["//! builds: default\n", "//! builds: asan narrow\n//!\n//! Tests.\n"];
+    judge(builds_are_named, "tests/flat_api.rs", &planted, &clean);
+    judge(builds_are_named, "std-ext/db/tests/model.rs", &planted, &clean);
+    judge(builds_are_named, "tests/support/mod.rs", &[], &planted);
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! What a pipeline allocates once the buffers have grown: nothing for looks, and for changes what the database keeps.
 
 use hedgerow_db::command::{

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! Our own client, and a server over TCP.
 
 mod support;

@@ -1,3 +1,5 @@
+//! builds: asan
+//!
 //! The whole database in a folder: opened again, after whatever has happened, it has what it had.
 
 #[path = "support/random.rs"]

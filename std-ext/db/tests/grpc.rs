@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! The database over gRPC, asked by tonic's own client.
 
 #![cfg(feature = "grpc")]

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! What clients saw is linearizable: over TCP and embedded at once, in single asks and in pipelines, key by key.
 //!
 //! Every thread asks few keys for much, and notes when it asked, what came back, and when. The repository's own

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! A process with an open database is killed at random moments, again and again. Whatever it had acknowledged is there
 //! when the folder is opened again, and nothing is there that was never written.
 //!

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! The program is killed at random moments while clients write to it over TCP, again and again. Whatever it had
 //! acknowledged, or shown to anybody, is there when it is started again, and nothing is there that was never sent.
 //!

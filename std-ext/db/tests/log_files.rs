@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! The log's files: what was written comes back, in order; what was not is never taken for it.
 
 use hedgerow_db::log::faults::FaultyDisk;

@@ -1,3 +1,5 @@
+//! builds: asan
+//!
 //! The database beside a plain model: whatever is asked, in pipelines of any mixture, gets the model's answer.
 
 #![allow(clippy::cast_possible_wrap, reason = "the model counts to a few hundred")]

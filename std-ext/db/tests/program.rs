@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! The program, as it is started: what it says, what it keeps, and how it ends.
 #![cfg(unix)]
 

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! Rust's most used client of Redis, asking what programs ask: it takes this server for one.
 
 mod support;

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! The server over sockets: what clients do to it, whatever they send, and what becomes of those that do not behave.
 
 mod support;

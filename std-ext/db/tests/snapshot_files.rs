@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! Snapshots' files: whole, or refused.
 
 use hedgerow_db::ask::LONGEST_VALUE;

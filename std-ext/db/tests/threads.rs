@@ -1,3 +1,5 @@
+//! builds: asan
+//!
 //! Threads that ask the same database.
 
 use hedgerow_db::ask::{Answer, Ask, Change, Look, Together};

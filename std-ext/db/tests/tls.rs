@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! The server through TLS, with certificates that are made for the test.
 #![cfg(feature = "tls")]
 

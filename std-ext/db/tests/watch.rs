@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! Watches: each change of what was asked for is told once, in order, and who falls behind is told that.
 
 use hedgerow_db::ask::{Ask, Together};

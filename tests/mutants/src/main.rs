@@ -5,10 +5,12 @@
 //! that are kept: only the crate itself is compiled again for a row, and the tree is never touched.
 
 mod check;
+mod record;
 mod table;
 mod tree;
 
 use check::{Check, Outcome};
+use record::Record;
 use std::{
     collections::BTreeSet,
     env,
@@ -23,11 +25,24 @@ use tree::Tree;
 /// Without a mutation a model explores everything, which takes longer than to find a fault.
 const BASELINE_TIMEOUT: Duration = Duration::from_secs(900);
 
-const USAGE: &str = "usage: hedgerow-mutants [--assume-green] [--part=K/N] [FILTER]
+const USAGE: &str = "usage: hedgerow-mutants [OPTION...] [FILTER]
 
   FILTER          only rows whose label, file or check contains it
   --part=K/N      only every Nth row, from row K on
+  --unrecorded    only rows that changed, or whose file or check did, since they were recorded
+  --most=N        no more than the first N of them; the others are counted
+  --record        write down in tests/mutations.lock which rows came out as expected
   --assume-green  skip the run of each check on the unbroken tree (where it has just passed)";
+
+#[derive(Default)]
+struct Options {
+    assume_green: bool,
+    part: Option<(usize, usize)>,
+    unrecorded: bool,
+    most: Option<usize>,
+    record: bool,
+    filter: String,
+}
 
 fn main() -> ExitCode {
     match run() {
@@ -49,45 +64,90 @@ fn part_of(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
-/// Whether everything came out as the table says.
-fn run() -> Result<bool, String> {
-    let (mut assume_green, mut every, mut filter) = (false, (0, 1), String::new());
+/// What the command line asks for; `None` if that is help.
+fn options() -> Result<Option<Options>, String> {
+    let mut options = Options::default();
     for arg in env::args().skip(1) {
-        match arg.as_str() {
-            "--assume-green" => assume_green = true,
-            part if part.starts_with("--part=") => every = part_of(&part["--part=".len()..])?,
-            "-h" | "--help" => {
-                println!("{USAGE}");
-                return Ok(true);
+        match arg.split_once('=').map_or((arg.as_str(), ""), |pair| pair) {
+            ("--assume-green", "") => options.assume_green = true,
+            ("--unrecorded", "") => options.unrecorded = true,
+            ("--record", "") => options.record = true,
+            ("--part", part) => options.part = Some(part_of(part)?),
+            ("--most", most) => {
+                let number = most.parse().map_err(|_| format!("{most:?} is no number\n{USAGE}"))?;
+                options.most = Some(number);
             }
-            flag if flag.starts_with('-') => return Err(format!("unknown option {flag}\n{USAGE}")),
-            _ => filter = arg,
+            ("-h" | "--help", "") => return Ok(None),
+            (flag, _) if flag.starts_with('-') => {
+                return Err(format!("unknown option {flag}\n{USAGE}"));
+            }
+            _ => options.filter = arg,
         }
     }
+    Ok(Some(options))
+}
+
+/// Whether everything came out as the table says.
+fn run() -> Result<bool, String> {
+    let Some(options) = options()? else {
+        println!("{USAGE}");
+        return Ok(true);
+    };
     // Where it runs, not where it was compiled: a folder of artifacts may serve several trees.
     let here = env::var_os("CARGO_MANIFEST_DIR").ok_or("start it by cargo")?;
     let root = Path::new(&here).ancestors().nth(2).expect("two folders up");
     let table = table::read(root)?;
-    let wanted = table.iter().skip(every.0).step_by(every.1);
-    let rows: Vec<&Mutation> = wanted.filter(|row| row.matches(&filter)).collect();
-    if rows.is_empty() {
-        println!("nothing to run: no row of {} matches {filter:?}", table.len());
+    let mut record = Record::read(root).map_err(|e| format!("cannot read the record: {e}"))?;
+    let Some(rows) = chosen(&table, &options, &record) else {
+        println!("nothing to run: no row of {} matches {:?}", table.len(), options.filter);
         // A filter that finds nothing is a slip of the hand; an empty table is not.
         return Ok(table.is_empty());
-    }
+    };
 
     let trees = Tree::copies(root, 2).map_err(|e| format!("cannot copy the tree: {e}"))?;
     let start = Instant::now();
     let checks: BTreeSet<&Check> = rows.iter().map(|row| &row.check).collect();
-    let baseline = checks.into_iter().filter(|_| !assume_green).map(Job::Baseline).collect();
-    let mut unexpected = work(&trees, baseline);
+    let assumed = options.assume_green;
+    let baseline = checks.into_iter().filter(|_| !assumed).map(Job::Baseline).collect();
+    let unexpected = work(&trees, baseline).len();
     // Checks that fail by themselves would make every mutation look caught.
-    if unexpected == 0 {
-        unexpected = work(&trees, rows.iter().map(|row| Job::Mutated(row)).collect());
+    if unexpected != 0 {
+        println!("{unexpected} checks fail on the unbroken tree");
+        return Ok(false);
+    }
+    let bad = work(&trees, rows.iter().map(|row| Job::Mutated(row)).collect());
+    if options.record {
+        let bad: BTreeSet<&str> = bad.iter().filter_map(Job::label).collect();
+        let passed: Vec<_> =
+            rows.iter().copied().filter(|row| !bad.contains(row.label.as_str())).collect();
+        record.write(&table, &passed).map_err(|e| format!("cannot write the record: {e}"))?;
     }
     let seconds = start.elapsed().as_secs();
-    println!("{} mutations, {unexpected} lines not as expected, {seconds} s", rows.len());
-    Ok(unexpected == 0)
+    println!("{} mutations, {} not as expected, {seconds} s", rows.len(), bad.len());
+    Ok(bad.is_empty())
+}
+
+/// The rows that the options ask for; `None` if the filter fits none.
+fn chosen<'a>(
+    table: &'a [Mutation],
+    options: &Options,
+    record: &Record,
+) -> Option<Vec<&'a Mutation>> {
+    let (first, step) = options.part.unwrap_or((0, 1));
+    let fitting = table.iter().skip(first).step_by(step);
+    let mut rows: Vec<_> = fitting.filter(|row| row.matches(&options.filter)).collect();
+    if rows.is_empty() {
+        return None;
+    }
+    if options.unrecorded {
+        rows.retain(|row| !record.has(row));
+    }
+    let most = options.most.unwrap_or(usize::MAX);
+    if rows.len() > most {
+        println!("{} rows are left to a run of all", rows.len() - most);
+        rows.truncate(most);
+    }
+    Some(rows)
 }
 
 #[derive(Clone, Copy)]
@@ -98,25 +158,36 @@ enum Job<'a> {
     Mutated(&'a Mutation),
 }
 
-/// Runs the jobs and gives the number of those that came out wrong.
-fn work(trees: &[Tree], jobs: Vec<Job<'_>>) -> usize {
+/// Runs the jobs and returns those that came out wrong.
+fn work<'a>(trees: &[Tree], jobs: Vec<Job<'a>>) -> Vec<Job<'a>> {
     // Models are single-threaded and run side by side. A test may need every core to itself for
     // two of its threads to meet, so tests follow one by one.
     let (models, tests) = jobs.into_iter().partition(|job| job.check().is_model());
-    side_by_side(trees, models) + side_by_side(&trees[..1], tests)
+    let mut wrong = side_by_side(trees, models);
+    wrong.extend(side_by_side(&trees[..1], tests));
+    wrong
 }
 
-fn side_by_side(trees: &[Tree], jobs: Vec<Job<'_>>) -> usize {
+fn side_by_side<'a>(trees: &[Tree], jobs: Vec<Job<'a>>) -> Vec<Job<'a>> {
     let queue = Mutex::new(jobs.into_iter());
     let next = || queue.lock().expect("no worker panics").next();
     std::thread::scope(|scope| {
-        let worker = |tree| move || std::iter::from_fn(next).filter(|job| !job.run(tree)).count();
-        let workers: Vec<_> = trees.iter().map(|tree| scope.spawn(worker(tree))).collect();
-        workers.into_iter().map(|w| w.join().expect("no worker panics")).sum()
+        let wrong = |tree| move || std::iter::from_fn(next).filter(|job| !job.run(tree)).collect();
+        let workers: Vec<_> = trees.iter().map(|tree| scope.spawn(wrong(tree))).collect();
+        let wrong = workers.into_iter().map(|w| w.join().expect("no worker panics"));
+        wrong.collect::<Vec<Vec<_>>>().concat()
     })
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    /// The row's label, if it is about one.
+    fn label(&self) -> Option<&'a str> {
+        match *self {
+            Job::Baseline(_) => None,
+            Job::Mutated(row) => Some(&row.label),
+        }
+    }
+
     fn check(&self) -> &Check {
         match self {
             Job::Baseline(check) => check,
@@ -144,7 +215,12 @@ impl Job<'_> {
         };
         let hung = if matches!(outcome, Outcome::Hung) { " (hung)" } else { "" };
         let seconds = start.elapsed().as_secs_f32();
-        println!("{:<18} {seconds:>6.1} s  {label}  <{}>", format!("{word}{hung}"), self.check());
+        let reason = match outcome {
+            Outcome::Red | Outcome::Elsewhere => tree.reason(),
+            _ => String::new(),
+        };
+        let verdict = format!("{word}{hung}");
+        println!("{verdict:<18} {seconds:>6.1} s  {label}  <{}>  {reason}", self.check());
         if !good {
             println!("{}", tree.last_output());
         }

@@ -5,7 +5,7 @@ use crate::{
     tree::Tree,
 };
 use serde::Deserialize;
-use std::{fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 const TABLE: &str = "tests/mutations.toml";
 
@@ -19,7 +19,7 @@ struct Table {
 #[serde(deny_unknown_fields)]
 pub struct Mutation {
     pub label: String,
-    file: String,
+    pub file: String,
     from: String,
     to: String,
     #[serde(deserialize_with = "crate::check::parse")]
@@ -55,7 +55,10 @@ fn default_timeout() -> u64 {
 pub fn read(root: &Path) -> Result<Vec<Mutation>, String> {
     let text = fs::read_to_string(root.join(TABLE)).map_err(|e| format!("{TABLE}: {e}"))?;
     let table: Table = toml::from_str(&text).map_err(|e| format!("{TABLE}: {e}"))?;
-    let wrong: Vec<String> = table.mutation.iter().filter_map(|row| row.fault(root)).collect();
+    let mut wrong: Vec<String> = table.mutation.iter().filter_map(|row| row.fault(root)).collect();
+    let mut labels = BTreeSet::new();
+    let twice = table.mutation.iter().filter(|row| !labels.insert(row.label.as_str()));
+    wrong.extend(twice.map(|row| format!("  {}: there are two rows of this label", row.label)));
     if wrong.is_empty() {
         Ok(table.mutation)
     } else {
@@ -67,6 +70,13 @@ impl Mutation {
     pub fn matches(&self, filter: &str) -> bool {
         let check = self.check.to_string();
         [&self.label, &self.file, &check].iter().any(|text| text.contains(filter))
+    }
+
+    /// Everything that the row says, as one text.
+    pub fn text(&self) -> String {
+        let Self { label, file, from, to, check, expect, says, hangs, .. } = self;
+        let survives = *expect == Expect::Survives;
+        format!("{label}\n{file}\n{from}\n{to}\n{check}\n{survives}\n{says}\n{hangs}")
     }
 
     /// What is wrong with the row itself.

@@ -70,6 +70,19 @@ impl Tree {
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
+    /// The first message of a panic in the last command's output that no test had planned.
+    pub fn reason(&self) -> String {
+        let text = self.whole_output();
+        let mut lines = text.lines();
+        while lines.any(|line| line.contains("panicked at")) {
+            match lines.next() {
+                Some(message) if !message.contains("planned panic") => return message.to_owned(),
+                _ => {}
+            }
+        }
+        String::new()
+    }
+
     pub fn read(&self, file: &str) -> String {
         fs::read_to_string(self.sources().join(file)).expect("the copy has the file")
     }
