@@ -56,6 +56,18 @@ pub(crate) fn failing<R>(spared: u64, doomed: u64, work: impl FnOnce() -> R) -> 
     })
 }
 
+/// Runs `work` with an allocator that does not fail, whatever the plan is for what comes after it.
+pub(crate) fn unfailing<R>(work: impl FnOnce() -> R) -> R {
+    struct Back(Plan);
+    impl Drop for Back {
+        fn drop(&mut self) {
+            PLAN.set(self.0);
+        }
+    }
+    let _back = Back(PLAN.replace(PEACE));
+    work()
+}
+
 /// Runs `work`, calling `hook` at the begin of every allocation; what `hook` itself allocates is
 /// let through.
 pub(crate) fn hooked<R>(hook: fn(), work: impl FnOnce() -> R) -> R {

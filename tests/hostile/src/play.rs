@@ -1,0 +1,207 @@
+//! Runs a program on a map, and tells what is wrong with the outcome.
+
+use crate::program::{Op, Program, Verb};
+use crate::world::{self, HONEST, LASTING};
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, Once};
+use std::thread;
+
+/// A map, made ready to be played with.
+pub trait Subject: Send + Sync + Sized + 'static {
+    /// The verbs that it has.
+    const VERBS: &'static [Verb];
+    /// Whether there are keys that last: where keys have no place for a number, there are none.
+    const LASTS: bool;
+    /// What each thread has of it.
+    type Local;
+
+    /// Makes one that has the lasting keys, each with its own number as its value.
+    fn new(program: &Program) -> Self;
+
+    /// Called by each thread before its first operation.
+    fn join(&self, program: &Program) -> Self::Local;
+
+    /// Does an operation. `rest` does some of those that follow it, for operations that hold something meanwhile.
+    fn act(&self, local: &Self::Local, op: Op, rest: &mut dyn FnMut());
+
+    /// What user code does when it calls the map from within.
+    fn reenter(&self, local: &Self::Local) {
+        let _ = local;
+    }
+
+    /// The value of a lasting key: whether it is there, and its number if it has one.
+    fn lasting(&self, local: &Self::Local, id: u32) -> Option<Option<u32>>;
+
+    /// Called when all threads are done; then it is dropped.
+    fn end(&mut self) {}
+}
+
+/// A build that is not optimized has dozens of copies of a value of 64 KiB on the stack.
+pub const STACK: usize = 32 << 20;
+
+/// Plays the program and returns what was found; nothing if all is well.
+pub fn play<S: Subject>(program: &Program) -> Vec<String> {
+    let _one = one_at_a_time();
+    catch_messages();
+    world::begin();
+    let subject = guarded("new", || S::new(program));
+    if let Some(subject) = subject {
+        let subject = Arc::new(subject);
+        world::behave(program.manners());
+        let start = Barrier::new(program.threads());
+        thread::scope(|scope| {
+            for number in 1..program.threads() {
+                let (start, subject) = (&start, &subject);
+                let work = move || act_all(subject, program, number, start);
+                let thread = thread::Builder::new().stack_size(STACK);
+                thread.spawn_scoped(scope, work).expect("a thread is to be had");
+            }
+            act_all(&subject, program, 0, &start);
+        });
+        world::behave(HONEST);
+        let subject = Arc::into_inner(subject);
+        guarded("the end", || {
+            let mut subject = subject.expect("all threads are done");
+            check_all(&subject, program);
+            subject.end();
+        });
+    }
+    let alive = world::alive();
+    if alive != 0 && !world::leaked() {
+        world::note(|| format!("{alive} values were never dropped"));
+    }
+    world::take_findings()
+}
+
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Runs what must not panic.
+fn guarded<R>(what: &str, work: impl FnOnce() -> R) -> Option<R> {
+    world::arm(None, None);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    result.inspect_err(|payload| judge(what, payload.as_ref())).ok()
+}
+
+fn act_all<S: Subject>(subject: &Arc<S>, program: &Program, number: usize, start: &Barrier) {
+    world::seed(u64::from(program.choice()) << 8 | number as u64);
+    let local = guarded("join", || subject.join(program));
+    start.wait();
+    let Some(local) = local else { return };
+    let local = Rc::new(local);
+    let (of_hook, its_local) = (Arc::clone(subject), Rc::clone(&local));
+    world::set_hook(Some(Rc::new(move || of_hook.reenter(&its_local))));
+    let ops = RefCell::new(program.ops_of(number));
+    while let Some(op) = next(&ops) {
+        act(&**subject, &local, op, &ops);
+    }
+    world::set_hook(None);
+    guarded("a handle's end", || drop(local));
+}
+
+fn next(ops: &RefCell<impl Iterator<Item = Op>>) -> Option<Op> {
+    ops.borrow_mut().next()
+}
+
+fn act<S: Subject>(
+    subject: &S,
+    local: &S::Local,
+    op: Op,
+    ops: &RefCell<impl Iterator<Item = Op>>,
+) {
+    world::arm(op.fuse(), op.reentry());
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        subject.act(local, op, &mut || {
+            for _ in 0..op.arg % 8 {
+                let Some(op) = next(ops) else { break };
+                act(subject, local, op, ops);
+            }
+        });
+    }));
+    world::arm(None, None);
+    if let Err(payload) = result {
+        judge(&format!("{:?}", op.verb(S::VERBS)), payload.as_ref());
+    }
+    if S::LASTS && op.arg % 3 == 0 {
+        guarded("get", || check(subject, local, op.id() % LASTING));
+    }
+}
+
+/// A lasting key is there, whatever the program does.
+fn check<S: Subject>(subject: &S, local: &S::Local, id: u32) {
+    match subject.lasting(local, id) {
+        None => world::note(|| format!("the lasting key {id} is not found")),
+        Some(Some(value)) if value != id => {
+            world::note(|| format!("the lasting key {id} has the value {value}"));
+        }
+        Some(_) => {}
+    }
+}
+
+fn check_all<S: Subject>(subject: &S, program: &Program) {
+    if S::LASTS {
+        let local = subject.join(program);
+        (0..LASTING).for_each(|id| check(subject, &local, id));
+    }
+}
+
+/// What a walk met of the lasting keys.
+#[derive(Debug, Default)]
+pub struct Walk {
+    met: [u8; LASTING as usize],
+}
+
+impl Walk {
+    /// The walk meets this key.
+    pub fn meet(&mut self, id: u32) {
+        if let Some(times) = self.met.get_mut(id as usize) {
+            *times = times.saturating_add(1);
+        }
+    }
+
+    /// The walk has come to its end: every lasting key was met, and met once.
+    pub fn end(&self, what: &str) {
+        for (id, &times) in self.met.iter().enumerate() {
+            if times != 1 {
+                world::note(|| format!("{what} met the lasting key {id} {times} times"));
+            }
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------ panics
+
+thread_local! {
+    /// Where the last panic of this thread was, and what it said.
+    static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Planned panics do not call the hook; others are findings, with their place.
+fn catch_messages() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        std::panic::set_hook(Box::new(|info| {
+            let mut text = String::new();
+            let _ = write!(text, "{info}");
+            let _ = MESSAGE.try_with(|message| message.replace(text));
+        }));
+    });
+}
+
+/// A panic that nobody planned is a finding.
+fn judge(what: &str, payload: &(dyn Any + Send)) {
+    if world::is_planned(payload) {
+        return;
+    }
+    let message = MESSAGE.take();
+    // What std's collections say, too, of what no memory could hold.
+    if !message.contains("capacity overflow") {
+        world::note(|| format!("{what} {}", message.replace('\n', " ")));
+    }
+}

@@ -1,0 +1,281 @@
+//! A program: eight bytes about all of it, and eight an operation, so that any bytes are one.
+
+use crate::things::{Key, Thing};
+use crate::world::{LASTING, Lie, Manners};
+use std::fmt::Write;
+
+/// Operations in a program at most.
+pub const MOST_OPS: usize = 64;
+
+/// What an operation does, where the map has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the methods' names say it")]
+pub enum Verb {
+    Insert,
+    InsertIfAbsent,
+    TryInsert,
+    Get,
+    TryGet,
+    GetMany,
+    GetEach,
+    Remove,
+    Take,
+    Update,
+    Compute,
+    TryCompute,
+    Entry,
+    Retain,
+    Iterate,
+    Scan,
+    InsertMany,
+    RemoveMany,
+    Reserve,
+    Grow,
+    /// A guard or a snapshot is held while the next operations are done.
+    Hold,
+    /// A guard is forgotten.
+    Leak,
+    Reclaim,
+    Publish,
+    TryPublish,
+    Settle,
+    Range,
+    Near,
+    Pop,
+    Batch,
+    Rebalance,
+    Verify,
+    Transfer,
+    Train,
+    Defer,
+    /// A handle is made, or dropped and made again.
+    Handle,
+    Submit,
+}
+
+/// One operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Op {
+    verb: u8,
+    key: u8,
+    /// What is stored.
+    pub value: u8,
+    /// What else there is to say: how many, how long, which of several ways.
+    pub arg: u8,
+    fuse: u8,
+    reentry: u8,
+    scarcity: u8,
+    thread: u8,
+}
+
+impl Op {
+    fn of(bytes: [u8; 8]) -> Self {
+        let [verb, key, value, arg, fuse, reentry, scarcity, thread] = bytes;
+        Self { verb, key, value, arg, fuse, reentry, scarcity, thread }
+    }
+
+    fn bytes(self) -> [u8; 8] {
+        let Self { verb, key, value, arg, fuse, reentry, scarcity, thread } = self;
+        [verb, key, value, arg, fuse, reentry, scarcity, thread]
+    }
+
+    /// Which of a map's verbs it is.
+    pub fn verb(self, verbs: &[Verb]) -> Verb {
+        verbs[usize::from(self.verb) % verbs.len()]
+    }
+
+    /// Makes the key that it is about, none that lasts. Most operations share a few.
+    pub fn key<T: Thing>(self) -> Key<T> {
+        Key::make(self.id())
+    }
+
+    /// The number of that key.
+    pub fn id(self) -> u32 {
+        let few = if self.key < 192 { 16 } else { 200 };
+        LASTING + u32::from(self.key) % few
+    }
+
+    /// The keys of a batch: those that follow, and the same once more.
+    pub fn ids(self) -> impl Iterator<Item = u32> {
+        let count = u32::from(self.arg % 20);
+        (0..count).map(move |n| self.id() + n * 3 % 17)
+    }
+
+    /// Makes the value that it stores.
+    pub fn value<T: Thing>(self) -> T {
+        T::make(1000 + u32::from(self.value))
+    }
+
+    /// A closure's choice about a key that does not last.
+    pub fn picks(self, id: u32) -> bool {
+        (id + u32::from(self.value)) % 3 != 0
+    }
+
+    /// How much to reserve: from nothing to all there is.
+    pub fn amount(self) -> usize {
+        match self.arg % 8 {
+            0 => usize::MAX,
+            1 => usize::MAX / 2,
+            2 => isize::MAX as usize,
+            3 => 3000,
+            few => usize::from(few) * 20,
+        }
+    }
+
+    /// After how many calls user code panics.
+    pub fn fuse(self) -> Option<u32> {
+        countdown(self.fuse)
+    }
+
+    /// After how many calls user code calls the map.
+    pub fn reentry(self) -> Option<u32> {
+        countdown(self.reentry)
+    }
+
+    /// How many allocations succeed, and how many fail after them.
+    pub fn scarcity(self) -> Option<(u64, u64)> {
+        let left = self.scarcity.checked_sub(192)?;
+        Some((u64::from(left % 4), if left < 32 { 1 } else { u64::MAX }))
+    }
+}
+
+/// From most bytes none; from the others mostly few calls, as most operations make, and some as many as growth makes.
+fn countdown(byte: u8) -> Option<u32> {
+    match byte {
+        0..176 => None,
+        176..236 => Some(u32::from(byte) % 6),
+        236.. => Some(u32::from(byte - 236) * 5),
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    head: [u8; 8],
+    ops: Vec<Op>,
+}
+
+impl Program {
+    /// The program that these bytes are.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut head = [0; 8];
+        let (first, rest) = bytes.split_at(bytes.len().min(8));
+        head[..first.len()].copy_from_slice(first);
+        let ops = rest.chunks_exact(8).take(MOST_OPS);
+        let ops = ops.map(|op| Op::of(op.try_into().expect("eight bytes"))).collect();
+        Self { head, ops }
+    }
+
+    /// The program of this number.
+    pub fn numbered(number: u64, seed: u64) -> Self {
+        let mut state = number.wrapping_mul(0xD1B5_4A32_D192_ED03) ^ seed;
+        let mut bytes = Vec::new();
+        let mut next = || {
+            // SplitMix64. (Steele, Lea and Flood.)
+            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let word = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let word = (word ^ word >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+            word ^ word >> 31
+        };
+        let length = 2 + next() as usize % MOST_OPS;
+        for _ in 0..length {
+            bytes.extend(next().to_le_bytes());
+        }
+        Self::of(&bytes)
+    }
+
+    /// The bytes that it is.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.ops.iter().fold(self.head.to_vec(), |mut bytes, op| {
+            bytes.extend(op.bytes());
+            bytes
+        })
+    }
+
+    /// The bytes in hexadecimal, to be replayed.
+    pub fn hex(&self) -> String {
+        self.bytes().iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a string takes all");
+            text
+        })
+    }
+
+    /// The program of such a text; `None` if it is none.
+    pub fn of_hex(text: &str) -> Option<Self> {
+        let digits = text.as_bytes().chunks_exact(2);
+        let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        Some(Self::of(&digits.map(byte).collect::<Option<Vec<_>>>()?))
+    }
+
+    /// How user code behaves.
+    pub fn manners(&self) -> Manners {
+        let [hash, eq, order, clone, others, ..] = self.head;
+        Manners {
+            hash: Lie::of(hash),
+            eq: Lie::of(eq),
+            order: Lie::of(order),
+            clone: Lie::of(clone),
+            slow: others % 8 == 7,
+            drops: others & 64 != 0,
+        }
+    }
+
+    /// Whether the hasher spreads what it is fed.
+    pub fn spreads(&self) -> bool {
+        self.head[5] % 4 != 0
+    }
+
+    /// Whether guards may be leaked.
+    pub fn leaks(&self) -> bool {
+        self.head[6] >= 248
+    }
+
+    /// What else a subject's construction may choose by.
+    pub fn choice(&self) -> u8 {
+        self.head[7]
+    }
+
+    /// How many threads run it. One, as often as not.
+    pub fn threads(&self) -> usize {
+        [1, 1, 2, 3][usize::from(self.head[5] / 64)]
+    }
+
+    /// What one of the threads does.
+    pub fn ops_of(&self, thread: usize) -> impl Iterator<Item = Op> {
+        let threads = self.threads();
+        self.ops.iter().copied().filter(move |op| usize::from(op.thread) % threads == thread)
+    }
+
+    /// Programs that are a little less than this one, the least first.
+    pub fn shorter(&self) -> Vec<Self> {
+        let mut all = Vec::new();
+        let mut length = self.ops.len() / 2;
+        while length > 0 {
+            for start in (0..self.ops.len()).step_by(length) {
+                let mut less = self.clone();
+                less.ops.drain(start..(start + length).min(self.ops.len()));
+                all.push(less);
+            }
+            length /= 2;
+        }
+        for at in 0..8 {
+            if self.head[at] != 0 {
+                let mut plain = self.clone();
+                plain.head[at] = if at == 5 { 1 } else { 0 };
+                all.push(plain);
+            }
+        }
+        for at in 0..self.ops.len() {
+            for field in [4, 5, 6] {
+                let mut bytes = self.ops[at].bytes();
+                if std::mem::take(&mut bytes[field]) != 0 {
+                    let mut calm = self.clone();
+                    calm.ops[at] = Op::of(bytes);
+                    all.push(calm);
+                }
+            }
+        }
+        all.retain(|other| other != self);
+        all
+    }
+}

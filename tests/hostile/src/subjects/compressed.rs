@@ -1,0 +1,297 @@
+//! `CompressedMap` with a codec whose answers are anything.
+
+use super::keeps;
+use crate::play::{Subject, Walk};
+use crate::program::{Op, Program, Verb};
+use crate::world::{self, LASTING};
+use hedgerow::CompressedMap;
+use hedgerow::compressed::codec::{Codec, Corrupt, Lesson, Model, Samples, SmallText, Work};
+use hedgerow::compressed::Policy;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+pub(super) struct Map(CompressedMap);
+
+/// How a codec is wrong. `Honest` ones compress by runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrong {
+    Never,
+    /// Tells of more bytes than there was room for.
+    Longer,
+    /// Tells of other bytes than it wrote.
+    Other,
+    /// Refuses to decompress, at times.
+    Refuses,
+    /// Never ends learning.
+    Endless,
+}
+
+/// Compresses a value of one byte that is repeated. What it tells of that depends on how it is wrong.
+#[derive(Clone, Copy, Debug)]
+struct Runs(Wrong);
+
+static CALLS: AtomicU32 = AtomicU32::new(0);
+
+fn now_and_then() -> bool {
+    CALLS.fetch_add(1, Relaxed) % 4 == 0
+}
+
+impl Model for Runs {
+    fn compress(&self, plain: &[u8], into: &mut [u8], _: &mut Work) -> Option<usize> {
+        world::step();
+        if self.0 == Wrong::Longer && now_and_then() {
+            return Some(into.len() + [1, 60_000, usize::MAX - into.len()][(world::random() % 3) as usize]);
+        }
+        let (&first, rest) = plain.split_first()?;
+        if rest.len() < 4 || rest[4..].iter().any(|&byte| byte != rest[4]) || into.len() < 6 {
+            return None;
+        }
+        into[0] = first;
+        into[1..5].copy_from_slice(&rest[..4]);
+        into[5] = *rest.get(4).unwrap_or(&0);
+        Some(if self.0 == Wrong::Other && now_and_then() { 3 } else { 6 })
+    }
+
+    fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
+        world::step();
+        if stored.len() != 6 || self.0 == Wrong::Refuses && now_and_then() {
+            return Err(Corrupt::new());
+        }
+        into.fill(stored[5]);
+        let head = into.len().min(5);
+        into[..head].copy_from_slice(&stored[..head]);
+        Ok(())
+    }
+
+    fn export(&self, into: &mut dyn FnMut(&[u8])) {
+        into(&[1, 2, 3]);
+    }
+
+    fn bytes(&self) -> usize {
+        if self.0 == Wrong::Longer { usize::MAX } else { 8 }
+    }
+}
+
+/// A lesson without an end.
+struct Endless;
+
+impl Future for Endless {
+    type Output = Option<Box<dyn Model>>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        world::step();
+        Poll::Pending
+    }
+}
+
+impl Codec for Runs {
+    fn name(&self) -> &'static str {
+        "runs"
+    }
+
+    fn untrained(&self) -> Option<Box<dyn Model>> {
+        world::step();
+        Some(Box::new(*self))
+    }
+
+    fn train(&self, samples: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
+        world::step();
+        (samples.len() > 2).then(|| Box::new(*self) as Box<dyn Model>)
+    }
+
+    fn lesson(&self, samples: Samples, _: usize) -> Result<Lesson, Samples> {
+        if self.0 == Wrong::Endless { Ok(Box::pin(Endless)) } else { Err(samples) }
+    }
+
+    fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
+        if now_and_then() { Err(Corrupt::new()) } else { Ok(Box::new(*self)) }
+    }
+}
+
+fn key(id: u32) -> [u8; 4] {
+    id.to_le_bytes()
+}
+
+/// Its own number, another byte, and runs of a third: long for some numbers, short for others.
+fn value(id: u32) -> Vec<u8> {
+    let mut bytes = vec![id as u8; 5 + (id as usize * 37) % 700];
+    bytes[..4].copy_from_slice(&id.to_le_bytes());
+    bytes[4] = 7;
+    bytes
+}
+
+/// The number of a value, if it is whole. What codecs that are wrong made of it may be anything.
+fn number(bytes: &[u8], wrong: bool) -> u32 {
+    let id = bytes.first_chunk().map_or(0, |first| u32::from_le_bytes(*first));
+    if !wrong && (id > 10_000 || bytes != value(id)) {
+        world::note(|| format!("a torn value of {} bytes", bytes.len()));
+    }
+    id
+}
+
+/// What each thread knows: whether values may be wrong.
+pub(super) struct Local {
+    wrong: bool,
+}
+
+fn wrong(program: &Program) -> Wrong {
+    match program.choice() / 32 {
+        0..4 => Wrong::Never,
+        4 => Wrong::Longer,
+        5 => Wrong::Other,
+        6 => Wrong::Refuses,
+        _ => Wrong::Endless,
+    }
+}
+
+impl Map {
+    fn iterate(&self, local: &Local) {
+        let mut walk = Walk::default();
+        for (key, bytes) in self.0.iter() {
+            number(&bytes, local.wrong);
+            walk.meet(key.try_into().map_or(0, u32::from_le_bytes));
+        }
+        if !local.wrong {
+            walk.end("iter");
+        }
+    }
+
+    fn get(&self, local: &Local, op: Op) {
+        let mut buffer = [0; 300];
+        let found = if op.arg % 2 == 0 {
+            self.0.get_into(&key(op.id()), &mut buffer)
+        } else {
+            self.0.peek_into(&key(op.id()), &mut buffer)
+        };
+        if let Ok(Some(length)) = found {
+            number(&buffer[..length], local.wrong);
+        }
+        self.0.get_with(&key(op.id()), |bytes| {
+            world::step();
+            number(bytes, local.wrong)
+        });
+    }
+
+    fn transfer(&self) {
+        let mut bytes = Vec::new();
+        let written: Result<_, ()> = self.0.export(|piece| {
+            bytes.extend_from_slice(piece);
+            Ok(())
+        });
+        if written.is_err() {
+            world::note(|| "an export failed".into());
+        }
+        let flip = world::random() as usize % bytes.len().max(1);
+        if now_and_then() && !bytes.is_empty() {
+            bytes[flip] ^= 0x10;
+        }
+        let other = CompressedMap::builder(1 << 20).segment_bytes(4 << 10).codec(Runs(Wrong::Never)).build();
+        let mut left = &bytes[..];
+        let _ = other.import(|into| -> Result<usize, ()> {
+            let length = left.len().min(into.len());
+            into[..length].copy_from_slice(&left[..length]);
+            left = &left[length..];
+            Ok(length)
+        });
+    }
+}
+
+impl Subject for Map {
+    const VERBS: &'static [Verb] = &[
+        Verb::Insert,
+        Verb::Insert,
+        Verb::Insert,
+        Verb::InsertMany,
+        Verb::Get,
+        Verb::Get,
+        Verb::Remove,
+        Verb::Update,
+        Verb::Defer,
+        Verb::Retain,
+        Verb::Iterate,
+        Verb::Settle,
+        Verb::Settle,
+        Verb::Verify,
+        Verb::Transfer,
+        Verb::Train,
+    ];
+    const LASTS: bool = true;
+    type Local = Local;
+
+    fn new(program: &Program) -> Self {
+        let wrong = wrong(program);
+        let builder = CompressedMap::builder(96 << 10).segment_bytes(4 << 10).codec(Runs(wrong));
+        let merge = |_: &[u8], before: Option<&[u8]>, operands: &[&[u8]]| {
+            world::step();
+            let last = operands.last().or(before.as_ref());
+            last.map(|bytes| bytes.to_vec()).unwrap_or_default()
+        };
+        let builder = if program.choice() % 3 == 0 { builder.merge(merge) } else { builder };
+        let builder = if program.choice() % 5 == 0 { builder.codec(SmallText::new()) } else { builder };
+        let builder = builder.policy(Policy::default());
+        let map = builder.build();
+        for id in 0..LASTING {
+            map.insert(&key(id), &value(id)).expect("there is room for what lasts");
+        }
+        Self(map)
+    }
+
+    fn join(&self, program: &Program) -> Local {
+        Local { wrong: !matches!(wrong(program), Wrong::Never | Wrong::Endless) }
+    }
+
+    fn act(&self, local: &Local, op: Op, _: &mut dyn FnMut()) {
+        let (map, name) = (&self.0, key(op.id()));
+        let bytes = || value(op.id() + u32::from(op.arg));
+        match op.verb(Self::VERBS) {
+            Verb::Insert => drop(map.insert(&name, &bytes())),
+            Verb::InsertMany => {
+                for id in 0..u32::from(op.arg) {
+                    let _ = map.insert(&key(LASTING + id), &value(op.id() + id));
+                }
+            }
+            Verb::Get => self.get(local, op),
+            Verb::Remove => drop(map.remove(&name)),
+            Verb::Update => drop(map.update(&name, |before| {
+                world::step();
+                number(&before, local.wrong);
+                op.picks(op.id()).then(bytes)
+            })),
+            Verb::Defer => drop(map.modify_deferred(&name, &bytes())),
+            Verb::Retain => map.retain(|key, bytes| {
+                number(bytes, local.wrong);
+                keeps(key.try_into().map_or(0, u32::from_le_bytes), op)
+            }),
+            Verb::Iterate => self.iterate(local),
+            Verb::Settle => {
+                map.compress_step(usize::from(op.arg) * 100);
+            }
+            Verb::Verify => {
+                if map.verify_step(usize::from(op.arg) * 1000).is_err() && !local.wrong {
+                    world::note(|| "a segment is said to be damaged".into());
+                }
+            }
+            Verb::Transfer => self.transfer(),
+            _ => {
+                let samples: Vec<Vec<u8>> = op.ids().map(value).collect();
+                let samples: Vec<&[u8]> = samples.iter().map(Vec::as_slice).collect();
+                map.train(&samples);
+            }
+        }
+    }
+
+    fn reenter(&self, _: &Local) {
+        let _ = self.0.insert(&key(LASTING + 1), &value(3));
+        let _ = self.0.remove(&key(LASTING + 1));
+    }
+
+    fn lasting(&self, local: &Local, id: u32) -> Option<Option<u32>> {
+        let found = self.0.get_with(&key(id), |bytes| number(bytes, local.wrong));
+        if local.wrong { Some(None) } else { found.map(Some) }
+    }
+
+    fn end(&mut self) {
+        self.0.shrink();
+    }
+}

@@ -1,0 +1,96 @@
+//! `LeftRightTable`, of fixed size and without an allocator.
+
+use super::{keeps, lasting, meet, see, see_all, see_entry};
+use crate::play::{Subject, Walk};
+use crate::program::{Op, Program, Verb};
+use crate::things::{Key, Pair, Spread, Thing};
+use crate::world;
+use hedgerow::LeftRightTable;
+
+type Inner = LeftRightTable<Key<Pair>, Pair, 16, 8, Spread>;
+
+pub(super) struct Table(Box<Inner>);
+
+impl Table {
+    /// Looks at all of it, while other operations are done.
+    fn hold(&self, op: Op, rest: &mut dyn FnMut()) {
+        let Some(reader) = self.0.reader() else { return };
+        let snapshot = reader.enter();
+        let found = snapshot.get(&op.key());
+        rest();
+        found.into_iter().for_each(see);
+        let mut walk = Walk::default();
+        snapshot.iter().for_each(|(key, value)| walk.meet(meet(key, value)));
+        walk.end("a snapshot");
+    }
+
+    fn write(&self, op: Op, verb: Verb) {
+        let Some(mut writer) = self.0.writer() else { return };
+        let (key, value) = (op.key::<Pair>(), op.value::<Pair>());
+        match verb {
+            Verb::Insert => drop(writer.insert(key, value)),
+            Verb::Remove => see_all(writer.remove(&key).ok().flatten()),
+            Verb::Update => see_all(writer.update(&key, |before| {
+                world::step();
+                see(&before);
+                value
+            }).ok().flatten()),
+            Verb::Retain => drop(writer.retain(|key, value| keeps(meet(key, value), op))),
+            Verb::Get => {
+                see_all(writer.get(&key));
+                writer.iter().for_each(|(key, value)| see_entry(key, value));
+            }
+            _ => writer.publish(),
+        }
+    }
+}
+
+impl Subject for Table {
+    const VERBS: &'static [Verb] = &[
+        Verb::Insert,
+        Verb::Insert,
+        Verb::Remove,
+        Verb::Update,
+        Verb::Retain,
+        Verb::Get,
+        Verb::Publish,
+        Verb::Publish,
+        Verb::Iterate,
+        Verb::Hold,
+    ];
+    const LASTS: bool = true;
+    type Local = ();
+
+    fn new(program: &Program) -> Self {
+        let table = Box::new(Inner::with_hasher(Spread(program.spreads())));
+        if let Some(mut writer) = table.writer() {
+            for (key, value) in lasting() {
+                assert!(writer.insert(key, value).is_ok(), "there is room for what lasts");
+            }
+            writer.publish();
+        }
+        Self(table)
+    }
+
+    fn join(&self, _: &Program) {}
+
+    fn act(&self, (): &(), op: Op, rest: &mut dyn FnMut()) {
+        match op.verb(Self::VERBS) {
+            Verb::Iterate => self.hold(op, &mut || {}),
+            Verb::Hold => self.hold(op, rest),
+            verb => self.write(op, verb),
+        }
+    }
+
+    fn reenter(&self, (): &()) {
+        if let Some(reader) = self.0.reader() {
+            see_all(reader.get(&Key::make(world::LASTING + 1)));
+        }
+    }
+
+    fn lasting(&self, (): &(), id: u32) -> Option<Option<u32>> {
+        // As many places as threads and what they hold may take; without one there is nothing to be said.
+        let Some(reader) = self.0.reader() else { return Some(Some(id)) };
+        reader.get(&Key::make(id)).map(|value| value.id())
+    }
+}

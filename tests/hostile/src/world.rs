@@ -1,0 +1,321 @@
+//! What user code does when a map calls it, and what was found. One program runs at a time in a process, so its
+//! manners are the process's: workers' threads call user code, too.
+
+use crate::alloc;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::Duration;
+
+/// Keys below this number are lasting: no program names them, and nobody lies about them.
+pub const LASTING: u32 = 12;
+
+/// How an implementation of a trait answers for keys that are not lasting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Lie {
+    /// As the trait demands.
+    Honest,
+    /// The same for all.
+    Constant,
+    /// By chance.
+    Random,
+    /// True and false in turns.
+    Alternating,
+    /// The opposite of the truth.
+    Contrary,
+}
+
+impl Lie {
+    /// A byte of a program as a lie; half of all bytes are honest.
+    pub fn of(byte: u8) -> Self {
+        match byte {
+            0..128 => Self::Honest,
+            128..160 => Self::Constant,
+            160..192 => Self::Random,
+            192..224 => Self::Alternating,
+            224.. => Self::Contrary,
+        }
+    }
+}
+
+/// How the user's code behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    /// `Hash`.
+    pub hash: Lie,
+    /// `Eq`.
+    pub eq: Lie,
+    /// `Ord`, and the ranking.
+    pub order: Lie,
+    /// `Clone`.
+    pub clone: Lie,
+    /// Whether user code takes long at times.
+    pub slow: bool,
+    /// Whether destructors may panic and call the map, as other user code does.
+    pub drops: bool,
+}
+
+/// Manners without any fault.
+pub const HONEST: Manners = Manners {
+    hash: Lie::Honest,
+    eq: Lie::Honest,
+    order: Lie::Honest,
+    clone: Lie::Honest,
+    slow: false,
+    drops: false,
+};
+
+static HASH: AtomicU8 = AtomicU8::new(0);
+static EQ: AtomicU8 = AtomicU8::new(0);
+static ORDER: AtomicU8 = AtomicU8::new(0);
+static CLONE: AtomicU8 = AtomicU8::new(0);
+static SLOW: AtomicBool = AtomicBool::new(false);
+static DROPS: AtomicBool = AtomicBool::new(false);
+static CALLS: AtomicU64 = AtomicU64::new(0);
+static FINDINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static LEAKED: AtomicBool = AtomicBool::new(false);
+static ALIVE: AtomicU32 = AtomicU32::new(0);
+
+/// The payload of a planned panic, of which the panic hook is not told.
+struct Planned;
+
+type Hook = Rc<dyn Fn()>;
+
+thread_local! {
+    /// Calls of user code until one panics.
+    static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
+    /// Calls of user code until one calls the map.
+    static REENTRY: Cell<u32> = const { Cell::new(u32::MAX) };
+    static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    static RANDOM: Cell<u64> = const { Cell::new(0x9E37_79B9_7F4A_7C15) };
+}
+
+/// Begins a program: nothing was found, leaked or made yet.
+pub fn begin() {
+    behave(HONEST);
+    findings().clear();
+    LEAKED.store(false, Relaxed);
+    ALIVE.store(0, Relaxed);
+    CALLS.store(0, Relaxed);
+    crate::things::forget_all();
+}
+
+/// From here on the user's code has these manners.
+pub fn behave(manners: Manners) {
+    HASH.store(manners.hash as u8, Relaxed);
+    EQ.store(manners.eq as u8, Relaxed);
+    ORDER.store(manners.order as u8, Relaxed);
+    CLONE.store(manners.clone as u8, Relaxed);
+    SLOW.store(manners.slow, Relaxed);
+    DROPS.store(manners.drops, Relaxed);
+}
+
+fn findings() -> std::sync::MutexGuard<'static, Vec<String>> {
+    FINDINGS.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Notes a finding. Never panics, since the maps call user code that notes.
+pub fn note(what: impl FnOnce() -> String) {
+    let mut findings = findings();
+    if findings.len() < 4 {
+        let what = alloc::unfailing(what);
+        alloc::unfailing(|| findings.push(what));
+    }
+}
+
+/// Takes what was found since [`begin`].
+pub fn take_findings() -> Vec<String> {
+    std::mem::take(&mut findings())
+}
+
+/// From here on values may stay for ever: the program leaked what keeps them.
+pub fn forgive_leaks() {
+    LEAKED.store(true, Relaxed);
+}
+
+/// Whether something was leaked that keeps values.
+pub fn leaked() -> bool {
+    LEAKED.load(Relaxed)
+}
+
+/// Counts a value that must be dropped.
+pub(crate) fn born() {
+    ALIVE.fetch_add(1, Relaxed);
+}
+
+/// Counts a value that was dropped.
+pub(crate) fn died() {
+    if ALIVE.fetch_sub(1, Relaxed) == 0 {
+        note(|| "more values were dropped than made".into());
+    }
+}
+
+/// How many values were made and not dropped.
+pub fn alive() -> u32 {
+    ALIVE.load(Relaxed)
+}
+
+// ------------------------------------------------------------------------------------ what calls do
+
+/// Sets up the thread's next operation: after how many calls user code panics, and after how many it calls the map.
+pub fn arm(fuse: Option<u32>, reentry: Option<u32>) {
+    FUSE.set(fuse.unwrap_or(u32::MAX));
+    REENTRY.set(reentry.unwrap_or(u32::MAX));
+}
+
+/// User code calls `hook` when it is to call the map. `None` before the map goes.
+pub fn set_hook(hook: Option<Hook>) {
+    HOOK.set(hook);
+}
+
+/// Every call of user code passes here: it may take long, call the map, or panic.
+pub fn step() {
+    if SLOW.load(Relaxed) {
+        match random() % 64 {
+            0 => thread::sleep(Duration::from_micros(30)),
+            1..9 => thread::yield_now(),
+            _ => {}
+        }
+    }
+    if countdown(&REENTRY) {
+        let hook = HOOK.take();
+        if let Some(hook) = hook {
+            let result = catch_unwind(AssertUnwindSafe(|| alloc::unfailing(|| hook())));
+            HOOK.set(Some(hook));
+            result.unwrap_or_else(|payload| resume_unwind(payload));
+        }
+    }
+    if countdown(&FUSE) && !thread::panicking() {
+        alloc::unfailing(|| resume_unwind(Box::new(Planned)));
+    }
+}
+
+/// As [`step`], for destructors.
+pub(crate) fn drop_step() {
+    if DROPS.load(Relaxed) && !thread::panicking() {
+        step();
+    }
+}
+
+/// Whether the count, if one is running, has come to its end.
+fn countdown(count: &'static thread::LocalKey<Cell<u32>>) -> bool {
+    count
+        .try_with(|count| {
+            let left = count.get();
+            count.set(if left == u32::MAX || left == 0 { u32::MAX } else { left - 1 });
+            left == 0
+        })
+        .unwrap_or(false)
+}
+
+/// Whether this is the payload of a planned panic.
+pub fn is_planned(payload: &(dyn Any + Send)) -> bool {
+    payload.is::<Planned>()
+}
+
+/// Runs `work` with an allocator that lets `spared` allocations through and fails the next `doomed` ones.
+pub fn scarce<R>(scarcity: Option<(u64, u64)>, work: impl FnOnce() -> R) -> R {
+    match scarcity {
+        Some((spared, doomed)) => alloc::failing(spared, doomed, work).0,
+        None => work(),
+    }
+}
+
+/// Runs user code that allocates although allocations fail.
+pub(crate) fn unfailing<R>(work: impl FnOnce() -> R) -> R {
+    alloc::unfailing(work)
+}
+
+// ------------------------------------------------------------------------------------------- lies
+
+/// Chooses a thread's chances.
+pub fn seed(seed: u64) {
+    RANDOM.set(seed | 1);
+}
+
+/// A number by chance.
+pub fn random() -> u64 {
+    RANDOM
+        .try_with(|state| {
+            let mut word = state.get();
+            word ^= word << 13;
+            word ^= word >> 7;
+            word ^= word << 17;
+            state.set(word);
+            word
+        })
+        .unwrap_or(1)
+}
+
+fn is_lasting(id: u32) -> bool {
+    id < LASTING
+}
+
+/// What is hashed of the key with this number.
+pub(crate) fn hashed(id: u32) -> u64 {
+    let lie = if is_lasting(id) { 0 } else { HASH.load(Relaxed) };
+    match lie {
+        0 => u64::from(id),
+        1 => 1,
+        2 => random(),
+        3 => u64::from(id) + 1000 * (CALLS.fetch_add(1, Relaxed) % 2),
+        _ => u64::from(!id),
+    }
+}
+
+/// Whether the keys with these numbers are said to be equal.
+pub(crate) fn same(one: u32, other: u32) -> bool {
+    let lie = if is_lasting(one) || is_lasting(other) { 0 } else { EQ.load(Relaxed) };
+    match lie {
+        0 => one == other,
+        1 => true,
+        2 => random() & 1 == 0,
+        3 => CALLS.fetch_add(1, Relaxed) % 2 == 0,
+        _ => one != other,
+    }
+}
+
+/// How the keys with these numbers are said to be ordered.
+pub(crate) fn ordered(one: u32, other: u32) -> std::cmp::Ordering {
+    use std::cmp::Ordering::{Equal, Greater, Less};
+    let lie = if is_lasting(one) || is_lasting(other) { 0 } else { ORDER.load(Relaxed) };
+    match lie {
+        0 => one.cmp(&other),
+        1 => Equal,
+        2 => [Less, Equal, Greater][(random() % 3) as usize],
+        3 => [Less, Greater][(CALLS.fetch_add(1, Relaxed) % 2) as usize],
+        _ => other.cmp(&one),
+    }
+}
+
+/// The rank that the key with this number is said to have.
+pub(crate) fn ranked(id: u32) -> u64 {
+    let honest = u64::from(id / 4) << 32;
+    let lie = if is_lasting(id) { 0 } else { ORDER.load(Relaxed) };
+    // Above all lasting keys, whatever it is: a lie about those that do not last.
+    let least = u64::from(LASTING) << 32;
+    match lie {
+        0 => honest,
+        1 => least,
+        2 => least + (random() >> 16),
+        3 => honest + u64::from(CALLS.fetch_add(1, Relaxed) % 2 == 0),
+        _ => (u64::from(u32::MAX) << 32).saturating_sub(honest),
+    }
+}
+
+/// The number of a clone of the key with this number.
+pub(crate) fn cloned(id: u32) -> u32 {
+    let lie = if is_lasting(id) { 0 } else { CLONE.load(Relaxed) };
+    match lie {
+        0 => id,
+        1 => LASTING,
+        2 => LASTING + (random() % 100) as u32,
+        3 => id + (CALLS.fetch_add(1, Relaxed) % 2) as u32,
+        _ => LASTING + (!id % 200),
+    }
+}
