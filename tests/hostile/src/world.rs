@@ -187,11 +187,15 @@ pub fn step() {
         if let Some(hook) = hook {
             let result = catch_unwind(AssertUnwindSafe(|| alloc::unfailing(|| hook())));
             HOOK.set(Some(hook));
-            result.unwrap_or_else(|payload| resume_unwind(payload));
+            if let Err(payload) = result {
+                alloc::stop_failing();
+                resume_unwind(payload);
+            }
         }
     }
     if countdown(&FUSE) && !thread::panicking() {
-        alloc::unfailing(|| resume_unwind(Box::new(Planned)));
+        alloc::stop_failing();
+        resume_unwind(Box::new(Planned));
     }
 }
 

@@ -183,7 +183,9 @@ where
 
     fn new(program: &Program) -> Self {
         let (mut writer, reader) = P::handles(Spread(program.spreads()));
-        lasting().for_each(|(key, value)| drop(writer.insert(key, value)));
+        for (key, value) in lasting() {
+            writer.insert(key, value);
+        }
         writer.publish();
         let leaks = program.leaks();
         Self { writer: Mutex::new(Some(writer)), reader: Mutex::new(reader), leaks }
@@ -246,7 +248,9 @@ impl<K: Thing, V: Thing> Subject for Shared<K, V> {
 
     fn new(program: &Program) -> Self {
         let (mut writer, _) = LeftRightMap::with_hasher(Spread(program.spreads()));
-        lasting().for_each(|(key, value)| drop(writer.insert(key, value)));
+        for (key, value) in lasting() {
+            writer.insert(key, value);
+        }
         writer.publish();
         Self { handle: SharedWriteHandle::new(writer) }
     }
@@ -278,8 +282,8 @@ impl<K: Thing, V: Thing> Subject for Shared<K, V> {
 
     fn reenter(&self, local: &Self::Local) {
         local.reader.get_with(&Key::make(LASTING + 2), see);
-        drop(self.handle.insert(Key::make(LASTING + 1), V::make(1)));
-        drop(self.handle.remove(&Key::make(LASTING + 2)));
+        self.handle.insert(Key::make(LASTING + 1), V::make(1));
+        self.handle.remove(&Key::make(LASTING + 2));
     }
 
     fn lasting(&self, local: &Self::Local, id: u32) -> Option<Option<u32>> {
