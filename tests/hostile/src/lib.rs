@@ -25,7 +25,12 @@ pub mod things;
 pub mod world;
 
 #[path = "../../support/alloc.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs, reason = "the tests share it, and use more of it")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "the tests share it, and use more of it"
+)]
 mod alloc;
 
 /// Fails where a program says so.

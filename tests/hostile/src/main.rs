@@ -62,7 +62,9 @@ fn play_of(name: &str) -> Result<Play, String> {
 fn replay(name: &str, hex: &str) -> Result<bool, String> {
     let program = Program::of_hex(hex).ok_or("the program is not in hexadecimal")?;
     let findings = play_of(name)?(&program);
-    findings.iter().for_each(|finding| println!("{finding}"));
+    for finding in &findings {
+        println!("{finding}");
+    }
     Ok(findings.is_empty())
 }
 
@@ -127,7 +129,7 @@ impl Options {
                 ["--programs", value] => options.programs = number(value)?,
                 ["--minutes", value] => options.minutes = number(value)?,
                 ["--seed", value] => options.seed = number(value)?,
-                ["--only", value] => options.only = (*value).to_owned(),
+                ["--only", value] => (*value).clone_into(&mut options.only),
                 other => return Err(format!("{other:?} is no option")),
             }
         }
@@ -220,7 +222,7 @@ impl Options {
     /// Shortens a program that failed, and prints it.
     fn report(&self, name: &str, number: u64, said: &[u8], file: &Path) {
         let program = Program::numbered(number, self.seed);
-        let end = Instant::now() + Duration::from_secs(120);
+        let end = Instant::now() + Duration::from_mins(2);
         let short = minimize(program, 400, |program| {
             // Threads meet by chance.
             Instant::now() < end && (0..5).any(|_| fails(name, program))

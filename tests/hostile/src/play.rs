@@ -3,7 +3,7 @@
 use crate::program::{Op, Program, Verb};
 use crate::world::{self, HONEST, LASTING};
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -85,15 +85,18 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
 /// Runs what must not panic.
 fn guarded<R>(what: &str, work: impl FnOnce() -> R) -> Option<R> {
     world::arm(None, None);
+    let played = PLAYS.replace(true);
     let result = catch_unwind(AssertUnwindSafe(work));
+    PLAYS.set(played);
     result.inspect_err(|payload| judge(what, payload.as_ref())).ok()
 }
 
 fn act_all<S: Subject>(subject: &Arc<S>, program: &Program, number: usize, start: &Barrier) {
     world::seed(u64::from(program.choice()) << 8 | number as u64);
     let local = guarded("join", || subject.join(program));
+    let played = PLAYS.replace(true);
     start.wait();
-    let Some(local) = local else { return };
+    let Some(local) = local else { return PLAYS.set(played) };
     let local = Rc::new(local);
     let (of_hook, its_local) = (Arc::clone(subject), Rc::clone(&local));
     world::set_hook(Some(Rc::new(move || of_hook.reenter(&its_local))));
@@ -103,18 +106,14 @@ fn act_all<S: Subject>(subject: &Arc<S>, program: &Program, number: usize, start
     }
     world::set_hook(None);
     guarded("a handle's end", || drop(local));
+    PLAYS.set(played);
 }
 
 fn next(ops: &RefCell<impl Iterator<Item = Op>>) -> Option<Op> {
     ops.borrow_mut().next()
 }
 
-fn act<S: Subject>(
-    subject: &S,
-    local: &S::Local,
-    op: Op,
-    ops: &RefCell<impl Iterator<Item = Op>>,
-) {
+fn act<S: Subject>(subject: &S, local: &S::Local, op: Op, ops: &RefCell<impl Iterator<Item = Op>>) {
     world::arm(op.fuse(), op.reentry());
     let result = catch_unwind(AssertUnwindSafe(|| {
         subject.act(local, op, &mut || {
@@ -128,7 +127,7 @@ fn act<S: Subject>(
     if let Err(payload) = result {
         judge(&format!("{:?}", op.verb(S::VERBS)), payload.as_ref());
     }
-    if S::LASTS && op.arg % 3 == 0 {
+    if S::LASTS && op.arg.is_multiple_of(3) {
         guarded("get", || check(subject, local, op.id() % LASTING));
     }
 }
@@ -180,13 +179,19 @@ impl Walk {
 thread_local! {
     /// Where the last panic of this thread was, and what it said.
     static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
+    /// Whether this thread plays a program: a test that fails reports as usual.
+    static PLAYS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Planned panics do not call the hook; others are findings, with their place.
 fn catch_messages() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        std::panic::set_hook(Box::new(|info| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !PLAYS.try_with(Cell::get).unwrap_or(true) {
+                return others(info);
+            }
             let mut text = String::new();
             let _ = write!(text, "{info}");
             let _ = MESSAGE.try_with(|message| message.replace(text));

@@ -108,7 +108,7 @@ impl Op {
 
     /// A closure's choice about a key that does not last.
     pub fn picks(self, id: u32) -> bool {
-        (id + u32::from(self.value)) % 3 != 0
+        !(id + u32::from(self.value)).is_multiple_of(3)
     }
 
     /// How much to reserve: from nothing to all there is.
@@ -222,7 +222,7 @@ impl Program {
 
     /// Whether the hasher spreads what it is fed.
     pub fn spreads(&self) -> bool {
-        self.head[5] % 4 != 0
+        !self.head[5].is_multiple_of(4)
     }
 
     /// Whether guards may be leaked.
@@ -261,7 +261,7 @@ impl Program {
         for at in 0..8 {
             if self.head[at] != 0 {
                 let mut plain = self.clone();
-                plain.head[at] = if at == 5 { 1 } else { 0 };
+                plain.head[at] = u8::from(at == 5);
                 all.push(plain);
             }
         }

@@ -99,6 +99,7 @@ const BULK: usize = 4096;
 pub struct Bulk([Pair; BULK]);
 
 impl Thing for Bulk {
+    #[allow(clippy::large_stack_arrays, reason = "that is what it is for")]
     fn make(id: u32) -> Self {
         Self([Pair::of(id); BULK])
     }

@@ -134,8 +134,17 @@ pub fn take_findings() -> Vec<String> {
 }
 
 /// From here on values may stay for ever: the program leaked what keeps them.
-pub fn forgive_leaks() {
+fn forgive_leaks() {
     LEAKED.store(true, Relaxed);
+}
+
+/// Leaks a guard or what a map returned. What it keeps is never dropped, which is not the map's fault; to a sanitizer
+/// it stays reachable.
+pub fn leak<T>(value: T) {
+    static LEAKED_AT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    forgive_leaks();
+    let at = Box::into_raw(Box::new(value)).expose_provenance();
+    LEAKED_AT.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(at);
 }
 
 /// Whether something was leaked that keeps values.
@@ -279,7 +288,7 @@ pub(crate) fn same(one: u32, other: u32) -> bool {
         0 => one == other,
         1 => true,
         2 => random() & 1 == 0,
-        3 => CALLS.fetch_add(1, Relaxed) % 2 == 0,
+        3 => CALLS.fetch_add(1, Relaxed).is_multiple_of(2),
         _ => one != other,
     }
 }
@@ -307,7 +316,7 @@ pub(crate) fn ranked(id: u32) -> u64 {
         0 => honest,
         1 => least,
         2 => least + (random() >> 16),
-        3 => honest + u64::from(CALLS.fetch_add(1, Relaxed) % 2 == 0),
+        3 => honest + u64::from(CALLS.fetch_add(1, Relaxed).is_multiple_of(2)),
         _ => (u64::from(u32::MAX) << 32).saturating_sub(honest),
     }
 }

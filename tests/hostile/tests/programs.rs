@@ -11,7 +11,8 @@ use std::time::Duration;
 fn count() -> u64 {
     let effort = std::env::var("HEDGEROW_TEST_EFFORT").ok();
     let effort: f64 = effort.map_or(1.0, |text| text.parse().expect("a factor"));
-    (300.0 * effort) as u64
+    let count = Duration::from_secs(200).mul_f64(effort);
+    count.as_secs().max(10)
 }
 
 fn play(name: &'static str) {
@@ -29,7 +30,7 @@ fn play(name: &'static str) {
     while next < count() {
         // Other tests' programs run in turns with these.
         let (number, findings) = all_done
-            .recv_timeout(Duration::from_secs(120))
+            .recv_timeout(Duration::from_mins(2))
             .unwrap_or_else(|_| panic!("program {next} of {name} waits for ever"));
         let hex = Program::numbered(number, 0).hex();
         assert!(findings.is_empty(), "--replay {name} {hex}\n{}", findings.join("\n"));

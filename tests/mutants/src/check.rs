@@ -14,7 +14,8 @@ use std::{
 pub enum Check {
     /// `loom:NAME`, `round:NAME` or `shuttle:NAME`: the model with this name.
     Model { kind: &'static Kind, name: String },
-    /// `test:TARGET::NAME`: the test with this name; target `lib` holds the crate's own, `db/...` the database's.
+    /// `test:TARGET::NAME`: the test with this name; target `lib` holds the crate's own, `db/...` the
+    /// database's, `hostile/...` those of hostile users.
     Test { target: String, name: String },
     /// `fuzz:TARGET`: the fuzz target, on its committed corpus.
     Fuzz(String),
@@ -126,6 +127,15 @@ impl Check {
         cargo
     }
 
+    /// The package that a target is in, if it is not the library, and the target's name there.
+    fn package_of(target: &str) -> (Option<&'static str>, &str) {
+        match target.split_once('/') {
+            Some(("db", target)) => (Some("hedgerow-db"), target),
+            Some(("hostile", target)) => (Some("hedgerow-hostile"), target),
+            _ => (None, target),
+        }
+    }
+
     /// What building and running have in common.
     fn cargo(&self, tree: &Tree) -> Command {
         let mut cargo = Command::new("cargo");
@@ -145,12 +155,11 @@ impl Check {
                 cargo.env("CARGO_TARGET_DIR", tree.build(kind.name));
             }
             Self::Test { target, .. } => {
-                let database = target.strip_prefix("db/");
-                match database {
-                    Some(_) => cargo.args(["test", "-p", "hedgerow-db"]),
+                let (package, target) = Self::package_of(target);
+                match package {
+                    Some(package) => cargo.args(["test", "-p", package]),
                     None => cargo.args(["test", "--features", "std-ext,serde,rayon"]),
                 };
-                let target = database.unwrap_or(target);
                 if target == "lib" {
                     cargo.arg("--lib");
                 } else {

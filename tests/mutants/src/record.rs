@@ -68,9 +68,10 @@ impl Record {
     fn source_of(&self, check: &Check) -> Option<PathBuf> {
         let (package, target, name) = match check {
             Check::Model { name, .. } => ("", "lib", name.as_str()),
-            Check::Test { target, name } => match target.strip_prefix("db/") {
-                Some(target) => ("std-ext/db", target, name.as_str()),
-                None => ("", target.as_str(), name.as_str()),
+            Check::Test { target, name } => match target.split_once('/') {
+                Some(("db", target)) => ("std-ext/db", target, name.as_str()),
+                Some(("hostile", target)) => ("tests/hostile", target, name.as_str()),
+                _ => ("", target.as_str(), name.as_str()),
             },
             Check::Fuzz(target) => {
                 return Some(self.root.join(format!("fuzz/fuzz_targets/{target}.rs")));

@@ -5,8 +5,8 @@ use crate::play::{Subject, Walk};
 use crate::program::{Op, Program, Verb};
 use crate::world::{self, LASTING};
 use hedgerow::CompressedMap;
-use hedgerow::compressed::codec::{Codec, Corrupt, Lesson, Model, Samples, SmallText, Work};
 use hedgerow::compressed::Policy;
+use hedgerow::compressed::codec::{Codec, Corrupt, Lesson, Model, Samples, SmallText, Work};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::task::{Context, Poll};
@@ -34,14 +34,16 @@ struct Runs(Wrong);
 static CALLS: AtomicU32 = AtomicU32::new(0);
 
 fn now_and_then() -> bool {
-    CALLS.fetch_add(1, Relaxed) % 4 == 0
+    CALLS.fetch_add(1, Relaxed).is_multiple_of(4)
 }
 
 impl Model for Runs {
     fn compress(&self, plain: &[u8], into: &mut [u8], _: &mut Work) -> Option<usize> {
         world::step();
         if self.0 == Wrong::Longer && now_and_then() {
-            return Some(into.len() + [1, 60_000, usize::MAX - into.len()][(world::random() % 3) as usize]);
+            return Some(
+                into.len() + [1, 60_000, usize::MAX - into.len()][(world::random() % 3) as usize],
+            );
         }
         let (&first, rest) = plain.split_first()?;
         if rest.len() < 4 || rest[4..].iter().any(|&byte| byte != rest[4]) || into.len() < 6 {
@@ -148,7 +150,7 @@ fn wrong(program: &Program) -> Wrong {
 impl Map {
     fn iterate(&self, local: &Local) {
         let mut walk = Walk::default();
-        for (key, bytes) in self.0.iter() {
+        for (key, bytes) in &self.0 {
             number(&bytes, local.wrong);
             walk.meet(key.try_into().map_or(0, u32::from_le_bytes));
         }
@@ -159,7 +161,7 @@ impl Map {
 
     fn get(&self, local: &Local, op: Op) {
         let mut buffer = [0; 300];
-        let found = if op.arg % 2 == 0 {
+        let found = if op.arg.is_multiple_of(2) {
             self.0.get_into(&key(op.id()), &mut buffer)
         } else {
             self.0.peek_into(&key(op.id()), &mut buffer)
@@ -186,7 +188,10 @@ impl Map {
         if now_and_then() && !bytes.is_empty() {
             bytes[flip] ^= 0x10;
         }
-        let other = CompressedMap::builder(1 << 20).segment_bytes(4 << 10).codec(Runs(Wrong::Never)).build();
+        let other = CompressedMap::builder(1 << 20)
+            .segment_bytes(4 << 10)
+            .codec(Runs(Wrong::Never))
+            .build();
         let mut left = &bytes[..];
         let _ = other.import(|into| -> Result<usize, ()> {
             let length = left.len().min(into.len());
@@ -227,8 +232,13 @@ impl Subject for Map {
             let last = operands.last().or(before.as_ref());
             last.map(|bytes| bytes.to_vec()).unwrap_or_default()
         };
-        let builder = if program.choice() % 3 == 0 { builder.merge(merge) } else { builder };
-        let builder = if program.choice() % 5 == 0 { builder.codec(SmallText::new()) } else { builder };
+        let builder =
+            if program.choice().is_multiple_of(3) { builder.merge(merge) } else { builder };
+        let builder = if program.choice().is_multiple_of(5) {
+            builder.codec(SmallText::new())
+        } else {
+            builder
+        };
         let builder = builder.policy(Policy::default());
         let map = builder.build();
         for id in 0..LASTING {

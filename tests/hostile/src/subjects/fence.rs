@@ -36,9 +36,11 @@ impl<K: Thing + Copy, V: Thing + Copy> Map<K, V> {
     /// Takes the first or the last entry, where none of them lasts.
     fn pop(&self, op: Op) {
         if !lasts::<K>() {
-            let first = op.arg % 2 == 0;
+            let first = op.arg.is_multiple_of(2);
             let popped = if first { self.map.pop_first() } else { self.map.pop_last() };
-            popped.into_iter().for_each(|(key, value)| see_entry(&key, &value));
+            if let Some((key, value)) = popped {
+                see_entry(&key, &value);
+            }
         }
     }
 
@@ -76,7 +78,9 @@ impl<K: Thing + Copy, V: Thing + Copy> Map<K, V> {
             4 => self.map.lower(&key),
             _ => self.map.upper(&key),
         };
-        found.into_iter().for_each(|(key, value)| see_entry(&key, &value));
+        if let Some((key, value)) = found {
+            see_entry(&key, &value);
+        }
     }
 }
 

@@ -7,7 +7,6 @@ use crate::things::{Key, Ranked, Thing};
 use crate::world::{self, LASTING};
 use hedgerow::FenceEntryMap;
 use hedgerow::owned::{self, Handle, pin};
-use std::mem;
 
 pub(super) struct Map<K: Thing, V> {
     map: FenceEntryMap<Key<K>, V, Ranked>,
@@ -29,7 +28,9 @@ impl<K: Thing, V: Thing> Map<K, V> {
         let found = self.map.get_key_value(&op.key(), &guard);
         let range = self.map.range(.., &guard);
         rest();
-        found.into_iter().for_each(|(key, value)| see_entry(key, value));
+        if let Some((key, value)) = found {
+            see_entry(key, value);
+        }
         Self::walk("a held range", range);
     }
 
@@ -40,7 +41,7 @@ impl<K: Thing, V: Thing> Map<K, V> {
             _ => owned::Op::Insert(op.value()),
         };
         let ids: Vec<u32> = op.ids().collect();
-        if op.arg % 4 == 0 {
+        if op.arg.is_multiple_of(4) {
             let keys: Vec<Key<K>> = ids.iter().map(|&id| Key::make(id)).collect();
             let keys: Vec<&Key<K>> = keys.iter().collect();
             self.map.snapshot_many(&keys, &pin()).into_iter().flatten().for_each(see);
@@ -61,7 +62,9 @@ impl<K: Thing, V: Thing> Map<K, V> {
             4 => self.map.lower(&key, &guard),
             _ => self.map.upper(&key, &guard),
         };
-        found.into_iter().for_each(|(key, value)| see_entry(key, value));
+        if let Some((key, value)) = found {
+            see_entry(key, value);
+        }
     }
 }
 
@@ -169,10 +172,7 @@ impl<K: Thing, V: Thing> Subject for Map<K, V> {
                 }
             }
             Verb::Hold => self.hold(op, rest),
-            Verb::Leak if *leaks => {
-                world::forgive_leaks();
-                mem::forget(pin());
-            }
+            Verb::Leak if *leaks => world::leak(pin()),
             _ => map.collect(),
         }
     }

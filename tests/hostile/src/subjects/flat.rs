@@ -21,7 +21,7 @@ impl<K: Thing + Copy, V: Thing + Copy> Map<K, V> {
         let mut panicked = None;
         for &id in &ids {
             match catch_unwind(AssertUnwindSafe(|| found.next())) {
-                Ok(Some((_, value))) => self.check_lasting(id, value.as_ref()),
+                Ok(Some((_, value))) => Self::check_lasting(id, value.as_ref()),
                 Ok(None) => break,
                 Err(payload) => panicked = Some(payload),
             }
@@ -36,12 +36,13 @@ impl<K: Thing + Copy, V: Thing + Copy> Map<K, V> {
         let keys: Vec<Key<K>> = ids.iter().map(|&id| Key::make(id)).collect();
         let mut values = vec![None; keys.len()];
         self.map.get_many(&keys, &mut values);
-        ids.iter().zip(&values).for_each(|(&id, value)| self.check_lasting(id, value.as_ref()));
+        ids.iter().zip(&values).for_each(|(&id, value)| Self::check_lasting(id, value.as_ref()));
     }
 
-    fn check_lasting(&self, id: u32, value: Option<&V>) {
+    fn check_lasting(id: u32, value: Option<&V>) {
         let number = value.map(Thing::id);
-        if lasts::<K>() && id < world::LASTING && number.is_none_or(|n| n.is_some_and(|n| n != id)) {
+        if lasts::<K>() && id < world::LASTING && number.is_none_or(|n| n.is_some_and(|n| n != id))
+        {
             world::note(|| format!("a batch finds {number:?} under the lasting key {id}"));
         }
     }
@@ -106,15 +107,13 @@ impl<K: Thing + Copy, V: Thing + Copy> Subject for Map<K, V> {
         match op.verb(Self::VERBS) {
             Verb::Insert => see_all(map.insert(key, value)),
             Verb::InsertIfAbsent => see_all(map.insert_if_absent(key, value)),
-            Verb::TryInsert => {
-                match world::scarce(op.scarcity(), || map.try_insert(key, value)) {
-                    Ok(before) => see_all(before),
-                    Err(error) => {
-                        let (key, value) = error.into_parts();
-                        see_entry(&key, &value);
-                    }
+            Verb::TryInsert => match world::scarce(op.scarcity(), || map.try_insert(key, value)) {
+                Ok(before) => see_all(before),
+                Err(error) => {
+                    let (key, value) = error.into_parts();
+                    see_entry(&key, &value);
                 }
-            }
+            },
             Verb::Get => see_all(map.get(&key)),
             Verb::TryGet => see_all(map.try_get(&key).ok().flatten()),
             Verb::GetMany => self.get_many(op),

@@ -10,7 +10,6 @@ use hedgerow::left_right::{
     Boxed, Handles, Inline, Keep, ReadHandle, SharedWriteHandle, Snapshot, WriteHandle,
 };
 use std::cell::Cell;
-use std::mem;
 use std::sync::{Mutex, TryLockError};
 
 /// How a map with these handles is made.
@@ -79,10 +78,6 @@ impl<K: Thing, V: Thing, P: Keep<Key<K>, V>> Local<K, V, P> {
             }
             _ => walk(&self.reader.enter()),
         }
-    }
-
-    fn lasting(&self, id: u32) -> Option<Option<u32>> {
-        self.reader.get_with(&Key::make(id), Thing::id)
     }
 }
 
@@ -200,10 +195,7 @@ where
         match op.verb(Self::VERBS) {
             Verb::Hold => local.hold(op, rest),
             Verb::Iterate => local.look(op),
-            Verb::Leak if local.leaks => {
-                world::forgive_leaks();
-                mem::forget(local.reader.enter());
-            }
+            Verb::Leak if local.leaks => world::leak(local.reader.enter()),
             verb => self.write(local, op, verb),
         }
     }
@@ -214,7 +206,7 @@ where
     }
 
     fn lasting(&self, local: &Self::Local, id: u32) -> Option<Option<u32>> {
-        local.lasting(id)
+        local.reader.get_with(&Key::make(id), Thing::id)
     }
 
     fn end(&mut self) {
@@ -271,10 +263,7 @@ impl<K: Thing, V: Thing> Subject for Shared<K, V> {
             })),
             Verb::Iterate => local.look(op),
             Verb::Hold => local.hold(op, rest),
-            Verb::Leak if local.leaks => {
-                world::forgive_leaks();
-                mem::forget(local.reader.enter());
-            }
+            Verb::Leak if local.leaks => world::leak(local.reader.enter()),
             Verb::Publish if local.may_wait() => handle.publish(),
             _ => drop(handle.try_publish()),
         }
@@ -287,6 +276,6 @@ impl<K: Thing, V: Thing> Subject for Shared<K, V> {
     }
 
     fn lasting(&self, local: &Self::Local, id: u32) -> Option<Option<u32>> {
-        local.lasting(id)
+        local.reader.get_with(&Key::make(id), Thing::id)
     }
 }

@@ -30,11 +30,16 @@ impl Table {
         match verb {
             Verb::Insert => drop(writer.insert(key, value)),
             Verb::Remove => see_all(writer.remove(&key).ok().flatten()),
-            Verb::Update => see_all(writer.update(&key, |before| {
-                world::step();
-                see(&before);
-                value
-            }).ok().flatten()),
+            Verb::Update => see_all(
+                writer
+                    .update(&key, |before| {
+                        world::step();
+                        see(&before);
+                        value
+                    })
+                    .ok()
+                    .flatten(),
+            ),
             Verb::Retain => drop(writer.retain(|key, value| keeps(meet(key, value), op))),
             Verb::Get => {
                 see_all(writer.get(&key));

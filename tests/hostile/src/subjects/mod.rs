@@ -83,4 +83,3 @@ fn keeps(id: u32, op: crate::program::Op) -> bool {
     world::step();
     id < LASTING || op.picks(id)
 }
-

@@ -7,7 +7,6 @@ use crate::things::{Key, Spread, Thing};
 use crate::world::{self, LASTING};
 use hedgerow::owned::{self, Cursor, Handle, pin};
 use hedgerow::{EntryMap, StrMap};
-use std::mem;
 
 pub(super) struct Map<K, V> {
     map: EntryMap<Key<K>, V, Spread>,
@@ -141,8 +140,7 @@ impl<K: Thing, V: Thing> Subject for Map<K, V> {
                     see_entry(removed.key(), removed.value());
                     // What is forgotten stays for ever.
                     if *leaks {
-                        world::forgive_leaks();
-                        mem::forget(removed);
+                        world::leak(removed);
                     }
                 }
                 None => {}
@@ -180,10 +178,7 @@ impl<K: Thing, V: Thing> Subject for Map<K, V> {
                 map.reserve(op.amount());
             }
             Verb::Hold => self.hold(op, rest),
-            Verb::Leak if *leaks => {
-                world::forgive_leaks();
-                mem::forget(pin());
-            }
+            Verb::Leak if *leaks => world::leak(pin()),
             _ => map.collect(),
         }
     }

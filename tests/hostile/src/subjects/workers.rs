@@ -49,7 +49,8 @@ impl Subject for Workers {
             see_all(map.insert(Key::make(id), Pair::make(id)));
         }
         let choice = program.choice();
-        let pace = [Duration::ZERO, Duration::from_micros(50), Duration::MAX][usize::from(choice) % 3];
+        let pace =
+            [Duration::ZERO, Duration::from_micros(50), Duration::MAX][usize::from(choice) % 3];
         // Each fence is a worker's from its first conflict on.
         let builder = FenceWorkersBuilder::default().workers(1 + usize::from(choice) % 2);
         let builder = builder.pace(pace).threshold(0).queue(usize::from(choice) % 5);
