@@ -92,24 +92,22 @@ impl Thing for Page {
     }
 }
 
-const BULK: usize = 4096;
-
-/// 64 KiB, all pairs of which are the same.
+/// Many pairs that are the same: `Bulk<4096>` has 64 KiB.
 #[derive(Clone, Copy, Debug)]
-pub struct Bulk([Pair; BULK]);
+pub struct Bulk<const PAIRS: usize>([Pair; PAIRS]);
 
-impl Thing for Bulk {
+impl<const PAIRS: usize> Thing for Bulk<PAIRS> {
     #[allow(clippy::large_stack_arrays, reason = "that is what it is for")]
     fn make(id: u32) -> Self {
-        Self([Pair::of(id); BULK])
+        Self([Pair::of(id); PAIRS])
     }
 
     fn id(&self) -> Option<u32> {
-        let id = self.0[0].checked("value of 64 KiB");
-        for at in [1, BULK / 2, BULK - 2, BULK - 1] {
-            let other = self.0[at].checked("value of 64 KiB");
+        let id = self.0[0].checked("large value");
+        for at in [1, PAIRS / 2, PAIRS - 2, PAIRS - 1] {
+            let other = self.0[at].checked("large value");
             if other != id {
-                world::note(|| format!("a torn value of 64 KiB: {id} first, {other} at {at}"));
+                world::note(|| format!("a torn large value: {id} first, {other} at {at}"));
             }
         }
         Some(id)

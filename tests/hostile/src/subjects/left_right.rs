@@ -115,6 +115,13 @@ impl<K: Thing, V: Thing, P: Make<Key<K>, V>> Map<K, V, P> {
         let waits = local.may_wait();
         match verb {
             Verb::Insert => drop(writer.insert(key, value())),
+            // Enough entries for the sides to grow.
+            Verb::InsertMany => {
+                for id in 0..u32::from(op.arg) {
+                    writer.insert(Key::make(op.id() + id), value());
+                }
+            }
+            Verb::RemoveMany => op.ids().for_each(|id| drop(writer.remove(&Key::make(id)))),
             Verb::TryInsert => {
                 let value = value();
                 let done = world::scarce(op.scarcity(), || writer.try_insert(key, value));
@@ -154,6 +161,8 @@ where
         Verb::Insert,
         Verb::Insert,
         Verb::Insert,
+        Verb::InsertMany,
+        Verb::RemoveMany,
         Verb::TryInsert,
         Verb::Get,
         Verb::Remove,
