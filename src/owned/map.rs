@@ -3,7 +3,7 @@
 use super::iter::Iter;
 use super::nodes::Nodes;
 use crate::bins::hasher::DefaultHashBuilder;
-use crate::reclaim::guard::{Guard, Stalled, pin, stalled};
+use crate::reclaim::guard::{Guard, Stalled, stalled};
 use crate::reclaim::pair::Pair;
 use crate::table::cursor::Cursor;
 use crate::table::types::TryReserveError;
@@ -324,7 +324,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// assert_eq!(map.len(), 5);
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
-        self.nodes.retain(|node| keep(&node.fields().key, &node.fields().value), &pin());
+        self.nodes.retain(|node| keep(&node.fields().key, &node.fields().value));
     }
 
     /// Removes every entry, bin by bin; keeps the table's memory. Allocates a buffer for one bin.

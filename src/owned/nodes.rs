@@ -4,7 +4,7 @@ use crate::bins::bin::Entry;
 use crate::bins::tags::Hash;
 use crate::bins::types::Busy;
 use crate::reclaim::garbage::free_all;
-use crate::reclaim::guard::{Guard, try_pin};
+use crate::reclaim::guard::{Guard, pin, try_pin};
 use crate::reclaim::node::{List, Live, Node, Shared};
 use crate::reclaim::retired::{Fresh, Retired, Unlinked, Way};
 use crate::sync::backoff::Backoff;
@@ -354,12 +354,15 @@ impl<N: Node> Nodes<N> {
 
     /// Asks `keep` of every node, with nothing locked, and takes out those that it says no to; where a bin
     /// changed meanwhile its nodes are asked about again.
-    pub(super) fn retain(&self, mut keep: impl FnMut(Live<'_, N>) -> bool, _guard: &Guard<'_>) {
+    pub(super) fn retain(&self, mut keep: impl FnMut(Live<'_, N>) -> bool) {
+        let guard = pin();
         // SAFETY: as in `get`.
         let keep = |node: &Shared<N>, (): &mut ()| keep(unsafe { node.live() });
         // SAFETY: each is shown once, when it has been taken out of the table.
         let gone = |node: &Shared<N>| unsafe { self.retired.add(*node) };
         self.table.retain(keep, gone);
+        // A slow destructor under it would keep the garbage of all maps.
+        drop(guard);
         self.retired.free_share();
     }
 

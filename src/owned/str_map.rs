@@ -228,7 +228,7 @@ impl<S> StrMap<S> {
     /// assert_eq!(map.len(), 1);
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
-        self.nodes.retain(|node| keep(node.key(), node.value()), &pin());
+        self.nodes.retain(|node| keep(node.key(), node.value()));
     }
 
     /// Removes every entry, bin by bin; keeps the table's memory.

@@ -7,5 +7,6 @@ pub(crate) mod garbage;
 pub(crate) mod guard;
 pub(crate) mod node;
 pub(crate) mod pair;
+mod reentrancy;
 pub(crate) mod removed;
 pub(crate) mod retired;

@@ -308,12 +308,13 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         Q: Ord + ?Sized,
         R: Ranking<Q>,
     {
-        let guard = pin();
-        let wanted = |raw| {
-            let (key, value) = Self::entry(raw, &guard);
-            condition(key, value)
-        };
-        self.remove_by(key, wanted, Way::Waiting, &guard).ok().flatten()
+        self.then_free_bounds(pin(), |guard| {
+            let wanted = |raw| {
+                let (key, value) = Self::entry(raw, guard);
+                condition(key, value)
+            };
+            self.remove_by(key, wanted, Way::Waiting, guard).ok().flatten()
+        })
     }
 
     /// Replaces the value of `key` by what `f` makes of it; returns the entry that this replaces, None where
@@ -364,8 +365,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// assert_eq!(map.compute("x".into(), |_| Op::Remove).as_deref().map(String::as_str), Some("aa"));
     /// ```
     pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Option<Removed<'_, K, V>> {
-        let done = self.compute_by(Way::Waiting, key, f, &pin());
-        done.unwrap_or_else(give_up::<K, V, _, _>)
+        let compute = |guard: &Guard<'_>| self.compute_by(Way::Waiting, key, f, guard);
+        self.then_free_bounds(pin(), compute).unwrap_or_else(give_up::<K, V, _, _>)
     }
 
     pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {
@@ -374,6 +375,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         }
     }
 
+    /// The caller frees bounds afterwards.
     pub(super) fn remove_by<Q>(
         &self,
         key: &Q,
@@ -395,11 +397,23 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         let done = self.tree().alter(self.sought(key), read, way.backoff(), decide, taken);
         // A removal needs no memory.
         done.map_err(|_| Busy)?;
-        self.free_bounds();
         Ok(removed)
     }
 
-    /// Drops some bounds of leaves that are no more, if nobody can know them.
+    /// Does what may remove entries under the guard, then drops some bounds of leaves without it: under a guard, a slow
+    /// destructor of a key would keep the garbage of all maps.
+    pub(super) fn then_free_bounds<T>(
+        &self,
+        guard: Guard<'_>,
+        work: impl FnOnce(&Guard<'_>) -> T,
+    ) -> T {
+        let done = work(&guard);
+        drop(guard);
+        self.free_bounds();
+        done
+    }
+
+    /// Drops some bounds of leaves that are no more, if nobody can know them. The caller holds no guard of its own.
     pub(super) fn free_bounds(&self) {
         let bounds = &self.owner().bounds;
         if bounds.pending() > 0 {

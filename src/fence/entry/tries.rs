@@ -89,7 +89,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         R: Ranking<Q>,
     {
         let guard = try_pin().map_err(|_| Busy)?;
-        self.remove_by(key, |_| true, Way::Trying(Ok(())), &guard)
+        let remove = |guard: &Guard<'_>| self.remove_by(key, |_| true, Way::Trying(Ok(())), guard);
+        self.then_free_bounds(guard, remove)
     }
 
     /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts, and keeps the map's
@@ -133,7 +134,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, Option<V>>> {
         let way = self.owner().entries.trying();
         match try_pin() {
-            Ok(guard) => self.compute_by(way, key, f, &guard),
+            Ok(guard) => self.then_free_bounds(guard, |guard| self.compute_by(way, key, f, guard)),
             Err(_) => Err(Why::Alloc.of(key, None)),
         }
     }
@@ -199,6 +200,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         }
     }
 
+    /// The caller frees bounds afterwards.
     #[inline(always)]
     pub(super) fn compute_by(
         &self,

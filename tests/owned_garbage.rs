@@ -1,0 +1,246 @@
+//! builds: asan tsan narrow portable
+//! What the maps of owned data free, and when: while destructors are slow, never return, panic or write to the map,
+//! and while guards are held. Each test has a process of its own, because guards hold for all maps of a process.
+
+mod support;
+
+use hedgerow::fence::Op;
+use hedgerow::owned::pin;
+use hedgerow::{EntryMap, FenceEntryMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use support::alone::alone;
+use support::ignore;
+
+/// Slow values that were made and whose destructors have not ended.
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// A value whose destructor says that it has begun, and then waits.
+struct Slow(Option<(Sender<()>, Mutex<Receiver<()>>)>);
+
+impl Slow {
+    /// The value, what tells that its destructor has begun, and what lets it end.
+    fn new() -> (Self, Receiver<()>, Sender<()>) {
+        let ((says, begun), (end, waits)) = (channel(), channel());
+        ALIVE.fetch_add(1, Ordering::Relaxed);
+        (Self(Some((says, Mutex::new(waits)))), begun, end)
+    }
+
+    fn quick() -> Self {
+        ALIVE.fetch_add(1, Ordering::Relaxed);
+        Self(None)
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        if let Some((says, waits)) = &self.0 {
+            says.send(()).expect("the test waits for it");
+            // An error is an end too.
+            ignore(waits.lock().expect("nobody else").recv());
+        }
+        ALIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Waits until a destructor runs that another thread has begun.
+fn wait_for(begun: &Receiver<()>) {
+    begun.recv_timeout(std::time::Duration::from_secs(30)).expect("the destructor runs");
+}
+
+/// Entries that may wait while nothing is in the way of freeing them: some batches.
+const FEW: usize = 2_000;
+
+/// Replaces one entry after the other, as a writer does that finds the garbage freed.
+fn assert_that_garbage_goes(map: &EntryMap<u64, Slow>, while_what: &str) {
+    (0..100_000).for_each(|_| ignore(map.insert(7, Slow::quick())));
+    let kept = ALIVE.load(Ordering::Relaxed) - map.len();
+    assert!(kept < FEW, "{while_what} keeps {kept} entries that another thread could free");
+}
+
+#[test]
+fn a_slow_destructor_holds_up_no_other_thread() {
+    alone(|| {
+        let map = Arc::new(EntryMap::new());
+        let (slow, begun, end) = Slow::new();
+        map.insert(1, slow);
+        let theirs = map.clone();
+        let other = thread::spawn(move || {
+            drop(theirs.remove(&1));
+            // As any writer, until the garbage of before has been freed, the slow one among it.
+            (0..2_000).for_each(|_| ignore(theirs.insert(2, Slow::quick())));
+        });
+        wait_for(&begun);
+        assert_that_garbage_goes(&map, "a slow destructor");
+        drop(end);
+        other.join().expect("it ends");
+    });
+}
+
+/// As above, with the slow destructor within `collect`, which has more to drop.
+#[test]
+fn a_slow_destructor_in_a_collection_holds_up_no_other_thread() {
+    alone(|| {
+        let map = Arc::new(EntryMap::new());
+        let (slow, begun, end) = Slow::new();
+        let guard = pin();
+        map.insert(1, slow);
+        drop(map.remove(&1));
+        (0..10_000).for_each(|_| ignore(map.insert(2, Slow::quick())));
+        drop(guard);
+        let theirs = map.clone();
+        let other = thread::spawn(move || theirs.collect());
+        wait_for(&begun);
+        map.collect();
+        let kept = ALIVE.load(Ordering::Relaxed) - map.len();
+        assert!(kept < 100, "a slow destructor in a collection keeps {kept} entries from another");
+        assert_that_garbage_goes(&map, "a slow destructor in a collection");
+        drop(end);
+        other.join().expect("it ends");
+    });
+}
+
+/// Destructors that never return cost their threads, and an entry or two each.
+#[test]
+fn destructors_that_never_return_hold_up_no_other_thread() {
+    alone(|| {
+        let map = Arc::new(EntryMap::new());
+        let mut ends = Vec::new();
+        for n in 0..20 {
+            let (slow, begun, end) = Slow::new();
+            map.insert(n, slow);
+            let theirs = map.clone();
+            thread::spawn(move || {
+                drop(theirs.remove(&n));
+                (0..2_000).for_each(|_| ignore(theirs.insert(n, Slow::quick())));
+            });
+            wait_for(&begun);
+            ends.push(end);
+        }
+        assert_that_garbage_goes(&map, "a destructor that never returns");
+    });
+}
+
+/// Asserts that entries of another map can be freed at once: no thread holds a guard.
+fn assert_that_nobody_holds_a_guard(while_what: &str) {
+    let another: EntryMap<u64, u64> = [(1, 1)].into();
+    drop(another.remove(&1));
+    another.collect();
+    assert_eq!(another.pending(), 0, "{while_what} runs destructors under a guard of its own");
+}
+
+/// What `retain` and its like free they free when their own guard is gone: a slow destructor holds up one thread, not
+/// what all maps free.
+#[test]
+fn no_guard_is_held_while_entries_are_freed() {
+    alone(|| {
+        let operations: [(&str, fn(&EntryMap<u64, Slow>)); 2] =
+            [("retain", |map| map.retain(|key, _| *key == 2)), ("clear", EntryMap::clear)];
+        for (name, operation) in operations {
+            let map = Arc::new(EntryMap::new());
+            let (slow, begun, end) = Slow::new();
+            let guard = pin();
+            map.insert(1, slow);
+            drop(map.remove(&1));
+            (0..400).for_each(|_| ignore(map.insert(2, Slow::quick())));
+            drop(guard);
+            // Taking these out is what moves the batch on, in which the slow one comes first.
+            (100..200).for_each(|key| ignore(map.insert(key, Slow::quick())));
+            let theirs = map.clone();
+            let other = thread::spawn(move || operation(&theirs));
+            wait_for(&begun);
+            assert_that_nobody_holds_a_guard(name);
+            drop(end);
+            other.join().expect("it ends");
+        }
+    });
+}
+
+#[test]
+fn no_guard_is_held_while_ordered_entries_are_freed() {
+    alone(|| {
+        type Map = FenceEntryMap<u64, Slow>;
+        let operations: [(&str, fn(&Map)); 3] = [
+            ("retain", |map| map.retain(|key, _| *key == 2)),
+            ("clear", Map::clear),
+            ("remove_range", |map| ignore(map.remove_range(50..))),
+        ];
+        for (name, operation) in operations {
+            let map = Arc::new(Map::new());
+            let (slow, begun, end) = Slow::new();
+            let guard = pin();
+            map.insert(1, slow);
+            drop(map.remove(&1));
+            (0..400).for_each(|_| ignore(map.insert(2, Slow::quick())));
+            drop(guard);
+            (100..200).for_each(|key| ignore(map.insert(key, Slow::quick())));
+            let theirs = map.clone();
+            let other = thread::spawn(move || operation(&theirs));
+            wait_for(&begun);
+            assert_that_nobody_holds_a_guard(name);
+            drop(end);
+            other.join().expect("it ends");
+        }
+    });
+}
+
+/// What a destructor of a key that bounds a leaf waits for, once.
+static BOUND: Mutex<Option<Slow>> = Mutex::new(None);
+
+/// A key whose clones, with which the map bounds its leaves, are slow to be dropped.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Bounding(u64, bool);
+
+impl Clone for Bounding {
+    fn clone(&self) -> Self {
+        Self(self.0, true)
+    }
+}
+
+impl Drop for Bounding {
+    fn drop(&mut self) {
+        if self.1 {
+            let slow = BOUND.lock().expect("no test panics with it").take();
+            drop(slow);
+        }
+    }
+}
+
+#[test]
+fn no_guard_is_held_while_bounds_are_freed() {
+    alone(|| {
+        type Map = FenceEntryMap<Bounding, u64>;
+        let operations: [(&str, fn(&Map, u64)); 5] = [
+            ("remove", |map, key| ignore(map.remove(&Bounding(key, false)))),
+            ("try_remove", |map, key| ignore(map.try_remove(&Bounding(key, false)))),
+            ("compute", |map, key| ignore(map.compute(Bounding(key, false), |_| Op::Remove))),
+            ("pop_first", |map, _| ignore(map.pop_first())),
+            ("apply_batch", |map, key| {
+                let both = [key, key + 1].map(|key| (Bounding(key, false), Op::Remove));
+                ignore(map.apply_batch(both));
+            }),
+        ];
+        const KEYS: u64 = 24_000;
+        for (name, operation) in operations {
+            let map = Arc::new(Map::new());
+            let fill =
+                |map: &Map| (0..KEYS).for_each(|n| ignore(map.insert(Bounding(n, false), n)));
+            fill(&map);
+            // Some batches of bounds, as the leaves that they bound are joined.
+            let guard = pin();
+            (0..KEYS).for_each(|key| operation(&map, key));
+            drop(guard);
+            fill(&map);
+            let (slow, begun, end) = Slow::new();
+            *BOUND.lock().expect("nobody panics") = Some(slow);
+            let theirs = map.clone();
+            let other = thread::spawn(move || (0..KEYS).for_each(|key| operation(&theirs, key)));
+            wait_for(&begun);
+            assert_that_nobody_holds_a_guard(name);
+            drop(end);
+            other.join().expect("it ends");
+        }
+    });
+}
