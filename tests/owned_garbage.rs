@@ -5,7 +5,7 @@
 mod support;
 
 use hedgerow::fence::Op;
-use hedgerow::owned::pin;
+use hedgerow::owned::{Guard, Handle, pin};
 use hedgerow::{EntryMap, FenceEntryMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -242,5 +242,83 @@ fn no_guard_is_held_while_bounds_are_freed() {
             drop(end);
             other.join().expect("it ends");
         }
+    });
+}
+
+fn inner_guards_take_nothing<'a>(name: &str, pin: impl Fn() -> Guard<'a>) {
+    let map = EntryMap::<u64, Slow>::new();
+    map.insert(1, Slow::quick());
+    let outer = pin();
+    assert!(map.get(&1, &outer).is_some());
+    drop((pin(), pin()));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            drop(map.remove(&1));
+            map.collect();
+        });
+    });
+    let kept = map.pending();
+    assert_eq!(kept, 1, "{name}: an inner guard takes the outer one's protection");
+    drop(outer);
+    map.collect();
+    assert_eq!(map.pending(), 0, "{name}: a guard that was dropped goes on protecting");
+}
+
+#[test]
+fn a_guard_within_a_guard_leaves_the_outer_one_what_it_protects() {
+    alone(|| {
+        inner_guards_take_nothing("pin", pin);
+        let handle = Handle::new();
+        inner_guards_take_nothing("a handle", || handle.pin());
+    });
+}
+
+/// A handle gives its slot back, whatever came of its guards, and so does a thread: or the slots of all that ever were
+/// would be looked at for ever.
+#[test]
+fn slots_are_given_back_and_used_again() {
+    alone(|| {
+        let first = Handle::new().pin().reader();
+        let ends: [(&str, fn()); 6] = [
+            ("a handle", || drop(Handle::new())),
+            ("a handle that had a guard", || drop(Handle::new().pin())),
+            ("a handle that had guards", || {
+                let handle = Handle::new();
+                drop((handle.pin(), handle.pin()));
+            }),
+            ("an owned guard", || drop(Handle::new().into_guard())),
+            ("an owned guard that was sent", || {
+                let guard = Handle::new().into_guard();
+                ignore(thread::spawn(move || drop(guard)).join());
+            }),
+            ("a thread", || ignore(thread::spawn(|| drop((pin(), pin()))).join())),
+        ];
+        for (name, end) in ends {
+            (0..50).for_each(|_| end());
+            let number = Handle::new().pin().reader();
+            assert_eq!(number, first, "{name} keeps its slot when it ends");
+        }
+    });
+}
+
+/// A guard that is leaked holds for ever, and keeps entries alive until their map ends; no longer.
+#[test]
+fn a_leaked_guard_keeps_garbage_as_long_as_its_map() {
+    alone(|| {
+        thread::spawn(|| {
+            std::mem::forget((pin(), Handle::new().pin(), Handle::new().into_guard()))
+        })
+        .join()
+        .expect("it leaks");
+        let map = EntryMap::<u64, Slow>::new();
+        (0..5_000).for_each(|n| ignore(map.insert(n % 10, Slow::quick())));
+        map.collect();
+        assert_eq!((map.pending(), map.stalled_readers().count()), (4_990, 3));
+        drop(map);
+        assert_eq!(
+            ALIVE.load(Ordering::Relaxed),
+            0,
+            "the map's end drops what a leaked guard kept"
+        );
     });
 }

@@ -239,7 +239,7 @@ impl<N: Node> Garbage<N> {
 
     /// Makes more bags; stays with one where memory has run out.
     #[cold]
-    fn spread(&self) {
+    pub(super) fn spread(&self) {
         let mut made = Vec::new();
         if made.try_reserve_exact(BAGS).is_err() {
             return;
