@@ -7,12 +7,14 @@ mod support;
 use hedgerow::fence::Op;
 use hedgerow::owned::{Guard, Handle, pin};
 use hedgerow::{EntryMap, FenceEntryMap};
+use std::cell::Cell;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::thread;
 use support::alone::alone;
-use support::ignore;
+use support::{ignore, must_panic, panics, planned_panic};
 
 /// Slow values that were made and whose destructors have not ended.
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
@@ -320,5 +322,165 @@ fn a_leaked_guard_keeps_garbage_as_long_as_its_map() {
             0,
             "the map's end drops what a leaked guard kept"
         );
+    });
+}
+
+/// Destructors that were run.
+static RUN: AtomicUsize = AtomicUsize::new(0);
+
+/// A value whose destructor always panics, even while its thread unwinds, which would abort.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        RUN.fetch_add(1, Ordering::Relaxed);
+        planned_panic();
+    }
+}
+
+/// Does `attempt` with every number, and then as often as `rest` says, whatever panics; says how often it did.
+fn panics_in(numbers: Range<u64>, attempt: impl Fn(u64), rest: impl Fn() -> bool) -> usize {
+    let count = numbers.filter(|n| panics(|| attempt(*n))).count();
+    let mut more = 0;
+    while panics(|| ignore(rest())) || rest() {
+        more += 1;
+        assert!(more < 10_000, "garbage does not end");
+    }
+    count + more
+}
+
+/// Each panic comes out of the operation in which it happened. Nodes that were taken out with it wait for a later one.
+#[test]
+fn destructors_that_all_panic_are_run_once_each() {
+    const STORED: u64 = 1_500;
+    alone(|| {
+        let map = EntryMap::<u64, Bomb>::new();
+        let store = |n| match n % 2 {
+            0 => ignore(map.insert(n % 10, Bomb)),
+            _ => ignore(map.compute(n % 10, |_| Op::Insert(Bomb))),
+        };
+        let collects = || {
+            map.collect();
+            map.pending() > 0
+        };
+        let count = panics_in(0..STORED, store, collects);
+        assert!(count > 1_000, "{count}");
+        let run = RUN.swap(0, Ordering::Relaxed);
+        assert_eq!(run, STORED as usize - map.len(), "dropped twice, or never");
+        // One after the other: two at a time would abort.
+        assert_eq!(map.into_iter().map(|(_, bomb)| panics(|| drop(bomb))).count(), 10);
+
+        RUN.store(0, Ordering::Relaxed);
+        let map = FenceEntryMap::<u64, Bomb>::new();
+        let store = |n| ignore(map.insert(n % 10, Bomb));
+        let collects = || {
+            map.collect();
+            map.pending() > 0
+        };
+        let count = panics_in(0..STORED, store, collects);
+        assert!(count > 1_000, "{count}");
+        let run = RUN.load(Ordering::Relaxed);
+        assert_eq!(run, STORED as usize - map.len(), "dropped twice, or never");
+        assert_eq!(map.into_iter().map(|(_, bomb)| panics(|| drop(bomb))).count(), 10);
+    });
+}
+
+/// What an unwinding thread takes out of a map becomes garbage as usual. It frees none: a destructor of an entry that
+/// has nothing to do with the panic might panic as well, and that would abort.
+#[test]
+fn an_unwinding_thread_runs_no_destructor_of_other_entries() {
+    alone(|| {
+        let map = EntryMap::<u64, Option<Bomb>>::new();
+        (100..200).for_each(|key| ignore(map.insert(key, None)));
+        let guard = pin();
+        (0..400).for_each(|_| ignore(map.insert(1, Some(Bomb))));
+        drop(guard);
+        let taken: Vec<_> = (100..200).map(|key| map.remove(&key)).collect();
+        let message = || {
+            let _taken = taken;
+            planned_panic();
+        };
+        must_panic("an operation", message);
+        assert_eq!((RUN.load(Ordering::Relaxed), map.pending()), (0, 499));
+        std::mem::forget(map);
+    });
+}
+
+thread_local! {
+    /// Destructors that this thread is in.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+static DEEPEST: AtomicUsize = AtomicUsize::new(0);
+
+/// A value whose destructor puts a younger one into the next map of a ring, takes it out and collects.
+struct Chain {
+    age: usize,
+    maps: Weak<Vec<EntryMap<u64, Chain>>>,
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        let Some(maps) = self.maps.upgrade().filter(|_| self.age > 0) else { return };
+        DEPTH.set(DEPTH.get() + 1);
+        DEEPEST.fetch_max(DEPTH.get(), Ordering::Relaxed);
+        let map = &maps[self.age % maps.len()];
+        map.insert(1, Self { age: self.age - 1, maps: self.maps.clone() });
+        ignore(map.remove(&1));
+        map.collect();
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}
+
+/// However long a chain of destructors is that write and collect, the stack has a bounded number of them: one for
+/// each map, and eight at most.
+#[test]
+fn destructors_that_collect_do_not_nest() {
+    alone(|| {
+        for (ring, bound) in [(1, 1), (2, 2), (12, 8)] {
+            let maps: Arc<Vec<_>> = Arc::new((0..ring).map(|_| EntryMap::new()).collect());
+            DEEPEST.store(0, Ordering::Relaxed);
+            maps[0].insert(1, Chain { age: 20_000, maps: Arc::downgrade(&maps) });
+            ignore(maps[0].remove(&1));
+            while maps.iter().any(|map| map.pending() > 0) {
+                maps.iter().for_each(EntryMap::collect);
+            }
+            let deepest = DEEPEST.load(Ordering::Relaxed);
+            assert_eq!(deepest, bound, "destructors within each other, of {ring} maps");
+        }
+    });
+}
+
+/// A map in a thread-local: whether it ends before or after its thread's slot, everything is dropped, and its values'
+/// destructors may use maps.
+#[test]
+fn maps_in_thread_locals_end_with_their_thread() {
+    static SHARED: LazyLock<EntryMap<u64, u64>> = LazyLock::new(Default::default);
+    struct Last(Slow);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            let guard = pin();
+            ignore(SHARED.insert(1, 1));
+            ignore((SHARED.get(&1, &guard), self.0.0.is_some()));
+        }
+    }
+    thread_local!(static MAP: EntryMap<u64, Last> = EntryMap::new());
+    alone(|| {
+        for round in 0..40 {
+            let work = move || {
+                if round % 2 == 0 {
+                    drop(pin());
+                }
+                let churn = |map: &EntryMap<u64, Last>| {
+                    (0..1_000).for_each(|n| ignore(map.insert(n % 50, Last(Slow::quick()))));
+                };
+                MAP.with(churn);
+            };
+            thread::spawn(work).join().expect("a thread that ends in peace");
+        }
+        assert_eq!(ALIVE.load(Ordering::Relaxed), 0, "a map in a thread-local keeps its entries");
+        let number = Handle::new().pin().reader();
+        assert!(number < 3, "threads that end leave their slots behind: {number}");
+        SHARED.collect();
+        assert_eq!(SHARED.pending(), 0);
     });
 }

@@ -287,10 +287,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         let guard = pin();
         loop {
             let node = self.find(key, &guard)?;
-            let pair = node.fields();
-            let fresh = self.fresh(pair.key.clone(), f(&pair.value));
-            match self.exchange(Some(node), fresh, Way::Waiting, &guard) {
-                Ok(before) => return before,
+            // Its own, by which it is found again. Of a node that has become garbage this is none, but then it is
+            // nowhere.
+            let (pair, hash) = (node.fields(), node.hash());
+            let fresh = Pair::new(hash, pair.key.clone(), f(&pair.value));
+            let fresh = fresh.unwrap_or_else(give_up::<K, V, _, _>);
+            match self.nodes().replace_exactly(node, fresh, Way::Waiting, &guard) {
+                Ok(before) => return before.map(Removed::new),
                 Err((None, _)) => {}
                 Err(why) => return give_up::<K, V, _, _>(why),
             }

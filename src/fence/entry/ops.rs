@@ -5,7 +5,7 @@ use super::super::leaf::Leaf;
 use super::super::rank::{Ranking, rank_as, to_word};
 use super::super::search::Sought;
 use super::map::FenceEntryMap;
-use super::raw::{By, Raw};
+use super::raw::{By, Doubt, Raw};
 use crate::bins::tags::Hash;
 use crate::bins::types::{Busy, Change, Op};
 use crate::reclaim::errors::Why;
@@ -309,9 +309,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         R: Ranking<Q>,
     {
         self.then_free_bounds(pin(), |guard| {
-            let wanted = |raw| {
-                let (key, value) = Self::entry(raw, guard);
-                condition(key, value)
+            let wanted = |old: Option<Raw<K>>| {
+                old.is_some_and(|raw| {
+                    let (key, value) = Self::entry(raw, guard);
+                    condition(key, value)
+                })
             };
             self.remove_by(key, wanted, Way::Waiting, guard).ok().flatten()
         })
@@ -335,14 +337,22 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         Q: Ord + ?Sized,
         R: Ranking<Q>,
     {
-        let guard = pin();
+        let (guard, mut doubt) = (pin(), Doubt::new());
         loop {
             let raw = self.find(key, &guard)?;
+            if doubt.is_stirred_by(Some(raw)) {
+                return None;
+            }
             let (key, value) = Self::entry(raw, &guard);
             let fresh = Self::fresh(key.clone(), f(value));
-            let is_there = |old: Option<Raw<K>>| old.is_some_and(|old| old.is(raw));
+            let mut seen = None;
+            let is_there = |old: Option<Raw<K>>| {
+                seen = old;
+                old.is_some_and(|old| old.is(raw))
+            };
             match self.store(fresh, Way::Waiting, is_there, &guard) {
                 Ok(before) => return before,
+                Err((None, _)) if doubt.is_stirred_by(seen) => return None,
                 Err((None, _)) => {}
                 Err(why) => return give_up::<K, V, _, _>(why),
             }
@@ -379,7 +389,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     pub(super) fn remove_by<Q>(
         &self,
         key: &Q,
-        mut wanted: impl FnMut(Raw<K>) -> bool,
+        mut wanted: impl FnMut(Option<Raw<K>>) -> bool,
         way: Way,
         _guard: &Guard<'_>,
     ) -> Result<Option<Removed<'_, K, V>>, Busy>
@@ -389,9 +399,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         R: Ranking<Q>,
     {
         let mut removed = None;
-        let decide = |old: Option<&Raw<K>>| match old {
-            Some(raw) if wanted(*raw) => Change::Remove,
-            _ => Change::Keep,
+        let decide = |old: Option<&Raw<K>>| {
+            if wanted(old.copied()) { Change::Remove } else { Change::Keep }
         };
         let taken = |old| removed = Some(Removed::new(self.unlinked(old)));
         let done = self.tree().alter(self.sought(key), read, way.backoff(), decide, taken);
