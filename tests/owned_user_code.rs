@@ -4,11 +4,13 @@
 
 mod support;
 
-use hedgerow::owned::{Op, pin};
-use hedgerow::{EntryMap, FenceEntryMap};
+use hedgerow::owned::{Op, Removed, pin};
+use hedgerow::{EntryMap, FenceEntryMap, StrMap};
 use std::cell::Cell;
 use std::cmp::Ordering;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
+use std::ops::{Bound, RangeBounds};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering as Memory};
 use support::rng::{Rng, mix};
@@ -99,7 +101,7 @@ impl Clone for Liar {
 
 /// Runs `work` once for every combination of lies, and asserts that all that it made is dropped once.
 fn with_all_lies(what: &'static str, work: fn(&dyn Fn(u64) -> Tracked)) {
-    within(20, what, move || {
+    within(60, what, move || {
         for hash in Lie::ALL {
             for compare in Lie::ALL {
                 for clone in Lie::ALL {
@@ -136,10 +138,15 @@ fn hashed_keys_that_lie_let_everything_end() {
                     _ => Op::Insert(new(step)),
                 })),
                 7 => ignore(map.get_or_insert_with(one, |_| new(step), &guard)),
-                8 => ignore(map.remove(&one).map(hedgerow::owned::Removed::try_into_owned)),
+                8 => ignore(map.remove(&one).map(Removed::try_into_owned)),
                 9 => ignore(map.try_compute(one, |_| Op::Insert(new(step)))),
                 10 => ignore(map.try_get_or_insert_with(one, |_| new(step), &guard)),
-                11 => ignore((map.get(&one, &guard).map(|v| v.dropped), map.iter(&guard).count())),
+                11 => {
+                    let (two, mut found) = (key(7), [None; 2]);
+                    map.get_many(&[&one, &two], &mut found, &guard);
+                    let alive = found.into_iter().flatten().chain(map.get(&one, &guard));
+                    assert!(alive.chain(map.values(&guard)).all(|value| !value.dropped));
+                }
                 _ if step % 100 == 0 => map.retain(|key, _| key.0.value % 3 > 0),
                 _ => map.collect(),
             }
@@ -149,32 +156,114 @@ fn hashed_keys_that_lie_let_everything_end() {
     });
 }
 
-/// As above, with keys in order.
+/// As above, with keys in order, and bounds of ranges that change.
 #[test]
 fn ordered_keys_that_lie_let_everything_end() {
     with_all_lies("operations with ordered keys that lie", |new| {
         let map = FenceEntryMap::<Liar, Tracked>::new();
         let key = |n| Liar(new(n));
         let mut rng = Rng::new(1);
-        for step in 0..600 {
-            let (one, guard) = (key(rng.next() % 40), pin());
-            match step % 13 {
-                0..=3 => ignore(map.insert(one, new(step))),
-                4 => ignore(map.insert_if_absent(one, new(step))),
-                5 => ignore(map.update(&one, |value| new(value.value + 1))),
-                6 => ignore(map.compute(one, |old| match old {
+        for step in 0..1_200 {
+            let guard = pin();
+            // Enough for some leaves.
+            let (one, two) = (key(rng.next() % 400), key(rng.next() % 400));
+            match step % 24 {
+                0..=9 => ignore(map.insert(one, new(step))),
+                10 => ignore(map.insert_if_absent(one, new(step))),
+                11 => ignore(map.update(&one, |value| new(value.value + 1))),
+                12 => ignore(map.compute(one, |old| match old {
                     Some(value) if value.value % 2 == 0 => Op::Remove,
                     _ => Op::Insert(new(step)),
                 })),
-                7 => ignore(map.get_or_insert_with(one, |_| new(step), &guard)),
-                8 => ignore(map.remove(&one).map(hedgerow::owned::Removed::try_into_owned)),
-                9 => ignore(map.try_compute(one, |_| Op::Insert(new(step)))),
-                10 => ignore(map.try_get_or_insert_with(one, |_| new(step), &guard)),
-                11 => ignore((map.get(&one, &guard).map(|v| v.dropped), map.iter(&guard).count())),
+                13 => ignore(map.get_or_insert_with(one, |_| new(step), &guard)),
+                14 => ignore(map.remove(&one).map(Removed::try_into_owned)),
+                15 => ignore(map.try_compute(one, |_| Op::Insert(new(step)))),
+                16 => ignore(map.try_get_or_insert_with(one, |_| new(step), &guard)),
+                17 => ignore((map.pop_first(), map.pop_last())),
+                18 => {
+                    let near = [map.floor(&one, &guard), map.first(&guard), map.last(&guard)];
+                    let range = map.range(Shifty(Cell::new(0), [one, two]), &guard);
+                    let alive = near.into_iter().flatten().chain(range).chain(map.iter(&guard));
+                    alive.for_each(|(key, value)| assert!(!key.0.dropped && !value.dropped));
+                }
+                19 => ignore(map.remove_range(Shifty(Cell::new(0), [one, two]))),
+                20 => ignore(map.scan_weak(Shifty(Cell::new(0), [one, two]), &guard).count()),
+                // Sorting may panic.
+                21 => ignore(catch_unwind(AssertUnwindSafe(|| {
+                    let changes = (0..8).map(|n| (key(n * 3), Op::Insert(new(step))));
+                    map.apply_batch(changes.chain([(one, Op::Remove), (two, Op::Remove)]))
+                }))),
                 _ if step % 100 == 0 => map.retain(|key, _| key.0.value % 3 > 0),
                 _ => map.collect(),
             }
         }
         ignore(map.clone().into_iter().take(10).count());
+    });
+}
+
+/// Bounds that are others each time they are asked for.
+struct Shifty(Cell<usize>, [Liar; 2]);
+
+impl RangeBounds<Liar> for Shifty {
+    fn start_bound(&self) -> Bound<&Liar> {
+        self.0.set(self.0.get() + 1);
+        match self.0.get() % 4 {
+            0 => Bound::Unbounded,
+            1 => Bound::Included(&self.1[0]),
+            2 => Bound::Excluded(&self.1[1]),
+            _ => Bound::Included(&self.1[1]),
+        }
+    }
+
+    fn end_bound(&self) -> Bound<&Liar> {
+        self.start_bound()
+    }
+}
+
+/// Bytes that are others each time they are asked for, hashed by a hasher that says something else each time.
+struct Fickle(Cell<u64>);
+
+impl AsRef<[u8]> for Fickle {
+    fn as_ref(&self) -> &[u8] {
+        self.0.set(self.0.get() + 1);
+        &b"0123456789"[..mix(self.0.get()) as usize % 10]
+    }
+}
+
+impl BuildHasher for Fickle {
+    type Hasher = DefaultHasher;
+    fn build_hasher(&self) -> DefaultHasher {
+        let mut hasher = DefaultHasher::new();
+        self.0.set(self.0.get() + 1);
+        (self.0.get() % 3).hash(&mut hasher);
+        hasher
+    }
+}
+
+#[test]
+fn strings_and_hashers_that_lie_let_everything_end() {
+    within(60, "operations with strings that lie", || {
+        let mut map = StrMap::with_hasher(Fickle(Cell::new(0)));
+        let mut rng = Rng::new(1);
+        for step in 0..20_000 {
+            let (key, value) = (|| Fickle(Cell::new(rng.next())), ["a", "bc", ""][step % 3]);
+            let (mut key, guard) = (key, pin());
+            match step % 9 {
+                0..=2 => ignore(map.insert(key(), key())),
+                3 => ignore(map.insert_if_absent(key(), value)),
+                4 => ignore(map.compute(key(), |_| Op::Insert(value))),
+                5 => ignore(map.try_compute(key(), |_| Op::Insert(value))),
+                6 => ignore(map.remove(key())),
+                7 => {
+                    let mut found = [None; 2];
+                    map.get_many(&[key(), key()], &mut found, &guard);
+                    let all = map.iter(&guard).flat_map(|(key, value)| [key, value]);
+                    let all = all.chain(found.into_iter().flatten());
+                    assert!(all.flatten().all(u8::is_ascii_alphanumeric));
+                }
+                _ if step % 1_000 == 0 => map.shrink_to_fit(),
+                _ => ignore(map.try_insert(key(), key())),
+            }
+        }
     });
 }

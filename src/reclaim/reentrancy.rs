@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(more.len(), 7, "the depth is bounded");
         // In whatever order they end.
         drop(one);
-        assert!(begin(0).is_some() && begin(1).is_none());
+        assert!(begin(0).is_some() && begin(1).is_none(), "one has ended, the others have not");
         drop(more);
         assert!((0..10).all(|at| begin(at).is_some()), "all have ended");
     }
