@@ -303,3 +303,39 @@ fn threads_pass_the_limit_by_one_each() {
         assert!((500..=504).contains(&map.pending()), "{}", map.pending());
     });
 }
+
+/// Threads that meet at the only bag while there is no memory for more of them: what they take out is dropped all the
+/// same, whichever allocation fails.
+#[test]
+fn without_memory_for_bags_what_is_taken_out_is_dropped() {
+    const EACH: u64 = 5_000;
+    struct Counted(Arc<AtomicUsize>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+    alone(|| {
+        for spared in [0, 1] {
+            let alive = Arc::new(AtomicUsize::new(4 * EACH as usize));
+            let new = |key| (key, Counted(alive.clone()));
+            let map: EntryMap<u64, Counted> = (0..4 * EACH).map(new).collect();
+            support::crew(|crew| {
+                for hand in 0..4 {
+                    let map = &map;
+                    crew.spawn(move || {
+                        drop(pin());
+                        failing(spared, FOR_EVER, || {
+                            for key in hand * EACH..(hand + 1) * EACH {
+                                assert!(map.remove(&key).is_some_and(|old| *old.key() == key));
+                            }
+                        });
+                    });
+                }
+            });
+            assert!(map.is_empty() && map.pending() == alive.load(Ordering::Relaxed));
+            map.collect();
+            assert_eq!((map.pending(), alive.load(Ordering::Relaxed)), (0, 0));
+        }
+    });
+}

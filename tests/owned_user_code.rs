@@ -1,6 +1,6 @@
 //! builds: asan narrow
-//! The maps of owned data and what their user brings: a `Hash`, `Eq`, `Ord` or `Clone` that lies. Answers may be wrong;
-//! the map ends what it began, and drops everything once.
+//! The maps of owned data and what their user brings: a `Hash`, `Eq`, `Ord` or `Clone` that lies, and odd layouts.
+//! Answers to a liar may be wrong; the map ends what it began, and drops everything once.
 
 mod support;
 
@@ -266,4 +266,94 @@ fn strings_and_hashers_that_lie_let_everything_end() {
             }
         }
     });
+}
+
+/// Of the alignment of a page, so that each begins one.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[repr(align(4096))]
+struct Page(u16);
+
+/// Without a size.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+struct Nothing;
+
+/// Of 64 KiB.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+struct Large([u16; 32_768]);
+
+trait Layout: Clone + Ord + Hash + std::fmt::Debug {
+    const COUNT: u16;
+    fn nth(n: u16) -> Self;
+}
+impl Layout for Page {
+    const COUNT: u16 = 300;
+    fn nth(n: u16) -> Self {
+        Self(n)
+    }
+}
+impl Layout for Nothing {
+    const COUNT: u16 = 1;
+    fn nth(_: u16) -> Self {
+        Self
+    }
+}
+impl Layout for Large {
+    const COUNT: u16 = 300;
+    fn nth(n: u16) -> Self {
+        Self([n; 32_768])
+    }
+}
+
+fn is_aligned<T>(value: &T) -> bool {
+    std::ptr::from_ref(value).addr().is_multiple_of(align_of::<T>())
+}
+
+/// One operation of each kind on both maps, with values that know whether they were dropped.
+fn stores_and_drops<K: Layout, V: Layout>() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let value = |n| (V::nth(n), Tracked::new(n.into(), &alive));
+    let is_whole = |n: u16, (stored, tracked): &(V, Tracked)| {
+        *stored == V::nth(n) && is_aligned(stored) && !tracked.dropped
+    };
+    let (hashed, ordered) = (EntryMap::<K, _>::new(), FenceEntryMap::<K, _>::new());
+    for n in 0..K::COUNT {
+        ignore((hashed.insert(K::nth(n), value(n)), ordered.insert(K::nth(n), value(n))));
+    }
+    let (guard, last) = (pin(), K::COUNT - 1);
+    assert_eq!((hashed.len(), ordered.len()), (K::COUNT.into(), K::COUNT.into()));
+    for n in 0..K::COUNT {
+        assert!(hashed.get(&K::nth(n), &guard).is_some_and(|found| is_whole(n, found)));
+        assert!(ordered.get(&K::nth(n), &guard).is_some_and(|found| is_whole(n, found)));
+    }
+    assert!(hashed.keys(&guard).chain(ordered.keys(&guard)).all(is_aligned));
+    assert!((0..).zip(ordered.range::<K>(.., &guard)).all(|(n, (_, found))| is_whole(n, found)));
+    drop(guard);
+    let other = |_: &(V, Tracked)| value(last);
+    let old = (hashed.update(&K::nth(last), other), ordered.update(&K::nth(last), other));
+    assert!(old.0.as_deref().is_some_and(|old| is_whole(last, old)) && old.1.is_some());
+    drop(old);
+    for n in (0..K::COUNT).step_by(2) {
+        let removed = (hashed.remove(&K::nth(n)), ordered.remove(&K::nth(n)));
+        let (key, found) = match removed.0.expect("it is there").try_into_owned() {
+            Ok(owned) => owned,
+            // Another test's guard.
+            Err(shared) => (shared.key().clone(), value(n)),
+        };
+        assert!(key == K::nth(n) && is_aligned(&key) && is_whole(n, &found));
+        assert!(removed.1.is_some());
+    }
+    assert!(hashed.into_iter().all(|(key, found)| is_aligned(&key) && is_aligned(&found.0)));
+    assert!(ordered.into_iter().take(7).all(|(key, found)| key.clone() == key && !found.1.dropped));
+    assert_eq!(alive.load(Memory::Relaxed), 0, "dropped never, or twice");
+}
+
+#[test]
+fn keys_and_values_of_odd_layouts_are_stored_and_dropped() {
+    stores_and_drops::<Page, Page>();
+    stores_and_drops::<Page, Nothing>();
+    stores_and_drops::<Nothing, Page>();
+    stores_and_drops::<Nothing, Nothing>();
+    stores_and_drops::<Large, Nothing>();
+    stores_and_drops::<Page, Large>();
+    stores_and_drops::<Large, Page>();
 }
