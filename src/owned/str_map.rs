@@ -524,7 +524,8 @@ impl<S: BuildHasher> StrMap<S> {
         stored.map_err(|(found, _)| found.map_err(Why::from))
     }
 
-    /// Removes `key` and returns its entry. Blocks while another writer is inside its bin; allocates nothing.
+    /// Removes `key` and returns its entry. Blocks while another writer is inside its bin. Needs no memory, but for the
+    /// thread's first guard; when writers first meet, it may allocate more lists for what was removed, or do without.
     ///
     /// ```
     /// let map = hedgerow::StrMap::from([("rose", "red")]);
