@@ -68,7 +68,7 @@
 //!   replaces or removes waits for a later operation, and [`collect`](crate::EntryMap::collect) within it drops nothing.
 //!   So the stack does not grow with the garbage. If destructors write to other maps, eight maps at most are freeing
 //!   their garbage in one thread, each within a destructor of the one before. Without feature `std` nothing
-//!   tells threads apart: there a second operation frees while 64 entries can be freed, a third while 192, and so on,
+//!   tells threads apart: there a second operation frees if 64 entries can be freed, a third if 192, and so on,
 //!   whichever threads these are in, and eight more that were asked to by `collect` or a limit.
 //! - If `Hash`, `Eq`, `Ord`, `Clone` or `Borrow` of a key lie, or say something else each time, answers are wrong and
 //!   nothing worse: every operation ends, and every key and value is dropped once.

@@ -206,7 +206,8 @@ impl<N: Node> Nodes<N> {
         }
     }
 
-    /// Puts `fresh` where `eq` says if nothing is there; else says what is, or why it cannot tell, and hands `fresh` back.
+    /// Puts `fresh` where `eq` says if nothing is there; else hands `fresh` back, with what is there, or with the reason
+    /// why that cannot be told.
     pub(super) fn insert_if_absent<'a>(
         &'a self,
         fresh: Fresh<N>,

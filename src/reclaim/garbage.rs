@@ -180,19 +180,19 @@ impl<N: Node, const COUNT: usize> Doomed<'_, N, COUNT> {
             // SAFETY: taken off a list of ripe nodes, which nobody can know any more, by this call alone.
             unsafe { N::free(node.0) }
         }
+        // Nothing is left of them.
+        core::mem::forget(self);
         count
     }
 }
 
 impl<N: Node, const COUNT: usize> Drop for Doomed<'_, N, COUNT> {
-    #[inline]
+    #[cold]
     fn drop(&mut self) {
-        let mut left = self.nodes.iter_mut().filter_map(Option::take).peekable();
-        if left.peek().is_some() {
-            let mut bag = self.place.lock();
-            // SAFETY: ripe nodes that were taken off their list and not freed.
-            left.for_each(|node| unsafe { bag.ripe.push(node) });
-        }
+        let mut bag = self.place.lock();
+        let left = self.nodes.iter_mut().filter_map(Option::take);
+        // SAFETY: ripe nodes that were taken off their list and not freed.
+        left.for_each(|node| unsafe { bag.ripe.push(node) });
     }
 }
 
@@ -324,6 +324,13 @@ impl<N: Node> Garbage<N> {
         self.free_some(self.bag(reader), Reason::Share);
     }
 
+    /// Whether there is none.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.len() == 0
+            && self.more().is_none_or(|more| more.iter().all(|place| place.len() == 0))
+    }
+
     /// Pieces of garbage.
     pub(crate) fn len(&self) -> usize {
         self.bags().map(Place::len).sum()
@@ -350,8 +357,8 @@ impl<N: Node> Garbage<N> {
         self.len() <= limit
     }
 
-    /// Frees all that readers let go; the rest stays. Within a destructor of this garbage only moves batches on: whatever
-    /// runs that destructor, or comes after, frees them.
+    /// Frees all that readers let go; the rest stays. Within a destructor of this garbage only moves batches on:
+    /// whatever runs that destructor, or comes after, frees them.
     pub(crate) fn collect(&self, domain: &Domain) {
         for place in self.bags() {
             let mut bag = place.lock();

@@ -274,8 +274,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         done.unwrap_or_else(give_up::<K, V, _, _>)
     }
 
-    /// Removes `key` and returns its entry. Blocks while another writer is inside its leaf. Needs no memory, but for the
-    /// thread's first guard; when writers first meet, it may allocate more lists for what was removed, or do without.
+    /// Removes `key` and returns its entry. Blocks while another writer is inside its leaf. Needs no memory, but for
+    /// the thread's first guard; when writers first meet, it may allocate more lists for what was removed, or do without.
     ///
     /// ```
     /// let map: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1)].into();
@@ -341,9 +341,6 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         let (guard, mut doubt) = (pin(), Doubt::new());
         loop {
             let raw = self.find(key, &guard)?;
-            if doubt.is_stirred_by(Some(raw)) {
-                return None;
-            }
             let (key, value) = Self::entry(raw, &guard);
             let fresh = Self::fresh(key.clone(), f(value));
             let mut seen = None;
@@ -353,7 +350,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
             };
             match self.store(fresh, Way::Waiting, is_there, &guard) {
                 Ok(before) => return before,
-                Err((None, _)) if doubt.is_stirred_by(seen) => return None,
+                Err((None, _)) if doubt.is_stirred_by([Some(raw), seen]) => return None,
                 Err((None, _)) => {}
                 Err(why) => return give_up::<K, V, _, _>(why),
             }
@@ -412,6 +409,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
 
     /// Does what may remove entries under the guard, then drops some bounds of leaves without it: under a guard, a slow
     /// destructor of a key would keep the garbage of all maps.
+    #[inline(always)]
     pub(super) fn then_free_bounds<T>(
         &self,
         guard: Guard<'_>,
@@ -424,9 +422,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     }
 
     /// Drops some bounds of leaves that are no more, if nobody can know them. The caller holds no guard of its own.
+    #[inline]
     pub(super) fn free_bounds(&self) {
         let bounds = &self.owner().bounds;
-        if bounds.pending() > 0 {
+        if !bounds.is_empty() {
             bounds.free_share();
         }
     }

@@ -215,9 +215,6 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
                     Err(Busy) => return Err(Why::Busy.of(key, None)),
                 },
             };
-            if doubt.is_stirred_by(found) {
-                return Ok(None);
-            }
             // What is there instead is what the next attempt goes by.
             let mut is_found = |old: Option<Raw<K>>| {
                 known = Some(old);
@@ -230,6 +227,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
             match (f(found.map(|raw| Self::entry(raw, guard).1)), found) {
                 (Op::Keep, _) | (Op::Remove, None) => return Ok(None),
                 (Op::Remove, Some(_)) => match self.remove_by(&key, &mut is_found, way, guard) {
+                    Ok(None) if doubt.is_stirred_by([found, known.flatten()]) => return Ok(None),
                     Ok(None) => {}
                     Ok(removed) => return Ok(removed),
                     Err(Busy) => return Err(Why::Busy.of(key, None)),
@@ -239,6 +237,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
                     let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
                     match self.store(fresh, way, &mut is_found, guard) {
                         Ok(before) => return Ok(before),
+                        Err((None, _)) if doubt.is_stirred_by([found, known.flatten()]) => {
+                            return Ok(None);
+                        }
                         Err((None, fresh)) => key = Pair::into_inner(fresh).0,
                         Err((Some(why), fresh)) => return Err(refused(why, fresh, Some)),
                     }
