@@ -65,7 +65,7 @@
 //!   operations drop nothing by themselves. (If the destructors of two entries panic while a map itself is dropped,
 //!   the process aborts, as it does with std's collections.)
 //! - A `Drop` that writes to the map whose garbage it belongs to has no other `Drop` of that map run within it: what it
-//!   replaces or removes waits for a later operation, and [`collect`](crate::EntryMap::collect) within it drops nothing.
+//!   replaces or removes waits for a later operation, and [`collect`](crate::EntryMap::collect) within it drops none.
 //!   So the stack does not grow with the garbage. If destructors write to other maps, eight maps at most are freeing
 //!   their garbage in one thread, each within a destructor of the one before. Without feature `std` nothing
 //!   tells threads apart: there a second operation frees if 64 entries can be freed, a third if 192, and so on,

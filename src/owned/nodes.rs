@@ -206,8 +206,8 @@ impl<N: Node> Nodes<N> {
         }
     }
 
-    /// Puts `fresh` where `eq` says if nothing is there; else hands `fresh` back, with what is there, or with the reason
-    /// why that cannot be told.
+    /// Puts `fresh` where `eq` says if nothing is there; else hands `fresh` back, with what is there or the
+    /// reason why that cannot be told.
     pub(super) fn insert_if_absent<'a>(
         &'a self,
         fresh: Fresh<N>,
@@ -231,8 +231,8 @@ impl<N: Node> Nodes<N> {
         }
     }
 
-    /// Puts `fresh` in the place of this very node, if it is still there. Hands it back otherwise. The node was found
-    /// by the hash that `fresh` has; it is found again by its address, because keys that were equal once may say
+    /// Puts `fresh` in the place of this very node, if it is still there. Hands it back otherwise. The node was
+    /// found by the hash that `fresh` has; it is found again by its address, because keys that were equal once may say
     /// something else now.
     pub(super) fn replace_exactly(
         &self,

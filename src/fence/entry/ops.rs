@@ -275,7 +275,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     }
 
     /// Removes `key` and returns its entry. Blocks while another writer is inside its leaf. Needs no memory, but for
-    /// the thread's first guard; when writers first meet, it may allocate more lists for what was removed, or do without.
+    /// the thread's first guard; when writers first meet, it may allocate lists for what was removed, or do without.
     ///
     /// ```
     /// let map: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1)].into();

@@ -83,8 +83,8 @@ impl<K: Ord> Eq for Raw<K> {}
 
 /// Notices that the order of keys contradicts itself, so that an operation which tries again comes to an end.
 ///
-/// An entry that has gone never comes back. So if one is found, then another one or none, and then the first again, some
-/// search has missed it. The entry that is kept changes ever more rarely, and so is part of any cycle in the end.
+/// An entry that has gone never comes back. So if one is found, then another one or none, and then the first again,
+/// some search has missed it. The entry that is kept changes ever more rarely, and so is part of any cycle in the end.
 pub(super) struct Doubt<K> {
     kept: Option<Raw<K>>,
     /// Whether something else was found since.
