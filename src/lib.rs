@@ -50,7 +50,8 @@ pub mod flat;
 pub mod left_right;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub mod owned;
-#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
+#[cfg(feature = "alloc")]
+#[cfg_attr(hedgerow_loom, allow(dead_code, unused_imports, reason = "models use a part of it"))]
 mod reclaim;
 #[cfg(any(feature = "std-ext", all(test, hedgerow_loom)))]
 pub mod std_ext;

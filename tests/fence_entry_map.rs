@@ -15,6 +15,7 @@ use std::ops::Bound;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use support::alone::alone;
 use support::ignore;
 use support::rng::{Rng, mix};
 use support::tracked::Tracked;
@@ -320,58 +321,47 @@ fn a_borrowed_form_that_cannot_be_ranked_is_refused() {
 /// Random operations; at the end everything was dropped exactly once, bounds too.
 #[test]
 fn every_key_bound_and_value_is_dropped_exactly_once() {
-    let alive = Arc::new(AtomicUsize::new(0));
-    let new = |n| Tracked::new(n, &alive);
-    let splits = [1 << 61, 1 << 63].map(new);
-    let map = FenceEntryMap::<Tracked, Tracked>::new().with_splits(splits);
-    assert_eq!(map.fences().len(), 3);
-    assert_eq!(alive.load(Ordering::Relaxed), 2, "the bounds of leaves");
-    let mut rng = Rng::new(support::seed());
-    for n in 0..24_000 {
-        // Grows to some thousands, and shrinks to nothing, so that leaves are split and joined.
-        let grows = n / 6_000 % 2 == 0;
-        let key = mix(rng.next() % 4_000);
-        match rng.below(if grows { 16 } else { 40 }) {
-            0 => ignore(map.insert_if_absent(new(key), new(n))),
-            1 => ignore(map.compute(new(key), |_| Op::Remove)),
-            2 => ignore(map.compute(new(key), |_| Op::Insert(new(n)))),
-            3 => ignore(map.try_insert(new(key), new(n))),
-            4 => ignore(map.update(&key, |value| new(value.value + 1))),
-            5 => assert!(map.get_with(&key, |value| !value.dropped).unwrap_or(true)),
-            6 if n % 500 == 0 => map.retain(|key, _| key.value % 9 > 0),
-            7 => ignore((map.pop_first(), map.pop_last())),
-            8 => ignore(map.remove_range(key..key + (1 << 53))),
-            9 => ignore(map.try_insert_if_absent(new(key), new(n))),
-            10 => ignore(map.remove(&key).map(Removed::try_into_owned)),
-            11 => ignore(map.try_compute(new(key), |old| match old {
-                Some(_) => Op::Remove,
-                None => Op::Insert(new(n)),
-            })),
-            12 => ignore(map.try_get_or_insert_with(new(key), |_| new(n), &pin())),
-            13..16 if grows => ignore(map.insert(new(key), new(n))),
-            _ => ignore(map.remove(&key)),
+    alone(|| {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let new = |n| Tracked::new(n, &alive);
+        let splits = [1 << 61, 1 << 63].map(new);
+        let map = FenceEntryMap::<Tracked, Tracked>::new().with_splits(splits);
+        assert_eq!(map.fences().len(), 3);
+        assert_eq!(alive.load(Ordering::Relaxed), 2, "the bounds of leaves");
+        let mut rng = Rng::new(support::seed());
+        for n in 0..24_000 {
+            // Grows to some thousands, and shrinks to nothing, so that leaves are split and joined.
+            let grows = n / 6_000 % 2 == 0;
+            let key = mix(rng.next() % 4_000);
+            match rng.below(if grows { 16 } else { 40 }) {
+                0 => ignore(map.insert_if_absent(new(key), new(n))),
+                1 => ignore(map.compute(new(key), |_| Op::Remove)),
+                2 => ignore(map.compute(new(key), |_| Op::Insert(new(n)))),
+                3 => ignore(map.try_insert(new(key), new(n))),
+                4 => ignore(map.update(&key, |value| new(value.value + 1))),
+                5 => assert!(map.get_with(&key, |value| !value.dropped).unwrap_or(true)),
+                6 if n % 500 == 0 => map.retain(|key, _| key.value % 9 > 0),
+                7 => ignore((map.pop_first(), map.pop_last())),
+                8 => ignore(map.remove_range(key..key + (1 << 53))),
+                9 => ignore(map.try_insert_if_absent(new(key), new(n))),
+                10 => ignore(map.remove(&key).map(Removed::try_into_owned)),
+                11 => ignore(map.try_compute(new(key), |old| match old {
+                    Some(_) => Op::Remove,
+                    None => Op::Insert(new(n)),
+                })),
+                12 => ignore(map.try_get_or_insert_with(new(key), |_| new(n), &pin())),
+                13..16 if grows => ignore(map.insert(new(key), new(n))),
+                _ => ignore(map.remove(&key)),
+            }
         }
-    }
-    // A bound for each leaf but the first.
-    let leaves: usize = map.fences().iter().map(|fence| fence.leaves).sum();
-    within_reason(|| {
+        // A bound for each leaf but the first.
+        let leaves: usize = map.fences().iter().map(|fence| fence.leaves).sum();
         map.collect();
-        let bounds = alive.load(Ordering::Relaxed).checked_sub(2 * (map.len() + map.pending()))?;
-        (map.pending() == 0 && bounds < leaves).then_some(())
+        let bounds = alive.load(Ordering::Relaxed) - 2 * map.len();
+        assert!(map.pending() == 0 && bounds < leaves, "{bounds} bounds of {leaves} leaves");
+        drop(map);
+        assert_eq!(alive.load(Ordering::Relaxed), 0);
     });
-    drop(map);
-    assert_eq!(alive.load(Ordering::Relaxed), 0);
-}
-
-/// Tries again while other tests' threads have guards for a moment.
-fn within_reason<R>(mut attempt: impl FnMut() -> Option<R>) -> R {
-    for _ in 0..100_000 {
-        if let Some(done) = attempt() {
-            return done;
-        }
-        std::thread::yield_now();
-    }
-    panic!("still not")
 }
 
 #[test]
@@ -391,50 +381,54 @@ fn an_iterator_over_all_that_is_dropped_early_drops_the_rest() {
 /// by which an iterator goes on.
 #[test]
 fn a_guard_keeps_what_it_saw() {
-    let map: FenceEntryMap<String, String> =
-        (0..1_000).map(|n| (name(n, false), n.to_string())).collect();
-    let guard = pin();
-    let seen: Vec<(&String, &String)> = map.range::<str>(.., &guard).collect();
-    let mut walk = map.iter(&guard);
-    assert_eq!(walk.by_ref().take(200).count(), 200);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            map.clear();
-            (0..10_000)
-                .for_each(|n| ignore(map.insert(name(n % 3_000, false), format!("new {n}"))));
-            map.retain(|key, _| key.ends_with('7'));
+    alone(|| {
+        let map: FenceEntryMap<String, String> =
+            (0..1_000).map(|n| (name(n, false), n.to_string())).collect();
+        let guard = pin();
+        let seen: Vec<(&String, &String)> = map.range::<str>(.., &guard).collect();
+        let mut walk = map.iter(&guard);
+        assert_eq!(walk.by_ref().take(200).count(), 200);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                map.clear();
+                (0..10_000)
+                    .for_each(|n| ignore(map.insert(name(n % 3_000, false), format!("new {n}"))));
+                map.retain(|key, _| key.ends_with('7'));
+            });
         });
-    });
-    map.collect();
-    assert!(map.pending() >= 1_000);
-    assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
-    map.insert(name(3, false), "and from this thread".into());
-    map.collect();
-    assert!(
-        seen.iter().enumerate().all(|(n, (key, value))| {
+        map.collect();
+        assert!(map.pending() >= 1_000);
+        assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
+        map.insert(name(3, false), "and from this thread".into());
+        map.collect();
+        assert!(seen.iter().enumerate().all(|(n, (key, value))| {
             **key == name(n as u64, false) && **value == n.to_string()
-        })
-    );
-    assert!(
-        walk.all(|(key, value)| key.ends_with('7') && value.starts_with("new") || value.len() < 4)
-    );
-    drop(guard);
+        }));
+        assert!(
+            walk.all(
+                |(key, value)| key.ends_with('7') && value.starts_with("new") || value.len() < 4
+            )
+        );
+        drop(guard);
+    });
 }
 
 #[test]
 fn a_limit_bounds_what_waits() {
-    let map: FenceEntryMap<u64, u64> = [(0, 0)].into();
-    map.set_pending_limit(Some(50));
-    assert_eq!(map.clone().pending_limit(), Some(50));
-    let guard = pin();
-    let refused = (0..1_000).find_map(|n| map.try_insert(0, n).err());
-    assert!(
-        matches!(refused, Some(TryInsertError::Stalled { key: 0, value: 51, .. })),
-        "{refused:?}"
-    );
-    assert_eq!(map.pending(), 51);
-    drop(guard);
-    within_reason(|| map.try_insert(0, 7).ok());
+    alone(|| {
+        let map: FenceEntryMap<u64, u64> = [(0, 0)].into();
+        map.set_pending_limit(Some(50));
+        assert_eq!(map.clone().pending_limit(), Some(50));
+        let guard = pin();
+        let refused = (0..1_000).find_map(|n| map.try_insert(0, n).err());
+        assert!(
+            matches!(refused, Some(TryInsertError::Stalled { key: 0, value: 51, .. })),
+            "{refused:?}"
+        );
+        assert_eq!(map.pending(), 51);
+        drop(guard);
+        assert!(map.try_insert(0, 7).is_ok());
+    });
 }
 
 #[test]

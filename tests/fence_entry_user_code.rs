@@ -12,6 +12,7 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 use std::sync::atomic::{AtomicUsize, Ordering as Memory};
 use std::sync::{Arc, Weak};
+use support::alone::alone;
 use support::fuse::{FUSE, burn};
 use support::rng::{Rng, mix};
 use support::tracked::Tracked;
@@ -297,76 +298,80 @@ impl Eq for Nosy {}
 
 #[test]
 fn clones_and_drops_may_call_the_map() {
-    within(60, "clones and drops that call the map", || {
-        let map = Arc::new(FenceEntryMap::<Nosy, Nosy>::new());
-        let mut rng = Rng::new(3);
-        for step in 0..20_000 {
-            let key = rng.next() % 2_000;
-            if step / 5_000 % 2 == 0 {
-                let new = || Nosy(key, Arc::downgrade(&map));
-                ignore(map.insert(new(), new()));
-            } else {
-                ignore(map.remove(&key));
+    alone(|| {
+        within(60, "clones and drops that call the map", || {
+            let map = Arc::new(FenceEntryMap::<Nosy, Nosy>::new());
+            let mut rng = Rng::new(3);
+            for step in 0..20_000 {
+                let key = rng.next() % 2_000;
+                if step / 5_000 % 2 == 0 {
+                    let new = || Nosy(key, Arc::downgrade(&map));
+                    ignore(map.insert(new(), new()));
+                } else {
+                    ignore(map.remove(&key));
+                }
             }
-        }
-        map.collect();
-        map.clear();
-        map.collect();
-        assert!(map.range(0u64.., &pin()).len() == map.len());
+            map.collect();
+            map.clear();
+            map.collect();
+            assert!(map.range(0u64.., &pin()).len() == map.len());
+        });
     });
 }
 
 /// `Drop` that panics, of bounds too, in whatever operation it comes to run: nothing else is lost or dropped twice.
 #[test]
 fn a_panicking_drop_harms_nobody_else() {
-    #[derive(Clone)]
-    struct Bomb(Tracked);
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            if self.0.value.is_multiple_of(97) && !std::thread::panicking() {
-                planned_panic();
+    alone(|| {
+        #[derive(Clone)]
+        struct Bomb(Tracked);
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                if self.0.value.is_multiple_of(97) && !std::thread::panicking() {
+                    planned_panic();
+                }
             }
         }
-    }
-    impl Ord for Bomb {
-        fn cmp(&self, other: &Self) -> Ordering {
-            self.0.cmp(&other.0)
+        impl Ord for Bomb {
+            fn cmp(&self, other: &Self) -> Ordering {
+                self.0.cmp(&other.0)
+            }
         }
-    }
-    impl PartialOrd for Bomb {
-        fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-            Some(self.cmp(other))
+        impl PartialOrd for Bomb {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
         }
-    }
-    impl PartialEq for Bomb {
-        fn eq(&self, other: &Self) -> bool {
-            self.0 == other.0
+        impl PartialEq for Bomb {
+            fn eq(&self, other: &Self) -> bool {
+                self.0 == other.0
+            }
         }
-    }
-    impl Eq for Bomb {}
-    impl std::borrow::Borrow<u64> for Bomb {
-        fn borrow(&self) -> &u64 {
-            &self.0.value
+        impl Eq for Bomb {}
+        impl std::borrow::Borrow<u64> for Bomb {
+            fn borrow(&self) -> &u64 {
+                &self.0.value
+            }
         }
-    }
-    within(60, "panicking drops", || {
-        let alive = Arc::new(AtomicUsize::new(0));
-        let map = FenceEntryMap::<Bomb, Bomb>::new();
-        let mut rng = Rng::new(4);
-        let mut count = 0;
-        for step in 0..24_000 {
-            let key = rng.next() % 2_000;
-            let new = |n| Bomb(Tracked::new(n, &alive));
-            count += usize::from(panics(|| match rng.below(40) {
-                0 => ignore(map.remove_range(key..key + 10)),
-                1 => map.collect(),
-                _ if step / 6_000 % 2 == 0 => ignore(map.insert(new(key), new(step))),
-                _ => ignore(map.remove(&key)),
-            }));
-        }
-        assert!(count > 50, "{count}");
-        // One after the other, as often as it takes: the last of a list that is dropped may be one of them too.
-        ignore(panics(move || drop(map)));
-        assert_eq!(alive.load(Memory::Relaxed), 0);
+        within(60, "panicking drops", || {
+            let alive = Arc::new(AtomicUsize::new(0));
+            let map = FenceEntryMap::<Bomb, Bomb>::new();
+            let mut rng = Rng::new(4);
+            let mut count = 0;
+            for step in 0..24_000 {
+                let key = rng.next() % 2_000;
+                let new = |n| Bomb(Tracked::new(n, &alive));
+                count += usize::from(panics(|| match rng.below(40) {
+                    0 => ignore(map.remove_range(key..key + 10)),
+                    1 => map.collect(),
+                    _ if step / 6_000 % 2 == 0 => ignore(map.insert(new(key), new(step))),
+                    _ => ignore(map.remove(&key)),
+                }));
+            }
+            assert!(count > 50, "{count}");
+            // One after the other, as often as it takes: the last of a list that is dropped may be one of them too.
+            ignore(panics(move || drop(map)));
+            assert_eq!(alive.load(Memory::Relaxed), 0);
+        });
     });
 }

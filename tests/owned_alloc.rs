@@ -10,8 +10,8 @@ use hedgerow::{EntryMap, StrMap};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use support::alloc::{Injected, failing};
+use support::alone::alone;
 use support::hashers::{self, Mapped};
 use support::rng::mix;
 use support::{ignore, within};
@@ -172,67 +172,72 @@ fn attempts(map: &EntryMap<u64, u64>, key: u64) -> [Result<(), (u64, u64)>; 4] {
 /// A guard that is held for ever costs `limit` entries, and one more.
 #[test]
 fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
-    let map = EntryMap::<u64, u64>::new();
-    assert_eq!(map.pending_limit(), None);
-    map.set_pending_limit(Some(300));
-    assert_eq!((map.pending_limit(), map.clone().pending_limit()), (Some(300), Some(300)));
-    let guard = pin();
-    let mut stored = 0;
-    while map.try_insert(7, stored).is_ok() {
-        stored += 1;
+    alone(|| {
+        let map = EntryMap::<u64, u64>::new();
+        assert_eq!(map.pending_limit(), None);
+        map.set_pending_limit(Some(300));
+        assert_eq!((map.pending_limit(), map.clone().pending_limit()), (Some(300), Some(300)));
+        let guard = pin();
+        let mut stored = 0;
+        while map.try_insert(7, stored).is_ok() {
+            stored += 1;
+            assert!(map.pending() <= 301);
+        }
+        assert_eq!((stored, map.pending()), (302, 301));
+        match map.try_insert(7, 1) {
+            Err(TryInsertError::Stalled { key: 7, value: 1, readers, .. }) => assert!(readers > 0),
+            other => panic!("{other:?}"),
+        }
+        // New keys are refused too: removing them again would leave as much.
+        for refused in attempts(&map, 1_000) {
+            let (key, value) = refused.expect_err("there is no room");
+            assert_eq!(key, value);
+        }
+        assert_eq!((map.len(), map.pending()), (1, 301));
+        // What needs no new entry is done, and what cannot refuse does not.
+        assert_eq!(map.try_insert_if_absent(7, 0), Ok(Err((7, 0))));
+        assert_eq!(map.try_get_or_insert_with(7, |_| 0, &guard), Ok(&301));
+        assert!(map.try_compute(7, |_| Op::Keep).is_ok());
+        assert!(map.try_compute(7, |_| Op::Remove).is_ok_and(|old| old.is_some()));
+        (0..50).for_each(|n| ignore(map.insert(7, n)));
+        assert_eq!(map.pending(), 351);
+        drop(guard);
+        assert!(attempts(&map, 1_000).iter().all(Result::is_ok));
         assert!(map.pending() <= 301);
-    }
-    assert_eq!((stored, map.pending()), (302, 301));
-    match map.try_insert(7, 1) {
-        Err(TryInsertError::Stalled { key: 7, value: 1, readers, .. }) => assert!(readers > 0),
-        other => panic!("{other:?}"),
-    }
-    // New keys are refused too: removing them again would leave as much.
-    for refused in attempts(&map, 1_000) {
-        let (key, value) = refused.expect_err("there is no room");
-        assert_eq!(key, value);
-    }
-    assert_eq!((map.len(), map.pending()), (1, 301));
-    // What needs no new entry is done, and what cannot refuse does not.
-    assert_eq!(map.try_insert_if_absent(7, 0), Ok(Err((7, 0))));
-    assert_eq!(map.try_get_or_insert_with(7, |_| 0, &guard), Ok(&301));
-    assert!(map.try_compute(7, |_| Op::Keep).is_ok());
-    assert!(map.try_compute(7, |_| Op::Remove).is_ok_and(|old| old.is_some()));
-    (0..50).for_each(|n| ignore(map.insert(7, n)));
-    assert_eq!(map.pending(), 351);
-    drop(guard);
-    // Other tests' readers come and go.
-    within_reason(|| attempts(&map, 1_000).iter().all(Result::is_ok));
-    assert!(map.pending() <= 301);
-    map.set_pending_limit(None);
-    let _guard = pin();
-    assert!((0..2_000).all(|n| map.try_insert(7, n).is_ok()));
+        map.set_pending_limit(None);
+        let _guard = pin();
+        assert!((0..2_000).all(|n| map.try_insert(7, n).is_ok()));
+    });
 }
 
 #[test]
 fn a_limit_of_strings() {
-    let map = StrMap::new();
-    map.set_pending_limit(Some(10));
-    assert_eq!((map.pending_limit(), map.clone().pending_limit()), (Some(10), Some(10)));
-    let guard = pin();
-    let stored =
-        (0..1_000_u64).take_while(|n| map.try_insert("a", n.to_le_bytes()).is_ok()).count();
-    assert_eq!((stored, map.pending()), (12, 11));
-    let stalled = |error: &TryInsertError<&str, Option<&str>>| {
-        matches!(error, TryInsertError::Stalled { key: "b", value: Some("v"), .. })
-    };
-    assert!(map.try_compute("b", |_| Op::Insert("v")).is_err_and(|why| stalled(&why)));
-    match map.try_insert_if_absent("b", "v") {
-        Err(TryInsertError::Stalled { key: "b", value: "v", readers, .. }) => assert!(readers > 0),
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(map.try_insert_if_absent("a", "v"), Ok(false));
-    assert!(map.insert("a", "v").is_some());
-    drop(guard);
-    within_reason(|| map.try_insert("b", "v").is_ok());
-    within_reason(|| map.try_insert_if_absent("c", "v").is_ok());
-    within_reason(|| map.try_compute("d", |_| Op::Insert("v")).is_ok());
-    assert_eq!(map.len(), 4);
+    alone(|| {
+        let map = StrMap::new();
+        map.set_pending_limit(Some(10));
+        assert_eq!((map.pending_limit(), map.clone().pending_limit()), (Some(10), Some(10)));
+        let guard = pin();
+        let stored =
+            (0..1_000_u64).take_while(|n| map.try_insert("a", n.to_le_bytes()).is_ok()).count();
+        assert_eq!((stored, map.pending()), (12, 11));
+        let stalled = |error: &TryInsertError<&str, Option<&str>>| {
+            matches!(error, TryInsertError::Stalled { key: "b", value: Some("v"), .. })
+        };
+        assert!(map.try_compute("b", |_| Op::Insert("v")).is_err_and(|why| stalled(&why)));
+        match map.try_insert_if_absent("b", "v") {
+            Err(TryInsertError::Stalled { key: "b", value: "v", readers, .. }) => {
+                assert!(readers > 0)
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(map.try_insert_if_absent("a", "v"), Ok(false));
+        assert!(map.insert("a", "v").is_some());
+        drop(guard);
+        assert!(map.try_insert("b", "v").is_ok());
+        assert!(map.try_insert_if_absent("c", "v").is_ok());
+        assert!(map.try_compute("d", |_| Op::Insert("v")).is_ok());
+        assert_eq!(map.len(), 4);
+    });
 }
 
 #[test]
@@ -256,53 +261,83 @@ fn errors_explain_themselves() {
 /// One operation drops what is above the limit, and no more than two others beside.
 #[test]
 fn a_limit_drops_no_more_than_it_has_to() {
-    struct Counted(Arc<AtomicUsize>);
-    impl Drop for Counted {
-        fn drop(&mut self) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+    alone(|| {
+        struct Counted(Arc<AtomicUsize>);
+        impl Drop for Counted {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
         }
-    }
-    let dropped = Arc::new(AtomicUsize::new(0));
-    let map = EntryMap::<u64, Counted>::new();
-    let guard = pin();
-    (0..1_001).for_each(|_| ignore(map.insert(1, Counted(dropped.clone()))));
-    assert_eq!((map.pending(), dropped.load(Ordering::Relaxed)), (1_000, 0));
-    map.set_pending_limit(Some(900));
-    drop(guard);
-    within_reason(|| map.try_insert(2, Counted(dropped.clone())).is_ok());
-    // Those that were refused dropped what was given to them.
-    let left = map.pending();
-    assert!((899..=900).contains(&left), "{left} are left");
-    map.set_pending_limit(Some(0));
-    within_reason(|| map.try_insert(3, Counted(dropped.clone())).is_ok());
-    assert_eq!((map.len(), map.pending()), (3, 0));
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let map = EntryMap::<u64, Counted>::new();
+        let guard = pin();
+        (0..1_001).for_each(|_| ignore(map.insert(1, Counted(dropped.clone()))));
+        assert_eq!((map.pending(), dropped.load(Ordering::Relaxed)), (1_000, 0));
+        map.set_pending_limit(Some(900));
+        drop(guard);
+        assert!(map.try_insert(2, Counted(dropped.clone())).is_ok());
+        // Those that were refused dropped what was given to them.
+        let left = map.pending();
+        assert!((899..=900).contains(&left), "{left} are left");
+        map.set_pending_limit(Some(0));
+        assert!(map.try_insert(3, Counted(dropped.clone())).is_ok());
+        assert_eq!((map.len(), map.pending()), (3, 0));
+    });
 }
 
 /// Threads that keep to a limit pass it by one entry each at the most, while somebody's guard stays.
 #[test]
 fn threads_pass_the_limit_by_one_each() {
-    let map = EntryMap::<u64, u64>::new();
-    map.set_pending_limit(Some(500));
-    let _guard = pin();
-    support::crew(|crew| {
-        for hand in 0..4 {
-            let map = &map;
-            crew.spawn(move || {
-                let refused = (0..100_000).filter(|n| map.try_insert(hand, *n).is_err()).count();
-                assert!(refused > 90_000);
-            });
-        }
+    alone(|| {
+        let map = EntryMap::<u64, u64>::new();
+        map.set_pending_limit(Some(500));
+        let _guard = pin();
+        support::crew(|crew| {
+            for hand in 0..4 {
+                let map = &map;
+                crew.spawn(move || {
+                    let refused =
+                        (0..100_000).filter(|n| map.try_insert(hand, *n).is_err()).count();
+                    assert!(refused > 90_000);
+                });
+            }
+        });
+        assert!((500..=504).contains(&map.pending()), "{}", map.pending());
     });
-    assert!((500..=504).contains(&map.pending()), "{}", map.pending());
 }
 
-/// Tries again while other tests' threads have guards for a moment.
-fn within_reason(mut attempt: impl FnMut() -> bool) {
-    for _ in 0..100_000 {
-        if attempt() {
-            return;
+/// Threads that meet at the only bag while there is no memory for more of them: what they take out is dropped all the
+/// same, whichever allocation fails.
+#[test]
+fn without_memory_for_bags_what_is_taken_out_is_dropped() {
+    const EACH: u64 = 5_000;
+    struct Counted(Arc<AtomicUsize>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
         }
-        thread::yield_now();
     }
-    panic!("still not")
+    alone(|| {
+        for spared in [0, 1] {
+            let alive = Arc::new(AtomicUsize::new(4 * EACH as usize));
+            let new = |key| (key, Counted(alive.clone()));
+            let map: EntryMap<u64, Counted> = (0..4 * EACH).map(new).collect();
+            support::crew(|crew| {
+                for hand in 0..4 {
+                    let map = &map;
+                    crew.spawn(move || {
+                        drop(pin());
+                        failing(spared, FOR_EVER, || {
+                            for key in hand * EACH..(hand + 1) * EACH {
+                                assert!(map.remove(&key).is_some_and(|old| *old.key() == key));
+                            }
+                        });
+                    });
+                }
+            });
+            assert!(map.is_empty() && map.pending() == alive.load(Ordering::Relaxed));
+            map.collect();
+            assert_eq!((map.pending(), alive.load(Ordering::Relaxed)), (0, 0));
+        }
+    });
 }

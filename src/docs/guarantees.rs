@@ -58,10 +58,20 @@
 //! - Every key and value is dropped exactly once: by an operation that writes to the same map, at most two
 //!   an operation; by [`collect`](crate::EntryMap::collect); when it is taken out as owned
 //!   ([`try_into_owned`](crate::owned::Removed::try_into_owned)); or with the map. On which thread is left open.
-//! - `Drop` runs with nothing locked, like all your code: it may panic or call the map. Where it panics, the
-//!   operation in which it ran is done, and no other entry is lost or dropped twice. Where it writes to the map,
-//!   that drops nothing within it: what it replaces or removes waits for a later operation, so that the
-//!   stack does not grow with the garbage.
+//! - `Drop` runs with nothing locked, like all your code, and without a guard of the operation that frees garbage: it
+//!   may panic, call the map, be slow, or never return. If it panics, the operation in which it ran is done, and no
+//!   other entry is lost or dropped twice; entries that were to be dropped with it wait for a later operation. If it is
+//!   slow, it holds up its own thread and keeps fifteen other entries at most. While a thread unwinds, its
+//!   operations drop nothing by themselves. (If the destructors of two entries panic while a map itself is dropped,
+//!   the process aborts, as it does with std's collections.)
+//! - A `Drop` that writes to the map whose garbage it belongs to has no other `Drop` of that map run within it: what it
+//!   replaces or removes waits for a later operation, and [`collect`](crate::EntryMap::collect) within it drops none.
+//!   So the stack does not grow with the garbage. If destructors write to other maps, eight maps at most are freeing
+//!   their garbage in one thread, each within a destructor of the one before. Without feature `std` nothing
+//!   tells threads apart: there a second operation frees if 64 entries can be freed, a third if 192, and so on,
+//!   whichever threads these are in, and eight more that were asked to by `collect` or a limit.
+//! - If `Hash`, `Eq`, `Ord`, `Clone` or `Borrow` of a key lie, or say something else each time, answers are wrong and
+//!   nothing worse: every operation ends, and every key and value is dropped once.
 //! - Taking and dropping a guard is wait-free: a load, two stores, and a fence; with feature
 //!   `std-ext` on Linux a compiler's fence, and the system's `membarrier` on the side of those who drop.
 //! - `insert` stores the new key with the new value. [`compute`](crate::EntryMap::compute) and its kin compare

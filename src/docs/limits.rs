@@ -14,12 +14,23 @@
 //! what is removed meanwhile from *any* [`EntryMap`](crate::EntryMap), [`FenceEntryMap`](crate::FenceEntryMap)
 //! or [`StrMap`](crate::StrMap) of the process. Drop guards soon; watch
 //! [`stalled_readers`](crate::EntryMap::stalled_readers). A guard that is leaked (`mem::forget`) is held for
-//! ever. Where that must not cost all memory, [`set_pending_limit`](crate::EntryMap::set_pending_limit) has
-//! [`try_insert`](crate::EntryMap::try_insert) and its kin refuse instead. `insert`, which has no way to say
-//! so, goes on, and so does `remove`.
+//! ever. An operation holds a guard of its own while it asks closures, `Hash`, `Eq` or `Ord`: if one of these is slow,
+//! it keeps garbage like any reader. A slow destructor does not, unless it is that of a key or a value which the
+//! operation was given and has not stored.
 //!
-//! A [`FenceEntryMap`](crate::FenceEntryMap) also keeps clones of keys, one where each of its leaves begins, and of
-//! those some hundred may wait.
+//! One guard that is held for ever lets grow without a bound:
+//!
+//! - the entries that wait in each map, by every one that is replaced or removed. Where that must not cost all
+//!   memory, [`set_pending_limit`](crate::EntryMap::set_pending_limit) has
+//!   [`try_insert`](crate::EntryMap::try_insert), `try_insert_if_absent`, `try_get_or_insert_with` and `try_compute`
+//!   refuse instead. The limit is each map's own, and there is none at first. `insert`, `update`, `extend`,
+//!   `apply_batch` and others that have no way to say so go on, and so does `remove`, which adds no more than there is;
+//! - clones of keys in a [`FenceEntryMap`](crate::FenceEntryMap), one for each leaf that was joined with another after
+//!   tens of its entries were removed. These are not counted, but are bounded where entries are. Of such clones some
+//!   hundred may wait even with no guard held.
+//!
+//! Slots of readers are never given back to the allocator: there are as many as there were guards in different threads,
+//! and handles, at one time, rounded up to sixteen.
 //!
 //! Even with no guard held, some hundred removed entries wait in each map for the next write to it:
 //! garbage is dealt with in batches of 256. [`collect`](crate::EntryMap::collect) does it at once.

@@ -3,7 +3,7 @@
 use super::iter::Iter;
 use super::nodes::Nodes;
 use crate::bins::hasher::DefaultHashBuilder;
-use crate::reclaim::guard::{Guard, Stalled, pin, stalled};
+use crate::reclaim::guard::{Guard, Stalled, stalled};
 use crate::reclaim::pair::Pair;
 use crate::table::cursor::Cursor;
 use crate::table::types::TryReserveError;
@@ -21,7 +21,8 @@ use alloc::alloc::handle_alloc_error;
 ///   ever: nothing deadlocks. It keeps entries alive that are removed meanwhile.
 /// - An entry that is replaced or removed is dropped once, by some later operation that writes to the map, at
 ///   most two an operation; by [`collect`](Self::collect); or with the map.
-/// - User code (`Hash`, `Eq`, `Drop`, closures) runs with nothing locked: it may panic, or call the map.
+/// - User code (`Hash`, `Eq`, `Clone`, `Drop`, closures) runs with nothing locked: it may panic, or call the map. If
+///   `Hash` or `Eq` lie, answers are wrong, and nothing worse. A slow destructor holds up its own thread only.
 ///
 /// Unlike std's, [`insert`](Self::insert) keeps the new key, not the old one: the two are one entry, and
 /// others may still be looking at the old one.
@@ -217,7 +218,8 @@ impl<K, V, S> EntryMap<K, V, S> {
     ///
     /// Operations that write do it by themselves, a little at a time and some hundreds of entries late. This is for
     /// those who want it now: it asks for a barrier of all threads, looks at each reader's slot, and runs the
-    /// destructors, with nothing locked.
+    /// destructors, with nothing locked. If one panics, the entries that are left wait for the next time. Within a
+    /// destructor of an entry that this map is dropping it drops nothing.
     ///
     /// ```
     /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a')].into();
@@ -324,7 +326,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// assert_eq!(map.len(), 5);
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
-        self.nodes.retain(|node| keep(&node.fields().key, &node.fields().value), &pin());
+        self.nodes.retain(|node| keep(&node.fields().key, &node.fields().value));
     }
 
     /// Removes every entry, bin by bin; keeps the table's memory. Allocates a buffer for one bin.

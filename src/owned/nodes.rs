@@ -4,7 +4,7 @@ use crate::bins::bin::Entry;
 use crate::bins::tags::Hash;
 use crate::bins::types::Busy;
 use crate::reclaim::garbage::free_all;
-use crate::reclaim::guard::{Guard, try_pin};
+use crate::reclaim::guard::{Guard, pin, try_pin};
 use crate::reclaim::node::{List, Live, Node, Shared};
 use crate::reclaim::retired::{Fresh, Retired, Unlinked, Way};
 use crate::sync::backoff::Backoff;
@@ -206,20 +206,48 @@ impl<N: Node> Nodes<N> {
         }
     }
 
-    /// Puts `fresh` where `eq` says if `expected` is there, absence (None) included. Hands it back otherwise.
-    pub(super) fn exchange(
-        &self,
-        expected: Option<Shared<N>>,
+    /// Puts `fresh` where `eq` says if nothing is there; else hands `fresh` back, with what is there or the
+    /// reason why that cannot be told.
+    pub(super) fn insert_if_absent<'a>(
+        &'a self,
         fresh: Fresh<N>,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         way: Way,
-        guard: &Guard<'_>,
-    ) -> Stored<'_, N, Option<Failure>> {
+        guard: &'a Guard<'_>,
+    ) -> Result<(), (Result<Live<'a, N>, Failure>, Fresh<N>)> {
         let (hash, node) = (fresh.live().hash(), fresh.0);
-        let decide = |found| {
-            if found == expected { Change::Entry(node, ()) } else { Change::Keep }
+        let decide = |found: Option<_>| match found {
+            None => Change::Entry(node, ()),
+            Some(_) => Change::Keep,
         };
         match self.alter(hash, eq, way.backoff(), decide, guard) {
+            Ok((None, _)) => {
+                fresh.take();
+                Ok(())
+            }
+            // SAFETY: met in the table under the guard.
+            Ok((Some(found), _)) => Err((Ok(unsafe { found.live() }), fresh)),
+            Err(why) => Err((Err(why), fresh)),
+        }
+    }
+
+    /// Puts `fresh` in the place of this very node, if it is still there. Hands it back otherwise. The node was
+    /// found by the hash that `fresh` has; it is found again by its address, because keys that were equal once may say
+    /// something else now.
+    pub(super) fn replace_exactly(
+        &self,
+        node: Live<'_, N>,
+        fresh: Fresh<N>,
+        way: Way,
+        guard: &Guard<'_>,
+    ) -> Stored<'_, N, Option<Failure>> {
+        let (hash, old, new) = (fresh.live().hash(), node.shared(), fresh.0);
+        let same = move |other: Live<'_, N>| other.shared() == old;
+        let decide = |found: Option<_>| match found {
+            Some(_) => Change::Entry(new, ()),
+            None => Change::Keep,
+        };
+        match self.alter(hash, same, way.backoff(), decide, guard) {
             Ok((before, Change::Entry(..))) => {
                 fresh.take();
                 Ok(before.map(|node| self.unlinked(node)))
@@ -354,12 +382,15 @@ impl<N: Node> Nodes<N> {
 
     /// Asks `keep` of every node, with nothing locked, and takes out those that it says no to; where a bin
     /// changed meanwhile its nodes are asked about again.
-    pub(super) fn retain(&self, mut keep: impl FnMut(Live<'_, N>) -> bool, _guard: &Guard<'_>) {
+    pub(super) fn retain(&self, mut keep: impl FnMut(Live<'_, N>) -> bool) {
+        let guard = pin();
         // SAFETY: as in `get`.
         let keep = |node: &Shared<N>, (): &mut ()| keep(unsafe { node.live() });
         // SAFETY: each is shown once, when it has been taken out of the table.
         let gone = |node: &Shared<N>| unsafe { self.retired.add(*node) };
         self.table.retain(keep, gone);
+        // A slow destructor under it would keep the garbage of all maps.
+        drop(guard);
         self.retired.free_share();
     }
 

@@ -210,7 +210,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         got.unwrap_or_else(give_up::<K, V, _, _>)
     }
 
-    /// Removes `key` and returns its entry. Blocks while another writer is inside its bin; allocates nothing.
+    /// Removes `key` and returns its entry. Blocks while another writer is inside its bin. Needs no memory, but for the
+    /// thread's first guard; when writers first meet, it may allocate more lists for what was removed, or do without.
     ///
     /// ```
     /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
@@ -287,10 +288,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         let guard = pin();
         loop {
             let node = self.find(key, &guard)?;
-            let pair = node.fields();
-            let fresh = self.fresh(pair.key.clone(), f(&pair.value));
-            match self.exchange(Some(node), fresh, Way::Waiting, &guard) {
-                Ok(before) => return before,
+            // Its own, by which it is found again. Of a node that has become garbage this is none, but then it is
+            // nowhere.
+            let (pair, hash) = (node.fields(), node.hash());
+            let fresh = Pair::new(hash, pair.key.clone(), f(&pair.value));
+            let fresh = fresh.unwrap_or_else(give_up::<K, V, _, _>);
+            match self.nodes().replace_exactly(node, fresh, Way::Waiting, &guard) {
+                Ok(before) => return before.map(Removed::new),
                 Err((None, _)) => {}
                 Err(why) => return give_up::<K, V, _, _>(why),
             }

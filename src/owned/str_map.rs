@@ -228,7 +228,7 @@ impl<S> StrMap<S> {
     /// assert_eq!(map.len(), 1);
     /// ```
     pub fn retain(&self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
-        self.nodes.retain(|node| keep(node.key(), node.value()), &pin());
+        self.nodes.retain(|node| keep(node.key(), node.value()));
     }
 
     /// Removes every entry, bin by bin; keeps the table's memory.
@@ -386,9 +386,9 @@ impl<S: BuildHasher> StrMap<S> {
 
     /// A node, unless there is no memory for it or no room for what it may replace.
     #[inline(always)]
-    fn fresh(&self, way: Way, key: &[u8], value: &[u8]) -> Result<Fresh<Fused>, Why> {
+    fn fresh(way: Way, hash: tags::Hash, key: &[u8], value: &[u8]) -> Result<Fresh<Fused>, Why> {
         way.room()?;
-        Fused::new(self.hash(key), key, value)
+        Fused::new(hash, key, value)
     }
 
     /// Stores a copy of `value` under a copy of `key`; returns the entry that this replaces.
@@ -441,7 +441,7 @@ impl<S: BuildHasher> StrMap<S> {
         value: &[u8],
         guard: &Guard<'_>,
     ) -> Result<Option<RemovedStr<'_>>, Why> {
-        let fresh = self.fresh(way, key, value)?;
+        let fresh = Self::fresh(way, self.hash(key), key, value)?;
         match self.nodes.insert(fresh, |node| node.key() == key, way.backoff(), guard) {
             Ok(before) => Ok(before.map(RemovedStr)),
             Err((why, _)) => Err(why.into()),
@@ -490,40 +490,42 @@ impl<S: BuildHasher> StrMap<S> {
         value: &[u8],
         guard: &Guard<'_>,
     ) -> Result<bool, Why> {
-        if self.find_by(way, key, guard)?.is_some() {
+        let hash = self.hash(key);
+        if self.find_by(way, hash, key, guard)?.is_some() {
             return Ok(false);
         }
-        Ok(self.exchange(None, self.fresh(way, key, value)?, key, way, guard)?.is_ok())
+        match self.store_absent(Self::fresh(way, hash, key, value)?, key, way, guard) {
+            Ok(()) => Ok(true),
+            Err(found) => found.map(|_| false),
+        }
     }
 
     #[inline(always)]
     fn find_by<'a>(
         &'a self,
         way: Way,
+        hash: tags::Hash,
         key: &[u8],
         guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, Fused>>, Busy> {
-        self.nodes.find(self.hash(key), |node| node.key() == key, way, guard)
+        self.nodes.find(hash, |node| node.key() == key, way, guard)
     }
 
-    /// Puts a new entry in place of `expected`, unless something else is there.
-    fn exchange<'a>(
+    /// Stores a new entry, unless there is one; says which, or why it cannot tell.
+    fn store_absent<'a>(
         &'a self,
-        expected: Option<Live<'_, Fused>>,
         fresh: Fresh<Fused>,
         key: &[u8],
         way: Way,
-        guard: &Guard<'_>,
-    ) -> Result<Result<Option<RemovedStr<'a>>, ()>, Why> {
+        guard: &'a Guard<'_>,
+    ) -> Result<(), Result<Live<'a, Fused>, Why>> {
         let same = |node: Live<'_, Fused>| node.key() == key;
-        match self.nodes.exchange(expected.map(Live::shared), fresh, same, way, guard) {
-            Ok(before) => Ok(Ok(before.map(RemovedStr))),
-            Err((None, _)) => Ok(Err(())),
-            Err((Some(why), _)) => Err(why.into()),
-        }
+        let stored = self.nodes.insert_if_absent(fresh, same, way, guard);
+        stored.map_err(|(found, _)| found.map_err(Why::from))
     }
 
-    /// Removes `key` and returns its entry. Blocks while another writer is inside its bin; allocates nothing.
+    /// Removes `key` and returns its entry. Blocks while another writer is inside its bin. Needs no memory, but for the
+    /// thread's first guard; when writers first meet, it may allocate more lists for what was removed, or do without.
     ///
     /// ```
     /// let map = hedgerow::StrMap::from([("rose", "red")]);
@@ -591,8 +593,14 @@ impl<S: BuildHasher> StrMap<S> {
         guard: &Guard<'_>,
     ) -> Result<Option<RemovedStr<'_>>, (Why, Option<V>)> {
         let busy = |busy: Busy| (busy.into(), None);
+        // Asked once: a hasher that says something else each time must not keep this from ending.
+        let hash = self.hash(key);
+        let mut known = None;
         loop {
-            let found = self.find_by(way, key, guard).map_err(busy)?;
+            let found = match known.take() {
+                Some(node) => Some(node),
+                None => self.find_by(way, hash, key, guard).map_err(busy)?,
+            };
             match (f(found.map(Live::value)), found) {
                 (Op::Keep, _) | (Op::Remove, None) => return Ok(None),
                 (Op::Remove, Some(node)) => {
@@ -601,14 +609,27 @@ impl<S: BuildHasher> StrMap<S> {
                         return Ok(Some(RemovedStr(removed)));
                     }
                 }
-                (Op::Insert(value), _) => {
-                    let done = self
-                        .fresh(way, key, value.as_ref())
-                        .and_then(|fresh| self.exchange(found, fresh, key, way, guard));
-                    match done {
-                        Ok(Ok(before)) => return Ok(before),
-                        Ok(Err(())) => {}
+                (Op::Insert(value), found) => {
+                    let fresh = match Self::fresh(way, hash, key, value.as_ref()) {
+                        Ok(fresh) => fresh,
                         Err(why) => return Err((why, Some(value))),
+                    };
+                    let why = match found {
+                        Some(node) => match self.nodes.replace_exactly(node, fresh, way, guard) {
+                            Ok(before) => return Ok(before.map(RemovedStr)),
+                            Err((why, _)) => why.map(Why::from),
+                        },
+                        None => match self.store_absent(fresh, key, way, guard) {
+                            Ok(()) => return Ok(None),
+                            Err(Ok(node)) => {
+                                known = Some(node);
+                                None
+                            }
+                            Err(Err(why)) => Some(why),
+                        },
+                    };
+                    if let Some(why) = why {
+                        return Err((why, Some(value)));
                     }
                 }
             }

@@ -3,6 +3,7 @@
 #![allow(clippy::type_complexity)] // Results say in full what comes back.
 
 use super::map::EntryMap;
+use crate::bins::tags;
 use crate::bins::types::{Busy, Op};
 use crate::reclaim::errors::{TryInsertError, Why};
 use crate::reclaim::guard::{Guard, try_pin};
@@ -12,9 +13,6 @@ use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Way};
 use crate::sync::backoff::Backoff;
 use core::hash::{BuildHasher, Hash};
-
-/// What was replaced; or why nothing was (None: another entry was there than expected), and the node again.
-type Exchanged<'a, K, V> = Result<Option<Removed<'a, K, V>>, (Option<Why>, Fresh<Pair<K, V>>)>;
 
 fn refused<K, V, W>(
     why: Why,
@@ -45,7 +43,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
         let way = self.nodes().retired().trying();
         let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, value)) };
-        let fresh = self.fresh_by(way, key, value).map_err(|(why, (k, v))| why.of(k, v))?;
+        let fresh = Self::fresh_by(way, |key| self.hash(key), key, value);
+        let fresh = fresh.map_err(|(why, (key, value))| why.of(key, value))?;
         let pair = fresh.0;
         // SAFETY: alive: ours, or published while the guard is held.
         let key = unsafe { &pair.live().fields().key };
@@ -129,37 +128,41 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     fn find_by<'a>(
         &'a self,
         way: Way,
+        hash: tags::Hash,
         key: &K,
         guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, Pair<K, V>>>, Busy> {
-        self.nodes().find(self.hash(key), |node| node.fields().key == *key, way, guard)
+        self.nodes().find(hash, |node| node.fields().key == *key, way, guard)
     }
 
     /// A node, unless there is no memory for it or no room for what it may replace.
     #[inline(always)]
-    fn fresh_by(&self, way: Way, key: K, value: V) -> Result<Fresh<Pair<K, V>>, (Why, (K, V))> {
+    fn fresh_by(
+        way: Way,
+        hash: impl FnOnce(&K) -> tags::Hash,
+        key: K,
+        value: V,
+    ) -> Result<Fresh<Pair<K, V>>, (Why, (K, V))> {
         match way.room() {
-            Ok(()) => Pair::new(self.hash(&key), key, value).map_err(|both| (Why::Alloc, both)),
+            Ok(()) => Pair::new(hash(&key), key, value).map_err(|both| (Why::Alloc, both)),
             Err(why) => Err((why, (key, value))),
         }
     }
 
-    /// Puts `fresh` in place of `expected`, or hands it back.
-    pub(super) fn exchange<'a>(
+    /// Stores `fresh`, if its key has no entry. Else hands it back, with the entry or the reason.
+    #[inline(always)]
+    fn store_absent<'a>(
         &'a self,
-        expected: Option<Live<'_, Pair<K, V>>>,
         fresh: Fresh<Pair<K, V>>,
         way: Way,
-        guard: &Guard<'_>,
-    ) -> Exchanged<'a, K, V> {
+        guard: &'a Guard<'_>,
+    ) -> Result<(), (Result<Live<'a, Pair<K, V>>, Why>, Fresh<Pair<K, V>>)> {
         let pair = fresh.0;
         // SAFETY: alive: ours, or published while the guard is held.
         let key = unsafe { &pair.live().fields().key };
         let same = |node: Live<'_, Pair<K, V>>| node.fields().key == *key;
-        match self.nodes().exchange(expected.map(Live::shared), fresh, same, way, guard) {
-            Ok(before) => Ok(before.map(Removed::new)),
-            Err((why, fresh)) => Err((why.map(Why::from), fresh)),
-        }
+        let stored = self.nodes().insert_if_absent(fresh, same, way, guard);
+        stored.map_err(|(found, fresh)| (found.map_err(Why::from), fresh))
     }
 
     #[inline(always)]
@@ -170,16 +173,18 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         value: V,
         guard: &Guard<'_>,
     ) -> Result<Result<(), (K, V)>, TryInsertError<K, V>> {
-        match self.find_by(way, &key, guard) {
+        let hash = self.hash(&key);
+        match self.find_by(way, hash, &key, guard) {
             Ok(None) => {}
             Ok(Some(_)) => return Ok(Err((key, value))),
             Err(Busy) => return Err(Why::Busy.of(key, value)),
         }
-        let fresh = self.fresh_by(way, key, value).map_err(|(why, (k, v))| why.of(k, v))?;
-        match self.exchange(None, fresh, way, guard) {
-            Ok(_) => Ok(Ok(())),
-            Err((None, fresh)) => Ok(Err(Pair::into_inner(fresh))),
-            Err((Some(why), fresh)) => Err(refused(why, fresh, |value| value)),
+        let fresh = Self::fresh_by(way, |_| hash, key, value);
+        let fresh = fresh.map_err(|(why, (key, value))| why.of(key, value))?;
+        match self.store_absent(fresh, way, guard) {
+            Ok(()) => Ok(Ok(())),
+            Err((Ok(_), fresh)) => Ok(Err(Pair::into_inner(fresh))),
+            Err((Err(why), fresh)) => Err(refused(why, fresh, |value| value)),
         }
     }
 
@@ -191,7 +196,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         make: impl FnOnce(&K) -> V,
         guard: &'a Guard<'_>,
     ) -> Result<&'a V, TryInsertError<K, Option<V>>> {
-        match self.find_by(way, &key, guard) {
+        let hash = self.hash(&key);
+        match self.find_by(way, hash, &key, guard) {
             Ok(Some(node)) => return Ok(&node.fields().value),
             Ok(None) => {}
             Err(Busy) => return Err(Why::Busy.of(key, None)),
@@ -200,24 +206,20 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
             return Err(why.of(key, None));
         }
         let value = make(&key);
-        let fresh = self.fresh_by(way, key, value);
-        let mut fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
-        loop {
-            let node = fresh.0;
-            match self.exchange(None, fresh, way, guard) {
-                // SAFETY: published while the guard is held.
-                Ok(_) => return Ok(unsafe { &node.live().fields().value }),
-                Err((None, back)) => fresh = back,
-                Err((Some(why), back)) => return Err(refused(why, back, Some)),
-            }
-            match self.find_by(way, &fresh.live().fields().key, guard) {
-                Ok(Some(node)) => return Ok(&node.fields().value),
-                Ok(None) => {}
-                Err(Busy) => return Err(refused(Why::Busy, fresh, Some)),
-            }
+        let fresh = Self::fresh_by(way, |_| hash, key, value);
+        let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
+        let node = fresh.0;
+        match self.store_absent(fresh, way, guard) {
+            // SAFETY: published while the guard is held.
+            Ok(()) => Ok(unsafe { &node.live().fields().value }),
+            // What is there is the answer: to look it up again would be to ask the key's `Eq` again.
+            Err((Ok(found), _)) => Ok(&found.fields().value),
+            Err((Err(why), fresh)) => Err(refused(why, fresh, Some)),
         }
     }
 
+    /// Asks the key's `Hash` once, and finds an entry that was found before by its address: a `Hash` or `Eq` that says
+    /// something else each time it is asked must not keep this from ending.
     #[inline(always)]
     pub(super) fn compute_by<'a>(
         &'a self,
@@ -226,10 +228,15 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         mut f: impl FnMut(Option<&V>) -> Op<V>,
         guard: &Guard<'_>,
     ) -> Result<Option<Removed<'a, K, V>>, TryInsertError<K, Option<V>>> {
+        let hash = self.hash(&key);
+        let mut known = None;
         loop {
-            let found = match self.find_by(way, &key, guard) {
-                Ok(found) => found,
-                Err(Busy) => return Err(Why::Busy.of(key, None)),
+            let found = match known.take() {
+                Some(node) => Some(node),
+                None => match self.find_by(way, hash, &key, guard) {
+                    Ok(found) => found,
+                    Err(Busy) => return Err(Why::Busy.of(key, None)),
+                },
             };
             match (f(found.map(|node| &node.fields().value)), found) {
                 (Op::Keep, _) | (Op::Remove, None) => return Ok(None),
@@ -238,13 +245,26 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
                     Ok(removed) => return Ok(removed.map(Removed::new)),
                     Err(Busy) => return Err(Why::Busy.of(key, None)),
                 },
-                (Op::Insert(value), _) => {
-                    let fresh = self.fresh_by(way, key, value);
+                (Op::Insert(value), found) => {
+                    let fresh = Self::fresh_by(way, |_| hash, key, value);
                     let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
-                    match self.exchange(found, fresh, way, guard) {
-                        Ok(before) => return Ok(before),
-                        Err((None, fresh)) => key = Pair::into_inner(fresh).0,
-                        Err((Some(why), fresh)) => return Err(refused(why, fresh, Some)),
+                    let (why, fresh) = match found {
+                        Some(node) => match self.nodes().replace_exactly(node, fresh, way, guard) {
+                            Ok(before) => return Ok(before.map(Removed::new)),
+                            Err((why, fresh)) => (why.map(Why::from), fresh),
+                        },
+                        None => match self.store_absent(fresh, way, guard) {
+                            Ok(()) => return Ok(None),
+                            Err((Ok(node), fresh)) => {
+                                known = Some(node);
+                                (None, fresh)
+                            }
+                            Err((Err(why), fresh)) => (Some(why), fresh),
+                        },
+                    };
+                    match why {
+                        Some(why) => return Err(refused(why, fresh, Some)),
+                        None => key = Pair::into_inner(fresh).0,
                     }
                 }
             }

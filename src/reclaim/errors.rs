@@ -24,7 +24,8 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TryInsertError<K, V> {
-    /// Inserting would have meant waiting. Try again.
+    /// Inserting would have meant waiting. Try again; but not within a destructor of an entry of the same map, which
+    /// nothing above the limit is dropped in.
     Busy {
         /// The key that was not inserted.
         key: K,

@@ -8,6 +8,11 @@
 //! seventeenth bag: what is garbage always finds a place. Whoever would rather not make more of it than a limit
 //! allows has some freed first ([`Garbage::make_room`]).
 //!
+//! Destructors are user code: they run with nothing locked, and what a thread takes out of a bag to free it is little
+//! ([`Doomed`]). So a destructor that is slow, or never returns, keeps its own thread and a few other nodes. If one
+//! panics, the others go back into the bag. Destructors that write to the map do not run within each other
+//! ([`reentrancy`](super::reentrancy)).
+//!
 //! # Synchronization
 //! - `[GB-1]` release store of the bags' address ↔ `[GB-2]` acquire load: whoever sees them sees them empty
 //!   or later.
@@ -17,7 +22,8 @@
 //!   writers have been joined.
 
 use super::node::{List, Node, Shared};
-use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use super::reentrancy::{Freeing, Reason, Reentrancy};
+use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::{Guard as Locked, Lock};
 use crate::sync::cache::CachePadded;
 use crate::sync::epoch::{Domain, Stamp};
@@ -32,8 +38,10 @@ const BATCH: usize = if cfg!(hedgerow_loom) { 1 } else { 256 };
 const PATIENCE: usize = if cfg!(hedgerow_loom) { 1 } else { 16 };
 /// Pieces that one operation drops at most.
 const SHARE: usize = 2;
+/// Pieces that a collection takes out of a bag at a time: of these one slow destructor keeps the others.
+const CHUNK: usize = 16;
 /// Bags, once there is more than one.
-const BAGS: usize = 16;
+const BAGS: usize = if cfg!(hedgerow_loom) { 2 } else { 16 };
 
 struct Bag<N> {
     open: List<N>,
@@ -97,19 +105,12 @@ struct Place<N> {
     bag: Lock<Bag<N>>,
     /// How much is in it.
     len: AtomicUsize,
-    /// Whether some thread is freeing what it took out. No other operation does meanwhile, nor does one that a
-    /// destructor calls: or else one would run within the other, as deep as there is garbage.
-    freeing: AtomicBool,
 }
 
 impl<N: Node> Place<N> {
     crate::facade::const_unless_loom! {
         fn new() -> Self {
-            Self {
-                bag: Lock::new(Bag::new()),
-                len: AtomicUsize::new(0),
-                freeing: AtomicBool::new(false),
-            }
+            Self { bag: Lock::new(Bag::new()), len: AtomicUsize::new(0) }
         }
     }
 
@@ -133,20 +134,6 @@ struct Held<'a, N: Node> {
     place: &'a Place<N>,
 }
 
-impl<'a, N: Node> Held<'a, N> {
-    /// Says that something is being freed until the answer is dropped; None where somebody does already.
-    fn begin_to_free(&self) -> Option<Freeing<'a>> {
-        let freeing = &self.place.freeing;
-        // relaxed: set under the lock alone, which is held; and a wish, which orders nothing.
-        if freeing.load(Ordering::Relaxed) {
-            return None;
-        }
-        // relaxed: as above.
-        freeing.store(true, Ordering::Relaxed);
-        Some(Freeing(freeing))
-    }
-}
-
 impl<N: Node> Drop for Held<'_, N> {
     #[inline]
     fn drop(&mut self) {
@@ -168,28 +155,51 @@ impl<N: Node> DerefMut for Held<'_, N> {
     }
 }
 
-struct Freeing<'a>(&'a AtomicBool);
-
-impl Drop for Freeing<'_> {
-    fn drop(&mut self) {
-        // relaxed: as where it was set.
-        self.0.store(false, Ordering::Relaxed);
+impl<'a, N: Node> Held<'a, N> {
+    /// Takes up to `COUNT` ripe nodes, and gives the bag back.
+    fn doom<const COUNT: usize>(mut self) -> Doomed<'a, N, COUNT> {
+        let nodes = core::array::from_fn(|_| self.ripe.pop());
+        Doomed { nodes, place: self.place }
     }
 }
 
-/// A node that nobody can know any more; freed on drop, by whatever way.
-struct Ripe<N: Node>(Shared<N>);
+/// Some nodes that were taken out of a bag to be freed. On drop, what is left of them goes back into the bag: a
+/// destructor has panicked, and another panic on the way out would abort.
+struct Doomed<'a, N: Node, const COUNT: usize> {
+    nodes: [Option<Shared<N>>; COUNT],
+    place: &'a Place<N>,
+}
 
-impl<N: Node> Drop for Ripe<N> {
+impl<N: Node, const COUNT: usize> Doomed<'_, N, COUNT> {
+    /// Frees them, with nothing locked; says how many.
+    fn free(mut self) -> usize {
+        let mut count = 0;
+        for at in 0..COUNT {
+            let Some(node) = self.nodes[at].take() else { break };
+            count += 1;
+            // SAFETY: taken off a list of ripe nodes, which nobody can know any more, by this call alone.
+            unsafe { N::free(node.0) }
+        }
+        // Nothing is left of them.
+        core::mem::forget(self);
+        count
+    }
+}
+
+impl<N: Node, const COUNT: usize> Drop for Doomed<'_, N, COUNT> {
+    #[cold]
     fn drop(&mut self) {
-        // SAFETY: taken off a list of ripe nodes, or off a map that nobody uses any more.
-        unsafe { N::free(self.0.0) }
+        let mut bag = self.place.lock();
+        let left = self.nodes.iter_mut().filter_map(Option::take);
+        // SAFETY: ripe nodes that were taken off their list and not freed.
+        left.for_each(|node| unsafe { bag.ripe.push(node) });
     }
 }
 
 pub(crate) struct Garbage<N> {
     first: Place<N>,
     more: AtomicPtr<Bags<N>>,
+    reentrancy: Reentrancy,
 }
 
 type Bags<N> = [CachePadded<Place<N>>; BAGS];
@@ -197,7 +207,11 @@ type Bags<N> = [CachePadded<Place<N>>; BAGS];
 impl<N: Node> Garbage<N> {
     crate::facade::const_unless_loom! {
         pub(crate) fn new() -> Self {
-            Self { first: Place::new(), more: AtomicPtr::new(ptr::null_mut()) }
+            Self {
+                first: Place::new(),
+                more: AtomicPtr::new(ptr::null_mut()),
+                reentrancy: Reentrancy::new(),
+            }
         }
     }
 
@@ -225,7 +239,7 @@ impl<N: Node> Garbage<N> {
 
     /// Makes more bags; stays with one where memory has run out.
     #[cold]
-    fn spread(&self) {
+    pub(super) fn spread(&self) {
         let mut made = Vec::new();
         if made.try_reserve_exact(BAGS).is_err() {
             return;
@@ -256,7 +270,8 @@ impl<N: Node> Garbage<N> {
     /// As `add`.
     pub(crate) unsafe fn add_and_free(&self, domain: &Domain, reader: usize, node: Shared<N>) {
         // SAFETY: the caller's promise.
-        Self::free_some(unsafe { self.put(domain, reader, node) });
+        let bag = unsafe { self.put(domain, reader, node) };
+        self.free_some(bag, Reason::Share);
     }
 
     /// # Safety
@@ -290,22 +305,30 @@ impl<N: Node> Garbage<N> {
     }
 
     /// Frees what one operation is to free, running destructors with nothing locked; says how many.
-    fn free_some(mut bag: Held<'_, N>) -> usize {
-        let share = bag.ripe.len().min(SHARE);
-        if share == 0 {
+    fn free_some(&self, bag: Held<'_, N>, reason: Reason) -> usize {
+        if bag.ripe.len() == 0 {
             return 0;
         }
-        let Some(_freeing) = bag.begin_to_free() else { return 0 };
-        let ripe: [Option<Ripe<N>>; SHARE] = core::array::from_fn(|_| bag.ripe.pop().map(Ripe));
-        drop(bag);
-        // Should one destructor panic, the other nodes are dropped all the same.
-        drop(ripe);
-        share
+        let Some(_freeing) = self.begin_to_free(&bag, reason) else { return 0 };
+        bag.doom::<SHARE>().free()
+    }
+
+    /// Leave to run destructors; None within one of them.
+    #[inline]
+    fn begin_to_free(&self, bag: &Bag<N>, reason: Reason) -> Option<Freeing<'_>> {
+        self.reentrancy.begin(&self.first, bag.ripe.len(), reason)
     }
 
     /// As the end of `add_and_free`.
     pub(crate) fn free_share(&self, reader: usize) {
-        Self::free_some(self.bag(reader));
+        self.free_some(self.bag(reader), Reason::Share);
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.len() == 0
+            && self.more().is_none_or(|more| more.iter().all(|place| place.len() == 0))
     }
 
     /// Pieces of garbage.
@@ -325,7 +348,7 @@ impl<N: Node> Garbage<N> {
                 if bag.ripe.len() == 0 {
                     bag.advance_all(domain);
                 }
-                match Self::free_some(bag) {
+                match self.free_some(bag, Reason::Demand) {
                     0 => break,
                     freed => excess = excess.saturating_sub(freed),
                 }
@@ -334,23 +357,30 @@ impl<N: Node> Garbage<N> {
         self.len() <= limit
     }
 
-    /// Frees all that readers let go; the rest stays.
+    /// Frees all that readers let go; the rest stays. Within a destructor of this garbage only moves batches on:
+    /// whatever runs that destructor, or comes after, frees them.
     pub(crate) fn collect(&self, domain: &Domain) {
-        for bag in self.bags() {
-            let mut locked = bag.lock();
-            locked.advance_all(domain);
-            let mut ripe = core::mem::replace(&mut locked.ripe, List::new());
-            // Whoever else is freeing does not keep this from doing so.
-            let _freeing = locked.begin_to_free();
-            drop(locked);
-            free_all(&mut ripe);
+        for place in self.bags() {
+            let mut bag = place.lock();
+            bag.advance_all(domain);
+            // What destructors add meanwhile is not waited for.
+            let mut left = bag.ripe.len();
+            let Some(_freeing) = self.begin_to_free(&bag, Reason::Demand) else { continue };
+            while left > 0 {
+                // Others take some too.
+                match bag.doom::<CHUNK>().free() {
+                    0 => break,
+                    freed => left = left.saturating_sub(freed),
+                }
+                bag = place.lock();
+            }
         }
     }
 
     /// Moves everything to `all`, however young.
     pub(crate) fn move_to(&mut self, all: &mut List<N>) {
-        for bag in self.bags() {
-            let Bag { open, sealed, ripe, .. } = &mut *bag.lock();
+        for place in self.bags() {
+            let Bag { open, sealed, ripe, .. } = &mut *place.lock();
             for list in [open, sealed, ripe] {
                 all.append(list);
             }
@@ -363,20 +393,24 @@ impl<N: Node> Garbage<N> {
     }
 }
 
-/// Frees the nodes of a list that nobody can know any more, those after one whose destructor panics too.
+/// Frees the nodes of a list that nobody can know any more. If a destructor panics, the others are freed on the way
+/// out; a second panic then aborts, as it does with std's collections.
 pub(crate) fn free_all<N: Node>(list: &mut List<N>) {
     struct Rest<'a, N: Node>(&'a mut List<N>);
-    impl<N: Node> Drop for Rest<'_, N> {
-        fn drop(&mut self) {
+    impl<N: Node> Rest<'_, N> {
+        fn free(&mut self) {
             while let Some(node) = self.0.pop() {
-                drop(Ripe(node));
+                // SAFETY: taken off the list by this call alone, and the caller says that nobody can know it.
+                unsafe { N::free(node.0) }
             }
         }
     }
-    let rest = Rest(list);
-    while let Some(node) = rest.0.pop() {
-        drop(Ripe(node));
+    impl<N: Node> Drop for Rest<'_, N> {
+        fn drop(&mut self) {
+            self.free();
+        }
     }
+    Rest(list).free();
 }
 
 impl<N> Drop for Garbage<N> {

@@ -75,6 +75,12 @@ impl<N: Node> Retired<N> {
         self.garbage.len()
     }
 
+    /// Whether none waits.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.garbage.is_empty()
+    }
+
     /// Bytes on the heap, those of the nodes not included.
     pub(crate) fn bytes(&self) -> usize {
         self.garbage.bytes()

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of these helpers")]
 
 pub(crate) mod alloc;
+pub(crate) mod alone;
 pub(crate) mod check;
 pub(crate) mod fuse;
 pub(crate) mod hashers;

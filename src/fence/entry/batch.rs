@@ -163,14 +163,16 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
             removed.extend(had);
         };
         let done = self.tree().apply_at_once(Asked::Changes(&asked), Backoff::spinning(), stored);
-        match done.unwrap_or_else(give_up::<K, V, _, _>) {
+        let done = done.unwrap_or_else(give_up::<K, V, _, _>);
+        drop(guard);
+        match done {
             Outcome::Done(_) => {
                 self.free_bounds();
                 // Now, with keys of the user's: were one to panic when this has returned, what it returns would leak.
                 drop(named);
             }
             Outcome::InTurn => {
-                removed.extend(named.into_iter().map(|one| self.apply_one(one, &guard)));
+                removed.extend(named.into_iter().map(|one| self.apply_one(one)));
             }
         }
         removed
@@ -185,17 +187,13 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         Named::Key(Stem::new(key).unwrap_or_else(give_up::<K, V, _, _>), op)
     }
 
-    fn apply_one(&self, one: Named<K, V>, guard: &Guard<'_>) -> Option<Removed<'_, K, V>> {
+    fn apply_one(&self, one: Named<K, V>) -> Option<Removed<'_, K, V>> {
         match one {
             Named::Entry(fresh) => {
-                let done = self.store(fresh, Way::Waiting, |_| true, guard);
+                let done = self.store(fresh, Way::Waiting, |_| true, &pin());
                 done.unwrap_or_else(give_up::<K, V, _, _>)
             }
-            Named::Key(key, Op::Remove) => {
-                let removed =
-                    self.remove_by(&key.live().fields().key, |_| true, Way::Waiting, guard);
-                removed.unwrap_or_else(give_up::<K, V, _, _>)
-            }
+            Named::Key(key, Op::Remove) => self.remove(&key.live().fields().key),
             Named::Key(..) | Named::Stored => None,
         }
     }

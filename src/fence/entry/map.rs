@@ -29,7 +29,8 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// - An entry that is replaced or removed is dropped once, by some later operation that writes to the map, at
 ///   most two an operation; by [`collect`](Self::collect); or with the map.
 /// - User code (`Ord`, `Clone`, `Drop`, [`Ranking`], closures) runs with nothing locked: it may panic, or call the map.
-///   Where `Ord` is no order, or the ranking lies, answers are wrong, and nothing worse.
+///   Where `Ord` is no order, or the ranking lies, answers are wrong, and nothing worse. A slow destructor holds up its
+///   own thread only.
 ///
 /// Unlike std's, [`insert`](Self::insert) keeps the new key, not the old one: the two are one entry, and
 /// others may still be looking at the old one.
@@ -206,7 +207,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     ///
     /// Operations that write do it by themselves, a little at a time and some hundreds of entries late. This is for
     /// those who want it now: it asks for a barrier of all threads, looks at each reader's slot, and runs the
-    /// destructors, with nothing locked.
+    /// destructors, with nothing locked. If one panics, the entries that are left wait for the next time. Within a
+    /// destructor of an entry that this map is dropping it drops nothing.
     ///
     /// ```
     /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a')].into();

@@ -5,7 +5,7 @@ use super::super::leaf::Leaf;
 use super::super::rank::{Ranking, rank_as, to_word};
 use super::super::search::Sought;
 use super::map::FenceEntryMap;
-use super::raw::{By, Raw};
+use super::raw::{By, Doubt, Raw};
 use crate::bins::tags::Hash;
 use crate::bins::types::{Busy, Change, Op};
 use crate::reclaim::errors::Why;
@@ -274,7 +274,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         done.unwrap_or_else(give_up::<K, V, _, _>)
     }
 
-    /// Removes `key` and returns its entry. Blocks while another writer is inside its leaf; allocates nothing.
+    /// Removes `key` and returns its entry. Blocks while another writer is inside its leaf. Needs no memory, but for
+    /// the thread's first guard; when writers first meet, it may allocate lists for what was removed, or do without.
     ///
     /// ```
     /// let map: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1)].into();
@@ -308,12 +309,15 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         Q: Ord + ?Sized,
         R: Ranking<Q>,
     {
-        let guard = pin();
-        let wanted = |raw| {
-            let (key, value) = Self::entry(raw, &guard);
-            condition(key, value)
-        };
-        self.remove_by(key, wanted, Way::Waiting, &guard).ok().flatten()
+        self.then_free_bounds(pin(), |guard| {
+            let wanted = |old: Option<Raw<K>>| {
+                old.is_some_and(|raw| {
+                    let (key, value) = Self::entry(raw, guard);
+                    condition(key, value)
+                })
+            };
+            self.remove_by(key, wanted, Way::Waiting, guard).ok().flatten()
+        })
     }
 
     /// Replaces the value of `key` by what `f` makes of it; returns the entry that this replaces, None where
@@ -334,14 +338,19 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         Q: Ord + ?Sized,
         R: Ranking<Q>,
     {
-        let guard = pin();
+        let (guard, mut doubt) = (pin(), Doubt::new());
         loop {
             let raw = self.find(key, &guard)?;
             let (key, value) = Self::entry(raw, &guard);
             let fresh = Self::fresh(key.clone(), f(value));
-            let is_there = |old: Option<Raw<K>>| old.is_some_and(|old| old.is(raw));
+            let mut seen = None;
+            let is_there = |old: Option<Raw<K>>| {
+                seen = old;
+                old.is_some_and(|old| old.is(raw))
+            };
             match self.store(fresh, Way::Waiting, is_there, &guard) {
                 Ok(before) => return before,
+                Err((None, _)) if doubt.is_stirred_by([Some(raw), seen]) => return None,
                 Err((None, _)) => {}
                 Err(why) => return give_up::<K, V, _, _>(why),
             }
@@ -364,8 +373,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// assert_eq!(map.compute("x".into(), |_| Op::Remove).as_deref().map(String::as_str), Some("aa"));
     /// ```
     pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Option<Removed<'_, K, V>> {
-        let done = self.compute_by(Way::Waiting, key, f, &pin());
-        done.unwrap_or_else(give_up::<K, V, _, _>)
+        let compute = |guard: &Guard<'_>| self.compute_by(Way::Waiting, key, f, guard);
+        self.then_free_bounds(pin(), compute).unwrap_or_else(give_up::<K, V, _, _>)
     }
 
     pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {
@@ -374,10 +383,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         }
     }
 
+    /// The caller frees bounds afterwards.
     pub(super) fn remove_by<Q>(
         &self,
         key: &Q,
-        mut wanted: impl FnMut(Raw<K>) -> bool,
+        mut wanted: impl FnMut(Option<Raw<K>>) -> bool,
         way: Way,
         _guard: &Guard<'_>,
     ) -> Result<Option<Removed<'_, K, V>>, Busy>
@@ -387,22 +397,35 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         R: Ranking<Q>,
     {
         let mut removed = None;
-        let decide = |old: Option<&Raw<K>>| match old {
-            Some(raw) if wanted(*raw) => Change::Remove,
-            _ => Change::Keep,
+        let decide = |old: Option<&Raw<K>>| {
+            if wanted(old.copied()) { Change::Remove } else { Change::Keep }
         };
         let taken = |old| removed = Some(Removed::new(self.unlinked(old)));
         let done = self.tree().alter(self.sought(key), read, way.backoff(), decide, taken);
         // A removal needs no memory.
         done.map_err(|_| Busy)?;
-        self.free_bounds();
         Ok(removed)
     }
 
-    /// Drops some bounds of leaves that are no more, if nobody can know them.
+    /// Does what may remove entries under the guard, then drops some bounds of leaves without it: under a guard, a slow
+    /// destructor of a key would keep the garbage of all maps.
+    #[inline(always)]
+    pub(super) fn then_free_bounds<T>(
+        &self,
+        guard: Guard<'_>,
+        work: impl FnOnce(&Guard<'_>) -> T,
+    ) -> T {
+        let done = work(&guard);
+        drop(guard);
+        self.free_bounds();
+        done
+    }
+
+    /// Drops some bounds of leaves that are no more, if nobody can know them. The caller holds no guard of its own.
+    #[inline]
     pub(super) fn free_bounds(&self) {
         let bounds = &self.owner().bounds;
-        if bounds.pending() > 0 {
+        if !bounds.is_empty() {
             bounds.free_share();
         }
     }

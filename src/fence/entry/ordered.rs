@@ -28,13 +28,13 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     }
 
     fn take_near(&self, near: Near<impl Stand<Raw<K>>>) -> Option<Removed<'_, K, V>> {
-        let _guard = pin();
-        let mut removed = None;
-        let taken = |raw| removed = Some(Removed::new(self.unlinked(raw)));
-        let done = self.tree().take_near(near, Backoff::spinning(), taken);
-        done.unwrap_or_else(give_up::<K, V, _, _>);
-        self.free_bounds();
-        removed
+        self.then_free_bounds(pin(), |_| {
+            let mut removed = None;
+            let taken = |raw| removed = Some(Removed::new(self.unlinked(raw)));
+            let done = self.tree().take_near(near, Backoff::spinning(), taken);
+            done.unwrap_or_else(give_up::<K, V, _, _>);
+            removed
+        })
     }
 
     fn bounds<'q, Q>(&self, bounds: &'q impl RangeBounds<Q>) -> Bounds<By<'q, Q>>
@@ -301,6 +301,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
             keep(key, value)
         };
         self.tree().retain(keep).unwrap_or_else(give_up::<K, V, _, _>);
+        drop(guard);
         self.free_some();
     }
 
@@ -335,14 +336,15 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         Q: Ord + ?Sized,
         R: Ranking<Q>,
     {
-        let _guard = pin();
+        let guard = pin();
         let removed = self.tree().remove_range(self.bounds(&bounds));
         let removed = removed.unwrap_or_else(give_up::<K, V, _, _>);
+        drop(guard);
         self.free_some();
         removed
     }
 
-    /// As whoever removes one entry does.
+    /// As whoever removes one entry does. The caller holds no guard of its own.
     fn free_some(&self) {
         self.owner().entries.free_share();
         self.free_bounds();

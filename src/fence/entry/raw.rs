@@ -81,6 +81,45 @@ impl<K: Ord> PartialEq for Raw<K> {
 
 impl<K: Ord> Eq for Raw<K> {}
 
+/// Notices that the order of keys contradicts itself, so that an operation which tries again comes to an end.
+///
+/// An entry that has gone never comes back. So if one is found, then another one or none, and then the first again,
+/// some search has missed it. The entry that is kept changes ever more rarely, and so is part of any cycle in the end.
+pub(super) struct Doubt<K> {
+    kept: Option<Raw<K>>,
+    /// Whether something else was found since.
+    is_gone: bool,
+    rounds: usize,
+}
+
+impl<K> Doubt<K> {
+    pub(super) const fn new() -> Self {
+        Self { kept: None, is_gone: false, rounds: 0 }
+    }
+
+    /// Notes what searches for the key have found, one after the other; true if that contradicts the ones before.
+    #[cold]
+    pub(super) fn is_stirred_by<const COUNT: usize>(
+        &mut self,
+        found: [Option<Raw<K>>; COUNT],
+    ) -> bool {
+        found.into_iter().any(|found| self.is_contradicted_by(found))
+    }
+
+    fn is_contradicted_by(&mut self, found: Option<Raw<K>>) -> bool {
+        self.rounds += 1;
+        let is_kept = self.kept.zip(found).is_some_and(|(kept, found)| kept.is(found));
+        if is_kept && self.is_gone {
+            return true;
+        }
+        self.is_gone |= !is_kept;
+        if self.kept.is_none() || self.rounds.is_power_of_two() {
+            (self.kept, self.is_gone) = (found, false);
+        }
+        false
+    }
+}
+
 /// What stands for a key: a borrowed form of it.
 pub(super) struct By<'q, Q: ?Sized>(pub(super) &'q Q);
 

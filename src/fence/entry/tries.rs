@@ -4,7 +4,7 @@
 
 use super::super::rank::Ranking;
 use super::map::FenceEntryMap;
-use super::raw::Raw;
+use super::raw::{Doubt, Raw};
 use crate::bins::tags::Hash;
 use crate::bins::types::{Busy, Op};
 use crate::reclaim::errors::{TryInsertError, Why};
@@ -89,7 +89,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         R: Ranking<Q>,
     {
         let guard = try_pin().map_err(|_| Busy)?;
-        self.remove_by(key, |_| true, Way::Trying(Ok(())), &guard)
+        let remove = |guard: &Guard<'_>| self.remove_by(key, |_| true, Way::Trying(Ok(())), guard);
+        self.then_free_bounds(guard, remove)
     }
 
     /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts, and keeps the map's
@@ -133,7 +134,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, Option<V>>> {
         let way = self.owner().entries.trying();
         match try_pin() {
-            Ok(guard) => self.compute_by(way, key, f, &guard),
+            Ok(guard) => self.then_free_bounds(guard, |guard| self.compute_by(way, key, f, guard)),
             Err(_) => Err(Why::Alloc.of(key, None)),
         }
     }
@@ -181,24 +182,22 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
             Err(Busy) => return Err(Why::Busy.of(key, None)),
         }
         let value = make(&key);
-        let mut fresh = Self::fresh_by(way, key, value)
+        let fresh = Self::fresh_by(way, key, value)
             .map_err(|(why, (key, value))| why.of(key, Some(value)))?;
-        loop {
-            let node = Raw { rank: 0, node: Pair::stem(fresh.0.0) };
-            match self.store(fresh, way, |old| old.is_none(), guard) {
-                // Published while the guard is held.
-                Ok(_) => return Ok(Self::entry(node, guard).1),
-                Err((None, back)) => fresh = back,
-                Err((Some(why), back)) => return Err(refused(why, back, Some)),
-            }
-            match self.find_by(way, &fresh.live().fields().key, guard) {
-                Ok(None) => {}
-                Ok(Some(raw)) => return Ok(Self::entry(raw, guard).1),
-                Err(Busy) => return Err(refused(Why::Busy, fresh, Some)),
-            }
+        let mut there = Raw { rank: 0, node: Pair::stem(fresh.0.0) };
+        let is_absent = |old: Option<Raw<K>>| {
+            // Where there is one it is the answer: to look it up again would be to ask the key's `Ord` again.
+            there = old.unwrap_or(there);
+            old.is_none()
+        };
+        match self.store(fresh, way, is_absent, guard) {
+            Err((Some(why), fresh)) => Err(refused(why, fresh, Some)),
+            // Published, or met, while the guard is held.
+            Ok(_) | Err((None, _)) => Ok(Self::entry(there, guard).1),
         }
     }
 
+    /// The caller frees bounds afterwards.
     #[inline(always)]
     pub(super) fn compute_by(
         &self,
@@ -207,30 +206,40 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         mut f: impl FnMut(Option<&V>) -> Op<V>,
         guard: &Guard<'_>,
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, Option<V>>> {
+        let (mut doubt, mut known) = (Doubt::new(), None);
         loop {
-            let found = match self.find_by(way, &key, guard) {
-                Ok(found) => found,
-                Err(Busy) => return Err(Why::Busy.of(key, None)),
+            let found = match known.take() {
+                Some(found) => found,
+                None => match self.find_by(way, &key, guard) {
+                    Ok(found) => found,
+                    Err(Busy) => return Err(Why::Busy.of(key, None)),
+                },
             };
-            let is_found = |old: Option<Raw<K>>| match (old, found) {
-                (Some(old), Some(found)) => old.is(found),
-                (None, None) => true,
-                _ => false,
+            // What is there instead is what the next attempt goes by.
+            let mut is_found = |old: Option<Raw<K>>| {
+                known = Some(old);
+                match (old, found) {
+                    (Some(old), Some(found)) => old.is(found),
+                    (None, None) => true,
+                    _ => false,
+                }
             };
             match (f(found.map(|raw| Self::entry(raw, guard).1)), found) {
                 (Op::Keep, _) | (Op::Remove, None) => return Ok(None),
-                (Op::Remove, Some(_)) => {
-                    match self.remove_by(&key, |raw| is_found(Some(raw)), way, guard) {
-                        Ok(None) => {}
-                        Ok(removed) => return Ok(removed),
-                        Err(Busy) => return Err(Why::Busy.of(key, None)),
-                    }
-                }
+                (Op::Remove, Some(_)) => match self.remove_by(&key, &mut is_found, way, guard) {
+                    Ok(None) if doubt.is_stirred_by([found, known.flatten()]) => return Ok(None),
+                    Ok(None) => {}
+                    Ok(removed) => return Ok(removed),
+                    Err(Busy) => return Err(Why::Busy.of(key, None)),
+                },
                 (Op::Insert(value), _) => {
                     let fresh = Self::fresh_by(way, key, value);
                     let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
-                    match self.store(fresh, way, is_found, guard) {
+                    match self.store(fresh, way, &mut is_found, guard) {
                         Ok(before) => return Ok(before),
+                        Err((None, _)) if doubt.is_stirred_by([found, known.flatten()]) => {
+                            return Ok(None);
+                        }
                         Err((None, fresh)) => key = Pair::into_inner(fresh).0,
                         Err((Some(why), fresh)) => return Err(refused(why, fresh, Some)),
                     }

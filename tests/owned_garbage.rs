@@ -1,0 +1,486 @@
+//! builds: asan tsan narrow portable
+//! What the maps of owned data free, and when: while destructors are slow, never return, panic or write to the map,
+//! and while guards are held. Each test has a process of its own, because guards hold for all maps of a process.
+
+mod support;
+
+use hedgerow::fence::Op;
+use hedgerow::owned::{Guard, Handle, pin};
+use hedgerow::{EntryMap, FenceEntryMap};
+use std::cell::Cell;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, LazyLock, Mutex, Weak};
+use std::thread;
+use support::alone::alone;
+use support::{ignore, must_panic, panics, planned_panic};
+
+/// Slow values that were made and whose destructors have not ended.
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// A value whose destructor says that it has begun, and then waits.
+struct Slow(Option<(Sender<()>, Mutex<Receiver<()>>)>);
+
+impl Slow {
+    /// The value, what tells that its destructor has begun, and what lets it end.
+    fn new() -> (Self, Receiver<()>, Sender<()>) {
+        let ((says, begun), (end, waits)) = (channel(), channel());
+        ALIVE.fetch_add(1, Ordering::Relaxed);
+        (Self(Some((says, Mutex::new(waits)))), begun, end)
+    }
+
+    fn quick() -> Self {
+        ALIVE.fetch_add(1, Ordering::Relaxed);
+        Self(None)
+    }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        if let Some((says, waits)) = &self.0 {
+            says.send(()).expect("the test waits for it");
+            // An error is an end too.
+            ignore(waits.lock().expect("nobody else").recv());
+        }
+        ALIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Waits until a destructor runs that another thread has begun.
+fn wait_for(begun: &Receiver<()>) {
+    begun.recv_timeout(std::time::Duration::from_secs(30)).expect("the destructor runs");
+}
+
+/// Entries that may wait while nothing is in the way of freeing them: some batches.
+const FEW: usize = 2_000;
+
+/// Replaces one entry after the other, as a writer does that finds the garbage freed.
+fn assert_that_garbage_goes(map: &EntryMap<u64, Slow>, while_what: &str) {
+    (0..100_000).for_each(|_| ignore(map.insert(7, Slow::quick())));
+    let kept = ALIVE.load(Ordering::Relaxed) - map.len();
+    assert!(kept < FEW, "{while_what} keeps {kept} entries that another thread could free");
+}
+
+#[test]
+fn a_slow_destructor_holds_up_no_other_thread() {
+    alone(|| {
+        let map = Arc::new(EntryMap::new());
+        let (slow, begun, end) = Slow::new();
+        map.insert(1, slow);
+        let theirs = map.clone();
+        let other = thread::spawn(move || {
+            drop(theirs.remove(&1));
+            // As any writer, until the garbage of before has been freed, the slow one among it.
+            (0..2_000).for_each(|_| ignore(theirs.insert(2, Slow::quick())));
+        });
+        wait_for(&begun);
+        assert_that_garbage_goes(&map, "a slow destructor");
+        drop(end);
+        other.join().expect("it ends");
+    });
+}
+
+/// As above, with the slow destructor within `collect`, which has more to drop.
+#[test]
+fn a_slow_destructor_in_a_collection_holds_up_no_other_thread() {
+    alone(|| {
+        let map = Arc::new(EntryMap::new());
+        let (slow, begun, end) = Slow::new();
+        let guard = pin();
+        map.insert(1, slow);
+        drop(map.remove(&1));
+        (0..10_000).for_each(|_| ignore(map.insert(2, Slow::quick())));
+        drop(guard);
+        let theirs = map.clone();
+        let other = thread::spawn(move || theirs.collect());
+        wait_for(&begun);
+        map.collect();
+        let kept = ALIVE.load(Ordering::Relaxed) - map.len();
+        assert!(kept < 100, "a slow destructor in a collection keeps {kept} entries from another");
+        assert_that_garbage_goes(&map, "a slow destructor in a collection");
+        drop(end);
+        other.join().expect("it ends");
+    });
+}
+
+/// Destructors that never return cost their threads, and an entry or two each.
+#[test]
+fn destructors_that_never_return_hold_up_no_other_thread() {
+    alone(|| {
+        let map = Arc::new(EntryMap::new());
+        let mut ends = Vec::new();
+        for n in 0..20 {
+            let (slow, begun, end) = Slow::new();
+            map.insert(n, slow);
+            let theirs = map.clone();
+            thread::spawn(move || {
+                drop(theirs.remove(&n));
+                (0..2_000).for_each(|_| ignore(theirs.insert(n, Slow::quick())));
+            });
+            wait_for(&begun);
+            ends.push(end);
+        }
+        assert_that_garbage_goes(&map, "a destructor that never returns");
+    });
+}
+
+/// Asserts that entries of another map can be freed at once: no thread holds a guard.
+fn assert_that_nobody_holds_a_guard(while_what: &str) {
+    let another: EntryMap<u64, u64> = [(1, 1)].into();
+    drop(another.remove(&1));
+    another.collect();
+    assert_eq!(another.pending(), 0, "{while_what} runs destructors under a guard of its own");
+}
+
+/// What `retain` and its like free they free when their own guard is gone: a slow destructor holds up one thread, not
+/// what all maps free.
+#[test]
+fn no_guard_is_held_while_entries_are_freed() {
+    alone(|| {
+        let operations: [(&str, fn(&EntryMap<u64, Slow>)); 2] =
+            [("retain", |map| map.retain(|key, _| *key == 2)), ("clear", EntryMap::clear)];
+        for (name, operation) in operations {
+            let map = Arc::new(EntryMap::new());
+            let (slow, begun, end) = Slow::new();
+            let guard = pin();
+            map.insert(1, slow);
+            drop(map.remove(&1));
+            (0..400).for_each(|_| ignore(map.insert(2, Slow::quick())));
+            drop(guard);
+            // Taking these out is what moves the batch on, in which the slow one comes first.
+            (100..200).for_each(|key| ignore(map.insert(key, Slow::quick())));
+            let theirs = map.clone();
+            let other = thread::spawn(move || operation(&theirs));
+            wait_for(&begun);
+            assert_that_nobody_holds_a_guard(name);
+            drop(end);
+            other.join().expect("it ends");
+        }
+    });
+}
+
+#[test]
+fn no_guard_is_held_while_ordered_entries_are_freed() {
+    alone(|| {
+        type Map = FenceEntryMap<u64, Slow>;
+        let operations: [(&str, fn(&Map)); 3] = [
+            ("retain", |map| map.retain(|key, _| *key == 2)),
+            ("clear", Map::clear),
+            ("remove_range", |map| ignore(map.remove_range(50..))),
+        ];
+        for (name, operation) in operations {
+            let map = Arc::new(Map::new());
+            let (slow, begun, end) = Slow::new();
+            let guard = pin();
+            map.insert(1, slow);
+            drop(map.remove(&1));
+            (0..400).for_each(|_| ignore(map.insert(2, Slow::quick())));
+            drop(guard);
+            (100..200).for_each(|key| ignore(map.insert(key, Slow::quick())));
+            let theirs = map.clone();
+            let other = thread::spawn(move || operation(&theirs));
+            wait_for(&begun);
+            assert_that_nobody_holds_a_guard(name);
+            drop(end);
+            other.join().expect("it ends");
+        }
+    });
+}
+
+/// What a destructor of a key that bounds a leaf waits for, once.
+static BOUND: Mutex<Option<Slow>> = Mutex::new(None);
+
+/// A key whose clones, with which the map bounds its leaves, are slow to be dropped.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Bounding(u64, bool);
+
+impl Clone for Bounding {
+    fn clone(&self) -> Self {
+        Self(self.0, true)
+    }
+}
+
+impl Drop for Bounding {
+    fn drop(&mut self) {
+        if self.1 {
+            let slow = BOUND.lock().expect("no test panics with it").take();
+            drop(slow);
+        }
+    }
+}
+
+#[test]
+fn no_guard_is_held_while_bounds_are_freed() {
+    alone(|| {
+        type Map = FenceEntryMap<Bounding, u64>;
+        let operations: [(&str, fn(&Map, u64)); 5] = [
+            ("remove", |map, key| ignore(map.remove(&Bounding(key, false)))),
+            ("try_remove", |map, key| ignore(map.try_remove(&Bounding(key, false)))),
+            ("compute", |map, key| ignore(map.compute(Bounding(key, false), |_| Op::Remove))),
+            ("pop_first", |map, _| ignore(map.pop_first())),
+            ("apply_batch", |map, key| {
+                let both = [key, key + 1].map(|key| (Bounding(key, false), Op::Remove));
+                ignore(map.apply_batch(both));
+            }),
+        ];
+        const KEYS: u64 = 24_000;
+        for (name, operation) in operations {
+            let map = Arc::new(Map::new());
+            let fill =
+                |map: &Map| (0..KEYS).for_each(|n| ignore(map.insert(Bounding(n, false), n)));
+            fill(&map);
+            // Some batches of bounds, as the leaves that they bound are joined.
+            let guard = pin();
+            (0..KEYS).for_each(|key| operation(&map, key));
+            drop(guard);
+            fill(&map);
+            let (slow, begun, end) = Slow::new();
+            *BOUND.lock().expect("nobody panics") = Some(slow);
+            let theirs = map.clone();
+            let other = thread::spawn(move || (0..KEYS).for_each(|key| operation(&theirs, key)));
+            wait_for(&begun);
+            assert_that_nobody_holds_a_guard(name);
+            drop(end);
+            other.join().expect("it ends");
+        }
+    });
+}
+
+fn inner_guards_take_nothing<'a>(name: &str, pin: impl Fn() -> Guard<'a>) {
+    let map = EntryMap::<u64, Slow>::new();
+    map.insert(1, Slow::quick());
+    let outer = pin();
+    assert!(map.get(&1, &outer).is_some());
+    drop((pin(), pin()));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            drop(map.remove(&1));
+            map.collect();
+        });
+    });
+    let kept = map.pending();
+    assert_eq!(kept, 1, "{name}: an inner guard takes the outer one's protection");
+    drop(outer);
+    map.collect();
+    assert_eq!(map.pending(), 0, "{name}: a guard that was dropped goes on protecting");
+}
+
+#[test]
+fn a_guard_within_a_guard_leaves_the_outer_one_what_it_protects() {
+    alone(|| {
+        inner_guards_take_nothing("pin", pin);
+        let handle = Handle::new();
+        inner_guards_take_nothing("a handle", || handle.pin());
+    });
+}
+
+/// A handle gives its slot back, whatever came of its guards, and so does a thread: or the slots of all that ever were
+/// would be looked at for ever.
+#[test]
+fn slots_are_given_back_and_used_again() {
+    alone(|| {
+        let first = Handle::new().pin().reader();
+        let ends: [(&str, fn()); 6] = [
+            ("a handle", || drop(Handle::new())),
+            ("a handle that had a guard", || drop(Handle::new().pin())),
+            ("a handle that had guards", || {
+                let handle = Handle::new();
+                drop((handle.pin(), handle.pin()));
+            }),
+            ("an owned guard", || drop(Handle::new().into_guard())),
+            ("an owned guard that was sent", || {
+                let guard = Handle::new().into_guard();
+                ignore(thread::spawn(move || drop(guard)).join());
+            }),
+            ("a thread", || ignore(thread::spawn(|| drop((pin(), pin()))).join())),
+        ];
+        for (name, end) in ends {
+            (0..50).for_each(|_| end());
+            let number = Handle::new().pin().reader();
+            assert_eq!(number, first, "{name} keeps its slot when it ends");
+        }
+    });
+}
+
+/// A guard that is leaked holds for ever, and keeps entries alive until their map ends; no longer.
+#[test]
+fn a_leaked_guard_keeps_garbage_as_long_as_its_map() {
+    alone(|| {
+        thread::spawn(|| {
+            std::mem::forget((pin(), Handle::new().pin(), Handle::new().into_guard()))
+        })
+        .join()
+        .expect("it leaks");
+        let map = EntryMap::<u64, Slow>::new();
+        (0..5_000).for_each(|n| ignore(map.insert(n % 10, Slow::quick())));
+        map.collect();
+        assert_eq!((map.pending(), map.stalled_readers().count()), (4_990, 3));
+        drop(map);
+        assert_eq!(
+            ALIVE.load(Ordering::Relaxed),
+            0,
+            "the map's end drops what a leaked guard kept"
+        );
+    });
+}
+
+/// Destructors that were run.
+static RUN: AtomicUsize = AtomicUsize::new(0);
+
+/// A value whose destructor always panics, even while its thread unwinds, which would abort.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        RUN.fetch_add(1, Ordering::Relaxed);
+        planned_panic();
+    }
+}
+
+/// Does `attempt` with every number, and then as often as `rest` says, whatever panics; says how often it did.
+fn panics_in(numbers: Range<u64>, attempt: impl Fn(u64), rest: impl Fn() -> bool) -> usize {
+    let count = numbers.filter(|n| panics(|| attempt(*n))).count();
+    let mut more = 0;
+    while panics(|| ignore(rest())) || rest() {
+        more += 1;
+        assert!(more < 10_000, "garbage does not end");
+    }
+    count + more
+}
+
+/// Each panic comes out of the operation in which it happened. Nodes that were taken out with it wait for a later one.
+#[test]
+fn destructors_that_all_panic_are_run_once_each() {
+    const STORED: u64 = 1_500;
+    alone(|| {
+        let map = EntryMap::<u64, Bomb>::new();
+        let store = |n| match n % 2 {
+            0 => ignore(map.insert(n % 10, Bomb)),
+            _ => ignore(map.compute(n % 10, |_| Op::Insert(Bomb))),
+        };
+        let collects = || {
+            map.collect();
+            map.pending() > 0
+        };
+        let count = panics_in(0..STORED, store, collects);
+        let run = RUN.load(Ordering::Relaxed);
+        assert_eq!(run, STORED as usize - map.len(), "dropped twice, or never");
+        assert!(count > 1_000, "{count}");
+        // One after the other: two at a time would abort.
+        assert_eq!(map.into_iter().map(|(_, bomb)| panics(|| drop(bomb))).count(), 10);
+
+        RUN.store(0, Ordering::Relaxed);
+        let map = FenceEntryMap::<u64, Bomb>::new();
+        let store = |n| ignore(map.insert(n % 10, Bomb));
+        let collects = || {
+            map.collect();
+            map.pending() > 0
+        };
+        let count = panics_in(0..STORED, store, collects);
+        let run = RUN.load(Ordering::Relaxed);
+        assert_eq!(run, STORED as usize - map.len(), "dropped twice, or never");
+        assert!(count > 1_000, "{count}");
+        assert_eq!(map.into_iter().map(|(_, bomb)| panics(|| drop(bomb))).count(), 10);
+    });
+}
+
+/// What an unwinding thread takes out of a map becomes garbage as usual. It frees none: a destructor of an entry that
+/// has nothing to do with the panic might panic as well, and that would abort.
+#[test]
+fn an_unwinding_thread_runs_no_destructor_of_other_entries() {
+    alone(|| {
+        let map = EntryMap::<u64, Option<Bomb>>::new();
+        (100..200).for_each(|key| ignore(map.insert(key, None)));
+        let guard = pin();
+        (0..400).for_each(|_| ignore(map.insert(1, Some(Bomb))));
+        drop(guard);
+        let taken: Vec<_> = (100..200).map(|key| map.remove(&key)).collect();
+        let message = || {
+            let _taken = taken;
+            planned_panic();
+        };
+        must_panic("an operation", message);
+        assert_eq!((RUN.load(Ordering::Relaxed), map.pending()), (0, 499));
+        std::mem::forget(map);
+    });
+}
+
+thread_local! {
+    /// Destructors that this thread is in.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+static DEEPEST: AtomicUsize = AtomicUsize::new(0);
+
+/// A value whose destructor puts a younger one into the next map of a ring, takes it out and collects.
+struct Chain {
+    age: usize,
+    maps: Weak<Vec<EntryMap<u64, Chain>>>,
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        let Some(maps) = self.maps.upgrade().filter(|_| self.age > 0) else { return };
+        DEPTH.set(DEPTH.get() + 1);
+        DEEPEST.fetch_max(DEPTH.get(), Ordering::Relaxed);
+        let map = &maps[self.age % maps.len()];
+        map.insert(1, Self { age: self.age - 1, maps: self.maps.clone() });
+        ignore(map.remove(&1));
+        map.collect();
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}
+
+/// However long a chain of destructors is that write and collect, the stack has a bounded number of them: one for
+/// each map, and eight at most.
+#[test]
+fn destructors_that_collect_do_not_nest() {
+    alone(|| {
+        for (ring, bound) in [(1, 1), (2, 2), (12, 8)] {
+            let maps: Arc<Vec<_>> = Arc::new((0..ring).map(|_| EntryMap::new()).collect());
+            DEEPEST.store(0, Ordering::Relaxed);
+            maps[0].insert(1, Chain { age: 20_000, maps: Arc::downgrade(&maps) });
+            ignore(maps[0].remove(&1));
+            while maps.iter().any(|map| map.pending() > 0) {
+                maps.iter().for_each(EntryMap::collect);
+            }
+            let deepest = DEEPEST.load(Ordering::Relaxed);
+            assert_eq!(deepest, bound, "destructors within each other, of {ring} maps");
+        }
+    });
+}
+
+/// A map in a thread-local: whether it ends before or after its thread's slot, everything is dropped, and its values'
+/// destructors may use maps.
+#[test]
+fn maps_in_thread_locals_end_with_their_thread() {
+    static SHARED: LazyLock<EntryMap<u64, u64>> = LazyLock::new(Default::default);
+    struct Last(Slow);
+    impl Drop for Last {
+        fn drop(&mut self) {
+            let guard = pin();
+            ignore(SHARED.insert(1, 1));
+            ignore((SHARED.get(&1, &guard), self.0.0.is_some()));
+        }
+    }
+    thread_local!(static MAP: EntryMap<u64, Last> = EntryMap::new());
+    alone(|| {
+        for round in 0..40 {
+            let work = move || {
+                if round % 2 == 0 {
+                    drop(pin());
+                }
+                let churn = |map: &EntryMap<u64, Last>| {
+                    (0..1_000).for_each(|n| ignore(map.insert(n % 50, Last(Slow::quick()))));
+                };
+                MAP.with(churn);
+            };
+            thread::spawn(work).join().expect("a thread that ends in peace");
+        }
+        assert_eq!(ALIVE.load(Ordering::Relaxed), 0, "a map in a thread-local keeps its entries");
+        let number = Handle::new().pin().reader();
+        assert!(number < 3, "threads that end leave their slots behind: {number}");
+        SHARED.collect();
+        assert_eq!(SHARED.pending(), 0);
+    });
+}
