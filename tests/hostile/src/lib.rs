@@ -4,7 +4,8 @@
 //! `Eq`, `Ord` and `Clone` lie, at which call user code panics or calls the map again, which allocation fails, which
 //! guard is leaked. It runs on one to three threads ([`play`]). Whatever its manners are, these hold:
 //!
-//! - no value is dropped twice, or while a reader can see it, or never;
+//! - no value is dropped twice, or while a reader can see it, or never (unless a guard was leaked, or a destructor
+//!   panicked);
 //! - no value is torn: two words that belong together agree;
 //! - *lasting* keys, which no operation of the program names and about which nobody lies, are found at every time,
 //!   with their values, and a walk meets each of them exactly once;
