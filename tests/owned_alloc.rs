@@ -226,7 +226,7 @@ fn a_limit_of_strings() {
         assert!(map.try_compute("b", |_| Op::Insert("v")).is_err_and(|why| stalled(&why)));
         match map.try_insert_if_absent("b", "v") {
             Err(TryInsertError::Stalled { key: "b", value: "v", readers, .. }) => {
-                assert!(readers > 0)
+                assert!(readers > 0);
             }
             other => panic!("{other:?}"),
         }

@@ -39,9 +39,9 @@ impl Lie {
         match self {
             Self::None => truth,
             Self::Constant => 0,
-            Self::Alternating => truth ^ n % 2,
-            Self::Pairs => truth ^ n / 2 % 2,
-            Self::Random => truth ^ mix(n) % 2,
+            Self::Alternating => truth ^ (n % 2),
+            Self::Pairs => truth ^ (n / 2 % 2),
+            Self::Random => truth ^ (mix(n) % 2),
         }
     }
 }
@@ -299,6 +299,7 @@ impl Layout for Nothing {
 }
 impl Layout for Large {
     const COUNT: u16 = 300;
+    #[expect(clippy::large_stack_arrays, reason = "that it is large is the point")]
     fn nth(n: u16) -> Self {
         Self([n; 32_768])
     }

@@ -23,6 +23,9 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// What was replaced by a node that has been stored, or why it was not, and the node again.
 pub(super) type Stored<'a, N, E> = Result<Option<Unlinked<'a, N>>, (E, Fresh<N>)>;
 
+/// What is there already, or the reason why that cannot be told; and the node that was not stored.
+pub(super) type NotAbsent<'a, N, E> = (Result<Live<'a, N>, E>, Fresh<N>);
+
 /// A table of nodes, and what was taken out of it.
 pub(super) struct Nodes<N: Node> {
     table: Table<Shared<N>, ()>,
@@ -214,7 +217,7 @@ impl<N: Node> Nodes<N> {
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         way: Way,
         guard: &'a Guard<'_>,
-    ) -> Result<(), (Result<Live<'a, N>, Failure>, Fresh<N>)> {
+    ) -> Result<(), NotAbsent<'a, N, Failure>> {
         let (hash, node) = (fresh.live().hash(), fresh.0);
         let decide = |found: Option<_>| match found {
             None => Change::Entry(node, ()),

@@ -3,6 +3,7 @@
 #![allow(clippy::type_complexity)] // Results say in full what comes back.
 
 use super::map::EntryMap;
+use super::nodes::NotAbsent;
 use crate::bins::tags;
 use crate::bins::types::{Busy, Op};
 use crate::reclaim::errors::{TryInsertError, Why};
@@ -156,7 +157,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         fresh: Fresh<Pair<K, V>>,
         way: Way,
         guard: &'a Guard<'_>,
-    ) -> Result<(), (Result<Live<'a, Pair<K, V>>, Why>, Fresh<Pair<K, V>>)> {
+    ) -> Result<(), NotAbsent<'a, Pair<K, V>, Why>> {
         let pair = fresh.0;
         // SAFETY: alive: ours, or published while the guard is held.
         let key = unsafe { &pair.live().fields().key };

@@ -70,6 +70,7 @@ mod by_thread {
         /// Begins to free what belongs to `garbage`. None if this thread does so already, or if it is unwinding and
         /// nobody demands it: another panic, of a destructor that has nothing to do with the first, would abort.
         #[inline]
+        #[expect(clippy::unused_self, reason = "without thread-locals this counts")]
         pub(crate) fn begin<'a, T>(
             &'a self,
             garbage: &'a T,
