@@ -9,6 +9,8 @@ pub(crate) mod cursor;
 pub(crate) mod directory;
 mod extent;
 mod grow;
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
+mod keys_loom;
 mod lent;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
