@@ -186,6 +186,61 @@ layouts! {
     functions: u32 => fn(u64) -> u64;
 }
 
+/// 150 KiB, known by the first word.
+#[derive(Clone, Copy)]
+struct Large([u64; 19_200]);
+
+impl Large {
+    fn boxed(number: u64) -> Box<Self> {
+        Box::new(Self([number; 19_200]))
+    }
+}
+
+impl PartialEq for Large {
+    fn eq(&self, other: &Self) -> bool {
+        self.0[0] == other.0[0]
+    }
+}
+
+impl Eq for Large {}
+
+impl Hash for Large {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0[0]);
+    }
+}
+
+/// What the map does with its own entries fits the stack that std gives a thread: few of them are there at a time.
+#[test]
+fn large_keys_do_not_pile_up_on_the_stack() {
+    type Work = fn(&FlatMap<Large, u64, hashers::Mapped>);
+    const THREAD: usize = 2 << 20;
+    let map = FlatMap::with_hasher(hashers::GOOD);
+    let with_stack = |what: &str, bytes: usize, work: Work| {
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name(what.into()).stack_size(bytes);
+            let thread = thread.spawn_scoped(scope, || work(&map)).expect("a thread");
+            thread.join().expect("see above");
+        });
+    };
+    // Keys are handed over by value, which takes copies of its own where nothing is optimised.
+    with_stack("inserting", 64 << 20, |map| {
+        for number in 0..20 {
+            map.insert(*Large::boxed(number), number);
+        }
+    });
+    with_stack("reserving", THREAD, |map| map.reserve(60));
+    with_stack("growing", THREAD, |map| while map.grow_step(1) {});
+    with_stack("get", THREAD, |map| assert_eq!(map.get(&*Large::boxed(7)), Some(7)));
+    with_stack("contains_key", THREAD, |map| assert!(map.contains_key(&*Large::boxed(8))));
+    with_stack("retain", THREAD, |map| {
+        map.retain(|key, value| key.0[19_199] == *value && *value > 2)
+    });
+    with_stack("values", THREAD, |map| assert_eq!(map.values().count(), 17));
+    with_stack("clear", THREAD, |map| map.clear());
+    assert!(map.is_empty());
+}
+
 /// NaN equals nothing, itself neither; a map never compares values.
 #[test]
 fn values_that_equal_nothing() {

@@ -355,7 +355,8 @@ impl<S: BuildHasher> StrMap<S> {
     }
 
     /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn, but a map that is
-    /// larger than the caches answers several times sooner. Each key is an operation of its own.
+    /// larger than the caches answers several times sooner. Linearizes one key after the other: an answer is never
+    /// older than one in front of it. The batch is not atomic.
     ///
     /// # Panics
     /// When the slices differ in length.
@@ -600,6 +601,9 @@ impl<S: BuildHasher> StrMap<S> {
                     if let Some(removed) = removed {
                         return Ok(Some(RemovedStr(removed)));
                     }
+                    if !way.waits() {
+                        return Err((Why::Busy, None));
+                    }
                 }
                 (Op::Insert(value), _) => {
                     let done = self
@@ -607,7 +611,9 @@ impl<S: BuildHasher> StrMap<S> {
                         .and_then(|fresh| self.exchange(found, fresh, key, way, guard));
                     match done {
                         Ok(Ok(before)) => return Ok(before),
-                        Ok(Err(())) => {}
+                        // The entry was replaced meanwhile: to look again counts as waiting.
+                        Ok(Err(())) if way.waits() => {}
+                        Ok(Err(())) => return Err((Why::Busy, Some(value))),
                         Err(why) => return Err((why, Some(value))),
                     }
                 }

@@ -104,7 +104,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     ///
     /// # Errors
     /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored. The
-    /// map is as it was.
+    /// map is as it was. `f` runs once: if the entry was replaced meanwhile, the answer is `Busy`.
     ///
     /// ```
     /// use hedgerow::owned::Op;
@@ -212,8 +212,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
             }
             match self.find_by(way, &fresh.live().fields().key, guard) {
                 Ok(Some(node)) => return Ok(&node.fields().value),
-                Ok(None) => {}
-                Err(Busy) => return Err(refused(Why::Busy, fresh, Some)),
+                // Another writer's entry has come and gone: to begin again counts as waiting.
+                Ok(None) if way.waits() => {}
+                Ok(None) | Err(Busy) => return Err(refused(Why::Busy, fresh, Some)),
             }
         }
     }
@@ -234,16 +235,18 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
             match (f(found.map(|node| &node.fields().value)), found) {
                 (Op::Keep, _) | (Op::Remove, None) => return Ok(None),
                 (Op::Remove, Some(node)) => match self.nodes().remove_exactly(node, way, guard) {
-                    Ok(None) => {}
-                    Ok(removed) => return Ok(removed.map(Removed::new)),
-                    Err(Busy) => return Err(Why::Busy.of(key, None)),
+                    // The entry was replaced or removed meanwhile: to look again counts as waiting.
+                    Ok(None) if way.waits() => {}
+                    Ok(removed @ Some(_)) => return Ok(removed.map(Removed::new)),
+                    Ok(None) | Err(Busy) => return Err(Why::Busy.of(key, None)),
                 },
                 (Op::Insert(value), _) => {
                     let fresh = self.fresh_by(way, key, value);
                     let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
                     match self.exchange(found, fresh, way, guard) {
                         Ok(before) => return Ok(before),
-                        Err((None, fresh)) => key = Pair::into_inner(fresh).0,
+                        Err((None, fresh)) if way.waits() => key = Pair::into_inner(fresh).0,
+                        Err((None, fresh)) => return Err(refused(Why::Busy, fresh, Some)),
                         Err((Some(why), fresh)) => return Err(refused(why, fresh, Some)),
                     }
                 }

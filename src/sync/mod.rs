@@ -16,6 +16,8 @@ mod handles_loom;
 pub(crate) mod loom;
 pub(crate) mod prefetch;
 #[cfg(feature = "alloc")]
+pub(crate) mod published;
+#[cfg(feature = "alloc")]
 pub(crate) mod registry;
 pub(crate) mod seat;
 pub(crate) mod seqlock;

@@ -8,29 +8,11 @@ use super::write::Change;
 use crate::bins::bin::Entry;
 use crate::bins::tags::Hash;
 use crate::sync::backoff::Backoff;
-use crate::sync::loom::explore;
+use crate::sync::loom::{Twin, explore};
 use ::loom::sync::Arc;
 use ::loom::thread;
 use std::format;
 use std::vec::Vec;
-
-/// Two words that are alike unless the key is torn.
-#[derive(Clone, Copy)]
-struct Twin([u64; 2]);
-
-impl Twin {
-    /// A key whose bin bits are `bits`. All have the same tag.
-    const fn of(bits: u64) -> Self {
-        Self([bits | 5 << 57; 2])
-    }
-
-    /// What user code is given.
-    fn seen(&self) -> u64 {
-        let Self([one, other]) = *self;
-        assert_eq!(one, other, "user code was given a torn key");
-        one
-    }
-}
 
 fn hash(key: &Twin) -> Hash {
     Hash(key.seen())
@@ -42,7 +24,8 @@ impl Map {
     /// A table of two bins, or of one, with the key 0 in it.
     fn with_one_key(bits: u32) -> Arc<Self> {
         let map = Map::new();
-        let made = map.make_directory(bits, true, std::ptr::null_mut()).unwrap();
+        let made =
+            map.make_directory(bits, true, std::ptr::null_mut(), &Backoff::spinning()).unwrap();
         assert!(map.adopt(super::directory::Directory::none(), made, &Backoff::spinning()).is_ok());
         map.change(Twin::of(0), Change::Entry(Twin::of(0), ()));
         Arc::new(map)
@@ -56,10 +39,11 @@ impl Map {
     fn change(&self, key: Twin, change: Change<Twin, ()>) {
         let same = |other: &Twin| other.seen() == key.seen();
         let read = |entry: Entry<'_, Twin, ()>| entry.value();
-        let done = self.alter(hash(&key), same, read, hash, Backoff::spinning(), |_| match change {
-            Change::Entry(key, ()) => Change::Entry(key, ()),
-            _ => Change::Remove,
-        });
+        let done =
+            self.alter(hash(&key), same, read, hash, Backoff::spinning(), |_| match change {
+                Change::Entry(key, ()) => Change::Entry(key, ()),
+                _ => Change::Remove,
+            });
         assert!(done.is_ok());
     }
 

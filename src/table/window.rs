@@ -7,7 +7,7 @@
 
 use super::Table;
 use crate::bins::bin::{Bin, Entry};
-use crate::bins::tags::{Depth, Hash, Matches};
+use crate::bins::tags::{Depth, Hash, Matches, Tags};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
@@ -40,16 +40,20 @@ struct Step<'a, K, V> {
     depth: Depth,
     state: State,
     slots: Matches,
-    /// Whether the key is absent where no slot matches.
-    sure: bool,
+    /// The tags, if they say that the key is absent: no slot matches, no filter bit, the right depth.
+    absent: Option<Tags>,
 }
 
 /// Room for the steps of a window; those that are in use come first.
 type Steps<'a, K, V> = [MaybeUninit<Step<'a, K, V>>; WINDOW];
 
 impl<K: Copy, V: Copy> Table<K, V> {
-    /// Looks up the keys of one window; `eq` and `answer` are told their places in it. `touch` is shown the
-    /// entries that are probably meant, before any is read, to ask for what they lead to.
+    /// Looks up the keys of one window, as one lookup of each after the other; `eq` and `answer` are told their
+    /// places in it. `touch` is shown the entries that are probably meant, before any is read, to ask for what they
+    /// lead to.
+    ///
+    /// The bins are read ahead, so an answer that rests on such a read is checked once its turn has come. An entry
+    /// is, by the validation of its bin's state; an absence, by a second load of the tags.
     // The loops go over slices: a number that the compiler knew it would unroll, and run out of registers.
     #[inline(always)]
     pub(crate) fn get_window<R>(
@@ -69,8 +73,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 touch(bin.entry(slots.lowest()));
             }
         }
-        for (at, &Step { bin, state, slots, sure, .. }) in steps.iter().enumerate() {
-            if slots.is_empty() && sure {
+        for (at, &Step { bin, state, slots, absent, .. }) in steps.iter().enumerate() {
+            // The same tags say the same of the bin: the key is absent now, after the answers in front of it.
+            if absent.is_some_and(|tags| bin.tags() == tags) {
                 answer(at, None);
                 continue;
             }
@@ -101,11 +106,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
         room: &'s mut Steps<'a, K, V>,
     ) -> Option<&'s [Step<'a, K, V>]> {
         let directory = self.directory()?;
-        let (state, slots, sure) = (State::default(), Matches::none(), false);
+        let (state, slots, absent) = (State::default(), Matches::none(), None);
         for (step, &hash) in room.iter_mut().zip(hashes) {
             let (bin, depth) = directory.locate(hash);
             bin.prefetch_head();
-            step.write(Step { bin, depth, state, slots, sure });
+            step.write(Step { bin, depth, state, slots, absent });
         }
         let count = hashes.len().min(WINDOW);
         // SAFETY: the loop has written as many.
@@ -115,7 +120,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
             (step.state, tags) = (step.bin.seq().begin(), step.bin.tags());
             step.slots = tags.matches(hash);
             if step.slots.is_empty() {
-                step.sure = !tags.may_overflow(hash) && tags.depth() == step.depth;
+                let sure = !tags.may_overflow(hash) && tags.depth() == step.depth;
+                step.absent = sure.then_some(tags);
             } else {
                 step.bin.prefetch_entry(step.slots.lowest());
             }
