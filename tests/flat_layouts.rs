@@ -3,8 +3,8 @@
 
 mod support;
 
-use hedgerow::FlatMap;
-use hedgerow::flat::Op;
+use hedgerow::flat::{FlatTable, Op};
+use hedgerow::{EntryMap, FlatMap};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroU32;
@@ -184,6 +184,44 @@ layouts! {
     padded_twice: (u16, (u64, u8)) => (u32, (u8, u128));
     mixed_enums: Mixed => Mixed;
     functions: u32 => fn(u64) -> u64;
+}
+
+/// The greatest alignment that is supported.
+#[test]
+fn keys_and_values_of_half_a_page_stay_aligned() {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    #[repr(align(2048))]
+    struct Half(u64);
+    fn aligned(half: &Half) -> u64 {
+        let address = std::hint::black_box(std::ptr::from_ref(half).addr());
+        assert_eq!(address % 2048, 0, "{half:?} at {address:x}");
+        half.0
+    }
+    let map: FlatMap<Half, Half> = (0..60).map(|n| (Half(n), Half(2 * n))).collect();
+    let table = Box::new(FlatTable::<Half, Half, 16>::new());
+    let entries: EntryMap<Half, Half> = EntryMap::new();
+    for (key, value) in &map {
+        assert_eq!(2 * aligned(&key), aligned(&value));
+        assert_eq!(table.insert(key, value), Ok(None));
+        entries.insert(key, value);
+    }
+    assert!(table.iter().all(|(key, value)| 2 * aligned(&key) == aligned(&value)));
+    for n in 0..60 {
+        let found = [map.get(&Half(n)), table.get(&Half(n)), entries.get_cloned(&Half(n))];
+        assert!(found.iter().flatten().all(|value| aligned(value) == 2 * n));
+        assert_eq!(found.iter().flatten().count(), 3);
+    }
+    let guard = hedgerow::owned::pin();
+    assert!(entries.iter(&guard).all(|(key, value)| 2 * aligned(key) == aligned(value)));
+    map.retain(|key, value| aligned(key) < 30 && aligned(value) < 60);
+    assert_eq!(
+        (map.values().count(), map.iter().map(|(key, _)| aligned(&key)).max()),
+        (30, Some(29))
+    );
+    let keys: Vec<Half> = (0..60).map(Half).collect();
+    let mut values = [None; 60];
+    map.get_many(&keys, &mut values);
+    assert_eq!(values.iter().flatten().map(aligned).sum::<u64>(), 29 * 30);
 }
 
 /// 150 KiB, known by the first word.

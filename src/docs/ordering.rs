@@ -50,6 +50,7 @@
 //!     });
 //!     w.remove("cell");
 //!     w.publish();
+//!     w.settle(); // without it, a reader that entered before may still read the cell
 //!     cell.store(0, Relaxed);
 //! });
 //! ```

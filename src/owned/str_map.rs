@@ -524,7 +524,10 @@ impl<S: BuildHasher> StrMap<S> {
         }
     }
 
-    /// Removes `key` and returns its entry. Blocks while another writer is inside its bin; allocates nothing.
+    /// Removes `key` and returns its entry. Blocks while another writer is inside its bin.
+    ///
+    /// Allocates nothing for the entry. A thread's first guard may need a slot, and a map in which two threads put
+    /// garbage away at once gets more lists for it, once.
     ///
     /// ```
     /// let map = hedgerow::StrMap::from([("rose", "red")]);

@@ -29,6 +29,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
     /// [limit](Self::set_pending_limit).
     ///
+    /// It may call the allocator. What it returns is put away under a short lock, which it waits for, when that is
+    /// dropped.
+    ///
     /// # Errors
     /// [`TryInsertError::Busy`] when a writer is inside the key's bin, [`TryInsertError::Alloc`] when there is
     /// no memory for the entry, [`TryInsertError::Stalled`] when too many entries wait to be dropped; each
