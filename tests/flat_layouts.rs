@@ -269,8 +269,6 @@ fn large_keys_do_not_pile_up_on_the_stack() {
     });
     with_stack("reserving", THREAD, |map| map.reserve(60));
     with_stack("growing", THREAD, |map| while map.grow_step(1) {});
-    with_stack("get", THREAD, |map| assert_eq!(map.get(&*Large::boxed(7)), Some(7)));
-    with_stack("contains_key", THREAD, |map| assert!(map.contains_key(&*Large::boxed(8))));
     with_stack("retain", THREAD, |map| {
         map.retain(|key, value| key.0[19_199] == *value && *value > 2)
     });

@@ -153,13 +153,13 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
         }
         // SAFETY: validated: nothing was written while key and value were fetched, and a tag says that
         // the place holds an entry, so both are whole.
-        let same = eq(unsafe { key.assume_init_ref() });
+        let (key, value) = unsafe { (key.assume_init(), value.assume_init()) };
+        let same = eq(&key);
         // What the word leads to was the key's only as long as the word stood here.
         if words::lies_afar::<K>() && !self.seq().validate(state) {
             return Err(Changed);
         }
-        // SAFETY: as above.
-        Ok(same.then(|| unsafe { value.assume_init() }))
+        Ok(same.then_some(value))
     }
 }
 

@@ -59,7 +59,7 @@ impl Depth {
 /// address, an `id << 32`). The bytes in reverse order bring the best bits of the lower half down to where bins are
 /// numbered. So an identity hash, or one whose entropy sits in a few bits, fills neither a few bins only nor all
 /// bins with one tag. (Knuth's multiplicative hashing, read from the other end because bins split by their low
-/// bits.)
+/// bits. The halves are added, because numbers in a row then hardly ever share both bin and tag.)
 #[derive(Clone, Copy)]
 pub(crate) struct Hash(pub(crate) u64);
 
@@ -71,7 +71,7 @@ impl Hash {
         const MULTIPLIER: u128 = 0x9E37_79B9_7F4A_7C15;
         let spread = || {
             let product = u128::from(hash) * MULTIPLIER;
-            (product as u64 ^ (product >> 64) as u64).swap_bytes()
+            (product as u64).wrapping_add((product >> 64) as u64).swap_bytes()
         };
         Self(if mixed { hash } else { spread() })
     }
@@ -112,6 +112,10 @@ pub(crate) type Matches = Slots;
 pub(crate) struct Tags(pub(crate) Bits);
 
 impl Tags {
+    /// What no bin has: one whose keys were moved away keeps no tags.
+    #[cfg(feature = "alloc")]
+    pub(crate) const NEVER: Self = Self(Bits::MAX);
+
     pub(crate) const fn empty(depth: Depth) -> Self {
         Self((depth.0 as Bits) << DEPTH_AT)
     }

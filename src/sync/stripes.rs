@@ -5,8 +5,9 @@
 //! common sum in steps of [`STEP`]: fifteen updates of sixteen touch only the stripe.
 //!
 //! # Synchronization
-//! The stripes are [`Published`]: a thread that sees them sees them zeroed. The counts themselves are relaxed: they order nothing, and a total read while others write is a
-//! total of some recent past. Read when nobody writes (after joining the writers) it is exact.
+//! The stripes are [`Published`]: a thread that sees them sees them zeroed. The counts themselves are relaxed: they
+//! order nothing, and a total read while others write is a total of some recent past. Read when nobody writes (after
+//! joining the writers) it is exact.
 
 use crate::facade::atomic::{AtomicIsize, Ordering};
 use crate::sync::cache::CachePadded;

@@ -40,8 +40,9 @@ struct Step<'a, K, V> {
     depth: Depth,
     state: State,
     slots: Matches,
-    /// The tags, if they say that the key is absent: no slot matches, no filter bit, the right depth.
-    absent: Option<Tags>,
+    /// The tags, if they say that the key is absent: no slot matches, no filter bit, the right depth. Otherwise some
+    /// that no bin has.
+    absent: Tags,
 }
 
 /// Room for the steps of a window; those that are in use come first.
@@ -74,14 +75,14 @@ impl<K: Copy, V: Copy> Table<K, V> {
             }
         }
         for (at, &Step { bin, state, slots, absent, .. }) in steps.iter().enumerate() {
-            // The same tags say the same of the bin: the key is absent now, after the answers in front of it.
-            if absent.is_some_and(|tags| bin.tags() == tags) {
-                answer(at, None);
-                continue;
-            }
-            if !slots.is_empty()
-                && let Ok(Some(found)) =
-                    bin.check(state, bin.entry(slots.lowest()), |key| eq(at, key), read)
+            if slots.is_empty() {
+                // The same tags say the same of the bin: the key is absent now, after the answers in front of it.
+                if bin.tags() == absent {
+                    answer(at, None);
+                    continue;
+                }
+            } else if let Ok(Some(found)) =
+                bin.check(state, bin.entry(slots.lowest()), |key| eq(at, key), read)
             {
                 answer(at, Some(found));
                 continue;
@@ -106,7 +107,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         room: &'s mut Steps<'a, K, V>,
     ) -> Option<&'s [Step<'a, K, V>]> {
         let directory = self.directory()?;
-        let (state, slots, absent) = (State::default(), Matches::none(), None);
+        let (state, slots, absent) = (State::default(), Matches::none(), Tags::NEVER);
         for (step, &hash) in room.iter_mut().zip(hashes) {
             let (bin, depth) = directory.locate(hash);
             bin.prefetch_head();
@@ -121,7 +122,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             step.slots = tags.matches(hash);
             if step.slots.is_empty() {
                 let sure = !tags.may_overflow(hash) && tags.depth() == step.depth;
-                step.absent = sure.then_some(tags);
+                step.absent = if sure { tags } else { Tags::NEVER };
             } else {
                 step.bin.prefetch_entry(step.slots.lowest());
             }
