@@ -194,14 +194,17 @@ impl Hash for Doer {
     }
 }
 
-/// What was inserted while a key in front was being compared is found: a batch is its lookups in turn.
+/// What was inserted while a key in front was being looked for is found: a batch is its lookups in turn. The key in
+/// front is the second in its bin that has its hash.
 #[test]
 fn a_batch_answers_in_turn() {
-    static MAP: FlatMap<Doer, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
-    static ENTRIES: EntryMap<Doer, u64, Mapped> = EntryMap::with_hasher(hashers::GOOD);
-    const KEYS: [Doer; 6] = [Doer(0), Doer(1), Doer(2), Doer(3), Doer(4), Doer(5)];
-    MAP.insert(KEYS[0], 10);
-    ENTRIES.insert(KEYS[0], 10);
+    static MAP: FlatMap<Doer, u64, Mapped> = FlatMap::with_hasher(hashers::PAIRS);
+    static ENTRIES: EntryMap<Doer, u64, Mapped> = EntryMap::with_hasher(hashers::PAIRS);
+    const KEYS: [Doer; 6] = [Doer(1), Doer(3), Doer(5), Doer(7), Doer(9), Doer(11)];
+    for key in [Doer(0), Doer(1)] {
+        MAP.insert(key, 9 + key.0);
+        ENTRIES.insert(key, 9 + key.0);
+    }
     DEED.set(Some(|| ignore(MAP.insert(KEYS[4], 14))));
     let mut answers = [None; 6];
     MAP.get_many(&KEYS, &mut answers);

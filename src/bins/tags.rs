@@ -112,10 +112,6 @@ pub(crate) type Matches = Slots;
 pub(crate) struct Tags(pub(crate) Bits);
 
 impl Tags {
-    /// What no bin has: one whose keys were moved away keeps no tags.
-    #[cfg(feature = "alloc")]
-    pub(crate) const NEVER: Self = Self(Bits::MAX);
-
     pub(crate) const fn empty(depth: Depth) -> Self {
         Self((depth.0 as Bits) << DEPTH_AT)
     }

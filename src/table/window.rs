@@ -7,7 +7,7 @@
 
 use super::Table;
 use crate::bins::bin::{Bin, Entry};
-use crate::bins::tags::{Depth, Hash, Matches, Tags};
+use crate::bins::tags::{Depth, Hash, Matches};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
@@ -40,9 +40,8 @@ struct Step<'a, K, V> {
     depth: Depth,
     state: State,
     slots: Matches,
-    /// The tags, if they say that the key is absent: no slot matches, no filter bit, the right depth. Otherwise some
-    /// that no bin has.
-    absent: Tags,
+    /// Whether the key is absent where no slot matches.
+    sure: bool,
 }
 
 /// Room for the steps of a window; those that are in use come first.
@@ -53,8 +52,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
     /// places in it. `touch` is shown the entries that are probably meant, before any is read, to ask for what they
     /// lead to.
     ///
-    /// The bins are read ahead, so an answer that rests on such a read is checked once its turn has come. An entry
-    /// is, by the validation of its bin's state; an absence, by a second load of the tags.
+    /// The bins are read ahead, in the order of the keys, so answers that rest on these reads are in turn. An answer of
+    /// `get_slowly` is younger. After one, what was read ahead has to be true still: an entry is validated anyway, and
+    /// an absence is then, too.
     // The loops go over slices: a number that the compiler knew it would unroll, and run out of registers.
     #[inline(always)]
     pub(crate) fn get_window<R>(
@@ -74,19 +74,20 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 touch(bin.entry(slots.lowest()));
             }
         }
-        for (at, &Step { bin, state, slots, absent, .. }) in steps.iter().enumerate() {
-            if slots.is_empty() {
-                // The same tags say the same of the bin: the key is absent now, after the answers in front of it.
-                if bin.tags() == absent {
-                    answer(at, None);
-                    continue;
-                }
-            } else if let Ok(Some(found)) =
-                bin.check(state, bin.entry(slots.lowest()), |key| eq(at, key), read)
+        let mut late = false;
+        for (at, &Step { bin, state, slots, sure, .. }) in steps.iter().enumerate() {
+            if slots.is_empty() && sure && (!late || bin.seq().validate(state)) {
+                answer(at, None);
+                continue;
+            }
+            if !slots.is_empty()
+                && let Ok(Some(found)) =
+                    bin.check(state, bin.entry(slots.lowest()), |key| eq(at, key), read)
             {
                 answer(at, Some(found));
                 continue;
             }
+            late = true;
             let mut backoff = Backoff::spinning();
             let found = self.get_slowly(hashes[at], |key| eq(at, key), read, &mut backoff);
             answer(at, found.unwrap_or(None));
@@ -107,11 +108,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
         room: &'s mut Steps<'a, K, V>,
     ) -> Option<&'s [Step<'a, K, V>]> {
         let directory = self.directory()?;
-        let (state, slots, absent) = (State::default(), Matches::none(), Tags::NEVER);
+        let (state, slots, sure) = (State::default(), Matches::none(), false);
         for (step, &hash) in room.iter_mut().zip(hashes) {
             let (bin, depth) = directory.locate(hash);
             bin.prefetch_head();
-            step.write(Step { bin, depth, state, slots, absent });
+            step.write(Step { bin, depth, state, slots, sure });
         }
         let count = hashes.len().min(WINDOW);
         // SAFETY: the loop has written as many.
@@ -121,8 +122,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             (step.state, tags) = (step.bin.seq().begin(), step.bin.tags());
             step.slots = tags.matches(hash);
             if step.slots.is_empty() {
-                let sure = !tags.may_overflow(hash) && tags.depth() == step.depth;
-                step.absent = if sure { tags } else { Tags::NEVER };
+                step.sure = !tags.may_overflow(hash) && tags.depth() == step.depth;
             } else {
                 step.bin.prefetch_entry(step.slots.lowest());
             }
