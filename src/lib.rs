@@ -4,7 +4,7 @@
 //! [`FlatTable`] is the same of fixed size, for a `static`, without an allocator. [`LeftRightMap`] has one writer,
 //! whose changes readers that never wait see together, when it publishes them. [`FenceMap`] keeps its keys in
 //! order, and reads ranges as they were at one moment; [`FenceEntryMap`] does so for keys that own memory, as
-//! [`EntryMap`] is a hash table of such. More structures are planned; [`docs::choosing`] says which. What holds,
+//! [`EntryMap`] is a hash table of such. [`docs::choosing`] says which map to take. What holds,
 //! what does not, and why, is in [`docs`].
 //!
 //! ```

@@ -5,8 +5,8 @@
 
 mod support;
 
-use hedgerow::FlatMap;
-use hedgerow::flat::Op;
+use hedgerow::flat::{FlatTable, Op};
+use hedgerow::{EntryMap, FlatMap};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroU32;
@@ -186,6 +186,97 @@ layouts! {
     padded_twice: (u16, (u64, u8)) => (u32, (u8, u128));
     mixed_enums: Mixed => Mixed;
     functions: u32 => fn(u64) -> u64;
+}
+
+/// The greatest alignment that is supported.
+#[test]
+fn keys_and_values_of_half_a_page_stay_aligned() {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    #[repr(align(2048))]
+    struct Half(u64);
+    fn aligned(half: &Half) -> u64 {
+        let address = std::hint::black_box(std::ptr::from_ref(half).addr());
+        assert_eq!(address % 2048, 0, "{half:?} at {address:x}");
+        half.0
+    }
+    let map: FlatMap<Half, Half> = (0..60).map(|n| (Half(n), Half(2 * n))).collect();
+    let table = Box::new(FlatTable::<Half, Half, 16>::new());
+    let entries: EntryMap<Half, Half> = EntryMap::new();
+    for (key, value) in &map {
+        assert_eq!(2 * aligned(&key), aligned(&value));
+        assert_eq!(table.insert(key, value), Ok(None));
+        entries.insert(key, value);
+    }
+    assert!(table.iter().all(|(key, value)| 2 * aligned(&key) == aligned(&value)));
+    for n in 0..60 {
+        let found = [map.get(&Half(n)), table.get(&Half(n)), entries.get_cloned(&Half(n))];
+        assert!(found.iter().flatten().all(|value| aligned(value) == 2 * n));
+        assert_eq!(found.iter().flatten().count(), 3);
+    }
+    let guard = hedgerow::owned::pin();
+    assert!(entries.iter(&guard).all(|(key, value)| 2 * aligned(key) == aligned(value)));
+    map.retain(|key, value| aligned(key) < 30 && aligned(value) < 60);
+    assert_eq!(
+        (map.values().count(), map.iter().map(|(key, _)| aligned(&key)).max()),
+        (30, Some(29))
+    );
+    let keys: Vec<Half> = (0..60).map(Half).collect();
+    let mut values = [None; 60];
+    map.get_many(&keys, &mut values);
+    assert_eq!(values.iter().flatten().map(aligned).sum::<u64>(), 29 * 30);
+}
+
+/// 150 KiB, known by the first word.
+#[derive(Clone, Copy)]
+struct Large([u64; 19_200]);
+
+impl Large {
+    fn boxed(number: u64) -> Box<Self> {
+        Box::new(Self([number; 19_200]))
+    }
+}
+
+impl PartialEq for Large {
+    fn eq(&self, other: &Self) -> bool {
+        self.0[0] == other.0[0]
+    }
+}
+
+impl Eq for Large {}
+
+impl Hash for Large {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0[0]);
+    }
+}
+
+/// What the map does with its own entries fits the stack that std gives a thread: few of them are there at a time.
+#[test]
+fn large_keys_do_not_pile_up_on_the_stack() {
+    type Work = fn(&FlatMap<Large, u64, hashers::Mapped>);
+    const THREAD: usize = 2 << 20;
+    let map = FlatMap::with_hasher(hashers::GOOD);
+    let with_stack = |what: &str, bytes: usize, work: Work| {
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name(what.into()).stack_size(bytes);
+            let thread = thread.spawn_scoped(scope, || work(&map)).expect("a thread");
+            thread.join().expect("see above");
+        });
+    };
+    // Keys are handed over by value, which takes copies of its own where nothing is optimised.
+    with_stack("inserting", 64 << 20, |map| {
+        for number in 0..20 {
+            map.insert(*Large::boxed(number), number);
+        }
+    });
+    with_stack("reserving", THREAD, |map| map.reserve(60));
+    with_stack("growing", THREAD, |map| while map.grow_step(1) {});
+    with_stack("retain", THREAD, |map| {
+        map.retain(|key, value| key.0[19_199] == *value && *value > 2)
+    });
+    with_stack("values", THREAD, |map| assert_eq!(map.values().count(), 17));
+    with_stack("clear", THREAD, |map| map.clear());
+    assert!(map.is_empty());
 }
 
 /// NaN equals nothing, itself neither; a map never compares values.

@@ -6,8 +6,8 @@
 
 mod support;
 
-use hedgerow::FlatMap;
 use hedgerow::flat::Op;
+use hedgerow::{EntryMap, FlatMap};
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
@@ -144,6 +144,124 @@ fn a_panicking_hasher_changes_nothing_and_locks_nothing() {
             }
             still_usable(&map, 7);
         });
+    }
+}
+
+/// The keys of a batch whose lookup panicked are looked up by the next call.
+#[test]
+fn get_each_after_a_panic_answers_for_every_key() {
+    let hasher = Watched::new(hashers::GOOD);
+    let fuse = hasher.fuse.clone();
+    let map: FlatMap<u64, u64, Watched> = FlatMap::with_hasher(hasher);
+    fill(&map, 0..40);
+    for count in [1, 3, 16, 19, 40] {
+        for step in 0..count {
+            let mut each = map.get_each(0..count);
+            let mut answers = Vec::new();
+            fuse.arm(step.cast_signed());
+            while support::panics(|| answers.extend(each.by_ref())) {
+                assert_eq!(each.size_hint().0, count as usize - answers.len());
+                fuse.arm(0);
+                assert!(
+                    support::panics(|| ignore(each.next())),
+                    "the keys of the lookup that panicked are forgotten"
+                );
+                fuse.disarm();
+            }
+            fuse.disarm();
+            let expected: Vec<_> = (0..count).map(|key| (key, Some(key))).collect();
+            assert_eq!(answers, expected, "every key has its own value");
+        }
+    }
+}
+
+/// A key whose comparison, where there is a deed, does it once.
+#[derive(Clone, Copy, Debug)]
+struct Doer(u64);
+
+impl PartialEq for Doer {
+    fn eq(&self, other: &Self) -> bool {
+        if let Some(deed) = DEED.take() {
+            deed();
+        }
+        self.0 == other.0
+    }
+}
+
+impl Eq for Doer {}
+
+impl Hash for Doer {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0);
+    }
+}
+
+/// What was inserted while a key in front was being looked for is found: a batch is its lookups in turn. The key in
+/// front is the second in its bin that has its hash.
+#[test]
+fn a_batch_answers_in_turn() {
+    static MAP: FlatMap<Doer, u64, Mapped> = FlatMap::with_hasher(hashers::PAIRS);
+    static ENTRIES: EntryMap<Doer, u64, Mapped> = EntryMap::with_hasher(hashers::PAIRS);
+    const KEYS: [Doer; 6] = [Doer(1), Doer(3), Doer(5), Doer(7), Doer(9), Doer(11)];
+    for key in [Doer(0), Doer(1)] {
+        MAP.insert(key, 9 + key.0);
+        ENTRIES.insert(key, 9 + key.0);
+    }
+    DEED.set(Some(|| ignore(MAP.insert(KEYS[4], 14))));
+    let mut answers = [None; 6];
+    MAP.get_many(&KEYS, &mut answers);
+    let expected = [Some(10), None, None, None, Some(14), None];
+    assert_eq!(answers, expected, "an absence is older than the value in front of it");
+    MAP.remove(&KEYS[4]);
+    DEED.set(Some(|| ignore(MAP.insert(KEYS[4], 14))));
+    let answers: Vec<_> = MAP.get_each(KEYS).map(|(_, value)| value).collect();
+    assert_eq!(answers, expected, "an absence is older than the value in front of it");
+    DEED.set(Some(|| ignore(ENTRIES.insert(KEYS[4], 14))));
+    let (guard, mut answers) = (hedgerow::owned::pin(), [None; 6]);
+    ENTRIES.get_many(&KEYS.each_ref(), &mut answers, &guard);
+    let answers = answers.map(Option::<&u64>::copied);
+    assert_eq!(answers, expected, "an absence is older than the value in front of it");
+}
+
+/// Overflow lines of a map of the keys `0..end`, of which one insert, from `from` on, meets a panic of `Hash` while it
+/// makes the map grow; and of one that met none.
+fn lines_after_a_panic_in_growth(from: u64, end: u64) -> (usize, usize) {
+    let hasher = Watched::new(hashers::GOOD);
+    let fuse = hasher.fuse.clone();
+    let map: FlatMap<u64, u64, Watched> = FlatMap::with_hasher(hasher);
+    let other: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
+    fill(&other, 0..end);
+    fill(&map, 0..from);
+    let mut key = from;
+    // The first use is the insert's own.
+    fuse.arm(3);
+    while !support::panics(|| ignore(map.insert(key, key))) {
+        key += 1;
+        assert!(key < end, "no insert made the map grow");
+        fuse.arm(3);
+    }
+    fuse.disarm();
+    fill(&map, key..end);
+    assert_eq!((map.len(), map.stats().bins), (other.len(), other.stats().bins));
+    assert!((0..end).all(|key| map.get(&key) == Some(key)));
+    (map.stats().overflow_lines, other.stats().overflow_lines)
+}
+
+#[test]
+fn growth_that_a_panic_cut_short_is_taken_up_again() {
+    for from in [600, 3_000] {
+        let (lines, without) = lines_after_a_panic_in_growth(from, from + 600);
+        let much = lines > without + without / 8;
+        assert!(!much, "the bins of a segment are still unborn: {lines} lines, not {without}");
+    }
+}
+
+#[test]
+fn a_move_that_a_panic_cut_short_is_taken_up_again() {
+    for (from, end) in [(4, 16), (10, 100), (100, 400)] {
+        let (lines, without) = lines_after_a_panic_in_growth(from, end);
+        let much = lines > without + 1 + without / 8;
+        assert!(!much, "keys are still in the small table: {lines} lines, not {without}");
     }
 }
 

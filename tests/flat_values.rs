@@ -6,8 +6,9 @@
 mod support;
 
 use hedgerow::FlatMap;
-use hedgerow::flat::Op;
+use hedgerow::flat::{FlatTable, Op};
 use std::fmt::Debug;
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::hashers::{self, Mapped};
@@ -267,6 +268,114 @@ fn slots_that_change_keys_confuse_nobody() {
 }
 
 /// Increments by `update` and by `compute` add up, whatever grows beside them.
+/// A key of words that are alike: `Hash` and `Eq` count the keys that they are given torn.
+#[derive(Clone, Copy, Debug)]
+struct Alike<const WORDS: usize>([u64; WORDS]);
+
+/// Torn keys that user code has seen.
+static TORN: AtomicU64 = AtomicU64::new(0);
+
+impl<const WORDS: usize> Alike<WORDS> {
+    fn of(number: u64) -> Self {
+        Self([number; WORDS])
+    }
+
+    fn number(&self) -> u64 {
+        let whole = self.0.iter().all(|&word| word == self.0[0]);
+        TORN.fetch_add(u64::from(!whole), Ordering::Relaxed);
+        self.0[0]
+    }
+}
+
+impl<const WORDS: usize> PartialEq for Alike<WORDS> {
+    fn eq(&self, other: &Self) -> bool {
+        self.number() == other.number()
+    }
+}
+
+impl<const WORDS: usize> Eq for Alike<WORDS> {}
+
+impl<const WORDS: usize> Hash for Alike<WORDS> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.number());
+    }
+}
+
+/// Runs `write` with ever greater numbers beside `read`, as long as that takes.
+fn beside(write: impl Fn(u64) + Sync, read: impl FnOnce()) {
+    let stop = AtomicBool::new(false);
+    crew(|crew| {
+        let _end = Stop(&stop);
+        crew.spawn(|| {
+            for turn in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                write(turn);
+            }
+        });
+        read();
+    });
+}
+
+/// Keys of one hash take each other's slots while lookups compare, and while growth, `retain` and walks read them.
+fn keys_are_whole<const WORDS: usize>() {
+    const KEYS: u64 = 5;
+    let key = |turn: u64| Alike::<WORDS>::of(turn % KEYS);
+    let torn = || assert_eq!(TORN.load(Ordering::Relaxed), 0, "user code was given torn keys");
+
+    let map = FlatMap::with_hasher(hashers::CONSTANT);
+    let table = FlatTable::<_, u64, 2, _>::with_hasher(hashers::CONSTANT);
+    let write = |turn| {
+        map.insert(key(turn), turn);
+        map.remove(&key(turn + KEYS - 2));
+        assert!(table.insert(key(turn), turn).is_ok());
+        table.remove(&key(turn + KEYS - 2));
+    };
+    beside(write, || {
+        let end = Instant::now() + effort(Duration::from_millis(300));
+        for turn in 0.. {
+            map.get(&key(turn));
+            table.get(&key(turn));
+            if turn % 16 == 0 {
+                let mut answers = [None; KEYS as usize];
+                map.get_many(&[0, 1, 2, 3, 4].map(key), &mut answers);
+                table.retain(|key, _| key.number() < KEYS);
+                map.iter().chain(&table).for_each(|(key, _)| ignore(key.number()));
+                if Instant::now() > end {
+                    break;
+                }
+            }
+        }
+    });
+    torn();
+
+    // One bin after the other is split while its keys change.
+    for hasher in [hashers::GOOD, hashers::CLUSTERED] {
+        support::rounds(300, Duration::from_millis(300), |_| {
+            let map = FlatMap::with_hasher(hasher);
+            let write = |turn| {
+                map.insert(key(turn), turn);
+                map.remove(&key(turn + KEYS - 2));
+            };
+            beside(write, || {
+                for more in (1..10).map(|bit| 1 << bit) {
+                    map.reserve(more);
+                }
+            });
+        });
+    }
+    torn();
+}
+
+#[test]
+fn user_code_is_given_whole_keys() {
+    within(PATIENCE, "keys of several words", || {
+        keys_are_whole::<2>();
+        keys_are_whole::<32>();
+    });
+}
+
 #[test]
 fn increments_add_up() {
     within(PATIENCE, "increments", || {

@@ -6,8 +6,9 @@
 mod support;
 
 use hedgerow::LeftRightMap;
-use hedgerow::left_right::{ReadHandle, WriteHandle};
+use hedgerow::left_right::{ReadHandle, TryReserveError, WriteHandle};
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -221,4 +222,25 @@ fn threads_that_are_stopped_one_after_the_other_hold_up_a_publish_each() {
             one_go.send(()).and(other_go.send(())).expect("they wait");
         });
     });
+}
+
+/// Room for notes that cannot be addressed is no want of memory, which would end the process.
+#[test]
+fn room_that_cannot_be_addressed_is_refused_while_a_reader_is_stuck() {
+    let (mut writer, reader) = LeftRightMap::<u64, u64>::new();
+    writer.insert(1, 1);
+    writer.publish();
+    let stuck = reader.enter();
+    writer.insert(2, 2);
+    writer.publish();
+    assert_eq!(writer.stuck_readers().count(), 1);
+    let many = writer.try_reserve(usize::MAX);
+    assert_eq!(many, Err(TryReserveError::CapacityOverflow), "more notes than can be addressed");
+    let panics = catch_unwind(AssertUnwindSafe(|| writer.reserve(usize::MAX)));
+    assert!(panics.is_err(), "reserve of more than can be addressed did not panic");
+    writer.insert(3, 3);
+    assert_eq!((stuck.get(&1), stuck.get(&2)), (Some(&1), None));
+    drop(stuck);
+    writer.publish();
+    assert_eq!([1, 2, 3].map(|key| reader.get_cloned(&key)), [1, 2, 3].map(Some));
 }

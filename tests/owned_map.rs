@@ -5,8 +5,8 @@
 
 mod support;
 
-use hedgerow::owned::{Guard, Handle, Op, OwnedGuard, Removed, pin};
-use hedgerow::{EntryMap, FlatMap};
+use hedgerow::owned::{Guard, Handle, Op, OwnedGuard, Removed, TryInsertError, pin};
+use hedgerow::{EntryMap, FlatMap, StrMap};
 use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -495,6 +495,36 @@ fn closures_may_call_back() {
         map.retain(|key, _| map.get_cloned(key).is_some());
         assert_eq!(map.len(), 2);
     });
+}
+
+/// Where the entry changes whenever the closure runs, an operation that waits goes on; a `try_` one says `Busy`.
+#[test]
+fn a_try_does_not_begin_again() {
+    let once = |asked| assert_eq!(asked, 1, "an operation that may not wait began again");
+    let map: EntryMap<u64, u64> = [(1, 1)].into();
+    let words = StrMap::from([("a", "1")]);
+    for op in [Op::Insert(9), Op::Remove] {
+        let mut asked = 0;
+        let done = map.try_compute(1, |_| {
+            asked += 1;
+            map.insert(1, 10 + asked);
+            once(asked);
+            op
+        });
+        let value = if let Op::Insert(value) = op { Some(value) } else { None };
+        assert_eq!(done.err(), Some(TryInsertError::Busy { key: 1, value }));
+        assert_eq!(map.get_cloned(&1), Some(11));
+        let mut asked = 0;
+        let done = words.try_compute("a", |_| {
+            asked += 1;
+            words.insert("a", "2");
+            once(asked);
+            if let Op::Insert(_) = op { Op::Insert("9") } else { Op::Remove }
+        });
+        let value = value.map(|_| "9");
+        assert_eq!(done.err(), Some(TryInsertError::Busy { key: "a", value }));
+        assert_eq!(words.get_with("a", <[u8]>::to_vec), Some(b"2".into()));
+    }
 }
 
 /// Two maps, each written to under a guard with which the other is read.

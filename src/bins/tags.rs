@@ -54,9 +54,12 @@ impl Depth {
 /// A hash of which every bit tells: the lowest number the bin, the topmost make the tag.
 ///
 /// Users bring hashers of any quality. One multiplication carries each bit of theirs to all higher
-/// ones, and the bytes in reverse order bring the best of those down to where bins are numbered, so
-/// that an identity hash, or one whose entropy sits in a few bits, does not fill a few bins only.
-/// (Knuth's multiplicative hashing, read from the other end because bins split by their low bits.)
+/// ones of a product of 128 bits, whose halves are folded: the lowest bits of the upper half, to which all
+/// bits of the hash contribute, reach those of the lower half, which are 0 for a hash that ends in zeros (an
+/// address, an `id << 32`). The bytes in reverse order bring the best bits of the lower half down to where bins are
+/// numbered. So an identity hash, or one whose entropy sits in a few bits, fills neither a few bins only nor all
+/// bins with one tag. (Knuth's multiplicative hashing, read from the other end because bins split by their low
+/// bits. The halves are added, because numbers in a row then hardly ever share both bin and tag.)
 #[derive(Clone, Copy)]
 pub(crate) struct Hash(pub(crate) u64);
 
@@ -65,7 +68,11 @@ impl Hash {
     #[inline(always)]
     pub(crate) fn spread(hash: u64, mixed: bool) -> Self {
         // 2^64 divided by the golden ratio.
-        let spread = || hash.wrapping_mul(0x9E37_79B9_7F4A_7C15).swap_bytes();
+        const MULTIPLIER: u128 = 0x9E37_79B9_7F4A_7C15;
+        let spread = || {
+            let product = u128::from(hash) * MULTIPLIER;
+            (product as u64).wrapping_add((product >> 64) as u64).swap_bytes()
+        };
         Self(if mixed { hash } else { spread() })
     }
 
@@ -280,6 +287,50 @@ mod tests {
                 let found = tags.matches_by_words(hash);
                 assert_eq!(found.collect::<alloc::vec::Vec<_>>(), wanted);
             }
+        }
+    }
+
+    /// Hashers that are the identity, and keys that such are used for. What counts is what a lookup goes by: how
+    /// many keys share a tag, a filter number, or bin and tag, compared with hashes that are as good as chance.
+    #[test]
+    fn keys_that_end_in_zeros_have_all_tags_and_filters() {
+        const BINS: u64 = 4096;
+        const KEYS: u64 = 7 * BINS / 2;
+        let sets: [(&str, fn(u64) -> u64); 12] = [
+            ("numbers", |n| n),
+            ("addresses of words", |n| 0x7F30_0000_0000 + (n << 3)),
+            ("low eight bits zero", |n| n << 8),
+            ("pages from 0", |n| n << 12),
+            ("addresses of pages", |n| 0x7F30_0000_0000 + (n << 12)),
+            ("huge pages", |n| n << 21),
+            ("id << 32", |n| n << 32),
+            ("id << 40", |n| n << 40),
+            ("id << 48", |n| n << 48),
+            ("thousands", |n| 1000 * n),
+            ("floats", |n| (n as f64).to_bits()),
+            ("two halves", |n| (n % 128) << 40 | (n / 128) << 8),
+        ];
+        for (name, key) in sets {
+            let hashes = (0..KEYS).map(|n| Hash::spread(key(n), false));
+            let (mut tags, mut filters) = ([0; 128], [0; LANES as usize]);
+            let mut pairs = std::collections::HashMap::new();
+            for hash in hashes {
+                tags[usize::from(hash.tag())] += 1;
+                filters[hash.filter() as usize] += 1;
+                *pairs.entry((hash.bin_bits() as u64 % BINS, hash.tag())).or_insert(0) += 1;
+            }
+            let most = tags.into_iter().max().unwrap_or(0);
+            // Tag 1 has the hashes of two.
+            assert!(most < 3 * KEYS / 127, "{name}: {most} keys of {KEYS} have one tag");
+            let most = filters.into_iter().max().unwrap_or(0);
+            let mean = KEYS / u64::from(LANES);
+            assert!(most < mean + mean / 4, "{name}: {most} keys of {KEYS} have one filter number");
+            let alike: u64 = pairs.into_values().map(|n: u64| n * (n - 1) / 2).sum();
+            let chance = KEYS * KEYS / 2 / BINS / 127;
+            assert!(
+                alike < 5 * chance,
+                "{name}: {alike} pairs of one bin and tag, {chance} by chance"
+            );
         }
     }
 

@@ -72,10 +72,10 @@
 //! [`shrink_to_fit`]: crate::left_right::WriteHandle::shrink_to_fit
 //!
 //! # Turns are counted round
-//! The word that says which table is shown counts turns: 48 bits of them on 64-bit targets, 47 with `std-ext` on
-//! Linux. A handle that does not read while exactly a multiple of so many publishes come and go would look where the
-//! table was before them. At a million publishes a second, without a pause, that is four years.
-//! On 32-bit targets, where 24 bits (23) would be soon through, handles do not go by the number.
+//! The word that says which table is shown counts turns, by 51 bits on 64-bit targets. A handle that does not read
+//! while exactly a multiple of so many publishes come and go would look where the table was before them. At a million
+//! publishes a second, without a pause, that is 71 years.
+//! On 32-bit targets, where the 23 bits that there are would be soon through, handles do not go by the number.
 //! [`generation`](crate::left_right::ReadHandle::generation) has 64 bits everywhere.
 //!
 //! # Ordered maps
@@ -269,6 +269,25 @@
 //! fast and not cryptographic: against somebody who can measure how long your look-ups take, or who sees the
 //! order of iteration, use `std::hash::RandomState`; without an operating system, a keyed hasher with a secret
 //! of your own.
+//!
+//! # Page alignment
+//! A map of plain data copies keys and values out. In rustc 1.95 (LLVM) a function that has a local aligned to a page,
+//! 4096 bytes, and returns early loses the code that aligns its stack frame: iterators of optimised builds returned to
+//! addresses that are none. So a [`FlatMap`](crate::FlatMap), [`FlatTable`](crate::FlatTable) or
+//! [`FenceMap`](crate::FenceMap) of such keys or values does not compile. Half a page is fine.
+//!
+//! ```compile_fail
+//! #[derive(Clone, Copy)]
+//! #[repr(align(4096))]
+//! struct Page([u8; 4096]);
+//! hedgerow::FlatMap::<u32, Page>::new().get(&1);
+//! ```
+//! The other maps store them, but your code runs the same risk wherever it has one on the stack: box them.
+//!
+//! # Keys and values on the stack
+//! Operations take keys and values by value and return copies of them, so a few of each are on the stack at a time,
+//! without optimisation ten or more. [`get_each`](crate::FlatMap::get_each) holds sixteen. Growth and walks hold few,
+//! or keep them in a buffer on the heap.
 //!
 //! # Targets
 //! - Entries are read and written through `atomic-maybe-uninit`, so the target has to be one that it

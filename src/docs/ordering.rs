@@ -50,6 +50,7 @@
 //!     });
 //!     w.remove("cell");
 //!     w.publish();
+//!     w.settle(); // without it, a reader that entered before may still read the cell
 //!     cell.store(0, Relaxed);
 //! });
 //! ```
@@ -63,7 +64,8 @@
 //! - `SL-3` ↔ `SL-4`, and `SL-5` (`sync/seqlock.rs`): the unlocking release store; a reader's first,
 //!   acquire load; the next writer's swap from the state that it read so, which needs no ordering.
 //! - `SL-6` (`sync/seqlock.rs`): a lock that is given back with nothing written, by a release store.
-//! - `ST-1` ↔ `ST-2` (`sync/stripes.rs`): publication of the striped counter.
+//! - `PB-1` ↔ `PB-2` (`sync/published.rs`): publication of a block that is made late: the striped counter, and a
+//!   table's extents.
 //! - `FT-1` ↔ `FT-2` (`bins/bin.rs`): load and store of a bin's tag word.
 //! - `DI-1` ↔ `DI-2` (`table/directory.rs`): publication of a directory, and of a segment in it.
 //! - `SP-1`, `SP-2`, `SP-3` (`table/split.rs`): the order of a split's stores: children's entries,
@@ -73,7 +75,6 @@
 //! - `OV-1` ↔ `OV-2` (`table/overflow.rs`): publication of overflow lines.
 //! - `OV-3`, `OV-4` (`table/overflow.rs`): recycling of a line: the pool's lock, and a release fence
 //!   before the new owner's first store.
-//! - `EX-1` ↔ `EX-2` (`table/extent.rs`): publication of a table's extents.
 //! - `LE-1` (`table/lent.rs`): a release fence of who takes memory that a table was lent, which pairs with `SL-2`:
 //!   readers of what it was before find their bin changed.
 //! - `CM-1` (`compressed/segment.rs`): a release fence of each who writes to a segment anew, which pairs with `SL-2`:

@@ -16,8 +16,8 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn, but a table that is
     /// larger than the caches answers several times sooner.
     ///
-    /// Waits, allocates and linearizes as `get` does, key by key. A batch of less than a few keys gains
-    /// nothing.
+    /// Waits and linearizes as `get` does, one key after the other: an answer is never older than one in front of
+    /// it. Allocates nothing. The batch is not atomic. A batch of less than a few keys gains nothing.
     ///
     /// # Panics
     /// When the slices differ in length.
@@ -118,8 +118,9 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     /// Looks up the keys that `keys` yields, a window of them at a time, and yields each with its value.
     ///
-    /// Takes up to sixteen keys before it answers the first. Otherwise as
-    /// [`get_many`](Self::get_many).
+    /// Takes up to sixteen keys before it answers the first, and keeps them, with their values, in the iterator
+    /// itself. Otherwise as [`get_many`](Self::get_many). If `Hash`, `Eq` or `keys` panics, no key is lost: the next
+    /// call looks up those that were taken, again.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = (0..100).map(|n| (n, n * n)).collect();
@@ -130,7 +131,13 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     where
         I: IntoIterator<Item = K>,
     {
-        GetEach { map: self, keys: keys.into_iter(), window: [None; WINDOW], next: WINDOW }
+        GetEach {
+            map: self,
+            keys: keys.into_iter(),
+            window: [None; WINDOW],
+            next: WINDOW,
+            taken: 0,
+        }
     }
 }
 
@@ -139,9 +146,12 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 pub struct GetEach<'a, I, K, V, S> {
     map: &'a FlatMap<K, V, S>,
     keys: I,
-    /// Answers not yet handed out, from `next` on, up to the first None.
+    /// Answers not yet handed out, from `next` on, up to the first None. All are None if `next` is `WINDOW`, but for
+    /// keys that are taken and not looked up.
     window: [Option<(K, Option<V>)>; WINDOW],
     next: usize,
+    /// Keys, the first of `window`, that a lookup which panicked has left without an answer.
+    taken: usize,
 }
 
 impl<I, K, V, S> Iterator for GetEach<'_, I, K, V, S>
@@ -163,7 +173,7 @@ where
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let ready = self.window[self.next..].iter().flatten().count();
+        let ready = self.window[self.next..].iter().flatten().count() + self.taken;
         let (least, most) = self.keys.size_hint();
         (least.saturating_add(ready), most.and_then(|most| most.checked_add(ready)))
     }
@@ -177,11 +187,13 @@ where
     S: BuildHasher,
 {
     fn refill(&mut self) {
-        let mut len = 0;
-        for (slot, key) in self.window.iter_mut().zip(self.keys.by_ref()) {
-            *slot = Some((key, None));
-            len += 1;
+        if self.taken == 0 {
+            for (slot, key) in self.window.iter_mut().zip(self.keys.by_ref()) {
+                *slot = Some((key, None));
+                self.taken += 1;
+            }
         }
+        let len = self.taken;
         let window = &mut self.window;
         let keys: [Option<K>; WINDOW] = array::from_fn(|at| window[at].map(|(key, _)| key));
         let hash = |at: usize| keys[at].map_or(Hash(0), |key| self.map.hash(&key));
@@ -193,7 +205,7 @@ where
             |_| {},
             |at, value| window[at] = keys[at].map(|key| (key, value)),
         );
-        self.next = 0;
+        (self.next, self.taken) = (0, 0);
     }
 }
 

@@ -21,7 +21,7 @@ impl Failure {
 }
 
 impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
-    /// As [`insert`](Self::insert), but neither waits nor aborts.
+    /// As [`insert`](Self::insert), but neither waits nor aborts. It may call the allocator.
     ///
     /// # Errors
     /// [`TryInsertError::Busy`] when a writer is inside the key's bin, [`TryInsertError::Alloc`] when there

@@ -376,7 +376,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
             return self.make_room(more);
         }
         let later = &mut self.draft.later;
-        later.try_reserve(more, |change| change.hash.0).map_err(|_| TryReserveError::Alloc)
+        later.try_reserve(more, |change| change.hash.0).map_err(|why| match why {
+            hashbrown::TryReserveError::CapacityOverflow => TryReserveError::CapacityOverflow,
+            hashbrown::TryReserveError::AllocError { .. } => TryReserveError::Alloc,
+        })
     }
 
     /// Gives back room that the entries do not need. The last turn is over.

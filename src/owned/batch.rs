@@ -10,7 +10,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn, but a map that is
     /// larger than the caches answers several times sooner.
     ///
-    /// Each key is an operation of its own: a batch is not atomic.
+    /// Waits and linearizes as `get` does, one key after the other: an answer is never older than one in front of
+    /// it. Allocates nothing. The batch is not atomic.
     ///
     /// # Panics
     /// When the slices differ in length.

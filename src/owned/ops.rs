@@ -210,8 +210,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         got.unwrap_or_else(give_up::<K, V, _, _>)
     }
 
-    /// Removes `key` and returns its entry. Blocks while another writer is inside its bin. Needs no memory, but for the
-    /// thread's first guard; when writers first meet, it may allocate more lists for what was removed, or do without.
+    /// Removes `key` and returns its entry. Blocks while another writer is inside its bin.
+    ///
+    /// Allocates nothing for the entry. A thread's first guard may need a slot, and a map in which two threads put
+    /// garbage away at once gets more lists for it, once.
     ///
     /// ```
     /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();

@@ -355,7 +355,8 @@ impl<S: BuildHasher> StrMap<S> {
     }
 
     /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn, but a map that is
-    /// larger than the caches answers several times sooner. Each key is an operation of its own.
+    /// larger than the caches answers several times sooner. Linearizes one key after the other: an answer is never
+    /// older than one in front of it. The batch is not atomic.
     ///
     /// # Panics
     /// When the slices differ in length.
@@ -524,8 +525,10 @@ impl<S: BuildHasher> StrMap<S> {
         stored.map_err(|(found, _)| found.map_err(Why::from))
     }
 
-    /// Removes `key` and returns its entry. Blocks while another writer is inside its bin. Needs no memory, but for the
-    /// thread's first guard; when writers first meet, it may allocate more lists for what was removed, or do without.
+    /// Removes `key` and returns its entry. Blocks while another writer is inside its bin.
+    ///
+    /// Allocates nothing for the entry. A thread's first guard may need a slot, and a map in which two threads put
+    /// garbage away at once gets more lists for it, once.
     ///
     /// ```
     /// let map = hedgerow::StrMap::from([("rose", "red")]);
@@ -608,6 +611,9 @@ impl<S: BuildHasher> StrMap<S> {
                     if let Some(removed) = removed {
                         return Ok(Some(RemovedStr(removed)));
                     }
+                    if !way.waits() {
+                        return Err((Why::Busy, None));
+                    }
                 }
                 (Op::Insert(value), found) => {
                     let fresh = match Self::fresh(way, hash, key, value.as_ref()) {
@@ -628,8 +634,11 @@ impl<S: BuildHasher> StrMap<S> {
                             Err(Err(why)) => Some(why),
                         },
                     };
-                    if let Some(why) = why {
-                        return Err((why, Some(value)));
+                    match why {
+                        Some(why) => return Err((why, Some(value))),
+                        // The entry was replaced meanwhile: to look again counts as waiting.
+                        None if way.waits() => {}
+                        None => return Err((Why::Busy, Some(value))),
                     }
                 }
             }

@@ -28,6 +28,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
     /// [limit](Self::set_pending_limit).
     ///
+    /// It may call the allocator. What it returns is put away under a short lock, which it waits for, when that is
+    /// dropped.
+    ///
     /// # Errors
     /// [`TryInsertError::Busy`] when a writer is inside the key's bin, [`TryInsertError::Alloc`] when there is
     /// no memory for the entry, [`TryInsertError::Stalled`] when too many entries wait to be dropped; each
@@ -104,7 +107,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     ///
     /// # Errors
     /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored. The
-    /// map is as it was.
+    /// map is as it was. `f` runs once: if the entry was replaced meanwhile, the answer is `Busy`.
     ///
     /// ```
     /// use hedgerow::owned::Op;
@@ -242,9 +245,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
             match (f(found.map(|node| &node.fields().value)), found) {
                 (Op::Keep, _) | (Op::Remove, None) => return Ok(None),
                 (Op::Remove, Some(node)) => match self.nodes().remove_exactly(node, way, guard) {
-                    Ok(None) => {}
-                    Ok(removed) => return Ok(removed.map(Removed::new)),
-                    Err(Busy) => return Err(Why::Busy.of(key, None)),
+                    // The entry was replaced or removed meanwhile: to look again counts as waiting.
+                    Ok(None) if way.waits() => {}
+                    Ok(removed @ Some(_)) => return Ok(removed.map(Removed::new)),
+                    Ok(None) | Err(Busy) => return Err(Why::Busy.of(key, None)),
                 },
                 (Op::Insert(value), found) => {
                     let fresh = Self::fresh_by(way, |_| hash, key, value);
@@ -265,7 +269,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
                     };
                     match why {
                         Some(why) => return Err(refused(why, fresh, Some)),
-                        None => key = Pair::into_inner(fresh).0,
+                        None if way.waits() => key = Pair::into_inner(fresh).0,
+                        None => return Err(refused(Why::Busy, fresh, Some)),
                     }
                 }
             }

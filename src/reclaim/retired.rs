@@ -49,6 +49,11 @@ impl Way {
         }
     }
 
+    /// Whether the operation may begin again because of another writer.
+    pub(crate) fn waits(self) -> bool {
+        matches!(self, Self::Waiting)
+    }
+
     /// Whether more garbage may be made.
     pub(crate) fn room(self) -> Result<(), Why> {
         match self {

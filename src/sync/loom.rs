@@ -51,6 +51,24 @@ pub(crate) fn explore_each<const N: usize>(
     assert_eq!(seen, expected.into_iter().collect::<Vec<_>>(), "outcomes seen and expected");
 }
 
+/// A key of two words that are alike, unless the key is torn. It tells its own hash.
+#[derive(Clone, Copy)]
+pub(crate) struct Twin([u64; 2]);
+
+impl Twin {
+    /// A key whose bin bits are `bits`. All have the same tag.
+    pub(crate) const fn of(bits: u64) -> Self {
+        Self([bits | 5 << 57; 2])
+    }
+
+    /// What user code sees of the key.
+    pub(crate) fn seen(&self) -> u64 {
+        let Self([one, other]) = *self;
+        assert_eq!(one, other, "user code was given a torn key");
+        one
+    }
+}
+
 /// Two nodes, and which of them the link leads to. Freeing a node is writing its cell: the model checker
 /// finds a reader that looks meanwhile, or whose look is not ordered before.
 struct Model {

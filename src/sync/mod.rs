@@ -16,6 +16,10 @@ mod handles_loom;
 pub(crate) mod loom;
 pub(crate) mod prefetch;
 #[cfg(feature = "alloc")]
+pub(crate) mod published;
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
+mod published_loom;
+#[cfg(feature = "alloc")]
 pub(crate) mod registry;
 pub(crate) mod seat;
 pub(crate) mod seqlock;

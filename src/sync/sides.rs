@@ -46,6 +46,8 @@ const TURN: usize = 1 << DEPTH_BITS;
 /// In what a reader knows: it fences. The state has it never, so that such a reader does not take it for known.
 const FENCES: usize = 1 << (usize::BITS - 1);
 const TURNS: usize = !FENCES & !DEPTH;
+// `docs::limits` names these numbers.
+const _: () = assert!(TURNS.count_ones() == if usize::BITS < 64 { 23 } else { 51 });
 /// Whether there are readers who do not fence: what slots tell of turns has to be told apart from what they told long
 /// ago.
 const MAY_BE_LIGHT: bool = MAY_BE_ASYMMETRIC && Shown::TELLS;

@@ -5,14 +5,13 @@
 //! common sum in steps of [`STEP`]: fifteen updates of sixteen touch only the stripe.
 //!
 //! # Synchronization
-//! - `[ST-1]` release store of the stripes' address ↔ `[ST-2]` acquire load: whoever sees the stripes
-//!   sees them zeroed.
-//!
-//! The counts themselves are relaxed: they order nothing, and a total read while others write is a
-//! total of some recent past. Read when nobody writes (after joining the writers) it is exact.
+//! The stripes are [`Published`]: a thread that sees them sees them zeroed. The counts themselves are relaxed: they
+//! order nothing, and a total read while others write is a total of some recent past. Read when nobody writes (after
+//! joining the writers) it is exact.
 
-use crate::facade::atomic::{AtomicIsize, AtomicPtr, Ordering};
+use crate::facade::atomic::{AtomicIsize, Ordering};
 use crate::sync::cache::CachePadded;
+use crate::sync::published::Published;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -27,7 +26,7 @@ pub(crate) struct Counter {
     base: AtomicIsize,
     /// Multiples of `STEP` moved out of the stripes, plus `base` as it was when they were made.
     sum: AtomicIsize,
-    stripes: AtomicPtr<Stripes>,
+    stripes: Published<Stripes>,
 }
 
 impl Counter {
@@ -36,17 +35,14 @@ impl Counter {
             Self {
                 base: AtomicIsize::new(0),
                 sum: AtomicIsize::new(0),
-                stripes: AtomicPtr::new(core::ptr::null_mut()),
+                stripes: Published::new(),
             }
         }
     }
 
     #[inline]
     fn stripes(&self) -> Option<&Stripes> {
-        // [ST-2] acquire: pairs with [ST-1].
-        let stripes = self.stripes.load(Ordering::Acquire);
-        // SAFETY: the pointer is null or the leaked box of `spread`, freed only by `drop`.
-        unsafe { stripes.as_ref() }
+        self.stripes.get()
     }
 
     /// Spreads the count over stripes from now on; keeps one word where memory has run out.
@@ -61,10 +57,8 @@ impl Counter {
         made.resize_with(STRIPES, || CachePadded(AtomicIsize::new(0)));
         let Ok(made) = Box::<Stripes>::try_from(made) else { return };
         let made = Box::into_raw(made);
-        let none = core::ptr::null_mut();
-        // [ST-1] release: pairs with [ST-2]; acquire on failure is not needed, relaxed: we only free.
-        if self.stripes.compare_exchange(none, made, Ordering::Release, Ordering::Relaxed).is_err()
-        {
+        // SAFETY: just made; freed by `drop` alone once it is published.
+        if !unsafe { self.stripes.publish_first(made) } {
             // SAFETY: the swap failed, so the box was never shared.
             drop(unsafe { Box::from_raw(made) });
         }
@@ -117,8 +111,7 @@ impl Counter {
 
 impl Drop for Counter {
     fn drop(&mut self) {
-        // relaxed: `&mut self` says that every other user of the counter happened before.
-        let stripes = self.stripes.load(Ordering::Relaxed);
+        let stripes = self.stripes.take();
         if !stripes.is_null() {
             // SAFETY: made by `Box::into_raw` in `spread`, and nobody shares the counter any more.
             drop(unsafe { Box::from_raw(stripes) });

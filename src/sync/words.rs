@@ -116,6 +116,17 @@ fn is_integer<T>() -> bool {
         || lies_afar::<T>()
 }
 
+/// Refuses, at compile time, types whose copies the compiler does not handle (see `docs::limits`): where a function
+/// with a local of a page's alignment returns early, LLVM loses the code that aligns its stack frame and saves its
+/// registers.
+const fn assert_copyable<T>() {
+    const PAGE: usize = 4096;
+    assert!(
+        align_of::<T>() < PAGE || size_of::<T>() == 0,
+        "keys and values aligned to 4096 bytes or more are not supported: see hedgerow::docs::limits"
+    );
+}
+
 /// Fetches a `T` that lies `offset` bytes into the block at `block`.
 ///
 /// The result may be torn; it must not be looked at before the guarding seqlock has been validated.
@@ -124,6 +135,7 @@ fn is_integer<T>() -> bool {
 /// The words from `block` up to the end of the value must be live [`Word`]s.
 #[inline(always)]
 pub(crate) unsafe fn fetch<T>(block: *const Word, offset: usize) -> MaybeUninit<T> {
+    const { assert_copyable::<T>() };
     let mut value = MaybeUninit::<T>::uninit();
     let bytes = value.as_mut_ptr().cast::<MaybeUninit<u8>>();
     let mut done = 0;

@@ -13,22 +13,24 @@
 //!
 //! # Synchronization
 //! The lock is held for a few loads and stores; nothing is waited for or allocated under it. What lies
-//! in a segment is published with its directory entry, `[DI-1]`, as in any other.
-//! - `[EX-1]` release store of the address of a table's extents ↔ `[EX-2]` acquire load: who sees them
-//!   sees them made.
+//! in a segment is published with its directory entry, `[DI-1]`, as in any other. The list of extents is
+//! [`Published`](crate::sync::published::Published), newest first, and only grows while the table is shared: to
+//! find out whether a block belongs to an extent takes no lock.
 
 pub(crate) use imp::Extents;
 
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 mod imp {
     use crate::bins::layout::{LINE_BYTES, Layout};
-    use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
+    use crate::facade::atomic::{AtomicUsize, Ordering};
     use crate::facade::lock::{Guard, Lock};
     use crate::facade::{Word, advise_huge};
     use crate::sync::backoff::{Backoff, WouldWait};
+    use crate::sync::published::Published;
     use crate::table::memory::{self, AllocError};
     use crate::table::segment::Segment;
     use core::marker::PhantomData;
+    use core::mem::ManuallyDrop;
     use core::ptr;
 
     const HUGE_PAGE: usize = 2 << 20;
@@ -39,7 +41,7 @@ mod imp {
 
     /// The extents of one table, where it has any: those that have none are to be small.
     pub(crate) struct Extents<K, V> {
-        store: AtomicPtr<Store>,
+        store: Published<Store>,
         entries: PhantomData<(K, V)>,
     }
 
@@ -48,6 +50,8 @@ mod imp {
         bytes: AtomicUsize,
         /// Segments taken and not given back.
         taken: AtomicUsize,
+        /// All extents, the newest first. Only the holder of the lock of `room` publishes one.
+        newest: Published<Note>,
         room: Lock<Room>,
     }
 
@@ -57,14 +61,14 @@ mod imp {
         words: usize,
         /// Segments that were given back, each leading to the next in its first bytes.
         unused: *mut Word,
-        newest: Option<Extent>,
     }
 
-    /// One extent, leading to the older ones; freed on drop, alone.
+    /// One extent that no table has yet; freed on drop.
     struct Extent(*mut Note);
 
+    /// What is known of an extent. Does not change once it is published.
     struct Note {
-        older: Option<Extent>,
+        older: *mut Note,
         block: *mut Word,
         bytes: usize,
     }
@@ -82,14 +86,11 @@ mod imp {
         }
 
         pub(crate) const fn new() -> Self {
-            Self { store: AtomicPtr::new(ptr::null_mut()), entries: PhantomData }
+            Self { store: Published::new(), entries: PhantomData }
         }
 
         fn store(&self) -> Option<&Store> {
-            // [EX-2] acquire: pairs with [EX-1].
-            let store = self.store.load(Ordering::Acquire);
-            // SAFETY: null, or made by `make` and alive as long as `self`.
-            unsafe { store.as_ref() }
+            self.store.get()
         }
 
         /// The store, made where there is none yet.
@@ -98,18 +99,12 @@ mod imp {
                 return Ok(store);
             }
             let (free, unused) = (ptr::null_mut(), ptr::null_mut());
-            let room = Lock::new(Room { free, words: 0, unused, newest: None });
+            let room = Lock::new(Room { free, words: 0, unused });
             let bytes = AtomicUsize::new(size_of::<Store>());
-            let store = Store { bytes, taken: AtomicUsize::new(0), room };
+            let store = Store { bytes, taken: AtomicUsize::new(0), newest: Published::new(), room };
             let made = memory::with_tail::<Store, ()>(store, 0, || ())?;
-            // [EX-1] release: pairs with [EX-2], as which a failure serves.
-            let swapped = self.store.compare_exchange(
-                ptr::null_mut(),
-                made,
-                Ordering::Release,
-                Ordering::Acquire,
-            );
-            if swapped.is_err() {
+            // SAFETY: just made; freed with `self` once it is published.
+            if !unsafe { self.store.publish_first(made) } {
                 // SAFETY: just made, and nobody has seen it.
                 unsafe { memory::free_with_tail::<Store, ()>(made, 0) };
             }
@@ -149,7 +144,7 @@ mod imp {
             }
             let Ok(extent) = Extent::new(whole) else { return };
             if let Ok(mut room) = store.room(backoff) {
-                let unused = room.add(extent, Self::stride());
+                let unused = store.add(&mut room, extent, Self::stride());
                 drop(room);
                 if unused.is_none() {
                     // relaxed: a figure.
@@ -178,8 +173,14 @@ mod imp {
         /// Takes back a segment that was not entered. Where that would be to wait, it is left to the
         /// table's end, since its memory belongs to the extent either way.
         pub(crate) fn give_back(&self, segment: Segment<K, V>, backoff: &Backoff) {
-            if let Some(block) = segment.into_borrowed()
-                && let Some(store) = self.store()
+            if let Some(block) = segment.into_borrowed() {
+                self.take_back(block, backoff);
+            }
+        }
+
+        /// Takes back the words of a segment that lies in an extent and that no reader can know, as `give_back`.
+        pub(crate) fn take_back(&self, block: *mut Word, backoff: &Backoff) {
+            if let Some(store) = self.store()
                 && let Ok(mut room) = store.room(backoff)
             {
                 // SAFETY: a segment's first bytes, which nobody else uses; it has two words or more.
@@ -190,13 +191,13 @@ mod imp {
             }
         }
 
-        /// Whether the words at `block` belong to an extent.
+        /// Whether the words at `block` belong to an extent. Takes no lock.
         pub(crate) fn own(&self, block: *mut Word) -> bool {
             let within = |note: &Note| {
                 let at = block.addr().wrapping_sub(note.block.addr());
                 at < note.bytes
             };
-            self.store().is_some_and(|store| store.room.lock().extents().any(within))
+            self.store().is_some_and(|store| store.extents().any(within))
         }
 
         /// Bytes of all extents, used or not.
@@ -214,8 +215,7 @@ mod imp {
 
     impl<K, V> Drop for Extents<K, V> {
         fn drop(&mut self) {
-            // relaxed: `&mut self` says that every other user happened before.
-            let store = self.store.load(Ordering::Relaxed);
+            let store = self.store.take();
             if !store.is_null() {
                 // SAFETY: made by `make`, and nobody uses it any more.
                 unsafe { memory::free_with_tail::<Store, ()>(store, 0) };
@@ -230,6 +230,27 @@ mod imp {
             } else {
                 self.room.try_lock().ok_or(WouldWait)
             }
+        }
+
+        /// Begins with `extent`, unless there is room by now: then it is handed back. `room` is this store's.
+        fn add(&self, room: &mut Room, extent: Extent, stride: usize) -> Option<Extent> {
+            if room.has(stride) {
+                return Some(extent);
+            }
+            let note = extent.take();
+            // SAFETY: ours alone until it is published.
+            let Note { older, block, bytes } = unsafe { &mut *note };
+            *older =
+                self.newest.get().map_or(ptr::null_mut(), |note| ptr::from_ref(note).cast_mut());
+            (room.free, room.words) = (*block, *bytes / size_of::<Word>());
+            // SAFETY: an extent is freed with the store; the lock of `room`, which is held, excludes other publishers.
+            unsafe { self.newest.publish(note) };
+            None
+        }
+
+        fn extents(&self) -> impl Iterator<Item = &Note> {
+            // SAFETY: notes live as long as the store, and do not change once they are published.
+            core::iter::successors(self.newest.get(), |note| unsafe { note.older.as_ref() })
         }
     }
 
@@ -250,31 +271,16 @@ mod imp {
             self.free = block.wrapping_add(stride);
             Some(block)
         }
-
-        /// Begins with `extent`, unless there is room by now: then it is handed back.
-        fn add(&mut self, mut extent: Extent, stride: usize) -> Option<Extent> {
-            if self.has(stride) {
-                return Some(extent);
-            }
-            self.free = extent.note().block;
-            self.words = extent.note().bytes / size_of::<Word>();
-            extent.note_mut().older = self.newest.take();
-            self.newest = Some(extent);
-            None
-        }
-
-        fn extents(&self) -> impl Iterator<Item = &Note> {
-            let newest = self.newest.as_ref().map(Extent::note);
-            core::iter::successors(newest, |note| note.older.as_ref().map(Extent::note))
-        }
     }
 
-    impl Drop for Room {
+    impl Drop for Store {
         fn drop(&mut self) {
-            // One after the other: dropping a list as a whole would take a stack as long.
-            let mut extent = self.newest.take();
-            while let Some(mut this) = extent {
-                extent = this.note_mut().older.take();
+            let mut note = self.newest.take();
+            // SAFETY: null, or an extent of this store, which is met once and which nobody uses any more.
+            while let Some(this) = unsafe { note.as_ref() } {
+                let older = this.older;
+                drop(Extent(note));
+                note = older;
             }
         }
     }
@@ -283,7 +289,7 @@ mod imp {
         /// Of `bytes >= HUGE_PAGE`, with anything in them.
         fn new(bytes: usize) -> Result<Self, AllocError> {
             let block = memory::block(bytes, HUGE_PAGE)?;
-            let made = Note { older: None, block, bytes };
+            let made = Note { older: ptr::null_mut(), block, bytes };
             let note = memory::with_tail::<Note, ()>(made, 0, || ()).inspect_err(|_| {
                 // SAFETY: just allocated so.
                 unsafe { memory::free_block(block, bytes, HUGE_PAGE) };
@@ -297,20 +303,16 @@ mod imp {
             Ok(Self(note))
         }
 
-        fn note(&self) -> &Note {
-            // SAFETY: made in `new`, freed in `drop`, and ours alone.
-            unsafe { &*self.0 }
-        }
-
-        fn note_mut(&mut self) -> &mut Note {
-            // SAFETY: as above.
-            unsafe { &mut *self.0 }
+        /// Hands the extent over; whoever takes it drops an `Extent` of the same address.
+        fn take(self) -> *mut Note {
+            ManuallyDrop::new(self).0
         }
     }
 
     impl Drop for Extent {
         fn drop(&mut self) {
-            let (block, bytes) = (self.note().block, self.note().bytes);
+            // SAFETY: made in `new`, freed here, and ours alone.
+            let Note { block, bytes, .. } = *unsafe { &*self.0 };
             // SAFETY: allocated in `new` like this, once; the table that owns the extent is going, or
             // never had it.
             unsafe {
@@ -323,6 +325,13 @@ mod imp {
     #[cfg(test)]
     mod tests {
         use super::*;
+        use crate::bins::bin::Entry;
+        use crate::bins::tags::Hash;
+        use crate::table::Table;
+        use crate::table::directory::Directory;
+        use crate::table::write::Change;
+        use alloc::boxed::Box;
+        use std::sync::mpsc::RecvTimeoutError;
 
         type Of = Extents<u64, u64>;
 
@@ -385,6 +394,63 @@ mod imp {
             assert!(again.block() == block && fill(&again, 0) == 0);
         }
 
+        /// Runs `work`, which must not wait for a lock that this thread holds.
+        fn without_waiting(work: impl FnOnce() + Send + 'static) {
+            let (done, is_done) = std::sync::mpsc::channel();
+            let worker = std::thread::spawn(move || {
+                work();
+                let _ = done.send(());
+            });
+            let patience = std::time::Duration::from_secs(20);
+            let waited = is_done.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
+            assert!(!waited, "an operation that may not wait waits for the lock of the extents");
+            assert!(worker.join().is_ok(), "see above");
+        }
+
+        type Map = Table<u64, u64>;
+
+        fn try_insert(table: &Map, key: u64) {
+            let hash = |key: &u64| Hash::spread(*key, false);
+            let read = |entry: Entry<'_, u64, u64>| entry.value();
+            let change = |_: Option<&u64>| Change::Entry(key, key);
+            let done = table.alter(hash(&key), |k| *k == key, read, hash, Backoff::never(), change);
+            assert!(done.is_ok(), "nobody else is in the table");
+        }
+
+        /// From the first entry to the first segments that could lie in an extent.
+        #[test]
+        fn an_insert_that_may_not_wait_grows_while_the_lock_is_held() {
+            let table: &'static Map = Box::leak(Box::new(Map::new()));
+            table.extents.provide(bins(1), &Backoff::never());
+            let held = table.extents.make().unwrap().room.lock();
+            without_waiting(|| (0..2_000).for_each(|key| try_insert(table, key)));
+            assert_eq!(table.len(), 2_000);
+            drop(held);
+        }
+
+        /// Its segment lies in an extent; the thread that may not wait drops the one and leaves the other.
+        #[test]
+        fn a_directory_that_comes_too_late_is_dropped_while_the_lock_is_held() {
+            let table: &'static Map = Box::leak(Box::new(Map::new()));
+            table.extents.provide(bins(1), &Backoff::never());
+            let first = |born| {
+                let bits = Layout::<u64, u64>::SEGMENT_BITS;
+                table.make_directory(bits, born, ptr::null_mut(), &Backoff::never()).unwrap()
+            };
+            let (made, late) = (first(true), first(true).expose_provenance());
+            assert_eq!(table.extents.segments(), 2);
+            assert!(table.adopt(Directory::none(), made, &Backoff::never()).is_ok());
+            let held = table.extents.make().unwrap().room.lock();
+            without_waiting(move || {
+                let late = ptr::with_exposed_provenance_mut(late);
+                assert!(table.adopt(Directory::none(), late, &Backoff::never()).is_ok());
+            });
+            drop(held);
+            // One that may wait gives the segment back.
+            assert!(table.adopt(Directory::none(), first(true), &Backoff::spinning()).is_ok());
+            assert_eq!(table.extents.segments(), 2, "a segment that was not adopted is lost");
+        }
+
         #[test]
         fn who_may_not_wait_has_a_segment_of_its_own() {
             let (extents, backoff) = (Of::new(), Backoff::never());
@@ -428,6 +494,8 @@ mod imp {
         pub(crate) fn give_back(&self, segment: Segment<K, V>, _: &Backoff) {
             drop(segment);
         }
+
+        pub(crate) fn take_back(&self, _block: *mut Word, _: &Backoff) {}
 
         pub(crate) fn own(&self, _block: *mut Word) -> bool {
             false

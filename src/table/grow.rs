@@ -3,16 +3,18 @@
 //! Bins are born in order of their number (linear hashing): bin `2^k + i` from bin `i`. Whoever adds the
 //! entry that lifts the count over the wanted load claims the next segment and has all its bins born, so
 //! that at rest no segment is split in part and every hint of the directory is right. A claim that comes
-//! to nothing (no memory, or the caller may not wait) leaves bins unborn: their keys stay in the bin they
-//! would have come from, and the next demand for one, or for a bin that comes from it, makes it up.
+//! to nothing (no memory, the caller may not wait, or the user's `Hash` panics) is given up and leaves bins
+//! unborn: their keys stay in the bin they would have come from, and the next demand for one, or for a bin
+//! that comes from it, makes it up.
 
 use super::directory::Directory;
 use super::split::Split;
 use super::{Failure, Table, low_bits};
 use crate::bins::layout::Layout;
 use crate::bins::tags::{Depth, Hash};
-use crate::facade::atomic::Ordering;
+use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::backoff::Backoff;
+use core::mem;
 
 /// Segments filled on account of one insert, at most: a bound on its work.
 const BUDGET: usize = 2;
@@ -20,6 +22,39 @@ const BUDGET: usize = 2;
 const AHEAD: usize = 32;
 /// Bits of a bin's number, at most; more could not be addressed.
 const MAX_BITS: u32 = usize::BITS - 8;
+
+/// A segment that was claimed and is not done. Dropped, by a failure or a panic, it gives the claim up, unless others
+/// have claimed further already.
+struct Claim<'a> {
+    claimed: &'a AtomicUsize,
+    first: usize,
+    next: usize,
+}
+
+impl Drop for Claim<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        // relaxed: a hint; `ensure` looks at the bins themselves.
+        let _ = self.claimed.compare_exchange(
+            self.next,
+            self.first,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+}
+
+/// A move to a larger table that is not done. Dropped, by a failure or a panic, it leaves word that the move was cut
+/// short.
+struct Move<'a>(&'a AtomicBool);
+
+impl Drop for Move<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        // relaxed: a hint; `ensure` looks at the bins themselves.
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 impl<K: Copy, V: Copy> Table<K, V> {
     /// Called now and then by inserts, with the number of entries: has the bins born that this asks for.
@@ -35,6 +70,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
     /// Whether so many bins have been asked to be born.
     #[inline]
     pub(crate) fn has(&self, wanted: usize) -> bool {
+        // relaxed: a hint, as below.
+        if self.cut_short.load(Ordering::Relaxed) {
+            return false;
+        }
         match self.directory() {
             Some(directory) if directory.is_small() => wanted <= directory.root_bins(),
             // relaxed: a hint; `ensure` looks at the bins themselves.
@@ -97,6 +136,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
         if self.directory().is_none() {
             self.begin(backoff)?;
         }
+        // relaxed: a hint; `ensure` looks at the bins themselves.
+        if self.cut_short.load(Ordering::Relaxed) {
+            self.finish_move(rehash, backoff)?;
+        }
         while let Some(small) = self.directory().filter(|directory| directory.is_small()) {
             if wanted <= small.root_bins() {
                 return Ok(());
@@ -120,18 +163,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
             if claim.is_err() {
                 continue;
             }
-            let born = self.bear(first, rehash, backoff);
-            if born.is_err() {
-                // Leave the rest to the next demand, unless others have claimed further already.
-                // relaxed: as above.
-                let _ = self.claimed.compare_exchange(
-                    first + segment,
-                    first,
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                );
-                return born;
-            }
+            let claim = Claim { claimed: &self.claimed, first, next: first + segment };
+            self.bear(first, rehash, backoff)?;
+            mem::forget(claim);
             budget -= 1;
         }
         Ok(())
@@ -146,11 +180,31 @@ impl<K: Copy, V: Copy> Table<K, V> {
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let bits = Self::next_bits(wanted);
-        let made = self.make_directory(bits, false, small.as_ptr())?;
+        let made = self.make_directory(bits, false, small.as_ptr(), backoff)?;
         self.adopt(small.as_ptr(), made, backoff)?;
+        let under_way = Move(&self.cut_short);
         for bin in 0..small.root_bins() {
             self.try_ensure(bin, rehash, backoff)?;
         }
+        mem::forget(under_way);
+        Ok(())
+    }
+
+    /// Takes up a move that was cut short: has all bins born that do not come from a split.
+    #[cold]
+    fn finish_move(
+        &self,
+        rehash: &impl Fn(&K) -> Hash,
+        backoff: &mut Backoff,
+    ) -> Result<(), Failure> {
+        let Some(directory) = self.directory() else { return Ok(()) };
+        // relaxed: a hint; `ensure` looks at the bins themselves.
+        self.cut_short.store(false, Ordering::Relaxed);
+        let under_way = Move(&self.cut_short);
+        for bin in 0..directory.root_bins() {
+            self.try_ensure(bin, rehash, backoff)?;
+        }
+        mem::forget(under_way);
         Ok(())
     }
 

@@ -38,7 +38,8 @@ const fn twice(n: u64) -> Value {
 impl Map {
     fn of_bits(bits: u32) -> Self {
         let map = Map::new();
-        let made = map.make_directory(bits, true, std::ptr::null_mut()).unwrap();
+        let made =
+            map.make_directory(bits, true, std::ptr::null_mut(), &Backoff::spinning()).unwrap();
         assert!(map.adopt(super::directory::Directory::none(), made, &Backoff::spinning()).is_ok());
         map
     }
@@ -570,5 +571,57 @@ fn loom_try_get_never_waits() {
             Err(_) => "Busy".into(),
             Ok(value) => format!("{:?}", value.map(|[a, _]| a)),
         });
+    });
+}
+
+/// A batch answers as one lookup after the other: the second key was inserted before the first was replaced.
+#[test]
+fn loom_a_window_answers_in_turn() {
+    explore(2, ["Some(1) None", "Some(1) Some(5)", "Some(2) Some(5)"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let keys = [key(0, 5), key(1, 6)];
+        map.put(keys[0], 1);
+        let other = map.clone();
+        let reader = thread::spawn(move || {
+            let mut answers = [None; 2];
+            other.get_window(
+                &keys.map(Hash),
+                |at, key| *key == keys[at],
+                |entry| entry.value(),
+                |_| {},
+                |at, value: Option<Value>| answers[at] = value.map(|[a, _]| a),
+            );
+            answers
+        });
+        map.put(keys[1], 5);
+        map.put(keys[0], 2);
+        let [first, second] = reader.join().unwrap();
+        let in_turn = first != Some(2) || second.is_some();
+        assert!(in_turn, "an absence is older than the value in front of it");
+        saw(format!("{first:?} {second:?}"));
+    });
+}
+
+/// Lines are pushed by one thread and popped by another, which goes by the links that the first one stored.
+#[test]
+fn loom_lines_change_hands() {
+    explore(2, ["[1, 2]", "[3, 4]"], |saw| {
+        let map = Arc::new(Map::of_bits(1));
+        let pop = |map: &Map| map.pool.session(&Backoff::spinning()).unwrap().pop(2).unwrap().first;
+        let chain = |map: &Map, first| {
+            let mut lines = [first, map.pool.owned(first).head().next];
+            lines.sort_unstable();
+            lines
+        };
+        map.pool.provide(4, &Backoff::spinning()).unwrap();
+        let popped = pop(&map);
+        assert_eq!(chain(&map, popped), [1, 2]);
+        let other = map.clone();
+        let taker = thread::spawn(move || chain(&other, pop(&other)));
+        map.pool.push(popped);
+        let lines = taker.join().unwrap();
+        let whole = lines == [1, 2] || lines == [3, 4];
+        assert!(whole, "{lines:?}: a line leads where it did before it was pushed");
+        saw(format!("{lines:?}"));
     });
 }

@@ -9,6 +9,8 @@ pub(crate) mod cursor;
 pub(crate) mod directory;
 mod extent;
 mod grow;
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
+mod keys_loom;
 mod lent;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
@@ -36,7 +38,7 @@ use crate::bins::bin::Bin;
 use crate::bins::layout::Layout;
 use crate::bins::tags::{Depth, Hash, Tags};
 use crate::facade::Word;
-use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::stripes::Counter;
@@ -87,6 +89,8 @@ pub(crate) struct Table<K, V> {
     directory: AtomicPtr<Head<K, V>>,
     /// How many bins have been asked to be born, in a table of full segments: the next segment's first.
     claimed: AtomicUsize,
+    /// Whether a move to a larger table was cut short: bins of the table are unborn, and nobody is at it.
+    cut_short: AtomicBool,
     /// Held while the directory, or an entry of it, is replaced.
     growth: Lock<()>,
     extents: Extents<K, V>,
@@ -114,6 +118,7 @@ impl<K, V> Table<K, V> {
             Self {
                 directory: AtomicPtr::new(Directory::none()),
                 claimed: AtomicUsize::new(0),
+                cut_short: AtomicBool::new(false),
                 growth: Lock::new(()),
                 extents: Extents::new(),
                 pool: Pool::new(Lent::none()),
@@ -195,7 +200,9 @@ impl<K, V> Table<K, V> {
         let table = Self::new();
         let bits = Self::next_bits(bins).max(bins.ilog2());
         table.extents.provide(bins.max(1 << bits), &Backoff::spinning());
-        let made = table.make_directory(bits, true, ptr::null_mut()).map_err(|_| AllocError)?;
+        let made = table
+            .make_directory(bits, true, ptr::null_mut(), &Backoff::spinning())
+            .map_err(|_| AllocError)?;
         let adopted = table.adopt(Directory::none(), made, &Backoff::spinning());
         debug_assert!(adopted.is_ok());
         Ok(table)
@@ -207,6 +214,7 @@ impl<K, V> Table<K, V> {
         bits: u32,
         born: bool,
         older: *mut Head<K, V>,
+        backoff: &Backoff,
     ) -> Result<*mut Head<K, V>, Failure>
     where
         K: Copy,
@@ -217,7 +225,7 @@ impl<K, V> Table<K, V> {
         segments.try_reserve_exact(1usize << (bits - segment_bits)).map_err(|_| AllocError)?;
         for _ in 0..1usize << (bits - segment_bits) {
             let segment = if segment_bits == Layout::<K, V>::SEGMENT_BITS {
-                self.segment(&Backoff::spinning())?
+                self.segment(backoff)?
             } else {
                 Segment::<K, V>::new(1 << segment_bits)?
             };
@@ -240,7 +248,7 @@ impl<K, V> Table<K, V> {
         }
     }
 
-    /// Makes `made` the directory if `expected` still is; frees it otherwise.
+    /// Makes `made` the directory if `expected` still is; frees it otherwise, and gives its segments back.
     fn adopt(
         &self,
         expected: *mut Head<K, V>,
@@ -267,11 +275,15 @@ impl<K, V> Table<K, V> {
         if !adopted {
             let words = Self::segment_words();
             let owns = |block| {
-                if small || !self.is_lent() {
-                    return !self.extents.own(block);
+                if !small && self.is_lent() {
+                    self.pool.lent.give_back(Words::borrowed(block), words, backoff);
+                    return false;
                 }
-                self.pool.lent.give_back(Words::borrowed(block), words, backoff);
-                false
+                let borrowed = self.extents.own(block);
+                if borrowed {
+                    self.extents.take_back(block, backoff);
+                }
+                !borrowed
             };
             // SAFETY: never shared, and its segments are its own but for those in extents, and those lent.
             unsafe { Directory::free_with_segments(made, owns) };
@@ -304,7 +316,7 @@ impl<K, V> Table<K, V> {
         K: Copy,
         V: Copy,
     {
-        let made = self.make_directory(Self::next_bits(1), true, ptr::null_mut())?;
+        let made = self.make_directory(Self::next_bits(1), true, ptr::null_mut(), backoff)?;
         Ok(self.adopt(Directory::none(), made, backoff)?)
     }
 

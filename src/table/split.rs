@@ -26,6 +26,9 @@ use crate::sync::seqlock::State;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 
+/// Bytes of a key, at most, if all keys of a bin are to be on the stack together.
+const MOST_KEY: usize = 512;
+
 /// The hashes of a bin's entries, in the order in which `visit` shows them.
 struct Hashes {
     few: [u64; Self::FEW],
@@ -70,7 +73,7 @@ pub(super) enum Split {
     Done,
     /// Somebody wrote to the bin meanwhile.
     Changed,
-    /// A half is more than a bin's slots hold.
+    /// A half is more than a bin's slots hold, or keys are too large for this.
     NeedsLines,
 }
 
@@ -179,9 +182,27 @@ impl<K: Copy, V: Copy> Table<K, V> {
         Ok(())
     }
 
-    /// Splits a bin whose halves both fit into slots, as nearly all do: in one pass, with no line taken.
+    /// Splits a bin whose halves both fit into slots, as nearly all do: in one pass, with no line taken. Not for
+    /// large keys, since it holds all keys of the bin on the stack.
     #[inline]
     pub(super) fn split_into_slots<'a>(
+        &'a self,
+        parent: Bin<'a, K, V>,
+        state: State,
+        tags: Tags,
+        child: Bin<'_, K, V>,
+        rehash: &impl Fn(&K) -> Hash,
+        backoff: &Backoff,
+    ) -> Result<Split, Failure> {
+        if size_of::<K>() > MOST_KEY {
+            return Ok(Split::NeedsLines);
+        }
+        self.split_few(parent, state, tags, child, rehash, backoff)
+    }
+
+    /// As `split_into_slots`, a function of its own: even without optimisation, only its callers have its frame.
+    #[inline]
+    fn split_few<'a>(
         &'a self,
         parent: Bin<'a, K, V>,
         state: State,

@@ -48,8 +48,13 @@ struct Step<'a, K, V> {
 type Steps<'a, K, V> = [MaybeUninit<Step<'a, K, V>>; WINDOW];
 
 impl<K: Copy, V: Copy> Table<K, V> {
-    /// Looks up the keys of one window; `eq` and `answer` are told their places in it. `touch` is shown the
-    /// entries that are probably meant, before any is read, to ask for what they lead to.
+    /// Looks up the keys of one window, as one lookup of each after the other; `eq` and `answer` are told their
+    /// places in it. `touch` is shown the entries that are probably meant, before any is read, to ask for what they
+    /// lead to.
+    ///
+    /// The bins are read ahead, in the order of the keys, so answers that rest on these reads are in turn. An answer of
+    /// `get_slowly` is younger. After one, what was read ahead has to be true still: an entry is validated anyway, and
+    /// an absence is then, too.
     // The loops go over slices: a number that the compiler knew it would unroll, and run out of registers.
     #[inline(always)]
     pub(crate) fn get_window<R>(
@@ -69,8 +74,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 touch(bin.entry(slots.lowest()));
             }
         }
+        let mut late = false;
         for (at, &Step { bin, state, slots, sure, .. }) in steps.iter().enumerate() {
-            if slots.is_empty() && sure {
+            if slots.is_empty() && sure && (!late || bin.seq().validate(state)) {
                 answer(at, None);
                 continue;
             }
@@ -81,6 +87,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 answer(at, Some(found));
                 continue;
             }
+            late = true;
             let mut backoff = Backoff::spinning();
             let found = self.get_slowly(hashes[at], |key| eq(at, key), read, &mut backoff);
             answer(at, found.unwrap_or(None));

@@ -25,6 +25,8 @@ pub(crate) const LOW_ENTROPY: Mapped =
 /// Two dozen neighbours share each hash: chains of overflow lines in a table of any size, of which
 /// a split moves some and leaves some.
 pub(crate) const CLUSTERED: Mapped = Mapped { name: "clustered", map: |word| mix(word / 24) };
+/// Two neighbours share each hash.
+pub(crate) const PAIRS: Mapped = Mapped { name: "pairs", map: |word| mix(word / 2) };
 /// Only the top sixteen bits ever differ.
 pub(crate) const HIGH_BITS: Mapped = Mapped { name: "high bits", map: |word| word << 48 };
 /// Only the low bits ever differ, every other one of them.

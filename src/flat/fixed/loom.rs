@@ -7,6 +7,7 @@ use crate::bins::tags::Hash;
 use crate::bins::types::Change;
 use crate::facade::Word;
 use crate::sync::backoff::Backoff;
+use crate::sync::loom::Twin;
 use crate::sync::seqlock::SeqLock;
 use ::loom::model::Builder;
 use ::loom::sync::Arc;
@@ -406,5 +407,58 @@ fn loom_fixed_try_get_never_waits() {
         let reader = thread::spawn(move || other.try_read(stray));
         bins.put(stray, 2);
         saw(reader.join().unwrap().map_or("Busy".into(), |value| format!("{value:?}")));
+    });
+}
+
+/// Keys of two words, of one tag, in one slot of one bin.
+type Keys = Storage<Twin, (), 1>;
+
+impl Keys {
+    fn change_key(&self, key: Twin, change: fn(Twin) -> Change<Twin, ()>) {
+        let same = |other: &Twin| other.seen() == key.seen();
+        let done = self.alter(Hash(key.seen()), same, Backoff::spinning(), |_| change(key));
+        assert!(done.is_ok());
+    }
+
+    fn with_one_key() -> Arc<Self> {
+        let keys = Arc::new(Self::new());
+        keys.change_key(Twin::of(0), |key| Change::Entry(key, ()));
+        keys
+    }
+
+    /// The key 0 goes, and the key 4 takes its slot.
+    fn pass_the_slot_on(&self) {
+        self.change_key(Twin::of(0), |_| Change::Remove);
+        self.change_key(Twin::of(4), |key| Change::Entry(key, ()));
+    }
+}
+
+/// A reader can fetch a torn key, but `Eq` never sees it.
+#[test]
+fn loom_fixed_eq_is_given_whole_keys() {
+    explore(2, ["false", "true"], |saw| {
+        let keys = Keys::with_one_key();
+        let other = keys.clone();
+        let reader = thread::spawn(move || {
+            let key = Twin::of(0);
+            let same = |other: &Twin| other.seen() == key.seen();
+            other.get(Hash(key.seen()), same, |entry| entry.value()).is_some()
+        });
+        keys.pass_the_slot_on();
+        saw(format!("{}", reader.join().unwrap()));
+    });
+}
+
+/// Nor do those who walk, `retain` and its `Hash` included.
+#[test]
+fn loom_fixed_walks_show_whole_keys() {
+    explore(2, ["None", "Some(0)", "Some(4)"], |saw| {
+        let keys = Keys::with_one_key();
+        let other = keys.clone();
+        let walk = thread::spawn(move || {
+            other.next_entry(Position::default()).map(|((key, ()), _)| key.seen() & 7)
+        });
+        keys.pass_the_slot_on();
+        saw(format!("{:?}", walk.join().unwrap()));
     });
 }
