@@ -177,3 +177,154 @@ fn closures_may_panic_and_call_the_map() {
     map.retain(|key, _| !map.remove(key));
     assert!(map.is_empty());
 }
+
+/// What a dishonest model answers, by the lengths of the value and of the buffer.
+type Answer = fn(usize, usize) -> usize;
+
+/// Fills the buffer and answers whatever it likes. What it stored, it says, decompresses to blanks.
+#[derive(Clone)]
+struct Liar(Answer);
+
+impl Codec for Liar {
+    fn name(&self) -> &'static str {
+        "liar"
+    }
+
+    fn untrained(&self) -> Option<Box<dyn Model>> {
+        Some(Box::new(self.clone()))
+    }
+
+    fn train(&self, _: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
+        None
+    }
+
+    fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Model for Liar {
+    fn compress(&self, plain: &[u8], into: &mut [u8], _: &mut Work) -> Option<usize> {
+        into.fill(0xA5);
+        Some((self.0)(plain.len(), into.len()))
+    }
+
+    fn decompress(&self, _: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
+        into.fill(b' ');
+        Ok(())
+    }
+
+    fn export(&self, _: &mut dyn FnMut(&[u8])) {}
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+/// The key's value, by a buffer that is long enough for any.
+fn read(map: &CompressedMap, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+    let mut into = vec![0; 1 << 17];
+    Ok(map.get_into(key, &mut into)?.map(|len| into[..len].to_vec()))
+}
+
+/// Of any length: some fill most of a segment.
+fn any_value(n: usize, segment: usize) -> Vec<u8> {
+    let noise = |at: usize| (at * 31 + n * 7919 + (at * n) / 13) as u8;
+    (0..[40, 90, segment / 3, segment - 200][n % 4]).map(noise).collect()
+}
+
+/// A length beyond the buffer is an answer like "does not fit": nothing is stored by it, nothing is written by it.
+#[test]
+fn a_length_beyond_the_buffer_is_not_believed() {
+    let lies: [Answer; 8] = [
+        |_, room| room + 1,
+        |plain, _| plain + 1,
+        |plain, _| 2 * plain,
+        |plain, room| room + plain / 16 + 20,
+        |_, _| 1 << 16,
+        |_, _| 1 << 21,
+        |_, _| isize::MAX as usize,
+        |_, _| usize::MAX,
+    ];
+    for segment in [1 << 10, 4 << 10, 64 << 10] {
+        for (index, lie) in lies.into_iter().enumerate() {
+            // Before and behind a codec whose answer is the best so far.
+            for place in 0..3 {
+                let builder = CompressedMap::builder(160 * segment).segment_bytes(segment);
+                let blanks = || Blanks(Fuse::default());
+                let mut map = match place {
+                    0 => builder.codec(Liar(lie)),
+                    1 => builder.codec(Liar(lie)).codec(blanks()),
+                    _ => builder.codec(blanks()).codec(Liar(lie)),
+                }
+                .build();
+                let any = |n: usize| if n % 3 == 0 { value(n) } else { any_value(n, segment) };
+                let there = |n: &usize| map.insert(&key(*n), &any(*n)).is_ok();
+                let there: Vec<usize> = (0..100).filter(there).collect();
+                assert!(there.len() > 60, "{} of 100", there.len());
+                map.shrink();
+                let codecs = map.stats().codecs;
+                let liar = codecs.iter().find(|codec| codec.name == "liar").expect("it is there");
+                let where_ = format!("lie {index}, segments of {segment}, place {place}");
+                assert_eq!(liar.records, 0, "a length beyond the buffer was believed: {where_}");
+                for n in there {
+                    assert_eq!(read(&map, &key(n)), Ok(Some(any(n))), "{n}: {where_}");
+                }
+            }
+        }
+    }
+}
+
+/// A length within the buffer may be a lie, too: then the value is another one, and nothing else is.
+#[test]
+fn a_length_within_the_buffer_harms_only_its_own_value() {
+    let lies: [Answer; 3] = [|_, _| 0, |_, _| 1, |_, room| room];
+    for lie in lies {
+        let builder = CompressedMap::builder(256 << 10).segment_bytes(1 << 10);
+        let mut map = builder.codec(Liar(lie)).build();
+        (0..100).for_each(|n| ignore(map.insert(&key(n), &any_value(n, 1 << 10))));
+        map.shrink();
+        for n in 0..100 {
+            let blanks = vec![b' '; any_value(n, 1 << 10).len()];
+            assert_eq!(read(&map, &key(n)), Ok(Some(blanks)), "{n}");
+            assert!(map.remove(&key(n)));
+        }
+        let stats = map.stats();
+        assert_eq!((stats.len, stats.raw, stats.cold, stats.hot), (0, 0, 0, 0), "{stats:?}");
+    }
+}
+
+/// What a merge function makes may have any length. One that a segment does not hold is folded when it is read,
+/// and stored never.
+#[test]
+fn a_merge_of_any_length_stays_within_a_segment() {
+    for len in (900..1_040).chain([0, 1, 4_000, 70_000, 1 << 21]) {
+        let merge = move |key: &[u8], _: Option<&[u8]>, _: &[&[u8]]| vec![key[key.len() - 1]; len];
+        let builder = CompressedMap::builder(64 << 10).segment_bytes(1 << 10);
+        let mut map = builder.merge(merge).build();
+        // So that what sweeps work in has room for a whole segment.
+        map.insert("long", &[1; 600]).expect("there is room");
+        for n in 0..8 {
+            map.modify_deferred(&key(n), "x").expect("there is room");
+        }
+        // Pushes them out of the hot front.
+        for n in 100..500 {
+            ignore(map.insert(&key(n), &value(n)));
+        }
+        map.shrink();
+        for n in 0..8 {
+            let folded = vec![key(n)[key(n).len() - 1]; len];
+            let mut into = vec![0; len + 1];
+            let read = map.get_into(&key(n), &mut into);
+            assert_eq!(read, Ok(Some(len)), "a folded value of {len} bytes is lost");
+            assert_eq!(into[..len], folded[..], "a folded value of {len} bytes was written over");
+        }
+        for n in 100..500 {
+            let there = read(&map, &key(n));
+            assert!(there == Ok(None) || there == Ok(Some(value(n))), "{n} beside {len}");
+        }
+        map.clear();
+        let stats = map.stats();
+        assert_eq!((stats.len, stats.raw, stats.cold, stats.hot), (0, 0, 0, 0), "{stats:?}");
+    }
+}

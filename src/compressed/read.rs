@@ -204,15 +204,20 @@ impl Store {
         let mut room = [const { MaybeUninit::uninit() }; STACK_WORDS];
         let mut scratch = Scratch::new(&mut room);
         let sink = RefCell::new(&mut into);
-        let found = self.find(hash, key, &scratch, &sink)?;
+        let mut found = self.find(hash, key, &scratch, &sink)?;
         let len = match found.copied {
             Copied::Value => Ok(found.head.stored),
             Copied::NoRoom => Err(ReadError::BufferTooSmall { need: found.head.stored }),
             Copied::Stored => self.expand(found.head, scratch.bytes(), &mut into),
-            Copied::Not => self.read_long(hash, key, found, &mut into)?,
+            // It is looked for anew, and what is found then need not be what was found before.
+            Copied::Not => {
+                let (len, read) = self.read_long(hash, key, found, &mut into)?;
+                found = read;
+                len
+            }
         };
-        if !glance && len.is_ok() {
-            self.was_read(hash, key, found, &into);
+        if !glance && let Ok(len) = len {
+            self.was_read(hash, key, found, into.filled(len), S::ALLOCATES);
         }
         Some(len.map(|len| (len, into)))
     }
@@ -225,7 +230,7 @@ impl Store {
         done.map(|()| need).map_err(|Corrupt| ReadError::Corrupt)
     }
 
-    /// As `read`, of what is long or has to be folded.
+    /// As `read`, of what is long or has to be folded; with the record that the value is of.
     #[cold]
     fn read_long<S: Sink>(
         &self,
@@ -233,33 +238,36 @@ impl Store {
         key: &[u8],
         mut found: Found,
         into: &mut S,
-    ) -> Option<Result<usize, ReadError>> {
+    ) -> Option<(Result<usize, ReadError>, Found)> {
         let mut words = Vec::new();
         loop {
             if found.head.is_operand() {
                 let resolved = self.resolve(hash, |at| self.is_of(at, key), key)?;
-                let Ok(Resolved { value, .. }) = resolved else {
-                    return Some(Err(ReadError::Corrupt));
+                let Ok(Resolved { top, generation, value }) = resolved else {
+                    return Some((Err(ReadError::Corrupt), found));
                 };
                 let need = value.len();
                 let room = into.room(need).map(|room| room.copy_from_slice(&value));
-                return Some(room.map(|()| need).ok_or(ReadError::BufferTooSmall { need }));
+                let read = Found { at: top, generation, ..found };
+                return Some((room.map(|()| need).ok_or(ReadError::BufferTooSmall { need }), read));
             }
             words.resize(Scratch::words_for(found.head.stored) + 1, MaybeUninit::uninit());
             let mut scratch = Scratch::new(&mut words);
             found = self.find(hash, key, &scratch, &RefCell::new(&mut *into))?;
             let need = found.head.stored;
-            return Some(match found.copied {
+            let len = match found.copied {
                 Copied::Value => Ok(need),
                 Copied::NoRoom => Err(ReadError::BufferTooSmall { need }),
                 Copied::Stored => self.expand(found.head, scratch.bytes(), into),
                 Copied::Not => continue,
-            });
+            };
+            return Some((len, found));
         }
     }
 
+    /// `plain` was read of the record that was found.
     #[inline(always)]
-    fn was_read<S: Sink>(&self, hash: Hash, key: &[u8], found: Found, plain: &S) {
+    fn was_read(&self, hash: Hash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
         if found.at.is_over() {
             self.touch(found.at);
             self.hits.add(1);
@@ -270,7 +278,7 @@ impl Store {
         let again = segment.touch(offset);
         // The second time, or while there is room, it becomes hot.
         if (again || !self.is_scarce()) && !self.is_crowded() {
-            self.admit(hash, key, found, plain.filled(found.head.plain), S::ALLOCATES);
+            self.admit(hash, key, found, plain, may_allocate);
         }
     }
 

@@ -540,9 +540,7 @@ impl Store {
             let leads = |top: Location| self.leads_to(top, at);
             let Some(resolved) = self.resolve(hash, leads, key) else { return Ok(()) };
             let Ok(Resolved { top, value, .. }) = resolved else { break };
-            let longest = Head::raw(key.len(), value.len()).record(true);
-            // relaxed: changes under the house's lock only.
-            if longest > self.longest.load(Ordering::Relaxed) {
+            if !self.can_store(key, &value) {
                 break;
             }
             let to = self.append_compressed(desk, key, &value)?;
@@ -557,6 +555,14 @@ impl Store {
         let to = self.append_hot(below, head, key, stored).ok_or(Stuck)?;
         self.relocate(hash, at, to);
         Ok(())
+    }
+
+    /// Whether what is worked in has room for a record of the value, and a segment has. A merge function makes
+    /// values of any length.
+    fn can_store(&self, key: &[u8], value: &[u8]) -> bool {
+        // relaxed: changes under the house's lock only.
+        let longest = self.longest.load(Ordering::Relaxed).min(self.shape().most());
+        value.len() <= longest && Head::raw(key.len(), value.len()).record(true) <= longest
     }
 
     /// Lets the entry that leads to `top` lead to `to`, and unlinks all that it led to.

@@ -102,12 +102,12 @@ impl Store {
         key: &[u8],
         value: &[u8],
     ) -> Result<Location, StoreError> {
-        let most = self.shape().room() - WORD;
-        let size = head.record(true);
-        if key.len().max(value.len()) >= 1 << 21 || size > most {
+        let most = self.shape().most();
+        // Lengths first: what a record of any two takes may be beyond counting.
+        if key.len().max(value.len()) >= 1 << 21 || head.record(true) > most {
             return Err(StoreError::ValueTooLarge { most: most.saturating_sub(2 * WORD) });
         }
-        self.admit_record(size)?;
+        self.admit_record(head.record(true))?;
         let mut patience = self.patience();
         loop {
             if let Some(at) = self.append_hot(below, head, key, value) {
