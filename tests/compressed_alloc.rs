@@ -73,7 +73,7 @@ fn no_memory_is_an_error() {
         }
         assert!(refused <= 1, "{refused} refused for want of memory once");
         for &index in &there {
-            assert_eq!(map.get(&values[index].0).as_ref(), Some(&values[index].1));
+            assert_eq!(map.get(&values[index].0), Ok(Some(values[index].1.clone())));
         }
         assert_eq!(map.len(), there.len());
     }

@@ -32,7 +32,7 @@ impl Store {
 
     /// The key's value, which must be whole.
     fn text(&self, key: &str) -> String {
-        Self::whole(self.get(key.as_bytes()).map(Result::unwrap))
+        Self::whole(self.get(key.as_bytes()).unwrap())
     }
 
     /// As `text`, but what was cold stays so.
@@ -220,7 +220,7 @@ fn loom_update_against_sweep() {
         });
         let changed = map.update(b"k", |mut value| {
             value.fill(2);
-            Some(value)
+            Ok(Some(value))
         });
         assert_eq!(changed, Ok(true));
         sweeper.join().unwrap();

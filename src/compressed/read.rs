@@ -102,7 +102,7 @@ impl Found {
 pub(super) struct Resolved {
     pub(super) top: Location,
     pub(super) generation: usize,
-    pub(super) value: Vec<u8>,
+    pub(super) value: Result<Vec<u8>, Corrupt>,
 }
 
 /// The records of a chain, copied one after the other.
@@ -112,6 +112,8 @@ pub(super) struct Gathered {
     generation: usize,
     links: Vec<(Head, usize)>,
     bytes: Vec<u8>,
+    /// Whether the last record was come to: damage may end a chain before, or never.
+    whole: bool,
 }
 
 impl Gathered {
@@ -243,7 +245,7 @@ impl Store {
         loop {
             if found.head.is_operand() {
                 let resolved = self.resolve(hash, |at| self.is_of(at, key), key)?;
-                let Ok(Resolved { top, generation, value }) = resolved else {
+                let Resolved { top, generation, value: Ok(value) } = resolved else {
                     return Some((Err(ReadError::Corrupt), found));
                 };
                 let need = value.len();
@@ -350,6 +352,7 @@ impl Store {
     pub(super) fn gather(&self, top: Location, into: &mut Gathered) {
         into.links.clear();
         into.bytes.clear();
+        into.whole = false;
         into.top = top.0;
         into.generation = self.generation(top);
         let mut at = Some(top);
@@ -363,6 +366,7 @@ impl Store {
             // Below a plain record lies a compressed one of the same value.
             at = if head.is_operand() { self.below(here) } else { None };
         }
+        into.whole = at.is_none();
     }
 
     /// The value of the entry that `wanted` knows by what it leads to.
@@ -371,7 +375,7 @@ impl Store {
         hash: Hash,
         wanted: impl Fn(Location) -> bool + Copy,
         key: &[u8],
-    ) -> Option<Result<Resolved, Corrupt>> {
+    ) -> Option<Resolved> {
         let gathered = RefCell::new(Gathered::default());
         let look = |afar: &Afar| {
             let at = Location::from(*afar);
@@ -385,11 +389,14 @@ impl Store {
         let gathered = gathered.into_inner();
         let value = self.fold(key, &gathered);
         let (top, generation) = (Location(gathered.top), gathered.generation);
-        Some(value.map(|value| Resolved { top, generation, value }))
+        Some(Resolved { top, generation, value })
     }
 
     /// The value that a chain stands for.
     pub(super) fn fold(&self, key: &[u8], gathered: &Gathered) -> Result<Vec<u8>, Corrupt> {
+        if !gathered.whole {
+            return Err(Corrupt);
+        }
         let stored = |&(head, from): &(Head, usize)| &gathered.bytes[from..from + head.stored];
         let operands: Vec<&[u8]> = {
             let operands = gathered.links.iter().rev().filter(|(head, _)| head.is_operand());
@@ -409,7 +416,9 @@ impl Store {
         }
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Option<Result<Vec<u8>, ReadError>> {
-        Some(self.read(key, Vec::new(), false)?.map(|(_, value)| value))
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
+        let read = self.read(key, Vec::new(), false).transpose();
+        // A vector has room for any value: there is no other error.
+        read.map(|read| read.map(|(_, value)| value)).map_err(|_| Corrupt)
     }
 }

@@ -369,6 +369,30 @@ impl Store {
     }
 }
 
+/// A record that was appended and that no entry leads to yet. It is dead where nobody comes to link it, by a panic of
+/// a codec that makes room for the index, too.
+pub(super) struct Appended<'a> {
+    store: &'a Store,
+    pub(super) at: Location,
+}
+
+impl<'a> Appended<'a> {
+    pub(super) const fn new(store: &'a Store, at: Location) -> Self {
+        Self { store, at }
+    }
+
+    /// It is linked, and counts as long as it is.
+    pub(super) const fn linked(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Appended<'_> {
+    fn drop(&mut self) {
+        self.store.drop_record(self.at);
+    }
+}
+
 /// Records that an entry may lead to: operands, a plain one, a compressed one.
 pub(super) const CHAIN: usize = MOST_OPERANDS as usize + 2;
 

@@ -351,10 +351,10 @@ impl Store {
                 return Swept::Some;
             }
             let Ok(size) = self.sweep_record(house, segment, sweep) else {
+                house.sweep = Some(sweep);
                 let frugal = house.desk.frugal;
                 return if frugal { Swept::Busy } else { self.give_up(house, sweep, segment) };
             };
-            house.sweep = Some(Sweep { at: sweep.at + size, ..sweep });
             house.desk.has_done(RECORD + size / COPIED);
         }
     }
@@ -446,6 +446,8 @@ impl Store {
         let Some((_, start)) = self.place(at) else { return Err(Stuck) };
         let (head, len) = segment.head(start).ok_or(Stuck)?;
         let size = head.record(hot);
+        // Before codecs are called: a record whose codec panics is passed over, and waits for another sweep.
+        house.sweep = Some(Sweep { at: sweep.at + size, ..sweep });
         let hash = self.rehash(at.afar());
         if !self.is_linked(hash, at) {
             return Ok(size);
@@ -539,7 +541,7 @@ impl Store {
         for _ in 0..4 {
             let leads = |top: Location| self.leads_to(top, at);
             let Some(resolved) = self.resolve(hash, leads, key) else { return Ok(()) };
-            let Ok(Resolved { top, value, .. }) = resolved else { break };
+            let Resolved { top, value: Ok(value), .. } = resolved else { break };
             if !self.can_store(key, &value) {
                 break;
             }
