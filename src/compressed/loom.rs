@@ -17,6 +17,8 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
+/// A key that can be torn.
+const KEY: &str = "a key of two words";
 /// Words of a value: they are alike unless it is torn.
 const LONG: usize = 12;
 
@@ -51,15 +53,6 @@ impl Store {
         }
     }
 
-    /// Makes the oldest hot segment empty.
-    fn sweep_hot(&self) {
-        self.seal_hot();
-        while self.pool.hot() > 0 {
-            assert_ne!(self.sweep_some(1 << 10), Swept::Nothing);
-        }
-        let _ = self.sweep_some(0);
-    }
-
     /// Has the next hot record written over the first one of all.
     fn reopen(&self) {
         let number = self.pool.take(0, || false).expect("one is empty");
@@ -72,6 +65,16 @@ impl Store {
         assert_eq!(self.sweep_some(0), Swept::Some);
         self.take_all_but(1);
         self.table.take_lent();
+    }
+
+    /// Writes another record of the key, with value 2, where its only one was.
+    fn put_in_place(&self, key: &str) {
+        let _ = self.remove(key.as_bytes());
+        let _ = self.sweep_some(0);
+        self.take_all_but(1);
+        self.table.take_lent();
+        self.reopen();
+        self.put(key, 2);
     }
 
     /// Has no more segments be empty than so many, the last ones to become so.
@@ -104,15 +107,6 @@ impl Store {
             segments.map(|segment| (segment.live(), segment.is(Use::Free))).unzip();
         assert_eq!(live.iter().sum::<usize>(), linked, "live bytes");
         assert!(live.iter().zip(&free).all(|(live, free)| !free || *live == 0));
-    }
-
-    fn top(&self, key: &[u8]) -> Option<Location> {
-        let found = self.table.get(
-            self.hash(key),
-            |afar| self.is_of(Location::from(*afar), key),
-            |entry| entry.key(),
-        );
-        found.map(Location::from)
     }
 }
 
@@ -278,5 +272,104 @@ fn loom_admission_against_move() {
         let read = reader.join().unwrap();
         saw(format!("{read} {}", map.text("k")));
         map.assert_exact(&["k"]);
+    });
+}
+
+/// Between what an update reads and what it stores, its record is removed, and another one of the key is written where
+/// that was: the update is made of the other one, or comes before it.
+#[test]
+fn loom_update_against_reuse() {
+    explore(1, ["12", "2"], |saw| {
+        let map = Arc::new(store());
+        map.put(KEY, 1);
+        map.seal_hot();
+        let other = map.clone();
+        let updater = thread::spawn(move || {
+            let add = |mut value: Vec<u8>| {
+                value.iter_mut().for_each(|n| *n += 10);
+                Ok(Some(value))
+            };
+            assert!(other.update(KEY.as_bytes(), add).is_ok());
+        });
+        map.put_in_place(KEY);
+        updater.join().unwrap();
+        let left = map.text(KEY);
+        assert_ne!(left, "11", "an update of one record was stored over another");
+        saw(left);
+        map.assert_exact(&[KEY]);
+    });
+}
+
+/// As above, of an update that removes what it has read.
+#[test]
+fn loom_removal_by_update_against_reuse() {
+    explore(1, ["2"], |saw| {
+        let map = Arc::new(store());
+        map.put(KEY, 1);
+        map.seal_hot();
+        let other = map.clone();
+        let updater = thread::spawn(move || {
+            let remove_first = |value: Vec<u8>| Ok((value[0] != 1).then_some(value));
+            assert!(other.update(KEY.as_bytes(), remove_first).is_ok());
+        });
+        map.put_in_place(KEY);
+        updater.join().unwrap();
+        let left = map.text(KEY);
+        assert_ne!(left, "None", "a removal of one record has removed another");
+        saw(left);
+        map.assert_exact(&[KEY]);
+    });
+}
+
+/// A read brings a cold value back whose record was removed meanwhile, and another cold one of the key is written where
+/// that was: the older value never returns.
+#[test]
+fn loom_admission_against_reuse() {
+    explore(1, ["1 2", "2 2", "None 2"], |saw| {
+        let map = Arc::new(store());
+        map.put(KEY, 1);
+        map.sweep_hot();
+        map.seal_cold();
+        let place = map.top(KEY.as_bytes());
+        let other = map.clone();
+        let reader = thread::spawn(move || other.text(KEY));
+        assert!(map.remove(KEY.as_bytes()));
+        map.sweep_cold();
+        map.put(KEY, 2);
+        map.sweep_hot();
+        let again = map.top(KEY.as_bytes()) == place;
+        let read = reader.join().unwrap();
+        let left = map.text(KEY);
+        assert_eq!(left, "2", "a read brought a value back over another record");
+        // The model is about this.
+        if again {
+            saw(format!("{read} {left}"));
+        }
+        map.assert_exact(&[KEY]);
+    });
+}
+
+/// Where a record was, one of another key is written, of which one word is the same.
+#[test]
+fn loom_read_against_reuse_by_another_key() {
+    explore(1, ["1", "None"], |saw| {
+        let map = Arc::new(store());
+        map.put("k", 1);
+        map.seal_hot();
+        map.empty_first();
+        map.reopen();
+        map.put(KEY, 1);
+        map.seal_hot();
+        let other = map.clone();
+        let reader = thread::spawn(move || other.look_at(KEY));
+        assert!(map.remove(KEY.as_bytes()));
+        let _ = map.sweep_some(0);
+        map.take_all_but(1);
+        map.reopen();
+        map.put("A KEY of two words", 9);
+        let read = reader.join().unwrap();
+        assert_ne!(read, "9", "a read met another key's value");
+        saw(read);
+        map.assert_exact(&["A KEY of two words"]);
     });
 }
