@@ -479,6 +479,28 @@ mod tests {
         }
     }
 
+    /// Bytes that are no chain of records, where there was one.
+    #[test]
+    fn a_chain_that_is_damaged_is_not_folded() {
+        let append = |_: &[u8], value: Option<&[u8]>, changes: &[&[u8]]| {
+            [value.unwrap_or_default(), &changes.concat()].concat()
+        };
+        let builder = Builder::new(64 << 10).segment_bytes(1 << 10).merge(append);
+        let store = Store::new(builder);
+        store.insert(b"key", b"value").expect("there is room");
+        store.defer(b"key", b"+").expect("there is room");
+        assert_eq!(store.get(b"key"), Ok(Some(b"value+".to_vec())));
+        let top = store.top(b"key").expect("it is there");
+        let segment = store.pool.segment(store.shape().segment(top)).expect("it is there");
+        let beyond = store.shape().location(store.pool.numbers() + 7, 512, true);
+        // It leads nowhere, or round.
+        for below in [beyond, top] {
+            segment.set_below(store.shape().offset(top), below);
+            let whole = store.get(b"key");
+            assert_eq!(whole, Err(Corrupt), "a part of a chain was taken for all of it");
+        }
+    }
+
     #[test]
     fn a_read_knows_its_record_from_another_in_its_place() {
         let builder = Builder::new(64 << 10).segment_bytes(1 << 10).codec(One);
