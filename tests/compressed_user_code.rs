@@ -370,8 +370,9 @@ fn a_merge_of_any_length_stays_within_a_segment() {
             map.modify_deferred(&key(n), "x").expect("there is room");
         }
         // Pushes them out of the hot front.
-        let stored = (100..450).filter(|&n| map.insert(&key(n), &value(n)).is_ok()).count();
-        assert!(stored > 250, "a folded value of {len} bytes stops all writes: {stored} of 350");
+        let again = (0..2_000).map(|n| 100 + n % 350);
+        let stored = again.filter(|&n| map.insert(&key(n), &value(n)).is_ok()).count();
+        assert!(stored > 1_500, "a folded value of {len} bytes stops all writes: {stored} of 2000");
         map.shrink();
         for n in 0..8 {
             let folded = vec![key(n)[key(n).len() - 1]; len];
