@@ -360,7 +360,7 @@ fn a_length_within_the_buffer_harms_only_its_own_value() {
 /// and stored never.
 #[test]
 fn a_merge_of_any_length_stays_within_a_segment() {
-    for len in (920..1_030).step_by(4).chain([0, 1, 4_000, 70_000, 1 << 21]) {
+    for len in [0, 1, 100, 4_000, 70_000, 1 << 21].into_iter().chain((936..1_030).step_by(4)) {
         let merge = move |key: &[u8], _: Option<&[u8]>, _: &[&[u8]]| vec![key[key.len() - 1]; len];
         let builder = CompressedMap::builder(64 << 10).segment_bytes(1 << 10);
         let mut map = builder.merge(merge).build();
