@@ -180,10 +180,8 @@ fn a_value_that_no_codec_survives_stops_nobody() {
     map.insert("the one", "doom").expect("there is room");
     let (mut stored, mut panicked) = (0, 0);
     for n in 0..KEYS {
-        match panics(|| stored += usize::from(map.insert(&key(n), &value(n)).is_ok())) {
-            true => panicked += 1,
-            false => {}
-        }
+        let insert = || stored += usize::from(map.insert(&key(n), &value(n)).is_ok());
+        panicked += usize::from(panics(insert));
     }
     assert!((1..20).contains(&panicked), "one value makes {panicked} of {KEYS} writes panic");
     assert!(stored > KEYS / 2, "{stored}");
@@ -320,7 +318,8 @@ fn a_length_beyond_the_buffer_is_not_believed() {
                     _ => builder.codec(blanks()).codec(Liar(lie)),
                 }
                 .build();
-                let any = |n: usize| if n % 3 == 0 { value(n) } else { any_value(n, segment) };
+                let any =
+                    |n: usize| if n.is_multiple_of(3) { value(n) } else { any_value(n, segment) };
                 let there = |n: &usize| map.insert(&key(*n), &any(*n)).is_ok();
                 let there: Vec<usize> = (0..100).filter(there).collect();
                 assert!(there.len() > 60, "{} of 100", there.len());
@@ -575,7 +574,7 @@ impl Model for StrangeModel {
     }
 
     fn export(&self, into: &mut dyn FnMut(&[u8])) {
-        let piece = [0; 1 << 16];
+        let piece = vec![0; 1 << 16];
         for begin in (0..self.1).step_by(piece.len()) {
             into(&piece[..piece.len().min(self.1 - begin)]);
         }
