@@ -6,7 +6,8 @@ mod support;
 
 use hedgerow::CompressedMap;
 use hedgerow::compressed::StoreError;
-use support::alloc::{Injected, counted, failing};
+use std::cell::RefCell;
+use support::alloc::{Injected, counted, failing, hooked};
 use support::nibbles::Nibbles;
 
 #[global_allocator]
@@ -74,8 +75,102 @@ fn no_memory_is_an_error() {
         }
         assert!(refused <= 1, "{refused} refused for want of memory once");
         for &index in &there {
-            assert_eq!(map.get(&values[index].0).as_ref(), Some(&values[index].1));
+            assert_eq!(map.get(&values[index].0), Ok(Some(values[index].1.clone())));
         }
         assert_eq!(map.len(), there.len());
     }
+}
+
+type Script = Vec<Box<dyn FnOnce()>>;
+
+thread_local! {
+    /// What other threads do meanwhile, in the middle of a call: one of them at each allocation, the last one first.
+    static MEANWHILE: RefCell<Script> = const { RefCell::new(Vec::new()) };
+}
+
+/// Runs `work`; at each of its allocations happens what is next in `meanwhile`. What was left of that at its end.
+fn beside<R>(mut meanwhile: Script, work: impl FnOnce() -> R) -> (R, usize) {
+    meanwhile.reverse();
+    MEANWHILE.set(meanwhile);
+    let hook = || {
+        if let Some(next) = MEANWHILE.with_borrow_mut(Vec::pop) {
+            next();
+        }
+    };
+    let done = hooked(hook, work);
+    (done, MEANWHILE.take().len())
+}
+
+/// A value that is so long when stored that a look-up needs memory for it, and what may come instead of it while that
+/// is allocated.
+#[test]
+fn a_value_may_change_its_length_while_it_is_read() {
+    fn put(value: Vec<u8>) -> Box<dyn FnOnce()> {
+        Box::new(move || {
+            let done = MAP.with(|map| map.insert("key", &value));
+            assert_eq!(done, Ok(true));
+        })
+    }
+    thread_local! {
+        static MAP: CompressedMap = {
+            let append = |_: &[u8], value: Option<&[u8]>, changes: &[&[u8]]| {
+                [value.unwrap_or_default(), &changes.concat()].concat()
+            };
+            CompressedMap::builder(1 << 20).codec(Nibbles).merge(append).build()
+        };
+    }
+    let long = |n: usize| -> Vec<u8> { text(n).into_iter().cycle().take(6_000).collect() };
+    let cold = |value: &[u8]| {
+        MAP.with(|map| {
+            map.insert("key", value).expect("there is room");
+            // Pushes it out of the hot front: it becomes cold, and stored in more than a kibibyte.
+            for n in 0..2_000 {
+                map.insert(&n.to_string(), &long(n)).expect("there is room");
+                map.remove(&n.to_string());
+            }
+            let mut codecs = map.stats().codecs.into_iter();
+            assert!(codecs.any(|codec| codec.name == "nibbles" && codec.records > 0));
+            // So that the next read brings it back.
+            assert!(map.contains_key("key"));
+        });
+    };
+    MAP.with(|map| {
+        assert!(map.train(&[&long(1), &long(2)]));
+        // There is room for such later on, too.
+        map.insert("key", &[7; 12_000]).expect("there is room");
+    });
+    let read = |len: usize| {
+        let mut into = vec![0; len];
+        move || {
+            let len = MAP.with(|map| map.get_into("key", &mut into));
+            len.map(|len| len.map(|len| into[..len].to_vec()))
+        }
+    };
+
+    // Shorter than it was, and than the buffer; the buffer has no room for what was there before.
+    cold(&long(3));
+    let (got, left) = beside(vec![put(b"short".to_vec())], read(100));
+    assert_eq!((got, left), (Ok(Some(b"short".to_vec())), 0), "a stale length was believed");
+
+    // It has become deferred changes.
+    cold(&long(4));
+    let defer: Box<dyn FnOnce()> = Box::new(|| {
+        MAP.with(|map| {
+            map.insert("key", "short").expect("there is room");
+            map.modify_deferred("key", "er").expect("there is room");
+        });
+    });
+    let (got, left) = beside(vec![defer], read(100));
+    assert_eq!((got, left), (Ok(Some(b"shorter".to_vec())), 0), "a stale length was believed");
+
+    // It is longer, and longer again, before memory for it is there.
+    cold(&long(5));
+    let longer: Vec<u8> = long(6).into_iter().cycle().take(12_000).collect();
+    let (got, left) = beside(vec![put(longer.clone())], read(12_000));
+    assert_eq!((got, left), (Ok(Some(longer)), 0), "a stale length was believed");
+
+    // It has gone.
+    cold(&long(7));
+    let remove: Box<dyn FnOnce()> = Box::new(|| assert!(MAP.with(|map| map.remove("key"))));
+    assert_eq!(beside(vec![remove], read(100)), (Ok(None), 0));
 }

@@ -90,7 +90,7 @@ fn merge(_: &[u8], value: Option<&[u8]>, changes: &[&[u8]]) -> Vec<u8> {
 fn operate(map: &CompressedMap, key: &[u8], rng: &mut Rng, new: u32) -> Option<(Call, Answer)> {
     let was = |done: Result<bool, _>| done.ok().map(Answer::Was);
     Some(match rng.below(16) {
-        0..4 => (Call::Get, Answer::Saw(map.get(key).map(|bytes| value_of(&bytes)))),
+        0..4 => (Call::Get, Answer::Saw(map.get_with(key, value_of).expect("it is whole"))),
         4 => {
             let mut into = [0; 4096];
             let len = map.get_into(key, &mut into).expect("it is whole, and short enough");
@@ -179,7 +179,7 @@ fn play(seed: u64) {
     // What is there at rest is the last thing that happened.
     let end = u64::MAX - 1;
     let last = |key: &Vec<u8>| {
-        let answer = Answer::Saw(map.get(key).map(|bytes| value_of(&bytes)));
+        let answer = Answer::Saw(map.get_with(key, value_of).expect("it is whole"));
         vec![Event { called: end, returned: end + 1, call: Call::Get, answer }]
     };
     logs.push(keys.iter().map(last).collect());

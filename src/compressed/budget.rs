@@ -5,8 +5,7 @@
 //! little more than the index takes at a time, a segment is only taken where the budget also has room for the index
 //! that its records will need.
 
-use super::codec::{Model, Work};
-use super::models::Models;
+use super::codec::Work;
 use super::store::Store;
 use super::sweep::House;
 use super::types::StoreError;
@@ -50,15 +49,15 @@ impl Store {
     /// Bytes of everything, with what the index may come to take before somebody looks at it.
     pub(super) fn bytes(&self) -> usize {
         // relaxed: a figure.
-        self.bytes_but_index() + self.table_bytes.load(Ordering::Relaxed)
+        self.bytes_but_index().saturating_add(self.table_bytes.load(Ordering::Relaxed))
     }
 
     /// Bytes of everything else.
     pub(super) fn bytes_but_index(&self) -> usize {
         // relaxed: figures.
         let models = self.models_bytes.load(Ordering::Relaxed);
-        // relaxed: as above.
-        self.fixed.load(Ordering::Relaxed) + models + self.pool.bytes()
+        // relaxed: as above. A model may say that it takes anything.
+        (self.fixed.load(Ordering::Relaxed) + self.pool.bytes()).saturating_add(models)
     }
 
     /// Bytes by which the index may grow at a time.
@@ -198,8 +197,8 @@ impl Store {
     }
 
     fn may_grow_by(&self, more: usize) -> bool {
-        let next = self.bytes() + self.pool.next_bytes() + (more - 1) * self.shape().bytes();
-        let next = next + self.models_to_come();
+        let next = self.pool.next_bytes() + (more - 1) * self.shape().bytes();
+        let next = self.bytes().saturating_add(next + self.models_to_come());
         let segments = self.pool.made() + more;
         // So few are needed for anything to go on.
         let to_come = match segments {
@@ -280,24 +279,23 @@ impl Store {
 
     /// Whether there may be one more segment to sweep others into, which makes up for it.
     pub(super) fn may_spill(&self) -> bool {
-        self.bytes() + self.pool.next_bytes() <= self.budget
+        self.bytes().saturating_add(self.pool.next_bytes()) <= self.budget
     }
 
     /// Bytes that are kept for what codecs are yet to learn, and for what they take meanwhile.
     fn models_to_come(&self) -> usize {
         // relaxed: a hint.
         let learned = self.learned.load(Ordering::Relaxed);
-        if learned || self.models.codecs().is_empty() {
+        if learned || self.models.codecs().len() == 0 {
             // relaxed: a figure.
             return self.next_models.load(Ordering::Relaxed);
         }
         self.models_room() / 2 + (self.budget / 8).min(LEARNING)
     }
 
-    /// Counts what a model takes, before it is added, so that no segment takes it meanwhile; whether that is within
-    /// the budget.
-    pub(super) fn may_keep(&self, model: &dyn Model) -> bool {
-        let bytes = Models::bytes_of(model);
+    /// Counts what a model takes, no more than all of them may, before it is added, so that no segment takes it
+    /// meanwhile; whether that is within the budget.
+    pub(super) fn may_keep(&self, bytes: usize) -> bool {
         // relaxed: a figure; models are added under the house's lock.
         self.models_bytes.fetch_add(bytes, Ordering::Relaxed);
         if self.bytes() > self.budget {
@@ -329,12 +327,12 @@ impl Store {
         let more = house.bytes_for(longest) - house.bytes();
         let small = self.budget < LARGE;
         let work = || match small {
-            _ if self.models.codecs().is_empty() => None,
+            _ if self.models.codecs().len() == 0 => None,
             true => Some(Work::small()),
             false => Some(Work::new()),
         };
         let more = more + if before == 0 { if small { 2 << 10 } else { 20 << 10 } } else { 0 };
-        if self.bytes() + more > self.budget {
+        if self.bytes().saturating_add(more) > self.budget {
             return Err(StoreError::BudgetExceeded);
         }
         house.make_room(longest, work).map_err(|_| StoreError::Alloc)?;

@@ -2,6 +2,7 @@
 
 use super::codec::Codec;
 use super::map::CompressedMap;
+use super::models::Named;
 use super::record::Shape;
 use super::types::{Merge, Policy};
 use crate::bins::hasher::DefaultHashBuilder;
@@ -26,7 +27,7 @@ const LARGEST: u32 = 16;
 pub struct Builder {
     pub(super) budget: usize,
     segment: Option<usize>,
-    pub(super) codecs: Vec<Box<dyn Codec>>,
+    pub(super) codecs: Vec<Named>,
     pub(super) merge: Option<Box<dyn Merge>>,
     pub(super) policy: Policy,
     pub(super) hasher: Option<DefaultHashBuilder>,
@@ -42,8 +43,11 @@ impl Builder {
     /// a tenth smaller are stored as they are.
     ///
     /// A codec must not use the map that it belongs to, which may hang.
+    ///
+    /// # Panics
+    /// The codec's name has more than 255 bytes: what it compresses could be exported, but not imported.
     pub fn codec(mut self, codec: impl Codec + 'static) -> Self {
-        self.codecs.push(Box::new(codec));
+        self.codecs.push(Named::new(codec));
         self
     }
 

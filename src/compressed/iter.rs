@@ -56,8 +56,8 @@ impl Store {
 
 /// An iterator over the entries of a [`CompressedMap`](crate::CompressedMap), in no order.
 ///
-/// An entry that is there all the time is met once; one that comes or goes meanwhile may be met or not. A value
-/// that turns out to be corrupt is passed over. It allocates.
+/// An entry that is there all the time is met once; one that comes or goes meanwhile may be met or not. A value whose
+/// bytes are damaged is an error beside its key. It allocates.
 pub struct Iter<'a> {
     pub(super) store: &'a Store,
     pub(super) position: Option<Position>,
@@ -65,15 +65,13 @@ pub struct Iter<'a> {
 }
 
 impl Iterator for Iter<'_> {
-    type Item = (Vec<u8>, Vec<u8>);
+    type Item = (Vec<u8>, Result<Vec<u8>, Corrupt>);
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if let Some(met) = self.met.pop() {
-                if let Ok(value) = self.store.value_of(&met) {
-                    return Some((met.key, value));
-                }
-                continue;
+                let value = self.store.value_of(&met);
+                return Some((met.key, value));
             }
             self.position = self.store.meet_bin(self.position?, &mut self.met);
         }

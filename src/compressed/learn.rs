@@ -2,6 +2,7 @@
 
 use super::codec::lesson::{self, TURN};
 use super::codec::{Choice, Lesson, Model, Samples};
+use super::models::Models;
 use super::segment::Use;
 use super::store::Store;
 use super::sweep::Desk;
@@ -21,6 +22,9 @@ const PATIENCE: usize = 256;
 
 /// Such a part of the budget is kept for learning anew, at most.
 const NEXT: usize = 64;
+
+/// Turns after which a lesson is given up. `SmallText`, which takes the most, takes about a thousand.
+const MOST_TURNS: u32 = 1 << 16;
 
 /// Samples are taken from so many places,
 const PLACES: usize = 64;
@@ -81,7 +85,8 @@ pub(super) struct Class {
 
 enum Stage {
     Sampling(Sampling),
-    Lesson(Lesson),
+    /// With the turns that it may yet take.
+    Lesson(Lesson, u32),
 }
 
 impl Default for Stage {
@@ -120,10 +125,10 @@ impl Store {
     /// Adds what codecs know without having learned.
     pub(super) fn begin_models(&self) {
         let mut house = self.house.lock();
-        for (codec, made) in self.models.codecs().iter().enumerate() {
-            if let Some(at) = made.untrained().and_then(|model| self.models.add(model, codec)) {
-                house.desk.current.push(at);
-            }
+        for (codec, made) in self.models.codecs().enumerate() {
+            let Some(model) = made.untrained() else { continue };
+            let bytes = Models::bytes_of(&*model);
+            house.desk.current.extend(self.models.add(model, codec, bytes));
         }
         self.settle_fixed(&house);
         self.settle_models();
@@ -223,7 +228,7 @@ impl Store {
 
     /// Does a turn's work.
     fn go_on(&self, class: &mut Class) -> Come {
-        let Some(codec) = self.models.codecs().get(class.codec) else {
+        let Some(codec) = self.models.codec(class.codec) else {
             let Some(mut house) = self.house.try_lock() else { return Come::Busy };
             self.adopt_all(&mut house.desk, mem::take(&mut class.learned));
             return Come::Done;
@@ -235,20 +240,23 @@ impl Store {
                 if self.sample(sampling) {
                     return Come::Some;
                 }
+                drop(house);
                 match codec.lesson(mem::take(&mut sampling.samples), class.room) {
                     Ok(lesson) => {
-                        class.stage = Stage::Lesson(lesson);
+                        class.stage = Stage::Lesson(lesson, MOST_TURNS);
                         return Come::Some;
                     }
-                    Err(samples) => {
-                        drop(house);
-                        codec.train(&samples.iter().collect::<Vec<_>>(), class.room)
-                    }
+                    Err(samples) => codec.train(&samples.iter().collect::<Vec<_>>(), class.room),
                 }
             }
-            Stage::Lesson(lesson) => match lesson::go_on(lesson) {
+            Stage::Lesson(lesson, left) => match lesson::go_on(lesson) {
                 Poll::Ready(learned) => learned,
-                Poll::Pending => return Come::Some,
+                Poll::Pending if *left > 0 => {
+                    *left -= 1;
+                    return Come::Some;
+                }
+                // Writers wait for it where there is no room: they do not for ever.
+                Poll::Pending => None,
             },
         };
         if let Some(model) = learned {
@@ -269,7 +277,7 @@ impl Store {
         self.to_learn.store(false, Ordering::Relaxed);
         let mut room = self.room_to_learn();
         let mut learned = Vec::new();
-        for (codec, made) in self.models.codecs().iter().enumerate() {
+        for (codec, made) in self.models.codecs().enumerate() {
             if let Some(model) = made.train(samples, room) {
                 room = room.saturating_sub(model.bytes());
                 learned.push((codec, model));
@@ -283,7 +291,7 @@ impl Store {
         desk.learning.learned();
         let (mut any, mut bytes) = (false, 0);
         for (codec, model) in learned {
-            bytes += model.bytes();
+            bytes = Models::bytes_of(&*model).saturating_add(bytes);
             any |= self.adopt(desk, model, codec);
         }
         // relaxed: a figure.
@@ -294,10 +302,12 @@ impl Store {
     }
 
     fn adopt(&self, desk: &mut Desk, model: Box<dyn Model>, codec: usize) -> bool {
-        if self.models.bytes() + model.bytes() > self.models_room() || !self.may_keep(&*model) {
+        let bytes = Models::bytes_of(&*model);
+        let all = self.models.bytes().saturating_add(bytes);
+        if all > self.models_room() || !self.may_keep(bytes) {
             return false;
         }
-        let at = self.models.add(model, codec);
+        let at = self.models.add(model, codec, bytes);
         self.settle_models();
         let Some(at) = at else { return false };
         desk.current.retain(|&other| self.models.codec_of(other) != Some(codec));

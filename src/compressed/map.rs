@@ -5,9 +5,10 @@ use super::builder::Builder;
 use super::codec::Lz4;
 use super::codec::{Corrupt, SmallText};
 use super::iter::Iter;
+use super::read::Resolved;
 use super::segment::Use;
 use super::store::Store;
-use super::transfer::ImportError;
+use super::transfer::{ExportError, ImportError};
 use super::types::{ReadError, Stats, StoreError};
 use crate::table::walk::Position;
 use alloc::vec::Vec;
@@ -26,8 +27,9 @@ use core::fmt;
 ///
 /// let map = CompressedMap::with_budget(1 << 20);
 /// map.insert("paris", r#"{"country":"FR"}"#).unwrap();
-/// assert_eq!(map.get("paris").as_deref(), Some(&br#"{"country":"FR"}"#[..]));
+/// assert_eq!(map.get("paris")?.as_deref(), Some(&br#"{"country":"FR"}"#[..]));
 /// assert!(map.remove("paris"));
+/// # Ok::<(), hedgerow::compressed::codec::Corrupt>(())
 /// ```
 pub struct CompressedMap {
     store: Store,
@@ -81,19 +83,22 @@ impl CompressedMap {
         self.store.insert(key.as_ref(), value.as_ref())
     }
 
-    /// The key's value. Takes no lock; allocates the value. A value that is [`Corrupt`] is None; see
-    /// [`get_into`](Self::get_into) to tell.
+    /// Returns the key's value, None where there is none. Takes no lock; allocates the value.
     ///
     /// It linearizes where the key's bin is found unchanged after the record was copied.
+    ///
+    /// # Errors
+    /// [`Corrupt`] where there is a value and its bytes are damaged.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
     /// map.insert("key", "value").unwrap();
-    /// assert_eq!(map.get("key").as_deref(), Some(&b"value"[..]));
-    /// assert_eq!(map.get("other"), None);
+    /// assert_eq!(map.get("key")?.as_deref(), Some(&b"value"[..]));
+    /// assert_eq!(map.get("other"), Ok(None));
+    /// # Ok::<(), hedgerow::compressed::codec::Corrupt>(())
     /// ```
-    pub fn get(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Option<Vec<u8>> {
-        self.store.get(key.as_ref())?.ok()
+    pub fn get(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Result<Option<Vec<u8>>, Corrupt> {
+        self.store.get(key.as_ref())
     }
 
     /// Reads the key's value into the front of a buffer; its length, None where there is no value. Takes no lock.
@@ -146,17 +151,20 @@ impl CompressedMap {
     /// What `look` makes of the key's value. Nothing is locked while it runs, and it may use the map. Allocates the
     /// value.
     ///
+    /// # Errors
+    /// [`Corrupt`] where there is a value and its bytes are damaged; `look` does not run.
+    ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
     /// map.insert("key", "value").unwrap();
-    /// assert_eq!(map.get_with("key", |value| value.len()), Some(5));
+    /// assert_eq!(map.get_with("key", |value| value.len()), Ok(Some(5)));
     /// ```
     pub fn get_with<R>(
         &self,
         key: &(impl AsRef<[u8]> + ?Sized),
         look: impl FnOnce(&[u8]) -> R,
-    ) -> Option<R> {
-        self.get(key).map(|value| look(&value))
+    ) -> Result<Option<R>, Corrupt> {
+        Ok(self.get(key)?.map(|value| look(&value)))
     }
 
     /// Whether the key has a value. Takes no lock and allocates nothing.
@@ -191,14 +199,23 @@ impl CompressedMap {
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
     /// map.insert("key", "value").unwrap();
     /// map.update("key", |mut value| { value.push(b's'); Some(value) }).unwrap();
-    /// assert_eq!(map.get("key").as_deref(), Some(&b"values"[..]));
+    /// assert_eq!(map.get("key"), Ok(Some(b"values".to_vec())));
     /// ```
     pub fn update(
         &self,
         key: &(impl AsRef<[u8]> + ?Sized),
-        change: impl FnMut(Vec<u8>) -> Option<Vec<u8>>,
+        mut change: impl FnMut(Vec<u8>) -> Option<Vec<u8>>,
     ) -> Result<bool, StoreError> {
-        self.store.update(key.as_ref(), change)
+        self.store.update(key.as_ref(), |value| Ok(change(value)))
+    }
+
+    /// As `update`, with a change that may find the value to be damaged, which then stays.
+    pub(super) fn try_update(
+        &self,
+        key: &[u8],
+        change: impl FnMut(Vec<u8>) -> Result<Option<Vec<u8>>, Corrupt>,
+    ) -> Result<bool, StoreError> {
+        self.store.update(key, change)
     }
 
     /// Notes a change without reading the value: the map's [`Merge`](super::Merge) folds it in when the value is
@@ -216,7 +233,7 @@ impl CompressedMap {
     /// let map = CompressedMap::builder(1 << 20).merge(append).build();
     /// map.modify_deferred("key", "a").unwrap();
     /// map.modify_deferred("key", "b").unwrap();
-    /// assert_eq!(map.get("key").as_deref(), Some(&b"ab"[..]));
+    /// assert_eq!(map.get("key"), Ok(Some(b"ab".to_vec())));
     /// ```
     pub fn modify_deferred(
         &self,
@@ -236,28 +253,29 @@ impl CompressedMap {
         self.len() == 0
     }
 
-    /// All entries, in no order, as copies.
+    /// All entries, in no order, as copies. A value whose bytes are damaged is [`Corrupt`].
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
     /// map.insert("key", "value").unwrap();
-    /// assert!(map.iter().eq([(b"key".to_vec(), b"value".to_vec())]));
+    /// assert!(map.iter().eq([(b"key".to_vec(), Ok(b"value".to_vec()))]));
     /// ```
     pub fn iter(&self) -> Iter<'_> {
         Iter { store: &self.store, position: Some(Position::START), met: Vec::new() }
     }
 
-    /// Removes the entries of which `keep` says no. It runs with nothing locked, and again of an entry that was
-    /// written meanwhile.
+    /// Removes the entries of which `keep` says no, which is also told of values whose bytes are damaged. It runs with
+    /// nothing locked, and again of an entry that was written meanwhile.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
     /// map.insert("key", "value").unwrap();
-    /// map.retain(|_, value| value.len() > 5);
+    /// // What cannot be read stays, for somebody to look at.
+    /// map.retain(|_, value| value.is_none_or(|value| value.len() > 5));
     /// assert!(map.is_empty());
     /// ```
-    pub fn retain(&self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
-        self.store.retain(|key, value| keep(key, value));
+    pub fn retain(&self, keep: impl FnMut(&[u8], Result<&[u8], Corrupt>) -> bool) {
+        self.store.retain(keep);
     }
 
     /// Removes all entries that are there when it comes to them.
@@ -325,25 +343,27 @@ impl CompressedMap {
     }
 
     /// Writes all entries as a stream of bytes, compressed as they are, and what codecs need to read them; how many
-    /// entries. Each is as it was at one moment. Allocates what it copies. A value that is [`Corrupt`] is left out.
+    /// entries. Each is as it was at one moment. Allocates what it copies.
     ///
     /// # Errors
-    /// The first that `write` has.
+    /// [`ExportError`]; what was written until then is no whole export.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
     /// map.insert("key", "value").unwrap();
     /// let mut bytes = Vec::new();
     /// // To a file: `|part| file.write_all(part)`.
-    /// map.export(|part| { bytes.extend_from_slice(part); Ok::<_, std::io::Error>(()) })?;
+    /// map.export(|part| { bytes.extend_from_slice(part); Ok::<_, std::io::Error>(()) }).unwrap();
     ///
     /// let other = hedgerow::CompressedMap::with_budget(1 << 20);
     /// let mut rest = &bytes[..];
     /// assert_eq!(other.import(|part| std::io::Read::read(&mut rest, part)).unwrap(), 1);
-    /// assert_eq!(other.get("key").as_deref(), Some(&b"value"[..]));
-    /// # std::io::Result::Ok(())
+    /// assert_eq!(other.get("key"), Ok(Some(b"value".to_vec())));
     /// ```
-    pub fn export<E>(&self, write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<usize, E> {
+    pub fn export<E>(
+        &self,
+        write: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<usize, ExportError<E>> {
         self.store.export(write)
     }
 
@@ -380,7 +400,7 @@ impl CompressedMap {
 }
 
 impl<'a> IntoIterator for &'a CompressedMap {
-    type Item = (Vec<u8>, Vec<u8>);
+    type Item = (Vec<u8>, Result<Vec<u8>, Corrupt>);
     type IntoIter = Iter<'a>;
 
     fn into_iter(self) -> Iter<'a> {
@@ -410,7 +430,7 @@ impl Store {
         Stats {
             len: self.table.len(),
             raw: self.raw.total(),
-            bytes: self.bytes_but_index() + own,
+            bytes: self.bytes_but_index().saturating_add(own),
             budget: self.budget,
             index: own + lent * self.shape().bytes(),
             segments: self.pool.made() - lent,
@@ -425,20 +445,22 @@ impl Store {
         }
     }
 
-    fn retain(&self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+    fn retain(&self, mut keep: impl FnMut(&[u8], Result<&[u8], Corrupt>) -> bool) {
         let (mut position, mut met) = (Some(Position::START), Vec::new());
         while let Some(at) = position {
             position = self.meet_bin(at, &mut met);
             for entry in met.drain(..) {
-                let hash = self.hash(&entry.key);
-                if self.value_of(&entry).is_ok_and(|value| keep(&entry.key, &value)) {
-                    continue;
+                let (key, hash) = (&*entry.key, self.hash(&entry.key));
+                let (top, generation, value) = (entry.top, entry.generation, self.value_of(&entry));
+                let mut now = Some(Resolved { top, generation, value });
+                while let Some(Resolved { top, generation, value }) = now {
+                    let value = value.as_deref().map_err(|&corrupt| corrupt);
+                    if keep(key, value) || self.unlink_exactly(hash, top, generation) {
+                        break;
+                    }
+                    // It has changed, or was only moved: asked again, until it is kept or gone.
+                    now = self.resolve(hash, |at| self.is_of(at, key), key);
                 }
-                if self.unlink_exactly(hash, entry.top, entry.generation) {
-                    continue;
-                }
-                // It has changed, or was only moved: asked again, until it is kept or gone.
-                let _ = self.update(&entry.key, |value| keep(&entry.key, &value).then_some(value));
             }
         }
     }

@@ -36,6 +36,6 @@ mod write;
 pub use self::builder::Builder;
 pub use self::iter::Iter;
 pub use self::map::CompressedMap;
-pub use self::transfer::ImportError;
+pub use self::transfer::{ExportError, ImportError};
 pub use self::typed::{Decode, Encode, TypedMap};
 pub use self::types::{CodecStats, Merge, Policy, ReadError, Stats, StoreError};

@@ -12,13 +12,34 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr;
 
+/// Bytes in the longest name that an export has room for.
+const LONGEST_NAME: usize = u8::MAX as usize;
+
+/// A codec, and what it said that it is called when it was added: later it may say anything.
+pub(super) struct Named {
+    name: &'static str,
+    codec: Box<dyn Codec>,
+}
+
+impl Named {
+    /// # Panics
+    /// The name is too long to be exported.
+    pub(super) fn new(codec: impl Codec + 'static) -> Self {
+        let (name, codec) = (codec.name(), Box::new(codec));
+        assert!(name.len() <= LONGEST_NAME, "a codec's name has more than {LONGEST_NAME} bytes");
+        Self { name, codec }
+    }
+}
+
 pub(super) struct Slot {
     model: Box<dyn Model>,
     codec: usize,
+    /// What it was said to take when it was added, and what it takes here.
+    bytes: usize,
 }
 
 pub(super) struct Models {
-    codecs: Vec<Box<dyn Codec>>,
+    codecs: Vec<Named>,
     slots: [AtomicPtr<Slot>; MOST_MODELS],
     /// Records of each kind, raw ones first, and what they take.
     records: [AtomicUsize; 1 + MOST_MODELS],
@@ -26,7 +47,7 @@ pub(super) struct Models {
 }
 
 impl Models {
-    pub(super) fn new(codecs: Vec<Box<dyn Codec>>) -> Self {
+    pub(super) fn new(codecs: Vec<Named>) -> Self {
         Self {
             codecs,
             slots: core::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())),
@@ -35,8 +56,19 @@ impl Models {
         }
     }
 
-    pub(super) fn codecs(&self) -> &[Box<dyn Codec>] {
-        &self.codecs
+    pub(super) fn codecs(&self) -> impl ExactSizeIterator<Item = &dyn Codec> {
+        self.codecs.iter().map(|named| &*named.codec)
+    }
+
+    /// One of them.
+    pub(super) fn codec(&self, index: usize) -> Option<&dyn Codec> {
+        self.codecs.get(index).map(|named| &*named.codec)
+    }
+
+    /// The codec of this name.
+    pub(super) fn named(&self, name: &[u8]) -> Option<&dyn Codec> {
+        let named = self.codecs.iter().find(|named| named.name.as_bytes() == name)?;
+        Some(&*named.codec)
     }
 
     fn slot(&self, index: usize) -> Option<&Slot> {
@@ -51,16 +83,22 @@ impl Models {
         self.slot(index).map(|slot| slot.codec)
     }
 
+    /// The name of a model's codec.
+    pub(super) fn name_of(&self, index: usize) -> Option<&'static str> {
+        self.codec_of(index).map(|codec| self.codecs[codec].name)
+    }
+
     pub(super) fn model(&self, index: usize) -> Option<&dyn Model> {
         self.slot(index).map(|slot| &*slot.model)
     }
 
-    /// Adds a model of one of the codecs; which it is, None where there is no place for another. One at a time.
-    pub(super) fn add(&self, model: Box<dyn Model>, codec: usize) -> Option<usize> {
+    /// Adds a model of one of the codecs, which takes so many bytes; which it is, None where there is no place for
+    /// another. One at a time.
+    pub(super) fn add(&self, model: Box<dyn Model>, codec: usize, bytes: usize) -> Option<usize> {
         // relaxed: whoever adds is the only one, and has seen what others added.
         let free = |slot: &AtomicPtr<Slot>| slot.load(Ordering::Relaxed).is_null();
         let index = self.slots.iter().position(free)?;
-        let slot = Box::into_raw(Box::new(Slot { model, codec }));
+        let slot = Box::into_raw(Box::new(Slot { model, codec, bytes }));
         // [CD-1] release: pairs with [CD-2].
         self.slots[index].store(slot, Ordering::Release);
         Some(index)
@@ -88,12 +126,12 @@ impl Models {
     /// Heap bytes.
     pub(super) fn bytes(&self) -> usize {
         let slots = (0..MOST_MODELS).filter_map(|index| self.slot(index));
-        slots.map(|slot| Self::bytes_of(&*slot.model)).sum()
+        slots.fold(0, |sum, slot| sum.saturating_add(slot.bytes))
     }
 
-    /// Those of one.
+    /// Those of one, which may say anything, and something else the next time.
     pub(super) fn bytes_of(model: &dyn Model) -> usize {
-        model.bytes() + size_of_val(model) + size_of::<Slot>()
+        model.bytes().saturating_add(size_of_val(model) + size_of::<Slot>())
     }
 
     /// Fills `into` with what `stored` was before it was compressed.
@@ -158,7 +196,7 @@ impl Models {
 
     /// Figures by codec; those of what no codec compressed come last.
     pub(super) fn stats(&self) -> Vec<CodecStats> {
-        let names = self.codecs.iter().map(|codec| codec.name());
+        let names = self.codecs.iter().map(|named| named.name);
         let mut all: Vec<_> = names.map(CodecStats::new).collect();
         all.push(CodecStats::new("none"));
         for kind in 0..=MOST_MODELS {

@@ -102,7 +102,7 @@ impl Found {
 pub(super) struct Resolved {
     pub(super) top: Location,
     pub(super) generation: usize,
-    pub(super) value: Vec<u8>,
+    pub(super) value: Result<Vec<u8>, Corrupt>,
 }
 
 /// The records of a chain, copied one after the other.
@@ -112,6 +112,8 @@ pub(super) struct Gathered {
     generation: usize,
     links: Vec<(Head, usize)>,
     bytes: Vec<u8>,
+    /// Whether the last record was come to: damage may end a chain before, or never.
+    whole: bool,
 }
 
 impl Gathered {
@@ -204,15 +206,20 @@ impl Store {
         let mut room = [const { MaybeUninit::uninit() }; STACK_WORDS];
         let mut scratch = Scratch::new(&mut room);
         let sink = RefCell::new(&mut into);
-        let found = self.find(hash, key, &scratch, &sink)?;
+        let mut found = self.find(hash, key, &scratch, &sink)?;
         let len = match found.copied {
             Copied::Value => Ok(found.head.stored),
             Copied::NoRoom => Err(ReadError::BufferTooSmall { need: found.head.stored }),
             Copied::Stored => self.expand(found.head, scratch.bytes(), &mut into),
-            Copied::Not => self.read_long(hash, key, found, &mut into)?,
+            // It is looked for anew, and what is found then need not be what was found before.
+            Copied::Not => {
+                let (len, read) = self.read_long(hash, key, found, &mut into)?;
+                found = read;
+                len
+            }
         };
-        if !glance && len.is_ok() {
-            self.was_read(hash, key, found, &into);
+        if !glance && let Ok(len) = len {
+            self.was_read(hash, key, found, into.filled(len), S::ALLOCATES);
         }
         Some(len.map(|len| (len, into)))
     }
@@ -225,7 +232,7 @@ impl Store {
         done.map(|()| need).map_err(|Corrupt| ReadError::Corrupt)
     }
 
-    /// As `read`, of what is long or has to be folded.
+    /// As `read`, of what is long or has to be folded; with the record that the value is of.
     #[cold]
     fn read_long<S: Sink>(
         &self,
@@ -233,33 +240,36 @@ impl Store {
         key: &[u8],
         mut found: Found,
         into: &mut S,
-    ) -> Option<Result<usize, ReadError>> {
+    ) -> Option<(Result<usize, ReadError>, Found)> {
         let mut words = Vec::new();
         loop {
             if found.head.is_operand() {
                 let resolved = self.resolve(hash, |at| self.is_of(at, key), key)?;
-                let Ok(Resolved { value, .. }) = resolved else {
-                    return Some(Err(ReadError::Corrupt));
+                let Resolved { top, generation, value: Ok(value) } = resolved else {
+                    return Some((Err(ReadError::Corrupt), found));
                 };
                 let need = value.len();
                 let room = into.room(need).map(|room| room.copy_from_slice(&value));
-                return Some(room.map(|()| need).ok_or(ReadError::BufferTooSmall { need }));
+                let read = Found { at: top, generation, ..found };
+                return Some((room.map(|()| need).ok_or(ReadError::BufferTooSmall { need }), read));
             }
             words.resize(Scratch::words_for(found.head.stored) + 1, MaybeUninit::uninit());
             let mut scratch = Scratch::new(&mut words);
             found = self.find(hash, key, &scratch, &RefCell::new(&mut *into))?;
             let need = found.head.stored;
-            return Some(match found.copied {
+            let len = match found.copied {
                 Copied::Value => Ok(need),
                 Copied::NoRoom => Err(ReadError::BufferTooSmall { need }),
                 Copied::Stored => self.expand(found.head, scratch.bytes(), into),
                 Copied::Not => continue,
-            });
+            };
+            return Some((len, found));
         }
     }
 
+    /// `plain` was read of the record that was found.
     #[inline(always)]
-    fn was_read<S: Sink>(&self, hash: Hash, key: &[u8], found: Found, plain: &S) {
+    fn was_read(&self, hash: Hash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
         if found.at.is_over() {
             self.touch(found.at);
             self.hits.add(1);
@@ -270,7 +280,7 @@ impl Store {
         let again = segment.touch(offset);
         // The second time, or while there is room, it becomes hot.
         if (again || !self.is_scarce()) && !self.is_crowded() {
-            self.admit(hash, key, found, plain.filled(found.head.plain), S::ALLOCATES);
+            self.admit(hash, key, found, plain, may_allocate);
         }
     }
 
@@ -342,6 +352,7 @@ impl Store {
     pub(super) fn gather(&self, top: Location, into: &mut Gathered) {
         into.links.clear();
         into.bytes.clear();
+        into.whole = false;
         into.top = top.0;
         into.generation = self.generation(top);
         let mut at = Some(top);
@@ -355,6 +366,7 @@ impl Store {
             // Below a plain record lies a compressed one of the same value.
             at = if head.is_operand() { self.below(here) } else { None };
         }
+        into.whole = at.is_none();
     }
 
     /// The value of the entry that `wanted` knows by what it leads to.
@@ -363,7 +375,7 @@ impl Store {
         hash: Hash,
         wanted: impl Fn(Location) -> bool + Copy,
         key: &[u8],
-    ) -> Option<Result<Resolved, Corrupt>> {
+    ) -> Option<Resolved> {
         let gathered = RefCell::new(Gathered::default());
         let look = |afar: &Afar| {
             let at = Location::from(*afar);
@@ -377,11 +389,14 @@ impl Store {
         let gathered = gathered.into_inner();
         let value = self.fold(key, &gathered);
         let (top, generation) = (Location(gathered.top), gathered.generation);
-        Some(value.map(|value| Resolved { top, generation, value }))
+        Some(Resolved { top, generation, value })
     }
 
     /// The value that a chain stands for.
     pub(super) fn fold(&self, key: &[u8], gathered: &Gathered) -> Result<Vec<u8>, Corrupt> {
+        if !gathered.whole {
+            return Err(Corrupt);
+        }
         let stored = |&(head, from): &(Head, usize)| &gathered.bytes[from..from + head.stored];
         let operands: Vec<&[u8]> = {
             let operands = gathered.links.iter().rev().filter(|(head, _)| head.is_operand());
@@ -401,7 +416,120 @@ impl Store {
         }
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Option<Result<Vec<u8>, ReadError>> {
-        Some(self.read(key, Vec::new(), false)?.map(|(_, value)| value))
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Corrupt> {
+        let read = self.read(key, Vec::new(), false).transpose();
+        // A vector has room for any value: there is no other error.
+        read.map(|read| read.map(|(_, value)| value)).map_err(|_| Corrupt)
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::super::builder::Builder;
+    use super::super::codec::{Codec, Model, Work};
+    use super::*;
+    use alloc::boxed::Box;
+    use std::sync::Arc;
+    use std::thread_local;
+
+    thread_local! {
+        /// What others do while a value is decompressed.
+        static MEANWHILE: Cell<Option<Box<dyn FnOnce()>>> = const { Cell::new(None) };
+    }
+
+    /// Stores the first byte of what consists of that byte.
+    struct One;
+
+    impl Codec for One {
+        fn name(&self) -> &'static str {
+            "one"
+        }
+
+        fn untrained(&self) -> Option<Box<dyn Model>> {
+            Some(Box::new(Self))
+        }
+
+        fn train(&self, _: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
+            None
+        }
+
+        fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
+            Ok(Box::new(Self))
+        }
+    }
+
+    impl Model for One {
+        fn compress(&self, plain: &[u8], into: &mut [u8], _: &mut Work) -> Option<usize> {
+            into[0] = plain[0];
+            Some(1)
+        }
+
+        fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
+            into.fill(stored[0]);
+            if let Some(meanwhile) = MEANWHILE.take() {
+                meanwhile();
+            }
+            Ok(())
+        }
+
+        fn export(&self, _: &mut dyn FnMut(&[u8])) {}
+
+        fn bytes(&self) -> usize {
+            0
+        }
+    }
+
+    /// Bytes that are no chain of records, where there was one.
+    #[test]
+    fn a_chain_that_is_damaged_is_not_folded() {
+        let append = |_: &[u8], value: Option<&[u8]>, changes: &[&[u8]]| {
+            [value.unwrap_or_default(), &changes.concat()].concat()
+        };
+        let builder = Builder::new(64 << 10).segment_bytes(1 << 10).merge(append);
+        let store = Store::new(builder);
+        store.insert(b"key", b"value").expect("there is room");
+        store.defer(b"key", b"+").expect("there is room");
+        assert_eq!(store.get(b"key"), Ok(Some(b"value+".to_vec())));
+        let top = store.top(b"key").expect("it is there");
+        let segment = store.pool.segment(store.shape().segment(top)).expect("it is there");
+        let beyond = store.shape().location(store.pool.numbers() + 7, 512, true);
+        // It leads nowhere, or round.
+        for below in [beyond, top] {
+            segment.set_below(store.shape().offset(top), below);
+            let whole = store.get(b"key");
+            assert_eq!(whole, Err(Corrupt), "a part of a chain was taken for all of it");
+        }
+    }
+
+    #[test]
+    fn a_read_knows_its_record_from_another_in_its_place() {
+        let builder = Builder::new(64 << 10).segment_bytes(1 << 10).codec(One);
+        let store = Arc::new(Store::new(builder));
+        store.insert(b"key", &[1; 40]).expect("there is room");
+        store.sweep_hot();
+        store.seal_cold();
+        let place = store.top(b"key").expect("it is there");
+        assert!(!place.is_over(), "it is not cold");
+        let (other, generation) = (store.clone(), store.generation(place));
+        // The record is removed, and another cold one of the key comes to lie in its place.
+        let replace = move || {
+            for _ in 0..10 {
+                assert!(other.remove(b"key"));
+                other.seal_cold();
+                other.sweep_cold();
+                other.insert(b"key", &[2; 40]).expect("there is room");
+                other.sweep_hot();
+                if other.top(b"key") == Some(place) {
+                    assert_ne!(other.generation(place), generation);
+                    return;
+                }
+            }
+            panic!("no record is written where the first one was");
+        };
+        MEANWHILE.set(Some(Box::new(replace)));
+        assert_eq!(store.get(b"key"), Ok(Some(vec![1; 40])), "it began before");
+        assert!(MEANWHILE.take().is_none());
+        let returned = "a read brought a value back over another record";
+        assert_eq!(store.get(b"key"), Ok(Some(vec![2; 40])), "{returned}");
     }
 }

@@ -76,6 +76,11 @@ impl Shape {
         self.end() - self.begin()
     }
 
+    /// Bytes that a record takes at most, with the word in front of it.
+    pub(super) const fn most(self) -> usize {
+        self.room() - WORD
+    }
+
     /// Which mark is a record's: word and bit.
     pub(super) const fn mark(offset: usize) -> (usize, usize) {
         let granule = offset >> Self::GRANULE_BITS;

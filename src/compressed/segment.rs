@@ -80,7 +80,8 @@ impl<'a> Segment<'a> {
     #[inline(always)]
     fn word(self, index: usize) -> &'a AtomicUsize {
         debug_assert!(index < self.shape.words());
-        // SAFETY: callers stay within the segment, which lives for `'a`.
+        // SAFETY: within the segment, which lives for `'a`: what is stored is checked where it is, and what is loaded
+        // lies before the end of a record, which `head` has found to end within.
         unsafe { &*self.words.add(index) }.control()
     }
 
@@ -216,7 +217,11 @@ impl<'a> Segment<'a> {
     }
 
     /// The caller holds the lock of the bin that leads here, or has the only segment that knows the record.
+    ///
+    /// # Panics
+    /// The word would not lie within the segment.
     pub(super) fn set_below(self, offset: usize, below: Location) {
+        assert!(offset < self.shape.bytes(), "a word would be written beyond a segment");
         self.store(offset / WORD, below.0);
     }
 
@@ -289,7 +294,12 @@ impl<'a> Segment<'a> {
     }
 
     /// Appends bytes at `at`; what follows in their last word is lost. The caller has the segment open.
+    ///
+    /// # Panics
+    /// They would not lie within the segment.
     pub(super) fn put(self, at: usize, bytes: &[u8]) {
+        let within = at <= self.shape.bytes() && bytes.len() <= self.shape.bytes() - at;
+        assert!(within, "bytes would be written beyond a segment");
         let (mut index, within) = (at / WORD, at % WORD);
         let (first, rest) =
             bytes.split_at(if within == 0 { 0 } else { bytes.len().min(WORD - within) });
@@ -308,7 +318,11 @@ impl<'a> Segment<'a> {
     }
 
     /// Replaces the kind of a record whose head is at `start`. The caller is the only one to know it.
+    ///
+    /// # Panics
+    /// The head would not lie within the segment.
     pub(super) fn put_kind(self, start: usize, kind: u8) {
+        assert!(start < self.shape.bytes(), "a kind would be written beyond a segment");
         let mut word = self.load(start / WORD).to_ne_bytes();
         word[start % WORD] = kind;
         self.store(start / WORD, usize::from_ne_bytes(word));

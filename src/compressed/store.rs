@@ -215,7 +215,8 @@ impl Store {
         false
     }
 
-    /// Writes a record and counts it. The caller has the segment open, and found room.
+    /// Writes a record and counts it. The caller has the segment open. None, and nothing is written, where the record
+    /// does not fit.
     pub(super) fn write(
         &self,
         open: &mut Open,
@@ -225,9 +226,15 @@ impl Store {
         stored: &[u8],
     ) -> Option<Location> {
         let segment = self.pool.segment(open.number)?;
+        let size = head.record(over.is_some());
+        // Lengths come from codecs and merge functions, too. Each of them is checked where it comes from, and all here.
+        if size > self.shape().end() - open.at
+            || (head.key, head.stored) != (key.len(), stored.len())
+        {
+            return None;
+        }
         segment::begin();
         let at = self.shape().location(open.number, open.at, over.is_some());
-        let size = head.record(over.is_some());
         let mut start = open.at;
         let mut bytes = [0; LONGEST_HEAD];
         let len = head.write(&mut bytes);
@@ -362,6 +369,30 @@ impl Store {
     }
 }
 
+/// A record that was appended and that no entry leads to yet. It is dead where nobody comes to link it, by a panic of
+/// a codec that makes room for the index, too.
+pub(super) struct Appended<'a> {
+    store: &'a Store,
+    pub(super) at: Location,
+}
+
+impl<'a> Appended<'a> {
+    pub(super) const fn new(store: &'a Store, at: Location) -> Self {
+        Self { store, at }
+    }
+
+    /// It is linked, and counts as long as it is.
+    pub(super) const fn linked(self) {
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for Appended<'_> {
+    fn drop(&mut self) {
+        self.store.drop_record(self.at);
+    }
+}
+
 /// Records that an entry may lead to: operands, a plain one, a compressed one.
 pub(super) const CHAIN: usize = MOST_OPERANDS as usize + 2;
 
@@ -384,5 +415,79 @@ impl Trace {
         let links = &self.links[..self.len];
         let base = links.iter().find(|(_, head)| !head.is_operand()).or(links.last());
         base.map_or(0, |(_, head)| (head.key + head.plain).cast_signed())
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    fn store() -> Store {
+        Store::new(Builder::new(64 << 10).segment_bytes(1 << 10))
+    }
+
+    fn open(store: &Store) -> Open {
+        let number = store.pool.take(0, || true).expect("there is room");
+        Open::new(number, store.shape())
+    }
+
+    #[test]
+    fn a_record_is_written_only_where_it_fits() {
+        let store = store();
+        let (end, begin) = (store.shape().end(), store.shape().begin());
+        let most = end - begin - Head::raw(3, 900).len() - 3;
+        for (at, stored, fits) in [
+            (begin, most, true),
+            (begin, most + 1, false),
+            (begin, 1 << 20, false),
+            (end - 10, 4, true),
+            (end - 10, 5, false),
+            (end, 0, false),
+        ] {
+            let mut open = open(&store);
+            open.at = at;
+            let stored = vec![7; stored];
+            let written = store.write(&mut open, None, Head::raw(3, stored.len()), b"key", &stored);
+            let told = "a record was written beyond its segment";
+            assert_eq!(written.is_some(), fits, "{told}: {} bytes at {at}", stored.len());
+            let segment = store.pool.segment(open.number).expect("it is open");
+            assert_eq!((segment.live() > 0, open.at > at), (fits, fits));
+        }
+    }
+
+    /// What a head says is what is written, or nothing.
+    #[test]
+    fn a_record_is_as_long_as_its_head_says() {
+        let store = store();
+        let mut open = open(&store);
+        for (key, stored) in [(3, 4), (2, 5), (3, 6)] {
+            let head = Head::raw(key, stored);
+            assert_eq!(store.write(&mut open, None, head, b"key", b"value"), None);
+        }
+        assert!(store.write(&mut open, None, Head::raw(3, 5), b"key", b"value").is_some());
+    }
+
+    #[test]
+    fn no_word_is_written_beyond_a_segment() {
+        let store = store();
+        let open = open(&store);
+        let segment = store.pool.segment(open.number).expect("it is open");
+        let bytes = store.shape().bytes();
+        // In release builds, too, where nothing is asserted of single words.
+        let refused = |work: &dyn Fn()| {
+            let payload = catch_unwind(AssertUnwindSafe(work)).err();
+            let text = payload.and_then(|payload| payload.downcast_ref::<&str>().copied());
+            text.is_some_and(|text| text.ends_with("would be written beyond a segment"))
+        };
+        let told = "was written without a look at the segment's end";
+        for (at, len) in [(bytes - 8, 9), (bytes, 1), (0, bytes + 1), (usize::MAX, 1)] {
+            assert!(refused(&|| segment.put(at, &vec![1; len])), "{len} bytes at {at} {told}");
+        }
+        assert!(refused(&|| segment.set_below(bytes, Location::NONE)), "a word {told}");
+        assert!(refused(&|| segment.put_kind(bytes, 1)), "a kind {told}");
+        segment.put(bytes - 8, &[1; 8]);
+        segment.put(bytes, &[]);
     }
 }

@@ -351,10 +351,10 @@ impl Store {
                 return Swept::Some;
             }
             let Ok(size) = self.sweep_record(house, segment, sweep) else {
+                house.sweep = Some(sweep);
                 let frugal = house.desk.frugal;
                 return if frugal { Swept::Busy } else { self.give_up(house, sweep, segment) };
             };
-            house.sweep = Some(Sweep { at: sweep.at + size, ..sweep });
             house.desk.has_done(RECORD + size / COPIED);
         }
     }
@@ -446,6 +446,8 @@ impl Store {
         let Some((_, start)) = self.place(at) else { return Err(Stuck) };
         let (head, len) = segment.head(start).ok_or(Stuck)?;
         let size = head.record(hot);
+        // Before codecs are called: a record whose codec panics is passed over, and waits for another sweep.
+        house.sweep = Some(Sweep { at: sweep.at + size, ..sweep });
         let hash = self.rehash(at.afar());
         if !self.is_linked(hash, at) {
             return Ok(size);
@@ -539,10 +541,8 @@ impl Store {
         for _ in 0..4 {
             let leads = |top: Location| self.leads_to(top, at);
             let Some(resolved) = self.resolve(hash, leads, key) else { return Ok(()) };
-            let Ok(Resolved { top, value, .. }) = resolved else { break };
-            let longest = Head::raw(key.len(), value.len()).record(true);
-            // relaxed: changes under the house's lock only.
-            if longest > self.longest.load(Ordering::Relaxed) {
+            let Resolved { top, value: Ok(value), .. } = resolved else { break };
+            if !self.can_store(key, &value) {
                 break;
             }
             let to = self.append_compressed(desk, key, &value)?;
@@ -557,6 +557,14 @@ impl Store {
         let to = self.append_hot(below, head, key, stored).ok_or(Stuck)?;
         self.relocate(hash, at, to);
         Ok(())
+    }
+
+    /// Whether what is worked in has room for a record of the value, and a segment has. A merge function makes
+    /// values of any length.
+    fn can_store(&self, key: &[u8], value: &[u8]) -> bool {
+        // relaxed: changes under the house's lock only.
+        let longest = self.longest.load(Ordering::Relaxed).min(self.shape().most());
+        value.len() <= longest && Head::raw(key.len(), value.len()).record(true) <= longest
     }
 
     /// Lets the entry that leads to `top` lead to `to`, and unlinks all that it led to.
@@ -685,8 +693,23 @@ struct Moved<'a> {
     marked: bool,
 }
 
-#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
+#[cfg(all(test, not(hedgerow_shuttle)))]
 impl Store {
+    /// Compresses what is hot, one segment after the other.
+    pub(super) fn sweep_hot(&self) {
+        self.seal_hot();
+        while self.pool.hot() > 0 {
+            assert_ne!(self.sweep_some(1 << 10), Swept::Nothing);
+        }
+        let _ = self.sweep_some(0);
+    }
+
+    /// What the key's entry leads to.
+    pub(super) fn top(&self, key: &[u8]) -> Option<Location> {
+        let of_key = |afar: &Afar| self.is_of(Location::from(*afar), key);
+        self.table.get(self.hash(key), of_key, |entry| entry.key()).map(Location::from)
+    }
+
     pub(super) fn seal_cold(&self) {
         if let Some(open) = self.house.lock().desk.cold.take() {
             self.pool.seal(open.number, open.at, false);

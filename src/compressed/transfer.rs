@@ -11,7 +11,7 @@
 
 use super::codec::{Corrupt, Model};
 use super::iter::Met;
-use super::record::{Head, MOST_MODELS};
+use super::record::MOST_MODELS;
 use super::store::Store;
 use super::types::StoreError;
 use crate::table::walk::Position;
@@ -27,7 +27,9 @@ const MAGIC: &[u8; 10] = b"hedgerowC\x01";
 const PLAIN: u8 = u8::MAX;
 /// Bytes for which memory is asked before they are seen to be there.
 const PIECE: usize = 1 << 12;
-/// A model is shorter.
+/// A key or value is shorter.
+const LONGEST: usize = 1 << 21;
+/// A model has at most so many bytes.
 const LONGEST_MODEL: usize = 1 << 26;
 
 /// Why an import ended before its end. What was imported until then stays.
@@ -81,6 +83,55 @@ impl<E> From<Corrupt> for ImportError<E> {
     }
 }
 
+/// Why an export ended before its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExportError<E> {
+    /// The bytes cannot be written.
+    Write(E),
+    /// The bytes of a value are damaged. Without this entry the others can be exported.
+    Corrupt {
+        /// The entry's key.
+        key: Vec<u8>,
+    },
+    /// What the merge function makes of a value and its changes has 2 MiB or more, which no map holds.
+    ValueTooLarge {
+        /// The entry's key.
+        key: Vec<u8>,
+    },
+    /// A codec writes of a model more than 64 MiB, which [`import`](crate::CompressedMap::import) takes at most.
+    ModelTooLarge {
+        /// The codec's name.
+        codec: &'static str,
+    },
+}
+
+impl<E: fmt::Display> fmt::Display for ExportError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write(error) => error.fmt(f),
+            Self::Corrupt { key } => {
+                write!(f, "the value of key {:?} is damaged", String::from_utf8_lossy(key))
+            }
+            Self::ValueTooLarge { key } => {
+                write!(f, "the value of key {:?} is too long", String::from_utf8_lossy(key))
+            }
+            Self::ModelTooLarge { codec } => {
+                write!(f, "a model of codec {codec:?} takes more than {LONGEST_MODEL} bytes")
+            }
+        }
+    }
+}
+
+impl<E: Error + 'static> Error for ExportError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Write(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 /// Writes blocks, each with its sum.
 struct Out<W> {
     write: W,
@@ -88,18 +139,18 @@ struct Out<W> {
 }
 
 impl<E, W: FnMut(&[u8]) -> Result<(), E>> Out<W> {
-    fn put(&mut self, bytes: &[u8]) -> Result<(), E> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), ExportError<E>> {
         self.sum.update(bytes);
-        (self.write)(bytes)
+        (self.write)(bytes).map_err(ExportError::Write)
     }
 
-    fn put_len(&mut self, len: usize) -> Result<(), E> {
+    fn put_len(&mut self, len: usize) -> Result<(), ExportError<E>> {
         self.put(&(len as u32).to_le_bytes())
     }
 
-    fn end(&mut self) -> Result<(), E> {
+    fn end(&mut self) -> Result<(), ExportError<E>> {
         let sum = core::mem::take(&mut self.sum).finalize();
-        (self.write)(&sum.to_le_bytes())
+        (self.write)(&sum.to_le_bytes()).map_err(ExportError::Write)
     }
 }
 
@@ -159,15 +210,19 @@ impl<E, R: FnMut(&mut [u8]) -> Result<usize, E>> In<R> {
 }
 
 impl Store {
-    pub(super) fn export<E>(&self, write: impl FnMut(&[u8]) -> Result<(), E>) -> Result<usize, E> {
+    pub(super) fn export<E>(
+        &self,
+        write: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<usize, ExportError<E>> {
         let mut out = Out { write, sum: Hasher::new() };
-        (out.write)(MAGIC)?;
+        (out.write)(MAGIC).map_err(ExportError::Write)?;
         let mut told = [false; MOST_MODELS];
         let (mut position, mut met, mut count) = (Some(Position::START), Vec::new(), 0);
         while let Some(at) = position {
             position = self.meet_bin(at, &mut met);
             for entry in met.drain(..) {
-                count += usize::from(self.export_entry(&mut out, &mut told, &entry)?);
+                self.export_entry(&mut out, &mut told, entry)?;
+                count += 1;
             }
         }
         out.put(b"z")?;
@@ -176,32 +231,27 @@ impl Store {
         Ok(count)
     }
 
-    /// Whether there is something to export: what is corrupt is passed over.
     fn export_entry<E>(
         &self,
         out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>,
         told: &mut [bool; MOST_MODELS],
-        met: &Met,
-    ) -> Result<bool, E> {
-        if let Some((head, stored)) = met.as_stored() {
-            let Some(id) = head.model() else {
-                return Self::put_entry(out, PLAIN, &met.key, stored.len(), stored).map(|()| true);
-            };
-            if !self.is_whole(head, stored) {
-                return Ok(false);
-            }
-            if !core::mem::replace(&mut told[id], true) {
-                self.export_model(out, id)?;
-            }
-            return Self::put_entry(out, id as u8, &met.key, head.plain, stored).map(|()| true);
+        met: Met,
+    ) -> Result<(), ExportError<E>> {
+        // A value that was compressed is decompressed to see that it can be.
+        let Ok(value) = self.value_of(&met) else {
+            return Err(ExportError::Corrupt { key: met.key });
+        };
+        if value.len() >= LONGEST {
+            return Err(ExportError::ValueTooLarge { key: met.key });
         }
-        let Ok(value) = self.value_of(met) else { return Ok(false) };
-        Self::put_entry(out, PLAIN, &met.key, value.len(), &value).map(|()| true)
-    }
-
-    fn is_whole(&self, head: Head, stored: &[u8]) -> bool {
-        let mut plain = alloc::vec![0; head.plain];
-        self.models.expand(head, stored, &mut plain).is_ok()
+        let stored = met.as_stored().and_then(|(head, stored)| Some((head.model()?, stored)));
+        let Some((id, stored)) = stored else {
+            return Self::put_entry(out, PLAIN, &met.key, value.len(), &value);
+        };
+        if !core::mem::replace(&mut told[id], true) {
+            self.export_model(out, id)?;
+        }
+        Self::put_entry(out, id as u8, &met.key, value.len(), stored)
     }
 
     fn put_entry<E>(
@@ -210,7 +260,7 @@ impl Store {
         key: &[u8],
         plain: usize,
         stored: &[u8],
-    ) -> Result<(), E> {
+    ) -> Result<(), ExportError<E>> {
         out.put(&[b'e', id])?;
         [key.len(), plain, stored.len()].into_iter().try_for_each(|len| out.put_len(len))?;
         out.put(key)?;
@@ -222,15 +272,23 @@ impl Store {
         &self,
         out: &mut Out<impl FnMut(&[u8]) -> Result<(), E>>,
         id: usize,
-    ) -> Result<(), E> {
-        let (Some(model), Some(codec)) = (self.models.model(id), self.models.codec_of(id)) else {
+    ) -> Result<(), ExportError<E>> {
+        let (Some(model), Some(codec)) = (self.models.model(id), self.models.name_of(id)) else {
             return Ok(());
         };
-        let name = self.models.codecs()[codec].name();
-        let mut bytes = Vec::new();
-        model.export(&mut |part| bytes.extend_from_slice(part));
-        out.put(&[b'm', id as u8, name.len() as u8])?;
-        out.put(name.as_bytes())?;
+        let (mut bytes, mut fits) = (Vec::new(), true);
+        model.export(&mut |part| {
+            fits &= part.len() <= LONGEST_MODEL - bytes.len();
+            if fits {
+                bytes.extend_from_slice(part);
+            }
+        });
+        if !fits {
+            return Err(ExportError::ModelTooLarge { codec });
+        }
+        // The builder has found the name to be short enough.
+        out.put(&[b'm', id as u8, codec.len() as u8])?;
+        out.put(codec.as_bytes())?;
         out.put_len(bytes.len())?;
         out.put(&bytes)?;
         out.end()
@@ -282,8 +340,7 @@ impl Store {
         }
         let bytes = from.bytes(len)?;
         from.end()?;
-        let codecs = self.models.codecs();
-        let Some(codec) = codecs.iter().find(|codec| codec.name().as_bytes() == name) else {
+        let Some(codec) = self.models.named(&name) else {
             let name = String::from_utf8_lossy(&name).into_owned();
             return Err(ImportError::UnknownCodec { name });
         };
@@ -299,12 +356,15 @@ impl Store {
         let id = from.byte()?;
         let (key, plain, stored) = (from.len()?, from.len()?, from.len()?);
         // No entry was longer, of any map.
-        if key.max(plain).max(stored) >= 1 << 21 {
+        if key.max(plain).max(stored) >= LONGEST {
             return Err(ImportError::Corrupt);
         }
         let (key, stored) = (from.bytes(key)?, from.bytes(stored)?);
         from.end()?;
         let value = if id == PLAIN {
+            if plain != stored.len() {
+                return Err(ImportError::Corrupt);
+            }
             stored
         } else {
             let model = models.get(usize::from(id)).and_then(|model| model.as_deref());

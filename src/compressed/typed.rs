@@ -166,13 +166,13 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
     /// The key's value; see [`CompressedMap::get`].
     ///
     /// # Errors
-    /// What is stored is no `V`.
+    /// The bytes are damaged, or no `V`'s.
     pub fn get<Q>(&self, key: &Q) -> Result<Option<V>, Corrupt>
     where
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        let value = key.with_bytes(|key| self.map.get(key));
+        let value = key.with_bytes(|key| self.map.get(key))?;
         value.map(|value| V::decode(&value).ok_or(Corrupt)).transpose()
     }
 
@@ -217,17 +217,12 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
         K: Borrow<Q>,
         Q: Encode + ?Sized,
     {
-        let mut strange = false;
-        let done = key.with_bytes(|key| {
-            self.map.update(key, |bytes| {
-                let Some(value) = V::decode(&bytes) else {
-                    strange = true;
-                    return Some(bytes);
-                };
-                change(value).map(|value| value.with_bytes(<[u8]>::to_vec))
+        key.with_bytes(|key| {
+            self.map.try_update(key, |bytes| {
+                let value = V::decode(&bytes).ok_or(Corrupt)?;
+                Ok(change(value).map(|value| value.with_bytes(<[u8]>::to_vec)))
             })
-        });
-        if strange { Err(StoreError::Corrupt) } else { done }
+        })
     }
 
     /// Entries; exact where nobody writes meanwhile.
@@ -240,10 +235,12 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
         self.map.is_empty()
     }
 
-    /// All entries, in no order, as copies; see [`CompressedMap::iter`]. What is no `K` or no `V` is an error.
+    /// All entries, in no order, as copies; see [`CompressedMap::iter`]. What is damaged, no `K` or no `V` is an error.
     pub fn iter(&self) -> impl Iterator<Item = Result<(K, V), Corrupt>> + '_ {
-        let typed = |(key, value): (Vec<u8>, Vec<u8>)| Some((K::decode(&key)?, V::decode(&value)?));
-        self.map.iter().map(move |entry| typed(entry).ok_or(Corrupt))
+        self.map.iter().map(|(key, value)| {
+            let (key, value) = (K::decode(&key), V::decode(&value?));
+            key.zip(value).ok_or(Corrupt)
+        })
     }
 }
 

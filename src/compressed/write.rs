@@ -4,10 +4,11 @@
 //! state in which it was found. What it led to before is unlinked by that, and by nobody else.
 
 use super::budget::Lack;
+use super::codec::Corrupt;
 use super::pool::DEAD;
 use super::read::Resolved;
 use super::record::{Head, Location, MOST_OPERANDS};
-use super::store::{Store, Trace};
+use super::store::{Appended, Store, Trace};
 use super::sweep::Swept;
 use super::types::{Policy, StoreError};
 use crate::bins::tags::Hash;
@@ -43,7 +44,7 @@ impl Store {
         let hash = self.hash(key);
         let head = Head::raw(key.len(), value.len());
         let at = self.append(Location::NONE, head, key, value)?;
-        let linked = self.link(hash, at, |top| self.is_of(top, key), |_, _| true, true);
+        let linked = self.link(hash, at.at, |top| self.is_of(top, key), |_, _| true, true);
         let raw = (key.len() + value.len()).cast_signed();
         self.finish(&linked, at, raw)
     }
@@ -52,7 +53,7 @@ impl Store {
     fn finish(
         &self,
         linked: &Result<Linked, Failure>,
-        at: Location,
+        at: Appended<'_>,
         raw: isize,
     ) -> Result<bool, StoreError> {
         let replaced = match linked {
@@ -62,9 +63,10 @@ impl Store {
             Err(_) => Err(StoreError::Alloc),
         };
         if replaced.is_ok() {
+            at.linked();
             self.raw.add(raw);
         } else {
-            self.drop_record(at);
+            drop(at);
         }
         self.pace(raw.unsigned_abs());
         replaced
@@ -101,17 +103,17 @@ impl Store {
         head: Head,
         key: &[u8],
         value: &[u8],
-    ) -> Result<Location, StoreError> {
-        let most = self.shape().room() - WORD;
-        let size = head.record(true);
-        if key.len().max(value.len()) >= 1 << 21 || size > most {
+    ) -> Result<Appended<'_>, StoreError> {
+        let most = self.shape().most();
+        // Lengths first: what a record of any two takes may be beyond counting.
+        if key.len().max(value.len()) >= 1 << 21 || head.record(true) > most {
             return Err(StoreError::ValueTooLarge { most: most.saturating_sub(2 * WORD) });
         }
-        self.admit_record(size)?;
+        self.admit_record(head.record(true))?;
         let mut patience = self.patience();
         loop {
             if let Some(at) = self.append_hot(below, head, key, value) {
-                return Ok(at);
+                return Ok(Appended::new(self, at));
             }
             if !self.make_room(&mut patience) {
                 return Err(StoreError::BudgetExceeded);
@@ -225,19 +227,22 @@ impl Store {
     }
 
     /// Stores what `change` makes of the value that there is. None: there is none.
+    ///
+    /// # Errors
+    /// Those of storing, [`StoreError::Corrupt`], and what `change` has: then the value stays.
     pub(super) fn update(
         &self,
         key: &[u8],
-        mut change: impl FnMut(Vec<u8>) -> Option<Vec<u8>>,
+        mut change: impl FnMut(Vec<u8>) -> Result<Option<Vec<u8>>, Corrupt>,
     ) -> Result<bool, StoreError> {
         let hash = self.hash(key);
         loop {
             let Some(resolved) = self.resolve(hash, |at| self.is_of(at, key), key) else {
                 return Ok(false);
             };
-            let resolved = resolved.map_err(|_| StoreError::Corrupt)?;
             let Resolved { top, generation, value } = resolved;
-            let Some(value) = change(value) else {
+            let changed = value.and_then(&mut change).map_err(|Corrupt| StoreError::Corrupt)?;
+            let Some(value) = changed else {
                 if self.unlink_exactly(hash, top, generation) {
                     return Ok(true);
                 }
@@ -261,9 +266,8 @@ impl Store {
         let head = Head::raw(key.len(), value.len());
         let at = self.append(Location::NONE, head, key, value)?;
         let still = |_: Option<Location>, _: &Cell<Trace>| self.generation(top) == generation;
-        let linked = self.link(hash, at, |found| found == top, still, false);
+        let linked = self.link(hash, at.at, |found| found == top, still, false);
         if let Ok(Linked::Other) = linked {
-            self.drop_record(at);
             return Ok(false);
         }
         self.finish(&linked, at, (key.len() + value.len()).cast_signed())
@@ -285,17 +289,17 @@ impl Store {
                     .and_then(|top| self.head(top))
                     .map_or(0, |head| Head::operands_below(head.kind).map_or(0, |below| below + 1));
                 full.set(depth >= MOST_OPERANDS);
-                self.set_operand(at, top.unwrap_or(Location::NONE), depth);
+                self.set_operand(at.at, top.unwrap_or(Location::NONE), depth);
                 // Nothing is unlinked.
                 trace.set(Trace::default());
                 !full.get()
             };
-            let linked = self.link(hash, at, |top| self.is_of(top, key), still, true);
+            let linked = self.link(hash, at.at, |top| self.is_of(top, key), still, true);
             if let Ok(Linked::Other) = linked {
-                self.drop_record(at);
+                drop(at);
                 if full.get() {
                     // Folds all there is, and then there is room for another.
-                    self.update(key, Some)?;
+                    self.update(key, |value| Ok(Some(value)))?;
                 }
                 continue;
             }
@@ -312,5 +316,83 @@ impl Store {
             segment.set_below(start - WORD, below);
             segment.put_kind(start, Head::operand_kind(depth.min(MOST_OPERANDS - 1)));
         }
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+    use crate::compressed::builder::Builder;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// Removes the record of the key, and writes another one of it in the same place, as others may between what an
+    /// update reads and what it stores.
+    fn put_in_place(store: &Store, key: &[u8], value: &[u8]) {
+        let (place, generation) = (store.top(key), store.top(key).map(|at| store.generation(at)));
+        for _ in 0..10 {
+            assert!(store.remove(key));
+            store.sweep_hot();
+            store.insert(key, value).expect("there is room");
+            if store.top(key) == place {
+                assert_ne!(store.top(key).map(|at| store.generation(at)), generation);
+                return;
+            }
+        }
+        panic!("no record is written where the first one was");
+    }
+
+    #[test]
+    fn an_update_knows_its_record_from_another_in_its_place() {
+        let store = Store::new(Builder::new(64 << 10).segment_bytes(1 << 10));
+        store.insert(b"key", b"first").expect("there is room");
+        let mut seen = Vec::new();
+        let done = store.update(b"key", |value| {
+            if seen.is_empty() {
+                put_in_place(&store, b"key", b"other");
+            }
+            seen.push(value.clone());
+            Ok(Some([value, b"+".to_vec()].concat()))
+        });
+        assert_eq!(done, Ok(true));
+        let lost = "an update of one record was stored over another";
+        assert_eq!(store.get(b"key"), Ok(Some(b"other+".to_vec())), "{lost}");
+        assert_eq!(seen, [b"first", b"other"], "{lost}");
+    }
+
+    #[test]
+    fn a_removal_knows_its_record_from_another_in_its_place() {
+        let store = Store::new(Builder::new(64 << 10).segment_bytes(1 << 10));
+        store.insert(b"key", b"first").expect("there is room");
+        let mut first = true;
+        let done = store.update(b"key", |value| {
+            if core::mem::take(&mut first) {
+                put_in_place(&store, b"key", b"other");
+            }
+            Ok((value != b"first").then_some(value))
+        });
+        assert_eq!(done, Ok(true));
+        let lost = "a removal of one record has removed another";
+        assert_eq!(store.get(b"key"), Ok(Some(b"other".to_vec())), "{lost}");
+    }
+
+    /// Making room for the index calls codecs, after a record was appended and before it is linked.
+    #[test]
+    fn a_record_that_is_not_linked_is_dead() {
+        let store = Store::new(Builder::new(64 << 10).segment_bytes(1 << 10));
+        store.insert(b"key", b"value").expect("there is room");
+        let live = || -> usize {
+            (0..store.pool.numbers()).filter_map(|n| store.pool.segment(n)).map(|s| s.live()).sum()
+        };
+        let before = live();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let head = Head::raw(3, 5);
+            let at = store.append(Location::NONE, head, b"key", b"other").expect("there is room");
+            let still = |_: Option<Location>, _: &Cell<Trace>| panic!("a codec");
+            let _ = store.link(store.hash(b"key"), at.at, |_| true, still, true);
+            at.linked();
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(live(), before, "a record that nobody links counts as live");
+        assert_eq!(store.get(b"key"), Ok(Some(b"value".to_vec())));
     }
 }

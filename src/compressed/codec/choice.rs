@@ -97,9 +97,9 @@ impl Choice {
                 best.map_or(Self::worth(plain.len()), |(_, length)| length).saturating_sub(1);
             let target = if best.is_none() { &mut *into } else { &mut *other };
             let room = room.min(target.len());
-            let Some(length) = compressed(model, plain, &mut target[..room], work) else {
-                continue;
-            };
+            let made = compressed(model, plain, &mut target[..room], work);
+            // A model may be anybody's: a length that the buffer does not have is no answer.
+            let Some(length) = made.filter(|&length| length <= room) else { continue };
             if best.is_some() {
                 let Some(front) = into.get_mut(..length) else { continue };
                 front.copy_from_slice(&other[..length]);

@@ -36,7 +36,8 @@ use core::fmt;
 
 /// A way to compress values.
 pub trait Codec: Send + Sync {
-    /// What it is called where it is reported on, and where what it made is imported.
+    /// What it is called where it is reported on, and where what it made is imported: at most 255 bytes, and not what
+    /// another codec of the same map is called. A map asks once.
     fn name(&self) -> &'static str;
 
     /// What compresses without having learned; `None` where that makes no sense.
@@ -54,6 +55,8 @@ pub trait Codec: Send + Sync {
     ///
     /// # Errors
     /// The samples, where this codec cannot, as by default.
+    ///
+    /// A map gives a lesson up that is still pending after 65,536 polls, as if nothing was to be learned.
     ///
     /// ```
     /// use hedgerow::compressed::codec::{Codec, Samples, SmallText};

@@ -33,8 +33,12 @@ impl Cold {
     }
 
     /// What `with` makes of the ticket's value.
+    ///
+    /// # Panics
+    /// The bytes of the value are damaged.
     pub(crate) fn read<R>(&self, ticket: u64, with: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        self.map.get_with(&ticket.to_ne_bytes(), with)
+        let value = self.map.get_with(&ticket.to_ne_bytes(), with);
+        value.expect("memory holds what was compressed into it")
     }
 
     pub(crate) fn drop(&self, ticket: u64) {
