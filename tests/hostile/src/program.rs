@@ -111,14 +111,14 @@ impl Op {
         !(id + u32::from(self.value)).is_multiple_of(3)
     }
 
-    /// How much to reserve: from nothing to all there is.
-    pub fn amount(self) -> usize {
+    /// How many entries of this size to reserve: from few to more than there can be.
+    pub fn amount(self, size: usize) -> usize {
         match self.arg % 8 {
             0 => usize::MAX,
             1 => usize::MAX / 2,
             2 => isize::MAX as usize,
-            3 => 3000,
-            few => usize::from(few) * 20,
+            3 => 3000 / (1 + size / 1000),
+            few => usize::from(few) * 20 / (1 + size / 1000),
         }
     }
 

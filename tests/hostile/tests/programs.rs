@@ -58,7 +58,7 @@ macro_rules! kinds {
 kinds! {
     flat_pairs: 2000.0;
     flat_unit_keys: 2000.0;
-    flat_pages: 2000.0;
+    flat_pages: 200.0;
     flat_bulk: 100.0;
     table_pairs: 2000.0;
     owned_owned: 2000.0;

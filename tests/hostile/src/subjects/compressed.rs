@@ -137,6 +137,23 @@ pub(super) struct Local {
     wrong: bool,
 }
 
+impl Local {
+    /// Looks at a value that the map returned.
+    fn see(&self, bytes: Result<&[u8], impl Sized>) {
+        self.check(bytes.is_ok());
+        if let Ok(bytes) = bytes {
+            number(bytes, self.wrong);
+        }
+    }
+
+    /// Only a codec that is wrong may make the map say that something is damaged.
+    fn check(&self, is_well: bool) {
+        if !is_well && !self.wrong {
+            world::note(|| "a value is said to be damaged".into());
+        }
+    }
+}
+
 fn wrong(program: &Program) -> Wrong {
     match program.choice() / 32 {
         0..4 => Wrong::Never,
@@ -151,7 +168,7 @@ impl Map {
     fn iterate(&self, local: &Local) {
         let mut walk = Walk::default();
         for (key, bytes) in &self.0 {
-            number(&bytes, local.wrong);
+            local.see(bytes.as_deref());
             walk.meet(key.try_into().map_or(0, u32::from_le_bytes));
         }
         if !local.wrong {
@@ -169,21 +186,20 @@ impl Map {
         if let Ok(Some(length)) = found {
             number(&buffer[..length], local.wrong);
         }
-        self.0.get_with(&key(op.id()), |bytes| {
+        let found = self.0.get_with(&key(op.id()), |bytes| {
             world::step();
             number(bytes, local.wrong)
         });
+        local.check(found.is_ok());
     }
 
-    fn transfer(&self) {
+    fn transfer(&self, local: &Local) {
         let mut bytes = Vec::new();
-        let written: Result<_, ()> = self.0.export(|piece| {
+        let written = self.0.export(|piece| -> Result<(), ()> {
             bytes.extend_from_slice(piece);
             Ok(())
         });
-        if written.is_err() {
-            world::note(|| "an export failed".into());
-        }
+        local.check(written.is_ok());
         let flip = world::random() as usize % bytes.len().max(1);
         if now_and_then() && !bytes.is_empty() {
             bytes[flip] ^= 0x10;
@@ -242,7 +258,8 @@ impl Subject for Map {
         let builder = builder.policy(Policy::default());
         let map = builder.build();
         for id in 0..LASTING {
-            map.insert(&key(id), &value(id)).expect("there is room for what lasts");
+            let stored = map.insert(&key(id), &value(id));
+            assert!(stored.is_ok() || wrong == Wrong::Longer, "there is room for what lasts");
         }
         Self(map)
     }
@@ -270,7 +287,7 @@ impl Subject for Map {
             })),
             Verb::Defer => drop(map.modify_deferred(&name, &bytes())),
             Verb::Retain => map.retain(|key, bytes| {
-                number(bytes, local.wrong);
+                local.see(bytes);
                 keeps(key.try_into().map_or(0, u32::from_le_bytes), op)
             }),
             Verb::Iterate => self.iterate(local),
@@ -282,7 +299,7 @@ impl Subject for Map {
                     world::note(|| "a segment is said to be damaged".into());
                 }
             }
-            Verb::Transfer => self.transfer(),
+            Verb::Transfer => self.transfer(local),
             _ => {
                 let samples: Vec<Vec<u8>> = op.ids().map(value).collect();
                 let samples: Vec<&[u8]> = samples.iter().map(Vec::as_slice).collect();
@@ -298,7 +315,7 @@ impl Subject for Map {
 
     fn lasting(&self, local: &Local, id: u32) -> Option<Option<u32>> {
         let found = self.0.get_with(&key(id), |bytes| number(bytes, local.wrong));
-        if local.wrong { Some(None) } else { found.map(Some) }
+        if local.wrong { Some(None) } else { found.ok().flatten().map(Some) }
     }
 
     fn end(&mut self) {

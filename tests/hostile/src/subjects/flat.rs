@@ -19,9 +19,9 @@ impl<K: Thing + Copy, V: Thing + Copy> Map<K, V> {
         let ids: Vec<u32> = (0..world::LASTING).chain(op.ids()).collect();
         let mut found = self.map.get_each(ids.iter().map(|&id| Key::make(id)));
         let mut panicked = None;
-        for &id in &ids {
+        for _ in &ids {
             match catch_unwind(AssertUnwindSafe(|| found.next())) {
-                Ok(Some((_, value))) => Self::check_lasting(id, value.as_ref()),
+                Ok(Some((key, value))) => Self::check_lasting(key.id(), value.as_ref()),
                 Ok(None) => break,
                 Err(payload) => panicked = Some(payload),
             }
@@ -156,8 +156,10 @@ impl<K: Thing + Copy, V: Thing + Copy> Subject for Map<K, V> {
                 see_all(before.into_iter().flatten());
             }
             Verb::Reserve => {
-                let _ = world::scarce(op.scarcity(), || map.try_reserve(op.amount()));
-                map.reserve(op.amount());
+                let _ = world::scarce(op.scarcity(), || {
+                    map.try_reserve(op.amount(size_of::<(K, V)>()))
+                });
+                map.reserve(op.amount(size_of::<(K, V)>()));
             }
             _ => {
                 map.grow_step(usize::from(op.arg));

@@ -141,7 +141,9 @@ impl<K: Thing, V: Thing, P: Make<Key<K>, V>> Map<K, V, P> {
                 writer.iter().for_each(|(key, value)| see_entry(key, value));
             }
             Verb::Reserve if waits => {
-                let _ = world::scarce(op.scarcity(), || writer.try_reserve(op.amount()));
+                let _ = world::scarce(op.scarcity(), || {
+                    writer.try_reserve(op.amount(size_of::<(K, V)>()))
+                });
             }
             Verb::Retain if waits => writer.retain(|key, value| keeps(meet(key, value), op)),
             Verb::Grow if waits => writer.shrink_to_fit(),

@@ -174,8 +174,10 @@ impl<K: Thing, V: Thing> Subject for Map<K, V> {
             Verb::Iterate => self.iterate(),
             Verb::Scan => self.scan(op),
             Verb::Reserve => {
-                let _ = world::scarce(op.scarcity(), || map.try_reserve(op.amount()));
-                map.reserve(op.amount());
+                let _ = world::scarce(op.scarcity(), || {
+                    map.try_reserve(op.amount(size_of::<(K, V)>()))
+                });
+                map.reserve(op.amount(size_of::<(K, V)>()));
             }
             Verb::Hold => self.hold(op, rest),
             Verb::Leak if *leaks => world::leak(pin()),
@@ -306,8 +308,8 @@ impl Subject for Text {
             }),
             Verb::Iterate => self.iterate(),
             Verb::Reserve => {
-                let _ = world::scarce(op.scarcity(), || map.try_reserve(op.amount()));
-                map.reserve(op.amount());
+                let _ = world::scarce(op.scarcity(), || map.try_reserve(op.amount(32)));
+                map.reserve(op.amount(32));
             }
             Verb::Hold => {
                 let guard = pin();
