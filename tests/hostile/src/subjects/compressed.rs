@@ -139,7 +139,7 @@ pub(super) struct Local {
 
 impl Local {
     /// Looks at a value that the map returned.
-    fn see(&self, bytes: Result<&[u8], impl Sized>) {
+    fn see(&self, bytes: Result<&[u8], Corrupt>) {
         self.check(bytes.is_ok());
         if let Ok(bytes) = bytes {
             number(bytes, self.wrong);
@@ -168,7 +168,7 @@ impl Map {
     fn iterate(&self, local: &Local) {
         let mut walk = Walk::default();
         for (key, bytes) in &self.0 {
-            local.see(bytes.as_deref());
+            local.see(bytes.as_deref().map_err(|&damage| damage));
             walk.meet(key.try_into().map_or(0, u32::from_le_bytes));
         }
         if !local.wrong {

@@ -121,7 +121,11 @@ impl<K: Thing, V: Thing, P: Make<Key<K>, V>> Map<K, V, P> {
                     writer.insert(Key::make(op.id() + id), value());
                 }
             }
-            Verb::RemoveMany => op.ids().for_each(|id| drop(writer.remove(&Key::make(id)))),
+            Verb::RemoveMany => {
+                for id in op.ids() {
+                    writer.remove(&Key::make(id));
+                }
+            }
             Verb::TryInsert => {
                 let value = value();
                 let done = world::scarce(op.scarcity(), || writer.try_insert(key, value));
