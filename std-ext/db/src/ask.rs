@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+pub use crate::long_double::LongDouble;
+
 /// Longest key, in bytes.
 pub const LONGEST_KEY: usize = u16::MAX as usize;
 /// Longest value, in bytes: as Redis has it.
@@ -85,8 +87,9 @@ pub enum Change<'a> {
     },
     /// Adds to a number in decimal; a missing key is 0. [`Answer::Int`], the sum.
     Add(i64),
-    /// Adds to a number in decimal notation; a missing key is 0. [`Answer::Bytes`], the sum as text.
-    AddFloat(f64),
+    /// Adds to a number with a fraction, as Redis does on x86-64: in 80 bits. A missing key is 0. [`Answer::Bytes`], the
+    /// sum in decimal notation with up to 17 digits behind the point.
+    AddFloat(LongDouble),
     /// Appends to the value; a missing key is empty. [`Answer::Int`], the new length.
     Append(&'a [u8]),
     /// Overwrites the value from `at` on, which grows by zero bytes as need be. [`Answer::Int`], the new length.

@@ -90,7 +90,7 @@ fn change(random: &mut Random, lives: &[Life]) -> Change<'static> {
         5 => Change::Take,
         6 => Change::Live { life, when: random.of(&[LiveWhen::Always, LiveWhen::Later]), get },
         7 | 8 => Change::Add(random.of(&[1, -5, 1 << 40])),
-        9 => Change::AddFloat(random.of(&[0.5, -2.25])),
+        9 => Change::AddFloat(random.of(&[0.5, -2.25]).into()),
         10 => Change::Append(value),
         _ => Change::Write { at: random.below(80) as usize, bytes: value },
     }

@@ -5,7 +5,9 @@
 #[path = "support/random.rs"]
 mod random;
 
-use hedgerow_db::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
+use hedgerow_db::ask::{
+    Answer, Ask, Change, Life, LiveWhen, LongDouble, Look, Refusal, Together, When,
+};
 use hedgerow_db::{Db, Options, Session};
 use random::Random;
 use std::collections::HashMap;
@@ -144,9 +146,13 @@ impl Model {
                 Kept::Int(sum)
             }
             Change::AddFloat(by) => {
-                let number = text.map_or(Some(0.0), |text| text.parse::<f64>().ok());
+                let number =
+                    text.map_or(Some(LongDouble::ZERO), |text| LongDouble::parse(text.as_bytes()));
                 let Some(number) = number else { return Kept::Refused(Refusal::NotAFloat) };
-                let sum = format!("{}", number + by + 0.0).into_bytes();
+                let sum = number.checked_add(by).and_then(LongDouble::text);
+                let Some(sum) = sum.map(String::into_bytes) else {
+                    return Kept::Refused(Refusal::NotFinite);
+                };
                 self.0.insert(key.to_vec(), (sum.clone(), end));
                 Kept::Bytes(sum)
             }
@@ -240,7 +246,7 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
             Change::Live { life, when: random.of(&WHENS), get }
         }
         7 | 8 => Change::Add(random.of(&[1, -5, i64::MAX])),
-        9 => Change::AddFloat(random.of(&[0.5, -2.25])),
+        9 => Change::AddFloat(random.of(&[0.5, -2.25]).into()),
         10 => Change::Append(random.of(values)),
         _ => Change::Write { at: random.below(80) as usize, bytes: random.of(values) },
     }

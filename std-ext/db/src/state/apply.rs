@@ -3,7 +3,9 @@
 //!
 //! The log is told what came of a change, not its conditions; of a number that was added to, what was added.
 
-use crate::ask::{Answer, Change, LONGEST_KEY, LONGEST_VALUE, Life, LiveWhen, Refusal, When};
+use crate::ask::{
+    Answer, Change, LONGEST_KEY, LONGEST_VALUE, Life, LiveWhen, LongDouble, Refusal, When,
+};
 use crate::log::change;
 use crate::state::number;
 use crate::state::record::Record;
@@ -187,14 +189,11 @@ impl Deed<'_, '_> {
         &mut self,
         there: Option<Record>,
         alive: Option<Record>,
-        by: f64,
+        by: LongDouble,
     ) -> Result<String, Refusal> {
-        let old = alive.map_or(Some(0.0), |record| self.core.read(record, number::float));
-        let sum = old.ok_or(Refusal::NotAFloat)? + by;
-        if !sum.is_finite() {
-            return Err(Refusal::NotFinite);
-        }
-        let text = number::float_text(sum);
+        let read = |record| self.core.read(record, LongDouble::parse);
+        let old = alive.map_or(Some(LongDouble::ZERO), read).ok_or(Refusal::NotAFloat)?;
+        let text = old.checked_add(by).and_then(LongDouble::text).ok_or(Refusal::NotFinite)?;
         let ends = alive.and_then(|record| record.ends());
         self.core.put(there, self.key, text.as_bytes(), ends);
         let life = if ends.is_some() { Life::Keep } else { Life::Ever };
