@@ -87,8 +87,8 @@ pub enum Change<'a> {
     },
     /// Adds to a number in decimal; a missing key is 0. [`Answer::Int`], the sum.
     Add(i64),
-    /// Adds to a number with a fraction, as Redis does on x86-64: in 80 bits. A missing key is 0. [`Answer::Bytes`], the
-    /// sum in decimal notation with up to 17 digits behind the point.
+    /// Adds to a number with a fraction, as Redis does on x86-64: in 80 bits. A missing key is 0. [`Answer::Bytes`],
+    /// the sum in decimal notation with up to 17 digits behind the point.
     AddFloat(LongDouble),
     /// Appends to the value; a missing key is empty. [`Answer::Int`], the new length.
     Append(&'a [u8]),

@@ -1,5 +1,5 @@
-//! Numbers of 80 bits, as x86-64's `long double` has them, without the processor's help: so that sums are, byte by byte,
-//! those of Redis on that platform, on every platform.
+//! Numbers of 80 bits, as x86-64's `long double` has them, without the processor's help: so that sums on every platform
+//! are, byte by byte, those of Redis on that one.
 //!
 //! A number has a significand of 64 bits. Reading is rounded to it correctly, as glibc's `strtold` does; so is a sum.
 //! Writing gives 17 digits behind the point, as `%.17Lf` does, without the zeros at the end.

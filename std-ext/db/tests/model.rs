@@ -394,6 +394,82 @@ fn every_look_is_counted() {
     assert_eq!((db.figures().hits, db.figures().misses), (1, 3));
 }
 
+fn full_of_small_values(bytes: usize) -> Db {
+    use hedgerow_db::options::Eviction;
+    let mut options = Options::in_memory();
+    options.shards = 4;
+    options.max_memory = bytes;
+    options.eviction = Eviction::Lru;
+    let db = Db::open(options).unwrap();
+    while db.figures().evicted == 0 {
+        let key = db.figures().keys;
+        db.set(format!("key{key}"), [b'v'; 100]).unwrap();
+    }
+    db
+}
+
+/// Sets values until memory is within the limit; how many of them were refused.
+fn refused_until_it_fits(db: &Db) -> usize {
+    let began = std::time::Instant::now();
+    let mut refused = 0;
+    for key in 0.. {
+        refused += usize::from(db.set(format!("more{key}"), "small").is_err());
+        let figures = db.figures();
+        if key >= 100 && figures.memory <= figures.max_memory + 4096 {
+            break;
+        }
+        assert!(began.elapsed().as_secs() < 30, "memory stays over the limit: {figures:?}");
+    }
+    refused
+}
+
+#[test]
+fn nothing_is_refused_while_there_is_something_to_evict() {
+    let db = full_of_small_values(8 << 20);
+    db.set("large", vec![b'v'; 4 << 20]).unwrap();
+    let refused = refused_until_it_fits(&db);
+    assert_eq!(refused, 0, "changes refused after a large value, although keys could be evicted");
+    db.set_max_memory(1 << 20);
+    let refused = refused_until_it_fits(&db);
+    assert_eq!(refused, 0, "changes refused under a lower limit, although keys could be evicted");
+    // Tables that were made for a limit of before would leave no room for keys.
+    let figures = db.figures();
+    assert!(figures.keys > 2000, "tables keep the memory of keys that were evicted: {figures:?}");
+}
+
+/// What values take that are kept compressed is known when they are evicted, not only some time afterwards.
+#[test]
+fn no_more_than_needed_is_evicted_of_compressed_values() {
+    use hedgerow_db::options::Eviction;
+    let mut options = Options::in_memory();
+    options.shards = 4;
+    options.compressed = 16 << 20;
+    options.eviction = Eviction::Lru;
+    let db = Db::open(options).unwrap();
+    for key in 0..20_000 {
+        db.set(format!("key{key}"), format!("{key:0200}")).unwrap();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let before = db.figures();
+    db.set_max_memory(before.memory as usize / 10 * 9);
+    refused_until_it_fits(&db);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let after = db.figures();
+    assert!(after.keys > before.keys / 2, "keys evicted although memory was free: {after:?}");
+}
+
+#[test]
+fn a_lower_limit_evicts_while_nobody_writes() {
+    let db = full_of_small_values(8 << 20);
+    db.set_max_memory(1 << 20);
+    let began = std::time::Instant::now();
+    while db.figures().memory > 1 << 20 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let figures = db.figures();
+        assert!(began.elapsed().as_secs() < 20, "nothing is evicted without writes: {figures:?}");
+    }
+}
+
 #[test]
 fn what_is_not_used_is_evicted_first() {
     use hedgerow_db::options::Eviction;

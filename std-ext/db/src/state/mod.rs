@@ -18,7 +18,7 @@ use crate::options::Options;
 use crate::watch::Watchers;
 use apply::Deed;
 use cold::Cold;
-use evict::Limit;
+use evict::{Limit, Made};
 use shard::{Core, Shard};
 use slots::{Deal, SLOTS, slot};
 use std::ops::Range;
@@ -195,6 +195,14 @@ impl State {
         self.memory.load(Ordering::Relaxed) + self.cold_memory.load(Ordering::Relaxed)
     }
 
+    /// Looks up what values in `cold` take.
+    pub(crate) fn weigh_cold(&self) {
+        if let Some(cold) = &self.cold {
+            // Relaxed: a figure by itself.
+            self.cold_memory.store(cold.memory(), Ordering::Relaxed);
+        }
+    }
+
     fn grown(&self, by: isize) {
         if by != 0 {
             // Relaxed: a figure by itself; additions of all threads come to the same in any order.
@@ -230,6 +238,13 @@ impl State {
         self.told(entry, log)
     }
 
+    /// Gives back the room of a shard's table, if most of it is empty and readers see all changes.
+    pub(crate) fn shrink(&self, shard: &Shard, core: &mut Core) {
+        if core.shrink() {
+            self.grown(shard.note(core, None));
+        }
+    }
+
     /// Tells watchers of an entry, under the locks of the shards that it changed; its number.
     #[inline]
     fn told(&self, entry: Option<Lsn>, changes: &[u8]) -> Lsn {
@@ -252,8 +267,7 @@ impl State {
         if !self.log.writable() {
             return Err(Refusal::Log);
         }
-        let max = self.limit.bytes();
-        Ok(max != 0 && self.memory() > max && !evict::make_room(self, max))
+        Ok(evict::make_room(self, evict::BEFORE_CHANGE) == Made::Nothing)
     }
 
     pub(crate) fn count(&self) -> Arc<Counters> {

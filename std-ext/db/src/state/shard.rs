@@ -20,6 +20,9 @@ pub(crate) type Entered<'a> = Snapshot<'a, Record, (), DefaultHashBuilder, Inlin
 type Writer = WriteHandle<Record, (), DefaultHashBuilder, Inline>;
 type Factory = ReadHandleFactory<Record, (), DefaultHashBuilder, Inline>;
 
+/// Tables with room for fewer keys are not made smaller.
+const LEAST_ROOM: usize = 64;
+
 /// A shard, as all threads share it.
 pub(crate) struct Shard {
     core: Mutex<Core>,
@@ -220,6 +223,20 @@ impl Core {
         self.writer.shrink_to_fit();
     }
 
+    /// Makes the table smaller if less than a quarter of it is in use; whether it did. Readers see all changes, and
+    /// those of a state before are waited for. O(capacity), which is paid for by the removals before.
+    pub(super) fn shrink(&mut self) -> bool {
+        let (used, room) = (self.writer.len(), self.writer.capacity());
+        if room < LEAST_ROOM || used >= room / 4 {
+            return false;
+        }
+        self.writer.shrink_to_fit();
+        self.show();
+        // The larger table goes with the readers who look at it.
+        self.writer.settle();
+        true
+    }
+
     /// Removes all whose keys `wanted` names.
     pub(crate) fn remove_where(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) {
         let all = self.writer.iter().map(|(record, ())| *record);
@@ -254,11 +271,13 @@ impl Core {
         }
     }
 
-    /// Frees what nobody can be looking at any more, without waiting.
-    pub(crate) fn tidy(&mut self) {
-        if !self.waiting.is_empty() && !self.writer.has_changes() && self.writer.is_settled() {
+    /// Frees what nobody can be looking at any more, without waiting; whether nobody looks at what was before.
+    pub(crate) fn tidy(&mut self) -> bool {
+        let settled = !self.writer.has_changes() && self.writer.is_settled();
+        if settled {
             self.free_waiting();
         }
+        settled
     }
 
     /// What has waited since before a state was shown that is the earliest anybody can be looking at.
