@@ -1,5 +1,5 @@
 //! What is done now and then: removing keys that have ended, freeing what nobody looks at any more, making
-//! tables smaller, evicting, compressing.
+//! tables smaller, evicting, compressing, giving memory back.
 
 use crate::state::State;
 use crate::state::evict::{self, Made};
@@ -15,6 +15,7 @@ pub(crate) fn round(state: &State) -> bool {
     for number in 0..state.shards.len() {
         more |= care_for(state, number);
     }
+    state.heap.look_after(state.memory());
     more |= evict::make_room(state, evict::IN_BACKGROUND) == Made::Some;
     if let Some(cold) = &state.cold {
         more |= cold.step();

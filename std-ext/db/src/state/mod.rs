@@ -4,6 +4,7 @@ pub(crate) mod apply;
 pub(crate) mod care;
 pub(crate) mod cold;
 pub(crate) mod evict;
+pub(crate) mod heap;
 pub(crate) mod number;
 pub(crate) mod record;
 pub(crate) mod shard;
@@ -19,6 +20,7 @@ use crate::watch::Watchers;
 use apply::Deed;
 use cold::Cold;
 use evict::{Limit, Made};
+use heap::Heap;
 use shard::{Core, Shard};
 use slots::{Deal, SLOTS, slot};
 use std::ops::Range;
@@ -38,6 +40,7 @@ pub(crate) struct State {
     pub(crate) together: Together,
     pub(crate) watchers: Watchers,
     pub(crate) limit: Limit,
+    pub(crate) heap: Heap,
     /// Of all shards: records and tables.
     memory: AtomicUsize,
     /// What values in `cold` take, as it was looked up last.
@@ -176,6 +179,7 @@ impl State {
             together: Together::default(),
             watchers: Watchers::default(),
             limit: Limit::new(options.max_memory, options.eviction),
+            heap: Heap::default(),
             memory,
             cold_memory: AtomicUsize::new(0),
             expired: AtomicU64::new(0),
@@ -238,11 +242,11 @@ impl State {
         self.told(entry, log)
     }
 
-    /// Gives back the room of a shard's table, if most of it is empty and readers see all changes.
+    /// Gives back the room of a shard's table, if most of it is empty and readers see all changes. Notes what the shard
+    /// takes then.
     pub(crate) fn shrink(&self, shard: &Shard, core: &mut Core) {
-        if core.shrink() {
-            self.grown(shard.note(core, None));
-        }
+        core.shrink();
+        self.grown(shard.note(core, None));
     }
 
     /// Tells watchers of an entry, under the locks of the shards that it changed; its number.

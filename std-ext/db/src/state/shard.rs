@@ -223,18 +223,17 @@ impl Core {
         self.writer.shrink_to_fit();
     }
 
-    /// Makes the table smaller if less than a quarter of it is in use; whether it did. Readers see all changes, and
-    /// those of a state before are waited for. O(capacity), which is paid for by the removals before.
-    pub(super) fn shrink(&mut self) -> bool {
+    /// Makes the table smaller if less than a quarter of it is in use. Readers see all changes, and those of a state
+    /// before are waited for. O(capacity), which is paid for by the removals before.
+    pub(super) fn shrink(&mut self) {
         let (used, room) = (self.writer.len(), self.writer.capacity());
         if room < LEAST_ROOM || used >= room / 4 {
-            return false;
+            return;
         }
         self.writer.shrink_to_fit();
         self.show();
         // The larger table goes with the readers who look at it.
         self.writer.settle();
-        true
     }
 
     /// Removes all whose keys `wanted` names.
