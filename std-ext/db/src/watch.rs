@@ -117,15 +117,23 @@ impl Watch {
 fn events(number: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
     // The database has made these bytes: there is no other kind.
     let changes = Changes::new(changes).map_while(Result::ok);
-    let told = |change| match change {
-        Logged::Change(key, change) => key.starts_with(prefix).then(|| match change {
-            crate::ask::Change::Delete => Changed::Removed(key.to_vec()),
-            _ => Changed::Key(key.to_vec()),
-        }),
-        Logged::Clear(..) => Some(Changed::Cleared),
-    };
-    let mut events: Vec<Event> =
-        changes.filter_map(told).map(|changed| Event { number, changed }).collect();
+    let mut events = Vec::new();
+    let mut told = |changed| events.push(Event { number, changed });
+    for change in changes {
+        match change {
+            Logged::Change(key, _) | Logged::Rename(key, _) if !key.starts_with(prefix) => {}
+            Logged::Change(key, crate::ask::Change::Delete) | Logged::Rename(key, _) => {
+                told(Changed::Removed(key.to_vec()));
+            }
+            Logged::Change(key, _) => told(Changed::Key(key.to_vec())),
+            Logged::Clear(..) => told(Changed::Cleared),
+        }
+        if let Logged::Rename(_, to) = change
+            && to.starts_with(prefix)
+        {
+            told(Changed::Key(to.to_vec()));
+        }
+    }
     // The log tells it of each shard that had something.
     events.dedup_by(|next, one| one.changed == Changed::Cleared && next.changed == one.changed);
     events

@@ -136,10 +136,12 @@ fn make(folder: &Arc<Folder>, state: &State) -> Result<Done, Error> {
     let first = state.log.rotate()?;
     let mut writer = Writer::create(folder).map_err(wrong)?;
     let mut pause = Duration::ZERO;
+    let writing = state.begin_snapshot();
     for number in 0..state.shards.len() {
         let took = write_shard(number, state, &mut writer).map_err(wrong)?;
         pause = pause.max(took);
     }
+    drop(writing);
     let last = state.log.last();
     // The log must not end before what the snapshot holds of it.
     state.log.force()?;

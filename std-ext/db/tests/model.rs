@@ -248,7 +248,11 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
         7 | 8 => Change::Add(random.of(&[1, -5, i64::MAX])),
         9 => Change::AddFloat(random.of(&[0.5, -2.25]).into()),
         10 => Change::Append(random.of(values)),
-        _ => Change::Write { at: random.below(80) as usize, bytes: random.of(values) },
+        _ => {
+            // Now and then in values that are long, or of several pieces.
+            let far = random.of(&[0, 0, 0, 0, 0, 16_300, 17_000, 19_990, 262_100, 300_000]);
+            Change::Write { at: far + random.below(80) as usize, bytes: random.of(values) }
+        }
     }
 }
 
@@ -272,6 +276,7 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
     let keys: Vec<Vec<u8>> = (0..40).map(|key| format!("key{key}").into_bytes()).collect();
     let mut values: Vec<Vec<u8>> = (0..10).map(|value| (value * 7).to_string().into()).collect();
     values.extend([vec![], b"rose".repeat(40), b"3.5".to_vec(), b"07".to_vec()]);
+    values.push(b"long".repeat(5000));
     let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
     let values: Vec<&[u8]> = values.iter().map(|value| &value[..]).collect();
     for _ in 0..rounds {

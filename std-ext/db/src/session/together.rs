@@ -4,7 +4,7 @@ use super::Session;
 use crate::ask::{Answer, Change, LONGEST_KEY, LONGEST_VALUE, Life, Refusal, Together, When};
 use crate::log::{Lsn, change};
 use crate::state::record::Record;
-use crate::state::shard::Core;
+use crate::state::shard::{self, Core};
 use crate::state::{Cores, State};
 use std::sync::Arc;
 
@@ -133,10 +133,18 @@ impl Deeds<'_, '_> {
             return Answer::Int(0);
         }
         if from != to {
-            let value = self.core(from).read(record, <[u8]>::to_vec);
-            let life = record.ends().map_or(Life::Ever, Life::Until);
-            self.set(to, &value, life);
-            self.delete(from);
+            let there = self.core(to).find(to);
+            self.core(to).put_moved(there, to, record, record.ends());
+            // A snapshot may have one of the keys as it was before, and the other as it is now.
+            if self.state.is_snapshotting() {
+                let life = record.ends().map_or(Life::Ever, Life::Until);
+                let (cold, entry) = (self.state.cold.as_deref(), &mut *self.entry);
+                shard::read(record, cold, |value| change::set(to, value, life, entry));
+                change::delete(from, self.entry);
+            } else {
+                change::rename(from, to, self.entry);
+            }
+            self.core(from).remove_moved(record);
         }
         if absent { Answer::Int(1) } else { Answer::Done }
     }

@@ -149,25 +149,9 @@ impl Deed<'_, '_> {
             self.remove(alive, alive);
             return true;
         }
-        self.again(record, wanted);
+        self.core.put_moved(alive, self.key, record, wanted);
         change::live(self.key, wanted, self.log);
         true
-    }
-
-    /// Stores a record's value once more.
-    fn again(&mut self, record: Record, ends: Option<u64>) {
-        let mut room = std::mem::take(&mut self.core.room);
-        room.clear();
-        self.core.read(record, |value| room.extend_from_slice(value));
-        self.core.put(Some(record), self.key, &room, ends);
-        self.give_back(room);
-    }
-
-    /// Keeps a buffer for the next time, unless it is a large one.
-    fn give_back(&mut self, room: Vec<u8>) {
-        if room.capacity() <= 1 << 16 {
-            self.core.room = room;
-        }
     }
 
     fn add(
@@ -216,23 +200,13 @@ impl Deed<'_, '_> {
         }
         let end = at.checked_add(part.len()).filter(|end| *end <= LONGEST_VALUE);
         let Some(end) = end else { return Answer::Refused(Refusal::ValueTooLong) };
-        let mut room = std::mem::take(&mut self.core.room);
-        room.clear();
-        if let Some(record) = alive {
-            self.core.read(record, |value| room.extend_from_slice(value));
-        }
-        room.resize(before.max(end), 0);
-        room[at..end].copy_from_slice(part);
-        let ends = alive.and_then(|record| record.ends());
-        self.core.put(there, self.key, &room, ends);
-        let length = room.len();
-        self.give_back(room);
+        self.core.write(there, alive, self.key, (at, part));
         if appends {
             change::append(self.key, part, self.log);
         } else {
             change::write(self.key, at, part, self.log);
         }
-        Answer::count(length)
+        Answer::count(before.max(end))
     }
 }
 
