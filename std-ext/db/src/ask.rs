@@ -32,6 +32,25 @@ impl<'a> Ask<'a> {
             Self::Change(..) | Self::Together(_) => None,
         }
     }
+
+    /// Bytes of keys and values that it adds at most, about.
+    pub(crate) fn adds(&self) -> usize {
+        match self {
+            Self::Change(key, change) => {
+                key.len()
+                    + match change {
+                        Change::Set { value, .. } | Change::Append(value) => value.len(),
+                        Change::Write { at, bytes } => at.saturating_add(bytes.len()),
+                        Change::Add(_) | Change::AddFloat(_) => 20,
+                        Change::Delete | Change::Take | Change::Live { .. } => 0,
+                    }
+            }
+            Self::Together(Together::SetAll(pairs) | Together::SetAllAbsent(pairs)) => {
+                pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
+            }
+            Self::Together(_) | Self::Look(..) | Self::LookAtOnce(..) => 0,
+        }
+    }
 }
 
 /// What is asked about a key.

@@ -434,6 +434,8 @@ fn nothing_is_refused_while_there_is_something_to_evict() {
     db.set("large", vec![b'v'; 4 << 20]).unwrap();
     let refused = refused_until_it_fits(&db);
     assert_eq!(refused, 0, "changes refused after a large value, although keys could be evicted");
+    // The others were used before it, and would all go first.
+    db.delete("large").unwrap();
     db.set_max_memory(1 << 20);
     let refused = refused_until_it_fits(&db);
     assert_eq!(refused, 0, "changes refused under a lower limit, although keys could be evicted");
@@ -461,6 +463,23 @@ fn no_more_than_needed_is_evicted_of_compressed_values() {
     std::thread::sleep(std::time::Duration::from_millis(300));
     let after = db.figures();
     assert!(after.keys > before.keys / 2, "keys evicted although memory was free: {after:?}");
+}
+
+/// Small keys are evicted as fast as large values come.
+#[test]
+fn memory_stays_near_the_limit_whatever_is_written() {
+    let (db, large) = (full_of_small_values(16 << 20), vec![b'v'; 1 << 20]);
+    let mut session = db.session();
+    for key in 0..12 {
+        let key = format!("large{key}");
+        let set = Change::Set { value: &large, when: When::Always, life: Life::Ever, get: false };
+        session.run(&[Ask::Change(key.as_bytes(), set)], &mut |_, answer| {
+            assert_eq!(answer, Answer::Done, "refused although keys could be evicted");
+        });
+        let figures = db.figures();
+        let over = figures.memory.saturating_sub(figures.max_memory);
+        assert!(over < 3 << 20, "memory is {over} bytes over the limit: {figures:?}");
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@
 //! change: kind 8 | key's length, varint | key | what the kind has
 //! ```
 //!
-//! A later version may add kinds, and reads all that an earlier one wrote. An earlier one refuses a log with a kind that
-//! it does not know, and changes nothing.
+//! A later version may add kinds, and reads all that an earlier one wrote. An earlier one refuses a log with a kind
+//! that it does not know, and changes nothing.
 
 use crate::ask::{Change, Life, LiveWhen, When};
 use std::ops::Range;

@@ -173,7 +173,7 @@ impl Session {
             return 0;
         }
         let mut last = 0;
-        let admitted = self.state.admits();
+        let admitted = self.state.admits(|| asks.iter().map(Ask::adds).sum());
         while let Some(shard) = self.queued.pop() {
             let mut queue = std::mem::take(&mut self.queues[shard as usize]);
             last = last.max(self.change_shard(shard as usize, &queue, asks, admitted, answer));

@@ -1,7 +1,7 @@
 //! Changes of keys of several shards, which everybody sees at once.
 
 use super::Session;
-use crate::ask::{Answer, Change, LONGEST_KEY, LONGEST_VALUE, Life, Refusal, Together, When};
+use crate::ask::{Answer, Ask, Change, LONGEST_KEY, LONGEST_VALUE, Life, Refusal, Together, When};
 use crate::log::{Lsn, change};
 use crate::state::record::Record;
 use crate::state::shard::{self, Core};
@@ -14,7 +14,7 @@ const MOST_TOGETHER: usize = 2 << 30;
 impl Session {
     /// Makes them; the entry that must be safe before the answer is shown.
     pub(super) fn together(&mut self, together: Together<'_>) -> (Lsn, Answer<'static>) {
-        let full = match self.state.admits() {
+        let full = match self.state.admits(|| Ask::Together(together).adds()) {
             Err(refusal) => return (0, Answer::Refused(refusal)),
             Ok(full) => full,
         };

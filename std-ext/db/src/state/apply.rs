@@ -9,6 +9,7 @@ use crate::ask::{
 use crate::log::change;
 use crate::state::number;
 use crate::state::record::Record;
+use crate::state::rope::LONGEST_HERE;
 use crate::state::shard::Core;
 
 /// One change of one key as it is made.
@@ -154,13 +155,19 @@ impl Deed<'_, '_> {
         true
     }
 
+    /// Reads a value as a number. None is as long as values that may have to be put together.
+    fn number<N>(&self, record: Record, read: impl FnOnce(&[u8]) -> Option<N>) -> Option<N> {
+        let is_short = record.value().length() <= LONGEST_HERE;
+        is_short.then(|| self.core.read(record, read)).flatten()
+    }
+
     fn add(
         &mut self,
         there: Option<Record>,
         alive: Option<Record>,
         by: i64,
     ) -> Result<i64, Refusal> {
-        let old = alive.map_or(Some(0), |record| self.core.read(record, number::integer));
+        let old = alive.map_or(Some(0), |record| self.number(record, number::integer));
         let sum = old.ok_or(Refusal::NotAnInteger)?.checked_add(by).ok_or(Refusal::Overflow)?;
         let ends = alive.and_then(|record| record.ends());
         let mut text = itoa::Buffer::new();
@@ -175,7 +182,7 @@ impl Deed<'_, '_> {
         alive: Option<Record>,
         by: LongDouble,
     ) -> Result<String, Refusal> {
-        let read = |record| self.core.read(record, LongDouble::parse);
+        let read = |record| self.number(record, LongDouble::parse);
         let old = alive.map_or(Some(LongDouble::ZERO), read).ok_or(Refusal::NotAFloat)?;
         let text = old.checked_add(by).and_then(LongDouble::text).ok_or(Refusal::NotFinite)?;
         let ends = alive.and_then(|record| record.ends());

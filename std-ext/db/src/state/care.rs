@@ -16,7 +16,7 @@ pub(crate) fn round(state: &State) -> bool {
         more |= care_for(state, number);
     }
     state.heap.look_after(state.memory());
-    more |= evict::make_room(state, evict::IN_BACKGROUND) == Made::Some;
+    more |= evict::make_room(state, evict::IN_BACKGROUND, || 0) == Made::Some;
     if let Some(cold) = &state.cold {
         more |= cold.step();
         state.weigh_cold();

@@ -1,7 +1,8 @@
 //! Making room where memory is at its limit: keys go, of a sample those that matter least.
 //!
-//! A step takes a bounded time. What is too much after one is evicted by the next, which the next change makes or the
-//! maintenance thread; a change is refused only if there is no key left that may go.
+//! A step takes a bounded time, unless it has not yet freed as many bytes as the changes add that it is made for: so
+//! memory stays near the limit, however fast it is written to. What is too much after a step is evicted by the next,
+//! which the next change makes or the maintenance thread; a change is refused only if there is no key left that may go.
 
 use crate::log::change;
 use crate::options::Eviction;
@@ -90,8 +91,9 @@ pub(crate) enum Made {
     Nothing,
 }
 
-/// Evicts keys until memory is within the limit, for no longer than `time` and some. The caller holds no shard.
-pub(crate) fn make_room(state: &State, time: Duration) -> Made {
+/// Evicts keys until memory is within the limit, or for `time` if that frees as many bytes as will be added. The caller
+/// holds no shard.
+pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> usize) -> Made {
     let (max, how) = (state.limit.bytes(), state.limit.eviction());
     if max == 0 || state.memory() <= max {
         return Made::Enough;
@@ -100,19 +102,21 @@ pub(crate) fn make_room(state: &State, time: Duration) -> Made {
         return Made::Nothing;
     }
     let (mut random, shards, began) = (Random::new(), state.shards.len(), Instant::now());
+    let (added, mut freed) = (added(), 0);
     for gone in 1_usize.. {
         // All shards in turn, from any on: few keys that may go are found too.
         let first = random.next() as usize % shards;
         let mut turn = (0..shards).map(|step| (first + step) % shards);
-        if !turn.any(|shard| evict_one(state, shard, how, random.next())) {
+        let Some(bytes) = turn.find_map(|shard| evict_one(state, shard, how, random.next())) else {
             return Made::Nothing;
-        }
+        };
+        freed += bytes;
         if state.memory() <= max {
             return Made::Enough;
         }
         if gone.is_multiple_of(ROUND) {
             state.weigh_cold();
-            if began.elapsed() >= time {
+            if freed >= added && began.elapsed() >= time {
                 break;
             }
         }
@@ -120,14 +124,14 @@ pub(crate) fn make_room(state: &State, time: Duration) -> Made {
     Made::Some
 }
 
-/// Evicts the worst of a sample of a shard's keys, if there are any that may go.
-fn evict_one(state: &State, number: usize, how: Eviction, from: u64) -> bool {
+/// Evicts the worst of a sample of a shard's keys, if there are any that may go; how many bytes it took.
+fn evict_one(state: &State, number: usize, how: Eviction, from: u64) -> Option<usize> {
     let shard = &state.shards[number];
     let (mut at, mut ends) = (from, 0);
     // Where few may go, all of the shard is looked through, and others have turns meanwhile.
     while ends < 2 {
         if shard.figures().keys() == 0 || only_ending(how) && shard.figures().ending() == 0 {
-            return false;
+            return None;
         }
         let mut core = shard.lock();
         let time = core.at(state.clock.now());
@@ -150,17 +154,17 @@ fn evict_one(state: &State, number: usize, how: Eviction, from: u64) -> bool {
             }
         }
         if let Some((_, record)) = worst {
-            let mut log = Vec::new();
+            let (bytes, mut log) = (record.memory(), Vec::new());
             change::delete(record.key(), &mut log);
             core.remove(record);
             state.finish(shard, &mut core, time, &log);
             state.shrink(shard, &mut core);
             // Relaxed: a figure by itself.
             state.evicted.fetch_add(1, Ordering::Relaxed);
-            return true;
+            return Some(bytes);
         }
     }
-    false
+    None
 }
 
 /// SplitMix64, begun at a random place. (Steele, Lea and Flood.)

@@ -323,11 +323,12 @@ impl State {
     }
 
     /// Whether a change may be made now, and if so, whether only one that needs no more memory: makes room first.
-    pub(crate) fn admits(&self) -> Result<bool, Refusal> {
+    /// `added` says how many bytes it may add, about.
+    pub(crate) fn admits(&self, added: impl FnOnce() -> usize) -> Result<bool, Refusal> {
         if !self.log.writable() {
             return Err(Refusal::Log);
         }
-        Ok(evict::make_room(self, evict::BEFORE_CHANGE) == Made::Nothing)
+        Ok(evict::make_room(self, evict::BEFORE_CHANGE, added) == Made::Nothing)
     }
 
     pub(crate) fn count(&self) -> Arc<Counters> {

@@ -108,6 +108,7 @@ unsafe impl Sync for Record {}
 
 impl Record {
     /// A record of its own, with its own share of a rope. Key and value are no longer than `ask` allows.
+    #[inline(always)]
     pub(crate) fn new(key: &[u8], value: Value<'_>, ends: Option<u64>, used: UsedAt) -> Self {
         let word = match value {
             Value::Here(bytes) => {
@@ -156,7 +157,9 @@ impl Record {
     /// Nobody else holds a pointer that is used from now on.
     pub(crate) unsafe fn free(self) {
         let layout = self.head().layout();
-        if let Value::Long(lent, _) = self.value() {
+        if self.head().value & ELSEWHERE != 0
+            && let Value::Long(lent, _) = self.value()
+        {
             // SAFETY: the share that `new` took.
             drop(unsafe { Arc::from_raw(lent.0.as_ptr()) });
         }
@@ -196,6 +199,7 @@ impl Record {
     }
 
     /// A value that is elsewhere: `at` is what tells where.
+    #[inline(never)]
     fn elsewhere(&self, at: usize, kind: u16) -> Value<'_> {
         // SAFETY: not freed, and written in `new`.
         unsafe {
@@ -251,10 +255,16 @@ impl Record {
     /// Bytes that it takes with the rope of its value, those included that the allocator adds: as glibc's does, a word
     /// and up to a multiple of 16.
     pub(crate) fn memory(self) -> usize {
-        let own = (self.head().layout().size() + 8).next_multiple_of(16).max(32);
+        let head = self.head();
+        let own = (head.layout().size() + 8).next_multiple_of(16).max(32);
+        if head.value & ELSEWHERE == 0 { own } else { own + self.memory_elsewhere() }
+    }
+
+    #[inline(never)]
+    fn memory_elsewhere(self) -> usize {
         match self.value() {
-            Value::Long(lent, length) => own + lent.rope().memory(length),
-            Value::Here(_) | Value::Away(..) => own,
+            Value::Long(lent, length) => lent.rope().memory(length),
+            Value::Here(_) | Value::Away(..) => 0,
         }
     }
 }

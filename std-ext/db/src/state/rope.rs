@@ -1,8 +1,8 @@
 //! Long values: bytes that several records share, so that a change costs what it changes.
 //!
 //! A record does not change once readers may see it ([`record`](super::record)), so every change of a key makes a new
-//! one. A value of up to [`LONGEST_HERE`] bytes lies in its record and is copied. A longer one lies in a *rope*, to which
-//! records point, and the new record points to
+//! one. A value of up to [`LONGEST_HERE`] bytes lies in its record and is copied. A longer one lies in a *rope*, to
+//! which records point, and the new record points to
 //!
 //! - the same rope, where the value stays as it is: `EXPIRE`, `PERSIST`, `GETEX`, `RENAME`;
 //! - the same rope with a greater length, where bytes are appended and the last piece has room: readers of an older
@@ -11,9 +11,9 @@
 //!
 //! A rope is an array of pieces of one size. A value that is stored at once is one piece, of its length: it is read
 //! without being put together. A change that such a piece has no room for, or that overwrites part of one longer than
-//! [`PIECE`], moves the value to pieces of [`PIECE`] bytes (of a power of two as long as one is enough). That copies the
-//! value once, as storing it did; all later changes copy the pieces that they touch and the array, a pointer for each
-//! 256 KiB. A value of several pieces is put together for whoever reads more than one of them.
+//! [`PIECE`], moves the value to pieces of [`PIECE`] bytes (of a power of two as long as one is enough). That copies
+//! the value once, as storing it did; all later changes copy the pieces that they touch and the array, a pointer for
+//! each 256 KiB. A value of several pieces is put together for whoever reads more than one of them.
 //!
 //! The log holds what was changed and the offset ([`log::change`](crate::log::change)): `RENAME` only the two names, but
 //! while a snapshot is written. A snapshot may hold one of the two keys as it was before and the other as it was after;

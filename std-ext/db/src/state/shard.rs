@@ -202,6 +202,15 @@ impl Core {
 
     /// Stores a value in place of `old`, which the key has.
     pub(crate) fn put(&mut self, old: Option<Record>, key: &[u8], value: &[u8], ends: Option<u64>) {
+        if self.cold.is_none() && value.len() <= LONGEST_HERE {
+            return self.place(old, key, Value::Here(value), ends, false);
+        }
+        self.put_elsewhere(old, key, value, ends);
+    }
+
+    /// As `put`, where the value may be kept outside of its record.
+    #[inline(never)]
+    fn put_elsewhere(&mut self, old: Option<Record>, key: &[u8], value: &[u8], ends: Option<u64>) {
         let kept = self.cold.as_deref().map_or(Value::Here(value), |cold| cold.keep(value));
         match kept {
             Value::Here(value) if value.len() > LONGEST_HERE => {
@@ -254,12 +263,13 @@ impl Core {
         } else {
             alive.map_or_else(|| Rope::of(b""), |record| self.read(record, Rope::of))
         };
-        // SAFETY: the lock is held, as `&mut self` says, and the map has the newest record; or nobody else has the rope.
+        // SAFETY: the lock is held, as `&mut self` says, and the map has the newest record; or nobody else has it.
         let rope = unsafe { rope.write(length, at, part) };
         self.place(old, key, Value::Long(Lent::of(&rope), total), ends, false);
     }
 
     /// Stores a record in place of `old`, which the key has; `keeps` if the new one has its ticket.
+    #[inline(always)]
     fn place(
         &mut self,
         old: Option<Record>,
@@ -422,7 +432,9 @@ pub(crate) fn read_part<R>(
 }
 
 fn free((record, moved): Gone, cold: Option<&Cold>) {
-    if let (Value::Away(ticket, _), Some(cold), false) = (record.value(), cold, moved) {
+    if let Some(cold) = cold
+        && let (Value::Away(ticket, _), false) = (record.value(), moved)
+    {
         cold.drop(ticket);
     }
     // SAFETY: taken out of the map, and every state that had it has been left by all readers; snapshots that have
