@@ -15,7 +15,7 @@
 //! the value once, as storing it did; all later changes copy the pieces that they touch and the array, a pointer for
 //! each 256 KiB. A value of several pieces is put together for whoever reads more than one of them.
 //!
-//! The log holds what was changed and the offset ([`log::change`](crate::log::change)): `RENAME` only the two names, but
+//! The log holds what was changed, and where ([`log::change`](crate::log::change)): `RENAME` only the two names, but
 //! while a snapshot is written. A snapshot may hold one of the two keys as it was before and the other as it was after;
 //! then neither has the value to be moved, so the log has it.
 //!
