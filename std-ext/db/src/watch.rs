@@ -138,20 +138,20 @@ fn events(number: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
     // The database has made these bytes: there is no other kind.
     let changes = Changes::new(changes).map_while(Result::ok);
     let mut events = Vec::new();
-    let mut told = |changed| events.push(Event { number, changed });
+    let mut told = |key: &[u8], changed: fn(Vec<u8>) -> Changed| {
+        if key.starts_with(prefix) {
+            events.push(Event { number, changed: changed(key.to_vec()) });
+        }
+    };
     for change in changes {
         match change {
-            Logged::Change(key, _) | Logged::Rename(key, _) if !key.starts_with(prefix) => {}
-            Logged::Change(key, crate::ask::Change::Delete) | Logged::Rename(key, _) => {
-                told(Changed::Removed(key.to_vec()));
+            Logged::Change(key, crate::ask::Change::Delete) => told(key, Changed::Removed),
+            Logged::Change(key, _) => told(key, Changed::Key),
+            Logged::Rename(from, to) => {
+                told(to, Changed::Key);
+                told(from, Changed::Removed);
             }
-            Logged::Change(key, _) => told(Changed::Key(key.to_vec())),
-            Logged::Clear(..) => told(Changed::Cleared),
-        }
-        if let Logged::Rename(_, to) = change
-            && to.starts_with(prefix)
-        {
-            told(Changed::Key(to.to_vec()));
+            Logged::Clear(..) => told(prefix, |_| Changed::Cleared),
         }
     }
     // The log tells it of each shard that had something.

@@ -7,7 +7,7 @@
 use crate::log::change;
 use crate::options::Eviction;
 use crate::state::State;
-use crate::state::record::{Record, UsedAt};
+use crate::state::record::{Record, UsedAt, Value};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -154,7 +154,11 @@ fn evict_one(state: &State, number: usize, how: Eviction, from: u64) -> Option<u
             }
         }
         if let Some((_, record)) = worst {
-            let (bytes, mut log) = (record.memory(), Vec::new());
+            let away = match record.value() {
+                Value::Away(_, length) => length,
+                Value::Here(_) | Value::Long(..) => 0,
+            };
+            let (bytes, mut log) = (record.memory() + away, Vec::new());
             change::delete(record.key(), &mut log);
             core.remove(record);
             state.finish(shard, &mut core, time, &log);
