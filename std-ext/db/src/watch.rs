@@ -112,8 +112,8 @@ impl Watch {
     /// The next change, once it is as safe as an acknowledgement; none within `patience`. Blocks.
     ///
     /// # Errors
-    /// [`WatchError::Behind`] when more than sixteen thousand changes, or 64 MiB of them, have waited to be told: some are
-    /// lost, and no more will come. [`WatchError::Log`] when the log has failed.
+    /// [`WatchError::Behind`] when more than sixteen thousand changes, or 64 MiB of them, have waited to be told: some
+    /// are lost, and no more will come. [`WatchError::Log`] when the log has failed.
     pub fn next(&mut self, patience: Duration) -> Result<Option<Event>, WatchError> {
         loop {
             if let Some(event) = self.events.next() {
