@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+pub use crate::long_double::LongDouble;
+
 /// Longest key, in bytes.
 pub const LONGEST_KEY: usize = u16::MAX as usize;
 /// Longest value, in bytes: as Redis has it.
@@ -28,6 +30,25 @@ impl<'a> Ask<'a> {
         match *self {
             Self::Look(key, look) | Self::LookAtOnce(key, look, _) => Some((key, look)),
             Self::Change(..) | Self::Together(_) => None,
+        }
+    }
+
+    /// Bytes of keys and values that it adds at most, about.
+    pub(crate) fn adds(&self) -> usize {
+        match self {
+            Self::Change(key, change) => {
+                key.len()
+                    + match change {
+                        Change::Set { value, .. } | Change::Append(value) => value.len(),
+                        Change::Write { at, bytes } => at.saturating_add(bytes.len()),
+                        Change::Add(_) | Change::AddFloat(_) => 20,
+                        Change::Delete | Change::Take | Change::Live { .. } => 0,
+                    }
+            }
+            Self::Together(Together::SetAll(pairs) | Together::SetAllAbsent(pairs)) => {
+                pairs.iter().map(|(key, value)| key.len() + value.len()).sum()
+            }
+            Self::Together(_) | Self::Look(..) | Self::LookAtOnce(..) => 0,
         }
     }
 }
@@ -85,8 +106,9 @@ pub enum Change<'a> {
     },
     /// Adds to a number in decimal; a missing key is 0. [`Answer::Int`], the sum.
     Add(i64),
-    /// Adds to a number in decimal notation; a missing key is 0. [`Answer::Bytes`], the sum as text.
-    AddFloat(f64),
+    /// Adds to a number with a fraction, as Redis does on x86-64: in 80 bits. A missing key is 0. [`Answer::Bytes`],
+    /// the sum in decimal notation with up to 17 digits behind the point.
+    AddFloat(LongDouble),
     /// Appends to the value; a missing key is empty. [`Answer::Int`], the new length.
     Append(&'a [u8]),
     /// Overwrites the value from `at` on, which grows by zero bytes as need be. [`Answer::Int`], the new length.

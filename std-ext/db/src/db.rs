@@ -201,14 +201,16 @@ impl Db {
         self.inner.state.limit.eviction()
     }
 
-    /// Changes how much memory is allowed; 0 for as much as there is.
+    /// Changes how much memory is allowed; 0 for as much as there is. What is too much is evicted in the background.
     pub fn set_max_memory(&self, bytes: usize) {
         self.inner.state.limit.set_bytes(bytes);
+        self.inner.watchman.wake();
     }
 
-    /// Changes what happens at that limit.
+    /// Changes what happens at that limit. What is too much is evicted in the background.
     pub fn set_eviction(&self, how: Eviction) {
         self.inner.state.limit.set_eviction(how);
+        self.inner.watchman.wake();
     }
 
     /// Tells of changes of keys that begin so, from now on.

@@ -24,6 +24,7 @@ mod error;
 #[cfg(feature = "grpc")]
 pub mod grpc;
 pub mod log;
+mod long_double;
 pub mod options;
 pub mod resp;
 pub mod server;

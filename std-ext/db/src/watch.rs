@@ -9,21 +9,41 @@ use crate::log::{Log, LogError, Lsn};
 use std::error::Error;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Entries that wait for a watcher, at most.
 const QUEUE: usize = 1 << 14;
 
+/// Bytes of entries that wait for a watcher, at most, unless a single one is longer.
+const BYTES: usize = 64 << 20;
+
 type Entry = (Lsn, Arc<[u8]>);
+
+/// What leads to one watcher.
+struct Queue {
+    entries: SyncSender<Entry>,
+    /// Bytes of the entries in it.
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Queue {
+    /// Whether the watcher will be told: not if it has fallen behind, or is gone.
+    fn tell(&self, entry: Lsn, changes: &Arc<[u8]>) -> bool {
+        // Relaxed: a figure by itself.
+        let before = self.waiting.fetch_add(changes.len(), Ordering::Relaxed);
+        (before == 0 || before + changes.len() <= BYTES)
+            && self.entries.try_send((entry, Arc::clone(changes))).is_ok()
+    }
+}
 
 /// Who watches.
 #[derive(Default)]
 pub(crate) struct Watchers {
     /// How many, so that those who make changes need no lock where there is none.
     number: AtomicUsize,
-    queues: Mutex<Vec<SyncSender<Entry>>>,
+    queues: Mutex<Vec<Queue>>,
 }
 
 impl Watchers {
@@ -41,22 +61,19 @@ impl Watchers {
     fn tell_all(&self, entry: Lsn, changes: &[u8]) {
         let changes: Arc<[u8]> = changes.into();
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.retain(|queue| match queue.try_send((entry, Arc::clone(&changes))) {
-            Ok(()) => true,
-            // The queue ends where it is full: the watcher comes to its end and is told.
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-        });
+        // A queue that has no room ends: the watcher comes to its end and is told.
+        queues.retain(|queue| queue.tell(entry, &changes));
         // Relaxed: as in `tell`; changed under the lock only.
         self.number.store(queues.len(), Ordering::Relaxed);
     }
 
     pub(crate) fn watch(&self, prefix: &[u8], log: Arc<dyn Log>) -> Watch {
-        let (queue, entries) = sync_channel(QUEUE);
+        let ((queue, entries), waiting) = (sync_channel(QUEUE), Arc::<AtomicUsize>::default());
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.push(queue);
+        queues.push(Queue { entries: queue, waiting: Arc::clone(&waiting) });
         // Relaxed: as above.
         self.number.store(queues.len(), Ordering::Relaxed);
-        Watch { entries, prefix: prefix.to_vec(), log, events: Vec::new().into_iter() }
+        Watch { entries, waiting, prefix: prefix.to_vec(), log, events: Vec::new().into_iter() }
     }
 }
 
@@ -85,6 +102,7 @@ pub enum Changed {
 /// Tells of changes, as [`Db::watch`](crate::Db::watch) began it.
 pub struct Watch {
     entries: Receiver<Entry>,
+    waiting: Arc<AtomicUsize>,
     prefix: Vec<u8>,
     log: Arc<dyn Log>,
     events: std::vec::IntoIter<Event>,
@@ -94,8 +112,8 @@ impl Watch {
     /// The next change, once it is as safe as an acknowledgement; none within `patience`. Blocks.
     ///
     /// # Errors
-    /// [`WatchError::Behind`] when more than sixteen thousand changes have waited to be told: some are lost, and no
-    /// more will come. [`WatchError::Log`] when the log has failed.
+    /// [`WatchError::Behind`] when more than sixteen thousand changes, or 64 MiB of them, have waited to be told: some
+    /// are lost, and no more will come. [`WatchError::Log`] when the log has failed.
     pub fn next(&mut self, patience: Duration) -> Result<Option<Event>, WatchError> {
         loop {
             if let Some(event) = self.events.next() {
@@ -103,6 +121,8 @@ impl Watch {
             }
             match self.entries.recv_timeout(patience) {
                 Ok((entry, changes)) => {
+                    // Relaxed: as in `tell`.
+                    self.waiting.fetch_sub(changes.len(), Ordering::Relaxed);
                     self.log.wait(entry).map_err(WatchError::Log)?;
                     self.events = events(entry, &changes, &self.prefix).into_iter();
                 }
@@ -117,15 +137,23 @@ impl Watch {
 fn events(number: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
     // The database has made these bytes: there is no other kind.
     let changes = Changes::new(changes).map_while(Result::ok);
-    let told = |change| match change {
-        Logged::Change(key, change) => key.starts_with(prefix).then(|| match change {
-            crate::ask::Change::Delete => Changed::Removed(key.to_vec()),
-            _ => Changed::Key(key.to_vec()),
-        }),
-        Logged::Clear(..) => Some(Changed::Cleared),
+    let mut events = Vec::new();
+    let mut told = |key: &[u8], changed: fn(Vec<u8>) -> Changed| {
+        if key.starts_with(prefix) {
+            events.push(Event { number, changed: changed(key.to_vec()) });
+        }
     };
-    let mut events: Vec<Event> =
-        changes.filter_map(told).map(|changed| Event { number, changed }).collect();
+    for change in changes {
+        match change {
+            Logged::Change(key, crate::ask::Change::Delete) => told(key, Changed::Removed),
+            Logged::Change(key, _) => told(key, Changed::Key),
+            Logged::Rename(from, to) => {
+                told(to, Changed::Key);
+                told(from, Changed::Removed);
+            }
+            Logged::Clear(..) => told(prefix, |_| Changed::Cleared),
+        }
+    }
     // The log tells it of each shard that had something.
     events.dedup_by(|next, one| one.changed == Changed::Cleared && next.changed == one.changed);
     events

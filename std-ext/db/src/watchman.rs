@@ -32,6 +32,8 @@ struct Shared {
 #[derive(Default)]
 struct Status {
     stops: bool,
+    /// There is something to do before the pause is over.
+    is_due: bool,
     done: Done,
 }
 
@@ -73,6 +75,12 @@ impl Watchman {
         }
     }
 
+    /// Has the next round come at once.
+    pub(crate) fn wake(&self) {
+        self.shared.status().is_due = true;
+        self.shared.changed.notify_all();
+    }
+
     pub(crate) fn done(&self) -> Done {
         self.shared.status().done
     }
@@ -90,10 +98,14 @@ impl Shared {
     fn watch(&self, state: &State) {
         let mut pause = PAUSE;
         loop {
-            let status = self.changed.wait_timeout_while(self.status(), pause, |now| !now.stops);
-            if status.unwrap_or_else(PoisonError::into_inner).0.stops {
+            let goes_on = |now: &mut Status| !now.stops && !now.is_due;
+            let status = self.changed.wait_timeout_while(self.status(), pause, goes_on);
+            let mut status = status.unwrap_or_else(PoisonError::into_inner).0;
+            if status.stops {
                 return;
             }
+            status.is_due = false;
+            drop(status);
             pause = if care::round(state) { SHORT_PAUSE } else { PAUSE };
             let due = self.after.max(2 * self.status().done.bytes);
             let due = self.after != 0 && self.folder.is_some() && state.log.bytes() >= due;
@@ -124,10 +136,12 @@ fn make(folder: &Arc<Folder>, state: &State) -> Result<Done, Error> {
     let first = state.log.rotate()?;
     let mut writer = Writer::create(folder).map_err(wrong)?;
     let mut pause = Duration::ZERO;
+    let writing = state.begin_snapshot();
     for number in 0..state.shards.len() {
         let took = write_shard(number, state, &mut writer).map_err(wrong)?;
         pause = pause.max(took);
     }
+    drop(writing);
     let last = state.log.last();
     // The log must not end before what the snapshot holds of it.
     state.log.force()?;

@@ -2,6 +2,7 @@
 //!
 //! What a pipeline allocates once the buffers have grown: nothing for looks, and for changes what the database keeps.
 
+use hedgerow_db::ask::{Answer, Ask, Change, Life, LiveWhen, Together};
 use hedgerow_db::command::{
     ClientFacts, Connection, Context, NotSet, Scratch, ServerFacts, ServerFigures, obey,
 };
@@ -14,6 +15,7 @@ struct Counting;
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 // SAFETY: all is left to the system's allocator; a thread's count needs no allocation.
@@ -21,6 +23,7 @@ unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // A thread that ends has no count any more.
         let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+        let _ = BYTES.try_with(|bytes| bytes.set(bytes.get() + layout.size()));
         // SAFETY: the caller promises what the system's allocator wants.
         unsafe { System.alloc(layout) }
     }
@@ -105,4 +108,49 @@ fn pipelines_allocate_nothing_of_their_own() {
     // Each makes a record that is kept.
     let set = |n: usize| format!("SET key:{n} another\r\n");
     assert!(allocated(&set) <= 64 + 8);
+}
+
+/// Whatever the length of the value.
+#[test]
+fn changes_of_long_values_allocate_by_what_they_change() {
+    const LENGTH: usize = 16 << 20;
+    let db = Db::open(Options::in_memory()).unwrap();
+    let mut session = db.session();
+    db.set("a", vec![b'v'; LENGTH]).unwrap();
+    let mut bytes_for = |ask: Ask<'_>| {
+        let before = BYTES.get();
+        session.run(&[ask], &mut |_, answer| {
+            assert!(matches!(answer, Answer::Int(1..) | Answer::Done), "{answer:?}");
+        });
+        BYTES.get() - before
+    };
+    let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
+    let rename = |from, to| Ask::Together(Together::Rename { from, to, absent: false });
+    let small = [
+        Ask::Change(b"a", live(Life::Until(1 << 50))),
+        Ask::Change(b"a", live(Life::Ever)),
+        rename(b"a", b"another"),
+        rename(b"another", b"a"),
+    ];
+    for ask in small {
+        let bytes = bytes_for(ask);
+        assert!(bytes < 10_000, "{bytes} bytes allocated for {ask:?} of 16 MiB");
+    }
+    // The first may move the value to pieces, as storing it moved it.
+    bytes_for(Ask::Change(b"a", Change::Append(b"tail")));
+    let mut appended = 0;
+    for _ in 0..1000 {
+        appended += bytes_for(Ask::Change(b"a", Change::Append(&[b't'; 100])));
+    }
+    assert!(appended < 1 << 20, "{appended} bytes allocated for 1,000 times APPEND of 100 bytes");
+    for at in [0, 300_000, LENGTH - 1, LENGTH + 100_000] {
+        let bytes = bytes_for(Ask::Change(b"a", Change::Write { at, bytes: b"part" }));
+        assert!(bytes < 600_000, "{bytes} bytes allocated for SETRANGE of 4 bytes of 16 MiB");
+    }
+    // So do those of values that grow from nothing.
+    let mut grown = 0;
+    for _ in 0..20_000 {
+        grown += bytes_for(Ask::Change(b"grows", Change::Append(&[b't'; 100])));
+    }
+    assert!(grown < 20 << 20, "{grown} bytes allocated for 20,000 times APPEND of 100 bytes");
 }

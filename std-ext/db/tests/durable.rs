@@ -77,8 +77,17 @@ const KEYS: [&[u8]; 24] = [
     b"a", b"b", b"c", b"d", b"e", b"f", b"g", b"h", b"i", b"j", b"k", b"l", b"m", b"n", b"o", b"p",
     b"q", b"r", b"s", b"t", b"u", b"{u}v", b"{u}w", b"",
 ];
-const VALUES: [&[u8]; 8] =
-    [b"", b"0", b"41", b"-7", b"2.5", b"rose", &[b'x'; 300], b"9223372036854775807"];
+const VALUES: [&[u8]; 9] = [
+    b"",
+    b"0",
+    b"41",
+    b"-7",
+    b"2.5",
+    b"rose",
+    &[b'x'; 300],
+    b"9223372036854775807",
+    &[b'l'; 20_000],
+];
 
 /// A change of any kind. What it lives for is past or far, or one of `lives`.
 fn change(random: &mut Random, lives: &[Life]) -> Change<'static> {
@@ -92,9 +101,12 @@ fn change(random: &mut Random, lives: &[Life]) -> Change<'static> {
         5 => Change::Take,
         6 => Change::Live { life, when: random.of(&[LiveWhen::Always, LiveWhen::Later]), get },
         7 | 8 => Change::Add(random.of(&[1, -5, 1 << 40])),
-        9 => Change::AddFloat(random.of(&[0.5, -2.25])),
+        9 => Change::AddFloat(random.of(&[0.5, -2.25]).into()),
         10 => Change::Append(value),
-        _ => Change::Write { at: random.below(80) as usize, bytes: value },
+        _ => {
+            let far = random.of(&[0, 0, 0, 0, 0, 0, 0, 17_000, 19_990, 262_100]);
+            Change::Write { at: far + random.below(80) as usize, bytes: value }
+        }
     }
 }
 
@@ -157,6 +169,92 @@ fn opened_again_it_is_as_it_was() {
             }
         }
         assert!(snapshot_keys > 0 && entries > 0, "seed {seed} tests little");
+    }
+}
+
+/// What is changed of a long value is logged, not the value.
+#[test]
+fn the_log_grows_by_what_is_changed() {
+    let (path, disk) = (folder(), FaultyDisk::new());
+    let db = open_on(&disk, path.path(), Fsync::EverySecond, 64);
+    db.set("a", vec![b'v'; 1 << 20]).unwrap();
+    let mut session = db.session();
+    let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
+    let rename = |from: &'static str, to: &'static str| {
+        let (from, to) = (from.as_bytes(), to.as_bytes());
+        Ask::Together(Together::Rename { from, to, absent: false })
+    };
+    let asks = [
+        Ask::Change(b"a", Change::Append(b"tail")),
+        Ask::Change(b"a", Change::Write { at: 7, bytes: b"part" }),
+        Ask::Change(b"a", live(Life::Until(FAR))),
+        rename("a", "b"),
+        Ask::Change(b"b", live(Life::Ever)),
+        Ask::Change(b"b", live(Life::Until(FAR + 1))),
+        rename("b", "{b}c"),
+        rename("{b}c", "d"),
+    ];
+    for ask in asks {
+        let before = db.log().bytes();
+        let lsn = session.run(&[ask], &mut |_, answer| {
+            assert!(matches!(answer, Answer::Int(_) | Answer::Done), "{answer:?}");
+        });
+        db.log().wait(lsn).unwrap();
+        let grown = db.log().bytes() - before;
+        assert!((1..500).contains(&grown), "{grown} bytes in the log for {ask:?} of 1 MiB");
+    }
+    let wanted = content(&db);
+    assert_eq!(wanted[&b"d"[..]].0.len(), (1 << 20) + 4);
+    assert_eq!((wanted.len(), wanted[&b"d"[..]].1), (1, Some(FAR + 1)));
+    drop((session, db));
+    assert_eq!(content(&open(path.path(), 4).unwrap()), wanted);
+}
+
+/// A snapshot may have one of the keys as it was before, and the other as it was after.
+#[test]
+fn keys_that_are_renamed_while_a_snapshot_is_written_are_not_lost() {
+    for round in 0..10 {
+        let (path, disk) = (folder(), FaultyDisk::new());
+        let db = open_on(&disk, path.path(), Fsync::EverySecond, 64);
+        for key in 0..64 {
+            db.set(format!("{key}:0"), format!("value {key}")).unwrap();
+        }
+        let stop = AtomicBool::new(false);
+        let last = thread::scope(|scope| {
+            let renames = scope.spawn(|| {
+                let mut session = db.session();
+                let mut turn = 0_u64;
+                // Relaxed: only that it comes to be known.
+                while !stop.load(Ordering::Relaxed) {
+                    for key in 0..64 {
+                        let (from, to) = (format!("{key}:{turn}"), format!("{key}:{}", turn + 1));
+                        let (from, to) = (from.as_bytes(), to.as_bytes());
+                        let rename = Together::Rename { from, to, absent: false };
+                        session.run(&[Ask::Together(rename)], &mut |_, answer| {
+                            assert_eq!(answer, Answer::Done);
+                        });
+                    }
+                    turn += 1;
+                }
+                turn
+            });
+            for _ in 0..3 {
+                thread::sleep(Duration::from_millis(5));
+                db.snapshot().unwrap();
+            }
+            // Relaxed: as above.
+            stop.store(true, Ordering::Relaxed);
+            renames.join().unwrap()
+        });
+        drop(db);
+        let again = open(path.path(), 64).unwrap_or_else(|why| {
+            panic!("round {round}: keys renamed beside a snapshot cannot be read: {why}")
+        });
+        let wanted = (0..64).map(|key| {
+            let name = format!("{key}:{last}").into_bytes();
+            (name, (format!("value {key}").into_bytes(), None))
+        });
+        assert_eq!(content(&again), wanted.collect::<Content>(), "keys renamed beside a snapshot");
     }
 }
 

@@ -7,7 +7,9 @@
 #[path = "support/random.rs"]
 mod random;
 
-use hedgerow_db::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
+use hedgerow_db::ask::{
+    Answer, Ask, Change, Life, LiveWhen, LongDouble, Look, Refusal, Together, When,
+};
 use hedgerow_db::{Db, Options, Session};
 use random::Random;
 use std::collections::HashMap;
@@ -146,9 +148,13 @@ impl Model {
                 Kept::Int(sum)
             }
             Change::AddFloat(by) => {
-                let number = text.map_or(Some(0.0), |text| text.parse::<f64>().ok());
+                let number =
+                    text.map_or(Some(LongDouble::ZERO), |text| LongDouble::parse(text.as_bytes()));
                 let Some(number) = number else { return Kept::Refused(Refusal::NotAFloat) };
-                let sum = format!("{}", number + by + 0.0).into_bytes();
+                let sum = number.checked_add(by).and_then(LongDouble::text);
+                let Some(sum) = sum.map(String::into_bytes) else {
+                    return Kept::Refused(Refusal::NotFinite);
+                };
                 self.0.insert(key.to_vec(), (sum.clone(), end));
                 Kept::Bytes(sum)
             }
@@ -242,9 +248,13 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
             Change::Live { life, when: random.of(&WHENS), get }
         }
         7 | 8 => Change::Add(random.of(&[1, -5, i64::MAX])),
-        9 => Change::AddFloat(random.of(&[0.5, -2.25])),
+        9 => Change::AddFloat(random.of(&[0.5, -2.25]).into()),
         10 => Change::Append(random.of(values)),
-        _ => Change::Write { at: random.below(80) as usize, bytes: random.of(values) },
+        _ => {
+            // Now and then in values that are long, or of several pieces.
+            let far = random.of(&[0, 0, 0, 0, 0, 16_300, 17_000, 19_990, 262_100, 300_000]);
+            Change::Write { at: far + random.below(80) as usize, bytes: random.of(values) }
+        }
     }
 }
 
@@ -268,6 +278,7 @@ fn play(options: Options, seed: u64, rounds: usize) -> (Db, Model) {
     let keys: Vec<Vec<u8>> = (0..40).map(|key| format!("key{key}").into_bytes()).collect();
     let mut values: Vec<Vec<u8>> = (0..10).map(|value| (value * 7).to_string().into()).collect();
     values.extend([vec![], b"rose".repeat(40), b"3.5".to_vec(), b"07".to_vec()]);
+    values.push(b"long".repeat(5000));
     let keys: Vec<&[u8]> = keys.iter().map(|key| &key[..]).collect();
     let values: Vec<&[u8]> = values.iter().map(|value| &value[..]).collect();
     for _ in 0..rounds {
@@ -388,6 +399,101 @@ fn every_look_is_counted() {
     let asks = [Ask::Change(b"rose", Change::Delete), value(b"rose"), value(b"daisy")];
     session.run(&asks, &mut |_, _| {});
     assert_eq!((db.figures().hits, db.figures().misses), (1, 3));
+}
+
+fn full_of_small_values(bytes: usize) -> Db {
+    use hedgerow_db::options::Eviction;
+    let mut options = Options::in_memory();
+    options.shards = 4;
+    options.max_memory = bytes;
+    options.eviction = Eviction::Lru;
+    let db = Db::open(options).unwrap();
+    while db.figures().evicted == 0 {
+        let key = db.figures().keys;
+        db.set(format!("key{key}"), [b'v'; 100]).unwrap();
+    }
+    db
+}
+
+/// Sets values until memory is within the limit; how many of them were refused.
+fn refused_until_it_fits(db: &Db) -> usize {
+    let began = std::time::Instant::now();
+    let mut refused = 0;
+    for key in 0.. {
+        refused += usize::from(db.set(format!("more{key}"), "small").is_err());
+        let figures = db.figures();
+        if key >= 100 && figures.memory <= figures.max_memory + 4096 {
+            break;
+        }
+        assert!(began.elapsed().as_secs() < 30, "memory stays over the limit: {figures:?}");
+    }
+    refused
+}
+
+#[test]
+fn nothing_is_refused_while_there_is_something_to_evict() {
+    let db = full_of_small_values(8 << 20);
+    db.set("large", vec![b'v'; 4 << 20]).unwrap();
+    let refused = refused_until_it_fits(&db);
+    assert_eq!(refused, 0, "changes refused after a large value, although keys could be evicted");
+    // The others were used before it, and would all go first.
+    db.delete("large").unwrap();
+    db.set_max_memory(1 << 20);
+    let refused = refused_until_it_fits(&db);
+    assert_eq!(refused, 0, "changes refused under a lower limit, although keys could be evicted");
+    // Tables that were made for a limit of before would leave no room for keys.
+    let figures = db.figures();
+    assert!(figures.keys > 2000, "tables keep the memory of keys that were evicted: {figures:?}");
+}
+
+/// What values take that are kept compressed is known when they are evicted, not only some time afterwards.
+#[test]
+fn no_more_than_needed_is_evicted_of_compressed_values() {
+    use hedgerow_db::options::Eviction;
+    let mut options = Options::in_memory();
+    options.shards = 4;
+    options.compressed = 16 << 20;
+    options.eviction = Eviction::Lru;
+    let db = Db::open(options).unwrap();
+    for key in 0..20_000 {
+        db.set(format!("key{key}"), format!("{key:0200}")).unwrap();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let before = db.figures();
+    db.set_max_memory(before.memory as usize / 10 * 9);
+    refused_until_it_fits(&db);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let after = db.figures();
+    assert!(after.keys > before.keys / 2, "keys evicted although memory was free: {after:?}");
+}
+
+/// Small keys are evicted as fast as large values come.
+#[test]
+fn memory_stays_near_the_limit_whatever_is_written() {
+    let (db, large) = (full_of_small_values(16 << 20), vec![b'v'; 1 << 20]);
+    let mut session = db.session();
+    for key in 0..12 {
+        let key = format!("large{key}");
+        let set = Change::Set { value: &large, when: When::Always, life: Life::Ever, get: false };
+        session.run(&[Ask::Change(key.as_bytes(), set)], &mut |_, answer| {
+            assert_eq!(answer, Answer::Done, "refused although keys could be evicted");
+        });
+        let figures = db.figures();
+        let over = figures.memory.saturating_sub(figures.max_memory);
+        assert!(over < 3 << 20, "memory is {over} bytes over the limit: {figures:?}");
+    }
+}
+
+#[test]
+fn a_lower_limit_evicts_while_nobody_writes() {
+    let db = full_of_small_values(8 << 20);
+    db.set_max_memory(1 << 20);
+    let began = std::time::Instant::now();
+    while db.figures().memory > 1 << 20 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        let figures = db.figures();
+        assert!(began.elapsed().as_secs() < 20, "nothing is evicted without writes: {figures:?}");
+    }
 }
 
 #[test]

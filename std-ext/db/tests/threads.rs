@@ -142,3 +142,45 @@ fn additions_of_all_threads_add_up() {
         assert_eq!(number(&mut session, key), 4 * (ROUNDS / 10));
     }
 }
+
+/// Long values share memory with those that they were made of: readers see each as it was made, all the same.
+#[test]
+fn long_values_are_never_seen_half_changed() {
+    const LENGTH: usize = 300_000;
+    let db = Db::open(Options::in_memory()).unwrap();
+    let stop = AtomicBool::new(false);
+    db.set("whole", vec![0; LENGTH]).unwrap();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut session = db.session();
+                // Relaxed: only that it comes to be known.
+                while !stop.load(Ordering::Relaxed) {
+                    let value = |key| Ask::Look(key, Look::Value);
+                    session.run(&[value(b"whole"), value(b"grows")], &mut |number, answer| {
+                        let Answer::Bytes(value) = answer else { return };
+                        if number == 0 {
+                            let same = value.iter().all(|byte| *byte == value[0]);
+                            assert!(same && value.len() == LENGTH, "a value half overwritten");
+                        } else {
+                            let wanted = |at: usize| (at / 1000) as u8;
+                            let is = value.iter().enumerate().all(|(at, byte)| *byte == wanted(at));
+                            assert!(is && value.len() % 1000 == 0, "a value half appended to");
+                        }
+                    });
+                }
+            });
+        }
+        let mut session = db.session();
+        for round in (0..=255).chain(0..45_u8) {
+            let (whole, part) = (vec![round; LENGTH], vec![round; 1000]);
+            let asks = [
+                Ask::Change(b"whole", Change::Write { at: 0, bytes: &whole }),
+                Ask::Change(b"grows", Change::Append(&part)),
+            ];
+            session.run(&asks, &mut |_, _| {});
+        }
+        // Relaxed: as above.
+        stop.store(true, Ordering::Relaxed);
+    });
+}

@@ -94,3 +94,38 @@ fn who_falls_behind_is_told() {
     // Who keeps up is told all.
     assert_eq!(other.next(NONE).unwrap(), None);
 }
+
+#[test]
+fn a_rename_is_told_of_both_keys() {
+    use hedgerow_db::ask::{Ask, Together};
+    let db = Db::open(Options::in_memory()).unwrap();
+    db.set("rose", "red").unwrap();
+    let (mut both, mut one) = (db.watch(""), db.watch("d"));
+    let rename = Together::Rename { from: b"rose", to: b"daisy", absent: false };
+    db.session().run(&[Ask::Together(rename)], &mut |_, _| {});
+    let next = |watch: &mut hedgerow_db::watch::Watch| {
+        watch.next(NONE).unwrap().map(|event| event.changed)
+    };
+    let (daisy, rose) = (Changed::Key(b"daisy".into()), Changed::Removed(b"rose".into()));
+    assert_eq!([next(&mut both), next(&mut both)], [Some(daisy.clone()), Some(rose)]);
+    assert_eq!([next(&mut one), next(&mut one)], [Some(daisy), None]);
+}
+
+/// Long values are not kept for a watcher, however few they are.
+#[test]
+fn who_falls_behind_by_bytes_is_told() {
+    let db = Db::open(Options::in_memory()).unwrap();
+    let mut watch = db.watch("");
+    let mut other = db.watch("");
+    for _ in 0..100 {
+        db.set("long", vec![b'v'; 2 << 20]).unwrap();
+        other.next(NONE).unwrap().unwrap();
+    }
+    let told = (0..100).take_while(|_| watch.next(NONE).is_ok()).count();
+    assert!(told < 40, "{} MiB of entries are kept for one watcher", 2 * told);
+    assert!(matches!(watch.next(NONE), Err(WatchError::Behind)));
+    // Who keeps up is told all, also of an entry that is longer than the limit.
+    db.set("longer", vec![b'v'; 80 << 20]).unwrap();
+    assert!(other.next(NONE).unwrap().is_some());
+    assert_eq!(other.next(NONE).unwrap(), None);
+}

@@ -11,8 +11,7 @@ use std::fmt::{Display, Write};
 use std::fs::read_to_string;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Bytes of a page of memory, and ticks of a second, as Linux tells them in `/proc`.
-const PAGE: u64 = 4096;
+/// Ticks of a second, as Linux tells them in `/proc`.
 const TICKS: f64 = 100.0;
 
 /// The lines of a section.
@@ -209,9 +208,7 @@ fn human(bytes: u64) -> String {
 
 /// Bytes of memory that the process has, where the system tells.
 pub(super) fn resident() -> u64 {
-    let pages = read_to_string("/proc/self/statm").ok();
-    let pages = pages.as_deref().and_then(|line| line.split(' ').nth(1)?.parse::<u64>().ok());
-    pages.unwrap_or(0) * PAGE
+    crate::state::heap::resident() as u64
 }
 
 /// What it had at most.

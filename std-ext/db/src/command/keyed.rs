@@ -1,6 +1,6 @@
 //! Commands about keys whose arguments are more than keys and values.
 
-use crate::ask::{Change, LONGEST_VALUE, Look, Together};
+use crate::ask::{Change, LONGEST_VALUE, LongDouble, Look, Together};
 use crate::command::dispatch::{Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of, wrong_number};
 use crate::command::obey::Turn;
 use crate::command::shape::Shape;
@@ -36,7 +36,7 @@ impl<'a> Turn<'_, 'a> {
 
     /// INCRBYFLOAT.
     pub(super) fn add_float(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
-        let by = number::float(arguments[2]).ok_or("ERR value is not a valid float")?;
+        let by = LongDouble::parse(arguments[2]).ok_or("ERR value is not a valid float")?;
         self.batch.change(arguments[1], Change::AddFloat(by), Shape::Value);
         Ok(())
     }

@@ -65,7 +65,10 @@ impl<'a> Turn<'_, 'a> {
                     out.verbatim(*b"txt", b"Stats not supported for the current allocator");
                 });
             }
-            Part::Purge => self.reply(|out| out.ok()),
+            Part::Purge => {
+                crate::state::heap::give_back();
+                self.reply(|out| out.ok());
+            }
             Part::Help => self.help(&HELP),
         }
         Ok(())

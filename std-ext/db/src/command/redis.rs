@@ -7,6 +7,7 @@ use crate::resp::{inline, read, write};
 
 /// Requests and what Redis answered; the first lines say how it is written.
 const ANSWERS: &str = include_str!("../../tests/redis-7.txt");
+const FLOATS: &str = include_str!("../../tests/redis-7-floats.txt");
 const ABOUT_COMMANDS: &str = include_str!("../../tests/redis-7-commands.txt");
 
 /// One request, in RESP2 and RESP3.
@@ -153,6 +154,36 @@ fn pipelines_are_answered_as_redis_does() {
         }
     }
     assert_eq!(wrong, 0);
+}
+
+#[test]
+fn sums_of_fractions_are_those_of_redis() {
+    let (mut client, mut rows, mut wrong) = (Client::new(), 0, 0);
+    let lines = FLOATS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    for line in lines {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [value, by, sum] = words[..] else { panic!("{line}") };
+        let wanted = match sum {
+            "invalid" => b"-ERR value is not a valid float\r\n".to_vec(),
+            "infinite" => b"-ERR increment would produce NaN or Infinity\r\n".to_vec(),
+            sum => format!("${}\r\n{sum}\r\n", sum.len()).into_bytes(),
+        };
+        client.send(&asked(&[b"SET", b"n", value.as_bytes()]));
+        let answer = client.send(&asked(&[b"INCRBYFLOAT", b"n", by.as_bytes()]));
+        if answer != wanted {
+            println!("{value} + {by}\n  Redis: {sum}\n  here:  {}", shown(&answer));
+            wrong += 1;
+        }
+        rows += 1;
+    }
+    assert!(rows >= 400, "{rows} rows");
+    assert_eq!(wrong, 0, "sums that differ from those of Redis");
+}
+
+fn asked(words: &[&[u8]]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write::request(&mut bytes, words);
+    bytes
 }
 
 #[test]

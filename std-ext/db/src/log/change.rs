@@ -4,6 +4,9 @@
 //! ```text
 //! change: kind 8 | key's length, varint | key | what the kind has
 //! ```
+//!
+//! A later version may add kinds, and reads all that an earlier one wrote. An earlier one refuses a log with a kind
+//! that it does not know, and changes nothing.
 
 use crate::ask::{Change, Life, LiveWhen, When};
 use std::ops::Range;
@@ -18,6 +21,7 @@ const ADD: u8 = 7;
 const APPEND: u8 = 8;
 const WRITE: u8 = 9;
 const CLEAR: u8 = 10;
+const RENAME: u8 = 11;
 
 /// One change of an entry of the log.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +30,8 @@ pub(crate) enum Logged<'a> {
     Change(&'a [u8], Change<'a>),
     /// All keys of these slots are removed.
     Clear(u16, u16),
+    /// The value and the end of the first key become those of the second, and the first is removed.
+    Rename(&'a [u8], &'a [u8]),
 }
 
 fn number(mut number: u64, into: &mut Vec<u8>) {
@@ -99,6 +105,14 @@ pub(crate) fn clear(slots: Range<u16>, into: &mut Vec<u8>) {
     number(slots.end.into(), into);
 }
 
+/// Writes that a key has another name. Not while a snapshot is written: a snapshot may hold one of the
+/// keys as it was before and the other as it was after, and neither has the value then.
+pub(crate) fn rename(from: &[u8], to: &[u8], into: &mut Vec<u8>) {
+    into.push(RENAME);
+    bytes(from, into);
+    bytes(to, into);
+}
+
 /// Reads changes in order. An entry whose checksum is right and whose changes are not was written by something else.
 pub(crate) struct Changes<'a>(&'a [u8]);
 
@@ -147,6 +161,9 @@ impl<'a> Changes<'a> {
             return Some(Logged::Clear(u16::try_from(from).ok()?, u16::try_from(to).ok()?));
         }
         let key = self.bytes()?;
+        if kind == RENAME {
+            return Some(Logged::Rename(key, self.bytes()?));
+        }
         let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
         let change = match kind {
             SET | SET_ENDING | SET_KEEPING => {
@@ -205,6 +222,7 @@ mod tests {
         append(b"h", b"tail", &mut log);
         write(b"i", 1000, b"part", &mut log);
         clear(0..16_384, &mut log);
+        rename(b"j", b"k", &mut log);
         let set = |value, life| Change::Set { value, when: When::Always, life, get: false };
         let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
         let wanted = [
@@ -218,6 +236,7 @@ mod tests {
             Logged::Change(b"h", Change::Append(b"tail")),
             Logged::Change(b"i", Change::Write { at: 1000, bytes: b"part" }),
             Logged::Clear(0, 16_384),
+            Logged::Rename(b"j", b"k"),
         ];
         let read: Result<Vec<_>, _> = Changes::new(&log).collect();
         assert_eq!(read.as_deref(), Ok(&wanted[..]));

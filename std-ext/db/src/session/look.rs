@@ -4,6 +4,7 @@ use crate::ask::{Answer, Look};
 use crate::state::cold::Cold;
 use crate::state::record::{Record, UsedAt};
 use crate::state::shard;
+use std::ops::Range;
 
 /// Answers a look at what was found.
 #[inline]
@@ -31,21 +32,23 @@ pub(super) fn tell(
     match look {
         Look::Value => shard::read(record, cold, |value| answer(Answer::Bytes(value))),
         Look::Part(from, to) => {
-            shard::read(record, cold, |value| answer(Answer::Bytes(part(value, from, to))));
+            let value = record.value();
+            let part = part(value.length(), from, to);
+            shard::read_part(value, cold, part, |part| answer(Answer::Bytes(part)));
         }
         Look::Length => answer(Answer::count(record.value().length())),
         Look::Exists | Look::Idle | Look::Memory | Look::Life => answer(Answer::Int(1)),
     }
 }
 
-/// The bytes from one place to another, both included, counted from the end where they are negative.
-fn part(value: &[u8], from: i64, to: i64) -> &[u8] {
-    let length = value.len().cast_signed() as i64;
+/// Where the bytes from one place to another are, both included, counted from the end where they are negative.
+fn part(length: usize, from: i64, to: i64) -> Range<usize> {
+    let length = length.cast_signed() as i64;
     if from < 0 && to < 0 && from > to {
-        return b"";
+        return 0..0;
     }
     let place = |at: i64| if at < 0 { (length + at).max(0) } else { at };
     let (from, to) = (place(from), place(to).min(length - 1));
     let at = |place: i64| place.cast_unsigned() as usize;
-    if from > to { b"" } else { &value[at(from)..=at(to)] }
+    if from > to { 0..0 } else { at(from)..at(to) + 1 }
 }

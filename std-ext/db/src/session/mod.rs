@@ -6,6 +6,7 @@ mod together;
 mod walk;
 
 use crate::ask::{Answer, Ask, Look, Refusal};
+use crate::buffers::KEPT;
 use crate::log::Lsn;
 use crate::state::shard::Reader;
 use crate::state::{Counters, State};
@@ -116,7 +117,12 @@ impl Session {
         }
         Counters::add(&self.counters.hits, hits);
         Counters::add(&self.counters.misses, misses);
-        lsn.max(self.change_queued(asks, answer))
+        lsn = lsn.max(self.change_queued(asks, answer));
+        // A session lives as long as its thread, so it would keep the longest entry there ever was.
+        if self.entry.capacity() > KEPT {
+            self.entry = Vec::new();
+        }
+        lsn
     }
 
     /// Has the processor fetch what these asks will touch, so that it waits for memory once, not for one after the
@@ -167,7 +173,7 @@ impl Session {
             return 0;
         }
         let mut last = 0;
-        let admitted = self.state.admits();
+        let admitted = self.state.admits(|| asks.iter().map(Ask::adds).sum());
         while let Some(shard) = self.queued.pop() {
             let mut queue = std::mem::take(&mut self.queues[shard as usize]);
             last = last.max(self.change_shard(shard as usize, &queue, asks, admitted, answer));

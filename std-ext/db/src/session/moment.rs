@@ -77,6 +77,8 @@ impl Session {
         let shown = shards.iter().map(|shard| state.shards[*shard].figures().shown());
         found.lsn = shown.max().unwrap_or(0);
         let room = emptied(entered);
+        // As many as there are keys, until those of one shard are one.
+        let shards = emptied(shards);
         self.moment = Moment { shards, turns, room };
         found
     }

@@ -1,10 +1,10 @@
 //! Changes of keys of several shards, which everybody sees at once.
 
 use super::Session;
-use crate::ask::{Answer, Change, LONGEST_KEY, LONGEST_VALUE, Life, Refusal, Together, When};
+use crate::ask::{Answer, Ask, Change, LONGEST_KEY, LONGEST_VALUE, Life, Refusal, Together, When};
 use crate::log::{Lsn, change};
 use crate::state::record::Record;
-use crate::state::shard::Core;
+use crate::state::shard::{self, Core};
 use crate::state::{Cores, State};
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ const MOST_TOGETHER: usize = 2 << 30;
 impl Session {
     /// Makes them; the entry that must be safe before the answer is shown.
     pub(super) fn together(&mut self, together: Together<'_>) -> (Lsn, Answer<'static>) {
-        let full = match self.state.admits() {
+        let full = match self.state.admits(|| Ask::Together(together).adds()) {
             Err(refusal) => return (0, Answer::Refused(refusal)),
             Ok(full) => full,
         };
@@ -133,10 +133,18 @@ impl Deeds<'_, '_> {
             return Answer::Int(0);
         }
         if from != to {
-            let value = self.core(from).read(record, <[u8]>::to_vec);
-            let life = record.ends().map_or(Life::Ever, Life::Until);
-            self.set(to, &value, life);
-            self.delete(from);
+            let there = self.core(to).find(to);
+            self.core(to).put_moved(there, to, record, record.ends());
+            // A snapshot may have one of the keys as it was before, and the other as it is now.
+            if self.state.is_snapshotting() {
+                let life = record.ends().map_or(Life::Ever, Life::Until);
+                let (cold, entry) = (self.state.cold.as_deref(), &mut *self.entry);
+                shard::read(record, cold, |value| change::set(to, value, life, entry));
+                change::delete(from, self.entry);
+            } else {
+                change::rename(from, to, self.entry);
+            }
+            self.core(from).remove_moved(record);
         }
         if absent { Answer::Int(1) } else { Answer::Done }
     }

@@ -3,10 +3,13 @@
 //!
 //! The log is told what came of a change, not its conditions; of a number that was added to, what was added.
 
-use crate::ask::{Answer, Change, LONGEST_KEY, LONGEST_VALUE, Life, LiveWhen, Refusal, When};
+use crate::ask::{
+    Answer, Change, LONGEST_KEY, LONGEST_VALUE, Life, LiveWhen, LongDouble, Refusal, When,
+};
 use crate::log::change;
 use crate::state::number;
 use crate::state::record::Record;
+use crate::state::rope::LONGEST_HERE;
 use crate::state::shard::Core;
 
 /// One change of one key as it is made.
@@ -147,25 +150,15 @@ impl Deed<'_, '_> {
             self.remove(alive, alive);
             return true;
         }
-        self.again(record, wanted);
+        self.core.put_moved(alive, self.key, record, wanted);
         change::live(self.key, wanted, self.log);
         true
     }
 
-    /// Stores a record's value once more.
-    fn again(&mut self, record: Record, ends: Option<u64>) {
-        let mut room = std::mem::take(&mut self.core.room);
-        room.clear();
-        self.core.read(record, |value| room.extend_from_slice(value));
-        self.core.put(Some(record), self.key, &room, ends);
-        self.give_back(room);
-    }
-
-    /// Keeps a buffer for the next time, unless it is a large one.
-    fn give_back(&mut self, room: Vec<u8>) {
-        if room.capacity() <= 1 << 16 {
-            self.core.room = room;
-        }
+    /// Reads a value as a number. None is as long as values that may have to be put together.
+    fn number<N>(&self, record: Record, read: impl FnOnce(&[u8]) -> Option<N>) -> Option<N> {
+        let is_short = record.value().length() <= LONGEST_HERE;
+        is_short.then(|| self.core.read(record, read)).flatten()
     }
 
     fn add(
@@ -174,7 +167,7 @@ impl Deed<'_, '_> {
         alive: Option<Record>,
         by: i64,
     ) -> Result<i64, Refusal> {
-        let old = alive.map_or(Some(0), |record| self.core.read(record, number::integer));
+        let old = alive.map_or(Some(0), |record| self.number(record, number::integer));
         let sum = old.ok_or(Refusal::NotAnInteger)?.checked_add(by).ok_or(Refusal::Overflow)?;
         let ends = alive.and_then(|record| record.ends());
         let mut text = itoa::Buffer::new();
@@ -187,14 +180,11 @@ impl Deed<'_, '_> {
         &mut self,
         there: Option<Record>,
         alive: Option<Record>,
-        by: f64,
+        by: LongDouble,
     ) -> Result<String, Refusal> {
-        let old = alive.map_or(Some(0.0), |record| self.core.read(record, number::float));
-        let sum = old.ok_or(Refusal::NotAFloat)? + by;
-        if !sum.is_finite() {
-            return Err(Refusal::NotFinite);
-        }
-        let text = number::float_text(sum);
+        let read = |record| self.number(record, LongDouble::parse);
+        let old = alive.map_or(Some(LongDouble::ZERO), read).ok_or(Refusal::NotAFloat)?;
+        let text = old.checked_add(by).and_then(LongDouble::text).ok_or(Refusal::NotFinite)?;
         let ends = alive.and_then(|record| record.ends());
         self.core.put(there, self.key, text.as_bytes(), ends);
         let life = if ends.is_some() { Life::Keep } else { Life::Ever };
@@ -217,23 +207,13 @@ impl Deed<'_, '_> {
         }
         let end = at.checked_add(part.len()).filter(|end| *end <= LONGEST_VALUE);
         let Some(end) = end else { return Answer::Refused(Refusal::ValueTooLong) };
-        let mut room = std::mem::take(&mut self.core.room);
-        room.clear();
-        if let Some(record) = alive {
-            self.core.read(record, |value| room.extend_from_slice(value));
-        }
-        room.resize(before.max(end), 0);
-        room[at..end].copy_from_slice(part);
-        let ends = alive.and_then(|record| record.ends());
-        self.core.put(there, self.key, &room, ends);
-        let length = room.len();
-        self.give_back(room);
+        self.core.write(there, alive, self.key, (at, part));
         if appends {
             change::append(self.key, part, self.log);
         } else {
             change::write(self.key, at, part, self.log);
         }
-        Answer::count(length)
+        Answer::count(before.max(end))
     }
 }
 

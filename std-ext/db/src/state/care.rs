@@ -1,6 +1,8 @@
-//! What is done now and then: removing keys that have ended, freeing what nobody looks at any more, compressing.
+//! What is done now and then: removing keys that have ended, freeing what nobody looks at any more, making
+//! tables smaller, evicting, compressing, giving memory back.
 
 use crate::state::State;
+use crate::state::evict::{self, Made};
 use crate::state::record::Record;
 use std::sync::atomic::Ordering;
 
@@ -13,10 +15,11 @@ pub(crate) fn round(state: &State) -> bool {
     for number in 0..state.shards.len() {
         more |= care_for(state, number);
     }
+    state.heap.look_after(state.memory());
+    more |= evict::make_room(state, evict::IN_BACKGROUND, || 0) == Made::Some;
     if let Some(cold) = &state.cold {
         more |= cold.step();
-        // Relaxed: a figure by itself.
-        state.cold_memory.store(cold.memory(), Ordering::Relaxed);
+        state.weigh_cold();
     }
     more
 }
@@ -26,7 +29,9 @@ fn care_for(state: &State, number: usize) -> bool {
     let shard = &state.shards[number];
     // Whoever has it will be done soon, and the next round comes.
     let Some(mut core) = shard.try_lock() else { return false };
-    core.tidy();
+    if core.tidy() {
+        state.shrink(shard, &mut core);
+    }
     if shard.figures().ending() == 0 {
         return false;
     }
@@ -52,6 +57,7 @@ fn care_for(state: &State, number: usize) -> bool {
     }
     // The log is not told: it knows when they end.
     state.finish(shard, &mut core, time, &[]);
+    state.shrink(shard, &mut core);
     // Relaxed: a figure by itself.
     state.expired.fetch_add(number as u64, Ordering::Relaxed);
     number * 4 > ending

@@ -50,7 +50,10 @@ impl Cold {
         self.map.compress_step(1 << 16)
     }
 
+    /// Bytes that the values take, and the index. What removed ones have left is not counted: others are stored there.
+    /// O(segments).
     pub(crate) fn memory(&self) -> usize {
-        self.map.stats().bytes
+        let stats = self.map.stats();
+        stats.index + stats.hot + stats.cold
     }
 }

@@ -1,17 +1,26 @@
 //! Making room where memory is at its limit: keys go, of a sample those that matter least.
+//!
+//! A step takes a bounded time, unless it has not yet freed as many bytes as the changes add that it is made for: so
+//! memory stays near the limit, however fast it is written to. What is too much after a step is evicted by the next,
+//! which the next change makes or the maintenance thread; a change is refused only if there is no key left that may go.
 
 use crate::log::change;
 use crate::options::Eviction;
 use crate::state::State;
-use crate::state::record::{Record, UsedAt};
+use crate::state::record::{Record, UsedAt, Value};
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Keys of which the worst goes, at least: as Redis's `maxmemory-samples`, and some more.
 const SAMPLE: usize = 8;
 /// Buckets that are visited at a time, while a shard is locked.
 const BUCKETS: usize = 64;
-/// Keys that go for one change, at most: what is too much after that is refused.
-const MOST: usize = 256;
+/// Keys that go before it is looked up what is left, and how long it took.
+const ROUND: usize = 16;
+/// For so long a change evicts: as Redis with its `maxmemory-eviction-tenacity` of 10.
+pub(crate) const BEFORE_CHANGE: Duration = Duration::from_micros(500);
+/// For so long the maintenance thread does, at a time.
+pub(crate) const IN_BACKGROUND: Duration = Duration::from_millis(5);
 
 /// What memory is allowed, and what happens at that limit.
 pub(crate) struct Limit {
@@ -71,34 +80,58 @@ fn only_ending(how: Eviction) -> bool {
     matches!(how, Eviction::VolatileLru | Eviction::VolatileRandom | Eviction::VolatileTtl)
 }
 
-/// Evicts keys until memory is within `max`; whether it is. The caller holds no shard.
-pub(super) fn make_room(state: &State, max: usize) -> bool {
-    let how = state.limit.eviction();
-    if how == Eviction::Never {
-        return false;
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// Memory is within the limit.
+    Enough,
+    /// The time was over; there is more to evict.
+    Some,
+    /// Memory is over the limit, and no key is left that may go.
+    Nothing,
+}
+
+/// Evicts keys until memory is within the limit, or for `time` if that frees as many bytes as will be added. The caller
+/// holds no shard.
+pub(crate) fn make_room(state: &State, time: Duration, added: impl FnOnce() -> usize) -> Made {
+    let (max, how) = (state.limit.bytes(), state.limit.eviction());
+    if max == 0 || state.memory() <= max {
+        return Made::Enough;
     }
-    let (mut random, shards) = (Random::new(), state.shards.len());
-    let mut gone = 0;
-    while state.memory() > max {
+    if how == Eviction::Never {
+        return Made::Nothing;
+    }
+    let (mut random, shards, began) = (Random::new(), state.shards.len(), Instant::now());
+    let (added, mut freed) = (added(), 0);
+    for gone in 1_usize.. {
         // All shards in turn, from any on: few keys that may go are found too.
         let first = random.next() as usize % shards;
         let mut turn = (0..shards).map(|step| (first + step) % shards);
-        if gone >= MOST || !turn.any(|shard| evict_one(state, shard, how, random.next())) {
-            return false;
+        let Some(bytes) = turn.find_map(|shard| evict_one(state, shard, how, random.next())) else {
+            return Made::Nothing;
+        };
+        freed += bytes;
+        if state.memory() <= max {
+            return Made::Enough;
         }
-        gone += 1;
+        if gone.is_multiple_of(ROUND) {
+            state.weigh_cold();
+            if freed >= added && began.elapsed() >= time {
+                break;
+            }
+        }
     }
-    true
+    Made::Some
 }
 
-/// Evicts the worst of a sample of a shard's keys, if there are any that may go.
-fn evict_one(state: &State, number: usize, how: Eviction, from: u64) -> bool {
+/// Evicts the worst of a sample of a shard's keys, if there are any that may go; how many bytes it took.
+fn evict_one(state: &State, number: usize, how: Eviction, from: u64) -> Option<usize> {
     let shard = &state.shards[number];
     let (mut at, mut ends) = (from, 0);
     // Where few may go, all of the shard is looked through, and others have turns meanwhile.
     while ends < 2 {
         if shard.figures().keys() == 0 || only_ending(how) && shard.figures().ending() == 0 {
-            return false;
+            return None;
         }
         let mut core = shard.lock();
         let time = core.at(state.clock.now());
@@ -121,16 +154,21 @@ fn evict_one(state: &State, number: usize, how: Eviction, from: u64) -> bool {
             }
         }
         if let Some((_, record)) = worst {
-            let mut log = Vec::new();
+            let away = match record.value() {
+                Value::Away(_, length) => length,
+                Value::Here(_) | Value::Long(..) => 0,
+            };
+            let (bytes, mut log) = (record.memory() + away, Vec::new());
             change::delete(record.key(), &mut log);
             core.remove(record);
             state.finish(shard, &mut core, time, &log);
+            state.shrink(shard, &mut core);
             // Relaxed: a figure by itself.
             state.evicted.fetch_add(1, Ordering::Relaxed);
-            return true;
+            return Some(bytes);
         }
     }
-    false
+    None
 }
 
 /// SplitMix64, begun at a random place. (Steele, Lea and Flood.)

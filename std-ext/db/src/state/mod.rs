@@ -4,8 +4,10 @@ pub(crate) mod apply;
 pub(crate) mod care;
 pub(crate) mod cold;
 pub(crate) mod evict;
+pub(crate) mod heap;
 pub(crate) mod number;
 pub(crate) mod record;
+pub(crate) mod rope;
 pub(crate) mod shard;
 pub(crate) mod slots;
 pub(crate) mod together;
@@ -18,7 +20,8 @@ use crate::options::Options;
 use crate::watch::Watchers;
 use apply::Deed;
 use cold::Cold;
-use evict::Limit;
+use evict::{Limit, Made};
+use heap::Heap;
 use shard::{Core, Shard};
 use slots::{Deal, SLOTS, slot};
 use std::ops::Range;
@@ -38,12 +41,16 @@ pub(crate) struct State {
     pub(crate) together: Together,
     pub(crate) watchers: Watchers,
     pub(crate) limit: Limit,
+    pub(crate) heap: Heap,
     /// Of all shards: records and tables.
     memory: AtomicUsize,
     /// What values in `cold` take, as it was looked up last.
     pub(crate) cold_memory: AtomicUsize,
     pub(crate) expired: AtomicU64,
     pub(crate) evicted: AtomicU64,
+    /// Snapshots that are being written. Raised before a shard is locked for one, so whoever locks a shard that one has
+    /// been through sees it.
+    snapshots: AtomicUsize,
     /// Of all threads that ask, or have asked.
     counters: Mutex<Vec<Arc<Counters>>>,
 }
@@ -132,10 +139,47 @@ impl Shards {
                         }
                     }
                 }
+                Logged::Rename(key, to) => {
+                    let (key_counts, to_counts) =
+                        (entry >= from(slot(key)), entry >= from(slot(to)));
+                    if key_counts != to_counts {
+                        return Err(
+                            "an entry renames a key that a snapshot has, to one that it has not",
+                        );
+                    }
+                    if key_counts && !self.rename(time, key, to) {
+                        return Err("an entry renames a key that was not there");
+                    }
+                }
                 Logged::Clear(begin, end) => self.clear(entry, begin..end, &from),
             }
         }
         Ok(())
+    }
+
+    /// Renames a key again; whether it was there.
+    fn rename(&self, time: u64, key: &[u8], to: &[u8]) -> bool {
+        let mut numbers = [key, to].map(|key| self.deal.shard(slot(key))).to_vec();
+        let place = |numbers: &[usize], key: &[u8]| {
+            let shard = self.deal.shard(slot(key));
+            numbers.iter().position(|number| *number == shard).expect("both are locked")
+        };
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut cores: Vec<_> = numbers.iter().map(|number| self.all[*number].lock()).collect();
+        for core in &mut cores {
+            core.at(time);
+        }
+        let (one, other) = (place(&numbers, key), place(&numbers, to));
+        let found = cores[one].find(key).filter(|record| !record.has_ended(time));
+        let Some(record) = found else { return false };
+        let there = cores[other].find(to);
+        cores[other].put_moved(there, to, record, record.ends());
+        cores[one].remove_moved(record);
+        for core in &mut cores {
+            core.show_soon();
+        }
+        true
     }
 
     fn clear(&self, entry: Lsn, slots: Range<u16>, from: &impl Fn(u16) -> Lsn) {
@@ -176,10 +220,12 @@ impl State {
             together: Together::default(),
             watchers: Watchers::default(),
             limit: Limit::new(options.max_memory, options.eviction),
+            heap: Heap::default(),
             memory,
             cold_memory: AtomicUsize::new(0),
             expired: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
+            snapshots: AtomicUsize::new(0),
             counters: Mutex::default(),
         }
     }
@@ -193,6 +239,14 @@ impl State {
     pub(crate) fn memory(&self) -> usize {
         // Relaxed: figures, each by itself.
         self.memory.load(Ordering::Relaxed) + self.cold_memory.load(Ordering::Relaxed)
+    }
+
+    /// Looks up what values in `cold` take.
+    pub(crate) fn weigh_cold(&self) {
+        if let Some(cold) = &self.cold {
+            // Relaxed: a figure by itself.
+            self.cold_memory.store(cold.memory(), Ordering::Relaxed);
+        }
     }
 
     fn grown(&self, by: isize) {
@@ -230,6 +284,13 @@ impl State {
         self.told(entry, log)
     }
 
+    /// Gives back the room of a shard's table, if most of it is empty and readers see all changes. Notes what the shard
+    /// takes then.
+    pub(crate) fn shrink(&self, shard: &Shard, core: &mut Core) {
+        core.shrink();
+        self.grown(shard.note(core, None));
+    }
+
     /// Tells watchers of an entry, under the locks of the shards that it changed; its number.
     #[inline]
     fn told(&self, entry: Option<Lsn>, changes: &[u8]) -> Lsn {
@@ -247,13 +308,27 @@ impl State {
         numbers.into_iter().map(|number| (number, self.shards[number].lock())).collect()
     }
 
+    /// Says that a snapshot will be written, as long as the result lives.
+    pub(crate) fn begin_snapshot(&self) -> Snapshotting<'_> {
+        // Relaxed: the shards' locks order it.
+        self.snapshots.fetch_add(1, Ordering::Relaxed);
+        Snapshotting(&self.snapshots)
+    }
+
+    /// Whether a snapshot is being written that may have been through one of the shards that the caller has locked, and
+    /// not through another.
+    pub(crate) fn is_snapshotting(&self) -> bool {
+        // Relaxed: as in `begin_snapshot`.
+        self.snapshots.load(Ordering::Relaxed) != 0
+    }
+
     /// Whether a change may be made now, and if so, whether only one that needs no more memory: makes room first.
-    pub(crate) fn admits(&self) -> Result<bool, Refusal> {
+    /// `added` says how many bytes it may add, about.
+    pub(crate) fn admits(&self, added: impl FnOnce() -> usize) -> Result<bool, Refusal> {
         if !self.log.writable() {
             return Err(Refusal::Log);
         }
-        let max = self.limit.bytes();
-        Ok(max != 0 && self.memory() > max && !evict::make_room(self, max))
+        Ok(evict::make_room(self, evict::BEFORE_CHANGE, added) == Made::Nothing)
     }
 
     pub(crate) fn count(&self) -> Arc<Counters> {
@@ -291,6 +366,16 @@ impl State {
             all.iter().map(|one| of(one).load(Ordering::Relaxed)).sum()
         };
         (sum(|one| &one.hits), sum(|one| &one.misses))
+    }
+}
+
+/// A snapshot is being written, as long as this lives.
+pub(crate) struct Snapshotting<'a>(&'a AtomicUsize);
+
+impl Drop for Snapshotting<'_> {
+    fn drop(&mut self) {
+        // Relaxed: whoever sees this late logs more than is needed.
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -39,19 +39,6 @@ pub(crate) fn unit(name: &str) -> Option<usize> {
     })
 }
 
-/// A number in decimal or exponential notation, or an infinity; no blanks.
-pub(crate) fn float(text: &[u8]) -> Option<f64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let number: f64 = text.parse().ok()?;
-    (!number.is_nan()).then_some(number)
-}
-
-/// A finite number with as many digits as it takes to read it again, without an exponent.
-pub(crate) fn float_text(number: f64) -> String {
-    // No negative zero.
-    format!("{}", number + 0.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,18 +62,6 @@ mod tests {
         ];
         for text in wrong.into_iter().chain(["99999999999999999999", "1.0"]) {
             assert_eq!(integer(text.as_bytes()), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn floats_are_written_without_exponent() {
-        let sum = |text: &[u8], by| float_text(float(text).unwrap() + by);
-        assert_eq!(sum(b"10.50", 0.1), "10.6");
-        assert_eq!(sum(b"5.0e3", 2.0e2), "5200");
-        assert_eq!(sum(b"-1", 1.0), "0");
-        assert_eq!(float_text(1e20), "100000000000000000000");
-        for text in ["", " 1", "nan", "1x", "0x10"] {
-            assert_eq!(float(text.as_bytes()), None, "{text}");
         }
     }
 }

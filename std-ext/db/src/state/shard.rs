@@ -6,11 +6,13 @@
 
 use crate::log::Lsn;
 use crate::state::cold::Cold;
-use crate::state::record::{Record, UsedAt, Value};
+use crate::state::record::{Lent, Record, UsedAt, Value};
+use crate::state::rope::{LONGEST_HERE, Rope};
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
     DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
 };
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +21,9 @@ pub(crate) type Reader = ReadHandle<Record, (), DefaultHashBuilder, Inline>;
 pub(crate) type Entered<'a> = Snapshot<'a, Record, (), DefaultHashBuilder, Inline>;
 type Writer = WriteHandle<Record, (), DefaultHashBuilder, Inline>;
 type Factory = ReadHandleFactory<Record, (), DefaultHashBuilder, Inline>;
+
+/// Tables with room for fewer keys are not made smaller.
+const LEAST_ROOM: usize = 64;
 
 /// A shard, as all threads share it.
 pub(crate) struct Shard {
@@ -95,9 +100,9 @@ pub(crate) struct Core {
     eyes: Reader,
     cold: Option<Arc<Cold>>,
     /// Taken out since the last show; before it; and while a snapshot is made, what was not freed for its sake.
-    fresh: Vec<Record>,
-    waiting: Vec<Record>,
-    held: Vec<Record>,
+    fresh: Vec<Gone>,
+    waiting: Vec<Gone>,
+    held: Vec<Gone>,
     snapshots: usize,
     /// Of the records in the map.
     bytes: usize,
@@ -109,6 +114,9 @@ pub(crate) struct Core {
     /// New values are put together here.
     pub(super) room: Vec<u8>,
 }
+
+/// A record that was taken out, and whether another has the ticket of its value now.
+type Gone = (Record, bool);
 
 impl Shard {
     pub(crate) fn new(cold: Option<Arc<Cold>>) -> Self {
@@ -194,20 +202,101 @@ impl Core {
 
     /// Stores a value in place of `old`, which the key has.
     pub(crate) fn put(&mut self, old: Option<Record>, key: &[u8], value: &[u8], ends: Option<u64>) {
+        if self.cold.is_none() && value.len() <= LONGEST_HERE {
+            return self.place(old, key, Value::Here(value), ends, false);
+        }
+        self.put_elsewhere(old, key, value, ends);
+    }
+
+    /// As `put`, where the value may be kept outside of its record.
+    #[inline(never)]
+    fn put_elsewhere(&mut self, old: Option<Record>, key: &[u8], value: &[u8], ends: Option<u64>) {
         let kept = self.cold.as_deref().map_or(Value::Here(value), |cold| cold.keep(value));
-        let record = Record::new(key, kept, ends, UsedAt::of(self.time));
+        match kept {
+            Value::Here(value) if value.len() > LONGEST_HERE => {
+                let rope = Rope::of(value);
+                self.place(old, key, Value::Long(Lent::of(&rope), value.len()), ends, false);
+            }
+            kept => self.place(old, key, kept, ends, false),
+        }
+    }
+
+    /// Stores the value of a record of this shard or another under a key, in place of `old`, which the key has: shares
+    /// a long value, so that it takes no time by its length. The caller removes the record, if it is not `old`, with
+    /// [`remove_moved`](Self::remove_moved).
+    pub(crate) fn put_moved(
+        &mut self,
+        old: Option<Record>,
+        key: &[u8],
+        record: Record,
+        ends: Option<u64>,
+    ) {
+        let is_old = old.is_some_and(|old| old.is(record));
+        self.place(old, key, record.value(), ends, is_old);
+    }
+
+    /// Overwrites part of a record's value. Long values stay out of `cold`, since they change.
+    pub(crate) fn write(
+        &mut self,
+        old: Option<Record>,
+        alive: Option<Record>,
+        key: &[u8],
+        (at, part): (usize, &[u8]),
+    ) {
+        let ends = alive.and_then(|record| record.ends());
+        let length = alive.map_or(0, |record| record.value().length());
+        let total = length.max(at + part.len());
+        if total <= LONGEST_HERE {
+            let mut room = std::mem::take(&mut self.room);
+            room.clear();
+            if let Some(record) = alive {
+                self.read(record, |value| room.extend_from_slice(value));
+            }
+            room.resize(total, 0);
+            room[at..at + part.len()].copy_from_slice(part);
+            self.put(old, key, &room, ends);
+            self.room = room;
+            return;
+        }
+        let rope = if let Some(Value::Long(lent, _)) = alive.as_ref().map(Record::value) {
+            Arc::clone(&lent.rope())
+        } else {
+            alive.map_or_else(|| Rope::of(b""), |record| self.read(record, Rope::of))
+        };
+        // SAFETY: the lock is held, as `&mut self` says, and the map has the newest record; or nobody else has it.
+        let rope = unsafe { rope.write(length, at, part) };
+        self.place(old, key, Value::Long(Lent::of(&rope), total), ends, false);
+    }
+
+    /// Stores a record in place of `old`, which the key has; `keeps` if the new one has its ticket.
+    #[inline(always)]
+    fn place(
+        &mut self,
+        old: Option<Record>,
+        key: &[u8],
+        value: Value<'_>,
+        ends: Option<u64>,
+        keeps: bool,
+    ) {
+        let record = Record::new(key, value, ends, UsedAt::of(self.time));
         self.bytes += record.memory();
         self.ending += usize::from(ends.is_some());
         self.writer.insert(record, ());
         if let Some(old) = old {
-            self.retire(old);
+            self.retire(old, keeps);
         }
     }
 
     /// Removes a record that is there.
     pub(crate) fn remove(&mut self, record: Record) {
         self.writer.remove(record.key());
-        self.retire(record);
+        self.retire(record, false);
+    }
+
+    /// Removes a record whose value another has now.
+    pub(crate) fn remove_moved(&mut self, record: Record) {
+        self.writer.remove(record.key());
+        self.retire(record, true);
     }
 
     /// Removes all.
@@ -215,9 +304,22 @@ impl Core {
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
         self.writer.clear();
         for record in all {
-            self.retire(record);
+            self.retire(record, false);
         }
         self.writer.shrink_to_fit();
+    }
+
+    /// Makes the table smaller if less than a quarter of it is in use. Readers see all changes, and those of a state
+    /// before are waited for. O(capacity), which is paid for by the removals before.
+    pub(super) fn shrink(&mut self) {
+        let (used, room) = (self.writer.len(), self.writer.capacity());
+        if room < LEAST_ROOM || used >= room / 4 {
+            return;
+        }
+        self.writer.shrink_to_fit();
+        self.show();
+        // The larger table goes with the readers who look at it.
+        self.writer.settle();
     }
 
     /// Removes all whose keys `wanted` names.
@@ -229,11 +331,11 @@ impl Core {
         }
     }
 
-    /// Notes that a record was taken out.
-    fn retire(&mut self, record: Record) {
+    /// Notes that a record was taken out; `moved` if another has the ticket of its value.
+    fn retire(&mut self, record: Record, moved: bool) {
         self.bytes -= record.memory();
         self.ending -= usize::from(record.ends().is_some());
-        self.fresh.push(record);
+        self.fresh.push((record, moved));
     }
 
     /// Has readers see all changes.
@@ -254,11 +356,13 @@ impl Core {
         }
     }
 
-    /// Frees what nobody can be looking at any more, without waiting.
-    pub(crate) fn tidy(&mut self) {
-        if !self.waiting.is_empty() && !self.writer.has_changes() && self.writer.is_settled() {
+    /// Frees what nobody can be looking at any more, without waiting; whether nobody looks at what was before.
+    pub(crate) fn tidy(&mut self) -> bool {
+        let settled = !self.writer.has_changes() && self.writer.is_settled();
+        if settled {
             self.free_waiting();
         }
+        settled
     }
 
     /// What has waited since before a state was shown that is the earliest anybody can be looking at.
@@ -267,8 +371,8 @@ impl Core {
             self.held.append(&mut self.waiting);
             return;
         }
-        for record in self.waiting.drain(..) {
-            free(record, self.cold.as_deref());
+        for gone in self.waiting.drain(..) {
+            free(gone, self.cold.as_deref());
         }
         if self.waiting.capacity() > 1 << 12 {
             self.waiting = Vec::new();
@@ -289,7 +393,7 @@ impl Core {
     pub(crate) fn end_snapshot(&mut self) {
         self.snapshots -= 1;
         if self.snapshots == 0 {
-            self.held.drain(..).for_each(|record| free(record, self.cold.as_deref()));
+            self.held.drain(..).for_each(|gone| free(gone, self.cold.as_deref()));
             self.held = Vec::new();
         }
     }
@@ -305,15 +409,32 @@ impl Core {
 pub(crate) fn read<R>(record: Record, cold: Option<&Cold>, with: impl FnOnce(&[u8]) -> R) -> R {
     match record.value() {
         Value::Here(value) => with(value),
+        value => read_part(value, cold, 0..value.length(), with),
+    }
+}
+
+/// What `with` makes of a part of a record's value: of a long one only that is read.
+pub(crate) fn read_part<R>(
+    value: Value<'_>,
+    cold: Option<&Cold>,
+    part: Range<usize>,
+    with: impl FnOnce(&[u8]) -> R,
+) -> R {
+    match value {
+        Value::Here(value) => with(&value[part]),
+        // SAFETY: whoever has the value has its record.
+        Value::Long(lent, length) => unsafe { lent.rope().read(length, part, with) },
         Value::Away(ticket, _) => {
-            let value = cold.and_then(|cold| cold.read(ticket, with));
+            let value = cold.and_then(|cold| cold.read(ticket, |value| with(&value[part])));
             value.expect("a ticket leads to its value as long as its record is there")
         }
     }
 }
 
-fn free(record: Record, cold: Option<&Cold>) {
-    if let (Value::Away(ticket, _), Some(cold)) = (record.value(), cold) {
+fn free((record, moved): Gone, cold: Option<&Cold>) {
+    if let Some(cold) = cold
+        && let (Value::Away(ticket, _), false) = (record.value(), moved)
+    {
         cold.drop(ticket);
     }
     // SAFETY: taken out of the map, and every state that had it has been left by all readers; snapshots that have
@@ -326,7 +447,7 @@ impl Drop for Core {
         // Sessions hold what the shard is part of, so all readers have gone.
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
         let gone = self.fresh.drain(..).chain(self.waiting.drain(..)).chain(self.held.drain(..));
-        for record in gone.chain(all) {
+        for record in gone.map(|(record, _)| record).chain(all) {
             // SAFETY: nobody can look, and the map does not ask for its entries when it is dropped.
             unsafe { record.free() };
         }
