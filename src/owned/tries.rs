@@ -243,7 +243,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
                 (Op::Keep, _) | (Op::Remove, None) => return Ok(None),
                 (Op::Remove, Some(node)) => match self.nodes().remove_exactly(node, way, guard) {
                     Ok(None) => {}
-                    Ok(removed) => return Ok(removed.map(Removed::new)),
+                    Ok(removed) => {
+                        let removed = removed.map(Removed::new);
+                        // Now: if its destructor panicked at the return, what is returned would leak.
+                        drop(key);
+                        return Ok(removed);
+                    }
                     Err(Busy) => return Err(Why::Busy.of(key, None)),
                 },
                 (Op::Insert(value), found) => {
