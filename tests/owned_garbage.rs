@@ -230,14 +230,8 @@ fn no_guard_is_held_while_bounds_are_freed() {
         ];
         for (name, operation) in operations {
             let map = Arc::new(Map::new());
-            let fill =
-                |map: &Map| (0..KEYS).for_each(|n| ignore(map.insert(Bounding(n, false), n)));
-            fill(&map);
-            // Some batches of bounds, as the leaves that they bound are joined.
-            let guard = pin();
-            (0..KEYS).for_each(|key| operation(&map, key));
-            drop(guard);
-            fill(&map);
+            (0..KEYS).for_each(|n| ignore(map.insert(Bounding(n, false), n)));
+            // Leaves are joined, and their bounds come to more than a batch.
             let (slow, begun, end) = Slow::new();
             *BOUND.lock().expect("nobody panics") = Some(slow);
             let theirs = map.clone();
