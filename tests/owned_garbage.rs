@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::thread;
 use support::alone::alone;
-use support::{ignore, must_panic, panics, planned_panic};
+use support::{crew, ignore, must_panic, panics, planned_panic};
 
 /// Slow values that were made and whose destructors have not ended.
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
@@ -49,7 +49,7 @@ impl Drop for Slow {
 
 /// Waits until a destructor runs that another thread has begun.
 fn wait_for(begun: &Receiver<()>) {
-    begun.recv_timeout(std::time::Duration::from_secs(30)).expect("the destructor runs");
+    begun.recv_timeout(std::time::Duration::from_mins(1)).expect("the destructor runs");
 }
 
 /// Entries that may wait while nothing is in the way of freeing them: some batches.
@@ -230,14 +230,8 @@ fn no_guard_is_held_while_bounds_are_freed() {
         ];
         for (name, operation) in operations {
             let map = Arc::new(Map::new());
-            let fill =
-                |map: &Map| (0..KEYS).for_each(|n| ignore(map.insert(Bounding(n, false), n)));
-            fill(&map);
-            // Some batches of bounds, as the leaves that they bound are joined.
-            let guard = pin();
-            (0..KEYS).for_each(|key| operation(&map, key));
-            drop(guard);
-            fill(&map);
+            (0..KEYS).for_each(|n| ignore(map.insert(Bounding(n, false), n)));
+            // Leaves are joined, and their bounds come to more than a batch.
             let (slow, begun, end) = Slow::new();
             *BOUND.lock().expect("nobody panics") = Some(slow);
             let theirs = map.clone();
@@ -256,8 +250,8 @@ fn inner_guards_take_nothing<'a>(name: &str, pin: impl Fn() -> Guard<'a>) {
     let outer = pin();
     assert!(map.get(&1, &outer).is_some());
     drop((pin(), pin()));
-    thread::scope(|scope| {
-        scope.spawn(|| {
+    crew(|crew| {
+        crew.spawn(|| {
             drop(map.remove(&1));
             map.collect();
         });
@@ -406,7 +400,88 @@ fn an_unwinding_thread_runs_no_destructor_of_other_entries() {
         };
         must_panic("an operation", message);
         assert_eq!((RUN.load(Ordering::Relaxed), map.pending()), (0, 499));
-        std::mem::forget(map);
+        // What follows is as usual again.
+        while panics(|| map.collect()) {}
+        assert_eq!((RUN.load(Ordering::Relaxed), map.pending()), (399, 0));
+        must_panic("the end of the map", || drop(map));
+    });
+}
+
+/// A value that is counted, and may panic when it is dropped.
+struct Armed {
+    panics: bool,
+    _counted: Slow,
+}
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        if self.panics && !thread::panicking() {
+            planned_panic();
+        }
+    }
+}
+
+/// A map drops its garbage when it becomes its entries, is shrunk or ends. If a destructor panics then, the entries are
+/// dropped all the same.
+#[test]
+fn a_panic_while_a_whole_map_goes_leaks_nothing() {
+    alone(|| {
+        let armed = |n| Armed { panics: n == 7, _counted: Slow::quick() };
+        let hashed = || {
+            let map: EntryMap<u64, Armed> = (0..100).map(|n| (n, armed(n))).collect();
+            drop(map.remove(&7));
+            map
+        };
+        let ordered = || {
+            let map: FenceEntryMap<u64, Armed> = (0..100).map(|n| (n, armed(n))).collect();
+            drop(map.remove(&7));
+            map
+        };
+        let ends: [(&str, &dyn Fn()); 6] = [
+            ("EntryMap::into_iter", &|| ignore(hashed().into_iter())),
+            ("EntryMap::shrink_to_fit", &|| hashed().shrink_to_fit()),
+            ("EntryMap::drop", &|| drop(hashed())),
+            ("FenceEntryMap::into_iter", &|| ignore(ordered().into_iter())),
+            ("FenceEntryMap::drop", &|| drop(ordered())),
+            ("IntoIter::drop", &|| {
+                let map: EntryMap<u64, Armed> = (0..100).map(|n| (n, armed(n))).collect();
+                drop(map.into_iter());
+            }),
+        ];
+        for (name, end) in ends {
+            must_panic(name, end);
+            let left = ALIVE.swap(0, Ordering::Relaxed);
+            assert_eq!(left, 0, "{name}: values are leaked if a destructor panics");
+        }
+    });
+}
+
+/// A key that panics when it is dropped, if it is odd.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Odd(u64);
+
+impl Drop for Odd {
+    fn drop(&mut self) {
+        if self.0 % 2 == 1 && !thread::panicking() {
+            planned_panic();
+        }
+    }
+}
+
+/// If the key panics that a computation was given, what the computation has removed becomes garbage.
+#[test]
+fn a_key_that_panics_leaks_nothing_that_was_removed() {
+    alone(|| {
+        let hashed: EntryMap<Odd, Slow> = [(Odd(1), Slow::quick())].into();
+        let ordered: FenceEntryMap<Odd, Slow> = [(Odd(1), Slow::quick())].into();
+        must_panic("EntryMap::compute", || ignore(hashed.compute(Odd(1), |_| Op::Remove)));
+        must_panic("FenceEntryMap::compute", || ignore(ordered.compute(Odd(1), |_| Op::Remove)));
+        let waiting = (hashed.pending(), ordered.pending());
+        assert_eq!(waiting, (1, 1), "a removed entry is leaked if the key's destructor panics");
+        // Those that were stored are odd too.
+        must_panic("the map's end", || drop(hashed));
+        must_panic("the map's end", || drop(ordered));
+        assert_eq!(ALIVE.load(Ordering::Relaxed), 0);
     });
 }
 

@@ -117,7 +117,10 @@ pub struct IntoIter<K, V> {
 
 impl<K, V> IntoIter<K, V> {
     pub(super) fn new(mut nodes: Nodes<Pair<K, V>>) -> Self {
-        Self { left: nodes.drain() }
+        let all = Self { left: nodes.drain() };
+        // Garbage goes now: if a destructor panicked when this has returned, what it returns would leak.
+        drop(nodes);
+        all
     }
 }
 

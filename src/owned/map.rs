@@ -128,7 +128,10 @@ impl<K, V, S> EntryMap<K, V, S> {
     }
 
     pub(super) fn into_nodes(self) -> Nodes<Pair<K, V>> {
-        self.nodes
+        let Self { hash_builder, nodes } = self;
+        // Before this returns, as a panic of its destructor would then leak what it returns.
+        drop(hash_builder);
+        nodes
     }
 
     /// The map's hasher.

@@ -247,7 +247,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
                 (Op::Remove, Some(node)) => match self.nodes().remove_exactly(node, way, guard) {
                     // The entry was replaced or removed meanwhile: to look again counts as waiting.
                     Ok(None) if way.waits() => {}
-                    Ok(removed @ Some(_)) => return Ok(removed.map(Removed::new)),
+                    Ok(Some(removed)) => {
+                        let removed = Removed::new(removed);
+                        // Now: if its destructor panicked at the return, what is returned would leak.
+                        drop(key);
+                        return Ok(Some(removed));
+                    }
                     Ok(None) | Err(Busy) => return Err(Why::Busy.of(key, None)),
                 },
                 (Op::Insert(value), found) => {

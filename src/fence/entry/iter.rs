@@ -2,7 +2,7 @@
 
 use super::super::rank::Ranking;
 use super::super::walk::Place;
-use super::map::{FenceEntryMap, Left};
+use super::map::{All, FenceEntryMap, Left};
 use super::ops::give_up;
 use super::raw::Raw;
 use crate::reclaim::guard::Guard;
@@ -218,7 +218,11 @@ pub struct EntryIntoIter<K, V> {
 
 impl<K, V> EntryIntoIter<K, V> {
     pub(super) fn new<R>(mut map: FenceEntryMap<K, V, R>) -> Self {
-        Self { left: map.drain().entries }
+        let All { entries, garbage, bounds } = map.drain();
+        let all = Self { left: entries };
+        // These go now: if a destructor panicked when this has returned, what it returns would leak.
+        drop((garbage, bounds, map));
+        all
     }
 }
 

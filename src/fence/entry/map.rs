@@ -292,8 +292,8 @@ impl<N: Node> Drop for Left<N> {
 pub(super) struct All<K, V> {
     /// In the order of keys.
     pub(super) entries: Left<Pair<K, V>>,
-    _garbage: Left<Pair<K, V>>,
-    _bounds: Left<Stem<K>>,
+    pub(super) garbage: Left<Pair<K, V>>,
+    pub(super) bounds: Left<Stem<K>>,
 }
 
 impl<K, V, R> FenceEntryMap<K, V, R> {
@@ -307,7 +307,7 @@ impl<K, V, R> FenceEntryMap<K, V, R> {
         self.tree.drain(entry, bound);
         self.tree.ranking.entries.move_to(&mut garbage);
         self.tree.ranking.bounds.move_to(&mut bounds);
-        All { entries: Left(entries), _garbage: Left(garbage), _bounds: Left(bounds) }
+        All { entries: Left(entries), garbage: Left(garbage), bounds: Left(bounds) }
     }
 }
 

@@ -229,7 +229,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
                 (Op::Remove, Some(_)) => match self.remove_by(&key, &mut is_found, way, guard) {
                     Ok(None) if doubt.is_stirred_by([found, known.flatten()]) => return Ok(None),
                     Ok(None) => {}
-                    Ok(removed) => return Ok(removed),
+                    Ok(removed) => {
+                        // Now: if its destructor panicked at the return, what is returned would leak.
+                        drop(key);
+                        return Ok(removed);
+                    }
                     Err(Busy) => return Err(Why::Busy.of(key, None)),
                 },
                 (Op::Insert(value), _) => {
