@@ -7,7 +7,7 @@ use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
 use crate::log::folder::Folder;
 use crate::log::none::NoLog;
-use crate::log::{Corrupt, Log, Lsn};
+use crate::log::{Corrupt, Log, LogError, Lsn};
 use crate::options::{Eviction, Options};
 use crate::session::Session;
 use crate::snapshot::Snapshot;
@@ -134,6 +134,12 @@ impl Db {
             }
         };
         let state = Arc::new(State::new(shards, log, Clock::starting(time), &options));
+        let weak = Arc::downgrade(&state);
+        state.log.on_failure(Box::new(move || {
+            if let Some(state) = weak.upgrade() {
+                state.roll_back();
+            }
+        }));
         opened.took = began.elapsed();
         let watchman = Watchman::start(Arc::clone(&state), claimed, options.snapshot_after);
         let sessions = Mutex::default();
@@ -248,6 +254,11 @@ impl Db {
         Ok(self.log().close()?)
     }
 
+    /// How often changes were undone because the log could not be written.
+    pub(crate) fn rollbacks(&self) -> u64 {
+        self.inner.state.rollbacks()
+    }
+
     pub(crate) fn with<R>(&self, ask: impl FnOnce(&mut Session) -> R) -> R {
         let mut sessions = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let session = sessions.pop();
@@ -273,12 +284,22 @@ impl Db {
         Ok(taken.expect("every ask is answered")?)
     }
 
+    /// Asks what can be asked again: where a change that it saw was undone.
+    fn look<R>(&self, key: &[u8], look: Look, take: fn(Answer<'_>) -> R) -> Result<R, Error> {
+        loop {
+            match self.ask(Ask::Look(key, look), |answer| Ok(take(answer))) {
+                Err(Error::Log(LogError::RolledBack)) => {}
+                told => return told,
+            }
+        }
+    }
+
     /// The key's value.
     ///
     /// # Errors
-    /// [`Error::Log`] where it was changed since it was safe, and the log has failed: a restart might take it back.
+    /// [`Error::Log`] if it was changed and the log was closed before it had written that.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
-        self.ask(Ask::Look(key.as_ref(), Look::Value), |answer| Ok(bytes(answer)))
+        self.look(key.as_ref(), Look::Value, bytes)
     }
 
     /// Whether the key is there.
@@ -286,7 +307,7 @@ impl Db {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn contains_key(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
-        self.ask(Ask::Look(key.as_ref(), Look::Exists), |answer| Ok(answer == Answer::Int(1)))
+        self.look(key.as_ref(), Look::Exists, |answer| answer == Answer::Int(1))
     }
 
     /// Stores a value, to live for ever.

@@ -102,10 +102,12 @@ impl Watch {
                 return Ok(Some(event));
             }
             match self.entries.recv_timeout(patience) {
-                Ok((entry, changes)) => {
-                    self.log.wait(entry).map_err(WatchError::Log)?;
-                    self.events = events(entry, &changes, &self.prefix).into_iter();
-                }
+                Ok((entry, changes)) => match self.log.wait(entry) {
+                    Ok(()) => self.events = events(entry, &changes, &self.prefix).into_iter(),
+                    // It was undone before anybody was told.
+                    Err(LogError::RolledBack) => {}
+                    Err(why) => return Err(WatchError::Log(why)),
+                },
                 Err(RecvTimeoutError::Timeout) => return Ok(None),
                 Err(RecvTimeoutError::Disconnected) => return Err(WatchError::Behind),
             }

@@ -1,8 +1,8 @@
 //! A thread that looks after the state, and makes snapshots when the log has grown.
 
 use crate::error::Error;
-use crate::log::Lsn;
 use crate::log::folder::Folder;
+use crate::log::{LogError, Lsn};
 use crate::snapshot::{self, Writer};
 use crate::state::record::Record;
 use crate::state::{State, care, shard};
@@ -121,7 +121,7 @@ impl Shared {
 /// Has the log begin anew, writes all shards, and drops the log before.
 fn make(folder: &Arc<Folder>, state: &State) -> Result<Done, Error> {
     let wrong = |why| Error::Snapshot(Arc::new(why));
-    let first = state.log.rotate()?;
+    let (first, rollbacks) = (state.log.rotate()?, state.rollbacks());
     let mut writer = Writer::create(folder).map_err(wrong)?;
     let mut pause = Duration::ZERO;
     for number in 0..state.shards.len() {
@@ -131,6 +131,10 @@ fn make(folder: &Arc<Folder>, state: &State) -> Result<Done, Error> {
     let last = state.log.last();
     // The log must not end before what the snapshot holds of it.
     state.log.force()?;
+    // All up to `last` is safe, unless it was undone. Nothing of it can be undone from now on.
+    if state.rollbacks() != rollbacks {
+        return Err(LogError::RolledBack.into());
+    }
     let bytes = writer.finish(last, state.clock.now()).map_err(wrong)?;
     state.log.drop_before(first)?;
     snapshot::remove_older(folder, last).map_err(|why| wrong(std::io::Error::other(why)))?;
@@ -140,10 +144,10 @@ fn make(folder: &Arc<Folder>, state: &State) -> Result<Done, Error> {
 /// Writes a shard as it is at one moment; for how long it was locked.
 fn write_shard(number: usize, state: &State, writer: &mut Writer) -> std::io::Result<Duration> {
     /// The records may go, also after a panic or an error.
-    struct Held<'a>(&'a shard::Shard);
+    struct Held<'a>(&'a State, &'a shard::Shard);
     impl Drop for Held<'_> {
         fn drop(&mut self) {
-            self.0.lock().end_snapshot();
+            self.1.lock().end_snapshot(self.0.log.safe());
         }
     }
     let shard = &state.shards[number];
@@ -155,7 +159,7 @@ fn write_shard(number: usize, state: &State, writer: &mut Writer) -> std::io::Re
     let time = core.at(state.clock.now());
     drop(core);
     let pause = began.elapsed();
-    let _held = Held(shard);
+    let _held = Held(state, shard);
     writer.section(state.deal.slots(number), floor)?;
     for record in records.into_iter().filter(|record| !record.has_ended(time)) {
         shard::read(record, state.cold.as_deref(), |value| {

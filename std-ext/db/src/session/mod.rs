@@ -60,6 +60,8 @@ impl Session {
         let mut lsn = 0;
         // Of a run that an answer ended by a panic.
         self.queued.drain(..).for_each(|shard| self.queues[shard as usize].clear());
+        // Before anything is looked at, and before this waits for what is being shown.
+        let rollbacks = self.state.rollbacks();
         let (now, mut hits, mut misses) = (self.now(), 0, 0);
         self.state.together.wait();
         // Asks before this one are answered already.
@@ -116,7 +118,9 @@ impl Session {
         }
         Counters::add(&self.counters.hits, hits);
         Counters::add(&self.counters.misses, misses);
-        lsn.max(self.change_queued(asks, answer))
+        let lsn = lsn.max(self.change_queued(asks, answer));
+        // [RB-1] What was answered may have been undone since: it never becomes safe.
+        if self.state.rollbacks() == rollbacks { lsn } else { Lsn::MAX }
     }
 
     /// Has the processor fetch what these asks will touch, so that it waits for memory once, not for one after the
@@ -190,6 +194,8 @@ impl Session {
         self.entry.clear();
         let mut core = shard.lock();
         let time = core.at(state.clock.now());
+        // Once changes were undone, no more are made until the log can be written.
+        let admitted = if state.log.writable() { admitted } else { Err(Refusal::Log) };
         // A refusal for the log's sake tells nothing of the state, and waits for nothing.
         let (mut made, mut told, mut hits, mut misses) = (0, admitted.is_ok(), 0, 0);
         for &number in queue {

@@ -26,7 +26,7 @@ fn care_for(state: &State, number: usize) -> bool {
     let shard = &state.shards[number];
     // Whoever has it will be done soon, and the next round comes.
     let Some(mut core) = shard.try_lock() else { return false };
-    core.tidy();
+    core.tidy(state.log.safe());
     if shard.figures().ending() == 0 {
         return false;
     }

@@ -101,6 +101,9 @@ fn evict_one(state: &State, number: usize, how: Eviction, from: u64) -> bool {
             return false;
         }
         let mut core = shard.lock();
+        if !state.log.writable() {
+            return false;
+        }
         let time = core.at(state.clock.now());
         let (mut worst, mut seen, now) = (None::<(u64, Record)>, 0, UsedAt::of(time));
         for _ in 0..BUCKETS {

@@ -1,4 +1,13 @@
 //! The state: all shards, and what they share.
+//!
+//! # Synchronization
+//! A rollback undoes changes that readers may have seen. It holds the locks of all shards, and readers who come wait
+//! until all of it is shown ([TG](together)).
+//! - **[RB-1]** the count of rollbacks is raised, and then each shard's figures name the entry of the rollback, with
+//!   release → a session that is told that entry (acquire) and compares the count with the one from before it looked
+//!   sees that it has changed, and does not tell what it saw.
+//! - **[RB-2]** the count is raised with release before the log is asked about entries behind the rollback → a thread
+//!   that was told that such an entry is safe sees the new count, and does not take it for an earlier one's.
 
 pub(crate) mod apply;
 pub(crate) mod care;
@@ -13,7 +22,7 @@ pub(crate) mod together;
 use crate::ask::{Answer, Change, Refusal};
 use crate::clock::Clock;
 use crate::log::change::{Changes, Logged};
-use crate::log::{Log, Lsn};
+use crate::log::{Log, Lsn, Rollback};
 use crate::options::Options;
 use crate::watch::Watchers;
 use apply::Deed;
@@ -42,6 +51,8 @@ pub(crate) struct State {
     memory: AtomicUsize,
     /// What values in `cold` take, as it was looked up last.
     pub(crate) cold_memory: AtomicUsize,
+    /// How often changes were undone.
+    rollbacks: AtomicU64,
     pub(crate) expired: AtomicU64,
     pub(crate) evicted: AtomicU64,
     /// Of all threads that ask, or have asked.
@@ -147,16 +158,19 @@ impl Shards {
                     let slot = slot(key);
                     slots.contains(&slot) && entry >= from(slot)
                 });
-                core.show();
+                core.show(0, 0);
             }
         }
     }
 
-    /// Has readers see all that was loaded.
-    pub(crate) fn show(&self) -> usize {
+    /// Has readers see all that was loaded. What is changed from now on can be undone, if there is a log that may fail.
+    pub(crate) fn show(&self, undoes: bool) -> usize {
         let show = |shard: &Shard| {
             let mut core = shard.lock();
-            core.show();
+            core.show(0, 0);
+            if undoes {
+                core.begin_to_undo();
+            }
             shard.note(&core, None)
         };
         self.all.iter().map(show).sum::<isize>().unsigned_abs()
@@ -165,7 +179,7 @@ impl Shards {
 
 impl State {
     pub(crate) fn new(shards: Shards, log: Arc<dyn Log>, clock: Clock, options: &Options) -> Self {
-        let memory = shards.show().into();
+        let memory = shards.show(options.folder.is_some()).into();
         let Shards { all, deal, cold } = shards;
         Self {
             shards: all,
@@ -178,6 +192,7 @@ impl State {
             limit: Limit::new(options.max_memory, options.eviction),
             memory,
             cold_memory: AtomicUsize::new(0),
+            rollbacks: AtomicU64::new(0),
             expired: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             counters: Mutex::default(),
@@ -208,7 +223,7 @@ impl State {
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
         self.grown(shard.note(core, entry));
         shard.figures().begin();
-        core.show();
+        core.show(shard.figures().shown(), self.log.safe());
         shard.figures().end();
         self.told(entry, log)
     }
@@ -221,13 +236,48 @@ impl State {
             self.shards[*number].figures().begin();
         }
         let _showing = (cores.len() > 1).then(|| self.together.begin());
-        for (_, core) in cores.iter_mut() {
-            core.show();
+        self.show_all(cores);
+        self.told(entry, log)
+    }
+
+    /// Has readers see locked shards whose figures say that they are being shown.
+    fn show_all(&self, cores: &mut Cores<'_>) {
+        let safe = self.log.safe();
+        for (number, core) in cores.iter_mut() {
+            core.show(self.shards[*number].figures().shown(), safe);
         }
         for (number, _) in cores.iter() {
             self.shards[*number].figures().end();
         }
-        self.told(entry, log)
+    }
+
+    /// Undoes what the log does not have, since it cannot be written: from then on all that is shown is committed. The
+    /// caller holds no shard.
+    pub(crate) fn roll_back(&self) {
+        let mut cores = self.lock_all((0..self.shards.len()).collect());
+        let Some(Rollback { safe, mark }) = self.log.roll_back() else { return };
+        let _showing = self.together.begin();
+        // [RB-1] [RB-2] Release: pairs with the acquire in `rollbacks`; told before anything of it can be seen.
+        self.rollbacks.fetch_add(1, Ordering::Release);
+        for (number, core) in &mut cores {
+            let shard = &self.shards[*number];
+            let entry = (shard.figures().shown() > safe).then_some(mark);
+            core.roll_back(safe);
+            self.grown(shard.note(core, entry));
+            shard.figures().begin();
+        }
+        self.show_all(&mut cores);
+        tracing::warn!(
+            "changes that the log could not keep are undone; their clients were not told of success"
+        );
+    }
+
+    /// How often changes were undone. What was seen before the number changed may be gone.
+    #[inline]
+    pub(crate) fn rollbacks(&self) -> u64 {
+        // [RB-1] [RB-2] Acquire: pairs with the release in `roll_back`, so a thread that has seen anything of a rollback
+        // counts it.
+        self.rollbacks.load(Ordering::Acquire)
     }
 
     /// Tells watchers of an entry, under the locks of the shards that it changed; its number.
@@ -247,7 +297,8 @@ impl State {
         numbers.into_iter().map(|number| (number, self.shards[number].lock())).collect()
     }
 
-    /// Whether a change may be made now, and if so, whether only one that needs no more memory: makes room first.
+    /// Whether a change may be made now, and if so, whether only one that needs no more memory: makes room first. Where
+    /// the log has failed meanwhile, that is seen under the lock of the shard.
     pub(crate) fn admits(&self) -> Result<bool, Refusal> {
         if !self.log.writable() {
             return Err(Refusal::Log);

@@ -3,6 +3,12 @@
 //!
 //! A record that was taken out is looked at by readers of the state before. It is freed when a later state has been
 //! shown and nobody can look at an earlier one: the map's writer knows when ([`WriteHandle::is_settled`]).
+//!
+//! # Rollback
+//! Where the log cannot be written, what it does not have is undone. So each record that is put in or taken out is
+//! noted ([`Step`]) until the log's entry of that change is safe, and until then none that was taken out is freed.
+//! [`Core::roll_back`] undoes the steps in reverse order. What changes a record in place, or keeps part of it for its
+//! successor, has to leave it readable as it was until then.
 
 use crate::log::Lsn;
 use crate::state::cold::Cold;
@@ -11,6 +17,7 @@ use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
     DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
 };
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -73,8 +80,9 @@ impl Figures {
     }
 
     pub(crate) fn shown(&self) -> Lsn {
-        // Relaxed: the look before has acquired what was stored before the state was shown.
-        self.shown.load(Ordering::Relaxed)
+        // [RB-1] Acquire: pairs with the release in `note`. That it is the state's entry or a later one needs no more
+        // than the look before, which has acquired what was stored before the state was shown.
+        self.shown.load(Ordering::Acquire)
     }
 
     pub(crate) fn keys(&self) -> usize {
@@ -88,6 +96,15 @@ impl Figures {
     }
 }
 
+/// A record came into the map, or went out of it.
+#[derive(Clone, Copy)]
+enum Step {
+    /// It came, and no record of its key was there.
+    In(Record),
+    /// It went, or gave its place to another.
+    Out(Record),
+}
+
 /// What the lock guards.
 pub(crate) struct Core {
     writer: Writer,
@@ -95,10 +112,15 @@ pub(crate) struct Core {
     eyes: Reader,
     cold: Option<Arc<Cold>>,
     /// Taken out since the last show; before it; and while a snapshot is made, what was not freed for its sake.
-    fresh: Vec<Record>,
-    waiting: Vec<Record>,
-    held: Vec<Record>,
+    fresh: Vec<Step>,
+    waiting: Vec<Step>,
+    /// The entry of the log after which no step in `waiting` is undone.
+    waiting_for: Lsn,
+    /// What waits for a snapshot, or for the log to have that entry safe; by entry.
+    held: VecDeque<(Lsn, Step)>,
     snapshots: usize,
+    /// Whether records that are put in are noted.
+    undoes: bool,
     /// Of the records in the map.
     bytes: usize,
     ending: usize,
@@ -121,8 +143,10 @@ impl Shard {
             cold,
             fresh: Vec::new(),
             waiting: Vec::new(),
-            held: Vec::new(),
+            waiting_for: 0,
+            held: VecDeque::new(),
             snapshots: 0,
+            undoes: false,
             bytes: 0,
             ending: 0,
             time: 0,
@@ -154,8 +178,9 @@ impl Shard {
     pub(crate) fn note(&self, core: &Core, entry: Option<Lsn>) -> isize {
         let Figures { shown, keys, ending, memory, .. } = &self.figures;
         if let Some(entry) = entry {
-            // Relaxed: showing it releases this too.
-            shown.store(entry, Ordering::Relaxed);
+            // [RB-1] Release: a look that sees the entry of a rollback sees that there was one. Showing the state
+            // releases this, too.
+            shown.store(entry, Ordering::Release);
         }
         let now = core.memory();
         // Relaxed: figures, each by itself.
@@ -199,8 +224,10 @@ impl Core {
         self.bytes += record.memory();
         self.ending += usize::from(ends.is_some());
         self.writer.insert(record, ());
-        if let Some(old) = old {
-            self.retire(old);
+        match old {
+            Some(old) => self.retire(old),
+            None if self.undoes => self.fresh.push(Step::In(record)),
+            None => {}
         }
     }
 
@@ -233,45 +260,98 @@ impl Core {
     fn retire(&mut self, record: Record) {
         self.bytes -= record.memory();
         self.ending -= usize::from(record.ends().is_some());
-        self.fresh.push(record);
+        self.fresh.push(Step::Out(record));
     }
 
-    /// Has readers see all changes.
-    pub(crate) fn show(&mut self) {
+    /// Notes from now on what a rollback has to undo.
+    pub(crate) fn begin_to_undo(&mut self) {
+        self.undoes = true;
+    }
+
+    /// Undoes all that was changed by entries of the log after `safe`, and shows nothing yet.
+    pub(crate) fn roll_back(&mut self, safe: Lsn) {
+        let from = self.held.partition_point(|(entry, _)| *entry <= safe);
+        let mut steps: Vec<Step> = self.held.drain(from..).map(|(_, step)| step).collect();
+        if self.waiting_for > safe {
+            steps.append(&mut self.waiting);
+        }
+        // What a panic kept from being logged, if there is any.
+        steps.append(&mut self.fresh);
+        for step in steps.into_iter().rev() {
+            match step {
+                Step::In(record) => self.remove(record),
+                Step::Out(record) => {
+                    self.bytes += record.memory();
+                    self.ending += usize::from(record.ends().is_some());
+                    let there = self.find(record.key());
+                    self.writer.insert(record, ());
+                    if let Some(there) = there {
+                        self.retire(there);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has readers see all changes. No change up to now belongs to an entry of the log behind `entry`, and those up to
+    /// `safe` are safe.
+    pub(crate) fn show(&mut self, entry: Lsn, safe: Lsn) {
         if !self.writer.has_changes() {
             return;
         }
         // This waits until nobody looks at the state before the one shown now.
         self.writer.publish();
-        self.free_waiting();
+        self.free_waiting(safe);
         std::mem::swap(&mut self.fresh, &mut self.waiting);
+        self.waiting_for = entry;
     }
 
     /// As `show`, where much has been changed since: nobody looks yet.
     pub(crate) fn show_soon(&mut self) {
         if self.fresh.len() >= 1 << 10 {
-            self.show();
+            self.show(0, 0);
         }
     }
 
-    /// Frees what nobody can be looking at any more, without waiting.
-    pub(crate) fn tidy(&mut self) {
+    /// Frees what nobody can be looking at any more and the log has safe, without waiting.
+    pub(crate) fn tidy(&mut self, safe: Lsn) {
         if !self.waiting.is_empty() && !self.writer.has_changes() && self.writer.is_settled() {
-            self.free_waiting();
+            self.free_waiting(safe);
+        } else {
+            self.free_held(safe);
         }
     }
 
     /// What has waited since before a state was shown that is the earliest anybody can be looking at.
-    fn free_waiting(&mut self) {
-        if self.snapshots != 0 {
-            self.held.append(&mut self.waiting);
-            return;
-        }
-        for record in self.waiting.drain(..) {
-            free(record, self.cold.as_deref());
+    fn free_waiting(&mut self, safe: Lsn) {
+        self.free_held(safe);
+        let entry = self.waiting_for;
+        if entry > safe {
+            self.held.extend(self.waiting.drain(..).map(|step| (entry, step)));
+        } else if self.snapshots != 0 {
+            // Only what a snapshot may read has to stay.
+            let gone = self.waiting.drain(..).filter(|step| matches!(step, Step::Out(_)));
+            self.held.extend(gone.map(|step| (entry, step)));
+        } else {
+            for step in self.waiting.drain(..) {
+                step.free(self.cold.as_deref());
+            }
         }
         if self.waiting.capacity() > 1 << 12 {
             self.waiting = Vec::new();
+        }
+    }
+
+    /// What was held up, as far as the log is safe, unless a snapshot is made.
+    fn free_held(&mut self, safe: Lsn) {
+        if self.snapshots != 0 {
+            return;
+        }
+        while let Some((_, step)) = self.held.pop_front_if(|(entry, _)| *entry <= safe) {
+            step.free(self.cold.as_deref());
+        }
+        if self.held.is_empty() && self.held.capacity() > 1 << 12 {
+            self.held = VecDeque::new();
         }
     }
 
@@ -286,12 +366,9 @@ impl Core {
         self.writer.iter().map(|(record, ())| *record).collect()
     }
 
-    pub(crate) fn end_snapshot(&mut self) {
+    pub(crate) fn end_snapshot(&mut self, safe: Lsn) {
         self.snapshots -= 1;
-        if self.snapshots == 0 {
-            self.held.drain(..).for_each(|record| free(record, self.cold.as_deref()));
-            self.held = Vec::new();
-        }
+        self.free_held(safe);
     }
 
     /// Room for so many keys more.
@@ -312,20 +389,29 @@ pub(crate) fn read<R>(record: Record, cold: Option<&Cold>, with: impl FnOnce(&[u
     }
 }
 
-fn free(record: Record, cold: Option<&Cold>) {
-    if let (Value::Away(ticket, _), Some(cold)) = (record.value(), cold) {
-        cold.drop(ticket);
+impl Step {
+    /// Frees the record of a step that will not be undone, if it went.
+    fn free(self, cold: Option<&Cold>) {
+        let Self::Out(record) = self else { return };
+        if let (Value::Away(ticket, _), Some(cold)) = (record.value(), cold) {
+            cold.drop(ticket);
+        }
+        // SAFETY: taken out of the map, and every state that had it has been left by all readers; snapshots that have
+        // it are done, and no rollback puts it back. An earlier step that names it goes before this one.
+        unsafe { record.free() };
     }
-    // SAFETY: taken out of the map, and every state that had it has been left by all readers; snapshots that have
-    // it are done.
-    unsafe { record.free() };
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
         // Sessions hold what the shard is part of, so all readers have gone.
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
-        let gone = self.fresh.drain(..).chain(self.waiting.drain(..)).chain(self.held.drain(..));
+        let held = self.held.drain(..).map(|(_, step)| step);
+        let steps = self.fresh.drain(..).chain(self.waiting.drain(..)).chain(held);
+        let gone = steps.filter_map(|step| match step {
+            Step::In(_) => None,
+            Step::Out(record) => Some(record),
+        });
         for record in gone.chain(all) {
             // SAFETY: nobody can look, and the map does not ask for its entries when it is dropped.
             unsafe { record.free() };

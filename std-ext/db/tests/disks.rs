@@ -1,0 +1,283 @@
+//! The server over disks that are full, that lose what they were given, or whose files somebody removes: nobody waits
+//! for a reply that will not come, what is committed can be read, and what is told is there after a restart.
+
+mod support;
+
+use hedgerow_db::log::Fsync;
+use hedgerow_db::log::faults::FaultyDisk;
+use hedgerow_db::{Db, Options};
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use support::{Running, until};
+
+const POLICIES: [Fsync; 3] = [Fsync::Always, Fsync::EverySecond, Fsync::Never];
+/// Longer than any reply takes, on a machine with much else to do.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// In memory where there is such a place: no test here needs what is on a disk.
+fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
+fn options(path: &Path, fsync: Fsync) -> Options {
+    let mut options = Options::at(path);
+    (options.fsync, options.shards, options.snapshot_after) = (fsync, 8, 0);
+    options
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Reply {
+    /// A line, a text or a number.
+    Text(String),
+    Nothing,
+    Several(Vec<Reply>),
+    /// The server closed the connection.
+    Closed,
+}
+
+impl Reply {
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Text(text) if text.starts_with("-MISCONF"))
+    }
+}
+
+/// A client of lines.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    fn new(server: &Running) -> Self {
+        let stream = TcpStream::connect(server.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    fn send(&mut self, text: &str) {
+        // A server that has closed the connection shows when the reply is read.
+        let _ = self.0.get_mut().write_all(format!("{text}\r\n").as_bytes());
+    }
+
+    #[track_caller]
+    fn reply(&mut self, to: &str) -> Reply {
+        let mut line = String::new();
+        match self.0.read_line(&mut line) {
+            Ok(0) => return Reply::Closed,
+            Ok(_) => {}
+            Err(why) if why.kind() == std::io::ErrorKind::ConnectionReset => return Reply::Closed,
+            Err(why) => panic!("a client waits without end for the reply to {to:.60?}: {why}"),
+        }
+        let line = line.trim_end();
+        let length = || line[1..].parse::<usize>().ok();
+        match line.as_bytes()[0] {
+            b'$' | b'*' if line == "$-1" || line == "*-1" => Reply::Nothing,
+            b'$' => {
+                let mut bytes = vec![0; length().unwrap() + 2];
+                self.0.read_exact(&mut bytes).unwrap();
+                bytes.truncate(bytes.len() - 2);
+                Reply::Text(String::from_utf8(bytes).unwrap())
+            }
+            b'*' => Reply::Several((0..length().unwrap()).map(|_| self.reply(to)).collect()),
+            _ => Reply::Text(line.to_owned()),
+        }
+    }
+
+    #[track_caller]
+    fn ask(&mut self, text: &str) -> Reply {
+        self.send(text);
+        self.reply(text)
+    }
+}
+
+fn text(text: &str) -> Reply {
+    Reply::Text(text.to_owned())
+}
+
+type Content = BTreeMap<String, String>;
+
+/// All keys and values, as one client reads them in several ways that have to agree.
+#[track_caller]
+fn content(server: &Running) -> Content {
+    let mut client = Client::new(server);
+    let Reply::Several(keys) = client.ask("KEYS *") else { panic!("KEYS is not answered") };
+    let mut content = Content::new();
+    for key in keys {
+        let Reply::Text(key) = key else { panic!("{key:?} is no key") };
+        match client.ask(&format!("GET {key}")) {
+            Reply::Text(value) => drop(content.insert(key, value)),
+            reply => panic!("GET {key} is answered by {reply:?}"),
+        }
+    }
+    let mut scanned = 0;
+    let mut from = text("0");
+    while scanned == 0 || from != text("0") {
+        let Reply::Text(cursor) = from else { panic!("a cursor") };
+        let Reply::Several(part) = client.ask(&format!("SCAN {cursor} COUNT 1000")) else {
+            panic!("SCAN is not answered")
+        };
+        let [next, Reply::Several(keys)] = &part[..] else { panic!("{part:?}") };
+        (from, scanned) = (next.clone(), scanned + keys.len());
+    }
+    assert_eq!(scanned, content.len(), "SCAN and KEYS tell the same");
+    assert_eq!(client.ask("DBSIZE"), text(&format!(":{scanned}")));
+    content
+}
+
+/// What may meet a full disk: each changes something, and some change it more than once.
+const CHANGES: [&str; 10] = [
+    "SET k1 other",
+    "SET new value",
+    "APPEND k2 tail",
+    "INCR n",
+    "DEL k3 k4 k5 k6",
+    "EXPIRE k7 1000",
+    "MSET k8 other new value k9 other",
+    "RENAME k10 k11",
+    "SET new a\r\nAPPEND new b\r\nDEL new\r\nSET new c\r\nINCR n\r\nINCR n\r\nSETRANGE k1 1 x\r\nGETDEL k12",
+    "FLUSHALL\r\nSET new value",
+];
+
+fn fill(client: &mut Client) {
+    for key in 0..100 {
+        assert_eq!(client.ask(&format!("SET k{key} value{key}")), text("+OK"));
+    }
+    assert_eq!(client.ask("SET n 7"), text("+OK"));
+}
+
+/// Whatever change meets the full disk: its client is told so or disconnected, everybody else goes on reading what is
+/// committed, changes are refused, and all goes on by itself when there is room.
+#[test]
+fn a_full_disk_keeps_nobody_waiting() {
+    for fsync in POLICIES {
+        let (path, disk) = (folder(), FaultyDisk::new());
+        let db = Db::open_on(options(path.path(), fsync), Arc::new(disk.clone())).unwrap();
+        let server = Running::over(db, |_| {});
+        let (mut writer, mut reader) = (Client::new(&server), Client::new(&server));
+        fill(&mut writer);
+        let before = content(&server);
+        for (round, change) in CHANGES.iter().enumerate() {
+            // Some of it fits, and may be there in parts.
+            disk.change(|faults| {
+                (faults.room, faults.cut) = (Some(round as u64 % 4 * 9), round % 3 == 1);
+            });
+            let mut unlucky = Client::new(&server);
+            unlucky.send(change);
+            let met = unlucky.reply(change);
+            assert!(met == Reply::Closed || met.is_refusal(), "{change:?}: {met:?}");
+            assert_eq!(content(&server), before, "{change:?} was not committed, {fsync:?}");
+            assert_eq!(reader.ask("TTL k7"), text(":-1"), "{fsync:?}");
+            assert!(writer.ask("SET k1 refused").is_refusal());
+            assert!(!server.watcher.is_ready() && server.watcher.log_fails());
+            disk.change(|faults| (faults.room, faults.cut) = (None, false));
+            until(|| server.watcher.is_ready());
+            assert_eq!(content(&server), before, "{change:?} does not come back");
+            // The log goes on behind what was rolled back.
+            assert_eq!(writer.ask("INCR n"), text(":8"));
+            assert_eq!(writer.ask("DECR n"), text(":7"));
+        }
+        drop((writer, reader));
+        server.end();
+        let db = Db::open(options(path.path(), fsync)).unwrap();
+        assert_eq!(db.opened().cut, 0);
+        let server = Running::over(db, |_| {});
+        assert_eq!(content(&server), before, "after a restart, {fsync:?}");
+    }
+}
+
+/// A small file system, which is unmounted when dropped.
+#[cfg(target_os = "linux")]
+struct Small(tempfile::TempDir);
+
+#[cfg(target_os = "linux")]
+impl Small {
+    /// None where this process may not mount one.
+    fn mount(size: &str) -> Option<Self> {
+        let at = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(at.path());
+        match mount.output() {
+            Ok(output) if output.status.success() => Some(Self(at)),
+            failed => {
+                println!("skipped: no file system can be mounted here: {failed:?}");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// As above, on a real file system of one MiB that somebody else fills, too.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_small_file_system_keeps_nobody_waiting() {
+    let Some(small) = Small::mount("1m") else { return };
+    let at = small.0.path();
+    for fsync in POLICIES {
+        let path = at.join(format!("{fsync:?}"));
+        let server = Running::over(Db::open(options(&path, fsync)).unwrap(), |_| {});
+        let mut writer = Client::new(&server);
+        fill(&mut writer);
+        let mut kept = content(&server);
+        let value = "x".repeat(10_000);
+        let began = Instant::now();
+        let mut number = 0;
+        loop {
+            number += 1;
+            let key = format!("long{number}");
+            match writer.ask(&format!("SET {key} {value}")) {
+                Reply::Text(ok) if ok == "+OK" => drop(kept.insert(key, value.clone())),
+                Reply::Closed => break,
+                reply if reply.is_refusal() => break,
+                reply => panic!("{reply:?}"),
+            }
+            assert!(number < 200, "one MiB holds no more");
+        }
+        assert_eq!(content(&server), kept, "what is committed can be read, {fsync:?}");
+        let mut writer = Client::new(&server);
+        assert!(writer.ask("SET more value").is_refusal());
+        // There is room only when it is made.
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(writer.ask("SET more value").is_refusal());
+        // What takes less room than before is a snapshot of fewer keys; here others make room.
+        let other = at.join("other");
+        assert!(!other.exists());
+        server.end();
+        assert!(began.elapsed() < PATIENCE, "nobody waits: {:?}", began.elapsed());
+        let db = Db::open(options(&path, fsync)).map(drop);
+        assert!(db.is_err() || db.is_ok());
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+    // A file of somebody else fills the disk, and goes.
+    let path = at.join("shared");
+    let server = Running::over(Db::open(options(&path, Fsync::EverySecond)).unwrap(), |_| {});
+    let mut writer = Client::new(&server);
+    fill(&mut writer);
+    let mut other = std::fs::File::create(at.join("other")).unwrap();
+    while other.write_all(&[0; 4096]).is_ok() {}
+    let before = content(&server);
+    // The page that the log has begun may still take something.
+    let value = "x".repeat(10_000);
+    let met = writer.ask(&format!("SET k1 {value}"));
+    assert!(met == Reply::Closed || met.is_refusal(), "{met:?}");
+    assert_eq!(content(&server), before);
+    std::fs::remove_file(at.join("other")).unwrap();
+    drop(other);
+    until(|| server.watcher.is_ready());
+    let mut writer = Client::new(&server);
+    assert_eq!(writer.ask("SET k1 value"), text("+OK"));
+    server.end();
+    let server = Running::over(Db::open(options(&path, Fsync::EverySecond)).unwrap(), |_| {});
+    assert_eq!(Client::new(&server).ask("GET k1"), text("value"));
+    server.end();
+}
