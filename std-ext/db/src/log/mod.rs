@@ -145,7 +145,7 @@ pub enum LogError {
     /// Somebody has removed or replaced this file of the log, so what is written to it will not be found. The log takes
     /// nothing more until it is opened again.
     Gone(PathBuf),
-    /// The change was undone, because the log could not be written.
+    /// The change, or one of those that it was asked with, was undone, because the log could not be written.
     RolledBack,
     /// The log was closed.
     Closed,

@@ -38,6 +38,7 @@ impl Session {
         if !state.log.writable() {
             return (0, Answer::Refused(Refusal::Log));
         }
+        self.since.answer_locked(&state);
         let now = state.clock.now();
         let time = cores.iter_mut().map(|(_, core)| core.at(now)).max().unwrap_or(now);
         for (_, core) in &mut cores {
