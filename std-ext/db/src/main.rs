@@ -145,6 +145,10 @@ fn unreadable(why: &Corrupt) -> String {
         Corrupt::InUse(_) => {
             "Perhaps it runs already. End that one, or take another folder: --dir FOLDER"
         }
+        Corrupt::Lost { .. } => {
+            "What was acknowledged is gone. Restore the folder from a backup, which is a copy of all its files. To go \
+             on with what is left, keep a copy of the folder and then remove the file `manifest` in it."
+        }
         Corrupt::Damaged { .. } | Corrupt::Gap { .. } => {
             "Nothing was changed. Keep a copy of the folder before anything else; the page of guarantees says what can \
              be done."

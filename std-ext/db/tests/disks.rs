@@ -189,6 +189,34 @@ fn a_full_disk_keeps_nobody_waiting() {
     }
 }
 
+/// A folder that somebody removes, or puts another in place of: what would not be found is not acknowledged.
+#[cfg(unix)]
+#[test]
+fn a_folder_that_is_removed_is_noticed() {
+    for fsync in POLICIES {
+        let base = folder();
+        let path = base.path().join("data");
+        let server = Running::over(Db::open(options(&path, fsync)).unwrap(), |_| {});
+        let (mut writer, mut reader) = (Client::new(&server), Client::new(&server));
+        fill(&mut writer);
+        if fsync == Fsync::Never {
+            std::fs::rename(&path, base.path().join("elsewhere")).unwrap();
+        } else {
+            std::fs::remove_dir_all(&path).unwrap();
+        }
+        if fsync == Fsync::Always {
+            assert_eq!(writer.ask("SET k1 lost"), Reply::Closed, "nothing is acknowledged");
+            assert_eq!(reader.ask("GET k1"), text("value1"));
+        } else {
+            until(|| server.watcher.log_fails());
+        }
+        assert!(Client::new(&server).ask("SET k1 refused").is_refusal());
+        assert_eq!(content(&server).len(), 101, "what it has can be read and saved elsewhere");
+        assert!(!server.watcher.is_ready());
+        server.end();
+    }
+}
+
 /// A small file system, which is unmounted when dropped.
 #[cfg(target_os = "linux")]
 struct Small(tempfile::TempDir);

@@ -487,7 +487,7 @@ fn what_was_dropped_may_come_back() {
         db.set("more", "").unwrap();
         db.snapshot().unwrap();
         let files = fs::read_dir(left.path()).unwrap().count();
-        assert_eq!(files, 3, "a log, a snapshot and the lock");
+        assert_eq!(files, 4, "a log, a snapshot, the manifest and the lock");
     }
 }
 
@@ -669,6 +669,8 @@ fn a_folder_is_opened_once_and_said_what_was_found() {
     bad[30] ^= 4;
     fs::write(&snapshot, &bad).unwrap();
     fs::remove_file(&log).unwrap();
+    assert!(matches!(open(&inner, 4), Err(Corrupt::Lost { found: None, wanted: 3, .. })));
+    fs::remove_file(inner.join("manifest")).unwrap();
     assert_eq!(open(&inner, 4).unwrap().len(), 2, "all that the snapshot needs");
     assert_eq!(fs::read(&snapshot).unwrap(), bad);
 }

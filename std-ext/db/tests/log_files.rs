@@ -69,6 +69,12 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Removes what says what the folder must have, as earlier versions had none and as it is done to go on with what is
+/// left.
+fn forget(path: &Path) {
+    fs::remove_file(path.join("manifest")).unwrap();
+}
+
 /// A log of nine entries, in files that begin with the first and the sixth.
 fn small() -> tempfile::TempDir {
     let path = folder();
@@ -259,6 +265,7 @@ fn a_log_at_rest_says_what_it_has_forced() {
 #[test]
 fn cut_anywhere_it_is_a_beginning_or_refused() {
     let good = small();
+    forget(good.path());
     let places = places();
     for first in [1, 6] {
         let bytes = fs::read(file(good.path(), first)).unwrap();
@@ -280,6 +287,7 @@ fn cut_anywhere_it_is_a_beginning_or_refused() {
             append(&log, last + 1);
             drop(log);
             assert_eq!(open(path.path()).unwrap().2.len() as u64, last + 1);
+            forget(path.path());
         }
     }
 }
@@ -287,6 +295,7 @@ fn cut_anywhere_it_is_a_beginning_or_refused() {
 #[test]
 fn torn_ends_are_cut_off() {
     let good = small();
+    forget(good.path());
     let bytes = fs::read(file(good.path(), 6)).unwrap();
     let places = places();
     let whole = &bytes[places[3]..];
@@ -311,6 +320,7 @@ fn torn_ends_are_cut_off() {
         assert_eq!(entries, (1..9).map(entry).collect::<Vec<_>>());
         assert_eq!(recovered.cut.unwrap().bytes, end.len() as u64);
         drop(log);
+        forget(path.path());
         // It was closed with a mark.
         assert_eq!(fs::metadata(file(path.path(), 6)).unwrap().len(), (places[3] + HEAD) as u64);
         // With an entry behind it, too, as long as nothing says that it was forced.
@@ -328,6 +338,7 @@ fn torn_ends_are_cut_off() {
 #[test]
 fn what_is_missing_is_refused() {
     let good = small();
+    forget(good.path());
     let with = |how: &dyn Fn(&Path), wanted| {
         let path = folder();
         copy(good.path(), path.path());
@@ -347,6 +358,47 @@ fn what_is_missing_is_refused() {
     assert!(matches!(with(&later, (1, 0)), Err(Corrupt::Gap { wanted: 6, found: 7, .. })));
     // A part that was dropped, and is there again after a loss of power, does no harm.
     assert_eq!(with(&|path| fs::write(file(path, 1), "").unwrap(), (6, 9)).unwrap().len(), 4);
+}
+
+/// What the log had, and nobody says what became of it: nothing is changed, and who wants to go on says so.
+#[test]
+fn what_somebody_removed_is_missed() {
+    type Damage<'a> = dyn Fn(&Path) + 'a;
+    let end = places()[2];
+    let cut = |path: &Path, at: usize| {
+        let bytes = fs::read(file(path, 6)).unwrap();
+        fs::write(file(path, 6), &bytes[..at]).unwrap();
+    };
+    let newest = |path: &Path| fs::remove_file(file(path, 6)).unwrap();
+    let all = |path: &Path| [1, 6].map(|first| fs::remove_file(file(path, first)).unwrap());
+    let cases: [(&Damage<'_>, Option<Lsn>, usize); 4] = [
+        (&newest, None, 5),
+        (&|path| drop(all(path)), None, 0),
+        (&|path| cut(path, end), Some(7), 7),
+        (&|path| cut(path, end + 3), Some(7), 7),
+    ];
+    for (number, (damage, last, left)) in cases.into_iter().enumerate() {
+        let path = small();
+        damage(path.path());
+        let before = fs::read(file(path.path(), 6)).ok();
+        let Err(Corrupt::Lost { file: named, found, .. }) = open(path.path()) else {
+            panic!("case {number}: entries are gone without a word");
+        };
+        assert_eq!((&named, found), (&file(path.path(), 6), last));
+        assert_eq!(fs::read(named).ok(), before, "nothing is changed");
+        forget(path.path());
+        assert_eq!(open(path.path()).unwrap().2.len(), left, "case {number}");
+    }
+    // Also where it was not closed.
+    let (path, left) = (folder(), folder());
+    let (log, _, _) = open(path.path()).unwrap();
+    append(&log, 1);
+    log.rotate().unwrap();
+    append(&log, 2);
+    log.wait(2).unwrap();
+    copy(path.path(), left.path());
+    fs::remove_file(file(left.path(), 2)).unwrap();
+    assert!(matches!(open(left.path()), Err(Corrupt::Lost { found: None, wanted: 2, .. })));
 }
 
 #[test]

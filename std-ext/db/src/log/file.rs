@@ -25,6 +25,7 @@ use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{self, HEADER};
 use crate::log::health::{Condition, Health};
+use crate::log::manifest::Manifest;
 use crate::log::recover::{NAME, NEW, Part, Recovered, Replay, recover};
 use crate::log::rollback::RolledBack;
 use crate::log::{Corrupt, Fsync, Log, LogError, Lsn, Rollback};
@@ -148,6 +149,9 @@ impl FileLog {
             (Part { first: last + 1, bytes: HEADER as u64, marked: last }, salt, file)
         };
         folder.disk().sync_folder(folder.path()).map_err(refused)?;
+        if !found.listed {
+            Manifest { newest: part.first, kept: last }.write(&folder).map_err(refused)?;
+        }
         let bytes = found.closed.iter().map(|part| part.bytes).sum::<u64>() + part.bytes;
         let shared = Arc::new(Shared {
             folder,
@@ -487,6 +491,7 @@ impl Shared {
         if let Err(why) = back.file.sync() {
             return Err(self.lost(back, why));
         }
+        self.see_file(back)?;
         self.forced(back, back.written);
         Ok(())
     }
@@ -502,6 +507,12 @@ impl Shared {
     /// The disk failed to keep what was written.
     fn lost(&self, back: &mut Back, why: io::Error) -> LogError {
         self.give_up(back, LogError::Sync(Arc::new(why)))
+    }
+
+    /// Sees that the file is still where it will be looked for.
+    fn see_file(&self, back: &mut Back) -> Result<(), LogError> {
+        let path = self.folder.at(&numbered_name(NAME, back.first));
+        if back.file.is_at(&path) { Ok(()) } else { Err(self.give_up(back, LogError::Gone(path))) }
     }
 
     fn give_up(&self, back: &mut Back, why: LogError) -> LogError {
@@ -576,11 +587,15 @@ impl Shared {
             (back.taken, back.only_places) = (back.written, false);
             back.pending.clear();
         }
-        let closed = self.write_and_force(back);
+        let closed = self.write_and_force(back).and_then(|()| self.see_file(back));
         if closed.is_ok() {
             self.write_mark(back);
             // All that was promised is on the disk without.
             let _ = back.file.sync();
+            let manifest = Manifest { newest: back.first, kept: back.forced };
+            if let Err(why) = manifest.write(&self.folder) {
+                tracing::warn!(%why, "the end of the log was not noted: nobody will see if it is cut off");
+            }
         }
         self.health.closed();
         back.news = true;
@@ -631,7 +646,8 @@ impl Shared {
         let _one = lock(&self.forcing);
         let (file, written, due) = self.with_back(|back| {
             // What fails is told of there.
-            let _ = self.write(back);
+            let there = self.health.goes_on().and_then(|()| self.see_file(back));
+            let _ = there.and_then(|()| self.write(back));
             let goes_on = self.health.goes_on().is_ok();
             let due = self.fsync == Fsync::EverySecond && back.forced < back.written && goes_on;
             if !due && goes_on {
@@ -690,6 +706,8 @@ impl Shared {
             // Commits go on meanwhile. Whoever forces what is in the new part waits for the lock that is held here.
             names_forced().map_err(|why| self.with_back(|back| self.lost(back, why)))?;
         }
+        // Before any older part is dropped.
+        Manifest { newest: first, kept: first - 1 }.write(&self.folder).map_err(refused)?;
         Ok(first)
     }
 

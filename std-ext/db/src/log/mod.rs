@@ -10,6 +10,7 @@ pub mod file;
 pub mod folder;
 pub(crate) mod frame;
 mod health;
+mod manifest;
 pub mod none;
 mod recover;
 mod rollback;
@@ -189,6 +190,15 @@ pub enum Corrupt {
         /// The entry that does.
         found: Lsn,
     },
+    /// Entries are gone that had been forced to the disk: the manifest of the folder says that they were there.
+    Lost {
+        /// The file that is missing or ends early.
+        file: PathBuf,
+        /// The last entry that is there; none where the file is missing.
+        found: Option<Lsn>,
+        /// An entry that was there.
+        wanted: Lsn,
+    },
     /// Another process has the folder open.
     InUse(PathBuf),
 }
@@ -204,6 +214,16 @@ impl fmt::Display for Corrupt {
                 write!(
                     f,
                     "{} begins with entry {found}, but entry {wanted} comes next",
+                    file.display()
+                )
+            }
+            Self::Lost { file, found: None, .. } => {
+                write!(f, "{} is missing, in which the log goes on", file.display())
+            }
+            Self::Lost { file, found: Some(found), wanted } => {
+                write!(
+                    f,
+                    "{} ends with entry {found}, but the log had entry {wanted}",
                     file.display()
                 )
             }

@@ -5,9 +5,12 @@
 //! all is cut off, unless a mark behind it, or another file, says that what is missing had been forced: then it was
 //! there once and may have been acknowledged, and to go on without it would be to lose it silently, so the log is not
 //! opened. What is cut off and has whole entries is kept in a file of its own.
+//!
+//! That a whole file is missing, or the end of one that was closed, is known by the [manifest](Manifest).
 
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{Behind, HEAD, Reader, Step};
+use crate::log::manifest::Manifest;
 use crate::log::{Corrupt, Lsn};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
@@ -66,6 +69,8 @@ pub(super) struct Found {
     /// The last file and its salt, where there is one.
     pub(super) open: Option<(Part, u32)>,
     pub(super) recovered: Recovered,
+    /// Whether the folder has a manifest.
+    pub(super) listed: bool,
 }
 
 /// Reads the log of a folder: tells `replay` the entries from `wanted` on, and sees that it reaches to `above`, which
@@ -78,11 +83,17 @@ pub(super) fn recover(
 ) -> Result<Found, Corrupt> {
     folder.remove_leftover(NEW)?;
     let firsts = folder.numbered(NAME)?;
+    let manifest = Manifest::read(folder)?;
+    let (listed, manifest) = (manifest.is_some(), manifest.unwrap_or_default());
+    if listed && firsts.last().is_none_or(|newest| *newest < manifest.newest) {
+        let (file, wanted) = (path(folder, manifest.newest), manifest.newest);
+        return Err(Corrupt::Lost { file, found: None, wanted });
+    }
     let Some(&oldest) = firsts.first() else {
         // Only a snapshot that needs no entries stands without a log.
         return if wanted > above {
             let recovered = Recovered { last: above, ..Recovered::default() };
-            Ok(Found { closed: Vec::new(), open: None, recovered })
+            Ok(Found { closed: Vec::new(), open: None, recovered, listed })
         } else {
             Err(Corrupt::Gap { file: folder.path().into(), wanted, found: above.saturating_add(1) })
         };
@@ -94,6 +105,7 @@ pub(super) fn recover(
     let mut found = Found {
         closed: Vec::new(),
         open: None,
+        listed,
         recovered: Recovered { last: firsts[begin].saturating_sub(1), ..Recovered::default() },
     };
     for &first in &firsts[..begin] {
@@ -107,7 +119,7 @@ pub(super) fn recover(
         let is_last = at + 1 == firsts.len();
         found.open = Some(read(folder, first, is_last, wanted, &mut found.recovered, replay)?);
     }
-    settle(folder, above, &mut found)?;
+    settle(folder, above, manifest.kept, &mut found)?;
     Ok(found)
 }
 
@@ -170,13 +182,16 @@ fn read(
     Ok((Part { first, bytes: reader.at(), marked: reader.marked() }, reader.salt()))
 }
 
-/// Sees that the log reaches to `above`, and only then cuts off what is torn.
-fn settle(folder: &Folder, above: Lsn, found: &mut Found) -> Result<(), Corrupt> {
+/// Sees that the log reaches to `above`, which a snapshot saw, and to `kept`, and only then cuts off what is torn.
+fn settle(folder: &Folder, above: Lsn, kept: Lsn, found: &mut Found) -> Result<(), Corrupt> {
     let Some((part, _)) = found.open else { return Ok(()) };
     let file = path(folder, part.first);
     if found.recovered.last < above {
         let why = "it ends before entries that the snapshot was made after";
         return Err(Corrupt::Damaged { file, offset: part.bytes, why });
+    }
+    if found.recovered.last < kept {
+        return Err(Corrupt::Lost { file, found: Some(found.recovered.last), wanted: kept });
     }
     if let Some(cut) = &found.recovered.cut {
         let cutting = keep(folder, cut, found.recovered.last + 1).and_then(|()| {
