@@ -3,6 +3,7 @@
 use crate::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::log::change::{Changes, Logged};
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
 use crate::log::folder::Folder;
@@ -133,13 +134,15 @@ impl Db {
                 (Arc::new(log), time)
             }
         };
-        let state = Arc::new(State::new(shards, log, Clock::starting(time), &options));
+        let clock = Clock::starting(options.time.clone(), time);
+        let state = Arc::new(State::new(shards, log, clock, &options));
         let weak = Arc::downgrade(&state);
         state.log.on_failure(Box::new(move || {
             if let Some(state) = weak.upgrade() {
                 state.roll_back();
             }
         }));
+        state.follow_clock();
         opened.took = began.elapsed();
         let watchman = Watchman::start(Arc::clone(&state), claimed, options.snapshot_after);
         let sessions = Mutex::default();
@@ -479,7 +482,12 @@ fn recover(
         (time, above) = (snapshot.time(), snapshot.last());
         least = floors.iter().copied().min().unwrap_or(0);
     }
-    let mut replay = |entry: Lsn, time: u64, changes: &[u8]| {
+    let mut replay = |entry: Lsn, at: u64, changes: &[u8]| {
+        // A snapshot was made later than the entries that it saw.
+        if entry > above {
+            time = if is_set_back(changes) { at } else { time.max(at) };
+        }
+        let time = at;
         shards.replay(entry, time, changes, |slot| floors[usize::from(slot)] + 1)
     };
     let (log, found) =
@@ -488,7 +496,12 @@ fn recover(
     if let Some(cut) = &found.cut {
         (opened.cut, opened.given_up) = (cut.bytes, cut.entries);
     }
-    Ok((log, time.max(found.time)))
+    Ok((log, time))
+}
+
+/// Whether an entry says that the clock was set back, which it says alone.
+fn is_set_back(changes: &[u8]) -> bool {
+    matches!(Changes::new(changes).next(), Some(Ok(Logged::Clock(_))))
 }
 
 /// Loads a snapshot, its sections side by side.

@@ -34,6 +34,8 @@ mod state;
 pub mod watch;
 mod watchman;
 
+#[doc(hidden)]
+pub use clock::TimeSource;
 pub use db::{Db, Figures, Opened};
 pub use error::Error;
 pub use options::Options;

@@ -125,6 +125,8 @@ fn events(number: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
             _ => Changed::Key(key.to_vec()),
         }),
         Logged::Clear(..) => Some(Changed::Cleared),
+        // Keys that end by themselves are not told.
+        Logged::Clock(_) => None,
     };
     let mut events: Vec<Event> =
         changes.filter_map(told).map(|changed| Event { number, changed }).collect();

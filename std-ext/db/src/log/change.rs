@@ -18,6 +18,7 @@ const ADD: u8 = 7;
 const APPEND: u8 = 8;
 const WRITE: u8 = 9;
 const CLEAR: u8 = 10;
+const CLOCK: u8 = 11;
 
 /// One change of an entry of the log.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,6 +27,8 @@ pub(crate) enum Logged<'a> {
     Change(&'a [u8], Change<'a>),
     /// All keys of these slots are removed.
     Clear(u16, u16),
+    /// All keys that had ended by then are removed: the clock was set back, to the time of the entry.
+    Clock(u64),
 }
 
 fn number(mut number: u64, into: &mut Vec<u8>) {
@@ -99,6 +102,12 @@ pub(crate) fn clear(slots: Range<u16>, into: &mut Vec<u8>) {
     number(slots.end.into(), into);
 }
 
+/// Writes that the clock was set back, which had reached this time.
+pub(crate) fn clock(ended: u64, into: &mut Vec<u8>) {
+    into.push(CLOCK);
+    number(ended, into);
+}
+
 /// Reads changes in order. An entry whose checksum is right and whose changes are not was written by something else.
 pub(crate) struct Changes<'a>(&'a [u8]);
 
@@ -145,6 +154,9 @@ impl<'a> Changes<'a> {
         if kind == CLEAR {
             let (from, to) = (self.number()?, self.number()?);
             return Some(Logged::Clear(u16::try_from(from).ok()?, u16::try_from(to).ok()?));
+        }
+        if kind == CLOCK {
+            return Some(Logged::Clock(self.number()?));
         }
         let key = self.bytes()?;
         let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
@@ -205,6 +217,7 @@ mod tests {
         append(b"h", b"tail", &mut log);
         write(b"i", 1000, b"part", &mut log);
         clear(0..16_384, &mut log);
+        clock(1 << 50, &mut log);
         let set = |value, life| Change::Set { value, when: When::Always, life, get: false };
         let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
         let wanted = [
@@ -218,6 +231,7 @@ mod tests {
             Logged::Change(b"h", Change::Append(b"tail")),
             Logged::Change(b"i", Change::Write { at: 1000, bytes: b"part" }),
             Logged::Clear(0, 16_384),
+            Logged::Clock(1 << 50),
         ];
         let read: Result<Vec<_>, _> = Changes::new(&log).collect();
         assert_eq!(read.as_deref(), Ok(&wanted[..]));

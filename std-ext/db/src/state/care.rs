@@ -10,6 +10,7 @@ const BUCKETS: usize = 256;
 /// A round over all shards. Whether there is so much to do that the next should come soon.
 pub(crate) fn round(state: &State) -> bool {
     let mut more = false;
+    state.follow_clock();
     for number in 0..state.shards.len() {
         more |= care_for(state, number);
     }

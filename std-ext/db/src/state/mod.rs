@@ -21,7 +21,7 @@ pub(crate) mod together;
 
 use crate::ask::{Answer, Change, Refusal};
 use crate::clock::Clock;
-use crate::log::change::{Changes, Logged};
+use crate::log::change::{self, Changes, Logged};
 use crate::log::{Log, Lsn, Rollback};
 use crate::options::Options;
 use crate::watch::Watchers;
@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub(crate) cold_memory: AtomicUsize,
     /// How often changes were undone.
     rollbacks: AtomicU64,
+    /// The entry of the log that set the clock back last, and from when.
+    set_back: Mutex<(Lsn, u64)>,
     pub(crate) expired: AtomicU64,
     pub(crate) evicted: AtomicU64,
     /// Of all threads that ask, or have asked.
@@ -144,9 +146,22 @@ impl Shards {
                     }
                 }
                 Logged::Clear(begin, end) => self.clear(entry, begin..end, &from),
+                Logged::Clock(ended) => self.set_back(entry, time, ended, &from),
             }
         }
         Ok(())
+    }
+
+    /// Removes what had ended when the clock was set back to `time`.
+    fn set_back(&self, entry: Lsn, time: u64, ended: u64, from: &impl Fn(u16) -> Lsn) {
+        for shard in &self.all {
+            let mut core = shard.lock();
+            core.remove_where(|record| {
+                record.has_ended(ended) && entry >= from(slot(record.key()))
+            });
+            core.set_back(time);
+            core.show(0, 0);
+        }
     }
 
     fn clear(&self, entry: Lsn, slots: Range<u16>, from: &impl Fn(u16) -> Lsn) {
@@ -154,8 +169,8 @@ impl Shards {
             let own = self.deal.slots(number);
             if own.start < slots.end && slots.start < own.end {
                 let mut core = shard.lock();
-                core.remove_where(|key| {
-                    let slot = slot(key);
+                core.remove_where(|record| {
+                    let slot = slot(record.key());
                     slots.contains(&slot) && entry >= from(slot)
                 });
                 core.show(0, 0);
@@ -193,6 +208,7 @@ impl State {
             memory,
             cold_memory: AtomicUsize::new(0),
             rollbacks: AtomicU64::new(0),
+            set_back: Mutex::default(),
             expired: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             counters: Mutex::default(),
@@ -267,8 +283,42 @@ impl State {
             shard.figures().begin();
         }
         self.show_all(&mut cores);
+        let (entry, from) = *self.set_back.lock().unwrap_or_else(PoisonError::into_inner);
+        if entry > safe && entry < mark {
+            self.clock.raise(from);
+        }
         tracing::warn!(
             "changes that the log could not keep are undone; their clients were not told of success"
+        );
+    }
+
+    /// Follows a system clock that was set back: removes what had ended, says so in the log, and goes on from the
+    /// system's time. Keys of a shard wait while it is walked, and then those of all for a moment.
+    pub(crate) fn follow_clock(&self) {
+        let Some(latest) = self.clock.ahead() else { return };
+        for shard in &self.shards {
+            let mut core = shard.lock();
+            let time = core.at(self.clock.now());
+            core.remove_where(|record| record.has_ended(time));
+            self.finish(shard, &mut core, time, &[]);
+        }
+        // Since then the time stands, so that nothing can have come that had ended by it.
+        let mut cores = self.lock_all((0..self.shards.len()).collect());
+        if !self.log.writable() {
+            return;
+        }
+        let Some(now) = self.clock.set_back(latest) else { return };
+        for (_, core) in &mut cores {
+            core.set_back(now);
+        }
+        let mut entry = Vec::new();
+        change::clock(latest, &mut entry);
+        let entry = self.finish_all(&mut cores, now, &entry);
+        *self.set_back.lock().unwrap_or_else(PoisonError::into_inner) = (entry, latest);
+        drop(cores);
+        let seconds = (latest - now) / 1000;
+        tracing::warn!(
+            "the system's clock was set back by {seconds} s; keys that had ended by then are removed"
         );
     }
 

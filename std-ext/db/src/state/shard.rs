@@ -247,13 +247,18 @@ impl Core {
         self.writer.shrink_to_fit();
     }
 
-    /// Removes all whose keys `wanted` names.
-    pub(crate) fn remove_where(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) {
+    /// Removes all that are `wanted`.
+    pub(crate) fn remove_where(&mut self, mut wanted: impl FnMut(Record) -> bool) {
         let all = self.writer.iter().map(|(record, ())| *record);
-        let gone: Vec<Record> = all.filter(|record| wanted(record.key())).collect();
+        let gone: Vec<Record> = all.filter(|record| wanted(*record)).collect();
         for record in gone {
             self.remove(record);
         }
+    }
+
+    /// Goes on from an earlier time than was seen here. The caller has removed what had ended.
+    pub(crate) fn set_back(&mut self, time: u64) {
+        self.time = time;
     }
 
     /// Notes that a record was taken out.
