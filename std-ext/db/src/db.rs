@@ -144,7 +144,7 @@ impl Db {
         }));
         state.follow_clock();
         opened.took = began.elapsed();
-        let watchman = Watchman::start(Arc::clone(&state), claimed, options.snapshot_after);
+        let watchman = Watchman::start(&state, claimed, options.snapshot_after);
         let sessions = Mutex::default();
         Ok(Self { inner: Arc::new(Inner { state, options, opened, sessions, watchman }) })
     }
@@ -247,6 +247,12 @@ impl Db {
     /// When it cannot be written; the log stays as it is.
     pub fn snapshot(&self) -> Result<(), Error> {
         self.inner.watchman.snapshot_now(&self.inner.state)
+    }
+
+    /// Has a snapshot written by another thread; whether one is, which it is not if there is one being written already.
+    /// Does not block. Whether it succeeded is in the [figures](Self::figures).
+    pub fn snapshot_soon(&self) -> bool {
+        self.inner.watchman.snapshot_soon()
     }
 
     /// Writes what is to be written, and takes no more changes.

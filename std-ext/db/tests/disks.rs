@@ -4,13 +4,15 @@
 mod support;
 
 use hedgerow_db::log::Fsync;
+use hedgerow_db::log::disk::{Disk, DiskFile, SystemDisk};
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::{Db, Options};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::{Running, until};
 
@@ -187,6 +189,115 @@ fn a_full_disk_keeps_nobody_waiting() {
         let server = Running::over(db, |_| {});
         assert_eq!(content(&server), before, "after a restart, {fsync:?}");
     }
+}
+
+/// A disk that takes no more of a snapshot while a lock is held.
+#[derive(Clone, Default)]
+struct Slow(Arc<Mutex<()>>);
+
+struct SlowFile(Slow, Arc<dyn DiskFile>);
+
+impl DiskFile for SlowFile {
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        drop(self.0.0.lock());
+        self.1.write(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.1.sync()
+    }
+
+    fn cut(&self, length: u64) -> io::Result<()> {
+        self.1.cut(length)
+    }
+}
+
+impl Disk for Slow {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let file = SystemDisk.create(path)?;
+        let slow = path.ends_with("snapshot.new");
+        Ok(if slow { Arc::new(SlowFile(self.clone(), file)) } else { file })
+    }
+
+    fn reopen(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        SystemDisk.reopen(path)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<File> {
+        SystemDisk.read(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        SystemDisk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        SystemDisk.remove(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        SystemDisk.list(folder)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        SystemDisk.sync_folder(folder)
+    }
+}
+
+/// While a snapshot is written, which may take long: keys that have ended are removed, and no other is begun, however
+/// often it is asked for.
+#[test]
+fn a_snapshot_holds_nothing_up() {
+    const OFTEN: usize = 2000;
+    let (path, disk) = (folder(), Slow::default());
+    let mut options = options(path.path(), Fsync::Never);
+    options.snapshot_after = 1;
+    let held = disk.0.lock().unwrap();
+    let db = Db::open_on(options, Arc::new(disk.clone())).unwrap();
+    let server = Running::over(db.clone(), |_| {});
+    let mut client = Client::new(&server);
+    // The log has grown, so one begins by itself.
+    until(|| db.figures().snapshot_runs);
+    for key in 0..50 {
+        assert_eq!(client.ask(&format!("SET k{key} value PX 1")), text("+OK"));
+    }
+    let began = Instant::now();
+    while db.figures().keys != 0 {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "keys that have ended stay while a snapshot is written"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let running = text("-ERR Background save already in progress");
+    client.send(&["BGSAVE"; OFTEN].join("\r\n"));
+    (0..OFTEN).for_each(|_| assert_eq!(client.reply("BGSAVE"), running));
+    assert_eq!(client.ask("SAVE"), running);
+    let Reply::Text(info) = client.ask("INFO persistence") else { panic!("INFO is not answered") };
+    assert!(info.contains("rdb_bgsave_in_progress:1"), "{info}");
+    drop(held);
+    until(|| !db.figures().snapshot_runs);
+    assert!(!db.figures().snapshot_failed && db.figures().snapshot_at > 0);
+    // And one at a time when it is quick, too: all are told either.
+    client.send(&["BGSAVE"; OFTEN].join("\r\n"));
+    for _ in 0..OFTEN {
+        let reply = client.reply("BGSAVE");
+        assert!(reply == running || reply == text("+Background saving started"), "{reply:?}");
+    }
+    let threads = saving_threads();
+    assert!(threads <= 10, "{threads} threads make snapshots");
+    drop(client);
+    server.end();
+}
+
+/// How many threads of this process make snapshots, where the system tells. Those of other tests do not count: each
+/// database has one.
+fn saving_threads() -> usize {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0 };
+    let name = |task: io::Result<std::fs::DirEntry>| {
+        std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
+    };
+    tasks.filter_map(name).filter(|name| name.starts_with("hedgerow-db-sav")).count()
 }
 
 /// A folder that somebody removes, or puts another in place of: what would not be found is not acknowledged.

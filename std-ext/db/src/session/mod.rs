@@ -278,6 +278,7 @@ impl Session {
 
     /// How many keys there are, with those that have ended and were not removed yet.
     pub fn len(&self) -> usize {
+        self.state.together.wait();
         self.state.shards.iter().map(|shard| shard.figures().keys()).sum()
     }
 

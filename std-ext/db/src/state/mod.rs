@@ -271,10 +271,15 @@ impl State {
     /// caller holds no shard.
     pub(crate) fn roll_back(&self) {
         let mut cores = self.lock_all((0..self.shards.len()).collect());
-        let Some(Rollback { safe, mark }) = self.log.roll_back() else { return };
+        if self.log.writable() {
+            return;
+        }
+        // Before the count is raised: a session that knows the new one waits until all is shown.
         let _showing = self.together.begin();
-        // [RB-1] [RB-2] Release: pairs with the acquire in `rollbacks`; told before anything of it can be seen.
+        // [RB-1] [RB-2] Release: pairs with the acquire in `rollbacks`. Before the log calls anything safe behind what
+        // is undone, and before that can be seen.
         self.rollbacks.fetch_add(1, Ordering::Release);
+        let Some(Rollback { safe, mark }) = self.log.roll_back() else { return };
         for (number, core) in &mut cores {
             let shard = &self.shards[*number];
             let entry = (shard.figures().shown() > safe).then_some(mark);
