@@ -6,7 +6,8 @@ mod support;
 use hedgerow_db::log::Fsync;
 use hedgerow_db::log::disk::{Disk, DiskFile, SystemDisk};
 use hedgerow_db::log::faults::FaultyDisk;
-use hedgerow_db::{Db, Options};
+use hedgerow_db::server::{Address, Loading, ServerConfig};
+use hedgerow_db::{Db, Options, Progress};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -325,6 +326,129 @@ fn a_folder_that_is_removed_is_noticed() {
         assert_eq!(content(&server).len(), 101, "what it has can be read and saved elsewhere");
         assert!(!server.watcher.is_ready());
         server.end();
+    }
+}
+
+/// A disk that takes its time, here by a log that is a pipe: who connects is told that the data is being loaded, and
+/// how far it is.
+#[cfg(target_os = "linux")]
+#[test]
+fn while_the_data_is_loaded_clients_are_told_so() {
+    /// Ends the program, also where the test fails.
+    struct Ends(std::process::Child);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (data, socket) = (folder.path().join("data"), folder.path().join("socket"));
+    std::fs::create_dir(&data).unwrap();
+    let log = data.join("log-00000000000000000001");
+    assert!(std::process::Command::new("mkfifo").arg(&log).status().unwrap().success());
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_hedgerow-db"));
+    program.args(["--port", "0", "--threads", "1", "--metrics-port", &free.to_string()]);
+    program.arg("--unixsocket").arg(&socket).arg("--dir").arg(&data);
+    program.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let _ends = Ends(program.spawn().unwrap());
+    let began = Instant::now();
+    let mut client = loop {
+        match std::os::unix::net::UnixStream::connect(&socket) {
+            Ok(client) => break client,
+            Err(why) => assert!(began.elapsed() < PATIENCE, "clients are refused: {why}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let loading = "-LOADING hedgerow-db is loading the dataset in memory\r\n";
+    client.write_all(b"PING\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\nINFO\r\n").unwrap();
+    let mut got = String::new();
+    let mut bytes = [0; 1024];
+    while !got.contains("loading_eta_seconds:") {
+        let some = client.read(&mut bytes).unwrap();
+        got.push_str(&String::from_utf8_lossy(&bytes[..some]));
+    }
+    assert!(got.starts_with(&loading.repeat(2)), "{got}");
+    assert!(got.contains("\r\nloading:1\r\n") && got.contains("loading_loaded_perc:0.00"), "{got}");
+    let http = |path: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", free)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let ask = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        stream.write_all(ask.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    };
+    let ready = http("/readyz");
+    assert!(ready.contains(" 503 ") && ready.contains("being loaded: 0 %"), "{ready}");
+    let metrics = http("/metrics");
+    assert!(metrics.contains("hedgerow_db_loading 1") && metrics.contains("hedgerow_db_ready 0"));
+    assert!(http("/livez").contains(" 200 "));
+}
+
+/// When the data is there, who is connected stays so, and what was begun before ends.
+#[test]
+fn who_came_early_is_served_when_the_data_is_there() {
+    let mut config = ServerConfig::default();
+    config.threads = 2;
+    let progress = Arc::new(Progress::default());
+    let loading = Loading::start(config, Arc::clone(&progress)).unwrap();
+    let Address::Tcp(address) = loading.addresses()[0] else { panic!("TCP is first") };
+    let connect = || {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Client(BufReader::new(stream))
+    };
+    let told = text("-LOADING hedgerow-db is loading the dataset in memory");
+    let mut early: Vec<Client> = (0..5).map(|_| connect()).collect();
+    for client in &mut early {
+        assert_eq!(client.ask("SET k v"), told);
+        assert_eq!(client.ask("SET \"k\" v"), told);
+    }
+    let mut half = connect();
+    assert_eq!(half.ask("PING"), told);
+    half.0.get_mut().write_all(b"*2\r\n$3\r\nGET\r\n").unwrap();
+    let mut long = connect();
+    let _ = long.0.get_mut().write_all(&support::command(&[b"SET", b"k", &[b'v'; 1 << 20]]));
+    assert_eq!(long.reply("SET"), told, "a request that is not read to its end is answered");
+    let mut wrong = connect();
+    wrong.0.get_mut().write_all(b"*1\r\n:").unwrap();
+    assert!(matches!(wrong.reply(""), Reply::Text(error) if error.contains("Protocol error")));
+    let mut leaves = connect();
+    assert_eq!((leaves.ask("QUIT"), leaves.reply("")), (text("+OK"), Reply::Closed));
+    // Its half request has been read.
+    std::thread::sleep(Duration::from_millis(100));
+    let server = loading.finish(Db::open(Options::in_memory()).unwrap()).unwrap();
+    let stopper = server.stopper();
+    let running = std::thread::spawn(|| server.run());
+    assert_eq!(half.reply("GET"), Reply::Closed);
+    early.push(connect());
+    for client in &mut early {
+        assert_eq!(client.ask("PING"), text("+PONG"));
+    }
+    drop(early);
+    stopper.stop();
+    running.join().unwrap().unwrap();
+}
+
+/// What is loaded is counted, and comes to an end.
+#[test]
+fn loading_is_counted() {
+    let path = folder();
+    let value = [b'x'; 1000];
+    for round in 0..2 {
+        let progress = Progress::default();
+        let db = Db::open_watched(options(path.path(), Fsync::Never), &progress).unwrap();
+        if round == 0 {
+            assert_eq!((progress.total(), progress.done()), (0, 0));
+            (0..3000).for_each(|key| db.set(format!("snapshot{key}"), value).unwrap());
+            db.snapshot().unwrap();
+            (0..3000).for_each(|key| db.set(format!("log{key}"), value).unwrap());
+        } else {
+            assert!(progress.total() > 6_000_000 && progress.percent() > 60.0, "{progress:?}");
+        }
     }
 }
 

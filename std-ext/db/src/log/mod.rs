@@ -15,6 +15,7 @@ pub mod none;
 mod recover;
 mod rollback;
 
+pub(crate) use recover::NAME as LOG;
 pub use recover::{Cut, Recovered, Replay};
 
 use std::error::Error;

@@ -16,7 +16,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 /// The names of the log's files begin so; the number of the first entry follows.
-pub(super) const NAME: &str = "log-";
+pub(crate) const NAME: &str = "log-";
 /// What was cut off and has whole entries is kept in files whose names begin so; the number of the entry that should
 /// have been its first follows.
 const KEPT: &str = "cut-";
