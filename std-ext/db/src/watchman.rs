@@ -44,6 +44,9 @@ struct Status {
     done: Done,
 }
 
+/// The name of a thread, and what it does.
+type Work = (&'static str, fn(&Shared, &State));
+
 /// What became of snapshots.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Done {
@@ -67,7 +70,7 @@ impl Watchman {
             making: Mutex::default(),
         });
         // Two threads: what has ended is removed while a snapshot is made.
-        let work: [(&str, fn(&Shared, &State)); 2] =
+        let work: [Work; 2] =
             [("hedgerow-db-care", Shared::watch), ("hedgerow-db-save", Shared::save)];
         let started = work.map(|(name, work)| {
             let (shared, state) = (Arc::clone(&shared), Arc::clone(state));

@@ -582,6 +582,37 @@ fn on_a_full_disk_memory_and_log_stay_one() {
     }
 }
 
+/// A look that meets a rollback, as late as it can: what it saw is not told, though it is shown no more.
+#[test]
+fn what_was_undone_while_it_was_looked_at_is_not_told() {
+    let (path, disk) = (folder(), FaultyDisk::new());
+    let db = open_on(&disk, path.path(), Fsync::Never, 1);
+    db.set("key", "old").unwrap();
+    let set = Change::Set { value: b"new", when: When::Always, life: Life::Ever, get: false };
+    let last = db.session().run(&[Ask::Change(b"key", set)], &mut |_, _| {});
+    disk.change(|faults| faults.room = Some(0));
+    let _heals = Heals(&disk);
+    thread::scope(|scope| {
+        let mut session = db.session();
+        let look = [Ask::Look(b"key", Look::Value), Ask::Look(b"key", Look::Exists)];
+        let lsn = session.run(&look[..1], &mut |_, answer| {
+            assert_eq!(answer, Answer::Bytes(b"new"));
+            scope.spawn(|| db.log().commit(last));
+            // The rollback has its number, and soon afterwards it waits for this look alone.
+            while db.figures().last == last {
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_millis(200));
+        });
+        let told = db.log().wait(lsn);
+        assert!(told.is_err(), "a value that was undone is told: entry {lsn} is called safe");
+        let lsn = session.run(&look, &mut |_, answer| {
+            assert!(matches!(answer, Answer::Bytes(b"old") | Answer::Int(1)), "{answer:?}");
+        });
+        db.log().wait(lsn).unwrap();
+    });
+}
+
 /// A disk that fails to keep the log: that is said, of all that may be lost, and of what comes behind.
 #[test]
 fn what_may_be_lost_is_not_acknowledged() {

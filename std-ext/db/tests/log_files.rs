@@ -374,8 +374,8 @@ fn what_somebody_removed_is_missed() {
         [1, 6].into_iter().for_each(|first| fs::remove_file(file(path, first)).unwrap());
     };
     let cases: [(&Damage<'_>, Option<Lsn>, usize); 4] = [
-        (&newest, None, 5),
         (&all, None, 0),
+        (&newest, None, 5),
         (&|path| cut(path, end), Some(7), 7),
         (&|path| cut(path, end + 3), Some(7), 7),
     ];

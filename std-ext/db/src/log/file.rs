@@ -464,7 +464,8 @@ impl Shared {
     /// and again.
     fn probe(&self) -> io::Result<()> {
         let disk = self.folder.disk();
-        let probed = disk.create(&self.folder.at(PROBE)).and_then(|file| file.write(&[0; ROOM]));
+        let probed =
+            disk.create(&self.folder.at(PROBE)).and_then(|file| file.write(&vec![0; ROOM]));
         let removed = disk.remove(&self.folder.at(PROBE));
         probed.and(removed)
     }

@@ -33,9 +33,11 @@ pub struct Loading {
     config: ServerConfig,
     addresses: Vec<Address>,
     waker: Waker,
-    /// Gives back the doors of each thread of the server, and whom it takes over.
-    thread: Option<JoinHandle<(Vec<Vec<Door>>, Vec<Arrival>)>>,
+    thread: Option<JoinHandle<Left>>,
 }
+
+/// What the server takes over: the doors of each of its threads, and who came through them.
+type Left = (Vec<Vec<Door>>, Vec<Arrival>);
 
 impl Loading {
     /// Opens the doors of a server.
@@ -84,7 +86,7 @@ impl Loading {
         Server::over(db, config, doors, addresses, early)
     }
 
-    fn end(&mut self) -> Option<(Vec<Vec<Door>>, Vec<Arrival>)> {
+    fn end(&mut self) -> Option<Left> {
         let thread = self.thread.take()?;
         // A thread that cannot be woken is woken by the next client.
         let _ = self.waker.wake();
@@ -128,7 +130,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn run(mut self) -> (Vec<Vec<Door>>, Vec<Arrival>) {
+    fn run(mut self) -> Left {
         let mut events = Events::with_capacity(256);
         let mut ends = false;
         while !ends {
@@ -152,7 +154,7 @@ impl Desk {
     }
 
     /// Ends, with what the server takes over.
-    fn hand_over(mut self) -> (Vec<Vec<Door>>, Vec<Arrival>) {
+    fn hand_over(mut self) -> Left {
         let registry = self.poll.registry();
         for door in self.doors.iter_mut().flatten() {
             // Its server is told of connections by another poll.

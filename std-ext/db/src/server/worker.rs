@@ -124,7 +124,9 @@ impl Worker {
     /// Serves until the end: who came before there was a database, and who comes.
     pub(super) fn run(mut self, early: Vec<Arrival>) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
-        early.into_iter().for_each(|arrival| self.receive(arrival));
+        for arrival in early {
+            self.receive(arrival);
+        }
         while !self.is_over() {
             match self.poll.poll(&mut events, self.patience()) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,

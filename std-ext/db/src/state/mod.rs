@@ -330,8 +330,8 @@ impl State {
     /// How often changes were undone. What was seen before the number changed may be gone.
     #[inline]
     pub(crate) fn rollbacks(&self) -> u64 {
-        // [RB-1] [RB-2] Acquire: pairs with the release in `roll_back`, so a thread that has seen anything of a rollback
-        // counts it.
+        // [RB-1] [RB-2] Acquire: pairs with the release in `roll_back`, so a thread that has seen anything of a
+        // rollback counts it.
         self.rollbacks.load(Ordering::Acquire)
     }
 
