@@ -286,6 +286,12 @@ impl Db {
         self.inner.state.rollbacks()
     }
 
+    /// Undoes what the log does not have.
+    #[cfg(test)]
+    pub(crate) fn roll_back(&self) {
+        self.inner.state.roll_back();
+    }
+
     pub(crate) fn with<R>(&self, ask: impl FnOnce(&mut Session) -> R) -> R {
         let mut sessions = self.inner.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let session = sessions.pop();

@@ -129,7 +129,11 @@ fn a_folder_is_opened_once() {
     let (log, _, _) = open(path.path()).unwrap();
     assert!(matches!(open(path.path()), Err(Corrupt::InUse(_))));
     drop(log);
+    // What a process that was killed leaves of what it was making.
+    let leftovers = ["log.new", "log.probe", "manifest.new"].map(|name| path.path().join(name));
+    leftovers.iter().for_each(|file| fs::write(file, [0; 100]).unwrap());
     open(path.path()).unwrap();
+    assert!(!leftovers.iter().any(|file| file.exists()), "leftovers are removed");
 }
 
 /// Wherever a byte is another one in what a mark says was forced, or another file is behind: the log is refused.

@@ -26,7 +26,7 @@ use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{self, HEADER};
 use crate::log::health::{Condition, Health};
 use crate::log::manifest::Manifest;
-use crate::log::recover::{NAME, NEW, Part, Recovered, Replay, recover};
+use crate::log::recover::{NAME, NEW, PROBE, Part, Recovered, Replay, recover};
 use crate::log::rollback::RolledBack;
 use crate::log::{Corrupt, Fsync, Log, LogError, Lsn, Rollback};
 use std::hash::{BuildHasher, RandomState};
@@ -42,8 +42,7 @@ const RETRY: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 /// A buffer that has grown beyond this is not kept.
 const KEPT: usize = 4 << 20;
-/// A file that is made on a full disk, and removed, to see whether there is so much room again.
-const PROBE: &str = "log.probe";
+/// So much room there has to be again on a disk that was full.
 const ROOM: usize = 64 << 10;
 
 /// A log in files of its own, in a folder that nobody else has open.

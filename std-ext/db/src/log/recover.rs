@@ -22,6 +22,8 @@ pub(crate) const NAME: &str = "log-";
 const KEPT: &str = "cut-";
 /// A file that is being made.
 pub(super) const NEW: &str = "log.new";
+/// A file that is made on a full disk, and removed, to see whether there is room again.
+pub(super) const PROBE: &str = "log.probe";
 
 /// Takes an entry: its number, its time and its changes; or says why they cannot be what was written.
 pub type Replay<'a> = dyn FnMut(Lsn, u64, &[u8]) -> Result<(), &'static str> + 'a;
@@ -82,6 +84,7 @@ pub(super) fn recover(
     replay: &mut Replay<'_>,
 ) -> Result<Found, Corrupt> {
     folder.remove_leftover(NEW)?;
+    folder.remove_leftover(PROBE)?;
     let firsts = folder.numbered(NAME)?;
     let manifest = Manifest::read(folder)?;
     let (listed, manifest) = (manifest.is_some(), manifest.unwrap_or_default());
