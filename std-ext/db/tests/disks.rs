@@ -5,7 +5,7 @@ mod support;
 
 use hedgerow_db::log::Fsync;
 use hedgerow_db::log::disk::{Disk, DiskFile, SystemDisk};
-use hedgerow_db::log::faults::FaultyDisk;
+use hedgerow_db::log::faults::{Faults, FaultyDisk};
 use hedgerow_db::server::{Address, Loading, ServerConfig};
 use hedgerow_db::{Db, Options, Progress};
 use std::collections::BTreeMap;
@@ -189,6 +189,64 @@ fn a_full_disk_keeps_nobody_waiting() {
         assert_eq!(db.opened().cut, 0);
         let server = Running::over(db, |_| {});
         assert_eq!(content(&server), before, "after a restart, {fsync:?}");
+    }
+}
+
+/// Whatever a disk refuses, in changes and in snapshots: everybody is answered, and what was acknowledged is there after
+/// a restart.
+#[test]
+fn whatever_a_disk_refuses_everybody_is_answered() {
+    let faults: [(&str, fn(&mut Faults)); 6] = [
+        ("sync", |faults| faults.sync = true),
+        ("sync_folder", |faults| faults.sync_folder = true),
+        ("create", |faults| faults.create = true),
+        ("rename", |faults| faults.rename = true),
+        ("room", |faults| faults.room = Some(60)),
+        ("cut", |faults| (faults.room, faults.cut) = (Some(60), true)),
+    ];
+    for (fault, change) in faults {
+        for fsync in POLICIES {
+            let (path, disk) = (folder(), FaultyDisk::new());
+            let db = Db::open_on(options(path.path(), fsync), Arc::new(disk.clone())).unwrap();
+            let server = Running::over(db, |_| {});
+            fill(&mut Client::new(&server));
+            let mut known = content(&server);
+            disk.change(change);
+            for round in 0..10 {
+                // A snapshot first, or changes.
+                if round % 2 == 1 {
+                    let saved = Client::new(&server).ask("SAVE");
+                    let failed = matches!(&saved, Reply::Text(why) if why.starts_with("-ERR "));
+                    assert!(failed || saved == text("+OK"), "{fault}, {fsync:?}: SAVE: {saved:?}");
+                }
+                let mut client = Client::new(&server);
+                match client.ask(&format!("SET k{round} new{round}")) {
+                    Reply::Text(ok) if ok == "+OK" => {
+                        known.insert(format!("k{round}"), format!("new{round}"));
+                    }
+                    refused => {
+                        let told = refused == Reply::Closed || refused.is_refusal();
+                        assert!(told, "{fault}, {fsync:?}: SET: {refused:?}");
+                    }
+                }
+                assert_eq!(content(&server), known, "{fault}, {fsync:?}");
+            }
+            disk.change(|faults| *faults = Faults::default());
+            server.end();
+            let db = Db::open(options(path.path(), fsync)).unwrap();
+            let server = Running::over(db, |_| {});
+            // What a disk had lost may be there, where it was not acknowledged.
+            let found = content(&server);
+            for (key, value) in &known {
+                let there = &found[key];
+                let late = there.starts_with("new") && value.starts_with("value");
+                assert!(
+                    there == value || late,
+                    "{fault}, {fsync:?}: {key} is {there}, not {value}"
+                );
+            }
+            server.end();
+        }
     }
 }
 
