@@ -192,8 +192,8 @@ fn a_full_disk_keeps_nobody_waiting() {
     }
 }
 
-/// Whatever a disk refuses, in changes and in snapshots: everybody is answered, and what was acknowledged is there after
-/// a restart.
+/// Whatever a disk refuses, in changes and in snapshots: everybody is answered, and what was acknowledged is there
+/// after a restart.
 #[test]
 fn whatever_a_disk_refuses_everybody_is_answered() {
     let faults: [(&str, fn(&mut Faults)); 6] = [

@@ -131,7 +131,9 @@ fn a_folder_is_opened_once() {
     drop(log);
     // What a process that was killed leaves of what it was making.
     let leftovers = ["log.new", "log.probe", "manifest.new"].map(|name| path.path().join(name));
-    leftovers.iter().for_each(|file| fs::write(file, [0; 100]).unwrap());
+    for file in &leftovers {
+        fs::write(file, [0; 100]).unwrap();
+    }
     open(path.path()).unwrap();
     assert!(!leftovers.iter().any(|file| file.exists()), "leftovers are removed");
 }
@@ -375,7 +377,9 @@ fn what_somebody_removed_is_missed() {
     };
     let newest = |path: &Path| fs::remove_file(file(path, 6)).unwrap();
     let all = |path: &Path| {
-        [1, 6].into_iter().for_each(|first| fs::remove_file(file(path, first)).unwrap());
+        for first in [1, 6] {
+            fs::remove_file(file(path, first)).unwrap();
+        }
     };
     let cases: [(&Damage<'_>, Option<Lsn>, usize); 4] = [
         (&all, None, 0),
