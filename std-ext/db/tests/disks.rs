@@ -196,7 +196,8 @@ fn a_full_disk_keeps_nobody_waiting() {
 /// after a restart.
 #[test]
 fn whatever_a_disk_refuses_everybody_is_answered() {
-    let faults: [(&str, fn(&mut Faults)); 6] = [
+    type Fault = (&'static str, fn(&mut Faults));
+    let faults: [Fault; 6] = [
         ("sync", |faults| faults.sync = true),
         ("sync_folder", |faults| faults.sync_folder = true),
         ("create", |faults| faults.create = true),
