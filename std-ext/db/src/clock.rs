@@ -30,7 +30,7 @@ impl TimeSource {
         match self {
             Self::System => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-                now.as_millis() as u64
+                now.as_secs() * 1000 + u64::from(now.subsec_millis())
             }
             // Relaxed: a number by itself.
             Self::Manual(now) => now.load(Ordering::Relaxed),

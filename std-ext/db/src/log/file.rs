@@ -214,10 +214,12 @@ impl Log for FileLog {
 
     fn commit(&self, lsn: Lsn) -> Result<bool, LogError> {
         let shared = &*self.shared;
-        if let Some(outcome) = shared.outcome(lsn) {
-            return outcome.map(|()| true);
+        if shared.is_safe(lsn) {
+            return Ok(true);
         }
-        if shared.fsync == Fsync::Always {
+        if lsn == Lsn::MAX {
+            // There is no such entry, and nothing to be written for it.
+        } else if shared.fsync == Fsync::Always {
             let mut work = lock(&shared.work);
             if work.wanted < lsn {
                 work.wanted = lsn;
@@ -232,6 +234,9 @@ impl Log for FileLog {
                     let _ = shared.write(back);
                 }
             });
+            if shared.is_safe(lsn) {
+                return Ok(true);
+            }
         }
         shared.outcome(lsn).map_or(Ok(false), |outcome| outcome.map(|()| true))
     }
@@ -342,6 +347,13 @@ impl Shared {
     fn advance(&self, lsn: Lsn) {
         // Pairs with the acquire in `safe`.
         self.safe.store(lsn, Ordering::Release);
+    }
+
+    /// Whether an entry may be acknowledged.
+    #[inline]
+    fn is_safe(&self, lsn: Lsn) -> bool {
+        // In this order: as in `outcome`.
+        self.safe() >= lsn && !self.rolled_back.has(lsn)
     }
 
     /// What became of an entry and all before it, where that is known.

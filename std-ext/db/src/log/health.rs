@@ -54,14 +54,16 @@ impl Health {
         self.lock().clone()
     }
 
+    #[inline]
     pub(super) fn is_full(&self) -> bool {
-        matches!(*self.lock(), Condition::Full(_))
+        !self.writable() && matches!(*self.lock(), Condition::Full(_))
     }
 
     #[inline]
     pub(super) fn writable(&self) -> bool {
         // Relaxed: a change asks under the lock of its shard. A rollback follows each failure and takes all these
-        // locks, so a change that it does not undo comes after it and sees that no change may begin.
+        // locks, so a change that it does not undo comes after it and sees that no change may begin. What writes asks
+        // under the lock of `back`, under which the log fails and heals.
         self.writable.load(Ordering::Relaxed)
     }
 
@@ -84,7 +86,13 @@ impl Health {
     }
 
     /// Whether what is not safe may yet become so.
+    #[inline]
     pub(super) fn goes_on(&self) -> Result<(), LogError> {
+        if self.writable() { Ok(()) } else { self.goes_on_unhealthy() }
+    }
+
+    #[cold]
+    fn goes_on_unhealthy(&self) -> Result<(), LogError> {
         match &*self.lock() {
             Condition::Healthy | Condition::Full(_) | Condition::Closing => Ok(()),
             Condition::Closed => Err(LogError::Closed),
@@ -104,7 +112,13 @@ impl Health {
     }
 
     /// A write succeeded. Whether it is the first after one that failed.
+    #[inline]
     pub(super) fn healthy(&self) -> bool {
+        !self.writable() && self.heals()
+    }
+
+    #[cold]
+    fn heals(&self) -> bool {
         let mut condition = self.lock();
         let first = matches!(*condition, Condition::Full(_));
         if first {

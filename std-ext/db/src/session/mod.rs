@@ -232,7 +232,10 @@ impl Session {
         self.since.answer_locked(state);
         let time = core.at(state.clock.now());
         // Once changes were undone, no more are made until the log can be written.
-        let admitted = if state.log.writable() { admitted } else { Err(Refusal::Log) };
+        let mut admitted = admitted;
+        if !state.log.writable() {
+            admitted = Err(Refusal::Log);
+        }
         // A refusal for the log's sake tells nothing of the state, and waits for nothing.
         let (mut made, mut told, mut hits, mut misses) = (0, admitted.is_ok(), 0, 0);
         for &number in queue {

@@ -77,6 +77,7 @@ unsafe impl Sync for Record {}
 
 impl Record {
     /// A record of its own. Key and value are no longer than `ask` allows.
+    #[inline]
     pub(crate) fn new(key: &[u8], value: Value<'_>, ends: Option<u64>, used: UsedAt) -> Self {
         let (flag, length, ticket);
         let bytes = match value {

@@ -348,10 +348,15 @@ impl Core {
     }
 
     /// What was held up, as far as the log is safe, unless a snapshot is made.
+    #[inline]
     fn free_held(&mut self, safe: Lsn) {
-        if self.snapshots != 0 {
-            return;
+        if !self.held.is_empty() && self.snapshots == 0 {
+            self.free_held_up_to(safe);
         }
+    }
+
+    #[inline(never)]
+    fn free_held_up_to(&mut self, safe: Lsn) {
         while let Some((_, step)) = self.held.pop_front_if(|(entry, _)| *entry <= safe) {
             step.free(self.cold.as_deref());
         }
