@@ -132,7 +132,7 @@ fn content(server: &Running) -> Content {
 }
 
 /// What may meet a full disk: each changes something, and some change it more than once.
-const CHANGES: [&str; 10] = [
+const CHANGES: [&str; 12] = [
     "SET k1 other",
     "SET new value",
     "APPEND k2 tail",
@@ -141,13 +141,21 @@ const CHANGES: [&str; 10] = [
     "EXPIRE k7 1000",
     "MSET k8 other new value k9 other",
     "RENAME k10 k11",
+    "GETEX k8 EX 100\r\nRENAME k8 k9\r\nEXPIRE k9 200\r\nRENAME k9 new\r\nSET k8 other",
+    "EXPIRE k7 100\r\nPERSIST k7\r\nAPPEND k7 tail\r\nAPPEND k7 tail\r\nSETRANGE k7 3 xyz",
     "SET new a\r\nAPPEND new b\r\nDEL new\r\nSET new c\r\nINCR n\r\nINCR n\r\nSETRANGE k1 1 x\r\nGETDEL k12",
     "FLUSHALL\r\nSET new value",
 ];
 
 fn fill(client: &mut Client) {
     for key in 0..100 {
-        assert_eq!(client.ask(&format!("SET k{key} value{key}")), text("+OK"));
+        // Some are long enough to be compressed.
+        let rest = if (7..12).contains(&key) {
+            "rose ".repeat(20).replace(' ', "-")
+        } else {
+            String::new()
+        };
+        assert_eq!(client.ask(&format!("SET k{key} value{key}{rest}")), text("+OK"));
     }
     assert_eq!(client.ask("SET n 7"), text("+OK"));
 }
@@ -158,7 +166,9 @@ fn fill(client: &mut Client) {
 fn a_full_disk_keeps_nobody_waiting() {
     for fsync in POLICIES {
         let (path, disk) = (folder(), FaultyDisk::new());
-        let db = Db::open_on(options(path.path(), fsync), Arc::new(disk.clone())).unwrap();
+        let mut options = options(path.path(), fsync);
+        options.compressed = if fsync == Fsync::Never { 0 } else { 4 << 20 };
+        let db = Db::open_on(options.clone(), Arc::new(disk.clone())).unwrap();
         let server = Running::over(db, |_| {});
         let (mut writer, mut reader) = (Client::new(&server), Client::new(&server));
         fill(&mut writer);
@@ -185,7 +195,7 @@ fn a_full_disk_keeps_nobody_waiting() {
         }
         drop((writer, reader));
         server.end();
-        let db = Db::open(options(path.path(), fsync)).unwrap();
+        let db = Db::open(options).unwrap();
         assert_eq!(db.opened().cut, 0);
         let server = Running::over(db, |_| {});
         assert_eq!(content(&server), before, "after a restart, {fsync:?}");
