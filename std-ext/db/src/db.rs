@@ -3,12 +3,15 @@
 use crate::ask::{Answer, Ask, Change, Life, LiveWhen, Look, Refusal, Together, When};
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::log::change::{Changes, Logged};
 use crate::log::disk::{Disk, SystemDisk};
 use crate::log::file::FileLog;
-use crate::log::folder::Folder;
+use crate::log::folder::{Folder, numbered_name};
+use crate::log::frame::HEAD;
 use crate::log::none::NoLog;
-use crate::log::{Corrupt, Log, Lsn};
+use crate::log::{Corrupt, LOG, Log, LogError, Lsn};
 use crate::options::{Eviction, Options};
+use crate::progress::Progress;
 use crate::session::Session;
 use crate::snapshot::Snapshot;
 use crate::state::{Shards, State};
@@ -114,12 +117,28 @@ impl Db {
         Self::open_on(options, Arc::new(SystemDisk))
     }
 
+    /// As [`open`](Self::open); tells meanwhile how far it is.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_watched(options: Options, progress: &Progress) -> Result<Self, Corrupt> {
+        Self::open_with(options, Arc::new(SystemDisk), progress)
+    }
+
     /// As [`open`](Self::open), with files on a disk of the caller's: for tests of disks that fail.
     ///
     /// # Errors
     /// As `open`.
     #[doc(hidden)]
     pub fn open_on(options: Options, disk: Arc<dyn Disk>) -> Result<Self, Corrupt> {
+        Self::open_with(options, disk, &Progress::default())
+    }
+
+    fn open_with(
+        options: Options,
+        disk: Arc<dyn Disk>,
+        progress: &Progress,
+    ) -> Result<Self, Corrupt> {
         let began = std::time::Instant::now();
         let shards = Shards::new(&options);
         let mut opened = Opened::default();
@@ -128,14 +147,22 @@ impl Db {
             None => (Arc::new(NoLog::new()), 0),
             Some(folder) => {
                 let folder = Folder::claim_on(folder, disk)?;
-                let (log, time) = recover(&folder, &options, &shards, &mut opened)?;
+                let (log, time) = recover(&folder, &options, &shards, &mut opened, progress)?;
                 claimed = Some(folder);
                 (Arc::new(log), time)
             }
         };
-        let state = Arc::new(State::new(shards, log, Clock::starting(time), &options));
+        let clock = Clock::starting(options.time.clone(), time);
+        let state = Arc::new(State::new(shards, log, clock, &options));
+        let weak = Arc::downgrade(&state);
+        state.log.on_failure(Box::new(move || {
+            if let Some(state) = weak.upgrade() {
+                state.roll_back();
+            }
+        }));
+        state.follow_clock();
         opened.took = began.elapsed();
-        let watchman = Watchman::start(Arc::clone(&state), claimed, options.snapshot_after);
+        let watchman = Watchman::start(&state, claimed, options.snapshot_after);
         let sessions = Mutex::default();
         Ok(Self { inner: Arc::new(Inner { state, options, opened, sessions, watchman }) })
     }
@@ -242,12 +269,29 @@ impl Db {
         self.inner.watchman.snapshot_now(&self.inner.state)
     }
 
+    /// Has a snapshot written by another thread; whether one is, which it is not if there is one being written already.
+    /// Does not block. Whether it succeeded is in the [figures](Self::figures).
+    pub fn snapshot_soon(&self) -> bool {
+        self.inner.watchman.snapshot_soon()
+    }
+
     /// Writes what is to be written, and takes no more changes.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn close(&self) -> Result<(), Error> {
         Ok(self.log().close()?)
+    }
+
+    /// How often changes were undone because the log could not be written.
+    pub(crate) fn rollbacks(&self) -> u64 {
+        self.inner.state.rollbacks()
+    }
+
+    /// Undoes what the log does not have.
+    #[cfg(test)]
+    pub(crate) fn roll_back(&self) {
+        self.inner.state.roll_back();
     }
 
     pub(crate) fn with<R>(&self, ask: impl FnOnce(&mut Session) -> R) -> R {
@@ -275,12 +319,22 @@ impl Db {
         Ok(taken.expect("every ask is answered")?)
     }
 
+    /// Asks what can be asked again: where a change that it saw was undone.
+    fn look<R>(&self, key: &[u8], look: Look, take: fn(Answer<'_>) -> R) -> Result<R, Error> {
+        loop {
+            match self.ask(Ask::Look(key, look), |answer| Ok(take(answer))) {
+                Err(Error::Log(LogError::RolledBack)) => {}
+                told => return told,
+            }
+        }
+    }
+
     /// The key's value.
     ///
     /// # Errors
-    /// [`Error::Log`] where it was changed since it was safe, and the log has failed: a restart might take it back.
+    /// [`Error::Log`] if it was changed and the log was closed before it had written that.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>, Error> {
-        self.ask(Ask::Look(key.as_ref(), Look::Value), |answer| Ok(bytes(answer)))
+        self.look(key.as_ref(), Look::Value, bytes)
     }
 
     /// Whether the key is there.
@@ -288,7 +342,7 @@ impl Db {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn contains_key(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
-        self.ask(Ask::Look(key.as_ref(), Look::Exists), |answer| Ok(answer == Answer::Int(1)))
+        self.look(key.as_ref(), Look::Exists, |answer| answer == Answer::Int(1))
     }
 
     /// Stores a value, to live for ever.
@@ -446,12 +500,15 @@ fn recover(
     options: &Options,
     shards: &Shards,
     opened: &mut Opened,
+    progress: &Progress,
 ) -> Result<(FileLog, u64), Corrupt> {
+    progress.expect(log_bytes(folder)?);
     let snapshot = Snapshot::newest(folder)?;
     let mut floors = vec![0; usize::from(crate::state::slots::SLOTS)];
     let (mut time, mut least, mut above) = (0, 0, 0);
     if let Some(snapshot) = &snapshot {
-        load(snapshot, shards)?;
+        progress.expect(snapshot.bytes());
+        load(snapshot, shards, progress)?;
         for section in snapshot.sections() {
             let slots = usize::from(section.slots.start)..usize::from(section.slots.end);
             floors[slots].fill(section.floor);
@@ -460,7 +517,17 @@ fn recover(
         (time, above) = (snapshot.time(), snapshot.last());
         least = floors.iter().copied().min().unwrap_or(0);
     }
-    let mut replay = |entry: Lsn, time: u64, changes: &[u8]| {
+    let mut read = 0;
+    let mut replay = |entry: Lsn, at: u64, changes: &[u8]| {
+        // A snapshot was made later than the entries that it saw.
+        if entry > above {
+            time = if is_set_back(changes) { at } else { time.max(at) };
+        }
+        let time = at;
+        read += (changes.len() + HEAD) as u64;
+        if read > 1 << 20 {
+            progress.add(std::mem::take(&mut read));
+        }
         shards.replay(entry, time, changes, |slot| floors[usize::from(slot)] + 1)
     };
     let (log, found) =
@@ -469,11 +536,28 @@ fn recover(
     if let Some(cut) = &found.cut {
         (opened.cut, opened.given_up) = (cut.bytes, cut.entries);
     }
-    Ok((log, time.max(found.time)))
+    Ok((log, time))
+}
+
+/// Bytes of the files of the log.
+fn log_bytes(folder: &Folder) -> Result<u64, Corrupt> {
+    let mut bytes = 0;
+    for first in folder.numbered(LOG)? {
+        let file = folder.at(&numbered_name(LOG, first));
+        // One that cannot be read is told of when it is.
+        let size = folder.disk().read(&file).and_then(|file| file.metadata());
+        bytes += size.map_or(0, |size| size.len());
+    }
+    Ok(bytes)
+}
+
+/// Whether an entry says that the clock was set back, which it says alone.
+fn is_set_back(changes: &[u8]) -> bool {
+    matches!(Changes::new(changes).next(), Some(Ok(Logged::Clock(_))))
 }
 
 /// Loads a snapshot, its sections side by side.
-fn load(snapshot: &Snapshot, shards: &Shards) -> Result<(), Corrupt> {
+fn load(snapshot: &Snapshot, shards: &Shards, progress: &Progress) -> Result<(), Corrupt> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let sections = snapshot.sections();
     let work = || -> Result<(), Corrupt> {
@@ -482,7 +566,15 @@ fn load(snapshot: &Snapshot, shards: &Shards) -> Result<(), Corrupt> {
             let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let Some(section) = sections.get(number) else { return Ok(()) };
             shards.reserve(section.slots.clone(), section.entries as usize);
-            snapshot.read_section(number, &mut |key, ends, value| shards.load(key, ends, value))?;
+            let mut bytes = 0;
+            snapshot.read_section(number, &mut |key, ends, value| {
+                shards.load(key, ends, value);
+                bytes += (key.len() + value.len()) as u64;
+                if bytes > 1 << 20 {
+                    progress.add(std::mem::take(&mut bytes));
+                }
+            })?;
+            progress.add(bytes);
         }
     };
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -26,6 +26,7 @@ pub mod grpc;
 pub mod log;
 mod long_double;
 pub mod options;
+mod progress;
 pub mod resp;
 pub mod server;
 mod session;
@@ -35,7 +36,10 @@ mod state;
 pub mod watch;
 mod watchman;
 
+#[doc(hidden)]
+pub use clock::TimeSource;
 pub use db::{Db, Figures, Opened};
 pub use error::Error;
 pub use options::Options;
+pub use progress::Progress;
 pub use session::Session;

@@ -3,8 +3,8 @@
 use hedgerow_db::config::{self, Config, Wish};
 use hedgerow_db::log::{Corrupt, Fsync};
 use hedgerow_db::server::http::Http;
-use hedgerow_db::server::{Address, Server, Stopper};
-use hedgerow_db::{Db, Opened};
+use hedgerow_db::server::{Address, Loading, Stopper};
+use hedgerow_db::{Db, Opened, Progress};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::io::{self, ErrorKind, Write};
@@ -70,10 +70,14 @@ fn serve(config: &Config) -> Result<(), String> {
         let advice = advice(&why, "port");
         format!("{why}{}{advice}", if advice.is_empty() { "" } else { "\n" })
     };
-    // Before the data is loaded, which can take a while.
-    Server::check(&settings).map_err(closed)?;
-    let db = Db::open(config.options()).map_err(|why| unreadable(&why))?;
-    let server = Server::bind(db.clone(), settings).map_err(closed)?;
+    // Loading can take a while: who asks meanwhile is told so.
+    let progress = Arc::new(Progress::default());
+    if let Some(http) = &http {
+        http.load(&progress);
+    }
+    let loading = Loading::start(settings, Arc::clone(&progress)).map_err(closed)?;
+    let db = Db::open_watched(config.options(), &progress).map_err(|why| unreadable(&why))?;
+    let server = loading.finish(db.clone()).map_err(closed)?;
     #[cfg(feature = "grpc")]
     let grpc = grpc(config, &db)?;
     if let Some(http) = &http {
@@ -144,6 +148,10 @@ fn unreadable(why: &Corrupt) -> String {
     let advice = match why {
         Corrupt::InUse(_) => {
             "Perhaps it runs already. End that one, or take another folder: --dir FOLDER"
+        }
+        Corrupt::Lost { .. } => {
+            "What was acknowledged is gone. Restore the folder from a backup, which is a copy of all its files. To go \
+             on with what is left, keep a copy of the folder and then remove the file `manifest` in it."
         }
         Corrupt::Damaged { .. } | Corrupt::Gap { .. } => {
             "Nothing was changed. Keep a copy of the folder before anything else; the page of guarantees says what can \

@@ -1,5 +1,6 @@
 //! How a database is opened.
 
+use crate::clock::TimeSource;
 use crate::log::Fsync;
 use std::path::PathBuf;
 
@@ -40,6 +41,9 @@ pub struct Options {
     pub compressed: usize,
     /// A snapshot is made when the log has grown to so many bytes, and to twice the last snapshot; 0 for never.
     pub snapshot_after: u64,
+    /// What tells the time: for tests.
+    #[doc(hidden)]
+    pub time: TimeSource,
 }
 
 impl Options {
@@ -53,6 +57,7 @@ impl Options {
             eviction: Eviction::default(),
             compressed: 0,
             snapshot_after: 64 << 20,
+            time: TimeSource::System,
         }
     }
 

@@ -123,8 +123,12 @@ impl Watch {
                 Ok((entry, changes)) => {
                     // Relaxed: as in `tell`.
                     self.waiting.fetch_sub(changes.len(), Ordering::Relaxed);
-                    self.log.wait(entry).map_err(WatchError::Log)?;
-                    self.events = events(entry, &changes, &self.prefix).into_iter();
+                    match self.log.wait(entry) {
+                        Ok(()) => self.events = events(entry, &changes, &self.prefix).into_iter(),
+                        // It was undone before anybody was told.
+                        Err(LogError::RolledBack) => {}
+                        Err(why) => return Err(WatchError::Log(why)),
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => return Ok(None),
                 Err(RecvTimeoutError::Disconnected) => return Err(WatchError::Behind),
@@ -152,6 +156,8 @@ fn events(number: Lsn, changes: &[u8], prefix: &[u8]) -> Vec<Event> {
                 told(from, Changed::Removed);
             }
             Logged::Clear(..) => told(prefix, |_| Changed::Cleared),
+            // Keys that end by themselves are not told.
+            Logged::Clock(_) => {}
         }
     }
     // The log tells it of each shard that had something.

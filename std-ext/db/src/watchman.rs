@@ -1,11 +1,13 @@
-//! A thread that looks after the state, and makes snapshots when the log has grown.
+//! Two threads that look after the state: one does what is due now and then, the other makes snapshots, when the log
+//! has grown or somebody asks for one.
 
 use crate::error::Error;
-use crate::log::Lsn;
 use crate::log::folder::Folder;
+use crate::log::{LogError, Lsn};
 use crate::snapshot::{self, Writer};
 use crate::state::record::Record;
 use crate::state::{State, care, shard};
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -14,9 +16,14 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_millis(100);
 const SHORT_PAUSE: Duration = Duration::from_millis(2);
 
+/// After a snapshot that failed, before another is made by itself.
+const LATER: Duration = Duration::from_secs(10);
+
 pub(crate) struct Watchman {
     shared: Arc<Shared>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Whether there is a thread that makes snapshots.
+    saves: bool,
 }
 
 struct Shared {
@@ -34,12 +41,18 @@ struct Status {
     stops: bool,
     /// There is something to do before the pause is over.
     is_due: bool,
+    /// The thread that makes snapshots has to begin one.
+    wanted: bool,
     done: Done,
 }
+
+/// The name of a thread, and what it does.
+type Work = (&'static str, fn(&Shared, &State));
 
 /// What became of snapshots.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Done {
+    /// One is made, or begins soon.
     pub(crate) runs: bool,
     /// Seconds since 1970.
     pub(crate) at: u64,
@@ -50,7 +63,7 @@ pub(crate) struct Done {
 }
 
 impl Watchman {
-    pub(crate) fn start(state: Arc<State>, folder: Option<Arc<Folder>>, after: u64) -> Self {
+    pub(crate) fn start(state: &Arc<State>, folder: Option<Arc<Folder>>, after: u64) -> Self {
         let shared = Arc::new(Shared {
             folder,
             after,
@@ -58,20 +71,29 @@ impl Watchman {
             changed: Condvar::new(),
             making: Mutex::default(),
         });
-        let own = Arc::clone(&shared);
-        let work = move || own.watch(&state);
-        let thread = std::thread::Builder::new().name("hedgerow-db-care".into()).spawn(work);
-        // Without a thread there is nobody to remove what has ended but those who come across it.
-        let thread = Mutex::new(thread.map_err(|why| tracing::error!("no thread: {why}")).ok());
-        Self { shared, thread }
+        // Two threads: what has ended is removed while a snapshot is made.
+        let work: [Work; 2] =
+            [("hedgerow-db-care", Shared::watch), ("hedgerow-db-save", Shared::save)];
+        let started = work.map(|(name, work)| {
+            let (shared, state) = (Arc::clone(&shared), Arc::clone(state));
+            let thread = std::thread::Builder::new().name(name.into());
+            // Without a thread there is nobody to remove what has ended but those who come across it.
+            let thread = thread.spawn(move || work(&shared, &state));
+            thread.map_err(|why| tracing::error!("no thread for {name}: {why}")).ok()
+        });
+        let saves = started[1].is_some();
+        Self { shared, threads: Mutex::new(started.into_iter().flatten().collect()), saves }
     }
 
     pub(crate) fn stop(&self) {
         self.shared.status().stops = true;
         self.shared.changed.notify_all();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that looks after the database has panicked");
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread that looks after the database has panicked");
+            }
         }
     }
 
@@ -88,6 +110,11 @@ impl Watchman {
     pub(crate) fn snapshot_now(&self, state: &State) -> Result<(), Error> {
         self.shared.snapshot(state)
     }
+
+    /// Has a snapshot made by another thread; whether none was being made.
+    pub(crate) fn snapshot_soon(&self) -> bool {
+        self.saves && self.shared.want()
+    }
 }
 
 impl Shared {
@@ -95,49 +122,98 @@ impl Shared {
         self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has a snapshot made; whether none was being made.
+    fn want(&self) -> bool {
+        let mut status = self.status();
+        if status.done.runs {
+            return false;
+        }
+        (status.wanted, status.done.runs) = (true, true);
+        drop(status);
+        self.changed.notify_all();
+        true
+    }
+
     fn watch(&self, state: &State) {
-        let mut pause = PAUSE;
+        let (mut pause, mut not_before) = (PAUSE, Instant::now());
         loop {
-            let goes_on = |now: &mut Status| !now.stops && !now.is_due;
-            let status = self.changed.wait_timeout_while(self.status(), pause, goes_on);
-            let mut status = status.unwrap_or_else(PoisonError::into_inner).0;
+            let status = self
+                .changed
+                .wait_timeout_while(self.status(), pause, |now| !now.stops && !now.is_due);
+            let done = {
+                let mut status = status.unwrap_or_else(PoisonError::into_inner).0;
+                if status.stops {
+                    return;
+                }
+                status.is_due = false;
+                status.done
+            };
+            pause = if care::round(state) { SHORT_PAUSE } else { PAUSE };
+            let due = self.after.max(2 * done.bytes);
+            let due = self.after != 0 && self.folder.is_some() && state.log.bytes() >= due;
+            if due && !done.runs && Instant::now() >= not_before && self.want() {
+                not_before = Instant::now() + LATER;
+            }
+            if !due {
+                not_before = Instant::now();
+            }
+        }
+    }
+
+    /// Makes snapshots when they are wanted.
+    fn save(&self, state: &State) {
+        loop {
+            let idle = |now: &mut Status| !now.stops && !now.wanted;
+            let status = self.changed.wait_while(self.status(), idle);
+            let mut status = status.unwrap_or_else(PoisonError::into_inner);
             if status.stops {
                 return;
             }
-            status.is_due = false;
+            status.wanted = false;
             drop(status);
-            pause = if care::round(state) { SHORT_PAUSE } else { PAUSE };
-            let due = self.after.max(2 * self.status().done.bytes);
-            let due = self.after != 0 && self.folder.is_some() && state.log.bytes() >= due;
-            if due && let Err(why) = self.snapshot(state) {
+            if let Err(why) = self.snapshot(state)
+                && !self.status().stops
+            {
                 tracing::error!("{why}");
-                pause = PAUSE * 100;
             }
         }
     }
 
     fn snapshot(&self, state: &State) -> Result<(), Error> {
-        let Some(folder) = &self.folder else { return Ok(()) };
+        /// None runs any more, also after a panic.
+        struct Ends<'a>(&'a Shared);
+        impl Drop for Ends<'_> {
+            fn drop(&mut self) {
+                let mut status = self.0.status();
+                status.done.runs = status.wanted;
+            }
+        }
         let _one = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ends = Ends(self);
+        let Some(folder) = &self.folder else { return Ok(()) };
         self.status().done.runs = true;
-        let made = make(folder, state);
+        let made = make(folder, state, &|| self.status().stops);
         let done = &mut self.status().done;
-        done.runs = false;
         done.failed = made.is_err();
-        let made = made?;
-        *done = Done { runs: false, failed: false, at: state.clock.now() / 1000, ..made };
+        *done = Done { runs: true, failed: false, at: state.clock.now() / 1000, ..made? };
         Ok(())
     }
 }
 
 /// Has the log begin anew, writes all shards, and drops the log before.
-fn make(folder: &Arc<Folder>, state: &State) -> Result<Done, Error> {
+fn make(folder: &Arc<Folder>, state: &State, stops: &dyn Fn() -> bool) -> Result<Done, Error> {
     let wrong = |why| Error::Snapshot(Arc::new(why));
-    let first = state.log.rotate()?;
+    let (first, rollbacks) = (state.log.rotate()?, state.rollbacks());
     let mut writer = Writer::create(folder).map_err(wrong)?;
     let mut pause = Duration::ZERO;
     let writing = state.begin_snapshot();
     for number in 0..state.shards.len() {
+        if stops() {
+            return Err(wrong(io::Error::new(
+                io::ErrorKind::Interrupted,
+                "the database is closed",
+            )));
+        }
         let took = write_shard(number, state, &mut writer).map_err(wrong)?;
         pause = pause.max(took);
     }
@@ -145,19 +221,23 @@ fn make(folder: &Arc<Folder>, state: &State) -> Result<Done, Error> {
     let last = state.log.last();
     // The log must not end before what the snapshot holds of it.
     state.log.force()?;
+    // All up to `last` is safe, unless it was undone. Nothing of it can be undone from now on.
+    if state.rollbacks() != rollbacks {
+        return Err(LogError::RolledBack.into());
+    }
     let bytes = writer.finish(last, state.clock.now()).map_err(wrong)?;
     state.log.drop_before(first)?;
-    snapshot::remove_older(folder, last).map_err(|why| wrong(std::io::Error::other(why)))?;
+    snapshot::remove_older(folder, last).map_err(|why| wrong(io::Error::other(why)))?;
     Ok(Done { entry: last, pause, bytes, ..Done::default() })
 }
 
 /// Writes a shard as it is at one moment; for how long it was locked.
-fn write_shard(number: usize, state: &State, writer: &mut Writer) -> std::io::Result<Duration> {
+fn write_shard(number: usize, state: &State, writer: &mut Writer) -> io::Result<Duration> {
     /// The records may go, also after a panic or an error.
-    struct Held<'a>(&'a shard::Shard);
+    struct Held<'a>(&'a State, &'a shard::Shard);
     impl Drop for Held<'_> {
         fn drop(&mut self) {
-            self.0.lock().end_snapshot();
+            self.1.lock().end_snapshot(self.0.log.safe());
         }
     }
     let shard = &state.shards[number];
@@ -169,7 +249,7 @@ fn write_shard(number: usize, state: &State, writer: &mut Writer) -> std::io::Re
     let time = core.at(state.clock.now());
     drop(core);
     let pause = began.elapsed();
-    let _held = Held(shard);
+    let _held = Held(state, shard);
     writer.section(state.deal.slots(number), floor)?;
     for record in records.into_iter().filter(|record| !record.has_ended(time)) {
         shard::read(record, state.cold.as_deref(), |value| {

@@ -587,7 +587,7 @@ fn what_was_dropped_may_come_back() {
         db.set("more", "").unwrap();
         db.snapshot().unwrap();
         let files = fs::read_dir(left.path()).unwrap().count();
-        assert_eq!(files, 3, "a log, a snapshot and the lock");
+        assert_eq!(files, 4, "a log, a snapshot, the manifest and the lock");
     }
 }
 
@@ -619,17 +619,36 @@ fn on_a_full_disk_memory_and_log_stay_one() {
                         done += 1;
                         assert_eq!(sum, done);
                     }
-                    Err(Error::Refused(Refusal::Log)) => {}
+                    // It was undone, or not begun.
+                    Err(Error::Refused(Refusal::Log) | Error::Log(LogError::RolledBack)) => {}
                     Err(why) => panic!("{why}"),
                 }
+                let known = db.get(format!("counter {thread}")).unwrap().unwrap_or_default();
+                let wanted = if done == 0 { String::new() } else { done.to_string() };
+                assert_eq!(String::from_utf8(known).unwrap(), wanted, "what is shown is committed");
                 let appended = db.append(format!("all {}", done / 100), [b'x'; 20]);
-                assert!(matches!(appended, Ok(_) | Err(Error::Refused(Refusal::Log))));
+                assert!(matches!(
+                    appended,
+                    Ok(_) | Err(Error::Refused(Refusal::Log) | Error::Log(LogError::RolledBack))
+                ));
                 thread::sleep(Duration::from_micros(20));
             }
             done
         };
         let done: Vec<i64> = thread::scope(|scope| {
             let (work, ends) = (&work, Stop(&stop));
+            for thread in 0..2 {
+                let (db, stop) = (&db, &stop);
+                scope.spawn(move || {
+                    let mut told = 0;
+                    // Relaxed: as above.
+                    while !stop.load(Ordering::Relaxed) {
+                        let now = number(db, &format!("counter {thread}"));
+                        assert!(now >= told, "{told} was told, and was undone: {now}");
+                        told = now;
+                    }
+                });
+            }
             let workers: Vec<_> = (0..3).map(|thread| scope.spawn(move || work(thread))).collect();
             for round in 0..8 {
                 let heals = Heals(&disk);
@@ -663,6 +682,37 @@ fn on_a_full_disk_memory_and_log_stay_one() {
     }
 }
 
+/// A look that meets a rollback, as late as it can: what it saw is not told, though it is shown no more.
+#[test]
+fn what_was_undone_while_it_was_looked_at_is_not_told() {
+    let (path, disk) = (folder(), FaultyDisk::new());
+    let db = open_on(&disk, path.path(), Fsync::Never, 1);
+    db.set("key", "old").unwrap();
+    let set = Change::Set { value: b"new", when: When::Always, life: Life::Ever, get: false };
+    let last = db.session().run(&[Ask::Change(b"key", set)], &mut |_, _| {});
+    disk.change(|faults| faults.room = Some(0));
+    let _heals = Heals(&disk);
+    thread::scope(|scope| {
+        let mut session = db.session();
+        let look = [Ask::Look(b"key", Look::Value), Ask::Look(b"key", Look::Exists)];
+        let lsn = session.run(&look[..1], &mut |_, answer| {
+            assert_eq!(answer, Answer::Bytes(b"new"));
+            scope.spawn(|| db.log().commit(last));
+            // The rollback has its number, and soon afterwards it waits for this look alone.
+            while db.figures().last == last {
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_millis(200));
+        });
+        let told = db.log().wait(lsn);
+        assert!(told.is_err(), "a value that was undone is told: entry {lsn} is called safe");
+        let lsn = session.run(&look, &mut |_, answer| {
+            assert!(matches!(answer, Answer::Bytes(b"old") | Answer::Int(1)), "{answer:?}");
+        });
+        db.log().wait(lsn).unwrap();
+    });
+}
+
 /// A disk that fails to keep the log: that is said, of all that may be lost, and of what comes behind.
 #[test]
 fn what_may_be_lost_is_not_acknowledged() {
@@ -674,18 +724,32 @@ fn what_may_be_lost_is_not_acknowledged() {
     disk.change(|faults| faults.sync = false);
     for _ in 0..20 {
         assert!(!db.log().writable() && db.set("key", "no").is_err() && db.add("key", 1).is_err());
-        // What may be lost is not shown either.
+        // What may be lost is not shown either: what was committed is.
         let mut session = db.session();
-        let lsn = session.run(&[Ask::Look(b"key", Look::Value)], &mut |_, _| {});
-        assert!(matches!(db.log().wait(lsn), Err(LogError::Sync(_))));
-        assert!(matches!(db.get("key"), Err(Error::Log(LogError::Sync(_)))));
-        assert!(matches!(db.contains_key("key"), Err(Error::Log(LogError::Sync(_)))));
-        assert!(db.snapshot().is_err());
+        let lsn = session.run(&[Ask::Look(b"key", Look::Value)], &mut |_, answer| {
+            assert_eq!(answer, Answer::Bytes(b"kept"), "what is shown is committed");
+        });
+        db.log().wait(lsn).unwrap();
+        assert_eq!(db.get("key").unwrap().as_deref(), Some(&b"kept"[..]));
+        assert!(db.contains_key("key").unwrap() && db.snapshot().is_err());
         thread::sleep(Duration::from_millis(1));
     }
     let left = folder();
     disk.copy_forced(path.path(), left.path()).unwrap();
     assert_eq!(open(left.path(), 4).unwrap().get("key").unwrap().as_deref(), Some(&b"kept"[..]));
+}
+
+/// What a log could not write before it was closed is not told.
+#[test]
+fn what_was_never_written_is_not_told() {
+    let (path, disk) = (folder(), FaultyDisk::new());
+    let db = open_on(&disk, path.path(), Fsync::Never, 4);
+    let set = Change::Set { value: b"lost", when: When::Always, life: Life::Ever, get: false };
+    db.session().run(&[Ask::Change(b"key", set)], &mut |_, _| {});
+    disk.change(|faults| faults.room = Some(0));
+    assert!(matches!(db.close(), Err(Error::Log(LogError::Write(_)))));
+    let found = db.get("key");
+    assert!(matches!(found, Err(Error::Log(LogError::Closed))), "a lost value is told: {found:?}");
 }
 
 #[test]
@@ -736,6 +800,8 @@ fn a_folder_is_opened_once_and_said_what_was_found() {
     bad[30] ^= 4;
     fs::write(&snapshot, &bad).unwrap();
     fs::remove_file(&log).unwrap();
+    assert!(matches!(open(&inner, 4), Err(Corrupt::Lost { found: None, wanted: 3, .. })));
+    fs::remove_file(inner.join("manifest")).unwrap();
     assert_eq!(open(&inner, 4).unwrap().len(), 2, "all that the snapshot needs");
     assert_eq!(fs::read(&snapshot).unwrap(), bad);
 }

@@ -71,6 +71,12 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Removes what says what the folder must have, as earlier versions had none and as it is done to go on with what is
+/// left.
+fn forget(path: &Path) {
+    fs::remove_file(path.join("manifest")).unwrap();
+}
+
 /// A log of nine entries, in files that begin with the first and the sixth.
 fn small() -> tempfile::TempDir {
     let path = folder();
@@ -125,7 +131,13 @@ fn a_folder_is_opened_once() {
     let (log, _, _) = open(path.path()).unwrap();
     assert!(matches!(open(path.path()), Err(Corrupt::InUse(_))));
     drop(log);
+    // What a process that was killed leaves of what it was making.
+    let leftovers = ["log.new", "log.probe", "manifest.new"].map(|name| path.path().join(name));
+    for file in &leftovers {
+        fs::write(file, [0; 100]).unwrap();
+    }
     open(path.path()).unwrap();
+    assert!(!leftovers.iter().any(|file| file.exists()), "leftovers are removed");
 }
 
 /// Wherever a byte is another one in what a mark says was forced, or another file is behind: the log is refused.
@@ -261,6 +273,7 @@ fn a_log_at_rest_says_what_it_has_forced() {
 #[test]
 fn cut_anywhere_it_is_a_beginning_or_refused() {
     let good = small();
+    forget(good.path());
     let places = places();
     for first in [1, 6] {
         let bytes = fs::read(file(good.path(), first)).unwrap();
@@ -282,6 +295,7 @@ fn cut_anywhere_it_is_a_beginning_or_refused() {
             append(&log, last + 1);
             drop(log);
             assert_eq!(open(path.path()).unwrap().2.len() as u64, last + 1);
+            forget(path.path());
         }
     }
 }
@@ -289,6 +303,7 @@ fn cut_anywhere_it_is_a_beginning_or_refused() {
 #[test]
 fn torn_ends_are_cut_off() {
     let good = small();
+    forget(good.path());
     let bytes = fs::read(file(good.path(), 6)).unwrap();
     let places = places();
     let whole = &bytes[places[3]..];
@@ -313,6 +328,7 @@ fn torn_ends_are_cut_off() {
         assert_eq!(entries, (1..9).map(entry).collect::<Vec<_>>());
         assert_eq!(recovered.cut.unwrap().bytes, end.len() as u64);
         drop(log);
+        forget(path.path());
         // It was closed with a mark.
         assert_eq!(fs::metadata(file(path.path(), 6)).unwrap().len(), (places[3] + HEAD) as u64);
         // With an entry behind it, too, as long as nothing says that it was forced.
@@ -330,6 +346,7 @@ fn torn_ends_are_cut_off() {
 #[test]
 fn what_is_missing_is_refused() {
     let good = small();
+    forget(good.path());
     let with = |how: &dyn Fn(&Path), wanted| {
         let path = folder();
         copy(good.path(), path.path());
@@ -349,6 +366,51 @@ fn what_is_missing_is_refused() {
     assert!(matches!(with(&later, (1, 0)), Err(Corrupt::Gap { wanted: 6, found: 7, .. })));
     // A part that was dropped, and is there again after a loss of power, does no harm.
     assert_eq!(with(&|path| fs::write(file(path, 1), "").unwrap(), (6, 9)).unwrap().len(), 4);
+}
+
+/// What the log had, and nobody says what became of it: nothing is changed, and who wants to go on says so.
+#[test]
+fn what_somebody_removed_is_missed() {
+    type Damage<'a> = dyn Fn(&Path) + 'a;
+    let end = places()[2];
+    let cut = |path: &Path, at: usize| {
+        let bytes = fs::read(file(path, 6)).unwrap();
+        fs::write(file(path, 6), &bytes[..at]).unwrap();
+    };
+    let newest = |path: &Path| fs::remove_file(file(path, 6)).unwrap();
+    let all = |path: &Path| {
+        for first in [1, 6] {
+            fs::remove_file(file(path, first)).unwrap();
+        }
+    };
+    let cases: [(&Damage<'_>, Option<Lsn>, usize); 4] = [
+        (&all, None, 0),
+        (&newest, None, 5),
+        (&|path| cut(path, end), Some(7), 7),
+        (&|path| cut(path, end + 3), Some(7), 7),
+    ];
+    for (number, (damage, last, left)) in cases.into_iter().enumerate() {
+        let path = small();
+        damage(path.path());
+        let before = fs::read(file(path.path(), 6)).ok();
+        let Err(Corrupt::Lost { file: named, found, .. }) = open(path.path()) else {
+            panic!("case {number}: entries are gone without a word");
+        };
+        assert_eq!((&named, found), (&file(path.path(), 6), last));
+        assert_eq!(fs::read(named).ok(), before, "nothing is changed");
+        forget(path.path());
+        assert_eq!(open(path.path()).unwrap().2.len(), left, "case {number}");
+    }
+    // Also where it was not closed.
+    let (path, left) = (folder(), folder());
+    let (log, _, _) = open(path.path()).unwrap();
+    append(&log, 1);
+    log.rotate().unwrap();
+    append(&log, 2);
+    log.wait(2).unwrap();
+    copy(path.path(), left.path());
+    fs::remove_file(file(left.path(), 2)).unwrap();
+    assert!(matches!(open(left.path()), Err(Corrupt::Lost { found: None, wanted: 2, .. })));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::resp::write::Writer;
 use crate::state::number;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+const SAVES: &str = "ERR Background save already in progress";
 const CURSOR: &str = "ERR invalid cursor";
 /// So many keys are visited in one go for KEYS.
 const STRIDE: usize = 4096;
@@ -134,6 +135,9 @@ impl<'a> Turn<'_, 'a> {
     /// SAVE.
     pub(super) fn save(&mut self) -> Result<(), Complaint> {
         self.run();
+        if self.db.figures().snapshot_runs {
+            return Err(SAVES.into());
+        }
         self.db.snapshot().map_err(|why| format!("ERR {why}"))?;
         self.reply(|out| out.ok());
         Ok(())
@@ -147,17 +151,9 @@ impl<'a> Turn<'_, 'a> {
             _ => return Err(SYNTAX),
         }
         self.run();
-        if self.db.figures().snapshot_runs {
-            return Err("ERR Background save already in progress".into());
+        if !self.db.snapshot_soon() {
+            return Err(SAVES.into());
         }
-        let db = self.db.clone();
-        let work = move || {
-            if let Err(why) = db.snapshot() {
-                tracing::error!("{why}");
-            }
-        };
-        let thread = std::thread::Builder::new().name("hedgerow-db-save".into()).spawn(work);
-        thread.map_err(|why| format!("ERR no thread to save with: {why}"))?;
         self.reply(|out| out.simple("Background saving started"));
         Ok(())
     }

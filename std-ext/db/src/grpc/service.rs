@@ -115,23 +115,28 @@ impl Shared {
     /// A part of a walk, and where to go on, if there is more.
     fn scan(&self, request: &ScanRequest, from: u64) -> (Vec<Entry>, Option<u64>, Lsn) {
         self.db.with(|session| {
-            let mut entries = Vec::new();
+            let (mut entries, rollbacks) = (Vec::new(), self.db.rollbacks());
             let next = session.scan(from, SCANNED, &mut |key| {
                 if key.starts_with(&request.prefix) {
                     entries.push(Entry { key: Bytes::copy_from_slice(key), value: None });
                 }
             });
-            let mut lsn = 0;
+            // That a key is there is told no sooner than a restart keeps it.
+            let mut lsn = self.db.log().last();
             if request.with_values {
                 let keys: Vec<Bytes> = entries.iter().map(|entry| entry.key.clone()).collect();
                 let asks: Vec<Ask<'_>> =
                     keys.iter().map(|key| Ask::Look(key, Look::Value)).collect();
-                lsn = session.run(&asks, &mut |number, found| {
+                let values = session.run(&asks, &mut |number, found| {
                     if let ask::Answer::Bytes(value) = found {
                         entries[number].value = Some(Bytes::copy_from_slice(value));
                     }
                 });
+                lsn = lsn.max(values);
                 entries.retain(|entry| entry.value.is_some());
+            }
+            if self.db.rollbacks() != rollbacks {
+                lsn = Lsn::MAX;
             }
             (entries, (next != 0).then_some(next), lsn)
         })

@@ -22,6 +22,7 @@ const APPEND: u8 = 8;
 const WRITE: u8 = 9;
 const CLEAR: u8 = 10;
 const RENAME: u8 = 11;
+const CLOCK: u8 = 12;
 
 /// One change of an entry of the log.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,6 +33,8 @@ pub(crate) enum Logged<'a> {
     Clear(u16, u16),
     /// The value and the end of the first key become those of the second, and the first is removed.
     Rename(&'a [u8], &'a [u8]),
+    /// All keys that had ended by then are removed: the clock was set back, to the time of the entry.
+    Clock(u64),
 }
 
 fn number(mut number: u64, into: &mut Vec<u8>) {
@@ -113,6 +116,12 @@ pub(crate) fn rename(from: &[u8], to: &[u8], into: &mut Vec<u8>) {
     bytes(to, into);
 }
 
+/// Writes that the clock was set back, which had reached this time.
+pub(crate) fn clock(ended: u64, into: &mut Vec<u8>) {
+    into.push(CLOCK);
+    number(ended, into);
+}
+
 /// Reads changes in order. An entry whose checksum is right and whose changes are not was written by something else.
 pub(crate) struct Changes<'a>(&'a [u8]);
 
@@ -159,6 +168,9 @@ impl<'a> Changes<'a> {
         if kind == CLEAR {
             let (from, to) = (self.number()?, self.number()?);
             return Some(Logged::Clear(u16::try_from(from).ok()?, u16::try_from(to).ok()?));
+        }
+        if kind == CLOCK {
+            return Some(Logged::Clock(self.number()?));
         }
         let key = self.bytes()?;
         if kind == RENAME {
@@ -223,6 +235,7 @@ mod tests {
         write(b"i", 1000, b"part", &mut log);
         clear(0..16_384, &mut log);
         rename(b"j", b"k", &mut log);
+        clock(1 << 50, &mut log);
         let set = |value, life| Change::Set { value, when: When::Always, life, get: false };
         let live = |life| Change::Live { life, when: LiveWhen::Always, get: false };
         let wanted = [
@@ -237,6 +250,7 @@ mod tests {
             Logged::Change(b"i", Change::Write { at: 1000, bytes: b"part" }),
             Logged::Clear(0, 16_384),
             Logged::Rename(b"j", b"k"),
+            Logged::Clock(1 << 50),
         ];
         let read: Result<Vec<_>, _> = Changes::new(&log).collect();
         assert_eq!(read.as_deref(), Ok(&wanted[..]));

@@ -58,6 +58,12 @@ pub trait DiskFile: Send + Sync {
     /// The system's.
     fn write(&self, bytes: &[u8]) -> io::Result<()>;
 
+    /// Whether this path leads to the file. Where the system does not tell, it is taken for granted.
+    fn is_at(&self, path: &Path) -> bool {
+        let _ = path;
+        true
+    }
+
     /// Forces to the disk what was written.
     ///
     /// # Errors
@@ -116,6 +122,17 @@ impl DiskFile for File {
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
         let mut file = self;
         file.write_all(bytes)
+    }
+
+    #[cfg(unix)]
+    fn is_at(&self, path: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let place = |of: &fs::Metadata| (of.dev(), of.ino());
+        match (self.metadata(), fs::metadata(path)) {
+            (Ok(own), Ok(there)) => place(&own) == place(&there),
+            (_, Err(why)) => why.kind() != io::ErrorKind::NotFound,
+            (Err(_), Ok(_)) => true,
+        }
     }
 
     fn sync(&self) -> io::Result<()> {

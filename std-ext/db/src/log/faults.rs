@@ -256,6 +256,10 @@ impl DiskFile for FaultyFile {
         Ok(())
     }
 
+    fn is_at(&self, path: &Path) -> bool {
+        self.inner.is_at(path)
+    }
+
     fn sync(&self) -> io::Result<()> {
         let mut plan = self.disk.plan();
         plan.counts.syncs += 1;

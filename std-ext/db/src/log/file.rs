@@ -8,23 +8,31 @@
 //! What gathers between two commits is bounded by nothing here: each loop of the server commits at the end of its turn,
 //! so that it is what one turn of each changes.
 //!
-//! A write that fails (the disk is full) loses nothing: what was to be written stays, what was written of it is cut off
-//! again, and it is tried again ten times a second and at every commit. Meanwhile `writable` says no, so that nobody
-//! begins a change; of those who had asked before, entries are still taken, since what they changed is changed.
-//! Forcing the disk that fails is the end: the system may have dropped what it could not write, so nothing can be
-//! promised any more, and it is not forced again, which might well succeed.
+//! Whether the log can be written is one state, [`Condition`](super::health::Condition). A write that fails (the disk
+//! is full) makes it `Full`: what was written of it is cut off again, and no change begins. Then the log calls its
+//! owner, which undoes in memory what is not safe and has the log forget the entries
+//! ([`roll_back`](Log::roll_back)). In their place the log writes entries without changes, since numbers follow each
+//! other; that, tried ten times a second, is how it learns that there is room again.
 //!
-//! Locks are taken in this order: `forcing`, `back`, then `front`, `parts` or `work`; `progress` and `told` alone.
+//! Forcing the disk that fails is the end (`Failed`): the system may have dropped what it could not write, so nothing
+//! can be promised any more, and it is not forced again, which might well succeed. The same goes for files that
+//! somebody has removed.
+//!
+//! Locks are taken in this order: shards, `forcing`, `back`, then `front`, `parts` or `work`, then `health`;
+//! `progress`, `told` and `on_failure` alone.
 
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{self, HEADER};
-use crate::log::recover::{NAME, NEW, Part, Recovered, Replay, recover};
-use crate::log::{Corrupt, Fsync, Log, LogError, Lsn};
+use crate::log::health::{Condition, Health};
+use crate::log::manifest::Manifest;
+use crate::log::recover::{NAME, NEW, PROBE, Part, Recovered, Replay, recover};
+use crate::log::rollback::RolledBack;
+use crate::log::{Corrupt, Fsync, Log, LogError, Lsn, Rollback};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -34,6 +42,8 @@ const RETRY: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 /// A buffer that has grown beyond this is not kept.
 const KEPT: usize = 4 << 20;
+/// So much room there has to be again on a disk that was full.
+const ROOM: usize = 64 << 10;
 
 /// A log in files of its own, in a folder that nobody else has open.
 pub struct FileLog {
@@ -53,26 +63,25 @@ struct Shared {
     /// Held by whoever forces the disk without the lock of `back`, until it is known whether that failed: the system
     /// tells an error once, so another who forces meanwhile would hear of none.
     forcing: Mutex<()>,
-    /// Why entries that are not safe never will be.
-    end: OnceLock<LogError>,
+    health: Health,
+    rolled_back: RolledBack,
     /// Number of the last entry that may be acknowledged.
     safe: AtomicU64,
-    /// As `Front::refusal` says, to be asked without a lock.
-    writable: AtomicBool,
     bytes: AtomicU64,
     work: Mutex<Work>,
     worked: Condvar,
     progress: Mutex<()>,
     progressed: Condvar,
-    told: Mutex<Vec<Arc<dyn Fn() + Send + Sync>>>,
+    told: Mutex<Vec<Told>>,
+    on_failure: Mutex<Option<Told>>,
 }
+
+type Told = Arc<dyn Fn() + Send + Sync>;
 
 /// Where entries gather.
 struct Front {
     buffer: Vec<u8>,
     next: Lsn,
-    /// Why no more are taken.
-    refusal: Option<LogError>,
 }
 
 /// What writes.
@@ -91,8 +100,8 @@ struct Back {
     forced: Lsn,
     /// Up to which entry the file says that all were forced.
     marked: Lsn,
-    /// Why the last write failed.
-    failing: Option<LogError>,
+    /// Whether all that is pending stands in the place of entries that were rolled back.
+    only_places: bool,
     /// Whether somebody is to be told when the lock is free.
     news: bool,
 }
@@ -102,8 +111,6 @@ struct Back {
 struct Work {
     /// Under `always`: up to which entry.
     wanted: Lsn,
-    /// A write has failed, so that it has to be tried again soon.
-    soon: bool,
     stop: bool,
 }
 
@@ -141,24 +148,28 @@ impl FileLog {
             (Part { first: last + 1, bytes: HEADER as u64, marked: last }, salt, file)
         };
         folder.disk().sync_folder(folder.path()).map_err(refused)?;
+        if !found.listed {
+            Manifest { newest: part.first, kept: last }.write(&folder).map_err(refused)?;
+        }
         let bytes = found.closed.iter().map(|part| part.bytes).sum::<u64>() + part.bytes;
         let shared = Arc::new(Shared {
             folder,
             fsync,
             salt,
-            front: Mutex::new(Front { buffer: Vec::new(), next: last + 1, refusal: None }),
+            front: Mutex::new(Front { buffer: Vec::new(), next: last + 1 }),
             back: Mutex::new(Back::new(file, part, last)),
             parts: Mutex::new(found.closed),
             forcing: Mutex::new(()),
-            end: OnceLock::new(),
+            health: Health::new(),
+            rolled_back: RolledBack::default(),
             safe: AtomicU64::new(last),
-            writable: AtomicBool::new(true),
             bytes: AtomicU64::new(bytes),
             work: Mutex::new(Work::default()),
             worked: Condvar::new(),
             progress: Mutex::new(()),
             progressed: Condvar::new(),
             told: Mutex::new(Vec::new()),
+            on_failure: Mutex::new(None),
         });
         let its = Arc::clone(&shared);
         let thread = thread::Builder::new().name("hedgerow-db log".into());
@@ -183,8 +194,8 @@ impl Log for FileLog {
         }
         let crc = frame::crc(changes);
         let mut front = lock(&self.shared.front);
-        if let Some(why @ (LogError::Sync(_) | LogError::Closed)) = &front.refusal {
-            return Err(why.clone());
+        if !self.shared.health.writable() {
+            self.shared.health.takes()?;
         }
         let lsn = front.next;
         front.next += 1;
@@ -194,43 +205,40 @@ impl Log for FileLog {
 
     #[inline]
     fn writable(&self) -> bool {
-        // Relaxed: a hint; `append` asks under its lock.
-        self.shared.writable.load(Ordering::Relaxed)
+        self.shared.health.writable()
     }
 
     fn last(&self) -> Lsn {
-        lock(&self.shared.front).next - 1
+        self.shared.last()
     }
 
     fn commit(&self, lsn: Lsn) -> Result<bool, LogError> {
         let shared = &*self.shared;
-        if shared.safe() >= lsn {
+        if shared.is_safe(lsn) {
             return Ok(true);
         }
         if lsn == Lsn::MAX {
-            return Err(lock(&shared.front).refusal.clone().unwrap_or(LogError::Closed));
-        }
-        if shared.fsync == Fsync::Always {
-            shared.going()?;
+            // There is no such entry, and nothing to be written for it.
+        } else if shared.fsync == Fsync::Always {
             let mut work = lock(&shared.work);
             if work.wanted < lsn {
                 work.wanted = lsn;
                 drop(work);
                 shared.worked.notify_one();
             }
-            return Ok(shared.safe() >= lsn);
+        } else {
+            shared.with_back(|back| {
+                // Another may have written it while this one waited.
+                if shared.safe() < lsn {
+                    // What cannot be written is told below.
+                    let _ = shared.write(back);
+                }
+            });
+            if shared.is_safe(lsn) {
+                return Ok(true);
+            }
         }
-        shared.with_back(|back| {
-            // Another may have written it while this one waited.
-            if shared.safe() >= lsn {
-                return Ok(true);
-            }
-            shared.write(back);
-            if shared.safe() >= lsn {
-                return Ok(true);
-            }
-            shared.going().map(|()| false)
-        })
+        shared.outcome(lsn).map_or(Ok(false), |outcome| outcome.map(|()| true))
     }
 
     fn wait(&self, lsn: Lsn) -> Result<(), LogError> {
@@ -240,10 +248,9 @@ impl Log for FileLog {
         }
         let mut progress = lock(&shared.progress);
         loop {
-            if shared.safe() >= lsn {
-                return Ok(());
+            if let Some(outcome) = shared.outcome(lsn) {
+                return outcome;
             }
-            shared.going()?;
             let woken = shared.progressed.wait(progress);
             progress = woken.unwrap_or_else(PoisonError::into_inner);
         }
@@ -256,6 +263,14 @@ impl Log for FileLog {
 
     fn on_progress(&self, told: Box<dyn Fn() + Send + Sync>) {
         lock(&self.shared.told).push(Arc::from(told));
+    }
+
+    fn on_failure(&self, failed: Box<dyn Fn() + Send + Sync>) {
+        *lock(&self.shared.on_failure) = Some(Arc::from(failed));
+    }
+
+    fn roll_back(&self) -> Option<Rollback> {
+        self.shared.roll_back()
     }
 
     fn rotate(&self) -> Result<Lsn, LogError> {
@@ -283,7 +298,7 @@ impl Log for FileLog {
 
     fn close(&self) -> Result<(), LogError> {
         let shared = &*self.shared;
-        shared.refuse(&LogError::Closed);
+        shared.health.closing();
         lock(&shared.work).stop = true;
         shared.worked.notify_one();
         let thread = lock(&self.thread).take();
@@ -298,7 +313,8 @@ impl Log for FileLog {
         };
         // They may hold what holds the log.
         let told = std::mem::take(&mut *lock(&shared.told));
-        drop(told);
+        let failed = lock(&shared.on_failure).take();
+        drop((told, failed));
         closed
     }
 }
@@ -315,7 +331,7 @@ impl Back {
             written: last,
             forced: last,
             marked: part.marked,
-            failing: None,
+            only_places: false,
             news: false,
         }
     }
@@ -333,33 +349,31 @@ impl Shared {
         self.safe.store(lsn, Ordering::Release);
     }
 
-    /// Whether what is not safe may yet become so.
-    fn going(&self) -> Result<(), LogError> {
-        self.end.get().map_or(Ok(()), |why| Err(why.clone()))
+    /// Whether an entry may be acknowledged.
+    #[inline]
+    fn is_safe(&self, lsn: Lsn) -> bool {
+        // In this order: as in `outcome`.
+        self.safe() >= lsn && !self.rolled_back.has(lsn)
     }
 
-    /// Whether entries are taken.
-    fn taking(&self) -> Result<(), LogError> {
-        lock(&self.front).refusal.clone().map_or(Ok(()), Err)
-    }
-
-    /// Takes no more entries. An end stays what it is.
-    fn refuse(&self, why: &LogError) {
-        let mut front = lock(&self.front);
-        if matches!(front.refusal, None | Some(LogError::Write(_))) {
-            front.refusal = Some(why.clone());
+    /// What became of an entry and all before it, where that is known.
+    fn outcome(&self, lsn: Lsn) -> Option<Result<(), LogError>> {
+        // Before it is asked what was rolled back: such numbers are passed by `safe` only after that was noted.
+        let safe = self.safe();
+        if self.rolled_back.has(lsn) {
+            // What a disk has lost may be there when it is opened again.
+            return Some(Err(match self.health.condition() {
+                Condition::Failed(why) => why,
+                _ => LogError::RolledBack,
+            }));
         }
-        // Relaxed: as in `writable`.
-        self.writable.store(false, Ordering::Relaxed);
-    }
-
-    /// Takes entries again, where only a write had failed.
-    fn welcome(&self) {
-        let mut front = lock(&self.front);
-        if matches!(front.refusal, Some(LogError::Write(_))) {
-            front.refusal = None;
-            // Relaxed: as in `writable`.
-            self.writable.store(true, Ordering::Relaxed);
+        if safe >= lsn {
+            return Some(Ok(()));
+        }
+        match self.health.goes_on() {
+            Err(why) => Some(Err(why)),
+            Ok(()) if lsn == Lsn::MAX => Some(Err(LogError::RolledBack)),
+            Ok(()) => None,
         }
     }
 
@@ -375,6 +389,12 @@ impl Shared {
     }
 
     fn tell(&self) {
+        if self.health.take_rollback() {
+            let failed = lock(&self.on_failure).clone();
+            if let Some(failed) = failed {
+                failed();
+            }
+        }
         drop(lock(&self.progress));
         self.progressed.notify_all();
         let told = lock(&self.told).clone();
@@ -383,13 +403,12 @@ impl Shared {
         }
     }
 
-    /// Writes all that was appended when it was called, or says in `back` why not.
-    fn write(&self, back: &mut Back) {
-        if self.end.get().is_some() || !self.put(back) {
-            return;
-        }
+    /// Writes all that was appended when it was called.
+    fn write(&self, back: &mut Back) -> Result<(), LogError> {
+        self.health.goes_on()?;
+        self.put(back)?;
         self.take(back);
-        self.put(back);
+        self.put(back)
     }
 
     /// Takes what gathered; what was taken before is written.
@@ -413,73 +432,85 @@ impl Shared {
 
     /// Says what has been forced, where nothing else is to be written.
     fn write_mark(&self, back: &mut Back) {
-        if back.pending.is_empty() && back.failing.is_none() && back.forced == back.written {
+        if back.pending.is_empty() && !self.health.is_full() && back.forced == back.written {
             self.mark(back);
-            self.put(back);
+            // A mark that cannot be written is written with the next entries.
+            let _ = self.put(back);
         }
     }
 
-    /// Writes what was taken; whether that is done.
-    fn put(&self, back: &mut Back) -> bool {
-        if back.pending.is_empty() && back.failing.is_none() {
-            return true;
+    /// Writes what was taken.
+    fn put(&self, back: &mut Back) -> Result<(), LogError> {
+        if back.pending.is_empty() && !self.health.is_full() {
+            return Ok(());
         }
         let cut = if back.torn { back.file.cut(back.length) } else { Ok(()) };
         back.torn &= cut.is_err();
-        if let Err(why) = cut.and_then(|()| back.file.write(&back.pending)) {
+        let wrote = cut.and_then(|()| if self.health.is_full() { self.probe() } else { Ok(()) });
+        if let Err(why) = wrote.and_then(|()| back.file.write(&back.pending)) {
             back.torn = back.torn || back.file.cut(back.length).is_err();
-            self.failed(back, why);
-            return false;
+            return Err(self.failed(back, why));
         }
         let bytes = back.pending.len() as u64;
         back.length += bytes;
         // Relaxed: a figure.
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         back.pending.clear();
+        back.only_places = false;
         if back.pending.capacity() > KEPT {
             back.pending = Vec::new();
         }
         back.written = back.taken;
-        if self.fsync != Fsync::Always {
+        if self.fsync != Fsync::Always && back.written > self.safe() {
             self.advance(back.written);
         }
-        if back.failing.take().is_some() {
+        if self.health.healthy() {
             tracing::info!("the log is written again");
             back.news = true;
-            self.welcome();
         }
-        true
+        Ok(())
     }
 
-    fn failed(&self, back: &mut Back, why: io::Error) {
-        if back.failing.is_some() {
-            return;
-        }
-        tracing::error!(%why, "the log cannot be written; nothing is changed until it can");
+    /// Whether a full disk has room again for more than a few bytes: else changes would begin and be rolled back again
+    /// and again.
+    fn probe(&self) -> io::Result<()> {
+        let disk = self.folder.disk();
+        let probed =
+            disk.create(&self.folder.at(PROBE)).and_then(|file| file.write(&vec![0; ROOM]));
+        let removed = disk.remove(&self.folder.at(PROBE));
+        probed.and(removed)
+    }
+
+    fn failed(&self, back: &mut Back, why: io::Error) -> LogError {
         let why = LogError::Write(Arc::new(why));
-        self.refuse(&why);
-        back.failing = Some(why);
-        lock(&self.work).soon = true;
-        self.worked.notify_one();
+        if self.health.full(&why) {
+            tracing::error!(%why, "changes are refused until the log can be written");
+            back.news = true;
+            // The thread looks at the health under this lock.
+            drop(lock(&self.work));
+            self.worked.notify_one();
+        }
+        why
     }
 
     /// Forces all that was written, unless that has failed before: the system tells a failure once, and then takes what
     /// it has lost for kept.
     fn force(&self, back: &mut Back) -> Result<(), LogError> {
-        self.going()?;
+        self.health.goes_on()?;
         if back.forced == back.written {
             return Ok(());
         }
         if let Err(why) = back.file.sync() {
             return Err(self.lost(back, why));
         }
+        self.see_file(back)?;
         self.forced(back, back.written);
         Ok(())
     }
 
     fn forced(&self, back: &mut Back, lsn: Lsn) {
         back.forced = back.forced.max(lsn);
-        if self.fsync == Fsync::Always {
+        if self.fsync == Fsync::Always && back.forced > self.safe() {
             self.advance(back.forced);
             back.news = true;
         }
@@ -487,17 +518,58 @@ impl Shared {
 
     /// The disk failed to keep what was written.
     fn lost(&self, back: &mut Back, why: io::Error) -> LogError {
-        tracing::error!(%why, "the disk failed to keep the log; nothing is changed until it is opened again");
-        let why = LogError::Sync(Arc::new(why));
-        self.refuse(&why);
+        self.give_up(back, LogError::Sync(Arc::new(why)))
+    }
+
+    /// Sees that the file is still where it will be looked for.
+    fn see_file(&self, back: &mut Back) -> Result<(), LogError> {
+        let path = self.folder.at(&numbered_name(NAME, back.first));
+        if back.file.is_at(&path) { Ok(()) } else { Err(self.give_up(back, LogError::Gone(path))) }
+    }
+
+    fn give_up(&self, back: &mut Back, why: LogError) -> LogError {
+        tracing::error!(%why, "changes are refused until the database is opened again");
         back.news = true;
-        self.end.get_or_init(|| why).clone()
+        self.health.failed(why)
+    }
+
+    /// Forgets what is not safe; the caller holds the locks of all shards, so that nothing is appended meanwhile.
+    fn roll_back(&self) -> Option<Rollback> {
+        let mut back = lock(&self.back);
+        let back = &mut *back;
+        if self.fsync == Fsync::Always && self.health.is_full() {
+            // What is in the file stays in it, so it has to become safe. A disk that fails at that is told of below.
+            let _ = self.force(back);
+        }
+        let mut front = lock(&self.front);
+        let (safe, mark) = (self.safe(), front.next);
+        match self.health.condition() {
+            // There is room again, and all was written.
+            Condition::Healthy | Condition::Closing | Condition::Closed => return None,
+            Condition::Full(_) if safe + 1 == mark => return None,
+            Condition::Full(_) | Condition::Failed(_) => {}
+        }
+        front.next += 1;
+        front.buffer = Vec::new();
+        back.pending.clear();
+        // A mark may have been among it.
+        back.marked = 0;
+        self.mark(back);
+        // Numbers follow each other in the file.
+        for lsn in back.written + 1..=mark {
+            frame::put(&mut back.pending, self.salt, lsn, 0, frame::crc(&[]), &[]);
+        }
+        (back.taken, back.only_places) = (mark, true);
+        self.rolled_back.note(safe + 1, mark - 1);
+        // The entry that stands for the rollback has no changes, so nothing of it can be lost.
+        self.advance(mark);
+        // The caller sees to it.
+        let _ = self.health.take_rollback();
+        Some(Rollback { safe, mark })
     }
 
     fn write_and_force(&self, back: &mut Back) -> Result<(), LogError> {
-        self.write(back);
-        self.going()?;
-        back.failing.clone().map_or(Ok(()), Err)?;
+        self.write(back)?;
         self.force(back)
     }
 
@@ -505,9 +577,7 @@ impl Shared {
     /// caller has that of `forcing`, and the log's thread does not force meanwhile.
     fn force_written(&self) -> Result<(), LogError> {
         let (file, written) = self.with_back(|back| {
-            self.write(back);
-            self.going()?;
-            back.failing.clone().map_or(Ok(()), Err)?;
+            self.write(back)?;
             Ok((Arc::clone(&back.file), back.written))
         })?;
         let forced = file.sync();
@@ -521,16 +591,25 @@ impl Shared {
     }
 
     fn close(&self, back: &mut Back) -> Result<(), LogError> {
-        if matches!(self.end.get(), Some(LogError::Closed)) && back.forced == self.last() {
+        if matches!(self.health.condition(), Condition::Closed) && back.forced == back.taken {
             return Ok(());
         }
-        let closed = self.write_and_force(back);
+        if back.only_places {
+            // Nothing is lost with them.
+            (back.taken, back.only_places) = (back.written, false);
+            back.pending.clear();
+        }
+        let closed = self.write_and_force(back).and_then(|()| self.see_file(back));
         if closed.is_ok() {
             self.write_mark(back);
             // All that was promised is on the disk without.
             let _ = back.file.sync();
+            let manifest = Manifest { newest: back.first, kept: back.forced };
+            if let Err(why) = manifest.write(&self.folder) {
+                tracing::warn!(%why, "the end of the log was not noted: nobody will see if it is cut off");
+            }
         }
-        self.end.get_or_init(|| LogError::Closed);
+        self.health.closed();
         back.news = true;
         closed
     }
@@ -543,17 +622,16 @@ impl Shared {
     fn work(&self) {
         let mut pause = SECOND;
         while self.sleep(pause) {
-            let failing = if self.fsync == Fsync::Always {
+            if self.fsync == Fsync::Always {
+                // What fails is told of there.
                 self.with_back(|back| {
-                    self.write(back);
-                    // What cannot be forced is told of there.
+                    let _ = self.write(back);
                     let _ = self.force(back);
-                    back.failing.is_some()
-                })
+                });
             } else {
-                self.keep_second()
-            };
-            pause = if failing { RETRY } else { SECOND };
+                self.keep_second();
+            }
+            pause = if self.health.is_full() { RETRY } else { SECOND };
         }
     }
 
@@ -563,31 +641,31 @@ impl Shared {
         if self.fsync == Fsync::Always && pause == SECOND {
             // After the end nothing more becomes safe.
             while !work.stop
-                && !work.soon
-                && (work.wanted <= self.safe() || self.end.get().is_some())
+                && !self.health.is_full()
+                && (work.wanted <= self.safe() || self.health.goes_on().is_err())
             {
                 work = self.worked.wait(work).unwrap_or_else(PoisonError::into_inner);
             }
-        } else if !work.stop && !work.soon {
+        } else if !work.stop && (pause == RETRY || !self.health.is_full()) {
             let woken = self.worked.wait_timeout(work, pause);
             work = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
-        work.soon = false;
         !work.stop
     }
 
-    /// What is done once a second; whether writing fails.
-    fn keep_second(&self) -> bool {
+    /// What is done once a second.
+    fn keep_second(&self) {
         let _one = lock(&self.forcing);
-        let (file, written, due, failing) = self.with_back(|back| {
-            self.write(back);
-            let due = self.fsync == Fsync::EverySecond
-                && back.forced < back.written
-                && self.going().is_ok();
-            if !due && self.going().is_ok() {
+        let (file, written, due) = self.with_back(|back| {
+            // What fails is told of there.
+            let there = self.health.goes_on().and_then(|()| self.see_file(back));
+            let _ = there.and_then(|()| self.write(back));
+            let goes_on = self.health.goes_on().is_ok();
+            let due = self.fsync == Fsync::EverySecond && back.forced < back.written && goes_on;
+            if !due && goes_on {
                 self.write_mark(back);
             }
-            (Arc::clone(&back.file), back.written, due, back.failing.is_some())
+            (Arc::clone(&back.file), back.written, due)
         });
         if due {
             // Without the lock: commits go on meanwhile.
@@ -597,12 +675,11 @@ impl Shared {
                 Err(why) => drop(self.lost(back, why)),
             });
         }
-        failing
     }
 
     fn rotate(&self) -> Result<Lsn, LogError> {
         let _one = lock(&self.forcing);
-        self.taking()?;
+        self.health.is_healthy()?;
         let refused = |why| LogError::Write(Arc::new(why));
         // What takes long is done first, without the lock: making the file, and forcing most of the old one. Under
         // `always` that is forced already, and only under the lock.
@@ -641,6 +718,8 @@ impl Shared {
             // Commits go on meanwhile. Whoever forces what is in the new part waits for the lock that is held here.
             names_forced().map_err(|why| self.with_back(|back| self.lost(back, why)))?;
         }
+        // Before any older part is dropped.
+        Manifest { newest: first, kept: first - 1 }.write(&self.folder).map_err(refused)?;
         Ok(first)
     }
 

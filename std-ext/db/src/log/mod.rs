@@ -9,9 +9,13 @@ pub mod faults;
 pub mod file;
 pub mod folder;
 pub(crate) mod frame;
+mod health;
+mod manifest;
 pub mod none;
 mod recover;
+mod rollback;
 
+pub(crate) use recover::NAME as LOG;
 pub use recover::{Cut, Recovered, Replay};
 
 use std::error::Error;
@@ -42,8 +46,8 @@ pub enum Fsync {
 /// without locks.
 pub trait Log: Send + Sync {
     /// Notes an entry behind all others: the time at which it is applied, and its changes as bytes. Touches no file.
-    /// Where the disk is full it is taken too, since what it tells of has been changed already: who is about to change
-    /// something asks [`writable`](Self::writable) before.
+    /// Where the disk is full it is taken too, and rolled back with the others. A thread that is about to change
+    /// something asks [`writable`](Self::writable) before, under the locks of the shards that it changes.
     ///
     /// # Errors
     /// When nothing will be written any more, or the changes are longer than an entry can be.
@@ -51,6 +55,21 @@ pub trait Log: Send + Sync {
 
     /// Whether the log can be written. When not, no change is to be begun.
     fn writable(&self) -> bool;
+
+    /// Has `failed` called when the log cannot be written any more, by a thread that holds no lock and before
+    /// [`on_progress`](Self::on_progress) is told: it takes the locks of all shards, calls
+    /// [`roll_back`](Self::roll_back), and undoes what is not safe. Without it, a log whose disk is full keeps its
+    /// entries until there is room.
+    fn on_failure(&self, failed: Box<dyn Fn() + Send + Sync>) {
+        drop(failed);
+    }
+
+    /// Forgets all entries that are not safe, if the log cannot be written. From then on, [`commit`](Self::commit)
+    /// answers [`LogError::RolledBack`] for them. The caller holds the locks of all shards, so nothing is appended
+    /// meanwhile. It may touch files, although shards are locked.
+    fn roll_back(&self) -> Option<Rollback> {
+        None
+    }
 
     /// Number of the last entry that was appended.
     fn last(&self) -> Lsn;
@@ -61,7 +80,7 @@ pub trait Log: Send + Sync {
     /// acknowledge.
     ///
     /// # Errors
-    /// When they will never be.
+    /// When they will never be. Entries before `lsn` that were rolled back do not count, if `lsn` was appended later.
     fn commit(&self, lsn: Lsn) -> Result<bool, LogError>;
 
     /// As `commit`, but waits until they are.
@@ -107,6 +126,15 @@ pub trait Log: Send + Sync {
     fn close(&self) -> Result<(), LogError>;
 }
 
+/// What a log forgot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rollback {
+    /// The last entry that is safe. All behind it are forgotten.
+    pub safe: Lsn,
+    /// The entry that stands for the rollback: safe, and without changes. What is seen afterwards is of this entry.
+    pub mark: Lsn,
+}
+
 /// Why the log does not do what it was asked.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -116,6 +144,11 @@ pub enum LogError {
     /// The system failed to force data to the disk. What became of it nobody can know, so the log takes nothing more
     /// until it is opened again.
     Sync(std::sync::Arc<io::Error>),
+    /// Somebody has removed or replaced this file of the log, so what is written to it will not be found. The log takes
+    /// nothing more until it is opened again.
+    Gone(PathBuf),
+    /// The change, or one of those that it was asked with, was undone, because the log could not be written.
+    RolledBack,
     /// The log was closed.
     Closed,
 }
@@ -125,6 +158,8 @@ impl fmt::Display for LogError {
         match self {
             Self::Write(why) => write!(f, "the log cannot be written: {why}"),
             Self::Sync(why) => write!(f, "the disk failed to keep the log: {why}"),
+            Self::Gone(file) => write!(f, "the log is lost: {} was removed", file.display()),
+            Self::RolledBack => f.write_str("the change was undone: the log cannot be written"),
             Self::Closed => f.write_str("the log is closed"),
         }
     }
@@ -156,6 +191,15 @@ pub enum Corrupt {
         /// The entry that does.
         found: Lsn,
     },
+    /// Entries are gone that had been forced to the disk: the manifest of the folder says that they were there.
+    Lost {
+        /// The file that is missing or ends early.
+        file: PathBuf,
+        /// The last entry that is there; none where the file is missing.
+        found: Option<Lsn>,
+        /// An entry that was there.
+        wanted: Lsn,
+    },
     /// Another process has the folder open.
     InUse(PathBuf),
 }
@@ -171,6 +215,16 @@ impl fmt::Display for Corrupt {
                 write!(
                     f,
                     "{} begins with entry {found}, but entry {wanted} comes next",
+                    file.display()
+                )
+            }
+            Self::Lost { file, found: None, .. } => {
+                write!(f, "{} is missing, in which the log goes on", file.display())
+            }
+            Self::Lost { file, found: Some(found), wanted } => {
+                write!(
+                    f,
+                    "{} ends with entry {found}, but the log had entry {wanted}",
                     file.display()
                 )
             }

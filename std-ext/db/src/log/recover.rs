@@ -5,20 +5,25 @@
 //! all is cut off, unless a mark behind it, or another file, says that what is missing had been forced: then it was
 //! there once and may have been acknowledged, and to go on without it would be to lose it silently, so the log is not
 //! opened. What is cut off and has whole entries is kept in a file of its own.
+//!
+//! That a whole file is missing, or the end of one that was closed, is known by the [manifest](Manifest).
 
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{Behind, HEAD, Reader, Step};
+use crate::log::manifest::Manifest;
 use crate::log::{Corrupt, Lsn};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 /// The names of the log's files begin so; the number of the first entry follows.
-pub(super) const NAME: &str = "log-";
+pub(crate) const NAME: &str = "log-";
 /// What was cut off and has whole entries is kept in files whose names begin so; the number of the entry that should
 /// have been its first follows.
 const KEPT: &str = "cut-";
 /// A file that is being made.
 pub(super) const NEW: &str = "log.new";
+/// A file that is made on a full disk, and removed, to see whether there is room again.
+pub(super) const PROBE: &str = "log.probe";
 
 /// Takes an entry: its number, its time and its changes; or says why they cannot be what was written.
 pub type Replay<'a> = dyn FnMut(Lsn, u64, &[u8]) -> Result<(), &'static str> + 'a;
@@ -66,6 +71,8 @@ pub(super) struct Found {
     /// The last file and its salt, where there is one.
     pub(super) open: Option<(Part, u32)>,
     pub(super) recovered: Recovered,
+    /// Whether the folder has a manifest.
+    pub(super) listed: bool,
 }
 
 /// Reads the log of a folder: tells `replay` the entries from `wanted` on, and sees that it reaches to `above`, which
@@ -77,12 +84,19 @@ pub(super) fn recover(
     replay: &mut Replay<'_>,
 ) -> Result<Found, Corrupt> {
     folder.remove_leftover(NEW)?;
+    folder.remove_leftover(PROBE)?;
     let firsts = folder.numbered(NAME)?;
+    let manifest = Manifest::read(folder)?;
+    let (listed, manifest) = (manifest.is_some(), manifest.unwrap_or_default());
+    if listed && firsts.last().is_none_or(|newest| *newest < manifest.newest) {
+        let (file, wanted) = (path(folder, manifest.newest), manifest.newest);
+        return Err(Corrupt::Lost { file, found: None, wanted });
+    }
     let Some(&oldest) = firsts.first() else {
         // Only a snapshot that needs no entries stands without a log.
         return if wanted > above {
             let recovered = Recovered { last: above, ..Recovered::default() };
-            Ok(Found { closed: Vec::new(), open: None, recovered })
+            Ok(Found { closed: Vec::new(), open: None, recovered, listed })
         } else {
             Err(Corrupt::Gap { file: folder.path().into(), wanted, found: above.saturating_add(1) })
         };
@@ -94,6 +108,7 @@ pub(super) fn recover(
     let mut found = Found {
         closed: Vec::new(),
         open: None,
+        listed,
         recovered: Recovered { last: firsts[begin].saturating_sub(1), ..Recovered::default() },
     };
     for &first in &firsts[..begin] {
@@ -107,7 +122,7 @@ pub(super) fn recover(
         let is_last = at + 1 == firsts.len();
         found.open = Some(read(folder, first, is_last, wanted, &mut found.recovered, replay)?);
     }
-    settle(folder, above, &mut found)?;
+    settle(folder, above, manifest.kept, &mut found)?;
     Ok(found)
 }
 
@@ -170,13 +185,16 @@ fn read(
     Ok((Part { first, bytes: reader.at(), marked: reader.marked() }, reader.salt()))
 }
 
-/// Sees that the log reaches to `above`, and only then cuts off what is torn.
-fn settle(folder: &Folder, above: Lsn, found: &mut Found) -> Result<(), Corrupt> {
+/// Sees that the log reaches to `above`, which a snapshot saw, and to `kept`, and only then cuts off what is torn.
+fn settle(folder: &Folder, above: Lsn, kept: Lsn, found: &mut Found) -> Result<(), Corrupt> {
     let Some((part, _)) = found.open else { return Ok(()) };
     let file = path(folder, part.first);
     if found.recovered.last < above {
         let why = "it ends before entries that the snapshot was made after";
         return Err(Corrupt::Damaged { file, offset: part.bytes, why });
+    }
+    if found.recovered.last < kept {
+        return Err(Corrupt::Lost { file, found: Some(found.recovered.last), wanted: kept });
     }
     if let Some(cut) = &found.recovered.cut {
         let cutting = keep(folder, cut, found.recovered.last + 1).and_then(|()| {

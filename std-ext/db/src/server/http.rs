@@ -1,6 +1,7 @@
 //! What a machine that watches the server asks by HTTP: `/metrics` for Prometheus, `/livez` and `/readyz`.
 
 use super::Watcher;
+use crate::Progress;
 use std::fmt::{self, Display, Write};
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use tiny_http::{Header, Method, Request, Response};
 pub struct Http {
     listener: Arc<tiny_http::Server>,
     watched: Arc<OnceLock<Watcher>>,
+    loading: Arc<OnceLock<Arc<Progress>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -23,20 +25,28 @@ impl Http {
     pub fn start(address: SocketAddr) -> io::Result<Self> {
         let listener = Arc::new(tiny_http::Server::http(address).map_err(io::Error::other)?);
         let watched: Arc<OnceLock<Watcher>> = Arc::default();
+        let loading: Arc<OnceLock<Arc<Progress>>> = Arc::default();
         let (requests, of) = (Arc::clone(&listener), Arc::clone(&watched));
+        let meanwhile = Arc::clone(&loading);
         let answer = move || {
             for request in requests.incoming_requests() {
-                answer(request, of.get());
+                answer(request, of.get(), meanwhile.get());
             }
         };
         let thread = thread::Builder::new().name("http".into()).spawn(answer)?;
-        Ok(Self { listener, watched, thread: Some(thread) })
+        Ok(Self { listener, watched, loading, thread: Some(thread) })
     }
 
     /// Tells of this server from now on.
     pub fn watch(&self, server: Watcher) {
         // The first one stays.
         let _ = self.watched.set(server);
+    }
+
+    /// Tells how far the data is loaded, until there is a server.
+    pub fn load(&self, progress: &Arc<Progress>) {
+        // The first one stays.
+        let _ = self.loading.set(Arc::clone(progress));
     }
 
     /// Where it listens.
@@ -61,21 +71,21 @@ impl fmt::Debug for Http {
     }
 }
 
-fn answer(request: Request, of: Option<&Watcher>) {
+fn answer(request: Request, of: Option<&Watcher>, loading: Option<&Arc<Progress>>) {
     let path = request.url().split('?').next().unwrap_or_default();
     let asks = matches!(request.method(), Method::Get | Method::Head);
     let (status, text) = match path {
         _ if !asks => (405, "only GET\n".to_owned()),
         "/livez" => (200, "ok\n".to_owned()),
         "/readyz" => match of {
-            None => (503, "not ready: the data is being loaded\n".to_owned()),
+            None => (503, not_loaded(loading)),
             Some(server) if server.is_ready() => (200, "ok\n".to_owned()),
             Some(server) if server.log_fails() => {
                 (503, "not ready: the log cannot be written\n".to_owned())
             }
             Some(_) => (503, "not ready: it ends\n".to_owned()),
         },
-        "/metrics" => (200, of.map(metrics).unwrap_or_default()),
+        "/metrics" => (200, of.map_or_else(|| early_metrics(loading), metrics)),
         _ => (404, "there are /metrics, /livez and /readyz\n".to_owned()),
     };
     let kind = Header::from_bytes("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
@@ -85,6 +95,23 @@ fn answer(request: Request, of: Option<&Watcher>) {
     }
     // Whoever asked may be gone.
     let _ = request.respond(response);
+}
+
+/// Why it is not ready while the data is loaded.
+fn not_loaded(loading: Option<&Arc<Progress>>) -> String {
+    let far = loading.map(|progress| format!(": {:.0} %", progress.percent()));
+    format!("not ready: the data is being loaded{}\n", far.unwrap_or_default())
+}
+
+/// The figures that there are before there is a server.
+fn early_metrics(loading: Option<&Arc<Progress>>) -> String {
+    let mut page = Page(String::new());
+    let (total, done) = loading.map_or((0, 0), |progress| (progress.total(), progress.done()));
+    page.gauge("ready", "Whether it takes commands and changes.", 0);
+    page.gauge("loading", "Whether the data is being loaded.", 1);
+    page.gauge("loading_bytes", "Bytes of the files that are loaded.", total);
+    page.gauge("loaded_bytes", "Bytes of them that are loaded.", done);
+    page.0
 }
 
 /// Figures in Prometheus's format.
@@ -116,6 +143,7 @@ fn metrics(server: &Watcher) -> String {
     page.add("gauge", "info", "The program.", &[(version, &1)]);
     page.gauge("uptime_seconds", "Since it was started.", server.uptime().as_secs());
     page.gauge("ready", "Whether it takes commands and changes.", u8::from(server.is_ready()));
+    page.gauge("loading", "Whether the data is being loaded.", 0);
     clients(&mut page, server);
     keys(&mut page, server);
     page.0

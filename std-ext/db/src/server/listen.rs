@@ -146,6 +146,10 @@ impl Door {
         self.source().register(registry, token, Interest::READABLE)
     }
 
+    pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source().deregister(registry)
+    }
+
     /// Takes a connection.
     pub(super) fn accept(&self) -> io::Result<Arrival> {
         match self {

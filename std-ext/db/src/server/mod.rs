@@ -9,6 +9,7 @@ mod facts;
 pub mod http;
 mod listen;
 mod live;
+mod loading;
 mod output;
 mod register;
 mod room;
@@ -21,6 +22,7 @@ mod tls;
 mod worker;
 
 pub use counters::Counted;
+pub use loading::Loading;
 #[cfg(feature = "tls")]
 pub use tls::{ClientCertificates, TlsFiles};
 
@@ -139,6 +141,8 @@ pub struct Server {
     shared: Arc<Shared>,
     threads: Vec<(Poll, Vec<listen::Door>)>,
     addresses: Vec<Address>,
+    /// Who connected while the data was loaded.
+    early: Vec<listen::Arrival>,
 }
 
 /// How a server ended.
@@ -159,20 +163,26 @@ impl Server {
         Self::bind_with(db, log, config)
     }
 
-    /// Whether the doors could be opened: sooner to be known than what takes long.
-    ///
-    /// # Errors
-    /// As [`bind`](Self::bind).
-    pub fn check(config: &ServerConfig) -> io::Result<()> {
-        #[cfg(feature = "tls")]
-        if let Some(files) = &config.tls {
-            files.load()?;
-        }
-        listen::open(config, 1).map(drop)
-    }
-
     /// As `bind`, with what says when answers may go.
     fn bind_with(db: Db, log: Arc<dyn Log>, mut config: ServerConfig) -> io::Result<Self> {
+        let (doors, addresses) = Self::prepare(&mut config)?;
+        Self::with_doors(db, log, config, doors, addresses)
+    }
+
+    /// A server over doors that are open, with those who came through them already.
+    fn over(
+        db: Db,
+        config: ServerConfig,
+        doors: Vec<Vec<listen::Door>>,
+        addresses: Vec<Address>,
+        early: Vec<listen::Arrival>,
+    ) -> io::Result<Self> {
+        let log = Arc::clone(db.log());
+        Ok(Self { early, ..Self::with_doors(db, log, config, doors, addresses)? })
+    }
+
+    /// Completes the settings, and opens the doors of each thread.
+    fn prepare(config: &mut ServerConfig) -> io::Result<(Vec<Vec<listen::Door>>, Vec<Address>)> {
         if config.threads == 0 {
             config.threads = thread::available_parallelism().map_or(1, usize::from);
         }
@@ -180,7 +190,16 @@ impl Server {
         if let Some(files) = &config.tls {
             config.tls_loaded = Some(files.load()?);
         }
-        let (doors, addresses) = listen::open(&config, config.threads)?;
+        listen::open(config, config.threads)
+    }
+
+    fn with_doors(
+        db: Db,
+        log: Arc<dyn Log>,
+        config: ServerConfig,
+        doors: Vec<Vec<listen::Door>>,
+        addresses: Vec<Address>,
+    ) -> io::Result<Self> {
         let mut desks = Vec::new();
         let mut threads = Vec::new();
         for doors in doors {
@@ -193,7 +212,7 @@ impl Server {
             _ => None,
         });
         let shared = Shared::new(db, log, config, port.unwrap_or(0), desks);
-        Ok(Self { shared, threads, addresses })
+        Ok(Self { shared, threads, addresses, early: Vec::new() })
     }
 
     /// Where it listens.
@@ -216,14 +235,16 @@ impl Server {
     /// # Errors
     /// Where a thread cannot be started, or one had to give up.
     pub fn run(self) -> io::Result<Ended> {
-        let Self { shared, threads, .. } = self;
+        let Self { shared, threads, mut early, .. } = self;
         let mut running = Vec::new();
         let mut outcome = Ok(());
         for (number, (poll, doors)) in threads.into_iter().enumerate() {
             let of_thread = Arc::clone(&shared);
+            let early = std::mem::take(&mut early);
             let serve = move || {
                 let _guard = Guard(Arc::clone(&of_thread));
-                let done = Worker::new(&of_thread, number, poll, doors).and_then(Worker::run);
+                let worker = Worker::new(&of_thread, number, poll, doors);
+                let done = worker.and_then(|worker| worker.run(early));
                 if done.is_err() {
                     of_thread.stop();
                 }

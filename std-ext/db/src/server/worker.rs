@@ -69,6 +69,8 @@ pub(super) struct Worker {
     parked_until: Lsn,
     /// Up to where the log was safe when it was last asked: it stays so.
     safe: Lsn,
+    /// How often changes had been undone then.
+    rollbacks: u64,
     /// Doors at which more may wait.
     crowded: List,
     /// Another thread woke this one.
@@ -110,6 +112,7 @@ impl Worker {
             parked: List::default(),
             parked_until: 0,
             safe: 0,
+            rollbacks: shared.db.rollbacks(),
             ending: None,
             next_sweep: room.now,
             lingering: false,
@@ -118,9 +121,12 @@ impl Worker {
         })
     }
 
-    /// Serves until the end.
-    pub(super) fn run(mut self) -> io::Result<()> {
+    /// Serves until the end: who came before there was a database, and who comes.
+    pub(super) fn run(mut self, early: Vec<Arrival>) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
+        for arrival in early {
+            self.receive(arrival);
+        }
         while !self.is_over() {
             match self.poll.poll(&mut events, self.patience()) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
@@ -201,6 +207,9 @@ impl Worker {
         if !self.ready.now.is_empty() {
             self.room.counters.turns.add(1);
         }
+        if self.sees_rollback() {
+            self.release(true);
+        }
         let mut needs = 0;
         let served = self.ready.take();
         for &key in &served {
@@ -224,7 +233,11 @@ impl Worker {
     fn settle(&mut self, served: &[usize], needs: Lsn) {
         let needs = needs.max(self.parked_until);
         let before = self.safe;
-        let failed = needs > before && self.ask_log(needs);
+        let mut failed = needs > before && self.ask_log(needs);
+        // [RB-2] Numbers behind those that were undone may be safe by now, so what is known from before counts.
+        if self.sees_rollback() {
+            (failed, self.safe) = (true, before);
+        }
         for &key in served {
             let Some(client) = self.clients.get_mut(key) else { continue };
             client.settle(self.safe);
@@ -237,6 +250,12 @@ impl Worker {
             self.release(failed);
         }
         self.parked_until = if self.parked.now.is_empty() { 0 } else { needs };
+    }
+
+    /// Whether changes were undone since this was last asked.
+    fn sees_rollback(&mut self) -> bool {
+        let rollbacks = self.shared.db.rollbacks();
+        std::mem::replace(&mut self.rollbacks, rollbacks) != rollbacks
     }
 
     /// Has the log see to it that entries up to `needs` become safe; whether it says that they never will be.

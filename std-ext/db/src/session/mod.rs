@@ -22,6 +22,37 @@ const AHEAD: usize = 32;
 const FEW: usize = 3;
 /// An entry of the log that has grown to so many bytes is not made longer.
 const LONG_ENTRY: usize = 16 << 20;
+
+/// What happened since a session began to answer.
+#[derive(Clone, Copy, Default)]
+struct Since {
+    /// How often changes had been undone then.
+    rollbacks: u64,
+    /// Something was answered.
+    answered: bool,
+    /// Something was looked at without the lock of its shard.
+    looked: bool,
+    /// Changes were undone between two answers.
+    parted: bool,
+}
+
+impl Since {
+    /// Notes that something is answered, under the locks of the shards that it is about: nothing of them is undone
+    /// meanwhile, and whether it is later, its entry says.
+    fn answer_locked(&mut self, state: &State) {
+        let rollbacks = state.rollbacks();
+        if rollbacks != self.rollbacks {
+            self.parted |= self.answered;
+            self.rollbacks = rollbacks;
+        }
+        self.answered = true;
+    }
+
+    fn look(&mut self) {
+        (self.looked, self.answered) = (true, true);
+    }
+}
+
 /// A thread's way to the database. Made by [`Db::session`](crate::Db::session); belongs to one thread at a time.
 pub struct Session {
     readers: Box<[Reader]>,
@@ -33,6 +64,7 @@ pub struct Session {
     moment: Moment,
     /// The entry of the log that is being made.
     entry: Vec<u8>,
+    since: Since,
     counters: Arc<Counters>,
     // Dropped last: readers are gone when the shards go.
     state: Arc<State>,
@@ -45,7 +77,8 @@ impl Session {
         let (queued, begun, entry) = (Vec::new(), Vec::with_capacity(AHEAD), Vec::new());
         let counters = state.count();
         let moment = Moment::default();
-        Self { readers, queues, queued, begun, moment, entry, counters, state }
+        let since = Since::default();
+        Self { readers, queues, queued, begun, moment, entry, since, counters, state }
     }
 
     /// Answers all asks, each once, by `answer(its number, ...)`: not in order where changes are among them.
@@ -61,6 +94,8 @@ impl Session {
         let mut lsn = 0;
         // Of a run that an answer ended by a panic.
         self.queued.drain(..).for_each(|shard| self.queues[shard as usize].clear());
+        // Before anything is looked at, and before this waits for what is being shown.
+        self.since = Since { rollbacks: self.state.rollbacks(), ..Since::default() };
         let (now, mut hits, mut misses) = (self.now(), 0, 0);
         self.state.together.wait();
         // Asks before this one are answered already.
@@ -74,6 +109,7 @@ impl Session {
                 }
                 match ask {
                     Ask::LookAtOnce(_, _, several) => {
+                        self.since.look();
                         lsn = lsn.max(self.change_queued(asks, answer));
                         let others = asks[number + 1..].iter().take(several.saturating_sub(1));
                         let others = others.take_while(|ask| matches!(ask, Ask::Look(..)));
@@ -89,6 +125,7 @@ impl Session {
                             self.queues[shard].push(number as u32);
                             continue;
                         }
+                        self.since.look();
                         let answer = |found: Answer<'_>| answer(number, found);
                         let found = self.look(begun, key, *look, now, answer);
                         if found {
@@ -117,12 +154,14 @@ impl Session {
         }
         Counters::add(&self.counters.hits, hits);
         Counters::add(&self.counters.misses, misses);
-        lsn = lsn.max(self.change_queued(asks, answer));
+        let lsn = lsn.max(self.change_queued(asks, answer));
         // A session lives as long as its thread, so it would keep the longest entry there ever was.
         if self.entry.capacity() > KEPT {
             self.entry = Vec::new();
         }
-        lsn
+        // [RB-1] What was looked at may have been undone since: it never becomes safe.
+        let undone = self.since.looked && self.state.rollbacks() != self.since.rollbacks;
+        if undone || self.since.parted { Lsn::MAX } else { lsn }
     }
 
     /// Has the processor fetch what these asks will touch, so that it waits for memory once, not for one after the
@@ -195,7 +234,13 @@ impl Session {
         let shard = &state.shards[number];
         self.entry.clear();
         let mut core = shard.lock();
+        self.since.answer_locked(state);
         let time = core.at(state.clock.now());
+        // Once changes were undone, no more are made until the log can be written.
+        let mut admitted = admitted;
+        if !state.log.writable() {
+            admitted = Err(Refusal::Log);
+        }
         // A refusal for the log's sake tells nothing of the state, and waits for nothing.
         let (mut made, mut told, mut hits, mut misses) = (0, admitted.is_ok(), 0, 0);
         for &number in queue {
@@ -241,6 +286,7 @@ impl Session {
 
     /// How many keys there are, with those that have ended and were not removed yet.
     pub fn len(&self) -> usize {
+        self.state.together.wait();
         self.state.shards.iter().map(|shard| shard.figures().keys()).sum()
     }
 

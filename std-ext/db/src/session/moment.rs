@@ -69,7 +69,10 @@ impl Session {
                 |at: usize, key: &[u8]| entered[at].get_key_value(key).map(|(there, ())| *there);
             found.hits = look_all(state, &shards, (first, asks), now, find, answer);
         } else {
+            // A writer waits for those who look, with a lock that this waits for.
+            entered.clear();
             let mut cores = state.lock_all(shards.clone());
+            let now = state.clock.now();
             let time = cores.iter_mut().map(|(_, core)| core.at(now)).max().unwrap_or(now);
             let find = |at: usize, key: &[u8]| cores[at].1.find(key);
             found.hits = look_all(state, &shards, (first, asks), time, find, answer);

@@ -35,6 +35,10 @@ impl Session {
             return (0, Answer::Refused(Refusal::Memory));
         }
         let mut cores = state.lock_all(shards);
+        if !state.log.writable() {
+            return (0, Answer::Refused(Refusal::Log));
+        }
+        self.since.answer_locked(&state);
         let now = state.clock.now();
         let time = cores.iter_mut().map(|(_, core)| core.at(now)).max().unwrap_or(now);
         for (_, core) in &mut cores {

@@ -11,6 +11,8 @@ impl Session {
     ///
     /// A key that is there all the time is visited, maybe more than once. Begin with 0. Wait-free.
     pub fn scan(&mut self, from: u64, count: usize, each: &mut dyn FnMut(&[u8])) -> u64 {
+        // Changes that are being undone are not visited by who knows of it.
+        self.state.together.wait();
         let shards = self.readers.len();
         let within = PLACE - shards.ilog2();
         let (mut shard, low) = ((from >> within) as usize, from & ((1 << within) - 1));
@@ -46,6 +48,7 @@ impl Session {
 
     /// Any key, if there is one.
     pub fn random_key(&mut self) -> Option<Vec<u8>> {
+        self.state.together.wait();
         let mut random = Random::new();
         let shards = self.readers.len();
         let (first, now) = (random.next() as usize % shards, self.now());

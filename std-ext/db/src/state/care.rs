@@ -12,6 +12,7 @@ const BUCKETS: usize = 256;
 /// A round over all shards. Whether there is so much to do that the next should come soon.
 pub(crate) fn round(state: &State) -> bool {
     let mut more = false;
+    state.follow_clock();
     for number in 0..state.shards.len() {
         more |= care_for(state, number);
     }
@@ -29,7 +30,7 @@ fn care_for(state: &State, number: usize) -> bool {
     let shard = &state.shards[number];
     // Whoever has it will be done soon, and the next round comes.
     let Some(mut core) = shard.try_lock() else { return false };
-    if core.tidy() {
+    if core.tidy(state.log.safe()) {
         state.shrink(shard, &mut core);
     }
     if shard.figures().ending() == 0 {

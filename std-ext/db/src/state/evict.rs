@@ -134,6 +134,9 @@ fn evict_one(state: &State, number: usize, how: Eviction, from: u64) -> Option<u
             return None;
         }
         let mut core = shard.lock();
+        if !state.log.writable() {
+            return None;
+        }
         let time = core.at(state.clock.now());
         let (mut worst, mut seen, now) = (None::<(u64, Record)>, 0, UsedAt::of(time));
         for _ in 0..BUCKETS {

@@ -1,4 +1,13 @@
 //! The state: all shards, and what they share.
+//!
+//! # Synchronization
+//! A rollback undoes changes that readers may have seen. It holds the locks of all shards, and readers who come wait
+//! until all of it is shown ([TG](together)).
+//! - **[RB-1]** the count of rollbacks is raised, and then each shard's figures name the entry of the rollback, with
+//!   release → a session that is told that entry (acquire) and compares the count with the one from before it looked
+//!   sees that it has changed, and does not tell what it saw.
+//! - **[RB-2]** the count is raised with release before the log is asked about entries behind the rollback → a thread
+//!   that was told that such an entry is safe sees the new count, and does not take it for an earlier one's.
 
 pub(crate) mod apply;
 pub(crate) mod care;
@@ -14,8 +23,8 @@ pub(crate) mod together;
 
 use crate::ask::{Answer, Change, Refusal};
 use crate::clock::Clock;
-use crate::log::change::{Changes, Logged};
-use crate::log::{Log, Lsn};
+use crate::log::change::{self, Changes, Logged};
+use crate::log::{Log, Lsn, Rollback};
 use crate::options::Options;
 use crate::watch::Watchers;
 use apply::Deed;
@@ -46,6 +55,10 @@ pub(crate) struct State {
     memory: AtomicUsize,
     /// What values in `cold` take, as it was looked up last.
     pub(crate) cold_memory: AtomicUsize,
+    /// How often changes were undone.
+    rollbacks: AtomicU64,
+    /// The entry of the log that set the clock back last, and from when.
+    set_back: Mutex<(Lsn, u64)>,
     pub(crate) expired: AtomicU64,
     pub(crate) evicted: AtomicU64,
     /// Snapshots that are being written. Raised before a shard is locked for one, so whoever locks a shard that one has
@@ -152,6 +165,7 @@ impl Shards {
                     }
                 }
                 Logged::Clear(begin, end) => self.clear(entry, begin..end, &from),
+                Logged::Clock(ended) => self.set_back(entry, time, ended, &from),
             }
         }
         Ok(())
@@ -182,25 +196,40 @@ impl Shards {
         true
     }
 
+    /// Removes what had ended when the clock was set back to `time`.
+    fn set_back(&self, entry: Lsn, time: u64, ended: u64, from: &impl Fn(u16) -> Lsn) {
+        for shard in &self.all {
+            let mut core = shard.lock();
+            core.remove_where(|record| {
+                record.has_ended(ended) && entry >= from(slot(record.key()))
+            });
+            core.set_back(time);
+            core.show(0, 0);
+        }
+    }
+
     fn clear(&self, entry: Lsn, slots: Range<u16>, from: &impl Fn(u16) -> Lsn) {
         for (number, shard) in self.all.iter().enumerate() {
             let own = self.deal.slots(number);
             if own.start < slots.end && slots.start < own.end {
                 let mut core = shard.lock();
-                core.remove_where(|key| {
-                    let slot = slot(key);
+                core.remove_where(|record| {
+                    let slot = slot(record.key());
                     slots.contains(&slot) && entry >= from(slot)
                 });
-                core.show();
+                core.show(0, 0);
             }
         }
     }
 
-    /// Has readers see all that was loaded.
-    pub(crate) fn show(&self) -> usize {
+    /// Has readers see all that was loaded. What is changed from now on can be undone, if there is a log that may fail.
+    pub(crate) fn show(&self, undoes: bool) -> usize {
         let show = |shard: &Shard| {
             let mut core = shard.lock();
-            core.show();
+            core.show(0, 0);
+            if undoes {
+                core.begin_to_undo();
+            }
             shard.note(&core, None)
         };
         self.all.iter().map(show).sum::<isize>().unsigned_abs()
@@ -209,7 +238,7 @@ impl Shards {
 
 impl State {
     pub(crate) fn new(shards: Shards, log: Arc<dyn Log>, clock: Clock, options: &Options) -> Self {
-        let memory = shards.show().into();
+        let memory = shards.show(options.folder.is_some()).into();
         let Shards { all, deal, cold } = shards;
         Self {
             shards: all,
@@ -223,6 +252,8 @@ impl State {
             heap: Heap::default(),
             memory,
             cold_memory: AtomicUsize::new(0),
+            rollbacks: AtomicU64::new(0),
+            set_back: Mutex::default(),
             expired: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             snapshots: AtomicUsize::new(0),
@@ -262,7 +293,7 @@ impl State {
         let entry = (!log.is_empty()).then(|| self.log.append(time, log).unwrap_or(Lsn::MAX));
         self.grown(shard.note(core, entry));
         shard.figures().begin();
-        core.show();
+        core.show(shard.figures().shown(), self.log.safe());
         shard.figures().end();
         self.told(entry, log)
     }
@@ -275,19 +306,93 @@ impl State {
             self.shards[*number].figures().begin();
         }
         let _showing = (cores.len() > 1).then(|| self.together.begin());
-        for (_, core) in cores.iter_mut() {
-            core.show();
+        self.show_all(cores);
+        self.told(entry, log)
+    }
+
+    /// Has readers see locked shards whose figures say that they are being shown.
+    fn show_all(&self, cores: &mut Cores<'_>) {
+        let safe = self.log.safe();
+        for (number, core) in cores.iter_mut() {
+            core.show(self.shards[*number].figures().shown(), safe);
         }
         for (number, _) in cores.iter() {
             self.shards[*number].figures().end();
         }
-        self.told(entry, log)
+    }
+
+    /// Undoes what the log does not have, since it cannot be written: from then on all that is shown is committed. The
+    /// caller holds no shard.
+    pub(crate) fn roll_back(&self) {
+        let mut cores = self.lock_all((0..self.shards.len()).collect());
+        if self.log.writable() {
+            return;
+        }
+        // Before the count is raised: a session that knows the new one waits until all is shown.
+        let _showing = self.together.begin();
+        // [RB-1] [RB-2] Release: pairs with the acquire in `rollbacks`. Before the log calls anything safe behind what
+        // is undone, and before that can be seen.
+        self.rollbacks.fetch_add(1, Ordering::Release);
+        let Some(Rollback { safe, mark }) = self.log.roll_back() else { return };
+        for (number, core) in &mut cores {
+            let shard = &self.shards[*number];
+            let entry = (shard.figures().shown() > safe).then_some(mark);
+            core.roll_back(safe);
+            self.grown(shard.note(core, entry));
+            shard.figures().begin();
+        }
+        self.show_all(&mut cores);
+        let (entry, from) = *self.set_back.lock().unwrap_or_else(PoisonError::into_inner);
+        if entry > safe && entry < mark {
+            self.clock.raise(from);
+        }
+        tracing::warn!(
+            "changes that the log could not keep are undone; their clients were not told of success"
+        );
+    }
+
+    /// Follows a system clock that was set back: removes what had ended, says so in the log, and goes on from the
+    /// system's time. Keys of a shard wait while it is walked, and then those of all for a moment.
+    pub(crate) fn follow_clock(&self) {
+        let Some(latest) = self.clock.ahead() else { return };
+        for shard in &self.shards {
+            let mut core = shard.lock();
+            let time = core.at(self.clock.now());
+            core.remove_where(|record| record.has_ended(time));
+            self.finish(shard, &mut core, time, &[]);
+        }
+        // Since then the time stands, so that nothing can have come that had ended by it.
+        let mut cores = self.lock_all((0..self.shards.len()).collect());
+        if !self.log.writable() {
+            return;
+        }
+        let Some(now) = self.clock.set_back(latest) else { return };
+        for (_, core) in &mut cores {
+            core.set_back(now);
+        }
+        let mut entry = Vec::new();
+        change::clock(latest, &mut entry);
+        let entry = self.finish_all(&mut cores, now, &entry);
+        *self.set_back.lock().unwrap_or_else(PoisonError::into_inner) = (entry, latest);
+        drop(cores);
+        let seconds = (latest - now) / 1000;
+        tracing::warn!(
+            "the system's clock was set back by {seconds} s; keys that had ended by then are removed"
+        );
+    }
+
+    /// How often changes were undone. What was seen before the number changed may be gone.
+    #[inline]
+    pub(crate) fn rollbacks(&self) -> u64 {
+        // [RB-1] [RB-2] Acquire: pairs with the release in `roll_back`, so a thread that has seen anything of a
+        // rollback counts it.
+        self.rollbacks.load(Ordering::Acquire)
     }
 
     /// Gives back the room of a shard's table, if most of it is empty and readers see all changes. Notes what the shard
     /// takes then.
     pub(crate) fn shrink(&self, shard: &Shard, core: &mut Core) {
-        core.shrink();
+        core.shrink(shard.figures().shown(), self.log.safe());
         self.grown(shard.note(core, None));
     }
 
@@ -323,7 +428,8 @@ impl State {
     }
 
     /// Whether a change may be made now, and if so, whether only one that needs no more memory: makes room first.
-    /// `added` says how many bytes it may add, about.
+    /// `added` says how many bytes it may add, about. If the log has failed meanwhile, that is seen under the lock of the
+    /// shard.
     pub(crate) fn admits(&self, added: impl FnOnce() -> usize) -> Result<bool, Refusal> {
         if !self.log.writable() {
             return Err(Refusal::Log);

@@ -3,6 +3,12 @@
 //!
 //! A record that was taken out is looked at by readers of the state before. It is freed when a later state has been
 //! shown and nobody can look at an earlier one: the map's writer knows when ([`WriteHandle::is_settled`]).
+//!
+//! # Rollback
+//! Where the log cannot be written, what it does not have is undone. So each record that is put in or taken out is
+//! noted ([`Step`]) until the log's entry of that change is safe, and until then none that was taken out is freed.
+//! [`Core::roll_back`] undoes the steps in reverse order. What changes a record in place, or keeps part of it for its
+//! successor, has to leave it readable as it was until then.
 
 use crate::log::Lsn;
 use crate::state::cold::Cold;
@@ -12,6 +18,7 @@ use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
     DefaultHashBuilder, Inline, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
 };
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,8 +85,9 @@ impl Figures {
     }
 
     pub(crate) fn shown(&self) -> Lsn {
-        // Relaxed: the look before has acquired what was stored before the state was shown.
-        self.shown.load(Ordering::Relaxed)
+        // [RB-1] Acquire: pairs with the release in `note`. That it is the state's entry or a later one needs no more
+        // than the look before, which has acquired what was stored before the state was shown.
+        self.shown.load(Ordering::Acquire)
     }
 
     pub(crate) fn keys(&self) -> usize {
@@ -93,6 +101,38 @@ impl Figures {
     }
 }
 
+/// A record came into the map, or went out of it.
+#[derive(Clone, Copy)]
+enum Step {
+    /// It came, and no record of its key was there.
+    In {
+        record: Record,
+        /// Whether its ticket is one that another record had: that one has it again when this step is undone.
+        borrowed: bool,
+    },
+    /// It went, or gave its place to another.
+    Out {
+        record: Record,
+        /// Whether another record has its ticket now.
+        moved: bool,
+        /// Whether the record that has its place has the ticket of another, as above.
+        borrowed: bool,
+    },
+}
+
+/// Whose ticket a new record has, if its value is compressed elsewhere.
+#[derive(Clone, Copy)]
+struct Ticket {
+    /// That of the record whose place it takes.
+    keeps: bool,
+    /// That of any record.
+    borrowed: bool,
+}
+
+impl Ticket {
+    const ITS_OWN: Self = Self { keeps: false, borrowed: false };
+}
+
 /// What the lock guards.
 pub(crate) struct Core {
     writer: Writer,
@@ -100,10 +140,15 @@ pub(crate) struct Core {
     eyes: Reader,
     cold: Option<Arc<Cold>>,
     /// Taken out since the last show; before it; and while a snapshot is made, what was not freed for its sake.
-    fresh: Vec<Gone>,
-    waiting: Vec<Gone>,
-    held: Vec<Gone>,
+    fresh: Vec<Step>,
+    waiting: Vec<Step>,
+    /// The entry of the log after which no step in `waiting` is undone.
+    waiting_for: Lsn,
+    /// What waits for a snapshot, or for the log to have that entry safe; by entry.
+    held: VecDeque<(Lsn, Step)>,
     snapshots: usize,
+    /// Whether records that are put in are noted.
+    undoes: bool,
     /// Of the records in the map.
     bytes: usize,
     ending: usize,
@@ -129,8 +174,10 @@ impl Shard {
             cold,
             fresh: Vec::new(),
             waiting: Vec::new(),
-            held: Vec::new(),
+            waiting_for: 0,
+            held: VecDeque::new(),
             snapshots: 0,
+            undoes: false,
             bytes: 0,
             ending: 0,
             time: 0,
@@ -162,8 +209,9 @@ impl Shard {
     pub(crate) fn note(&self, core: &Core, entry: Option<Lsn>) -> isize {
         let Figures { shown, keys, ending, memory, .. } = &self.figures;
         if let Some(entry) = entry {
-            // Relaxed: showing it releases this too.
-            shown.store(entry, Ordering::Relaxed);
+            // [RB-1] Release: a look that sees the entry of a rollback sees that there was one. Showing the state
+            // releases this, too.
+            shown.store(entry, Ordering::Release);
         }
         let now = core.memory();
         // Relaxed: figures, each by itself.
@@ -203,7 +251,7 @@ impl Core {
     /// Stores a value in place of `old`, which the key has.
     pub(crate) fn put(&mut self, old: Option<Record>, key: &[u8], value: &[u8], ends: Option<u64>) {
         if self.cold.is_none() && value.len() <= LONGEST_HERE {
-            return self.place(old, key, Value::Here(value), ends, false);
+            return self.place(old, key, Value::Here(value), ends, Ticket::ITS_OWN);
         }
         self.put_elsewhere(old, key, value, ends);
     }
@@ -215,9 +263,15 @@ impl Core {
         match kept {
             Value::Here(value) if value.len() > LONGEST_HERE => {
                 let rope = Rope::of(value);
-                self.place(old, key, Value::Long(Lent::of(&rope), value.len()), ends, false);
+                self.place(
+                    old,
+                    key,
+                    Value::Long(Lent::of(&rope), value.len()),
+                    ends,
+                    Ticket::ITS_OWN,
+                );
             }
-            kept => self.place(old, key, kept, ends, false),
+            kept => self.place(old, key, kept, ends, Ticket::ITS_OWN),
         }
     }
 
@@ -232,7 +286,7 @@ impl Core {
         ends: Option<u64>,
     ) {
         let is_old = old.is_some_and(|old| old.is(record));
-        self.place(old, key, record.value(), ends, is_old);
+        self.place(old, key, record.value(), ends, Ticket { keeps: is_old, borrowed: true });
     }
 
     /// Overwrites part of a record's value. Long values stay out of `cold`, since they change.
@@ -265,10 +319,10 @@ impl Core {
         };
         // SAFETY: the lock is held, as `&mut self` says, and the map has the newest record; or nobody else has it.
         let rope = unsafe { rope.write(length, at, part) };
-        self.place(old, key, Value::Long(Lent::of(&rope), total), ends, false);
+        self.place(old, key, Value::Long(Lent::of(&rope), total), ends, Ticket::ITS_OWN);
     }
 
-    /// Stores a record in place of `old`, which the key has; `keeps` if the new one has its ticket.
+    /// Stores a record in place of `old`, which the key has.
     #[inline(always)]
     fn place(
         &mut self,
@@ -276,27 +330,29 @@ impl Core {
         key: &[u8],
         value: Value<'_>,
         ends: Option<u64>,
-        keeps: bool,
+        Ticket { keeps, borrowed }: Ticket,
     ) {
-        let record = Record::new(key, value, ends, UsedAt::of(self.time));
-        self.bytes += record.memory();
+        let new = Record::new(key, value, ends, UsedAt::of(self.time));
+        self.bytes += new.memory();
         self.ending += usize::from(ends.is_some());
-        self.writer.insert(record, ());
-        if let Some(old) = old {
-            self.retire(old, keeps);
+        self.writer.insert(new, ());
+        match old {
+            Some(record) => self.retire(Step::Out { record, moved: keeps, borrowed }),
+            None if self.undoes => self.fresh.push(Step::In { record: new, borrowed }),
+            None => {}
         }
     }
 
     /// Removes a record that is there.
     pub(crate) fn remove(&mut self, record: Record) {
         self.writer.remove(record.key());
-        self.retire(record, false);
+        self.retire(Step::Out { record, moved: false, borrowed: false });
     }
 
     /// Removes a record whose value another has now.
     pub(crate) fn remove_moved(&mut self, record: Record) {
         self.writer.remove(record.key());
-        self.retire(record, true);
+        self.retire(Step::Out { record, moved: true, borrowed: false });
     }
 
     /// Removes all.
@@ -304,78 +360,146 @@ impl Core {
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
         self.writer.clear();
         for record in all {
-            self.retire(record, false);
+            self.retire(Step::Out { record, moved: false, borrowed: false });
         }
         self.writer.shrink_to_fit();
     }
 
     /// Makes the table smaller if less than a quarter of it is in use. Readers see all changes, and those of a state
-    /// before are waited for. O(capacity), which is paid for by the removals before.
-    pub(super) fn shrink(&mut self) {
+    /// before are waited for. `entry` and `safe` are as in [`show`](Self::show). O(capacity), which is paid for by the
+    /// removals before.
+    pub(super) fn shrink(&mut self, entry: Lsn, safe: Lsn) {
         let (used, room) = (self.writer.len(), self.writer.capacity());
         if room < LEAST_ROOM || used >= room / 4 {
             return;
         }
         self.writer.shrink_to_fit();
-        self.show();
+        self.show(entry, safe);
         // The larger table goes with the readers who look at it.
         self.writer.settle();
     }
 
-    /// Removes all whose keys `wanted` names.
-    pub(crate) fn remove_where(&mut self, mut wanted: impl FnMut(&[u8]) -> bool) {
+    /// Removes all that are `wanted`.
+    pub(crate) fn remove_where(&mut self, mut wanted: impl FnMut(Record) -> bool) {
         let all = self.writer.iter().map(|(record, ())| *record);
-        let gone: Vec<Record> = all.filter(|record| wanted(record.key())).collect();
+        let gone: Vec<Record> = all.filter(|record| wanted(*record)).collect();
         for record in gone {
             self.remove(record);
         }
     }
 
-    /// Notes that a record was taken out; `moved` if another has the ticket of its value.
-    fn retire(&mut self, record: Record, moved: bool) {
-        self.bytes -= record.memory();
-        self.ending -= usize::from(record.ends().is_some());
-        self.fresh.push((record, moved));
+    /// Goes on from an earlier time than was seen here. The caller has removed what had ended.
+    pub(crate) fn set_back(&mut self, time: u64) {
+        self.time = time;
     }
 
-    /// Has readers see all changes.
-    pub(crate) fn show(&mut self) {
+    /// Notes that a record was taken out, as `step` says.
+    fn retire(&mut self, step: Step) {
+        if let Step::Out { record, .. } = step {
+            self.bytes -= record.memory();
+            self.ending -= usize::from(record.ends().is_some());
+        }
+        self.fresh.push(step);
+    }
+
+    /// Notes from now on what a rollback has to undo.
+    pub(crate) fn begin_to_undo(&mut self) {
+        self.undoes = true;
+    }
+
+    /// Undoes all that was changed by entries of the log after `safe`, and shows nothing yet.
+    pub(crate) fn roll_back(&mut self, safe: Lsn) {
+        let from = self.held.partition_point(|(entry, _)| *entry <= safe);
+        let mut steps: Vec<Step> = self.held.drain(from..).map(|(_, step)| step).collect();
+        if self.waiting_for > safe {
+            steps.append(&mut self.waiting);
+        }
+        // What a panic kept from being logged, if there is any.
+        steps.append(&mut self.fresh);
+        for step in steps.into_iter().rev() {
+            match step {
+                Step::In { record, borrowed: false } => self.remove(record),
+                Step::In { record, borrowed: true } => self.remove_moved(record),
+                Step::Out { record, borrowed, .. } => {
+                    self.bytes += record.memory();
+                    self.ending += usize::from(record.ends().is_some());
+                    let there = self.find(record.key());
+                    self.writer.insert(record, ());
+                    if let Some(record) = there {
+                        self.retire(Step::Out { record, moved: borrowed, borrowed: false });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Has readers see all changes. No change up to now belongs to an entry of the log behind `entry`, and those up to
+    /// `safe` are safe.
+    pub(crate) fn show(&mut self, entry: Lsn, safe: Lsn) {
         if !self.writer.has_changes() {
             return;
         }
         // This waits until nobody looks at the state before the one shown now.
         self.writer.publish();
-        self.free_waiting();
+        self.free_waiting(safe);
         std::mem::swap(&mut self.fresh, &mut self.waiting);
+        self.waiting_for = entry;
     }
 
     /// As `show`, where much has been changed since: nobody looks yet.
     pub(crate) fn show_soon(&mut self) {
         if self.fresh.len() >= 1 << 10 {
-            self.show();
+            self.show(0, 0);
         }
     }
 
-    /// Frees what nobody can be looking at any more, without waiting; whether nobody looks at what was before.
-    pub(crate) fn tidy(&mut self) -> bool {
+    /// Frees what nobody can be looking at any more and the log has safe, without waiting; whether nobody looks at what
+    /// was before.
+    pub(crate) fn tidy(&mut self, safe: Lsn) -> bool {
         let settled = !self.writer.has_changes() && self.writer.is_settled();
-        if settled {
-            self.free_waiting();
+        if settled && !self.waiting.is_empty() {
+            self.free_waiting(safe);
+        } else {
+            self.free_held(safe);
         }
         settled
     }
 
     /// What has waited since before a state was shown that is the earliest anybody can be looking at.
-    fn free_waiting(&mut self) {
-        if self.snapshots != 0 {
-            self.held.append(&mut self.waiting);
-            return;
-        }
-        for gone in self.waiting.drain(..) {
-            free(gone, self.cold.as_deref());
+    fn free_waiting(&mut self, safe: Lsn) {
+        self.free_held(safe);
+        let entry = self.waiting_for;
+        if entry > safe {
+            self.held.extend(self.waiting.drain(..).map(|step| (entry, step)));
+        } else if self.snapshots != 0 {
+            // Only what a snapshot may read has to stay.
+            let gone = self.waiting.drain(..).filter(|step| matches!(step, Step::Out { .. }));
+            self.held.extend(gone.map(|step| (entry, step)));
+        } else {
+            for step in self.waiting.drain(..) {
+                step.free(self.cold.as_deref());
+            }
         }
         if self.waiting.capacity() > 1 << 12 {
             self.waiting = Vec::new();
+        }
+    }
+
+    /// What was held up, as far as the log is safe, unless a snapshot is made.
+    #[inline]
+    fn free_held(&mut self, safe: Lsn) {
+        if !self.held.is_empty() && self.snapshots == 0 {
+            self.free_held_up_to(safe);
+        }
+    }
+
+    #[inline(never)]
+    fn free_held_up_to(&mut self, safe: Lsn) {
+        while let Some((_, step)) = self.held.pop_front_if(|(entry, _)| *entry <= safe) {
+            step.free(self.cold.as_deref());
+        }
+        if self.held.is_empty() && self.held.capacity() > 1 << 12 {
+            self.held = VecDeque::new();
         }
     }
 
@@ -390,12 +514,9 @@ impl Core {
         self.writer.iter().map(|(record, ())| *record).collect()
     }
 
-    pub(crate) fn end_snapshot(&mut self) {
+    pub(crate) fn end_snapshot(&mut self, safe: Lsn) {
         self.snapshots -= 1;
-        if self.snapshots == 0 {
-            self.held.drain(..).for_each(|gone| free(gone, self.cold.as_deref()));
-            self.held = Vec::new();
-        }
+        self.free_held(safe);
     }
 
     /// Room for so many keys more.
@@ -431,23 +552,30 @@ pub(crate) fn read_part<R>(
     }
 }
 
-fn free((record, moved): Gone, cold: Option<&Cold>) {
-    if let Some(cold) = cold
-        && let (Value::Away(ticket, _), false) = (record.value(), moved)
-    {
-        cold.drop(ticket);
+impl Step {
+    /// Frees the record of a step that will not be undone, if it went.
+    fn free(self, cold: Option<&Cold>) {
+        let Self::Out { record, moved, .. } = self else { return };
+        if let (Value::Away(ticket, _), Some(cold), false) = (record.value(), cold, moved) {
+            cold.drop(ticket);
+        }
+        // SAFETY: taken out of the map, and every state that had it has been left by all readers; snapshots that have
+        // it are done, and no rollback puts it back. An earlier step that names it goes before this one.
+        unsafe { record.free() };
     }
-    // SAFETY: taken out of the map, and every state that had it has been left by all readers; snapshots that have
-    // it are done.
-    unsafe { record.free() };
 }
 
 impl Drop for Core {
     fn drop(&mut self) {
         // Sessions hold what the shard is part of, so all readers have gone.
         let all: Vec<Record> = self.writer.iter().map(|(record, ())| *record).collect();
-        let gone = self.fresh.drain(..).chain(self.waiting.drain(..)).chain(self.held.drain(..));
-        for record in gone.map(|(record, _)| record).chain(all) {
+        let held = self.held.drain(..).map(|(_, step)| step);
+        let steps = self.fresh.drain(..).chain(self.waiting.drain(..)).chain(held);
+        let gone = steps.filter_map(|step| match step {
+            Step::In { .. } => None,
+            Step::Out { record, .. } => Some(record),
+        });
+        for record in gone.chain(all) {
             // SAFETY: nobody can look, and the map does not ask for its entries when it is dropped.
             unsafe { record.free() };
         }

@@ -1,0 +1,103 @@
+//! What a folder must have: a small file, so that a log that somebody removed or shortened is not taken for a new one.
+//!
+//! ```text
+//! "hedgeman", version u32, newest u64, kept u64, crc u32 of these
+//! ```
+//!
+//! `newest` is the first entry of the newest file of the log, and all entries up to `kept` had been forced to the disk,
+//! when this was written: after a file was begun, and when the log was closed. Both only grow, so one that is older
+//! than the log, as a crash leaves it, says less and nothing wrong.
+//!
+//! A folder without a manifest is new, or an earlier version's, or somebody has removed it to go on with what is left.
+
+use crate::log::folder::Folder;
+use crate::log::frame::{u32_at, u64_at};
+use crate::log::{Corrupt, Lsn};
+use std::io::{self, ErrorKind, Read};
+
+/// The file's name, and that under which it is made.
+pub(super) const NAME: &str = "manifest";
+const NEW: &str = "manifest.new";
+const MAGIC: &[u8; 8] = b"hedgeman";
+const VERSION: u32 = 1;
+const BYTES: usize = 32;
+
+/// What a folder must have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Manifest {
+    /// The first entry of the newest file of the log.
+    pub(super) newest: Lsn,
+    /// All entries up to this one had been forced to the disk.
+    pub(super) kept: Lsn,
+}
+
+impl Manifest {
+    /// Reads that of a folder, if it has one.
+    pub(super) fn read(folder: &Folder) -> Result<Option<Self>, Corrupt> {
+        folder.remove_leftover(NEW)?;
+        let file = folder.at(NAME);
+        let mut bytes = Vec::new();
+        let read = folder.disk().read(&file);
+        match read.and_then(|file| file.take(BYTES as u64 + 1).read_to_end(&mut bytes)) {
+            Err(why) if why.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(why) => return Err(Corrupt::Io(file, why)),
+            Ok(_) => {}
+        }
+        let manifest = parse(&bytes).map_err(|why| Corrupt::Damaged { file, offset: 0, why })?;
+        Ok(Some(manifest))
+    }
+
+    /// Writes it, in place of the one before, and forces it to the disk.
+    pub(super) fn write(self, folder: &Folder) -> io::Result<()> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend(self.newest.to_le_bytes());
+        bytes.extend(self.kept.to_le_bytes());
+        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+        let (disk, new) = (folder.disk(), folder.at(NEW));
+        let file = disk.create(&new)?;
+        file.write(&bytes)?;
+        file.sync()?;
+        disk.rename(&new, &folder.at(NAME))?;
+        disk.sync_folder(folder.path())
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Manifest, &'static str> {
+    if bytes.len() != BYTES || &bytes[..8] != MAGIC {
+        return Err("it is no manifest");
+    }
+    if crc32c::crc32c(&bytes[..BYTES - 4]) != u32_at(bytes, BYTES - 4) {
+        return Err("it is not as it was written");
+    }
+    if u32_at(bytes, 8) != VERSION {
+        return Err("it was written by another version");
+    }
+    Ok(Manifest { newest: u64_at(bytes, 12), kept: u64_at(bytes, 20) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_counts() {
+        let path = tempfile::tempdir().unwrap();
+        let folder = Folder::claim(path.path()).unwrap();
+        assert_eq!(Manifest::read(&folder).unwrap(), None);
+        let written = Manifest { newest: 7, kept: 1 << 40 };
+        written.write(&folder).unwrap();
+        assert_eq!(Manifest::read(&folder).unwrap(), Some(written));
+        let file = path.path().join(NAME);
+        let good = std::fs::read(&file).unwrap();
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            for bytes in [&bad[..], &good[..at], &[&good[..], &[0]].concat()] {
+                std::fs::write(&file, bytes).unwrap();
+                let read = Manifest::read(&folder);
+                assert!(matches!(read, Err(Corrupt::Damaged { .. })), "byte {at}: {read:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! The system's clock, set forward and back: keys end by it, those that have ended stay so, and a clock that was wrong
+//! does no harm once it is right.
+
+mod support;
+
+use hedgerow_db::log::Fsync;
+use hedgerow_db::log::faults::FaultyDisk;
+use hedgerow_db::{Db, Options, TimeSource};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use support::{Client, Running, until};
+
+const SECOND: u64 = 1000;
+const HOUR: u64 = 3600 * SECOND;
+const YEAR: u64 = 365 * 24 * HOUR;
+/// When the tests begin, in milliseconds since 1970.
+const START: u64 = 1_800_000_000 * SECOND;
+
+/// A clock that stands where it is set.
+#[derive(Clone, Default)]
+struct Clock(Arc<AtomicU64>);
+
+impl Clock {
+    fn at(now: u64) -> Self {
+        let clock = Self::default();
+        clock.set(now);
+        clock
+    }
+
+    fn set(&self, now: u64) {
+        // Relaxed: a number by itself.
+        self.0.store(now, Ordering::Relaxed);
+    }
+
+    fn options(&self, path: &Path) -> Options {
+        let mut options = Options::at(path);
+        (options.fsync, options.snapshot_after) = (Fsync::Never, 0);
+        options.time = TimeSource::Manual(Arc::clone(&self.0));
+        options
+    }
+
+    fn open(&self, path: &Path) -> Db {
+        Db::open(self.options(path)).unwrap()
+    }
+}
+
+/// In memory where there is such a place: no test here needs what is on a disk.
+fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
+/// Sends lines, and expects these replies.
+#[track_caller]
+fn ask(client: &mut Client, lines: &[(&str, &str)]) {
+    for (line, reply) in lines {
+        client.send(format!("{line}\r\n"));
+        client.expect(format!("{reply}\r\n"));
+    }
+}
+
+fn set_until(key: &str, end: u64) -> String {
+    format!("SET {key} value PXAT {end}")
+}
+
+#[test]
+fn the_system_clock_is_followed() {
+    let (path, clock) = (folder(), Clock::at(START));
+    for compressed in [0, 4 << 20] {
+        let mut options = clock.options(&path.path().join(compressed.to_string()));
+        options.compressed = compressed;
+        clock.set(START);
+        let db = Db::open(options.clone()).unwrap();
+        let server = Running::over(db.clone(), |_| {});
+        let mut client = server.client();
+        ask(
+            &mut client,
+            &[
+                (&set_until("soon", START + HOUR / 2), "+OK"),
+                (&set_until("later", START + 2 * HOUR), "+OK"),
+                (&set_until("counter", START + HOUR / 2), "+OK"),
+                ("SET counter 7 KEEPTTL", "+OK"),
+            ],
+        );
+        // An hour forward: it is a key's time at once.
+        clock.set(START + HOUR);
+        ask(
+            &mut client,
+            &[
+                ("GET soon", "$-1"),
+                ("EXISTS later counter", ":1"),
+                ("TTL later", ":3600"),
+                ("INCR counter", ":1"),
+            ],
+        );
+        // And back: what has ended stays so, and what has not lives until its time.
+        clock.set(START);
+        until(|| db.now() == START);
+        ask(
+            &mut client,
+            &[
+                ("GET soon", "$-1"),
+                ("TTL later", ":7200"),
+                ("INCR counter", ":2"),
+                (&set_until("new", START + HOUR / 4), "+OK"),
+                ("TTL new", ":900"),
+                (&set_until("past", START - 1), "+OK"),
+                ("EXISTS past", ":0"),
+            ],
+        );
+        drop(client);
+        server.end();
+        drop(db);
+        let db = Db::open(options).unwrap();
+        let server = Running::over(db, |_| {});
+        let mut client = server.client();
+        ask(
+            &mut client,
+            &[
+                ("EXISTS soon past", ":0"),
+                ("GET counter", "$1\r\n2"),
+                ("TTL new", ":900"),
+                ("TTL later", ":7200"),
+            ],
+        );
+        clock.set(START + HOUR / 4);
+        ask(&mut client, &[("EXISTS new later", ":1")]);
+    }
+}
+
+/// A little is what clocks are set back by all the time: keys do not come back meanwhile.
+#[test]
+fn a_little_step_back_is_waited_for() {
+    let (path, clock) = (folder(), Clock::at(START));
+    let db = clock.open(path.path());
+    clock.set(START - SECOND);
+    assert_eq!(db.now(), START);
+    let last = db.figures().last;
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!((db.now(), db.figures().last), (START, last), "the log need not know");
+    clock.set(START + 1);
+    assert_eq!(db.now(), START + 1);
+}
+
+/// A clock that was a year ahead, for one start of the database: with a log alone, and with a snapshot.
+#[test]
+fn a_clock_that_was_wrong_once_is_forgiven() {
+    for snapshot in [false, true] {
+        let (path, clock) = (folder(), Clock::at(START));
+        let ask_of = |db: Db, lines: &[(&str, &str)]| {
+            let server = Running::over(db, |_| {});
+            ask(&mut server.client(), lines);
+            server.end();
+        };
+        ask_of(clock.open(path.path()), &[(&set_until("old", START + HOUR), "+OK")]);
+        clock.set(START + YEAR);
+        let db = clock.open(path.path());
+        ask_of(db.clone(), &[("SET any value", "+OK"), ("EXISTS old", ":0")]);
+        if snapshot {
+            db.snapshot().unwrap();
+        }
+        drop(db);
+        for start in 1..4 {
+            clock.set(START + start * SECOND);
+            let db = clock.open(path.path());
+            assert_eq!(db.now(), START + start * SECOND, "it goes on from the right time");
+            let name = format!("new{start}");
+            ask_of(
+                db.clone(),
+                &[
+                    (&set_until(&name, START + HOUR), "+OK"),
+                    (&format!("TTL {name}"), &format!(":{}", 3600 - start)),
+                    ("EXISTS old", ":0"),
+                    ("EXISTS any new1", ":2"),
+                ],
+            );
+            if snapshot {
+                db.snapshot().unwrap();
+            }
+        }
+    }
+}
+
+/// What sets the clock back meets a full disk, and is undone: it is done again when there is room.
+#[test]
+fn a_step_back_on_a_full_disk_is_made_later() {
+    let (path, clock, disk) = (folder(), Clock::at(START), FaultyDisk::new());
+    let mut options = clock.options(path.path());
+    options.fsync = Fsync::EverySecond;
+    let db = Db::open_on(options.clone(), Arc::new(disk.clone())).unwrap();
+    db.set_for("key", "7", std::time::Duration::from_millis(HOUR / 2)).unwrap();
+    clock.set(START + HOUR);
+    assert_eq!(db.get("key").unwrap(), None);
+    disk.change(|faults| faults.room = Some(0));
+    clock.set(START);
+    // Whether it was begun before the disk was found to be full or not.
+    until(|| {
+        let _ = db.set("other", "value");
+        !db.log().writable() && db.now() == START + HOUR
+    });
+    assert_eq!(db.get("key").unwrap(), None);
+    disk.change(|faults| faults.room = None);
+    until(|| db.now() == START);
+    assert_eq!(db.add("key", 1).unwrap(), 1);
+    drop(db);
+    let db = Db::open(options).unwrap();
+    assert_eq!(db.get("key").unwrap().as_deref(), Some(&b"1"[..]));
+}

@@ -1,0 +1,619 @@
+//! The server over disks that are full, that lose what they were given, or whose files somebody removes: nobody waits
+//! for a reply that will not come, what is committed can be read, and what is told is there after a restart.
+
+mod support;
+
+use hedgerow_db::log::Fsync;
+use hedgerow_db::log::disk::{Disk, DiskFile, SystemDisk};
+use hedgerow_db::log::faults::{Faults, FaultyDisk};
+use hedgerow_db::server::{Address, Loading, ServerConfig};
+use hedgerow_db::{Db, Options, Progress};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use support::{Running, until};
+
+const POLICIES: [Fsync; 3] = [Fsync::Always, Fsync::EverySecond, Fsync::Never];
+/// Longer than any reply takes, on a machine with much else to do.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// In memory where there is such a place: no test here needs what is on a disk.
+fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
+fn options(path: &Path, fsync: Fsync) -> Options {
+    let mut options = Options::at(path);
+    (options.fsync, options.shards, options.snapshot_after) = (fsync, 8, 0);
+    options
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Reply {
+    /// A line, a text or a number.
+    Text(String),
+    Nothing,
+    Several(Vec<Reply>),
+    /// The server closed the connection.
+    Closed,
+}
+
+impl Reply {
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Text(text) if text.starts_with("-MISCONF"))
+    }
+}
+
+/// A client of lines.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    fn new(server: &Running) -> Self {
+        let stream = TcpStream::connect(server.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    fn send(&mut self, text: &str) {
+        // A server that has closed the connection shows when the reply is read.
+        let _ = self.0.get_mut().write_all(format!("{text}\r\n").as_bytes());
+    }
+
+    #[track_caller]
+    fn reply(&mut self, to: &str) -> Reply {
+        let mut line = String::new();
+        match self.0.read_line(&mut line) {
+            Ok(0) => return Reply::Closed,
+            Ok(_) => {}
+            Err(why) if why.kind() == std::io::ErrorKind::ConnectionReset => return Reply::Closed,
+            Err(why) => panic!("a client waits without end for the reply to {to:.60?}: {why}"),
+        }
+        let line = line.trim_end();
+        let length = || line[1..].parse::<usize>().ok();
+        match line.as_bytes()[0] {
+            b'$' | b'*' if line == "$-1" || line == "*-1" => Reply::Nothing,
+            b'$' => {
+                let mut bytes = vec![0; length().unwrap() + 2];
+                self.0.read_exact(&mut bytes).unwrap();
+                bytes.truncate(bytes.len() - 2);
+                Reply::Text(String::from_utf8(bytes).unwrap())
+            }
+            b'*' => Reply::Several((0..length().unwrap()).map(|_| self.reply(to)).collect()),
+            _ => Reply::Text(line.to_owned()),
+        }
+    }
+
+    #[track_caller]
+    fn ask(&mut self, text: &str) -> Reply {
+        self.send(text);
+        self.reply(text)
+    }
+}
+
+fn text(text: &str) -> Reply {
+    Reply::Text(text.to_owned())
+}
+
+type Content = BTreeMap<String, String>;
+
+/// All keys and values, as one client reads them in several ways that have to agree.
+#[track_caller]
+fn content(server: &Running) -> Content {
+    let mut client = Client::new(server);
+    let Reply::Several(keys) = client.ask("KEYS *") else { panic!("KEYS is not answered") };
+    let mut content = Content::new();
+    for key in keys {
+        let Reply::Text(key) = key else { panic!("{key:?} is no key") };
+        match client.ask(&format!("GET {key}")) {
+            Reply::Text(value) => drop(content.insert(key, value)),
+            reply => panic!("GET {key} is answered by {reply:?}"),
+        }
+    }
+    let mut scanned = 0;
+    let mut from = text("0");
+    while scanned == 0 || from != text("0") {
+        let Reply::Text(cursor) = from else { panic!("a cursor") };
+        let Reply::Several(part) = client.ask(&format!("SCAN {cursor} COUNT 1000")) else {
+            panic!("SCAN is not answered")
+        };
+        let [next, Reply::Several(keys)] = &part[..] else { panic!("{part:?}") };
+        (from, scanned) = (next.clone(), scanned + keys.len());
+    }
+    assert_eq!(scanned, content.len(), "SCAN and KEYS tell the same");
+    assert_eq!(client.ask("DBSIZE"), text(&format!(":{scanned}")));
+    content
+}
+
+/// What may meet a full disk: each changes something, and some change it more than once.
+const CHANGES: [&str; 12] = [
+    "SET k1 other",
+    "SET new value",
+    "APPEND k2 tail",
+    "INCR n",
+    "DEL k3 k4 k5 k6",
+    "EXPIRE k7 1000",
+    "MSET k8 other new value k9 other",
+    "RENAME k10 k11",
+    "GETEX k8 EX 100\r\nRENAME k8 k9\r\nEXPIRE k9 200\r\nRENAME k9 new\r\nSET k8 other",
+    "EXPIRE k7 100\r\nPERSIST k7\r\nAPPEND k7 tail\r\nAPPEND k7 tail\r\nSETRANGE k7 3 xyz",
+    "SET new a\r\nAPPEND new b\r\nDEL new\r\nSET new c\r\nINCR n\r\nINCR n\r\nSETRANGE k1 1 x\r\nGETDEL k12",
+    "FLUSHALL\r\nSET new value",
+];
+
+fn fill(client: &mut Client) {
+    for key in 0..100 {
+        // Some are long enough to be compressed.
+        let rest = if (7..12).contains(&key) {
+            "rose ".repeat(20).replace(' ', "-")
+        } else {
+            String::new()
+        };
+        assert_eq!(client.ask(&format!("SET k{key} value{key}{rest}")), text("+OK"));
+    }
+    assert_eq!(client.ask("SET n 7"), text("+OK"));
+}
+
+/// Whatever change meets the full disk: its client is told so or disconnected, everybody else goes on reading what is
+/// committed, changes are refused, and all goes on by itself when there is room.
+#[test]
+fn a_full_disk_keeps_nobody_waiting() {
+    for fsync in POLICIES {
+        let (path, disk) = (folder(), FaultyDisk::new());
+        let mut options = options(path.path(), fsync);
+        options.compressed = if fsync == Fsync::Never { 0 } else { 4 << 20 };
+        let db = Db::open_on(options.clone(), Arc::new(disk.clone())).unwrap();
+        let server = Running::over(db, |_| {});
+        let (mut writer, mut reader) = (Client::new(&server), Client::new(&server));
+        fill(&mut writer);
+        let before = content(&server);
+        for (round, change) in CHANGES.iter().enumerate() {
+            // Some of it fits, and may be there in parts.
+            disk.change(|faults| {
+                (faults.room, faults.cut) = (Some(round as u64 % 4 * 9), round % 3 == 1);
+            });
+            let mut unlucky = Client::new(&server);
+            unlucky.send(change);
+            let met = unlucky.reply(change);
+            assert!(met == Reply::Closed || met.is_refusal(), "{change:?}: {met:?}");
+            assert_eq!(content(&server), before, "{change:?} was not committed, {fsync:?}");
+            assert_eq!(reader.ask("TTL k7"), text(":-1"), "{fsync:?}");
+            assert!(writer.ask("SET k1 refused").is_refusal());
+            assert!(!server.watcher.is_ready() && server.watcher.log_fails());
+            disk.change(|faults| (faults.room, faults.cut) = (None, false));
+            until(|| server.watcher.is_ready());
+            assert_eq!(content(&server), before, "{change:?} does not come back");
+            // The log goes on behind what was rolled back.
+            assert_eq!(writer.ask("INCR n"), text(":8"));
+            assert_eq!(writer.ask("DECR n"), text(":7"));
+        }
+        drop((writer, reader));
+        server.end();
+        let db = Db::open(options).unwrap();
+        assert_eq!(db.opened().cut, 0);
+        let server = Running::over(db, |_| {});
+        assert_eq!(content(&server), before, "after a restart, {fsync:?}");
+    }
+}
+
+/// Whatever a disk refuses, in changes and in snapshots: everybody is answered, and what was acknowledged is there
+/// after a restart.
+#[test]
+fn whatever_a_disk_refuses_everybody_is_answered() {
+    type Fault = (&'static str, fn(&mut Faults));
+    let faults: [Fault; 6] = [
+        ("sync", |faults| faults.sync = true),
+        ("sync_folder", |faults| faults.sync_folder = true),
+        ("create", |faults| faults.create = true),
+        ("rename", |faults| faults.rename = true),
+        ("room", |faults| faults.room = Some(60)),
+        ("cut", |faults| (faults.room, faults.cut) = (Some(60), true)),
+    ];
+    for (fault, change) in faults {
+        for fsync in POLICIES {
+            let (path, disk) = (folder(), FaultyDisk::new());
+            let db = Db::open_on(options(path.path(), fsync), Arc::new(disk.clone())).unwrap();
+            let server = Running::over(db, |_| {});
+            fill(&mut Client::new(&server));
+            let mut known = content(&server);
+            disk.change(change);
+            for round in 0..10 {
+                // A snapshot first, or changes.
+                if round % 2 == 1 {
+                    let saved = Client::new(&server).ask("SAVE");
+                    let failed = matches!(&saved, Reply::Text(why) if why.starts_with("-ERR "));
+                    assert!(failed || saved == text("+OK"), "{fault}, {fsync:?}: SAVE: {saved:?}");
+                }
+                let mut client = Client::new(&server);
+                match client.ask(&format!("SET k{round} new{round}")) {
+                    Reply::Text(ok) if ok == "+OK" => {
+                        known.insert(format!("k{round}"), format!("new{round}"));
+                    }
+                    refused => {
+                        let told = refused == Reply::Closed || refused.is_refusal();
+                        assert!(told, "{fault}, {fsync:?}: SET: {refused:?}");
+                    }
+                }
+                assert_eq!(content(&server), known, "{fault}, {fsync:?}");
+            }
+            disk.change(|faults| *faults = Faults::default());
+            server.end();
+            let db = Db::open(options(path.path(), fsync)).unwrap();
+            let server = Running::over(db, |_| {});
+            // What a disk had lost may be there, where it was not acknowledged.
+            let found = content(&server);
+            for (key, value) in &known {
+                let there = &found[key];
+                let late = there.starts_with("new") && value.starts_with("value");
+                assert!(
+                    there == value || late,
+                    "{fault}, {fsync:?}: {key} is {there}, not {value}"
+                );
+            }
+            server.end();
+        }
+    }
+}
+
+/// A disk that takes no more of a snapshot while a lock is held.
+#[derive(Clone, Default)]
+struct Slow(Arc<Mutex<()>>);
+
+struct SlowFile(Slow, Arc<dyn DiskFile>);
+
+impl DiskFile for SlowFile {
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        drop(self.0.0.lock());
+        self.1.write(bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.1.sync()
+    }
+
+    fn cut(&self, length: u64) -> io::Result<()> {
+        self.1.cut(length)
+    }
+}
+
+impl Disk for Slow {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let file = SystemDisk.create(path)?;
+        let slow = path.ends_with("snapshot.new");
+        Ok(if slow { Arc::new(SlowFile(self.clone(), file)) } else { file })
+    }
+
+    fn reopen(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        SystemDisk.reopen(path)
+    }
+
+    fn read(&self, path: &Path) -> io::Result<File> {
+        SystemDisk.read(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        SystemDisk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        SystemDisk.remove(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        SystemDisk.list(folder)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        SystemDisk.sync_folder(folder)
+    }
+}
+
+/// While a snapshot is written, which may take long: keys that have ended are removed, and no other is begun, however
+/// often it is asked for.
+#[test]
+fn a_snapshot_holds_nothing_up() {
+    const OFTEN: usize = 2000;
+    let (path, disk) = (folder(), Slow::default());
+    let mut options = options(path.path(), Fsync::Never);
+    options.snapshot_after = 1;
+    let held = disk.0.lock().unwrap();
+    let db = Db::open_on(options, Arc::new(disk.clone())).unwrap();
+    let server = Running::over(db.clone(), |_| {});
+    let mut client = Client::new(&server);
+    // Let go first where this fails: the database waits for its snapshot.
+    let held = held;
+    // The log has grown, so one begins by itself.
+    until(|| db.figures().snapshot_runs);
+    for key in 0..50 {
+        assert_eq!(client.ask(&format!("SET k{key} value PX 1")), text("+OK"));
+    }
+    let began = Instant::now();
+    while db.figures().keys != 0 {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "keys that have ended stay while a snapshot is written"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let running = text("-ERR Background save already in progress");
+    client.send(&vec!["BGSAVE"; OFTEN].join("\r\n"));
+    for _ in 0..OFTEN {
+        assert_eq!(client.reply("BGSAVE"), running, "one snapshot at a time");
+    }
+    assert_eq!(client.ask("SAVE"), running);
+    let Reply::Text(info) = client.ask("INFO persistence") else { panic!("INFO is not answered") };
+    assert!(info.contains("rdb_bgsave_in_progress:1"), "{info}");
+    drop(held);
+    until(|| !db.figures().snapshot_runs);
+    assert!(!db.figures().snapshot_failed && db.figures().snapshot_at > 0);
+    // And one at a time when it is quick, too: all are told either.
+    client.send(&vec!["BGSAVE"; OFTEN].join("\r\n"));
+    for _ in 0..OFTEN {
+        let reply = client.reply("BGSAVE");
+        assert!(reply == running || reply == text("+Background saving started"), "{reply:?}");
+    }
+    let threads = saving_threads();
+    assert!(threads <= 10, "{threads} threads make snapshots");
+    drop(client);
+    server.end();
+}
+
+/// How many threads of this process make snapshots, where the system tells. Those of other tests do not count: each
+/// database has one.
+fn saving_threads() -> usize {
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return 0 };
+    let name = |task: io::Result<std::fs::DirEntry>| {
+        std::fs::read_to_string(task.ok()?.path().join("comm")).ok()
+    };
+    tasks.filter_map(name).filter(|name| name.starts_with("hedgerow-db-sav")).count()
+}
+
+/// A folder that somebody removes, or puts another in place of: what would not be found is not acknowledged.
+#[cfg(unix)]
+#[test]
+fn a_folder_that_is_removed_is_noticed() {
+    for fsync in POLICIES {
+        let base = folder();
+        let path = base.path().join("data");
+        let server = Running::over(Db::open(options(&path, fsync)).unwrap(), |_| {});
+        let (mut writer, mut reader) = (Client::new(&server), Client::new(&server));
+        fill(&mut writer);
+        if fsync == Fsync::Never {
+            std::fs::rename(&path, base.path().join("elsewhere")).unwrap();
+        } else {
+            std::fs::remove_dir_all(&path).unwrap();
+        }
+        if fsync == Fsync::Always {
+            assert_eq!(writer.ask("SET k1 lost"), Reply::Closed, "nothing is acknowledged");
+            assert_eq!(reader.ask("GET k1"), text("value1"));
+        } else {
+            until(|| server.watcher.log_fails());
+        }
+        assert!(Client::new(&server).ask("SET k1 refused").is_refusal());
+        assert_eq!(content(&server).len(), 101, "what it has can be read and saved elsewhere");
+        assert!(!server.watcher.is_ready());
+        server.end();
+    }
+}
+
+/// A disk that takes its time, here by a log that is a pipe: who connects is told that the data is being loaded, and
+/// how far it is.
+#[cfg(target_os = "linux")]
+#[test]
+fn while_the_data_is_loaded_clients_are_told_so() {
+    /// Ends the program, also where the test fails.
+    struct Ends(std::process::Child);
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (data, socket) = (folder.path().join("data"), folder.path().join("socket"));
+    std::fs::create_dir(&data).unwrap();
+    let log = data.join("log-00000000000000000001");
+    assert!(std::process::Command::new("mkfifo").arg(&log).status().unwrap().success());
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_hedgerow-db"));
+    program.args(["--port", "0", "--threads", "1", "--metrics-port", &free.to_string()]);
+    program.arg("--unixsocket").arg(&socket).arg("--dir").arg(&data);
+    program.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let _ends = Ends(program.spawn().unwrap());
+    let began = Instant::now();
+    let mut client = loop {
+        match std::os::unix::net::UnixStream::connect(&socket) {
+            Ok(client) => break client,
+            Err(why) => assert!(began.elapsed() < PATIENCE, "clients are refused: {why}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    let loading = "-LOADING hedgerow-db is loading the dataset in memory\r\n";
+    client.write_all(b"PING\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\nINFO\r\n").unwrap();
+    let mut got = String::new();
+    let mut bytes = [0; 1024];
+    while !got.contains("loading_eta_seconds:") {
+        let some = client.read(&mut bytes).unwrap();
+        got.push_str(&String::from_utf8_lossy(&bytes[..some]));
+    }
+    assert!(got.starts_with(&loading.repeat(2)), "{got}");
+    assert!(got.contains("\r\nloading:1\r\n") && got.contains("loading_loaded_perc:0.00"), "{got}");
+    let http = |path: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", free)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let ask = format!("GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+        stream.write_all(ask.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    };
+    let ready = http("/readyz");
+    assert!(ready.contains(" 503 ") && ready.contains("being loaded: 0 %"), "{ready}");
+    let metrics = http("/metrics");
+    assert!(metrics.contains("hedgerow_db_loading 1") && metrics.contains("hedgerow_db_ready 0"));
+    assert!(http("/livez").contains(" 200 "));
+}
+
+/// When the data is there, who is connected stays so, and what was begun before ends.
+#[test]
+fn who_came_early_is_served_when_the_data_is_there() {
+    let mut config = ServerConfig::default();
+    config.threads = 2;
+    let progress = Arc::new(Progress::default());
+    let loading = Loading::start(config, Arc::clone(&progress)).unwrap();
+    let Address::Tcp(address) = loading.addresses()[0] else { panic!("TCP is first") };
+    let connect = || {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Client(BufReader::new(stream))
+    };
+    let told = text("-LOADING hedgerow-db is loading the dataset in memory");
+    let mut early: Vec<Client> = (0..5).map(|_| connect()).collect();
+    for client in &mut early {
+        assert_eq!(client.ask("SET k v"), told);
+        assert_eq!(client.ask("SET \"k\" v"), told);
+    }
+    let mut half = connect();
+    assert_eq!(half.ask("PING"), told);
+    half.0.get_mut().write_all(b"*2\r\n$3\r\nGET\r\n").unwrap();
+    let mut long = connect();
+    let _ = long.0.get_mut().write_all(&support::command(&[b"SET", b"k", &vec![b'v'; 1 << 20]]));
+    assert_eq!(long.reply("SET"), told, "a request that is not read to its end is answered");
+    let mut wrong = connect();
+    wrong.0.get_mut().write_all(b"*1\r\n:").unwrap();
+    assert!(matches!(wrong.reply(""), Reply::Text(error) if error.contains("Protocol error")));
+    let mut leaves = connect();
+    assert_eq!((leaves.ask("QUIT"), leaves.reply("")), (text("+OK"), Reply::Closed));
+    // Its half request has been read.
+    std::thread::sleep(Duration::from_millis(100));
+    let server = loading.finish(Db::open(Options::in_memory()).unwrap()).unwrap();
+    let stopper = server.stopper();
+    let running = std::thread::spawn(|| server.run());
+    assert_eq!(half.reply("GET"), Reply::Closed);
+    early.push(connect());
+    for client in &mut early {
+        assert_eq!(client.ask("PING"), text("+PONG"), "who came early is served on");
+    }
+    drop(early);
+    stopper.stop();
+    running.join().unwrap().unwrap();
+}
+
+/// What is loaded is counted, and comes to an end.
+#[test]
+fn loading_is_counted() {
+    let path = folder();
+    let value = [b'x'; 1000];
+    for round in 0..2 {
+        let progress = Progress::default();
+        let db = Db::open_watched(options(path.path(), Fsync::Never), &progress).unwrap();
+        if round == 0 {
+            assert_eq!((progress.total(), progress.done()), (0, 0));
+            (0..3000).for_each(|key| db.set(format!("snapshot{key}"), value).unwrap());
+            db.snapshot().unwrap();
+            (0..3000).for_each(|key| db.set(format!("log{key}"), value).unwrap());
+        } else {
+            assert!(progress.total() > 6_000_000 && progress.percent() > 60.0, "{progress:?}");
+        }
+    }
+}
+
+/// A small file system, which is unmounted when dropped.
+#[cfg(target_os = "linux")]
+struct Small(tempfile::TempDir);
+
+#[cfg(target_os = "linux")]
+impl Small {
+    /// None where this process may not mount one.
+    fn mount(size: &str) -> Option<Self> {
+        let at = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"]).arg(at.path());
+        match mount.output() {
+            Ok(output) if output.status.success() => Some(Self(at)),
+            failed => {
+                println!("skipped: no file system can be mounted here: {failed:?}");
+                None
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+/// As above, on a real file system of one MiB that somebody else fills, too.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_small_file_system_keeps_nobody_waiting() {
+    let Some(small) = Small::mount("1m") else { return };
+    let at = small.0.path();
+    for fsync in POLICIES {
+        let path = at.join(format!("{fsync:?}"));
+        let server = Running::over(Db::open(options(&path, fsync)).unwrap(), |_| {});
+        let mut writer = Client::new(&server);
+        fill(&mut writer);
+        let mut kept = content(&server);
+        let value = "x".repeat(10_000);
+        let began = Instant::now();
+        let mut number = 0;
+        loop {
+            number += 1;
+            let key = format!("long{number}");
+            match writer.ask(&format!("SET {key} {value}")) {
+                Reply::Text(ok) if ok == "+OK" => drop(kept.insert(key, value.clone())),
+                Reply::Closed => break,
+                reply if reply.is_refusal() => break,
+                reply => panic!("{reply:?}"),
+            }
+            assert!(number < 200, "one MiB holds no more");
+        }
+        assert_eq!(content(&server), kept, "what is committed can be read, {fsync:?}");
+        let mut writer = Client::new(&server);
+        assert!(writer.ask("SET more value").is_refusal());
+        // There is room only when it is made.
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(writer.ask("SET more value").is_refusal());
+        // What takes less room than before is a snapshot of fewer keys; here others make room.
+        let other = at.join("other");
+        assert!(!other.exists());
+        server.end();
+        assert!(began.elapsed() < PATIENCE, "nobody waits: {:?}", began.elapsed());
+        let db = Db::open(options(&path, fsync)).map(drop);
+        assert!(db.is_err() || db.is_ok());
+        std::fs::remove_dir_all(&path).unwrap();
+    }
+    // A file of somebody else fills the disk, and goes.
+    let path = at.join("shared");
+    let server = Running::over(Db::open(options(&path, Fsync::EverySecond)).unwrap(), |_| {});
+    let mut writer = Client::new(&server);
+    fill(&mut writer);
+    let mut other = std::fs::File::create(at.join("other")).unwrap();
+    while other.write_all(&[0; 4096]).is_ok() {}
+    let before = content(&server);
+    // The page that the log has begun may still take something.
+    let value = "x".repeat(10_000);
+    let met = writer.ask(&format!("SET k1 {value}"));
+    assert!(met == Reply::Closed || met.is_refusal(), "{met:?}");
+    assert_eq!(content(&server), before);
+    std::fs::remove_file(at.join("other")).unwrap();
+    drop(other);
+    until(|| server.watcher.is_ready());
+    let mut writer = Client::new(&server);
+    assert_eq!(writer.ask("SET k1 value"), text("+OK"));
+    server.end();
+    let server = Running::over(Db::open(options(&path, Fsync::EverySecond)).unwrap(), |_| {});
+    assert_eq!(Client::new(&server).ask("GET k1"), text("value"));
+    server.end();
+}
