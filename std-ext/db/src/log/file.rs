@@ -510,8 +510,9 @@ impl Shared {
 
     fn forced(&self, back: &mut Back, lsn: Lsn) {
         back.forced = back.forced.max(lsn);
-        if self.fsync == Fsync::Always && back.forced > self.safe() {
-            self.advance(back.forced);
+        if self.fsync == Fsync::Always {
+            // What was rolled back is behind it.
+            self.advance(back.forced.max(self.safe()));
             back.news = true;
         }
     }
