@@ -32,8 +32,14 @@ pub struct Connection {
     /// The last command's name.
     pub(super) command: &'static str,
     pub(super) requests: Requests,
+    /// Between a MULTI that was refused and the EXEC or DISCARD that belongs to it.
+    pub(super) in_transaction: bool,
+    /// A database was selected that does not exist, and none since.
+    pub(super) elsewhere: bool,
     /// How many commands may be gathered at once.
     pub(super) most: usize,
+    /// How many bytes of replies may be appended at once.
+    pub(super) room: usize,
 }
 
 impl Connection {
@@ -50,7 +56,10 @@ impl Connection {
             replies: Replies::All,
             command: "",
             requests: Requests::default(),
+            in_transaction: false,
+            elsewhere: false,
             most: super::MOST_GATHERED,
+            room: usize::MAX,
         }
     }
 
@@ -67,6 +76,12 @@ impl Connection {
     /// Whether it said the password, or need not.
     pub fn is_authenticated(&self) -> bool {
         self.authenticated
+    }
+
+    /// Says how many bytes of replies may be appended from now on, each time that commands are obeyed. A client that
+    /// asks for more is dropped ([`Then::Drop`](super::Then::Drop)), and no more than this is made of its replies.
+    pub fn set_room(&mut self, bytes: usize) {
+        self.room = bytes;
     }
 
     /// The version of the protocol: 2 or 3.
@@ -87,5 +102,6 @@ impl Connection {
         self.protocol = Protocol::Two;
         self.authenticated = !must_authenticate;
         self.replies = Replies::All;
+        (self.in_transaction, self.elsewhere) = (false, false);
     }
 }

@@ -39,7 +39,7 @@ impl Lines<'_> {
 
 type Section = fn(&Turn<'_, '_>, &ServerFigures, &Figures, &mut Lines<'_>);
 
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
@@ -47,6 +47,7 @@ const SECTIONS: [(&str, Section); 8] = [
     ("Stats", stats),
     ("Replication", replication),
     ("CPU", cpu),
+    ("Cluster", cluster),
     ("Keyspace", keyspace),
 ];
 
@@ -185,6 +186,10 @@ fn cpu(_: &Turn<'_, '_>, _: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
     {
         out.line(&format!("used_cpu_{name}"), format_args!("{seconds:.6}"));
     }
+}
+
+fn cluster(_: &Turn<'_, '_>, _: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
+    out.line("cluster_enabled", 0);
 }
 
 fn keyspace(_: &Turn<'_, '_>, _: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {
