@@ -99,7 +99,7 @@ fn serve(config: &Config) -> Result<(), String> {
     let db = Db::open(config.options()).map_err(|why| unreadable(&why))?;
     let server = Server::bind(db.clone(), settings).map_err(closed)?;
     #[cfg(feature = "grpc")]
-    let grpc = grpc(config, &db)?;
+    let grpc = grpc(config, &server)?;
     if let Some(http) = &http {
         http.watch(server.watcher());
     }
@@ -122,10 +122,10 @@ fn serve(config: &Config) -> Result<(), String> {
 
 /// Serves gRPC beside, until what this returns is dropped.
 #[cfg(feature = "grpc")]
-fn grpc(config: &Config, db: &Db) -> Result<Option<hedgerow_db::grpc::GrpcServer>, String> {
+fn grpc(config: &Config, server: &Server) -> Result<Option<hedgerow_db::grpc::GrpcServer>, String> {
     let Some(address) = config.grpc() else { return Ok(None) };
     let options = config.grpc_options().map_err(|why| why.to_string())?;
-    let started = hedgerow_db::grpc::GrpcServer::start(db.clone(), address, options);
+    let started = hedgerow_db::grpc::GrpcServer::start_beside(server, address, options);
     started.map(Some).map_err(|why| {
         format!("cannot serve gRPC on {address}: {why}\n{}", advice(&why, "grpc-port"))
     })

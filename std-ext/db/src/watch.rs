@@ -15,15 +15,23 @@ use std::time::Duration;
 
 /// Entries that wait for a watcher, at most.
 const QUEUE: usize = 1 << 14;
+/// Bytes of those entries, at most, but for the last.
+pub(crate) const QUEUE_BYTES: usize = 64 << 20;
 
 type Entry = (Lsn, Arc<[u8]>);
+
+/// Where entries are queued for one watcher, and how many bytes wait there.
+struct Queue {
+    entries: SyncSender<Entry>,
+    bytes: Arc<AtomicUsize>,
+}
 
 /// Who watches.
 #[derive(Default)]
 pub(crate) struct Watchers {
     /// How many, so that those who make changes need no lock where there is none.
     number: AtomicUsize,
-    queues: Mutex<Vec<SyncSender<Entry>>>,
+    queues: Mutex<Vec<Queue>>,
 }
 
 impl Watchers {
@@ -41,10 +49,15 @@ impl Watchers {
     fn tell_all(&self, entry: Lsn, changes: &[u8]) {
         let changes: Arc<[u8]> = changes.into();
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.retain(|queue| match queue.try_send((entry, Arc::clone(&changes))) {
-            Ok(()) => true,
+        queues.retain(|queue| {
+            // Relaxed: the number alone is meant.
+            let waiting = queue.bytes.fetch_add(changes.len(), Ordering::Relaxed);
             // The queue ends where it is full: the watcher comes to its end and is told.
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+            waiting < QUEUE_BYTES
+                && match queue.entries.try_send((entry, Arc::clone(&changes))) {
+                    Ok(()) => true,
+                    Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+                }
         });
         // Relaxed: as in `tell`; changed under the lock only.
         self.number.store(queues.len(), Ordering::Relaxed);
@@ -52,11 +65,12 @@ impl Watchers {
 
     pub(crate) fn watch(&self, prefix: &[u8], log: Arc<dyn Log>) -> Watch {
         let (queue, entries) = sync_channel(QUEUE);
+        let bytes: Arc<AtomicUsize> = Arc::default();
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.push(queue);
+        queues.push(Queue { entries: queue, bytes: Arc::clone(&bytes) });
         // Relaxed: as above.
         self.number.store(queues.len(), Ordering::Relaxed);
-        Watch { entries, prefix: prefix.to_vec(), log, events: Vec::new().into_iter() }
+        Watch { entries, bytes, prefix: prefix.to_vec(), log, events: Vec::new().into_iter() }
     }
 }
 
@@ -85,6 +99,8 @@ pub enum Changed {
 /// Tells of changes, as [`Db::watch`](crate::Db::watch) began it.
 pub struct Watch {
     entries: Receiver<Entry>,
+    /// Bytes of the entries that wait.
+    bytes: Arc<AtomicUsize>,
     prefix: Vec<u8>,
     log: Arc<dyn Log>,
     events: std::vec::IntoIter<Event>,
@@ -94,8 +110,8 @@ impl Watch {
     /// The next change, once it is as safe as an acknowledgement; none within `patience`. Blocks.
     ///
     /// # Errors
-    /// [`WatchError::Behind`] when more than sixteen thousand changes have waited to be told: some are lost, and no
-    /// more will come. [`WatchError::Log`] when the log has failed.
+    /// [`WatchError::Behind`] when more than sixteen thousand changes, or 64 MiB of them, have waited to be told: some
+    /// are lost, and no more will come. [`WatchError::Log`] when the log has failed.
     pub fn next(&mut self, patience: Duration) -> Result<Option<Event>, WatchError> {
         loop {
             if let Some(event) = self.events.next() {
@@ -103,6 +119,8 @@ impl Watch {
             }
             match self.entries.recv_timeout(patience) {
                 Ok((entry, changes)) => {
+                    // Relaxed: as in `tell_all`.
+                    self.bytes.fetch_sub(changes.len(), Ordering::Relaxed);
                     self.log.wait(entry).map_err(WatchError::Log)?;
                     self.events = events(entry, &changes, &self.prefix).into_iter();
                 }

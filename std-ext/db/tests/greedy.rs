@@ -9,7 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use support::{Client, Running, bulk, command, until};
+use support::{Client, Running, begin_of_memory, bulk, command, memory_since, status, until};
 
 /// A test's turn: one at a time, so that the peak of the process's memory is what the test itself used.
 struct Turn {
@@ -20,23 +20,14 @@ struct Turn {
 fn turn() -> Turn {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    // Resets the peak. Where the system does not know that, the peak of earlier tests counts as well.
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-    Turn { _turn: turn, before: status("VmHWM:") << 10 }
+    Turn { _turn: turn, before: begin_of_memory() }
 }
 
 impl Turn {
     /// How many bytes more than before the process had in memory at most; 0 where the system does not tell.
     fn used(&self) -> usize {
-        (status("VmHWM:") << 10).saturating_sub(self.before)
+        memory_since(self.before)
     }
-}
-
-/// A figure that the system tells of this process.
-fn status(name: &str) -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
 fn serve(change: impl FnOnce(&mut ServerConfig)) -> Running {

@@ -151,6 +151,9 @@ impl Check {
                     None => cargo.args(["test", "--features", "std-ext,serde,rayon"]),
                 };
                 let target = database.unwrap_or(target);
+                if target == "grpc" {
+                    cargo.args(["--features", "grpc"]);
+                }
                 if target == "lib" {
                     cargo.arg("--lib");
                 } else {

@@ -211,6 +211,17 @@ impl Server {
         &self.addresses
     }
 
+    #[cfg(feature = "grpc")]
+    pub(crate) fn db(&self) -> &Db {
+        &self.shared.db
+    }
+
+    /// What all ports honour.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn live(&self) -> Arc<live::Live> {
+        Arc::clone(&self.shared.live)
+    }
+
     /// What ends it, from any thread.
     pub fn stopper(&self) -> Stopper {
         Stopper(Arc::clone(&self.shared))
