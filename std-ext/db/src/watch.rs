@@ -4,6 +4,7 @@
 //! queue; so changes of one key are told in their order. Queues are bounded, and nobody waits for a watcher: one that
 //! falls behind is told so, and nothing more.
 
+use crate::limits::{WATCHED, WATCHED_BYTES};
 use crate::log::change::{Changes, Logged};
 use crate::log::{Log, LogError, Lsn};
 use std::error::Error;
@@ -12,11 +13,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-/// Entries that wait for a watcher, at most.
-const QUEUE: usize = 1 << 14;
-/// Bytes of those entries, at most, but for the last.
-pub(crate) const QUEUE_BYTES: usize = 64 << 20;
 
 type Entry = (Lsn, Arc<[u8]>);
 
@@ -53,7 +49,7 @@ impl Watchers {
             // Relaxed: the number alone is meant.
             let waiting = queue.bytes.fetch_add(changes.len(), Ordering::Relaxed);
             // The queue ends where it is full: the watcher comes to its end and is told.
-            waiting < QUEUE_BYTES
+            waiting < WATCHED_BYTES
                 && match queue.entries.try_send((entry, Arc::clone(&changes))) {
                     Ok(()) => true,
                     Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
@@ -64,7 +60,7 @@ impl Watchers {
     }
 
     pub(crate) fn watch(&self, prefix: &[u8], log: Arc<dyn Log>) -> Watch {
-        let (queue, entries) = sync_channel(QUEUE);
+        let (queue, entries) = sync_channel(WATCHED);
         let bytes: Arc<AtomicUsize> = Arc::default();
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         queues.push(Queue { entries: queue, bytes: Arc::clone(&bytes) });

@@ -163,7 +163,7 @@ fn a_request_is_not_taken_beyond_the_limit() {
     let _turn = turn();
     let server = serve(|config| config.most_input = LIMIT);
     // Many arguments, each of which is allowed; a single one is refused as soon as its length is known.
-    let argument = [&b"$65536\r\n"[..], &[b'a'; 65_536], b"\r\n"].concat();
+    let argument = [&b"$65536\r\n"[..], &vec![b'a'; 65_536], b"\r\n"].concat();
     let many = [&b"*1000\r\n"[..], &argument.repeat(1000)].concat();
     for request in [&many[..], b"*2\r\n$3\r\nGET\r\n$5000000\r\nabc"] {
         let mut client = server.client();

@@ -176,6 +176,10 @@ fn it_tells_of_its_health_and_its_services() {
     use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    use tonic_reflection::pb::v1alpha::ServerReflectionRequest as OldRequest;
+    use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient as Old;
+    use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest as OldAsk;
+    use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse as OldAnswer;
 
     let db = Db::open(Options::in_memory()).unwrap();
     let server = GrpcServer::start(db, "127.0.0.1:0", GrpcOptions::default()).unwrap();
@@ -197,10 +201,6 @@ fn it_tells_of_its_health_and_its_services() {
         assert!(list.service.iter().any(|one| one.name == service), "{list:?}");
 
         // As older clients ask.
-        use tonic_reflection::pb::v1alpha::ServerReflectionRequest as OldRequest;
-        use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient as Old;
-        use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest as OldAsk;
-        use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse as OldAnswer;
         let list = OldAsk::ListServices(String::new());
         let ask = OldRequest { message_request: Some(list), ..Default::default() };
         let told =
@@ -248,16 +248,12 @@ fn a_password_that_is_set_holds_here_as_well() {
                 other.expect(b"+OK\r\n");
             };
             set(b"thorn");
-            let told = client.get(get("rose")).await.map_err(|why| why.code());
-            assert_eq!(
-                told.unwrap_err(),
-                Code::Unauthenticated,
-                "nobody was asked for the password"
-            );
+            let told = client.get(get("rose")).await.map(drop).map_err(|why| why.code());
+            assert_eq!(told, Err(Code::Unauthenticated), "nobody was asked for the password");
             client.get(asks_with("thorn")).await.unwrap();
             set(b"petal");
-            let told = client.get(asks_with("thorn")).await.map_err(|why| why.code());
-            assert_eq!(told.unwrap_err(), Code::Unauthenticated, "an old password is good");
+            let told = client.get(asks_with("thorn")).await.map(drop).map_err(|why| why.code());
+            assert_eq!(told, Err(Code::Unauthenticated), "an old password is good");
             client.get(asks_with("petal")).await.unwrap();
             set(b"");
             client.get(get("rose")).await.unwrap();
@@ -349,7 +345,8 @@ fn a_client_that_asks_for_much_holds_little() {
         let used = memory_since(before);
         assert!(used < 4 * LIMIT, "{used} bytes were used for a stream that is not read");
         let mut count = 0;
-        while let Some(batch) = answers.message().await.unwrap() {
+        let next = "a stream was made beyond what is read";
+        while let Some(batch) = answers.message().await.expect(next) {
             count += batch.answers.len();
         }
         assert_eq!(count, 800);
@@ -404,4 +401,28 @@ fn requests_are_not_taken_beyond_the_limits() {
             client.set(set).await.unwrap();
         }
     });
+}
+
+#[test]
+fn a_stream_that_is_not_read_does_not_keep_the_end_waiting() {
+    let db = Db::open(Options::in_memory()).unwrap();
+    db.set("big", vec![b'v'; 8 << 20]).unwrap();
+    let mut options = GrpcOptions::default();
+    options.stop_within = Duration::from_millis(300);
+    let server = GrpcServer::start(db, "127.0.0.1:0", options).unwrap();
+    let address = format!("http://{}", server.address());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (_client, _answers) = runtime.block_on(async {
+        let mut client = DatabaseClient::connect(address).await.unwrap();
+        let stream = tokio_stream(vec![gets(1); 4]);
+        let answers = client.pipeline(stream).await.unwrap().into_inner();
+        (client, answers)
+    });
+    let (ended, ends) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop(server);
+        ended.send(())
+    });
+    let ends = ends.recv_timeout(Duration::from_secs(10));
+    assert!(ends.is_ok(), "the end waits for a client that does not read");
 }

@@ -290,7 +290,8 @@ fn a_password_may_be_any_bytes() {
     client.send(command(&[b"CONFIG", b"SET", b"requirepass", password]));
     client.expect(b"+OK\r\n");
     client.send(command(&[b"CONFIG", b"GET", b"requirepass"]));
-    client.expect([&b"*2\r\n$11\r\nrequirepass\r\n"[..], &bulk(password)].concat());
+    client.expect(b"*2\r\n$11\r\nrequirepass\r\n");
+    client.expect(bulk(password));
     let mut other = server.client();
     other.send(command(&[b"AUTH", "se\u{fffd}\0same".as_bytes()]));
     other.expect(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n");

@@ -7,6 +7,7 @@ use crate::command::dispatch::{
     Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of, shown, wrong_number,
 };
 use crate::command::obey::Turn;
+use crate::limits::LONGEST_NAME;
 use crate::resp::Protocol;
 use crate::state::number;
 use std::io::Write;
@@ -76,9 +77,6 @@ const HELP: [&str; 21] = [
     "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
     "    Taken, and without effect.",
 ];
-
-/// The longest name of a connection or a library, in bytes: all are kept for as long as the connection lives.
-const LONGEST_NAME: usize = 1024;
 
 /// Whether a text can stand in a line of CLIENT LIST.
 fn is_plain(text: &[u8]) -> bool {

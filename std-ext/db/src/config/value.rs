@@ -138,7 +138,7 @@ pub(crate) fn output_limits(text: &str) -> Option<(u64, u64, u64)> {
         }
     }
     // Seconds are kept as milliseconds.
-    normal.filter(|limits| limits.2 <= u64::from(u32::MAX))
+    normal.filter(|limits| u32::try_from(limits.2).is_ok())
 }
 
 /// Addresses, and whether each may be missing.

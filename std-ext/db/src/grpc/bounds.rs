@@ -4,11 +4,13 @@
 //! An answer is counted while it is made, until the last of it is handed to the system in small pieces: HTTP/2 takes
 //! those as the client reads.
 
+use crate::server::listen::keep_alive;
 use crate::server::live::Live;
 use futures_util::Stream;
 use futures_util::stream;
 use http_body::{Body as HttpBody, Frame};
 use prost::bytes::Bytes;
+use socket2::SockRef;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
@@ -143,6 +145,7 @@ pub(super) fn incoming(
             }
             // What cannot be set is slower, no more.
             let _ = stream.set_nodelay(true);
+            keep_alive(&SockRef::from(&stream), live.keepalive());
             let socket = Socket::new(stream, &live);
             return Some((Ok(socket), (listener, live)));
         }
@@ -296,7 +299,7 @@ where
             let (mut parts, body) = answer.await?.into_parts();
             drop(busy);
             let kept = parts.extensions.remove::<Arc<Reserved>>();
-            let body = Output { body: Body::new(body), rest: Bytes::new(), _kept: kept };
+            let body = Output { body: Body::new(body), rest: Bytes::new(), kept };
             Ok(http::Response::from_parts(parts, Body::new(body)))
         })
     }
@@ -349,7 +352,8 @@ impl Drop for Input {
 struct Output {
     body: Body,
     rest: Bytes,
-    _kept: Option<Arc<Reserved>>,
+    /// What counts the answer, if it is one message.
+    kept: Option<Arc<Reserved>>,
 }
 
 impl HttpBody for Output {
@@ -364,7 +368,11 @@ impl HttpBody for Output {
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.rest = data,
-                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                    // The last of the data was taken, and the client's next call may come before this is dropped.
+                    Err(trailers) => {
+                        self.kept = None;
+                        return Poll::Ready(Some(Ok(trailers)));
+                    }
                 },
                 end => return Poll::Ready(end),
             }

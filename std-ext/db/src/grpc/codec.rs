@@ -1,5 +1,6 @@
 //! Messages as prost reads and writes them, with a bound on how much larger than its bytes one becomes in memory.
 
+use crate::limits::GRPC_PARTS;
 use prost::Message;
 use prost::bytes::Buf;
 use std::marker::PhantomData;
@@ -7,10 +8,7 @@ use tonic::Status;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
-/// Parts (operations, keys) that a message may have: an empty one is two bytes long, and a hundred in memory.
-pub(crate) const MOST_PARTS: usize = 1 << 16;
-
-/// Prost's codec, which refuses messages of more than [`MOST_PARTS`].
+/// Prost's codec, which refuses messages of more than [`GRPC_PARTS`].
 #[derive(Debug)]
 pub(crate) struct BoundedCodec<T, U>(PhantomData<(T, U)>);
 
@@ -39,7 +37,7 @@ where
     }
 }
 
-/// Reads messages that have no more than [`MOST_PARTS`].
+/// Reads messages that have no more than [`GRPC_PARTS`].
 #[derive(Debug)]
 pub(crate) struct BoundedDecoder<U>(ProstDecoder<U>);
 
@@ -48,8 +46,8 @@ impl<U: Message + Default> Decoder for BoundedDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        if parts(bytes.chunk()) > MOST_PARTS {
-            let text = format!("a message of more than {MOST_PARTS} parts");
+        if parts(bytes.chunk()) > GRPC_PARTS {
+            let text = format!("a message of more than {GRPC_PARTS} parts");
             return Err(Status::resource_exhausted(text));
         }
         self.0.decode(bytes)

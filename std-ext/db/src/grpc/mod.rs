@@ -13,22 +13,25 @@ mod service;
 pub mod api;
 
 use crate::db::Db;
+use crate::limits::{GRPC_CALLS, GRPC_MESSAGE, GRPC_WATCHES};
 use crate::server::live::Live;
 use crate::server::{Server as RespServer, ServerConfig};
 use api::database_server::DatabaseServer;
 use bounds::{Bounded, incoming};
+use futures_util::future::{Either, select};
 use service::Service;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tonic::transport::Server;
 use tonic::{Request, Status};
 
-/// Calls that a connection may have under way.
-pub(crate) const MOST_CALLS: u32 = 128;
+/// How long the end waits for the threads of watches.
+const LAST_WATCHES: Duration = Duration::from_secs(1);
 
 /// How the database is served.
 #[derive(Clone, Debug)]
@@ -48,6 +51,8 @@ pub struct GrpcOptions {
     pub most_input: usize,
     /// Bytes of answers that one connection may have in memory, at most; 0 for any number.
     pub most_output: usize,
+    /// How long the end waits for clients to take the answers to what they have asked.
+    pub stop_within: Duration,
     /// Certificates and key, as PEM.
     #[cfg(feature = "tls")]
     pub tls: Option<(Vec<u8>, Vec<u8>)>,
@@ -56,23 +61,25 @@ pub struct GrpcOptions {
 impl Default for GrpcOptions {
     /// A thread a core, no password, 10,000 connections, 64 MiB a message and 1 GiB a connection, no TLS.
     fn default() -> Self {
-        let ServerConfig { max_clients, timeout, most_input, most_output, .. } =
+        let ServerConfig { max_clients, timeout, most_input, most_output, stop_within, .. } =
             ServerConfig::default();
         Self {
             threads: 0,
             password: None,
             max_clients,
             timeout,
-            longest_message: 64 << 20,
+            longest_message: GRPC_MESSAGE,
             most_input,
             most_output,
+            stop_within,
             #[cfg(feature = "tls")]
             tls: None,
         }
     }
 }
 
-/// A server that runs; it ends, after what was asked is answered, when this is dropped.
+/// A server that runs. When this is dropped, it ends after what was asked is answered, or after
+/// [`stop_within`](GrpcOptions::stop_within).
 #[derive(Debug)]
 pub struct GrpcServer {
     address: SocketAddr,
@@ -109,6 +116,7 @@ impl GrpcServer {
         address: impl ToSocketAddrs,
         options: GrpcOptions,
     ) -> io::Result<Self> {
+        let options = GrpcOptions { stop_within: server.stop_within(), ..options };
         Self::start_with(server.db().clone(), address, options, server.live())
     }
 
@@ -125,9 +133,9 @@ impl GrpcServer {
         if options.threads != 0 {
             builder.worker_threads(options.threads);
         }
-        builder.thread_name("hedgerow-db grpc").max_blocking_threads(service::MOST_WATCHES + 8);
+        builder.thread_name("hedgerow-db grpc").max_blocking_threads(GRPC_WATCHES + 8);
         let runtime = builder.enable_all().build()?;
-        let mut server = Server::builder().max_concurrent_streams(MOST_CALLS);
+        let mut server = Server::builder().max_concurrent_streams(GRPC_CALLS);
         #[cfg(feature = "tls")]
         if let Some((certificates, key)) = &options.tls {
             let identity = tonic::transport::Identity::from_pem(certificates, key);
@@ -135,14 +143,29 @@ impl GrpcServer {
             server = server.tls_config(tls).map_err(io::Error::other)?;
         }
         let (stop, stopped) = oneshot::channel::<()>();
+        let (ending, within) = (Arc::new(Notify::new()), options.stop_within);
         let thread = thread::Builder::new().name("hedgerow-db grpc".into()).spawn(move || {
-            let served = runtime.block_on(serve(server, listener, (db, live), options, async {
+            let ends = Arc::clone(&ending);
+            let serve = serve(server, listener, (db, live), options, async move {
                 // Dropping the other end says so, too.
                 let _ = stopped.await;
-            }));
+                ends.notify_one();
+            });
+            let too_long = async {
+                ending.notified().await;
+                tokio::time::sleep(within).await;
+            };
+            let served = runtime.block_on(async {
+                match select(pin!(serve), pin!(too_long)).await {
+                    Either::Left((served, _)) => served,
+                    Either::Right(_) => Ok(()),
+                }
+            });
             if let Err(why) = served {
                 tracing::error!("gRPC is served no more: {why}");
             }
+            // Threads of watches look now and then whether they are wanted.
+            runtime.shutdown_timeout(LAST_WATCHES);
         })?;
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }

@@ -9,6 +9,7 @@ use super::api::{
 use super::bounds::{Busy, Peer, Reserved, too_much};
 use crate::ask::{self, Ask, Change, Life, Look, Refusal, Together};
 use crate::db::Db;
+use crate::limits::{GRPC_EVENTS, GRPC_PAUSE, GRPC_WALK, GRPC_WATCHES};
 use crate::log::Lsn;
 use crate::watch::{Changed, Event, Watch, WatchError};
 use futures_util::StreamExt;
@@ -24,19 +25,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tonic::{Request, Response, Status, Streaming};
 
-/// Watches at a time: each has a thread.
-pub(super) const MOST_WATCHES: usize = 256;
 /// Batches of a stream that are made and wait to be safe.
 const UNDER_WAY: usize = 64;
-/// A stream's next batch is made when less than so many bytes of answers to those before are in memory.
-pub(crate) const PAUSE: usize = 1 << 20;
 /// Keys that a message of a walk has, about.
 const SCANNED: usize = 256;
-/// Bytes of a message of a walk, but for the last value.
-pub(crate) const SCANNED_BYTES: usize = 1 << 20;
-/// Events that wait to be sent to a watcher, and bytes of their values.
+/// Events that wait to be sent to a watcher.
 const EVENTS: usize = 256;
-pub(crate) const EVENTS_BYTES: usize = 4 << 20;
 /// Bytes that an answer takes besides its value, about.
 const HEAD: usize = 64;
 /// How often a watch looks whether it is still wanted.
@@ -145,7 +139,7 @@ impl Flow {
         loop {
             let fewer = self.fewer.notified();
             // Relaxed: the number alone is meant; whoever lowers it tells afterwards.
-            if self.bytes.load(Ordering::Relaxed) < PAUSE {
+            if self.bytes.load(Ordering::Relaxed) < GRPC_PAUSE {
                 return;
             }
             fewer.await;
@@ -258,7 +252,7 @@ impl Shared {
                 });
                 walk.next = (next != 0).then_some(next);
             }
-            while fits && reserved.bytes() < SCANNED_BYTES {
+            while fits && reserved.bytes() < GRPC_WALK {
                 let Some(key) = walk.keys.pop_front() else { break };
                 let mut value = None;
                 if request.with_values {
@@ -297,7 +291,7 @@ impl Shared {
 
     /// Tells of changes as long as somebody listens.
     fn watch(&self, peer: &Peer, mut watch: Watch, with_values: bool, to: &mpsc::Sender<Waiting>) {
-        let (room, runtime) = (Arc::new(Semaphore::new(EVENTS_BYTES)), Handle::current());
+        let (room, runtime) = (Arc::new(Semaphore::new(GRPC_EVENTS)), Handle::current());
         while !to.is_closed() {
             let told = match watch.next(PATIENCE) {
                 Ok(None) => continue,
@@ -310,7 +304,7 @@ impl Shared {
             let told = if reserved.grow(HEAD + bytes) { told } else { Err(too_much()) };
             let ends = told.is_err();
             // One value may be larger than all the room.
-            let room = Arc::clone(&room).acquire_many_owned(bytes.min(EVENTS_BYTES) as u32);
+            let room = Arc::clone(&room).acquire_many_owned(bytes.min(GRPC_EVENTS) as u32);
             let permit = runtime.block_on(async {
                 match select(pin!(room), pin!(to.closed())).await {
                     Either::Left((permit, _)) => permit.ok(),
@@ -501,7 +495,7 @@ impl Database for Service {
         // Relaxed: a count by itself.
         let before = shared.watches.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(Arc::clone(&shared));
-        if before >= MOST_WATCHES {
+        if before >= GRPC_WATCHES {
             return Err(Status::resource_exhausted("there are too many watches"));
         }
         let watch = shared.db.watch(&request.prefix);

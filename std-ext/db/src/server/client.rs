@@ -6,16 +6,12 @@ use super::register::Register;
 use super::room::Room;
 use super::stream::Stream;
 use crate::command::{Connection, Then};
+use crate::limits::{PAUSE, PAUSE_OF_STRANGER};
 use crate::log::Lsn;
 use mio::{Registry, Token};
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-/// While so many bytes of answers wait, the server reads commands only if the client takes none of the answers: it may
-/// write all of a pipeline before it reads. One that reads slowly is not read from, and costs no more than this.
-pub(super) const PAUSE: usize = 512 << 10;
-/// The same for a client that has not said the password, which is not read from until it reads.
-pub(super) const PAUSE_OF_STRANGER: usize = 64 << 10;
 /// A client that has taken no byte for so long does not read. If half the limit waits, the longer time counts, so that
 /// a slow network does not pass for a client that does not read.
 pub(super) const STALL: Duration = Duration::from_millis(30);

@@ -6,6 +6,7 @@
 //! is answered however many others have sent half of one.
 
 use super::Watcher;
+use crate::limits::{HTTP_CONNECTIONS, HTTP_HEAD, HTTP_WITHIN};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
@@ -17,12 +18,6 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Connections at a time.
-pub(super) const CONNECTIONS: usize = 128;
-/// Bytes of a request's head. A body is not read.
-pub(super) const LONGEST_HEAD: usize = 8 << 10;
-/// How long a connection may take from its beginning until its answer is out.
-pub(super) const WITHIN: Duration = Duration::from_secs(5);
 /// How long what still comes is read and thrown away after the answer, so that the system does not take it back.
 const LINGER: Duration = Duration::from_secs(1);
 /// How often the time of connections is looked at.
@@ -158,7 +153,7 @@ impl Desk {
     }
 
     fn serve(mut self, end: &AtomicBool) -> io::Result<()> {
-        let mut events = Events::with_capacity(CONNECTIONS);
+        let mut events = Events::with_capacity(HTTP_CONNECTIONS);
         // Relaxed: as in `drop`.
         while !end.load(Ordering::Relaxed) {
             // A connection that could not be taken is tried again then, too: the system tells of it once.
@@ -194,13 +189,13 @@ impl Desk {
 
     /// Takes connections, not so many at a time that those who are here would wait.
     fn accept(&mut self) {
-        for _ in 0..CONNECTIONS {
+        for _ in 0..HTTP_CONNECTIONS {
             let mut stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(why) if why.kind() == ErrorKind::ConnectionAborted => continue,
                 Err(_) => return,
             };
-            if self.visitors.len() == CONNECTIONS {
+            if self.visitors.len() == HTTP_CONNECTIONS {
                 // One that was answered rather than one that was not.
                 let oldest = self.visitors.iter().min_by_key(|(_, one)| (!one.lingers, one.until));
                 if let Some(key) = oldest.map(|(key, _)| key) {
@@ -214,7 +209,7 @@ impl Desk {
                 continue;
             }
             let (input, output) = (Vec::new(), Vec::new());
-            let until = Instant::now() + WITHIN;
+            let until = Instant::now() + HTTP_WITHIN;
             entry.insert(Visitor { stream, input, output, sent: 0, until, lingers: false });
             // What came with the connection is told once it is registered; so is room to write.
             self.step(key);
@@ -227,13 +222,13 @@ fn answer(input: &[u8], seen: usize, of: Option<&Watcher>) -> Option<Vec<u8>> {
     let new = &input[seen.saturating_sub(3)..];
     let ends = |end: &[u8]| new.windows(end.len()).any(|bytes| bytes == end);
     let whole = ends(b"\r\n\r\n") || ends(b"\n\n");
-    if !whole && input.len() <= LONGEST_HEAD {
+    if !whole && input.len() <= HTTP_HEAD {
         return None;
     }
     let line = input.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let line = str::from_utf8(line).unwrap_or_default();
     let (status, text) = match line.split_whitespace().collect::<Vec<_>>()[..] {
-        _ if !whole || input.len() > LONGEST_HEAD => (431, "the request is too long\n".to_owned()),
+        _ if !whole || input.len() > HTTP_HEAD => (431, "the request is too long\n".to_owned()),
         ["GET" | "HEAD", target, _] => page(target, of),
         [_, _, _] => (405, "only GET\n".to_owned()),
         _ => (400, "no request of HTTP\n".to_owned()),

@@ -30,6 +30,9 @@ pub(crate) struct Live {
     clients: AtomicUsize,
     /// In milliseconds.
     timeout: AtomicU64,
+    /// After how much silence the system asks whether the other side is there. Does not change.
+    #[cfg(feature = "grpc")]
+    keepalive: Duration,
     protected: AtomicBool,
     has_password: AtomicBool,
     /// Any bytes, as `AUTH` takes them.
@@ -52,6 +55,8 @@ impl Live {
             max_clients: AtomicUsize::new(config.max_clients),
             clients: AtomicUsize::new(0),
             timeout: AtomicU64::new(config.timeout.as_millis() as u64),
+            #[cfg(feature = "grpc")]
+            keepalive: config.keepalive,
             protected: AtomicBool::new(config.protected),
             has_password: AtomicBool::new(password.is_some()),
             password: Mutex::new(password.map(String::into_bytes)),
@@ -93,6 +98,11 @@ impl Live {
     pub(crate) fn timeout(&self) -> Duration {
         // Relaxed: a limit by itself; nothing else is known from it.
         Duration::from_millis(self.timeout.load(Ordering::Relaxed))
+    }
+
+    #[cfg(feature = "grpc")]
+    pub(crate) fn keepalive(&self) -> Duration {
+        self.keepalive
     }
 
     /// Whether a client from another machine is turned away.

@@ -7,7 +7,7 @@ mod client;
 mod counters;
 mod facts;
 pub mod http;
-mod listen;
+pub(crate) mod listen;
 pub(crate) mod live;
 mod output;
 mod register;
@@ -214,6 +214,11 @@ impl Server {
     #[cfg(feature = "grpc")]
     pub(crate) fn db(&self) -> &Db {
         &self.shared.db
+    }
+
+    #[cfg(feature = "grpc")]
+    pub(crate) fn stop_within(&self) -> Duration {
+        self.shared.config.stop_within
     }
 
     /// What all ports honour.

@@ -241,10 +241,10 @@ mod tests {
         assert!(got == all, "chunks were sent in another order, or not at all");
         assert!(given > 100 && output.waiting() == 0 && output.take_empty().is_some());
         // What is withdrawn may begin in a chunk before the last.
-        output.open(Vec::new).extend_from_slice(&[1; CHUNK]);
+        output.open(Vec::new).extend_from_slice(&vec![1; CHUNK]);
         output.settle(1, 1);
         for lsn in 2..5 {
-            output.open(Vec::new).extend_from_slice(&[2; CHUNK]);
+            output.open(Vec::new).extend_from_slice(&vec![2; CHUNK]);
             output.settle(lsn, 1);
         }
         output.advance(10);

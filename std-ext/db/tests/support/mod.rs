@@ -91,12 +91,16 @@ impl Client {
     #[track_caller]
     pub fn expect(&mut self, wanted: impl AsRef<[u8]>) {
         let wanted = wanted.as_ref();
-        let mut got = vec![0; wanted.len()];
-        self.0.read_exact(&mut got).unwrap();
+        let (mut got, mut end) = (vec![0; wanted.len()], Ok(1));
+        let mut come = 0;
+        while come < wanted.len() && matches!(end, Ok(1..)) {
+            end = self.0.read(&mut got[come..]);
+            come += end.as_ref().map_or(0, |more| *more);
+        }
         if got != wanted {
             let show =
                 |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
-            panic!("{} and not {}", show(&got), show(wanted));
+            panic!("{} and not {}, {end:?}", show(&got[..come]), show(wanted));
         }
     }
 
