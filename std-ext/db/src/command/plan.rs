@@ -181,8 +181,8 @@ impl<'a> Batch<'a> {
     }
 
     /// Asks all that was gathered and writes the replies; then there is nothing gathered. Returns the entry of the log
-    /// that must be safe before anybody sees them, and whether `out` has room for all of them with `most` bytes: if not,
-    /// the rest is left out.
+    /// that must be safe before anybody sees them, and whether `out` has room for all of them with `most` bytes. If it
+    /// has not, the rest is left out.
     pub(super) fn run(
         &mut self,
         session: &mut Session,

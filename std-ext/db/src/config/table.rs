@@ -118,8 +118,9 @@ const CLIENTS: &[Setting] = &[
         "client-output-buffer-limit",
         Kind::OutputLimits,
         "normal 1gb 0 0",
-        "A client is disconnected when more bytes of answers than the first number wait for it, or more than the second \
-         for as many seconds as the third says; 0 for no limit. Other classes than `normal` are taken and have no effect.",
+        "A client is disconnected when more bytes of answers than the first number wait for it, or more than the \
+         second for as many seconds as the third says; 0 for no limit. Other classes than `normal` are taken and have \
+         no effect.",
     ),
     live(
         "client-query-buffer-limit",
