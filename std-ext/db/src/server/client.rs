@@ -422,7 +422,8 @@ impl Client {
     /// Closes it where more waits than may.
     pub(super) fn check_output(&mut self, room: &Room) {
         let (waiting, limits) = (self.output.waiting(), &room.limits);
-        if limits.soft == 0 || waiting <= limits.soft {
+        // What waits for the log is not the client's delay.
+        if limits.soft == 0 || waiting <= limits.soft || self.output.is_held() {
             self.over = None;
         } else {
             self.over.get_or_insert(room.now);

@@ -189,13 +189,14 @@ impl Live {
                 // Relaxed: as above.
                 self.soft_output_for.store(soft_for * 1000, Ordering::Relaxed);
             }
-            _ => {
+            "requirepass" => {
                 let password = Some(value.to_vec()).filter(|password| !password.is_empty());
                 let mut known = lock(&self.password);
                 // Relaxed: as above.
                 self.has_password.store(password.is_some(), Ordering::Relaxed);
                 *known = password;
             }
+            _ => debug_assert!(false, "{name} can be changed, and nothing is done about it"),
         }
     }
 }
@@ -212,4 +213,25 @@ fn readable(name: &str, value: &[u8]) -> Result<(&'static Setting, Vec<u8>), Not
     let text = str::from_utf8(value).map_err(|_| NotSet::Wrong(setting.kind.to_string()))?;
     let read = setting.kind.read(text).map_err(NotSet::Wrong)?;
     Ok((setting, read.into_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+
+    /// Each is set to its default: what does not take effect panics.
+    #[test]
+    fn every_setting_that_can_be_changed_takes_effect() {
+        let db = Db::open(Options::in_memory()).unwrap();
+        let live = Live::new(&ServerConfig::default());
+        let all: Vec<_> = table::all().filter(|setting| setting.live).collect();
+        let changes: Vec<(&str, &[u8])> =
+            all.iter().map(|setting| (setting.name, setting.default.as_bytes())).collect();
+        assert_eq!(live.set(&db, &changes), Ok(()));
+        let mut shown = 0;
+        live.show(&mut |_, _| shown += 1);
+        assert_eq!(shown, changes.len());
+        assert_eq!(live.buffer_limits(), Live::new(&ServerConfig::default()).buffer_limits());
+    }
 }
