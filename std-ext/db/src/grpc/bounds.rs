@@ -1,5 +1,5 @@
-//! What a connection may use: it counts among the clients, and is closed when it is silent for too long. The bytes of its
-//! requests and answers in memory are counted, whatever number of calls they belong to.
+//! What a connection may use: it counts among the clients, and is closed when it is silent for too long. The bytes of
+//! its requests and answers in memory are counted, whatever number of calls they belong to.
 //!
 //! An answer is counted while it is made, until the last of it is handed to the system in small pieces: HTTP/2 takes
 //! those as the client reads.
