@@ -314,19 +314,21 @@ impl Replies<'_, '_> {
     #[inline]
     fn texts(&mut self) {
         while let Some((&Step::Text(end), rest)) = self.steps.split_first() {
-            if !self.fits(end - self.written) {
-                return;
+            if self.fits(end - self.written) {
+                self.out.raw(&self.texts[self.written..end]);
             }
-            self.out.raw(&self.texts[self.written..end]);
             (self.written, self.steps) = (end, rest);
         }
     }
 
-    /// Whether so many bytes have room: what has none is not written, nor what comes behind it.
+    /// Whether so many bytes have room. What has none is not written, and whatever is written behind it is never sent.
     #[inline]
     fn fits(&mut self, bytes: usize) -> bool {
-        self.full |= self.out.len() + bytes > self.most;
-        !self.full
+        let fits = self.out.len() + bytes <= self.most;
+        if !fits {
+            self.full = true;
+        }
+        fits
     }
 
     #[inline]
@@ -336,9 +338,6 @@ impl Replies<'_, '_> {
             return;
         }
         self.texts();
-        if self.full {
-            return;
-        }
         match self.steps.split_first() {
             Some((&Step::Answers(shape, 1), rest))
                 if !matches!(shape, Shape::Values | Shape::Sum) =>
