@@ -82,7 +82,7 @@ pub fn obey(
                 break;
             }
         }
-        if turn.batch.len() >= MOST_ASKED || turn.out.len() + turn.batch.written() >= ENOUGH {
+        if turn.batch.len() >= MOST_ASKED || turn.out.len() >= ENOUGH {
             break;
         }
     }
@@ -222,6 +222,10 @@ impl<'a> Turn<'_, 'a> {
             self.has_room(0);
         } else {
             self.batch.text(self.connection.protocol, write);
+            // What is written there counts as `out` does: it is long enough to be put down for a while.
+            if self.batch.written() >= ENOUGH {
+                self.run();
+            }
         }
     }
 
