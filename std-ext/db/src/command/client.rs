@@ -100,6 +100,7 @@ impl<'a> Turn<'_, 'a> {
         let wrong = "ERR value is out of range, value must between -2147483648 and 2147483647";
         // Until it selects one that exists, what the connection asks of keys is meant for none.
         self.connection.elsewhere = i32::try_from(number).map_err(|_| wrong)? != 0;
+        self.connection.bar();
         if self.connection.elsewhere {
             return Err("ERR DB index is out of range".into());
         }

@@ -36,6 +36,8 @@ pub struct Connection {
     pub(super) in_transaction: bool,
     /// A database was selected that does not exist, and none since.
     pub(super) elsewhere: bool,
+    /// One of the two above: some commands must not be executed.
+    pub(super) barred: bool,
     /// How many commands may be gathered at once.
     pub(super) most: usize,
     /// How many bytes of replies may be appended at once.
@@ -58,6 +60,7 @@ impl Connection {
             requests: Requests::default(),
             in_transaction: false,
             elsewhere: false,
+            barred: false,
             most: super::MOST_GATHERED,
             room: usize::MAX,
         }
@@ -103,5 +106,11 @@ impl Connection {
         self.authenticated = !must_authenticate;
         self.replies = Replies::All;
         (self.in_transaction, self.elsewhere) = (false, false);
+        self.bar();
+    }
+
+    /// Follows up what bars some commands.
+    pub(super) fn bar(&mut self) {
+        self.barred = self.in_transaction || self.elsewhere;
     }
 }

@@ -17,8 +17,7 @@ pub(super) const NOT_AN_INTEGER: Complaint =
 impl<'a> Turn<'_, 'a> {
     /// Obeys a command, or gathers what it asks. The first argument is its name.
     pub(super) fn command(&mut self, arguments: &[&'a [u8]]) {
-        let connection = &self.connection;
-        if (connection.in_transaction || connection.elsewhere) && self.is_barred(arguments[0]) {
+        if self.connection.barred && self.is_barred(arguments[0]) {
             return;
         }
         let Some(spec) = table::find(arguments[0]) else { return self.unknown(arguments) };
@@ -238,6 +237,7 @@ impl<'a> Turn<'_, 'a> {
             return self.error("NOAUTH Authentication required.");
         }
         let began = std::mem::replace(&mut self.connection.in_transaction, word == Word::Multi);
+        self.connection.bar();
         match (word, began) {
             (Word::Multi, false) => self.error(
                 "ERR unknown command 'MULTI': there are no transactions here, and what follows is not executed until \
