@@ -19,6 +19,7 @@ pub(super) enum Replies {
 
 /// What is remembered of a connection between its commands.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing by itself that comes and goes")]
 pub struct Connection {
     pub(super) id: u64,
     pub(super) address: String,
