@@ -23,6 +23,7 @@ pub mod docs;
 mod error;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+pub mod limits;
 pub mod log;
 mod long_double;
 pub mod options;

@@ -20,9 +20,10 @@ const SETTINGS: u8 = 2;
 const FAILED: u8 = 1;
 
 fn main() -> ExitCode {
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let arguments = std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned());
+    let (arguments, environment) = match given() {
+        Ok(given) => given,
+        Err(why) => return complain(&why, SETTINGS),
+    };
     match Config::read(arguments, environment) {
         Ok(Wish::Serve(config)) => match serve(&config) {
             Ok(()) => ExitCode::SUCCESS,
@@ -33,6 +34,29 @@ fn main() -> ExitCode {
         Ok(_) => say(concat!("hedgerow-db ", env!("CARGO_PKG_VERSION"), "\n")),
         Err(why) => complain(&why.to_string(), SETTINGS),
     }
+}
+
+/// The arguments without the program's name, and the variables of the environment.
+type Words = (Vec<String>, Vec<(String, String)>);
+
+/// What the settings are read of. What is no text is refused: a password that is not the one that was given would lock
+/// everybody out, and one that is passed over would let everybody in.
+fn given() -> Result<Words, String> {
+    let mut environment = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => environment.push((name, value)),
+            Err(_) if name.starts_with("HEDGEROW_DB_") => {
+                return Err(format!("the environment's {name} is not UTF-8"));
+            }
+            Err(_) => {}
+        }
+    }
+    let arguments = std::env::args_os().skip(1).map(|word| {
+        word.into_string().map_err(|word| format!("{}: not UTF-8", word.to_string_lossy()))
+    });
+    Ok((arguments.collect::<Result<_, _>>()?, environment))
 }
 
 /// To standard output, which may be closed.
@@ -79,7 +103,7 @@ fn serve(config: &Config) -> Result<(), String> {
     let db = Db::open_watched(config.options(), &progress).map_err(|why| unreadable(&why))?;
     let server = loading.finish(db.clone()).map_err(closed)?;
     #[cfg(feature = "grpc")]
-    let grpc = grpc(config, &db)?;
+    let grpc = grpc(config, &server)?;
     if let Some(http) = &http {
         http.watch(server.watcher());
     }
@@ -102,18 +126,33 @@ fn serve(config: &Config) -> Result<(), String> {
 
 /// Serves gRPC beside, until what this returns is dropped.
 #[cfg(feature = "grpc")]
-fn grpc(config: &Config, db: &Db) -> Result<Option<hedgerow_db::grpc::GrpcServer>, String> {
+fn grpc(
+    config: &Config,
+    server: &hedgerow_db::server::Server,
+) -> Result<Option<hedgerow_db::grpc::GrpcServer>, String> {
     let Some(address) = config.grpc() else { return Ok(None) };
     let options = config.grpc_options().map_err(|why| why.to_string())?;
-    let started = hedgerow_db::grpc::GrpcServer::start(db.clone(), address, options);
+    let started = hedgerow_db::grpc::GrpcServer::start_beside(server, address, options);
     started.map(Some).map_err(|why| {
         format!("cannot serve gRPC on {address}: {why}\n{}", advice(&why, "grpc-port"))
     })
 }
 
-/// Ends the server at a signal, and at once at a second one.
+/// Whether the process was started with SIGHUP ignored, as `nohup` does. Only Linux tells.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (SIGHUP - 1) & 1 == 1)
+}
+
+/// Ends the server at a signal, and at once at a second one. A SIGHUP that whoever started it has ignored stays
+/// ignored.
 fn heed_signals(stopper: Arc<OnceLock<Stopper>>) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    if !ignores_hangup() {
+        signals.add_signal(SIGHUP)?;
+    }
     let heed = move || {
         for signal in signals.forever() {
             let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
@@ -165,7 +204,7 @@ fn unreadable(why: &Corrupt) -> String {
 /// How many clients there may be with the files that the system lets this process open.
 fn within_files(clients: usize) -> usize {
     /// Files besides those of clients.
-    const OTHERS: u64 = 64;
+    const OTHERS: u64 = 256;
     #[cfg(unix)]
     {
         use rustix::process::{Resource, getrlimit, setrlimit};

@@ -4,6 +4,7 @@
 //! queue; so changes of one key are told in their order. Queues are bounded, and nobody waits for a watcher: one that
 //! falls behind is told so, and nothing more.
 
+use crate::limits::{WATCHED, WATCHED_BYTES};
 use crate::log::change::{Changes, Logged};
 use crate::log::{Log, LogError, Lsn};
 use std::error::Error;
@@ -13,27 +14,22 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Entries that wait for a watcher, at most.
-const QUEUE: usize = 1 << 14;
-
-/// Bytes of entries that wait for a watcher, at most, unless a single one is longer.
-const BYTES: usize = 64 << 20;
-
 type Entry = (Lsn, Arc<[u8]>);
 
-/// What leads to one watcher.
+/// Where entries are queued for one watcher.
 struct Queue {
     entries: SyncSender<Entry>,
     /// Bytes of the entries in it.
-    waiting: Arc<AtomicUsize>,
+    bytes: Arc<AtomicUsize>,
 }
 
 impl Queue {
     /// Whether the watcher will be told: not if it has fallen behind, or is gone.
     fn tell(&self, entry: Lsn, changes: &Arc<[u8]>) -> bool {
         // Relaxed: a figure by itself.
-        let before = self.waiting.fetch_add(changes.len(), Ordering::Relaxed);
-        (before == 0 || before + changes.len() <= BYTES)
+        let before = self.bytes.fetch_add(changes.len(), Ordering::Relaxed);
+        // A single entry may be longer than all that may wait.
+        (before == 0 || before + changes.len() <= WATCHED_BYTES)
             && self.entries.try_send((entry, Arc::clone(changes))).is_ok()
     }
 }
@@ -68,12 +64,13 @@ impl Watchers {
     }
 
     pub(crate) fn watch(&self, prefix: &[u8], log: Arc<dyn Log>) -> Watch {
-        let ((queue, entries), waiting) = (sync_channel(QUEUE), Arc::<AtomicUsize>::default());
+        let (queue, entries) = sync_channel(WATCHED);
+        let bytes: Arc<AtomicUsize> = Arc::default();
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.push(Queue { entries: queue, waiting: Arc::clone(&waiting) });
+        queues.push(Queue { entries: queue, bytes: Arc::clone(&bytes) });
         // Relaxed: as above.
         self.number.store(queues.len(), Ordering::Relaxed);
-        Watch { entries, waiting, prefix: prefix.to_vec(), log, events: Vec::new().into_iter() }
+        Watch { entries, bytes, prefix: prefix.to_vec(), log, events: Vec::new().into_iter() }
     }
 }
 
@@ -102,7 +99,8 @@ pub enum Changed {
 /// Tells of changes, as [`Db::watch`](crate::Db::watch) began it.
 pub struct Watch {
     entries: Receiver<Entry>,
-    waiting: Arc<AtomicUsize>,
+    /// Bytes of the entries that wait.
+    bytes: Arc<AtomicUsize>,
     prefix: Vec<u8>,
     log: Arc<dyn Log>,
     events: std::vec::IntoIter<Event>,
@@ -122,7 +120,7 @@ impl Watch {
             match self.entries.recv_timeout(patience) {
                 Ok((entry, changes)) => {
                     // Relaxed: as in `tell`.
-                    self.waiting.fetch_sub(changes.len(), Ordering::Relaxed);
+                    self.bytes.fetch_sub(changes.len(), Ordering::Relaxed);
                     match self.log.wait(entry) {
                         Ok(()) => self.events = events(entry, &changes, &self.prefix).into_iter(),
                         // It was undone before anybody was told.

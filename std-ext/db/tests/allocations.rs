@@ -45,10 +45,10 @@ impl ServerFacts for Server {
         ServerFigures::default()
     }
 
-    fn settings(&self, _: &mut dyn FnMut(&str, &str)) {}
+    fn settings(&self, _: &mut dyn FnMut(&str, &[u8])) {}
 
-    fn set(&self, _: &str, _: &str) -> Result<(), NotSet> {
-        Err(NotSet::Unknown)
+    fn set(&self, _: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)> {
+        Err((0, NotSet::Unknown))
     }
 
     fn reset_counters(&self) {}

@@ -4,6 +4,8 @@
 
 #![cfg(feature = "grpc")]
 
+mod support;
+
 use hedgerow_db::grpc::api::database_client::DatabaseClient;
 use hedgerow_db::grpc::api::{
     AddRequest, BatchRequest, DeleteRequest, Entry, GetRequest, Operation, ScanRequest, SetRequest,
@@ -12,6 +14,8 @@ use hedgerow_db::grpc::api::{
 use hedgerow_db::grpc::{GrpcOptions, GrpcServer};
 use hedgerow_db::{Db, Options};
 use std::collections::BTreeSet;
+use std::time::Duration;
+use support::{Running, begin_of_memory, command, memory_since, until};
 use tonic::transport::Channel;
 use tonic::{Code, Request};
 
@@ -51,6 +55,14 @@ fn single_operations_do_as_they_say() {
         assert_eq!(client.add(add).await.unwrap().into_inner().sum, -5);
         let wrong = AddRequest { key: "rose".into(), by: 1 };
         assert_eq!(client.add(wrong).await.unwrap_err().code(), Code::FailedPrecondition);
+        let over = AddRequest { key: "petals".into(), by: i64::MIN };
+        assert_eq!(client.add(over).await.unwrap_err().code(), Code::OutOfRange);
+        let long = set(vec![b'k'; 70_000], "value");
+        assert_eq!(client.set(long).await.unwrap_err().code(), Code::InvalidArgument);
+        db.set_max_memory(1);
+        let refused = client.set(set("tulip", "yellow")).await.unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted, "no memory is no precondition");
+        db.set_max_memory(0);
 
         let keys = vec!["rose".into(), "petals".into(), "thorn".into()];
         let removed = client.delete(DeleteRequest { keys }).await.unwrap().into_inner().removed;
@@ -166,6 +178,10 @@ fn it_tells_of_its_health_and_its_services() {
     use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
     use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
     use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    use tonic_reflection::pb::v1alpha::ServerReflectionRequest as OldRequest;
+    use tonic_reflection::pb::v1alpha::server_reflection_client::ServerReflectionClient as Old;
+    use tonic_reflection::pb::v1alpha::server_reflection_request::MessageRequest as OldAsk;
+    use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse as OldAnswer;
 
     let db = Db::open(Options::in_memory()).unwrap();
     let server = GrpcServer::start(db, "127.0.0.1:0", GrpcOptions::default()).unwrap();
@@ -180,10 +196,235 @@ fn it_tells_of_its_health_and_its_services() {
         let list = MessageRequest::ListServices(String::new());
         let ask = ServerReflectionRequest { message_request: Some(list), ..Default::default() };
         let asks = futures_util::stream::iter([ask]);
-        let mut client = ServerReflectionClient::new(channel);
+        let mut client = ServerReflectionClient::new(channel.clone());
         let mut told = client.server_reflection_info(asks).await.unwrap().into_inner();
         let told = told.message().await.unwrap().unwrap().message_response;
         let Some(MessageResponse::ListServicesResponse(list)) = told else { panic!("{told:?}") };
         assert!(list.service.iter().any(|one| one.name == service), "{list:?}");
+
+        // As older clients ask.
+        let list = OldAsk::ListServices(String::new());
+        let ask = OldRequest { message_request: Some(list), ..Default::default() };
+        let told =
+            Old::new(channel).server_reflection_info(futures_util::stream::iter([ask])).await;
+        let mut told = told.expect("older clients are not told of the services").into_inner();
+        let told = told.message().await.unwrap().unwrap().message_response;
+        let Some(OldAnswer::ListServicesResponse(list)) = told else { panic!("{told:?}") };
+        assert!(list.service.iter().any(|one| one.name == service), "{list:?}");
     });
+}
+
+/// A server for clients of Redis, with gRPC beside it.
+fn with_both<T: Future<Output = ()>>(
+    change: impl FnOnce(&mut hedgerow_db::server::ServerConfig),
+    ask: impl FnOnce(Running, String, Db) -> T,
+) {
+    let db = Db::open(Options::in_memory()).unwrap();
+    let start = |server: &hedgerow_db::server::Server| {
+        GrpcServer::start_beside(server, "127.0.0.1:0", GrpcOptions::default()).unwrap()
+    };
+    let (server, grpc) = Running::beside(db.clone(), change, start);
+    let address = format!("http://{}", grpc.address());
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.unwrap().block_on(ask(server, address, db));
+}
+
+fn asks_with(password: &str) -> Request<GetRequest> {
+    let mut request = Request::new(get("rose"));
+    let bearer = format!("Bearer {password}");
+    request.metadata_mut().insert("authorization", bearer.parse().unwrap());
+    request
+}
+
+#[test]
+fn a_password_that_is_set_holds_here_as_well() {
+    with_both(
+        |_| {},
+        async |server: Running, address, _| {
+            let mut client = DatabaseClient::connect(address).await.unwrap();
+            client.get(get("rose")).await.unwrap();
+            let mut other = server.client();
+            let mut set = |password: &[u8]| {
+                other.send(command(&[b"CONFIG", b"SET", b"requirepass", password]));
+                other.expect(b"+OK\r\n");
+            };
+            set(b"thorn");
+            let told = client.get(get("rose")).await.map(drop).map_err(|why| why.code());
+            assert_eq!(told, Err(Code::Unauthenticated), "nobody was asked for the password");
+            client.get(asks_with("thorn")).await.unwrap();
+            set(b"petal");
+            let told = client.get(asks_with("thorn")).await.map(drop).map_err(|why| why.code());
+            assert_eq!(told, Err(Code::Unauthenticated), "an old password is good");
+            client.get(asks_with("petal")).await.unwrap();
+            set(b"");
+            client.get(get("rose")).await.unwrap();
+        },
+    );
+}
+
+#[test]
+fn connections_are_clients_like_others() {
+    with_both(
+        |config| config.max_clients = 2,
+        async |server: Running, address: String, _| {
+            let mut one = server.client();
+            one.send(b"PING\r\n");
+            one.expect(b"+PONG\r\n");
+            let mut first = DatabaseClient::connect(address.clone()).await.unwrap();
+            first.get(get("rose")).await.unwrap();
+            assert_eq!(server.watcher.clients(), 2, "connections are not counted");
+            let more = async || match DatabaseClient::connect(address.clone()).await {
+                Ok(mut client) => client.get(get("rose")).await.map(drop).map_err(|why| why.code()),
+                Err(_) => Err(Code::Unavailable),
+            };
+            assert!(more().await.is_err(), "there are more clients than may be");
+            server.client().expect(b"-ERR max number of clients reached\r\n");
+            one.send(b"CONFIG SET maxclients 3\r\n");
+            one.expect(b"+OK\r\n");
+            assert_eq!(more().await, Ok(()));
+            drop(first);
+            until(|| server.watcher.clients() == 1);
+        },
+    );
+}
+
+#[test]
+fn silent_connections_are_closed_and_those_of_watchers_are_not() {
+    with_both(
+        |config| config.timeout = Duration::from_millis(300),
+        async |server: Running, address: String, db: Db| {
+            let mut watcher = DatabaseClient::connect(address.clone()).await.unwrap();
+            let request = WatchRequest { prefix: "ro".into(), with_values: false };
+            let mut events = watcher.watch(request).await.unwrap().into_inner();
+            let mut silent = DatabaseClient::connect(address).await.unwrap();
+            silent.get(get("rose")).await.unwrap();
+            assert_eq!(server.watcher.clients(), 2);
+            for _ in 0..100 {
+                if server.watcher.clients() == 1 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            assert_eq!(server.watcher.clients(), 1, "a silent connection is not closed");
+            db.set("rose", "red").unwrap();
+            events.message().await.unwrap().unwrap();
+        },
+    );
+}
+
+fn gets(count: usize) -> BatchRequest {
+    let one = Operation { kind: Some(operation::Kind::Get(get("big"))) };
+    BatchRequest { operations: vec![one; count] }
+}
+
+/// One test for all, since it measures the memory of the process.
+#[test]
+fn a_client_that_asks_for_much_holds_little() {
+    const LIMIT: usize = 32 << 20;
+    let change = |config: &mut hedgerow_db::server::ServerConfig| config.most_output = LIMIT;
+    with_both(change, async |server: Running, address: String, db: Db| {
+        db.set("big", vec![b'v'; 1 << 20]).unwrap();
+        let client = DatabaseClient::connect(address.clone()).await.unwrap();
+        let mut client = client.max_decoding_message_size(usize::MAX);
+        let before = begin_of_memory();
+        let told = client.batch(gets(1000)).await.map(drop).map_err(|why| why.code());
+        assert_eq!(told, Err(Code::ResourceExhausted), "an answer was made beyond the limit");
+        let used = memory_since(before);
+        assert!(used < 4 * LIMIT, "{used} bytes were used for a limit of {LIMIT}");
+        // One that is within the limit is made, again and again: what was sent is not counted any more.
+        for _ in 0..5 {
+            let answers = client.batch(gets(20)).await.unwrap().into_inner().answers;
+            assert_eq!(answers.len(), 20);
+        }
+
+        // Nothing is made for a stream that is not read, and all of it when it is.
+        let before = begin_of_memory();
+        let stream = tokio_stream((0..100).map(|_| gets(8)).collect());
+        let mut answers = client.pipeline(stream).await.unwrap().into_inner();
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let used = memory_since(before);
+        assert!(used < 4 * LIMIT, "{used} bytes were used for a stream that is not read");
+        let mut count = 0;
+        let next = "a stream was made beyond what is read";
+        while let Some(batch) = answers.message().await.expect(next) {
+            count += batch.answers.len();
+        }
+        assert_eq!(count, 800);
+
+        // Of a walk each message is short, but for one value.
+        for number in 0..200 {
+            db.set(format!("walk{number}"), vec![b'v'; 1 << 20]).unwrap();
+        }
+        let mut short = DatabaseClient::connect(address.clone()).await.unwrap();
+        let request = ScanRequest { prefix: "walk".into(), with_values: true };
+        let mut parts = short.scan(request).await.unwrap().into_inner();
+        let mut found = BTreeSet::new();
+        while let Some(part) = parts.message().await.expect("a message of a walk was too long") {
+            found.extend(part.entries.into_iter().map(|entry| entry.key));
+        }
+        assert_eq!(found.len(), 200);
+
+        // So little is kept for a watcher that does not read.
+        let before = begin_of_memory();
+        let request = WatchRequest { prefix: "big".into(), with_values: true };
+        let mut events = client.watch(request).await.unwrap().into_inner();
+        for _ in 0..50 {
+            db.set("big", vec![b'w'; 1 << 20]).unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let used = memory_since(before);
+        assert!(used < 4 * LIMIT, "{used} bytes were used for a watcher that does not read");
+        for _ in 0..50 {
+            let event = events.message().await.expect("values were made beyond what is read");
+            assert!(event.is_some());
+        }
+        drop(server);
+    });
+}
+
+#[test]
+fn requests_are_not_taken_beyond_the_limits() {
+    let change = |config: &mut hedgerow_db::server::ServerConfig| config.most_input = 4 << 20;
+    with_both(change, async |_, address, _| {
+        let mut client = DatabaseClient::connect(address).await.unwrap();
+        let none = BatchRequest { operations: vec![Operation { kind: None }; 70_000] };
+        let told = client.batch(none).await.unwrap_err().code();
+        assert_eq!(told, Code::ResourceExhausted, "a batch of any number of parts was taken");
+        let value = vec![b'v'; 5 << 20].into();
+        let long = SetRequest { key: "big".into(), value, ..SetRequest::default() };
+        let told = client.set(long).await.map(drop).map_err(|why| why.code());
+        assert_eq!(told, Err(Code::ResourceExhausted), "a request beyond the limit was taken");
+        // What is done is not counted any more.
+        for _ in 0..10 {
+            let value = vec![b'v'; 1 << 20].into();
+            let set = SetRequest { key: "big".into(), value, ..SetRequest::default() };
+            client.set(set).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_stream_that_is_not_read_does_not_keep_the_end_waiting() {
+    let db = Db::open(Options::in_memory()).unwrap();
+    db.set("big", vec![b'v'; 8 << 20]).unwrap();
+    let mut options = GrpcOptions::default();
+    options.stop_within = Duration::from_millis(300);
+    let server = GrpcServer::start(db, "127.0.0.1:0", options).unwrap();
+    let address = format!("http://{}", server.address());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (_client, _answers) = runtime.block_on(async {
+        let mut client = DatabaseClient::connect(address).await.unwrap();
+        let stream = tokio_stream(vec![gets(1); 4]);
+        let answers = client.pipeline(stream).await.unwrap().into_inner();
+        (client, answers)
+    });
+    let (ended, ends) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        drop(server);
+        ended.send(())
+    });
+    let ends = ends.recv_timeout(Duration::from_secs(10));
+    assert!(ends.is_ok(), "the end waits for a client that does not read");
 }

@@ -11,7 +11,10 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 fn program() -> Command {
-    let mut program = Command::new(env!("CARGO_BIN_EXE_hedgerow-db"));
+    configured(Command::new(env!("CARGO_BIN_EXE_hedgerow-db")))
+}
+
+fn configured(mut program: Command) -> Command {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("HEDGEROW_DB_") {
             program.env_remove(name);
@@ -30,8 +33,11 @@ struct Running {
 
 impl Running {
     fn start(folder: &Path, flags: &[&str]) -> Self {
+        Self::start_with(program(), folder, flags)
+    }
+
+    fn start_with(mut program: Command, folder: &Path, flags: &[&str]) -> Self {
         let socket = folder.join("socket");
-        let mut program = program();
         program.current_dir(folder).args(["--port", "0", "--threads", "2"]);
         program.arg("--unixsocket").arg(&socket).args(flags);
         let mut child = program.spawn().unwrap();
@@ -162,4 +168,51 @@ fn it_says_what_can_be_set() {
     }
     assert_eq!(run("--version"), format!("hedgerow-db {}\n", env!("CARGO_PKG_VERSION")));
     assert_eq!(run("--sample"), hedgerow_db::config::sample());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_hangup_that_is_ignored_stays_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    // As nohup starts it.
+    let mut shell = configured(Command::new("/bin/sh"));
+    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_hedgerow-db")]);
+    let mut kept = Running::start_with(shell, folder.path(), &[]);
+    kept.signal(Signal::HUP);
+    std::thread::sleep(Duration::from_millis(300));
+    let sent = kept.socket.write_all(b"PING\r\n");
+    let mut got = [0; 7];
+    let answered = sent.and_then(|()| kept.socket.read_exact(&mut got));
+    assert!(answered.is_ok() && &got == b"+PONG\r\n", "an ignored SIGHUP ended the server");
+    kept.signal(Signal::TERM);
+    assert_eq!(kept.joined().0, Some(0));
+    // One that is not ignored ends it.
+    let ends = Running::start(folder.path(), &[]);
+    ends.signal(Signal::HUP);
+    assert_eq!(ends.joined().0, Some(0));
+}
+
+#[test]
+fn a_password_that_is_no_text_is_refused_and_not_passed_over() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let word = OsStr::from_bytes(b"se\xffsame");
+    let mut by_variable = program();
+    by_variable.env("HEDGEROW_DB_REQUIREPASS", word).args(["--port", "0", "--unixsocket", "s"]);
+    let mut by_flag = program();
+    by_flag.arg("--requirepass").arg(word).args(["--port", "0", "--unixsocket", "s"]);
+    for mut program in [by_variable, by_flag] {
+        let mut child = program.current_dir(folder.path()).spawn().unwrap();
+        for _ in 0..100 {
+            if child.try_wait().unwrap().is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let _ = child.kill();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "it was started without the password");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("not UTF-8"), "{output:?}");
+    }
 }

@@ -139,10 +139,13 @@ fn pipelines_are_answered_in_order() {
         let (kind, _) = refused(pipe.query::<Vec<Value>>(it));
         assert_eq!(kind, ErrorKind::Server(ServerErrorKind::ResponseError));
         assert_eq!(it.mget::<_, (String, String)>(&["a", "b"]).unwrap(), ("x".into(), "y".into()));
-        // There are no transactions, which is said; and then it goes on.
+        // There are no transactions, which is said; and when it has ended, it goes on.
         let (kind, said) = refused(redis::cmd("MULTI").query::<()>(it));
         assert_eq!(kind, ErrorKind::Server(ServerErrorKind::ResponseError));
         assert!(said.starts_with("unknown command 'MULTI'"), "{said}");
+        let (_, said) = refused(it.get::<_, String>("b"));
+        assert!(said.starts_with("not executed"), "{said}");
+        redis::cmd("DISCARD").query::<()>(it).unwrap();
         assert_eq!(it.get::<_, String>("b").unwrap(), "y");
     });
 }

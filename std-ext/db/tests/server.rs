@@ -82,36 +82,6 @@ fn long_pipelines_are_answered_in_order() {
 }
 
 #[test]
-fn who_does_not_read_is_not_read_from() {
-    /// More than the system's buffers of both directions hold.
-    const MUCH: usize = 512 << 20;
-    let server = Running::new(|config| config.threads = 1);
-    let (mut slow, mut other) = (server.client(), server.client());
-    let word = vec![b'w'; 256 << 10];
-    let request = command(&[b"ECHO", &word]);
-    slow.0.set_nonblocking(true).unwrap();
-    let (mut sent, mut stuck) = (0, 0);
-    while stuck < 20 {
-        assert!(sent < MUCH, "all was taken");
-        match slow.0.write(&request[sent % request.len()..]) {
-            Ok(more) => (sent, stuck) = (sent + more, 0),
-            Err(e) => {
-                assert_eq!(e.kind(), io::ErrorKind::WouldBlock);
-                stuck += 1;
-                // The thread that serves both has had a turn, and had time for another client.
-                other.send(b"PING\r\n");
-                other.expect(b"+PONG\r\n");
-            }
-        }
-    }
-    until(|| (512 << 10..4 << 20).contains(&server.watcher.buffers()));
-    slow.0.set_nonblocking(false).unwrap();
-    for _ in 0..sent / request.len() {
-        slow.expect(bulk(&word));
-    }
-}
-
-#[test]
 fn who_asks_for_much_and_does_not_read_it_is_closed() {
     let server = Running::new(|config| config.most_output = 8 << 20);
     let mut client = server.client();
@@ -294,6 +264,111 @@ fn settings_are_shown_and_some_changed() {
         let mut line = String::new();
         io::BufRead::read_line(&mut io::BufReader::new(&client.0), &mut line).unwrap();
     }
+}
+
+#[test]
+fn settings_are_changed_all_or_none() {
+    let server = Running::new(|_| {});
+    let mut client = server.client();
+    for wrong in ["timeout soon", "port 7000", "nothing 1", "maxmemory-policy never"] {
+        client.send(format!("CONFIG SET maxclients 7 maxmemory 100mb {wrong}\r\n"));
+        client.expect(b"-ERR ");
+        let mut line = String::new();
+        io::BufRead::read_line(&mut io::BufReader::new(&client.0), &mut line).unwrap();
+        assert_eq!(server.watcher.max_clients(), 10_000, "maxclients was changed beside {wrong}");
+        client.send(b"CONFIG GET maxmemory\r\n");
+        client.expect(b"*2\r\n$9\r\nmaxmemory\r\n$1\r\n0\r\n");
+    }
+    client.send(b"CONFIG SET maxclients 7 maxmemory 1mb timeout 9\r\nCONFIG GET timeout\r\n");
+    client.expect(b"+OK\r\n*2\r\n$7\r\ntimeout\r\n$1\r\n9\r\n");
+    assert_eq!(server.watcher.max_clients(), 7);
+}
+
+#[test]
+fn a_password_may_be_any_bytes() {
+    let server = Running::new(|_| {});
+    let mut client = server.client();
+    let password = b"se\xff\x00same";
+    client.send(command(&[b"CONFIG", b"SET", b"requirepass", password]));
+    client.expect(b"+OK\r\n");
+    client.send(command(&[b"CONFIG", b"GET", b"requirepass"]));
+    client.expect(b"*2\r\n$11\r\nrequirepass\r\n");
+    client.expect(bulk(password));
+    let mut other = server.client();
+    other.send(command(&[b"AUTH", "se\u{fffd}\0same".as_bytes()]));
+    other.expect(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+    other.send(command(&[b"AUTH", password]));
+    other.expect(b"+OK\r\n");
+}
+
+#[test]
+fn what_follows_a_refused_transaction_is_not_executed() {
+    const REFUSED: &str = "-ERR unknown command 'MULTI': there are no transactions here, and what follows is not \
+        executed until EXEC or DISCARD\r\n";
+    const BARRED: &str =
+        "-ERR not executed: MULTI was refused, and neither EXEC nor DISCARD has come\r\n";
+    let server = Running::new(|_| {});
+    let mut client = server.client();
+    // As clients send it: in one go. What came before is done.
+    client.send(
+        b"SET rose red\r\nMULTI\r\nSET rose white\r\nFLUSHALL\r\nPING\r\nEXEC\r\nGET rose\r\n",
+    );
+    client.expect(format!("+OK\r\n{REFUSED}"));
+    client.expect(BARRED.repeat(3));
+    client.expect(b"-EXECABORT Transaction discarded because of previous errors.\r\n$3\r\nred\r\n");
+    client.send(b"multi\r\nDEL rose\r\nMULTI\r\nnothing\r\ndiscard\r\nGET rose\r\n");
+    client.expect(format!(
+        "{REFUSED}{BARRED}-ERR MULTI calls can not be nested\r\n{BARRED}+OK\r\n$3\r\nred\r\n"
+    ));
+    client.send(b"EXEC\r\nDISCARD\r\nMULTI now\r\nGET rose\r\nMULTI\r\nRESET\r\nGET rose\r\n");
+    client.expect(b"-ERR EXEC without MULTI\r\n-ERR DISCARD without MULTI\r\n");
+    client.expect(b"-ERR wrong number of arguments for 'multi' command\r\n$3\r\nred\r\n");
+    client.expect(format!("{REFUSED}+RESET\r\n$3\r\nred\r\n"));
+    // Nobody is told of a refusal that has not said the password, and nobody's silence lets it pass.
+    client
+        .send(b"CLIENT REPLY OFF\r\nMULTI\r\nDEL rose\r\nEXEC\r\nCLIENT REPLY ON\r\nGET rose\r\n");
+    client.expect(b"+OK\r\n$3\r\nred\r\n");
+    client.send(b"CONFIG SET requirepass sesame\r\n");
+    client.expect(b"+OK\r\n");
+    let mut stranger = server.client();
+    stranger.send(b"MULTI\r\nEXEC\r\n");
+    stranger.expect("-NOAUTH Authentication required.\r\n".repeat(2));
+    client.send(b"WATCH rose\r\nEVALSHA abc 0\r\n");
+    client.expect(b"-ERR unknown command 'WATCH': there are no transactions here\r\n");
+    client.expect(b"-ERR unknown command 'EVALSHA': there are no scripts here");
+}
+
+#[test]
+fn who_selects_a_missing_database_changes_no_other() {
+    const BARRED: &str =
+        "-ERR not executed: the selected database does not exist; SELECT 0 is the only one\r\n";
+    let server = Running::new(|_| {});
+    let mut client = server.client();
+    client.send(b"SET rose red\r\nSELECT 1\r\nFLUSHDB\r\nGET rose\r\nSET rose white\r\nDBSIZE\r\nSCAN 0\r\n");
+    client.expect(b"+OK\r\n-ERR DB index is out of range\r\n");
+    client.expect(BARRED.repeat(5));
+    // What is about no key goes on.
+    client.send(b"PING\r\nCLIENT GETNAME\r\nMEMORY USAGE rose\r\nSELECT 0\r\nGET rose\r\n");
+    client.expect(format!("+PONG\r\n$-1\r\n{BARRED}+OK\r\n$3\r\nred\r\n"));
+    client.send(b"SELECT 3\r\nRESET\r\nGET rose\r\n");
+    client.expect(b"-ERR DB index is out of range\r\n+RESET\r\n$3\r\nred\r\n");
+}
+
+#[test]
+fn clients_of_redis_find_what_they_ask_for() {
+    let server = Running::new(|_| {});
+    let mut client = server.client();
+    client.send(b"INFO cluster\r\n");
+    let section = b"# Cluster\r\ncluster_enabled:0\r\n";
+    client.expect(bulk(section));
+    // A name is kept for as long as the connection lives, and told to all who list clients.
+    let long = [b'n'; 1025];
+    client.send(command(&[b"CLIENT", b"SETNAME", &long]));
+    client.expect(b"-ERR Client names cannot be longer than 1024 bytes.\r\n");
+    client.send(command(&[b"CLIENT", b"SETINFO", b"lib-name", &long]));
+    client.expect(b"-ERR lib-name cannot be longer than 1024 bytes.\r\n");
+    client.send(command(&[b"CLIENT", b"SETNAME", &long[1..]]));
+    client.expect(b"+OK\r\n");
 }
 
 #[test]

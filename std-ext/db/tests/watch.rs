@@ -129,3 +129,21 @@ fn who_falls_behind_by_bytes_is_told() {
     assert!(other.next(NONE).unwrap().is_some());
     assert_eq!(other.next(NONE).unwrap(), None);
 }
+
+#[test]
+fn a_watcher_that_does_not_read_holds_little() {
+    let db = Db::open(Options::in_memory()).unwrap();
+    let mut watch = db.watch("");
+    for _ in 0..200 {
+        db.set("big", vec![b'v'; 1 << 20]).unwrap();
+    }
+    let told = (0..200).take_while(|_| matches!(watch.next(NONE), Ok(Some(_)))).count();
+    assert!(told < 100, "a watcher that does not read was told everything");
+    assert!(matches!(watch.next(NONE), Err(WatchError::Behind)));
+    // One that reads is told everything, however much it is.
+    let mut watch = db.watch("");
+    for _ in 0..200 {
+        db.set("big", vec![b'v'; 1 << 20]).unwrap();
+        watch.next(NONE).unwrap().unwrap();
+    }
+}

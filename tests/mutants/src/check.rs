@@ -160,6 +160,9 @@ impl Check {
                     Some(package) => cargo.args(["test", "-p", package]),
                     None => cargo.args(["test", "--features", "std-ext,serde,rayon"]),
                 };
+                if (package, target) == (Some("hedgerow-db"), "grpc") {
+                    cargo.args(["--features", "grpc"]);
+                }
                 if target == "lib" {
                     cargo.arg("--lib");
                 } else {

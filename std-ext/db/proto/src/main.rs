@@ -15,7 +15,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         .open_file("hedgerow.proto")?
         .encode_file_descriptor_set();
     let with_comments = protox::compile(["hedgerow.proto"], [here])?;
-    tonic_prost_build::configure().bytes(".").out_dir(&made).compile_fds(with_comments)?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        .codec_path("crate::grpc::codec::BoundedCodec")
+        .out_dir(&made)
+        .compile_fds(with_comments)?;
     let code = fs::read_to_string(made.join("hedgerow.db.v1.rs"))?;
     let description = description.escape_ascii();
     let description = format!(

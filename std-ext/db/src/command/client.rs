@@ -7,6 +7,7 @@ use crate::command::dispatch::{
     Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of, shown, wrong_number,
 };
 use crate::command::obey::Turn;
+use crate::limits::LONGEST_NAME;
 use crate::resp::Protocol;
 use crate::state::number;
 use std::io::Write;
@@ -97,10 +98,13 @@ impl<'a> Turn<'_, 'a> {
     pub(super) fn select(&mut self, number: &[u8]) -> Result<(), Complaint> {
         let number = number::integer(number).ok_or(NOT_AN_INTEGER)?;
         let wrong = "ERR value is out of range, value must between -2147483648 and 2147483647";
-        match i32::try_from(number).map_err(|_| wrong)? {
-            0 => self.reply(|out| out.ok()),
-            _ => return Err("ERR DB index is out of range".into()),
+        // Until it selects one that exists, what the connection asks of keys is meant for none.
+        self.connection.elsewhere = i32::try_from(number).map_err(|_| wrong)? != 0;
+        self.connection.bar();
+        if self.connection.elsewhere {
+            return Err("ERR DB index is out of range".into());
         }
+        self.reply(|out| out.ok());
         Ok(())
     }
 
@@ -242,6 +246,9 @@ impl<'a> Turn<'_, 'a> {
                 return Err(format!("ERR Unrecognized option '{option}'").into());
             }
         };
+        if value.len() > LONGEST_NAME {
+            return Err(format!("ERR {name} cannot be longer than {LONGEST_NAME} bytes.").into());
+        }
         if !is_plain(value) {
             let text = format!("ERR {name} cannot contain spaces, newlines or special characters.");
             return Err(text.into());
@@ -308,6 +315,10 @@ impl<'a> Turn<'_, 'a> {
 
 /// A name for a connection; the empty one is none.
 fn plain_name(name: &[u8]) -> Result<Option<Box<[u8]>>, Complaint> {
+    if name.len() > LONGEST_NAME {
+        let text = format!("ERR Client names cannot be longer than {LONGEST_NAME} bytes.");
+        return Err(text.into());
+    }
     if !is_plain(name) {
         let text = "ERR Client names cannot contain spaces, newlines or special characters.";
         return Err(text.into());

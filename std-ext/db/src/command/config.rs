@@ -109,8 +109,9 @@ impl<'a> Turn<'_, 'a> {
     }
 
     /// Shows each setting of the database itself.
-    fn own_settings(&self, each: &mut dyn FnMut(&str, &str)) {
+    fn own_settings(&self, told: &mut dyn FnMut(&str, &[u8])) {
         let (db, options) = (self.db, self.db.options());
+        let mut each = |name: &str, value: &str| told(name, value.as_bytes());
         each("maxmemory", &db.figures().max_memory.to_string());
         each("maxmemory-policy", policy(db.eviction()));
         each("databases", "1");
@@ -131,8 +132,8 @@ impl<'a> Turn<'_, 'a> {
     }
 
     fn settings(&mut self, patterns: &[&[u8]]) {
-        let mut found: Vec<(String, String)> = Vec::new();
-        let mut each = |name: &str, value: &str| {
+        let mut found: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut each = |name: &str, value: &[u8]| {
             let wanted =
                 patterns.iter().any(|pattern| glob::matches(pattern, name.as_bytes(), true));
             // The database's own come first, and are told once.
@@ -146,11 +147,12 @@ impl<'a> Turn<'_, 'a> {
             out.map(found.len());
             for (name, value) in &found {
                 out.bulk(name.as_bytes());
-                out.bulk(value.as_bytes());
+                out.bulk(value);
             }
         });
     }
 
+    /// Changes all, or none.
     fn change_settings(&mut self, arguments: &[&[u8]]) -> Result<(), Complaint> {
         let (pairs, []) = arguments.as_chunks::<2>() else { return Err(SYNTAX) };
         // What was gathered goes by the settings of before.
@@ -168,14 +170,19 @@ impl<'a> Turn<'_, 'a> {
             }
             names.push(name);
         }
-        for ((change, name), [_, value]) in changes.into_iter().zip(&names).zip(pairs) {
+        let of_server: Vec<(&str, &[u8])> = (changes.iter().zip(&names).zip(pairs))
+            .filter(|((change, _), _)| change.is_none())
+            .map(|((_, name), [_, value])| (name.as_str(), *value))
+            .collect();
+        // The server's first, which may be refused; the database's own are read already.
+        if !of_server.is_empty() {
+            let refused = |(number, why): (usize, _)| not_set(of_server[number].0, &why);
+            self.server.set(&of_server).map_err(refused)?;
+        }
+        for change in changes.into_iter().flatten() {
             match change {
-                Some(Own::MaxMemory(bytes)) => self.db.set_max_memory(bytes),
-                Some(Own::Policy(policy)) => self.db.set_eviction(policy),
-                None => {
-                    let value = String::from_utf8_lossy(value);
-                    self.server.set(name, &value).map_err(|why| not_set(name, &why))?;
-                }
+                Own::MaxMemory(bytes) => self.db.set_max_memory(bytes),
+                Own::Policy(policy) => self.db.set_eviction(policy),
             }
         }
         self.reply(|out| out.ok());

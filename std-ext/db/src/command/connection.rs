@@ -19,6 +19,7 @@ pub(super) enum Replies {
 
 /// What is remembered of a connection between its commands.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing by itself that comes and goes")]
 pub struct Connection {
     pub(super) id: u64,
     pub(super) address: String,
@@ -32,8 +33,16 @@ pub struct Connection {
     /// The last command's name.
     pub(super) command: &'static str,
     pub(super) requests: Requests,
+    /// Between a MULTI that was refused and the EXEC or DISCARD that belongs to it.
+    pub(super) in_transaction: bool,
+    /// A database was selected that does not exist, and none since.
+    pub(super) elsewhere: bool,
+    /// One of the two above: some commands must not be executed.
+    pub(super) barred: bool,
     /// How many commands may be gathered at once.
     pub(super) most: usize,
+    /// How many bytes of replies may be appended at once.
+    pub(super) room: usize,
 }
 
 impl Connection {
@@ -50,7 +59,11 @@ impl Connection {
             replies: Replies::All,
             command: "",
             requests: Requests::default(),
+            in_transaction: false,
+            elsewhere: false,
+            barred: false,
             most: super::MOST_GATHERED,
+            room: usize::MAX,
         }
     }
 
@@ -67,6 +80,12 @@ impl Connection {
     /// Whether it said the password, or need not.
     pub fn is_authenticated(&self) -> bool {
         self.authenticated
+    }
+
+    /// Says how many bytes of replies may be appended from now on, each time that commands are obeyed. A client that
+    /// asks for more is dropped ([`Then::Drop`](super::Then::Drop)), and no more than this is made of its replies.
+    pub fn set_room(&mut self, bytes: usize) {
+        self.room = bytes;
     }
 
     /// The version of the protocol: 2 or 3.
@@ -87,5 +106,12 @@ impl Connection {
         self.protocol = Protocol::Two;
         self.authenticated = !must_authenticate;
         self.replies = Replies::All;
+        (self.in_transaction, self.elsewhere) = (false, false);
+        self.bar();
+    }
+
+    /// Follows up what bars some commands.
+    pub(super) fn bar(&mut self) {
+        self.barred = self.in_transaction || self.elsewhere;
     }
 }

@@ -22,13 +22,13 @@ pub trait ServerFacts {
     fn figures(&self) -> ServerFigures;
 
     /// Shows each setting's name and value.
-    fn settings(&self, each: &mut dyn FnMut(&str, &str));
+    fn settings(&self, each: &mut dyn FnMut(&str, &[u8]));
 
-    /// Changes a setting while the server runs.
+    /// Changes all of these settings while the server runs, or none.
     ///
     /// # Errors
-    /// When it cannot be changed so, and nothing changes.
-    fn set(&self, name: &str, value: &str) -> Result<(), NotSet>;
+    /// Which one cannot be changed so, and why; then nothing changes.
+    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)>;
 
     /// Forgets what was counted.
     fn reset_counters(&self);

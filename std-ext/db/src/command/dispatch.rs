@@ -4,7 +4,7 @@ use crate::ask::{Change, Life, Look, Together, When};
 use crate::command::life::{Moment, Unit};
 use crate::command::obey::{Then, Turn};
 use crate::command::shape::Shape;
-use crate::command::table::{self, Id, takes};
+use crate::command::table::{self, Id, Spec, takes};
 use std::borrow::Cow;
 
 /// What is wrong with a command's arguments: the error as it is sent.
@@ -17,6 +17,9 @@ pub(super) const NOT_AN_INTEGER: Complaint =
 impl<'a> Turn<'_, 'a> {
     /// Obeys a command, or gathers what it asks. The first argument is its name.
     pub(super) fn command(&mut self, arguments: &[&'a [u8]]) {
+        if self.connection.barred && self.is_barred(arguments[0]) {
+            return;
+        }
         let Some(spec) = table::find(arguments[0]) else { return self.unknown(arguments) };
         if !spec.takes(arguments.len()) {
             return self.error(wrong_number(spec.name).as_ref());
@@ -133,8 +136,16 @@ impl<'a> Turn<'_, 'a> {
             self.then = Then::Close;
             return;
         }
+        if let Some(word) = Word::of(arguments[0]) {
+            return self.transaction(word, arguments.len());
+        }
         let mut text = b"ERR unknown command '".to_vec();
         text.extend(shown(arguments[0], 128));
+        if let Some((_, why)) = MISSING.iter().find(|(name, _)| is(arguments[0], name)) {
+            text.extend(b"': ");
+            text.extend(why.as_bytes());
+            return self.error(text);
+        }
         text.extend(b"', with args beginning with: ");
         let mut shown_bytes = 0;
         for argument in &arguments[1..] {
@@ -148,6 +159,98 @@ impl<'a> Turn<'_, 'a> {
             shown_bytes += word.len() + 3;
         }
         self.error(text);
+    }
+}
+
+/// What is said of commands that clients' libraries send by themselves, so that their users learn what is not there.
+const MISSING: [(&str, &str); 10] = [
+    ("watch", "there are no transactions here"),
+    ("unwatch", "there are no transactions here"),
+    ("eval", NO_SCRIPTS),
+    ("eval_ro", NO_SCRIPTS),
+    ("evalsha", NO_SCRIPTS),
+    ("evalsha_ro", NO_SCRIPTS),
+    ("script", NO_SCRIPTS),
+    ("fcall", NO_SCRIPTS),
+    ("fcall_ro", NO_SCRIPTS),
+    ("function", NO_SCRIPTS),
+];
+const NO_SCRIPTS: &str =
+    "there are no scripts here, so locks that are released by one stay until they expire";
+
+/// A word about a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Multi,
+    Exec,
+    Discard,
+}
+
+impl Word {
+    fn of(name: &[u8]) -> Option<Self> {
+        let all = [("multi", Self::Multi), ("exec", Self::Exec), ("discard", Self::Discard)];
+        all.into_iter().find(|(word, _)| is(name, word)).map(|(_, word)| word)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Multi => "multi",
+            Self::Exec => "exec",
+            Self::Discard => "discard",
+        }
+    }
+}
+
+impl<'a> Turn<'_, 'a> {
+    /// Whether a command must not be executed because of what the connection was refused before; says so.
+    ///
+    /// A client that pipelines does not wait for the refusal: what it meant for a transaction, or for another
+    /// database, is not done by itself, or in this one.
+    #[cold]
+    fn is_barred(&mut self, name: &'a [u8]) -> bool {
+        let spec = table::find(name);
+        if self.connection.in_transaction {
+            let ends = spec.is_some_and(|spec| matches!(spec.id, Id::Quit | Id::Reset));
+            if ends || Word::of(name).is_some() {
+                return false;
+            }
+            self.error(
+                "ERR not executed: MULTI was refused, and neither EXEC nor DISCARD has come",
+            );
+            return true;
+        }
+        let barred = spec.is_some_and(Spec::is_about_keys);
+        if barred {
+            self.error(
+                "ERR not executed: the selected database does not exist; SELECT 0 is the only one",
+            );
+        }
+        barred
+    }
+
+    /// Refuses a transaction as a whole.
+    fn transaction(&mut self, word: Word, count: usize) {
+        if count != 1 {
+            return self.error(wrong_number(word.name()).as_ref());
+        }
+        if !self.connection.authenticated {
+            return self.error("NOAUTH Authentication required.");
+        }
+        let began = std::mem::replace(&mut self.connection.in_transaction, word == Word::Multi);
+        self.connection.bar();
+        match (word, began) {
+            (Word::Multi, false) => self.error(
+                "ERR unknown command 'MULTI': there are no transactions here, and what follows is not executed until \
+                 EXEC or DISCARD",
+            ),
+            (Word::Multi, true) => self.error("ERR MULTI calls can not be nested"),
+            (Word::Exec, true) => {
+                self.error("EXECABORT Transaction discarded because of previous errors.");
+            }
+            (Word::Discard, true) => self.reply(|out| out.ok()),
+            (Word::Exec, false) => self.error("ERR EXEC without MULTI"),
+            (Word::Discard, false) => self.error("ERR DISCARD without MULTI"),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ impl Lines<'_> {
 
 type Section = fn(&Turn<'_, '_>, &ServerFigures, &Figures, &mut Lines<'_>);
 
-const SECTIONS: [(&str, Section); 8] = [
+const SECTIONS: [(&str, Section); 9] = [
     ("Server", server),
     ("Clients", clients),
     ("Memory", memory),
@@ -46,6 +46,7 @@ const SECTIONS: [(&str, Section); 8] = [
     ("Stats", stats),
     ("Replication", replication),
     ("CPU", cpu),
+    ("Cluster", cluster),
     ("Keyspace", keyspace),
 ];
 
@@ -184,6 +185,10 @@ fn cpu(_: &Turn<'_, '_>, _: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
     {
         out.line(&format!("used_cpu_{name}"), format_args!("{seconds:.6}"));
     }
+}
+
+fn cluster(_: &Turn<'_, '_>, _: &ServerFigures, _: &Figures, out: &mut Lines<'_>) {
+    out.line("cluster_enabled", 0);
 }
 
 fn keyspace(_: &Turn<'_, '_>, _: &ServerFigures, figures: &Figures, out: &mut Lines<'_>) {

@@ -33,6 +33,8 @@ pub enum Then {
     GoOn,
     /// Send the replies, then close.
     Close,
+    /// Close at once: the replies are more than there is room for, and were not made.
+    Drop,
     /// Send the replies, then end the server.
     Shutdown {
         /// With a snapshot.
@@ -40,7 +42,7 @@ pub enum Then {
     },
 }
 
-/// Obeys requests that `input` begins with, and appends the replies to `out`. After [`Then::Close`] or
+/// Obeys requests that `input` begins with, and appends the replies to `out`. After [`Then::Close`], [`Then::Drop`] or
 /// [`Then::Shutdown`] it is not called for this connection any more.
 pub fn obey(
     connection: &mut Connection,
@@ -51,7 +53,9 @@ pub fn obey(
     let (batch, mut arguments) = context.scratch.lend();
     let began = out.len();
     let (session, db, server) = (&mut *context.session, context.db, context.server);
-    let mut turn = Turn { connection, session, db, server, out, batch, lsn: 0, then: Then::GoOn };
+    let most_out = began.saturating_add(connection.room);
+    let then = Then::GoOn;
+    let mut turn = Turn { connection, session, db, server, out, most_out, batch, lsn: 0, then };
     let mut obeyed = Obeyed::default();
     let most = turn.connection.most;
     while obeyed.commands < most && turn.then == Then::GoOn {
@@ -98,6 +102,8 @@ pub(super) struct Turn<'t, 'a> {
     pub(super) db: &'t Db,
     pub(super) server: &'t dyn ServerFacts,
     pub(super) out: &'t mut Vec<u8>,
+    /// How long `out` may become.
+    pub(super) most_out: usize,
     pub(super) batch: Batch<'a>,
     /// What must be safe before `out` may be sent.
     pub(super) lsn: Lsn,
@@ -118,6 +124,9 @@ impl<'a> Turn<'_, 'a> {
     #[cold]
     fn muted(&mut self, arguments: &[&'a [u8]]) {
         self.run();
+        if self.then == Then::Drop {
+            return;
+        }
         let before = self.out.len();
         let replies = self.connection.replies;
         if replies == Replies::AllButNext {
@@ -128,6 +137,10 @@ impl<'a> Turn<'_, 'a> {
         // Now they are wanted only if this was `CLIENT REPLY ON`, which is answered.
         if self.connection.replies != Replies::All {
             self.out.truncate(before);
+            // What is not sent needs no room.
+            if self.then == Then::Drop {
+                self.then = Then::GoOn;
+            }
         }
         if self.connection.replies == Replies::AllButThis {
             self.connection.replies = Replies::All;
@@ -152,6 +165,7 @@ impl<'a> Turn<'_, 'a> {
             db: self.db,
             server: self.server,
             out: self.out,
+            most_out: self.most_out,
             batch: Batch::default(),
             lsn: self.lsn,
             then: self.then,
@@ -178,9 +192,22 @@ impl<'a> Turn<'_, 'a> {
     /// Asks and answers what was gathered.
     pub(super) fn run(&mut self) {
         if !self.batch.is_empty() {
-            let lsn = self.batch.run(self.session, self.connection.protocol, self.out);
+            let (protocol, most) = (self.connection.protocol, self.most_out);
+            let (lsn, all) = self.batch.run(self.session, protocol, self.out, most);
             self.lsn = self.lsn.max(lsn);
+            if !all {
+                self.then = Then::Drop;
+            }
         }
+    }
+
+    /// Whether a reply has room that has come to so many bytes while it is made. If it has none, the connection ends.
+    pub(super) fn has_room(&mut self, bytes: usize) -> bool {
+        let fits = self.out.len().saturating_add(bytes) <= self.most_out;
+        if !fits {
+            self.then = Then::Drop;
+        }
+        fits
     }
 
     /// Notes that what was seen of the whole database may be no older than this moment.
@@ -192,8 +219,13 @@ impl<'a> Turn<'_, 'a> {
     pub(super) fn reply(&mut self, write: impl FnOnce(&mut Writer<'_>)) {
         if self.batch.is_empty() {
             write(&mut Writer::new(self.out, self.connection.protocol));
+            self.has_room(0);
         } else {
             self.batch.text(self.connection.protocol, write);
+            // What is written there counts as `out` does: it is long enough to be put down for a while.
+            if self.batch.written() >= ENOUGH {
+                self.run();
+            }
         }
     }
 

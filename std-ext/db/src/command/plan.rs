@@ -106,6 +106,11 @@ impl<'a> Batch<'a> {
         self.asks.len()
     }
 
+    /// Bytes of replies that are made.
+    pub(super) fn written(&self) -> usize {
+        self.texts.len()
+    }
+
     /// A reply that asks for nothing.
     pub(super) fn text(&mut self, protocol: Protocol, write: impl FnOnce(&mut Writer<'_>)) {
         write(&mut Writer::new(&mut self.texts, protocol));
@@ -175,17 +180,24 @@ impl<'a> Batch<'a> {
         self.later.push(Later { ask: self.asks.len(), what, range });
     }
 
-    /// Asks all that was gathered and writes the replies; then there is nothing gathered. The entry of the log that
-    /// must be safe before anybody sees them.
+    /// Asks all that was gathered and writes the replies; then there is nothing gathered. Returns the entry of the log
+    /// that must be safe before anybody sees them, and whether `out` has room for all of them with `most` bytes. If it
+    /// has not, the rest is left out.
     pub(super) fn run(
         &mut self,
         session: &mut Session,
         protocol: Protocol,
         out: &mut Vec<u8>,
-    ) -> Lsn {
+        most: usize,
+    ) -> (Lsn, bool) {
         let now = if self.wants_time { session.now() } else { 0 };
+        // Values that come too soon lie in another buffer first.
+        let most_kept = most.saturating_sub(out.len());
+        let mut full = false;
         let mut replies = Replies {
             out: Writer::new(out, protocol),
+            most,
+            full: false,
             steps: &self.steps,
             texts: &self.texts,
             written: 0,
@@ -210,7 +222,9 @@ impl<'a> Batch<'a> {
                 let kept = &mut self.kept;
                 let bytes = &mut self.kept_bytes;
                 kept.resize(asks.len(), Kept::Nothing);
-                lsn = session.run(&asks, &mut |ask, answer| kept[ask] = keep(answer, bytes));
+                lsn = session.run(&asks, &mut |ask, answer| {
+                    kept[ask] = keep(answer, bytes, most_kept, &mut full);
+                });
                 for kept in kept.iter() {
                     replies.answer(kept.answer(bytes));
                 }
@@ -221,8 +235,9 @@ impl<'a> Batch<'a> {
             self.asks = emptied(asks);
         }
         replies.texts();
+        full |= replies.full;
         self.clear();
-        lsn
+        (lsn, !full)
     }
 
     fn clear(&mut self) {
@@ -243,13 +258,18 @@ fn shortened<'short, 'a: 'short>(asks: Vec<Ask<'a>>) -> Vec<Ask<'short>> {
     asks
 }
 
-fn keep(answer: Answer<'_>, bytes: &mut Vec<u8>) -> Kept {
+/// Keeps an answer, with its bytes among others of which there may be so many; `full` where there are more.
+fn keep(answer: Answer<'_>, bytes: &mut Vec<u8>, most: usize, full: &mut bool) -> Kept {
     match answer {
         Answer::Done => Kept::Done,
         Answer::Nothing => Kept::Nothing,
         Answer::Int(n) => Kept::Int(n),
         Answer::Lives(until) => Kept::Lives(until),
         Answer::Refused(refusal) => Kept::Refused(refusal),
+        Answer::Bytes(value) if bytes.len() + value.len() > most => {
+            *full = true;
+            Kept::Nothing
+        }
         Answer::Bytes(value) => {
             let from = bytes.len();
             bytes.extend_from_slice(value);
@@ -274,6 +294,9 @@ impl Kept {
 /// Makes replies of answers that come in order.
 struct Replies<'o, 'b> {
     out: Writer<'o>,
+    /// How long the output may become, and whether it would be longer.
+    most: usize,
+    full: bool,
     /// Those that are to come.
     steps: &'b [Step],
     texts: &'b [u8],
@@ -291,13 +314,29 @@ impl Replies<'_, '_> {
     #[inline]
     fn texts(&mut self) {
         while let Some((&Step::Text(end), rest)) = self.steps.split_first() {
-            self.out.raw(&self.texts[self.written..end]);
+            if self.fits(end - self.written) {
+                self.out.raw(&self.texts[self.written..end]);
+            }
             (self.written, self.steps) = (end, rest);
         }
     }
 
+    /// Whether so many bytes have room. What has none is not written, and whatever is written behind it is never sent.
+    #[inline]
+    fn fits(&mut self, bytes: usize) -> bool {
+        let fits = self.out.len() + bytes <= self.most;
+        if !fits {
+            self.full = true;
+        }
+        fits
+    }
+
     #[inline]
     fn answer(&mut self, answer: Answer<'_>) {
+        let bytes = if let Answer::Bytes(value) = answer { value.len() } else { 0 };
+        if !self.fits(bytes) {
+            return;
+        }
         self.texts();
         match self.steps.split_first() {
             Some((&Step::Answers(shape, 1), rest))

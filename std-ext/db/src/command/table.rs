@@ -94,6 +94,12 @@ impl Spec {
         takes(self.arity, count)
     }
 
+    /// Whether it reads or changes keys of the database that a connection has selected.
+    pub(crate) fn is_about_keys(&self) -> bool {
+        let flagged = self.flags.split(' ').any(|flag| matches!(flag, "readonly" | "write"));
+        flagged || matches!(self.id, Id::Memory | Id::Object)
+    }
+
     /// Whether those who have not said the password may use it.
     pub(crate) fn is_for_strangers(&self) -> bool {
         matches!(self.id, Id::Auth | Id::Hello | Id::Quit | Id::Reset)

@@ -18,22 +18,26 @@ impl ServerFacts for Server {
         ServerFigures { port: 6379, clients: 2, run_id: "0".repeat(40), ..ServerFigures::default() }
     }
 
-    fn settings(&self, each: &mut dyn FnMut(&str, &str)) {
-        each("port", "6379");
-        each("timeout", &self.timeout.borrow());
-        each("maxmemory", "the database's own is shown");
+    fn settings(&self, each: &mut dyn FnMut(&str, &[u8])) {
+        each("port", b"6379");
+        each("timeout", self.timeout.borrow().as_bytes());
+        each("maxmemory", b"the database's own is shown");
     }
 
-    fn set(&self, name: &str, value: &str) -> Result<(), NotSet> {
-        match name {
-            "timeout" if value == "x" => Err(NotSet::Wrong("argument couldn't be parsed".into())),
-            "timeout" => {
-                value.clone_into(&mut self.timeout.borrow_mut());
-                Ok(())
-            }
-            "port" => Err(NotSet::Fixed),
-            _ => Err(NotSet::Unknown),
+    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)> {
+        for (number, change) in changes.iter().enumerate() {
+            let why = match *change {
+                ("timeout", b"x") => NotSet::Wrong("argument couldn't be parsed".into()),
+                ("timeout", _) => continue,
+                ("port", _) => NotSet::Fixed,
+                _ => NotSet::Unknown,
+            };
+            return Err((number, why));
         }
+        for (_, value) in changes {
+            *self.timeout.borrow_mut() = String::from_utf8_lossy(value).into_owned();
+        }
+        Ok(())
     }
 
     fn reset_counters(&self) {}

@@ -43,13 +43,16 @@ impl<'a> Turn<'_, 'a> {
             };
         }
         self.run();
-        let mut found = Found::default();
+        let mut found = Found::within(self.most_out - self.out.len().min(self.most_out));
         let next = self.session.scan(from, count, &mut |key| {
             if strings && pattern.is_none_or(|pattern| glob::matches(pattern, key, false)) {
                 found.push(key);
             }
         });
         self.seen();
+        if !self.has_room(found.bytes) {
+            return Ok(());
+        }
         self.reply(|out| {
             out.array(2);
             out.bulk(itoa::Buffer::new().format(next).as_bytes());
@@ -61,7 +64,7 @@ impl<'a> Turn<'_, 'a> {
     /// KEYS.
     pub(super) fn keys(&mut self, pattern: &[u8]) {
         self.run();
-        let mut found = Found::default();
+        let mut found = Found::within(self.most_out - self.out.len().min(self.most_out));
         let mut from = 0;
         loop {
             from = self.session.scan(from, STRIDE, &mut |key| {
@@ -69,6 +72,9 @@ impl<'a> Turn<'_, 'a> {
                     found.push(key);
                 }
             });
+            if !self.has_room(found.bytes) {
+                return;
+            }
             if from == 0 {
                 break;
             }
@@ -184,16 +190,29 @@ impl<'a> Turn<'_, 'a> {
 }
 
 /// Keys that were found, to be counted before they are written.
-#[derive(Default)]
 struct Found {
     keys: Vec<u8>,
     ends: Vec<usize>,
+    /// Bytes that the reply has at least, also of keys for which there was no room.
+    bytes: usize,
+    /// How many it may have.
+    most: usize,
 }
 
 impl Found {
+    /// The least that a key takes of a reply: `$0\r\n\r\n`.
+    const SHORTEST: usize = 6;
+
+    fn within(most: usize) -> Self {
+        Self { keys: Vec::new(), ends: Vec::new(), bytes: 0, most }
+    }
+
     fn push(&mut self, key: &[u8]) {
-        self.keys.extend_from_slice(key);
-        self.ends.push(self.keys.len());
+        self.bytes += key.len() + Self::SHORTEST;
+        if self.bytes <= self.most {
+            self.keys.extend_from_slice(key);
+            self.ends.push(self.keys.len());
+        }
     }
 
     fn write(&self, out: &mut Writer<'_>) {

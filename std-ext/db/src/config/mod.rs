@@ -238,7 +238,11 @@ impl Config {
         server.max_clients = self.number("maxclients") as usize;
         server.timeout = Duration::from_secs(self.number("timeout"));
         server.keepalive = Duration::from_secs(self.number("tcp-keepalive"));
-        server.most_output = self.number("client-output-limit") as usize;
+        let output = value::output_limits(self.get("client-output-buffer-limit"));
+        let (hard, soft, soft_for) = output.unwrap_or_default();
+        (server.most_output, server.soft_output) = (hard as usize, soft as usize);
+        server.soft_output_for = Duration::from_secs(soft_for);
+        server.most_input = self.number("client-query-buffer-limit") as usize;
         server.stop_within = Duration::from_secs(self.number("shutdown-timeout"));
         server.password = Some(self.get("requirepass").to_owned()).filter(|word| !word.is_empty());
         server.protected = self.flag("protected-mode");

@@ -114,11 +114,19 @@ const CLIENTS: &[Setting] = &[
         "300",
         "Seconds of silence after which the system asks whether a client's machine is still there; 0 for never.",
     ),
-    fixed(
-        "client-output-limit",
+    live(
+        "client-output-buffer-limit",
+        Kind::OutputLimits,
+        "normal 1gb 0 0",
+        "A client is disconnected when more bytes of answers than the first number wait for it, or more than the \
+         second for as many seconds as the third says; 0 for no limit. Other classes than `normal` are taken and have \
+         no effect.",
+    ),
+    live(
+        "client-query-buffer-limit",
         Kind::Bytes { least: 1 << 20 },
         "1gb",
-        "A client that does not read its answers is disconnected when more bytes than that wait for it.",
+        "A client that sends a longer request is disconnected.",
     ),
     fixed(
         "shutdown-timeout",
@@ -262,8 +270,8 @@ const FROM_REDIS: &[(&str, &str)] = &[
     ("appendonly", "persistence"),
     ("save", "snapshot-after"),
     ("io-threads", "threads"),
-    ("client-output-buffer-limit", "client-output-limit"),
-    ("maxmemory-clients", "client-output-limit"),
+    ("client-output-limit", "client-output-buffer-limit"),
+    ("maxmemory-clients", "client-output-buffer-limit"),
 ];
 
 /// The name that somebody may have meant.

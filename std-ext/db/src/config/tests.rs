@@ -110,7 +110,8 @@ fn every_setting_arrives_where_it_works() {
         ["--maxclients", "77"],
         ["--timeout", "7"],
         ["--tcp-keepalive", "8"],
-        ["--client-output-limit", "9mb"],
+        ["--client-output-buffer-limit", "normal 9mb 2mb 30"],
+        ["--client-query-buffer-limit", "5mb"],
         ["--shutdown-timeout", "3"],
         ["--dir", "elsewhere"],
         ["--appendfsync", "always"],
@@ -136,6 +137,8 @@ fn every_setting_arrives_where_it_works() {
     );
     assert_eq!((server.password.as_deref(), server.protected), (Some("word"), false));
     assert_eq!((server.max_clients, server.threads, server.most_output), (77, 5, 9 << 20));
+    assert_eq!((server.soft_output, server.most_input), (2 << 20, 5 << 20));
+    assert_eq!(server.soft_output_for, Duration::from_secs(30));
     let seconds = [server.timeout, server.keepalive, server.stop_within].map(|time| time.as_secs());
     assert_eq!(seconds, [7, 8, 3]);
     let options = config.options();

@@ -31,6 +31,9 @@ pub enum Kind {
     Address,
     /// Permissions in octal, or nothing.
     Mode,
+    /// Limits of the answers that wait for a client, as Redis has them: for each class of clients its name, two
+    /// numbers of bytes and one of seconds.
+    OutputLimits,
 }
 
 impl Kind {
@@ -71,6 +74,14 @@ impl Kind {
                 let mode = u32::from_str_radix(value, 8).is_ok_and(|mode| mode <= 0o777);
                 (mode || value.is_empty()).then(|| value.to_owned()).ok_or_else(wanted)
             }
+            Self::OutputLimits => {
+                let limits = output_limits(&lower).filter(|&(hard, ..)| {
+                    // A client has to be able to change it back.
+                    hard == 0 || hard >= LEAST_OUTPUT
+                });
+                let shown = |(hard, soft, time)| format!("normal {hard} {soft} {time}");
+                limits.map(shown).ok_or_else(wanted)
+            }
         }
     }
 }
@@ -90,6 +101,9 @@ impl std::fmt::Display for Kind {
             Self::Addresses => f.write_str("addresses, as 127.0.0.1 or ::1, with spaces between"),
             Self::Address => f.write_str("an address, as 127.0.0.1"),
             Self::Mode => f.write_str("permissions in octal, as 770"),
+            Self::OutputLimits => f.write_str(
+                "`normal`, bytes, bytes and seconds, as normal 1gb 256mb 60, the first not less than 64kb",
+            ),
         }
     }
 }
@@ -104,6 +118,27 @@ fn read_bytes(text: &str) -> Option<u64> {
 /// Bytes of a value that was read.
 pub(crate) fn bytes(value: &str) -> u64 {
     read_bytes(value).unwrap_or(0)
+}
+
+/// The least that [`Kind::OutputLimits`] allows for all answers that wait, where it limits them.
+const LEAST_OUTPUT: u64 = 64 << 10;
+
+/// Of limits of the answers that wait those of the class `normal`, which are the last ones that are given: two numbers
+/// of bytes and one of seconds. `None` if there are none, or a word is wrong.
+pub(crate) fn output_limits(text: &str) -> Option<(u64, u64, u64)> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (classes, []) = words.as_chunks::<4>() else { return None };
+    let mut normal = None;
+    for &[class, hard, soft, time] in classes {
+        let limits = (read_bytes(hard)?, read_bytes(soft)?, time.parse().ok()?);
+        match class {
+            "normal" => normal = Some(limits),
+            "replica" | "slave" | "pubsub" => {}
+            _ => return None,
+        }
+    }
+    // Seconds are kept as milliseconds.
+    normal.filter(|limits| u32::try_from(limits.2).is_ok())
 }
 
 /// Addresses, and whether each may be missing.
@@ -142,6 +177,12 @@ mod tests {
             (Kind::Addresses, "10.0.0.1 -::1 * ::*", "10.0.0.1 -::1 * ::*"),
             (Kind::Mode, "770", "770"),
             (Kind::Mode, "", ""),
+            (Kind::OutputLimits, "Normal 1MB 0 0", "normal 1048576 0 0"),
+            (
+                Kind::OutputLimits,
+                "pubsub 32mb 8mb 60 normal 0 1kb 7 replica 0 0 0",
+                "normal 0 1024 7",
+            ),
         ];
         for (kind, text, wanted) in good {
             assert_eq!(kind.read(text).as_deref(), Ok(wanted), "{text}");
@@ -162,6 +203,13 @@ mod tests {
             (Kind::Address, "127.0.0.1 ::1"),
             (Kind::Mode, "888"),
             (Kind::Mode, "7777"),
+            (Kind::OutputLimits, ""),
+            (Kind::OutputLimits, "1gb"),
+            (Kind::OutputLimits, "normal 1gb 0"),
+            (Kind::OutputLimits, "normal 1kb 0 0"),
+            (Kind::OutputLimits, "normal 1gb 0 99999999999"),
+            (Kind::OutputLimits, "pubsub 32mb 8mb 60"),
+            (Kind::OutputLimits, "other 0 0 0"),
         ];
         for (kind, text) in bad {
             assert_eq!(kind.read(text), Err(kind.to_string()), "{text}");

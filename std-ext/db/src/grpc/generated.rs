@@ -294,7 +294,7 @@ pub mod database_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::grpc::codec::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hedgerow.db.v1.Database/Get",
             );
@@ -316,7 +316,7 @@ pub mod database_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::grpc::codec::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hedgerow.db.v1.Database/Set",
             );
@@ -338,7 +338,7 @@ pub mod database_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::grpc::codec::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hedgerow.db.v1.Database/Delete",
             );
@@ -360,7 +360,7 @@ pub mod database_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::grpc::codec::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hedgerow.db.v1.Database/Add",
             );
@@ -382,7 +382,7 @@ pub mod database_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::grpc::codec::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hedgerow.db.v1.Database/Batch",
             );
@@ -407,7 +407,7 @@ pub mod database_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::grpc::codec::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hedgerow.db.v1.Database/Pipeline",
             );
@@ -432,7 +432,7 @@ pub mod database_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::grpc::codec::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hedgerow.db.v1.Database/Scan",
             );
@@ -457,7 +457,7 @@ pub mod database_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::grpc::codec::BoundedCodec::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/hedgerow.db.v1.Database/Watch",
             );
@@ -644,7 +644,7 @@ pub mod database_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::grpc::codec::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -687,7 +687,7 @@ pub mod database_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SetSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::grpc::codec::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -730,7 +730,7 @@ pub mod database_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DeleteSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::grpc::codec::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -773,7 +773,7 @@ pub mod database_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = AddSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::grpc::codec::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -816,7 +816,7 @@ pub mod database_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = BatchSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::grpc::codec::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -864,7 +864,7 @@ pub mod database_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = PipelineSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::grpc::codec::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -910,7 +910,7 @@ pub mod database_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ScanSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::grpc::codec::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -956,7 +956,7 @@ pub mod database_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WatchSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::grpc::codec::BoundedCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,

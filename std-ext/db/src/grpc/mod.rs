@@ -3,6 +3,8 @@
 //!
 //! Threads of its own serve it, which share the database with those of the RESP server.
 
+mod bounds;
+pub(crate) mod codec;
 mod service;
 
 #[expect(missing_docs, clippy::pedantic, clippy::allow_attributes, reason = "made by a machine")]
@@ -10,17 +12,26 @@ mod service;
 #[path = "generated.rs"]
 pub mod api;
 
-use crate::command::same_secret;
 use crate::db::Db;
+use crate::limits::{GRPC_CALLS, GRPC_MESSAGE, GRPC_WATCHES};
+use crate::server::live::Live;
+use crate::server::{Server as RespServer, ServerConfig};
 use api::database_server::DatabaseServer;
+use bounds::{Bounded, incoming};
+use futures_util::future::{Either, select};
 use service::Service;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::pin::pin;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use tokio::sync::oneshot;
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Status};
+
+/// How long the end waits for the threads of watches.
+const LAST_WATCHES: Duration = Duration::from_secs(1);
 
 /// How the database is served.
 #[derive(Clone, Debug)]
@@ -30,27 +41,45 @@ pub struct GrpcOptions {
     pub threads: usize,
     /// What clients have to send in `authorization: Bearer`, if anything.
     pub password: Option<String>,
-    /// Bytes of a message, at most.
+    /// How many connections there may be at once.
+    pub max_clients: usize,
+    /// After how much silence a connection is closed; zero for never.
+    pub timeout: Duration,
+    /// Bytes of a request's message, at most.
     pub longest_message: usize,
+    /// Bytes of requests that one connection may have in memory, at most.
+    pub most_input: usize,
+    /// Bytes of answers that one connection may have in memory, at most; 0 for any number.
+    pub most_output: usize,
+    /// How long the end waits for clients to take the answers to what they have asked.
+    pub stop_within: Duration,
     /// Certificates and key, as PEM.
     #[cfg(feature = "tls")]
     pub tls: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Default for GrpcOptions {
-    /// A thread a core, no password, 64 MiB, no TLS.
+    /// A thread a core, no password, 10,000 connections, 64 MiB a message and 1 GiB a connection, no TLS.
     fn default() -> Self {
+        let ServerConfig { max_clients, timeout, most_input, most_output, stop_within, .. } =
+            ServerConfig::default();
         Self {
             threads: 0,
             password: None,
-            longest_message: 64 << 20,
+            max_clients,
+            timeout,
+            longest_message: GRPC_MESSAGE,
+            most_input,
+            most_output,
+            stop_within,
             #[cfg(feature = "tls")]
             tls: None,
         }
     }
 }
 
-/// A server that runs; it ends, after what was asked is answered, when this is dropped.
+/// A server that runs. When this is dropped, it ends after what was asked is answered, or after
+/// [`stop_within`](GrpcOptions::stop_within).
 #[derive(Debug)]
 pub struct GrpcServer {
     address: SocketAddr,
@@ -64,6 +93,39 @@ impl GrpcServer {
     /// # Errors
     /// When the address cannot be had, or the certificates are no good.
     pub fn start(db: Db, address: impl ToSocketAddrs, options: GrpcOptions) -> io::Result<Self> {
+        let config = ServerConfig {
+            password: options.password.clone(),
+            protected: false,
+            max_clients: options.max_clients,
+            timeout: options.timeout,
+            most_input: options.most_input,
+            most_output: options.most_output,
+            ..ServerConfig::default()
+        };
+        Self::start_with(db, address, options, Arc::new(Live::new(&config)))
+    }
+
+    /// Serves the database of a server for clients of Redis, with that server's password, protected mode, limits and
+    /// timeout, also when those are changed, and together with its clients no more than may be. Of the options the
+    /// threads, the longest message and TLS are used.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_beside(
+        server: &RespServer,
+        address: impl ToSocketAddrs,
+        options: GrpcOptions,
+    ) -> io::Result<Self> {
+        let options = GrpcOptions { stop_within: server.stop_within(), ..options };
+        Self::start_with(server.db().clone(), address, options, server.live())
+    }
+
+    fn start_with(
+        db: Db,
+        address: impl ToSocketAddrs,
+        options: GrpcOptions,
+        live: Arc<Live>,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -71,9 +133,9 @@ impl GrpcServer {
         if options.threads != 0 {
             builder.worker_threads(options.threads);
         }
-        builder.thread_name("hedgerow-db grpc").max_blocking_threads(service::MOST_WATCHES + 8);
+        builder.thread_name("hedgerow-db grpc").max_blocking_threads(GRPC_WATCHES + 8);
         let runtime = builder.enable_all().build()?;
-        let mut server = Server::builder().tcp_nodelay(true);
+        let mut server = Server::builder().max_concurrent_streams(GRPC_CALLS);
         #[cfg(feature = "tls")]
         if let Some((certificates, key)) = &options.tls {
             let identity = tonic::transport::Identity::from_pem(certificates, key);
@@ -81,14 +143,29 @@ impl GrpcServer {
             server = server.tls_config(tls).map_err(io::Error::other)?;
         }
         let (stop, stopped) = oneshot::channel::<()>();
+        let (ending, within) = (Arc::new(Notify::new()), options.stop_within);
         let thread = thread::Builder::new().name("hedgerow-db grpc".into()).spawn(move || {
-            let served = runtime.block_on(serve(server, listener, db, options, async {
+            let ends = Arc::clone(&ending);
+            let serve = serve(server, listener, (db, live), options, async move {
                 // Dropping the other end says so, too.
                 let _ = stopped.await;
-            }));
+                ends.notify_one();
+            });
+            let too_long = async {
+                ending.notified().await;
+                tokio::time::sleep(within).await;
+            };
+            let served = runtime.block_on(async {
+                match select(pin!(serve), pin!(too_long)).await {
+                    Either::Left((served, _)) => served,
+                    Either::Right(_) => Ok(()),
+                }
+            });
             if let Err(why) = served {
                 tracing::error!("gRPC is served no more: {why}");
             }
+            // Threads of watches look now and then whether they are wanted.
+            runtime.shutdown_timeout(LAST_WATCHES);
         })?;
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
@@ -112,31 +189,34 @@ impl Drop for GrpcServer {
 async fn serve(
     mut server: Server,
     listener: TcpListener,
-    db: Db,
+    (db, live): (Db, Arc<Live>),
     options: GrpcOptions,
     stopped: impl Future<Output = ()>,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?);
+    let incoming = incoming(tokio::net::TcpListener::from_std(listener)?, Arc::clone(&live));
     let service = Service::new(db);
     let end = service.end();
     let limit = options.longest_message;
     let database = DatabaseServer::new(service).max_decoding_message_size(limit);
-    let password = options.password;
     let database = tonic::service::interceptor::InterceptedService::new(
         database.max_encoding_message_size(usize::MAX),
-        move |request: Request<()>| admitted(request, password.as_deref()),
+        move |request: Request<()>| admitted(request, &live),
     );
+    let database = Bounded { service: database, longest: limit };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<DatabaseServer<Service>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(api::DESCRIPTION)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(api::DESCRIPTION)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
     server
         .add_service(database)
         .add_service(health_service)
-        .add_service(reflection)
-        .serve_with_incoming_shutdown(incoming.with_nodelay(Some(true)), async {
+        .add_service(reflection().build_v1()?)
+        // Older clients know no other.
+        .add_service(reflection().build_v1alpha()?)
+        .serve_with_incoming_shutdown(incoming, async {
             stopped.await;
             // Watches would go on for ever.
             end.notify_waiters();
@@ -146,12 +226,14 @@ async fn serve(
     Ok(())
 }
 
-/// Lets requests pass that have the password, if there is one.
-fn admitted(request: Request<()>, password: Option<&str>) -> Result<Request<()>, Status> {
-    let Some(password) = password else { return Ok(request) };
-    let sent = request.metadata().get("authorization").and_then(|sent| sent.to_str().ok());
-    match sent.and_then(|sent| sent.strip_prefix("Bearer ")) {
-        Some(sent) if same_secret(sent.as_bytes(), password.as_bytes()) => Ok(request),
+/// Lets requests pass that have the password, if there is one at this moment.
+fn admitted(request: Request<()>, live: &Live) -> Result<Request<()>, Status> {
+    if !live.has_password() {
+        return Ok(request);
+    }
+    let sent = request.metadata().get("authorization");
+    match sent.and_then(|sent| sent.as_encoded_bytes().strip_prefix(b"Bearer ")) {
+        Some(sent) if live.password_is(b"default", sent) => Ok(request),
         _ => Err(Status::unauthenticated("send the password in `authorization: Bearer`")),
     }
 }

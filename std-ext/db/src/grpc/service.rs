@@ -6,27 +6,33 @@ use super::api::{
     Entry, GetRequest, GetResponse, Operation, ScanRequest, ScanResponse, SetRequest, SetResponse,
     WatchRequest, WatchResponse, When, answer, operation, watch_response,
 };
+use super::bounds::{Busy, Peer, Reserved, too_much};
 use crate::ask::{self, Ask, Change, Life, Look, Refusal, Together};
 use crate::db::Db;
+use crate::limits::{GRPC_EVENTS, GRPC_PAUSE, GRPC_WALK, GRPC_WATCHES};
 use crate::log::Lsn;
 use crate::watch::{Changed, Event, Watch, WatchError};
 use futures_util::StreamExt;
-use futures_util::stream::{self, BoxStream};
+use futures_util::future::{Either, select};
+use futures_util::stream::{self, BoxStream, Stream};
 use prost::bytes::Bytes;
+use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tonic::{Request, Response, Status, Streaming};
 
-/// Watches at a time: each has a thread.
-pub(super) const MOST_WATCHES: usize = 256;
 /// Batches of a stream that are made and wait to be safe.
 const UNDER_WAY: usize = 64;
 /// Keys that a message of a walk has, about.
 const SCANNED: usize = 256;
 /// Events that wait to be sent to a watcher.
 const EVENTS: usize = 256;
+/// Bytes that an answer takes besides its value, about.
+const HEAD: usize = 64;
 /// How often a watch looks whether it is still wanted.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -59,12 +65,118 @@ impl Service {
     }
 
     /// Asks one thing, and answers when it is safe.
-    async fn ask(&self, operation: operation::Kind) -> Result<answer::Kind, Status> {
-        let operation = [Operation { kind: Some(operation) }];
-        let (mut answers, lsn) = self.shared.run(&operation)?;
+    async fn ask(&self, peer: &Peer, kind: operation::Kind) -> Result<Held<answer::Kind>, Status> {
+        let operation = Operation { kind: Some(kind) };
+        let mut reserved = peer.reserve();
+        let mut made = Err(unexpected());
+        let lsn = {
+            let asked = [asked(&operation, self.shared.db.now())?];
+            self.shared.db.with(|session| {
+                session.run(&asked, &mut |_, found| {
+                    made = if reserved.grow(HEAD + length(found)) {
+                        told(&operation, found).map_err(refused)
+                    } else {
+                        Err(too_much())
+                    };
+                })
+            })
+        };
+        drop(operation);
         self.shared.safe(lsn).await?;
-        answers.pop().and_then(|answer| answer.kind).ok_or_else(unexpected)
+        Ok((made?, reserved))
     }
+}
+
+/// Something of an answer, with what counts its bytes.
+type Held<T> = (T, Reserved);
+
+/// An answer that is counted until it is out.
+fn held<T>((message, reserved): Held<T>) -> Response<T> {
+    let mut response = Response::new(message);
+    response.extensions_mut().insert(Arc::new(reserved));
+    response
+}
+
+/// A stream of messages, each of which is held until the next is asked for: then it is on its way.
+fn held_stream<T, H>(
+    messages: impl Stream<Item = Result<(T, H), Status>> + Send + 'static,
+) -> BoxStream<'static, Result<T, Status>>
+where
+    T: Send + 'static,
+    H: Send + 'static,
+{
+    let next = |(mut messages, before): (BoxStream<'static, _>, Option<H>)| async move {
+        drop(before);
+        let message: Result<(T, H), Status> = messages.next().await?;
+        Some(match message {
+            Ok((message, held)) => (Ok(message), (messages, Some(held))),
+            Err(why) => (Err(why), (messages, None)),
+        })
+    };
+    stream::unfold((messages.boxed(), None), next).boxed()
+}
+
+/// The connection of a request.
+fn peer_of<T>(request: &Request<T>) -> Result<Peer, Status> {
+    request.extensions().get::<Peer>().cloned().ok_or_else(unexpected)
+}
+
+/// Bytes of an answer's value.
+fn length(found: ask::Answer<'_>) -> usize {
+    if let ask::Answer::Bytes(value) = found { value.len() } else { 0 }
+}
+
+/// How many bytes of a stream's answers are in memory.
+#[derive(Default)]
+struct Flow {
+    bytes: AtomicUsize,
+    fewer: Notify,
+}
+
+impl Flow {
+    /// Waits until the next batch may be made.
+    async fn room(&self) {
+        loop {
+            let fewer = self.fewer.notified();
+            // Relaxed: the number alone is meant; whoever lowers it tells afterwards.
+            if self.bytes.load(Ordering::Relaxed) < GRPC_PAUSE {
+                return;
+            }
+            fewer.await;
+        }
+    }
+}
+
+/// Bytes of a stream's answers, until this is dropped.
+struct Flowing {
+    flow: Arc<Flow>,
+    reserved: Reserved,
+}
+
+impl Flowing {
+    fn new(flow: &Arc<Flow>, reserved: Reserved) -> Self {
+        // Relaxed: as in `room`.
+        flow.bytes.fetch_add(reserved.bytes(), Ordering::Relaxed);
+        Self { flow: Arc::clone(flow), reserved }
+    }
+}
+
+impl Drop for Flowing {
+    fn drop(&mut self) {
+        // Relaxed: as in `room`.
+        self.flow.bytes.fetch_sub(self.reserved.bytes(), Ordering::Relaxed);
+        self.flow.fewer.notify_one();
+    }
+}
+
+/// How far a walk is.
+struct Walk {
+    /// Keys that were found and not told.
+    keys: VecDeque<Bytes>,
+    /// Where it goes on, if there is more.
+    next: Option<u64>,
+    /// The last entry of the log when the keys were found, and how often changes had been undone before.
+    seen: (Lsn, u64),
 }
 
 fn unexpected() -> Status {
@@ -78,6 +190,7 @@ fn refused(refusal: Refusal) -> Status {
         Refusal::Log => Status::unavailable(text),
         Refusal::NoSuchKey => Status::not_found(text),
         Refusal::KeyTooLong | Refusal::ValueTooLong => Status::invalid_argument(text),
+        Refusal::Overflow | Refusal::NotFinite => Status::out_of_range(text),
         _ => Status::failed_precondition(text),
     }
 }
@@ -99,47 +212,76 @@ impl Shared {
     }
 
     /// Makes operations; their answers, and the entry that must be safe before they are told.
-    fn run(&self, operations: &[Operation]) -> Result<(Vec<Answer>, Lsn), Status> {
+    fn run(
+        &self,
+        peer: &Peer,
+        operations: &[Operation],
+    ) -> Result<(Held<Vec<Answer>>, Lsn), Status> {
         let now = self.db.now();
         let asks: Vec<Ask<'_>> =
             operations.iter().map(|operation| asked(operation, now)).collect::<Result<_, _>>()?;
         let mut answers = vec![Answer::default(); operations.len()];
+        let mut reserved = peer.reserve();
+        let mut fits = reserved.grow(HEAD * operations.len());
         let lsn = self.db.with(|session| {
             session.run(&asks, &mut |number, found| {
-                answers[number].kind = Some(told(&operations[number], found));
+                fits = fits && reserved.grow(length(found));
+                if fits {
+                    let told = told(&operations[number], found);
+                    let refused = |refusal: Refusal| answer::Kind::Refused(refusal.to_string());
+                    answers[number].kind = Some(told.unwrap_or_else(refused));
+                }
             })
         });
-        Ok((answers, lsn))
+        if fits { Ok(((answers, reserved), lsn)) } else { Err(too_much()) }
     }
 
-    /// A part of a walk, and where to go on, if there is more.
-    fn scan(&self, request: &ScanRequest, from: u64) -> (Vec<Entry>, Option<u64>, Lsn) {
+    /// A part of a walk.
+    fn scan(
+        &self,
+        peer: &Peer,
+        request: &ScanRequest,
+        walk: &mut Walk,
+    ) -> Result<(Held<Vec<Entry>>, Lsn), Status> {
+        let (mut entries, mut reserved, mut lsn) = (Vec::new(), peer.reserve(), 0);
+        let mut fits = true;
         self.db.with(|session| {
-            let (mut entries, rollbacks) = (Vec::new(), self.db.rollbacks());
-            let next = session.scan(from, SCANNED, &mut |key| {
-                if key.starts_with(&request.prefix) {
-                    entries.push(Entry { key: Bytes::copy_from_slice(key), value: None });
-                }
-            });
-            // That a key is there is told no sooner than a restart keeps it.
-            let mut lsn = self.db.log().last();
-            if request.with_values {
-                let keys: Vec<Bytes> = entries.iter().map(|entry| entry.key.clone()).collect();
-                let asks: Vec<Ask<'_>> =
-                    keys.iter().map(|key| Ask::Look(key, Look::Value)).collect();
-                let values = session.run(&asks, &mut |number, found| {
-                    if let ask::Answer::Bytes(value) = found {
-                        entries[number].value = Some(Bytes::copy_from_slice(value));
+            let rollbacks = self.db.rollbacks();
+            if let (Some(from), true) = (walk.next, walk.keys.is_empty()) {
+                let next = session.scan(from, SCANNED, &mut |key| {
+                    if key.starts_with(&request.prefix) {
+                        walk.keys.push_back(Bytes::copy_from_slice(key));
                     }
                 });
-                lsn = lsn.max(values);
-                entries.retain(|entry| entry.value.is_some());
+                walk.next = (next != 0).then_some(next);
+                // That a key is there is told no sooner than a restart keeps it.
+                walk.seen = (self.db.log().last(), rollbacks);
             }
-            if self.db.rollbacks() != rollbacks {
+            lsn = walk.seen.0;
+            while fits && reserved.bytes() < GRPC_WALK {
+                let Some(key) = walk.keys.pop_front() else { break };
+                let mut value = None;
+                if request.with_values {
+                    let made = session.run(&[Ask::Look(&key, Look::Value)], &mut |_, found| {
+                        fits = reserved.grow(length(found));
+                        if let (ask::Answer::Bytes(found), true) = (found, fits) {
+                            value = Some(Bytes::copy_from_slice(found));
+                        }
+                    });
+                    lsn = lsn.max(made);
+                }
+                fits = fits && reserved.grow(HEAD + key.len());
+                // A key that is gone by now is not told.
+                if value.is_some() || !request.with_values {
+                    entries.push(Entry { key, value });
+                }
+            }
+            // A rollback since the keys were seen may have undone some of them.
+            if self.db.rollbacks() != walk.seen.1 {
                 lsn = Lsn::MAX;
             }
-            (entries, (next != 0).then_some(next), lsn)
-        })
+        });
+        if fits { Ok(((entries, reserved), lsn)) } else { Err(too_much()) }
     }
 
     /// What a watcher is told of a change.
@@ -158,7 +300,8 @@ impl Shared {
     }
 
     /// Tells of changes as long as somebody listens.
-    fn watch(&self, mut watch: Watch, with_values: bool, to: &mpsc::Sender<Told>) {
+    fn watch(&self, peer: &Peer, mut watch: Watch, with_values: bool, to: &mpsc::Sender<Waiting>) {
+        let (room, runtime) = (Arc::new(Semaphore::new(GRPC_EVENTS)), Handle::current());
         while !to.is_closed() {
             let told = match watch.next(PATIENCE) {
                 Ok(None) => continue,
@@ -166,7 +309,20 @@ impl Shared {
                 Err(why @ WatchError::Behind) => Err(Status::data_loss(why.to_string())),
                 Err(why) => Err(Status::unavailable(why.to_string())),
             };
+            let bytes = told.as_ref().map_or(0, prost::Message::encoded_len);
+            let mut reserved = peer.reserve();
+            let told = if reserved.grow(HEAD + bytes) { told } else { Err(too_much()) };
             let ends = told.is_err();
+            // One value may be larger than all the room.
+            let room = Arc::clone(&room).acquire_many_owned(bytes.min(GRPC_EVENTS) as u32);
+            let permit = runtime.block_on(async {
+                match select(pin!(room), pin!(to.closed())).await {
+                    Either::Left((permit, _)) => permit.ok(),
+                    Either::Right(_) => None,
+                }
+            });
+            let Some(permit) = permit else { return };
+            let told = told.map(|told| (told, (permit, reserved)));
             if to.blocking_send(told).is_err() || ends {
                 return;
             }
@@ -175,6 +331,8 @@ impl Shared {
 }
 
 type Told = Result<WatchResponse, Status>;
+/// What is told, with what counts its bytes until it is out.
+type Waiting = Result<(WatchResponse, (OwnedSemaphorePermit, Reserved)), Status>;
 
 /// An operation in the database's own words.
 fn asked(operation: &Operation, now: u64) -> Result<Ask<'_>, Status> {
@@ -202,13 +360,13 @@ fn asked(operation: &Operation, now: u64) -> Result<Ask<'_>, Status> {
 }
 
 /// An answer in the words of gRPC.
-fn told(operation: &Operation, found: ask::Answer<'_>) -> answer::Kind {
+fn told(operation: &Operation, found: ask::Answer<'_>) -> Result<answer::Kind, Refusal> {
     let (found, int) = match found {
-        ask::Answer::Refused(refusal) => return answer::Kind::Refused(refusal.to_string()),
+        ask::Answer::Refused(refusal) => return Err(refusal),
         ask::Answer::Int(int) => (found, int),
         _ => (found, 0),
     };
-    match operation.kind {
+    Ok(match operation.kind {
         Some(operation::Kind::Set(_)) => {
             answer::Kind::Set(SetResponse { stored: found == ask::Answer::Done })
         }
@@ -223,7 +381,7 @@ fn told(operation: &Operation, found: ask::Answer<'_>) -> answer::Kind {
             };
             answer::Kind::Get(GetResponse { value })
         }
-    }
+    })
 }
 
 #[tonic::async_trait]
@@ -233,16 +391,17 @@ impl Database for Service {
     type WatchStream = BoxStream<'static, Told>;
 
     async fn get(&self, request: Request<GetRequest>) -> Answered<GetResponse> {
-        match self.ask(operation::Kind::Get(request.into_inner())).await? {
-            answer::Kind::Get(found) => Ok(Response::new(found)),
+        let peer = peer_of(&request)?;
+        match self.ask(&peer, operation::Kind::Get(request.into_inner())).await? {
+            (answer::Kind::Get(found), reserved) => Ok(held((found, reserved))),
             _ => Err(unexpected()),
         }
     }
 
     async fn set(&self, request: Request<SetRequest>) -> Answered<SetResponse> {
-        match self.ask(operation::Kind::Set(request.into_inner())).await? {
+        let peer = peer_of(&request)?;
+        match self.ask(&peer, operation::Kind::Set(request.into_inner())).await?.0 {
             answer::Kind::Set(made) => Ok(Response::new(made)),
-            answer::Kind::Refused(why) => Err(Status::failed_precondition(why)),
             _ => Err(unexpected()),
         }
     }
@@ -266,57 +425,69 @@ impl Database for Service {
     }
 
     async fn add(&self, request: Request<AddRequest>) -> Answered<AddResponse> {
-        match self.ask(operation::Kind::Add(request.into_inner())).await? {
+        let peer = peer_of(&request)?;
+        match self.ask(&peer, operation::Kind::Add(request.into_inner())).await?.0 {
             answer::Kind::Add(made) => Ok(Response::new(made)),
-            answer::Kind::Refused(why) => Err(Status::failed_precondition(why)),
             _ => Err(unexpected()),
         }
     }
 
     async fn batch(&self, request: Request<BatchRequest>) -> Answered<BatchResponse> {
-        let (answers, lsn) = self.shared.run(&request.into_inner().operations)?;
+        let peer = peer_of(&request)?;
+        let ((answers, reserved), lsn) =
+            self.shared.run(&peer, &request.into_inner().operations)?;
         self.shared.safe(lsn).await?;
-        Ok(Response::new(BatchResponse { answers }))
+        Ok(held((BatchResponse { answers }, reserved)))
     }
 
     async fn pipeline(
         &self,
         request: Request<Streaming<BatchRequest>>,
     ) -> Answered<Self::PipelineStream> {
+        let (peer, flow) = (peer_of(&request)?, Arc::<Flow>::default());
         let shared = Arc::clone(&self.shared);
-        // Each batch is made as it comes; what it waits for is only to be told.
-        let answers = request.into_inner().map(move |batch| {
-            let made = batch.and_then(|batch| shared.run(&batch.operations));
-            let shared = Arc::clone(&shared);
+        // Each batch is made as it comes, if the answers before it are not too many; what it waits for then is only to
+        // be told.
+        let made = request.into_inner().then(move |batch| {
+            let (shared, peer, flow) = (Arc::clone(&shared), peer.clone(), Arc::clone(&flow));
             async move {
-                let (answers, lsn) = made?;
-                shared.safe(lsn).await?;
-                Ok(BatchResponse { answers })
+                flow.room().await;
+                let ((answers, reserved), lsn) = shared.run(&peer, &batch?.operations)?;
+                Ok((answers, Flowing::new(&flow, reserved), lsn))
             }
         });
-        Ok(Response::new(answers.buffered(UNDER_WAY).boxed()))
+        let shared = Arc::clone(&self.shared);
+        let answers = made.map(move |made: Result<_, Status>| {
+            let shared = Arc::clone(&shared);
+            async move {
+                let (answers, flowing, lsn) = made?;
+                shared.safe(lsn).await?;
+                Ok((BatchResponse { answers }, flowing))
+            }
+        });
+        Ok(Response::new(held_stream(answers.buffered(UNDER_WAY))))
     }
 
     async fn scan(&self, request: Request<ScanRequest>) -> Answered<Self::ScanStream> {
+        let peer = peer_of(&request)?;
         let (shared, request) = (Arc::clone(&self.shared), Arc::new(request.into_inner()));
-        let parts = stream::try_unfold(Some(0), move |from| {
-            let (shared, request) = (Arc::clone(&shared), Arc::clone(&request));
+        let walk = Walk { keys: VecDeque::new(), next: Some(0), seen: (0, 0) };
+        let parts = stream::try_unfold(walk, move |mut walk| {
+            let (shared, request, peer) = (Arc::clone(&shared), Arc::clone(&request), peer.clone());
             async move {
-                let mut from = from;
-                while let Some(at) = from {
-                    let (entries, next, lsn) = shared.scan(&request, at);
+                while walk.next.is_some() || !walk.keys.is_empty() {
+                    let ((entries, reserved), lsn) = shared.scan(&peer, &request, &mut walk)?;
                     if !entries.is_empty() {
                         shared.safe(lsn).await?;
-                        return Ok(Some((ScanResponse { entries }, next)));
+                        return Ok(Some(((ScanResponse { entries }, reserved), walk)));
                     }
-                    from = next;
                     // A long walk that finds nothing lets others have the thread.
                     tokio::task::yield_now().await;
                 }
                 Ok(None)
             }
         });
-        Ok(Response::new(parts.boxed()))
+        Ok(Response::new(held_stream(parts)))
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Answered<Self::WatchStream> {
@@ -328,24 +499,27 @@ impl Database for Service {
                 self.0.watches.fetch_sub(1, Ordering::Relaxed);
             }
         }
+        let peer = peer_of(&request)?;
         let request = request.into_inner();
         let shared = Arc::clone(&self.shared);
         // Relaxed: a count by itself.
         let before = shared.watches.fetch_add(1, Ordering::Relaxed);
         let counted = Counted(Arc::clone(&shared));
-        if before >= MOST_WATCHES {
+        if before >= GRPC_WATCHES {
             return Err(Status::resource_exhausted("there are too many watches"));
         }
         let watch = shared.db.watch(&request.prefix);
         let (to, events) = mpsc::channel(EVENTS);
         let end = Arc::clone(&shared.end);
+        // Who watches has nothing to say, however long nothing changes.
+        let busy: Busy = peer.busy();
         tokio::task::spawn_blocking(move || {
-            counted.0.watch(watch, request.with_values, &to);
+            counted.0.watch(&peer, watch, request.with_values, &to);
         });
-        let events = stream::unfold(events, |mut events| async {
-            events.recv().await.map(|event| (event, events))
+        let events = stream::unfold((events, busy), |(mut events, busy)| async {
+            events.recv().await.map(|event| (event, (events, busy)))
         });
         let ended = async move { end.notified().await };
-        Ok(Response::new(events.take_until(Box::pin(ended)).boxed()))
+        Ok(Response::new(held_stream(events.take_until(Box::pin(ended)))))
     }
 }

@@ -31,6 +31,16 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// How many arguments.
+    pub(crate) const fn arguments(self) -> usize {
+        self.arguments.cast_unsigned() as usize
+    }
+
+    /// Bytes of each.
+    pub(crate) const fn argument(self) -> usize {
+        self.argument.cast_unsigned() as usize
+    }
+
     /// Of those who may do everything.
     pub const FULL: Self = Self { arguments: MOST_ARGUMENTS, argument: LONGEST_ARGUMENT };
     /// Of those who have not said the password yet: enough to say it.

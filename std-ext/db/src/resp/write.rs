@@ -16,6 +16,18 @@ impl<'o> Writer<'o> {
         Self { out, protocol }
     }
 
+    /// How many bytes the buffer holds.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether the buffer holds nothing.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
     /// The version that is written.
     #[inline]
     pub fn protocol(&self) -> Protocol {

@@ -6,13 +6,18 @@ use super::register::Register;
 use super::room::Room;
 use super::stream::Stream;
 use crate::command::{Connection, Then};
+use crate::limits::{PAUSE, PAUSE_OF_STRANGER};
 use crate::log::Lsn;
 use mio::{Registry, Token};
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
-/// Commands are not read while so many bytes of answers wait.
-pub(super) const PAUSE: usize = 512 << 10;
+/// A client that has taken no byte for so long does not read. If half the limit waits, the longer time counts, so that
+/// a slow network does not pass for a client that does not read.
+pub(super) const STALL: Duration = Duration::from_millis(30);
+pub(super) const LONG_STALL: Duration = Duration::from_secs(1);
+/// How often a thread looks whether clients that it does not read from have taken something.
+pub(super) const LOOK: Duration = Duration::from_millis(10);
 /// Batches of commands that are obeyed in a turn.
 const BATCHES: usize = 16;
 /// Bytes that are written in a turn.
@@ -23,6 +28,8 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_AT_STOP: Duration = Duration::from_millis(100);
 /// How long a client that is to end may go without reading any of its last answers.
 const LAST_WORDS: Duration = Duration::from_mins(1);
+const TOO_LARGE: &[u8] =
+    b"-ERR Protocol error: the request is larger than client-query-buffer-limit\r\n";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -76,6 +83,7 @@ pub(super) struct Client {
     pub(super) queued: bool,
     pub(super) dirty: bool,
     pub(super) parked: bool,
+    pub(super) paused: bool,
     /// Something came since it was noted for others.
     pub(super) used: bool,
     /// What others know of it has to be noted soon.
@@ -83,6 +91,10 @@ pub(super) struct Client {
     /// Where the name was that was noted: another one stands elsewhere.
     noted: (usize, usize),
     touched: Instant,
+    /// When answers were taken, or began to wait.
+    taken: Instant,
+    /// Since when more than the soft limit waits.
+    over: Option<Instant>,
 }
 
 impl Client {
@@ -105,10 +117,13 @@ impl Client {
             queued: false,
             dirty: false,
             parked: false,
+            paused: false,
             used: false,
             renamed: false,
             noted: (0, 0),
             touched: now,
+            taken: now,
+            over: None,
         }
     }
 
@@ -163,11 +178,37 @@ impl Client {
     }
 
     /// Whether another turn would read or obey something.
-    pub(super) fn wants_turn(&self) -> bool {
+    pub(super) fn wants_turn(&self, room: &Room) -> bool {
         match self.state {
-            State::Open => (self.readable || self.backlog) && self.output.waiting() < PAUSE,
+            State::Open => (self.readable || self.backlog) && self.goes_on(room),
             State::Lingering(_) => self.readable,
             State::Closing | State::Dead => false,
+        }
+    }
+
+    /// Whether it would want a turn, but for the answers that wait.
+    pub(super) fn is_paused(&self, room: &Room) -> bool {
+        self.state == State::Open && (self.readable || self.backlog) && !self.goes_on(room)
+    }
+
+    /// Whether commands are read beside the answers that wait.
+    fn goes_on(&self, room: &Room) -> bool {
+        let waiting = self.output.waiting();
+        if !self.connection.is_authenticated() {
+            return waiting < PAUSE_OF_STRANGER;
+        }
+        // What waits for the log goes on by itself.
+        if waiting < PAUSE || self.output.is_held() {
+            return waiting < PAUSE;
+        }
+        does_not_read(waiting, room.limits.hard, room.now.saturating_duration_since(self.taken))
+    }
+
+    /// Tries to write, whether or not the system has told of room: it tells late.
+    pub(super) fn probe(&mut self, room: &mut Room) {
+        self.blocked = false;
+        if self.wants_write() {
+            self.write(room);
         }
     }
 
@@ -197,6 +238,9 @@ impl Client {
             State::Open => {}
             State::Lingering(_) => return self.discard(room),
             State::Closing | State::Dead => return,
+        }
+        if self.output.waiting() < PAUSE {
+            self.taken = room.now;
         }
         if self.backlog {
             self.obey_input(room);
@@ -247,9 +291,14 @@ impl Client {
         } else {
             // Not all that is announced is believed at once: room grows with what has come.
             let more = self.wanted.saturating_sub(kept).min(kept.max(1 << 20)).max(got);
-            self.input.reserve(more);
+            self.input.reserve_exact(more);
             self.input.extend_from_slice(&room.scratch[..got]);
             self.obey_input(room);
+        }
+        if self.input.len().max(self.wanted) > room.limits.input && self.state == State::Open {
+            self.output.open(|| room.pool.take()).extend_from_slice(TOO_LARGE);
+            self.input = Vec::new();
+            self.state = State::Closing;
         }
     }
 
@@ -290,17 +339,21 @@ impl Client {
     fn obey(&mut self, room: &mut Room, input: &[u8]) -> usize {
         self.backlog = false;
         let mut used = 0;
+        // A turn makes no more answers of a client that does not read than of one that does.
+        let before = self.output.waiting();
         for batch in 0.. {
             let rest = &input[used..];
             if rest.is_empty() || rest.len() < self.wanted || self.state != State::Open {
                 break;
             }
-            if batch == BATCHES || self.output.waiting() >= PAUSE {
+            let waiting = self.output.waiting();
+            if batch == BATCHES || waiting - before >= PAUSE || !self.goes_on(room) {
                 self.backlog = true;
                 break;
             }
-            self.output.lend(|| room.pool.take());
-            let done = room.obey(&mut self.connection, rest, self.output.open());
+            self.connection.set_room(room.limits.hard.saturating_sub(waiting));
+            let out = self.output.open(|| room.pool.take());
+            let done = room.obey(&mut self.connection, rest, out);
             used += done.consumed;
             self.wanted = done.wanted;
             self.lsn = self.lsn.max(done.lsn);
@@ -309,6 +362,7 @@ impl Client {
             match done.then {
                 Then::GoOn => {}
                 Then::Close => self.state = State::Closing,
+                Then::Drop => self.drop_slow(room),
                 Then::Shutdown { save } => {
                     room.shutdown(save);
                     self.state = State::Closing;
@@ -359,13 +413,34 @@ impl Client {
         if let Some(buffer) = self.output.take_empty() {
             room.pool.give(buffer);
         }
-        if self.output.waiting() > room.most_output {
-            room.counters.slow.add(1);
-            self.state = State::Dead;
-        }
+        self.check_output(room);
         if self.state == State::Closing && self.output.waiting() == 0 && !self.stream.holds_back() {
             self.end(room);
         }
+    }
+
+    /// Closes it where more waits than may.
+    pub(super) fn check_output(&mut self, room: &Room) {
+        let (waiting, limits) = (self.output.waiting(), &room.limits);
+        // What waits for the log is not the client's delay.
+        if limits.soft == 0 || waiting <= limits.soft || self.output.is_held() {
+            self.over = None;
+        } else {
+            self.over.get_or_insert(room.now);
+        }
+        let over = |since| room.now.saturating_duration_since(since) >= limits.soft_for;
+        if self.state != State::Dead && (waiting > limits.hard || self.over.is_some_and(over)) {
+            self.drop_slow(room);
+        }
+    }
+
+    /// Closes it without its answers, which are more than may wait.
+    #[cold]
+    fn drop_slow(&mut self, room: &Room) {
+        tracing::debug!("a client is closed: its answers reached client-output-buffer-limit");
+        room.counters.slow.add(1);
+        self.state = State::Dead;
+        self.output = Output::default();
     }
 
     fn try_write(&mut self, room: &mut Room) -> io::Result<()> {
@@ -376,8 +451,10 @@ impl Client {
             if sent == 0 {
                 return Err(ErrorKind::WriteZero.into());
             }
-            self.output.advance(sent);
-            self.touched = room.now;
+            if let Some(buffer) = self.output.advance(sent) {
+                room.pool.give(buffer);
+            }
+            (self.touched, self.taken) = (room.now, room.now);
             room.counters.bytes_out.add(sent as u64);
             budget -= sent;
         }
@@ -421,8 +498,34 @@ impl Client {
     }
 }
 
+/// Whether a client for which so many bytes wait, and which has taken none for so long, reads none.
+fn does_not_read(waiting: usize, limit: usize, since: Duration) -> bool {
+    since >= if waiting < limit / 2 { STALL } else { LONG_STALL }
+}
+
 /// Where the name of a connection stands, and how long it is.
 fn name_at(connection: &Connection) -> (usize, usize) {
     let name = connection.name();
     (name.as_ptr().addr(), name.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_reads_slowly_is_not_read_far_ahead_of() {
+        let limit = 64 << 20;
+        for (waiting, millis, wanted) in [
+            (PAUSE, 0, false),
+            (PAUSE, 29, false),
+            (PAUSE, 30, true),
+            (limit / 2, 30, false),
+            (limit, 999, false),
+            (limit, 1000, true),
+        ] {
+            let reads_none = does_not_read(waiting, limit, Duration::from_millis(millis));
+            assert_eq!(reads_none, wanted, "read ahead: {waiting} bytes after {millis} ms");
+        }
+    }
 }

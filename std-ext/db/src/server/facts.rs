@@ -26,7 +26,7 @@ impl ServerFacts for Facts {
             run_id: shared.run_id.clone(),
             config_file: shared.config.config_file.clone(),
             threads: shared.desks.len(),
-            clients: shared.clients() as u64,
+            clients: shared.live.clients() as u64,
             max_clients: shared.live.max_clients() as u64,
             connections: counted.connections,
             rejected: counted.rejected,
@@ -38,12 +38,12 @@ impl ServerFacts for Facts {
         }
     }
 
-    fn settings(&self, each: &mut dyn FnMut(&str, &str)) {
+    fn settings(&self, each: &mut dyn FnMut(&str, &[u8])) {
         self.shared.live.show(each);
     }
 
-    fn set(&self, name: &str, value: &str) -> Result<(), NotSet> {
-        self.shared.live.set(&self.shared.db, name, value)
+    fn set(&self, changes: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)> {
+        self.shared.live.set(&self.shared.db, changes)
     }
 
     fn reset_counters(&self) {

@@ -1,19 +1,40 @@
 //! What a machine that watches the server asks by HTTP: `/metrics` for Prometheus, `/livez` and `/readyz`.
 
+//!
+//! One thread serves all connections and waits for none of them. Each connection is answered once and closed; its
+//! number, size and time are bounded. When there are too many, the oldest goes: a probe that sends its whole request
+//! is answered however many others have sent half of one.
+
 use super::Watcher;
 use crate::Progress;
-use std::fmt::{self, Display, Write};
-use std::io;
-use std::net::SocketAddr;
+use crate::limits::{HTTP_CONNECTIONS, HTTP_HEAD, HTTP_WITHIN};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+use std::fmt::{self, Display, Write as _};
+use std::io::{self, ErrorKind, Read, Write as _};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
-use tiny_http::{Header, Method, Request, Response};
+use std::time::{Duration, Instant};
+
+/// How long what still comes is read and thrown away after the answer, so that the system does not take it back.
+const LINGER: Duration = Duration::from_secs(1);
+/// How often the time of connections is looked at.
+const SWEEP: Duration = Duration::from_millis(100);
+const LISTENER: Token = Token(0);
+const WAKER: Token = Token(1);
+/// Tokens of connections begin here.
+const FIRST: usize = 2;
 
 /// Answers until it is dropped. It is there before the server is, so that it can say that the server is not ready yet.
 pub struct Http {
-    listener: Arc<tiny_http::Server>,
+    address: SocketAddr,
     watched: Arc<OnceLock<Watcher>>,
     loading: Arc<OnceLock<Arc<Progress>>>,
+    end: Arc<AtomicBool>,
+    waker: Waker,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -23,18 +44,23 @@ impl Http {
     /// # Errors
     /// Where that cannot be done.
     pub fn start(address: SocketAddr) -> io::Result<Self> {
-        let listener = Arc::new(tiny_http::Server::http(address).map_err(io::Error::other)?);
+        let mut listener = TcpListener::bind(address)?;
+        let address = listener.local_addr()?;
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let watched: Arc<OnceLock<Watcher>> = Arc::default();
         let loading: Arc<OnceLock<Arc<Progress>>> = Arc::default();
-        let (requests, of) = (Arc::clone(&listener), Arc::clone(&watched));
-        let meanwhile = Arc::clone(&loading);
-        let answer = move || {
-            for request in requests.incoming_requests() {
-                answer(request, of.get(), meanwhile.get());
+        let end: Arc<AtomicBool> = Arc::default();
+        let of = Told { server: Arc::clone(&watched), loading: Arc::clone(&loading) };
+        let ends = Arc::clone(&end);
+        let serve = move || {
+            if let Err(why) = Desk::new(poll, listener, of).serve(&ends) {
+                tracing::error!("/metrics, /livez and /readyz are served no more: {why}");
             }
         };
-        let thread = thread::Builder::new().name("http".into()).spawn(answer)?;
-        Ok(Self { listener, watched, loading, thread: Some(thread) })
+        let thread = thread::Builder::new().name("http".into()).spawn(serve)?;
+        Ok(Self { address, watched, loading, end, waker, thread: Some(thread) })
     }
 
     /// Tells of this server from now on.
@@ -51,14 +77,16 @@ impl Http {
 
     /// Where it listens.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.listener.server_addr().to_ip()
+        Some(self.address)
     }
 }
 
 impl Drop for Http {
     fn drop(&mut self) {
-        self.listener.unblock();
-        if let Some(thread) = self.thread.take() {
+        // Relaxed: the thread is woken after this was set, and waking orders.
+        self.end.store(true, Ordering::Relaxed);
+        let woken = self.waker.wake();
+        if let Some(thread) = self.thread.take().filter(|_| woken.is_ok()) {
             // One that panicked has said so.
             let _ = thread.join();
         }
@@ -71,11 +99,179 @@ impl fmt::Debug for Http {
     }
 }
 
-fn answer(request: Request, of: Option<&Watcher>, loading: Option<&Arc<Progress>>) {
-    let path = request.url().split('?').next().unwrap_or_default();
-    let asks = matches!(request.method(), Method::Get | Method::Head);
-    let (status, text) = match path {
-        _ if !asks => (405, "only GET\n".to_owned()),
+/// A connection.
+struct Visitor {
+    stream: TcpStream,
+    /// What came of the request's head.
+    input: Vec<u8>,
+    /// The answer, once there is one, and how much of it is out.
+    output: Vec<u8>,
+    sent: usize,
+    /// When it has to be gone.
+    until: Instant,
+    /// The answer is out; what still comes is thrown away.
+    lingers: bool,
+}
+
+impl Visitor {
+    /// Goes on as far as the socket lets it; whether the connection goes on.
+    fn step(&mut self, of: &Told) -> io::Result<bool> {
+        while self.output.is_empty() {
+            let mut bytes = [0; 2048];
+            let got = self.stream.read(&mut bytes)?;
+            if got == 0 {
+                return Ok(false);
+            }
+            let seen = self.input.len();
+            self.input.extend_from_slice(&bytes[..got]);
+            if let Some(answer) = answer(&self.input, seen, of) {
+                (self.output, self.input) = (answer, Vec::new());
+            }
+        }
+        while self.sent < self.output.len() {
+            match self.stream.write(&self.output[self.sent..])? {
+                0 => return Ok(false),
+                sent => self.sent += sent,
+            }
+        }
+        if !self.lingers {
+            self.lingers = true;
+            self.until = Instant::now() + LINGER;
+            self.stream.shutdown(Shutdown::Write)?;
+        }
+        // Not all that a client sends without an end.
+        for _ in 0..16 {
+            if self.stream.read(&mut [0; 4096])? == 0 {
+                break;
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// What there is to tell of: the server, once there is one, and how far the data is loaded until then.
+struct Told {
+    server: Arc<OnceLock<Watcher>>,
+    loading: Arc<OnceLock<Arc<Progress>>>,
+}
+
+/// The thread's listener and connections.
+struct Desk {
+    poll: Poll,
+    listener: TcpListener,
+    visitors: Slab<Visitor>,
+    of: Told,
+}
+
+impl Desk {
+    fn new(poll: Poll, listener: TcpListener, of: Told) -> Self {
+        Self { poll, listener, visitors: Slab::new(), of }
+    }
+
+    fn serve(mut self, end: &AtomicBool) -> io::Result<()> {
+        let mut events = Events::with_capacity(HTTP_CONNECTIONS);
+        // Relaxed: as in `drop`.
+        while !end.load(Ordering::Relaxed) {
+            // A connection that could not be taken is tried again then, too: the system tells of it once.
+            let patience = (!self.visitors.is_empty()).then_some(SWEEP);
+            match self.poll.poll(&mut events, patience.or(Some(10 * SWEEP))) {
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                done => done?,
+            }
+            for event in &events {
+                if let Some(key) = event.token().0.checked_sub(FIRST) {
+                    self.step(key);
+                }
+            }
+            self.accept();
+            let now = Instant::now();
+            self.visitors.retain(|_, visitor| now < visitor.until);
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, key: usize) {
+        // An event of a connection that is gone by now may meet its successor, whom it does no harm.
+        let Some(visitor) = self.visitors.get_mut(key) else { return };
+        let goes_on = match visitor.step(&self.of) {
+            Err(why) => matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+            Ok(goes_on) => goes_on,
+        };
+        if !goes_on {
+            // Its socket is closed, and told of no more.
+            drop(self.visitors.remove(key));
+        }
+    }
+
+    /// Takes connections, not so many at a time that those who are here would wait.
+    fn accept(&mut self) {
+        for _ in 0..HTTP_CONNECTIONS {
+            let mut stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(why) if why.kind() == ErrorKind::ConnectionAborted => continue,
+                Err(_) => return,
+            };
+            if self.visitors.len() == HTTP_CONNECTIONS {
+                // One that was answered rather than one that was not.
+                let oldest = self.visitors.iter().min_by_key(|(_, one)| (!one.lingers, one.until));
+                if let Some(key) = oldest.map(|(key, _)| key) {
+                    drop(self.visitors.remove(key));
+                }
+            }
+            let entry = self.visitors.vacant_entry();
+            let (key, token) = (entry.key(), Token(FIRST + entry.key()));
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            if self.poll.registry().register(&mut stream, token, interest).is_err() {
+                continue;
+            }
+            let (input, output) = (Vec::new(), Vec::new());
+            let until = Instant::now() + HTTP_WITHIN;
+            entry.insert(Visitor { stream, input, output, sent: 0, until, lingers: false });
+            // What came with the connection is told once it is registered; so is room to write.
+            self.step(key);
+        }
+    }
+}
+
+/// The answer to a request, once its head is there or too long. Its end was not in the first `seen` bytes.
+fn answer(input: &[u8], seen: usize, of: &Told) -> Option<Vec<u8>> {
+    let new = &input[seen.saturating_sub(3)..];
+    let ends = |end: &[u8]| new.windows(end.len()).any(|bytes| bytes == end);
+    let whole = ends(b"\r\n\r\n") || ends(b"\n\n");
+    if !whole && input.len() <= HTTP_HEAD {
+        return None;
+    }
+    let line = input.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let line = str::from_utf8(line).unwrap_or_default();
+    let (status, text) = match line.split_whitespace().collect::<Vec<_>>()[..] {
+        _ if !whole || input.len() > HTTP_HEAD => (431, "the request is too long\n".to_owned()),
+        ["GET" | "HEAD", target, _] => page(target, of),
+        [_, _, _] => (405, "only GET\n".to_owned()),
+        _ => (400, "no request of HTTP\n".to_owned()),
+    };
+    let reason = match status {
+        200 => "OK",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        431 => "Request Header Fields Too Large",
+        _ => "Service Unavailable",
+    };
+    let length = text.len();
+    let mut answer = format!(
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    if !line.starts_with("HEAD ") {
+        answer.push_str(&text);
+    }
+    Some(answer.into_bytes())
+}
+
+/// What stands at a path: a status and a text.
+fn page(target: &str, of: &Told) -> (u16, String) {
+    let (of, loading) = (of.server.get(), of.loading.get());
+    match target.split('?').next().unwrap_or_default() {
         "/livez" => (200, "ok\n".to_owned()),
         "/readyz" => match of {
             None => (503, not_loaded(loading)),
@@ -87,14 +283,7 @@ fn answer(request: Request, of: Option<&Watcher>, loading: Option<&Arc<Progress>
         },
         "/metrics" => (200, of.map_or_else(|| early_metrics(loading), metrics)),
         _ => (404, "there are /metrics, /livez and /readyz\n".to_owned()),
-    };
-    let kind = Header::from_bytes("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
-    let mut response = Response::from_string(text).with_status_code(status);
-    if let Ok(kind) = kind {
-        response.add_header(kind);
     }
-    // Whoever asked may be gone.
-    let _ = request.respond(response);
 }
 
 /// Why it is not ready while the data is loaded.

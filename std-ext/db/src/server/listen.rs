@@ -157,11 +157,7 @@ impl Door {
                 let (socket, from) = listener.accept()?;
                 // What cannot be set is slower, or found dead later: no reason to send anybody away.
                 let _ = socket.set_nodelay(true);
-                if !keepalive.is_zero() {
-                    let probes = TcpKeepalive::new().with_time(*keepalive);
-                    let probes = probes.with_interval((*keepalive / 3).max(Duration::from_secs(1)));
-                    let _ = SockRef::from(&socket).set_tcp_keepalive(&probes);
-                }
+                keep_alive(&SockRef::from(&socket), *keepalive);
                 let local = from.ip().to_canonical().is_loopback();
                 Ok(Arrival {
                     socket: Socket::Tcp(socket),
@@ -177,6 +173,15 @@ impl Door {
                 Ok(Arrival { socket: Socket::Unix(socket), tls: false, name, local: true })
             }
         }
+    }
+}
+
+/// Has the system ask after so much silence whether the other side is there. What cannot be set is found dead later.
+pub(crate) fn keep_alive(socket: &SockRef<'_>, after: Duration) {
+    if !after.is_zero() {
+        let probes = TcpKeepalive::new().with_time(after);
+        let probes = probes.with_interval((after / 3).max(Duration::from_secs(1)));
+        let _ = socket.set_tcp_keepalive(&probes);
     }
 }
 

@@ -1,107 +1,237 @@
-//! What can be changed while the server runs.
+//! What can be changed while the server runs, and what all of its ports honour: the RESP server and gRPC share one.
 
 use super::ServerConfig;
 use super::shared::lock;
 use crate::command::{NotSet, same_secret};
-use crate::config::table;
+use crate::config::table::{self, Setting};
+use crate::config::value::Kind;
 use crate::{Db, config};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What can be changed while the server runs, and what `CONFIG GET` shows.
+/// What buffers one client may have, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BufferLimits {
+    /// A client for which more bytes of answers than that wait is closed; [`usize::MAX`] for no limit.
+    pub(crate) hard: usize,
+    /// So is one for which more bytes than that wait for longer than [`soft_for`](Self::soft_for); 0 for no limit.
+    pub(crate) soft: usize,
+    /// For so long.
+    pub(crate) soft_for: Duration,
+    /// A request may be so long.
+    pub(crate) input: usize,
+}
+
+/// What can be changed while the server runs, what `CONFIG GET` shows, and how many clients there are.
 #[derive(Debug)]
-pub(super) struct Live {
+pub(crate) struct Live {
     max_clients: AtomicUsize,
+    clients: AtomicUsize,
     /// In milliseconds.
     timeout: AtomicU64,
+    /// After how much silence the system asks whether the other side is there. Does not change.
+    #[cfg(feature = "grpc")]
+    keepalive: Duration,
     protected: AtomicBool,
     has_password: AtomicBool,
-    password: Mutex<Option<String>>,
-    shown: Mutex<Vec<(String, String)>>,
+    /// Any bytes, as `AUTH` takes them.
+    password: Mutex<Option<Vec<u8>>>,
+    most_output: AtomicUsize,
+    soft_output: AtomicUsize,
+    /// In milliseconds.
+    soft_output_for: AtomicU64,
+    most_input: AtomicUsize,
+    shown: Mutex<Vec<(String, Vec<u8>)>>,
 }
 
 impl Live {
-    pub(super) fn new(config: &ServerConfig) -> Self {
+    pub(crate) fn new(config: &ServerConfig) -> Self {
         let password = config.password.clone().filter(|password| !password.is_empty());
+        let shown =
+            config.settings.iter().map(|(name, value)| (name.clone(), value.clone().into()));
+        let limited = |bytes: usize| if bytes == 0 { usize::MAX } else { bytes };
         Self {
             max_clients: AtomicUsize::new(config.max_clients),
+            clients: AtomicUsize::new(0),
             timeout: AtomicU64::new(config.timeout.as_millis() as u64),
+            #[cfg(feature = "grpc")]
+            keepalive: config.keepalive,
             protected: AtomicBool::new(config.protected),
             has_password: AtomicBool::new(password.is_some()),
-            password: Mutex::new(password),
-            shown: Mutex::new(config.settings.clone()),
+            password: Mutex::new(password.map(String::into_bytes)),
+            most_output: AtomicUsize::new(limited(config.most_output)),
+            soft_output: AtomicUsize::new(config.soft_output),
+            soft_output_for: AtomicU64::new(config.soft_output_for.as_millis() as u64),
+            most_input: AtomicUsize::new(config.most_input),
+            shown: Mutex::new(shown.collect()),
         }
     }
 
-    pub(super) fn max_clients(&self) -> usize {
+    pub(crate) fn max_clients(&self) -> usize {
         // Relaxed: a limit by itself; nothing else is known from it.
         self.max_clients.load(Ordering::Relaxed)
     }
 
-    pub(super) fn timeout(&self) -> Duration {
-        // Relaxed: as above.
+    /// Counts a client in, unless there are enough.
+    pub(crate) fn admit(&self) -> bool {
+        // Relaxed: the number alone is meant, and each thread adds before it looks.
+        let before = self.clients.fetch_add(1, Ordering::Relaxed);
+        if before >= self.max_clients() {
+            self.leave();
+            return false;
+        }
+        true
+    }
+
+    /// Counts a client out.
+    pub(crate) fn leave(&self) {
+        // Relaxed: as in `admit`.
+        self.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn clients(&self) -> usize {
+        // Relaxed: a figure for people.
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        // Relaxed: a limit by itself; nothing else is known from it.
         Duration::from_millis(self.timeout.load(Ordering::Relaxed))
     }
 
-    pub(super) fn protected(&self) -> bool {
-        // Relaxed: as above.
-        self.protected.load(Ordering::Relaxed)
+    #[cfg(feature = "grpc")]
+    pub(crate) fn keepalive(&self) -> Duration {
+        self.keepalive
     }
 
-    pub(super) fn has_password(&self) -> bool {
+    /// Whether a client from another machine is turned away.
+    pub(crate) fn denies_others(&self) -> bool {
+        // Relaxed: as above.
+        self.protected.load(Ordering::Relaxed) && !self.has_password()
+    }
+
+    pub(crate) fn buffer_limits(&self) -> BufferLimits {
+        // Relaxed: each is a limit by itself, and a turn with some of the old ones does no harm.
+        BufferLimits {
+            hard: self.most_output.load(Ordering::Relaxed),
+            soft: self.soft_output.load(Ordering::Relaxed),
+            soft_for: Duration::from_millis(self.soft_output_for.load(Ordering::Relaxed)),
+            input: self.most_input.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn has_password(&self) -> bool {
         // Relaxed: as above; the password itself is behind its lock.
         self.has_password.load(Ordering::Relaxed)
     }
 
     /// Whether this is the password; everybody's, where there is none.
-    pub(super) fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
+    pub(crate) fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
         let known = lock(&self.password);
-        let right = known.as_ref().is_none_or(|known| same_secret(password, known.as_bytes()));
+        let right = known.as_ref().is_none_or(|known| same_secret(password, known));
         right && user == b"default"
     }
 
     /// Shows each setting's name and value.
-    pub(super) fn show(&self, each: &mut dyn FnMut(&str, &str)) {
+    pub(crate) fn show(&self, each: &mut dyn FnMut(&str, &[u8])) {
         for (name, value) in &*lock(&self.shown) {
             each(name, value);
         }
     }
 
-    /// Changes a setting.
-    pub(super) fn set(&self, db: &Db, name: &str, value: &str) -> Result<(), NotSet> {
-        let setting = table::find(name).ok_or(NotSet::Unknown)?;
-        if !setting.live {
-            return Err(NotSet::Fixed);
+    /// Changes all of these settings, or none.
+    ///
+    /// # Errors
+    /// Which one cannot be changed so, and why.
+    pub(crate) fn set(&self, db: &Db, changes: &[(&str, &[u8])]) -> Result<(), (usize, NotSet)> {
+        let mut read = Vec::new();
+        for (number, (name, value)) in changes.iter().enumerate() {
+            read.push(readable(name, value).map_err(|why| (number, why))?);
         }
-        let value = setting.kind.read(value).map_err(NotSet::Wrong)?;
-        match setting.name {
-            "maxmemory" => db.set_max_memory(config::value::bytes(&value) as usize),
-            "maxmemory-policy" => db.set_eviction(config::eviction(&value)),
+        // Two who change settings at the same time do so one after the other.
+        let mut shown = lock(&self.shown);
+        for (setting, value) in read {
+            self.apply(db, setting.name, &value);
+            match shown.iter_mut().find(|(shown, _)| shown == setting.name) {
+                Some((_, old)) => *old = value,
+                None => shown.push((setting.name.to_owned(), value)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Has a setting take effect. Those that [`readable`] lets pass are all here.
+    fn apply(&self, db: &Db, name: &str, value: &[u8]) {
+        // All but the password are plain words.
+        let text = str::from_utf8(value).unwrap_or_default();
+        let number = || text.parse::<u64>().unwrap_or(0);
+        match name {
+            "maxmemory" => db.set_max_memory(config::value::bytes(text) as usize),
+            "maxmemory-policy" => db.set_eviction(config::eviction(text)),
             // Relaxed: each is a value by itself.
-            "maxclients" => self.max_clients.store(number(&value) as usize, Ordering::Relaxed),
+            "maxclients" => self.max_clients.store(number() as usize, Ordering::Relaxed),
             // Relaxed: as above.
-            "timeout" => self.timeout.store(number(&value) * 1000, Ordering::Relaxed),
+            "timeout" => self.timeout.store(number() * 1000, Ordering::Relaxed),
             // Relaxed: as above.
-            "protected-mode" => self.protected.store(value == "yes", Ordering::Relaxed),
+            "protected-mode" => self.protected.store(text == "yes", Ordering::Relaxed),
+            // Relaxed: as above.
+            "client-query-buffer-limit" => {
+                self.most_input.store(config::value::bytes(text) as usize, Ordering::Relaxed);
+            }
+            "client-output-buffer-limit" => {
+                let (hard, soft, soft_for) = config::value::output_limits(text).unwrap_or_default();
+                let hard = if hard == 0 { usize::MAX } else { hard as usize };
+                // Relaxed: as above.
+                self.most_output.store(hard, Ordering::Relaxed);
+                // Relaxed: as above.
+                self.soft_output.store(soft as usize, Ordering::Relaxed);
+                // Relaxed: as above.
+                self.soft_output_for.store(soft_for * 1000, Ordering::Relaxed);
+            }
             "requirepass" => {
-                let password = Some(value.clone()).filter(|password| !password.is_empty());
+                let password = Some(value.to_vec()).filter(|password| !password.is_empty());
                 let mut known = lock(&self.password);
                 // Relaxed: as above.
                 self.has_password.store(password.is_some(), Ordering::Relaxed);
                 *known = password;
             }
-            _ => return Err(NotSet::Fixed),
+            _ => debug_assert!(false, "{name} can be changed, and nothing is done about it"),
         }
-        let mut shown = lock(&self.shown);
-        match shown.iter_mut().find(|(shown, _)| shown == setting.name) {
-            Some((_, old)) => *old = value,
-            None => shown.push((setting.name.to_owned(), value)),
-        }
-        Ok(())
     }
 }
 
-fn number(value: &str) -> u64 {
-    value.parse().unwrap_or(0)
+/// A setting that can be changed while the server runs, and its value as it is kept.
+fn readable(name: &str, value: &[u8]) -> Result<(&'static Setting, Vec<u8>), NotSet> {
+    let setting = table::find(name).ok_or(NotSet::Unknown)?;
+    if !setting.live {
+        return Err(NotSet::Fixed);
+    }
+    if setting.kind == Kind::Text {
+        return Ok((setting, value.to_vec()));
+    }
+    let text = str::from_utf8(value).map_err(|_| NotSet::Wrong(setting.kind.to_string()))?;
+    let read = setting.kind.read(text).map_err(NotSet::Wrong)?;
+    Ok((setting, read.into_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+
+    /// Each is set to its default: what does not take effect panics.
+    #[test]
+    fn every_setting_that_can_be_changed_takes_effect() {
+        let db = Db::open(Options::in_memory()).unwrap();
+        let live = Live::new(&ServerConfig::default());
+        let all: Vec<_> = table::all().filter(|setting| setting.live).collect();
+        let changes: Vec<(&str, &[u8])> =
+            all.iter().map(|setting| (setting.name, setting.default.as_bytes())).collect();
+        assert_eq!(live.set(&db, &changes), Ok(()));
+        let mut shown = 0;
+        live.show(&mut |_, _| shown += 1);
+        assert_eq!(shown, changes.len());
+        assert_eq!(live.buffer_limits(), Live::new(&ServerConfig::default()).buffer_limits());
+    }
 }

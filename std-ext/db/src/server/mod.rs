@@ -7,8 +7,8 @@ mod client;
 mod counters;
 mod facts;
 pub mod http;
-mod listen;
-mod live;
+pub(crate) mod listen;
+pub(crate) mod live;
 mod loading;
 mod output;
 mod register;
@@ -95,9 +95,16 @@ pub struct ServerConfig {
     pub timeout: Duration,
     /// After how much silence the system asks whether the other side is there; zero for never.
     pub keepalive: Duration,
-    /// A client for which more bytes than that wait is closed. Commands are not read while half a MiB waits, so only
-    /// what a single one asks for gets there.
+    /// A client for which more bytes of answers than that wait is closed; 0 for no limit. While half a MiB waits, the
+    /// server reads commands of a client only if it takes none of its answers.
     pub most_output: usize,
+    /// So is a client for which more bytes than that wait for longer than [`soft_output_for`](Self::soft_output_for);
+    /// 0 for no limit.
+    pub soft_output: usize,
+    /// How long more than [`soft_output`](Self::soft_output) may wait.
+    pub soft_output_for: Duration,
+    /// A client that sends a longer request is closed.
+    pub most_input: usize,
     /// How long the end waits for clients to take their last answers.
     pub stop_within: Duration,
     /// What clients must say first.
@@ -127,6 +134,9 @@ impl Default for ServerConfig {
             timeout: Duration::ZERO,
             keepalive: Duration::from_mins(5),
             most_output: 1 << 30,
+            soft_output: 0,
+            soft_output_for: Duration::ZERO,
+            most_input: 1 << 30,
             stop_within: Duration::from_secs(10),
             password: None,
             protected: true,
@@ -220,6 +230,22 @@ impl Server {
         &self.addresses
     }
 
+    #[cfg(feature = "grpc")]
+    pub(crate) fn db(&self) -> &Db {
+        &self.shared.db
+    }
+
+    #[cfg(feature = "grpc")]
+    pub(crate) fn stop_within(&self) -> Duration {
+        self.shared.config.stop_within
+    }
+
+    /// What all ports honour.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn live(&self) -> Arc<live::Live> {
+        Arc::clone(&self.shared.live)
+    }
+
     /// What ends it, from any thread.
     pub fn stopper(&self) -> Stopper {
         Stopper(Arc::clone(&self.shared))
@@ -296,7 +322,7 @@ impl Watcher {
 
     /// How many clients there are.
     pub fn clients(&self) -> usize {
-        self.0.clients()
+        self.0.live.clients()
     }
 
     /// Bytes of memory in buffers of clients, as of a second ago or less.

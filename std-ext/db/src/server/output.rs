@@ -6,12 +6,19 @@
 use crate::log::Lsn;
 use std::collections::VecDeque;
 
+/// A chunk of so many bytes is not appended to: what is sent is freed in pieces of about that size, and nothing that
+/// waits is ever moved.
+const CHUNK: usize = 64 << 10;
+
 /// Answers on their way to one client. Places count from the first byte that it was ever sent.
 #[derive(Debug, Default)]
 pub(super) struct Output {
-    bytes: Vec<u8>,
-    /// The place of the first byte in `bytes`.
+    /// In order. Only the last is appended to, and only the first is sent from.
+    chunks: VecDeque<Vec<u8>>,
+    /// The place of the first byte in `chunks`.
     base: u64,
+    /// Bytes in all chunks but the last.
+    closed: usize,
     /// What is before was sent.
     sent: u64,
     /// What is before may be sent.
@@ -27,11 +34,23 @@ struct Mark {
 }
 
 impl Output {
-    /// Where answers are appended. What was sent does not count as its length, so that a limit on the length is one on
-    /// what waits.
-    pub(super) fn open(&mut self) -> &mut Vec<u8> {
-        self.forget_sent();
-        &mut self.bytes
+    /// Where answers are appended: a short chunk, or `buffer`, which must be empty.
+    pub(super) fn open(&mut self, buffer: impl FnOnce() -> Vec<u8>) -> &mut Vec<u8> {
+        if self.chunks.len() == 1 {
+            self.forget_sent();
+        }
+        if self.chunks.back().is_none_or(|last| last.len() >= CHUNK) {
+            if let Some(full) = self.chunks.back_mut() {
+                self.closed += full.len();
+                // Twice the bytes of a long reply would be kept for as long as it waits.
+                if full.capacity() - full.len() > full.len() / 2 {
+                    full.shrink_to_fit();
+                }
+            }
+            self.chunks.push_back(buffer());
+        }
+        let last = self.chunks.len() - 1;
+        &mut self.chunks[last]
     }
 
     /// Bytes that were not sent.
@@ -39,9 +58,9 @@ impl Output {
         (self.end() - self.sent) as usize
     }
 
-    /// Bytes of memory in the buffer.
+    /// Bytes of memory in the buffers.
     pub(super) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.chunks.iter().map(Vec::capacity).sum()
     }
 
     /// Whether answers wait for the log.
@@ -76,46 +95,60 @@ impl Output {
     /// Takes back what waits for the log, for good.
     pub(super) fn withdraw(&mut self) {
         self.held.clear();
-        self.bytes.truncate((self.free - self.base) as usize);
+        loop {
+            let (begin, only) = (self.base + self.closed as u64, self.chunks.len() == 1);
+            let Some(last) = self.chunks.back_mut() else { return };
+            if begin < self.free || only {
+                last.truncate(self.free.saturating_sub(begin) as usize);
+                return;
+            }
+            self.chunks.pop_back();
+            self.closed -= self.chunks.back().map_or(0, Vec::len);
+        }
     }
 
-    /// What may be sent now.
+    /// What may be sent now, or the beginning of it.
     pub(super) fn sendable(&self) -> &[u8] {
-        &self.bytes[(self.sent - self.base) as usize..(self.free - self.base) as usize]
+        let Some(first) = self.chunks.front() else { return &[] };
+        let to = first.len().min((self.free - self.base) as usize);
+        &first[(self.sent - self.base) as usize..to]
     }
 
-    /// Counts bytes as sent.
-    pub(super) fn advance(&mut self, sent: usize) {
+    /// Counts bytes of [`sendable`](Self::sendable) as sent. A chunk that is not needed any more comes back.
+    pub(super) fn advance(&mut self, sent: usize) -> Option<Vec<u8>> {
         self.sent += sent as u64;
         debug_assert!(self.sent <= self.free, "sent before it was allowed");
+        let first = self.chunks.front()?.len();
+        if self.chunks.len() == 1 || self.sent - self.base < first as u64 {
+            return None;
+        }
+        self.base += first as u64;
+        let mut done = self.chunks.pop_front()?;
+        self.closed -= first;
+        done.clear();
+        Some(done)
     }
 
     /// Gives the buffer away where all was sent.
     pub(super) fn take_empty(&mut self) -> Option<Vec<u8>> {
-        if self.sent != self.end() || self.bytes.capacity() == 0 {
+        if self.sent != self.end() {
             return None;
         }
+        let mut bytes = self.chunks.pop_front().filter(|_| self.chunks.is_empty())?;
         self.base = self.sent;
-        let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
-        Some(bytes)
-    }
-
-    /// Puts a buffer in, empty but with room, where there is none.
-    pub(super) fn lend(&mut self, buffer: impl FnOnce() -> Vec<u8>) {
-        if self.bytes.capacity() == 0 {
-            self.bytes = buffer();
-        }
+        (bytes.capacity() > 0).then_some(bytes)
     }
 
     fn end(&self) -> u64 {
-        self.base + self.bytes.len() as u64
+        self.base + (self.closed + self.chunks.back().map_or(0, Vec::len)) as u64
     }
 
+    /// What was sent of a chunk that is appended to leaves it.
     fn forget_sent(&mut self) {
         let gone = (self.sent - self.base) as usize;
-        if gone > 0 {
-            self.bytes.drain(..gone);
+        if gone > 0 && self.chunks[0].len() < CHUNK + gone {
+            self.chunks[0].drain(..gone);
             self.base = self.sent;
         }
     }
@@ -126,7 +159,7 @@ mod tests {
     use super::*;
 
     fn say(output: &mut Output, text: &str, lsn: Lsn, safe: Lsn) {
-        output.open().extend_from_slice(text.as_bytes());
+        output.open(Vec::new).extend_from_slice(text.as_bytes());
         output.settle(lsn, safe);
     }
 
@@ -138,7 +171,7 @@ mod tests {
         assert!(!output.is_held());
         output.advance(2);
         assert_eq!(output.sendable(), b"c");
-        assert_eq!(output.open(), b"c");
+        assert_eq!(output.open(Vec::new), b"c");
         output.advance(1);
         assert!(output.take_empty().is_some_and(|bytes| bytes.is_empty()));
         say(&mut output, "d", 4, 4);
@@ -161,7 +194,7 @@ mod tests {
         output.release(5);
         assert_eq!(output.sendable(), b"bc");
         output.advance(1);
-        assert_eq!(output.open(), b"cd");
+        assert_eq!(output.open(Vec::new), b"cd");
         output.release(6);
         assert_eq!(output.sendable(), b"c");
         output.release(7);
@@ -177,5 +210,45 @@ mod tests {
         output.release(9);
         assert_eq!(output.sendable(), b"a");
         assert_eq!(output.waiting(), 1);
+    }
+
+    /// Against one long text, over chunks of any length that end anywhere.
+    #[test]
+    fn chunks_are_sent_in_order_and_given_back() {
+        let mut output = Output::default();
+        let (mut all, mut got, mut given) = (Vec::new(), Vec::new(), 0);
+        for turn in 0..200_u32 {
+            let text = vec![turn as u8; (turn as usize * 7919) % (3 * CHUNK)];
+            output.open(Vec::new).extend_from_slice(&text);
+            all.extend_from_slice(&text);
+            // Every third waits for the next but one.
+            output.settle(u64::from(turn), u64::from(turn - turn % 3));
+            assert_eq!(output.waiting(), all.len() - got.len());
+            let mut budget = turn as usize % 5 * CHUNK;
+            while budget > 0 && !output.sendable().is_empty() {
+                let sent = output.sendable().len().min(budget).min(CHUNK - 1);
+                got.extend_from_slice(&output.sendable()[..sent]);
+                given += usize::from(output.advance(sent).is_some());
+                budget -= sent;
+            }
+            assert!(output.capacity() <= 2 * output.waiting() + 8 * CHUNK);
+        }
+        output.release(u64::MAX);
+        while !output.sendable().is_empty() {
+            got.extend_from_slice(output.sendable());
+            output.advance(output.sendable().len());
+        }
+        assert!(got == all, "chunks were sent in another order, or not at all");
+        assert!(given > 100 && output.waiting() == 0 && output.take_empty().is_some());
+        // What is withdrawn may begin in a chunk before the last.
+        output.open(Vec::new).extend_from_slice(&vec![1; CHUNK]);
+        output.settle(1, 1);
+        for lsn in 2..5 {
+            output.open(Vec::new).extend_from_slice(&vec![2; CHUNK]);
+            output.settle(lsn, 1);
+        }
+        output.advance(10);
+        output.withdraw();
+        assert_eq!((output.waiting(), output.sendable().len()), (CHUNK - 10, CHUNK - 10));
     }
 }

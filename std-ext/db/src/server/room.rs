@@ -2,6 +2,7 @@
 
 use super::counters::Counters;
 use super::facts::Facts;
+use super::live::BufferLimits;
 use super::shared::Shared;
 use crate::command::{self, Connection, Context, Obeyed, Scratch};
 use crate::{Db, Session};
@@ -22,8 +23,8 @@ pub(super) struct Room {
     pub(super) counters: Arc<Counters>,
     /// When this turn began.
     pub(super) now: Instant,
-    /// A client for which more bytes than that wait is closed.
-    pub(super) most_output: usize,
+    /// What a client may have waiting, as of this turn.
+    pub(super) limits: BufferLimits,
     session: Session,
     db: Db,
     facts: Facts,
@@ -38,13 +39,19 @@ impl Room {
             pool: Pool::default(),
             counters,
             now: Instant::now(),
-            most_output: shared.config.most_output,
+            limits: shared.live.buffer_limits(),
             session: shared.db.session(),
             db: shared.db.clone(),
             facts: Facts::new(shared),
             commands: Scratch::default(),
             shared: Arc::clone(shared),
         }
+    }
+
+    /// Begins a turn.
+    pub(super) fn begin(&mut self) {
+        self.now = Instant::now();
+        self.limits = self.shared.live.buffer_limits();
     }
 
     /// Obeys one batch of commands.

@@ -30,14 +30,13 @@ pub(super) struct Shared {
     /// What acknowledges: the database's own, except in tests.
     pub(super) log: Arc<dyn Log>,
     pub(super) config: ServerConfig,
-    pub(super) live: Live,
+    pub(super) live: Arc<Live>,
     pub(super) began: Instant,
     /// The port that clients use; 0 without one.
     pub(super) port: u16,
     /// Forty hexadecimal digits, others at each start.
     pub(super) run_id: String,
     pub(super) desks: Vec<Desk>,
-    clients: AtomicUsize,
     next_id: AtomicU64,
     end: Mutex<End>,
     /// Whether the end has begun: what threads look at each turn.
@@ -122,13 +121,12 @@ impl Shared {
         let shared = Arc::new(Self {
             db,
             log,
-            live: Live::new(&config),
+            live: Arc::new(Live::new(&config)),
             config,
             began,
             port,
             run_id: run_id(),
             desks,
-            clients: AtomicUsize::new(0),
             next_id: AtomicU64::new(1),
             end: Mutex::new(End { phase: Phase::Serves, save: None }),
             ends: AtomicBool::new(false),
@@ -186,28 +184,6 @@ impl Shared {
     /// What the client that asked for the end said about saving.
     pub(super) fn save(&self) -> Option<bool> {
         lock(&self.end).save
-    }
-
-    /// Counts a client in, unless there are enough.
-    pub(super) fn admit(&self) -> bool {
-        // Relaxed: the number alone is meant, and each thread adds before it looks.
-        let before = self.clients.fetch_add(1, Ordering::Relaxed);
-        if before >= self.live.max_clients() {
-            self.leave();
-            return false;
-        }
-        true
-    }
-
-    /// Counts a client out.
-    pub(super) fn leave(&self) {
-        // Relaxed: as in `admit`.
-        self.clients.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn clients(&self) -> usize {
-        // Relaxed: a figure for people.
-        self.clients.load(Ordering::Relaxed)
     }
 
     pub(super) fn next_id(&self) -> u64 {

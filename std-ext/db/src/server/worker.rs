@@ -3,7 +3,7 @@
 //! A turn: ask the system who has something; read and obey for each; ask the log once for all that was changed; write
 //! what may be told. Answers that the log does not call safe yet are parked; its progress wakes the thread.
 
-use super::client::{Client, Overdue};
+use super::client::{self, Client, Overdue};
 use super::listen::{Arrival, Door};
 use super::room::Room;
 use super::shared::{Phase, Shared};
@@ -65,6 +65,10 @@ pub(super) struct Worker {
     dirty: List,
     /// Whose answers wait for the log.
     parked: List,
+    /// Who is not read from until answers were taken.
+    paused: List,
+    /// When that is looked at again.
+    next_look: Instant,
     /// What the log has to have safe before all of those are free.
     parked_until: Lsn,
     /// Up to where the log was safe when it was last asked: it stays so.
@@ -110,6 +114,8 @@ impl Worker {
             ready: List::default(),
             dirty: List::default(),
             parked: List::default(),
+            paused: List::default(),
+            next_look: room.now,
             parked_until: 0,
             safe: 0,
             rollbacks: shared.db.rollbacks(),
@@ -132,7 +138,7 @@ impl Worker {
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 done => done?,
             }
-            self.room.now = Instant::now();
+            self.room.begin();
             for event in &events {
                 let token = event.token().0;
                 if token >= self.first_client {
@@ -153,7 +159,7 @@ impl Worker {
             self.turn();
         }
         for _ in self.clients.drain() {
-            self.shared.leave();
+            self.shared.live.leave();
         }
         Ok(())
     }
@@ -162,6 +168,8 @@ impl Worker {
     fn patience(&self) -> Option<Duration> {
         if !self.ready.now.is_empty() || !self.dirty.now.is_empty() {
             Some(Duration::ZERO)
+        } else if !self.paused.now.is_empty() {
+            Some(client::LOOK)
         } else if !self.crowded.now.is_empty() || self.lingering || self.ending.is_some() {
             Some(SWEEP_SOON)
         } else if !self.clients.is_empty() {
@@ -189,9 +197,14 @@ impl Worker {
     /// Notes what a client wants of the next turn, or of the end of this one.
     fn queue(&mut self, key: usize) {
         let Some(client) = self.clients.get_mut(key) else { return };
-        if client.wants_turn() && !client.queued {
-            client.queued = true;
-            self.ready.now.push(key);
+        if client.wants_turn(&self.room) {
+            if !client.queued {
+                client.queued = true;
+                self.ready.now.push(key);
+            }
+        } else if !client.paused && client.is_paused(&self.room) {
+            client.paused = true;
+            self.paused.now.push(key);
         }
         if client.wants_write() && !client.dirty {
             client.dirty = true;
@@ -199,8 +212,26 @@ impl Worker {
         }
     }
 
+    /// Looks whether those that were not read from are read from again.
+    fn look_after_paused(&mut self) {
+        if self.paused.now.is_empty() || self.room.now < self.next_look {
+            return;
+        }
+        self.next_look = self.room.now + client::LOOK;
+        let paused = self.paused.take();
+        for &key in &paused {
+            if let Some(client) = self.clients.get_mut(key) {
+                client.paused = false;
+                client.probe(&mut self.room);
+                self.after(key);
+            }
+        }
+        self.paused.give_back(paused);
+    }
+
     fn turn(&mut self) {
         self.arrivals();
+        self.look_after_paused();
         if self.ending.is_none() && self.shared.phase() != Phase::Serves {
             self.begin_to_end();
         }
@@ -326,11 +357,15 @@ impl Worker {
         let _ = client.stream().deregister(self.poll.registry());
         self.shared.desks[self.number].register.forget(client.id());
         self.room.counters.ended.add(1);
+        if self.clients.is_empty() {
+            // Nothing is swept then. Relaxed: a figure for people.
+            self.shared.desks[self.number].buffers.store(0, Ordering::Relaxed);
+        }
         self.leave();
     }
 
     fn leave(&self) {
-        self.shared.leave();
+        self.shared.live.leave();
         // Relaxed: only a hint where the next client goes.
         self.shared.desks[self.number].clients.fetch_sub(1, Ordering::Relaxed);
     }
@@ -352,6 +387,7 @@ impl Worker {
                 client.note(&desk.register);
             }
             buffers += client.buffers();
+            client.check_output(&self.room);
             match client.overdue(now, timeout) {
                 None => {}
                 Some(Overdue::Lingered) => client.kill(),
@@ -435,12 +471,12 @@ impl Worker {
 
     fn receive(&mut self, mut arrival: Arrival) {
         let live = &self.shared.live;
-        if live.protected() && !live.has_password() && !arrival.local {
+        if live.denies_others() && !arrival.local {
             self.room.counters.denied.add(1);
             refuse(&mut arrival.socket, DENIED);
             return;
         }
-        if !self.shared.admit() {
+        if !self.shared.live.admit() {
             self.room.counters.rejected.add(1);
             refuse(&mut arrival.socket, TOO_MANY);
             return;

@@ -160,9 +160,6 @@ pub(crate) struct Core {
     pub(super) room: Vec<u8>,
 }
 
-/// A record that was taken out, and whether another has the ticket of its value now.
-type Gone = (Record, bool);
-
 impl Shard {
     pub(crate) fn new(cold: Option<Arc<Cold>>) -> Self {
         let (writer, eyes) =

@@ -23,6 +23,15 @@ impl Running {
     }
 
     pub fn over(db: Db, change: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::beside(db, change, |_| ()).0
+    }
+
+    /// A server, and what is started beside it.
+    pub fn beside<T>(
+        db: Db,
+        change: impl FnOnce(&mut ServerConfig),
+        start: impl FnOnce(&Server) -> T,
+    ) -> (Self, T) {
         let mut config = ServerConfig::default();
         config.threads = 2;
         change(&mut config);
@@ -33,8 +42,9 @@ impl Running {
         };
         let address = server.addresses().iter().find_map(tcp).unwrap();
         let (stopper, watcher) = (server.stopper(), server.watcher());
+        let started = start(&server);
         let thread = Some(std::thread::spawn(|| server.run()));
-        Self { address, stopper, watcher, thread }
+        (Self { address, stopper, watcher, thread }, started)
     }
 
     pub fn client(&self) -> Client {
@@ -81,12 +91,16 @@ impl Client {
     #[track_caller]
     pub fn expect(&mut self, wanted: impl AsRef<[u8]>) {
         let wanted = wanted.as_ref();
-        let mut got = vec![0; wanted.len()];
-        self.0.read_exact(&mut got).unwrap();
+        let (mut got, mut end) = (vec![0; wanted.len()], Ok(1));
+        let mut come = 0;
+        while come < wanted.len() && matches!(end, Ok(1..)) {
+            end = self.0.read(&mut got[come..]);
+            come += end.as_ref().map_or(0, |more| *more);
+        }
         if got != wanted {
             let show =
                 |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
-            panic!("{} and not {}", show(&got), show(wanted));
+            panic!("{} and not {}, {end:?}", show(&got[..come]), show(wanted));
         }
     }
 
@@ -129,4 +143,23 @@ pub fn until(so: impl Fn() -> bool) {
         std::thread::sleep(Duration::from_millis(1));
     }
     panic!("it did not come to be so");
+}
+
+/// A figure that the system tells of this process; 0 where it does not.
+pub fn status(name: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+/// Bytes of memory that the process has at most from now on, as [`memory_since`] tells.
+pub fn begin_of_memory() -> usize {
+    // Where the system does not know that, the peak of before counts as well.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    status("VmHWM:") << 10
+}
+
+/// How many bytes more the process had in memory since then at most.
+pub fn memory_since(before: usize) -> usize {
+    (status("VmHWM:") << 10).saturating_sub(before)
 }

@@ -1,0 +1,297 @@
+//! Clients that make the server hold more than their share: what it serves them, and where it stops. The tests measure
+//! the memory of their process, so they have one of their own, and take turns.
+
+mod support;
+
+use hedgerow_db::server::ServerConfig;
+use hedgerow_db::server::http::Http;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use support::{Client, Running, begin_of_memory, bulk, command, memory_since, status, until};
+
+/// A test's turn: one at a time, so that the peak of the process's memory is what the test itself used.
+struct Turn {
+    _turn: MutexGuard<'static, ()>,
+    before: usize,
+}
+
+fn turn() -> Turn {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    Turn { _turn: turn, before: begin_of_memory() }
+}
+
+impl Turn {
+    /// How many bytes more than before the process had in memory at most; 0 where the system does not tell.
+    fn used(&self) -> usize {
+        memory_since(self.before)
+    }
+}
+
+fn serve(change: impl FnOnce(&mut ServerConfig)) -> Running {
+    Running::new(|config| {
+        config.threads = 1;
+        change(config);
+    })
+}
+
+/// Requests of 100,000 values of 1,000 bytes: more of either than the buffers of the system hold.
+fn long_pipeline(client: &mut Client) -> (Vec<u8>, Vec<u8>) {
+    let (key, value) = ([b'k'; 200], [b'v'; 1000]);
+    client.send(command(&[b"SET", &key, &value]));
+    client.expect(b"+OK\r\n");
+    (command(&[b"GET", &key]).repeat(100_000), bulk(&value).repeat(100_000))
+}
+
+/// A client that has set `big` to so many bytes.
+fn with_big(server: &Running, length: usize) -> Client {
+    let mut client = server.client();
+    client.send(command(&[b"SET", b"big", &vec![b'v'; length]]));
+    client.expect(b"+OK\r\n");
+    client
+}
+
+/// Sends a request again and again, and reads nothing, until the server closes the connection; how much was sent.
+fn send_without_reading(client: &mut Client, request: &[u8], most: usize) -> Option<usize> {
+    client.0.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+    let requests = request.repeat((1 << 20) / request.len() + 1);
+    let mut sent = 0;
+    while sent < most {
+        match client.0.write(&requests) {
+            Ok(more) => sent += more,
+            Err(why) if why.kind() == ErrorKind::WouldBlock => return None,
+            Err(_) => return Some(sent),
+        }
+    }
+    None
+}
+
+#[test]
+fn a_pipeline_that_is_written_before_it_is_read_is_served() {
+    let _turn = turn();
+    let server = serve(|_| {});
+    let mut client = server.client();
+    let (pipeline, replies) = long_pipeline(&mut client);
+    client.0.set_write_timeout(Some(Duration::from_secs(5))).unwrap();
+    let written = client.0.write_all(&pipeline);
+    assert!(written.is_ok(), "the server stopped reading the pipeline: {written:?}");
+    client.expect(replies);
+    until(|| server.watcher.buffers() == 0);
+    assert_eq!(server.watcher.counted().slow, 0);
+}
+
+#[test]
+fn others_are_served_while_a_pipeline_is_not_read() {
+    let _turn = turn();
+    let server = serve(|_| {});
+    let (mut greedy, mut other) = (server.client(), server.client());
+    let (pipeline, replies) = long_pipeline(&mut greedy);
+    let writes = std::thread::spawn(move || {
+        greedy.0.write_all(&pipeline).unwrap();
+        greedy
+    });
+    let mut longest = Duration::ZERO;
+    while !writes.is_finished() {
+        let asked = Instant::now();
+        other.send(b"PING\r\n");
+        other.expect(b"+PONG\r\n");
+        longest = longest.max(asked.elapsed());
+    }
+    assert!(longest < Duration::from_secs(1), "another client waited for {longest:?}");
+    writes.join().unwrap().expect(replies);
+}
+
+#[test]
+fn who_never_reads_is_closed_at_the_limit() {
+    const LIMIT: usize = 32 << 20;
+    let turn = turn();
+    let server = serve(|config| config.most_output = LIMIT);
+    let mut client = with_big(&server, 1000);
+    let sent = send_without_reading(&mut client, &command(&[b"GET", b"big"]), 512 << 20);
+    assert!(sent.is_some(), "a client that never reads was not closed at the limit");
+    assert_eq!(server.watcher.counted().slow, 1);
+    let used = turn.used();
+    assert!(used < 3 * LIMIT, "{used} bytes were used for a limit of {LIMIT}");
+    until(|| server.watcher.buffers() == 0);
+}
+
+#[test]
+fn a_reply_is_not_built_beyond_the_limit() {
+    const LIMIT: usize = 16 << 20;
+    let turn = turn();
+    let server = serve(|config| config.most_output = LIMIT);
+    let value = 1 << 20;
+    let many: Vec<&[u8]> = [&b"MGET"[..]].into_iter().chain([&b"big"[..]; 1000]).collect();
+    let changing = [command(&[b"SET", b"x", b"y"]), command(&[b"GET", b"big"]).repeat(500)];
+    let requests = [
+        ("MGET", command(&many)),
+        ("GETRANGE", command(&[b"GETRANGE", b"big", b"0", b"-1"]).repeat(500)),
+        ("a pipeline with a change", changing.concat()),
+        ("GETSET", command(&[b"SET", b"big", &vec![b'v'; value], b"GET"]).repeat(100)),
+    ];
+    for (number, (name, request)) in requests.iter().enumerate() {
+        let mut client = with_big(&server, value);
+        // It may be closed before it has sent all.
+        let _ = client.0.write_all(request);
+        until(|| server.watcher.counted().slow == number as u64 + 1);
+        let used = turn.used();
+        assert!(used < 160 << 20, "{name}: {used} bytes were used for a limit of {LIMIT}");
+    }
+    let mut client = server.client();
+    for first in 0..400_u32 {
+        let keys: Vec<Vec<u8>> =
+            (0..100).map(|n| format!("{first:032}{n:0100}").into_bytes()).collect();
+        let words: Vec<&[u8]> =
+            [&b"MSET"[..]].into_iter().chain(keys.iter().flat_map(|key| [&**key, b""])).collect();
+        client.send(command(&words));
+        client.expect(b"+OK\r\n");
+    }
+    // Both would be 5 MB a time.
+    for (number, request) in [&b"KEYS *\r\n"[..], b"SCAN 0 COUNT 1000000\r\n"].iter().enumerate() {
+        let mut client = server.client();
+        let _ = client.0.write_all(&request.repeat(20));
+        let wanted = requests.len() + number + 1;
+        until(|| server.watcher.counted().slow == wanted as u64);
+    }
+}
+
+#[test]
+fn a_request_is_not_taken_beyond_the_limit() {
+    const LIMIT: usize = 4 << 20;
+    let _turn = turn();
+    let server = serve(|config| config.most_input = LIMIT);
+    // Many arguments, each of which is allowed; a single one is refused as soon as its length is known.
+    let argument = [&b"$65536\r\n"[..], &vec![b'a'; 65_536], b"\r\n"].concat();
+    let many = [&b"*1000\r\n"[..], &argument.repeat(1000)].concat();
+    for request in [&many[..], b"*2\r\n$3\r\nGET\r\n$5000000\r\nabc"] {
+        let mut client = server.client();
+        let _ = client.0.write_all(request);
+        let mut told = String::new();
+        client.0.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let end = client.0.read_to_string(&mut told);
+        assert_eq!(
+            told, "-ERR Protocol error: the request is larger than client-query-buffer-limit\r\n",
+            "a request beyond the limit was taken: {end:?}"
+        );
+    }
+    // What fits is served.
+    let mut client = with_big(&server, 3 << 20);
+    client.send(b"STRLEN big\r\n");
+    client.expect(b":3145728\r\n");
+}
+
+#[test]
+fn who_has_not_said_the_password_holds_little() {
+    let _turn = turn();
+    let server = serve(|config| config.password = Some("sesame".into()));
+    let mut client = server.client();
+    assert_eq!(send_without_reading(&mut client, b"PING\r\n", 64 << 20), None);
+    let held = server.watcher.buffers();
+    assert!(held < 512 << 10, "{held} bytes wait for a client without the password");
+}
+
+#[test]
+fn the_limits_of_buffers_are_set_as_in_redis() {
+    let _turn = turn();
+    let server = serve(|config| {
+        config.settings = hedgerow_db::config::Config::default().server().settings;
+    });
+    let mut client = with_big(&server, 1 << 20);
+    let mut says = |request: &[&[u8]], wanted: &str| {
+        client.send(command(request));
+        client.expect(wanted.as_bytes());
+    };
+    let name = &b"client-output-buffer-limit"[..];
+    let shown = |value: &str| {
+        format!("*2\r\n$26\r\nclient-output-buffer-limit\r\n${}\r\n{value}\r\n", value.len())
+    };
+    says(&[b"CONFIG", b"GET", name], &shown("normal 1073741824 0 0"));
+    says(&[b"CONFIG", b"SET", name, b"normal 99mb 2mb 1"], "+OK\r\n");
+    says(&[b"CONFIG", b"GET", name], &shown("normal 103809024 2097152 1"));
+    says(
+        &[b"CONFIG", b"SET", name, b"normal 99mb 2mb"],
+        "-ERR CONFIG SET failed (possibly related to argument",
+    );
+    // More than the system's own buffers take, and less than the hard limit: the soft one ends it.
+    let mut slow = server.client();
+    slow.send(command(&[b"GET", b"big"]).repeat(32));
+    let asked = Instant::now();
+    until(|| server.watcher.counted().slow == 1);
+    assert!(asked.elapsed() >= Duration::from_millis(900), "it was closed too soon");
+}
+
+/// What a probe is answered, and within which time.
+fn probe(address: SocketAddr, path: &str) -> Result<String, String> {
+    let mut stream = TcpStream::connect(address).map_err(|why| why.to_string())?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).map_err(|why| why.to_string())?;
+    let (head, body) = text.split_once("\r\n\r\n").ok_or("no head")?;
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    Ok(format!("{status} {}", &body[..body.len().min(3)]))
+}
+
+#[test]
+fn probes_are_answered_whatever_others_send() {
+    let _turn = turn();
+    let page = Http::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let server = serve(|_| {});
+    page.watch(server.watcher.clone());
+    let address = page.address().unwrap();
+    let before = status("Threads:");
+    let attacks: [(&str, usize, Vec<u8>); 6] = [
+        (
+            "a body that does not come",
+            1,
+            b"GET /livez HTTP/1.1\r\nContent-Length: 9999\r\n\r\n".to_vec(),
+        ),
+        ("requests whose answers are not read", 1, b"GET /metrics HTTP/1.1\r\n\r\n".repeat(20_000)),
+        ("half a request", 400, b"GET /livez HTTP/1.1\r\nHost: ".to_vec()),
+        ("nothing", 400, Vec::new()),
+        ("a head without an end", 1, b"GET /livez HTTP/1.1\r\nX: y\r\n".repeat(20_000)),
+        (
+            "a body in parts",
+            1,
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab".to_vec(),
+        ),
+    ];
+    let mut kept = Vec::new();
+    for (what, number, bytes) in attacks {
+        for _ in 0..number {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+            // What is not taken, or refused, is no matter.
+            let _ = stream.write_all(&bytes);
+            kept.push(stream);
+        }
+        for path in ["/livez", "/readyz"] {
+            assert_eq!(probe(address, path).as_deref(), Ok("200 ok\n"), "{path} beside {what}");
+        }
+        assert_eq!(probe(address, "/metrics").as_deref(), Ok("200 # H"), "/metrics beside {what}");
+        // The harness may have started some for other tests.
+        let threads = status("Threads:");
+        assert!(threads <= before + 8, "{threads} threads beside {what}");
+    }
+}
+
+#[test]
+fn half_a_request_is_closed_after_a_time() {
+    let _turn = turn();
+    let page = Http::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let mut stream = TcpStream::connect(page.address().unwrap()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(12))).unwrap();
+    stream.write_all(b"GET /livez HTTP/1.1\r\n").unwrap();
+    let end = stream.read_to_end(&mut Vec::new());
+    assert!(!end.is_err_and(|why| why.kind() == ErrorKind::WouldBlock), "half a request was kept");
+    // What is no request is told so, in the words of HTTP.
+    for (sent, status) in [("PUT / HTTP/1.1\r\n\r\n", "405"), ("rose\n\n", "400")] {
+        let mut stream = TcpStream::connect(page.address().unwrap()).unwrap();
+        stream.write_all(sent.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+    }
+}
