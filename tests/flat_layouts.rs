@@ -221,7 +221,7 @@ fn keys_and_values_of_half_a_page_stay_aligned() {
         (30, Some(29))
     );
     let keys: Vec<Half> = (0..60).map(Half).collect();
-    let mut values = [None; 60];
+    let mut values = vec![None; 60];
     map.get_many(&keys, &mut values);
     assert_eq!(values.iter().flatten().map(aligned).sum::<u64>(), 29 * 30);
 }
@@ -231,6 +231,7 @@ fn keys_and_values_of_half_a_page_stay_aligned() {
 struct Large([u64; 19_200]);
 
 impl Large {
+    #[allow(clippy::large_stack_arrays, reason = "what is tested")]
     fn boxed(number: u64) -> Box<Self> {
         Box::new(Self([number; 19_200]))
     }
@@ -272,7 +273,7 @@ fn large_keys_do_not_pile_up_on_the_stack() {
     with_stack("reserving", THREAD, |map| map.reserve(60));
     with_stack("growing", THREAD, |map| while map.grow_step(1) {});
     with_stack("retain", THREAD, |map| {
-        map.retain(|key, value| key.0[19_199] == *value && *value > 2)
+        map.retain(|key, value| key.0[19_199] == *value && *value > 2);
     });
     with_stack("values", THREAD, |map| assert_eq!(map.values().count(), 17));
     with_stack("clear", THREAD, |map| map.clear());

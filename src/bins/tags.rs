@@ -294,9 +294,10 @@ mod tests {
     /// many keys share a tag, a filter number, or bin and tag, compared with hashes that are as good as chance.
     #[test]
     fn keys_that_end_in_zeros_have_all_tags_and_filters() {
+        type NthKey = fn(u64) -> u64;
         const BINS: u64 = 4096;
         const KEYS: u64 = 7 * BINS / 2;
-        let sets: [(&str, fn(u64) -> u64); 12] = [
+        let sets: [(&str, NthKey); 12] = [
             ("numbers", |n| n),
             ("addresses of words", |n| 0x7F30_0000_0000 + (n << 3)),
             ("low eight bits zero", |n| n << 8),
@@ -307,7 +308,7 @@ mod tests {
             ("id << 40", |n| n << 40),
             ("id << 48", |n| n << 48),
             ("thousands", |n| 1000 * n),
-            ("floats", |n| (n as f64).to_bits()),
+            ("floats", |n| f64::from(n as u32).to_bits()),
             ("two halves", |n| (n % 128) << 40 | (n / 128) << 8),
         ];
         for (name, key) in sets {

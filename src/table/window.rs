@@ -74,9 +74,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 touch(bin.entry(slots.lowest()));
             }
         }
-        let mut late = false;
         for (at, &Step { bin, state, slots, sure, .. }) in steps.iter().enumerate() {
-            if slots.is_empty() && sure && (!late || bin.seq().validate(state)) {
+            if slots.is_empty() && sure {
                 answer(at, None);
                 continue;
             }
@@ -87,7 +86,33 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 answer(at, Some(found));
                 continue;
             }
-            late = true;
+            return self.get_rest(steps, at, hashes, eq, read, answer);
+        }
+    }
+
+    /// Looks up the keys of a window from the first on that needs `get_slowly`.
+    #[inline(never)]
+    fn get_rest<R>(
+        &self,
+        steps: &[Step<'_, K, V>],
+        first: usize,
+        hashes: &[Hash],
+        eq: impl Fn(usize, &K) -> bool + Copy,
+        read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
+        mut answer: impl FnMut(usize, Option<R>),
+    ) {
+        for (at, &Step { bin, state, slots, sure, .. }) in steps.iter().enumerate().skip(first) {
+            if slots.is_empty() && sure && bin.seq().validate(state) {
+                answer(at, None);
+                continue;
+            }
+            if !slots.is_empty()
+                && let Ok(Some(found)) =
+                    bin.check(state, bin.entry(slots.lowest()), |key| eq(at, key), read)
+            {
+                answer(at, Some(found));
+                continue;
+            }
             let mut backoff = Backoff::spinning();
             let found = self.get_slowly(hashes[at], |key| eq(at, key), read, &mut backoff);
             answer(at, found.unwrap_or(None));
