@@ -9,14 +9,21 @@ use super::record::{Head, Location};
 use super::segment::Use;
 use super::store::{Open, Store};
 use super::sweep::Swept;
+use crate::bins::bin::Entry;
 use crate::bins::hasher::DefaultHashBuilder;
-use crate::sync::loom::explore;
+use crate::sync::backoff::Backoff;
+use crate::sync::loom::{explore, explore_each};
+use crate::sync::words::Afar;
+use crate::table::write::Change;
 use ::loom::sync::Arc;
 use ::loom::thread;
+use core::mem::MaybeUninit;
 use std::format;
 use std::string::String;
 use std::vec::Vec;
 
+/// A key that can be torn.
+const KEY: &str = "a key of two words";
 /// Words of a value: they are alike unless it is torn.
 const LONG: usize = 12;
 
@@ -51,15 +58,6 @@ impl Store {
         }
     }
 
-    /// Makes the oldest hot segment empty.
-    fn sweep_hot(&self) {
-        self.seal_hot();
-        while self.pool.hot() > 0 {
-            assert_ne!(self.sweep_some(1 << 10), Swept::Nothing);
-        }
-        let _ = self.sweep_some(0);
-    }
-
     /// Has the next hot record written over the first one of all.
     fn reopen(&self) {
         let number = self.pool.take(0, || false).expect("one is empty");
@@ -72,6 +70,39 @@ impl Store {
         assert_eq!(self.sweep_some(0), Swept::Some);
         self.take_all_but(1);
         self.table.take_lent();
+    }
+
+    /// Seals the segment of the only record, and has it be the next to be taken once it holds nothing.
+    fn seal_first(&self) -> usize {
+        self.seal_hot();
+        let number = self.pool.oldest_hot().expect("one is sealed");
+        self.take_all_but(0);
+        number
+    }
+
+    /// Removes the only record, which lies in this segment, and gives that back, unless somebody else has to.
+    fn free_first(&self, number: usize) -> bool {
+        let _ = self.remove(b"k");
+        let settled = self.pool.segment(number).unwrap().is_settled();
+        if settled {
+            self.pool.give_back(number);
+        }
+        settled
+    }
+
+    /// Writes a cold record of the key, which has none, to a segment that is empty.
+    fn put_cold(&self, key: &str, n: u8) {
+        let number = self.pool.take(0, || false).expect("one is empty");
+        let (key, head) = (key.as_bytes(), Head::raw(key.len(), LONG));
+        let mut open = Open::new(number, self.shape());
+        let at = self.write(&mut open, None, head, key, &[n; LONG]).expect("there is room");
+        self.models.count_up(head);
+        let (rehash, backoff) = (|afar: &Afar| self.rehash(*afar), Backoff::spinning());
+        let link = |_: Option<&()>| Change::Entry(at.afar(), ());
+        let none = |_: &Afar| false;
+        let nothing = |_: Entry<'_, Afar, ()>| MaybeUninit::new(());
+        let linked = self.table.alter(self.hash(key), none, nothing, rehash, backoff, link);
+        assert!(linked.is_ok());
     }
 
     /// Has no more segments be empty than so many, the last ones to become so.
@@ -104,15 +135,6 @@ impl Store {
             segments.map(|segment| (segment.live(), segment.is(Use::Free))).unzip();
         assert_eq!(live.iter().sum::<usize>(), linked, "live bytes");
         assert!(live.iter().zip(&free).all(|(live, free)| !free || *live == 0));
-    }
-
-    fn top(&self, key: &[u8]) -> Option<Location> {
-        let found = self.table.get(
-            self.hash(key),
-            |afar| self.is_of(Location::from(*afar), key),
-            |entry| entry.key(),
-        );
-        found.map(Location::from)
     }
 }
 
@@ -278,5 +300,108 @@ fn loom_admission_against_move() {
         let read = reader.join().unwrap();
         saw(format!("{read} {}", map.text("k")));
         map.assert_exact(&["k"]);
+    });
+}
+
+/// Between what an update reads and what it stores, its record is removed, and another one of the key is written where
+/// that was: the update is made of the other one, or comes before it.
+#[test]
+fn loom_update_against_reuse() {
+    explore(1, ["12", "2"], |saw| {
+        let map = Arc::new(store());
+        map.put("k", 1);
+        let number = map.seal_first();
+        let other = map.clone();
+        let updater = thread::spawn(move || {
+            let add = |mut value: Vec<u8>| {
+                value.iter_mut().for_each(|n| *n += 10);
+                Ok(Some(value))
+            };
+            assert!(other.update(b"k", add).is_ok());
+        });
+        if map.free_first(number) {
+            map.reopen();
+        }
+        map.put("k", 2);
+        updater.join().unwrap();
+        let left = map.text("k");
+        assert_ne!(left, "11", "an update of one record was stored over another");
+        saw(left);
+        map.assert_exact(&["k"]);
+    });
+}
+
+/// As above, of an update that removes what it has read.
+#[test]
+fn loom_removal_by_update_against_reuse() {
+    explore(1, ["2"], |saw| {
+        let map = Arc::new(store());
+        map.put("k", 1);
+        let number = map.seal_first();
+        let other = map.clone();
+        let updater = thread::spawn(move || {
+            let remove_first = |value: Vec<u8>| Ok((value[0] != 1).then_some(value));
+            assert!(other.update(b"k", remove_first).is_ok());
+        });
+        if map.free_first(number) {
+            map.reopen();
+        }
+        map.put("k", 2);
+        updater.join().unwrap();
+        let left = map.text("k");
+        assert_ne!(left, "None", "a removal of one record has removed another");
+        saw(left);
+        map.assert_exact(&["k"]);
+    });
+}
+
+/// A read brings a cold value back whose record was removed meanwhile, and another cold one of the key is written where
+/// that was: the older value never returns.
+#[test]
+fn loom_admission_against_reuse() {
+    explore_each(1, ["1 2", "2 2", "None 2"], 0..2, |case, saw| {
+        let map = Arc::new(store());
+        let number = map.pool.take(0, || true).expect("there is room");
+        map.pool.give_back(number);
+        map.take_all_but(1);
+        map.put_cold("k", 1);
+        let place = map.top(b"k");
+        let other = map.clone();
+        let reader = thread::spawn(move || other.text("k"));
+        if case == 1 {
+            // The reader comes first, and is preempted.
+            thread::yield_now();
+        }
+        assert!(map.free_first(map.shape().segment(place.unwrap())));
+        map.put_cold("k", 2);
+        let read = reader.join().unwrap();
+        let left = map.text("k");
+        assert_eq!(left, "2", "a read brought a value back over another record");
+        saw(format!("{read} {left}"));
+    });
+}
+
+/// Where a record was, one of another key is written, of which one word is the same.
+#[test]
+fn loom_read_against_reuse_by_another_key() {
+    explore(1, ["1", "None"], |saw| {
+        let map = Arc::new(store());
+        map.put("k", 1);
+        map.seal_hot();
+        map.empty_first();
+        map.reopen();
+        map.put(KEY, 1);
+        map.seal_hot();
+        let other = map.clone();
+        let reader = thread::spawn(move || other.look_at(KEY));
+        assert!(map.remove(KEY.as_bytes()));
+        let _ = map.sweep_some(0);
+        map.take_all_but(1);
+        map.reopen();
+        map.put("A KEY of two words", 9);
+        let read = reader.join().unwrap();
+        assert_ne!(read, "9", "a read met another key's value");
+        saw(read);
+        map.assert_exact(&["A KEY of two words"]);
     });
 }

@@ -422,3 +422,114 @@ impl Store {
         read.map(|read| read.map(|(_, value)| value)).map_err(|_| Corrupt)
     }
 }
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::super::builder::Builder;
+    use super::super::codec::{Codec, Model, Work};
+    use super::*;
+    use alloc::boxed::Box;
+    use std::sync::Arc;
+    use std::thread_local;
+
+    thread_local! {
+        /// What others do while a value is decompressed.
+        static MEANWHILE: Cell<Option<Box<dyn FnOnce()>>> = const { Cell::new(None) };
+    }
+
+    /// Stores the first byte of what consists of that byte.
+    struct One;
+
+    impl Codec for One {
+        fn name(&self) -> &'static str {
+            "one"
+        }
+
+        fn untrained(&self) -> Option<Box<dyn Model>> {
+            Some(Box::new(Self))
+        }
+
+        fn train(&self, _: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
+            None
+        }
+
+        fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
+            Ok(Box::new(Self))
+        }
+    }
+
+    impl Model for One {
+        fn compress(&self, plain: &[u8], into: &mut [u8], _: &mut Work) -> Option<usize> {
+            into[0] = plain[0];
+            Some(1)
+        }
+
+        fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
+            into.fill(stored[0]);
+            if let Some(meanwhile) = MEANWHILE.take() {
+                meanwhile();
+            }
+            Ok(())
+        }
+
+        fn export(&self, _: &mut dyn FnMut(&[u8])) {}
+
+        fn bytes(&self) -> usize {
+            0
+        }
+    }
+
+    /// Bytes that are no chain of records, where there was one.
+    #[test]
+    fn a_chain_that_is_damaged_is_not_folded() {
+        let append = |_: &[u8], value: Option<&[u8]>, changes: &[&[u8]]| {
+            [value.unwrap_or_default(), &changes.concat()].concat()
+        };
+        let builder = Builder::new(64 << 10).segment_bytes(1 << 10).merge(append);
+        let store = Store::new(builder);
+        store.insert(b"key", b"value").expect("there is room");
+        store.defer(b"key", b"+").expect("there is room");
+        assert_eq!(store.get(b"key"), Ok(Some(b"value+".to_vec())));
+        let top = store.top(b"key").expect("it is there");
+        let segment = store.pool.segment(store.shape().segment(top)).expect("it is there");
+        let beyond = store.shape().location(store.pool.numbers() + 7, 512, true);
+        // It leads nowhere, or round.
+        for below in [beyond, top] {
+            segment.set_below(store.shape().offset(top), below);
+            let whole = store.get(b"key");
+            assert_eq!(whole, Err(Corrupt), "a part of a chain was taken for all of it");
+        }
+    }
+
+    #[test]
+    fn a_read_knows_its_record_from_another_in_its_place() {
+        let builder = Builder::new(64 << 10).segment_bytes(1 << 10).codec(One);
+        let store = Arc::new(Store::new(builder));
+        store.insert(b"key", &[1; 40]).expect("there is room");
+        store.sweep_hot();
+        store.seal_cold();
+        let place = store.top(b"key").expect("it is there");
+        assert!(!place.is_over(), "it is not cold");
+        let (other, generation) = (store.clone(), store.generation(place));
+        // The record is removed, and another cold one of the key comes to lie in its place.
+        let replace = move || {
+            for _ in 0..10 {
+                assert!(other.remove(b"key"));
+                other.seal_cold();
+                other.sweep_cold();
+                other.insert(b"key", &[2; 40]).expect("there is room");
+                other.sweep_hot();
+                if other.top(b"key") == Some(place) {
+                    assert_ne!(other.generation(place), generation);
+                    return;
+                }
+            }
+            panic!("no record is written where the first one was");
+        };
+        MEANWHILE.set(Some(Box::new(replace)));
+        assert_eq!(store.get(b"key"), Ok(Some(vec![1; 40])), "it began before");
+        assert!(MEANWHILE.take().is_none());
+        let returned = "a read brought a value back over another record";
+        assert_eq!(store.get(b"key"), Ok(Some(vec![2; 40])), "{returned}");
+    }
+}

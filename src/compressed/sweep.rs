@@ -693,8 +693,23 @@ struct Moved<'a> {
     marked: bool,
 }
 
-#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
+#[cfg(all(test, not(hedgerow_shuttle)))]
 impl Store {
+    /// Compresses what is hot, one segment after the other.
+    pub(super) fn sweep_hot(&self) {
+        self.seal_hot();
+        while self.pool.hot() > 0 {
+            assert_ne!(self.sweep_some(1 << 10), Swept::Nothing);
+        }
+        let _ = self.sweep_some(0);
+    }
+
+    /// What the key's entry leads to.
+    pub(super) fn top(&self, key: &[u8]) -> Option<Location> {
+        let of_key = |afar: &Afar| self.is_of(Location::from(*afar), key);
+        self.table.get(self.hash(key), of_key, |entry| entry.key()).map(Location::from)
+    }
+
     pub(super) fn seal_cold(&self) {
         if let Some(open) = self.house.lock().desk.cold.take() {
             self.pool.seal(open.number, open.at, false);

@@ -106,10 +106,12 @@ impl Store {
     ) -> Result<Appended<'_>, StoreError> {
         let most = self.shape().most();
         // Lengths first: what a record of any two takes may be beyond counting.
-        if key.len().max(value.len()) >= 1 << 21 || head.record(true) > most {
+        let long = key.len().max(value.len()) >= 1 << 21;
+        let size = if long { usize::MAX } else { head.record(true) };
+        if size > most {
             return Err(StoreError::ValueTooLarge { most: most.saturating_sub(2 * WORD) });
         }
-        self.admit_record(head.record(true))?;
+        self.admit_record(size)?;
         let mut patience = self.patience();
         loop {
             if let Some(at) = self.append_hot(below, head, key, value) {
@@ -324,6 +326,56 @@ mod tests {
     use super::*;
     use crate::compressed::builder::Builder;
     use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    /// Removes the record of the key, and writes another one of it in the same place, as others may between what an
+    /// update reads and what it stores.
+    fn put_in_place(store: &Store, key: &[u8], value: &[u8]) {
+        let (place, generation) = (store.top(key), store.top(key).map(|at| store.generation(at)));
+        for _ in 0..10 {
+            assert!(store.remove(key));
+            store.sweep_hot();
+            store.insert(key, value).expect("there is room");
+            if store.top(key) == place {
+                assert_ne!(store.top(key).map(|at| store.generation(at)), generation);
+                return;
+            }
+        }
+        panic!("no record is written where the first one was");
+    }
+
+    #[test]
+    fn an_update_knows_its_record_from_another_in_its_place() {
+        let store = Store::new(Builder::new(64 << 10).segment_bytes(1 << 10));
+        store.insert(b"key", b"first").expect("there is room");
+        let mut seen = Vec::new();
+        let done = store.update(b"key", |value| {
+            if seen.is_empty() {
+                put_in_place(&store, b"key", b"other");
+            }
+            seen.push(value.clone());
+            Ok(Some([value, b"+".to_vec()].concat()))
+        });
+        assert_eq!(done, Ok(true));
+        let lost = "an update of one record was stored over another";
+        assert_eq!(store.get(b"key"), Ok(Some(b"other+".to_vec())), "{lost}");
+        assert_eq!(seen, [b"first", b"other"], "{lost}");
+    }
+
+    #[test]
+    fn a_removal_knows_its_record_from_another_in_its_place() {
+        let store = Store::new(Builder::new(64 << 10).segment_bytes(1 << 10));
+        store.insert(b"key", b"first").expect("there is room");
+        let mut first = true;
+        let done = store.update(b"key", |value| {
+            if core::mem::take(&mut first) {
+                put_in_place(&store, b"key", b"other");
+            }
+            Ok((value != b"first").then_some(value))
+        });
+        assert_eq!(done, Ok(true));
+        let lost = "a removal of one record has removed another";
+        assert_eq!(store.get(b"key"), Ok(Some(b"other".to_vec())), "{lost}");
+    }
 
     /// Making room for the index calls codecs, after a record was appended and before it is linked.
     #[test]
