@@ -140,3 +140,70 @@ fn steps_learn_ahead_of_writers() {
     assert!(stats.hot < 512 << 10, "there was more to learn from than is taken: {stats:?}");
     assert!(map.train(&[&text(1), &text(2)]) || models() == 1);
 }
+
+/// A block of an export, with the sum that it has to have.
+fn block(parts: &[&[u8]]) -> Vec<u8> {
+    let bytes = parts.concat();
+    [&bytes[..], &crc32fast::hash(&bytes).to_le_bytes()].concat()
+}
+
+/// Whoever makes the bytes knows how to make their sums. Lengths that lie, numbers that name nothing, blocks in any
+/// order: an error, and what came before is there.
+#[test]
+fn streams_that_were_made_to_do_harm_do_none() {
+    let four = |n: u32| n.to_le_bytes();
+    let entry = |id: u8, lens: [u32; 3], key: &[u8], stored: &[u8]| {
+        let lens = lens.map(four);
+        block(&[b"e", &[id], &lens.concat(), key, stored])
+    };
+    let good = entry(255, [3, 5, 5], b"key", b"value");
+    let end = |count: u64| block(&[b"z", &count.to_le_bytes()]);
+    let model =
+        |id: u8, len: u32, bytes: &[u8]| block(&[b"m", &[id, 7], b"nibbles", &four(len), bytes]);
+    let most = u32::MAX;
+    let hostile: Vec<Vec<u8>> = vec![
+        // What is not compressed is as long as it is stored.
+        entry(255, [3, 6, 5], b"key", b"value"),
+        entry(255, [3, 0, 5], b"key", b"value"),
+        // Of a model that was not told of, or that there cannot be.
+        entry(0, [3, 5, 5], b"key", b"value"),
+        entry(31, [3, 5, 5], b"key", b"value"),
+        entry(32, [3, 5, 5], b"key", b"value"),
+        entry(254, [3, 5, 5], b"key", b"value"),
+        // Longer than any, or than what follows.
+        entry(255, [most, 5, 5], b"key", b"value"),
+        entry(255, [3, most, 5], b"key", b"value"),
+        entry(255, [3, 5, most], b"key", b"value"),
+        entry(255, [(1 << 21) - 1, 5, 5], b"key", b"value"),
+        entry(255, [4, 5, 5], b"key", b"value"),
+        // Models that are none, or longer than any.
+        model(0, 15, b"no fifteen"),
+        model(0, 3, b"abc"),
+        model(0, most, b"abc"),
+        model(32, 15, b"fifteen bytes.."),
+        model(255, 15, b"fifteen bytes.."),
+        // Compressed to less than it says, or more.
+        [model(0, 15, b"fifteen bytes.."), entry(0, [3, 200_000, 1], b"key", b"v")].concat(),
+        [model(0, 15, b"fifteen bytes.."), entry(0, [3, 5, 0], b"key", b"")].concat(),
+        // The end comes too early, and of another number.
+        end(0),
+        end(u64::MAX),
+        b"z".to_vec(),
+        b"?".to_vec(),
+    ];
+    let build = || CompressedMap::builder(1 << 20).codec(Nibbles).build();
+    let whole = [b"hedgerowC\x01", &good[..], &end(1)].concat();
+    assert_eq!(import(&build(), &whole).expect("it is whole"), 1);
+    for (index, bytes) in hostile.into_iter().enumerate() {
+        let map = build();
+        let bytes = [b"hedgerowC\x01", &good[..], &bytes, &end(2)].concat();
+        let error = import(&map, &bytes).expect_err("it was made to do harm").to_string();
+        assert_eq!(error, "the bytes are not what was exported", "stream {index}");
+        assert_eq!((map.get("key"), map.len()), (Ok(Some(b"value".to_vec())), 1), "{index}");
+    }
+    // A reader that says that it has read more than there was room for, or nothing for ever.
+    for told in [usize::MAX, 11, 0] {
+        let error = build().import(|_| Ok::<_, std::io::Error>(told)).expect_err("it lies");
+        assert!(matches!(error, ImportError::Corrupt), "{error}");
+    }
+}

@@ -131,6 +131,63 @@ fn a_codec_that_panics_loses_nothing() {
     }
 }
 
+/// Panics whenever it is given one certain value.
+struct Picky(&'static [u8]);
+
+impl Codec for Picky {
+    fn name(&self) -> &'static str {
+        "picky"
+    }
+
+    fn untrained(&self) -> Option<Box<dyn Model>> {
+        Some(Box::new(Self(self.0)))
+    }
+
+    fn train(&self, _: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
+        None
+    }
+
+    fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
+        Ok(Box::new(Self(self.0)))
+    }
+}
+
+impl Model for Picky {
+    fn compress(&self, plain: &[u8], into: &mut [u8], work: &mut Work) -> Option<usize> {
+        if plain == self.0 {
+            planned_panic();
+        }
+        Blanks(Fuse::default()).compress(plain, into, work)
+    }
+
+    fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
+        Blanks(Fuse::default()).decompress(stored, into)
+    }
+
+    fn export(&self, _: &mut dyn FnMut(&[u8])) {}
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+/// A value that a codec always panics at stays where it is, and is passed over: the writers after the first one
+/// go on.
+#[test]
+fn a_value_that_no_codec_survives_stops_nobody() {
+    let builder = CompressedMap::builder(160 << 10).codec(Picky(b"doom"));
+    let map = builder.segment_bytes(1 << 10).build();
+    map.insert("the one", "doom").expect("there is room");
+    let (mut stored, mut panicked) = (0, 0);
+    for n in 0..KEYS {
+        let insert = || stored += usize::from(map.insert(&key(n), &value(n)).is_ok());
+        panicked += usize::from(panics(insert));
+    }
+    assert!((1..20).contains(&panicked), "one value makes {panicked} of {KEYS} writes panic");
+    assert!(stored > KEYS / 2, "{stored}");
+    assert_eq!(map.get("the one"), Ok(Some(b"doom".to_vec())));
+}
+
 #[test]
 fn a_read_that_panics_leaves_the_value() {
     let fuse = Fuse::default();
@@ -261,7 +318,8 @@ fn a_length_beyond_the_buffer_is_not_believed() {
                     _ => builder.codec(blanks()).codec(Liar(lie)),
                 }
                 .build();
-                let any = |n: usize| if n % 3 == 0 { value(n) } else { any_value(n, segment) };
+                let any =
+                    |n: usize| if n.is_multiple_of(3) { value(n) } else { any_value(n, segment) };
                 let there = |n: &usize| map.insert(&key(*n), &any(*n)).is_ok();
                 let there: Vec<usize> = (0..100).filter(there).collect();
                 assert!(there.len() > 60, "{} of 100", there.len());
@@ -301,7 +359,7 @@ fn a_length_within_the_buffer_harms_only_its_own_value() {
 /// and stored never.
 #[test]
 fn a_merge_of_any_length_stays_within_a_segment() {
-    for len in (900..1_040).chain([0, 1, 4_000, 70_000, 1 << 21]) {
+    for len in [0, 1, 100, 4_000, 70_000, 1 << 21].into_iter().chain((936..1_030).step_by(4)) {
         let merge = move |key: &[u8], _: Option<&[u8]>, _: &[&[u8]]| vec![key[key.len() - 1]; len];
         let builder = CompressedMap::builder(64 << 10).segment_bytes(1 << 10);
         let mut map = builder.merge(merge).build();
@@ -311,9 +369,9 @@ fn a_merge_of_any_length_stays_within_a_segment() {
             map.modify_deferred(&key(n), "x").expect("there is room");
         }
         // Pushes them out of the hot front.
-        for n in 100..500 {
-            ignore(map.insert(&key(n), &value(n)));
-        }
+        let again = (0..2_000).map(|n| 100 + n % 350);
+        let stored = again.filter(|&n| map.insert(&key(n), &value(n)).is_ok()).count();
+        assert!(stored > 1_500, "a folded value of {len} bytes stops all writes: {stored} of 2000");
         map.shrink();
         for n in 0..8 {
             let folded = vec![key(n)[key(n).len() - 1]; len];
@@ -322,7 +380,7 @@ fn a_merge_of_any_length_stays_within_a_segment() {
             assert_eq!(read, Ok(Some(len)), "a folded value of {len} bytes is lost");
             assert_eq!(into[..len], folded[..], "a folded value of {len} bytes was written over");
         }
-        for n in 100..500 {
+        for n in 100..450 {
             let there = read(&map, &key(n));
             assert!(there == Ok(None) || there == Ok(Some(value(n))), "{n} beside {len}");
         }
@@ -516,7 +574,7 @@ impl Model for StrangeModel {
     }
 
     fn export(&self, into: &mut dyn FnMut(&[u8])) {
-        let piece = [0; 1 << 16];
+        let piece = vec![0; 1 << 16];
         for begin in (0..self.1).step_by(piece.len()) {
             into(&piece[..piece.len().min(self.1 - begin)]);
         }
@@ -642,7 +700,7 @@ impl Codec for Endless {
 fn a_lesson_that_never_ends_is_given_up() {
     let polls = Arc::new(AtomicUsize::new(0));
     let told = polls.clone();
-    within(120, "an insert while a lesson does not end", move || {
+    within(60, "an insert while a lesson does not end", move || {
         let builder = CompressedMap::builder(128 << 10).codec(Endless(polls));
         let map = builder.codec(Blanks(Fuse::default())).build();
         let there = (0..KEYS).filter(|&n| map.insert(&key(n), &value(n)).is_ok()).count();
@@ -654,7 +712,7 @@ fn a_lesson_that_never_ends_is_given_up() {
     assert!(told.load(Relaxed) > 1_000, "a lesson has some time");
     // Steps do not wait for ever either.
     let polls = Arc::new(AtomicUsize::new(0));
-    within(120, "a step while a lesson does not end", move || {
+    within(60, "a step while a lesson does not end", move || {
         let map = CompressedMap::builder(128 << 10).codec(Endless(polls)).build();
         (0..300).for_each(|n| ignore(map.insert(&key(n), &value(n))));
         while map.compress_step(usize::MAX) {}

@@ -131,9 +131,14 @@
 //! read brings an older one back. A value is all of one write. At rest `len` and the figures are exact.
 //! Look-ups take no lock. They copy, validate the bin that led them, and decompress what they have copied: damage in
 //! memory is an error or, where a codec cannot tell, a wrong value, which
-//! [`verify_step`](crate::CompressedMap::verify_step) finds; it is never undefined behaviour.
+//! [`verify_step`](crate::CompressedMap::verify_step) finds; it is never undefined behaviour. No operation takes a
+//! damaged value for an absent one: `get`, `get_with`, `get_into` and `update` return the error, `iter` yields it
+//! beside the key, `retain` shows it to its closure, and `export` stops with the key.
 //! Codecs, [`Merge`](crate::compressed::Merge) and closures run while no lock is held that a read needs. A codec or
-//! `Merge` that panics leaves the map as it was; one that uses its own map may wait for itself.
+//! `Merge` that panics leaves the map as it was; one that uses its own map may wait for itself. The map checks every
+//! length that they return before it writes by it. A codec that compresses to more than its buffer has compressed
+//! nothing, a merged value that no segment holds is merged anew by each read, and training that is still pending after
+//! 65,536 polls is given up. A call that never returns keeps its own thread, and writers that find no room wait for it.
 //!
 //! # Your code
 //! `Hash`, `Eq`, `Borrow` and all closures run with nothing locked. They may call the same map, for
