@@ -21,7 +21,7 @@ const LARGEST: u32 = 16;
 ///
 /// let map = CompressedMap::builder(1 << 20).policy(Policy::Evict).build();
 /// map.insert("key", "value").unwrap();
-/// assert_eq!(map.get("key").as_deref(), Some(&b"value"[..]));
+/// assert_eq!(map.get("key"), Ok(Some(b"value".to_vec())));
 /// ```
 #[must_use]
 pub struct Builder {

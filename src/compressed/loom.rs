@@ -52,7 +52,10 @@ impl Store {
         match value {
             None => "None".into(),
             Some(value) => {
-                assert!(value.len() == LONG && value.iter().all(|&n| n == value[0]), "{value:?}");
+                assert!(
+                    value.len() == LONG && value.iter().all(|&n| n == value[0]),
+                    "torn value: {value:?}"
+                );
                 format!("{}", value[0])
             }
         }

@@ -271,7 +271,7 @@ impl CompressedMap {
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
     /// map.insert("key", "value").unwrap();
     /// // What cannot be read stays, for somebody to look at.
-    /// map.retain(|_, value| value.is_none_or(|value| value.len() > 5));
+    /// map.retain(|_, value| value.is_err() || value.is_ok_and(|value| value.len() > 5));
     /// assert!(map.is_empty());
     /// ```
     pub fn retain(&self, keep: impl FnMut(&[u8], Result<&[u8], Corrupt>) -> bool) {

@@ -293,13 +293,23 @@ impl<'a> Segment<'a> {
         }
     }
 
-    /// Appends bytes at `at`; what follows in their last word is lost. The caller has the segment open.
+    /// Appends bytes at `at`, one part after the other; what follows in their last word is lost. The caller has the
+    /// segment open.
     ///
     /// # Panics
     /// They would not lie within the segment.
-    pub(super) fn put(self, at: usize, bytes: &[u8]) {
-        let within = at <= self.shape.bytes() && bytes.len() <= self.shape.bytes() - at;
-        assert!(within, "bytes would be written beyond a segment");
+    #[inline(always)]
+    pub(super) fn put(self, mut at: usize, parts: [&[u8]; 3]) {
+        let len = parts.iter().fold(0, |sum: usize, part| sum.saturating_add(part.len()));
+        let fits = at <= self.shape.bytes() && len <= self.shape.bytes() - at;
+        assert!(fits, "bytes would be written beyond a segment");
+        for part in parts {
+            self.put_part(at, part);
+            at += part.len();
+        }
+    }
+
+    fn put_part(self, at: usize, bytes: &[u8]) {
         let (mut index, within) = (at / WORD, at % WORD);
         let (first, rest) =
             bytes.split_at(if within == 0 { 0 } else { bytes.len().min(WORD - within) });

@@ -246,9 +246,7 @@ impl Store {
                 open.sum.update(part);
             }
         }
-        segment.put(start, &bytes[..len]);
-        segment.put(start + len, key);
-        segment.put(start + len + key.len(), stored);
+        segment.put(start, [&bytes[..len], key, stored]);
         // Before it is linked: so a segment whose count is nothing has no record that may yet be.
         segment.count_up(size);
         open.at += size;
@@ -483,11 +481,13 @@ mod tests {
         };
         let told = "was written without a look at the segment's end";
         for (at, len) in [(bytes - 8, 9), (bytes, 1), (0, bytes + 1), (usize::MAX, 1)] {
-            assert!(refused(&|| segment.put(at, &vec![1; len])), "{len} bytes at {at} {told}");
+            assert!(
+                refused(&|| segment.put(at, [&[], &vec![1; len - 1], &[1]])),
+                "{len} bytes at {at} {told}"
+            );
         }
         assert!(refused(&|| segment.set_below(bytes, Location::NONE)), "a word {told}");
         assert!(refused(&|| segment.put_kind(bytes, 1)), "a kind {told}");
-        segment.put(bytes - 8, &[1; 8]);
-        segment.put(bytes, &[]);
+        segment.put(bytes - 8, [&[1; 4], &[1; 4], &[]]);
     }
 }

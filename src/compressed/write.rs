@@ -106,10 +106,12 @@ impl Store {
     ) -> Result<Appended<'_>, StoreError> {
         let most = self.shape().most();
         // Lengths first: what a record of any two takes may be beyond counting.
-        if key.len().max(value.len()) >= 1 << 21 || head.record(true) > most {
+        let long = key.len().max(value.len()) >= 1 << 21;
+        let size = if long { usize::MAX } else { head.record(true) };
+        if size > most {
             return Err(StoreError::ValueTooLarge { most: most.saturating_sub(2 * WORD) });
         }
-        self.admit_record(head.record(true))?;
+        self.admit_record(size)?;
         let mut patience = self.patience();
         loop {
             if let Some(at) = self.append_hot(below, head, key, value) {
