@@ -62,7 +62,7 @@ impl Slot {
 
     /// The owner, who is pinned and has executed a fence, fences from now on, and so do all who own the slot after it.
     #[cfg(feature = "alloc")]
-    #[cold]
+    #[inline(always)]
     pub(crate) fn agree(&self) {
         // relaxed: the owner's own store, or that of one who owned the slot before.
         if self.fencing.load(Ordering::Relaxed) != AGREED {
