@@ -5,15 +5,17 @@
 mod support;
 
 use hedgerow::LeftRightMap;
+use hedgerow::left_right::{Keep, LeftRightTable, ReadHandle, SharedWriteHandle, WriteHandle};
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
-use support::hashers;
+use support::hashers::{self, Mapped};
 use support::rng::Rng;
 use support::tracked::Tracked;
-use support::{planned_panic, seed};
+use support::{planned_panic, seed, within};
 
 thread_local!(static PANICS: Cell<u32> = const { Cell::new(u32::MAX) });
 
@@ -202,4 +204,300 @@ fn keys_that_are_equal_and_hash_differently_do_no_harm() {
         }
     }
     assert_eq!(alive.load(Ordering::Relaxed), 0);
+}
+
+/// A key that is equal to all of its class, whatever they hash to.
+#[derive(Clone, Copy, Debug)]
+struct Contrary {
+    class: u64,
+    hash: u64,
+}
+
+impl PartialEq for Contrary {
+    fn eq(&self, other: &Self) -> bool {
+        self.class == other.class
+    }
+}
+impl Eq for Contrary {}
+impl Hash for Contrary {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl Contrary {
+    /// Classes of keys that contradict themselves.
+    const CLASSES: u64 = 8;
+
+    /// A key that belongs to one of few buckets of many, all under one tag, and next to each other where changes are
+    /// noted: such keys are compared, whatever they hash to.
+    fn new(class: u64, place: u64) -> Self {
+        // Undoes how the map mixes a weak hash, a product by this odd number that is folded once.
+        let (odd, mixed) = (0x9E37_79B9_7F4A_7C15_u64, place << 54 | 0x55);
+        let inverse = (0..6).fold(odd, |inverse, _| {
+            inverse.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(inverse)))
+        });
+        Self { class, hash: (mixed ^ mixed >> 32).wrapping_mul(inverse) }
+    }
+
+    fn any(rng: &mut Rng) -> Self {
+        Self::new(rng.next() % Self::CLASSES, rng.next() % 8)
+    }
+
+    /// Keys of classes of their own, which do not contradict themselves.
+    fn lasting() -> impl Iterator<Item = Self> {
+        (0..12).map(|n| Self::new(100 + n, n % 3))
+    }
+}
+
+/// Changes a map by keys that contradict themselves. If `beside`, a reader is in the way, and changes are noted.
+fn change_contrarily<V, P: Keep<Contrary, V>>(
+    writer: &mut WriteHandle<Contrary, V, Mapped, P>,
+    reader: &ReadHandle<Contrary, V, Mapped, P>,
+    rng: &mut Rng,
+    beside: bool,
+    value: impl Fn() -> V,
+) {
+    writer.reserve(4_000);
+    for lasting in Contrary::lasting() {
+        writer.insert(lasting, value());
+    }
+    let in_the_way = beside.then(|| {
+        writer.publish();
+        let snapshot = reader.enter();
+        writer.insert(Contrary::any(rng), value());
+        writer.try_publish().expect("nobody looks at what was before");
+        snapshot
+    });
+    for _ in 0..40 {
+        match rng.below(3) {
+            0 => _ = writer.remove(&Contrary::any(rng)),
+            _ => _ = writer.insert(Contrary::any(rng), value()),
+        }
+    }
+    drop(in_the_way);
+    writer.publish();
+    writer.settle();
+}
+
+/// What a reader may see is not dropped, by which way ever a key came to lie where its hash does not lead.
+fn what_is_seen_stays(beside: bool) {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let mut rng = Rng::new(seed());
+    for round in 0..400 {
+        let (mut writer, reader) = LeftRightMap::with_hasher(hashers::IDENTITY);
+        let value = || Tracked::new(7, &alive);
+        change_contrarily(&mut writer, &reader, &mut rng, beside, value);
+        let snapshot = reader.enter();
+        let seen = alive.load(Ordering::Relaxed);
+        assert_eq!(seen, snapshot.len());
+        // A table of another size, so that an entry's place says nothing.
+        writer.reserve(9_000 * (round % 2));
+        for _ in 0..10 {
+            writer.insert(Contrary::any(&mut rng), Tracked::new(7, &alive));
+            writer.remove(&Contrary::any(&mut rng));
+        }
+        // And once more, with entries that nobody has seen.
+        writer.reserve(if round % 4 < 2 { 0 } else { 20_000 });
+        writer.clear();
+        let left = alive.load(Ordering::Relaxed);
+        assert_eq!(
+            left, seen,
+            "an entry that a reader sees was dropped, or one that none can see was not"
+        );
+        drop(snapshot);
+        writer.publish();
+        writer.settle();
+        assert_eq!(alive.load(Ordering::Relaxed), 0);
+    }
+}
+
+#[test]
+fn what_is_seen_stays_where_keys_replace_others_of_other_hashes() {
+    what_is_seen_stays(false);
+}
+
+#[test]
+fn what_is_seen_stays_where_keys_were_noted_under_other_hashes() {
+    what_is_seen_stays(true);
+}
+
+/// Keys that contradict themselves do not hide those that do not.
+#[test]
+fn keys_that_contradict_themselves_hide_no_others() {
+    let mut rng = Rng::new(seed());
+    for round in 0..400 {
+        let (mut boxed, reader) = LeftRightMap::with_hasher(hashers::IDENTITY);
+        change_contrarily(&mut boxed, &reader, &mut rng, round % 2 == 1, || round);
+        assert!(Contrary::lasting().all(|key| reader.contains_key(&key)), "a lasting key is lost");
+        let (mut inline, reader) = LeftRightMap::inline_with_hasher(hashers::IDENTITY);
+        change_contrarily(&mut inline, &reader, &mut rng, round % 2 == 1, || round);
+        assert!(Contrary::lasting().all(|key| reader.contains_key(&key)), "a lasting key is lost");
+    }
+}
+
+/// As above, in a table of fixed size.
+#[test]
+fn keys_that_contradict_themselves_hide_no_others_in_a_fixed_table() {
+    let mut rng = Rng::new(seed());
+    for round in 0..400 {
+        let table: Box<LeftRightTable<Contrary, u64, 600, 1, Mapped>> =
+            Box::new(LeftRightTable::with_hasher(hashers::IDENTITY));
+        let (mut writer, reader) = (table.writer().unwrap(), table.reader().unwrap());
+        for lasting in Contrary::lasting() {
+            writer.insert(lasting, round).unwrap();
+        }
+        for _ in 0..40 {
+            match rng.below(3) {
+                0 => _ = writer.remove(&Contrary::any(&mut rng)).unwrap(),
+                _ => _ = writer.insert(Contrary::any(&mut rng), round).unwrap(),
+            }
+        }
+        writer.publish();
+        let snapshot = reader.enter();
+        assert!(
+            Contrary::lasting().all(|key| snapshot.get(&key).is_some()),
+            "a lasting key of a fixed table is lost"
+        );
+    }
+}
+
+/// Far above what any of these needs.
+const PATIENCE: u64 = 20;
+
+type Writer = SharedWriteHandle<u64, Caller>;
+
+/// A value whose destructor uses the writer's handle, in this thread and in another one that it waits for.
+struct Caller {
+    writer: Arc<OnceLock<Writer>>,
+    note: Option<u64>,
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let (Some(note), Some(writer)) = (self.note, self.writer.get()) else { return };
+        let value = || Self { writer: Arc::default(), note: None };
+        writer.insert(note, value());
+        writer.publish();
+        thread::scope(|scope| _ = scope.spawn(|| writer.insert(note + 1, value())));
+    }
+}
+
+#[test]
+fn destructors_may_use_the_shared_writer() {
+    within(PATIENCE, "a destructor that uses the shared writer", || {
+        let (writer, reader) = hedgerow::LeftRightMap::new();
+        let writer: Writer = SharedWriteHandle::new(writer);
+        let own = Arc::new(OnceLock::new());
+        assert!(own.set(writer.clone()).is_ok());
+        let value = |note| Caller { writer: own.clone(), note: Some(note) };
+        // One that no reader has seen, and others that were published.
+        writer.insert(0, value(100));
+        writer.insert(0, value(200));
+        writer.insert(1, value(300));
+        writer.publish();
+        writer.insert(1, value(400));
+        writer.remove(&0);
+        writer.publish();
+        writer.update(&7, {
+            let unused = value(500);
+            move |_| unused
+        });
+        // Several at a time.
+        let mut locked = writer.lock();
+        locked.remove(&1);
+        locked.insert(2, value(600));
+        locked.retain(|key, _| *key >= 100);
+        drop(locked);
+        writer.publish();
+        let notes = [100, 200, 300, 400, 500, 600];
+        for note in notes {
+            assert!(writer.lock().contains_key(&note), "the destructor of {note} did not run");
+            assert!(writer.lock().contains_key(&(note + 1)));
+        }
+        writer.publish();
+        assert_eq!(reader.len(), 2 * notes.len());
+    });
+}
+
+#[test]
+fn closures_that_use_the_shared_writer_panic_and_wait_for_nobody() {
+    within(PATIENCE, "a closure that uses the shared writer", || {
+        let (writer, reader) = hedgerow::LeftRightMap::<u64, u64>::new();
+        let writer = SharedWriteHandle::new(writer);
+        writer.insert(1, 10);
+        let within = catch_unwind(AssertUnwindSafe(|| {
+            writer.update(&1, |value| {
+                writer.insert(2, 20);
+                value + 1
+            })
+        }));
+        let text = *within.expect_err("it has no answer").downcast::<&str>().expect("a text");
+        assert!(text.contains("this thread has the lock"), "{text}");
+        // Neither that nor a panic under the lock does harm.
+        writer.update(&1, |value| value + 2);
+        writer.publish();
+        assert_eq!((reader.get_copied(&1), reader.len()), (Some(12), 1));
+        assert!(writer.try_into_inner().is_ok());
+    });
+}
+
+/// A value whose destructor panics when asked to; other than a `Tracked` it counts itself first.
+struct Fragile(Arc<AtomicUsize>, bool);
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        if self.1 {
+            planned_panic();
+        }
+    }
+}
+
+/// Wherever an entry waits to be dropped: in the table, beside it, or because readers saw it.
+#[test]
+fn a_destructor_that_panics_with_the_last_handle_leaks_no_others() {
+    for fragile in 0..31 {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let value = |n: u64| {
+            alive.fetch_add(1, Ordering::Relaxed);
+            Fragile(alive.clone(), n == fragile)
+        };
+        let (mut writer, reader) = LeftRightMap::new();
+        for n in 0..20 {
+            writer.insert(n, value(n));
+        }
+        writer.publish();
+        let snapshot = reader.enter();
+        writer.settle();
+        writer.remove(&0);
+        writer.insert(1, value(30));
+        writer.try_publish().unwrap();
+        for n in 20..30 {
+            writer.insert(n, value(n));
+        }
+        drop(snapshot);
+        support::must_panic("the last handle's drop", || drop((writer, reader)));
+        assert_eq!(
+            alive.load(Ordering::Relaxed),
+            0,
+            "the values behind one that panics are leaked"
+        );
+    }
+}
+
+#[test]
+fn what_a_panic_under_the_lock_leaves_is_dropped_later() {
+    let alive = Arc::new(AtomicUsize::new(0));
+    let (writer, _reader) = LeftRightMap::<Fused, Tracked>::new();
+    let writer = SharedWriteHandle::new(writer);
+    support::must_panic("a panic under the lock", || {
+        let mut locked = writer.lock();
+        locked.insert(Fused(1), Tracked::new(1, &alive));
+        locked.insert(Fused(1), Tracked::new(2, &alive));
+        planned_panic();
+    });
+    writer.lock();
+    assert_eq!(alive.load(Ordering::Relaxed), 1, "what waited to be dropped was forgotten");
+    drop(writer);
 }

@@ -1,11 +1,12 @@
 //! builds: narrow
 //!
-//! The one test that uses up the slots of all readers, and so has a process to itself.
+//! The slots of all readers: what uses them up, and what gives them back. A process of its own, and one test at a time.
 
 mod support;
 
 use hedgerow::owned::{Handle, Op, TryInsertError, try_pin};
 use hedgerow::{EntryMap, StrMap};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use support::alloc::{Injected, failing};
 
@@ -14,9 +15,13 @@ static ALLOCATOR: Injected = Injected;
 
 const FOR_EVER: u64 = u64::MAX;
 
+/// Held by a test as long as it runs.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// A thread that gets no slot for its guard is told so.
 #[test]
 fn a_guard_that_cannot_be_had_is_an_error() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let map = EntryMap::<u64, u64>::new();
     let strings = StrMap::new();
     thread::scope(|scope| {
@@ -41,4 +46,23 @@ fn a_guard_that_cannot_be_had_is_an_error() {
         thread.join().expect("it is only told");
     });
     assert!(map.is_empty() && strings.is_empty());
+}
+
+/// However a handle goes: unused, used, as a guard that owns it, in another thread.
+#[test]
+fn handles_that_are_dropped_give_their_slots_back() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let check = |number: usize, what: &str| assert!(number < 8, "{what} keeps its slot");
+    for _ in 0..100 {
+        drop(Handle::new());
+        check(Handle::new().pin().reader(), "a handle that was dropped");
+        let guard = Handle::new().into_guard();
+        check(guard.reader(), "a guard that owns its handle");
+        let thread = thread::spawn(move || {
+            let number = Handle::new().pin().reader();
+            drop(guard);
+            number
+        });
+        check(thread.join().expect("it only drops"), "a handle of a thread that has ended");
+    }
 }

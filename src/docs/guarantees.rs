@@ -98,6 +98,10 @@
 //!   anything is changed, a closure once; `retain` asks about one entry after the other. They may panic, and read
 //!   the same map through a reader's handle. When an [`inline`](crate::LeftRightMap::inline) table grows, all its
 //!   keys are hashed again.
+//! - The writer's handle is borrowed while your code runs, so your code cannot use it. A
+//!   [`SharedWriteHandle`](crate::left_right::SharedWriteHandle) takes a lock instead: `Hash`, `Eq`, `Clone` and
+//!   closures run under it, and panic if they use the handle; `Drop` runs when the lock has been given back.
+//! - What readers see is not dropped, whatever `Hash` and `Eq` say: a key that contradicts itself may be found or not.
 //! - If the writer's handle is dropped or its thread panics, readers go on, and
 //!   [`ReadHandle::writer`](crate::left_right::ReadHandle::writer) gives another, with all that was drafted.
 //! - Reads allocate nothing. A map allocates what its handles share and slots for sixteen handles; then an entry's
@@ -151,8 +155,8 @@
 //! 65,536 polls is given up. A call that never returns keeps its own thread, and writers that find no room wait for it.
 //!
 //! # Your code
-//! `Hash`, `Eq`, `Borrow` and all closures run with nothing locked. They may call the same map, for
-//! the same key, and they may panic:
+//! `Hash`, `Eq`, `Borrow` and all closures run with nothing locked, but for what is said above of left-right maps that
+//! several threads write and of compressed maps. They may call the same map, for the same key, and they may panic:
 //!
 //! ```
 //! use hedgerow::FlatMap;

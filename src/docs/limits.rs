@@ -113,7 +113,19 @@
 //! # Where there is no `membarrier`
 //! Guards of owned data execute no fence, and reads of a `LeftRightMap` mostly none, where the operating system can
 //! interrupt all threads of the process instead: with feature `std-ext`, on Linux, unless the system or a sandbox
-//! refuses, which is asked once. Everywhere else each guard executes one, and each read of a `LeftRightMap`.
+//! refuses. Everywhere else each guard executes one, and each read of a `LeftRightMap`.
+//!
+//! A sandbox may be set up when maps are in use already, and refuse `membarrier` from then on. The first writer that
+//! meets the refusal tells all readers to execute fences. Readers that rely on the barrier may be about to read, so
+//! that writer also runs on each processor that a thread of the process may run on, once, for tens of microseconds
+//! each; it needs `sched_setaffinity`, `sched_getaffinity`, `getcpu` and `/proc/self/task`. Each `LeftRightMap` may do
+//! so again for readers that have not read since.
+//!
+//! If the sandbox refuses these calls too, nothing tells whether an idle reader is about to read. Then each reader that
+//! was in use before has to read once more: until it does, garbage of owned data stays, and a publish of a
+//! `LeftRightMap` waits for it as for one that holds a guard
+//! ([`stuck_readers`](crate::left_right::WriteHandle::stuck_readers) lists it). Have such a sandbox allow `membarrier`,
+//! or set it up before the first map is made.
 //!
 //! # After `fork`
 //! The child has the memory of all threads and but one of the threads. It may use every map as before, whatever

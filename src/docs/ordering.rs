@@ -85,6 +85,8 @@
 //! - `CD-1` ↔ `CD-2` (`compressed/models.rs`): publication of what a codec has learned.
 //! - `AB-1` ↔ `AB-2` (`sync/barrier.rs`): a reader's barrier between its announcement and its loads; the
 //!   barrier of whoever waits for readers, between its stores and its look at the announcements.
+//! - `AB-3`, `AB-4` (`sync/barrier.rs`): readers that begin to execute fences because the system refuses its barrier,
+//!   and say so; a writer that knows it of all of them, and tells the others.
 //! - `RG-1` ↔ `RG-2` (`sync/registry.rs`): publication of a block of readers' slots.
 //! - `SE-1` ↔ `SE-2` (`sync/seat.rs`): a reader's slot, or the writer's place of a left-right map, given up and
 //!   taken.

@@ -3,10 +3,14 @@
 use super::bucket::Bucket;
 use super::bucket::Hashed;
 use super::side::{Place, Side};
+#[cfg(feature = "std")]
+use crate::sync::holder::Holder;
 use crate::sync::sides::Turning;
 use crate::table::types::TryReserveError;
 use alloc::vec::Vec;
 use hashbrown::HashTable;
+#[cfg(feature = "std")]
+use std::sync::Arc;
 
 /// A side of a map that grows.
 pub(super) type Table<E> = Side<E, Vec<Bucket<E>>>;
@@ -27,22 +31,34 @@ pub(super) struct Dirty {
     marks: Vec<usize>,
     /// The sides may differ in all buckets, and in their number.
     everywhere: bool,
+    /// The hidden side was rebuilt: what lies where says nothing about the other side.
+    rebuilt: bool,
+    /// Then, if readers may see entries of the other side: for each bucket a bit for each slot whose entry they cannot
+    /// see. What they may see must not depend on what a key's `Hash` and `Eq` say now.
+    fresh: Vec<u8>,
 }
 
 impl Dirty {
     /// Of sides of one bucket.
     fn new() -> Self {
-        Self { list: Vec::new(), marks: [0].into(), everywhere: false }
+        let (list, fresh) = (Vec::new(), Vec::new());
+        Self { list, marks: [0].into(), everywhere: false, rebuilt: false, fresh }
     }
 
-    /// Of a hidden side of so many buckets, which is another altogether.
-    pub(super) fn everywhere(buckets: usize) -> Result<Self, TryReserveError> {
+    /// Of a hidden side of so many buckets, which is another altogether. If `notes_fresh`, it is told which entries
+    /// readers cannot see ([`note_fresh`](Self::note_fresh)).
+    pub(super) fn everywhere(buckets: usize, notes_fresh: bool) -> Result<Self, TryReserveError> {
         let words = buckets.div_ceil(usize::BITS as usize);
         let (mut list, mut marks) = (Vec::new(), Vec::new());
         list.try_reserve_exact(buckets / 4).map_err(|_| TryReserveError::Alloc)?;
         marks.try_reserve_exact(words).map_err(|_| TryReserveError::Alloc)?;
         marks.resize(words, 0);
-        Ok(Self { list, marks, everywhere: true })
+        let mut fresh = Vec::new();
+        if notes_fresh {
+            fresh.try_reserve_exact(buckets).map_err(|_| TryReserveError::Alloc)?;
+            fresh.resize(buckets, 0);
+        }
+        Ok(Self { list, marks, everywhere: true, rebuilt: true, fresh })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -55,8 +71,37 @@ impl Dirty {
         self.list.len() < 4096 && !self.everywhere
     }
 
-    pub(super) fn is_everywhere(&self) -> bool {
-        self.everywhere
+    /// Whether the hidden side was rebuilt.
+    pub(super) fn is_rebuilt(&self) -> bool {
+        self.rebuilt
+    }
+
+    /// Whether it is noted which entries readers cannot see.
+    #[inline(always)]
+    pub(super) fn notes_fresh(&self) -> bool {
+        !self.fresh.is_empty()
+    }
+
+    /// Readers cannot see the entry that was put at `place`. Nor can they see one that is put there before the next
+    /// publish, so this is not taken back.
+    #[inline(always)]
+    pub(super) fn note_fresh(&mut self, place: Place) {
+        if let Some(slots) = self.fresh.get_mut(place.bucket) {
+            *slots |= 1 << place.slot;
+        }
+    }
+
+    /// Whether that was noted of `place`.
+    #[inline(always)]
+    pub(super) fn is_fresh(&self, place: Place) -> bool {
+        self.fresh.get(place.bucket).is_some_and(|slots| slots >> place.slot & 1 != 0)
+    }
+
+    /// The buckets in which sides of one layout differ; `all` if they may in every one.
+    pub(super) fn buckets(&self, all: usize) -> impl Iterator<Item = usize> {
+        let every = if self.everywhere { 0..all } else { 0..0 };
+        let listed = if self.everywhere { &[] } else { &self.list[..] };
+        listed.iter().map(|&bucket| bucket as usize).chain(every)
     }
 
     pub(super) fn has(&self, bucket: usize) -> bool {
@@ -101,18 +146,31 @@ impl Dirty {
         }
         self.list.clear();
         self.everywhere = false;
+        self.rebuilt = false;
+        self.fresh = Vec::new();
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.list.capacity() * size_of::<u32>() + self.marks.capacity() * size_of::<usize>()
+        let marks = self.marks.capacity() * size_of::<usize>();
+        self.list.capacity() * size_of::<u32>() + marks + self.fresh.capacity()
     }
+}
+
+/// An entry that is shown, and so lies at the same place of both sides.
+#[derive(Clone, Copy)]
+pub(super) struct Base<E> {
+    pub(super) place: Place,
+    pub(super) entry: E,
+    /// The hash under which it was placed, which an equal key need not have.
+    pub(super) hash: Hashed,
 }
 
 /// A change that was made while the hidden side was still looked at.
 pub(super) struct Change<E> {
+    /// Of the key that was given last.
     pub(super) hash: Hashed,
-    /// Where the key's entry lies in what is shown, if it has one, and with it in both sides.
-    pub(super) base: Option<(Place, E)>,
+    /// The key's entry in what is shown, if it has one.
+    pub(super) base: Option<Base<E>>,
     /// The key's entry now.
     pub(super) now: Option<E>,
 }
@@ -120,7 +178,7 @@ pub(super) struct Change<E> {
 impl<E> Change<E> {
     /// Whether `is` holds for an entry of the change's key.
     pub(super) fn is_of(&self, is: impl Fn(&E) -> bool) -> bool {
-        self.now.as_ref().or(self.base.as_ref().map(|(_, entry)| entry)).is_some_and(is)
+        self.now.as_ref().or(self.base.as_ref().map(|base| &base.entry)).is_some_and(is)
     }
 }
 
@@ -131,6 +189,11 @@ pub(super) struct Draft<E> {
     pub(super) spare: Option<Table<E>>,
     /// Entries taken out of the hidden side that are, or were, shown.
     pub(super) trash: Option<E>,
+    /// Entries that nobody can meet any more, to be dropped when the lock that is held is given back.
+    pub(super) ripe: Option<E>,
+    /// The lock that threads who share the writer take.
+    #[cfg(feature = "std")]
+    pub(super) lock: Option<Arc<Holder>>,
     /// The turn that is not over.
     pub(super) turning: Option<Turning>,
     /// No change has waited for it yet.
@@ -151,6 +214,9 @@ impl<E> Draft<E> {
             dirty: Dirty::new(),
             spare: None,
             trash: None,
+            ripe: None,
+            #[cfg(feature = "std")]
+            lock: None,
             turning: None,
             is_fresh: false,
             later: HashTable::new(),
@@ -158,5 +224,13 @@ impl<E> Draft<E> {
             operations: 0,
             publish_every: 0,
         }
+    }
+
+    /// Whether this thread holds the lock of those who share the writer: then nothing is to be dropped yet.
+    pub(super) fn is_locked_here(&self) -> bool {
+        #[cfg(feature = "std")]
+        return self.lock.as_ref().is_some_and(|lock| lock.is_this_thread());
+        #[cfg(not(feature = "std"))]
+        false
     }
 }

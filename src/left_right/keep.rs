@@ -111,6 +111,7 @@ pub(super) mod keeping {
             (key, value)
         }
 
+        #[inline(always)]
         unsafe fn hash(entry: &Self::Entry, _: impl Fn(&K) -> Hashed) -> Hashed {
             // SAFETY: as the caller says: it has not been linked, so this is a hash.
             unsafe { (*entry.as_ptr()).own.hash }

@@ -5,10 +5,13 @@ use super::reader::ReadHandle;
 use super::writer::{Pending, WriteHandle};
 use crate::bins::hasher::DefaultHashBuilder;
 use crate::sync::backoff::Backoff;
+use crate::sync::holder::Holder;
 use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
+use core::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 /// A [`WriteHandle`] that threads share: by reference, or by clones.
 ///
@@ -17,6 +20,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// who holds a guard may change the map meanwhile.
 ///
 /// A thread that panics with the lock does not poison it: what it changed until then is there.
+///
+/// # User code and the lock
+/// - Keys and values are dropped when the lock has been given back: a destructor may use the handle, or wait for a
+///   thread that does. If the thread panics with the lock, the next one to give it back drops them.
+/// - `Hash`, `Eq`, `Clone`, and the closures of [`update`](Self::update) and of the methods of the locked handle, run
+///   under the lock. They may read the map through a [`ReadHandle`]. If one of them uses the handle, that call panics
+///   instead of waiting for its own thread; if one waits for a thread that uses the handle, it waits for ever.
+///
+/// # Panics
+/// Every method panics when the calling thread has the lock already.
 ///
 /// ```
 /// use hedgerow::left_right::SharedWriteHandle;
@@ -35,7 +48,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// assert_eq!(reader.len(), 4);
 /// ```
 pub struct SharedWriteHandle<K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
-    writer: Arc<Mutex<WriteHandle<K, V, S, P>>>,
+    inner: Arc<Inner<K, V, S, P>>,
+}
+
+struct Inner<K, V, S, P: Keep<K, V>> {
+    writer: Mutex<WriteHandle<K, V, S, P>>,
+    /// Who has locked it. The writer knows it too, and drops nothing meanwhile.
+    holder: Arc<Holder>,
 }
 
 impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
@@ -46,14 +65,19 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     /// let (writer, _reader) = hedgerow::LeftRightMap::<u32, u32>::new();
     /// assert!(SharedWriteHandle::new(writer).lock().is_empty());
     /// ```
-    pub fn new(writer: WriteHandle<K, V, S, P>) -> Self {
-        Self { writer: Arc::new(Mutex::new(writer)) }
+    pub fn new(mut writer: WriteHandle<K, V, S, P>) -> Self {
+        let holder = Arc::new(Holder::new());
+        writer.share(Some(holder.clone()));
+        Self { inner: Arc::new(Inner { writer: Mutex::new(writer), holder }) }
     }
 
     /// The handle, for several operations that are to be published together. Blocks while another thread has it.
     ///
     /// Do not call [`WriteHandle::publish`] on it where others take the lock with guards in hand: it would wait for
-    /// them, and they for it.
+    /// them, and they for it. Keys and values are dropped when the lock is given back.
+    ///
+    /// # Panics
+    /// When this thread has the lock already.
     ///
     /// ```
     /// # use hedgerow::left_right::SharedWriteHandle;
@@ -66,8 +90,16 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     /// writer.publish();
     /// assert_eq!(reader.len(), 2);
     /// ```
-    pub fn lock(&self) -> MutexGuard<'_, WriteHandle<K, V, S, P>> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    #[inline]
+    pub fn lock(&self) -> SharedWriteGuard<'_, K, V, S, P> {
+        let Inner { writer, holder } = &*self.inner;
+        assert!(
+            !holder.is_this_thread(),
+            "this thread has the lock of the shared writer: `Hash`, `Eq`, `Clone` and closures must not use it"
+        );
+        let writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+        holder.begin();
+        SharedWriteGuard { writer: Some(writer), holder }
     }
 
     /// The handle, if this is the last that shares it.
@@ -85,9 +117,14 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     /// assert!(writer.try_into_inner().is_ok());
     /// ```
     pub fn try_into_inner(self) -> Result<WriteHandle<K, V, S, P>, Self> {
-        match Arc::try_unwrap(self.writer) {
-            Ok(writer) => Ok(writer.into_inner().unwrap_or_else(PoisonError::into_inner)),
-            Err(writer) => Err(Self { writer }),
+        match Arc::try_unwrap(self.inner) {
+            Ok(Inner { writer, .. }) => {
+                let mut writer = writer.into_inner().unwrap_or_else(PoisonError::into_inner);
+                writer.share(None);
+                drop(writer.take_ripe());
+                Ok(writer)
+            }
+            Err(inner) => Err(Self { inner }),
         }
     }
 
@@ -132,6 +169,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
 
     /// As [`WriteHandle::update`], under the lock, which `with` must not take.
     ///
+    /// # Panics
+    /// When `with` uses the handle, or panics.
+    ///
     /// ```
     /// # use hedgerow::left_right::SharedWriteHandle;
     /// let (writer, _reader) = hedgerow::LeftRightMap::<u32, u32>::new();
@@ -144,7 +184,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
         K: Borrow<Q> + Clone,
         Q: Hash + Eq + ?Sized,
     {
-        self.lock().update(key, with)
+        // Dropped after the lock is given back, where it is not called.
+        let mut with = Some(with);
+        let mut writer = self.lock();
+        writer.update(key, |value| with.take().expect("it is called once")(value))
     }
 
     /// As [`WriteHandle::publish`]; the lock is not held while it waits.
@@ -192,12 +235,60 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
 
 impl<K, V, S, P: Keep<K, V>> Clone for SharedWriteHandle<K, V, S, P> {
     fn clone(&self) -> Self {
-        Self { writer: self.writer.clone() }
+        Self { inner: self.inner.clone() }
     }
 }
 
 impl<K, V, S, P: Keep<K, V>> fmt::Debug for SharedWriteHandle<K, V, S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedWriteHandle").finish_non_exhaustive()
+    }
+}
+
+/// The [`WriteHandle`] of a [`SharedWriteHandle`], which no other thread uses meanwhile. From
+/// [`lock`](SharedWriteHandle::lock).
+///
+/// When it is dropped it gives the lock back, and then drops the keys and values that nobody can meet any more.
+pub struct SharedWriteGuard<'a, K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
+    /// None only while the guard is dropped.
+    writer: Option<MutexGuard<'a, WriteHandle<K, V, S, P>>>,
+    holder: &'a Holder,
+}
+
+impl<K, V, S, P: Keep<K, V>> Deref for SharedWriteGuard<'_, K, V, S, P> {
+    type Target = WriteHandle<K, V, S, P>;
+
+    fn deref(&self) -> &Self::Target {
+        self.writer.as_ref().expect("the guard is not dropped")
+    }
+}
+
+impl<K, V, S, P: Keep<K, V>> DerefMut for SharedWriteGuard<'_, K, V, S, P> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        self.writer.as_mut().expect("the guard is not dropped")
+    }
+}
+
+impl<K, V, S, P: Keep<K, V>> Drop for SharedWriteGuard<'_, K, V, S, P> {
+    #[inline]
+    fn drop(&mut self) {
+        // A second panic would end the process: whoever has the lock next drops what there is.
+        let ripe = (self.has_ripe() && !thread::panicking()).then(|| self.take_ripe());
+        self.holder.end();
+        drop(self.writer.take());
+        // With nothing locked.
+        drop(ripe);
+    }
+}
+
+impl<K, V, S, P> fmt::Debug for SharedWriteGuard<'_, K, V, S, P>
+where
+    K: fmt::Debug + Hash,
+    V: fmt::Debug,
+    S: BuildHasher,
+    P: Keep<K, V>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }

@@ -20,6 +20,8 @@ mod map;
 mod pen;
 #[cfg(feature = "alloc")]
 mod reader;
+#[cfg(feature = "alloc")]
+mod ripe;
 #[cfg(feature = "serde")]
 mod serde;
 #[cfg(feature = "alloc")]
@@ -39,7 +41,7 @@ pub use fixed::{InsertError, LeftRightTable, NotYet, TableReader, TableSnapshot,
 #[cfg(feature = "alloc")]
 pub use keep::{Boxed, Inline, Keep};
 #[cfg(feature = "std")]
-pub use many::SharedWriteHandle;
+pub use many::{SharedWriteGuard, SharedWriteHandle};
 #[cfg(feature = "alloc")]
 pub use map::{Handles, LeftRightMap};
 #[cfg(feature = "alloc")]

@@ -1,11 +1,12 @@
 //! What the writer does: to the hidden side, and beside it while readers may be looking there.
 
 use super::bucket::{Bucket, Hashed};
-use super::draft::{Change, Dirty, Draft, Table, table};
+use super::draft::{Base, Change, Dirty, Draft, Table, table};
 use super::keep::Keep;
+use super::ripe::Ripe;
 use super::shared::Shared;
 use super::side::Place;
-use super::unpublished::{Unpublished, find, pair};
+use super::unpublished::{Unpublished, find, pair, placed_under};
 use crate::sync::backoff::Backoff;
 use crate::table::types::TryReserveError;
 use core::borrow::Borrow;
@@ -49,40 +50,120 @@ impl<'a, K, V, S, P: Keep<K, V>> Pen<'a, K, V, S, P> {
     }
 
     fn free_trash(&mut self) {
+        if self.draft.is_locked_here() && self.draft.ripe.is_none() {
+            self.draft.ripe = self.draft.trash.take();
+            return;
+        }
         // SAFETY: linked by `retire`.
         while let Some(entry) = unsafe { P::unlink(&mut self.draft.trash) } {
             // SAFETY: taken out before a turn that is over: nobody can have met it since.
-            unsafe { P::free(entry) };
+            unsafe { self.free(entry) };
+        }
+        // What a thread that panicked has left.
+        if self.draft.ripe.is_some() && !self.draft.is_locked_here() {
+            drop(self.take_ripe());
         }
     }
 
-    /// Has done with an entry that was taken from `place` of the hidden side, `differed` if the sides differed
-    /// there before. Drops it if nobody can have met it.
-    fn retire(&mut self, entry: P::Entry, hash: Hashed, place: Place, differed: bool) {
+    /// Drops an entry, or leaves that for when this thread has given the lock back: destructors may ask for it.
+    ///
+    /// # Safety
+    /// The caller owns the entry, and nobody can meet it any more.
+    unsafe fn free(&mut self, entry: P::Entry) {
+        // SAFETY: as the caller says.
+        unsafe {
+            if self.draft.is_locked_here() {
+                P::link(entry, &mut self.draft.ripe);
+            } else {
+                P::free(entry);
+            }
+        }
+    }
+
+    /// Whether entries wait for being dropped with nothing locked.
+    #[cfg(feature = "std")]
+    pub(super) fn has_ripe(&self) -> bool {
+        self.draft.ripe.is_some()
+    }
+
+    /// Entries that are to be dropped with nothing locked.
+    pub(super) fn take_ripe(&mut self) -> Ripe<K, V, P> {
+        // SAFETY: linked by `free`, whose caller owned them.
+        unsafe { Ripe::new(self.draft.ripe.take()) }
+    }
+
+    /// Has done with an entry that was taken out of the hidden side. Drops it if nobody can have met it.
+    #[inline(always)]
+    fn retire(&mut self, entry: P::Entry, is_shown: bool) {
         if !P::OWNS {
             return;
         }
-        // SAFETY: just taken out, and not linked yet.
-        let hash = unsafe { P::hash(&entry, |_| hash) };
-        if self.is_shown(&entry, hash, place, differed) {
+        if is_shown {
             // SAFETY: just taken out.
             unsafe { P::link(entry, &mut self.draft.trash) };
         } else {
             // SAFETY: just taken out, and never shown.
-            unsafe { P::free(entry) };
+            unsafe { self.free(entry) };
         }
     }
 
-    fn is_shown(&self, entry: &P::Entry, hash: Hashed, place: Place, differed: bool) -> bool {
-        if !differed {
+    /// Whether readers may see `entry`, which lies, or just lay, at `place` of the hidden side; `differed` if the sides
+    /// may have differed there before. No key is asked: its answers may change.
+    #[inline(always)]
+    fn is_shown(&self, entry: &P::Entry, place: Place, differed: bool) -> bool {
+        if !P::OWNS || !differed {
             return true;
         }
         let shown = Self::shown(self.shared);
-        if self.draft.dirty.is_everywhere() {
-            return shown.find(hash, |other| P::are_one(other, entry)).is_some();
+        if self.draft.dirty.is_rebuilt() {
+            return shown.len() != 0 && !self.draft.dirty.is_fresh(place);
         }
         // Entries stay where they are, and the sides have one layout.
         shown.get(place).is_some_and(|other| P::are_one(other, entry))
+    }
+
+    /// Moves entries to `next`, each with something that `moved` is told together with its new place.
+    #[inline(always)]
+    fn move_all<T: Copy>(
+        mut entries: impl Iterator<Item = (T, P::Entry)>,
+        next: &mut Table<P::Entry>,
+        rehash: impl Fn(&K) -> Hashed,
+        mut moved: impl FnMut(T, Place),
+    ) {
+        // Some at a time: the processor waits for their keys at once, not for one after the other.
+        let mut some = [None; REBUILT];
+        loop {
+            some.fill_with(|| entries.next().map(|(with, entry)| (Hashed(0), with, entry)));
+            for (hash, _, entry) in some.iter_mut().flatten() {
+                // SAFETY: it is in the table, so it has not been freed.
+                *hash = unsafe { P::hash(entry, &rehash) };
+            }
+            for (hash, with, entry) in some.into_iter().flatten() {
+                moved(with, next.place(hash, entry, |_| {}));
+            }
+            if some[REBUILT - 1].is_none() {
+                break;
+            }
+        }
+    }
+
+    /// Notes which entries that were moved from the hidden side to `next` readers cannot see, where the sides had one
+    /// layout.
+    fn note_fresh(&self, next: &Table<P::Entry>, dirty: &mut Dirty) {
+        let hidden = Self::hidden(self.shared);
+        for bucket in self.draft.dirty.buckets(hidden.buckets()) {
+            for place in hidden.places_of(bucket) {
+                let Some(entry) = hidden.get(place) else { continue };
+                if !self.is_shown(entry, place, true) {
+                    // SAFETY: it is in the table, so it has not been freed; a boxed entry knows its hash.
+                    let hash = unsafe { P::hash(entry, |_| Hashed(0)) };
+                    // It was just placed under this hash.
+                    if let Some((moved, _)) = next.find(hash, |other| P::are_one(other, entry)) {
+                        dirty.note_fresh(moved);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -91,9 +172,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         self.shared.hash(key)
     }
 
-    /// Looks the key up in the hidden side. Asks for the other side's lines meanwhile: what changes is copied there.
+    /// Where the key's entry lies in the hidden side, and the hash under which it was placed there. Asks for the other
+    /// side's lines meanwhile: what changes is copied there.
     #[inline(always)]
-    fn find<Q>(&self, hash: Hashed, key: &Q) -> Option<(Place, &P::Entry)>
+    fn find_placed<Q>(&self, hash: Hashed, key: &Q) -> Option<(Place, Hashed)>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -101,7 +183,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         if self.draft.dirty.is_little() {
             Self::shown(self.shared).view().prefetch(hash);
         }
-        find::<K, V, P, _>(Self::hidden(self.shared), hash, key)
+        let side = &*Self::hidden(self.shared);
+        let (place, entry) = find::<K, V, P, _>(side, hash, key)?;
+        Some((place, placed_under(self.shared, side, hash, place, entry)))
     }
 
     /// Whether the hidden side may be changed: the last turn is over, and what was changed meanwhile is in it.
@@ -149,50 +233,93 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         let mut later = mem::take(&mut self.draft.later);
         // Places are those of the base until the table grows, so what has one comes first.
         later.retain(|change| {
-            let Some((place, base)) = change.base.take() else { return true };
+            let Some(Base { place, entry: base, hash }) = change.base.take() else { return true };
             let entry = Self::hidden(self.shared).get(place);
             if entry.is_none_or(|entry| !P::are_one(entry, &base)) {
                 // Two changes of one key, by an `Eq` that contradicts itself, and the other came first.
                 return change.now.is_some();
             }
             match change.now {
-                Some(entry) => self.replace(change.hash, place, entry),
-                None => self.take(change.hash, place),
+                Some(entry) if change.hash == hash => self.replace(place, entry),
+                _ => self.take(hash, place),
             }
-            false
+            // One that belongs elsewhere gets a place there.
+            change.now.is_some() && change.hash != hash
         });
         self.draft.later_len = later.len().cast_signed();
         self.draft.later = later;
         self.make_room(self.draft.later.len())?;
         let Draft { dirty, later, later_len, .. } = &mut *self.draft;
         for Change { hash, now, .. } in later.drain() {
-            let place =
-                |entry| Self::hidden(self.shared).place(hash, entry, |bucket| dirty.touch(bucket));
-            now.into_iter().for_each(place);
+            if let Some(entry) = now {
+                let place =
+                    Self::hidden(self.shared).place(hash, entry, |bucket| dirty.touch(bucket));
+                dirty.note_fresh(place);
+            }
         }
         *later_len = 0;
         Ok(())
     }
 
-    /// Replaces the entry at `place` of the hidden side. `hash` is of an equal key.
+    /// Replaces the entry at `place` of the hidden side by one of the same hash.
     #[inline(always)]
-    fn replace(&mut self, hash: Hashed, place: Place, entry: P::Entry) {
+    fn replace(&mut self, place: Place, entry: P::Entry) {
         let differed = self.draft.dirty.has(place.bucket);
         let old = Self::hidden(self.shared).replace(place, entry);
         self.draft.dirty.touch(place.bucket);
-        self.retire(old, hash, place, differed);
+        let is_shown = self.is_shown(&old, place, differed);
+        if P::OWNS {
+            self.draft.dirty.note_fresh(place);
+        }
+        self.retire(old, is_shown);
     }
 
-    /// Takes the entry at `place` out of the hidden side. `hash` is of an equal key.
-    fn take(&mut self, hash: Hashed, place: Place) {
-        let hidden = Self::hidden(self.shared);
-        // Which may yet have another, where `Hash` contradicts `Eq`: an entry that is boxed knows its own.
-        // SAFETY: it is in the table, so it has not been freed.
-        let own = hidden.get(place).map_or(hash, |entry| unsafe { P::hash(entry, |_| hash) });
+    /// Replaces the entry at `place` of the hidden side, which was placed under the hash `placed`, by another of an
+    /// equal key, which need not have an equal hash.
+    #[inline(always)]
+    fn exchange(&mut self, placed: Hashed, place: Place, hash: Hashed, entry: P::Entry) {
+        if placed == hash {
+            self.replace(place, entry);
+        } else {
+            self.replace_elsewhere(placed, place, hash, entry);
+        }
+    }
+
+    /// As `exchange`, where the other entry belongs elsewhere.
+    #[cold]
+    fn replace_elsewhere(&mut self, placed: Hashed, place: Place, hash: Hashed, entry: P::Entry) {
         let differed = self.draft.dirty.has(place.bucket);
+        let old = Self::take_out(self.shared, &mut self.draft.dirty, placed, place);
+        let is_shown = self.is_shown(&old, place, differed);
+        self.place(hash, entry);
+        self.retire(old, is_shown);
+    }
+
+    fn take_out(
+        shared: &Shared<K, V, S, P>,
+        dirty: &mut Dirty,
+        placed: Hashed,
+        place: Place,
+    ) -> P::Entry {
+        Self::hidden(shared).take(placed, place, |bucket| dirty.touch(bucket))
+    }
+
+    /// Places an entry that is not there yet in the hidden side; there is room for it.
+    #[inline(always)]
+    fn place(&mut self, hash: Hashed, entry: P::Entry) {
         let dirty = &mut self.draft.dirty;
-        let old = hidden.take(own, place, |bucket| dirty.touch(bucket));
-        self.retire(old, own, place, differed);
+        let place = Self::hidden(self.shared).place(hash, entry, |bucket| dirty.touch(bucket));
+        if P::OWNS {
+            dirty.note_fresh(place);
+        }
+    }
+
+    /// Takes the entry at `place`, which was placed under this hash, out of the hidden side.
+    fn take(&mut self, hash: Hashed, place: Place) {
+        let differed = self.draft.dirty.has(place.bucket);
+        let old = Self::take_out(self.shared, &mut self.draft.dirty, hash, place);
+        let is_shown = self.is_shown(&old, place, differed);
+        self.retire(old, is_shown);
     }
 
     /// Has the hidden side take `more` entries without growing.
@@ -209,24 +336,26 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         let buckets = Bucket::<P::Entry>::number_for(entries);
         let buckets = buckets.ok_or(TryReserveError::CapacityOverflow)?;
         let (mut next, spare) = (table(buckets)?, table(buckets)?);
-        let dirty = Dirty::everywhere(buckets)?;
+        let notes_fresh = P::OWNS && Self::shown(self.shared).len() != 0;
+        let mut dirty = Dirty::everywhere(buckets, notes_fresh)?;
         let hidden = Self::hidden(self.shared);
-        // Some at a time: the processor waits for their keys at once, not for one after the other.
-        let mut entries = hidden.entries().map(|(_, entry)| *entry);
-        let mut some = [None; REBUILT];
-        loop {
-            some.fill_with(|| entries.next().map(|entry| (Hashed(0), entry)));
-            for (hash, entry) in some.iter_mut().flatten() {
-                // SAFETY: it is in the table, so it has not been freed.
-                *hash = unsafe { P::hash(entry, |key| self.shared.hash(key)) };
-            }
-            for (hash, entry) in some.into_iter().flatten() {
-                next.place(hash, entry, |_| {});
-            }
-            if some[REBUILT - 1].is_none() {
-                break;
+        let rehash = |key: &K| self.shared.hash(key);
+        if self.draft.dirty.notes_fresh() {
+            let before = &self.draft.dirty;
+            let entries = hidden.entries().map(|(place, entry)| (before.is_fresh(place), *entry));
+            Self::move_all(entries, &mut next, rehash, |is_fresh, place| {
+                if is_fresh {
+                    dirty.note_fresh(place);
+                }
+            });
+        } else {
+            let entries = hidden.entries().map(|(_, entry)| ((), *entry));
+            Self::move_all(entries, &mut next, rehash, |(), _| {});
+            if notes_fresh {
+                self.note_fresh(&next, &mut dirty);
             }
         }
+        let hidden = Self::hidden(self.shared);
         *hidden = next;
         self.draft.spare = Some(spare);
         self.draft.dirty = dirty;
@@ -241,9 +370,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
             Ok(false) => return self.insert_later(hash, key, value),
             Err(_) => return Err((key, value)),
         }
-        if let Some((place, _)) = self.find(hash, &key) {
+        if let Some((place, placed)) = self.find_placed(hash, &key) {
             let entry = P::make(hash, key, value)?;
-            self.replace(hash, place, entry);
+            self.exchange(placed, place, hash, entry);
             return Ok(true);
         }
         let hidden = Self::hidden(self.shared);
@@ -251,8 +380,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
             return Err((key, value));
         }
         let entry = P::make(hash, key, value)?;
-        let dirty = &mut self.draft.dirty;
-        Self::hidden(self.shared).place(hash, entry, |bucket| dirty.touch(bucket));
+        self.place(hash, entry);
         Ok(false)
     }
 
@@ -264,11 +392,16 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
             return Err((key, value));
         }
         let is = |change: &Change<P::Entry>| change.is_of(|entry| pair::<K, V, P>(entry).0 == &key);
-        if let Some(change) = later.find_mut(hash.0, is) {
-            let old = change.now.replace(P::make(hash, key, value)?);
+        if let Ok(mut noted) = later.find_entry(hash.0, is) {
+            let old = noted.get_mut().now.replace(P::make(hash, key, value)?);
+            // An equal key need not have an equal hash.
+            if noted.get().hash != hash {
+                let (change, _) = noted.remove();
+                later.insert_unique(hash.0, Change { hash, ..change }, |change| change.hash.0);
+            }
             self.draft.later_len += isize::from(old.is_none());
             // SAFETY: made since the last turn, and never shown.
-            old.into_iter().for_each(|entry| unsafe { P::free(entry) });
+            old.into_iter().for_each(|entry| unsafe { self.free(entry) });
             return Ok(old.is_some());
         }
         let base = self.seen().base(hash, &key);
@@ -288,7 +421,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         if !self.settle()? {
             return self.remove_later(hash, key);
         }
-        let Some((place, _)) = self.find(hash, key) else { return Ok(false) };
+        let Some((place, hash)) = self.find_placed(hash, key) else { return Ok(false) };
         self.take(hash, place);
         Ok(true)
     }
@@ -306,12 +439,13 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     {
         let hash = self.hash(key);
         if self.settle()?
-            && let Some((place, entry)) = self.find(hash, key)
+            && let Some((place, placed)) = self.find_placed(hash, key)
+            && let Some(entry) = Self::hidden(self.shared).get(place)
         {
             let (key, value) = pair::<K, V, P>(entry);
             let (key, value) = (key.clone(), with(value));
             let entry = P::make(hash, key, value).map_err(|_| TryReserveError::Alloc)?;
-            self.replace(hash, place, entry);
+            self.exchange(placed, place, hash, entry);
             return Ok(true);
         }
         let Some((key, value)) = self.seen().get(key) else { return Ok(false) };
@@ -334,7 +468,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
             }
             self.draft.later_len -= isize::from(old.is_some());
             // SAFETY: made since the last turn, and never shown.
-            old.into_iter().for_each(|entry| unsafe { P::free(entry) });
+            old.into_iter().for_each(|entry| unsafe { self.free(entry) });
             return Ok(old.is_some());
         }
         let Some(base) = self.seen().base(hash, key) else { return Ok(false) };

@@ -9,6 +9,7 @@
 use super::bucket::Hashed;
 use super::draft::{Draft, Table, table};
 use super::keep::Keep;
+use super::ripe::free_all;
 use super::side::View;
 use crate::sync::barrier;
 use crate::sync::cache::CachePadded;
@@ -19,6 +20,7 @@ use crate::sync::slot::Slot;
 use crate::table::types::TryReserveError;
 use core::cell::UnsafeCell;
 use core::hash::{BuildHasher, Hash};
+use core::iter;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
@@ -147,19 +149,15 @@ impl<K, V, S, P: Keep<K, V>> Drop for Shared<K, V, S, P> {
         // What the hidden side holds is stale while a turn is not over: then what is shown is all there is.
         let newest = if draft.turning.is_some() { shown.side() } else { shown.hidden() };
         let side = self.tables.0[newest].get_mut();
-        for (_, entry) in side.entries() {
-            // SAFETY: nobody is left, and each entry of the newest side, of the trash, and of what was changed
-            // since is its own.
-            unsafe { P::free(*entry) };
-        }
-        for change in draft.later.drain() {
-            // SAFETY: as above.
-            change.now.into_iter().for_each(|entry| unsafe { P::free(entry) });
-        }
-        // SAFETY: as above.
-        while let Some(entry) = unsafe { P::unlink(&mut draft.trash) } {
-            // SAFETY: as above.
-            unsafe { P::free(entry) };
+        let newest = side.entries().map(|(_, entry)| *entry);
+        let later = draft.later.drain().filter_map(|change| change.now);
+        let (trash, ripe) = (&mut draft.trash, &mut draft.ripe);
+        // SAFETY: nobody is left, and each entry of the newest side, of what was changed since, and of both lists is
+        // its own.
+        unsafe {
+            let trash = iter::from_fn(|| P::unlink(trash));
+            let ripe = iter::from_fn(|| P::unlink(ripe));
+            free_all::<K, V, P>(newest.chain(later).chain(trash).chain(ripe));
         }
     }
 }

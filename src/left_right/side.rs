@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Place {
     pub(super) bucket: usize,
-    slot: usize,
+    pub(super) slot: usize,
 }
 
 /// A side as readers see it: where its buckets are.
@@ -314,22 +314,23 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
         self.at(place.bucket).replace(place.slot, entry)
     }
 
-    /// Places an entry that is not there yet; there is room for it. `touch` is told each bucket that changes.
-    pub(super) fn place(&mut self, hash: Hashed, entry: E, mut touch: impl FnMut(usize)) {
+    /// Places an entry that is not there yet, and says where; there is room for it. `touch` is told each bucket that
+    /// changes.
+    pub(super) fn place(&mut self, hash: Hashed, entry: E, mut touch: impl FnMut(usize)) -> Place {
         debug_assert!(self.len < self.capacity());
         let mut bucket = hash.home(self.buckets());
         loop {
             touch(bucket);
-            if self.at(bucket).put(hash, entry).is_some() {
+            if let Some(slot) = self.at(bucket).put(hash, entry) {
                 self.len += 1;
-                return;
+                return Place { bucket, slot };
             }
             self.at(bucket).pass();
             bucket = self.view().after(bucket);
         }
     }
 
-    /// Takes the entry at `place` out, which has this hash. `touch` as above.
+    /// Takes the entry at `place` out, which was placed under this hash. `touch` as above.
     pub(super) fn take(&mut self, hash: Hashed, place: Place, mut touch: impl FnMut(usize)) -> E {
         let mut bucket = hash.home(self.buckets());
         while bucket != place.bucket {

@@ -1,7 +1,7 @@
 //! What the writer sees: the newest side, and the changes that wait to be made to it.
 
 use super::bucket::Hashed;
-use super::draft::{Change, Draft, Table};
+use super::draft::{Base, Change, Draft, Table};
 use super::keep::Keep;
 use super::shared::Shared;
 use super::side::{Place, Side};
@@ -29,6 +29,24 @@ where
     side.find(hash, move |entry| pair::<K, V, P>(entry).0.borrow() == key)
 }
 
+/// The hash under which the entry at `place` was placed, which was found under `hash`: another one where a key's `Hash`
+/// contradicts its `Eq`.
+#[inline(always)]
+pub(super) fn placed_under<K: Hash, V, S: BuildHasher, P: Keep<K, V>>(
+    shared: &Shared<K, V, S, P>,
+    side: &Table<P::Entry>,
+    hash: Hashed,
+    place: Place,
+    entry: &P::Entry,
+) -> Hashed {
+    // One that lies in the bucket where it was looked for was counted nowhere; any other that is kept inline is asked.
+    if !P::OWNS && hash.home(side.buckets()) == place.bucket {
+        return hash;
+    }
+    // SAFETY: it is in the table, so it has not been freed.
+    unsafe { P::hash(entry, |key| shared.hash(key)) }
+}
+
 pub(super) struct Unpublished<'a, K, V, S, P: Keep<K, V>> {
     shared: &'a Shared<K, V, S, P>,
     draft: &'a Draft<P::Entry>,
@@ -53,7 +71,8 @@ impl<'a, K, V, S, P: Keep<K, V>> Unpublished<'a, K, V, S, P> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.newest().len().wrapping_add_signed(self.draft.later_len)
+        // Notes of a key that denies itself may be more than one.
+        self.newest().len().saturating_add_signed(self.draft.later_len)
     }
 
     pub(super) fn is_pending(&self) -> bool {
@@ -91,13 +110,20 @@ impl<'a, K, V, S, P: Keep<K, V>> Unpublished<'a, K, V, S, P> {
         self.draft.turning.iter().flat_map(looking).map(|slot| slot.number())
     }
 
-    /// Where the key's entry lies in the newest side.
-    pub(super) fn base<Q>(&self, hash: Hashed, key: &Q) -> Option<(Place, P::Entry)>
+    /// The key's entry in the newest side.
+    pub(super) fn base<Q>(&self, hash: Hashed, key: &Q) -> Option<Base<P::Entry>>
     where
-        K: Borrow<Q>,
+        K: Borrow<Q> + Hash,
         Q: Eq + ?Sized,
+        S: BuildHasher,
     {
-        find::<K, V, P, Q>(self.newest(), hash, key).map(|(place, entry)| (place, *entry))
+        let side = self.newest();
+        let (place, entry) = find::<K, V, P, Q>(side, hash, key)?;
+        Some(Base {
+            place,
+            entry: *entry,
+            hash: placed_under(self.shared, side, hash, place, entry),
+        })
     }
 
     pub(super) fn get<Q>(&self, key: &Q) -> Option<(&'a K, &'a V)>
@@ -123,7 +149,7 @@ impl<'a, K, V, S, P: Keep<K, V>> Unpublished<'a, K, V, S, P> {
         let (shared, newest, later) = (self.shared, self.newest(), &self.draft.later);
         let stands = move |(place, entry): &(Place, &P::Entry)| {
             let is =
-                |change: &Change<P::Entry>| change.base.is_some_and(|(base, _)| base == *place);
+                |change: &Change<P::Entry>| change.base.is_some_and(|base| base.place == *place);
             // SAFETY: it is in the table, so it has not been freed.
             let hash = || unsafe { P::hash(entry, |key| shared.hash(key)) };
             later.is_empty() || later.find(hash().0, is).is_none()

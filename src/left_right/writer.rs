@@ -3,11 +3,15 @@
 use super::keep::{Boxed, Keep};
 use super::pen::Pen;
 use super::reader::ReadHandle;
+#[cfg(feature = "std")]
+use super::ripe::Ripe;
 use super::shared::Shared;
 use super::unpublished::Unpublished;
 use crate::bins::hasher::DefaultHashBuilder;
 use crate::sync::backoff::Backoff;
 use crate::sync::counted::Counted;
+#[cfg(feature = "std")]
+use crate::sync::holder::Holder;
 use crate::table::types::TryReserveError;
 use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;
@@ -15,6 +19,8 @@ use core::borrow::Borrow;
 use core::error::Error;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
+#[cfg(feature = "std")]
+use std::sync::Arc;
 
 /// Changes a map, and has readers see the changes all at once, when it publishes them.
 ///
@@ -22,8 +28,12 @@ use core::hash::{BuildHasher, Hash};
 /// goes on where this one was.
 ///
 /// # Guarantees
-/// - Closures run once, and a change is made to the other table without any user code. `Hash`, `Eq` and closures
-///   run with nothing half done: they may panic, and contradict each other.
+/// - Closures run once, and a change is made to the other table without any user code. `Hash`, `Eq`, `Clone`, `Drop`
+///   and closures run with nothing half done: they may panic, and they may use readers' handles of the same map. None
+///   of them runs while a lock is held that a reader needs, for there is none.
+/// - A key whose `Hash` contradicts its `Eq` may be found or not, and there may be two of it. Other keys and what
+///   readers see are not affected, except that other [`Inline`](super::Inline) entries may not be found where `Hash`
+///   answers differently each time.
 /// - Keys and values are dropped once: those that readers may have met, by the first change after the publish that hid
 ///   them ([`settle`](Self::settle) does it at once), others at once, and all that is left with the last handle, the
 ///   writer's or a reader's.
@@ -58,6 +68,25 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     fn pen(&mut self) -> Pen<'_, K, V, S, P> {
         // SAFETY: this handle has the writer's place, and is borrowed mutably as long as the pen is.
         unsafe { Pen::new(&self.shared) }
+    }
+
+    /// The lock that is taken for each use of this handle from now on; None where there is none.
+    #[cfg(feature = "std")]
+    pub(super) fn share(&mut self, lock: Option<Arc<Holder>>) {
+        // SAFETY: this handle has the writer's place, and is borrowed mutably, so nobody else uses the draft.
+        unsafe { self.shared.draft() }.lock = lock;
+    }
+
+    /// Whether something was not dropped because this thread held the lock.
+    #[cfg(feature = "std")]
+    pub(super) fn has_ripe(&mut self) -> bool {
+        self.pen().has_ripe()
+    }
+
+    /// What was not dropped because this thread held the lock.
+    #[cfg(feature = "std")]
+    pub(super) fn take_ripe(&mut self) -> Ripe<K, V, P> {
+        self.pen().take_ripe()
     }
 
     fn seen(&self) -> Unpublished<'_, K, V, S, P> {

@@ -10,38 +10,121 @@
 //! process execute a full barrier at a point of its own (Linux' `membarrier`). Then a light barrier
 //! only keeps the compiler from reordering: if the reader's point comes after its store, the writer sees
 //! that store when the call has returned; if it comes before, all of the reader's loads come after the
-//! writer's stores. Which of the two it is gets decided once, before the first light barrier, and holds for
-//! all threads.
+//! writer's stores. Which of the two it is gets decided once, before the first light barrier, and mostly holds for
+//! good.
+//!
+//! A sandbox may refuse `membarrier` later on, when readers rely on it already. The first heavy barrier that is refused
+//! has all readers execute fences from then on ([`Mode`]): a reader that sees it does. Writers may rely on that when no
+//! reader is left that has not seen it. There are two ways to know:
+//! - Each reader has said so in its slot, after a fence. That takes one read of each, so an idle one is waited for.
+//! - The writer has run on every processor that a thread of the process may run on. That is a heavy barrier like
+//!   `membarrier`, once: a thread that runs was switched out for it, and that is a full barrier in each.
+//!
+//! - `[AB-3]` a refused writer stores the mode, then executes a fence, then loads what slots say (acquire) ↔ a reader
+//!   that has seen the mode says so behind a fence (release): the looks before that, which did not fence, come before
+//!   what the writer does, and all looks after it fence. A slot that is new to the writer: its owner executes a fence
+//!   between claiming it and its first load of the mode, so one of the two sees the other.
+//! - `[AB-4]` release store of the mode by a writer that knows of all readers that they fence ↔ acquire load by another
+//!   writer, which comes after all looks that did not fence.
 
-use crate::facade::atomic::{self, Ordering};
+use crate::facade::atomic::{self, AtomicUsize, Ordering};
 #[cfg(feature = "alloc")]
 use crate::facade::compiler_fence;
 
-#[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
-mod system {
-    use crate::facade::atomic::{AtomicUsize, Ordering};
-    use crate::facade::membarrier;
+/// What the barriers of a process are made of, or those of a model.
+pub(crate) struct Mode(AtomicUsize);
 
+#[cfg_attr(not(all(feature = "std-ext", target_os = "linux")), allow(dead_code))] // Where it never changes.
+impl Mode {
+    /// Nobody has asked the system yet.
     const UNDECIDED: usize = 0;
+    /// Every light barrier is a fence.
     const FENCES: usize = 1;
+    /// No light barrier is one.
     const SYSTEM: usize = 2;
+    /// Each is one that is executed by who has seen this.
+    const LEAVING: usize = 3;
 
-    static MODE: AtomicUsize = AtomicUsize::new(UNDECIDED);
-
-    /// Whether the system does the readers' part. False before `prepare`.
-    #[inline(always)]
-    pub(super) fn serves() -> bool {
-        // relaxed: the mode changes once, before its first use by any thread, and says all there is.
-        MODE.load(Ordering::Relaxed) == SYSTEM
+    crate::facade::const_unless_loom! {
+        fn new(mode: usize) -> Self {
+            Self(AtomicUsize::new(mode))
+        }
     }
 
-    pub(super) fn prepare() {
-        // relaxed: as above.
-        if MODE.load(Ordering::Relaxed) == UNDECIDED {
-            let mode = if membarrier::register() { SYSTEM } else { FENCES };
+    /// Whether the system does the readers' part, as far as the caller has seen. Once false it stays so for the caller,
+    /// and for all that come after it.
+    #[inline(always)]
+    fn serves(&self) -> bool {
+        self.seen() == Self::SYSTEM
+    }
+
+    #[inline(always)]
+    fn seen(&self) -> usize {
+        // relaxed: coherence is enough for what a reader sees; see [AB-3] for what a writer may conclude.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Whether every light barrier is a fence.
+    fn is_fences(&self) -> bool {
+        // [AB-4] acquire: pairs with the store of `end_leaving`.
+        self.0.load(Ordering::Acquire) == Self::FENCES
+    }
+
+    fn decide(&self, serves: impl FnOnce() -> bool) {
+        // relaxed: decided before the first use by any thread, and it says all there is.
+        if self.0.load(Ordering::Relaxed) == Self::UNDECIDED {
+            let mode = if serves() { Self::SYSTEM } else { Self::FENCES };
             // relaxed: whoever comes second keeps the first one's decision.
-            let _ = MODE.compare_exchange(UNDECIDED, mode, Ordering::Relaxed, Ordering::Relaxed);
+            let _ = self.0.compare_exchange(
+                Self::UNDECIDED,
+                mode,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
         }
+    }
+
+    /// The system has refused: readers are to fence.
+    #[cold]
+    fn leave(&self) {
+        let (system, leaving) = (Self::SYSTEM, Self::LEAVING);
+        // relaxed: goes before the fence.
+        let _ = self.0.compare_exchange(system, leaving, Ordering::Relaxed, Ordering::Relaxed);
+        // [AB-3] pairs with the fence of `begin_reading`.
+        atomic::fence(Ordering::SeqCst);
+    }
+
+    /// All readers are known to fence.
+    fn end_leaving(&self) {
+        // [AB-4] release: pairs with the acquire load of `is_fences`.
+        self.0.store(Self::FENCES, Ordering::Release);
+    }
+}
+
+#[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
+mod system {
+    use super::Mode;
+    use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use crate::facade::membarrier;
+
+    pub(super) static MODE: Mode = Mode::new(Mode::UNDECIDED);
+
+    pub(super) fn prepare() {
+        MODE.decide(membarrier::register);
+    }
+
+    static MAY_VISIT: AtomicBool = AtomicBool::new(true);
+
+    /// Runs on every processor, which is a barrier; false where the system refuses that too. It is not asked again.
+    pub(super) fn visit() -> bool {
+        // relaxed: a hint, lest each batch of garbage asks in vain.
+        if !MAY_VISIT.load(Ordering::Relaxed) {
+            return false;
+        }
+        let done = membarrier::visit_processors();
+        // relaxed: as above.
+        MAY_VISIT.store(done, Ordering::Relaxed);
+        done
     }
 
     /// What a barrier took lately, in nanoseconds.
@@ -49,7 +132,7 @@ mod system {
     /// Above that, somebody was descheduled.
     const MOST_COST: u128 = 1_000_000;
 
-    /// False where the call failed, which it does not once it has been registered.
+    /// False where the call failed: a sandbox has come to refuse it.
     pub(super) fn barrier() -> bool {
         let begin = std::time::Instant::now();
         let done = membarrier::barrier();
@@ -69,13 +152,15 @@ mod system {
 
 #[cfg(not(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom))))]
 mod system {
-    pub(super) const fn serves() -> bool {
+    pub(super) const fn prepare() {}
+
+    #[cfg(not(all(test, hedgerow_loom)))]
+    pub(super) const fn barrier() -> bool {
         false
     }
 
-    pub(super) const fn prepare() {}
-
-    pub(super) const fn barrier() -> bool {
+    #[cfg(not(all(test, hedgerow_loom)))]
+    pub(super) const fn visit() -> bool {
         false
     }
 
@@ -94,6 +179,11 @@ pub(crate) struct System {
     at: [usize; 2],
     /// What a barrier is worth in fences.
     worth: usize,
+    mode: Mode,
+    /// It does no barrier.
+    refuses: bool,
+    /// Then it lets the writer visit every processor, which is one.
+    visits: bool,
     passed: crate::facade::Unseen,
     barriers: crate::facade::Unseen,
     state: crate::facade::Unseen,
@@ -110,11 +200,23 @@ impl System {
     }
 
     pub(crate) fn serving_each_at(at: [usize; 2]) -> Self {
-        Self { at, worth: 1, passed: 0.into(), barriers: 0.into(), state: Self::IDLE.into() }
+        let mode = Mode::new(Mode::SYSTEM);
+        let (passed, barriers, state) = (0.into(), 0.into(), Self::IDLE.into());
+        Self { at, worth: 1, mode, refuses: false, visits: false, passed, barriers, state }
     }
 
     pub(crate) fn worth(self, worth: usize) -> Self {
         Self { worth, ..self }
+    }
+
+    /// That refuses the writer everything, from the beginning, though readers rely on it.
+    pub(crate) fn refusing() -> Self {
+        Self { refuses: true, ..Self::serving_at(0) }
+    }
+
+    /// That refuses its barrier, but lets the writer visit all processors; the visit is over at this point.
+    pub(crate) fn visited_at(at: usize) -> Self {
+        Self { refuses: true, visits: true, ..Self::serving_at(at) }
     }
 
     /// The reader passes one of the places at which it may be interrupted.
@@ -172,30 +274,6 @@ pub(crate) fn prepare() {
     system::prepare();
 }
 
-/// The reader's side: between the store that announces it and the loads it announces.
-#[cfg(feature = "alloc")]
-#[inline(always)]
-fn light() {
-    if system::serves() {
-        // [AB-1] the compiler's part of it: pairs with [AB-2].
-        compiler_fence(Ordering::SeqCst);
-    } else {
-        // [AB-1] pairs with [AB-2].
-        atomic::fence(Ordering::SeqCst);
-    }
-}
-
-/// The other side: between taking something away from readers and looking who may still have it. False
-/// where the operating system refused: then nothing follows, and the call may be repeated.
-#[must_use]
-fn heavy() -> bool {
-    prepare();
-    // [AB-2] pairs with [AB-1] where that is a fence, and is cheap where it is not.
-    atomic::fence(Ordering::SeqCst);
-    // [AB-2] pairs with [AB-1].
-    !system::serves() || system::barrier()
-}
-
 /// The barriers of one protocol: the process' own, or in a model what stands for them there.
 pub(crate) struct Barrier {
     /// What stands for the operating system's barrier, if it is to be had.
@@ -204,6 +282,7 @@ pub(crate) struct Barrier {
 }
 
 #[cfg_attr(not(all(test, hedgerow_loom)), allow(clippy::unused_self))] // A model has barriers of its own.
+#[allow(clippy::unnecessary_wraps)] // Without an operating system there is no mode.
 impl Barrier {
     pub(crate) const fn new() -> Self {
         Self {
@@ -229,33 +308,105 @@ impl Barrier {
         self.system.iter().for_each(System::end);
     }
 
-    /// As [`light`].
+    /// What its barriers are made of; None where all are fences, for good.
+    #[inline(always)]
+    fn mode(&self) -> Option<&Mode> {
+        #[cfg(all(test, hedgerow_loom))]
+        return self.system.as_ref().map(|system| &system.mode);
+        #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
+        return Some(&system::MODE);
+        #[cfg(not(any(all(feature = "std-ext", target_os = "linux"), all(test, hedgerow_loom))))]
+        None
+    }
+
+    /// The reader's side: between the store that announces it and the loads it announces. Whether it was a fence
+    /// because the system refuses: then the reader's slot is to say so.
     #[cfg(feature = "alloc")]
     #[inline(always)]
-    pub(crate) fn light(&self) {
-        #[cfg(all(test, hedgerow_loom))]
-        if self.system.is_some() {
-            return self.point();
+    pub(crate) fn light(&self) -> bool {
+        let seen = self.mode().map_or(Mode::FENCES, Mode::seen);
+        if seen == Mode::SYSTEM {
+            // [AB-1] the compiler's part of it: pairs with [AB-2].
+            compiler_fence(Ordering::SeqCst);
+        } else {
+            // [AB-1] pairs with [AB-2].
+            atomic::fence(Ordering::SeqCst);
         }
-        light();
+        #[cfg(all(test, hedgerow_loom))]
+        self.point();
+        seen == Mode::LEAVING
     }
 
-    /// As [`heavy`].
+    /// To be called by the owner of a slot that it has just claimed, before its first [`light`].
+    #[cfg(feature = "alloc")]
+    pub(crate) fn begin_reading(&self) {
+        if self.mode().is_some() {
+            // [AB-3] pairs with the fence of `leave`: the writer finds the slot, or its owner the mode.
+            atomic::fence(Ordering::SeqCst);
+        }
+    }
+
+    /// The other side: between taking something away from readers and looking who may still have it. `all_fence` is
+    /// asked where the system refuses: whether the slots of all readers say that they fence. False where that is not so
+    /// either: then nothing follows, and the call may be repeated.
+    #[cfg(feature = "alloc")]
     #[must_use]
-    pub(crate) fn heavy(&self) -> bool {
-        #[cfg(all(test, hedgerow_loom))]
-        if let Some(system) = &self.system {
-            return system.barrier();
+    pub(crate) fn heavy(&self, all_fence: impl FnOnce() -> bool) -> bool {
+        prepare();
+        // [AB-2] pairs with [AB-1] where that is a fence, and is cheap where it is not.
+        atomic::fence(Ordering::SeqCst);
+        let Some(mode) = self.mode() else { return true };
+        // [AB-2] pairs with [AB-1].
+        if mode.is_fences() || mode.serves() && self.system_barrier() {
+            return true;
         }
-        heavy()
+        mode.leave();
+        let done = all_fence() || self.visit();
+        if done {
+            mode.end_leaving();
+        }
+        done
     }
 
-    /// Whether a light one is none but for the compiler.
-    pub(crate) fn is_asymmetric(&self) -> bool {
+    /// As [`heavy`](Self::heavy), for readers that look at their slots and not at the mode, and have not fenced yet:
+    /// only the system can do anything about them.
+    #[must_use]
+    pub(crate) fn interrupt(&self) -> bool {
+        prepare();
+        // [AB-2] pairs with [AB-1] where that is a fence.
+        atomic::fence(Ordering::SeqCst);
+        let Some(mode) = self.mode() else { return true };
+        // [AB-2] pairs with [AB-1].
+        if self.system_barrier() {
+            return true;
+        }
+        mode.leave();
+        let done = self.visit();
+        if done {
+            mode.end_leaving();
+        }
+        done
+    }
+
+    fn system_barrier(&self) -> bool {
         #[cfg(all(test, hedgerow_loom))]
-        return self.system.is_some();
+        return self.system.as_ref().is_some_and(|system| !system.refuses && system.barrier());
         #[cfg(not(all(test, hedgerow_loom)))]
-        system::serves()
+        system::barrier()
+    }
+
+    /// Runs on every processor, if the system lets it.
+    fn visit(&self) -> bool {
+        #[cfg(all(test, hedgerow_loom))]
+        return self.system.as_ref().is_some_and(|system| system.visits && system.barrier());
+        #[cfg(not(all(test, hedgerow_loom)))]
+        system::visit()
+    }
+
+    /// Whether a light one is none but for the compiler, as far as the caller has seen.
+    #[inline(always)]
+    pub(crate) fn is_asymmetric(&self) -> bool {
+        MAY_BE_ASYMMETRIC && self.mode().is_some_and(Mode::serves)
     }
 
     /// How many fences, of some nanoseconds each, take as long as the system's barrier took lately: a quarter of a

@@ -10,6 +10,9 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
 
+/// Holds that are counted.
+const MOST: usize = isize::MAX as usize;
+
 struct Inner<T> {
     holds: AtomicUsize,
     value: T,
@@ -49,10 +52,13 @@ impl<T> Deref for Counted<T> {
 
 impl<T> Clone for Counted<T> {
     fn clone(&self) -> Self {
+        // Holds that are forgotten again and again would count round to none, and so would those that are refused if
+        // they were counted.
+        let one_more = |holds| (holds < MOST).then_some(holds + 1);
+        let holds = &self.inner().holds;
         // relaxed: the caller's hold keeps the value alive.
-        let holds = self.inner().holds.fetch_add(1, Ordering::Relaxed);
-        // Holds that are forgotten again and again would count round to none.
-        assert!(isize::try_from(holds).is_ok(), "more handles than can be counted");
+        let counted = holds.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        assert!(counted.is_ok(), "more handles than can be counted");
         Self { ..*self }
     }
 }
@@ -66,5 +72,23 @@ impl<T> Drop for Counted<T> {
             // SAFETY: a leaked box, and this was the last hold.
             drop(unsafe { Box::from_raw(self.inner.as_ptr()) });
         }
+    }
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::*;
+    use std::panic::catch_unwind;
+
+    #[test]
+    fn holds_that_are_refused_are_not_counted() {
+        let first = Counted::new(7);
+        first.inner().holds.store(MOST, Ordering::Relaxed);
+        for _ in 0..3 {
+            assert!(catch_unwind(|| first.clone()).is_err());
+            let holds = first.inner().holds.load(Ordering::Relaxed);
+            assert_eq!(holds, MOST, "a hold that was refused is counted");
+        }
+        first.inner().holds.store(1, Ordering::Relaxed);
     }
 }

@@ -68,7 +68,9 @@ impl Domain {
     /// A slot for a reader; None where there is no memory for one.
     pub(crate) fn claim(&self) -> Option<&Slot> {
         barrier::prepare();
-        self.registry.claim()
+        let slot = self.registry.claim()?;
+        self.barrier.begin_reading();
+        Some(slot)
     }
 
     /// The slot of this number, for a model to hand it to a thread.
@@ -87,7 +89,10 @@ impl Domain {
         // [EP-1] release: pairs with [EP-2], and stands for [EP-3] of the last unpin.
         slot.word.store(epoch | PINNED, Ordering::Release);
         // [AB-1]
-        self.barrier.light();
+        if self.barrier.light() {
+            // [AB-3] behind the fence of `light`.
+            slot.agree();
+        }
     }
 
     /// Takes the announcement back.
@@ -111,7 +116,7 @@ impl Domain {
             return None;
         }
         // [EP-2] the barrier before the scan.
-        if !self.barrier.heavy() {
+        if !self.barrier.heavy(|| self.registry.slots().all(Slot::has_agreed)) {
             return None;
         }
         // [EP-4] acquire and release: pairs with [EP-5].

@@ -238,3 +238,138 @@ fn loom_a_batch_freed_by_another_thread_by_interruption() {
         saw(format!("{first} {second} {}", if freed { "freed" } else { "kept" }));
     });
 }
+
+/// A domain whose readers rely on the system's barrier, which it refuses.
+fn refused() -> Model {
+    Model::new(Domain::with_barrier(Barrier::of_system(System::refusing())))
+}
+
+impl Model {
+    /// Seals what was unlinked, and frees it if it can; the system does not help, so one try may not be enough.
+    fn seal_and_free(&self, tries: usize) -> &'static str {
+        for _ in 0..tries {
+            if let Some(stamp) = self.domain.seal() {
+                return if self.free_if_past(stamp) { "freed" } else { "kept" };
+            }
+            thread::yield_now();
+        }
+        "not sealed"
+    }
+}
+
+/// A reader that executed no fence until the system refused: nothing is sealed before it has said that it fences.
+#[test]
+fn loom_two_pins_against_free_where_the_system_refuses() {
+    let outcomes = [
+        "new new freed",
+        "new new kept",
+        "new new not sealed",
+        "old new freed",
+        "old new kept",
+        "old new not sealed",
+        "old old not sealed",
+    ];
+    explore(3, outcomes, |saw| {
+        let model = Arc::new(refused());
+        let theirs = model.clone();
+        let number = model.domain.claim().unwrap().number();
+        let reader = thread::spawn(move || {
+            let slot = theirs.domain.slot(number);
+            (theirs.look(slot), theirs.look(slot))
+        });
+        model.unlink();
+        let freed = model.seal_and_free(2);
+        let (first, second) = reader.join().unwrap();
+        saw(format!("{first} {second} {freed}"));
+    });
+}
+
+/// As above, where it is another writer that comes to know of it.
+#[test]
+fn loom_two_pins_against_free_where_another_writer_is_refused() {
+    let outcomes = [
+        "new new freed",
+        "new new kept",
+        "new new not sealed",
+        "old new freed",
+        "old new kept",
+        "old new not sealed",
+        "old old freed",
+        "old old kept",
+        "old old not sealed",
+    ];
+    explore(3, outcomes, |saw| {
+        let model = Arc::new(refused());
+        let (theirs, others) = (model.clone(), model.clone());
+        let number = model.domain.claim().unwrap().number();
+        let reader = thread::spawn(move || {
+            let slot = theirs.domain.slot(number);
+            (theirs.look(slot), theirs.look(slot))
+        });
+        let other = thread::spawn(move || others.domain.seal().is_some());
+        model.unlink();
+        let freed = model.seal_and_free(1);
+        let (first, second) = reader.join().unwrap();
+        other.join().unwrap();
+        saw(format!("{first} {second} {freed}"));
+    });
+}
+
+/// Slots that are claimed meanwhile, one of them by two readers one after the other perhaps. The writer may have found
+/// before that there are none, and then it relies on fences.
+#[test]
+fn loom_slots_claimed_where_the_system_refuses() {
+    let outcomes = [
+        "new new freed",
+        "new new kept",
+        "new new not sealed",
+        "new old freed",
+        "new old kept",
+        "new old not sealed",
+        "old new freed",
+        "old new kept",
+        "old new not sealed",
+        "old old freed",
+        "old old kept",
+        "old old not sealed",
+    ];
+    explore(2, outcomes, |saw| {
+        let model = Arc::new(refused());
+        let look = |theirs: Arc<Model>| {
+            move || {
+                let slot = theirs.domain.claim().unwrap();
+                let seen = theirs.look(slot);
+                slot.release();
+                seen
+            }
+        };
+        let readers = [thread::spawn(look(model.clone())), thread::spawn(look(model.clone()))];
+        let _ = model.domain.seal();
+        model.unlink();
+        let freed = model.seal_and_free(2);
+        let [first, second] = readers.map(|reader| reader.join().unwrap());
+        saw(format!("{first} {second} {freed}"));
+    });
+}
+
+/// The writer runs on every processor, once, and relies on fences from then on.
+#[test]
+fn loom_two_pins_against_free_by_visits() {
+    explore_each(2, TWO_LOOKS, 0..POINTS, |at, saw| {
+        let domain = Domain::with_barrier(Barrier::of_system(System::visited_at(at)));
+        let model = Arc::new(Model::new(domain));
+        let theirs = model.clone();
+        let number = model.domain.claim().unwrap().number();
+        let reader = thread::spawn(move || {
+            let slot = theirs.domain.slot(number);
+            let seen = (theirs.look(slot), theirs.look(slot));
+            theirs.domain.barrier.end();
+            seen
+        });
+        assert!(model.domain.seal().is_some(), "a visit is a barrier");
+        model.unlink();
+        let freed = model.seal_and_free(1);
+        let (first, second) = reader.join().unwrap();
+        saw(format!("{first} {second} {freed}"));
+    });
+}

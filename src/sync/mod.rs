@@ -12,6 +12,8 @@ pub(crate) mod counted;
 pub(crate) mod epoch;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod handles_loom;
+#[cfg(all(feature = "std", not(hedgerow_loom)))]
+pub(crate) mod holder;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 pub(crate) mod loom;
 pub(crate) mod prefetch;

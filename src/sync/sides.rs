@@ -30,7 +30,9 @@
 //!   than it knows, and so reads that it was asked. To end it is the owner's business, between a fence of its own and
 //!   the store with which it looks away: a writer that loads the slot's word, and then that its owner fences, has
 //!   loaded the word of a look that fenced, and the next one fences too. Of a slot that changes hands the next owner
-//!   fences: a release store says so ↔ the writer's acquire load comes after the last owner's looks.
+//!   fences: a release store says so ↔ the writer's acquire load comes after the last owner's looks. Where the system
+//!   has come to refuse its barrier, the owner itself agrees, after a fence, when it finds that it was asked, and never
+//!   stops: the same pair.
 
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
 use crate::sync::barrier::{Barrier, MAY_BE_ASYMMETRIC};
@@ -86,6 +88,8 @@ pub(crate) struct Turning {
     shown: usize,
     /// The system's barrier is done, or all readers fence: who is not looking has no look to come that sees less.
     is_swept: bool,
+    /// The system refused its barrier: who tells nothing is in the way.
+    is_refused: bool,
 }
 
 /// What a slot tells of its owner.
@@ -192,6 +196,17 @@ impl Sides {
                 state = self.state.load(Ordering::Acquire);
                 let ends = self.has_fenced_enough(slot);
                 fences = if ends { 0 } else { FENCES };
+                if fencing == ASKED && !self.barrier.is_asymmetric() {
+                    let (asked, agreed) = (ASKED, FENCING);
+                    // [LR-5] release: pairs with the acquire load of whoever waits, who comes after all looks that did
+                    // not fence. It has no other way to know; relaxed where it has had one.
+                    let _ = slot.fencing.compare_exchange(
+                        asked,
+                        agreed,
+                        Ordering::Release,
+                        Ordering::Relaxed,
+                    );
+                }
                 if ends {
                     // [LR-5] relaxed: goes before the release store with which this look ends. A swap, so that it comes
                     // after an answer to what this look has read: the writer must not take that for newer.
@@ -276,7 +291,7 @@ impl Sides {
         if !Shown::TELLS {
             Turning::note(slots);
         }
-        Turning { shown, is_swept: !MAY_BE_LIGHT }
+        Turning { shown, is_swept: !MAY_BE_LIGHT, is_refused: false }
     }
 
     /// Whether nobody can be looking any more at what `turning` has hidden. Where a reader's slot tells nothing of it,
@@ -311,30 +326,41 @@ impl Sides {
         slots: &impl Fn() -> I,
     ) -> bool {
         for slot in slots().filter(|slot| turning.of(slot) == Tells::Nothing) {
-            // [LR-5] relaxed: found after the barrier.
-            slot.fencing.store(ASKED, Ordering::Relaxed);
+            // [LR-5] relaxed: found after the barrier. By compare-and-swap, lest it undo that the owner has agreed.
+            let _ =
+                slot.fencing.compare_exchange(LIGHT, ASKED, Ordering::Relaxed, Ordering::Relaxed);
         }
         // [LR-2] [LR-5] pairs with [LR-1], and with the looks that come after it.
-        turning.is_swept = self.barrier.heavy();
+        turning.is_swept = self.barrier.interrupt();
+        turning.is_refused = !turning.is_swept;
+        if turning.is_refused {
+            // Those who look come to know that they are asked, and agree by themselves.
+            return false;
+        }
         for slot in slots() {
             // [LR-4] [LR-5] acquire: pairs with the stores of looks.
             let word = slot.word.load(Ordering::Acquire);
-            let agreed = turning.is_swept && word & DEPTH == 0 && word & TURNS != turning.shown;
+            let agreed = word & DEPTH == 0 && word & TURNS != turning.shown;
             let answer = if agreed { FENCING } else { LIGHT };
             // [LR-5] relaxed: told to the writer itself, and to an owner who fences anyway. By compare-and-swap, lest
             // it undo what an owner meant who has changed since.
             let _ =
                 slot.fencing.compare_exchange(ASKED, answer, Ordering::Relaxed, Ordering::Relaxed);
         }
-        turning.is_swept
+        true
     }
 
-    /// The slots whose owners may be looking at what `turning` has hidden.
+    /// The slots whose owners may be looking at what `turning` has hidden, and those of which nothing can be known
+    /// until they look again.
     #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models ask whether it is over.
     pub(crate) fn looking<'a>(
         turning: &Turning,
         slots: impl Iterator<Item = &'a Slot>,
     ) -> impl Iterator<Item = &'a Slot> {
-        slots.filter(|slot| turning.of(slot) == Tells::Looks)
+        slots.filter(|slot| match turning.of(slot) {
+            Tells::Looks => true,
+            Tells::Nothing => turning.is_refused,
+            Tells::Done => false,
+        })
     }
 }

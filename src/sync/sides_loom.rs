@@ -389,3 +389,52 @@ fn loom_a_look_before_one_with_another_within_by_interruption() {
         saw(reader.join().unwrap());
     });
 }
+
+/// A reader that fences in no look until the system refuses its barrier: it finds that it was asked, and agrees by
+/// itself. A writer that does not wait turns twice, as far as it can.
+#[test]
+#[cfg_attr(hedgerow_turns_round, ignore = "everybody fences")]
+fn loom_looks_of_who_is_asked_and_the_system_refuses() {
+    let outcomes = [
+        "[0, 0, 0] 0",
+        "[0, 0, 1] 0",
+        "[0, 0, 1] 1",
+        "[0, 0, 1] 2",
+        "[0, 1, 1] 0",
+        "[0, 1, 1] 1",
+        "[0, 1, 1] 2",
+        "[0, 1, 2] 1",
+        "[0, 1, 2] 2",
+        "[1, 1, 1] 0",
+        "[1, 1, 1] 1",
+        "[1, 1, 1] 2",
+        "[1, 1, 2] 1",
+        "[1, 1, 2] 2",
+        "[1, 2, 2] 1",
+        "[1, 2, 2] 2",
+    ];
+    explore(3, outcomes, |saw| {
+        let model = Model::new(Sides::with_barrier(Barrier::of_system(System::refusing())));
+        let (theirs, number) = (model.clone(), model.claim());
+        let known = model.lighten(model.slot(number));
+        let reader = thread::spawn(move || {
+            let (slot, known) = (theirs.slot(number), Cell::new(known));
+            [0; 3].map(|_| theirs.look(slot, &known))
+        });
+        let mut turns = 0;
+        'turns: for to in 1..3 {
+            model.change(to);
+            let mut turning = model.sides.turn(model.registry.slots());
+            for _ in 0..2 {
+                if model.is_over(&mut turning, true) {
+                    model.change(to);
+                    turns += 1;
+                    continue 'turns;
+                }
+                thread::yield_now();
+            }
+            break;
+        }
+        saw(format!("{:?} {turns}", reader.join().unwrap()));
+    });
+}

@@ -3,9 +3,12 @@
 //! # Synchronization
 //! - Who owns a slot has its seat ([`seat`](super::seat)), `[SE-1]` ↔ `[SE-2]`: a new owner comes after all that the
 //!   old one did, its last announcement included.
-//! - What a reader says is the protocol's that stands on this: `epoch`, [`sides`](super::sides).
+//! - What a reader says is the protocol's that stands on this: `epoch`, [`sides`](super::sides). That it fences is that
+//!   of [`barrier`](super::barrier): `[AB-3]`.
 
 use crate::facade::atomic::AtomicUsize;
+#[cfg(feature = "alloc")]
+use crate::facade::atomic::Ordering;
 use crate::sync::cache::CachePadded;
 use crate::sync::seat::Seat;
 
@@ -13,6 +16,9 @@ use crate::sync::seat::Seat;
 pub(crate) const LIGHT: usize = 0;
 pub(crate) const ASKED: usize = 1;
 pub(crate) const FENCING: usize = 2;
+/// The owner fences and does not stop, for [`epoch`](super::epoch).
+#[cfg(feature = "alloc")]
+const AGREED: usize = 3;
 
 /// A reader's place.
 pub(crate) struct Slot {
@@ -52,6 +58,33 @@ impl Slot {
     /// Makes the slot the caller's own, if it is nobody's.
     pub(crate) fn claim(&self) -> bool {
         !self.seat.is_taken() && self.seat.take()
+    }
+
+    /// The owner, who is pinned and has executed a fence, fences from now on, and so do all who own the slot after it.
+    #[cfg(feature = "alloc")]
+    #[inline(always)]
+    pub(crate) fn agree(&self) {
+        // relaxed: the owner's own store, or that of one who owned the slot before.
+        if self.fencing.load(Ordering::Relaxed) != AGREED {
+            // [AB-3] release: pairs with `has_agreed`.
+            self.fencing.store(AGREED, Ordering::Release);
+        }
+    }
+
+    /// Whether whoever owns the slot fences, and nobody is pinned in it who has not. The caller has told readers to.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn has_agreed(&self) -> bool {
+        // [AB-3] acquire: pairs with `agree`.
+        if self.fencing.load(Ordering::Acquire) == AGREED {
+            return true;
+        }
+        // Nobody's: the caller speaks for its next owner, who comes after this.
+        if !self.claim() {
+            return false;
+        }
+        self.agree();
+        self.release();
+        true
     }
 
     /// Gives the slot back. The caller owns it, and has unsaid what it said in it.

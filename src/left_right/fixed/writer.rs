@@ -295,6 +295,12 @@ where
         (hash, found.map(|(place, entry)| (place, *entry)))
     }
 
+    /// The hash under which the entry of `key` at `place` was placed, which was found under `hash`: another one where a
+    /// key's `Hash` contradicts its `Eq`. One that lies in the bucket where it was looked for was counted nowhere.
+    fn placed_under(hash: Hashed, place: Place, key: &K, hash_builder: &S) -> Hashed {
+        if hash.home(BUCKETS) == place.bucket { hash } else { Hashed::of(key, hash_builder) }
+    }
+
     /// The key's value, unpublished changes included. O(1) expected.
     ///
     /// ```
@@ -334,9 +340,15 @@ where
             return Err(InsertError::Pending { key, value });
         };
         let (hash, found) = Self::find(hidden, hash_builder, &key);
-        if let Some((place, _)) = found {
+        if let Some((place, (old, _))) = found {
+            let placed_under = Self::placed_under(hash, place, &old, hash_builder);
             draft.touch(place.bucket);
-            hidden.replace(place, (key, value));
+            if placed_under == hash {
+                hidden.replace(place, (key, value));
+            } else {
+                hidden.take(placed_under, place, |bucket| draft.touch(bucket));
+                hidden.place(hash, (key, value), |bucket| draft.touch(bucket));
+            }
         } else if hidden.len() < hidden.capacity() {
             hidden.place(hash, (key, value), |bucket| draft.touch(bucket));
         } else {
@@ -366,7 +378,8 @@ where
         let hash_builder = &self.table.hash_builder;
         let (hidden, draft) = self.hidden()?;
         let (hash, found) = Self::find(hidden, hash_builder, key);
-        let Some((place, (_, value))) = found else { return Ok(None) };
+        let Some((place, (found, value))) = found else { return Ok(None) };
+        let hash = Self::placed_under(hash, place, &found, hash_builder);
         hidden.take(hash, place, |bucket| draft.touch(bucket));
         Ok(Some(value))
     }

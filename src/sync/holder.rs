@@ -1,0 +1,41 @@
+//! Which thread holds a lock: so that one that asks for it again is told, and does not wait for itself.
+//!
+//! # Synchronization
+//! None: a thread only has to tell whether it wrote the word last itself, which each thread knows of its own stores.
+
+use crate::facade::atomic::{AtomicUsize, Ordering};
+use core::ptr;
+
+std::thread_local!(static HERE: u8 = const { 0 });
+
+/// A number that no other thread has meanwhile, and not 0.
+fn this_thread() -> usize {
+    HERE.with(|here| ptr::from_ref(here).addr())
+}
+
+/// The thread that holds a lock.
+pub(crate) struct Holder(AtomicUsize);
+
+impl Holder {
+    pub(crate) fn new() -> Self {
+        Self(AtomicUsize::new(0))
+    }
+
+    /// Whether it is the one that asks.
+    pub(crate) fn is_this_thread(&self) -> bool {
+        // relaxed: see above.
+        self.0.load(Ordering::Relaxed) == this_thread()
+    }
+
+    /// The calling thread has just got the lock.
+    pub(crate) fn begin(&self) {
+        // relaxed: see above.
+        self.0.store(this_thread(), Ordering::Relaxed);
+    }
+
+    /// The calling thread is about to give the lock back.
+    pub(crate) fn end(&self) {
+        // relaxed: see above.
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
