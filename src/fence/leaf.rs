@@ -8,7 +8,7 @@
 //! is too large. Whoever has found a key in a leaf, or its place between two others, need not look at either.
 //!
 //! # Synchronization
-//! Everything behind the state is payload of the leaf's seqlock ([SL-1] to [SL-6]). Leaves are never freed while
+//! Everything behind the state is payload of the leaf's seqlock ([SL-1] to [SL-8]). Leaves are never freed while
 //! the map is shared, and their versions never go back, not when a leaf is given another range either. So a
 //! reader may come by any old way, and learns from the version whether what it read is whole, and
 //! from `lo` and `hi` whether it came to the right leaf.
@@ -268,6 +268,12 @@ impl<'a, K, V> Leaf<'a, K, V> {
     #[inline(always)]
     pub(crate) fn try_lock(self, look: Look) -> bool {
         self.lock().try_lock(look.state)
+    }
+
+    /// Whether the leaf is as it was looked at, said so that its later writers see the lock that the caller holds of
+    /// another leaf.
+    pub(crate) fn confirm(self, look: Look) -> bool {
+        self.lock().confirm(look.state)
     }
 
     /// Ends a write.
