@@ -34,12 +34,20 @@ pub(crate) const HINT_WORDS: usize = BLOCKS.div_ceil(LANES_A_WORD);
 /// A leaf's keys and values take no more than this, if eight entries do not.
 const LEAF_BYTES: usize = 1 << 13;
 
+/// Keys and values larger than this are refused: they are moved by way of the stack, some of them several times.
+pub(crate) const LARGEST: usize = 1 << 16;
+
 pub(crate) type LeafHints = Hints<HINT_WORDS>;
 
 /// The measures of leaves, in words from their address unless they say bytes.
 pub(crate) struct Form<K, V>(PhantomData<(K, V)>);
 
 impl<K, V> Form<K, V> {
+    /// To be evaluated wherever a map is made.
+    pub(crate) const FITS: () = assert!(
+        size_of::<K>() <= LARGEST && size_of::<V>() <= LARGEST,
+        "a FenceMap takes keys and values of up to 64 KiB each: a FenceEntryMap takes larger ones"
+    );
     /// Bytes from one key to the next, and from one value to the next.
     const KEY: usize = stride(size_of::<K>());
     const VALUE: usize = stride(size_of::<V>());
