@@ -279,6 +279,35 @@ fn values_of_many_sizes() {
     of(|n| if n % 2 == 0 { Some("even") } else { None });
 }
 
+/// Leaves of eight entries, of which each takes as much as it may.
+#[test]
+fn entries_of_the_largest_size() {
+    fn filled<const N: usize>(n: usize) -> [u8; N] {
+        let mut bytes = [0xA5; N];
+        (bytes[N - 2], bytes[N - 1]) = ((n >> 8) as u8, n as u8);
+        bytes
+    }
+    /// The keys differ in their last bytes only, so that `Ord` alone tells them apart.
+    fn come_and_go<const N: usize>() {
+        let map = FenceMap::<[u8; N], [u8; N]>::new();
+        for n in 0..60 {
+            assert!(map.insert(filled(n * 37 % 101), filled(n)).is_none());
+        }
+        for n in 0..60 {
+            assert!(map.get(&filled(n * 37 % 101)) == Some(filled(n)), "entry {n}");
+        }
+        assert!(map.iter().map(|(key, _)| key).is_sorted() && map.iter().count() == 60);
+        assert!(map.pop_first().is_some_and(|(key, value)| key == filled(0) && value == filled(0)));
+        let ask: Vec<_> = (0..20).map(|n| (filled(n), Op::Keep)).collect();
+        let had = map.apply_batch(&ask).into_iter().flatten().count();
+        assert_eq!(map.remove_range(filled(1)..=filled(19)), had);
+        assert_eq!(map.range(..).len(), 59 - had);
+    }
+    let stack = |bytes| std::thread::Builder::new().stack_size(bytes);
+    stack(2 << 20).spawn(come_and_go::<{ 2 << 10 }>).unwrap().join().unwrap();
+    stack(64 << 20).spawn(come_and_go::<{ 64 << 10 }>).unwrap().join().unwrap();
+}
+
 #[test]
 fn many_are_found_as_one_by_one() {
     let map: FenceMap<u64, u64> = (0..5000).map(|n| (mix(n), n)).collect();

@@ -54,6 +54,78 @@ fn each_thread_finds_its_own_keys_as_it_left_them() {
     });
 }
 
+/// A key of several words, which are all the same unless it is torn.
+#[derive(Clone, Copy, Debug)]
+struct Many<const N: usize>([u64; N]);
+
+impl<const N: usize> Many<N> {
+    fn new(number: u64) -> Self {
+        Self([number; N])
+    }
+
+    fn number(&self) -> u64 {
+        assert!(
+            self.0.iter().all(|word| *word == self.0[0]),
+            "a torn key was compared: {:?}",
+            self.0
+        );
+        self.0[0]
+    }
+}
+impl<const N: usize> Ord for Many<N> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.number().cmp(&other.number())
+    }
+}
+impl<const N: usize> PartialOrd for Many<N> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<const N: usize> PartialEq for Many<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl<const N: usize> Eq for Many<N> {}
+
+/// `Ord` and `Ranking` see no key that a writer is in the middle of: keys of two words, and such as are compared one
+/// by one.
+#[test]
+fn no_torn_key_is_shown_to_user_code() {
+    struct ByNumber;
+    impl<const N: usize> Ranking<Many<N>> for ByNumber {
+        fn rank(&self, key: &Many<N>) -> u64 {
+            // All tie that are looked for in one leaf.
+            key.number() / 1_000
+        }
+    }
+    fn play<const N: usize>(calls: u64) {
+        let map = FenceMap::<Many<N>, u64, _>::with_ranking(ByNumber);
+        std::thread::scope(|scope| {
+            for thread in 0..3 {
+                let map = &map;
+                scope.spawn(move || {
+                    let mut rng = Rng::new(seed() + thread);
+                    for _ in 0..support::effort(calls) {
+                        let key = Many::<N>::new(rng.next() % 300);
+                        match rng.below(12) {
+                            0..=3 => _ = map.insert(key, key.number()),
+                            4..=6 => _ = map.remove(&key),
+                            7 => assert!(map.lower(&key).is_none_or(|(k, v)| k.number() == v)),
+                            8 => assert!(map.pop_last().is_none_or(|(k, v)| k.number() == v)),
+                            9 => assert!(map.range(key..).take(9).all(|(k, v)| k.number() == v)),
+                            _ => assert!(map.get(&key).is_none_or(|v| v == key.number())),
+                        }
+                    }
+                });
+            }
+        });
+    }
+    play::<2>(20_000);
+    play::<150>(1_500);
+}
+
 /// crossbeam-skiplist's `get` returned None for a key that was being replaced, and that was there all the time.
 #[test]
 fn a_key_that_is_replaced_or_moved_is_there_all_the_time() {

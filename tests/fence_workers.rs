@@ -425,6 +425,58 @@ fn an_order_that_panics_ends_no_worker() {
     });
 }
 
+/// A worker that waits for a request which it has to do itself fails the request that waits, and does the other one.
+#[test]
+fn a_worker_does_not_wait_for_itself() {
+    within(60, "a worker that waits for itself", || {
+        let map = Arc::new(Map::new());
+        let workers = all_to(&map, 1);
+        let held = Held::new(&workers, 0);
+        let (bring, brought) = channel::<Ticket<_>>();
+        let waits = move |old| {
+            brought.recv().unwrap().wait().unwrap();
+            count(old)
+        };
+        let waits = workers.submit(1, waits).unwrap();
+        bring.send(workers.submit(2, count).unwrap()).unwrap();
+        held.let_go();
+        let failed = waits.wait().unwrap_err();
+        assert!(message(failed.as_ref()).contains("it has to do itself"));
+        workers.shutdown();
+        assert!(map.iter().eq([(2, 1)]));
+    });
+}
+
+/// Times that no clock can count are no reason to die.
+#[test]
+fn a_pace_of_any_length_ends_no_worker() {
+    within(60, "paces", || {
+        let longest = Duration::MAX;
+        for pace in [longest, longest / 4, longest / 16, Duration::from_secs(u64::MAX / 17)] {
+            let map = Arc::new(Map::new());
+            let builder = Workers::builder().threshold(0).pace(pace);
+            let workers = builder.spawn(Arc::clone(&map)).unwrap();
+            let start = Instant::now();
+            while workers.stats().rebalance_steps == 0 && start.elapsed() < MOMENT {
+                thread::yield_now();
+            }
+            // What it does after the look, and before it sleeps, takes no time.
+            thread::sleep(Duration::from_millis(20));
+            let ticket = workers.submit(1, count).unwrap();
+            while !ticket.is_ready() && start.elapsed() < 2 * MOMENT {
+                thread::yield_now();
+            }
+            assert!(
+                ticket.is_ready(),
+                "the worker died of a pace of {pace:?}, and left a ticket open"
+            );
+            assert!(ticket.wait().is_ok(), "a pace of {pace:?} failed a ticket");
+            let stats = workers.stats();
+            assert_eq!((stats.died, stats.rebalance_steps), (0, 1), "a pace of {pace:?}");
+        }
+    });
+}
+
 /// A fence that threads fight over is found, its requests handed over, and the others' not.
 #[test]
 fn a_fence_that_is_fought_over_is_handed_over() {

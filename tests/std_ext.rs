@@ -176,6 +176,9 @@ fn a_hash_that_panics_ends_the_grower_and_no_map() {
     });
     grower.add(&map);
     until("the panic", || grower.is_finished());
+    let late = Arc::new(FlatMap::<u64, u64>::new());
+    (0..1_000).for_each(|_| grower.add(&late));
+    assert_eq!(Arc::weak_count(&late), 0, "maps wait for a thread that has ended");
     for key in 0..20_000 {
         map.insert(Touchy(key), key);
     }

@@ -117,6 +117,9 @@
 //!   ([`floor`](crate::FenceMap::floor), [`first`](crate::FenceMap::first), [`pop_last`](crate::FenceMap::pop_last) and
 //!   the like) and those about a range ([`range`](crate::FenceMap::range),
 //!   [`remove_range`](crate::FenceMap::remove_range)), also while leaves are split, joined and moved between fences.
+//!   Those that only read agree with a thread about the order of its insert of one key and its look-up of another if it
+//!   puts a fence in between ([`ordering`](super::ordering)); `pop_first`, `pop_last`, `remove_range` and batches agree
+//!   without, if they change something.
 //!   `retain`, `clear` and cursors go leaf by leaf, each leaf as of one moment, in order; so do `iter` and `scan_weak`,
 //!   but in a `FenceMap` eight entries at a time. All meet every key that is there throughout exactly once.
 //! - A look-up, hit or miss, waits while a writer is inside the key's leaf: some tens of stores, or twice a leaf's
@@ -137,8 +140,9 @@
 //!   where memory runs out or your `Ord` panics. [`FenceEntryMap`](crate::FenceEntryMap::apply_batch) has the same:
 //!   every entry is made before anything is locked, so that it aborts or unwinds before it changes anything.
 //! - `std_ext::FenceWorkers`: whatever was accepted is done once, before the last of them ends; what is not accepted
-//!   comes back. A closure that panics fails its own ticket. Order is kept among the requests for one key that wait in
-//!   one queue, and between a request and one that was made after its ticket was waited for.
+//!   comes back. A closure that panics fails its own ticket. If a worker's thread dies, the tickets that it leaves
+//!   fail, and later requests are done in place. Order is kept among the requests for one key that wait in one queue,
+//!   and between a request and one that was made after its ticket was waited for.
 //!
 //! # Compressed maps
 //! Each key is linearizable by itself: a value that was compressed, moved, made hot or folded is the same value, and no

@@ -27,6 +27,14 @@
 //! insert one key and then look for the other's may both miss. Where that matters, put a
 //! `SeqCst` fence between the insert and the look-up. [`len`](crate::FlatMap::len) orders nothing.
 //!
+//! `apply_batch`, `remove_range`, `pop_first` and `pop_last` of a [`FenceMap`](crate::FenceMap) or
+//! [`FenceEntryMap`](crate::FenceEntryMap), where they change something, swap a word in each leaf that they read or
+//! write. So all threads agree about when they happened, without a fence: if `pop_first` removes an entry because there
+//! was no lesser one, a thread that then inserts a lesser one does not find the removed one any more. Operations that
+//! read several leaves and change nothing (`range`, `snapshot_many`, `first` where leaves are empty) see all of them as
+//! of one moment, and any two such operations agree about the order of all writes. A thread that inserts one key and
+//! then looks up another may disagree with them about that order, unless it puts the `SeqCst` fence in between.
+//!
 //! Of a [`LeftRightMap`](crate::LeftRightMap) the same holds by whole states: all that the writer did before it
 //! published happens before what follows a read that meets this state, or a later one, whatever key it asks for
 //! and whether it finds it; `len` and `generation` included. Writes that were not published order nothing.
@@ -64,6 +72,8 @@
 //! - `SL-3` ↔ `SL-4`, and `SL-5` (`sync/seqlock.rs`): the unlocking release store; a reader's first,
 //!   acquire load; the next writer's swap from the state that it read so, which needs no ordering.
 //! - `SL-6` (`sync/seqlock.rs`): a lock that is given back with nothing written, by a release store.
+//! - `SL-7` ↔ `SL-8` (`sync/seqlock.rs`): a state that is swapped for itself by the holder of another lock; the acquire
+//!   half of the fence behind the next lock, whose owner sees that other lock taken.
 //! - `PB-1` ↔ `PB-2` (`sync/published.rs`): publication of a block that is made late: the striped counter, and a
 //!   table's extents.
 //! - `FT-1` ↔ `FT-2` (`bins/bin.rs`): load and store of a bin's tag word.

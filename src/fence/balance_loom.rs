@@ -137,6 +137,62 @@ fn loom_batch_against_fences_that_change() {
     });
 }
 
+/// The table of fences is replaced by a larger one.
+#[test]
+fn loom_get_against_a_route_that_grows() {
+    explore_each(2, ["Some(0)"], 0..KEYS.len(), |case, saw| {
+        let map = Map::new(ByType);
+        KEYS.into_iter().for_each(|key| _ = map.put(key, 0));
+        [20, 30, 40].iter().for_each(|bound| map.begin_fence_at(bound).unwrap());
+        let map = Arc::new(map);
+        let other = map.clone();
+        let reader = thread::spawn(move || other.read(KEYS[case]));
+        let provided = map.route.provide(true);
+        saw(format!("{:?}", reader.join().unwrap()));
+        assert!(matches!(provided, Ok(true)) && map.route.bytes().1 > 0, "replaced");
+    });
+}
+
+/// A leaf that was just allocated is come by through each word that may lead to it: in a fence where it is listed, or
+/// comes to from the right, and as the first and the last leaf. No lock of a leaf stands in between.
+#[test]
+fn loom_a_leaf_that_is_published() {
+    explore_each(2, ["fresh", "none", "old"], 0..4, |how, saw| {
+        let map = Arc::new(Map::new(ByType));
+        let fences = Arc::new([Fence::new(), Fence::new()]);
+        let old = map.arena.take(&Backoff::spinning()).ok().unwrap();
+        if how == 1 {
+            fences[1].lock().push(0, old.as_ptr());
+        }
+        let (other, theirs, old) = (map.clone(), fences.clone(), old.as_ptr().addr());
+        let reader = thread::spawn(move || {
+            let leaf = match how {
+                // SAFETY: fences lead to leaves of the arena, [FN-1] and [FN-2].
+                0 | 1 => unsafe { other.leaf_at(theirs[how].leaf(0)) },
+                2 => other.head(),
+                _ => other.tail(),
+            };
+            leaf.map(|leaf| {
+                assert!(!leaf.begin().is_locked());
+                leaf.as_ptr().addr()
+            })
+        });
+        let fresh = map.arena.take(&Backoff::spinning()).ok().unwrap();
+        match how {
+            0 => fences[0].lock().push(0, fresh.as_ptr()),
+            1 => {
+                let editor = fences[1].lock();
+                editor.push(1, fresh.as_ptr());
+                editor.give_left(1, &fences[0].lock(), |_| ());
+            }
+            2 => map.set_head(fresh),
+            _ => map.set_tail(fresh, 0),
+        }
+        let met = reader.join().unwrap();
+        saw(met.map_or("none", |met| if met == old { "old" } else { "fresh" }).into());
+    });
+}
+
 /// A leaf that was given back is, to whoever is given it, as it was left.
 #[test]
 fn loom_a_leaf_that_goes_round() {

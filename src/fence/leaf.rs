@@ -8,7 +8,7 @@
 //! is too large. Whoever has found a key in a leaf, or its place between two others, need not look at either.
 //!
 //! # Synchronization
-//! Everything behind the state is payload of the leaf's seqlock ([SL-1] to [SL-6]). Leaves are never freed while
+//! Everything behind the state is payload of the leaf's seqlock ([SL-1] to [SL-8]). Leaves are never freed while
 //! the map is shared, and their versions never go back, not when a leaf is given another range either. So a
 //! reader may come by any old way, and learns from the version whether what it read is whole, and
 //! from `lo` and `hi` whether it came to the right leaf.
@@ -34,12 +34,20 @@ pub(crate) const HINT_WORDS: usize = BLOCKS.div_ceil(LANES_A_WORD);
 /// A leaf's keys and values take no more than this, if eight entries do not.
 const LEAF_BYTES: usize = 1 << 13;
 
+/// Keys and values larger than this are refused: they are moved by way of the stack, some of them several times.
+pub(crate) const LARGEST: usize = 1 << 16;
+
 pub(crate) type LeafHints = Hints<HINT_WORDS>;
 
 /// The measures of leaves, in words from their address unless they say bytes.
 pub(crate) struct Form<K, V>(PhantomData<(K, V)>);
 
 impl<K, V> Form<K, V> {
+    /// To be evaluated wherever a map is made.
+    pub(crate) const FITS: () = assert!(
+        size_of::<K>() <= LARGEST && size_of::<V>() <= LARGEST,
+        "a FenceMap takes keys and values of up to 64 KiB each: a FenceEntryMap takes larger ones"
+    );
     /// Bytes from one key to the next, and from one value to the next.
     const KEY: usize = stride(size_of::<K>());
     const VALUE: usize = stride(size_of::<V>());
@@ -268,6 +276,12 @@ impl<'a, K, V> Leaf<'a, K, V> {
     #[inline(always)]
     pub(crate) fn try_lock(self, look: Look) -> bool {
         self.lock().try_lock(look.state)
+    }
+
+    /// Whether the leaf is as it was looked at, said so that its later writers see the lock that the caller holds of
+    /// another leaf.
+    pub(crate) fn confirm(self, look: Look) -> bool {
+        self.lock().confirm(look.state)
     }
 
     /// Ends a write.

@@ -8,10 +8,11 @@ use super::apply::Asked;
 use super::few::Few;
 use super::leaf::Leaf;
 use super::near::Near;
-use super::range::unbounded;
+use super::range::{Trail, unbounded};
 use super::rank::{ByType, Ranking};
 use super::tree::Tree;
 use crate::bins::types::{Change, Op};
+use crate::facade::atomic::{self, Ordering};
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::{explore, explore_each};
 use ::loom::sync::Arc;
@@ -93,9 +94,19 @@ impl<R: Ranking<u64>> Map<R> {
         had.into_iter().map(|value| value.map(whole)).collect()
     }
 
+    fn last_key(&self) -> Option<u64> {
+        let last = self.near(Near::UpTo(unbounded()), Backoff::spinning());
+        last.unwrap().map(|(key, _)| key)
+    }
+
     fn pop(&self) -> Option<u64> {
         let first = self.take_near(Near::From(unbounded()), Backoff::spinning(), |_| ());
         first.unwrap().map(|(key, _)| key)
+    }
+
+    fn pop_last(&self) -> Option<u64> {
+        let last = self.take_near(Near::UpTo(unbounded()), Backoff::spinning(), |_| ());
+        last.unwrap().map(|(key, _)| key)
     }
 }
 
@@ -111,10 +122,14 @@ fn full<R: Ranking<u64>>(ranking: R) -> Map<R> {
 /// A leaf up to 30, and one from there on, with these entries left.
 fn two_leaves(keys: &[u64]) -> Map {
     let map = full(ByType);
-    // The right one is so full while the left one is emptied that they are not joined.
+    // One is so full while the other one is emptied that they are not joined.
+    let mut others = [10, 20, 25, 30, 35, 40];
+    if !keys.contains(&40) {
+        others.reverse();
+    }
     map.put(25, 0);
     map.put(35, 0);
-    for key in [10, 20, 25, 30, 35, 40] {
+    for key in others {
         if !keys.contains(&key) {
             map.take(key);
         }
@@ -332,6 +347,181 @@ fn loom_pop_against_two_inserts_in_order() {
     });
 }
 
+/// Store buffering: the popper locks the right leaf and looks at the left one again, another thread writes to the left
+/// one and looks at the right one. One of the two sees what the other did, whichever end is popped.
+#[test]
+fn loom_pop_against_an_insert_and_a_lookup() {
+    explore_each(2, ["10 None", "10 Some(0)", "40 None", "40 Some(0)"], 0..2, |case, saw| {
+        let (kept, new) = [(40, 10), (10, 40)][case];
+        let map = Arc::new(two_leaves(&[kept]));
+        let other = map.clone();
+        let popper = thread::spawn(move || if case == 0 { other.pop() } else { other.pop_last() });
+        map.put(new, 1);
+        let seen = map.read(kept);
+        let popped = popper.join().unwrap().unwrap();
+        assert!(
+            popped == new || seen.is_none(),
+            "popped {popped}, so before {new} was inserted, and yet it was there after that"
+        );
+        saw(format!("{popped} {seen:?}"));
+    });
+}
+
+/// A batch that writes to one leaf, and only asks what is in the other one: it is not told of a value that was replaced
+/// by a thread which finds the batch undone after that.
+#[test]
+fn loom_batch_that_keeps_a_leaf_against_a_write_and_a_lookup() {
+    explore_each(2, ["0 1", "1 0", "1 1"], 0..2, |case, saw| {
+        let (kept, written) = [(10, 40), (40, 10)][case];
+        let map = Arc::new(two_leaves(&[10, 40]));
+        let other = map.clone();
+        let batch = thread::spawn(move || {
+            let changes = [(kept, Op::Keep), (written, Op::Insert([1, 1]))];
+            let had = other.apply(Asked::Changes(&changes), Backoff::spinning()).unwrap();
+            whole(had[0].unwrap())
+        });
+        map.put(kept, 1);
+        let seen = map.read(written).unwrap();
+        let had = batch.join().unwrap();
+        assert!(
+            had == 1 || seen == 1,
+            "a batch read {kept} before it was written, but wrote {written} later"
+        );
+        saw(format!("{had} {seen}"));
+    });
+}
+
+/// How a leaf is come by that another thread has just allocated.
+fn come_by(map: &Map, how: usize) -> Option<u64> {
+    match how {
+        0 => map.read(40).map(|_| 40),
+        1 => map.first_key(),
+        _ => map.last_key(),
+    }
+}
+
+/// The first leaf, fence and table are made while somebody comes to them.
+#[test]
+fn loom_lookups_against_the_first_insert() {
+    explore_each(2, ["None", "Some(40)"], 0..3, |how, saw| {
+        let map = Arc::new(Map::new(ByType));
+        let other = map.clone();
+        let reader = thread::spawn(move || come_by(&other, how));
+        map.put(40, 0);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
+/// The last leaf is split while somebody comes to the new one.
+#[test]
+fn loom_lookups_against_a_split_of_the_last_leaf() {
+    explore_each(1, ["Some(10)", "Some(40)"], 0..3, |how, saw| {
+        let map = Arc::new(full(ByType));
+        let other = map.clone();
+        let reader = thread::spawn(move || come_by(&other, how));
+        map.put(25, 0);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
+/// A write that nobody but versions can tell of.
+fn touch(leaf: Leaf<'_, u64, Value>) {
+    loop {
+        let look = leaf.begin();
+        if leaf.try_lock(look) {
+            return leaf.unlock(look, look.meta);
+        }
+        thread::yield_now();
+    }
+}
+
+/// Looks at two leaves in turn, and at both once more; which of them have been written to since `before`, if it holds.
+fn glance(
+    leaves: [Leaf<'_, u64, Value>; 2],
+    before: [usize; 2],
+    order: [usize; 2],
+) -> Option<[bool; 2]> {
+    let (mut trail, mut seen) = (Trail::new(), [false; 2]);
+    for at in order {
+        let look = leaves[at].begin();
+        // As a search does: each leaf is validated at least once.
+        if look.is_locked() || !leaves[at].is_as(look) {
+            return None;
+        }
+        seen[at] = look.version() != before[at];
+        trail.push(leaves[at], look).unwrap();
+    }
+    trail.holds().then_some(seen)
+}
+
+/// The leaves of `two_leaves`, which stay.
+fn leaves(map: &Map) -> [Leaf<'_, u64, Value>; 2] {
+    let head = map.head().unwrap();
+    [head, head.next_locked()]
+}
+
+fn versions(map: &Map) -> [usize; 2] {
+    leaves(map).map(|leaf| leaf.begin().version())
+}
+
+/// Two writers that know nothing of each other, and two ranges: both see the writes in the same order.
+#[test]
+fn loom_two_ranges_against_two_writers() {
+    explore(
+        1,
+        [
+            "None",
+            "Some([false, false])",
+            "Some([false, true])",
+            "Some([true, false])",
+            "Some([true, true])",
+        ],
+        |saw| {
+            let map = Arc::new(two_leaves(&[10, 40]));
+            let before = versions(&map);
+            let reader = |order| {
+                let map = map.clone();
+                thread::spawn(move || glance(leaves(&map), before, order))
+            };
+            let writer = map.clone();
+            let writer = thread::spawn(move || touch(leaves(&writer)[1]));
+            let readers = [reader([0, 1]), reader([1, 0])];
+            touch(leaves(&map)[0]);
+            writer.join().unwrap();
+            let seen = readers.map(|reader| reader.join().unwrap());
+            assert!(
+                !seen.contains(&Some([true, false])) || !seen.contains(&Some([false, true])),
+                "two ranges saw two writes in different orders"
+            );
+            seen.iter().for_each(|seen| saw(format!("{seen:?}")));
+        },
+    );
+}
+
+/// A thread that puts a fence between its write to one leaf and its look at the other one agrees with ranges about the
+/// order of writes.
+#[test]
+fn loom_range_against_a_write_and_a_lookup_behind_a_fence() {
+    explore(2, ["false", "true"], |saw| {
+        let map = Arc::new(two_leaves(&[10, 40]));
+        let before = versions(&map);
+        let (reader, writer) = (map.clone(), map.clone());
+        let writer = thread::spawn(move || touch(leaves(&writer)[1]));
+        let reader = thread::spawn(move || glance(leaves(&reader), before, [1, 0]));
+        touch(leaves(&map)[0]);
+        // What the user does, as the pages about ordering say.
+        atomic::fence(Ordering::SeqCst);
+        let second = leaves(&map)[1].begin().version() != before[1];
+        writer.join().unwrap();
+        let seen = reader.join().unwrap();
+        assert!(
+            second || seen != Some([false, true]),
+            "a range saw the second write, and not the first one, whose writer did not see the second one after it"
+        );
+        saw(format!("{second}"));
+    });
+}
+
 /// All of a range is removed, or nothing.
 #[test]
 fn loom_range_against_remove_range() {
@@ -398,7 +588,8 @@ fn loom_snapshot_against_two_writes_in_order() {
         let map = Arc::new(two_leaves(&[10, 40]));
         let other = map.clone();
         let reader = thread::spawn(move || {
-            let keys = if case == 1 { [10, 40] } else { [40, 10] };
+            // Keys that need not be the map's own are looked up in the order in which they are asked for.
+            let keys = if case == 2 { [10, 40] } else { [40, 10] };
             let asked = if case == 0 {
                 other.apply(Asked::Keys(&keys), Backoff::spinning())
             } else {
@@ -406,13 +597,14 @@ fn loom_snapshot_against_two_writes_in_order() {
                 other.get_at_once(&sought, |leaf, at| leaf.fetch_value(at), Backoff::spinning())
             };
             let asked = asked.unwrap();
-            let mut seen = [0, 1].map(|at| (keys[at], whole(asked[at].unwrap())));
-            seen.sort_unstable();
-            seen.map(|(_, value)| value)
+            keys.map(|key| (key, whole(asked[usize::from(key != keys[0])].unwrap())))
         });
         map.put(10, 1);
         map.put(40, 1);
-        let [first, second] = reader.join().unwrap();
+        let mut seen = reader.join().unwrap();
+        seen.sort_unstable();
+        let [(_, first), (_, second)] = seen;
+        assert!(first >= second, "a snapshot has the second write, and not the first one");
         saw(format!("{first} {second}"));
     });
 }

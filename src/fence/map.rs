@@ -33,6 +33,16 @@ use core::mem::MaybeUninit;
 ///   no order, or the ranking lies, answers are wrong, and nothing worse.
 /// - Leaves that have become empty are joined and used again; memory is given back when the map is dropped.
 ///
+/// # Limits
+/// Keys and values are of at most 64 KiB each; larger ones do not compile, and belong into a
+/// [`FenceEntryMap`](crate::FenceEntryMap). Entries go through the stack, some of them several times. In a build
+/// without optimizations an operation takes up to 128 times the size of an entry, and an iterator up to 256 times:
+/// entries of more than 8 KiB need a thread with more than 2 MiB of stack there.
+///
+/// ```compile_fail,E0080
+/// let map = hedgerow::FenceMap::<[u8; 150_000], u64>::new();
+/// ```
+///
 /// # Keys
 /// A [`Ranking`] makes a number of a key, by which most of its place is found. [`ByType`], the default, knows how for
 /// integers, `&str`, byte arrays and others. For a type that it does not know give one:

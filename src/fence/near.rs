@@ -1,7 +1,7 @@
 //! The entry next to a key, or to an end of the map, in either direction.
 //!
 //! Where the key's own leaf has no such entry its neighbours are asked, and then all of them are looked at once more,
-//! as for a range ([`range`](super::range)).
+//! as for a range ([`range`](super::range)). A removal confirms them by a swap instead ([SL-7]).
 
 use super::leaf::{Changed, Leaf, Look, Seen};
 use super::range::Trail;
@@ -47,7 +47,8 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
         }
     }
 
-    /// Removes the entry, and tells `taken` of it before any other user code runs. Linearizes when its leaf is locked.
+    /// Removes the entry, and tells `taken` of it before any other user code runs. Linearizes when its leaf is locked,
+    /// and where there is no entry as `near` does.
     pub(crate) fn take_near(
         &self,
         near: Near<impl Stand<K>>,
@@ -63,8 +64,11 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
                 backoff.wait()?;
                 continue;
             }
-            if !trail.holds_but(leaf) {
+            // [SL-7] Whoever has put an entry into one of the empty leaves, and finds this one there after that, comes
+            // before this removal, which then finds that leaf changed.
+            if !trail.confirm_but(leaf) {
                 leaf.give_back(look);
+                backoff.wait()?;
                 continue;
             }
             let count = look.meta.count();

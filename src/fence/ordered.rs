@@ -28,7 +28,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// The entry with the least key.
     ///
     /// Takes no lock and writes no shared memory. Waits while a writer is inside the first leaf. Looks at one leaf, and
-    /// at more only where leaves are empty: then it linearizes where all of them are looked at once more.
+    /// at more only where leaves are empty: then it linearizes where all of them are looked at once more, and the
+    /// thread that inserts one key and then looks up another needs a fence in between to agree with it about their
+    /// order ([`docs::ordering`](crate::docs::ordering)).
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (2, 'b')].into();
@@ -51,7 +53,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// Removes the entry with the least key and returns it: the map as a queue by priority.
     ///
     /// No two callers get the same entry. Blocks while another writer is inside its leaf, and linearizes when that is
-    /// locked. Allocates nothing, unless many leaves are empty.
+    /// locked. Then a compare-and-swap confirms each empty leaf on the way to it; if one has changed, the removal
+    /// begins again. So a thread that inserts a lesser key, which this removal has not seen, does not find the removed
+    /// entry after that. If the map is empty, this writes nothing and linearizes as [`first`](Self::first) does.
+    /// Allocates nothing, unless many leaves are empty.
     ///
     /// ```
     /// let jobs: hedgerow::FenceMap<_, _> = [(3, "late"), (1, "early")].into();

@@ -73,9 +73,10 @@ impl<'a, K: Copy, V: Copy> Trail<'a, K, V> {
         self.iter().all(|(leaf, look)| leaf.is_as(look))
     }
 
-    /// As `holds`, where `locked` is ours.
-    pub(crate) fn holds_but(&self, locked: Leaf<'a, K, V>) -> bool {
-        self.iter().all(|(leaf, look)| leaf == locked || leaf.is_as(look))
+    /// Whether all leaves but `locked`, which the caller has locked after it looked at them, are as they were then. A
+    /// swap in each says so: a second look alone could miss a write of a thread that in turn misses the lock [SL-7].
+    pub(crate) fn confirm_but(&self, locked: Leaf<'a, K, V>) -> bool {
+        self.iter().all(|(leaf, look)| leaf == locked || leaf.confirm(look))
     }
 
     /// Unlocks all leaves, to which nothing was written.

@@ -6,6 +6,9 @@ use super::rule::Rule;
 use core::cmp::Ordering;
 use core::mem::MaybeUninit;
 
+/// Bytes from which on keys are compared one by one, where the stack has room for a block of smaller ones.
+const LARGE: usize = 1 << 10;
+
 /// Where a key is, or would be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -213,6 +216,9 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
     ) -> Result<Place, Changed> {
         let first = block * BLOCK;
         let some = (look.meta.count() - first).min(BLOCK);
+        if size_of::<K>() > LARGE {
+            return self.order_one_by_one(look, first..first + some, sought);
+        }
         let mut keys = [MaybeUninit::uninit(); BLOCK];
         for (index, slot) in keys[..some].iter_mut().enumerate() {
             *slot = self.fetch_key(first + index);
@@ -225,6 +231,28 @@ impl<K: Copy + Ord, V: Copy> Leaf<'_, K, V> {
             Err(at) => (at, false),
         };
         Ok(Place { at: first + at, found })
+    }
+
+    /// As `order_in`, with one key at a time on the stack.
+    #[cold]
+    #[inline(never)]
+    fn order_one_by_one(
+        self,
+        look: Look,
+        keys: core::ops::Range<usize>,
+        sought: Sought<impl Stand<K>>,
+    ) -> Result<Place, Changed> {
+        let (mut low, mut high) = (keys.start, keys.end);
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            match sought.compare(&self.key(look, middle)?) {
+                Ordering::Less => high = middle,
+                Ordering::Equal => return Ok(Place { at: middle, found: true }),
+                Ordering::Greater => low = middle + 1,
+            }
+        }
+        self.check(look)?;
+        Ok(Place { at: low, found: false })
     }
 }
 

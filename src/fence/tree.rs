@@ -12,7 +12,7 @@
 use super::arena::Arena;
 use super::balance::Balance;
 use super::directory::Fence;
-use super::leaf::{Changed, Leaf, Look, Seen};
+use super::leaf::{Changed, Form, Leaf, Look, Seen};
 use super::rank::is_exact;
 use super::route::Route;
 use super::rule::Rule;
@@ -115,6 +115,7 @@ impl<K: Copy, V: Copy, R> Tree<K, V, R> {
 impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     crate::facade::const_unless_loom! {
         pub(crate) fn new(ranking: R) -> Self {
+            let () = Form::<K, V>::FITS;
             Self {
                 ranking,
                 route: Route::new(),

@@ -53,7 +53,8 @@ impl Compressor {
 
     /// Has the thread look after `map` too, until it is dropped.
     ///
-    /// Waits for other threads that add a map. Allocates.
+    /// Waits for other threads that add a map. Allocates. Does nothing once the thread has
+    /// [ended](Self::is_finished).
     ///
     /// ```
     /// # use hedgerow::{CompressedMap, std_ext::Compressor};

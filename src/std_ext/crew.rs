@@ -5,7 +5,7 @@
 //! figures and hints, relaxed: how many fences are hot, or that the queues are closed, which they say themselves too.
 
 use super::queue::Queue;
-use super::ticket::{Broken, Promise};
+use super::ticket::{Broken, Promise, Serves};
 use super::workers::FenceWorkersBuilder;
 use super::{Progress, Worker, affinity};
 use crate::facade::atomic::{AtomicUsize, Ordering};
@@ -102,6 +102,8 @@ pub(super) struct Figures {
     pub(super) most_drained: AtomicUsize,
     pub(super) steps: AtomicUsize,
     pub(super) changes: AtomicUsize,
+    /// Workers that have died.
+    pub(super) died: AtomicUsize,
 }
 
 pub(super) fn add(figure: &AtomicUsize, more: usize) {
@@ -124,6 +126,7 @@ impl Figures {
             most_drained: AtomicUsize::new(0),
             steps: AtomicUsize::new(0),
             changes: AtomicUsize::new(0),
+            died: AtomicUsize::new(0),
         }
     }
 
@@ -292,9 +295,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Shared<K, V, R> {
         contain(|| changed = self.map.rebalance_step(self.settings.step));
         add(&self.figures.steps, 1);
         add(&self.figures.changes, usize::from(changed));
-        let longest = self.settings.pace * LONGEST;
-        desk.pause = if changed || hot > 0 { self.settings.pace } else { desk.pause * 5 / 4 };
-        desk.pause = desk.pause.min(longest);
+        let (pace, longer) = (self.settings.pace, desk.pause.saturating_add(desk.pause / 4));
+        desk.pause = if changed || hot > 0 { pace } else { longer };
+        desk.pause = desk.pause.min(pace.saturating_mul(LONGEST));
+        // A time that is beyond the clock's never comes.
         desk.due = Instant::now().checked_add(desk.pause);
     }
 
@@ -346,9 +350,49 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Shared<K, V, R> {
             let _ = thread.shutdown();
         }
         // Nothing comes in any more.
+        let serves = Serves::all_of(self.crew()).begin();
         for number in 0..self.queues.len() {
             let mut desk = self.desk(number);
             while self.drain(&mut desk) > 0 {}
+        }
+        serves.begin();
+    }
+
+    /// What tells this crew from others, as long as it lives.
+    pub(super) fn crew(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    /// Fails all requests that a worker had, which has died, and those that wait for it. Later ones are done in place.
+    fn abandon(&self, desk: &mut Desk<K, V, R>) {
+        add(&self.figures.died, 1);
+        let queue = &self.queues[desk.number];
+        queue.close();
+        desk.ones.drain(..).for_each(|one| contain(|| drop(one)));
+        desk.many.drain(..).for_each(|many| contain(|| drop(many)));
+        desk.requests.drain(..).for_each(|request| contain(|| drop(request)));
+        queue.take(&mut desk.requests);
+        desk.requests.drain(..).for_each(|request| contain(|| drop(request)));
+    }
+}
+
+/// A worker's place, which its thread drops when it ends. If nobody has told it to, the worker has died.
+pub(super) struct Seat<K: Copy + Ord, V: Copy, R: Ranking<K>> {
+    shared: Arc<Shared<K, V, R>>,
+    desk: Desk<K, V, R>,
+}
+
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Seat<K, V, R> {
+    pub(super) fn new(shared: &Arc<Shared<K, V, R>>, number: usize) -> Self {
+        Self { shared: Arc::clone(shared), desk: shared.desk(number) }
+    }
+}
+
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Drop for Seat<K, V, R> {
+    fn drop(&mut self) {
+        // Whoever closes the crew does what its workers leave.
+        if !self.shared.is_closed() {
+            self.shared.abandon(&mut self.desk);
         }
     }
 }
@@ -360,20 +404,21 @@ where
     R: Ranking<K> + Send + Sync + 'static,
 {
     pub(super) fn start(self: &Arc<Self>, number: usize) -> io::Result<Worker> {
-        let shared = Arc::clone(self);
-        let mut desk = shared.desk(number);
+        let mut seat = Seat::new(self, number);
         let mut has_begun = false;
         let name = format!("{}-{number}", self.settings.name);
         Worker::spawn(name, 0, move |_| {
             if !has_begun {
                 has_begun = true;
                 IS_WORKER.set(true);
-                let processors = &shared.settings.processors;
+                Serves::one_of(seat.shared.crew(), number).begin();
+                let processors = &seat.shared.settings.processors;
                 if let Some(at) = number.checked_rem(processors.len()) {
                     let _ = affinity::pin_to(processors[at]);
                 }
             }
-            shared.step(&mut desk)
+            let Seat { shared, desk } = &mut seat;
+            shared.step(desk)
         })
     }
 }

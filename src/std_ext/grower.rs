@@ -56,7 +56,8 @@ impl Grower {
 
     /// Has the thread look after `map` too, until it is dropped.
     ///
-    /// Waits for other threads that add a map. Allocates.
+    /// Waits for other threads that add a map. Allocates. Does nothing once the thread has
+    /// [ended](Self::is_finished).
     ///
     /// ```
     /// # use hedgerow::{FlatMap, std_ext::Grower};

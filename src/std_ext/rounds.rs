@@ -47,6 +47,10 @@ impl Rounds {
     }
 
     pub(super) fn add(&self, visit: Visit) {
+        if self.worker.is_finished() {
+            // A panic has ended the thread: nobody would ever take the visit out.
+            return;
+        }
         self.new.lock().unwrap_or_else(PoisonError::into_inner).push(visit);
         self.worker.wake();
     }

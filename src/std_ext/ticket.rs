@@ -8,6 +8,7 @@
 
 use crate::facade::blocking::{Arc, Condvar, Mutex, MutexGuard};
 use alloc::boxed::Box;
+use core::cell::Cell;
 use core::fmt;
 use core::future::Future;
 use core::mem;
@@ -65,6 +66,48 @@ impl core::error::Error for Broken {}
 struct Desk<T> {
     state: Mutex<State<T>>,
     kept: Condvar,
+    /// Who is to answer.
+    server: Serves,
+}
+
+/// Whose requests a thread does: those of one worker of a crew, or of all of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Serves {
+    crew: usize,
+    number: usize,
+}
+
+std::thread_local! {
+    static SERVES: Cell<Serves> = const { Cell::new(Serves::NOBODY) };
+}
+
+impl Serves {
+    const NOBODY: Self = Self { crew: 0, number: 0 };
+    const ALL: usize = usize::MAX;
+
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Crews are not modelled.
+    pub(super) fn one_of(crew: usize, number: usize) -> Self {
+        Self { crew, number }
+    }
+
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // As above.
+    pub(super) fn all_of(crew: usize) -> Self {
+        Self { crew, number: Self::ALL }
+    }
+
+    /// From now on this thread does these requests; says whose it did before.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // As above.
+    pub(super) fn begin(self) -> Self {
+        SERVES.replace(self)
+    }
+
+    /// Whether this thread is the one that does these requests.
+    fn is_this_thread(self) -> bool {
+        let mine = SERVES.get();
+        self != Self::NOBODY
+            && self.crew == mine.crew
+            && (self.number == mine.number || mine.number == Self::ALL)
+    }
 }
 
 enum State<T> {
@@ -144,8 +187,13 @@ impl<T> Ticket<T> {
     /// assert_eq!(ticket.try_take().unwrap().unwrap(), 'a');
     /// ```
     pub fn pair() -> (Promise<T>, Self) {
+        Self::pair_of(Serves::NOBODY)
+    }
+
+    /// As `pair`, where this worker is to answer.
+    pub(super) fn pair_of(server: Serves) -> (Promise<T>, Self) {
         let state = Mutex::new(State::Open { waits: false, waker: None });
-        let desk = Arc::new(Desk { state, kept: Condvar::new() });
+        let desk = Arc::new(Desk { state, kept: Condvar::new(), server });
         (Promise(Some(Arc::clone(&desk))), Self(Way::Later(desk)))
     }
 
@@ -177,14 +225,15 @@ impl<T> Ticket<T> {
 
     /// Waits for the answer.
     ///
-    /// Blocks the thread: in a future, await the ticket instead. A worker that waited for a request of its own queue
-    /// would wait for itself.
+    /// Blocks the thread: in a future, await the ticket instead. There is no deadline: if a promise is leaked, or two
+    /// workers wait for each other's requests, the wait never ends.
     ///
     /// # Errors
     /// What the request panicked with, or [`Broken`].
     ///
     /// # Panics
-    /// When the answer was taken before.
+    /// When the answer was taken before, and when a worker, inside one request, waits for another one that it has to do
+    /// itself later: it would wait for ever. So the request that waits fails, and the other one is done.
     ///
     /// ```
     /// assert_eq!(hedgerow::std_ext::Ticket::ready(1).wait().unwrap(), 1);
@@ -193,7 +242,16 @@ impl<T> Ticket<T> {
         match &mut self.0 {
             Way::Ready(answer) => answer.take().expect("the answer was taken before"),
             Way::Later(desk) => {
-                assert!(!matches!(*desk.lock(), State::Taken), "the answer was taken before");
+                let (is_open, is_taken) = match &*desk.lock() {
+                    State::Open { .. } => (true, false),
+                    State::Kept(_) => (false, false),
+                    State::Taken => (false, true),
+                };
+                assert!(!is_taken, "the answer was taken before");
+                assert!(
+                    !is_open || !desk.server.is_this_thread(),
+                    "a worker waited for a request that it has to do itself"
+                );
                 desk.wait()
             }
         }

@@ -2,7 +2,7 @@
 
 use super::crew::{Answers, CLOSED, Changes, Compute, Figures, Job, Request, Shared, add, read};
 use super::queue::{Queue, Refused};
-use super::ticket::{Promise, Ticket};
+use super::ticket::{Promise, Serves, Ticket};
 use super::{Bell, Worker};
 use crate::facade::atomic::AtomicUsize;
 use crate::fence::{ByType, Computed, FenceMap, Op, Ranking};
@@ -33,6 +33,10 @@ use std::{io, thread};
 ///   done in place, or by another worker.
 /// - A closure that panics, in place or not, fails its own ticket, which hands the panic back, and nothing else.
 /// - A request that is made by a worker, within another request, is done in place.
+/// - If a worker's thread dies all the same, the tickets of its requests fail with [`Broken`](super::Broken), and what
+///   would have been handed to it is done in place from then on. [`WorkerStats::died`] counts such workers.
+/// - What waits for one worker is bounded ([`queue`](FenceWorkersBuilder::queue)), whoever brings it: up to twice as
+///   much, counting what it has taken out. Callers that wait for room are served in no particular order.
 /// - [`shutdown`](Self::shutdown), or a drop, does all requests that were accepted, and hands back those that come
 ///   later.
 ///
@@ -123,7 +127,8 @@ impl FenceWorkersBuilder {
     }
 
     /// How long the first thread pauses between two looks at the balance, where there was something to do: a
-    /// millisecond unless said otherwise. It sleeps up to 16 times as long where there was not.
+    /// millisecond unless said otherwise. It sleeps up to 16 times as long where there was not. A pace that is longer
+    /// than the clock can count has it look once.
     pub fn pace(mut self, pace: Duration) -> Self {
         self.pace = pace.max(Duration::from_micros(10));
         self
@@ -150,6 +155,12 @@ impl FenceWorkersBuilder {
         self
     }
 
+    fn shared<K, V, R>(self, map: Arc<FenceMap<K, V, R>>) -> Arc<Shared<K, V, R>> {
+        let queues = (0..self.workers).map(|_| Queue::new(self.queue)).collect();
+        let (mode, figures) = (AtomicUsize::new(usize::from(self.threshold == 0)), Figures::new());
+        Arc::new(Shared { map, queues, mode, settings: self, figures })
+    }
+
     /// Starts the threads.
     ///
     /// # Errors
@@ -160,9 +171,7 @@ impl FenceWorkersBuilder {
         V: Copy + Send + Sync + 'static,
         R: Ranking<K> + Send + Sync + 'static,
     {
-        let queues = (0..self.workers).map(|_| Queue::new(self.queue)).collect();
-        let (mode, figures) = (AtomicUsize::new(usize::from(self.threshold == 0)), Figures::new());
-        let shared = Arc::new(Shared { map, queues, mode, settings: self, figures });
+        let shared = self.shared(map);
         // A thread that cannot be had ends those there are: workers stop when they are dropped.
         let threads: Vec<Worker> = (0..shared.queues.len())
             .map(|number| shared.start(number))
@@ -296,8 +305,7 @@ where
                 return Err(Refused::Closed((key, f)));
             }
         }
-        self.shared.figures.add_in_place(1);
-        Ok(Ticket::done(catch_unwind(AssertUnwindSafe(|| self.shared.map.compute(key, f)))))
+        Ok(self.compute(key, f))
     }
 
     #[inline(never)]
@@ -311,17 +319,46 @@ where
     where
         F: FnMut(Option<V>) -> Op<V> + Send + 'static,
     {
-        let (promise, ticket) = Ticket::pair();
+        let (promise, ticket) = Ticket::pair_of(self.server(worker));
         let job: Box<dyn Job<K, V, R>> = Box::new(Compute { key, f, promise });
         match self.put(worker, Request::One((key, job)), 1, wait) {
             Ok(()) => Ok(ticket),
-            Err(refused) => Err(refused.map(|request| {
-                let Request::One((_, job)) = request else { unreachable!("what was put in") };
-                let job = job.into_any().downcast::<Compute<K, V, F>>();
-                let Ok(job) = job else { unreachable!("what was put in") };
-                (job.key, job.f)
-            })),
+            Err(refused) => {
+                let is_left = self.is_left(&refused);
+                let refused = refused.map(|request| {
+                    let Request::One((_, job)) = request else { unreachable!("what was put in") };
+                    let job = job.into_any().downcast::<Compute<K, V, F>>();
+                    let Ok(job) = job else { unreachable!("what was put in") };
+                    (job.key, job.f)
+                });
+                if is_left {
+                    let (key, f) = refused.into_inner();
+                    return Ok(self.compute(key, f));
+                }
+                Err(refused)
+            }
         }
+    }
+
+    /// Who answers for this worker's requests.
+    fn server(&self, worker: usize) -> Serves {
+        Serves::one_of(self.shared.crew(), worker)
+    }
+
+    /// Whether a request was refused because its worker has died: then it is done in place.
+    fn is_left<T>(&self, refused: &Refused<T>) -> bool {
+        // A crew says that it is closed before its queues do.
+        matches!(refused, Refused::Closed(_)) && !self.shared.is_closed()
+    }
+
+    /// In place.
+    #[inline]
+    fn compute<F>(&self, key: K, f: F) -> Ticket<Computed<V>>
+    where
+        F: FnMut(Option<V>) -> Op<V> + Send + 'static,
+    {
+        self.shared.figures.add_in_place(1);
+        Ticket::done(catch_unwind(AssertUnwindSafe(|| self.shared.map.compute(key, f))))
     }
 
     fn put(
@@ -364,8 +401,14 @@ where
     ) -> Result<Ticket<Answers<V>>, Refused<Changes<K, V>>> {
         match self.worker_of_any(&changes) {
             Some(worker) => {
-                let (promise, ticket) = Ticket::pair();
-                self.delegate_all(worker, changes, Some(promise), true).map(|()| ticket)
+                let (promise, ticket) = Ticket::pair_of(self.server(worker));
+                match self.delegate_all(worker, changes, Some(promise), true) {
+                    Ok(()) => Ok(ticket),
+                    Err(left) if self.is_left(&left) => {
+                        self.apply(left.into_inner()).map(Ticket::done)
+                    }
+                    Err(refused) => Err(refused),
+                }
             }
             None => self.apply(changes).map(Ticket::done),
         }
@@ -409,12 +452,16 @@ where
     }
 
     fn post(&self, changes: Changes<K, V>, wait: bool) -> Result<(), Refused<Changes<K, V>>> {
-        match self.worker_of_any(&changes) {
-            Some(worker) => self.delegate_all(worker, changes, None, wait),
-            None => match self.apply(changes)? {
-                Ok(_) => Ok(()),
-                Err(payload) => std::panic::resume_unwind(payload),
+        let changes = match self.worker_of_any(&changes) {
+            Some(worker) => match self.delegate_all(worker, changes, None, wait) {
+                Err(left) if self.is_left(&left) => left.into_inner(),
+                done => return done,
             },
+            None => changes,
+        };
+        match self.apply(changes)? {
+            Ok(_) => Ok(()),
+            Err(payload) => std::panic::resume_unwind(payload),
         }
     }
 
@@ -480,6 +527,7 @@ where
             },
             rebalance_steps: read(&figures.steps),
             rebalance_changes: read(&figures.changes),
+            died: read(&figures.died),
         }
     }
 
@@ -534,4 +582,64 @@ pub struct WorkerStats {
     pub rebalance_steps: usize,
     /// Those, of them, that changed something.
     pub rebalance_changes: usize,
+    /// Threads that have died, which no panic of a request should lead to.
+    pub died: usize,
+}
+
+#[cfg(all(test, not(hedgerow_loom)))]
+mod tests {
+    use super::super::crew::Seat;
+    use super::super::ticket::Broken;
+    use super::*;
+    use alloc::vec;
+
+    /// Workers without threads, and some fences for each of them.
+    fn idle(workers: usize, queue: usize) -> FenceWorkers<u64, u64> {
+        let settings =
+            FenceWorkers::<u64, u64>::builder().workers(workers).threshold(0).queue(queue);
+        let map = Arc::new(FenceMap::new().with_splits((1..8).map(|n| n * 10)));
+        let threads = Mutex::new(Vec::new());
+        FenceWorkers { shared: settings.shared(map), bells: Vec::new(), threads }
+    }
+
+    fn count(n: Option<u64>) -> Op<u64> {
+        Op::Insert(n.unwrap_or(0) + 1)
+    }
+
+    #[test]
+    fn tickets_of_a_worker_that_dies_fail_and_later_requests_are_done() {
+        let workers = Arc::new(idle(1, 2));
+        let seat = Seat::new(&workers.shared, 0);
+        let one = workers.submit(1, count).unwrap();
+        let all = workers.submit_all(vec![(2, Op::Insert(2))]).unwrap();
+        let other = Arc::clone(&workers);
+        let waits = thread::spawn(move || other.submit(3, count).unwrap().wait().unwrap().after);
+        drop(seat);
+        assert!(one.is_ready() && all.is_ready(), "a dead worker's tickets are left open");
+        assert!(one.wait().unwrap_err().is::<Broken>() && all.wait().unwrap_err().is::<Broken>());
+        assert_eq!(waits.join().unwrap(), Some(1), "for room that never comes");
+        assert_eq!(workers.submit(4, count).unwrap().wait().unwrap().after, Some(1));
+        let done = workers.submit_all(vec![(4, Op::Insert(5)), (5, Op::Keep)]);
+        assert_eq!(done.unwrap().wait().unwrap(), [Some(1), None]);
+        assert_eq!(workers.post_all(vec![(6, Op::Insert(6))]), Ok(()));
+        assert!(workers.map().iter().eq([(3, 1), (4, 5), (6, 6)]));
+        assert_eq!(workers.stats().died, 1);
+        workers.shutdown();
+        assert!(matches!(workers.submit(7, count), Err(Refused::Closed((7, _)))));
+    }
+
+    /// Whoever ends the workers does what they left, one after the other.
+    #[test]
+    fn a_request_that_waits_for_a_later_one_at_the_end_fails() {
+        let workers = idle(2, 9);
+        let later = core::cell::Cell::new(Some(workers.submit(75, count).unwrap()));
+        let waits = move |old| {
+            later.take().unwrap().wait().unwrap();
+            count(old)
+        };
+        let waits = workers.submit(1, waits).unwrap();
+        workers.shutdown();
+        assert!(waits.wait().is_err());
+        assert_eq!(workers.map().get(&75), Some(1));
+    }
 }

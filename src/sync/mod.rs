@@ -25,6 +25,8 @@ mod published_loom;
 pub(crate) mod registry;
 pub(crate) mod seat;
 pub(crate) mod seqlock;
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
+mod seqlock_loom;
 pub(crate) mod sides;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod sides_loom;

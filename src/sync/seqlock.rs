@@ -15,6 +15,11 @@
 //! - `[SL-6]` a writer that locks and then writes nothing may put back the state that it locked from, by
 //!   a release store: its `[SL-4]` load of that state goes before, so whoever loads it from there sees
 //!   the words of the last write too.
+//! - `[SL-7]` a writer that holds one lock and has read what another guards *confirms* the latter: a swap of
+//!   its state for the same state, which the release fence `[SL-1]` of the lock it holds precedes ↔ `[SL-8]`
+//!   the acquire fence behind the next lock, which swaps the value that the confirmation stored. So whoever
+//!   writes there later, and whoever sees that write, also sees that the first lock was taken. Locking the
+//!   second lock and giving it back `[SL-6]` has the same effect, but readers have to look again meanwhile.
 //!
 //! A state comes round again after `2^VERSION_BITS` writes to one bin. A reader that is stopped between
 //! its two loads for exactly a multiple of that many writes would take a torn value for whole: 35 bits
@@ -100,15 +105,31 @@ impl SeqLock<'_> {
         // [SL-5] relaxed: `begin` loaded this very state with acquire, [SL-4].
         let swapped =
             self.0.compare_exchange(state.0, locked, Ordering::Relaxed, Ordering::Relaxed);
+        // One fence for both, since it costs no more than either.
         // [SL-1] release fence: pairs with [SL-2]; the locked state is seen before any word we store.
-        atomic::fence(Ordering::Release);
+        // [SL-8] acquire fence: pairs with [SL-6] and [SL-7]. The swap may have read the state from a thread
+        // that gave the lock back or confirmed it; what that thread did before happens before our write.
+        atomic::fence(Ordering::AcqRel);
         swapped.is_ok()
+    }
+
+    /// Whether nothing was written since `state` was read, said by a swap that later writers see. The caller holds
+    /// another lock, which it has taken since `state` was read: whoever writes here later sees that lock taken.
+    #[inline]
+    #[cfg(feature = "alloc")]
+    pub(crate) fn confirm(&self, state: State) -> bool {
+        // [SL-7] relaxed: the fence [SL-1] of the lock that the caller holds stands before it, and pairs with [SL-8].
+        !state.is_locked()
+            && self
+                .0
+                .compare_exchange(state.0, state.0, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 
     /// Unlocks where nothing was written since `state` was locked: no reader need look again.
     #[inline]
     pub(crate) fn give_back(&self, state: State) {
-        // [SL-6] release: pairs with [SL-4], and hands on what our own [SL-4] has seen.
+        // [SL-6] release: pairs with [SL-4] and [SL-8], and hands on what our own [SL-4] has seen.
         self.0.store(state.0, Ordering::Release);
     }
 

@@ -49,7 +49,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// The entry with the least key.
     ///
     /// Takes no lock and writes no shared memory. Waits while a writer is inside the first leaf. Looks at one leaf, and
-    /// at more only where leaves are empty: then it linearizes where all of them are looked at once more.
+    /// at more only where leaves are empty: then it linearizes where all of them are looked at once more, and the
+    /// thread that inserts one key and then looks up another needs a fence in between to agree with it about their
+    /// order ([`docs::ordering`](crate::docs::ordering)).
     ///
     /// ```
     /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a'), (2, 'b')].into();
@@ -72,7 +74,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// Removes the entry with the least key and returns it: the map as a queue by priority.
     ///
     /// No two callers get the same entry. Blocks while another writer is inside its leaf, and linearizes when that is
-    /// locked. Allocates nothing, unless many leaves are empty.
+    /// locked. Then a compare-and-swap confirms each empty leaf on the way to it; if one has changed, the removal
+    /// begins again. So a thread that inserts a lesser key, which this removal has not seen, does not find the removed
+    /// entry after that. If the map is empty, this writes nothing and linearizes as [`first`](Self::first) does.
+    /// Allocates nothing, unless many leaves are empty.
     ///
     /// ```
     /// let jobs: hedgerow::FenceEntryMap<u32, String> = [(3, "late".into()), (1, "early".into())].into();

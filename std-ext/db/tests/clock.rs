@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! The system's clock, set forward and back: keys end by it, those that have ended stay so, and a clock that was wrong
 //! does no harm once it is right.
 

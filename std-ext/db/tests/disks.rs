@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! The server over disks that are full, that lose what they were given, or whose files somebody removes: nobody waits
 //! for a reply that will not come, what is committed can be read, and what is told is there after a restart.
 

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! Clients that make the server hold more than their share: what it serves them, and where it stops. The tests measure
 //! the memory of their process, so they have one of their own, and take turns.
 

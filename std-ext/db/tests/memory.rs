@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! What the process gives back to the system: after large values, after keys that all expired, after `FLUSHALL`. A
 //! process of its own, since the resident set is the process's.
 #![cfg(target_os = "linux")]
