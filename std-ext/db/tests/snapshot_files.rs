@@ -3,10 +3,11 @@
 //! Snapshots' files: whole, or refused.
 
 use hedgerow_db::ask::LONGEST_VALUE;
-use hedgerow_db::log::Corrupt;
 use hedgerow_db::log::faults::FaultyDisk;
 use hedgerow_db::log::folder::Folder;
+use hedgerow_db::log::{Corrupt, Fsync};
 use hedgerow_db::snapshot::{Snapshot, Writer, remove_older};
+use hedgerow_db::{Db, Options};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -251,4 +252,47 @@ fn one_that_cannot_be_written_is_none() {
     let left = self::folder();
     disk.copy_forced(path.path(), left.path()).unwrap();
     assert_eq!(fs::read(file(left.path(), 91)).unwrap(), fs::read(file(path.path(), 91)).unwrap());
+}
+
+// -------------------------------------------------------------------------------------------------- the folder
+
+fn open(path: &Path) -> Result<Db, Corrupt> {
+    let mut options = Options::at(path);
+    (options.fsync, options.shards, options.snapshot_after) = (Fsync::Never, 4, 0);
+    Db::open_on(options, Arc::new(FaultyDisk::new()))
+}
+
+#[test]
+fn a_folder_is_opened_once_and_said_what_was_found() {
+    let path = tempfile::tempdir().unwrap();
+    let inner = path.path().join("made").join("where it is missing");
+    let db = open(&inner).unwrap();
+    assert!(matches!(open(&inner), Err(Corrupt::InUse(_))));
+    db.set("a", "1").unwrap();
+    db.set("b", "2").unwrap();
+    db.snapshot().unwrap();
+    db.set("c", "3").unwrap();
+    drop(db);
+    let log = inner.join("log-00000000000000000003");
+    let whole = fs::read(&log).unwrap();
+    fs::write(&log, [&whole[..], &whole[20..40]].concat()).unwrap();
+    let db = open(&inner).unwrap();
+    let opened = db.opened();
+    assert_eq!((opened.snapshot_keys, opened.entries, opened.cut), (2, 1, 20));
+    drop(db);
+    assert_eq!(fs::read(&log).unwrap(), whole);
+    // Damage is refused, with its place, and nothing is changed.
+    let snapshot = inner.join("snapshot-00000000000000000002");
+    let mut bad = fs::read(&snapshot).unwrap();
+    bad[30] ^= 4;
+    fs::write(&snapshot, &bad).unwrap();
+    let refused = open(&inner).map(|_| ()).unwrap_err();
+    assert!(matches!(&refused, Corrupt::Damaged { file, .. } if *file == snapshot), "{refused}");
+    bad[30] ^= 4;
+    fs::write(&snapshot, &bad).unwrap();
+    fs::remove_file(&log).unwrap();
+    assert!(matches!(open(&inner), Err(Corrupt::Lost { found: None, wanted: 3, .. })));
+    fs::remove_file(inner.join("manifest")).unwrap();
+    assert_eq!(open(&inner).unwrap().len(), 2, "all that the snapshot needs");
+    assert_eq!(fs::read(&snapshot).unwrap(), bad);
 }

@@ -428,8 +428,8 @@ impl State {
     }
 
     /// Whether a change may be made now, and if so, whether only one that needs no more memory: makes room first.
-    /// `added` says how many bytes it may add, about. If the log has failed meanwhile, that is seen under the lock of the
-    /// shard.
+    /// `added` says how many bytes it may add, about. If the log has failed meanwhile, that is seen under the lock of
+    /// the shard.
     pub(crate) fn admits(&self, added: impl FnOnce() -> usize) -> Result<bool, Refusal> {
         if !self.log.writable() {
             return Err(Refusal::Log);
