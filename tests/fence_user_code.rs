@@ -211,3 +211,64 @@ fn closures_may_call_the_map() {
         assert_eq!(map.get_with(&500, |value| map.get(&502).unwrap() + value), Some(503));
     });
 }
+
+thread_local! {
+    /// What a [`Turncoat`] answers, over and over; if nothing, the truth.
+    static ANSWERS: Cell<&'static [Ordering]> = const { Cell::new(&[]) };
+}
+
+/// Honest while the map is filled. Later it equals nothing, and its order repeats some answers.
+#[derive(Clone, Copy, Debug)]
+struct Turncoat(u64);
+
+impl Ord for Turncoat {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let answers = ANSWERS.get();
+        WIND.set(WIND.get() + 1);
+        let next = answers.get(WIND.get() as usize % answers.len().max(1));
+        next.copied().unwrap_or_else(|| self.0.cmp(&other.0))
+    }
+}
+impl PartialOrd for Turncoat {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Turncoat {
+    fn eq(&self, other: &Self) -> bool {
+        ANSWERS.get().is_empty() && self.0 == other.0
+    }
+}
+impl Eq for Turncoat {}
+
+/// A walk goes from leaf to leaf without asking keys that contradict themselves where the next one begins.
+#[test]
+fn walks_end_whatever_keys_answer_after_the_map_was_filled() {
+    use Ordering::{Equal, Greater, Less};
+    const ANSWER: [&[Ordering]; 7] = [
+        &[Less],
+        &[Equal],
+        &[Greater],
+        &[Less, Greater],
+        &[Greater, Less, Less],
+        &[Greater, Greater, Less],
+        &[Less, Equal, Greater, Greater],
+    ];
+    for answers in ANSWER {
+        within(60, "a walk over keys that contradict themselves", move || {
+            let map: FenceMap<Turncoat, u64> = (0..2_000).map(|n| (Turncoat(n), n)).collect();
+            ANSWERS.set(answers);
+            assert_eq!(map.iter().count(), 2_000, "a walk ends, and meets all: {answers:?}");
+            assert_eq!(map.keys().fold(0, |count, _| count + 1), 2_000, "{answers:?}");
+            let mut asked = 0;
+            map.retain(|_, _| {
+                asked += 1;
+                true
+            });
+            assert_eq!(asked, 2_000, "retain asks about all: {answers:?}");
+            map.clear();
+            ANSWERS.set(&[]);
+            assert_eq!(map.iter().count(), 0, "clear leaves nothing: {answers:?}");
+        });
+    }
+}

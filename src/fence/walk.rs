@@ -18,8 +18,8 @@ use core::ops::Bound;
 pub(crate) struct Place<'a, K, V> {
     /// The entries from here on are still to come.
     pub(crate) from: Bound<K>,
-    /// The leaf that began there a moment ago.
-    leaf: Option<Leaf<'a, K, V>>,
+    /// The leaf that began there, and the state that it had before that was known.
+    leaf: Option<Seen<'a, K, V>>,
 }
 
 impl<K: Copy, V> Clone for Place<'_, K, V> {
@@ -124,13 +124,17 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
         let next = match leaf.hi(look)? {
             Some(hi) if !is_last => {
                 let next = leaf.next(look)?;
+                // Before the look at `leaf` is validated, which says that the next one begins at `hi`: as long as it
+                // has this state, it still does.
+                let seen = (next, next.begin());
                 // On its way while its left neighbour's entries are looked at.
                 next.prefetch();
                 for block in 0..2 {
                     next.prefetch_keys(block);
                     next.prefetch_values(block);
                 }
-                Some(Place { from: Bound::Included(hi), leaf: Some(next) })
+                leaf.check(look)?;
+                Some(Place { from: Bound::Included(hi), leaf: Some(seen) })
             }
             _ => None,
         };
@@ -139,12 +143,18 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
 
     /// The leaf that the place remembers, if it begins there still.
     fn begins_at(place: Place<'_, K, V>) -> Option<Seen<'_, K, V>> {
-        let (Some(leaf), Bound::Included(from)) = (place.leaf, place.from) else { return None };
+        let (Some((leaf, before)), Bound::Included(from)) = (place.leaf, place.from) else {
+            return None;
+        };
         let look = leaf.begin();
         if look.is_locked() || !look.meta.is_alive() {
             return None;
         }
-        leaf.lo(look).ok()?.filter(|lo| *lo == from).map(|_| (leaf, look))
+        // A leaf that has not changed is not asked about by its keys: so a walk over leaves that nobody changes has an
+        // end even if the order and the equality of keys contradict themselves.
+        let unchanged = !before.is_locked() && leaf.is_as(before);
+        let begins = unchanged || leaf.lo(look).ok()?.is_some_and(|lo| lo == from);
+        begins.then_some((leaf, look))
     }
 
     /// Keeps the entries for which `keep` says true, as it leaves their values. It runs with nothing locked, and

@@ -59,7 +59,7 @@ kinds! {
     flat_pairs: 2000.0;
     flat_unit_keys: 2000.0;
     flat_pages: 200.0;
-    flat_bulk: 100.0;
+    flat_bulk: 30.0;
     table_pairs: 2000.0;
     owned_owned: 2000.0;
     owned_void_keys: 2000.0;

@@ -39,7 +39,7 @@ fn now_and_then() -> bool {
 
 impl Model for Runs {
     fn compress(&self, plain: &[u8], into: &mut [u8], _: &mut Work) -> Option<usize> {
-        world::step();
+        world::codec_step();
         if self.0 == Wrong::Longer && now_and_then() {
             return Some(
                 into.len() + [1, 60_000, usize::MAX - into.len()][(world::random() % 3) as usize],
@@ -56,7 +56,7 @@ impl Model for Runs {
     }
 
     fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
-        world::step();
+        world::codec_step();
         if stored.len() != 6 || self.0 == Wrong::Refuses && now_and_then() {
             return Err(Corrupt::new());
         }
@@ -82,7 +82,7 @@ impl Future for Endless {
     type Output = Option<Box<dyn Model>>;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        world::step();
+        world::codec_step();
         Poll::Pending
     }
 }
@@ -93,12 +93,12 @@ impl Codec for Runs {
     }
 
     fn untrained(&self) -> Option<Box<dyn Model>> {
-        world::step();
+        world::codec_step();
         Some(Box::new(*self))
     }
 
     fn train(&self, samples: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
-        world::step();
+        world::codec_step();
         (samples.len() > 2).then(|| Box::new(*self) as Box<dyn Model>)
     }
 
@@ -244,7 +244,7 @@ impl Subject for Map {
         let wrong = wrong(program);
         let builder = CompressedMap::builder(96 << 10).segment_bytes(4 << 10).codec(Runs(wrong));
         let merge = |_: &[u8], before: Option<&[u8]>, operands: &[&[u8]]| {
-            world::step();
+            world::codec_step();
             let last = operands.last().or(before.as_ref());
             last.map(|bytes| bytes.to_vec()).unwrap_or_default()
         };
