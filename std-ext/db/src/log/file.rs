@@ -8,7 +8,7 @@
 //! What gathers between two commits is bounded by nothing here: each loop of the server commits at the end of its turn,
 //! so that it is what one turn of each changes.
 //!
-//! Whether the log can be written is one state, [`Condition`](super::health::Condition). A write that fails (the disk
+//! Whether the log can be written is one state, `Condition` in `log/health.rs`. A write that fails (the disk
 //! is full) makes it `Full`: what was written of it is cut off again, and no change begins. Then the log calls its
 //! owner, which undoes in memory what is not safe and has the log forget the entries
 //! ([`roll_back`](Log::roll_back)). In their place the log writes entries without changes, since numbers follow each

@@ -1,4 +1,4 @@
-//! The maps, each as a [`Subject`].
+//! The maps, each as a [`Subject`](crate::play::Subject).
 
 mod compressed;
 mod fence;
