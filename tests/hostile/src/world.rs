@@ -192,20 +192,31 @@ pub fn step() {
         }
     }
     if countdown(&REENTRY) {
-        let hook = HOOK.take();
-        if let Some(hook) = hook {
-            let result = catch_unwind(AssertUnwindSafe(|| alloc::unfailing(|| hook())));
-            HOOK.set(Some(hook));
-            if let Err(payload) = result {
-                alloc::stop_failing();
-                resume_unwind(payload);
-            }
-        }
+        call_map();
     }
     if countdown(&FUSE) && !thread::panicking() {
         alloc::stop_failing();
         resume_unwind(Box::new(Planned));
     }
+}
+
+/// Calls the map, unless this is such a call.
+fn call_map() {
+    let hook = HOOK.take();
+    if let Some(hook) = hook {
+        let result = catch_unwind(AssertUnwindSafe(|| alloc::unfailing(|| hook())));
+        HOOK.set(Some(hook));
+        if let Err(payload) = result {
+            alloc::stop_failing();
+            resume_unwind(payload);
+        }
+    }
+}
+
+/// Runs `work` with an allocator that calls the map each time: what a map looks at before and after it allocates may
+/// differ, as if another thread wrote meanwhile.
+pub fn with_calling_allocator<R>(work: impl FnOnce() -> R) -> R {
+    alloc::hooked(call_map, work)
 }
 
 /// As [`step`], for codecs: they may run while others wait for room that only this call makes, and so must not call
