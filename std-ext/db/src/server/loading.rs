@@ -167,9 +167,11 @@ impl Desk {
                 continue;
             }
             let Visitor { stream, name, local, tls, .. } = visitor;
-            // What encryption has agreed on stays here.
-            if let Stream::Bare(socket) = stream {
-                early.push(Arrival { socket, tls, name, local });
+            match stream {
+                Stream::Bare(socket) => early.push(Arrival { socket, tls, name, local }),
+                // What encryption has agreed on stays here.
+                #[cfg(feature = "tls")]
+                Stream::Tls(_) => {}
             }
         }
         (self.doors, early)
