@@ -18,8 +18,8 @@ use hedgerow::left_right::{Boxed, Inline};
 /// Plays a program on one kind of map.
 pub type Play = fn(&Program) -> Vec<String>;
 
-/// Every kind of map with the types that say something about it.
-pub const ALL: &[(&str, Play)] = &[
+/// Every kind of map with the types that say something about it. (A constant would be compiled where it is used.)
+pub static ALL: &[(&str, Play)] = &[
     ("flat_pairs", play::<flat::Map<Pair, Pair>>),
     ("flat_unit_keys", play::<flat::Map<Unit, Pair>>),
     ("flat_pages", play::<flat::Map<Page, Unit>>),
