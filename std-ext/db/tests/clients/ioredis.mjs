@@ -159,9 +159,12 @@ test("pipelines", async () => {
 
 test("what there is not", async () => {
   await assert.rejects(it.hset("hash", "field", 1), { message: /^ERR unknown command 'hset'/ });
-  await assert.rejects(it.multi().set("a", 1).exec(), { message: /unknown command '(multi|exec)'/ });
+  await assert.rejects(it.multi().set("a", 1).exec(), { message: /EXECABORT/ });
   await assert.rejects(it.eval("return 1", 0), { message: /^ERR unknown command 'eval'/ });
   await assert.rejects(it.select(1), { message: "ERR DB index is out of range" });
+  // What is meant for another database is not done in this one.
+  await assert.rejects(it.get("a"), { message: /DB index|SELECT/i });
+  await it.select(0);
   await assert.rejects(it.call("GET", "a", "b"), { message: "ERR wrong number of arguments for 'get' command" });
   assert.equal(await it.ping(), "PONG");
 });
