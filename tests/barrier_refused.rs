@@ -1,4 +1,4 @@
-//! builds: asan
+//! builds: default
 //! A sandbox that refuses `membarrier` after the first maps were made, while their readers rely on it: publishes come
 //! to an end, and garbage goes. Each case is a process of its own, since a filter of system calls cannot be taken back.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
