@@ -86,15 +86,15 @@ impl Dirty {
     /// publish, so this is not taken back.
     #[inline(always)]
     pub(super) fn note_fresh(&mut self, place: Place) {
-        if let Some(slots) = self.fresh.get_mut(place.bucket) {
-            *slots |= 1 << place.slot;
+        if let Some(slots) = self.fresh.get_mut(place.bucket()) {
+            *slots |= 1 << place.slot();
         }
     }
 
     /// Whether that was noted of `place`.
     #[inline(always)]
     pub(super) fn is_fresh(&self, place: Place) -> bool {
-        self.fresh.get(place.bucket).is_some_and(|slots| slots >> place.slot & 1 != 0)
+        self.fresh.get(place.bucket()).is_some_and(|slots| slots >> place.slot() & 1 != 0)
     }
 
     /// The buckets in which sides of one layout differ; `all` if they may in every one.
@@ -161,8 +161,9 @@ impl Dirty {
 pub(super) struct Base<E> {
     pub(super) place: Place,
     pub(super) entry: E,
-    /// The hash under which it was placed, which an equal key need not have.
-    pub(super) hash: Hashed,
+    /// The bucket that it belongs to, which an equal key need not do. (Its hash would take twice as much on a small
+    /// device, and alignment.)
+    pub(super) home: usize,
 }
 
 /// A change that was made while the hidden side was still looked at.

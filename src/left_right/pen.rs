@@ -233,18 +233,20 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         let mut later = mem::take(&mut self.draft.later);
         // Places are those of the base until the table grows, so what has one comes first.
         later.retain(|change| {
-            let Some(Base { place, entry: base, hash }) = change.base.take() else { return true };
-            let entry = Self::hidden(self.shared).get(place);
+            let Some(Base { place, entry: base, home }) = change.base.take() else { return true };
+            let hidden = Self::hidden(self.shared);
+            let entry = hidden.get(place);
             if entry.is_none_or(|entry| !P::are_one(entry, &base)) {
                 // Two changes of one key, by an `Eq` that contradicts itself, and the other came first.
                 return change.now.is_some();
             }
+            let stays = hidden.is_found_under(change.hash, home, place);
             match change.now {
-                Some(entry) if change.hash == hash => self.replace(place, entry),
-                _ => self.take(hash, place),
+                Some(entry) if stays => self.replace(place, entry),
+                _ => self.take(home, place),
             }
             // One that belongs elsewhere gets a place there.
-            change.now.is_some() && change.hash != hash
+            change.now.is_some() && !stays
         });
         self.draft.later_len = later.len().cast_signed();
         self.draft.later = later;
@@ -264,9 +266,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     /// Replaces the entry at `place` of the hidden side by one of the same hash.
     #[inline(always)]
     fn replace(&mut self, place: Place, entry: P::Entry) {
-        let differed = self.draft.dirty.has(place.bucket);
+        let differed = self.draft.dirty.has(place.bucket());
         let old = Self::hidden(self.shared).replace(place, entry);
-        self.draft.dirty.touch(place.bucket);
+        self.draft.dirty.touch(place.bucket());
         let is_shown = self.is_shown(&old, place, differed);
         if P::OWNS {
             self.draft.dirty.note_fresh(place);
@@ -288,8 +290,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     /// As `exchange`, where the other entry belongs elsewhere.
     #[cold]
     fn replace_elsewhere(&mut self, placed: Hashed, place: Place, hash: Hashed, entry: P::Entry) {
-        let differed = self.draft.dirty.has(place.bucket);
-        let old = Self::take_out(self.shared, &mut self.draft.dirty, placed, place);
+        let differed = self.draft.dirty.has(place.bucket());
+        let home = placed.home(Self::hidden(self.shared).buckets());
+        let old = Self::take_out(self.shared, &mut self.draft.dirty, home, place);
         let is_shown = self.is_shown(&old, place, differed);
         self.place(hash, entry);
         self.retire(old, is_shown);
@@ -298,10 +301,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     fn take_out(
         shared: &Shared<K, V, S, P>,
         dirty: &mut Dirty,
-        placed: Hashed,
+        home: usize,
         place: Place,
     ) -> P::Entry {
-        Self::hidden(shared).take(placed, place, |bucket| dirty.touch(bucket))
+        Self::hidden(shared).take(home, place, |bucket| dirty.touch(bucket))
     }
 
     /// Places an entry that is not there yet in the hidden side; there is room for it.
@@ -314,10 +317,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         }
     }
 
-    /// Takes the entry at `place`, which was placed under this hash, out of the hidden side.
-    fn take(&mut self, hash: Hashed, place: Place) {
-        let differed = self.draft.dirty.has(place.bucket);
-        let old = Self::take_out(self.shared, &mut self.draft.dirty, hash, place);
+    /// Takes the entry at `place`, which belongs to the bucket `home`, out of the hidden side.
+    fn take(&mut self, home: usize, place: Place) {
+        let differed = self.draft.dirty.has(place.bucket());
+        let old = Self::take_out(self.shared, &mut self.draft.dirty, home, place);
         let is_shown = self.is_shown(&old, place, differed);
         self.retire(old, is_shown);
     }
@@ -422,7 +425,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
             return self.remove_later(hash, key);
         }
         let Some((place, hash)) = self.find_placed(hash, key) else { return Ok(false) };
-        self.take(hash, place);
+        self.take(hash.home(Self::hidden(self.shared).buckets()), place);
         Ok(true)
     }
 
@@ -489,7 +492,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
                 if !keep(key, value) {
                     // SAFETY: it is in the table, so it has not been freed.
                     let hash = unsafe { P::hash(entry, |key| self.shared.hash(key)) };
-                    self.take(hash, place);
+                    self.take(hash.home(Self::hidden(self.shared).buckets()), place);
                 }
             }
         }

@@ -7,11 +7,27 @@ use super::bucket::{Bucket, Hashed, Slots};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-/// Where an entry lies.
+/// Where an entry lies: the bucket's number, and in the lowest three bits the slot's. In one word, because a small
+/// device keeps one in each note of a change. (A bucket takes 64 bytes of memory, so its number has bits to spare.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Place {
-    pub(super) bucket: usize,
-    pub(super) slot: usize,
+pub(super) struct Place(usize);
+
+impl Place {
+    #[inline(always)]
+    pub(super) fn new(bucket: usize, slot: usize) -> Self {
+        debug_assert!(slot < 8);
+        Self(bucket << 3 | slot)
+    }
+
+    #[inline(always)]
+    pub(super) fn bucket(self) -> usize {
+        self.0 >> 3
+    }
+
+    #[inline(always)]
+    pub(super) fn slot(self) -> usize {
+        self.0 & 7
+    }
 }
 
 /// A side as readers see it: where its buckets are.
@@ -200,7 +216,7 @@ impl<'a, E: Copy> Iterator for Entries<'a, E> {
             if let Some(slot) = self.slots.next() {
                 self.left -= 1;
                 // SAFETY: the head said that it is in use, and nothing changes.
-                return Some((Place { bucket: self.bucket, slot }, unsafe { bucket.entry(slot) }));
+                return Some((Place::new(self.bucket, slot), unsafe { bucket.entry(slot) }));
             }
             if self.bucket + 1 >= self.view.number {
                 return None;
@@ -283,7 +299,7 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
         // Entries of no size have no slot of their own: any that is in use will do.
         let any = || self.all()[bucket].head().used().next();
         let slot = within.checked_div(size_of::<E>()).or_else(any);
-        Place { bucket, slot: slot.expect("in use") }
+        Place::new(bucket, slot.expect("in use"))
     }
 
     pub(super) fn entries(&self) -> Entries<'_, E> {
@@ -293,14 +309,14 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
 
     /// The places of `bucket` in use now.
     pub(super) fn places_of(&self, bucket: usize) -> impl Iterator<Item = Place> + use<E, B> {
-        self.all()[bucket].head().used().map(move |slot| Place { bucket, slot })
+        self.all()[bucket].head().used().map(move |slot| Place::new(bucket, slot))
     }
 
     /// The entry at `place`, if that is in use.
     pub(super) fn get(&self, place: Place) -> Option<&E> {
-        let bucket = self.all().get(place.bucket)?;
+        let bucket = self.all().get(place.bucket())?;
         // SAFETY: the head says so.
-        bucket.head().holds(place.slot).then(|| unsafe { bucket.entry(place.slot) })
+        bucket.head().holds(place.slot()).then(|| unsafe { bucket.entry(place.slot()) })
     }
 
     /// Forgets all entries.
@@ -309,9 +325,17 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
         self.len = 0;
     }
 
+    /// Whether the entry at `place`, which belongs to the bucket `home`, is found under `hash`.
+    #[cfg(feature = "alloc")]
+    pub(super) fn is_found_under(&self, hash: Hashed, home: usize, place: Place) -> bool {
+        let head = self.all()[place.bucket()].head();
+        hash.home(self.buckets()) == home
+            && head == head.without(place.slot()).with(place.slot(), hash)
+    }
+
     /// Replaces the entry at `place`, which is in use.
     pub(super) fn replace(&mut self, place: Place, entry: E) -> E {
-        self.at(place.bucket).replace(place.slot, entry)
+        self.at(place.bucket()).replace(place.slot(), entry)
     }
 
     /// Places an entry that is not there yet, and says where; there is room for it. `touch` is told each bucket that
@@ -323,24 +347,24 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
             touch(bucket);
             if let Some(slot) = self.at(bucket).put(hash, entry) {
                 self.len += 1;
-                return Place { bucket, slot };
+                return Place::new(bucket, slot);
             }
             self.at(bucket).pass();
             bucket = self.view().after(bucket);
         }
     }
 
-    /// Takes the entry at `place` out, which was placed under this hash. `touch` as above.
-    pub(super) fn take(&mut self, hash: Hashed, place: Place, mut touch: impl FnMut(usize)) -> E {
-        let mut bucket = hash.home(self.buckets());
-        while bucket != place.bucket {
+    /// Takes the entry at `place` out, which belongs to the bucket `home`. `touch` as above.
+    pub(super) fn take(&mut self, home: usize, place: Place, mut touch: impl FnMut(usize)) -> E {
+        let mut bucket = home;
+        while bucket != place.bucket() {
             touch(bucket);
             self.at(bucket).pass_less();
             bucket = self.view().after(bucket);
         }
         touch(bucket);
         self.len -= 1;
-        self.at(bucket).take(place.slot)
+        self.at(bucket).take(place.slot())
     }
 
     /// Has `bucket` hold what it holds in `other`, which has as many.

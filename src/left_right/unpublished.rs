@@ -40,7 +40,7 @@ pub(super) fn placed_under<K: Hash, V, S: BuildHasher, P: Keep<K, V>>(
     entry: &P::Entry,
 ) -> Hashed {
     // One that lies in the bucket where it was looked for was counted nowhere; any other that is kept inline is asked.
-    if !P::OWNS && hash.home(side.buckets()) == place.bucket {
+    if !P::OWNS && hash.home(side.buckets()) == place.bucket() {
         return hash;
     }
     // SAFETY: it is in the table, so it has not been freed.
@@ -122,7 +122,7 @@ impl<'a, K, V, S, P: Keep<K, V>> Unpublished<'a, K, V, S, P> {
         Some(Base {
             place,
             entry: *entry,
-            hash: placed_under(self.shared, side, hash, place, entry),
+            home: placed_under(self.shared, side, hash, place, entry).home(side.buckets()),
         })
     }
 

@@ -168,7 +168,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
                 let Some((key, value)) = hidden.get(place) else { continue };
                 if !keep(key, value) {
                     let hash = Hashed::of(key, hash_builder);
-                    hidden.take(hash, place, |bucket| draft.touch(bucket));
+                    hidden.take(hash.home(BUCKETS), place, |bucket| draft.touch(bucket));
                 }
             }
         }
@@ -298,7 +298,7 @@ where
     /// The hash under which the entry of `key` at `place` was placed, which was found under `hash`: another one where a
     /// key's `Hash` contradicts its `Eq`. One that lies in the bucket where it was looked for was counted nowhere.
     fn placed_under(hash: Hashed, place: Place, key: &K, hash_builder: &S) -> Hashed {
-        if hash.home(BUCKETS) == place.bucket { hash } else { Hashed::of(key, hash_builder) }
+        if hash.home(BUCKETS) == place.bucket() { hash } else { Hashed::of(key, hash_builder) }
     }
 
     /// The key's value, unpublished changes included. O(1) expected.
@@ -342,11 +342,11 @@ where
         let (hash, found) = Self::find(hidden, hash_builder, &key);
         if let Some((place, (old, _))) = found {
             let placed_under = Self::placed_under(hash, place, &old, hash_builder);
-            draft.touch(place.bucket);
+            draft.touch(place.bucket());
             if placed_under == hash {
                 hidden.replace(place, (key, value));
             } else {
-                hidden.take(placed_under, place, |bucket| draft.touch(bucket));
+                hidden.take(placed_under.home(BUCKETS), place, |bucket| draft.touch(bucket));
                 hidden.place(hash, (key, value), |bucket| draft.touch(bucket));
             }
         } else if hidden.len() < hidden.capacity() {
@@ -380,7 +380,7 @@ where
         let (hash, found) = Self::find(hidden, hash_builder, key);
         let Some((place, (found, value))) = found else { return Ok(None) };
         let hash = Self::placed_under(hash, place, &found, hash_builder);
-        hidden.take(hash, place, |bucket| draft.touch(bucket));
+        hidden.take(hash.home(BUCKETS), place, |bucket| draft.touch(bucket));
         Ok(Some(value))
     }
 
@@ -408,7 +408,7 @@ where
         let (_, found) = Self::find(hidden, hash_builder, key);
         let Some((place, (key, value))) = found else { return Ok(None) };
         let value = with(value);
-        draft.touch(place.bucket);
+        draft.touch(place.bucket());
         hidden.replace(place, (key, value));
         Ok(Some(value))
     }
