@@ -622,6 +622,25 @@ fn types_of_all_sizes_and_alignments() {
     check(|n| n, |n| [n as u8; 1_000], 100);
 }
 
+/// Growth moves entries from bucket to bucket: it needs room on the stack for a few of them, not for whole buckets.
+#[test]
+fn inline_entries_of_64_kib_grow_on_a_stack_of_4_mib() {
+    let grow = || {
+        let (mut writer, reader) = LeftRightMap::<u32, [u64; 8 << 10]>::inline();
+        for n in 0..20 {
+            writer.insert(n, [u64::from(n); 8 << 10]);
+        }
+        writer.publish();
+        assert!(
+            (0..20).all(|n| reader.enter().get(&n).is_some_and(|value| value[99] == u64::from(n)))
+        );
+        writer.clear();
+        writer.publish();
+        assert!(reader.is_empty());
+    };
+    std::thread::Builder::new().stack_size(4 << 20).spawn(grow).unwrap().join().unwrap();
+}
+
 /// Handles that each live as long as one look, in one slot: none of them has been looking since before.
 #[test]
 fn a_handle_that_takes_over_a_slot_is_not_taken_for_the_last_one() {

@@ -237,6 +237,19 @@ impl<E> Bucket<E> {
 }
 
 impl<E: Copy> Bucket<E> {
+    /// Makes an empty bucket in place. It writes the head only: slots may hold anything, and seven large entries would
+    /// not fit on a small stack.
+    #[cfg(feature = "alloc")]
+    pub(super) fn make_empty(at: &mut MaybeUninit<Self>) {
+        // SAFETY: the pointer is valid for writes of a whole bucket.
+        unsafe { (&raw mut (*at.as_mut_ptr()).head).write(Head(0)) };
+    }
+
+    /// Forgets all entries.
+    pub(super) fn clear(&mut self) {
+        self.head = Head(0);
+    }
+
     #[inline(always)]
     pub(super) fn head(&self) -> Head {
         self.head

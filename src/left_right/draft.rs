@@ -19,7 +19,11 @@ pub(super) type Table<E> = Side<E, Vec<Bucket<E>>>;
 pub(super) fn table<E: Copy>(buckets: usize) -> Result<Table<E>, TryReserveError> {
     let mut room = Vec::new();
     room.try_reserve_exact(buckets).map_err(|_| TryReserveError::Alloc)?;
-    room.resize(buckets, Bucket::EMPTY);
+    for bucket in &mut room.spare_capacity_mut()[..buckets] {
+        Bucket::make_empty(bucket);
+    }
+    // SAFETY: there is room for so many, and each of them was just made.
+    unsafe { room.set_len(buckets) };
     Ok(Side::new(room))
 }
 

@@ -124,13 +124,16 @@ impl<'a, K, V, S, P: Keep<K, V>> Pen<'a, K, V, S, P> {
 
     /// Moves entries to `next`, each with something that `moved` is told together with its new place.
     #[inline(always)]
-    fn move_all<T: Copy>(
-        mut entries: impl Iterator<Item = (T, P::Entry)>,
+    fn move_all<'e, T: Copy>(
+        mut entries: impl Iterator<Item = (T, &'e P::Entry)>,
         next: &mut Table<P::Entry>,
         rehash: impl Fn(&K) -> Hashed,
         mut moved: impl FnMut(T, Place),
-    ) {
-        // Some at a time: the processor waits for their keys at once, not for one after the other.
+    ) where
+        P::Entry: 'e,
+    {
+        // Several at a time, so that the processor waits for their keys together. References, because eight entries of
+        // 64 KiB do not fit on a small stack.
         let mut some = [None; REBUILT];
         loop {
             some.fill_with(|| entries.next().map(|(with, entry)| (Hashed(0), with, entry)));
@@ -139,7 +142,7 @@ impl<'a, K, V, S, P: Keep<K, V>> Pen<'a, K, V, S, P> {
                 *hash = unsafe { P::hash(entry, &rehash) };
             }
             for (hash, with, entry) in some.into_iter().flatten() {
-                moved(with, next.place(hash, entry, |_| {}));
+                moved(with, next.place(hash, *entry, |_| {}));
             }
             if some[REBUILT - 1].is_none() {
                 break;
@@ -345,14 +348,14 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         let rehash = |key: &K| self.shared.hash(key);
         if self.draft.dirty.notes_fresh() {
             let before = &self.draft.dirty;
-            let entries = hidden.entries().map(|(place, entry)| (before.is_fresh(place), *entry));
+            let entries = hidden.entries().map(|(place, entry)| (before.is_fresh(place), entry));
             Self::move_all(entries, &mut next, rehash, |is_fresh, place| {
                 if is_fresh {
                     dirty.note_fresh(place);
                 }
             });
         } else {
-            let entries = hidden.entries().map(|(_, entry)| ((), *entry));
+            let entries = hidden.entries().map(|(_, entry)| ((), entry));
             Self::move_all(entries, &mut next, rehash, |(), _| {});
             if notes_fresh {
                 self.note_fresh(&next, &mut dirty);

@@ -321,7 +321,7 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
 
     /// Forgets all entries.
     pub(super) fn clear(&mut self) {
-        self.buckets.as_mut().fill(Bucket::EMPTY);
+        self.buckets.as_mut().iter_mut().for_each(Bucket::clear);
         self.len = 0;
     }
 
