@@ -562,7 +562,7 @@ impl Store {
     /// Whether what is worked in has room for a record of the value, and a segment has. A merge function makes
     /// values of any length.
     fn can_store(&self, key: &[u8], value: &[u8]) -> bool {
-        // relaxed: changes under the house's lock only.
+        // relaxed: it changes only under the lock of `house`.
         let longest = self.longest.load(Ordering::Relaxed).min(self.shape().most());
         value.len() <= longest && Head::raw(key.len(), value.len()).record(true) <= longest
     }

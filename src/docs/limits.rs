@@ -73,7 +73,7 @@
 //!
 //! # Turns are counted round
 //! The word that says which table is shown counts turns, by 51 bits on 64-bit targets. A handle that does not read
-//! while exactly a multiple of so many publishes come and go would look where the table was before them. At a million
+//! while exactly a multiple of 2^51 publishes come and go would look where the table was before them. At a million
 //! publishes a second, without a pause, that is 71 years.
 //! On 32-bit targets, where the 23 bits that there are would be soon through, handles do not go by the number.
 //! [`generation`](crate::left_right::ReadHandle::generation) has 64 bits everywhere.

@@ -53,7 +53,7 @@ impl Dirty {
         Self { list, marks, everywhere: false, rebuilt: false, notes_fresh: false }
     }
 
-    /// Of a hidden side of so many buckets, which is another altogether. If `notes_fresh`, it is told which entries
+    /// For a hidden side of `buckets` buckets that was built anew. If `notes_fresh`, the writer notes which entries
     /// readers cannot see ([`note_fresh`](Self::note_fresh)).
     pub(super) fn everywhere(buckets: usize, notes_fresh: bool) -> Result<Self, TryReserveError> {
         let words = buckets.div_ceil(usize::BITS as usize);
@@ -176,8 +176,8 @@ impl Dirty {
 pub(super) struct Base<E> {
     pub(super) place: Place,
     pub(super) entry: E,
-    /// The bucket that it belongs to, which an equal key need not do. (Its hash would take twice as much on a small
-    /// device, and alignment.)
+    /// The bucket that it belongs to. An equal key may belong to another one. (Its hash would take twice as
+    /// much on a small device, and alignment.)
     pub(super) home: usize,
 }
 
@@ -205,9 +205,9 @@ pub(super) struct Draft<E> {
     pub(super) spare: Option<Table<E>>,
     /// Entries taken out of the hidden side that are, or were, shown.
     pub(super) trash: Option<E>,
-    /// Entries that nobody can meet any more, to be dropped when the lock that is held is given back.
+    /// Entries that no reader can see any more. They are dropped when the lock that is held is given back.
     pub(super) ripe: Option<E>,
-    /// The lock that threads who share the writer take.
+    /// The lock of the threads that share the writer.
     #[cfg(feature = "std")]
     pub(super) lock: Option<Arc<Holder>>,
     /// The turn that is not over.
@@ -242,7 +242,7 @@ impl<E> Draft<E> {
         }
     }
 
-    /// Whether this thread holds the lock of those who share the writer: then nothing is to be dropped yet.
+    /// Whether this thread holds the lock of the threads that share the writer. Then it must not drop anything yet.
     pub(super) fn is_locked_here(&self) -> bool {
         #[cfg(feature = "std")]
         return self.lock.as_ref().is_some_and(|lock| lock.is_this_thread());

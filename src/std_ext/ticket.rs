@@ -66,7 +66,7 @@ impl core::error::Error for Broken {}
 struct Desk<T> {
     state: Mutex<State<T>>,
     kept: Condvar,
-    /// Who is to answer.
+    /// The worker that is to answer.
     server: Serves,
 }
 

@@ -303,7 +303,7 @@ mod imp {
             Ok(Self(note))
         }
 
-        /// Hands the extent over; whoever takes it drops an `Extent` of the same address.
+        /// Hands the extent over; its new owner drops an `Extent` of the same address.
         fn take(self) -> *mut Note {
             ManuallyDrop::new(self).0
         }

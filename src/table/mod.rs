@@ -89,7 +89,7 @@ pub(crate) struct Table<K, V> {
     directory: AtomicPtr<Head<K, V>>,
     /// How many bins have been asked to be born, in a table of full segments: the next segment's first.
     claimed: AtomicUsize,
-    /// Whether a move to a larger table was cut short: bins of the table are unborn, and nobody is at it.
+    /// Whether a move to a larger table was cut short: bins of the table are unborn, and no thread is moving keys.
     cut_short: AtomicBool,
     /// Held while the directory, or an entry of it, is replaced.
     growth: Lock<()>,
