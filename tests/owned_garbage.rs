@@ -1,4 +1,4 @@
-//! builds: asan portable
+//! builds: asan narrow portable
 //! What the maps of owned data free, and when: while destructors are slow, never return, panic or write to the map,
 //! and while guards are held. Each test has a process of its own, because guards hold for all maps of a process.
 
@@ -49,7 +49,7 @@ impl Drop for Slow {
 
 /// Waits until a destructor runs that another thread has begun.
 fn wait_for(begun: &Receiver<()>) {
-    begun.recv_timeout(std::time::Duration::from_mins(1)).expect("the destructor runs");
+    begun.recv_timeout(std::time::Duration::from_mins(5)).expect("the destructor runs");
 }
 
 /// Entries that may wait while nothing is in the way of freeing them: some batches.
@@ -169,7 +169,7 @@ fn no_guard_is_held_while_entries_are_freed() {
         for operation in operations {
             let insert: fn(&Map, _, _) = |map, key, value| ignore(map.insert(key, value));
             frees_without_a_guard(Map::new(), operation, insert, |map, key| {
-                ignore(map.remove(&key))
+                ignore(map.remove(&key));
             });
         }
     });
@@ -187,7 +187,7 @@ fn no_guard_is_held_while_ordered_entries_are_freed() {
         for operation in operations {
             let insert: fn(&Map, _, _) = |map, key, value| ignore(map.insert(key, value));
             frees_without_a_guard(Map::new(), operation, insert, |map, key| {
-                ignore(map.remove(&key))
+                ignore(map.remove(&key));
             });
         }
     });

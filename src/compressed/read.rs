@@ -479,7 +479,7 @@ mod tests {
         }
     }
 
-    /// Bytes that are no chain of records, where there was one.
+    /// Overwrites a chain of records with bytes that are none.
     #[test]
     fn a_chain_that_is_damaged_is_not_folded() {
         let append = |_: &[u8], value: Option<&[u8]>, changes: &[&[u8]]| {

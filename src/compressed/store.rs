@@ -215,7 +215,7 @@ impl Store {
         false
     }
 
-    /// Writes a record and counts it. The caller has the segment open. None, and nothing is written, where the record
+    /// Writes a record and counts it. The caller has the segment open. None, and nothing is written, if the record
     /// does not fit.
     pub(super) fn write(
         &self,

@@ -446,7 +446,7 @@ impl Store {
         let Some((_, start)) = self.place(at) else { return Err(Stuck) };
         let (head, len) = segment.head(start).ok_or(Stuck)?;
         let size = head.record(hot);
-        // Before codecs are called: a record whose codec panics is passed over, and waits for another sweep.
+        // Before codecs are called: if a codec panics, its record is passed over and waits for another sweep.
         house.sweep = Some(Sweep { at: sweep.at + size, ..sweep });
         let hash = self.rehash(at.afar());
         if !self.is_linked(hash, at) {

@@ -28,7 +28,7 @@
 //! `SeqCst` fence between the insert and the look-up. [`len`](crate::FlatMap::len) orders nothing.
 //!
 //! `apply_batch`, `remove_range`, `pop_first` and `pop_last` of a [`FenceMap`](crate::FenceMap) or
-//! [`FenceEntryMap`](crate::FenceEntryMap), where they change something, swap a word in each leaf that they read or
+//! [`FenceEntryMap`](crate::FenceEntryMap), if they change something, swap a word in each leaf that they read or
 //! write. So all threads agree about the order of these operations, without a fence: if `pop_first` removes an entry
 //! because there was no lesser one, a thread that then inserts a lesser one does not find the removed one any more.
 //! Operations that read several leaves and change nothing (`range`, `snapshot_many`, `first` if leaves are empty) are
@@ -115,6 +115,13 @@
 //! - `RA-1` (`fence/range.rs`): the second looks at the leaves of a range, and the fence before them.
 //! - `AR-1` (`fence/arena.rs`): leaves given back, and taken again.
 //! - `CT-1` ↔ `CT-2` (`sync/counted.rs`): holds given up; the last of them, before the value is dropped.
+//!
+//! `tests/mutations.toml` weakens each of them, and a named test or model fails, but for these:
+//!
+//! - `SL-5`, `LF-2` and `FX-2` name a step of an argument that rests on other labels. They have no ordering to weaken.
+//! - `RT-3` is a lock that owns the data that it guards, so no change that compiles goes around it.
+//! - `CP-1` ↔ `CP-2` publish zeroed words. In the model checker words are atomics that have a value from the beginning,
+//!   so it cannot show one that was not zeroed yet. The models of `PB`, `CD` and `RG` check the same shape.
 //!
 //! Payload words are read and written by relaxed atomic accesses, never volatile ones: a reader
 //! that overlaps a writer reads stale or mixed words, which is no data race, and drops them unseen

@@ -435,7 +435,8 @@ fn touch(leaf: Leaf<'_, u64, Value>) {
     }
 }
 
-/// Looks at two leaves in turn, and at both once more; which of them have been written to since `before`, if it holds.
+/// Looks at two leaves in turn, and at both once more. If the look is valid, returns which of them were written to
+/// since `before`.
 fn glance(
     leaves: [Leaf<'_, u64, Value>; 2],
     before: [usize; 2],

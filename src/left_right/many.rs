@@ -26,7 +26,7 @@ use std::thread;
 ///   thread that does. If the thread panics with the lock, the next one to give it back drops them.
 /// - `Hash`, `Eq`, `Clone`, and the closures of [`update`](Self::update) and of the methods of the locked handle, run
 ///   under the lock. They may read the map through a [`ReadHandle`]. If one of them uses the handle, that call panics
-///   instead of waiting for its own thread; if one waits for a thread that uses the handle, it waits for ever.
+///   instead of waiting for its own thread; if one of them waits for a thread that uses the handle, both wait for ever.
 ///
 /// # Panics
 /// Every method panics when the calling thread has the lock already.
@@ -184,7 +184,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
         K: Borrow<Q> + Clone,
         Q: Hash + Eq + ?Sized,
     {
-        // Dropped after the lock is given back, where it is not called.
+        // If the closure is not called, it is dropped after the lock is given back.
         let mut with = Some(with);
         let mut writer = self.lock();
         writer.update(key, |value| with.take().expect("it is called once")(value))

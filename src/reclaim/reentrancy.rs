@@ -91,7 +91,7 @@ mod by_thread {
                 };
                 Some(Freeing { place, garbage: PhantomData })
             };
-            // A thread whose thread-locals have gone leaves it to others.
+            // A thread whose thread-locals are gone leaves the garbage to other threads.
             PLACES.try_with(begin).ok().flatten()
         }
     }

@@ -320,7 +320,7 @@ fn loom_two_pins_against_free_where_another_writer_is_refused() {
     });
 }
 
-/// Slots that are claimed meanwhile, one of them by two readers one after the other perhaps. The writer may have found
+/// Slots that are claimed meanwhile, perhaps one of them by two readers one after the other. The writer may have found
 /// before that there are none, and then it relies on fences.
 #[test]
 fn loom_slots_claimed_where_the_system_refuses() {

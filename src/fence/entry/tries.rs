@@ -188,7 +188,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
             .map_err(|(why, (key, value))| why.of(key, Some(value)))?;
         let mut there = Raw { rank: 0, node: Pair::stem(fresh.0.0) };
         let is_absent = |old: Option<Raw<K>>| {
-            // Where there is one it is the answer: to look it up again would be to ask the key's `Ord` again.
+            // If there is one, it is the answer: another lookup would call the key's `Ord` again.
             there = old.unwrap_or(there);
             old.is_none()
         };
