@@ -1,7 +1,14 @@
 //! builds: default
 //! A sandbox that refuses `membarrier` after the first maps were made, while their readers rely on it: publishes come
 //! to an end, and garbage goes. Each case is a process of its own, since a filter of system calls cannot be taken back.
-#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"), not(miri)))]
+//!
+//! Other builds would have nothing to run: they have feature `std` alone, and so no barrier that could be refused.
+#![cfg(all(
+    feature = "std-ext",
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    not(miri)
+))]
 
 mod support;
 

@@ -36,6 +36,52 @@ impl Fuse {
     }
 }
 
+/// What a codec does that learns nothing: it has one model, of no bytes.
+trait Untrained: Clone + Send + Sync + 'static {
+    const NAME: &'static str;
+
+    fn compress(&self, plain: &[u8], into: &mut [u8], work: &mut Work) -> Option<usize>;
+    fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt>;
+}
+
+/// The codec, and its model.
+#[derive(Clone)]
+struct Of<T>(T);
+
+impl<T: Untrained> Codec for Of<T> {
+    fn name(&self) -> &'static str {
+        T::NAME
+    }
+
+    fn untrained(&self) -> Option<Box<dyn Model>> {
+        Some(Box::new(self.clone()))
+    }
+
+    fn train(&self, _: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
+        None
+    }
+
+    fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl<T: Untrained> Model for Of<T> {
+    fn compress(&self, plain: &[u8], into: &mut [u8], work: &mut Work) -> Option<usize> {
+        self.0.compress(plain, into, work)
+    }
+
+    fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
+        self.0.decompress(stored, into)
+    }
+
+    fn export(&self, _: &mut dyn FnMut(&[u8])) {}
+
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
 /// Leaves out every second byte, which have to be blanks.
 struct Blanks(Fuse);
 
@@ -134,27 +180,12 @@ fn a_codec_that_panics_loses_nothing() {
 }
 
 /// Panics whenever it is given one certain value.
+#[derive(Clone)]
 struct Picky(&'static [u8]);
 
-impl Codec for Picky {
-    fn name(&self) -> &'static str {
-        "picky"
-    }
+impl Untrained for Picky {
+    const NAME: &'static str = "picky";
 
-    fn untrained(&self) -> Option<Box<dyn Model>> {
-        Some(Box::new(Self(self.0)))
-    }
-
-    fn train(&self, _: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
-        None
-    }
-
-    fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
-        Ok(Box::new(Self(self.0)))
-    }
-}
-
-impl Model for Picky {
     fn compress(&self, plain: &[u8], into: &mut [u8], work: &mut Work) -> Option<usize> {
         if plain == self.0 {
             planned_panic();
@@ -165,19 +196,13 @@ impl Model for Picky {
     fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
         Blanks(Fuse::default()).decompress(stored, into)
     }
-
-    fn export(&self, _: &mut dyn FnMut(&[u8])) {}
-
-    fn bytes(&self) -> usize {
-        0
-    }
 }
 
 /// A value that a codec always panics at stays where it is, and is passed over: the writers after the first one
 /// go on.
 #[test]
 fn a_value_that_no_codec_survives_stops_nobody() {
-    let builder = CompressedMap::builder(160 << 10).codec(Picky(b"doom"));
+    let builder = CompressedMap::builder(160 << 10).codec(Of(Picky(b"doom")));
     let map = builder.segment_bytes(1 << 10).build();
     map.insert("the one", "doom").expect("there is room");
     let (mut stored, mut panicked) = (0, 0);
@@ -247,25 +272,9 @@ type Answer = fn(usize, usize) -> usize;
 #[derive(Clone)]
 struct Liar(Answer);
 
-impl Codec for Liar {
-    fn name(&self) -> &'static str {
-        "liar"
-    }
+impl Untrained for Liar {
+    const NAME: &'static str = "liar";
 
-    fn untrained(&self) -> Option<Box<dyn Model>> {
-        Some(Box::new(self.clone()))
-    }
-
-    fn train(&self, _: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
-        None
-    }
-
-    fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
-        Ok(Box::new(self.clone()))
-    }
-}
-
-impl Model for Liar {
     fn compress(&self, plain: &[u8], into: &mut [u8], _: &mut Work) -> Option<usize> {
         into.fill(0xA5);
         Some((self.0)(plain.len(), into.len()))
@@ -274,12 +283,6 @@ impl Model for Liar {
     fn decompress(&self, _: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
         into.fill(b' ');
         Ok(())
-    }
-
-    fn export(&self, _: &mut dyn FnMut(&[u8])) {}
-
-    fn bytes(&self) -> usize {
-        0
     }
 }
 
@@ -315,9 +318,9 @@ fn a_length_beyond_the_buffer_is_not_believed() {
                 let builder = CompressedMap::builder(160 * segment).segment_bytes(segment);
                 let blanks = || Blanks(Fuse::default());
                 let mut map = match place {
-                    0 => builder.codec(Liar(lie)),
-                    1 => builder.codec(Liar(lie)).codec(blanks()),
-                    _ => builder.codec(blanks()).codec(Liar(lie)),
+                    0 => builder.codec(Of(Liar(lie))),
+                    1 => builder.codec(Of(Liar(lie))).codec(blanks()),
+                    _ => builder.codec(blanks()).codec(Of(Liar(lie))),
                 }
                 .build();
                 let any =
@@ -344,7 +347,7 @@ fn a_length_within_the_buffer_harms_only_its_own_value() {
     let lies: [Answer; 3] = [|_, _| 0, |_, _| 1, |_, room| room];
     for lie in lies {
         let builder = CompressedMap::builder(256 << 10).segment_bytes(1 << 10);
-        let mut map = builder.codec(Liar(lie)).build();
+        let mut map = builder.codec(Of(Liar(lie))).build();
         (0..100).for_each(|n| ignore(map.insert(&key(n), &any_value(n, 1 << 10))));
         map.shrink();
         for n in 0..100 {
@@ -396,25 +399,9 @@ fn a_merge_of_any_length_stays_within_a_segment() {
 #[derive(Clone, Default)]
 struct Forgetful(Arc<AtomicBool>);
 
-impl Codec for Forgetful {
-    fn name(&self) -> &'static str {
-        "forgetful"
-    }
+impl Untrained for Forgetful {
+    const NAME: &'static str = "forgetful";
 
-    fn untrained(&self) -> Option<Box<dyn Model>> {
-        Some(Box::new(self.clone()))
-    }
-
-    fn train(&self, _: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
-        None
-    }
-
-    fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
-        Ok(Box::new(self.clone()))
-    }
-}
-
-impl Model for Forgetful {
     fn compress(&self, plain: &[u8], into: &mut [u8], _: &mut Work) -> Option<usize> {
         let (stored, rest) = plain.split_first_chunk::<8>()?;
         into.first_chunk_mut::<8>()?.copy_from_slice(stored);
@@ -429,12 +416,6 @@ impl Model for Forgetful {
         into.get_mut(..8).ok_or(Corrupt::new())?.copy_from_slice(stored);
         Ok(())
     }
-
-    fn export(&self, _: &mut dyn FnMut(&[u8])) {}
-
-    fn bytes(&self) -> usize {
-        0
-    }
 }
 
 /// What is damaged is an error of every operation that needs the value, and of no other; nothing takes it for absent,
@@ -446,7 +427,7 @@ fn damage_is_an_error_and_never_an_absence() {
         [value.unwrap_or_default(), &changes.concat()].concat()
     };
     let builder = CompressedMap::builder(256 << 10).segment_bytes(1 << 10).merge(append);
-    let mut map = builder.codec(forgets.clone()).build();
+    let mut map = builder.codec(Of(forgets.clone())).build();
     let dotted = |n: usize| format!("{n:08}................................").into_bytes();
     (0..100).for_each(|n| ignore(map.insert(&key(n), &dotted(n)).expect("there is room")));
     map.shrink();

@@ -296,6 +296,87 @@ impl PartialEq for Nosy {
 }
 impl Eq for Nosy {}
 
+thread_local! {
+    /// Comparisons that have changed the map, while they are to; None otherwise.
+    static MEDDLED: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// Has the comparisons of `work` change the leaf that they look at.
+fn meddling<T>(work: impl FnOnce() -> T) -> T {
+    MEDDLED.set(Some(0));
+    let done = work();
+    MEDDLED.set(None);
+    done
+}
+
+/// Whether this comparison is to change the map.
+fn meddles() -> Option<u32> {
+    let calls = MEDDLED.take()?;
+    assert!(calls <= 10_000, "an operation that may not wait begins again and again");
+    Some(calls + 1)
+}
+
+/// Replaces an entry of the map at each comparison.
+#[derive(Clone)]
+struct Meddler(u64);
+static MEDDLED_MAP: FenceEntryMap<Meddler, u64> = FenceEntryMap::new();
+
+impl Ord for Meddler {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if let Some(calls) = meddles() {
+            MEDDLED_MAP.insert(Self(3), u64::from(calls));
+            MEDDLED.set(Some(calls));
+        }
+        self.0.cmp(&other.0)
+    }
+}
+impl PartialOrd for Meddler {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Meddler {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Meddler {}
+
+/// A leaf that changes whenever it is looked at makes an operation that may not wait give up.
+#[test]
+fn what_may_not_wait_ends_beside_changes_without_end() {
+    let map = &MEDDLED_MAP;
+    (0..9).for_each(|n| ignore(map.insert(Meddler(n), n)));
+    let guard = pin();
+    assert!(meddling(|| map.try_get(&Meddler(5), &guard).is_err()));
+    assert!(meddling(|| map.try_insert(Meddler(5), 0).is_err()));
+    assert!(meddling(|| map.try_insert_if_absent(Meddler(20), 0).is_err()));
+    assert!(meddling(|| map.try_remove(&Meddler(5)).is_err()));
+    assert!(meddling(|| map.try_get_or_insert_with(Meddler(20), |_| 0, &guard).is_err()));
+    assert!(meddling(|| map.try_compute(Meddler(5), |_| Op::Remove).is_err()));
+    assert_eq!((map.len(), map.get(&Meddler(5), &guard)), (9, Some(&5)));
+}
+
+/// A closure that replaces the entry itself is not called again by an operation that may not wait.
+#[test]
+fn a_closure_is_asked_once_by_what_may_not_wait() {
+    let map: FenceEntryMap<u64, u64> = [(1, 0), (2, 0)].into();
+    for (key, op) in [(1, Op::Insert(7)), (2, Op::Remove), (3, Op::Insert(7))] {
+        let mut calls = 0;
+        let refused = map.try_compute(key, |_| {
+            calls += 1;
+            assert!(calls < 1_000, "an operation that may not wait begins again and again");
+            map.remove(&key);
+            if calls % 2 == 1 {
+                map.insert(key, calls);
+            }
+            op
+        });
+        let again = "an operation that may not wait begins again";
+        assert!(refused.is_err() && calls == 1, "{again}: {calls} calls for key {key}");
+    }
+}
+
 #[test]
 fn clones_and_drops_may_call_the_map() {
     alone(|| {

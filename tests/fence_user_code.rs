@@ -272,3 +272,58 @@ fn walks_end_whatever_keys_answer_after_the_map_was_filled() {
         });
     }
 }
+
+thread_local! {
+    /// Comparisons that have changed the map, while they are to; None otherwise.
+    static MEDDLED: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// Replaces an entry of the map at each comparison.
+#[derive(Clone, Copy)]
+struct Meddler(u64);
+static MEDDLED_MAP: FenceMap<Meddler, u64> = FenceMap::new();
+
+impl Ord for Meddler {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if let Some(calls) = MEDDLED.take() {
+            assert!(calls < 10_000, "an operation that may not wait begins again and again");
+            MEDDLED_MAP.insert(Self(3), u64::from(calls));
+            MEDDLED.set(Some(calls + 1));
+        }
+        self.0.cmp(&other.0)
+    }
+}
+impl PartialOrd for Meddler {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Meddler {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Meddler {}
+
+/// A leaf that changes whenever it is looked at makes an operation that may not wait give up.
+#[test]
+fn what_may_not_wait_ends_beside_changes_without_end() {
+    fn meddling<T>(work: impl FnOnce() -> T) -> T {
+        MEDDLED.set(Some(0));
+        let done = work();
+        MEDDLED.set(None);
+        done
+    }
+    let map = &MEDDLED_MAP;
+    (0..9).for_each(|n| _ = map.insert(Meddler(n), n));
+    assert!(meddling(|| map.try_get(&Meddler(5)).is_err()));
+    assert!(meddling(|| map.try_insert(Meddler(5), 0).is_err()));
+    assert!(meddling(|| map.try_insert_if_absent(Meddler(20), 0).is_err()));
+    assert!(meddling(|| map.try_remove(&Meddler(5)).is_err()));
+    assert!(meddling(|| map.try_update(&Meddler(5), |n| n).is_err()));
+    assert!(meddling(|| map.try_compute(Meddler(5), |_| Op::Remove).is_err()));
+    assert!(meddling(|| map.try_range_into(Meddler(2).., &mut Vec::new()).is_err()));
+    let changes = [(Meddler(1), Op::Remove), (Meddler(5), Op::Remove)];
+    assert!(meddling(|| map.try_apply_batch(&changes).is_err()));
+    assert_eq!((map.len(), map.get(&Meddler(5))), (9, Some(5)));
+}

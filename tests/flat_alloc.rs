@@ -190,6 +190,39 @@ fn much_room_is_counted_and_given_back() {
     assert_eq!(counts.live, 0, "bytes are lost");
 }
 
+/// Where a directory cannot be had, the segment that it was to lead to goes back to the piece that it came from.
+#[test]
+#[cfg_attr(miri, ignore = "much memory")]
+fn a_refused_reservation_uses_up_no_piece() {
+    const KEYS: usize = 20_000;
+    let new = || {
+        let map: FlatMap<u64, [u64; 80], Mapped> = FlatMap::with_hasher(hashers::GOOD);
+        map.insert(0, [0; 80]);
+        map
+    };
+    let at_once = new();
+    at_once.reserve(KEYS);
+    let least = at_once.stats().bytes;
+    // At first the piece is to be had, and the directory is not; then mostly neither is needed but the directory.
+    for first in 3..6 {
+        let map = new();
+        ignore(failing(first, FOR_EVER, || map.try_reserve(KEYS)));
+        for spared in 0..first {
+            for _ in 0..500 {
+                if failing(spared, FOR_EVER, || map.try_reserve(KEYS)).0.is_ok() {
+                    break;
+                }
+            }
+        }
+        map.reserve(KEYS);
+        let bytes = map.stats().bytes;
+        assert!(
+            bytes <= least + least / 50,
+            "refused reservations lost memory: {bytes} bytes, not {least}"
+        );
+    }
+}
+
 /// Inserts all keys by `try_insert` with some allocations failing; those that are refused come back
 /// whole, those that are accepted are there, and once there is memory again the rest goes in.
 fn insert_with_failures(hasher: Mapped, keys: u64, spared: u64, doomed: u64) -> u64 {

@@ -90,6 +90,24 @@ fn reads_publishes_and_removals_allocate_nothing() {
 }
 
 #[test]
+fn growth_makes_as_many_allocations_beside_entries_that_readers_see() {
+    let allocations = |is_shown: bool| {
+        let (mut writer, _reader) = LeftRightMap::<u64, u64>::new();
+        writer.extend((0..100).map(|n| (n, n)));
+        if is_shown {
+            writer.publish();
+        }
+        counted(|| writer.reserve(200)).1.allocations
+    };
+    // A small heap falls to pieces by small allocations that come and go.
+    assert_eq!(
+        allocations(true),
+        allocations(false),
+        "notes of fresh entries took memory of their own"
+    );
+}
+
+#[test]
 fn capacities_that_cannot_be_addressed_are_refused() {
     let (mut writer, _) = LeftRightMap::<u64, u64>::inline();
     for more in [usize::MAX, usize::MAX / 2, usize::MAX / 16, isize::MAX as usize / 16] {

@@ -63,6 +63,18 @@ enum Harm {
     Remove(u8),
 }
 
+// The kinds of changes that the log has, as in `log/change.rs`. What is none of them has a key and nothing else.
+const SET: u8 = 1;
+const SET_ENDING: u8 = 2;
+const SET_KEEPING: u8 = 3;
+const END: u8 = 5;
+const ADD: u8 = 7;
+const APPEND: u8 = 8;
+const WRITE: u8 = 9;
+const CLEAR: u8 = 10;
+const RENAME: u8 = 11;
+const CLOCK: u8 = 12;
+
 fn bytes(of: &[u8], into: &mut Vec<u8>) {
     into.push((of.len() & 0x7F) as u8);
     into.extend(&of[..of.len() & 0x7F]);
@@ -70,24 +82,33 @@ fn bytes(of: &[u8], into: &mut Vec<u8>) {
 
 impl Change {
     fn write(&self, into: &mut Vec<u8>) {
-        let kind = self.kind % 11;
+        let kind = self.kind % (CLOCK + 1);
         into.push(kind);
         let number = |into: &mut Vec<u8>| {
             into.extend([self.number as u8 | 0x80, (self.number >> 9) as u8 & 0x7F])
         };
-        if kind == 10 {
+        if kind == CLEAR {
             into.push(0);
+            return number(into);
+        }
+        if kind == CLOCK {
+            // A time in the first seconds of 1970, or in the 17,000 years after that, to within some days.
+            if self.key % 2 != 0 {
+                into.extend([0x80; 4]);
+                into.push(self.rest.first().unwrap_or(&0) | 0x80);
+            }
             return number(into);
         }
         bytes(&[self.key % 16], into);
         match kind {
-            1 | 3 | 8 => bytes(&self.rest, into),
-            2 | 9 => {
+            SET | SET_KEEPING | APPEND => bytes(&self.rest, into),
+            SET_ENDING | WRITE => {
                 number(into);
                 bytes(&self.rest, into);
             }
-            5 => number(into),
-            7 => into.extend(i64::from(self.number as i16).to_le_bytes()),
+            END => number(into),
+            RENAME => bytes(&[self.rest.first().unwrap_or(&0) % 16], into),
+            ADD => into.extend(i64::from(self.number as i16).to_le_bytes()),
             _ => {}
         }
     }

@@ -255,7 +255,7 @@ impl Store {
                     *left -= 1;
                     return Come::Some;
                 }
-                // Writers wait for it where there is no room: they do not for ever.
+                // If there is no room, writers wait for this training, so its polls are bounded.
                 Poll::Pending => None,
             },
         };

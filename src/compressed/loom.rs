@@ -61,13 +61,13 @@ impl Store {
         }
     }
 
-    /// Has the next hot record written over the first one of all.
+    /// Makes the next hot record lie where the very first one lay.
     fn reopen(&self) {
         let number = self.pool.take(0, || false).expect("one is empty");
         *self.hot.lock() = Some(Open::new(number, self.shape()));
     }
 
-    /// Removes the first record of all, the only one, and has its segment be the next to be taken.
+    /// Removes the only record, which is the first one ever, and makes its segment the next to be taken.
     fn empty_first(&self) {
         assert!(self.remove(b"k"));
         assert_eq!(self.sweep_some(0), Swept::Some);
@@ -75,7 +75,7 @@ impl Store {
         self.table.take_lent();
     }
 
-    /// Seals the segment of the only record, and has it be the next to be taken once it holds nothing.
+    /// Seals the segment of the only record. Once it is empty, it is the next to be taken.
     fn seal_first(&self) -> usize {
         self.seal_hot();
         let number = self.pool.oldest_hot().expect("one is sealed");
@@ -83,7 +83,7 @@ impl Store {
         number
     }
 
-    /// Removes the only record, which lies in this segment, and gives that back, unless somebody else has to.
+    /// Removes the only record, which lies in this segment. Gives the segment back, unless another thread has to.
     fn free_first(&self, number: usize) -> bool {
         let _ = self.remove(b"k");
         let settled = self.pool.segment(number).unwrap().is_settled();
@@ -93,7 +93,7 @@ impl Store {
         settled
     }
 
-    /// Writes a cold record of the key, which has none, to a segment that is empty.
+    /// Writes a cold record of the key to an empty segment. The key has no record yet.
     fn put_cold(&self, key: &str, n: u8) {
         let number = self.pool.take(0, || false).expect("one is empty");
         let (key, head) = (key.as_bytes(), Head::raw(key.len(), LONG));
@@ -108,21 +108,21 @@ impl Store {
         assert!(linked.is_ok());
     }
 
-    /// Has no more segments be empty than so many, the last ones to become so.
+    /// Keeps at most this many empty segments: those that became empty last.
     fn take_all_but(&self, left: usize) {
         while self.pool.free() > left {
             self.pool.take(0, || false).expect("some are empty");
         }
     }
 
-    /// Writes a record of the key that is never linked, so that nobody may meet it.
+    /// Writes a record of the key that is never linked, so that no reader may find it.
     fn write_over(&self, key: &str) {
         self.reopen();
         let head = Head::raw(key.len(), LONG);
         assert!(self.append_hot(Location::NONE, head, key.as_bytes(), &[9; LONG]).is_some());
     }
 
-    /// Everything counted: live bytes are those of what entries lead to.
+    /// Checks the counts: live bytes are those of the records that entries lead to.
     fn assert_exact(&self, keys: &[&str]) {
         let linked: usize = keys
             .iter()
@@ -306,8 +306,8 @@ fn loom_admission_against_move() {
     });
 }
 
-/// Between what an update reads and what it stores, its record is removed, and another one of the key is written where
-/// that was: the update is made of the other one, or comes before it.
+/// Another thread removes a record after an update has read it, and writes another record of the key in its place: the
+/// update applies to the other record, or comes before it.
 #[test]
 fn loom_update_against_reuse() {
     explore(1, ["12", "2"], |saw| {
@@ -334,7 +334,7 @@ fn loom_update_against_reuse() {
     });
 }
 
-/// As above, of an update that removes what it has read.
+/// As above, with an update that removes the record.
 #[test]
 fn loom_removal_by_update_against_reuse() {
     explore(1, ["2"], |saw| {
@@ -358,8 +358,8 @@ fn loom_removal_by_update_against_reuse() {
     });
 }
 
-/// A read brings a cold value back whose record was removed meanwhile, and another cold one of the key is written where
-/// that was: the older value never returns.
+/// A read promotes a cold value. Meanwhile another thread removes its record and writes another cold record of the key
+/// in its place: the older value never returns.
 #[test]
 fn loom_admission_against_reuse() {
     explore_each(1, ["1 2", "2 2", "None 2"], 0..2, |case, saw| {
@@ -384,7 +384,7 @@ fn loom_admission_against_reuse() {
     });
 }
 
-/// Where a record was, one of another key is written, of which one word is the same.
+/// A record of another key, which shares a word with the first key, is written in the place of a record.
 #[test]
 fn loom_read_against_reuse_by_another_key() {
     explore(1, ["1", "None"], |saw| {

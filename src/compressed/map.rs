@@ -83,7 +83,7 @@ impl CompressedMap {
         self.store.insert(key.as_ref(), value.as_ref())
     }
 
-    /// Returns the key's value, None where there is none. Takes no lock; allocates the value.
+    /// Returns the key's value, None if there is none. Takes no lock; allocates the value.
     ///
     /// It linearizes where the key's bin is found unchanged after the record was copied.
     ///
@@ -264,13 +264,13 @@ impl CompressedMap {
         Iter { store: &self.store, position: Some(Position::START), met: Vec::new() }
     }
 
-    /// Removes the entries of which `keep` says no, which is also told of values whose bytes are damaged. It runs with
+    /// Removes the entries for which `keep` returns false. It is also called with values whose bytes are damaged. It runs with
     /// nothing locked, and again of an entry that was written meanwhile.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
     /// map.insert("key", "value").unwrap();
-    /// // What cannot be read stays, for somebody to look at.
+    /// // What cannot be read stays, so that it can be examined.
     /// map.retain(|_, value| value.is_err() || value.is_ok_and(|value| value.len() > 5));
     /// assert!(map.is_empty());
     /// ```

@@ -21,6 +21,8 @@ mod learn;
 mod loom;
 mod map;
 mod models;
+#[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
+mod models_loom;
 mod pool;
 mod read;
 mod record;

@@ -92,8 +92,8 @@ impl Models {
         self.slot(index).map(|slot| &*slot.model)
     }
 
-    /// Adds a model of one of the codecs, which takes so many bytes; which it is, None where there is no place for
-    /// another. One at a time.
+    /// Adds a model of one of the codecs, which takes `bytes` bytes. Returns its index, or None if there is no place
+    /// for another. Only one thread at a time may call this.
     pub(super) fn add(&self, model: Box<dyn Model>, codec: usize, bytes: usize) -> Option<usize> {
         // relaxed: whoever adds is the only one, and has seen what others added.
         let free = |slot: &AtomicPtr<Slot>| slot.load(Ordering::Relaxed).is_null();

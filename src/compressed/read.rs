@@ -112,7 +112,7 @@ pub(super) struct Gathered {
     generation: usize,
     links: Vec<(Head, usize)>,
     bytes: Vec<u8>,
-    /// Whether the last record was come to: damage may end a chain before, or never.
+    /// Whether the walk reached the last record: damage may end a chain early, or make it endless.
     whole: bool,
 }
 
@@ -211,7 +211,7 @@ impl Store {
             Copied::Value => Ok(found.head.stored),
             Copied::NoRoom => Err(ReadError::BufferTooSmall { need: found.head.stored }),
             Copied::Stored => self.expand(found.head, scratch.bytes(), &mut into),
-            // It is looked for anew, and what is found then need not be what was found before.
+            // The key is looked up again, and may have another record by now.
             Copied::Not => {
                 let (len, read) = self.read_long(hash, key, found, &mut into)?;
                 found = read;
@@ -479,7 +479,7 @@ mod tests {
         }
     }
 
-    /// Bytes that are no chain of records, where there was one.
+    /// Overwrites a chain of records with bytes that are none.
     #[test]
     fn a_chain_that_is_damaged_is_not_folded() {
         let append = |_: &[u8], value: Option<&[u8]>, changes: &[&[u8]]| {

@@ -215,7 +215,7 @@ impl Store {
         false
     }
 
-    /// Writes a record and counts it. The caller has the segment open. None, and nothing is written, where the record
+    /// Writes a record and counts it. The caller has the segment open. None, and nothing is written, if the record
     /// does not fit.
     pub(super) fn write(
         &self,
@@ -367,8 +367,8 @@ impl Store {
     }
 }
 
-/// A record that was appended and that no entry leads to yet. It is dead where nobody comes to link it, by a panic of
-/// a codec that makes room for the index, too.
+/// A record that was appended and that no entry leads to yet. If it is dropped without being linked, for instance
+/// because a codec panics while room is made for the index, the record is dead.
 pub(super) struct Appended<'a> {
     store: &'a Store,
     pub(super) at: Location,

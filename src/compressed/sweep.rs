@@ -446,7 +446,7 @@ impl Store {
         let Some((_, start)) = self.place(at) else { return Err(Stuck) };
         let (head, len) = segment.head(start).ok_or(Stuck)?;
         let size = head.record(hot);
-        // Before codecs are called: a record whose codec panics is passed over, and waits for another sweep.
+        // Before codecs are called: if a codec panics, its record is passed over and waits for another sweep.
         house.sweep = Some(Sweep { at: sweep.at + size, ..sweep });
         let hash = self.rehash(at.afar());
         if !self.is_linked(hash, at) {
@@ -562,7 +562,7 @@ impl Store {
     /// Whether what is worked in has room for a record of the value, and a segment has. A merge function makes
     /// values of any length.
     fn can_store(&self, key: &[u8], value: &[u8]) -> bool {
-        // relaxed: changes under the house's lock only.
+        // relaxed: it changes only under the lock of `house`.
         let longest = self.longest.load(Ordering::Relaxed).min(self.shape().most());
         value.len() <= longest && Head::raw(key.len(), value.len()).record(true) <= longest
     }

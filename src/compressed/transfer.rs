@@ -29,7 +29,7 @@ const PLAIN: u8 = u8::MAX;
 const PIECE: usize = 1 << 12;
 /// A key or value is shorter.
 const LONGEST: usize = 1 << 21;
-/// A model has at most so many bytes.
+/// The most bytes of a model.
 const LONGEST_MODEL: usize = 1 << 26;
 
 /// Why an import ended before its end. What was imported until then stays.

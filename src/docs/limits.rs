@@ -18,7 +18,7 @@
 //! it keeps garbage like any reader. A slow destructor does not, unless it is that of a key or a value which the
 //! operation was given and has not stored.
 //!
-//! One guard that is held for ever lets grow without a bound:
+//! While one guard is held for ever, these grow without a bound:
 //!
 //! - the entries that wait in each map, by every one that is replaced or removed. Where that must not cost all
 //!   memory, [`set_pending_limit`](crate::EntryMap::set_pending_limit) has
@@ -73,9 +73,9 @@
 //!
 //! # Turns are counted round
 //! The word that says which table is shown counts turns, by 51 bits on 64-bit targets. A handle that does not read
-//! while exactly a multiple of so many publishes come and go would look where the table was before them. At a million
+//! while exactly a multiple of 2^51 publishes come and go would look where the table was before them. At a million
 //! publishes a second, without a pause, that is 71 years.
-//! On 32-bit targets, where the 23 bits that there are would be soon through, handles do not go by the number.
+//! On 32-bit targets there are only 23 bits, so handles do not go by the number.
 //! [`generation`](crate::left_right::ReadHandle::generation) has 64 bits everywhere.
 //!
 //! # Ordered maps

@@ -298,7 +298,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
                 // Each makes room for some entries, and narrows the leaf.
                 Planned::Split if splits < SPLITS => splits += 1,
                 Planned::Split | Planned::Nonsense => return Ok(None),
-                Planned::Again => {}
+                Planned::Again => backoff.again()?,
             }
             batch.edits.truncate(edits);
         }

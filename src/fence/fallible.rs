@@ -13,7 +13,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`insert`](Self::insert), but neither waits nor aborts.
     ///
     /// # Errors
-    /// [`TryInsertError::Busy`] when a writer is inside the key's leaf, or inside the lists that a new leaf comes from;
+    /// [`TryInsertError::Busy`] when a writer is inside the key's leaf, or inside the lists that a new leaf comes from,
+    /// or when the leaf has changed again and again while it was read (64 times);
     /// [`TryInsertError::Alloc`] when there is no memory for a leaf. Either hands key and value back.
     ///
     /// ```
@@ -76,7 +77,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`remove`](Self::remove), but never waits.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside the key's leaf.
+    /// [`Busy`] when a writer is inside the key's leaf, or has changed it again and again while it was read (64 times).
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
@@ -90,7 +91,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`update`](Self::update), but never waits.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside the key's leaf.
+    /// [`Busy`] when a writer is inside the key's leaf, or has changed it again and again while it was read (64 times).
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();

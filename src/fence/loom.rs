@@ -400,7 +400,7 @@ fn come_by(map: &Map, how: usize) -> Option<u64> {
     }
 }
 
-/// The first leaf, fence and table are made while somebody comes to them.
+/// A reader looks for the first leaf, fence and table while they are made.
 #[test]
 fn loom_lookups_against_the_first_insert() {
     explore_each(2, ["None", "Some(40)"], 0..3, |how, saw| {
@@ -412,7 +412,7 @@ fn loom_lookups_against_the_first_insert() {
     });
 }
 
-/// The last leaf is split while somebody comes to the new one.
+/// A reader looks for the new leaf while the last one is split.
 #[test]
 fn loom_lookups_against_a_split_of_the_last_leaf() {
     explore_each(1, ["Some(10)", "Some(40)"], 0..3, |how, saw| {
@@ -424,7 +424,7 @@ fn loom_lookups_against_a_split_of_the_last_leaf() {
     });
 }
 
-/// A write that nobody but versions can tell of.
+/// A write that only a version shows.
 fn touch(leaf: Leaf<'_, u64, Value>) {
     loop {
         let look = leaf.begin();
@@ -435,7 +435,8 @@ fn touch(leaf: Leaf<'_, u64, Value>) {
     }
 }
 
-/// Looks at two leaves in turn, and at both once more; which of them have been written to since `before`, if it holds.
+/// Looks at two leaves in turn, and at both once more. If the look is valid, returns which of them were written to
+/// since `before`.
 fn glance(
     leaves: [Leaf<'_, u64, Value>; 2],
     before: [usize; 2],
@@ -579,9 +580,8 @@ fn loom_batch_against_batch() {
     });
 }
 
-/// What is asked for at one moment was so at one moment: by a batch, and by keys that need not be the map's own. These
-/// are looked at in the order in which they are asked for: in that of the writes, a reader that looks once can see the
-/// second without the first.
+/// A batch, and a snapshot of keys that the map need not hold, are consistent snapshots. The snapshot reads the keys in
+/// the order of the writes: in that order a reader that looks once can see the second write without the first.
 #[test]
 fn loom_snapshot_against_two_writes_in_order() {
     explore_each(2, ["0 0", "1 0", "1 1"], 0..3, |case, saw| {

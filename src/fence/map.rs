@@ -175,7 +175,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that may not spin.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside the key's leaf.
+    /// [`Busy`] when a writer is inside the key's leaf, or has changed it again and again while it was read (64 times).
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();

@@ -1,7 +1,7 @@
 //! The entry next to a key, or to an end of the map, in either direction.
 //!
-//! Where the key's own leaf has no such entry its neighbours are asked, and then all of them are looked at once more,
-//! as for a range ([`range`](super::range)). A removal confirms them by a swap instead ([SL-7]).
+//! If the key's own leaf has no such entry, the search goes on in its neighbours, and then validates all leaves once
+//! more, as for a range ([`range`](super::range)). A removal confirms them by a swap instead ([SL-7]).
 
 use super::leaf::{Changed, Leaf, Look, Seen};
 use super::range::Trail;
@@ -21,7 +21,7 @@ pub(crate) enum Near<S> {
     UpTo(Bound<Sought<S>>),
 }
 
-/// An entry that was found, and on the way to it only leaves that have none in between.
+/// An entry that was found. No leaf on the way to it has an entry in between.
 struct Found<'a, K, V> {
     leaf: Leaf<'a, K, V>,
     look: Look,
@@ -30,7 +30,7 @@ struct Found<'a, K, V> {
 }
 
 impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
-    /// The entry, as of one moment.
+    /// The entry, from a consistent snapshot.
     pub(crate) fn near(
         &self,
         near: Near<impl Stand<K>>,
@@ -47,8 +47,8 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
         }
     }
 
-    /// Removes the entry, and tells `taken` of it before any other user code runs. Linearizes when its leaf is locked,
-    /// and where there is no entry as `near` does.
+    /// Removes the entry, and passes it to `taken` before any other user code runs. Linearizes when the entry's leaf is
+    /// locked; if there is no entry, as `near` does.
     pub(crate) fn take_near(
         &self,
         near: Near<impl Stand<K>>,
@@ -64,8 +64,8 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
                 backoff.wait()?;
                 continue;
             }
-            // [SL-7] Whoever has put an entry into one of the empty leaves, and finds this one there after that, comes
-            // before this removal, which then finds that leaf changed.
+            // [SL-7] If a writer puts an entry into one of the empty leaves and then still finds this entry, its write
+            // comes before this removal, and the removal finds that leaf changed.
             if !trail.confirm_but(leaf) {
                 leaf.give_back(look);
                 backoff.wait()?;

@@ -83,6 +83,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
                 // SAFETY: validated, and the key stands there.
                 return Ok(Some(unsafe { value.assume_init() }));
             }
+            backoff.again()?;
         }
     }
 

@@ -6,7 +6,7 @@ use super::rule::Rule;
 use core::cmp::Ordering;
 use core::mem::MaybeUninit;
 
-/// Bytes from which on keys are compared one by one, where the stack has room for a block of smaller ones.
+/// Keys of this many bytes or more are compared one by one. A block of smaller ones is copied to the stack.
 const LARGE: usize = 1 << 10;
 
 /// Where a key is, or would be.

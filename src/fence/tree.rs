@@ -269,13 +269,13 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     ) -> Result<bool, WouldWait> {
         loop {
             let look = leaf.begin();
-            if !look.is_locked() {
-                match leaf.lo(look) {
-                    Ok(lo) => return Ok(lo.is_some_and(|lo| probe.is_left_of(&lo))),
-                    Err(Changed) => continue,
-                }
+            if look.is_locked() {
+                backoff.wait()?;
+            } else if let Ok(lo) = leaf.lo(look) {
+                return Ok(lo.is_some_and(|lo| probe.is_left_of(&lo)));
+            } else {
+                backoff.again()?;
             }
-            backoff.wait()?;
         }
     }
 
@@ -317,19 +317,23 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
                     break;
                 }
                 match ask(leaf, look, !walks) {
-                    Err(Changed) => {}
+                    Err(Changed) => backoff.again()?,
                     Ok(Answer::Here(found)) => {
                         return Ok(Some(Spot { leaf, look, place: found }));
                     }
                     Ok(Answer::Left) => break,
-                    Ok(Answer::Right) => {
-                        if let Ok(next) = leaf.next(look) {
-                            leaf = next;
-                        }
-                    }
+                    Ok(Answer::Right) => match leaf.next(look) {
+                        // Ends at the last leaf, whatever the order of keys says: that one has no upper bound.
+                        Ok(next) => leaf = next,
+                        Err(Changed) => backoff.again()?,
+                    },
                 }
             }
             tries += 1;
+            if walks {
+                // A leaf died under the walk, which begins at the first one again.
+                backoff.again()?;
+            }
         }
     }
 

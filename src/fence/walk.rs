@@ -150,8 +150,8 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
         if look.is_locked() || !look.meta.is_alive() {
             return None;
         }
-        // A leaf that has not changed is not asked about by its keys: so a walk over leaves that nobody changes has an
-        // end even if the order and the equality of keys contradict themselves.
+        // No key is compared in a leaf that has not changed. So a walk over unchanged leaves ends, even if the order
+        // and the equality of keys contradict themselves.
         let unchanged = !before.is_locked() && leaf.is_as(before);
         let begins = unchanged || leaf.lo(look).ok()?.is_some_and(|lo| lo == from);
         begins.then_some((leaf, look))

@@ -47,6 +47,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
                 if !matches!(change, Change::Entry(..)) {
                     return Ok((None, change));
                 }
+                // Happens once: a first leaf stays.
                 self.plant(&mut backoff)?;
                 continue;
             };
@@ -59,6 +60,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
             let old = if spot.place.found {
                 let found = read(spot.leaf, spot.place.at);
                 if !spot.leaf.is_as(spot.look) {
+                    backoff.again()?;
                     continue;
                 }
                 // SAFETY: validated, and the key stands there.
@@ -80,6 +82,8 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
                 (Change::Entry(key, value), None) => {
                     if spot.look.meta.count() == Form::<K, V>::ENTRIES {
                         self.split(&spot, key, &mut backoff)?;
+                        // Other writers may fill the halves, too.
+                        backoff.again()?;
                         continue;
                     }
                     self.insert(&spot, sought, key, value)

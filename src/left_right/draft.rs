@@ -27,9 +27,17 @@ pub(super) fn table<E: Copy>(buckets: usize) -> Result<Table<E>, TryReserveError
     Ok(Side::new(room))
 }
 
+/// Notes of fresh entries take a byte for each bucket.
+const BUCKETS_A_WORD: usize = size_of::<u32>();
+
 /// The buckets in which the sides differ.
 pub(super) struct Dirty {
-    /// Never longer than the room it was made with: most of a table is copied sooner as a whole.
+    /// The buckets' numbers, and never more than there was room for at first: a table that differs in more buckets is
+    /// copied as a whole sooner.
+    ///
+    /// While `notes_fresh` is set, nothing is listed, and each byte stands for a bucket, the lowest byte of the first
+    /// word for the first: it has a bit for each slot whose entry readers cannot see. (An allocation of its own would
+    /// come and go with each growth, and leave a small heap in pieces.)
     list: Vec<u32>,
     /// A bit for each bucket: whether it is listed.
     marks: Vec<usize>,
@@ -37,32 +45,31 @@ pub(super) struct Dirty {
     everywhere: bool,
     /// The hidden side was rebuilt: what lies where says nothing about the other side.
     rebuilt: bool,
-    /// Then, if readers may see entries of the other side: for each bucket a bit for each slot whose entry they cannot
-    /// see. What they may see must not depend on what a key's `Hash` and `Eq` say now.
-    fresh: Vec<u8>,
+    /// Then, if readers may see entries of the other side: `list` notes which entries they cannot see. What they may
+    /// see must not depend on what a key's `Hash` and `Eq` say now.
+    notes_fresh: bool,
 }
 
 impl Dirty {
     /// Of sides of one bucket.
     fn new() -> Self {
-        let (list, fresh) = (Vec::new(), Vec::new());
-        Self { list, marks: [0].into(), everywhere: false, rebuilt: false, fresh }
+        let (list, marks) = (Vec::new(), [0].into());
+        Self { list, marks, everywhere: false, rebuilt: false, notes_fresh: false }
     }
 
-    /// Of a hidden side of so many buckets, which is another altogether. If `notes_fresh`, it is told which entries
+    /// For a hidden side of `buckets` buckets that was built anew. If `notes_fresh`, the writer notes which entries
     /// readers cannot see ([`note_fresh`](Self::note_fresh)).
     pub(super) fn everywhere(buckets: usize, notes_fresh: bool) -> Result<Self, TryReserveError> {
         let words = buckets.div_ceil(usize::BITS as usize);
         let (mut list, mut marks) = (Vec::new(), Vec::new());
-        list.try_reserve_exact(buckets / 4).map_err(|_| TryReserveError::Alloc)?;
+        let room = buckets.div_ceil(BUCKETS_A_WORD);
+        list.try_reserve_exact(room).map_err(|_| TryReserveError::Alloc)?;
         marks.try_reserve_exact(words).map_err(|_| TryReserveError::Alloc)?;
         marks.resize(words, 0);
-        let mut fresh = Vec::new();
         if notes_fresh {
-            fresh.try_reserve_exact(buckets).map_err(|_| TryReserveError::Alloc)?;
-            fresh.resize(buckets, 0);
+            list.resize(room, 0);
         }
-        Ok(Self { list, marks, everywhere: true, rebuilt: true, fresh })
+        Ok(Self { list, marks, everywhere: true, rebuilt: true, notes_fresh })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -83,22 +90,31 @@ impl Dirty {
     /// Whether it is noted which entries readers cannot see.
     #[inline(always)]
     pub(super) fn notes_fresh(&self) -> bool {
-        !self.fresh.is_empty()
+        self.notes_fresh
     }
 
     /// Readers cannot see the entry that was put at `place`. Nor can they see one that is put there before the next
     /// publish, so this is not taken back.
     #[inline(always)]
     pub(super) fn note_fresh(&mut self, place: Place) {
-        if let Some(slots) = self.fresh.get_mut(place.bucket()) {
-            *slots |= 1 << place.slot();
+        if self.notes_fresh {
+            let (word, bit) = Self::note_of(place);
+            self.list[word] |= bit;
         }
     }
 
     /// Whether that was noted of `place`.
     #[inline(always)]
     pub(super) fn is_fresh(&self, place: Place) -> bool {
-        self.fresh.get(place.bucket()).is_some_and(|slots| slots >> place.slot() & 1 != 0)
+        let (word, bit) = Self::note_of(place);
+        self.notes_fresh && self.list[word] & bit != 0
+    }
+
+    /// The word of `list` that has a note for `place`, and its bit.
+    #[inline(always)]
+    fn note_of(place: Place) -> (usize, u32) {
+        let byte = place.bucket() % BUCKETS_A_WORD;
+        (place.bucket() / BUCKETS_A_WORD, 1 << (byte * u8::BITS as usize + place.slot()))
     }
 
     /// The buckets in which sides of one layout differ; `all` if they may in every one.
@@ -151,12 +167,11 @@ impl Dirty {
         self.list.clear();
         self.everywhere = false;
         self.rebuilt = false;
-        self.fresh = Vec::new();
+        self.notes_fresh = false;
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let marks = self.marks.capacity() * size_of::<usize>();
-        self.list.capacity() * size_of::<u32>() + marks + self.fresh.capacity()
+        self.list.capacity() * size_of::<u32>() + self.marks.capacity() * size_of::<usize>()
     }
 }
 
@@ -165,8 +180,8 @@ impl Dirty {
 pub(super) struct Base<E> {
     pub(super) place: Place,
     pub(super) entry: E,
-    /// The bucket that it belongs to, which an equal key need not do. (Its hash would take twice as much on a small
-    /// device, and alignment.)
+    /// The bucket that it belongs to. An equal key may belong to another one. (Its hash would take twice as
+    /// much on a small device, and alignment.)
     pub(super) home: usize,
 }
 
@@ -194,9 +209,9 @@ pub(super) struct Draft<E> {
     pub(super) spare: Option<Table<E>>,
     /// Entries taken out of the hidden side that are, or were, shown.
     pub(super) trash: Option<E>,
-    /// Entries that nobody can meet any more, to be dropped when the lock that is held is given back.
+    /// Entries that no reader can see any more. They are dropped when the lock that is held is given back.
     pub(super) ripe: Option<E>,
-    /// The lock that threads who share the writer take.
+    /// The lock of the threads that share the writer.
     #[cfg(feature = "std")]
     pub(super) lock: Option<Arc<Holder>>,
     /// The turn that is not over.
@@ -231,7 +246,7 @@ impl<E> Draft<E> {
         }
     }
 
-    /// Whether this thread holds the lock of those who share the writer: then nothing is to be dropped yet.
+    /// Whether this thread holds the lock of the threads that share the writer. Then it must not drop anything yet.
     pub(super) fn is_locked_here(&self) -> bool {
         #[cfg(feature = "std")]
         return self.lock.as_ref().is_some_and(|lock| lock.is_this_thread());

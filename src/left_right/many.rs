@@ -26,7 +26,7 @@ use std::thread;
 ///   thread that does. If the thread panics with the lock, the next one to give it back drops them.
 /// - `Hash`, `Eq`, `Clone`, and the closures of [`update`](Self::update) and of the methods of the locked handle, run
 ///   under the lock. They may read the map through a [`ReadHandle`]. If one of them uses the handle, that call panics
-///   instead of waiting for its own thread; if one waits for a thread that uses the handle, it waits for ever.
+///   instead of waiting for its own thread; if one of them waits for a thread that uses the handle, both wait for ever.
 ///
 /// # Panics
 /// Every method panics when the calling thread has the lock already.
@@ -53,7 +53,7 @@ pub struct SharedWriteHandle<K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed
 
 struct Inner<K, V, S, P: Keep<K, V>> {
     writer: Mutex<WriteHandle<K, V, S, P>>,
-    /// Who has locked it. The writer knows it too, and drops nothing meanwhile.
+    /// The thread that holds the lock. The writer has it too, and drops no entry while the lock is held.
     holder: Arc<Holder>,
 }
 
@@ -184,7 +184,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
         K: Borrow<Q> + Clone,
         Q: Hash + Eq + ?Sized,
     {
-        // Dropped after the lock is given back, where it is not called.
+        // If the closure is not called, it is dropped after the lock is given back.
         let mut with = Some(with);
         let mut writer = self.lock();
         writer.update(key, |value| with.take().expect("it is called once")(value))
@@ -248,7 +248,8 @@ impl<K, V, S, P: Keep<K, V>> fmt::Debug for SharedWriteHandle<K, V, S, P> {
 /// The [`WriteHandle`] of a [`SharedWriteHandle`], which no other thread uses meanwhile. From
 /// [`lock`](SharedWriteHandle::lock).
 ///
-/// When it is dropped it gives the lock back, and then drops the keys and values that nobody can meet any more.
+/// When the guard is dropped, it gives the lock back, and then drops the keys and values that no reader can see any
+/// more.
 pub struct SharedWriteGuard<'a, K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
     /// None only while the guard is dropped.
     writer: Option<MutexGuard<'a, WriteHandle<K, V, S, P>>>,
@@ -272,7 +273,7 @@ impl<K, V, S, P: Keep<K, V>> DerefMut for SharedWriteGuard<'_, K, V, S, P> {
 impl<K, V, S, P: Keep<K, V>> Drop for SharedWriteGuard<'_, K, V, S, P> {
     #[inline]
     fn drop(&mut self) {
-        // A second panic would end the process: whoever has the lock next drops what there is.
+        // A second panic would end the process, so the next thread that holds the lock drops these entries.
         let ripe = (self.has_ripe() && !thread::panicking()).then(|| self.take_ripe());
         self.holder.end();
         drop(self.writer.take());

@@ -92,7 +92,7 @@ impl<'a, K, V, S, P: Keep<K, V>> Pen<'a, K, V, S, P> {
         unsafe { Ripe::new(self.draft.ripe.take()) }
     }
 
-    /// Has done with an entry that was taken out of the hidden side. Drops it if nobody can have met it.
+    /// Retires an entry that was taken out of the hidden side: drops it at once if no reader can have seen it.
     #[inline(always)]
     fn retire(&mut self, entry: P::Entry, is_shown: bool) {
         if !P::OWNS {

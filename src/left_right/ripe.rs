@@ -1,4 +1,4 @@
-//! Entries that nobody can meet any more.
+//! Entries that no reader can see any more.
 
 use super::keep::Keep;
 use core::iter;

@@ -7,8 +7,8 @@ use super::bucket::{Bucket, Hashed, Slots};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-/// Where an entry lies: the bucket's number, and in the lowest three bits the slot's. In one word, because a small
-/// device keeps one in each note of a change. (A bucket takes 64 bytes of memory, so its number has bits to spare.)
+/// Where an entry lies: the bucket's number, and in the lowest three bits the slot's. In one word, because each note of
+/// a change holds one, and a small device has little memory. (A bucket takes 64 bytes of memory, so its number has bits to spare.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Place(usize);
 
@@ -338,8 +338,8 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
         self.at(place.bucket()).replace(place.slot(), entry)
     }
 
-    /// Places an entry that is not there yet, and says where; there is room for it. `touch` is told each bucket that
-    /// changes.
+    /// Places an entry that is not there yet, and returns its place. There must be room for it. Calls `touch` with each
+    /// bucket that changes.
     pub(super) fn place(&mut self, hash: Hashed, entry: E, mut touch: impl FnMut(usize)) -> Place {
         debug_assert!(self.len < self.capacity());
         let mut bucket = hash.home(self.buckets());
@@ -354,7 +354,7 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
         }
     }
 
-    /// Takes the entry at `place` out, which belongs to the bucket `home`. `touch` as above.
+    /// Takes out the entry at `place`, which belongs to the bucket `home`. Calls `touch` with each bucket that changes.
     pub(super) fn take(&mut self, home: usize, place: Place, mut touch: impl FnMut(usize)) -> E {
         let mut bucket = home;
         while bucket != place.bucket() {

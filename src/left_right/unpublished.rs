@@ -39,7 +39,8 @@ pub(super) fn placed_under<K: Hash, V, S: BuildHasher, P: Keep<K, V>>(
     place: Place,
     entry: &P::Entry,
 ) -> Hashed {
-    // One that lies in the bucket where it was looked for was counted nowhere; any other that is kept inline is asked.
+    // No bucket has counted an entry that lies in the bucket where it was looked for. Any other inline entry is
+    // hashed again.
     if !P::OWNS && hash.home(side.buckets()) == place.bucket() {
         return hash;
     }

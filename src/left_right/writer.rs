@@ -30,7 +30,7 @@ use std::sync::Arc;
 /// # Guarantees
 /// - Closures run once, and a change is made to the other table without any user code. `Hash`, `Eq`, `Clone`, `Drop`
 ///   and closures run with nothing half done: they may panic, and they may use readers' handles of the same map. None
-///   of them runs while a lock is held that a reader needs, for there is none.
+///   of them runs while a lock is held that a reader needs, for there is no such lock.
 /// - A key whose `Hash` contradicts its `Eq` may be found or not, and there may be two of it. Other keys and what
 ///   readers see are not affected, except that other [`Inline`](super::Inline) entries may not be found where `Hash`
 ///   answers differently each time.
@@ -70,7 +70,7 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         unsafe { Pen::new(&self.shared) }
     }
 
-    /// The lock that is taken for each use of this handle from now on; None where there is none.
+    /// The lock that is taken for each use of this handle from now on, or None.
     #[cfg(feature = "std")]
     pub(super) fn share(&mut self, lock: Option<Arc<Holder>>) {
         // SAFETY: this handle has the writer's place, and is borrowed mutably, so nobody else uses the draft.

@@ -209,7 +209,7 @@ impl<N: Node> Nodes<N> {
         }
     }
 
-    /// Puts `fresh` where `eq` says if nothing is there; else hands `fresh` back, with what is there or the
+    /// Puts `fresh` where `eq` says if no entry is there; else hands `fresh` back, with that entry or the
     /// reason why that cannot be told.
     pub(super) fn insert_if_absent<'a>(
         &'a self,

@@ -222,8 +222,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
         }
     }
 
-    /// Asks the key's `Hash` once, and finds an entry that was found before by its address: a `Hash` or `Eq` that says
-    /// something else each time it is asked must not keep this from ending.
+    /// Calls the key's `Hash` once, and finds an entry again by its address: this ends even if `Hash` and `Eq` give
+    /// different answers each time.
     #[inline(always)]
     pub(super) fn compute_by<'a>(
         &'a self,

@@ -324,7 +324,7 @@ impl<N: Node> Garbage<N> {
         self.free_some(self.bag(reader), Reason::Share);
     }
 
-    /// Whether there is none.
+    /// Whether there is no garbage.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.first.len() == 0

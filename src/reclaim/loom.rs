@@ -1,4 +1,4 @@
-//! Models of garbage: a node is freed when no reader can be looking at it, whichever thread's bag it lies in.
+//! Models of garbage: a node is freed when no reader can be looking at it, in whichever thread's bag it lies.
 //!
 //! The writer comes first, as in [`sync::loom`](crate::sync::loom). Freeing a node is writing its cell: the model
 //! checker finds a reader that looks meanwhile, or whose look is not ordered before.

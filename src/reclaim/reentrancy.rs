@@ -68,7 +68,7 @@ mod by_thread {
         }
 
         /// Begins to free what belongs to `garbage`. None if this thread does so already, or if it is unwinding and
-        /// nobody demands it: another panic, of a destructor that has nothing to do with the first, would abort.
+        /// the caller does not demand it: a panic of another destructor would abort the process.
         #[inline]
         #[expect(clippy::unused_self, reason = "without thread-locals this counts")]
         pub(crate) fn begin<'a, T>(
@@ -91,7 +91,7 @@ mod by_thread {
                 };
                 Some(Freeing { place, garbage: PhantomData })
             };
-            // A thread whose thread-locals have gone leaves it to others.
+            // A thread whose thread-locals are gone leaves the garbage to other threads.
             PLACES.try_with(begin).ok().flatten()
         }
     }

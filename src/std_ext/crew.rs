@@ -390,7 +390,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Seat<K, V, R> {
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Drop for Seat<K, V, R> {
     fn drop(&mut self) {
-        // Whoever closes the crew does what its workers leave.
+        // The thread that closes the crew does the requests that its workers leave.
         if !self.shared.is_closed() {
             self.shared.abandon(&mut self.desk);
         }

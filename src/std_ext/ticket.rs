@@ -66,7 +66,7 @@ impl core::error::Error for Broken {}
 struct Desk<T> {
     state: Mutex<State<T>>,
     kept: Condvar,
-    /// Who is to answer.
+    /// The worker that is to answer.
     server: Serves,
 }
 
@@ -95,7 +95,7 @@ impl Serves {
         Self { crew, number: Self::ALL }
     }
 
-    /// From now on this thread does these requests; says whose it did before.
+    /// Notes that this thread does these requests from now on. Returns the ones that it did before.
     #[cfg_attr(hedgerow_loom, allow(dead_code))] // As above.
     pub(super) fn begin(self) -> Self {
         SERVES.replace(self)
@@ -190,7 +190,7 @@ impl<T> Ticket<T> {
         Self::pair_of(Serves::NOBODY)
     }
 
-    /// As `pair`, where this worker is to answer.
+    /// As `pair`, for requests that this worker is to answer.
     pub(super) fn pair_of(server: Serves) -> (Promise<T>, Self) {
         let state = Mutex::new(State::Open { waits: false, waker: None });
         let desk = Arc::new(Desk { state, kept: Condvar::new(), server });

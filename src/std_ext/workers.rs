@@ -35,8 +35,9 @@ use std::{io, thread};
 /// - A request that is made by a worker, within another request, is done in place.
 /// - If a worker's thread dies all the same, the tickets of its requests fail with [`Broken`](super::Broken), and what
 ///   would have been handed to it is done in place from then on. [`WorkerStats::died`] counts such workers.
-/// - What waits for one worker is bounded ([`queue`](FenceWorkersBuilder::queue)), whoever brings it: up to twice as
-///   much, counting what it has taken out. Callers that wait for room are served in no particular order.
+/// - The requests that wait for one worker are bounded ([`queue`](FenceWorkersBuilder::queue)), whichever thread makes
+///   them: up to twice as many, counting those that it has taken out. Callers that wait for room are served in no
+///   particular order.
 /// - [`shutdown`](Self::shutdown), or a drop, does all requests that were accepted, and hands back those that come
 ///   later.
 ///
@@ -340,7 +341,7 @@ where
         }
     }
 
-    /// Who answers for this worker's requests.
+    /// The server that answers this worker's requests.
     fn server(&self, worker: usize) -> Serves {
         Serves::one_of(self.shared.crew(), worker)
     }
@@ -628,7 +629,7 @@ mod tests {
         assert!(matches!(workers.submit(7, count), Err(Refused::Closed((7, _)))));
     }
 
-    /// Whoever ends the workers does what they left, one after the other.
+    /// The thread that ends the workers does the requests that they left, one after the other.
     #[test]
     fn a_request_that_waits_for_a_later_one_at_the_end_fails() {
         let workers = idle(2, 9);

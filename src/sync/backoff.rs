@@ -22,6 +22,9 @@ impl Backoff {
     /// others' work takes.
     #[cfg(feature = "alloc")]
     const BOUND: u32 = if cfg!(hedgerow_loom) { 4 } else { 256 };
+    /// A reader that is in the way of one change is hardly ever in the way of two.
+    #[cfg(feature = "alloc")]
+    const AGAIN: u8 = 64;
     const MOST: u8 = if cfg!(hedgerow_loom) { 0 } else { 6 };
 
     #[inline]
@@ -64,6 +67,22 @@ impl Backoff {
         if self.patience != u32::MAX {
             self.patience -= 1;
         }
+        Ok(())
+    }
+
+    /// Begins again, without a wait, because another writer changed what was just read. As often as it takes; if
+    /// `self` may not wait, [`AGAIN`](Self::AGAIN) times, so that such an operation ends whatever others do.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(crate) fn again(&mut self) -> Result<(), WouldWait> {
+        if self.patience != 0 {
+            return Ok(());
+        }
+        if self.step >= Self::AGAIN {
+            return Err(WouldWait);
+        }
+        // It never spins, so this counts nothing else.
+        self.step += 1;
         Ok(())
     }
 

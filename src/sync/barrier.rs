@@ -36,13 +36,13 @@ pub(crate) struct Mode(AtomicUsize);
 
 #[cfg_attr(not(all(feature = "std-ext", target_os = "linux")), allow(dead_code))] // Where it never changes.
 impl Mode {
-    /// Nobody has asked the system yet.
+    /// The system was not asked yet.
     const UNDECIDED: usize = 0;
     /// Every light barrier is a fence.
     const FENCES: usize = 1;
     /// No light barrier is one.
     const SYSTEM: usize = 2;
-    /// Each is one that is executed by who has seen this.
+    /// A light barrier is a fence for each reader that has seen this mode.
     const LEAVING: usize = 3;
 
     crate::facade::const_unless_loom! {
@@ -117,7 +117,7 @@ mod system {
 
     /// Runs on every processor, which is a barrier; false where the system refuses that too. It is not asked again.
     pub(super) fn visit() -> bool {
-        // relaxed: a hint, lest each batch of garbage asks in vain.
+        // relaxed: a hint, so that not every batch of garbage asks in vain.
         if !MAY_VISIT.load(Ordering::Relaxed) {
             return false;
         }
@@ -346,9 +346,9 @@ impl Barrier {
         }
     }
 
-    /// The other side: between taking something away from readers and looking who may still have it. `all_fence` is
-    /// asked where the system refuses: whether the slots of all readers say that they fence. False where that is not so
-    /// either: then nothing follows, and the call may be repeated.
+    /// The writer's side: between taking something away from readers and looking which of them may still have it. If
+    /// the system refuses its barrier, this asks `all_fence` whether the slots of all readers say that they fence.
+    /// Returns false if they do not: then nothing follows, and the call may be repeated.
     #[cfg(feature = "alloc")]
     #[must_use]
     pub(crate) fn heavy(&self, all_fence: impl FnOnce() -> bool) -> bool {

@@ -1,4 +1,4 @@
-//! Which thread holds a lock: so that one that asks for it again is told, and does not wait for itself.
+//! Which thread holds a lock, so that a thread that asks for its own lock again panics instead of waiting for itself.
 //!
 //! # Synchronization
 //! None: a thread only has to tell whether it wrote the word last itself, which each thread knows of its own stores.

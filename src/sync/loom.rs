@@ -194,20 +194,25 @@ fn loom_a_slot_handed_on() {
 /// Points that a reader passes who looks twice, and one that it never comes to.
 const POINTS: usize = 13;
 
+/// A model with this barrier, and a reader that looks twice.
+fn two_looks(system: System) -> (Arc<Model>, thread::JoinHandle<(&'static str, &'static str)>) {
+    let model = Arc::new(Model::new(Domain::with_barrier(Barrier::of_system(system))));
+    let theirs = model.clone();
+    let number = model.domain.claim().unwrap().number();
+    let reader = thread::spawn(move || {
+        let slot = theirs.domain.slot(number);
+        let seen = (theirs.look(slot), theirs.look(slot));
+        theirs.domain.barrier.end();
+        seen
+    });
+    (model, reader)
+}
+
 /// As above, with the operating system's barrier, served at each of the reader's points.
 #[test]
 fn loom_two_pins_against_free_by_interruption() {
     explore_each(2, TWO_LOOKS, 0..POINTS, |at, saw| {
-        let domain = Domain::with_barrier(Barrier::of_system(System::serving_at(at)));
-        let model = Arc::new(Model::new(domain));
-        let theirs = model.clone();
-        let number = model.domain.claim().unwrap().number();
-        let reader = thread::spawn(move || {
-            let slot = theirs.domain.slot(number);
-            let seen = (theirs.look(slot), theirs.look(slot));
-            theirs.domain.barrier.end();
-            seen
-        });
+        let (model, reader) = two_looks(System::serving_at(at));
         model.unlink();
         let freed = model.free_if_past(model.domain.seal().unwrap());
         let (first, second) = reader.join().unwrap();
@@ -284,7 +289,7 @@ fn loom_two_pins_against_free_where_the_system_refuses() {
     });
 }
 
-/// As above, where it is another writer that comes to know of it.
+/// As above, with another writer that finds out.
 #[test]
 fn loom_two_pins_against_free_where_another_writer_is_refused() {
     let outcomes = [
@@ -315,7 +320,7 @@ fn loom_two_pins_against_free_where_another_writer_is_refused() {
     });
 }
 
-/// Slots that are claimed meanwhile, one of them by two readers one after the other perhaps. The writer may have found
+/// Slots that are claimed meanwhile, perhaps one of them by two readers one after the other. The writer may have found
 /// before that there are none, and then it relies on fences.
 #[test]
 fn loom_slots_claimed_where_the_system_refuses() {
@@ -356,16 +361,7 @@ fn loom_slots_claimed_where_the_system_refuses() {
 #[test]
 fn loom_two_pins_against_free_by_visits() {
     explore_each(2, TWO_LOOKS, 0..POINTS, |at, saw| {
-        let domain = Domain::with_barrier(Barrier::of_system(System::visited_at(at)));
-        let model = Arc::new(Model::new(domain));
-        let theirs = model.clone();
-        let number = model.domain.claim().unwrap().number();
-        let reader = thread::spawn(move || {
-            let slot = theirs.domain.slot(number);
-            let seen = (theirs.look(slot), theirs.look(slot));
-            theirs.domain.barrier.end();
-            seen
-        });
+        let (model, reader) = two_looks(System::visited_at(at));
         assert!(model.domain.seal().is_some(), "a visit is a barrier");
         model.unlink();
         let freed = model.seal_and_free(1);

@@ -17,9 +17,9 @@
 //!   the words of the last write too.
 //! - `[SL-7]` a writer that holds one lock and has read what another guards *confirms* the latter: a swap of
 //!   its state for the same state, which the release fence `[SL-1]` of the lock it holds precedes ↔ `[SL-8]`
-//!   the acquire fence behind the next lock, which swaps the value that the confirmation stored. So whoever
-//!   writes there later, and whoever sees that write, also sees that the first lock was taken. Locking the
-//!   second lock and giving it back `[SL-6]` has the same effect, but readers have to look again meanwhile.
+//!   the acquire fence behind the next lock, which swaps the value that the confirmation stored. So a thread
+//!   that writes there later, or sees that write, also sees that the first lock was taken. Locking the second
+//!   lock and giving it back `[SL-6]` has the same effect, but readers have to look again meanwhile.
 //!
 //! A state comes round again after `2^VERSION_BITS` writes to one bin. A reader that is stopped between
 //! its two loads for exactly a multiple of that many writes would take a torn value for whole: 35 bits
@@ -114,7 +114,7 @@ impl SeqLock<'_> {
     }
 
     /// Whether nothing was written since `state` was read, said by a swap that later writers see. The caller holds
-    /// another lock, which it has taken since `state` was read: whoever writes here later sees that lock taken.
+    /// another lock, which it has taken since `state` was read. A thread that writes here later sees that lock taken.
     #[inline]
     #[cfg(feature = "alloc")]
     pub(crate) fn confirm(&self, state: State) -> bool {

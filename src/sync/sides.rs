@@ -86,9 +86,9 @@ fn away_from(word: usize, looks: usize) -> usize {
 pub(crate) struct Turning {
     /// What is shown since.
     shown: usize,
-    /// The system's barrier is done, or all readers fence: who is not looking has no look to come that sees less.
+    /// The system's barrier is done, or all readers fence: a reader that is not looking now will see the turn.
     is_swept: bool,
-    /// The system refused its barrier: who tells nothing is in the way.
+    /// The system refused its barrier: a reader that tells nothing is in the way.
     is_refused: bool,
 }
 
@@ -198,8 +198,8 @@ impl Sides {
                 fences = if ends { 0 } else { FENCES };
                 if fencing == ASKED && !self.barrier.is_asymmetric() {
                     let (asked, agreed) = (ASKED, FENCING);
-                    // [LR-5] release: pairs with the acquire load of whoever waits, who comes after all looks that did
-                    // not fence. It has no other way to know; relaxed where it has had one.
+                    // [LR-5] release: pairs with the acquire load of the writer that waits, so the writer comes after
+                    // all looks that did not fence. It has no other way to know; relaxed where it has had one.
                     let _ = slot.fencing.compare_exchange(
                         asked,
                         agreed,
@@ -326,7 +326,7 @@ impl Sides {
         slots: &impl Fn() -> I,
     ) -> bool {
         for slot in slots().filter(|slot| turning.of(slot) == Tells::Nothing) {
-            // [LR-5] relaxed: found after the barrier. By compare-and-swap, lest it undo that the owner has agreed.
+            // [LR-5] relaxed: found after the barrier. By compare-and-swap, which keeps what the owner has agreed to.
             let _ =
                 slot.fencing.compare_exchange(LIGHT, ASKED, Ordering::Relaxed, Ordering::Relaxed);
         }
@@ -334,7 +334,7 @@ impl Sides {
         turning.is_swept = self.barrier.interrupt();
         turning.is_refused = !turning.is_swept;
         if turning.is_refused {
-            // Those who look come to know that they are asked, and agree by themselves.
+            // Readers that look see that they are asked, and agree by themselves.
             return false;
         }
         for slot in slots() {

@@ -60,25 +60,26 @@ impl Slot {
         !self.seat.is_taken() && self.seat.take()
     }
 
-    /// The owner, who is pinned and has executed a fence, fences from now on, and so do all who own the slot after it.
+    /// Says that the owner, which is pinned and has executed a fence, fences from now on, as do all later owners.
     #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn agree(&self) {
-        // relaxed: the owner's own store, or that of one who owned the slot before.
+        // relaxed: the owner's own store, or that of an earlier owner.
         if self.fencing.load(Ordering::Relaxed) != AGREED {
             // [AB-3] release: pairs with `has_agreed`.
             self.fencing.store(AGREED, Ordering::Release);
         }
     }
 
-    /// Whether whoever owns the slot fences, and nobody is pinned in it who has not. The caller has told readers to.
+    /// Whether the owner of the slot fences, and is not pinned by a look that did not. The caller has told readers to
+    /// fence.
     #[cfg(feature = "alloc")]
     pub(crate) fn has_agreed(&self) -> bool {
         // [AB-3] acquire: pairs with `agree`.
         if self.fencing.load(Ordering::Acquire) == AGREED {
             return true;
         }
-        // Nobody's: the caller speaks for its next owner, who comes after this.
+        // A slot without an owner: the caller speaks for the next owner, which comes after this.
         if !self.claim() {
             return false;
         }

@@ -270,10 +270,11 @@ impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
         self.bin_of(self.hint(bin), bin)
     }
 
-    /// A directory of `segments.len()` new segments, all bins at `root_bits`.
+    /// A directory of `segments.len()` new segments, all bins at `root_bits`. It takes the segments out of `segments`,
+    /// unless it fails.
     pub(crate) fn make(
         root_bits: u32,
-        segments: Vec<Segment<K, V>>,
+        segments: &mut Vec<Segment<K, V>>,
         older: *mut Head<K, V>,
     ) -> Result<*mut Head<K, V>, AllocError> {
         let segment_bits = root_bits.min(Layout::<K, V>::SEGMENT_BITS);
@@ -294,7 +295,7 @@ impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
             )
         })?;
         // The directory owns them from here on.
-        for segment in segments {
+        for segment in segments.drain(..) {
             segment.take();
         }
         Ok(made)
@@ -355,7 +356,7 @@ mod tests {
         let bits = Layout::<u64, u64>::SEGMENT_BITS;
         let bins = 1usize << bits;
         let new = || Segment::<u64, u64>::new(bins).unwrap();
-        let root = Directory::make(bits, alloc::vec![new()], core::ptr::null_mut()).unwrap();
+        let root = Directory::make(bits, &mut alloc::vec![new()], core::ptr::null_mut()).unwrap();
         // SAFETY: alive until freed below, as are the others.
         let four = unsafe {
             let root = Directory::from_ptr(root).unwrap();

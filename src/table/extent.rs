@@ -303,7 +303,7 @@ mod imp {
             Ok(Self(note))
         }
 
-        /// Hands the extent over; whoever takes it drops an `Extent` of the same address.
+        /// Hands the extent over; its new owner drops an `Extent` of the same address.
         fn take(self) -> *mut Note {
             ManuallyDrop::new(self).0
         }
@@ -428,7 +428,7 @@ mod imp {
             drop(held);
         }
 
-        /// Its segment lies in an extent; the thread that may not wait drops the one and leaves the other.
+        /// Its segment lies in an extent: the thread that may not wait drops the directory and leaves the segment.
         #[test]
         fn a_directory_that_comes_too_late_is_dropped_while_the_lock_is_held() {
             let table: &'static Map = Box::leak(Box::new(Map::new()));

@@ -161,6 +161,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 Ordering::Relaxed,
             );
             if claim.is_err() {
+                backoff.again()?;
                 continue;
             }
             let claim = Claim { claimed: &self.claimed, first, next: first + segment };

@@ -1,7 +1,7 @@
 //! Models of keys of two words: a reader can fetch one torn, but the user's `Hash` and `Eq` never see it so.
 //!
-//! In each model a slot passes from one key to another of the same tag while somebody reads it. As in the models of
-//! [`loom`](super::loom) a key tells its own hash, and the writer comes first.
+//! In each model a slot passes from one key to another of the same tag while another thread reads it. As in the
+//! models of [`loom`](super::loom) a key tells its own hash, and the writer comes first.
 
 use super::Table;
 use super::write::Change;

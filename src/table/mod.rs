@@ -89,7 +89,7 @@ pub(crate) struct Table<K, V> {
     directory: AtomicPtr<Head<K, V>>,
     /// How many bins have been asked to be born, in a table of full segments: the next segment's first.
     claimed: AtomicUsize,
-    /// Whether a move to a larger table was cut short: bins of the table are unborn, and nobody is at it.
+    /// Whether a move to a larger table was cut short: bins of the table are unborn, and no thread is moving keys.
     cut_short: AtomicBool,
     /// Held while the directory, or an entry of it, is replaced.
     growth: Lock<()>,
@@ -208,7 +208,8 @@ impl<K, V> Table<K, V> {
         Ok(table)
     }
 
-    /// A directory with all segments for `bits` bits, its bins born (empty) or not.
+    /// A directory with all segments for `bits` bits, its bins born (empty) or not. If it fails, it gives back the
+    /// segments that it has made.
     fn make_directory(
         &self,
         bits: u32,
@@ -220,8 +221,31 @@ impl<K, V> Table<K, V> {
         K: Copy,
         V: Copy,
     {
-        let segment_bits = bits.min(Layout::<K, V>::SEGMENT_BITS);
         let mut segments = Vec::new();
+        let made = self.fill_directory(bits, born, older, &mut segments, backoff);
+        // Those of a directory that could not be had. A small one's are allocations of their own.
+        if bits >= Layout::<K, V>::SEGMENT_BITS {
+            for segment in segments {
+                self.give_back(segment, backoff);
+            }
+        }
+        made
+    }
+
+    /// As `make_directory`; if it fails, the segments that it made lie in `segments`.
+    fn fill_directory(
+        &self,
+        bits: u32,
+        born: bool,
+        older: *mut Head<K, V>,
+        segments: &mut Vec<Segment<K, V>>,
+        backoff: &Backoff,
+    ) -> Result<*mut Head<K, V>, Failure>
+    where
+        K: Copy,
+        V: Copy,
+    {
+        let segment_bits = bits.min(Layout::<K, V>::SEGMENT_BITS);
         segments.try_reserve_exact(1usize << (bits - segment_bits)).map_err(|_| AllocError)?;
         for _ in 0..1usize << (bits - segment_bits) {
             let segment = if segment_bits == Layout::<K, V>::SEGMENT_BITS {

@@ -325,7 +325,8 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         done
     }
 
-    /// Enters a chunk into the table of them.
+    /// Enters a chunk into the table of them. Begins again only after this thread or another has published a table of
+    /// twice the length, so a few times at most.
     fn enter(&self, words: &mut Option<Words>, backoff: &Backoff) -> Result<(), Failure> {
         loop {
             let mut free = self.lock(backoff)?;

@@ -155,7 +155,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let Some(mut taken) = pool.pop(lines) else {
             drop(pool);
             // All of them: the keys are hashed anew each time, and there may be many in a bin.
-            return self.pool.grow_for(lines, backoff);
+            self.pool.grow_for(lines, backoff)?;
+            // The caller begins again, and other writers may take the new lines.
+            return Ok(backoff.again()?);
         };
         if !parent.seq().try_lock(state) {
             pool.push(taken.first);

@@ -139,7 +139,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
                         return Ok((None, change));
                     }
                     Outcome::Raced => backoff.wait()?,
-                    Outcome::NeedsLine => self.pool.grow(&backoff)?,
+                    Outcome::NeedsLine => {
+                        self.pool.grow(&backoff)?;
+                        // Other writers may take the new lines.
+                        backoff.again()?;
+                    }
                 }
                 decided = Some(change);
                 continue;

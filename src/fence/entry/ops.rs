@@ -100,7 +100,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// [`Handle`](crate::owned::Handle) of their own, and for callers that may not spin.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside the key's leaf.
+    /// [`Busy`] when a writer is inside the key's leaf, or has changed it again and again while it was read (64 times).
     ///
     /// ```
     /// let map: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1)].into();

@@ -349,7 +349,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
         removed
     }
 
-    /// As whoever removes one entry does. The caller holds no guard of its own.
+    /// Frees as much garbage as a removal of one entry does. The caller holds no guard of its own.
     fn free_some(&self) {
         self.owner().entries.free_share();
         self.free_bounds();

@@ -28,7 +28,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// [limit](Self::set_pending_limit). Where `Clone` aborts for want of memory, this cannot help it.
     ///
     /// # Errors
-    /// [`TryInsertError::Busy`] when a writer is inside the key's leaf, or inside the lists that a new leaf comes from;
+    /// [`TryInsertError::Busy`] when a writer is inside the key's leaf, or inside the lists that a new leaf comes from,
+    /// or when the leaf has changed again and again while it was read (64 times);
     /// [`TryInsertError::Alloc`] when there is no memory for the entry or a leaf; [`TryInsertError::Stalled`] when too
     /// many entries wait to be dropped. Each hands key and value back and leaves the map as it was.
     ///
@@ -76,7 +77,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// As [`remove`](Self::remove), but never waits.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside the key's leaf, or there is no memory for a guard.
+    /// [`Busy`] when a writer is inside the key's leaf, or has changed it again and again while it was read (64 times),
+    /// or when there is no memory for a guard.
     ///
     /// ```
     /// let map: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1)].into();
@@ -118,7 +120,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     ///
     /// # Errors
     /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored. The
-    /// map is as it was.
+    /// map is as it was. If the entry is replaced or removed while `f` runs, the answer is `Busy`.
     ///
     /// ```
     /// use hedgerow::fence::Op;
@@ -186,7 +188,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
             .map_err(|(why, (key, value))| why.of(key, Some(value)))?;
         let mut there = Raw { rank: 0, node: Pair::stem(fresh.0.0) };
         let is_absent = |old: Option<Raw<K>>| {
-            // Where there is one it is the answer: to look it up again would be to ask the key's `Ord` again.
+            // If there is one, it is the answer: another lookup would call the key's `Ord` again.
             there = old.unwrap_or(there);
             old.is_none()
         };
@@ -198,6 +200,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     }
 
     /// The caller frees bounds afterwards.
+    ///
+    /// If the entry was replaced or removed while `f` ran, an operation that waits asks `f` again, and one that does
+    /// not is refused: other threads could keep it here for ever.
     #[inline(always)]
     pub(super) fn compute_by(
         &self,
@@ -227,6 +232,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
             match (f(found.map(|raw| Self::entry(raw, guard).1)), found) {
                 (Op::Keep, _) | (Op::Remove, None) => return Ok(None),
                 (Op::Remove, Some(_)) => match self.remove_by(&key, &mut is_found, way, guard) {
+                    Ok(None) if !way.waits() => return Err(Why::Busy.of(key, None)),
                     Ok(None) if doubt.is_stirred_by([found, known.flatten()]) => return Ok(None),
                     Ok(None) => {}
                     Ok(removed) => {
@@ -241,6 +247,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
                     let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
                     match self.store(fresh, way, &mut is_found, guard) {
                         Ok(before) => return Ok(before),
+                        Err((None, fresh)) if !way.waits() => {
+                            return Err(refused(Why::Busy, fresh, Some));
+                        }
                         Err((None, _)) if doubt.is_stirred_by([found, known.flatten()]) => {
                             return Ok(None);
                         }

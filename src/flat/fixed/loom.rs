@@ -449,7 +449,7 @@ fn loom_fixed_eq_is_given_whole_keys() {
     });
 }
 
-/// Nor do those who walk, `retain` and its `Hash` included.
+/// Walks do not see one either, nor does the `Hash` that `retain` calls.
 #[test]
 fn loom_fixed_walks_show_whole_keys() {
     explore(2, ["None", "Some(0)", "Some(4)"], |saw| {

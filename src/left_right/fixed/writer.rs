@@ -296,7 +296,7 @@ where
     }
 
     /// The hash under which the entry of `key` at `place` was placed, which was found under `hash`: another one where a
-    /// key's `Hash` contradicts its `Eq`. One that lies in the bucket where it was looked for was counted nowhere.
+    /// key's `Hash` contradicts its `Eq`. No bucket has counted an entry that lies in the bucket where it was looked for.
     fn placed_under(hash: Hashed, place: Place, key: &K, hash_builder: &S) -> Hashed {
         if hash.home(BUCKETS) == place.bucket() { hash } else { Hashed::of(key, hash_builder) }
     }

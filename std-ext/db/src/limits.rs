@@ -1,5 +1,5 @@
-//! What one client can make the server hold, what it can make somebody wait for, and which port honours which setting:
-//! the limits themselves, and the tables of the [page about them](crate::docs::limits).
+//! What one client can make the server hold, how long clients can wait, and which port honours which setting: the
+//! limits themselves, and the tables of the [page about them](crate::docs::limits).
 //!
 //! A buffer that a client can grow, or a wait that it can begin, has a row here.
 
@@ -7,8 +7,8 @@ use crate::resp::parse::{LONGEST_ARGUMENT, LONGEST_LINE, Limits, MOST_ARGUMENTS}
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
-/// While so many bytes of answers wait, the server reads commands only if the client takes none of the answers: it may
-/// write all of a pipeline before it reads. One that reads slowly is not read from, and costs no more than this.
+/// While this many bytes of answers wait, the server reads commands only if the client takes none of the answers: it
+/// may write all of a pipeline before it reads. One that reads slowly is not read from, and costs no more than this.
 pub(crate) const PAUSE: usize = 512 << 10;
 /// The same for a client that has not said the password, which is not read from until it reads.
 pub(crate) const PAUSE_OF_STRANGER: usize = 64 << 10;
@@ -30,7 +30,7 @@ pub(crate) const GRPC_MESSAGE: usize = 64 << 20;
 pub(crate) const GRPC_PARTS: usize = 1 << 16;
 /// Calls that a gRPC connection may have under way.
 pub(crate) const GRPC_CALLS: u32 = 128;
-/// The next batch of a gRPC stream is made when less than so many bytes of the answers before it are in memory.
+/// The next batch of a gRPC stream is made when less than this many bytes of the answers before it are in memory.
 pub(crate) const GRPC_PAUSE: usize = 1 << 20;
 /// Bytes of a message of a walk over gRPC, but for the last value.
 pub(crate) const GRPC_WALK: usize = 1 << 20;
@@ -161,7 +161,7 @@ const BUFFERS: &[Buffer] = &[
     buffer("HTTP: the head of a request", Limit::Bytes(HTTP_HEAD), "", "status 431"),
 ];
 
-/// What somebody waits for, and for how long at most.
+/// What a client or the server waits for, and for how long at most.
 const WAITS: &[(&str, &str)] = &[
     ("a command, or the rest of one; a TLS handshake", "`timeout`; without it, for ever"),
     ("a client that takes its answers", "`timeout`; without it, for ever, within the limits above"),

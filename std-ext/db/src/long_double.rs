@@ -365,7 +365,7 @@ impl Big {
         (bits, (0..at).any(bit))
     }
 
-    /// The quotient, which has no more than so many bits, and whether something is left over.
+    /// The quotient, which has `bits` bits at most, and whether there is a remainder.
     fn divided_by(mut self, mut by: Self, bits: usize) -> (u128, bool) {
         by.shift(bits);
         let mut quotient = 0;

@@ -94,7 +94,7 @@ fn serve(config: &Config) -> Result<(), String> {
         let advice = advice(&why, "port");
         format!("{why}{}{advice}", if advice.is_empty() { "" } else { "\n" })
     };
-    // Loading can take a while: who asks meanwhile is told so.
+    // Loading can take a while: the server tells clients so meanwhile.
     let progress = Arc::new(Progress::default());
     if let Some(http) = &http {
         http.load(&progress);
@@ -146,8 +146,8 @@ fn ignores_hangup() -> bool {
     mask.is_some_and(|mask| mask >> (SIGHUP - 1) & 1 == 1)
 }
 
-/// Ends the server at a signal, and at once at a second one. A SIGHUP that whoever started it has ignored stays
-/// ignored.
+/// Ends the server at a signal, and at once at a second one. If the process was started with SIGHUP
+/// ignored, it stays ignored.
 fn heed_signals(stopper: Arc<OnceLock<Stopper>>) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     if !ignores_hangup() {

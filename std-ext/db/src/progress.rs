@@ -65,13 +65,13 @@ impl Progress {
         Duration::from_millis(left)
     }
 
-    /// Notes that so many bytes will be loaded.
+    /// Notes that `bytes` more bytes will be loaded.
     pub(crate) fn expect(&self, bytes: u64) {
         // Relaxed: a figure.
         self.total.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Notes that so many bytes were loaded.
+    /// Notes that `bytes` more bytes were loaded.
     pub(crate) fn add(&self, bytes: u64) {
         // Relaxed: a figure.
         self.done.fetch_add(bytes, Ordering::Relaxed);

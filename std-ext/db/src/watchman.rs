@@ -1,5 +1,5 @@
 //! Two threads that look after the state: one does what is due now and then, the other makes snapshots, when the log
-//! has grown or somebody asks for one.
+//! has grown or a client asks for one.
 
 use crate::error::Error;
 use crate::log::folder::Folder;
@@ -77,7 +77,7 @@ impl Watchman {
         let started = work.map(|(name, work)| {
             let (shared, state) = (Arc::clone(&shared), Arc::clone(state));
             let thread = std::thread::Builder::new().name(name.into());
-            // Without a thread there is nobody to remove what has ended but those who come across it.
+            // Without a thread, keys that have ended are removed only by commands that come across them.
             let thread = thread.spawn(move || work(&shared, &state));
             thread.map_err(|why| tracing::error!("no thread for {name}: {why}")).ok()
         });

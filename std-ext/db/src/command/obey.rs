@@ -201,7 +201,7 @@ impl<'a> Turn<'_, 'a> {
         }
     }
 
-    /// Whether a reply has room that has come to so many bytes while it is made. If it has none, the connection ends.
+    /// Whether a reply that has come to `bytes` bytes while it is made has room. If not, the connection ends.
     pub(super) fn has_room(&mut self, bytes: usize) -> bool {
         let fits = self.out.len().saturating_add(bytes) <= self.most_out;
         if !fits {

@@ -258,7 +258,7 @@ fn shortened<'short, 'a: 'short>(asks: Vec<Ask<'a>>) -> Vec<Ask<'short>> {
     asks
 }
 
-/// Keeps an answer, with its bytes among others of which there may be so many; `full` where there are more.
+/// Keeps an answer, and appends its bytes to `bytes`. Sets `full` if there would be more than `most`.
 fn keep(answer: Answer<'_>, bytes: &mut Vec<u8>, most: usize, full: &mut bool) -> Kept {
     match answer {
         Answer::Done => Kept::Done,
@@ -321,7 +321,7 @@ impl Replies<'_, '_> {
         }
     }
 
-    /// Whether so many bytes have room. What has none is not written, and whatever is written behind it is never sent.
+    /// Whether `bytes` bytes have room. If they do not, they are not written, and nothing behind them is ever sent.
     #[inline]
     fn fits(&mut self, bytes: usize) -> bool {
         let fits = self.out.len() + bytes <= self.most;

@@ -98,7 +98,7 @@ pub(super) struct Reserved {
 }
 
 impl Reserved {
-    /// Counts more; whether there may be so many.
+    /// Counts `bytes` more. Returns whether they are within the limit.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         let counted = &self.of.0;
         // Relaxed: the number alone is meant, and each call adds before it looks.

@@ -138,7 +138,7 @@ impl Flow {
     async fn room(&self) {
         loop {
             let fewer = self.fewer.notified();
-            // Relaxed: the number alone is meant; whoever lowers it tells afterwards.
+            // Relaxed: only the number counts, and the thread that lowers it notifies afterwards.
             if self.bytes.load(Ordering::Relaxed) < GRPC_PAUSE {
                 return;
             }
@@ -511,7 +511,7 @@ impl Database for Service {
         let watch = shared.db.watch(&request.prefix);
         let (to, events) = mpsc::channel(EVENTS);
         let end = Arc::clone(&shared.end);
-        // Who watches has nothing to say, however long nothing changes.
+        // A watcher has nothing to send, however long nothing changes, so it is not idle.
         let busy: Busy = peer.busy();
         tokio::task::spawn_blocking(move || {
             counted.0.watch(&peer, watch, request.with_values, &to);

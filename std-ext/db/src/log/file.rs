@@ -15,8 +15,8 @@
 //! other; that, tried ten times a second, is how it learns that there is room again.
 //!
 //! Forcing the disk that fails is the end (`Failed`): the system may have dropped what it could not write, so nothing
-//! can be promised any more, and it is not forced again, which might well succeed. The same goes for files that
-//! somebody has removed.
+//! can be promised any more, and it is not forced again, which might well succeed. The same holds if a file
+//! of the log was removed.
 //!
 //! Locks are taken in this order: shards, `forcing`, `back`, then `front`, `parts` or `work`, then `health`;
 //! `progress`, `told` and `on_failure` alone.

@@ -46,7 +46,7 @@ impl Health {
     }
 
     fn lock(&self) -> MutexGuard<'_, Condition> {
-        // Nobody panics in the middle of a change.
+        // No thread panics in the middle of a change, so a poisoned condition is whole.
         self.condition.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

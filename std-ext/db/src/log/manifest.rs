@@ -1,4 +1,4 @@
-//! What a folder must have: a small file, so that a log that somebody removed or shortened is not taken for a new one.
+//! What a folder must have: a small file, so that a log that was removed or shortened is not taken for a new one.
 //!
 //! ```text
 //! "hedgeman", version u32, newest u64, kept u64, crc u32 of these
@@ -8,7 +8,8 @@
 //! when this was written: after a file was begun, and when the log was closed. Both only grow, so one that is older
 //! than the log, as a crash leaves it, says less and nothing wrong.
 //!
-//! A folder without a manifest is new, or an earlier version's, or somebody has removed it to go on with what is left.
+//! A folder without a manifest is new, or an earlier version's, or its owner has removed the manifest to go on with
+//! what is left.
 
 use crate::log::folder::Folder;
 use crate::log::frame::{u32_at, u64_at};

@@ -144,8 +144,8 @@ pub enum LogError {
     /// The system failed to force data to the disk. What became of it nobody can know, so the log takes nothing more
     /// until it is opened again.
     Sync(std::sync::Arc<io::Error>),
-    /// Somebody has removed or replaced this file of the log, so what is written to it will not be found. The log takes
-    /// nothing more until it is opened again.
+    /// This file of the log was removed or replaced, so what is written to it will not be found. The log takes nothing
+    /// more until it is opened again.
     Gone(PathBuf),
     /// The change, or one of those that it was asked with, was undone, because the log could not be written.
     RolledBack,

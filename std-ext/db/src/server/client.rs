@@ -498,7 +498,7 @@ impl Client {
     }
 }
 
-/// Whether a client for which so many bytes wait, and which has taken none for so long, reads none.
+/// Whether a client does not read: `waiting` bytes wait for it, and it has taken none for the time `since`.
 fn does_not_read(waiting: usize, limit: usize, since: Duration) -> bool {
     since >= if waiting < limit / 2 { STALL } else { LONG_STALL }
 }

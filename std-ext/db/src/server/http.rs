@@ -203,7 +203,7 @@ impl Desk {
         }
     }
 
-    /// Takes connections, not so many at a time that those who are here would wait.
+    /// Accepts connections: a bounded number at a time, so that open ones need not wait.
     fn accept(&mut self) {
         for _ in 0..HTTP_CONNECTIONS {
             let mut stream = match self.listener.accept() {

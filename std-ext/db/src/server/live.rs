@@ -149,7 +149,7 @@ impl Live {
         for (number, (name, value)) in changes.iter().enumerate() {
             read.push(readable(name, value).map_err(|why| (number, why))?);
         }
-        // Two who change settings at the same time do so one after the other.
+        // Two clients that change settings at the same time do so one after the other.
         let mut shown = lock(&self.shown);
         for (setting, value) in read {
             self.apply(db, setting.name, &value);

@@ -36,7 +36,7 @@ pub struct Loading {
     thread: Option<JoinHandle<Left>>,
 }
 
-/// What the server takes over: the doors of each of its threads, and who came through them.
+/// What the server takes over: the doors of each of its threads, and the connections that they accepted.
 type Left = (Vec<Vec<Door>>, Vec<Arrival>);
 
 impl Loading {
@@ -57,7 +57,7 @@ impl Loading {
             doors,
             visitors: Slab::new(),
             progress,
-            // Who may not ask the server may not ask how far it is.
+            // A client that may not use the server may not ask about its progress either.
             tells: config.password.as_ref().is_none_or(String::is_empty),
             tells_others: !config.protected,
             most: config.max_clients.min(MOST),
@@ -74,8 +74,8 @@ impl Loading {
         &self.addresses
     }
 
-    /// The server, now that there is a database. Who is connected stays so, but for those that are in the middle of a
-    /// request, or of anything in TLS.
+    /// The server, now that there is a database. Connected clients stay connected, but for those that are in the
+    /// middle of a request, or that use TLS.
     ///
     /// # Errors
     /// When the system refuses.
@@ -188,7 +188,7 @@ impl Desk {
                             why.kind(),
                             ErrorKind::Interrupted | ErrorKind::ConnectionAborted
                         ) => {}
-                    // Also where there are no descriptors left: who has connected waits for the server.
+                    // Also if there are no descriptors left: then new connections wait for the server.
                     Err(_) => break,
                 }
                 if taken.len() + self.visitors.len() > self.most {

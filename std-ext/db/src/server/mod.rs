@@ -151,7 +151,7 @@ pub struct Server {
     shared: Arc<Shared>,
     threads: Vec<(Poll, Vec<listen::Door>)>,
     addresses: Vec<Address>,
-    /// Who connected while the data was loaded.
+    /// Clients that connected while the data was loaded.
     early: Vec<listen::Arrival>,
 }
 
@@ -179,7 +179,7 @@ impl Server {
         Self::with_doors(db, log, config, doors, addresses)
     }
 
-    /// A server over doors that are open, with those who came through them already.
+    /// A server on doors that are open, with the connections that they have accepted already.
     fn over(
         db: Db,
         config: ServerConfig,

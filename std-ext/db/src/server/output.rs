@@ -6,8 +6,8 @@
 use crate::log::Lsn;
 use std::collections::VecDeque;
 
-/// A chunk of so many bytes is not appended to: what is sent is freed in pieces of about that size, and nothing that
-/// waits is ever moved.
+/// A chunk that has this many bytes gets no more: what is sent is freed in pieces of about this size, and bytes that
+/// wait are never moved.
 const CHUNK: usize = 64 << 10;
 
 /// Answers on their way to one client. Places count from the first byte that it was ever sent.

@@ -65,7 +65,7 @@ pub(super) struct Worker {
     dirty: List,
     /// Whose answers wait for the log.
     parked: List,
-    /// Who is not read from until answers were taken.
+    /// Clients that are not read from until they take answers.
     paused: List,
     /// When that is looked at again.
     next_look: Instant,
@@ -127,7 +127,7 @@ impl Worker {
         })
     }
 
-    /// Serves until the end: who came before there was a database, and who comes.
+    /// Serves until the end: clients that connected before there was a database, and later ones.
     pub(super) fn run(mut self, early: Vec<Arrival>) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS);
         for arrival in early {

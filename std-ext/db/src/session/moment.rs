@@ -69,7 +69,7 @@ impl Session {
                 |at: usize, key: &[u8]| entered[at].get_key_value(key).map(|(there, ())| *there);
             found.hits = look_all(state, &shards, (first, asks), now, find, answer);
         } else {
-            // A writer waits for those who look, with a lock that this waits for.
+            // A writer waits for readers that look, and holds a lock that this thread waits for.
             entered.clear();
             let mut cores = state.lock_all(shards.clone());
             let now = state.clock.now();

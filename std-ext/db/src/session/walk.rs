@@ -11,7 +11,7 @@ impl Session {
     ///
     /// A key that is there all the time is visited, maybe more than once. Begin with 0. Wait-free.
     pub fn scan(&mut self, from: u64, count: usize, each: &mut dyn FnMut(&[u8])) -> u64 {
-        // Changes that are being undone are not visited by who knows of it.
+        // A walk that knows of a rollback waits for it, so it does not visit changes that are being undone.
         self.state.together.wait();
         let shards = self.readers.len();
         let within = PLACE - shards.ilog2();

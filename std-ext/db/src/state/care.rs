@@ -1,4 +1,4 @@
-//! What is done now and then: removing keys that have ended, freeing what nobody looks at any more, making
+//! What is done now and then: removing keys that have ended, freeing what no reader looks at any more, making
 //! tables smaller, evicting, compressing, giving memory back.
 
 use crate::state::State;

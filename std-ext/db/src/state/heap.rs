@@ -1,4 +1,4 @@
-//! Giving memory that nobody uses back to the system.
+//! Giving unused memory back to the system.
 //!
 //! glibc's allocator gives back by itself only what lies at the end of a heap, so one small allocation behind 100 MB of
 //! free memory keeps all of it in the process. The maintenance thread therefore compares the resident set with what the
@@ -47,7 +47,7 @@ impl Heap {
     }
 }
 
-/// Gives back to the system what nobody uses. Takes time by what is free.
+/// Gives unused memory back to the system. The time grows with the free memory.
 pub(crate) fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

@@ -1,13 +1,19 @@
 //! The state: all shards, and what they share.
 //!
 //! # Synchronization
-//! A rollback undoes changes that readers may have seen. It holds the locks of all shards, and readers who come wait
-//! until all of it is shown ([TG](together)).
+//! A rollback undoes changes that readers may have seen. It holds the locks of all shards, and readers that
+//! come meanwhile wait until all of it is shown ([TG](together)).
 //! - **[RB-1]** the count of rollbacks is raised, and then each shard's figures name the entry of the rollback, with
 //!   release → a session that is told that entry (acquire) and compares the count with the one from before it looked
 //!   sees that it has changed, and does not tell what it saw.
 //! - **[RB-2]** the count is raised with release before the log is asked about entries behind the rollback → a thread
 //!   that was told that such an entry is safe sees the new count, and does not take it for an earlier one's.
+//!
+//! No model checks these two orderings: this crate uses the standard library's atomics, locks and threads, and whole
+//! maps, which the model checker cannot replace; and x86-64 orders such stores and loads by itself. Tests and mutations
+//! check the comparisons of the count. For the orderings, this argument stands in: both pairs pass a message. The count
+//! is stored, then an entry with release; the entry is loaded with acquire, then the count. The library's model of
+//! published blocks covers that shape (`PB-1`, `PB-2` in its `sync/published_loom.rs`).
 
 pub(crate) mod apply;
 pub(crate) mod care;
@@ -61,8 +67,8 @@ pub(crate) struct State {
     set_back: Mutex<(Lsn, u64)>,
     pub(crate) expired: AtomicU64,
     pub(crate) evicted: AtomicU64,
-    /// Snapshots that are being written. Raised before a shard is locked for one, so whoever locks a shard that one has
-    /// been through sees it.
+    /// Snapshots that are being written. Raised before a shard is locked for one, so a thread that locks a shard
+    /// after a snapshot has been through it sees the raised number.
     snapshots: AtomicUsize,
     /// Of all threads that ask, or have asked.
     counters: Mutex<Vec<Arc<Counters>>>,
@@ -480,7 +486,7 @@ pub(crate) struct Snapshotting<'a>(&'a AtomicUsize);
 
 impl Drop for Snapshotting<'_> {
     fn drop(&mut self) {
-        // Relaxed: whoever sees this late logs more than is needed.
+        // Relaxed: a thread that sees this late logs more than is needed.
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

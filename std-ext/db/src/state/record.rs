@@ -63,7 +63,7 @@ impl Value<'_> {
     }
 }
 
-/// A rope that somebody else has a share of.
+/// A rope, borrowed from the owner of a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lent<'a>(NonNull<Rope>, PhantomData<&'a Rope>);
 
@@ -75,8 +75,8 @@ impl<'a> Lent<'a> {
 
     /// The rope, without a share of its own.
     pub(crate) fn rope(self) -> impl Deref<Target = Arc<Rope>> + use<'a> {
-        // SAFETY: of `Arc::as_ptr` or `Arc::into_raw`; the share is somebody else's as long as this lives, and is not
-        // dropped here.
+        // SAFETY: of `Arc::as_ptr` or `Arc::into_raw`; another owner keeps the share as long as this lives, and it is
+        // not dropped here.
         ManuallyDrop::new(unsafe { Arc::from_raw(self.0.as_ptr()) })
     }
 }

@@ -13,14 +13,14 @@
 //! without being put together. A change that such a piece has no room for, or that overwrites part of one longer than
 //! [`PIECE`], moves the value to pieces of [`PIECE`] bytes (of a power of two as long as one is enough). That copies
 //! the value once, as storing it did; all later changes copy the pieces that they touch and the array, a pointer for
-//! each 256 KiB. A value of several pieces is put together for whoever reads more than one of them.
+//! each 256 KiB. A value of several pieces is put together for a command that reads more than one of them.
 //!
 //! The log holds what was changed, and where ([`log::change`](crate::log::change)): `RENAME` only the two names, but
 //! while a snapshot is written. A snapshot may hold one of the two keys as it was before and the other as it was after;
 //! then neither has the value to be moved, so the log has it.
 //!
 //! # Synchronization
-//! The shard's lock is held by whoever writes. Bytes are written behind the length of the newest record that leads to
+//! The writer holds the shard's lock. Bytes are written behind the length of the newest record that leads to
 //! them, before the next one is shown: showing it (a publish of the map) releases them to its readers. Nobody else
 //! looks there. `filled` tells whether a record is the newest; it is read and stored under the lock.
 
@@ -49,7 +49,7 @@ pub(crate) struct Rope {
 
 struct Piece(Box<[UnsafeCell<u8>]>);
 
-// SAFETY: bytes are written only where no reader looks, by whoever has the shard's lock, and shown afterwards.
+// SAFETY: bytes are written only where no reader looks, by the holder of the shard's lock, and shown afterwards.
 unsafe impl Send for Piece {}
 // SAFETY: as above.
 unsafe impl Sync for Piece {}

@@ -372,7 +372,7 @@ impl Core {
         }
         self.writer.shrink_to_fit();
         self.show(entry, safe);
-        // The larger table goes with the readers who look at it.
+        // The larger table is freed when the last reader has left it.
         self.writer.settle();
     }
 
@@ -450,8 +450,8 @@ impl Core {
         }
     }
 
-    /// Frees what nobody can be looking at any more and the log has safe, without waiting; whether nobody looks at what
-    /// was before.
+    /// Frees what no reader can look at any more and the log has safe, without waiting. Returns whether no reader looks
+    /// at an earlier state.
     pub(crate) fn tidy(&mut self, safe: Lsn) -> bool {
         let settled = !self.writer.has_changes() && self.writer.is_settled();
         if settled && !self.waiting.is_empty() {
@@ -540,7 +540,7 @@ pub(crate) fn read_part<R>(
 ) -> R {
     match value {
         Value::Here(value) => with(&value[part]),
-        // SAFETY: whoever has the value has its record.
+        // SAFETY: the caller that has the value has its record.
         Value::Long(lent, length) => unsafe { lent.rope().read(length, part, with) },
         Value::Away(ticket, _) => {
             let value = cold.and_then(|cold| cold.read(ticket, |value| with(&value[part])));
