@@ -2,7 +2,7 @@
 
 use super::bucket::Bucket;
 use super::bucket::Hashed;
-use super::side::{Place, Side};
+use super::side::{PackedPlace, Place, Side};
 #[cfg(feature = "std")]
 use crate::sync::holder::Holder;
 use crate::sync::sides::Turning;
@@ -86,15 +86,15 @@ impl Dirty {
     /// publish, so this is not taken back.
     #[inline(always)]
     pub(super) fn note_fresh(&mut self, place: Place) {
-        if let Some(slots) = self.fresh.get_mut(place.bucket()) {
-            *slots |= 1 << place.slot();
+        if let Some(slots) = self.fresh.get_mut(place.bucket) {
+            *slots |= 1 << place.slot;
         }
     }
 
     /// Whether that was noted of `place`.
     #[inline(always)]
     pub(super) fn is_fresh(&self, place: Place) -> bool {
-        self.fresh.get(place.bucket()).is_some_and(|slots| slots >> place.slot() & 1 != 0)
+        self.fresh.get(place.bucket).is_some_and(|slots| slots >> place.slot & 1 != 0)
     }
 
     /// The buckets in which sides of one layout differ; `all` if they may in every one.
@@ -146,8 +146,10 @@ impl Dirty {
         }
         self.list.clear();
         self.everywhere = false;
-        self.rebuilt = false;
-        self.fresh = Vec::new();
+        if self.rebuilt {
+            self.rebuilt = false;
+            self.fresh = Vec::new();
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -159,7 +161,7 @@ impl Dirty {
 /// An entry that is shown, and so lies at the same place of both sides.
 #[derive(Clone, Copy)]
 pub(super) struct Base<E> {
-    pub(super) place: Place,
+    pub(super) place: PackedPlace,
     pub(super) entry: E,
     /// The bucket that it belongs to, which an equal key need not do. (Its hash would take twice as much on a small
     /// device, and alignment.)
@@ -203,9 +205,10 @@ pub(super) struct Draft<E> {
     pub(super) later: HashTable<Change<E>>,
     /// Entries more than in what is shown, by what was changed meanwhile.
     pub(super) later_len: isize,
-    /// Operations since the last publish, and how many make one due; 0 for none.
-    pub(super) operations: usize,
+    /// Operations from one publish on that make the next one due, 0 for none; and how many of them are left, counted
+    /// down past 0 if none is ever due.
     pub(super) publish_every: usize,
+    pub(super) until_due: usize,
 }
 
 impl<E> Draft<E> {
@@ -222,12 +225,13 @@ impl<E> Draft<E> {
             is_fresh: false,
             later: HashTable::new(),
             later_len: 0,
-            operations: 0,
             publish_every: 0,
+            until_due: 0,
         }
     }
 
     /// Whether this thread holds the lock of those who share the writer: then nothing is to be dropped yet.
+    #[inline(always)]
     pub(super) fn is_locked_here(&self) -> bool {
         #[cfg(feature = "std")]
         return self.lock.as_ref().is_some_and(|lock| lock.is_this_thread());

@@ -30,12 +30,15 @@
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
 #[cfg(feature = "alloc")]
 use crate::facade::compiler_fence;
+#[cfg(feature = "alloc")]
+use core::cmp;
 
 /// What the barriers of a process are made of, or those of a model.
 pub(crate) struct Mode(AtomicUsize);
 
 #[cfg_attr(not(all(feature = "std-ext", target_os = "linux")), allow(dead_code))] // Where it never changes.
 impl Mode {
+    // A light barrier that is nothing but a fence has a mode below `SYSTEM`.
     /// Nobody has asked the system yet.
     const UNDECIDED: usize = 0;
     /// Every light barrier is a fence.
@@ -319,22 +322,32 @@ impl Barrier {
         None
     }
 
-    /// The reader's side: between the store that announces it and the loads it announces. Whether it was a fence
-    /// because the system refuses: then the reader's slot is to say so.
+    /// The reader's side: between the store that announces it and the loads it announces. Calls `agree` after a fence
+    /// if readers have to fence because the system refuses: then the reader's slot is to say so.
     #[cfg(feature = "alloc")]
     #[inline(always)]
-    pub(crate) fn light(&self) -> bool {
+    pub(crate) fn light(&self, agree: impl FnOnce()) {
         let seen = self.mode().map_or(Mode::FENCES, Mode::seen);
-        if seen == Mode::SYSTEM {
+        // One comparison tells the three apart.
+        match seen.cmp(&Mode::SYSTEM) {
             // [AB-1] the compiler's part of it: pairs with [AB-2].
-            compiler_fence(Ordering::SeqCst);
-        } else {
+            cmp::Ordering::Equal => compiler_fence(Ordering::SeqCst),
             // [AB-1] pairs with [AB-2].
-            atomic::fence(Ordering::SeqCst);
+            cmp::Ordering::Less => atomic::fence(Ordering::SeqCst),
+            cmp::Ordering::Greater => Self::fence_and(agree),
         }
         #[cfg(all(test, hedgerow_loom))]
         self.point();
-        seen == Mode::LEAVING
+    }
+
+    /// Not inlined: `light` is, into all that takes a guard.
+    #[cfg(feature = "alloc")]
+    #[cold]
+    #[inline(never)]
+    fn fence_and(agree: impl FnOnce()) {
+        // [AB-1] pairs with [AB-2].
+        atomic::fence(Ordering::SeqCst);
+        agree();
     }
 
     /// To be called by the owner of a slot that it has just claimed, before its first [`light`].
