@@ -160,6 +160,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
     /// let (writer, _reader) = hedgerow::LeftRightMap::new();
     /// assert!(!SharedWriteHandle::new(writer).insert("rose", "red"));
     /// ```
+    #[inline]
     pub fn insert(&self, key: K, value: V) -> bool {
         self.lock().insert(key, value)
     }
@@ -171,6 +172,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
     /// let (writer, _reader) = hedgerow::LeftRightMap::<u32, u32>::new();
     /// assert!(!SharedWriteHandle::new(writer).remove(&7));
     /// ```
+    #[inline]
     pub fn remove<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -191,6 +193,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
     /// writer.insert(7, 1);
     /// assert!(writer.update(&7, |n| n + 1));
     /// ```
+    #[inline]
     pub fn update<Q>(&self, key: &Q, with: impl FnOnce(&V) -> V) -> bool
     where
         K: Borrow<Q> + Clone,

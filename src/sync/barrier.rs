@@ -30,8 +30,6 @@
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
 #[cfg(feature = "alloc")]
 use crate::facade::compiler_fence;
-#[cfg(feature = "alloc")]
-use core::cmp;
 
 /// What the barriers of a process are made of, or those of a model.
 pub(crate) struct Mode(AtomicUsize);
@@ -325,16 +323,19 @@ impl Barrier {
     /// The reader's side: between the store that announces it and the loads it announces. Calls `agree` after a fence
     /// if readers have to fence because the system refuses: then the reader's slot is to say so.
     #[cfg(feature = "alloc")]
+    #[allow(clippy::comparison_chain)] // A `match` costs two instructions more.
     #[inline(always)]
     pub(crate) fn light(&self, agree: impl FnOnce()) {
         let seen = self.mode().map_or(Mode::FENCES, Mode::seen);
         // One comparison tells the three apart.
-        match seen.cmp(&Mode::SYSTEM) {
+        if seen == Mode::SYSTEM {
             // [AB-1] the compiler's part of it: pairs with [AB-2].
-            cmp::Ordering::Equal => compiler_fence(Ordering::SeqCst),
+            compiler_fence(Ordering::SeqCst);
+        } else if seen < Mode::SYSTEM {
             // [AB-1] pairs with [AB-2].
-            cmp::Ordering::Less => atomic::fence(Ordering::SeqCst),
-            cmp::Ordering::Greater => Self::fence_and(agree),
+            atomic::fence(Ordering::SeqCst);
+        } else {
+            Self::fence_and(agree);
         }
         #[cfg(all(test, hedgerow_loom))]
         self.point();

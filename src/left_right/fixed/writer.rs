@@ -347,8 +347,8 @@ where
         let (hash, found) = Self::find(hidden, hash_builder, &key);
         if let Some((place, (old, _))) = found {
             let placed_under = Self::placed_under(hash, place, old, hash_builder);
-            draft.touch(place.bucket);
             if placed_under == hash {
+                draft.touch(place.bucket);
                 hidden.replace(place, (key, value));
             } else {
                 let home = placed_under.home(BUCKETS);
