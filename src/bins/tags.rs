@@ -230,6 +230,10 @@ impl Tags {
 pub(crate) struct Slots<const SHIFT: u32 = 3>(pub(crate) Bits);
 
 impl<const SHIFT: u32> Slots<SHIFT> {
+    pub(crate) const fn none() -> Self {
+        Self(0)
+    }
+
     #[inline(always)]
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0

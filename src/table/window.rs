@@ -133,37 +133,25 @@ impl<K: Copy, V: Copy> Table<K, V> {
         room: &'s mut Steps<'a, K, V>,
     ) -> Option<&'s [Step<'a, K, V>]> {
         let directory = self.directory()?;
+        let (state, slots, sure) = (State::default(), Matches::none(), false);
         for (step, &hash) in room.iter_mut().zip(hashes) {
             let (bin, depth) = directory.locate(hash);
             bin.prefetch_head();
-            let step = step.as_mut_ptr();
-            // SAFETY: fields of a place in the room. The others are written below, once.
-            unsafe {
-                (&raw mut (*step).bin).write(bin);
-                (&raw mut (*step).depth).write(depth);
-            }
-        }
-        for (step, &hash) in room.iter_mut().zip(hashes) {
-            let step = step.as_mut_ptr();
-            // SAFETY: the loop above has written both.
-            let (bin, depth) = unsafe { ((*step).bin, (*step).depth) };
-            let (state, tags) = (bin.seq().begin(), bin.tags());
-            let slots = tags.matches(hash);
-            let mut sure = false;
-            if slots.is_empty() {
-                sure = !tags.may_overflow(hash) && tags.depth() == depth;
-            } else {
-                bin.prefetch_entry(slots.lowest());
-            }
-            // SAFETY: fields of a place in the room.
-            unsafe {
-                (&raw mut (*step).state).write(state);
-                (&raw mut (*step).slots).write(slots);
-                (&raw mut (*step).sure).write(sure);
-            }
+            step.write(Step { bin, depth, state, slots, sure });
         }
         let count = hashes.len().min(WINDOW);
-        // SAFETY: the loops have written all fields of as many.
-        Some(unsafe { room[..count].assume_init_ref() })
+        // SAFETY: the loop has written as many.
+        let steps = unsafe { room[..count].assume_init_mut() };
+        for (step, &hash) in steps.iter_mut().zip(hashes) {
+            let tags;
+            (step.state, tags) = (step.bin.seq().begin(), step.bin.tags());
+            step.slots = tags.matches(hash);
+            if step.slots.is_empty() {
+                step.sure = !tags.may_overflow(hash) && tags.depth() == step.depth;
+            } else {
+                step.bin.prefetch_entry(step.slots.lowest());
+            }
+        }
+        Some(steps)
     }
 }
