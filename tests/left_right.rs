@@ -537,10 +537,22 @@ fn publishes_by_number_of_operations() {
     assert_eq!((snapshot.len(), reader.len()), (100, 110));
     drop(snapshot);
     writer.insert(130, 130);
-    assert_eq!(reader.len(), 131);
+    assert_eq!(reader.len(), 131, "what a reader held up is not shown when it has gone");
     writer.publish_every(0);
     writer.remove(&130);
     assert_eq!(reader.len(), 131);
+    // What was done since the last publish counts for another number, too: this is the second and the third.
+    writer.publish_every(3);
+    writer.insert(131, 131);
+    assert_eq!(reader.len(), 131);
+    writer.insert(132, 132);
+    assert_eq!(reader.len(), 132, "what was done before the number changed does not count");
+    writer.insert(133, 133);
+    writer.insert(134, 134);
+    writer.publish_every(2);
+    assert_eq!(reader.len(), 132);
+    writer.insert(135, 135);
+    assert_eq!(reader.len(), 135);
 }
 
 #[test]

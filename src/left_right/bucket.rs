@@ -162,6 +162,7 @@ impl Head {
         self.0 >> (8 * slot) & 0x80 != 0
     }
 
+    #[inline(always)]
     fn highest_free(self) -> Option<usize> {
         let free = !self.0 & SLOT_TOPS;
         (free != 0).then(|| free.ilog2() as usize / 8)
@@ -266,6 +267,7 @@ impl<E: Copy> Bucket<E> {
     }
 
     /// Puts an entry into the highest empty slot; None where all are taken.
+    #[inline(always)]
     pub(super) fn put(&mut self, hash: Hashed, entry: E) -> Option<usize> {
         let slot = self.head.highest_free()?;
         self.slots[slot].write(entry);
