@@ -213,10 +213,20 @@ fn call_map() {
     }
 }
 
-/// Runs `work` with an allocator that calls the map each time: what a map looks at before and after it allocates may
-/// differ, as if another thread wrote meanwhile.
-pub fn with_calling_allocator<R>(work: impl FnOnce() -> R) -> R {
-    alloc::hooked(call_map, work)
+/// Runs `work` with an allocator that calls the map the first `calls` times: what a map looks at before and after it
+/// allocates may differ, as if another thread wrote meanwhile.
+pub fn with_calling_allocator<R>(calls: u32, work: impl FnOnce() -> R) -> R {
+    thread_local! {
+        static CALLS_LEFT: Cell<u32> = const { Cell::new(0) };
+    }
+    CALLS_LEFT.set(calls);
+    let hook = || {
+        if let Some(left) = CALLS_LEFT.get().checked_sub(1) {
+            CALLS_LEFT.set(left);
+            call_map();
+        }
+    };
+    alloc::hooked(hook, work)
 }
 
 /// As [`step`], for codecs: they may run while others wait for room that only this call makes, and so must not call
