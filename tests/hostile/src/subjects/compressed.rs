@@ -292,7 +292,7 @@ impl Map {
 }
 
 impl Subject for Map {
-    const VERBS: &'static [Verb] = &[
+    const VERBS: &'static [&'static [Verb]] = &[&[
         Verb::Insert,
         Verb::Insert,
         Verb::Insert,
@@ -309,7 +309,7 @@ impl Subject for Map {
         Verb::Verify,
         Verb::Transfer,
         Verb::Train,
-    ];
+    ]];
     const LASTS: bool = true;
     type Local = Local;
 
