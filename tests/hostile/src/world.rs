@@ -4,6 +4,7 @@
 use crate::alloc;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::hint;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Mutex;
@@ -185,9 +186,12 @@ pub fn set_hook(hook: Option<Hook>) {
 /// Every call of user code passes here: it may take long, call the map, or panic.
 pub fn step() {
     if SLOW.load(Relaxed) {
-        match random() % 64 {
+        // Mostly long enough for another thread that runs. On a machine with other work, one that sleeps or yields gets
+        // the processor back only after all that.
+        match random() % 256 {
             0 => thread::sleep(Duration::from_micros(30)),
-            1..9 => thread::yield_now(),
+            1..3 => thread::yield_now(),
+            3..36 => (0..1000).for_each(|_| hint::spin_loop()),
             _ => {}
         }
     }
