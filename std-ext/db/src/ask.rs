@@ -65,6 +65,9 @@ pub enum Look {
     /// The bytes from one place to another, both included; negative ones count from the end: [`Answer::Bytes`], none
     /// where it is missing. As Redis's GETRANGE.
     Part(i64, i64),
+    /// The first bytes of its value, at most so many: [`Answer::Bytes`] or [`Answer::Nothing`]. Does not count as
+    /// reading it.
+    Beginning(usize),
     /// Until when it lives: [`Answer::Nothing`] where it is missing, else [`Answer::Lives`].
     Life,
     /// How many bytes of memory it takes, all in all: [`Answer::Int`] or [`Answer::Nothing`].

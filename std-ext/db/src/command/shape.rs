@@ -41,7 +41,7 @@ pub(crate) enum Shape {
 }
 
 /// So many bytes Redis keeps together with their head.
-const EMBEDDED: usize = 44;
+pub(super) const EMBEDDED: usize = 44;
 
 impl Shape {
     /// Writes what one answer becomes; of [`Shape::Sum`] nothing. `now` is in milliseconds since 1970.
@@ -83,7 +83,7 @@ impl Shape {
     }
 }
 
-/// How Redis would keep a value.
+/// How Redis would keep a value, of which the first [`EMBEDDED`] bytes and one more tell it.
 fn encoding(value: &[u8]) -> &'static str {
     if number::integer(value).is_some() {
         "int"

@@ -404,6 +404,11 @@ impl Core {
         self.undoes = true;
     }
 
+    /// Whether the entries of changes are written to files. During replay they are not, either.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.undoes
+    }
+
     /// Undoes all that was changed by entries of the log after `safe`, and shows nothing yet.
     pub(crate) fn roll_back(&mut self, safe: Lsn) {
         let from = self.held.partition_point(|(entry, _)| *entry <= safe);
