@@ -189,3 +189,32 @@ fn the_encoding_of_a_long_value_is_told_by_its_beginning() {
     assert_eq!(out, b"$3\r\nraw\r\n");
     assert!(bytes < 10_000, "{bytes} bytes allocated for OBJECT ENCODING of 1 MiB");
 }
+
+#[test]
+fn a_value_in_pieces_is_not_put_together_for_a_reply() {
+    const LENGTH: usize = 4 << 20;
+    let db = Db::open(Options::in_memory()).unwrap();
+    let (mut session, mut scratch) = (db.session(), Scratch::default());
+    let mut connection = Connection::new(1, "here".into(), false);
+    let mut value: Vec<u8> = (0..LENGTH).map(|at| (at / 1000) as u8).collect();
+    db.set("a", &value).unwrap();
+    session.run(&[Ask::Change(b"a", Change::Append(b"tail"))], &mut |_, _| {});
+    value.extend_from_slice(b"tail");
+    let bulk = [format!("${}\r\n", value.len()).as_bytes(), &value[..], b"\r\n"].concat();
+    for (request, head) in [(&b"GET a\r\n"[..], &b""[..]), (b"MGET a\r\n", b"*1\r\n")] {
+        let mut out = Vec::with_capacity(LENGTH + 100);
+        let context =
+            &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
+        let before = BYTES.get();
+        obey(&mut connection, context, request, &mut out);
+        let bytes = BYTES.get() - before;
+        assert!(out == [head, &bulk].concat(), "the reply is not the value");
+        assert!(bytes < 100_000, "{bytes} bytes allocated for the reply of 4 MiB");
+    }
+    // Beside a change, answers wait in another buffer.
+    let mut out = Vec::new();
+    let context =
+        &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
+    obey(&mut connection, context, b"GET a\r\nSET b 1\r\nGET a\r\n", &mut out);
+    assert!(out == [&bulk[..], b"+OK\r\n", &bulk].concat(), "replies beside a change");
+}

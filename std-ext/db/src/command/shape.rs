@@ -73,6 +73,7 @@ impl Shape {
                 Answer::Lives(None) => -1,
                 _ => -2,
             }),
+            (Self::Value | Self::Values, Answer::Pieces(pieces)) => out.bulk_of(pieces),
             (Self::Type, Answer::Int(1)) => out.simple("string"),
             (Self::Type, _) => out.simple("none"),
             (Self::Encoding, Answer::Bytes(value)) => out.bulk(encoding(value).as_bytes()),

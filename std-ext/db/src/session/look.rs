@@ -19,9 +19,12 @@ pub(super) fn tell(
         return answer(match look {
             Look::Exists | Look::Length => Answer::Int(0),
             Look::Part(..) => Answer::Bytes(b""),
-            Look::Value | Look::Beginning(_) | Look::Life | Look::Memory | Look::Idle => {
-                Answer::Nothing
-            }
+            Look::Value
+            | Look::InPieces
+            | Look::Beginning(_)
+            | Look::Life
+            | Look::Memory
+            | Look::Idle => Answer::Nothing,
         });
     };
     let used = UsedAt::of(now);
@@ -34,10 +37,13 @@ pub(super) fn tell(
             let part = 0..value.length().min(most);
             return shard::read_part(value, cold, part, |part| answer(Answer::Bytes(part)));
         }
-        Look::Value | Look::Exists | Look::Length | Look::Part(..) => record.touch(used),
+        Look::Value | Look::InPieces | Look::Exists | Look::Length | Look::Part(..) => {
+            record.touch(used);
+        }
     }
     match look {
         Look::Value => shard::read(record, cold, |value| answer(Answer::Bytes(value))),
+        Look::InPieces => shard::read_pieces(record, cold, answer),
         Look::Part(from, to) => {
             let value = record.value();
             let part = part(value.length(), from, to);
