@@ -277,7 +277,9 @@ fn keep_bytes(pieces: &[&[u8]], bytes: &mut Vec<u8>, most: usize, full: &mut boo
         *full = true;
         return Kept::Nothing;
     }
-    pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
+    for piece in pieces {
+        bytes.extend_from_slice(piece);
+    }
     Kept::Bytes(from, bytes.len())
 }
 

@@ -77,7 +77,9 @@ impl<'o> Writer<'o> {
         let length = pieces.iter().map(|piece| piece.len()).sum();
         self.out.reserve(length + 16);
         self.length(b'$', length);
-        pieces.iter().for_each(|piece| self.out.extend_from_slice(piece));
+        for piece in pieces {
+            self.out.extend_from_slice(piece);
+        }
         self.out.extend_from_slice(b"\r\n");
     }
 

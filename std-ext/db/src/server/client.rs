@@ -394,8 +394,8 @@ impl Client {
         self.output.release(safe);
     }
 
-    /// The log failed: what is not safe is never told. In place of it the client gets an error, and the connection ends,
-    /// so that nobody takes another answer for it. Whether it has to.
+    /// The log failed: what is not safe is never told. In place of it the client gets an error, and the connection
+    /// ends, so that nobody takes another answer for it. Whether it has to.
     pub(super) fn fail(&mut self, room: &Room) -> bool {
         if !self.output.is_held() {
             return false;
