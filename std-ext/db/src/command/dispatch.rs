@@ -38,7 +38,7 @@ impl<'a> Turn<'_, 'a> {
         // Of commands without a key there is none.
         let key = arguments.get(1).copied().unwrap_or_default();
         match id {
-            Id::Get => batch.look(key, Look::Value, Shape::Value),
+            Id::Get => batch.look(key, Look::InPieces, Shape::Value),
             Id::Set if arguments.len() == 3 => {
                 batch.change(key, plainly(arguments[2], false), Shape::Done);
             }
@@ -58,7 +58,7 @@ impl<'a> Turn<'_, 'a> {
             }
             Id::Del | Id::Unlink => batch.delete_all(&arguments[1..]),
             Id::Exists | Id::Touch => batch.looks(&arguments[1..], Look::Exists, Shape::Sum),
-            Id::MGet => batch.looks(&arguments[1..], Look::Value, Shape::Values),
+            Id::MGet => batch.looks(&arguments[1..], Look::InPieces, Shape::Values),
             Id::MSet => self.set_all(arguments, "mset")?,
             Id::MSetNx => self.set_all(arguments, "msetnx")?,
             Id::Incr => batch.change(key, Change::Add(1), Shape::Integer),
