@@ -43,8 +43,14 @@ impl ServerFacts for Server {
     fn reset_counters(&self) {}
 
     fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientFacts<'_>)) {
-        let other = Connection::new(but + 1, "10.0.0.2:2".into(), false);
+        let other = Connection::new(but + 1, "10.0.0.2:2".into(), "10.0.0.9:6379".into(), false);
         each(&other.facts());
+    }
+
+    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64 {
+        let mut killed = 0;
+        self.clients(but, &mut |facts| killed += u64::from(wanted(facts)));
+        killed
     }
 
     fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
@@ -74,7 +80,8 @@ impl Client {
 
     fn of(server: Server) -> Self {
         let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
-        let connection = Connection::new(7, "10.0.0.1:1".into(), server.has_password());
+        let (address, local) = ("10.0.0.1:1".into(), "10.0.0.9:6379".into());
+        let connection = Connection::new(7, address, local, server.has_password());
         let (session, scratch) = (db.session(), Scratch::default());
         Self { db, session, server, connection, scratch, then: Then::GoOn }
     }
@@ -238,7 +245,7 @@ fn clients_are_listed() {
     };
     let own: Vec<String> = lines(client.reply("client info"));
     let [own] = &own[..] else { panic!("{own:?}") };
-    let begins = "id=7 addr=10.0.0.1:1 name=rose age=0 idle=0 flags=N db=0 ";
+    let begins = "id=7 addr=10.0.0.1:1 laddr=10.0.0.9:6379 name=rose age=0 idle=0 flags=N db=0 ";
     assert!(own.starts_with(begins), "{own}");
     assert!(
         own.ends_with(" cmd=client user=default redir=-1 resp=2 lib-name=petals lib-ver=1.0"),
@@ -251,7 +258,7 @@ fn clients_are_listed() {
     }
     let all: Vec<String> = lines(client.reply("client list"));
     assert_eq!(all.len(), 2);
-    assert!(all[1].starts_with("id=8 addr=10.0.0.2:2 name= "));
+    assert!(all[1].starts_with("id=8 addr=10.0.0.2:2 laddr=10.0.0.9:6379 name= "));
     let some: Vec<String> = lines(client.reply("client list id 8 9"));
     assert_eq!(some, all[1..]);
     assert_eq!(lines(client.reply("client list type normal")).len(), 2);
