@@ -157,6 +157,20 @@ fn a_pipeline_is_answered_in_its_order() {
 }
 
 #[test]
+fn subcommands_are_told() {
+    let mut client = Client::new();
+    const ENCODING: &str =
+        "*10 $15 object|encoding :3 *1 +readonly :2 :2 :1 *3 +@keyspace +@read +@slow *0 *0 *0";
+    let told = client.ask("command info OBJECT|encoding object|none none|none");
+    assert_eq!(told, format!("*3 {ENCODING} $-1 $-1"));
+    let told = client.ask("command info object");
+    assert!(told.contains(&format!("*0 *0 *5 {ENCODING}")), "subcommands are not told: {told}");
+    let told = client.ask("command list");
+    assert!(told.contains("$6 object $15 object|encoding"), "{told}");
+    assert_eq!(client.ask("command list filterby pattern object|e*"), "*1 $15 object|encoding");
+}
+
+#[test]
 fn hello_chooses_the_protocol() {
     let mut client = Client::new();
     assert_eq!(client.ask("get a"), "$-1");
