@@ -158,9 +158,9 @@ fn a_pipeline_is_answered_in_its_order() {
 
 #[test]
 fn subcommands_are_told() {
-    let mut client = Client::new();
     const ENCODING: &str =
         "*10 $15 object|encoding :3 *1 +readonly :2 :2 :1 *3 +@keyspace +@read +@slow *0 *0 *0";
+    let mut client = Client::new();
     let told = client.ask("command info OBJECT|encoding object|none none|none");
     assert_eq!(told, format!("*3 {ENCODING} $-1 $-1"));
     let told = client.ask("command info object");
