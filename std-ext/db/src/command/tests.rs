@@ -171,6 +171,25 @@ fn subcommands_are_told() {
 }
 
 #[test]
+fn keys_of_a_command_are_among_its_arguments() {
+    let mut client = Client::new();
+    let names = table::COMMANDS.iter().chain(&parts::PARTS).map(|spec| spec.name);
+    for name in names {
+        for count in 0..6 {
+            let given: Vec<String> = (0..count).map(|n| format!("a{n}")).collect();
+            let words = ["COMMAND", "GETKEYS"].into_iter().chain(name.split('|'));
+            let words: Vec<&str> = words.chain(given.iter().map(String::as_str)).collect();
+            let mut input = Vec::new();
+            write::request(&mut input, &words);
+            let answer = String::from_utf8(client.send(&input)).unwrap();
+            let keys: Vec<&str> = answer.lines().filter(|line| line.starts_with('a')).collect();
+            let are_given = keys.iter().all(|key| given.iter().any(|word| word == key));
+            assert!(are_given && keys.is_empty() == answer.starts_with('-'), "{words:?}: {answer}");
+        }
+    }
+}
+
+#[test]
 fn hello_chooses_the_protocol() {
     let mut client = Client::new();
     assert_eq!(client.ask("get a"), "$-1");
