@@ -299,8 +299,8 @@ where
         (hash, side.find(hash, move |(k, _)| k.borrow() == key))
     }
 
-    /// The hash under which the entry of `key` at `place` was placed, which was found under `hash`: another one where a
-    /// key's `Hash` contradicts its `Eq`. No bucket has counted an entry that lies in the bucket where it was looked for.
+    /// Returns the hash under which the entry of `key` at `place` was placed, which was found under `hash`. They differ
+    /// if a key's `Hash` contradicts its `Eq`. An entry in its home bucket is counted by no bucket, so either will do.
     #[inline(always)]
     fn placed_under(hash: Hashed, place: Place, key: &K, hash_builder: &S) -> Hashed {
         if hash.home(BUCKETS) == place.bucket { hash } else { Hashed::of(key, hash_builder) }

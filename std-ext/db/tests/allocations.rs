@@ -55,6 +55,10 @@ impl ServerFacts for Server {
 
     fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>)) {}
 
+    fn kill(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64 {
+        0
+    }
+
     fn password_is(&self, _: &[u8], _: &[u8]) -> bool {
         true
     }
@@ -68,7 +72,7 @@ impl ServerFacts for Server {
 fn pipelines_allocate_nothing_of_their_own() {
     let db = Db::open(Options::in_memory()).unwrap();
     let (mut session, mut scratch) = (db.session(), Scratch::default());
-    let mut connection = Connection::new(1, "here".into(), false);
+    let mut connection = Connection::new(1, "here".into(), "there".into(), false);
     for n in 0..64 {
         db.set(format!("key:{n}"), "a value that is not short").unwrap();
     }

@@ -3,6 +3,7 @@
 use crate::ask::{Change, Life, Look, Together, When};
 use crate::command::life::{Moment, Unit};
 use crate::command::obey::{Then, Turn};
+use crate::command::parts;
 use crate::command::shape::Shape;
 use crate::command::table::{self, Id, Spec, takes};
 use std::borrow::Cow;
@@ -292,6 +293,11 @@ pub(super) fn part_of<T: Copy>(
     let Some(&(name, arity, part)) = named else {
         return Err(unknown_part(container, arguments[1]));
     };
+    let told = parts::find(container.as_bytes(), name.as_bytes());
+    debug_assert!(
+        told.is_some_and(|told| told.arity == arity),
+        "COMMAND tells {container} {name} otherwise"
+    );
     if !takes(arity, arguments.len()) {
         return Err(wrong_number(&format!("{container}|{name}")));
     }
