@@ -163,9 +163,8 @@ fn evict_some(state: &State, number: usize, how: Eviction, from: u64, over: usiz
         let (mut gone, mut log) = (Gone::default(), Vec::new());
         while gone.keys < most && gone.bytes <= over {
             // What is removed is seen until it is published: a walk that began anew could meet it again.
-            let begins_anew = gone.keys == 0;
-            let now = UsedAt::of(time);
-            let Some(record) = worst(&core, how, now, &mut place, begins_anew) else { break };
+            let last = if gone.keys == 0 { 2 } else { 1 };
+            let Some(record) = worst(&core, how, UsedAt::of(time), &mut place, last) else { break };
             let away = match record.value() {
                 Value::Away(_, length) => length,
                 Value::Here(_) | Value::Long(..) => 0,
@@ -174,9 +173,6 @@ fn evict_some(state: &State, number: usize, how: Eviction, from: u64, over: usiz
             gone.keys += 1;
             change::delete(record.key(), &mut log);
             core.remove(record);
-            if place.ends > 0 {
-                break;
-            }
         }
         if gone.keys > 0 {
             state.finish(shard, &mut core, time, &log);
@@ -195,16 +191,10 @@ struct Place {
     ends: u32,
 }
 
-/// The worst of a sample of the keys that may go, from a place on; to the end of the shard, if it must not begin anew.
-fn worst(
-    core: &Core,
-    how: Eviction,
-    now: UsedAt,
-    place: &mut Place,
-    begins_anew: bool,
-) -> Option<Record> {
-    let (mut worst, mut seen) = (None::<(u64, Record)>, 0);
-    for _ in 0..BUCKETS {
+/// The worst of a sample of the keys that may go, from a place on, until the walk has come to its last end.
+fn worst(core: &Core, how: Eviction, now: UsedAt, place: &mut Place, last: u32) -> Option<Record> {
+    let (mut worst, mut seen, mut buckets) = (None::<(u64, Record)>, 0, 0);
+    while seen < SAMPLE && buckets < BUCKETS && place.ends < last {
         let next = core.scan(place.at, |record| {
             if only_ending(how) && record.ends().is_none() {
                 return;
@@ -215,11 +205,9 @@ fn worst(
                 worst = Some((worth, record));
             }
         });
+        buckets += 1;
         place.at = next.unwrap_or(0);
         place.ends += u32::from(next.is_none());
-        if seen >= SAMPLE || place.ends == 2 || place.ends == 1 && !begins_anew {
-            break;
-        }
     }
     worst.map(|(_, record)| record)
 }
