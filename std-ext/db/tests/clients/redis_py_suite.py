@@ -42,7 +42,7 @@ MARKS = "not onlycluster and not redismod and not cp_integration"
 LEFT_OUT = ["tests/test_scenario", "tests/test_asyncio/test_scenario", "tests/maint_notifications"]
 LIST = pathlib.Path(__file__).with_suffix(".txt")
 # Seconds that one test may take, and the whole suite.
-TEST, SUITE = 30, 3000
+TEST, SUITE = 60, 3000
 PORT, TLS_PORT = 6379, 6666
 
 
