@@ -181,7 +181,7 @@ fn a_long_value_is_copied_once_where_nothing_is_written() {
 fn the_encoding_of_a_long_value_is_told_by_its_beginning() {
     let db = Db::open(Options::in_memory()).unwrap();
     let (mut session, mut scratch) = (db.session(), Scratch::default());
-    let mut connection = Connection::new(1, "here".into(), false);
+    let mut connection = Connection::new(1, "here".into(), "here".into(), false);
     db.set("a", vec![b'1'; 1 << 20]).unwrap();
     // Now it lies in pieces, which are put together to be read.
     session.run(&[Ask::Change(b"a", Change::Append(b"1"))], &mut |_, _| {});
@@ -199,7 +199,7 @@ fn a_value_in_pieces_is_not_put_together_for_a_reply() {
     const LENGTH: usize = 4 << 20;
     let db = Db::open(Options::in_memory()).unwrap();
     let (mut session, mut scratch) = (db.session(), Scratch::default());
-    let mut connection = Connection::new(1, "here".into(), false);
+    let mut connection = Connection::new(1, "here".into(), "here".into(), false);
     let mut value: Vec<u8> = (0..LENGTH).map(|at| (at / 1000) as u8).collect();
     db.set("a", &value).unwrap();
     session.run(&[Ask::Change(b"a", Change::Append(b"tail"))], &mut |_, _| {});
