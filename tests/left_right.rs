@@ -636,6 +636,7 @@ fn types_of_all_sizes_and_alignments() {
 
 /// Growth moves entries from bucket to bucket: it needs room on the stack for a few of them, not for whole buckets.
 #[test]
+#[allow(clippy::large_stack_arrays, reason = "that is what it is for")]
 fn inline_entries_of_64_kib_grow_on_a_stack_of_4_mib() {
     let grow = || {
         let (mut writer, reader) = LeftRightMap::<u32, [u64; 8 << 10]>::inline();
