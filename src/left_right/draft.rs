@@ -231,6 +231,7 @@ impl<E> Draft<E> {
     }
 
     /// Whether this thread holds the lock of those who share the writer: then nothing is to be dropped yet.
+    #[cfg_attr(not(feature = "std"), allow(clippy::unused_self))]
     #[inline(always)]
     pub(super) fn is_locked_here(&self) -> bool {
         #[cfg(feature = "std")]
