@@ -248,6 +248,7 @@ impl<E> Draft<E> {
     }
 
     /// Whether this thread holds the lock of the threads that share the writer. Then it must not drop anything yet.
+    #[cfg_attr(not(feature = "std"), allow(clippy::unused_self))]
     #[inline(always)]
     pub(super) fn is_locked_here(&self) -> bool {
         #[cfg(feature = "std")]

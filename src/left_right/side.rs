@@ -67,6 +67,7 @@ impl<E: Copy> View<E> {
     ///
     /// # Safety
     /// The side is neither changed nor dropped while the result is used.
+    #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(super) unsafe fn find<'a>(
         self,
