@@ -8,7 +8,8 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 /// Where an entry lies: the bucket's number, and in the lowest three bits the slot's. In one word, because each note of
-/// a change holds one, and a small device has little memory. (A bucket takes 64 bytes of memory, so its number has bits to spare.)
+/// a change holds one, and a small device has little memory. (A bucket takes 64 bytes of memory, so its number has bits
+/// to spare.)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Place(usize);
 

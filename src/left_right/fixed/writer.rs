@@ -295,8 +295,9 @@ where
         (hash, found.map(|(place, entry)| (place, *entry)))
     }
 
-    /// The hash under which the entry of `key` at `place` was placed, which was found under `hash`: another one where a
-    /// key's `Hash` contradicts its `Eq`. No bucket has counted an entry that lies in the bucket where it was looked for.
+    /// The hash under which the entry of `key` at `place` was placed, which was found under `hash`: another one if a
+    /// key's `Hash` contradicts its `Eq`. No bucket has counted an entry that lies in the bucket where the search
+    /// began.
     fn placed_under(hash: Hashed, place: Place, key: &K, hash_builder: &S) -> Hashed {
         if hash.home(BUCKETS) == place.bucket() { hash } else { Hashed::of(key, hash_builder) }
     }
