@@ -537,10 +537,22 @@ fn publishes_by_number_of_operations() {
     assert_eq!((snapshot.len(), reader.len()), (100, 110));
     drop(snapshot);
     writer.insert(130, 130);
-    assert_eq!(reader.len(), 131);
+    assert_eq!(reader.len(), 131, "what a reader held up is not shown when it has gone");
     writer.publish_every(0);
     writer.remove(&130);
     assert_eq!(reader.len(), 131);
+    // What was done since the last publish counts for another number, too: this is the second and the third.
+    writer.publish_every(3);
+    writer.insert(131, 131);
+    assert_eq!(reader.len(), 131);
+    writer.insert(132, 132);
+    assert_eq!(reader.len(), 132, "what was done before the number changed does not count");
+    writer.insert(133, 133);
+    writer.insert(134, 134);
+    writer.publish_every(2);
+    assert_eq!(reader.len(), 132);
+    writer.insert(135, 135);
+    assert_eq!(reader.len(), 135);
 }
 
 #[test]
@@ -620,6 +632,25 @@ fn types_of_all_sizes_and_alignments() {
     check(|n| n, |n| Aligned(n as u8), 300);
     check(u128::from, |n| [n; 9], 300);
     check(|n| n, |n| [n as u8; 1_000], 100);
+}
+
+/// Growth moves entries from bucket to bucket: it needs room on the stack for a few of them, not for whole buckets.
+#[test]
+fn inline_entries_of_64_kib_grow_on_a_stack_of_4_mib() {
+    let grow = || {
+        let (mut writer, reader) = LeftRightMap::<u32, [u64; 8 << 10]>::inline();
+        for n in 0..20 {
+            writer.insert(n, [u64::from(n); 8 << 10]);
+        }
+        writer.publish();
+        assert!(
+            (0..20).all(|n| reader.enter().get(&n).is_some_and(|value| value[99] == u64::from(n)))
+        );
+        writer.clear();
+        writer.publish();
+        assert!(reader.is_empty());
+    };
+    std::thread::Builder::new().stack_size(4 << 20).spawn(grow).unwrap().join().unwrap();
 }
 
 /// Handles that each live as long as one look, in one slot: none of them has been looking since before.

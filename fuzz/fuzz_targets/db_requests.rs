@@ -44,6 +44,10 @@ impl ServerFacts for Server {
 
     fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>)) {}
 
+    fn kill(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64 {
+        0
+    }
+
     fn password_is(&self, _: &[u8], password: &[u8]) -> bool {
         password == b"sesame"
     }
@@ -65,7 +69,7 @@ static SESSION: LazyLock<Mutex<Session>> = LazyLock::new(|| Mutex::new(DB.sessio
 fn answers(session: &mut Session, bytes: &[u8], mut piece: impl FnMut() -> usize) -> Vec<u8> {
     DB.clear().expect("it is in memory");
     DB.set_max_memory(0);
-    let mut connection = Connection::new(1, "fuzz".into(), false);
+    let mut connection = Connection::new(1, "fuzz".into(), "here".into(), false);
     let mut scratch = Scratch::default();
     let (mut out, mut from, mut to) = (Vec::new(), 0, 0);
     loop {

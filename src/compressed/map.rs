@@ -264,8 +264,8 @@ impl CompressedMap {
         Iter { store: &self.store, position: Some(Position::START), met: Vec::new() }
     }
 
-    /// Removes the entries for which `keep` returns false. For a value whose bytes are damaged, `keep` gets the
-    /// error. It runs with nothing locked, and again for an entry that was written meanwhile.
+    /// Removes the entries for which `keep` returns false. It is also called for values whose bytes are damaged. It
+    /// runs while nothing is locked, and runs again for an entry that was written meanwhile.
     ///
     /// ```
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);

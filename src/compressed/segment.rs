@@ -299,14 +299,13 @@ impl<'a> Segment<'a> {
     /// # Panics
     /// They would not lie within the segment.
     #[inline(always)]
-    pub(super) fn put(self, mut at: usize, parts: [&[u8]; 3]) {
-        let len = parts.iter().fold(0, |sum: usize, part| sum.saturating_add(part.len()));
+    pub(super) fn put(self, at: usize, [first, second, third]: [&[u8]; 3]) {
+        let len = first.len().saturating_add(second.len()).saturating_add(third.len());
         let fits = at <= self.shape.bytes() && len <= self.shape.bytes() - at;
         assert!(fits, "bytes would be written beyond a segment");
-        for part in parts {
-            self.put_part(at, part);
-            at += part.len();
-        }
+        self.put_part(at, first);
+        self.put_part(at + first.len(), second);
+        self.put_part(at + first.len() + second.len(), third);
     }
 
     fn put_part(self, at: usize, bytes: &[u8]) {

@@ -162,6 +162,7 @@ impl Head {
         self.0 >> (8 * slot) & 0x80 != 0
     }
 
+    #[inline(always)]
     fn highest_free(self) -> Option<usize> {
         let free = !self.0 & SLOT_TOPS;
         (free != 0).then(|| free.ilog2() as usize / 8)
@@ -237,6 +238,19 @@ impl<E> Bucket<E> {
 }
 
 impl<E: Copy> Bucket<E> {
+    /// Makes an empty bucket in place. It writes the head only: slots may hold anything, and seven large entries would
+    /// not fit on a small stack.
+    #[cfg(feature = "alloc")]
+    pub(super) fn make_empty(at: &mut MaybeUninit<Self>) {
+        // SAFETY: the pointer is valid for writes of a whole bucket.
+        unsafe { (&raw mut (*at.as_mut_ptr()).head).write(Head(0)) };
+    }
+
+    /// Forgets all entries.
+    pub(super) fn clear(&mut self) {
+        self.head = Head(0);
+    }
+
     #[inline(always)]
     pub(super) fn head(&self) -> Head {
         self.head
@@ -253,6 +267,7 @@ impl<E: Copy> Bucket<E> {
     }
 
     /// Puts an entry into the highest empty slot; None where all are taken.
+    #[inline(always)]
     pub(super) fn put(&mut self, hash: Hashed, entry: E) -> Option<usize> {
         let slot = self.head.highest_free()?;
         self.slots[slot].write(entry);

@@ -2,7 +2,7 @@
 
 use super::bucket::Bucket;
 use super::bucket::Hashed;
-use super::side::{Place, Side};
+use super::side::{PackedPlace, Place, Side};
 #[cfg(feature = "std")]
 use crate::sync::holder::Holder;
 use crate::sync::sides::Turning;
@@ -19,7 +19,11 @@ pub(super) type Table<E> = Side<E, Vec<Bucket<E>>>;
 pub(super) fn table<E: Copy>(buckets: usize) -> Result<Table<E>, TryReserveError> {
     let mut room = Vec::new();
     room.try_reserve_exact(buckets).map_err(|_| TryReserveError::Alloc)?;
-    room.resize(buckets, Bucket::EMPTY);
+    for bucket in &mut room.spare_capacity_mut()[..buckets] {
+        Bucket::make_empty(bucket);
+    }
+    // SAFETY: there is room for so many, and each of them was just made.
+    unsafe { room.set_len(buckets) };
     Ok(Side::new(room))
 }
 
@@ -109,8 +113,8 @@ impl Dirty {
     /// The word of `list` that has a note for `place`, and its bit.
     #[inline(always)]
     fn note_of(place: Place) -> (usize, u32) {
-        let byte = place.bucket() % BUCKETS_A_WORD;
-        (place.bucket() / BUCKETS_A_WORD, 1 << (byte * u8::BITS as usize + place.slot()))
+        let byte = place.bucket % BUCKETS_A_WORD;
+        (place.bucket / BUCKETS_A_WORD, 1 << (byte * u8::BITS as usize + place.slot))
     }
 
     /// The buckets in which sides of one layout differ; `all` if they may in every one.
@@ -174,7 +178,7 @@ impl Dirty {
 /// An entry that is shown, and so lies at the same place of both sides.
 #[derive(Clone, Copy)]
 pub(super) struct Base<E> {
-    pub(super) place: Place,
+    pub(super) place: PackedPlace,
     pub(super) entry: E,
     /// The bucket that it belongs to. An equal key may belong to another one. (Its hash would take twice as
     /// much on a small device, and alignment.)
@@ -218,9 +222,10 @@ pub(super) struct Draft<E> {
     pub(super) later: HashTable<Change<E>>,
     /// Entries more than in what is shown, by what was changed meanwhile.
     pub(super) later_len: isize,
-    /// Operations since the last publish, and how many make one due; 0 for none.
-    pub(super) operations: usize,
+    /// Operations from one publish on that make the next one due, 0 for none; and how many of them are left, counted
+    /// down past 0 if none is ever due.
     pub(super) publish_every: usize,
+    pub(super) until_due: usize,
 }
 
 impl<E> Draft<E> {
@@ -237,12 +242,13 @@ impl<E> Draft<E> {
             is_fresh: false,
             later: HashTable::new(),
             later_len: 0,
-            operations: 0,
             publish_every: 0,
+            until_due: 0,
         }
     }
 
     /// Whether this thread holds the lock of the threads that share the writer. Then it must not drop anything yet.
+    #[inline(always)]
     pub(super) fn is_locked_here(&self) -> bool {
         #[cfg(feature = "std")]
         return self.lock.as_ref().is_some_and(|lock| lock.is_this_thread());

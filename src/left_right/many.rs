@@ -2,6 +2,7 @@
 
 use super::keep::{Boxed, Keep};
 use super::reader::ReadHandle;
+use super::ripe::Ripe;
 use super::writer::{Pending, WriteHandle};
 use crate::bins::hasher::DefaultHashBuilder;
 use crate::sync::backoff::Backoff;
@@ -9,8 +10,9 @@ use crate::sync::holder::Holder;
 use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
+use core::mem;
 use core::ops::{Deref, DerefMut};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 
 /// A [`WriteHandle`] that threads share: by reference, or by clones.
@@ -93,13 +95,23 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     #[inline]
     pub fn lock(&self) -> SharedWriteGuard<'_, K, V, S, P> {
         let Inner { writer, holder } = &*self.inner;
+        // A thread that gets the lock at once did not have it, so only one that has to wait asks.
+        let writer = match writer.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(writer)) => writer.into_inner(),
+            Err(TryLockError::WouldBlock) => self.wait_for_lock(),
+        };
+        holder.begin();
+        SharedWriteGuard { writer, holder, ripe: Ripe::none() }
+    }
+
+    #[cold]
+    fn wait_for_lock(&self) -> MutexGuard<'_, WriteHandle<K, V, S, P>> {
         assert!(
-            !holder.is_this_thread(),
+            !self.inner.holder.is_this_thread(),
             "this thread has the lock of the shared writer: `Hash`, `Eq`, `Clone` and closures must not use it"
         );
-        let writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
-        holder.begin();
-        SharedWriteGuard { writer: Some(writer), holder }
+        self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The handle, if this is the last that shares it.
@@ -148,6 +160,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
     /// let (writer, _reader) = hedgerow::LeftRightMap::new();
     /// assert!(!SharedWriteHandle::new(writer).insert("rose", "red"));
     /// ```
+    #[inline]
     pub fn insert(&self, key: K, value: V) -> bool {
         self.lock().insert(key, value)
     }
@@ -159,6 +172,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
     /// let (writer, _reader) = hedgerow::LeftRightMap::<u32, u32>::new();
     /// assert!(!SharedWriteHandle::new(writer).remove(&7));
     /// ```
+    #[inline]
     pub fn remove<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -179,11 +193,19 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
     /// writer.insert(7, 1);
     /// assert!(writer.update(&7, |n| n + 1));
     /// ```
+    #[inline]
     pub fn update<Q>(&self, key: &Q, with: impl FnOnce(&V) -> V) -> bool
     where
         K: Borrow<Q> + Clone,
         Q: Hash + Eq + ?Sized,
     {
+        /// Whether a closure owns anything that is dropped with it.
+        const fn owns<F>(_: &F) -> bool {
+            mem::needs_drop::<F>()
+        }
+        if !owns(&with) {
+            return self.lock().update(key, with);
+        }
         // If the closure is not called, it is dropped after the lock is given back.
         let mut with = Some(with);
         let mut writer = self.lock();
@@ -251,22 +273,26 @@ impl<K, V, S, P: Keep<K, V>> fmt::Debug for SharedWriteHandle<K, V, S, P> {
 /// When the guard is dropped, it gives the lock back, and then drops the keys and values that no reader can see any
 /// more.
 pub struct SharedWriteGuard<'a, K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
-    /// None only while the guard is dropped.
-    writer: Option<MutexGuard<'a, WriteHandle<K, V, S, P>>>,
+    // In this order: fields are dropped so, and the lock is to be given back before anything of users'.
+    writer: MutexGuard<'a, WriteHandle<K, V, S, P>>,
+    /// Nothing until the guard is dropped.
+    ripe: Ripe<K, V, P>,
     holder: &'a Holder,
 }
 
 impl<K, V, S, P: Keep<K, V>> Deref for SharedWriteGuard<'_, K, V, S, P> {
     type Target = WriteHandle<K, V, S, P>;
 
+    #[inline]
     fn deref(&self) -> &Self::Target {
-        self.writer.as_ref().expect("the guard is not dropped")
+        &self.writer
     }
 }
 
 impl<K, V, S, P: Keep<K, V>> DerefMut for SharedWriteGuard<'_, K, V, S, P> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut Self::Target {
-        self.writer.as_mut().expect("the guard is not dropped")
+        &mut self.writer
     }
 }
 
@@ -274,11 +300,10 @@ impl<K, V, S, P: Keep<K, V>> Drop for SharedWriteGuard<'_, K, V, S, P> {
     #[inline]
     fn drop(&mut self) {
         // A second panic would end the process, so the next thread that holds the lock drops these entries.
-        let ripe = (self.has_ripe() && !thread::panicking()).then(|| self.take_ripe());
+        if self.writer.has_ripe() && !thread::panicking() {
+            self.ripe = self.writer.take_ripe();
+        }
         self.holder.end();
-        drop(self.writer.take());
-        // With nothing locked.
-        drop(ripe);
     }
 }
 

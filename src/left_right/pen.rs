@@ -50,29 +50,51 @@ impl<'a, K, V, S, P: Keep<K, V>> Pen<'a, K, V, S, P> {
     }
 
     fn free_trash(&mut self) {
-        if self.draft.is_locked_here() && self.draft.ripe.is_none() {
+        if !P::OWNS {
+            return;
+        }
+        if self.drops_later() {
+            return self.leave_trash();
+        }
+        // SAFETY: linked by `retire`.
+        while let Some(entry) = unsafe { P::unlink(&mut self.draft.trash) } {
+            // SAFETY: taken out before a turn that is over: nobody can have met it since.
+            unsafe { P::free(entry) };
+        }
+        // What a thread that panicked has left.
+        if mem::needs_drop::<(K, V)>() && self.draft.ripe.is_some() {
+            drop(self.take_ripe());
+        }
+    }
+
+    /// As `free_trash`, where this thread has the lock: it is to be dropped when that was given back.
+    fn leave_trash(&mut self) {
+        if self.draft.ripe.is_none() {
             self.draft.ripe = self.draft.trash.take();
             return;
         }
         // SAFETY: linked by `retire`.
         while let Some(entry) = unsafe { P::unlink(&mut self.draft.trash) } {
             // SAFETY: taken out before a turn that is over: nobody can have met it since.
-            unsafe { self.free(entry) };
-        }
-        // What a thread that panicked has left.
-        if self.draft.ripe.is_some() && !self.draft.is_locked_here() {
-            drop(self.take_ripe());
+            unsafe { P::link(entry, &mut self.draft.ripe) };
         }
     }
 
-    /// Drops an entry, or leaves that for when this thread has given the lock back: destructors may ask for it.
+    /// Whether this thread holds the lock of those who share the writer, and entries have destructors, which may ask
+    /// for it: then nothing is to be dropped yet.
+    #[inline(always)]
+    fn drops_later(&self) -> bool {
+        mem::needs_drop::<(K, V)>() && self.draft.is_locked_here()
+    }
+
+    /// Drops an entry, or leaves that for when this thread has given the lock back.
     ///
     /// # Safety
     /// The caller owns the entry, and nobody can meet it any more.
     unsafe fn free(&mut self, entry: P::Entry) {
         // SAFETY: as the caller says.
         unsafe {
-            if self.draft.is_locked_here() {
+            if self.drops_later() {
                 P::link(entry, &mut self.draft.ripe);
             } else {
                 P::free(entry);
@@ -82,8 +104,9 @@ impl<'a, K, V, S, P: Keep<K, V>> Pen<'a, K, V, S, P> {
 
     /// Whether entries wait for being dropped with nothing locked.
     #[cfg(feature = "std")]
+    #[inline(always)]
     pub(super) fn has_ripe(&self) -> bool {
-        self.draft.ripe.is_some()
+        mem::needs_drop::<(K, V)>() && self.draft.ripe.is_some()
     }
 
     /// Entries that are to be dropped with nothing locked.
@@ -108,7 +131,8 @@ impl<'a, K, V, S, P: Keep<K, V>> Pen<'a, K, V, S, P> {
     }
 
     /// Whether readers may see `entry`, which lies, or just lay, at `place` of the hidden side; `differed` if the sides
-    /// may have differed there before. No key is asked: its answers may change.
+    /// may have differed there before, as they may everywhere after one was rebuilt. No key is asked: its answers may
+    /// change.
     #[inline(always)]
     fn is_shown(&self, entry: &P::Entry, place: Place, differed: bool) -> bool {
         if !P::OWNS || !differed {
@@ -124,13 +148,16 @@ impl<'a, K, V, S, P: Keep<K, V>> Pen<'a, K, V, S, P> {
 
     /// Moves entries to `next`, each with something that `moved` is told together with its new place.
     #[inline(always)]
-    fn move_all<T: Copy>(
-        mut entries: impl Iterator<Item = (T, P::Entry)>,
+    fn move_all<'e, T: Copy>(
+        mut entries: impl Iterator<Item = (T, &'e P::Entry)>,
         next: &mut Table<P::Entry>,
         rehash: impl Fn(&K) -> Hashed,
         mut moved: impl FnMut(T, Place),
-    ) {
-        // Some at a time: the processor waits for their keys at once, not for one after the other.
+    ) where
+        P::Entry: 'e,
+    {
+        // Several at a time, so that the processor waits for their keys together. References, because eight entries of
+        // 64 KiB do not fit on a small stack.
         let mut some = [None; REBUILT];
         loop {
             some.fill_with(|| entries.next().map(|(with, entry)| (Hashed(0), with, entry)));
@@ -139,7 +166,7 @@ impl<'a, K, V, S, P: Keep<K, V>> Pen<'a, K, V, S, P> {
                 *hash = unsafe { P::hash(entry, &rehash) };
             }
             for (hash, with, entry) in some.into_iter().flatten() {
-                moved(with, next.place(hash, entry, |_| {}));
+                moved(with, next.place(hash, *entry, |_| {}));
             }
             if some[REBUILT - 1].is_none() {
                 break;
@@ -172,10 +199,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         self.shared.hash(key)
     }
 
-    /// Where the key's entry lies in the hidden side, and the hash under which it was placed there. Asks for the other
-    /// side's lines meanwhile: what changes is copied there.
+    /// Where the key's entry lies in the hidden side, the hash under which it was placed there, and the entry. Asks for
+    /// the other side's lines meanwhile: what changes is copied there.
     #[inline(always)]
-    fn find_placed<Q>(&self, hash: Hashed, key: &Q) -> Option<(Place, Hashed)>
+    fn find_placed<Q>(&self, hash: Hashed, key: &Q) -> Option<(Place, Hashed, &P::Entry)>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -185,7 +212,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         }
         let side = &*Self::hidden(self.shared);
         let (place, entry) = find::<K, V, P, _>(side, hash, key)?;
-        Some((place, placed_under(self.shared, side, hash, place, entry)))
+        Some((place, placed_under(self.shared, side, hash, place, entry), entry))
     }
 
     /// Whether the hidden side may be changed: the last turn is over, and what was changed meanwhile is in it.
@@ -234,7 +261,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         // Places are those of the base until the table grows, so what has one comes first.
         later.retain(|change| {
             let Some(Base { place, entry: base, home }) = change.base.take() else { return true };
-            let hidden = Self::hidden(self.shared);
+            let (hidden, place) = (Self::hidden(self.shared), Place::from(place));
             let entry = hidden.get(place);
             if entry.is_none_or(|entry| !P::are_one(entry, &base)) {
                 // Two changes of one key, by an `Eq` that contradicts itself, and the other came first.
@@ -266,11 +293,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     /// Replaces the entry at `place` of the hidden side by one of the same hash.
     #[inline(always)]
     fn replace(&mut self, place: Place, entry: P::Entry) {
-        let differed = self.draft.dirty.has(place.bucket());
+        let differed = self.draft.dirty.has(place.bucket);
         let old = Self::hidden(self.shared).replace(place, entry);
-        self.draft.dirty.touch(place.bucket());
+        self.draft.dirty.touch(place.bucket);
         let is_shown = self.is_shown(&old, place, differed);
-        if P::OWNS {
+        if P::OWNS && differed {
             self.draft.dirty.note_fresh(place);
         }
         self.retire(old, is_shown);
@@ -290,7 +317,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     /// As `exchange`, where the other entry belongs elsewhere.
     #[cold]
     fn replace_elsewhere(&mut self, placed: Hashed, place: Place, hash: Hashed, entry: P::Entry) {
-        let differed = self.draft.dirty.has(place.bucket());
+        let differed = self.draft.dirty.has(place.bucket);
         let home = placed.home(Self::hidden(self.shared).buckets());
         let old = Self::take_out(self.shared, &mut self.draft.dirty, home, place);
         let is_shown = self.is_shown(&old, place, differed);
@@ -319,7 +346,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
 
     /// Takes the entry at `place`, which belongs to the bucket `home`, out of the hidden side.
     fn take(&mut self, home: usize, place: Place) {
-        let differed = self.draft.dirty.has(place.bucket());
+        let differed = self.draft.dirty.has(place.bucket);
         let old = Self::take_out(self.shared, &mut self.draft.dirty, home, place);
         let is_shown = self.is_shown(&old, place, differed);
         self.retire(old, is_shown);
@@ -345,14 +372,14 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         let rehash = |key: &K| self.shared.hash(key);
         if self.draft.dirty.notes_fresh() {
             let before = &self.draft.dirty;
-            let entries = hidden.entries().map(|(place, entry)| (before.is_fresh(place), *entry));
+            let entries = hidden.entries().map(|(place, entry)| (before.is_fresh(place), entry));
             Self::move_all(entries, &mut next, rehash, |is_fresh, place| {
                 if is_fresh {
                     dirty.note_fresh(place);
                 }
             });
         } else {
-            let entries = hidden.entries().map(|(_, entry)| ((), *entry));
+            let entries = hidden.entries().map(|(_, entry)| ((), entry));
             Self::move_all(entries, &mut next, rehash, |(), _| {});
             if notes_fresh {
                 self.note_fresh(&next, &mut dirty);
@@ -373,7 +400,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
             Ok(false) => return self.insert_later(hash, key, value),
             Err(_) => return Err((key, value)),
         }
-        if let Some((place, placed)) = self.find_placed(hash, &key) {
+        if let Some((place, placed, _)) = self.find_placed(hash, &key) {
             let entry = P::make(hash, key, value)?;
             self.exchange(placed, place, hash, entry);
             return Ok(true);
@@ -424,7 +451,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         if !self.settle()? {
             return self.remove_later(hash, key);
         }
-        let Some((place, hash)) = self.find_placed(hash, key) else { return Ok(false) };
+        let Some((place, hash, _)) = self.find_placed(hash, key) else { return Ok(false) };
         self.take(hash.home(Self::hidden(self.shared).buckets()), place);
         Ok(true)
     }
@@ -442,8 +469,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     {
         let hash = self.hash(key);
         if self.settle()?
-            && let Some((place, placed)) = self.find_placed(hash, key)
-            && let Some(entry) = Self::hidden(self.shared).get(place)
+            && let Some((place, placed, entry)) = self.find_placed(hash, key)
         {
             let (key, value) = pair::<K, V, P>(entry);
             let (key, value) = (key.clone(), with(value));
@@ -555,16 +581,25 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
             self.draft.turning = Some(self.shared.sides.turn(self.shared.slots()));
             self.draft.is_fresh = true;
         }
-        self.draft.operations = 0;
+        self.draft.until_due = self.draft.publish_every;
         Ok(true)
     }
 
     /// One operation was done: publishes if that makes enough of them. A reader that is in the way is waited for
     /// a little, and then left alone: the next operation tries again.
-    #[inline]
+    #[inline(always)]
     pub(super) fn count(&mut self) {
-        self.draft.operations += 1;
-        if self.draft.publish_every != 0 && self.draft.operations >= self.draft.publish_every {
+        self.draft.until_due = self.draft.until_due.wrapping_sub(1);
+        if self.draft.until_due == 0 {
+            self.publish_as_due();
+        }
+    }
+
+    #[inline(never)]
+    fn publish_as_due(&mut self) {
+        // Where none is ever due, the count has only gone round.
+        if self.draft.publish_every != 0 {
+            self.draft.until_due = 1;
             // Who did not leave before this change is not waited for again. Where there is no memory to catch up, the
             // next operation says so.
             let _ = self.publish(&mut Backoff::never());
@@ -572,6 +607,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     }
 
     pub(super) fn publish_every(&mut self, operations: usize) {
+        let done = self.draft.publish_every.wrapping_sub(self.draft.until_due);
+        let left = operations.wrapping_sub(done);
         self.draft.publish_every = operations;
+        // If they are enough already, the next one makes a publish due.
+        self.draft.until_due = if operations != 0 && done >= operations { 1 } else { left };
     }
 }

@@ -27,7 +27,17 @@ pub(super) struct Ripe<K, V, P: Keep<K, V>> {
     owns: PhantomData<(K, V)>,
 }
 
+// SAFETY: a shared reference to the list leads to no entry.
+unsafe impl<K, V, P: Keep<K, V>> Sync for Ripe<K, V, P> {}
+
 impl<K, V, P: Keep<K, V>> Ripe<K, V, P> {
+    /// No entries.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(super) fn none() -> Self {
+        Self { list: None, owns: PhantomData }
+    }
+
     /// # Safety
     /// The entries were linked by their owner, and nobody can meet them any more.
     pub(super) unsafe fn new(list: Option<P::Entry>) -> Self {
@@ -36,8 +46,11 @@ impl<K, V, P: Keep<K, V>> Ripe<K, V, P> {
 }
 
 impl<K, V, P: Keep<K, V>> Drop for Ripe<K, V, P> {
+    #[inline]
     fn drop(&mut self) {
-        // SAFETY: what `new` was given.
-        unsafe { free_all::<K, V, P>(iter::from_fn(|| P::unlink(&mut self.list))) };
+        if P::OWNS && self.list.is_some() {
+            // SAFETY: what `new` was given.
+            unsafe { free_all::<K, V, P>(iter::from_fn(|| P::unlink(&mut self.list))) };
+        }
     }
 }

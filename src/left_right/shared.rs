@@ -24,6 +24,8 @@ use core::iter;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
+/// In this order: each lookup reads the state that `sides` begins with.
+#[repr(C)]
 pub(super) struct Shared<K, V, S, P: Keep<K, V>> {
     pub(super) sides: Sides,
     tables: CachePadded<[UnsafeCell<Table<P::Entry>>; 2]>,

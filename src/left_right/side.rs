@@ -7,27 +7,31 @@ use super::bucket::{Bucket, Hashed, Slots};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-/// Where an entry lies: the bucket's number, and in the lowest three bits the slot's. In one word, because each note of
-/// a change holds one, and a small device has little memory. (A bucket takes 64 bytes of memory, so its number has bits
-/// to spare.)
+/// Where an entry lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Place(usize);
+pub(super) struct Place {
+    pub(super) bucket: usize,
+    pub(super) slot: usize,
+}
 
-impl Place {
-    #[inline(always)]
-    pub(super) fn new(bucket: usize, slot: usize) -> Self {
-        debug_assert!(slot < 8);
-        Self(bucket << 3 | slot)
+/// A place in one word, because a small device keeps one in each note of a change: the bucket's number, and in the
+/// lowest three bits the slot's. (A bucket takes 64 bytes of memory, so its number has bits to spare.)
+#[cfg(feature = "alloc")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct PackedPlace(usize);
+
+#[cfg(feature = "alloc")]
+impl From<Place> for PackedPlace {
+    fn from(place: Place) -> Self {
+        debug_assert!(place.slot < 8);
+        Self(place.bucket << 3 | place.slot)
     }
+}
 
-    #[inline(always)]
-    pub(super) fn bucket(self) -> usize {
-        self.0 >> 3
-    }
-
-    #[inline(always)]
-    pub(super) fn slot(self) -> usize {
-        self.0 & 7
+#[cfg(feature = "alloc")]
+impl From<PackedPlace> for Place {
+    fn from(place: PackedPlace) -> Self {
+        Self { bucket: place.0 >> 3, slot: place.0 & 7 }
     }
 }
 
@@ -69,30 +73,51 @@ impl<E: Copy> View<E> {
         hash: Hashed,
         is: impl Fn(&E) -> bool + Copy,
     ) -> Option<&'a E> {
+        // SAFETY: as the caller says.
+        unsafe { self.find_from_home(hash, is, |_, _, entry| entry, |entry| entry) }
+    }
+
+    /// As `find`. An entry that lies where it belongs is handed to `at_home`, after its bucket and its slot, any other
+    /// to `behind`.
+    ///
+    /// # Safety
+    /// As in `find`.
+    #[inline(always)]
+    unsafe fn find_from_home<'a, T>(
+        self,
+        hash: Hashed,
+        is: impl Fn(&E) -> bool + Copy,
+        at_home: impl FnOnce(usize, usize, &'a E) -> T,
+        behind: impl FnOnce(&'a E) -> T,
+    ) -> Option<T>
+    where
+        E: 'a,
+    {
         let home = hash.home(self.number);
         Bucket::prefetch(self.buckets.as_ptr().wrapping_add(home));
         // SAFETY: as the caller says; homes are below the number.
         unsafe {
             match Self::find_in(self.bucket(home), hash, is) {
-                Err(true) => self.find_behind(home, hash, is),
-                found => found.ok(),
+                Ok((slot, entry)) => Some(at_home(home, slot, entry)),
+                Err(true) => self.find_behind(home, hash, is).map(behind),
+                Err(false) => None,
             }
         }
     }
 
-    /// As `find`, in one bucket; fails with whether it may lie behind.
+    /// As `find`, in one bucket, with the entry's slot; fails with whether it may lie behind.
     #[inline(always)]
     fn find_in(
         bucket: &Bucket<E>,
         hash: Hashed,
         mut is: impl FnMut(&E) -> bool,
-    ) -> Result<&E, bool> {
+    ) -> Result<(usize, &E), bool> {
         let mut matches = bucket.head().matches(hash);
         while let Some(slot) = matches.first() {
             // SAFETY: an entry is there if a tag is, and an empty slot never looks like one.
             let entry = unsafe { bucket.entry(slot) };
             if is(entry) {
-                return Ok(entry);
+                return Ok((slot, entry));
             }
             matches = matches.without_first();
         }
@@ -112,7 +137,7 @@ impl<E: Copy> View<E> {
             // SAFETY: as the caller says.
             match Self::find_in(unsafe { self.bucket(bucket) }, hash, is) {
                 Err(true) => bucket = self.after(bucket),
-                found => return found.ok(),
+                found => return found.ok().map(|(_, entry)| entry),
             }
         }
         None
@@ -217,7 +242,7 @@ impl<'a, E: Copy> Iterator for Entries<'a, E> {
             if let Some(slot) = self.slots.next() {
                 self.left -= 1;
                 // SAFETY: the head said that it is in use, and nothing changes.
-                return Some((Place::new(self.bucket, slot), unsafe { bucket.entry(slot) }));
+                return Some((Place { bucket: self.bucket, slot }, unsafe { bucket.entry(slot) }));
             }
             if self.bucket + 1 >= self.view.number {
                 return None;
@@ -288,19 +313,21 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
     }
 
     pub(super) fn find(&self, hash: Hashed, is: impl Fn(&E) -> bool + Copy) -> Option<(Place, &E)> {
+        let at_home = |bucket, slot, entry| (Place { bucket, slot }, entry);
+        let behind = |entry| (self.place_of(entry), entry);
         // SAFETY: `&self` lives as long as the result, and changes ask for `&mut self`.
-        let entry = unsafe { self.view().find(hash, is) }?;
-        Some((self.place_of(entry), entry))
+        unsafe { self.view().find_from_home(hash, is, at_home, behind) }
     }
 
     /// Where `entry` lies, which is one of these.
+    #[inline(never)]
     fn place_of(&self, entry: &E) -> Place {
         let at = core::ptr::from_ref(entry).addr() - self.all().as_ptr().addr();
         let (bucket, within) = (at / size_of::<Bucket<E>>(), at % size_of::<Bucket<E>>());
         // Entries of no size have no slot of their own: any that is in use will do.
         let any = || self.all()[bucket].head().used().next();
         let slot = within.checked_div(size_of::<E>()).or_else(any);
-        Place::new(bucket, slot.expect("in use"))
+        Place { bucket, slot: slot.expect("in use") }
     }
 
     pub(super) fn entries(&self) -> Entries<'_, E> {
@@ -310,37 +337,37 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
 
     /// The places of `bucket` in use now.
     pub(super) fn places_of(&self, bucket: usize) -> impl Iterator<Item = Place> + use<E, B> {
-        self.all()[bucket].head().used().map(move |slot| Place::new(bucket, slot))
+        self.all()[bucket].head().used().map(move |slot| Place { bucket, slot })
     }
 
     /// The entry at `place`, if that is in use.
     pub(super) fn get(&self, place: Place) -> Option<&E> {
-        let bucket = self.all().get(place.bucket())?;
+        let bucket = self.all().get(place.bucket)?;
         // SAFETY: the head says so.
-        bucket.head().holds(place.slot()).then(|| unsafe { bucket.entry(place.slot()) })
+        bucket.head().holds(place.slot).then(|| unsafe { bucket.entry(place.slot) })
     }
 
     /// Forgets all entries.
     pub(super) fn clear(&mut self) {
-        self.buckets.as_mut().fill(Bucket::EMPTY);
+        self.buckets.as_mut().iter_mut().for_each(Bucket::clear);
         self.len = 0;
     }
 
     /// Whether the entry at `place`, which belongs to the bucket `home`, is found under `hash`.
     #[cfg(feature = "alloc")]
     pub(super) fn is_found_under(&self, hash: Hashed, home: usize, place: Place) -> bool {
-        let head = self.all()[place.bucket()].head();
-        hash.home(self.buckets()) == home
-            && head == head.without(place.slot()).with(place.slot(), hash)
+        let head = self.all()[place.bucket].head();
+        hash.home(self.buckets()) == home && head == head.without(place.slot).with(place.slot, hash)
     }
 
     /// Replaces the entry at `place`, which is in use.
     pub(super) fn replace(&mut self, place: Place, entry: E) -> E {
-        self.at(place.bucket()).replace(place.slot(), entry)
+        self.at(place.bucket).replace(place.slot, entry)
     }
 
     /// Places an entry that is not there yet, and returns its place. There must be room for it. Calls `touch` with each
     /// bucket that changes.
+    #[inline(always)]
     pub(super) fn place(&mut self, hash: Hashed, entry: E, mut touch: impl FnMut(usize)) -> Place {
         debug_assert!(self.len < self.capacity());
         let mut bucket = hash.home(self.buckets());
@@ -348,7 +375,7 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
             touch(bucket);
             if let Some(slot) = self.at(bucket).put(hash, entry) {
                 self.len += 1;
-                return Place::new(bucket, slot);
+                return Place { bucket, slot };
             }
             self.at(bucket).pass();
             bucket = self.view().after(bucket);
@@ -358,14 +385,14 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
     /// Takes out the entry at `place`, which belongs to the bucket `home`. Calls `touch` with each bucket that changes.
     pub(super) fn take(&mut self, home: usize, place: Place, mut touch: impl FnMut(usize)) -> E {
         let mut bucket = home;
-        while bucket != place.bucket() {
+        while bucket != place.bucket {
             touch(bucket);
             self.at(bucket).pass_less();
             bucket = self.view().after(bucket);
         }
         touch(bucket);
         self.len -= 1;
-        self.at(bucket).take(place.slot())
+        self.at(bucket).take(place.slot)
     }
 
     /// Has `bucket` hold what it holds in `other`, which has as many.

@@ -4,7 +4,7 @@ use super::bucket::Hashed;
 use super::draft::{Base, Change, Draft, Table};
 use super::keep::Keep;
 use super::shared::Shared;
-use super::side::{Place, Side};
+use super::side::{PackedPlace, Place, Side};
 use crate::sync::sides::Sides;
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
@@ -41,7 +41,7 @@ pub(super) fn placed_under<K: Hash, V, S: BuildHasher, P: Keep<K, V>>(
 ) -> Hashed {
     // No bucket has counted an entry that lies in the bucket where the search began. Any other inline entry is
     // hashed again.
-    if !P::OWNS && hash.home(side.buckets()) == place.bucket() {
+    if !P::OWNS && hash.home(side.buckets()) == place.bucket {
         return hash;
     }
     // SAFETY: it is in the table, so it has not been freed.
@@ -121,7 +121,7 @@ impl<'a, K, V, S, P: Keep<K, V>> Unpublished<'a, K, V, S, P> {
         let side = self.newest();
         let (place, entry) = find::<K, V, P, Q>(side, hash, key)?;
         Some(Base {
-            place,
+            place: place.into(),
             entry: *entry,
             home: placed_under(self.shared, side, hash, place, entry).home(side.buckets()),
         })
@@ -149,8 +149,9 @@ impl<'a, K, V, S, P: Keep<K, V>> Unpublished<'a, K, V, S, P> {
     {
         let (shared, newest, later) = (self.shared, self.newest(), &self.draft.later);
         let stands = move |(place, entry): &(Place, &P::Entry)| {
+            let place = PackedPlace::from(*place);
             let is =
-                |change: &Change<P::Entry>| change.base.is_some_and(|base| base.place == *place);
+                |change: &Change<P::Entry>| change.base.is_some_and(|base| base.place == place);
             // SAFETY: it is in the table, so it has not been freed.
             let hash = || unsafe { P::hash(entry, |key| shared.hash(key)) };
             later.is_empty() || later.find(hash().0, is).is_none()

@@ -41,7 +41,7 @@ pub struct Guard<'a> {
 /// map.insert("rose".into(), "white".into()); // nobody minds the guard
 /// assert_eq!((colour.as_str(), map.get("rose", &guard).unwrap().as_str()), ("red", "white"));
 /// ```
-#[inline]
+#[inline(always)]
 pub fn pin() -> Guard<'static> {
     try_pin().unwrap_or_else(|_| out_of_memory())
 }

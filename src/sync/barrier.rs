@@ -36,6 +36,7 @@ pub(crate) struct Mode(AtomicUsize);
 
 #[cfg_attr(not(all(feature = "std-ext", target_os = "linux")), allow(dead_code))] // Where it never changes.
 impl Mode {
+    // A light barrier that is nothing but a fence has a mode below `SYSTEM`.
     /// The system was not asked yet.
     const UNDECIDED: usize = 0;
     /// Every light barrier is a fence.
@@ -319,22 +320,35 @@ impl Barrier {
         None
     }
 
-    /// The reader's side: between the store that announces it and the loads it announces. Whether it was a fence
-    /// because the system refuses: then the reader's slot is to say so.
+    /// The reader's side: between the store that announces it and the loads it announces. Calls `agree` after a fence
+    /// if readers have to fence because the system refuses: then the reader's slot is to say so.
     #[cfg(feature = "alloc")]
+    #[allow(clippy::comparison_chain)] // A `match` costs two instructions more.
     #[inline(always)]
-    pub(crate) fn light(&self) -> bool {
+    pub(crate) fn light(&self, agree: impl FnOnce()) {
         let seen = self.mode().map_or(Mode::FENCES, Mode::seen);
+        // One comparison tells the three apart.
         if seen == Mode::SYSTEM {
             // [AB-1] the compiler's part of it: pairs with [AB-2].
             compiler_fence(Ordering::SeqCst);
-        } else {
+        } else if seen < Mode::SYSTEM {
             // [AB-1] pairs with [AB-2].
             atomic::fence(Ordering::SeqCst);
+        } else {
+            Self::fence_and(agree);
         }
         #[cfg(all(test, hedgerow_loom))]
         self.point();
-        seen == Mode::LEAVING
+    }
+
+    /// Not inlined: `light` is, into all that takes a guard.
+    #[cfg(feature = "alloc")]
+    #[cold]
+    #[inline(never)]
+    fn fence_and(agree: impl FnOnce()) {
+        // [AB-1] pairs with [AB-2].
+        atomic::fence(Ordering::SeqCst);
+        agree();
     }
 
     /// To be called by the owner of a slot that it has just claimed, before its first [`light`].

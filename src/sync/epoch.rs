@@ -89,10 +89,10 @@ impl Domain {
         // [EP-1] release: pairs with [EP-2], and stands for [EP-3] of the last unpin.
         slot.word.store(epoch | PINNED, Ordering::Release);
         // [AB-1]
-        if self.barrier.light() {
+        self.barrier.light(|| {
             // [AB-3] behind the fence of `light`.
             slot.agree();
-        }
+        });
     }
 
     /// Takes the announcement back.

@@ -9,6 +9,7 @@ use core::ptr;
 std::thread_local!(static HERE: u8 = const { 0 });
 
 /// A number that no other thread has meanwhile, and not 0.
+#[inline(always)]
 fn this_thread() -> usize {
     HERE.with(|here| ptr::from_ref(here).addr())
 }
@@ -22,18 +23,21 @@ impl Holder {
     }
 
     /// Whether it is the one that asks.
+    #[inline(always)]
     pub(crate) fn is_this_thread(&self) -> bool {
         // relaxed: see above.
         self.0.load(Ordering::Relaxed) == this_thread()
     }
 
     /// The calling thread has just got the lock.
+    #[inline(always)]
     pub(crate) fn begin(&self) {
         // relaxed: see above.
         self.0.store(this_thread(), Ordering::Relaxed);
     }
 
     /// The calling thread is about to give the lock back.
+    #[inline(always)]
     pub(crate) fn end(&self) {
         // relaxed: see above.
         self.0.store(0, Ordering::Relaxed);

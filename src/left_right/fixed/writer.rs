@@ -13,7 +13,7 @@ use core::hash::{BuildHasher, Hash};
 use heapless::Vec;
 
 /// An entry with its place.
-type Found<K, V> = Option<(Place, (K, V))>;
+type Found<'a, K, V> = Option<(Place, &'a (K, V))>;
 
 /// What the writer remembers between publishes. It goes on with the next writer.
 pub(super) struct Draft<const BUCKETS: usize> {
@@ -285,21 +285,25 @@ where
     S: BuildHasher,
 {
     /// The key's hash, and where its entry lies, if it has one.
-    fn find<Q>(side: &Fixed<K, V, BUCKETS>, hash_builder: &S, key: &Q) -> (Hashed, Found<K, V>)
+    #[inline(always)]
+    fn find<'a, Q>(
+        side: &'a Fixed<K, V, BUCKETS>,
+        hash_builder: &S,
+        key: &Q,
+    ) -> (Hashed, Found<'a, K, V>)
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let hash = Hashed::of(key, hash_builder);
-        let found = side.find(hash, move |(k, _)| k.borrow() == key);
-        (hash, found.map(|(place, entry)| (place, *entry)))
+        (hash, side.find(hash, move |(k, _)| k.borrow() == key))
     }
 
-    /// The hash under which the entry of `key` at `place` was placed, which was found under `hash`: another one if a
-    /// key's `Hash` contradicts its `Eq`. No bucket has counted an entry that lies in the bucket where the search
-    /// began.
+    /// Returns the hash under which the entry of `key` at `place` was placed, which was found under `hash`. They differ
+    /// if a key's `Hash` contradicts its `Eq`. An entry in its home bucket is counted by no bucket, so either will do.
+    #[inline(always)]
     fn placed_under(hash: Hashed, place: Place, key: &K, hash_builder: &S) -> Hashed {
-        if hash.home(BUCKETS) == place.bucket() { hash } else { Hashed::of(key, hash_builder) }
+        if hash.home(BUCKETS) == place.bucket { hash } else { Hashed::of(key, hash_builder) }
     }
 
     /// The key's value, unpublished changes included. O(1) expected.
@@ -318,7 +322,7 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let (_, found) = Self::find(self.newest(), &self.table.hash_builder, key);
-        found.map(|(_, (_, value))| value)
+        found.map(|(_, &(_, value))| value)
     }
 
     /// Stores `value` under `key`; says whether it replaced another. Readers see it after the next publish. O(1)
@@ -342,20 +346,36 @@ where
         };
         let (hash, found) = Self::find(hidden, hash_builder, &key);
         if let Some((place, (old, _))) = found {
-            let placed_under = Self::placed_under(hash, place, &old, hash_builder);
-            draft.touch(place.bucket());
+            let placed_under = Self::placed_under(hash, place, old, hash_builder);
             if placed_under == hash {
+                draft.touch(place.bucket);
                 hidden.replace(place, (key, value));
             } else {
-                hidden.take(placed_under.home(BUCKETS), place, |bucket| draft.touch(bucket));
-                hidden.place(hash, (key, value), |bucket| draft.touch(bucket));
+                let home = placed_under.home(BUCKETS);
+                Self::replace_elsewhere(hidden, draft, home, place, hash, (key, value));
             }
-        } else if hidden.len() < hidden.capacity() {
-            hidden.place(hash, (key, value), |bucket| draft.touch(bucket));
-        } else {
+            return Ok(true);
+        }
+        if hidden.len() >= hidden.capacity() {
             return Err(InsertError::Full { key, value });
         }
-        Ok(found.is_some())
+        hidden.place(hash, (key, value), |bucket| draft.touch(bucket));
+        Ok(false)
+    }
+
+    /// Takes out the entry at `place`, which belongs to the bucket `home`, and places `entry`, which belongs elsewhere.
+    #[cold]
+    #[inline(never)]
+    fn replace_elsewhere(
+        hidden: &mut Fixed<K, V, BUCKETS>,
+        draft: &mut Draft<BUCKETS>,
+        home: usize,
+        place: Place,
+        hash: Hashed,
+        entry: (K, V),
+    ) {
+        hidden.take(home, place, |bucket| draft.touch(bucket));
+        hidden.place(hash, entry, |bucket| draft.touch(bucket));
     }
 
     /// Removes the entry of `key`; says which value it had. Readers see it after the next publish. O(1) expected.
@@ -379,8 +399,8 @@ where
         let hash_builder = &self.table.hash_builder;
         let (hidden, draft) = self.hidden()?;
         let (hash, found) = Self::find(hidden, hash_builder, key);
-        let Some((place, (found, value))) = found else { return Ok(None) };
-        let hash = Self::placed_under(hash, place, &found, hash_builder);
+        let Some((place, &(ref found, value))) = found else { return Ok(None) };
+        let hash = Self::placed_under(hash, place, found, hash_builder);
         hidden.take(hash.home(BUCKETS), place, |bucket| draft.touch(bucket));
         Ok(Some(value))
     }
@@ -407,9 +427,9 @@ where
         let hash_builder = &self.table.hash_builder;
         let (hidden, draft) = self.hidden()?;
         let (_, found) = Self::find(hidden, hash_builder, key);
-        let Some((place, (key, value))) = found else { return Ok(None) };
+        let Some((place, &(key, value))) = found else { return Ok(None) };
         let value = with(value);
-        draft.touch(place.bucket());
+        draft.touch(place.bucket);
         hidden.replace(place, (key, value));
         Ok(Some(value))
     }

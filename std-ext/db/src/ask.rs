@@ -65,6 +65,12 @@ pub enum Look {
     /// The bytes from one place to another, both included; negative ones count from the end: [`Answer::Bytes`], none
     /// where it is missing. As Redis's GETRANGE.
     Part(i64, i64),
+    /// As [`Value`](Self::Value), but a long value that lies in pieces may be answered by [`Answer::Pieces`], without
+    /// putting it together.
+    InPieces,
+    /// The first bytes of its value, at most so many: [`Answer::Bytes`] or [`Answer::Nothing`]. Does not count as
+    /// reading it.
+    Beginning(usize),
     /// Until when it lives: [`Answer::Nothing`] where it is missing, else [`Answer::Lives`].
     Life,
     /// How many bytes of memory it takes, all in all: [`Answer::Int`] or [`Answer::Nothing`].
@@ -193,6 +199,8 @@ pub enum Answer<'a> {
     Int(i64),
     /// A value, or part of one.
     Bytes(&'a [u8]),
+    /// A value as the pieces in which it lies, in order. Only [`Look::InPieces`] is answered so.
+    Pieces(&'a [&'a [u8]]),
     /// Until when the key lives, in milliseconds since 1970; `None` for ever.
     Lives(Option<u64>),
     /// It was refused, and nothing changed.

@@ -235,6 +235,30 @@ mod tests {
         assert!(text.contains(&page()), "docs/limits.md does not hold:\n{}", page());
     }
 
+    /// How many tests of redis-py fail for each reason: the list that `tests/clients/redis_py_suite.py` compares with.
+    #[test]
+    fn the_page_counts_tests_of_redis_py_that_fail() {
+        let read = |file: &str| {
+            std::fs::read_to_string(format!("{}/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+        };
+        let list = read("tests/clients/redis_py_suite.txt");
+        let mut table = String::from("| why they fail | functions |\n|---|---|\n");
+        let mut names = Vec::new();
+        for group in list.split("\n# ").skip(1) {
+            let mut lines = group.lines().filter(|line| !line.is_empty());
+            let reason = lines.next().unwrap();
+            let before = names.len();
+            names.extend(lines);
+            let _ = writeln!(table, "| {reason} | {} |", names.len() - before);
+        }
+        let page = read("docs/limits.md");
+        assert!(page.contains(&table), "docs/limits.md does not count the failing tests:\n{table}");
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all, "a test has two reasons");
+    }
+
     #[test]
     fn settings_of_clients_are_in_the_tables() {
         let known = |name: &str| HONOURED.iter().any(|(setting, _)| *setting == name);

@@ -2,7 +2,7 @@
 //!
 //! What a pipeline allocates once the buffers have grown: nothing for looks, and for changes what the database keeps.
 
-use hedgerow_db::ask::{Answer, Ask, Change, Life, LiveWhen, Together};
+use hedgerow_db::ask::{Answer, Ask, Change, Life, LiveWhen, Together, When};
 use hedgerow_db::command::{
     ClientFacts, Connection, Context, NotSet, Scratch, ServerFacts, ServerFigures, obey,
 };
@@ -55,6 +55,10 @@ impl ServerFacts for Server {
 
     fn clients(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>)) {}
 
+    fn kill(&self, _: u64, _: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64 {
+        0
+    }
+
     fn password_is(&self, _: &[u8], _: &[u8]) -> bool {
         true
     }
@@ -68,7 +72,7 @@ impl ServerFacts for Server {
 fn pipelines_allocate_nothing_of_their_own() {
     let db = Db::open(Options::in_memory()).unwrap();
     let (mut session, mut scratch) = (db.session(), Scratch::default());
-    let mut connection = Connection::new(1, "here".into(), false);
+    let mut connection = Connection::new(1, "here".into(), "there".into(), false);
     for n in 0..64 {
         db.set(format!("key:{n}"), "a value that is not short").unwrap();
     }
@@ -153,4 +157,68 @@ fn changes_of_long_values_allocate_by_what_they_change() {
         grown += bytes_for(Ask::Change(b"grows", Change::Append(&[b't'; 100])));
     }
     assert!(grown < 20 << 20, "{grown} bytes allocated for 20,000 times APPEND of 100 bytes");
+}
+
+#[test]
+fn a_long_value_is_copied_once_where_nothing_is_written() {
+    const LENGTH: usize = 16 << 20;
+    let db = Db::open(Options::in_memory()).unwrap();
+    let mut session = db.session();
+    let (value, life) = (vec![b'v'; LENGTH], Life::Ever);
+    let set = Change::Set { value: &value, when: When::Always, life, get: false };
+    for change in [set, Change::Append(&value), Change::Write { at: 0, bytes: &value }] {
+        session.run(&[Ask::Change(b"a", Change::Delete)], &mut |_, _| {});
+        let before = BYTES.get();
+        session.run(&[Ask::Change(b"a", change)], &mut |_, answer| {
+            assert!(matches!(answer, Answer::Int(_) | Answer::Done), "{answer:?}");
+        });
+        let bytes = BYTES.get() - before;
+        assert!(bytes < LENGTH * 3 / 2, "{bytes} bytes allocated to store 16 MiB");
+    }
+}
+
+#[test]
+fn the_encoding_of_a_long_value_is_told_by_its_beginning() {
+    let db = Db::open(Options::in_memory()).unwrap();
+    let (mut session, mut scratch) = (db.session(), Scratch::default());
+    let mut connection = Connection::new(1, "here".into(), false);
+    db.set("a", vec![b'1'; 1 << 20]).unwrap();
+    // Now it lies in pieces, which are put together to be read.
+    session.run(&[Ask::Change(b"a", Change::Append(b"1"))], &mut |_, _| {});
+    let (mut out, before) = (Vec::new(), BYTES.get());
+    let context =
+        &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
+    obey(&mut connection, context, b"OBJECT ENCODING a\r\n", &mut out);
+    let bytes = BYTES.get() - before;
+    assert_eq!(out, b"$3\r\nraw\r\n");
+    assert!(bytes < 10_000, "{bytes} bytes allocated for OBJECT ENCODING of 1 MiB");
+}
+
+#[test]
+fn a_value_in_pieces_is_not_put_together_for_a_reply() {
+    const LENGTH: usize = 4 << 20;
+    let db = Db::open(Options::in_memory()).unwrap();
+    let (mut session, mut scratch) = (db.session(), Scratch::default());
+    let mut connection = Connection::new(1, "here".into(), false);
+    let mut value: Vec<u8> = (0..LENGTH).map(|at| (at / 1000) as u8).collect();
+    db.set("a", &value).unwrap();
+    session.run(&[Ask::Change(b"a", Change::Append(b"tail"))], &mut |_, _| {});
+    value.extend_from_slice(b"tail");
+    let bulk = [format!("${}\r\n", value.len()).as_bytes(), &value[..], b"\r\n"].concat();
+    for (request, head) in [(&b"GET a\r\n"[..], &b""[..]), (b"MGET a\r\n", b"*1\r\n")] {
+        let mut out = Vec::with_capacity(LENGTH + 100);
+        let context =
+            &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
+        let before = BYTES.get();
+        obey(&mut connection, context, request, &mut out);
+        let bytes = BYTES.get() - before;
+        assert!(out == [head, &bulk].concat(), "the reply is not the value");
+        assert!(bytes < 100_000, "{bytes} bytes allocated for the reply of 4 MiB");
+    }
+    // Beside a change, answers wait in another buffer.
+    let mut out = Vec::new();
+    let context =
+        &mut Context { session: &mut session, db: &db, server: &Server, scratch: &mut scratch };
+    obey(&mut connection, context, b"GET a\r\nSET b 1\r\nGET a\r\n", &mut out);
+    assert!(out == [&bulk[..], b"+OK\r\n", &bulk].concat(), "replies beside a change");
 }

@@ -180,6 +180,7 @@ impl Way for (Db, Session) {
                 Answer::Nothing => Told::Nothing,
                 Answer::Int(number) => Told::Int(number),
                 Answer::Bytes(bytes) => Told::Bytes(bytes.to_vec()),
+                Answer::Pieces(pieces) => Told::Bytes(pieces.concat()),
                 Answer::Refused(why) => {
                     assert_eq!(why, hedgerow_db::ask::Refusal::NotAnInteger);
                     Told::NotAnInteger

@@ -31,6 +31,7 @@ fn keep(answer: Answer<'_>) -> Kept {
         Answer::Nothing => Kept::Nothing,
         Answer::Int(int) => Kept::Int(int),
         Answer::Bytes(bytes) => Kept::Bytes(bytes.to_vec()),
+        Answer::Pieces(pieces) => Kept::Bytes(pieces.concat()),
         Answer::Lives(end) => Kept::Lives(end),
         Answer::Refused(refusal) => Kept::Refused(refusal),
     }
@@ -261,7 +262,7 @@ fn change<'a>(random: &mut Random, values: &[&'a [u8]]) -> Change<'a> {
 fn look(random: &mut Random) -> Look {
     let mut place = || random.below(20) as i64 - 10;
     let part = Look::Part(place(), place());
-    random.of(&[Look::Value, Look::Exists, Look::Length, Look::Life, part])
+    random.of(&[Look::Value, Look::InPieces, Look::Exists, Look::Length, Look::Life, part])
 }
 
 fn answers(session: &mut Session, asks: &[Ask<'_>]) -> Vec<Kept> {
@@ -481,6 +482,49 @@ fn memory_stays_near_the_limit_whatever_is_written() {
         let figures = db.figures();
         let over = figures.memory.saturating_sub(figures.max_memory);
         assert!(over < 3 << 20, "memory is {over} bytes over the limit: {figures:?}");
+    }
+}
+
+/// One entry of the log, and one publish, for several keys of a shard that has many.
+#[test]
+fn keys_are_evicted_several_at_a_time() {
+    let db = full_of_small_values(16 << 20);
+    let before = db.figures();
+    db.set_max_memory(4 << 20);
+    refused_until_it_fits(&db);
+    let after = db.figures();
+    let (gone, entries) = (after.evicted - before.evicted, after.last - before.last);
+    // Its own changes are among the entries.
+    let changes = after.keys + gone - before.keys;
+    assert!(gone > 20_000, "{after:?}");
+    assert!(entries - changes < gone / 4, "{entries} entries for the eviction of {gone} keys");
+}
+
+/// Also where so few may go that a walk comes to the same ones again.
+#[test]
+fn no_key_is_evicted_twice() {
+    use hedgerow_db::options::Eviction;
+    for keys in (512..4096).step_by(64) {
+        let mut options = Options::in_memory();
+        (options.shards, options.eviction) = (1, Eviction::VolatileTtl);
+        let db = Db::open(options).unwrap();
+        let mut may_go = 0;
+        for key in 0..keys {
+            db.set(format!("key{key}"), "value").unwrap();
+            if key % 80 == 0 {
+                db.set_for(format!("key{key}"), "value", std::time::Duration::from_secs(1000))
+                    .unwrap();
+                may_go += 1;
+            }
+        }
+        db.set_max_memory(1);
+        let began = std::time::Instant::now();
+        while db.set("key1", "value").is_ok() {
+            assert!(began.elapsed().as_secs() < 20, "keys that may go stay: {:?}", db.figures());
+        }
+        let figures = db.figures();
+        let gone = (figures.evicted, keys - figures.keys);
+        assert_eq!(gone, (may_go, may_go), "evictions, and keys that are gone");
     }
 }
 

@@ -381,7 +381,7 @@ fn clients_are_listed() {
     let mut text = [0; 4096];
     let got = two.0.read(&mut text).unwrap();
     let text = String::from_utf8_lossy(&text[..got]).into_owned();
-    assert_eq!(text.matches("addr=127.0.0.1:").count(), 2, "{text}");
+    assert_eq!(text.matches(" addr=127.0.0.1:").count(), 2, "{text}");
     assert!(text.contains("name=rose "), "{text}");
     drop(one);
     until(|| server.watcher.clients() == 1);
@@ -389,6 +389,62 @@ fn clients_are_listed() {
     let mut text = [0; 4096];
     let got = two.0.read(&mut text).unwrap();
     assert!(!String::from_utf8_lossy(&text[..got]).contains("rose"));
+}
+
+/// The line of `CLIENT LIST` about a client that another one asks for.
+fn listed(client: &mut Client, name: &str) -> Option<String> {
+    client.send(b"CLIENT LIST\r\n");
+    let mut text = [0; 4096];
+    let got = client.0.read(&mut text).unwrap();
+    let text = String::from_utf8_lossy(&text[..got]).into_owned();
+    text.lines().find(|line| line.contains(&format!(" name={name} "))).map(str::to_owned)
+}
+
+/// The value of a field in a line of `CLIENT LIST`.
+fn field<'l>(line: &'l str, name: &str) -> &'l str {
+    let mut fields = line.split(' ').filter_map(|field| field.split_once('='));
+    fields.find_map(|(field, value)| (field == name).then_some(value)).unwrap_or("")
+}
+
+#[test]
+fn clients_are_killed() {
+    let server = Running::new(|_| {});
+    let mut killer = server.client();
+    // The server deals clients out to two threads, so some of these belong to another thread than the killer.
+    for filter in ["addr", "id", "old", "laddr"].repeat(2) {
+        let mut victim = server.client();
+        victim.send(b"CLIENT SETNAME victim\r\n");
+        victim.expect(b"+OK\r\n");
+        let line = listed(&mut killer, "victim").unwrap();
+        assert_eq!(field(&line, "laddr"), server.address.to_string(), "{line}");
+        let request = match filter {
+            "old" => format!("CLIENT KILL {}\r\n", field(&line, "addr")),
+            filter => format!("CLIENT KILL {filter} {}\r\n", field(&line, filter)),
+        };
+        killer.send(request);
+        killer.expect(if filter == "old" { "+OK\r\n" } else { ":1\r\n" });
+        let left = listed(&mut killer, "victim");
+        assert_eq!(left, None, "a killed client is listed");
+        victim.expect_end();
+        until(|| server.watcher.clients() == 1);
+    }
+    let (mut one, mut two) = (server.client(), server.client());
+    one.send(b"PING\r\n");
+    one.expect(b"+PONG\r\n");
+    two.send(b"PING\r\n");
+    two.expect(b"+PONG\r\n");
+    killer
+        .send(b"CLIENT KILL TYPE normal ADDR nowhere\r\nCLIENT KILL TYPE normal USER default\r\n");
+    killer.expect(b":0\r\n:2\r\n");
+    one.expect_end();
+    two.expect_end();
+    // The reply of a client that kills itself is sent, and what it sent behind that is not executed.
+    killer.send(b"SET rose red\r\nCLIENT KILL TYPE normal SKIPME no\r\nSET rose white\r\n");
+    killer.expect(b"+OK\r\n:1\r\n");
+    killer.expect_end();
+    let mut other = server.client();
+    other.send(b"GET rose\r\n");
+    other.expect(b"$3\r\nred\r\n");
 }
 
 /// An address of this machine that other machines could reach, if it has one. Nothing is sent.

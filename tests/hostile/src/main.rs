@@ -23,8 +23,10 @@ const USAGE: &str = "usage: hedgerow-hostile [--programs N] [--minutes M] [--see
   --only NAME    only kinds of maps whose name begins so
   --replay       one program, as a failure prints it";
 
-/// A program does a few dozen operations: one that takes longer than this waits for ever.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A program does a few dozen operations: one that works for longer than this does so for ever.
+const WORK: Duration = Duration::from_secs(20);
+/// A program that has not ended after this time waits for ever, if others leave it some of the processor.
+const PATIENCE: Duration = Duration::from_mins(2);
 /// Programs of a process: a new one is sure of its memory again.
 const BATCH: u64 = 2000;
 
@@ -94,16 +96,44 @@ fn batch(name: &str, from: &str, to: &str, seed: &str, progress: &str) -> Result
 
 /// Ends the process if a program does not end.
 fn watch(at: &AtomicU64) {
-    let (mut last, mut since) = (0, Instant::now());
+    let (mut last, mut since) = (0, Spent::now("self"));
     loop {
         thread::sleep(Duration::from_millis(100));
         let now = at.load(Ordering::Relaxed);
         if now != last {
-            (last, since) = (now, Instant::now());
-        } else if since.elapsed() > PATIENCE {
+            (last, since) = (now, Spent::now("self"));
+        } else if since.is_over("self", WORK, PATIENCE) {
             println!("a call waits for ever");
             std::process::exit(1);
         }
+    }
+}
+
+/// When something began, and how much time of the processor its process had taken by then.
+struct Spent {
+    begin: Instant,
+    work: Duration,
+}
+
+impl Spent {
+    fn now(process: &str) -> Self {
+        Self { begin: Instant::now(), work: Self::work_of(process) }
+    }
+
+    /// Whether it has worked, or lasted, for longer than this.
+    fn is_over(&self, process: &str, work: Duration, patience: Duration) -> bool {
+        let worked = Self::work_of(process).saturating_sub(self.work);
+        worked > work || self.begin.elapsed() > patience
+    }
+
+    /// Time of the processor that a process has taken; nothing if the system does not tell.
+    fn work_of(process: &str) -> Duration {
+        let text = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        // The name, in parentheses, may be anything. Behind it: state and ten numbers, then the time in user mode and
+        // that in the kernel, in hundredths of a second.
+        let numbers = text.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks = numbers.skip(11).take(2).map(|ticks| ticks.parse().unwrap_or(0));
+        Duration::from_millis(10 * ticks.sum::<u64>())
     }
 }
 
@@ -240,12 +270,13 @@ fn fails(name: &str, program: &Program) -> bool {
     let mut child = Command::new(env::current_exe().expect("a program has a path"));
     child.args(["--replay", name, &program.hex()]).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child: Child = child.spawn().expect("the program can be started again");
-    let begin = Instant::now();
+    let process = child.id().to_string();
+    let begin = Spent::now(&process);
     loop {
         if let Some(status) = child.try_wait().expect("it is a child of this process") {
             return !status.success();
         }
-        if begin.elapsed() > Duration::from_secs(5) {
+        if begin.is_over(&process, WORK / 4, PATIENCE / 4) {
             let _ = child.kill();
             let _ = child.wait();
             return true;

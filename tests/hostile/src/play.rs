@@ -12,8 +12,8 @@ use std::thread;
 
 /// A map, made ready to be played with.
 pub trait Subject: Send + Sync + Sized + 'static {
-    /// The verbs that it has.
-    const VERBS: &'static [Verb];
+    /// The verbs that it has, in groups. Those that stand there twice come twice as often.
+    const VERBS: &'static [&'static [Verb]];
     /// Whether there are keys that last: where keys have no place for a number, there are none.
     const LASTS: bool;
     /// What each thread has of it.

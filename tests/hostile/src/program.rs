@@ -79,9 +79,11 @@ impl Op {
         [verb, key, value, arg, fuse, reentry, scarcity, thread]
     }
 
-    /// Which of a map's verbs it is.
-    pub fn verb(self, verbs: &[Verb]) -> Verb {
-        verbs[usize::from(self.verb) % verbs.len()]
+    /// Which of a map's verbs it is. They come in groups, which maps may share.
+    pub fn verb(self, groups: &[&[Verb]]) -> Verb {
+        let count = groups.iter().copied().flatten().count();
+        let verb = groups.iter().copied().flatten().nth(usize::from(self.verb) % count);
+        *verb.expect("the place is one of so many")
     }
 
     /// Makes the key that it is about, none that lasts. Most operations share a few.

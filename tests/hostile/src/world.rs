@@ -4,6 +4,7 @@
 use crate::alloc;
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::hint;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Mutex;
@@ -185,9 +186,12 @@ pub fn set_hook(hook: Option<Hook>) {
 /// Every call of user code passes here: it may take long, call the map, or panic.
 pub fn step() {
     if SLOW.load(Relaxed) {
-        match random() % 64 {
+        // Mostly long enough for another thread that runs. On a machine with other work, one that sleeps or yields gets
+        // the processor back only after all that.
+        match random() % 256 {
             0 => thread::sleep(Duration::from_micros(30)),
-            1..9 => thread::yield_now(),
+            1..3 => thread::yield_now(),
+            3..36 => (0..1000).for_each(|_| hint::spin_loop()),
             _ => {}
         }
     }
@@ -213,10 +217,20 @@ fn call_map() {
     }
 }
 
-/// Runs `work` with an allocator that calls the map each time: what a map looks at before and after it allocates may
-/// differ, as if another thread wrote meanwhile.
-pub fn with_calling_allocator<R>(work: impl FnOnce() -> R) -> R {
-    alloc::hooked(call_map, work)
+/// Runs `work` with an allocator that calls the map the first `calls` times: what a map looks at before and after it
+/// allocates may differ, as if another thread wrote meanwhile.
+pub fn with_calling_allocator<R>(calls: u32, work: impl FnOnce() -> R) -> R {
+    thread_local! {
+        static CALLS_LEFT: Cell<u32> = const { Cell::new(0) };
+    }
+    CALLS_LEFT.set(calls);
+    let hook = || {
+        if let Some(left) = CALLS_LEFT.get().checked_sub(1) {
+            CALLS_LEFT.set(left);
+            call_map();
+        }
+    };
+    alloc::hooked(hook, work)
 }
 
 /// As [`step`], for codecs: they may run while others wait for room that only this call makes, and so must not call

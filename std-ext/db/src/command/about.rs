@@ -4,6 +4,7 @@ use crate::command::dispatch::{Complaint, SYNTAX, is, part_of};
 use crate::command::docs::{DOCS, Docs};
 use crate::command::glob;
 use crate::command::obey::Turn;
+use crate::command::parts;
 use crate::command::table::{self, COMMANDS, Spec};
 use crate::resp::write::Writer;
 
@@ -76,7 +77,7 @@ impl<'a> Turn<'_, 'a> {
             }
             out.array(names.len());
             for name in names {
-                match table::find(name) {
+                match named(name) {
                     Some(spec) => tell(spec, out),
                     None => out.null(),
                 }
@@ -100,7 +101,8 @@ impl<'a> Turn<'_, 'a> {
             },
             _ => return Err(SYNTAX),
         };
-        let wanted = || COMMANDS.iter().filter(|spec| is_wanted(spec));
+        let all = || COMMANDS.iter().flat_map(|spec| std::iter::once(spec).chain(parts::of(spec)));
+        let wanted = || all().filter(|spec| is_wanted(spec));
         self.reply(|out| {
             out.array(wanted().count());
             wanted().for_each(|spec| out.bulk(spec.name.as_bytes()));
@@ -132,25 +134,19 @@ impl<'a> Turn<'_, 'a> {
     }
 
     fn keys_of(&mut self, command: &[&'a [u8]]) -> Result<(), Complaint> {
-        let spec = table::find(command[0]).ok_or("ERR Invalid command specified")?;
-        // Of these, the parts have keys.
-        let within = [
-            &b"memory usage"[..],
-            b"object encoding",
-            b"object freq",
-            b"object idletime",
-            b"object refcount",
-        ];
-        let named = [command[0], b" ", command[1]].concat();
-        let is_within = within.iter().any(|name| name.eq_ignore_ascii_case(&named));
-        let keys = if is_within { (2, 2, 1) } else { spec.keys };
-        let places = places(keys, command.len());
-        if keys.0 == 0 {
+        let mut spec = table::find(command[0]);
+        // Of a command that has subcommands, one of them is meant.
+        if spec.is_some_and(|spec| parts::of(spec).next().is_some()) {
+            spec = parts::find(command[0], command[1]);
+        }
+        let spec = spec.ok_or("ERR Invalid command specified")?;
+        if spec.keys.0 == 0 {
             return Err("ERR The command has no key arguments".into());
         }
         if !spec.takes(command.len()) {
             return Err("ERR Invalid number of arguments specified for command".into());
         }
+        let places = places(spec.keys, command.len());
         self.reply(|out| {
             out.array(places.clone().count());
             places.for_each(|place| out.bulk(command[place]));
@@ -166,6 +162,14 @@ fn places((first, last, step): (i8, i8, i8), count: usize) -> impl Iterator<Item
     (place(first)..=last).step_by(place(step).max(1))
 }
 
+/// The command of this name, or the subcommand, which is named behind a bar.
+fn named(name: &[u8]) -> Option<&'static Spec> {
+    match name.iter().position(|&byte| byte == b'|') {
+        None => table::find(name),
+        Some(bar) => parts::find(&name[..bar], &name[bar + 1..]),
+    }
+}
+
 /// What COMMAND INFO says of one.
 fn tell(spec: &Spec, out: &mut Writer<'_>) {
     out.array(10);
@@ -179,6 +183,10 @@ fn tell(spec: &Spec, out: &mut Writer<'_>) {
     out.integer(spec.keys.2.into());
     out.set(words(spec.categories).count());
     words(spec.categories).for_each(|category| out.simple(&format!("@{category}")));
-    // Tips, where keys may stand otherwise, parts of the command.
-    (0..3).for_each(|_| out.array(0));
+    // Tips, and where keys may stand otherwise.
+    (0..2).for_each(|_| out.array(0));
+    let is_part = spec.name.contains('|');
+    let parts = || parts::of(spec).filter(|_| !is_part);
+    out.array(parts().count());
+    parts().for_each(|part| tell(part, out));
 }

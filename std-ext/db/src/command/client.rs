@@ -6,7 +6,7 @@ use crate::command::context::ClientFacts;
 use crate::command::dispatch::{
     Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of, shown, wrong_number,
 };
-use crate::command::obey::Turn;
+use crate::command::obey::{Then, Turn};
 use crate::limits::LONGEST_NAME;
 use crate::resp::Protocol;
 use crate::state::number;
@@ -37,10 +37,13 @@ enum Part {
     Reply,
     Switch,
     GetRedir,
+    Kill,
+    Unblock,
+    TrackingInfo,
     Help,
 }
 
-const PARTS: [(&str, i8, Part); 11] = [
+const PARTS: [(&str, i8, Part); 14] = [
     ("id", 2, Part::Id),
     ("getname", 2, Part::GetName),
     ("setname", 3, Part::SetName),
@@ -51,10 +54,13 @@ const PARTS: [(&str, i8, Part); 11] = [
     ("no-evict", 3, Part::Switch),
     ("no-touch", 3, Part::Switch),
     ("getredir", 2, Part::GetRedir),
+    ("kill", -3, Part::Kill),
+    ("unblock", -3, Part::Unblock),
+    ("trackinginfo", 2, Part::TrackingInfo),
     ("help", 2, Part::Help),
 ];
 
-const HELP: [&str; 21] = [
+const HELP: [&str; 35] = [
     "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "GETREDIR",
     "    Return the client ID we are redirecting to when tracking is enabled.",
@@ -64,6 +70,16 @@ const HELP: [&str; 21] = [
     "    Return the ID of the current connection.",
     "INFO",
     "    Return information about the current client connection.",
+    "KILL <ip:port>",
+    "    Kill connection made from <ip:port>.",
+    "KILL <option> <value> [<option> <value> [...]]",
+    "    Kill connections. Options are:",
+    "    * ADDR (<ip:port>|<unixsocket>:0), LADDR (<ip:port>|<unixsocket>:0)",
+    "      Kill connections made from, or to, the specified address",
+    "    * ID <client-id>, TYPE (NORMAL|MASTER|REPLICA|PUBSUB), USER <username>",
+    "      Kill connections by number, type or user.",
+    "    * SKIPME (YES|NO)",
+    "      Skip killing current connection (default: yes).",
     "LIST [options ...]",
     "    Return information about client connections. Options:",
     "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
@@ -74,6 +90,10 @@ const HELP: [&str; 21] = [
     "    Set client meta attr.",
     "SETNAME <name>",
     "    Assign the name <name> to the current connection.",
+    "TRACKINGINFO",
+    "    Report tracking status for the current connection: off.",
+    "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+    "    Unblock the specified blocked client: no command blocks here.",
     "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
     "    Taken, and without effect.",
 ];
@@ -231,6 +251,18 @@ impl<'a> Turn<'_, 'a> {
                 self.reply(|out| out.ok());
             }
             Part::GetRedir => self.reply(|out| out.integer(-1)),
+            Part::Kill => self.kill(&arguments[2..])?,
+            Part::Unblock => self.unblock(&arguments[2..])?,
+            Part::TrackingInfo => self.reply(|out| {
+                out.map(3);
+                out.bulk(b"flags");
+                out.set(1);
+                out.bulk(b"off");
+                out.bulk(b"redirect");
+                out.integer(-1);
+                out.bulk(b"prefixes");
+                out.array(0);
+            }),
             Part::Help => self.help(&HELP),
         }
         Ok(())
@@ -261,18 +293,11 @@ impl<'a> Turn<'_, 'a> {
 
     /// CLIENT LIST.
     fn list(&mut self, arguments: &[&'a [u8]]) -> Result<(), Complaint> {
-        const TYPES: [&str; 5] = ["normal", "master", "slave", "replica", "pubsub"];
         let mut ids = None;
         let mut none = false;
         match arguments {
             [] => {}
-            [option, kind] if is(option, "type") => {
-                if !TYPES.iter().any(|name| is(kind, name)) {
-                    let kind = String::from_utf8_lossy(shown(kind, 128)).into_owned();
-                    return Err(format!("ERR Unknown client type '{kind}'").into());
-                }
-                none = !is(kind, "normal");
-            }
+            [option, kind] if is(option, "type") => none = !is_normal(kind)?,
             [option, wanted @ ..] if is(option, "id") && !wanted.is_empty() => {
                 let wanted: Option<Vec<i64>> =
                     wanted.iter().map(|id| number::integer(id)).collect();
@@ -290,6 +315,45 @@ impl<'a> Turn<'_, 'a> {
         each(&self.connection.facts());
         self.server.clients(self.connection.id, &mut each);
         self.reply(|out| out.verbatim(*b"txt", &lines));
+        Ok(())
+    }
+
+    /// CLIENT KILL.
+    fn kill(&mut self, arguments: &[&[u8]]) -> Result<(), Complaint> {
+        let (filter, skips_own) = match *arguments {
+            // As old clients send it.
+            [address] => (Filter { address: Some(address), ..Filter::default() }, false),
+            _ => Filter::read(arguments)?,
+        };
+        // What was gathered is executed, also if the connection ends with it.
+        self.run();
+        let mut killed = self.server.kill(self.connection.id, &mut |facts| filter.takes(facts));
+        let ends = !skips_own && filter.takes(&self.connection.facts());
+        killed += u64::from(ends);
+        match (arguments.len(), killed) {
+            (1, 0) => return Err("ERR No such client".into()),
+            (1, _) => self.reply(|out| out.ok()),
+            _ => self.reply(|out| out.integer(killed.cast_signed())),
+        }
+        if ends {
+            self.then = Then::Close;
+        }
+        Ok(())
+    }
+
+    /// CLIENT UNBLOCK. No command waits here, so there is no client to unblock.
+    fn unblock(&mut self, arguments: &[&[u8]]) -> Result<(), Complaint> {
+        match arguments {
+            [_] => {}
+            [_, how] if is(how, "timeout") || is(how, "error") => {}
+            [_, _] => return Err("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR".into()),
+            _ => {
+                let text = "ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP.";
+                return Err(text.into());
+            }
+        }
+        number::integer(arguments[0]).ok_or(NOT_AN_INTEGER)?;
+        self.reply(|out| out.integer(0));
         Ok(())
     }
 
@@ -311,6 +375,69 @@ impl<'a> Turn<'_, 'a> {
         }
         Ok(())
     }
+}
+
+/// Which clients CLIENT KILL closes: those that match all that is given.
+#[derive(Default)]
+struct Filter<'f> {
+    id: Option<u64>,
+    address: Option<&'f [u8]>,
+    local: Option<&'f [u8]>,
+    /// Clients of a type that does not occur here.
+    none: bool,
+}
+
+impl<'f> Filter<'f> {
+    /// Reads the options; also returns whether the connection that asks is spared.
+    fn read(options: &[&'f [u8]]) -> Result<(Self, bool), Complaint> {
+        let (pairs, []) = options.as_chunks::<2>() else { return Err(SYNTAX) };
+        let (mut filter, mut skips_own) = (Self::default(), true);
+        for &[option, value] in pairs {
+            if is(option, "id") {
+                let id = number::integer(value).and_then(|id| u64::try_from(id).ok());
+                let wrong = "ERR client-id should be greater than 0";
+                filter.id = Some(id.filter(|id| *id > 0).ok_or(wrong)?);
+            } else if is(option, "type") {
+                filter.none = !is_normal(value)?;
+            } else if is(option, "addr") {
+                filter.address = Some(value);
+            } else if is(option, "laddr") {
+                filter.local = Some(value);
+            } else if is(option, "user") {
+                if value != USER {
+                    let user = String::from_utf8_lossy(shown(value, 128)).into_owned();
+                    return Err(format!("ERR No such user '{user}'").into());
+                }
+            } else if is(option, "skipme") && (is(value, "yes") || is(value, "no")) {
+                skips_own = is(value, "yes");
+            } else {
+                return Err(SYNTAX);
+            }
+        }
+        Ok((filter, skips_own))
+    }
+
+    fn takes(&self, facts: &ClientFacts<'_>) -> bool {
+        let is_all = |wanted: Option<&[u8]>, text: &str| {
+            wanted.is_none_or(|wanted| wanted == text.as_bytes())
+        };
+        !self.none
+            && self.id.is_none_or(|id| id == facts.id)
+            && is_all(self.address, facts.address)
+            && is_all(self.local, facts.local)
+    }
+}
+
+/// Whether this is the type of clients that there is; the others are Redis's.
+fn is_normal(kind: &[u8]) -> Result<bool, Complaint> {
+    if is(kind, "normal") {
+        return Ok(true);
+    }
+    if ["master", "slave", "replica", "pubsub"].iter().any(|name| is(kind, name)) {
+        return Ok(false);
+    }
+    let kind = String::from_utf8_lossy(shown(kind, 128)).into_owned();
+    Err(format!("ERR Unknown client type '{kind}'").into())
 }
 
 /// A name for a connection; the empty one is none.
@@ -335,11 +462,12 @@ fn tell(facts: &ClientFacts<'_>, line: &mut Vec<u8>) {
     // Nothing fails that is written into memory.
     let _ = writeln!(
         line,
-        "id={} addr={} name={} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 \
+        "id={} addr={} laddr={} name={} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 \
          qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 \
          events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         facts.id,
         facts.address,
+        facts.local,
         text(facts.name),
         facts.age,
         facts.idle,

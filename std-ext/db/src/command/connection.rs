@@ -23,6 +23,8 @@ pub(super) enum Replies {
 pub struct Connection {
     pub(super) id: u64,
     pub(super) address: String,
+    /// The server's end, as `address` is written.
+    pub(super) local: String,
     pub(super) since: Instant,
     pub(super) name: Option<Box<[u8]>>,
     /// What the client's library calls itself, and its version.
@@ -46,11 +48,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// One that was made just now, from this address. With `must_authenticate` it begins with the password.
-    pub fn new(id: u64, address: String, must_authenticate: bool) -> Self {
+    /// One that was made just now, from one address to another. With `must_authenticate` it begins with the password.
+    pub fn new(id: u64, address: String, local: String, must_authenticate: bool) -> Self {
         Self {
             id,
             address,
+            local,
             since: Instant::now(),
             name: None,
             library: None,

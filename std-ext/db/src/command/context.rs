@@ -36,6 +36,10 @@ pub trait ServerFacts {
     /// Shows all connections but `but`, whose own state is newer than what others know of it.
     fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientFacts<'_>));
 
+    /// Closes the connections that are `wanted`, except `but`, and returns their number. No connection is shown by
+    /// [`clients`](Self::clients) after that, but one that another thread serves may still have a command executed.
+    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64;
+
     /// Whether this is the password of this user, in a time that tells nothing of either; [`same_secret`] compares so.
     /// Everybody's, where there is none.
     fn password_is(&self, user: &[u8], password: &[u8]) -> bool;
@@ -95,6 +99,8 @@ pub struct ClientFacts<'a> {
     pub id: u64,
     /// The other end, as an address and a port.
     pub address: &'a str,
+    /// The server's end, as an address and a port.
+    pub local: &'a str,
     /// What its client calls it; nothing at first.
     pub name: &'a [u8],
     /// Seconds since it was made.
@@ -124,6 +130,7 @@ impl Connection {
         ClientFacts {
             id: self.id,
             address: &self.address,
+            local: &self.local,
             name: self.name(),
             age: self.since.elapsed().as_secs(),
             idle: 0,

@@ -3,6 +3,7 @@
 use crate::ask::{Change, Life, Look, Together, When};
 use crate::command::life::{Moment, Unit};
 use crate::command::obey::{Then, Turn};
+use crate::command::parts;
 use crate::command::shape::Shape;
 use crate::command::table::{self, Id, Spec, takes};
 use std::borrow::Cow;
@@ -38,7 +39,7 @@ impl<'a> Turn<'_, 'a> {
         // Of commands without a key there is none.
         let key = arguments.get(1).copied().unwrap_or_default();
         match id {
-            Id::Get => batch.look(key, Look::Value, Shape::Value),
+            Id::Get => batch.look(key, Look::InPieces, Shape::Value),
             Id::Set if arguments.len() == 3 => {
                 batch.change(key, plainly(arguments[2], false), Shape::Done);
             }
@@ -58,7 +59,7 @@ impl<'a> Turn<'_, 'a> {
             }
             Id::Del | Id::Unlink => batch.delete_all(&arguments[1..]),
             Id::Exists | Id::Touch => batch.looks(&arguments[1..], Look::Exists, Shape::Sum),
-            Id::MGet => batch.looks(&arguments[1..], Look::Value, Shape::Values),
+            Id::MGet => batch.looks(&arguments[1..], Look::InPieces, Shape::Values),
             Id::MSet => self.set_all(arguments, "mset")?,
             Id::MSetNx => self.set_all(arguments, "msetnx")?,
             Id::Incr => batch.change(key, Change::Add(1), Shape::Integer),
@@ -292,6 +293,11 @@ pub(super) fn part_of<T: Copy>(
     let Some(&(name, arity, part)) = named else {
         return Err(unknown_part(container, arguments[1]));
     };
+    let told = parts::find(container.as_bytes(), name.as_bytes());
+    debug_assert!(
+        told.is_some_and(|told| told.arity == arity),
+        "COMMAND tells {container} {name} otherwise"
+    );
     if !takes(arity, arguments.len()) {
         return Err(wrong_number(&format!("{container}|{name}")));
     }

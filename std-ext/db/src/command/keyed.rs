@@ -3,7 +3,7 @@
 use crate::ask::{Change, LONGEST_VALUE, LongDouble, Look, Together};
 use crate::command::dispatch::{Complaint, NOT_AN_INTEGER, SYNTAX, is, part_of, wrong_number};
 use crate::command::obey::Turn;
-use crate::command::shape::Shape;
+use crate::command::shape::{EMBEDDED, Shape};
 use crate::state::number;
 
 fn integer(argument: &[u8]) -> Result<i64, Complaint> {
@@ -90,7 +90,7 @@ impl<'a> Turn<'_, 'a> {
             "    <key>.",
         ];
         let parts = [
-            ("encoding", 3, Some((Look::Value, Shape::Encoding))),
+            ("encoding", 3, Some((Look::Beginning(EMBEDDED + 1), Shape::Encoding))),
             ("idletime", 3, Some((Look::Idle, Shape::IntegerOrNull))),
             ("freq", 3, Some((Look::Exists, Shape::Frequency))),
             ("refcount", 3, Some((Look::Exists, Shape::Shared))),

@@ -123,7 +123,7 @@ impl<'a> Turn<'_, 'a> {
         let key = arguments[1];
         let life = match &arguments[2..] {
             [] => {
-                self.batch.look(key, Look::Value, Shape::Value);
+                self.batch.look(key, Look::InPieces, Shape::Value);
                 return Ok(());
             }
             [option] if is(option, "persist") => Life::Ever,

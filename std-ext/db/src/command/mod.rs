@@ -17,6 +17,7 @@ mod keyed;
 mod life;
 mod memory;
 mod obey;
+mod parts;
 mod plan;
 mod shape;
 mod table;

@@ -266,16 +266,21 @@ fn keep(answer: Answer<'_>, bytes: &mut Vec<u8>, most: usize, full: &mut bool) -
         Answer::Int(n) => Kept::Int(n),
         Answer::Lives(until) => Kept::Lives(until),
         Answer::Refused(refusal) => Kept::Refused(refusal),
-        Answer::Bytes(value) if bytes.len() + value.len() > most => {
-            *full = true;
-            Kept::Nothing
-        }
-        Answer::Bytes(value) => {
-            let from = bytes.len();
-            bytes.extend_from_slice(value);
-            Kept::Bytes(from, bytes.len())
-        }
+        Answer::Bytes(value) => keep_bytes(&[value], bytes, most, full),
+        Answer::Pieces(pieces) => keep_bytes(pieces, bytes, most, full),
     }
+}
+
+fn keep_bytes(pieces: &[&[u8]], bytes: &mut Vec<u8>, most: usize, full: &mut bool) -> Kept {
+    let from = bytes.len();
+    if pieces.iter().map(|piece| piece.len()).sum::<usize>() > most.saturating_sub(from) {
+        *full = true;
+        return Kept::Nothing;
+    }
+    for piece in pieces {
+        bytes.extend_from_slice(piece);
+    }
+    Kept::Bytes(from, bytes.len())
 }
 
 impl Kept {
@@ -333,7 +338,11 @@ impl Replies<'_, '_> {
 
     #[inline]
     fn answer(&mut self, answer: Answer<'_>) {
-        let bytes = if let Answer::Bytes(value) = answer { value.len() } else { 0 };
+        let bytes = match answer {
+            Answer::Bytes(value) => value.len(),
+            Answer::Pieces(pieces) => pieces.iter().map(|piece| piece.len()).sum(),
+            _ => 0,
+        };
         if !self.fits(bytes) {
             return;
         }

@@ -41,7 +41,7 @@ pub(crate) enum Shape {
 }
 
 /// So many bytes Redis keeps together with their head.
-const EMBEDDED: usize = 44;
+pub(super) const EMBEDDED: usize = 44;
 
 impl Shape {
     /// Writes what one answer becomes; of [`Shape::Sum`] nothing. `now` is in milliseconds since 1970.
@@ -73,6 +73,7 @@ impl Shape {
                 Answer::Lives(None) => -1,
                 _ => -2,
             }),
+            (Self::Value | Self::Values, Answer::Pieces(pieces)) => out.bulk_of(pieces),
             (Self::Type, Answer::Int(1)) => out.simple("string"),
             (Self::Type, _) => out.simple("none"),
             (Self::Encoding, Answer::Bytes(value)) => out.bulk(encoding(value).as_bytes()),
@@ -83,7 +84,7 @@ impl Shape {
     }
 }
 
-/// How Redis would keep a value.
+/// How Redis would keep a value, of which the first [`EMBEDDED`] bytes and one more tell it.
 fn encoding(value: &[u8]) -> &'static str {
     if number::integer(value).is_some() {
         "int"

@@ -113,7 +113,7 @@ pub(super) fn takes(arity: i8, count: usize) -> bool {
     if arity < 0 { count >= wanted } else { count == wanted }
 }
 
-const fn spec(
+pub(super) const fn spec(
     (name, id, arity): (&'static str, Id, i8),
     keys: (i8, i8, i8),
     flags: &'static str,
@@ -122,7 +122,7 @@ const fn spec(
     Spec { name, id, arity, keys, flags, categories }
 }
 
-const NONE: (i8, i8, i8) = (0, 0, 0);
+pub(super) const NONE: (i8, i8, i8) = (0, 0, 0);
 const ONE: (i8, i8, i8) = (1, 1, 1);
 const TWO: (i8, i8, i8) = (1, 2, 1);
 const ALL: (i8, i8, i8) = (1, -1, 1);

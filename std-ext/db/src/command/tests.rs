@@ -43,8 +43,14 @@ impl ServerFacts for Server {
     fn reset_counters(&self) {}
 
     fn clients(&self, but: u64, each: &mut dyn FnMut(&ClientFacts<'_>)) {
-        let other = Connection::new(but + 1, "10.0.0.2:2".into(), false);
+        let other = Connection::new(but + 1, "10.0.0.2:2".into(), "10.0.0.9:6379".into(), false);
         each(&other.facts());
+    }
+
+    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64 {
+        let mut killed = 0;
+        self.clients(but, &mut |facts| killed += u64::from(wanted(facts)));
+        killed
     }
 
     fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
@@ -74,7 +80,8 @@ impl Client {
 
     fn of(server: Server) -> Self {
         let db = Db::open(Options { shards: 4, ..Options::in_memory() }).unwrap();
-        let connection = Connection::new(7, "10.0.0.1:1".into(), server.has_password());
+        let (address, local) = ("10.0.0.1:1".into(), "10.0.0.9:6379".into());
+        let connection = Connection::new(7, address, local, server.has_password());
         let (session, scratch) = (db.session(), Scratch::default());
         Self { db, session, server, connection, scratch, then: Then::GoOn }
     }
@@ -147,6 +154,39 @@ fn a_pipeline_is_answered_in_its_order() {
     let wanted = "+OK\r\n+OK\r\n$1\r\n1\r\n:2\r\n+PONG\r\n\
         $-1\r\n*3\r\n$1\r\n2\r\n$3\r\ntwo\r\n$-1\r\n:2\r\n:1\r\n:62\r\n:2\r\n";
     assert_eq!(String::from_utf8(client.send(&input)).unwrap(), wanted);
+}
+
+#[test]
+fn subcommands_are_told() {
+    const ENCODING: &str =
+        "*10 $15 object|encoding :3 *1 +readonly :2 :2 :1 *3 +@keyspace +@read +@slow *0 *0 *0";
+    let mut client = Client::new();
+    let told = client.ask("command info OBJECT|encoding object|none none|none");
+    assert_eq!(told, format!("*3 {ENCODING} $-1 $-1"));
+    let told = client.ask("command info object");
+    assert!(told.contains(&format!("*0 *0 *5 {ENCODING}")), "subcommands are not told: {told}");
+    let told = client.ask("command list");
+    assert!(told.contains("$6 object $15 object|encoding"), "{told}");
+    assert_eq!(client.ask("command list filterby pattern object|e*"), "*1 $15 object|encoding");
+}
+
+#[test]
+fn keys_of_a_command_are_among_its_arguments() {
+    let mut client = Client::new();
+    let names = table::COMMANDS.iter().chain(&parts::PARTS).map(|spec| spec.name);
+    for name in names {
+        for count in 0..6 {
+            let given: Vec<String> = (0..count).map(|n| format!("a{n}")).collect();
+            let words = ["COMMAND", "GETKEYS"].into_iter().chain(name.split('|'));
+            let words: Vec<&str> = words.chain(given.iter().map(String::as_str)).collect();
+            let mut input = Vec::new();
+            write::request(&mut input, &words);
+            let answer = String::from_utf8(client.send(&input)).unwrap();
+            let keys: Vec<&str> = answer.lines().filter(|line| line.starts_with('a')).collect();
+            let are_given = keys.iter().all(|key| given.iter().any(|word| word == key));
+            assert!(are_given && keys.is_empty() == answer.starts_with('-'), "{words:?}: {answer}");
+        }
+    }
 }
 
 #[test]
@@ -238,7 +278,7 @@ fn clients_are_listed() {
     };
     let own: Vec<String> = lines(client.reply("client info"));
     let [own] = &own[..] else { panic!("{own:?}") };
-    let begins = "id=7 addr=10.0.0.1:1 name=rose age=0 idle=0 flags=N db=0 ";
+    let begins = "id=7 addr=10.0.0.1:1 laddr=10.0.0.9:6379 name=rose age=0 idle=0 flags=N db=0 ";
     assert!(own.starts_with(begins), "{own}");
     assert!(
         own.ends_with(" cmd=client user=default redir=-1 resp=2 lib-name=petals lib-ver=1.0"),
@@ -251,7 +291,7 @@ fn clients_are_listed() {
     }
     let all: Vec<String> = lines(client.reply("client list"));
     assert_eq!(all.len(), 2);
-    assert!(all[1].starts_with("id=8 addr=10.0.0.2:2 name= "));
+    assert!(all[1].starts_with("id=8 addr=10.0.0.2:2 laddr=10.0.0.9:6379 name= "));
     let some: Vec<String> = lines(client.reply("client list id 8 9"));
     assert_eq!(some, all[1..]);
     assert_eq!(lines(client.reply("client list type normal")).len(), 2);

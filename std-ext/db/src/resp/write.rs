@@ -72,6 +72,17 @@ impl<'o> Writer<'o> {
         self.out.extend_from_slice(b"\r\n");
     }
 
+    /// The same, of several pieces.
+    pub fn bulk_of(&mut self, pieces: &[&[u8]]) {
+        let length = pieces.iter().map(|piece| piece.len()).sum();
+        self.out.reserve(length + 16);
+        self.length(b'$', length);
+        for piece in pieces {
+            self.out.extend_from_slice(piece);
+        }
+        self.out.extend_from_slice(b"\r\n");
+    }
+
     /// That there is nothing.
     #[inline]
     pub fn null(&mut self) {

@@ -28,6 +28,10 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_AT_STOP: Duration = Duration::from_millis(100);
 /// How long a client that is to end may go without reading any of its last answers.
 const LAST_WORDS: Duration = Duration::from_mins(1);
+/// What a client is told whose last answers were withdrawn, before it is closed.
+const UNDONE: &[u8] =
+    b"-MISCONF Errors writing to the log, so what was changed here, or seen of others' changes, \
+was undone. Please check the server's log for details about the error.\r\n";
 const TOO_LARGE: &[u8] =
     b"-ERR Protocol error: the request is larger than client-query-buffer-limit\r\n";
 
@@ -390,13 +394,16 @@ impl Client {
         self.output.release(safe);
     }
 
-    /// The log failed: what is not safe is never told, and the connection ends, so that nobody takes another answer for
-    /// it. Whether it has to.
+    /// The log failed: what is not safe is never told. In place of it the client gets an error, and the connection
+    /// ends, so that nobody takes another answer for it. Whether it has to.
     pub(super) fn fail(&mut self, room: &Room) -> bool {
         if !self.output.is_held() {
             return false;
         }
         self.output.withdraw();
+        // The answers of a turn wait together, so the error begins where an answer began.
+        self.output.open(Vec::new).extend_from_slice(UNDONE);
+        self.output.settle(0, 0);
         self.state = State::Closing;
         room.counters.failed.add(1);
         true

@@ -57,6 +57,20 @@ impl ServerFacts for Facts {
         }
     }
 
+    fn kill(&self, but: u64, wanted: &mut dyn FnMut(&ClientFacts<'_>) -> bool) -> u64 {
+        let now = Instant::now();
+        let mut killed = 0;
+        for desk in &self.shared.desks {
+            let of_desk = desk.register.kill(but, now, wanted);
+            if of_desk > 0 {
+                // The thread closes its clients itself.
+                desk.wake();
+            }
+            killed += of_desk;
+        }
+        killed
+    }
+
     fn password_is(&self, user: &[u8], password: &[u8]) -> bool {
         self.shared.live.password_is(user, password)
     }

@@ -25,6 +25,8 @@ pub(super) struct Arrival {
     pub(super) tls: bool,
     /// Who it is, as `CLIENT LIST` shows it.
     pub(super) name: String,
+    /// To which address it was made, as `CLIENT LIST` shows it.
+    pub(super) to: String,
     /// Whether it comes from this machine.
     pub(super) local: bool,
 }
@@ -159,18 +161,17 @@ impl Door {
                 let _ = socket.set_nodelay(true);
                 keep_alive(&SockRef::from(&socket), *keepalive);
                 let local = from.ip().to_canonical().is_loopback();
-                Ok(Arrival {
-                    socket: Socket::Tcp(socket),
-                    tls: *tls,
-                    name: from.to_string(),
-                    local,
-                })
+                // Of a connection that has ended by now the system tells no address.
+                let to = socket.local_addr().map(|to| to.to_string()).unwrap_or_default();
+                let name = from.to_string();
+                Ok(Arrival { socket: Socket::Tcp(socket), tls: *tls, name, to, local })
             }
             #[cfg(unix)]
             Self::Unix { listener, path } => {
                 let (socket, _) = listener.accept()?;
                 let name = format!("{}:0", path.display());
-                Ok(Arrival { socket: Socket::Unix(socket), tls: false, name, local: true })
+                let to = name.clone();
+                Ok(Arrival { socket: Socket::Unix(socket), tls: false, name, to, local: true })
             }
         }
     }

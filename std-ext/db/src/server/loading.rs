@@ -107,6 +107,7 @@ struct Visitor {
     input: Vec<u8>,
     output: Vec<u8>,
     name: String,
+    to: String,
     local: bool,
     tls: bool,
     /// It ends when the output is out, and what still comes is thrown away.
@@ -166,9 +167,9 @@ impl Desk {
             if !between || visitor.stream.deregister(registry).is_err() {
                 continue;
             }
-            let Visitor { stream, name, local, tls, .. } = visitor;
+            let Visitor { stream, name, to, local, tls, .. } = visitor;
             match stream {
-                Stream::Bare(socket) => early.push(Arrival { socket, tls, name, local }),
+                Stream::Bare(socket) => early.push(Arrival { socket, tls, name, to, local }),
                 // What encryption has agreed on stays here.
                 #[cfg(feature = "tls")]
                 Stream::Tls(_) => {}
@@ -203,7 +204,7 @@ impl Desk {
     }
 
     fn welcome(&mut self, arrival: Arrival) {
-        let Arrival { socket, tls, name, local } = arrival;
+        let Arrival { socket, tls, name, to, local } = arrival;
         #[cfg(feature = "tls")]
         let stream = match &self.tls {
             Some(config) if tls => {
@@ -219,8 +220,18 @@ impl Desk {
         let entry = self.visitors.vacant_entry();
         let (key, token) = (entry.key(), Token(self.first + entry.key()));
         let (input, output, requests) = (Vec::new(), Vec::new(), Requests::default());
-        let visitor =
-            Visitor { stream, requests, input, output, name, local, tls, ends: false, thrown: 0 };
+        let visitor = Visitor {
+            stream,
+            requests,
+            input,
+            output,
+            name,
+            to,
+            local,
+            tls,
+            ends: false,
+            thrown: 0,
+        };
         let visitor = entry.insert(visitor);
         let registry = self.poll.registry();
         let registered = visitor.stream.register(registry, token);

@@ -8,11 +8,21 @@ use std::time::Instant;
 
 /// What is told of one thread's clients. At most a second old; names are newer.
 #[derive(Debug, Default)]
-pub(super) struct Register(Mutex<BTreeMap<u64, Entry>>);
+pub(super) struct Register(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    clients: BTreeMap<u64, Entry>,
+    /// Clients that the thread has to close.
+    killed: Vec<u64>,
+}
 
 #[derive(Debug)]
 struct Entry {
     address: String,
+    local: String,
+    /// A client was told that this one is closed, so nobody sees it any more.
+    killed: bool,
     since: Instant,
     touched: Instant,
     name: Box<[u8]>,
@@ -26,8 +36,10 @@ impl Register {
     /// Notes what is known of a client that was last heard of at that moment.
     pub(super) fn note(&self, facts: &ClientFacts<'_>, touched: Instant) {
         let mut entries = lock(&self.0);
-        let entry = entries.entry(facts.id).or_insert_with(|| Entry {
+        let entry = entries.clients.entry(facts.id).or_insert_with(|| Entry {
             address: facts.address.to_owned(),
+            local: facts.local.to_owned(),
+            killed: false,
             since: touched,
             touched,
             name: Box::default(),
@@ -46,23 +58,55 @@ impl Register {
     }
 
     pub(super) fn forget(&self, id: u64) {
-        lock(&self.0).remove(&id);
+        lock(&self.0).clients.remove(&id);
     }
 
-    /// Shows all but one.
+    /// Shows all but one, and those that were killed.
     pub(super) fn show(&self, but: u64, now: Instant, each: &mut dyn FnMut(&ClientFacts<'_>)) {
-        for (&id, entry) in lock(&self.0).iter().filter(|(id, _)| **id != but) {
-            each(&ClientFacts {
-                id,
-                address: &entry.address,
-                name: &entry.name,
-                age: now.saturating_duration_since(entry.since).as_secs(),
-                idle: now.saturating_duration_since(entry.touched).as_secs(),
-                protocol: entry.protocol,
-                command: &entry.command,
-                library: &entry.library,
-                library_version: &entry.library_version,
-            });
+        for (&id, entry) in &lock(&self.0).clients {
+            if id != but && !entry.killed {
+                each(&entry.facts(id, now));
+            }
+        }
+    }
+
+    /// Notes which clients the thread has to close, except one; how many they are. The caller wakes the thread.
+    pub(super) fn kill(
+        &self,
+        but: u64,
+        now: Instant,
+        wanted: &mut dyn FnMut(&ClientFacts<'_>) -> bool,
+    ) -> u64 {
+        let Entries { clients, killed } = &mut *lock(&self.0);
+        let before = killed.len();
+        for (&id, entry) in clients {
+            if id != but && !entry.killed && wanted(&entry.facts(id, now)) {
+                entry.killed = true;
+                killed.push(id);
+            }
+        }
+        (killed.len() - before) as u64
+    }
+
+    /// Takes the numbers of the clients that are to be closed.
+    pub(super) fn killed(&self) -> Vec<u64> {
+        std::mem::take(&mut lock(&self.0).killed)
+    }
+}
+
+impl Entry {
+    fn facts(&self, id: u64, now: Instant) -> ClientFacts<'_> {
+        ClientFacts {
+            id,
+            address: &self.address,
+            local: &self.local,
+            name: &self.name,
+            age: now.saturating_duration_since(self.since).as_secs(),
+            idle: now.saturating_duration_since(self.touched).as_secs(),
+            protocol: self.protocol,
+            command: &self.command,
+            library: &self.library,
+            library_version: &self.library_version,
         }
     }
 }
@@ -70,5 +114,38 @@ impl Register {
 fn replace(old: &mut Box<[u8]>, new: &[u8]) {
     if **old != *new {
         *old = new.into();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Connection;
+
+    #[test]
+    fn a_killed_client_is_seen_by_nobody() {
+        let register = Register::default();
+        let now = Instant::now();
+        let note = |id: u64| {
+            let (address, local) = (format!("10.0.0.1:{id}"), "10.0.0.9:6379".to_owned());
+            register.note(&Connection::new(id, address, local, false).facts(), now);
+        };
+        let shown = || {
+            let mut shown = Vec::new();
+            register.show(0, now, &mut |facts| shown.push(facts.id));
+            shown
+        };
+        (1..=4).for_each(note);
+        assert_eq!(register.kill(3, now, &mut |facts| facts.id != 1), 2);
+        assert_eq!(shown(), [1, 3], "killed clients are shown");
+        assert_eq!(register.kill(0, now, &mut |facts| facts.id == 2), 0, "one is killed twice");
+        // The thread may note a client before it closes it.
+        note(2);
+        assert_eq!(shown(), [1, 3], "a killed client that was noted is shown");
+        assert_eq!(register.killed(), [2, 4]);
+        assert_eq!(register.killed(), []);
+        register.forget(2);
+        note(2);
+        assert_eq!(shown(), [1, 2, 3]);
     }
 }

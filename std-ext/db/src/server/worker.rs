@@ -426,6 +426,7 @@ impl Worker {
     /// Takes connections, at the doors and from other threads.
     fn arrivals(&mut self) {
         if std::mem::take(&mut self.woken) {
+            self.close_killed();
             for arrival in self.shared.desks[self.number].arrivals() {
                 self.adopt(arrival);
             }
@@ -440,6 +441,20 @@ impl Worker {
             }
         }
         self.crowded.give_back(crowded);
+    }
+
+    /// Closes the clients that others have killed.
+    fn close_killed(&mut self) {
+        let mut killed = self.shared.desks[self.number].register.killed();
+        if killed.is_empty() {
+            return;
+        }
+        killed.sort_unstable();
+        let is_killed = |client: &Client| killed.binary_search(&client.id()).is_ok();
+        let keys = self.clients.iter().filter(|(_, client)| is_killed(client));
+        for key in keys.map(|(key, _)| key).collect::<Vec<_>>() {
+            self.forget(key);
+        }
     }
 
     /// Whether more may wait at this door.
@@ -501,7 +516,8 @@ impl Worker {
             }
         };
         let must_authenticate = self.shared.live.has_password();
-        let connection = Connection::new(self.shared.next_id(), arrival.name, must_authenticate);
+        let (id, local) = (self.shared.next_id(), arrival.to);
+        let connection = Connection::new(id, arrival.name, local, must_authenticate);
         let key = self.clients.insert(Client::new(stream, connection, self.room.now));
         let token = Token(self.first_client + key);
         let client = &mut self.clients[key];

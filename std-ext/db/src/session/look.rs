@@ -19,7 +19,12 @@ pub(super) fn tell(
         return answer(match look {
             Look::Exists | Look::Length => Answer::Int(0),
             Look::Part(..) => Answer::Bytes(b""),
-            Look::Value | Look::Life | Look::Memory | Look::Idle => Answer::Nothing,
+            Look::Value
+            | Look::InPieces
+            | Look::Beginning(_)
+            | Look::Life
+            | Look::Memory
+            | Look::Idle => Answer::Nothing,
         });
     };
     let used = UsedAt::of(now);
@@ -27,17 +32,27 @@ pub(super) fn tell(
         Look::Idle => return answer(Answer::count((used.since(record.used()) / 1000) as usize)),
         Look::Memory => return answer(Answer::count(record.memory() + 20)),
         Look::Life => return answer(Answer::Lives(record.ends())),
-        Look::Value | Look::Exists | Look::Length | Look::Part(..) => record.touch(used),
+        Look::Beginning(most) => {
+            let value = record.value();
+            let part = 0..value.length().min(most);
+            return shard::read_part(value, cold, part, |part| answer(Answer::Bytes(part)));
+        }
+        Look::Value | Look::InPieces | Look::Exists | Look::Length | Look::Part(..) => {
+            record.touch(used);
+        }
     }
     match look {
         Look::Value => shard::read(record, cold, |value| answer(Answer::Bytes(value))),
+        Look::InPieces => shard::read_pieces(record, cold, answer),
         Look::Part(from, to) => {
             let value = record.value();
             let part = part(value.length(), from, to);
             shard::read_part(value, cold, part, |part| answer(Answer::Bytes(part)));
         }
         Look::Length => answer(Answer::count(record.value().length())),
-        Look::Exists | Look::Idle | Look::Memory | Look::Life => answer(Answer::Int(1)),
+        Look::Exists | Look::Beginning(_) | Look::Idle | Look::Memory | Look::Life => {
+            answer(Answer::Int(1));
+        }
     }
 }
 

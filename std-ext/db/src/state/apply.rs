@@ -104,7 +104,7 @@ impl Deed<'_, '_> {
             } else {
                 self.core.put(there, self.key, value, ends);
                 let life = if ends.is_none() { Life::Ever } else { life };
-                change::set(self.key, value, life, self.log);
+                change::set(self.key, self.logged(value), life, self.log);
             }
         }
         match (get, forbidden) {
@@ -112,6 +112,13 @@ impl Deed<'_, '_> {
             (false, true) => answer(Answer::Nothing),
             (false, false) => answer(Answer::Done),
         }
+    }
+
+    /// What the entry holds of a value. If entries are not written to files, they are read for their keys only, so a
+    /// long value is not copied into them.
+    fn logged<'v>(&self, value: &'v [u8]) -> &'v [u8] {
+        let is_read = value.len() <= LONGEST_HERE || self.core.is_logged();
+        if is_read { value } else { &[] }
     }
 
     /// Removes what is there. That something has ended the log knows without being told.
@@ -209,9 +216,9 @@ impl Deed<'_, '_> {
         let Some(end) = end else { return Answer::Refused(Refusal::ValueTooLong) };
         self.core.write(there, alive, self.key, (at, part));
         if appends {
-            change::append(self.key, part, self.log);
+            change::append(self.key, self.logged(part), self.log);
         } else {
-            change::write(self.key, at, part, self.log);
+            change::write(self.key, at, self.logged(part), self.log);
         }
         Answer::count(before.max(end))
     }

@@ -24,6 +24,7 @@
 //! them, before the next one is shown: showing it (a publish of the map) releases them to its readers. Nobody else
 //! looks there. `filled` tells whether a record is the newest; it is read and stored under the lock.
 
+use crate::ask::Answer;
 use std::cell::UnsafeCell;
 use std::ops::Range;
 use std::sync::Arc;
@@ -126,6 +127,27 @@ impl Rope {
         let mut all = Vec::with_capacity(part.len());
         (first..=last).for_each(|piece| all.extend_from_slice(within(piece)));
         with(&all)
+    }
+
+    /// Answers with a value of this length, which a record has, as it lies here.
+    ///
+    /// # Safety
+    /// As for [`read`](Self::read).
+    #[inline(never)]
+    pub(crate) unsafe fn read_pieces(&self, length: usize, answer: impl FnOnce(Answer<'_>)) {
+        let within = |piece: usize| {
+            let used = self.size.min(length - piece * self.size);
+            // SAFETY: what is before a record's length is not written as long as the record is there.
+            unsafe { self.pieces[piece].bytes(0..used) }
+        };
+        match length.div_ceil(self.size.max(1)) {
+            0 => answer(Answer::Bytes(b"")),
+            1 => answer(Answer::Bytes(within(0))),
+            number => {
+                let pieces: Vec<&[u8]> = (0..number).map(within).collect();
+                answer(Answer::Pieces(&pieces));
+            }
+        }
     }
 
     /// The rope of the value with part of it overwritten from `at` on, zeros in between where it is shorter: this one,

@@ -10,6 +10,7 @@
 //! [`Core::roll_back`] undoes the steps in reverse order. What changes a record in place, or keeps part of it for its
 //! successor, has to leave it readable as it was until then.
 
+use crate::ask::Answer;
 use crate::log::Lsn;
 use crate::state::cold::Cold;
 use crate::state::record::{Lent, Record, UsedAt, Value};
@@ -342,7 +343,8 @@ impl Core {
 
     /// Removes a record that is there.
     pub(crate) fn remove(&mut self, record: Record) {
-        self.writer.remove(record.key());
+        let was_there = self.writer.remove(record.key());
+        debug_assert!(was_there, "a record is removed twice, and would be freed twice");
         self.retire(Step::Out { record, moved: false, borrowed: false });
     }
 
@@ -402,6 +404,11 @@ impl Core {
     /// Notes from now on what a rollback has to undo.
     pub(crate) fn begin_to_undo(&mut self) {
         self.undoes = true;
+    }
+
+    /// Whether the entries of changes are written to files. During replay they are not, either.
+    pub(crate) fn is_logged(&self) -> bool {
+        self.undoes
     }
 
     /// Undoes all that was changed by entries of the log after `safe`, and shows nothing yet.
@@ -528,6 +535,17 @@ pub(crate) fn read<R>(record: Record, cold: Option<&Cold>, with: impl FnOnce(&[u
     match record.value() {
         Value::Here(value) => with(value),
         value => read_part(value, cold, 0..value.length(), with),
+    }
+}
+
+/// Answers with a record's value, in pieces if it lies in several.
+#[inline]
+pub(crate) fn read_pieces(record: Record, cold: Option<&Cold>, answer: impl FnOnce(Answer<'_>)) {
+    match record.value() {
+        Value::Here(value) => answer(Answer::Bytes(value)),
+        // SAFETY: whoever has the value has its record.
+        Value::Long(lent, length) => unsafe { lent.rope().read_pieces(length, answer) },
+        Value::Away(..) => read(record, cold, |value| answer(Answer::Bytes(value))),
     }
 }
 

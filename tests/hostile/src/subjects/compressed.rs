@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 
 pub(super) struct Map(CompressedMap);
 
-/// How a codec is wrong. `Honest` ones compress by runs.
+/// How a codec is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrong {
     Never,
@@ -28,9 +28,13 @@ enum Wrong {
     Endless,
 }
 
-/// Compresses a value of one byte that is repeated. What it tells of that depends on how it is wrong.
+/// Compresses values of which all bytes but the first ones are the same, or come in pairs. What it tells of that
+/// depends on how it is wrong.
 #[derive(Clone, Copy, Debug)]
 struct Runs(Wrong);
+
+/// The first bytes of a value, which are stored as they are.
+const PLAIN: usize = 5;
 
 thread_local! {
     /// Whether this thread looks a key up.
@@ -51,14 +55,19 @@ impl Model for Runs {
                 into.len() + [1, 60_000, usize::MAX - into.len()][(world::random() % 3) as usize],
             );
         }
-        let (&first, rest) = plain.split_first()?;
-        if rest.len() < 4 || rest[4..].iter().any(|&byte| byte != rest[4]) || into.len() < 6 {
-            return None;
-        }
-        into[0] = first;
-        into[1..5].copy_from_slice(&rest[..4]);
-        into[5] = *rest.get(4).unwrap_or(&0);
-        Some(if self.0 == Wrong::Other && now_and_then() { 3 } else { 6 })
+        let (head, body) = plain.split_at_checked(PLAIN)?;
+        let is_run = body.windows(2).all(|pair| pair[0] == pair[1]);
+        let is_paired = body.len().is_multiple_of(2) && body.chunks(2).all(|p| p[0] == p[1]);
+        let stored = match (is_run, is_paired) {
+            (true, _) => PLAIN + 1,
+            (false, true) => PLAIN + body.len() / 2,
+            (false, false) => return None,
+        };
+        let (first, rest) = into.get_mut(..stored)?.split_at_mut(PLAIN);
+        first.copy_from_slice(head);
+        rest[0] = body.first().copied().unwrap_or_default();
+        rest.iter_mut().zip(body.iter().step_by(2)).for_each(|(to, &byte)| *to = byte);
+        Some(if self.0 == Wrong::Other && now_and_then() { 3 } else { stored })
     }
 
     fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
@@ -68,12 +77,20 @@ impl Model for Runs {
         } else {
             world::codec_step();
         }
-        if stored.len() != 6 || self.0 == Wrong::Refuses && now_and_then() {
-            return Err(Corrupt::new());
+        let damaged = Corrupt::new();
+        let (head, body) = stored.split_at_checked(PLAIN).ok_or(damaged)?;
+        let (first, rest) = into.split_at_mut_checked(PLAIN).ok_or(damaged)?;
+        if self.0 == Wrong::Refuses && now_and_then() {
+            return Err(damaged);
         }
-        into.fill(stored[5]);
-        let head = into.len().min(5);
-        into[..head].copy_from_slice(&stored[..head]);
+        first.copy_from_slice(head);
+        match *body {
+            [byte] => rest.fill(byte),
+            _ if rest.len() == 2 * body.len() => {
+                rest.chunks_mut(2).zip(body).for_each(|(pair, &byte)| pair.fill(byte));
+            }
+            _ => return Err(damaged),
+        }
         Ok(())
     }
 
@@ -126,12 +143,14 @@ fn key(id: u32) -> [u8; 4] {
     id.to_le_bytes()
 }
 
-/// Its own number, another byte, and as a rule many of a third. One in eight is long and has nothing to compress.
+/// A value's number, another byte, and as a rule many of a third. One in eight is long and has nothing to compress. As
+/// many compress to half their length, which is more than a look-up has room for without allocating.
 fn value(id: u32) -> Vec<u8> {
-    let mut bytes = if id % 8 == 5 {
-        (0..1500u32).map(|at| (at.wrapping_add(id).wrapping_mul(0x9E37_79B9) >> 24) as u8).collect()
-    } else {
-        vec![id as u8; 5 + (id as usize * 37) % 700]
+    let noise = |at: u32| (at.wrapping_add(id).wrapping_mul(0x9E37_79B9) >> 24) as u8;
+    let mut bytes: Vec<u8> = match id % 8 {
+        5 => (0..1500).map(noise).collect(),
+        3 => (0..3005u32).map(|at| noise(at.div_ceil(2))).collect(),
+        _ => vec![id as u8; PLAIN + (id as usize * 37) % 700],
     };
     bytes[..4].copy_from_slice(&id.to_le_bytes());
     bytes[4] = 7;
@@ -147,9 +166,12 @@ fn number(bytes: &[u8], wrong: bool) -> u32 {
     id
 }
 
-/// What each thread knows: whether values may be wrong.
+/// What each thread knows.
 pub(super) struct Local {
+    /// Whether values may be wrong.
     wrong: bool,
+    /// The key that is being read, until another value replaces what it had.
+    read: Cell<Option<u32>>,
 }
 
 impl Local {
@@ -191,32 +213,56 @@ impl Map {
         }
     }
 
-    fn get(&self, local: &Local, op: Op) {
-        struct Done;
-        impl Drop for Done {
+    /// Runs a look-up. Half of them find another value than before when they have allocated for the first time, as if
+    /// another thread had written meanwhile. Later allocations may be under locks, which that thread would wait for.
+    fn read<R>(local: &Local, op: Op, look_up: impl FnOnce() -> R) -> R {
+        struct Done<'a>(&'a Local);
+        impl Drop for Done<'_> {
             fn drop(&mut self) {
+                self.0.read.set(None);
                 READS.set(false);
             }
         }
+        let _done = Done(local);
         READS.set(true);
-        let _done = Done;
+        if op.value >= 128 {
+            return look_up();
+        }
+        local.read.set(Some(op.id()));
+        world::with_calling_allocator(1, look_up)
+    }
+
+    /// What another thread does to a key while it is read.
+    fn replace(&self, id: u32) {
+        let name = key(id);
+        match world::random() % 8 {
+            0 => drop(self.0.remove(&name)),
+            1 => drop(self.0.modify_deferred(&name, &value(1))),
+            2 => drop(self.0.insert(&name, &value(19))),
+            3 => drop(self.0.insert(&name, &value(5))),
+            _ => drop(self.0.insert(&name, &value(1))),
+        }
+    }
+
+    fn get(&self, local: &Local, op: Op) {
         let mut buffer = [0; 1000];
-        let buffer = if op.value < 64 { &mut buffer[..300] } else { &mut buffer[..] };
-        let found = if op.arg.is_multiple_of(2) {
-            self.0.get_into(&key(op.id()), buffer)
-        } else {
-            self.0.peek_into(&key(op.id()), buffer)
-        };
+        let buffer = if op.value % 128 < 32 { &mut buffer[..300] } else { &mut buffer[..] };
+        let found = Self::read(local, op, || {
+            if op.arg.is_multiple_of(4) {
+                self.0.peek_into(&key(op.id()), buffer)
+            } else {
+                self.0.get_into(&key(op.id()), buffer)
+            }
+        });
         if let Ok(Some(length)) = found {
             number(&buffer[..length], local.wrong);
         }
-        let get = || {
+        let found = Self::read(local, op, || {
             self.0.get_with(&key(op.id()), |bytes| {
                 world::step();
                 number(bytes, local.wrong)
             })
-        };
-        let found = if op.value < 128 { world::with_calling_allocator(get) } else { get() };
+        });
         local.check(found.is_ok());
     }
 
@@ -246,7 +292,7 @@ impl Map {
 }
 
 impl Subject for Map {
-    const VERBS: &'static [Verb] = &[
+    const VERBS: &'static [&'static [Verb]] = &[&[
         Verb::Insert,
         Verb::Insert,
         Verb::Insert,
@@ -263,12 +309,13 @@ impl Subject for Map {
         Verb::Verify,
         Verb::Transfer,
         Verb::Train,
-    ];
+    ]];
     const LASTS: bool = true;
     type Local = Local;
 
     fn new(program: &Program) -> Self {
         let wrong = wrong(program);
+        CALLS.store(0, Relaxed);
         let builder = CompressedMap::builder(96 << 10).segment_bytes(4 << 10).codec(Runs(wrong));
         let merge = |_: &[u8], before: Option<&[u8]>, operands: &[&[u8]]| {
             world::codec_step();
@@ -292,7 +339,8 @@ impl Subject for Map {
     }
 
     fn join(&self, program: &Program) -> Local {
-        Local { wrong: !matches!(wrong(program), Wrong::Never | Wrong::Endless) }
+        let wrong = !matches!(wrong(program), Wrong::Never | Wrong::Endless);
+        Local { wrong, read: Cell::new(None) }
     }
 
     fn act(&self, local: &Local, op: Op, _: &mut dyn FnMut()) {
@@ -335,11 +383,13 @@ impl Subject for Map {
         }
     }
 
-    fn reenter(&self, _: &Local) {
-        // An insertion into a map that is full is slow, and an allocator may call this often.
+    fn reenter(&self, local: &Local) {
+        if let Some(id) = local.read.take() {
+            return self.replace(id);
+        }
         let id = LASTING + (world::random() % 8) as u32;
         if !self.0.remove(&key(id + 1)) {
-            let _ = self.0.insert(&key(id), &value(3));
+            let _ = self.0.insert(&key(id), &value(1));
         }
     }
 

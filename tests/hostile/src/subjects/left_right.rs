@@ -1,7 +1,8 @@
 //! `LeftRightMap` with both ways to keep entries, and the writer's handle that threads share.
 
+use super::common;
 use super::{keeps, lasting, lasts, meet, see, see_entry};
-use crate::play::{Subject, Walk};
+use crate::play::Subject;
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Spread, Thing};
 use crate::world::{self, LASTING};
@@ -83,11 +84,7 @@ impl<K: Thing, V: Thing, P: Keep<Key<K>, V>> Local<K, V, P> {
 
 /// A walk through a snapshot meets what lasts.
 fn walk<K: Thing, V: Thing, P: Keep<Key<K>, V>>(snapshot: &Snapshot<'_, Key<K>, V, Spread, P>) {
-    let mut walk = Walk::default();
-    snapshot.iter().for_each(|(key, value)| walk.meet(meet(key, value)));
-    if lasts::<K>() {
-        walk.end("a snapshot");
-    }
+    common::walk("a snapshot", |meet| snapshot.iter().for_each(|(key, value)| meet(key, value)));
 }
 
 pub(super) struct Map<K: Thing, V: Thing, P: Make<Key<K>, V>> {
@@ -163,7 +160,7 @@ where
     Writer<K, V, P>: Send,
     Reader<K, V, P>: Send,
 {
-    const VERBS: &'static [Verb] = &[
+    const VERBS: &'static [&'static [Verb]] = &[&[
         Verb::Insert,
         Verb::Insert,
         Verb::Insert,
@@ -187,7 +184,7 @@ where
         Verb::TryPublish,
         Verb::Settle,
         Verb::Handle,
-    ];
+    ]];
     const LASTS: bool = lasts::<K>();
     type Local = Local<K, V, P>;
 
@@ -239,7 +236,7 @@ pub(super) struct Shared<K: Thing, V: Thing> {
 }
 
 impl<K: Thing, V: Thing> Subject for Shared<K, V> {
-    const VERBS: &'static [Verb] = &[
+    const VERBS: &'static [&'static [Verb]] = &[&[
         Verb::Insert,
         Verb::Insert,
         Verb::Remove,
@@ -249,7 +246,7 @@ impl<K: Thing, V: Thing> Subject for Shared<K, V> {
         Verb::Leak,
         Verb::Publish,
         Verb::TryPublish,
-    ];
+    ]];
     const LASTS: bool = lasts::<K>();
     type Local = Local<K, V, Boxed>;
 

@@ -1,7 +1,8 @@
 //! `LeftRightTable`, of fixed size and without an allocator.
 
+use super::common::walk;
 use super::{keeps, lasting, meet, see, see_all, see_entry};
-use crate::play::{Subject, Walk};
+use crate::play::Subject;
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Pair, Spread, Thing};
 use crate::world;
@@ -19,9 +20,7 @@ impl Table {
         let found = snapshot.get(&op.key());
         rest();
         found.into_iter().for_each(see);
-        let mut walk = Walk::default();
-        snapshot.iter().for_each(|(key, value)| walk.meet(meet(key, value)));
-        walk.end("a snapshot");
+        walk("a snapshot", |meet| snapshot.iter().for_each(|(key, value)| meet(key, value)));
     }
 
     fn write(&self, op: Op, verb: Verb) {
@@ -51,7 +50,7 @@ impl Table {
 }
 
 impl Subject for Table {
-    const VERBS: &'static [Verb] = &[
+    const VERBS: &'static [&'static [Verb]] = &[&[
         Verb::Insert,
         Verb::Insert,
         Verb::Remove,
@@ -62,7 +61,7 @@ impl Subject for Table {
         Verb::Publish,
         Verb::Iterate,
         Verb::Hold,
-    ];
+    ]];
     const LASTS: bool = true;
     type Local = ();
 

@@ -1,11 +1,13 @@
 //! The maps, each as a [`Subject`](crate::play::Subject).
 
+mod common;
 mod compressed;
 mod fence;
 mod fence_owned;
 mod flat;
 mod left_right;
 mod left_right_table;
+mod ordered;
 mod owned;
 mod workers;
 

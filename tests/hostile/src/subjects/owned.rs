@@ -1,338 +1,259 @@
 //! `EntryMap` and `StrMap`.
 
-use super::{keeps, lasting, lasts, meet, see, see_entry};
-use crate::play::{Subject, Walk};
+use super::common::{
+    Common, GROWING, GUARDED, Outcome, SINGLE, by_guard, pending_limit, with_guard,
+};
+use super::{see, see_entry};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Spread, Thing};
-use crate::world::{self, LASTING};
-use hedgerow::owned::{self, Cursor, Handle, pin};
+use crate::world;
+use hedgerow::owned::{self, Cursor, RemovedStr, pin};
 use hedgerow::{EntryMap, StrMap};
 
 pub(super) struct Map<K, V> {
     map: EntryMap<Key<K>, V, Spread>,
 }
 
-impl<K: Thing, V: Thing> Map<K, V> {
-    /// Holds a guard and what it found while other operations are done, and looks at it again afterwards.
-    fn hold(&self, op: Op, rest: &mut dyn FnMut()) {
-        let handle = (op.arg >= 128).then(Handle::new);
-        let guard = handle.as_ref().map_or_else(|| pin(), |handle| handle.pin());
-        let found = self.map.get_key_value(&op.key(), &guard);
-        let many: Vec<_> = self.map.iter(&guard).take(usize::from(op.value % 8)).collect();
-        rest();
-        for (key, value) in found.into_iter().chain(many) {
-            see_entry(key, value);
-        }
-    }
+impl<K: Thing, V: Thing> Common for Map<K, V> {
+    type Key = K;
+    type Value = V;
 
-    fn iterate(&self) {
-        let mut walk = Walk::default();
-        self.map.iter(&pin()).for_each(|(key, value)| walk.meet(meet(key, value)));
-        if lasts::<K>() {
-            walk.end("iter");
-        }
-    }
+    const GROUPS: &'static [&'static [Verb]] = &[SINGLE, GROWING, GUARDED, &[Verb::Reserve]];
 
-    fn scan(&self, op: Op) {
-        let mut walk = Walk::default();
-        let mut cursor = Some(Cursor::default());
-        while let Some(at) = cursor {
-            let (guard, budget) = (pin(), usize::from(op.arg));
-            let meet = |key: &Key<K>, value: &V| walk.meet(meet(key, value));
-            cursor = self.map.scan(at, budget, &guard, meet);
-        }
-        if lasts::<K>() {
-            walk.end("scan");
-        }
-    }
-
-    fn get_many(&self, op: Op) {
-        let keys: Vec<Key<K>> = op.ids().map(Key::make).collect();
-        let keys: Vec<&Key<K>> = keys.iter().collect();
-        let (guard, mut values) = (pin(), vec![None; keys.len()]);
-        self.map.get_many(&keys, &mut values, &guard);
-        values.into_iter().flatten().for_each(see);
-    }
-}
-
-impl<K: Thing, V: Thing> Subject for Map<K, V> {
-    const VERBS: &'static [Verb] = &[
-        Verb::Insert,
-        Verb::Insert,
-        Verb::InsertIfAbsent,
-        Verb::TryInsert,
-        Verb::Get,
-        Verb::GetMany,
-        Verb::Remove,
-        Verb::Take,
-        Verb::Update,
-        Verb::Compute,
-        Verb::TryCompute,
-        Verb::Entry,
-        Verb::Retain,
-        Verb::Iterate,
-        Verb::Scan,
-        Verb::Reserve,
-        Verb::Hold,
-        Verb::Hold,
-        Verb::Leak,
-        Verb::Reclaim,
-    ];
-    const LASTS: bool = lasts::<K>();
-    type Local = bool;
-
-    fn new(program: &Program) -> Self {
+    fn empty(program: &Program) -> Self {
         let map = EntryMap::with_hasher(Spread(program.spreads()));
-        lasting().for_each(|(key, value)| drop(map.insert(key, value)));
-        if program.choice() >= 224 {
-            map.set_pending_limit(Some(usize::from(program.choice() % 8)));
+        if let Some(limit) = pending_limit(program) {
+            map.set_pending_limit(Some(limit));
         }
         Self { map }
     }
 
-    fn join(&self, program: &Program) -> bool {
-        program.leaks()
-    }
+    by_guard!();
 
-    fn act(&self, leaks: &bool, op: Op, rest: &mut dyn FnMut()) {
-        let (map, key) = (&self.map, op.key::<K>());
-        let value = || op.value::<V>();
-        let decide = |before: Option<&V>| {
-            world::step();
-            before.into_iter().for_each(see);
-            match op.arg % 4 {
-                0 => owned::Op::Keep,
-                1 => owned::Op::Remove,
-                _ => owned::Op::Insert(value()),
-            }
-        };
-        match op.verb(Self::VERBS) {
-            Verb::Insert => map.insert(key, value()).iter().for_each(|old| see(&**old)),
-            Verb::InsertIfAbsent => {
-                if let Err((key, value)) = map.insert_if_absent(key, value()) {
-                    see_entry(&key, &value);
-                }
-            }
-            Verb::TryInsert => {
-                let value = value();
-                match world::scarce(op.scarcity(), || map.try_insert(key, value)) {
-                    Ok(before) => before.iter().for_each(|old| see(&**old)),
-                    Err(error) => {
-                        let (key, value) = error.into_parts();
-                        see_entry(&key, &value);
-                    }
-                }
-            }
-            Verb::Get => {
-                map.get(&key, &pin()).into_iter().for_each(see);
-                map.get_with(&key, |value| {
-                    world::step();
-                    see(value);
-                });
-            }
-            Verb::GetMany => self.get_many(op),
-            Verb::Remove => drop(map.remove(&key)),
-            Verb::Take => match map.remove(&key).map(owned::Removed::try_into_owned) {
-                Some(Ok((key, value))) => {
-                    see_entry(&key, &value);
-                }
-                Some(Err(removed)) => {
-                    see_entry(removed.key(), removed.value());
-                    // What is forgotten stays for ever.
-                    if *leaks {
-                        world::leak(removed);
-                    }
-                }
-                None => {}
-            },
-            Verb::Update => drop(map.compute(key, |before| match before {
-                Some(before) => {
-                    world::step();
-                    see(before);
-                    owned::Op::Insert(value())
-                }
-                None => owned::Op::Keep,
-            })),
-            Verb::Compute => drop(map.compute(key, decide)),
-            Verb::TryCompute => {
-                // The closure makes values whether or not there is memory for the map.
-                let decide = |before: Option<&V>| world::unfailing(|| decide(before));
-                drop(world::scarce(op.scarcity(), || map.try_compute(key, decide)));
-            }
-            Verb::Entry => {
-                let guard = pin();
-                see(map.get_or_insert_with(
-                    key,
-                    |_| {
-                        world::step();
-                        value()
-                    },
-                    &guard,
-                ));
-            }
-            Verb::Retain => map.retain(|key, value| keeps(meet(key, value), op)),
-            Verb::Iterate => self.iterate(),
-            Verb::Scan => self.scan(op),
-            Verb::Reserve => {
-                let _ = world::scarce(op.scarcity(), || {
-                    map.try_reserve(op.amount(size_of::<(K, V)>()))
-                });
-                map.reserve(op.amount(size_of::<(K, V)>()));
-            }
-            Verb::Hold => self.hold(op, rest),
-            Verb::Leak if *leaks => world::leak(pin()),
-            _ => map.collect(),
+    fn scan(&self, budget: usize, mut meet: impl FnMut(&Key<K>, &V)) {
+        let mut cursor = Some(Cursor::default());
+        while let Some(at) = cursor {
+            cursor = self.map.scan(at, budget, &pin(), &mut meet);
         }
     }
 
-    fn reenter(&self, _: &bool) {
-        drop(self.map.insert(Key::make(LASTING + 1), V::make(1)));
-        self.map.get_with(&Key::make(LASTING + 2), see);
-        drop(self.map.remove(&Key::make(LASTING + 1)));
+    fn try_reserve(&self, amount: usize) {
+        let _ = self.map.try_reserve(amount);
     }
 
-    fn lasting(&self, _: &bool, id: u32) -> Option<Option<u32>> {
-        self.map.get_with(&Key::make(id), Thing::id)
+    fn reserve(&self, amount: usize) {
+        self.map.reserve(amount);
     }
 
-    fn end(&mut self) {
-        self.iterate();
+    fn hold(&self, op: Op, rest: &mut dyn FnMut()) {
+        with_guard(op, |guard| {
+            let found = self.map.get_key_value(&op.key(), guard);
+            let many: Vec<_> = self.map.iter(guard).take(usize::from(op.value % 8)).collect();
+            rest();
+            found.into_iter().chain(many).for_each(|(key, value)| see_entry(key, value));
+        });
+    }
+
+    fn tidy(&mut self) {
         self.map.collect();
         self.map.shrink_to_fit();
-        self.iterate();
-        let (len, count) = (self.map.len(), self.map.iter(&pin()).count());
-        if len != count {
-            world::note(|| format!("len is {len}, and there are {count} entries"));
-        }
+    }
+
+    fn len(&self) -> Option<usize> {
+        Some(self.map.len())
     }
 }
 
 /// `StrMap`: keys and values are bytes, whose hash and comparison are honest; the hasher may panic.
 pub(super) struct Text(StrMap<Spread>);
 
-fn key(id: u32) -> String {
-    format!("key {id}")
-}
+/// A number, which is a key as text.
+pub(super) struct Name(u32);
 
-fn value(id: u32) -> Vec<u8> {
-    [id.to_le_bytes().as_slice(), &vec![id as u8; (id % 61) as usize]].concat()
-}
-
-/// The number of a value, if it is whole.
-fn number(bytes: &[u8]) -> u32 {
-    let id = bytes.first_chunk().map_or(0, |first| u32::from_le_bytes(*first));
-    if bytes != world::unfailing(|| value(id)) {
-        world::note(|| format!("a torn value of {} bytes", bytes.len()));
+impl Name {
+    fn text(&self) -> String {
+        world::unfailing(|| format!("key {}", self.0))
     }
-    id
+
+    /// The key of these bytes.
+    fn of(text: &[u8]) -> Key<Self> {
+        let id = std::str::from_utf8(text).ok().and_then(|text| text.strip_prefix("key "));
+        Key(Self(id.and_then(|id| id.parse().ok()).unwrap_or_else(|| {
+            world::note(|| "a torn key".into());
+            world::LASTING
+        })))
+    }
 }
 
-impl Text {
-    fn iterate(&self) {
-        let mut walk = Walk::default();
-        for (key, bytes) in self.0.iter(&pin()) {
-            number(bytes);
-            let id = std::str::from_utf8(key).ok().and_then(|key| key[4..].parse().ok());
-            walk.meet(id.unwrap_or_else(|| {
-                world::note(|| "a torn key".into());
-                LASTING
-            }));
+impl Thing for Name {
+    fn make(id: u32) -> Self {
+        Self(id)
+    }
+
+    fn id(&self) -> Option<u32> {
+        Some(self.0)
+    }
+}
+
+/// A number, and some bytes that follow from it.
+pub(super) struct Bytes(Vec<u8>);
+
+impl Bytes {
+    fn of(bytes: &[u8]) -> Self {
+        Self(world::unfailing(|| bytes.to_vec()))
+    }
+}
+
+impl Thing for Bytes {
+    fn make(id: u32) -> Self {
+        let rest = vec![id as u8; (id % 61) as usize];
+        Self([id.to_le_bytes().as_slice(), &rest].concat())
+    }
+
+    fn id(&self) -> Option<u32> {
+        let id = self.0.first_chunk().map_or(0, |first| u32::from_le_bytes(*first));
+        if self.0 != world::unfailing(|| Self::make(id)).0 {
+            world::note(|| format!("a torn value of {} bytes", self.0.len()));
         }
-        walk.end("iter");
+        Some(id)
     }
 }
 
-impl Subject for Text {
-    const VERBS: &'static [Verb] = &[
-        Verb::Insert,
-        Verb::Insert,
-        Verb::InsertIfAbsent,
-        Verb::TryInsert,
-        Verb::Get,
-        Verb::GetMany,
-        Verb::Remove,
-        Verb::Compute,
-        Verb::TryCompute,
-        Verb::Retain,
-        Verb::Iterate,
-        Verb::Reserve,
-        Verb::Hold,
-        Verb::Reclaim,
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Outcome for bool {
+    fn check(self) {}
+}
+
+impl Outcome for RemovedStr<'_> {
+    fn check(self) {
+        (Name::of(self.key()), Bytes::of(self.value())).check();
+    }
+}
+
+impl<V> Outcome for owned::TryInsertError<String, V> {
+    fn check(self) {}
+}
+
+impl Common for Text {
+    type Key = Name;
+    type Value = Bytes;
+
+    const GROUPS: &'static [&'static [Verb]] = &[
+        SINGLE,
+        &[
+            Verb::TryGet,
+            Verb::GetMany,
+            Verb::TryCompute,
+            Verb::Scan,
+            Verb::Reserve,
+            Verb::Hold,
+            Verb::Reclaim,
+        ],
     ];
-    const LASTS: bool = true;
-    type Local = ();
 
-    fn new(program: &Program) -> Self {
-        let map = StrMap::with_hasher(Spread(program.spreads()));
-        (0..LASTING).for_each(|id| drop(map.insert(key(id), value(id))));
-        Self(map)
+    fn empty(program: &Program) -> Self {
+        Self(StrMap::with_hasher(Spread(program.spreads())))
     }
 
-    fn join(&self, _: &Program) {}
+    fn insert(&self, key: Key<Name>, value: Bytes) -> impl Outcome {
+        self.0.insert(key.0.text(), value)
+    }
 
-    fn act(&self, (): &(), op: Op, rest: &mut dyn FnMut()) {
-        let (map, name, bytes) = (&self.0, key(op.id()), value(u32::from(op.arg)));
-        let decide = |before: Option<&[u8]>| {
-            world::step();
-            before.map(number);
-            match op.arg % 4 {
-                0 => owned::Op::Keep,
-                1 => owned::Op::Remove,
-                _ => owned::Op::Insert(world::unfailing(|| bytes.clone())),
-            }
-        };
-        match op.verb(Self::VERBS) {
-            Verb::Insert => drop(map.insert(&name, &bytes)),
-            Verb::InsertIfAbsent => drop(map.insert_if_absent(&name, &bytes)),
-            Verb::TryInsert => {
-                drop(world::scarce(op.scarcity(), || map.try_insert(&name, &bytes)));
-            }
-            Verb::Get => drop(map.get_with(&name, number)),
-            Verb::GetMany => {
-                let keys: Vec<String> = op.ids().map(key).collect();
-                let (guard, mut values) = (pin(), vec![None; keys.len()]);
-                map.get_many(&keys, &mut values, &guard);
-                values.into_iter().flatten().for_each(|bytes| {
-                    number(bytes);
-                });
-            }
-            Verb::Remove => drop(map.remove(&name)),
-            Verb::Compute => drop(map.compute(&name, decide)),
-            Verb::TryCompute => {
-                drop(world::scarce(op.scarcity(), || map.try_compute(&name, decide)));
-            }
-            Verb::Retain => map.retain(|key, bytes| {
-                number(bytes);
-                let id = std::str::from_utf8(&key[4..]).ok().and_then(|id| id.parse().ok());
-                keeps(id.unwrap_or(0), op)
-            }),
-            Verb::Iterate => self.iterate(),
-            Verb::Reserve => {
-                let _ = world::scarce(op.scarcity(), || map.try_reserve(op.amount(32)));
-                map.reserve(op.amount(32));
-            }
-            Verb::Hold => {
-                let guard = pin();
-                let found = map.get(&name, &guard);
-                rest();
-                found.map(number);
-            }
-            _ => map.collect(),
+    fn insert_if_absent(&self, key: Key<Name>, value: Bytes) -> impl Outcome {
+        self.0.insert_if_absent(key.0.text(), value)
+    }
+
+    fn try_insert(&self, key: Key<Name>, value: Bytes) -> impl Outcome {
+        self.0.try_insert(key.0.text(), value)
+    }
+
+    fn get<R>(&self, key: &Key<Name>, look: impl FnOnce(&Bytes) -> R) -> Option<R> {
+        self.0.get(key.0.text(), &pin()).map(|bytes| look(&Bytes::of(bytes)))
+    }
+
+    fn get_with<R>(&self, key: &Key<Name>, look: impl FnOnce(&Bytes) -> R) -> Option<R> {
+        self.0.get_with(key.0.text(), |bytes| look(&Bytes::of(bytes)))
+    }
+
+    fn try_get(&self, key: &Key<Name>) -> impl Outcome {
+        self.0.try_get(key.0.text(), &pin()).map(|found| found.map(Bytes::of))
+    }
+
+    fn get_many(&self, keys: &[Key<Name>], mut answer: impl FnMut(usize, Option<&Bytes>)) {
+        let keys: Vec<String> = keys.iter().map(|key| key.0.text()).collect();
+        let (guard, mut values) = (pin(), vec![None; keys.len()]);
+        self.0.get_many(&keys, &mut values, &guard);
+        let values = values.into_iter().map(|value| value.map(Bytes::of));
+        values.enumerate().for_each(|(at, value)| answer(at, value.as_ref()));
+    }
+
+    fn remove(&self, key: &Key<Name>) -> impl Outcome {
+        self.0.remove(key.0.text())
+    }
+
+    fn compute(
+        &self,
+        key: Key<Name>,
+        mut decide: impl FnMut(Option<&Bytes>) -> owned::Op<Bytes>,
+    ) -> impl Outcome {
+        self.0.compute(key.0.text(), |before| decide(before.map(Bytes::of).as_ref()))
+    }
+
+    fn try_compute(
+        &self,
+        key: Key<Name>,
+        mut decide: impl FnMut(Option<&Bytes>) -> owned::Op<Bytes>,
+    ) -> impl Outcome {
+        self.0.try_compute(key.0.text(), |before| decide(before.map(Bytes::of).as_ref()))
+    }
+
+    fn retain(&self, mut keep: impl FnMut(&Key<Name>, &Bytes) -> bool) {
+        self.0.retain(|key, value| keep(&Name::of(key), &Bytes::of(value)));
+    }
+
+    fn iterate(&self, mut meet: impl FnMut(&Key<Name>, &Bytes)) {
+        let guard = pin();
+        self.0.iter(&guard).for_each(|(key, value)| meet(&Name::of(key), &Bytes::of(value)));
+    }
+
+    fn scan(&self, budget: usize, mut meet: impl FnMut(&Key<Name>, &Bytes)) {
+        let mut cursor = Some(Cursor::default());
+        while let Some(at) = cursor {
+            let meet = |key: &[u8], value: &[u8]| meet(&Name::of(key), &Bytes::of(value));
+            cursor = self.0.scan(at, budget, &pin(), meet);
         }
     }
 
-    fn reenter(&self, (): &()) {
-        drop(self.0.insert(key(LASTING + 1), value(1)));
-        drop(self.0.remove(key(LASTING + 1)));
+    fn try_reserve(&self, amount: usize) {
+        let _ = self.0.try_reserve(amount);
     }
 
-    fn lasting(&self, (): &(), id: u32) -> Option<Option<u32>> {
-        self.0.get_with(key(id), |bytes| Some(number(bytes)))
+    fn reserve(&self, amount: usize) {
+        self.0.reserve(amount);
     }
 
-    fn end(&mut self) {
-        self.iterate();
+    fn hold(&self, op: Op, rest: &mut dyn FnMut()) {
+        with_guard(op, |guard| {
+            let found = self.0.get(op.key::<Name>().0.text(), guard);
+            rest();
+            found.map(Bytes::of).check();
+        });
+    }
+
+    fn reclaim(&self) {
+        self.0.collect();
+    }
+
+    fn tidy(&mut self) {
         self.0.shrink_to_fit();
-        self.iterate();
+    }
+
+    fn len(&self) -> Option<usize> {
+        Some(self.0.len())
     }
 }

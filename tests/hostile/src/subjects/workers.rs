@@ -1,6 +1,7 @@
 //! `FenceWorkers`: requests done by threads of the library.
 
-use super::{fence::Map as Fences, lasting, see, see_all};
+use super::common::walk;
+use super::{lasting, see, see_all};
 use crate::play::Subject;
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Pair, Ranked, Thing};
@@ -25,7 +26,7 @@ impl Workers {
 }
 
 impl Subject for Workers {
-    const VERBS: &'static [Verb] = &[
+    const VERBS: &'static [&'static [Verb]] = &[&[
         Verb::Submit,
         Verb::Submit,
         Verb::Submit,
@@ -37,7 +38,7 @@ impl Subject for Workers {
         Verb::Remove,
         Verb::Range,
         Verb::Rebalance,
-    ];
+    ]];
     const LASTS: bool = true;
     type Local = RefCell<Vec<Pending>>;
 
@@ -101,7 +102,9 @@ impl Subject for Workers {
             Verb::Get => see_all(self.map().get(&key)),
             Verb::Insert => see_all(self.map().insert(key, value)),
             Verb::Remove => see_all(self.map().remove(&key)),
-            Verb::Range => Fences::walk("range", self.map().range(..)),
+            Verb::Range => walk("range", |meet| {
+                self.map().range(..).for_each(|(key, value)| meet(&key, &value));
+            }),
             _ => {
                 self.map().rebalance_step(usize::from(op.arg));
             }
@@ -117,6 +120,6 @@ impl Subject for Workers {
     }
 
     fn end(&mut self) {
-        Fences::walk("iter", self.map().iter());
+        walk("iter", |meet| self.map().iter().for_each(|(key, value)| meet(&key, &value)));
     }
 }

@@ -1,0 +1,207 @@
+"""Runs the test suite of redis-py against the server, and compares what fails with `redis_py_suite.txt`.
+
+    python3 std-ext/db/tests/clients/redis_py_suite.py PROGRAM [PROTOCOL]
+
+PROGRAM is hedgerow-db with TLS; PROTOCOL is 2 or 3, without it both. The script needs Python 3.10 or later, pip and a
+registry that answers, openssl, and the ports 6379 and 6666 of 127.0.0.1, which some of the tests have as constants. It
+takes about ten minutes for each protocol.
+
+    HEDGEROW_DB_REDIS_PY   a folder that is kept, so that the next run installs nothing
+    HEDGEROW_DB_ACCEPT     1: write the list from what has failed. New lines get the reason `?`, to be replaced by hand.
+
+The list has a reason, and below it the tests that fail for it: file, class and function, without the parameters. The
+script fails if a test fails that is not in the list, if a test of the list no longer fails, and if a test has two
+lines. A test that fails unexpectedly is tried again, since some of redis-py's tests depend on the machine's speed.
+"""
+
+import collections
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import venv
+import xml.etree.ElementTree as ElementTree
+
+VERSION = "8.1.0"
+SHA256 = "6e1a19beef9225c83efd689c7e6b7da2d5215b1f42cd13b7fc3714d0a09c7b25"
+# What the suite imports. Other versions of these change nothing about the server.
+NEEDED = [
+    f"redis=={VERSION}", "hatchling", "pytest==9.2.0", "pytest-asyncio==1.5.0", "pytest-timeout==2.4.0",
+    "pytest-forked==1.7.5", "pytest-cov", "numpy", "redis-entraid==1.2.1", "pybreaker>=1.4", "aiohttp>=3.9",
+    "xxhash==3.6.0", "cryptography", "pyopenssl", "requests", "PyJWT", "opentelemetry-sdk",
+    "opentelemetry-exporter-otlp-proto-http",
+]
+# A cluster, modules and accounts elsewhere are not to be had from one server. The last three folders test the client
+# against a simulated server, in real time.
+MARKS = "not onlycluster and not redismod and not cp_integration"
+LEFT_OUT = ["tests/test_scenario", "tests/test_asyncio/test_scenario", "tests/maint_notifications"]
+LIST = pathlib.Path(__file__).with_suffix(".txt")
+# Seconds that one test may take, and the whole suite.
+TEST, SUITE = 30, 3000
+PORT, TLS_PORT = 6379, 6666
+
+
+def run(*command, **more):
+    subprocess.run(command, check=True, **more)
+
+
+def install(folder):
+    """The suite and what it needs, in this folder. Returns the interpreter and the suite's folder."""
+    python, source = folder / "venv/bin/python", folder / f"redis-{VERSION}"
+    if not source.exists():
+        venv.create(folder / "venv", with_pip=True)
+        run(python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *NEEDED)
+        run(
+            python, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "--no-binary", ":all:",
+            "--no-build-isolation", "-d", folder, f"redis=={VERSION}",
+        )
+        archive = folder / f"redis-{VERSION}.tar.gz"
+        got = hashlib.sha256(archive.read_bytes()).hexdigest()
+        assert got == SHA256, f"{archive.name} is not the archive that the list is about: {got}"
+        shutil.unpack_archive(archive, folder)
+        certify(source / "dockers/standalone/tls")
+    return python, source
+
+
+def certify(folder):
+    """The certificates that the suite looks for, signed by an authority of their own."""
+    folder.mkdir(parents=True)
+    extensions = folder / "extensions"
+    extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+
+    def openssl(*words):
+        run("openssl", *words, cwd=folder, stderr=subprocess.DEVNULL)
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "300", "-subj", "/CN=authority",
+            "-keyout", "ca.key", "-out", "ca.crt")
+    for name in ["redis", "client", "test_user"]:
+        openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", f"{name}.key",
+                "-out", f"{name}.csr")
+        openssl("x509", "-req", "-days", "300", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key",
+                "-CAcreateserial", "-extfile", extensions, "-out", f"{name}.crt")
+
+
+class Server:
+    """A server without data, on the ports that the suite expects."""
+
+    def __init__(self, program, certificates):
+        for port in PORT, TLS_PORT:
+            with socket.socket() as free:
+                assert free.connect_ex(("127.0.0.1", port)) != 0, f"port {port} is in use"
+        self.folder = tempfile.mkdtemp()
+        files = [f"--tls-cert-file={certificates}/redis.crt", f"--tls-key-file={certificates}/redis.key",
+                 f"--tls-ca-cert-file={certificates}/ca.crt", "--tls-auth-clients=optional"]
+        self.process = subprocess.Popen(
+            [program, f"--port={PORT}", f"--tls-port={TLS_PORT}", *files, f"--dir={self.folder}", "--loglevel=warning"],
+            stdout=subprocess.PIPE, text=True,
+        )
+        while (line := self.process.stdout.readline()) != "Ctrl-C ends it.\n":
+            assert line, "the server did not start"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # A server that a test has ended is a failure by itself.
+        ended = self.process.poll()
+        self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self.folder)
+        assert ended is None, f"the server ended during the suite: {ended}"
+
+
+def name_of(case):
+    """`test_asyncio/test_lock::TestLock::test_lock` of a case in pytest's report."""
+    words = case.get("classname").split(".")[1:]
+    classes = [word for word in words if word[0].isupper()]
+    return "::".join(["/".join(words[: len(words) - len(classes)]), *classes, re.sub(r"\[.*", "", case.get("name"))])
+
+
+def suite(program, python, source, protocol, *options):
+    """Runs tests. Returns the cases that failed, by name, and how many cases there are of each kind."""
+    report = source / f"report-{protocol}.xml"
+    report.unlink(missing_ok=True)
+    with Server(program, source / "dockers/standalone/tls"):
+        words = [python, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--tb=native", f"--timeout={TEST}",
+                 f"--protocol={protocol}", f"--redis-url=redis://127.0.0.1:{PORT}/0", f"--junitxml={report}",
+                 "-m", MARKS, *(f"--ignore={folder}" for folder in LEFT_OUT), *options, "tests"]
+        with open(source / f"log-{protocol}", "w") as log:
+            # It fails, since tests of the list do.
+            subprocess.run(words, cwd=source, stdout=log, stderr=log, timeout=SUITE, check=False)
+    failed, counted = collections.defaultdict(list), collections.Counter()
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        kinds = {child.tag for child in case} & {"failure", "error", "skipped"}
+        wrong = [child for child in case if child.tag in ("failure", "error")]
+        counted["failed" if wrong else "skipped" if kinds else "passed"] += 1
+        if wrong:
+            failed[name_of(case)].append(wrong[0].get("message") or "")
+    return failed, counted
+
+
+def expected():
+    """The reason of each test of the list."""
+    reasons, reason = {}, None
+    for line in LIST.read_text().splitlines():
+        if line.startswith("# "):
+            reason = line[2:]
+        elif line and not line.startswith("//"):
+            assert line not in reasons, f"{line} has two lines"
+            reasons[line] = reason
+    return reasons
+
+
+def accept(reasons, failed):
+    """Writes the list anew: its head, then each reason in its old order."""
+    head = [line for line in LIST.read_text().splitlines() if line.startswith("//")]
+    groups = {reason: [] for reason in reasons.values()}
+    for name in sorted(failed):
+        groups.setdefault(reasons.get(name, "?"), []).append(name)
+    lines = [line for reason, names in groups.items() if names for line in ["", f"# {reason}", *names]]
+    LIST.write_text("\n".join([*head, *lines]) + "\n")
+
+
+def main():
+    program = pathlib.Path(sys.argv[1]).resolve()
+    protocols = sys.argv[2:] or ["2", "3"]
+    kept = os.environ.get("HEDGEROW_DB_REDIS_PY")
+    folder = pathlib.Path(kept or tempfile.mkdtemp())
+    try:
+        python, source = install(folder)
+        reasons, all_failed, surprises = expected(), set(), 0
+        accepts = os.environ.get("HEDGEROW_DB_ACCEPT") == "1"
+        for protocol in protocols:
+            failed, counted = suite(program, python, source, protocol)
+            print(f"RESP{protocol}: " + ", ".join(f"{count} {kind}" for kind, count in sorted(counted.items())))
+            assert counted["passed"] > 1000, "the suite did not run"
+            unexpected = sorted(failed.keys() - reasons.keys())
+            if unexpected and not accepts:
+                # By function, whatever the file: more than was asked for does no harm.
+                functions = " or ".join(sorted({name.split("::")[-1] for name in unexpected}))
+                again, _ = suite(program, python, source, protocol, "-k", functions)
+                for name in unexpected:
+                    if name in again:
+                        surprises += 1
+                        print(f"RESP{protocol}: {name} fails and is not in the list: {again[name][0][:300]}")
+                    else:
+                        del failed[name]
+            all_failed |= failed.keys()
+        if accepts:
+            return accept(reasons, all_failed)
+        if len(protocols) > 1:
+            for name in sorted(reasons.keys() - all_failed):
+                surprises += 1
+                print(f"{name} is in the list and does not fail")
+        print(f"{len(all_failed)} functions fail, {surprises} of them otherwise than in the list")
+        sys.exit(surprises > 0)
+    finally:
+        if not kept:
+            shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+//! What maps that keep their keys in order have in common.
+
+use super::common::{Common, Outcome, walk};
+use super::{lasts, meet};
+use crate::program::{Op, Verb};
+use crate::things::Key;
+use crate::world::LASTING;
+use hedgerow::fence;
+
+/// Verbs that such maps have besides.
+pub(super) const ORDERED: &[Verb] =
+    &[Verb::Range, Verb::Near, Verb::Batch, Verb::Rebalance, Verb::Grow, Verb::Pop];
+
+/// A change of each of some keys.
+pub(super) type Changes<M> = Vec<(Key<<M as Common>::Key>, fence::Op<<M as Common>::Value>)>;
+
+/// As [`Common`], of such a map.
+pub(super) trait Ordered: Common {
+    /// Calls `meet` with each entry, or those from this key on.
+    fn range(&self, from: Option<&Key<Self::Key>>, meet: impl FnMut(&Key<Self::Key>, &Self::Value));
+
+    /// Calls `meet` with the entry that lies at one of six places near this key.
+    fn near(
+        &self,
+        key: &Key<Self::Key>,
+        place: u8,
+        meet: impl FnOnce(&Key<Self::Key>, &Self::Value),
+    );
+
+    /// Takes the first or the last entry.
+    fn pop(&self, first: bool) -> impl Outcome;
+
+    /// Makes all the changes, or looks at all the keys, by one of the calls for that.
+    fn batch(&self, op: Op, changes: Changes<Self>);
+
+    fn rebalance(&self, budget: usize);
+}
+
+/// Does an operation that only such maps have.
+pub(super) fn act<M: Ordered>(map: &M, verb: Verb, op: Op) {
+    let key = op.key();
+    let met = |key: &_, value: &_| {
+        meet(key, value);
+    };
+    match verb {
+        Verb::Range => {
+            map.range(Some(&key), met);
+            walk_range(map);
+        }
+        Verb::Near => map.near(&key, op.arg % 6, met),
+        // What lasts is not to be taken.
+        Verb::Pop if !lasts::<M::Key>() => map.pop(op.arg.is_multiple_of(2)).check(),
+        Verb::Batch => {
+            let change = |n: usize| match (n + usize::from(op.value)) % 3 {
+                0 => fence::Op::Remove,
+                1 => fence::Op::Keep,
+                _ => fence::Op::Insert(op.value()),
+            };
+            let changes = op.ids().enumerate().map(|(n, id)| (Key::make(id), change(n)));
+            map.batch(op, changes.collect());
+        }
+        // Enough entries for leaves to be split.
+        Verb::Grow => {
+            for id in 0..u32::from(op.arg) {
+                map.insert(Key::make(LASTING + op.id() + id), op.value()).check();
+            }
+        }
+        _ => map.rebalance(usize::from(op.arg)),
+    }
+}
+
+pub(super) fn walk_range<M: Ordered>(map: &M) {
+    walk("range", |meet| map.range(None, |key, value| meet(key, value)));
+}
