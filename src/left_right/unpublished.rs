@@ -39,7 +39,7 @@ pub(super) fn placed_under<K: Hash, V, S: BuildHasher, P: Keep<K, V>>(
     place: Place,
     entry: &P::Entry,
 ) -> Hashed {
-    // No bucket has counted an entry that lies in the bucket where it was looked for. Any other inline entry is
+    // No bucket has counted an entry that lies in the bucket where the search began. Any other inline entry is
     // hashed again.
     if !P::OWNS && hash.home(side.buckets()) == place.bucket {
         return hash;
