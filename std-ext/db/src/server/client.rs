@@ -218,9 +218,8 @@ impl Client {
 
     /// Whether something could be written, or it is to be seen whether it ends.
     pub(super) fn wants_write(&self) -> bool {
-        let more = !self.output.sendable().is_empty() || self.stream.holds_back();
-        let ends = self.state == State::Closing && self.output.waiting() == 0;
-        !self.blocked && (more || ends)
+        let ends = || self.state == State::Closing && self.output.waiting() == 0;
+        !self.blocked && (self.output.is_sendable() || self.stream.holds_back() || ends())
     }
 
     /// What has come by now is the last that is answered.

@@ -13,12 +13,14 @@ const CHUNK: usize = 64 << 10;
 /// Answers on their way to one client. Places count from the first byte that it was ever sent.
 #[derive(Debug, Default)]
 pub(super) struct Output {
-    /// In order. Only the last is appended to, and only the first is sent from.
-    chunks: VecDeque<Vec<u8>>,
-    /// The place of the first byte in `chunks`.
+    /// Chunks that get no more bytes, in order. Only the first is sent from. Mostly there are none.
+    full: VecDeque<Vec<u8>>,
+    /// Bytes in `full`.
+    full_bytes: usize,
+    /// The chunk that answers are appended to. It is sent from if none is full.
+    last: Vec<u8>,
+    /// The place of the first byte in all chunks.
     base: u64,
-    /// Bytes in all chunks but the last.
-    closed: usize,
     /// What is before was sent.
     sent: u64,
     /// What is before may be sent.
@@ -35,22 +37,29 @@ struct Mark {
 
 impl Output {
     /// Where answers are appended: a short chunk, or `buffer`, which must be empty.
+    #[inline]
     pub(super) fn open(&mut self, buffer: impl FnOnce() -> Vec<u8>) -> &mut Vec<u8> {
-        if self.chunks.len() == 1 {
+        if self.full.is_empty() && self.sent > self.base {
             self.forget_sent();
         }
-        if self.chunks.back().is_none_or(|last| last.len() >= CHUNK) {
-            if let Some(full) = self.chunks.back_mut() {
-                self.closed += full.len();
-                // Twice the bytes of a long reply would be kept for as long as it waits.
-                if full.capacity() - full.len() > full.len() / 2 {
-                    full.shrink_to_fit();
-                }
-            }
-            self.chunks.push_back(buffer());
+        if self.last.len() >= CHUNK {
+            self.close_last();
         }
-        let last = self.chunks.len() - 1;
-        &mut self.chunks[last]
+        if self.last.capacity() == 0 {
+            self.last = buffer();
+        }
+        &mut self.last
+    }
+
+    #[cold]
+    fn close_last(&mut self) {
+        let mut full = std::mem::take(&mut self.last);
+        self.full_bytes += full.len();
+        // Twice the bytes of a long reply would be kept for as long as it waits.
+        if full.capacity() - full.len() > full.len() / 2 {
+            full.shrink_to_fit();
+        }
+        self.full.push_back(full);
     }
 
     /// Bytes that were not sent.
@@ -60,7 +69,7 @@ impl Output {
 
     /// Bytes of memory in the buffers.
     pub(super) fn capacity(&self) -> usize {
-        self.chunks.iter().map(Vec::capacity).sum()
+        self.full.iter().map(Vec::capacity).sum::<usize>() + self.last.capacity()
     }
 
     /// Whether answers wait for the log.
@@ -96,20 +105,24 @@ impl Output {
     pub(super) fn withdraw(&mut self) {
         self.held.clear();
         loop {
-            let (begin, only) = (self.base + self.closed as u64, self.chunks.len() == 1);
-            let Some(last) = self.chunks.back_mut() else { return };
-            if begin < self.free || only {
-                last.truncate(self.free.saturating_sub(begin) as usize);
+            let begin = self.base + self.full_bytes as u64;
+            if begin <= self.free || self.full.is_empty() {
+                self.last.truncate(self.free.saturating_sub(begin) as usize);
                 return;
             }
-            self.chunks.pop_back();
-            self.closed -= self.chunks.back().map_or(0, Vec::len);
+            self.last = self.full.pop_back().unwrap_or_default();
+            self.full_bytes -= self.last.len();
         }
+    }
+
+    /// Whether there is something that may be sent now.
+    pub(super) fn is_sendable(&self) -> bool {
+        self.sent < self.free
     }
 
     /// What may be sent now, or the beginning of it.
     pub(super) fn sendable(&self) -> &[u8] {
-        let Some(first) = self.chunks.front() else { return &[] };
+        let first = self.full.front().unwrap_or(&self.last);
         let to = first.len().min((self.free - self.base) as usize);
         &first[(self.sent - self.base) as usize..to]
     }
@@ -118,37 +131,38 @@ impl Output {
     pub(super) fn advance(&mut self, sent: usize) -> Option<Vec<u8>> {
         self.sent += sent as u64;
         debug_assert!(self.sent <= self.free, "sent before it was allowed");
-        let first = self.chunks.front()?.len();
-        if self.chunks.len() == 1 || self.sent - self.base < first as u64 {
+        let first = self.full.front()?.len();
+        if self.sent - self.base < first as u64 {
             return None;
         }
         self.base += first as u64;
-        let mut done = self.chunks.pop_front()?;
-        self.closed -= first;
+        let mut done = self.full.pop_front()?;
+        self.full_bytes -= first;
         done.clear();
         Some(done)
     }
 
     /// Gives the buffer away where all was sent.
     pub(super) fn take_empty(&mut self) -> Option<Vec<u8>> {
-        if self.sent != self.end() {
+        if self.sent != self.end() || self.last.capacity() == 0 {
             return None;
         }
-        let mut bytes = self.chunks.pop_front().filter(|_| self.chunks.is_empty())?;
         self.base = self.sent;
+        let mut bytes = std::mem::take(&mut self.last);
         bytes.clear();
-        (bytes.capacity() > 0).then_some(bytes)
+        Some(bytes)
     }
 
     fn end(&self) -> u64 {
-        self.base + (self.closed + self.chunks.back().map_or(0, Vec::len)) as u64
+        self.base + (self.full_bytes + self.last.len()) as u64
     }
 
-    /// What was sent of a chunk that is appended to leaves it.
+    /// Takes out of the only chunk what was sent of it.
+    #[cold]
     fn forget_sent(&mut self) {
         let gone = (self.sent - self.base) as usize;
-        if gone > 0 && self.chunks[0].len() < CHUNK + gone {
-            self.chunks[0].drain(..gone);
+        if self.last.len() < CHUNK + gone {
+            self.last.drain(..gone);
             self.base = self.sent;
         }
     }
