@@ -133,7 +133,9 @@ impl Store {
     fn make_room(&self, (patience, backoff): &mut (usize, Backoff)) -> bool {
         match self.sweep_some(SHARE) {
             Swept::Some if *patience > 0 => *patience -= 1,
-            Swept::Busy | Swept::Later => drop(backoff.wait_long()),
+            Swept::Busy => drop(backoff.wait_long()),
+            // This thread has trained codecs for a turn: there is nobody to wait for.
+            Swept::Later => {}
             // Nobody may have noticed that there is something.
             Swept::Nothing if *patience > 0 && self.pool.deadest(DEAD).is_some() => *patience -= 1,
             _ => return false,
@@ -325,6 +327,8 @@ impl Store {
 mod tests {
     use super::*;
     use crate::compressed::builder::Builder;
+    use crate::compressed::codec::{Codec, Lesson, Model, Samples};
+    use alloc::boxed::Box;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     /// Removes the record of the key, and writes another one of it in the same place, as others may between what an
@@ -375,6 +379,42 @@ mod tests {
         assert_eq!(done, Ok(true));
         let lost = "a removal of one record has removed another";
         assert_eq!(store.get(b"key"), Ok(Some(b"other".to_vec())), "{lost}");
+    }
+
+    /// Its training never ends.
+    struct Endless;
+
+    impl Codec for Endless {
+        fn name(&self) -> &'static str {
+            "endless"
+        }
+
+        fn untrained(&self) -> Option<Box<dyn Model>> {
+            None
+        }
+
+        fn train(&self, _: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
+            None
+        }
+
+        fn lesson(&self, _: Samples, _: usize) -> Result<Lesson, Samples> {
+            Ok(Box::pin(core::future::pending()))
+        }
+
+        fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
+            Err(Corrupt)
+        }
+    }
+
+    #[test]
+    fn a_writer_that_trains_codecs_waits_for_nobody() {
+        let store = Store::new(Builder::new(64 << 10).segment_bytes(1 << 10).codec(Endless));
+        store.insert(b"key", b"value").expect("there is room");
+        let mut patience = (0, Backoff::brief());
+        for _ in 0..100 {
+            assert!(store.make_room(&mut patience), "training ends by itself");
+        }
+        assert!(patience.1.may_wait(), "a writer waits though it is the one that trains");
     }
 
     /// Making room for the index calls codecs, after a record was appended and before it is linked.
