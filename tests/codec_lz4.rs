@@ -25,9 +25,9 @@ fn round_trip(
     let length = model.compress(plain, &mut stored, work)?;
     let mut back = vec![1; plain.len()];
     model.decompress(&stored[..length], &mut back).expect("what was compressed");
-    assert_eq!(back, plain);
+    assert!(back == plain, "another value comes back: {plain:?}");
     let other = block::decompress_with_dict(&stored[..length], plain.len(), dictionary);
-    assert_eq!(other.expect("a block"), plain);
+    assert!(other.expect("a block") == plain, "others understand another value: {plain:?}");
     Some(length)
 }
 
@@ -75,7 +75,8 @@ fn no_more_room_is_asked_for_than_is_needed() {
         for length in [280, 290, 300] {
             let plain: Vec<u8> = [one, other].into_iter().cycle().take(length).collect();
             let used = model.compress(&plain, &mut stored, &mut work).expect("there is room");
-            assert_eq!(model.compress(&plain, &mut stored[..used], &mut work), Some(used));
+            let again = model.compress(&plain, &mut stored[..used], &mut work);
+            assert_eq!(again, Some(used), "what it takes is not room enough");
         }
     }
 }
@@ -86,6 +87,7 @@ fn the_last_bytes_are_literals() {
     let (model, mut work, mut stored) = (with(&[]), Work::new(), [0; 100]);
     for length in 13..40 {
         let used = model.compress(&vec![7; length], &mut stored, &mut work).expect("there is room");
+        assert!(used >= 6, "{length}: no room for five literals at the end");
         let token = stored[used - 6];
         assert_eq!((token >> 4, &stored[used - 5..used]), (5, &[7; 5][..]), "{length}");
     }

@@ -128,7 +128,8 @@ fn what_is_learned_anew_does_not_use_up_what_sweeps_need() {
         assert!(map.train(&[&value(b'b', 0)]));
         for n in shuffled(count) {
             let changed = map.update(&key(n), |_| Some(value(b'b', n).to_vec()));
-            assert!(changed.is_ok_and(|found| found), "{n} of {count}: {:?}", map.stats());
+            let changed = changed.is_ok_and(|found| found);
+            assert!(changed, "sweeps lack room at {n} of {count}: {:?}", map.stats());
         }
         for n in 0..count {
             assert_eq!(map.get(&key(n)), Ok(Some(value(b'b', n).to_vec())));
@@ -156,7 +157,8 @@ fn what_is_learned_stays_within_the_budget() {
     assert_eq!(learned, 3);
     for like in b'a'..b'q' {
         map.train(&[&value(like, 0)]);
-        assert!(map.stats().bytes <= budget, "{:?}", map.stats());
+        let stats = map.stats();
+        assert!(stats.bytes <= budget, "what was learned is over budget: {stats:?}");
     }
 }
 
@@ -214,7 +216,7 @@ fn what_was_put_off_leaves_room_to_compact() {
         assert!(gone.iter().all(|&n| map.remove(&key(n))));
         for &n in kept {
             let done = map.modify_deferred(&key(n), b"");
-            assert!(done.is_ok(), "{n} of {count}: {:?}", map.stats());
+            assert!(done.is_ok(), "no room to put off {n} of {count}: {:?}", map.stats());
         }
         for &n in kept {
             let done = map.update(&key(n), Some);

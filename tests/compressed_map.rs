@@ -34,7 +34,8 @@ fn entries_of_next_to_nothing_stay_within_the_budget() {
         let map = CompressedMap::builder(budget).codec(Nibbles).segment_bytes(1 << 10).build();
         let refused = (0..100_000u32).find(|n| {
             let stored = map.insert(&n.to_le_bytes()[..3], "");
-            assert!(map.stats().bytes <= budget, "{:?}", map.stats());
+            let stats = map.stats();
+            assert!(stats.bytes <= budget, "over budget: {stats:?}");
             stored.is_err()
         });
         let refused = refused.expect("so many cannot be stored") as usize;
@@ -130,7 +131,8 @@ fn values_come_back_whatever_was_moved() {
         map.clear();
         let stats = map.stats();
         assert_eq!((stats.len, stats.raw, stats.cold, stats.hot), (0, 0, 0, 0), "{stats:?}");
-        assert!(stats.codecs.iter().all(|codec| codec.records == 0 && codec.stored == 0));
+        let counted = stats.codecs.iter().any(|codec| (codec.records, codec.stored) != (0, 0));
+        assert!(!counted, "an empty map counts records: {stats:?}");
     });
 }
 

@@ -141,8 +141,9 @@ fn steps_leave_writers_nothing_to_do() {
         let map = map();
         let [write, step] = play(&map, Some(bytes));
         // Where the index is lent a segment just when both fronts need one.
-        assert!(write.calls <= WRITES / 100 && write.bytes <= 1024 + LONGEST, "{write:?}");
-        assert_eq!(write.turns, 0, "{write:?}");
+        assert!(write.calls <= WRITES / 100, "writes sweep beside steps: {write:?}");
+        assert!(write.bytes <= 1024 + LONGEST, "a write sweeps too much: {write:?}");
+        assert_eq!(write.turns, 0, "writes train beside steps: {write:?}");
         assert!(step.bytes <= bytes + LONGEST && step.turns <= bytes / 1024, "{bytes}: {step:?}");
     }
 }
@@ -151,7 +152,8 @@ fn steps_leave_writers_nothing_to_do() {
 fn writers_alone_do_a_little_at_a_time() {
     let map = map();
     let [write, _] = play(&map, None);
-    assert!(write.bytes <= 1024 + LONGEST && write.turns == 1, "{write:?}");
+    assert!(write.bytes <= 1024 + LONGEST, "a write sweeps too much: {write:?}");
+    assert!(write.turns == 1, "a write trains too long: {write:?}");
 }
 
 #[test]

@@ -15,9 +15,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use support::fuse::{FUSE, burn};
+use support::quarantine::Quarantine;
 use support::rng::{Rng, mix};
 use support::tracked::Tracked;
 use support::{Stop, crew, ignore, panics, planned_panic, rounds, seed, within};
+
+#[global_allocator]
+static ALLOCATOR: Quarantine = Quarantine;
 
 const MOMENT: Duration = Duration::from_millis(900);
 
@@ -121,7 +125,7 @@ fn the_last_of_equal_keys_stays() {
     assert_eq!(had, [('a', 0), ('a', 0), ('d', 3)]);
     let guard = pin();
     let left: Vec<_> = map.iter(&guard).map(|(key, value)| (key.1, *value)).collect();
-    assert_eq!(left, [('b', 1), ('c', 2), ('e', 4)]);
+    assert_eq!(left, [('b', 1), ('c', 2), ('e', 4)], "the last of equal keys stays");
 }
 
 /// Each batch of its own numbers all of a set of keys, or removes them: whoever looks finds them all alike.
@@ -193,7 +197,8 @@ fn every_key_and_value_of_a_batch_is_dropped_exactly_once() {
                         (new(key), op)
                     });
                     for had in map.apply_batch(changes.collect::<Vec<_>>()).iter().flatten() {
-                        assert!(!had.dropped && !had.key().dropped);
+                        let alive = !had.dropped && !had.key().dropped;
+                        assert!(alive, "a batch tells of what was dropped");
                         assert_eq!(had.value, had.key().value * 2);
                     }
                 }
@@ -201,7 +206,7 @@ fn every_key_and_value_of_a_batch_is_dropped_exactly_once() {
         }
     });
     drop(map);
-    assert_eq!(alive.load(Ordering::Relaxed), 0);
+    assert_eq!(alive.load(Ordering::Relaxed), 0, "keys or values of batches are never dropped");
 }
 
 thread_local! {
@@ -337,7 +342,11 @@ fn a_panic_behind_a_batch_finds_it_done() {
     }
     assert!(panicked > 10, "{panicked}");
     drop(map);
-    assert_eq!(alive.load(Ordering::Relaxed), 0);
+    assert_eq!(
+        alive.load(Ordering::Relaxed),
+        0,
+        "what was told of a batch is lost or dropped twice"
+    );
 }
 
 /// An order that contradicts itself: answers may be wrong, and std's sorting may panic, but every batch ends, nothing

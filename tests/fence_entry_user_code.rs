@@ -115,7 +115,7 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: FenceEntryMap<Fused, Tracked, R>)
     }
     drop(guard);
     drop(map);
-    assert_eq!(alive.load(Memory::Relaxed), 0);
+    assert_eq!(alive.load(Memory::Relaxed), 0, "keys or values leak");
 }
 
 /// Compares by the wind.
@@ -207,7 +207,7 @@ fn everything_ends<K: Clone + Ord, R: Ranking<K>>(
     map.clear();
     assert_eq!(map.range::<K>(.., &pin()).len(), map.len());
     drop(map);
-    assert_eq!(alive.load(Memory::Relaxed), 0);
+    assert_eq!(alive.load(Memory::Relaxed), 0, "keys or values leak");
 }
 
 #[test]
@@ -452,7 +452,7 @@ fn a_panicking_drop_harms_nobody_else() {
             assert!(count > 50, "{count}");
             // One after the other, as often as it takes: the last of a list that is dropped may be one of them too.
             ignore(panics(move || drop(map)));
-            assert_eq!(alive.load(Memory::Relaxed), 0);
+            assert_eq!(alive.load(Memory::Relaxed), 0, "keys or values leak");
         });
     });
 }

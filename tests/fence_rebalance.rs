@@ -27,7 +27,8 @@ fn wide(n: u64) -> Wide {
 /// What must hold of fences when nobody writes: they cover all keys, and each leaf is listed once.
 fn fences_are_whole<K: Copy + Ord + Debug, V: Copy, R: Ranking<K>>(map: &FenceMap<K, V, R>) {
     let fences = map.fences();
-    assert_eq!(fences.iter().map(|fence| fence.entries).sum::<usize>(), map.len());
+    let entries = fences.iter().map(|fence| fence.entries).sum::<usize>();
+    assert_eq!(entries, map.len(), "fences list entries twice or not at all");
     assert_eq!(fences.len(), map.stats().fences);
     assert!(fences.iter().all(|fence| (1..=256).contains(&fence.leaves)), "{fences:?}");
     if let Some((first, others)) = fences.split_first() {
@@ -119,7 +120,7 @@ fn load_is_the_number_of_recent_writes() {
     for _ in 0..40 {
         map.rebalance_step(ALL);
     }
-    assert!(load().iter().all(|load| *load == 0), "it fades");
+    assert!(load().iter().all(|load| *load == 0), "load does not fade: {:?}", load());
     let before = map.fences();
     let last = before.last().unwrap().low.unwrap();
     (0..100).for_each(|n| ignore(map.insert(last + n % 10, wide(n))));
@@ -148,9 +149,9 @@ fn an_attempt_that_fails_counts_as_a_conflict() {
         }
         Op::Insert(value.unwrap())
     });
-    assert_eq!(map.fences()[0].conflicts, 1);
+    assert_eq!(map.fences()[0].conflicts, 1, "a failed attempt is a conflict");
     map.update(&1, |value| value);
-    assert_eq!(map.fences()[0].conflicts, 1);
+    assert_eq!(map.fences()[0].conflicts, 1, "an attempt that succeeds is none");
 }
 
 #[test]
@@ -199,7 +200,7 @@ fn a_hot_range_that_moves_is_followed() {
             map.rebalance_step(ALL);
             shares.push(greatest_share(&map));
         }
-        assert!(shares[ROUNDS - 1] <= 20, "at {place}: {shares:?}");
+        assert!(shares[ROUNDS - 1] <= 20, "the load is not spread at {place}: {shares:?}");
         fences_are_whole(&map);
         assert!(map.stats().fences <= at_rest * 4, "{}", map.stats().fences);
     }

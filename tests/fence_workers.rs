@@ -308,7 +308,7 @@ fn what_was_accepted_is_done_before_the_end() {
                 });
                 if drops { drop(workers) } else { workers.shutdown() }
             });
-            assert_eq!(map.values().sum::<u64>(), 600);
+            assert_eq!(map.values().sum::<u64>(), 600, "accepted requests are not done");
             assert!(tickets.into_iter().all(|ticket| ticket.wait().is_ok()));
         }
     });

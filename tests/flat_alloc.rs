@@ -22,7 +22,7 @@ static ALLOCATOR: Injected = Injected;
 const FOR_EVER: u64 = u64::MAX;
 
 fn same_as(map: &FlatMap<u64, u64, Mapped>, model: &HashMap<u64, u64>) {
-    assert_eq!(map.len(), model.len());
+    assert_eq!(map.len(), model.len(), "entries were lost, or are there twice");
     assert_eq!(&map.iter().collect::<HashMap<_, _>>(), model);
     assert_eq!(map.iter().count(), model.len(), "a key is there twice");
     for (key, value) in model {

@@ -204,4 +204,5 @@ fn or_insert_writes_only_where_there_is_nothing() {
     assert_eq!(map.len(), 2);
     assert_eq!(map.compare_exchange(3, None, None), Ok(None));
     assert_eq!(map.compare_exchange(1, None, Some(5)), Err(Some(1)));
+    assert_eq!(map.get(&1), Some(1), "an exchange that was refused stored its value");
 }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
-use support::alloc::{Injected, failing};
+use support::alloc::{Injected, failing, stop_failing};
 use support::hashers::{self, Mapped};
 use support::rng::Rng;
 use support::{ignore, rounds, seed, within};
@@ -32,7 +32,10 @@ fn refusals<K: Copy + Eq + Hash + Debug>(map: &Map<K>, key: K) -> [TryInsertErro
             TryInsertError::Busy { key, value: value.unwrap_or(5) }
         }
         TryInsertError::Alloc { key, value: Some(value) } => TryInsertError::Alloc { key, value },
-        _ => panic!("the value was not handed back"),
+        _ => {
+            stop_failing();
+            panic!("the value was not handed back")
+        }
     };
     let mut before = [Some(77)];
     let many = map.try_insert_many(&[(key, 5)], &mut before).expect_err("many");
@@ -95,7 +98,7 @@ fn a_batch_tells_how_far_it_came() {
         let mut before = vec![Some(77); entries.len()];
         let (done, _) = failing(0, FOR_EVER, || map.try_insert_many(&entries, &mut before));
         let why = TryInsertError::Alloc { key: next, value: 1 };
-        assert_eq!(done, Err((good as usize, why)));
+        assert_eq!(done, Err((good as usize, why)), "how far the batch came");
         for key in 0..good {
             assert_eq!((before[key as usize], map.get(&key)), (Some(key), Some(key + 1_000)));
             map.insert(key, key);

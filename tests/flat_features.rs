@@ -30,7 +30,8 @@ fn all_cores_fill_a_map_and_walk_over_it() {
         assert_eq!(map.len() as u64, count);
         let mut entries: Vec<(u64, u64)> = map.par_iter().collect();
         entries.sort_unstable();
-        assert!(entries.into_iter().eq((0..count).map(|n| (n, 2 * n))));
+        let each_once = entries.into_iter().eq((0..count).map(|n| (n, 2 * n)));
+        assert!(each_once, "a walk by all cores misses entries or meets some twice");
         assert_eq!(map.par_iter().find_any(|&(key, _)| key + 1 == count).is_some(), count > 0);
     }
     let mut map = Map::with_capacity(10_000);

@@ -48,7 +48,7 @@ where
     match rng.below(100) {
         0..30 => assert_eq!(map.insert(key, new), model.insert(key, new)),
         30..36 => match map.try_insert(key, new) {
-            Ok(old) => assert_eq!(old, model.insert(key, new)),
+            Ok(old) => assert_eq!(old, model.insert(key, new), "not the value that was stored"),
             Err(why) => panic!("nobody else is here, and there is memory: {why}"),
         },
         36..44 => {

@@ -349,7 +349,7 @@ fn a_panicking_comparison_changes_nothing_and_locks_nothing() {
 #[test]
 fn closures_may_call_back_into_the_same_key() {
     for hasher in [hashers::GOOD, hashers::CONSTANT] {
-        within(PATIENCE, "calling back", move || {
+        within(30, "calling back", move || {
             let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
             for key in 0..40 {
                 map.insert(key, key);
@@ -519,7 +519,7 @@ fn a_bin_that_is_always_being_written_does_not_hold_up_growth() {
         }
     }
 
-    within(PATIENCE, "growth around a busy bin", || {
+    within(30, "growth around a busy bin", || {
         for n in 0..4_000 {
             MAP.insert(Restless(n), n);
         }

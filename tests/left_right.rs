@@ -77,25 +77,32 @@ impl<K: Nth, V: Nth, P: Keep<K, V>> Game<K, V, P> {
         match self.rng.below(100) {
             0..50 => {
                 let replaced = self.writer.insert(key.clone(), value.clone());
-                assert_eq!(replaced, self.draft.insert(key, value).is_some());
+                let there = self.draft.insert(key, value).is_some();
+                assert_eq!(replaced, there, "whether an insert replaces");
             }
             50..55 => {
                 let replaced =
                     self.writer.try_insert(key.clone(), value.clone()).expect("there is memory");
-                assert_eq!(replaced, self.draft.insert(key, value).is_some());
+                let there = self.draft.insert(key, value).is_some();
+                assert_eq!(replaced, there, "whether an insert replaces");
             }
-            55..85 => assert_eq!(self.writer.remove(&key), self.draft.remove(&key).is_some()),
+            55..85 => {
+                let there = self.draft.remove(&key).is_some();
+                assert_eq!(self.writer.remove(&key), there, "whether a removal finds its key");
+            }
             85..96 => {
                 let updated = self.writer.update(&key, |_| value.clone());
-                assert_eq!(updated, self.draft.get_mut(&key).map(|there| *there = value).is_some());
+                let there = self.draft.get_mut(&key).map(|there| *there = value).is_some();
+                assert_eq!(updated, there, "whether an update finds its key");
             }
             96 => self.writer.reserve(self.rng.below(40)),
             _ => {
-                assert_eq!(self.writer.get(&key), self.draft.get(&key));
+                let there = self.draft.get(&key);
+                assert_eq!(self.writer.get(&key), there, "not what the writer stored last");
                 assert_eq!(self.writer.contains_key(&key), self.draft.contains_key(&key));
             }
         }
-        assert_eq!(self.writer.len(), self.draft.len());
+        assert_eq!(self.writer.len(), self.draft.len(), "how many the writer counts");
     }
 
     /// Changes that would wait for readers, where there is none.
@@ -121,7 +128,7 @@ impl<K: Nth, V: Nth, P: Keep<K, V>> Game<K, V, P> {
 
     fn check(&mut self) {
         let all: HashMap<K, V> = self.writer.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        assert_eq!(all, self.draft);
+        assert!(all == self.draft, "the writer meets other entries than it stored");
         self.check_reader(&self.writer.reader());
     }
 
@@ -129,11 +136,12 @@ impl<K: Nth, V: Nth, P: Keep<K, V>> Game<K, V, P> {
         check_snapshot(&reader.enter(), &self.published);
         let n = self.rng_free();
         let key = K::nth(n);
-        assert_eq!(reader.get(&key).as_deref(), self.published.get(&key));
+        let published = self.published.get(&key);
+        assert_eq!(reader.get(&key).as_deref(), published, "not what was published last");
         assert_eq!(reader.get_cloned(&key), self.published.get(&key).cloned());
         assert_eq!(reader.get_with(&key, Clone::clone), self.published.get(&key).cloned());
         assert_eq!(reader.contains_key(&key), self.published.contains_key(&key));
-        assert_eq!(reader.len(), self.published.len());
+        assert_eq!(reader.len(), self.published.len(), "not as many as were published");
     }
 
     fn rng_free(&self) -> u64 {
@@ -147,10 +155,12 @@ fn check_snapshot<K: Nth, V: Nth, P: Keep<K, V>>(
 ) {
     let all: HashMap<&K, &V> = snapshot.iter().collect();
     assert_eq!(snapshot.iter().len(), all.len(), "a key came twice");
-    assert_eq!((snapshot.len(), snapshot.is_empty()), (model.len(), model.is_empty()));
-    assert!(all.len() == model.len() && model.iter().all(|(key, value)| all[key] == value));
+    let len = (snapshot.len(), snapshot.is_empty());
+    assert_eq!(len, (model.len(), model.is_empty()), "how many a snapshot has");
+    let same = model.iter().all(|(key, value)| all.get(key) == Some(&value));
+    assert!(all.len() == model.len() && same, "a snapshot shows other entries than were published");
     for (key, value) in model.iter().take(20) {
-        assert_eq!(snapshot.get_key_value(key), Some((key, value)));
+        assert_eq!(snapshot.get_key_value(key), Some((key, value)), "a lasting key is missed");
     }
     let (mut from, mut walked) = (Some(0), Vec::new());
     while let Some(at) = from {
@@ -163,7 +173,8 @@ fn check_snapshot<K: Nth, V: Nth, P: Keep<K, V>>(
         (keys[..10].iter().collect::<Vec<_>>(), keys[10..].iter().collect::<Vec<_>>());
     for keys in [one, other] {
         let keys: [&K; 10] = keys.try_into().expect("ten");
-        assert_eq!(snapshot.get_many(keys), keys.map(|key| model.get(key)));
+        let found = keys.map(|key| model.get(key));
+        assert_eq!(snapshot.get_many(keys), found, "many keys looked up at once");
     }
 }
 
@@ -270,8 +281,9 @@ fn each_entry_is_dropped_once_and_when_nobody_sees_it() {
     writer.remove(&10);
     put(&mut writer, 10, 10, &alive);
     writer.update(&11, |old| Tracked::new(old.value + 1, &alive));
-    assert_eq!(count(), 2_002 + 6);
-    assert_eq!((writer.len(), writer.iter().count()), (998, 998));
+    assert_eq!(count(), 2_002 + 6, "changes noted beside");
+    let met = (writer.len(), writer.iter().count());
+    assert_eq!(met, (998, 998), "the writer meets what it replaced beside");
     assert!(writer.try_publish().is_err());
     drop(guard);
     writer.publish();
@@ -298,7 +310,7 @@ fn each_entry_is_dropped_once_and_when_nobody_sees_it() {
     drop(writer);
     assert!(count() > 0);
     drop(reader);
-    assert_eq!(count(), 0);
+    assert_eq!(count(), 0, "something outlives its map");
 }
 
 #[test]
@@ -517,7 +529,8 @@ fn a_walk_meets_what_stays() {
             }
             writer.publish();
         }
-        assert!((0..500).all(|key| walked.contains(&key)), "seed {seed}");
+        let all = (0..500).all(|key| walked.contains(&key));
+        assert!(all, "seed {seed}: a walk misses a lasting key");
     }
 }
 
@@ -527,7 +540,7 @@ fn publishes_by_number_of_operations() {
     writer.publish_every(10);
     for key in 0..100 {
         writer.insert(key, key);
-        assert_eq!(reader.len() as u64, (key + 1) / 10 * 10);
+        assert_eq!(reader.len() as u64, (key + 1) / 10 * 10, "a publish after ten operations");
     }
     // A reader in the way: nothing is published, and as soon as it has gone everything is.
     let snapshot = reader.enter();
@@ -587,7 +600,7 @@ fn guards_of_one_handle_may_be_dropped_in_any_order() {
     let third = ReadGuard::map(reader.get(&1).unwrap(), |pair| &pair.1);
     writer.insert(1, (3, 30));
     drop(first);
-    assert!(writer.try_publish().is_err());
+    assert!(writer.try_publish().is_err(), "the second guard still looks");
     assert_eq!((second.0, *third), (1, 20));
     drop(second);
     assert!(writer.try_publish().is_err(), "the handle still looks");

@@ -82,7 +82,8 @@ impl Game {
     fn census(&self, seen: &[&Model]) {
         let all = seen.iter().copied().chain([&self.draft]);
         let entries: HashSet<(u64, u64)> = all.flatten().map(|(k, v)| (*k, *v)).collect();
-        assert_eq!(self.alive.load(Ordering::Relaxed), 2 * entries.len());
+        let alive = self.alive.load(Ordering::Relaxed);
+        assert_eq!(alive, 2 * entries.len(), "keys and values alive, and in use");
     }
 }
 

@@ -55,7 +55,7 @@ fn play<const BUCKETS: usize>(hasher: Mapped, rng: &mut Rng) {
                 }
                 _ => assert_eq!(writer.get(&key), draft.get(&key).copied()),
             }
-            assert_eq!(writer.len(), draft.len());
+            assert_eq!(writer.len(), draft.len(), "how many the writer counts");
         }
         match rng.below(12) {
             0 => {
@@ -69,9 +69,10 @@ fn play<const BUCKETS: usize>(hasher: Mapped, rng: &mut Rng) {
             _ => {}
         }
         let all: HashMap<u64, u64> = writer.iter().map(|(key, value)| (*key, *value)).collect();
-        assert_eq!(all, draft);
+        assert_eq!(all, draft, "the writer meets other entries than it stored");
         let seen: HashMap<u64, u64> = reader.enter().iter().map(|(k, v)| (*k, *v)).collect();
-        assert_eq!((&seen, reader.enter().len()), (&published, published.len()));
+        let shown = (&seen, reader.enter().len());
+        assert_eq!(shown, (&published, published.len()), "not what was published last");
         if rng.one_in(3) {
             continue;
         }
@@ -82,13 +83,16 @@ fn play<const BUCKETS: usize>(hasher: Mapped, rng: &mut Rng) {
         if let Some(snapshot) = snapshot
             && changed
         {
-            assert!(published.iter().all(|(key, value)| snapshot.get(key) == Some(value)));
-            assert!(writer.remove(&0).is_err() && writer.is_pending());
+            let same = published.iter().all(|(key, value)| snapshot.get(key) == Some(value));
+            assert!(same, "what a snapshot shows has changed");
+            assert!(writer.is_pending(), "a reader is in the way");
+            assert!(writer.remove(&0).is_err(), "a table is changed under a reader");
             assert_eq!(writer.insert(0, 1), Err(InsertError::Pending { key: 0, value: 1 }));
             assert_eq!(writer.stuck_readers().collect::<Vec<_>>(), [reader.reader()]);
         }
         published.clone_from(&draft);
-        assert!((0..keys).all(|key| reader.get(&key) == published.get(&key).copied()));
+        let same = (0..keys).all(|key| reader.get(&key) == published.get(&key).copied());
+        assert!(same, "not what was published last");
         writer.wait();
     }
 }

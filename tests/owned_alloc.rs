@@ -181,9 +181,9 @@ fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
         let mut stored = 0;
         while map.try_insert(7, stored).is_ok() {
             stored += 1;
-            assert!(map.pending() <= 301);
+            assert!(map.pending() <= 301, "{} are pending, above the limit", map.pending());
         }
-        assert_eq!((stored, map.pending()), (302, 301));
+        assert_eq!((stored, map.pending()), (302, 301), "stored and pending at the limit");
         match map.try_insert(7, 1) {
             Err(TryInsertError::Stalled { key: 7, value: 1, readers, .. }) => assert!(readers > 0),
             other => panic!("{other:?}"),
@@ -202,7 +202,8 @@ fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
         (0..50).for_each(|n| ignore(map.insert(7, n)));
         assert_eq!(map.pending(), 351);
         drop(guard);
-        assert!(attempts(&map, 1_000).iter().all(Result::is_ok));
+        let taken = attempts(&map, 1_000).iter().all(Result::is_ok);
+        assert!(taken, "what is pending is not dropped when the guard is");
         assert!(map.pending() <= 301);
         map.set_pending_limit(None);
         let _guard = pin();
@@ -219,7 +220,7 @@ fn a_limit_of_strings() {
         let guard = pin();
         let stored =
             (0..1_000_u64).take_while(|n| map.try_insert("a", n.to_le_bytes()).is_ok()).count();
-        assert_eq!((stored, map.pending()), (12, 11));
+        assert_eq!((stored, map.pending()), (12, 11), "strings stored and pending at the limit");
         let stalled = |error: &TryInsertError<&str, Option<&str>>| {
             matches!(error, TryInsertError::Stalled { key: "b", value: Some("v"), .. })
         };

@@ -98,7 +98,8 @@ fn a_child_of_fork_goes_on_with_its_maps() {
             use_all(map, &strings, &alive);
             map.collect();
             // The guard was copied, its thread was not: nothing goes that it could have met.
-            assert_eq!(map.pending() as u64, 6 * KEYS + 1);
+            let pending = map.pending() as u64;
+            assert_eq!(pending, 6 * KEYS + 1, "what a copied guard may have met was dropped");
             assert_eq!(alive.load(Ordering::Relaxed), map.len() + map.pending());
             assert!(map.stalled_readers().any(|stalled| stalled.reader == number));
             map.set_pending_limit(Some(100));

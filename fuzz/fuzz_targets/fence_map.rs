@@ -535,7 +535,7 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
     fn check(&mut self) {
         let (map, model) = (self.map, &self.model);
         assert_eq!((map.len(), map.is_empty()), (model.len(), model.is_empty()));
-        assert_eq!(map.first(), own(model.first_key_value()));
+        assert_eq!(map.first(), own(model.first_key_value()), "the first entry");
         assert_eq!(map.last(), own(model.last_key_value()));
         let cursor = self.cursor.as_mut().map(|(_, walk)| walk);
         let iter = self.iter.as_mut().map(|(_, walk)| walk);

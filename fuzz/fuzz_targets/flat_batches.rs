@@ -85,7 +85,7 @@ fuzz_target!(|script: Script| {
         if let Some(walk) = &mut walk {
             walk.lasting.retain(|key| model.contains_key(key));
         }
-        assert_eq!(map.len(), model.len());
+        assert_eq!(map.len(), model.len(), "how many entries there are");
     }
     assert_eq!(map.iter().collect::<Model>(), model);
 });

@@ -245,7 +245,7 @@ impl<'a, const BINS: usize> Game<'a, BINS> {
         }
         assert_eq!(count, self.model.len(), "a key is lost, or there twice");
         for (key, value) in &self.model {
-            assert_eq!(self.table.get(key), Some(*value), "{key}");
+            assert_eq!(self.table.get(key), Some(*value), "a lookup of {key}");
         }
         assert_eq!(self.table.is_empty(), count == 0);
     }

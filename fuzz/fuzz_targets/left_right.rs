@@ -171,7 +171,7 @@ struct Game<T: Number, P: Kept<T>> {
 
 fuzz_target!(|script: Script| {
     play::<Counted, Boxed>(LeftRightMap::with_hasher(script.hashing), &script);
-    assert_eq!(ALIVE.get(), 0);
+    assert_eq!(ALIVE.get(), 0, "keys or values outlive the map");
     play::<u64, Inline>(LeftRightMap::inline_with_hasher(script.hashing), &script);
 });
 
@@ -454,7 +454,12 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         let keys = [self.serial % 48, self.serial, self.serial - 1];
         let published = &self.published;
         let handle = self.reader(self.serial as u8).look(self.publishes);
-        assert_eq!((handle.len(), handle.generation()), (published.len(), self.publishes));
+        let shown = (handle.len(), handle.generation());
+        assert_eq!(
+            shown,
+            (published.len(), self.publishes),
+            "how many a reader sees, of which publish"
+        );
         for key in keys {
             let value = published.get(&key).copied();
             assert_eq!(handle.get(&key).map(|value| *(*value).borrow()), value);
@@ -464,10 +469,12 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
             assert!(handle.writer().is_none(), "two writers");
             assert_eq!((writer.len(), writer.generation()), (self.draft.len(), self.publishes));
             assert!(writer.has_changes() || self.draft == **published);
-            assert!(keys.iter().all(|key| writer.get(key).map(T::borrow) == self.draft.get(key)));
+            let found =
+                keys.iter().all(|key| writer.get(key).map(T::borrow) == self.draft.get(key));
+            assert!(found, "the writer does not find what it stored");
             let stuck: Vec<_> = writer.stuck_readers().collect();
             self.is_stuck();
-            assert_eq!(stuck.len(), self.stuck.len());
+            assert_eq!(stuck.len(), self.stuck.len(), "how many readers are in the way");
             assert!(stuck.iter().all(|reader| self.stuck.contains_key(reader)));
         }
         if self.draft.len() < 100 {

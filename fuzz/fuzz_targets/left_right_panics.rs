@@ -251,7 +251,8 @@ impl<T: Number, P: Keep<T, T>> Game<'_, T, P> {
         let there = survives(fuse, || work(&mut self.writer));
         assert!(there.is_none_or(|there| there == before.is_some()));
         let found = self.writer.get(&T::new(key)).map(T::number);
-        assert!(found == after || there.is_none() && found == before, "{key}: {found:?}");
+        let undone = there.is_none() && found == before;
+        assert!(found == after || undone, "an operation leaves {found:?} of {key}");
         match found {
             Some(value) => self.draft.insert(key, value),
             None => self.draft.remove(&key),

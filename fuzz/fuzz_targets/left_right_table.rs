@@ -389,7 +389,8 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
         let writer = self.writer();
         assert_eq!(writer.iter().count(), draft.len(), "a key came twice, or not at all");
         assert!(writer.iter().all(|(key, value)| draft.get(key) == Some(value)));
-        assert!(draft.iter().all(|(key, value)| writer.get(key) == Some(*value)));
+        let found = draft.iter().all(|(key, value)| writer.get(key) == Some(*value));
+        assert!(found, "the writer does not find what it stored");
     }
 }
 

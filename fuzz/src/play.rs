@@ -209,7 +209,8 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
                 for _ in 0..=count {
                     if self.oldest < self.newest {
                         let key = K::nth(self.oldest);
-                        assert_eq!(map.remove(&key), self.model.remove(&key));
+                        let found = self.model.remove(&key);
+                        assert_eq!(map.remove(&key), found, "what a removal finds");
                         self.oldest += 1;
                     }
                 }
@@ -242,7 +243,7 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
         );
         assert_eq!(map.try_update(&key, |value| value), Ok(Some(new)));
         assert_eq!(map.try_remove(&key), Ok(Some(new)));
-        assert_eq!(map.try_remove(&key), Ok(None));
+        assert_eq!(map.try_remove(&key), Ok(None), "it was removed already");
         assert_eq!(map.entry(key).try_or_insert(new).ok(), Some(new));
         let op = found.map_or(Op::Remove, Op::Insert);
         let done = map.try_compute(key, |_| op).ok().map(|done| (done.before, done.after));
@@ -356,7 +357,7 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
     fn compare(&self, map: &FlatMap<K, V, Hashing>) {
         let mut count = 0;
         for (key, value) in map {
-            assert_eq!(self.model.get(&key), Some(&value), "{key:?}");
+            assert_eq!(self.model.get(&key), Some(&value), "a walk shows {key:?} with this value");
             count += 1;
         }
         assert_eq!(count, self.model.len(), "a key is lost, or there twice");

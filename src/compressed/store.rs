@@ -462,7 +462,8 @@ mod tests {
         let mut open = open(&store);
         for (key, stored) in [(3, 4), (2, 5), (3, 6)] {
             let head = Head::raw(key, stored);
-            assert_eq!(store.write(&mut open, None, head, b"key", b"value"), None);
+            let written = store.write(&mut open, None, head, b"key", b"value");
+            assert_eq!(written, None, "a record of other lengths than its head says");
         }
         assert!(store.write(&mut open, None, Head::raw(3, 5), b"key", b"value").is_some());
     }

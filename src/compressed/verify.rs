@@ -99,7 +99,7 @@ mod tests {
             let mut byte = [0];
             segment.copy_out(at, &mut byte);
             segment.put_kind(at, byte[0] ^ 4);
-            assert!(finds(), "at {at}");
+            assert!(finds(), "a bit that turned at {at} is not found");
             segment.put_kind(at, byte[0]);
             assert!(!finds(), "at {at}");
         }

@@ -270,7 +270,7 @@ mod tests {
         for at in 0..table.count() {
             let fence: &Fence = table.fence(at).unwrap();
             for index in 0..fence.count() {
-                assert_eq!(table.pick(fence.low(index)), at);
+                assert_eq!(table.pick(fence.low(index)), at, "a hint leads to another fence");
                 assert_eq!(fence.pick(fence.low(index)), index);
                 leaves.push(fence.leaf(index));
             }
@@ -294,7 +294,7 @@ mod tests {
         insert(&map, 200);
         assert!(fence.count() > before);
         let listed: usize = map.fences().iter().map(|fence| fence.entries).sum();
-        assert_eq!(listed, map.len());
+        assert_eq!(listed, map.len(), "leaves are still not listed");
         hints_are_right(&map);
     }
 

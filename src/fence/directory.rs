@@ -307,7 +307,7 @@ mod tests {
         }
         let mut low = 6;
         let check = |low: usize| {
-            assert_eq!((left.count(), right.count()), (low, 10 - low));
+            assert_eq!((left.count(), right.count()), (low, 10 - low), "each leaf is listed once");
             for number in 0..10 {
                 let (fence, first) = if number < low { (&left, 0) } else { (&right, low) };
                 let at = fence.pick(number);

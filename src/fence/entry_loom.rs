@@ -182,22 +182,30 @@ fn loom_get_against_an_entry_that_ends() {
 #[test]
 fn loom_get_against_a_bound_that_ends() {
     explore(1, ["freed", "kept"], |saw| {
-        let map = Map::of(&[10, 20, 30, 40, 35, 25]);
-        for key in [20, 25, 30, 35] {
-            let taken = |_| ();
-            map.alter(Map::at(key), read, Backoff::spinning(), |_| Change::Remove, taken).unwrap();
-        }
-        let head = map.head().unwrap();
-        assert!(head.begin().meta.has_hi() && map.ranking.retired.lock().unwrap().is_none());
-        let map = Arc::new(map);
-        let other = map.clone();
-        let slot = map.ranking.domain.claim().unwrap().number();
-        let reader = thread::spawn(move || other.look(slot, 40));
-        let head = map.head().unwrap();
-        map.tidy(head, &mut Backoff::spinning());
-        assert!(!head.begin().meta.has_hi(), "joined");
-        let end = map.ranking.free();
-        assert_eq!(reader.join().unwrap(), Some((40, 0)));
+        // The frames of splits and joins are large without optimization, and the checker's stacks are small.
+        let writer = thread::Builder::new().stack_size(1 << 18).spawn(join_under_a_reader);
+        let (end, found) = writer.unwrap().join().unwrap();
+        assert_eq!(found, Some((40, 0)), "a key that stays is missed");
         saw(end.into());
     });
+}
+
+/// Whether the bound was freed, and what a reader found meanwhile.
+fn join_under_a_reader() -> (&'static str, Option<(u64, u64)>) {
+    let map = Map::of(&[10, 20, 30, 40, 35, 25]);
+    for key in [20, 25, 30, 35] {
+        let taken = |_| ();
+        map.alter(Map::at(key), read, Backoff::spinning(), |_| Change::Remove, taken).unwrap();
+    }
+    let head = map.head().unwrap();
+    assert!(head.begin().meta.has_hi() && map.ranking.retired.lock().unwrap().is_none());
+    let map = Arc::new(map);
+    let other = map.clone();
+    let slot = map.ranking.domain.claim().unwrap().number();
+    let reader = thread::spawn(move || other.look(slot, 40));
+    let head = map.head().unwrap();
+    map.tidy(head, &mut Backoff::spinning());
+    assert!(!head.begin().meta.has_hi(), "joined");
+    let end = map.ranking.free();
+    (end, reader.join().unwrap())
 }

@@ -134,7 +134,7 @@ fn two_leaves(keys: &[u64]) -> Map {
             map.take(key);
         }
     }
-    assert_eq!(map.all().len(), keys.len());
+    assert_eq!(map.all().len(), keys.len(), "an entry is lost, or there twice");
     assert!(map.head().unwrap().begin().meta.has_hi(), "two leaves");
     map
 }
@@ -208,7 +208,11 @@ fn loom_write_to_what_a_split_moved() {
         map.put(25, 2);
         let (old, new) = writer.join().unwrap();
         saw(format!("{old:?} {new:?}"));
-        assert_eq!(map.all(), [(10, 0), (20, 0), (25, 2), (30, 0), (40, 1)]);
+        assert_eq!(
+            map.all(),
+            [(10, 0), (20, 0), (25, 2), (30, 0), (40, 1)],
+            "an entry is lost, or there twice"
+        );
     });
 }
 
@@ -221,7 +225,11 @@ fn loom_two_inserts_split_once() {
         let one = map.put(25, 1);
         saw(format!("{one:?} {:?}", writer.join().unwrap()));
         let all = [(10, 0), (20, 0), (25, 1), (30, 0), (35, 1), (40, 0)];
-        assert_eq!((map.all(), map.len.total()), (all.into(), 6));
+        assert_eq!(
+            (map.all(), map.len.total()),
+            (all.into(), 6),
+            "an entry is lost, or there twice"
+        );
     });
 }
 
@@ -318,7 +326,7 @@ fn loom_write_to_what_a_join_moved() {
         map.tidy(map.head().unwrap(), &mut Backoff::spinning());
         let (old, new) = writer.join().unwrap();
         saw(format!("{old:?} {new:?}"));
-        assert_eq!(map.all(), [(10, 0), (40, 1)]);
+        assert_eq!(map.all(), [(10, 0), (40, 1)], "an entry is lost, or there twice");
     });
 }
 
@@ -576,7 +584,7 @@ fn loom_batch_against_batch() {
         assert!(mine[0] == mine[1] && theirs[0] == theirs[1], "{mine:?} {theirs:?}");
         saw(format!("{} {}", theirs[0].unwrap(), mine[0].unwrap()));
         let last = if mine[0] == Some(0) { 1 } else { 2 };
-        assert_eq!(map.all(), [(10, last), (40, last)]);
+        assert_eq!(map.all(), [(10, last), (40, last)], "an entry is lost, or there twice");
     });
 }
 

@@ -38,16 +38,18 @@ pub(crate) fn explore_each<const N: usize>(
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
     let body = std::sync::Arc::new(body);
+    let expected: BTreeSet<String> = expected.iter().map(|&outcome| outcome.into()).collect();
     for case in cases {
-        let (body, report) = (body.clone(), seen.clone());
+        let (body, report, expected) = (body.clone(), seen.clone(), expected.clone());
         builder.check(move || {
             body(case, &|outcome| {
+                // At once, not when everything is explored.
+                assert!(expected.contains(&outcome), "forbidden outcome: {outcome}");
                 report.lock().unwrap().insert(outcome);
             });
         });
     }
     let seen: Vec<String> = seen.lock().unwrap().iter().cloned().collect();
-    let expected: BTreeSet<String> = expected.iter().map(|&outcome| outcome.into()).collect();
     assert_eq!(seen, expected.into_iter().collect::<Vec<_>>(), "outcomes seen and expected");
 }
 

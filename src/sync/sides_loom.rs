@@ -173,6 +173,27 @@ fn loom_two_looks_of_who_is_asked_to_fence_and_stops() {
     two_looks_by_interruption(TWO_LOOKS_TWO_TURNS, true, 1);
 }
 
+/// An owner who stops fencing between what the writer loads from its slot and what the writer answers to it. That takes
+/// one more preemption than the models above have.
+#[test]
+#[cfg_attr(hedgerow_turns_round, ignore = "everybody fences")]
+fn loom_two_looks_of_who_stops_as_the_writer_answers() {
+    explore(3, TWO_LOOKS_TWO_TURNS, |saw| {
+        let system = System::serving_each_at([0, POINTS]).worth(1);
+        let model = Model::new(Sides::with_barrier(Barrier::of_system(system)));
+        let (theirs, number) = (model.clone(), model.claim());
+        let known = model.lighten(model.slot(number));
+        let reader = thread::spawn(move || {
+            let seen = theirs.look_twice(theirs.slot(number), known);
+            theirs.sides.barrier.end();
+            seen
+        });
+        model.publish(1);
+        model.publish(2);
+        saw(format!("{:?}", reader.join().unwrap()));
+    });
+}
+
 /// Three looks of a reader who fences in none, or stops with the first, against a publish.
 #[test]
 #[cfg_attr(hedgerow_turns_round, ignore = "everybody fences")]

@@ -316,7 +316,7 @@ mod tests {
             let (mut want_up, mut want_down) = (numbers.clone(), numbers);
             want_up.copy_within(3..3 + count, 3 + by);
             want_down.copy_within(3 + by..3 + by + count, 3);
-            assert_eq!((up, down), (want_up, want_down), "{count} by {by}");
+            assert_eq!((up, down), (want_up, want_down), "{count} words moved by {by}");
         }
     }
 
@@ -357,7 +357,8 @@ mod tests {
             unsafe { put_packed(words, at, number) };
             for (index, number) in expected.iter().enumerate() {
                 // SAFETY: as above.
-                assert_eq!(unsafe { fetch_packed(words, index) }, *number, "number {index}");
+                let found = unsafe { fetch_packed(words, index) };
+                assert_eq!(found, *number, "another number changed {index}");
             }
         }
     }

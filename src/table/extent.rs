@@ -365,7 +365,7 @@ mod imp {
                     )
                 };
                 let before = bytes[0];
-                assert!(bytes.iter().all(|&it| it == before));
+                assert!(bytes.iter().all(|&it| it == before), "its bytes are not alike");
                 bytes.fill(byte);
                 before
             };
@@ -374,7 +374,7 @@ mod imp {
             for byte in 1..=2 * HUGE_PAGE / Of::segment_bytes() {
                 let segment = extents.segment(&backoff).unwrap();
                 assert!(extents.own(segment.block()));
-                assert_eq!(fill(&segment, byte as u8), 0);
+                assert_eq!(fill(&segment, byte as u8), 0, "not zeroed, or taken twice");
                 taken.push(segment);
             }
             let single = extents.segment(&backoff).unwrap();
@@ -391,7 +391,8 @@ mod imp {
             extents.give_back(taken.swap_remove(7), &backoff);
             assert_eq!(extents.segments(), taken.len());
             let again = extents.segment(&backoff).unwrap();
-            assert!(again.block() == block && fill(&again, 0) == 0);
+            assert!(again.block() == block);
+            assert_eq!(fill(&again, 0), 0, "what was given back is not zeroed");
         }
 
         /// Runs `work`, which must not wait for a lock that this thread holds.

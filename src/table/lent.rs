@@ -139,7 +139,9 @@ mod tests {
         let lent = Lent::only();
         let backoff = Backoff::spinning();
         assert!(lent.words(LINE, &backoff).is_err(), "nothing was lent yet");
-        let mut words: Vec<_> = [10, 3].map(|lines| memory::words(lines * LINE).unwrap()).into();
+        // Longer than what is lent of them: a block that leaves its piece harms nothing else.
+        let mut words: Vec<_> =
+            [10, 3].map(|lines| memory::words((lines + 12) * LINE).unwrap()).into();
         let ranges: Vec<_> = words.iter().map(|piece| piece.as_ptr()).collect();
         for (first, lines) in ranges.iter().zip([10, 3]) {
             // SAFETY: words that nobody else uses, and that go at the end.
@@ -151,7 +153,7 @@ mod tests {
             [1, 4, 2, 4].map(|lines| lent.words(lines * LINE, &backoff).unwrap()).into();
         let places: Vec<usize> = taken.iter().map(|block| block.as_ptr().addr()).collect();
         let at = |piece: usize, lines: usize| ranges[piece].wrapping_add(lines * LINE).addr();
-        assert_eq!(places, [at(1, 0), at(0, 0), at(1, 1), at(0, 4)]);
+        assert_eq!(places, [at(1, 0), at(0, 0), at(1, 1), at(0, 4)], "blocks leave their piece");
         for (block, lines) in taken.iter().zip([1, 4, 2, 4]) {
             for index in 0..lines * LINE {
                 // SAFETY: within a block that was taken.

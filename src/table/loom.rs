@@ -162,8 +162,8 @@ fn loom_two_writers_on_one_key() {
         let first = map.put(k, 1);
         let second = second.join().unwrap();
         saw(format!("{first:?} {second:?} {}", map.read(k).unwrap()));
-        assert_eq!(map.all().len(), 1);
-        assert_eq!(map.count.total(), 1);
+        assert_eq!(map.all().len(), 1, "an entry is lost, or there twice");
+        assert_eq!(map.count.total(), 1, "entries are counted");
     });
 }
 
@@ -202,7 +202,7 @@ fn loom_read_against_split() {
             stayed.expect("the key that stays"),
             moved.expect("the key that moves")
         ));
-        assert_eq!(map.all(), [(stays, 1), (moves, 2)]);
+        assert_eq!(map.all(), [(stays, 1), (moves, 2)], "an entry is lost, or there twice");
     });
 }
 
@@ -239,7 +239,11 @@ fn loom_insert_against_split() {
         });
         map.split_to(2);
         writer.join().unwrap();
-        assert_eq!(map.all(), [(stays, 1), (moves, 2), (new, 3)]);
+        assert_eq!(
+            map.all(),
+            [(stays, 1), (moves, 2), (new, 3)],
+            "an entry is lost, or there twice"
+        );
         saw("ok".into());
     });
 }
@@ -258,7 +262,7 @@ fn loom_insert_and_read_against_split() {
         splitter.join().unwrap();
         let (first, second) = reader.join().unwrap();
         saw(format!("{first:?} {second:?}"));
-        assert_eq!(map.all(), [(moves, 2), (new, 3)]);
+        assert_eq!(map.all(), [(moves, 2), (new, 3)], "an entry is lost, or there twice");
     });
 }
 
@@ -272,7 +276,7 @@ fn loom_two_splitters() {
         let second = thread::spawn(move || other.split_to(2));
         map.split_to(2);
         second.join().unwrap();
-        assert_eq!(map.all(), keys.map(|k| (k, k)));
+        assert_eq!(map.all(), keys.map(|k| (k, k)), "an entry is lost, or there twice");
         saw("ok".into());
     });
 }
@@ -290,8 +294,8 @@ fn loom_two_levels_and_two_growers() {
         map.split_to(2);
         second.join().unwrap();
         map.split_to(2);
-        assert_eq!(map.all(), keys.map(|k| (k, k)));
-        assert!(keys.iter().all(|&k| map.read(k) == Some(k)));
+        assert_eq!(map.all(), keys.map(|k| (k, k)), "an entry is lost, or there twice");
+        assert!(keys.iter().all(|&k| map.read(k) == Some(k)), "a key is not found");
         saw("ok".into());
     });
 }
@@ -305,8 +309,8 @@ fn loom_read_against_two_levels() {
         let other = map.clone();
         let reader = thread::spawn(move || other.read(moves));
         map.split_to(4);
-        assert_eq!(reader.join().unwrap(), Some(1));
-        assert_eq!(map.all(), [(moves, 1)]);
+        assert_eq!(reader.join().unwrap(), Some(1), "a lasting key is missed");
+        assert_eq!(map.all(), [(moves, 1)], "an entry is lost, or there twice");
         saw("ok".into());
     });
 }
@@ -393,7 +397,7 @@ fn loom_split_with_overflow() {
         map.put(key(1, 7), 9);
         let (a, b) = reader.join().unwrap();
         saw(format!("{a:?} {b:?}"));
-        assert_eq!(map.all().len(), 7);
+        assert_eq!(map.all().len(), 7, "an entry is lost, or there twice");
     });
 }
 
@@ -425,7 +429,7 @@ fn loom_small_table_moves_up() {
         map.grow_to(2, usize::MAX, &hash, &mut Backoff::spinning()).unwrap();
         let (a, b) = reader.join().unwrap();
         saw(format!("{a:?} {b:?}"));
-        assert_eq!(map.all().len(), 2);
+        assert_eq!(map.all().len(), 2, "an entry is lost, or there twice");
     });
 }
 
@@ -442,7 +446,7 @@ fn loom_insert_while_small_table_moves_up() {
         });
         map.grow_to(2, usize::MAX, &hash, &mut Backoff::spinning()).unwrap();
         writer.join().unwrap();
-        assert_eq!(map.all(), [(a, 1), (b, 2)]);
+        assert_eq!(map.all(), [(a, 1), (b, 2)], "an entry is lost, or there twice");
         saw("ok".into());
     });
 }
@@ -461,8 +465,8 @@ fn loom_two_movers() {
         });
         map.grow_to(2, usize::MAX, &hash, &mut Backoff::spinning()).unwrap();
         second.join().unwrap();
-        assert_eq!(map.all(), [(a, 1), (b, 2)]);
-        assert_eq!(map.usage().bins, 2);
+        assert_eq!(map.all(), [(a, 1), (b, 2)], "an entry is lost, or there twice");
+        assert_eq!(map.usage().bins, 2, "bins are split once");
         saw("ok".into());
     });
 }
@@ -477,7 +481,7 @@ fn loom_two_first_inserts() {
         let second = thread::spawn(move || other.put(b, 2));
         map.put(a, 1);
         second.join().unwrap();
-        assert_eq!(map.all(), [(a, 1), (b, 2)]);
+        assert_eq!(map.all(), [(a, 1), (b, 2)], "an entry is lost, or there twice");
         saw("ok".into());
     });
 }
@@ -492,7 +496,11 @@ fn loom_scan_against_split() {
         let other = map.clone();
         let scan = thread::spawn(move || other.all());
         map.split_to(2);
-        assert_eq!(scan.join().unwrap(), [(keys[0], 1), (keys[1], 2), (keys[2], 3)]);
+        assert_eq!(
+            scan.join().unwrap(),
+            [(keys[0], 1), (keys[1], 2), (keys[2], 3)],
+            "a walk misses a lasting key"
+        );
         saw("ok".into());
     });
 }
@@ -549,7 +557,7 @@ fn loom_clear_against_insert() {
         let writer = thread::spawn(move || other.put(key(0, 8), 2));
         map.clear();
         writer.join().unwrap();
-        assert_eq!(map.count.total(), map.all().len());
+        assert_eq!(map.count.total(), map.all().len(), "entries are counted");
         saw(format!("{}", map.all().len()));
     });
 }

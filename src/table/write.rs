@@ -403,7 +403,7 @@ mod tests {
         let held = table.pool.session(&Backoff::never()).expect("nobody else is here");
         for key in [0, 19] {
             let refused = alter(key, Backoff::never(), |_| Change::Remove);
-            assert!(matches!(refused, Err(Failure::Busy)));
+            assert!(matches!(refused, Err(Failure::Busy)), "it waits for the lines' lock");
         }
         drop(held);
         assert_eq!(table.len(), 20);

@@ -11,6 +11,7 @@ pub(crate) mod history;
 pub(crate) mod layouts;
 pub(crate) mod nibbles;
 pub(crate) mod ordered;
+pub(crate) mod quarantine;
 pub(crate) mod rng;
 pub(crate) mod tracked;
 pub(crate) mod values;

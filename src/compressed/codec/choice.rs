@@ -219,7 +219,7 @@ mod tests {
         }
         assert_eq!(winner.asked(), 10_000);
         let asked = loser.asked();
-        assert!((300..500).contains(&asked), "{asked}");
+        assert!((300..500).contains(&asked), "what loses was tried {asked} times");
         // Values of other lengths are another matter.
         best(&mut choice, &[&loser, &winner], 1000);
         assert_eq!(loser.asked(), asked + 1);

@@ -7,16 +7,12 @@ use crate::bins::tags::Hash;
 use crate::bins::types::Change;
 use crate::facade::Word;
 use crate::sync::backoff::Backoff;
-use crate::sync::loom::Twin;
+use crate::sync::loom::{Twin, explore};
 use crate::sync::seqlock::SeqLock;
-use ::loom::model::Builder;
 use ::loom::sync::Arc;
 use ::loom::thread;
 use core::mem::MaybeUninit;
-use std::collections::BTreeSet;
 use std::format;
-use std::string::String;
-use std::sync::Mutex;
 use std::vec::Vec;
 
 /// Two words: a torn value has unlike halves.
@@ -90,27 +86,6 @@ impl<const BINS: usize> Bins<BINS> {
     }
 }
 
-/// Explores `body` and asserts that the outcomes it reported are exactly `expected`.
-fn explore<const N: usize>(
-    preemptions: usize,
-    expected: [&str; N],
-    body: impl Fn(&dyn Fn(String)) + Sync + Send + 'static,
-) {
-    let seen = std::sync::Arc::new(Mutex::new(BTreeSet::new()));
-    let report = seen.clone();
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.max_branches = 20_000;
-    builder.check(move || {
-        body(&|outcome| {
-            report.lock().unwrap().insert(outcome);
-        });
-    });
-    let seen: Vec<String> = seen.lock().unwrap().iter().cloned().collect();
-    let expected: BTreeSet<String> = expected.iter().map(|&outcome| outcome.into()).collect();
-    assert_eq!(seen, expected.into_iter().collect::<Vec<_>>(), "outcomes seen and expected");
-}
-
 /// A stray comes and goes under a reader that looks twice.
 #[test]
 fn loom_fixed_read_against_stray() {
@@ -123,7 +98,7 @@ fn loom_fixed_read_against_stray() {
         bins.remove(stray);
         let (a, b) = reader.join().unwrap();
         saw(format!("{a:?} {b:?}"));
-        assert!(bins.is_known_absent(stray));
+        assert!(bins.is_known_absent(stray), "an absent key may seem to be there");
     });
 }
 
@@ -139,7 +114,7 @@ fn loom_fixed_read_against_second_stray() {
         bins.put(stray, 1);
         let (a, b) = reader.join().unwrap();
         saw(format!("{a:?} {b:?}"));
-        assert_eq!(bins.all(), [(first, 2), (stray, 1)]);
+        assert_eq!(bins.all(), [(first, 2), (stray, 1)], "an entry is lost, or there twice");
     });
 }
 
@@ -172,7 +147,7 @@ fn loom_fixed_slot_taken_by_another_home() {
         bins.remove(stray);
         bins.put(resident, 2);
         saw(format!("{:?}", reader.join().unwrap()));
-        assert_eq!(bins.all(), [(resident, 2)]);
+        assert_eq!(bins.all(), [(resident, 2)], "an entry is lost, or there twice");
     });
 }
 
@@ -188,7 +163,7 @@ fn loom_fixed_slot_taken_by_a_stray() {
         bins.remove(resident);
         bins.put(stray, 2);
         saw(format!("{:?}", reader.join().unwrap()));
-        assert_eq!(bins.all(), [(stray, 2)]);
+        assert_eq!(bins.all(), [(stray, 2)], "an entry is lost, or there twice");
     });
 }
 
@@ -219,7 +194,7 @@ fn loom_fixed_stray_comes_home() {
         bins.remove(key(0, 1));
         bins.put(stray, 3);
         saw(format!("{:?}", reader.join().unwrap()));
-        assert_eq!(bins.all(), [(stray, 3)]);
+        assert_eq!(bins.all(), [(stray, 3)], "an entry is lost, or there twice");
     });
 }
 
@@ -234,7 +209,7 @@ fn loom_fixed_two_writers_on_one_stray() {
         let first = bins.put(stray, 1);
         let second = second.join().unwrap();
         saw(format!("{first:?} {second:?} {}", bins.read(stray).unwrap()));
-        assert_eq!(bins.all().len(), 1);
+        assert_eq!(bins.all().len(), 1, "an entry is lost, or there twice");
     });
 }
 
@@ -252,7 +227,7 @@ fn loom_fixed_two_writers_and_room_that_moves() {
         let first = bins.put(stray, 1);
         let second = second.join().unwrap();
         saw(format!("{first:?} {second:?} {}", bins.read(stray).unwrap()));
-        assert_eq!(bins.all().len(), 1);
+        assert_eq!(bins.all().len(), 1, "an entry is lost, or there twice");
     });
 }
 
@@ -266,11 +241,14 @@ fn loom_fixed_two_strays_are_counted() {
         let second = thread::spawn(move || other.put(two, 2));
         bins.put(one, 1);
         second.join().unwrap();
-        assert_eq!(bins.all(), [(one, 1), (two, 2)]);
+        assert_eq!(bins.all(), [(one, 1), (two, 2)], "an entry is lost, or there twice");
         bins.remove(one);
-        assert_eq!(bins.read(two), Some(2));
+        assert_eq!(bins.read(two), Some(2), "a stray is not found");
         bins.remove(two);
-        assert!(bins.is_known_absent(one) && bins.is_known_absent(two));
+        assert!(
+            bins.is_known_absent(one) && bins.is_known_absent(two),
+            "an absent key may seem to be there"
+        );
         saw("ok".into());
     });
 }
@@ -288,7 +266,10 @@ fn loom_fixed_stray_comes_as_another_goes() {
         second.join().unwrap();
         assert_eq!(bins.read(two), Some(2), "an inserted key vanished");
         bins.remove(two);
-        assert!(bins.is_known_absent(one) && bins.is_known_absent(two));
+        assert!(
+            bins.is_known_absent(one) && bins.is_known_absent(two),
+            "an absent key may seem to be there"
+        );
         saw("ok".into());
     });
 }
@@ -303,7 +284,7 @@ fn loom_fixed_stray_and_resident_want_one_slot() {
         let second = thread::spawn(move || other.put(stray, 1));
         bins.put(resident, 2);
         second.join().unwrap();
-        assert_eq!(bins.all(), [(stray, 1), (resident, 2)]);
+        assert_eq!(bins.all(), [(stray, 1), (resident, 2)], "an entry is lost, or there twice");
         saw("ok".into());
     });
 }
@@ -323,8 +304,11 @@ fn loom_fixed_locks_both_ways() {
         let first = bins.remove(mine);
         let second = second.join().unwrap();
         saw(format!("{first:?} {second:?}"));
-        assert!(bins.all().is_empty());
-        assert!(bins.is_known_absent(mine) && bins.is_known_absent(yours));
+        assert!(bins.all().is_empty(), "what was removed is there");
+        assert!(
+            bins.is_known_absent(mine) && bins.is_known_absent(yours),
+            "an absent key may seem to be there"
+        );
     });
 }
 

@@ -147,7 +147,7 @@ fn every_byte_counts() {
     let places = places();
     for first in [1, 6] {
         let bytes = fs::read(file(good.path(), first)).unwrap();
-        assert!(first == 1 || bytes.len() == places[4] + HEAD);
+        assert!(first == 1 || bytes.len() == places[4] + HEAD, "a closed log is not marked");
         let path = folder();
         for at in 0..bytes.len() {
             copy(good.path(), path.path());
@@ -243,7 +243,8 @@ fn power_is_lost_in_any_order() {
             }
             let left = folder();
             disk.copy_torn(path.path(), left.path(), &mut || below(4) != 0).unwrap();
-            let (_, recovered, entries) = open(left.path()).unwrap();
+            let opened = open(left.path()).expect("what was never forced may be lost");
+            let (_, recovered, entries) = opened;
             assert_eq!(entries, (1..=recovered.last).map(entry).collect::<Vec<_>>());
             assert!(
                 (forced..=lsn).contains(&recovered.last),
@@ -499,8 +500,9 @@ fn what_was_not_forced_is_never_acknowledged() {
             assert!(matches!(log.force(), Err(LogError::Sync(_))));
             assert!(matches!(log.rotate(), Err(LogError::Sync(_))));
             if fsync == Fsync::Always {
-                assert!(matches!(log.commit(2), Err(LogError::Sync(_))));
-                assert_eq!(log.safe(), 1);
+                let committed = log.commit(2);
+                assert!(matches!(committed, Err(LogError::Sync(_))), "not forced: {committed:?}");
+                assert_eq!(log.safe(), 1, "what was not forced counts as safe");
                 thread::sleep(Duration::from_millis(1));
             }
         }

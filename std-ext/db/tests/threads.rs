@@ -50,10 +50,11 @@ fn what_is_looked_at_at_once_was_there_at_once() {
                 while !stop.load(Ordering::Relaxed) {
                     let found = numbers(&mut session, &keys);
                     // Each is stored after the one before: no later one is newer, and the first at most one newer.
-                    assert!(found.is_sorted_by(|one, next| one >= next), "{found:?}");
-                    assert!(found[0] - found[7] <= 1, "{found:?}");
+                    let in_order = found.is_sorted_by(|one, next| one >= next);
+                    assert!(in_order, "not as of one moment: {found:?}");
+                    assert!(found[0] - found[7] <= 1, "not as of one moment: {found:?}");
                     let found = numbers(&mut session, &pair);
-                    assert_eq!(found[0], found[1]);
+                    assert_eq!(found[0], found[1], "not as of one moment");
                 }
             });
         }

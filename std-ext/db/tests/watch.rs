@@ -32,7 +32,7 @@ fn changes_are_told_in_order_by_prefix() {
     let key = |key: &[u8]| Changed::Key(key.to_vec());
     let removed = Changed::Removed(b"rose".to_vec());
     let wanted = [key(b"rose"), key(b"robin"), removed, key(b"robin"), Changed::Cleared];
-    assert_eq!(changed, wanted);
+    assert_eq!(changed, wanted, "what a watcher of a prefix was told");
 }
 
 #[test]

@@ -36,6 +36,7 @@ const KINDS: [Kind; 3] = [
     Kind { name: "shuttle", flags: "--cfg hedgerow_loom --cfg hedgerow_shuttle" },
 ];
 
+#[derive(Clone, Copy)]
 pub enum Outcome {
     Green,
     Red,
@@ -77,6 +78,11 @@ impl fmt::Display for Check {
 }
 
 impl Check {
+    /// The least that a run is given: a fuzz target is not optimized, and is watched over.
+    pub fn patience(&self) -> Duration {
+        Duration::from_secs(if matches!(self, Self::Fuzz(_)) { 400 } else { 0 })
+    }
+
     pub fn is_model(&self) -> bool {
         matches!(self, Self::Model { .. })
     }
@@ -107,7 +113,7 @@ impl Check {
         let mut cargo = self.cargo(tree);
         match self {
             Self::Model { .. } | Self::Test { .. } => cargo.arg("--no-run"),
-            Self::Fuzz(target) => cargo.args(["build", target]),
+            Self::Fuzz(target) => cargo.arg("build").args(Self::fuzz_options(target)).arg(target),
         };
         cargo
     }
@@ -119,9 +125,10 @@ impl Check {
                 cargo.args(["--", "--exact", name])
             }
             Self::Fuzz(target) => {
-                cargo.args(["run", target, &format!("fuzz/corpus/{target}")]);
+                cargo.arg("run").args(Self::fuzz_options(target));
+                cargo.args([target, &format!("fuzz/corpus/{target}")]);
                 // No new inputs, and none that takes long.
-                cargo.args(["--", "-runs=0", "-timeout=5"])
+                cargo.args(["--", "-runs=0", "-timeout=100"])
             }
         };
         cargo
@@ -134,6 +141,17 @@ impl Check {
             Some(("hostile", target)) => (Some("hedgerow-hostile"), target),
             _ => (None, target),
         }
+    }
+
+    /// A corpus is played in a moment, but to optimize the target takes minutes, and so does what it does not need.
+    fn fuzz_options(target: &str) -> Vec<String> {
+        let feature = match target {
+            "hostile" => Some("--features=hostile"),
+            target if target.starts_with("db_") => Some("--features=db"),
+            _ => None,
+        };
+        let options = ["--dev", "--no-default-features"].into_iter().chain(feature);
+        options.map(str::to_owned).collect()
     }
 
     /// What building and running have in common.
@@ -149,6 +167,9 @@ impl Check {
         cargo.env("CARGO_INCREMENTAL", "1");
         match self {
             Self::Model { kind, .. } => {
+                // What a model takes is mostly the checker's time, and to compile the crate most of the run's: without
+                // optimization a row takes a tenth.
+                cargo.args(["--config", "profile.release.package.hedgerow.opt-level=0"]);
                 cargo.args(["test", "--features", "std", "--release", "--lib"]);
                 cargo.env("RUSTFLAGS", kind.flags);
                 cargo.env("CARGO_PROFILE_RELEASE_DEBUG", "false");
@@ -168,6 +189,7 @@ impl Check {
                 } else {
                     cargo.args(["--test", target]);
                 }
+                cargo.env("CARGO_PROFILE_DEV_DEBUG", "false");
                 cargo.env("CARGO_TARGET_DIR", tree.build("test"));
             }
             Self::Fuzz(_) => {

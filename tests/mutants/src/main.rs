@@ -5,11 +5,13 @@
 //! that are kept: only the crate itself is compiled again for a row, and the tree is never touched.
 
 mod check;
+mod kept;
 mod record;
 mod table;
 mod tree;
 
 use check::{Check, Outcome};
+use kept::Kept;
 use record::Record;
 use std::{
     collections::BTreeSet,
@@ -32,6 +34,7 @@ const USAGE: &str = "usage: hedgerow-mutants [OPTION...] [FILTER]
   --unrecorded    only rows that changed, or whose file or check did, since they were recorded
   --most=N        no more than the first N of them; the others are counted
   --record        write down in tests/mutations.lock which rows came out as expected
+  --reuse         run nothing, but judge rows again of which only `says` or `hangs` changed since they failed
   --assume-green  skip the run of each check on the unbroken tree (where it has just passed)";
 
 #[derive(Default)]
@@ -41,6 +44,7 @@ struct Options {
     unrecorded: bool,
     most: Option<usize>,
     record: bool,
+    reuse: bool,
     filter: String,
 }
 
@@ -72,6 +76,7 @@ fn options() -> Result<Option<Options>, String> {
             ("--assume-green", "") => options.assume_green = true,
             ("--unrecorded", "") => options.unrecorded = true,
             ("--record", "") => options.record = true,
+            ("--reuse", "") => options.reuse = true,
             ("--part", part) => options.part = Some(part_of(part)?),
             ("--most", most) => {
                 let number = most.parse().map_err(|_| format!("{most:?} is no number\n{USAGE}"))?;
@@ -98,6 +103,7 @@ fn run() -> Result<bool, String> {
     let root = Path::new(&here).ancestors().nth(2).expect("two folders up");
     let table = table::read(root)?;
     let mut record = Record::read(root).map_err(|e| format!("cannot read the record: {e}"))?;
+    record.keep_current(&table);
     let Some(rows) = chosen(&table, &options, &record) else {
         println!("nothing to run: no row of {} matches {:?}", table.len(), options.filter);
         // A filter that finds nothing is a slip of the hand; an empty table is not.
@@ -105,9 +111,23 @@ fn run() -> Result<bool, String> {
     };
 
     let trees = Tree::copies(root, 2).map_err(|e| format!("cannot copy the tree: {e}"))?;
+    // The files as they are copied: somebody may change them during the run.
+    let prints: Vec<_> = rows.iter().map(|row| record.fingerprint(row)).collect();
+    let changes = rows.iter().map(|row| record.fingerprint_of_change(row));
+    let kept: Vec<_> =
+        changes.map(|print| Kept::new(&trees[0].kept(), &print, options.reuse)).collect();
+    let record = options.record.then(|| Mutex::new(record));
+    let attempts = rows.iter().zip(&prints).zip(&kept);
+    let attempts = attempts.filter(|(_, kept)| !options.reuse || kept.is_there());
+    let attempts: Vec<_> = attempts
+        .map(|((row, print), kept)| {
+            Job::Mutated(Attempt { row, print, kept, record: record.as_ref() })
+        })
+        .collect();
+    let count = attempts.len();
     let start = Instant::now();
     let checks: BTreeSet<&Check> = rows.iter().map(|row| &row.check).collect();
-    let assumed = options.assume_green;
+    let assumed = options.assume_green || options.reuse;
     let baseline = checks.into_iter().filter(|_| !assumed).map(Job::Baseline).collect();
     let unexpected = work(&trees, baseline).len();
     // Checks that fail by themselves would make every mutation look caught.
@@ -115,15 +135,9 @@ fn run() -> Result<bool, String> {
         println!("{unexpected} checks fail on the unbroken tree");
         return Ok(false);
     }
-    let bad = work(&trees, rows.iter().map(|row| Job::Mutated(row)).collect());
-    if options.record {
-        let bad: BTreeSet<&str> = bad.iter().filter_map(Job::label).collect();
-        let passed: Vec<_> =
-            rows.iter().copied().filter(|row| !bad.contains(row.label.as_str())).collect();
-        record.write(&table, &passed).map_err(|e| format!("cannot write the record: {e}"))?;
-    }
+    let bad = work(&trees, attempts);
     let seconds = start.elapsed().as_secs();
-    println!("{} mutations, {} not as expected, {seconds} s", rows.len(), bad.len());
+    println!("{count} mutations, {} not as expected, {seconds} s", bad.len());
     Ok(bad.is_empty())
 }
 
@@ -155,7 +169,17 @@ enum Job<'a> {
     /// The check passes on the tree as it is.
     Baseline(&'a Check),
     /// The check fails on the broken tree.
-    Mutated(&'a Mutation),
+    Mutated(Attempt<'a>),
+}
+
+/// A row, and what becomes of its outcome.
+#[derive(Clone, Copy)]
+struct Attempt<'a> {
+    row: &'a Mutation,
+    /// What stands for the row in the record.
+    print: &'a str,
+    kept: &'a Kept,
+    record: Option<&'a Mutex<Record>>,
 }
 
 /// Runs the jobs and returns those that came out wrong.
@@ -179,19 +203,21 @@ fn side_by_side<'a>(trees: &[Tree], jobs: Vec<Job<'a>>) -> Vec<Job<'a>> {
     })
 }
 
-impl<'a> Job<'a> {
-    /// The row's label, if it is about one.
-    fn label(&self) -> Option<&'a str> {
-        match *self {
-            Job::Baseline(_) => None,
-            Job::Mutated(row) => Some(&row.label),
-        }
-    }
-
+impl Job<'_> {
     fn check(&self) -> &Check {
         match self {
             Job::Baseline(check) => check,
-            Job::Mutated(row) => &row.check,
+            Job::Mutated(Attempt { row, .. }) => &row.check,
+        }
+    }
+
+    /// Writes down how it came out, if that is asked for.
+    fn note(&self, good: bool) {
+        if let Job::Mutated(Attempt { row, print, record: Some(record), .. }) = self {
+            let mut record = record.lock().expect("no worker panics");
+            if let Err(error) = record.note(&row.label, print, good) {
+                println!("cannot write the record: {error}");
+            }
         }
     }
 
@@ -202,7 +228,9 @@ impl<'a> Job<'a> {
             Job::Baseline(check) => {
                 (check.run(tree, BASELINE_TIMEOUT), Expect::Survives, "unbroken")
             }
-            Job::Mutated(row) => (row.run(tree), row.expect, row.label.as_str()),
+            Job::Mutated(Attempt { row, kept, .. }) => {
+                (row.run(tree, kept), row.expect, row.label.as_str())
+            }
         };
         let (word, good) = match (&outcome, expect) {
             (Outcome::Red | Outcome::Hung, Expect::Caught) => ("red", true),
@@ -219,6 +247,7 @@ impl<'a> Job<'a> {
             Outcome::Red | Outcome::Elsewhere => tree.reason(),
             _ => String::new(),
         };
+        self.note(good);
         let verdict = format!("{word}{hung}");
         println!("{verdict:<18} {seconds:>6.1} s  {label}  <{}>  {reason}", self.check());
         if !good {

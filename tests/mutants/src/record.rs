@@ -6,7 +6,7 @@
 
 use crate::{check::Check, table::Mutation};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -40,23 +40,38 @@ impl Record {
         self.rows.get(&row.label).is_some_and(|print| *print == self.fingerprint(row))
     }
 
-    /// Writes down which of `table` are known to be as expected: those that were, and `passed`.
-    pub fn write(&mut self, table: &[Mutation], passed: &[&Mutation]) -> io::Result<()> {
-        let mut known: BTreeMap<String, String> = BTreeMap::new();
-        for row in table {
-            if self.has(row) || passed.iter().any(|other| other.label == row.label) {
-                known.insert(row.label.clone(), self.fingerprint(row));
-            }
-        }
-        let lines = known.iter().map(|(label, print)| format!("{print} {label}\n"));
-        fs::write(self.root.join(RECORD), HEAD.to_owned() + &lines.collect::<String>())?;
-        self.rows = known;
-        Ok(())
+    /// Forgets rows of which the table or the files have changed.
+    pub fn keep_current(&mut self, table: &[Mutation]) {
+        let current = table.iter().filter(|row| self.has(row));
+        let labels: BTreeSet<String> = current.map(|row| row.label.clone()).collect();
+        self.rows.retain(|label, _| labels.contains(label));
     }
 
-    fn fingerprint(&self, row: &Mutation) -> String {
+    /// Writes down that the row of this label came out as expected, on the files with this fingerprint, or that it
+    /// did not. Each row is written at once: a run that is cut off loses none.
+    pub fn note(&mut self, label: &str, print: &str, good: bool) -> io::Result<()> {
+        if good {
+            self.rows.insert(label.to_owned(), print.to_owned());
+        } else {
+            self.rows.remove(label);
+        }
+        let lines = self.rows.iter().map(|(label, print)| format!("{print} {label}\n"));
+        fs::write(self.root.join(RECORD), HEAD.to_owned() + &lines.collect::<String>())
+    }
+
+    /// Stands for everything that decides how the row comes out.
+    pub fn fingerprint(&self, row: &Mutation) -> String {
+        self.hash(row, &row.text())
+    }
+
+    /// Stands for everything that decides what the row's check prints: whatever is expected of it.
+    pub fn fingerprint_of_change(&self, row: &Mutation) -> String {
+        self.hash(row, &row.change())
+    }
+
+    fn hash(&self, row: &Mutation, text: &str) -> String {
         let mut hash = Fnv(0xCBF2_9CE4_8422_2325);
-        hash.add(row.text().as_bytes());
+        hash.add(text.as_bytes());
         hash.add(&fs::read(self.root.join(&row.file)).unwrap_or_default());
         if let Some(path) = self.source_of(&row.check) {
             hash.add(&fs::read(path).unwrap_or_default());

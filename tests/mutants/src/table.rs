@@ -1,7 +1,9 @@
 //! The table: what to break, and which check must notice.
 
 use crate::{
+    BASELINE_TIMEOUT,
     check::{Check, Outcome},
+    kept::Kept,
     tree::Tree,
 };
 use serde::Deserialize;
@@ -79,6 +81,12 @@ impl Mutation {
         format!("{label}\n{file}\n{from}\n{to}\n{check}\n{survives}\n{says}\n{hangs}")
     }
 
+    /// What is changed, and what looks at it.
+    pub fn change(&self) -> String {
+        let Self { file, from, to, check, timeout, .. } = self;
+        format!("{file}\n{from}\n{to}\n{check}\n{timeout}")
+    }
+
     /// What is wrong with the row itself.
     fn fault(&self, root: &Path) -> Option<String> {
         let text = fs::read_to_string(root.join(&self.file)).unwrap_or_default();
@@ -91,24 +99,42 @@ impl Mutation {
             "`why` and `expect = \"survives\"` go together".into()
         } else if self.hangs && !self.says.is_empty() {
             "a check that hangs says nothing".into()
+        } else if self.expect == Expect::Caught && !self.hangs && self.says.is_empty() {
+            "`says` is missing: what does the check print about the property?".into()
         } else {
             return None;
         };
         Some(format!("  {}: {what}", self.label))
     }
 
-    pub fn run(&self, tree: &Tree) -> Outcome {
+    /// Runs the check on the broken tree, or takes what `kept` has of such a run.
+    pub fn run(&self, tree: &Tree, kept: &Kept) -> Outcome {
+        let outcome = kept.take(tree).unwrap_or_else(|| {
+            let outcome = self.run_now(tree);
+            kept.put(outcome, tree);
+            outcome
+        });
+        self.judge(outcome, tree)
+    }
+
+    fn run_now(&self, tree: &Tree) -> Outcome {
         let unbroken = tree.read(&self.file);
         tree.write(&self.file, &unbroken.replacen(&self.from, &self.to, 1));
-        let mut outcome = self.check.run(tree, Duration::from_secs(self.timeout));
+        // Without a fault to find, a model explores everything.
+        let least = match self.expect {
+            Expect::Caught => self.check.patience(),
+            Expect::Survives => BASELINE_TIMEOUT,
+        };
+        let timeout = Duration::from_secs(self.timeout).max(least);
+        let mut outcome = self.check.run(tree, timeout);
         for _ in 1..self.attempts() {
             if !matches!(outcome, Outcome::Green) {
                 break;
             }
-            outcome = self.check.run(tree, Duration::from_secs(self.timeout));
+            outcome = self.check.run(tree, timeout);
         }
         tree.write(&self.file, &unbroken);
-        self.judge(outcome, tree)
+        outcome
     }
 
     /// A check that is red for another reason than the row names proves nothing about the row.

@@ -22,6 +22,11 @@ impl Tree {
         (0..count).map(|n| Self::copy(root, target.join(n.to_string()))).collect()
     }
 
+    /// The folder that what is kept of all trees stands in.
+    pub fn kept(&self) -> PathBuf {
+        self.home.with_file_name("kept")
+    }
+
     fn copy(root: &Path, home: PathBuf) -> io::Result<Self> {
         let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
         let list = Command::new("git").args(list).current_dir(root).output()?;
@@ -56,6 +61,11 @@ impl Tree {
     /// A fresh file for a command's output, which [`Self::last_output`] reads.
     pub fn output(&self) -> File {
         File::create(self.home.join("output")).expect("the copy is writable")
+    }
+
+    /// As if the last command had printed this.
+    pub fn set_output(&self, text: &str) {
+        fs::write(self.home.join("output"), text).expect("the copy is writable");
     }
 
     /// The end of what the last command printed.

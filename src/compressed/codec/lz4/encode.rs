@@ -154,6 +154,7 @@ impl Encoder<'_> {
         let place = &mut self.places[place(four, bits(self.places.len()))];
         let earlier = core::mem::replace(place, self.first + at as u32);
         let near = earlier.checked_sub(self.first).map(|earlier| earlier as usize);
+        debug_assert!(near.is_none_or(|from| from < at), "a place of another value");
         let near = near.filter(|&from| at - from <= FARTHEST && self.plain[from..from + 4] == four);
         let near = near.map(|from| {
             let length = alike(&self.plain[from..end], &self.plain[at..end]);
@@ -191,6 +192,10 @@ impl Out<'_> {
     /// Literals and the match behind them; the last ones have none.
     #[inline]
     fn sequence(&mut self, literals: &[u8], found: Option<Match>) -> Option<()> {
+        debug_assert!(
+            found.is_none_or(|found| found.length >= MIN_MATCH),
+            "a match that the format cannot write"
+        );
         let length = found.map_or(0, |found| found.length - MIN_MATCH);
         self.byte((literals.len().min(15) << 4 | length.min(15)) as u8)?;
         self.rest(literals.len())?;

@@ -198,7 +198,8 @@ mod tests {
         let values: Vec<&[u8]> = values.iter().map(|value| &**value).collect();
         let dictionary = at_once(train(&values, 4 << 10)).expect("there is much in common");
         let of_all = |bytes: &[u8]| common.windows(bytes.len()).any(|part| part == bytes);
-        assert!(dictionary.bytes.windows(PIECES[0]).any(of_all));
+        let found = dictionary.bytes.windows(PIECES[0]).any(of_all);
+        assert!(found, "the dictionary has nothing that many have in common");
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub(super) struct Table {
 impl Table {
     /// Of all symbols of one byte and others, the most frequent first: not more than the classes have codes for.
     pub(super) async fn new(symbols: Box<[Symbol]>, classes: Classes, turns: &mut Turns) -> Self {
-        debug_assert!(symbols.len() <= classes.room().min(MOST));
+        let most = classes.room().min(MOST);
+        debug_assert!(symbols.len() <= most, "{} symbols, and codes for {most}", symbols.len());
         let cost = |number| classes.code(number).length * BIT;
         let finder = Finder::new(&symbols, cost, turns).await;
         Self { symbols, classes, finder }

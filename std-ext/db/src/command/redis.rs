@@ -151,10 +151,10 @@ fn pipelines_are_answered_as_redis_does() {
                 rest = behind;
                 (row, protocol, answer.to_vec())
             }));
-            assert_eq!(rest, b"");
+            assert_eq!(rest, b"", "replies that nobody asked for");
         }
     }
-    assert_eq!(wrong, 0);
+    assert_eq!(wrong, 0, "replies of pipelines differ");
 }
 
 #[test]

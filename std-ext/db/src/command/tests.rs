@@ -375,7 +375,7 @@ fn replies_wait_for_the_entries_that_they_tell_of() {
         "randomkey\r\n",
         "\"get\" a\r\n",
     ] {
-        assert_eq!(lsn(looks), second, "{looks}");
+        assert_eq!(lsn(looks), second, "{looks} does not wait for what it tells of");
     }
 }
 

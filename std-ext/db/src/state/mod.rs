@@ -527,8 +527,8 @@ mod tests {
         shards.replay(2, 100, &second, |_| 1).unwrap();
         let core = shards.at(b"key").lock();
         let record = core.find(b"key").unwrap();
-        assert_eq!(record.ends(), Some(103));
-        core.read(record, |value| assert_eq!(value, b"6"));
+        assert_eq!(record.ends(), Some(103), "replayed at another time");
+        core.read(record, |value| assert_eq!(value, b"6", "replayed at another time"));
     }
 
     #[test]

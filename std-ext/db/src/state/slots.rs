@@ -111,7 +111,11 @@ mod tests {
         let bytes: Vec<u8> = (0..100_u8).map(|n| n.wrapping_mul(151) ^ n >> 3).collect();
         for from in 0..40 {
             for to in from..bytes.len() {
-                assert_eq!(sum(&bytes[from..to]), plain(&bytes[from..to]), "{from}..{to}");
+                assert_eq!(
+                    sum(&bytes[from..to]),
+                    plain(&bytes[from..to]),
+                    "the sum of {from}..{to}"
+                );
             }
         }
     }

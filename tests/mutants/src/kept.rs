@@ -1,0 +1,52 @@
+//! What a row's check printed when it last failed, kept beside the trees: a row of which only `says` or `hangs` is
+//! changed is judged again without another run.
+
+use crate::{check::Outcome, tree::Tree};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The output of one failed run.
+pub struct Kept {
+    file: PathBuf,
+    reuse: bool,
+}
+
+impl Kept {
+    /// In `folder`, under a fingerprint of everything that decides the output. It is written in any case, and read if
+    /// it is to be reused.
+    pub fn new(folder: &Path, print: &str, reuse: bool) -> Self {
+        Self { file: folder.join(print), reuse }
+    }
+
+    pub fn is_there(&self) -> bool {
+        self.file.is_file()
+    }
+
+    /// Puts the output where that of a run would be.
+    pub fn take(&self, tree: &Tree) -> Option<Outcome> {
+        let text = fs::read_to_string(&self.file).ok().filter(|_| self.reuse)?;
+        let (word, output) = text.split_once('\n')?;
+        let outcome = match word {
+            "red" => Outcome::Red,
+            "hung" => Outcome::Hung,
+            _ => return None,
+        };
+        tree.set_output(output);
+        Some(outcome)
+    }
+
+    /// Only failures are kept: that a check has passed may be an accident of its threads.
+    pub fn put(&self, outcome: Outcome, tree: &Tree) {
+        let word = match outcome {
+            Outcome::Red => "red",
+            Outcome::Hung => "hung",
+            _ => return,
+        };
+        let folder = self.file.parent().expect("in a folder");
+        // What cannot be kept is run again.
+        let _ = fs::create_dir_all(folder);
+        let _ = fs::write(&self.file, format!("{word}\n{}", tree.whole_output()));
+    }
+}
