@@ -318,7 +318,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     #[cold]
     fn replace_elsewhere(&mut self, placed: Hashed, place: Place, hash: Hashed, entry: P::Entry) {
         let differed = self.draft.dirty.has(place.bucket);
-        let home = placed.home(Self::hidden(self.shared).buckets());
+        let home = Self::hidden(self.shared).home_of(placed, place);
         let old = Self::take_out(self.shared, &mut self.draft.dirty, home, place);
         let is_shown = self.is_shown(&old, place, differed);
         self.place(hash, entry);
@@ -452,7 +452,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
             return self.remove_later(hash, key);
         }
         let Some((place, hash, _)) = self.find_placed(hash, key) else { return Ok(false) };
-        self.take(hash.home(Self::hidden(self.shared).buckets()), place);
+        self.take(Self::hidden(self.shared).home_of(hash, place), place);
         Ok(true)
     }
 
@@ -518,7 +518,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
                 if !keep(key, value) {
                     // SAFETY: it is in the table, so it has not been freed.
                     let hash = unsafe { P::hash(entry, |key| self.shared.hash(key)) };
-                    self.take(hash.home(Self::hidden(self.shared).buckets()), place);
+                    self.take(Self::hidden(self.shared).home_of(hash, place), place);
                 }
             }
         }

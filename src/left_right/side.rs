@@ -354,6 +354,15 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
         self.len = 0;
     }
 
+    /// Returns the bucket that the entry at `place` belongs to, if `hash` is what its key's `Hash` answers now. If the
+    /// tag of the entry says that the key answered otherwise before, returns the bucket where the entry lies: then no
+    /// bucket counts one entry less, and at worst some searches go further than they need.
+    pub(super) fn home_of(&self, hash: Hashed, place: Place) -> usize {
+        let head = self.all()[place.bucket].head();
+        let is_its = head == head.without(place.slot).with(place.slot, hash);
+        if is_its { hash.home(self.buckets()) } else { place.bucket }
+    }
+
     /// Whether the entry at `place`, which belongs to the bucket `home`, is found under `hash`.
     #[cfg(feature = "alloc")]
     pub(super) fn is_found_under(&self, hash: Hashed, home: usize, place: Place) -> bool {

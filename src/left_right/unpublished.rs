@@ -120,11 +120,8 @@ impl<'a, K, V, S, P: Keep<K, V>> Unpublished<'a, K, V, S, P> {
     {
         let side = self.newest();
         let (place, entry) = find::<K, V, P, Q>(side, hash, key)?;
-        Some(Base {
-            place: place.into(),
-            entry: *entry,
-            home: placed_under(self.shared, side, hash, place, entry).home(side.buckets()),
-        })
+        let placed = placed_under(self.shared, side, hash, place, entry);
+        Some(Base { place: place.into(), entry: *entry, home: side.home_of(placed, place) })
     }
 
     pub(super) fn get<Q>(&self, key: &Q) -> Option<(&'a K, &'a V)>

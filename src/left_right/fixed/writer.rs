@@ -168,7 +168,8 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
                 let Some((key, value)) = hidden.get(place) else { continue };
                 if !keep(key, value) {
                     let hash = Hashed::of(key, hash_builder);
-                    hidden.take(hash.home(BUCKETS), place, |bucket| draft.touch(bucket));
+                    let home = hidden.home_of(hash, place);
+                    hidden.take(home, place, |bucket| draft.touch(bucket));
                 }
             }
         }
@@ -351,7 +352,7 @@ where
                 draft.touch(place.bucket);
                 hidden.replace(place, (key, value));
             } else {
-                let home = placed_under.home(BUCKETS);
+                let home = hidden.home_of(placed_under, place);
                 Self::replace_elsewhere(hidden, draft, home, place, hash, (key, value));
             }
             return Ok(true);
@@ -401,7 +402,8 @@ where
         let (hash, found) = Self::find(hidden, hash_builder, key);
         let Some((place, &(ref found, value))) = found else { return Ok(None) };
         let hash = Self::placed_under(hash, place, found, hash_builder);
-        hidden.take(hash.home(BUCKETS), place, |bucket| draft.touch(bucket));
+        let home = hidden.home_of(hash, place);
+        hidden.take(home, place, |bucket| draft.touch(bucket));
         Ok(Some(value))
     }
 
