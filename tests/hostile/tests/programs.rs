@@ -78,14 +78,19 @@ kinds! {
     compressed: 200.0;
 }
 
-/// Shortened programs that each found something once.
+/// Shortened programs that each found something once, and the kind of map that it was found in.
+const FOUND: &[(&str, &str)] = &[
+    // A key that answered otherwise before was taken out, and searches for others ended too soon.
+    (
+        "left_right_inline",
+        "d700000000010000a4eda59f00000042a8c50d52000000250750c702000000d6816e9a3700000013e698f88d00b50092\
+         6281311200000079310ecc3c00cb00fa041969b2000000268d825fdb00bd0046bba9a7bc0000000f6d63e581000000f9",
+    ),
+];
+
 #[test]
 fn what_was_found_stays_mended() {
-    // A key that answered otherwise before was taken out, and searches for others ended too soon.
-    let alternating = "\
-        d700000000010000a4eda59f00000042a8c50d52000000250750c702000000d6816e9a3700000013e698f88d00b50092\
-        6281311200000079310ecc3c00cb00fa041969b2000000268d825fdb00bd0046bba9a7bc0000000f6d63e581000000f9";
-    for (name, hex) in [("left_right_inline", alternating)] {
+    for &(name, hex) in FOUND {
         let play = subjects::named(name).expect("there is such a kind of map");
         let program = Program::of_hex(hex).expect("digits");
         let worker = thread::Builder::new().stack_size(STACK).spawn(move || play(&program));
