@@ -358,8 +358,7 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
     /// tag of the entry says that the key answered otherwise before, returns the bucket where the entry lies: then no
     /// bucket counts one entry less, and at worst some searches go further than they need.
     pub(super) fn home_of(&self, hash: Hashed, place: Place) -> usize {
-        let head = self.all()[place.bucket].head();
-        let is_its = head == head.without(place.slot).with(place.slot, hash);
+        let is_its = self.all()[place.bucket].head().has_tag(place.slot, hash);
         if is_its { hash.home(self.buckets()) } else { place.bucket }
     }
 
@@ -367,7 +366,7 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
     #[cfg(feature = "alloc")]
     pub(super) fn is_found_under(&self, hash: Hashed, home: usize, place: Place) -> bool {
         let head = self.all()[place.bucket].head();
-        hash.home(self.buckets()) == home && head == head.without(place.slot).with(place.slot, hash)
+        hash.home(self.buckets()) == home && head.has_tag(place.slot, hash)
     }
 
     /// Replaces the entry at `place`, which is in use.
