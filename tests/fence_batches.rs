@@ -13,6 +13,7 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use support::alloc::{Injected, failing};
+use support::compare::compare_by_cmp;
 use support::rng::{Rng, mix};
 use support::{must_panic, planned_panic, rounds, seed, within};
 
@@ -312,17 +313,7 @@ impl Ord for Fused {
         self.0.cmp(&other.0)
     }
 }
-impl PartialOrd for Fused {
-    fn partial_cmp(&self, other: &Self) -> Option<Order> {
-        Some(self.cmp(other))
-    }
-}
-impl PartialEq for Fused {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Fused {}
+compare_by_cmp!(Fused);
 
 #[test]
 fn a_panic_in_user_code_leaves_all_as_it_was() {

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
+use support::compare::compare_by_cmp;
 use support::fuse::{FUSE, burn};
 use support::quarantine::Quarantine;
 use support::rng::{Rng, mix};
@@ -250,17 +251,7 @@ impl Ord for Fused {
         self.0.cmp(&other.0)
     }
 }
-impl PartialOrd for Fused {
-    fn partial_cmp(&self, other: &Self) -> Option<Order> {
-        Some(self.cmp(other))
-    }
-}
-impl PartialEq for Fused {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Fused {}
+compare_by_cmp!(Fused);
 
 /// A drop that panics too.
 impl Drop for Fused {

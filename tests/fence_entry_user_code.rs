@@ -13,6 +13,7 @@ use std::cmp::Ordering;
 use std::sync::atomic::{AtomicUsize, Ordering as Memory};
 use std::sync::{Arc, Weak};
 use support::alone::alone;
+use support::compare::{compare_by_cmp, meddle, meddling};
 use support::fuse::{FUSE, burn};
 use support::rng::{Rng, mix};
 use support::tracked::Tracked;
@@ -37,17 +38,7 @@ impl Ord for Fused {
         self.0.cmp(&other.0)
     }
 }
-impl PartialOrd for Fused {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl PartialEq for Fused {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Fused {}
+compare_by_cmp!(Fused);
 
 struct Coarse;
 impl Ranking<Fused> for Coarse {
@@ -134,17 +125,7 @@ impl Ord for Fickle {
         }
     }
 }
-impl PartialOrd for Fickle {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl PartialEq for Fickle {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Fickle {}
+compare_by_cmp!(Fickle);
 
 /// A clone that is another key.
 struct Changeling(Tracked);
@@ -160,17 +141,7 @@ impl Ord for Changeling {
         self.0.cmp(&other.0)
     }
 }
-impl PartialOrd for Changeling {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl PartialEq for Changeling {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Changeling {}
+compare_by_cmp!(Changeling);
 
 struct Liar;
 impl<K: ?Sized> Ranking<K> for Liar {
@@ -296,26 +267,6 @@ impl PartialEq for Nosy {
 }
 impl Eq for Nosy {}
 
-thread_local! {
-    /// Comparisons that have changed the map, while they are to; None otherwise.
-    static MEDDLED: Cell<Option<u32>> = const { Cell::new(None) };
-}
-
-/// Has the comparisons of `work` change the leaf that they look at.
-fn meddling<T>(work: impl FnOnce() -> T) -> T {
-    MEDDLED.set(Some(0));
-    let done = work();
-    MEDDLED.set(None);
-    done
-}
-
-/// Whether this comparison is to change the map.
-fn meddles() -> Option<u32> {
-    let calls = MEDDLED.take()?;
-    assert!(calls <= 10_000, "an operation that may not wait begins again and again");
-    Some(calls + 1)
-}
-
 /// Replaces an entry of the map at each comparison.
 #[derive(Clone)]
 struct Meddler(u64);
@@ -323,24 +274,11 @@ static MEDDLED_MAP: FenceEntryMap<Meddler, u64> = FenceEntryMap::new();
 
 impl Ord for Meddler {
     fn cmp(&self, other: &Self) -> Ordering {
-        if let Some(calls) = meddles() {
-            MEDDLED_MAP.insert(Self(3), u64::from(calls));
-            MEDDLED.set(Some(calls));
-        }
+        meddle(|calls| ignore(MEDDLED_MAP.insert(Self(3), u64::from(calls))));
         self.0.cmp(&other.0)
     }
 }
-impl PartialOrd for Meddler {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl PartialEq for Meddler {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Meddler {}
+compare_by_cmp!(Meddler);
 
 /// A leaf that changes whenever it is looked at makes an operation that may not wait give up.
 #[test]

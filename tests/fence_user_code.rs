@@ -10,6 +10,7 @@ use hedgerow::fence::{Op, Ranking};
 use std::cell::Cell;
 use std::cmp::Ordering;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use support::compare::{compare_by_cmp, meddle, meddling};
 use support::rng::{Rng, mix};
 use support::{planned_panic, within};
 
@@ -36,17 +37,7 @@ impl Ord for Fused {
         self.0.cmp(&other.0)
     }
 }
-impl PartialOrd for Fused {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl PartialEq for Fused {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Fused {}
+compare_by_cmp!(Fused);
 
 struct Coarse;
 impl Ranking<Fused> for Coarse {
@@ -119,17 +110,7 @@ impl Ord for Fickle {
         }
     }
 }
-impl PartialOrd for Fickle {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl PartialEq for Fickle {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Fickle {}
+compare_by_cmp!(Fickle);
 
 struct Liar;
 impl<K> Ranking<K> for Liar {
@@ -273,11 +254,6 @@ fn walks_end_whatever_keys_answer_after_the_map_was_filled() {
     }
 }
 
-thread_local! {
-    /// Comparisons that have changed the map, while they are to; None otherwise.
-    static MEDDLED: Cell<Option<u32>> = const { Cell::new(None) };
-}
-
 /// Replaces an entry of the map at each comparison.
 #[derive(Clone, Copy)]
 struct Meddler(u64);
@@ -285,35 +261,15 @@ static MEDDLED_MAP: FenceMap<Meddler, u64> = FenceMap::new();
 
 impl Ord for Meddler {
     fn cmp(&self, other: &Self) -> Ordering {
-        if let Some(calls) = MEDDLED.take() {
-            assert!(calls < 10_000, "an operation that may not wait begins again and again");
-            MEDDLED_MAP.insert(Self(3), u64::from(calls));
-            MEDDLED.set(Some(calls + 1));
-        }
+        meddle(|calls| _ = MEDDLED_MAP.insert(Self(3), u64::from(calls)));
         self.0.cmp(&other.0)
     }
 }
-impl PartialOrd for Meddler {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl PartialEq for Meddler {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Meddler {}
+compare_by_cmp!(Meddler);
 
 /// A leaf that changes whenever it is looked at makes an operation that may not wait give up.
 #[test]
 fn what_may_not_wait_ends_beside_changes_without_end() {
-    fn meddling<T>(work: impl FnOnce() -> T) -> T {
-        MEDDLED.set(Some(0));
-        let done = work();
-        MEDDLED.set(None);
-        done
-    }
     let map = &MEDDLED_MAP;
     (0..9).for_each(|n| _ = map.insert(Meddler(n), n));
     assert!(meddling(|| map.try_get(&Meddler(5)).is_err()));

@@ -5,6 +5,7 @@
 pub(crate) mod alloc;
 pub(crate) mod alone;
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod fuse;
 pub(crate) mod hashers;
 pub(crate) mod history;
