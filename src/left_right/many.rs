@@ -95,7 +95,8 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     #[inline]
     pub fn lock(&self) -> SharedWriteGuard<'_, K, V, S, P> {
         let Inner { writer, holder } = &*self.inner;
-        // A thread that gets the lock at once did not have it, so only one that has to wait asks.
+        // `try_lock` fails if this thread holds the lock already. So only a thread that has to wait checks whether it
+        // would wait for itself.
         let writer = match writer.try_lock() {
             Ok(writer) => writer,
             Err(TryLockError::Poisoned(writer)) => writer.into_inner(),

@@ -543,7 +543,7 @@ pub(crate) fn read<R>(record: Record, cold: Option<&Cold>, with: impl FnOnce(&[u
 pub(crate) fn read_pieces(record: Record, cold: Option<&Cold>, answer: impl FnOnce(Answer<'_>)) {
     match record.value() {
         Value::Here(value) => answer(Answer::Bytes(value)),
-        // SAFETY: whoever has the value has its record.
+        // SAFETY: the value belongs to a record that the caller holds.
         Value::Long(lent, length) => unsafe { lent.rope().read_pieces(length, answer) },
         Value::Away(..) => read(record, cold, |value| answer(Answer::Bytes(value))),
     }
