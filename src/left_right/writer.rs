@@ -304,9 +304,32 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         K: Borrow<Q> + Clone,
         Q: Hash + Eq + ?Sized,
     {
-        let updated = self.pen().update(key, with).unwrap_or_else(out_of_memory);
+        self.try_update(key, with).unwrap_or_else(out_of_memory)
+    }
+
+    /// As [`update`](Self::update), but says when there is no memory: then the value is what it was.
+    ///
+    /// # Errors
+    /// When the allocator has no memory for the entry, a larger table, or a note. `with` may have been called.
+    ///
+    /// ```
+    /// let (mut w, _r) = hedgerow::LeftRightMap::new();
+    /// w.insert("rose", 1);
+    /// assert_eq!(w.try_update("rose", |count| count + 1), Ok(true));
+    /// assert_eq!(w.get("rose"), Some(&2));
+    /// ```
+    pub fn try_update<Q>(
+        &mut self,
+        key: &Q,
+        with: impl FnOnce(&V) -> V,
+    ) -> Result<bool, TryReserveError>
+    where
+        K: Borrow<Q> + Clone,
+        Q: Hash + Eq + ?Sized,
+    {
+        let updated = self.pen().update(key, with)?;
         self.pen().count();
-        updated
+        Ok(updated)
     }
 
     /// Removes all entries for which `keep` does not hold.

@@ -31,11 +31,13 @@ const GENERATIONS: u32 = 40;
 /// Of so many interrupts one begins to hold a look, if none is held.
 const HOLDS: u32 = 64;
 /// It is held for up to so many: longer than the first change after a publish waits for readers, and no longer than
-/// there is memory for noting what cannot be done meanwhile.
-const LONG: u32 = if cfg!(feature = "microbit") { 96 } else { 256 };
+/// there is memory for noting what cannot be done meanwhile. In the smallest heap many notes leave no hole that is
+/// large enough for a larger side.
+const LONG: u32 = if cfg!(feature = "microbit") { 72 } else { 256 };
 /// With each kind the run goes on until this much has happened: a map's publish is a few instructions, for what it
 /// leaves to do is done by the next change...
-const ENOUGH: [u32; COUNTED] = [3000, 1000, 20, 20, 20, 100];
+const ENOUGH: [u32; COUNTED] =
+    [3000, 1000, 20, 20, 20, if cfg!(feature = "microbit") { 30 } else { 100 }];
 /// ...or this many rounds have passed.
 const ROUNDS: u32 = 200;
 
