@@ -96,9 +96,11 @@ class Server:
         self.folder = tempfile.mkdtemp()
         files = [f"--tls-cert-file={certificates}/redis.crt", f"--tls-key-file={certificates}/redis.key",
                  f"--tls-ca-cert-file={certificates}/ca.crt", "--tls-auth-clients=optional"]
+        # Our own variables begin as the server's do, and it refuses those that it does not know.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("HEDGEROW_DB_")}
         self.process = subprocess.Popen(
             [program, f"--port={PORT}", f"--tls-port={TLS_PORT}", *files, f"--dir={self.folder}", "--loglevel=warning"],
-            stdout=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE, text=True, env=environment,
         )
         while (line := self.process.stdout.readline()) != "Ctrl-C ends it.\n":
             assert line, "the server did not start"
