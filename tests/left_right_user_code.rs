@@ -232,8 +232,12 @@ impl Contrary {
     /// A key that belongs to one of few buckets of many, all under one tag, and next to each other where changes are
     /// noted: such keys are compared, whatever they hash to.
     fn new(class: u64, place: u64) -> Self {
+        Self::tagged(class, place, 0x55)
+    }
+
+    fn tagged(class: u64, place: u64, tag: u64) -> Self {
         // Undoes how the map mixes a weak hash, a product by this odd number that is folded once.
-        let (odd, mixed) = (0x9E37_79B9_7F4A_7C15_u64, place << 54 | 0x55);
+        let (odd, mixed) = (0x9E37_79B9_7F4A_7C15_u64, place << 54 | tag);
         let inverse = (0..6).fold(odd, |inverse, _| {
             inverse.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(inverse)))
         });
@@ -358,6 +362,42 @@ fn keys_that_contradict_themselves_hide_no_others_in_a_fixed_table() {
         assert!(
             Contrary::lasting().all(|key| snapshot.get(&key).is_some()),
             "a lasting key of a fixed table is lost"
+        );
+    }
+}
+
+/// A key that each time answers `Hash` otherwise than before, unless it is a lasting one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Moody(u64);
+
+impl Moody {
+    const LASTING: std::ops::Range<u64> = 100..112;
+}
+
+impl Hash for Moody {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        thread_local!(static ASKED: Cell<u64> = const { Cell::new(0) });
+        let asked = if Self::LASTING.contains(&self.0) { 0 } else { ASKED.get() + 1 };
+        ASKED.set(ASKED.get().max(asked));
+        // Another tag each time, for a hundred times, and one of few buckets.
+        Contrary::tagged(0, (self.0 + asked) % 8, asked % 128).hash(state);
+    }
+}
+
+/// Keys that answer otherwise than before hide no others, as far as their tags tell.
+#[test]
+fn keys_that_answer_otherwise_hide_no_others() {
+    for round in 0..100 {
+        let (mut writer, reader) = LeftRightMap::inline_with_hasher(hashers::IDENTITY);
+        writer.reserve(4_000);
+        let keys = (0..30).chain(Moody::LASTING).chain(30..40);
+        keys.for_each(|key| assert!(!writer.insert(Moody(key), round)));
+        writer.retain(|key, _| Moody::LASTING.contains(&key.0));
+        writer.publish();
+        let lasting = Moody::LASTING.map(Moody);
+        assert!(
+            lasting.into_iter().all(|key| reader.contains_key(&key)),
+            "a lasting key is hidden"
         );
     }
 }

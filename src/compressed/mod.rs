@@ -15,6 +15,7 @@
 mod budget;
 mod builder;
 pub mod codec;
+mod codec_lock;
 mod iter;
 mod learn;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]

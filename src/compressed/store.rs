@@ -1,6 +1,7 @@
 //! What a map consists of; appending records, and what leads to them.
 
 use super::builder::Builder;
+use super::codec_lock::CodecLock;
 use super::learn::Class;
 use super::models::Models;
 use super::pool::Pool;
@@ -48,7 +49,7 @@ pub(super) struct Store {
     pub(super) policy: Policy,
     /// The hot segment that is appended to.
     pub(super) hot: Lock<Option<Open>>,
-    pub(super) house: Lock<House>,
+    pub(super) house: CodecLock<House>,
     pub(super) budget: usize,
     /// Bytes of the table, when somebody last looked.
     pub(super) table_bytes: AtomicUsize,
@@ -85,7 +86,7 @@ pub(super) struct Store {
     /// Sweeps for which writers leave that to others.
     pub(super) patience: AtomicUsize,
     /// Held while they do.
-    pub(super) school: Lock<Option<Class>>,
+    pub(super) school: CodecLock<Option<Class>>,
     /// Bytes of keys and values.
     pub(super) raw: Counter,
     pub(super) hits: Counter,
@@ -105,7 +106,7 @@ impl Store {
             merge: builder.merge,
             policy: builder.policy,
             hot: Lock::new(None),
-            house: Lock::new(House::new()),
+            house: CodecLock::new(House::new()),
             budget: builder.budget,
             table_bytes: AtomicUsize::new(0),
             bins: AtomicUsize::new(0),
@@ -124,7 +125,7 @@ impl Store {
             aged: AtomicUsize::new(0),
             to_learn: AtomicBool::new(may_learn),
             patience: AtomicUsize::new(0),
-            school: Lock::new(None),
+            school: CodecLock::new(None),
             raw: Counter::new(),
             hits: Counter::new(),
             misses: Counter::new(),

@@ -19,7 +19,7 @@ pub enum Policy {
 /// Folds deferred changes into a value; see
 /// [`modify_deferred`](crate::CompressedMap::modify_deferred).
 ///
-/// It must not use the map that it belongs to, which may hang.
+/// It must not change the map that it works for: see [`Codec`](super::codec::Codec).
 pub trait Merge: Send + Sync {
     /// The value that `operands`, the oldest first, make of `value` (None: the key had none).
     fn merge(&self, key: &[u8], value: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8>;

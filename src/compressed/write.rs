@@ -133,7 +133,11 @@ impl Store {
     fn make_room(&self, (patience, backoff): &mut (usize, Backoff)) -> bool {
         match self.sweep_some(SHARE) {
             Swept::Some if *patience > 0 => *patience -= 1,
-            Swept::Busy => drop(backoff.wait_long()),
+            Swept::Busy => {
+                self.house.refuse_holder();
+                self.school.refuse_holder();
+                let _ = backoff.wait_long();
+            }
             // This thread has trained codecs for a turn: there is nobody to wait for.
             Swept::Later => {}
             // Nobody may have noticed that there is something.

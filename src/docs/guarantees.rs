@@ -102,6 +102,9 @@
 //!   [`SharedWriteHandle`](crate::left_right::SharedWriteHandle) takes a lock instead: `Hash`, `Eq`, `Clone` and
 //!   closures run under it, and panic if they use the handle; `Drop` runs when the lock has been given back.
 //! - What readers see is not dropped, whatever `Hash` and `Eq` say: a key that contradicts itself may be found or not.
+//!   In an [`inline`](crate::LeftRightMap::inline) map and a [`LeftRightTable`](crate::LeftRightTable), which keep no
+//!   hashes, a key whose `Hash` answers otherwise than before may also keep other keys from being found, until the
+//!   table grows. (Mostly the tag beside the entry tells.)
 //! - If the writer's handle is dropped or its thread panics, readers go on, and
 //!   [`ReadHandle::writer`](crate::left_right::ReadHandle::writer) gives another, with all that was drafted.
 //! - Reads allocate nothing. A map allocates what its handles share and slots for sixteen handles; then an entry's

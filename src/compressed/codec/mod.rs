@@ -35,6 +35,10 @@ use core::error::Error;
 use core::fmt;
 
 /// A way to compress values.
+///
+/// A codec, its models and a [`Merge`](super::Merge) must not change the map that they work for, because they may work
+/// for a change that others wait for. With `std` a call that would wait for itself panics; without, it never returns.
+/// They may read the map.
 pub trait Codec: Send + Sync {
     /// What it is called where it is reported on, and where what it made is imported: at most 255 bytes, and not what
     /// another codec of the same map is called. A map asks once.

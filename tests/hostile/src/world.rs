@@ -32,6 +32,11 @@ pub enum Lie {
 }
 
 impl Lie {
+    /// Whether two answers about one key may differ.
+    pub fn changes(self) -> bool {
+        matches!(self, Self::Random | Self::Alternating)
+    }
+
     /// A byte of a program as a lie; half of all bytes are honest.
     pub fn of(byte: u8) -> Self {
         match byte {
@@ -231,14 +236,6 @@ pub fn with_calling_allocator<R>(calls: u32, work: impl FnOnce() -> R) -> R {
         }
     };
     alloc::hooked(hook, work)
-}
-
-/// As [`step`], for codecs: they may run while others wait for room that only this call makes, and so must not call
-/// the map.
-pub(crate) fn codec_step() {
-    let reentry = REENTRY.replace(u32::MAX);
-    step();
-    REENTRY.set(reentry);
 }
 
 /// As [`step`], for destructors. If one panics at the end of a function, the compiler forgets the value that the

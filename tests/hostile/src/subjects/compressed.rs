@@ -36,11 +36,6 @@ struct Runs(Wrong);
 /// The first bytes of a value, which are stored as they are.
 const PLAIN: usize = 5;
 
-thread_local! {
-    /// Whether this thread looks a key up.
-    static READS: Cell<bool> = const { Cell::new(false) };
-}
-
 static CALLS: AtomicU32 = AtomicU32::new(0);
 
 fn now_and_then() -> bool {
@@ -49,7 +44,7 @@ fn now_and_then() -> bool {
 
 impl Model for Runs {
     fn compress(&self, plain: &[u8], into: &mut [u8], _: &mut Work) -> Option<usize> {
-        world::codec_step();
+        world::step();
         if self.0 == Wrong::Longer && now_and_then() {
             return Some(
                 into.len() + [1, 60_000, usize::MAX - into.len()][(world::random() % 3) as usize],
@@ -71,12 +66,7 @@ impl Model for Runs {
     }
 
     fn decompress(&self, stored: &[u8], into: &mut [u8]) -> Result<(), Corrupt> {
-        if READS.get() {
-            // A look-up holds nothing, so a codec may call the map from there.
-            world::step();
-        } else {
-            world::codec_step();
-        }
+        world::step();
         let damaged = Corrupt::new();
         let (head, body) = stored.split_at_checked(PLAIN).ok_or(damaged)?;
         let (first, rest) = into.split_at_mut_checked(PLAIN).ok_or(damaged)?;
@@ -110,7 +100,7 @@ impl Future for Endless {
     type Output = Option<Box<dyn Model>>;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        world::codec_step();
+        world::step();
         Poll::Pending
     }
 }
@@ -121,12 +111,12 @@ impl Codec for Runs {
     }
 
     fn untrained(&self) -> Option<Box<dyn Model>> {
-        world::codec_step();
+        world::step();
         Some(Box::new(*self))
     }
 
     fn train(&self, samples: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
-        world::codec_step();
+        world::step();
         (samples.len() > 2).then(|| Box::new(*self) as Box<dyn Model>)
     }
 
@@ -220,11 +210,9 @@ impl Map {
         impl Drop for Done<'_> {
             fn drop(&mut self) {
                 self.0.read.set(None);
-                READS.set(false);
             }
         }
         let _done = Done(local);
-        READS.set(true);
         if op.value >= 128 {
             return look_up();
         }
@@ -318,7 +306,7 @@ impl Subject for Map {
         CALLS.store(0, Relaxed);
         let builder = CompressedMap::builder(96 << 10).segment_bytes(4 << 10).codec(Runs(wrong));
         let merge = |_: &[u8], before: Option<&[u8]>, operands: &[&[u8]]| {
-            world::codec_step();
+            world::step();
             let last = operands.last().or(before.as_ref());
             last.map(|bytes| bytes.to_vec()).unwrap_or_default()
         };

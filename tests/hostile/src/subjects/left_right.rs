@@ -15,16 +15,23 @@ use std::sync::{Mutex, TryLockError};
 
 /// How a map with these handles is made.
 pub(super) trait Make<K, V>: Keep<K, V> + Sized + 'static {
+    /// Whether each entry's hash is kept.
+    const HASHES: bool;
+
     fn handles(spread: Spread) -> Handles<K, V, Spread, Self>;
 }
 
 impl<K: 'static, V: 'static> Make<K, V> for Boxed {
+    const HASHES: bool = true;
+
     fn handles(spread: Spread) -> Handles<K, V, Spread, Self> {
         LeftRightMap::with_hasher(spread)
     }
 }
 
 impl<K: Copy + 'static, V: Copy + 'static> Make<K, V> for Inline {
+    const HASHES: bool = false;
+
     fn handles(spread: Spread) -> Handles<K, V, Spread, Self> {
         LeftRightMap::inline_with_hasher(spread)
     }
@@ -39,6 +46,8 @@ pub(super) struct Local<K: Thing, V: Thing, P: Keep<Key<K>, V>> {
     /// Snapshots that this thread holds.
     held: Cell<u32>,
     leaks: bool,
+    /// Whether keys may be hidden by others that answer `Hash` otherwise than before.
+    hides: bool,
 }
 
 impl<K: Thing, V: Thing, P: Keep<Key<K>, V>> Local<K, V, P> {
@@ -200,7 +209,8 @@ where
 
     fn join(&self, program: &Program) -> Self::Local {
         let reader = self.reader.lock().expect("nothing panics with it").clone();
-        Local { reader, held: Cell::new(0), leaks: program.leaks() }
+        let hides = !P::HASHES && program.manners().hash.changes();
+        Local { reader, held: Cell::new(0), leaks: program.leaks(), hides }
     }
 
     fn act(&self, local: &Self::Local, op: Op, rest: &mut dyn FnMut()) {
@@ -218,7 +228,8 @@ where
     }
 
     fn lasting(&self, local: &Self::Local, id: u32) -> Option<Option<u32>> {
-        local.reader.get_with(&Key::make(id), Thing::id)
+        let found = local.reader.get_with(&Key::make(id), Thing::id);
+        found.or(local.hides.then_some(None))
     }
 
     fn end(&mut self) {
@@ -260,7 +271,8 @@ impl<K: Thing, V: Thing> Subject for Shared<K, V> {
     }
 
     fn join(&self, program: &Program) -> Self::Local {
-        Local { reader: self.handle.reader(), held: Cell::new(0), leaks: program.leaks() }
+        let reader = self.handle.reader();
+        Local { reader, held: Cell::new(0), leaks: program.leaks(), hides: false }
     }
 
     fn act(&self, local: &Self::Local, op: Op, rest: &mut dyn FnMut()) {

@@ -10,7 +10,8 @@ use hedgerow::LeftRightTable;
 
 type Inner = LeftRightTable<Key<Pair>, Pair, 16, 8, Spread>;
 
-pub(super) struct Table(Box<Inner>);
+/// The table, and whether a key may answer `Hash` otherwise than before: that may hide other keys.
+pub(super) struct Table(Box<Inner>, bool);
 
 impl Table {
     /// Looks at all of it, while other operations are done.
@@ -73,7 +74,7 @@ impl Subject for Table {
             }
             writer.publish();
         }
-        Self(table)
+        Self(table, program.manners().hash.changes())
     }
 
     fn join(&self, _: &Program) {}
@@ -95,6 +96,7 @@ impl Subject for Table {
     fn lasting(&self, (): &(), id: u32) -> Option<Option<u32>> {
         // As many places as threads and what they hold may take; without one there is nothing to be said.
         let Some(reader) = self.0.reader() else { return Some(Some(id)) };
-        reader.get(&Key::make(id)).map(|value| value.id())
+        let found = reader.get(&Key::make(id)).map(|value| value.id());
+        found.or(self.1.then_some(None))
     }
 }
