@@ -3,8 +3,8 @@
 //! [`FlatMap`] is a hash table of plain data whose reads take no lock, hold no guard and write nothing shared.
 //! [`FlatTable`] is the same of fixed size, for a `static`, without an allocator. [`LeftRightMap`] has one writer,
 //! whose changes readers that never wait see together, when it publishes them. [`FenceMap`] keeps its keys in
-//! order, and reads ranges as they were at one moment; [`FenceEntryMap`] does so for keys that own memory, as
-//! [`EntryMap`] is a hash table of such. [`docs::choosing`] says which map to take. What holds,
+//! order, and reads ranges as they were at one moment; [`OrdMap`] does so for keys that own memory, as
+//! [`HashMap`] is a hash table of such. [`docs::choosing`] says which map to take. What holds,
 //! what does not, and why, is in [`docs`].
 //!
 //! ```
@@ -61,10 +61,10 @@ mod table;
 
 #[cfg(feature = "alloc")]
 pub use compressed::CompressedMap;
-#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
-pub use fence::FenceEntryMap;
 #[cfg(feature = "alloc")]
 pub use fence::FenceMap;
+#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
+pub use fence::OrdMap;
 #[cfg(feature = "alloc")]
 pub use flat::FlatMap;
 pub use flat::FlatTable;
@@ -73,7 +73,7 @@ pub use left_right::LeftRightMap;
 #[cfg(not(hedgerow_loom))]
 pub use left_right::LeftRightTable;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
-pub use owned::{EntryMap, StrMap};
+pub use owned::{BytesMap, HashMap};
 
 /// The README's examples are tests.
 #[cfg(all(doctest, feature = "alloc"))]

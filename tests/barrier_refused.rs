@@ -14,7 +14,7 @@ mod support;
 
 use hedgerow::owned::pin;
 use hedgerow::std_ext::membarrier;
-use hedgerow::{EntryMap, LeftRightMap};
+use hedgerow::{HashMap, LeftRightMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -93,7 +93,7 @@ fn forked(what: &str, child: impl FnOnce()) {
     assert_eq!((ended, status), (pid, 0), "{what}: it waited for ever, or panicked");
 }
 
-type Map = EntryMap<u64, Tracked>;
+type Map = HashMap<u64, Tracked>;
 
 /// What another thread does each time it is told to.
 struct Told {

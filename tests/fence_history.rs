@@ -11,7 +11,7 @@ mod ordered_play;
 #[path = "support/plain.rs"]
 mod plain;
 
-use hedgerow::FenceEntryMap;
+use hedgerow::OrdMap;
 use hedgerow::fence::Op;
 use hedgerow::owned::pin;
 use ordered_play::{Plan, Target, play};
@@ -44,7 +44,7 @@ impl Drop for Boxed {
     }
 }
 
-struct Owned(FenceEntryMap<Box<u64>, Boxed>);
+struct Owned(OrdMap<Box<u64>, Boxed>);
 
 impl Target for Owned {
     fn get(&self, key: u64, way: usize) -> Option<Value> {
@@ -164,7 +164,7 @@ fn histories_of_whole_maps_are_linearizable() {
 
 #[test]
 fn histories_of_boxes_are_linearizable() {
-    play_on(|| Owned(FenceEntryMap::new()));
+    play_on(|| Owned(OrdMap::new()));
 }
 
 /// What no order explains: an insert that is seen, and one before it that is not; a pop that leaves its entry; half of

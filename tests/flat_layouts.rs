@@ -1,13 +1,13 @@
 //! builds: narrow
 //!
-//! Every layout of key and value against std's `HashMap`: random operations on both, the same
+//! Every layout of key and value against std's `StdMap`: random operations on both, the same
 //! answers, the same contents, with good and bad hashers.
 
 mod support;
 
 use hedgerow::flat::{FlatTable, Op};
-use hedgerow::{EntryMap, FlatMap};
-use std::collections::HashMap;
+use hedgerow::{FlatMap, HashMap};
+use std::collections::HashMap as StdMap;
 use std::hash::{BuildHasher, Hash};
 use std::num::NonZeroU32;
 use support::hashers;
@@ -16,7 +16,7 @@ use support::rng::Rng;
 use support::{effort, seed, within};
 
 /// Contents, both ways, and everything that counts them.
-fn compare<K, V, S>(map: &FlatMap<K, V, S>, model: &HashMap<K, V>)
+fn compare<K, V, S>(map: &FlatMap<K, V, S>, model: &StdMap<K, V>)
 where
     K: Nth + Eq + Hash,
     V: Nth,
@@ -37,7 +37,7 @@ where
 }
 
 /// One random operation on both.
-fn step<K, V, S>(map: &FlatMap<K, V, S>, model: &mut HashMap<K, V>, keys: u64, rng: &mut Rng)
+fn step<K, V, S>(map: &FlatMap<K, V, S>, model: &mut StdMap<K, V>, keys: u64, rng: &mut Rng)
 where
     K: Nth + Eq + Hash,
     V: Nth,
@@ -118,7 +118,7 @@ where
     V: Nth,
     S: BuildHasher + Clone,
 {
-    let mut model = HashMap::new();
+    let mut model = StdMap::new();
     let mut rng = Rng::new(seed() ^ salt);
     let keys = keys.min(K::LIMIT);
     for n in 0..keys / 3 {
@@ -203,7 +203,7 @@ fn keys_and_values_of_half_a_page_stay_aligned() {
     }
     let map: FlatMap<Half, Half> = (0..60).map(|n| (Half(n), Half(2 * n))).collect();
     let table = Box::new(FlatTable::<Half, Half, BINS>::new());
-    let entries: EntryMap<Half, Half> = EntryMap::new();
+    let entries: HashMap<Half, Half> = HashMap::new();
     for (key, value) in &map {
         assert_eq!(2 * aligned(&key), aligned(&value));
         assert_eq!(table.insert(key, value), Ok(None));
@@ -315,7 +315,7 @@ fn an_equal_key_does_not_replace_the_first() {
         }
     }
     let map = FlatMap::<_, _>::new();
-    let mut model = HashMap::new();
+    let mut model = StdMap::new();
     for (key, value) in [(Named(1, "first"), 1), (Named(1, "second"), 2)] {
         map.insert(key, value);
         model.insert(key, value);
@@ -329,7 +329,7 @@ fn an_equal_key_does_not_replace_the_first() {
 #[should_panic(expected = "in the map")]
 fn a_difference_is_noticed() {
     let map: FlatMap<u32, u32> = FlatMap::new();
-    let mut model = HashMap::new();
+    let mut model = StdMap::new();
     map.insert(1, 1);
     model.insert(1, 2);
     compare(&map, &model);

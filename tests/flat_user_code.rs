@@ -7,9 +7,9 @@
 mod support;
 
 use hedgerow::flat::Op;
-use hedgerow::{EntryMap, FlatMap};
+use hedgerow::{FlatMap, HashMap};
 use std::cell::Cell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap as StdMap, HashSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::thread;
 use std::time::Duration;
@@ -98,7 +98,7 @@ fn a_panicking_hasher_changes_nothing_and_locks_nothing() {
             let hasher = Watched::new(inner);
             let (fuse, uses) = (hasher.fuse.clone(), hasher.clone());
             let map: FlatMap<u64, u64, Watched> = FlatMap::with_hasher(hasher);
-            let mut model = HashMap::new();
+            let mut model = StdMap::new();
             let mut panics = 0;
             // Every use of the hasher panics once: those of the operation itself, and those of the
             // growth that it sets off.
@@ -126,12 +126,12 @@ fn a_panicking_hasher_changes_nothing_and_locks_nothing() {
                     assert!(n < 10_000, "it never goes through");
                 }
                 if key % 50 == 0 {
-                    assert_eq!(map.iter().collect::<HashMap<_, _>>(), model);
+                    assert_eq!(map.iter().collect::<StdMap<_, _>>(), model);
                     assert_eq!(map.len(), model.len());
                 }
             }
             assert!(panics >= 250);
-            assert_eq!(map.iter().collect::<HashMap<_, _>>(), model);
+            assert_eq!(map.iter().collect::<StdMap<_, _>>(), model);
             for key in 0..250 {
                 fuse.arm(0);
                 assert!(support::panics(|| ignore(map.get(&key))));
@@ -201,7 +201,7 @@ impl Hash for Doer {
 #[test]
 fn a_batch_answers_in_turn() {
     static MAP: FlatMap<Doer, u64, Mapped> = FlatMap::with_hasher(hashers::PAIRS);
-    static ENTRIES: EntryMap<Doer, u64, Mapped> = EntryMap::with_hasher(hashers::PAIRS);
+    static ENTRIES: HashMap<Doer, u64, Mapped> = HashMap::with_hasher(hashers::PAIRS);
     const KEYS: [Doer; 6] = [Doer(1), Doer(3), Doer(5), Doer(7), Doer(9), Doer(11)];
     for key in [Doer(0), Doer(1)] {
         MAP.insert(key, 9 + key.0);

@@ -6,8 +6,8 @@
 mod support;
 
 use hedgerow::owned::{Op, TryInsertError, pin, try_pin};
-use hedgerow::{EntryMap, StrMap};
-use std::collections::HashMap;
+use hedgerow::{BytesMap, HashMap};
+use std::collections::HashMap as StdMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use support::alloc::{Injected, failing};
@@ -21,8 +21,8 @@ static ALLOCATOR: Injected = Injected;
 
 const FOR_EVER: u64 = u64::MAX;
 
-type Map = EntryMap<u64, u64, Mapped>;
-type Strings = StrMap<Mapped>;
+type Map = HashMap<u64, u64, Mapped>;
+type Strings = BytesMap<Mapped>;
 /// What is stored, or what comes back.
 type Refused<K, V> = Result<(), TryInsertError<K, V>>;
 
@@ -75,8 +75,8 @@ fn store_strings(map: &Strings, key: u64, value: u64) -> Refused<[u8; 8], [u8; 8
 /// Returns how many allocations failed.
 fn fill_with_failures(hasher: Mapped, keys: u64, spared: u64, doomed: u64) -> u64 {
     let (map, strings) = (Map::with_hasher(hasher), Strings::with_hasher(hasher));
-    let mut stored = HashMap::with_capacity(keys as usize);
-    let mut stored_strings = HashMap::with_capacity(keys as usize);
+    let mut stored = StdMap::with_capacity(keys as usize);
+    let mut stored_strings = StdMap::with_capacity(keys as usize);
     drop(pin());
     let ((), counts) = failing(spared, doomed, || {
         for key in 0..keys {
@@ -101,7 +101,7 @@ fn fill_with_failures(hasher: Mapped, keys: u64, spared: u64, doomed: u64) -> u6
     assert!(refused as u64 <= counts.failures);
     assert!(doomed != FOR_EVER || counts.failures == 0 || refused > 0);
     let guard = pin();
-    let all: HashMap<u64, u64> = map.iter(&guard).map(|(key, value)| (*key, *value)).collect();
+    let all: StdMap<u64, u64> = map.iter(&guard).map(|(key, value)| (*key, *value)).collect();
     assert_eq!((map.len(), all), (stored.len(), stored));
     assert_eq!(strings.len(), stored_strings.len());
     for (key, value) in stored_strings {
@@ -128,7 +128,7 @@ fn failing_allocations_lose_nothing() {
 /// What needs no memory for an entry works without.
 #[test]
 fn without_memory_the_rest_goes_on() {
-    let map: Map = EntryMap::with_hasher(hashers::GOOD);
+    let map: Map = HashMap::with_hasher(hashers::GOOD);
     let strings = Strings::with_hasher(hashers::GOOD);
     for key in 0..50_u64 {
         map.insert(key, key);
@@ -154,7 +154,7 @@ fn without_memory_the_rest_goes_on() {
 }
 
 /// What each of the methods that can refuse gives back, if it does; the value is the key's.
-fn attempts(map: &EntryMap<u64, u64>, key: u64) -> [Result<(), (u64, u64)>; 4] {
+fn attempts(map: &HashMap<u64, u64>, key: u64) -> [Result<(), (u64, u64)>; 4] {
     let guard = pin();
     let given = |error: TryInsertError<u64, Option<u64>>| {
         let (key, value) = error.into_parts();
@@ -173,7 +173,7 @@ fn attempts(map: &EntryMap<u64, u64>, key: u64) -> [Result<(), (u64, u64)>; 4] {
 #[test]
 fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
     alone(|| {
-        let map = EntryMap::<u64, u64>::new();
+        let map = HashMap::<u64, u64>::new();
         assert_eq!(map.pending_limit(), None);
         map.set_pending_limit(Some(300));
         assert_eq!((map.pending_limit(), map.clone().pending_limit()), (Some(300), Some(300)));
@@ -214,7 +214,7 @@ fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
 #[test]
 fn a_limit_of_strings() {
     alone(|| {
-        let map = StrMap::new();
+        let map = BytesMap::new();
         map.set_pending_limit(Some(10));
         assert_eq!((map.pending_limit(), map.clone().pending_limit()), (Some(10), Some(10)));
         let guard = pin();
@@ -243,7 +243,7 @@ fn a_limit_of_strings() {
 
 #[test]
 fn errors_explain_themselves() {
-    let map = EntryMap::<u64, u64>::new();
+    let map = HashMap::<u64, u64>::new();
     map.set_pending_limit(Some(0));
     let _guard = pin();
     (0..2).for_each(|n| ignore(map.insert(1, n)));
@@ -270,7 +270,7 @@ fn a_limit_drops_no_more_than_it_has_to() {
             }
         }
         let dropped = Arc::new(AtomicUsize::new(0));
-        let map = EntryMap::<u64, Counted>::new();
+        let map = HashMap::<u64, Counted>::new();
         let guard = pin();
         (0..1_001).for_each(|_| ignore(map.insert(1, Counted(dropped.clone()))));
         assert_eq!((map.pending(), dropped.load(Ordering::Relaxed)), (1_000, 0));
@@ -290,7 +290,7 @@ fn a_limit_drops_no_more_than_it_has_to() {
 #[test]
 fn threads_pass_the_limit_by_one_each() {
     alone(|| {
-        let map = EntryMap::<u64, u64>::new();
+        let map = HashMap::<u64, u64>::new();
         map.set_pending_limit(Some(500));
         let _guard = pin();
         support::crew(|crew| {
@@ -322,7 +322,7 @@ fn without_memory_for_bags_what_is_taken_out_is_dropped() {
         for spared in [0, 1] {
             let alive = Arc::new(AtomicUsize::new(4 * EACH as usize));
             let new = |key| (key, Counted(alive.clone()));
-            let map: EntryMap<u64, Counted> = (0..4 * EACH).map(new).collect();
+            let map: HashMap<u64, Counted> = (0..4 * EACH).map(new).collect();
             support::crew(|crew| {
                 for hand in 0..4 {
                     let map = &map;

@@ -5,18 +5,18 @@
 mod support;
 
 use hedgerow::owned::pin;
-use hedgerow::{EntryMap, FenceEntryMap, StrMap};
+use hedgerow::{BytesMap, HashMap, OrdMap};
 use rayon::prelude::*;
 use serde::Deserialize;
 use serde::de::value::{Error, MapDeserializer};
-use std::collections::HashMap;
+use std::collections::HashMap as StdMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use support::alloc::{Injected, counted};
 
 #[global_allocator]
 static ALLOCATOR: Injected = Injected;
 
-type Map = EntryMap<String, Vec<u64>>;
+type Map = HashMap<String, Vec<u64>>;
 
 fn entry(n: u64) -> (String, Vec<u64>) {
     (n.to_string(), vec![n; n as usize % 5])
@@ -26,7 +26,7 @@ fn entry(n: u64) -> (String, Vec<u64>) {
 fn a_map_is_written_as_one_and_read_as_one() {
     let map: Map = (0..1_000).map(entry).collect();
     let text = serde_json::to_string(&map).expect("a map can be written");
-    let model: HashMap<String, Vec<u64>> = serde_json::from_str(&text).expect("it is a map");
+    let model: StdMap<String, Vec<u64>> = serde_json::from_str(&text).expect("it is a map");
     assert!(model.len() == 1_000 && (0..1_000).map(entry).all(|(k, v)| model[&k] == v));
     let back: Map = serde_json::from_str(&text).expect("a map can be read");
     let guard = pin();
@@ -42,12 +42,12 @@ fn a_map_is_written_as_one_and_read_as_one() {
 
 #[test]
 fn an_ordered_map_is_written_in_order() {
-    let map: FenceEntryMap<String, u32> = [("b".into(), 2), ("a".into(), 1)].into();
+    let map: OrdMap<String, u32> = [("b".into(), 2), ("a".into(), 1)].into();
     let text = serde_json::to_string(&map).expect("a map can be written");
     assert_eq!(text, r#"{"a":1,"b":2}"#);
-    let back: FenceEntryMap<String, u32> = serde_json::from_str(&text).expect("a map can be read");
+    let back: OrdMap<String, u32> = serde_json::from_str(&text).expect("a map can be read");
     assert!(back.into_iter().eq(map));
-    assert!(serde_json::from_str::<FenceEntryMap<String, u32>>("[1, 2]").is_err());
+    assert!(serde_json::from_str::<OrdMap<String, u32>>("[1, 2]").is_err());
 }
 
 /// Strings of all kinds, some of them no text.
@@ -62,7 +62,7 @@ fn strings(but_text: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
     all
 }
 
-fn same(map: &StrMap, entries: &[(Vec<u8>, Vec<u8>)]) -> bool {
+fn same(map: &BytesMap, entries: &[(Vec<u8>, Vec<u8>)]) -> bool {
     let guard = pin();
     let held = |(key, value): &(Vec<u8>, Vec<u8>)| map.get(key, &guard) == Some(value);
     map.len() == entries.len() && entries.iter().all(held)
@@ -71,30 +71,30 @@ fn same(map: &StrMap, entries: &[(Vec<u8>, Vec<u8>)]) -> bool {
 #[test]
 fn strings_are_text_for_people_and_bytes_for_machines() {
     let entries = strings(true);
-    let map: StrMap = entries.iter().map(|(k, v)| (k, v)).collect();
+    let map: BytesMap = entries.iter().map(|(k, v)| (k, v)).collect();
     let text = serde_json::to_string(&map).expect("a map can be written");
-    let model: HashMap<String, String> = serde_json::from_str(&text).expect("it is text");
+    let model: StdMap<String, String> = serde_json::from_str(&text).expect("it is text");
     assert!(entries.iter().all(|(k, v)| model[str::from_utf8(k).unwrap()].as_bytes() == v));
     assert!(same(&serde_json::from_str(&text).expect("it can be read"), &entries));
     // From a reader nothing can be borrowed.
     assert!(same(&serde_json::from_reader(text.as_bytes()).expect("it can be read"), &entries));
 
-    let list: StrMap =
+    let list: BytesMap =
         serde_json::from_str("{\"a\": [0, 255]}").expect("bytes, where JSON has none");
     assert!(same(&list, &[(b"a".into(), vec![0, 255])]));
     assert!(same(
         &serde_json::from_str(&serde_json::to_string(&list).expect("written as a list")).unwrap(),
         &[(b"a".into(), vec![0, 255])]
     ));
-    assert!(serde_json::to_string(&StrMap::from([([0xff], "no text, and a key")])).is_err());
-    assert!(serde_json::from_str::<StrMap>("{\"a\": [256]}").is_err());
-    assert!(serde_json::from_str::<StrMap>("{\"a\": {}}").is_err());
+    assert!(serde_json::to_string(&BytesMap::from([([0xff], "no text, and a key")])).is_err());
+    assert!(serde_json::from_str::<BytesMap>("{\"a\": [256]}").is_err());
+    assert!(serde_json::from_str::<BytesMap>("{\"a\": {}}").is_err());
 
     let entries = strings(false);
-    let map: StrMap = entries.iter().map(|(k, v)| (k, v)).collect();
+    let map: BytesMap = entries.iter().map(|(k, v)| (k, v)).collect();
     let mut binary = Vec::new();
     ciborium::into_writer(&map, &mut binary).expect("a map can be written");
-    let back: StrMap = ciborium::from_reader(&*binary).expect("a map can be read");
+    let back: BytesMap = ciborium::from_reader(&*binary).expect("a map can be read");
     assert!(same(&back, &entries));
 }
 
@@ -115,11 +115,11 @@ impl<T> Iterator for Boastful<T> {
 fn a_hint_is_not_believed() {
     let ((), counts) = counted(|| {
         let input = MapDeserializer::<_, Error>::new(Boastful(Some((1_u64, 2_u64))));
-        let map = EntryMap::<u64, u64>::deserialize(input).expect("one entry");
+        let map = HashMap::<u64, u64>::deserialize(input).expect("one entry");
         assert_eq!((map.len(), map.get_cloned(&1)), (1, Some(2)));
         assert!(map.table_bytes() < 100_000, "a hint is believed");
         let input = MapDeserializer::<_, Error>::new(Boastful(Some(("rose", "red"))));
-        let map = StrMap::<hedgerow::owned::DefaultHashBuilder>::deserialize(input);
+        let map = BytesMap::<hedgerow::owned::DefaultHashBuilder>::deserialize(input);
         let map = map.expect("one entry");
         assert!(same(&map, &[(b"rose".into(), b"red".into())]) && map.table_bytes() < 100_000);
     });
@@ -129,9 +129,9 @@ fn a_hint_is_not_believed() {
 #[test]
 fn all_cores_fill_a_map_and_walk_over_it() {
     for count in [0, 1, 5, 100, 50_000] {
-        let map: EntryMap<u64, String> =
+        let map: HashMap<u64, String> =
             (0..count).into_par_iter().map(|n| (n, n.to_string())).collect();
-        let strings: StrMap =
+        let strings: BytesMap =
             (0..count).into_par_iter().map(|n| (n.to_string(), n.to_le_bytes())).collect();
         assert_eq!((map.len() as u64, strings.len() as u64), (count, count));
         let guard = pin();
@@ -153,7 +153,7 @@ fn all_cores_fill_a_map_and_walk_over_it() {
         let last = map.par_iter(&guard).find_any(|(key, _)| *key + 1 == count);
         assert_eq!(last.is_some(), count > 0);
     }
-    let mut map: EntryMap<u64, u64> = EntryMap::with_capacity(10_000);
+    let mut map: HashMap<u64, u64> = HashMap::with_capacity(10_000);
     map.par_extend((0..10_000).into_par_iter().map(|n| (n % 5_000, 7)));
     assert_eq!(map.par_iter(&pin()).map(|(_, value)| *value).sum::<u64>(), 35_000);
 }
@@ -181,7 +181,7 @@ impl Drop for Mortal<'_> {
 fn a_parallel_walk_under_one_guard_meets_what_lasts_and_keeps_it() {
     for lasting in [3, 30, 1_000] {
         let alive = AtomicUsize::new(0);
-        let map: EntryMap<u64, Mortal<'_>> =
+        let map: HashMap<u64, Mortal<'_>> =
             (0..lasting).map(|n| (n, Mortal::new(n, &alive))).collect();
         let done = AtomicBool::new(false);
         let walk = || {

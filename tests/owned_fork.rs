@@ -7,7 +7,7 @@
 mod support;
 
 use hedgerow::owned::{Handle, Op, Removed, TryInsertError, pin};
-use hedgerow::{EntryMap, FlatMap, StrMap};
+use hedgerow::{BytesMap, FlatMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
@@ -50,7 +50,7 @@ impl Drop for Counted<'_> {
 }
 
 /// Uses maps in every way, those from before the fork and new ones.
-fn use_all<'a>(map: &EntryMap<u64, Counted<'a>>, strings: &StrMap, alive: &'a AtomicUsize) {
+fn use_all<'a>(map: &HashMap<u64, Counted<'a>>, strings: &BytesMap, alive: &'a AtomicUsize) {
     let new = |n| {
         alive.fetch_add(1, Ordering::Relaxed);
         Counted(n, alive)
@@ -77,9 +77,9 @@ fn use_all<'a>(map: &EntryMap<u64, Counted<'a>>, strings: &StrMap, alive: &'a At
 #[test]
 fn a_child_of_fork_goes_on_with_its_maps() {
     let alive = AtomicUsize::new(0);
-    let map: EntryMap<u64, Counted<'_>> = (0..KEYS).map(|n| (n, Counted(n, &alive))).collect();
+    let map: HashMap<u64, Counted<'_>> = (0..KEYS).map(|n| (n, Counted(n, &alive))).collect();
     alive.store(map.len(), Ordering::Relaxed);
-    let strings = StrMap::from([("rose", "red")]);
+    let strings = BytesMap::from([("rose", "red")]);
     let (held, is_held) = channel();
     let (go, may_go) = channel::<()>();
     thread::scope(|scope| {
@@ -110,7 +110,7 @@ fn a_child_of_fork_goes_on_with_its_maps() {
             }
             // What goes with its map does.
             let here = AtomicUsize::new(500);
-            let new: EntryMap<u64, Counted<'_>> =
+            let new: HashMap<u64, Counted<'_>> =
                 (0..500).map(|n| (n % 5, Counted(n, &here))).collect();
             new.collect();
             assert_eq!((new.pending(), here.load(Ordering::Relaxed)), (495, 500));

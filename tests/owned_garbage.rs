@@ -6,7 +6,7 @@ mod support;
 
 use hedgerow::fence::Op;
 use hedgerow::owned::{Guard, Handle, pin};
-use hedgerow::{EntryMap, FenceEntryMap};
+use hedgerow::{HashMap, OrdMap};
 use std::cell::Cell;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,7 +56,7 @@ fn wait_for(begun: &Receiver<()>) {
 const FEW: usize = 2_000;
 
 /// Replaces one entry after the other, as a writer does that finds the garbage freed.
-fn assert_that_garbage_goes(map: &EntryMap<u64, Slow>, while_what: &str) {
+fn assert_that_garbage_goes(map: &HashMap<u64, Slow>, while_what: &str) {
     (0..100_000).for_each(|_| ignore(map.insert(7, Slow::quick())));
     let kept = ALIVE.load(Ordering::Relaxed) - map.len();
     assert!(kept < FEW, "{while_what} keeps {kept} entries that another thread could free");
@@ -65,7 +65,7 @@ fn assert_that_garbage_goes(map: &EntryMap<u64, Slow>, while_what: &str) {
 #[test]
 fn a_slow_destructor_holds_up_no_other_thread() {
     alone(|| {
-        let map = Arc::new(EntryMap::new());
+        let map = Arc::new(HashMap::new());
         let (slow, begun, end) = Slow::new();
         map.insert(1, slow);
         let theirs = map.clone();
@@ -85,7 +85,7 @@ fn a_slow_destructor_holds_up_no_other_thread() {
 #[test]
 fn a_slow_destructor_in_a_collection_holds_up_no_other_thread() {
     alone(|| {
-        let map = Arc::new(EntryMap::new());
+        let map = Arc::new(HashMap::new());
         let (slow, begun, end) = Slow::new();
         let guard = pin();
         map.insert(1, slow);
@@ -108,7 +108,7 @@ fn a_slow_destructor_in_a_collection_holds_up_no_other_thread() {
 #[test]
 fn destructors_that_never_return_hold_up_no_other_thread() {
     alone(|| {
-        let map = Arc::new(EntryMap::new());
+        let map = Arc::new(HashMap::new());
         let mut ends = Vec::new();
         for n in 0..20 {
             let (slow, begun, end) = Slow::new();
@@ -127,7 +127,7 @@ fn destructors_that_never_return_hold_up_no_other_thread() {
 
 /// Asserts that entries of another map can be freed at once: no thread holds a guard.
 fn assert_that_nobody_holds_a_guard(while_what: &str) {
-    let another: EntryMap<u64, u64> = [(1, 1)].into();
+    let another: HashMap<u64, u64> = [(1, 1)].into();
     drop(another.remove(&1));
     another.collect();
     assert_eq!(another.pending(), 0, "{while_what} runs destructors under a guard of its own");
@@ -162,7 +162,7 @@ fn frees_without_a_guard<M: Send + Sync + 'static>(
 /// not what all maps free.
 #[test]
 fn no_guard_is_held_while_entries_are_freed() {
-    type Map = EntryMap<u64, Slow>;
+    type Map = HashMap<u64, Slow>;
     alone(|| {
         let operations: [(_, fn(&Map)); 2] =
             [("retain", |map| map.retain(|key, _| *key == 2)), ("clear", Map::clear)];
@@ -177,7 +177,7 @@ fn no_guard_is_held_while_entries_are_freed() {
 
 #[test]
 fn no_guard_is_held_while_ordered_entries_are_freed() {
-    type Map = FenceEntryMap<u64, Slow>;
+    type Map = OrdMap<u64, Slow>;
     alone(|| {
         let operations: [(_, fn(&Map)); 3] = [
             ("retain", |map| map.retain(|key, _| *key == 2)),
@@ -217,7 +217,7 @@ impl Drop for Bounding {
 
 #[test]
 fn no_guard_is_held_while_bounds_are_freed() {
-    type Map = FenceEntryMap<Bounding, u64>;
+    type Map = OrdMap<Bounding, u64>;
     type Operation = fn(&Map, u64);
     const KEYS: u64 = 24_000;
     alone(|| {
@@ -248,7 +248,7 @@ fn no_guard_is_held_while_bounds_are_freed() {
 }
 
 fn inner_guards_take_nothing<'a>(name: &str, pin: impl Fn() -> Guard<'a>) {
-    let map = EntryMap::<u64, Slow>::new();
+    let map = HashMap::<u64, Slow>::new();
     map.insert(1, Slow::quick());
     let outer = pin();
     assert!(map.get(&1, &outer).is_some());
@@ -312,7 +312,7 @@ fn a_leaked_guard_keeps_garbage_as_long_as_its_map() {
         })
         .join()
         .expect("it leaks");
-        let map = EntryMap::<u64, Slow>::new();
+        let map = HashMap::<u64, Slow>::new();
         (0..5_000).for_each(|n| ignore(map.insert(n % 10, Slow::quick())));
         map.collect();
         assert_eq!((map.pending(), map.stalled_readers().count()), (4_990, 3));
@@ -355,7 +355,7 @@ fn destructors_that_all_panic_are_run_once_each() {
     const STORED: u64 = 1_500;
     let one_by_one = |(_, bomb): (u64, Bomb)| panics(|| drop(bomb)).then_some(());
     alone(|| {
-        let map = EntryMap::<u64, Bomb>::new();
+        let map = HashMap::<u64, Bomb>::new();
         let store = |n| match n % 2 {
             0 => ignore(map.insert(n % 10, Bomb)),
             _ => ignore(map.compute(n % 10, |_| Op::Insert(Bomb))),
@@ -372,7 +372,7 @@ fn destructors_that_all_panic_are_run_once_each() {
         assert_eq!(map.into_iter().filter_map(one_by_one).count(), 10);
 
         RUN.store(0, Ordering::Relaxed);
-        let map = FenceEntryMap::<u64, Bomb>::new();
+        let map = OrdMap::<u64, Bomb>::new();
         let store = |n| ignore(map.insert(n % 10, Bomb));
         let collects = || {
             map.collect();
@@ -391,7 +391,7 @@ fn destructors_that_all_panic_are_run_once_each() {
 #[test]
 fn an_unwinding_thread_runs_no_destructor_of_other_entries() {
     alone(|| {
-        let map = EntryMap::<u64, Option<Bomb>>::new();
+        let map = HashMap::<u64, Option<Bomb>>::new();
         (100..200).for_each(|key| ignore(map.insert(key, None)));
         let guard = pin();
         (0..400).for_each(|_| ignore(map.insert(1, Some(Bomb))));
@@ -431,23 +431,23 @@ fn a_panic_while_a_whole_map_goes_leaks_nothing() {
     alone(|| {
         let armed = |n| Armed { panics: n == 7, _counted: Slow::quick() };
         let hashed = || {
-            let map: EntryMap<u64, Armed> = (0..100).map(|n| (n, armed(n))).collect();
+            let map: HashMap<u64, Armed> = (0..100).map(|n| (n, armed(n))).collect();
             drop(map.remove(&7));
             map
         };
         let ordered = || {
-            let map: FenceEntryMap<u64, Armed> = (0..100).map(|n| (n, armed(n))).collect();
+            let map: OrdMap<u64, Armed> = (0..100).map(|n| (n, armed(n))).collect();
             drop(map.remove(&7));
             map
         };
         let ends: [(&str, &dyn Fn()); 6] = [
-            ("EntryMap::into_iter", &|| ignore(hashed().into_iter())),
-            ("EntryMap::shrink_to_fit", &|| hashed().shrink_to_fit()),
-            ("EntryMap::drop", &|| drop(hashed())),
-            ("FenceEntryMap::into_iter", &|| ignore(ordered().into_iter())),
-            ("FenceEntryMap::drop", &|| drop(ordered())),
+            ("HashMap::into_iter", &|| ignore(hashed().into_iter())),
+            ("HashMap::shrink_to_fit", &|| hashed().shrink_to_fit()),
+            ("HashMap::drop", &|| drop(hashed())),
+            ("OrdMap::into_iter", &|| ignore(ordered().into_iter())),
+            ("OrdMap::drop", &|| drop(ordered())),
             ("IntoIter::drop", &|| {
-                let map: EntryMap<u64, Armed> = (0..100).map(|n| (n, armed(n))).collect();
+                let map: HashMap<u64, Armed> = (0..100).map(|n| (n, armed(n))).collect();
                 drop(map.into_iter());
             }),
         ];
@@ -475,10 +475,10 @@ impl Drop for Odd {
 #[test]
 fn a_key_that_panics_leaks_nothing_that_was_removed() {
     alone(|| {
-        let hashed: EntryMap<Odd, Slow> = [(Odd(1), Slow::quick())].into();
-        let ordered: FenceEntryMap<Odd, Slow> = [(Odd(1), Slow::quick())].into();
-        must_panic("EntryMap::compute", || ignore(hashed.compute(Odd(1), |_| Op::Remove)));
-        must_panic("FenceEntryMap::compute", || ignore(ordered.compute(Odd(1), |_| Op::Remove)));
+        let hashed: HashMap<Odd, Slow> = [(Odd(1), Slow::quick())].into();
+        let ordered: OrdMap<Odd, Slow> = [(Odd(1), Slow::quick())].into();
+        must_panic("HashMap::compute", || ignore(hashed.compute(Odd(1), |_| Op::Remove)));
+        must_panic("OrdMap::compute", || ignore(ordered.compute(Odd(1), |_| Op::Remove)));
         let waiting = (hashed.pending(), ordered.pending());
         assert_eq!(waiting, (1, 1), "a removed entry is leaked if the key's destructor panics");
         // Those that were stored are odd too.
@@ -497,7 +497,7 @@ static DEEPEST: AtomicUsize = AtomicUsize::new(0);
 /// A value whose destructor puts a younger one into the next map of a ring, takes it out and collects.
 struct Chain {
     age: usize,
-    maps: Weak<Vec<EntryMap<u64, Chain>>>,
+    maps: Weak<Vec<HashMap<u64, Chain>>>,
 }
 
 impl Drop for Chain {
@@ -519,12 +519,12 @@ impl Drop for Chain {
 fn destructors_that_collect_do_not_nest() {
     alone(|| {
         for (ring, bound) in [(1, 1), (2, 2), (12, 8)] {
-            let maps: Arc<Vec<_>> = Arc::new((0..ring).map(|_| EntryMap::new()).collect());
+            let maps: Arc<Vec<_>> = Arc::new((0..ring).map(|_| HashMap::new()).collect());
             DEEPEST.store(0, Ordering::Relaxed);
             maps[0].insert(1, Chain { age: 20_000, maps: Arc::downgrade(&maps) });
             ignore(maps[0].remove(&1));
             while maps.iter().any(|map| map.pending() > 0) {
-                maps.iter().for_each(EntryMap::collect);
+                maps.iter().for_each(HashMap::collect);
             }
             let deepest = DEEPEST.load(Ordering::Relaxed);
             assert_eq!(deepest, bound, "destructors within each other, of {ring} maps");
@@ -536,7 +536,7 @@ fn destructors_that_collect_do_not_nest() {
 /// destructors may use maps.
 #[test]
 fn maps_in_thread_locals_end_with_their_thread() {
-    static SHARED: LazyLock<EntryMap<u64, u64>> = LazyLock::new(Default::default);
+    static SHARED: LazyLock<HashMap<u64, u64>> = LazyLock::new(Default::default);
     struct Last(Slow);
     impl Drop for Last {
         fn drop(&mut self) {
@@ -545,14 +545,14 @@ fn maps_in_thread_locals_end_with_their_thread() {
             ignore((SHARED.get(&1, &guard), self.0.0.is_some()));
         }
     }
-    thread_local!(static MAP: EntryMap<u64, Last> = EntryMap::new());
+    thread_local!(static MAP: HashMap<u64, Last> = HashMap::new());
     alone(|| {
         for round in 0..40 {
             let work = move || {
                 if round % 2 == 0 {
                     drop(pin());
                 }
-                let churn = |map: &EntryMap<u64, Last>| {
+                let churn = |map: &HashMap<u64, Last>| {
                     (0..1_000).for_each(|n| ignore(map.insert(n % 50, Last(Slow::quick()))));
                 };
                 MAP.with(churn);

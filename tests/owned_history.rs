@@ -1,6 +1,6 @@
 //! builds: narrow portable tsan
 //!
-//! `EntryMap` is linearizable key by key, like `FlatMap`: random plans on shared maps, recorded and
+//! `HashMap` is linearizable key by key, like `FlatMap`: random plans on shared maps, recorded and
 //! explained by a sequential map. Each value is an allocation that says whether it is torn or freed.
 
 mod support;
@@ -8,7 +8,7 @@ mod support;
 #[path = "support/play.rs"]
 mod play;
 
-use hedgerow::EntryMap;
+use hedgerow::HashMap;
 use hedgerow::flat::{Busy, Op};
 use hedgerow::owned::{TryInsertError, pin};
 use play::{Maybe, Plan, Target, play};
@@ -49,7 +49,7 @@ fn busy<V>(
     (key, value(given))
 }
 
-struct Owned(EntryMap<u64, Boxed, Mapped>);
+struct Owned(HashMap<u64, Boxed, Mapped>);
 
 impl Target for Owned {
     fn get(&self, key: u64, way: usize) -> Maybe {
@@ -163,7 +163,7 @@ fn histories_of_boxes_are_linearizable() {
         let seed = seed() ^ u64::from(round);
         within(60, &format!("the history of seed {seed}"), move || {
             let plan = Plan::new(&mut Rng::new(seed));
-            let map = Owned(EntryMap::with_hasher(plan.hasher));
+            let map = Owned(HashMap::with_hasher(plan.hasher));
             if let Err(story) = play(&map, &plan, seed) {
                 panic!("{story}");
             }

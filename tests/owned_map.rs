@@ -1,12 +1,12 @@
 //! builds: asan narrow portable tsan
 //!
-//! `EntryMap` from outside: what it drops and when, guards, threads that end, user code that panics
+//! `HashMap` from outside: what it drops and when, guards, threads that end, user code that panics
 //! or calls back.
 
 mod support;
 
 use hedgerow::owned::{Guard, Handle, Op, OwnedGuard, Removed, TryInsertError, pin};
-use hedgerow::{EntryMap, FlatMap, StrMap};
+use hedgerow::{BytesMap, FlatMap, HashMap};
 use std::cell::RefCell;
 use std::hash::{Hash, Hasher};
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -21,18 +21,18 @@ const fn send<T: Send>() {}
 const fn sync<T: Sync>() {}
 const fn unwind<T: UnwindSafe + RefUnwindSafe>() {}
 const _: () = {
-    send::<EntryMap<String, Vec<u8>>>();
-    sync::<EntryMap<String, Vec<u8>>>();
+    send::<HashMap<String, Vec<u8>>>();
+    sync::<HashMap<String, Vec<u8>>>();
     // Not to be shared, but still to be moved: its values may be looked at by one thread only.
-    send::<EntryMap<u32, std::cell::Cell<u32>>>();
-    unwind::<EntryMap<String, String>>();
+    send::<HashMap<u32, std::cell::Cell<u32>>>();
+    unwind::<HashMap<String, String>>();
     send::<Handle>();
     send::<OwnedGuard>();
     sync::<OwnedGuard>();
     send::<Removed<'static, String, String>>();
     sync::<Removed<'static, String, String>>();
     // A pair of pointers a field, no more.
-    assert!(size_of::<EntryMap<u64, u64, ()>>() <= 256);
+    assert!(size_of::<HashMap<u64, u64, ()>>() <= 256);
 };
 
 /// Counts what is alive, and knows when it is dropped twice.
@@ -74,7 +74,7 @@ impl std::borrow::Borrow<u64> for Counted {
     }
 }
 
-type Counts = EntryMap<Counted, Counted>;
+type Counts = HashMap<Counted, Counted>;
 
 /// Random operations; at the end everything was dropped exactly once.
 #[test]
@@ -144,7 +144,7 @@ fn an_iterator_over_all_that_is_dropped_early_drops_the_rest() {
 #[test]
 fn a_guard_keeps_what_it_saw() {
     alone(|| {
-        let map: EntryMap<u64, String> = (0..100).map(|n| (n, n.to_string())).collect();
+        let map: HashMap<u64, String> = (0..100).map(|n| (n, n.to_string())).collect();
         let guard = pin();
         let seen: Vec<(&u64, &String)> = map.iter(&guard).collect();
         thread::scope(|scope| {
@@ -169,7 +169,7 @@ fn a_guard_keeps_what_it_saw() {
 fn garbage_goes_while_readers_come_and_go() {
     alone(|| {
         within(60, "dropping garbage", || {
-            let map = EntryMap::<u64, u64>::new();
+            let map = HashMap::<u64, u64>::new();
             let stop = AtomicBool::new(false);
             crew(|crew| {
                 crew.spawn(|| {
@@ -197,7 +197,7 @@ fn garbage_goes_while_readers_come_and_go() {
 fn garbage_of_ended_threads_goes_too() {
     alone(|| {
         within(60, "dropping others' garbage", || {
-            let map = EntryMap::<u64, u64>::new();
+            let map = HashMap::<u64, u64>::new();
             crew(|crew| {
                 for hand in 0..15 {
                     let map = &map;
@@ -218,7 +218,7 @@ fn garbage_of_ended_threads_goes_too() {
 #[test]
 fn removed_entries_are_owned_when_nobody_looks() {
     alone(|| {
-        let map: EntryMap<u64, String> = [(1, "one".into()), (2, "two".into())].into();
+        let map: HashMap<u64, String> = [(1, "one".into()), (2, "two".into())].into();
         let guard = pin();
         let removed = map.remove(&1).expect("it is there").try_into_owned();
         let removed = removed.expect_err("this very thread may be looking");
@@ -233,7 +233,7 @@ fn removed_entries_are_owned_when_nobody_looks() {
 #[test]
 fn guards_in_thread_locals_survive_the_end_of_their_thread() {
     alone(|| {
-        static MAP: std::sync::LazyLock<EntryMap<u64, String>> =
+        static MAP: std::sync::LazyLock<HashMap<u64, String>> =
             std::sync::LazyLock::new(|| [(1, "one".into())].into());
         struct AtTheEnd(RefCell<Vec<Guard<'static>>>);
         impl Drop for AtTheEnd {
@@ -268,7 +268,7 @@ fn guards_in_thread_locals_survive_the_end_of_their_thread() {
 #[test]
 fn an_owned_guard_moves_between_threads() {
     alone(|| {
-        let map: Arc<EntryMap<u64, String>> = Arc::new([(1, "one".into())].into());
+        let map: Arc<HashMap<u64, String>> = Arc::new([(1, "one".into())].into());
         let guard = Handle::new().into_guard();
         let theirs = map.clone();
         let guard = thread::spawn(move || {
@@ -298,7 +298,7 @@ fn a_panicking_drop_harms_nobody_else() {
         }
         within(60, "panicking drops", || {
             let alive = Arc::new(AtomicUsize::new(0));
-            let map = EntryMap::<u64, Fuse>::new();
+            let map = HashMap::<u64, Fuse>::new();
             let (mut panics, mut n) = (0, 0);
             while panics < 100 {
                 n += 1;
@@ -324,7 +324,7 @@ fn drops_that_call_back_do_not_nest() {
     alone(|| {
         thread_local!(static DEPTH: std::cell::Cell<usize> = const { std::cell::Cell::new(0) });
         static DEEPEST: AtomicUsize = AtomicUsize::new(0);
-        struct Nosy(bool, std::sync::Weak<EntryMap<u64, Nosy>>);
+        struct Nosy(bool, std::sync::Weak<HashMap<u64, Nosy>>);
         impl Drop for Nosy {
             fn drop(&mut self) {
                 let Some(map) = self.1.upgrade().filter(|_| self.0) else { return };
@@ -340,7 +340,7 @@ fn drops_that_call_back_do_not_nest() {
         }
         within(60, "drops that call back", || {
             for limit in [None, Some(100)] {
-                let map = Arc::new(EntryMap::<u64, Nosy>::new());
+                let map = Arc::new(HashMap::<u64, Nosy>::new());
                 let new = || Nosy(true, Arc::downgrade(&map));
                 let quiet = || Nosy(false, std::sync::Weak::new());
                 let guard = pin();
@@ -365,7 +365,7 @@ fn drops_that_call_back_do_not_nest() {
 #[test]
 fn drops_that_a_limit_brings_about_may_do_as_they_like() {
     alone(|| {
-        struct Rude(Counted, std::sync::Weak<EntryMap<u64, Rude>>, bool);
+        struct Rude(Counted, std::sync::Weak<HashMap<u64, Rude>>, bool);
         impl Drop for Rude {
             fn drop(&mut self) {
                 let Self(counted, map, panics) = self;
@@ -380,7 +380,7 @@ fn drops_that_a_limit_brings_about_may_do_as_they_like() {
             }
         }
         let alive = Arc::new(AtomicUsize::new(0));
-        let map = Arc::new(EntryMap::new());
+        let map = Arc::new(HashMap::new());
         let (mut panics, mut n) = (0, 0);
         while panics < 100 {
             n += 1;
@@ -405,7 +405,7 @@ fn drops_that_a_limit_brings_about_may_do_as_they_like() {
 /// `Drop` that calls the map it is in.
 #[test]
 fn a_drop_may_call_back() {
-    struct Nosy(u64, std::sync::Weak<EntryMap<u64, Nosy>>);
+    struct Nosy(u64, std::sync::Weak<HashMap<u64, Nosy>>);
     impl Drop for Nosy {
         fn drop(&mut self) {
             let Some(map) = self.1.upgrade() else { return };
@@ -417,7 +417,7 @@ fn a_drop_may_call_back() {
         }
     }
     within(60, "drops that call back", || {
-        let map = Arc::new(EntryMap::<u64, Nosy>::new());
+        let map = Arc::new(HashMap::<u64, Nosy>::new());
         map.insert(0, Nosy(0, Arc::downgrade(&map)));
         for n in 0..20_000 {
             map.insert(1 + n % 7, Nosy(n, Arc::downgrade(&map)));
@@ -448,7 +448,7 @@ fn a_panicking_comparison_changes_nothing() {
     }
     let alive = Arc::new(AtomicUsize::new(0));
     let key = |n| Touchy(Counted::new(n, &alive));
-    let map: EntryMap<Touchy, u64> = (0..100).map(|n| (key(n), n)).collect();
+    let map: HashMap<Touchy, u64> = (0..100).map(|n| (key(n), n)).collect();
     ARMED.store(true, Ordering::Relaxed);
     for n in 0..100 {
         must_panic("insert", || ignore(map.insert(key(n), 0)));
@@ -479,7 +479,7 @@ fn a_panicking_comparison_changes_nothing() {
 #[test]
 fn closures_may_call_back() {
     within(60, "closures that call back", || {
-        let map: EntryMap<u64, u64> = [(1, 1)].into();
+        let map: HashMap<u64, u64> = [(1, 1)].into();
         let guard = pin();
         let mut asked = 0;
         map.update(&1, |value| {
@@ -501,8 +501,8 @@ fn closures_may_call_back() {
 #[test]
 fn a_try_does_not_begin_again() {
     let once = |asked| assert_eq!(asked, 1, "an operation that may not wait began again");
-    let map: EntryMap<u64, u64> = [(1, 1)].into();
-    let words = StrMap::from([("a", "1")]);
+    let map: HashMap<u64, u64> = [(1, 1)].into();
+    let words = BytesMap::from([("a", "1")]);
     for op in [Op::Insert(9), Op::Remove] {
         let mut asked = 0;
         let done = map.try_compute(1, |_| {
@@ -530,7 +530,7 @@ fn a_try_does_not_begin_again() {
 /// Two maps, each written to under a guard with which the other is read.
 #[test]
 fn guards_serve_all_maps() {
-    let (one, other) = (EntryMap::<u64, String>::new(), EntryMap::<u64, String>::new());
+    let (one, other) = (HashMap::<u64, String>::new(), HashMap::<u64, String>::new());
     let flat = FlatMap::<u64, u64>::new();
     crew(|crew| {
         for _ in 0..2 {
@@ -570,13 +570,13 @@ fn layouts_of_all_kinds() {
     #[derive(PartialEq, Eq, Hash, Clone, Copy, Debug)]
     #[repr(align(64))]
     struct Wide(u8);
-    let wide: EntryMap<Wide, Wide> = (0..200).map(|n| (Wide(n), Wide(!n))).collect();
+    let wide: HashMap<Wide, Wide> = (0..200).map(|n| (Wide(n), Wide(!n))).collect();
     assert!((0..200).all(|n| wide.get_cloned(&Wide(n)) == Some(Wide(!n))));
-    let nothing: EntryMap<(), ()> = [((), ())].into();
+    let nothing: HashMap<(), ()> = [((), ())].into();
     assert!(nothing.contains_key(&()) && nothing.insert((), ()).is_some() && nothing.len() == 1);
-    let slices: EntryMap<Box<str>, Box<dyn Fn() -> usize + Send + Sync>> = EntryMap::new();
+    let slices: HashMap<Box<str>, Box<dyn Fn() -> usize + Send + Sync>> = HashMap::new();
     slices.insert("seven".into(), Box::new(|| 7));
     assert_eq!(slices.get_with("seven", |make| make()), Some(7));
-    let large: EntryMap<u32, [u8; 5000]> = (0..50).map(|n| (n, [n as u8; 5000])).collect();
+    let large: HashMap<u32, [u8; 5000]> = (0..50).map(|n| (n, [n as u8; 5000])).collect();
     assert!(large.iter(&pin()).all(|(n, bytes)| bytes[4999] == *n as u8));
 }

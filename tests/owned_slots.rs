@@ -5,7 +5,7 @@
 mod support;
 
 use hedgerow::owned::{Handle, Op, TryInsertError, try_pin};
-use hedgerow::{EntryMap, StrMap};
+use hedgerow::{BytesMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use support::alloc::{Injected, failing};
@@ -22,8 +22,8 @@ static ALONE: Mutex<()> = Mutex::new(());
 #[test]
 fn a_guard_that_cannot_be_had_is_an_error() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let map = EntryMap::<u64, u64>::new();
-    let strings = StrMap::new();
+    let map = HashMap::<u64, u64>::new();
+    let strings = BytesMap::new();
     thread::scope(|scope| {
         let thread = scope.spawn(|| {
             let mut handles = Vec::with_capacity(10_000);

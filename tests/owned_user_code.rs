@@ -5,7 +5,7 @@
 mod support;
 
 use hedgerow::owned::{Op, Removed, pin};
-use hedgerow::{EntryMap, FenceEntryMap, StrMap};
+use hedgerow::{BytesMap, HashMap, OrdMap};
 use std::cell::Cell;
 use std::cmp::Ordering;
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
@@ -124,7 +124,7 @@ fn with_all_lies(what: &'static str, work: fn(&dyn Fn(u64) -> Tracked)) {
 #[test]
 fn hashed_keys_that_lie_let_everything_end() {
     with_all_lies("operations with keys that lie", |new| {
-        let mut map = EntryMap::<Liar, Tracked>::new();
+        let mut map = HashMap::<Liar, Tracked>::new();
         let key = |n| Liar(new(n));
         let mut rng = Rng::new(1);
         for step in 0..600 {
@@ -160,7 +160,7 @@ fn hashed_keys_that_lie_let_everything_end() {
 #[test]
 fn ordered_keys_that_lie_let_everything_end() {
     with_all_lies("operations with ordered keys that lie", |new| {
-        let map = FenceEntryMap::<Liar, Tracked>::new();
+        let map = OrdMap::<Liar, Tracked>::new();
         let key = |n| Liar(new(n));
         let mut rng = Rng::new(1);
         for step in 0..1_200 {
@@ -243,7 +243,7 @@ impl BuildHasher for Fickle {
 #[test]
 fn strings_and_hashers_that_lie_let_everything_end() {
     within(60, "operations with strings that lie", || {
-        let mut map = StrMap::with_hasher(Fickle(Cell::new(0)));
+        let mut map = BytesMap::with_hasher(Fickle(Cell::new(0)));
         let mut rng = Rng::new(1);
         for step in 0..20_000 {
             let (key, value) = (|| Fickle(Cell::new(rng.next())), ["a", "bc", ""][step % 3]);
@@ -316,7 +316,7 @@ fn stores_and_drops<K: Layout, V: Layout>() {
     let is_whole = |n: u16, (stored, tracked): &(V, Tracked)| {
         *stored == V::nth(n) && is_aligned(stored) && !tracked.dropped
     };
-    let (hashed, ordered) = (EntryMap::<K, _>::new(), FenceEntryMap::<K, _>::new());
+    let (hashed, ordered) = (HashMap::<K, _>::new(), OrdMap::<K, _>::new());
     for n in 0..K::COUNT {
         ignore((hashed.insert(K::nth(n), value(n)), ordered.insert(K::nth(n), value(n))));
     }

@@ -1,17 +1,17 @@
-//! `EntryMap` and `StrMap` against std's `HashMap`, under a hasher that the input chooses: with guards that
+//! `HashMap` and `BytesMap` against std's `StdMap`, under a hasher that the input chooses: with guards that
 //! stay, borrowed values that must not change, and entries that are kept after their removal. Each key and
 //! value is dropped exactly once.
 
 #![no_main]
 
 use arbitrary::Arbitrary;
-use hedgerow::owned::{Guard, Op, Removed, RemovedStr, TryInsertError, pin};
-use hedgerow::{EntryMap, StrMap};
+use hedgerow::owned::{Guard, Op, Removed, RemovedBytes, TryInsertError, pin};
+use hedgerow::{HashMap, BytesMap};
 use hedgerow_fuzz::hashing::Hashing;
 use libfuzzer_sys::fuzz_target;
 use std::borrow::Borrow;
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::HashMap as StdMap;
 use std::hash::{Hash, Hasher};
 
 #[derive(Arbitrary, Debug)]
@@ -88,8 +88,8 @@ impl Clone for Counted {
     }
 }
 
-type Model = HashMap<u64, u64>;
-type Map = EntryMap<Counted, Counted, Hashing>;
+type Model = StdMap<u64, u64>;
+type Map = HashMap<Counted, Counted, Hashing>;
 
 /// A string of any length for a number, and the same for the same one.
 fn text(value: u64) -> Vec<u8> {
@@ -98,9 +98,9 @@ fn text(value: u64) -> Vec<u8> {
 }
 
 fuzz_target!(|script: Script| {
-    let strings: StrMap<Hashing> = StrMap::with_hasher(script.hashing);
+    let strings: BytesMap<Hashing> = BytesMap::with_hasher(script.hashing);
     {
-        let mut map: Map = EntryMap::with_hasher(script.hashing);
+        let mut map: Map = HashMap::with_hasher(script.hashing);
         let mut model = Model::new();
         // What is shrunk borrows mutably: nothing may be kept over it.
         for actions in script.actions.chunk_by(|_, next| !matches!(next, Action::Shrink)).take(20) {
@@ -120,7 +120,7 @@ fuzz_target!(|script: Script| {
     assert_eq!(ALIVE.get(), 0);
 });
 
-fn play(map: &Map, strings: &StrMap<Hashing>, model: &mut Model, actions: &[Action]) {
+fn play(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, actions: &[Action]) {
     let (mut kept, mut kept_strings) = (Vec::new(), Vec::new());
     let mut fresh = 256 + model.len() as u64;
     let mut held = None;
@@ -156,7 +156,7 @@ fn play(map: &Map, strings: &StrMap<Hashing>, model: &mut Model, actions: &[Acti
     let guard = pin();
     let all: Model = map.iter(&guard).map(|(key, value)| (*key.0, *value.0)).collect();
     assert_eq!(&all, model);
-    let all: HashMap<&[u8], &[u8]> = strings.iter(&guard).collect();
+    let all: StdMap<&[u8], &[u8]> = strings.iter(&guard).collect();
     assert!(all.len() == model.len());
     assert!(model.iter().all(|(key, value)| all[&*text(*key)] == text(*value)));
     check(held);
@@ -188,7 +188,7 @@ fn try_insert(map: &Map, key: u64, value: u64) -> Option<Removed<'_, Counted, Co
     })
 }
 
-fn try_insert_string(map: &StrMap<Hashing>, key: u64, value: u64) -> Option<RemovedStr<'_>> {
+fn try_insert_string(map: &BytesMap<Hashing>, key: u64, value: u64) -> Option<RemovedBytes<'_>> {
     let done = map.try_insert(text(key), text(value)).map_err(TryInsertError::into_parts);
     done.unwrap_or_else(|(k, v)| {
         assert!((&k, &v) == (&text(key), &text(value)));
@@ -196,7 +196,7 @@ fn try_insert_string(map: &StrMap<Hashing>, key: u64, value: u64) -> Option<Remo
     })
 }
 
-fn act(map: &Map, strings: &StrMap<Hashing>, model: &mut Model, action: &Action) {
+fn act(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, action: &Action) {
     let wide = |n: &u8| u64::from(*n);
     let value_of = |old: Option<Removed<'_, Counted, Counted>>| old.map(|old| *old.value().0);
     let new = |n: u64| Counted::new(n);

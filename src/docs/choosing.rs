@@ -5,11 +5,11 @@
 //! |---|---|
 //! | keys and values that are `Copy`, read and written by many threads or by an interrupt | [`FlatMap`] |
 //! | the same, of a number known beforehand, in a `static` or without an allocator | [`FlatTable`] |
-//! | keys or values that own memory: `String`, `Vec`, `Arc`, a type of yours | [`EntryMap`] |
-//! | strings for strings, many of them | [`StrMap`], in two thirds of the memory |
+//! | keys or values that own memory: `String`, `Vec`, `Arc`, a type of yours | [`HashMap`] |
+//! | strings for strings, many of them | [`BytesMap`], in two thirds of the memory |
 //! | one thread that writes, readers that never wait or want several keys of one moment | [`LeftRightMap`] |
 //! | `Copy` keys in order, ranges, scans | [`FenceMap`] |
-//! | keys in order that own memory, `String` above all | [`FenceEntryMap`] |
+//! | keys in order that own memory, `String` above all | [`OrdMap`] |
 //! | byte strings that should take less memory than they have bytes | [`CompressedMap`](crate::CompressedMap) |
 //!
 //! Between [`LeftRightMap`] and the others: [left-right or flat?](super::left_right_or_flat). How much a
@@ -53,14 +53,14 @@
 //! ```
 //!
 //! # Data that is not `Copy`
-//! [`EntryMap`] takes keys and values of any type. It hands out references under a guard, which is taken
+//! [`HashMap`] takes keys and values of any type. It hands out references under a guard, which is taken
 //! once for as many look-ups as you like, and drops what was removed when no guard is left that could see it.
-//! Where many entries are strings for strings, [`StrMap`] puts both into one allocation.
+//! Where many entries are strings for strings, [`BytesMap`] puts both into one allocation.
 //!
 //! ```
-//! use hedgerow::{EntryMap, owned::pin};
+//! use hedgerow::{HashMap, owned::pin};
 //!
-//! let colours = EntryMap::<String, Vec<&str>>::new();
+//! let colours = HashMap::<String, Vec<&str>>::new();
 //! colours.insert("rose".into(), vec!["red", "white"]);
 //! let guard = pin();
 //! let of_rose = colours.get("rose", &guard).unwrap();
@@ -82,15 +82,15 @@
 //! ```
 //!
 //! # Keys in order
-//! [`FenceMap`] and [`FenceEntryMap`] find a key by its rank, a number that their [`Ranking`](crate::fence::Ranking)
+//! [`FenceMap`] and [`OrdMap`] find a key by its rank, a number that their [`Ranking`](crate::fence::Ranking)
 //! makes of it: of text its first eight bytes. Keys that share these are told apart by looking at them, which costs
-//! [`FenceEntryMap`] a wait for memory each. So give keys that all begin alike a ranking of your own.
+//! [`OrdMap`] a wait for memory each. So give keys that all begin alike a ranking of your own.
 //!
 //! ```
-//! use hedgerow::{FenceEntryMap, owned::pin};
+//! use hedgerow::{OrdMap, owned::pin};
 //! use std::ops::Bound::{Excluded, Included};
 //!
-//! let index = FenceEntryMap::<String, Vec<u32>>::new();
+//! let index = OrdMap::<String, Vec<u32>>::new();
 //! for (page, word) in ["hazel", "elder", "hawthorn", "hazel"].into_iter().enumerate() {
 //!     let page = page as u32;
 //!     index.compute(word.into(), |pages| {
@@ -155,13 +155,13 @@
 //! multiplied and turned round once more, so an identity hash of small integers is good enough. A hash
 //! that is the same for all keys is correct, and as slow as a list.
 //!
-//! [`EntryMap`]: crate::EntryMap
-//! [`FenceEntryMap`]: crate::FenceEntryMap
+//! [`HashMap`]: crate::HashMap
+//! [`OrdMap`]: crate::OrdMap
 //! [`FenceMap`]: crate::FenceMap
 //! [`FlatMap`]: crate::FlatMap
 //! [`FlatTable`]: crate::FlatTable
 //! [`LeftRightMap`]: crate::LeftRightMap
-//! [`StrMap`]: crate::StrMap
+//! [`BytesMap`]: crate::BytesMap
 //! [`apply_batch`]: crate::FenceMap::apply_batch
 //! [`compare_exchange`]: crate::FlatMap::compare_exchange
 //! [`compute`]: crate::FlatMap::compute

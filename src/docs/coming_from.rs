@@ -3,7 +3,7 @@
 //! First [`FlatMap`](crate::FlatMap). Values are copied out, and nothing is handed out that holds a lock or a guard.
 //! So where another map gives a reference, ours gives the value; where it gives a mutable one, ours takes a
 //! closure, which runs with nothing locked and may be run again. Keys and values are `Copy`; for owned data
-//! there is [`EntryMap`](crate::EntryMap), [further down](#owned-data). What has one writer, who publishes, is a
+//! there is [`HashMap`](crate::HashMap), [further down](#owned-data). What has one writer, who publishes, is a
 //! [`LeftRightMap`](crate::LeftRightMap), [at the end](#from-evmap).
 //!
 //! # From `dashmap`
@@ -116,9 +116,9 @@
 //! ```
 //!
 //! # Owned data
-//! [`EntryMap`](crate::EntryMap) hands out references, under a guard that locks nothing.
+//! [`HashMap`](crate::HashMap) hands out references, under a guard that locks nothing.
 //!
-//! | elsewhere | `EntryMap` |
+//! | elsewhere | `HashMap` |
 //! |---|---|
 //! | papaya `map.pin().get(&k)` | `map.get(&k, &pin())`, with `hedgerow::owned::pin` |
 //! | papaya `map.pin().insert(k, v)` → `Option<&V>` | `map.insert(k, v)` → the old entry, which may be owned |
@@ -133,10 +133,10 @@
 //! | dashmap `map.into_iter()` | the same |
 //!
 //! ```
-//! use hedgerow::EntryMap;
+//! use hedgerow::HashMap;
 //! use hedgerow::owned::{Handle, pin};
 //!
-//! let map = EntryMap::<String, Vec<u32>>::new();
+//! let map = HashMap::<String, Vec<u32>>::new();
 //! assert!(map.insert("rose".into(), vec![1]).is_none());
 //! assert_eq!(map.get("rose", &pin()), Some(&vec![1]));
 //! let guard = pin();
@@ -159,7 +159,7 @@
 //! # From `crossbeam-skiplist`
 //! Where keys and values are `Copy`, [`FenceMap`](crate::FenceMap) needs no guards.
 //!
-//! | `SkipMap<K, V>` | [`FenceEntryMap<K, V>`](crate::FenceEntryMap) |
+//! | `SkipMap<K, V>` | [`OrdMap<K, V>`](crate::OrdMap) |
 //! |---|---|
 //! | `map.insert(k, v)` → the new `Entry` | `map.insert(k, v)` → the entry that it replaces |
 //! | `map.get("k")` → an `Entry`, which counts references | `map.get("k", &guard)` → `&V`; one guard for many |
@@ -176,9 +176,9 @@
 //! | keys that are `Ord` | keys that are `Ord + Clone` |
 //!
 //! ```
-//! use hedgerow::{FenceEntryMap, owned::pin};
+//! use hedgerow::{OrdMap, owned::pin};
 //!
-//! let map = FenceEntryMap::<String, Vec<u32>>::new();
+//! let map = OrdMap::<String, Vec<u32>>::new();
 //! assert!(map.insert("rose".into(), vec![1]).is_none());
 //! let guard = pin();
 //! assert_eq!(map.get_or_insert_with("briar".into(), |_| vec![2], &guard), &[2]);

@@ -86,4 +86,4 @@
 //! Values that do not resemble each other (pictures, keys, what is compressed already) are stored as they are: the
 //! map then saves the allocator's and the table's waste, and nothing else. Values that are all read equally often
 //! find the plain copies useless, and pay for them. One writer at a time appends: four threads that only write are
-//! no faster than one. And where memory is plenty, [`StrMap`](crate::StrMap) reads without a copy.
+//! no faster than one. And where memory is plenty, [`BytesMap`](crate::BytesMap) reads without a copy.

@@ -9,11 +9,11 @@
 //! The cell is std's `OnceLock`. The first to ask computes; others wait for the cell, not for the map.
 //!
 //! ```
-//! use hedgerow::{EntryMap, owned::pin};
+//! use hedgerow::{HashMap, owned::pin};
 //! use std::sync::OnceLock;
 //! use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 //!
-//! let cache = EntryMap::<String, OnceLock<usize>>::new();
+//! let cache = HashMap::<String, OnceLock<usize>>::new();
 //! let computed = AtomicUsize::new(0);
 //! let length_of = |word: &str| {
 //!     let guard = pin();
@@ -40,7 +40,7 @@
 //! `sync::OnceCell`, async-lock's); this one is as small as can be.
 //!
 //! ```
-//! use hedgerow::{EntryMap, owned::pin};
+//! use hedgerow::{HashMap, owned::pin};
 //! use std::future::poll_fn;
 //! use std::sync::{Arc, Mutex, OnceLock};
 //! use std::task::{Context, Poll, Waker};
@@ -70,7 +70,7 @@
 //!     }
 //! }
 //!
-//! static CACHE: std::sync::LazyLock<EntryMap<String, Arc<Cell>>> = std::sync::LazyLock::new(Default::default);
+//! static CACHE: std::sync::LazyLock<HashMap<String, Arc<Cell>>> = std::sync::LazyLock::new(Default::default);
 //!
 //! async fn length_of(word: &str) -> usize {
 //!     // Whoever gets its own cell in is the one to compute. The guard goes before the first `await`.
@@ -113,7 +113,7 @@
 //! ```
 //!
 //! A computation that fails, or a task that is dropped amid it, should take its cell out again with
-//! [`remove_if`](crate::EntryMap::remove_if), so that the next one to ask tries anew.
+//! [`remove_if`](crate::HashMap::remove_if), so that the next one to ask tries anew.
 //!
 //! # Guards and `await`
 //! A [`Guard`](crate::owned::Guard) stays in its thread, so a future that holds one across an `await` is not

@@ -45,18 +45,18 @@
 //! two bins, say `Busy` where a writer is inside either.
 //!
 //! # Maps of owned data
-//! [`EntryMap`](crate::EntryMap) and [`StrMap`](crate::StrMap) stand on the same table: what is said above of
-//! keys, bins and growth holds of them as well. [`FenceEntryMap`](crate::FenceEntryMap) stands on the leaves of a
+//! [`HashMap`](crate::HashMap) and [`BytesMap`](crate::BytesMap) stand on the same table: what is said above of
+//! keys, bins and growth holds of them as well. [`OrdMap`](crate::OrdMap) stands on the leaves of a
 //! [`FenceMap`](crate::FenceMap). A look-up hands out a reference instead of a copy, for as
 //! long as a [guard](crate::owned::Guard) is held:
 //!
 //! - No entry that a guard's holder can have met is dropped before the guard is. Nobody waits for a guard: its
 //!   thread and all others may write to the same map, and to others, for as long as it is held. What
-//!   is removed meanwhile piles up; [`pending`](crate::EntryMap::pending) counts it,
-//!   [`stalled_readers`](crate::EntryMap::stalled_readers) tells whose guard it is, and
-//!   [`set_pending_limit`](crate::EntryMap::set_pending_limit) bounds it for those who can be refused.
+//!   is removed meanwhile piles up; [`pending`](crate::HashMap::pending) counts it,
+//!   [`stalled_readers`](crate::HashMap::stalled_readers) tells whose guard it is, and
+//!   [`set_pending_limit`](crate::HashMap::set_pending_limit) bounds it for those who can be refused.
 //! - Every key and value is dropped exactly once: by an operation that writes to the same map, at most two
-//!   an operation; by [`collect`](crate::EntryMap::collect); when it is taken out as owned
+//!   an operation; by [`collect`](crate::HashMap::collect); when it is taken out as owned
 //!   ([`try_into_owned`](crate::owned::Removed::try_into_owned)); or with the map. On which thread is left open.
 //! - `Drop` runs with nothing locked, like all your code, and without a guard of the operation that frees garbage: it
 //!   may panic, call the map, be slow, or never return. If it panics, the operation in which it ran is done, and no
@@ -65,7 +65,7 @@
 //!   operations drop nothing by themselves. (If the destructors of two entries panic while a map itself is dropped,
 //!   the process aborts, as it does with std's collections.)
 //! - A `Drop` that writes to the map whose garbage it belongs to has no other `Drop` of that map run within it: what it
-//!   replaces or removes waits for a later operation, and [`collect`](crate::EntryMap::collect) within it drops none.
+//!   replaces or removes waits for a later operation, and [`collect`](crate::HashMap::collect) within it drops none.
 //!   So the stack does not grow with the garbage. If destructors write to other maps, eight maps at most are freeing
 //!   their garbage in one thread, each within a destructor of the one before. Without feature `std` nothing
 //!   tells threads apart: there a second operation frees if 64 entries can be freed, a third if 192, and so on,
@@ -74,7 +74,7 @@
 //!   nothing worse: every operation ends, and every key and value is dropped once.
 //! - Taking and dropping a guard is wait-free: a load, two stores, and a fence; with feature
 //!   `std-ext` on Linux a compiler's fence, and the system's `membarrier` on the side of those who drop.
-//! - `insert` stores the new key with the new value. [`compute`](crate::EntryMap::compute) and its kin compare
+//! - `insert` stores the new key with the new value. [`compute`](crate::HashMap::compute) and its kin compare
 //!   the entry, not the bin: another key's change does not have the closure run again.
 //!
 //! # Left-right maps
@@ -114,7 +114,7 @@
 //!
 //! # Ordered maps
 //! What is said of bins does not hold of a [`FenceMap`](crate::FenceMap) either, nor of a
-//! [`FenceEntryMap`](crate::FenceEntryMap). Instead:
+//! [`OrdMap`](crate::OrdMap). Instead:
 //!
 //! - Operations on one key are linearizable, and so are those that ask for a neighbour or an end
 //!   ([`floor`](crate::FenceMap::floor), [`first`](crate::FenceMap::first), [`pop_last`](crate::FenceMap::pop_last) and
@@ -140,7 +140,7 @@
 //! - [`apply_batch`](crate::FenceMap::apply_batch) is linearizable as a whole, against single operations, ranges and
 //!   other batches. It is planned anew if a leaf changes before it is locked, and nothing bounds how often;
 //!   [`try_apply_batch`](crate::FenceMap::try_apply_batch) says `Busy` instead. Either changes all or nothing, also
-//!   where memory runs out or your `Ord` panics. [`FenceEntryMap`](crate::FenceEntryMap::apply_batch) has the same:
+//!   where memory runs out or your `Ord` panics. [`OrdMap`](crate::OrdMap::apply_batch) has the same:
 //!   every entry is made before anything is locked, so that it aborts or unwinds before it changes anything.
 //! - `std_ext::FenceWorkers`: whatever was accepted is done once, before the last of them ends; what is not accepted
 //!   comes back. A closure that panics fails its own ticket. If a worker's thread dies, the tickets that it leaves

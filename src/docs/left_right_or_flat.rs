@@ -1,16 +1,16 @@
 //! Left-right or flat? One writer who publishes, or many who write at once.
 //!
 //! [`LeftRightMap`] is two tables that change places: readers look at the one, its only writer changes the other,
-//! and [`publish`] shows all changes together. [`FlatMap`], and [`EntryMap`] for owned data, are one table: each
+//! and [`publish`] shows all changes together. [`FlatMap`], and [`HashMap`] for owned data, are one table: each
 //! write is seen when it returns, by itself.
 //!
-//! Take a [`LeftRightMap`] where one of these holds, and a [`FlatMap`] or [`EntryMap`] otherwise:
+//! Take a [`LeftRightMap`] where one of these holds, and a [`FlatMap`] or [`HashMap`] otherwise:
 //! - Readers need several keys of one moment, or the whole map as it was.
 //! - Changes come in batches, and none of a batch may be seen without the others.
 //! - A read may wait for nobody, not even for a writer that was descheduled amid a change.
 //! - Reads are all that counts, and one thread can do all writing.
 //!
-//! | | [`LeftRightMap`] | [`FlatMap`], [`EntryMap`] |
+//! | | [`LeftRightMap`] | [`FlatMap`], [`HashMap`] |
 //! |---|---|---|
 //! | a change is seen | with the next [`publish`], as all before it | when the write returns |
 //! | several keys | under one [`enter`], of one published state | each of a moment of its own |
@@ -20,8 +20,8 @@
 //! | a read costs | [two stores and mostly no fence](#what-a-read-costs) | `FlatMap`: a second look at the bin |
 //! | a read waits | never | while the key's bin is written |
 //! | a write costs | the change, a bucket to copy, its part of a `publish` | the change, in a locked bin |
-//! | a reader that stays holds up | [publishing](#a-reader-that-does-not-go-on), memory | nobody; `EntryMap`: memory |
-//! | entries are kept | [`new`]: once, in a box; [`inline`]: in both tables | once; `EntryMap`: in a box |
+//! | a reader that stays holds up | [publishing](#a-reader-that-does-not-go-on), memory | nobody; `HashMap`: memory |
+//! | entries are kept | [`new`]: once, in a box; [`inline`]: in both tables | once; `HashMap`: in a box |
 //! | growth | by a third, in one insert | a bounded part in each insert |
 //! | an interrupt handler | reads, with a handle made before | calls what begins with `try_` |
 //! | without `alloc` | [`LeftRightTable`], which fits a `static` | `FlatTable`, which does too |
@@ -122,7 +122,7 @@
 //! publishes, waits for one who waits for it. (A [`SharedWriteHandle`] waits without its lock.) [`settle`], [`retain`],
 //! [`clear`] and [`shrink_to_fit`] wait for the same readers.
 //!
-//! [`EntryMap`]: crate::EntryMap
+//! [`HashMap`]: crate::HashMap
 //! [`FlatMap`]: crate::FlatMap
 //! [`LeftRightMap`]: crate::LeftRightMap
 //! [`LeftRightTable`]: crate::LeftRightTable

@@ -6,14 +6,14 @@
 //! that they are whole. It can neither run a `Clone` on such bytes nor keep a writer from freeing
 //! what they point to. Nor would "needs no drop" do instead of `Copy`: `ManuallyDrop<Box<T>>` needs
 //! none, and its owner may free the box that a reader has just copied. Owned data lives in an
-//! [`EntryMap`](crate::EntryMap), a [`FenceEntryMap`](crate::FenceEntryMap) or a [`StrMap`](crate::StrMap), whose
+//! [`HashMap`](crate::HashMap), an [`OrdMap`](crate::OrdMap) or a [`BytesMap`](crate::BytesMap), whose
 //! readers hold a guard.
 //!
 //! # A guard keeps garbage, of all maps
 //! One announcement serves a thread for all maps, so a guard that is held for long keeps from being dropped
-//! what is removed meanwhile from *any* [`EntryMap`](crate::EntryMap), [`FenceEntryMap`](crate::FenceEntryMap)
-//! or [`StrMap`](crate::StrMap) of the process. Drop guards soon; watch
-//! [`stalled_readers`](crate::EntryMap::stalled_readers). A guard that is leaked (`mem::forget`) is held for
+//! what is removed meanwhile from *any* [`HashMap`](crate::HashMap), [`OrdMap`](crate::OrdMap)
+//! or [`BytesMap`](crate::BytesMap) of the process. Drop guards soon; watch
+//! [`stalled_readers`](crate::HashMap::stalled_readers). A guard that is leaked (`mem::forget`) is held for
 //! ever. An operation holds a guard of its own while it asks closures, `Hash`, `Eq` or `Ord`: if one of these is slow,
 //! it keeps garbage like any reader. A slow destructor does not, unless it is that of a key or a value which the
 //! operation was given and has not stored.
@@ -21,11 +21,11 @@
 //! While one guard is held for ever, these grow without a bound:
 //!
 //! - the entries that wait in each map, by every one that is replaced or removed. Where that must not cost all
-//!   memory, [`set_pending_limit`](crate::EntryMap::set_pending_limit) has
-//!   [`try_insert`](crate::EntryMap::try_insert), `try_insert_if_absent`, `try_get_or_insert_with` and `try_compute`
+//!   memory, [`set_pending_limit`](crate::HashMap::set_pending_limit) has
+//!   [`try_insert`](crate::HashMap::try_insert), `try_insert_if_absent`, `try_get_or_insert_with` and `try_compute`
 //!   refuse instead. The limit is each map's own, and there is none at first. `insert`, `update`, `extend`,
 //!   `apply_batch` and others that have no way to say so go on, and so does `remove`, which adds no more than there is;
-//! - clones of keys in a [`FenceEntryMap`](crate::FenceEntryMap), one for each leaf that was joined with another after
+//! - clones of keys in an [`OrdMap`](crate::OrdMap), one for each leaf that was joined with another after
 //!   tens of its entries were removed. These are not counted, but are bounded where entries are. Of such clones some
 //!   hundred may wait even with no guard held.
 //!
@@ -33,7 +33,7 @@
 //! and handles, at one time, rounded up to sixteen.
 //!
 //! Even with no guard held, some hundred removed entries wait in each map for the next write to it:
-//! garbage is dealt with in batches of 256. [`collect`](crate::EntryMap::collect) does it at once.
+//! garbage is dealt with in batches of 256. [`collect`](crate::HashMap::collect) does it at once.
 //!
 //! # A reader holds a publish up
 //! A [`LeftRightMap`](crate::LeftRightMap) has two tables. While a reader looks at the one that is hidden, the
@@ -132,7 +132,7 @@
 //! guards other threads held; its own guards are its own. The copies of the others' are never dropped: what
 //! they could have met, and whatever is removed from then on, is freed with its map and not before. Where threads
 //! hold guards all the time, have the child do little before it calls `exec`, or set a
-//! [limit](crate::EntryMap::set_pending_limit).
+//! [limit](crate::HashMap::set_pending_limit).
 //!
 //! A lock that another thread held at that moment stays locked in the child, as any lock does: a bin that was
 //! being written, a bag that took garbage in. Fork while nobody writes.
@@ -141,8 +141,8 @@
 //! good: the child may read, but `publish` may wait for ever, and `try_publish` refuse.
 //!
 //! # 2^32 bytes in a string
-//! Key and value of a [`StrMap`](crate::StrMap) have less than 2^32 bytes each.
-//! [`try_insert`](crate::StrMap::try_insert) hands longer ones back, `insert` panics.
+//! Key and value of a [`BytesMap`](crate::BytesMap) have less than 2^32 bytes each.
+//! [`try_insert`](crate::BytesMap::try_insert) hands longer ones back, `insert` panics.
 //!
 //! # A version comes round after 2^35 writes
 //! A bin's state word has 35 bits of version on 64-bit targets, 31 on 32-bit ones. A reader that is
@@ -177,7 +177,7 @@
 //! neither of which allocates. What is not called `try_` may spin, `stats` and `iter` included, and so may
 //! `try_reserve`.
 //!
-//! Of the maps of owned data only [`try_get`](crate::EntryMap::try_get) is for handlers. The other `try_`
+//! Of the maps of owned data only [`try_get`](crate::HashMap::try_get) is for handlers. The other `try_`
 //! methods wait for nobody who writes to a bin, but allocate, and what they replace or remove is put away under
 //! a short lock when it is dropped.
 //!
@@ -207,12 +207,12 @@
 //! also by a write to another key of the bin. Effects of a closure other than its answer may happen
 //! more than once; and a closure that itself writes to a key of the same bin *each time* it runs,
 //! another key included, is asked again for ever. Write to the map after `update`, not within it.
-//! [`EntryMap::update`](crate::EntryMap::update) and `compute` ask again only where the entry itself was replaced
+//! [`HashMap::update`](crate::HashMap::update) and `compute` ask again only where the entry itself was replaced
 //! or removed.
 //!
 //! No map has an update that runs its closure exactly once. All writers of the key, `insert` and `remove` included,
 //! would have to wait while it runs, each write would have to look whether it must, and a closure that calls the
-//! map would wait for itself. An [`EntryMap`](crate::EntryMap::update) may hold values that bring a lock of their
+//! map would wait for itself. A [`HashMap`](crate::HashMap::update) may hold values that bring a lock of their
 //! own, which costs nobody else anything.
 //!
 //! ```
@@ -270,7 +270,7 @@
 //!   There is no other bound on `n` than yours: limit what a stranger may insert.
 //! - [`FlatTable`](crate::FlatTable) gives them sixteen bins (32 on 32-bit targets) and refuses the rest; so it
 //!   refuses other keys that belong to those bins, too.
-//! - [`EntryMap`](crate::EntryMap) and [`StrMap`](crate::StrMap) stand on the same table and behave the same.
+//! - [`HashMap`](crate::HashMap) and [`BytesMap`](crate::BytesMap) stand on the same table and behave the same.
 //! - In a [`LeftRightMap`](crate::LeftRightMap) they fill the buckets that follow, those of other keys, which get
 //!   slower as well; growth moves all of them in one insert. Readers never begin again.
 //!

@@ -46,7 +46,7 @@ impl<K, V> Form<K, V> {
     /// To be evaluated wherever a map is made.
     pub(crate) const FITS: () = assert!(
         size_of::<K>() <= LARGEST && size_of::<V>() <= LARGEST,
-        "a FenceMap takes keys and values of up to 64 KiB each: a FenceEntryMap takes larger ones"
+        "a FenceMap takes keys and values of up to 64 KiB each: an OrdMap takes larger ones"
     );
     /// Bytes from one key to the next, and from one value to the next.
     const KEY: usize = stride(size_of::<K>());

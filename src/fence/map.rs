@@ -35,7 +35,7 @@ use core::mem::MaybeUninit;
 ///
 /// # Limits
 /// Keys and values are of at most 64 KiB each; larger ones do not compile, and belong into a
-/// [`FenceEntryMap`](crate::FenceEntryMap). Entries go through the stack, some of them several times. In a build
+/// [`OrdMap`](crate::OrdMap). Entries go through the stack, some of them several times. In a build
 /// without optimizations an operation takes up to 128 times the size of an entry, and an iterator up to 256 times:
 /// entries of more than 8 KiB need a thread with more than 2 MiB of stack there.
 ///

@@ -1,7 +1,7 @@
 //! Ordered maps whose reads take no lock: of plain data, and of what is owned.
 //!
 //! [`FenceMap`] keeps its entries in leaves, the leaves in fences, and finds both by hints that are never
-//! validated: the leaf itself says which keys it answers for. See there for what it promises. [`FenceEntryMap`] is the
+//! validated: the leaf itself says which keys it answers for. See there for what it promises. [`OrdMap`] is the
 //! same with keys and values of any type, which it lends under a [`Guard`](crate::owned::Guard).
 
 mod apply;
@@ -52,7 +52,7 @@ pub use crate::bins::types::{Busy, Computed, Op};
 pub use crate::table::types::TryInsertError;
 pub use cursor::Cursor;
 #[cfg(not(hedgerow_loom))]
-pub use entry::{EntryIntoIter, EntryIter, EntryRange, EntryScan, FenceEntryMap};
+pub use entry::{EntryIntoIter, EntryIter, EntryRange, EntryScan, OrdMap};
 pub use errors::{TryBatchError, TryRangeError};
 pub use iter::{Iter, Keys, Range, Values};
 pub use map::{FenceMap, FenceStats};

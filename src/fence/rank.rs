@@ -16,7 +16,7 @@ use core::mem::transmute_copy;
 /// `a <= b` has to imply `rank(a) <= rank(b)`; different keys may have the same rank. A ranking that breaks
 /// this, or that changes its mind, makes a map give wrong answers, or slow ones, and nothing worse.
 ///
-/// A [`FenceEntryMap`](crate::FenceEntryMap) that is asked for a borrowed form `Q` of its keys, a `str` of its
+/// A [`OrdMap`](crate::OrdMap) that is asked for a borrowed form `Q` of its keys, a `str` of its
 /// `String`s, asks its ranking for the rank of that. It has to be the rank of the key: implement `Ranking<Q>` too.
 ///
 /// ```

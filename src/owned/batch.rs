@@ -1,12 +1,12 @@
 //! Many keys at a time, their waits for memory overlapping (see [`window`](crate::table::window)).
 
-use super::map::EntryMap;
+use super::map::HashMap;
 use crate::reclaim::guard::Guard;
 use crate::table::window::{WINDOW, hashes, same_length};
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 
-impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
+impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn, but a map that is
     /// larger than the caches answers several times sooner.
     ///
@@ -17,7 +17,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// When the slices differ in length.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
     /// let guard = hedgerow::owned::pin();
     /// let mut counts = [None; 2];
     /// map.get_many(&["thorn", "rose"], &mut counts, &guard);

@@ -1,4 +1,4 @@
-//! The nodes of a `StrMap`: key and value behind the header, in one allocation.
+//! The nodes of a `BytesMap`: key and value behind the header, in one allocation.
 
 use crate::bins::tags;
 use crate::reclaim::errors::Why;

@@ -75,8 +75,8 @@ impl<'a, N: Node> Iterator for Walk<'a, N> {
     }
 }
 
-/// Entries of an [`EntryMap`](super::EntryMap), borrowed under a guard; made by
-/// [`EntryMap::iter`](super::EntryMap::iter).
+/// Entries of a [`HashMap`](super::HashMap), borrowed under a guard; made by
+/// [`HashMap::iter`](super::HashMap::iter).
 ///
 /// A clone goes on from the same place, and reads the bins that follow for itself.
 pub struct Iter<'a, K, V>(Walk<'a, Pair<K, V>>);
@@ -110,7 +110,7 @@ impl<K, V> fmt::Debug for Iter<'_, K, V> {
     }
 }
 
-/// The entries themselves, of an [`EntryMap`](super::EntryMap) that is given up for them. Allocates nothing.
+/// The entries themselves, of a [`HashMap`](super::HashMap) that is given up for them. Allocates nothing.
 pub struct IntoIter<K, V> {
     left: List<Pair<K, V>>,
 }

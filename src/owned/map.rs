@@ -1,4 +1,4 @@
-//! `EntryMap` itself: the typed, hashed face of the nodes.
+//! `HashMap` itself: the typed, hashed face of the nodes.
 
 use super::iter::Iter;
 use super::nodes::Nodes;
@@ -29,9 +29,9 @@ use alloc::alloc::handle_alloc_error;
 ///
 /// # Example
 /// ```
-/// use hedgerow::{EntryMap, owned::pin};
+/// use hedgerow::{HashMap, owned::pin};
 ///
-/// let capitals = EntryMap::<String, String>::new();
+/// let capitals = HashMap::<String, String>::new();
 /// std::thread::scope(|s| {
 ///     s.spawn(|| capitals.insert("Kenya".into(), "Nairobi".into()));
 ///     s.spawn(|| capitals.insert("Chile".into(), "Santiago".into()));
@@ -40,16 +40,16 @@ use alloc::alloc::handle_alloc_error;
 /// assert_eq!(capitals.get("Chile", &guard).map(String::as_str), Some("Santiago"));
 /// assert_eq!(capitals.remove("Kenya").as_deref().map(String::as_str), Some("Nairobi"));
 /// ```
-pub struct EntryMap<K, V, S = DefaultHashBuilder> {
+pub struct HashMap<K, V, S = DefaultHashBuilder> {
     hash_builder: S,
     nodes: Nodes<Pair<K, V>>,
 }
 
-impl<K, V> EntryMap<K, V> {
+impl<K, V> HashMap<K, V> {
     /// An empty map; allocates nothing.
     ///
     /// ```
-    /// let map = hedgerow::EntryMap::<String, u32>::new();
+    /// let map = hedgerow::HashMap::<String, u32>::new();
     /// assert!(map.is_empty());
     /// ```
     #[must_use]
@@ -63,7 +63,7 @@ impl<K, V> EntryMap<K, V> {
     /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
     ///
     /// ```
-    /// let map = hedgerow::EntryMap::<String, u32>::with_capacity(1000);
+    /// let map = hedgerow::HashMap::<String, u32>::with_capacity(1000);
     /// map.insert("rose".into(), 1);
     /// ```
     #[must_use]
@@ -72,13 +72,13 @@ impl<K, V> EntryMap<K, V> {
     }
 }
 
-impl<K, V, S> EntryMap<K, V, S> {
+impl<K, V, S> HashMap<K, V, S> {
     /// An empty map that hashes with `hash_builder`; allocates nothing and fits a `static`.
     ///
     /// ```
     /// use std::hash::{BuildHasherDefault, DefaultHasher};
-    /// static MAP: hedgerow::EntryMap<String, u32, BuildHasherDefault<DefaultHasher>> =
-    ///     hedgerow::EntryMap::with_hasher(BuildHasherDefault::new());
+    /// static MAP: hedgerow::HashMap<String, u32, BuildHasherDefault<DefaultHasher>> =
+    ///     hedgerow::HashMap::with_hasher(BuildHasherDefault::new());
     /// MAP.insert("rose".into(), 1);
     /// ```
     #[must_use]
@@ -93,7 +93,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     ///
     /// ```
     /// use std::hash::RandomState;
-    /// let map = hedgerow::EntryMap::with_capacity_and_hasher(100, RandomState::new());
+    /// let map = hedgerow::HashMap::with_capacity_and_hasher(100, RandomState::new());
     /// map.insert("rose", 1);
     /// ```
     #[must_use]
@@ -110,7 +110,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     ///
     /// ```
     /// use std::hash::RandomState;
-    /// let none = hedgerow::EntryMap::<u64, u64, _>::try_with_capacity_and_hasher(usize::MAX, RandomState::new());
+    /// let none = hedgerow::HashMap::<u64, u64, _>::try_with_capacity_and_hasher(usize::MAX, RandomState::new());
     /// assert!(none.is_err());
     /// ```
     pub fn try_with_capacity_and_hasher(
@@ -138,7 +138,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     ///
     /// ```
     /// use std::hash::BuildHasher;
-    /// let map = hedgerow::EntryMap::<u32, u32>::new();
+    /// let map = hedgerow::HashMap::<u32, u32>::new();
     /// map.hasher().hash_one(7);
     /// ```
     pub fn hasher(&self) -> &S {
@@ -150,7 +150,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// Lock-free, allocates nothing, constant time.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a'), (2, 'b')].into();
     /// assert_eq!(map.len(), 2);
     /// ```
     pub fn len(&self) -> usize {
@@ -160,7 +160,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// Whether [`len`](Self::len) is 0.
     ///
     /// ```
-    /// assert!(hedgerow::EntryMap::<u8, u8>::new().is_empty());
+    /// assert!(hedgerow::HashMap::<u8, u8>::new().is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -170,7 +170,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// recent past otherwise. A [`Removed`](super::Removed) that is still held is not among them. Lock-free.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a')].into();
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
     /// map.insert(1, 'b');
     /// assert_eq!(map.pending(), 1);
     /// map.collect();
@@ -195,9 +195,9 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// entries for each of them, writers have to ask for barriers more often.
     ///
     /// ```
-    /// use hedgerow::{EntryMap, owned::{TryInsertError, pin}};
+    /// use hedgerow::{HashMap, owned::{TryInsertError, pin}};
     ///
-    /// let map = EntryMap::<u32, u32>::new();
+    /// let map = HashMap::<u32, u32>::new();
     /// map.set_pending_limit(Some(100));
     /// let guard = pin(); // and never dropped
     /// let refused = (0..).find_map(|n| map.try_insert(7, n).err()).unwrap();
@@ -211,7 +211,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// What [`set_pending_limit`](Self::set_pending_limit) has set.
     ///
     /// ```
-    /// assert_eq!(hedgerow::EntryMap::<u32, u32>::new().pending_limit(), None);
+    /// assert_eq!(hedgerow::HashMap::<u32, u32>::new().pending_limit(), None);
     /// ```
     pub fn pending_limit(&self) -> Option<usize> {
         self.nodes.retired().limit()
@@ -225,7 +225,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// destructor of an entry that this map is dropping it drops nothing.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a')].into();
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
     /// drop(map.remove(&1));
     /// map.collect();
     /// ```
@@ -237,7 +237,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// looking at cannot be dropped. Looks at each reader's slot; allocates nothing.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a')].into();
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
     /// let guard = hedgerow::owned::pin();
     /// drop(map.remove(&1));
     /// map.collect();
@@ -254,7 +254,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// at most once. Allocates a buffer for one bin. Waits while a writer is inside the next bin.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a'), (2, 'b')].into();
     /// let guard = hedgerow::owned::pin();
     /// let mut all: Vec<_> = map.iter(&guard).collect();
     /// all.sort();
@@ -267,7 +267,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// All keys, as [`iter`](Self::iter) sees them.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a')].into();
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
     /// assert_eq!(map.keys(&hedgerow::owned::pin()).collect::<Vec<_>>(), [&1]);
     /// ```
     pub fn keys<'a>(
@@ -280,7 +280,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// All values, as [`iter`](Self::iter) sees them.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a')].into();
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
     /// assert_eq!(map.values(&hedgerow::owned::pin()).collect::<Vec<_>>(), [&'a']);
     /// ```
     pub fn values<'a>(
@@ -297,7 +297,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// ```
     /// use hedgerow::owned::{Cursor, pin};
     ///
-    /// let map: hedgerow::EntryMap<u32, String> = (0..100).map(|n| (n, n.to_string())).collect();
+    /// let map: hedgerow::HashMap<u32, String> = (0..100).map(|n| (n, n.to_string())).collect();
     /// let (mut shown, mut place) = (0, Some(Cursor::default()));
     /// while let Some(cursor) = place {
     ///     place = map.scan(cursor, 10, &pin(), |_, _| shown += 1);
@@ -324,7 +324,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// Allocates a buffer for one bin.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
+    /// let map: hedgerow::HashMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
     /// map.retain(|key, _| key % 2 == 0);
     /// assert_eq!(map.len(), 5);
     /// ```
@@ -337,7 +337,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// An entry inserted meanwhile may stay.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<u32, char> = [(1, 'a')].into();
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
     /// map.clear();
     /// assert!(map.is_empty());
     /// ```
@@ -352,7 +352,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
     ///
     /// ```
-    /// let map = hedgerow::EntryMap::<String, u64>::new();
+    /// let map = hedgerow::HashMap::<String, u64>::new();
     /// map.reserve(1000);
     /// ```
     pub fn reserve(&self, additional: usize) {
@@ -366,7 +366,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     ///
     /// ```
     /// use hedgerow::owned::TryReserveError;
-    /// let map = hedgerow::EntryMap::<u64, u64>::new();
+    /// let map = hedgerow::HashMap::<u64, u64>::new();
     /// assert_eq!(map.try_reserve(usize::MAX), Err(TryReserveError::CapacityOverflow));
     /// ```
     pub fn try_reserve(&self, additional: usize) -> Result<(), TryReserveError> {
@@ -377,7 +377,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// one. The table stays as it is where there is no memory for that.
     ///
     /// ```
-    /// let mut map: hedgerow::EntryMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
+    /// let mut map: hedgerow::HashMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
     /// map.retain(|key, _| *key < 10);
     /// map.shrink_to_fit();
     /// assert_eq!((map.len(), map.pending()), (10, 0));
@@ -389,7 +389,7 @@ impl<K, V, S> EntryMap<K, V, S> {
     /// Bytes that the table takes, its garbage bags included; the entries' own allocations come on top.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();
+    /// let map: hedgerow::HashMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();
     /// assert!(map.table_bytes() < 40_000);
     /// ```
     pub fn table_bytes(&self) -> usize {

@@ -4,6 +4,8 @@
 //! be looking; what is taken out of the map is dropped when nobody can be looking any more.
 
 mod batch;
+mod bytes_iter;
+mod bytes_map;
 mod fused;
 mod iter;
 mod map;
@@ -14,8 +16,6 @@ mod rayon;
 mod removed;
 #[cfg(feature = "serde")]
 mod serde;
-mod str_iter;
-mod str_map;
 mod traits;
 mod tries;
 
@@ -26,10 +26,10 @@ pub use crate::reclaim::guard::{Guard, Handle, OwnedGuard, Stalled, pin, try_pin
 pub use crate::reclaim::removed::Removed;
 pub use crate::table::cursor::Cursor;
 pub use crate::table::types::TryReserveError;
+pub use bytes_iter::BytesIter;
+pub use bytes_map::BytesMap;
 pub use iter::{IntoIter, Iter};
-pub use map::EntryMap;
+pub use map::HashMap;
 #[cfg(feature = "rayon")]
 pub use rayon::{ParIter, ParStrIter};
-pub use removed::RemovedStr;
-pub use str_iter::StrIter;
-pub use str_map::StrMap;
+pub use removed::RemovedBytes;

@@ -1,6 +1,6 @@
 //! What is done to one entry.
 
-use super::map::EntryMap;
+use super::map::HashMap;
 use crate::bins::hasher::mixes_well;
 use crate::bins::tags;
 use crate::bins::types::{Busy, Op};
@@ -20,7 +20,7 @@ fn give_up<K, V, T, E>(_why: E) -> T {
     handle_alloc_error(core::alloc::Layout::new::<Pair<K, V>>())
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
+impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline(always)]
     pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> tags::Hash {
         tags::Hash::spread(self.hasher().hash_one(key), mixes_well::<S>())
@@ -46,7 +46,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// the bin's tags are loaded.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
     /// let guard = hedgerow::owned::pin();
     /// assert_eq!((map.get("rose", &guard), map.get("thorn", &guard)), (Some(&1), None));
     /// ```
@@ -66,7 +66,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// [`Busy`] when a writer is inside the key's bin.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
     /// assert_eq!(map.try_get("rose", &hedgerow::owned::pin()), Ok(Some(&1)));
     /// ```
     pub fn try_get<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Result<Option<&'a V>, Busy>
@@ -82,7 +82,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// The key and the value of `key`, as [`get`](Self::get).
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
     /// assert_eq!(map.get_key_value("rose", &hedgerow::owned::pin()), Some((&"rose".into(), &1)));
     /// ```
     #[inline]
@@ -100,7 +100,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// A clone of the value of `key`.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<u32, String> = [(7, "seven".into())].into();
+    /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
     /// assert_eq!(map.get_cloned(&7), Some("seven".into()));
     /// ```
     pub fn get_cloned<Q>(&self, key: &Q) -> Option<V>
@@ -115,7 +115,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// What `f` makes of the value of `key`. `f` runs with nothing locked.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<u32, String> = [(7, "seven".into())].into();
+    /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
     /// assert_eq!(map.get_with(&7, String::len), Some(5));
     /// ```
     #[inline]
@@ -130,7 +130,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// Whether `key` has an entry.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
     /// assert!(map.contains_key("rose") && !map.contains_key("thorn"));
     /// ```
     #[inline]
@@ -153,7 +153,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// growth that finds none is put off.
     ///
     /// ```
-    /// let map = hedgerow::EntryMap::<u32, String>::new();
+    /// let map = hedgerow::HashMap::<u32, String>::new();
     /// assert!(map.insert(7, "seven".into()).is_none());
     /// assert_eq!(*map.insert(7, "VII".into()).unwrap(), "seven");
     /// ```
@@ -180,7 +180,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// Key and value, where there is one already.
     ///
     /// ```
-    /// let map = hedgerow::EntryMap::<u32, String>::new();
+    /// let map = hedgerow::HashMap::<u32, String>::new();
     /// assert_eq!(map.insert_if_absent(7, "seven".into()), Ok(()));
     /// assert_eq!(map.insert_if_absent(7, "VII".into()), Err((7, "VII".into())));
     /// ```
@@ -195,7 +195,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// meanwhile: all callers get the one that is in the map.
     ///
     /// ```
-    /// let map = hedgerow::EntryMap::<String, usize>::new();
+    /// let map = hedgerow::HashMap::<String, usize>::new();
     /// let guard = hedgerow::owned::pin();
     /// assert_eq!(map.get_or_insert_with("rose".into(), |word| word.len(), &guard), &4);
     /// assert_eq!(map.get_or_insert_with("rose".into(), |_| unreachable!(), &guard), &4);
@@ -216,7 +216,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// garbage away at once gets more lists for it, once.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
     /// assert_eq!(map.remove("rose").as_deref(), Some(&1));
     /// assert!(map.remove("rose").is_none());
     /// ```
@@ -233,7 +233,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// `condition` runs with nothing locked, and again if anything in the key's bin changed meanwhile.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
     /// assert!(map.remove_if("rose", |_, count| *count == 0).is_none());
     /// ```
     pub fn remove_if<Q>(
@@ -263,7 +263,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// Allocates an entry, with a clone of the key.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
     /// assert_eq!(map.update("rose", |count| count + 1).as_deref(), Some(&1));
     /// assert_eq!(map.get_cloned("rose"), Some(2));
     /// ```
@@ -276,7 +276,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// ```
     /// use std::sync::Mutex;
     ///
-    /// let map: hedgerow::EntryMap<String, Mutex<Vec<u32>>> = [("rose".into(), Mutex::default())].into();
+    /// let map: hedgerow::HashMap<String, Mutex<Vec<u32>>> = [("rose".into(), Mutex::default())].into();
     /// map.get_with("rose", |seen| seen.lock().unwrap().push(7));
     /// assert_eq!(map.get_with("rose", |seen| seen.lock().unwrap().len()), Some(1));
     /// ```
@@ -310,7 +310,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     ///
     /// ```
     /// use hedgerow::owned::Op;
-    /// let map = hedgerow::EntryMap::<String, String>::new();
+    /// let map = hedgerow::HashMap::<String, String>::new();
     /// let grow = |old: Option<&String>| Op::Insert(old.map_or("a".into(), |old| old.clone() + "a"));
     /// map.compute("x".into(), grow);
     /// map.compute("x".into(), grow);

@@ -3,10 +3,10 @@
 //! One guard serves all threads: it is borrowed for as long as any of them, or what they were shown, is there.
 //! It stays where it is, and the others begin after it was taken.
 
+use super::bytes_map::BytesMap;
 use super::fused::Fused;
-use super::map::EntryMap;
+use super::map::HashMap;
 use super::nodes::Nodes;
-use super::str_map::StrMap;
 use crate::reclaim::guard::Guard;
 use crate::reclaim::node::{Live, Node, Shared};
 use crate::reclaim::pair::Pair;
@@ -61,8 +61,8 @@ impl<'a, N: Node + Send + Sync> UnindexedProducer for Walk<'a, N> {
     }
 }
 
-/// Entries of an [`EntryMap`], borrowed by many threads under one guard; made by
-/// [`EntryMap::par_iter`](super::EntryMap::par_iter) (feature `rayon`).
+/// Entries of a [`HashMap`], borrowed by many threads under one guard; made by
+/// [`HashMap::par_iter`](super::HashMap::par_iter) (feature `rayon`).
 pub struct ParIter<'a, K, V>(&'a Nodes<Pair<K, V>>, Presence<'a>);
 
 impl<'a, K, V> ParallelIterator for ParIter<'a, K, V>
@@ -82,8 +82,8 @@ where
     }
 }
 
-/// Entries of a [`StrMap`], borrowed by many threads under one guard; made by
-/// [`StrMap::par_iter`](super::StrMap::par_iter) (feature `rayon`).
+/// Entries of a [`BytesMap`], borrowed by many threads under one guard; made by
+/// [`BytesMap::par_iter`](super::BytesMap::par_iter) (feature `rayon`).
 pub struct ParStrIter<'a>(&'a Nodes<Fused>, Presence<'a>);
 
 impl<'a> ParallelIterator for ParStrIter<'a> {
@@ -119,14 +119,14 @@ impl fmt::Debug for ParStrIter<'_> {
     }
 }
 
-impl<K: Send + Sync, V: Send + Sync, S> EntryMap<K, V, S> {
+impl<K: Send + Sync, V: Send + Sync, S> HashMap<K, V, S> {
     /// As [`iter`](Self::iter), on rayon's threads (feature `rayon`). The guard is this thread's, and held until all
     /// have done.
     ///
     /// ```
     /// use rayon::prelude::*;
     ///
-    /// let words: hedgerow::EntryMap<String, usize> =
+    /// let words: hedgerow::HashMap<String, usize> =
     ///     (0..1000_usize).into_par_iter().map(|n| (n.to_string(), n)).collect();
     /// let guard = hedgerow::owned::pin();
     /// let sum: usize = words.par_iter(&guard).map(|(_, n)| n).sum();
@@ -137,14 +137,14 @@ impl<K: Send + Sync, V: Send + Sync, S> EntryMap<K, V, S> {
     }
 }
 
-impl<S> StrMap<S> {
+impl<S> BytesMap<S> {
     /// As [`iter`](Self::iter), on rayon's threads (feature `rayon`). The guard is this thread's, and held until all
     /// have done.
     ///
     /// ```
     /// use rayon::prelude::*;
     ///
-    /// let colours = hedgerow::StrMap::from([("rose", "red"), ("thorn", "green")]);
+    /// let colours = hedgerow::BytesMap::from([("rose", "red"), ("thorn", "green")]);
     /// let guard = hedgerow::owned::pin();
     /// assert_eq!(colours.par_iter(&guard).map(|(_, colour)| colour.len()).sum::<usize>(), 8);
     /// ```
@@ -153,7 +153,7 @@ impl<S> StrMap<S> {
     }
 }
 
-impl<K, V, S> FromParallelIterator<(K, V)> for EntryMap<K, V, S>
+impl<K, V, S> FromParallelIterator<(K, V)> for HashMap<K, V, S>
 where
     K: Eq + Hash + Send + Sync,
     V: Send + Sync,
@@ -167,7 +167,7 @@ where
     }
 }
 
-impl<K, V, S> ParallelExtend<(K, V)> for EntryMap<K, V, S>
+impl<K, V, S> ParallelExtend<(K, V)> for HashMap<K, V, S>
 where
     K: Eq + Hash + Send + Sync,
     V: Send + Sync,
@@ -179,7 +179,7 @@ where
     }
 }
 
-impl<K, V, S> FromParallelIterator<(K, V)> for StrMap<S>
+impl<K, V, S> FromParallelIterator<(K, V)> for BytesMap<S>
 where
     K: AsRef<[u8]> + Send,
     V: AsRef<[u8]> + Send,
@@ -193,7 +193,7 @@ where
     }
 }
 
-impl<K, V, S> ParallelExtend<(K, V)> for StrMap<S>
+impl<K, V, S> ParallelExtend<(K, V)> for BytesMap<S>
 where
     K: AsRef<[u8]> + Send,
     V: AsRef<[u8]> + Send,

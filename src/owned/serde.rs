@@ -1,10 +1,10 @@
 //! Feature `serde`: a map is written as a map, and read as one.
 //!
-//! The strings of a [`StrMap`] are bytes. A format for people to read is given text instead, where they are
+//! The strings of a [`BytesMap`] are bytes. A format for people to read is given text instead, where they are
 //! any; one that has no bytes writes others as a list of numbers, which most do not take for a key.
 
-use super::map::EntryMap;
-use super::str_map::StrMap;
+use super::bytes_map::BytesMap;
+use super::map::HashMap;
 use crate::reclaim::guard::pin;
 use ::serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use ::serde::ser::{Serialize, Serializer};
@@ -17,7 +17,7 @@ use core::marker::PhantomData;
 /// The most entries, or bytes, that are made room for on the word of the input alone.
 const TRUSTED: usize = 4096;
 
-impl<K: Serialize, V: Serialize, S> Serialize for EntryMap<K, V, S> {
+impl<K: Serialize, V: Serialize, S> Serialize for HashMap<K, V, S> {
     /// Writes the entries that `iter` sees, under one guard.
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
         // Some formats write the number of entries first, and it must be right though others write.
@@ -25,7 +25,7 @@ impl<K: Serialize, V: Serialize, S> Serialize for EntryMap<K, V, S> {
     }
 }
 
-impl<S> Serialize for StrMap<S> {
+impl<S> Serialize for BytesMap<S> {
     /// Writes the entries that `iter` sees, under one guard: as text what is UTF-8, in a format for people to
     /// read, and everything as bytes in others.
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
@@ -46,7 +46,7 @@ impl Serialize for Text<'_> {
     }
 }
 
-impl<'de, K, V, S> Deserialize<'de> for EntryMap<K, V, S>
+impl<'de, K, V, S> Deserialize<'de> for HashMap<K, V, S>
 where
     K: Eq + Hash + Deserialize<'de>,
     V: Deserialize<'de>,
@@ -57,7 +57,7 @@ where
     }
 }
 
-impl<'de, S: BuildHasher + Default> Deserialize<'de> for StrMap<S> {
+impl<'de, S: BuildHasher + Default> Deserialize<'de> for BytesMap<S> {
     /// Reads text, bytes, or lists of numbers below 256; bytes alone from a format that is not for people to
     /// read.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -74,7 +74,7 @@ trait Fill<'de>: Sized {
     fn put<E: Error>(&self, key: Self::Key, value: Self::Value) -> Result<(), E>;
 }
 
-impl<'de, K, V, S> Fill<'de> for EntryMap<K, V, S>
+impl<'de, K, V, S> Fill<'de> for HashMap<K, V, S>
 where
     K: Eq + Hash + Deserialize<'de>,
     V: Deserialize<'de>,
@@ -93,7 +93,7 @@ where
     }
 }
 
-impl<'de, S: BuildHasher + Default> Fill<'de> for StrMap<S> {
+impl<'de, S: BuildHasher + Default> Fill<'de> for BytesMap<S> {
     type Key = Bytes<'de>;
     type Value = Bytes<'de>;
 
@@ -127,7 +127,7 @@ impl<'de, M: Fill<'de>> Visitor<'de> for Entries<M> {
     }
 }
 
-/// A string of a [`StrMap`], as it is read.
+/// A string of a [`BytesMap`], as it is read.
 struct Bytes<'de>(Cow<'de, [u8]>);
 
 impl<'de> Deserialize<'de> for Bytes<'de> {

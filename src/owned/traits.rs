@@ -1,25 +1,25 @@
 //! The std traits that the maps have.
 
+use super::bytes_map::BytesMap;
 use super::iter::IntoIter;
-use super::map::EntryMap;
-use super::str_map::StrMap;
+use super::map::HashMap;
 use crate::reclaim::guard::pin;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
-impl<K, V, S: Default> Default for EntryMap<K, V, S> {
+impl<K, V, S: Default> Default for HashMap<K, V, S> {
     fn default() -> Self {
         Self::with_hasher(S::default())
     }
 }
 
-impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for EntryMap<K, V, S> {
+impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for HashMap<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter(&pin())).finish()
     }
 }
 
-impl<K, V, S> Clone for EntryMap<K, V, S>
+impl<K, V, S> Clone for HashMap<K, V, S>
 where
     K: Clone + Eq + Hash,
     V: Clone,
@@ -35,7 +35,7 @@ where
     }
 }
 
-impl<K, V, S> FromIterator<(K, V)> for EntryMap<K, V, S>
+impl<K, V, S> FromIterator<(K, V)> for HashMap<K, V, S>
 where
     K: Eq + Hash,
     S: BuildHasher + Default,
@@ -48,7 +48,7 @@ where
     }
 }
 
-impl<K, V, S, const N: usize> From<[(K, V); N]> for EntryMap<K, V, S>
+impl<K, V, S, const N: usize> From<[(K, V); N]> for HashMap<K, V, S>
 where
     K: Eq + Hash,
     S: BuildHasher + Default,
@@ -58,7 +58,7 @@ where
     }
 }
 
-impl<K, V, S> Extend<(K, V)> for EntryMap<K, V, S>
+impl<K, V, S> Extend<(K, V)> for HashMap<K, V, S>
 where
     K: Eq + Hash,
     S: BuildHasher,
@@ -68,7 +68,7 @@ where
     }
 }
 
-impl<K, V, S> IntoIterator for EntryMap<K, V, S> {
+impl<K, V, S> IntoIterator for HashMap<K, V, S> {
     type Item = (K, V);
     type IntoIter = IntoIter<K, V>;
 
@@ -77,13 +77,13 @@ impl<K, V, S> IntoIterator for EntryMap<K, V, S> {
     }
 }
 
-impl<S: Default> Default for StrMap<S> {
+impl<S: Default> Default for BytesMap<S> {
     fn default() -> Self {
         Self::with_hasher(S::default())
     }
 }
 
-impl<S> fmt::Debug for StrMap<S> {
+impl<S> fmt::Debug for BytesMap<S> {
     /// Keys and values as text, with what is not ASCII escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         struct Text<'a>(&'a [u8]);
@@ -97,7 +97,7 @@ impl<S> fmt::Debug for StrMap<S> {
     }
 }
 
-impl<S: BuildHasher, K: AsRef<[u8]>, V: AsRef<[u8]>> Extend<(K, V)> for StrMap<S> {
+impl<S: BuildHasher, K: AsRef<[u8]>, V: AsRef<[u8]>> Extend<(K, V)> for BytesMap<S> {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         for (key, value) in entries {
             self.insert(key, value);
@@ -105,7 +105,7 @@ impl<S: BuildHasher, K: AsRef<[u8]>, V: AsRef<[u8]>> Extend<(K, V)> for StrMap<S
     }
 }
 
-impl<S, K, V> FromIterator<(K, V)> for StrMap<S>
+impl<S, K, V> FromIterator<(K, V)> for BytesMap<S>
 where
     S: BuildHasher + Default,
     K: AsRef<[u8]>,
@@ -120,13 +120,13 @@ where
     }
 }
 
-impl<K: AsRef<[u8]>, V: AsRef<[u8]>, const N: usize> From<[(K, V); N]> for StrMap {
+impl<K: AsRef<[u8]>, V: AsRef<[u8]>, const N: usize> From<[(K, V); N]> for BytesMap {
     fn from(entries: [(K, V); N]) -> Self {
         Self::from_iter(entries)
     }
 }
 
-impl<S: BuildHasher + Clone> Clone for StrMap<S> {
+impl<S: BuildHasher + Clone> Clone for BytesMap<S> {
     /// A map of the entries that `iter` sees, with the same limit.
     fn clone(&self) -> Self {
         let mut copy = Self::with_hasher(self.hasher().clone());

@@ -2,7 +2,7 @@
 //! the one that waits.
 #![allow(clippy::type_complexity)] // Results say in full what comes back.
 
-use super::map::EntryMap;
+use super::map::HashMap;
 use super::nodes::NotAbsent;
 use crate::bins::tags;
 use crate::bins::types::{Busy, Op};
@@ -24,7 +24,7 @@ fn refused<K, V, W>(
     why.of(key, wrap(value))
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
+impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
     /// [limit](Self::set_pending_limit).
     ///
@@ -37,7 +37,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// hands key and value back and leaves the map as it was.
     ///
     /// ```
-    /// let map = hedgerow::EntryMap::<u32, String>::new();
+    /// let map = hedgerow::HashMap::<u32, String>::new();
     /// assert_eq!(map.try_insert(7, "seven".into()), Ok(None));
     /// ```
     pub fn try_insert(
@@ -66,7 +66,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// Those of [`try_insert`](Self::try_insert). That there is an entry already is none.
     ///
     /// ```
-    /// let map = hedgerow::EntryMap::<u32, char>::new();
+    /// let map = hedgerow::HashMap::<u32, char>::new();
     /// assert_eq!(map.try_insert_if_absent(7, 'a'), Ok(Ok(())));
     /// assert_eq!(map.try_insert_if_absent(7, 'b'), Ok(Err((7, 'b'))));
     /// ```
@@ -89,7 +89,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     /// Those of [`try_insert`](Self::try_insert): with the value, if `make` has made one.
     ///
     /// ```
-    /// let map = hedgerow::EntryMap::<String, usize>::new();
+    /// let map = hedgerow::HashMap::<String, usize>::new();
     /// let guard = hedgerow::owned::pin();
     /// assert_eq!(map.try_get_or_insert_with("rose".into(), |word| word.len(), &guard), Ok(&4));
     /// ```
@@ -111,7 +111,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> EntryMap<K, V, S> {
     ///
     /// ```
     /// use hedgerow::owned::Op;
-    /// let map = hedgerow::EntryMap::<String, u32>::new();
+    /// let map = hedgerow::HashMap::<String, u32>::new();
     /// let count = |old: Option<&u32>| Op::Insert(old.map_or(1, |old| old + 1));
     /// assert!(map.try_compute("rose".into(), count).is_ok());
     /// assert_eq!(map.try_compute("rose".into(), count).unwrap().as_deref(), Some(&1));

@@ -5,13 +5,13 @@ use crate::table::Failure;
 use core::error::Error;
 use core::fmt;
 
-/// Why [`EntryMap::try_insert`](crate::EntryMap::try_insert) and its kin did not insert. It hands key and value
+/// Why [`HashMap::try_insert`](crate::HashMap::try_insert) and its kin did not insert. It hands key and value
 /// back; where a closure makes the value, that is None as long as the closure was not asked.
 ///
 /// ```
-/// use hedgerow::{EntryMap, owned::{TryInsertError, pin}};
+/// use hedgerow::{HashMap, owned::{TryInsertError, pin}};
 ///
-/// let map = EntryMap::<u32, String>::new();
+/// let map = HashMap::<u32, String>::new();
 /// map.set_pending_limit(Some(0));
 /// let guard = pin();
 /// map.insert(7, "seven".into());
@@ -39,7 +39,7 @@ pub enum TryInsertError<K, V> {
         /// The value that was not inserted.
         value: V,
     },
-    /// Key or value is longer than the map takes: 2^32 - 1 bytes in a [`StrMap`](crate::StrMap).
+    /// Key or value is longer than the map takes: 2^32 - 1 bytes in a [`BytesMap`](crate::BytesMap).
     TooLong {
         /// The key that was not inserted.
         key: K,
@@ -47,14 +47,14 @@ pub enum TryInsertError<K, V> {
         value: V,
     },
     /// More entries wait to be dropped than
-    /// [`set_pending_limit`](crate::EntryMap::set_pending_limit) allows, and readers may be looking at them.
+    /// [`set_pending_limit`](crate::HashMap::set_pending_limit) allows, and readers may be looking at them.
     #[non_exhaustive]
     Stalled {
         /// The key that was not inserted.
         key: K,
         /// The value that was not inserted.
         value: V,
-        /// How many readers: those that [`stalled_readers`](crate::EntryMap::stalled_readers) names.
+        /// How many readers: those that [`stalled_readers`](crate::HashMap::stalled_readers) names.
         readers: usize,
     },
 }

@@ -15,8 +15,8 @@ const ORPHANED: usize = 1 << (usize::BITS - 1);
 /// A guard serves all maps of [`owned`](crate::owned). It locks nothing and nobody waits for it: while it
 /// is held, the same thread and others may write to the same map, or to others, or take further guards. What
 /// it costs is memory: entries that are removed meanwhile stay until it is gone
-/// ([`EntryMap::pending`](crate::EntryMap::pending),
-/// [`EntryMap::stalled_readers`](crate::EntryMap::stalled_readers)).
+/// ([`HashMap::pending`](crate::HashMap::pending),
+/// [`HashMap::stalled_readers`](crate::HashMap::stalled_readers)).
 ///
 /// A guard stays in its thread. To hold one across an `await`, take an [`OwnedGuard`].
 pub struct Guard<'a> {
@@ -35,7 +35,7 @@ pub struct Guard<'a> {
 /// handled as in std's collections; [`try_pin`] says so instead.
 ///
 /// ```
-/// let map: hedgerow::EntryMap<String, String> = [("rose".into(), "red".into())].into();
+/// let map: hedgerow::HashMap<String, String> = [("rose".into(), "red".into())].into();
 /// let guard = hedgerow::owned::pin();
 /// let colour = map.get("rose", &guard).unwrap();
 /// map.insert("rose".into(), "white".into()); // nobody minds the guard
@@ -152,7 +152,7 @@ impl Guard<'_> {
         self.slot.note.store(count | ORPHANED, Ordering::Relaxed);
     }
 
-    /// The number under which [`stalled_readers`](crate::owned::EntryMap::stalled_readers) lists this guard.
+    /// The number under which [`stalled_readers`](crate::owned::HashMap::stalled_readers) lists this guard.
     ///
     /// ```
     /// let guard = hedgerow::owned::pin();
@@ -201,7 +201,7 @@ impl fmt::Debug for Guard<'_> {
 /// A reader's own slot, for where there are no thread-locals: each task, or interrupt handler, has one.
 ///
 /// ```
-/// let map: hedgerow::EntryMap<u32, String> = [(7, "seven".into())].into();
+/// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
 /// let handle = hedgerow::owned::Handle::new();
 /// assert_eq!(map.get(&7, &handle.pin()).map(String::as_str), Some("seven"));
 /// ```
@@ -284,7 +284,7 @@ impl fmt::Debug for Handle {
 /// ```
 /// # fn spawn<F: Future + Send>(_: F) {}
 /// # async fn something() {}
-/// static MAP: std::sync::LazyLock<hedgerow::EntryMap<u32, String>> = std::sync::LazyLock::new(Default::default);
+/// static MAP: std::sync::LazyLock<hedgerow::HashMap<u32, String>> = std::sync::LazyLock::new(Default::default);
 /// spawn(async {
 ///     let guard = hedgerow::owned::Handle::new().into_guard();
 ///     let name = MAP.get(&7, &guard);

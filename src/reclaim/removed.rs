@@ -5,7 +5,7 @@ use super::retired::Unlinked;
 use core::fmt;
 use core::ops::Deref;
 
-/// An entry that was taken out of an [`EntryMap`](crate::EntryMap), by whoever has this. Dereferences to
+/// An entry that was taken out of a [`HashMap`](crate::HashMap), by whoever has this. Dereferences to
 /// the value.
 ///
 /// Readers that found it before may still be looking at it: it is shared until they are gone, and dropped then.
@@ -20,7 +20,7 @@ impl<'a, K, V> Removed<'a, K, V> {
     /// The entry's key.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
     /// assert_eq!(map.remove("rose").unwrap().key(), "rose");
     /// ```
     pub fn key(&self) -> &K {
@@ -30,7 +30,7 @@ impl<'a, K, V> Removed<'a, K, V> {
     /// The entry's value.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
     /// assert_eq!(map.remove("rose").unwrap().value(), &1);
     /// ```
     pub fn value(&self) -> &V {
@@ -47,7 +47,7 @@ impl<'a, K, V> Removed<'a, K, V> {
     /// The entry, as it is, where a reader may know it. Try again when it has gone.
     ///
     /// ```
-    /// let map: hedgerow::EntryMap<u32, String> = [(7, "seven".into())].into();
+    /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
     /// let guard = hedgerow::owned::pin();
     /// let seven = map.remove(&7).unwrap().try_into_owned().unwrap_err();
     /// drop(guard);

@@ -26,7 +26,7 @@ pub struct Pins {
 }
 
 /// Who is asked.
-pub const NAMES: [&str; 3] = ["EntryMap, membarrier", "EntryMap, fences", "papaya"];
+pub const NAMES: [&str; 3] = ["HashMap, membarrier", "HashMap, fences", "papaya"];
 
 /// Keys, few enough for the caches.
 const KEYS: u64 = 1 << 10;
@@ -44,7 +44,7 @@ pub fn measure(name: &str) -> Option<Pins> {
 }
 
 fn ours() -> Pins {
-    let map = hedgerow::EntryMap::<u64, u64, _>::with_hasher(hasher());
+    let map = hedgerow::HashMap::<u64, u64, _>::with_hasher(hasher());
     for i in 0..KEYS {
         map.insert(key(i), value(key(i), 0));
     }

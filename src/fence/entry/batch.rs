@@ -3,7 +3,7 @@
 use super::super::apply::{Asked, Had, Outcome};
 use super::super::leaf::{Changed, Leaf, Look};
 use super::super::rank::Ranking;
-use super::map::FenceEntryMap;
+use super::map::OrdMap;
 use super::ops::{give_up, read};
 use super::raw::Raw;
 use crate::bins::types::Op;
@@ -54,7 +54,7 @@ impl<K, V> Named<K, V> {
     }
 }
 
-impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
+impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn.
     ///
     /// Each key is an operation of its own: a batch is not atomic. [`snapshot_many`](Self::snapshot_many) is.
@@ -63,7 +63,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// When the slices differ in length.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
     /// let guard = hedgerow::owned::pin();
     /// let mut counts = [None; 2];
     /// map.get_many(&["thorn", "rose"], &mut counts, &guard);
@@ -92,7 +92,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// second look at each leaf.
     ///
     /// ```
-    /// let stock: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1), ("hazel".into(), 2)].into();
+    /// let stock: hedgerow::OrdMap<String, u32> = [("rose".into(), 1), ("hazel".into(), 2)].into();
     /// let guard = hedgerow::owned::pin();
     /// assert_eq!(stock.snapshot_many(&["rose", "thorn", "hazel"], &guard), [Some(&1), None, Some(&2)]);
     /// ```
@@ -128,8 +128,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// May do so where `Ord` is no total order, as std's sorting does.
     ///
     /// ```
-    /// use hedgerow::{FenceEntryMap, fence::Op};
-    /// let shelf: FenceEntryMap<String, Vec<&str>> = [("left".into(), vec!["hazel"])].into();
+    /// use hedgerow::{OrdMap, fence::Op};
+    /// let shelf: OrdMap<String, Vec<&str>> = [("left".into(), vec!["hazel"])].into();
     /// let had = shelf.apply_batch([
     ///     ("left".into(), Op::Remove),
     ///     ("right".into(), Op::Insert(vec!["hazel"])),

@@ -3,12 +3,12 @@
 use super::super::cursor::Cursor;
 use super::super::range::unbounded;
 use super::super::rank::Ranking;
-use super::map::FenceEntryMap;
+use super::map::OrdMap;
 use super::ops::give_up;
 use crate::reclaim::guard::Guard;
 use alloc::vec::Vec;
 
-impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
+impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Shows entries to `f`, in key order, from `cursor` on, until at least `budget` of them were shown; returns where
     /// to go on, or None when all were. At least one leaf is done each time, and each leaf's entries are as they
     /// were at one moment. The guard need not be held from one call to the next: the cursor has a clone of a key.
@@ -20,7 +20,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// ```
     /// use hedgerow::{fence::Cursor, owned::pin};
     ///
-    /// let map: hedgerow::FenceEntryMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
+    /// let map: hedgerow::OrdMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
     /// let (mut keys, mut place) = (Vec::new(), Some(Cursor::default()));
     /// while let Some(cursor) = place {
     ///     place = map.scan(cursor, 100, &pin(), |key, _| keys.push(*key));

@@ -2,7 +2,7 @@
 
 use super::super::rank::Ranking;
 use super::super::walk::Place;
-use super::map::{All, FenceEntryMap, Left};
+use super::map::{All, Left, OrdMap};
 use super::ops::give_up;
 use super::raw::Raw;
 use crate::reclaim::guard::Guard;
@@ -16,8 +16,8 @@ use core::iter::FusedIterator;
 use core::marker::PhantomData;
 use core::ops::{RangeBounds, RangeFull};
 
-/// Entries of a [`FenceEntryMap`] as they were at one moment, borrowed under a guard; made by
-/// [`FenceEntryMap::range`].
+/// Entries of an [`OrdMap`] as they were at one moment, borrowed under a guard; made by
+/// [`OrdMap::range`].
 pub struct EntryRange<'a, K, V> {
     raws: vec::IntoIter<(Raw<K>, ())>,
     entries: PhantomData<(&'a Guard<'a>, &'a K, &'a V)>,
@@ -86,10 +86,10 @@ impl<K> Clone for Next<'_, K> {
 }
 impl<K> Copy for Next<'_, K> {}
 
-/// Entries of a [`FenceEntryMap`], in key order, leaf by leaf, borrowed under a guard; made by
-/// [`FenceEntryMap::scan_weak`].
+/// Entries of an [`OrdMap`], in key order, leaf by leaf, borrowed under a guard; made by
+/// [`OrdMap::scan_weak`].
 pub struct EntryScan<'a, Q: ?Sized, B, K, V, R> {
-    map: &'a FenceEntryMap<K, V, R>,
+    map: &'a OrdMap<K, V, R>,
     guard: &'a Guard<'a>,
     bounds: B,
     next: Next<'a, K>,
@@ -106,7 +106,7 @@ where
     K: Ord + Clone + Borrow<Q>,
     R: Ranking<K> + Ranking<Q>,
 {
-    pub(super) fn new(map: &'a FenceEntryMap<K, V, R>, bounds: B, guard: &'a Guard<'a>) -> Self {
+    pub(super) fn new(map: &'a OrdMap<K, V, R>, bounds: B, guard: &'a Guard<'a>) -> Self {
         let (some, sought) = (Vec::new(), PhantomData);
         Self { map, guard, bounds, next: Next::Start, some, shown: 0, sought }
     }
@@ -155,7 +155,7 @@ where
         loop {
             if let Some(&(raw, ())) = self.some.get(self.shown) {
                 self.shown += 1;
-                return Some(FenceEntryMap::<K, V, R>::entry(raw, self.guard));
+                return Some(OrdMap::<K, V, R>::entry(raw, self.guard));
             }
             self.refill()?;
         }
@@ -177,13 +177,13 @@ impl<Q: ?Sized, B, K, V, R> fmt::Debug for EntryScan<'_, Q, B, K, V, R> {
     }
 }
 
-/// Entries of a [`FenceEntryMap`], in key order, borrowed under a guard; made by [`FenceEntryMap::iter`].
+/// Entries of an [`OrdMap`], in key order, borrowed under a guard; made by [`OrdMap::iter`].
 ///
 /// A clone goes on from the same place, and reads the leaves that follow for itself.
 pub struct EntryIter<'a, K, V, R>(EntryScan<'a, K, RangeFull, K, V, R>);
 
 impl<'a, K: Ord + Clone, V, R: Ranking<K>> EntryIter<'a, K, V, R> {
-    pub(super) fn new(map: &'a FenceEntryMap<K, V, R>, guard: &'a Guard<'a>) -> Self {
+    pub(super) fn new(map: &'a OrdMap<K, V, R>, guard: &'a Guard<'a>) -> Self {
         Self(EntryScan::new(map, .., guard))
     }
 }
@@ -211,13 +211,13 @@ impl<K, V, R> fmt::Debug for EntryIter<'_, K, V, R> {
     }
 }
 
-/// The entries themselves, in key order, of a [`FenceEntryMap`] that is given up for them. Allocates nothing.
+/// The entries themselves, in key order, of an [`OrdMap`] that is given up for them. Allocates nothing.
 pub struct EntryIntoIter<K, V> {
     left: Left<Pair<K, V>>,
 }
 
 impl<K, V> EntryIntoIter<K, V> {
-    pub(super) fn new<R>(mut map: FenceEntryMap<K, V, R>) -> Self {
+    pub(super) fn new<R>(mut map: OrdMap<K, V, R>) -> Self {
         let All { entries, garbage, bounds } = map.drain();
         let all = Self { left: entries };
         // These go now: if a destructor panicked when this has returned, what it returns would leak.

@@ -1,4 +1,4 @@
-//! `FenceEntryMap`: construction, figures, garbage.
+//! `OrdMap`: construction, figures, garbage.
 
 use super::super::map::FenceStats;
 use super::super::rank::{ByType, Ranking};
@@ -48,9 +48,9 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 ///
 /// # Example
 /// ```
-/// use hedgerow::{FenceEntryMap, owned::pin};
+/// use hedgerow::{OrdMap, owned::pin};
 ///
-/// let words = FenceEntryMap::<String, usize>::new();
+/// let words = OrdMap::<String, usize>::new();
 /// std::thread::scope(|s| {
 ///     s.spawn(|| words.insert("hazel".into(), 5));
 ///     s.spawn(|| words.insert("hawthorn".into(), 8));
@@ -61,23 +61,23 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// let from_hay = words.range("hay".to_string().., &guard);
 /// assert_eq!(from_hay.collect::<Vec<_>>(), [(&"hazel".into(), &5)]);
 /// ```
-pub struct FenceEntryMap<K, V, R = ByType> {
+pub struct OrdMap<K, V, R = ByType> {
     tree: Tree<Raw<K>, (), Owner<K, V, R>>,
 }
 
 // SAFETY: nodes and all; nobody else can have any of them while the whole is moved.
-unsafe impl<K: Send, V: Send, R: Send> Send for FenceEntryMap<K, V, R> {}
+unsafe impl<K: Send, V: Send, R: Send> Send for OrdMap<K, V, R> {}
 // SAFETY: nodes are looked at by many threads, and dropped by any.
-unsafe impl<K: Send + Sync, V: Send + Sync, R: Sync> Sync for FenceEntryMap<K, V, R> {}
+unsafe impl<K: Send + Sync, V: Send + Sync, R: Sync> Sync for OrdMap<K, V, R> {}
 // No user code runs while anything is in a state that a panic could leave behind.
-impl<K, V, R: UnwindSafe> UnwindSafe for FenceEntryMap<K, V, R> {}
-impl<K, V, R: RefUnwindSafe> RefUnwindSafe for FenceEntryMap<K, V, R> {}
+impl<K, V, R: UnwindSafe> UnwindSafe for OrdMap<K, V, R> {}
+impl<K, V, R: RefUnwindSafe> RefUnwindSafe for OrdMap<K, V, R> {}
 
-impl<K: Ord + Clone, V> FenceEntryMap<K, V> {
+impl<K: Ord + Clone, V> OrdMap<K, V> {
     /// An empty map; allocates nothing and fits a `static`.
     ///
     /// ```
-    /// static MAP: hedgerow::FenceEntryMap<String, u32> = hedgerow::FenceEntryMap::new();
+    /// static MAP: hedgerow::OrdMap<String, u32> = hedgerow::OrdMap::new();
     /// MAP.insert("rose".into(), 1);
     /// assert_eq!(MAP.get_cloned("rose"), Some(1));
     /// ```
@@ -87,11 +87,11 @@ impl<K: Ord + Clone, V> FenceEntryMap<K, V> {
     }
 }
 
-impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
+impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// An empty map that ranks its keys by `ranking`; allocates nothing.
     ///
     /// ```
-    /// use hedgerow::fence::{FenceEntryMap, Ranking};
+    /// use hedgerow::fence::{OrdMap, Ranking};
     ///
     /// const ROOT: &str = "/srv/data/";
     /// /// All paths begin alike, so they are ranked by what follows.
@@ -111,7 +111,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     ///     }
     /// }
     ///
-    /// let files = FenceEntryMap::with_ranking(BehindRoot);
+    /// let files = OrdMap::with_ranking(BehindRoot);
     /// files.insert("/srv/data/roses".to_string(), 1);
     /// assert_eq!(files.get_cloned("/srv/data/roses"), Some(1));
     /// ```
@@ -134,7 +134,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     ///
     /// ```
     /// use hedgerow::fence::Ranking;
-    /// let map = hedgerow::FenceEntryMap::<String, ()>::new();
+    /// let map = hedgerow::OrdMap::<String, ()>::new();
     /// assert_eq!(map.ranking().rank("a"), u64::from(b'a') << 56);
     /// ```
     pub fn ranking(&self) -> &R {
@@ -146,7 +146,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// Lock-free, allocates nothing, constant time.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (2, 'b')].into();
     /// assert_eq!(map.len(), 2);
     /// ```
     pub fn len(&self) -> usize {
@@ -156,7 +156,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// Whether [`len`](Self::len) is 0.
     ///
     /// ```
-    /// assert!(hedgerow::FenceEntryMap::<u8, u8>::new().is_empty());
+    /// assert!(hedgerow::OrdMap::<u8, u8>::new().is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -167,7 +167,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// of keys that bounded leaves, of which there are a few in a hundred. Lock-free.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a')].into();
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
     /// map.insert(1, 'b');
     /// assert_eq!(map.pending(), 1);
     /// map.collect();
@@ -178,12 +178,12 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
 
     /// How many entries may be [`pending`](Self::pending) when [`try_insert`](Self::try_insert) or
     /// [`try_insert_if_absent`](Self::try_insert_if_absent) is to insert something. None, as it is at first: any
-    /// number. As [`EntryMap::set_pending_limit`](crate::EntryMap::set_pending_limit) in all else.
+    /// number. As [`HashMap::set_pending_limit`](crate::HashMap::set_pending_limit) in all else.
     ///
     /// ```
     /// use hedgerow::owned::{TryInsertError, pin};
     ///
-    /// let map = hedgerow::FenceEntryMap::<u32, u32>::new();
+    /// let map = hedgerow::OrdMap::<u32, u32>::new();
     /// map.set_pending_limit(Some(100));
     /// let guard = pin(); // and never dropped
     /// let refused = (0..).find_map(|n| map.try_insert(7, n).err()).unwrap();
@@ -197,7 +197,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// What [`set_pending_limit`](Self::set_pending_limit) has set.
     ///
     /// ```
-    /// assert_eq!(hedgerow::FenceEntryMap::<u32, u32>::new().pending_limit(), None);
+    /// assert_eq!(hedgerow::OrdMap::<u32, u32>::new().pending_limit(), None);
     /// ```
     pub fn pending_limit(&self) -> Option<usize> {
         self.owner().entries.limit()
@@ -211,7 +211,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// destructor of an entry that this map is dropping it drops nothing.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a')].into();
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
     /// drop(map.remove(&1));
     /// map.collect();
     /// ```
@@ -224,7 +224,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// looking at cannot be dropped. Looks at each reader's slot; allocates nothing.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a')].into();
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
     /// let guard = hedgerow::owned::pin();
     /// drop(map.remove(&1));
     /// map.collect();
@@ -238,7 +238,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// allocator's lists, which no reader takes.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
+    /// let map: hedgerow::OrdMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
     /// let stats = map.stats();
     /// assert!(stats.len == 10_000 && stats.bytes / stats.len < 25);
     /// ```
@@ -252,7 +252,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// anything: [`FenceMap::rebalance_step`](crate::FenceMap::rebalance_step), which says what it promises.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
+    /// let map: hedgerow::OrdMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
     /// assert!(!map.rebalance_step(usize::MAX), "a small map has one fence");
     /// ```
     pub fn rebalance_step(&self, budget: usize) -> bool {
@@ -266,7 +266,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// the first leaf of a fence. Allocates the vector, and clones a key for each. Looks at every leaf.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, u32> = (0..100_000).map(|n| (n, n)).collect();
+    /// let map: hedgerow::OrdMap<u32, u32> = (0..100_000).map(|n| (n, n)).collect();
     /// let fences = map.fences();
     /// assert_eq!(fences.iter().map(|fence| fence.entries).sum::<usize>(), map.len());
     /// assert!(fences[0].low.is_none() && fences[1..].is_sorted_by_key(|fence| fence.low));
@@ -296,7 +296,7 @@ pub(super) struct All<K, V> {
     pub(super) bounds: Left<Stem<K>>,
 }
 
-impl<K, V, R> FenceEntryMap<K, V, R> {
+impl<K, V, R> OrdMap<K, V, R> {
     /// Takes all nodes out of a map that is given up.
     pub(super) fn drain(&mut self) -> All<K, V> {
         let (mut entries, mut garbage, mut bounds) = (List::new(), List::new(), List::new());
@@ -311,7 +311,7 @@ impl<K, V, R> FenceEntryMap<K, V, R> {
     }
 }
 
-impl<K, V, R> Drop for FenceEntryMap<K, V, R> {
+impl<K, V, R> Drop for OrdMap<K, V, R> {
     fn drop(&mut self) {
         drop(self.drain());
     }

@@ -1,4 +1,4 @@
-//! `FenceEntryMap`: the tree over pointers, to nodes that are owned.
+//! `OrdMap`: the tree over pointers, to nodes that are owned.
 //!
 //! The tree's keys are words, a rank and a pointer, and its values nothing ([`raw`]). A key is looked at only after
 //! the leaf that the pointer was copied from has been validated, under a guard: so it was in the map when the guard
@@ -21,4 +21,4 @@ mod traits;
 mod tries;
 
 pub use iter::{EntryIntoIter, EntryIter, EntryRange, EntryScan};
-pub use map::FenceEntryMap;
+pub use map::OrdMap;

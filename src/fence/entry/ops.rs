@@ -4,7 +4,7 @@
 use super::super::leaf::Leaf;
 use super::super::rank::{Ranking, rank_as, to_word};
 use super::super::search::Sought;
-use super::map::FenceEntryMap;
+use super::map::OrdMap;
 use super::raw::{By, Doubt, Raw};
 use crate::bins::tags::Hash;
 use crate::bins::types::{Busy, Change, Op};
@@ -33,7 +33,7 @@ pub(super) fn read<K>(leaf: Leaf<'_, Raw<K>, ()>, at: usize) -> MaybeUninit<Raw<
     leaf.fetch_key(at)
 }
 
-impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
+impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     pub(super) fn sought<'q, Q>(&self, key: &'q Q) -> Sought<By<'q, Q>>
     where
@@ -82,7 +82,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// the key's leaf. Linearizes where the leaf's version is looked at last.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
     /// let guard = hedgerow::owned::pin();
     /// assert_eq!((map.get("rose", &guard), map.get("thorn", &guard)), (Some(&1), None));
     /// ```
@@ -103,7 +103,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// [`Busy`] when a writer is inside the key's leaf, or has changed it again and again while it was read (64 times).
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
     /// assert_eq!(map.try_get("rose", &hedgerow::owned::pin()), Ok(Some(&1)));
     /// ```
     pub fn try_get<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Result<Option<&'a V>, Busy>
@@ -119,7 +119,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// The key and the value of `key`, as [`get`](Self::get).
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
     /// assert_eq!(map.get_key_value("rose", &hedgerow::owned::pin()), Some((&"rose".into(), &1)));
     /// ```
     #[inline]
@@ -135,7 +135,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// A clone of the value of `key`.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, String> = [(7, "seven".into())].into();
+    /// let map: hedgerow::OrdMap<u32, String> = [(7, "seven".into())].into();
     /// assert_eq!(map.get_cloned(&7), Some("seven".into()));
     /// ```
     pub fn get_cloned<Q>(&self, key: &Q) -> Option<V>
@@ -151,7 +151,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// What `f` makes of the value of `key`. `f` runs with nothing locked.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, String> = [(7, "seven".into())].into();
+    /// let map: hedgerow::OrdMap<u32, String> = [(7, "seven".into())].into();
     /// assert_eq!(map.get_with(&7, String::len), Some(5));
     /// ```
     #[inline]
@@ -167,7 +167,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// Whether `key` has an entry.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
     /// assert!(map.contains_key("rose") && !map.contains_key("thorn"));
     /// ```
     #[inline]
@@ -225,7 +225,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// itself inserts into the same leaf each time it runs never ends.
     ///
     /// ```
-    /// let map = hedgerow::FenceEntryMap::<u32, String>::new();
+    /// let map = hedgerow::OrdMap::<u32, String>::new();
     /// assert!(map.insert(7, "seven".into()).is_none());
     /// assert_eq!(*map.insert(7, "VII".into()).unwrap(), "seven");
     /// ```
@@ -244,7 +244,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// Key and value, where there is one already.
     ///
     /// ```
-    /// let map = hedgerow::FenceEntryMap::<u32, String>::new();
+    /// let map = hedgerow::OrdMap::<u32, String>::new();
     /// assert_eq!(map.insert_if_absent(7, "seven".into()), Ok(()));
     /// assert_eq!(map.insert_if_absent(7, "VII".into()), Err((7, "VII".into())));
     /// ```
@@ -259,7 +259,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// meanwhile: all callers get the one that is in the map. Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// ```
-    /// let map = hedgerow::FenceEntryMap::<String, usize>::new();
+    /// let map = hedgerow::OrdMap::<String, usize>::new();
     /// let guard = hedgerow::owned::pin();
     /// assert_eq!(map.get_or_insert_with("rose".into(), |word| word.len(), &guard), &4);
     /// assert_eq!(map.get_or_insert_with("rose".into(), |_| unreachable!(), &guard), &4);
@@ -278,7 +278,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// the thread's first guard; when writers first meet, it may allocate lists for what was removed, or do without.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
     /// assert_eq!(map.remove("rose").as_deref(), Some(&1));
     /// assert!(map.remove("rose").is_none());
     /// ```
@@ -296,7 +296,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// `condition` runs with nothing locked, and again if anything in the key's leaf changed meanwhile.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
     /// assert!(map.remove_if("rose", |_, count| *count == 0).is_none());
     /// ```
     pub fn remove_if<Q>(
@@ -325,10 +325,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     ///
     /// `f` runs with nothing locked, and again if the entry was replaced meanwhile: the replacement is atomic.
     /// Allocates an entry, with a clone of the key. Blocks as [`insert`](Self::insert) does. Where `f` is to run
-    /// exactly once, or is dear, let the value bring the lock: [`EntryMap::update`](crate::EntryMap::update) shows how.
+    /// exactly once, or is dear, let the value bring the lock: [`HashMap::update`](crate::HashMap::update) shows how.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
     /// assert_eq!(map.update("rose", |count| count + 1).as_deref(), Some(&1));
     /// assert_eq!(map.get_cloned("rose"), Some(2));
     /// ```
@@ -365,7 +365,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     ///
     /// ```
     /// use hedgerow::fence::Op;
-    /// let map = hedgerow::FenceEntryMap::<String, String>::new();
+    /// let map = hedgerow::OrdMap::<String, String>::new();
     /// let grow = |old: Option<&String>| Op::Insert(old.map_or("a".into(), |old| old.clone() + "a"));
     /// map.compute("x".into(), grow);
     /// map.compute("x".into(), grow);

@@ -1,11 +1,11 @@
-//! What a `FenceEntryMap` does about the order of its keys: neighbours, ends, ranges, walks.
+//! What an `OrdMap` does about the order of its keys: neighbours, ends, ranges, walks.
 
 use super::super::near::Near;
 use super::super::range::{Bounds, unbounded};
 use super::super::rank::Ranking;
 use super::super::search::Stand;
 use super::iter::{EntryIter, EntryRange, EntryScan};
-use super::map::FenceEntryMap;
+use super::map::OrdMap;
 use super::ops::give_up;
 use super::raw::{By, Raw};
 use crate::reclaim::guard::{Guard, pin};
@@ -16,7 +16,7 @@ use core::borrow::Borrow;
 use core::iter::Rev;
 use core::ops::{Bound, RangeBounds};
 
-impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
+impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     fn near<'a>(
         &'a self,
         near: Near<impl Stand<Raw<K>>>,
@@ -54,7 +54,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// order ([`docs::ordering`](crate::docs::ordering)).
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (2, 'b')].into();
     /// assert_eq!(map.first(&hedgerow::owned::pin()), Some((&1, &'a')));
     /// ```
     pub fn first<'a>(&'a self, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)> {
@@ -64,7 +64,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// The entry with the greatest key. As [`first`](Self::first) in all else.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (2, 'b')].into();
     /// assert_eq!(map.last(&hedgerow::owned::pin()), Some((&2, &'b')));
     /// ```
     pub fn last<'a>(&'a self, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)> {
@@ -80,7 +80,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// Allocates nothing, unless many leaves are empty.
     ///
     /// ```
-    /// let jobs: hedgerow::FenceEntryMap<u32, String> = [(3, "late".into()), (1, "early".into())].into();
+    /// let jobs: hedgerow::OrdMap<u32, String> = [(3, "late".into()), (1, "early".into())].into();
     /// assert_eq!(*jobs.pop_first().unwrap(), "early");
     /// assert_eq!(jobs.len(), 1);
     /// ```
@@ -91,7 +91,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// Removes the entry with the greatest key and returns it. As [`pop_first`](Self::pop_first) in all else.
     ///
     /// ```
-    /// let jobs: hedgerow::FenceEntryMap<u32, String> = [(3, "late".into()), (1, "early".into())].into();
+    /// let jobs: hedgerow::OrdMap<u32, String> = [(3, "late".into()), (1, "early".into())].into();
     /// assert_eq!(*jobs.pop_last().unwrap(), "late");
     /// ```
     pub fn pop_last(&self) -> Option<Removed<'_, K, V>> {
@@ -102,7 +102,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// [`first`](Self::first) does.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a'), (3, 'c')].into();
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
     /// let guard = hedgerow::owned::pin();
     /// assert_eq!((map.floor(&2, &guard), map.floor(&0, &guard)), (Some((&1, &'a')), None));
     /// ```
@@ -119,7 +119,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// [`first`](Self::first) does.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a'), (3, 'c')].into();
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
     /// let guard = hedgerow::owned::pin();
     /// assert_eq!((map.ceiling(&3, &guard), map.ceiling(&4, &guard)), (Some((&3, &'c')), None));
     /// ```
@@ -136,7 +136,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// [`first`](Self::first) does.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a'), (3, 'c')].into();
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
     /// let guard = hedgerow::owned::pin();
     /// assert_eq!((map.lower(&3, &guard), map.lower(&1, &guard)), (Some((&1, &'a')), None));
     /// ```
@@ -153,7 +153,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// [`first`](Self::first) does.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a'), (3, 'c')].into();
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
     /// let guard = hedgerow::owned::pin();
     /// assert_eq!((map.upper(&1, &guard), map.upper(&3, &guard)), (Some((&3, &'c')), None));
     /// ```
@@ -183,7 +183,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// ```
     /// use std::ops::Bound::{Excluded, Included};
     ///
-    /// let map: hedgerow::FenceEntryMap<String, u32> = ('a'..='e').map(|c| (c.to_string(), c as u32)).collect();
+    /// let map: hedgerow::OrdMap<String, u32> = ('a'..='e').map(|c| (c.to_string(), c as u32)).collect();
     /// let guard = hedgerow::owned::pin();
     /// let some = map.range::<str>((Included("b"), Excluded("d")), &guard);
     /// assert!(some.map(|(key, _)| key.as_str()).eq(["b", "c"]));
@@ -208,7 +208,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// As [`range`](Self::range), from the end.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, u32> = (0..100).map(|n| (n, n * n)).collect();
+    /// let map: hedgerow::OrdMap<u32, u32> = (0..100).map(|n| (n, n * n)).collect();
     /// let guard = hedgerow::owned::pin();
     /// assert_eq!(map.range_rev(50.., &guard).next(), Some((&99, &9801)));
     /// ```
@@ -235,7 +235,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// Takes no lock. Allocates a buffer for one leaf. Waits while a writer is inside the next leaf.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
+    /// let map: hedgerow::OrdMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
     /// let guard = hedgerow::owned::pin();
     /// assert!(map.scan_weak(10..20, &guard).map(|(key, _)| *key).eq(10..20));
     /// ```
@@ -255,7 +255,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// All entries, in key order, as [`scan_weak`](Self::scan_weak) sees them.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, char> = [(2, 'b'), (1, 'a')].into();
+    /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
     /// assert_eq!(map.iter(&hedgerow::owned::pin()).collect::<Vec<_>>(), [(&1, &'a'), (&2, &'b')]);
     /// ```
     pub fn iter<'a>(&'a self, guard: &'a Guard<'_>) -> EntryIter<'a, K, V, R> {
@@ -265,7 +265,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// All keys, in order, as [`iter`](Self::iter) sees them.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, char> = [(2, 'b'), (1, 'a')].into();
+    /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
     /// assert_eq!(map.keys(&hedgerow::owned::pin()).collect::<Vec<_>>(), [&1, &2]);
     /// ```
     pub fn keys<'a>(
@@ -278,7 +278,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// All values, in the order of their keys, as [`iter`](Self::iter) sees them.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, char> = [(2, 'b'), (1, 'a')].into();
+    /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
     /// assert_eq!(map.values(&hedgerow::owned::pin()).collect::<String>(), "ab");
     /// ```
     pub fn values<'a>(
@@ -295,7 +295,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// buffer for one leaf.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
+    /// let map: hedgerow::OrdMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
     /// map.retain(|key, _| key % 2 == 0);
     /// assert_eq!(map.len(), 5);
     /// ```
@@ -316,7 +316,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// leaf.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, char> = [(1, 'a')].into();
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
     /// map.clear();
     /// assert!(map.is_empty());
     /// ```
@@ -331,7 +331,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// running out of memory is handled as in std's collections. Linearizes when the last leaf is locked.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
+    /// let map: hedgerow::OrdMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
     /// assert_eq!(map.remove_range(100..900), 800);
     /// assert_eq!(map.len(), 200);
     /// ```

@@ -1,7 +1,7 @@
 //! Feature `serde`: a map is written as a map, in key order, and read as one.
 
 use super::super::rank::Ranking;
-use super::map::FenceEntryMap;
+use super::map::OrdMap;
 use crate::reclaim::guard::pin;
 use ::serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use ::serde::ser::{Serialize, Serializer};
@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
 
-impl<K, V, R> Serialize for FenceEntryMap<K, V, R>
+impl<K, V, R> Serialize for OrdMap<K, V, R>
 where
     K: Ord + Clone + Serialize,
     V: Serialize,
@@ -22,7 +22,7 @@ where
     }
 }
 
-impl<'de, K, V, R> Deserialize<'de> for FenceEntryMap<K, V, R>
+impl<'de, K, V, R> Deserialize<'de> for OrdMap<K, V, R>
 where
     K: Ord + Clone + Deserialize<'de>,
     V: Deserialize<'de>,
@@ -35,20 +35,20 @@ where
 
 struct Entries<M>(PhantomData<M>);
 
-impl<'de, K, V, R> Visitor<'de> for Entries<FenceEntryMap<K, V, R>>
+impl<'de, K, V, R> Visitor<'de> for Entries<OrdMap<K, V, R>>
 where
     K: Ord + Clone + Deserialize<'de>,
     V: Deserialize<'de>,
     R: Ranking<K> + Default,
 {
-    type Value = FenceEntryMap<K, V, R>;
+    type Value = OrdMap<K, V, R>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a map")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let map = FenceEntryMap::default();
+        let map = OrdMap::default();
         while let Some((key, value)) = entries.next_entry()? {
             map.insert(key, value);
         }

@@ -1,18 +1,18 @@
 //! Fences that are there before their keys are.
 
 use super::super::rank::Ranking;
-use super::map::FenceEntryMap;
+use super::map::OrdMap;
 use super::ops::give_up;
 use super::raw::Raw;
 use crate::reclaim::guard::pin;
 use crate::reclaim::pair::Stem;
 
-impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
+impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// The map with a fence that begins at each of `keys`: for who knows where the load will be, before it is there. As
     /// [`FenceMap::with_splits`](crate::FenceMap::with_splits); each key is cloned.
     ///
     /// ```
-    /// let by_initial = hedgerow::FenceEntryMap::<String, u32>::new().with_splits(["f".into(), "t".into()]);
+    /// let by_initial = hedgerow::OrdMap::<String, u32>::new().with_splits(["f".into(), "t".into()]);
     /// let lows: Vec<_> = by_initial.fences().into_iter().map(|fence| fence.low).collect();
     /// assert_eq!(lows, [None, Some("f".into()), Some("t".into())]);
     /// ```

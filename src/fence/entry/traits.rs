@@ -2,17 +2,17 @@
 
 use super::super::rank::Ranking;
 use super::iter::EntryIntoIter;
-use super::map::FenceEntryMap;
+use super::map::OrdMap;
 use crate::reclaim::guard::pin;
 use core::fmt;
 
-impl<K: Ord + Clone, V, R: Ranking<K> + Default> Default for FenceEntryMap<K, V, R> {
+impl<K: Ord + Clone, V, R: Ranking<K> + Default> Default for OrdMap<K, V, R> {
     fn default() -> Self {
         Self::with_ranking(R::default())
     }
 }
 
-impl<K, V, R> fmt::Debug for FenceEntryMap<K, V, R>
+impl<K, V, R> fmt::Debug for OrdMap<K, V, R>
 where
     K: Ord + Clone + fmt::Debug,
     V: fmt::Debug,
@@ -23,7 +23,7 @@ where
     }
 }
 
-impl<K: Ord + Clone, V: Clone, R: Ranking<K> + Clone> Clone for FenceEntryMap<K, V, R> {
+impl<K: Ord + Clone, V: Clone, R: Ranking<K> + Clone> Clone for OrdMap<K, V, R> {
     /// A map of the entries that `iter` sees, with the same limit.
     fn clone(&self) -> Self {
         let copy = Self::with_ranking(self.ranking().clone());
@@ -34,7 +34,7 @@ impl<K: Ord + Clone, V: Clone, R: Ranking<K> + Clone> Clone for FenceEntryMap<K,
     }
 }
 
-impl<K: Ord + Clone, V, R: Ranking<K> + Default> FromIterator<(K, V)> for FenceEntryMap<K, V, R> {
+impl<K: Ord + Clone, V, R: Ranking<K> + Default> FromIterator<(K, V)> for OrdMap<K, V, R> {
     /// Ends as std's collections do when memory runs out; `try_insert` does not.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let map = Self::default();
@@ -43,7 +43,7 @@ impl<K: Ord + Clone, V, R: Ranking<K> + Default> FromIterator<(K, V)> for FenceE
     }
 }
 
-impl<K, V, R, const N: usize> From<[(K, V); N]> for FenceEntryMap<K, V, R>
+impl<K, V, R, const N: usize> From<[(K, V); N]> for OrdMap<K, V, R>
 where
     K: Ord + Clone,
     R: Ranking<K> + Default,
@@ -53,14 +53,14 @@ where
     }
 }
 
-impl<K: Ord + Clone, V, R: Ranking<K>> Extend<(K, V)> for FenceEntryMap<K, V, R> {
+impl<K: Ord + Clone, V, R: Ranking<K>> Extend<(K, V)> for OrdMap<K, V, R> {
     /// Inserts one entry after the other; of two with one key the later stays.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         self.extend_shared(entries);
     }
 }
 
-impl<K, V, R> IntoIterator for FenceEntryMap<K, V, R> {
+impl<K, V, R> IntoIterator for OrdMap<K, V, R> {
     type Item = (K, V);
     type IntoIter = EntryIntoIter<K, V>;
 

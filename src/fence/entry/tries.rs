@@ -3,7 +3,7 @@
 #![allow(clippy::type_complexity)] // Results say in full what comes back.
 
 use super::super::rank::Ranking;
-use super::map::FenceEntryMap;
+use super::map::OrdMap;
 use super::raw::{Doubt, Raw};
 use crate::bins::tags::Hash;
 use crate::bins::types::{Busy, Op};
@@ -23,7 +23,7 @@ fn refused<K, V, W>(
     why.of(key, wrap(value))
 }
 
-impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
+impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
     /// [limit](Self::set_pending_limit). Where `Clone` aborts for want of memory, this cannot help it.
     ///
@@ -34,7 +34,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// many entries wait to be dropped. Each hands key and value back and leaves the map as it was.
     ///
     /// ```
-    /// let map = hedgerow::FenceEntryMap::<u32, String>::new();
+    /// let map = hedgerow::OrdMap::<u32, String>::new();
     /// assert_eq!(map.try_insert(7, "seven".into()), Ok(None));
     /// ```
     pub fn try_insert(
@@ -58,7 +58,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// Those of [`try_insert`](Self::try_insert). That there is an entry already is none.
     ///
     /// ```
-    /// let map = hedgerow::FenceEntryMap::<u32, char>::new();
+    /// let map = hedgerow::OrdMap::<u32, char>::new();
     /// assert_eq!(map.try_insert_if_absent(7, 'a'), Ok(Ok(())));
     /// assert_eq!(map.try_insert_if_absent(7, 'b'), Ok(Err((7, 'b'))));
     /// ```
@@ -81,7 +81,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// or when there is no memory for a guard.
     ///
     /// ```
-    /// let map: hedgerow::FenceEntryMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
     /// assert_eq!(map.try_remove("rose").unwrap().as_deref(), Some(&1));
     /// ```
     pub fn try_remove<Q>(&self, key: &Q) -> Result<Option<Removed<'_, K, V>>, Busy>
@@ -102,7 +102,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     /// Those of [`try_insert`](Self::try_insert), with the value if `make` has made one.
     ///
     /// ```
-    /// let map = hedgerow::FenceEntryMap::<String, usize>::new();
+    /// let map = hedgerow::OrdMap::<String, usize>::new();
     /// let guard = hedgerow::owned::pin();
     /// assert_eq!(map.try_get_or_insert_with("rose".into(), |word| word.len(), &guard), Ok(&4));
     /// ```
@@ -124,7 +124,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> FenceEntryMap<K, V, R> {
     ///
     /// ```
     /// use hedgerow::fence::Op;
-    /// let map = hedgerow::FenceEntryMap::<String, u32>::new();
+    /// let map = hedgerow::OrdMap::<String, u32>::new();
     /// let count = |old: Option<&u32>| Op::Insert(old.map_or(1, |old| old + 1));
     /// assert!(map.try_compute("rose".into(), count).is_ok());
     /// assert_eq!(map.try_compute("rose".into(), count).unwrap().as_deref(), Some(&1));

@@ -73,8 +73,8 @@ const BATCHES: [Speed; 4] = [
 ];
 
 /// As tables will call ours for text.
-const ENTRIES: &str = "EntryMap";
-const TEXTS: &str = "StrMap";
+const ENTRIES: &str = "HashMap";
+const TEXTS: &str = "BytesMap";
 
 /// The same for text at 1 M, with two threads, ours by name.
 const TEXT_SPEEDS: [(&str, Workload, Rival, f64); 11] = [

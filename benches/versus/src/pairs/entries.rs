@@ -1,19 +1,19 @@
-//! `EntryMap`, with numbers for keys.
+//! `HashMap`, with numbers for keys.
 
 use std::sync::Arc;
 
-use hedgerow::EntryMap;
+use hedgerow::HashMap;
 use hedgerow::owned::pin;
 
 use super::{HELD, Pair, Reader, Writer};
 use crate::data::Word;
 use crate::rivals::{Hasher, Role, hasher};
 
-/// Both handles of an `EntryMap`.
-pub struct Entries<V>(Arc<EntryMap<u64, V, Hasher>>);
+/// Both handles of a `HashMap`.
+pub struct Entries<V>(Arc<HashMap<u64, V, Hasher>>);
 
 impl<V: Word> Pair<V> for Entries<V> {
-    const NAME: &'static str = "EntryMap";
+    const NAME: &'static str = "HashMap";
     const ROLE: Role = Role::Foil;
     const PUBLISHES: bool = false;
     const MANY: bool = true;
@@ -21,7 +21,7 @@ impl<V: Word> Pair<V> for Entries<V> {
     type Reader = Self;
 
     fn new() -> (Self, Self) {
-        let map = Arc::new(EntryMap::with_hasher(hasher()));
+        let map = Arc::new(HashMap::with_hasher(hasher()));
         (Self(Arc::clone(&map)), Self(map))
     }
 }

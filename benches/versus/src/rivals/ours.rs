@@ -132,11 +132,11 @@ impl Bench for Singly {
     }
 }
 
-/// `EntryMap` of strings.
-pub type Entries = hedgerow::EntryMap<String, String, Hasher>;
+/// `HashMap` of strings.
+pub type Entries = hedgerow::HashMap<String, String, Hasher>;
 
 impl Bench for Entries {
-    const NAME: &'static str = "EntryMap";
+    const NAME: &'static str = "HashMap";
     const ROLE: Role = Role::Ours;
     type Key = String;
     type Value = String;
@@ -176,8 +176,8 @@ impl Bench for Entries {
     }
 }
 
-/// `StrMap`.
-pub type Strings = hedgerow::StrMap<Hasher>;
+/// `BytesMap`.
+pub type Strings = hedgerow::BytesMap<Hasher>;
 
 /// What the harness put in as text.
 fn text(bytes: &[u8]) -> &str {
@@ -186,7 +186,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 impl Bench for Strings {
-    const NAME: &'static str = "StrMap";
+    const NAME: &'static str = "BytesMap";
     const ROLE: Role = Role::Ours;
     type Key = String;
     type Value = String;

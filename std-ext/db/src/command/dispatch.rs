@@ -68,7 +68,7 @@ impl<'a> Turn<'_, 'a> {
             Id::DecrBy => self.add(arguments, true)?,
             Id::IncrByFloat => self.add_float(arguments)?,
             Id::Append => batch.change(key, Change::Append(arguments[2]), Shape::Integer),
-            Id::StrLen => batch.look(key, Look::Length, Shape::Integer),
+            Id::BytesLen => batch.look(key, Look::Length, Shape::Integer),
             Id::GetRange | Id::Substr => self.part(arguments)?,
             Id::SetRange => self.write(arguments)?,
             Id::Expire => self.expire(arguments, (Moment::FromNow, Unit::Seconds), "expire")?,

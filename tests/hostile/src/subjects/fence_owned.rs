@@ -1,4 +1,4 @@
-//! `FenceEntryMap`.
+//! `OrdMap`.
 
 use super::common::{
     Common, GROWING, GUARDED, Outcome, SINGLE, by_guard, pending_limit, walk, with_guard,
@@ -7,12 +7,12 @@ use super::ordered::{self, Changes, ORDERED, Ordered, walk_range};
 use super::{see, see_entry};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Ranked, Thing};
-use hedgerow::FenceEntryMap;
+use hedgerow::OrdMap;
 use hedgerow::fence::Cursor;
 use hedgerow::owned::{self, pin};
 
 pub(super) struct Map<K: Thing, V> {
-    map: FenceEntryMap<Key<K>, V, Ranked>,
+    map: OrdMap<Key<K>, V, Ranked>,
 }
 
 impl<K: Thing, V: Thing> Common for Map<K, V> {
@@ -22,7 +22,7 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
     const GROUPS: &'static [&'static [Verb]] = &[SINGLE, GROWING, GUARDED, ORDERED];
 
     fn empty(program: &Program) -> Self {
-        let map = FenceEntryMap::with_ranking(Ranked);
+        let map = OrdMap::with_ranking(Ranked);
         if let Some(limit) = pending_limit(program) {
             map.set_pending_limit(Some(limit));
         }

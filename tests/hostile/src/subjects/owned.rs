@@ -1,4 +1,4 @@
-//! `EntryMap` and `StrMap`.
+//! `HashMap` and `BytesMap`.
 
 use super::common::{
     Common, GROWING, GUARDED, Outcome, SINGLE, by_guard, pending_limit, with_guard,
@@ -7,11 +7,11 @@ use super::{see, see_entry};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Spread, Thing};
 use crate::world;
-use hedgerow::owned::{self, Cursor, RemovedStr, pin};
-use hedgerow::{EntryMap, StrMap};
+use hedgerow::owned::{self, Cursor, RemovedBytes, pin};
+use hedgerow::{BytesMap, HashMap};
 
 pub(super) struct Map<K, V> {
-    map: EntryMap<Key<K>, V, Spread>,
+    map: HashMap<Key<K>, V, Spread>,
 }
 
 impl<K: Thing, V: Thing> Common for Map<K, V> {
@@ -21,7 +21,7 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
     const GROUPS: &'static [&'static [Verb]] = &[SINGLE, GROWING, GUARDED, &[Verb::Reserve]];
 
     fn empty(program: &Program) -> Self {
-        let map = EntryMap::with_hasher(Spread(program.spreads()));
+        let map = HashMap::with_hasher(Spread(program.spreads()));
         if let Some(limit) = pending_limit(program) {
             map.set_pending_limit(Some(limit));
         }
@@ -64,8 +64,8 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
     }
 }
 
-/// `StrMap`: keys and values are bytes, whose hash and comparison are honest; the hasher may panic.
-pub(super) struct Text(StrMap<Spread>);
+/// `BytesMap`: keys and values are bytes, whose hash and comparison are honest; the hasher may panic.
+pub(super) struct Text(BytesMap<Spread>);
 
 /// A number, which is a key as text.
 pub(super) struct Name(u32);
@@ -129,7 +129,7 @@ impl Outcome for bool {
     fn check(self) {}
 }
 
-impl Outcome for RemovedStr<'_> {
+impl Outcome for RemovedBytes<'_> {
     fn check(self) {
         (Name::of(self.key()), Bytes::of(self.value())).check();
     }
@@ -157,7 +157,7 @@ impl Common for Text {
     ];
 
     fn empty(program: &Program) -> Self {
-        Self(StrMap::with_hasher(Spread(program.spreads())))
+        Self(BytesMap::with_hasher(Spread(program.spreads())))
     }
 
     fn insert(&self, key: Key<Name>, value: Bytes) -> impl Outcome {

@@ -1,11 +1,11 @@
 //! builds: asan tsan
 //!
-//! `FenceEntryMap` while several threads write: what must hold at any moment, what must be left at the end, and what
+//! `OrdMap` while several threads write: what must hold at any moment, what must be left at the end, and what
 //! was dropped.
 
 mod support;
 
-use hedgerow::FenceEntryMap;
+use hedgerow::OrdMap;
 use hedgerow::fence::{Op, Ranking};
 use hedgerow::owned::{Removed, pin};
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ fn name(number: u64) -> String {
 #[test]
 fn each_thread_finds_its_own_keys_as_it_left_them() {
     const HANDS: u64 = 3;
-    let map = FenceEntryMap::<String, u64>::new();
+    let map = OrdMap::<String, u64>::new();
     crew(|crew| {
         for hand in 0..HANDS {
             let map = &map;
@@ -67,7 +67,7 @@ fn each_thread_finds_its_own_keys_as_it_left_them() {
 #[test]
 fn a_range_is_of_one_moment() {
     const KEYS: u64 = 1_000;
-    let map: FenceEntryMap<String, u64> = (0..KEYS).map(|n| (name(n * 2), 0)).collect();
+    let map: OrdMap<String, u64> = (0..KEYS).map(|n| (name(n * 2), 0)).collect();
     let (done, seen) = (AtomicBool::new(false), AtomicU64::new(0));
     crew(|crew| {
         let _stop = Stop(&done);
@@ -120,7 +120,7 @@ fn a_range_is_of_one_moment() {
 #[test]
 fn each_entry_is_popped_once() {
     const N: u64 = 10_000;
-    let map = FenceEntryMap::<String, u64>::new();
+    let map = OrdMap::<String, u64>::new();
     let (sum, count) = (AtomicU64::new(0), AtomicU64::new(0));
     crew(|crew| {
         for first in [true, false] {
@@ -152,13 +152,11 @@ impl<K: ?Sized> Ranking<K> for Flat {
 /// Everything at once, on few keys and on many, by ranks and without; at the end everything was dropped exactly once.
 #[test]
 fn every_key_bound_and_value_is_dropped_exactly_once() {
-    drops(FenceEntryMap::<Tracked, Tracked>::new());
-    drops(FenceEntryMap::with_ranking(Flat));
+    drops(OrdMap::<Tracked, Tracked>::new());
+    drops(OrdMap::with_ranking(Flat));
 }
 
-fn drops<R: Ranking<Tracked> + Ranking<u64> + Send + Sync>(
-    map: FenceEntryMap<Tracked, Tracked, R>,
-) {
+fn drops<R: Ranking<Tracked> + Ranking<u64> + Send + Sync>(map: OrdMap<Tracked, Tracked, R>) {
     let alive = Arc::new(AtomicUsize::new(0));
     crew(|crew| {
         for hand in 0..3 {
@@ -204,7 +202,7 @@ fn drops<R: Ranking<Tracked> + Ranking<u64> + Send + Sync>(
 /// A guard that is held for ever, while others write: nothing that it saw goes, and nobody waits for it.
 #[test]
 fn a_guard_that_stays_is_in_nobodys_way() {
-    let map: FenceEntryMap<String, String> = (0..800).map(|n| (name(n), name(n))).collect();
+    let map: OrdMap<String, String> = (0..800).map(|n| (name(n), name(n))).collect();
     let guard = pin();
     let seen: Vec<_> = map.range::<str>(.., &guard).collect();
     crew(|crew| {

@@ -1,10 +1,10 @@
 //! builds: asan
 //!
-//! Memory that runs out under a `FenceEntryMap`, and memory that it does not need.
+//! Memory that runs out under an `OrdMap`, and memory that it does not need.
 
 mod support;
 
-use hedgerow::FenceEntryMap;
+use hedgerow::OrdMap;
 use hedgerow::owned::{TryInsertError, pin};
 use std::collections::BTreeMap;
 use support::alloc::{Injected, counted, failing};
@@ -15,7 +15,7 @@ static ALLOCATOR: Injected = Injected;
 
 const FOR_EVER: u64 = u64::MAX;
 
-fn same_as(map: &FenceEntryMap<u64, u64>, model: &BTreeMap<u64, u64>) {
+fn same_as(map: &OrdMap<u64, u64>, model: &BTreeMap<u64, u64>) {
     let guard = pin();
     assert_eq!(map.len(), model.len());
     assert!(map.iter(&guard).eq(model));
@@ -26,7 +26,7 @@ fn same_as(map: &FenceEntryMap<u64, u64>, model: &BTreeMap<u64, u64>) {
 fn an_empty_map_allocates_nothing() {
     let guard = pin();
     let ((), counts) = counted(|| {
-        let map = FenceEntryMap::<u64, u64>::new();
+        let map = OrdMap::<u64, u64>::new();
         assert_eq!((map.get(&1, &guard), map.try_get(&1, &guard)), (None, Ok(None)));
         assert!(map.remove(&1).is_none() && map.pop_first().is_none() && map.pop_last().is_none());
         assert_eq!(
@@ -45,7 +45,7 @@ fn an_empty_map_allocates_nothing() {
 
 #[test]
 fn look_ups_and_removals_allocate_nothing() {
-    let map: FenceEntryMap<u64, u64> = (0..2_000).map(|n| (mix(n), n)).collect();
+    let map: OrdMap<u64, u64> = (0..2_000).map(|n| (mix(n), n)).collect();
     let guard = pin();
     let ((), counts) = counted(|| {
         for n in 0..2_000 {
@@ -64,7 +64,7 @@ fn an_insert_that_finds_no_memory_hands_back_what_it_was_given() {
     drop(pin());
     for doomed in [1, FOR_EVER] {
         for spared in (0..12).chain([127, 128, 129, 130, 131, 132, 133, 134, 400, 1_000]) {
-            let (map, mut model) = (FenceEntryMap::<u64, u64>::new(), BTreeMap::new());
+            let (map, mut model) = (OrdMap::<u64, u64>::new(), BTreeMap::new());
             let mut stored = Vec::with_capacity(2_000);
             let ((), counts) = failing(spared, doomed, || {
                 for n in 0..2_000 {

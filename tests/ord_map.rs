@@ -1,11 +1,11 @@
 //! builds: default
 //!
-//! `FenceEntryMap` from outside, by one thread: every operation against `BTreeMap`, keys of many types, what is dropped
+//! `OrdMap` from outside, by one thread: every operation against `BTreeMap`, keys of many types, what is dropped
 //! and when, guards.
 
 mod support;
 
-use hedgerow::FenceEntryMap;
+use hedgerow::OrdMap;
 use hedgerow::fence::{Cursor, Op, Ranking};
 use hedgerow::owned::{Removed, TryInsertError, pin};
 use std::borrow::Borrow;
@@ -24,20 +24,20 @@ const fn send<T: Send>() {}
 const fn sync<T: Sync>() {}
 const fn unwind<T: UnwindSafe + RefUnwindSafe>() {}
 const _: () = {
-    send::<FenceEntryMap<String, Vec<u8>>>();
-    sync::<FenceEntryMap<String, Vec<u8>>>();
+    send::<OrdMap<String, Vec<u8>>>();
+    sync::<OrdMap<String, Vec<u8>>>();
     // Not to be shared, but still to be moved: its values may be looked at by one thread only.
-    send::<FenceEntryMap<u32, std::cell::Cell<u32>>>();
-    unwind::<FenceEntryMap<String, String>>();
+    send::<OrdMap<u32, std::cell::Cell<u32>>>();
+    unwind::<OrdMap<String, String>>();
     send::<hedgerow::fence::EntryIntoIter<String, String>>();
 };
 
-type Texts = FenceEntryMap<String, String>;
+type Texts = OrdMap<String, String>;
 type Model = BTreeMap<String, String>;
 
 /// What a map is compared by, whatever its ranking.
 fn same<K: Clone + Ord + Debug, V: PartialEq + Debug, R: Ranking<K>>(
-    map: &FenceEntryMap<K, V, R>,
+    map: &OrdMap<K, V, R>,
     model: &BTreeMap<K, V>,
 ) {
     let guard = pin();
@@ -213,7 +213,7 @@ fn whole_maps_come_and_go() {
     // On 32 bits tests run slowly, and orders make no difference there.
     let some = if cfg!(target_pointer_width = "32") { &orders[1..] } else { &orders[..] };
     for &(name, order) in some {
-        let map: FenceEntryMap<u64, Box<u64>> = (0..N).map(|n| (order(n), Box::new(n))).collect();
+        let map: OrdMap<u64, Box<u64>> = (0..N).map(|n| (order(n), Box::new(n))).collect();
         let model: BTreeMap<u64, Box<u64>> = (0..N).map(|n| (order(n), Box::new(n))).collect();
         same(&map, &model);
         let full = map.stats();
@@ -238,7 +238,7 @@ fn whole_maps_come_and_go() {
 /// All keys of a type that are worth a try: they come, are there, and go, also by what they are borrowed as.
 fn all_of<K: Clone + Ord + Debug + Borrow<Q>, Q: Ord + ?Sized>(keys: impl IntoIterator<Item = K>) {
     let mut keys: Vec<K> = keys.into_iter().collect();
-    let map = FenceEntryMap::<K, usize>::new();
+    let map = OrdMap::<K, usize>::new();
     let mut model = BTreeMap::new();
     for _ in 0..2 {
         for (n, key) in keys.iter().enumerate() {
@@ -314,7 +314,7 @@ fn a_borrowed_form_that_cannot_be_ranked_is_refused() {
             unsafe { &*std::ptr::from_ref(self).cast() }
         }
     }
-    let map: FenceEntryMap<String, u32> = [("rose".into(), 1)].into();
+    let map: OrdMap<String, u32> = [("rose".into(), 1)].into();
     map.contains_key(&Caseless("rose".into()));
 }
 
@@ -325,7 +325,7 @@ fn every_key_bound_and_value_is_dropped_exactly_once() {
         let alive = Arc::new(AtomicUsize::new(0));
         let new = |n| Tracked::new(n, &alive);
         let splits = [1 << 61, 1 << 63].map(new);
-        let map = FenceEntryMap::<Tracked, Tracked>::new().with_splits(splits);
+        let map = OrdMap::<Tracked, Tracked>::new().with_splits(splits);
         assert_eq!(map.fences().len(), 3);
         assert_eq!(alive.load(Ordering::Relaxed), 2, "the bounds of leaves");
         let mut rng = Rng::new(support::seed());
@@ -367,7 +367,7 @@ fn every_key_bound_and_value_is_dropped_exactly_once() {
 #[test]
 fn an_iterator_over_all_that_is_dropped_early_drops_the_rest() {
     let alive = Arc::new(AtomicUsize::new(0));
-    let map: FenceEntryMap<Tracked, Tracked> =
+    let map: OrdMap<Tracked, Tracked> =
         (0..1000).map(|n| (Tracked::new(n, &alive), Tracked::new(n * n, &alive))).collect();
     drop(map.remove(&7));
     let mut all = map.into_iter();
@@ -382,7 +382,7 @@ fn an_iterator_over_all_that_is_dropped_early_drops_the_rest() {
 #[test]
 fn a_guard_keeps_what_it_saw() {
     alone(|| {
-        let map: FenceEntryMap<String, String> =
+        let map: OrdMap<String, String> =
             (0..1_000).map(|n| (name(n, false), n.to_string())).collect();
         let guard = pin();
         let seen: Vec<(&String, &String)> = map.range::<str>(.., &guard).collect();
@@ -416,7 +416,7 @@ fn a_guard_keeps_what_it_saw() {
 #[test]
 fn a_limit_bounds_what_waits() {
     alone(|| {
-        let map: FenceEntryMap<u64, u64> = [(0, 0)].into();
+        let map: OrdMap<u64, u64> = [(0, 0)].into();
         map.set_pending_limit(Some(50));
         assert_eq!(map.clone().pending_limit(), Some(50));
         let guard = pin();
@@ -445,7 +445,7 @@ fn a_walk_can_be_put_down() {
 
 #[test]
 fn many_are_found_as_one_by_one() {
-    let map: FenceEntryMap<String, u64> = (0..500).map(|n| (name(n * 2, false), n)).collect();
+    let map: OrdMap<String, u64> = (0..500).map(|n| (name(n * 2, false), n)).collect();
     let keys: Vec<String> = (0..40).map(|n| name(n, false)).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let guard = pin();
@@ -456,13 +456,13 @@ fn many_are_found_as_one_by_one() {
 
 #[test]
 fn the_traits_of_std() {
-    let mut map: FenceEntryMap<String, char> = [("b".into(), 'b'), ("a".into(), 'a')].into();
+    let mut map: OrdMap<String, char> = [("b".into(), 'b'), ("a".into(), 'a')].into();
     map.extend([("c".into(), 'c')]);
     assert_eq!(format!("{map:?}"), r#"{"a": 'a', "b": 'b', "c": 'c'}"#);
     let copy = map.clone();
     map.clear();
     assert_eq!(copy.into_iter().map(|(_, c)| c).collect::<String>(), "abc");
-    assert!(map.is_empty() && FenceEntryMap::<u8, u8>::default().is_empty());
+    assert!(map.is_empty() && OrdMap::<u8, u8>::default().is_empty());
     let guard = pin();
     assert_eq!(map.keys(&guard).count() + map.values(&guard).count(), 0);
 }

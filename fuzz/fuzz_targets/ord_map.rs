@@ -1,4 +1,4 @@
-//! `FenceEntryMap` against std's `BTreeMap`: every operation, keys that lie close and far apart, with ranks that tell
+//! `OrdMap` against std's `BTreeMap`: every operation, keys that lie close and far apart, with ranks that tell
 //! them apart, that tie or say nothing; with guards that stay, borrowed entries that must not change, walks that go on
 //! while the map changes, and entries that are kept after their removal. Each key, bound and value is dropped exactly
 //! once.
@@ -6,7 +6,7 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use hedgerow::FenceEntryMap;
+use hedgerow::OrdMap;
 use hedgerow::fence::{Cursor, Op, Ranking};
 use hedgerow::owned::{Removed, pin};
 use hedgerow_fuzz::hashing::mix;
@@ -123,7 +123,7 @@ impl Clone for Counted {
     }
 }
 
-type Map = FenceEntryMap<Counted, Counted, Ranks>;
+type Map = OrdMap<Counted, Counted, Ranks>;
 type Model = BTreeMap<u64, u64>;
 
 fuzz_target!(|script: Script| {

@@ -1,11 +1,11 @@
 //! builds: asan
 //!
-//! `FenceEntryMap` and what its user brings: an `Ord` that is none or panics, a `Clone` or a `Drop` that panics or
+//! `OrdMap` and what its user brings: an `Ord` that is none or panics, a `Clone` or a `Drop` that panics or
 //! calls the map, a ranking that lies. Answers may be wrong; the map ends what it began, and drops everything once.
 
 mod support;
 
-use hedgerow::FenceEntryMap;
+use hedgerow::OrdMap;
 use hedgerow::fence::{Op, Ranking};
 use hedgerow::owned::pin;
 use std::cell::Cell;
@@ -52,12 +52,12 @@ impl Ranking<Fused> for Coarse {
 #[test]
 fn a_panic_in_user_code_leaves_the_map_whole() {
     within(120, "the map after panics", || {
-        panics_at_each_step(FenceEntryMap::new());
-        panics_at_each_step(FenceEntryMap::with_ranking(Coarse));
+        panics_at_each_step(OrdMap::new());
+        panics_at_each_step(OrdMap::with_ranking(Coarse));
     });
 }
 
-fn panics_at_each_step<R: Ranking<Fused>>(map: FenceEntryMap<Fused, Tracked, R>) {
+fn panics_at_each_step<R: Ranking<Fused>>(map: OrdMap<Fused, Tracked, R>) {
     let alive = Arc::new(AtomicUsize::new(0));
     let new = |n| Tracked::new(n, &alive);
     let key = |n| Fused(Tracked::new(n, &alive));
@@ -152,7 +152,7 @@ impl<K: ?Sized> Ranking<K> for Liar {
 }
 
 fn everything_ends<K: Clone + Ord, R: Ranking<K>>(
-    map: FenceEntryMap<K, Tracked, R>,
+    map: OrdMap<K, Tracked, R>,
     key: impl Fn(Tracked) -> K,
 ) {
     let alive = Arc::new(AtomicUsize::new(0));
@@ -184,10 +184,10 @@ fn everything_ends<K: Clone + Ord, R: Ranking<K>>(
 #[test]
 fn an_order_that_is_none_lets_everything_end() {
     within(300, "operations with an order that is none", || {
-        everything_ends(FenceEntryMap::<Fickle, _>::new(), Fickle);
-        everything_ends(FenceEntryMap::with_ranking(Liar), Fickle);
-        everything_ends(FenceEntryMap::with_ranking(Liar), |key| key);
-        everything_ends(FenceEntryMap::<Changeling, _>::new(), Changeling);
+        everything_ends(OrdMap::<Fickle, _>::new(), Fickle);
+        everything_ends(OrdMap::with_ranking(Liar), Fickle);
+        everything_ends(OrdMap::with_ranking(Liar), |key| key);
+        everything_ends(OrdMap::<Changeling, _>::new(), Changeling);
     });
 }
 
@@ -195,7 +195,7 @@ fn an_order_that_is_none_lets_everything_end() {
 #[test]
 fn closures_may_call_the_map() {
     within(60, "closures that call the map", || {
-        let map: FenceEntryMap<u64, String> = (0..1_000).map(|n| (n, n.to_string())).collect();
+        let map: OrdMap<u64, String> = (0..1_000).map(|n| (n, n.to_string())).collect();
         let mut calls = 0;
         let done = map.compute(500, |value| {
             calls += 1;
@@ -219,7 +219,7 @@ fn closures_may_call_the_map() {
 }
 
 /// A key whose clones and ends call the map that it is in.
-struct Nosy(u64, Weak<FenceEntryMap<Nosy, Nosy>>);
+struct Nosy(u64, Weak<OrdMap<Nosy, Nosy>>);
 
 impl Nosy {
     /// A clone that inserts would be asked for again by the split that it is made for, and never end.
@@ -270,7 +270,7 @@ impl Eq for Nosy {}
 /// Replaces an entry of the map at each comparison.
 #[derive(Clone)]
 struct Meddler(u64);
-static MEDDLED_MAP: FenceEntryMap<Meddler, u64> = FenceEntryMap::new();
+static MEDDLED_MAP: OrdMap<Meddler, u64> = OrdMap::new();
 
 impl Ord for Meddler {
     fn cmp(&self, other: &Self) -> Ordering {
@@ -298,7 +298,7 @@ fn what_may_not_wait_ends_beside_changes_without_end() {
 /// A closure that replaces the entry itself is not called again by an operation that may not wait.
 #[test]
 fn a_closure_is_asked_once_by_what_may_not_wait() {
-    let map: FenceEntryMap<u64, u64> = [(1, 0), (2, 0)].into();
+    let map: OrdMap<u64, u64> = [(1, 0), (2, 0)].into();
     for (key, op) in [(1, Op::Insert(7)), (2, Op::Remove), (3, Op::Insert(7))] {
         let mut calls = 0;
         let refused = map.try_compute(key, |_| {
@@ -319,7 +319,7 @@ fn a_closure_is_asked_once_by_what_may_not_wait() {
 fn clones_and_drops_may_call_the_map() {
     alone(|| {
         within(60, "clones and drops that call the map", || {
-            let map = Arc::new(FenceEntryMap::<Nosy, Nosy>::new());
+            let map = Arc::new(OrdMap::<Nosy, Nosy>::new());
             let mut rng = Rng::new(3);
             for step in 0..20_000 {
                 let key = rng.next() % 2_000;
@@ -374,7 +374,7 @@ fn a_panicking_drop_harms_nobody_else() {
         }
         within(60, "panicking drops", || {
             let alive = Arc::new(AtomicUsize::new(0));
-            let map = FenceEntryMap::<Bomb, Bomb>::new();
+            let map = OrdMap::<Bomb, Bomb>::new();
             let mut rng = Rng::new(4);
             let mut count = 0;
             for step in 0..24_000 {

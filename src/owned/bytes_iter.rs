@@ -1,4 +1,4 @@
-//! Iteration over a `StrMap`.
+//! Iteration over a `BytesMap`.
 
 use super::fused::Fused;
 use super::iter::Walk;
@@ -7,20 +7,20 @@ use crate::reclaim::guard::Guard;
 use core::fmt;
 use core::iter::FusedIterator;
 
-/// Keys and values of a [`StrMap`](super::StrMap), borrowed under a guard; made by
-/// [`StrMap::iter`](super::StrMap::iter).
+/// Keys and values of a [`BytesMap`](super::BytesMap), borrowed under a guard; made by
+/// [`BytesMap::iter`](super::BytesMap::iter).
 ///
 /// A clone goes on from the same place, and reads the bins that follow for itself.
 #[derive(Clone)]
-pub struct StrIter<'a>(Walk<'a, Fused>);
+pub struct BytesIter<'a>(Walk<'a, Fused>);
 
-impl<'a> StrIter<'a> {
+impl<'a> BytesIter<'a> {
     pub(super) fn new(nodes: &'a Nodes<Fused>, guard: &'a Guard<'a>) -> Self {
         Self(Walk::new(nodes, guard))
     }
 }
 
-impl<'a> Iterator for StrIter<'a> {
+impl<'a> Iterator for BytesIter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -28,10 +28,10 @@ impl<'a> Iterator for StrIter<'a> {
     }
 }
 
-impl FusedIterator for StrIter<'_> {}
+impl FusedIterator for BytesIter<'_> {}
 
-impl fmt::Debug for StrIter<'_> {
+impl fmt::Debug for BytesIter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StrIter").finish_non_exhaustive()
+        f.debug_struct("BytesIter").finish_non_exhaustive()
     }
 }

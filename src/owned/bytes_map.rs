@@ -1,10 +1,10 @@
-//! `StrMap`: strings to strings, each pair fused into one allocation.
+//! `BytesMap`: strings to strings, each pair fused into one allocation.
 
+use super::bytes_iter::BytesIter;
 use super::fused::Fused;
 use super::map::fail;
 use super::nodes::Nodes;
-use super::removed::RemovedStr;
-use super::str_iter::StrIter;
+use super::removed::RemovedBytes;
 use crate::bins::hasher::{DefaultHashBuilder, mixes_well};
 use crate::bins::tags;
 use crate::bins::types::{Busy, Op};
@@ -23,29 +23,29 @@ use core::hash::BuildHasher;
 /// that misses the caches waits for fewer lines than in a map of two `String`s, and an entry takes two thirds of
 /// the memory. Whatever is [`AsRef<[u8]>`](AsRef) will do for either: `str`, `String`, slices, vectors.
 ///
-/// Otherwise it is an [`EntryMap`](super::EntryMap), with the same guarantees: a look-up borrows what it finds
+/// Otherwise it is a [`HashMap`](super::HashMap), with the same guarantees: a look-up borrows what it finds
 /// under a [`Guard`], takes no lock and writes nothing but its thread's own announcement; all methods take
 /// `&self`; guards may be held while anybody writes, for ever.
 ///
 /// # Example
 /// ```
-/// let capitals = hedgerow::StrMap::new();
+/// let capitals = hedgerow::BytesMap::new();
 /// capitals.insert("Kenya", "Nairobi");
 /// capitals.insert(String::from("Chile"), b"Santiago");
 /// let guard = hedgerow::owned::pin();
 /// assert_eq!(capitals.get("Chile", &guard), Some("Santiago".as_bytes()));
 /// assert_eq!(capitals.remove("Kenya").unwrap().value(), b"Nairobi");
 /// ```
-pub struct StrMap<S = DefaultHashBuilder> {
+pub struct BytesMap<S = DefaultHashBuilder> {
     hash_builder: S,
     nodes: Nodes<Fused>,
 }
 
-impl StrMap {
+impl BytesMap {
     /// An empty map; allocates nothing.
     ///
     /// ```
-    /// assert!(hedgerow::StrMap::new().is_empty());
+    /// assert!(hedgerow::BytesMap::new().is_empty());
     /// ```
     #[must_use]
     pub fn new() -> Self {
@@ -58,7 +58,7 @@ impl StrMap {
     /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
     ///
     /// ```
-    /// let map = hedgerow::StrMap::with_capacity(1000);
+    /// let map = hedgerow::BytesMap::with_capacity(1000);
     /// ```
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
@@ -67,13 +67,13 @@ impl StrMap {
     }
 }
 
-impl<S> StrMap<S> {
+impl<S> BytesMap<S> {
     /// An empty map that hashes with `hash_builder`; allocates nothing and fits a `static`.
     ///
     /// ```
     /// use std::hash::{BuildHasherDefault, DefaultHasher};
-    /// static MAP: hedgerow::StrMap<BuildHasherDefault<DefaultHasher>> =
-    ///     hedgerow::StrMap::with_hasher(BuildHasherDefault::new());
+    /// static MAP: hedgerow::BytesMap<BuildHasherDefault<DefaultHasher>> =
+    ///     hedgerow::BytesMap::with_hasher(BuildHasherDefault::new());
     /// MAP.insert("rose", "red");
     /// ```
     #[must_use]
@@ -89,7 +89,7 @@ impl<S> StrMap<S> {
     ///
     /// ```
     /// use std::hash::RandomState;
-    /// assert!(hedgerow::StrMap::try_with_capacity_and_hasher(100, RandomState::new()).is_ok());
+    /// assert!(hedgerow::BytesMap::try_with_capacity_and_hasher(100, RandomState::new()).is_ok());
     /// ```
     pub fn try_with_capacity_and_hasher(
         capacity: usize,
@@ -110,7 +110,7 @@ impl<S> StrMap<S> {
     ///
     /// ```
     /// use std::hash::BuildHasher;
-    /// hedgerow::StrMap::new().hasher().hash_one("rose");
+    /// hedgerow::BytesMap::new().hasher().hash_one("rose");
     /// ```
     pub fn hasher(&self) -> &S {
         &self.hash_builder
@@ -119,7 +119,7 @@ impl<S> StrMap<S> {
     /// The number of entries: exact when nobody writes meanwhile, of the recent past otherwise.
     ///
     /// ```
-    /// assert_eq!(hedgerow::StrMap::from([("rose", "red")]).len(), 1);
+    /// assert_eq!(hedgerow::BytesMap::from([("rose", "red")]).len(), 1);
     /// ```
     pub fn len(&self) -> usize {
         self.nodes.len()
@@ -128,7 +128,7 @@ impl<S> StrMap<S> {
     /// Whether [`len`](Self::len) is 0.
     ///
     /// ```
-    /// assert!(hedgerow::StrMap::new().is_empty());
+    /// assert!(hedgerow::BytesMap::new().is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -137,7 +137,7 @@ impl<S> StrMap<S> {
     /// Entries that were replaced or removed and are not freed yet.
     ///
     /// ```
-    /// let map = hedgerow::StrMap::from([("rose", "red")]);
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
     /// map.insert("rose", "white");
     /// assert_eq!(map.pending(), 1);
     /// ```
@@ -147,10 +147,10 @@ impl<S> StrMap<S> {
 
     /// How many entries may be [`pending`](Self::pending) when something is inserted by
     /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent) or
-    /// [`try_compute`](Self::try_compute); see [`EntryMap::set_pending_limit`](super::EntryMap::set_pending_limit).
+    /// [`try_compute`](Self::try_compute); see [`HashMap::set_pending_limit`](super::HashMap::set_pending_limit).
     ///
     /// ```
-    /// let map = hedgerow::StrMap::new();
+    /// let map = hedgerow::BytesMap::new();
     /// map.set_pending_limit(Some(100));
     /// let guard = hedgerow::owned::pin();
     /// assert!((0..1000).any(|_| map.try_insert("rose", "red").is_err()));
@@ -163,27 +163,27 @@ impl<S> StrMap<S> {
     /// What [`set_pending_limit`](Self::set_pending_limit) has set.
     ///
     /// ```
-    /// assert_eq!(hedgerow::StrMap::new().pending_limit(), None);
+    /// assert_eq!(hedgerow::BytesMap::new().pending_limit(), None);
     /// ```
     pub fn pending_limit(&self) -> Option<usize> {
         self.nodes.retired().limit()
     }
 
     /// Frees what no reader can be looking at any more, all at once; see
-    /// [`EntryMap::collect`](super::EntryMap::collect).
+    /// [`HashMap::collect`](super::HashMap::collect).
     ///
     /// ```
-    /// hedgerow::StrMap::new().collect();
+    /// hedgerow::BytesMap::new().collect();
     /// ```
     pub fn collect(&self) {
         self.nodes.retired().collect();
     }
 
     /// Readers, of whatever map, whose guards are older than the youngest batch of garbage; see
-    /// [`EntryMap::stalled_readers`](super::EntryMap::stalled_readers).
+    /// [`HashMap::stalled_readers`](super::HashMap::stalled_readers).
     ///
     /// ```
-    /// for stalled in hedgerow::StrMap::new().stalled_readers() {
+    /// for stalled in hedgerow::BytesMap::new().stalled_readers() {
     ///     println!("reader {} is {} batches behind", stalled.reader, stalled.batches);
     /// }
     /// ```
@@ -191,22 +191,22 @@ impl<S> StrMap<S> {
         stalled()
     }
 
-    /// All keys and values, borrowed, in no particular order; see [`EntryMap::iter`](super::EntryMap::iter).
+    /// All keys and values, borrowed, in no particular order; see [`HashMap::iter`](super::HashMap::iter).
     ///
     /// ```
-    /// let map = hedgerow::StrMap::from([("rose", "red")]);
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
     /// let guard = hedgerow::owned::pin();
     /// assert_eq!(map.iter(&guard).next(), Some((&b"rose"[..], &b"red"[..])));
     /// ```
-    pub fn iter<'a>(&'a self, guard: &'a Guard<'_>) -> StrIter<'a> {
-        StrIter::new(&self.nodes, guard)
+    pub fn iter<'a>(&'a self, guard: &'a Guard<'_>) -> BytesIter<'a> {
+        BytesIter::new(&self.nodes, guard)
     }
 
-    /// Shows entries to `f`, from `cursor` on; see [`EntryMap::scan`](super::EntryMap::scan).
+    /// Shows entries to `f`, from `cursor` on; see [`HashMap::scan`](super::HashMap::scan).
     ///
     /// ```
     /// use hedgerow::owned::{Cursor, pin};
-    /// let map = hedgerow::StrMap::from([("rose", "red")]);
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
     /// let place = map.scan(Cursor::default(), 10, &pin(), |_, colour| assert_eq!(colour, b"red"));
     /// assert_eq!(place, None);
     /// ```
@@ -220,10 +220,10 @@ impl<S> StrMap<S> {
         self.nodes.scan(cursor, budget, guard, |node| f(node.key(), node.value()))
     }
 
-    /// Keeps the entries for which `keep` says true; see [`EntryMap::retain`](super::EntryMap::retain).
+    /// Keeps the entries for which `keep` says true; see [`HashMap::retain`](super::HashMap::retain).
     ///
     /// ```
-    /// let map = hedgerow::StrMap::from([("rose", "red"), ("thorn", "green")]);
+    /// let map = hedgerow::BytesMap::from([("rose", "red"), ("thorn", "green")]);
     /// map.retain(|_, colour| colour == b"red");
     /// assert_eq!(map.len(), 1);
     /// ```
@@ -234,7 +234,7 @@ impl<S> StrMap<S> {
     /// Removes every entry, bin by bin; keeps the table's memory.
     ///
     /// ```
-    /// let map = hedgerow::StrMap::from([("rose", "red")]);
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
     /// map.clear();
     /// assert!(map.is_empty());
     /// ```
@@ -248,7 +248,7 @@ impl<S> StrMap<S> {
     /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
     ///
     /// ```
-    /// hedgerow::StrMap::new().reserve(1000);
+    /// hedgerow::BytesMap::new().reserve(1000);
     /// ```
     pub fn reserve(&self, additional: usize) {
         self.try_reserve(additional).unwrap_or_else(|why| fail(why));
@@ -260,7 +260,7 @@ impl<S> StrMap<S> {
     /// When the capacity cannot be addressed or the allocator has not got it.
     ///
     /// ```
-    /// assert!(hedgerow::StrMap::new().try_reserve(usize::MAX).is_err());
+    /// assert!(hedgerow::BytesMap::new().try_reserve(usize::MAX).is_err());
     /// ```
     pub fn try_reserve(&self, additional: usize) -> Result<(), TryReserveError> {
         self.nodes.reserve(additional)
@@ -269,7 +269,7 @@ impl<S> StrMap<S> {
     /// Frees all garbage and gives back what memory the table does not need.
     ///
     /// ```
-    /// let mut map = hedgerow::StrMap::from([("rose", "red")]);
+    /// let mut map = hedgerow::BytesMap::from([("rose", "red")]);
     /// map.shrink_to_fit();
     /// assert_eq!(map.len(), 1);
     /// ```
@@ -280,14 +280,14 @@ impl<S> StrMap<S> {
     /// Bytes that the table takes; the entries' own allocations come on top.
     ///
     /// ```
-    /// assert_eq!(hedgerow::StrMap::new().table_bytes(), 0);
+    /// assert_eq!(hedgerow::BytesMap::new().table_bytes(), 0);
     /// ```
     pub fn table_bytes(&self) -> usize {
         self.nodes.usage().bytes
     }
 }
 
-impl<S: BuildHasher> StrMap<S> {
+impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
     fn hash(&self, key: &[u8]) -> tags::Hash {
         tags::Hash::spread(self.hash_builder.hash_one(key), mixes_well::<S>())
@@ -305,7 +305,7 @@ impl<S: BuildHasher> StrMap<S> {
     /// the bin's tags are loaded.
     ///
     /// ```
-    /// let map = hedgerow::StrMap::from([("rose", "red")]);
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
     /// let guard = hedgerow::owned::pin();
     /// assert_eq!((map.get("rose", &guard), map.get("thorn", &guard)), (Some(&b"red"[..]), None));
     /// ```
@@ -314,13 +314,13 @@ impl<S: BuildHasher> StrMap<S> {
         self.find(key.as_ref(), guard).map(Live::value)
     }
 
-    /// As [`get`](Self::get), but never waits; see [`EntryMap::try_get`](super::EntryMap::try_get).
+    /// As [`get`](Self::get), but never waits; see [`HashMap::try_get`](super::HashMap::try_get).
     ///
     /// # Errors
     /// [`Busy`] when a writer is inside the key's bin.
     ///
     /// ```
-    /// let map = hedgerow::StrMap::from([("rose", "red")]);
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
     /// assert_eq!(map.try_get("rose", &hedgerow::owned::pin()), Ok(Some(&b"red"[..])));
     /// ```
     pub fn try_get<'a>(
@@ -336,7 +336,7 @@ impl<S: BuildHasher> StrMap<S> {
     /// What `f` makes of the value of `key`. `f` runs with nothing locked.
     ///
     /// ```
-    /// let map = hedgerow::StrMap::from([("rose", "red")]);
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
     /// assert_eq!(map.get_with("rose", |colour| colour.len()), Some(3));
     /// ```
     #[inline]
@@ -347,7 +347,7 @@ impl<S: BuildHasher> StrMap<S> {
     /// Whether `key` has an entry.
     ///
     /// ```
-    /// assert!(hedgerow::StrMap::from([("rose", "red")]).contains_key("rose"));
+    /// assert!(hedgerow::BytesMap::from([("rose", "red")]).contains_key("rose"));
     /// ```
     #[inline]
     pub fn contains_key(&self, key: impl AsRef<[u8]>) -> bool {
@@ -362,7 +362,7 @@ impl<S: BuildHasher> StrMap<S> {
     /// When the slices differ in length.
     ///
     /// ```
-    /// let map = hedgerow::StrMap::from([("rose", "red")]);
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
     /// let guard = hedgerow::owned::pin();
     /// let mut colours = [None; 2];
     /// map.get_many(&["thorn", "rose"], &mut colours, &guard);
@@ -402,11 +402,15 @@ impl<S: BuildHasher> StrMap<S> {
     /// When either is longer than `u32::MAX` bytes.
     ///
     /// ```
-    /// let map = hedgerow::StrMap::new();
+    /// let map = hedgerow::BytesMap::new();
     /// assert!(map.insert("rose", "red").is_none());
     /// assert_eq!(map.insert("rose", "white").unwrap().value(), b"red");
     /// ```
-    pub fn insert(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Option<RemovedStr<'_>> {
+    pub fn insert(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Option<RemovedBytes<'_>> {
         let done = self.insert_by(Way::Waiting, key.as_ref(), value.as_ref(), &pin());
         done.unwrap_or_else(give_up)
     }
@@ -419,13 +423,13 @@ impl<S: BuildHasher> StrMap<S> {
     /// many entries wait to be freed: key and value as they were given; the map stays as it was.
     ///
     /// ```
-    /// assert!(hedgerow::StrMap::new().try_insert("rose", "red").unwrap().is_none());
+    /// assert!(hedgerow::BytesMap::new().try_insert("rose", "red").unwrap().is_none());
     /// ```
     pub fn try_insert<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         key: K,
         value: V,
-    ) -> Result<Option<RemovedStr<'_>>, TryInsertError<K, V>> {
+    ) -> Result<Option<RemovedBytes<'_>>, TryInsertError<K, V>> {
         let way = self.nodes.retired().trying();
         let done = match try_pin() {
             Ok(guard) => self.insert_by(way, key.as_ref(), value.as_ref(), &guard),
@@ -441,10 +445,10 @@ impl<S: BuildHasher> StrMap<S> {
         key: &[u8],
         value: &[u8],
         guard: &Guard<'_>,
-    ) -> Result<Option<RemovedStr<'_>>, Why> {
+    ) -> Result<Option<RemovedBytes<'_>>, Why> {
         let fresh = Self::fresh(way, self.hash(key), key, value)?;
         match self.nodes.insert(fresh, |node| node.key() == key, way.backoff(), guard) {
-            Ok(before) => Ok(before.map(RemovedStr)),
+            Ok(before) => Ok(before.map(RemovedBytes)),
             Err((why, _)) => Err(why.into()),
         }
     }
@@ -452,7 +456,7 @@ impl<S: BuildHasher> StrMap<S> {
     /// Stores `value` under `key` unless there is one; says whether it did.
     ///
     /// ```
-    /// let map = hedgerow::StrMap::new();
+    /// let map = hedgerow::BytesMap::new();
     /// assert!(map.insert_if_absent("rose", "red") && !map.insert_if_absent("rose", "white"));
     /// ```
     pub fn insert_if_absent(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> bool {
@@ -467,7 +471,7 @@ impl<S: BuildHasher> StrMap<S> {
     /// Those of [`try_insert`](Self::try_insert). That there is an entry already is none.
     ///
     /// ```
-    /// let map = hedgerow::StrMap::new();
+    /// let map = hedgerow::BytesMap::new();
     /// assert_eq!(map.try_insert_if_absent("rose", "red"), Ok(true));
     /// assert_eq!(map.try_insert_if_absent("rose", "white"), Ok(false));
     /// ```
@@ -531,14 +535,14 @@ impl<S: BuildHasher> StrMap<S> {
     /// garbage away at once gets more lists for it, once.
     ///
     /// ```
-    /// let map = hedgerow::StrMap::from([("rose", "red")]);
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
     /// assert_eq!(map.remove("rose").unwrap().value(), b"red");
     /// ```
-    pub fn remove(&self, key: impl AsRef<[u8]>) -> Option<RemovedStr<'_>> {
+    pub fn remove(&self, key: impl AsRef<[u8]>) -> Option<RemovedBytes<'_>> {
         let key = key.as_ref();
         let same = |node: Live<'_, Fused>| node.key() == key;
         let removed = self.nodes.remove(self.hash(key), same, |_| true, Way::Waiting, &pin());
-        removed.ok().flatten().map(RemovedStr)
+        removed.ok().flatten().map(RemovedBytes)
     }
 
     /// Does with `key`'s entry what `f` decides from its value, atomically; returns the entry that this
@@ -548,7 +552,7 @@ impl<S: BuildHasher> StrMap<S> {
     ///
     /// ```
     /// use hedgerow::owned::Op;
-    /// let map = hedgerow::StrMap::new();
+    /// let map = hedgerow::BytesMap::new();
     /// let grow = |old: Option<&[u8]>| Op::Insert([old.unwrap_or_default(), b"a"].concat());
     /// map.compute("x", grow);
     /// map.compute("x", grow);
@@ -558,7 +562,7 @@ impl<S: BuildHasher> StrMap<S> {
         &self,
         key: impl AsRef<[u8]>,
         f: impl FnMut(Option<&[u8]>) -> Op<V>,
-    ) -> Option<RemovedStr<'_>> {
+    ) -> Option<RemovedBytes<'_>> {
         let done = self.compute_by(Way::Waiting, key.as_ref(), f, &pin());
         done.unwrap_or_else(|(why, _)| give_up(why))
     }
@@ -571,14 +575,14 @@ impl<S: BuildHasher> StrMap<S> {
     ///
     /// ```
     /// use hedgerow::owned::Op;
-    /// let map = hedgerow::StrMap::new();
+    /// let map = hedgerow::BytesMap::new();
     /// assert!(map.try_compute("rose", |_| Op::Insert("red")).is_ok_and(|old| old.is_none()));
     /// ```
     pub fn try_compute<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         key: K,
         f: impl FnMut(Option<&[u8]>) -> Op<V>,
-    ) -> Result<Option<RemovedStr<'_>>, TryInsertError<K, Option<V>>> {
+    ) -> Result<Option<RemovedBytes<'_>>, TryInsertError<K, Option<V>>> {
         let way = self.nodes.retired().trying();
         let done = match try_pin() {
             Ok(guard) => self.compute_by(way, key.as_ref(), f, &guard),
@@ -594,7 +598,7 @@ impl<S: BuildHasher> StrMap<S> {
         key: &[u8],
         mut f: impl FnMut(Option<&[u8]>) -> Op<V>,
         guard: &Guard<'_>,
-    ) -> Result<Option<RemovedStr<'_>>, (Why, Option<V>)> {
+    ) -> Result<Option<RemovedBytes<'_>>, (Why, Option<V>)> {
         let busy = |busy: Busy| (busy.into(), None);
         // Asked once: a hasher that says something else each time must not keep this from ending.
         let hash = self.hash(key);
@@ -609,7 +613,7 @@ impl<S: BuildHasher> StrMap<S> {
                 (Op::Remove, Some(node)) => {
                     let removed = self.nodes.remove_exactly(node, way, guard).map_err(busy)?;
                     if let Some(removed) = removed {
-                        return Ok(Some(RemovedStr(removed)));
+                        return Ok(Some(RemovedBytes(removed)));
                     }
                     if !way.waits() {
                         return Err((Why::Busy, None));
@@ -622,7 +626,7 @@ impl<S: BuildHasher> StrMap<S> {
                     };
                     let why = match found {
                         Some(node) => match self.nodes.replace_exactly(node, fresh, way, guard) {
-                            Ok(before) => return Ok(before.map(RemovedStr)),
+                            Ok(before) => return Ok(before.map(RemovedBytes)),
                             Err((why, _)) => why.map(Why::from),
                         },
                         None => match self.store_absent(fresh, key, way, guard) {

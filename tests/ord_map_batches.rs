@@ -1,10 +1,10 @@
 //! builds: tsan
 //!
-//! `FenceEntryMap`'s batches: against `BTreeMap` by one thread, as of one moment with many, and what is dropped.
+//! `OrdMap`'s batches: against `BTreeMap` by one thread, as of one moment with many, and what is dropped.
 
 mod support;
 
-use hedgerow::FenceEntryMap;
+use hedgerow::OrdMap;
 use hedgerow::fence::{Op, Ranking};
 use hedgerow::owned::pin;
 use std::cell::Cell;
@@ -54,11 +54,11 @@ impl Ranking<String> for Coarse {
 
 #[test]
 fn a_batch_does_what_its_changes_do_one_by_one() {
-    play(&FenceEntryMap::new());
-    play(&FenceEntryMap::with_ranking(Coarse));
+    play(&OrdMap::new());
+    play(&OrdMap::with_ranking(Coarse));
 }
 
-fn play<R: Ranking<String> + Ranking<str>>(map: &FenceEntryMap<String, u64, R>) {
+fn play<R: Ranking<String> + Ranking<str>>(map: &OrdMap<String, u64, R>) {
     let mut rng = Rng::new(seed());
     let mut model = BTreeMap::new();
     rounds(60, MOMENT, |_| {
@@ -113,7 +113,7 @@ fn the_last_of_equal_keys_stays() {
     }
     impl Eq for Named {}
 
-    let map: FenceEntryMap<Named, u32> = [(Named(1, 'a'), 0), (Named(2, 'a'), 0)].into();
+    let map: OrdMap<Named, u32> = [(Named(1, 'a'), 0), (Named(2, 'a'), 0)].into();
     let had = map.apply_batch([
         (Named(1, 'b'), Op::Insert(1)),
         (Named(2, 'b'), Op::Remove),
@@ -132,7 +132,7 @@ fn the_last_of_equal_keys_stays() {
 /// Each batch of its own numbers all of a set of keys, or removes them: whoever looks finds them all alike.
 #[test]
 fn everybody_sees_all_of_a_batch_or_nothing() {
-    let map: FenceEntryMap<String, u64> = (0..16_000).map(|n| (format!("{n:05}"), 0)).collect();
+    let map: OrdMap<String, u64> = (0..16_000).map(|n| (format!("{n:05}"), 0)).collect();
     let keys: Vec<String> = (0..40).map(|n| format!("{:05}", n * 400)).collect();
     map.apply_batch(keys.iter().map(|key| (key.clone(), Op::Insert(1))));
     let (done, seen) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -178,7 +178,7 @@ fn everybody_sees_all_of_a_batch_or_nothing() {
 #[test]
 fn every_key_and_value_of_a_batch_is_dropped_exactly_once() {
     let alive = Arc::new(AtomicUsize::new(0));
-    let map = FenceEntryMap::<Tracked, Tracked>::new();
+    let map = OrdMap::<Tracked, Tracked>::new();
     crew(|crew| {
         for hand in 0..3 {
             let (map, alive) = (&map, &alive);
@@ -217,7 +217,7 @@ thread_local! {
     static DONE: Cell<Option<(Rc<Map>, Fused)>> = const { Cell::new(None) };
 }
 
-type Map = FenceEntryMap<Fused, Tracked>;
+type Map = OrdMap<Fused, Tracked>;
 
 fn panic_if_done() {
     // Comparisons of the look itself do not look.
@@ -267,7 +267,7 @@ fn a_panic_in_user_code_leaks_nothing_and_frees_nothing_twice() {
     within(120, "batches after panics", || {
         let alive = Arc::new(AtomicUsize::new(0));
         let key = |n| Fused(Tracked::new(n, &alive));
-        let map = FenceEntryMap::<Fused, Tracked>::new();
+        let map = OrdMap::<Fused, Tracked>::new();
         let mut rng = Rng::new(1);
         let (mut panicked, mut used) = (0, 0);
         let rounds = support::effort(2_000);
@@ -348,7 +348,7 @@ fn an_order_that_lies_hangs_nothing() {
         let alive = Arc::new(AtomicUsize::new(0));
         let key = |n| Fused(Tracked::new(n, &alive));
         for round in 0..8 {
-            let map = FenceEntryMap::<Fused, u64>::new();
+            let map = OrdMap::<Fused, u64>::new();
             (0..2_000).for_each(|n| ignore(map.insert(key(n), n)));
             LIES.set(1 + round * 1_000);
             for n in 0..20 {
