@@ -37,11 +37,13 @@ extern crate std;
 #[cfg(all(test, hedgerow_shuttle))]
 extern crate self as hedgerow;
 
+mod api;
 mod bins;
 #[cfg(feature = "alloc")]
 pub mod compressed;
 #[cfg(feature = "alloc")]
 pub mod docs;
+pub mod error;
 mod facade;
 #[cfg(feature = "alloc")]
 pub mod fence;
@@ -59,6 +61,7 @@ mod sync;
 #[cfg(feature = "alloc")]
 mod table;
 
+pub use api::op::{Computed, Op};
 #[cfg(feature = "alloc")]
 pub use compressed::CompressedMap;
 #[cfg(feature = "alloc")]

@@ -6,7 +6,8 @@
 mod support;
 
 use hedgerow::FenceMap;
-use hedgerow::fence::{Op, TryInsertError, TryRangeError};
+use hedgerow::error::{TryError, TryInsertError};
+use hedgerow::fence::Op;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use support::alloc::{Injected, counted, failing, hooked};
@@ -87,7 +88,7 @@ fn a_range_that_finds_no_memory_says_so() {
     for spared in 0..4 {
         let mut entries = Vec::new();
         let (done, counts) = failing(spared, FOR_EVER, || map.try_range_into(.., &mut entries));
-        assert_eq!((done, counts.failures), (Err(TryRangeError::Alloc), 1));
+        assert_eq!((done, counts.failures), (Err(TryError::Alloc), 1));
     }
     let mut entries = Vec::with_capacity(5_000);
     let (done, counts) = failing(0, FOR_EVER, || map.try_range_into(1_000..1_200, &mut entries));

@@ -5,7 +5,8 @@
 mod support;
 
 use hedgerow::FenceMap;
-use hedgerow::fence::{Op, Ranking, TryBatchError};
+use hedgerow::error::TryError;
+use hedgerow::fence::{Op, Ranking};
 use std::cell::Cell;
 use std::cmp::Ordering as Order;
 use std::collections::BTreeMap;
@@ -272,7 +273,7 @@ fn a_batch_that_finds_no_memory_changes_nothing() {
         let before: Vec<_> = map.iter().collect();
         let (done, counts) = failing(spared, u64::MAX, || map.try_apply_batch(&changes));
         if counts.failures > 0 {
-            assert_eq!(done, Err(TryBatchError::Alloc));
+            assert_eq!(done, Err(TryError::Alloc));
             assert!(map.iter().eq(before.iter().copied()), "{spared}");
             refused += 1;
         }

@@ -7,7 +7,8 @@
 mod support;
 
 use hedgerow::FlatMap;
-use hedgerow::flat::{Op, TryInsertError, TryReserveError};
+use hedgerow::error::{TryInsertError, TryReserveError};
+use hedgerow::flat::Op;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::hint::black_box;

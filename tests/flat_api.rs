@@ -6,7 +6,8 @@
 mod support;
 
 use hedgerow::FlatMap;
-use hedgerow::flat::{Busy, Op, TryInsertError, TryReserveError};
+use hedgerow::error::{Busy, TryInsertError, TryReserveError};
+use hedgerow::flat::Op;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::error::Error;

@@ -6,7 +6,8 @@
 mod support;
 
 use hedgerow::FlatMap;
-use hedgerow::flat::{Busy, Op, TryInsertError, TryReserveError};
+use hedgerow::error::{Busy, TryInsertError, TryReserveError};
+use hedgerow::flat::Op;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt::Debug;

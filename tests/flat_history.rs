@@ -13,7 +13,8 @@ mod play;
 mod second_opinion;
 
 use hedgerow::FlatMap;
-use hedgerow::flat::{Busy, Computed, Cursor, Op, TryInsertError};
+use hedgerow::error::{Busy, TryInsertError};
+use hedgerow::flat::{Computed, Cursor, Op};
 use play::{Maybe, Plan, Target, operate, play};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

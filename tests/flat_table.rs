@@ -6,7 +6,8 @@
 mod support;
 
 use hedgerow::FlatTable;
-use hedgerow::flat::{Busy, Computed, DefaultHashBuilder, Full, NotInserted, Op};
+use hedgerow::error::{Busy, Full, TryInsertError};
+use hedgerow::flat::{Computed, DefaultHashBuilder, Op};
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
@@ -102,7 +103,7 @@ fn errors_explain_themselves() {
     let refused = table.try_insert(99, 1).expect_err("it is full");
     explains(&refused);
     assert_eq!(refused.into_parts(), (99, 1));
-    explains(&NotInserted::Busy { key: 1, value: 2 });
+    explains(&TryInsertError::Busy { key: 1, value: 2 });
 }
 
 /// One random operation on both. Where there is no room the model says that there is no such key.
@@ -131,7 +132,7 @@ fn step<K, V, const BINS: usize, S>(
         },
         30..36 => match table.try_insert(key, new) {
             Ok(old) => assert_eq!(old, model.insert(key, new)),
-            Err(NotInserted::Full { .. }) => assert_eq!(found, None),
+            Err(TryInsertError::Full { .. }) => assert_eq!(found, None),
             Err(why) => panic!("nobody else is here: {why}"),
         },
         36..44 => match table.insert_if_absent(key, new) {
@@ -541,7 +542,7 @@ fn operate(table: &Shared, log: &mut Log<'_>, keys: u64, rng: &mut Rng, new: Val
         },
         5 => match table.try_insert(key, wide(new)) {
             Ok(old) => (Call::Insert(new), found(old)),
-            Err(NotInserted::Full { .. }) => absent,
+            Err(TryInsertError::Full { .. }) => absent,
             Err(_) => return,
         },
         6 => match table.insert_if_absent(key, wide(new)) {

@@ -5,7 +5,8 @@
 mod support;
 
 use hedgerow::LeftRightMap;
-use hedgerow::left_right::{Keep, ReadHandle, TryInsertError, WriteHandle};
+use hedgerow::error::TryInsertError;
+use hedgerow::left_right::{Keep, ReadHandle, WriteHandle};
 use std::collections::HashMap;
 use support::alloc::{Injected, counted, failing};
 use support::hashers::{self, Mapped};

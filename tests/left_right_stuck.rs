@@ -6,7 +6,8 @@
 mod support;
 
 use hedgerow::LeftRightMap;
-use hedgerow::left_right::{ReadHandle, TryReserveError, WriteHandle};
+use hedgerow::error::TryReserveError;
+use hedgerow::left_right::{ReadHandle, WriteHandle};
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

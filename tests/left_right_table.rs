@@ -5,7 +5,8 @@
 mod support;
 
 use hedgerow::LeftRightTable;
-use hedgerow::left_right::{InsertError, TableReader, TableWriter};
+use hedgerow::error::TryInsertError;
+use hedgerow::left_right::{TableReader, TableWriter};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::hashers::{self, Mapped};
@@ -40,7 +41,7 @@ fn play<const BUCKETS: usize>(hasher: Mapped, rng: &mut Rng) {
                 0..10 => match writer.insert(key, value) {
                     Ok(replaced) => assert_eq!(draft.insert(key, value).is_some(), replaced),
                     Err(full) => {
-                        assert_eq!(full, InsertError::Full { key, value });
+                        assert_eq!(full, TryInsertError::Full { key, value });
                         assert!(draft.len() == table.capacity() && !draft.contains_key(&key));
                     }
                 },
@@ -87,7 +88,7 @@ fn play<const BUCKETS: usize>(hasher: Mapped, rng: &mut Rng) {
             assert!(same, "what a snapshot shows has changed");
             assert!(writer.is_pending(), "a reader is in the way");
             assert!(writer.remove(&0).is_err(), "a table is changed under a reader");
-            assert_eq!(writer.insert(0, 1), Err(InsertError::Pending { key: 0, value: 1 }));
+            assert_eq!(writer.insert(0, 1), Err(TryInsertError::Busy { key: 0, value: 1 }));
             assert_eq!(writer.stuck_readers().collect::<Vec<_>>(), [reader.reader()]);
         }
         published.clone_from(&draft);

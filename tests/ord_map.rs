@@ -6,8 +6,9 @@
 mod support;
 
 use hedgerow::OrdMap;
+use hedgerow::error::TryInsertError;
 use hedgerow::fence::{Cursor, Op, Ranking};
-use hedgerow::owned::{Removed, TryInsertError, pin};
+use hedgerow::owned::{Removed, pin};
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt::Debug;

@@ -5,7 +5,8 @@
 mod support;
 
 use hedgerow::OrdMap;
-use hedgerow::owned::{TryInsertError, pin};
+use hedgerow::error::TryInsertError;
+use hedgerow::owned::pin;
 use std::collections::BTreeMap;
 use support::alloc::{Injected, counted, failing};
 use support::rng::mix;

@@ -5,7 +5,8 @@
 
 mod support;
 
-use hedgerow::owned::{Op, TryInsertError, pin, try_pin};
+use hedgerow::error::TryInsertError;
+use hedgerow::owned::{Op, pin, try_pin};
 use hedgerow::{BytesMap, HashMap};
 use std::collections::HashMap as StdMap;
 use std::sync::Arc;

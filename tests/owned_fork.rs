@@ -6,7 +6,8 @@
 
 mod support;
 
-use hedgerow::owned::{Handle, Op, Removed, TryInsertError, pin};
+use hedgerow::error::TryInsertError;
+use hedgerow::owned::{Handle, Op, Removed, pin};
 use hedgerow::{BytesMap, FlatMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};

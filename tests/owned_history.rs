@@ -9,8 +9,10 @@ mod support;
 mod play;
 
 use hedgerow::HashMap;
-use hedgerow::flat::{Busy, Op};
-use hedgerow::owned::{TryInsertError, pin};
+use hedgerow::error::Busy;
+use hedgerow::error::TryInsertError;
+use hedgerow::flat::Op;
+use hedgerow::owned::pin;
 use play::{Maybe, Plan, Target, play};
 use std::time::Duration;
 use support::hashers::Mapped;

@@ -5,7 +5,8 @@
 
 mod support;
 
-use hedgerow::owned::{Guard, Handle, Op, OwnedGuard, Removed, TryInsertError, pin};
+use hedgerow::error::TryInsertError;
+use hedgerow::owned::{Guard, Handle, Op, OwnedGuard, Removed, pin};
 use hedgerow::{BytesMap, FlatMap, HashMap};
 use std::cell::RefCell;
 use std::hash::{Hash, Hasher};

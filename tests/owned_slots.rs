@@ -4,7 +4,8 @@
 
 mod support;
 
-use hedgerow::owned::{Handle, Op, TryInsertError, try_pin};
+use hedgerow::error::TryInsertError;
+use hedgerow::owned::{Handle, Op, try_pin};
 use hedgerow::{BytesMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::thread;

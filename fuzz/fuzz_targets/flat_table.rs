@@ -6,7 +6,8 @@
 
 use arbitrary::Arbitrary;
 use hedgerow::FlatTable;
-use hedgerow::flat::{Computed, Full, NotInserted, Op, TableIter};
+use hedgerow::error::{Full, TryInsertError};
+use hedgerow::flat::{Computed, Op, TableIter};
 use hedgerow_fuzz::hashing::Hashing;
 use libfuzzer_sys::fuzz_target;
 use std::collections::{HashMap, HashSet};
@@ -117,7 +118,7 @@ impl<'a, const BINS: usize> Game<'a, BINS> {
                 let (key, new) = (key.into(), value(new));
                 match table.try_insert(key, new) {
                     Ok(old) => assert_eq!(old, self.model.insert(key, new)),
-                    Err(NotInserted::Full { key, value }) => {
+                    Err(TryInsertError::Full { key, value }) => {
                         assert_eq!(value, new);
                         self.refused(key);
                     }

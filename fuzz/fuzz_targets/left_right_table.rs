@@ -7,7 +7,8 @@
 
 use arbitrary::Arbitrary;
 use hedgerow::LeftRightTable;
-use hedgerow::left_right::{InsertError, NotYet, TableReader, TableSnapshot, TableWriter};
+use hedgerow::error::{TryInsertError, Busy};
+use hedgerow::left_right::{TableReader, TableSnapshot, TableWriter};
 use hedgerow_fuzz::hashing::Hashing;
 use libfuzzer_sys::fuzz_target;
 use std::cell::Cell;
@@ -187,7 +188,7 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
     }
 
     /// What came of a change; `None` where it was refused, as it had to be.
-    fn done<R>(&self, stuck: bool, result: Result<R, NotYet>) -> Option<R> {
+    fn done<R>(&self, stuck: bool, result: Result<R, Busy>) -> Option<R> {
         assert_eq!(
             result.is_err(),
             stuck,
@@ -314,13 +315,13 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
                 assert_eq!(replaced, self.draft.insert(key, value).is_some());
                 self.changed = true;
             }
-            Err(why @ InsertError::Full { .. }) => {
+            Err(why @ TryInsertError::Full { .. }) => {
                 assert_eq!(why.into_parts(), (key, value));
                 assert!(!stuck && !self.draft.contains_key(&key));
                 assert_eq!(self.draft.len(), self.table.capacity(), "refused, and there is room");
             }
             Err(why) => {
-                assert_eq!(why, InsertError::Pending { key, value });
+                assert_eq!(why, TryInsertError::Busy { key, value });
                 assert!(stuck, "refused, and nobody looks");
             }
         }

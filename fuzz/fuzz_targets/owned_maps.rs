@@ -5,7 +5,8 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use hedgerow::owned::{Guard, Op, Removed, RemovedBytes, TryInsertError, pin};
+use hedgerow::error::TryInsertError;
+use hedgerow::owned::{Guard, Op, Removed, RemovedBytes, pin};
 use hedgerow::{HashMap, BytesMap};
 use hedgerow_fuzz::hashing::Hashing;
 use libfuzzer_sys::fuzz_target;

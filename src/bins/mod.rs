@@ -5,7 +5,5 @@
 )]
 
 pub(crate) mod bin;
-pub(crate) mod hasher;
 pub(crate) mod layout;
 pub(crate) mod tags;
-pub(crate) mod types;

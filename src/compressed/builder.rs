@@ -5,7 +5,7 @@ use super::map::CompressedMap;
 use super::models::Named;
 use super::record::Shape;
 use super::types::{Merge, Policy};
-use crate::bins::hasher::DefaultHashBuilder;
+use crate::api::hasher::DefaultHashBuilder;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 

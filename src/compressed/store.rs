@@ -9,7 +9,7 @@ use super::record::{Head, LONGEST_HEAD, Location, MOST_OPERANDS, Shape};
 use super::segment::{self, Segment};
 use super::sweep::House;
 use super::types::{Merge, Policy};
-use crate::bins::hasher::{DefaultHashBuilder, mixes_well};
+use crate::api::hasher::{DefaultHashBuilder, mixes_well};
 use crate::bins::tags::Hash;
 use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;

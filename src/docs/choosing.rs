@@ -127,7 +127,7 @@
 //! then, and few lie outside their own bin.
 //!
 //! ```
-//! use hedgerow::{FlatTable, flat::{DefaultHashBuilder, Full}};
+//! use hedgerow::{FlatTable, flat::DefaultHashBuilder, error::Full};
 //!
 //! static ROUTES: FlatTable<u32, u16, 64> = FlatTable::with_hasher(DefaultHashBuilder::with_seed(9));
 //!

@@ -14,7 +14,7 @@ use super::rank::is_exact;
 use super::rule::Rule;
 use super::tree::Tree;
 use super::write::Plan;
-use crate::bins::types::{Change, Op};
+use crate::api::op::{Change, Op};
 use crate::facade::atomic::{self, Ordering};
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;

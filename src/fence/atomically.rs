@@ -1,10 +1,10 @@
 //! `FenceMap`'s batches: changes of many keys at one moment.
 
 use super::apply::Asked;
-use super::errors::TryBatchError;
 use super::map::FenceMap;
 use super::rank::Ranking;
-use crate::bins::types::Op;
+use crate::api::op::Op;
+use crate::error::TryError;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
 
@@ -39,8 +39,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`apply_batch`](Self::apply_batch), but neither waits nor aborts. Where it fails nothing was changed.
     ///
     /// # Errors
-    /// [`TryBatchError::Busy`] when a writer is inside one of the leaves, or has just been, or inside the lists that a
-    /// new leaf comes from; [`TryBatchError::Alloc`] when there is no memory.
+    /// [`TryError::Busy`] when a writer is inside one of the leaves, or has just been, or inside the lists that a
+    /// new leaf comes from; [`TryError::Alloc`] when there is no memory.
     ///
     /// ```
     /// use hedgerow::fence::Op;
@@ -48,7 +48,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!(map.try_apply_batch(&[(1, Op::Remove), (2, Op::Insert('b'))]), Ok(vec![Some('a'), None]));
     /// assert_eq!(map.iter().collect::<Vec<_>>(), [(2, 'b')]);
     /// ```
-    pub fn try_apply_batch(&self, changes: &[(K, Op<V>)]) -> Result<Vec<Option<V>>, TryBatchError> {
+    pub fn try_apply_batch(&self, changes: &[(K, Op<V>)]) -> Result<Vec<Option<V>>, TryError> {
         Ok(self.tree().apply(Asked::Changes(changes), Backoff::never())?)
     }
 

@@ -7,7 +7,7 @@ use super::leaf::Leaf;
 use super::rule::Rule;
 use super::search::{Sought, Stand};
 use super::tree::Tree;
-use crate::bins::types::Change;
+use crate::api::op::Change;
 use crate::sync::backoff::Backoff;
 use crate::sync::epoch::{Domain, Stamp};
 use crate::sync::loom::explore;

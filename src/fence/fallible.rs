@@ -4,10 +4,11 @@
 
 use super::map::FenceMap;
 use super::rank::Ranking;
-use crate::bins::types::{Busy, Computed, Op};
+use crate::api::op::{Computed, Op};
+use crate::error::Busy;
+use crate::error::TryInsertError;
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
-use crate::table::types::TryInsertError;
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`insert`](Self::insert), but neither waits nor aborts.

@@ -11,7 +11,7 @@ use super::near::Near;
 use super::range::{Trail, unbounded};
 use super::rank::{ByType, Ranking};
 use super::tree::Tree;
-use crate::bins::types::{Change, Op};
+use crate::api::op::{Change, Op};
 use crate::facade::atomic::{self, Ordering};
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::{explore, explore_each};

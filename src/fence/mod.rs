@@ -19,7 +19,6 @@ mod directory;
 mod entry;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod entry_loom;
-mod errors;
 mod fallible;
 mod few;
 mod grow;
@@ -48,12 +47,10 @@ mod tree;
 mod walk;
 mod write;
 
-pub use crate::bins::types::{Busy, Computed, Op};
-pub use crate::table::types::TryInsertError;
+pub use crate::api::op::{Computed, Op};
 pub use cursor::Cursor;
 #[cfg(not(hedgerow_loom))]
 pub use entry::{EntryIntoIter, EntryIter, EntryRange, EntryScan, OrdMap};
-pub use errors::{TryBatchError, TryRangeError};
 pub use iter::{Iter, Keys, Range, Values};
 pub use map::{FenceMap, FenceStats};
 pub use rank::{ByType, Ranking};

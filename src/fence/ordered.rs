@@ -1,11 +1,11 @@
 //! What a `FenceMap` does about the order of its keys: neighbours, ends, ranges, walks.
 
-use super::errors::TryRangeError;
 use super::iter::{Iter, Keys, Range, Values};
 use super::map::FenceMap;
 use super::near::Near;
 use super::range::Bounds;
 use super::rank::Ranking;
+use crate::error::TryError;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
 use core::iter::Rev;
@@ -170,8 +170,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`range_into`](Self::range_into), but neither waits nor locks nor aborts.
     ///
     /// # Errors
-    /// [`TryRangeError::Busy`] when a writer is inside one of the leaves, or some leaf changed eight times in a row;
-    /// [`TryRangeError::Alloc`] when there is no memory. What is in the vector then is of no use.
+    /// [`TryError::Busy`] when a writer is inside one of the leaves, or some leaf changed eight times in a row;
+    /// [`TryError::Alloc`] when there is no memory. What is in the vector then is of no use.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, char> = [(1, 'a'), (2, 'b')].into();
@@ -183,8 +183,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         &self,
         bounds: impl RangeBounds<K>,
         into: &mut Vec<(K, V)>,
-    ) -> Result<(), TryRangeError> {
-        self.tree().range(self.bounds(&bounds), into, Backoff::never()).map_err(TryRangeError::from)
+    ) -> Result<(), TryError> {
+        self.tree().range(self.bounds(&bounds), into, Backoff::never()).map_err(TryError::from)
     }
 
     /// The entries within `bounds`, in key order, a few at a time.

@@ -6,7 +6,7 @@ use super::rank::is_exact;
 use super::rule::Rule;
 use super::search::{Sought, Stand};
 use super::tree::{Spot, Tree};
-use crate::bins::types::Change;
+use crate::api::op::Change;
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
 use core::mem::MaybeUninit;

@@ -3,8 +3,8 @@
 //! Each key is an operation of its own: a batch is not atomic.
 
 use super::map::FlatMap;
+use crate::api::op::Op;
 use crate::bins::tags::Hash;
-use crate::bins::types::Op;
 use crate::table::window::{FEW, WINDOW, hashes, same_length};
 use core::borrow::Borrow;
 use core::convert::Infallible;

@@ -1,10 +1,10 @@
 //! One key's place in a map, there or not: what std's `Entry` is for, without a lock to hold.
 
 use super::map::FlatMap;
-use crate::bins::types::Op;
+use crate::api::op::Op;
+use crate::error::TryInsertError;
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
-use crate::table::types::TryInsertError;
 use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};

@@ -3,11 +3,12 @@
 //! Each hands back what it was given, and leaves the map as it was. Those of `Entry` are beside it.
 
 use super::map::FlatMap;
+use crate::api::op::{Computed, Op};
 use crate::bins::tags;
-use crate::bins::types::{Busy, Computed, Op};
+use crate::error::Busy;
+use crate::error::TryInsertError;
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
-use crate::table::types::TryInsertError;
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 
@@ -100,7 +101,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// last, if anything, is handed back with the key. Removing and keeping need no memory.
     ///
     /// ```
-    /// use hedgerow::flat::{Op, TryInsertError};
+    /// use hedgerow::{flat::Op, error::TryInsertError};
     /// let map = hedgerow::FlatMap::<_, u32>::default();
     /// assert_eq!(map.try_compute("a", |_| Op::Insert(1)).map(|done| done.after), Ok(Some(1)));
     /// // Stands for a writer that is always inside the bin.

@@ -1,13 +1,14 @@
 //! `FlatMap` itself: the typed, hashed face of the table.
 
 use super::iter::{Iter, Keys, Values};
+use crate::api::hasher::{DefaultHashBuilder, mixes_well};
+use crate::api::op::{Computed, Op};
 use crate::bins::bin::Entry;
-use crate::bins::hasher::{DefaultHashBuilder, mixes_well};
 use crate::bins::layout::Layout;
 use crate::bins::tags;
-use crate::bins::types::{Busy, Computed, Op};
+use crate::error::Busy;
+use crate::error::TryReserveError;
 use crate::sync::backoff::Backoff;
-use crate::table::types::TryReserveError;
 use crate::table::write::{Altered, Change};
 use crate::table::{Failure, Table};
 use alloc::alloc::handle_alloc_error;
@@ -90,7 +91,7 @@ impl<K: Copy, V: Copy> FlatMap<K, V> {
     /// When the capacity cannot be addressed or the allocator has not got it.
     ///
     /// ```
-    /// use hedgerow::{FlatMap, flat::TryReserveError};
+    /// use hedgerow::{FlatMap, error::TryReserveError};
     /// let none = FlatMap::<u64, u64>::try_with_capacity(usize::MAX);
     /// assert_eq!(none.err(), Some(TryReserveError::CapacityOverflow));
     /// ```
@@ -592,7 +593,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// When the capacity cannot be addressed or the allocator has not got it.
     ///
     /// ```
-    /// use hedgerow::{FlatMap, flat::TryReserveError};
+    /// use hedgerow::{FlatMap, error::TryReserveError};
     /// let map = FlatMap::<u64, u64>::new();
     /// assert_eq!(map.try_reserve(usize::MAX), Err(TryReserveError::CapacityOverflow));
     /// ```

@@ -24,17 +24,15 @@ mod serde;
 #[cfg(feature = "alloc")]
 mod traits;
 
-pub use crate::bins::hasher::DefaultHashBuilder;
-pub use crate::bins::types::{Busy, Computed, Op};
+pub use crate::api::hasher::DefaultHashBuilder;
+pub use crate::api::op::{Computed, Op};
 #[cfg(feature = "alloc")]
 pub use crate::table::cursor::Cursor;
-#[cfg(feature = "alloc")]
-pub use crate::table::types::{TryInsertError, TryReserveError};
 #[cfg(feature = "alloc")]
 pub use batch::GetEach;
 #[cfg(feature = "alloc")]
 pub use entry::Entry;
-pub use fixed::{FlatTable, Full, NotInserted, TableIter};
+pub use fixed::{FlatTable, TableIter};
 #[cfg(feature = "alloc")]
 pub use iter::{Iter, Keys, Values};
 #[cfg(feature = "alloc")]

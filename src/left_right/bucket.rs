@@ -9,7 +9,7 @@
 //! whole cache lines, so that a hit mostly asks memory once. (Heads that count what passed them by: F14, by
 //! Bronson and Shi. Tags compared as one word: Knuth's and Mycroft's bit tricks.)
 
-use crate::bins::hasher::mixes_well;
+use crate::api::hasher::mixes_well;
 use crate::sync::prefetch;
 use core::hash::{BuildHasher, Hash};
 use core::mem::MaybeUninit;

@@ -3,10 +3,10 @@
 use super::bucket::Bucket;
 use super::bucket::Hashed;
 use super::side::{PackedPlace, Place, Side};
+use crate::error::TryReserveError;
 #[cfg(feature = "std")]
 use crate::sync::holder::Holder;
 use crate::sync::sides::Turning;
-use crate::table::types::TryReserveError;
 use alloc::vec::Vec;
 use hashbrown::HashTable;
 #[cfg(feature = "std")]

@@ -4,7 +4,7 @@ use super::keep::{Boxed, Keep};
 use super::reader::ReadHandle;
 use super::ripe::Ripe;
 use super::writer::{Pending, WriteHandle};
-use crate::bins::hasher::DefaultHashBuilder;
+use crate::api::hasher::DefaultHashBuilder;
 use crate::sync::backoff::Backoff;
 use crate::sync::holder::Holder;
 use core::borrow::Borrow;

@@ -4,7 +4,7 @@ use super::keep::{Boxed, Inline, Keep};
 use super::reader::ReadHandle;
 use super::shared::Shared;
 use super::writer::WriteHandle;
-use crate::bins::hasher::DefaultHashBuilder;
+use crate::api::hasher::DefaultHashBuilder;
 use crate::sync::counted::Counted;
 use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;

@@ -34,10 +34,8 @@ mod unpublished;
 #[cfg(feature = "alloc")]
 mod writer;
 
-pub use crate::bins::hasher::DefaultHashBuilder;
-#[cfg(feature = "alloc")]
-pub use crate::table::types::TryReserveError;
-pub use fixed::{InsertError, LeftRightTable, NotYet, TableReader, TableSnapshot, TableWriter};
+pub use crate::api::hasher::DefaultHashBuilder;
+pub use fixed::{LeftRightTable, TableReader, TableSnapshot, TableWriter};
 #[cfg(feature = "alloc")]
 pub use keep::{Boxed, Inline, Keep};
 #[cfg(feature = "std")]
@@ -49,4 +47,4 @@ pub use reader::{ReadGuard, ReadHandle, ReadHandleFactory};
 #[cfg(feature = "alloc")]
 pub use snapshot::{Iter, Lookup, Snapshot};
 #[cfg(feature = "alloc")]
-pub use writer::{Pending, TryInsertError, WriteHandle};
+pub use writer::{Pending, WriteHandle};

@@ -4,7 +4,7 @@ use super::bucket::Hashed;
 use super::keep::{Boxed, Keep};
 use super::reader::ReadHandle;
 use super::side::{Entries, View};
-use crate::bins::hasher::DefaultHashBuilder;
+use crate::api::hasher::DefaultHashBuilder;
 use core::array;
 use core::borrow::Borrow;
 use core::fmt;

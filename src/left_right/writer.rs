@@ -7,12 +7,13 @@ use super::reader::ReadHandle;
 use super::ripe::Ripe;
 use super::shared::Shared;
 use super::unpublished::Unpublished;
-use crate::bins::hasher::DefaultHashBuilder;
+use crate::api::hasher::DefaultHashBuilder;
+use crate::error::TryInsertError;
+use crate::error::TryReserveError;
 use crate::sync::backoff::Backoff;
 use crate::sync::counted::Counted;
 #[cfg(feature = "std")]
 use crate::sync::holder::Holder;
-use crate::table::types::TryReserveError;
 use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;
 use core::borrow::Borrow;
@@ -610,40 +611,3 @@ impl fmt::Display for Pending {
 }
 
 impl Error for Pending {}
-
-/// Why [`WriteHandle::try_insert`] did not insert. It hands key and value back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TryInsertError<K, V> {
-    /// The allocator has no memory for another entry.
-    Alloc {
-        /// The key that was not inserted.
-        key: K,
-        /// The value that was not inserted.
-        value: V,
-    },
-}
-
-impl<K, V> TryInsertError<K, V> {
-    /// The key and value that were not inserted.
-    ///
-    /// ```
-    /// # use hedgerow::left_right::TryInsertError;
-    /// assert_eq!(TryInsertError::Alloc { key: 1, value: 'a' }.into_parts(), (1, 'a'));
-    /// ```
-    pub fn into_parts(self) -> (K, V) {
-        match self {
-            Self::Alloc { key, value } => (key, value),
-        }
-    }
-}
-
-impl<K, V> fmt::Display for TryInsertError<K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Alloc { .. } => "no memory for another entry",
-        })
-    }
-}
-
-impl<K: fmt::Debug, V: fmt::Debug> Error for TryInsertError<K, V> {}

@@ -2,11 +2,11 @@
 
 use super::iter::Iter;
 use super::nodes::Nodes;
-use crate::bins::hasher::DefaultHashBuilder;
+use crate::api::hasher::DefaultHashBuilder;
+use crate::error::TryReserveError;
 use crate::reclaim::guard::{Guard, Stalled, stalled};
 use crate::reclaim::pair::Pair;
 use crate::table::cursor::Cursor;
-use crate::table::types::TryReserveError;
 use alloc::alloc::handle_alloc_error;
 
 /// A concurrent hash map of owned keys and values: `String`, boxes, whatever is `Send` and `Sync`.
@@ -195,7 +195,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// entries for each of them, writers have to ask for barriers more often.
     ///
     /// ```
-    /// use hedgerow::{HashMap, owned::{TryInsertError, pin}};
+    /// use hedgerow::{HashMap, error::TryInsertError, owned::pin};
     ///
     /// let map = HashMap::<u32, u32>::new();
     /// map.set_pending_limit(Some(100));
@@ -365,7 +365,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// When the capacity cannot be addressed or the allocator has not got it.
     ///
     /// ```
-    /// use hedgerow::owned::TryReserveError;
+    /// use hedgerow::error::TryReserveError;
     /// let map = hedgerow::HashMap::<u64, u64>::new();
     /// assert_eq!(map.try_reserve(usize::MAX), Err(TryReserveError::CapacityOverflow));
     /// ```

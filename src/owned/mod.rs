@@ -19,13 +19,11 @@ mod serde;
 mod traits;
 mod tries;
 
-pub use crate::bins::hasher::DefaultHashBuilder;
-pub use crate::bins::types::{Busy, Op};
-pub use crate::reclaim::errors::TryInsertError;
+pub use crate::api::hasher::DefaultHashBuilder;
+pub use crate::api::op::Op;
 pub use crate::reclaim::guard::{Guard, Handle, OwnedGuard, Stalled, pin, try_pin};
 pub use crate::reclaim::removed::Removed;
 pub use crate::table::cursor::Cursor;
-pub use crate::table::types::TryReserveError;
 pub use bytes_iter::BytesIter;
 pub use bytes_map::BytesMap;
 pub use iter::{IntoIter, Iter};

@@ -2,7 +2,8 @@
 
 use crate::bins::bin::Entry;
 use crate::bins::tags::Hash;
-use crate::bins::types::Busy;
+use crate::error::Busy;
+use crate::error::TryReserveError;
 use crate::reclaim::garbage::free_all;
 use crate::reclaim::guard::{Guard, pin, try_pin};
 use crate::reclaim::node::{List, Live, Node, Shared};
@@ -13,7 +14,6 @@ use crate::table::cursor::Cursor;
 #[cfg(feature = "rayon")]
 use crate::table::pieces::Piece;
 use crate::table::scan::{AT_ONCE, Raw};
-use crate::table::types::TryReserveError;
 use crate::table::walk::Position;
 use crate::table::write::{Altered, Change};
 use crate::table::{Failure, Table, Usage};

@@ -1,9 +1,10 @@
 //! What is done to one entry.
 
 use super::map::HashMap;
-use crate::bins::hasher::mixes_well;
+use crate::api::hasher::mixes_well;
+use crate::api::op::Op;
 use crate::bins::tags;
-use crate::bins::types::{Busy, Op};
+use crate::error::Busy;
 use crate::reclaim::guard::{Guard, pin};
 use crate::reclaim::node::{Live, Shared};
 use crate::reclaim::pair::Pair;

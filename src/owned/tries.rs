@@ -4,9 +4,11 @@
 
 use super::map::HashMap;
 use super::nodes::NotAbsent;
+use crate::api::op::Op;
 use crate::bins::tags;
-use crate::bins::types::{Busy, Op};
-use crate::reclaim::errors::{TryInsertError, Why};
+use crate::error::Busy;
+use crate::error::TryInsertError;
+use crate::reclaim::errors::Why;
 use crate::reclaim::guard::{Guard, try_pin};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::Pair;

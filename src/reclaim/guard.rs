@@ -1,9 +1,9 @@
 //! Guards: a thread's word that it may be looking at what a map holds.
 
+use crate::error::TryReserveError;
 use crate::facade::atomic::Ordering;
 use crate::sync::epoch::{DOMAIN, Domain};
 use crate::sync::slot::Slot;
-use crate::table::types::TryReserveError;
 use core::fmt;
 use core::marker::PhantomData;
 

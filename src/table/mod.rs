@@ -22,7 +22,6 @@ pub(crate) mod read;
 pub(crate) mod scan;
 mod segment;
 mod split;
-pub(crate) mod types;
 pub(crate) mod walk;
 pub(crate) mod window;
 pub(crate) mod write;
@@ -33,10 +32,10 @@ use self::lent::Lent;
 use self::memory::{AllocError, Words};
 use self::overflow::Pool;
 use self::segment::Segment;
-use self::types::TryReserveError;
 use crate::bins::bin::Bin;
 use crate::bins::layout::Layout;
 use crate::bins::tags::{Depth, Hash, Tags};
+use crate::error::{TryError, TryReserveError};
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
@@ -61,6 +60,15 @@ pub(crate) enum Failure {
 impl From<WouldWait> for Failure {
     fn from(_: WouldWait) -> Self {
         Self::Busy
+    }
+}
+
+impl From<Failure> for TryError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Busy => Self::Busy,
+            Failure::Alloc => Self::Alloc,
+        }
     }
 }
 

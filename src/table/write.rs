@@ -8,10 +8,10 @@
 use super::overflow::{Head, Taken};
 use super::read::{Changed, Place, Probe};
 use super::{Failure, Table};
+pub(crate) use crate::api::op::Change;
 use crate::bins::bin::{Bin, Entry};
 use crate::bins::layout::Layout;
 use crate::bins::tags::{Hash, Tags};
-pub(crate) use crate::bins::types::Change;
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;

@@ -6,7 +6,7 @@ use super::super::rank::Ranking;
 use super::map::OrdMap;
 use super::ops::{give_up, read};
 use super::raw::Raw;
-use crate::bins::types::Op;
+use crate::api::op::Op;
 use crate::reclaim::guard::{Guard, pin};
 use crate::reclaim::pair::{Pair, Stem};
 use crate::reclaim::removed::Removed;

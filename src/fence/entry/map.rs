@@ -181,7 +181,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// number. As [`HashMap::set_pending_limit`](crate::HashMap::set_pending_limit) in all else.
     ///
     /// ```
-    /// use hedgerow::owned::{TryInsertError, pin};
+    /// use hedgerow::{error::TryInsertError, owned::pin};
     ///
     /// let map = hedgerow::OrdMap::<u32, u32>::new();
     /// map.set_pending_limit(Some(100));

@@ -5,9 +5,11 @@
 use super::super::rank::Ranking;
 use super::map::OrdMap;
 use super::raw::{Doubt, Raw};
+use crate::api::op::Op;
 use crate::bins::tags::Hash;
-use crate::bins::types::{Busy, Op};
-use crate::reclaim::errors::{TryInsertError, Why};
+use crate::error::Busy;
+use crate::error::TryInsertError;
+use crate::reclaim::errors::Why;
 use crate::reclaim::guard::{Guard, try_pin};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;

@@ -2,10 +2,10 @@
 
 use super::MOST_REACH;
 use super::storage::Storage;
+use crate::api::op::Change;
 use crate::bins::bin::{Bin, Changed, Entry};
 use crate::bins::layout::{Layout, MAX_SLOTS};
 use crate::bins::tags::{Hash, Tags};
-use crate::bins::types::Change;
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;

@@ -3,8 +3,8 @@
 
 use super::bins::{Failure, Position};
 use super::storage::Storage;
+use crate::api::op::Change;
 use crate::bins::tags::Hash;
-use crate::bins::types::Change;
 use crate::facade::Word;
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::{Twin, explore};

@@ -34,14 +34,12 @@
 //! shared with the keys of other homes, whose writers hold only this bin's lock.
 
 mod bins;
-mod errors;
 mod iter;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
 mod storage;
 mod table;
 
-pub use errors::{Full, NotInserted};
 pub use iter::TableIter;
 pub use table::FlatTable;
 

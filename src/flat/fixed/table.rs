@@ -1,13 +1,13 @@
 //! `FlatTable` itself: the typed, hashed face of the bins.
 
 use super::bins::{Altered, Failure, Position};
-use super::errors::{Full, NotInserted};
 use super::iter::TableIter;
 use super::storage::Storage;
-use crate::bins::hasher::{DefaultHashBuilder, mixes_well};
+use crate::api::hasher::{DefaultHashBuilder, mixes_well};
+use crate::api::op::{Change, Computed, Op};
 use crate::bins::layout::Layout;
 use crate::bins::tags;
-use crate::bins::types::{Busy, Change, Computed, Op};
+use crate::error::{Busy, Full, TryInsertError};
 use crate::sync::backoff::Backoff;
 use core::borrow::Borrow;
 use core::fmt;
@@ -128,7 +128,7 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
     /// let table = hedgerow::FlatTable::<_, _, 2>::new();
     /// table.insert(1, 'a')?;
     /// assert_eq!(table.len(), 1);
-    /// # Ok::<(), hedgerow::flat::Full<i32, char>>(())
+    /// # Ok::<(), hedgerow::error::Full<i32, char>>(())
     /// ```
     pub fn len(&self) -> usize {
         self.bins.len()
@@ -153,7 +153,7 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
     /// table.insert(1, 'a')?;
     /// assert_eq!(table.iter().collect::<Vec<_>>(), [(1, 'a')]);
-    /// # Ok::<(), hedgerow::flat::Full<i32, char>>(())
+    /// # Ok::<(), hedgerow::error::Full<i32, char>>(())
     /// ```
     pub fn iter(&self) -> TableIter<'_, K, V, BINS> {
         TableIter { bins: &self.bins, position: Position::default() }
@@ -180,7 +180,7 @@ where
     /// let table = hedgerow::FlatTable::<&str, u32, 4>::new();
     /// table.insert("a", 1)?;
     /// assert_eq!((table.get("a"), table.get("b")), (Some(1), None));
-    /// # Ok::<(), hedgerow::flat::Full<&str, u32>>(())
+    /// # Ok::<(), hedgerow::error::Full<&str, u32>>(())
     /// ```
     #[inline(always)]
     pub fn get<Q>(&self, key: &Q) -> Option<V>
@@ -222,7 +222,7 @@ where
     /// let table = hedgerow::FlatTable::<u32, [u8; 3], 4>::new();
     /// table.insert(1, [1, 2, 3])?;
     /// assert_eq!(table.get_with(&1, |v| v.len()), Some(3));
-    /// # Ok::<(), hedgerow::flat::Full<u32, [u8; 3]>>(())
+    /// # Ok::<(), hedgerow::error::Full<u32, [u8; 3]>>(())
     /// ```
     #[inline(always)]
     pub fn get_with<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
@@ -270,7 +270,7 @@ where
     /// As [`insert`](Self::insert), but never waits.
     ///
     /// # Errors
-    /// [`NotInserted::Busy`] when a writer is inside a bin that it has to write, [`NotInserted::Full`]
+    /// [`TryInsertError::Busy`] when a writer is inside a bin that it has to write, [`TryInsertError::Full`]
     /// when there is no room for a new key; either hands key and value back and leaves the table as it
     /// was.
     ///
@@ -279,11 +279,11 @@ where
     /// assert_eq!(table.try_insert(1, 'a'), Ok(None));
     /// ```
     #[inline]
-    pub fn try_insert(&self, key: K, value: V) -> Result<Option<V>, NotInserted<K, V>> {
+    pub fn try_insert(&self, key: K, value: V) -> Result<Option<V>, TryInsertError<K, V>> {
         self.try_alter(key, Backoff::never(), |_| Op::Insert(value)).map(|(old, _)| old).map_err(
             |why| match why {
-                Failure::Busy => NotInserted::Busy { key, value },
-                Failure::Full(key, value) => NotInserted::Full { key, value },
+                Failure::Busy => TryInsertError::Busy { key, value },
+                Failure::Full(key, value) => TryInsertError::Full { key, value },
             },
         )
     }
@@ -311,7 +311,7 @@ where
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
     /// table.insert(1, 'a')?;
     /// assert_eq!((table.remove(&1), table.remove(&1)), (Some('a'), None));
-    /// # Ok::<(), hedgerow::flat::Full<i32, char>>(())
+    /// # Ok::<(), hedgerow::error::Full<i32, char>>(())
     /// ```
     #[inline]
     pub fn remove<Q>(&self, key: &Q) -> Option<V>
@@ -332,7 +332,7 @@ where
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
     /// table.insert(1, 'a')?;
     /// assert_eq!(table.try_remove(&1), Ok(Some('a')));
-    /// # Ok::<(), hedgerow::flat::Full<i32, char>>(())
+    /// # Ok::<(), hedgerow::error::Full<i32, char>>(())
     /// ```
     #[inline]
     pub fn try_remove<Q>(&self, key: &Q) -> Result<Option<V>, Busy>
@@ -353,7 +353,7 @@ where
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
     /// table.insert('a', 1)?;
     /// assert_eq!((table.update(&'a', |n| n + 1), table.update(&'b', |n| n + 1)), (Some(2), None));
-    /// # Ok::<(), hedgerow::flat::Full<char, i32>>(())
+    /// # Ok::<(), hedgerow::error::Full<char, i32>>(())
     /// ```
     #[inline]
     pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(V) -> V) -> Option<V>
@@ -382,7 +382,7 @@ where
     /// assert_eq!(table.compute('a', step)?.after, Some(1));
     /// assert_eq!(table.compute('a', step)?.after, Some(2));
     /// assert_eq!(table.compute('a', step)?.after, None);
-    /// # Ok::<(), hedgerow::flat::Full<char, u32>>(())
+    /// # Ok::<(), hedgerow::error::Full<char, u32>>(())
     /// ```
     #[inline]
     pub fn compute(
@@ -412,7 +412,7 @@ where
     /// }
     /// table.retain(|key, _| key % 2 == 0);
     /// assert_eq!(table.len(), 3);
-    /// # Ok::<(), hedgerow::flat::Full<u32, u32>>(())
+    /// # Ok::<(), hedgerow::error::Full<u32, u32>>(())
     /// ```
     pub fn retain(&self, keep: impl FnMut(&K, &mut V) -> bool) {
         self.bins.retain(|key| self.hash(key), keep);
@@ -426,7 +426,7 @@ where
     /// table.insert(1, 'a')?;
     /// table.clear();
     /// assert!(table.is_empty());
-    /// # Ok::<(), hedgerow::flat::Full<i32, char>>(())
+    /// # Ok::<(), hedgerow::error::Full<i32, char>>(())
     /// ```
     pub fn clear(&self) {
         self.retain(|_, _| false);

@@ -3,12 +3,10 @@
 //! It is the map's protocol and the map's buckets. What it has not got is what needs memory: boxes, growth, and
 //! changes that are noted while a reader is stuck. They are refused instead.
 
-mod errors;
 mod reader;
 mod table;
 mod writer;
 
-pub use errors::{InsertError, NotYet};
 pub use reader::{TableReader, TableSnapshot};
 pub use table::LeftRightTable;
 pub use writer::TableWriter;

@@ -1,7 +1,7 @@
 //! Reading.
 
 use super::table::{Fixed, LeftRightTable};
-use crate::bins::hasher::DefaultHashBuilder;
+use crate::api::hasher::DefaultHashBuilder;
 use crate::left_right::bucket::Hashed;
 use crate::sync::sides::{Shown, Sides};
 use crate::sync::slot::Slot;

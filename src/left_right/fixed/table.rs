@@ -2,7 +2,7 @@
 
 use super::reader::TableReader;
 use super::writer::{Draft, TableWriter};
-use crate::bins::hasher::DefaultHashBuilder;
+use crate::api::hasher::DefaultHashBuilder;
 use crate::left_right::bucket::Bucket;
 use crate::left_right::side::Side;
 use crate::sync::barrier;

@@ -1,8 +1,8 @@
 //! Writing.
 
-use super::errors::{InsertError, NotYet};
 use super::table::{Fixed, LeftRightTable};
-use crate::bins::hasher::DefaultHashBuilder;
+use crate::api::hasher::DefaultHashBuilder;
+use crate::error::{Busy, TryInsertError};
 use crate::left_right::bucket::Hashed;
 use crate::left_right::side::Place;
 use crate::sync::backoff::Backoff;
@@ -79,7 +79,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     }
 
     /// The side to be changed and the notes about it, if the last turn is over.
-    fn hidden(&mut self) -> Result<(&mut Fixed<K, V, BUCKETS>, &mut Draft<BUCKETS>), NotYet> {
+    fn hidden(&mut self) -> Result<(&mut Fixed<K, V, BUCKETS>, &mut Draft<BUCKETS>), Busy> {
         self.settle(true)?;
         // SAFETY: this is the writer, the turn is over, and `&mut self` is borrowed as long as the results.
         Ok(unsafe { (self.table.hidden(), self.table.draft()) })
@@ -87,12 +87,12 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
 
     /// Brings the hidden side up to date, if the slots say that the last turn is over, or if `firmly` the operating
     /// system.
-    fn settle(&mut self, firmly: bool) -> Result<(), NotYet> {
+    fn settle(&mut self, firmly: bool) -> Result<(), Busy> {
         let table = self.table;
         let draft = self.draft();
         if let Some(turning) = &mut draft.turning {
             if !table.sides.is_over(turning, || table.slots(), firmly) {
-                return Err(NotYet);
+                return Err(Busy);
             }
             draft.turning = None;
             // SAFETY: this is the writer, and the turn is over.
@@ -156,7 +156,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// writer.retain(|_, value| *value > 10).unwrap();
     /// assert!(writer.is_empty());
     /// ```
-    pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) -> Result<(), NotYet>
+    pub fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) -> Result<(), Busy>
     where
         K: Hash,
         S: BuildHasher,
@@ -187,7 +187,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
     /// assert!(table.writer().unwrap().clear().is_ok());
     /// ```
-    pub fn clear(&mut self) -> Result<(), NotYet> {
+    pub fn clear(&mut self) -> Result<(), Busy> {
         let (hidden, draft) = self.hidden()?;
         hidden.clear();
         (0..BUCKETS).for_each(|bucket| draft.touch(bucket));
@@ -340,10 +340,10 @@ where
     /// let mut writer = table.writer().unwrap();
     /// assert_eq!((writer.insert(1, 10), writer.insert(1, 20)), (Ok(false), Ok(true)));
     /// ```
-    pub fn insert(&mut self, key: K, value: V) -> Result<bool, InsertError<K, V>> {
+    pub fn insert(&mut self, key: K, value: V) -> Result<bool, TryInsertError<K, V>> {
         let hash_builder = &self.table.hash_builder;
         let Ok((hidden, draft)) = self.hidden() else {
-            return Err(InsertError::Pending { key, value });
+            return Err(TryInsertError::Busy { key, value });
         };
         let (hash, found) = Self::find(hidden, hash_builder, &key);
         if let Some((place, (old, _))) = found {
@@ -358,7 +358,7 @@ where
             return Ok(true);
         }
         if hidden.len() >= hidden.capacity() {
-            return Err(InsertError::Full { key, value });
+            return Err(TryInsertError::Full { key, value });
         }
         hidden.place(hash, (key, value), |bucket| draft.touch(bucket));
         Ok(false)
@@ -392,7 +392,7 @@ where
     /// writer.insert(1, 10).unwrap();
     /// assert_eq!(writer.remove(&1), Ok(Some(10)));
     /// ```
-    pub fn remove<Q>(&mut self, key: &Q) -> Result<Option<V>, NotYet>
+    pub fn remove<Q>(&mut self, key: &Q) -> Result<Option<V>, Busy>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
@@ -421,7 +421,7 @@ where
     /// writer.insert(1, 10).unwrap();
     /// assert_eq!(writer.update(&1, |value| value + 1), Ok(Some(11)));
     /// ```
-    pub fn update<Q>(&mut self, key: &Q, with: impl FnOnce(V) -> V) -> Result<Option<V>, NotYet>
+    pub fn update<Q>(&mut self, key: &Q, with: impl FnOnce(V) -> V) -> Result<Option<V>, Busy>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,

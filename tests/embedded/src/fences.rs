@@ -3,13 +3,12 @@
 
 use crate::{HEAP, board, notes::Counter, reading::Reading};
 use alloc::vec;
-use hedgerow::{
-    FenceMap,
-    fence::{Busy, Op, Range},
-};
+use hedgerow::FenceMap;
+use hedgerow::error::Busy;
+use hedgerow::fence::{Op, Range};
 use semihosting::println;
 
-pub use hedgerow::fence::TryInsertError;
+pub use hedgerow::error::TryInsertError;
 
 /// Of so many inserts one is followed by a step of balancing.
 const PACE: u32 = 8;

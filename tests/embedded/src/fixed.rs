@@ -2,13 +2,12 @@
 //! the heap, and it is so full that many keys lie outside their own bin.
 
 use crate::{board, reading::Reading};
-use hedgerow::{
-    FlatTable,
-    flat::{Busy, DefaultHashBuilder, Full, NotInserted, TableIter},
-};
+use hedgerow::FlatTable;
+use hedgerow::error::{Busy, Full, TryInsertError};
+use hedgerow::flat::{DefaultHashBuilder, TableIter};
 use semihosting::println;
 
-pub use hedgerow::flat::NotInserted as TryInsertError;
+pub use hedgerow::error::TryInsertError;
 
 /// Three slots each: four in five of them are taken when all keys are there.
 const BINS: usize = board::KEYS as usize * 5 / 12;
@@ -48,7 +47,7 @@ impl Table {
         &self,
         key: u32,
         value: Reading,
-    ) -> Result<Option<Reading>, NotInserted<u32, Reading>> {
+    ) -> Result<Option<Reading>, TryInsertError<u32, Reading>> {
         TABLE.try_insert(key, value)
     }
 

@@ -7,10 +7,9 @@ use crate::{
 };
 use alloc::vec::Vec;
 use core::fmt::Debug;
-use hedgerow::{
-    LeftRightMap,
-    left_right::{DefaultHashBuilder, Handles, InsertError, Keep, TableReader},
-};
+use hedgerow::LeftRightMap;
+use hedgerow::error::TryInsertError;
+use hedgerow::left_right::{DefaultHashBuilder, Handles, Keep, TableReader};
 use semihosting::println;
 
 pub fn run() {
@@ -39,7 +38,7 @@ fn table() {
         }
         n += 1;
     };
-    assert_eq!(refused, InsertError::Full { key: n, value: of(n) });
+    assert_eq!(refused, TryInsertError::Full { key: n, value: of(n) });
     assert_eq!((n as usize, writer.len()), (TABLE.capacity(), TABLE.capacity()));
 
     let look = readers[0].enter();
@@ -47,7 +46,7 @@ fn table() {
     writer.publish();
     assert!(look.is_empty() && writer.is_pending(), "a look's state changed");
     assert!(writer.stuck_readers().eq([0]));
-    let pending = InsertError::Pending { key: 0, value: of(1) };
+    let pending = TryInsertError::Busy { key: 0, value: of(1) };
     assert_eq!(writer.insert(0, of(1)), Err(pending));
     assert!(writer.remove(&0).is_err() && writer.update(&0, |value| value).is_err());
     assert!(writer.clear().is_err() && writer.retain(|_, _| true).is_err());

@@ -20,7 +20,7 @@ use crate::fixed::{Table as Map, TryInsertError};
 #[cfg(feature = "negative-control")]
 use crate::unprotected::{Table as Map, TryInsertError};
 #[cfg(not(any(feature = "negative-control", feature = "table", feature = "fences")))]
-use hedgerow::flat::TryInsertError;
+use hedgerow::error::TryInsertError;
 #[cfg(not(any(feature = "negative-control", feature = "table", feature = "fences")))]
 type Map = hedgerow::FlatMap<u32, Reading>;
 

@@ -2,13 +2,9 @@
 //! boxes, and one that keeps them in both sides.
 
 use crate::{board, reading::Reading};
-use hedgerow::{
-    LeftRightMap,
-    left_right::{
-        DefaultHashBuilder, Inline, InsertError, LeftRightTable, NotYet, ReadHandle, Snapshot,
-        TableReader, TableSnapshot, TableWriter, WriteHandle,
-    },
-};
+use hedgerow::LeftRightMap;
+use hedgerow::error::{TryInsertError, Busy};
+use hedgerow::left_right::{DefaultHashBuilder, Inline, LeftRightTable, ReadHandle, Snapshot, TableReader, TableSnapshot, TableWriter, WriteHandle};
 
 pub const KINDS: [&str; 3] = ["table", "boxed map", "inline map"];
 
@@ -43,7 +39,7 @@ pub enum Look<'a> {
 #[derive(Debug)]
 pub struct Refused;
 
-fn not_yet(_: NotYet) -> Refused {
+fn not_yet(_: Busy) -> Refused {
     Refused
 }
 
@@ -85,7 +81,7 @@ impl Writer {
     pub fn insert(&mut self, key: u32, value: Reading) -> Result<bool, Refused> {
         match self {
             Self::Table(writer) => writer.insert(key, value).map_err(|refused| {
-                assert!(matches!(refused, InsertError::Pending { .. }), "the table is full");
+                assert!(matches!(refused, TryInsertError::Busy { .. }), "the table is full");
                 assert_eq!(refused.into_parts(), (key, value), "something else came back");
                 Refused
             }),

@@ -6,10 +6,9 @@ use crate::{
 };
 use alloc::vec::Vec;
 use core::{fmt::Debug, hash::Hash};
-use hedgerow::{
-    FlatMap,
-    flat::{Computed, Op, TryInsertError},
-};
+use hedgerow::FlatMap;
+use hedgerow::error::TryInsertError;
+use hedgerow::flat::{Computed, Op};
 use semihosting::println;
 
 /// Keys of the small layouts, and of the memory of the smallest board.

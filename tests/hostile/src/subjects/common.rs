@@ -6,7 +6,8 @@ use crate::play::{Subject, Walk};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Thing};
 use crate::world::{self, LASTING};
-use hedgerow::flat::{self, Busy, Computed, Full, NotInserted};
+use hedgerow::error::{Busy, Full, TryInsertError};
+use hedgerow::flat::{self, Computed};
 use hedgerow::owned::{self, Guard, Handle, Removed, pin};
 
 /// Verbs that each of these maps has.
@@ -492,13 +493,13 @@ impl<K: Thing, V: Thing> Outcome for Removed<'_, Key<K>, V> {
     }
 }
 
-impl<K: Thing, V: Outcome> Outcome for flat::TryInsertError<Key<K>, V> {
+impl<K: Thing, V: Outcome> Outcome for error::TryInsertError<Key<K>, V> {
     fn check(self) {
         self.into_parts().check();
     }
 }
 
-impl<K: Thing, V: Outcome> Outcome for owned::TryInsertError<Key<K>, V> {
+impl<K: Thing, V: Outcome> Outcome for error::TryInsertError<Key<K>, V> {
     fn check(self) {
         self.into_parts().check();
     }
@@ -510,7 +511,7 @@ impl<K: Thing, V: Outcome> Outcome for Full<Key<K>, V> {
     }
 }
 
-impl<K: Thing, V: Outcome> Outcome for NotInserted<Key<K>, V> {
+impl<K: Thing, V: Outcome> Outcome for TryInsertError<Key<K>, V> {
     fn check(self) {
         self.into_parts().check();
     }

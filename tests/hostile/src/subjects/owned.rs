@@ -135,7 +135,7 @@ impl Outcome for RemovedBytes<'_> {
     }
 }
 
-impl<V> Outcome for owned::TryInsertError<String, V> {
+impl<V> Outcome for error::TryInsertError<String, V> {
     fn check(self) {}
 }
 

@@ -1,7 +1,4 @@
-//! What all hash maps decide with, and what they answer.
-
-use core::error::Error;
-use core::fmt;
+//! What the closure of `compute` decides, and what `compute` answers.
 
 /// What a closure given to `compute` wants done with the entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,16 +31,3 @@ pub(crate) enum Change<K, V> {
     /// It goes.
     Remove,
 }
-
-/// Returned where answering would have meant waiting for another thread, or for the code that an
-/// interrupt has interrupted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Busy;
-
-impl fmt::Display for Busy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the entry's bin is being written")
-    }
-}
-
-impl Error for Busy {}

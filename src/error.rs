@@ -1,0 +1,256 @@
+//! The errors that all maps share.
+//!
+//! | error | returned when | hands back |
+//! |---|---|---|
+//! | [`Busy`] | a `try_` method would have had to wait | |
+//! | [`TryReserveError`] | memory cannot be reserved, or its size cannot be addressed | |
+//! | [`Full`] | a map of fixed size has no room for a new key | key and value |
+//! | [`OccupiedError`] | an entry was to be inserted only if the key had none, and it has one | key and value |
+//! | [`TryInsertError`] | a `try_` method that may insert did not: would wait, no memory, no room | key and value |
+//! | [`TryError`] | a `try_` method that takes no entry would have had to wait, or has no memory | |
+//!
+//! The errors of a single map are in its module: [`compressed`](crate::compressed), for example.
+
+use core::error::Error;
+use core::fmt;
+
+/// An operation would have had to wait: for another thread, or for the code that an interrupt has interrupted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+impl fmt::Display for Busy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the operation would have to wait")
+    }
+}
+
+impl Error for Busy {}
+
+/// Memory could not be reserved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TryReserveError {
+    /// The requested capacity cannot be addressed.
+    CapacityOverflow,
+    /// The allocator has no memory.
+    Alloc,
+}
+
+impl fmt::Display for TryReserveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CapacityOverflow => "capacity overflow",
+            Self::Alloc => "memory allocation failed",
+        })
+    }
+}
+
+impl Error for TryReserveError {}
+
+/// An operation would have had to wait, or found no memory. Nothing was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TryError {
+    /// The operation would have had to wait.
+    Busy,
+    /// The allocator has no memory.
+    Alloc,
+}
+
+impl fmt::Display for TryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => Busy.fmt(f),
+            Self::Alloc => TryReserveError::Alloc.fmt(f),
+        }
+    }
+}
+
+impl Error for TryError {}
+
+impl From<Busy> for TryError {
+    fn from(_: Busy) -> Self {
+        Self::Busy
+    }
+}
+
+/// A map of fixed size has no room for a new key. Hands key and value back.
+///
+/// ```
+/// use hedgerow::{FlatTable, error::Full};
+///
+/// let table = FlatTable::<u32, char, 1>::new();
+/// let Full { key, value, .. } = (0..).find_map(|n| table.insert(n, 'a').err()).expect("it is small");
+/// assert_eq!((key as usize, value), (table.capacity(), 'a'));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Full<K, V> {
+    /// The key that was not inserted.
+    pub key: K,
+    /// The value that was not inserted.
+    pub value: V,
+}
+
+impl<K, V> Full<K, V> {
+    pub(crate) fn new(key: K, value: V) -> Self {
+        Self { key, value }
+    }
+
+    /// Returns the key and the value that were not inserted.
+    ///
+    /// ```
+    /// let table = hedgerow::FlatTable::<u32, char, 1>::new();
+    /// let full = (0..).find_map(|n| table.insert(n, 'a').err()).expect("it is small");
+    /// assert_eq!(full.into_parts().1, 'a');
+    /// ```
+    pub fn into_parts(self) -> (K, V) {
+        (self.key, self.value)
+    }
+}
+
+impl<K, V> fmt::Display for Full<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the map has no room for the key")
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug> Error for Full<K, V> {}
+
+/// The key has an entry already. Hands key and value back.
+///
+/// ```
+/// let map: hedgerow::FlatMap<u32, char> = [(1, 'a')].into();
+/// let occupied = map.insert_if_absent(1, 'b').unwrap_err();
+/// assert_eq!(occupied.into_parts(), (1, 'b'));
+/// assert_eq!(map.get(&1), Some('a'));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OccupiedError<K, V> {
+    /// The key that was not inserted.
+    pub key: K,
+    /// The value that was not inserted.
+    pub value: V,
+}
+
+impl<K, V> OccupiedError<K, V> {
+    #[allow(dead_code, reason = "models use a part of it")]
+    pub(crate) fn new(key: K, value: V) -> Self {
+        Self { key, value }
+    }
+
+    /// Returns the key and the value that were not inserted.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<u32, char> = [(1, 'a')].into();
+    /// assert_eq!(map.insert_if_absent(1, 'b').unwrap_err().into_parts(), (1, 'b'));
+    /// ```
+    pub fn into_parts(self) -> (K, V) {
+        (self.key, self.value)
+    }
+}
+
+impl<K, V> fmt::Display for OccupiedError<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the key has an entry already")
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug> Error for OccupiedError<K, V> {}
+
+/// A method that may insert, but neither waits nor aborts, did not insert. Hands key and value back.
+///
+/// If a closure makes the value, the value that is handed back is `None` unless the closure was called.
+///
+/// ```
+/// use hedgerow::{HashMap, error::TryInsertError};
+///
+/// let map = HashMap::<u32, String>::new();
+/// map.set_pending_limit(Some(0));
+/// let guard = hedgerow::owned::pin();
+/// map.insert(7, "seven".into());
+/// drop(map.remove(&7));
+/// match map.try_insert(7, "VII".into()) {
+///     Err(TryInsertError::Stalled { value, readers, .. }) => assert!(value == "VII" && readers > 0),
+///     other => unreachable!("{other:?}"),
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TryInsertError<K, V> {
+    /// The operation would have had to wait. Try again: from outside the interrupt if it was called in one, and not
+    /// within a destructor of an entry of the same map.
+    Busy {
+        /// The key that was not inserted.
+        key: K,
+        /// The value that was not inserted.
+        value: V,
+    },
+    /// The allocator has no memory.
+    Alloc {
+        /// The key that was not inserted.
+        key: K,
+        /// The value that was not inserted.
+        value: V,
+    },
+    /// A map of fixed size has no room for a new key.
+    Full {
+        /// The key that was not inserted.
+        key: K,
+        /// The value that was not inserted.
+        value: V,
+    },
+    /// The key or the value is longer than the map takes: 2^32 - 1 bytes in a [`BytesMap`](crate::BytesMap).
+    TooLong {
+        /// The key that was not inserted.
+        key: K,
+        /// The value that was not inserted.
+        value: V,
+    },
+    /// More removed entries wait to be dropped than [`set_pending_limit`](crate::HashMap::set_pending_limit) allows,
+    /// and readers may still hold them.
+    #[non_exhaustive]
+    Stalled {
+        /// The key that was not inserted.
+        key: K,
+        /// The value that was not inserted.
+        value: V,
+        /// The number of readers: [`stalled_readers`](crate::HashMap::stalled_readers) lists them.
+        readers: usize,
+    },
+}
+
+impl<K, V> TryInsertError<K, V> {
+    /// Returns the key and the value that were not inserted.
+    ///
+    /// ```
+    /// # use hedgerow::error::TryInsertError;
+    /// assert_eq!(TryInsertError::Busy { key: 1, value: 'a' }.into_parts(), (1, 'a'));
+    /// ```
+    pub fn into_parts(self) -> (K, V) {
+        match self {
+            Self::Busy { key, value }
+            | Self::Alloc { key, value }
+            | Self::Full { key, value }
+            | Self::TooLong { key, value }
+            | Self::Stalled { key, value, .. } => (key, value),
+        }
+    }
+}
+
+impl<K, V> fmt::Display for TryInsertError<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Busy { .. } => "the insertion would have to wait",
+            Self::Alloc { .. } => "no memory for another entry",
+            Self::Full { .. } => "the map has no room for the key",
+            Self::TooLong { .. } => "the key or the value is too long",
+            Self::Stalled { readers, .. } => {
+                return write!(f, "{readers} readers keep too many entries from being dropped");
+            }
+        })
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug> Error for TryInsertError<K, V> {}
