@@ -93,10 +93,6 @@ pub struct Full<K, V> {
 }
 
 impl<K, V> Full<K, V> {
-    pub(crate) fn new(key: K, value: V) -> Self {
-        Self { key, value }
-    }
-
     /// Returns the key and the value that were not inserted.
     ///
     /// ```
@@ -117,27 +113,31 @@ impl<K, V> fmt::Display for Full<K, V> {
 
 impl<K: fmt::Debug, V: fmt::Debug> Error for Full<K, V> {}
 
-/// The key has an entry already. Hands key and value back.
+/// The key has an entry already. Hands key and value back, and says what `current` is.
+///
+/// In maps of plain data `current` is a copy of the value that was found. In maps of owned data it is `()`: use
+/// `get_or_insert_with` to borrow that value.
 ///
 /// ```
 /// let map: hedgerow::FlatMap<u32, char> = [(1, 'a')].into();
 /// let occupied = map.insert_if_absent(1, 'b').unwrap_err();
-/// assert_eq!(occupied.into_parts(), (1, 'b'));
+/// assert_eq!((occupied.current, occupied.into_parts()), ('a', (1, 'b')));
 /// assert_eq!(map.get(&1), Some('a'));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct OccupiedError<K, V> {
+pub struct OccupiedError<K, V, C = ()> {
     /// The key that was not inserted.
     pub key: K,
     /// The value that was not inserted.
     pub value: V,
+    /// The value that the key has.
+    pub current: C,
 }
 
-impl<K, V> OccupiedError<K, V> {
-    #[allow(dead_code, reason = "models use a part of it")]
-    pub(crate) fn new(key: K, value: V) -> Self {
-        Self { key, value }
+impl<K, V, C> OccupiedError<K, V, C> {
+    pub(crate) fn new(key: K, value: V, current: C) -> Self {
+        Self { key, value, current }
     }
 
     /// Returns the key and the value that were not inserted.
@@ -151,13 +151,20 @@ impl<K, V> OccupiedError<K, V> {
     }
 }
 
-impl<K, V> fmt::Display for OccupiedError<K, V> {
+impl<K, V: Copy> OccupiedError<K, V, V> {
+    /// The answer of `insert_if_absent` to what was found.
+    pub(crate) fn unless_absent(found: Option<V>, key: K, value: V) -> Result<(), Self> {
+        found.map_or(Ok(()), |current| Err(Self::new(key, value, current)))
+    }
+}
+
+impl<K, V, C> fmt::Display for OccupiedError<K, V, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the key has an entry already")
     }
 }
 
-impl<K: fmt::Debug, V: fmt::Debug> Error for OccupiedError<K, V> {}
+impl<K: fmt::Debug, V: fmt::Debug, C: fmt::Debug> Error for OccupiedError<K, V, C> {}
 
 /// A method that may insert, but neither waits nor aborts, did not insert. Hands key and value back.
 ///

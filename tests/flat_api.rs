@@ -238,8 +238,9 @@ fn single_threaded_semantics() {
     let map: FlatMap<u8, &str> = FlatMap::new();
     assert_eq!(map.insert(1, "a"), None);
     assert_eq!(map.insert(1, "b"), Some("a"));
-    assert_eq!(map.insert_if_absent(1, "c"), Some("b"));
-    assert_eq!(map.insert_if_absent(2, "d"), None);
+    let occupied = map.insert_if_absent(1, "c").unwrap_err();
+    assert_eq!((occupied.current, occupied.into_parts()), ("b", (1, "c")));
+    assert_eq!(map.insert_if_absent(2, "d"), Ok(()));
     assert!(matches!(map.try_insert(2, "e"), Ok(Some("d"))));
     assert!(matches!(map.try_insert(3, "f"), Ok(None)));
     assert_eq!(map.len(), 3);

@@ -70,7 +70,9 @@ fn without_memory_the_arguments_come_back() {
         assert!(counts.failures as usize >= refused.len(), "somebody did not even try");
         assert_eq!((map.len() as u64, map.get(&key)), (key, None));
         let present = |key: u64| {
-            assert!(map.try_insert_if_absent(key, 5) == Ok(Some(key)));
+            assert!(
+                map.try_insert_if_absent(key, 5).unwrap().is_err_and(|error| error.current == key)
+            );
             assert!(map.try_compute(key, |_| Op::Keep).is_ok_and(|done| done.after == Some(key)));
             assert!(map.try_compare_exchange(key, None, Some(5)) == Ok(Err(Some(key))));
             assert!(map.try_compare_exchange(key, Some(key), Some(5)) == Ok(Ok(Some(key))));
@@ -195,7 +197,8 @@ fn one(map: &Map, kind: usize, key: u64, new: u64, found: Option<u64>) -> Option
             assert_eq!(before, found);
             Some(new)
         }),
-        1 => map.try_insert_if_absent(key, new).ok().map(|before| {
+        1 => map.try_insert_if_absent(key, new).ok().map(|done| {
+            let before = done.err().map(|error| error.current);
             assert_eq!(before, found);
             found.or(Some(new))
         }),

@@ -125,9 +125,10 @@ impl<P: Payload> Target for Flat<P> {
     fn insert_if_absent(&self, key: u64, value: Value) -> Option<Value> {
         let new = P::of(value);
         if self.in_haste() {
-            return insist(|| self.0.try_insert_if_absent(key, new)).map(P::value);
+            let done = insist(|| self.0.try_insert_if_absent(key, new));
+            return done.err().map(|error| P::value(error.current));
         }
-        self.0.insert_if_absent(key, new).map(P::value)
+        self.0.insert_if_absent(key, new).err().map(|error| P::value(error.current))
     }
 
     fn remove(&self, key: u64) -> Option<Value> {

@@ -52,7 +52,10 @@ where
             Err(why) => panic!("nobody else is here, and there is memory: {why}"),
         },
         36..44 => {
-            assert_eq!(map.insert_if_absent(key, new), model.get(&key).copied());
+            assert_eq!(
+                map.insert_if_absent(key, new).err().map(|error| error.current),
+                model.get(&key).copied()
+            );
             model.entry(key).or_insert(new);
         }
         44..60 => assert_eq!(map.remove(&key), model.remove(&key)),

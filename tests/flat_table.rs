@@ -64,8 +64,8 @@ fn single_threaded_semantics() {
     let table: FlatTable<u8, &str, 4> = FlatTable::new();
     assert_eq!(table.insert(1, "a"), Ok(None));
     assert_eq!(table.insert(1, "b"), Ok(Some("a")));
-    assert_eq!(table.insert_if_absent(1, "c"), Ok(Some("b")));
-    assert_eq!(table.insert_if_absent(2, "d"), Ok(None));
+    assert_eq!(table.insert_if_absent(1, "c").unwrap().unwrap_err().current, "b");
+    assert_eq!(table.insert_if_absent(2, "d"), Ok(Ok(())));
     assert_eq!(table.try_insert(2, "e"), Ok(Some("d")));
     assert_eq!(table.try_insert(3, "f"), Ok(None));
     assert_eq!(table.len(), 3);
@@ -136,8 +136,8 @@ fn step<K, V, const BINS: usize, S>(
             Err(why) => panic!("nobody else is here: {why}"),
         },
         36..44 => match table.insert_if_absent(key, new) {
-            Ok(old) => {
-                assert_eq!(old, found);
+            Ok(done) => {
+                assert_eq!(done.err().map(|error| error.current), found);
                 model.entry(key).or_insert(new);
             }
             Err(full) => refused(full, model),
@@ -546,7 +546,7 @@ fn operate(table: &Shared, log: &mut Log<'_>, keys: u64, rng: &mut Rng, new: Val
             Err(_) => return,
         },
         6 => match table.insert_if_absent(key, wide(new)) {
-            Ok(old) => (Call::InsertIfAbsent(new), found(old)),
+            Ok(done) => (Call::InsertIfAbsent(new), found(done.err().map(|error| error.current))),
             Err(_) => absent,
         },
         7 => (Call::Remove, found(table.remove(&key))),

@@ -33,7 +33,7 @@ fn still_usable<S: BuildHasher>(map: &FlatMap<u64, u64, S>, key: u64) {
     assert!(map.try_get(&key).is_ok(), "the bin is still busy");
     assert!(map.try_insert(key, 1).is_ok(), "the bin is still busy");
     assert_eq!(map.insert(key, 2), Some(1));
-    assert_eq!(map.insert_if_absent(key, 3), Some(2));
+    assert_eq!(map.insert_if_absent(key, 3).unwrap_err().current, 2);
     assert_eq!(map.update(&key, |value| value + 2), Some(4));
     assert_eq!(map.compute(key, |_| Op::Keep).after, Some(4));
     map.retain(|_, _| true);
@@ -484,7 +484,7 @@ fn hashes_and_comparisons_may_call_back() {
         }
         for key in 0..40 {
             assert_eq!(among(key % 3).update(&Odd(key), |value| value + 1), Some(key + 1));
-            assert_eq!(among(key % 8).insert_if_absent(Odd(key), 0), Some(key + 1));
+            assert_eq!(among(key % 8).insert_if_absent(Odd(key), 0).unwrap_err().current, key + 1);
             if key % 2 == 0 {
                 assert_eq!(among(key % 4 + 1).remove(&Odd(key)), Some(key + 1));
             }

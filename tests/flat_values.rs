@@ -173,7 +173,7 @@ fn change<V: Whole>(map: &FlatMap<u64, V, Mapped>, key: u64, turn: u32, rng: &mu
     match rng.below(6) {
         0 => {
             map.remove(&key);
-            map.insert_if_absent(key, new);
+            let _ = map.insert_if_absent(key, new);
         }
         1 => {
             map.update(&key, |old| {
@@ -425,7 +425,7 @@ fn one_insert_wins_and_one_remove_gets_it() {
                         for n in 0..effort(3_000) {
                             let key = rng.next() % KEYS;
                             if rng.one_in(2) {
-                                let won = map.insert_if_absent(key, n << 8 | thread).is_none();
+                                let won = map.insert_if_absent(key, n << 8 | thread).is_ok();
                                 wins[key as usize].fetch_add(won.into(), Ordering::Relaxed);
                             } else {
                                 let gone = map.remove(&key).is_some();

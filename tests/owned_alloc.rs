@@ -57,7 +57,7 @@ fn store_strings(map: &Strings, key: u64, value: u64) -> Refused<[u8; 8], [u8; 8
     let (name, text) = (key.to_le_bytes(), value.to_le_bytes());
     match key % WAYS {
         0 => map.try_insert(name, text).map(drop),
-        1 => map.try_insert_if_absent(name, text).map(|done| assert!(done)),
+        1 => map.try_insert_if_absent(name, text).map(|done| assert!(done.is_ok())),
         _ => match map.try_compute(name, |_| Op::Insert(text)) {
             Ok(before) => {
                 assert!(before.is_none());
@@ -138,12 +138,14 @@ fn without_memory_the_rest_goes_on() {
     let ((), counts) = failing(0, FOR_EVER, || {
         let guard = try_pin().expect("this thread has had one");
         for key in 0..50_u64 {
-            assert!(map.try_insert_if_absent(key, 0) == Ok(Err((key, 0))));
+            assert!(
+                map.try_insert_if_absent(key, 0).unwrap().unwrap_err().into_parts() == (key, 0)
+            );
             assert!(map.try_get_or_insert_with(key, |_| 0, &guard) == Ok(&key));
             assert!(map.try_compute(key, |_| Op::Keep).is_ok());
             assert!(map.try_compute(key, |_| Op::Remove).is_ok_and(|old| old.is_some()));
             let name = key.to_le_bytes();
-            assert!(strings.try_insert_if_absent(name, "x") == Ok(false));
+            assert!(strings.try_insert_if_absent(name, "x").unwrap().is_err());
             assert!(strings.try_compute(name, |_| Op::<&str>::Keep).is_ok());
             let removed = strings.try_compute(name, |_| Op::<&str>::Remove);
             assert!(removed.is_ok_and(|old| old.is_some()));
@@ -196,7 +198,7 @@ fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
         }
         assert_eq!((map.len(), map.pending()), (1, 301));
         // What needs no new entry is done, and what cannot refuse does not.
-        assert_eq!(map.try_insert_if_absent(7, 0), Ok(Err((7, 0))));
+        assert_eq!(map.try_insert_if_absent(7, 0).unwrap().unwrap_err().into_parts(), (7, 0));
         assert_eq!(map.try_get_or_insert_with(7, |_| 0, &guard), Ok(&301));
         assert!(map.try_compute(7, |_| Op::Keep).is_ok());
         assert!(map.try_compute(7, |_| Op::Remove).is_ok_and(|old| old.is_some()));
@@ -232,7 +234,7 @@ fn a_limit_of_strings() {
             }
             other => panic!("{other:?}"),
         }
-        assert_eq!(map.try_insert_if_absent("a", "v"), Ok(false));
+        assert!(map.try_insert_if_absent("a", "v").unwrap().is_err());
         assert!(map.insert("a", "v").is_some());
         drop(guard);
         assert!(map.try_insert("b", "v").is_ok());

@@ -225,14 +225,14 @@ fn act(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, action: &Actio
             } else {
                 map.insert_if_absent(new(key), new(value))
             };
-            assert_eq!(strings.insert_if_absent(text(key), text(value)), done.is_ok());
+            assert_eq!(strings.insert_if_absent(text(key), text(value)).is_ok(), done.is_ok());
             assert_eq!(done.is_ok(), !model.contains_key(&key));
             model.entry(key).or_insert(value);
         }
         Action::GetOrInsert(key, value) => {
             let (key, value, guard) = (wide(key), wide(value), pin());
             let there = map.get_or_insert_with(new(key), |_| new(value), &guard);
-            strings.insert_if_absent(text(key), text(value));
+            let _ = strings.insert_if_absent(text(key), text(value));
             assert_eq!(*there.0, *model.entry(key).or_insert(value));
         }
         Action::Update(key, add) => {

@@ -21,7 +21,7 @@
 //! | read | [`get`] | it copies the value out: nothing is held afterwards |
 //! | read in an interrupt handler | [`try_get`] | it never waits |
 //! | count, or change what is there | [`update`], [`compute`] | `get`, then `insert`, loses what comes between |
-//! | be the only one to insert | [`insert_if_absent`], [`entry`] | one caller gets `None`, others what is there |
+//! | be the only one to insert | [`insert_if_absent`], [`entry`] | one caller gets `Ok`, the others an error with what is there |
 //! | replace exactly what you saw | [`compare_exchange`] | it tells you what is there instead |
 //! | read many keys of a large map | [`get_many`], [`get_each`] | the waits for memory overlap |
 //! | walk in steps, as a server does between requests | [`scan`] | its cursor is a plain number |

@@ -46,7 +46,7 @@
 //! | `let map = map.pin();` | nothing: there is no guard |
 //! | `map.get(&k)` → `Option<&V>` | `map.get(&k)` → `Option<V>` |
 //! | `map.insert(k, v)` → `Option<&V>` | the same → `Option<V>` |
-//! | `map.try_insert(k, v)` → `Err` if there is one | `map.insert_if_absent(k, v)` → the one there is |
+//! | `map.try_insert(k, v)` → `Err` if there is one | `map.insert_if_absent(k, v)` → `Err` if there is one |
 //! | `map.get_or_insert_with(k, f)` | `map.entry(k).or_insert_with(f)` |
 //! | `map.update(k, \|v\| …)` → the new value | `map.update(&k, \|v\| …)` → the new value |
 //! | `map.update_or_insert(k, f, v)` | `map.entry(k).and_modify(f).or_insert(v)` |
@@ -59,8 +59,8 @@
 //! use hedgerow::{FlatMap, flat::Op};
 //!
 //! let map = FlatMap::<u32, u32>::new();
-//! assert_eq!(map.insert_if_absent(1, 10), None);
-//! assert_eq!(map.insert_if_absent(1, 20), Some(10));
+//! assert_eq!(map.insert_if_absent(1, 10), Ok(()));
+//! assert_eq!(map.insert_if_absent(1, 20).unwrap_err().current, 10);
 //! assert_eq!(map.entry(2).or_insert_with(|| 5), 5);
 //! assert_eq!(map.update(&2, |v| v + 1), Some(6));
 //! assert_eq!(map.entry(2).and_modify(|v| *v += 1).or_insert(0), 7);
@@ -78,7 +78,7 @@
 //! | `scc::HashMap` | `FlatMap` |
 //! |---|---|
 //! | `map.read_sync(&k, \|_, v\| …)` | `map.get_with(&k, \|v\| …)` |
-//! | `map.insert_sync(k, v)` → `Err((k, v))` if there is one | `map.insert_if_absent(k, v)` → the one there is |
+//! | `map.insert_sync(k, v)` → `Err((k, v))` if there is one | `map.insert_if_absent(k, v)` → `Err` if there is one |
 //! | `map.upsert_sync(k, v)` | `map.insert(k, v)` |
 //! | `map.update_sync(&k, \|_, v\| …)` | `map.update(&k, \|v\| …)` |
 //! | `map.entry_sync(k).or_insert(v)` | `map.entry(k).or_insert(v)` |
@@ -90,7 +90,7 @@
 //! use hedgerow::{FlatMap, flat::Cursor};
 //!
 //! let map = FlatMap::<u32, u32>::new();
-//! assert_eq!(map.insert_if_absent(1, 10), None);
+//! assert_eq!(map.insert_if_absent(1, 10), Ok(()));
 //! assert_eq!(map.insert(1, 11), Some(10));
 //! assert_eq!(map.get_with(&1, |v| v + 1), Some(12));
 //! assert_eq!(map.update(&1, |v| v * 2), Some(22));
@@ -148,7 +148,7 @@
 //! map.update("briar", |old| [&old[..], &[8]].concat());
 //! assert_eq!(map.get_with("briar", |v| v.len()), Some(2));
 //! assert!(map.remove_if("briar", |_, v| v.is_empty()).is_none());
-//! assert_eq!(map.insert_if_absent("rose".into(), vec![2]), Err(("rose".into(), vec![2])));
+//! assert!(map.insert_if_absent("rose".into(), vec![2]).is_err());
 //! let removed = map.remove("rose").unwrap();
 //! assert_eq!(*removed, [1]);
 //! drop(removed);

@@ -5,8 +5,7 @@
 use super::map::FenceMap;
 use super::rank::Ranking;
 use crate::api::op::{Computed, Op};
-use crate::error::Busy;
-use crate::error::TryInsertError;
+use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
 
@@ -31,21 +30,21 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`insert_if_absent`](Self::insert_if_absent), but neither waits nor aborts.
     ///
     /// # Errors
-    /// As [`try_insert`](Self::try_insert). Where there is a value, there is no want of memory.
+    /// As [`try_insert`](Self::try_insert). If the key has a value, a lack of memory is no error.
     ///
     /// ```
     /// let map = hedgerow::FenceMap::<_, _>::default();
-    /// assert_eq!(map.try_insert_if_absent(1, 'a'), Ok(None));
-    /// assert_eq!(map.try_insert_if_absent(1, 'b'), Ok(Some('a')));
+    /// assert_eq!(map.try_insert_if_absent(1, 'a'), Ok(Ok(())));
+    /// assert_eq!(map.try_insert_if_absent(1, 'b').unwrap().unwrap_err().current, 'a');
     /// ```
     pub fn try_insert_if_absent(
         &self,
         key: K,
         value: V,
-    ) -> Result<Option<V>, TryInsertError<K, V>> {
+    ) -> Result<Result<(), OccupiedError<K, V, V>>, TryInsertError<K, V>> {
         let decide = |old: Option<V>| if old.is_none() { Op::Insert(value) } else { Op::Keep };
         self.alter(&key, Backoff::never(), decide)
-            .map(|(old, _)| old)
+            .map(|(old, _)| OccupiedError::unless_absent(old, key, value))
             .map_err(|why| hand_back(&why, key, value))
     }
 

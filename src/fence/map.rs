@@ -8,7 +8,7 @@ use super::search::Sought;
 use super::tree::Tree;
 use super::write::Altered;
 use crate::api::op::{Change, Computed, Op};
-use crate::error::Busy;
+use crate::error::{Busy, OccupiedError};
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
 use alloc::alloc::handle_alloc_error;
@@ -226,18 +226,22 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.finish(self.alter(&key, Backoff::spinning(), |_| Op::Insert(value))).0
     }
 
-    /// Stores `value` under `key` unless there is one; returns the one there is. Blocks and allocates as
+    /// Stores `value` under `key` unless the key has a value. Blocks and allocates as
     /// [`insert`](Self::insert) does.
+    ///
+    /// # Errors
+    /// [`OccupiedError`] if the key has a value: it hands key and value back, with a copy of the key's value.
     ///
     /// ```
     /// let map = hedgerow::FenceMap::<_, _>::default();
-    /// assert_eq!(map.insert_if_absent(1, 'a'), None);
-    /// assert_eq!(map.insert_if_absent(1, 'b'), Some('a'));
+    /// assert_eq!(map.insert_if_absent(1, 'a'), Ok(()));
+    /// assert_eq!(map.insert_if_absent(1, 'b').unwrap_err().current, 'a');
     /// ```
     #[inline]
-    pub fn insert_if_absent(&self, key: K, value: V) -> Option<V> {
+    pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V, V>> {
         let decide = |old: Option<V>| if old.is_none() { Op::Insert(value) } else { Op::Keep };
-        self.finish(self.alter(&key, Backoff::spinning(), decide)).0
+        let found = self.finish(self.alter(&key, Backoff::spinning(), decide)).0;
+        OccupiedError::unless_absent(found, key, value)
     }
 
     /// Removes `key` and returns its value. Blocks while another writer is inside its leaf. Allocates nothing.

@@ -5,8 +5,7 @@
 use super::map::FlatMap;
 use crate::api::op::{Computed, Op};
 use crate::bins::tags;
-use crate::error::Busy;
-use crate::error::TryInsertError;
+use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
 use core::borrow::Borrow;
@@ -40,22 +39,22 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// As [`insert_if_absent`](Self::insert_if_absent), but neither waits nor aborts.
     ///
     /// # Errors
-    /// As [`try_insert`](Self::try_insert). Where there is a value, there is no want of memory.
+    /// As [`try_insert`](Self::try_insert). If the key has a value, a lack of memory is no error.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<_, _>::default();
-    /// assert_eq!(map.try_insert_if_absent(1, 'a'), Ok(None));
-    /// assert_eq!(map.try_insert_if_absent(1, 'b'), Ok(Some('a')));
+    /// assert_eq!(map.try_insert_if_absent(1, 'a'), Ok(Ok(())));
+    /// assert_eq!(map.try_insert_if_absent(1, 'b').unwrap().unwrap_err().current, 'a');
     /// ```
     #[inline]
     pub fn try_insert_if_absent(
         &self,
         key: K,
         value: V,
-    ) -> Result<Option<V>, TryInsertError<K, V>> {
+    ) -> Result<Result<(), OccupiedError<K, V, V>>, TryInsertError<K, V>> {
         let decide = |old: Option<V>| if old.is_none() { Op::Insert(value) } else { Op::Keep };
         self.alter(self.hash(&key), key, Backoff::never(), decide)
-            .map(|(old, _)| old)
+            .map(|(old, _)| OccupiedError::unless_absent(old, key, value))
             .map_err(|why| why.hand_back(key, value))
     }
 

@@ -6,8 +6,7 @@ use crate::api::op::{Computed, Op};
 use crate::bins::bin::Entry;
 use crate::bins::layout::Layout;
 use crate::bins::tags;
-use crate::error::Busy;
-use crate::error::TryReserveError;
+use crate::error::{Busy, OccupiedError, TryReserveError};
 use crate::sync::backoff::Backoff;
 use crate::table::write::{Altered, Change};
 use crate::table::{Failure, Table};
@@ -403,19 +402,22 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         self.insert_hashed(self.hash(&key), key, value)
     }
 
-    /// Stores `value` under `key` unless there is one; returns the one there is.
+    /// Stores `value` under `key` unless the key has a value.
+    ///
+    /// # Errors
+    /// [`OccupiedError`] if the key has a value: it hands key and value back, with a copy of the key's value.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<_, _>::default();
-    /// assert_eq!(map.insert_if_absent(1, 'a'), None);
-    /// assert_eq!(map.insert_if_absent(1, 'b'), Some('a'));
+    /// assert_eq!(map.insert_if_absent(1, 'a'), Ok(()));
+    /// assert_eq!(map.insert_if_absent(1, 'b').unwrap_err().current, 'a');
     /// ```
     #[inline]
-    pub fn insert_if_absent(&self, key: K, value: V) -> Option<V> {
-        self.alter(self.hash(&key), key, Backoff::spinning(), |old| {
-            if old.is_none() { Op::Insert(value) } else { Op::Keep }
-        })
-        .map_or_else(|why| Self::give_up(&why), |(old, _)| old)
+    pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V, V>> {
+        let decide = |old: Option<V>| if old.is_none() { Op::Insert(value) } else { Op::Keep };
+        let altered = self.alter(self.hash(&key), key, Backoff::spinning(), decide);
+        let found = altered.map_or_else(|why| Self::give_up(&why), |(old, _)| old);
+        OccupiedError::unless_absent(found, key, value)
     }
 
     /// Removes `key` and returns its value. Blocks while another writer is inside its bin.

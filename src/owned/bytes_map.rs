@@ -8,9 +8,7 @@ use super::removed::RemovedBytes;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
 use crate::api::op::Op;
 use crate::bins::tags;
-use crate::error::Busy;
-use crate::error::TryInsertError;
-use crate::error::TryReserveError;
+use crate::error::{Busy, OccupiedError, TryInsertError, TryReserveError};
 use crate::reclaim::errors::Why;
 use crate::reclaim::guard::{Guard, Stalled, pin, stalled, try_pin};
 use crate::reclaim::node::Live;
@@ -455,15 +453,23 @@ impl<S: BuildHasher> BytesMap<S> {
         }
     }
 
-    /// Stores `value` under `key` unless there is one; says whether it did.
+    /// Stores `value` under `key` unless the key has a value.
+    ///
+    /// # Errors
+    /// [`OccupiedError`] if the key has a value: it hands key and value back.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
-    /// assert!(map.insert_if_absent("rose", "red") && !map.insert_if_absent("rose", "white"));
+    /// assert_eq!(map.insert_if_absent("rose", "red"), Ok(()));
+    /// assert_eq!(map.insert_if_absent("rose", "white").unwrap_err().into_parts(), ("rose", "white"));
     /// ```
-    pub fn insert_if_absent(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> bool {
+    pub fn insert_if_absent<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        key: K,
+        value: V,
+    ) -> Result<(), OccupiedError<K, V>> {
         let done = self.insert_if_absent_by(Way::Waiting, key.as_ref(), value.as_ref(), &pin());
-        done.unwrap_or_else(give_up)
+        unless_occupied(done.unwrap_or_else(give_up), key, value)
     }
 
     /// As [`insert_if_absent`](Self::insert_if_absent), but neither waits, nor panics, nor aborts, and keeps
@@ -474,22 +480,26 @@ impl<S: BuildHasher> BytesMap<S> {
     ///
     /// ```
     /// let map = hedgerow::BytesMap::new();
-    /// assert_eq!(map.try_insert_if_absent("rose", "red"), Ok(true));
-    /// assert_eq!(map.try_insert_if_absent("rose", "white"), Ok(false));
+    /// assert_eq!(map.try_insert_if_absent("rose", "red"), Ok(Ok(())));
+    /// assert!(map.try_insert_if_absent("rose", "white").unwrap().is_err());
     /// ```
     pub fn try_insert_if_absent<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         key: K,
         value: V,
-    ) -> Result<bool, TryInsertError<K, V>> {
+    ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
         let way = self.nodes.retired().trying();
         let done = match try_pin() {
             Ok(guard) => self.insert_if_absent_by(way, key.as_ref(), value.as_ref(), &guard),
             Err(_) => Err(Why::Alloc),
         };
-        done.map_err(|why| why.of(key, value))
+        match done {
+            Ok(is_new) => Ok(unless_occupied(is_new, key, value)),
+            Err(why) => Err(why.of(key, value)),
+        }
     }
 
+    /// Stores `value` under `key` unless the key has a value; returns whether it did.
     fn insert_if_absent_by(
         &self,
         way: Way,
@@ -653,6 +663,11 @@ impl<S: BuildHasher> BytesMap<S> {
 }
 
 /// The end of an operation that waits: for want of memory, or because something is too long.
+/// The answer of `insert_if_absent`, which stored them if `is_new`.
+fn unless_occupied<K, V>(is_new: bool, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
+    if is_new { Ok(()) } else { Err(OccupiedError::new(key, value, ())) }
+}
+
 #[cold]
 fn give_up<T>(why: Why) -> T {
     fail(match why {

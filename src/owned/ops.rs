@@ -4,7 +4,7 @@ use super::map::HashMap;
 use crate::api::hasher::mixes_well;
 use crate::api::op::Op;
 use crate::bins::tags;
-use crate::error::Busy;
+use crate::error::{Busy, OccupiedError};
 use crate::reclaim::guard::{Guard, pin};
 use crate::reclaim::node::{Live, Shared};
 use crate::reclaim::pair::Pair;
@@ -175,17 +175,17 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         }
     }
 
-    /// Stores `value` under `key` unless there is one.
+    /// Stores `value` under `key` unless the key has a value.
     ///
     /// # Errors
-    /// Key and value, where there is one already.
+    /// [`OccupiedError`] if the key has a value: it hands key and value back.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<u32, String>::new();
     /// assert_eq!(map.insert_if_absent(7, "seven".into()), Ok(()));
-    /// assert_eq!(map.insert_if_absent(7, "VII".into()), Err((7, "VII".into())));
+    /// assert_eq!(map.insert_if_absent(7, "VII".into()).unwrap_err().into_parts(), (7, "VII".into()));
     /// ```
-    pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), (K, V)> {
+    pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
         let done = self.insert_if_absent_by(Way::Waiting, key, value, &pin());
         done.unwrap_or_else(give_up::<K, V, _, _>)
     }

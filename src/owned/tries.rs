@@ -6,25 +6,15 @@ use super::map::HashMap;
 use super::nodes::NotAbsent;
 use crate::api::op::Op;
 use crate::bins::tags;
-use crate::error::Busy;
-use crate::error::TryInsertError;
+use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::reclaim::errors::Why;
 use crate::reclaim::guard::{Guard, try_pin};
 use crate::reclaim::node::Live;
-use crate::reclaim::pair::Pair;
+use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Way};
 use crate::sync::backoff::Backoff;
 use core::hash::{BuildHasher, Hash};
-
-fn refused<K, V, W>(
-    why: Why,
-    fresh: Fresh<Pair<K, V>>,
-    wrap: impl FnOnce(V) -> W,
-) -> TryInsertError<K, W> {
-    let (key, value) = Pair::into_inner(fresh);
-    why.of(key, wrap(value))
-}
 
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
@@ -70,13 +60,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// ```
     /// let map = hedgerow::HashMap::<u32, char>::new();
     /// assert_eq!(map.try_insert_if_absent(7, 'a'), Ok(Ok(())));
-    /// assert_eq!(map.try_insert_if_absent(7, 'b'), Ok(Err((7, 'b'))));
+    /// assert_eq!(map.try_insert_if_absent(7, 'b').unwrap().unwrap_err().into_parts(), (7, 'b'));
     /// ```
     pub fn try_insert_if_absent(
         &self,
         key: K,
         value: V,
-    ) -> Result<Result<(), (K, V)>, TryInsertError<K, V>> {
+    ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
         let way = self.nodes().retired().trying();
         match try_pin() {
             Ok(guard) => self.insert_if_absent_by(way, key, value, &guard),
@@ -178,18 +168,18 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         value: V,
         guard: &Guard<'_>,
-    ) -> Result<Result<(), (K, V)>, TryInsertError<K, V>> {
+    ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
         let hash = self.hash(&key);
         match self.find_by(way, hash, &key, guard) {
             Ok(None) => {}
-            Ok(Some(_)) => return Ok(Err((key, value))),
+            Ok(Some(_)) => return Ok(Err(OccupiedError::new(key, value, ()))),
             Err(Busy) => return Err(Why::Busy.of(key, value)),
         }
         let fresh = Self::fresh_by(way, |_| hash, key, value);
         let fresh = fresh.map_err(|(why, (key, value))| why.of(key, value))?;
         match self.store_absent(fresh, way, guard) {
             Ok(()) => Ok(Ok(())),
-            Err((Ok(_), fresh)) => Ok(Err(Pair::into_inner(fresh))),
+            Err((Ok(_), fresh)) => Ok(Err(occupied(fresh))),
             Err((Err(why), fresh)) => Err(refused(why, fresh, |value| value)),
         }
     }

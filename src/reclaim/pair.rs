@@ -1,8 +1,10 @@
 //! Nodes with a key: with a value, or without one.
 
+use super::errors::Why;
 use super::node::{Header, Node, Shared};
 use super::retired::Fresh;
 use crate::bins::tags;
+use crate::error::{OccupiedError, TryInsertError};
 use alloc::alloc::alloc;
 use alloc::boxed::Box;
 use core::ptr::NonNull;
@@ -75,4 +77,21 @@ impl<K> Stem<K> {
         unsafe { node.write(Self { header: Header::new(tags::Hash(0)), key }) };
         Ok(Fresh(Shared(node)))
     }
+}
+
+/// The error of an insertion that did not happen, with the entry that was made for it. `wrap` makes what is handed back
+/// of the value.
+pub(crate) fn refused<K, V, W>(
+    why: Why,
+    fresh: Fresh<Pair<K, V>>,
+    wrap: impl FnOnce(V) -> W,
+) -> TryInsertError<K, W> {
+    let (key, value) = Pair::into_inner(fresh);
+    why.of(key, wrap(value))
+}
+
+/// The error of an insertion whose key has an entry already.
+pub(crate) fn occupied<K, V>(fresh: Fresh<Pair<K, V>>) -> OccupiedError<K, V> {
+    let (key, value) = Pair::into_inner(fresh);
+    OccupiedError::new(key, value, ())
 }

@@ -37,7 +37,7 @@ impl<const N: usize> Target for Plain<N> {
     }
 
     fn insert_if_absent(&self, key: u64, value: Value) -> Option<Value> {
-        self.0.insert_if_absent(key, [value; N]).as_ref().map(whole)
+        self.0.insert_if_absent(key, [value; N]).err().map(|error| whole(&error.current))
     }
 
     fn remove(&self, key: u64) -> Option<Value> {

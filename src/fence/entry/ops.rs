@@ -8,7 +8,7 @@ use super::map::OrdMap;
 use super::raw::{By, Doubt, Raw};
 use crate::api::op::{Change, Op};
 use crate::bins::tags::Hash;
-use crate::error::Busy;
+use crate::error::{Busy, OccupiedError};
 use crate::reclaim::errors::Why;
 use crate::reclaim::guard::{Guard, pin};
 use crate::reclaim::pair::Pair;
@@ -239,17 +239,17 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         }
     }
 
-    /// Stores `value` under `key` unless there is one. Blocks and allocates as [`insert`](Self::insert) does.
+    /// Stores `value` under `key` unless the key has a value. Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// # Errors
-    /// Key and value, where there is one already.
+    /// [`OccupiedError`] if the key has a value: it hands key and value back.
     ///
     /// ```
     /// let map = hedgerow::OrdMap::<u32, String>::new();
     /// assert_eq!(map.insert_if_absent(7, "seven".into()), Ok(()));
-    /// assert_eq!(map.insert_if_absent(7, "VII".into()), Err((7, "VII".into())));
+    /// assert_eq!(map.insert_if_absent(7, "VII".into()).unwrap_err().into_parts(), (7, "VII".into()));
     /// ```
-    pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), (K, V)> {
+    pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
         let done = self.insert_if_absent_by(Way::Waiting, key, value, &pin());
         done.unwrap_or_else(give_up::<K, V, _, _>)
     }

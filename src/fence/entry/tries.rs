@@ -7,23 +7,13 @@ use super::map::OrdMap;
 use super::raw::{Doubt, Raw};
 use crate::api::op::Op;
 use crate::bins::tags::Hash;
-use crate::error::Busy;
-use crate::error::TryInsertError;
+use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::reclaim::errors::Why;
 use crate::reclaim::guard::{Guard, try_pin};
-use crate::reclaim::pair::Pair;
+use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Way};
 use core::borrow::Borrow;
-
-fn refused<K, V, W>(
-    why: Why,
-    fresh: Fresh<Pair<K, V>>,
-    wrap: impl FnOnce(V) -> W,
-) -> TryInsertError<K, W> {
-    let (key, value) = Pair::into_inner(fresh);
-    why.of(key, wrap(value))
-}
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
@@ -62,13 +52,13 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     /// let map = hedgerow::OrdMap::<u32, char>::new();
     /// assert_eq!(map.try_insert_if_absent(7, 'a'), Ok(Ok(())));
-    /// assert_eq!(map.try_insert_if_absent(7, 'b'), Ok(Err((7, 'b'))));
+    /// assert_eq!(map.try_insert_if_absent(7, 'b').unwrap().unwrap_err().into_parts(), (7, 'b'));
     /// ```
     pub fn try_insert_if_absent(
         &self,
         key: K,
         value: V,
-    ) -> Result<Result<(), (K, V)>, TryInsertError<K, V>> {
+    ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
         let way = self.owner().entries.trying();
         match try_pin() {
             Ok(guard) => self.insert_if_absent_by(way, key, value, &guard),
@@ -159,16 +149,16 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         key: K,
         value: V,
         guard: &Guard<'_>,
-    ) -> Result<Result<(), (K, V)>, TryInsertError<K, V>> {
+    ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
         match self.find_by(way, &key, guard) {
             Ok(None) => {}
-            Ok(Some(_)) => return Ok(Err((key, value))),
+            Ok(Some(_)) => return Ok(Err(OccupiedError::new(key, value, ()))),
             Err(Busy) => return Err(Why::Busy.of(key, value)),
         }
         let fresh = Self::fresh_by(way, key, value).map_err(|(why, (k, v))| why.of(k, v))?;
         match self.store(fresh, way, |old| old.is_none(), guard) {
             Ok(_) => Ok(Ok(())),
-            Err((None, fresh)) => Ok(Err(Pair::into_inner(fresh))),
+            Err((None, fresh)) => Ok(Err(occupied(fresh))),
             Err((Some(why), fresh)) => Err(refused(why, fresh, |value| value)),
         }
     }

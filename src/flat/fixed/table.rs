@@ -7,7 +7,7 @@ use crate::api::hasher::{DefaultHashBuilder, mixes_well};
 use crate::api::op::{Change, Computed, Op};
 use crate::bins::layout::Layout;
 use crate::bins::tags;
-use crate::error::{Busy, Full, TryInsertError};
+use crate::error::{Busy, Full, OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
 use core::borrow::Borrow;
 use core::fmt;
@@ -288,21 +288,25 @@ where
         )
     }
 
-    /// Stores `value` under `key` unless there is one; returns the one there is. Blocks as
-    /// [`insert`](Self::insert) does.
+    /// Stores `value` under `key` unless the key has a value. Blocks as [`insert`](Self::insert) does.
     ///
     /// # Errors
-    /// [`Full`] when there is none and no room for one.
+    /// [`Full`] if the key has no value and the table no room for one. Within `Ok`, [`OccupiedError`] if the key has a
+    /// value: it hands key and value back, with a copy of the key's value.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
-    /// assert_eq!(table.insert_if_absent(1, 'a'), Ok(None));
-    /// assert_eq!(table.insert_if_absent(1, 'b'), Ok(Some('a')));
+    /// assert_eq!(table.insert_if_absent(1, 'a'), Ok(Ok(())));
+    /// assert_eq!(table.insert_if_absent(1, 'b').unwrap().unwrap_err().current, 'a');
     /// ```
     #[inline]
-    pub fn insert_if_absent(&self, key: K, value: V) -> Result<Option<V>, Full<K, V>> {
+    pub fn insert_if_absent(
+        &self,
+        key: K,
+        value: V,
+    ) -> Result<Result<(), OccupiedError<K, V, V>>, Full<K, V>> {
         let op = |old: Option<V>| if old.is_none() { Op::Insert(value) } else { Op::Keep };
-        self.alter(key, op).map(|(old, _)| old)
+        self.alter(key, op).map(|(old, _)| OccupiedError::unless_absent(old, key, value))
     }
 
     /// Removes `key` and returns its value. Blocks while another writer is inside its bin.

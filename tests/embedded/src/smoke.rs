@@ -73,7 +73,7 @@ where
         match random.below(9) {
             0 | 1 => assert_eq!(map.insert(key, new), model.set(key, Some(new))),
             2 => {
-                assert_eq!(map.insert_if_absent(key, new), old);
+                assert_eq!(map.insert_if_absent(key, new).err().map(|error| error.current), old);
                 model.set(key, old.or(Some(new)));
             }
             3 => assert_eq!(map.try_insert(key, new).expect("alone"), model.set(key, Some(new))),

@@ -6,9 +6,9 @@ use crate::play::{Subject, Walk};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Thing};
 use crate::world::{self, LASTING};
-use hedgerow::error::{Busy, Full, TryInsertError};
+use hedgerow::error::{Busy, Full, OccupiedError, TryInsertError};
 use hedgerow::flat::{self, Computed};
-use hedgerow::owned::{self, Guard, Handle, Removed, pin};
+use hedgerow::owned::{Guard, Handle, Removed, pin};
 
 /// Verbs that each of these maps has.
 pub(super) const SINGLE: &[Verb] = &[
@@ -493,15 +493,10 @@ impl<K: Thing, V: Thing> Outcome for Removed<'_, Key<K>, V> {
     }
 }
 
-impl<K: Thing, V: Outcome> Outcome for error::TryInsertError<Key<K>, V> {
+impl<K: Thing, V: Outcome, C: Outcome> Outcome for OccupiedError<Key<K>, V, C> {
     fn check(self) {
-        self.into_parts().check();
-    }
-}
-
-impl<K: Thing, V: Outcome> Outcome for error::TryInsertError<Key<K>, V> {
-    fn check(self) {
-        self.into_parts().check();
+        (self.key, self.value).check();
+        self.current.check();
     }
 }
 

@@ -7,6 +7,7 @@ use super::{see, see_entry};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Spread, Thing};
 use crate::world;
+use hedgerow::error::{OccupiedError, TryInsertError};
 use hedgerow::owned::{self, Cursor, RemovedBytes, pin};
 use hedgerow::{BytesMap, HashMap};
 
@@ -135,7 +136,11 @@ impl Outcome for RemovedBytes<'_> {
     }
 }
 
-impl<V> Outcome for error::TryInsertError<String, V> {
+impl<V> Outcome for TryInsertError<String, V> {
+    fn check(self) {}
+}
+
+impl<V> Outcome for OccupiedError<String, V> {
     fn check(self) {}
 }
 
