@@ -1,10 +1,13 @@
 //! Iterators: some bins at a time, each bin as it was at one moment.
 
+use super::map::HashMap;
 use super::nodes::Nodes;
-use crate::reclaim::guard::Guard;
+use crate::reclaim::borrowed::Ref;
+use crate::reclaim::guard::{Guard, pin};
 use crate::reclaim::node::{List, Live, Node, Shared};
 use crate::reclaim::pair::Pair;
-use crate::reclaim::retired::Fresh;
+use crate::reclaim::removed::Removed;
+use crate::reclaim::retired::{Fresh, Way};
 use crate::table::scan::Raw;
 use crate::table::walk::Position;
 use alloc::vec::Vec;
@@ -14,7 +17,7 @@ use core::iter::FusedIterator;
 /// The nodes of a table.
 pub(super) struct Walk<'a, N: Node> {
     nodes: &'a Nodes<N>,
-    guard: &'a Guard<'a>,
+    guard: Guard<'a>,
     position: Option<Position>,
     /// The nodes of some bins, those before `next` already handed out.
     some: Vec<Raw<Shared<N>, ()>>,
@@ -24,7 +27,7 @@ pub(super) struct Walk<'a, N: Node> {
 }
 
 impl<'a, N: Node> Walk<'a, N> {
-    pub(super) fn new(nodes: &'a Nodes<N>, guard: &'a Guard<'a>) -> Self {
+    pub(super) fn new(nodes: &'a Nodes<N>, guard: Guard<'a>) -> Self {
         Self {
             nodes,
             guard,
@@ -44,7 +47,7 @@ impl<N: Node> Walk<'_, N> {
         core::mem::swap(&mut self.some, &mut self.ahead);
         match self.position {
             Some(at) => {
-                self.position = self.nodes.snapshot(at, &mut self.ahead, self.guard);
+                self.position = self.nodes.snapshot(at, &mut self.ahead, &self.guard);
                 Some(())
             }
             None => (!self.some.is_empty()).then_some(()),
@@ -54,7 +57,12 @@ impl<N: Node> Walk<'_, N> {
 
 impl<N: Node> Clone for Walk<'_, N> {
     fn clone(&self) -> Self {
-        Self { some: self.some.clone(), ahead: self.ahead.clone(), ..*self }
+        Self {
+            guard: self.guard.clone(),
+            some: self.some.clone(),
+            ahead: self.ahead.clone(),
+            ..*self
+        }
     }
 }
 
@@ -75,25 +83,40 @@ impl<'a, N: Node> Iterator for Walk<'a, N> {
     }
 }
 
-/// Entries of a [`HashMap`](super::HashMap), borrowed under a guard; made by
-/// [`HashMap::iter`](super::HashMap::iter).
+/// An iterator over the entries of a [`HashMap`], made by [`HashMap::iter`]. It has a guard of its own, as each entry
+/// that it returns.
 ///
 /// A clone goes on from the same place, and reads the bins that follow for itself.
 pub struct Iter<'a, K, V>(Walk<'a, Pair<K, V>>);
 
 impl<'a, K, V> Iter<'a, K, V> {
-    pub(super) fn new(nodes: &'a Nodes<Pair<K, V>>, guard: &'a Guard<'a>) -> Self {
-        Self(Walk::new(nodes, guard))
-    }
-}
-
-impl<K, V> Clone for Iter<'_, K, V> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
+    pub(super) fn new(nodes: &'a Nodes<Pair<K, V>>) -> Self {
+        Self(Walk::new(nodes, pin()))
     }
 }
 
 impl<'a, K, V> Iterator for Iter<'a, K, V> {
+    type Item = Ref<'a, K, V>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let node = self.0.next()?.shared();
+        // SAFETY: met under the guard, of which the entry gets another.
+        Some(unsafe { HashMap::<K, V>::borrowed(node, self.0.guard.clone()) })
+    }
+}
+
+/// An iterator over the entries of a [`HashMap`], borrowed from what [`HashMap::pin`] returns.
+///
+/// A clone goes on from the same place, and reads the bins that follow for itself.
+pub struct PinnedIter<'a, K, V>(Walk<'a, Pair<K, V>>);
+
+impl<'a, K, V> PinnedIter<'a, K, V> {
+    pub(super) fn new(nodes: &'a Nodes<Pair<K, V>>, guard: &'a Guard<'a>) -> Self {
+        Self(Walk::new(nodes, guard.clone()))
+    }
+}
+
+impl<'a, K, V> Iterator for PinnedIter<'a, K, V> {
     type Item = (&'a K, &'a V);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -102,11 +125,84 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
     }
 }
 
-impl<K, V> FusedIterator for Iter<'_, K, V> {}
+/// An iterator over the keys of a [`HashMap`], borrowed from what [`HashMap::pin`] returns.
+pub struct PinnedKeys<'a, K, V>(pub(super) PinnedIter<'a, K, V>);
 
-impl<K, V> fmt::Debug for Iter<'_, K, V> {
+impl<'a, K, V> Iterator for PinnedKeys<'a, K, V> {
+    type Item = &'a K;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(key, _)| key)
+    }
+}
+
+/// An iterator over the values of a [`HashMap`], borrowed from what [`HashMap::pin`] returns.
+pub struct PinnedValues<'a, K, V>(pub(super) PinnedIter<'a, K, V>);
+
+impl<'a, K, V> Iterator for PinnedValues<'a, K, V> {
+    type Item = &'a V;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(_, value)| value)
+    }
+}
+
+macro_rules! iterators {
+    ($($name:ident)*) => {$(
+        impl<K, V> Clone for $name<'_, K, V> {
+            fn clone(&self) -> Self {
+                Self(self.0.clone())
+            }
+        }
+
+        impl<K, V> FusedIterator for $name<'_, K, V> {}
+
+        impl<K, V> fmt::Debug for $name<'_, K, V> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+iterators!(Iter PinnedIter PinnedKeys PinnedValues);
+
+/// An iterator that takes entries out of a [`HashMap`], made by [`HashMap::extract_if`] and [`HashMap::drain`]. What it
+/// was not asked for stays in the map.
+pub struct ExtractIf<'a, K, V, F> {
+    walk: Walk<'a, Pair<K, V>>,
+    wanted: F,
+}
+
+impl<'a, K, V, F: FnMut(&K, &V) -> bool> ExtractIf<'a, K, V, F> {
+    pub(super) fn new(nodes: &'a Nodes<Pair<K, V>>, wanted: F) -> Self {
+        Self { walk: Walk::new(nodes, pin()), wanted }
+    }
+}
+
+impl<'a, K, V, F: FnMut(&K, &V) -> bool> Iterator for ExtractIf<'a, K, V, F> {
+    type Item = Removed<'a, K, V>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let node = self.walk.next()?;
+            let pair = node.fields();
+            if !(self.wanted)(&pair.key, &pair.value) {
+                continue;
+            }
+            let (nodes, guard) = (self.walk.nodes, &self.walk.guard);
+            // If it is not there any more, somebody else has replaced or removed it.
+            if let Ok(Some(removed)) = nodes.remove_exactly(node, Way::Waiting, guard) {
+                return Some(Removed::new(removed));
+            }
+        }
+    }
+}
+
+impl<K, V, F: FnMut(&K, &V) -> bool> FusedIterator for ExtractIf<'_, K, V, F> {}
+
+impl<K, V, F> fmt::Debug for ExtractIf<'_, K, V, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Iter").finish_non_exhaustive()
+        f.debug_struct("ExtractIf").finish_non_exhaustive()
     }
 }
 

@@ -1,12 +1,12 @@
 //! `HashMap` itself: the typed, hashed face of the nodes.
 
-use super::iter::Iter;
+use super::iter::{ExtractIf, Iter};
 use super::nodes::Nodes;
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryReserveError;
-use crate::reclaim::guard::{Guard, Stalled, stalled};
+use crate::reclaim::guard::{Stalled, stalled};
 use crate::reclaim::pair::Pair;
-use crate::table::cursor::Cursor;
+use crate::reclaim::removed::Removed;
 use alloc::alloc::handle_alloc_error;
 
 /// A concurrent hash map of owned keys and values: `String`, boxes, whatever is `Send` and `Sync`.
@@ -29,15 +29,14 @@ use alloc::alloc::handle_alloc_error;
 ///
 /// # Example
 /// ```
-/// use hedgerow::{HashMap, owned::pin};
+/// use hedgerow::HashMap;
 ///
 /// let capitals = HashMap::<String, String>::new();
 /// std::thread::scope(|s| {
 ///     s.spawn(|| capitals.insert("Kenya".into(), "Nairobi".into()));
 ///     s.spawn(|| capitals.insert("Chile".into(), "Santiago".into()));
 /// });
-/// let guard = pin();
-/// assert_eq!(capitals.get("Chile", &guard).map(String::as_str), Some("Santiago"));
+/// assert_eq!(*capitals.get("Chile").unwrap(), "Santiago");
 /// assert_eq!(capitals.remove("Kenya").as_deref().map(String::as_str), Some("Nairobi"));
 /// ```
 pub struct HashMap<K, V, S = DefaultHashBuilder> {
@@ -247,74 +246,47 @@ impl<K, V, S> HashMap<K, V, S> {
         stalled()
     }
 
-    /// All entries, borrowed, in no particular order.
+    /// Returns an iterator over all entries, in no particular order. It has a guard of its own, so it borrows nothing but
+    /// the map; [`Pinned::iter`](super::Pinned::iter) returns plain references.
     ///
-    /// Each bin's entries are as they were at one moment. A key that is present from the iterator's
-    /// beginning to its end is seen exactly once, however the map grows; one that comes or goes meanwhile
-    /// at most once. Allocates a buffer for one bin. Waits while a writer is inside the next bin.
+    /// Each bin's entries are as they were at one moment. A key that is present from the iterator's beginning to its end
+    /// is returned exactly once, however the map grows; one that comes or goes meanwhile at most once. Allocates a buffer
+    /// for one bin. Waits while a writer is inside the next bin.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a'), (2, 'b')].into();
-    /// let guard = hedgerow::owned::pin();
-    /// let mut all: Vec<_> = map.iter(&guard).collect();
+    /// let mut all: Vec<_> = map.iter().map(|entry| (*entry.key(), *entry)).collect();
     /// all.sort();
-    /// assert_eq!(all, [(&1, &'a'), (&2, &'b')]);
+    /// assert_eq!(all, [(1, 'a'), (2, 'b')]);
     /// ```
-    pub fn iter<'a>(&'a self, guard: &'a Guard<'_>) -> Iter<'a, K, V> {
-        Iter::new(&self.nodes, guard)
+    pub fn iter(&self) -> Iter<'_, K, V> {
+        Iter::new(&self.nodes)
     }
 
-    /// All keys, as [`iter`](Self::iter) sees them.
+    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for them.
+    ///
+    /// `wanted` runs with nothing locked. An entry that is replaced or removed between its being asked and the removal
+    /// is passed over.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
+    /// let odd: u32 = map.extract_if(|key, _| key % 2 == 1).map(|removed| *removed.value()).sum();
+    /// assert_eq!((odd, map.len()), (165, 5));
+    /// ```
+    pub fn extract_if<F: FnMut(&K, &V) -> bool>(&self, wanted: F) -> ExtractIf<'_, K, V, F> {
+        ExtractIf::new(&self.nodes, wanted)
+    }
+
+    /// Returns an iterator that removes all entries, one by one as it is asked for them. An entry that is inserted
+    /// meanwhile may stay; so do all that it was not asked for.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
-    /// assert_eq!(map.keys(&hedgerow::owned::pin()).collect::<Vec<_>>(), [&1]);
+    /// assert_eq!(map.drain().map(|removed| *removed.key()).collect::<Vec<_>>(), [1]);
+    /// assert!(map.is_empty());
     /// ```
-    pub fn keys<'a>(
-        &'a self,
-        guard: &'a Guard<'_>,
-    ) -> impl Iterator<Item = &'a K> + use<'a, K, V, S> {
-        self.iter(guard).map(|(key, _)| key)
-    }
-
-    /// All values, as [`iter`](Self::iter) sees them.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
-    /// assert_eq!(map.values(&hedgerow::owned::pin()).collect::<Vec<_>>(), [&'a']);
-    /// ```
-    pub fn values<'a>(
-        &'a self,
-        guard: &'a Guard<'_>,
-    ) -> impl Iterator<Item = &'a V> + use<'a, K, V, S> {
-        self.iter(guard).map(|(_, value)| value)
-    }
-
-    /// Shows entries to `f`, from `cursor` on, until at least `budget` of them were shown; returns where to go
-    /// on, or None when all were: [`FlatMap::scan`](crate::FlatMap::scan), which says what it promises. The guard
-    /// need not be held from one call to the next.
-    ///
-    /// ```
-    /// use hedgerow::owned::{Cursor, pin};
-    ///
-    /// let map: hedgerow::HashMap<u32, String> = (0..100).map(|n| (n, n.to_string())).collect();
-    /// let (mut shown, mut place) = (0, Some(Cursor::default()));
-    /// while let Some(cursor) = place {
-    ///     place = map.scan(cursor, 10, &pin(), |_, _| shown += 1);
-    /// }
-    /// assert_eq!(shown, 100);
-    /// ```
-    pub fn scan<'a>(
-        &'a self,
-        cursor: Cursor,
-        budget: usize,
-        guard: &'a Guard<'_>,
-        mut f: impl FnMut(&'a K, &'a V),
-    ) -> Option<Cursor> {
-        self.nodes.scan(cursor, budget, guard, |node| {
-            let pair = node.fields();
-            f(&pair.key, &pair.value);
-        })
+    pub fn drain(&self) -> impl Iterator<Item = Removed<'_, K, V>> + use<'_, K, V, S> {
+        self.extract_if(|_, _| true)
     }
 
     /// Keeps the entries for which `keep` says true.

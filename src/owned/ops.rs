@@ -5,7 +5,8 @@ use crate::api::hasher::mixes_well;
 use crate::api::op::Op;
 use crate::bins::tags;
 use crate::error::{Busy, OccupiedError};
-use crate::reclaim::guard::{Guard, pin};
+use crate::reclaim::borrowed::Ref;
+use crate::reclaim::guard::{Guard, pin, try_pin};
 use crate::reclaim::node::{Live, Shared};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
@@ -14,10 +15,11 @@ use crate::sync::backoff::Backoff;
 use alloc::alloc::handle_alloc_error;
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
+use core::ptr::NonNull;
 
 /// The end of an operation that waits, and so fails only for want of memory.
 #[cold]
-fn give_up<K, V, T, E>(_why: E) -> T {
+pub(super) fn give_up<K, V, T, E>(_why: E) -> T {
     handle_alloc_error(core::alloc::Layout::new::<Pair<K, V>>())
 }
 
@@ -40,65 +42,64 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         self.nodes().get(self.hash(key), move |node| node.fields().key.borrow() == key, guard)
     }
 
-    /// The value of `key`, borrowed for as long as the guard is held.
-    ///
-    /// Takes no lock, writes no shared memory, allocates nothing; expected constant time. Waits while a
-    /// writer is inside the key's bin, which a key that is absent mostly does not notice. Linearizes where
-    /// the bin's tags are loaded.
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
-    /// let guard = hedgerow::owned::pin();
-    /// assert_eq!((map.get("rose", &guard), map.get("thorn", &guard)), (Some(&1), None));
-    /// ```
-    #[inline]
-    pub fn get<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<&'a V>
+    #[inline(always)]
+    pub(super) fn try_find<'a, Q>(
+        &'a self,
+        key: &Q,
+        guard: &'a Guard<'_>,
+    ) -> Result<Option<Live<'a, Pair<K, V>>>, Busy>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.find(key, guard).map(|node| &node.fields().value)
+        self.nodes().try_get(self.hash(key), |node| node.fields().key.borrow() == key, guard)
     }
 
-    /// As [`get`](Self::get), but never waits: for interrupt handlers, with a guard of a
-    /// [`Handle`](super::Handle) of their own, and for callers that may not spin.
+    /// Returns the value of `key`, borrowed with a guard of its own.
+    ///
+    /// Takes no lock, writes no shared memory, allocates nothing; expected constant time. Waits while a writer is
+    /// inside the key's bin, which a key that is absent mostly does not notice. Linearizes when the bin's tags are
+    /// loaded.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert_eq!(map.get("rose").as_deref(), Some(&1));
+    /// assert!(map.get("thorn").is_none());
+    /// ```
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let guard = pin();
+        let found = self.find(key, &guard)?.shared();
+        // SAFETY: found under the guard.
+        Some(unsafe { HashMap::<K, V>::borrowed(found, guard) })
+    }
+
+    /// As [`get`](Self::get), but never waits. An interrupt handler uses
+    /// [`Pinned::try_get`](super::Pinned::try_get) with a [`Handle`](super::Handle) of its own.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside the key's bin.
+    /// [`Busy`] if a writer is inside the key's bin.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
-    /// assert_eq!(map.try_get("rose", &hedgerow::owned::pin()), Ok(Some(&1)));
+    /// assert_eq!(map.try_get("rose").unwrap().as_deref(), Some(&1));
     /// ```
-    pub fn try_get<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Result<Option<&'a V>, Busy>
+    pub fn try_get<Q>(&self, key: &Q) -> Result<Option<Ref<'_, K, V>>, Busy>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let same = |node: Live<'_, Pair<K, V>>| node.fields().key.borrow() == key;
-        let found = self.nodes().try_get(self.hash(key), same, guard)?;
-        Ok(found.map(|node| &node.fields().value))
+        let guard = try_pin().map_err(|_| Busy)?;
+        let Some(found) = self.try_find(key, &guard)?.map(Live::shared) else { return Ok(None) };
+        // SAFETY: found under the guard.
+        Ok(Some(unsafe { HashMap::<K, V>::borrowed(found, guard) }))
     }
 
-    /// The key and the value of `key`, as [`get`](Self::get).
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
-    /// assert_eq!(map.get_key_value("rose", &hedgerow::owned::pin()), Some((&"rose".into(), &1)));
-    /// ```
-    #[inline]
-    pub fn get_key_value<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.find(key, guard).map(|node| {
-            let pair = node.fields();
-            (&pair.key, &pair.value)
-        })
-    }
-
-    /// A clone of the value of `key`.
+    /// Returns a clone of the value of `key`.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
@@ -110,10 +111,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         Q: Hash + Eq + ?Sized,
         V: Clone,
     {
-        self.get(key, &pin()).cloned()
+        self.get_with(key, V::clone)
     }
 
-    /// What `f` makes of the value of `key`. `f` runs with nothing locked.
+    /// Returns what `f` makes of the value of `key`. `f` runs with nothing locked.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
@@ -125,7 +126,72 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.get(key, &pin()).map(f)
+        self.find(key, &pin()).map(|node| f(&node.fields().value))
+    }
+
+    /// Returns the value of `key`. If there is none, `make` is called, and the map keeps what it returns.
+    ///
+    /// `make` runs with nothing locked, at most once, and in vain if another thread inserts the key meanwhile: all
+    /// callers get the value that is in the map.
+    ///
+    /// ```
+    /// let map = hedgerow::HashMap::<String, usize>::new();
+    /// assert_eq!(*map.get_or_insert_with("rose".into(), || 4), 4);
+    /// assert_eq!(*map.get_or_insert_with("rose".into(), || unreachable!()), 4);
+    /// ```
+    pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> Ref<'_, K, V> {
+        let guard = pin();
+        let got = self.get_or_insert_with_by(Way::Waiting, key, |_| make(), &guard);
+        let got = got.unwrap_or_else(give_up::<K, V, _, _>).shared();
+        // SAFETY: found, or inserted, under the guard.
+        unsafe { HashMap::<K, V>::borrowed(got, guard) }
+    }
+
+    /// Returns the value of `key`, which is `value` if there is none.
+    ///
+    /// ```
+    /// let map = hedgerow::HashMap::<u32, char>::new();
+    /// assert_eq!((*map.get_or_insert(7, 'a'), *map.get_or_insert(7, 'b')), ('a', 'a'));
+    /// ```
+    pub fn get_or_insert(&self, key: K, value: V) -> Ref<'_, K, V> {
+        self.get_or_insert_with(key, || value)
+    }
+
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), if `make` succeeds.
+    ///
+    /// # Errors
+    /// The error of `make`. Then nothing is inserted.
+    ///
+    /// ```
+    /// let map = hedgerow::HashMap::<u32, u8>::new();
+    /// assert!(map.get_or_try_insert_with(7, || "many".parse()).is_err());
+    /// assert_eq!(map.get_or_try_insert_with(7, || "7".parse()).as_deref(), Ok(&7));
+    /// ```
+    pub fn get_or_try_insert_with<E>(
+        &self,
+        key: K,
+        make: impl FnOnce() -> Result<V, E>,
+    ) -> Result<Ref<'_, K, V>, E> {
+        if let Some(found) = self.get(&key) {
+            return Ok(found);
+        }
+        let value = make()?;
+        Ok(self.get_or_insert(key, value))
+    }
+
+    /// Returns a clone of the value of `key`, or the default value. Inserts nothing.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, u32> = [(7, 1)].into();
+    /// assert_eq!((map.get_or_default(&7), map.get_or_default(&8)), (1, 0));
+    /// ```
+    pub fn get_or_default<Q>(&self, key: &Q) -> V
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Clone + Default,
+    {
+        self.get_cloned(key).unwrap_or_default()
     }
 
     /// Whether `key` has an entry.
@@ -190,27 +256,6 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         done.unwrap_or_else(give_up::<K, V, _, _>)
     }
 
-    /// The value of `key`, which `make` makes and the map keeps where there is none.
-    ///
-    /// `make` runs with nothing locked, at most once, and in vain where another thread inserts the key
-    /// meanwhile: all callers get the one that is in the map.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<String, usize>::new();
-    /// let guard = hedgerow::owned::pin();
-    /// assert_eq!(map.get_or_insert_with("rose".into(), |word| word.len(), &guard), &4);
-    /// assert_eq!(map.get_or_insert_with("rose".into(), |_| unreachable!(), &guard), &4);
-    /// ```
-    pub fn get_or_insert_with<'a>(
-        &'a self,
-        key: K,
-        make: impl FnOnce(&K) -> V,
-        guard: &'a Guard<'_>,
-    ) -> &'a V {
-        let got = self.get_or_insert_with_by(Way::Waiting, key, make, guard);
-        got.unwrap_or_else(give_up::<K, V, _, _>)
-    }
-
     /// Removes `key` and returns its entry. Blocks while another writer is inside its bin.
     ///
     /// Allocates nothing for the entry. A thread's first guard may need a slot, and a map in which two threads put
@@ -257,16 +302,15 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         removed.ok().flatten().map(Removed::new)
     }
 
-    /// Replaces the value of `key` by what `f` makes of it; returns the entry that this replaces, None where
-    /// there is none.
+    /// Replaces the value of `key` by what `f` makes of it; returns the new value, or `None` if there is none.
     ///
     /// `f` runs with nothing locked, and again if the entry was replaced meanwhile: the replacement is atomic.
     /// Allocates an entry, with a clone of the key.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
-    /// assert_eq!(map.update("rose", |count| count + 1).as_deref(), Some(&1));
-    /// assert_eq!(map.get_cloned("rose"), Some(2));
+    /// assert_eq!(map.update("rose", |count| count + 1).as_deref(), Some(&2));
+    /// assert!(map.update("thorn", |count| count + 1).is_none());
     /// ```
     ///
     /// # Exactly once
@@ -283,7 +327,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// ```
     /// An entry that is replaced or removed meanwhile takes its value along, changed or not: what
     /// [`insert`](Self::insert) or [`remove`](Self::remove) returned may still be changed by those who had found it.
-    pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(&V) -> V) -> Option<Removed<'_, K, V>>
+    pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(&V) -> V) -> Option<Ref<'_, K, V>>
     where
         K: Borrow<Q> + Clone,
         Q: Hash + Eq + ?Sized,
@@ -296,8 +340,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
             let (pair, hash) = (node.fields(), node.hash());
             let fresh = Pair::new(hash, pair.key.clone(), f(&pair.value));
             let fresh = fresh.unwrap_or_else(give_up::<K, V, _, _>);
+            let new = fresh.0;
             match self.nodes().replace_exactly(node, fresh, Way::Waiting, &guard) {
-                Ok(before) => return before.map(Removed::new),
+                Ok(before) => {
+                    drop(before);
+                    // SAFETY: put there under the guard.
+                    return Some(unsafe { HashMap::<K, V>::borrowed(new, guard) });
+                }
                 Err((None, _)) => {}
                 Err(why) => return give_up::<K, V, _, _>(why),
             }
@@ -327,5 +376,20 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         for (key, value) in entries {
             self.insert(key, value);
         }
+    }
+}
+
+impl<K, V> HashMap<K, V> {
+    /// Borrows an entry.
+    ///
+    /// # Safety
+    /// It was met in this map under the guard, or put there.
+    #[inline(always)]
+    pub(super) unsafe fn borrowed<'a>(node: Shared<Pair<K, V>>, guard: Guard<'a>) -> Ref<'a, K, V> {
+        // SAFETY: alive as long as the guard is held.
+        let pair = unsafe { node.live() }.fields();
+        let (key, value) = (NonNull::from_ref(&pair.key), NonNull::from_ref(&pair.value));
+        // SAFETY: as above.
+        unsafe { Ref::new(key, value, guard) }
     }
 }

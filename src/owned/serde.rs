@@ -21,7 +21,7 @@ impl<K: Serialize, V: Serialize, S> Serialize for HashMap<K, V, S> {
     /// Writes the entries that `iter` sees, under one guard.
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
         // Some formats write the number of entries first, and it must be right though others write.
-        serializer.collect_map(self.iter(&pin()).collect::<Vec<_>>())
+        serializer.collect_map(self.pin().iter().collect::<Vec<_>>())
     }
 }
 

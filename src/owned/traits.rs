@@ -1,8 +1,9 @@
 //! The std traits that the maps have.
 
 use super::bytes_map::BytesMap;
-use super::iter::IntoIter;
+use super::iter::{IntoIter, Iter};
 use super::map::HashMap;
+use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::pin;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
@@ -15,7 +16,7 @@ impl<K, V, S: Default> Default for HashMap<K, V, S> {
 
 impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for HashMap<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter(&pin())).finish()
+        f.debug_map().entries(self.pin().iter()).finish()
     }
 }
 
@@ -29,8 +30,7 @@ where
     fn clone(&self) -> Self {
         let copy = Self::with_capacity_and_hasher(self.len(), self.hasher().clone());
         copy.set_pending_limit(self.pending_limit());
-        let guard = pin();
-        copy.extend_shared(self.iter(&guard).map(|(key, value)| (key.clone(), value.clone())));
+        copy.extend_shared(self.pin().iter().map(|(key, value)| (key.clone(), value.clone())));
         copy
     }
 }
@@ -76,6 +76,30 @@ impl<K, V, S> IntoIterator for HashMap<K, V, S> {
         IntoIter::new(self.into_nodes())
     }
 }
+
+impl<'a, K, V, S> IntoIterator for &'a HashMap<K, V, S> {
+    type Item = Ref<'a, K, V>;
+    type IntoIter = Iter<'a, K, V>;
+
+    fn into_iter(self) -> Iter<'a, K, V> {
+        self.iter()
+    }
+}
+
+impl<K, V, S> PartialEq for HashMap<K, V, S>
+where
+    K: Eq + Hash,
+    V: PartialEq,
+    S: BuildHasher,
+{
+    /// Whether both have equal entries. If others write meanwhile, the answer is about no single moment.
+    fn eq(&self, other: &Self) -> bool {
+        let (these, those) = (self.pin(), other.pin());
+        self.len() == other.len() && these.iter().all(|(key, value)| those.get(key) == Some(value))
+    }
+}
+
+impl<K: Eq + Hash, V: Eq, S: BuildHasher> Eq for HashMap<K, V, S> {}
 
 impl<S: Default> Default for BytesMap<S> {
     fn default() -> Self {

@@ -74,26 +74,6 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         }
     }
 
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts, and keeps the map's
-    /// [limit](Self::set_pending_limit), to which entries count that this very guard may have met.
-    ///
-    /// # Errors
-    /// Those of [`try_insert`](Self::try_insert): with the value, if `make` has made one.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<String, usize>::new();
-    /// let guard = hedgerow::owned::pin();
-    /// assert_eq!(map.try_get_or_insert_with("rose".into(), |word| word.len(), &guard), Ok(&4));
-    /// ```
-    pub fn try_get_or_insert_with<'a>(
-        &'a self,
-        key: K,
-        make: impl FnOnce(&K) -> V,
-        guard: &'a Guard<'_>,
-    ) -> Result<&'a V, TryInsertError<K, Option<V>>> {
-        self.get_or_insert_with_by(self.nodes().retired().trying(), key, make, guard)
-    }
-
     /// As [`compute`](Self::compute), but neither waits nor aborts, and keeps the map's
     /// [limit](Self::set_pending_limit) where it is to insert.
     ///
@@ -191,10 +171,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         make: impl FnOnce(&K) -> V,
         guard: &'a Guard<'_>,
-    ) -> Result<&'a V, TryInsertError<K, Option<V>>> {
+    ) -> Result<Live<'a, Pair<K, V>>, TryInsertError<K, Option<V>>> {
         let hash = self.hash(&key);
         match self.find_by(way, hash, &key, guard) {
-            Ok(Some(node)) => return Ok(&node.fields().value),
+            Ok(Some(node)) => return Ok(node),
             Ok(None) => {}
             Err(Busy) => return Err(Why::Busy.of(key, None)),
         }
@@ -207,9 +187,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         let node = fresh.0;
         match self.store_absent(fresh, way, guard) {
             // SAFETY: published while the guard is held.
-            Ok(()) => Ok(unsafe { &node.live().fields().value }),
+            Ok(()) => Ok(unsafe { node.live() }),
             // What is there is the answer: to look it up again would be to ask the key's `Eq` again.
-            Err((Ok(found), _)) => Ok(&found.fields().value),
+            Err((Ok(found), _)) => Ok(found),
             Err((Err(why), fresh)) => Err(refused(why, fresh, Some)),
         }
     }

@@ -163,6 +163,14 @@ impl Guard<'_> {
     }
 }
 
+impl Clone for Guard<'_> {
+    /// Another guard of the same reader, which costs an addition.
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        Self::enter(self.slot)
+    }
+}
+
 impl Drop for Guard<'_> {
     #[inline(always)]
     fn drop(&mut self) {

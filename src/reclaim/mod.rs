@@ -3,6 +3,8 @@
 //! What maps of owned data have in common, whatever they find their nodes by.
 
 #[cfg(not(hedgerow_loom))]
+pub(crate) mod borrowed;
+#[cfg(not(hedgerow_loom))]
 pub(crate) mod errors;
 pub(crate) mod garbage;
 #[cfg(not(hedgerow_loom))]

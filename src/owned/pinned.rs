@@ -1,0 +1,236 @@
+//! A `HashMap` with a guard: operations that return plain references.
+
+use super::iter::{PinnedIter, PinnedKeys, PinnedValues};
+use super::map::HashMap;
+use super::ops::give_up;
+use crate::error::{Busy, TryInsertError};
+use crate::reclaim::borrowed::Pinned;
+use crate::reclaim::guard::{Guard, pin};
+use crate::reclaim::node::Live;
+use crate::reclaim::pair::Pair;
+use crate::reclaim::retired::Way;
+use crate::table::cursor::Cursor;
+use crate::table::window::{WINDOW, hashes, same_length};
+use core::borrow::Borrow;
+use core::hash::{BuildHasher, Hash};
+
+impl<K, V, S> HashMap<K, V, S> {
+    /// Returns the map with a guard of this thread: for many operations in a row, which then return plain references.
+    ///
+    /// What is removed from any map meanwhile is not dropped before the guard is.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
+    /// let map = map.pin();
+    /// let seven: &str = map.get(&7).unwrap();
+    /// map.insert(7, "VII".into());
+    /// assert_eq!((seven, map.get(&7).unwrap().as_str()), ("seven", "VII"));
+    /// ```
+    #[inline(always)]
+    pub fn pin(&self) -> Pinned<'_, Self> {
+        Pinned::new(self, pin())
+    }
+
+    /// As [`pin`](Self::pin), with another guard of the same reader as `guard`: for interrupt handlers and tasks, which
+    /// have a [`Handle`](super::Handle) of their own.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
+    /// let handle = hedgerow::owned::Handle::new();
+    /// assert_eq!(map.with_guard(&handle.pin()).get(&7).unwrap(), "seven");
+    /// ```
+    #[inline(always)]
+    pub fn with_guard<'a>(&'a self, guard: &Guard<'a>) -> Pinned<'a, Self> {
+        Pinned::new(self, guard.clone())
+    }
+}
+
+impl<K: Eq + Hash, V, S: BuildHasher> Pinned<'_, HashMap<K, V, S>> {
+    /// Returns the value of `key`, as [`HashMap::get`] does.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map = map.pin();
+    /// assert_eq!((map.get("rose"), map.get("thorn")), (Some(&1), None));
+    /// ```
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.map().find(key, self.guard()).map(|node| &node.fields().value)
+    }
+
+    /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that must not spin.
+    ///
+    /// # Errors
+    /// [`Busy`] if a writer is inside the key's bin.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert_eq!(map.pin().try_get("rose"), Ok(Some(&1)));
+    /// ```
+    pub fn try_get<Q>(&self, key: &Q) -> Result<Option<&V>, Busy>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let found = self.map().try_find(key, self.guard())?;
+        Ok(found.map(|node| &node.fields().value))
+    }
+
+    /// Returns the key and the value of `key`'s entry.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert_eq!(map.pin().get_key_value("rose"), Some((&"rose".into(), &1)));
+    /// ```
+    #[inline]
+    pub fn get_key_value<Q>(&self, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.map().find(key, self.guard()).map(fields)
+    }
+
+    /// Returns the value of each of `keys` in `values`, as [`get`](Self::get) of each in turn; a map that is larger than
+    /// the caches answers several times sooner.
+    ///
+    /// Waits and linearizes as `get` does, one key after the other: an answer is never older than one in front of it.
+    /// Allocates nothing. The batch is not atomic.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
+    /// let map = map.pin();
+    /// let mut counts = [None; 2];
+    /// map.get_many(&["thorn", "rose"], &mut counts);
+    /// assert_eq!(counts, [None, Some(&1)]);
+    /// ```
+    pub fn get_many<'p, Q>(&'p self, keys: &[&Q], values: &mut [Option<&'p V>])
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        same_length(keys.len(), values.len());
+        let map = self.map();
+        for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
+            map.nodes().get_window(
+                &hashes(keys.len(), |at| map.hash(keys[at]))[..keys.len()],
+                |at, node| node.fields().key.borrow() == keys[at],
+                |at, found| values[at] = found.map(|node| &node.fields().value),
+                self.guard(),
+            );
+        }
+    }
+
+    /// Returns the value of `key`, which is made by `make` if there is none: see [`HashMap::get_or_insert_with`].
+    ///
+    /// ```
+    /// let map = hedgerow::HashMap::<String, usize>::new();
+    /// assert_eq!(map.pin().get_or_insert_with("rose".into(), || 4), &4);
+    /// ```
+    pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> &V {
+        let got = self.map().get_or_insert_with_by(Way::Waiting, key, |_| make(), self.guard());
+        &got.unwrap_or_else(give_up::<K, V, _, _>).fields().value
+    }
+
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts, and keeps the map's
+    /// [limit](HashMap::set_pending_limit), to which entries count that this very guard may have met.
+    ///
+    /// # Errors
+    /// Those of [`HashMap::try_insert`]: with the value, if `make` has made one.
+    ///
+    /// ```
+    /// let map = hedgerow::HashMap::<String, usize>::new();
+    /// assert_eq!(map.pin().try_get_or_insert_with("rose".into(), || 4), Ok(&4));
+    /// ```
+    pub fn try_get_or_insert_with(
+        &self,
+        key: K,
+        make: impl FnOnce() -> V,
+    ) -> Result<&V, TryInsertError<K, Option<V>>> {
+        let way = self.map().nodes().retired().trying();
+        let got = self.map().get_or_insert_with_by(way, key, |_| make(), self.guard())?;
+        Ok(&got.fields().value)
+    }
+}
+
+impl<K, V, S> Pinned<'_, HashMap<K, V, S>> {
+    /// Returns an iterator over all entries, in no particular order: see [`HashMap::iter`].
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a'), (2, 'b')].into();
+    /// let map = map.pin();
+    /// let mut all: Vec<_> = map.iter().collect();
+    /// all.sort();
+    /// assert_eq!(all, [(&1, &'a'), (&2, &'b')]);
+    /// ```
+    pub fn iter(&self) -> PinnedIter<'_, K, V> {
+        PinnedIter::new(self.map().nodes(), self.guard())
+    }
+
+    /// Returns an iterator over all keys: see [`HashMap::iter`].
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
+    /// assert_eq!(map.pin().keys().collect::<Vec<_>>(), [&1]);
+    /// ```
+    pub fn keys(&self) -> PinnedKeys<'_, K, V> {
+        PinnedKeys(self.iter())
+    }
+
+    /// Returns an iterator over all values: see [`HashMap::iter`].
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
+    /// assert_eq!(map.pin().values().collect::<Vec<_>>(), [&'a']);
+    /// ```
+    pub fn values(&self) -> PinnedValues<'_, K, V> {
+        PinnedValues(self.iter())
+    }
+
+    /// Shows entries to `f`, from `cursor` on, until at least `budget` of them were shown. Returns where to go on, or
+    /// `None` when all were shown. [`FlatMap::scan`](crate::FlatMap::scan) says what it promises. The guard need not be
+    /// held from one call to the next.
+    ///
+    /// ```
+    /// use hedgerow::owned::Cursor;
+    ///
+    /// let map: hedgerow::HashMap<u32, String> = (0..100).map(|n| (n, n.to_string())).collect();
+    /// let (mut shown, mut place) = (0, Some(Cursor::default()));
+    /// while let Some(cursor) = place {
+    ///     place = map.pin().scan(cursor, 10, |_, _| shown += 1);
+    /// }
+    /// assert_eq!(shown, 100);
+    /// ```
+    pub fn scan<'p>(
+        &'p self,
+        cursor: Cursor,
+        budget: usize,
+        mut f: impl FnMut(&'p K, &'p V),
+    ) -> Option<Cursor> {
+        self.map().nodes().scan(cursor, budget, self.guard(), |node| {
+            let (key, value) = fields(node);
+            f(key, value);
+        })
+    }
+}
+
+fn fields<K, V>(node: Live<'_, Pair<K, V>>) -> (&K, &V) {
+    let pair = node.fields();
+    (&pair.key, &pair.value)
+}
+
+impl<'p, K, V, S> IntoIterator for &'p Pinned<'_, HashMap<K, V, S>> {
+    type Item = (&'p K, &'p V);
+    type IntoIter = PinnedIter<'p, K, V>;
+
+    fn into_iter(self) -> PinnedIter<'p, K, V> {
+        self.iter()
+    }
+}

@@ -1,0 +1,176 @@
+//! The two ways to borrow from a map of owned data: one entry with a guard of its own, or many under one guard.
+
+use super::guard::Guard;
+use core::fmt;
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::ptr::NonNull;
+
+/// A borrowed entry of a map of owned data. Dereferences to the value.
+///
+/// It holds a [`Guard`], so the entry is not dropped before it, even if it is removed from the map. It holds no lock:
+/// the same thread and others may write to the map meanwhile, to the same key too.
+///
+/// ```
+/// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
+/// let seven = map.get(&7).unwrap();
+/// map.remove(&7);
+/// assert_eq!((*seven.key(), seven.as_str()), (7, "seven"));
+/// ```
+pub struct Ref<'a, K: ?Sized, V: ?Sized> {
+    /// Pointers, because a reference in an argument has to be valid until the function returns, and the guard may be
+    /// dropped before.
+    key: NonNull<K>,
+    value: NonNull<V>,
+    _guard: Guard<'a>,
+    borrows: PhantomData<(&'a K, &'a V)>,
+}
+
+impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
+    /// # Safety
+    /// The guard keeps key and value alive, and their map is borrowed for `'a`.
+    #[inline(always)]
+    pub(crate) unsafe fn new(key: NonNull<K>, value: NonNull<V>, guard: Guard<'a>) -> Self {
+        Self { key, value, _guard: guard, borrows: PhantomData }
+    }
+
+    /// Returns the entry's key.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(7, 'a')].into();
+    /// assert_eq!(map.get(&7).unwrap().key(), &7);
+    /// ```
+    #[inline(always)]
+    pub fn key(&self) -> &K {
+        // SAFETY: kept alive by the guard, which lives as long as `self`.
+        unsafe { self.key.as_ref() }
+    }
+
+    /// Returns the entry's value.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(7, 'a')].into();
+    /// assert_eq!(map.get(&7).unwrap().value(), &'a');
+    /// ```
+    #[inline(always)]
+    pub fn value(&self) -> &V {
+        // SAFETY: as in `key`.
+        unsafe { self.value.as_ref() }
+    }
+
+    /// Returns the entry's key and value.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(7, 'a')].into();
+    /// assert_eq!(map.get(&7).unwrap().pair(), (&7, &'a'));
+    /// ```
+    #[inline(always)]
+    pub fn pair(&self) -> (&K, &V) {
+        (self.key(), self.value())
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> Clone for Ref<'_, K, V> {
+    /// Another borrow of the same entry.
+    fn clone(&self) -> Self {
+        Self { _guard: self._guard.clone(), ..*self }
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> Deref for Ref<'_, K, V> {
+    type Target = V;
+
+    #[inline(always)]
+    fn deref(&self) -> &V {
+        self.value()
+    }
+}
+
+impl<K: ?Sized, V: ?Sized> AsRef<V> for Ref<'_, K, V> {
+    fn as_ref(&self) -> &V {
+        self.value()
+    }
+}
+
+impl<K: fmt::Debug + ?Sized, V: fmt::Debug + ?Sized> fmt::Debug for Ref<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ref").field("key", &self.key()).field("value", &self.value()).finish()
+    }
+}
+
+impl<K: ?Sized, V: fmt::Display + ?Sized> fmt::Display for Ref<'_, K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value().fmt(f)
+    }
+}
+
+impl<K: PartialEq + ?Sized, V: PartialEq + ?Sized> PartialEq for Ref<'_, K, V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.pair() == other.pair()
+    }
+}
+
+impl<K: Eq + ?Sized, V: Eq + ?Sized> Eq for Ref<'_, K, V> {}
+
+/// A map of owned data with a guard: its methods return plain references, for many operations in a row.
+///
+/// Made by `pin` or `with_guard` of a map. Dereferences to the map, so that all its other methods can be called too.
+///
+/// ```
+/// let map: hedgerow::HashMap<u32, String> = [(1, "one".into()), (2, "two".into())].into();
+/// let map = map.pin();
+/// let mut words: Vec<&str> = map.values().map(String::as_str).collect();
+/// words.sort();
+/// assert_eq!(words, ["one", "two"]);
+/// ```
+pub struct Pinned<'a, M> {
+    map: &'a M,
+    guard: Guard<'a>,
+}
+
+impl<'a, M> Pinned<'a, M> {
+    #[inline(always)]
+    pub(crate) fn new(map: &'a M, guard: Guard<'a>) -> Self {
+        Self { map, guard }
+    }
+
+    /// Returns the map.
+    #[inline(always)]
+    pub(crate) fn map(&self) -> &'a M {
+        self.map
+    }
+
+    /// Returns the guard.
+    ///
+    /// ```
+    /// let map = hedgerow::HashMap::<u32, char>::new();
+    /// let map = map.pin();
+    /// println!("reader {}", map.guard().reader());
+    /// ```
+    #[inline(always)]
+    pub fn guard(&self) -> &Guard<'a> {
+        &self.guard
+    }
+}
+
+impl<M> Clone for Pinned<'_, M> {
+    /// The same map with another guard of the same reader.
+    fn clone(&self) -> Self {
+        Self { map: self.map, guard: self.guard.clone() }
+    }
+}
+
+impl<M> Deref for Pinned<'_, M> {
+    type Target = M;
+
+    #[inline(always)]
+    fn deref(&self) -> &M {
+        self.map
+    }
+}
+
+impl<M: fmt::Debug> fmt::Debug for Pinned<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.map.fmt(f)
+    }
+}
