@@ -11,7 +11,7 @@ pub enum Op<V> {
     Remove,
 }
 
-/// What `compute` found and what it left.
+/// What `compute` found and what it left: copies of values, or [`Ref`](crate::owned::Ref)s to entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Computed<V> {
     /// The value before, if there was one.

@@ -16,7 +16,7 @@ pub struct BytesIter<'a>(Walk<'a, Fused>);
 
 impl<'a> BytesIter<'a> {
     pub(super) fn new(nodes: &'a Nodes<Fused>, guard: &'a Guard<'a>) -> Self {
-        Self(Walk::new(nodes, guard.clone()))
+        Self(Walk::new(nodes, guard))
     }
 }
 

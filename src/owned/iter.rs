@@ -3,7 +3,7 @@
 use super::map::HashMap;
 use super::nodes::Nodes;
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::guard::{Guard, pin};
+use crate::reclaim::guard::{Guard, HasGuard, pin};
 use crate::reclaim::node::{List, Live, Node, Shared};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
@@ -15,9 +15,9 @@ use core::fmt;
 use core::iter::FusedIterator;
 
 /// The nodes of a table.
-pub(super) struct Walk<'a, N: Node> {
+pub(super) struct Walk<'a, N: Node, G = &'a Guard<'a>> {
     nodes: &'a Nodes<N>,
-    guard: Guard<'a>,
+    guard: G,
     position: Option<Position>,
     /// The nodes of some bins, those before `next` already handed out.
     some: Vec<Raw<Shared<N>, ()>>,
@@ -26,8 +26,8 @@ pub(super) struct Walk<'a, N: Node> {
     ahead: Vec<Raw<Shared<N>, ()>>,
 }
 
-impl<'a, N: Node> Walk<'a, N> {
-    pub(super) fn new(nodes: &'a Nodes<N>, guard: Guard<'a>) -> Self {
+impl<'a, N: Node, G: HasGuard> Walk<'a, N, G> {
+    pub(super) fn new(nodes: &'a Nodes<N>, guard: G) -> Self {
         Self {
             nodes,
             guard,
@@ -39,7 +39,7 @@ impl<'a, N: Node> Walk<'a, N> {
     }
 }
 
-impl<N: Node> Walk<'_, N> {
+impl<N: Node, G: HasGuard> Walk<'_, N, G> {
     #[inline(never)]
     fn refill(&mut self) -> Option<()> {
         self.next = 0;
@@ -47,7 +47,7 @@ impl<N: Node> Walk<'_, N> {
         core::mem::swap(&mut self.some, &mut self.ahead);
         match self.position {
             Some(at) => {
-                self.position = self.nodes.snapshot(at, &mut self.ahead, &self.guard);
+                self.position = self.nodes.snapshot(at, &mut self.ahead, self.guard.guard());
                 Some(())
             }
             None => (!self.some.is_empty()).then_some(()),
@@ -57,16 +57,11 @@ impl<N: Node> Walk<'_, N> {
 
 impl<N: Node> Clone for Walk<'_, N> {
     fn clone(&self) -> Self {
-        Self {
-            guard: self.guard.clone(),
-            some: self.some.clone(),
-            ahead: self.ahead.clone(),
-            ..*self
-        }
+        Self { some: self.some.clone(), ahead: self.ahead.clone(), ..*self }
     }
 }
 
-impl<'a, N: Node> Iterator for Walk<'a, N> {
+impl<'a, N: Node, G: HasGuard> Iterator for Walk<'a, N, G> {
     type Item = Live<'a, N>;
 
     #[inline]
@@ -85,9 +80,7 @@ impl<'a, N: Node> Iterator for Walk<'a, N> {
 
 /// An iterator over the entries of a [`HashMap`], made by [`HashMap::iter`]. It has a guard of its own, as each entry
 /// that it returns.
-///
-/// A clone goes on from the same place, and reads the bins that follow for itself.
-pub struct Iter<'a, K, V>(Walk<'a, Pair<K, V>>);
+pub struct Iter<'a, K, V>(Walk<'a, Pair<K, V>, Guard<'a>>);
 
 impl<'a, K, V> Iter<'a, K, V> {
     pub(super) fn new(nodes: &'a Nodes<Pair<K, V>>) -> Self {
@@ -101,7 +94,7 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
     fn next(&mut self) -> Option<Self::Item> {
         let node = self.0.next()?.shared();
         // SAFETY: met under the guard, of which the entry gets another.
-        Some(unsafe { HashMap::<K, V>::borrowed(node, self.0.guard.clone()) })
+        Some(unsafe { HashMap::<K, V>::borrowed(node, self.0.guard.again()) })
     }
 }
 
@@ -112,7 +105,7 @@ pub struct PinnedIter<'a, K, V>(Walk<'a, Pair<K, V>>);
 
 impl<'a, K, V> PinnedIter<'a, K, V> {
     pub(super) fn new(nodes: &'a Nodes<Pair<K, V>>, guard: &'a Guard<'a>) -> Self {
-        Self(Walk::new(nodes, guard.clone()))
+        Self(Walk::new(nodes, guard))
     }
 }
 
@@ -149,12 +142,6 @@ impl<'a, K, V> Iterator for PinnedValues<'a, K, V> {
 
 macro_rules! iterators {
     ($($name:ident)*) => {$(
-        impl<K, V> Clone for $name<'_, K, V> {
-            fn clone(&self) -> Self {
-                Self(self.0.clone())
-            }
-        }
-
         impl<K, V> FusedIterator for $name<'_, K, V> {}
 
         impl<K, V> fmt::Debug for $name<'_, K, V> {
@@ -166,10 +153,21 @@ macro_rules! iterators {
 }
 iterators!(Iter PinnedIter PinnedKeys PinnedValues);
 
+macro_rules! clones {
+    ($($name:ident)*) => {$(
+        impl<K, V> Clone for $name<'_, K, V> {
+            fn clone(&self) -> Self {
+                Self(self.0.clone())
+            }
+        }
+    )*};
+}
+clones!(PinnedIter PinnedKeys PinnedValues);
+
 /// An iterator that takes entries out of a [`HashMap`], made by [`HashMap::extract_if`] and [`HashMap::drain`]. What it
 /// was not asked for stays in the map.
 pub struct ExtractIf<'a, K, V, F> {
-    walk: Walk<'a, Pair<K, V>>,
+    walk: Walk<'a, Pair<K, V>, Guard<'a>>,
     wanted: F,
 }
 

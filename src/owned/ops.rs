@@ -1,8 +1,9 @@
 //! What is done to one entry.
 
 use super::map::HashMap;
+use super::tries::computed;
 use crate::api::hasher::mixes_well;
-use crate::api::op::Op;
+use crate::api::op::{Computed, Op};
 use crate::bins::tags;
 use crate::error::{Busy, OccupiedError};
 use crate::reclaim::borrowed::Ref;
@@ -353,23 +354,24 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         }
     }
 
-    /// Does with `key`'s entry what `f` decides from its value, atomically; returns the entry that this
-    /// replaced or removed.
+    /// Does with `key`'s entry what `f` decides from its value, atomically. Returns what was there before and what is
+    /// there after it.
     ///
     /// `f` runs with nothing locked, and again if the entry was replaced or removed meanwhile.
     ///
     /// ```
-    /// use hedgerow::owned::Op;
+    /// use hedgerow::Op;
     /// let map = hedgerow::HashMap::<String, String>::new();
     /// let grow = |old: Option<&String>| Op::Insert(old.map_or("a".into(), |old| old.clone() + "a"));
     /// map.compute("x".into(), grow);
-    /// map.compute("x".into(), grow);
-    /// assert_eq!(map.get_cloned("x").as_deref(), Some("aa"));
-    /// assert_eq!(map.compute("x".into(), |_| Op::Remove).as_deref().map(String::as_str), Some("aa"));
+    /// assert_eq!(map.compute("x".into(), grow).after.unwrap().as_str(), "aa");
+    /// let removed = map.compute("x".into(), |_| Op::Remove);
+    /// assert!(removed.before.is_some_and(|before| *before == "aa") && removed.after.is_none());
     /// ```
-    pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Option<Removed<'_, K, V>> {
-        let done = self.compute_by(Way::Waiting, key, f, &pin());
-        done.unwrap_or_else(give_up::<K, V, _, _>)
+    pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Computed<Ref<'_, K, V>> {
+        let guard = pin();
+        let done = self.compute_by(Way::Waiting, key, f, &guard);
+        computed(done.unwrap_or_else(give_up::<K, V, _, _>), &guard)
     }
 
     pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {

@@ -5,7 +5,7 @@ use super::map::HashMap;
 use super::ops::give_up;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Pinned;
-use crate::reclaim::guard::{Guard, pin};
+use crate::reclaim::guard::{Guard, Handle, HasGuard, OwnedGuard, pin};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::Pair;
 use crate::reclaim::retired::Way;
@@ -31,8 +31,8 @@ impl<K, V, S> HashMap<K, V, S> {
         Pinned::new(self, pin())
     }
 
-    /// As [`pin`](Self::pin), with another guard of the same reader as `guard`: for interrupt handlers and tasks, which
-    /// have a [`Handle`](super::Handle) of their own.
+    /// As [`pin`](Self::pin), under a guard that the caller has: for several maps under one guard, and for interrupt
+    /// handlers and tasks, which have a [`Handle`](super::Handle) of their own.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
@@ -40,12 +40,30 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert_eq!(map.with_guard(&handle.pin()).get(&7).unwrap(), "seven");
     /// ```
     #[inline(always)]
-    pub fn with_guard<'a>(&'a self, guard: &Guard<'a>) -> Pinned<'a, Self> {
-        Pinned::new(self, guard.clone())
+    pub fn with_guard<'a>(&'a self, guard: &'a Guard<'a>) -> Pinned<'a, Self, &'a Guard<'a>> {
+        Pinned::new(self, guard)
+    }
+
+    /// As [`pin`](Self::pin), with a guard that may move to another thread: for futures, which may hold it across an
+    /// `await`. Claims a slot of the registry of readers; running out of memory is handled as in std's collections.
+    ///
+    /// ```
+    /// # fn spawn<F: Future + Send>(_: F) {}
+    /// # async fn something() {}
+    /// static MAP: std::sync::LazyLock<hedgerow::HashMap<u32, String>> = std::sync::LazyLock::new(Default::default);
+    /// spawn(async {
+    ///     let map = MAP.pin_owned();
+    ///     let name = map.get(&7);
+    ///     something().await;
+    ///     println!("{name:?}");
+    /// });
+    /// ```
+    pub fn pin_owned(&self) -> Pinned<'_, Self, OwnedGuard> {
+        Pinned::new(self, Handle::new().into_guard())
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher> Pinned<'_, HashMap<K, V, S>> {
+impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
     /// Returns the value of `key`, as [`HashMap::get`] does.
     ///
     /// ```
@@ -160,7 +178,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> Pinned<'_, HashMap<K, V, S>> {
     }
 }
 
-impl<K, V, S> Pinned<'_, HashMap<K, V, S>> {
+impl<K, V, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
     /// Returns an iterator over all entries, in no particular order: see [`HashMap::iter`].
     ///
     /// ```
@@ -226,7 +244,7 @@ fn fields<K, V>(node: Live<'_, Pair<K, V>>) -> (&K, &V) {
     (&pair.key, &pair.value)
 }
 
-impl<'p, K, V, S> IntoIterator for &'p Pinned<'_, HashMap<K, V, S>> {
+impl<'p, K, V, S, G: HasGuard> IntoIterator for &'p Pinned<'_, HashMap<K, V, S>, G> {
     type Item = (&'p K, &'p V);
     type IntoIter = PinnedIter<'p, K, V>;
 

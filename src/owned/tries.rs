@@ -4,10 +4,11 @@
 
 use super::map::HashMap;
 use super::nodes::NotAbsent;
-use crate::api::op::Op;
+use crate::api::op::{Computed, Op};
 use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::reclaim::errors::Why;
+use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::{Guard, try_pin};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::{Pair, occupied, refused};
@@ -15,6 +16,21 @@ use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Way};
 use crate::sync::backoff::Backoff;
 use core::hash::{BuildHasher, Hash};
+
+/// What an operation found, and what it left.
+pub(super) type Found<'a, K, V> = (Option<Live<'a, Pair<K, V>>>, Option<Live<'a, Pair<K, V>>>);
+
+/// Borrows both, each with a guard of its own: another of `guard`'s reader.
+pub(super) fn computed<'a, K, V>(
+    (before, after): Found<'_, K, V>,
+    guard: &Guard<'a>,
+) -> Computed<Ref<'a, K, V>> {
+    // SAFETY: met under the guard, or put there.
+    let borrow = |node: Live<'_, Pair<K, V>>| unsafe {
+        HashMap::<K, V>::borrowed(node.shared(), guard.again())
+    };
+    Computed { before: before.map(borrow), after: after.map(borrow) }
+}
 
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
@@ -86,16 +102,19 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// let map = hedgerow::HashMap::<String, u32>::new();
     /// let count = |old: Option<&u32>| Op::Insert(old.map_or(1, |old| old + 1));
     /// assert!(map.try_compute("rose".into(), count).is_ok());
-    /// assert_eq!(map.try_compute("rose".into(), count).unwrap().as_deref(), Some(&1));
+    /// assert_eq!(map.try_compute("rose".into(), count).unwrap().after.as_deref(), Some(&2));
     /// ```
     pub fn try_compute(
         &self,
         key: K,
         f: impl FnMut(Option<&V>) -> Op<V>,
-    ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, Option<V>>> {
+    ) -> Result<Computed<Ref<'_, K, V>>, TryInsertError<K, Option<V>>> {
         let way = self.nodes().retired().trying();
         match try_pin() {
-            Ok(guard) => self.compute_by(way, key, f, &guard),
+            Ok(guard) => {
+                let found = self.compute_by(way, key, f, &guard)?;
+                Ok(computed(found, &guard))
+            }
             Err(_) => Err(Why::Alloc.of(key, None)),
         }
     }
@@ -195,15 +214,15 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     }
 
     /// Calls the key's `Hash` once, and finds an entry again by its address: this ends even if `Hash` and `Eq` give
-    /// different answers each time.
+    /// different answers each time. Returns what was found and what was left.
     #[inline(always)]
     pub(super) fn compute_by<'a>(
         &'a self,
         way: Way,
         mut key: K,
         mut f: impl FnMut(Option<&V>) -> Op<V>,
-        guard: &Guard<'_>,
-    ) -> Result<Option<Removed<'a, K, V>>, TryInsertError<K, Option<V>>> {
+        guard: &'a Guard<'_>,
+    ) -> Result<Found<'a, K, V>, TryInsertError<K, Option<V>>> {
         let hash = self.hash(&key);
         let mut known = None;
         loop {
@@ -215,28 +234,26 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                 },
             };
             match (f(found.map(|node| &node.fields().value)), found) {
-                (Op::Keep, _) | (Op::Remove, None) => return Ok(None),
+                (Op::Keep, _) | (Op::Remove, None) => return Ok((found, found)),
                 (Op::Remove, Some(node)) => match self.nodes().remove_exactly(node, way, guard) {
+                    Ok(Some(_)) => return Ok((found, None)),
                     // The entry was replaced or removed meanwhile: to look again counts as waiting.
                     Ok(None) if way.waits() => {}
-                    Ok(Some(removed)) => {
-                        let removed = Removed::new(removed);
-                        // Now: if its destructor panicked at the return, what is returned would leak.
-                        drop(key);
-                        return Ok(Some(removed));
-                    }
                     Ok(None) | Err(Busy) => return Err(Why::Busy.of(key, None)),
                 },
-                (Op::Insert(value), found) => {
+                (Op::Insert(value), _) => {
                     let fresh = Self::fresh_by(way, |_| hash, key, value);
                     let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
+                    let new = fresh.0;
                     let (why, fresh) = match found {
                         Some(node) => match self.nodes().replace_exactly(node, fresh, way, guard) {
-                            Ok(before) => return Ok(before.map(Removed::new)),
+                            // SAFETY: published while the guard is held.
+                            Ok(_) => return Ok((found, Some(unsafe { new.live() }))),
                             Err((why, fresh)) => (why.map(Why::from), fresh),
                         },
                         None => match self.store_absent(fresh, way, guard) {
-                            Ok(()) => return Ok(None),
+                            // SAFETY: as above.
+                            Ok(()) => return Ok((None, Some(unsafe { new.live() }))),
                             Err((Ok(node), fresh)) => {
                                 known = Some(node);
                                 (None, fresh)

@@ -1,6 +1,6 @@
 //! The two ways to borrow from a map of owned data: one entry with a guard of its own, or many under one guard.
 
-use super::guard::Guard;
+use super::guard::{Guard, HasGuard};
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -22,7 +22,7 @@ pub struct Ref<'a, K: ?Sized, V: ?Sized> {
     /// dropped before.
     key: NonNull<K>,
     value: NonNull<V>,
-    _guard: Guard<'a>,
+    guard: Guard<'a>,
     borrows: PhantomData<(&'a K, &'a V)>,
 }
 
@@ -31,7 +31,7 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
     /// The guard keeps key and value alive, and their map is borrowed for `'a`.
     #[inline(always)]
     pub(crate) unsafe fn new(key: NonNull<K>, value: NonNull<V>, guard: Guard<'a>) -> Self {
-        Self { key, value, _guard: guard, borrows: PhantomData }
+        Self { key, value, guard, borrows: PhantomData }
     }
 
     /// Returns the entry's key.
@@ -73,7 +73,7 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
 impl<K: ?Sized, V: ?Sized> Clone for Ref<'_, K, V> {
     /// Another borrow of the same entry.
     fn clone(&self) -> Self {
-        Self { _guard: self._guard.clone(), ..*self }
+        Self { guard: self.guard.again(), ..*self }
     }
 }
 
@@ -123,14 +123,14 @@ impl<K: Eq + ?Sized, V: Eq + ?Sized> Eq for Ref<'_, K, V> {}
 /// words.sort();
 /// assert_eq!(words, ["one", "two"]);
 /// ```
-pub struct Pinned<'a, M> {
+pub struct Pinned<'a, M, G = Guard<'a>> {
     map: &'a M,
-    guard: Guard<'a>,
+    guard: G,
 }
 
-impl<'a, M> Pinned<'a, M> {
+impl<'a, M, G: HasGuard> Pinned<'a, M, G> {
     #[inline(always)]
-    pub(crate) fn new(map: &'a M, guard: Guard<'a>) -> Self {
+    pub(crate) fn new(map: &'a M, guard: G) -> Self {
         Self { map, guard }
     }
 
@@ -148,19 +148,12 @@ impl<'a, M> Pinned<'a, M> {
     /// println!("reader {}", map.guard().reader());
     /// ```
     #[inline(always)]
-    pub fn guard(&self) -> &Guard<'a> {
-        &self.guard
+    pub fn guard(&self) -> &Guard<'_> {
+        self.guard.guard()
     }
 }
 
-impl<M> Clone for Pinned<'_, M> {
-    /// The same map with another guard of the same reader.
-    fn clone(&self) -> Self {
-        Self { map: self.map, guard: self.guard.clone() }
-    }
-}
-
-impl<M> Deref for Pinned<'_, M> {
+impl<M, G> Deref for Pinned<'_, M, G> {
     type Target = M;
 
     #[inline(always)]
@@ -169,7 +162,7 @@ impl<M> Deref for Pinned<'_, M> {
     }
 }
 
-impl<M: fmt::Debug> fmt::Debug for Pinned<'_, M> {
+impl<M: fmt::Debug, G> fmt::Debug for Pinned<'_, M, G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.map.fmt(f)
     }

@@ -152,6 +152,13 @@ impl Guard<'_> {
         self.slot.note.store(count | ORPHANED, Ordering::Relaxed);
     }
 
+    /// Another guard of the same reader, which costs an addition. (Not `Clone`: an [`OwnedGuard`] is shared by threads,
+    /// and only one of them may count.)
+    #[inline(always)]
+    pub(crate) fn again(&self) -> Self {
+        Self::enter(self.slot)
+    }
+
     /// The number under which [`stalled_readers`](crate::owned::HashMap::stalled_readers) lists this guard.
     ///
     /// ```
@@ -160,14 +167,6 @@ impl Guard<'_> {
     /// ```
     pub fn reader(&self) -> usize {
         self.slot.number()
-    }
-}
-
-impl Clone for Guard<'_> {
-    /// Another guard of the same reader, which costs an addition.
-    #[inline(always)]
-    fn clone(&self) -> Self {
-        Self::enter(self.slot)
     }
 }
 
@@ -334,4 +333,38 @@ pub struct Stalled {
 /// All readers that are pinned since before the last batch was sealed.
 pub(crate) fn stalled() -> impl Iterator<Item = Stalled> {
     DOMAIN.stalled().map(|(reader, batches)| Stalled { reader, batches })
+}
+
+/// What holds a [`Guard`]: the guard itself, a reference to one, or an [`OwnedGuard`].
+pub trait HasGuard: sealed::Sealed {
+    /// Returns the guard.
+    fn guard(&self) -> &Guard<'_>;
+}
+
+impl HasGuard for Guard<'_> {
+    #[inline(always)]
+    fn guard(&self) -> &Guard<'_> {
+        self
+    }
+}
+
+impl HasGuard for &Guard<'_> {
+    #[inline(always)]
+    fn guard(&self) -> &Guard<'_> {
+        self
+    }
+}
+
+impl HasGuard for OwnedGuard {
+    #[inline(always)]
+    fn guard(&self) -> &Guard<'_> {
+        &self.0
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Guard<'_> {}
+    impl Sealed for &super::Guard<'_> {}
+    impl Sealed for super::OwnedGuard {}
 }
