@@ -56,7 +56,7 @@
 //!   [`stalled_readers`](crate::HashMap::stalled_readers) tells whose guard it is, and
 //!   [`set_pending_limit`](crate::HashMap::set_pending_limit) bounds it for those who can be refused.
 //! - Every key and value is dropped exactly once: by an operation that writes to the same map, at most two
-//!   an operation; by [`collect`](crate::HashMap::collect); when it is taken out as owned
+//!   an operation; by [`reclaim`](crate::HashMap::reclaim); when it is taken out as owned
 //!   ([`try_into_owned`](crate::owned::Removed::try_into_owned)); or with the map. On which thread is left open.
 //! - `Drop` runs with nothing locked, like all your code, and without a guard of the operation that frees garbage: it
 //!   may panic, call the map, be slow, or never return. If it panics, the operation in which it ran is done, and no
@@ -65,11 +65,11 @@
 //!   operations drop nothing by themselves. (If the destructors of two entries panic while a map itself is dropped,
 //!   the process aborts, as it does with std's collections.)
 //! - A `Drop` that writes to the map whose garbage it belongs to has no other `Drop` of that map run within it: what it
-//!   replaces or removes waits for a later operation, and [`collect`](crate::HashMap::collect) within it drops none.
+//!   replaces or removes waits for a later operation, and [`reclaim`](crate::HashMap::reclaim) within it drops none.
 //!   So the stack does not grow with the garbage. If destructors write to other maps, eight maps at most are freeing
 //!   their garbage in one thread, each within a destructor of the one before. Without feature `std` nothing
 //!   tells threads apart: there a second operation frees if 64 entries can be freed, a third if 192, and so on,
-//!   whichever threads these are in, and eight more that were asked to by `collect` or a limit.
+//!   whichever threads these are in, and eight more that were asked to by `reclaim` or a limit.
 //! - If `Hash`, `Eq`, `Ord`, `Clone` or `Borrow` of a key lie, or say something else each time, answers are wrong and
 //!   nothing worse: every operation ends, and every key and value is dropped once.
 //! - Taking and dropping a guard is wait-free: a load, two stores, and a fence; with feature

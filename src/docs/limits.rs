@@ -33,7 +33,7 @@
 //! and handles, at one time, rounded up to sixteen.
 //!
 //! Even with no guard held, some hundred removed entries wait in each map for the next write to it:
-//! garbage is dealt with in batches of 256. [`collect`](crate::HashMap::collect) does it at once.
+//! garbage is dealt with in batches of 256. [`reclaim`](crate::HashMap::reclaim) does it at once.
 //!
 //! # A reader holds a publish up
 //! A [`LeftRightMap`](crate::LeftRightMap) has two tables. While a reader looks at the one that is hidden, the

@@ -6,15 +6,15 @@ use super::map::fail;
 use super::nodes::Nodes;
 use super::removed::RemovedBytes;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
-use crate::api::op::Op;
+use crate::api::op::{Computed, Op};
 use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError, TryReserveError};
+use crate::reclaim::borrowed::Ref;
 use crate::reclaim::errors::Why;
 use crate::reclaim::guard::{Guard, Stalled, pin, stalled, try_pin};
-use crate::reclaim::node::Live;
+use crate::reclaim::node::{Live, Shared};
 use crate::reclaim::retired::{Fresh, Way};
-use crate::table::cursor::Cursor;
-use crate::table::window::{WINDOW, hashes, same_length};
+use alloc::vec::Vec;
 use core::hash::BuildHasher;
 
 /// A concurrent hash map from byte strings to byte strings.
@@ -170,12 +170,12 @@ impl<S> BytesMap<S> {
     }
 
     /// Frees what no reader can be looking at any more, all at once; see
-    /// [`HashMap::collect`](super::HashMap::collect).
+    /// [`HashMap::reclaim`](super::HashMap::reclaim).
     ///
     /// ```
-    /// hedgerow::BytesMap::new().collect();
+    /// hedgerow::BytesMap::new().reclaim();
     /// ```
-    pub fn collect(&self) {
+    pub fn reclaim(&self) {
         self.nodes.retired().collect();
     }
 
@@ -191,33 +191,14 @@ impl<S> BytesMap<S> {
         stalled()
     }
 
-    /// All keys and values, borrowed, in no particular order; see [`HashMap::iter`](super::HashMap::iter).
+    /// Returns an iterator over all entries, in no particular order; see [`HashMap::iter`](super::HashMap::iter).
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
-    /// let guard = hedgerow::owned::pin();
-    /// assert_eq!(map.iter(&guard).next(), Some((&b"rose"[..], &b"red"[..])));
+    /// assert_eq!(map.iter().next().unwrap().pair(), (&b"rose"[..], &b"red"[..]));
     /// ```
-    pub fn iter<'a>(&'a self, guard: &'a Guard<'_>) -> BytesIter<'a> {
-        BytesIter::new(&self.nodes, guard)
-    }
-
-    /// Shows entries to `f`, from `cursor` on; see [`HashMap::scan`](super::HashMap::scan).
-    ///
-    /// ```
-    /// use hedgerow::owned::{Cursor, pin};
-    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
-    /// let place = map.scan(Cursor::default(), 10, &pin(), |_, colour| assert_eq!(colour, b"red"));
-    /// assert_eq!(place, None);
-    /// ```
-    pub fn scan<'a>(
-        &'a self,
-        cursor: Cursor,
-        budget: usize,
-        guard: &'a Guard<'_>,
-        mut f: impl FnMut(&'a [u8], &'a [u8]),
-    ) -> Option<Cursor> {
-        self.nodes.scan(cursor, budget, guard, |node| f(node.key(), node.value()))
+    pub fn iter(&self) -> BytesIter<'_> {
+        BytesIter::new(&self.nodes)
     }
 
     /// Keeps the entries for which `keep` says true; see [`HashMap::retain`](super::HashMap::retain).
@@ -289,51 +270,66 @@ impl<S> BytesMap<S> {
 
 impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
-    fn hash(&self, key: &[u8]) -> tags::Hash {
+    pub(super) fn hash(&self, key: &[u8]) -> tags::Hash {
         tags::Hash::spread(self.hash_builder.hash_one(key), mixes_well::<S>())
     }
 
     #[inline(always)]
-    fn find<'a>(&'a self, key: &[u8], guard: &'a Guard<'_>) -> Option<Live<'a, Fused>> {
+    pub(super) fn find<'a>(&'a self, key: &[u8], guard: &'a Guard<'_>) -> Option<Live<'a, Fused>> {
         self.nodes.get(self.hash(key), move |node| node.key() == key, guard)
     }
 
-    /// The value of `key`, borrowed for as long as the guard is held.
-    ///
-    /// Takes no lock, writes no shared memory, allocates nothing; expected constant time. Waits while a
-    /// writer is inside the key's bin, which a key that is absent mostly does not notice. Linearizes where
-    /// the bin's tags are loaded.
+    /// Returns the value of `key`, borrowed with a guard of its own; see [`HashMap::get`](super::HashMap::get).
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
-    /// let guard = hedgerow::owned::pin();
-    /// assert_eq!((map.get("rose", &guard), map.get("thorn", &guard)), (Some(&b"red"[..]), None));
+    /// assert_eq!(map.get("rose").as_deref(), Some(&b"red"[..]));
+    /// assert!(map.get("thorn").is_none());
     /// ```
     #[inline]
-    pub fn get<'a>(&'a self, key: impl AsRef<[u8]>, guard: &'a Guard<'_>) -> Option<&'a [u8]> {
-        self.find(key.as_ref(), guard).map(Live::value)
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Ref<'_, [u8], [u8]>> {
+        let guard = pin();
+        let found = self.find(key.as_ref(), &guard)?.shared();
+        // SAFETY: found under the guard.
+        Some(unsafe { Ref::of_bytes(found, guard) })
     }
 
     /// As [`get`](Self::get), but never waits; see [`HashMap::try_get`](super::HashMap::try_get).
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside the key's bin.
+    /// [`Busy`] if a writer is inside the key's bin.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
-    /// assert_eq!(map.try_get("rose", &hedgerow::owned::pin()), Ok(Some(&b"red"[..])));
+    /// assert_eq!(map.try_get("rose").unwrap().as_deref(), Some(&b"red"[..]));
     /// ```
-    pub fn try_get<'a>(
-        &'a self,
-        key: impl AsRef<[u8]>,
-        guard: &'a Guard<'_>,
-    ) -> Result<Option<&'a [u8]>, Busy> {
-        let key = key.as_ref();
-        let found = self.nodes.try_get(self.hash(key), |node| node.key() == key, guard)?;
-        Ok(found.map(Live::value))
+    pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<Option<Ref<'_, [u8], [u8]>>, Busy> {
+        let guard = try_pin().map_err(|_| Busy)?;
+        let found = self.try_find(key.as_ref(), &guard)?.map(Live::shared);
+        // SAFETY: found under the guard.
+        Ok(found.map(|node| unsafe { Ref::of_bytes(node, guard) }))
     }
 
-    /// What `f` makes of the value of `key`. `f` runs with nothing locked.
+    #[inline(always)]
+    pub(super) fn try_find<'a>(
+        &'a self,
+        key: &[u8],
+        guard: &'a Guard<'_>,
+    ) -> Result<Option<Live<'a, Fused>>, Busy> {
+        self.nodes.try_get(self.hash(key), |node| node.key() == key, guard)
+    }
+
+    /// Returns a copy of the value of `key`.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert_eq!(map.get_cloned("rose"), Some(b"red".to_vec()));
+    /// ```
+    pub fn get_cloned(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+        self.get_with(key, <[u8]>::to_vec)
+    }
+
+    /// Returns what `f` makes of the value of `key`. `f` runs with nothing locked.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);
@@ -341,7 +337,17 @@ impl<S: BuildHasher> BytesMap<S> {
     /// ```
     #[inline]
     pub fn get_with<R>(&self, key: impl AsRef<[u8]>, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        self.get(key, &pin()).map(f)
+        self.find(key.as_ref(), &pin()).map(|node| f(node.value()))
+    }
+
+    /// Returns a copy of the value of `key`, or no bytes. Inserts nothing.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert_eq!((map.get_or_default("rose"), map.get_or_default("thorn")), (b"red".to_vec(), vec![]));
+    /// ```
+    pub fn get_or_default(&self, key: impl AsRef<[u8]>) -> Vec<u8> {
+        self.get_cloned(key).unwrap_or_default()
     }
 
     /// Whether `key` has an entry.
@@ -352,37 +358,6 @@ impl<S: BuildHasher> BytesMap<S> {
     #[inline]
     pub fn contains_key(&self, key: impl AsRef<[u8]>) -> bool {
         self.find(key.as_ref(), &pin()).is_some()
-    }
-
-    /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn, but a map that is
-    /// larger than the caches answers several times sooner. Linearizes one key after the other: an answer is never
-    /// older than one in front of it. The batch is not atomic.
-    ///
-    /// # Panics
-    /// When the slices differ in length.
-    ///
-    /// ```
-    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
-    /// let guard = hedgerow::owned::pin();
-    /// let mut colours = [None; 2];
-    /// map.get_many(&["thorn", "rose"], &mut colours, &guard);
-    /// assert_eq!(colours, [None, Some(&b"red"[..])]);
-    /// ```
-    pub fn get_many<'a>(
-        &'a self,
-        keys: &[impl AsRef<[u8]>],
-        values: &mut [Option<&'a [u8]>],
-        guard: &'a Guard<'_>,
-    ) {
-        same_length(keys.len(), values.len());
-        for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
-            self.nodes.get_window(
-                &hashes(keys.len(), |at| self.hash(keys[at].as_ref()))[..keys.len()],
-                |at, node| node.key() == keys[at].as_ref(),
-                |at, found| values[at] = found.map(Live::value),
-                guard,
-            );
-        }
     }
 
     /// A node, unless there is no memory for it or no room for what it may replace.
@@ -551,66 +526,114 @@ impl<S: BuildHasher> BytesMap<S> {
     /// assert_eq!(map.remove("rose").unwrap().value(), b"red");
     /// ```
     pub fn remove(&self, key: impl AsRef<[u8]>) -> Option<RemovedBytes<'_>> {
+        self.remove_if(key, |_, _| true)
+    }
+
+    /// Removes `key` if `condition` says so of its entry; see [`HashMap::remove_if`](super::HashMap::remove_if).
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert!(map.remove_if("rose", |_, colour| colour == b"white").is_none());
+    /// ```
+    pub fn remove_if(
+        &self,
+        key: impl AsRef<[u8]>,
+        mut condition: impl FnMut(&[u8], &[u8]) -> bool,
+    ) -> Option<RemovedBytes<'_>> {
         let key = key.as_ref();
         let same = |node: Live<'_, Fused>| node.key() == key;
-        let removed = self.nodes.remove(self.hash(key), same, |_| true, Way::Waiting, &pin());
+        let wanted = |node: Shared<Fused>| {
+            // SAFETY: met in the table under the guard.
+            let node = unsafe { node.live() };
+            condition(node.key(), node.value())
+        };
+        let removed = self.nodes.remove(self.hash(key), same, wanted, Way::Waiting, &pin());
         removed.ok().flatten().map(RemovedBytes)
     }
 
-    /// Does with `key`'s entry what `f` decides from its value, atomically; returns the entry that this
-    /// replaced or removed.
+    /// Replaces the value of `key` by what `f` makes of it; returns the new value, or `None` if there is none.
+    ///
+    /// `f` runs with nothing locked, and again if the entry was replaced meanwhile: the replacement is atomic.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// let new = map.update("rose", |colour| [b"dark ", colour].concat());
+    /// assert_eq!(new.as_deref(), Some(&b"dark red"[..]));
+    /// ```
+    pub fn update<V: AsRef<[u8]>>(
+        &self,
+        key: impl AsRef<[u8]>,
+        mut f: impl FnMut(&[u8]) -> V,
+    ) -> Option<Ref<'_, [u8], [u8]>> {
+        let decide = |old: Option<&[u8]>| old.map_or(Op::Keep, |old| Op::Insert(f(old)));
+        self.compute(key, decide).after
+    }
+
+    /// Does with `key`'s entry what `f` decides from its value, atomically. Returns what was there before and what is
+    /// there after it.
     ///
     /// `f` runs with nothing locked, and again if the entry was replaced or removed meanwhile.
     ///
     /// ```
-    /// use hedgerow::owned::Op;
+    /// use hedgerow::Op;
     /// let map = hedgerow::BytesMap::new();
     /// let grow = |old: Option<&[u8]>| Op::Insert([old.unwrap_or_default(), b"a"].concat());
     /// map.compute("x", grow);
-    /// map.compute("x", grow);
-    /// assert_eq!(map.get_with("x", <[u8]>::to_vec), Some(b"aa".into()));
+    /// assert_eq!(map.compute("x", grow).after.as_deref(), Some(&b"aa"[..]));
     /// ```
     pub fn compute<V: AsRef<[u8]>>(
         &self,
         key: impl AsRef<[u8]>,
         f: impl FnMut(Option<&[u8]>) -> Op<V>,
-    ) -> Option<RemovedBytes<'_>> {
-        let done = self.compute_by(Way::Waiting, key.as_ref(), f, &pin());
-        done.unwrap_or_else(|(why, _)| give_up(why))
+    ) -> Computed<Ref<'_, [u8], [u8]>> {
+        let guard = pin();
+        let done = self.compute_by(Way::Waiting, key.as_ref(), f, &guard);
+        Self::computed(done.unwrap_or_else(|(why, _)| give_up(why)), &guard)
     }
 
     /// As [`compute`](Self::compute), but neither waits, nor panics, nor aborts, and keeps the map's
-    /// [limit](Self::set_pending_limit) where it is to insert.
+    /// [limit](Self::set_pending_limit) if it is to insert.
     ///
     /// # Errors
     /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored.
     ///
     /// ```
-    /// use hedgerow::owned::Op;
+    /// use hedgerow::Op;
     /// let map = hedgerow::BytesMap::new();
-    /// assert!(map.try_compute("rose", |_| Op::Insert("red")).is_ok_and(|old| old.is_none()));
+    /// assert!(map.try_compute("rose", |_| Op::Insert("red")).is_ok_and(|done| done.before.is_none()));
     /// ```
     pub fn try_compute<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         &self,
         key: K,
         f: impl FnMut(Option<&[u8]>) -> Op<V>,
-    ) -> Result<Option<RemovedBytes<'_>>, TryInsertError<K, Option<V>>> {
+    ) -> Result<Computed<Ref<'_, [u8], [u8]>>, TryInsertError<K, Option<V>>> {
         let way = self.nodes.retired().trying();
-        let done = match try_pin() {
-            Ok(guard) => self.compute_by(way, key.as_ref(), f, &guard),
-            Err(_) => Err((Why::Alloc, None)),
-        };
-        done.map_err(|(why, value)| why.of(key, value))
+        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
+        match self.compute_by(way, key.as_ref(), f, &guard) {
+            Ok(found) => Ok(Self::computed(found, &guard)),
+            Err((why, value)) => Err(why.of(key, value)),
+        }
     }
 
+    /// Borrows both, each with a guard of its own: another of `guard`'s reader.
+    fn computed<'a>(
+        (before, after): Found<'_>,
+        guard: &Guard<'a>,
+    ) -> Computed<Ref<'a, [u8], [u8]>> {
+        // SAFETY: met under the guard, or put there.
+        let borrow = |node: Live<'_, Fused>| unsafe { Ref::of_bytes(node.shared(), guard.again()) };
+        Computed { before: before.map(borrow), after: after.map(borrow) }
+    }
+
+    /// Returns what was found and what was left.
     #[inline(always)]
-    fn compute_by<V: AsRef<[u8]>>(
-        &self,
+    fn compute_by<'a, V: AsRef<[u8]>>(
+        &'a self,
         way: Way,
         key: &[u8],
         mut f: impl FnMut(Option<&[u8]>) -> Op<V>,
-        guard: &Guard<'_>,
-    ) -> Result<Option<RemovedBytes<'_>>, (Why, Option<V>)> {
+        guard: &'a Guard<'_>,
+    ) -> Result<Found<'a>, (Why, Option<V>)> {
         let busy = |busy: Busy| (busy.into(), None);
         // Asked once: a hasher that says something else each time must not keep this from ending.
         let hash = self.hash(key);
@@ -621,28 +644,31 @@ impl<S: BuildHasher> BytesMap<S> {
                 None => self.find_by(way, hash, key, guard).map_err(busy)?,
             };
             match (f(found.map(Live::value)), found) {
-                (Op::Keep, _) | (Op::Remove, None) => return Ok(None),
+                (Op::Keep, _) | (Op::Remove, None) => return Ok((found, found)),
                 (Op::Remove, Some(node)) => {
                     let removed = self.nodes.remove_exactly(node, way, guard).map_err(busy)?;
-                    if let Some(removed) = removed {
-                        return Ok(Some(RemovedBytes(removed)));
+                    if removed.is_some() {
+                        return Ok((found, None));
                     }
                     if !way.waits() {
                         return Err((Why::Busy, None));
                     }
                 }
-                (Op::Insert(value), found) => {
+                (Op::Insert(value), _) => {
                     let fresh = match Self::fresh(way, hash, key, value.as_ref()) {
                         Ok(fresh) => fresh,
                         Err(why) => return Err((why, Some(value))),
                     };
+                    let new = fresh.0;
                     let why = match found {
                         Some(node) => match self.nodes.replace_exactly(node, fresh, way, guard) {
-                            Ok(before) => return Ok(before.map(RemovedBytes)),
+                            // SAFETY: published while the guard is held.
+                            Ok(_) => return Ok((found, Some(unsafe { new.live() }))),
                             Err((why, _)) => why.map(Why::from),
                         },
                         None => match self.store_absent(fresh, key, way, guard) {
-                            Ok(()) => return Ok(None),
+                            // SAFETY: as above.
+                            Ok(()) => return Ok((None, Some(unsafe { new.live() }))),
                             Err(Ok(node)) => {
                                 known = Some(node);
                                 None
@@ -662,12 +688,15 @@ impl<S: BuildHasher> BytesMap<S> {
     }
 }
 
-/// The end of an operation that waits: for want of memory, or because something is too long.
+/// What an operation found, and what it left.
+type Found<'a> = (Option<Live<'a, Fused>>, Option<Live<'a, Fused>>);
+
 /// The answer of `insert_if_absent`, which stored them if `is_new`.
 fn unless_occupied<K, V>(is_new: bool, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
     if is_new { Ok(()) } else { Err(OccupiedError::new(key, value, ())) }
 }
 
+/// The end of an operation that waits: for want of memory, or because something is too long.
 #[cold]
 fn give_up<T>(why: Why) -> T {
     fail(match why {

@@ -1,7 +1,9 @@
 //! The nodes of a `BytesMap`: key and value behind the header, in one allocation.
 
 use crate::bins::tags;
+use crate::reclaim::borrowed::Ref;
 use crate::reclaim::errors::Why;
+use crate::reclaim::guard::Guard;
 use crate::reclaim::node::{Header, Live, Node, Shared};
 use crate::reclaim::retired::Fresh;
 use alloc::alloc::{alloc, dealloc};
@@ -50,6 +52,21 @@ unsafe impl Node for Fused {
         let layout = Self::layout(key, value).expect("the layout that it was allocated with");
         // SAFETY: the caller says that this is the end of it. Its fields need no destructor.
         unsafe { dealloc(node.as_ptr().cast(), layout) }
+    }
+}
+
+impl<'a> Ref<'a, [u8], [u8]> {
+    /// Borrows an entry.
+    ///
+    /// # Safety
+    /// It was met in a map that is borrowed for `'a`, under the guard, or put there.
+    #[inline(always)]
+    pub(super) unsafe fn of_bytes(node: Shared<Fused>, guard: Guard<'a>) -> Self {
+        // SAFETY: alive as long as the guard is held.
+        let node = unsafe { node.live() };
+        let (key, value) = (NonNull::from_ref(node.key()), NonNull::from_ref(node.value()));
+        // SAFETY: as above.
+        unsafe { Self::new(key, value, guard) }
     }
 }
 

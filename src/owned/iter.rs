@@ -1,6 +1,5 @@
 //! Iterators: some bins at a time, each bin as it was at one moment.
 
-use super::map::HashMap;
 use super::nodes::Nodes;
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::{Guard, HasGuard, pin};
@@ -17,7 +16,7 @@ use core::iter::FusedIterator;
 /// The nodes of a table.
 pub(super) struct Walk<'a, N: Node, G = &'a Guard<'a>> {
     nodes: &'a Nodes<N>,
-    guard: G,
+    pub(super) guard: G,
     position: Option<Position>,
     /// The nodes of some bins, those before `next` already handed out.
     some: Vec<Raw<Shared<N>, ()>>,
@@ -78,7 +77,7 @@ impl<'a, N: Node, G: HasGuard> Iterator for Walk<'a, N, G> {
     }
 }
 
-/// An iterator over the entries of a [`HashMap`], made by [`HashMap::iter`]. It has a guard of its own, as each entry
+/// An iterator over the entries of a [`HashMap`](super::HashMap), made by [`HashMap::iter`](super::HashMap::iter). It has a guard of its own, as each entry
 /// that it returns.
 pub struct Iter<'a, K, V>(Walk<'a, Pair<K, V>, Guard<'a>>);
 
@@ -94,11 +93,11 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
     fn next(&mut self) -> Option<Self::Item> {
         let node = self.0.next()?.shared();
         // SAFETY: met under the guard, of which the entry gets another.
-        Some(unsafe { HashMap::<K, V>::borrowed(node, self.0.guard.again()) })
+        Some(unsafe { Ref::of_pair(node, self.0.guard.again()) })
     }
 }
 
-/// An iterator over the entries of a [`HashMap`], borrowed from what [`HashMap::pin`] returns.
+/// An iterator over the entries of a [`HashMap`](super::HashMap), borrowed from what [`HashMap::pin`](super::HashMap::pin) returns.
 ///
 /// A clone goes on from the same place, and reads the bins that follow for itself.
 pub struct PinnedIter<'a, K, V>(Walk<'a, Pair<K, V>>);
@@ -118,7 +117,7 @@ impl<'a, K, V> Iterator for PinnedIter<'a, K, V> {
     }
 }
 
-/// An iterator over the keys of a [`HashMap`], borrowed from what [`HashMap::pin`] returns.
+/// An iterator over the keys of a [`HashMap`](super::HashMap), borrowed from what [`HashMap::pin`](super::HashMap::pin) returns.
 pub struct PinnedKeys<'a, K, V>(pub(super) PinnedIter<'a, K, V>);
 
 impl<'a, K, V> Iterator for PinnedKeys<'a, K, V> {
@@ -129,7 +128,7 @@ impl<'a, K, V> Iterator for PinnedKeys<'a, K, V> {
     }
 }
 
-/// An iterator over the values of a [`HashMap`], borrowed from what [`HashMap::pin`] returns.
+/// An iterator over the values of a [`HashMap`](super::HashMap), borrowed from what [`HashMap::pin`](super::HashMap::pin) returns.
 pub struct PinnedValues<'a, K, V>(pub(super) PinnedIter<'a, K, V>);
 
 impl<'a, K, V> Iterator for PinnedValues<'a, K, V> {
@@ -164,7 +163,7 @@ macro_rules! clones {
 }
 clones!(PinnedIter PinnedKeys PinnedValues);
 
-/// An iterator that takes entries out of a [`HashMap`], made by [`HashMap::extract_if`] and [`HashMap::drain`]. What it
+/// An iterator that takes entries out of a [`HashMap`](super::HashMap), made by [`HashMap::extract_if`](super::HashMap::extract_if) and [`HashMap::drain`](super::HashMap::drain). What it
 /// was not asked for stays in the map.
 pub struct ExtractIf<'a, K, V, F> {
     walk: Walk<'a, Pair<K, V>, Guard<'a>>,

@@ -20,7 +20,7 @@ use alloc::alloc::handle_alloc_error;
 /// - A guard may be held while the same thread, or another, writes to the same map, or to others, and for
 ///   ever: nothing deadlocks. It keeps entries alive that are removed meanwhile.
 /// - An entry that is replaced or removed is dropped once, by some later operation that writes to the map, at
-///   most two an operation; by [`collect`](Self::collect); or with the map.
+///   most two an operation; by [`reclaim`](Self::reclaim); or with the map.
 /// - User code (`Hash`, `Eq`, `Clone`, `Drop`, closures) runs with nothing locked: it may panic, or call the map. If
 ///   `Hash` or `Eq` lie, answers are wrong, and nothing worse. A slow destructor holds up its own thread only.
 ///
@@ -172,7 +172,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
     /// map.insert(1, 'b');
     /// assert_eq!(map.pending(), 1);
-    /// map.collect();
+    /// map.reclaim();
     /// ```
     pub fn pending(&self) -> usize {
         self.nodes.retired().pending()
@@ -226,9 +226,9 @@ impl<K, V, S> HashMap<K, V, S> {
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
     /// drop(map.remove(&1));
-    /// map.collect();
+    /// map.reclaim();
     /// ```
-    pub fn collect(&self) {
+    pub fn reclaim(&self) {
         self.nodes.retired().collect();
     }
 
@@ -239,7 +239,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
     /// let guard = hedgerow::owned::pin();
     /// drop(map.remove(&1));
-    /// map.collect();
+    /// map.reclaim();
     /// assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
     /// ```
     pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> + use<K, V, S> {

@@ -5,6 +5,7 @@
 
 mod bytes_iter;
 mod bytes_map;
+mod bytes_pinned;
 mod entry;
 mod fused;
 mod iter;
@@ -26,11 +27,11 @@ pub use crate::reclaim::borrowed::{Pinned, Ref};
 pub use crate::reclaim::guard::{Guard, Handle, HasGuard, OwnedGuard, Stalled, pin, try_pin};
 pub use crate::reclaim::removed::Removed;
 pub use crate::table::cursor::Cursor;
-pub use bytes_iter::BytesIter;
+pub use bytes_iter::{BytesIter, PinnedBytesIter};
 pub use bytes_map::BytesMap;
 pub use entry::{Entry, OccupiedEntry, VacantEntry};
 pub use iter::{ExtractIf, IntoIter, Iter, PinnedIter, PinnedKeys, PinnedValues};
 pub use map::HashMap;
 #[cfg(feature = "rayon")]
-pub use rayon::{ParIter, ParStrIter};
+pub use rayon::{ParBytesIter, ParIter};
 pub use removed::RemovedBytes;

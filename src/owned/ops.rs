@@ -16,7 +16,6 @@ use crate::sync::backoff::Backoff;
 use alloc::alloc::handle_alloc_error;
 use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
-use core::ptr::NonNull;
 
 /// The end of an operation that waits, and so fails only for want of memory.
 #[cold]
@@ -76,7 +75,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         let guard = pin();
         let found = self.find(key, &guard)?.shared();
         // SAFETY: found under the guard.
-        Some(unsafe { HashMap::<K, V>::borrowed(found, guard) })
+        Some(unsafe { Ref::of_pair(found, guard) })
     }
 
     /// As [`get`](Self::get), but never waits. An interrupt handler uses
@@ -97,7 +96,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         let guard = try_pin().map_err(|_| Busy)?;
         let Some(found) = self.try_find(key, &guard)?.map(Live::shared) else { return Ok(None) };
         // SAFETY: found under the guard.
-        Ok(Some(unsafe { HashMap::<K, V>::borrowed(found, guard) }))
+        Ok(Some(unsafe { Ref::of_pair(found, guard) }))
     }
 
     /// Returns a clone of the value of `key`.
@@ -145,7 +144,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         let got = self.get_or_insert_with_by(Way::Waiting, key, |_| make(), &guard);
         let got = got.unwrap_or_else(give_up::<K, V, _, _>).shared();
         // SAFETY: found, or inserted, under the guard.
-        unsafe { HashMap::<K, V>::borrowed(got, guard) }
+        unsafe { Ref::of_pair(got, guard) }
     }
 
     /// Returns the value of `key`, which is `value` if there is none.
@@ -346,7 +345,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                 Ok(before) => {
                     drop(before);
                     // SAFETY: put there under the guard.
-                    return Some(unsafe { HashMap::<K, V>::borrowed(new, guard) });
+                    return Some(unsafe { Ref::of_pair(new, guard) });
                 }
                 Err((None, _)) => {}
                 Err(why) => return give_up::<K, V, _, _>(why),
@@ -378,20 +377,5 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         for (key, value) in entries {
             self.insert(key, value);
         }
-    }
-}
-
-impl<K, V> HashMap<K, V> {
-    /// Borrows an entry.
-    ///
-    /// # Safety
-    /// It was met in this map under the guard, or put there.
-    #[inline(always)]
-    pub(super) unsafe fn borrowed<'a>(node: Shared<Pair<K, V>>, guard: Guard<'a>) -> Ref<'a, K, V> {
-        // SAFETY: alive as long as the guard is held.
-        let pair = unsafe { node.live() }.fields();
-        let (key, value) = (NonNull::from_ref(&pair.key), NonNull::from_ref(&pair.value));
-        // SAFETY: as above.
-        unsafe { Ref::new(key, value, guard) }
     }
 }

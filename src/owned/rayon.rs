@@ -7,7 +7,8 @@ use super::bytes_map::BytesMap;
 use super::fused::Fused;
 use super::map::HashMap;
 use super::nodes::Nodes;
-use crate::reclaim::guard::Guard;
+use crate::reclaim::borrowed::Pinned;
+use crate::reclaim::guard::{Guard, HasGuard};
 use crate::reclaim::node::{Live, Node, Shared};
 use crate::reclaim::pair::Pair;
 use crate::table::pieces::Piece;
@@ -62,7 +63,7 @@ impl<'a, N: Node + Send + Sync> UnindexedProducer for Walk<'a, N> {
 }
 
 /// Entries of a [`HashMap`], borrowed by many threads under one guard; made by
-/// [`HashMap::par_iter`](super::HashMap::par_iter) (feature `rayon`).
+/// [`Pinned::par_iter`] (feature `rayon`).
 pub struct ParIter<'a, K, V>(&'a Nodes<Pair<K, V>>, Presence<'a>);
 
 impl<'a, K, V> ParallelIterator for ParIter<'a, K, V>
@@ -83,10 +84,10 @@ where
 }
 
 /// Entries of a [`BytesMap`], borrowed by many threads under one guard; made by
-/// [`BytesMap::par_iter`](super::BytesMap::par_iter) (feature `rayon`).
-pub struct ParStrIter<'a>(&'a Nodes<Fused>, Presence<'a>);
+/// [`Pinned::par_iter`] (feature `rayon`).
+pub struct ParBytesIter<'a>(&'a Nodes<Fused>, Presence<'a>);
 
-impl<'a> ParallelIterator for ParStrIter<'a> {
+impl<'a> ParallelIterator for ParBytesIter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
     fn drive_unindexed<C: UnindexedConsumer<Self::Item>>(self, consumer: C) -> C::Result {
@@ -113,43 +114,41 @@ impl<K, V> fmt::Debug for ParIter<'_, K, V> {
     }
 }
 
-impl fmt::Debug for ParStrIter<'_> {
+impl fmt::Debug for ParBytesIter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ParStrIter").finish_non_exhaustive()
+        f.debug_struct("ParBytesIter").finish_non_exhaustive()
     }
 }
 
-impl<K: Send + Sync, V: Send + Sync, S> HashMap<K, V, S> {
-    /// As [`iter`](Self::iter), on rayon's threads (feature `rayon`). The guard is this thread's, and held until all
-    /// have done.
+impl<K: Send + Sync, V: Send + Sync, S, G: HasGuard> Pinned<'_, HashMap<K, V, S>, G> {
+    /// As [`iter`](Self::iter), on rayon's threads (feature `rayon`). The guard is this thread's, and is held until all
+    /// are done.
     ///
     /// ```
     /// use rayon::prelude::*;
     ///
     /// let words: hedgerow::HashMap<String, usize> =
     ///     (0..1000_usize).into_par_iter().map(|n| (n.to_string(), n)).collect();
-    /// let guard = hedgerow::owned::pin();
-    /// let sum: usize = words.par_iter(&guard).map(|(_, n)| n).sum();
+    /// let sum: usize = words.pin().par_iter().map(|(_, n)| n).sum();
     /// assert_eq!(sum, 499_500);
     /// ```
-    pub fn par_iter<'a>(&'a self, guard: &'a Guard<'_>) -> ParIter<'a, K, V> {
-        ParIter(self.nodes(), Presence(guard))
+    pub fn par_iter(&self) -> ParIter<'_, K, V> {
+        ParIter(self.map().nodes(), Presence(self.guard()))
     }
 }
 
-impl<S> BytesMap<S> {
-    /// As [`iter`](Self::iter), on rayon's threads (feature `rayon`). The guard is this thread's, and held until all
-    /// have done.
+impl<S, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
+    /// As [`iter`](Self::iter), on rayon's threads (feature `rayon`). The guard is this thread's, and is held until all
+    /// are done.
     ///
     /// ```
     /// use rayon::prelude::*;
     ///
     /// let colours = hedgerow::BytesMap::from([("rose", "red"), ("thorn", "green")]);
-    /// let guard = hedgerow::owned::pin();
-    /// assert_eq!(colours.par_iter(&guard).map(|(_, colour)| colour.len()).sum::<usize>(), 8);
+    /// assert_eq!(colours.pin().par_iter().map(|(_, colour)| colour.len()).sum::<usize>(), 8);
     /// ```
-    pub fn par_iter<'a>(&'a self, guard: &'a Guard<'_>) -> ParStrIter<'a> {
-        ParStrIter(self.nodes(), Presence(guard))
+    pub fn par_iter(&self) -> ParBytesIter<'_> {
+        ParBytesIter(self.map().nodes(), Presence(self.guard()))
     }
 }
 

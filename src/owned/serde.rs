@@ -5,7 +5,6 @@
 
 use super::bytes_map::BytesMap;
 use super::map::HashMap;
-use crate::reclaim::guard::pin;
 use ::serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use ::serde::ser::{Serialize, Serializer};
 use alloc::borrow::Cow;
@@ -29,8 +28,8 @@ impl<S> Serialize for BytesMap<S> {
     /// Writes the entries that `iter` sees, under one guard: as text what is UTF-8, in a format for people to
     /// read, and everything as bytes in others.
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        let guard = pin();
-        let entries = self.iter(&guard).map(|(key, value)| (Text(key), Text(value)));
+        let map = self.pin();
+        let entries = map.iter().map(|(key, value)| (Text(key), Text(value)));
         serializer.collect_map(entries.collect::<Vec<_>>())
     }
 }

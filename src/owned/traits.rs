@@ -4,7 +4,6 @@ use super::bytes_map::BytesMap;
 use super::iter::{IntoIter, Iter};
 use super::map::HashMap;
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::guard::pin;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
@@ -116,8 +115,8 @@ impl<S> fmt::Debug for BytesMap<S> {
                 write!(f, "\"{}\"", self.0.escape_ascii())
             }
         }
-        let guard = pin();
-        f.debug_map().entries(self.iter(&guard).map(|(k, v)| (Text(k), Text(v)))).finish()
+        let map = self.pin();
+        f.debug_map().entries(map.iter().map(|(k, v)| (Text(k), Text(v)))).finish()
     }
 }
 
@@ -156,7 +155,7 @@ impl<S: BuildHasher + Clone> Clone for BytesMap<S> {
         let mut copy = Self::with_hasher(self.hasher().clone());
         copy.set_pending_limit(self.pending_limit());
         copy.reserve(self.len());
-        copy.extend(self.iter(&pin()));
+        copy.extend(self.pin().iter());
         copy
     }
 }

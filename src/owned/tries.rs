@@ -7,8 +7,8 @@ use super::nodes::NotAbsent;
 use crate::api::op::{Computed, Op};
 use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError};
-use crate::reclaim::errors::Why;
 use crate::reclaim::borrowed::Ref;
+use crate::reclaim::errors::Why;
 use crate::reclaim::guard::{Guard, try_pin};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::{Pair, occupied, refused};
@@ -26,9 +26,7 @@ pub(super) fn computed<'a, K, V>(
     guard: &Guard<'a>,
 ) -> Computed<Ref<'a, K, V>> {
     // SAFETY: met under the guard, or put there.
-    let borrow = |node: Live<'_, Pair<K, V>>| unsafe {
-        HashMap::<K, V>::borrowed(node.shared(), guard.again())
-    };
+    let borrow = |node: Live<'_, Pair<K, V>>| unsafe { Ref::of_pair(node.shared(), guard.again()) };
     Computed { before: before.map(borrow), after: after.map(borrow) }
 }
 

@@ -1,6 +1,8 @@
 //! The two ways to borrow from a map of owned data: one entry with a guard of its own, or many under one guard.
 
 use super::guard::{Guard, HasGuard};
+use super::node::Shared;
+use super::pair::Pair;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -67,6 +69,21 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
     #[inline(always)]
     pub fn pair(&self) -> (&K, &V) {
         (self.key(), self.value())
+    }
+}
+
+impl<'a, K, V> Ref<'a, K, V> {
+    /// Borrows an entry.
+    ///
+    /// # Safety
+    /// It was met in a map that is borrowed for `'a`, under the guard, or put there.
+    #[inline(always)]
+    pub(crate) unsafe fn of_pair(node: Shared<Pair<K, V>>, guard: Guard<'a>) -> Self {
+        // SAFETY: alive as long as the guard is held.
+        let pair = unsafe { node.live() }.fields();
+        let (key, value) = (NonNull::from_ref(&pair.key), NonNull::from_ref(&pair.value));
+        // SAFETY: as above.
+        unsafe { Self::new(key, value, guard) }
     }
 }
 

@@ -27,7 +27,7 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// - A guard may be held while the same thread, or another, writes to the same map, or to others, and for
 ///   ever: nothing deadlocks. It keeps entries alive that are removed meanwhile.
 /// - An entry that is replaced or removed is dropped once, by some later operation that writes to the map, at
-///   most two an operation; by [`collect`](Self::collect); or with the map.
+///   most two an operation; by [`reclaim`](Self::reclaim); or with the map.
 /// - User code (`Ord`, `Clone`, `Drop`, [`Ranking`], closures) runs with nothing locked: it may panic, or call the map.
 ///   Where `Ord` is no order, or the ranking lies, answers are wrong, and nothing worse. A slow destructor holds up its
 ///   own thread only.
@@ -170,7 +170,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
     /// map.insert(1, 'b');
     /// assert_eq!(map.pending(), 1);
-    /// map.collect();
+    /// map.reclaim();
     /// ```
     pub fn pending(&self) -> usize {
         self.owner().entries.pending()
@@ -213,9 +213,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
     /// drop(map.remove(&1));
-    /// map.collect();
+    /// map.reclaim();
     /// ```
-    pub fn collect(&self) {
+    pub fn reclaim(&self) {
         self.owner().entries.collect();
         self.owner().bounds.collect();
     }
@@ -227,7 +227,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a')].into();
     /// let guard = hedgerow::owned::pin();
     /// drop(map.remove(&1));
-    /// map.collect();
+    /// map.reclaim();
     /// assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
     /// ```
     pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> + use<K, V, R> {

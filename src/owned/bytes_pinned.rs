@@ -1,0 +1,135 @@
+//! A `BytesMap` with a guard: operations that return plain slices.
+
+use super::bytes_iter::PinnedBytesIter;
+use super::bytes_map::BytesMap;
+use crate::error::Busy;
+use crate::reclaim::borrowed::Pinned;
+use crate::reclaim::guard::{Guard, Handle, HasGuard, OwnedGuard, pin};
+use crate::reclaim::node::Live;
+use crate::table::cursor::Cursor;
+use crate::table::window::{WINDOW, hashes, same_length};
+use core::hash::BuildHasher;
+
+impl<S> BytesMap<S> {
+    /// Returns the map with a guard of this thread; see [`HashMap::pin`](super::HashMap::pin).
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// let map = map.pin();
+    /// let colour: &[u8] = map.get("rose").unwrap();
+    /// map.insert("rose", "white");
+    /// assert_eq!((colour, map.get("rose").unwrap()), (&b"red"[..], &b"white"[..]));
+    /// ```
+    #[inline(always)]
+    pub fn pin(&self) -> Pinned<'_, Self> {
+        Pinned::new(self, pin())
+    }
+
+    /// As [`pin`](Self::pin), under a guard that the caller has; see
+    /// [`HashMap::with_guard`](super::HashMap::with_guard).
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// let handle = hedgerow::owned::Handle::new();
+    /// assert_eq!(map.with_guard(&handle.pin()).get("rose"), Some(&b"red"[..]));
+    /// ```
+    #[inline(always)]
+    pub fn with_guard<'a>(&'a self, guard: &'a Guard<'a>) -> Pinned<'a, Self, &'a Guard<'a>> {
+        Pinned::new(self, guard)
+    }
+
+    /// As [`pin`](Self::pin), with a guard that may move to another thread; see
+    /// [`HashMap::pin_owned`](super::HashMap::pin_owned).
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert_eq!(map.pin_owned().get("rose"), Some(&b"red"[..]));
+    /// ```
+    pub fn pin_owned(&self) -> Pinned<'_, Self, OwnedGuard> {
+        Pinned::new(self, Handle::new().into_guard())
+    }
+}
+
+impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
+    /// Returns the value of `key`, as [`BytesMap::get`] does.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// let map = map.pin();
+    /// assert_eq!((map.get("rose"), map.get("thorn")), (Some(&b"red"[..]), None));
+    /// ```
+    #[inline]
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Option<&[u8]> {
+        self.map().find(key.as_ref(), self.guard()).map(Live::value)
+    }
+
+    /// As [`get`](Self::get), but never waits.
+    ///
+    /// # Errors
+    /// [`Busy`] if a writer is inside the key's bin.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert_eq!(map.pin().try_get("rose"), Ok(Some(&b"red"[..])));
+    /// ```
+    pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<Option<&[u8]>, Busy> {
+        Ok(self.map().try_find(key.as_ref(), self.guard())?.map(Live::value))
+    }
+
+    /// Returns the value of each of `keys` in `values`, as [`get`](Self::get) of each in turn; a map that is larger than
+    /// the caches answers several times sooner. Linearizes one key after the other: an answer is never older than one in
+    /// front of it. The batch is not atomic.
+    ///
+    /// # Panics
+    /// If the slices differ in length.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// let map = map.pin();
+    /// let mut colours = [None; 2];
+    /// map.get_many(&["thorn", "rose"], &mut colours);
+    /// assert_eq!(colours, [None, Some(&b"red"[..])]);
+    /// ```
+    pub fn get_many<'p>(&'p self, keys: &[impl AsRef<[u8]>], values: &mut [Option<&'p [u8]>]) {
+        same_length(keys.len(), values.len());
+        let map = self.map();
+        for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
+            map.nodes().get_window(
+                &hashes(keys.len(), |at| map.hash(keys[at].as_ref()))[..keys.len()],
+                |at, node| node.key() == keys[at].as_ref(),
+                |at, found| values[at] = found.map(Live::value),
+                self.guard(),
+            );
+        }
+    }
+}
+
+impl<S, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
+    /// Returns an iterator over all keys and values, in no particular order; see [`BytesMap::iter`].
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert_eq!(map.pin().iter().next(), Some((&b"rose"[..], &b"red"[..])));
+    /// ```
+    pub fn iter(&self) -> PinnedBytesIter<'_> {
+        PinnedBytesIter::new(self.map().nodes(), self.guard())
+    }
+
+    /// Shows entries to `f`, from `cursor` on, until at least `budget` of them were shown. Returns where to go on, or
+    /// `None` when all were shown. [`FlatMap::scan`](crate::FlatMap::scan) says what it promises.
+    ///
+    /// ```
+    /// use hedgerow::owned::Cursor;
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// let place = map.pin().scan(Cursor::default(), 10, |_, colour| assert_eq!(colour, b"red"));
+    /// assert_eq!(place, None);
+    /// ```
+    pub fn scan<'p>(
+        &'p self,
+        cursor: Cursor,
+        budget: usize,
+        mut f: impl FnMut(&'p [u8], &'p [u8]),
+    ) -> Option<Cursor> {
+        self.map().nodes().scan(cursor, budget, self.guard(), |node| f(node.key(), node.value()))
+    }
+}
