@@ -50,7 +50,10 @@ mod write;
 pub use crate::api::op::{Computed, Op};
 pub use cursor::Cursor;
 #[cfg(not(hedgerow_loom))]
-pub use entry::{EntryIntoIter, EntryIter, EntryRange, EntryScan, OrdMap};
+pub use entry::{
+    OrdIntoIter, OrdIter, OrdIterRange, OrdMap, OrdRange, PinnedOrdIter, PinnedOrdIterRange,
+    PinnedOrdRange,
+};
 pub use iter::{Iter, Keys, Range, Values};
 pub use map::{FenceMap, FenceStats};
 pub use rank::{ByType, Ranking};

@@ -4,17 +4,15 @@ use super::super::apply::{Asked, Had, Outcome};
 use super::super::leaf::{Changed, Leaf, Look};
 use super::super::rank::Ranking;
 use super::map::OrdMap;
-use super::ops::{give_up, read};
+use super::ops::give_up;
 use super::raw::Raw;
 use crate::api::op::Op;
-use crate::reclaim::guard::{Guard, pin};
+use crate::reclaim::guard::pin;
 use crate::reclaim::pair::{Pair, Stem};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Way};
 use crate::sync::backoff::Backoff;
-use crate::table::window::same_length;
 use alloc::vec::Vec;
-use core::borrow::Borrow;
 use core::mem;
 
 impl<K> Had<Raw<K>, ()> for Raw<K> {
@@ -55,64 +53,11 @@ impl<K, V> Named<K, V> {
 }
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
-    /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn.
-    ///
-    /// Each key is an operation of its own: a batch is not atomic. [`snapshot_many`](Self::snapshot_many) is.
-    ///
-    /// # Panics
-    /// When the slices differ in length.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
-    /// let guard = hedgerow::owned::pin();
-    /// let mut counts = [None; 2];
-    /// map.get_many(&["thorn", "rose"], &mut counts, &guard);
-    /// assert_eq!(counts, [None, Some(&1)]);
-    /// ```
-    pub fn get_many<'a, Q>(
-        &'a self,
-        keys: &[&Q],
-        values: &mut [Option<&'a V>],
-        guard: &'a Guard<'_>,
-    ) where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
-        R: Ranking<Q>,
-    {
-        same_length(keys.len(), values.len());
-        for (key, value) in keys.iter().zip(values) {
-            *value = self.get(key, guard);
-        }
-    }
-
-    /// The values of all `keys` as they were at one moment.
-    ///
-    /// Takes no lock and writes no shared memory. Begins again if one of the leaves changes meanwhile, without a bound.
-    /// Waits while a writer is inside one of them. Allocates some words a key. Linearizes between the first and the
-    /// second look at each leaf.
-    ///
-    /// ```
-    /// let stock: hedgerow::OrdMap<String, u32> = [("rose".into(), 1), ("hazel".into(), 2)].into();
-    /// let guard = hedgerow::owned::pin();
-    /// assert_eq!(stock.snapshot_many(&["rose", "thorn", "hazel"], &guard), [Some(&1), None, Some(&2)]);
-    /// ```
-    pub fn snapshot_many<'a, Q>(&'a self, keys: &[&Q], guard: &'a Guard<'_>) -> Vec<Option<&'a V>>
-    where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
-        R: Ranking<Q>,
-    {
-        let sought = keys.iter().map(|key| self.sought(*key)).collect::<Vec<_>>();
-        let found = self.tree().get_at_once(&sought, read, Backoff::spinning());
-        let found = found.unwrap_or_else(give_up::<K, V, _, _>);
-        found.into_iter().map(|raw| raw.map(|raw| Self::entry(raw, guard).1)).collect()
-    }
-
     /// Does all of `changes` at one moment, wherever their keys lie; returns, for each, the entry that it replaced or
     /// removed.
     ///
     /// Keys come in any order. Several changes of one key are done in turn, each finding what the one before it left.
-    /// Nobody sees some of the changes without the others: not [`snapshot_many`](Self::snapshot_many), not
+    /// Nobody sees some of the changes without the others: not [`snapshot_many`](crate::owned::Pinned::snapshot_many), not
     /// [`range`](Self::range), not [`get`](Self::get)s one after the other, not another batch. `Op::Keep` does nothing.
     ///
     /// Makes all entries and looks at all leaves with nothing locked, then locks the leaves for the time of the stores:

@@ -5,7 +5,8 @@ use super::super::walk::Place;
 use super::map::{All, Left, OrdMap};
 use super::ops::give_up;
 use super::raw::Raw;
-use crate::reclaim::guard::Guard;
+use crate::reclaim::borrowed::Ref;
+use crate::reclaim::guard::{Guard, pin};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::retired::Fresh;
 use crate::sync::prefetch;
@@ -16,60 +17,88 @@ use core::iter::FusedIterator;
 use core::marker::PhantomData;
 use core::ops::{RangeBounds, RangeFull};
 
-/// Entries of an [`OrdMap`] as they were at one moment, borrowed under a guard; made by
-/// [`OrdMap::range`].
-pub struct EntryRange<'a, K, V> {
+/// An iterator over entries of an [`OrdMap`] as they were at one moment, made by [`OrdMap::range`]. It has a guard of its
+/// own, as each entry that it returns.
+pub struct OrdRange<'a, K, V> {
+    raws: vec::IntoIter<(Raw<K>, ())>,
+    guard: Guard<'a>,
+    entries: PhantomData<(&'a K, &'a V)>,
+}
+
+impl<'a, K, V> OrdRange<'a, K, V> {
+    /// What was met in a map of these under this guard.
+    pub(super) fn new(raws: Vec<(Raw<K>, ())>, guard: Guard<'a>) -> Self {
+        Self { raws: raws.into_iter(), guard, entries: PhantomData }
+    }
+
+    fn entry(&self, (raw, ()): (Raw<K>, ())) -> Ref<'a, K, V> {
+        // SAFETY: met under the guard.
+        unsafe { Ref::of_pair(raw.shared(), self.guard.again()) }
+    }
+}
+
+/// An iterator over entries of an [`OrdMap`] as they were at one moment, borrowed from what [`OrdMap::pin`] returns.
+pub struct PinnedOrdRange<'a, K, V> {
     raws: vec::IntoIter<(Raw<K>, ())>,
     entries: PhantomData<(&'a Guard<'a>, &'a K, &'a V)>,
 }
 
-impl<'a, K, V> EntryRange<'a, K, V> {
+impl<'a, K, V> PinnedOrdRange<'a, K, V> {
     /// What was met in a map of these under this guard.
     pub(super) fn new(raws: Vec<(Raw<K>, ())>, _guard: &'a Guard<'_>) -> Self {
         Self { raws: raws.into_iter(), entries: PhantomData }
     }
 
-    fn entry((raw, ()): (Raw<K>, ())) -> (&'a K, &'a V) {
+    #[expect(clippy::unused_self, reason = "it is the proof of the guard")]
+    fn entry(&self, (raw, ()): (Raw<K>, ())) -> (&'a K, &'a V) {
         // SAFETY: met under the guard, which is borrowed for as long.
         unsafe { raw.entry() }
     }
 }
 
-impl<K, V> Clone for EntryRange<'_, K, V> {
+impl<K, V> Clone for PinnedOrdRange<'_, K, V> {
     fn clone(&self) -> Self {
         Self { raws: self.raws.clone(), entries: PhantomData }
     }
 }
 
-impl<'a, K, V> Iterator for EntryRange<'a, K, V> {
-    type Item = (&'a K, &'a V);
+macro_rules! ranges {
+    ($($name:ident: $item:ty,)*) => {$(
+        impl<'a, K, V> Iterator for $name<'a, K, V> {
+            type Item = $item;
 
-    fn next(&mut self) -> Option<Self::Item> {
-        self.raws.next().map(Self::entry)
-    }
+            fn next(&mut self) -> Option<Self::Item> {
+                self.raws.next().map(|raw| self.entry(raw))
+            }
 
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.raws.size_hint()
-    }
+            fn size_hint(&self) -> (usize, Option<usize>) {
+                self.raws.size_hint()
+            }
 
-    fn nth(&mut self, n: usize) -> Option<Self::Item> {
-        self.raws.nth(n).map(Self::entry)
-    }
+            fn nth(&mut self, n: usize) -> Option<Self::Item> {
+                self.raws.nth(n).map(|raw| self.entry(raw))
+            }
+        }
+
+        impl<K, V> DoubleEndedIterator for $name<'_, K, V> {
+            fn next_back(&mut self) -> Option<Self::Item> {
+                self.raws.next_back().map(|raw| self.entry(raw))
+            }
+        }
+
+        impl<K, V> ExactSizeIterator for $name<'_, K, V> {}
+        impl<K, V> FusedIterator for $name<'_, K, V> {}
+
+        impl<K, V> fmt::Debug for $name<'_, K, V> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).field("left", &self.raws.len()).finish_non_exhaustive()
+            }
+        }
+    )*};
 }
-
-impl<K, V> DoubleEndedIterator for EntryRange<'_, K, V> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        self.raws.next_back().map(Self::entry)
-    }
-}
-
-impl<K, V> ExactSizeIterator for EntryRange<'_, K, V> {}
-impl<K, V> FusedIterator for EntryRange<'_, K, V> {}
-
-impl<K, V> fmt::Debug for EntryRange<'_, K, V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EntryRange").field("left", &self.raws.len()).finish_non_exhaustive()
-    }
+ranges! {
+    OrdRange: Ref<'a, K, V>,
+    PinnedOrdRange: (&'a K, &'a V),
 }
 
 /// How far a walk has come.
@@ -86,11 +115,9 @@ impl<K> Clone for Next<'_, K> {
 }
 impl<K> Copy for Next<'_, K> {}
 
-/// Entries of an [`OrdMap`], in key order, leaf by leaf, borrowed under a guard; made by
-/// [`OrdMap::scan_weak`].
-pub struct EntryScan<'a, Q: ?Sized, B, K, V, R> {
+/// The entries within bounds, in key order, leaf by leaf.
+struct Walk<'a, Q: ?Sized, B, K, V, R> {
     map: &'a OrdMap<K, V, R>,
-    guard: &'a Guard<'a>,
     bounds: B,
     next: Next<'a, K>,
     /// The entries of a leaf, those before `shown` already handed out.
@@ -99,16 +126,15 @@ pub struct EntryScan<'a, Q: ?Sized, B, K, V, R> {
     sought: PhantomData<fn(&Q)>,
 }
 
-impl<'a, Q, B, K, V, R> EntryScan<'a, Q, B, K, V, R>
+impl<'a, Q, B, K, V, R> Walk<'a, Q, B, K, V, R>
 where
     Q: Ord + ?Sized,
     B: RangeBounds<Q>,
     K: Ord + Clone + Borrow<Q>,
     R: Ranking<K> + Ranking<Q>,
 {
-    pub(super) fn new(map: &'a OrdMap<K, V, R>, bounds: B, guard: &'a Guard<'a>) -> Self {
-        let (some, sought) = (Vec::new(), PhantomData);
-        Self { map, guard, bounds, next: Next::Start, some, shown: 0, sought }
+    fn new(map: &'a OrdMap<K, V, R>, bounds: B) -> Self {
+        Self { map, bounds, next: Next::Start, some: Vec::new(), shown: 0, sought: PhantomData }
     }
 
     #[inline(never)]
@@ -133,90 +159,181 @@ where
         }
         Some(())
     }
-}
 
-impl<Q: ?Sized, B: Clone, K, V, R> Clone for EntryScan<'_, Q, B, K, V, R> {
-    fn clone(&self) -> Self {
-        Self { bounds: self.bounds.clone(), some: self.some.clone(), ..*self }
-    }
-}
-
-impl<'a, Q, B, K, V, R> Iterator for EntryScan<'a, Q, B, K, V, R>
-where
-    Q: Ord + ?Sized,
-    B: RangeBounds<Q>,
-    K: Ord + Clone + Borrow<Q>,
-    R: Ranking<K> + Ranking<Q>,
-{
-    type Item = (&'a K, &'a V);
-
+    /// The next entry. The caller has had one guard from the first call on.
     #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
+    fn next(&mut self) -> Option<Raw<K>> {
         loop {
             if let Some(&(raw, ())) = self.some.get(self.shown) {
                 self.shown += 1;
-                return Some(OrdMap::<K, V, R>::entry(raw, self.guard));
+                return Some(raw);
             }
             self.refill()?;
         }
     }
 }
 
-impl<Q, B, K, V, R> FusedIterator for EntryScan<'_, Q, B, K, V, R>
+impl<Q: ?Sized, B: Clone, K, V, R> Clone for Walk<'_, Q, B, K, V, R> {
+    fn clone(&self) -> Self {
+        Self { bounds: self.bounds.clone(), some: self.some.clone(), ..*self }
+    }
+}
+
+/// An iterator over entries of an [`OrdMap`], in key order, leaf by leaf, made by [`OrdMap::iter_range`]. It has a guard of
+/// its own, as each entry that it returns.
+pub struct OrdIterRange<'a, Q: ?Sized, B, K, V, R> {
+    walk: Walk<'a, Q, B, K, V, R>,
+    guard: Guard<'a>,
+}
+
+impl<'a, Q, B, K, V, R> OrdIterRange<'a, Q, B, K, V, R>
 where
     Q: Ord + ?Sized,
     B: RangeBounds<Q>,
     K: Ord + Clone + Borrow<Q>,
     R: Ranking<K> + Ranking<Q>,
 {
-}
-
-impl<Q: ?Sized, B, K, V, R> fmt::Debug for EntryScan<'_, Q, B, K, V, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EntryScan").finish_non_exhaustive()
+    pub(super) fn new(map: &'a OrdMap<K, V, R>, bounds: B) -> Self {
+        Self { walk: Walk::new(map, bounds), guard: pin() }
     }
 }
 
-/// Entries of an [`OrdMap`], in key order, borrowed under a guard; made by [`OrdMap::iter`].
+impl<'a, Q, B, K, V, R> Iterator for OrdIterRange<'a, Q, B, K, V, R>
+where
+    Q: Ord + ?Sized,
+    B: RangeBounds<Q>,
+    K: Ord + Clone + Borrow<Q>,
+    R: Ranking<K> + Ranking<Q>,
+{
+    type Item = Ref<'a, K, V>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let raw = self.walk.next()?;
+        // SAFETY: met under the guard.
+        Some(unsafe { Ref::of_pair(raw.shared(), self.guard.again()) })
+    }
+}
+
+/// An iterator over entries of an [`OrdMap`], in key order, leaf by leaf, borrowed from what [`OrdMap::pin`] returns.
 ///
 /// A clone goes on from the same place, and reads the leaves that follow for itself.
-pub struct EntryIter<'a, K, V, R>(EntryScan<'a, K, RangeFull, K, V, R>);
+pub struct PinnedOrdIterRange<'a, Q: ?Sized, B, K, V, R> {
+    walk: Walk<'a, Q, B, K, V, R>,
+    guard: &'a Guard<'a>,
+}
 
-impl<'a, K: Ord + Clone, V, R: Ranking<K>> EntryIter<'a, K, V, R> {
-    pub(super) fn new(map: &'a OrdMap<K, V, R>, guard: &'a Guard<'a>) -> Self {
-        Self(EntryScan::new(map, .., guard))
+impl<'a, Q, B, K, V, R> PinnedOrdIterRange<'a, Q, B, K, V, R>
+where
+    Q: Ord + ?Sized,
+    B: RangeBounds<Q>,
+    K: Ord + Clone + Borrow<Q>,
+    R: Ranking<K> + Ranking<Q>,
+{
+    pub(super) fn new(map: &'a OrdMap<K, V, R>, bounds: B, guard: &'a Guard<'a>) -> Self {
+        Self { walk: Walk::new(map, bounds), guard }
     }
 }
 
-impl<K, V, R> Clone for EntryIter<'_, K, V, R> {
+impl<Q: ?Sized, B: Clone, K, V, R> Clone for PinnedOrdIterRange<'_, Q, B, K, V, R> {
+    fn clone(&self) -> Self {
+        Self { walk: self.walk.clone(), guard: self.guard }
+    }
+}
+
+impl<'a, Q, B, K, V, R> Iterator for PinnedOrdIterRange<'a, Q, B, K, V, R>
+where
+    Q: Ord + ?Sized,
+    B: RangeBounds<Q>,
+    K: Ord + Clone + Borrow<Q>,
+    R: Ranking<K> + Ranking<Q>,
+{
+    type Item = (&'a K, &'a V);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.walk.next().map(|raw| OrdMap::<K, V, R>::entry(raw, self.guard))
+    }
+}
+
+macro_rules! iter_ranges {
+    ($($name:ident)*) => {$(
+        impl<Q, B, K, V, R> FusedIterator for $name<'_, Q, B, K, V, R>
+        where
+            Q: Ord + ?Sized,
+            B: RangeBounds<Q>,
+            K: Ord + Clone + Borrow<Q>,
+            R: Ranking<K> + Ranking<Q>,
+        {
+        }
+
+        impl<Q: ?Sized, B, K, V, R> fmt::Debug for $name<'_, Q, B, K, V, R> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+iter_ranges!(OrdIterRange PinnedOrdIterRange);
+
+/// An iterator over the entries of an [`OrdMap`], in key order, made by [`OrdMap::iter`]. It has a guard of its own, as each
+/// entry that it returns.
+pub struct OrdIter<'a, K, V, R>(OrdIterRange<'a, K, RangeFull, K, V, R>);
+
+impl<'a, K: Ord + Clone, V, R: Ranking<K>> OrdIter<'a, K, V, R> {
+    pub(super) fn new(map: &'a OrdMap<K, V, R>) -> Self {
+        Self(OrdIterRange::new(map, ..))
+    }
+}
+
+/// An iterator over the entries of an [`OrdMap`], in key order, borrowed from what [`OrdMap::pin`] returns.
+///
+/// A clone goes on from the same place, and reads the leaves that follow for itself.
+pub struct PinnedOrdIter<'a, K, V, R>(PinnedOrdIterRange<'a, K, RangeFull, K, V, R>);
+
+impl<'a, K: Ord + Clone, V, R: Ranking<K>> PinnedOrdIter<'a, K, V, R> {
+    pub(super) fn new(map: &'a OrdMap<K, V, R>, guard: &'a Guard<'a>) -> Self {
+        Self(PinnedOrdIterRange::new(map, .., guard))
+    }
+}
+
+impl<K, V, R> Clone for PinnedOrdIter<'_, K, V, R> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<'a, K: Ord + Clone, V, R: Ranking<K>> Iterator for EntryIter<'a, K, V, R> {
-    type Item = (&'a K, &'a V);
+macro_rules! iters {
+    ($($name:ident: $item:ty,)*) => {$(
+        impl<'a, K: Ord + Clone, V, R: Ranking<K>> Iterator for $name<'a, K, V, R> {
+            type Item = $item;
 
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next()
-    }
+            #[inline]
+            fn next(&mut self) -> Option<Self::Item> {
+                self.0.next()
+            }
+        }
+
+        impl<K: Ord + Clone, V, R: Ranking<K>> FusedIterator for $name<'_, K, V, R> {}
+
+        impl<K, V, R> fmt::Debug for $name<'_, K, V, R> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )*};
 }
-
-impl<K: Ord + Clone, V, R: Ranking<K>> FusedIterator for EntryIter<'_, K, V, R> {}
-
-impl<K, V, R> fmt::Debug for EntryIter<'_, K, V, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EntryIter").finish_non_exhaustive()
-    }
+iters! {
+    OrdIter: Ref<'a, K, V>,
+    PinnedOrdIter: (&'a K, &'a V),
 }
 
 /// The entries themselves, in key order, of an [`OrdMap`] that is given up for them. Allocates nothing.
-pub struct EntryIntoIter<K, V> {
+pub struct OrdIntoIter<K, V> {
     left: Left<Pair<K, V>>,
 }
 
-impl<K, V> EntryIntoIter<K, V> {
+impl<K, V> OrdIntoIter<K, V> {
     pub(super) fn new<R>(mut map: OrdMap<K, V, R>) -> Self {
         let All { entries, garbage, bounds } = map.drain();
         let all = Self { left: entries };
@@ -226,7 +343,7 @@ impl<K, V> EntryIntoIter<K, V> {
     }
 }
 
-impl<K, V> Iterator for EntryIntoIter<K, V> {
+impl<K, V> Iterator for OrdIntoIter<K, V> {
     type Item = (K, V);
 
     fn next(&mut self) -> Option<(K, V)> {
@@ -239,16 +356,16 @@ impl<K, V> Iterator for EntryIntoIter<K, V> {
     }
 }
 
-impl<K, V> ExactSizeIterator for EntryIntoIter<K, V> {}
-impl<K, V> FusedIterator for EntryIntoIter<K, V> {}
+impl<K, V> ExactSizeIterator for OrdIntoIter<K, V> {}
+impl<K, V> FusedIterator for OrdIntoIter<K, V> {}
 
 // SAFETY: the nodes are this iterator's alone.
-unsafe impl<K: Send, V: Send> Send for EntryIntoIter<K, V> {}
+unsafe impl<K: Send, V: Send> Send for OrdIntoIter<K, V> {}
 // SAFETY: shared, it shows nothing but its length.
-unsafe impl<K: Sync, V: Sync> Sync for EntryIntoIter<K, V> {}
+unsafe impl<K: Sync, V: Sync> Sync for OrdIntoIter<K, V> {}
 
-impl<K, V> fmt::Debug for EntryIntoIter<K, V> {
+impl<K, V> fmt::Debug for OrdIntoIter<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EntryIntoIter").field("left", &self.left.0.len()).finish_non_exhaustive()
+        f.debug_struct("OrdIntoIter").field("left", &self.left.0.len()).finish_non_exhaustive()
     }
 }

@@ -8,11 +8,11 @@
 //! made with nothing locked, before a leaf is split, and garbage when two leaves are joined.
 
 mod batch;
-mod cursor;
 mod iter;
 mod map;
 mod ops;
 mod ordered;
+mod pinned;
 mod raw;
 #[cfg(feature = "serde")]
 mod serde;
@@ -20,5 +20,7 @@ mod splits;
 mod traits;
 mod tries;
 
-pub use iter::{EntryIntoIter, EntryIter, EntryRange, EntryScan};
+pub use iter::{
+    OrdIntoIter, OrdIter, OrdIterRange, OrdRange, PinnedOrdIter, PinnedOrdIterRange, PinnedOrdRange,
+};
 pub use map::OrdMap;

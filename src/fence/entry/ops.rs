@@ -6,11 +6,13 @@ use super::super::rank::{Ranking, rank_as, to_word};
 use super::super::search::Sought;
 use super::map::OrdMap;
 use super::raw::{By, Doubt, Raw};
-use crate::api::op::{Change, Op};
+use super::tries::computed;
+use crate::api::op::{Change, Computed, Op};
 use crate::bins::tags::Hash;
 use crate::error::{Busy, OccupiedError};
+use crate::reclaim::borrowed::Ref;
 use crate::reclaim::errors::Why;
-use crate::reclaim::guard::{Guard, pin};
+use crate::reclaim::guard::{Guard, pin, try_pin};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Unlinked, Way};
@@ -45,7 +47,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     }
 
     #[inline(always)]
-    fn find<'a, Q>(&'a self, key: &Q, _guard: &'a Guard<'_>) -> Option<Raw<K>>
+    pub(super) fn find<Q>(&self, key: &Q, _guard: &Guard<'_>) -> Option<Raw<K>>
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
@@ -63,10 +65,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     ) -> Result<Option<Raw<K>>, Busy> {
         match way {
             Way::Waiting => Ok(self.find(key, guard)),
-            Way::Trying(_) => {
-                let found = self.tree().get_slowly(self.sought(key), read, &mut Backoff::never());
-                found.map_err(|_| Busy)
-            }
+            Way::Trying(_) => self.try_find(key),
         }
     }
 
@@ -77,63 +76,64 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         unsafe { raw.entry() }
     }
 
-    /// The value of `key`, borrowed for as long as the guard is held.
+    /// Returns the value of `key`, borrowed with a guard of its own.
     ///
-    /// Takes no lock, writes no shared memory, allocates nothing; logarithmic time. Waits while a writer is inside
-    /// the key's leaf. Linearizes where the leaf's version is looked at last.
+    /// Takes no lock, writes no shared memory, allocates nothing; logarithmic time. Waits while a writer is inside the
+    /// key's leaf. Linearizes when the leaf's version is looked at last.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
-    /// let guard = hedgerow::owned::pin();
-    /// assert_eq!((map.get("rose", &guard), map.get("thorn", &guard)), (Some(&1), None));
+    /// assert_eq!(map.get("rose").as_deref(), Some(&1));
+    /// assert!(map.get("thorn").is_none());
     /// ```
     #[inline]
-    pub fn get<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<&'a V>
+    pub fn get<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
         R: Ranking<Q>,
     {
-        self.find(key, guard).map(|raw| Self::entry(raw, guard).1)
+        let guard = pin();
+        let found = self.find(key, &guard)?;
+        // SAFETY: met under the guard.
+        Some(unsafe { Ref::of_pair(found.shared(), guard) })
     }
 
-    /// As [`get`](Self::get), but never waits: for interrupt handlers, with a guard of a
-    /// [`Handle`](crate::owned::Handle) of their own, and for callers that may not spin.
+    /// As [`get`](Self::get), but never waits. An interrupt handler uses
+    /// [`Pinned::try_get`](crate::owned::Pinned::try_get) with a [`Handle`](crate::owned::Handle) of its own.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside the key's leaf, or has changed it again and again while it was read (64 times).
+    /// [`Busy`] if a writer is inside the key's leaf, or has changed it again and again while it was read (64 times).
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
-    /// assert_eq!(map.try_get("rose", &hedgerow::owned::pin()), Ok(Some(&1)));
+    /// assert_eq!(map.try_get("rose").unwrap().as_deref(), Some(&1));
     /// ```
-    pub fn try_get<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Result<Option<&'a V>, Busy>
+    pub fn try_get<Q>(&self, key: &Q) -> Result<Option<Ref<'_, K, V>>, Busy>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        let guard = try_pin().map_err(|_| Busy)?;
+        let found = self.try_find(key)?;
+        // SAFETY: met under the guard.
+        Ok(found.map(|raw| unsafe { Ref::of_pair(raw.shared(), guard) }))
+    }
+
+    /// The caller has a guard.
+    #[inline(always)]
+    pub(super) fn try_find<Q>(&self, key: &Q) -> Result<Option<Raw<K>>, Busy>
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
         R: Ranking<Q>,
     {
         let found = self.tree().get_slowly(self.sought(key), read, &mut Backoff::never());
-        found.map(|raw| raw.map(|raw| Self::entry(raw, guard).1)).map_err(|_| Busy)
+        found.map_err(|_| Busy)
     }
 
-    /// The key and the value of `key`, as [`get`](Self::get).
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
-    /// assert_eq!(map.get_key_value("rose", &hedgerow::owned::pin()), Some((&"rose".into(), &1)));
-    /// ```
-    #[inline]
-    pub fn get_key_value<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)>
-    where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
-        R: Ranking<Q>,
-    {
-        self.find(key, guard).map(|raw| Self::entry(raw, guard))
-    }
-
-    /// A clone of the value of `key`.
+    /// Returns a clone of the value of `key`.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, String> = [(7, "seven".into())].into();
@@ -146,10 +146,26 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         R: Ranking<Q>,
         V: Clone,
     {
-        self.get(key, &pin()).cloned()
+        self.get_with(key, V::clone)
     }
 
-    /// What `f` makes of the value of `key`. `f` runs with nothing locked.
+    /// Returns a clone of the value of `key`, or the default value. Inserts nothing.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, u32> = [(7, 1)].into();
+    /// assert_eq!((map.get_or_default(&7), map.get_or_default(&8)), (1, 0));
+    /// ```
+    pub fn get_or_default<Q>(&self, key: &Q) -> V
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+        V: Clone + Default,
+    {
+        self.get_cloned(key).unwrap_or_default()
+    }
+
+    /// Returns what `f` makes of the value of `key`. `f` runs with nothing locked.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, String> = [(7, "seven".into())].into();
@@ -162,7 +178,58 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Ord + ?Sized,
         R: Ranking<Q>,
     {
-        self.get(key, &pin()).map(f)
+        let guard = pin();
+        self.find(key, &guard).map(|raw| f(Self::entry(raw, &guard).1))
+    }
+
+    /// Returns the value of `key`. If there is none, `make` is called, and the map keeps what it returns.
+    ///
+    /// `make` runs with nothing locked, at most once, and in vain if another thread inserts the key meanwhile: all
+    /// callers get the value that is in the map. Blocks and allocates as [`insert`](Self::insert) does.
+    ///
+    /// ```
+    /// let map = hedgerow::OrdMap::<String, usize>::new();
+    /// assert_eq!(*map.get_or_insert_with("rose".into(), || 4), 4);
+    /// assert_eq!(*map.get_or_insert_with("rose".into(), || unreachable!()), 4);
+    /// ```
+    pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> Ref<'_, K, V> {
+        let guard = pin();
+        let got = self.get_or_insert_with_by(Way::Waiting, key, |_| make(), &guard);
+        let got = got.unwrap_or_else(give_up::<K, V, _, _>);
+        // SAFETY: met, or inserted, under the guard.
+        unsafe { Ref::of_pair(got.shared(), guard) }
+    }
+
+    /// Returns the value of `key`, which is `value` if there is none.
+    ///
+    /// ```
+    /// let map = hedgerow::OrdMap::<u32, char>::new();
+    /// assert_eq!((*map.get_or_insert(7, 'a'), *map.get_or_insert(7, 'b')), ('a', 'a'));
+    /// ```
+    pub fn get_or_insert(&self, key: K, value: V) -> Ref<'_, K, V> {
+        self.get_or_insert_with(key, || value)
+    }
+
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), if `make` succeeds.
+    ///
+    /// # Errors
+    /// The error of `make`. Then nothing is inserted.
+    ///
+    /// ```
+    /// let map = hedgerow::OrdMap::<u32, u8>::new();
+    /// assert!(map.get_or_try_insert_with(7, || "many".parse()).is_err());
+    /// assert_eq!(map.get_or_try_insert_with(7, || "7".parse()).as_deref(), Ok(&7));
+    /// ```
+    pub fn get_or_try_insert_with<E>(
+        &self,
+        key: K,
+        make: impl FnOnce() -> Result<V, E>,
+    ) -> Result<Ref<'_, K, V>, E> {
+        if let Some(found) = self.get(&key) {
+            return Ok(found);
+        }
+        let value = make()?;
+        Ok(self.get_or_insert(key, value))
     }
 
     /// Whether `key` has an entry.
@@ -254,27 +321,6 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         done.unwrap_or_else(give_up::<K, V, _, _>)
     }
 
-    /// The value of `key`, which `make` makes and the map keeps where there is none.
-    ///
-    /// `make` runs with nothing locked, at most once, and in vain where another thread inserts the key
-    /// meanwhile: all callers get the one that is in the map. Blocks and allocates as [`insert`](Self::insert) does.
-    ///
-    /// ```
-    /// let map = hedgerow::OrdMap::<String, usize>::new();
-    /// let guard = hedgerow::owned::pin();
-    /// assert_eq!(map.get_or_insert_with("rose".into(), |word| word.len(), &guard), &4);
-    /// assert_eq!(map.get_or_insert_with("rose".into(), |_| unreachable!(), &guard), &4);
-    /// ```
-    pub fn get_or_insert_with<'a>(
-        &'a self,
-        key: K,
-        make: impl FnOnce(&K) -> V,
-        guard: &'a Guard<'_>,
-    ) -> &'a V {
-        let done = self.get_or_insert_with_by(Way::Waiting, key, make, guard);
-        done.unwrap_or_else(give_up::<K, V, _, _>)
-    }
-
     /// Removes `key` and returns its entry. Blocks while another writer is inside its leaf. Needs no memory, but for
     /// the thread's first guard; when writers first meet, it may allocate lists for what was removed, or do without.
     ///
@@ -321,8 +367,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         })
     }
 
-    /// Replaces the value of `key` by what `f` makes of it; returns the entry that this replaces, None where
-    /// there is none.
+    /// Replaces the value of `key` by what `f` makes of it; returns the new value, or `None` if there is none.
     ///
     /// `f` runs with nothing locked, and again if the entry was replaced meanwhile: the replacement is atomic.
     /// Allocates an entry, with a clone of the key. Blocks as [`insert`](Self::insert) does. Where `f` is to run
@@ -330,10 +375,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
-    /// assert_eq!(map.update("rose", |count| count + 1).as_deref(), Some(&1));
-    /// assert_eq!(map.get_cloned("rose"), Some(2));
+    /// assert_eq!(map.update("rose", |count| count + 1).as_deref(), Some(&2));
     /// ```
-    pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(&V) -> V) -> Option<Removed<'_, K, V>>
+    pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(&V) -> V) -> Option<Ref<'_, K, V>>
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
@@ -344,13 +388,18 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
             let raw = self.find(key, &guard)?;
             let (key, value) = Self::entry(raw, &guard);
             let fresh = Self::fresh(key.clone(), f(value));
+            let new = fresh.0;
             let mut seen = None;
             let is_there = |old: Option<Raw<K>>| {
                 seen = old;
                 old.is_some_and(|old| old.is(raw))
             };
             match self.store(fresh, Way::Waiting, is_there, &guard) {
-                Ok(before) => return before,
+                Ok(before) => {
+                    drop(before);
+                    // SAFETY: put there under the guard.
+                    return Some(unsafe { Ref::of_pair(new, guard) });
+                }
                 Err((None, _)) if doubt.is_stirred_by([Some(raw), seen]) => return None,
                 Err((None, _)) => {}
                 Err(why) => return give_up::<K, V, _, _>(why),
@@ -358,24 +407,27 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         }
     }
 
-    /// Does with `key`'s entry what `f` decides from its value, atomically; returns the entry that this
-    /// replaced or removed.
+    /// Does with `key`'s entry what `f` decides from its value, atomically. Returns what was there before and what is
+    /// there after it.
     ///
     /// `f` runs with nothing locked, and again if the entry was replaced or removed meanwhile. Blocks and allocates as
     /// [`insert`](Self::insert) does.
     ///
     /// ```
-    /// use hedgerow::fence::Op;
+    /// use hedgerow::Op;
     /// let map = hedgerow::OrdMap::<String, String>::new();
     /// let grow = |old: Option<&String>| Op::Insert(old.map_or("a".into(), |old| old.clone() + "a"));
     /// map.compute("x".into(), grow);
-    /// map.compute("x".into(), grow);
-    /// assert_eq!(map.get_cloned("x").as_deref(), Some("aa"));
-    /// assert_eq!(map.compute("x".into(), |_| Op::Remove).as_deref().map(String::as_str), Some("aa"));
+    /// assert_eq!(map.compute("x".into(), grow).after.unwrap().as_str(), "aa");
+    /// let removed = map.compute("x".into(), |_| Op::Remove);
+    /// assert!(removed.before.is_some_and(|before| *before == "aa") && removed.after.is_none());
     /// ```
-    pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Option<Removed<'_, K, V>> {
-        let compute = |guard: &Guard<'_>| self.compute_by(Way::Waiting, key, f, guard);
-        self.then_free_bounds(pin(), compute).unwrap_or_else(give_up::<K, V, _, _>)
+    pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Computed<Ref<'_, K, V>> {
+        let compute = |guard: &Guard<'static>| {
+            let done = self.compute_by(Way::Waiting, key, f, guard);
+            computed(done.unwrap_or_else(give_up::<K, V, _, _>), guard)
+        };
+        self.then_free_bounds(pin(), compute)
     }
 
     pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {
@@ -413,8 +465,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     pub(super) fn then_free_bounds<T>(
         &self,
-        guard: Guard<'_>,
-        work: impl FnOnce(&Guard<'_>) -> T,
+        guard: Guard<'static>,
+        work: impl FnOnce(&Guard<'static>) -> T,
     ) -> T {
         let done = work(&guard);
         drop(guard);

@@ -4,27 +4,23 @@ use super::super::near::Near;
 use super::super::range::{Bounds, unbounded};
 use super::super::rank::Ranking;
 use super::super::search::Stand;
-use super::iter::{EntryIter, EntryRange, EntryScan};
+use super::iter::{OrdIter, OrdIterRange, OrdRange};
 use super::map::OrdMap;
 use super::ops::give_up;
 use super::raw::{By, Raw};
-use crate::reclaim::guard::{Guard, pin};
+use crate::reclaim::borrowed::Ref;
+use crate::reclaim::guard::pin;
 use crate::reclaim::removed::Removed;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
-use core::iter::Rev;
 use core::ops::{Bound, RangeBounds};
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
-    fn near<'a>(
-        &'a self,
-        near: Near<impl Stand<Raw<K>>>,
-        guard: &'a Guard<'_>,
-    ) -> Option<(&'a K, &'a V)> {
+    /// The caller has a guard.
+    pub(super) fn near(&self, near: Near<impl Stand<Raw<K>>>) -> Option<Raw<K>> {
         let found = self.tree().near(near, Backoff::spinning());
-        let (raw, ()) = found.unwrap_or_else(give_up::<K, V, _, _>)?;
-        Some(Self::entry(raw, guard))
+        found.unwrap_or_else(give_up::<K, V, _, _>).map(|(raw, ())| raw)
     }
 
     fn take_near(&self, near: Near<impl Stand<Raw<K>>>) -> Option<Removed<'_, K, V>> {
@@ -37,7 +33,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         })
     }
 
-    fn bounds<'q, Q>(&self, bounds: &'q impl RangeBounds<Q>) -> Bounds<By<'q, Q>>
+    pub(super) fn bounds<'q, Q>(&self, bounds: &'q impl RangeBounds<Q>) -> Bounds<By<'q, Q>>
     where
         Q: Ord + ?Sized + 'q,
         R: Ranking<Q>,
@@ -46,29 +42,195 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         (bounds.start_bound().map(sought), bounds.end_bound().map(sought))
     }
 
-    /// The entry with the least key.
+    /// Returns the entry with the least key, borrowed with a guard of its own.
     ///
     /// Takes no lock and writes no shared memory. Waits while a writer is inside the first leaf. Looks at one leaf, and
-    /// at more only where leaves are empty: then it linearizes where all of them are looked at once more, and the
-    /// thread that inserts one key and then looks up another needs a fence in between to agree with it about their
-    /// order ([`docs::ordering`](crate::docs::ordering)).
+    /// at more only if leaves are empty: then it linearizes when all of them are looked at once more, and a thread that
+    /// inserts one key and then looks up another needs a fence in between to agree with it about their order
+    /// ([`docs::ordering`](crate::docs::ordering)).
     ///
     /// ```
-    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (2, 'b')].into();
-    /// assert_eq!(map.first(&hedgerow::owned::pin()), Some((&1, &'a')));
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
+    /// assert_eq!(map.first_key_value().unwrap().pair(), (&1, &'a'));
     /// ```
-    pub fn first<'a>(&'a self, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)> {
-        self.near(Near::From(unbounded::<Raw<K>>()), guard)
+    pub fn first_key_value(&self) -> Option<Ref<'_, K, V>> {
+        let guard = pin();
+        let found = self.near(Near::From(unbounded::<Raw<K>>()))?;
+        // SAFETY: met under the guard.
+        Some(unsafe { Ref::of_pair(found.shared(), guard) })
     }
 
-    /// The entry with the greatest key. As [`first`](Self::first) in all else.
+    /// Returns the entry with the greatest key, borrowed with a guard of its own.
+    ///
+    /// Waits and linearizes as [`first_key_value`](Self::first_key_value) does.
     ///
     /// ```
-    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (2, 'b')].into();
-    /// assert_eq!(map.last(&hedgerow::owned::pin()), Some((&2, &'b')));
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
+    /// assert_eq!(map.last_key_value().unwrap().pair(), (&3, &'c'));
     /// ```
-    pub fn last<'a>(&'a self, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)> {
-        self.near(Near::UpTo(unbounded::<Raw<K>>()), guard)
+    pub fn last_key_value(&self) -> Option<Ref<'_, K, V>> {
+        let guard = pin();
+        let found = self.near(Near::UpTo(unbounded::<Raw<K>>()))?;
+        // SAFETY: met under the guard.
+        Some(unsafe { Ref::of_pair(found.shared(), guard) })
+    }
+
+    /// Returns the entry with the greatest key that is not greater than `key`, borrowed with a guard of its own.
+    ///
+    /// Waits and linearizes as [`first_key_value`](Self::first_key_value) does.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
+    /// assert_eq!(map.floor(&2).unwrap().pair(), (&1, &'a'));
+    /// ```
+    pub fn floor<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        let guard = pin();
+        let found = self.near(Near::UpTo(Bound::Included(self.sought(key))))?;
+        // SAFETY: met under the guard.
+        Some(unsafe { Ref::of_pair(found.shared(), guard) })
+    }
+
+    /// Returns the entry with the least key that is not less than `key`, borrowed with a guard of its own.
+    ///
+    /// Waits and linearizes as [`first_key_value`](Self::first_key_value) does.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
+    /// assert_eq!(map.ceiling(&2).unwrap().pair(), (&3, &'c'));
+    /// ```
+    pub fn ceiling<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        let guard = pin();
+        let found = self.near(Near::From(Bound::Included(self.sought(key))))?;
+        // SAFETY: met under the guard.
+        Some(unsafe { Ref::of_pair(found.shared(), guard) })
+    }
+
+    /// Returns the entry with the greatest key that is less than `key`, borrowed with a guard of its own.
+    ///
+    /// Waits and linearizes as [`first_key_value`](Self::first_key_value) does.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
+    /// assert_eq!(map.predecessor(&3).unwrap().pair(), (&1, &'a'));
+    /// ```
+    pub fn predecessor<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        let guard = pin();
+        let found = self.near(Near::UpTo(Bound::Excluded(self.sought(key))))?;
+        // SAFETY: met under the guard.
+        Some(unsafe { Ref::of_pair(found.shared(), guard) })
+    }
+
+    /// Returns the entry with the least key that is greater than `key`, borrowed with a guard of its own.
+    ///
+    /// Waits and linearizes as [`first_key_value`](Self::first_key_value) does.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
+    /// assert_eq!(map.successor(&1).unwrap().pair(), (&3, &'c'));
+    /// ```
+    pub fn successor<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        let guard = pin();
+        let found = self.near(Near::From(Bound::Excluded(self.sought(key))))?;
+        // SAFETY: met under the guard.
+        Some(unsafe { Ref::of_pair(found.shared(), guard) })
+    }
+
+    /// Returns the entries within `bounds`, in key order, all as they were at one moment. The iterator has a guard of its
+    /// own, and goes both ways.
+    ///
+    /// Their pointers are copied at once, into memory that is allocated for them; [`iter_range`](Self::iter_range) needs
+    /// a leaf's worth, but sees each leaf as of another moment. Bounds that are the wrong way round hold nothing.
+    ///
+    /// As in `BTreeMap`, bounds may be of any borrowed form of the key; if the compiler has to be told which, it is told
+    /// so: `range::<str>((Bound::Included("a"), Bound::Unbounded))`.
+    ///
+    /// Takes no lock and writes no shared memory, unless writers change some leaf of the range eight times in a row
+    /// while it is being copied: then the range's leaves are locked for the time of a copy. Waits while a writer is
+    /// inside one of the leaves. Linearizes between the first and the second look at each leaf, or when the last one is
+    /// locked.
+    ///
+    /// ```
+    /// use std::ops::Bound::{Excluded, Included};
+    ///
+    /// let map: hedgerow::OrdMap<String, u32> = ('a'..='e').map(|c| (c.to_string(), c as u32)).collect();
+    /// let some = map.range::<str>((Included("b"), Excluded("d")));
+    /// assert!(some.map(|entry| entry.key().clone()).eq(["b", "c"]));
+    /// assert_eq!(map.range("c".to_string()..).rev().next().unwrap().key(), "e");
+    /// ```
+    pub fn range<Q>(&self, bounds: impl RangeBounds<Q>) -> OrdRange<'_, K, V>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        let guard = pin();
+        OrdRange::new(self.raws(bounds), guard)
+    }
+
+    /// Copies the pointers of a range. The caller has a guard.
+    pub(super) fn raws<Q>(&self, bounds: impl RangeBounds<Q>) -> Vec<(Raw<K>, ())>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        let mut raws = Vec::new();
+        let done = self.tree().range(self.bounds(&bounds), &mut raws, Backoff::spinning());
+        done.unwrap_or_else(give_up::<K, V, _, _>);
+        raws
+    }
+
+    /// Returns the entries within `bounds`, in key order, leaf by leaf: weakly consistent, and lazy. The iterator has a
+    /// guard of its own.
+    ///
+    /// Each leaf's entries are as they were at one moment, but that of one leaf is earlier than that of the next. So this
+    /// may return an entry that was inserted after another one was, and not that other one. A key that is present from the
+    /// iterator's beginning to its end is returned exactly once; one that comes or goes meanwhile at most once.
+    /// [`range`](Self::range) is the one without such exceptions.
+    ///
+    /// Takes no lock. Allocates a buffer for one leaf. Waits while a writer is inside the next leaf.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
+    /// assert!(map.iter_range(10..20).map(|entry| *entry.key()).eq(10..20));
+    /// ```
+    pub fn iter_range<Q, B: RangeBounds<Q>>(&self, bounds: B) -> OrdIterRange<'_, Q, B, K, V, R>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        OrdIterRange::new(self, bounds)
+    }
+
+    /// Returns all entries, in key order, as [`iter_range`](Self::iter_range) sees them.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
+    /// assert!(map.iter().map(|entry| *entry.key()).eq([1, 2]));
+    /// ```
+    pub fn iter(&self) -> OrdIter<'_, K, V, R> {
+        OrdIter::new(self)
     }
 
     /// Removes the entry with the least key and returns it: the map as a queue by priority.
@@ -76,7 +238,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// No two callers get the same entry. Blocks while another writer is inside its leaf, and linearizes when that is
     /// locked. Then a compare-and-swap confirms each empty leaf on the way to it; if one has changed, the removal
     /// begins again. So a thread that inserts a lesser key, which this removal has not seen, does not find the removed
-    /// entry after that. If the map is empty, this writes nothing and linearizes as [`first`](Self::first) does.
+    /// entry after that. If the map is empty, this writes nothing and linearizes as [`first_key_value`](Self::first_key_value) does.
     /// Allocates nothing, unless many leaves are empty.
     ///
     /// ```
@@ -96,196 +258,6 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     pub fn pop_last(&self) -> Option<Removed<'_, K, V>> {
         self.take_near(Near::UpTo(unbounded::<Raw<K>>()))
-    }
-
-    /// The entry with the greatest key that is not greater than `key`. Waits and linearizes as
-    /// [`first`](Self::first) does.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
-    /// let guard = hedgerow::owned::pin();
-    /// assert_eq!((map.floor(&2, &guard), map.floor(&0, &guard)), (Some((&1, &'a')), None));
-    /// ```
-    pub fn floor<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)>
-    where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
-        R: Ranking<Q>,
-    {
-        self.near(Near::UpTo(Bound::Included(self.sought(key))), guard)
-    }
-
-    /// The entry with the least key that is not less than `key`. Waits and linearizes as
-    /// [`first`](Self::first) does.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
-    /// let guard = hedgerow::owned::pin();
-    /// assert_eq!((map.ceiling(&3, &guard), map.ceiling(&4, &guard)), (Some((&3, &'c')), None));
-    /// ```
-    pub fn ceiling<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)>
-    where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
-        R: Ranking<Q>,
-    {
-        self.near(Near::From(Bound::Included(self.sought(key))), guard)
-    }
-
-    /// The entry with the greatest key that is less than `key`. Waits and linearizes as
-    /// [`first`](Self::first) does.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
-    /// let guard = hedgerow::owned::pin();
-    /// assert_eq!((map.lower(&3, &guard), map.lower(&1, &guard)), (Some((&1, &'a')), None));
-    /// ```
-    pub fn lower<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)>
-    where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
-        R: Ranking<Q>,
-    {
-        self.near(Near::UpTo(Bound::Excluded(self.sought(key))), guard)
-    }
-
-    /// The entry with the least key that is greater than `key`. Waits and linearizes as
-    /// [`first`](Self::first) does.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (3, 'c')].into();
-    /// let guard = hedgerow::owned::pin();
-    /// assert_eq!((map.upper(&1, &guard), map.upper(&3, &guard)), (Some((&3, &'c')), None));
-    /// ```
-    pub fn upper<'a, Q>(&'a self, key: &Q, guard: &'a Guard<'_>) -> Option<(&'a K, &'a V)>
-    where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
-        R: Ranking<Q>,
-    {
-        self.near(Near::From(Bound::Excluded(self.sought(key))), guard)
-    }
-
-    /// The entries within `bounds`, in key order, all as they were at one moment, borrowed for as long as the guard is
-    /// held.
-    ///
-    /// Their pointers are copied at once, into memory that is allocated for them; [`scan_weak`](Self::scan_weak) needs
-    /// a leaf's worth, but sees each leaf as of another moment. Bounds that are the wrong way round hold nothing.
-    ///
-    /// As in `BTreeMap`, bounds may be of any borrowed form of the key; where the compiler has to be told which, it is
-    /// told so: `range::<str>((Bound::Included("a"), Bound::Unbounded), &guard)`.
-    ///
-    /// Takes no lock and writes no shared memory, unless writers change some leaf of the range eight times in a row
-    /// while it is being copied: then the range's leaves are locked for the time of a copy. Waits while a writer
-    /// is inside one of the leaves. Linearizes between the first and the second look at each leaf, or when
-    /// the last one is locked.
-    ///
-    /// ```
-    /// use std::ops::Bound::{Excluded, Included};
-    ///
-    /// let map: hedgerow::OrdMap<String, u32> = ('a'..='e').map(|c| (c.to_string(), c as u32)).collect();
-    /// let guard = hedgerow::owned::pin();
-    /// let some = map.range::<str>((Included("b"), Excluded("d")), &guard);
-    /// assert!(some.map(|(key, _)| key.as_str()).eq(["b", "c"]));
-    /// assert_eq!(map.range("c".to_string().., &guard).len(), 3);
-    /// ```
-    pub fn range<'a, Q>(
-        &'a self,
-        bounds: impl RangeBounds<Q>,
-        guard: &'a Guard<'_>,
-    ) -> EntryRange<'a, K, V>
-    where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
-        R: Ranking<Q>,
-    {
-        let mut raws = Vec::new();
-        let done = self.tree().range(self.bounds(&bounds), &mut raws, Backoff::spinning());
-        done.unwrap_or_else(give_up::<K, V, _, _>);
-        EntryRange::new(raws, guard)
-    }
-
-    /// As [`range`](Self::range), from the end.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, u32> = (0..100).map(|n| (n, n * n)).collect();
-    /// let guard = hedgerow::owned::pin();
-    /// assert_eq!(map.range_rev(50.., &guard).next(), Some((&99, &9801)));
-    /// ```
-    pub fn range_rev<'a, Q>(
-        &'a self,
-        bounds: impl RangeBounds<Q>,
-        guard: &'a Guard<'_>,
-    ) -> Rev<EntryRange<'a, K, V>>
-    where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
-        R: Ranking<Q>,
-    {
-        self.range(bounds, guard).rev()
-    }
-
-    /// The entries within `bounds`, in key order, leaf by leaf.
-    ///
-    /// Each leaf's entries are as they were at one moment, but that of one leaf is earlier than that of the next.
-    /// So this may show an entry that was inserted after another one was, and not that other one.
-    /// A key that is present from the iterator's beginning to its end is seen exactly once; one that comes or goes
-    /// meanwhile at most once. [`range`](Self::range) is the one without such exceptions.
-    ///
-    /// Takes no lock. Allocates a buffer for one leaf. Waits while a writer is inside the next leaf.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
-    /// let guard = hedgerow::owned::pin();
-    /// assert!(map.scan_weak(10..20, &guard).map(|(key, _)| *key).eq(10..20));
-    /// ```
-    pub fn scan_weak<'a, Q, B: RangeBounds<Q>>(
-        &'a self,
-        bounds: B,
-        guard: &'a Guard<'_>,
-    ) -> EntryScan<'a, Q, B, K, V, R>
-    where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
-        R: Ranking<Q>,
-    {
-        EntryScan::new(self, bounds, guard)
-    }
-
-    /// All entries, in key order, as [`scan_weak`](Self::scan_weak) sees them.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
-    /// assert_eq!(map.iter(&hedgerow::owned::pin()).collect::<Vec<_>>(), [(&1, &'a'), (&2, &'b')]);
-    /// ```
-    pub fn iter<'a>(&'a self, guard: &'a Guard<'_>) -> EntryIter<'a, K, V, R> {
-        EntryIter::new(self, guard)
-    }
-
-    /// All keys, in order, as [`iter`](Self::iter) sees them.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
-    /// assert_eq!(map.keys(&hedgerow::owned::pin()).collect::<Vec<_>>(), [&1, &2]);
-    /// ```
-    pub fn keys<'a>(
-        &'a self,
-        guard: &'a Guard<'_>,
-    ) -> impl Iterator<Item = &'a K> + use<'a, K, V, R> {
-        self.iter(guard).map(|(key, _)| key)
-    }
-
-    /// All values, in the order of their keys, as [`iter`](Self::iter) sees them.
-    ///
-    /// ```
-    /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
-    /// assert_eq!(map.values(&hedgerow::owned::pin()).collect::<String>(), "ab");
-    /// ```
-    pub fn values<'a>(
-        &'a self,
-        guard: &'a Guard<'_>,
-    ) -> impl Iterator<Item = &'a V> + use<'a, K, V, R> {
-        self.iter(guard).map(|(_, value)| value)
     }
 
     /// Keeps the entries for which `keep` says true, leaf by leaf.

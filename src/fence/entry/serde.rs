@@ -2,7 +2,6 @@
 
 use super::super::rank::Ranking;
 use super::map::OrdMap;
-use crate::reclaim::guard::pin;
 use ::serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use ::serde::ser::{Serialize, Serializer};
 use alloc::vec::Vec;
@@ -18,7 +17,7 @@ where
     /// Writes the entries that `iter` sees, under one guard.
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
         // Some formats write the number of entries first, and it must be right though others write.
-        serializer.collect_map(self.iter(&pin()).collect::<Vec<_>>())
+        serializer.collect_map(self.pin().iter().collect::<Vec<_>>())
     }
 }
 

@@ -1,9 +1,9 @@
 //! The std traits that a map has.
 
 use super::super::rank::Ranking;
-use super::iter::EntryIntoIter;
+use super::iter::{OrdIntoIter, OrdIter};
 use super::map::OrdMap;
-use crate::reclaim::guard::pin;
+use crate::reclaim::borrowed::Ref;
 use core::fmt;
 
 impl<K: Ord + Clone, V, R: Ranking<K> + Default> Default for OrdMap<K, V, R> {
@@ -19,7 +19,7 @@ where
     R: Ranking<K>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter(&pin())).finish()
+        f.debug_map().entries(self.pin().iter()).finish()
     }
 }
 
@@ -28,8 +28,7 @@ impl<K: Ord + Clone, V: Clone, R: Ranking<K> + Clone> Clone for OrdMap<K, V, R> 
     fn clone(&self) -> Self {
         let copy = Self::with_ranking(self.ranking().clone());
         copy.set_pending_limit(self.pending_limit());
-        let guard = pin();
-        copy.extend_shared(self.iter(&guard).map(|(key, value)| (key.clone(), value.clone())));
+        copy.extend_shared(self.pin().iter().map(|(key, value)| (key.clone(), value.clone())));
         copy
     }
 }
@@ -62,10 +61,29 @@ impl<K: Ord + Clone, V, R: Ranking<K>> Extend<(K, V)> for OrdMap<K, V, R> {
 
 impl<K, V, R> IntoIterator for OrdMap<K, V, R> {
     type Item = (K, V);
-    type IntoIter = EntryIntoIter<K, V>;
+    type IntoIter = OrdIntoIter<K, V>;
 
     /// The entries, in key order.
-    fn into_iter(self) -> EntryIntoIter<K, V> {
-        EntryIntoIter::new(self)
+    fn into_iter(self) -> OrdIntoIter<K, V> {
+        OrdIntoIter::new(self)
     }
 }
+
+impl<'a, K: Ord + Clone, V, R: Ranking<K>> IntoIterator for &'a OrdMap<K, V, R> {
+    type Item = Ref<'a, K, V>;
+    type IntoIter = OrdIter<'a, K, V, R>;
+
+    fn into_iter(self) -> OrdIter<'a, K, V, R> {
+        self.iter()
+    }
+}
+
+impl<K: Ord + Clone, V: PartialEq, R: Ranking<K>> PartialEq for OrdMap<K, V, R> {
+    /// Whether both have equal entries in the same order. If others write meanwhile, the answer is about no single
+    /// moment.
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.pin().iter().eq(other.pin().iter())
+    }
+}
+
+impl<K: Ord + Clone, V: Eq, R: Ranking<K>> Eq for OrdMap<K, V, R> {}

@@ -5,15 +5,29 @@
 use super::super::rank::Ranking;
 use super::map::OrdMap;
 use super::raw::{Doubt, Raw};
-use crate::api::op::Op;
+use crate::api::op::{Computed, Op};
 use crate::bins::tags::Hash;
 use crate::error::{Busy, OccupiedError, TryInsertError};
+use crate::reclaim::borrowed::Ref;
 use crate::reclaim::errors::Why;
 use crate::reclaim::guard::{Guard, try_pin};
 use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Way};
 use core::borrow::Borrow;
+
+/// What an operation found, and what it left.
+pub(super) type Found<K> = (Option<Raw<K>>, Option<Raw<K>>);
+
+/// Borrows both, each with a guard of its own: another of `guard`'s reader, under which they were met or put there.
+pub(super) fn computed<'a, K, V>(
+    (before, after): Found<K>,
+    guard: &Guard<'a>,
+) -> Computed<Ref<'a, K, V>> {
+    // SAFETY: as above.
+    let borrow = |raw: Raw<K>| unsafe { Ref::of_pair(raw.shared(), guard.again()) };
+    Computed { before: before.map(borrow), after: after.map(borrow) }
+}
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
@@ -87,50 +101,31 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.then_free_bounds(guard, remove)
     }
 
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts, and keeps the map's
-    /// [limit](Self::set_pending_limit).
-    ///
-    /// # Errors
-    /// Those of [`try_insert`](Self::try_insert), with the value if `make` has made one.
-    ///
-    /// ```
-    /// let map = hedgerow::OrdMap::<String, usize>::new();
-    /// let guard = hedgerow::owned::pin();
-    /// assert_eq!(map.try_get_or_insert_with("rose".into(), |word| word.len(), &guard), Ok(&4));
-    /// ```
-    pub fn try_get_or_insert_with<'a>(
-        &'a self,
-        key: K,
-        make: impl FnOnce(&K) -> V,
-        guard: &'a Guard<'_>,
-    ) -> Result<&'a V, TryInsertError<K, Option<V>>> {
-        self.get_or_insert_with_by(self.owner().entries.trying(), key, make, guard)
-    }
-
     /// As [`compute`](Self::compute), but neither waits nor aborts, and keeps the map's
-    /// [limit](Self::set_pending_limit) where it is to insert.
+    /// [limit](Self::set_pending_limit) if it is to insert.
     ///
     /// # Errors
     /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored. The
     /// map is as it was. If the entry is replaced or removed while `f` runs, the answer is `Busy`.
     ///
     /// ```
-    /// use hedgerow::fence::Op;
+    /// use hedgerow::Op;
     /// let map = hedgerow::OrdMap::<String, u32>::new();
     /// let count = |old: Option<&u32>| Op::Insert(old.map_or(1, |old| old + 1));
     /// assert!(map.try_compute("rose".into(), count).is_ok());
-    /// assert_eq!(map.try_compute("rose".into(), count).unwrap().as_deref(), Some(&1));
+    /// assert_eq!(map.try_compute("rose".into(), count).unwrap().after.as_deref(), Some(&2));
     /// ```
     pub fn try_compute(
         &self,
         key: K,
         f: impl FnMut(Option<&V>) -> Op<V>,
-    ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, Option<V>>> {
+    ) -> Result<Computed<Ref<'_, K, V>>, TryInsertError<K, Option<V>>> {
         let way = self.owner().entries.trying();
-        match try_pin() {
-            Ok(guard) => self.then_free_bounds(guard, |guard| self.compute_by(way, key, f, guard)),
-            Err(_) => Err(Why::Alloc.of(key, None)),
-        }
+        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
+        self.then_free_bounds(guard, |guard| {
+            let found = self.compute_by(way, key, f, guard)?;
+            Ok(computed(found, guard))
+        })
     }
 
     /// A node, unless there is no memory for it or no room for what it may replace.
@@ -163,16 +158,16 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         }
     }
 
-    pub(super) fn get_or_insert_with_by<'a>(
-        &'a self,
+    pub(super) fn get_or_insert_with_by(
+        &self,
         way: Way,
         key: K,
         make: impl FnOnce(&K) -> V,
-        guard: &'a Guard<'_>,
-    ) -> Result<&'a V, TryInsertError<K, Option<V>>> {
+        guard: &Guard<'_>,
+    ) -> Result<Raw<K>, TryInsertError<K, Option<V>>> {
         match self.find_by(way, &key, guard) {
             Ok(None) => {}
-            Ok(Some(raw)) => return Ok(Self::entry(raw, guard).1),
+            Ok(Some(raw)) => return Ok(raw),
             Err(Busy) => return Err(Why::Busy.of(key, None)),
         }
         let value = make(&key);
@@ -187,7 +182,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         match self.store(fresh, way, is_absent, guard) {
             Err((Some(why), fresh)) => Err(refused(why, fresh, Some)),
             // Published, or met, while the guard is held.
-            Ok(_) | Err((None, _)) => Ok(Self::entry(there, guard).1),
+            Ok(_) | Err((None, _)) => Ok(there),
         }
     }
 
@@ -202,7 +197,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         mut key: K,
         mut f: impl FnMut(Option<&V>) -> Op<V>,
         guard: &Guard<'_>,
-    ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, Option<V>>> {
+    ) -> Result<Found<K>, TryInsertError<K, Option<V>>> {
         let (mut doubt, mut known) = (Doubt::new(), None);
         loop {
             let found = match known.take() {
@@ -222,28 +217,27 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                 }
             };
             match (f(found.map(|raw| Self::entry(raw, guard).1)), found) {
-                (Op::Keep, _) | (Op::Remove, None) => return Ok(None),
+                (Op::Keep, _) | (Op::Remove, None) => return Ok((found, found)),
                 (Op::Remove, Some(_)) => match self.remove_by(&key, &mut is_found, way, guard) {
                     Ok(None) if !way.waits() => return Err(Why::Busy.of(key, None)),
-                    Ok(None) if doubt.is_stirred_by([found, known.flatten()]) => return Ok(None),
-                    Ok(None) => {}
-                    Ok(removed) => {
-                        // Now: if its destructor panicked at the return, what is returned would leak.
-                        drop(key);
-                        return Ok(removed);
+                    Ok(None) if doubt.is_stirred_by([found, known.flatten()]) => {
+                        return Ok((None, None));
                     }
+                    Ok(None) => {}
+                    Ok(Some(_)) => return Ok((found, None)),
                     Err(Busy) => return Err(Why::Busy.of(key, None)),
                 },
                 (Op::Insert(value), _) => {
                     let fresh = Self::fresh_by(way, key, value);
                     let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
+                    let new = Raw { rank: 0, node: Pair::stem(fresh.0.0) };
                     match self.store(fresh, way, &mut is_found, guard) {
-                        Ok(before) => return Ok(before),
+                        Ok(_) => return Ok((found, Some(new))),
                         Err((None, fresh)) if !way.waits() => {
                             return Err(refused(Why::Busy, fresh, Some));
                         }
                         Err((None, _)) if doubt.is_stirred_by([found, known.flatten()]) => {
-                            return Ok(None);
+                            return Ok((None, None));
                         }
                         Err((None, fresh)) => key = Pair::into_inner(fresh).0,
                         Err((Some(why), fresh)) => return Err(refused(why, fresh, Some)),
