@@ -34,10 +34,10 @@ fn an_empty_map_allocates_nothing() {
         for map in [&map, &FenceMap::default(), &map.clone()] {
             assert_eq!((map.get(&1), map.try_get(&1), map.remove(&1)), (None, Ok(None), None));
             assert_eq!(
-                (map.first(), map.last(), map.pop_first(), map.pop_last()),
+                (map.first_key_value(), map.last_key_value(), map.pop_first(), map.pop_last()),
                 (None, None, None, None)
             );
-            assert_eq!((map.floor(&1), map.upper(&1)), (None, None));
+            assert_eq!((map.floor(&1), map.successor(&1)), (None, None));
             assert!(map.compute(1, |_| Op::Keep).after.is_none());
             assert_eq!((map.range(..).len(), map.iter().count(), map.remove_range(..)), (0, 0, 0));
             map.get_many(&[1, 2, 3, 4, 5], &mut [None; 5]);
@@ -103,7 +103,7 @@ fn look_ups_and_removals_allocate_nothing() {
             let key = mix(n);
             assert_eq!((map.get(&key), map.try_get(&key)), (Some(n), Ok(Some(n))));
             assert!(map.floor(&key).is_some() && map.ceiling(&key).is_some());
-            map.lower(&key);
+            map.predecessor(&key);
             assert_eq!(map.update(&key, |value| value), Some(n));
             assert_eq!(map.insert(key, n), Some(n));
         }

@@ -51,7 +51,7 @@ impl Target for Owned {
         if way == 0 {
             return self.0.get_with(&key, Boxed::value);
         }
-        self.0.get(&key, &pin()).map(Boxed::value)
+        self.0.pin().get(&key).map(Boxed::value)
     }
 
     fn insert(&self, key: u64, value: Value) -> Option<Value> {
@@ -65,7 +65,7 @@ impl Target for Owned {
             made = true;
             Boxed::of(value)
         };
-        let there = self.0.get_or_insert_with(Box::new(key), make, &guard).value();
+        let there = self.0.with_guard(&guard).get_or_insert_with(Box::new(key), make).value();
         (!made || there != value).then_some(there)
     }
 
@@ -98,12 +98,12 @@ impl Target for Owned {
             Near::PopLast => self.0.pop_last(),
             _ => {
                 let found = match near {
-                    Near::First => self.0.first(&guard),
-                    Near::Last => self.0.last(&guard),
-                    Near::Floor => self.0.floor(&key, &guard),
-                    Near::Ceiling => self.0.ceiling(&key, &guard),
-                    Near::Lower => self.0.lower(&key, &guard),
-                    _ => self.0.upper(&key, &guard),
+                    Near::First => self.0.with_guard(&guard).first_key_value(),
+                    Near::Last => self.0.with_guard(&guard).last_key_value(),
+                    Near::Floor => self.0.with_guard(&guard).floor(&key),
+                    Near::Ceiling => self.0.with_guard(&guard).ceiling(&key),
+                    Near::Lower => self.0.with_guard(&guard).predecessor(&key),
+                    _ => self.0.with_guard(&guard).successor(&key),
                 };
                 return found.map(|(key, value)| (**key, value.value()));
             }
@@ -115,8 +115,8 @@ impl Target for Owned {
         let guard = pin();
         let plain = |(key, value): (&Box<u64>, &Boxed)| (**key, value.value());
         match way {
-            0 => self.0.range_rev(from..=to, &guard).map(plain).collect(),
-            _ => self.0.range(from..=to, &guard).map(plain).collect(),
+            0 => self.0.with_guard(&guard).range(from..=to).rev().map(plain).collect(),
+            _ => self.0.with_guard(&guard).range(from..=to).map(plain).collect(),
         }
     }
 

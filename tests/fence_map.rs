@@ -45,20 +45,23 @@ fn is_range(bounds: (Bound<u64>, Bound<u64>)) -> bool {
 
 fn ask_about_order(rng: &mut Rng, map: &FenceMap<u64, u64>, model: &BTreeMap<u64, u64>, key: u64) {
     let own = |entry: Option<(&u64, &u64)>| entry.map(|(k, v)| (*k, *v));
-    assert_eq!(map.first(), own(model.first_key_value()));
-    assert_eq!(map.last(), own(model.last_key_value()));
+    assert_eq!(map.first_key_value(), own(model.first_key_value()));
+    assert_eq!(map.last_key_value(), own(model.last_key_value()));
     assert_eq!(map.floor(&key), own(model.range(..=key).next_back()));
-    assert_eq!(map.lower(&key), own(model.range(..key).next_back()));
+    assert_eq!(map.predecessor(&key), own(model.range(..key).next_back()));
     assert_eq!(map.ceiling(&key), own(model.range(key..).next()));
-    assert_eq!(map.upper(&key), own(model.range((Bound::Excluded(key), Bound::Unbounded)).next()));
+    assert_eq!(
+        map.successor(&key),
+        own(model.range((Bound::Excluded(key), Bound::Unbounded)).next())
+    );
     let other = key.wrapping_add(rng.next() % 2_000).wrapping_sub(500);
     let bounds = (some_bound(rng, key), some_bound(rng, other));
     if is_range(bounds) {
         assert!(map.range(bounds).eq(model.range(bounds).map(|(k, v)| (*k, *v))), "{bounds:?}");
-        assert!(map.range_rev(bounds).eq(model.range(bounds).rev().map(|(k, v)| (*k, *v))));
-        assert!(map.scan_weak(bounds).eq(model.range(bounds).map(|(k, v)| (*k, *v))));
+        assert!(map.range(bounds).rev().eq(model.range(bounds).rev().map(|(k, v)| (*k, *v))));
+        assert!(map.iter_range(bounds).eq(model.range(bounds).map(|(k, v)| (*k, *v))));
     } else {
-        assert_eq!(map.range(bounds).len() + map.scan_weak(bounds).count(), 0);
+        assert_eq!(map.range(bounds).len() + map.iter_range(bounds).count(), 0);
         assert_eq!(map.remove_range(bounds), 0);
     }
 }
@@ -169,7 +172,11 @@ fn whole_maps_come_and_go() {
                 assert_eq!(map.get(&order(N - 1)), (n < N - 1).then_some(N - 1));
             }
         }
-        assert_eq!((map.len(), map.first(), map.last()), (0, None, None), "{name}");
+        assert_eq!(
+            (map.len(), map.first_key_value(), map.last_key_value()),
+            (0, None, None),
+            "{name}"
+        );
         let empty = map.stats();
         assert!(empty.fences <= 2, "{name}: {empty:?}");
         map.extend_again(&model);
@@ -209,13 +216,13 @@ fn all_of<K: Copy + Ord + Debug>(keys: impl IntoIterator<Item = K>) {
             assert_eq!(map.insert(*key, value), model.insert(*key, value));
         }
         same(&map, &model);
-        assert_eq!(map.first().map(|e| e.0), model.keys().next().copied());
-        assert_eq!(map.last().map(|e| e.0), model.keys().next_back().copied());
+        assert_eq!(map.first_key_value().map(|e| e.0), model.keys().next().copied());
+        assert_eq!(map.last_key_value().map(|e| e.0), model.keys().next_back().copied());
         for key in &keys {
             let own = |entry: Option<(&K, &[u8; 3])>| entry.map(|(k, v)| (*k, *v));
             assert_eq!(map.ceiling(key), own(model.range(key..).next()));
             assert_eq!(map.floor(key), own(model.range(..=key).next_back()));
-            assert_eq!(map.lower(key), own(model.range(..key).next_back()));
+            assert_eq!(map.predecessor(key), own(model.range(..key).next_back()));
             assert!(map.range(*key..=*key).count() == 1);
             if !keys.len().is_multiple_of(97) {
                 break;

@@ -312,7 +312,7 @@ fn fences_begin_where_they_are_told_to() {
     let map = FenceMap::<u64, Wide>::new().with_splits([500, u64::MAX, 0, 500, 900]);
     let lows = |map: &FenceMap<u64, Wide>| map.fences().iter().map(|f| f.low).collect::<Vec<_>>();
     assert_eq!(lows(&map), [None, Some(0), Some(500), Some(900), Some(u64::MAX)]);
-    assert_eq!((map.len(), map.first(), map.last()), (0, None, None));
+    assert_eq!((map.len(), map.first_key_value(), map.last_key_value()), (0, None, None));
     let mut model = BTreeMap::new();
     for n in [u64::MAX, 499, 500, 501, 0, 899, 900, u64::MAX - 1] {
         assert_eq!(map.insert(n, wide(n)), model.insert(n, wide(n)));

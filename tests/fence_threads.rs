@@ -112,7 +112,9 @@ fn no_torn_key_is_shown_to_user_code() {
                         match rng.below(12) {
                             0..=3 => _ = map.insert(key, key.number()),
                             4..=6 => _ = map.remove(&key),
-                            7 => assert!(map.lower(&key).is_none_or(|(k, v)| k.number() == v)),
+                            7 => {
+                                assert!(map.predecessor(&key).is_none_or(|(k, v)| k.number() == v))
+                            }
                             8 => assert!(map.pop_last().is_none_or(|(k, v)| k.number() == v)),
                             9 => assert!(map.range(key..).take(9).all(|(k, v)| k.number() == v)),
                             _ => assert!(map.get(&key).is_none_or(|v| v == key.number())),
@@ -145,7 +147,7 @@ fn a_key_that_is_replaced_or_moved_is_there_all_the_time() {
                     assert!(map.get(&key).is_some());
                     assert_eq!(map.floor(&key).map(|entry| entry.0), Some(key));
                     assert_eq!(map.ceiling(&key).map(|entry| entry.0), Some(key));
-                    assert!(map.upper(&key).is_none_or(|entry| entry.0 > key));
+                    assert!(map.successor(&key).is_none_or(|entry| entry.0 > key));
                     let mut values = [None; 8];
                     map.get_many(&stay[..8], &mut values);
                     assert!(values.iter().all(Option::is_some));

@@ -132,10 +132,15 @@ fn everything_ends<K: Copy + Ord, R: Ranking<K>>(
             0 => support::ignore(map.range(one..two).count() + map.range(..).len()),
             1 => support::ignore(map.remove_range(one..=two)),
             2 => map.retain(|_, v| *v % 7 != 0),
-            3..=12 => support::ignore((map.first(), map.last(), map.floor(&one), map.upper(&two))),
+            3..=12 => support::ignore((
+                map.first_key_value(),
+                map.last_key_value(),
+                map.floor(&one),
+                map.successor(&two),
+            )),
             13..=20 => support::ignore((map.pop_first(), map.pop_last())),
             21..=60 => support::ignore(map.remove(&two)),
-            61 => support::ignore(map.scan_weak(one..).count()),
+            61 => support::ignore(map.iter_range(one..).count()),
             62 => support::ignore(map.keys().count()),
             _ => support::ignore(map.get(&two)),
         }
@@ -185,7 +190,7 @@ fn closures_may_call_the_map() {
         assert_eq!((done.before, done.after, calls), (Some(500), Some(1), 3));
         map.retain(|key, _| {
             map.get(key);
-            map.last();
+            map.last_key_value();
             key % 2 == 0
         });
         assert_eq!(map.len(), 500);

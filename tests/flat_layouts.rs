@@ -219,7 +219,9 @@ fn keys_and_values_of_half_a_page_stay_aligned() {
         assert_eq!(found.iter().flatten().count(), 3);
     }
     let guard = hedgerow::owned::pin();
-    assert!(entries.iter(&guard).all(|(key, value)| 2 * aligned(key) == aligned(value)));
+    assert!(
+        entries.with_guard(&guard).iter().all(|(key, value)| 2 * aligned(key) == aligned(value))
+    );
     map.retain(|key, value| aligned(key) < 30 && aligned(value) < 60);
     assert_eq!(
         (map.values().count(), map.iter().map(|(key, _)| aligned(&key)).max()),

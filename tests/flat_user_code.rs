@@ -218,7 +218,7 @@ fn a_batch_answers_in_turn() {
     assert_eq!(answers, expected, "an absence is older than the value in front of it");
     DEED.set(Some(|| ignore(ENTRIES.insert(KEYS[4], 14))));
     let (guard, mut answers) = (hedgerow::owned::pin(), [None; 6]);
-    ENTRIES.get_many(&KEYS.each_ref(), &mut answers, &guard);
+    ENTRIES.with_guard(&guard).get_many(&KEYS.each_ref(), &mut answers);
     let answers = answers.map(Option::<&u64>::copied);
     assert_eq!(answers, expected, "an absence is older than the value in front of it");
 }

@@ -43,10 +43,10 @@ fn same<K: Clone + Ord + Debug, V: PartialEq + Debug, R: Ranking<K>>(
 ) {
     let guard = pin();
     assert_eq!(map.len(), model.len());
-    assert!(map.iter(&guard).eq(model), "in order, each once");
-    assert!(map.range::<K>(.., &guard).eq(model));
+    assert!(map.with_guard(&guard).iter().eq(model), "in order, each once");
+    assert!(map.with_guard(&guard).range::<K>(..).eq(model));
     for (key, value) in model {
-        assert_eq!(map.get(key, &guard), Some(value));
+        assert_eq!(map.with_guard(&guard).get(key), Some(value));
     }
 }
 
@@ -70,26 +70,44 @@ fn is_range((from, to): (&Bound<String>, &Bound<String>)) -> bool {
 fn ask_about_order(rng: &mut Rng, map: &Texts, model: &Model, key: &str, other: &str) {
     let guard = pin();
     let (from, after) = (Bound::Included(key), Bound::Excluded(key));
-    assert_eq!(map.first(&guard), model.first_key_value());
-    assert_eq!(map.last(&guard), model.last_key_value());
-    assert_eq!(map.floor(key, &guard), model.range::<str, _>((Bound::Unbounded, from)).next_back());
+    assert_eq!(map.with_guard(&guard).first_key_value(), model.first_key_value());
+    assert_eq!(map.with_guard(&guard).last_key_value(), model.last_key_value());
     assert_eq!(
-        map.lower(key, &guard),
+        map.with_guard(&guard).floor(key),
+        model.range::<str, _>((Bound::Unbounded, from)).next_back()
+    );
+    assert_eq!(
+        map.with_guard(&guard).predecessor(key),
         model.range::<str, _>((Bound::Unbounded, after)).next_back()
     );
-    assert_eq!(map.ceiling(key, &guard), model.range::<str, _>((from, Bound::Unbounded)).next());
-    assert_eq!(map.upper(key, &guard), model.range::<str, _>((after, Bound::Unbounded)).next());
+    assert_eq!(
+        map.with_guard(&guard).ceiling(key),
+        model.range::<str, _>((from, Bound::Unbounded)).next()
+    );
+    assert_eq!(
+        map.with_guard(&guard).successor(key),
+        model.range::<str, _>((after, Bound::Unbounded)).next()
+    );
     let bounds = (some_bound(rng, key), some_bound(rng, other));
     if is_range((&bounds.0, &bounds.1)) {
-        assert!(map.range(bounds.clone(), &guard).eq(model.range(bounds.clone())), "{bounds:?}");
-        assert!(map.range_rev(bounds.clone(), &guard).eq(model.range(bounds.clone()).rev()));
-        let scan = map.scan_weak(bounds.clone(), &guard);
         assert!(
-            scan.clone().eq(scan) && map.scan_weak(bounds.clone(), &guard).eq(model.range(bounds))
+            map.with_guard(&guard).range(bounds.clone()).eq(model.range(bounds.clone())),
+            "{bounds:?}"
+        );
+        assert!(
+            map.with_guard(&guard)
+                .range(bounds.clone())
+                .rev()
+                .eq(model.range(bounds.clone()).rev())
+        );
+        let scan = map.with_guard(&guard).iter_range(bounds.clone());
+        assert!(
+            scan.clone().eq(scan)
+                && map.with_guard(&guard).iter_range(bounds.clone()).eq(model.range(bounds))
         );
     } else {
-        assert_eq!(map.range(bounds.clone(), &guard).len(), 0);
-        assert_eq!(map.scan_weak(bounds.clone(), &guard).count(), 0);
+        assert_eq!(map.with_guard(&guard).range(bounds.clone()).len(), 0);
+        assert_eq!(map.with_guard(&guard).iter_range(bounds.clone()).count(), 0);
         assert_eq!(map.remove_range(bounds), 0);
     }
 }
@@ -132,7 +150,8 @@ fn change_a_range(rng: &mut Rng, map: &Texts, model: &mut Model, key: &str, othe
         }
         7 => {
             let guard = pin();
-            let got = map.get_or_insert_with(key.into(), |key| key.to_uppercase(), &guard);
+            let got =
+                map.with_guard(&guard).get_or_insert_with(key.into(), |key| key.to_uppercase());
             assert_eq!(got, model.entry(key.into()).or_insert(key.to_uppercase()));
         }
         _ => {
@@ -227,7 +246,15 @@ fn whole_maps_come_and_go() {
             assert_eq!(map.remove(&order(n)).as_deref(), Some(&Box::new(n)));
         }
         let guard = pin();
-        assert_eq!((map.len(), map.first(&guard), map.last(&guard)), (0, None, None), "{name}");
+        assert_eq!(
+            (
+                map.len(),
+                map.with_guard(&guard).first_key_value(),
+                map.with_guard(&guard).last_key_value()
+            ),
+            (0, None, None),
+            "{name}"
+        );
         assert!(map.stats().fences <= 2, "{name}: {:?}", map.stats());
         for (key, value) in &model {
             map.insert(*key, value.clone());
@@ -250,16 +277,19 @@ fn all_of<K: Clone + Ord + Debug + Borrow<Q>, Q: Ord + ?Sized>(keys: impl IntoIt
         let guard = pin();
         for key in &keys {
             let q: &Q = key.borrow();
-            assert_eq!(map.get(q, &guard), model.get::<K>(key));
-            assert_eq!(map.ceiling(q, &guard), model.range::<K, _>(key..).next());
-            assert_eq!(map.lower(q, &guard), model.range::<K, _>(..key).next_back());
+            assert_eq!(map.with_guard(&guard).get(q), model.get::<K>(key));
+            assert_eq!(map.with_guard(&guard).ceiling(q), model.range::<K, _>(key..).next());
+            assert_eq!(
+                map.with_guard(&guard).predecessor(q),
+                model.range::<K, _>(..key).next_back()
+            );
         }
         for key in keys.iter().rev() {
             let q: &Q = key.borrow();
             assert_eq!(map.remove(q).as_deref(), model.remove::<K>(key).as_ref());
-            assert_eq!(map.get(q, &guard), None);
+            assert_eq!(map.with_guard(&guard).get(q), None);
         }
-        assert!(map.is_empty() && map.iter(&guard).next().is_none());
+        assert!(map.is_empty() && map.with_guard(&guard).iter().next().is_none());
         keys.reverse();
     }
 }
@@ -350,14 +380,14 @@ fn every_key_bound_and_value_is_dropped_exactly_once() {
                     Some(_) => Op::Remove,
                     None => Op::Insert(new(n)),
                 })),
-                12 => ignore(map.try_get_or_insert_with(new(key), |_| new(n), &pin())),
+                12 => ignore(map.pin().try_get_or_insert_with(new(key), |_| new(n))),
                 13..16 if grows => ignore(map.insert(new(key), new(n))),
                 _ => ignore(map.remove(&key)),
             }
         }
         // A bound for each leaf but the first.
         let leaves: usize = map.fences().iter().map(|fence| fence.leaves).sum();
-        map.collect();
+        map.reclaim();
         let bounds = alive.load(Ordering::Relaxed) - 2 * map.len();
         assert!(map.pending() == 0 && bounds < leaves, "{bounds} bounds of {leaves} leaves");
         drop(map);
@@ -386,8 +416,8 @@ fn a_guard_keeps_what_it_saw() {
         let map: OrdMap<String, String> =
             (0..1_000).map(|n| (name(n, false), n.to_string())).collect();
         let guard = pin();
-        let seen: Vec<(&String, &String)> = map.range::<str>(.., &guard).collect();
-        let mut walk = map.iter(&guard);
+        let seen: Vec<(&String, &String)> = map.with_guard(&guard).range::<str>(..).collect();
+        let mut walk = map.with_guard(&guard).iter();
         assert_eq!(walk.by_ref().take(200).count(), 200);
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -397,11 +427,11 @@ fn a_guard_keeps_what_it_saw() {
                 map.retain(|key, _| key.ends_with('7'));
             });
         });
-        map.collect();
+        map.reclaim();
         assert!(map.pending() >= 1_000);
         assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
         map.insert(name(3, false), "and from this thread".into());
-        map.collect();
+        map.reclaim();
         assert!(seen.iter().enumerate().all(|(n, (key, value))| {
             **key == name(n as u64, false) && **value == n.to_string()
         }));
@@ -439,7 +469,7 @@ fn a_walk_can_be_put_down() {
     while let Some(cursor) = place {
         place = map.scan(cursor, 100, &pin(), |key, _| keys.push(key.clone()));
         map.remove(&*name(keys.len() as u64 / 2, false));
-        map.collect();
+        map.reclaim();
     }
     assert!(keys.into_iter().eq((10..2_000).map(|n| name(n, false))));
 }
@@ -451,8 +481,10 @@ fn many_are_found_as_one_by_one() {
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
     let guard = pin();
     let mut values = vec![None; 40];
-    map.get_many(&keys, &mut values, &guard);
-    assert!(values.iter().zip(&keys).all(|(value, key)| *value == map.get(*key, &guard)));
+    map.with_guard(&guard).get_many(&keys, &mut values);
+    assert!(
+        values.iter().zip(&keys).all(|(value, key)| *value == map.with_guard(&guard).get(*key))
+    );
 }
 
 #[test]
@@ -465,5 +497,5 @@ fn the_traits_of_std() {
     assert_eq!(copy.into_iter().map(|(_, c)| c).collect::<String>(), "abc");
     assert!(map.is_empty() && OrdMap::<u8, u8>::default().is_empty());
     let guard = pin();
-    assert_eq!(map.keys(&guard).count() + map.values(&guard).count(), 0);
+    assert_eq!(map.with_guard(&guard).keys().count() + map.with_guard(&guard).values().count(), 0);
 }

@@ -19,8 +19,8 @@ const FOR_EVER: u64 = u64::MAX;
 fn same_as(map: &OrdMap<u64, u64>, model: &BTreeMap<u64, u64>) {
     let guard = pin();
     assert_eq!(map.len(), model.len());
-    assert!(map.iter(&guard).eq(model));
-    assert!(model.iter().all(|(key, value)| map.get(key, &guard) == Some(value)));
+    assert!(map.with_guard(&guard).iter().eq(model));
+    assert!(model.iter().all(|(key, value)| map.with_guard(&guard).get(key) == Some(value)));
 }
 
 #[test]
@@ -28,17 +28,27 @@ fn an_empty_map_allocates_nothing() {
     let guard = pin();
     let ((), counts) = counted(|| {
         let map = OrdMap::<u64, u64>::new();
-        assert_eq!((map.get(&1, &guard), map.try_get(&1, &guard)), (None, Ok(None)));
+        assert_eq!(
+            (map.with_guard(&guard).get(&1), map.with_guard(&guard).try_get(&1)),
+            (None, Ok(None))
+        );
         assert!(map.remove(&1).is_none() && map.pop_first().is_none() && map.pop_last().is_none());
         assert_eq!(
-            (map.first(&guard), map.last(&guard), map.floor(&1, &guard)),
+            (
+                map.with_guard(&guard).first_key_value(),
+                map.with_guard(&guard).last_key_value(),
+                map.with_guard(&guard).floor(&1)
+            ),
             (None, None, None)
         );
-        assert_eq!((map.range(1.., &guard).len(), map.iter(&guard).count()), (0, 0));
+        assert_eq!(
+            (map.with_guard(&guard).range(1..).len(), map.with_guard(&guard).iter().count()),
+            (0, 0)
+        );
         assert_eq!(map.remove_range(1..), 0);
         map.retain(|_, _| true);
         map.clear();
-        map.collect();
+        map.reclaim();
         assert_eq!((map.stats().bytes, map.into_iter().count()), (0, 0));
     });
     assert_eq!(counts.allocations, 0);
@@ -50,8 +60,8 @@ fn look_ups_and_removals_allocate_nothing() {
     let guard = pin();
     let ((), counts) = counted(|| {
         for n in 0..2_000 {
-            assert_eq!(map.get(&mix(n), &guard), Some(&n));
-            assert!(map.ceiling(&mix(n), &guard).is_some() && map.contains_key(&mix(n)));
+            assert_eq!(map.with_guard(&guard).get(&mix(n)), Some(&n));
+            assert!(map.with_guard(&guard).ceiling(&mix(n)).is_some() && map.contains_key(&mix(n)));
             assert_eq!(map.remove(&mix(n)).as_deref(), Some(&n));
         }
     });

@@ -82,13 +82,15 @@ fn play<R: Ranking<String> + Ranking<str>>(map: &OrdMap<String, u64, R>) {
         assert_eq!(answers, model_answers(&mut model, &changes));
         assert_eq!(map.len(), model.len());
         let guard = pin();
-        assert!(map.iter(&guard).eq(model.iter()));
+        assert!(map.with_guard(&guard).iter().eq(model.iter()));
         let keys: Vec<&str> = changes.iter().map(|(key, _)| key.as_str()).collect();
         let values: Vec<_> = keys.iter().map(|key| model.get(*key)).collect();
-        assert_eq!(map.snapshot_many(&keys, &guard), values);
+        assert_eq!(map.with_guard(&guard).snapshot_many(&keys), values);
     });
     let guard = pin();
-    assert!(model.iter().all(|(key, value)| map.get(key.as_str(), &guard) == Some(value)));
+    assert!(
+        model.iter().all(|(key, value)| map.with_guard(&guard).get(key.as_str()) == Some(value))
+    );
 }
 
 /// Two equal keys that can be told apart.
@@ -125,7 +127,7 @@ fn the_last_of_equal_keys_stays() {
     let had: Vec<_> = had.iter().flatten().map(|had| (had.key().1, **had)).collect();
     assert_eq!(had, [('a', 0), ('a', 0), ('d', 3)]);
     let guard = pin();
-    let left: Vec<_> = map.iter(&guard).map(|(key, value)| (key.1, *value)).collect();
+    let left: Vec<_> = map.with_guard(&guard).iter().map(|(key, value)| (key.1, *value)).collect();
     assert_eq!(left, [('b', 1), ('c', 2), ('e', 4)], "the last of equal keys stays");
 }
 
@@ -158,9 +160,9 @@ fn everybody_sees_all_of_a_batch_or_nothing() {
                 while !done.load(Ordering::Relaxed) {
                     let guard = pin();
                     let values: Vec<_> = if way == 0 {
-                        map.snapshot_many(&names, &guard)
+                        map.with_guard(&guard).snapshot_many(&names)
                     } else {
-                        let all: BTreeMap<_, _> = map.range::<str>(.., &guard).collect();
+                        let all: BTreeMap<_, _> = map.with_guard(&guard).range::<str>(..).collect();
                         keys.iter().map(|key| all.get(key).copied()).collect()
                     };
                     assert!(values.iter().all(|value| *value == values[0]), "{way}: {values:?}");
@@ -303,7 +305,7 @@ fn a_panic_in_user_code_leaks_nothing_and_frees_nothing_twice() {
         }
         assert!(panicked > rounds / 20, "{panicked}");
         let guard = pin();
-        assert!(map.iter(&guard).all(|(key, value)| !key.0.dropped && !value.dropped));
+        assert!(map.with_guard(&guard).iter().all(|(key, value)| !key.0.dropped && !value.dropped));
         assert!(map.try_remove(&key(5)).is_ok(), "nothing is locked");
         drop(guard);
         drop(map);
@@ -329,7 +331,7 @@ fn a_panic_behind_a_batch_finds_it_done() {
         panicked += u32::from(panics(|| ignore(map.apply_batch(batch))));
         DONE.set(None);
         assert!(map.contains_key(&key(2_000 + round)) && !map.contains_key(&key(start)));
-        assert_eq!(map.iter(&pin()).count() as u64, 1_000 - 300 + round + 1);
+        assert_eq!(map.pin().iter().count() as u64, 1_000 - 300 + round + 1);
     }
     assert!(panicked > 10, "{panicked}");
     drop(map);

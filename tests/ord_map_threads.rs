@@ -55,7 +55,7 @@ fn each_thread_finds_its_own_keys_as_it_left_them() {
                     }
                 }
                 let guard = pin();
-                let all = map.range::<str>(.., &guard);
+                let all = map.with_guard(&guard).range::<str>(..);
                 let ours = all.filter(|(key, _)| key.parse::<u64>().unwrap() % HANDS == hand);
                 assert!(ours.eq(&model));
             });
@@ -76,7 +76,7 @@ fn a_range_is_of_one_moment() {
                 let mut last = 0;
                 while !done.load(Ordering::Relaxed) {
                     let guard = pin();
-                    let all = map.range::<str>(.., &guard);
+                    let all = map.with_guard(&guard).range::<str>(..);
                     let main: Vec<u64> = all
                         .filter(|(key, _)| !key.ends_with('x'))
                         .map(|(_, value)| *value)
@@ -104,7 +104,8 @@ fn a_range_is_of_one_moment() {
             map.remove_range((Bound::Excluded(name(500)), Bound::Included(name(500) + "x")));
             while map.len() > 2 * KEYS as usize {
                 let some = map
-                    .range("001".to_string().., &pin())
+                    .pin()
+                    .range("001".to_string()..)
                     .find(|(key, _)| key.ends_with('x'))
                     .unwrap()
                     .0
@@ -175,10 +176,11 @@ fn drops<R: Ranking<Tracked> + Ranking<u64> + Send + Sync>(map: OrdMap<Tracked, 
                         4 => ignore(map.update(&key, |value| new(value.value + 1))),
                         5 => {
                             let guard = pin();
-                            let range = map.range(key..key + 300, &guard);
+                            let range = map.with_guard(&guard).range(key..key + 300);
                             assert!(range.map(|(key, _)| key).is_sorted());
                             assert!(
-                                map.iter(&guard)
+                                map.with_guard(&guard)
+                                    .iter()
                                     .take(300)
                                     .all(|(key, value)| !key.dropped && !value.dropped)
                             );
@@ -204,7 +206,7 @@ fn drops<R: Ranking<Tracked> + Ranking<u64> + Send + Sync>(map: OrdMap<Tracked, 
 fn a_guard_that_stays_is_in_nobodys_way() {
     let map: OrdMap<String, String> = (0..800).map(|n| (name(n), name(n))).collect();
     let guard = pin();
-    let seen: Vec<_> = map.range::<str>(.., &guard).collect();
+    let seen: Vec<_> = map.with_guard(&guard).range::<str>(..).collect();
     crew(|crew| {
         for hand in 0..2 {
             let map = &map;
@@ -219,12 +221,12 @@ fn a_guard_that_stays_is_in_nobodys_way() {
                             ignore(map.remove(&*key));
                         }
                     }
-                    map.collect();
+                    map.reclaim();
                 }
             });
         }
     });
     assert!(map.pending() > 800);
     assert!(seen.iter().enumerate().all(|(n, entry)| *entry == (&name(n as u64), &name(n as u64))));
-    assert!(map.iter(&guard).all(|(key, value)| key == value));
+    assert!(map.with_guard(&guard).iter().all(|(key, value)| key == value));
 }

@@ -90,7 +90,10 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: OrdMap<Fused, Tracked, R>) {
                 10 => ignore(map.pop_last()),
                 _ => {
                     let guard = pin();
-                    ignore((map.floor(&one, &guard), map.range(&one..&two, &guard).count()));
+                    ignore((
+                        map.with_guard(&guard).floor(&one),
+                        map.with_guard(&guard).range(&one..&two).count(),
+                    ));
                 }
             }
         });
@@ -99,10 +102,10 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: OrdMap<Fused, Tracked, R>) {
     }
     assert!(count > 100, "{count}");
     let guard = pin();
-    assert_eq!(map.iter(&guard).count(), map.len());
-    assert!(map.keys(&guard).map(|key| key.0.value).is_sorted_by(|a, b| a < b));
-    for (key, value) in map.iter(&guard) {
-        assert!(map.get(key, &guard).is_some_and(|other| other == value));
+    assert_eq!(map.with_guard(&guard).iter().count(), map.len());
+    assert!(map.with_guard(&guard).keys().map(|key| key.0.value).is_sorted_by(|a, b| a < b));
+    for (key, value) in map.with_guard(&guard).iter() {
+        assert!(map.with_guard(&guard).get(key).is_some_and(|other| other == value));
     }
     drop(guard);
     drop(map);
@@ -163,20 +166,27 @@ fn everything_ends<K: Clone + Ord, R: Ranking<K>>(
         let guard = pin();
         map.insert(one.clone(), new(step));
         match step % 100 {
-            0 => ignore(map.range(&one..&two, &guard).count() + map.range::<K>(.., &guard).len()),
+            0 => ignore(
+                map.with_guard(&guard).range(&one..&two).count()
+                    + map.with_guard(&guard).range::<K>(..).len(),
+            ),
             1 => ignore(map.remove_range(&one..=&two)),
             2 => map.retain(|_, value| value.value % 7 != 0),
-            3..=12 => ignore((map.first(&guard), map.last(&guard), map.floor(&one, &guard))),
+            3..=12 => ignore((
+                map.with_guard(&guard).first_key_value(),
+                map.with_guard(&guard).last_key_value(),
+                map.with_guard(&guard).floor(&one),
+            )),
             13..=20 => ignore((map.pop_first(), map.pop_last())),
             21..=60 => ignore(map.remove(&two)),
-            61 => ignore(map.scan_weak(&one.., &guard).count()),
-            62 => ignore(map.iter(&guard).all(|(_, value)| !value.dropped)),
+            61 => ignore(map.with_guard(&guard).iter_range(&one..).count()),
+            62 => ignore(map.with_guard(&guard).iter().all(|(_, value)| !value.dropped)),
             63 => ignore(map.update(&two, |value| new(value.value))),
-            _ => ignore(map.get(&two, &guard)),
+            _ => ignore(map.with_guard(&guard).get(&two)),
         }
     }
     map.clear();
-    assert_eq!(map.range::<K>(.., &pin()).len(), map.len());
+    assert_eq!(map.pin().range::<K>(..).len(), map.len());
     drop(map);
     assert_eq!(alive.load(Memory::Relaxed), 0, "keys or values leak");
 }
@@ -203,17 +213,18 @@ fn closures_may_call_the_map() {
                 map.insert(500, calls.to_string());
             }
             let guard = pin();
-            assert!(value.is_some() && map.range(490..510, &guard).len() == 20);
+            assert!(value.is_some() && map.with_guard(&guard).range(490..510).len() == 20);
             Op::Insert("done".into())
         });
         assert_eq!((done.as_deref().map(String::as_str), calls), (Some("2"), 3));
         map.retain(|key, _| {
-            assert!(map.contains_key(key) && map.last(&pin()).is_some());
+            assert!(map.contains_key(key) && map.pin().last_key_value().is_some());
             key % 2 == 0
         });
         assert_eq!(map.len(), 500);
         let guard = pin();
-        let made = map.get_or_insert_with(7, |_| map.get_cloned(&8).unwrap() + "!", &guard);
+        let made =
+            map.with_guard(&guard).get_or_insert_with(7, |_| map.get_cloned(&8).unwrap() + "!");
         assert_eq!(made, "8!");
     });
 }
@@ -286,13 +297,16 @@ fn what_may_not_wait_ends_beside_changes_without_end() {
     let map = &MEDDLED_MAP;
     (0..9).for_each(|n| ignore(map.insert(Meddler(n), n)));
     let guard = pin();
-    assert!(meddling(|| map.try_get(&Meddler(5), &guard).is_err()));
+    assert!(meddling(|| map.with_guard(&guard).try_get(&Meddler(5)).is_err()));
     assert!(meddling(|| map.try_insert(Meddler(5), 0).is_err()));
     assert!(meddling(|| map.try_insert_if_absent(Meddler(20), 0).is_err()));
     assert!(meddling(|| map.try_remove(&Meddler(5)).is_err()));
-    assert!(meddling(|| map.try_get_or_insert_with(Meddler(20), |_| 0, &guard).is_err()));
+    assert!(meddling(|| map
+        .with_guard(&guard)
+        .try_get_or_insert_with(Meddler(20), |_| 0)
+        .is_err()));
     assert!(meddling(|| map.try_compute(Meddler(5), |_| Op::Remove).is_err()));
-    assert_eq!((map.len(), map.get(&Meddler(5), &guard)), (9, Some(&5)));
+    assert_eq!((map.len(), map.with_guard(&guard).get(&Meddler(5))), (9, Some(&5)));
 }
 
 /// A closure that replaces the entry itself is not called again by an operation that may not wait.
@@ -330,10 +344,10 @@ fn clones_and_drops_may_call_the_map() {
                     ignore(map.remove(&key));
                 }
             }
-            map.collect();
+            map.reclaim();
             map.clear();
-            map.collect();
-            assert!(map.range(0u64.., &pin()).len() == map.len());
+            map.reclaim();
+            assert!(map.pin().range(0u64..).len() == map.len());
         });
     });
 }

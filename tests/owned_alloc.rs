@@ -43,7 +43,8 @@ fn store(map: &Map, key: u64, value: u64) -> Refused<u64, u64> {
         1 => map.try_insert_if_absent(key, value).map(|done| assert!(done.is_ok())),
         2 => {
             let guard = pin();
-            let made = map.try_get_or_insert_with(key, |_| value, &guard).map_err(came_back);
+            let made =
+                map.with_guard(&guard).try_get_or_insert_with(key, |_| value).map_err(came_back);
             made.map(|stored| assert!(*stored == value))
         }
         _ => {
@@ -102,11 +103,15 @@ fn fill_with_failures(hasher: Mapped, keys: u64, spared: u64, doomed: u64) -> u6
     assert!(refused as u64 <= counts.failures);
     assert!(doomed != FOR_EVER || counts.failures == 0 || refused > 0);
     let guard = pin();
-    let all: StdMap<u64, u64> = map.iter(&guard).map(|(key, value)| (*key, *value)).collect();
+    let all: StdMap<u64, u64> =
+        map.with_guard(&guard).iter().map(|(key, value)| (*key, *value)).collect();
     assert_eq!((map.len(), all), (stored.len(), stored));
     assert_eq!(strings.len(), stored_strings.len());
     for (key, value) in stored_strings {
-        assert_eq!(strings.get(key.to_le_bytes(), &guard), Some(&value.to_le_bytes()[..]));
+        assert_eq!(
+            strings.with_guard(&guard).get(key.to_le_bytes()),
+            Some(&value.to_le_bytes()[..])
+        );
     }
     counts.failures
 }
@@ -141,7 +146,7 @@ fn without_memory_the_rest_goes_on() {
             assert!(
                 map.try_insert_if_absent(key, 0).unwrap().unwrap_err().into_parts() == (key, 0)
             );
-            assert!(map.try_get_or_insert_with(key, |_| 0, &guard) == Ok(&key));
+            assert!(map.with_guard(&guard).try_get_or_insert_with(key, |_| 0) == Ok(&key));
             assert!(map.try_compute(key, |_| Op::Keep).is_ok());
             assert!(map.try_compute(key, |_| Op::Remove).is_ok_and(|old| old.is_some()));
             let name = key.to_le_bytes();
@@ -167,7 +172,10 @@ fn attempts(map: &HashMap<u64, u64>, key: u64) -> [Result<(), (u64, u64)>; 4] {
     [
         map.try_insert(key, key).map(drop).map_err(TryInsertError::into_parts),
         absent.map(ignore).map_err(TryInsertError::into_parts),
-        map.try_get_or_insert_with(key + 2, |key| *key, &guard).map(ignore).map_err(given),
+        map.with_guard(&guard)
+            .try_get_or_insert_with(key + 2, |key| *key)
+            .map(ignore)
+            .map_err(given),
         map.try_compute(key + 3, |_| Op::Insert(key + 3)).map(drop).map_err(given),
     ]
 }
@@ -199,7 +207,7 @@ fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
         assert_eq!((map.len(), map.pending()), (1, 301));
         // What needs no new entry is done, and what cannot refuse does not.
         assert_eq!(map.try_insert_if_absent(7, 0).unwrap().unwrap_err().into_parts(), (7, 0));
-        assert_eq!(map.try_get_or_insert_with(7, |_| 0, &guard), Ok(&301));
+        assert_eq!(map.with_guard(&guard).try_get_or_insert_with(7, |_| 0), Ok(&301));
         assert!(map.try_compute(7, |_| Op::Keep).is_ok());
         assert!(map.try_compute(7, |_| Op::Remove).is_ok_and(|old| old.is_some()));
         (0..50).for_each(|n| ignore(map.insert(7, n)));
@@ -340,7 +348,7 @@ fn without_memory_for_bags_what_is_taken_out_is_dropped() {
                 }
             });
             assert!(map.is_empty() && map.pending() == alive.load(Ordering::Relaxed));
-            map.collect();
+            map.reclaim();
             assert_eq!((map.pending(), alive.load(Ordering::Relaxed)), (0, 0));
         }
     });

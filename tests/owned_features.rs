@@ -31,7 +31,7 @@ fn a_map_is_written_as_one_and_read_as_one() {
     let back: Map = serde_json::from_str(&text).expect("a map can be read");
     let guard = pin();
     assert_eq!(back.len(), 1_000);
-    assert!(back.iter(&guard).all(|(key, value)| &model[key] == value));
+    assert!(back.with_guard(&guard).iter().all(|(key, value)| &model[key] == value));
     let none: Map = serde_json::from_str("{}").expect("an empty one too");
     assert!(none.is_empty());
     let twice: Map = serde_json::from_str("{\"a\": [1], \"a\": [2]}").expect("the last one stays");
@@ -64,7 +64,7 @@ fn strings(but_text: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
 
 fn same(map: &BytesMap, entries: &[(Vec<u8>, Vec<u8>)]) -> bool {
     let guard = pin();
-    let held = |(key, value): &(Vec<u8>, Vec<u8>)| map.get(key, &guard) == Some(value);
+    let held = |(key, value): &(Vec<u8>, Vec<u8>)| map.with_guard(&guard).get(key) == Some(value);
     map.len() == entries.len() && entries.iter().all(held)
 }
 
@@ -135,13 +135,14 @@ fn all_cores_fill_a_map_and_walk_over_it() {
             (0..count).into_par_iter().map(|n| (n.to_string(), n.to_le_bytes())).collect();
         assert_eq!((map.len() as u64, strings.len() as u64), (count, count));
         let guard = pin();
-        let mut entries: Vec<(&u64, &String)> = map.par_iter(&guard).collect();
+        let mut entries: Vec<(&u64, &String)> = map.with_guard(&guard).par_iter().collect();
         entries.sort_unstable();
         let right =
             |(n, (key, value)): (u64, &(&u64, &String))| *key == &n && **value == n.to_string();
         assert!(entries.len() as u64 == count && (0..).zip(&entries).all(right));
         let mut numbers: Vec<u64> = strings
-            .par_iter(&guard)
+            .with_guard(&guard)
+            .par_iter()
             .map(|(key, value)| {
                 let n = u64::from_le_bytes(value.try_into().expect("eight bytes"));
                 assert_eq!(key, n.to_string().as_bytes());
@@ -150,12 +151,12 @@ fn all_cores_fill_a_map_and_walk_over_it() {
             .collect();
         numbers.sort_unstable();
         assert!(numbers.into_iter().eq(0..count));
-        let last = map.par_iter(&guard).find_any(|(key, _)| *key + 1 == count);
+        let last = map.with_guard(&guard).par_iter().find_any(|(key, _)| *key + 1 == count);
         assert_eq!(last.is_some(), count > 0);
     }
     let mut map: HashMap<u64, u64> = HashMap::with_capacity(10_000);
     map.par_extend((0..10_000).into_par_iter().map(|n| (n % 5_000, 7)));
-    assert_eq!(map.par_iter(&pin()).map(|(_, value)| *value).sum::<u64>(), 35_000);
+    assert_eq!(map.pin().par_iter().map(|(_, value)| *value).sum::<u64>(), 35_000);
 }
 
 /// A value that knows how many of its kind are alive, and whether it is.
@@ -187,12 +188,13 @@ fn a_parallel_walk_under_one_guard_meets_what_lasts_and_keeps_it() {
         let walk = || {
             let guard = pin();
             let mut met: Vec<(u64, &Mortal<'_>)> = map
-                .par_iter(&guard)
+                .with_guard(&guard)
+                .par_iter()
                 .map(|(key, value)| (*key, value))
                 .filter(|&(key, _)| key < lasting)
                 .collect();
             met.sort_unstable_by_key(|&(key, _)| key);
-            map.collect();
+            map.reclaim();
             assert!(met.iter().all(|(key, value)| value.1 && value.0 % lasting == *key));
             assert!(met.into_iter().map(|(key, _)| key).eq(0..lasting));
         };

@@ -57,8 +57,11 @@ fn use_all<'a>(map: &HashMap<u64, Counted<'a>>, strings: &BytesMap, alive: &'a A
         Counted(n, alive)
     };
     let guard = pin();
-    assert!((0..KEYS).all(|n| map.get(&n, &guard).is_some_and(|value| value.0 == n)));
-    assert_eq!((map.iter(&guard).count(), strings.iter(&guard).count()), (2_000, 1));
+    assert!((0..KEYS).all(|n| map.with_guard(&guard).get(&n).is_some_and(|value| value.0 == n)));
+    assert_eq!(
+        (map.with_guard(&guard).iter().count(), strings.with_guard(&guard).iter().count()),
+        (2_000, 1)
+    );
     drop(guard);
     for n in 0..3 * KEYS {
         ignore(map.insert(n, new(n)));
@@ -72,7 +75,7 @@ fn use_all<'a>(map: &HashMap<u64, Counted<'a>>, strings: &BytesMap, alive: &'a A
     assert_eq!(flat.len() as u64, KEYS);
     // More readers than there are slots so far.
     let handles: Vec<Handle> = (0..40).map(|_| Handle::new()).collect();
-    assert!(handles.iter().all(|handle| map.get(&1, &handle.pin()).is_some()));
+    assert!(handles.iter().all(|handle| map.with_guard(&handle.pin()).get(&1).is_some()));
 }
 
 #[test]
@@ -88,7 +91,7 @@ fn a_child_of_fork_goes_on_with_its_maps() {
         let (map, go) = (&map, go);
         let reader = scope.spawn(move || {
             let guard = pin();
-            let value = map.get(&7, &guard).expect("it is there");
+            let value = map.with_guard(&guard).get(&7).expect("it is there");
             held.send(guard.reader()).expect("somebody listens");
             may_go.recv().expect("somebody says so");
             assert_eq!(value.0, 7);
@@ -97,7 +100,7 @@ fn a_child_of_fork_goes_on_with_its_maps() {
 
         forked("a guard held by a thread that the child has not got", || {
             use_all(map, &strings, &alive);
-            map.collect();
+            map.reclaim();
             // The guard was copied, its thread was not: nothing goes that it could have met.
             let pending = map.pending() as u64;
             assert_eq!(pending, 6 * KEYS + 1, "what a copied guard may have met was dropped");
@@ -122,7 +125,7 @@ fn a_child_of_fork_goes_on_with_its_maps() {
         // Nothing of that happened here.
         assert_eq!((map.len(), map.pending(), strings.len()), (2_000, 0, 1));
         drop(map.remove(&7));
-        map.collect();
+        map.reclaim();
         assert_eq!((map.pending(), alive.load(Ordering::Relaxed)), (1, 2_000));
         go.send(()).expect("it waits for that");
         reader.join().expect("it saw what it had found");
@@ -134,9 +137,9 @@ fn a_child_of_fork_goes_on_with_its_maps() {
     forked("a guard of the thread that forks", || {
         drop(guard);
         use_all(&map, &strings, &alive);
-        map.collect();
+        map.reclaim();
         assert_eq!((map.pending(), alive.load(Ordering::Relaxed)), (0, map.len()));
     });
-    map.collect();
+    map.reclaim();
     assert_eq!((map.pending(), alive.load(Ordering::Relaxed)), (0, 2_000));
 }

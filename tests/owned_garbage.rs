@@ -95,7 +95,7 @@ fn a_slow_destructor_in_a_collection_holds_up_no_other_thread() {
         let theirs = map.clone();
         let other = thread::spawn(move || theirs.collect());
         wait_for(&begun);
-        map.collect();
+        map.reclaim();
         let kept = ALIVE.load(Ordering::Relaxed) - map.len();
         assert!(kept < 100, "a slow destructor in a collection keeps {kept} entries from another");
         assert_that_garbage_goes(&map, "a slow destructor in a collection");
@@ -256,13 +256,13 @@ fn inner_guards_take_nothing<'a>(name: &str, pin: impl Fn() -> Guard<'a>) {
     crew(|crew| {
         crew.spawn(|| {
             drop(map.remove(&1));
-            map.collect();
+            map.reclaim();
         });
     });
     let kept = map.pending();
     assert_eq!(kept, 1, "{name}: an inner guard takes the outer one's protection");
     drop(outer);
-    map.collect();
+    map.reclaim();
     assert_eq!(map.pending(), 0, "{name}: a guard that was dropped goes on protecting");
 }
 
@@ -314,7 +314,7 @@ fn a_leaked_guard_keeps_garbage_as_long_as_its_map() {
         .expect("it leaks");
         let map = HashMap::<u64, Slow>::new();
         (0..5_000).for_each(|n| ignore(map.insert(n % 10, Slow::quick())));
-        map.collect();
+        map.reclaim();
         assert_eq!((map.pending(), map.stalled_readers().count()), (4_990, 3));
         drop(map);
         assert_eq!(
@@ -361,7 +361,7 @@ fn destructors_that_all_panic_are_run_once_each() {
             _ => ignore(map.compute(n % 10, |_| Op::Insert(Bomb))),
         };
         let collects = || {
-            map.collect();
+            map.reclaim();
             map.pending() > 0
         };
         let count = panics_in(0..STORED, store, collects);
@@ -375,7 +375,7 @@ fn destructors_that_all_panic_are_run_once_each() {
         let map = OrdMap::<u64, Bomb>::new();
         let store = |n| ignore(map.insert(n % 10, Bomb));
         let collects = || {
-            map.collect();
+            map.reclaim();
             map.pending() > 0
         };
         let count = panics_in(0..STORED, store, collects);
@@ -508,7 +508,7 @@ impl Drop for Chain {
         let map = &maps[self.age % maps.len()];
         map.insert(1, Self { age: self.age - 1, maps: self.maps.clone() });
         ignore(map.remove(&1));
-        map.collect();
+        map.reclaim();
         DEPTH.set(DEPTH.get() - 1);
     }
 }
@@ -542,7 +542,7 @@ fn maps_in_thread_locals_end_with_their_thread() {
         fn drop(&mut self) {
             let guard = pin();
             ignore(SHARED.insert(1, 1));
-            ignore((SHARED.get(&1, &guard), self.0.0.is_some()));
+            ignore((SHARED.with_guard(&guard).get(&1), self.0.0.is_some()));
         }
     }
     thread_local!(static MAP: HashMap<u64, Last> = HashMap::new());

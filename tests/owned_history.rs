@@ -58,13 +58,13 @@ impl Target for Owned {
         let guard = pin();
         Ok(match way {
             0 => self.0.get_with(&key, Boxed::value),
-            1 => self.0.get_key_value(&key, &guard).map(|(_, value)| value.value()),
+            1 => self.0.with_guard(&guard).get_key_value(&key).map(|(_, value)| value.value()),
             2 => {
                 let mut found = [None; 3];
-                self.0.get_many(&[&!key, &key, &(key ^ 1)], &mut found, &guard);
+                self.0.with_guard(&guard).get_many(&[&!key, &key, &(key ^ 1)], &mut found);
                 found[1].map(Boxed::value)
             }
-            _ => self.0.get(&key, &guard).map(Boxed::value),
+            _ => self.0.with_guard(&guard).get(&key).map(Boxed::value),
         })
     }
 
@@ -96,9 +96,9 @@ impl Target for Owned {
             made = true;
             Boxed::of(value)
         };
-        let there = match self.0.try_get_or_insert_with(key, &mut make, &guard) {
+        let there = match self.0.with_guard(&guard).try_get_or_insert_with(key, &mut make) {
             Ok(there) => there,
-            Err(_) => self.0.get_or_insert_with(key, make, &guard),
+            Err(_) => self.0.with_guard(&guard).get_or_insert_with(key, make),
         };
         (!made || there.value() != value).then_some(there.value())
     }
@@ -155,7 +155,7 @@ impl Target for Owned {
     }
 
     fn visit(&self, see: &mut dyn FnMut(u64, Value)) {
-        self.0.iter(&pin()).for_each(|(&key, value)| see(key, value.value()));
+        self.0.pin().iter().for_each(|(&key, value)| see(key, value.value()));
     }
 }
 

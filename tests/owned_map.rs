@@ -107,7 +107,10 @@ fn every_key_and_value_is_dropped_exactly_once() {
                             10 => ignore(map.try_compute(new(key), |_| Op::Remove)),
                             11 => {
                                 let guard = pin();
-                                ignore(map.try_get_or_insert_with(new(key), |_| new(n), &guard));
+                                ignore(
+                                    map.with_guard(&guard)
+                                        .try_get_or_insert_with(new(key), |_| new(n)),
+                                );
                             }
                             12 if n % 50 == 0 => map.set_pending_limit(Some(rng.below(2_000))),
                             _ => ignore(map.insert(new(key), new(n))),
@@ -117,7 +120,7 @@ fn every_key_and_value_is_dropped_exactly_once() {
             }
         });
         assert_eq!(alive.load(Ordering::Relaxed), 2 * (map.len() + map.pending()));
-        map.collect();
+        map.reclaim();
         assert_eq!(map.pending(), 0, "nobody holds a guard");
         assert_eq!(alive.load(Ordering::Relaxed), 2 * map.len());
         drop(map);
@@ -147,19 +150,19 @@ fn a_guard_keeps_what_it_saw() {
     alone(|| {
         let map: HashMap<u64, String> = (0..100).map(|n| (n, n.to_string())).collect();
         let guard = pin();
-        let seen: Vec<(&u64, &String)> = map.iter(&guard).collect();
+        let seen: Vec<(&u64, &String)> = map.with_guard(&guard).iter().collect();
         thread::scope(|scope| {
             scope.spawn(|| {
                 map.clear();
                 (0..10_000).for_each(|n| ignore(map.insert(n, format!("new {n}"))));
             });
         });
-        map.collect();
+        map.reclaim();
         let kept = map.pending();
         assert!(kept >= 100, "{kept} entries wait: what a guard saw is dropped, or not counted");
         assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
         map.insert(3, "and from this thread".into());
-        map.collect();
+        map.reclaim();
         assert!(seen.iter().all(|(key, value)| key.to_string() == **value));
         drop(guard);
     });
@@ -241,7 +244,7 @@ fn guards_in_thread_locals_survive_the_end_of_their_thread() {
             fn drop(&mut self) {
                 // Perhaps the thread's own slot has gone by now: a guard can still be had.
                 let guard = pin();
-                assert_eq!(MAP.get(&1, &guard).map(String::as_str), Some("one"));
+                assert_eq!(MAP.with_guard(&guard).get(&1).map(String::as_str), Some("one"));
             }
         }
         thread_local!(static KEPT: AtTheEnd = const { AtTheEnd(RefCell::new(Vec::new())) });
@@ -273,14 +276,14 @@ fn an_owned_guard_moves_between_threads() {
         let guard = Handle::new().into_guard();
         let theirs = map.clone();
         let guard = thread::spawn(move || {
-            assert_eq!(theirs.get(&1, &guard).map(String::as_str), Some("one"));
+            assert_eq!(theirs.with_guard(&guard).get(&1).map(String::as_str), Some("one"));
             guard
         })
         .join()
         .expect("it has a guard");
-        let one = map.get(&1, &guard).expect("it is there");
+        let one = map.with_guard(&guard).get(&1).expect("it is there");
         map.remove(&1);
-        map.collect();
+        map.reclaim();
         assert_eq!(one, "one");
     });
 }
@@ -310,7 +313,7 @@ fn a_panicking_drop_harms_nobody_else() {
             must_panic("collect", || {
                 map.insert(0, Fuse(Counted::new(0, &alive), true));
                 drop(map.remove(&0));
-                map.collect();
+                map.reclaim();
             });
             map.insert(0, Fuse(Counted::new(0, &alive), true));
             must_panic("the map's drop", move || drop(map));
@@ -354,7 +357,7 @@ fn drops_that_call_back_do_not_nest() {
                 let guard = pin();
                 (0..20_000).for_each(|n| ignore(map.insert(n % 7, new())));
                 drop(guard);
-                map.collect();
+                map.reclaim();
             }
             let deepest = DEEPEST.load(Ordering::Relaxed);
             assert!((1..20).contains(&deepest), "{deepest} drops within each other");
@@ -423,7 +426,7 @@ fn a_drop_may_call_back() {
         for n in 0..20_000 {
             map.insert(1 + n % 7, Nosy(n, Arc::downgrade(&map)));
         }
-        map.collect();
+        map.reclaim();
     });
 }
 
@@ -461,14 +464,15 @@ fn a_panicking_comparison_changes_nothing() {
         must_panic("try_insert_if_absent", || ignore(map.try_insert_if_absent(key(n), 0)));
         let guard = pin();
         must_panic("try_get_or_insert_with", || {
-            ignore(map.try_get_or_insert_with(key(n), |_| 0, &guard));
+            ignore(map.with_guard(&guard).try_get_or_insert_with(key(n), |_| 0));
         });
     }
     ARMED.store(false, Ordering::Relaxed);
     must_panic("a closure", || ignore(map.compute(key(1), |_| planned_panic())));
     must_panic("a closure", || ignore(map.try_compute(key(1), |_| planned_panic())));
     let guard = pin();
-    let absent = || ignore(map.try_get_or_insert_with(key(100), |_| planned_panic(), &guard));
+    let absent =
+        || ignore(map.with_guard(&guard).try_get_or_insert_with(key(100), |_| planned_panic()));
     must_panic("a closure", absent);
     drop(guard);
     must_panic("retain", || map.retain(|_, _| planned_panic()));
@@ -491,7 +495,9 @@ fn closures_may_call_back() {
             value + 1
         });
         assert_eq!((asked, map.get_cloned(&1)), (3, Some(21)));
-        let two = map.get_or_insert_with(2, |_| *map.get_or_insert_with(2, |_| 7, &guard), &guard);
+        let two = map
+            .with_guard(&guard)
+            .get_or_insert_with(2, |_| *map.with_guard(&guard).get_or_insert_with(2, |_| 7));
         assert_eq!(two, &7);
         map.retain(|key, _| map.get_cloned(key).is_some());
         assert_eq!(map.len(), 2);
@@ -538,8 +544,8 @@ fn guards_serve_all_maps() {
             crew.spawn(|| {
                 for n in 0..2_000u64 {
                     let guard = pin();
-                    let name = one.get_or_insert_with(n, |n| n.to_string(), &guard);
-                    let copy = other.get_or_insert_with(n, |_| name.clone(), &guard);
+                    let name = one.with_guard(&guard).get_or_insert_with(n, |n| n.to_string());
+                    let copy = other.with_guard(&guard).get_or_insert_with(n, |_| name.clone());
                     assert_eq!(name, copy);
                     flat.insert(n, name.len() as u64);
                     ignore(one.remove(&(n / 2)));
@@ -579,5 +585,5 @@ fn layouts_of_all_kinds() {
     slices.insert("seven".into(), Box::new(|| 7));
     assert_eq!(slices.get_with("seven", |make| make()), Some(7));
     let large: HashMap<u32, [u8; 5000]> = (0..50).map(|n| (n, [n as u8; 5000])).collect();
-    assert!(large.iter(&pin()).all(|(n, bytes)| bytes[4999] == *n as u8));
+    assert!(large.pin().iter().all(|(n, bytes)| bytes[4999] == *n as u8));
 }

@@ -137,15 +137,17 @@ fn hashed_keys_that_lie_let_everything_end() {
                     Some(value) if value.value % 2 == 0 => Op::Remove,
                     _ => Op::Insert(new(step)),
                 })),
-                7 => ignore(map.get_or_insert_with(one, |_| new(step), &guard)),
+                7 => ignore(map.with_guard(&guard).get_or_insert_with(one, |_| new(step))),
                 8 => ignore(map.remove(&one).map(Removed::try_into_owned)),
                 9 => ignore(map.try_compute(one, |_| Op::Insert(new(step)))),
-                10 => ignore(map.try_get_or_insert_with(one, |_| new(step), &guard)),
+                10 => ignore(map.with_guard(&guard).try_get_or_insert_with(one, |_| new(step))),
                 11 => {
                     let (two, mut found) = (key(7), [None; 2]);
-                    map.get_many(&[&one, &two], &mut found, &guard);
-                    let alive = found.into_iter().flatten().chain(map.get(&one, &guard));
-                    assert!(alive.chain(map.values(&guard)).all(|value| !value.dropped));
+                    map.with_guard(&guard).get_many(&[&one, &two], &mut found);
+                    let alive = found.into_iter().flatten().chain(map.with_guard(&guard).get(&one));
+                    assert!(
+                        alive.chain(map.with_guard(&guard).values()).all(|value| !value.dropped)
+                    );
                 }
                 _ if step % 100 == 0 => map.retain(|key, _| key.0.value % 3 > 0),
                 _ => map.collect(),
@@ -175,19 +177,26 @@ fn ordered_keys_that_lie_let_everything_end() {
                     Some(value) if value.value % 2 == 0 => Op::Remove,
                     _ => Op::Insert(new(step)),
                 })),
-                13 => ignore(map.get_or_insert_with(one, |_| new(step), &guard)),
+                13 => ignore(map.with_guard(&guard).get_or_insert_with(one, |_| new(step))),
                 14 => ignore(map.remove(&one).map(Removed::try_into_owned)),
                 15 => ignore(map.try_compute(one, |_| Op::Insert(new(step)))),
-                16 => ignore(map.try_get_or_insert_with(one, |_| new(step), &guard)),
+                16 => ignore(map.with_guard(&guard).try_get_or_insert_with(one, |_| new(step))),
                 17 => ignore((map.pop_first(), map.pop_last())),
                 18 => {
-                    let near = [map.floor(&one, &guard), map.first(&guard), map.last(&guard)];
-                    let range = map.range(Shifty(Cell::new(0), [one, two]), &guard);
-                    let alive = near.into_iter().flatten().chain(range).chain(map.iter(&guard));
+                    let near =
+                        [map.with_guard(&guard).floor(&one), map.first(&guard), map.last(&guard)];
+                    let range = map.with_guard(&guard).range(Shifty(Cell::new(0), [one, two]));
+                    let alive = near
+                        .into_iter()
+                        .flatten()
+                        .chain(range)
+                        .chain(map.with_guard(&guard).iter());
                     alive.for_each(|(key, value)| assert!(!key.0.dropped && !value.dropped));
                 }
                 19 => ignore(map.remove_range(Shifty(Cell::new(0), [one, two]))),
-                20 => ignore(map.scan_weak(Shifty(Cell::new(0), [one, two]), &guard).count()),
+                20 => ignore(
+                    map.with_guard(&guard).iter_range(Shifty(Cell::new(0), [one, two])).count(),
+                ),
                 // Sorting may panic.
                 21 => ignore(catch_unwind(AssertUnwindSafe(|| {
                     let changes = (0..8).map(|n| (key(n * 3), Op::Insert(new(step))));
@@ -256,8 +265,8 @@ fn strings_and_hashers_that_lie_let_everything_end() {
                 6 => ignore(map.remove(key())),
                 7 => {
                     let mut found = [None; 2];
-                    map.get_many(&[key(), key()], &mut found, &guard);
-                    let all = map.iter(&guard).flat_map(|(key, value)| [key, value]);
+                    map.with_guard(&guard).get_many(&[key(), key()], &mut found);
+                    let all = map.with_guard(&guard).iter().flat_map(|(key, value)| [key, value]);
                     let all = all.chain(found.into_iter().flatten());
                     assert!(all.flatten().all(u8::is_ascii_alphanumeric));
                 }
@@ -323,11 +332,17 @@ fn stores_and_drops<K: Layout, V: Layout>() {
     let (guard, last) = (pin(), K::COUNT - 1);
     assert_eq!((hashed.len(), ordered.len()), (K::COUNT.into(), K::COUNT.into()));
     for n in 0..K::COUNT {
-        assert!(hashed.get(&K::nth(n), &guard).is_some_and(|found| is_whole(n, found)));
-        assert!(ordered.get(&K::nth(n), &guard).is_some_and(|found| is_whole(n, found)));
+        assert!(hashed.with_guard(&guard).get(&K::nth(n)).is_some_and(|found| is_whole(n, found)));
+        assert!(ordered.with_guard(&guard).get(&K::nth(n)).is_some_and(|found| is_whole(n, found)));
     }
-    assert!(hashed.keys(&guard).chain(ordered.keys(&guard)).all(is_aligned));
-    assert!((0..).zip(ordered.range::<K>(.., &guard)).all(|(n, (_, found))| is_whole(n, found)));
+    assert!(
+        hashed.with_guard(&guard).keys().chain(ordered.with_guard(&guard).keys()).all(is_aligned)
+    );
+    assert!(
+        (0..)
+            .zip(ordered.with_guard(&guard).range::<K>(..))
+            .all(|(n, (_, found))| is_whole(n, found))
+    );
     drop(guard);
     let other = |_: &(V, Tracked)| value(last);
     let old = (hashed.update(&K::nth(last), other), ordered.update(&K::nth(last), other));

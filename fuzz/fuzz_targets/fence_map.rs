@@ -228,7 +228,7 @@ fn play<K: Key, V: Value, R: Ranking<K> + Clone>(script: &Script, ranking: R) {
     game.next(usize::MAX);
     same(&map, &game.model);
     assert_eq!(map.remove_range(..), game.model.len());
-    assert!(map.is_empty() && map.first().is_none() && map.iter().next().is_none());
+    assert!(map.is_empty() && map.first_key_value().is_none() && map.iter().next().is_none());
 }
 
 impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
@@ -453,10 +453,10 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
     fn near(&self, key: K) {
         let (map, model) = (self.map, &self.model);
         assert_eq!(map.floor(&key), own(model.range(..=key).next_back()));
-        assert_eq!(map.lower(&key), own(model.range(..key).next_back()));
+        assert_eq!(map.predecessor(&key), own(model.range(..key).next_back()));
         assert_eq!(map.ceiling(&key), own(model.range(key..).next()));
         let above = (Bound::Excluded(key), Bound::Unbounded);
-        assert_eq!(map.upper(&key), own(model.range(above).next()));
+        assert_eq!(map.successor(&key), own(model.range(above).next()));
     }
 
     fn range(&self, bounds: (Bound<K>, Bound<K>)) {
@@ -472,8 +472,8 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
         } else {
             assert_eq!(self.map.range(bounds).as_slice(), want);
         }
-        assert!(self.map.range_rev(bounds).eq(want.iter().rev().copied()));
-        assert!(self.map.scan_weak(bounds).eq(want.iter().copied()));
+        assert!(self.map.range(bounds).rev().eq(want.iter().rev().copied()));
+        assert!(self.map.iter_range(bounds).eq(want.iter().copied()));
     }
 
     fn remove_range(&mut self, bounds: (Bound<K>, Bound<K>)) {
@@ -498,7 +498,7 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
             Action::Step(budget) => self.step(budget.into()),
             Action::Iterate(from, to) => {
                 let bounds = self.bounds(from, to);
-                let iter = self.map.scan_weak(bounds);
+                let iter = self.map.iter_range(bounds);
                 self.iter = Some((iter, Walk::new(&self.model, bounds)));
             }
             Action::Next(count) => self.next(count.into()),
@@ -535,8 +535,8 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
     fn check(&mut self) {
         let (map, model) = (self.map, &self.model);
         assert_eq!((map.len(), map.is_empty()), (model.len(), model.is_empty()));
-        assert_eq!(map.first(), own(model.first_key_value()), "the first entry");
-        assert_eq!(map.last(), own(model.last_key_value()));
+        assert_eq!(map.first_key_value(), own(model.first_key_value()), "the first entry");
+        assert_eq!(map.last_key_value(), own(model.last_key_value()));
         let cursor = self.cursor.as_mut().map(|(_, walk)| walk);
         let iter = self.iter.as_mut().map(|(_, walk)| walk);
         for walk in cursor.into_iter().chain(iter) {

@@ -296,11 +296,11 @@ impl Game {
         let found = survives(fuse, || {
             [
                 map.floor(&key),
-                map.lower(&key),
+                map.predecessor(&key),
                 map.ceiling(&key),
-                map.upper(&key),
-                map.first(),
-                map.last(),
+                map.successor(&key),
+                map.first_key_value(),
+                map.last_key_value(),
             ]
         });
         let Some(found) = found else { return };

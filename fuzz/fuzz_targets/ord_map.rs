@@ -131,13 +131,13 @@ fuzz_target!(|script: Script| {
         let map = Map::with_ranking(script.ranks);
         let mut model = Model::new();
         play(&map, &mut model, &script);
-        map.collect();
+        map.reclaim();
         assert_eq!((map.pending(), map.len()), (0, model.len()));
         // A bound for each leaf but the first.
         let leaves: usize = map.fences().iter().map(|fence| fence.leaves).sum();
         assert!(ALIVE.get() - 2 * map.len() <= leaves.saturating_sub(1));
         let guard = pin();
-        assert!(map.iter(&guard).map(plain).eq(model.iter().map(|(k, v)| (*k, *v))));
+        assert!(map.with_guard(&guard).iter().map(plain).eq(model.iter().map(|(k, v)| (*k, *v))));
         drop(guard);
         match script.into_iter {
             Some(count) => {
@@ -184,7 +184,7 @@ fn play(map: &Map, model: &mut Model, script: &Script) {
             Action::Pin => {
                 let guard = pin();
                 let seen: Vec<_> = map
-                    .iter(&guard)
+                    .with_guard(&guard).iter()
                     .map(|(k, v)| (&raw const *k, &raw const *v, *k.0, *v.0))
                     .collect();
                 check(held.replace((guard, seen)));
@@ -204,13 +204,13 @@ fn play(map: &Map, model: &mut Model, script: &Script) {
             Action::InsertMany(..) => {}
             Action::Walk(shown, key, count) => {
                 let guard = pin();
-                let mut walk = map.iter(&guard).map(plain);
+                let mut walk = map.with_guard(&guard).iter().map(plain);
                 let before: Vec<_> = walk.by_ref().take((*shown).into()).collect();
                 for n in 0..(*count).min(400) {
                     let key = place(key.wrapping_add(n));
                     assert_eq!(value_of(map.remove(&key)), model.remove(&key));
                 }
-                map.collect();
+                map.reclaim();
                 let after: Vec<_> = walk.collect();
                 assert!(before.iter().chain(&after).is_sorted_by(|a, b| a.0 < b.0));
                 let is_shown = |entry: &(u64, u64)| before.contains(entry) || after.contains(entry);
@@ -268,7 +268,7 @@ fn batch(map: &Map, model: &mut Model, key: impl Fn(u16) -> u64, count: u64, sal
     let keys: Vec<u64> = (0..count).map(number).collect();
     let asked: Vec<&u64> = keys.iter().collect();
     let guard = pin();
-    let seen = map.snapshot_many(&asked, &guard);
+    let seen = map.with_guard(&guard).snapshot_many(&asked);
     assert!(seen.iter().zip(&keys).all(|(value, key)| value.map(|v| &*v.0) == model.get(key)));
 }
 
@@ -311,7 +311,7 @@ fn one(
         Action::GetOrInsert(key, value) => {
             let (key, value) = (place(key), u64::from(value));
             let guard = pin();
-            let got = map.get_or_insert_with(new(key), |_| new(value), &guard);
+            let got = map.with_guard(&guard).get_or_insert_with(new(key), |_| new(value));
             assert_eq!(*got.0, *model.entry(key).or_insert(value));
         }
         Action::Update(key, more) => {
@@ -376,22 +376,22 @@ fn ask(
     match *action {
         Action::Get(key) => {
             let key = place(key);
-            assert_eq!(map.get(&key, &guard).map(|value| *value.0), model.get(&key).copied());
+            assert_eq!(map.with_guard(&guard).get(&key).map(|value| *value.0), model.get(&key).copied());
         }
         Action::Near(key) => {
             let key = place(key);
-            assert_eq!(map.first(&guard).map(plain), own(model.first_key_value()));
-            assert_eq!(map.last(&guard).map(plain), own(model.last_key_value()));
-            assert_eq!(map.floor(&key, &guard).map(plain), own(model.range(..=key).next_back()));
-            assert_eq!(map.lower(&key, &guard).map(plain), own(model.range(..key).next_back()));
-            assert_eq!(map.ceiling(&key, &guard).map(plain), own(model.range(key..).next()));
+            assert_eq!(map.with_guard(&guard).first_key_value().map(plain), own(model.first_key_value()));
+            assert_eq!(map.with_guard(&guard).last_key_value().map(plain), own(model.last_key_value()));
+            assert_eq!(map.with_guard(&guard).floor(&key).map(plain), own(model.range(..=key).next_back()));
+            assert_eq!(map.with_guard(&guard).predecessor(&key).map(plain), own(model.range(..key).next_back()));
+            assert_eq!(map.with_guard(&guard).ceiling(&key).map(plain), own(model.range(key..).next()));
             let behind = (Bound::Excluded(key), Bound::Unbounded);
-            assert_eq!(map.upper(&key, &guard).map(plain), own(model.range(behind).next()));
+            assert_eq!(map.with_guard(&guard).successor(&key).map(plain), own(model.range(behind).next()));
         }
         Action::Range(from, to) => {
             let bounds = (bound(from), bound(to));
-            let range = map.range::<u64>(bounds, &guard).map(plain);
-            let weak = map.scan_weak::<u64, _>(bounds, &guard).map(plain);
+            let range = map.with_guard(&guard).range::<u64>(bounds).map(plain);
+            let weak = map.with_guard(&guard).iter_range::<u64, _>(bounds).map(plain);
             assert!(range.clone().eq(weak));
             if is_range(bounds.0, bounds.1) {
                 assert!(range.eq(model.range(bounds).map(|(k, v)| (*k, *v))));

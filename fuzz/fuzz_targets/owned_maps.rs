@@ -130,7 +130,7 @@ fn play(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, actions: &[Ac
             Action::Pin => {
                 let guard = pin();
                 let seen =
-                    map.iter(&guard).map(|(_, value)| (&raw const *value, *value.0)).collect();
+                    map.with_guard(&guard).iter().map(|(_, value)| (&raw const *value, *value.0)).collect();
                 check(held.replace((guard, seen)));
             }
             Action::Unpin => check(held.take()),
@@ -155,9 +155,9 @@ fn play(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, actions: &[Ac
         assert_eq!((map.len(), strings.len()), (model.len(), model.len()));
     }
     let guard = pin();
-    let all: Model = map.iter(&guard).map(|(key, value)| (*key.0, *value.0)).collect();
+    let all: Model = map.with_guard(&guard).iter().map(|(key, value)| (*key.0, *value.0)).collect();
     assert_eq!(&all, model);
-    let all: StdMap<&[u8], &[u8]> = strings.iter(&guard).collect();
+    let all: StdMap<&[u8], &[u8]> = strings.with_guard(&guard).iter().collect();
     assert!(all.len() == model.len());
     assert!(model.iter().all(|(key, value)| all[&*text(*key)] == text(*value)));
     check(held);
@@ -231,7 +231,7 @@ fn act(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, action: &Actio
         }
         Action::GetOrInsert(key, value) => {
             let (key, value, guard) = (wide(key), wide(value), pin());
-            let there = map.get_or_insert_with(new(key), |_| new(value), &guard);
+            let there = map.with_guard(&guard).get_or_insert_with(new(key), |_| new(value));
             let _ = strings.insert_if_absent(text(key), text(value));
             assert_eq!(*there.0, *model.entry(key).or_insert(value));
         }
@@ -276,15 +276,15 @@ fn act(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, action: &Actio
         }
         Action::Get(key) => {
             let (key, guard) = (wide(key), pin());
-            assert_eq!(map.get(&key, &guard).map(|value| *value.0), model.get(&key).copied());
-            let string = strings.get(text(key), &guard).map(<[u8]>::to_vec);
+            assert_eq!(map.with_guard(&guard).get(&key).map(|value| *value.0), model.get(&key).copied());
+            let string = strings.with_guard(&guard).get(text(key)).map(<[u8]>::to_vec);
             assert_eq!(string, model.get(&key).map(|value| text(*value)));
         }
         Action::GetMany(keys) => {
             let guard = pin();
             let keys: Vec<u64> = keys.iter().map(wide).collect();
             let mut values = vec![None; keys.len()];
-            map.get_many(&keys.iter().collect::<Vec<_>>(), &mut values, &guard);
+            map.with_guard(&guard).get_many(&keys.iter().collect::<Vec<_>>(), &mut values);
             let values = values.iter().map(|value| value.map(|value| *value.0));
             assert!(keys.iter().map(|key| model.get(key).copied()).eq(values));
         }
@@ -301,8 +301,8 @@ fn act(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, action: &Actio
             model.clear();
         }
         Action::Collect => {
-            map.collect();
-            strings.collect();
+            map.reclaim();
+            strings.reclaim();
         }
         Action::Pin | Action::Unpin | Action::Keep(_) | Action::Grow(_) | Action::Shrink => {
             unreachable!("done before")

@@ -63,7 +63,7 @@
 //! let colours = HashMap::<String, Vec<&str>>::new();
 //! colours.insert("rose".into(), vec!["red", "white"]);
 //! let guard = pin();
-//! let of_rose = colours.get("rose", &guard).unwrap();
+//! let of_rose = colours.with_guard(&guard).get("rose").unwrap();
 //! colours.remove("rose"); // the guard holds up nobody, and keeps what it saw
 //! assert_eq!(of_rose.len(), 2);
 //! ```
@@ -98,7 +98,7 @@
 //!     });
 //! }
 //! let guard = pin();
-//! let with_h = index.range::<str>((Included("h"), Excluded("i")), &guard);
+//! let with_h = index.with_guard(&guard).range::<str>((Included("h"), Excluded("i")));
 //! let counts = with_h.map(|(word, pages)| (word.as_str(), pages.len()));
 //! assert!(counts.eq([("hawthorn", 1), ("hazel", 2)]));
 //! ```

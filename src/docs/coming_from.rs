@@ -120,9 +120,9 @@
 //!
 //! | elsewhere | `HashMap` |
 //! |---|---|
-//! | papaya `map.pin().get(&k)` | `map.get(&k, &pin())`, with `hedgerow::owned::pin` |
+//! | papaya `map.pin().get(&k)` | `map.pin().get(&k)`, with `hedgerow::owned::pin` |
 //! | papaya `map.pin().insert(k, v)` → `Option<&V>` | `map.insert(k, v)` → the old entry, which may be owned |
-//! | papaya `map.pin().get_or_insert_with(k, f)` | `map.get_or_insert_with(k, f, &guard)` |
+//! | papaya `map.pin().get_or_insert_with(k, f)` | `map.with_guard(&guard).get_or_insert_with(k, f)` |
 //! | papaya `map.pin_owned()` | `Handle::new().into_guard()`, for any map |
 //! | dashmap `map.get(&k)?.value().clone()` | `map.get_cloned(&k)` |
 //! | dashmap `map.get_mut(&k)` | `map.update(&k, \|v\| …)`, which makes a new value |
@@ -138,9 +138,9 @@
 //!
 //! let map = HashMap::<String, Vec<u32>>::new();
 //! assert!(map.insert("rose".into(), vec![1]).is_none());
-//! assert_eq!(map.get("rose", &pin()), Some(&vec![1]));
+//! assert_eq!(map.pin().get("rose"), Some(&vec![1]));
 //! let guard = pin();
-//! assert_eq!(map.get_or_insert_with("briar".into(), |_| vec![7], &guard), &[7]);
+//! assert_eq!(map.with_guard(&guard).get_or_insert_with("briar".into(), |_| vec![7]), &[7]);
 //! let sendable = Handle::new().into_guard();
 //! assert_eq!(map.get("briar", &sendable).map(Vec::len), Some(1));
 //! drop(sendable);
@@ -162,17 +162,17 @@
 //! | `SkipMap<K, V>` | [`OrdMap<K, V>`](crate::OrdMap) |
 //! |---|---|
 //! | `map.insert(k, v)` → the new `Entry` | `map.insert(k, v)` → the entry that it replaces |
-//! | `map.get("k")` → an `Entry`, which counts references | `map.get("k", &guard)` → `&V`; one guard for many |
+//! | `map.get("k")` → an `Entry`, which counts references | `map.with_guard(&guard).get("k")` → `&V`; one guard for many |
 //! | `map.get("k").map(\|entry\| entry.value().len())` | `map.get_with("k", \|v\| v.len())` |
-//! | `map.get_or_insert_with(k, \|\| v)` | `map.get_or_insert_with(k, \|_\| v, &guard)` |
+//! | `map.get_or_insert_with(k, \|\| v)` | `map.with_guard(&guard).get_or_insert_with(k, \|_\| v)` |
 //! | `map.remove("k")`, `entry.remove()` | `map.remove("k")`, `map.remove_if("k", …)` |
 //! | `map.front()`, `map.back()` | `map.first(&guard)`, `map.last(&guard)` |
-//! | `map.lower_bound(Included(k))`, `(Excluded(k))` | `map.ceiling(k, &guard)`, `map.upper(k, &guard)` |
-//! | `map.upper_bound(Included(k))`, `(Excluded(k))` | `map.floor(k, &guard)`, `map.lower(k, &guard)` |
+//! | `map.lower_bound(Included(k))`, `(Excluded(k))` | `map.with_guard(&guard).ceiling(k)`, `map.upper(k, &guard)` |
+//! | `map.upper_bound(Included(k))`, `(Excluded(k))` | `map.with_guard(&guard).floor(k)`, `map.lower(k, &guard)` |
 //! | `map.pop_front()`, `map.pop_back()` | `map.pop_first()`, `map.pop_last()` |
-//! | `map.range(a..b)`, each entry as it is when it is met | `map.scan_weak(a..b, &guard)` |
-//! | a range as of one moment, under a lock | `map.range(a..b, &guard)` |
-//! | `map.iter()` | `map.iter(&guard)` |
+//! | `map.range(a..b)`, each entry as it is when it is met | `map.with_guard(&guard).iter_range(a..b)` |
+//! | a range as of one moment, under a lock | `map.with_guard(&guard).range(a..b)` |
+//! | `map.iter()` | `map.with_guard(&guard).iter()` |
 //! | keys that are `Ord` | keys that are `Ord + Clone` |
 //!
 //! ```
@@ -181,10 +181,10 @@
 //! let map = OrdMap::<String, Vec<u32>>::new();
 //! assert!(map.insert("rose".into(), vec![1]).is_none());
 //! let guard = pin();
-//! assert_eq!(map.get_or_insert_with("briar".into(), |_| vec![2], &guard), &[2]);
+//! assert_eq!(map.with_guard(&guard).get_or_insert_with("briar".into(), |_| vec![2]), &[2]);
 //! assert_eq!(map.get_with("rose", |v| v.len()), Some(1));
-//! assert_eq!(map.ceiling("c", &guard), Some((&"rose".into(), &vec![1])));
-//! assert_eq!(map.range("a".to_string().."c".to_string(), &guard).len(), 1);
+//! assert_eq!(map.with_guard(&guard).ceiling("c"), Some((&"rose".into(), &vec![1])));
+//! assert_eq!(map.with_guard(&guard).range("a".to_string().."c".to_string()).len(), 1);
 //! assert_eq!(*map.pop_first().unwrap(), [2]);
 //! ```
 //!

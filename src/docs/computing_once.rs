@@ -17,9 +17,9 @@
 //! let computed = AtomicUsize::new(0);
 //! let length_of = |word: &str| {
 //!     let guard = pin();
-//!     let cell = match cache.get(word, &guard) {
+//!     let cell = match cache.with_guard(&guard).get(word) {
 //!         Some(cell) => cell,
-//!         None => cache.get_or_insert_with(word.to_owned(), |_| OnceLock::new(), &guard),
+//!         None => cache.with_guard(&guard).get_or_insert_with(word.to_owned(), |_| OnceLock::new()),
 //!     };
 //!     *cell.get_or_init(|| {
 //!         computed.fetch_add(1, Relaxed);
@@ -77,7 +77,7 @@
 //!     let mine = Arc::new(Cell::default());
 //!     let cell = {
 //!         let guard = pin();
-//!         CACHE.get_or_insert_with(word.to_owned(), |_| mine.clone(), &guard).clone()
+//!         CACHE.with_guard(&guard).get_or_insert_with(word.to_owned(), |_| mine.clone()).clone()
 //!     };
 //!     if Arc::ptr_eq(&cell, &mine) {
 //!         cell.set(compute(word).await);

@@ -123,7 +123,7 @@
 //!   Those that only read agree with a thread about the order of its insert of one key and its look-up of another if it
 //!   puts a fence in between ([`ordering`](super::ordering)); `pop_first`, `pop_last`, `remove_range` and batches agree
 //!   without, if they change something.
-//!   `retain`, `clear` and cursors go leaf by leaf, each leaf as of one moment, in order; so do `iter` and `scan_weak`,
+//!   `retain`, `clear` and cursors go leaf by leaf, each leaf as of one moment, in order; so do `iter` and `iter_range`,
 //!   but in a `FenceMap` eight entries at a time. All meet every key that is there throughout exactly once.
 //! - A look-up, hit or miss, waits while a writer is inside the key's leaf: some tens of stores, or twice a leaf's
 //!   entries where it is split. It is tried again if the leaf changed meanwhile; of two threads that write to one leaf

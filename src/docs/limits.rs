@@ -80,7 +80,7 @@
 //!
 //! # Ordered maps
 //! - [`range`](crate::FenceMap::range) copies out what it finds, so that it can be of one moment: for a long one take
-//!   [`scan_weak`](crate::FenceMap::scan_weak), or a cursor.
+//!   [`iter_range`](crate::FenceMap::iter_range), or a cursor.
 //! - A range that is read while others write to it all the time locks its leaves in the end, and holds up all who
 //!   want them. [`remove_range`](crate::FenceMap::remove_range) and [`apply_batch`](crate::FenceMap::apply_batch) are
 //!   never so helped: among writers that do not rest they may begin again without end.

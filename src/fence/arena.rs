@@ -54,7 +54,7 @@ pub(crate) struct Arena<K, V> {
     /// }
     /// insert(&map, &key);
     /// drop(key);
-    /// map.first();
+    /// map.first_key_value();
     /// ```
     entries: PhantomData<InAndOut<(K, V)>>,
 }

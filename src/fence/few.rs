@@ -1,4 +1,4 @@
-//! A walk that copies a few entries at a time, and so needs no memory: what `iter` and `scan_weak` go by.
+//! A walk that copies a few entries at a time, and so needs no memory: what `iter` and `iter_range` go by.
 //!
 //! As long as a leaf does not change the walk goes on in it; where it does, behind the last key that it has shown.
 

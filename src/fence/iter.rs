@@ -68,7 +68,7 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Range<K, V> {
     }
 }
 
-/// Entries of a [`FenceMap`], in key order, copied out; made by [`FenceMap::iter`] and [`FenceMap::scan_weak`].
+/// Entries of a [`FenceMap`], in key order, copied out; made by [`FenceMap::iter`] and [`FenceMap::iter_range`].
 ///
 /// It holds eight of them. A clone goes on from the same place, and reads what follows for itself.
 pub struct Iter<'a, K, V, R> {

@@ -26,7 +26,7 @@ use core::mem::MaybeUninit;
 ///   like, [`pop_first`](Self::pop_first), [`range`](Self::range) and [`remove_range`](Self::remove_range): a range is
 ///   all of the map between two keys as it was at one moment. [`retain`](Self::retain)
 ///   and [`clear`](Self::clear) go leaf by leaf, each leaf as of one moment, [`iter`](Self::iter) and
-///   [`scan_weak`](Self::scan_weak) eight entries at a time: in key order, and every key that is present throughout
+///   [`iter_range`](Self::iter_range) eight entries at a time: in key order, and every key that is present throughout
 ///   exactly once.
 /// - A look-up waits only for a writer that is inside the key's leaf, some tens of nanoseconds unless that writer is
 ///   descheduled there, and [`try_get`](Self::try_get) returns [`Busy`] instead.

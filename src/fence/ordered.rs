@@ -8,7 +8,6 @@ use super::rank::Ranking;
 use crate::error::TryError;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
-use core::iter::Rev;
 use core::ops::{Bound, RangeBounds};
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
@@ -34,19 +33,19 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (2, 'b')].into();
-    /// assert_eq!(map.first(), Some((1, 'a')));
+    /// assert_eq!(map.first_key_value(), Some((1, 'a')));
     /// ```
-    pub fn first(&self) -> Option<(K, V)> {
+    pub fn first_key_value(&self) -> Option<(K, V)> {
         self.near(Near::From(Bound::Unbounded))
     }
 
-    /// The entry with the greatest key. As [`first`](Self::first) in all else.
+    /// The entry with the greatest key. As [`first_key_value`](Self::first_key_value) in all else.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (2, 'b')].into();
-    /// assert_eq!(map.last(), Some((2, 'b')));
+    /// assert_eq!(map.last_key_value(), Some((2, 'b')));
     /// ```
-    pub fn last(&self) -> Option<(K, V)> {
+    pub fn last_key_value(&self) -> Option<(K, V)> {
         self.near(Near::UpTo(Bound::Unbounded))
     }
 
@@ -55,7 +54,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// No two callers get the same entry. Blocks while another writer is inside its leaf, and linearizes when that is
     /// locked. Then a compare-and-swap confirms each empty leaf on the way to it; if one has changed, the removal
     /// begins again. So a thread that inserts a lesser key, which this removal has not seen, does not find the removed
-    /// entry after that. If the map is empty, this writes nothing and linearizes as [`first`](Self::first) does.
+    /// entry after that. If the map is empty, this writes nothing and linearizes as [`first_key_value`](Self::first_key_value) does.
     /// Allocates nothing, unless many leaves are empty.
     ///
     /// ```
@@ -78,7 +77,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     }
 
     /// The entry with the greatest key that is not greater than `key`. Waits and linearizes as
-    /// [`first`](Self::first) does.
+    /// [`first_key_value`](Self::first_key_value) does.
     ///
     /// ```
     /// let rates: hedgerow::FenceMap<u32, f32> = [(0, 0.0), (10_000, 0.2), (50_000, 0.4)].into();
@@ -90,7 +89,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     }
 
     /// The entry with the least key that is not less than `key`. Waits and linearizes as
-    /// [`first`](Self::first) does.
+    /// [`first_key_value`](Self::first_key_value) does.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (3, 'c')].into();
@@ -101,31 +100,31 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     }
 
     /// The entry with the greatest key that is less than `key`. Waits and linearizes as
-    /// [`first`](Self::first) does.
+    /// [`first_key_value`](Self::first_key_value) does.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (3, 'c')].into();
-    /// assert_eq!((map.lower(&3), map.lower(&1)), (Some((1, 'a')), None));
+    /// assert_eq!((map.predecessor(&3), map.predecessor(&1)), (Some((1, 'a')), None));
     /// ```
-    pub fn lower(&self, key: &K) -> Option<(K, V)> {
+    pub fn predecessor(&self, key: &K) -> Option<(K, V)> {
         self.near(Near::UpTo(Bound::Excluded(self.tree().sought(key))))
     }
 
     /// The entry with the least key that is greater than `key`. Waits and linearizes as
-    /// [`first`](Self::first) does.
+    /// [`first_key_value`](Self::first_key_value) does.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (3, 'c')].into();
-    /// assert_eq!((map.upper(&1), map.upper(&3)), (Some((3, 'c')), None));
+    /// assert_eq!((map.successor(&1), map.successor(&3)), (Some((3, 'c')), None));
     /// ```
-    pub fn upper(&self, key: &K) -> Option<(K, V)> {
+    pub fn successor(&self, key: &K) -> Option<(K, V)> {
         self.near(Near::From(Bound::Excluded(self.tree().sought(key))))
     }
 
     /// The entries within `bounds`, in key order, all as they were at one moment.
     ///
     /// They are copied at once, into memory that is allocated for them; [`range_into`](Self::range_into) uses memory
-    /// that there is, and [`scan_weak`](Self::scan_weak) needs none, but sees every few entries as of another moment.
+    /// that there is, and [`iter_range`](Self::iter_range) needs none, but sees every few entries as of another moment.
     /// Bounds that are the wrong way round hold nothing.
     ///
     /// Takes no lock and writes no shared memory, unless writers change some leaf of the range eight times in a row
@@ -143,16 +142,6 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         let mut entries = Vec::new();
         self.range_into(bounds, &mut entries);
         Range::new(entries)
-    }
-
-    /// As [`range`](Self::range), from the end.
-    ///
-    /// ```
-    /// let map: hedgerow::FenceMap<u32, u32> = (0..100).map(|n| (n, n * n)).collect();
-    /// assert_eq!(map.range_rev(..).take(2).collect::<Vec<_>>(), [(99, 9801), (98, 9604)]);
-    /// ```
-    pub fn range_rev(&self, bounds: impl RangeBounds<K>) -> Rev<Range<K, V>> {
-        self.range(bounds).rev()
     }
 
     /// As [`range`](Self::range), into a vector, whose memory is used again. What was in it is gone.
@@ -198,20 +187,20 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
-    /// assert!(map.scan_weak(10..20).map(|(key, _)| key).eq(10..20));
+    /// assert!(map.iter_range(10..20).map(|(key, _)| key).eq(10..20));
     /// ```
-    pub fn scan_weak(&self, bounds: impl RangeBounds<K>) -> Iter<'_, K, V, R> {
+    pub fn iter_range(&self, bounds: impl RangeBounds<K>) -> Iter<'_, K, V, R> {
         Iter::new(self, bounds.start_bound().cloned(), bounds.end_bound().cloned())
     }
 
-    /// All entries, in key order, as [`scan_weak`](Self::scan_weak) sees them.
+    /// All entries, in key order, as [`iter_range`](Self::iter_range) sees them.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<_, _> = [(2, 'b'), (1, 'a')].into();
     /// assert_eq!(map.iter().collect::<Vec<_>>(), [(1, 'a'), (2, 'b')]);
     /// ```
     pub fn iter(&self) -> Iter<'_, K, V, R> {
-        self.scan_weak(..)
+        self.iter_range(..)
     }
 
     /// All keys, in order, as [`iter`](Self::iter) sees them.
@@ -273,7 +262,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
     /// assert_eq!(map.remove_range(100..900), 800);
-    /// assert_eq!((map.len(), map.upper(&99)), (200, Some((900, 900))));
+    /// assert_eq!((map.len(), map.successor(&99)), (200, Some((900, 900))));
     /// ```
     pub fn remove_range(&self, bounds: impl RangeBounds<K>) -> usize {
         self.finish(self.tree().remove_range(self.bounds(&bounds)))

@@ -1,4 +1,4 @@
-//! Walks leaf by leaf: what `iter`, `scan_weak`, `retain` and cursors go by.
+//! Walks leaf by leaf: what `iter`, `iter_range`, `retain` and cursors go by.
 //!
 //! Leaves cover ranges without gaps. So who goes on where the last leaf ended meets a key that stays exactly once,
 //! however leaves are split and joined meanwhile.

@@ -57,14 +57,14 @@ impl<const N: usize> Target for Plain<N> {
 
     fn near(&self, near: Near, key: u64) -> Option<(u64, Value)> {
         let found = match near {
-            Near::First => self.0.first(),
-            Near::Last => self.0.last(),
+            Near::First => self.0.first_key_value(),
+            Near::Last => self.0.last_key_value(),
             Near::PopFirst => self.0.pop_first(),
             Near::PopLast => self.0.pop_last(),
             Near::Floor => self.0.floor(&key),
             Near::Ceiling => self.0.ceiling(&key),
-            Near::Lower => self.0.lower(&key),
-            Near::Upper => self.0.upper(&key),
+            Near::Lower => self.0.predecessor(&key),
+            Near::Upper => self.0.successor(&key),
         };
         found.map(|(key, value)| (key, whole(&value)))
     }
@@ -73,7 +73,7 @@ impl<const N: usize> Target for Plain<N> {
         let plain = |(key, value): (u64, Wide<N>)| (key, whole(&value));
         let mut found = Vec::new();
         match way {
-            0 => return self.0.range_rev(from..=to).map(plain).collect(),
+            0 => return self.0.range(from..=to).rev().map(plain).collect(),
             1 if self.0.try_range_into(from..=to, &mut found).is_err() => found.clear(),
             1 => return found.into_iter().map(plain).collect(),
             _ => {}

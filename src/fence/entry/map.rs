@@ -21,7 +21,7 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// # Guarantees
 /// - Every operation on one key is linearizable, and so are [`first`](Self::first), [`floor`](Self::floor) and their
 ///   like, [`pop_first`](Self::pop_first), [`range`](Self::range) and [`remove_range`](Self::remove_range): a range is
-///   all of the map between two keys as it was at one moment. [`iter`](Self::iter), [`scan_weak`](Self::scan_weak),
+///   all of the map between two keys as it was at one moment. [`iter`](Self::iter), [`iter_range`](Self::iter_range),
 ///   [`retain`](Self::retain) and [`clear`](Self::clear) go leaf by leaf: each leaf as of one moment, in key order, and
 ///   every key that is present throughout exactly once.
 /// - A guard may be held while the same thread, or another, writes to the same map, or to others, and for

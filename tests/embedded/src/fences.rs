@@ -78,7 +78,7 @@ pub fn run() {
     let map: FenceMap<u32, Reading> = (0..board::KEYS).rev().map(|key| (key, of(key))).collect();
     assert!(map.range(10..20).eq((10..20).map(|key| (key, of(key)))));
     assert_eq!(
-        (map.first(), map.last()),
+        (map.first_key_value(), map.last_key_value()),
         (Some((0, of(0))), map.get(&(board::KEYS - 1)).map(|v| (board::KEYS - 1, v)))
     );
     let changes =

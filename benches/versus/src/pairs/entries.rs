@@ -40,19 +40,19 @@ impl<V: Word> Reader<V> for Entries<V> {
 
     #[inline]
     fn get(&mut self, key: &u64, see: impl FnOnce(&V) -> u64) -> Option<u64> {
-        self.0.get(key, &pin()).map(see)
+        self.0.pin().get(key).map(see)
     }
 
     #[inline]
     fn held(&mut self, keys: &[u64; HELD], see: impl Fn(Option<&V>) -> u64) -> u64 {
         let guard = pin();
-        keys.iter().map(|key| see(self.0.get(key, &guard))).sum()
+        keys.iter().map(|key| see(self.0.with_guard(&guard).get(key))).sum()
     }
 
     #[inline]
     fn many(&mut self, keys: &[u64; HELD], see: impl Fn(Option<&V>) -> u64) -> u64 {
         let (mut values, guard) = ([None; HELD], pin());
-        self.0.get_many(&keys.each_ref(), &mut values, &guard);
+        self.0.with_guard(&guard).get_many(&keys.each_ref(), &mut values);
         values.iter().map(|value| see(*value)).sum()
     }
 }

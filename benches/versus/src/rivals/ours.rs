@@ -147,7 +147,7 @@ impl Bench for Entries {
 
     #[inline]
     fn read(&self, key: &str, see: impl FnOnce(&str) -> u64) -> Option<u64> {
-        self.get(key, &pin()).map(|value| see(value))
+        self.pin().get(key).map(|value| see(value))
     }
 
     #[inline]
@@ -161,7 +161,7 @@ impl Bench for Entries {
     }
 
     fn each(&self, mut see: impl FnMut(&str, &str)) {
-        self.iter(&pin()).for_each(|(key, value)| see(key, value));
+        self.pin().iter().for_each(|(key, value)| see(key, value));
     }
 
     #[inline]
@@ -171,7 +171,7 @@ impl Bench for Entries {
         see: impl Fn(Option<&str>) -> u64,
     ) -> u64 {
         let (mut values, guard) = ([None; N], pin());
-        self.get_many(keys, &mut values, &guard);
+        self.with_guard(&guard).get_many(keys, &mut values);
         values.iter().map(|value| see(value.map(String::as_str))).sum()
     }
 }
@@ -198,7 +198,7 @@ impl Bench for Strings {
 
     #[inline]
     fn read(&self, key: &str, see: impl FnOnce(&str) -> u64) -> Option<u64> {
-        self.get(key, &pin()).map(|value| see(text(value)))
+        self.pin().get(key).map(|value| see(text(value)))
     }
 
     #[inline]
@@ -212,7 +212,7 @@ impl Bench for Strings {
     }
 
     fn each(&self, mut see: impl FnMut(&str, &str)) {
-        self.iter(&pin()).for_each(|(key, value)| see(text(key), text(value)));
+        self.pin().iter().for_each(|(key, value)| see(text(key), text(value)));
     }
 
     #[inline]
@@ -222,7 +222,7 @@ impl Bench for Strings {
         see: impl Fn(Option<&str>) -> u64,
     ) -> u64 {
         let (mut values, guard) = ([None; N], pin());
-        self.get_many(keys, &mut values, &guard);
+        self.with_guard(&guard).get_many(keys, &mut values);
         values.iter().map(|value| see(value.map(text))).sum()
     }
 }

@@ -44,7 +44,7 @@ impl Tree for Fence {
 
     #[inline]
     fn scan(&self, from: u64, to: u64, mut see: impl FnMut(u64)) {
-        self.0.scan_weak(from..=to).for_each(|(_, value)| see(value));
+        self.0.iter_range(from..=to).for_each(|(_, value)| see(value));
     }
 
     fn each(&self, mut see: impl FnMut(u64)) {

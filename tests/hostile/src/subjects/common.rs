@@ -381,17 +381,17 @@ macro_rules! by_guard {
         $crate::subjects::common::alike!();
 
         fn get<R>(&self, key: &Key<K>, look: impl FnOnce(&V) -> R) -> Option<R> {
-            self.map.get(key, &pin()).map(look)
+            self.map.pin().get(key).map(look)
         }
 
         fn try_get(&self, key: &Key<K>) -> impl Outcome {
-            self.map.try_get(key, &pin()).map(|found| found.into_iter().for_each(see))
+            self.map.pin().try_get(key).map(|found| found.into_iter().for_each(see))
         }
 
         fn get_many(&self, keys: &[Key<K>], mut answer: impl FnMut(usize, Option<&V>)) {
             let keys: Vec<&Key<K>> = keys.iter().collect();
             let (guard, mut values) = (pin(), vec![None; keys.len()]);
-            self.map.get_many(&keys, &mut values, &guard);
+            self.map.with_guard(&guard).get_many(&keys, &mut values);
             values.into_iter().enumerate().for_each(|(at, value)| answer(at, value));
         }
 
@@ -420,7 +420,7 @@ macro_rules! by_guard {
         }
 
         fn get_or_insert_with(&self, key: Key<K>, make: impl FnOnce() -> V) {
-            see(self.map.get_or_insert_with(key, |_| make(), &pin()));
+            see(self.map.pin().get_or_insert_with(key, |_| make()));
         }
 
         fn retain(&self, keep: impl FnMut(&Key<K>, &V) -> bool) {
@@ -428,7 +428,7 @@ macro_rules! by_guard {
         }
 
         fn iterate(&self, mut meet: impl FnMut(&Key<K>, &V)) {
-            self.map.iter(&pin()).for_each(|(key, value)| meet(key, value));
+            self.map.pin().iter().for_each(|(key, value)| meet(key, value));
         }
 
         fn reclaim(&self) {

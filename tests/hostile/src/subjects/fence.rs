@@ -50,12 +50,12 @@ impl<K: Thing + Copy, V: Thing + Copy> Ordered for Map<K, V> {
 
     fn near(&self, key: &Key<K>, place: u8, meet: impl FnOnce(&Key<K>, &V)) {
         let found = match place {
-            0 => self.map.first(),
-            1 => self.map.last(),
+            0 => self.map.first_key_value(),
+            1 => self.map.last_key_value(),
             2 => self.map.floor(key),
             3 => self.map.ceiling(key),
-            4 => self.map.lower(key),
-            _ => self.map.upper(key),
+            4 => self.map.predecessor(key),
+            _ => self.map.successor(key),
         };
         if let Some((key, value)) = found {
             meet(&key, &value);

@@ -36,14 +36,14 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
         // In an order that changes, what comes after a key has no end.
         for _ in 0..1000 {
             let Some(at) = cursor else { break };
-            cursor = self.map.scan(at, budget, &pin(), &mut meet);
+            cursor = self.map.pin().scan(at, budget, &mut meet);
         }
     }
 
     fn hold(&self, op: Op, rest: &mut dyn FnMut()) {
         with_guard(op, |guard| {
-            let found = self.map.get_key_value(&op.key(), guard);
-            let range = self.map.range(.., guard);
+            let found = self.map.with_guard(guard).get_key_value(&op.key());
+            let range = self.map.with_guard(guard).range(..);
             rest();
             if let Some((key, value)) = found {
                 see_entry(key, value);
@@ -58,7 +58,7 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
 
     fn tidy(&mut self) {
         walk_range(self);
-        self.map.collect();
+        self.map.reclaim();
     }
 }
 
@@ -66,8 +66,8 @@ impl<K: Thing, V: Thing> Ordered for Map<K, V> {
     fn range(&self, from: Option<&Key<K>>, mut meet: impl FnMut(&Key<K>, &V)) {
         let guard = pin();
         let range = match from {
-            Some(from) => self.map.range(from.., &guard),
-            None => self.map.range(.., &guard),
+            Some(from) => self.map.with_guard(&guard).range(from..),
+            None => self.map.with_guard(&guard).range(..),
         };
         range.for_each(|(key, value)| meet(key, value));
     }
@@ -75,12 +75,12 @@ impl<K: Thing, V: Thing> Ordered for Map<K, V> {
     fn near(&self, key: &Key<K>, place: u8, meet: impl FnOnce(&Key<K>, &V)) {
         let guard = pin();
         let found = match place {
-            0 => self.map.first(&guard),
-            1 => self.map.last(&guard),
-            2 => self.map.floor(key, &guard),
-            3 => self.map.ceiling(key, &guard),
-            4 => self.map.lower(key, &guard),
-            _ => self.map.upper(key, &guard),
+            0 => self.map.with_guard(&guard).first_key_value(),
+            1 => self.map.with_guard(&guard).last_key_value(),
+            2 => self.map.with_guard(&guard).floor(key),
+            3 => self.map.with_guard(&guard).ceiling(key),
+            4 => self.map.with_guard(&guard).predecessor(key),
+            _ => self.map.with_guard(&guard).successor(key),
         };
         if let Some((key, value)) = found {
             meet(key, value);
@@ -94,7 +94,7 @@ impl<K: Thing, V: Thing> Ordered for Map<K, V> {
     fn batch(&self, op: Op, changes: Changes<Self>) {
         if op.arg.is_multiple_of(4) {
             let keys: Vec<&Key<K>> = changes.iter().map(|(key, _)| key).collect();
-            self.map.snapshot_many(&keys, &pin()).into_iter().flatten().for_each(see);
+            self.map.pin().snapshot_many(&keys).into_iter().flatten().for_each(see);
         } else {
             self.map.apply_batch(changes).into_iter().for_each(Outcome::check);
         }

@@ -34,7 +34,7 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
     fn scan(&self, budget: usize, mut meet: impl FnMut(&Key<K>, &V)) {
         let mut cursor = Some(Cursor::default());
         while let Some(at) = cursor {
-            cursor = self.map.scan(at, budget, &pin(), &mut meet);
+            cursor = self.map.pin().scan(at, budget, &mut meet);
         }
     }
 
@@ -48,15 +48,16 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
 
     fn hold(&self, op: Op, rest: &mut dyn FnMut()) {
         with_guard(op, |guard| {
-            let found = self.map.get_key_value(&op.key(), guard);
-            let many: Vec<_> = self.map.iter(guard).take(usize::from(op.value % 8)).collect();
+            let found = self.map.with_guard(guard).get_key_value(&op.key());
+            let many: Vec<_> =
+                self.map.with_guard(guard).iter().take(usize::from(op.value % 8)).collect();
             rest();
             found.into_iter().chain(many).for_each(|(key, value)| see_entry(key, value));
         });
     }
 
     fn tidy(&mut self) {
-        self.map.collect();
+        self.map.reclaim();
         self.map.shrink_to_fit();
     }
 
@@ -178,7 +179,7 @@ impl Common for Text {
     }
 
     fn get<R>(&self, key: &Key<Name>, look: impl FnOnce(&Bytes) -> R) -> Option<R> {
-        self.0.get(key.0.text(), &pin()).map(|bytes| look(&Bytes::of(bytes)))
+        self.0.pin().get(key.0.text()).map(|bytes| look(&Bytes::of(bytes)))
     }
 
     fn get_with<R>(&self, key: &Key<Name>, look: impl FnOnce(&Bytes) -> R) -> Option<R> {
@@ -186,13 +187,13 @@ impl Common for Text {
     }
 
     fn try_get(&self, key: &Key<Name>) -> impl Outcome {
-        self.0.try_get(key.0.text(), &pin()).map(|found| found.map(Bytes::of))
+        self.0.pin().try_get(key.0.text()).map(|found| found.map(Bytes::of))
     }
 
     fn get_many(&self, keys: &[Key<Name>], mut answer: impl FnMut(usize, Option<&Bytes>)) {
         let keys: Vec<String> = keys.iter().map(|key| key.0.text()).collect();
         let (guard, mut values) = (pin(), vec![None; keys.len()]);
-        self.0.get_many(&keys, &mut values, &guard);
+        self.0.with_guard(&guard).get_many(&keys, &mut values);
         let values = values.into_iter().map(|value| value.map(Bytes::of));
         values.enumerate().for_each(|(at, value)| answer(at, value.as_ref()));
     }
@@ -223,14 +224,17 @@ impl Common for Text {
 
     fn iterate(&self, mut meet: impl FnMut(&Key<Name>, &Bytes)) {
         let guard = pin();
-        self.0.iter(&guard).for_each(|(key, value)| meet(&Name::of(key), &Bytes::of(value)));
+        self.0
+            .with_guard(&guard)
+            .iter()
+            .for_each(|(key, value)| meet(&Name::of(key), &Bytes::of(value)));
     }
 
     fn scan(&self, budget: usize, mut meet: impl FnMut(&Key<Name>, &Bytes)) {
         let mut cursor = Some(Cursor::default());
         while let Some(at) = cursor {
             let meet = |key: &[u8], value: &[u8]| meet(&Name::of(key), &Bytes::of(value));
-            cursor = self.0.scan(at, budget, &pin(), meet);
+            cursor = self.0.pin().scan(at, budget, meet);
         }
     }
 
@@ -244,14 +248,14 @@ impl Common for Text {
 
     fn hold(&self, op: Op, rest: &mut dyn FnMut()) {
         with_guard(op, |guard| {
-            let found = self.0.get(op.key::<Name>().0.text(), guard);
+            let found = self.0.with_guard(guard).get(op.key::<Name>().0.text());
             rest();
             found.map(Bytes::of).check();
         });
     }
 
     fn reclaim(&self) {
-        self.0.collect();
+        self.0.reclaim();
     }
 
     fn tidy(&mut self) {
