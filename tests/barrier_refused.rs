@@ -155,7 +155,7 @@ fn with_readers_that_do_not_fence(
         thread::scope(|scope| _ = scope.spawn(|| drop(pin())));
         map.insert(1, Tracked::new(1, &alive));
         drop(map.remove(&1));
-        map.collect();
+        map.reclaim();
         assert_eq!(map.pending(), 0, "garbage stays even with membarrier");
         refused();
         assert!(!membarrier::barrier(), "the filter filters nothing");
@@ -167,13 +167,13 @@ fn with_readers_that_do_not_fence(
             let _ = (writer.try_publish(), writer.is_settled());
             map.insert(1, Tracked::new(round, &alive));
             drop(map.remove(&1));
-            map.collect();
+            map.reclaim();
             (writer.stuck_readers().count(), map.pending())
         };
         then(&mut go_on, &others);
         assert!(reader.get(&0).is_some());
         drop(pin());
-        map.collect();
+        map.reclaim();
         assert_eq!(map.pending(), 0, "garbage stays though every reader has read since");
         for n in 0..20 {
             writer.insert(n, Tracked::new(n, &alive));

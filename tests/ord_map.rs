@@ -30,7 +30,7 @@ const _: () = {
     // Not to be shared, but still to be moved: its values may be looked at by one thread only.
     send::<OrdMap<u32, std::cell::Cell<u32>>>();
     unwind::<OrdMap<String, String>>();
-    send::<hedgerow::fence::EntryIntoIter<String, String>>();
+    send::<hedgerow::fence::OrdIntoIter<String, String>>();
 };
 
 type Texts = OrdMap<String, String>;
@@ -380,7 +380,7 @@ fn every_key_bound_and_value_is_dropped_exactly_once() {
                     Some(_) => Op::Remove,
                     None => Op::Insert(new(n)),
                 })),
-                12 => ignore(map.pin().try_get_or_insert_with(new(key), |_| new(n))),
+                12 => ignore(map.pin().try_get_or_insert_with(new(key), || new(n))),
                 13..16 if grows => ignore(map.insert(new(key), new(n))),
                 _ => ignore(map.remove(&key)),
             }

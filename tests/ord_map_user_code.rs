@@ -224,7 +224,7 @@ fn closures_may_call_the_map() {
         assert_eq!(map.len(), 500);
         let guard = pin();
         let made =
-            map.with_guard(&guard).get_or_insert_with(7, |_| map.get_cloned(&8).unwrap() + "!");
+            map.with_guard(&guard).get_or_insert_with(7, || map.get_cloned(&8).unwrap() + "!");
         assert_eq!(made, "8!");
     });
 }
@@ -303,7 +303,7 @@ fn what_may_not_wait_ends_beside_changes_without_end() {
     assert!(meddling(|| map.try_remove(&Meddler(5)).is_err()));
     assert!(meddling(|| map
         .with_guard(&guard)
-        .try_get_or_insert_with(Meddler(20), |_| 0)
+        .try_get_or_insert_with(Meddler(20), || 0)
         .is_err()));
     assert!(meddling(|| map.try_compute(Meddler(5), |_| Op::Remove).is_err()));
     assert_eq!((map.len(), map.with_guard(&guard).get(&Meddler(5))), (9, Some(&5)));
@@ -396,7 +396,7 @@ fn a_panicking_drop_harms_nobody_else() {
                 let new = |n| Bomb(Tracked::new(n, &alive));
                 count += usize::from(panics(|| match rng.below(40) {
                     0 => ignore(map.remove_range(key..key + 10)),
-                    1 => map.collect(),
+                    1 => map.reclaim(),
                     _ if step / 6_000 % 2 == 0 => ignore(map.insert(new(key), new(step))),
                     _ => ignore(map.remove(&key)),
                 }));

@@ -44,7 +44,7 @@ fn store(map: &Map, key: u64, value: u64) -> Refused<u64, u64> {
         2 => {
             let guard = pin();
             let made =
-                map.with_guard(&guard).try_get_or_insert_with(key, |_| value).map_err(came_back);
+                map.with_guard(&guard).try_get_or_insert_with(key, || value).map_err(came_back);
             made.map(|stored| assert!(*stored == value))
         }
         _ => {
@@ -146,7 +146,7 @@ fn without_memory_the_rest_goes_on() {
             assert!(
                 map.try_insert_if_absent(key, 0).unwrap().unwrap_err().into_parts() == (key, 0)
             );
-            assert!(map.with_guard(&guard).try_get_or_insert_with(key, |_| 0) == Ok(&key));
+            assert!(map.with_guard(&guard).try_get_or_insert_with(key, || 0) == Ok(&key));
             assert!(map.try_compute(key, |_| Op::Keep).is_ok());
             assert!(map.try_compute(key, |_| Op::Remove).is_ok_and(|old| old.is_some()));
             let name = key.to_le_bytes();
@@ -207,7 +207,7 @@ fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
         assert_eq!((map.len(), map.pending()), (1, 301));
         // What needs no new entry is done, and what cannot refuse does not.
         assert_eq!(map.try_insert_if_absent(7, 0).unwrap().unwrap_err().into_parts(), (7, 0));
-        assert_eq!(map.with_guard(&guard).try_get_or_insert_with(7, |_| 0), Ok(&301));
+        assert_eq!(map.with_guard(&guard).try_get_or_insert_with(7, || 0), Ok(&301));
         assert!(map.try_compute(7, |_| Op::Keep).is_ok());
         assert!(map.try_compute(7, |_| Op::Remove).is_ok_and(|old| old.is_some()));
         (0..50).for_each(|n| ignore(map.insert(7, n)));

@@ -116,7 +116,7 @@ fn a_child_of_fork_goes_on_with_its_maps() {
             let here = AtomicUsize::new(500);
             let new: HashMap<u64, Counted<'_>> =
                 (0..500).map(|n| (n % 5, Counted(n, &here))).collect();
-            new.collect();
+            new.reclaim();
             assert_eq!((new.pending(), here.load(Ordering::Relaxed)), (495, 500));
             drop(new);
             assert_eq!(here.load(Ordering::Relaxed), 0);

@@ -93,7 +93,7 @@ fn a_slow_destructor_in_a_collection_holds_up_no_other_thread() {
         (0..10_000).for_each(|_| ignore(map.insert(2, Slow::quick())));
         drop(guard);
         let theirs = map.clone();
-        let other = thread::spawn(move || theirs.collect());
+        let other = thread::spawn(move || theirs.reclaim());
         wait_for(&begun);
         map.reclaim();
         let kept = ALIVE.load(Ordering::Relaxed) - map.len();
@@ -129,7 +129,7 @@ fn destructors_that_never_return_hold_up_no_other_thread() {
 fn assert_that_nobody_holds_a_guard(while_what: &str) {
     let another: HashMap<u64, u64> = [(1, 1)].into();
     drop(another.remove(&1));
-    another.collect();
+    another.reclaim();
     assert_eq!(another.pending(), 0, "{while_what} runs destructors under a guard of its own");
 }
 
@@ -404,7 +404,7 @@ fn an_unwinding_thread_runs_no_destructor_of_other_entries() {
         must_panic("an operation", message);
         assert_eq!((RUN.load(Ordering::Relaxed), map.pending()), (0, 499));
         // What follows is as usual again.
-        while panics(|| map.collect()) {}
+        while panics(|| map.reclaim()) {}
         assert_eq!((RUN.load(Ordering::Relaxed), map.pending()), (399, 0));
         must_panic("the end of the map", || drop(map));
     });
@@ -562,7 +562,7 @@ fn maps_in_thread_locals_end_with_their_thread() {
         assert_eq!(ALIVE.load(Ordering::Relaxed), 0, "a map in a thread-local keeps its entries");
         let number = Handle::new().pin().reader();
         assert!(number < 3, "threads that end leave their slots behind: {number}");
-        SHARED.collect();
+        SHARED.reclaim();
         assert_eq!(SHARED.pending(), 0);
     });
 }

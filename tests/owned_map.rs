@@ -109,7 +109,7 @@ fn every_key_and_value_is_dropped_exactly_once() {
                                 let guard = pin();
                                 ignore(
                                     map.with_guard(&guard)
-                                        .try_get_or_insert_with(new(key), |_| new(n)),
+                                        .try_get_or_insert_with(new(key), || new(n)),
                                 );
                             }
                             12 if n % 50 == 0 => map.set_pending_limit(Some(rng.below(2_000))),
@@ -396,7 +396,7 @@ fn drops_that_a_limit_brings_about_may_do_as_they_like() {
         while map.pending() > 0 {
             // Each panic leaves the rest to the next time.
             assert!(
-                support::panics(|| map.collect()) || map.pending() == 0,
+                support::panics(|| map.reclaim()) || map.pending() == 0,
                 "collecting stops early"
             );
         }
@@ -464,7 +464,7 @@ fn a_panicking_comparison_changes_nothing() {
         must_panic("try_insert_if_absent", || ignore(map.try_insert_if_absent(key(n), 0)));
         let guard = pin();
         must_panic("try_get_or_insert_with", || {
-            ignore(map.with_guard(&guard).try_get_or_insert_with(key(n), |_| 0));
+            ignore(map.with_guard(&guard).try_get_or_insert_with(key(n), || 0));
         });
     }
     ARMED.store(false, Ordering::Relaxed);
@@ -472,7 +472,7 @@ fn a_panicking_comparison_changes_nothing() {
     must_panic("a closure", || ignore(map.try_compute(key(1), |_| planned_panic())));
     let guard = pin();
     let absent =
-        || ignore(map.with_guard(&guard).try_get_or_insert_with(key(100), |_| planned_panic()));
+        || ignore(map.with_guard(&guard).try_get_or_insert_with(key(100), || planned_panic()));
     must_panic("a closure", absent);
     drop(guard);
     must_panic("retain", || map.retain(|_, _| planned_panic()));
@@ -497,7 +497,7 @@ fn closures_may_call_back() {
         assert_eq!((asked, map.get_cloned(&1)), (3, Some(21)));
         let two = map
             .with_guard(&guard)
-            .get_or_insert_with(2, |_| *map.with_guard(&guard).get_or_insert_with(2, |_| 7));
+            .get_or_insert_with(2, || *map.with_guard(&guard).get_or_insert_with(2, || 7));
         assert_eq!(two, &7);
         map.retain(|key, _| map.get_cloned(key).is_some());
         assert_eq!(map.len(), 2);
@@ -545,7 +545,7 @@ fn guards_serve_all_maps() {
                 for n in 0..2_000u64 {
                     let guard = pin();
                     let name = one.with_guard(&guard).get_or_insert_with(n, |n| n.to_string());
-                    let copy = other.with_guard(&guard).get_or_insert_with(n, |_| name.clone());
+                    let copy = other.with_guard(&guard).get_or_insert_with(n, || name.clone());
                     assert_eq!(name, copy);
                     flat.insert(n, name.len() as u64);
                     ignore(one.remove(&(n / 2)));

@@ -137,10 +137,10 @@ fn hashed_keys_that_lie_let_everything_end() {
                     Some(value) if value.value % 2 == 0 => Op::Remove,
                     _ => Op::Insert(new(step)),
                 })),
-                7 => ignore(map.with_guard(&guard).get_or_insert_with(one, |_| new(step))),
+                7 => ignore(map.with_guard(&guard).get_or_insert_with(one, || new(step))),
                 8 => ignore(map.remove(&one).map(Removed::try_into_owned)),
                 9 => ignore(map.try_compute(one, |_| Op::Insert(new(step)))),
-                10 => ignore(map.with_guard(&guard).try_get_or_insert_with(one, |_| new(step))),
+                10 => ignore(map.with_guard(&guard).try_get_or_insert_with(one, || new(step))),
                 11 => {
                     let (two, mut found) = (key(7), [None; 2]);
                     map.with_guard(&guard).get_many(&[&one, &two], &mut found);
@@ -150,7 +150,7 @@ fn hashed_keys_that_lie_let_everything_end() {
                     );
                 }
                 _ if step % 100 == 0 => map.retain(|key, _| key.0.value % 3 > 0),
-                _ => map.collect(),
+                _ => map.reclaim(),
             }
         }
         map.shrink_to_fit();
@@ -177,10 +177,10 @@ fn ordered_keys_that_lie_let_everything_end() {
                     Some(value) if value.value % 2 == 0 => Op::Remove,
                     _ => Op::Insert(new(step)),
                 })),
-                13 => ignore(map.with_guard(&guard).get_or_insert_with(one, |_| new(step))),
+                13 => ignore(map.with_guard(&guard).get_or_insert_with(one, || new(step))),
                 14 => ignore(map.remove(&one).map(Removed::try_into_owned)),
                 15 => ignore(map.try_compute(one, |_| Op::Insert(new(step)))),
-                16 => ignore(map.with_guard(&guard).try_get_or_insert_with(one, |_| new(step))),
+                16 => ignore(map.with_guard(&guard).try_get_or_insert_with(one, || new(step))),
                 17 => ignore((map.pop_first(), map.pop_last())),
                 18 => {
                     let near =
@@ -203,7 +203,7 @@ fn ordered_keys_that_lie_let_everything_end() {
                     map.apply_batch(changes.chain([(one, Op::Remove), (two, Op::Remove)]))
                 }))),
                 _ if step % 100 == 0 => map.retain(|key, _| key.0.value % 3 > 0),
-                _ => map.collect(),
+                _ => map.reclaim(),
             }
         }
         ignore(map.clone().into_iter().take(10).count());

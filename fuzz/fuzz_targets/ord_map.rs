@@ -311,7 +311,7 @@ fn one(
         Action::GetOrInsert(key, value) => {
             let (key, value) = (place(key), u64::from(value));
             let guard = pin();
-            let got = map.with_guard(&guard).get_or_insert_with(new(key), |_| new(value));
+            let got = map.with_guard(&guard).get_or_insert_with(new(key), || new(value));
             assert_eq!(*got.0, *model.entry(key).or_insert(value));
         }
         Action::Update(key, more) => {
@@ -358,7 +358,7 @@ fn one(
             map.clear();
             model.clear();
         }
-        Action::Collect => map.collect(),
+        Action::Collect => map.reclaim(),
         Action::Rebalance => _ = map.rebalance_step(4),
         _ => ask(map, model, action, place, bound),
     }

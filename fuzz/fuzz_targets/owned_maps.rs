@@ -231,7 +231,7 @@ fn act(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, action: &Actio
         }
         Action::GetOrInsert(key, value) => {
             let (key, value, guard) = (wide(key), wide(value), pin());
-            let there = map.with_guard(&guard).get_or_insert_with(new(key), |_| new(value));
+            let there = map.with_guard(&guard).get_or_insert_with(new(key), || new(value));
             let _ = strings.insert_if_absent(text(key), text(value));
             assert_eq!(*there.0, *model.entry(key).or_insert(value));
         }

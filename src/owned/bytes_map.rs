@@ -101,7 +101,6 @@ impl<S> BytesMap<S> {
         }
     }
 
-    #[cfg(feature = "rayon")]
     pub(super) fn nodes(&self) -> &Nodes<Fused> {
         &self.nodes
     }

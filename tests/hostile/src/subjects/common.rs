@@ -420,7 +420,7 @@ macro_rules! by_guard {
         }
 
         fn get_or_insert_with(&self, key: Key<K>, make: impl FnOnce() -> V) {
-            see(self.map.pin().get_or_insert_with(key, |_| make()));
+            see(self.map.pin().get_or_insert_with(key, || make()));
         }
 
         fn retain(&self, keep: impl FnMut(&Key<K>, &V) -> bool) {
