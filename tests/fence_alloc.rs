@@ -146,7 +146,7 @@ fn an_allocator_may_use_the_map() {
             CALLS.set(CALLS.get() + 1);
             assert_eq!(MAP.get(&0), Some(0));
             MAP.insert(u64::MAX - CALLS.get() % 50, 1);
-            assert!(MAP.last().is_some() && MAP.remove(&(u64::MAX / 2)).is_none());
+            assert!(MAP.last_key_value().is_some() && MAP.remove(&(u64::MAX / 2)).is_none());
         };
         hooked(hook, || {
             for n in 1..3_000 {

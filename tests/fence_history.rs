@@ -61,7 +61,7 @@ impl Target for Owned {
     fn insert_if_absent(&self, key: u64, value: Value) -> Option<Value> {
         let guard = pin();
         let mut made = false;
-        let make = |_: &Box<u64>| {
+        let make = || {
             made = true;
             Boxed::of(value)
         };
@@ -92,18 +92,18 @@ impl Target for Owned {
     }
 
     fn near(&self, near: Near, key: u64) -> Option<(u64, Value)> {
-        let guard = pin();
+        let map = self.0.pin();
         let popped = match near {
             Near::PopFirst => self.0.pop_first(),
             Near::PopLast => self.0.pop_last(),
             _ => {
                 let found = match near {
-                    Near::First => self.0.with_guard(&guard).first_key_value(),
-                    Near::Last => self.0.with_guard(&guard).last_key_value(),
-                    Near::Floor => self.0.with_guard(&guard).floor(&key),
-                    Near::Ceiling => self.0.with_guard(&guard).ceiling(&key),
-                    Near::Lower => self.0.with_guard(&guard).predecessor(&key),
-                    _ => self.0.with_guard(&guard).successor(&key),
+                    Near::First => map.first_key_value(),
+                    Near::Last => map.last_key_value(),
+                    Near::Floor => map.floor(&key),
+                    Near::Ceiling => map.ceiling(&key),
+                    Near::Lower => map.predecessor(&key),
+                    _ => map.successor(&key),
                 };
                 return found.map(|(key, value)| (**key, value.value()));
             }

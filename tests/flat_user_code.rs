@@ -217,8 +217,8 @@ fn a_batch_answers_in_turn() {
     let answers: Vec<_> = MAP.get_each(KEYS).map(|(_, value)| value).collect();
     assert_eq!(answers, expected, "an absence is older than the value in front of it");
     DEED.set(Some(|| ignore(ENTRIES.insert(KEYS[4], 14))));
-    let (guard, mut answers) = (hedgerow::owned::pin(), [None; 6]);
-    ENTRIES.with_guard(&guard).get_many(&KEYS.each_ref(), &mut answers);
+    let (entries, mut answers) = (ENTRIES.pin(), [None; 6]);
+    entries.get_many(&KEYS.each_ref(), &mut answers);
     let answers = answers.map(Option::<&u64>::copied);
     assert_eq!(answers, expected, "an absence is older than the value in front of it");
 }

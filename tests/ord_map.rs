@@ -100,11 +100,9 @@ fn ask_about_order(rng: &mut Rng, map: &Texts, model: &Model, key: &str, other: 
                 .rev()
                 .eq(model.range(bounds.clone()).rev())
         );
-        let scan = map.with_guard(&guard).iter_range(bounds.clone());
-        assert!(
-            scan.clone().eq(scan)
-                && map.with_guard(&guard).iter_range(bounds.clone()).eq(model.range(bounds))
-        );
+        let pinned = map.with_guard(&guard);
+        let scan = pinned.iter_range(bounds.clone());
+        assert!(scan.clone().eq(scan) && pinned.iter_range(bounds.clone()).eq(model.range(bounds)));
     } else {
         assert_eq!(map.with_guard(&guard).range(bounds.clone()).len(), 0);
         assert_eq!(map.with_guard(&guard).iter_range(bounds.clone()).count(), 0);
@@ -150,8 +148,8 @@ fn change_a_range(rng: &mut Rng, map: &Texts, model: &mut Model, key: &str, othe
         }
         7 => {
             let guard = pin();
-            let got =
-                map.with_guard(&guard).get_or_insert_with(key.into(), |key| key.to_uppercase());
+            let pinned = map.with_guard(&guard);
+            let got = pinned.get_or_insert_with(key.into(), || key.to_uppercase());
             assert_eq!(got, model.entry(key.into()).or_insert(key.to_uppercase()));
         }
         _ => {
@@ -165,7 +163,11 @@ fn change_a_range(rng: &mut Rng, map: &Texts, model: &mut Model, key: &str, othe
                 Op::Insert(value) => ignore(model.insert(key.into(), value)),
                 _ => ignore(model.remove(key)),
             }
-            assert_eq!(map.compute(key.into(), step).as_deref(), before.as_ref());
+            let done = map.compute(key.into(), step);
+            let after = step(before.as_ref());
+            assert_eq!(done.before.as_deref(), before.as_ref());
+            let after = if let Op::Insert(value) = after { Some(value) } else { None };
+            assert_eq!(done.after.as_deref(), after.as_ref());
         }
     }
 }
@@ -415,9 +417,9 @@ fn a_guard_keeps_what_it_saw() {
     alone(|| {
         let map: OrdMap<String, String> =
             (0..1_000).map(|n| (name(n, false), n.to_string())).collect();
-        let guard = pin();
-        let seen: Vec<(&String, &String)> = map.with_guard(&guard).range::<str>(..).collect();
-        let mut walk = map.with_guard(&guard).iter();
+        let pinned = map.pin();
+        let seen: Vec<(&String, &String)> = pinned.range::<str>(..).collect();
+        let mut walk = pinned.iter();
         assert_eq!(walk.by_ref().take(200).count(), 200);
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -429,7 +431,7 @@ fn a_guard_keeps_what_it_saw() {
         });
         map.reclaim();
         assert!(map.pending() >= 1_000);
-        assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
+        assert!(map.stalled_readers().any(|stalled| stalled.reader == pinned.guard().reader()));
         map.insert(name(3, false), "and from this thread".into());
         map.reclaim();
         assert!(seen.iter().enumerate().all(|(n, (key, value))| {
@@ -440,7 +442,7 @@ fn a_guard_keeps_what_it_saw() {
                 |(key, value)| key.ends_with('7') && value.starts_with("new") || value.len() < 4
             )
         );
-        drop(guard);
+        drop(pinned);
     });
 }
 
@@ -467,7 +469,7 @@ fn a_walk_can_be_put_down() {
     let map: Texts = (0..2_000).map(|n| (name(n, false), String::new())).collect();
     let (mut keys, mut place) = (Vec::new(), Some(Cursor::from(name(10, false))));
     while let Some(cursor) = place {
-        place = map.scan(cursor, 100, &pin(), |key, _| keys.push(key.clone()));
+        place = map.pin().scan(cursor, 100, |key, _| keys.push(key.clone()));
         map.remove(&*name(keys.len() as u64 / 2, false));
         map.reclaim();
     }
@@ -479,12 +481,10 @@ fn many_are_found_as_one_by_one() {
     let map: OrdMap<String, u64> = (0..500).map(|n| (name(n * 2, false), n)).collect();
     let keys: Vec<String> = (0..40).map(|n| name(n, false)).collect();
     let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-    let guard = pin();
+    let map = map.pin();
     let mut values = vec![None; 40];
-    map.with_guard(&guard).get_many(&keys, &mut values);
-    assert!(
-        values.iter().zip(&keys).all(|(value, key)| *value == map.with_guard(&guard).get(*key))
-    );
+    map.get_many(&keys, &mut values);
+    assert!(values.iter().zip(&keys).all(|(value, key)| *value == map.get(*key)));
 }
 
 #[test]

@@ -158,11 +158,11 @@ fn everybody_sees_all_of_a_batch_or_nothing() {
             crew.spawn(move || {
                 let names: Vec<&str> = keys.iter().map(String::as_str).collect();
                 while !done.load(Ordering::Relaxed) {
-                    let guard = pin();
+                    let map = map.pin();
                     let values: Vec<_> = if way == 0 {
-                        map.with_guard(&guard).snapshot_many(&names)
+                        map.snapshot_many(&names)
                     } else {
-                        let all: BTreeMap<_, _> = map.with_guard(&guard).range::<str>(..).collect();
+                        let all: BTreeMap<_, _> = map.range::<str>(..).collect();
                         keys.iter().map(|key| all.get(key).copied()).collect()
                     };
                     assert!(values.iter().all(|value| *value == values[0]), "{way}: {values:?}");

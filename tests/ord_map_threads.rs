@@ -54,8 +54,8 @@ fn each_thread_finds_its_own_keys_as_it_left_them() {
                         }
                     }
                 }
-                let guard = pin();
-                let all = map.with_guard(&guard).range::<str>(..);
+                let pinned = map.pin();
+                let all = pinned.range::<str>(..);
                 let ours = all.filter(|(key, _)| key.parse::<u64>().unwrap() % HANDS == hand);
                 assert!(ours.eq(&model));
             });
@@ -75,8 +75,8 @@ fn a_range_is_of_one_moment() {
             crew.spawn(|| {
                 let mut last = 0;
                 while !done.load(Ordering::Relaxed) {
-                    let guard = pin();
-                    let all = map.with_guard(&guard).range::<str>(..);
+                    let pinned = map.pin();
+                    let all = pinned.range::<str>(..);
                     let main: Vec<u64> = all
                         .filter(|(key, _)| !key.ends_with('x'))
                         .map(|(_, value)| *value)
@@ -175,11 +175,11 @@ fn drops<R: Ranking<Tracked> + Ranking<u64> + Send + Sync>(map: OrdMap<Tracked, 
                         3 => ignore(map.try_insert(new(key), new(n))),
                         4 => ignore(map.update(&key, |value| new(value.value + 1))),
                         5 => {
-                            let guard = pin();
-                            let range = map.with_guard(&guard).range(key..key + 300);
+                            let pinned = map.pin();
+                            let range = pinned.range(key..key + 300);
                             assert!(range.map(|(key, _)| key).is_sorted());
                             assert!(
-                                map.with_guard(&guard)
+                                pinned
                                     .iter()
                                     .take(300)
                                     .all(|(key, value)| !key.dropped && !value.dropped)
@@ -205,8 +205,8 @@ fn drops<R: Ranking<Tracked> + Ranking<u64> + Send + Sync>(map: OrdMap<Tracked, 
 #[test]
 fn a_guard_that_stays_is_in_nobodys_way() {
     let map: OrdMap<String, String> = (0..800).map(|n| (name(n), name(n))).collect();
-    let guard = pin();
-    let seen: Vec<_> = map.with_guard(&guard).range::<str>(..).collect();
+    let pinned = map.pin();
+    let seen: Vec<_> = pinned.range::<str>(..).collect();
     crew(|crew| {
         for hand in 0..2 {
             let map = &map;
@@ -228,5 +228,5 @@ fn a_guard_that_stays_is_in_nobodys_way() {
     });
     assert!(map.pending() > 800);
     assert!(seen.iter().enumerate().all(|(n, entry)| *entry == (&name(n as u64), &name(n as u64))));
-    assert!(map.with_guard(&guard).iter().all(|(key, value)| key == value));
+    assert!(pinned.iter().all(|(key, value)| key == value));
 }

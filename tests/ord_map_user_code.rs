@@ -216,15 +216,14 @@ fn closures_may_call_the_map() {
             assert!(value.is_some() && map.with_guard(&guard).range(490..510).len() == 20);
             Op::Insert("done".into())
         });
-        assert_eq!((done.as_deref().map(String::as_str), calls), (Some("2"), 3));
+        assert_eq!((done.before.as_deref().map(String::as_str), calls), (Some("2"), 3));
         map.retain(|key, _| {
             assert!(map.contains_key(key) && map.pin().last_key_value().is_some());
             key % 2 == 0
         });
         assert_eq!(map.len(), 500);
-        let guard = pin();
-        let made =
-            map.with_guard(&guard).get_or_insert_with(7, || map.get_cloned(&8).unwrap() + "!");
+        let pinned = map.pin();
+        let made = pinned.get_or_insert_with(7, || map.get_cloned(&8).unwrap() + "!");
         assert_eq!(made, "8!");
     });
 }
@@ -301,10 +300,7 @@ fn what_may_not_wait_ends_beside_changes_without_end() {
     assert!(meddling(|| map.try_insert(Meddler(5), 0).is_err()));
     assert!(meddling(|| map.try_insert_if_absent(Meddler(20), 0).is_err()));
     assert!(meddling(|| map.try_remove(&Meddler(5)).is_err()));
-    assert!(meddling(|| map
-        .with_guard(&guard)
-        .try_get_or_insert_with(Meddler(20), || 0)
-        .is_err()));
+    assert!(meddling(|| map.with_guard(&guard).try_get_or_insert_with(Meddler(20), || 0).is_err()));
     assert!(meddling(|| map.try_compute(Meddler(5), |_| Op::Remove).is_err()));
     assert_eq!((map.len(), map.with_guard(&guard).get(&Meddler(5))), (9, Some(&5)));
 }

@@ -43,13 +43,13 @@ fn store(map: &Map, key: u64, value: u64) -> Refused<u64, u64> {
         1 => map.try_insert_if_absent(key, value).map(|done| assert!(done.is_ok())),
         2 => {
             let guard = pin();
-            let made =
-                map.with_guard(&guard).try_get_or_insert_with(key, || value).map_err(came_back);
+            let map = map.with_guard(&guard);
+            let made = map.try_get_or_insert_with(key, || value).map_err(came_back);
             made.map(|stored| assert!(*stored == value))
         }
         _ => {
             let done = map.try_compute(key, |_| Op::Insert(value)).map_err(came_back);
-            done.map(|before| assert!(before.is_none()))
+            done.map(|done| assert!(done.before.is_none()))
         }
     }
 }
@@ -60,8 +60,8 @@ fn store_strings(map: &Strings, key: u64, value: u64) -> Refused<[u8; 8], [u8; 8
         0 => map.try_insert(name, text).map(drop),
         1 => map.try_insert_if_absent(name, text).map(|done| assert!(done.is_ok())),
         _ => match map.try_compute(name, |_| Op::Insert(text)) {
-            Ok(before) => {
-                assert!(before.is_none());
+            Ok(done) => {
+                assert!(done.before.is_none());
                 Ok(())
             }
             Err(TryInsertError::Alloc { key, value }) => {
@@ -148,12 +148,12 @@ fn without_memory_the_rest_goes_on() {
             );
             assert!(map.with_guard(&guard).try_get_or_insert_with(key, || 0) == Ok(&key));
             assert!(map.try_compute(key, |_| Op::Keep).is_ok());
-            assert!(map.try_compute(key, |_| Op::Remove).is_ok_and(|old| old.is_some()));
+            assert!(map.try_compute(key, |_| Op::Remove).is_ok_and(|done| done.before.is_some()));
             let name = key.to_le_bytes();
             assert!(strings.try_insert_if_absent(name, "x").unwrap().is_err());
             assert!(strings.try_compute(name, |_| Op::<&str>::Keep).is_ok());
             let removed = strings.try_compute(name, |_| Op::<&str>::Remove);
-            assert!(removed.is_ok_and(|old| old.is_some()));
+            assert!(removed.is_ok_and(|done| done.before.is_some()));
         }
         assert!(Map::try_with_capacity_and_hasher(100, hashers::GOOD).is_err());
         assert!(Strings::try_with_capacity_and_hasher(100, hashers::GOOD).is_err());
@@ -173,7 +173,7 @@ fn attempts(map: &HashMap<u64, u64>, key: u64) -> [Result<(), (u64, u64)>; 4] {
         map.try_insert(key, key).map(drop).map_err(TryInsertError::into_parts),
         absent.map(ignore).map_err(TryInsertError::into_parts),
         map.with_guard(&guard)
-            .try_get_or_insert_with(key + 2, |key| *key)
+            .try_get_or_insert_with(key + 2, || key + 2)
             .map(ignore)
             .map_err(given),
         map.try_compute(key + 3, |_| Op::Insert(key + 3)).map(drop).map_err(given),
@@ -209,7 +209,7 @@ fn a_guard_that_stays_is_borne_as_far_as_the_limit() {
         assert_eq!(map.try_insert_if_absent(7, 0).unwrap().unwrap_err().into_parts(), (7, 0));
         assert_eq!(map.with_guard(&guard).try_get_or_insert_with(7, || 0), Ok(&301));
         assert!(map.try_compute(7, |_| Op::Keep).is_ok());
-        assert!(map.try_compute(7, |_| Op::Remove).is_ok_and(|old| old.is_some()));
+        assert!(map.try_compute(7, |_| Op::Remove).is_ok_and(|done| done.before.is_some()));
         (0..50).for_each(|n| ignore(map.insert(7, n)));
         assert_eq!(map.pending(), 351);
         drop(guard);

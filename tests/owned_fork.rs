@@ -90,9 +90,9 @@ fn a_child_of_fork_goes_on_with_its_maps() {
         // Should this thread panic, the other one is told by the end of the channel.
         let (map, go) = (&map, go);
         let reader = scope.spawn(move || {
-            let guard = pin();
-            let value = map.with_guard(&guard).get(&7).expect("it is there");
-            held.send(guard.reader()).expect("somebody listens");
+            let map = map.pin();
+            let value = map.get(&7).expect("it is there");
+            held.send(map.guard().reader()).expect("somebody listens");
             may_go.recv().expect("somebody says so");
             assert_eq!(value.0, 7);
         });

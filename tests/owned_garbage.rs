@@ -251,7 +251,7 @@ fn inner_guards_take_nothing<'a>(name: &str, pin: impl Fn() -> Guard<'a>) {
     let map = HashMap::<u64, Slow>::new();
     map.insert(1, Slow::quick());
     let outer = pin();
-    assert!(map.get(&1, &outer).is_some());
+    assert!(map.with_guard(&outer).get(&1).is_some());
     drop((pin(), pin()));
     crew(|crew| {
         crew.spawn(|| {
@@ -524,7 +524,7 @@ fn destructors_that_collect_do_not_nest() {
             maps[0].insert(1, Chain { age: 20_000, maps: Arc::downgrade(&maps) });
             ignore(maps[0].remove(&1));
             while maps.iter().any(|map| map.pending() > 0) {
-                maps.iter().for_each(HashMap::collect);
+                maps.iter().for_each(HashMap::reclaim);
             }
             let deepest = DEEPEST.load(Ordering::Relaxed);
             assert_eq!(deepest, bound, "destructors within each other, of {ring} maps");

@@ -61,7 +61,8 @@ impl Target for Owned {
             1 => self.0.with_guard(&guard).get_key_value(&key).map(|(_, value)| value.value()),
             2 => {
                 let mut found = [None; 3];
-                self.0.with_guard(&guard).get_many(&[&!key, &key, &(key ^ 1)], &mut found);
+                let map = self.0.with_guard(&guard);
+                map.get_many(&[&!key, &key, &(key ^ 1)], &mut found);
                 found[1].map(Boxed::value)
             }
             _ => self.0.with_guard(&guard).get(&key).map(Boxed::value),
@@ -73,18 +74,20 @@ impl Target for Owned {
     }
 
     fn insert(&self, key: u64, value: Value, way: usize) -> Maybe {
-        let done = match way {
-            0 => self.0.try_insert(key, Boxed::of(value)).map_err(|why| busy(why, Some)),
-            1 => {
-                let decide = |_: Option<&Boxed>| Op::Insert(Boxed::of(value));
-                self.0.try_compute(key, decide).map_err(|why| busy(why, |given| given))
-            }
-            _ => Ok(self.0.insert(key, Boxed::of(value))),
-        };
         let given_back = |(same, given): (u64, Option<Boxed>)| {
             let whole = given.is_none_or(|given| given.value() == value);
             assert!(same == key && whole, "not what was given");
             Busy
+        };
+        let done = match way {
+            0 => self.0.try_insert(key, Boxed::of(value)).map_err(|why| busy(why, Some)),
+            1 => {
+                let decide = |_: Option<&Boxed>| Op::Insert(Boxed::of(value));
+                let done = self.0.try_compute(key, decide);
+                let done = done.map(|done| done.before.map(|before| before.value().value()));
+                return done.map_err(|why| given_back(busy(why, |given| given)));
+            }
+            _ => Ok(self.0.insert(key, Boxed::of(value))),
         };
         done.map(|old| old.map(|old| old.value().value())).map_err(given_back)
     }
@@ -92,13 +95,14 @@ impl Target for Owned {
     fn insert_if_absent(&self, key: u64, value: Value) -> Option<Value> {
         let guard = pin();
         let mut made = false;
-        let mut make = |_: &u64| {
+        let mut make = || {
             made = true;
             Boxed::of(value)
         };
-        let there = match self.0.with_guard(&guard).try_get_or_insert_with(key, &mut make) {
+        let map = self.0.with_guard(&guard);
+        let there = match map.try_get_or_insert_with(key, &mut make) {
             Ok(there) => there,
-            Err(_) => self.0.with_guard(&guard).get_or_insert_with(key, make),
+            Err(_) => map.get_or_insert_with(key, make),
         };
         (!made || there.value() != value).then_some(there.value())
     }

@@ -149,8 +149,8 @@ fn an_iterator_over_all_that_is_dropped_early_drops_the_rest() {
 fn a_guard_keeps_what_it_saw() {
     alone(|| {
         let map: HashMap<u64, String> = (0..100).map(|n| (n, n.to_string())).collect();
-        let guard = pin();
-        let seen: Vec<(&u64, &String)> = map.with_guard(&guard).iter().collect();
+        let pinned = map.pin();
+        let seen: Vec<(&u64, &String)> = pinned.iter().collect();
         thread::scope(|scope| {
             scope.spawn(|| {
                 map.clear();
@@ -160,11 +160,11 @@ fn a_guard_keeps_what_it_saw() {
         map.reclaim();
         let kept = map.pending();
         assert!(kept >= 100, "{kept} entries wait: what a guard saw is dropped, or not counted");
-        assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
+        assert!(map.stalled_readers().any(|stalled| stalled.reader == pinned.guard().reader()));
         map.insert(3, "and from this thread".into());
         map.reclaim();
         assert!(seen.iter().all(|(key, value)| key.to_string() == **value));
-        drop(guard);
+        drop(pinned);
     });
 }
 
@@ -281,7 +281,8 @@ fn an_owned_guard_moves_between_threads() {
         })
         .join()
         .expect("it has a guard");
-        let one = map.with_guard(&guard).get(&1).expect("it is there");
+        let pinned = map.with_guard(&guard);
+        let one = pinned.get(&1).expect("it is there");
         map.remove(&1);
         map.reclaim();
         assert_eq!(one, "one");
@@ -495,9 +496,8 @@ fn closures_may_call_back() {
             value + 1
         });
         assert_eq!((asked, map.get_cloned(&1)), (3, Some(21)));
-        let two = map
-            .with_guard(&guard)
-            .get_or_insert_with(2, || *map.with_guard(&guard).get_or_insert_with(2, || 7));
+        let pinned = map.with_guard(&guard);
+        let two = pinned.get_or_insert_with(2, || *pinned.get_or_insert_with(2, || 7));
         assert_eq!(two, &7);
         map.retain(|key, _| map.get_cloned(key).is_some());
         assert_eq!(map.len(), 2);
@@ -544,8 +544,9 @@ fn guards_serve_all_maps() {
             crew.spawn(|| {
                 for n in 0..2_000u64 {
                     let guard = pin();
-                    let name = one.with_guard(&guard).get_or_insert_with(n, |n| n.to_string());
-                    let copy = other.with_guard(&guard).get_or_insert_with(n, || name.clone());
+                    let (first, second) = (one.with_guard(&guard), other.with_guard(&guard));
+                    let name = first.get_or_insert_with(n, || n.to_string());
+                    let copy = second.get_or_insert_with(n, || name.clone());
                     assert_eq!(name, copy);
                     flat.insert(n, name.len() as u64);
                     ignore(one.remove(&(n / 2)));

@@ -143,11 +143,10 @@ fn hashed_keys_that_lie_let_everything_end() {
                 10 => ignore(map.with_guard(&guard).try_get_or_insert_with(one, || new(step))),
                 11 => {
                     let (two, mut found) = (key(7), [None; 2]);
-                    map.with_guard(&guard).get_many(&[&one, &two], &mut found);
-                    let alive = found.into_iter().flatten().chain(map.with_guard(&guard).get(&one));
-                    assert!(
-                        alive.chain(map.with_guard(&guard).values()).all(|value| !value.dropped)
-                    );
+                    let pinned = map.with_guard(&guard);
+                    pinned.get_many(&[&one, &two], &mut found);
+                    let alive = found.into_iter().flatten().chain(pinned.get(&one));
+                    assert!(alive.chain(pinned.values()).all(|value| !value.dropped));
                 }
                 _ if step % 100 == 0 => map.retain(|key, _| key.0.value % 3 > 0),
                 _ => map.reclaim(),
@@ -183,14 +182,11 @@ fn ordered_keys_that_lie_let_everything_end() {
                 16 => ignore(map.with_guard(&guard).try_get_or_insert_with(one, || new(step))),
                 17 => ignore((map.pop_first(), map.pop_last())),
                 18 => {
-                    let near =
-                        [map.with_guard(&guard).floor(&one), map.first(&guard), map.last(&guard)];
-                    let range = map.with_guard(&guard).range(Shifty(Cell::new(0), [one, two]));
-                    let alive = near
-                        .into_iter()
-                        .flatten()
-                        .chain(range)
-                        .chain(map.with_guard(&guard).iter());
+                    let pinned = map.with_guard(&guard);
+                    let (first, last) = (pinned.first_key_value(), pinned.last_key_value());
+                    let near = [pinned.floor(&one), first, last];
+                    let range = pinned.range(Shifty(Cell::new(0), [one, two]));
+                    let alive = near.into_iter().flatten().chain(range).chain(pinned.iter());
                     alive.for_each(|(key, value)| assert!(!key.0.dropped && !value.dropped));
                 }
                 19 => ignore(map.remove_range(Shifty(Cell::new(0), [one, two]))),
@@ -265,8 +261,9 @@ fn strings_and_hashers_that_lie_let_everything_end() {
                 6 => ignore(map.remove(key())),
                 7 => {
                     let mut found = [None; 2];
-                    map.with_guard(&guard).get_many(&[key(), key()], &mut found);
-                    let all = map.with_guard(&guard).iter().flat_map(|(key, value)| [key, value]);
+                    let pinned = map.with_guard(&guard);
+                    pinned.get_many(&[key(), key()], &mut found);
+                    let all = pinned.iter().flat_map(|(key, value)| [key, value]);
                     let all = all.chain(found.into_iter().flatten());
                     assert!(all.flatten().all(u8::is_ascii_alphanumeric));
                 }
