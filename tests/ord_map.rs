@@ -136,9 +136,11 @@ fn change_a_range(rng: &mut Rng, map: &Texts, model: &mut Model, key: &str, othe
             model.clear();
         }
         5 => {
-            let there =
-                model.get_mut(key).map(|value| std::mem::replace(value, value.clone() + "+"));
-            assert_eq!(map.update(key, |value| value.clone() + "+").as_deref(), there.as_ref());
+            let there = model.get_mut(key).map(|value| {
+                value.push('+');
+                &*value
+            });
+            assert_eq!(map.update(key, |value| value.clone() + "+").as_deref(), there);
         }
         6 => {
             let there = model.contains_key(key);

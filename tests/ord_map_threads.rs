@@ -7,7 +7,7 @@ mod support;
 
 use hedgerow::OrdMap;
 use hedgerow::fence::{Op, Ranking};
-use hedgerow::owned::{Removed, pin};
+use hedgerow::owned::Removed;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;

@@ -135,7 +135,8 @@ fn all_cores_fill_a_map_and_walk_over_it() {
             (0..count).into_par_iter().map(|n| (n.to_string(), n.to_le_bytes())).collect();
         assert_eq!((map.len() as u64, strings.len() as u64), (count, count));
         let guard = pin();
-        let mut entries: Vec<(&u64, &String)> = map.with_guard(&guard).par_iter().collect();
+        let pinned = map.with_guard(&guard);
+        let mut entries: Vec<(&u64, &String)> = pinned.par_iter().collect();
         entries.sort_unstable();
         let right =
             |(n, (key, value)): (u64, &(&u64, &String))| *key == &n && **value == n.to_string();
@@ -151,7 +152,7 @@ fn all_cores_fill_a_map_and_walk_over_it() {
             .collect();
         numbers.sort_unstable();
         assert!(numbers.into_iter().eq(0..count));
-        let last = map.with_guard(&guard).par_iter().find_any(|(key, _)| *key + 1 == count);
+        let last = pinned.par_iter().find_any(|(key, _)| *key + 1 == count);
         assert_eq!(last.is_some(), count > 0);
     }
     let mut map: HashMap<u64, u64> = HashMap::with_capacity(10_000);
@@ -186,9 +187,8 @@ fn a_parallel_walk_under_one_guard_meets_what_lasts_and_keeps_it() {
             (0..lasting).map(|n| (n, Mortal::new(n, &alive))).collect();
         let done = AtomicBool::new(false);
         let walk = || {
-            let guard = pin();
-            let mut met: Vec<(u64, &Mortal<'_>)> = map
-                .with_guard(&guard)
+            let pinned = map.pin();
+            let mut met: Vec<(u64, &Mortal<'_>)> = pinned
                 .par_iter()
                 .map(|(key, value)| (*key, value))
                 .filter(|&(key, _)| key < lasting)

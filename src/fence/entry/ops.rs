@@ -423,11 +423,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert!(removed.before.is_some_and(|before| *before == "aa") && removed.after.is_none());
     /// ```
     pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Computed<Ref<'_, K, V>> {
-        let compute = |guard: &Guard<'static>| {
-            let done = self.compute_by(Way::Waiting, key, f, guard);
-            computed(done.unwrap_or_else(give_up::<K, V, _, _>), guard)
-        };
-        self.then_free_bounds(pin(), compute)
+        // Before, because what is returned holds guards.
+        self.free_bounds();
+        let guard = pin();
+        let done = self.compute_by(Way::Waiting, key, f, &guard);
+        computed(done.unwrap_or_else(give_up::<K, V, _, _>), &guard)
     }
 
     pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {
@@ -465,8 +465,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     pub(super) fn then_free_bounds<T>(
         &self,
-        guard: Guard<'static>,
-        work: impl FnOnce(&Guard<'static>) -> T,
+        guard: Guard<'_>,
+        work: impl FnOnce(&Guard<'_>) -> T,
     ) -> T {
         let done = work(&guard);
         drop(guard);

@@ -121,11 +121,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         f: impl FnMut(Option<&V>) -> Op<V>,
     ) -> Result<Computed<Ref<'_, K, V>>, TryInsertError<K, Option<V>>> {
         let way = self.owner().entries.trying();
+        // Before, because what is returned holds guards.
+        self.free_bounds();
         let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
-        self.then_free_bounds(guard, |guard| {
-            let found = self.compute_by(way, key, f, guard)?;
-            Ok(computed(found, guard))
-        })
+        let found = self.compute_by(way, key, f, &guard)?;
+        Ok(computed(found, &guard))
     }
 
     /// A node, unless there is no memory for it or no room for what it may replace.
@@ -186,8 +186,6 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         }
     }
 
-    /// The caller frees bounds afterwards.
-    ///
     /// If the entry was replaced or removed while `f` ran, an operation that waits asks `f` again, and one that does
     /// not is refused: other threads could keep it here for ever.
     #[inline(always)]
