@@ -53,18 +53,18 @@
 //! ```
 //!
 //! # Data that is not `Copy`
-//! [`HashMap`] takes keys and values of any type. It hands out references under a guard, which is taken
-//! once for as many look-ups as you like, and drops what was removed when no guard is left that could see it.
-//! Where many entries are strings for strings, [`BytesMap`] puts both into one allocation.
+//! [`HashMap`] takes keys and values of any type. What it returns borrows an entry and holds a guard, which locks nothing:
+//! a removed entry is dropped when no guard is left that could see it. [`pin`](HashMap::pin) takes one guard for many
+//! lookups, which then return plain references. If many entries are strings for strings, [`BytesMap`] puts both into one
+//! allocation.
 //!
 //! ```
-//! use hedgerow::{HashMap, owned::pin};
+//! use hedgerow::HashMap;
 //!
 //! let colours = HashMap::<String, Vec<&str>>::new();
 //! colours.insert("rose".into(), vec!["red", "white"]);
-//! let guard = pin();
-//! let of_rose = colours.with_guard(&guard).get("rose").unwrap();
-//! colours.remove("rose"); // the guard holds up nobody, and keeps what it saw
+//! let of_rose = colours.get("rose").unwrap();
+//! colours.remove("rose"); // waits for nobody, and drops nothing that is borrowed
 //! assert_eq!(of_rose.len(), 2);
 //! ```
 //!
@@ -87,20 +87,19 @@
 //! [`OrdMap`] a wait for memory each. So give keys that all begin alike a ranking of your own.
 //!
 //! ```
-//! use hedgerow::{OrdMap, owned::pin};
+//! use hedgerow::OrdMap;
 //! use std::ops::Bound::{Excluded, Included};
 //!
 //! let index = OrdMap::<String, Vec<u32>>::new();
 //! for (page, word) in ["hazel", "elder", "hawthorn", "hazel"].into_iter().enumerate() {
 //!     let page = page as u32;
 //!     index.compute(word.into(), |pages| {
-//!         hedgerow::fence::Op::Insert([pages.map_or(&[][..], |pages| pages), &[page]].concat())
+//!         hedgerow::Op::Insert([pages.map_or(&[][..], |pages| pages), &[page]].concat())
 //!     });
 //! }
-//! let guard = pin();
-//! let with_h = index.with_guard(&guard).range::<str>((Included("h"), Excluded("i")));
-//! let counts = with_h.map(|(word, pages)| (word.as_str(), pages.len()));
-//! assert!(counts.eq([("hawthorn", 1), ("hazel", 2)]));
+//! let with_h = index.range::<str>((Included("h"), Excluded("i")));
+//! let counts = with_h.map(|entry| (entry.key().clone(), entry.len()));
+//! assert!(counts.eq([("hawthorn".to_string(), 1), ("hazel".to_string(), 2)]));
 //! ```
 //!
 //! # One writer, and changes that appear together

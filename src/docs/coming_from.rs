@@ -116,15 +116,16 @@
 //! ```
 //!
 //! # Owned data
-//! [`HashMap`](crate::HashMap) hands out references, under a guard that locks nothing.
+//! [`HashMap`](crate::HashMap) returns what borrows an entry, with a guard that locks nothing; or, pinned, references.
 //!
 //! | elsewhere | `HashMap` |
 //! |---|---|
-//! | papaya `map.pin().get(&k)` | `map.pin().get(&k)`, with `hedgerow::owned::pin` |
-//! | papaya `map.pin().insert(k, v)` → `Option<&V>` | `map.insert(k, v)` → the old entry, which may be owned |
-//! | papaya `map.pin().get_or_insert_with(k, f)` | `map.with_guard(&guard).get_or_insert_with(k, f)` |
-//! | papaya `map.pin_owned()` | `Handle::new().into_guard()`, for any map |
-//! | dashmap `map.get(&k)?.value().clone()` | `map.get_cloned(&k)` |
+//! | papaya `map.pin().get(&k)` | the same; or `map.get(&k)`, which has a guard of its own |
+//! | papaya `map.pin().insert(k, v)` → `Option<&V>` | `map.insert(k, v)` → the old entry, of which you may become the owner |
+//! | papaya `map.pin().get_or_insert_with(k, f)` | the same; or `map.get_or_insert_with(k, f)` |
+//! | papaya `map.pin_owned()`, `map.update(k, f)` → the new value | the same |
+//! | dashmap `map.get(&k)?.value().clone()` | the same; or `map.get_cloned(&k)` |
+//! | dashmap `map.entry(k).or_insert(v)`, `or_insert_with`, `or_default` | the same |
 //! | dashmap `map.get_mut(&k)` | `map.update(&k, \|v\| …)`, which makes a new value |
 //! | dashmap `map.view(&k, \|_, v\| …)`, scc `map.read_sync(&k, \|_, v\| …)` | `map.get_with(&k, \|v\| …)` |
 //! | dashmap, scc `map.remove(&k)` → owned | `map.remove(&k)?.try_into_owned()`, or use it as it is |
@@ -134,16 +135,12 @@
 //!
 //! ```
 //! use hedgerow::HashMap;
-//! use hedgerow::owned::{Handle, pin};
 //!
 //! let map = HashMap::<String, Vec<u32>>::new();
 //! assert!(map.insert("rose".into(), vec![1]).is_none());
 //! assert_eq!(map.pin().get("rose"), Some(&vec![1]));
-//! let guard = pin();
-//! assert_eq!(map.with_guard(&guard).get_or_insert_with("briar".into(), |_| vec![7]), &[7]);
-//! let sendable = Handle::new().into_guard();
-//! assert_eq!(map.get("briar", &sendable).map(Vec::len), Some(1));
-//! drop(sendable);
+//! assert_eq!(*map.get_or_insert_with("briar".into(), || vec![7]), [7]);
+//! assert_eq!(map.pin_owned().get("briar").map(Vec::len), Some(1));
 //! assert_eq!(map.get_cloned("briar"), Some(vec![7]));
 //! map.update("briar", |old| [&old[..], &[8]].concat());
 //! assert_eq!(map.get_with("briar", |v| v.len()), Some(2));
@@ -152,7 +149,6 @@
 //! let removed = map.remove("rose").unwrap();
 //! assert_eq!(*removed, [1]);
 //! drop(removed);
-//! drop(guard);
 //! assert_eq!(map.into_iter().count(), 1);
 //! ```
 //!
@@ -162,29 +158,28 @@
 //! | `SkipMap<K, V>` | [`OrdMap<K, V>`](crate::OrdMap) |
 //! |---|---|
 //! | `map.insert(k, v)` → the new `Entry` | `map.insert(k, v)` → the entry that it replaces |
-//! | `map.get("k")` → an `Entry`, which counts references | `map.with_guard(&guard).get("k")` → `&V`; one guard for many |
+//! | `map.get("k")` → an `Entry`, which counts references | `map.get("k")` → a `Ref`; or `map.pin().get("k")` → `&V` |
 //! | `map.get("k").map(\|entry\| entry.value().len())` | `map.get_with("k", \|v\| v.len())` |
-//! | `map.get_or_insert_with(k, \|\| v)` | `map.with_guard(&guard).get_or_insert_with(k, \|_\| v)` |
+//! | `map.get_or_insert_with(k, \|\| v)` | the same |
 //! | `map.remove("k")`, `entry.remove()` | `map.remove("k")`, `map.remove_if("k", …)` |
-//! | `map.front()`, `map.back()` | `map.first(&guard)`, `map.last(&guard)` |
-//! | `map.lower_bound(Included(k))`, `(Excluded(k))` | `map.with_guard(&guard).ceiling(k)`, `map.upper(k, &guard)` |
-//! | `map.upper_bound(Included(k))`, `(Excluded(k))` | `map.with_guard(&guard).floor(k)`, `map.lower(k, &guard)` |
+//! | `map.front()`, `map.back()` | `map.first_key_value()`, `map.last_key_value()` |
+//! | `map.lower_bound(Included(k))`, `(Excluded(k))` | `map.ceiling(k)`, `map.successor(k)` |
+//! | `map.upper_bound(Included(k))`, `(Excluded(k))` | `map.floor(k)`, `map.predecessor(k)` |
 //! | `map.pop_front()`, `map.pop_back()` | `map.pop_first()`, `map.pop_last()` |
-//! | `map.range(a..b)`, each entry as it is when it is met | `map.with_guard(&guard).iter_range(a..b)` |
-//! | a range as of one moment, under a lock | `map.with_guard(&guard).range(a..b)` |
-//! | `map.iter()` | `map.with_guard(&guard).iter()` |
+//! | `map.range(a..b)`, each entry as it is when it is met | `map.iter_range(a..b)` |
+//! | a range as of one moment, under a lock | `map.range(a..b)` |
+//! | `map.iter()` | the same |
 //! | keys that are `Ord` | keys that are `Ord + Clone` |
 //!
 //! ```
-//! use hedgerow::{OrdMap, owned::pin};
+//! use hedgerow::OrdMap;
 //!
 //! let map = OrdMap::<String, Vec<u32>>::new();
 //! assert!(map.insert("rose".into(), vec![1]).is_none());
-//! let guard = pin();
-//! assert_eq!(map.with_guard(&guard).get_or_insert_with("briar".into(), |_| vec![2]), &[2]);
+//! assert_eq!(*map.get_or_insert_with("briar".into(), || vec![2]), [2]);
 //! assert_eq!(map.get_with("rose", |v| v.len()), Some(1));
-//! assert_eq!(map.with_guard(&guard).ceiling("c"), Some((&"rose".into(), &vec![1])));
-//! assert_eq!(map.with_guard(&guard).range("a".to_string().."c".to_string()).len(), 1);
+//! assert_eq!(map.ceiling("c").unwrap().key(), "rose");
+//! assert_eq!(map.range("a".to_string().."c".to_string()).len(), 1);
 //! assert_eq!(*map.pop_first().unwrap(), [2]);
 //! ```
 //!

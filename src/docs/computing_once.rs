@@ -9,17 +9,16 @@
 //! The cell is std's `OnceLock`. The first to ask computes; others wait for the cell, not for the map.
 //!
 //! ```
-//! use hedgerow::{HashMap, owned::pin};
+//! use hedgerow::HashMap;
 //! use std::sync::OnceLock;
 //! use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 //!
 //! let cache = HashMap::<String, OnceLock<usize>>::new();
 //! let computed = AtomicUsize::new(0);
 //! let length_of = |word: &str| {
-//!     let guard = pin();
-//!     let cell = match cache.with_guard(&guard).get(word) {
+//!     let cell = match cache.get(word) {
 //!         Some(cell) => cell,
-//!         None => cache.with_guard(&guard).get_or_insert_with(word.to_owned(), |_| OnceLock::new()),
+//!         None => cache.get_or_insert_with(word.to_owned(), OnceLock::new),
 //!     };
 //!     *cell.get_or_init(|| {
 //!         computed.fetch_add(1, Relaxed);
@@ -40,7 +39,7 @@
 //! `sync::OnceCell`, async-lock's); this one is as small as can be.
 //!
 //! ```
-//! use hedgerow::{HashMap, owned::pin};
+//! use hedgerow::HashMap;
 //! use std::future::poll_fn;
 //! use std::sync::{Arc, Mutex, OnceLock};
 //! use std::task::{Context, Poll, Waker};
@@ -75,10 +74,7 @@
 //! async fn length_of(word: &str) -> usize {
 //!     // Whoever gets its own cell in is the one to compute. The guard goes before the first `await`.
 //!     let mine = Arc::new(Cell::default());
-//!     let cell = {
-//!         let guard = pin();
-//!         CACHE.with_guard(&guard).get_or_insert_with(word.to_owned(), |_| mine.clone()).clone()
-//!     };
+//!     let cell = Arc::clone(&CACHE.get_or_insert_with(word.to_owned(), || mine.clone()));
 //!     if Arc::ptr_eq(&cell, &mine) {
 //!         cell.set(compute(word).await);
 //!     }
