@@ -9,8 +9,8 @@ use hedgerow::compressed::codec::{Codec, Corrupt, Lesson, Model, Samples, Work};
 use hedgerow::compressed::{
     Encode, ExportError, ImportError, Policy, ReadError, StoreError, TypedMap,
 };
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Poll;
 use support::{ignore, must_panic, panics, planned_panic, within};
 
@@ -699,6 +699,47 @@ fn a_lesson_that_never_ends_is_given_up() {
         let map = CompressedMap::builder(128 << 10).codec(Endless(polls)).build();
         (0..300).for_each(|n| ignore(map.insert(&key(n), &value(n))));
         while map.compress_step(usize::MAX) {}
+    });
+}
+
+/// Writes to the map that it learns from, until the map refuses.
+struct Author(Arc<OnceLock<Weak<CompressedMap>>>);
+
+impl Codec for Author {
+    fn name(&self) -> &'static str {
+        "author"
+    }
+
+    fn untrained(&self) -> Option<Box<dyn Model>> {
+        None
+    }
+
+    fn train(&self, _: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
+        let map = self.0.get()?.upgrade()?;
+        (0..100_000).for_each(|n| ignore(map.insert(&format!("by its author {n}"), &value(n))));
+        None
+    }
+
+    fn import(&self, _: &[u8]) -> Result<Box<dyn Model>, Corrupt> {
+        Err(Corrupt::new())
+    }
+}
+
+/// A codec that learns must not wait for the room that only the end of its lesson makes.
+#[test]
+fn a_codec_that_writes_to_the_map_that_it_learns_from_is_told() {
+    within(60, "an insert by the codec that learns", || {
+        let it = Arc::new(OnceLock::new());
+        let map = Arc::new(CompressedMap::builder(128 << 10).codec(Author(it.clone())).build());
+        it.set(Arc::downgrade(&map)).expect("it is set once");
+        let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            (0..100_000).for_each(|n| ignore(map.insert(&key(n), &value(n))));
+        }));
+        let told =
+            told.expect_err("a codec wrote to the map that it learns from, and was not told");
+        let told = support::message(&*told).to_owned();
+        assert!(told.contains("codecs must not change their own map"), "{told}");
+        assert_eq!(map.get(&key(0)), Ok(Some(value(0))));
     });
 }
 

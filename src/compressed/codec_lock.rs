@@ -1,31 +1,24 @@
 //! The locks under which codecs run. If a codec calls its own map, that call must not wait for itself.
 
 use crate::facade::lock::{Guard, Lock};
-#[cfg(all(feature = "std", not(hedgerow_loom)))]
 use crate::sync::holder::Holder;
 use core::ops::{Deref, DerefMut};
 
 /// A lock that knows which thread holds it, if there is `std` to ask.
 pub(super) struct CodecLock<T> {
     lock: Lock<T>,
-    #[cfg(all(feature = "std", not(hedgerow_loom)))]
     holder: Holder,
 }
 
 /// The right to what is locked.
 pub(super) struct CodecGuard<'a, T> {
     guard: Guard<'a, T>,
-    #[cfg(all(feature = "std", not(hedgerow_loom)))]
     holder: &'a Holder,
 }
 
 impl<T> CodecLock<T> {
     pub(super) fn new(value: T) -> Self {
-        Self {
-            lock: Lock::new(value),
-            #[cfg(all(feature = "std", not(hedgerow_loom)))]
-            holder: Holder::new(),
-        }
+        Self { lock: Lock::new(value), holder: Holder::new() }
     }
 
     /// Spins until the lock is ours. Panics if it is this thread's already, where that can be known.
@@ -42,19 +35,14 @@ impl<T> CodecLock<T> {
     }
 
     fn held<'a>(&'a self, guard: Guard<'a, T>) -> CodecGuard<'a, T> {
-        #[cfg(all(feature = "std", not(hedgerow_loom)))]
         self.holder.begin();
-        CodecGuard {
-            guard,
-            #[cfg(all(feature = "std", not(hedgerow_loom)))]
-            holder: &self.holder,
-        }
+        CodecGuard { guard, holder: &self.holder }
     }
 
-    /// To be called before waiting for whoever holds the lock: panics if that is this thread.
+    /// Panics if this thread holds the lock, where that can be known. A caller that waits until another thread gives
+    /// the lock back calls this first.
     #[cold]
     pub(super) fn refuse_holder(&self) {
-        #[cfg(all(feature = "std", not(hedgerow_loom)))]
         assert!(
             !self.holder.is_this_thread(),
             "a codec that works for a map waits for itself: codecs must not change their own map"
@@ -76,7 +64,6 @@ impl<T> DerefMut for CodecGuard<'_, T> {
     }
 }
 
-#[cfg(all(feature = "std", not(hedgerow_loom)))]
 impl<T> Drop for CodecGuard<'_, T> {
     fn drop(&mut self) {
         self.holder.end();

@@ -162,12 +162,12 @@ impl Head {
         self.0 >> (8 * slot) & 0x80 != 0
     }
 
-    #[inline(always)]
     /// Whether the tag in `slot` is that of `hash`.
     pub(super) fn has_tag(self, slot: usize, hash: Hashed) -> bool {
         (self.0 >> (8 * slot)) as u8 == hash.tag()
     }
 
+    #[inline(always)]
     fn highest_free(self) -> Option<usize> {
         let free = !self.0 & SLOT_TOPS;
         (free != 0).then(|| free.ilog2() as usize / 8)

@@ -95,8 +95,7 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     #[inline]
     pub fn lock(&self) -> SharedWriteGuard<'_, K, V, S, P> {
         let Inner { writer, holder } = &*self.inner;
-        // `try_lock` fails if this thread holds the lock already. So only a thread that has to wait checks whether it
-        // would wait for itself.
+        // If this thread held the lock, `try_lock` would fail. So the check for that is left to the path that waits.
         let writer = match writer.try_lock() {
             Ok(writer) => writer,
             Err(TryLockError::Poisoned(writer)) => writer.into_inner(),

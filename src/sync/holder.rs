@@ -3,43 +3,72 @@
 //! # Synchronization
 //! None: a thread only has to tell whether it wrote the word last itself, which each thread knows of its own stores.
 
-use crate::facade::atomic::{AtomicUsize, Ordering};
-use core::ptr;
+#[cfg(all(feature = "std", not(hedgerow_loom)))]
+pub(crate) use known::Holder;
+#[cfg(not(all(feature = "std", not(hedgerow_loom))))]
+pub(crate) use unknown::Holder;
 
-std::thread_local!(static HERE: u8 = const { 0 });
+#[cfg(all(feature = "std", not(hedgerow_loom)))]
+mod known {
+    use crate::facade::atomic::{AtomicUsize, Ordering};
+    use core::ptr;
 
-/// A number that no other thread has meanwhile, and not 0.
-#[inline(always)]
-fn this_thread() -> usize {
-    HERE.with(|here| ptr::from_ref(here).addr())
+    std::thread_local!(static HERE: u8 = const { 0 });
+
+    /// A number that no other thread has meanwhile, and not 0.
+    #[inline(always)]
+    fn this_thread() -> usize {
+        HERE.with(|here| ptr::from_ref(here).addr())
+    }
+
+    /// The thread that holds a lock.
+    pub(crate) struct Holder(AtomicUsize);
+
+    impl Holder {
+        pub(crate) fn new() -> Self {
+            Self(AtomicUsize::new(0))
+        }
+
+        /// Whether it is the one that asks.
+        #[inline(always)]
+        pub(crate) fn is_this_thread(&self) -> bool {
+            // relaxed: see above.
+            self.0.load(Ordering::Relaxed) == this_thread()
+        }
+
+        /// The calling thread has just got the lock.
+        #[inline(always)]
+        pub(crate) fn begin(&self) {
+            // relaxed: see above.
+            self.0.store(this_thread(), Ordering::Relaxed);
+        }
+
+        /// The calling thread is about to give the lock back.
+        #[inline(always)]
+        pub(crate) fn end(&self) {
+            // relaxed: see above.
+            self.0.store(0, Ordering::Relaxed);
+        }
+    }
 }
 
-/// The thread that holds a lock.
-pub(crate) struct Holder(AtomicUsize);
+/// Without thread-locals nobody can tell, and a thread that asks for its own lock again waits for ever.
+#[cfg(not(all(feature = "std", not(hedgerow_loom))))]
+mod unknown {
+    pub(crate) struct Holder;
 
-impl Holder {
-    pub(crate) fn new() -> Self {
-        Self(AtomicUsize::new(0))
-    }
+    #[expect(clippy::unused_self, reason = "as where threads are known")]
+    impl Holder {
+        pub(crate) fn new() -> Self {
+            Self
+        }
 
-    /// Whether it is the one that asks.
-    #[inline(always)]
-    pub(crate) fn is_this_thread(&self) -> bool {
-        // relaxed: see above.
-        self.0.load(Ordering::Relaxed) == this_thread()
-    }
+        pub(crate) fn is_this_thread(&self) -> bool {
+            false
+        }
 
-    /// The calling thread has just got the lock.
-    #[inline(always)]
-    pub(crate) fn begin(&self) {
-        // relaxed: see above.
-        self.0.store(this_thread(), Ordering::Relaxed);
-    }
+        pub(crate) fn begin(&self) {}
 
-    /// The calling thread is about to give the lock back.
-    #[inline(always)]
-    pub(crate) fn end(&self) {
-        // relaxed: see above.
-        self.0.store(0, Ordering::Relaxed);
+        pub(crate) fn end(&self) {}
     }
 }

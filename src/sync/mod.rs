@@ -12,7 +12,7 @@ pub(crate) mod counted;
 pub(crate) mod epoch;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod handles_loom;
-#[cfg(all(feature = "std", not(hedgerow_loom)))]
+#[cfg(feature = "alloc")]
 pub(crate) mod holder;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 pub(crate) mod loom;

@@ -27,8 +27,9 @@ const USAGE: &str = "usage: hedgerow-hostile [--programs N] [--minutes M] [--see
 const WORK: Duration = Duration::from_secs(20);
 /// A program that has not ended after this time waits for ever, if others leave it some of the processor.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// Programs of a process: a new one is sure of its memory again.
-const BATCH: u64 = 2000;
+/// Programs of a process: a new one is sure of its memory again. So few that a run of some minutes comes to every
+/// kind of map, the slow ones included.
+const BATCH: u64 = 100;
 
 fn main() -> ExitCode {
     let thread = thread::Builder::new().stack_size(STACK).spawn(run_arguments);

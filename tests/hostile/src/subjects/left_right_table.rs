@@ -10,13 +10,16 @@ use hedgerow::LeftRightTable;
 
 type Inner = LeftRightTable<Key<Pair>, Pair, 16, 8, Spread>;
 
-/// The table, and whether a key may answer `Hash` otherwise than before: that may hide other keys.
-pub(super) struct Table(Box<Inner>, bool);
+pub(super) struct Table {
+    inner: Box<Inner>,
+    /// Whether keys may be hidden by others that answer `Hash` otherwise than before.
+    hides: bool,
+}
 
 impl Table {
     /// Looks at all of it, while other operations are done.
     fn hold(&self, op: Op, rest: &mut dyn FnMut()) {
-        let Some(reader) = self.0.reader() else { return };
+        let Some(reader) = self.inner.reader() else { return };
         let snapshot = reader.enter();
         let found = snapshot.get(&op.key());
         rest();
@@ -25,7 +28,7 @@ impl Table {
     }
 
     fn write(&self, op: Op, verb: Verb) {
-        let Some(mut writer) = self.0.writer() else { return };
+        let Some(mut writer) = self.inner.writer() else { return };
         let (key, value) = (op.key::<Pair>(), op.value::<Pair>());
         match verb {
             Verb::Insert => drop(writer.insert(key, value)),
@@ -74,7 +77,7 @@ impl Subject for Table {
             }
             writer.publish();
         }
-        Self(table, program.manners().hash.changes())
+        Self { inner: table, hides: program.manners().hash.changes() }
     }
 
     fn join(&self, _: &Program) {}
@@ -88,15 +91,15 @@ impl Subject for Table {
     }
 
     fn reenter(&self, (): &()) {
-        if let Some(reader) = self.0.reader() {
+        if let Some(reader) = self.inner.reader() {
             see_all(reader.get(&Key::make(world::LASTING + 1)));
         }
     }
 
     fn lasting(&self, (): &(), id: u32) -> Option<Option<u32>> {
         // As many places as threads and what they hold may take; without one there is nothing to be said.
-        let Some(reader) = self.0.reader() else { return Some(Some(id)) };
+        let Some(reader) = self.inner.reader() else { return Some(Some(id)) };
         let found = reader.get(&Key::make(id)).map(|value| value.id());
-        found.or(self.1.then_some(None))
+        found.or(self.hides.then_some(None))
     }
 }
