@@ -16,12 +16,14 @@
 //! `CompressedMap` saves: [compressing](super::compressing)
 //!
 //! # Operations
+//! An operation has the same name, meaning and error on every map that has it: [`api`](super::api) is the table.
+//!
 //! | you want to | call | because |
 //! |---|---|---|
 //! | read | [`get`] | it copies the value out: nothing is held afterwards |
 //! | read in an interrupt handler | [`try_get`] | it never waits |
 //! | count, or change what is there | [`update`], [`compute`] | `get`, then `insert`, loses what comes between |
-//! | be the only one to insert | [`insert_if_absent`], [`entry`] | one caller gets `Ok`, the others an error with what is there |
+//! | be the only one to insert | [`insert_if_absent`], [`entry`] | one caller gets `Ok`, the others what is there |
 //! | replace exactly what you saw | [`compare_exchange`] | it tells you what is there instead |
 //! | read many keys of a large map | [`get_many`], [`get_each`] | the waits for memory overlap |
 //! | walk in steps, as a server does between requests | [`scan`] | its cursor is a plain number |
@@ -37,7 +39,7 @@
 //! Two threads that count, and lose nothing:
 //!
 //! ```
-//! use hedgerow::{FlatMap, flat::Op};
+//! use hedgerow::{FlatMap, Op};
 //!
 //! let visits = FlatMap::<u32, u64>::new();
 //! std::thread::scope(|scope| {
@@ -53,10 +55,10 @@
 //! ```
 //!
 //! # Data that is not `Copy`
-//! [`HashMap`] takes keys and values of any type. What it returns borrows an entry and holds a guard, which locks nothing:
-//! a removed entry is dropped when no guard is left that could see it. [`pin`](HashMap::pin) takes one guard for many
-//! lookups, which then return plain references. If many entries are strings for strings, [`BytesMap`] puts both into one
-//! allocation.
+//! [`HashMap`] takes keys and values of any type. What it returns borrows an entry and holds a guard, which locks
+//! nothing: a removed entry is dropped when no guard is left that could see it. [`pin`](crate::HashMap::pin) takes one guard
+//! for many lookups, which then return plain references. If many entries are strings for strings, [`BytesMap`] puts
+//! both into one allocation.
 //!
 //! ```
 //! use hedgerow::HashMap;

@@ -23,7 +23,7 @@
 //! A `DashMap` deadlocks where a guard is held while the same thread writes; `FlatMap` has no guards.
 //!
 //! ```
-//! use hedgerow::{FlatMap, flat::Op};
+//! use hedgerow::{FlatMap, Op};
 //!
 //! let map: FlatMap<&str, u32> = [("rose", 1), ("briar", 7)].into();
 //! assert_eq!(map.get("rose"), Some(1));
@@ -56,7 +56,7 @@
 //! (`papaya`'s `try_insert` asks whether the key is there; ours, whether it can be done without waiting.)
 //!
 //! ```
-//! use hedgerow::{FlatMap, flat::Op};
+//! use hedgerow::{FlatMap, Op};
 //!
 //! let map = FlatMap::<u32, u32>::new();
 //! assert_eq!(map.insert_if_absent(1, 10), Ok(()));
@@ -121,7 +121,7 @@
 //! | elsewhere | `HashMap` |
 //! |---|---|
 //! | papaya `map.pin().get(&k)` | the same; or `map.get(&k)`, which has a guard of its own |
-//! | papaya `map.pin().insert(k, v)` → `Option<&V>` | `map.insert(k, v)` → the old entry, of which you may become the owner |
+//! | papaya `map.pin().insert(k, v)` → `Option<&V>` | `map.insert(k, v)` → the old entry, which you may own |
 //! | papaya `map.pin().get_or_insert_with(k, f)` | the same; or `map.get_or_insert_with(k, f)` |
 //! | papaya `map.pin_owned()`, `map.update(k, f)` → the new value | the same |
 //! | dashmap `map.get(&k)?.value().clone()` | the same; or `map.get_cloned(&k)` |

@@ -112,8 +112,8 @@
 //! [`remove_if`](crate::HashMap::remove_if), so that the next one to ask tries anew.
 //!
 //! # Guards and `await`
-//! A [`Guard`](crate::owned::Guard) stays in its thread, so a future that holds one across an `await` is not
-//! `Send`, and the compiler says so. It blocks no other task, though. Where a borrowed value has to
-//! outlive an `await`, an [`OwnedGuard`](crate::owned::OwnedGuard) may be held across it; what is removed
-//! meanwhile, from any map, is freed after it.
+//! A [`Ref`](crate::owned::Ref) holds a [`Guard`](crate::owned::Guard), which stays in its thread. So a future that
+//! holds one across an `await` is not `Send`, and the compiler says so. It blocks no other task, though. If a borrowed
+//! value has to outlive an `await`, borrow it from what [`pin_owned`](crate::HashMap::pin_owned) returns, which may be
+//! held across it; what is removed meanwhile, from any map, is dropped after it.
 //! [`FlatMap`](crate::FlatMap) has no guards at all.

@@ -45,10 +45,11 @@
 //! two bins, say `Busy` where a writer is inside either.
 //!
 //! # Maps of owned data
-//! [`HashMap`](crate::HashMap) and [`BytesMap`](crate::BytesMap) stand on the same table: what is said above of
-//! keys, bins and growth holds of them as well. [`OrdMap`](crate::OrdMap) stands on the leaves of a
-//! [`FenceMap`](crate::FenceMap). A look-up hands out a reference instead of a copy, for as
-//! long as a [guard](crate::owned::Guard) is held:
+//! [`HashMap`](crate::HashMap) and [`BytesMap`](crate::BytesMap) stand on the same table: what is said above of keys,
+//! bins and growth holds of them as well. [`OrdMap`](crate::OrdMap) stands on the leaves of a
+//! [`FenceMap`](crate::FenceMap). A lookup returns a [`Ref`](crate::owned::Ref), which borrows the entry and holds a
+//! [guard](crate::owned::Guard), or from a [pinned](crate::HashMap::pin) map a reference that lives as long as its
+//! guard:
 //!
 //! - No entry that a guard's holder can have met is dropped before the guard is. Nobody waits for a guard: its
 //!   thread and all others may write to the same map, and to others, for as long as it is held. What
@@ -117,14 +118,14 @@
 //! [`OrdMap`](crate::OrdMap). Instead:
 //!
 //! - Operations on one key are linearizable, and so are those that ask for a neighbour or an end
-//!   ([`floor`](crate::FenceMap::floor), [`first`](crate::FenceMap::first), [`pop_last`](crate::FenceMap::pop_last) and
-//!   the like) and those about a range ([`range`](crate::FenceMap::range),
+//!   ([`floor`](crate::FenceMap::floor), [`first_key_value`](crate::FenceMap::first_key_value),
+//!   [`pop_last`](crate::FenceMap::pop_last) and the like) and those about a range ([`range`](crate::FenceMap::range),
 //!   [`remove_range`](crate::FenceMap::remove_range)), also while leaves are split, joined and moved between fences.
 //!   Those that only read agree with a thread about the order of its insert of one key and its look-up of another if it
 //!   puts a fence in between ([`ordering`](super::ordering)); `pop_first`, `pop_last`, `remove_range` and batches agree
-//!   without, if they change something.
-//!   `retain`, `clear` and cursors go leaf by leaf, each leaf as of one moment, in order; so do `iter` and `iter_range`,
-//!   but in a `FenceMap` eight entries at a time. All meet every key that is there throughout exactly once.
+//!   without, if they change something. `retain`, `clear` and cursors go leaf by leaf, each leaf as of one moment, in
+//!   order; so do `iter` and `iter_range`, but in a `FenceMap` eight entries at a time. All meet every key that is
+//!   there throughout exactly once.
 //! - A look-up, hit or miss, waits while a writer is inside the key's leaf: some tens of stores, or twice a leaf's
 //!   entries where it is split. It is tried again if the leaf changed meanwhile; of two threads that write to one leaf
 //!   all the time a third may be kept from reading it. [`try_get`](crate::FenceMap::try_get) says `Busy` instead of
@@ -199,8 +200,8 @@
 //!   itself. Each operation of a [`FlatMap`](crate::FlatMap) that may need memory for an entry has a twin that
 //!   gives key and value back instead: [`try_insert`](crate::FlatMap::try_insert), `try_insert_if_absent`,
 //!   `try_insert_many`, `try_compute`, `try_compare_exchange`, and an entry's `try_or_insert`.
-//!   In the maps of owned data each method that stores has such a twin, and
-//!   [`try_pin`](crate::owned::try_pin) is that of guards.
+//!   In the maps of owned data `insert`, `insert_if_absent` and `compute` have such a twin, and `get_or_insert_with` of
+//!   a [pinned](crate::HashMap::pin) one; [`try_pin`](crate::owned::try_pin) is that of guards.
 //! - Nothing is freed while the map is shared. Memory goes back in
 //!   [`shrink_to_fit`](crate::FlatMap::shrink_to_fit) (`&mut self`) and on drop; until then it is
 //!   used again within the map.

@@ -69,7 +69,7 @@
 //! what was published last:
 //!
 //! ```
-//! use hedgerow::{FlatMap, flat::Op};
+//! use hedgerow::{FlatMap, Op};
 //!
 //! let used = FlatMap::<u32, u32>::new();
 //! std::thread::scope(|scope| {

@@ -12,7 +12,8 @@
 //! # A guard keeps garbage, of all maps
 //! One announcement serves a thread for all maps, so a guard that is held for long keeps from being dropped
 //! what is removed meanwhile from *any* [`HashMap`](crate::HashMap), [`OrdMap`](crate::OrdMap)
-//! or [`BytesMap`](crate::BytesMap) of the process. Drop guards soon; watch
+//! or [`BytesMap`](crate::BytesMap) of the process. Each [`Ref`](crate::owned::Ref) and each iterator holds one, and so
+//! does a [pinned](crate::HashMap::pin) map. Drop them soon; watch
 //! [`stalled_readers`](crate::HashMap::stalled_readers). A guard that is leaked (`mem::forget`) is held for
 //! ever. An operation holds a guard of its own while it asks closures, `Hash`, `Eq` or `Ord`: if one of these is slow,
 //! it keeps garbage like any reader. A slow destructor does not, unless it is that of a key or a value which the
@@ -177,9 +178,10 @@
 //! neither of which allocates. What is not called `try_` may spin, `stats` and `iter` included, and so may
 //! `try_reserve`.
 //!
-//! Of the maps of owned data only [`try_get`](crate::HashMap::try_get) is for handlers. The other `try_`
-//! methods wait for nobody who writes to a bin, but allocate, and what they replace or remove is put away under
-//! a short lock when it is dropped.
+//! Of the maps of owned data only `try_get` is for handlers, with a guard of a [`Handle`](crate::owned::Handle) that was
+//! made before: `map.with_guard(&handle.pin()).try_get(&key)`. (`map.try_get(&key)` may have to claim a slot for its
+//! guard, which may call the allocator.) The other `try_` methods wait for no thread that writes to a bin, but allocate,
+//! and what they replace or remove is put away under a short lock when it is dropped.
 //!
 //! A [`LeftRightMap`](crate::LeftRightMap) is read in a handler by a handle that was made before: all reads are
 //! wait-free and allocate nothing. A handler that writes has to be the only writer, and publish by `try_publish`;

@@ -1,5 +1,6 @@
 //! Pages to read, with no code in them: choosing, coming from other maps, guarantees, ordering, limits and more.
 //!
+//! - [`api`]: every operation of every map, with what it returns, in one table.
 //! - [`choosing`]: which structure, which operation, which hasher, and what to do with data that is
 //!   not `Copy`.
 //! - [`left_right_or_flat`]: one writer who publishes, or many who write at once; readers that get stuck.
@@ -14,6 +15,7 @@
 //!
 //! How the code is laid out and proved is in `ARCHITECTURE.md`, at the root of the repository.
 
+pub mod api;
 pub mod choosing;
 pub mod coming_from;
 pub mod compressing;

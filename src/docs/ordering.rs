@@ -28,10 +28,10 @@
 //! `SeqCst` fence between the insert and the look-up. [`len`](crate::FlatMap::len) orders nothing.
 //!
 //! `apply_batch`, `remove_range`, `pop_first` and `pop_last` of a [`FenceMap`](crate::FenceMap) or
-//! [`OrdMap`](crate::OrdMap), if they change something, swap a word in each leaf that they read or
-//! write. So all threads agree about the order of these operations, without a fence: if `pop_first` removes an entry
-//! because there was no lesser one, a thread that then inserts a lesser one does not find the removed one any more.
-//! Operations that read several leaves and change nothing (`range`, `snapshot_many`, `first` if leaves are empty) are
+//! [`OrdMap`](crate::OrdMap), if they change something, swap a word in each leaf that they read or write. So all
+//! threads agree about the order of these operations, without a fence: if `pop_first` removes an entry because there
+//! was no lesser one, a thread that then inserts a lesser one does not find the removed one any more. Operations that
+//! read several leaves and change nothing (`range`, `snapshot_many`, `first_key_value` if leaves are empty) are
 //! consistent snapshots, and any two of them agree about the order of all writes. A thread that inserts one key and
 //! then looks up another may disagree with them about that order, unless it puts the `SeqCst` fence in between.
 //!

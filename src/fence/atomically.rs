@@ -26,7 +26,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// May do so where `Ord` is no total order, as std's sorting does. Nothing is changed then.
     ///
     /// ```
-    /// use hedgerow::fence::Op;
+    /// use hedgerow::Op;
     /// let balances: hedgerow::FenceMap<&str, i64> = [("ann", 70), ("bob", 30)].into();
     /// let had = balances.apply_batch(&[("bob", Op::Insert(50)), ("ann", Op::Insert(50)), ("cid", Op::Keep)]);
     /// assert_eq!(had, [Some(30), Some(70), None]);
@@ -43,7 +43,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// new leaf comes from; [`TryError::Alloc`] when there is no memory.
     ///
     /// ```
-    /// use hedgerow::fence::Op;
+    /// use hedgerow::Op;
     /// let map: hedgerow::FenceMap<u32, char> = [(1, 'a')].into();
     /// assert_eq!(map.try_apply_batch(&[(1, Op::Remove), (2, Op::Insert('b'))]), Ok(vec![Some('a'), None]));
     /// assert_eq!(map.iter().collect::<Vec<_>>(), [(2, 'b')]);
@@ -62,7 +62,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// the changes may have been done.
     ///
     /// ```
-    /// use hedgerow::fence::Op;
+    /// use hedgerow::Op;
     /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
     /// let changes: Vec<_> = (100..200).map(|n| (n, Op::Remove)).collect();
     /// assert!(map.apply_each(&changes).into_iter().eq((100..200).map(Some)));

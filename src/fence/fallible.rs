@@ -54,7 +54,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`try_insert`](Self::try_insert), with the value that `f` wanted to store, if any.
     ///
     /// ```
-    /// use hedgerow::fence::Op;
+    /// use hedgerow::Op;
     /// let map = hedgerow::FenceMap::<_, _>::default();
     /// let done = map.try_compute("a", |n: Option<u32>| Op::Insert(n.unwrap_or(0) + 1)).unwrap();
     /// assert_eq!((done.before, done.after), (None, Some(1)));

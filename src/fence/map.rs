@@ -22,12 +22,12 @@ use core::mem::MaybeUninit;
 /// a lock that only writers take.
 ///
 /// # Guarantees
-/// - Every operation on one key is linearizable, and so are [`first`](Self::first), [`floor`](Self::floor) and their
-///   like, [`pop_first`](Self::pop_first), [`range`](Self::range) and [`remove_range`](Self::remove_range): a range is
-///   all of the map between two keys as it was at one moment. [`retain`](Self::retain)
-///   and [`clear`](Self::clear) go leaf by leaf, each leaf as of one moment, [`iter`](Self::iter) and
-///   [`iter_range`](Self::iter_range) eight entries at a time: in key order, and every key that is present throughout
-///   exactly once.
+/// - Every operation on one key is linearizable, and so are [`first_key_value`](Self::first_key_value),
+///   [`floor`](Self::floor) and their like, [`pop_first`](Self::pop_first), [`range`](Self::range) and
+///   [`remove_range`](Self::remove_range): a range is all of the map between two keys as it was at one moment.
+///   [`retain`](Self::retain) and [`clear`](Self::clear) go leaf by leaf, each leaf as of one moment,
+///   [`iter`](Self::iter) and [`iter_range`](Self::iter_range) eight entries at a time: in key order, and every key
+///   that is present throughout exactly once.
 /// - A look-up waits only for a writer that is inside the key's leaf, some tens of nanoseconds unless that writer is
 ///   descheduled there, and [`try_get`](Self::try_get) returns [`Busy`] instead.
 /// - User code (`Ord`, [`Ranking`], closures) runs with nothing locked: it may panic, or call the map. Where `Ord` is
@@ -65,7 +65,7 @@ use core::mem::MaybeUninit;
 ///     }
 /// });
 /// assert_eq!(readings.range(100..103).collect::<Vec<_>>(), [(100, 50.0), (101, 50.0), (102, 51.0)]);
-/// assert_eq!(readings.last(), Some((999, 499.0)));
+/// assert_eq!(readings.last_key_value(), Some((999, 499.0)));
 /// ```
 pub struct FenceMap<K, V, R = ByType> {
     tree: Tree<K, V, R>,
@@ -277,7 +277,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// writes to that leaf each time it runs never ends. Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// ```
-    /// use hedgerow::fence::Op;
+    /// use hedgerow::Op;
     /// let map = hedgerow::FenceMap::<_, u32>::default();
     /// let step = |n: Option<u32>| match n { None => Op::Insert(1), Some(1) => Op::Insert(2), _ => Op::Remove };
     /// assert_eq!(map.compute("a", step).after, Some(1));

@@ -54,8 +54,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// No two callers get the same entry. Blocks while another writer is inside its leaf, and linearizes when that is
     /// locked. Then a compare-and-swap confirms each empty leaf on the way to it; if one has changed, the removal
     /// begins again. So a thread that inserts a lesser key, which this removal has not seen, does not find the removed
-    /// entry after that. If the map is empty, this writes nothing and linearizes as [`first_key_value`](Self::first_key_value) does.
-    /// Allocates nothing, unless many leaves are empty.
+    /// entry after that. If the map is empty, this writes nothing and linearizes as
+    /// [`first_key_value`](Self::first_key_value) does. Allocates nothing, unless many leaves are empty.
     ///
     /// ```
     /// let jobs: hedgerow::FenceMap<_, _> = [(3, "late"), (1, "early")].into();

@@ -100,7 +100,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// last, if anything, is handed back with the key. Removing and keeping need no memory.
     ///
     /// ```
-    /// use hedgerow::{flat::Op, error::TryInsertError};
+    /// use hedgerow::{Op, error::TryInsertError};
     /// let map = hedgerow::FlatMap::<_, u32>::default();
     /// assert_eq!(map.try_compute("a", |_| Op::Insert(1)).map(|done| done.after), Ok(Some(1)));
     /// // Stands for a writer that is always inside the bin.

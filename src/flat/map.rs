@@ -39,7 +39,7 @@ use core::hash::{BuildHasher, Hash};
 ///     for _ in 0..2 {
 ///         s.spawn(|| {
 ///             for word in ["rose", "briar", "rose"] {
-///                 hits.compute(word, |n| hedgerow::flat::Op::Insert(n.unwrap_or(0) + 1));
+///                 hits.compute(word, |n| hedgerow::Op::Insert(n.unwrap_or(0) + 1));
 ///             }
 ///         });
 ///     }
@@ -462,7 +462,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// that itself writes to that bin each time it runs never ends.
     ///
     /// ```
-    /// use hedgerow::flat::Op;
+    /// use hedgerow::Op;
     /// let map = hedgerow::FlatMap::<_, u32>::default();
     /// let step = |n: Option<u32>| match n { None => Op::Insert(1), Some(1) => Op::Insert(2), _ => Op::Remove };
     /// assert_eq!(map.compute("a", step).after, Some(1));

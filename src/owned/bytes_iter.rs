@@ -8,8 +8,8 @@ use crate::reclaim::guard::{Guard, pin};
 use core::fmt;
 use core::iter::FusedIterator;
 
-/// An iterator over the entries of a [`BytesMap`](super::BytesMap), made by [`BytesMap::iter`](super::BytesMap::iter). It has a guard of its own, as each entry
-/// that it returns.
+/// An iterator over the entries of a [`BytesMap`](super::BytesMap), made by [`BytesMap::iter`](super::BytesMap::iter).
+/// It has a guard of its own, as each entry that it returns.
 pub struct BytesIter<'a>(Walk<'a, Fused, Guard<'a>>);
 
 impl<'a> BytesIter<'a> {
@@ -36,7 +36,8 @@ impl fmt::Debug for BytesIter<'_> {
     }
 }
 
-/// An iterator over the keys and values of a [`BytesMap`](super::BytesMap), borrowed from what [`BytesMap::pin`](super::BytesMap::pin) returns.
+/// An iterator over the keys and values of a [`BytesMap`](super::BytesMap), borrowed from what
+/// [`BytesMap::pin`](super::BytesMap::pin) returns.
 ///
 /// A clone goes on from the same place, and reads the bins that follow for itself.
 #[derive(Clone)]

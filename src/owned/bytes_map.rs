@@ -23,17 +23,17 @@ use core::hash::BuildHasher;
 /// that misses the caches waits for fewer lines than in a map of two `String`s, and an entry takes two thirds of
 /// the memory. Whatever is [`AsRef<[u8]>`](AsRef) will do for either: `str`, `String`, slices, vectors.
 ///
-/// Otherwise it is a [`HashMap`](super::HashMap), with the same guarantees: a look-up borrows what it finds
-/// under a [`Guard`], takes no lock and writes nothing but its thread's own announcement; all methods take
-/// `&self`; guards may be held while anybody writes, for ever.
+/// Otherwise it is a [`HashMap`](super::HashMap), with the same guarantees: a lookup returns a [`Ref`], which borrows
+/// what it found and holds a [`Guard`]; it takes no lock and writes nothing but its thread's own announcement. All
+/// methods take `&self`. Guards may be held without a limit of time while any thread writes. [`pin`](Self::pin) takes
+/// one guard for many lookups, which then return plain slices.
 ///
 /// # Example
 /// ```
 /// let capitals = hedgerow::BytesMap::new();
 /// capitals.insert("Kenya", "Nairobi");
 /// capitals.insert(String::from("Chile"), b"Santiago");
-/// let guard = hedgerow::owned::pin();
-/// assert_eq!(capitals.get("Chile", &guard), Some("Santiago".as_bytes()));
+/// assert_eq!(*capitals.get("Chile").unwrap(), *b"Santiago");
 /// assert_eq!(capitals.remove("Kenya").unwrap().value(), b"Nairobi");
 /// ```
 pub struct BytesMap<S = DefaultHashBuilder> {

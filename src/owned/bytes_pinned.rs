@@ -76,9 +76,9 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         Ok(self.map().try_find(key.as_ref(), self.guard())?.map(Live::value))
     }
 
-    /// Returns the value of each of `keys` in `values`, as [`get`](Self::get) of each in turn; a map that is larger than
-    /// the caches answers several times sooner. Linearizes one key after the other: an answer is never older than one in
-    /// front of it. The batch is not atomic.
+    /// Returns the value of each of `keys` in `values`, as [`get`](Self::get) of each in turn; a map that is larger
+    /// than the caches answers several times sooner. Linearizes one key after the other: an answer is never older than
+    /// one in front of it. The batch is not atomic.
     ///
     /// # Panics
     /// If the slices differ in length.

@@ -77,8 +77,8 @@ impl<'a, N: Node, G: HasGuard> Iterator for Walk<'a, N, G> {
     }
 }
 
-/// An iterator over the entries of a [`HashMap`](super::HashMap), made by [`HashMap::iter`](super::HashMap::iter). It has a guard of its own, as each entry
-/// that it returns.
+/// An iterator over the entries of a [`HashMap`](super::HashMap), made by [`HashMap::iter`](super::HashMap::iter). It
+/// has a guard of its own, as each entry that it returns.
 pub struct Iter<'a, K, V>(Walk<'a, Pair<K, V>, Guard<'a>>);
 
 impl<'a, K, V> Iter<'a, K, V> {
@@ -97,7 +97,8 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
     }
 }
 
-/// An iterator over the entries of a [`HashMap`](super::HashMap), borrowed from what [`HashMap::pin`](super::HashMap::pin) returns.
+/// An iterator over the entries of a [`HashMap`](super::HashMap), borrowed from what
+/// [`HashMap::pin`](super::HashMap::pin) returns.
 ///
 /// A clone goes on from the same place, and reads the bins that follow for itself.
 pub struct PinnedIter<'a, K, V>(Walk<'a, Pair<K, V>>);
@@ -117,7 +118,8 @@ impl<'a, K, V> Iterator for PinnedIter<'a, K, V> {
     }
 }
 
-/// An iterator over the keys of a [`HashMap`](super::HashMap), borrowed from what [`HashMap::pin`](super::HashMap::pin) returns.
+/// An iterator over the keys of a [`HashMap`](super::HashMap), borrowed from what [`HashMap::pin`](super::HashMap::pin)
+/// returns.
 pub struct PinnedKeys<'a, K, V>(pub(super) PinnedIter<'a, K, V>);
 
 impl<'a, K, V> Iterator for PinnedKeys<'a, K, V> {
@@ -128,7 +130,8 @@ impl<'a, K, V> Iterator for PinnedKeys<'a, K, V> {
     }
 }
 
-/// An iterator over the values of a [`HashMap`](super::HashMap), borrowed from what [`HashMap::pin`](super::HashMap::pin) returns.
+/// An iterator over the values of a [`HashMap`](super::HashMap), borrowed from what
+/// [`HashMap::pin`](super::HashMap::pin) returns.
 pub struct PinnedValues<'a, K, V>(pub(super) PinnedIter<'a, K, V>);
 
 impl<'a, K, V> Iterator for PinnedValues<'a, K, V> {
@@ -163,8 +166,9 @@ macro_rules! clones {
 }
 clones!(PinnedIter PinnedKeys PinnedValues);
 
-/// An iterator that takes entries out of a [`HashMap`](super::HashMap), made by [`HashMap::extract_if`](super::HashMap::extract_if) and [`HashMap::drain`](super::HashMap::drain). What it
-/// was not asked for stays in the map.
+/// An iterator that takes entries out of a [`HashMap`](super::HashMap), made by
+/// [`HashMap::extract_if`](super::HashMap::extract_if) and [`HashMap::drain`](super::HashMap::drain). What it was not
+/// asked for stays in the map.
 pub struct ExtractIf<'a, K, V, F> {
     walk: Walk<'a, Pair<K, V>, Guard<'a>>,
     wanted: F,

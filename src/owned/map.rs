@@ -11,8 +11,10 @@ use alloc::alloc::handle_alloc_error;
 
 /// A concurrent hash map of owned keys and values: `String`, boxes, whatever is `Send` and `Sync`.
 ///
-/// A look-up borrows what it finds, under a [`Guard`]; it takes no lock, writes nothing but its thread's own
-/// announcement, and allocates nothing. All methods take `&self`.
+/// A lookup returns a [`Ref`](super::Ref), which borrows the entry and holds a [`Guard`](super::Guard). It takes no
+/// lock, writes nothing but its thread's own announcement, and allocates nothing. [`pin`](Self::pin) takes one guard
+/// for many lookups, which then return plain references. All methods take `&self`, but for
+/// [`shrink_to_fit`](Self::shrink_to_fit).
 ///
 /// # Guarantees
 /// - Every operation on one key is linearizable, through growth too. `iter`, `retain` and `clear` work
@@ -178,10 +180,10 @@ impl<K, V, S> HashMap<K, V, S> {
         self.nodes.retired().pending()
     }
 
-    /// How many entries may be [`pending`](Self::pending) when something is inserted by a method that can refuse:
+    /// Sets how many entries may be [`pending`](Self::pending) when something is inserted by a method that can refuse:
     /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent),
-    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with), [`try_compute`](Self::try_compute). None, as it
-    /// is at first: any number.
+    /// [`try_compute`](Self::try_compute), [`try_get_or_insert_with`](super::Pinned::try_get_or_insert_with). `None`,
+    /// as it is at first: any number.
     ///
     /// Where more are pending, such a method first drops those above the limit, and refuses where it cannot, since
     /// readers may be looking at them. So a guard that is held for ever bounds the memory instead of eating it:
@@ -246,12 +248,12 @@ impl<K, V, S> HashMap<K, V, S> {
         stalled()
     }
 
-    /// Returns an iterator over all entries, in no particular order. It has a guard of its own, so it borrows nothing but
-    /// the map; [`Pinned::iter`](super::Pinned::iter) returns plain references.
+    /// Returns an iterator over all entries, in no particular order. It has a guard of its own, so it borrows nothing
+    /// but the map; [`Pinned::iter`](super::Pinned::iter) returns plain references.
     ///
-    /// Each bin's entries are as they were at one moment. A key that is present from the iterator's beginning to its end
-    /// is returned exactly once, however the map grows; one that comes or goes meanwhile at most once. Allocates a buffer
-    /// for one bin. Waits while a writer is inside the next bin.
+    /// Each bin's entries are as they were at one moment. A key that is present from the iterator's beginning to its
+    /// end is returned exactly once, however the map grows; one that comes or goes meanwhile at most once. Allocates a
+    /// buffer for one bin. Waits while a writer is inside the next bin.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a'), (2, 'b')].into();
@@ -263,7 +265,8 @@ impl<K, V, S> HashMap<K, V, S> {
         Iter::new(&self.nodes)
     }
 
-    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for them.
+    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
+    /// them.
     ///
     /// `wanted` runs with nothing locked. An entry that is replaced or removed between its being asked and the removal
     /// is passed over.

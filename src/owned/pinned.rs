@@ -113,8 +113,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
         self.map().find(key, self.guard()).map(fields)
     }
 
-    /// Returns the value of each of `keys` in `values`, as [`get`](Self::get) of each in turn; a map that is larger than
-    /// the caches answers several times sooner.
+    /// Returns the value of each of `keys` in `values`, as [`get`](Self::get) of each in turn; a map that is larger
+    /// than the caches answers several times sooner.
     ///
     /// Waits and linearizes as `get` does, one key after the other: an answer is never older than one in front of it.
     /// Allocates nothing. The batch is not atomic.

@@ -96,7 +96,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// map is as it was. `f` runs once: if the entry was replaced meanwhile, the answer is `Busy`.
     ///
     /// ```
-    /// use hedgerow::owned::Op;
+    /// use hedgerow::Op;
     /// let map = hedgerow::HashMap::<String, u32>::new();
     /// let count = |old: Option<&u32>| Op::Insert(old.map_or(1, |old| old + 1));
     /// assert!(map.try_compute("rose".into(), count).is_ok());

@@ -18,6 +18,10 @@ const ORPHANED: usize = 1 << (usize::BITS - 1);
 /// ([`HashMap::pending`](crate::HashMap::pending),
 /// [`HashMap::stalled_readers`](crate::HashMap::stalled_readers)).
 ///
+/// Most callers never name one: what a map returns holds a guard of its own ([`Ref`](crate::owned::Ref)), and so does
+/// the map that [`HashMap::pin`](crate::HashMap::pin) returns. [`HashMap::with_guard`](crate::HashMap::with_guard)
+/// takes one that the caller has.
+///
 /// A guard stays in its thread. To hold one across an `await`, take an [`OwnedGuard`].
 pub struct Guard<'a> {
     slot: &'static Slot,
@@ -25,7 +29,7 @@ pub struct Guard<'a> {
     owner: PhantomData<(*mut (), &'a ())>,
 }
 
-/// A guard for this thread, until it is dropped.
+/// Returns a guard for this thread, which holds until it is dropped.
 ///
 /// With feature `std` it is the thread's own, and taking another while one is held costs an addition.
 /// Without, each guard claims a slot of the process-wide registry for itself, by compare-and-swap; a
@@ -35,11 +39,15 @@ pub struct Guard<'a> {
 /// handled as in std's collections; [`try_pin`] says so instead.
 ///
 /// ```
-/// let map: hedgerow::HashMap<String, String> = [("rose".into(), "red".into())].into();
+/// use hedgerow::{BytesMap, HashMap};
+///
+/// let (ages, colours) = (HashMap::<String, u32>::new(), BytesMap::from([("rose", "red")]));
 /// let guard = hedgerow::owned::pin();
-/// let colour = map.get("rose", &guard).unwrap();
-/// map.insert("rose".into(), "white".into()); // nobody minds the guard
-/// assert_eq!((colour.as_str(), map.get("rose", &guard).unwrap().as_str()), ("red", "white"));
+/// let (ages, colours) = (ages.with_guard(&guard), colours.with_guard(&guard)); // one guard for both
+/// let colour: &[u8] = colours.get("rose").unwrap();
+/// colours.insert("rose", "white"); // no write waits for the guard
+/// assert_eq!((colour, colours.get("rose").unwrap()), (&b"red"[..], &b"white"[..]));
+/// assert_eq!(ages.get("ann"), None);
 /// ```
 #[inline(always)]
 pub fn pin() -> Guard<'static> {
@@ -210,7 +218,8 @@ impl fmt::Debug for Guard<'_> {
 /// ```
 /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
 /// let handle = hedgerow::owned::Handle::new();
-/// assert_eq!(map.get(&7, &handle.pin()).map(String::as_str), Some("seven"));
+/// let guard = handle.pin();
+/// assert_eq!(map.with_guard(&guard).get(&7).map(String::as_str), Some("seven"));
 /// ```
 pub struct Handle {
     slot: &'static Slot,
@@ -288,13 +297,15 @@ impl fmt::Debug for Handle {
 
 /// A [`Guard`] that may move to another thread: for futures, which may hold it across an `await`.
 ///
+/// [`HashMap::pin_owned`](crate::HashMap::pin_owned) returns a map that holds one.
+///
 /// ```
 /// # fn spawn<F: Future + Send>(_: F) {}
 /// # async fn something() {}
 /// static MAP: std::sync::LazyLock<hedgerow::HashMap<u32, String>> = std::sync::LazyLock::new(Default::default);
 /// spawn(async {
-///     let guard = hedgerow::owned::Handle::new().into_guard();
-///     let name = MAP.get(&7, &guard);
+///     let map = MAP.pin_owned(); // has an `OwnedGuard`
+///     let name = map.get(&7);
 ///     something().await;
 ///     println!("{name:?}");
 /// });

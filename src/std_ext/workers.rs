@@ -42,7 +42,7 @@ use std::{io, thread};
 ///   later.
 ///
 /// ```
-/// use hedgerow::fence::Op;
+/// use hedgerow::Op;
 /// use hedgerow::{FenceMap, std_ext::FenceWorkers};
 /// use std::sync::Arc;
 ///
@@ -256,7 +256,7 @@ where
     /// [`Refused::Closed`] after [`shutdown`](Self::shutdown), with key and closure.
     ///
     /// ```
-    /// # use hedgerow::{FenceMap, fence::Op, std_ext::FenceWorkers};
+    /// # use hedgerow::{FenceMap, Op, std_ext::FenceWorkers};
     /// # let map = std::sync::Arc::new(FenceMap::<u32, u32>::new());
     /// let workers = FenceWorkers::spawn(map, 1)?;
     /// let first = workers.submit(1, |_| Op::Insert(10)).unwrap();
@@ -279,7 +279,7 @@ where
     /// [`Refused::Full`] where the queue of the key's worker is full, and [`Refused::Closed`]; with key and closure.
     ///
     /// ```
-    /// # use hedgerow::{FenceMap, fence::Op, std_ext::FenceWorkers};
+    /// # use hedgerow::{FenceMap, Op, std_ext::FenceWorkers};
     /// # let map = std::sync::Arc::new(FenceMap::<u32, u32>::new());
     /// let workers = FenceWorkers::spawn(map, 1)?;
     /// assert!(workers.try_submit(1, |_| Op::Insert(10)).is_ok());
@@ -389,7 +389,7 @@ where
     /// [`Refused::Closed`] after [`shutdown`](Self::shutdown), with the changes.
     ///
     /// ```
-    /// # use hedgerow::{FenceMap, fence::Op, std_ext::FenceWorkers};
+    /// # use hedgerow::{FenceMap, Op, std_ext::FenceWorkers};
     /// # let map = std::sync::Arc::new(FenceMap::<u32, u32>::new());
     /// let workers = FenceWorkers::spawn(map, 1)?;
     /// let changes = (0..100).map(|n| (n, Op::Insert(n))).collect();
@@ -424,7 +424,7 @@ where
     /// Where the changes are made in place, and a key's `Ord` panics.
     ///
     /// ```
-    /// # use hedgerow::{FenceMap, fence::Op, std_ext::FenceWorkers};
+    /// # use hedgerow::{FenceMap, Op, std_ext::FenceWorkers};
     /// # let map = std::sync::Arc::new(FenceMap::<u32, u32>::new());
     /// let workers = FenceWorkers::spawn(map, 1)?;
     /// workers.post_all(vec![(1, Op::Insert(1)), (2, Op::Remove)]).unwrap();
@@ -442,7 +442,7 @@ where
     /// [`Refused::Full`] where the worker's queue is full, and [`Refused::Closed`]; with the changes.
     ///
     /// ```
-    /// # use hedgerow::{FenceMap, fence::Op, std_ext::FenceWorkers};
+    /// # use hedgerow::{FenceMap, Op, std_ext::FenceWorkers};
     /// # let map = std::sync::Arc::new(FenceMap::<u32, u32>::new());
     /// let workers = FenceWorkers::spawn(map, 1)?;
     /// assert!(workers.try_post_all(vec![(1, Op::Insert(1))]).is_ok());
@@ -504,7 +504,7 @@ where
     /// Figures about what they did. Of requests that two threads made in place at the same moment one may be missing.
     ///
     /// ```
-    /// # use hedgerow::{FenceMap, fence::Op, std_ext::FenceWorkers};
+    /// # use hedgerow::{FenceMap, Op, std_ext::FenceWorkers};
     /// # let map = std::sync::Arc::new(FenceMap::<u32, u32>::new());
     /// let workers = FenceWorkers::spawn(map, 1)?;
     /// workers.submit(1, |_| Op::Insert(1)).unwrap().wait().unwrap();
@@ -538,7 +538,7 @@ where
     /// it goes on after this.
     ///
     /// ```
-    /// # use hedgerow::{FenceMap, fence::Op, std_ext::{FenceWorkers, Refused}};
+    /// # use hedgerow::{FenceMap, Op, std_ext::{FenceWorkers, Refused}};
     /// # let map = std::sync::Arc::new(FenceMap::<u32, u32>::new());
     /// let workers = FenceWorkers::spawn(map, 1)?;
     /// workers.shutdown();

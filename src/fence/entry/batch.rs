@@ -57,8 +57,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// removed.
     ///
     /// Keys come in any order. Several changes of one key are done in turn, each finding what the one before it left.
-    /// Nobody sees some of the changes without the others: not [`snapshot_many`](crate::owned::Pinned::snapshot_many), not
-    /// [`range`](Self::range), not [`get`](Self::get)s one after the other, not another batch. `Op::Keep` does nothing.
+    /// Nobody sees some of the changes without the others: not [`snapshot_many`](crate::owned::Pinned::snapshot_many),
+    /// not [`range`](Self::range), not [`get`](Self::get)s one after the other, not another batch. `Op::Keep` does
+    /// nothing.
     ///
     /// Makes all entries and looks at all leaves with nothing locked, then locks the leaves for the time of the stores:
     /// readers of these leaves wait so long. Begins again if a leaf changes before it is locked; each time that happens
@@ -73,7 +74,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// May do so where `Ord` is no total order, as std's sorting does.
     ///
     /// ```
-    /// use hedgerow::{OrdMap, fence::Op};
+    /// use hedgerow::{OrdMap, Op};
     /// let shelf: OrdMap<String, Vec<&str>> = [("left".into(), vec!["hazel"])].into();
     /// let had = shelf.apply_batch([
     ///     ("left".into(), Op::Remove),

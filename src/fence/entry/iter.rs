@@ -17,8 +17,8 @@ use core::iter::FusedIterator;
 use core::marker::PhantomData;
 use core::ops::{RangeBounds, RangeFull};
 
-/// An iterator over entries of an [`OrdMap`] as they were at one moment, made by [`OrdMap::range`]. It has a guard of its
-/// own, as each entry that it returns.
+/// An iterator over entries of an [`OrdMap`] as they were at one moment, made by [`OrdMap::range`]. It has a guard of
+/// its own, as each entry that it returns.
 pub struct OrdRange<'a, K, V> {
     raws: vec::IntoIter<(Raw<K>, ())>,
     guard: Guard<'a>,
@@ -179,8 +179,8 @@ impl<Q: ?Sized, B: Clone, K, V, R> Clone for Walk<'_, Q, B, K, V, R> {
     }
 }
 
-/// An iterator over entries of an [`OrdMap`], in key order, leaf by leaf, made by [`OrdMap::iter_range`]. It has a guard of
-/// its own, as each entry that it returns.
+/// An iterator over entries of an [`OrdMap`], in key order, leaf by leaf, made by [`OrdMap::iter_range`]. It has a
+/// guard of its own, as each entry that it returns.
 pub struct OrdIterRange<'a, Q: ?Sized, B, K, V, R> {
     walk: Walk<'a, Q, B, K, V, R>,
     guard: Guard<'a>,
@@ -276,8 +276,8 @@ macro_rules! iter_ranges {
 }
 iter_ranges!(OrdIterRange PinnedOrdIterRange);
 
-/// An iterator over the entries of an [`OrdMap`], in key order, made by [`OrdMap::iter`]. It has a guard of its own, as each
-/// entry that it returns.
+/// An iterator over the entries of an [`OrdMap`], in key order, made by [`OrdMap::iter`]. It has a guard of its own, as
+/// each entry that it returns.
 pub struct OrdIter<'a, K, V, R>(OrdIterRange<'a, K, RangeFull, K, V, R>);
 
 impl<'a, K: Ord + Clone, V, R: Ranking<K>> OrdIter<'a, K, V, R> {

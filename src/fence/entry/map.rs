@@ -15,15 +15,16 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 /// A concurrent ordered map of owned keys and values: `String`, boxes, whatever is `Send` and `Sync`.
 ///
 /// [`FenceMap`](crate::FenceMap) for keys that are not `Copy`: the same leaves and fences, with pointers in them. A
-/// look-up borrows what it finds, under a [`Guard`](crate::owned::Guard); it takes no lock, writes nothing but its
-/// thread's own announcement, and allocates nothing. All methods take `&self`.
+/// lookup returns a [`Ref`](crate::owned::Ref), which borrows the entry and holds a [`Guard`](crate::owned::Guard). It
+/// takes no lock, writes nothing but its thread's own announcement, and allocates nothing. [`pin`](Self::pin) takes one
+/// guard for many lookups, which then return plain references. All methods take `&self`.
 ///
 /// # Guarantees
-/// - Every operation on one key is linearizable, and so are [`first`](Self::first), [`floor`](Self::floor) and their
-///   like, [`pop_first`](Self::pop_first), [`range`](Self::range) and [`remove_range`](Self::remove_range): a range is
-///   all of the map between two keys as it was at one moment. [`iter`](Self::iter), [`iter_range`](Self::iter_range),
-///   [`retain`](Self::retain) and [`clear`](Self::clear) go leaf by leaf: each leaf as of one moment, in key order, and
-///   every key that is present throughout exactly once.
+/// - Every operation on one key is linearizable, and so are [`first_key_value`](Self::first_key_value),
+///   [`floor`](Self::floor) and their like, [`pop_first`](Self::pop_first), [`range`](Self::range) and
+///   [`remove_range`](Self::remove_range): a range is all of the map between two keys as it was at one moment.
+///   [`iter`](Self::iter), [`iter_range`](Self::iter_range), [`retain`](Self::retain) and [`clear`](Self::clear) go
+///   leaf by leaf: each leaf as of one moment, in key order, and every key that is present throughout exactly once.
 /// - A guard may be held while the same thread, or another, writes to the same map, or to others, and for
 ///   ever: nothing deadlocks. It keeps entries alive that are removed meanwhile.
 /// - An entry that is replaced or removed is dropped once, by some later operation that writes to the map, at
@@ -48,17 +49,17 @@ use core::panic::{RefUnwindSafe, UnwindSafe};
 ///
 /// # Example
 /// ```
-/// use hedgerow::{OrdMap, owned::pin};
+/// use hedgerow::OrdMap;
 ///
 /// let words = OrdMap::<String, usize>::new();
 /// std::thread::scope(|s| {
 ///     s.spawn(|| words.insert("hazel".into(), 5));
 ///     s.spawn(|| words.insert("hawthorn".into(), 8));
 /// });
-/// let guard = pin();
-/// assert_eq!(words.get("hazel", &guard), Some(&5));
-/// assert_eq!(words.first(&guard), Some((&"hawthorn".into(), &8)));
-/// let from_hay = words.range("hay".to_string().., &guard);
+/// assert_eq!(words.get("hazel").as_deref(), Some(&5));
+/// assert_eq!(words.first_key_value().unwrap().key(), "hawthorn");
+/// let words = words.pin(); // one guard for what follows, which returns references
+/// let from_hay = words.range("hay".to_string()..);
 /// assert_eq!(from_hay.collect::<Vec<_>>(), [(&"hazel".into(), &5)]);
 /// ```
 pub struct OrdMap<K, V, R = ByType> {
@@ -176,8 +177,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.owner().entries.pending()
     }
 
-    /// How many entries may be [`pending`](Self::pending) when [`try_insert`](Self::try_insert) or
-    /// [`try_insert_if_absent`](Self::try_insert_if_absent) is to insert something. None, as it is at first: any
+    /// Sets how many entries may be [`pending`](Self::pending) when a method that can refuse is to insert something:
+    /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent),
+    /// [`try_compute`](Self::try_compute) and `try_get_or_insert_with` of a pinned map. `None`, as it is at first: any
     /// number. As [`HashMap::set_pending_limit`](crate::HashMap::set_pending_limit) in all else.
     ///
     /// ```

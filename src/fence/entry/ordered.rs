@@ -155,14 +155,14 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Some(unsafe { Ref::of_pair(found.shared(), guard) })
     }
 
-    /// Returns the entries within `bounds`, in key order, all as they were at one moment. The iterator has a guard of its
-    /// own, and goes both ways.
+    /// Returns the entries within `bounds`, in key order, all as they were at one moment. The iterator has a guard of
+    /// its own, and goes both ways.
     ///
-    /// Their pointers are copied at once, into memory that is allocated for them; [`iter_range`](Self::iter_range) needs
-    /// a leaf's worth, but sees each leaf as of another moment. Bounds that are the wrong way round hold nothing.
+    /// Their pointers are copied at once, into memory that is allocated for them; [`iter_range`](Self::iter_range)
+    /// needs a leaf's worth, but sees each leaf as of another moment. Bounds that are the wrong way round hold nothing.
     ///
-    /// As in `BTreeMap`, bounds may be of any borrowed form of the key; if the compiler has to be told which, it is told
-    /// so: `range::<str>((Bound::Included("a"), Bound::Unbounded))`.
+    /// As in `BTreeMap`, bounds may be of any borrowed form of the key; if the compiler has to be told which, it is
+    /// told so: `range::<str>((Bound::Included("a"), Bound::Unbounded))`.
     ///
     /// Takes no lock and writes no shared memory, unless writers change some leaf of the range eight times in a row
     /// while it is being copied: then the range's leaves are locked for the time of a copy. Waits while a writer is
@@ -203,10 +203,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Returns the entries within `bounds`, in key order, leaf by leaf: weakly consistent, and lazy. The iterator has a
     /// guard of its own.
     ///
-    /// Each leaf's entries are as they were at one moment, but that of one leaf is earlier than that of the next. So this
-    /// may return an entry that was inserted after another one was, and not that other one. A key that is present from the
-    /// iterator's beginning to its end is returned exactly once; one that comes or goes meanwhile at most once.
-    /// [`range`](Self::range) is the one without such exceptions.
+    /// Each leaf's entries are as they were at one moment, but that of one leaf is earlier than that of the next. So
+    /// this may return an entry that was inserted after another one was, and not that other one. A key that is present
+    /// from the iterator's beginning to its end is returned exactly once; one that comes or goes meanwhile at most
+    /// once. [`range`](Self::range) is the one without such exceptions.
     ///
     /// Takes no lock. Allocates a buffer for one leaf. Waits while a writer is inside the next leaf.
     ///
@@ -238,8 +238,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// No two callers get the same entry. Blocks while another writer is inside its leaf, and linearizes when that is
     /// locked. Then a compare-and-swap confirms each empty leaf on the way to it; if one has changed, the removal
     /// begins again. So a thread that inserts a lesser key, which this removal has not seen, does not find the removed
-    /// entry after that. If the map is empty, this writes nothing and linearizes as [`first_key_value`](Self::first_key_value) does.
-    /// Allocates nothing, unless many leaves are empty.
+    /// entry after that. If the map is empty, this writes nothing and linearizes as
+    /// [`first_key_value`](Self::first_key_value) does. Allocates nothing, unless many leaves are empty.
     ///
     /// ```
     /// let jobs: hedgerow::OrdMap<u32, String> = [(3, "late".into()), (1, "early".into())].into();

@@ -350,9 +350,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         self.iter().map(|(_, value)| value)
     }
 
-    /// Shows entries to `f`, in key order, from `cursor` on, until at least `budget` of them were shown. Returns where to
-    /// go on, or `None` when all were shown. At least one leaf is done each time, and each leaf's entries are as they were
-    /// at one moment. The guard need not be held from one call to the next: the cursor has a clone of a key.
+    /// Shows entries to `f`, in key order, from `cursor` on, until at least `budget` of them were shown. Returns where
+    /// to go on, or `None` when all were shown. At least one leaf is done each time, and each leaf's entries are as
+    /// they were at one moment. The guard need not be held from one call to the next: the cursor has a clone of a key.
     ///
     /// A key that is present from the first call to the last is shown exactly once; one that comes or goes meanwhile at
     /// most once. `f` runs with nothing locked. Allocates a buffer for one leaf. Waits while a writer is inside a leaf.

@@ -380,7 +380,7 @@ where
     /// [`Full`] when `f` wants a new key inserted and there is no room; the table is as it was.
     ///
     /// ```
-    /// use hedgerow::flat::Op;
+    /// use hedgerow::Op;
     /// let table = hedgerow::FlatTable::<_, u32, 4>::new();
     /// let step = |n: Option<u32>| match n { None => Op::Insert(1), Some(1) => Op::Insert(2), _ => Op::Remove };
     /// assert_eq!(table.compute('a', step)?.after, Some(1));
