@@ -2,14 +2,15 @@
 //!
 //! | error | returned when | hands back |
 //! |---|---|---|
-//! | [`Busy`] | a `try_` method would have had to wait | |
+//! | [`Busy`] | a method that does not wait would have had to | |
 //! | [`TryReserveError`] | memory cannot be reserved, or its size cannot be addressed | |
 //! | [`Full`] | a map of fixed size has no room for a new key | key and value |
-//! | [`OccupiedError`] | an entry was to be inserted only if the key had none, and it has one | key and value |
-//! | [`TryInsertError`] | a `try_` method that may insert did not: would wait, no memory, no room | key and value |
+//! | [`OccupiedError`] | an entry was to be inserted if the key had none, and it has one | key and value |
+//! | [`TryInsertError`] | a method that neither waits nor aborts did not insert | key and value |
 //! | [`TryError`] | a `try_` method that takes no entry would have had to wait, or has no memory | |
 //!
-//! The errors of a single map are in its module: [`compressed`](crate::compressed), for example.
+//! The errors of a single map are in its module: [`compressed`](crate::compressed), for example. Which operation
+//! returns which: [`docs::api`](crate::docs::api).
 
 use core::error::Error;
 use core::fmt;

@@ -56,9 +56,9 @@
 //!
 //! # Data that is not `Copy`
 //! [`HashMap`] takes keys and values of any type. What it returns borrows an entry and holds a guard, which locks
-//! nothing: a removed entry is dropped when no guard is left that could see it. [`pin`](crate::HashMap::pin) takes one guard
-//! for many lookups, which then return plain references. If many entries are strings for strings, [`BytesMap`] puts
-//! both into one allocation.
+//! nothing: a removed entry is dropped when no guard is left that could see it. [`pin`](crate::HashMap::pin) takes one
+//! guard for many lookups, which then return plain references. If many entries are strings for strings, [`BytesMap`]
+//! puts both into one allocation.
 //!
 //! ```
 //! use hedgerow::HashMap;

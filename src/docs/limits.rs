@@ -178,10 +178,10 @@
 //! neither of which allocates. What is not called `try_` may spin, `stats` and `iter` included, and so may
 //! `try_reserve`.
 //!
-//! Of the maps of owned data only `try_get` is for handlers, with a guard of a [`Handle`](crate::owned::Handle) that was
-//! made before: `map.with_guard(&handle.pin()).try_get(&key)`. (`map.try_get(&key)` may have to claim a slot for its
-//! guard, which may call the allocator.) The other `try_` methods wait for no thread that writes to a bin, but allocate,
-//! and what they replace or remove is put away under a short lock when it is dropped.
+//! Of the maps of owned data only `try_get` is for handlers, with a guard of a [`Handle`](crate::owned::Handle) that
+//! was made before: `map.with_guard(&handle.pin()).try_get(&key)`. (`map.try_get(&key)` may have to claim a slot for
+//! its guard, which may call the allocator.) The other `try_` methods wait for no thread that writes to a bin, but
+//! allocate, and what they replace or remove is put away under a short lock when it is dropped.
 //!
 //! A [`LeftRightMap`](crate::LeftRightMap) is read in a handler by a handle that was made before: all reads are
 //! wait-free and allocate nothing. A handler that writes has to be the only writer, and publish by `try_publish`;

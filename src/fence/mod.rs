@@ -2,7 +2,7 @@
 //!
 //! [`FenceMap`] keeps its entries in leaves, the leaves in fences, and finds both by hints that are never
 //! validated: the leaf itself says which keys it answers for. See there for what it promises. [`OrdMap`] is the
-//! same with keys and values of any type, which it lends under a [`Guard`](crate::owned::Guard).
+//! same with keys and values of any type, and returns references that hold a [`Guard`](crate::owned::Guard).
 
 mod apply;
 mod arena;

@@ -33,14 +33,17 @@ pub struct VacantEntry<'a, K, V, S> {
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// Looks at the place of `key`, to decide what to store there.
     ///
-    /// Blocks and allocates as [`insert`](Self::insert) does when something is stored.
+    /// Blocks and allocates as [`insert`](Self::insert) does when something is stored. A chain of methods is not atomic
+    /// as a whole: if another thread inserts the key after this has found none, [`and_modify`](Entry::and_modify) does
+    /// nothing, and [`or_insert`](Entry::or_insert) returns the other thread's value. Threads that count use
+    /// [`compute`](Self::compute).
     ///
     /// ```
-    /// let map = hedgerow::HashMap::<&str, u32>::new();
-    /// for word in ["rose", "thorn", "rose"] {
-    ///     map.entry(word).and_modify(|count| count + 1).or_insert(1);
+    /// let map = hedgerow::HashMap::<&str, Vec<u32>>::new();
+    /// for (line, word) in (1..).zip(["rose", "thorn", "rose"]) {
+    ///     map.entry(word).and_modify(|lines| [&lines[..], &[line]].concat()).or_insert_with(|| vec![line]);
     /// }
-    /// assert_eq!(map.get_cloned("rose"), Some(2));
+    /// assert_eq!(map.get_cloned("rose"), Some(vec![1, 3]));
     /// ```
     pub fn entry(&self, key: K) -> Entry<'_, K, V, S> {
         match self.get(&key) {
@@ -116,7 +119,8 @@ impl<'a, K: Eq + Hash, V, S: BuildHasher> Entry<'a, K, V, S> {
         self.or_insert_with(V::default)
     }
 
-    /// Replaces the value by what `f` makes of it, if the key has one now: see [`HashMap::update`].
+    /// Replaces the value by what `f` makes of it, at once, if the key had one and has one now: see
+    /// [`HashMap::update`].
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, u32> = [(7, 1)].into();

@@ -1,7 +1,8 @@
 //! Maps of owned data: keys and values of any type, each pair in an allocation of its own.
 //!
-//! The table holds pointers. A look-up borrows what it finds under a [`Guard`], which says that somebody may
-//! be looking; what is taken out of the map is dropped when nobody can be looking any more.
+//! The table holds pointers. A lookup returns a [`Ref`], which borrows the entry and holds a [`Guard`]; a map with a
+//! guard of its own ([`Pinned`], made by `pin`, `with_guard` and `pin_owned`) returns plain references. An entry that
+//! is taken out of the map is dropped when no guard is left under which it can have been found.
 
 mod bytes_iter;
 mod bytes_map;

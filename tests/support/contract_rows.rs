@@ -261,7 +261,8 @@ pub(super) fn storing() -> Vec<Row> {
         },
         row! { write try_insert_if_absent "try_insert_if_absent(key, value)"
             HashMap OrdMap => [(&self, K, V) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>>]
-            BytesMap => [(&self, Bytes, Bytes) -> Result<Result<(), OccupiedError<Bytes, Bytes>>, TryInsertError<Bytes, Bytes>>]
+            BytesMap => [(&self, Bytes, Bytes)
+                -> Result<Result<(), OccupiedError<Bytes, Bytes>>, TryInsertError<Bytes, Bytes>>]
             FlatMap FenceMap => [(&self, K, V) -> Result<Result<(), OccupiedError<K, V, V>>, TryInsertError<K, V>>]
             FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
@@ -327,9 +328,12 @@ pub(super) fn changing() -> Vec<Row> {
             LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write try_compute "try_compute(key, f)"
-            HashMap OrdMap => [(&self, K, fn(Option<&V>) -> Op<V>) -> Result<Computed<Ref<K, V>>, TryInsertError<K, Option<V>>>]
-            BytesMap => [(&self, Bytes, fn(Option<&[u8]>) -> Op<Bytes>) -> Result<Computed<Ref<[u8], [u8]>>, TryInsertError<Bytes, Option<Bytes>>>]
-            FlatMap FenceMap => [(&self, K, fn(Option<V>) -> Op<V>) -> Result<Computed<V>, TryInsertError<K, Option<V>>>]
+            HashMap OrdMap => [(&self, K, fn(Option<&V>) -> Op<V>)
+                -> Result<Computed<Ref<K, V>>, TryInsertError<K, Option<V>>>]
+            BytesMap => [(&self, Bytes, fn(Option<&[u8]>) -> Op<Bytes>)
+                -> Result<Computed<Ref<[u8], [u8]>>, TryInsertError<Bytes, Option<Bytes>>>]
+            FlatMap FenceMap => [(&self, K, fn(Option<V>) -> Op<V>)
+                -> Result<Computed<V>, TryInsertError<K, Option<V>>>]
             FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write compare_exchange "compare_exchange(key, current, new)"
