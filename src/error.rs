@@ -152,9 +152,9 @@ impl<K, V, C> OccupiedError<K, V, C> {
     }
 }
 
-impl<K, V: Copy> OccupiedError<K, V, V> {
+impl<K, T: Copy> OccupiedError<K, T, T> {
     /// The answer of `insert_if_absent` to what was found.
-    pub(crate) fn unless_absent(found: Option<V>, key: K, value: V) -> Result<(), Self> {
+    pub(crate) fn unless_absent(found: Option<T>, key: K, value: T) -> Result<(), Self> {
         found.map_or(Ok(()), |current| Err(Self::new(key, value, current)))
     }
 }

@@ -113,7 +113,7 @@ fn no_torn_key_is_shown_to_user_code() {
                             0..=3 => _ = map.insert(key, key.number()),
                             4..=6 => _ = map.remove(&key),
                             7 => {
-                                assert!(map.predecessor(&key).is_none_or(|(k, v)| k.number() == v))
+                                assert!(map.predecessor(&key).is_none_or(|(k, v)| k.number() == v));
                             }
                             8 => assert!(map.pop_last().is_none_or(|(k, v)| k.number() == v)),
                             9 => assert!(map.range(key..).take(9).all(|(k, v)| k.number() == v)),

@@ -104,7 +104,7 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: OrdMap<Fused, Tracked, R>) {
     let guard = pin();
     assert_eq!(map.with_guard(&guard).iter().count(), map.len());
     assert!(map.with_guard(&guard).keys().map(|key| key.0.value).is_sorted_by(|a, b| a < b));
-    for (key, value) in map.with_guard(&guard).iter() {
+    for (key, value) in &map.with_guard(&guard) {
         assert!(map.with_guard(&guard).get(key).is_some_and(|other| other == value));
     }
     drop(guard);

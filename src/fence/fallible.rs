@@ -1,6 +1,7 @@
 //! Twins that neither wait nor abort: for interrupt handlers, and for callers who may not run out of memory.
 //!
 //! Each hands back what it was given, and leaves the map's entries as they were.
+#![allow(clippy::type_complexity)] // Results say in full what comes back.
 
 use super::map::FenceMap;
 use super::rank::Ranking;

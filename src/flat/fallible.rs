@@ -1,6 +1,7 @@
 //! Twins that neither wait nor abort: for interrupt handlers, and for callers who may not run out of memory.
 //!
 //! Each hands back what it was given, and leaves the map as it was. Those of `Entry` are beside it.
+#![allow(clippy::type_complexity)] // Results say in full what comes back.
 
 use super::map::FlatMap;
 use crate::api::op::{Computed, Op};
@@ -134,7 +135,6 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// assert_eq!(map.try_compare_exchange(1, Some('a'), Some('b')), Ok(Ok(Some('a'))));
     /// assert_eq!(map.try_compare_exchange(1, Some('a'), Some('c')), Ok(Err(Some('b'))));
     /// ```
-    #[allow(clippy::type_complexity)] // `compare_exchange`'s answer, or none.
     pub fn try_compare_exchange(
         &self,
         key: K,

@@ -1,4 +1,5 @@
 //! `BytesMap`: strings to strings, each pair fused into one allocation.
+#![allow(clippy::type_complexity)] // Results say in full what comes back.
 
 use super::bytes_iter::BytesIter;
 use super::fused::Fused;

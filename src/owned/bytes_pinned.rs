@@ -133,3 +133,12 @@ impl<S, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         self.map().nodes().scan(cursor, budget, self.guard(), |node| f(node.key(), node.value()))
     }
 }
+
+impl<'p, S, G: HasGuard> IntoIterator for &'p Pinned<'_, BytesMap<S>, G> {
+    type Item = (&'p [u8], &'p [u8]);
+    type IntoIter = PinnedBytesIter<'p>;
+
+    fn into_iter(self) -> PinnedBytesIter<'p> {
+        self.iter()
+    }
+}

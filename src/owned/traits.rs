@@ -1,5 +1,6 @@
 //! The std traits that the maps have.
 
+use super::bytes_iter::BytesIter;
 use super::bytes_map::BytesMap;
 use super::iter::{IntoIter, Iter};
 use super::map::HashMap;
@@ -146,6 +147,15 @@ where
 impl<K: AsRef<[u8]>, V: AsRef<[u8]>, const N: usize> From<[(K, V); N]> for BytesMap {
     fn from(entries: [(K, V); N]) -> Self {
         Self::from_iter(entries)
+    }
+}
+
+impl<'a, S> IntoIterator for &'a BytesMap<S> {
+    type Item = Ref<'a, [u8], [u8]>;
+    type IntoIter = BytesIter<'a>;
+
+    fn into_iter(self) -> BytesIter<'a> {
+        self.iter()
     }
 }
 

@@ -148,7 +148,7 @@ macro_rules! cell {
 /// each map what the method is.
 macro_rules! row {
     ($kind:ident $name:ident $call:literal $($($map:ident)+ => $cell:tt)*) => {{
-        #[allow(dead_code)]
+        #[allow(dead_code, clippy::new_ret_no_self)]
         trait Absent {
             fn $name() -> Nothing {
                 Nothing

@@ -398,3 +398,17 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         }
     }
 }
+
+impl<'p, K, V, R, G> IntoIterator for &'p Pinned<'_, OrdMap<K, V, R>, G>
+where
+    K: Ord + Clone,
+    R: Ranking<K>,
+    G: HasGuard,
+{
+    type Item = (&'p K, &'p V);
+    type IntoIter = PinnedOrdIter<'p, K, V, R>;
+
+    fn into_iter(self) -> PinnedOrdIter<'p, K, V, R> {
+        self.iter()
+    }
+}

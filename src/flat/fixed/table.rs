@@ -1,4 +1,5 @@
 //! `FlatTable` itself: the typed, hashed face of the bins.
+#![allow(clippy::type_complexity)] // Results say in full what comes back.
 
 use super::bins::{Altered, Failure, Position};
 use super::iter::TableIter;
