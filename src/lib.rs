@@ -4,7 +4,8 @@
 //! [`FlatTable`] is the same of fixed size, for a `static`, without an allocator. [`LeftRightMap`] has one writer,
 //! whose changes readers that never wait see together, when it publishes them. [`FenceMap`] keeps its keys in
 //! order, and reads ranges as they were at one moment; [`OrdMap`] does so for keys that own memory, as
-//! [`HashMap`] is a hash table of such. [`docs::choosing`] says which map to take. What holds,
+//! [`HashMap`] is a hash table of such. [`docs::choosing`] says which map to take, [`docs::api`] what each of them has:
+//! an operation has the same name and meaning on all that have it, and [`error`] is what it fails with. What holds,
 //! what does not, and why, is in [`docs`].
 //!
 //! ```
