@@ -268,8 +268,9 @@ impl<K, V, S> HashMap<K, V, S> {
     /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
     /// them.
     ///
-    /// `wanted` runs with nothing locked. An entry that is replaced or removed between its being asked and the removal
-    /// is passed over.
+    /// `wanted` runs with nothing locked. If an entry is replaced or removed after `wanted` was called for it, this
+    /// skips it. Each removal is atomic by itself. Blocks while another writer is inside an entry's bin. Allocates a
+    /// buffer for one bin. Holds a guard until the iterator is dropped.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -281,7 +282,8 @@ impl<K, V, S> HashMap<K, V, S> {
     }
 
     /// Returns an iterator that removes all entries, one by one as it is asked for them. An entry that is inserted
-    /// meanwhile may stay; so do all that it was not asked for.
+    /// meanwhile may stay; so do all that it was not asked for. Blocks and allocates as
+    /// [`extract_if`](Self::extract_if) does.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();

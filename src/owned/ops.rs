@@ -99,7 +99,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         Ok(Some(unsafe { Ref::of_pair(found, guard) }))
     }
 
-    /// Returns a clone of the value of `key`.
+    /// Returns a clone of the value of `key`. Waits and linearizes as [`get`](Self::get) does; `Clone` runs with
+    /// nothing locked.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
@@ -132,7 +133,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// Returns the value of `key`. If there is none, `make` is called, and the map keeps what it returns.
     ///
     /// `make` runs with nothing locked, at most once, and in vain if another thread inserts the key meanwhile: all
-    /// callers get the value that is in the map.
+    /// callers get the value that is in the map. If the key has a value, this waits and linearizes as
+    /// [`get`](Self::get) does, and allocates nothing; else it blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<String, usize>::new();
@@ -147,7 +149,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         unsafe { Ref::of_pair(got, guard) }
     }
 
-    /// Returns the value of `key`, which is `value` if there is none.
+    /// Returns the value of `key`, and stores `value` if there is none. Blocks and allocates as
+    /// [`get_or_insert_with`](Self::get_or_insert_with) does.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<u32, char>::new();
@@ -157,7 +160,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         self.get_or_insert_with(key, || value)
     }
 
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), if `make` succeeds.
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), if `make` succeeds. If another thread inserts the key while
+    /// `make` runs, returns that thread's value, or the error of `make`.
     ///
     /// # Errors
     /// The error of `make`. Then nothing is inserted.
@@ -215,9 +219,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
 
     /// Stores `value` under `key`; returns the entry that this replaces.
     ///
-    /// Allocates the entry, and now and then growth, of which each insert does a bounded part. Blocks
-    /// while another writer is inside the key's bin. Running out of memory is handled as in std's collections;
-    /// growth that finds none is put off.
+    /// Allocates the entry, and now and then growth, of which each insert does a bounded part. Blocks while another
+    /// writer is inside the key's bin; expected constant time. Linearizes while it has the bin locked. Running out
+    /// of memory is handled as in std's collections; growth that finds none is put off.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<u32, String>::new();
@@ -241,7 +245,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         }
     }
 
-    /// Stores `value` under `key` unless the key has a value.
+    /// Stores `value` under `key` unless the key has a value. If it has one, waits and linearizes as [`get`](Self::get)
+    /// does, and allocates nothing; else blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// # Errors
     /// [`OccupiedError`] if the key has a value: it hands key and value back.
@@ -274,9 +279,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         self.remove_if(key, |_, _| true)
     }
 
-    /// Removes `key` if `condition` says so of its entry.
+    /// Removes `key` if `condition` returns true for its entry.
     ///
-    /// `condition` runs with nothing locked, and again if anything in the key's bin changed meanwhile.
+    /// `condition` runs with nothing locked, and again if anything in the key's bin changed meanwhile. Blocks and
+    /// allocates as [`remove`](Self::remove) does.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -305,7 +311,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// Replaces the value of `key` by what `f` makes of it; returns the new value, or `None` if there is none.
     ///
     /// `f` runs with nothing locked, and again if the entry was replaced meanwhile: the replacement is atomic.
-    /// Allocates an entry, with a clone of the key.
+    /// Allocates an entry, with a clone of the key, each time that `f` runs. Blocks while another writer is inside the
+    /// key's bin. Running out of memory is handled as in std's collections.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -356,7 +363,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// Does with `key`'s entry what `f` decides from its value, atomically. Returns what was there before and what is
     /// there after it.
     ///
-    /// `f` runs with nothing locked, and again if the entry was replaced or removed meanwhile.
+    /// `f` runs with nothing locked, and again if the entry was replaced or removed meanwhile. Blocks while another
+    /// writer is inside the key's bin, and allocates as [`insert`](Self::insert) does for each value that `f` stores;
+    /// `Op::Keep` waits and linearizes as [`get`](Self::get) does.
     ///
     /// ```
     /// use hedgerow::Op;

@@ -200,7 +200,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         unsafe { Ref::of_pair(got.shared(), guard) }
     }
 
-    /// Returns the value of `key`, which is `value` if there is none.
+    /// Returns the value of `key`, and stores `value` if there is none. Blocks and allocates as
+    /// [`get_or_insert_with`](Self::get_or_insert_with) does.
     ///
     /// ```
     /// let map = hedgerow::OrdMap::<u32, char>::new();
@@ -210,7 +211,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.get_or_insert_with(key, || value)
     }
 
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), if `make` succeeds.
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), if `make` succeeds. If another thread inserts the key while
+    /// `make` runs, returns that thread's value, or the error of `make`.
     ///
     /// # Errors
     /// The error of `make`. Then nothing is inserted.
@@ -338,9 +340,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.remove_if(key, |_, _| true)
     }
 
-    /// Removes `key` if `condition` says so of its entry.
+    /// Removes `key` if `condition` returns true for its entry.
     ///
-    /// `condition` runs with nothing locked, and again if anything in the key's leaf changed meanwhile.
+    /// `condition` runs with nothing locked, and again if anything in the key's leaf changed meanwhile. Blocks and
+    /// allocates as [`remove`](Self::remove) does.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
