@@ -1,0 +1,266 @@
+//! builds: default
+//!
+//! The same calls mean the same on all maps that have them: one text, compiled for each map. `api.rs` is about types,
+//! this is about answers. Only what a value is differs, so answers are turned into numbers before they are compared.
+
+use hedgerow::error::{Full, OccupiedError};
+use hedgerow::owned::{Ref, Removed, RemovedBytes};
+use hedgerow::{BytesMap, Computed, FenceMap, FlatMap, FlatTable, HashMap, Op, OrdMap};
+
+/// The number that a map's value, or an entry, stands for.
+trait Number {
+    fn number(&self) -> u64;
+}
+
+impl Number for u64 {
+    fn number(&self) -> u64 {
+        *self
+    }
+}
+
+impl Number for [u8] {
+    fn number(&self) -> u64 {
+        u64::from_le_bytes(self.try_into().expect("eight bytes"))
+    }
+}
+
+impl Number for [u8; 8] {
+    fn number(&self) -> u64 {
+        self[..].number()
+    }
+}
+
+impl<T: Number + ?Sized> Number for &T {
+    fn number(&self) -> u64 {
+        (**self).number()
+    }
+}
+
+impl<T: Number + ?Sized> Number for &mut T {
+    fn number(&self) -> u64 {
+        (**self).number()
+    }
+}
+
+impl<K: ?Sized, V: Number + ?Sized> Number for Ref<'_, K, V> {
+    fn number(&self) -> u64 {
+        self.value().number()
+    }
+}
+
+impl<K, V: Number> Number for Removed<'_, K, V> {
+    fn number(&self) -> u64 {
+        self.value().number()
+    }
+}
+
+impl Number for RemovedBytes<'_> {
+    fn number(&self) -> u64 {
+        self.value().number()
+    }
+}
+
+/// What an operation that may store returns, apart from a lack of room.
+trait Stored {
+    type Answer;
+    fn stored(self) -> Self::Answer;
+}
+
+impl<T> Stored for Option<T> {
+    type Answer = Self;
+    fn stored(self) -> Self {
+        self
+    }
+}
+
+impl<T> Stored for Computed<T> {
+    type Answer = Self;
+    fn stored(self) -> Self {
+        self
+    }
+}
+
+impl<K, V, C> Stored for Result<(), OccupiedError<K, V, C>> {
+    type Answer = Self;
+    fn stored(self) -> Self {
+        self
+    }
+}
+
+impl<T, K, V> Stored for Result<T, Full<K, V>> {
+    type Answer = T;
+    fn stored(self) -> T {
+        self.ok().expect("there is room")
+    }
+}
+
+fn numbers<T: Number>(answer: Option<T>) -> Option<u64> {
+    answer.map(|value| value.number())
+}
+
+fn both<T: Number>(computed: Computed<T>) -> (Option<u64>, Option<u64>) {
+    (numbers(computed.before), numbers(computed.after))
+}
+
+/// What a value is made of in a map of numbers, and in one of bytes.
+fn plain(n: u64) -> u64 {
+    n
+}
+
+fn bytes(n: u64) -> [u8; 8] {
+    n.to_le_bytes()
+}
+
+/// Operations that every map with many writers has.
+macro_rules! common {
+    ($map:expr, $of:path) => {{
+        let (map, of) = ($map, $of);
+        assert!(map.is_empty());
+        assert_eq!(numbers(map.get(&of(1))), None);
+        assert_eq!(numbers(map.insert(of(1), of(10)).stored()), None);
+        assert_eq!(numbers(map.insert(of(1), of(11)).stored()), Some(10), "what it replaces");
+        assert_eq!(numbers(map.get(&of(1))), Some(11));
+        assert_eq!(numbers(map.try_get(&of(1)).expect("nobody writes")), Some(11));
+        assert_eq!(map.get_with(&of(1), |value| value.number()), Some(11));
+        assert!(map.contains_key(&of(1)) && !map.contains_key(&of(2)));
+
+        assert!(map.insert_if_absent(of(2), of(20)).stored().is_ok(), "Ok has inserted");
+        let occupied = map.insert_if_absent(of(2), of(21)).stored().expect_err("there is one");
+        assert_eq!((occupied.key, occupied.value), (of(2), of(21)), "both come back");
+        assert_eq!(numbers(map.get(&of(2))), Some(20), "and nothing is replaced");
+
+        let add_one = |value: u64| of(value + 1);
+        assert_eq!(numbers(map.update(&of(2), |v| add_one(v.number()))), Some(21), "the new value");
+        assert_eq!(numbers(map.update(&of(3), |v| add_one(v.number()))), None);
+        assert!(!map.contains_key(&of(3)), "an update stores nothing where nothing is");
+
+        let step = |value: Option<u64>| match value {
+            None => Op::Insert(of(1)),
+            Some(1) => Op::Insert(of(2)),
+            Some(2) => Op::Keep,
+            Some(_) => Op::Remove,
+        };
+        let compute =
+            |key: u64| both(map.compute(of(key), |v| step(v.map(|v| v.number()))).stored());
+        assert_eq!(compute(3), (None, Some(1)));
+        assert_eq!(compute(3), (Some(1), Some(2)));
+        assert_eq!(compute(3), (Some(2), Some(2)), "kept");
+        assert_eq!(compute(1), (Some(11), None), "removed");
+        assert_eq!(map.len(), 2);
+
+        assert_eq!(numbers(map.remove(&of(3))), Some(2), "what is removed");
+        assert_eq!(numbers(map.remove(&of(3))), None);
+        map.insert(of(4), of(40)).stored();
+        map.retain(|_, value| value.number() == 40);
+        assert_eq!((map.len(), numbers(map.get(&of(4)))), (1, Some(40)));
+        map.clear();
+        assert_eq!((map.len(), map.iter().count()), (0, 0));
+    }};
+}
+
+/// Twins that neither wait nor abort: they answer as the others do.
+macro_rules! tries {
+    ($map:expr, $of:path) => {{
+        let (map, of) = ($map, $of);
+        assert_eq!(numbers(map.try_insert(of(1), of(10)).expect("nobody is there")), None);
+        assert_eq!(numbers(map.try_insert(of(1), of(11)).expect("nobody is there")), Some(10));
+        assert!(map.try_insert_if_absent(of(2), of(20)).expect("nobody is there").is_ok());
+        let occupied = map.try_insert_if_absent(of(2), of(21)).expect("nobody is there");
+        assert_eq!(occupied.expect_err("there is one").into_parts(), (of(2), of(21)));
+        let add_one = |value: Option<u64>| Op::Insert(of(value.unwrap_or(0) + 1));
+        let computed = map.try_compute(of(2), |v| add_one(v.map(|v| v.number())));
+        assert_eq!(both(computed.expect("nobody is there")), (Some(20), Some(21)));
+    }};
+}
+
+/// Operations of maps of owned data of any type.
+macro_rules! owned {
+    ($map:expr) => {{
+        let map = $map;
+        assert_eq!(*map.get_or_insert(1, 10), 10);
+        assert_eq!(*map.get_or_insert(1, 11), 10, "the value that is there");
+        assert_eq!(*map.get_or_insert_with(1, || unreachable!("it is there")), 10);
+        assert_eq!(map.get_or_try_insert_with(2, || Err("no")).err(), Some("no"));
+        assert_eq!(map.get_or_default(&2), 0);
+        assert!(!map.contains_key(&2), "neither has inserted");
+        assert_eq!(map.get_or_try_insert_with(2, || Ok::<_, ()>(20)).as_deref(), Ok(&20));
+        assert!(map.remove_if(&2, |_, value| *value == 21).is_none());
+        assert_eq!(numbers(map.remove_if(&2, |_, value| *value == 20)), Some(20));
+
+        let found = map.get(&1).expect("it is there");
+        let pinned = map.pin();
+        let same = pinned.get(&1).expect("it is there");
+        assert_eq!(numbers(map.remove(&1)), Some(10));
+        assert_eq!((*found, *same), (10, 10), "what is borrowed outlives its removal");
+        assert!(pinned.get(&1).is_none());
+    }};
+}
+
+/// Operations that go by the order of keys; `$entry` makes a pair of what they return.
+macro_rules! ordered {
+    ($map:expr, $entry:expr) => {{
+        let map = $map;
+        let all = [(1, 10), (3, 30), (5, 50)];
+        for (key, value) in all {
+            map.insert(key, value);
+        }
+        assert_eq!(map.first_key_value().map($entry), Some((1, 10)));
+        assert_eq!(map.last_key_value().map($entry), Some((5, 50)));
+        assert_eq!(
+            (map.floor(&3).map($entry), map.floor(&2).map($entry)),
+            (Some((3, 30)), Some((1, 10)))
+        );
+        assert_eq!(
+            (map.ceiling(&3).map($entry), map.ceiling(&2).map($entry)),
+            (Some((3, 30)), Some((3, 30)))
+        );
+        assert_eq!(
+            (map.predecessor(&3).map($entry), map.predecessor(&1).map($entry)),
+            (Some((1, 10)), None)
+        );
+        assert_eq!(
+            (map.successor(&3).map($entry), map.successor(&5).map($entry)),
+            (Some((5, 50)), None)
+        );
+        assert!(map.iter().map($entry).eq(all));
+        assert!(map.range(2..).map($entry).eq([(3, 30), (5, 50)]));
+        assert!(
+            map.range(..).rev().map($entry).eq([(5, 50), (3, 30), (1, 10)]),
+            "ranges go both ways"
+        );
+        assert!(map.iter_range(..5).map($entry).eq([(1, 10), (3, 30)]));
+        assert_eq!(map.remove_range(2..4), 1, "how many it has removed");
+        assert!(map.pop_first().is_some() && map.pop_last().is_some() && map.pop_first().is_none());
+    }};
+}
+
+#[test]
+fn operations_on_one_key_mean_the_same_on_every_map() {
+    common!(HashMap::<u64, u64>::new(), plain);
+    common!(OrdMap::<u64, u64>::new(), plain);
+    common!(BytesMap::new(), bytes);
+    common!(FlatMap::<u64, u64>::new(), plain);
+    common!(FlatTable::<u64, u64, 4>::new(), plain);
+    common!(FenceMap::<u64, u64>::new(), plain);
+}
+
+#[test]
+fn operations_that_never_wait_answer_as_those_that_do() {
+    tries!(HashMap::<u64, u64>::new(), plain);
+    tries!(OrdMap::<u64, u64>::new(), plain);
+    tries!(BytesMap::new(), bytes);
+    tries!(FlatMap::<u64, u64>::new(), plain);
+    tries!(FenceMap::<u64, u64>::new(), plain);
+}
+
+#[test]
+fn maps_of_owned_data_borrow_and_insert_alike() {
+    owned!(HashMap::<u64, u64>::new());
+    owned!(OrdMap::<u64, u64>::new());
+}
+
+#[test]
+fn ordered_maps_order_alike() {
+    ordered!(OrdMap::<u64, u64>::new(), |entry: Ref<'_, u64, u64>| (*entry.key(), *entry));
+    ordered!(FenceMap::<u64, u64>::new(), |entry: (u64, u64)| entry);
+}
