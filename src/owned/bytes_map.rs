@@ -297,7 +297,7 @@ impl<S: BuildHasher> BytesMap<S> {
     /// As [`get`](Self::get), but never waits; see [`HashMap::try_get`](super::HashMap::try_get).
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's bin.
+    /// [`Busy`] if a writer is inside the key's bin, or if there is no memory for a guard.
     ///
     /// ```
     /// let map = hedgerow::BytesMap::from([("rose", "red")]);

@@ -82,7 +82,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// [`Pinned::try_get`](super::Pinned::try_get) with a [`Handle`](super::Handle) of its own.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's bin.
+    /// [`Busy`] if a writer is inside the key's bin, or if there is no memory for a guard.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
