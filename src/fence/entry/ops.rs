@@ -103,8 +103,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// [`Pinned::try_get`](crate::owned::Pinned::try_get) with a [`Handle`](crate::owned::Handle) of its own.
     ///
     /// # Errors
-    /// [`Busy`] if a writer is inside the key's leaf, or has changed it again and again while it was read (64 times), or
-    /// if there is no memory for a guard.
+    /// [`Busy`] if a writer is inside the key's leaf, or has changed it again and again while it was read (64 times),
+    /// or if there is no memory for a guard.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
