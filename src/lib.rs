@@ -45,6 +45,11 @@ pub mod compressed;
 #[cfg(feature = "alloc")]
 pub mod docs;
 pub mod error;
+/// Places of keys in maps, there or not: what `entry` returns.
+#[cfg(feature = "alloc")]
+pub mod entry {
+    pub use crate::api::entry::{Entries, Entry, ModifiedEntry, OccupiedEntry, VacantEntry};
+}
 mod facade;
 #[cfg(feature = "alloc")]
 pub mod fence;

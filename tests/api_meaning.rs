@@ -3,6 +3,7 @@
 //! The same calls mean the same on all maps that have them: one text, compiled for each map. `api.rs` is about types,
 //! this is about answers. Only what a value is differs, so answers are turned into numbers before they are compared.
 
+use hedgerow::entry::Entry;
 use hedgerow::error::{Full, OccupiedError};
 use hedgerow::owned::{Ref, Removed, RemovedBytes};
 use hedgerow::{BytesMap, Computed, FenceMap, FlatMap, FlatTable, HashMap, Op, OrdMap};
@@ -173,20 +174,60 @@ macro_rules! tries {
     }};
 }
 
+/// Operations that find a value or store one.
+macro_rules! stores {
+    ($map:expr) => {{
+        let map = $map;
+        assert_eq!(map.get_or_insert(1, 10).number(), 10);
+        assert_eq!(map.get_or_insert(1, 11).number(), 10, "the value that is there");
+        assert_eq!(map.get_or_insert_with(1, || unreachable!("it is there")).number(), 10);
+        assert_eq!(map.get_or_try_insert_with(2, || Err("no")).err(), Some("no"));
+        assert_eq!(map.get_or_default(&2), 0);
+        assert!(!map.contains_key(&2), "neither has inserted");
+        let made = map.get_or_try_insert_with(2, || Ok::<_, ()>(20));
+        assert_eq!(made.map(|value| value.number()), Ok(20));
+        assert!(map.remove_if(&2, |_, value| *value == 21).is_none());
+        assert_eq!(numbers(map.remove_if(&2, |_, value| *value == 20)), Some(20));
+
+        assert_eq!(map.entry(1).or_insert(11).number(), 10, "the value that is there");
+        assert_eq!(map.entry(3).or_insert_with_key(|key| key * 10).number(), 30);
+        assert_eq!(map.entry(4).or_default().number(), 0);
+        let Entry::Occupied(there) = map.entry(3) else { panic!("the key has a value") };
+        assert_eq!((*there.key(), *there.get()), (3, 30));
+        assert_eq!(numbers(there.insert(31)), Some(30), "what it replaces");
+        let Entry::Occupied(there) = map.entry(3) else { panic!("the key has a value") };
+        map.insert(3, 32);
+        assert_eq!(*there.get(), 31, "what was there when the entry was looked for");
+        assert_eq!(numbers(there.remove()), Some(32), "what is there by now");
+        let Entry::Vacant(absent) = map.entry(3) else { panic!("the key has no value") };
+        map.insert(3, 33);
+        assert_eq!(absent.insert(34).number(), 33, "the value of another thread stays");
+        let doubled = |n: &mut u64| *n *= 2;
+        assert_eq!(map.entry(3).and_modify(doubled).or_insert(1).number(), 66, "the new value");
+        assert_eq!(map.entry(5).and_modify(doubled).or_insert(1).number(), 1);
+        let Entry::Vacant(absent) = map.entry(6) else { panic!("the key has no value") };
+        assert_eq!(absent.into_key(), 6);
+        assert!(!map.contains_key(&6));
+
+        let (map, rounds) = (&map, 2_000);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..rounds {
+                        map.entry(7).and_modify(|n| *n += 1).or_insert(1);
+                    }
+                });
+            }
+        });
+        assert_eq!(map.get_or_default(&7), 2 * rounds, "a chain is one atomic step");
+    }};
+}
+
 /// Operations of maps of owned data of any type.
 macro_rules! owned {
     ($map:expr) => {{
         let map = $map;
-        assert_eq!(*map.get_or_insert(1, 10), 10);
-        assert_eq!(*map.get_or_insert(1, 11), 10, "the value that is there");
-        assert_eq!(*map.get_or_insert_with(1, || unreachable!("it is there")), 10);
-        assert_eq!(map.get_or_try_insert_with(2, || Err("no")).err(), Some("no"));
-        assert_eq!(map.get_or_default(&2), 0);
-        assert!(!map.contains_key(&2), "neither has inserted");
-        assert_eq!(map.get_or_try_insert_with(2, || Ok::<_, ()>(20)).as_deref(), Ok(&20));
-        assert!(map.remove_if(&2, |_, value| *value == 21).is_none());
-        assert_eq!(numbers(map.remove_if(&2, |_, value| *value == 20)), Some(20));
-
+        map.insert(1, 10);
         let found = map.get(&1).expect("it is there");
         let pinned = map.pin();
         let same = pinned.get(&1).expect("it is there");
@@ -254,7 +295,15 @@ fn operations_that_never_wait_answer_as_those_that_do() {
 }
 
 #[test]
-fn maps_of_owned_data_borrow_and_insert_alike() {
+fn operations_that_find_or_store_mean_the_same() {
+    stores!(HashMap::<u64, u64>::new());
+    stores!(OrdMap::<u64, u64>::new());
+    stores!(FlatMap::<u64, u64>::new());
+    stores!(FenceMap::<u64, u64>::new());
+}
+
+#[test]
+fn maps_of_owned_data_lend_alike() {
     owned!(HashMap::<u64, u64>::new());
     owned!(OrdMap::<u64, u64>::new());
 }

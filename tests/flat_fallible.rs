@@ -26,7 +26,7 @@ const FOR_EVER: u64 = u64::MAX;
 type Map<K = u64> = FlatMap<K, u64, Mapped>;
 
 /// What each of them answers about `key`, for which 5 is to be stored if it is absent.
-fn refusals<K: Copy + Eq + Hash + Debug>(map: &Map<K>, key: K) -> [TryInsertError<K, u64>; 8] {
+fn refusals<K: Copy + Eq + Hash + Debug>(map: &Map<K>, key: K) -> [TryInsertError<K, u64>; 6] {
     let given = |error: TryInsertError<K, Option<u64>>| match error {
         // Perhaps the closure was never asked.
         TryInsertError::Busy { key, value } => {
@@ -47,9 +47,7 @@ fn refusals<K: Copy + Eq + Hash + Debug>(map: &Map<K>, key: K) -> [TryInsertErro
         many.1,
         given(map.try_compute(key, |_| Op::Insert(5)).expect_err("compute")),
         given(map.try_compare_exchange(key, None, Some(5)).expect_err("compare_exchange")),
-        map.entry(key).try_or_insert(5).expect_err("or_insert"),
-        map.entry(key).and_modify(|_| ()).try_or_insert(5).expect_err("and_modify"),
-        given(map.entry(key).try_or_insert_with(|| 5).expect_err("or_insert_with")),
+        given(map.try_get_or_insert_with(key, || 5).expect_err("get_or_insert")),
     ]
 }
 
@@ -76,14 +74,15 @@ fn without_memory_the_arguments_come_back() {
             assert!(map.try_compute(key, |_| Op::Keep).is_ok_and(|done| done.after == Some(key)));
             assert!(map.try_compare_exchange(key, None, Some(5)) == Ok(Err(Some(key))));
             assert!(map.try_compare_exchange(key, Some(key), Some(5)) == Ok(Ok(Some(key))));
-            assert!(map.entry(key).and_modify(|n| *n += 1).try_or_insert(0) == Ok(6));
+            let add = |n: Option<_>| Op::Insert(n.map_or(0, |n| n + 1));
+            assert_eq!(map.try_compute(key, add).map(|done| done.after), Ok(Some(6)));
             assert!(map.try_update(&key, |n| n * 2) == Ok(Some(12)));
             assert!(map.try_remove(&key) == Ok(Some(12)));
-            assert!(map.entry(key).try_or_insert_with(|| key) == Ok(key));
+            assert!(map.try_get_or_insert_with(key, || key) == Ok(key));
         };
         failing(0, FOR_EVER, || (0..key).for_each(present));
         assert!((0..key).all(|key| map.get(&key) == Some(key)));
-        assert_eq!(map.entry(key).try_or_insert(5), Ok(5), "there is memory again");
+        assert_eq!(map.try_get_or_insert_with(key, || 5), Ok(5), "there is memory again");
     }
     let (made, _) = failing(0, 1, || FlatMap::<u64, u64>::try_with_capacity(1_000).err());
     assert_eq!(made, Some(TryReserveError::Alloc));
@@ -230,7 +229,8 @@ fn one(map: &Map, kind: usize, key: u64, new: u64, found: Option<u64>) -> Option
             Some(after)
         }
         _ => {
-            let after = map.entry(key).and_modify(|n| *n ^= new).try_or_insert_with(|| new).ok()?;
+            let change = |n: Option<_>| Op::Insert(n.map_or(new, |n| n ^ new));
+            let after = map.try_compute(key, change).ok()?.after?;
             assert_eq!(after, found.map_or(new, |n| n ^ new));
             Some(Some(after))
         }

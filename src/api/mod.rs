@@ -1,4 +1,6 @@
 //! What all maps share in their interface: decisions and answers, errors, the default hasher.
 
+#[cfg(feature = "alloc")]
+pub(crate) mod entry;
 pub(crate) mod hasher;
 pub(crate) mod op;

@@ -104,7 +104,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     }
 }
 
-fn hand_back<K, V>(why: &Failure, key: K, value: V) -> TryInsertError<K, V> {
+pub(super) fn hand_back<K, V>(why: &Failure, key: K, value: V) -> TryInsertError<K, V> {
     match why {
         Failure::Busy => TryInsertError::Busy { key, value },
         Failure::Alloc => TryInsertError::Alloc { key, value },

@@ -30,6 +30,7 @@ mod load;
 mod loom;
 mod map;
 mod near;
+mod or_insert;
 mod ordered;
 mod range;
 mod rank;

@@ -1,201 +1,189 @@
-//! One key's place in a map, there or not: what std's `Entry` is for, without a lock to hold.
+//! A value that is found or stored in one step, and exchanges.
 
 use super::map::FlatMap;
+use crate::api::entry::{Entries, Entry, or_insert, sealed::Sealed};
 use crate::api::op::Op;
 use crate::error::TryInsertError;
 use crate::sync::backoff::Backoff;
-use crate::table::Failure;
 use core::borrow::Borrow;
-use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
-/// A key and what is to be done to its value; made by [`FlatMap::entry`].
-///
-/// Nothing is looked up or locked until one of the methods that end the chain is called; that method then
-/// does everything at once, atomically, by [`compute`](FlatMap::compute). An entry that is dropped before
-/// does nothing.
-#[must_use = "an entry does nothing until `or_insert` or another method that ends the chain"]
-pub struct Entry<'a, K, V, S, M = fn(&mut V)> {
-    map: &'a FlatMap<K, V, S>,
-    key: K,
-    modify: Option<M>,
-}
+impl<K, V, S> Sealed for FlatMap<K, V, S> {}
 
-impl<'a, K, V, S> Entry<'a, K, V, S>
-where
-    K: Copy + Eq + Hash,
-    V: Copy,
-    S: BuildHasher,
-{
-    /// Has `f` change the value where there is one, when the chain ends.
-    ///
-    /// `f` runs with nothing locked, and again on the new value if the entry changed meanwhile.
-    ///
-    /// ```
-    /// let map = hedgerow::FlatMap::<_, _>::default();
-    /// for word in ["rose", "briar", "rose"] {
-    ///     map.entry(word).and_modify(|n| *n += 1).or_insert(1);
-    /// }
-    /// assert_eq!((map.get("rose"), map.get("briar")), (Some(2), Some(1)));
-    /// ```
-    pub fn and_modify<M: FnMut(&mut V)>(self, f: M) -> Entry<'a, K, V, S, M> {
-        Entry { map: self.map, key: self.key, modify: Some(f) }
-    }
-}
+impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> Entries for FlatMap<K, V, S> {
+    type Key = K;
+    type Value = V;
+    type Found<'a>
+        = V
+    where
+        Self: 'a;
+    type Taken<'a>
+        = V
+    where
+        Self: 'a;
 
-impl<K, V, S, M> Entry<'_, K, V, S, M>
-where
-    K: Copy + Eq + Hash,
-    V: Copy,
-    S: BuildHasher,
-    M: FnMut(&mut V),
-{
-    /// The key.
-    ///
-    /// ```
-    /// assert_eq!(hedgerow::FlatMap::<u32, u32>::new().entry(7).key(), &7);
-    /// ```
-    pub fn key(&self) -> &K {
-        &self.key
+    fn value<'f>(found: &'f V) -> &'f V {
+        found
     }
 
-    /// Inserts `value` where there is none; returns the value that is there afterwards.
-    ///
-    /// ```
-    /// let map = hedgerow::FlatMap::<_, _>::default();
-    /// assert_eq!((map.entry(1).or_insert('a'), map.entry(1).or_insert('b')), ('a', 'a'));
-    /// ```
-    pub fn or_insert(self, value: V) -> V {
-        self.or_insert_with(|| value)
+    fn find(&self, key: &K) -> Option<V> {
+        self.get(key)
     }
 
-    /// As [`or_insert`](Self::or_insert), with the value that `f` makes. `f` runs at most once, with nothing
-    /// locked, and in vain where another thread inserts the key meanwhile.
-    ///
-    /// ```
-    /// let map = hedgerow::FlatMap::<u32, u32>::new();
-    /// assert_eq!(map.entry(1).or_insert_with(|| 2), 2);
-    /// assert_eq!(map.entry(1).or_insert_with(|| unreachable!()), 2);
-    /// ```
-    pub fn or_insert_with(self, f: impl FnOnce() -> V) -> V {
-        self.or_insert_with_key(|_| f())
+    fn find_or_insert(&self, key: K, make: impl FnOnce(&K) -> V) -> V {
+        self.found_or(key, make, |_| Op::Keep)
     }
 
-    /// As [`or_insert_with`](Self::or_insert_with), with a value made from the key.
-    ///
-    /// ```
-    /// let map = hedgerow::FlatMap::<_, _>::default();
-    /// assert_eq!(map.entry("rose").or_insert_with_key(|word| word.len()), 4);
-    /// ```
-    pub fn or_insert_with_key(mut self, f: impl FnOnce(&K) -> V) -> V {
-        let (map, key, mut made) = (self.map, self.key, None);
-        let done = map.compute(key, self.decision(f, &mut made));
-        done.after.or(made).expect("the key has a value now")
-    }
-
-    /// As [`or_insert`](Self::or_insert), but neither waits nor aborts.
-    ///
-    /// # Errors
-    /// As [`try_insert`](FlatMap::try_insert), which hands key and `value` back.
-    ///
-    /// ```
-    /// let map = hedgerow::FlatMap::<_, _>::default();
-    /// assert_eq!((map.entry(1).try_or_insert('a'), map.entry(1).try_or_insert('b')), (Ok('a'), Ok('a')));
-    /// ```
-    pub fn try_or_insert(self, value: V) -> Result<V, TryInsertError<K, V>> {
-        let key = self.key;
-        self.settle(|_| value, &mut None).map_err(|why| why.hand_back(key, value))
-    }
-
-    /// As [`or_insert_with`](Self::or_insert_with), but neither waits nor aborts.
-    ///
-    /// # Errors
-    /// As [`try_insert`](FlatMap::try_insert); what `f` made is handed back with the key, None where it was
-    /// not asked.
-    ///
-    /// ```
-    /// let map = hedgerow::FlatMap::<u32, u32>::new();
-    /// assert_eq!(map.entry(1).try_or_insert_with(|| 2), Ok(2));
-    /// assert_eq!(map.entry(1).try_or_insert_with(|| unreachable!()), Ok(2));
-    /// ```
-    pub fn try_or_insert_with(
-        self,
-        f: impl FnOnce() -> V,
-    ) -> Result<V, TryInsertError<K, Option<V>>> {
-        let (key, mut made) = (self.key, None);
-        self.settle(|_| f(), &mut made).map_err(|why| why.hand_back(key, made))
-    }
-
-    /// What is to be done to the value, or to its absence; `made` is what `f` made, once it was asked.
-    fn decision<'s>(
-        &'s mut self,
-        f: impl FnOnce(&K) -> V + 's,
-        made: &'s mut Option<V>,
-    ) -> impl FnMut(Option<V>) -> Op<V> + 's {
-        let (key, mut make) = (self.key, Some(f));
-        move |old| {
-            let Some(mut value) = old else {
-                if let Some(make) = make.take() {
-                    *made = Some(make(&key));
-                }
-                return made.map_or(Op::Keep, Op::Insert);
-            };
-            let Some(modify) = &mut self.modify else { return Op::Keep };
+    fn modify_or_insert(
+        &self,
+        key: K,
+        mut modify: impl FnMut(&mut V),
+        make: impl FnOnce(&K) -> V,
+    ) -> V {
+        self.found_or(key, make, |mut value| {
             modify(&mut value);
             Op::Insert(value)
-        }
-    }
-
-    /// Does it without waiting.
-    fn settle(mut self, f: impl FnOnce(&K) -> V, made: &mut Option<V>) -> Result<V, Failure> {
-        let (map, key) = (self.map, self.key);
-        let done = map.alter(map.hash(&key), key, Backoff::never(), self.decision(f, made))?;
-        Ok(FlatMap::<K, V, S>::computed(done).after.expect("the key has a value now"))
-    }
-
-    /// Inserts the default value where there is none; returns the value that is there afterwards.
-    ///
-    /// ```
-    /// assert_eq!(hedgerow::FlatMap::<u32, u32>::new().entry(1).or_default(), 0);
-    /// ```
-    pub fn or_default(self) -> V
-    where
-        V: Default,
-    {
-        self.or_insert_with(V::default)
-    }
-
-    /// Only what [`and_modify`](Entry::and_modify) said: the value afterwards, None where there is none.
-    ///
-    /// ```
-    /// let map: hedgerow::FlatMap<_, _> = [(1, 1)].into();
-    /// let double = |n: &mut i32| *n *= 2;
-    /// assert_eq!((map.entry(1).and_modify(double).get(), map.entry(2).and_modify(double).get()), (Some(2), None));
-    /// ```
-    pub fn get(self) -> Option<V> {
-        let Some(mut modify) = self.modify else { return self.map.get(&self.key) };
-        self.map.update(&self.key, |mut value| {
-            modify(&mut value);
-            value
         })
     }
-}
 
-impl<K: fmt::Debug, V, S, M> fmt::Debug for Entry<'_, K, V, S, M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("key", &self.key).finish_non_exhaustive()
+    fn store(&self, key: K, value: V) -> Option<V> {
+        self.insert(key, value)
+    }
+
+    fn take(&self, key: &K) -> Option<V> {
+        self.remove(key)
     }
 }
 
 impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
-    /// The place of `key`, there or not, for `or_insert` and its kin. Locks and looks up nothing yet.
+    /// The value after `modify` was asked about the one that was found, or after the one of `make` was stored.
+    #[inline]
+    fn found_or(&self, key: K, make: impl FnOnce(&K) -> V, modify: impl FnMut(V) -> Op<V>) -> V {
+        let mut made = None;
+        let done = self.compute(key, or_insert(key, make, &mut made, modify));
+        done.after.expect("the key has a value now")
+    }
+
+    /// Looks at the place of `key`, to decide what to store there. Waits as [`get`](Self::get) does; see [`Entry`].
     ///
     /// ```
     /// let map: hedgerow::FlatMap<&str, u32> = [("rose", 1)].into();
     /// assert_eq!(map.entry("rose").and_modify(|n| *n += 1).or_insert(1), 2);
     /// ```
-    pub fn entry(&self, key: K) -> Entry<'_, K, V, S> {
-        Entry { map: self, key, modify: None }
+    #[inline]
+    pub fn entry(&self, key: K) -> Entry<'_, Self> {
+        Entry::of(self, key)
+    }
+
+    /// Returns the value of `key`. If there is none, `make` is called, and the map keeps what it returns.
+    ///
+    /// `make` runs with nothing locked, at most once, and in vain if another thread inserts the key meanwhile: all
+    /// callers get the value that is in the map. Blocks and allocates as [`insert`](Self::insert) does if the key is
+    /// absent.
+    ///
+    /// ```
+    /// let map = hedgerow::FlatMap::<u32, usize>::new();
+    /// assert_eq!(map.get_or_insert_with(7, || 4), 4);
+    /// assert_eq!(map.get_or_insert_with(7, || unreachable!()), 4);
+    /// ```
+    pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> V {
+        self.found_or(key, |_| make(), |_| Op::Keep)
+    }
+
+    /// Returns the value of `key`, and stores `value` if there is none. Blocks and allocates as
+    /// [`get_or_insert_with`](Self::get_or_insert_with) does.
+    ///
+    /// ```
+    /// let map = hedgerow::FlatMap::<u32, char>::new();
+    /// assert_eq!((map.get_or_insert(7, 'a'), map.get_or_insert(7, 'b')), ('a', 'a'));
+    /// ```
+    pub fn get_or_insert(&self, key: K, value: V) -> V {
+        self.get_or_insert_with(key, || value)
+    }
+
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), if `make` succeeds. If another thread inserts the key while
+    /// `make` runs, returns that thread's value, or the error of `make`.
+    ///
+    /// # Errors
+    /// The error of `make`. Then nothing is inserted.
+    ///
+    /// ```
+    /// let map = hedgerow::FlatMap::<u32, u8>::new();
+    /// assert!(map.get_or_try_insert_with(7, || "many".parse()).is_err());
+    /// assert_eq!(map.get_or_try_insert_with(7, || "7".parse()), Ok(7));
+    /// ```
+    pub fn get_or_try_insert_with<E>(
+        &self,
+        key: K,
+        make: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, E> {
+        if let Some(found) = self.get(&key) {
+            return Ok(found);
+        }
+        let value = make()?;
+        Ok(self.get_or_insert(key, value))
+    }
+
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts.
+    ///
+    /// # Errors
+    /// As [`try_insert`](Self::try_insert); the value of `make` is handed back with the key, None if `make` was not
+    /// called.
+    ///
+    /// ```
+    /// let map = hedgerow::FlatMap::<u32, u32>::new();
+    /// assert_eq!(map.try_get_or_insert_with(1, || 2), Ok(2));
+    /// assert_eq!(map.try_get_or_insert_with(1, || unreachable!()), Ok(2));
+    /// ```
+    pub fn try_get_or_insert_with(
+        &self,
+        key: K,
+        make: impl FnOnce() -> V,
+    ) -> Result<V, TryInsertError<K, Option<V>>> {
+        let mut made = None;
+        let decide = or_insert(key, |_| make(), &mut made, |_| Op::Keep);
+        let done = self.alter(self.hash(&key), key, Backoff::never(), decide);
+        match done {
+            Ok(done) => Ok(Self::computed(done).after.expect("the key has a value now")),
+            Err(why) => Err(why.hand_back(key, made)),
+        }
+    }
+
+    /// Returns the value of `key`, or the default value. Inserts nothing. Waits as [`get`](Self::get) does.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<u32, u32> = [(7, 1)].into();
+    /// assert_eq!((map.get_or_default(&7), map.get_or_default(&8)), (1, 0));
+    /// ```
+    pub fn get_or_default<Q>(&self, key: &Q) -> V
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+        V: Default,
+    {
+        self.get(key).unwrap_or_default()
+    }
+
+    /// Removes `key` if `condition` returns true for its entry; returns the value that it had.
+    ///
+    /// `condition` runs with nothing locked, and again if anything in the key's bin changed meanwhile. Blocks as
+    /// [`remove`](Self::remove) does.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<u32, u32> = [(7, 1)].into();
+    /// assert_eq!(map.remove_if(&7, |_, n| *n == 0), None);
+    /// assert_eq!(map.remove_if(&7, |_, n| *n == 1), Some(1));
+    /// ```
+    pub fn remove_if<Q>(&self, key: &Q, mut condition: impl FnMut(&Q, &V) -> bool) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let decide = |value: V| if condition(key, &value) { Op::Remove } else { Op::Keep };
+        match self.alter_hashed(self.hash(key), key, decide) {
+            Some((before, Op::Remove)) => Some(before),
+            _ => None,
+        }
     }
 
     /// Replaces what `key` has by `new` if it is `current`, absence (None) included; either way tells what

@@ -30,8 +30,6 @@ pub use crate::api::op::{Computed, Op};
 pub use crate::table::cursor::Cursor;
 #[cfg(feature = "alloc")]
 pub use batch::GetEach;
-#[cfg(feature = "alloc")]
-pub use entry::Entry;
 pub use fixed::{FlatTable, TableIter};
 #[cfg(feature = "alloc")]
 pub use iter::{Iter, Keys, Values};

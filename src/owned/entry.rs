@@ -1,264 +1,90 @@
-//! An entry that is there or not, and what to do about it.
+//! [`Entry`] of `HashMap`.
 
 use super::map::HashMap;
+use super::ops::give_up;
+use crate::api::entry::{Entries, Entry, modify_or_insert, sealed::Sealed};
 use crate::reclaim::borrowed::Ref;
+use crate::reclaim::guard::pin;
+use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
-use core::fmt;
+use crate::reclaim::retired::Way;
 use core::hash::{BuildHasher, Hash};
 
-/// A key's place in a [`HashMap`], as it was when [`HashMap::entry`] looked.
-///
-/// Nothing is locked meanwhile, so others may insert or remove the key: each method decides again, atomically, and says
-/// what it does if the place has changed.
-pub enum Entry<'a, K, V, S> {
-    /// The key had an entry.
-    Occupied(OccupiedEntry<'a, K, V, S>),
-    /// The key had none.
-    Vacant(VacantEntry<'a, K, V, S>),
-}
+impl<K, V, S> Sealed for HashMap<K, V, S> {}
 
-/// A place that had an entry.
-pub struct OccupiedEntry<'a, K, V, S> {
-    map: &'a HashMap<K, V, S>,
-    key: K,
-    found: Ref<'a, K, V>,
-}
+impl<K: Eq + Hash, V, S: BuildHasher> Entries for HashMap<K, V, S> {
+    type Key = K;
+    type Value = V;
+    type Found<'a>
+        = Ref<'a, K, V>
+    where
+        Self: 'a;
+    type Taken<'a>
+        = Removed<'a, K, V>
+    where
+        Self: 'a;
 
-/// A place that had no entry.
-pub struct VacantEntry<'a, K, V, S> {
-    map: &'a HashMap<K, V, S>,
-    key: K,
+    fn value<'f>(found: &'f Ref<'_, K, V>) -> &'f V {
+        found.value()
+    }
+
+    fn find(&self, key: &K) -> Option<Ref<'_, K, V>> {
+        self.get(key)
+    }
+
+    fn find_or_insert(&self, key: K, make: impl FnOnce(&K) -> V) -> Ref<'_, K, V> {
+        self.get_or_insert_with_key(key, make)
+    }
+
+    fn modify_or_insert(
+        &self,
+        key: K,
+        modify: impl FnMut(&mut V),
+        make: impl FnOnce(&K) -> V,
+    ) -> Ref<'_, K, V>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        let update = |key: &K, f: &mut dyn FnMut(&V) -> V| self.update(key, f);
+        let insert = |key, value| self.insert_new(key, value);
+        modify_or_insert(key, modify, make, update, insert, |key, f| self.compute(key, f).after)
+    }
+
+    fn store(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {
+        self.insert(key, value)
+    }
+
+    fn take(&self, key: &K) -> Option<Removed<'_, K, V>> {
+        self.remove(key)
+    }
 }
 
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
-    /// Looks at the place of `key`, to decide what to store there.
-    ///
-    /// Blocks and allocates as [`insert`](Self::insert) does when something is stored. A chain of methods is not atomic
-    /// as a whole: if another thread inserts the key after this has found none, [`and_modify`](Entry::and_modify) does
-    /// nothing, and [`or_insert`](Entry::or_insert) returns the other thread's value. Threads that count use
-    /// [`compute`](Self::compute).
+    /// Looks at the place of `key`, to decide what to store there. Waits as [`get`](Self::get) does; see [`Entry`].
     ///
     /// ```
-    /// let map = hedgerow::HashMap::<&str, Vec<u32>>::new();
-    /// for (line, word) in (1..).zip(["rose", "thorn", "rose"]) {
-    ///     map.entry(word).and_modify(|lines| [&lines[..], &[line]].concat()).or_insert_with(|| vec![line]);
+    /// let map = hedgerow::HashMap::<&str, u32>::new();
+    /// for word in ["rose", "thorn", "rose"] {
+    ///     map.entry(word).and_modify(|n| *n += 1).or_insert(1);
     /// }
-    /// assert_eq!(map.get_cloned("rose"), Some(vec![1, 3]));
+    /// assert_eq!(map.get_cloned("rose"), Some(2));
     /// ```
-    pub fn entry(&self, key: K) -> Entry<'_, K, V, S> {
-        match self.get(&key) {
-            Some(found) => Entry::Occupied(OccupiedEntry { map: self, key, found }),
-            None => Entry::Vacant(VacantEntry { map: self, key }),
+    pub fn entry(&self, key: K) -> Entry<'_, Self> {
+        Entry::of(self, key)
+    }
+
+    /// Inserts an entry for a key that has none, and returns it; else hands key and value back.
+    fn insert_new(&self, key: K, value: V) -> Result<Ref<'_, K, V>, (K, V)> {
+        let guard = pin();
+        let hash = self.hash(&key);
+        let fresh = Pair::new(hash, key, value).unwrap_or_else(give_up::<K, V, _, _>);
+        let node = fresh.0;
+        match self.store_absent(fresh, Way::Waiting, &guard) {
+            // SAFETY: published while the guard is held.
+            Ok(()) => Ok(unsafe { Ref::of_pair(node, guard) }),
+            Err((Ok(_), fresh)) => Err(Pair::into_inner(fresh)),
+            Err((Err(why), _)) => give_up::<K, V, _, _>(why),
         }
-    }
-}
-
-impl<'a, K: Eq + Hash, V, S: BuildHasher> Entry<'a, K, V, S> {
-    /// Returns the key.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<u32, char>::new();
-    /// assert_eq!(map.entry(7).key(), &7);
-    /// ```
-    pub fn key(&self) -> &K {
-        match self {
-            Self::Occupied(entry) => entry.key(),
-            Self::Vacant(entry) => entry.key(),
-        }
-    }
-
-    /// Returns the value that was found, or stores `value`. If another thread stored one meanwhile, returns that.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<u32, char>::new();
-    /// assert_eq!((*map.entry(7).or_insert('a'), *map.entry(7).or_insert('b')), ('a', 'a'));
-    /// ```
-    pub fn or_insert(self, value: V) -> Ref<'a, K, V> {
-        self.or_insert_with(|| value)
-    }
-
-    /// As [`or_insert`](Self::or_insert), with the value that `make` returns.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<u32, String>::new();
-    /// assert_eq!(map.entry(7).or_insert_with(String::new).as_str(), "");
-    /// ```
-    pub fn or_insert_with(self, make: impl FnOnce() -> V) -> Ref<'a, K, V> {
-        match self {
-            Self::Occupied(entry) => entry.found,
-            Self::Vacant(VacantEntry { map, key }) => map.get_or_insert_with(key, make),
-        }
-    }
-
-    /// As [`or_insert`](Self::or_insert), with the value that `make` makes of the key.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<String, usize>::new();
-    /// assert_eq!(*map.entry("rose".into()).or_insert_with_key(|key| key.len()), 4);
-    /// ```
-    pub fn or_insert_with_key(self, make: impl FnOnce(&K) -> V) -> Ref<'a, K, V> {
-        match self {
-            Self::Occupied(entry) => entry.found,
-            Self::Vacant(VacantEntry { map, key }) => {
-                let value = make(&key);
-                map.get_or_insert(key, value)
-            }
-        }
-    }
-
-    /// As [`or_insert`](Self::or_insert), with the default value.
-    ///
-    /// ```
-    /// let map = hedgerow::HashMap::<u32, String>::new();
-    /// assert_eq!(map.entry(7).or_default().as_str(), "");
-    /// ```
-    pub fn or_default(self) -> Ref<'a, K, V>
-    where
-        V: Default,
-    {
-        self.or_insert_with(V::default)
-    }
-
-    /// Replaces the value by what `f` makes of it, at once, if the key had one and has one now: see
-    /// [`HashMap::update`].
-    ///
-    /// ```
-    /// let map: hedgerow::HashMap<u32, u32> = [(7, 1)].into();
-    /// assert_eq!(*map.entry(7).and_modify(|n| n + 1).or_insert(0), 2);
-    /// ```
-    #[must_use]
-    pub fn and_modify(self, f: impl FnMut(&V) -> V) -> Self
-    where
-        K: Clone,
-    {
-        match self {
-            Self::Occupied(OccupiedEntry { map, key, .. }) => match map.update(&key, f) {
-                Some(found) => Self::Occupied(OccupiedEntry { map, key, found }),
-                None => Self::Vacant(VacantEntry { map, key }),
-            },
-            vacant @ Self::Vacant(_) => vacant,
-        }
-    }
-}
-
-impl<'a, K: Eq + Hash, V, S: BuildHasher> OccupiedEntry<'a, K, V, S> {
-    /// Returns the key that was looked for.
-    ///
-    /// ```
-    /// use hedgerow::owned::Entry;
-    /// let map: hedgerow::HashMap<u32, char> = [(7, 'a')].into();
-    /// let Entry::Occupied(entry) = map.entry(7) else { unreachable!() };
-    /// assert_eq!((entry.key(), entry.get()), (&7, &'a'));
-    /// ```
-    pub fn key(&self) -> &K {
-        &self.key
-    }
-
-    /// Returns the value that was found.
-    ///
-    /// ```
-    /// use hedgerow::owned::Entry;
-    /// let map: hedgerow::HashMap<u32, char> = [(7, 'a')].into();
-    /// let Entry::Occupied(entry) = map.entry(7) else { unreachable!() };
-    /// assert_eq!(entry.get(), &'a');
-    /// ```
-    pub fn get(&self) -> &V {
-        self.found.value()
-    }
-
-    /// Returns the entry that was found, to be kept.
-    ///
-    /// ```
-    /// use hedgerow::owned::Entry;
-    /// let map: hedgerow::HashMap<u32, char> = [(7, 'a')].into();
-    /// let Entry::Occupied(entry) = map.entry(7) else { unreachable!() };
-    /// assert_eq!(*entry.into_ref(), 'a');
-    /// ```
-    pub fn into_ref(self) -> Ref<'a, K, V> {
-        self.found
-    }
-
-    /// Stores `value`, and returns the entry that it replaces: see [`HashMap::insert`].
-    ///
-    /// ```
-    /// use hedgerow::owned::Entry;
-    /// let map: hedgerow::HashMap<u32, char> = [(7, 'a')].into();
-    /// let Entry::Occupied(entry) = map.entry(7) else { unreachable!() };
-    /// assert_eq!(entry.insert('b').as_deref(), Some(&'a'));
-    /// ```
-    pub fn insert(self, value: V) -> Option<Removed<'a, K, V>> {
-        self.map.insert(self.key, value)
-    }
-
-    /// Removes the entry of the key, whichever it is by now: see [`HashMap::remove`].
-    ///
-    /// ```
-    /// use hedgerow::owned::Entry;
-    /// let map: hedgerow::HashMap<u32, char> = [(7, 'a')].into();
-    /// let Entry::Occupied(entry) = map.entry(7) else { unreachable!() };
-    /// assert_eq!(entry.remove().as_deref(), Some(&'a'));
-    /// ```
-    pub fn remove(self) -> Option<Removed<'a, K, V>> {
-        self.map.remove(&self.key)
-    }
-}
-
-impl<'a, K: Eq + Hash, V, S: BuildHasher> VacantEntry<'a, K, V, S> {
-    /// Returns the key that was looked for.
-    ///
-    /// ```
-    /// use hedgerow::owned::Entry;
-    /// let map = hedgerow::HashMap::<u32, char>::new();
-    /// let Entry::Vacant(entry) = map.entry(7) else { unreachable!() };
-    /// assert_eq!(entry.key(), &7);
-    /// ```
-    pub fn key(&self) -> &K {
-        &self.key
-    }
-
-    /// Returns the key itself.
-    ///
-    /// ```
-    /// use hedgerow::owned::Entry;
-    /// let map = hedgerow::HashMap::<String, char>::new();
-    /// let Entry::Vacant(entry) = map.entry("rose".into()) else { unreachable!() };
-    /// assert_eq!(entry.into_key(), "rose");
-    /// ```
-    pub fn into_key(self) -> K {
-        self.key
-    }
-
-    /// Stores `value`. If another thread stored one meanwhile, returns that.
-    ///
-    /// ```
-    /// use hedgerow::owned::Entry;
-    /// let map = hedgerow::HashMap::<u32, char>::new();
-    /// let Entry::Vacant(entry) = map.entry(7) else { unreachable!() };
-    /// assert_eq!(*entry.insert('a'), 'a');
-    /// ```
-    pub fn insert(self, value: V) -> Ref<'a, K, V> {
-        self.map.get_or_insert(self.key, value)
-    }
-}
-
-impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for Entry<'_, K, V, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Occupied(entry) => entry.fmt(f),
-            Self::Vacant(entry) => entry.fmt(f),
-        }
-    }
-}
-
-impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for OccupiedEntry<'_, K, V, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.found.value();
-        f.debug_struct("OccupiedEntry").field("key", &self.key).field("value", value).finish()
-    }
-}
-
-impl<K: fmt::Debug, V, S> fmt::Debug for VacantEntry<'_, K, V, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("VacantEntry").field(&self.key).finish()
     }
 }

@@ -30,7 +30,6 @@ pub use crate::reclaim::removed::Removed;
 pub use crate::table::cursor::Cursor;
 pub use bytes_iter::{BytesIter, PinnedBytesIter};
 pub use bytes_map::BytesMap;
-pub use entry::{Entry, OccupiedEntry, VacantEntry};
 pub use iter::{ExtractIf, IntoIter, Iter, PinnedIter, PinnedKeys, PinnedValues};
 pub use map::HashMap;
 #[cfg(feature = "rayon")]

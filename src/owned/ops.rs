@@ -142,8 +142,16 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// assert_eq!(*map.get_or_insert_with("rose".into(), || unreachable!()), 4);
     /// ```
     pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> Ref<'_, K, V> {
+        self.get_or_insert_with_key(key, |_| make())
+    }
+
+    pub(super) fn get_or_insert_with_key(
+        &self,
+        key: K,
+        make: impl FnOnce(&K) -> V,
+    ) -> Ref<'_, K, V> {
         let guard = pin();
-        let got = self.get_or_insert_with_by(Way::Waiting, key, |_| make(), &guard);
+        let got = self.get_or_insert_with_by(Way::Waiting, key, make, &guard);
         let got = got.unwrap_or_else(give_up::<K, V, _, _>).shared();
         // SAFETY: found, or inserted, under the guard.
         unsafe { Ref::of_pair(got, guard) }

@@ -144,7 +144,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
 
     /// Stores `fresh`, if its key has no entry. Else hands it back, with the entry or the reason.
     #[inline(always)]
-    fn store_absent<'a>(
+    pub(super) fn store_absent<'a>(
         &'a self,
         fresh: Fresh<Pair<K, V>>,
         way: Way,

@@ -4,11 +4,12 @@
 use super::*;
 use hedgerow::compressed::codec::Corrupt;
 use hedgerow::compressed::{self, StoreError};
+use hedgerow::entry::Entry;
 use hedgerow::error::{Busy, Full, OccupiedError, TryInsertError, TryReserveError};
 use hedgerow::fence::{self, ByType, FenceLoad, FenceStats};
-use hedgerow::flat::{self, Cursor, FlatStats};
+use hedgerow::flat::{Cursor, FlatStats};
 use hedgerow::left_right::{Handles, ReadGuard};
-use hedgerow::owned::{self, Guard, OwnedGuard, Ref, Removed, RemovedBytes, Stalled};
+use hedgerow::owned::{Guard, OwnedGuard, Ref, Removed, RemovedBytes, Stalled};
 use hedgerow::{Computed, Op};
 use std::ops::RangeFrom;
 
@@ -105,7 +106,8 @@ pub(super) fn lookups() -> Vec<Row> {
         row! { read get_or_default "get_or_default(&key)"
             HashMap OrdMap => [(&self, Key) -> V]
             BytesMap => [(&self, Bytes) -> Vec<u8>]
-            FlatMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatMap FenceMap => [(&self, Key) -> V]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { read contains_key "contains_key(&key)"
             HashMap OrdMap FlatMap FlatTable FenceMap LeftRightMap => [(&self, Key) -> bool]
@@ -268,20 +270,29 @@ pub(super) fn storing() -> Vec<Row> {
         },
         row! { write get_or_insert "get_or_insert(key, value)"
             HashMap OrdMap => [(&self, K, V) -> Ref<K, V>]
-            BytesMap FlatMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatMap FenceMap => [(&self, K, V) -> V]
+            BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write get_or_insert_with "get_or_insert_with(key, make)"
             HashMap OrdMap => [(&self, K, fn() -> V) -> Ref<K, V>]
-            BytesMap FlatMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatMap FenceMap => [(&self, K, fn() -> V) -> V]
+            BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write get_or_try_insert_with "get_or_try_insert_with(key, make)"
             HashMap OrdMap => [(&self, K, fn() -> Result<V, E>) -> Result<Ref<K, V>, E>]
-            BytesMap FlatMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatMap FenceMap => [(&self, K, fn() -> Result<V, E>) -> Result<V, E>]
+            BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+        },
+        row! { write try_get_or_insert_with "try_get_or_insert_with(key, make)"
+            FlatMap FenceMap => [(&self, K, fn() -> V) -> Result<V, TryInsertError<K, Option<V>>>]
+            HashMap OrdMap BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write entry "entry(key)"
-            HashMap => [(&self, K) -> owned::Entry<K, V, S>]
-            FlatMap => [(&self, K) -> flat::Entry<K, V, S>]
-            OrdMap BytesMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
+            HashMap => [(&self, K) -> Entry<HashMap>]
+            OrdMap => [(&self, K) -> Entry<OrdMap>]
+            FlatMap => [(&self, K) -> Entry<FlatMap>]
+            FenceMap => [(&self, K) -> Entry<FenceMap>]
+            BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
     ]
 }
@@ -305,7 +316,8 @@ pub(super) fn changing() -> Vec<Row> {
         row! { write remove_if "remove_if(&key, condition)"
             HashMap OrdMap => [(&self, Key, fn(&K, &V) -> bool) -> Option<Removed<K, V>>]
             BytesMap => [(&self, Bytes, fn(&[u8], &[u8]) -> bool) -> Option<RemovedBytes>]
-            FlatMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatMap FenceMap => [(&self, Key, fn(&K, &V) -> bool) -> Option<V>]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write update "update(&key, f)"
             HashMap OrdMap => [(&self, Key, fn(&V) -> V) -> Option<Ref<K, V>>]

@@ -252,7 +252,7 @@ where
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.walk.next().map(|raw| OrdMap::<K, V, R>::entry(raw, self.guard))
+        self.walk.next().map(|raw| OrdMap::<K, V, R>::pair_of(raw, self.guard))
     }
 }
 

@@ -8,6 +8,7 @@
 //! made with nothing locked, before a leaf is split, and garbage when two leaves are joined.
 
 mod batch;
+mod entries;
 mod iter;
 mod map;
 mod ops;

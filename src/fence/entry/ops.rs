@@ -71,7 +71,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// What a node is, for as long as a guard is held under which it was found.
     #[inline(always)]
-    pub(super) fn entry<'a>(raw: Raw<K>, _guard: &'a Guard<'_>) -> (&'a K, &'a V) {
+    pub(super) fn pair_of<'a>(raw: Raw<K>, _guard: &'a Guard<'_>) -> (&'a K, &'a V) {
         // SAFETY: an entry of this map, met under the guard.
         unsafe { raw.entry() }
     }
@@ -180,7 +180,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         R: Ranking<Q>,
     {
         let guard = pin();
-        self.find(key, &guard).map(|raw| f(Self::entry(raw, &guard).1))
+        self.find(key, &guard).map(|raw| f(Self::pair_of(raw, &guard).1))
     }
 
     /// Returns the value of `key`. If there is none, `make` is called, and the map keeps what it returns.
@@ -194,8 +194,16 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(*map.get_or_insert_with("rose".into(), || unreachable!()), 4);
     /// ```
     pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> Ref<'_, K, V> {
+        self.get_or_insert_with_key(key, |_| make())
+    }
+
+    pub(super) fn get_or_insert_with_key(
+        &self,
+        key: K,
+        make: impl FnOnce(&K) -> V,
+    ) -> Ref<'_, K, V> {
         let guard = pin();
-        let got = self.get_or_insert_with_by(Way::Waiting, key, |_| make(), &guard);
+        let got = self.get_or_insert_with_by(Way::Waiting, key, make, &guard);
         let got = got.unwrap_or_else(give_up::<K, V, _, _>);
         // SAFETY: met, or inserted, under the guard.
         unsafe { Ref::of_pair(got.shared(), guard) }
@@ -363,7 +371,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.then_free_bounds(pin(), |guard| {
             let wanted = |old: Option<Raw<K>>| {
                 old.is_some_and(|raw| {
-                    let (key, value) = Self::entry(raw, guard);
+                    let (key, value) = Self::pair_of(raw, guard);
                     condition(key, value)
                 })
             };
@@ -390,7 +398,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         let (guard, mut doubt) = (pin(), Doubt::new());
         loop {
             let raw = self.find(key, &guard)?;
-            let (key, value) = Self::entry(raw, &guard);
+            let (key, value) = Self::pair_of(raw, &guard);
             let fresh = Self::fresh(key.clone(), f(value));
             let new = fresh.0;
             let mut seen = None;

@@ -274,7 +274,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
         let guard = pin();
         let keep = |raw: &Raw<K>, (): &mut ()| {
-            let (key, value) = Self::entry(*raw, &guard);
+            let (key, value) = Self::pair_of(*raw, &guard);
             keep(key, value)
         };
         self.tree().retain(keep).unwrap_or_else(give_up::<K, V, _, _>);

@@ -62,7 +62,7 @@ impl<K, V, R> OrdMap<K, V, R> {
 
 impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, G> {
     fn borrow(&self, raw: Raw<K>) -> (&K, &V) {
-        OrdMap::<K, V, R>::entry(raw, self.guard())
+        OrdMap::<K, V, R>::pair_of(raw, self.guard())
     }
 
     /// Returns the value of `key`, as [`OrdMap::get`] does.

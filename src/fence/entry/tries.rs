@@ -214,7 +214,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                     _ => false,
                 }
             };
-            match (f(found.map(|raw| Self::entry(raw, guard).1)), found) {
+            match (f(found.map(|raw| Self::pair_of(raw, guard).1)), found) {
                 (Op::Keep, _) | (Op::Remove, None) => return Ok((found, found)),
                 (Op::Remove, Some(_)) => match self.remove_by(&key, &mut is_found, way, guard) {
                     Ok(None) if !way.waits() => return Err(Why::Busy.of(key, None)),

@@ -1,0 +1,428 @@
+//! `entry()`, written once for the maps that have it.
+
+use crate::api::op::Op;
+use core::fmt;
+
+/// What [`Entry`] needs of a map. Sealed: the maps of this crate implement it.
+///
+/// | map | [`Found`](Self::Found) | [`Taken`](Self::Taken) |
+/// |---|---|---|
+/// | [`FlatMap`](crate::FlatMap), [`FenceMap`](crate::FenceMap) | a copy of the value | a copy of the value |
+/// | [`HashMap`](crate::HashMap), [`OrdMap`](crate::OrdMap) | [`Ref`](crate::owned::Ref) | [`Removed`](crate::owned::Removed) |
+pub trait Entries: sealed::Sealed {
+    /// The type of keys.
+    type Key;
+    /// The type of values.
+    type Value;
+    /// What the map's `get` returns, and what it shows of a value that it stored.
+    type Found<'a>
+    where
+        Self: 'a;
+    /// What the map's `insert` and `remove` return of an entry that was there.
+    type Taken<'a>
+    where
+        Self: 'a;
+    #[doc(hidden)]
+    fn value<'f>(found: &'f Self::Found<'_>) -> &'f Self::Value;
+    #[doc(hidden)]
+    fn find(&self, key: &Self::Key) -> Option<Self::Found<'_>>;
+    #[doc(hidden)]
+    fn find_or_insert(
+        &self,
+        key: Self::Key,
+        make: impl FnOnce(&Self::Key) -> Self::Value,
+    ) -> Self::Found<'_>;
+    /// Returns the value after it.
+    #[doc(hidden)]
+    fn modify_or_insert(
+        &self,
+        key: Self::Key,
+        modify: impl FnMut(&mut Self::Value),
+        make: impl FnOnce(&Self::Key) -> Self::Value,
+    ) -> Self::Found<'_>
+    where
+        Self::Key: Clone,
+        Self::Value: Clone;
+    #[doc(hidden)]
+    fn store(&self, key: Self::Key, value: Self::Value) -> Option<Self::Taken<'_>>;
+    #[doc(hidden)]
+    fn take(&self, key: &Self::Key) -> Option<Self::Taken<'_>>;
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+}
+
+/// A key's place in a map, as it was when `entry` looked; from [`FlatMap::entry`](crate::FlatMap::entry),
+/// [`FenceMap::entry`](crate::FenceMap::entry), [`HashMap::entry`](crate::HashMap::entry) and
+/// [`OrdMap::entry`](crate::OrdMap::entry).
+///
+/// Nothing is locked meanwhile, so other threads may insert or remove the key. Each method that changes the map acts
+/// on what is there when it is called, atomically, and so does a chain of [`and_modify`](Self::and_modify) and
+/// [`or_insert`](ModifiedEntry::or_insert): threads that count with it lose nothing.
+///
+/// Methods that store something block and allocate as the map's `insert` does. A program that knows what it wants has
+/// it for one look-up instead of two by `get_or_insert_with`, `update` and `compute`.
+pub enum Entry<'a, M: Entries> {
+    /// The key had a value.
+    Occupied(OccupiedEntry<'a, M>),
+    /// The key had none.
+    Vacant(VacantEntry<'a, M>),
+}
+
+/// A place that had a value.
+pub struct OccupiedEntry<'a, M: Entries> {
+    map: &'a M,
+    key: M::Key,
+    found: M::Found<'a>,
+}
+
+/// A place that had no value.
+pub struct VacantEntry<'a, M: Entries> {
+    map: &'a M,
+    key: M::Key,
+}
+
+/// A place whose value is to be changed, if there is one; from [`Entry::and_modify`].
+#[must_use = "it changes nothing until `or_insert` or another method that ends the chain is called"]
+pub struct ModifiedEntry<'a, M: Entries, F> {
+    map: &'a M,
+    key: M::Key,
+    modify: F,
+}
+
+impl<'a, M: Entries> Entry<'a, M> {
+    #[inline]
+    pub(crate) fn of(map: &'a M, key: M::Key) -> Self {
+        match map.find(&key) {
+            Some(found) => Self::Occupied(OccupiedEntry { map, key, found }),
+            None => Self::Vacant(VacantEntry { map, key }),
+        }
+    }
+
+    fn into_parts(self) -> (&'a M, M::Key) {
+        match self {
+            Self::Occupied(OccupiedEntry { map, key, .. })
+            | Self::Vacant(VacantEntry { map, key }) => (map, key),
+        }
+    }
+
+    /// Returns the key.
+    ///
+    /// ```
+    /// let map = hedgerow::HashMap::<u32, char>::new();
+    /// assert_eq!(map.entry(7).key(), &7);
+    /// ```
+    pub fn key(&self) -> &M::Key {
+        match self {
+            Self::Occupied(entry) => entry.key(),
+            Self::Vacant(entry) => entry.key(),
+        }
+    }
+
+    /// Returns the value that was found, or stores `value`. If another thread stored one meanwhile, returns that.
+    ///
+    /// ```
+    /// let map = hedgerow::HashMap::<u32, char>::new();
+    /// assert_eq!((*map.entry(7).or_insert('a'), *map.entry(7).or_insert('b')), ('a', 'a'));
+    /// ```
+    pub fn or_insert(self, value: M::Value) -> M::Found<'a> {
+        self.or_insert_with(|| value)
+    }
+
+    /// As [`or_insert`](Self::or_insert), with the value that `make` returns.
+    ///
+    /// ```
+    /// let map = hedgerow::OrdMap::<u32, String>::new();
+    /// assert_eq!(map.entry(7).or_insert_with(String::new).as_str(), "");
+    /// ```
+    pub fn or_insert_with(self, make: impl FnOnce() -> M::Value) -> M::Found<'a> {
+        self.or_insert_with_key(|_| make())
+    }
+
+    /// As [`or_insert`](Self::or_insert), with the value that `make` makes of the key.
+    ///
+    /// ```
+    /// let map = hedgerow::HashMap::<String, usize>::new();
+    /// assert_eq!(*map.entry("rose".into()).or_insert_with_key(|key| key.len()), 4);
+    /// ```
+    pub fn or_insert_with_key(self, make: impl FnOnce(&M::Key) -> M::Value) -> M::Found<'a> {
+        match self {
+            Self::Occupied(entry) => entry.found,
+            Self::Vacant(VacantEntry { map, key }) => map.find_or_insert(key, make),
+        }
+    }
+
+    /// As [`or_insert`](Self::or_insert), with the default value.
+    ///
+    /// ```
+    /// let map = hedgerow::FenceMap::<u32, u32>::new();
+    /// assert_eq!(map.entry(7).or_default(), 0);
+    /// ```
+    pub fn or_default(self) -> M::Found<'a>
+    where
+        M::Value: Default,
+    {
+        self.or_insert_with(M::Value::default)
+    }
+
+    /// Notes that `f` is to change the value, if there is one when the chain ends.
+    ///
+    /// `f` changes a clone, with nothing locked, and again if the entry was replaced meanwhile.
+    ///
+    /// ```
+    /// let map = hedgerow::HashMap::<&str, Vec<u32>>::new();
+    /// for (line, word) in (1..).zip(["rose", "thorn", "rose"]) {
+    ///     map.entry(word).and_modify(|lines| lines.push(line)).or_insert_with(|| vec![line]);
+    /// }
+    /// assert_eq!(map.get_cloned("rose"), Some(vec![1, 3]));
+    /// ```
+    pub fn and_modify<F: FnMut(&mut M::Value)>(self, f: F) -> ModifiedEntry<'a, M, F> {
+        let (map, key) = self.into_parts();
+        ModifiedEntry { map, key, modify: f }
+    }
+}
+
+impl<'a, M: Entries<Key: Clone, Value: Clone>, F: FnMut(&mut M::Value)> ModifiedEntry<'a, M, F> {
+    /// Returns the key.
+    ///
+    /// ```
+    /// let map = hedgerow::FlatMap::<u32, u32>::new();
+    /// assert_eq!(map.entry(7).and_modify(|n| *n += 1).key(), &7);
+    /// ```
+    pub fn key(&self) -> &M::Key {
+        &self.key
+    }
+
+    /// Changes the value, or stores `value` if there is none, in one atomic step; returns the value after it.
+    ///
+    /// ```
+    /// let map = hedgerow::FlatMap::<&str, u32>::new();
+    /// for word in ["rose", "briar", "rose"] {
+    ///     map.entry(word).and_modify(|n| *n += 1).or_insert(1);
+    /// }
+    /// assert_eq!((map.get("rose"), map.get("briar")), (Some(2), Some(1)));
+    /// ```
+    pub fn or_insert(self, value: M::Value) -> M::Found<'a> {
+        self.or_insert_with(|| value)
+    }
+
+    /// As [`or_insert`](Self::or_insert), with the value that `make` returns.
+    ///
+    /// ```
+    /// let map = hedgerow::HashMap::<u32, u32>::new();
+    /// assert_eq!(*map.entry(7).and_modify(|n| *n += 1).or_insert_with(|| 5), 5);
+    /// ```
+    pub fn or_insert_with(self, make: impl FnOnce() -> M::Value) -> M::Found<'a> {
+        self.or_insert_with_key(|_| make())
+    }
+
+    /// As [`or_insert`](Self::or_insert), with the value that `make` makes of the key.
+    ///
+    /// ```
+    /// let map = hedgerow::HashMap::<String, usize>::new();
+    /// let entry = map.entry("rose".into()).and_modify(|n| *n += 1);
+    /// assert_eq!(*entry.or_insert_with_key(|key| key.len()), 4);
+    /// ```
+    pub fn or_insert_with_key(self, make: impl FnOnce(&M::Key) -> M::Value) -> M::Found<'a> {
+        self.map.modify_or_insert(self.key, self.modify, make)
+    }
+
+    /// As [`or_insert`](Self::or_insert), with the default value.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, u32> = [(7, 1)].into();
+    /// assert_eq!(*map.entry(7).and_modify(|n| *n += 1).or_default(), 2);
+    /// ```
+    pub fn or_default(self) -> M::Found<'a>
+    where
+        M::Value: Default,
+    {
+        self.or_insert_with(M::Value::default)
+    }
+}
+
+impl<'a, M: Entries> OccupiedEntry<'a, M> {
+    /// Returns the key that was looked for.
+    ///
+    /// ```
+    /// use hedgerow::entry::Entry;
+    /// let map: hedgerow::HashMap<u32, char> = [(7, 'a')].into();
+    /// let Entry::Occupied(entry) = map.entry(7) else { unreachable!() };
+    /// assert_eq!((entry.key(), entry.get()), (&7, &'a'));
+    /// ```
+    pub fn key(&self) -> &M::Key {
+        &self.key
+    }
+
+    /// Returns the value that was found.
+    ///
+    /// ```
+    /// use hedgerow::entry::Entry;
+    /// let map: hedgerow::FlatMap<u32, char> = [(7, 'a')].into();
+    /// let Entry::Occupied(entry) = map.entry(7) else { unreachable!() };
+    /// assert_eq!(entry.get(), &'a');
+    /// ```
+    pub fn get(&self) -> &M::Value {
+        M::value(&self.found)
+    }
+
+    /// Returns the value that was found, to be kept.
+    ///
+    /// ```
+    /// use hedgerow::entry::Entry;
+    /// let map: hedgerow::HashMap<u32, char> = [(7, 'a')].into();
+    /// let Entry::Occupied(entry) = map.entry(7) else { unreachable!() };
+    /// assert_eq!(*entry.into_value(), 'a');
+    /// ```
+    pub fn into_value(self) -> M::Found<'a> {
+        self.found
+    }
+
+    /// Stores `value`, and returns what it replaces, as the map's `insert` does.
+    ///
+    /// ```
+    /// use hedgerow::entry::Entry;
+    /// let map: hedgerow::HashMap<u32, char> = [(7, 'a')].into();
+    /// let Entry::Occupied(entry) = map.entry(7) else { unreachable!() };
+    /// assert_eq!(entry.insert('b').as_deref(), Some(&'a'));
+    /// ```
+    pub fn insert(self, value: M::Value) -> Option<M::Taken<'a>> {
+        self.map.store(self.key, value)
+    }
+
+    /// Removes the key, whichever value it has by now, as the map's `remove` does.
+    ///
+    /// ```
+    /// use hedgerow::entry::Entry;
+    /// let map: hedgerow::FenceMap<u32, char> = [(7, 'a')].into();
+    /// let Entry::Occupied(entry) = map.entry(7) else { unreachable!() };
+    /// assert_eq!(entry.remove(), Some('a'));
+    /// ```
+    pub fn remove(self) -> Option<M::Taken<'a>> {
+        self.map.take(&self.key)
+    }
+}
+
+impl<'a, M: Entries> VacantEntry<'a, M> {
+    /// Returns the key that was looked for.
+    ///
+    /// ```
+    /// use hedgerow::entry::Entry;
+    /// let map = hedgerow::HashMap::<u32, char>::new();
+    /// let Entry::Vacant(entry) = map.entry(7) else { unreachable!() };
+    /// assert_eq!(entry.key(), &7);
+    /// ```
+    pub fn key(&self) -> &M::Key {
+        &self.key
+    }
+
+    /// Returns the key itself.
+    ///
+    /// ```
+    /// use hedgerow::entry::Entry;
+    /// let map = hedgerow::HashMap::<String, char>::new();
+    /// let Entry::Vacant(entry) = map.entry("rose".into()) else { unreachable!() };
+    /// assert_eq!(entry.into_key(), "rose");
+    /// ```
+    pub fn into_key(self) -> M::Key {
+        self.key
+    }
+
+    /// Stores `value`. If another thread stored one meanwhile, returns that.
+    ///
+    /// ```
+    /// use hedgerow::entry::Entry;
+    /// let map = hedgerow::OrdMap::<u32, char>::new();
+    /// let Entry::Vacant(entry) = map.entry(7) else { unreachable!() };
+    /// assert_eq!(*entry.insert('a'), 'a');
+    /// ```
+    pub fn insert(self, value: M::Value) -> M::Found<'a> {
+        self.map.find_or_insert(self.key, |_| value)
+    }
+}
+
+/// What a map of copies has to decide, to find a value or store the one that `make` makes: once, however often it is
+/// asked.
+pub(crate) fn or_insert<K: Copy, V: Copy>(
+    key: K,
+    make: impl FnOnce(&K) -> V,
+    made: &mut Option<V>,
+    mut modify: impl FnMut(V) -> Op<V>,
+) -> impl FnMut(Option<V>) -> Op<V> {
+    let mut make = Some(make);
+    move |old| {
+        if let Some(value) = old {
+            return modify(value);
+        }
+        if let Some(make) = make.take() {
+            *made = Some(make(&key));
+        }
+        made.map_or(Op::Keep, Op::Insert)
+    }
+}
+
+/// How often a map of owned data tries to change an entry or to insert one before it takes the way that clones the new
+/// value: other threads may insert and remove the key in between, and so may a key whose `Hash`, `Eq` or `Ord`
+/// contradicts itself seem to be there and not.
+const ATTEMPTS: usize = 16;
+
+/// Changes the value of `key`, or inserts one, for a map of owned data, by three of its operations. Each of them is
+/// atomic and the last thing that is done.
+pub(crate) fn modify_or_insert<K, V: Clone, R>(
+    mut key: K,
+    mut modify: impl FnMut(&mut V),
+    make: impl FnOnce(&K) -> V,
+    update: impl Fn(&K, &mut dyn FnMut(&V) -> V) -> Option<R>,
+    insert_new: impl Fn(K, V) -> Result<R, (K, V)>,
+    compute: impl FnOnce(K, &mut dyn FnMut(Option<&V>) -> Op<V>) -> Option<R>,
+) -> R {
+    let mut modify = |value: &V| {
+        let mut value = value.clone();
+        modify(&mut value);
+        value
+    };
+    if let Some(found) = update(&key, &mut modify) {
+        return found;
+    }
+    let mut value = make(&key);
+    for _ in 0..ATTEMPTS {
+        (key, value) = match insert_new(key, value) {
+            Ok(inserted) => return inserted,
+            Err(refused) => refused,
+        };
+        if let Some(found) = update(&key, &mut modify) {
+            return found;
+        }
+    }
+    let mut decide = |old: Option<&V>| Op::Insert(old.map_or_else(|| value.clone(), &mut modify));
+    compute(key, &mut decide).expect("the key has a value now")
+}
+
+impl<M: Entries<Key: fmt::Debug, Value: fmt::Debug>> fmt::Debug for Entry<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Occupied(entry) => entry.fmt(f),
+            Self::Vacant(entry) => entry.fmt(f),
+        }
+    }
+}
+
+impl<M: Entries<Key: fmt::Debug, Value: fmt::Debug>> fmt::Debug for OccupiedEntry<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.get();
+        f.debug_struct("OccupiedEntry").field("key", &self.key).field("value", value).finish()
+    }
+}
+
+impl<M: Entries<Key: fmt::Debug>> fmt::Debug for VacantEntry<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("VacantEntry").field(&self.key).finish()
+    }
+}
+
+impl<M: Entries<Key: fmt::Debug>, F> fmt::Debug for ModifiedEntry<'_, M, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ModifiedEntry").field("key", &self.key).finish_non_exhaustive()
+    }
+}
