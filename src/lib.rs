@@ -68,6 +68,7 @@ mod sync;
 mod table;
 
 pub use api::op::{Computed, Op};
+pub use equivalent::{Comparable, Equivalent};
 #[cfg(feature = "alloc")]
 pub use compressed::CompressedMap;
 #[cfg(feature = "alloc")]

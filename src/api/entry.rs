@@ -7,8 +7,11 @@ use core::fmt;
 ///
 /// | map | [`Found`](Self::Found) | [`Taken`](Self::Taken) |
 /// |---|---|---|
-/// | [`FlatMap`](crate::FlatMap), [`FenceMap`](crate::FenceMap) | a copy of the value | a copy of the value |
-/// | [`HashMap`](crate::HashMap), [`OrdMap`](crate::OrdMap) | [`Ref`](crate::owned::Ref) | [`Removed`](crate::owned::Removed) |
+/// | [`FlatMap`](crate::FlatMap), [`FenceMap`](crate::FenceMap) | a copy of the value | a copy |
+/// | [`HashMap`](crate::HashMap), [`OrdMap`](crate::OrdMap) | a [`Ref`] | a [`Removed`] |
+///
+/// [`Ref`]: crate::owned::Ref
+/// [`Removed`]: crate::owned::Removed
 pub trait Entries: sealed::Sealed {
     /// The type of keys.
     type Key;

@@ -9,6 +9,7 @@ use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
+use equivalent::Comparable;
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// As [`insert`](Self::insert), but neither waits nor aborts.
@@ -84,9 +85,15 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
     /// assert_eq!(map.try_remove(&"a"), Ok(Some(1)));
     /// ```
-    pub fn try_remove(&self, key: &K) -> Result<Option<V>, Busy> {
+    pub fn try_remove<Q>(&self, key: &Q) -> Result<Option<V>, Busy>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
         // A removal needs no memory.
-        self.alter(key, Backoff::never(), |_| Op::Remove).map(|(old, _)| old).map_err(|_| Busy)
+        self.alter_there(key, Backoff::never(), |_| Op::Remove)
+            .map(|(old, _)| old)
+            .map_err(|_| Busy)
     }
 
     /// As [`update`](Self::update), but never waits.
@@ -98,9 +105,14 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
     /// assert_eq!(map.try_update(&"a", |n| n + 1), Ok(Some(2)));
     /// ```
-    pub fn try_update(&self, key: &K, f: impl FnMut(V) -> V) -> Result<Option<V>, Busy> {
-        let decide = Self::updating(f);
-        self.alter(key, Backoff::never(), decide).map(Self::updated).map_err(|_| Busy)
+    pub fn try_update<Q>(&self, key: &Q, f: impl FnMut(V) -> V) -> Result<Option<V>, Busy>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.alter_there(key, Backoff::never(), Self::updating(f))
+            .map(Self::updated)
+            .map_err(|_| Busy)
     }
 }
 

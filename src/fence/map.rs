@@ -2,9 +2,9 @@
 //! [`ordered`](super::ordered).
 
 use super::leaf::{Form, Leaf};
-use super::rank::{ByType, Ranking};
+use super::rank::{ByType, Ranking, rank_as, to_word};
 use super::rule::Rule;
-use super::search::Sought;
+use super::search::{As, Sought};
 use super::tree::Tree;
 use super::write::Altered;
 use crate::api::op::{Change, Computed, Op};
@@ -14,6 +14,7 @@ use crate::table::Failure;
 use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;
 use core::mem::MaybeUninit;
+use equivalent::Comparable;
 
 /// A concurrent ordered map of plain data, with reads that take no lock, no guard and write nothing.
 ///
@@ -169,8 +170,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!((map.get(&"a"), map.get(&"b")), (Some(1), None));
     /// ```
     #[inline]
-    pub fn get(&self, key: &K) -> Option<V> {
-        self.tree.get(self.tree.sought(key), |leaf, at| leaf.fetch_value(at))
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.tree.get(self.sought(key), |leaf, at| leaf.fetch_value(at))
     }
 
     /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that may not spin.
@@ -182,10 +187,13 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// let map: hedgerow::FenceMap<_, _> = [("a", 1)].into();
     /// assert_eq!(map.try_get(&"a"), Ok(Some(1)));
     /// ```
-    pub fn try_get(&self, key: &K) -> Result<Option<V>, Busy> {
-        let sought = Sought::new(key, self.ranking());
+    pub fn try_get<Q>(&self, key: &Q) -> Result<Option<V>, Busy>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
         self.tree
-            .get_slowly(sought, |leaf, at| leaf.fetch_value(at), &mut Backoff::never())
+            .get_slowly(self.sought(key), |leaf, at| leaf.fetch_value(at), &mut Backoff::never())
             .map_err(|_| Busy)
     }
 
@@ -196,7 +204,11 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!(map.get_with(&"a", |v| v.len()), Some(3));
     /// ```
     #[inline]
-    pub fn get_with<T>(&self, key: &K, f: impl FnOnce(&V) -> T) -> Option<T> {
+    pub fn get_with<Q, T>(&self, key: &Q, f: impl FnOnce(&V) -> T) -> Option<T>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
         self.get(key).map(|value| f(&value))
     }
 
@@ -207,8 +219,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert!(map.contains_key(&"a") && !map.contains_key(&"b"));
     /// ```
     #[inline]
-    pub fn contains_key(&self, key: &K) -> bool {
-        self.tree.get(self.tree.sought(key), |_, _| MaybeUninit::new(())).is_some()
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.tree.get(self.sought(key), |_, _| MaybeUninit::new(())).is_some()
     }
 
     /// Stores `value` under `key` and returns the value that it replaces. An existing key is kept.
@@ -251,8 +267,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!((map.remove(&"a"), map.remove(&"a")), (Some(1), None));
     /// ```
     #[inline]
-    pub fn remove(&self, key: &K) -> Option<V> {
-        self.finish(self.alter(key, Backoff::spinning(), |_| Op::Remove)).0
+    pub fn remove<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.finish(self.alter_there(key, Backoff::spinning(), |_| Op::Remove)).0
     }
 
     /// Replaces the value of `key` by `f` of it and returns the new value; None where there is none.
@@ -266,9 +286,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!((map.update(&"a", |n| n + 1), map.update(&"b", |n| n + 1)), (Some(2), None));
     /// ```
     #[inline]
-    pub fn update(&self, key: &K, f: impl FnMut(V) -> V) -> Option<V> {
-        let decide = Self::updating(f);
-        Self::updated(self.finish(self.alter(key, Backoff::spinning(), decide)))
+    pub fn update<Q>(&self, key: &Q, f: impl FnMut(V) -> V) -> Option<V>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        Self::updated(self.finish(self.alter_there(key, Backoff::spinning(), Self::updating(f))))
     }
 
     /// Does with `key`'s entry what `f` decides from its value, atomically.
@@ -344,8 +367,39 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.tree.alter(self.tree.sought(key), read, backoff, decide, |_| ())
     }
 
-    pub(super) fn updating(mut f: impl FnMut(V) -> V) -> impl FnMut(Option<V>) -> Op<V> {
-        move |old| old.map_or(Op::Keep, |value| Op::Insert(f(value)))
+    /// As `alter`, for a key that may be in another form: what decides is asked only if there is an entry.
+    #[inline]
+    pub(super) fn alter_there<Q>(
+        &self,
+        key: &Q,
+        backoff: Backoff,
+        mut decide: impl FnMut(V) -> Op<V>,
+    ) -> Result<Altered<K, V>, Failure>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        let decide = |old: Option<&V>| match old.map(|&old| decide(old)) {
+            None | Some(Op::Keep) => Change::Keep,
+            Some(Op::Insert(value)) => Change::Value(value),
+            Some(Op::Remove) => Change::Remove,
+        };
+        let read = |leaf: Leaf<'_, K, V>, at| leaf.fetch_value(at);
+        self.tree.alter(self.sought(key), read, backoff, decide, |_| ())
+    }
+
+    /// What stands for a key in any form, with its rank.
+    #[inline(always)]
+    pub(super) fn sought<'q, Q>(&self, key: &'q Q) -> Sought<As<'q, Q>>
+    where
+        Q: ?Sized,
+        R: Ranking<Q>,
+    {
+        Sought { key: As(key), rank: to_word::<K>(rank_as::<K, Q, R>(self.ranking(), key)) }
+    }
+
+    pub(super) fn updating(mut f: impl FnMut(V) -> V) -> impl FnMut(V) -> Op<V> {
+        move |value| Op::Insert(f(value))
     }
 
     pub(super) fn updated((_, change): Altered<K, V>) -> Option<V> {

@@ -4,9 +4,10 @@ use super::fallible::hand_back;
 use super::map::FenceMap;
 use super::rank::Ranking;
 use crate::api::entry::{Entries, Entry, or_insert, sealed::Sealed};
-use crate::api::op::Op;
+use crate::api::op::{Change, Op};
 use crate::error::TryInsertError;
 use crate::sync::backoff::Backoff;
+use equivalent::Comparable;
 
 impl<K, V, R> Sealed for FenceMap<K, V, R> {}
 
@@ -155,8 +156,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// let map: hedgerow::FenceMap<u32, u32> = [(7, 1)].into();
     /// assert_eq!((map.get_or_default(&7), map.get_or_default(&8)), (1, 0));
     /// ```
-    pub fn get_or_default(&self, key: &K) -> V
+    pub fn get_or_default<Q>(&self, key: &Q) -> V
     where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
         V: Default,
     {
         self.get(key).unwrap_or_default()
@@ -172,12 +175,15 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!(map.remove_if(&7, |_, n| *n == 0), None);
     /// assert_eq!(map.remove_if(&7, |_, n| *n == 1), Some(1));
     /// ```
-    pub fn remove_if(&self, key: &K, mut condition: impl FnMut(&K, &V) -> bool) -> Option<V> {
-        let mut removed = None;
-        self.compute(*key, |old| {
-            removed = old.filter(|value| condition(key, value));
-            if removed.is_some() { Op::Remove } else { Op::Keep }
-        });
-        removed
+    pub fn remove_if<Q>(&self, key: &Q, mut condition: impl FnMut(&Q, &V) -> bool) -> Option<V>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        let decide = |value: V| if condition(key, &value) { Op::Remove } else { Op::Keep };
+        match self.finish(self.alter_there(key, Backoff::spinning(), decide)) {
+            (removed, Change::Remove) => removed,
+            _ => None,
+        }
     }
 }

@@ -5,13 +5,15 @@ use super::map::FenceMap;
 use super::near::Near;
 use super::range::Bounds;
 use super::rank::Ranking;
+use super::search::Stand;
 use crate::error::TryError;
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
 use core::ops::{Bound, RangeBounds};
+use equivalent::Comparable;
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
-    fn near(&self, near: Near<&K>) -> Option<(K, V)> {
+    fn near(&self, near: Near<impl Stand<K>>) -> Option<(K, V)> {
         self.finish(self.tree().near(near, Backoff::spinning()))
     }
 
@@ -36,7 +38,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!(map.first_key_value(), Some((1, 'a')));
     /// ```
     pub fn first_key_value(&self) -> Option<(K, V)> {
-        self.near(Near::From(Bound::Unbounded))
+        self.near(Near::<&K>::From(Bound::Unbounded))
     }
 
     /// The entry with the greatest key. As [`first_key_value`](Self::first_key_value) in all else.
@@ -46,7 +48,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!(map.last_key_value(), Some((2, 'b')));
     /// ```
     pub fn last_key_value(&self) -> Option<(K, V)> {
-        self.near(Near::UpTo(Bound::Unbounded))
+        self.near(Near::<&K>::UpTo(Bound::Unbounded))
     }
 
     /// Removes the entry with the least key and returns it: the map as a queue by priority.
@@ -84,8 +86,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!(rates.floor(&49_999), Some((10_000, 0.2)));
     /// assert_eq!(rates.floor(&50_000), Some((50_000, 0.4)));
     /// ```
-    pub fn floor(&self, key: &K) -> Option<(K, V)> {
-        self.near(Near::UpTo(Bound::Included(self.tree().sought(key))))
+    pub fn floor<Q>(&self, key: &Q) -> Option<(K, V)>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.near(Near::UpTo(Bound::Included(self.sought(key))))
     }
 
     /// The entry with the least key that is not less than `key`. Waits and linearizes as
@@ -95,8 +101,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (3, 'c')].into();
     /// assert_eq!((map.ceiling(&2), map.ceiling(&3), map.ceiling(&4)), (Some((3, 'c')), Some((3, 'c')), None));
     /// ```
-    pub fn ceiling(&self, key: &K) -> Option<(K, V)> {
-        self.near(Near::From(Bound::Included(self.tree().sought(key))))
+    pub fn ceiling<Q>(&self, key: &Q) -> Option<(K, V)>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.near(Near::From(Bound::Included(self.sought(key))))
     }
 
     /// The entry with the greatest key that is less than `key`. Waits and linearizes as
@@ -106,8 +116,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (3, 'c')].into();
     /// assert_eq!((map.predecessor(&3), map.predecessor(&1)), (Some((1, 'a')), None));
     /// ```
-    pub fn predecessor(&self, key: &K) -> Option<(K, V)> {
-        self.near(Near::UpTo(Bound::Excluded(self.tree().sought(key))))
+    pub fn predecessor<Q>(&self, key: &Q) -> Option<(K, V)>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.near(Near::UpTo(Bound::Excluded(self.sought(key))))
     }
 
     /// The entry with the least key that is greater than `key`. Waits and linearizes as
@@ -117,8 +131,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// let map: hedgerow::FenceMap<_, _> = [(1, 'a'), (3, 'c')].into();
     /// assert_eq!((map.successor(&1), map.successor(&3)), (Some((3, 'c')), None));
     /// ```
-    pub fn successor(&self, key: &K) -> Option<(K, V)> {
-        self.near(Near::From(Bound::Excluded(self.tree().sought(key))))
+    pub fn successor<Q>(&self, key: &Q) -> Option<(K, V)>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.near(Near::From(Bound::Excluded(self.sought(key))))
     }
 
     /// The entries within `bounds`, in key order, all as they were at one moment.

@@ -186,7 +186,6 @@ fn look_up<K: ?Sized>(key: Option<&K>) -> Option<u64> {
 ///
 /// # Panics
 /// Where a key is of a type that [`ByType`] knows, and `Q` is a form of it that is not known.
-#[cfg(not(hedgerow_loom))]
 #[inline(always)]
 pub(crate) fn rank_as<K, Q: ?Sized, R: Ranking<Q>>(ranking: &R, borrowed: &Q) -> u64 {
     let has_another = typeid::of::<K>() != typeid::of::<Q>();
@@ -197,7 +196,6 @@ pub(crate) fn rank_as<K, Q: ?Sized, R: Ranking<Q>>(ranking: &R, borrowed: &Q) ->
 }
 
 /// A type that is not known has rank 0 in all its forms, whatever these are known for by themselves.
-#[cfg(not(hedgerow_loom))]
 fn by_type_as<K, Q: ?Sized>(borrowed: &Q) -> u64 {
     let (owner, this) = (typeid::of::<K>(), typeid::of::<Q>());
     let is_text = this == typeid::of::<str>()

@@ -5,6 +5,7 @@ use super::rank::is_exact;
 use super::rule::Rule;
 use core::cmp::Ordering;
 use core::mem::MaybeUninit;
+use equivalent::Comparable;
 
 /// Keys of this many bytes or more are compared one by one. A block of smaller ones is copied to the stack.
 const LARGE: usize = 1 << 10;
@@ -35,6 +36,24 @@ impl<K: Ord> Stand<K> for &K {
     #[inline(always)]
     fn compare(self, _: usize, key: &K) -> Ordering {
         self.cmp(key)
+    }
+}
+
+/// Stands for a key that it compares with: a borrowed form of the key, for example.
+pub(crate) struct As<'q, Q: ?Sized>(pub(crate) &'q Q);
+
+impl<Q: ?Sized> Clone for As<'_, Q> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<Q: ?Sized> Copy for As<'_, Q> {}
+
+impl<K, Q: Comparable<K> + ?Sized> Stand<K> for As<'_, Q> {
+    #[inline(always)]
+    fn compare(self, _: usize, key: &K) -> Ordering {
+        self.0.compare(key)
     }
 }
 

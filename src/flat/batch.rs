@@ -6,11 +6,11 @@ use super::map::FlatMap;
 use crate::api::op::Op;
 use crate::bins::tags::Hash;
 use crate::table::window::{FEW, WINDOW, hashes, same_length};
-use core::borrow::Borrow;
 use core::convert::Infallible;
 use core::hash::{BuildHasher, Hash as KeyHash};
 use core::iter::FusedIterator;
 use core::{array, fmt};
+use equivalent::Equivalent;
 
 impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn, but a table that is
@@ -30,8 +30,7 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     pub fn get_many<Q>(&self, keys: &[Q], values: &mut [Option<V>])
     where
-        K: Borrow<Q>,
-        Q: KeyHash + Eq,
+        Q: KeyHash + Equivalent<K>,
     {
         same_length(keys.len(), values.len());
         for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
@@ -41,7 +40,7 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             }
             self.table().get_window(
                 &hashes(keys.len(), |at| self.hash(&keys[at]))[..keys.len()],
-                |at, key| key.borrow() == &keys[at],
+                |at, key| keys[at].equivalent(key),
                 |entry| entry.value(),
                 |_| {},
                 |at, value| values[at] = value,
@@ -83,8 +82,7 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     pub fn remove_many<Q>(&self, keys: &[Q], before: &mut [Option<V>])
     where
-        K: Borrow<Q>,
-        Q: KeyHash + Eq,
+        Q: KeyHash + Equivalent<K>,
     {
         let remove = |hash, key: &Q| {
             Ok(self.alter_hashed(hash, key, |_| Op::Remove).map(|(value, _)| value))

@@ -5,8 +5,8 @@ use crate::api::entry::{Entries, Entry, or_insert, sealed::Sealed};
 use crate::api::op::Op;
 use crate::error::TryInsertError;
 use crate::sync::backoff::Backoff;
-use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
+use equivalent::Equivalent;
 
 impl<K, V, S> Sealed for FlatMap<K, V, S> {}
 
@@ -157,8 +157,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     pub fn get_or_default<Q>(&self, key: &Q) -> V
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
         V: Default,
     {
         self.get(key).unwrap_or_default()
@@ -176,8 +175,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     pub fn remove_if<Q>(&self, key: &Q, mut condition: impl FnMut(&Q, &V) -> bool) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let decide = |value: V| if condition(key, &value) { Op::Remove } else { Op::Keep };
         match self.alter_hashed(self.hash(key), key, decide) {
@@ -255,8 +253,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         mut f: impl FnMut(V) -> Option<V>,
     ) -> Result<V, Option<V>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let decide = |old: V| f(old).map_or(Op::Keep, Op::Insert);
         match self.alter_hashed(self.hash(key), key, decide) {

@@ -9,8 +9,8 @@ use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
-use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
+use equivalent::Equivalent;
 
 impl Failure {
     pub(super) fn hand_back<K, V>(self, key: K, value: V) -> TryInsertError<K, V> {
@@ -164,8 +164,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline]
     pub fn try_remove<Q>(&self, key: &Q) -> Result<Option<V>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.try_alter_hashed(self.hash(key), key, Backoff::never(), |_| Op::Remove)
             .map(|done| done.map(|(value, _)| value))
@@ -186,8 +185,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline]
     pub fn try_update<Q>(&self, key: &Q, mut f: impl FnMut(V) -> V) -> Result<Option<V>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let decide = |value| Op::Insert(f(value));
         match self.try_alter_hashed(self.hash(key), key, Backoff::never(), decide) {

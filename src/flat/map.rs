@@ -11,8 +11,8 @@ use crate::sync::backoff::Backoff;
 use crate::table::write::{Altered, Change};
 use crate::table::{Failure, Table};
 use alloc::alloc::handle_alloc_error;
-use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
+use equivalent::Equivalent;
 
 /// A concurrent hash map of plain data, with reads that take no lock, no guard and write nothing.
 ///
@@ -324,10 +324,9 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline(always)]
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.table.get(self.hash(key), move |k| k.borrow() == key, |entry| entry.value())
+        self.table.get(self.hash(key), move |k| key.equivalent(k), |entry| entry.value())
     }
 
     /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that may not spin.
@@ -342,13 +341,12 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline]
     pub fn try_get<Q>(&self, key: &Q) -> Result<Option<V>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.table
             .get_slowly(
                 self.hash(key),
-                move |k| k.borrow() == key,
+                move |k| key.equivalent(k),
                 |entry| entry.value(),
                 &mut Backoff::never(),
             )
@@ -364,8 +362,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline(always)]
     pub fn get_with<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.get(key).map(|value| f(&value))
     }
@@ -379,11 +376,10 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline(always)]
     pub fn contains_key<Q>(&self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.table
-            .get(self.hash(key), move |k| k.borrow() == key, |_| core::mem::MaybeUninit::new(()))
+            .get(self.hash(key), move |k| key.equivalent(k), |_| core::mem::MaybeUninit::new(()))
             .is_some()
     }
 
@@ -429,8 +425,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline]
     pub fn remove<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.alter_present(key, |_| Op::Remove).map(|(value, _)| value)
     }
@@ -447,8 +442,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline]
     pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(V) -> V) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         match self.alter_present(key, |value| Op::Insert(f(value))) {
             Some((_, Op::Insert(new))) => Some(new),
@@ -513,8 +507,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline]
     fn alter_present<Q>(&self, key: &Q, decide: impl FnMut(V) -> Op<V>) -> Option<(V, Op<V>)>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.alter_hashed(self.hash(key), key, decide)
     }
@@ -527,8 +520,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         decide: impl FnMut(V) -> Op<V>,
     ) -> Option<(V, Op<V>)>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.try_alter_hashed(hash, key, Backoff::spinning(), decide)
             .unwrap_or_else(|why| Self::give_up(&why))
@@ -544,10 +536,9 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         mut decide: impl FnMut(V) -> Op<V>,
     ) -> Result<Option<(V, Op<V>)>, Failure>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
-        let (eq, rehash) = (move |k: &K| k.borrow() == key, |key: &K| self.hash(key));
+        let (eq, rehash) = (move |k: &K| key.equivalent(k), |key: &K| self.hash(key));
         let decide = |old: Option<&V>| match old.map(|&value| decide(value)) {
             None | Some(Op::Keep) => Change::Keep,
             Some(Op::Insert(value)) => Change::Value(value),

@@ -7,11 +7,11 @@ use super::writer::{Pending, WriteHandle};
 use crate::api::hasher::DefaultHashBuilder;
 use crate::sync::backoff::Backoff;
 use crate::sync::holder::Holder;
-use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::mem;
 use core::ops::{Deref, DerefMut};
+use equivalent::Equivalent;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 
@@ -175,8 +175,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
     #[inline]
     pub fn remove<Q>(&self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.lock().remove(key)
     }
@@ -196,8 +195,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
     #[inline]
     pub fn update<Q>(&self, key: &Q, with: impl FnOnce(&V) -> V) -> bool
     where
-        K: Borrow<Q> + Clone,
-        Q: Hash + Eq + ?Sized,
+        K: Clone,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         /// Whether a closure owns anything that is dropped with it.
         const fn owns<F>(_: &F) -> bool {

@@ -9,9 +9,9 @@ use super::side::Place;
 use super::unpublished::{Unpublished, find, pair, placed_under};
 use crate::error::TryReserveError;
 use crate::sync::backoff::Backoff;
-use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 use core::mem;
+use equivalent::Equivalent;
 
 /// So many entries' keys are waited for at once where all are moved.
 const REBUILT: usize = 8;
@@ -204,8 +204,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     #[inline(always)]
     fn find_placed<Q>(&self, hash: Hashed, key: &Q) -> Option<(Place, Hashed, &P::Entry)>
     where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
+        Q: Equivalent<K> + ?Sized,
     {
         if self.draft.dirty.is_little() {
             Self::shown(self.shared).view().prefetch(hash);
@@ -444,8 +443,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     /// Whether the key was there; fails where there is no memory.
     pub(super) fn remove<Q>(&mut self, key: &Q) -> Result<bool, TryReserveError>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
         if !self.settle()? {
@@ -464,8 +462,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         with: impl FnOnce(&V) -> V,
     ) -> Result<bool, TryReserveError>
     where
-        K: Borrow<Q> + Clone,
-        Q: Hash + Eq + ?Sized,
+        K: Clone,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
         if self.settle()?
@@ -486,10 +484,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     #[cold]
     fn remove_later<Q>(&mut self, hash: Hashed, key: &Q) -> Result<bool, TryReserveError>
     where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
+        Q: Equivalent<K> + ?Sized,
     {
-        let is = |entry: &P::Entry| pair::<K, V, P>(entry).0.borrow() == key;
+        let is = |entry: &P::Entry| key.equivalent(pair::<K, V, P>(entry).0);
         if let Ok(mut change) = self.draft.later.find_entry(hash.0, |change| change.is_of(is)) {
             let old = change.get_mut().now.take();
             if change.get().base.is_none() {

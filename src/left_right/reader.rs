@@ -12,13 +12,13 @@ use crate::sync::sides::{Shown, Sides};
 use crate::sync::slot::Slot;
 use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;
-use core::borrow::Borrow;
 use core::cell::Cell;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
+use equivalent::Equivalent;
 
 /// Reads what was published last. One for each thread, task or interrupt handler: a handle can be sent and
 /// cloned, not shared. To share something that makes handles, see [`factory`](Self::factory).
@@ -222,8 +222,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> ReadHandle<K, V, S, P> {
     #[inline]
     pub fn get<Q>(&self, key: &Q) -> Option<ReadGuard<'_, V>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let snapshot = self.enter();
         let value = NonNull::from(snapshot.get(key)?);
@@ -245,8 +244,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> ReadHandle<K, V, S, P> {
     #[inline]
     pub fn get_with<Q, R>(&self, key: &Q, with: impl FnOnce(&V) -> R) -> Option<R>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.enter().get(key).map(with)
     }
@@ -262,8 +260,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> ReadHandle<K, V, S, P> {
     #[inline]
     pub fn get_copied<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
         V: Copy,
     {
         self.enter().get(key).copied()
@@ -280,8 +277,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> ReadHandle<K, V, S, P> {
     #[inline]
     pub fn get_cloned<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
         self.enter().get(key).cloned()
@@ -299,8 +295,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> ReadHandle<K, V, S, P> {
     #[inline]
     pub fn contains_key<Q>(&self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.enter().contains_key(key)
     }

@@ -6,12 +6,12 @@ use super::reader::ReadHandle;
 use super::side::{Entries, View};
 use crate::api::hasher::DefaultHashBuilder;
 use core::array;
-use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::iter::FusedIterator;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
+use equivalent::Equivalent;
 
 /// One published state of a map, for as long as it is held. From [`ReadHandle::enter`].
 pub struct Snapshot<'a, K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
@@ -133,12 +133,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
     #[inline(always)]
     fn find<Q>(&self, hash: Hashed, key: &Q) -> Option<(&K, &V)>
     where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
+        Q: Equivalent<K> + ?Sized,
     {
         // SAFETY: the handle looks as long as `self` lives, so nothing that the view leads to changes or goes.
         unsafe {
-            let is = move |entry: &P::Entry| P::pair(NonNull::from(entry)).0.borrow() == key;
+            let is = move |entry: &P::Entry| key.equivalent(P::pair(NonNull::from(entry)).0);
             self.view.find(hash, is).map(|entry| P::pair(NonNull::from(entry)))
         }
     }
@@ -154,8 +153,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
     #[inline(always)]
     pub fn get<Q>(&self, key: &Q) -> Option<&V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.find(self.handle.shared().hash(key), key).map(|(_, value)| value)
     }
@@ -171,8 +169,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
     #[inline]
     pub fn get_key_value<Q>(&self, key: &Q) -> Option<(&K, &V)>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.find(self.handle.shared().hash(key), key)
     }
@@ -199,8 +196,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
     #[inline]
     pub fn begin_lookup<Q>(&self, key: &Q) -> Lookup
     where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.handle.shared().hash(key);
         self.view.prefetch(hash);
@@ -225,8 +221,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
     #[inline]
     pub fn end_lookup<Q>(&self, lookup: Lookup, key: &Q) -> Option<(&K, &V)>
     where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
+        Q: Equivalent<K> + ?Sized,
     {
         self.find(lookup.0, key)
     }
@@ -240,8 +235,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
     #[inline]
     pub fn contains_key<Q>(&self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.get(key).is_some()
     }
@@ -260,8 +254,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
     #[inline]
     pub fn get_many<Q, const N: usize>(&self, keys: [&Q; N]) -> [Option<&V>; N]
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let hashes = keys.map(|key| {
             let hash = self.handle.shared().hash(key);

@@ -6,9 +6,9 @@ use super::keep::Keep;
 use super::shared::Shared;
 use super::side::{PackedPlace, Place, Side};
 use crate::sync::sides::Sides;
-use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
 use core::ptr::NonNull;
+use equivalent::Equivalent;
 
 /// Key and value of an entry, which is not freed while they are used: the writer frees entries, and asks.
 pub(super) fn pair<K, V, P: Keep<K, V>>(entry: &P::Entry) -> (&K, &V) {
@@ -22,11 +22,10 @@ pub(super) fn find<'a, K, V, P, Q>(
     key: &Q,
 ) -> Option<(Place, &'a P::Entry)>
 where
-    K: Borrow<Q>,
     P: Keep<K, V>,
-    Q: Eq + ?Sized,
+    Q: Equivalent<K> + ?Sized,
 {
-    side.find(hash, move |entry| pair::<K, V, P>(entry).0.borrow() == key)
+    side.find(hash, move |entry| key.equivalent(pair::<K, V, P>(entry).0))
 }
 
 /// The hash under which the entry at `place` was placed, which was found under `hash`: another one where a key's `Hash`
@@ -114,8 +113,8 @@ impl<'a, K, V, S, P: Keep<K, V>> Unpublished<'a, K, V, S, P> {
     /// The key's entry in the newest side.
     pub(super) fn base<Q>(&self, hash: Hashed, key: &Q) -> Option<Base<P::Entry>>
     where
-        K: Borrow<Q> + Hash,
-        Q: Eq + ?Sized,
+        K: Hash,
+        Q: Equivalent<K> + ?Sized,
         S: BuildHasher,
     {
         let side = self.newest();
@@ -126,12 +125,11 @@ impl<'a, K, V, S, P: Keep<K, V>> Unpublished<'a, K, V, S, P> {
 
     pub(super) fn get<Q>(&self, key: &Q) -> Option<(&'a K, &'a V)>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
         S: BuildHasher,
     {
         let hash = self.shared.hash(key);
-        let is = |entry: &P::Entry| pair::<K, V, P>(entry).0.borrow() == key;
+        let is = |entry: &P::Entry| key.equivalent(pair::<K, V, P>(entry).0);
         let entry = match self.draft.later.find(hash.0, |change| change.is_of(is)) {
             Some(change) => change.now.as_ref(),
             None => find::<K, V, P, Q>(self.newest(), hash, key).map(|(_, entry)| entry),

@@ -16,10 +16,10 @@ use crate::sync::counted::Counted;
 use crate::sync::holder::Holder;
 use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;
-use core::borrow::Borrow;
 use core::error::Error;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
+use equivalent::Equivalent;
 #[cfg(feature = "std")]
 use std::sync::Arc;
 
@@ -262,8 +262,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// ```
     pub fn remove<Q>(&mut self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.try_remove(key).unwrap_or_else(out_of_memory)
     }
@@ -280,8 +279,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// ```
     pub fn try_remove<Q>(&mut self, key: &Q) -> Result<bool, TryReserveError>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let removed = self.pen().remove(key)?;
         self.pen().count();
@@ -302,8 +300,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// ```
     pub fn update<Q>(&mut self, key: &Q, with: impl FnOnce(&V) -> V) -> bool
     where
-        K: Borrow<Q> + Clone,
-        Q: Hash + Eq + ?Sized,
+        K: Clone,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.try_update(key, with).unwrap_or_else(out_of_memory)
     }
@@ -325,8 +323,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         with: impl FnOnce(&V) -> V,
     ) -> Result<bool, TryReserveError>
     where
-        K: Borrow<Q> + Clone,
-        Q: Hash + Eq + ?Sized,
+        K: Clone,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let updated = self.pen().update(key, with)?;
         self.pen().count();
@@ -420,8 +418,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// ```
     pub fn get<Q>(&self, key: &Q) -> Option<&V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.seen().get(key).map(|(_, value)| value)
     }
@@ -435,8 +432,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// ```
     pub fn get_key_value<Q>(&self, key: &Q) -> Option<(&K, &V)>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.seen().get(key)
     }
@@ -450,8 +446,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// ```
     pub fn contains_key<Q>(&self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.get(key).is_some()
     }

@@ -14,8 +14,8 @@ use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Way};
 use crate::sync::backoff::Backoff;
 use alloc::alloc::handle_alloc_error;
-use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
+use equivalent::Equivalent;
 
 /// The end of an operation that waits, and so fails only for want of memory.
 #[cold]
@@ -36,10 +36,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         guard: &'a Guard<'_>,
     ) -> Option<Live<'a, Pair<K, V>>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.nodes().get(self.hash(key), move |node| node.fields().key.borrow() == key, guard)
+        self.nodes().get(self.hash(key), move |node| key.equivalent(&node.fields().key), guard)
     }
 
     #[inline(always)]
@@ -49,10 +48,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, Pair<K, V>>>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.nodes().try_get(self.hash(key), |node| node.fields().key.borrow() == key, guard)
+        self.nodes().try_get(self.hash(key), |node| key.equivalent(&node.fields().key), guard)
     }
 
     /// Returns the value of `key`, borrowed with a guard of its own.
@@ -69,8 +67,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline]
     pub fn get<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let guard = pin();
         let found = self.find(key, &guard)?.shared();
@@ -90,8 +87,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// ```
     pub fn try_get<Q>(&self, key: &Q) -> Result<Option<Ref<'_, K, V>>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let guard = try_pin().map_err(|_| Busy)?;
         let Some(found) = self.try_find(key, &guard)?.map(Live::shared) else { return Ok(None) };
@@ -108,8 +104,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// ```
     pub fn get_cloned<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
         V: Clone,
     {
         self.get_with(key, V::clone)
@@ -124,8 +119,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline]
     pub fn get_with<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.find(key, &pin()).map(|node| f(&node.fields().value))
     }
@@ -199,8 +193,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// ```
     pub fn get_or_default<Q>(&self, key: &Q) -> V
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
         V: Clone + Default,
     {
         self.get_cloned(key).unwrap_or_default()
@@ -215,8 +208,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline]
     pub fn contains_key<Q>(&self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.find(key, &pin()).is_some()
     }
@@ -281,8 +273,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// ```
     pub fn remove<Q>(&self, key: &Q) -> Option<Removed<'_, K, V>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.remove_if(key, |_, _| true)
     }
@@ -302,11 +293,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         mut condition: impl FnMut(&K, &V) -> bool,
     ) -> Option<Removed<'_, K, V>>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let guard = pin();
-        let same = |node: Live<'_, Pair<K, V>>| node.fields().key.borrow() == key;
+        let same = |node: Live<'_, Pair<K, V>>| key.equivalent(&node.fields().key);
         let wanted = |node: Shared<Pair<K, V>>| {
             // SAFETY: met in the table under the guard.
             let pair = unsafe { node.live() }.fields();
@@ -344,8 +334,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// [`insert`](Self::insert) or [`remove`](Self::remove) returned may still be changed by those who had found it.
     pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(&V) -> V) -> Option<Ref<'_, K, V>>
     where
-        K: Borrow<Q> + Clone,
-        Q: Hash + Eq + ?Sized,
+        K: Clone,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let guard = pin();
         loop {

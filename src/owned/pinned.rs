@@ -11,8 +11,8 @@ use crate::reclaim::pair::Pair;
 use crate::reclaim::retired::Way;
 use crate::table::cursor::Cursor;
 use crate::table::window::{WINDOW, hashes, same_length};
-use core::borrow::Borrow;
 use core::hash::{BuildHasher, Hash};
+use equivalent::Equivalent;
 
 impl<K, V, S> HashMap<K, V, S> {
     /// Returns the map with a guard of this thread: for many operations in a row, which then return plain references.
@@ -74,8 +74,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
     #[inline]
     pub fn get<Q>(&self, key: &Q) -> Option<&V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.map().find(key, self.guard()).map(|node| &node.fields().value)
     }
@@ -91,8 +90,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
     /// ```
     pub fn try_get<Q>(&self, key: &Q) -> Result<Option<&V>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let found = self.map().try_find(key, self.guard())?;
         Ok(found.map(|node| &node.fields().value))
@@ -107,8 +105,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
     #[inline]
     pub fn get_key_value<Q>(&self, key: &Q) -> Option<(&K, &V)>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.map().find(key, self.guard()).map(fields)
     }
@@ -131,15 +128,14 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
     /// ```
     pub fn get_many<'p, Q>(&'p self, keys: &[&Q], values: &mut [Option<&'p V>])
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         same_length(keys.len(), values.len());
         let map = self.map();
         for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
             map.nodes().get_window(
                 &hashes(keys.len(), |at| map.hash(keys[at]))[..keys.len()],
-                |at, node| node.fields().key.borrow() == keys[at],
+                |at, node| keys[at].equivalent(&node.fields().key),
                 |at, found| values[at] = found.map(|node| &node.fields().value),
                 self.guard(),
             );

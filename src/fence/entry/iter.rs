@@ -11,11 +11,11 @@ use crate::reclaim::pair::Pair;
 use crate::reclaim::retired::Fresh;
 use crate::sync::prefetch;
 use alloc::vec::{self, Vec};
-use core::borrow::Borrow;
 use core::fmt;
 use core::iter::FusedIterator;
 use core::marker::PhantomData;
 use core::ops::{RangeBounds, RangeFull};
+use equivalent::Comparable;
 
 /// An iterator over entries of an [`OrdMap`] as they were at one moment, made by [`OrdMap::range`]. It has a guard of
 /// its own, as each entry that it returns.
@@ -128,9 +128,9 @@ struct Walk<'a, Q: ?Sized, B, K, V, R> {
 
 impl<'a, Q, B, K, V, R> Walk<'a, Q, B, K, V, R>
 where
-    Q: Ord + ?Sized,
+    Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
-    K: Ord + Clone + Borrow<Q>,
+    K: Ord + Clone,
     R: Ranking<K> + Ranking<Q>,
 {
     fn new(map: &'a OrdMap<K, V, R>, bounds: B) -> Self {
@@ -188,9 +188,9 @@ pub struct OrdIterRange<'a, Q: ?Sized, B, K, V, R> {
 
 impl<'a, Q, B, K, V, R> OrdIterRange<'a, Q, B, K, V, R>
 where
-    Q: Ord + ?Sized,
+    Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
-    K: Ord + Clone + Borrow<Q>,
+    K: Ord + Clone,
     R: Ranking<K> + Ranking<Q>,
 {
     pub(super) fn new(map: &'a OrdMap<K, V, R>, bounds: B) -> Self {
@@ -200,9 +200,9 @@ where
 
 impl<'a, Q, B, K, V, R> Iterator for OrdIterRange<'a, Q, B, K, V, R>
 where
-    Q: Ord + ?Sized,
+    Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
-    K: Ord + Clone + Borrow<Q>,
+    K: Ord + Clone,
     R: Ranking<K> + Ranking<Q>,
 {
     type Item = Ref<'a, K, V>;
@@ -225,9 +225,9 @@ pub struct PinnedOrdIterRange<'a, Q: ?Sized, B, K, V, R> {
 
 impl<'a, Q, B, K, V, R> PinnedOrdIterRange<'a, Q, B, K, V, R>
 where
-    Q: Ord + ?Sized,
+    Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
-    K: Ord + Clone + Borrow<Q>,
+    K: Ord + Clone,
     R: Ranking<K> + Ranking<Q>,
 {
     pub(super) fn new(map: &'a OrdMap<K, V, R>, bounds: B, guard: &'a Guard<'a>) -> Self {
@@ -243,9 +243,9 @@ impl<Q: ?Sized, B: Clone, K, V, R> Clone for PinnedOrdIterRange<'_, Q, B, K, V, 
 
 impl<'a, Q, B, K, V, R> Iterator for PinnedOrdIterRange<'a, Q, B, K, V, R>
 where
-    Q: Ord + ?Sized,
+    Q: Comparable<K> + Ord + ?Sized,
     B: RangeBounds<Q>,
-    K: Ord + Clone + Borrow<Q>,
+    K: Ord + Clone,
     R: Ranking<K> + Ranking<Q>,
 {
     type Item = (&'a K, &'a V);
@@ -260,9 +260,9 @@ macro_rules! iter_ranges {
     ($($name:ident)*) => {$(
         impl<Q, B, K, V, R> FusedIterator for $name<'_, Q, B, K, V, R>
         where
-            Q: Ord + ?Sized,
+            Q: Comparable<K> + Ord + ?Sized,
             B: RangeBounds<Q>,
-            K: Ord + Clone + Borrow<Q>,
+            K: Ord + Clone,
             R: Ranking<K> + Ranking<Q>,
         {
         }

@@ -18,8 +18,8 @@ use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Unlinked, Way};
 use crate::sync::backoff::Backoff;
 use alloc::alloc::handle_alloc_error;
-use core::borrow::Borrow;
 use core::mem::MaybeUninit;
+use equivalent::Comparable;
 
 /// What was replaced; or why nothing was (None: another entry was there than expected), and the node again.
 pub(super) type Stored<'a, K, V> =
@@ -40,7 +40,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     pub(super) fn sought<'q, Q>(&self, key: &'q Q) -> Sought<By<'q, Q>>
     where
-        Q: Ord + ?Sized,
+        Q: ?Sized,
         R: Ranking<Q>,
     {
         Sought { key: By(key), rank: to_word::<K>(rank_as::<K, Q, R>(self.ranking(), key)) }
@@ -49,8 +49,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     pub(super) fn find<Q>(&self, key: &Q, _guard: &Guard<'_>) -> Option<Raw<K>>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         self.tree().get(self.sought(key), read)
@@ -89,8 +88,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline]
     pub fn get<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         let guard = pin();
@@ -112,8 +110,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     pub fn try_get<Q>(&self, key: &Q) -> Result<Option<Ref<'_, K, V>>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         let guard = try_pin().map_err(|_| Busy)?;
@@ -126,8 +123,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     pub(super) fn try_find<Q>(&self, key: &Q) -> Result<Option<Raw<K>>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         let found = self.tree().get_slowly(self.sought(key), read, &mut Backoff::never());
@@ -142,8 +138,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     pub fn get_cloned<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
         V: Clone,
     {
@@ -158,8 +153,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     pub fn get_or_default<Q>(&self, key: &Q) -> V
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
         V: Clone + Default,
     {
@@ -175,8 +169,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline]
     pub fn get_with<Q, T>(&self, key: &Q, f: impl FnOnce(&V) -> T) -> Option<T>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         let guard = pin();
@@ -252,8 +245,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline]
     pub fn contains_key<Q>(&self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         self.find(key, &pin()).is_some()
@@ -342,8 +334,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     pub fn remove<Q>(&self, key: &Q) -> Option<Removed<'_, K, V>>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         self.remove_if(key, |_, _| true)
@@ -364,8 +355,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         mut condition: impl FnMut(&K, &V) -> bool,
     ) -> Option<Removed<'_, K, V>>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         self.then_free_bounds(pin(), |guard| {
@@ -391,8 +381,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(&V) -> V) -> Option<Ref<'_, K, V>>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         let (guard, mut doubt) = (pin(), Doubt::new());
@@ -457,8 +446,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         _guard: &Guard<'_>,
     ) -> Result<Option<Removed<'_, K, V>>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         let mut removed = None;

@@ -17,6 +17,7 @@ use crate::table::window::same_length;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::ops::{Bound, RangeBounds};
+use equivalent::Comparable;
 
 impl<K, V, R> OrdMap<K, V, R> {
     /// Returns the map with a guard of this thread: for many operations in a row, which then return plain references.
@@ -75,8 +76,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     #[inline]
     pub fn get<Q>(&self, key: &Q) -> Option<&V>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         self.map().find(key, self.guard()).map(|raw| self.borrow(raw).1)
@@ -93,8 +93,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     /// ```
     pub fn try_get<Q>(&self, key: &Q) -> Result<Option<&V>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         Ok(self.map().try_find(key)?.map(|raw| self.borrow(raw).1))
@@ -109,8 +108,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     #[inline]
     pub fn get_key_value<Q>(&self, key: &Q) -> Option<(&K, &V)>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         self.map().find(key, self.guard()).map(|raw| self.borrow(raw))
@@ -132,8 +130,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     /// ```
     pub fn get_many<'p, Q>(&'p self, keys: &[&Q], values: &mut [Option<&'p V>])
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         same_length(keys.len(), values.len());
@@ -154,8 +151,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     /// ```
     pub fn snapshot_many<Q>(&self, keys: &[&Q]) -> Vec<Option<&V>>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         let sought = keys.iter().map(|key| self.map().sought(*key)).collect::<Vec<_>>();
@@ -228,8 +224,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     /// ```
     pub fn floor<Q>(&self, key: &Q) -> Option<(&K, &V)>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         let found = self.map().near(Near::UpTo(Bound::Included(self.map().sought(key))))?;
@@ -245,8 +240,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     /// ```
     pub fn ceiling<Q>(&self, key: &Q) -> Option<(&K, &V)>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         let found = self.map().near(Near::From(Bound::Included(self.map().sought(key))))?;
@@ -262,8 +256,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     /// ```
     pub fn predecessor<Q>(&self, key: &Q) -> Option<(&K, &V)>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         let found = self.map().near(Near::UpTo(Bound::Excluded(self.map().sought(key))))?;
@@ -279,8 +272,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     /// ```
     pub fn successor<Q>(&self, key: &Q) -> Option<(&K, &V)>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         let found = self.map().near(Near::From(Bound::Excluded(self.map().sought(key))))?;

@@ -6,9 +6,9 @@ use crate::reclaim::node::{Node, Shared};
 use crate::reclaim::pair::{Pair, Stem};
 use crate::reclaim::retired::Retired;
 use crate::table::memory::AllocError;
-use core::borrow::Borrow;
 use core::cmp::Ordering;
 use core::ptr::NonNull;
+use equivalent::Comparable;
 
 /// A key's rank and the node that it stands in: with its value, or, where it bounds a leaf, alone.
 ///
@@ -131,11 +131,11 @@ impl<Q: ?Sized> Clone for By<'_, Q> {
 }
 impl<Q: ?Sized> Copy for By<'_, Q> {}
 
-impl<K: Borrow<Q>, Q: Ord + ?Sized> Stand<Raw<K>> for By<'_, Q> {
+impl<K, Q: Comparable<K> + ?Sized> Stand<Raw<K>> for By<'_, Q> {
     #[inline(always)]
     fn compare(self, rank: usize, raw: &Raw<K>) -> Ordering {
         // SAFETY: alive: see `Raw`.
-        let by_key = || self.0.cmp(unsafe { raw.key() }.borrow());
+        let by_key = || self.0.compare(unsafe { raw.key() });
         rank.cmp(&raw.rank).then_with(by_key)
     }
 }

@@ -14,7 +14,7 @@ use crate::reclaim::guard::{Guard, try_pin};
 use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Way};
-use core::borrow::Borrow;
+use equivalent::Comparable;
 
 /// What an operation found, and what it left.
 pub(super) type Found<K> = (Option<Raw<K>>, Option<Raw<K>>);
@@ -92,8 +92,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     pub fn try_remove<Q>(&self, key: &Q) -> Result<Option<Removed<'_, K, V>>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
+        Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
         let guard = try_pin().map_err(|_| Busy)?;

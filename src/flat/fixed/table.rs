@@ -10,10 +10,10 @@ use crate::bins::layout::Layout;
 use crate::bins::tags;
 use crate::error::{Busy, Full, OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
-use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::mem::MaybeUninit;
+use equivalent::Equivalent;
 
 /// A concurrent hash map of plain data in one piece, of fixed size, that allocates nothing.
 ///
@@ -186,10 +186,9 @@ where
     #[inline(always)]
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.bins.get(self.hash(key), move |k| k.borrow() == key, |entry| entry.value())
+        self.bins.get(self.hash(key), move |k| key.equivalent(k), |entry| entry.value())
     }
 
     /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that may not spin.
@@ -204,13 +203,12 @@ where
     #[inline]
     pub fn try_get<Q>(&self, key: &Q) -> Result<Option<V>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.bins
             .get_slowly(
                 self.hash(key),
-                move |k| k.borrow() == key,
+                move |k| key.equivalent(k),
                 |entry| entry.value(),
                 &mut Backoff::never(),
             )
@@ -228,8 +226,7 @@ where
     #[inline(always)]
     pub fn get_with<Q, R>(&self, key: &Q, f: impl FnOnce(&V) -> R) -> Option<R>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.get(key).map(|value| f(&value))
     }
@@ -243,11 +240,10 @@ where
     #[inline(always)]
     pub fn contains_key<Q>(&self, key: &Q) -> bool
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         self.bins
-            .get(self.hash(key), move |k| k.borrow() == key, |_| MaybeUninit::new(()))
+            .get(self.hash(key), move |k| key.equivalent(k), |_| MaybeUninit::new(()))
             .is_some()
     }
 
@@ -321,8 +317,7 @@ where
     #[inline]
     pub fn remove<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let removed = self.alter_present(key, Backoff::spinning(), |_| Op::Remove);
         removed.ok().flatten().map(|(value, _)| value)
@@ -342,8 +337,7 @@ where
     #[inline]
     pub fn try_remove<Q>(&self, key: &Q) -> Result<Option<V>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let removed = self.alter_present(key, Backoff::never(), |_| Op::Remove)?;
         Ok(removed.map(|(value, _)| value))
@@ -363,8 +357,7 @@ where
     #[inline]
     pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(V) -> V) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         match self.alter_present(key, Backoff::spinning(), |value| Op::Insert(f(value))) {
             Ok(Some((_, Op::Insert(new)))) => Some(new),
@@ -475,15 +468,14 @@ where
         mut decide: impl FnMut(V) -> Op<V>,
     ) -> Result<Option<(V, Op<V>)>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let decide = |old: Option<&V>| match old.map(|&value| decide(value)) {
             None | Some(Op::Keep) => Change::Keep,
             Some(Op::Insert(value)) => Change::Value(value),
             Some(Op::Remove) => Change::Remove,
         };
-        let altered = self.bins.alter(self.hash(key), move |k| k.borrow() == key, backoff, decide);
+        let altered = self.bins.alter(self.hash(key), move |k| key.equivalent(k), backoff, decide);
         let (before, change) = altered.map_err(|_| Busy)?;
         let op = match change {
             Change::Keep => Op::Keep,

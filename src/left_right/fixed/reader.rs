@@ -5,10 +5,10 @@ use crate::api::hasher::DefaultHashBuilder;
 use crate::left_right::bucket::Hashed;
 use crate::sync::sides::{Shown, Sides};
 use crate::sync::slot::Slot;
-use core::borrow::Borrow;
 use core::cell::Cell;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
+use equivalent::Equivalent;
 
 /// A reader of a [`LeftRightTable`], for one thread or interrupt handler: it can be sent, not shared.
 ///
@@ -75,8 +75,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     #[inline]
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
         S: BuildHasher,
     {
         self.enter().get(key).copied()
@@ -133,12 +132,11 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, S> TableSnapshot<'_, K, V, BUCKETS,
     #[inline]
     pub fn get<Q>(&self, key: &Q) -> Option<&V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
         S: BuildHasher,
     {
         let hash = Hashed::of(key, self.hash_builder);
-        let (_, (_, value)) = self.side.find(hash, move |(k, _)| k.borrow() == key)?;
+        let (_, (_, value)) = self.side.find(hash, move |(k, _)| key.equivalent(k))?;
         Some(value)
     }
 

@@ -7,9 +7,9 @@ use crate::left_right::bucket::Hashed;
 use crate::left_right::side::Place;
 use crate::sync::backoff::Backoff;
 use crate::sync::sides::{Sides, Turning};
-use core::borrow::Borrow;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
+use equivalent::Equivalent;
 use heapless::Vec;
 
 /// An entry with its place.
@@ -293,11 +293,10 @@ where
         key: &Q,
     ) -> (Hashed, Found<'a, K, V>)
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = Hashed::of(key, hash_builder);
-        (hash, side.find(hash, move |(k, _)| k.borrow() == key))
+        (hash, side.find(hash, move |(k, _)| key.equivalent(k)))
     }
 
     /// Returns the hash under which the entry of `key` at `place` was placed, which was found under `hash`. They differ
@@ -319,8 +318,7 @@ where
     /// ```
     pub fn get<Q>(&self, key: &Q) -> Option<V>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let (_, found) = Self::find(self.newest(), &self.table.hash_builder, key);
         found.map(|(_, &(_, value))| value)
@@ -394,8 +392,7 @@ where
     /// ```
     pub fn remove<Q>(&mut self, key: &Q) -> Result<Option<V>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash_builder = &self.table.hash_builder;
         let (hidden, draft) = self.hidden()?;
@@ -423,8 +420,7 @@ where
     /// ```
     pub fn update<Q>(&mut self, key: &Q, with: impl FnOnce(V) -> V) -> Result<Option<V>, Busy>
     where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
+        Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash_builder = &self.table.hash_builder;
         let (hidden, draft) = self.hidden()?;
