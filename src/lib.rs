@@ -61,6 +61,8 @@ pub mod owned;
 #[cfg(feature = "alloc")]
 #[cfg_attr(hedgerow_loom, allow(dead_code, unused_imports, reason = "models use a part of it"))]
 mod reclaim;
+#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
+pub mod sets;
 #[cfg(any(feature = "std-ext", all(test, hedgerow_loom)))]
 pub mod std_ext;
 mod sync;
@@ -68,9 +70,9 @@ mod sync;
 mod table;
 
 pub use api::op::{Computed, Op};
-pub use equivalent::{Comparable, Equivalent};
 #[cfg(feature = "alloc")]
 pub use compressed::CompressedMap;
+pub use equivalent::{Comparable, Equivalent};
 #[cfg(feature = "alloc")]
 pub use fence::FenceMap;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
@@ -84,6 +86,8 @@ pub use left_right::LeftRightMap;
 pub use left_right::LeftRightTable;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub use owned::{BytesMap, HashMap};
+#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
+pub use sets::{FenceSet, FlatSet, HashSet, OrdSet};
 
 /// The README's examples are tests.
 #[cfg(all(doctest, feature = "alloc"))]

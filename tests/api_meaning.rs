@@ -7,7 +7,11 @@ use equivalent::{Comparable, Equivalent};
 use hedgerow::entry::Entry;
 use hedgerow::error::{Full, OccupiedError};
 use hedgerow::owned::{Ref, Removed, RemovedBytes};
-use hedgerow::{BytesMap, Computed, FenceMap, FlatMap, FlatTable, HashMap, Op, OrdMap};
+use hedgerow::sets::ElementRef;
+use hedgerow::{
+    BytesMap, Computed, FenceMap, FenceSet, FlatMap, FlatSet, FlatTable, HashMap, HashSet, Op,
+    OrdMap, OrdSet,
+};
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
@@ -396,4 +400,39 @@ fn keys_are_found_by_all_that_is_equivalent() {
     assert_eq!((reader.get_copied(&Parts(4, 7)), writer.remove(&Parts(4, 7))), (Some(1), true));
     comparable!(OrdMap::<Name, u64>::new(), |entry: Ref<'_, Name, u64>| *entry.key());
     comparable!(FenceMap::<Name, u64>::new(), |entry: (Name, u64)| entry.0);
+}
+
+macro_rules! sets {
+    ($set:ty, $taken:expr) => {{
+        let set = <$set>::default();
+        assert!(set.is_empty() && !set.contains(&1));
+        assert!(set.insert(1), "true has inserted");
+        assert!(!set.insert(1), "an element that is there stays");
+        assert_eq!(set.try_insert(2), Ok(true));
+        assert_eq!((set.len(), set.contains(&2)), (2, true));
+        let mut elements: Vec<u64> = set.iter().map($taken).collect();
+        elements.sort_unstable();
+        assert_eq!(elements, [1, 2]);
+        let more: $set = [3, 2, 1].into();
+        assert!(set.is_subset(&more) && more.is_superset(&set) && set != more);
+        assert!(!more.is_subset(&set) && !set.is_disjoint(&more));
+        let (copy, none) = (more.clone(), <$set>::from([8, 9]));
+        assert!(copy == more && none.is_disjoint(&more));
+        assert!(set.remove(&1), "true has removed");
+        assert!(!set.remove(&1));
+        more.retain(|n| n % 2 == 1);
+        assert!(more.contains(&1) && !more.contains(&2) && more.len() == 2);
+        assert_eq!(format!("{set:?}"), "{2}");
+        assert_eq!(set.as_map().len(), 1);
+        more.clear();
+        assert!(more.is_empty());
+    }};
+}
+
+#[test]
+fn sets_mean_the_same() {
+    sets!(FlatSet<u64>, |n| n);
+    sets!(FenceSet<u64>, |n| n);
+    sets!(HashSet<u64>, |n: ElementRef<'_, u64>| *n);
+    sets!(OrdSet<u64>, |n: ElementRef<'_, u64>| *n);
 }

@@ -1,0 +1,68 @@
+//! A set of plain data by hashes.
+
+use super::common;
+use crate::api::hasher::DefaultHashBuilder;
+use crate::error::TryInsertError;
+use crate::flat::{FlatMap, Keys};
+use core::hash::{BuildHasher, Hash};
+use equivalent::Equivalent;
+
+/// A concurrent set of plain data, whose look-ups take no lock and write nothing: a [`FlatMap`] without values.
+///
+/// ```
+/// let seen = hedgerow::FlatSet::<u64>::new();
+/// assert!(seen.insert(7) && !seen.insert(7) && seen.contains(&7));
+/// ```
+pub struct FlatSet<T, S = DefaultHashBuilder> {
+    pub(super) map: FlatMap<T, (), S>,
+}
+
+impl<T: Copy + Eq + Hash> FlatSet<T> {
+    /// Makes an empty set, which allocates nothing.
+    ///
+    /// ```
+    /// assert!(hedgerow::FlatSet::<u32>::new().is_empty());
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self { map: FlatMap::new() }
+    }
+
+    /// Makes a set that takes `capacity` elements before it grows.
+    ///
+    /// ```
+    /// let set = hedgerow::FlatSet::<u32>::with_capacity(100);
+    /// (0..100).for_each(|n| assert!(set.insert(n)));
+    /// ```
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { map: FlatMap::with_capacity(capacity) }
+    }
+}
+
+impl<T: Copy + Eq + Hash, S: BuildHasher> FlatSet<T, S> {
+    /// Makes an empty set that hashes with `hash_builder`.
+    ///
+    /// ```
+    /// let set = hedgerow::FlatSet::with_hasher(std::hash::RandomState::new());
+    /// assert!(set.insert(7));
+    /// ```
+    #[must_use]
+    pub fn with_hasher(hash_builder: S) -> Self {
+        Self { map: FlatMap::with_hasher(hash_builder) }
+    }
+
+    /// Returns an iterator over copies of the elements, each as of a moment of its own: see [`FlatMap::iter`].
+    ///
+    /// ```
+    /// let set: hedgerow::FlatSet<u32> = [7, 8].into();
+    /// assert_eq!(set.iter().sum::<u32>(), 15);
+    /// ```
+    pub fn iter(&self) -> Keys<'_, T, ()> {
+        self.map.keys()
+    }
+}
+
+common! { FlatSet<T, S>, FlatMap, "FlatSet<u32>";
+where [T: Copy + Eq + Hash, S: BuildHasher,]; found by Q [Q: Hash + Equivalent<T> + ?Sized];
+core::convert::identity }

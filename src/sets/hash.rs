@@ -1,0 +1,144 @@
+//! A set of owned data by hashes.
+
+use super::common;
+use crate::api::hasher::DefaultHashBuilder;
+use crate::error::TryInsertError;
+use crate::owned::{HashMap, Ref, Removed};
+use core::fmt;
+use core::hash::{BuildHasher, Hash};
+use core::ops::Deref;
+use equivalent::Equivalent;
+
+/// A concurrent set of values of any type, whose look-ups take no lock: a [`HashMap`] without values.
+///
+/// ```
+/// let seen = hedgerow::HashSet::<String>::new();
+/// assert!(seen.insert("rose".into()) && !seen.insert("rose".into()) && seen.contains("rose"));
+/// ```
+pub struct HashSet<T, S = DefaultHashBuilder> {
+    pub(super) map: HashMap<T, (), S>,
+}
+
+/// A borrowed element of a set of owned data, which holds a guard as [`Ref`] does. Dereferences to the element.
+///
+/// ```
+/// let set: hedgerow::HashSet<String> = ["rose".into()].into();
+/// assert_eq!(set.get("rose").unwrap().len(), 4);
+/// ```
+pub struct ElementRef<'a, T>(Ref<'a, T, ()>);
+
+impl<'a, T> ElementRef<'a, T> {
+    pub(super) fn new(entry: Ref<'a, T, ()>) -> Self {
+        Self(entry)
+    }
+}
+
+impl<T> Deref for ElementRef<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.key()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for ElementRef<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<T: PartialEq> PartialEq for ElementRef<'_, T> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<T: Eq> Eq for ElementRef<'_, T> {}
+
+impl<T> HashSet<T> {
+    /// Makes an empty set, which allocates nothing.
+    ///
+    /// ```
+    /// assert!(hedgerow::HashSet::<String>::new().is_empty());
+    /// ```
+    #[must_use]
+    pub fn new() -> Self {
+        Self { map: HashMap::new() }
+    }
+
+    /// Makes a set that takes `capacity` elements before its table grows.
+    ///
+    /// ```
+    /// let set = hedgerow::HashSet::<u32>::with_capacity(100);
+    /// (0..100).for_each(|n| assert!(set.insert(n)));
+    /// ```
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self { map: HashMap::with_capacity(capacity) }
+    }
+}
+
+impl<T, S> HashSet<T, S> {
+    /// Makes an empty set that hashes with `hash_builder`.
+    ///
+    /// ```
+    /// let set = hedgerow::HashSet::with_hasher(std::hash::RandomState::new());
+    /// assert!(set.insert("rose"));
+    /// ```
+    #[must_use]
+    pub const fn with_hasher(hash_builder: S) -> Self {
+        Self { map: HashMap::with_hasher(hash_builder) }
+    }
+}
+
+impl<T: Eq + Hash, S: BuildHasher> HashSet<T, S> {
+    /// Returns the element that is equal to `value`, borrowed with a guard of its own: see [`HashMap::get`].
+    ///
+    /// ```
+    /// let set: hedgerow::HashSet<String> = ["rose".into()].into();
+    /// assert_eq!(set.get("rose").unwrap().as_str(), "rose");
+    /// ```
+    pub fn get<Q>(&self, value: &Q) -> Option<ElementRef<'_, T>>
+    where
+        Q: Hash + Equivalent<T> + ?Sized,
+    {
+        self.map.get(value).map(ElementRef)
+    }
+
+    /// Removes the element that is equal to `value` and returns it: see [`HashMap::remove`].
+    ///
+    /// ```
+    /// let set: hedgerow::HashSet<String> = ["rose".into()].into();
+    /// assert_eq!(set.take("rose").unwrap().key(), "rose");
+    /// ```
+    pub fn take<Q>(&self, value: &Q) -> Option<Removed<'_, T, ()>>
+    where
+        Q: Hash + Equivalent<T> + ?Sized,
+    {
+        self.map.remove(value)
+    }
+
+    /// Returns an iterator over the elements, each as of a moment of its own: see [`HashMap::iter`].
+    ///
+    /// ```
+    /// let set: hedgerow::HashSet<u32> = [7, 8].into();
+    /// assert_eq!(set.iter().map(|n| *n).sum::<u32>(), 15);
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = ElementRef<'_, T>> {
+        self.map.iter().map(ElementRef)
+    }
+
+    /// Removes all elements and returns them as they go: see [`HashMap::drain`].
+    ///
+    /// ```
+    /// let set: hedgerow::HashSet<u32> = [7, 8].into();
+    /// assert_eq!((set.drain().count(), set.len()), (2, 0));
+    /// ```
+    pub fn drain(&self) -> impl Iterator<Item = Removed<'_, T, ()>> {
+        self.map.drain()
+    }
+}
+
+common! { HashSet<T, S>, HashMap, "HashSet<u32>";
+where [T: Eq + Hash, S: BuildHasher,]; found by Q [Q: Hash + Equivalent<T> + ?Sized];
+ElementRef::deref }

@@ -1,0 +1,151 @@
+//! Sets: each is a map without values, and promises what that map does. `as_map` leads to operations that sets lack.
+
+mod flat;
+mod hash;
+mod ordered;
+mod traits;
+
+pub use flat::FlatSet;
+pub use hash::{ElementRef, HashSet};
+pub use ordered::{FenceSet, OrdSet};
+
+/// Operations of all sets. `$map` is the map that the set is made of and `$p` its third parameter; `$borrow` makes a
+/// reference to an element of what the iterator returns.
+macro_rules! common {
+    (
+        $set:ident<$t:ident, $p:ident>, $map:ident, $example:literal;
+        where [$($bounds:tt)*]; found by $q:ident [$($q_bounds:tt)*]; $borrow:path
+    ) => {
+        impl<$t, $p> $set<$t, $p>
+        where
+            $($bounds)*
+        {
+            /// Returns the map that the set is made of, for operations that sets do not have.
+            ///
+            #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7].into();")]
+            /// assert_eq!(set.as_map().len(), 1);
+            /// ```
+            pub fn as_map(&self) -> &$map<$t, (), $p> {
+                &self.map
+            }
+
+            /// Returns the number of elements: as `len` of the map.
+            ///
+            #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7, 8].into();")]
+            /// assert_eq!(set.len(), 2);
+            /// ```
+            pub fn len(&self) -> usize {
+                self.map.len()
+            }
+
+            /// Returns true if the set has no elements.
+            ///
+            #[doc = concat!("```\nlet set: hedgerow::", $example, " = [].into();")]
+            /// assert!(set.is_empty());
+            /// ```
+            pub fn is_empty(&self) -> bool {
+                self.map.is_empty()
+            }
+
+            /// Returns true if the set has an element that is equal to `value`. Waits and linearizes as `contains_key`
+            /// of the map does.
+            ///
+            #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7].into();")]
+            /// assert!(set.contains(&7) && !set.contains(&8));
+            /// ```
+            #[inline]
+            pub fn contains<$q>(&self, value: &$q) -> bool
+            where
+                $($q_bounds)*
+            {
+                self.map.contains_key(value)
+            }
+
+            /// Inserts `value` unless the set has an equal element, which stays; returns true if it was inserted.
+            /// Blocks, allocates and linearizes as `insert_if_absent` of the map does.
+            ///
+            #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7].into();")]
+            /// assert!(set.insert(8) && !set.insert(7));
+            /// ```
+            #[inline]
+            pub fn insert(&self, value: $t) -> bool {
+                self.map.insert_if_absent(value, ()).is_ok()
+            }
+
+            /// As [`insert`](Self::insert), but neither waits nor aborts.
+            ///
+            /// # Errors
+            /// As `try_insert_if_absent` of the map, which hands `value` back as the key.
+            ///
+            #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7].into();")]
+            /// assert_eq!(set.try_insert(8), Ok(true));
+            /// ```
+            pub fn try_insert(&self, value: $t) -> Result<bool, TryInsertError<$t, ()>> {
+                self.map.try_insert_if_absent(value, ()).map(|done| done.is_ok())
+            }
+
+            /// Removes the element that is equal to `value`; returns true if there was one. Blocks and linearizes as
+            /// `remove` of the map does.
+            ///
+            #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7].into();")]
+            /// assert!(set.remove(&7) && !set.remove(&7));
+            /// ```
+            #[inline]
+            pub fn remove<$q>(&self, value: &$q) -> bool
+            where
+                $($q_bounds)*
+            {
+                self.map.remove(value).is_some()
+            }
+
+            /// Removes the elements for which `keep` returns false: as `retain` of the map.
+            ///
+            #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7, 8].into();")]
+            /// set.retain(|n| n % 2 == 0);
+            /// assert!(set.contains(&8) && set.len() == 1);
+            /// ```
+            pub fn retain(&self, mut keep: impl FnMut(&$t) -> bool) {
+                self.map.retain(|value, _| keep(value));
+            }
+
+            /// Removes all elements: as `clear` of the map.
+            ///
+            #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7, 8].into();")]
+            /// set.clear();
+            /// assert!(set.is_empty());
+            /// ```
+            pub fn clear(&self) {
+                self.map.clear();
+            }
+
+            /// Returns true if `other` has every element of this set. Looks at one element after the other, each at a
+            /// moment of its own.
+            ///
+            #[doc = concat!("```\nlet [some, more]: [hedgerow::", $example, "; 2] = [[7].into(), [7, 8].into()];")]
+            /// assert!(some.is_subset(&more) && !more.is_subset(&some));
+            /// ```
+            pub fn is_subset(&self, other: &Self) -> bool {
+                self.iter().all(|value| other.contains($borrow(&value)))
+            }
+
+            /// Returns true if this set has every element of `other`: see [`is_subset`](Self::is_subset).
+            ///
+            #[doc = concat!("```\nlet [some, more]: [hedgerow::", $example, "; 2] = [[7].into(), [7, 8].into()];")]
+            /// assert!(more.is_superset(&some));
+            /// ```
+            pub fn is_superset(&self, other: &Self) -> bool {
+                other.is_subset(self)
+            }
+
+            /// Returns true if no element of this set is in `other`: see [`is_subset`](Self::is_subset).
+            ///
+            #[doc = concat!("```\nlet [odd, even]: [hedgerow::", $example, "; 2] = [[7].into(), [8].into()];")]
+            /// assert!(odd.is_disjoint(&even));
+            /// ```
+            pub fn is_disjoint(&self, other: &Self) -> bool {
+                !self.iter().any(|value| other.contains($borrow(&value)))
+            }
+        }
+    };
+}
+use common;

@@ -1,0 +1,183 @@
+//! Sets that keep their elements in order.
+
+use super::{ElementRef, common};
+use crate::error::TryInsertError;
+use crate::fence::{ByType, FenceMap, Keys, OrdMap, Ranking};
+use crate::owned::Removed;
+use core::borrow::Borrow;
+use core::ops::{Deref, RangeBounds};
+use equivalent::Comparable;
+
+/// A concurrent ordered set of plain data, whose look-ups take no lock: a [`FenceMap`] without values.
+///
+/// ```
+/// let set: hedgerow::FenceSet<u32> = [9, 7, 8].into();
+/// assert_eq!((set.first(), set.range(8..).collect::<Vec<_>>()), (Some(7), vec![8, 9]));
+/// ```
+pub struct FenceSet<T, R = ByType> {
+    pub(super) map: FenceMap<T, (), R>,
+}
+
+/// A concurrent ordered set of values of any type, whose look-ups take no lock: an [`OrdMap`] without values.
+///
+/// ```
+/// let set: hedgerow::OrdSet<String> = ["rose".into(), "briar".into()].into();
+/// assert_eq!(set.first().unwrap().as_str(), "briar");
+/// ```
+pub struct OrdSet<T, R = ByType> {
+    pub(super) map: OrdMap<T, (), R>,
+}
+
+/// Operations by order. `$element` is what they return, made by `$make` of an entry; `$removed` what they take out.
+macro_rules! ordered {
+    ($set:ident<$t:ident, $r:ident: $key:path>, $map:ident, $example:literal;
+     $element:ty, $make:expr; $removed:ty, $taken:expr; $value:literal) => {
+        impl<$t: Ord + $key> $set<$t> {
+            /// Makes an empty set, which allocates nothing.
+            ///
+            #[doc = concat!("```\nassert!(<hedgerow::", $example, ">::new().is_empty());\n```")]
+            #[must_use]
+            pub fn new() -> Self {
+                Self { map: $map::new() }
+            }
+        }
+
+        impl<$t: Ord + $key, $r: Ranking<$t>> $set<$t, $r> {
+            /// Makes an empty set that ranks its elements by `ranking`: see [`Ranking`].
+            ///
+            #[doc = concat!("```\nlet set = <hedgerow::", $example, ">::with_ranking(hedgerow::fence::ByType);")]
+            /// assert!(set.insert(7));
+            /// ```
+            #[must_use]
+            pub fn with_ranking(ranking: $r) -> Self {
+                Self { map: $map::with_ranking(ranking) }
+            }
+
+            /// Returns the least element: see `first_key_value` of the map.
+            ///
+            #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7, 8].into();")]
+            #[doc = concat!("assert_eq!(set.first().map(", $value, "), Some(7));\n```")]
+            pub fn first(&self) -> Option<$element> {
+                self.map.first_key_value().map($make)
+            }
+
+            /// Returns the greatest element: see `last_key_value` of the map.
+            ///
+            #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7, 8].into();")]
+            #[doc = concat!("assert_eq!(set.last().map(", $value, "), Some(8));\n```")]
+            pub fn last(&self) -> Option<$element> {
+                self.map.last_key_value().map($make)
+            }
+
+            /// Removes and returns the least element: see `pop_first` of the map.
+            ///
+            #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7, 8].into();")]
+            /// assert!(set.pop_first().is_some() && !set.contains(&7));
+            /// ```
+            pub fn pop_first(&self) -> Option<$removed> {
+                self.map.pop_first().map($taken)
+            }
+
+            /// Removes and returns the greatest element: see `pop_last` of the map.
+            ///
+            #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7, 8].into();")]
+            /// assert!(set.pop_last().is_some() && !set.contains(&8));
+            /// ```
+            pub fn pop_last(&self) -> Option<$removed> {
+                self.map.pop_last().map($taken)
+            }
+        }
+    };
+}
+
+ordered! { FenceSet<T, R: Copy>, FenceMap, "FenceSet<u32>";
+T, |(value, ())| value; T, |(value, ())| value; "|n| n" }
+ordered! { OrdSet<T, R: Clone>, OrdMap, "OrdSet<u32>";
+ElementRef<'_, T>, ElementRef::new; Removed<'_, T, ()>, core::convert::identity; "|n| *n" }
+
+impl<T: Ord + Copy, R: Ranking<T>> FenceSet<T, R> {
+    /// Returns the elements within `bounds` in order, all as they were at one moment: see [`FenceMap::range`].
+    ///
+    /// ```
+    /// let set: hedgerow::FenceSet<u32> = [7, 8, 9].into();
+    /// assert!(set.range(8..).rev().eq([9, 8]));
+    /// ```
+    pub fn range(&self, bounds: impl RangeBounds<T>) -> impl DoubleEndedIterator<Item = T> {
+        self.map.range(bounds).map(|(value, ())| value)
+    }
+
+    /// Returns an iterator over the elements in order, a few at a time: see [`FenceMap::iter`].
+    ///
+    /// ```
+    /// let set: hedgerow::FenceSet<u32> = [8, 7].into();
+    /// assert!(set.iter().eq([7, 8]));
+    /// ```
+    pub fn iter(&self) -> Keys<'_, T, (), R> {
+        self.map.keys()
+    }
+}
+
+impl<T: Ord + Clone, R: Ranking<T>> OrdSet<T, R> {
+    /// Returns the element that is equal to `value`, borrowed with a guard of its own: see [`OrdMap::get`].
+    ///
+    /// ```
+    /// let set: hedgerow::OrdSet<String> = ["rose".into()].into();
+    /// assert_eq!(set.get("rose").unwrap().as_str(), "rose");
+    /// ```
+    pub fn get<Q>(&self, value: &Q) -> Option<ElementRef<'_, T>>
+    where
+        Q: Comparable<T> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.map.get(value).map(ElementRef::new)
+    }
+
+    /// Removes the element that is equal to `value` and returns it: see [`OrdMap::remove`].
+    ///
+    /// ```
+    /// let set: hedgerow::OrdSet<String> = ["rose".into()].into();
+    /// assert_eq!(set.take("rose").unwrap().key(), "rose");
+    /// ```
+    pub fn take<Q>(&self, value: &Q) -> Option<Removed<'_, T, ()>>
+    where
+        Q: Comparable<T> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.map.remove(value)
+    }
+
+    /// Returns the elements within `bounds` in order, all as they were at one moment: see [`OrdMap::range`].
+    ///
+    /// ```
+    /// let set: hedgerow::OrdSet<u32> = [7, 8, 9].into();
+    /// assert!(set.range(8..).rev().map(|n| *n).eq([9, 8]));
+    /// ```
+    pub fn range<Q>(
+        &self,
+        bounds: impl RangeBounds<Q>,
+    ) -> impl DoubleEndedIterator<Item = ElementRef<'_, T>>
+    where
+        T: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.map.range(bounds).map(ElementRef::new)
+    }
+
+    /// Returns an iterator over the elements in order, a few at a time: see [`OrdMap::iter`].
+    ///
+    /// ```
+    /// let set: hedgerow::OrdSet<u32> = [8, 7].into();
+    /// assert!(set.iter().map(|n| *n).eq([7, 8]));
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = ElementRef<'_, T>> {
+        self.map.iter().map(ElementRef::new)
+    }
+}
+
+common! { FenceSet<T, R>, FenceMap, "FenceSet<u32>";
+where [T: Ord + Copy, R: Ranking<T>,]; found by Q [Q: Comparable<T> + ?Sized, R: Ranking<Q>,];
+core::convert::identity }
+common! { OrdSet<T, R>, OrdMap, "OrdSet<u32>";
+where [T: Ord + Clone, R: Ranking<T>,]; found by Q [Q: Comparable<T> + ?Sized, R: Ranking<Q>,];
+ElementRef::deref }
