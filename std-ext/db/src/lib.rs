@@ -11,6 +11,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(not(unix))]
+compile_error!(
+    "hedgerow-db runs on Unix only: what it promises of files, locks and signals is tested nowhere else. \
+     The maps, in the package hedgerow, build for Windows too."
+);
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;
+
 pub mod ask;
 mod buffers;
 pub mod client;

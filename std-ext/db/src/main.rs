@@ -203,25 +203,22 @@ fn unreadable(why: &Corrupt) -> String {
 
 /// How many clients there may be with the files that the system lets this process open.
 fn within_files(clients: usize) -> usize {
+    use rustix::process::{Resource, getrlimit, setrlimit};
     /// Files besides those of clients.
     const OTHERS: u64 = 256;
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, getrlimit, setrlimit};
-        let wanted = clients as u64 + OTHERS;
-        let limit = getrlimit(Resource::Nofile);
-        let Some(now) = limit.current.filter(|now| *now < wanted) else { return clients };
-        let most = limit.maximum.map_or(wanted, |most| most.min(wanted));
-        let raised = rustix::process::Rlimit { current: Some(most), maximum: limit.maximum };
-        let got = if setrlimit(Resource::Nofile, raised).is_ok() { most } else { now };
-        if got < wanted {
-            let fewer = got.saturating_sub(OTHERS).max(1);
-            tracing::warn!(
-                "the system lets this process open {got} files, so {fewer} clients are served at once instead of \
-                 {clients}; `ulimit -n` or LimitNOFILE allows more"
-            );
-            return fewer as usize;
-        }
+    let wanted = clients as u64 + OTHERS;
+    let limit = getrlimit(Resource::Nofile);
+    let Some(now) = limit.current.filter(|now| *now < wanted) else { return clients };
+    let most = limit.maximum.map_or(wanted, |most| most.min(wanted));
+    let raised = rustix::process::Rlimit { current: Some(most), maximum: limit.maximum };
+    let got = if setrlimit(Resource::Nofile, raised).is_ok() { most } else { now };
+    if got < wanted {
+        let fewer = got.saturating_sub(OTHERS).max(1);
+        tracing::warn!(
+            "the system lets this process open {got} files, so {fewer} clients are served at once instead of \
+             {clients}; `ulimit -n` or LimitNOFILE allows more"
+        );
+        return fewer as usize;
     }
     clients
 }

@@ -27,7 +27,7 @@ const WRITE: usize = 1 << 20;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_AT_STOP: Duration = Duration::from_millis(100);
 /// How long a client that is to end may go without reading any of its last answers.
-const LAST_WORDS: Duration = Duration::from_mins(1);
+const LAST_WORDS: Duration = Duration::from_secs(60);
 /// What a client is told whose last answers were withdrawn, before it is closed.
 const UNDONE: &[u8] =
     b"-MISCONF Errors writing to the log, so what was changed here, or seen of others' changes, \

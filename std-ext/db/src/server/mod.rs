@@ -132,7 +132,7 @@ impl Default for ServerConfig {
             threads: 0,
             max_clients: 10_000,
             timeout: Duration::ZERO,
-            keepalive: Duration::from_mins(5),
+            keepalive: Duration::from_secs(300),
             most_output: 1 << 30,
             soft_output: 0,
             soft_output_for: Duration::ZERO,
