@@ -1,6 +1,6 @@
 //! The program: a database on one node, for clients of Redis.
 
-use hedgerow_db::config::{self, Config, Wish};
+use hedgerow_db::config::{Config, Wish};
 use hedgerow_db::log::{Corrupt, Fsync};
 use hedgerow_db::server::http::Http;
 use hedgerow_db::server::{Address, Loading, Stopper};
@@ -29,9 +29,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => complain(&why, FAILED),
         },
-        Ok(Wish::Help) => say(&config::help()),
-        Ok(Wish::Sample) => say(&config::sample()),
-        Ok(_) => say(concat!("hedgerow-db ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Wish::Show(text)) => say(&text),
         Err(why) => complain(&why.to_string(), SETTINGS),
     }
 }
