@@ -75,6 +75,28 @@ impl Config {
         let named = environment.iter().find(|(name, _)| name == "HEDGEROW_DB_CONFIG");
         let named = named.map(|(_, value)| value).filter(|value| !value.is_empty());
         let file = arguments.file.or_else(|| named.map(PathBuf::from));
+        let config = Self::gathered(file, environment, arguments.given)?;
+        Ok(Wish::Serve(Box::new(config)))
+    }
+
+    /// Reads the settings of a file, if one is given, and those of variables that begin with `HEDGEROW_DB_`, which win
+    /// over it: for a program with a command line of its own.
+    ///
+    /// # Errors
+    /// As [`ConfigError`] says.
+    pub fn load(
+        file: Option<PathBuf>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        Self::gathered(file, environment, Vec::new())
+    }
+
+    /// The settings of all three sources.
+    fn gathered(
+        file: Option<PathBuf>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: Vec<Given>,
+    ) -> Result<Self, ConfigError> {
         let mut config = Self { file, ..Self::default() };
         if let Some(path) = config.file.clone() {
             let text =
@@ -82,9 +104,9 @@ impl Config {
             config.take(source::file(&path, &text)?)?;
         }
         config.take(source::environment(environment.into_iter()))?;
-        config.take(arguments.given)?;
+        config.take(flags)?;
         config.check()?;
-        Ok(Wish::Serve(Box::new(config)))
+        Ok(config)
     }
 
     fn take(&mut self, all: Vec<Given>) -> Result<(), ConfigError> {

@@ -38,6 +38,17 @@ fn later_sources_win() {
 }
 
 #[test]
+fn a_program_with_flags_of_its_own_reads_the_other_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.conf");
+    fs::write(&path, "port 7001\ntimeout 1\n").unwrap();
+    let variable = || [("HEDGEROW_DB_TIMEOUT".to_owned(), "2".to_owned())];
+    let config = Config::load(Some(path), variable()).unwrap();
+    assert_eq!((config.get("port"), config.get("timeout")), ("7001", "2"));
+    assert_eq!(Config::load(None, variable()).unwrap().get("port"), "6379");
+}
+
+#[test]
 fn complaints_say_where_and_what_would_be_right() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.conf");
