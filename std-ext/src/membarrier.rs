@@ -60,8 +60,9 @@ pub fn barrier() -> bool {
 ///
 /// A thread that runs on a processor is switched out before the caller runs there, and passes a full barrier then.
 /// Reads the threads' affinities (from `/proc/self/task`), and changes that of the calling thread meanwhile. Takes
-/// tens of microseconds a processor, and longer where others are to be switched out. Allocates nothing. Returns false on
-/// a machine of more than 1024 processors.
+/// tens of microseconds a processor, and longer where others are to be switched out. Allocates nothing.
+///
+/// Returns false on a machine of more than 1024 processors.
 ///
 /// ```
 /// use hedgerow_std_ext::membarrier;
@@ -80,8 +81,8 @@ mod visit {
     use std::ffi::c_int;
     use std::mem::MaybeUninit;
 
-    // SAFETY: glibc and musl, one of which std links, declare it so; it has no precondition. The crate rustix has such a
-    // function too, which returns a number that was never written if the system refuses the call.
+    // SAFETY: glibc and musl, one of which std links, declare it so; it has no precondition. The crate rustix has such
+    // a function too, which returns a number that was never written if the system refuses the call.
     unsafe extern "C" {
         safe fn sched_getcpu() -> c_int;
     }

@@ -10,9 +10,9 @@
 //! trailer: bytes of the footer u32, crc u32 of the footer and of these, "hedgesnp"
 //! ```
 //!
-//! All numbers are little-endian; crc is CRC-32 (IEEE). The sections follow each other without gaps, each in blocks of about
-//! 64 KiB, or of one long entry; so each can be read by a thread of its own. A file is written under a name that does
-//! not count, forced to the disk, and named after the last entry of the log that it saw.
+//! All numbers are little-endian; crc is CRC-32 (IEEE). The sections follow each other without gaps, each in blocks of
+//! about 64 KiB, or of one long entry; so each can be read by a thread of its own. A file is written under a name that
+//! does not count, forced to the disk, and named after the last entry of the log that it saw.
 
 use crate::ask::LONGEST_VALUE;
 use crate::log::disk::DiskFile;

@@ -10,6 +10,7 @@ use hedgerow_db::server::{Bind, Server, ServerConfig};
 use hedgerow_db::{Db, Options};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, UdpSocket};
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 use support::{Client, Running, bulk, command, numbers, until};
 
@@ -538,10 +539,11 @@ fn http(http: &Http, path: &str) -> (u16, String) {
 }
 
 /// The number behind a name, in a page of figures.
-fn figure(page: &Http, name: &str) -> f64 {
+fn figure<T: FromStr>(page: &Http, name: &str) -> T {
     let (_, text) = http(page, "/metrics");
     let line = text.lines().find_map(|line| line.strip_prefix(&format!("hedgerow_db_{name} ")));
-    line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+    let number = line.unwrap_or_else(|| panic!("no {name} in {text}")).parse();
+    number.unwrap_or_else(|_| panic!("{name} is no number in {text}"))
 }
 
 /// Of answers that wait for the log, too.
@@ -560,13 +562,13 @@ fn the_time_of_each_command_is_counted() {
     }
     // The last are counted when their answers are out.
     let begun = Instant::now();
-    let count = |name: &str| figure(&page, &format!("command_seconds_{name}")) as u64;
+    let count = |name: &str| figure::<u64>(&page, &format!("command_seconds_{name}"));
     while count("count") != 60 && begun.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(count("count"), 60, "not the time of each of 60 commands was counted");
     assert_eq!((count("bucket{le=\"25.0\"}"), count("bucket{le=\"+Inf\"}")), (60, 60));
-    let each = figure(&page, "command_seconds_sum") / 60.0;
+    let each = figure::<f64>(&page, "command_seconds_sum") / 60.0;
     assert!((1e-6..1.0).contains(&each), "{each} s a command");
     server.end();
 }

@@ -10,7 +10,7 @@ fn read(flags: &[&str], variables: &[(&str, &str)]) -> Result<Config, ConfigErro
     let variables = variables.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
     match Config::read(words(flags), variables)? {
         Wish::Serve(config) => Ok(*config),
-        other => panic!("{other:?}"),
+        other @ Wish::Show(_) => panic!("{other:?}"),
     }
 }
 

@@ -11,10 +11,10 @@
 //! A mark stands between entries and says that everything up to this one had been forced to the disk when it was
 //! written. A loss of power may leave any parts of what was not forced, but nothing of what was can be missing.
 //!
-//! All numbers are little-endian; crc is CRC-32 (IEEE), and the check one that begins with the salt. The salt is drawn when
-//! the log is made, so that a value which looks like an entry, stored by a client who means harm, is not taken for one
-//! where a reader looks behind a damage for what was written later. The check of the head alone makes that search one
-//! pass, and a length is trusted before the changes are read.
+//! All numbers are little-endian; crc is CRC-32 (IEEE), and the check one that begins with the salt. The salt is drawn
+//! when the log is made, so that a value which looks like an entry, stored by a client who means harm, is not taken for
+//! one where a reader looks behind a damage for what was written later. The check of the head alone makes that search
+//! one pass, and a length is trusted before the changes are read.
 
 use crate::log::{Lsn, crc};
 use std::fs::File;

@@ -94,7 +94,7 @@ mod tests {
         let filled: Vec<_> = all.buckets().into_iter().filter(|(_, count)| *count > 0).collect();
         assert_eq!(filled, [(0.000_01, 3), (0.000_025, 2), (f64::INFINITY, 1)], "wrong buckets");
         assert_eq!(all.count(), 6);
-        assert!((all.seconds() - 3600.000_050_002).abs() < 1e-9, "{}", all.seconds());
+        assert!((all.seconds() - 3_600.000_050_002).abs() < 1e-9, "{}", all.seconds());
     }
 
     #[test]
