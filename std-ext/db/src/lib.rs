@@ -10,6 +10,12 @@
 //! assert_eq!(db.get("rose")?.as_deref(), Some(&b"red"[..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Features
+//! - `cli` (default): the program, its command line ([`config::Config::read`]), signals and messages. Implies `metrics`.
+//! - `metrics`: `server::http`, which shows the server's figures to Prometheus.
+//! - `tls` (default): TLS by rustls.
+//! - `grpc`: module `grpc`, the database over gRPC.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
