@@ -12,7 +12,7 @@
 //! ```
 //!
 //! # Features
-//! - `cli` (default): the program, its command line ([`config::Config::read`]), signals and messages. Implies `metrics`.
+//! - `cli` (default): the program, its command line ([`config::Config::read`]), signals and messages; with `metrics`.
 //! - `metrics`: `server::http`, which shows the server's figures to Prometheus.
 //! - `tls` (default): TLS by rustls.
 //! - `grpc`: module `grpc`, the database over gRPC.
