@@ -28,6 +28,12 @@
 //!
 //! No feature changes what another one does.
 #![cfg_attr(not(hedgerow_shuttle), no_std)]
+// On docs.rs each item shows the features that it needs; the flags of the models are nobody's choice there.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    docsrs,
+    doc(auto_cfg(hide(hedgerow_loom, hedgerow_shuttle, hedgerow_int_words, miri, test)))
+)]
 
 #[cfg(any(feature = "alloc", hedgerow_loom, test))]
 extern crate alloc;

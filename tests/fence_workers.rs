@@ -499,7 +499,7 @@ fn a_fence_that_is_fought_over_is_handed_over() {
                     }
                 });
             }
-            while workers.stats().delegated == 0 && began.elapsed() < Duration::from_mins(1) {
+            while workers.stats().delegated == 0 && began.elapsed() < Duration::from_secs(60) {
                 thread::yield_now();
             }
             done.store(true, Ordering::Relaxed);
@@ -519,7 +519,7 @@ fn workers_keep_the_fences_balanced() {
         let workers = builder.pace(Duration::from_millis(10)).spawn(Arc::clone(&map)).unwrap();
         let before = map.fences().len();
         let began = Instant::now();
-        while workers.stats().rebalance_changes < 2 && began.elapsed() < Duration::from_mins(1) {
+        while workers.stats().rebalance_changes < 2 && began.elapsed() < Duration::from_secs(60) {
             (0..2_000).for_each(|n| _ = map.insert(4_000 + n % 300, [n; 64]));
         }
         let stats = workers.stats();

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-const LIMIT: Duration = Duration::from_mins(1);
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits until `reached`, and fails where that takes too long.
 fn until(what: &str, mut reached: impl FnMut() -> bool) {
@@ -108,7 +108,7 @@ fn later_comes_by_itself_or_is_called() {
     let worker = Worker::spawn("later", 1, move |_| match counted.fetch_add(1, SeqCst) {
         0..20 => Progress::Later(Duration::from_millis(1)),
         20 => Progress::Later(Duration::ZERO),
-        21 => Progress::Later(Duration::from_hours(1)),
+        21 => Progress::Later(Duration::from_secs(3600)),
         _ => Progress::Later(Duration::MAX),
     })
     .unwrap();

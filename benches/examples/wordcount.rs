@@ -179,7 +179,10 @@ fn count_all<'a>(
 /// Cuts a text where no word is cut.
 fn chunks(mut text: &str) -> impl Iterator<Item = &str> {
     std::iter::from_fn(move || {
-        let about = text.ceil_char_boundary(CHUNK.min(text.len()));
+        let mut about = CHUNK.min(text.len());
+        while !text.is_char_boundary(about) {
+            about += 1;
+        }
         let rest = text[about..].find(|c: char| !c.is_alphanumeric());
         let chunk;
         (chunk, text) = text.split_at(rest.map_or(text.len(), |rest| about + rest));

@@ -124,7 +124,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
                 tail_low: AtomicUsize::new(usize::MAX),
                 arena: Arena::new(),
                 balance: Balance::new(),
-                len: CachePadded(Counter::new()),
+                len: CachePadded::new(Counter::new()),
                 #[cfg(hedgerow_loom)]
                 goes_short: false,
             }

@@ -51,7 +51,7 @@ impl<K, V, S, P: Keep<K, V>> Shared<K, V, S, P> {
         let (one, other) = (table(1)?, table(1)?);
         Ok(Self {
             sides: Sides::new(),
-            tables: CachePadded([UnsafeCell::new(one), UnsafeCell::new(other)]),
+            tables: CachePadded::new([UnsafeCell::new(one), UnsafeCell::new(other)]),
             hash_builder,
             registry: Registry::new(),
             seat: Seat::new(true),
@@ -150,7 +150,7 @@ impl<K, V, S, P: Keep<K, V>> Drop for Shared<K, V, S, P> {
         let draft = self.draft.get_mut();
         // What the hidden side holds is stale while a turn is not over: then what is shown is all there is.
         let newest = if draft.turning.is_some() { shown.side() } else { shown.hidden() };
-        let side = self.tables.0[newest].get_mut();
+        let side = self.tables[newest].get_mut();
         let newest = side.entries().map(|(_, entry)| *entry);
         let later = draft.later.drain().filter_map(|change| change.now);
         let (trash, ripe) = (&mut draft.trash, &mut draft.ripe);

@@ -297,7 +297,7 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
 
     pub(super) fn view(&self) -> View<E> {
         let (all, len, generation) = (self.all(), self.len, self.generation);
-        View { buckets: NonNull::from_ref(all).cast(), number: all.len(), len, generation }
+        View { buckets: NonNull::from(all).cast(), number: all.len(), len, generation }
     }
 
     pub(super) fn buckets(&self) -> usize {

@@ -244,7 +244,7 @@ impl<N: Node> Garbage<N> {
         if made.try_reserve_exact(BAGS).is_err() {
             return;
         }
-        made.resize_with(BAGS, || CachePadded(Place::new()));
+        made.resize_with(BAGS, || CachePadded::new(Place::new()));
         let Ok(made) = Box::<Bags<N>>::try_from(made) else { return };
         let (made, none) = (Box::into_raw(made), ptr::null_mut());
         // [GB-1] release: pairs with [GB-2]; relaxed where it fails: we only free.

@@ -119,7 +119,7 @@ pub(super) fn read(figure: &AtomicUsize) -> usize {
 impl Figures {
     pub(super) fn new() -> Self {
         Self {
-            in_place: array::from_fn(|_| CachePadded(AtomicUsize::new(0))),
+            in_place: array::from_fn(|_| CachePadded::new(AtomicUsize::new(0))),
             delegated: AtomicUsize::new(0),
             drains: AtomicUsize::new(0),
             drained: AtomicUsize::new(0),

@@ -53,7 +53,7 @@ impl Domain {
     crate::facade::const_unless_loom! {
         pub(crate) fn new() -> Self {
             Self {
-                epoch: CachePadded(AtomicUsize::new(0)),
+                epoch: CachePadded::new(AtomicUsize::new(0)),
                 registry: Registry::new(),
                 barrier: Barrier::new(),
             }

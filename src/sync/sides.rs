@@ -141,7 +141,7 @@ pub(crate) struct Sides {
 impl Sides {
     crate::facade::const_unless_loom! {
         pub(crate) fn new() -> Self {
-            Self { state: CachePadded(AtomicUsize::new(0)), barrier: Barrier::new() }
+            Self { state: CachePadded::new(AtomicUsize::new(0)), barrier: Barrier::new() }
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) struct Slot {
 impl Slot {
     crate::facade::const_unless_loom! {
         pub(crate) fn new(number: usize, claimed: bool) -> CachePadded<Self> {
-            CachePadded(Self {
+            CachePadded::new(Self {
                 word: AtomicUsize::new(0),
                 note: AtomicUsize::new(0),
                 awaited: AtomicUsize::new(0),

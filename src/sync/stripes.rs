@@ -54,7 +54,7 @@ impl Counter {
         if made.try_reserve_exact(STRIPES).is_err() {
             return;
         }
-        made.resize_with(STRIPES, || CachePadded(AtomicIsize::new(0)));
+        made.resize_with(STRIPES, || CachePadded::new(AtomicIsize::new(0)));
         let Ok(made) = Box::<Stripes>::try_from(made) else { return };
         let made = Box::into_raw(made);
         // SAFETY: just made; freed by `drop` alone once it is published.

@@ -140,8 +140,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
             step.write(Step { bin, depth, state, slots, sure });
         }
         let count = hashes.len().min(WINDOW);
-        // SAFETY: the loop has written as many.
-        let steps = unsafe { room[..count].assume_init_mut() };
+        let written = &raw mut room[..count];
+        // SAFETY: the loop has initialized as many steps, and `room` stays borrowed for as long as they are. The method
+        // `assume_init_mut` of slices needs Rust 1.93.
+        let steps = unsafe { &mut *(written as *mut [Step<'a, K, V>]) };
         for (step, &hash) in steps.iter_mut().zip(hashes) {
             let tags;
             (step.state, tags) = (step.bin.seq().begin(), step.bin.tags());

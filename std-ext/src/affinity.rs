@@ -19,18 +19,16 @@ pub fn pin_to(processor: usize) -> bool {
 
 #[cfg(all(target_os = "linux", not(miri)))]
 mod system {
-    use std::mem;
+    use rustix::thread::{CpuSet, sched_setaffinity};
 
     pub(super) fn pin_to(processor: usize) -> bool {
-        if processor >= 8 * size_of::<libc::cpu_set_t>() {
+        // `CpuSet::set` panics above that.
+        if processor >= CpuSet::MAX_CPU {
             return false;
         }
-        // SAFETY: a set of bits, of which all zeroes is the empty one.
-        let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
-        // SAFETY: the set has a bit for this processor, as was just checked.
-        unsafe { libc::CPU_SET(processor, &mut set) };
-        // SAFETY: reads so many bytes of the set; 0 is the calling thread.
-        unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) == 0 }
+        let mut set = CpuSet::new();
+        set.set(processor);
+        sched_setaffinity(None, &set).is_ok()
     }
 }
 

@@ -6,6 +6,8 @@
 //!
 //! [`membarrier`] is the dear half of an asymmetric barrier, whose cheap half costs nothing.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 pub mod affinity;
 pub mod membarrier;
 pub mod pages;

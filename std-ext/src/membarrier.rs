@@ -62,6 +62,8 @@ pub fn barrier() -> bool {
 /// Reads the threads' affinities (from `/proc/self/task`), and changes that of the calling thread meanwhile. Takes
 /// tens of microseconds a processor, and longer where others are to be switched out. Allocates nothing.
 ///
+/// Returns false on a machine of more than 1024 processors.
+///
 /// ```
 /// use hedgerow_std_ext::membarrier;
 /// let _was_done = membarrier::visit_processors();
@@ -73,85 +75,46 @@ pub fn visit_processors() -> bool {
 
 #[cfg(all(target_os = "linux", not(miri)))]
 mod visit {
-    use libc::{SYS_getcpu, SYS_getdents64, SYS_sched_getaffinity, SYS_sched_setaffinity};
-    use std::{io, mem, ptr};
+    use rustix::fs::{Mode, OFlags, RawDir, open};
+    use rustix::io::Errno;
+    use rustix::thread::{CpuSet, Pid, sched_getaffinity, sched_setaffinity};
+    use std::ffi::c_int;
+    use std::mem::MaybeUninit;
 
-    /// Processors that a set has room for.
-    const MOST: usize = 8192;
-
-    type Set = [u64; MOST / 64];
-
-    fn affinity(thread: i32) -> Option<Set> {
-        let mut set = [0; MOST / 64];
-        // SAFETY: the system writes so many bytes at most.
-        let bytes = unsafe {
-            libc::syscall(SYS_sched_getaffinity, thread, size_of::<Set>(), set.as_mut_ptr())
-        };
-        (bytes > 0).then_some(set)
+    // SAFETY: glibc and musl, one of which std links, declare it so; it has no precondition. The crate rustix has such
+    // a function too, which returns a number that was never written if the system refuses the call.
+    unsafe extern "C" {
+        safe fn sched_getcpu() -> c_int;
     }
 
-    fn run_on(set: &Set) -> bool {
-        // SAFETY: the system reads so many bytes; 0 is the calling thread.
-        unsafe { libc::syscall(SYS_sched_setaffinity, 0, size_of::<Set>(), set.as_ptr()) == 0 }
+    fn run_on(set: &CpuSet) -> bool {
+        sched_setaffinity(None, set).is_ok()
     }
 
+    /// Some systems that imitate Linux, and filters that lie, accept an affinity and do not move the thread.
     fn runs_on(processor: usize) -> bool {
-        let (mut here, none) = (0_u32, ptr::null_mut::<u32>());
-        // SAFETY: the system writes one number.
-        let done = unsafe { libc::syscall(SYS_getcpu, &raw mut here, none, none) } == 0;
-        done && here as usize == processor
+        usize::try_from(sched_getcpu()).is_ok_and(|here| here == processor)
     }
 
-    /// Has `each` told the number of each thread of this process; false where they cannot be listed.
-    fn threads(mut each: impl FnMut(i32) -> bool) -> bool {
-        /// Closes the folder.
-        struct Folder(i32);
-        impl Drop for Folder {
-            fn drop(&mut self) {
-                // SAFETY: opened below, and closed once.
-                unsafe { libc::close(self.0) };
+    /// Calls `each` with each thread of this process, until it returns false; false then, and if they cannot be listed.
+    fn threads(mut each: impl FnMut(Pid) -> bool) -> bool {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Ok(folder) = open(c"/proc/self/task", flags, Mode::empty()) else { return false };
+        let mut room = [MaybeUninit::uninit(); 2048];
+        let mut entries = RawDir::new(folder, &mut room);
+        while let Some(entry) = entries.next() {
+            let Ok(entry) = entry else { return false };
+            // `.` and `..` are no numbers.
+            let number = entry.file_name().to_str().ok().and_then(|name| name.parse().ok());
+            if number.and_then(Pid::from_raw).is_some_and(|thread| !each(thread)) {
+                return false;
             }
         }
-
-        // SAFETY: the path ends with a zero.
-        let folder =
-            unsafe { libc::open(c"/proc/self/task".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
-        if folder < 0 {
-            return false;
-        }
-        let folder = Folder(folder);
-        // Aligned as the entries are.
-        let mut room = [0_u64; 256];
-        loop {
-            // SAFETY: the system writes so many bytes at most.
-            let bytes = unsafe {
-                libc::syscall(SYS_getdents64, folder.0, room.as_mut_ptr(), size_of_val(&room))
-            };
-            let Ok(mut left) = usize::try_from(bytes) else { return false };
-            if left == 0 {
-                return true;
-            }
-            // SAFETY: the system has written so many of the room's bytes.
-            let bytes = unsafe { core::slice::from_raw_parts(room.as_ptr().cast::<u8>(), left) };
-            let mut rest = bytes;
-            while left > 0 {
-                // Number and offset of 8 bytes each, the entry's length of two, its kind of one, its name.
-                let length = rest.get(16..18).map_or(0, |two| u16::from_ne_bytes([two[0], two[1]]));
-                let Some(entry) = rest.get(..usize::from(length)) else { return false };
-                let name = entry.get(19..).unwrap_or_default();
-                let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
-                let number = core::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
-                if number.is_some_and(|number| !each(number)) || length == 0 {
-                    return false;
-                }
-                rest = &rest[usize::from(length)..];
-                left = rest.len();
-            }
-        }
+        true
     }
 
-    /// Gives the calling thread back what it might run on before.
-    struct Back(Set);
+    /// Lets the calling thread run again where it could run before.
+    struct Back(CpuSet);
 
     impl Drop for Back {
         fn drop(&mut self) {
@@ -160,61 +123,73 @@ mod visit {
     }
 
     pub(super) fn visit_processors() -> bool {
-        let Some(own) = affinity(0) else { return false };
-        let mut all = own;
+        let Ok(own) = sched_getaffinity(None) else { return false };
+        let mut all = [false; CpuSet::MAX_CPU];
+        let mut add = |set: &CpuSet| {
+            for (number, known) in all.iter_mut().enumerate() {
+                *known |= set.is_set(number);
+            }
+        };
+        add(&own);
         // A thread that begins later inherits one of these; one that is moved is switched out for that. One that has
         // ended needs no barrier.
-        let listed = threads(|thread| {
-            let Some(set) = affinity(thread) else {
-                return io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
-            };
-            all.iter_mut().zip(set).for_each(|(all, set)| *all |= set);
-            true
+        let listed = threads(|thread| match sched_getaffinity(Some(thread)) {
+            Ok(set) => {
+                add(&set);
+                true
+            }
+            Err(why) => why == Errno::SRCH,
         });
         let _back = Back(own);
         listed
-            && (0..MOST).filter(|number| all[number / 64] >> (number % 64) & 1 != 0).all(|number| {
-                let mut one = [0; MOST / 64];
-                one[number / 64] = 1 << (number % 64);
+            && (0..CpuSet::MAX_CPU).filter(|&number| all[number]).all(|number| {
+                let mut one = CpuSet::new();
+                one.set(number);
                 run_on(&one) && runs_on(number)
             })
     }
-
-    const _: () = assert!(mem::align_of::<Set>() >= mem::align_of::<libc::c_ulong>());
 }
 
 #[cfg(all(target_os = "linux", not(miri)))]
 mod system {
-    pub(super) use super::visit::visit_processors;
-    use libc::{
-        EPERM, MEMBARRIER_CMD_PRIVATE_EXPEDITED, MEMBARRIER_CMD_QUERY,
-        MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, SYS_membarrier, c_int, c_long,
-    };
-    use std::io;
+    use super::visit;
+    use rustix::io::Errno;
+    use rustix::thread::MembarrierCommand::{PrivateExpedited, RegisterPrivateExpedited};
+    use rustix::thread::{membarrier, membarrier_query};
+    use std::sync::atomic::{Ordering::SeqCst, compiler_fence};
 
-    fn call(command: c_int) -> c_long {
-        let (flags, cpu): (c_int, c_int) = (0, 0);
-        // SAFETY: `membarrier` takes three integers, and reads and writes no memory of ours.
-        unsafe { libc::syscall(SYS_membarrier, command, flags, cpu) }
+    /// Runs system calls that are a barrier, and that the compiler moves no access across.
+    ///
+    /// The crate rustix inlines its calls and tells the compiler of some, such as `sched_setaffinity`, that they write
+    /// no memory: without fences, a later load could be moved before them.
+    fn fenced(call: impl FnOnce() -> bool) -> bool {
+        // SeqCst: what the caller did is done before the calls; pairs with the hot side's compiler fence.
+        compiler_fence(SeqCst);
+        let done = call();
+        // SeqCst: as above, for what the caller does next; pairs with the same.
+        compiler_fence(SeqCst);
+        done
     }
 
     pub(super) fn register() -> bool {
-        let (register, barrier) =
-            (MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, MEMBARRIER_CMD_PRIVATE_EXPEDITED);
-        let known = call(MEMBARRIER_CMD_QUERY as c_int);
-        // Negative where the kernel knows no such call, or is told to refuse it.
-        known > 0
-            && known & c_long::from(register | barrier) == c_long::from(register | barrier)
-            && call(register as c_int) == 0
+        // Empty if the kernel knows no such call, or a filter refuses it.
+        let known = membarrier_query();
+        known.contains_command(PrivateExpedited)
+            && known.contains_command(RegisterPrivateExpedited)
+            && membarrier(RegisterPrivateExpedited).is_ok()
     }
 
     pub(super) fn barrier() -> bool {
-        let again = || {
-            // Anything but a process that is not registered stays as it is.
-            io::Error::last_os_error().raw_os_error() == Some(EPERM) && register()
-        };
-        let command = MEMBARRIER_CMD_PRIVATE_EXPEDITED as c_int;
-        call(command) == 0 || again() && call(command) == 0
+        fenced(|| match membarrier(PrivateExpedited) {
+            Ok(()) => true,
+            // The process is not registered.
+            Err(Errno::PERM) => register() && membarrier(PrivateExpedited).is_ok(),
+            Err(_) => false,
+        })
+    }
+
+    pub(super) fn visit_processors() -> bool {
+        fenced(visit::visit_processors)
     }
 }
 

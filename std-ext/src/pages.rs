@@ -20,13 +20,12 @@ pub fn advise_huge(block: *const u8, bytes: usize) -> bool {
 
 #[cfg(all(target_os = "linux", not(miri)))]
 mod system {
+    use rustix::mm::{Advice, madvise};
     use std::ptr;
 
     pub(super) fn advise_huge(address: usize, bytes: usize) -> bool {
-        // SAFETY: asks for a figure, and has no memory to do with.
-        let small = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-        let Ok(small) = usize::try_from(small) else { return false };
-        if small == 0 || bytes == 0 {
+        let small = rustix::param::page_size();
+        if bytes == 0 {
             return false;
         }
         let first = address - address % small;
@@ -38,7 +37,7 @@ mod system {
         let pages = ptr::without_provenance_mut(first);
         // SAFETY: this advice changes no contents and no protection, whatever lies at the address;
         // where nothing does, it fails.
-        unsafe { libc::madvise(pages, end - first, libc::MADV_HUGEPAGE) == 0 }
+        unsafe { madvise(pages, end - first, Advice::LinuxHugepage).is_ok() }
     }
 }
 

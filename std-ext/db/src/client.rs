@@ -204,7 +204,7 @@ impl Client {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub fn get(&mut self, key: impl AsRef<[u8]>) -> Answered<Option<Vec<u8>>> {
-        match self.ask(&[b"GET", key.as_ref()])? {
+        match self.ask(&[&b"GET"[..], key.as_ref()])? {
             Reply::Bulk(value) => Ok(Some(value)),
             Reply::Null => Ok(None),
             other => Err(ClientError::Unexpected(other)),
@@ -216,7 +216,7 @@ impl Client {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub fn set(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Answered<()> {
-        done(self.ask(&[b"SET", key.as_ref(), value.as_ref()])?)
+        done(self.ask(&[&b"SET"[..], key.as_ref(), value.as_ref()])?)
     }
 
     /// Stores a value, to live for so long, to the millisecond.
@@ -230,7 +230,7 @@ impl Client {
         time: Duration,
     ) -> Answered<()> {
         let time = time.as_millis().to_string();
-        done(self.ask(&[b"SET", key.as_ref(), value.as_ref(), b"PX", time.as_bytes()])?)
+        done(self.ask(&[&b"SET"[..], key.as_ref(), value.as_ref(), b"PX", time.as_bytes()])?)
     }
 
     /// Stores a value where there is none; whether it did.
@@ -238,7 +238,7 @@ impl Client {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub fn insert(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Answered<bool> {
-        match self.ask(&[b"SET", key.as_ref(), value.as_ref(), b"NX"])? {
+        match self.ask(&[&b"SET"[..], key.as_ref(), value.as_ref(), b"NX"])? {
             Reply::Null => Ok(false),
             other => done(other).map(|()| true),
         }
@@ -249,7 +249,7 @@ impl Client {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Answered<bool> {
-        integer(self.ask(&[b"DEL", key.as_ref()])?).map(|removed| removed == 1)
+        integer(self.ask(&[&b"DEL"[..], key.as_ref()])?).map(|removed| removed == 1)
     }
 
     /// Adds to a number; the sum.
@@ -257,7 +257,7 @@ impl Client {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub fn add(&mut self, key: impl AsRef<[u8]>, by: i64) -> Answered<i64> {
-        integer(self.ask(&[b"INCRBY", key.as_ref(), by.to_string().as_bytes()])?)
+        integer(self.ask(&[&b"INCRBY"[..], key.as_ref(), by.to_string().as_bytes()])?)
     }
 }
 

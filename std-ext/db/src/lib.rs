@@ -10,6 +10,25 @@
 //! assert_eq!(db.get("rose")?.as_deref(), Some(&b"red"[..]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # Features
+//! - `cli` (default): the program, its command line ([`config::Config::read`]), signals and messages; with `metrics`.
+//! - `metrics`: `server::http`, which shows the server's figures to Prometheus.
+//! - `tls` (default): TLS by rustls.
+//! - `grpc`: module `grpc`, the database over gRPC.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(not(unix))]
+compile_error!(
+    "hedgerow-db runs on Unix only: what it promises of files, locks and signals is tested nowhere else. \
+     The maps, in the package hedgerow, build for Windows too."
+);
+
+/// The README's example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadMe;
 
 pub mod ask;
 mod buffers;

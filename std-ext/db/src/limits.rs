@@ -5,7 +5,6 @@
 
 use crate::resp::parse::{LONGEST_ARGUMENT, LONGEST_LINE, Limits, MOST_ARGUMENTS};
 use std::fmt::{self, Display, Write};
-use std::time::Duration;
 
 /// While this many bytes of answers wait, the server reads commands only if the client takes none of the answers: it
 /// may write all of a pipeline before it reads. One that reads slowly is not read from, and costs no more than this.
@@ -23,7 +22,8 @@ pub(crate) const HTTP_CONNECTIONS: usize = 128;
 /// Bytes of the head of a request there. A body is not read.
 pub(crate) const HTTP_HEAD: usize = 8 << 10;
 /// How long a connection there may take from its beginning until its answer is out.
-pub(crate) const HTTP_WITHIN: Duration = Duration::from_secs(5);
+#[cfg(feature = "metrics")]
+pub(crate) const HTTP_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 /// Bytes of one message of a gRPC request.
 pub(crate) const GRPC_MESSAGE: usize = 64 << 20;
 /// Parts (operations, keys) that such a message may have: an empty one is two bytes long, and a hundred in memory.

@@ -386,7 +386,9 @@ impl Big {
     fn less(&mut self, other: &Self) {
         let mut borrow = false;
         for (word, less) in self.0.iter_mut().zip(other.0.iter().chain(std::iter::repeat(&0))) {
-            (*word, borrow) = word.borrowing_sub(*less, borrow);
+            let (left, under) = word.overflowing_sub(*less);
+            let (left, again) = left.overflowing_sub(u64::from(borrow));
+            (*word, borrow) = (left, under || again);
         }
         self.trim();
     }

@@ -1,6 +1,6 @@
 //! The program: a database on one node, for clients of Redis.
 
-use hedgerow_db::config::{self, Config, Wish};
+use hedgerow_db::config::{Config, Wish};
 use hedgerow_db::log::{Corrupt, Fsync};
 use hedgerow_db::server::http::Http;
 use hedgerow_db::server::{Address, Loading, Stopper};
@@ -29,9 +29,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(why) => complain(&why, FAILED),
         },
-        Ok(Wish::Help) => say(&config::help()),
-        Ok(Wish::Sample) => say(&config::sample()),
-        Ok(_) => say(concat!("hedgerow-db ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Wish::Show(text)) => say(&text),
         Err(why) => complain(&why.to_string(), SETTINGS),
     }
 }
@@ -203,25 +201,22 @@ fn unreadable(why: &Corrupt) -> String {
 
 /// How many clients there may be with the files that the system lets this process open.
 fn within_files(clients: usize) -> usize {
+    use rustix::process::{Resource, getrlimit, setrlimit};
     /// Files besides those of clients.
     const OTHERS: u64 = 256;
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, getrlimit, setrlimit};
-        let wanted = clients as u64 + OTHERS;
-        let limit = getrlimit(Resource::Nofile);
-        let Some(now) = limit.current.filter(|now| *now < wanted) else { return clients };
-        let most = limit.maximum.map_or(wanted, |most| most.min(wanted));
-        let raised = rustix::process::Rlimit { current: Some(most), maximum: limit.maximum };
-        let got = if setrlimit(Resource::Nofile, raised).is_ok() { most } else { now };
-        if got < wanted {
-            let fewer = got.saturating_sub(OTHERS).max(1);
-            tracing::warn!(
-                "the system lets this process open {got} files, so {fewer} clients are served at once instead of \
-                 {clients}; `ulimit -n` or LimitNOFILE allows more"
-            );
-            return fewer as usize;
-        }
+    let wanted = clients as u64 + OTHERS;
+    let limit = getrlimit(Resource::Nofile);
+    let Some(now) = limit.current.filter(|now| *now < wanted) else { return clients };
+    let most = limit.maximum.map_or(wanted, |most| most.min(wanted));
+    let raised = rustix::process::Rlimit { current: Some(most), maximum: limit.maximum };
+    let got = if setrlimit(Resource::Nofile, raised).is_ok() { most } else { now };
+    if got < wanted {
+        let fewer = got.saturating_sub(OTHERS).max(1);
+        tracing::warn!(
+            "the system lets this process open {got} files, so {fewer} clients are served at once instead of \
+             {clients}; `ulimit -n` or LimitNOFILE allows more"
+        );
+        return fewer as usize;
     }
     clients
 }

@@ -10,15 +10,15 @@
 //! trailer: bytes of the footer u32, crc u32 of the footer and of these, "hedgesnp"
 //! ```
 //!
-//! All numbers are little-endian; crc is CRC-32C. The sections follow each other without gaps, each in blocks of about
-//! 64 KiB, or of one long entry; so each can be read by a thread of its own. A file is written under a name that does
-//! not count, forced to the disk, and named after the last entry of the log that it saw.
+//! All numbers are little-endian; crc is CRC-32 (IEEE). The sections follow each other without gaps, each in blocks of
+//! about 64 KiB, or of one long entry; so each can be read by a thread of its own. A file is written under a name that
+//! does not count, forced to the disk, and named after the last entry of the log that it saw.
 
 use crate::ask::LONGEST_VALUE;
 use crate::log::disk::DiskFile;
 use crate::log::folder::{Folder, numbered_name};
 use crate::log::frame::{u32_at, u64_at};
-use crate::log::{Corrupt, Lsn};
+use crate::log::{Corrupt, Lsn, crc};
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -168,7 +168,7 @@ impl Writer {
             }
         }
         footer.extend((footer.len() as u32).to_le_bytes());
-        let crc = crc32c::crc32c(&footer);
+        let crc = crc::of(&footer);
         footer.extend(crc.to_le_bytes());
         footer.extend(MAGIC);
         self.file.write(&footer)?;
@@ -188,9 +188,9 @@ impl Writer {
     fn write_block(&mut self, rest: &[u8]) -> io::Result<()> {
         let bytes = self.block.len() - HEAD + rest.len();
         self.block[..4].copy_from_slice(&(bytes as u32).to_le_bytes());
-        let crc = crc32c::crc32c(&self.block[..4]);
-        let crc = crc32c::crc32c_append(crc, &self.block[HEAD..]);
-        let crc = crc32c::crc32c_append(crc, rest);
+        let crc = crc::of(&self.block[..4]);
+        let crc = crc::after(crc, &self.block[HEAD..]);
+        let crc = crc::after(crc, rest);
         self.block[4..HEAD].copy_from_slice(&crc.to_le_bytes());
         self.file.write(&self.block)?;
         if !rest.is_empty() {
@@ -338,7 +338,7 @@ fn read_footer(mut file: File) -> Result<Footer, Trouble> {
     let mut footer = vec![0; size as usize];
     file.seek(SeekFrom::Start(place))?;
     file.read_exact(&mut footer)?;
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&footer), &trailer[..4]);
+    let crc = crc::after(crc::of(&footer), &trailer[..4]);
     if crc != u32_at(&trailer, 4) {
         return Err(Trouble::Damage(place, "its list of sections is not as it was written"));
     }
@@ -395,7 +395,7 @@ fn read_section(
         block.resize(bytes as usize, 0);
         file.read_exact(&mut block)?;
         left -= bytes;
-        let crc = crc32c::crc32c_append(crc32c::crc32c(&head[..4]), &block);
+        let crc = crc::after(crc::of(&head[..4]), &block);
         if crc != u32_at(&head, 4) {
             return Err(Trouble::Damage(at, "a block is not as it was written"));
         }

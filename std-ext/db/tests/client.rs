@@ -19,7 +19,7 @@ fn it_asks_and_is_answered() {
     client.set("rose", "red").unwrap();
     assert_eq!(client.get("rose").unwrap().as_deref(), Some(&b"red"[..]));
     assert!(!client.insert("rose", "white").unwrap() && client.insert("daisy", "white").unwrap());
-    client.set_for("poppy", "red", Duration::from_mins(1)).unwrap();
+    client.set_for("poppy", "red", Duration::from_secs(60)).unwrap();
     assert!(matches!(client.ask(&["TTL", "poppy"]).unwrap(), Reply::Integer(59..=60)));
     assert_eq!((client.add("petals", 5).unwrap(), client.add("petals", -7).unwrap()), (5, -2));
     assert!(client.delete("rose").unwrap() && !client.delete("rose").unwrap());

@@ -145,7 +145,7 @@ fn round(folder: &Path, round: u64, random: &mut Random) -> [Option<u64>; THREAD
     });
     if random.below(4) != 0 {
         // Else maybe while it opens the folder, or before.
-        let _ = begun.recv_timeout(Duration::from_mins(1));
+        let _ = begun.recv_timeout(Duration::from_secs(60));
     }
     thread::sleep(Duration::from_micros(random.below(20_000)));
     drop(child);

@@ -4,12 +4,14 @@
 
 mod support;
 
+use hedgerow_db::log::Fsync;
 use hedgerow_db::server::http::Http;
 use hedgerow_db::server::{Bind, Server, ServerConfig};
 use hedgerow_db::{Db, Options};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
 use support::{Client, Running, bulk, command, numbers, until};
 
 #[test]
@@ -536,6 +538,41 @@ fn http(http: &Http, path: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
+/// The number behind a name, in a page of figures.
+fn figure<T: FromStr>(page: &Http, name: &str) -> T {
+    let (_, text) = http(page, "/metrics");
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("hedgerow_db_{name} ")));
+    let number = line.unwrap_or_else(|| panic!("no {name} in {text}")).parse();
+    number.unwrap_or_else(|_| panic!("{name} is no number in {text}"))
+}
+
+/// Of answers that wait for the log, too.
+#[test]
+fn the_time_of_each_command_is_counted() {
+    let page = Http::start(([127, 0, 0, 1], 0).into()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = Options::at(folder.path());
+    options.fsync = Fsync::Always;
+    let server = Running::over(Db::open(options).unwrap(), |_| {});
+    page.watch(server.watcher.clone());
+    let mut client = server.client();
+    for _ in 0..20 {
+        client.send(b"SET rose red\r\nGET rose\r\nSET rose blue\r\n");
+        client.expect(b"+OK\r\n$3\r\nred\r\n+OK\r\n");
+    }
+    // The last are counted when their answers are out.
+    let begun = Instant::now();
+    let count = |name: &str| figure::<u64>(&page, &format!("command_seconds_{name}"));
+    while count("count") != 60 && begun.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(count("count"), 60, "not the time of each of 60 commands was counted");
+    assert_eq!((count("bucket{le=\"25.0\"}"), count("bucket{le=\"+Inf\"}")), (60, 60));
+    let each = figure::<f64>(&page, "command_seconds_sum") / 60.0;
+    assert!((1e-6..1.0).contains(&each), "{each} s a command");
+    server.end();
+}
+
 #[test]
 fn a_watcher_is_told_how_it_fares() {
     let page = Http::start(([127, 0, 0, 1], 0).into()).unwrap();
@@ -554,8 +591,10 @@ fn a_watcher_is_told_how_it_fares() {
         assert!(text.contains(&format!("\nhedgerow_db_{line}\n")), "{line} in {text}");
     }
     // Each figure is explained before it is told.
+    let (figures, end) = text.split_at(text.len() - "# EOF\n".len());
+    assert_eq!(end, "# EOF\n");
     let mut known = "";
-    for line in text.lines() {
+    for line in figures.lines() {
         match line.strip_prefix("# TYPE ") {
             Some(rest) => known = rest.split(' ').next().unwrap(),
             None => assert!(line.starts_with("# HELP ") || line.starts_with(known), "{line}"),

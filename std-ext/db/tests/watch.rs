@@ -21,7 +21,7 @@ fn changes_are_told_in_order_by_prefix() {
     db.delete("rose").unwrap();
     // Nothing was there to remove.
     db.delete("rose").unwrap();
-    db.expire("robin", Duration::from_mins(1)).unwrap();
+    db.expire("robin", Duration::from_secs(60)).unwrap();
     db.clear().unwrap();
     let mut told = Vec::new();
     while let Some(event) = watch.next(NONE).unwrap() {

@@ -26,7 +26,7 @@ const USAGE: &str = "usage: hedgerow-hostile [--programs N] [--minutes M] [--see
 /// A program does a few dozen operations: one that works for longer than this does so for ever.
 const WORK: Duration = Duration::from_secs(20);
 /// A program that has not ended after this time waits for ever, if others leave it some of the processor.
-const PATIENCE: Duration = Duration::from_mins(2);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Programs of a process: a new one is sure of its memory again. So few that a run of some minutes comes to every
 /// kind of map, the slow ones included.
 const BATCH: u64 = 100;
@@ -253,7 +253,7 @@ impl Options {
     /// Shortens a program that failed, and prints it.
     fn report(&self, name: &str, number: u64, said: &[u8], file: &Path) {
         let program = Program::numbered(number, self.seed);
-        let end = Instant::now() + Duration::from_mins(2);
+        let end = Instant::now() + Duration::from_secs(120);
         let short = minimize(program, 400, |program| {
             // Threads meet by chance.
             Instant::now() < end && (0..5).any(|_| fails(name, program))

@@ -30,7 +30,7 @@ fn play(name: &'static str, programs: f64) {
     while next < count {
         // Other tests' programs run in turns with these.
         let (number, findings) = all_done
-            .recv_timeout(Duration::from_mins(2))
+            .recv_timeout(Duration::from_secs(120))
             .unwrap_or_else(|_| panic!("program {next} of {name} waits for ever"));
         let hex = Program::numbered(number, 0).hex();
         assert!(findings.is_empty(), "--replay {name} {hex}\n{}", findings.join("\n"));

@@ -15,7 +15,7 @@ pub enum Check {
     /// `loom:NAME`, `round:NAME` or `shuttle:NAME`: the model with this name.
     Model { kind: &'static Kind, name: String },
     /// `test:TARGET::NAME`: the test with this name; target `lib` holds the crate's own, `db/...` the
-    /// database's, `hostile/...` those of hostile users.
+    /// database's, `hostile/...` those of hostile users, `std-ext/...` the operating-system layer's.
     Test { target: String, name: String },
     /// `fuzz:TARGET`: the fuzz target, on its committed corpus.
     Fuzz(String),
@@ -139,6 +139,7 @@ impl Check {
         match target.split_once('/') {
             Some(("db", target)) => (Some("hedgerow-db"), target),
             Some(("hostile", target)) => (Some("hedgerow-hostile"), target),
+            Some(("std-ext", target)) => (Some("hedgerow-std-ext"), target),
             _ => (None, target),
         }
     }

@@ -1,4 +1,4 @@
-//! Makes `../src/grpc/generated.rs` from `hedgerow.proto`. What it holds is committed, so that nobody else builds this,
+//! Makes `../src/grpc/generated.rs` from `../hedgerow.proto`. What it holds is committed, so that nobody else builds this,
 //! or needs protoc; CI makes it anew and compares.
 
 use std::error::Error;
@@ -7,14 +7,14 @@ use std::path::Path;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let made = here.join("target/made");
+    let (package, made) = (here.join(".."), here.join("target/made"));
     fs::create_dir_all(&made)?;
-    let description = protox::Compiler::new([here])?
+    let description = protox::Compiler::new([&package])?
         .include_source_info(false)
         .include_imports(true)
         .open_file("hedgerow.proto")?
         .encode_file_descriptor_set();
-    let with_comments = protox::compile(["hedgerow.proto"], [here])?;
+    let with_comments = protox::compile(["hedgerow.proto"], [&package])?;
     tonic_prost_build::configure()
         .bytes(".")
         .codec_path("crate::grpc::codec::BoundedCodec")
@@ -25,6 +25,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     let description = format!(
         "/// `hedgerow.proto` as reflection tells it.\npub const DESCRIPTION: &[u8] = b\"{description}\";\n"
     );
-    fs::write(here.join("../src/grpc/generated.rs"), code + &description)?;
+    fs::write(package.join("src/grpc/generated.rs"), code + &description)?;
     Ok(())
 }

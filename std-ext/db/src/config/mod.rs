@@ -1,12 +1,16 @@
 //! Settings: one [table] of them, read from a file, the environment and flags, each of which wins over those
 //! before.
 
+#[cfg(feature = "cli")]
+mod flags;
 mod show;
 mod source;
 pub mod table;
 pub(crate) mod value;
 
-pub use show::{help, page, sample};
+#[cfg(feature = "cli")]
+pub use flags::{completions, help, manual};
+pub use show::{page, sample};
 pub use source::Place;
 pub use table::Setting;
 
@@ -33,17 +37,13 @@ pub struct Config {
 }
 
 /// What the program is asked to do.
+#[cfg(feature = "cli")]
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub enum Wish {
     /// To serve.
     Serve(Box<Config>),
-    /// To show what can be set.
-    Help,
-    /// To show its version.
-    Version,
-    /// To show a file of all settings.
-    Sample,
+    /// To print this text and end: help, its version, a file of all settings, completions or a manual page.
+    Show(String),
 }
 
 impl Default for Config {
@@ -62,24 +62,41 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] names the place of what is wrong, and what would be right.
+    #[cfg(feature = "cli")]
     pub fn read(
         arguments: impl IntoIterator<Item = String>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Wish, ConfigError> {
-        let arguments = source::arguments(arguments.into_iter())?;
-        if arguments.help {
-            return Ok(Wish::Help);
-        }
-        if arguments.version {
-            return Ok(Wish::Version);
-        }
-        if arguments.sample {
-            return Ok(Wish::Sample);
-        }
+        let arguments = match flags::read(arguments.into_iter())? {
+            flags::Read::Show(text) => return Ok(Wish::Show(text)),
+            flags::Read::Serve(arguments) => arguments,
+        };
         let environment: Vec<_> = environment.into_iter().collect();
         let named = environment.iter().find(|(name, _)| name == "HEDGEROW_DB_CONFIG");
         let named = named.map(|(_, value)| value).filter(|value| !value.is_empty());
         let file = arguments.file.or_else(|| named.map(PathBuf::from));
+        let config = Self::gathered(file, environment, arguments.given)?;
+        Ok(Wish::Serve(Box::new(config)))
+    }
+
+    /// Reads the settings of a file, if one is given, and those of variables that begin with `HEDGEROW_DB_`, which win
+    /// over it: for a program with a command line of its own.
+    ///
+    /// # Errors
+    /// As [`ConfigError`] says.
+    pub fn load(
+        file: Option<PathBuf>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        Self::gathered(file, environment, Vec::new())
+    }
+
+    /// The settings of all three sources.
+    fn gathered(
+        file: Option<PathBuf>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: Vec<Given>,
+    ) -> Result<Self, ConfigError> {
         let mut config = Self { file, ..Self::default() };
         if let Some(path) = config.file.clone() {
             let text =
@@ -87,9 +104,9 @@ impl Config {
             config.take(source::file(&path, &text)?)?;
         }
         config.take(source::environment(environment.into_iter()))?;
-        config.take(arguments.given)?;
+        config.take(flags)?;
         config.check()?;
-        Ok(Wish::Serve(Box::new(config)))
+        Ok(config)
     }
 
     fn take(&mut self, all: Vec<Given>) -> Result<(), ConfigError> {
@@ -382,5 +399,5 @@ impl Error for ConfigError {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod tests;

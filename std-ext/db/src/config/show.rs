@@ -1,34 +1,10 @@
-//! What people read of the table: `--help`, the sample file, the page of documentation.
+//! What people read of the table: the sample file and the page of documentation. `--help` is made in `flags.rs`.
 
 use super::source::PREFIX;
 use super::table::{GROUPS, Setting};
 use std::fmt::Write;
 
 const ADDED: &str = "writing to a text does not fail";
-
-/// What `--help` shows.
-pub fn help() -> String {
-    let mut text = String::from(
-        "hedgerow-db: an in-memory key-value database that keeps what it is told, for clients of Redis\n\n\
-         Usage: hedgerow-db [FILE] [--NAME VALUE]...\n\n\
-         FILE holds lines of a name and a value. Each setting can also be given by the environment\n\
-         (maxmemory-policy as HEDGEROW_DB_MAXMEMORY_POLICY) or as a flag; flags win over the environment,\n\
-         the environment over the file. --sample shows a file with all settings.\n",
-    );
-    for group in GROUPS {
-        write!(text, "\n{}:\n", group.name).expect(ADDED);
-        for setting in group.settings {
-            let Setting { name, kind, .. } = setting;
-            write!(text, "  --{name} <{kind}>").expect(ADDED);
-            if !setting.default.is_empty() {
-                write!(text, " [{}]", setting.default).expect(ADDED);
-            }
-            text.push('\n');
-            wrapped(&mut text, setting.text, "      ", 100);
-        }
-    }
-    text
-}
 
 /// A file with all settings at their defaults.
 pub fn sample() -> String {

@@ -1,4 +1,5 @@
-//! Where settings come from: a file, the environment, flags. Each becomes names and values, with the place of each.
+//! Where settings come from: a file and the environment; flags are read in `flags.rs`. Each becomes names and values,
+//! with the place of each.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -34,16 +35,6 @@ pub(super) struct Given {
     pub(super) name: String,
     pub(super) value: String,
     pub(super) place: Place,
-}
-
-/// What the arguments of the program say.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Arguments {
-    pub(super) file: Option<PathBuf>,
-    pub(super) given: Vec<Given>,
-    pub(super) help: bool,
-    pub(super) version: bool,
-    pub(super) sample: bool,
 }
 
 /// A place, and what is wrong there.
@@ -147,52 +138,10 @@ pub(super) fn environment(variables: impl Iterator<Item = (String, String)>) -> 
     all
 }
 
-/// Flags: `--name value` or `--name=value`; a value goes on until the next flag. The first word that belongs to none is
-/// the file.
-pub(super) fn arguments(words: impl Iterator<Item = String>) -> Result<Arguments, Bad> {
-    let mut all = Arguments::default();
-    let mut words = words.peekable();
-    while let Some(word) = words.next() {
-        match &*word {
-            "--help" | "-h" => all.help = true,
-            "--sample" => all.sample = true,
-            "--version" | "-v" | "-V" => all.version = true,
-            _ => match word.strip_prefix("--") {
-                Some(flag) => {
-                    let (name, first) = match flag.split_once('=') {
-                        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-                        None => (flag.to_owned(), None),
-                    };
-                    let place = Place::Flag(format!("--{name}"));
-                    let mut values: Vec<String> = first.into_iter().collect();
-                    if values.is_empty() {
-                        while let Some(value) = words.next_if(|word| !word.starts_with("--")) {
-                            values.push(value);
-                        }
-                    }
-                    if values.is_empty() {
-                        return Err((place, "a value is missing behind it"));
-                    }
-                    all.given.push(Given { name, value: values.join(" "), place });
-                }
-                None if all.file.is_none() && all.given.is_empty() && !word.starts_with('-') => {
-                    all.file = Some(PathBuf::from(word));
-                }
-                None => return Err((Place::Flag(word), "flags look like this: --name value")),
-            },
-        }
-    }
-    Ok(all)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::path::Path;
-
-    fn strings(words: &[&str]) -> impl Iterator<Item = String> {
-        words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>().into_iter()
-    }
 
     fn pairs(given: &[Given]) -> Vec<(&str, &str)> {
         given.iter().map(|given| (&*given.name, &*given.value)).collect()
@@ -234,19 +183,5 @@ mod tests {
         assert_eq!(pairs(&given), [("maxmemory", "1gb"), ("tls-port", "7001")]);
         let given = environment([("HEDGEROW_DB_PORT".into(), "7000".into())].into_iter());
         assert_eq!(pairs(&given), [("port", "7000")]);
-    }
-
-    #[test]
-    fn flags_have_values_until_the_next() {
-        let words = ["my.conf", "--bind", "10.0.0.1", "-::1", "--port=7000", "--dir", "a"];
-        let read = arguments(strings(&words)).unwrap();
-        assert_eq!(read.file.as_deref(), Some(Path::new("my.conf")));
-        assert_eq!(pairs(&read.given), [("bind", "10.0.0.1 -::1"), ("port", "7000"), ("dir", "a")]);
-        let read = arguments(strings(&["--requirepass="])).unwrap();
-        assert_eq!(pairs(&read.given), [("requirepass", "")]);
-        assert!(arguments(strings(&["-h"])).unwrap().help);
-        for words in [&["--port"][..], &["--port", "--dir", "a"], &["a", "b"], &["-x"]] {
-            assert!(arguments(strings(words)).is_err(), "{words:?}");
-        }
     }
 }

@@ -74,7 +74,7 @@ const LISTENING: &[Setting] = &[
         "0",
         "Port for gRPC on the first address of `bind`; 0 for none. The password goes into `authorization: Bearer`.",
     ),
-    fixed("unixsocket", Kind::Text, "", "Path of a Unix socket to listen on as well."),
+    fixed("unixsocket", Kind::File, "", "Path of a Unix socket to listen on as well."),
     fixed(
         "unixsocketperm",
         Kind::Mode,
@@ -139,7 +139,7 @@ const CLIENTS: &[Setting] = &[
 const DURABILITY: &[Setting] = &[
     fixed(
         "dir",
-        Kind::Text,
+        Kind::Folder,
         "./hedgerow-db-data",
         "The folder of log and snapshots; made where it is missing.",
     ),
@@ -213,12 +213,12 @@ const TLS: &[Setting] = &[
     ),
     fixed(
         "tls-cert-file",
-        Kind::Text,
+        Kind::File,
         "",
         "The server's certificate and those it leads to, in PEM.",
     ),
-    fixed("tls-key-file", Kind::Text, "", "The key of that certificate, in PEM."),
-    fixed("tls-ca-cert-file", Kind::Text, "", "Certificates in PEM that sign those of clients."),
+    fixed("tls-key-file", Kind::File, "", "The key of that certificate, in PEM."),
+    fixed("tls-ca-cert-file", Kind::File, "", "Certificates in PEM that sign those of clients."),
     fixed(
         "tls-auth-clients",
         Kind::Choice(&["yes", "no", "optional"]),

@@ -10,7 +10,7 @@ fn read(flags: &[&str], variables: &[(&str, &str)]) -> Result<Config, ConfigErro
     let variables = variables.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
     match Config::read(words(flags), variables)? {
         Wish::Serve(config) => Ok(*config),
-        other => panic!("{other:?}"),
+        other @ Wish::Show(_) => panic!("{other:?}"),
     }
 }
 
@@ -35,6 +35,17 @@ fn later_sources_win() {
     let missing = [("HEDGEROW_DB_CONFIG", "/nowhere/a.conf")];
     assert!(read(&[file], &missing).is_ok());
     assert!(complaint(&[], &missing).starts_with("/nowhere/a.conf cannot be read: "));
+}
+
+#[test]
+fn a_program_with_flags_of_its_own_reads_the_other_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.conf");
+    fs::write(&path, "port 7001\ntimeout 1\n").unwrap();
+    let variable = || [("HEDGEROW_DB_TIMEOUT".to_owned(), "2".to_owned())];
+    let config = Config::load(Some(path), variable()).unwrap();
+    assert_eq!((config.get("port"), config.get("timeout")), ("7001", "2"));
+    assert_eq!(Config::load(None, variable()).unwrap().get("port"), "6379");
 }
 
 #[test]

@@ -25,6 +25,10 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Any text.
     Text,
+    /// The path of a file, or nothing.
+    File,
+    /// The path of a folder.
+    Folder,
     /// Addresses of machines, with spaces between.
     Addresses,
     /// One of those.
@@ -61,7 +65,7 @@ impl Kind {
                 let word = words.contains(&&*lower);
                 word.then_some(lower).ok_or_else(wanted)
             }
-            Self::Text => Ok(value.to_owned()),
+            Self::Text | Self::File | Self::Folder => Ok(value.to_owned()),
             Self::Addresses => match read_addresses(value) {
                 Some(some) if !some.is_empty() => Ok(value.to_owned()),
                 _ => Err(wanted()),
@@ -98,6 +102,7 @@ impl std::fmt::Display for Kind {
             }
             Self::Choice(words) => f.write_str(&words.join(", ")),
             Self::Text => f.write_str("a text"),
+            Self::File | Self::Folder => f.write_str("a path"),
             Self::Addresses => f.write_str("addresses, as 127.0.0.1 or ::1, with spaces between"),
             Self::Address => f.write_str("an address, as 127.0.0.1"),
             Self::Mode => f.write_str("permissions in octal, as 770"),

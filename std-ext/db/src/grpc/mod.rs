@@ -1,5 +1,5 @@
 //! The database over gRPC: single operations, batches, streams of them, walks and watches, beside the standard health
-//! and reflection services. `proto/hedgerow.proto` describes it; [`api`] is made of that.
+//! and reflection services. `hedgerow.proto` describes it; [`api`] is made of that.
 //!
 //! Threads of its own serve it, which share the database with those of the RESP server.
 

@@ -124,7 +124,6 @@ impl DiskFile for File {
         file.write_all(bytes)
     }
 
-    #[cfg(unix)]
     fn is_at(&self, path: &Path) -> bool {
         use std::os::unix::fs::MetadataExt;
         let place = |of: &fs::Metadata| (of.dev(), of.ino());

@@ -2,7 +2,9 @@
 
 use crate::log::Corrupt;
 use crate::log::disk::{Disk, SystemDisk};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,10 +36,11 @@ impl Folder {
         let file = path.join(LOCK);
         let open = OpenOptions::new().write(true).create(true).truncate(false).open(&file);
         let lock = open.map_err(|why| Corrupt::Io(file.clone(), why))?;
-        match lock.try_lock() {
+        // `File::try_lock` needs Rust 1.89.
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Arc::new(Self { path: path.into(), disk, _lock: lock })),
-            Err(TryLockError::WouldBlock) => Err(Corrupt::InUse(path.into())),
-            Err(TryLockError::Error(why)) => Err(Corrupt::Io(file, why)),
+            Err(Errno::WOULDBLOCK) => Err(Corrupt::InUse(path.into())),
+            Err(why) => Err(Corrupt::Io(file, why.into())),
         }
     }
 

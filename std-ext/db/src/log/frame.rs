@@ -11,12 +11,12 @@
 //! A mark stands between entries and says that everything up to this one had been forced to the disk when it was
 //! written. A loss of power may leave any parts of what was not forced, but nothing of what was can be missing.
 //!
-//! All numbers are little-endian; crc is CRC-32C, and the check one that begins with the salt. The salt is drawn when
-//! the log is made, so that a value which looks like an entry, stored by a client who means harm, is not taken for one
-//! where a reader looks behind a damage for what was written later. The check of the head alone makes that search one
-//! pass, and a length is trusted before the changes are read.
+//! All numbers are little-endian; crc is CRC-32 (IEEE), and the check one that begins with the salt. The salt is drawn
+//! when the log is made, so that a value which looks like an entry, stored by a client who means harm, is not taken for
+//! one where a reader looks behind a damage for what was written later. The check of the head alone makes that search
+//! one pass, and a length is trusted before the changes are read.
 
-use crate::log::Lsn;
+use crate::log::{Lsn, crc};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -39,7 +39,7 @@ pub(crate) fn header(salt: u32) -> [u8; HEADER] {
     bytes[..8].copy_from_slice(MAGIC);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
     bytes[12..16].copy_from_slice(&salt.to_le_bytes());
-    let crc = crc32c::crc32c(&bytes[..16]);
+    let crc = crc::of(&bytes[..16]);
     bytes[16..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
@@ -49,7 +49,7 @@ fn salt(bytes: &[u8; HEADER]) -> Result<u32, &'static str> {
     if &bytes[..8] != MAGIC {
         return Err("it does not begin as a log does");
     }
-    if crc32c::crc32c(&bytes[..16]) != u32_at(bytes, 16) {
+    if crc::of(&bytes[..16]) != u32_at(bytes, 16) {
         return Err("its header is not as it was written");
     }
     if u32_at(bytes, 8) != VERSION {
@@ -60,7 +60,7 @@ fn salt(bytes: &[u8; HEADER]) -> Result<u32, &'static str> {
 
 /// The crc of changes that [`put`] wants, which is counted before the lock is taken that gives the number.
 pub(crate) fn crc(changes: &[u8]) -> u32 {
-    crc32c::crc32c(changes)
+    crc::of(changes)
 }
 
 /// Writes an entry behind what is in `buffer`. The changes are at most [`LONGEST`].
@@ -93,7 +93,7 @@ impl Head {
         bytes[4..8].copy_from_slice(&self.crc.to_le_bytes());
         bytes[8..16].copy_from_slice(&self.lsn.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.time.to_le_bytes());
-        let check = crc32c::crc32c_append(salt, &bytes[..24]);
+        let check = crc::after(salt, &bytes[..24]);
         bytes[24..].copy_from_slice(&check.to_le_bytes());
         bytes
     }
@@ -101,7 +101,7 @@ impl Head {
 
 /// The head in the first [`HEAD`] bytes, where they are one.
 fn head(bytes: &[u8], salt: u32) -> Option<Head> {
-    let check = crc32c::crc32c_append(salt, &bytes[..24]);
+    let check = crc::after(salt, &bytes[..24]);
     (check == u32_at(bytes, 24)).then(|| Head {
         length: u32_at(bytes, 0),
         crc: u32_at(bytes, 4),
@@ -290,7 +290,7 @@ impl Reader {
         while left > 0 {
             let some = left.min(CHUNK);
             self.file.read_exact(&mut part[..some])?;
-            crc = crc32c::crc32c_append(crc, &part[..some]);
+            crc = crc::after(crc, &part[..some]);
             left -= some;
         }
         Ok(crc == head.crc)

@@ -13,7 +13,7 @@
 
 use crate::log::folder::Folder;
 use crate::log::frame::{u32_at, u64_at};
-use crate::log::{Corrupt, Lsn};
+use crate::log::{Corrupt, Lsn, crc};
 use std::io::{self, ErrorKind, Read};
 
 /// The file's name, and that under which it is made.
@@ -54,7 +54,7 @@ impl Manifest {
         bytes.extend(VERSION.to_le_bytes());
         bytes.extend(self.newest.to_le_bytes());
         bytes.extend(self.kept.to_le_bytes());
-        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+        bytes.extend(crc::of(&bytes).to_le_bytes());
         let (disk, new) = (folder.disk(), folder.at(NEW));
         let file = disk.create(&new)?;
         file.write(&bytes)?;
@@ -68,7 +68,7 @@ fn parse(bytes: &[u8]) -> Result<Manifest, &'static str> {
     if bytes.len() != BYTES || &bytes[..8] != MAGIC {
         return Err("it is no manifest");
     }
-    if crc32c::crc32c(&bytes[..BYTES - 4]) != u32_at(bytes, BYTES - 4) {
+    if crc::of(&bytes[..BYTES - 4]) != u32_at(bytes, BYTES - 4) {
         return Err("it is not as it was written");
     }
     if u32_at(bytes, 8) != VERSION {

@@ -3,6 +3,7 @@
 //! [`Log`] is what the database needs of one; [`FileLog`](file::FileLog) keeps it in files of its own.
 
 pub(crate) mod change;
+pub(crate) mod crc;
 pub mod disk;
 #[doc(hidden)]
 pub mod faults;

@@ -27,7 +27,7 @@ const WRITE: usize = 1 << 20;
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_AT_STOP: Duration = Duration::from_millis(100);
 /// How long a client that is to end may go without reading any of its last answers.
-const LAST_WORDS: Duration = Duration::from_mins(1);
+const LAST_WORDS: Duration = Duration::from_secs(60);
 /// What a client is told whose last answers were withdrawn, before it is closed.
 const UNDONE: &[u8] =
     b"-MISCONF Errors writing to the log, so what was changed here, or seen of others' changes, \
@@ -68,6 +68,8 @@ pub(super) struct Client {
     wanted: usize,
     /// What has to be safe before the answers of this turn are sent.
     lsn: Lsn,
+    /// Commands whose answers may not go yet, and when the turn began in which the first of them came.
+    unanswered: (u64, Instant),
     state: State,
     /// There may be something to read.
     readable: bool,
@@ -110,6 +112,7 @@ impl Client {
             input: Vec::new(),
             wanted: 0,
             lsn: 0,
+            unanswered: (0, now),
             state: State::Open,
             readable: true,
             half_closed: false,
@@ -358,6 +361,10 @@ impl Client {
             let out = self.output.open(|| room.pool.take());
             let done = room.obey(&mut self.connection, rest, out);
             used += done.consumed;
+            if self.unanswered.0 == 0 {
+                self.unanswered.1 = room.now;
+            }
+            self.unanswered.0 += done.commands as u64;
             self.wanted = done.wanted;
             self.lsn = self.lsn.max(done.lsn);
             self.used = true;
@@ -379,8 +386,16 @@ impl Client {
     }
 
     /// Ends the turn for its answers, where all up to `safe` is; what has to be, for those that are left.
-    pub(super) fn settle(&mut self, safe: Lsn) {
+    pub(super) fn settle(&mut self, safe: Lsn, room: &mut Room) {
         self.output.settle(std::mem::take(&mut self.lsn), safe);
+        self.count_answered(room);
+    }
+
+    /// Counts the commands that are answered, unless answers still wait for the log.
+    fn count_answered(&mut self, room: &mut Room) {
+        if !self.output.is_held() {
+            room.answer(std::mem::take(&mut self.unanswered.0), self.unanswered.1);
+        }
     }
 
     /// What has to be safe for the answers of this turn.
@@ -389,8 +404,9 @@ impl Client {
     }
 
     /// Lets answers go that waited for entries up to `safe`.
-    pub(super) fn release(&mut self, safe: Lsn) {
+    pub(super) fn release(&mut self, safe: Lsn, room: &mut Room) {
         self.output.release(safe);
+        self.count_answered(room);
     }
 
     /// The log failed: what is not safe is never told. In place of it the client gets an error, and the connection
@@ -400,6 +416,7 @@ impl Client {
             return false;
         }
         self.output.withdraw();
+        self.unanswered.0 = 0;
         // The answers of a turn wait together, so the error begins where an answer began.
         self.output.open(Vec::new).extend_from_slice(UNDONE);
         self.output.settle(0, 0);

@@ -1,5 +1,6 @@
 //! What the server counts: each thread its own, added up when somebody asks.
 
+use super::latency::Latency;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that only grows, written by one thread and read by any.
@@ -25,6 +26,8 @@ macro_rules! counters {
         #[repr(align(128))]
         pub(crate) struct Counters {
             $($(#[doc = $text])* pub(crate) $name: Count,)*
+            /// How long commands took, from the beginning of a turn to their answers.
+            pub(crate) latency: Latency,
         }
 
         /// Counts at a moment.

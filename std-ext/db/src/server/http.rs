@@ -1,17 +1,16 @@
 //! What a machine that watches the server asks by HTTP: `/metrics` for Prometheus, `/livez` and `/readyz`.
-
 //!
 //! One thread serves all connections and waits for none of them. Each connection is answered once and closed; its
 //! number, size and time are bounded. When there are too many, the oldest goes: a probe that sends its whole request
 //! is answered however many others have sent half of one.
 
-use super::Watcher;
+use super::{Watcher, metrics};
 use crate::Progress;
 use crate::limits::{HTTP_CONNECTIONS, HTTP_HEAD, HTTP_WITHIN};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
-use std::fmt::{self, Display, Write as _};
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write as _};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -258,9 +257,10 @@ fn answer(input: &[u8], seen: usize, of: &Told) -> Option<Vec<u8>> {
         _ => "Service Unavailable",
     };
     let length = text.len();
+    let content =
+        if text.ends_with(metrics::END) { metrics::CONTENT } else { "text/plain; charset=utf-8" };
     let mut answer = format!(
-        "HTTP/1.1 {status} {reason}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
-         Content-Length: {length}\r\nConnection: close\r\n\r\n"
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: {content}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
     );
     if !line.starts_with("HEAD ") {
         answer.push_str(&text);
@@ -281,7 +281,7 @@ fn page(target: &str, of: &Told) -> (u16, String) {
             }
             Some(_) => (503, "not ready: it ends\n".to_owned()),
         },
-        "/metrics" => (200, of.map_or_else(|| early_metrics(loading), metrics)),
+        "/metrics" => (200, metrics::text(of, loading)),
         _ => (404, "there are /metrics, /livez and /readyz\n".to_owned()),
     }
 }
@@ -290,121 +290,4 @@ fn page(target: &str, of: &Told) -> (u16, String) {
 fn not_loaded(loading: Option<&Arc<Progress>>) -> String {
     let far = loading.map(|progress| format!(": {:.0} %", progress.percent()));
     format!("not ready: the data is being loaded{}\n", far.unwrap_or_default())
-}
-
-/// The figures that there are before there is a server.
-fn early_metrics(loading: Option<&Arc<Progress>>) -> String {
-    let mut page = Page(String::new());
-    let (total, done) = loading.map_or((0, 0), |progress| (progress.total(), progress.done()));
-    page.gauge("ready", "Whether it takes commands and changes.", 0);
-    page.gauge("loading", "Whether the data is being loaded.", 1);
-    page.gauge("loading_bytes", "Bytes of the files that are loaded.", total);
-    page.gauge("loaded_bytes", "Bytes of them that are loaded.", done);
-    page.0
-}
-
-/// Figures in Prometheus's format.
-struct Page(String);
-
-impl Page {
-    fn add(&mut self, kind: &str, name: &str, help: &str, values: &[(&str, &dyn Display)]) {
-        let Self(text) = self;
-        // Writing to a text does not fail.
-        let _ =
-            write!(text, "# HELP hedgerow_db_{name} {help}\n# TYPE hedgerow_db_{name} {kind}\n");
-        for (labels, value) in values {
-            let _ = writeln!(text, "hedgerow_db_{name}{labels} {value}");
-        }
-    }
-
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
-        self.add("counter", name, help, &[("", &value)]);
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
-        self.add("gauge", name, help, &[("", &value)]);
-    }
-}
-
-fn metrics(server: &Watcher) -> String {
-    let mut page = Page(String::with_capacity(8 << 10));
-    let version = concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}");
-    page.add("gauge", "info", "The program.", &[(version, &1)]);
-    page.gauge("uptime_seconds", "Since it was started.", server.uptime().as_secs());
-    page.gauge("ready", "Whether it takes commands and changes.", u8::from(server.is_ready()));
-    page.gauge("loading", "Whether the data is being loaded.", 0);
-    clients(&mut page, server);
-    keys(&mut page, server);
-    page.0
-}
-
-fn clients(page: &mut Page, server: &Watcher) {
-    let counted = server.counted();
-    page.gauge("clients", "Clients that are connected.", server.clients());
-    page.gauge("max_clients", "Clients that may be.", server.max_clients());
-    page.gauge("client_buffer_bytes", "Memory in buffers of clients.", server.buffers());
-    page.counter("connections_total", "Connections that were taken.", counted.connections);
-    page.add(
-        "counter",
-        "connections_refused_total",
-        "Connections that were refused.",
-        &[
-            ("{reason=\"maxclients\"}", &counted.rejected),
-            ("{reason=\"protected-mode\"}", &counted.denied),
-        ],
-    );
-    page.add(
-        "counter",
-        "connections_closed_total",
-        "Connections that the server closed.",
-        &[
-            ("{reason=\"timeout\"}", &counted.idle),
-            ("{reason=\"does not read\"}", &counted.slow),
-            ("{reason=\"log failed\"}", &counted.failed),
-        ],
-    );
-    page.counter("commands_total", "Commands that were obeyed.", counted.commands);
-    page.counter("received_bytes_total", "Bytes from clients.", counted.bytes_in);
-    page.counter("sent_bytes_total", "Bytes to clients.", counted.bytes_out);
-    page.counter("turns_total", "Turns of the threads that had work.", counted.turns);
-    page.counter(
-        "parked_turns_total",
-        "Turns in which answers had to wait for the log.",
-        counted.parked,
-    );
-}
-
-fn keys(page: &mut Page, server: &Watcher) {
-    let figures = server.db().figures();
-    page.gauge("keys", "Keys.", figures.keys);
-    page.gauge("ending_keys", "Keys with an end.", figures.ending);
-    page.gauge("memory_bytes", "Memory for keys, values and tables.", figures.memory);
-    page.gauge("max_memory_bytes", "What it may be; 0 for any.", figures.max_memory);
-    page.counter("expired_keys_total", "Keys that came to their end.", figures.expired);
-    page.counter("evicted_keys_total", "Keys that were evicted.", figures.evicted);
-    page.counter("hits_total", "Reads that found a value.", figures.hits);
-    page.counter("misses_total", "Reads that found none.", figures.misses);
-    page.gauge("shards", "Parts that change independently.", figures.shards);
-    let log = server.db().log();
-    page.counter("log_entries_total", "Last entry of the log.", figures.last);
-    page.counter("log_safe_entries_total", "Last entry that may be acknowledged.", log.safe());
-    page.gauge("log_bytes", "Bytes of the log's files.", figures.log_bytes);
-    page.gauge("log_writable", "Whether the log can be written.", u8::from(log.writable()));
-    page.gauge("snapshot_entries", "Entries since the last snapshot.", figures.since_snapshot);
-    page.gauge("snapshot_running", "Whether one is made.", u8::from(figures.snapshot_runs));
-    page.gauge(
-        "snapshot_failed",
-        "Whether the last one failed.",
-        u8::from(figures.snapshot_failed),
-    );
-    page.gauge(
-        "snapshot_timestamp_seconds",
-        "When the last one was made since the start; 0 for never.",
-        figures.snapshot_at,
-    );
-    page.gauge(
-        "snapshot_pause_seconds",
-        "The longest time for which the last one kept a shard locked.",
-        figures.snapshot_pause.as_secs_f64(),
-    );
 }

@@ -4,7 +4,6 @@ use super::stream::Socket;
 use super::{Address, Bind, ServerConfig};
 use mio::event::Source;
 use mio::net::TcpListener;
-#[cfg(unix)]
 use mio::net::UnixListener;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, SockRef, TcpKeepalive, Type};
@@ -33,16 +32,8 @@ pub(super) struct Arrival {
 
 /// A listener of one thread.
 pub(super) enum Door {
-    Tcp {
-        listener: TcpListener,
-        tls: bool,
-        keepalive: Duration,
-    },
-    #[cfg(unix)]
-    Unix {
-        listener: UnixListener,
-        path: PathBuf,
-    },
+    Tcp { listener: TcpListener, tls: bool, keepalive: Duration },
+    Unix { listener: UnixListener, path: PathBuf },
 }
 
 /// Opens all doors: those of each thread, and the addresses.
@@ -68,7 +59,6 @@ pub(super) fn open(
         }
         addresses.push(if tls { Address::Tls(address) } else { Address::Tcp(address) });
     }
-    #[cfg(unix)]
     if let Some(path) = &config.unix {
         doors[0].push(open_unix(path, config.unix_mode).map_err(|e| cannot(&path.display(), &e))?);
         addresses.push(Address::Unix(path.clone()));
@@ -103,13 +93,10 @@ fn listen(address: SocketAddr, shares: bool) -> io::Result<socket2::Socket> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    #[cfg(unix)]
-    {
-        // Connections of a server that has just ended do not keep this one from its port.
-        socket.set_reuse_address(true)?;
-        if shares {
-            socket.set_reuse_port(true)?;
-        }
+    // Connections of a server that has just ended do not keep this one from its port.
+    socket.set_reuse_address(true)?;
+    if shares {
+        socket.set_reuse_port(true)?;
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
@@ -117,7 +104,6 @@ fn listen(address: SocketAddr, shares: bool) -> io::Result<socket2::Socket> {
     Ok(socket)
 }
 
-#[cfg(unix)]
 fn open_unix(path: &std::path::Path, mode: Option<u32>) -> io::Result<Door> {
     use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     use std::os::unix::net::UnixStream;
@@ -139,7 +125,6 @@ impl Door {
     fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Tcp { listener, .. } => listener,
-            #[cfg(unix)]
             Self::Unix { listener, .. } => listener,
         }
     }
@@ -166,7 +151,6 @@ impl Door {
                 let name = from.to_string();
                 Ok(Arrival { socket: Socket::Tcp(socket), tls: *tls, name, to, local })
             }
-            #[cfg(unix)]
             Self::Unix { listener, path } => {
                 let (socket, _) = listener.accept()?;
                 let name = format!("{}:0", path.display());
@@ -188,7 +172,6 @@ pub(crate) fn keep_alive(socket: &SockRef<'_>, after: Duration) {
 
 impl Drop for Door {
     fn drop(&mut self) {
-        #[cfg(unix)]
         if let Self::Unix { path, .. } = self {
             // Whoever finds it later finds that nobody listens.
             let _ = std::fs::remove_file(path);

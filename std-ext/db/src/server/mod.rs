@@ -6,10 +6,14 @@
 mod client;
 mod counters;
 mod facts;
+#[cfg(feature = "metrics")]
 pub mod http;
+mod latency;
 pub(crate) mod listen;
 pub(crate) mod live;
 mod loading;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod output;
 mod register;
 mod room;
@@ -132,7 +136,7 @@ impl Default for ServerConfig {
             threads: 0,
             max_clients: 10_000,
             timeout: Duration::ZERO,
-            keepalive: Duration::from_mins(5),
+            keepalive: Duration::from_secs(300),
             most_output: 1 << 30,
             soft_output: 0,
             soft_output_for: Duration::ZERO,
@@ -231,6 +235,7 @@ impl Server {
     }
 
     #[cfg(feature = "grpc")]
+    #[cfg(feature = "metrics")]
     pub(crate) fn db(&self) -> &Db {
         &self.shared.db
     }
@@ -320,6 +325,12 @@ impl Watcher {
         self.0.counted()
     }
 
+    /// How long commands took.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn latencies(&self) -> latency::Latencies {
+        self.0.latencies()
+    }
+
     /// How many clients there are.
     pub fn clients(&self) -> usize {
         self.0.live.clients()
@@ -350,6 +361,7 @@ impl Watcher {
         self.0.live.max_clients()
     }
 
+    #[cfg(feature = "metrics")]
     pub(crate) fn db(&self) -> &Db {
         &self.0.db
     }

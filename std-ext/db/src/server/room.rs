@@ -23,6 +23,8 @@ pub(super) struct Room {
     pub(super) counters: Arc<Counters>,
     /// When this turn began.
     pub(super) now: Instant,
+    /// Commands that came in this turn, and whose answers may go.
+    answered: u64,
     /// What a client may have waiting, as of this turn.
     pub(super) limits: BufferLimits,
     session: Session,
@@ -39,6 +41,7 @@ impl Room {
             pool: Pool::default(),
             counters,
             now: Instant::now(),
+            answered: 0,
             limits: shared.live.buffer_limits(),
             session: shared.db.session(),
             db: shared.db.clone(),
@@ -65,6 +68,24 @@ impl Room {
         let obeyed = command::obey(of, &mut context, input, out);
         self.counters.commands.add(obeyed.commands as u64);
         obeyed
+    }
+
+    /// Counts commands that came in the turn that began `then`, and whose answers may go by now.
+    pub(super) fn answer(&mut self, commands: u64, then: Instant) {
+        if then == self.now {
+            self.answered += commands;
+        } else if commands > 0 {
+            self.counters.latency.add(commands, self.now.saturating_duration_since(then));
+        }
+    }
+
+    /// Notes how long the commands of this turn took, now that their answers are written. The clock is read once a
+    /// turn, not once a command.
+    pub(super) fn end(&mut self) {
+        let commands = std::mem::take(&mut self.answered);
+        if commands > 0 {
+            self.counters.latency.add(commands, self.now.elapsed());
+        }
     }
 
     /// A client asked the server to end.

@@ -3,6 +3,8 @@
 
 use super::ServerConfig;
 use super::counters::{Counted, Counters};
+#[cfg(feature = "metrics")]
+use super::latency::Latencies;
 use super::listen::Arrival;
 use super::live::Live;
 use super::register::Register;
@@ -207,6 +209,14 @@ impl Shared {
     pub(super) fn counted(&self) -> Counted {
         let mut all = Counted::default();
         self.desks.iter().for_each(|desk| all.add(&desk.counters));
+        all
+    }
+
+    /// How long commands took in all threads.
+    #[cfg(feature = "metrics")]
+    pub(super) fn latencies(&self) -> Latencies {
+        let mut all = Latencies::default();
+        self.desks.iter().for_each(|desk| all.add(&desk.counters.latency));
         all
     }
 

@@ -3,7 +3,6 @@
 #[cfg(feature = "tls")]
 use super::tls::TlsStream;
 use mio::net::TcpStream;
-#[cfg(unix)]
 use mio::net::UnixStream;
 use mio::{Interest, Registry, Token};
 use std::io::{self, Read, Write};
@@ -13,7 +12,6 @@ use std::net::Shutdown;
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
-    #[cfg(unix)]
     Unix(UnixStream),
 }
 
@@ -21,7 +19,6 @@ impl Socket {
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match self {
             Self::Tcp(socket) => socket.shutdown(how),
-            #[cfg(unix)]
             Self::Unix(socket) => socket.shutdown(how),
         }
     }
@@ -31,7 +28,6 @@ impl Read for Socket {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.read(into),
-            #[cfg(unix)]
             Self::Unix(socket) => socket.read(into),
         }
     }
@@ -41,7 +37,6 @@ impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.write(bytes),
-            #[cfg(unix)]
             Self::Unix(socket) => socket.write(bytes),
         }
     }
@@ -64,7 +59,6 @@ impl Stream {
     pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self.socket() {
             Socket::Tcp(socket) => registry.register(socket, token, Interest::READABLE),
-            #[cfg(unix)]
             Socket::Unix(socket) => registry.register(socket, token, Interest::READABLE),
         }
     }
@@ -80,7 +74,6 @@ impl Stream {
         let interest = if writes { read | Interest::WRITABLE } else { read };
         match self.socket() {
             Socket::Tcp(socket) => registry.reregister(socket, token, interest),
-            #[cfg(unix)]
             Socket::Unix(socket) => registry.reregister(socket, token, interest),
         }
     }
@@ -89,7 +82,6 @@ impl Stream {
     pub(super) fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
         match self.socket() {
             Socket::Tcp(socket) => registry.deregister(socket),
-            #[cfg(unix)]
             Socket::Unix(socket) => registry.deregister(socket),
         }
     }

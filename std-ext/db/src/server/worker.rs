@@ -255,6 +255,7 @@ impl Worker {
         }
         self.ready.give_back(served);
         self.write();
+        self.room.end();
         if self.room.now >= self.next_sweep || self.lingering || self.ending.is_some() {
             self.sweep();
         }
@@ -271,7 +272,7 @@ impl Worker {
         }
         for &key in served {
             let Some(client) = self.clients.get_mut(key) else { continue };
-            client.settle(self.safe);
+            client.settle(self.safe, &mut self.room);
             if client.is_held() && !client.parked {
                 client.parked = true;
                 self.parked.now.push(key);
@@ -311,7 +312,7 @@ impl Worker {
         let parked = self.parked.take();
         for &key in &parked {
             let Some(client) = self.clients.get_mut(key) else { continue };
-            client.release(self.safe);
+            client.release(self.safe, &mut self.room);
             if failed && client.fail(&self.room) {
                 tracing::debug!("a client is closed: the log failed before its answer was safe");
             }

@@ -58,8 +58,9 @@ unsafe impl Sync for Piece {}
 impl Piece {
     /// All bytes zero.
     fn zeroed(size: usize) -> Self {
-        // SAFETY: zero is a byte.
-        Self(unsafe { Box::new_zeroed_slice(size).assume_init() })
+        let bytes = Box::into_raw(vec![0_u8; size].into_boxed_slice());
+        // SAFETY: a cell of a byte is laid out as the byte, and these were just allocated.
+        Self(unsafe { Box::from_raw(bytes as *mut [UnsafeCell<u8>]) })
     }
 
     fn of(bytes: &[u8]) -> Self {

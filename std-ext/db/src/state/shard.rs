@@ -499,7 +499,8 @@ impl Core {
 
     #[inline(never)]
     fn free_held_up_to(&mut self, safe: Lsn) {
-        while let Some((_, step)) = self.held.pop_front_if(|(entry, _)| *entry <= safe) {
+        while self.held.front().is_some_and(|(entry, _)| *entry <= safe) {
+            let Some((_, step)) = self.held.pop_front() else { break };
             step.free(self.cold.as_deref());
         }
         if self.held.is_empty() && self.held.capacity() > 1 << 12 {

@@ -1,0 +1,353 @@
+//! The command line, which clap makes of the [table](super::table): how flags are read, `--help`, completions for
+//! shells, and the manual page.
+
+use super::source::{Given, PREFIX, Place};
+use super::table::{self, GROUPS, Setting};
+use super::value::Kind;
+use super::{ConfigError, sample};
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
+use clap_complete::Shell;
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+/// What the program is called.
+const NAME: &str = "hedgerow-db";
+/// Flags that are no settings. Those of them that take no value come first.
+const OTHERS: [&str; 5] = ["help", "version", "sample", "man", "completions"];
+const SWITCHES: usize = 4;
+
+/// What the arguments of the program ask for.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// To serve.
+    Serve(Arguments),
+    /// To print a text.
+    Show(String),
+}
+
+/// The settings that the arguments give.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Arguments {
+    pub(super) file: Option<PathBuf>,
+    pub(super) given: Vec<Given>,
+}
+
+/// Returns the command line as clap knows it: a flag for each setting of the table.
+fn command() -> Command {
+    let settings = GROUPS.iter().flat_map(|group| {
+        group.settings.iter().map(|setting| flag(setting).help_heading(group.name))
+    });
+    let instead = |name| Arg::new(name).long(name).help_heading("Instead of serving");
+    Command::new(NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .about(
+            "An in-memory key-value database on one node, durable, for clients of Redis and gRPC",
+        )
+        .override_usage(format!("{NAME} [FILE] [--NAME VALUE]..."))
+        .after_help(format!(
+            "Each setting can also be given in FILE, as a line of its name and its value, or by the environment: \
+             maxmemory-policy is {PREFIX}MAXMEMORY_POLICY there, and {PREFIX}CONFIG is FILE. Flags win over the \
+             environment, the environment over the file."
+        ))
+        .max_term_width(100)
+        .args_override_self(true)
+        .disable_help_flag(true)
+        .disable_version_flag(true)
+        .arg(
+            Arg::new("file")
+                .value_name("FILE")
+                .value_hint(ValueHint::FilePath)
+                .help("A file of settings."),
+        )
+        .args(settings)
+        .arg(instead("help").short('h').action(ArgAction::HelpShort).help("Prints this."))
+        .arg(
+            instead("version")
+                .short('V')
+                .short_alias('v')
+                .action(ArgAction::Version)
+                .help("Prints the version."),
+        )
+        .arg(
+            instead("sample")
+                .action(ArgAction::SetTrue)
+                .help("Prints a file of all settings, at their defaults."),
+        )
+        .arg(instead("man").action(ArgAction::SetTrue).help("Prints the manual page."))
+        .arg(
+            instead("completions")
+                .value_name("SHELL")
+                .value_parser(value_parser!(Shell))
+                .help("Prints the completions of a shell."),
+        )
+}
+
+/// The flag of a setting.
+fn flag(setting: &'static Setting) -> Arg {
+    let hint = match setting.kind {
+        Kind::File => ValueHint::FilePath,
+        Kind::Folder => ValueHint::DirPath,
+        Kind::Addresses | Kind::Address => ValueHint::Hostname,
+        _ => ValueHint::Other,
+    };
+    let arg = Arg::new(setting.name)
+        .long(setting.name)
+        .value_name(stands_for(setting.kind))
+        .value_hint(hint)
+        .value_parser(Words(setting.kind))
+        .hide_possible_values(true)
+        .help(format!("{} Takes {}.", setting.text, setting.kind));
+    // What is not given is left to the other sources: the default is shown only.
+    if setting.default.is_empty() { arg } else { arg.default_value(setting.default) }
+}
+
+/// What stands for a value in `--help`.
+fn stands_for(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Flag => "yes|no",
+        Kind::Number { .. } => "NUMBER",
+        Kind::Bytes { .. } => "BYTES",
+        Kind::Choice(_) => "WORD",
+        Kind::Text => "TEXT",
+        Kind::File => "FILE",
+        Kind::Folder => "FOLDER",
+        Kind::Addresses => "ADDRESSES",
+        Kind::Address => "ADDRESS",
+        Kind::Mode => "MODE",
+        Kind::OutputLimits => "LIMITS",
+    }
+}
+
+/// Takes any value, as a file and the environment do: [`Kind::read`] decides for all three. Completions know the words
+/// of a choice by this.
+#[derive(Clone)]
+struct Words(Kind);
+
+impl TypedValueParser for Words {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        arg: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let words = match self.0 {
+            Kind::Flag => &["yes", "no"],
+            Kind::Choice(words) => words,
+            _ => return None,
+        };
+        Some(Box::new(words.iter().map(PossibleValue::new)))
+    }
+}
+
+/// Returns what `--help` shows.
+pub fn help() -> String {
+    command().render_help().to_string()
+}
+
+/// Returns the manual page, in roff.
+pub fn manual() -> String {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command()).render(&mut page).expect("memory takes all");
+    String::from_utf8_lossy(&page).into_owned()
+}
+
+/// Returns the completions of a shell: `bash`, `elvish`, `fish`, `powershell` or `zsh`. `None` for any other.
+pub fn completions(shell: &str) -> Option<String> {
+    shell.parse().ok().map(|shell: Shell| {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut command(), NAME, &mut script);
+        String::from_utf8_lossy(&script).into_owned()
+    })
+}
+
+/// Reads the arguments, of which the program's name is not one: a file, and flags as `--name value` or `--name=value`.
+pub(super) fn read(words: impl Iterator<Item = String>) -> Result<Read, ConfigError> {
+    let words = std::iter::once(NAME.to_owned()).chain(joined(words));
+    let found = match command().try_get_matches_from(words) {
+        Ok(found) => found,
+        Err(why) => {
+            return match why.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+                    Ok(Read::Show(why.render().to_string()))
+                }
+                _ => Err(explained(&why)),
+            };
+        }
+    };
+    if found.get_flag("sample") {
+        return Ok(Read::Show(sample()));
+    }
+    if found.get_flag("man") {
+        return Ok(Read::Show(manual()));
+    }
+    if let Some(shell) = found.get_one::<Shell>("completions") {
+        return Ok(Read::Show(completions(&shell.to_string()).unwrap_or_default()));
+    }
+    let given = table::all().filter_map(|Setting { name, .. }| {
+        found.value_source(name).filter(|source| *source == ValueSource::CommandLine)?;
+        let value = found.get_one::<String>(name)?.clone();
+        Some(Given { name: (*name).to_owned(), value, place: Place::Flag(format!("--{name}")) })
+    });
+    let given = given.collect();
+    Ok(Read::Serve(Arguments {
+        file: found.get_one("file").map(|file: &String| file.into()),
+        given,
+    }))
+}
+
+/// Joins each flag with its values, which go on until the next flag, as in Redis's command line: some settings take
+/// several words, and some words begin with a hyphen.
+fn joined(words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut all = Vec::new();
+    let mut words = words.peekable();
+    while let Some(word) = words.next() {
+        let Some(flag) = word.strip_prefix("--") else {
+            all.push(word);
+            continue;
+        };
+        let (name, value) = match flag.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (flag, None),
+        };
+        let name = name.to_ascii_lowercase();
+        let switch = OTHERS[..SWITCHES].contains(&&*name);
+        let value = value.or_else(|| {
+            let more = || words.next_if(|word| !switch && !word.starts_with("--"));
+            let values: Vec<String> = std::iter::from_fn(more).collect();
+            (!values.is_empty()).then(|| values.join(" "))
+        });
+        all.push(match value {
+            Some(value) => format!("--{name}={value}"),
+            None => format!("--{name}"),
+        });
+    }
+    all
+}
+
+/// An error of clap's in the words that a file's or the environment's would have.
+fn explained(why: &clap::Error) -> ConfigError {
+    let text = |kind| match why.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    // As in `--port <NUMBER>`.
+    let arg = text(ContextKind::InvalidArg);
+    let flag = arg.split(' ').next().unwrap_or_default().to_owned();
+    let place = Place::Flag(flag.clone());
+    match (why.kind(), flag.strip_prefix("--")) {
+        (ErrorKind::UnknownArgument, Some(name)) => {
+            let (name, meant) = (name.to_owned(), table::meant(name));
+            ConfigError::Unknown { place, name, meant }
+        }
+        (ErrorKind::InvalidValue, _) if text(ContextKind::InvalidValue).is_empty() => {
+            ConfigError::Form(place, "a value is missing behind it")
+        }
+        (ErrorKind::InvalidValue, _) => {
+            let shells: Vec<String> =
+                <Shell as clap::ValueEnum>::value_variants().iter().map(Shell::to_string).collect();
+            let (value, wanted) = (text(ContextKind::InvalidValue), shells.join(", "));
+            ConfigError::Wrong { place, name: "completions", value, wanted }
+        }
+        (ErrorKind::TooManyValues, _) => ConfigError::Form(place, "it takes no value"),
+        _ => ConfigError::Form(place, "flags look like this: --name value"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn arguments(words: &[&str]) -> Result<Read, ConfigError> {
+        read(words.iter().map(|word| (*word).to_owned()))
+    }
+
+    fn shown(words: &[&str]) -> String {
+        match arguments(words).unwrap() {
+            Read::Show(text) => text,
+            Read::Serve(arguments) => panic!("{arguments:?}"),
+        }
+    }
+
+    fn served(words: &[&str]) -> Arguments {
+        match arguments(words).unwrap() {
+            Read::Serve(arguments) => arguments,
+            Read::Show(text) => panic!("{text}"),
+        }
+    }
+
+    fn pairs(given: &[Given]) -> Vec<(&str, &str)> {
+        given.iter().map(|given| (&*given.name, &*given.value)).collect()
+    }
+
+    #[test]
+    fn the_command_line_is_one_that_clap_accepts() {
+        command().debug_assert();
+        let ours = command();
+        let others = ours.get_arguments().filter_map(Arg::get_long);
+        let others: Vec<&str> = others.filter(|name| table::find(name).is_none()).collect();
+        assert_eq!(others, OTHERS);
+    }
+
+    #[test]
+    fn flags_have_values_until_the_next() {
+        let read = served(&["my.conf", "--bind", "10.0.0.1", "-::1", "--port=7000", "--DIR", "a"]);
+        assert_eq!(read.file.as_deref(), Some(Path::new("my.conf")));
+        // In the order of the table.
+        assert_eq!(pairs(&read.given), [("port", "7000"), ("bind", "10.0.0.1 -::1"), ("dir", "a")]);
+        assert_eq!(pairs(&served(&["--requirepass="]).given), [("requirepass", "")]);
+        assert_eq!(pairs(&served(&["--port", "1", "--port", "2"]).given), [("port", "2")]);
+        assert_eq!(served(&[]), Arguments::default());
+        let refused = [
+            (&["--port"][..], "--port: a value is missing behind it"),
+            (&["--port", "--dir", "a"], "--port: a value is missing behind it"),
+            (&["a", "b"], "b: flags look like this: --name value"),
+            (&["-x"], "-x: flags look like this: --name value"),
+            (&["--man=yes"], "--man: it takes no value"),
+            (
+                &["--completions", "cmd"],
+                "--completions: 'cmd' is no value for completions, which takes bash, elvish, fish, powershell, zsh",
+            ),
+        ];
+        for (words, wanted) in refused {
+            assert_eq!(arguments(words).unwrap_err().to_string(), wanted, "{words:?}");
+        }
+    }
+
+    /// Whatever is made of the table has all of it.
+    #[test]
+    fn help_manual_and_completions_have_every_setting() {
+        let version = concat!("hedgerow-db ", env!("CARGO_PKG_VERSION"), "\n");
+        assert_eq!((shown(&["-V"]), shown(&["-v"])), (version.to_owned(), version.to_owned()));
+        assert_eq!((shown(&["-h"]), shown(&["--help"])), (help(), help()));
+        assert_eq!((shown(&["--man"]), shown(&["--sample"])), (manual(), sample()));
+        let manual = manual().replace("\\-", "-");
+        let mut texts = vec![("help", help()), ("the manual page", manual)];
+        for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+            let script = shown(&["--completions", shell]);
+            assert_eq!(Some(&script), completions(shell).as_ref());
+            texts.push((shell, script));
+        }
+        assert_eq!(completions("cmd"), None);
+        for (what, text) in texts {
+            for setting in table::all() {
+                // Fish writes `-l port`.
+                let known = ["--", "-l "].map(|hyphens| format!("{hyphens}{}", setting.name));
+                assert!(known.iter().any(|name| text.contains(name)), "{what}: {}", setting.name);
+            }
+            // The words of a choice too, where a shell completes them.
+            if ["bash", "fish", "zsh"].contains(&what) {
+                assert!(text.contains("allkeys-random"), "{what} knows no words of a choice");
+            }
+        }
+    }
+}
