@@ -82,7 +82,10 @@ impl<'a, K: Eq + Hash, V, S: BuildHasher> Entry<'a, K, V, S> {
     /// ```
     pub fn or_insert_with(self, make: impl FnOnce() -> V) -> Ref<'a, K, V> {
         match self {
-            Self::Occupied(entry) => entry.found,
+            Self::Occupied(entry) => {
+                drop(make);
+                entry.into_ref()
+            }
             Self::Vacant(VacantEntry { map, key }) => map.get_or_insert_with(key, make),
         }
     }
@@ -95,7 +98,10 @@ impl<'a, K: Eq + Hash, V, S: BuildHasher> Entry<'a, K, V, S> {
     /// ```
     pub fn or_insert_with_key(self, make: impl FnOnce(&K) -> V) -> Ref<'a, K, V> {
         match self {
-            Self::Occupied(entry) => entry.found,
+            Self::Occupied(entry) => {
+                drop(make);
+                entry.into_ref()
+            }
             Self::Vacant(VacantEntry { map, key }) => {
                 let value = make(&key);
                 map.get_or_insert(key, value)
@@ -171,7 +177,10 @@ impl<'a, K: Eq + Hash, V, S: BuildHasher> OccupiedEntry<'a, K, V, S> {
     /// assert_eq!(*entry.into_ref(), 'a');
     /// ```
     pub fn into_ref(self) -> Ref<'a, K, V> {
-        self.found
+        let Self { key, found, .. } = self;
+        // If the key panics after the return value is made, its guard is leaked.
+        drop(key);
+        found
     }
 
     /// Stores `value`, and returns the entry that it replaces: see [`HashMap::insert`].
@@ -195,7 +204,12 @@ impl<'a, K: Eq + Hash, V, S: BuildHasher> OccupiedEntry<'a, K, V, S> {
     /// assert_eq!(entry.remove().as_deref(), Some(&'a'));
     /// ```
     pub fn remove(self) -> Option<Removed<'a, K, V>> {
-        self.map.remove(&self.key)
+        let Self { map, key, found } = self;
+        drop(found);
+        let removed = map.remove(&key);
+        // If the key panics after the return value is made, that is leaked.
+        drop(key);
+        removed
     }
 }
 
