@@ -81,7 +81,7 @@ fn a_slow_destructor_holds_up_no_other_thread() {
     });
 }
 
-/// As above, with the slow destructor within `collect`, which has more to drop.
+/// As above, with the slow destructor within `reclaim`, which has more to drop.
 #[test]
 fn a_slow_destructor_in_a_collection_holds_up_no_other_thread() {
     alone(|| {
@@ -300,6 +300,61 @@ fn a_guard_within_a_guard_leaves_the_outer_one_what_it_protects() {
         inner_guards_take_nothing("pin", pin);
         let handle = Handle::new();
         inner_guards_take_nothing("a handle", || handle.pin());
+    });
+}
+
+/// An iterator, the entries that it returns, their clones, and what a computation returns: each has a guard of its own,
+/// and keeps what it lends until it is dropped, whatever becomes of the others.
+#[test]
+fn each_borrowed_entry_has_a_guard_of_its_own() {
+    type Hashed = HashMap<u64, Slow>;
+    type Ordered = OrdMap<u64, Slow>;
+    /// Drops `gone`, removes the entry, and looks whether `left` keeps it.
+    fn keeps<L>(name: &str, gone: impl Sized, left: L, remove: &(dyn Fn() -> usize + Sync)) {
+        drop(gone);
+        let mut pending = 0;
+        thread::scope(|scope| pending = scope.spawn(remove).join().expect("it removes"));
+        assert_eq!(pending, 1, "{name}: a guard that is dropped takes the protection of others");
+        drop(left);
+        assert_eq!(remove(), 0, "{name}: a borrowed entry that was dropped goes on protecting");
+    }
+    alone(|| {
+        let hashed = || -> Hashed { [(1, Slow::quick())].into() };
+        let ordered = || -> Ordered { [(1, Slow::quick())].into() };
+        let map = hashed();
+        let remove = || {
+            ignore(map.remove(&1));
+            map.reclaim();
+            map.pending()
+        };
+        let found = map.get(&1);
+        keeps("a clone", found.clone(), found, &remove);
+        map.insert(1, Slow::quick());
+        let mut all = map.iter();
+        let found = all.next();
+        keeps("HashMap::iter", all, found, &remove);
+        map.insert(1, Slow::quick());
+        let mut all = map.iter();
+        keeps("HashMap::iter's entry", all.next(), all, &remove);
+        map.insert(1, Slow::quick());
+        let done = map.compute(1, |_| Op::Keep);
+        keeps("HashMap::compute", done.before, done.after, &remove);
+
+        let map = ordered();
+        let remove = || {
+            ignore(map.remove(&1));
+            map.reclaim();
+            map.pending()
+        };
+        let mut all = map.range(..);
+        let found = all.next();
+        keeps("OrdMap::range", all, found, &remove);
+        map.insert(1, Slow::quick());
+        let mut all = map.iter();
+        keeps("OrdMap::iter's entry", all.next(), all, &remove);
+        map.insert(1, Slow::quick());
+        let done = map.compute(1, |_| Op::Keep);
+        keeps("OrdMap::compute", done.before, done.after, &remove);
     });
 }
 
@@ -561,7 +616,11 @@ fn what_panics_when_it_is_dropped_leaks_no_guard() {
     /// A closure's own value.
     fn owned() -> impl Fn() -> u64 {
         let odd = Odd(7);
-        move || odd.0
+        move || {
+            // The closure owns all of it: its number alone has no destructor.
+            let odd = &odd;
+            odd.0
+        }
     }
     let operations: [(_, Operation); 11] = [
         ("HashMap::get_or_insert_with", |map, _, _| {
@@ -624,7 +683,7 @@ thread_local! {
 }
 static DEEPEST: AtomicUsize = AtomicUsize::new(0);
 
-/// A value whose destructor puts a younger one into the next map of a ring, takes it out and collects.
+/// A value whose destructor puts a younger one into the next map of a ring, takes it out and reclaims.
 struct Chain {
     age: usize,
     maps: Weak<Vec<HashMap<u64, Chain>>>,
