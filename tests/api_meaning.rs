@@ -14,6 +14,7 @@ use hedgerow::{
 };
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
+use std::sync::Barrier;
 
 /// The number that a map's value, or an entry, stands for.
 trait Number {
@@ -216,17 +217,20 @@ macro_rules! stores {
         assert_eq!(absent.into_key(), 6);
         assert!(!map.contains_key(&6));
 
-        let (map, rounds) = (&map, 2_000);
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                scope.spawn(|| {
-                    for _ in 0..rounds {
-                        map.entry(7).and_modify(|n| *n += 1).or_insert(1);
-                    }
-                });
+        // Each key is new to both threads at once.
+        let (map, keys, together) = (&map, 100..1_100, Barrier::new(2));
+        let count = || {
+            for key in keys.clone() {
+                together.wait();
+                map.entry(key).and_modify(|n| *n += 1).or_insert(1);
             }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(count);
+            scope.spawn(count);
         });
-        assert_eq!(map.get_or_default(&7), 2 * rounds, "a chain is one atomic step");
+        let lost = keys.clone().filter(|key| map.get_or_default(key) != 2).count();
+        assert_eq!(lost, 0, "a chain is one atomic step");
     }};
 }
 

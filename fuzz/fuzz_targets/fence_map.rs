@@ -389,12 +389,12 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
             Action::Remove(number) => self.remove(self.key(number)),
             Action::InsertIfAbsent(number) => {
                 let key = self.key(number);
-                let there = if self.tries {
+                let done = if self.tries {
                     map.try_insert_if_absent(key, new).expect("nobody is in the way")
                 } else {
                     map.insert_if_absent(key, new)
                 };
-                assert_eq!(there, self.model.get(&key).copied());
+                assert_eq!(done.err().map(|error| error.current), self.model.get(&key).copied());
                 self.model.entry(key).or_insert(new);
             }
             Action::Update(number) => {

@@ -179,6 +179,7 @@ impl Game {
             Action::InsertIfAbsent(number, new) => {
                 let value = value(number.into(), new);
                 let done = survives(fuse, || map.insert_if_absent(key(number), value));
+                let done = done.map(|done| done.err().map(|error| error.current));
                 self.follow(number.into(), done, |old| old.or(Some(new)));
             }
             Action::Remove(number) => {

@@ -96,7 +96,9 @@ fn act(map: &Map, model: &mut Model, action: Action, fuse: Option<u8>, fresh: &m
         }
         Action::InsertIfAbsent(key, new) => {
             let after = model.get(&key.into()).copied().or(Some(new));
-            one(map, model, key, fuse, after, || map.insert_if_absent(Key(key.into()), new).err().map(|error| error.current));
+            one(map, model, key, fuse, after, || {
+                map.insert_if_absent(Key(key.into()), new).err().map(|error| error.current)
+            });
         }
         Action::Remove(key) => one(map, model, key, fuse, None, || map.remove(&Key(key.into()))),
         Action::Update(key, new) => {

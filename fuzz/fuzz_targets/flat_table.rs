@@ -129,9 +129,20 @@ impl<'a, const BINS: usize> Game<'a, BINS> {
                 let (key, new) = (key.into(), value(new));
                 match self.model.get(&key) {
                     Some(&old) => {
-                        assert_eq!(table.insert_if_absent(key, new).map(|done| done.err().map(|error| error.current)), Ok(Some(old)));
+                        assert_eq!(
+                            table
+                                .insert_if_absent(key, new)
+                                .map(|done| done.err().map(|error| error.current)),
+                            Ok(Some(old))
+                        );
                     }
-                    None => self.inserted(key, new, table.insert_if_absent(key, new).map(|done| done.err().map(|error| error.current))),
+                    None => self.inserted(
+                        key,
+                        new,
+                        table
+                            .insert_if_absent(key, new)
+                            .map(|done| done.err().map(|error| error.current)),
+                    ),
                 }
             }
             Action::Remove(key) => {

@@ -7,7 +7,7 @@
 
 use arbitrary::Arbitrary;
 use hedgerow::LeftRightTable;
-use hedgerow::error::{TryInsertError, Busy};
+use hedgerow::error::{Busy, TryInsertError};
 use hedgerow::left_right::{TableReader, TableSnapshot, TableWriter};
 use hedgerow_fuzz::hashing::Hashing;
 use libfuzzer_sys::fuzz_target;

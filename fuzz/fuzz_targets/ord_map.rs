@@ -8,7 +8,7 @@
 use arbitrary::Arbitrary;
 use hedgerow::OrdMap;
 use hedgerow::fence::{Cursor, Op, Ranking};
-use hedgerow::owned::{Removed, pin};
+use hedgerow::owned::{Ref, Removed, pin};
 use hedgerow_fuzz::hashing::mix;
 use libfuzzer_sys::fuzz_target;
 use std::borrow::Borrow;
@@ -117,6 +117,11 @@ impl Borrow<u64> for Counted {
         &self.0
     }
 }
+impl Default for Counted {
+    fn default() -> Self {
+        Self::new(0_u64)
+    }
+}
 impl Clone for Counted {
     fn clone(&self) -> Self {
         Self::new(*self.0)
@@ -136,9 +141,8 @@ fuzz_target!(|script: Script| {
         // A bound for each leaf but the first.
         let leaves: usize = map.fences().iter().map(|fence| fence.leaves).sum();
         assert!(ALIVE.get() - 2 * map.len() <= leaves.saturating_sub(1));
-        let guard = pin();
-        assert!(map.with_guard(&guard).iter().map(plain).eq(model.iter().map(|(k, v)| (*k, *v))));
-        drop(guard);
+        assert!(map.pin().iter().map(plain).eq(model.iter().map(|(k, v)| (*k, *v))));
+        assert!(map.clone() == map);
         match script.into_iter {
             Some(count) => {
                 let taken = map.into_iter().take(count.into());
@@ -152,6 +156,10 @@ fuzz_target!(|script: Script| {
 
 fn plain((key, value): (&Counted, &Counted)) -> (u64, u64) {
     (*key.0, *value.0)
+}
+
+fn number_of(entry: Option<Ref<'_, Counted, Counted>>) -> Option<u64> {
+    entry.map(|entry| *entry.value().0)
 }
 
 fn value_of(removed: Option<Removed<'_, Counted, Counted>>) -> Option<u64> {
@@ -178,18 +186,30 @@ fn play(map: &Map, model: &mut Model, script: &Script) {
     };
     let new = |value: u64| Counted::new(value);
     let mut kept = Vec::new();
-    let mut held = None;
+    let (mut held, mut held_entries) = (None, None);
     for action in script.actions.iter().take(300) {
         match action {
+            // Entries with guards of their own, which outlive the iterator.
+            Action::Pin if model.len() % 2 == 1 => {
+                let entries: Vec<_> = map.range::<u64>(..).collect();
+                assert!(
+                    entries.iter().map(|e| plain(e.pair())).eq(model.iter().map(|(k, v)| (*k, *v)))
+                );
+                check_entries(held_entries.replace((entries, model.clone())));
+            }
             Action::Pin => {
                 let guard = pin();
                 let seen: Vec<_> = map
-                    .with_guard(&guard).iter()
+                    .with_guard(&guard)
+                    .iter()
                     .map(|(k, v)| (&raw const *k, &raw const *v, *k.0, *v.0))
                     .collect();
                 check(held.replace((guard, seen)));
             }
-            Action::Unpin => check(held.take()),
+            Action::Unpin => {
+                check(held.take());
+                check_entries(held_entries.take());
+            }
             Action::Keep(key) => {
                 let removed = map.remove(&place(*key));
                 assert_eq!(removed.as_ref().map(|old| *old.value().0), model.remove(&place(*key)));
@@ -203,8 +223,12 @@ fn play(map: &Map, model: &mut Model, script: &Script) {
             }
             Action::InsertMany(..) => {}
             Action::Walk(shown, key, count) => {
-                let guard = pin();
-                let mut walk = map.with_guard(&guard).iter().map(plain);
+                let pinned = map.pin();
+                let mut walk: Box<dyn Iterator<Item = (u64, u64)>> = if shown % 2 == 0 {
+                    Box::new(pinned.iter().map(plain))
+                } else {
+                    Box::new(map.iter().map(|entry| plain(entry.pair())))
+                };
                 let before: Vec<_> = walk.by_ref().take((*shown).into()).collect();
                 for n in 0..(*count).min(400) {
                     let key = place(key.wrapping_add(n));
@@ -242,6 +266,7 @@ fn play(map: &Map, model: &mut Model, script: &Script) {
         assert_eq!(map.len(), model.len());
     }
     check(held);
+    check_entries(held_entries);
 }
 
 /// Keys that come twice, out of order; a third of them is removed, some are kept.
@@ -267,8 +292,8 @@ fn batch(map: &Map, model: &mut Model, key: impl Fn(u16) -> u64, count: u64, sal
     }
     let keys: Vec<u64> = (0..count).map(number).collect();
     let asked: Vec<&u64> = keys.iter().collect();
-    let guard = pin();
-    let seen = map.with_guard(&guard).snapshot_many(&asked);
+    let pinned = map.pin();
+    let seen = pinned.snapshot_many(&asked);
     assert!(seen.iter().zip(&keys).all(|(value, key)| value.map(|v| &*v.0) == model.get(key)));
 }
 
@@ -282,6 +307,14 @@ fn check(held: Option<(hedgerow::owned::Guard<'_>, Seen)>) {
         assert_eq!(unsafe { (*(*key).0, *(*value).0) }, (k, v));
     }
     drop(guard);
+}
+
+/// Borrowed entries are what they were, whatever has become of them in the map.
+fn check_entries(held: Option<(Vec<Ref<'_, Counted, Counted>>, Model)>) {
+    for (entry, (key, value)) in held.iter().flat_map(|(entries, model)| entries.iter().zip(model))
+    {
+        assert_eq!(plain(entry.clone().pair()), (*key, *value));
+    }
 }
 
 fn one(
@@ -310,15 +343,27 @@ fn one(
         }
         Action::GetOrInsert(key, value) => {
             let (key, value) = (place(key), u64::from(value));
-            let guard = pin();
-            let got = map.with_guard(&guard).get_or_insert_with(new(key), || new(value));
-            assert_eq!(*got.0, *model.entry(key).or_insert(value));
+            let there = *model.entry(key).or_insert(value);
+            let make = || new(value);
+            let got = match value % 5 {
+                0 => *map.pin().get_or_insert_with(new(key), make).0,
+                1 => *map.get_or_insert_with(new(key), make).0,
+                2 => *map.get_or_insert(new(key), make()).0,
+                3 => {
+                    let failed = map.get_or_try_insert_with(new(key), || Err(value));
+                    assert!(failed.err().is_none_or(|error| error == value));
+                    let done = map.get_or_try_insert_with(new(key), || Ok::<_, ()>(make()));
+                    *done.expect("it makes one").0
+                }
+                _ => *map.pin().try_get_or_insert_with(new(key), make).expect("nobody is there").0,
+            };
+            assert_eq!(got, there);
         }
         Action::Update(key, more) => {
             let (key, more) = (place(key), u64::from(more));
-            let before = value_of(map.update(&key, |value| new(*value.0 ^ more)));
-            assert_eq!(before, model.get(&key).copied());
+            let after = number_of(map.update(&key, |value| new(*value.0 ^ more)));
             model.entry(key).and_modify(|value| *value ^= more);
+            assert_eq!(after, model.get(&key).copied());
         }
         Action::Compute(key, value) => {
             let key = place(key);
@@ -328,7 +373,7 @@ fn one(
                 Some(value) => model.insert(key, value),
                 None => model.remove(&key),
             };
-            assert_eq!(value_of(done), before);
+            assert_eq!((number_of(done.before), number_of(done.after)), (before, value));
         }
         Action::Remove(key) => {
             assert_eq!(value_of(map.remove(&place(key))), model.remove(&place(key)));
@@ -371,28 +416,59 @@ fn ask(
     place: impl Fn(u16) -> u64,
     bound: impl Fn(Limit) -> Bound<u64>,
 ) {
-    let guard = pin();
+    let pinned = map.pin();
+    let borrowed =
+        |entry: Option<Ref<'_, Counted, Counted>>| entry.map(|entry| plain(entry.pair()));
     let own = |entry: Option<(&u64, &u64)>| entry.map(|(k, v)| (*k, *v));
     match *action {
         Action::Get(key) => {
             let key = place(key);
-            assert_eq!(map.with_guard(&guard).get(&key).map(|value| *value.0), model.get(&key).copied());
+            let there = model.get(&key).copied();
+            assert_eq!(pinned.get(&key).map(|value| *value.0), there);
+            assert_eq!(number_of(map.get(&key)), there);
+            assert_eq!(number_of(map.try_get(&key).expect("nobody is in the way")), there);
+            assert_eq!(map.get_cloned(&key).map(|value| *value.0), there);
+            assert_eq!(*map.get_or_default(&key).0, there.unwrap_or(0));
+            assert_eq!(map.contains_key(&key), there.is_some());
         }
         Action::Near(key) => {
             let key = place(key);
-            assert_eq!(map.with_guard(&guard).first_key_value().map(plain), own(model.first_key_value()));
-            assert_eq!(map.with_guard(&guard).last_key_value().map(plain), own(model.last_key_value()));
-            assert_eq!(map.with_guard(&guard).floor(&key).map(plain), own(model.range(..=key).next_back()));
-            assert_eq!(map.with_guard(&guard).predecessor(&key).map(plain), own(model.range(..key).next_back()));
-            assert_eq!(map.with_guard(&guard).ceiling(&key).map(plain), own(model.range(key..).next()));
             let behind = (Bound::Excluded(key), Bound::Unbounded);
-            assert_eq!(map.with_guard(&guard).successor(&key).map(plain), own(model.range(behind).next()));
+            let there = [
+                model.first_key_value(),
+                model.last_key_value(),
+                model.range(..=key).next_back(),
+                model.range(..key).next_back(),
+                model.range(key..).next(),
+                model.range(behind).next(),
+            ];
+            let found = [
+                pinned.first_key_value(),
+                pinned.last_key_value(),
+                pinned.floor(&key),
+                pinned.predecessor(&key),
+                pinned.ceiling(&key),
+                pinned.successor(&key),
+            ];
+            assert_eq!(found.map(|entry| entry.map(plain)), there.map(own));
+            let found = [
+                map.first_key_value(),
+                map.last_key_value(),
+                map.floor(&key),
+                map.predecessor(&key),
+                map.ceiling(&key),
+                map.successor(&key),
+            ];
+            assert_eq!(found.map(borrowed), there.map(own));
         }
         Action::Range(from, to) => {
             let bounds = (bound(from), bound(to));
-            let range = map.with_guard(&guard).range::<u64>(bounds).map(plain);
-            let weak = map.with_guard(&guard).iter_range::<u64, _>(bounds).map(plain);
-            assert!(range.clone().eq(weak));
+            let range = pinned.range::<u64>(bounds).map(plain);
+            assert!(range.clone().eq(pinned.iter_range::<u64, _>(bounds).map(plain)));
+            let entries = map.iter_range::<u64, _>(bounds);
+            assert!(range.clone().eq(entries.map(|entry| plain(entry.pair()))));
+            let entries = map.range::<u64>(bounds).rev();
+            assert!(range.clone().rev().eq(entries.map(|entry| plain(entry.pair()))));
             if is_range(bounds.0, bounds.1) {
                 assert!(range.eq(model.range(bounds).map(|(k, v)| (*k, *v))));
             } else {
@@ -404,7 +480,7 @@ fn ask(
             let mut shown = Vec::new();
             let mut next = Some(Cursor::from(Counted::new(from)));
             while let Some(cursor) = next {
-                next = map.scan(cursor, budget.into(), &guard, |k, v| shown.push(plain((k, v))));
+                next = pinned.scan(cursor, budget.into(), |k, v| shown.push(plain((k, v))));
             }
             assert!(shown.into_iter().eq(model.range(from..).map(|(k, v)| (*k, *v))));
         }

@@ -6,8 +6,9 @@
 
 use arbitrary::Arbitrary;
 use hedgerow::error::TryInsertError;
-use hedgerow::owned::{Guard, Op, Removed, RemovedBytes, pin};
-use hedgerow::{HashMap, BytesMap};
+use hedgerow::entry::Entry;
+use hedgerow::owned::{Guard, Op, Ref, Removed, RemovedBytes, pin};
+use hedgerow::{BytesMap, HashMap};
 use hedgerow_fuzz::hashing::Hashing;
 use libfuzzer_sys::fuzz_target;
 use std::borrow::Borrow;
@@ -83,6 +84,11 @@ impl Borrow<u64> for Counted {
         &self.0
     }
 }
+impl Default for Counted {
+    fn default() -> Self {
+        Self::new(0_u64)
+    }
+}
 impl Clone for Counted {
     fn clone(&self) -> Self {
         Self::new(*self.0)
@@ -124,16 +130,28 @@ fuzz_target!(|script: Script| {
 fn play(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, actions: &[Action]) {
     let (mut kept, mut kept_strings) = (Vec::new(), Vec::new());
     let mut fresh = 256 + model.len() as u64;
-    let mut held = None;
+    let (mut held, mut held_entries) = (None, None);
     for action in actions.iter().take(200) {
         match action {
+            // Entries with guards of their own, which outlive the iterator.
+            Action::Pin if model.len() % 2 == 1 => {
+                let entries: Vec<_> = map.iter().collect();
+                let seen = entries.iter().map(|entry| (*entry.key().0, *entry.value().0)).collect();
+                check_entries(held_entries.replace((entries, seen)));
+            }
             Action::Pin => {
                 let guard = pin();
-                let seen =
-                    map.with_guard(&guard).iter().map(|(_, value)| (&raw const *value, *value.0)).collect();
+                let seen = map
+                    .with_guard(&guard)
+                    .iter()
+                    .map(|(_, value)| (&raw const *value, *value.0))
+                    .collect();
                 check(held.replace((guard, seen)));
             }
-            Action::Unpin => check(held.take()),
+            Action::Unpin => {
+                check(held.take());
+                check_entries(held_entries.take());
+            }
             // Between two plays.
             Action::Shrink => {}
             Action::Keep(key) => {
@@ -154,13 +172,25 @@ fn play(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, actions: &[Ac
         }
         assert_eq!((map.len(), strings.len()), (model.len(), model.len()));
     }
-    let guard = pin();
-    let all: Model = map.with_guard(&guard).iter().map(|(key, value)| (*key.0, *value.0)).collect();
+    let all: Model = map.pin().iter().map(|(key, value)| (*key.0, *value.0)).collect();
     assert_eq!(&all, model);
-    let all: StdMap<&[u8], &[u8]> = strings.with_guard(&guard).iter().collect();
+    assert!(map.clone() == *map);
+    let pinned = strings.pin();
+    let all: StdMap<&[u8], &[u8]> = pinned.iter().collect();
     assert!(all.len() == model.len());
     assert!(model.iter().all(|(key, value)| all[&*text(*key)] == text(*value)));
+    let entries = strings.iter();
+    assert_eq!(entries.map(|entry| assert_eq!(all[entry.key()], &*entry)).count(), all.len());
     check(held);
+    check_entries(held_entries);
+}
+
+/// Borrowed entries are what they were, whatever has become of them in the map.
+fn check_entries(held: Option<(Vec<Ref<'_, Counted, Counted>>, Vec<(u64, u64)>)>) {
+    for (entry, numbers) in held.iter().flat_map(|(entries, seen)| entries.iter().zip(seen)) {
+        let entry = entry.clone();
+        assert_eq!((*entry.key().0, *entry.value().0), *numbers);
+    }
 }
 
 /// What a guard saw is there as long as it is held.
@@ -171,21 +201,27 @@ fn check(held: Option<(Guard<'static>, Vec<(*const Counted, u64)>)>) {
     }
 }
 
-/// Inserts by a method that may refuse; if it does, what it gives back by one that does not.
-fn try_insert(map: &Map, key: u64, value: u64) -> Option<Removed<'_, Counted, Counted>> {
+/// Inserts by a method that may refuse; if it does, what it gives back by one that does not. Returns the value before.
+fn try_insert(map: &Map, key: u64, value: u64) -> Option<u64> {
     let (k, v) = (Counted::new(key), Counted::new(value));
     let done = if key % 2 == 0 {
-        map.try_insert(k, v).map_err(TryInsertError::into_parts)
+        let done = map.try_insert(k, v).map_err(TryInsertError::into_parts);
+        done.map(|before| before.map(|before| *before.0))
     } else {
         let mut v = Some(v);
-        map.try_compute(k, |_| Op::Insert(v.take().expect("asked once"))).map_err(|why| {
+        let done = map.try_compute(k, |_| Op::Insert(v.take().expect("asked once")));
+        let done = done.map_err(|why| {
             let (key, value) = why.into_parts();
             (key, value.expect("it was asked"))
+        });
+        done.map(|done| {
+            assert_eq!(done.after.map(|after| *after.0), Some(value));
+            done.before.map(|before| *before.0)
         })
     };
     done.unwrap_or_else(|(k, v)| {
         assert!((*k.0, *v.0) == (key, value) && Some(map.pending()) > map.pending_limit());
-        map.insert(k, v)
+        map.insert(k, v).map(|before| *before.0)
     })
 }
 
@@ -197,15 +233,59 @@ fn try_insert_string(map: &BytesMap<Hashing>, key: u64, value: u64) -> Option<Re
     })
 }
 
+/// Returns the value that is there, or is made, by one of the calls for that.
+fn get_or_insert(map: &Map, key: u64, value: u64) -> u64 {
+    let (k, make) = (Counted::new(key), || Counted::new(value));
+    match value % 7 {
+        0 => *map.pin().get_or_insert_with(k, make).0,
+        1 => *map.get_or_insert_with(k, make).0,
+        2 => *map.get_or_insert(k, make()).0,
+        3 => {
+            let failed = map.get_or_try_insert_with(Counted::new(key), || Err(value));
+            assert!(failed.err().is_none_or(|error| error == value));
+            *map.get_or_try_insert_with(k, || Ok::<_, ()>(make())).expect("it makes one").0
+        }
+        4 => *map.entry(k).or_insert_with(make).0,
+        5 => match map.entry(k) {
+            Entry::Occupied(entry) => {
+                assert_eq!(*entry.key().0, key);
+                *entry.into_value().0
+            }
+            Entry::Vacant(entry) => *entry.insert(make()).0,
+        },
+        _ => {
+            map.set_pending_limit(None);
+            *map.pin().try_get_or_insert_with(k, make).expect("nobody else is there").0
+        }
+    }
+}
+
+/// Every lookup of a key finds what is there.
+fn get(map: &Map, strings: &BytesMap<Hashing>, key: u64, there: Option<u64>) {
+    assert_eq!(map.pin().get(&key).map(|value| *value.0), there);
+    assert_eq!(map.get(&key).map(|entry| *entry.0), there);
+    assert_eq!(map.try_get(&key).expect("nobody else is there").map(|entry| *entry.0), there);
+    assert_eq!(map.get_cloned(&key).map(|value| *value.0), there);
+    assert_eq!(*map.get_or_default(&key).0, there.unwrap_or(0));
+    assert_eq!(map.contains_key(&key), there.is_some());
+    let there = there.map(text);
+    assert_eq!(strings.pin().get(text(key)).map(<[u8]>::to_vec), there);
+    assert_eq!(strings.get(text(key)).map(|value| value.to_vec()), there);
+    assert_eq!(strings.get_cloned(text(key)), there);
+    assert_eq!(strings.get_or_default(text(key)), there.unwrap_or_default());
+}
+
 fn act(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, action: &Action) {
     let wide = |n: &u8| u64::from(*n);
     let value_of = |old: Option<Removed<'_, Counted, Counted>>| old.map(|old| *old.value().0);
+    let number_of = |entry: Option<Ref<'_, Counted, Counted>>| entry.map(|entry| *entry.value().0);
     let new = |n: u64| Counted::new(n);
     match action {
         Action::Insert(key, value) | Action::TryInsert(key, value) => {
             let (key, value) = (wide(key), wide(value));
             let (old, string) = if matches!(action, Action::Insert(..)) {
-                (map.insert(new(key), new(value)), strings.insert(text(key), text(value)))
+                let old = value_of(map.insert(new(key), new(value)));
+                (old, strings.insert(text(key), text(value)))
             } else {
                 // Under a limit now and then, which a guard may make them refuse: not for ever.
                 let limit = (value % 2 == 1).then_some(value as usize);
@@ -215,7 +295,7 @@ fn act(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, action: &Actio
             };
             let there = model.insert(key, value);
             assert_eq!(string.map(|old| old.value().to_vec()), there.map(text));
-            assert_eq!(value_of(old), there);
+            assert_eq!(old, there);
         }
         Action::InsertIfAbsent(key, value) => {
             let (key, value) = (wide(key), wide(value));
@@ -230,33 +310,48 @@ fn act(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, action: &Actio
             model.entry(key).or_insert(value);
         }
         Action::GetOrInsert(key, value) => {
-            let (key, value, guard) = (wide(key), wide(value), pin());
-            let there = map.with_guard(&guard).get_or_insert_with(new(key), || new(value));
+            let (key, value) = (wide(key), wide(value));
             let _ = strings.insert_if_absent(text(key), text(value));
-            assert_eq!(*there.0, *model.entry(key).or_insert(value));
+            let there = *model.entry(key).or_insert(value);
+            assert_eq!(get_or_insert(map, key, value), there);
         }
         Action::Update(key, add) => {
             let (key, add) = (wide(key), wide(add));
-            let old = map.update(&key, |value| new(*value.0 + add));
-            strings.compute(text(key), |old| match old {
-                Some(_) => Op::Insert(text(model[&key] + add)),
-                None => Op::Keep,
-            });
-            assert_eq!(value_of(old), model.get(&key).copied());
+            let change = |value: &Counted| new(*value.0 + add);
+            let after = if add % 2 == 0 {
+                number_of(map.update(&key, change))
+            } else {
+                match map.entry(new(key)) {
+                    entry @ Entry::Occupied(_) => {
+                        let changed = entry.and_modify(|value| *value = change(value));
+                        Some(*changed.or_insert_with(|| unreachable!("it is there")).0)
+                    }
+                    Entry::Vacant(entry) => {
+                        assert_eq!(*entry.into_key().0, key);
+                        None
+                    }
+                }
+            };
+            let string = strings.update(text(key), |_| text(model[&key] + add));
             model.entry(key).and_modify(|value| *value += add);
+            assert_eq!(after, model.get(&key).copied());
+            assert_eq!(string.map(|value| value.to_vec()), after.map(text));
         }
         Action::Compute(key, value) => {
             let (key, value) = (wide(key), value.as_ref().map(wide));
-            let old = map.compute(new(key), |old| {
+            let done = map.compute(new(key), |old| {
                 assert_eq!(old.map(|old| *old.0), model.get(&key).copied());
                 value.map_or(Op::Remove, |value| Op::Insert(new(value)))
             });
-            strings.compute(text(key), |_| value.map_or(Op::Remove, |v| Op::Insert(text(v))));
+            let op = |_: Option<&[u8]>| value.map_or(Op::Remove, |v| Op::Insert(text(v)));
+            let string = strings.compute(text(key), op);
             let there = match value {
                 Some(value) => model.insert(key, value),
                 None => model.remove(&key),
             };
-            assert_eq!(value_of(old), there);
+            assert_eq!((number_of(done.before), number_of(done.after)), (there, value));
+            assert_eq!(string.before.map(|value| value.to_vec()), there.map(text));
+            assert_eq!(string.after.map(|value| value.to_vec()), value.map(text));
         }
         Action::Remove(key) | Action::Take(key) => {
             let (key, old) = (wide(key), map.remove(&wide(key)));
@@ -275,28 +370,38 @@ fn act(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, action: &Actio
             assert_eq!(old, there);
         }
         Action::Get(key) => {
-            let (key, guard) = (wide(key), pin());
-            assert_eq!(map.with_guard(&guard).get(&key).map(|value| *value.0), model.get(&key).copied());
-            let string = strings.with_guard(&guard).get(text(key)).map(<[u8]>::to_vec);
-            assert_eq!(string, model.get(&key).map(|value| text(*value)));
+            let key = wide(key);
+            get(map, strings, key, model.get(&key).copied());
         }
         Action::GetMany(keys) => {
-            let guard = pin();
+            let pinned = map.pin();
             let keys: Vec<u64> = keys.iter().map(wide).collect();
             let mut values = vec![None; keys.len()];
-            map.with_guard(&guard).get_many(&keys.iter().collect::<Vec<_>>(), &mut values);
+            pinned.get_many(&keys.iter().collect::<Vec<_>>(), &mut values);
             let values = values.iter().map(|value| value.map(|value| *value.0));
             assert!(keys.iter().map(|key| model.get(key).copied()).eq(values));
         }
         Action::Retain(rest) => {
             let wanted = |key: u64| key % 7 != u64::from(*rest) % 7;
-            map.retain(|key, _| wanted(*key.0));
+            if rest % 2 == 0 {
+                map.retain(|key, _| wanted(*key.0));
+            } else {
+                let gone: Vec<_> = map.extract_if(|key, _| !wanted(*key.0)).collect();
+                assert!(gone.iter().all(|entry| model[&*entry.key().0] == *entry.value().0));
+            }
             strings
                 .retain(|key, _| wanted(u64::from_le_bytes(key[..8].try_into().expect("8 bytes"))));
             model.retain(|key, _| wanted(*key));
         }
         Action::Clear => {
-            map.clear();
+            if model.len() % 2 == 0 {
+                map.clear();
+            } else {
+                assert_eq!(
+                    map.drain().map(|entry| (*entry.key().0, *entry.value().0)).collect::<Model>(),
+                    *model
+                );
+            }
             strings.clear();
             model.clear();
         }

@@ -235,7 +235,10 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
     /// Nobody else is here, and there is memory: nothing is refused.
     fn hurry(&mut self, map: &FlatMap<K, V, Hashing>, key: K, new: V) {
         let found = self.model.get(&key).copied();
-        assert_eq!(map.try_insert_if_absent(key, new).map(|done| done.err().map(|error| error.current)), Ok(found));
+        assert_eq!(
+            map.try_insert_if_absent(key, new).map(|done| done.err().map(|error| error.current)),
+            Ok(found)
+        );
         let there = found.unwrap_or(new);
         assert_eq!(
             map.try_compare_exchange(key, Some(there), Some(new)).ok(),

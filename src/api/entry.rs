@@ -151,7 +151,10 @@ impl<'a, M: Entries> Entry<'a, M> {
     /// ```
     pub fn or_insert_with_key(self, make: impl FnOnce(&M::Key) -> M::Value) -> M::Found<'a> {
         match self {
-            Self::Occupied(entry) => entry.found,
+            Self::Occupied(entry) => {
+                drop(make);
+                entry.into_value()
+            }
             Self::Vacant(VacantEntry { map, key }) => map.find_or_insert(key, make),
         }
     }
@@ -279,7 +282,10 @@ impl<'a, M: Entries> OccupiedEntry<'a, M> {
     /// assert_eq!(*entry.into_value(), 'a');
     /// ```
     pub fn into_value(self) -> M::Found<'a> {
-        self.found
+        let Self { key, found, .. } = self;
+        // If the key panics after the return value is made, its guard is leaked.
+        drop(key);
+        found
     }
 
     /// Stores `value`, and returns what it replaces, as the map's `insert` does.
@@ -291,7 +297,9 @@ impl<'a, M: Entries> OccupiedEntry<'a, M> {
     /// assert_eq!(entry.insert('b').as_deref(), Some(&'a'));
     /// ```
     pub fn insert(self, value: M::Value) -> Option<M::Taken<'a>> {
-        self.map.store(self.key, value)
+        let Self { map, key, found } = self;
+        drop(found);
+        map.store(key, value)
     }
 
     /// Removes the key, whichever value it has by now, as the map's `remove` does.
@@ -303,7 +311,12 @@ impl<'a, M: Entries> OccupiedEntry<'a, M> {
     /// assert_eq!(entry.remove(), Some('a'));
     /// ```
     pub fn remove(self) -> Option<M::Taken<'a>> {
-        self.map.take(&self.key)
+        let Self { map, key, found } = self;
+        drop(found);
+        let taken = map.take(&key);
+        // If the key panics after the return value is made, that is leaked.
+        drop(key);
+        taken
     }
 }
 
@@ -372,6 +385,7 @@ const ATTEMPTS: usize = 16;
 
 /// Changes the value of `key`, or inserts one, for a map of owned data, by three of its operations. Each of them is
 /// atomic and the last thing that is done.
+// What the caller gave is dropped before what is found is returned: if it panicked later, the guard would be leaked.
 pub(crate) fn modify_or_insert<K, V: Clone, R>(
     mut key: K,
     mut modify: impl FnMut(&mut V),
@@ -380,26 +394,33 @@ pub(crate) fn modify_or_insert<K, V: Clone, R>(
     insert_new: impl Fn(K, V) -> Result<R, (K, V)>,
     compute: impl FnOnce(K, &mut dyn FnMut(Option<&V>) -> Op<V>) -> Option<R>,
 ) -> R {
-    let mut modify = |value: &V| {
+    let mut modify = move |value: &V| {
         let mut value = value.clone();
         modify(&mut value);
         value
     };
     if let Some(found) = update(&key, &mut modify) {
+        drop((key, modify, make));
         return found;
     }
     let mut value = make(&key);
     for _ in 0..ATTEMPTS {
         (key, value) = match insert_new(key, value) {
-            Ok(inserted) => return inserted,
+            Ok(inserted) => {
+                drop(modify);
+                return inserted;
+            }
             Err(refused) => refused,
         };
         if let Some(found) = update(&key, &mut modify) {
+            drop((key, value, modify));
             return found;
         }
     }
     let mut decide = |old: Option<&V>| Op::Insert(old.map_or_else(|| value.clone(), &mut modify));
-    compute(key, &mut decide).expect("the key has a value now")
+    let found = compute(key, &mut decide).expect("the key has a value now");
+    drop((value, modify));
+    found
 }
 
 impl<M: Entries<Key: fmt::Debug, Value: fmt::Debug>> fmt::Debug for Entry<'_, M> {

@@ -290,6 +290,8 @@ impl<S: BuildHasher> BytesMap<S> {
     pub fn get(&self, key: impl AsRef<[u8]>) -> Option<Ref<'_, [u8], [u8]>> {
         let guard = pin();
         let found = self.find(key.as_ref(), &guard)?.shared();
+        // If the key panics after the return value is made, its guard is leaked.
+        drop(key);
         // SAFETY: found under the guard.
         Some(unsafe { Ref::of_bytes(found, guard) })
     }
@@ -306,6 +308,7 @@ impl<S: BuildHasher> BytesMap<S> {
     pub fn try_get(&self, key: impl AsRef<[u8]>) -> Result<Option<Ref<'_, [u8], [u8]>>, Busy> {
         let guard = try_pin().map_err(|_| Busy)?;
         let found = self.try_find(key.as_ref(), &guard)?.map(Live::shared);
+        drop(key);
         // SAFETY: found under the guard.
         Ok(found.map(|node| unsafe { Ref::of_bytes(node, guard) }))
     }
@@ -565,7 +568,8 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         mut f: impl FnMut(&[u8]) -> V,
     ) -> Option<Ref<'_, [u8], [u8]>> {
-        let decide = |old: Option<&[u8]>| old.map_or(Op::Keep, |old| Op::Insert(f(old)));
+        // Owns `f`, which is gone before what is returned holds a guard.
+        let decide = move |old: Option<&[u8]>| old.map_or(Op::Keep, |old| Op::Insert(f(old)));
         self.compute(key, decide).after
     }
 
@@ -588,7 +592,9 @@ impl<S: BuildHasher> BytesMap<S> {
     ) -> Computed<Ref<'_, [u8], [u8]>> {
         let guard = pin();
         let done = self.compute_by(Way::Waiting, key.as_ref(), f, &guard);
-        Self::computed(done.unwrap_or_else(|(why, _)| give_up(why)), &guard)
+        let found = done.unwrap_or_else(|(why, _)| give_up(why));
+        drop(key);
+        Self::computed(found, &guard)
     }
 
     /// As [`compute`](Self::compute), but neither waits, nor panics, nor aborts, and keeps the map's
@@ -610,7 +616,10 @@ impl<S: BuildHasher> BytesMap<S> {
         let way = self.nodes.retired().trying();
         let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
         match self.compute_by(way, key.as_ref(), f, &guard) {
-            Ok(found) => Ok(Self::computed(found, &guard)),
+            Ok(found) => {
+                drop(key);
+                Ok(Self::computed(found, &guard))
+            }
             Err((why, value)) => Err(why.of(key, value)),
         }
     }

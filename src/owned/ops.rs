@@ -11,7 +11,7 @@ use crate::reclaim::guard::{Guard, pin, try_pin};
 use crate::reclaim::node::{Live, Shared};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Way};
+use crate::reclaim::retired::{Fresh, Unlinked, Way};
 use crate::sync::backoff::Backoff;
 use alloc::alloc::handle_alloc_error;
 use core::hash::{BuildHasher, Hash};
@@ -179,6 +179,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         make: impl FnOnce() -> Result<V, E>,
     ) -> Result<Ref<'_, K, V>, E> {
         if let Some(found) = self.get(&key) {
+            // If one of these panics after the return value is made, its guard is leaked.
+            drop((key, make));
             return Ok(found);
         }
         let value = make()?;
@@ -337,6 +339,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         K: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
+        // Before, because what is returned holds a guard.
+        self.nodes().retired().free_share();
         let guard = pin();
         loop {
             let node = self.find(key, &guard)?;
@@ -348,7 +352,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
             let new = fresh.0;
             match self.nodes().replace_exactly(node, fresh, Way::Waiting, &guard) {
                 Ok(before) => {
-                    drop(before);
+                    before.into_iter().for_each(Unlinked::retire);
+                    // If what `f` owns panics now, no guard is leaked.
+                    drop(f);
                     // SAFETY: put there under the guard.
                     return Some(unsafe { Ref::of_pair(new, guard) });
                 }
@@ -375,6 +381,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// assert!(removed.before.is_some_and(|before| *before == "aa") && removed.after.is_none());
     /// ```
     pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Computed<Ref<'_, K, V>> {
+        // Before, because what is returned holds guards.
+        self.nodes().retired().free_share();
         let guard = pin();
         let done = self.compute_by(Way::Waiting, key, f, &guard);
         computed(done.unwrap_or_else(give_up::<K, V, _, _>), &guard)

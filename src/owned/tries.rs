@@ -13,7 +13,7 @@ use crate::reclaim::guard::{Guard, try_pin};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Way};
+use crate::reclaim::retired::{Fresh, Unlinked, Way};
 use crate::sync::backoff::Backoff;
 use core::hash::{BuildHasher, Hash};
 
@@ -108,6 +108,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         f: impl FnMut(Option<&V>) -> Op<V>,
     ) -> Result<Computed<Ref<'_, K, V>>, TryInsertError<K, Option<V>>> {
         let way = self.nodes().retired().trying();
+        // Before, because what is returned holds guards.
+        self.nodes().retired().free_share();
         match try_pin() {
             Ok(guard) => {
                 let found = self.compute_by(way, key, f, &guard)?;
@@ -234,7 +236,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
             match (f(found.map(|node| &node.fields().value)), found) {
                 (Op::Keep, _) | (Op::Remove, None) => return Ok((found, found)),
                 (Op::Remove, Some(node)) => match self.nodes().remove_exactly(node, way, guard) {
-                    Ok(Some(_)) => return Ok((found, None)),
+                    Ok(Some(removed)) => {
+                        removed.retire();
+                        return Ok((found, None));
+                    }
                     // The entry was replaced or removed meanwhile: to look again counts as waiting.
                     Ok(None) if way.waits() => {}
                     Ok(None) | Err(Busy) => return Err(Why::Busy.of(key, None)),
@@ -245,8 +250,11 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                     let new = fresh.0;
                     let (why, fresh) = match found {
                         Some(node) => match self.nodes().replace_exactly(node, fresh, way, guard) {
-                            // SAFETY: published while the guard is held.
-                            Ok(_) => return Ok((found, Some(unsafe { new.live() }))),
+                            Ok(before) => {
+                                before.into_iter().for_each(Unlinked::retire);
+                                // SAFETY: published while the guard is held.
+                                return Ok((found, Some(unsafe { new.live() })));
+                            }
                             Err((why, fresh)) => (why.map(Why::from), fresh),
                         },
                         None => match self.store_absent(fresh, way, guard) {

@@ -17,6 +17,11 @@ impl<'a, K, V> Removed<'a, K, V> {
         Self(node)
     }
 
+    /// As [`Unlinked::retire`].
+    pub(crate) fn retire(self) {
+        self.0.retire();
+    }
+
     /// The entry's key.
     ///
     /// ```

@@ -80,12 +80,6 @@ impl<N: Node> Retired<N> {
         self.garbage.len()
     }
 
-    /// Whether none waits.
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.garbage.is_empty()
-    }
-
     /// Bytes on the heap, those of the nodes not included.
     pub(crate) fn bytes(&self) -> usize {
         self.garbage.bytes()
@@ -138,9 +132,13 @@ impl<N: Node> Retired<N> {
         unsafe { self.garbage.add(&DOMAIN, reader(), node) };
     }
 
-    /// Frees a few nodes that are ripe, as whoever adds one does.
+    /// Frees a few nodes that are ripe, as whoever drops an [`Unlinked`] does. The caller holds no guard of its own: a
+    /// slow destructor would keep the garbage of all maps.
+    #[inline]
     pub(crate) fn free_share(&self) {
-        self.garbage.free_share(reader());
+        if !self.garbage.is_empty() {
+            self.garbage.free_share(reader());
+        }
     }
 
     /// A node that is the caller's, until it is dropped.
@@ -172,6 +170,14 @@ impl<N: Node> Unlinked<'_, N> {
     pub(crate) fn live(&self) -> Live<'_, N> {
         // SAFETY: nobody frees it but this.
         unsafe { self.node.live() }
+    }
+
+    /// Makes it garbage and runs no destructor: for an operation that holds a guard until it returns, which has called
+    /// [`Retired::free_share`] before.
+    pub(crate) fn retire(self) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: as in `drop`, which does not run.
+        unsafe { this.garbage.add(&DOMAIN, reader(), this.node) };
     }
 
     /// The node, if no reader can know it any more.

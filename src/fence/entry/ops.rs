@@ -230,6 +230,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         make: impl FnOnce() -> Result<V, E>,
     ) -> Result<Ref<'_, K, V>, E> {
         if let Some(found) = self.get(&key) {
+            // If one of these panics after the return value is made, its guard is leaked.
+            drop((key, make));
             return Ok(found);
         }
         let value = make()?;
@@ -384,6 +386,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
+        // Before, because what is returned holds a guard.
+        self.owner().entries.free_share();
         let (guard, mut doubt) = (pin(), Doubt::new());
         loop {
             let raw = self.find(key, &guard)?;
@@ -397,7 +401,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
             };
             match self.store(fresh, Way::Waiting, is_there, &guard) {
                 Ok(before) => {
-                    drop(before);
+                    before.into_iter().for_each(Removed::retire);
+                    // If what `f` owns panics now, no guard is leaked.
+                    drop(f);
                     // SAFETY: put there under the guard.
                     return Some(unsafe { Ref::of_pair(new, guard) });
                 }
@@ -425,6 +431,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     pub fn compute(&self, key: K, f: impl FnMut(Option<&V>) -> Op<V>) -> Computed<Ref<'_, K, V>> {
         // Before, because what is returned holds guards.
+        self.owner().entries.free_share();
         self.free_bounds();
         let guard = pin();
         let done = self.compute_by(Way::Waiting, key, f, &guard);
@@ -477,9 +484,6 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// Drops some bounds of leaves that are no more, if nobody can know them. The caller holds no guard of its own.
     #[inline]
     pub(super) fn free_bounds(&self) {
-        let bounds = &self.owner().bounds;
-        if !bounds.is_empty() {
-            bounds.free_share();
-        }
+        self.owner().bounds.free_share();
     }
 }

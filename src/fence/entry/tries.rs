@@ -121,6 +121,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     ) -> Result<Computed<Ref<'_, K, V>>, TryInsertError<K, Option<V>>> {
         let way = self.owner().entries.trying();
         // Before, because what is returned holds guards.
+        self.owner().entries.free_share();
         self.free_bounds();
         let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
         let found = self.compute_by(way, key, f, &guard)?;
@@ -221,7 +222,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                         return Ok((None, None));
                     }
                     Ok(None) => {}
-                    Ok(Some(_)) => return Ok((found, None)),
+                    Ok(Some(removed)) => {
+                        removed.retire();
+                        return Ok((found, None));
+                    }
                     Err(Busy) => return Err(Why::Busy.of(key, None)),
                 },
                 (Op::Insert(value), _) => {
@@ -229,7 +233,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                     let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
                     let new = Raw { rank: 0, node: Pair::stem(fresh.0.0) };
                     match self.store(fresh, way, &mut is_found, guard) {
-                        Ok(_) => return Ok((found, Some(new))),
+                        Ok(before) => {
+                            before.into_iter().for_each(Removed::retire);
+                            return Ok((found, Some(new)));
+                        }
                         Err((None, fresh)) if !way.waits() => {
                             return Err(refused(Why::Busy, fresh, Some));
                         }

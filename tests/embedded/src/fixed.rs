@@ -3,7 +3,7 @@
 
 use crate::{board, reading::Reading};
 use hedgerow::FlatTable;
-use hedgerow::error::{Busy, Full, TryInsertError};
+use hedgerow::error::{Busy, Full};
 use hedgerow::flat::{DefaultHashBuilder, TableIter};
 use semihosting::println;
 

@@ -1,7 +1,7 @@
 //! Firmware that proves a map against an interrupt on one core.
 //!
 //! The first part, [`smoke`], checks the operations against a sorted array with nothing running
-//! beside them ([`fixed`] where the map is a table of fixed size in a `static`, [`fences`] where it is
+//! beside them, and `lending` those of maps that lend their entries ([`fixed`] where the map is a table of fixed size in a `static`, [`fences`] where it is
 //! ordered). The second, [`preempt`], lets a timer interrupt land inside the writes of the main loop: the
 //! handler reads with `try_get`, which must neither wait nor see half a write.
 //!
@@ -27,6 +27,15 @@ mod fences;
 mod fixed;
 #[cfg(all(feature = "left-right", not(feature = "negative-control")))]
 mod handles;
+#[cfg(not(any(
+    feature = "microbit",
+    feature = "negative-control",
+    feature = "compressed",
+    feature = "table",
+    feature = "fences",
+    feature = "left-right"
+)))]
+mod lending;
 #[cfg_attr(feature = "compressed", allow(dead_code))] // Most of it is for interrupts that read.
 mod notes;
 #[cfg(feature = "compressed")]

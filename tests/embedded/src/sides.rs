@@ -3,8 +3,11 @@
 
 use crate::{board, reading::Reading};
 use hedgerow::LeftRightMap;
-use hedgerow::error::{TryInsertError, Busy};
-use hedgerow::left_right::{DefaultHashBuilder, Inline, LeftRightTable, ReadHandle, Snapshot, TableReader, TableSnapshot, TableWriter, WriteHandle};
+use hedgerow::error::{Busy, TryInsertError};
+use hedgerow::left_right::{
+    DefaultHashBuilder, Inline, LeftRightTable, ReadHandle, Snapshot, TableReader, TableSnapshot,
+    TableWriter, WriteHandle,
+};
 
 pub const KINDS: [&str; 3] = ["table", "boxed map", "inline map"];
 

@@ -23,23 +23,32 @@ pub enum Verb {
     Update,
     Compute,
     TryCompute,
+    TryRemove,
     Entry,
+    /// A value is looked up, and made if there is none.
+    GetOrInsert,
+    GetCloned,
     Retain,
+    /// Entries are taken out one by one.
+    Extract,
+    /// The map is cloned, compared with its clone, and that is taken apart.
+    Clone,
     Iterate,
     Scan,
     InsertMany,
     RemoveMany,
     Reserve,
     Grow,
-    /// A guard or a snapshot is held while the next operations are done.
+    /// A guard, a borrowed entry, an iterator or a snapshot is held while the next operations are done.
     Hold,
-    /// A guard is forgotten.
+    /// A guard, or what has one, is forgotten.
     Leak,
     Reclaim,
     Publish,
     TryPublish,
     Settle,
     Range,
+    RemoveRange,
     Near,
     Pop,
     Batch,

@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
 /// What a map keeps of a user: made of a number that it can tell as long as it is whole.
-pub trait Thing: Send + Sync + Sized + 'static {
+pub trait Thing: Clone + Default + PartialEq + Send + Sync + Sized + 'static {
     /// Makes one.
     fn make(id: u32) -> Self;
 
@@ -20,6 +20,48 @@ pub trait Thing: Send + Sync + Sized + 'static {
     fn with_id(&self, id: u32) -> Self {
         Self::make(id)
     }
+}
+
+/// What values do by their numbers: each is user code, and so may panic or call the map.
+macro_rules! by_number {
+    ($([$($generics:tt)*] $thing:ty;)*) => {$(
+        impl<$($generics)*> PartialEq for $thing {
+            fn eq(&self, other: &Self) -> bool {
+                world::step();
+                self.id() == other.id()
+            }
+        }
+
+        impl<$($generics)*> Default for $thing {
+            fn default() -> Self {
+                world::step();
+                Self::make(world::LASTING)
+            }
+        }
+    )*};
+    (with clones: $($thing:ty;)*) => {
+        by_number!($([] $thing;)*);
+        $(impl Clone for $thing {
+            fn clone(&self) -> Self {
+                world::step();
+                Self::make(self.id().unwrap_or(world::LASTING))
+            }
+        })*
+    };
+}
+pub(crate) use by_number;
+
+by_number! {
+    [] Pair;
+    [] Unit;
+    [] Page;
+    [const PAIRS: usize] Bulk<PAIRS>;
+}
+by_number! {
+    with clones:
+    Owned;
+    OwnedPage;
+    Void;
 }
 
 // ------------------------------------------------------------------------------------- plain data

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use hedgerow::HashMap;
-use hedgerow::owned::pin;
 
 use super::{HELD, Pair, Reader, Writer};
 use crate::data::Word;
@@ -45,14 +44,14 @@ impl<V: Word> Reader<V> for Entries<V> {
 
     #[inline]
     fn held(&mut self, keys: &[u64; HELD], see: impl Fn(Option<&V>) -> u64) -> u64 {
-        let guard = pin();
-        keys.iter().map(|key| see(self.0.with_guard(&guard).get(key))).sum()
+        let map = self.0.pin();
+        keys.iter().map(|key| see(map.get(key))).sum()
     }
 
     #[inline]
     fn many(&mut self, keys: &[u64; HELD], see: impl Fn(Option<&V>) -> u64) -> u64 {
-        let (mut values, guard) = ([None; HELD], pin());
-        self.0.with_guard(&guard).get_many(&keys.each_ref(), &mut values);
+        let (map, mut values) = (self.0.pin(), [None; HELD]);
+        map.get_many(&keys.each_ref(), &mut values);
         values.iter().map(|value| see(*value)).sum()
     }
 }

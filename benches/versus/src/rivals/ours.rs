@@ -1,7 +1,6 @@
 //! Ours.
 
 use hedgerow::flat::Op;
-use hedgerow::owned::pin;
 
 use super::{Bench, Hasher, Role, hasher};
 use crate::data::Word;
@@ -170,8 +169,8 @@ impl Bench for Entries {
         keys: &[&str; N],
         see: impl Fn(Option<&str>) -> u64,
     ) -> u64 {
-        let (mut values, guard) = ([None; N], pin());
-        self.with_guard(&guard).get_many(keys, &mut values);
+        let (map, mut values) = (self.pin(), [None; N]);
+        map.get_many(keys, &mut values);
         values.iter().map(|value| see(value.map(String::as_str))).sum()
     }
 }
@@ -221,8 +220,8 @@ impl Bench for Strings {
         keys: &[&str; N],
         see: impl Fn(Option<&str>) -> u64,
     ) -> u64 {
-        let (mut values, guard) = ([None; N], pin());
-        self.with_guard(&guard).get_many(keys, &mut values);
+        let (map, mut values) = (self.pin(), [None; N]);
+        map.get_many(keys, &mut values);
         values.iter().map(|value| see(value.map(text))).sum()
     }
 }

@@ -8,7 +8,7 @@ use crate::things::{Key, Thing};
 use crate::world::{self, LASTING};
 use hedgerow::error::{Busy, Full, OccupiedError, TryInsertError};
 use hedgerow::flat::{self, Computed};
-use hedgerow::owned::{Guard, Handle, Removed, pin};
+use hedgerow::owned::{Ref, Removed, pin};
 
 /// Verbs that each of these maps has.
 pub(super) const SINGLE: &[Verb] = &[
@@ -26,10 +26,6 @@ pub(super) const SINGLE: &[Verb] = &[
 /// Verbs of maps that allocate.
 pub(super) const GROWING: &[Verb] =
     &[Verb::TryGet, Verb::GetMany, Verb::Update, Verb::TryCompute, Verb::Scan];
-
-/// Verbs of maps that return references.
-pub(super) const GUARDED: &[Verb] =
-    &[Verb::Take, Verb::Entry, Verb::Hold, Verb::Hold, Verb::Leak, Verb::Reclaim];
 
 /// A map with keys and values of these types. Methods with a body belong to verbs that some maps lack.
 pub(super) trait Common: Send + Sync + Sized + 'static {
@@ -65,6 +61,11 @@ pub(super) trait Common: Send + Sync + Sized + 'static {
     /// Calls `meet` with each entry.
     fn iterate(&self, meet: impl FnMut(&Key<Self::Key>, &Self::Value));
 
+    /// As [`iterate`](Self::iterate), by another of the map's iterators, if it has one.
+    fn iterate_otherwise(&self, meet: impl FnMut(&Key<Self::Key>, &Self::Value)) {
+        self.iterate(meet);
+    }
+
     /// Called when all threads are done.
     fn tidy(&mut self) {}
 
@@ -98,7 +99,32 @@ pub(super) trait Common: Send + Sync + Sized + 'static {
         lacks();
     }
 
-    fn get_or_insert_with(&self, _: Key<Self::Key>, _: impl FnOnce() -> Self::Value) {
+    fn try_remove(&self, _: &Key<Self::Key>) -> impl Outcome {
+        lacks();
+    }
+
+    /// Looks at a key's place, and does there what the operation says.
+    fn entry(&self, _: Key<Self::Key>, _: Op, _make: impl FnOnce() -> Self::Value) {
+        lacks();
+    }
+
+    /// Looks a value up, and makes it if there is none, by one of the calls for that.
+    fn get_or_insert(&self, _: Key<Self::Key>, _: Op, _make: impl FnOnce() -> Self::Value) {
+        lacks();
+    }
+
+    fn get_cloned(&self, _: &Key<Self::Key>) -> impl Outcome {
+        lacks();
+    }
+
+    /// Takes out some of the entries for which `wanted` returns true, one by one, and takes them back if no reader can
+    /// see them.
+    fn extract(&self, _: Op, _leaks: bool, _: impl FnMut(&Key<Self::Key>, &Self::Value) -> bool) {
+        lacks();
+    }
+
+    /// Clones the map, compares it with its clone, and takes that apart after so many entries.
+    fn clone_and_compare(&self, _: usize) {
         lacks();
     }
 
@@ -120,9 +146,19 @@ pub(super) trait Common: Send + Sync + Sized + 'static {
         lacks();
     }
 
-    /// Holds a guard and what it found while `rest` runs, and looks at that again afterwards.
+    /// Holds a guard, or what has one, while `rest` runs, and looks afterwards at what it found.
     fn hold(&self, _: Op, _rest: &mut dyn FnMut()) {
         lacks();
+    }
+
+    /// As [`hold`](Self::hold), in a way that the map has alone.
+    fn hold_otherwise(&self, _: Op, _rest: &mut dyn FnMut()) {
+        lacks();
+    }
+
+    /// Forgets what holds a guard.
+    fn leak(&self, _: Op) {
+        world::leak(pin());
     }
 
     fn reclaim(&self) {
@@ -158,6 +194,10 @@ impl<M: Common> Subject for M {
     fn act(&self, leaks: &bool, op: Op, rest: &mut dyn FnMut()) {
         let key = op.key::<M::Key>();
         let value = || op.value::<M::Value>();
+        let make = || {
+            world::step();
+            value()
+        };
         let decide = |before: Option<&M::Value>| {
             world::step();
             before.into_iter().for_each(see);
@@ -203,12 +243,19 @@ impl<M: Common> Subject for M {
                 let decide = |before: Option<&M::Value>| world::unfailing(|| decide(before));
                 world::scarce(op.scarcity(), || self.try_compute(key, decide)).check();
             }
-            Verb::Entry => self.get_or_insert_with(key, || {
-                world::step();
-                value()
-            }),
+            Verb::TryRemove => self.try_remove(&key).check(),
+            Verb::Entry => self.entry(key, op, make),
+            Verb::GetOrInsert => self.get_or_insert(key, op, make),
+            Verb::GetCloned => self.get_cloned(&key).check(),
             Verb::Retain => self.retain(|key, value| keeps(meet(key, value), op)),
-            Verb::Iterate => iterate(self),
+            Verb::Extract => {
+                self.extract(op, *leaks, |key, value| !keeps(meet(key, value), op));
+            }
+            Verb::Clone => self.clone_and_compare(usize::from(op.arg % 16)),
+            Verb::Iterate if op.arg.is_multiple_of(2) => iterate(self),
+            Verb::Iterate => {
+                walk("iter", |meet| self.iterate_otherwise(|key, value| meet(key, value)));
+            }
             Verb::Scan => {
                 walk("scan", |meet| self.scan(usize::from(op.arg), |key, value| meet(key, value)));
             }
@@ -218,7 +265,7 @@ impl<M: Common> Subject for M {
                 self.reserve(amount);
             }
             Verb::Hold => self.hold(op, rest),
-            Verb::Leak if *leaks => world::leak(pin()),
+            Verb::Leak if *leaks => self.leak(op),
             Verb::Leak | Verb::Reclaim => self.reclaim(),
             verb => self.others(verb, op),
         }
@@ -264,35 +311,6 @@ pub(super) fn check_answer<M: Common>(id: u32, value: Option<&M::Value>) {
     let number = value.map(Thing::id);
     if lasts::<M::Key>() && id < LASTING && number.is_none_or(|n| n.is_some_and(|n| n != id)) {
         world::note(|| format!("a batch finds {number:?} under the lasting key {id}"));
-    }
-}
-
-/// Runs `work` with a guard of the thread's, or of a handle's.
-pub(super) fn with_guard(op: Op, work: impl FnOnce(&Guard<'_>)) {
-    let handle = (op.arg >= 128).then(Handle::new);
-    let guard = handle.as_ref().map_or_else(|| pin(), |handle| handle.pin());
-    work(&guard);
-}
-
-/// How many unlinked entries a map may keep, if the program says anything about that.
-pub(super) fn pending_limit(program: &Program) -> Option<usize> {
-    (program.choice() >= 224).then(|| usize::from(program.choice() % 8))
-}
-
-/// Takes an entry back, if no reader can see it.
-pub(super) fn take<K: Thing, V: Thing>(removed: Option<Removed<'_, Key<K>, V>>, leaks: bool) {
-    match removed.map(Removed::try_into_owned) {
-        Some(Ok((key, value))) => {
-            meet(&key, &value);
-        }
-        Some(Err(removed)) => {
-            meet(removed.key(), removed.value());
-            // What is forgotten stays for ever.
-            if leaks {
-                world::leak(removed);
-            }
-        }
-        None => {}
     }
 }
 
@@ -371,72 +389,19 @@ macro_rules! by_value {
         ) -> impl Outcome {
             self.map.try_compute(key, |before| decide(before.as_ref()))
         }
+
+        fn try_remove(&self, key: &Key<K>) -> impl Outcome {
+            self.map.try_remove(key)
+        }
+
+        fn iterate_otherwise(&self, mut meet: impl FnMut(&Key<K>, &V)) {
+            for (key, value) in &self.map {
+                meet(&key, &value);
+            }
+        }
     };
 }
 pub(super) use by_value;
-
-/// The calls of a map that returns references to its entries, which a guard protects.
-macro_rules! by_guard {
-    () => {
-        $crate::subjects::common::alike!();
-
-        fn get<R>(&self, key: &Key<K>, look: impl FnOnce(&V) -> R) -> Option<R> {
-            self.map.pin().get(key).map(look)
-        }
-
-        fn try_get(&self, key: &Key<K>) -> impl Outcome {
-            self.map.pin().try_get(key).map(|found| found.into_iter().for_each(see))
-        }
-
-        fn get_many(&self, keys: &[Key<K>], mut answer: impl FnMut(usize, Option<&V>)) {
-            let keys: Vec<&Key<K>> = keys.iter().collect();
-            let (guard, mut values) = (pin(), vec![None; keys.len()]);
-            self.map.with_guard(&guard).get_many(&keys, &mut values);
-            values.into_iter().enumerate().for_each(|(at, value)| answer(at, value));
-        }
-
-        fn take(&self, key: &Key<K>, leaks: bool) {
-            $crate::subjects::common::take(self.map.remove(key), leaks);
-        }
-
-        fn update(&self, key: Key<K>, change: impl FnMut(&V) -> V) -> impl Outcome {
-            self.map.update(&key, change)
-        }
-
-        fn compute(
-            &self,
-            key: Key<K>,
-            decide: impl FnMut(Option<&V>) -> owned::Op<V>,
-        ) -> impl Outcome {
-            self.map.compute(key, decide)
-        }
-
-        fn try_compute(
-            &self,
-            key: Key<K>,
-            decide: impl FnMut(Option<&V>) -> owned::Op<V>,
-        ) -> impl Outcome {
-            self.map.try_compute(key, decide)
-        }
-
-        fn get_or_insert_with(&self, key: Key<K>, make: impl FnOnce() -> V) {
-            see(self.map.pin().get_or_insert_with(key, || make()));
-        }
-
-        fn retain(&self, keep: impl FnMut(&Key<K>, &V) -> bool) {
-            self.map.retain(keep);
-        }
-
-        fn iterate(&self, mut meet: impl FnMut(&Key<K>, &V)) {
-            self.map.pin().iter().for_each(|(key, value)| meet(key, value));
-        }
-
-        fn reclaim(&self) {
-            self.map.collect();
-        }
-    };
-}
-pub(super) use by_guard;
 
 /// What a map returned.
 pub(super) trait Outcome {
@@ -490,6 +455,15 @@ impl<V: Outcome> Outcome for Computed<V> {
 impl<K: Thing, V: Thing> Outcome for Removed<'_, Key<K>, V> {
     fn check(self) {
         meet(self.key(), self.value());
+    }
+}
+
+impl<K: Thing, V: Thing> Outcome for Ref<'_, Key<K>, V> {
+    fn check(self) {
+        let clone = self.clone();
+        meet(self.key(), self.value());
+        drop(self);
+        meet(clone.key(), clone.value());
     }
 }
 

@@ -1,7 +1,7 @@
 //! `FenceMap`.
 
 use super::common::{Common, GROWING, Outcome, SINGLE, by_value};
-use super::ordered::{self, Changes, ORDERED, Ordered, walk_range};
+use super::ordered::{self, Changes, LONG, ORDERED, Ordered, walk_range};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Ranked, Thing};
 use crate::world;
@@ -26,8 +26,7 @@ impl<K: Thing + Copy, V: Thing + Copy> Common for Map<K, V> {
 
     fn scan(&self, budget: usize, mut meet: impl FnMut(&Key<K>, &V)) {
         let mut cursor = Some(Cursor::default());
-        // In an order that changes, what comes after a key has no end.
-        for _ in 0..1000 {
+        for _ in 0..LONG {
             let Some(at) = cursor else { break };
             cursor = self.map.scan(at, budget, |key, value| meet(&key, &value));
         }
@@ -46,6 +45,19 @@ impl<K: Thing + Copy, V: Thing + Copy> Ordered for Map<K, V> {
     fn range(&self, from: Option<&Key<K>>, mut meet: impl FnMut(&Key<K>, &V)) {
         let range = from.map_or_else(|| self.map.range(..), |&from| self.map.range(from..));
         range.for_each(|(key, value)| meet(&key, &value));
+    }
+
+    fn range_otherwise(&self, from: &Key<K>, backwards: bool, mut meet: impl FnMut(&Key<K>, &V)) {
+        if backwards {
+            self.map.range(*from..).rev().for_each(|(key, value)| meet(&key, &value));
+        } else {
+            let walk = self.map.iter_range(*from..).take(LONG);
+            walk.for_each(|(key, value)| meet(&key, &value));
+        }
+    }
+
+    fn remove_range(&self, from: &Key<K>) {
+        self.map.remove_range(*from..);
     }
 
     fn near(&self, key: &Key<K>, place: u8, meet: impl FnOnce(&Key<K>, &V)) {

@@ -1,12 +1,12 @@
 //! `OrdMap`.
 
-use super::common::{
-    Common, GROWING, GUARDED, Outcome, SINGLE, by_guard, pending_limit, walk, with_guard,
-};
-use super::ordered::{self, Changes, ORDERED, Ordered, walk_range};
+use super::common::{Common, GROWING, Outcome, SINGLE, walk};
+use super::guarded::{GUARDED, by_guard, pending_limit, with_guard};
+use super::ordered::{self, Changes, LONG, ORDERED, Ordered, walk_range};
 use super::{see, see_entry};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Ranked, Thing};
+use crate::world;
 use hedgerow::OrdMap;
 use hedgerow::fence::Cursor;
 use hedgerow::owned::{self, pin};
@@ -33,23 +33,23 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
 
     fn scan(&self, budget: usize, mut meet: impl FnMut(&Key<K>, &V)) {
         let mut cursor = Some(Cursor::default());
-        // In an order that changes, what comes after a key has no end.
-        for _ in 0..1000 {
+        for _ in 0..LONG {
             let Some(at) = cursor else { break };
             cursor = self.map.pin().scan(at, budget, &mut meet);
         }
     }
 
-    fn hold(&self, op: Op, rest: &mut dyn FnMut()) {
-        with_guard(op, |guard| {
-            let found = self.map.with_guard(guard).get_key_value(&op.key());
-            let range = self.map.with_guard(guard).range(..);
-            rest();
-            if let Some((key, value)) = found {
-                see_entry(key, value);
-            }
-            walk("a held range", |meet| range.for_each(|(key, value)| meet(key, value)));
-        });
+    fn try_remove(&self, key: &Key<K>) -> impl Outcome {
+        self.map.try_remove(key)
+    }
+
+    fn hold_otherwise(&self, _: Op, rest: &mut dyn FnMut()) {
+        let (pinned, range) = (self.map.pin(), self.map.range(..));
+        let borrowed = pinned.range(..);
+        rest();
+        walk("a held range", |meet| range.for_each(|entry| meet(entry.key(), entry.value())));
+        let borrowed = borrowed.rev();
+        walk("a borrowed range", |meet| borrowed.for_each(|(key, value)| meet(key, value)));
     }
 
     fn others(&self, verb: Verb, op: Op) {
@@ -64,25 +64,39 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
 
 impl<K: Thing, V: Thing> Ordered for Map<K, V> {
     fn range(&self, from: Option<&Key<K>>, mut meet: impl FnMut(&Key<K>, &V)) {
-        let guard = pin();
-        let range = match from {
-            Some(from) => self.map.with_guard(&guard).range(from..),
-            None => self.map.with_guard(&guard).range(..),
-        };
+        let pinned = self.map.pin();
+        let range = from.map_or_else(|| pinned.range(..), |from| pinned.range(from..));
         range.for_each(|(key, value)| meet(key, value));
     }
 
+    fn range_otherwise(&self, from: &Key<K>, backwards: bool, mut meet: impl FnMut(&Key<K>, &V)) {
+        if backwards {
+            let range = self.map.range(from..).rev();
+            range.for_each(|entry| meet(entry.key(), entry.value()));
+        } else {
+            let walk = self.map.iter_range(from..).take(LONG);
+            walk.for_each(|entry| meet(entry.key(), entry.value()));
+            let pinned = self.map.pin();
+            pinned.iter_range(from..).take(LONG).for_each(|(key, value)| meet(key, value));
+        }
+    }
+
+    fn remove_range(&self, from: &Key<K>) {
+        self.map.remove_range(from..);
+    }
+
     fn near(&self, key: &Key<K>, place: u8, meet: impl FnOnce(&Key<K>, &V)) {
-        let guard = pin();
-        let found = match place {
-            0 => self.map.with_guard(&guard).first_key_value(),
-            1 => self.map.with_guard(&guard).last_key_value(),
-            2 => self.map.with_guard(&guard).floor(key),
-            3 => self.map.with_guard(&guard).ceiling(key),
-            4 => self.map.with_guard(&guard).predecessor(key),
-            _ => self.map.with_guard(&guard).successor(key),
+        let (map, pinned) = (&self.map, self.map.pin());
+        let (found, borrowed) = match place {
+            0 => (map.first_key_value(), pinned.first_key_value()),
+            1 => (map.last_key_value(), pinned.last_key_value()),
+            2 => (map.floor(key), pinned.floor(key)),
+            3 => (map.ceiling(key), pinned.ceiling(key)),
+            4 => (map.predecessor(key), pinned.predecessor(key)),
+            _ => (map.successor(key), pinned.successor(key)),
         };
-        if let Some((key, value)) = found {
+        found.check();
+        if let Some((key, value)) = borrowed {
             meet(key, value);
         }
     }

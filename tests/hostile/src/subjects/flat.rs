@@ -40,6 +40,7 @@ impl<K: Thing + Copy, V: Thing + Copy> Common for Map<K, V> {
         SINGLE,
         GROWING,
         &[
+            Verb::TryRemove,
             Verb::GetEach,
             Verb::Entry,
             Verb::InsertMany,
@@ -55,12 +56,24 @@ impl<K: Thing + Copy, V: Thing + Copy> Common for Map<K, V> {
 
     by_value!(growing);
 
-    fn get_or_insert_with(&self, key: Key<K>, make: impl FnOnce() -> V) {
+    fn entry(&self, key: Key<K>, op: Op, make: impl FnOnce() -> V) {
         let modify = |value: &mut V| {
             world::step();
             see(value);
         };
-        self.map.entry(key).and_modify(modify).or_insert_with(make).check();
+        let entry = self.map.entry(key).and_modify(modify);
+        match op.arg % 4 {
+            0 => {
+                let make = || world::unfailing(make);
+                world::scarce(op.scarcity(), || entry.try_or_insert_with(make)).check();
+            }
+            1 => {
+                let make = |key: &Key<K>| if op.picks(key.id()) { make() } else { V::default() };
+                entry.or_insert_with_key(make).check();
+            }
+            2 => entry.or_insert(make()).check(),
+            _ => entry.or_insert_with(make).check(),
+        }
     }
 
     fn scan(&self, budget: usize, mut meet: impl FnMut(&Key<K>, &V)) {
@@ -120,6 +133,12 @@ impl<K: Thing + Copy, V: Thing + Copy> Common for Table<K, V> {
     }
 
     by_value!();
+
+    fn iterate_otherwise(&self, mut meet: impl FnMut(&Key<K>, &V)) {
+        for (key, value) in &*self.map {
+            meet(&key, &value);
+        }
+    }
 
     fn len(&self) -> Option<usize> {
         Some(self.map.len())

@@ -5,6 +5,7 @@ mod compressed;
 mod fence;
 mod fence_owned;
 mod flat;
+mod guarded;
 mod left_right;
 mod left_right_table;
 mod ordered;

@@ -8,8 +8,19 @@ use crate::world::LASTING;
 use hedgerow::fence;
 
 /// Verbs that such maps have besides.
-pub(super) const ORDERED: &[Verb] =
-    &[Verb::Range, Verb::Near, Verb::Batch, Verb::Rebalance, Verb::Grow, Verb::Pop];
+pub(super) const ORDERED: &[Verb] = &[
+    Verb::TryRemove,
+    Verb::Range,
+    Verb::RemoveRange,
+    Verb::Near,
+    Verb::Batch,
+    Verb::Rebalance,
+    Verb::Grow,
+    Verb::Pop,
+];
+
+/// Steps of a walk from a key on: in an order that changes, what comes after a key has no end.
+pub(super) const LONG: usize = 1000;
 
 /// A change of each of some keys.
 pub(super) type Changes<M> = Vec<(Key<<M as Common>::Key>, fence::Op<<M as Common>::Value>)>;
@@ -18,6 +29,17 @@ pub(super) type Changes<M> = Vec<(Key<<M as Common>::Key>, fence::Op<<M as Commo
 pub(super) trait Ordered: Common {
     /// Calls `meet` with each entry, or those from this key on.
     fn range(&self, from: Option<&Key<Self::Key>>, meet: impl FnMut(&Key<Self::Key>, &Self::Value));
+
+    /// As [`range`](Self::range), by an iterator that walks from leaf to leaf, or backwards if `backwards`.
+    fn range_otherwise(
+        &self,
+        from: &Key<Self::Key>,
+        backwards: bool,
+        meet: impl FnMut(&Key<Self::Key>, &Self::Value),
+    );
+
+    /// Removes the entries from this key on. What lasts is less.
+    fn remove_range(&self, from: &Key<Self::Key>);
 
     /// Calls `meet` with the entry that lies at one of six places near this key.
     fn near(
@@ -45,9 +67,11 @@ pub(super) fn act<M: Ordered>(map: &M, verb: Verb, op: Op) {
     match verb {
         Verb::Range => {
             map.range(Some(&key), met);
+            map.range_otherwise(&key, op.arg.is_multiple_of(2), met);
             walk_range(map);
         }
         Verb::Near => map.near(&key, op.arg % 6, met),
+        Verb::RemoveRange => map.remove_range(&key),
         // What lasts is not to be taken.
         Verb::Pop if !lasts::<M::Key>() => map.pop(op.arg.is_multiple_of(2)).check(),
         Verb::Batch => {

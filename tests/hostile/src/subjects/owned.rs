@@ -1,14 +1,14 @@
 //! `HashMap` and `BytesMap`.
 
-use super::common::{
-    Common, GROWING, GUARDED, Outcome, SINGLE, by_guard, pending_limit, with_guard,
-};
-use super::{see, see_entry};
+use super::common::{Common, GROWING, Outcome, SINGLE, walk};
+use super::guarded::{GUARDED, by_guard, pending_limit, take, with_guard};
+use super::{keeps, lasts, meet, see, see_entry};
 use crate::program::{Op, Program, Verb};
-use crate::things::{Key, Spread, Thing};
+use crate::things::{Key, Spread, Thing, by_number};
 use crate::world;
+use hedgerow::entry::Entry;
 use hedgerow::error::{OccupiedError, TryInsertError};
-use hedgerow::owned::{self, Cursor, RemovedBytes, pin};
+use hedgerow::owned::{self, Cursor, Ref, RemovedBytes, pin};
 use hedgerow::{BytesMap, HashMap};
 
 pub(super) struct Map<K, V> {
@@ -19,7 +19,8 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
     type Key = K;
     type Value = V;
 
-    const GROUPS: &'static [&'static [Verb]] = &[SINGLE, GROWING, GUARDED, &[Verb::Reserve]];
+    const GROUPS: &'static [&'static [Verb]] =
+        &[SINGLE, GROWING, GUARDED, &[Verb::Reserve, Verb::Entry, Verb::Entry, Verb::Extract]];
 
     fn empty(program: &Program) -> Self {
         let map = HashMap::with_hasher(Spread(program.spreads()));
@@ -46,14 +47,48 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
         self.map.reserve(amount);
     }
 
-    fn hold(&self, op: Op, rest: &mut dyn FnMut()) {
-        with_guard(op, |guard| {
-            let found = self.map.with_guard(guard).get_key_value(&op.key());
-            let many: Vec<_> =
-                self.map.with_guard(guard).iter().take(usize::from(op.value % 8)).collect();
-            rest();
-            found.into_iter().chain(many).for_each(|(key, value)| see_entry(key, value));
-        });
+    fn entry(&self, key: Key<K>, op: Op, make: impl FnOnce() -> V) {
+        let modify = |value: &mut V| {
+            world::step();
+            see(value);
+            *value = op.value();
+        };
+        match (self.map.entry(key), op.arg % 4) {
+            (Entry::Occupied(entry), 0) => entry.insert(make()).check(),
+            (Entry::Occupied(entry), 1) => entry.remove().check(),
+            (Entry::Occupied(entry), 2) => {
+                see_entry(entry.key(), entry.get());
+                entry.into_value().check();
+            }
+            (Entry::Vacant(entry), 0) => entry.insert(make()).check(),
+            (Entry::Vacant(entry), 1) => (entry.into_key(), make()).check(),
+            (entry @ Entry::Vacant(_), 2) => entry.or_insert_with_key(|_| make()).check(),
+            (entry, _) if op.value.is_multiple_of(2) => {
+                entry.and_modify(modify).or_default().check()
+            }
+            (entry, _) => entry.and_modify(modify).or_insert_with(make).check(),
+        }
+    }
+
+    fn extract(&self, op: Op, leaks: bool, wanted: impl FnMut(&Key<K>, &V) -> bool) {
+        let count = usize::from(op.arg % 8);
+        if lasts::<K>() {
+            let mut all = self.map.extract_if(wanted);
+            all.by_ref().take(count).for_each(|removed| take(Some(removed), leaks));
+            // These outlive the iterator, and its guard.
+            let held: Vec<_> = all.take(count).collect();
+            held.into_iter().for_each(|removed| take(Some(removed), leaks));
+        } else {
+            self.map.drain().take(count).for_each(|removed| take(Some(removed), leaks));
+        }
+    }
+
+    fn hold_otherwise(&self, op: Op, rest: &mut dyn FnMut()) {
+        let mut all = self.map.extract_if(|key, value| !keeps(meet(key, value), op));
+        let removed = all.next();
+        rest();
+        removed.check();
+        all.for_each(Outcome::check);
     }
 
     fn tidy(&mut self) {
@@ -71,6 +106,12 @@ pub(super) struct Text(BytesMap<Spread>);
 
 /// A number, which is a key as text.
 pub(super) struct Name(u32);
+
+by_number! {
+    with clones:
+    Name;
+    Bytes;
+}
 
 impl Name {
     fn text(&self) -> String {
@@ -137,6 +178,14 @@ impl Outcome for RemovedBytes<'_> {
     }
 }
 
+impl Outcome for Ref<'_, [u8], [u8]> {
+    fn check(self) {
+        let clone = self.clone();
+        drop(self);
+        (Name::of(clone.key()), Bytes::of(clone.value())).check();
+    }
+}
+
 impl<V> Outcome for TryInsertError<String, V> {
     fn check(self) {}
 }
@@ -154,16 +203,23 @@ impl Common for Text {
         &[
             Verb::TryGet,
             Verb::GetMany,
+            Verb::GetCloned,
+            Verb::Update,
             Verb::TryCompute,
             Verb::Scan,
             Verb::Reserve,
             Verb::Hold,
+            Verb::Leak,
             Verb::Reclaim,
         ],
     ];
 
     fn empty(program: &Program) -> Self {
-        Self(BytesMap::with_hasher(Spread(program.spreads())))
+        let map = BytesMap::with_hasher(Spread(program.spreads()));
+        if let Some(limit) = pending_limit(program) {
+            map.set_pending_limit(Some(limit));
+        }
+        Self(map)
     }
 
     fn insert(&self, key: Key<Name>, value: Bytes) -> impl Outcome {
@@ -179,7 +235,7 @@ impl Common for Text {
     }
 
     fn get<R>(&self, key: &Key<Name>, look: impl FnOnce(&Bytes) -> R) -> Option<R> {
-        self.0.pin().get(key.0.text()).map(|bytes| look(&Bytes::of(bytes)))
+        self.0.get(key.0.text()).map(|bytes| look(&Bytes::of(&bytes)))
     }
 
     fn get_with<R>(&self, key: &Key<Name>, look: impl FnOnce(&Bytes) -> R) -> Option<R> {
@@ -187,19 +243,32 @@ impl Common for Text {
     }
 
     fn try_get(&self, key: &Key<Name>) -> impl Outcome {
-        self.0.pin().try_get(key.0.text()).map(|found| found.map(Bytes::of))
+        self.0.pin().try_get(key.0.text()).map(|found| found.map(Bytes::of)).check();
+        self.0.try_get(key.0.text())
     }
 
     fn get_many(&self, keys: &[Key<Name>], mut answer: impl FnMut(usize, Option<&Bytes>)) {
         let keys: Vec<String> = keys.iter().map(|key| key.0.text()).collect();
-        let (guard, mut values) = (pin(), vec![None; keys.len()]);
-        self.0.with_guard(&guard).get_many(&keys, &mut values);
+        let (pinned, mut values) = (self.0.pin(), vec![None; keys.len()]);
+        pinned.get_many(&keys, &mut values);
         let values = values.into_iter().map(|value| value.map(Bytes::of));
         values.enumerate().for_each(|(at, value)| answer(at, value.as_ref()));
     }
 
+    fn get_cloned(&self, key: &Key<Name>) -> impl Outcome {
+        let default = self.0.get_or_default(key.0.text());
+        if !default.is_empty() {
+            Bytes::of(&default).check();
+        }
+        self.0.get_cloned(key.0.text()).map(|bytes| Bytes::of(&bytes))
+    }
+
     fn remove(&self, key: &Key<Name>) -> impl Outcome {
         self.0.remove(key.0.text())
+    }
+
+    fn update(&self, key: Key<Name>, mut change: impl FnMut(&Bytes) -> Bytes) -> impl Outcome {
+        self.0.update(key.0.text(), |before| change(&Bytes::of(before)))
     }
 
     fn compute(
@@ -223,11 +292,13 @@ impl Common for Text {
     }
 
     fn iterate(&self, mut meet: impl FnMut(&Key<Name>, &Bytes)) {
-        let guard = pin();
-        self.0
-            .with_guard(&guard)
-            .iter()
-            .for_each(|(key, value)| meet(&Name::of(key), &Bytes::of(value)));
+        let pinned = self.0.pin();
+        pinned.iter().for_each(|(key, value)| meet(&Name::of(key), &Bytes::of(value)));
+    }
+
+    fn iterate_otherwise(&self, mut meet: impl FnMut(&Key<Name>, &Bytes)) {
+        let entries = self.0.iter();
+        entries.for_each(|entry| meet(&Name::of(entry.key()), &Bytes::of(entry.value())));
     }
 
     fn scan(&self, budget: usize, mut meet: impl FnMut(&Key<Name>, &Bytes)) {
@@ -247,11 +318,38 @@ impl Common for Text {
     }
 
     fn hold(&self, op: Op, rest: &mut dyn FnMut()) {
-        with_guard(op, |guard| {
-            let found = self.0.with_guard(guard).get(op.key::<Name>().0.text());
-            rest();
-            found.map(Bytes::of).check();
-        });
+        let (key, count) = (op.key::<Name>().0.text(), usize::from(op.value / 8 % 8));
+        if op.value.is_multiple_of(2) {
+            with_guard(op, |guard| {
+                let pinned = self.0.with_guard(guard);
+                let (found, mut all) = (pinned.get(&key), pinned.iter());
+                walk("a held iterator", |meet| {
+                    let some: Vec<_> = all.by_ref().take(count).collect();
+                    rest();
+                    let all = some.into_iter().chain(all);
+                    all.for_each(|(key, value)| meet(&Name::of(key), &Bytes::of(value)));
+                });
+                found.map(Bytes::of).check();
+            });
+        } else {
+            let (found, mut all) = (self.0.get(&key), self.0.iter());
+            walk("a held iterator of entries", |meet| {
+                let mut some: Vec<_> = all.by_ref().take(count).collect();
+                rest();
+                some.extend(all);
+                let all = some.iter();
+                all.for_each(|entry| meet(&Name::of(entry.key()), &Bytes::of(entry.value())));
+            });
+            found.check();
+        }
+    }
+
+    fn leak(&self, op: Op) {
+        match op.arg % 3 {
+            0 => world::leak(pin()),
+            1 => world::leak(self.0.get(op.key::<Name>().0.text())),
+            _ => world::leak(self.0.iter()),
+        }
     }
 
     fn reclaim(&self) {
@@ -259,6 +357,7 @@ impl Common for Text {
     }
 
     fn tidy(&mut self) {
+        self.0.reclaim();
         self.0.shrink_to_fit();
     }
 
