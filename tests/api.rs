@@ -14,7 +14,7 @@ use std::fs;
 use std::path::Path;
 
 /// Methods that one map alone has, which are in no row.
-const OWN: [(&str, &[&str]); 10] = [
+const OWN: [(&str, &[&str]); 9] = [
     (
         "FlatMap",
         &[
@@ -39,13 +39,10 @@ const OWN: [(&str, &[&str]); 10] = [
             "generation",
             "get_key_value",
             "has_changes",
-            "is_settled",
             "publish_every",
-            "settle",
             "try_publish",
         ],
     ),
-    ("TableWriter", &["is_pending", "wait"]),
     (
         "CompressedMap",
         &[

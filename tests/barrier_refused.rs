@@ -164,11 +164,11 @@ fn with_readers_that_do_not_fence(
         let mut go_on = || {
             round += 1;
             writer.insert(0, Tracked::new(round, &alive));
-            let _ = (writer.try_publish(), writer.is_settled());
+            let _ = (writer.try_publish(), !writer.is_pending());
             map.insert(1, Tracked::new(round, &alive));
             drop(map.remove(&1));
             map.reclaim();
-            (writer.stuck_readers().count(), map.pending())
+            (writer.stalled_readers().count(), map.pending())
         };
         then(&mut go_on, &others);
         assert!(reader.get(&0).is_some());
@@ -179,7 +179,7 @@ fn with_readers_that_do_not_fence(
             writer.insert(n, Tracked::new(n, &alive));
             writer.publish();
         }
-        writer.settle();
+        writer.wait_for_readers();
         assert_eq!(reader.len(), 20);
         drop(others);
     });

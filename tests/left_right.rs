@@ -204,7 +204,7 @@ fn play<K: Nth, V: Nth, P: Keep<K, V>>(mut game: Game<K, V, P>, steps: usize) {
         }
         if let Some(snapshot) = snapshot {
             check_snapshot(&snapshot, &held);
-            let stuck: Vec<_> = game.writer.stuck_readers().collect();
+            let stuck: Vec<_> = game.writer.stalled_readers().collect();
             assert_eq!(stuck, if turned > 0 { vec![stay.reader()] } else { vec![] });
         }
         if game.rng.one_in(4) {
@@ -288,13 +288,13 @@ fn each_entry_is_dropped_once_and_when_nobody_sees_it() {
     drop(guard);
     writer.publish();
     assert!(count() > 2 * 998, "what readers may be looking at was dropped");
-    writer.settle();
+    writer.wait_for_readers();
     assert_eq!(count(), 2 * 998);
     assert_eq!(reader.get(&11).unwrap().value, 12);
     writer.clear();
     assert_eq!(count(), 2 * 998);
     writer.publish();
-    writer.settle();
+    writer.wait_for_readers();
     assert_eq!(count(), 0);
     // The rest goes with the last handle: what is shown, what is not yet, what was noted.
     put(&mut writer, 1, 1, &alive);
@@ -327,7 +327,7 @@ fn entries_grown_out_of_are_neither_lost_nor_dropped_twice() {
         }
         if round % 3 == 0 {
             writer.publish();
-            writer.settle();
+            writer.wait_for_readers();
             assert_eq!(alive.load(Ordering::Relaxed), 2 * writer.len());
             assert!(reader.enter().values().all(|value| value.value == round));
         }
@@ -679,7 +679,7 @@ fn a_handle_that_takes_over_a_slot_is_not_taken_for_the_last_one() {
     drop(other);
     let other = reader.clone();
     let _guard = other.enter();
-    assert_eq!(writer.stuck_readers().count(), 0);
+    assert_eq!(writer.stalled_readers().count(), 0);
     writer.insert(1, 2);
     assert!(writer.try_publish().is_ok());
 }

@@ -151,7 +151,7 @@ fn a_thread_that_is_stopped_in_a_look_holds_up_one_publish_and_little_memory() {
                 }
             }
             assert_eq!(game.writer.generation(), generation, "published over somebody's head");
-            assert_eq!(game.writer.stuck_readers().count(), 1);
+            assert_eq!(game.writer.stalled_readers().count(), 1);
             assert!(game.writer.table_bytes() <= 2 * bytes, "notes grow with the changes");
             go.send(()).expect("it waits");
             are_looking.recv().expect("it has let go");
@@ -160,7 +160,7 @@ fn a_thread_that_is_stopped_in_a_look_holds_up_one_publish_and_little_memory() {
             assert_eq!(game.writer.generation(), generation + 1);
             check(&reader, &game.draft);
             game.writer.publish();
-            game.writer.settle();
+            game.writer.wait_for_readers();
             game.census(&[]);
             go.send(()).expect("it waits");
         });
@@ -203,7 +203,7 @@ fn threads_that_are_stopped_one_after_the_other_hold_up_a_publish_each() {
             });
             other_looks.recv().expect("it looks");
             (0..3_000).for_each(|_| game.change());
-            assert!(game.writer.stuck_readers().count() == 1 && game.writer.has_changes());
+            assert!(game.writer.stalled_readers().count() == 1 && game.writer.has_changes());
             game.census(&[&first, &second]);
             one_go.send(()).expect("it waits");
             one_looks.recv().expect("it has let go");
@@ -219,7 +219,7 @@ fn threads_that_are_stopped_one_after_the_other_hold_up_a_publish_each() {
             game.change();
             check(&reader, &game.draft);
             game.writer.publish();
-            game.writer.settle();
+            game.writer.wait_for_readers();
             game.census(&[]);
             one_go.send(()).and(other_go.send(())).expect("they wait");
         });
@@ -235,7 +235,7 @@ fn room_that_cannot_be_addressed_is_refused_while_a_reader_is_stuck() {
     let stuck = reader.enter();
     writer.insert(2, 2);
     writer.publish();
-    assert_eq!(writer.stuck_readers().count(), 1);
+    assert_eq!(writer.stalled_readers().count(), 1);
     let many = writer.try_reserve(usize::MAX);
     assert_eq!(many, Err(TryReserveError::CapacityOverflow), "more notes than can be addressed");
     let panics = catch_unwind(AssertUnwindSafe(|| writer.reserve(usize::MAX)));

@@ -39,7 +39,7 @@ fn play<const BUCKETS: usize>(hasher: Mapped, rng: &mut Rng) {
             let (key, value) = (rng.next() % keys, rng.next());
             match rng.below(20) {
                 0..10 => match writer.insert(key, value) {
-                    Ok(replaced) => assert_eq!(draft.insert(key, value).is_some(), replaced),
+                    Ok(replaced) => assert_eq!(draft.insert(key, value), replaced),
                     Err(full) => {
                         assert_eq!(full, TryInsertError::Full { key, value });
                         assert!(draft.len() == table.capacity() && !draft.contains_key(&key));
@@ -89,12 +89,12 @@ fn play<const BUCKETS: usize>(hasher: Mapped, rng: &mut Rng) {
             assert!(writer.is_pending(), "a reader is in the way");
             assert!(writer.remove(&0).is_err(), "a table is changed under a reader");
             assert_eq!(writer.insert(0, 1), Err(TryInsertError::Busy { key: 0, value: 1 }));
-            assert_eq!(writer.stuck_readers().collect::<Vec<_>>(), [reader.reader()]);
+            assert_eq!(writer.stalled_readers().collect::<Vec<_>>(), [reader.reader()]);
         }
         published.clone_from(&draft);
         let same = (0..keys).all(|key| reader.get(&key) == published.get(&key).copied());
         assert!(same, "not what was published last");
-        writer.wait();
+        writer.wait_for_readers();
     }
 }
 
@@ -148,7 +148,7 @@ fn readers_see_whole_publishes_in_order() {
                 for number in 1..support::effort(100) {
                     if writer.is_pending() {
                         refused += 1;
-                        writer.wait();
+                        writer.wait_for_readers();
                     }
                     for key in 0..30 {
                         writer.insert(key, [number, !number]).expect("there is room");

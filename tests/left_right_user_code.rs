@@ -92,7 +92,7 @@ fn panics_of_user_code_leave_the_map_whole() {
             PANICS.set(u32::MAX);
             boxed.publish();
             inline.publish();
-            boxed.settle();
+            boxed.wait_for_readers();
             let snapshot = reader.enter();
             assert_eq!(snapshot.len(), snapshot.iter().count());
             assert!(snapshot.keys().all(|key| snapshot.contains_key(key)));
@@ -281,7 +281,7 @@ fn change_contrarily<V, P: Keep<Contrary, V>>(
     }
     drop(in_the_way);
     writer.publish();
-    writer.settle();
+    writer.wait_for_readers();
 }
 
 /// What a reader may see is not dropped, by which way ever a key came to lie where its hash does not lead.
@@ -311,7 +311,7 @@ fn what_is_seen_stays(beside: bool) {
         );
         drop(snapshot);
         writer.publish();
-        writer.settle();
+        writer.wait_for_readers();
         assert_eq!(alive.load(Ordering::Relaxed), 0);
     }
 }
@@ -509,7 +509,7 @@ fn a_destructor_that_panics_with_the_last_handle_leaks_no_others() {
         }
         writer.publish();
         let snapshot = reader.enter();
-        writer.settle();
+        writer.wait_for_readers();
         writer.remove(&0);
         writer.insert(1, value(30));
         writer.try_publish().unwrap();

@@ -472,7 +472,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
             let found =
                 keys.iter().all(|key| writer.get(key).map(T::borrow) == self.draft.get(key));
             assert!(found, "the writer does not find what it stored");
-            let stuck: Vec<_> = writer.stuck_readers().collect();
+            let stuck: Vec<_> = writer.stalled_readers().collect();
             self.is_stuck();
             assert_eq!(stuck.len(), self.stuck.len(), "how many readers are in the way");
             assert!(stuck.iter().all(|reader| self.stuck.contains_key(reader)));

@@ -147,7 +147,7 @@ fn play<T: Number, P: Keep<T, T>>(handles: Handles<T, T, Hashing, P>, script: &S
     game.act(Action::Publish, None);
     game.act(Action::Insert(0, 0), None);
     game.act(Action::Publish, None);
-    game.writer.settle();
+    game.writer.wait_for_readers();
     game.compare();
     assert!([0, 2 * game.draft.len()].contains(&ALIVE.get()));
 }
@@ -325,7 +325,7 @@ impl<T: Number, P: Keep<T, T>> Game<'_, T, P> {
             (self.writer.len(), self.reader.len()),
             (self.draft.len(), self.published.len())
         );
-        assert_eq!(self.writer.stuck_readers().count(), usize::from(self.stuck));
+        assert_eq!(self.writer.stalled_readers().count(), usize::from(self.stuck));
         assert!(self.writer.has_changes() || self.draft == self.published);
     }
 

@@ -293,12 +293,12 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
                 self.looks.drain(..).for_each(Look::end);
                 // Those with a snapshot that was forgotten.
                 self.readers.retain(|reader| reader.depth.get() == 0);
-                self.writer().wait();
+                self.writer().wait_for_readers();
                 assert!(!self.is_stuck(), "waited for nobody");
             }
             Action::Ask => {
                 let looking = self.looking();
-                let stuck: Vec<_> = self.writer().stuck_readers().collect();
+                let stuck: Vec<_> = self.writer().stalled_readers().collect();
                 self.stuck.retain(|reader, began| looking.get(reader) == Some(began));
                 assert!(stuck.iter().eq(self.stuck.keys()));
                 assert_eq!(self.writer().is_pending(), self.is_stuck());
@@ -312,7 +312,7 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
         match self.writer().insert(key, value) {
             Ok(replaced) => {
                 assert!(!stuck, "changed under somebody's eyes");
-                assert_eq!(replaced, self.draft.insert(key, value).is_some());
+                assert_eq!(replaced, self.draft.insert(key, value));
                 self.changed = true;
             }
             Err(why @ TryInsertError::Full { .. }) => {

@@ -5,8 +5,8 @@
 #![no_main]
 
 use arbitrary::Arbitrary;
-use hedgerow::error::TryInsertError;
 use hedgerow::entry::Entry;
+use hedgerow::error::TryInsertError;
 use hedgerow::owned::{Guard, Op, Ref, Removed, RemovedBytes, pin};
 use hedgerow::{BytesMap, HashMap};
 use hedgerow_fuzz::hashing::Hashing;

@@ -250,7 +250,7 @@
 //! As that of `left-right` and `evmap`, our `publish` waits at its beginning, for readers who have been looking since
 //! before the publish *before* it: under a guard of the same thread the second stands still. `try_publish` says
 //! [`Pending`](crate::left_right::Pending) there. What was replaced is dropped with the next change; with theirs, with
-//! the next publish. [`settle`](crate::left_right::WriteHandle::settle) drops it now.
+//! the next publish. [`wait_for_readers`](crate::left_right::WriteHandle::wait_for_readers) drops it now.
 //!
 //! # From `flashmap`
 //! | `flashmap` 0.2 | [`LeftRightMap`](crate::LeftRightMap) |

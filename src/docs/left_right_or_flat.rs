@@ -93,7 +93,7 @@
 //!   published last, however old it gets.
 //! - Changes go on meanwhile: they are noted beside the tables, an insertion into another hash table each, and
 //!   made when the reader has gone on.
-//! - [`stuck_readers`] tells whose handles they are, by their [`reader`] number.
+//! - [`stalled_readers`] tells whose handles they are, by their [`reader`] number.
 //! - Dropping a handle ends whatever was leaked of it. As long as the handle lives, a leaked guard holds the writer
 //!   up.
 //!
@@ -119,7 +119,7 @@
 //! ```
 //!
 //! The same goes for a writer in a lock: whoever waits for that lock with a guard in hand, while its holder
-//! publishes, waits for one who waits for it. (A [`SharedWriteHandle`] waits without its lock.) [`settle`], [`retain`],
+//! publishes, waits for one who waits for it. (A [`SharedWriteHandle`] waits without its lock.) [`wait_for_readers`], [`retain`],
 //! [`clear`] and [`shrink_to_fit`] wait for the same readers.
 //!
 //! [`HashMap`]: crate::HashMap
@@ -135,8 +135,8 @@
 //! [`new`]: crate::LeftRightMap::new
 //! [`publish`]: crate::left_right::WriteHandle::publish
 //! [`reader`]: crate::left_right::ReadHandle::reader
-//! [`settle`]: crate::left_right::WriteHandle::settle
+//! [`wait_for_readers`]: crate::left_right::WriteHandle::wait_for_readers
 //! [`retain`]: crate::left_right::WriteHandle::retain
 //! [`shrink_to_fit`]: crate::left_right::WriteHandle::shrink_to_fit
-//! [`stuck_readers`]: crate::left_right::WriteHandle::stuck_readers
+//! [`stalled_readers`]: crate::left_right::WriteHandle::stalled_readers
 //! [`try_publish`]: crate::left_right::WriteHandle::try_publish

@@ -125,7 +125,7 @@
 //! If the sandbox refuses these calls too, nothing tells whether an idle reader is about to read. Then each reader that
 //! was in use before has to read once more: until it does, garbage of owned data stays, and a publish of a
 //! `LeftRightMap` waits for it as for one that holds a guard
-//! ([`stuck_readers`](crate::left_right::WriteHandle::stuck_readers) lists it). Have such a sandbox allow `membarrier`,
+//! ([`stalled_readers`](crate::left_right::WriteHandle::stalled_readers) lists it). Have such a sandbox allow `membarrier`,
 //! or set it up before the first map is made.
 //!
 //! # After `fork`

@@ -40,8 +40,8 @@
 //! and whether it finds it; `len` and `generation` included. Writes that were not published order nothing.
 //!
 //! And the other way round: what a reader did before it let go of its guards of earlier states happens before
-//! what follows the [`settle`](crate::left_right::WriteHandle::settle) that waited for it. So a writer may
-//! take an entry out, publish, settle, and then take down what the entry led to.
+//! what follows the [`wait_for_readers`](crate::left_right::WriteHandle::wait_for_readers) that waited for it. So a writer may
+//! take an entry out, publish, wait for readers, and then take down what the entry led to.
 //!
 //! ```
 //! use hedgerow::LeftRightMap;
@@ -58,7 +58,7 @@
 //!     });
 //!     w.remove("cell");
 //!     w.publish();
-//!     w.settle(); // without it, a reader that entered before may still read the cell
+//!     w.wait_for_readers(); // without it, a reader that entered before may still read the cell
 //!     cell.store(0, Relaxed);
 //! });
 //! ```

@@ -231,7 +231,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
             }
             // A later publish was done after the wait for this one.
             let is_later = shown_by.is_some_and(|generation| writer.generation() > generation);
-            if is_later || shown_by.is_some() && writer.is_settled() {
+            if is_later || shown_by.is_some() && !writer.is_pending() {
                 return;
             }
             drop(writer);

@@ -72,7 +72,7 @@ impl<K, V, S, P: Keep<K, V>> ReadHandle<K, V, S, P> {
     /// A view of many keys at once: all of one published state, until the snapshot is dropped.
     ///
     /// Wait-free; allocates nothing. Gets under one snapshot cost what a plain hash table's cost. Meanwhile the
-    /// writer can publish once more, and then goes on beside, see [`WriteHandle::stuck_readers`].
+    /// writer can publish once more, and then goes on beside, see [`WriteHandle::stalled_readers`].
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -149,7 +149,7 @@ impl<K, V, S, P: Keep<K, V>> ReadHandle<K, V, S, P> {
         self.enter().generation()
     }
 
-    /// The number under which [`WriteHandle::stuck_readers`] lists this handle.
+    /// The number under which [`WriteHandle::stalled_readers`] lists this handle.
     ///
     /// ```
     /// let (_w, r) = hedgerow::LeftRightMap::<u32, u32>::new();
@@ -356,7 +356,7 @@ impl<K, V, S, P: Keep<K, V>> fmt::Debug for ReadHandleFactory<K, V, S, P> {
 /// A value that a reader looks at.
 ///
 /// While it is held the writer can publish once more, and then goes on beside
-/// ([`WriteHandle::stuck_readers`]).
+/// ([`WriteHandle::stalled_readers`]).
 pub struct ReadGuard<'a, V> {
     value: NonNull<V>,
     slot: &'a Slot,

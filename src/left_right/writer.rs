@@ -36,9 +36,9 @@ use std::sync::Arc;
 ///   readers see are not affected, except that other [`Inline`](super::Inline) entries may not be found where `Hash`
 ///   answers differently each time.
 /// - Keys and values are dropped once: those that readers may have met, by the first change after the publish that hid
-///   them ([`settle`](Self::settle) does it at once), others at once, and all that is left with the last handle, the
+///   them ([`wait_for_readers`](Self::wait_for_readers) does it at once), others at once, and all that is left with the last handle, the
 ///   writer's or a reader's.
-/// - No operation but [`publish`](Self::publish), [`settle`](Self::settle), [`retain`](Self::retain),
+/// - No operation but [`publish`](Self::publish), [`wait_for_readers`](Self::wait_for_readers), [`retain`](Self::retain),
 ///   [`clear`](Self::clear) and [`shrink_to_fit`](Self::shrink_to_fit) waits for a reader, but for the first change
 ///   after a publish, and that not for long. While one has been looking since before the last publish, changes are
 ///   noted beside, at the price of a hash table's insertion each, and made later.
@@ -186,14 +186,14 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// let guard = r.get(&7);
     /// w.insert(7, 'b');
     /// assert!(w.try_publish().is_ok());
-    /// assert_eq!(w.stuck_readers().collect::<Vec<_>>(), [r.reader()]);
+    /// assert_eq!(w.stalled_readers().collect::<Vec<_>>(), [r.reader()]);
     /// w.insert(7, 'c');
     /// assert!(w.try_publish().is_err());
     /// drop(guard);
     /// assert!(w.try_publish().is_ok());
     /// assert_eq!(r.get_copied(&7), Some('c'));
     /// ```
-    pub fn stuck_readers(&self) -> impl Iterator<Item = usize> {
+    pub fn stalled_readers(&self) -> impl Iterator<Item = usize> {
         self.seen().stuck()
     }
 
@@ -466,7 +466,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     ///
     /// Waits until everybody who has been looking since before the *last* publish has looked away. A guard or snapshot
     /// that *this* thread holds since then is waited for too, for ever: [`try_publish`](Self::try_publish) does not
-    /// wait. What was replaced is dropped with the next change, or by [`settle`](Self::settle). Linearizes where the
+    /// wait. What was replaced is dropped with the next change, or by [`wait_for_readers`](Self::wait_for_readers). Linearizes where the
     /// sides change places. O(1); of the next change or publish O(changes published), and once O(capacity) after
     /// growth, `clear` or `shrink_to_fit`. Does nothing where nothing has changed.
     ///
@@ -484,7 +484,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// Waits until nobody is looking any more at what was shown before the last publish, and drops what it replaced.
     ///
     /// The next change does as much, and the next publish waits as long. A guard or snapshot that *this* thread holds
-    /// is waited for too, for ever: [`is_settled`](Self::is_settled) does not wait. O(changes published).
+    /// is waited for too, for ever: [`is_pending`](Self::is_pending) does not wait. O(changes published).
     ///
     /// ```
     /// use std::rc::Rc;
@@ -494,34 +494,36 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// w.publish();
     /// w.remove(&7);
     /// w.publish();
-    /// w.settle();
+    /// w.wait_for_readers();
     /// assert_eq!(Rc::strong_count(&rose), 1);
     /// ```
-    pub fn settle(&mut self) {
+    pub fn wait_for_readers(&mut self) {
         self.wait();
     }
 
-    /// As [`settle`](Self::settle), but waits for nobody: whether nobody is looking any more at what was shown before
-    /// the last publish. If so, what was noted since has been made, and what was replaced is dropped.
+    /// Returns true while a reader is still looking at what was shown before the last publish. Waits for nobody.
+    ///
+    /// If it returns false, the changes that were noted since have been made, and what was replaced is dropped, as by
+    /// [`wait_for_readers`](Self::wait_for_readers). It returns true too if there is no memory for making them.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
     /// let snapshot = r.enter();
     /// w.insert(7, 'a');
     /// w.try_publish().unwrap();
-    /// assert!(!w.is_settled());
+    /// assert!(w.is_pending());
     /// drop(snapshot);
-    /// assert!(w.is_settled());
+    /// assert!(!w.is_pending());
     /// ```
-    pub fn is_settled(&mut self) -> bool {
-        self.pen().wait(&mut Backoff::never()) == Ok(true)
+    pub fn is_pending(&mut self) -> bool {
+        self.pen().wait(&mut Backoff::never()) != Ok(true)
     }
 
     /// As [`publish`](Self::publish), but waits for nobody: for interrupt handlers, and where readers may hold
     /// guards for long.
     ///
     /// If it returns `Ok`, readers see all changes; some may still be looking at what was before
-    /// ([`stuck_readers`](Self::stuck_readers)).
+    /// ([`stalled_readers`](Self::stalled_readers)).
     ///
     /// # Errors
     /// When readers are still looking at what was shown before the *last* publish, or there is no memory for making
@@ -536,7 +538,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     pub fn try_publish(&mut self) -> Result<(), Pending> {
         match self.pen().publish(&mut Backoff::never()) {
             Ok(true) => Ok(()),
-            Ok(false) | Err(_) => Err(Pending { readers: self.stuck_readers().count() }),
+            Ok(false) | Err(_) => Err(Pending { readers: self.stalled_readers().count() }),
         }
     }
 

@@ -244,7 +244,7 @@ pub(super) fn storing() -> Vec<Row> {
             FlatMap FenceMap => [(&self, K, V) -> Option<V>]
             FlatTable => [(&self, K, V) -> Result<Option<V>, Full<K, V>>]
             LeftRightMap => [(&mut self, K, V) -> bool]
-            LeftRightTable => [(&mut self, K, V) -> Result<bool, TryInsertError<K, V>>]
+            LeftRightTable => [(&mut self, K, V) -> Result<Option<V>, TryInsertError<K, V>>]
             CompressedMap => [(&self, Bytes, Bytes) -> Result<bool, StoreError>]
         },
         row! { write try_insert "try_insert(key, value)"
@@ -537,11 +537,8 @@ pub(super) fn sizes() -> Vec<Row> {
         },
         row! { write stalled_readers "stalled_readers()"
             HashMap OrdMap BytesMap => [(&self) -> iter Stalled]
-            FlatMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
-        },
-        row! { write stuck_readers "stuck_readers()"
             LeftRightMap LeftRightTable => [(&self) -> iter usize]
-            HashMap OrdMap BytesMap FlatMap FlatTable FenceMap CompressedMap => [no]
+            FlatMap FlatTable FenceMap CompressedMap => [no]
         },
     ]
 }
@@ -551,6 +548,12 @@ pub(super) fn one_writer() -> Vec<Row> {
     vec![
         row! { write publish "writer.publish()"
             LeftRightMap LeftRightTable => [(&mut self)]
+        },
+        row! { write wait_for_readers "writer.wait_for_readers()"
+            LeftRightMap LeftRightTable => [(&mut self)]
+        },
+        row! { write is_pending "writer.is_pending()"
+            LeftRightMap LeftRightTable => [(&mut self) -> bool]
         },
         row! { write get "writer.get(&key)"
             LeftRightMap => [(&self, Key) -> Option<&V>]

@@ -81,7 +81,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
         self.enter().get(key).copied()
     }
 
-    /// The number under which [`TableWriter::stuck_readers`](super::TableWriter::stuck_readers) lists this reader.
+    /// The number under which [`TableWriter::stalled_readers`](super::TableWriter::stalled_readers) lists this reader.
     ///
     /// ```
     /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};

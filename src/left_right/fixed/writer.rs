@@ -228,7 +228,8 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
         }
     }
 
-    /// Whether changes would be refused now. O(`READERS`), and O(changes) the first time after a publish.
+    /// Returns true while a reader is still looking at what was shown before the last publish: changes would be refused
+    /// now. O(`READERS`), and O(changes) the first time after a publish.
     ///
     /// ```
     /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
@@ -251,10 +252,10 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// let mut writer = table.writer().unwrap();
     /// writer.insert(1, 10).unwrap();
     /// writer.publish();
-    /// writer.wait();
-    /// assert_eq!(writer.insert(1, 20), Ok(true));
+    /// writer.wait_for_readers();
+    /// assert_eq!(writer.insert(1, 20), Ok(Some(10)));
     /// ```
-    pub fn wait(&mut self) {
+    pub fn wait_for_readers(&mut self) {
         let mut backoff = Backoff::spinning();
         while self.is_pending() {
             let _ = backoff.wait_long();
@@ -268,9 +269,9 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
     /// # let table: LeftRightTable<u32, u32, 8, 1> =
     /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
-    /// assert_eq!(table.writer().unwrap().stuck_readers().count(), 0);
+    /// assert_eq!(table.writer().unwrap().stalled_readers().count(), 0);
     /// ```
-    pub fn stuck_readers(&self) -> impl Iterator<Item = usize> {
+    pub fn stalled_readers(&self) -> impl Iterator<Item = usize> {
         // SAFETY: this is the writer, and the reference is not used across changes, which ask for `&mut self`.
         let turning = unsafe { self.table.draft_as_is() }.turning.iter();
         turning
@@ -324,7 +325,7 @@ where
         found.map(|(_, &(_, value))| value)
     }
 
-    /// Stores `value` under `key`; says whether it replaced another. Readers see it after the next publish. O(1)
+    /// Stores `value` under `key` and returns the value that it replaces. Readers see it after the next publish. O(1)
     /// expected.
     ///
     /// # Errors
@@ -336,15 +337,15 @@ where
     /// # let table: LeftRightTable<u32, u32, 8, 1> =
     /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
     /// let mut writer = table.writer().unwrap();
-    /// assert_eq!((writer.insert(1, 10), writer.insert(1, 20)), (Ok(false), Ok(true)));
+    /// assert_eq!((writer.insert(1, 10), writer.insert(1, 20)), (Ok(None), Ok(Some(10))));
     /// ```
-    pub fn insert(&mut self, key: K, value: V) -> Result<bool, TryInsertError<K, V>> {
+    pub fn insert(&mut self, key: K, value: V) -> Result<Option<V>, TryInsertError<K, V>> {
         let hash_builder = &self.table.hash_builder;
         let Ok((hidden, draft)) = self.hidden() else {
             return Err(TryInsertError::Busy { key, value });
         };
         let (hash, found) = Self::find(hidden, hash_builder, &key);
-        if let Some((place, (old, _))) = found {
+        if let Some((place, &(ref old, before))) = found {
             let placed_under = Self::placed_under(hash, place, old, hash_builder);
             if placed_under == hash {
                 draft.touch(place.bucket);
@@ -353,13 +354,13 @@ where
                 let home = hidden.home_of(placed_under, place);
                 Self::replace_elsewhere(hidden, draft, home, place, hash, (key, value));
             }
-            return Ok(true);
+            return Ok(Some(before));
         }
         if hidden.len() >= hidden.capacity() {
             return Err(TryInsertError::Full { key, value });
         }
         hidden.place(hash, (key, value), |bucket| draft.touch(bucket));
-        Ok(false)
+        Ok(None)
     }
 
     /// Takes out the entry at `place`, which belongs to the bucket `home`, and places `entry`, which belongs elsewhere.

@@ -33,7 +33,7 @@ fn table() {
     let mut n = 0;
     let refused = loop {
         match writer.insert(n, of(n)) {
-            Ok(replaced) => assert!(!replaced),
+            Ok(replaced) => assert!(replaced.is_none()),
             Err(refused) => break refused,
         }
         n += 1;
@@ -45,7 +45,7 @@ fn table() {
     assert!(look.is_empty() && !writer.is_pending());
     writer.publish();
     assert!(look.is_empty() && writer.is_pending(), "a look's state changed");
-    assert!(writer.stuck_readers().eq([0]));
+    assert!(writer.stalled_readers().eq([0]));
     let pending = TryInsertError::Busy { key: 0, value: of(1) };
     assert_eq!(writer.insert(0, of(1)), Err(pending));
     assert!(writer.remove(&0).is_err() && writer.update(&0, |value| value).is_err());
@@ -55,7 +55,7 @@ fn table() {
         assert!((0..n).all(|key| reader.get(&key) == Some(of(key))), "a key vanished");
     }
     drop(look);
-    writer.wait();
+    writer.wait_for_readers();
 
     writer.retain(|key, _| key % 3 != 0).expect("nobody looks");
     for key in 0..n {
@@ -92,7 +92,7 @@ fn life<V, P>(
         assert!(writer.remove(&key), "a key vanished");
         assert!(writer.update(&(keys - 1 - key), |_| value(keys - 1 - key, 2)), "a key vanished");
     }
-    assert_eq!(writer.stuck_readers().count(), 1);
+    assert_eq!(writer.stalled_readers().count(), 1);
     assert!(writer.try_publish().is_err() && empty.is_empty());
     drop(empty);
     let other = reader.clone();
@@ -133,7 +133,7 @@ fn out_of_memory<P: Keep<u32, Reading>>(
     let mut n = 0;
     let refused = loop {
         match writer.try_insert(n, Reading::new(n, n)) {
-            Ok(replaced) => assert!(!replaced),
+            Ok(replaced) => assert!(replaced.is_none()),
             Err(refused) => break refused,
         }
         n += 1;

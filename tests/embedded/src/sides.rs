@@ -83,11 +83,13 @@ macro_rules! each {
 impl Writer {
     pub fn insert(&mut self, key: u32, value: Reading) -> Result<bool, Refused> {
         match self {
-            Self::Table(writer) => writer.insert(key, value).map_err(|refused| {
-                assert!(matches!(refused, TryInsertError::Busy { .. }), "the table is full");
-                assert_eq!(refused.into_parts(), (key, value), "something else came back");
-                Refused
-            }),
+            Self::Table(writer) => {
+                writer.insert(key, value).map(|old| old.is_some()).map_err(|refused| {
+                    assert!(matches!(refused, TryInsertError::Busy { .. }), "the table is full");
+                    assert_eq!(refused.into_parts(), (key, value), "something else came back");
+                    Refused
+                })
+            }
             Self::Boxed(writer) => Ok(writer.insert(key, value)),
             Self::Inline(writer) => Ok(writer.insert(key, value)),
         }
@@ -138,13 +140,13 @@ impl Writer {
     }
 
     pub fn is_stuck(&self) -> bool {
-        each!(Writer of self, writer => writer.stuck_readers().next().is_some())
+        each!(Writer of self, writer => writer.stalled_readers().next().is_some())
     }
 
     /// Waits until nobody is stuck.
     pub fn wait(&mut self) {
         if let Self::Table(writer) = self {
-            writer.wait();
+            writer.wait_for_readers();
         }
         while self.is_stuck() {}
     }

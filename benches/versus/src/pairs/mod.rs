@@ -144,7 +144,7 @@ mod tests {
                 }
                 writer.publish();
                 if step % 2 == 0 {
-                    writer.settle();
+                    writer.wait_for_readers();
                 }
                 assert_eq!(other.get(&key, V::stamp), Some(step + 2), "{}", P::NAME);
             }

@@ -56,7 +56,7 @@ impl<V: Word, P: Way<V>> Writer<V> for WriteHandle<u64, V, Hasher, P> {
 
     #[inline]
     fn settle(&mut self) {
-        WriteHandle::settle(self);
+        WriteHandle::wait_for_readers(self);
     }
 }
 

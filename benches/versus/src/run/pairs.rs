@@ -226,6 +226,6 @@ fn publish(writer: &mut impl Writer<u64>, keys: &[u64], stamp: u64) -> Lap {
     }
     let written = now();
     writer.publish();
-    writer.settle();
+    writer.wait_for_readers();
     Lap { ops: 1, parts: [written - start, now() - written] }
 }

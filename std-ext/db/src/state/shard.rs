@@ -2,7 +2,7 @@
 //! at.
 //!
 //! A record that was taken out is looked at by readers of the state before. It is freed when a later state has been
-//! shown and nobody can look at an earlier one: the map's writer knows when ([`WriteHandle::is_settled`]).
+//! shown and nobody can look at an earlier one: the map's writer knows when ([`WriteHandle::is_pending`]).
 //!
 //! # Rollback
 //! Where the log cannot be written, what it does not have is undone. So each record that is put in or taken out is
@@ -375,7 +375,7 @@ impl Core {
         self.writer.shrink_to_fit();
         self.show(entry, safe);
         // The larger table is freed when the last reader has left it.
-        self.writer.settle();
+        self.writer.wait_for_readers();
     }
 
     /// Removes all that are `wanted`.
@@ -460,7 +460,7 @@ impl Core {
     /// Frees what no reader can look at any more and the log has safe, without waiting. Returns whether no reader looks
     /// at an earlier state.
     pub(crate) fn tidy(&mut self, safe: Lsn) -> bool {
-        let settled = !self.writer.has_changes() && self.writer.is_settled();
+        let settled = !self.writer.has_changes() && !self.writer.is_pending();
         if settled && !self.waiting.is_empty() {
             self.free_waiting(safe);
         } else {

@@ -158,7 +158,7 @@ impl<K: Thing, V: Thing, P: Make<Key<K>, V>> Map<K, V, P> {
             Verb::Retain if waits => writer.retain(|key, value| keeps(meet(key, value), op)),
             Verb::Grow if waits => writer.shrink_to_fit(),
             Verb::Publish if waits => writer.publish(),
-            Verb::Settle if waits => writer.settle(),
+            Verb::Settle if waits => writer.wait_for_readers(),
             _ => drop(writer.try_publish()),
         }
     }
@@ -236,7 +236,7 @@ where
         let writer = self.writer.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(writer) = writer.as_mut().filter(|_| !self.leaks) {
             writer.publish();
-            writer.settle();
+            writer.wait_for_readers();
         }
     }
 }
