@@ -86,15 +86,15 @@
 //!   The reads of a handle never go back, and a handle that begins to read after a publish has returned sees it. (A
 //!   snapshot that is taken while another of the same handle is held may be newer than that one.)
 //! - The writer sees its own changes at once; readers see none before the publish.
-//! - Readers wait for nobody, nor do clones of handles and handles that are dropped. Of the writer's methods
-//!   `publish`, `wait_for_readers`, `retain`, `clear` and `shrink_to_fit` wait without bound for readers who have been looking
-//!   since before the last publish, and the first change after a publish waits for them a while: a microsecond, or
-//!   once what the operating system's barrier takes. No other waits. Waiting is spinning, with feature `std` yielding.
-//! - Every key and value is dropped exactly once. What no reader can have met is dropped by the operation that
-//!   replaces or removes it; what one may have met, by the first of the writer's operations after the publish that
-//!   took it out of sight, if nobody looks at it any more: all of it at once, in
-//!   [`wait_for_readers`](crate::left_right::WriteHandle::wait_for_readers) for certain. The rest goes with the last handle, the writer's
-//!   or a reader's, in its thread.
+//! - Readers wait for nobody, nor do clones of handles and handles that are dropped. Of the writer's methods `publish`,
+//!   `wait_for_readers`, `retain`, `clear` and `shrink_to_fit` wait without bound for readers who have been looking
+//!   since before the last publish, and the first change after a publish waits for them a while: a microsecond, or once
+//!   what the operating system's barrier takes. No other waits. Waiting is spinning, with feature `std` yielding.
+//! - Every key and value is dropped exactly once. What no reader can have met is dropped by the operation that replaces
+//!   or removes it; what one may have met, by the first of the writer's operations after the publish that took it out
+//!   of sight, if nobody looks at it any more: all of it at once, in
+//!   [`wait_for_readers`](crate::left_right::WriteHandle::wait_for_readers) for certain. The rest goes with the last
+//!   handle, the writer's or a reader's, in its thread.
 //! - Bringing one table up to what the other holds runs none of your code. `Hash`, `Eq` and closures run before
 //!   anything is changed, a closure once; `retain` asks about one entry after the other. They may panic, and read
 //!   the same map through a reader's handle. When an [`inline`](crate::LeftRightMap::inline) table grows, all its

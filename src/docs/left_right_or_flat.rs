@@ -118,8 +118,8 @@
 //! w.publish();
 //! ```
 //!
-//! The same goes for a writer in a lock: whoever waits for that lock with a guard in hand, while its holder
-//! publishes, waits for one who waits for it. (A [`SharedWriteHandle`] waits without its lock.) [`wait_for_readers`], [`retain`],
+//! The same goes for a writer in a lock: whoever waits for that lock with a guard in hand, while its holder publishes,
+//! waits for one who waits for it. (A [`SharedWriteHandle`] waits without its lock.) [`wait_for_readers`], [`retain`],
 //! [`clear`] and [`shrink_to_fit`] wait for the same readers.
 //!
 //! [`HashMap`]: crate::HashMap

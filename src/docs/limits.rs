@@ -125,8 +125,8 @@
 //! If the sandbox refuses these calls too, nothing tells whether an idle reader is about to read. Then each reader that
 //! was in use before has to read once more: until it does, garbage of owned data stays, and a publish of a
 //! `LeftRightMap` waits for it as for one that holds a guard
-//! ([`stalled_readers`](crate::left_right::WriteHandle::stalled_readers) lists it). Have such a sandbox allow `membarrier`,
-//! or set it up before the first map is made.
+//! ([`stalled_readers`](crate::left_right::WriteHandle::stalled_readers) lists it). Have such a sandbox allow
+//! `membarrier`, or set it up before the first map is made.
 //!
 //! # After `fork`
 //! The child has the memory of all threads and but one of the threads. It may use every map as before, whatever

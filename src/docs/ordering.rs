@@ -39,9 +39,9 @@
 //! published happens before what follows a read that meets this state, or a later one, whatever key it asks for
 //! and whether it finds it; `len` and `generation` included. Writes that were not published order nothing.
 //!
-//! And the other way round: what a reader did before it let go of its guards of earlier states happens before
-//! what follows the [`wait_for_readers`](crate::left_right::WriteHandle::wait_for_readers) that waited for it. So a writer may
-//! take an entry out, publish, wait for readers, and then take down what the entry led to.
+//! And the other way round: what a reader did before it let go of its guards of earlier states happens before what
+//! follows the [`wait_for_readers`](crate::left_right::WriteHandle::wait_for_readers) that waited for it. So a writer
+//! may take an entry out, publish, wait for readers, and then take down what the entry led to.
 //!
 //! ```
 //! use hedgerow::LeftRightMap;

@@ -36,12 +36,12 @@ use std::sync::Arc;
 ///   readers see are not affected, except that other [`Inline`](super::Inline) entries may not be found where `Hash`
 ///   answers differently each time.
 /// - Keys and values are dropped once: those that readers may have met, by the first change after the publish that hid
-///   them ([`wait_for_readers`](Self::wait_for_readers) does it at once), others at once, and all that is left with the last handle, the
-///   writer's or a reader's.
-/// - No operation but [`publish`](Self::publish), [`wait_for_readers`](Self::wait_for_readers), [`retain`](Self::retain),
-///   [`clear`](Self::clear) and [`shrink_to_fit`](Self::shrink_to_fit) waits for a reader, but for the first change
-///   after a publish, and that not for long. While one has been looking since before the last publish, changes are
-///   noted beside, at the price of a hash table's insertion each, and made later.
+///   them ([`wait_for_readers`](Self::wait_for_readers) does it at once), others at once, and all that is left with the
+///   last handle, the writer's or a reader's.
+/// - No operation but [`publish`](Self::publish), [`wait_for_readers`](Self::wait_for_readers),
+///   [`retain`](Self::retain), [`clear`](Self::clear) and [`shrink_to_fit`](Self::shrink_to_fit) waits for a reader,
+///   but for the first change after a publish, and that not for long. While one has been looking since before the last
+///   publish, changes are noted beside, at the price of a hash table's insertion each, and made later.
 /// - Publishing costs time by what has changed, not by what is there; after growth, once by what is there. The first
 ///   change after a publish takes most of it.
 pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
@@ -466,9 +466,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     ///
     /// Waits until everybody who has been looking since before the *last* publish has looked away. A guard or snapshot
     /// that *this* thread holds since then is waited for too, for ever: [`try_publish`](Self::try_publish) does not
-    /// wait. What was replaced is dropped with the next change, or by [`wait_for_readers`](Self::wait_for_readers). Linearizes where the
-    /// sides change places. O(1); of the next change or publish O(changes published), and once O(capacity) after
-    /// growth, `clear` or `shrink_to_fit`. Does nothing where nothing has changed.
+    /// wait. What was replaced is dropped with the next change, or by [`wait_for_readers`](Self::wait_for_readers).
+    /// Linearizes where the sides change places. O(1); of the next change or publish O(changes published), and once
+    /// O(capacity) after growth, `clear` or `shrink_to_fit`. Does nothing where nothing has changed.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
