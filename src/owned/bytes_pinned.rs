@@ -4,7 +4,7 @@ use super::bytes_iter::PinnedBytesIter;
 use super::bytes_map::BytesMap;
 use crate::error::Busy;
 use crate::reclaim::borrowed::Pinned;
-use crate::reclaim::guard::{Guard, Handle, HasGuard, OwnedGuard, pin};
+use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
 use crate::reclaim::node::Live;
 use crate::table::cursor::Cursor;
 use crate::table::window::{WINDOW, hashes, same_length};
@@ -34,7 +34,7 @@ impl<S> BytesMap<S> {
     /// assert_eq!(map.with_guard(&handle.pin()).get("rose"), Some(&b"red"[..]));
     /// ```
     #[inline(always)]
-    pub fn with_guard<'a>(&'a self, guard: &'a Guard<'a>) -> Pinned<'a, Self, &'a Guard<'a>> {
+    pub fn with_guard<'a, G: HasGuard>(&'a self, guard: &'a G) -> Pinned<'a, Self, &'a G> {
         Pinned::new(self, guard)
     }
 

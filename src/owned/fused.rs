@@ -64,7 +64,7 @@ impl<'a> Ref<'a, [u8], [u8]> {
     pub(super) unsafe fn of_bytes(node: Shared<Fused>, guard: Guard<'a>) -> Self {
         // SAFETY: alive as long as the guard is held.
         let node = unsafe { node.live() };
-        let (key, value) = (NonNull::from(node.key()), NonNull::from_ref(node.value()));
+        let (key, value) = (NonNull::from(node.key()), NonNull::from(node.value()));
         // SAFETY: as above.
         unsafe { Self::new(key, value, guard) }
     }

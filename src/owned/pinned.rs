@@ -5,7 +5,7 @@ use super::map::HashMap;
 use super::ops::give_up;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Pinned;
-use crate::reclaim::guard::{Guard, Handle, HasGuard, OwnedGuard, pin};
+use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::Pair;
 use crate::reclaim::retired::Way;
@@ -40,7 +40,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// assert_eq!(map.with_guard(&handle.pin()).get(&7).unwrap(), "seven");
     /// ```
     #[inline(always)]
-    pub fn with_guard<'a>(&'a self, guard: &'a Guard<'a>) -> Pinned<'a, Self, &'a Guard<'a>> {
+    pub fn with_guard<'a, G: HasGuard>(&'a self, guard: &'a G) -> Pinned<'a, Self, &'a G> {
         Pinned::new(self, guard)
     }
 

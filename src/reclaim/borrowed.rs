@@ -81,7 +81,7 @@ impl<'a, K, V> Ref<'a, K, V> {
     pub(crate) unsafe fn of_pair(node: Shared<Pair<K, V>>, guard: Guard<'a>) -> Self {
         // SAFETY: alive as long as the guard is held.
         let pair = unsafe { node.live() }.fields();
-        let (key, value) = (NonNull::from(&pair.key), NonNull::from_ref(&pair.value));
+        let (key, value) = (NonNull::from(&pair.key), NonNull::from(&pair.value));
         // SAFETY: as above.
         unsafe { Self::new(key, value, guard) }
     }

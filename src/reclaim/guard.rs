@@ -346,7 +346,7 @@ pub(crate) fn stalled() -> impl Iterator<Item = Stalled> {
     DOMAIN.stalled().map(|(reader, batches)| Stalled { reader, batches })
 }
 
-/// What holds a [`Guard`]: the guard itself, a reference to one, or an [`OwnedGuard`].
+/// What holds a [`Guard`]: the guard itself, an [`OwnedGuard`], or a reference to either.
 pub trait HasGuard: sealed::Sealed {
     /// Returns the guard.
     fn guard(&self) -> &Guard<'_>;
@@ -359,10 +359,10 @@ impl HasGuard for Guard<'_> {
     }
 }
 
-impl HasGuard for &Guard<'_> {
+impl<G: HasGuard> HasGuard for &G {
     #[inline(always)]
     fn guard(&self) -> &Guard<'_> {
-        self
+        (**self).guard()
     }
 }
 
@@ -376,6 +376,6 @@ impl HasGuard for OwnedGuard {
 mod sealed {
     pub trait Sealed {}
     impl Sealed for super::Guard<'_> {}
-    impl Sealed for &super::Guard<'_> {}
+    impl<G: Sealed> Sealed for &G {}
     impl Sealed for super::OwnedGuard {}
 }

@@ -10,7 +10,7 @@ use super::ops::{give_up, read};
 use super::raw::Raw;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Pinned;
-use crate::reclaim::guard::{Guard, Handle, HasGuard, OwnedGuard, pin};
+use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
 use crate::reclaim::retired::Way;
 use crate::sync::backoff::Backoff;
 use crate::table::window::same_length;
@@ -45,7 +45,7 @@ impl<K, V, R> OrdMap<K, V, R> {
     /// assert_eq!(map.with_guard(&handle.pin()).get(&7).unwrap(), "seven");
     /// ```
     #[inline(always)]
-    pub fn with_guard<'a>(&'a self, guard: &'a Guard<'a>) -> Pinned<'a, Self, &'a Guard<'a>> {
+    pub fn with_guard<'a, G: HasGuard>(&'a self, guard: &'a G) -> Pinned<'a, Self, &'a G> {
         Pinned::new(self, guard)
     }
 
