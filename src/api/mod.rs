@@ -4,3 +4,5 @@
 pub(crate) mod entry;
 pub(crate) mod hasher;
 pub(crate) mod op;
+#[cfg(feature = "alloc")]
+pub(crate) mod plain;

@@ -8,6 +8,7 @@ use super::search::{As, Sought};
 use super::tree::Tree;
 use super::write::Altered;
 use crate::api::op::{Change, Computed, Op};
+use crate::api::plain::Plain;
 use crate::error::{Busy, OccupiedError};
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
@@ -72,7 +73,7 @@ pub struct FenceMap<K, V, R = ByType> {
     tree: Tree<K, V, R>,
 }
 
-impl<K: Copy + Ord, V: Copy> FenceMap<K, V> {
+impl<K, V> FenceMap<K, V> {
     crate::facade::const_unless_loom! {
         /// An empty map; allocates nothing and fits a `static`.
         ///
@@ -82,7 +83,11 @@ impl<K: Copy + Ord, V: Copy> FenceMap<K, V> {
         /// assert_eq!(MAP.get(&1), Some(2));
         /// ```
         #[must_use]
-        pub fn new() -> Self {
+        pub fn new() -> Self
+        where
+            K: Plain + Ord,
+            V: Plain,
+        {
             Self::with_ranking(ByType)
         }
     }

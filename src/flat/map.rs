@@ -3,6 +3,7 @@
 use super::iter::{Iter, Keys, Values};
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
 use crate::api::op::{Computed, Op};
+use crate::api::plain::Plain;
 use crate::bins::bin::Entry;
 use crate::bins::layout::Layout;
 use crate::bins::tags;
@@ -52,7 +53,7 @@ pub struct FlatMap<K, V, S = DefaultHashBuilder> {
     table: Table<K, V>,
 }
 
-impl<K: Copy, V: Copy> FlatMap<K, V> {
+impl<K, V> FlatMap<K, V> {
     /// An empty map; allocates nothing.
     ///
     /// ```
@@ -60,7 +61,11 @@ impl<K: Copy, V: Copy> FlatMap<K, V> {
     /// assert!(map.is_empty());
     /// ```
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new() -> Self
+    where
+        K: Plain,
+        V: Plain,
+    {
         Self::with_hasher(DefaultHashBuilder::default())
     }
 
@@ -79,7 +84,8 @@ impl<K: Copy, V: Copy> FlatMap<K, V> {
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self
     where
-        K: Eq + Hash,
+        K: Plain + Eq + Hash,
+        V: Plain,
     {
         Self::with_capacity_and_hasher(capacity, DefaultHashBuilder::default())
     }
@@ -96,7 +102,8 @@ impl<K: Copy, V: Copy> FlatMap<K, V> {
     /// ```
     pub fn try_with_capacity(capacity: usize) -> Result<Self, TryReserveError>
     where
-        K: Eq + Hash,
+        K: Plain + Eq + Hash,
+        V: Plain,
     {
         Self::try_with_capacity_and_hasher(capacity, DefaultHashBuilder::default())
             .map_err(|(why, _)| why)

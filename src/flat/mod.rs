@@ -27,6 +27,8 @@ mod traits;
 pub use crate::api::hasher::DefaultHashBuilder;
 pub use crate::api::op::{Computed, Op};
 #[cfg(feature = "alloc")]
+pub use crate::api::plain::Plain;
+#[cfg(feature = "alloc")]
 pub use crate::table::cursor::Cursor;
 #[cfg(feature = "alloc")]
 pub use batch::GetEach;
