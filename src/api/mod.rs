@@ -6,3 +6,5 @@ pub(crate) mod hasher;
 pub(crate) mod op;
 #[cfg(feature = "alloc")]
 pub(crate) mod plain;
+#[cfg(feature = "serde")]
+pub(crate) mod serde;

@@ -39,6 +39,8 @@ mod rebalance;
 mod route;
 mod rule;
 mod search;
+#[cfg(feature = "serde")]
+mod serde;
 mod shrink;
 #[cfg(all(test, hedgerow_shuttle))]
 mod shuttle;

@@ -1,15 +1,13 @@
 //! Feature `serde`: a map is written as a map, and read as one.
 
+use super::fixed::FlatTable;
 use super::map::FlatMap;
-use ::serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use crate::api::serde::{Entries, Fill};
+use ::serde::de::{Deserialize, Deserializer, Error};
 use ::serde::ser::{Serialize, Serializer};
 use alloc::vec::Vec;
-use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
-
-/// The most entries that are made room for on the word of the input alone.
-const TRUSTED: usize = 4096;
 
 impl<K, V, S> Serialize for FlatMap<K, V, S>
 where
@@ -34,26 +32,63 @@ where
     }
 }
 
-struct Entries<M>(PhantomData<M>);
-
-impl<'de, K, V, S> Visitor<'de> for Entries<FlatMap<K, V, S>>
+impl<'de, K, V, S> Fill<'de> for FlatMap<K, V, S>
 where
     K: Copy + Eq + Hash + Deserialize<'de>,
     V: Copy + Deserialize<'de>,
     S: BuildHasher + Default,
 {
-    type Value = FlatMap<K, V, S>;
+    type Key = K;
+    type Value = V;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map")
+    fn with_room(entries: usize) -> Self {
+        Self::with_capacity_and_hasher(entries, S::default())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let room = entries.size_hint().unwrap_or(0).min(TRUSTED);
-        let map = FlatMap::with_capacity_and_hasher(room, S::default());
-        while let Some((key, value)) = entries.next_entry()? {
-            map.insert(key, value);
-        }
-        Ok(map)
+    fn put<E: Error>(&mut self, key: K, value: V) -> Result<(), E> {
+        self.insert(key, value);
+        Ok(())
+    }
+}
+
+impl<K, V, const BINS: usize, S> Serialize for FlatTable<K, V, BINS, S>
+where
+    K: Copy + Serialize,
+    V: Copy + Serialize,
+{
+    /// Writes the entries that `iter` sees.
+    fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+        // As for a `FlatMap`.
+        serializer.collect_map(self.iter().collect::<Vec<_>>())
+    }
+}
+
+impl<'de, K, V, const BINS: usize, S> Deserialize<'de> for FlatTable<K, V, BINS, S>
+where
+    K: Copy + Eq + Hash + Deserialize<'de>,
+    V: Copy + Deserialize<'de>,
+    S: BuildHasher + Default,
+{
+    /// Fails if there is no room for an entry.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
+impl<'de, K, V, const BINS: usize, S> Fill<'de> for FlatTable<K, V, BINS, S>
+where
+    K: Copy + Eq + Hash + Deserialize<'de>,
+    V: Copy + Deserialize<'de>,
+    S: BuildHasher + Default,
+{
+    type Key = K;
+    type Value = V;
+
+    fn with_room(_: usize) -> Self {
+        Self::with_hasher(S::default())
+    }
+
+    fn put<E: Error>(&mut self, key: K, value: V) -> Result<(), E> {
+        self.insert(key, value).map(drop).map_err(|_| E::custom("the table is full"))
     }
 }

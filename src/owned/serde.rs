@@ -5,16 +5,14 @@
 
 use super::bytes_map::BytesMap;
 use super::map::HashMap;
-use ::serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use crate::api::serde::{Entries, Fill, TRUSTED};
+use ::serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 use ::serde::ser::{Serialize, Serializer};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
-
-/// The most entries, or bytes, that are made room for on the word of the input alone.
-const TRUSTED: usize = 4096;
 
 impl<K: Serialize, V: Serialize, S> Serialize for HashMap<K, V, S> {
     /// Writes the entries that `iter` sees, under one guard.
@@ -64,15 +62,6 @@ impl<'de, S: BuildHasher + Default> Deserialize<'de> for BytesMap<S> {
     }
 }
 
-/// What a map reads its entries as, and how it is filled.
-trait Fill<'de>: Sized {
-    type Key: Deserialize<'de>;
-    type Value: Deserialize<'de>;
-
-    fn with_room(entries: usize) -> Self;
-    fn put<E: Error>(&self, key: Self::Key, value: Self::Value) -> Result<(), E>;
-}
-
 impl<'de, K, V, S> Fill<'de> for HashMap<K, V, S>
 where
     K: Eq + Hash + Deserialize<'de>,
@@ -86,7 +75,7 @@ where
         Self::with_capacity_and_hasher(entries, S::default())
     }
 
-    fn put<E: Error>(&self, key: K, value: V) -> Result<(), E> {
+    fn put<E: Error>(&mut self, key: K, value: V) -> Result<(), E> {
         self.insert(key, value);
         Ok(())
     }
@@ -102,32 +91,14 @@ impl<'de, S: BuildHasher + Default> Fill<'de> for BytesMap<S> {
         map
     }
 
-    fn put<E: Error>(&self, key: Bytes<'de>, value: Bytes<'de>) -> Result<(), E> {
+    fn put<E: Error>(&mut self, key: Bytes<'de>, value: Bytes<'de>) -> Result<(), E> {
         // Where `insert` would panic, since the input is too long, this is an error. Nobody else is there.
         self.try_insert(key.0, value.0).map(drop).map_err(E::custom)
     }
 }
 
-struct Entries<M>(PhantomData<M>);
-
-impl<'de, M: Fill<'de>> Visitor<'de> for Entries<M> {
-    type Value = M;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<M, A::Error> {
-        let map = M::with_room(entries.size_hint().unwrap_or(0).min(TRUSTED));
-        while let Some((key, value)) = entries.next_entry()? {
-            map.put(key, value)?;
-        }
-        Ok(map)
-    }
-}
-
 /// A string of a [`BytesMap`], as it is read.
-struct Bytes<'de>(Cow<'de, [u8]>);
+pub(crate) struct Bytes<'de>(Cow<'de, [u8]>);
 
 impl<'de> Deserialize<'de> for Bytes<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

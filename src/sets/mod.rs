@@ -3,6 +3,8 @@
 mod flat;
 mod hash;
 mod ordered;
+#[cfg(feature = "serde")]
+mod serde;
 mod traits;
 
 pub use flat::FlatSet;

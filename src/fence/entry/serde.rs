@@ -2,10 +2,10 @@
 
 use super::super::rank::Ranking;
 use super::map::OrdMap;
-use ::serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use crate::api::serde::{Entries, Fill};
+use ::serde::de::{Deserialize, Deserializer, Error};
 use ::serde::ser::{Serialize, Serializer};
 use alloc::vec::Vec;
-use core::fmt;
 use core::marker::PhantomData;
 
 impl<K, V, R> Serialize for OrdMap<K, V, R>
@@ -32,25 +32,21 @@ where
     }
 }
 
-struct Entries<M>(PhantomData<M>);
-
-impl<'de, K, V, R> Visitor<'de> for Entries<OrdMap<K, V, R>>
+impl<'de, K, V, R> Fill<'de> for OrdMap<K, V, R>
 where
     K: Ord + Clone + Deserialize<'de>,
     V: Deserialize<'de>,
     R: Ranking<K> + Default,
 {
-    type Value = OrdMap<K, V, R>;
+    type Key = K;
+    type Value = V;
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map")
+    fn with_room(_: usize) -> Self {
+        Self::default()
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let map = OrdMap::default();
-        while let Some((key, value)) = entries.next_entry()? {
-            map.insert(key, value);
-        }
-        Ok(map)
+    fn put<E: Error>(&mut self, key: K, value: V) -> Result<(), E> {
+        self.insert(key, value);
+        Ok(())
     }
 }

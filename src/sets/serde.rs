@@ -1,0 +1,46 @@
+//! Feature `serde`: a set is written as a sequence, and read as one.
+
+use super::{FenceSet, FlatSet, HashSet, OrdSet};
+use crate::api::serde::Elements;
+use crate::fence::Ranking;
+use ::serde::de::{Deserialize, Deserializer};
+use ::serde::ser::{Serialize, Serializer};
+use alloc::vec::Vec;
+use core::hash::{BuildHasher, Hash};
+use core::marker::PhantomData;
+
+/// `$elements` are the elements of `$self`, in a form that can be written.
+macro_rules! serde {
+    ($set:ident<$t:ident, $p:ident>; where [$($bounds:tt)*]; made [$($make:tt)*]; |$this:ident| $elements:expr) => {
+        impl<$t, $p> Serialize for $set<$t, $p>
+        where
+            $($bounds)* $t: Serialize,
+        {
+            /// Writes the elements that `iter` sees.
+            fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
+                let $this = self;
+                serializer.collect_seq($elements)
+            }
+        }
+
+        impl<'de, $t, $p> Deserialize<'de> for $set<$t, $p>
+        where
+            $($bounds)* $($make)* $t: Deserialize<'de>,
+        {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let map = deserializer.deserialize_seq(Elements(PhantomData))?;
+                Ok(Self { map })
+            }
+        }
+    };
+}
+
+// Some formats write the number of elements first, and it must be right though others write.
+serde! { FlatSet<T, S>; where [T: Copy + Eq + Hash, S: BuildHasher,]; made [S: Default,];
+|set| set.iter().collect::<Vec<_>>() }
+serde! { HashSet<T, S>; where [T: Eq + Hash, S: BuildHasher,]; made [S: Default,];
+|set| set.map.pin().keys().collect::<Vec<_>>() }
+serde! { FenceSet<T, R>; where [T: Ord + Copy, R: Ranking<T>,]; made [R: Default,];
+|set| set.iter().collect::<Vec<_>>() }
+serde! { OrdSet<T, R>; where [T: Ord + Clone, R: Ranking<T>,]; made [R: Default,];
+|set| set.map.pin().keys().collect::<Vec<_>>() }

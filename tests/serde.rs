@@ -1,0 +1,98 @@
+//! builds: portable
+//!
+//! Feature `serde`: every map is written as a map and read as one, every set as a sequence.
+
+use hedgerow::left_right::WriteHandle;
+use hedgerow::{
+    BytesMap, FenceMap, FenceSet, FlatMap, FlatSet, FlatTable, HashMap, HashSet, OrdMap, OrdSet,
+};
+use serde::de::DeserializeOwned;
+use serde::ser::Serialize;
+use std::collections::BTreeMap;
+
+type Model = BTreeMap<u64, u64>;
+
+/// Writes `map`, which has to be what is written of `model`, as text and as bytes, and reads both.
+fn there_and_back<M: Serialize + DeserializeOwned>(map: &M, model: &impl Serialize) -> [M; 2] {
+    let text = serde_json::to_string(map).expect("it can be written");
+    let sorted = |mut value: serde_json::Value| {
+        if let serde_json::Value::Array(elements) = &mut value {
+            elements.sort_by_key(|n| n.as_u64());
+        }
+        value
+    };
+    let written = sorted(serde_json::from_str(&text).expect("it is JSON"));
+    assert_eq!(written, serde_json::to_value(model).expect("the model can be written"));
+    let mut bytes = vec![];
+    ciborium::into_writer(map, &mut bytes).expect("it can be written");
+    let from_bytes = ciborium::from_reader(&bytes[..]).expect("it can be read");
+    [serde_json::from_str(&text).expect("it can be read"), from_bytes]
+}
+
+fn model() -> Model {
+    (0..20).map(|n| (n, n * n)).collect()
+}
+
+#[test]
+fn every_map_is_written_and_read_as_a_map() {
+    let model = model();
+    for map in there_and_back(&model.clone().into_iter().collect::<FlatMap<u64, u64>>(), &model) {
+        assert_eq!(map.iter().collect::<Model>(), model);
+    }
+    for map in there_and_back(&model.clone().into_iter().collect::<FenceMap<u64, u64>>(), &model) {
+        assert_eq!(map.iter().collect::<Model>(), model);
+    }
+    for map in there_and_back(&model.clone().into_iter().collect::<HashMap<u64, u64>>(), &model) {
+        assert_eq!(map.pin().iter().map(|(&k, &v)| (k, v)).collect::<Model>(), model);
+    }
+    for map in there_and_back(&model.clone().into_iter().collect::<OrdMap<u64, u64>>(), &model) {
+        assert_eq!(map.pin().iter().map(|(&k, &v)| (k, v)).collect::<Model>(), model);
+    }
+    let table = FlatTable::<u64, u64, 8>::default();
+    model.iter().for_each(|(&k, &v)| assert_eq!(table.insert(k, v), Ok(None)));
+    for map in there_and_back(&table, &model) {
+        assert_eq!(map.iter().collect::<Model>(), model);
+    }
+    let names: BTreeMap<String, String> = [("rose".into(), "red".into())].into();
+    for map in there_and_back(&names.clone().into_iter().collect::<BytesMap>(), &names) {
+        assert_eq!(map.get("rose").as_deref(), Some(&b"red"[..]));
+    }
+}
+
+#[test]
+fn a_writer_is_read_as_a_map_that_is_published() {
+    let text = serde_json::to_string(&model()).expect("the model can be written");
+    let writer: WriteHandle<u64, u64> = serde_json::from_str(&text).expect("it is a map");
+    let reader = writer.reader();
+    assert_eq!(reader.enter().iter().map(|(&k, &v)| (k, v)).collect::<Model>(), model());
+    assert_eq!(
+        serde_json::to_string(&reader.enter()).expect("it can be written").len(),
+        text.len()
+    );
+}
+
+#[test]
+fn every_set_is_written_and_read_as_a_sequence() {
+    let all: Vec<u64> = (0..20).collect();
+    macro_rules! set {
+        ($set:ty) => {
+            let set: $set = all.iter().copied().collect();
+            for read in there_and_back(&set, &all) {
+                assert_eq!(read, set);
+            }
+        };
+    }
+    set!(FlatSet<u64>);
+    set!(FenceSet<u64>);
+    set!(HashSet<u64>);
+    set!(OrdSet<u64>);
+}
+
+#[test]
+fn what_does_not_fit_is_an_error() {
+    let text = serde_json::to_string(&model()).expect("the model can be written");
+    let read = serde_json::from_str::<FlatTable<u64, u64, 1>>(&text);
+    assert!(read.expect_err("seven slots at most").to_string().contains("the table is full"));
+    assert!(serde_json::from_str::<FlatSet<u64>>(&text).is_err(), "a map is no sequence");
+    assert!(serde_json::from_str::<FenceMap<u64, u64>>("[1]").is_err(), "a sequence is no map");
+}
