@@ -1,9 +1,10 @@
 //! Firmware that proves a map against an interrupt on one core.
 //!
 //! The first part, [`smoke`], checks the operations against a sorted array with nothing running
-//! beside them, and `lending` those of maps that lend their entries ([`fixed`] where the map is a table of fixed size in a `static`, [`fences`] where it is
-//! ordered). The second, [`preempt`], lets a timer interrupt land inside the writes of the main loop: the
-//! handler reads with `try_get`, which must neither wait nor see half a write.
+//! beside them, and `lending` the maps that lend their entries. ([`fixed`] takes its place where the map is a
+//! table of fixed size in a `static`, [`fences`] where it is ordered.) The second, [`preempt`], lets a timer
+//! interrupt land inside the writes of the main loop: the handler reads with `try_get`, which must neither
+//! wait nor see half a write.
 //!
 //! With the feature `left-right` it is the structures of two sides instead: [`handles`] alone, then
 //! [`turning`] under interrupts.
