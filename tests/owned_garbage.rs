@@ -639,7 +639,7 @@ fn what_panics_when_it_is_dropped_leaks_no_guard() {
         }),
         ("Entry::or_insert_with, the closure", |map, _, _| {
             let made = owned();
-            ignore(map.entry(Odd(2)).or_insert_with(move || made()));
+            ignore(map.entry(Odd(2)).or_insert_with(made));
         }),
         ("Entry::or_insert_with_key, the closure", |map, _, _| {
             let made = owned();

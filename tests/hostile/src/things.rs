@@ -311,6 +311,7 @@ impl<T: Thing> PartialOrd for Key<T> {
     }
 }
 
+#[allow(clippy::expl_impl_clone_on_copy, reason = "a clone is the user's code, and may lie")]
 impl<T: Thing> Clone for Key<T> {
     fn clone(&self) -> Self {
         world::step();

@@ -1,7 +1,7 @@
 //! `FlatMap` and `FlatTable`.
 
 use super::common::{Common, GROWING, Outcome, SINGLE, by_value, check_answer};
-use super::see;
+use super::{is_large, see};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Spread, Thing};
 use crate::world::{self, LASTING};
@@ -62,6 +62,9 @@ impl<K: Thing + Copy, V: Thing + Copy> Common for Map<K, V> {
             see(value);
         };
         let entry = self.map.entry(key).and_modify(modify);
+        if const { is_large::<V>() } {
+            return entry.or_insert_with(make).check();
+        }
         match op.arg % 4 {
             0 => {
                 let make = || world::unfailing(make);

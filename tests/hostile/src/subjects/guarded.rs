@@ -99,6 +99,9 @@ macro_rules! by_guard {
         }
 
         fn get_or_insert(&self, key: Key<K>, op: Op, make: impl FnOnce() -> V) {
+            if const { $crate::subjects::is_large::<V>() } {
+                return see(self.map.pin().get_or_insert_with(key, make));
+            }
             match op.arg % 6 {
                 0 => see(self.map.pin().get_or_insert_with(key, make)),
                 1 => self.map.get_or_insert_with(key, make).check(),
@@ -160,7 +163,9 @@ macro_rules! by_guard {
                         rest();
                         some.into_iter().chain(all).for_each(|(key, value)| meet(key, value));
                     });
-                    found.into_iter().for_each(|(key, value)| see_entry(key, value));
+                    if let Some((key, value)) = found {
+                        see_entry(key, value);
+                    }
                 }),
                 1 => {
                     // Each entry has a guard of its own, and outlives the iterator that returned it.
@@ -169,7 +174,9 @@ macro_rules! by_guard {
                         let mut some: Vec<_> = all.by_ref().take(count).collect();
                         rest();
                         some.extend(all);
-                        some.iter().for_each(|entry| meet(entry.key(), entry.value()));
+                        for entry in &some {
+                            meet(entry.key(), entry.value());
+                        }
                     });
                     found.check();
                 }
@@ -184,7 +191,9 @@ macro_rules! by_guard {
                     let pinned = self.map.pin_owned();
                     let found = pinned.get_key_value(&key);
                     rest();
-                    found.into_iter().for_each(|(key, value)| see_entry(key, value));
+                    if let Some((key, value)) = found {
+                        see_entry(key, value);
+                    }
                     // The guard ends in another thread.
                     std::thread::scope(|scope| {
                         scope.spawn(move || {

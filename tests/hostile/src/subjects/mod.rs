@@ -81,6 +81,11 @@ const fn lasts<K>() -> bool {
     size_of::<K>() != 0
 }
 
+/// Whether a value has many KiB. Code that moves such values takes minutes to optimize: their maps do less by value.
+const fn is_large<V>() -> bool {
+    size_of::<V>() > 1024
+}
+
 /// What a closure that may keep or remove does: it never removes what lasts.
 fn keeps(id: u32, op: crate::program::Op) -> bool {
     world::step();

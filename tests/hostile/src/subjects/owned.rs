@@ -2,7 +2,7 @@
 
 use super::common::{Common, GROWING, Outcome, SINGLE, walk};
 use super::guarded::{GUARDED, by_guard, pending_limit, take, with_guard};
-use super::{keeps, lasts, meet, see, see_entry};
+use super::{is_large, keeps, lasts, meet, see, see_entry};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Spread, Thing, by_number};
 use crate::world;
@@ -53,6 +53,9 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
             see(value);
             *value = op.value();
         };
+        if const { is_large::<V>() } {
+            return self.map.entry(key).or_insert_with(make).check();
+        }
         match (self.map.entry(key), op.arg % 4) {
             (Entry::Occupied(entry), 0) => entry.insert(make()).check(),
             (Entry::Occupied(entry), 1) => entry.remove().check(),
@@ -64,7 +67,7 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
             (Entry::Vacant(entry), 1) => (entry.into_key(), make()).check(),
             (entry @ Entry::Vacant(_), 2) => entry.or_insert_with_key(|_| make()).check(),
             (entry, _) if op.value.is_multiple_of(2) => {
-                entry.and_modify(modify).or_default().check()
+                entry.and_modify(modify).or_default().check();
             }
             (entry, _) => entry.and_modify(modify).or_insert_with(make).check(),
         }
@@ -77,7 +80,9 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
             all.by_ref().take(count).for_each(|removed| take(Some(removed), leaks));
             // These outlive the iterator, and its guard.
             let held: Vec<_> = all.take(count).collect();
-            held.into_iter().for_each(|removed| take(Some(removed), leaks));
+            for removed in held {
+                take(Some(removed), leaks);
+            }
         } else {
             self.map.drain().take(count).for_each(|removed| take(Some(removed), leaks));
         }
