@@ -1,11 +1,12 @@
 //! What most maps have in common: operations on single keys, batches of look-ups, and walks. A map says how it spells
 //! the calls ([`Common`]); what is demanded of their outcomes is written once, here.
 
-use super::{keeps, lasting, lasts, meet, see};
+use super::{is_large, keeps, lasting, lasts, meet, see, see_entry};
 use crate::play::{Subject, Walk};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Thing};
 use crate::world::{self, LASTING};
+use hedgerow::entry::{Entries, Entry};
 use hedgerow::error::{Busy, Full, OccupiedError, TryInsertError};
 use hedgerow::flat::{self, Computed};
 use hedgerow::owned::{Ref, Removed, pin};
@@ -402,6 +403,69 @@ macro_rules! by_value {
     };
 }
 pub(super) use by_value;
+
+/// How maps of copies look values up or make them: see `Common::get_or_insert`.
+macro_rules! get_or_insert {
+    () => {
+        fn entry(&self, key: Key<K>, op: Op, make: impl FnOnce() -> V) {
+            $crate::subjects::common::play_entry(self.map.entry(key), op, make);
+        }
+
+        fn get_or_insert(&self, key: Key<K>, op: Op, make: impl FnOnce() -> V) {
+            match op.arg % 4 {
+                0 => {
+                    // The closure makes the value whether or not there is memory for the map.
+                    let make = || $crate::world::unfailing(make);
+                    let done = || self.map.try_get_or_insert_with(key, make);
+                    $crate::world::scarce(op.scarcity(), done).check();
+                }
+                1 => {
+                    let made = || if op.value.is_multiple_of(2) { Ok(make()) } else { Err(()) };
+                    self.map.get_or_try_insert_with(key, made).check();
+                }
+                2 => self.map.get_or_insert(key, make()).check(),
+                _ => self.map.get_or_insert_with(key, make).check(),
+            }
+        }
+    };
+}
+pub(super) use get_or_insert;
+
+/// Looks at a key's place, and does there what the operation says.
+pub(super) fn play_entry<'a, K: Thing, V: Thing, M>(
+    entry: Entry<'a, M>,
+    op: Op,
+    make: impl FnOnce() -> V,
+) where
+    Key<K>: Clone,
+    M: Entries<Key = Key<K>, Value = V> + 'a,
+    M::Found<'a>: Outcome,
+    M::Taken<'a>: Outcome,
+{
+    let modify = |value: &mut V| {
+        world::step();
+        see(value);
+        *value = op.value();
+    };
+    if const { is_large::<V>() } {
+        return entry.or_insert_with(make).check();
+    }
+    match (entry, op.arg % 4) {
+        (Entry::Occupied(entry), 0) => entry.insert(make()).check(),
+        (Entry::Occupied(entry), 1) => entry.remove().check(),
+        (Entry::Occupied(entry), 2) => {
+            see_entry(entry.key(), entry.get());
+            entry.into_value().check();
+        }
+        (Entry::Vacant(entry), 0) => entry.insert(make()).check(),
+        (Entry::Vacant(entry), 1) => (entry.into_key(), make()).check(),
+        (entry @ Entry::Vacant(_), 2) => entry.or_insert_with_key(|_| make()).check(),
+        (entry, _) if op.value.is_multiple_of(2) => {
+            entry.and_modify(modify).or_default().check();
+        }
+        (entry, _) => entry.and_modify(modify).or_insert_with(make).check(),
+    }
+}
 
 /// What a map returned.
 pub(super) trait Outcome {

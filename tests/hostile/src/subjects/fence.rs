@@ -1,6 +1,6 @@
 //! `FenceMap`.
 
-use super::common::{Common, GROWING, Outcome, SINGLE, by_value};
+use super::common::{Common, GROWING, Outcome, SINGLE, by_value, get_or_insert};
 use super::ordered::{self, Changes, LONG, ORDERED, Ordered, walk_range};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Ranked, Thing};
@@ -16,13 +16,16 @@ impl<K: Thing + Copy, V: Thing + Copy> Common for Map<K, V> {
     type Key = K;
     type Value = V;
 
-    const GROUPS: &'static [&'static [Verb]] = &[SINGLE, GROWING, ORDERED];
+    const GROUPS: &'static [&'static [Verb]] =
+        &[SINGLE, GROWING, ORDERED, &[Verb::Entry, Verb::GetOrInsert]];
 
     fn empty(_: &Program) -> Self {
         Self { map: FenceMap::with_ranking(Ranked) }
     }
 
     by_value!(growing);
+
+    get_or_insert!();
 
     fn scan(&self, budget: usize, mut meet: impl FnMut(&Key<K>, &V)) {
         let mut cursor = Some(Cursor::default());

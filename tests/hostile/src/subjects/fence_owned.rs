@@ -1,6 +1,6 @@
 //! `OrdMap`.
 
-use super::common::{Common, GROWING, Outcome, SINGLE, walk};
+use super::common::{Common, GROWING, Outcome, SINGLE, play_entry, walk};
 use super::guarded::{GUARDED, by_guard, pending_limit, with_guard};
 use super::ordered::{self, Changes, LONG, ORDERED, Ordered, walk_range};
 use super::{see, see_entry};
@@ -19,7 +19,7 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
     type Key = K;
     type Value = V;
 
-    const GROUPS: &'static [&'static [Verb]] = &[SINGLE, GROWING, GUARDED, ORDERED];
+    const GROUPS: &'static [&'static [Verb]] = &[SINGLE, GROWING, GUARDED, ORDERED, &[Verb::Entry]];
 
     fn empty(program: &Program) -> Self {
         let map = OrdMap::with_ranking(Ranked);
@@ -30,6 +30,10 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
     }
 
     by_guard!();
+
+    fn entry(&self, key: Key<K>, op: Op, make: impl FnOnce() -> V) {
+        play_entry(self.map.entry(key), op, make);
+    }
 
     fn scan(&self, budget: usize, mut meet: impl FnMut(&Key<K>, &V)) {
         let mut cursor = Some(Cursor::default());

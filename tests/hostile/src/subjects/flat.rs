@@ -1,10 +1,9 @@
 //! `FlatMap` and `FlatTable`.
 
-use super::common::{Common, GROWING, Outcome, SINGLE, by_value, check_answer};
-use super::{is_large, see};
+use super::common::{Common, GROWING, Outcome, SINGLE, by_value, check_answer, get_or_insert};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Spread, Thing};
-use crate::world::{self, LASTING};
+use crate::world::LASTING;
 use hedgerow::flat::Cursor;
 use hedgerow::{FlatMap, FlatTable};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -43,6 +42,7 @@ impl<K: Thing + Copy, V: Thing + Copy> Common for Map<K, V> {
             Verb::TryRemove,
             Verb::GetEach,
             Verb::Entry,
+            Verb::GetOrInsert,
             Verb::InsertMany,
             Verb::RemoveMany,
             Verb::Reserve,
@@ -56,28 +56,7 @@ impl<K: Thing + Copy, V: Thing + Copy> Common for Map<K, V> {
 
     by_value!(growing);
 
-    fn entry(&self, key: Key<K>, op: Op, make: impl FnOnce() -> V) {
-        let modify = |value: &mut V| {
-            world::step();
-            see(value);
-        };
-        let entry = self.map.entry(key).and_modify(modify);
-        if const { is_large::<V>() } {
-            return entry.or_insert_with(make).check();
-        }
-        match op.arg % 4 {
-            0 => {
-                let make = || world::unfailing(make);
-                world::scarce(op.scarcity(), || entry.try_or_insert_with(make)).check();
-            }
-            1 => {
-                let make = |key: &Key<K>| if op.picks(key.id()) { make() } else { V::default() };
-                entry.or_insert_with_key(make).check();
-            }
-            2 => entry.or_insert(make()).check(),
-            _ => entry.or_insert_with(make).check(),
-        }
-    }
+    get_or_insert!();
 
     fn scan(&self, budget: usize, mut meet: impl FnMut(&Key<K>, &V)) {
         let mut cursor = Some(Cursor::default());

@@ -1,12 +1,11 @@
 //! `HashMap` and `BytesMap`.
 
-use super::common::{Common, GROWING, Outcome, SINGLE, walk};
+use super::common::{Common, GROWING, Outcome, SINGLE, play_entry, walk};
 use super::guarded::{GUARDED, by_guard, pending_limit, take, with_guard};
-use super::{is_large, keeps, lasts, meet, see, see_entry};
+use super::{keeps, lasts, meet, see, see_entry};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Spread, Thing, by_number};
 use crate::world;
-use hedgerow::entry::Entry;
 use hedgerow::error::{OccupiedError, TryInsertError};
 use hedgerow::owned::{self, Cursor, Ref, RemovedBytes, pin};
 use hedgerow::{BytesMap, HashMap};
@@ -48,29 +47,7 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
     }
 
     fn entry(&self, key: Key<K>, op: Op, make: impl FnOnce() -> V) {
-        let modify = |value: &mut V| {
-            world::step();
-            see(value);
-            *value = op.value();
-        };
-        if const { is_large::<V>() } {
-            return self.map.entry(key).or_insert_with(make).check();
-        }
-        match (self.map.entry(key), op.arg % 4) {
-            (Entry::Occupied(entry), 0) => entry.insert(make()).check(),
-            (Entry::Occupied(entry), 1) => entry.remove().check(),
-            (Entry::Occupied(entry), 2) => {
-                see_entry(entry.key(), entry.get());
-                entry.into_value().check();
-            }
-            (Entry::Vacant(entry), 0) => entry.insert(make()).check(),
-            (Entry::Vacant(entry), 1) => (entry.into_key(), make()).check(),
-            (entry @ Entry::Vacant(_), 2) => entry.or_insert_with_key(|_| make()).check(),
-            (entry, _) if op.value.is_multiple_of(2) => {
-                entry.and_modify(modify).or_default().check();
-            }
-            (entry, _) => entry.and_modify(modify).or_insert_with(make).check(),
-        }
+        play_entry(self.map.entry(key), op, make);
     }
 
     fn extract(&self, op: Op, leaks: bool, wanted: impl FnMut(&Key<K>, &V) -> bool) {
