@@ -247,7 +247,7 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
         assert_eq!(map.try_update(&key, |value| value), Ok(Some(new)));
         assert_eq!(map.try_remove(&key), Ok(Some(new)));
         assert_eq!(map.try_remove(&key), Ok(None), "it was removed already");
-        assert_eq!(map.entry(key).try_or_insert(new).ok(), Some(new));
+        assert_eq!(map.try_get_or_insert_with(key, || new).ok(), Some(new));
         let op = found.map_or(Op::Remove, Op::Insert);
         let done = map.try_compute(key, |_| op).ok().map(|done| (done.before, done.after));
         assert_eq!(done, Some((Some(new), found)));
