@@ -9,9 +9,10 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use hedgerow::EntryMap;
 use hedgerow_versus::data::Word;
 use hedgerow_versus::keys::{Rng, fold, key, value};
-use hedgerow_versus::rivals::{Bench, Dash, Entries, Flat, Locked, Papaya, Scc, SpinLocks};
+use hedgerow_versus::rivals::{Bench, Dash, Flat, Hasher, Locked, Papaya, Scc, SpinLocks, hasher};
 use hedgerow_versus::trees::{self, Fence, Index, Skipmap, Tree};
 
 const ROUNDS: usize = 5;
@@ -55,6 +56,23 @@ impl<T: Tree> Subject for Ordered<T> {
 
     fn remove(&self, key: u64) {
         black_box(self.0.remove(key));
+    }
+}
+
+/// The map of owned data, of words here, to see what it costs to keep each entry in memory of its own.
+struct Owned(EntryMap<u64, u64, Hasher>);
+
+impl Subject for Owned {
+    fn get(&self, key: u64) -> u64 {
+        fold(self.0.get_with(&key, |value| *value))
+    }
+
+    fn insert(&self, key: u64) {
+        black_box(self.0.insert(key, value(key, 1)));
+    }
+
+    fn remove(&self, key: u64) {
+        black_box(self.0.remove(&key));
     }
 }
 
@@ -143,7 +161,7 @@ fn hashed(keys: u64, threads: &[u64], time: Duration) {
     }
     let maps = [
         of::<Flat>(keys),
-        of::<Entries<u64, u64>>(keys),
+        ("EntryMap", subject(Owned(EntryMap::with_hasher(hasher())), keys)),
         of::<Papaya<u64, u64>>(keys),
         of::<Scc<u64, u64>>(keys),
         of::<Dash<u64, u64>>(keys),
