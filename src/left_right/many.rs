@@ -95,6 +95,7 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     #[inline]
     pub fn lock(&self) -> SharedWriteGuard<'_, K, V, S, P> {
         let Inner { writer, holder } = &*self.inner;
+        let holder: &Holder = holder;
         // If this thread held the lock, `try_lock` would fail. So the check for that is left to the path that waits.
         let writer = match writer.try_lock() {
             Ok(writer) => writer,

@@ -3,6 +3,7 @@
 use super::keep::Keep;
 use core::iter;
 use core::marker::PhantomData;
+use core::mem;
 
 /// Drops entries: all of them, also where a destructor panics.
 ///
@@ -48,7 +49,8 @@ impl<K, V, P: Keep<K, V>> Ripe<K, V, P> {
 impl<K, V, P: Keep<K, V>> Drop for Ripe<K, V, P> {
     #[inline]
     fn drop(&mut self) {
-        if P::OWNS && self.list.is_some() {
+        // Only entries with destructors are left for later, so for others the compiler need not ask the list.
+        if P::OWNS && mem::needs_drop::<(K, V)>() && self.list.is_some() {
             // SAFETY: what `new` was given.
             unsafe { free_all::<K, V, P>(iter::from_fn(|| P::unlink(&mut self.list))) };
         }
