@@ -9,7 +9,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hedgerow::EntryMap;
+use hedgerow::HashMap;
 use hedgerow_versus::data::Word;
 use hedgerow_versus::keys::{Rng, fold, key, value};
 use hedgerow_versus::rivals::{Bench, Dash, Flat, Hasher, Locked, Papaya, Scc, SpinLocks, hasher};
@@ -60,7 +60,7 @@ impl<T: Tree> Subject for Ordered<T> {
 }
 
 /// The map of owned data, of words here, to see what it costs to keep each entry in memory of its own.
-struct Owned(EntryMap<u64, u64, Hasher>);
+struct Owned(HashMap<u64, u64, Hasher>);
 
 impl Subject for Owned {
     fn get(&self, key: u64) -> u64 {
@@ -161,7 +161,7 @@ fn hashed(keys: u64, threads: &[u64], time: Duration) {
     }
     let maps = [
         of::<Flat>(keys),
-        ("EntryMap", subject(Owned(EntryMap::with_hasher(hasher())), keys)),
+        ("HashMap", subject(Owned(HashMap::with_hasher(hasher())), keys)),
         of::<Papaya<u64, u64>>(keys),
         of::<Scc<u64, u64>>(keys),
         of::<Dash<u64, u64>>(keys),
