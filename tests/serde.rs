@@ -49,7 +49,9 @@ fn every_map_is_written_and_read_as_a_map() {
         assert_eq!(map.pin().iter().map(|(&k, &v)| (k, v)).collect::<Model>(), model);
     }
     let table = FlatTable::<u64, u64, 8>::default();
-    model.iter().for_each(|(&k, &v)| assert_eq!(table.insert(k, v), Ok(None)));
+    for (&key, &value) in &model {
+        assert_eq!(table.insert(key, value), Ok(None));
+    }
     for map in there_and_back(&table, &model) {
         assert_eq!(map.iter().collect::<Model>(), model);
     }

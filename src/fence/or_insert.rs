@@ -23,7 +23,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Entries for FenceMap<K, V, R> {
     where
         Self: 'a;
 
-    fn value<'f>(found: &'f V) -> &'f V {
+    fn value(found: &V) -> &V {
         found
     }
 

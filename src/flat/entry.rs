@@ -22,7 +22,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> Entries for FlatMap<K, V, S> 
     where
         Self: 'a;
 
-    fn value<'f>(found: &'f V) -> &'f V {
+    fn value(found: &V) -> &V {
         found
     }
 

@@ -1,7 +1,8 @@
 //! The std traits that the sets have.
 
 use super::{FenceSet, FlatSet, HashSet, OrdSet};
-use crate::fence::Ranking;
+use crate::fence::{self, Ranking};
+use crate::flat;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
@@ -85,3 +86,21 @@ traits! { FlatSet<T, S>; where [T: Copy + Eq + Hash, S: BuildHasher,]; made [S: 
 traits! { HashSet<T, S>; where [T: Eq + Hash, S: BuildHasher,]; made [S: Default,]; copied [T: Clone, S: Clone,] }
 traits! { FenceSet<T, R>; where [T: Ord + Copy, R: Ranking<T>,]; made [R: Default,]; copied [R: Clone,] }
 traits! { OrdSet<T, R>; where [T: Ord + Clone, R: Ranking<T>,]; made [R: Default,]; copied [R: Clone,] }
+
+impl<'a, T: Copy + Eq + Hash, S: BuildHasher> IntoIterator for &'a FlatSet<T, S> {
+    type Item = T;
+    type IntoIter = flat::Keys<'a, T, ()>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<'a, T: Ord + Copy, R: Ranking<T>> IntoIterator for &'a FenceSet<T, R> {
+    type Item = T;
+    type IntoIter = fence::Keys<'a, T, (), R>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
