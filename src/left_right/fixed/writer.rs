@@ -41,7 +41,7 @@ impl<const BUCKETS: usize> Draft<BUCKETS> {
 /// The writer of a [`LeftRightTable`]. Readers see its changes all at once, when it publishes them.
 ///
 /// User code (`Hash`, `Eq`, closures) runs with nothing half done, and never when a change is made to the other side.
-/// Nothing waits but [`wait`](Self::wait_for_readers).
+/// Nothing waits but [`wait_for_readers`](Self::wait_for_readers).
 pub struct TableWriter<
     'a,
     K: Copy,
@@ -197,8 +197,8 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// Has readers see all changes. Waits for nobody, and always succeeds.
     ///
     /// Some readers may still be looking at what was shown before: then changes are refused until they have looked
-    /// away, which [`wait`](Self::wait_for_readers) waits for. Linearizes where the sides change places. O(changes), for this and
-    /// the next change together.
+    /// away, which [`wait_for_readers`](Self::wait_for_readers) waits for. Linearizes where the sides change places.
+    /// O(changes), for this and the next change together.
     ///
     /// ```
     /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
