@@ -1,4 +1,4 @@
-//! builds: asan narrow portable
+//! builds: asan tsan narrow portable
 //! What the maps of owned data free, and when: while destructors are slow, never return, panic or write to the map,
 //! and while guards are held. Each test has a process of its own, because guards hold for all maps of a process.
 

@@ -39,6 +39,15 @@ pub(crate) const GRPC_EVENTS: usize = 4 << 20;
 /// Watches over gRPC at a time: each has a thread.
 pub(crate) const GRPC_WATCHES: usize = 256;
 
+/// Connections at a time while the data is being loaded.
+pub(crate) const LOADING_CONNECTIONS: usize = 4096;
+/// Bytes that each of them may have waiting in either direction: a longer request is not read to its end.
+pub(crate) const LOADING_BYTES: usize = 64 << 10;
+/// So much is read then and thrown away behind the last request of a connection.
+pub(crate) const LOADING_LAST: usize = 64 << 20;
+/// Bytes of keys and values that are stored together, at most: an entry of the log holds all of them.
+pub(crate) const MOST_TOGETHER: usize = 2 << 30;
+
 /// How much a buffer can hold.
 #[derive(Clone, Copy, Debug)]
 enum Limit {
@@ -130,6 +139,15 @@ const BUFFERS: &[Buffer] = &[
         "client-output-buffer-limit",
         "the client is closed",
     ),
+    buffer("keys and values that are stored together", Limit::Bytes(MOST_TOGETHER), "", "an error"),
+    buffer(
+        "while loading: connections",
+        Limit::Number(LOADING_CONNECTIONS),
+        "",
+        "the next is closed",
+    ),
+    buffer("while loading: a request, and answers", Limit::Bytes(LOADING_BYTES), "", CLOSED),
+    buffer("while loading: what follows the last answer", Limit::Bytes(LOADING_LAST), "", CLOSED),
     buffer("a name (`CLIENT SETNAME`, `SETINFO`)", Limit::Bytes(LONGEST_NAME), "", "an error"),
     buffer("gRPC: calls of a connection", Limit::Number(GRPC_CALLS as usize), "", "the next waits"),
     buffer("gRPC: a message of a request", Limit::Bytes(GRPC_MESSAGE), "", "`OUT_OF_RANGE`"),

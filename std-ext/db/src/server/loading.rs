@@ -8,6 +8,7 @@ use super::listen::{Arrival, Door};
 use super::stream::Stream;
 use super::{Address, Server, ServerConfig};
 use crate::Db;
+use crate::limits::{LOADING_BYTES as BYTES, LOADING_CONNECTIONS as MOST, LOADING_LAST as LAST};
 use crate::progress::Progress;
 use crate::resp::Protocol;
 use crate::resp::parse::{Found, Limits, Requests};
@@ -21,12 +22,6 @@ use std::thread::{self, JoinHandle};
 
 const LOADING: &str = "LOADING hedgerow-db is loading the dataset in memory";
 const WAKER: Token = Token(0);
-/// Connections at a time, and bytes that each may have waiting in either direction: a longer request is not read to
-/// its end.
-const MOST: usize = 4096;
-const BYTES: usize = 64 << 10;
-/// So much is read and thrown away behind the last request of a connection.
-const LAST: usize = 64 << 20;
 
 /// Answers clients while the data is being loaded. When dropped, the doors are closed.
 pub struct Loading {

@@ -2,14 +2,12 @@
 
 use super::Session;
 use crate::ask::{Answer, Ask, Change, LONGEST_KEY, LONGEST_VALUE, Life, Refusal, Together, When};
+use crate::limits::MOST_TOGETHER;
 use crate::log::{Lsn, change};
 use crate::state::record::Record;
 use crate::state::shard::{self, Core};
 use crate::state::{Cores, State};
 use std::sync::Arc;
-
-/// Bytes of keys and values that are stored together, at most: an entry of the log holds all of them.
-const MOST_TOGETHER: usize = 2 << 30;
 
 impl Session {
     /// Makes them; the entry that must be safe before the answer is shown.
