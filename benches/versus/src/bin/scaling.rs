@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hedgerow::HashMap;
+use hedgerow_versus::contest::median;
 use hedgerow_versus::data::Word;
 use hedgerow_versus::keys::{Rng, fold, key, value};
 use hedgerow_versus::rivals::{Bench, Dash, Flat, Hasher, Locked, Papaya, Scc, SpinLocks, hasher};
@@ -91,7 +92,7 @@ const MIXES: [Mix; 4] = [
     Mix { name: "changes", changes: 100 },
 ];
 
-/// Keys of a thread; the two lowest bits beyond them say what to do with each.
+/// Keys of a thread, each with what to do: 0 looks it up, 1 inserts it, and 2 removes it.
 fn stream(mix: Mix, keys: u64, thread: u64) -> Vec<(u64, u8)> {
     let mut rng = Rng::new(thread.wrapping_mul(77) + keys);
     let one = |rng: &mut Rng| {
@@ -198,11 +199,10 @@ fn compare(what: &str, keys: u64, maps: &[(&str, Run<'_>)], threads: &[u64], tim
                     speeds.push(run(&streams, time));
                 }
             }
-            let medians = speeds.iter_mut().map(|speeds| {
-                speeds.sort_by(f64::total_cmp);
-                format!("{:.1}", speeds[ROUNDS / 2])
-            });
-            let cells: Vec<_> = medians.collect();
+            let cells = speeds
+                .iter()
+                .map(|speeds| format!("{:.1}", median(speeds).expect("there are rounds")));
+            let cells: Vec<_> = cells.collect();
             println!("| {} | {threads} | {} |", mix.name, cells.join(" | "));
         }
     }

@@ -3,8 +3,10 @@
 //! glibc's allocator gives back by itself only what lies at the end of a heap, so one small allocation behind 100 MB of
 //! free memory keeps all of it in the process. The maintenance thread therefore compares the resident set with what the
 //! database uses, and asks the allocator to give back the pages that are free (`malloc_trim`) if the difference is
-//! large and has grown since the last time. That holds an allocator's lock for a time by what is free; so it is done
-//! seldom, and never by a thread that serves clients. Other allocators give back by themselves.
+//! large and has grown since the last time. What is freed while the allocator is asked, it may miss; so it is asked again
+//! later, less often each time that it gives back little. That holds an allocator's lock for a time that grows with the
+//! free memory; so it is done seldom, and never by a thread that serves clients. Other allocators give back by
+//! themselves.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,6 +15,9 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_millis(500);
 /// So much more than the database uses may stay with the process, and an eighth.
 const SLACK: usize = 32 << 20;
+/// The allocator is asked again after so long at first, and after so long at most, although no more is free than it
+/// left the last time.
+const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(5));
 
 #[derive(Default)]
 pub(crate) struct Heap(Mutex<Seen>);
@@ -24,6 +29,8 @@ struct Seen {
     least: usize,
     /// Whether there was much to give back when it was last looked up.
     is_due: bool,
+    /// When the allocator is asked again, and after which pause.
+    retry: Option<(Instant, Duration)>,
 }
 
 impl Heap {
@@ -31,19 +38,42 @@ impl Heap {
     /// removed is freed a little later.
     pub(crate) fn look_after(&self, used: usize) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.at.is_some_and(|at| at.elapsed() < PAUSE) {
+        let now = Instant::now();
+        if seen.at.is_some_and(|at| now < at + PAUSE) {
             return;
         }
-        seen.at = Some(Instant::now());
+        seen.at = Some(now);
         let free = resident().saturating_sub(used);
-        seen.least = seen.least.min(free);
-        // What the last time could not give back is not asked for again.
-        let is_due = free - seen.least >= SLACK + used / 8;
-        if is_due && seen.is_due {
+        if seen.is_to_give_back(free, used, now) {
             give_back();
-            seen.least = resident().saturating_sub(used);
+            seen.gave_back(free, resident().saturating_sub(used), now);
         }
-        seen.is_due = is_due;
+    }
+}
+
+impl Seen {
+    /// Whether the allocator is to be asked now, where so much is free beside what is used.
+    fn is_to_give_back(&mut self, free: usize, used: usize, now: Instant) -> bool {
+        self.least = self.least.min(free);
+        let much = SLACK + used / 8;
+        let is_time = self.retry.is_some_and(|(at, _)| at <= now);
+        let was_due = self.is_due;
+        // What the last time could not give back is asked for again only after a pause.
+        self.is_due = free - self.least >= much || free >= much && is_time;
+        self.is_due && was_due
+    }
+
+    /// Notes that the allocator was asked, and how much was free before and after.
+    fn gave_back(&mut self, before: usize, after: usize, now: Instant) {
+        self.least = after;
+        let (first, longest) = RETRY;
+        let pause = match self.retry {
+            Some((_, pause)) if before.saturating_sub(after) < SLACK / 4 => {
+                (pause * 2).min(longest)
+            }
+            _ => first,
+        };
+        self.retry = Some((now + pause, pause));
     }
 }
 
@@ -66,4 +96,40 @@ pub(crate) fn resident() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let pages = pages.as_deref().and_then(|line| line.split(' ').nth(1)?.parse::<usize>().ok());
     pages.unwrap_or(0) * PAGE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PAUSE, RETRY, SLACK, Seen};
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn what_was_freed_too_late_is_given_back_later() {
+        let (mut seen, mut now) = (Seen::default(), Instant::now());
+        let mut is_asked = |seen: &mut Seen, free| {
+            now += PAUSE;
+            seen.is_to_give_back(free, 0, now).then_some(now)
+        };
+        assert!(is_asked(&mut seen, 3 * SLACK).is_none(), "asked at once");
+        let at = is_asked(&mut seen, 3 * SLACK).expect("much is free twice in turn");
+        // Two thirds were freed after the allocator had looked at them.
+        seen.gave_back(3 * SLACK, 2 * SLACK, at);
+        let again =
+            (0..20).find_map(|_| is_asked(&mut seen, 2 * SLACK)).expect("never asked again");
+        assert!(again >= at + RETRY.0, "asked again at once");
+    }
+
+    #[test]
+    fn what_cannot_be_given_back_is_asked_for_ever_less_often() {
+        let (mut seen, began) = (Seen::default(), Instant::now());
+        let (mut now, mut asked) = (began, 0);
+        while now < began + Duration::from_hours(1) {
+            now += PAUSE;
+            if seen.is_to_give_back(2 * SLACK, 0, now) {
+                seen.gave_back(2 * SLACK, 2 * SLACK, now);
+                asked += 1;
+            }
+        }
+        assert!((12..=24).contains(&asked), "asked {asked} times within an hour");
+    }
 }
