@@ -17,7 +17,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 const SLACK: usize = 32 << 20;
 /// The allocator is asked again after so long at first, and after so long at most, although no more is free than it
 /// left the last time.
-const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_mins(5));
+const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(300));
 
 #[derive(Default)]
 pub(crate) struct Heap(Mutex<Seen>);
@@ -123,7 +123,7 @@ mod tests {
     fn what_cannot_be_given_back_is_asked_for_ever_less_often() {
         let (mut seen, began) = (Seen::default(), Instant::now());
         let (mut now, mut asked) = (began, 0);
-        while now < began + Duration::from_hours(1) {
+        while now < began + Duration::from_secs(3600) {
             now += PAUSE;
             if seen.is_to_give_back(2 * SLACK, 0, now) {
                 seen.gave_back(2 * SLACK, 2 * SLACK, now);
