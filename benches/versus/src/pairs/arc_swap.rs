@@ -87,7 +87,7 @@ impl<V: Word> Writer<V> for Successor<V> {
     }
 
     #[inline]
-    fn settle(&mut self) {
+    fn wait_for_readers(&mut self) {
         self.next();
     }
 }

@@ -69,7 +69,7 @@ impl<V: Word> Writer<V> for Held<V> {
 
     /// A new guard waits for readers of the old side and brings that up to date.
     #[inline]
-    fn settle(&mut self) {
+    fn wait_for_readers(&mut self) {
         self.guard();
     }
 }

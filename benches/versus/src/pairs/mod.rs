@@ -57,7 +57,7 @@ pub trait Writer<V>: Send {
     /// Lets readers see what was written.
     fn publish(&mut self) {}
     /// Does what a publish left for the next write to do.
-    fn settle(&mut self) {}
+    fn wait_for_readers(&mut self) {}
 }
 
 /// A handle that reads. One thread has it at a time, and some change with a look.

@@ -55,7 +55,7 @@ impl<V: Word, P: Way<V>> Writer<V> for WriteHandle<u64, V, Hasher, P> {
     }
 
     #[inline]
-    fn settle(&mut self) {
+    fn wait_for_readers(&mut self) {
         WriteHandle::wait_for_readers(self);
     }
 }
