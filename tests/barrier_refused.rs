@@ -151,8 +151,8 @@ fn with_readers_that_do_not_fence(
             })
         });
         others.iter().for_each(Told::once);
-        // And one that has gone.
-        thread::scope(|scope| _ = scope.spawn(|| drop(pin())));
+        // And one that has gone: joined, since a scope does not wait for destructors of thread-locals.
+        thread::scope(|scope| scope.spawn(|| drop(pin())).join().unwrap());
         map.insert(1, Tracked::new(1, &alive));
         drop(map.remove(&1));
         map.reclaim();
