@@ -3,9 +3,9 @@
 //! glibc's allocator gives back by itself only what lies at the end of a heap, so one small allocation behind 100 MB of
 //! free memory keeps all of it in the process. The maintenance thread therefore compares the resident set with what the
 //! database uses, and asks the allocator to give back the pages that are free (`malloc_trim`) if the difference is
-//! large and has grown since the last time. What is freed while the allocator is asked, it may miss; so it is asked again
-//! later, less often each time that it gives back little. That holds an allocator's lock for a time that grows with the
-//! free memory; so it is done seldom, and never by a thread that serves clients. Other allocators give back by
+//! large and has grown since the last time. What is freed while the allocator is asked, it may miss; so it is asked
+//! again later, less often each time that it gives back little. That holds an allocator's lock for a time that grows
+//! with the free memory; so it is done seldom, and never by a thread that serves clients. Other allocators give back by
 //! themselves.
 
 use std::sync::{Mutex, PoisonError};
