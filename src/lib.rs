@@ -1,12 +1,20 @@
 //! Concurrent maps for code that has no operating system, and for code that has one.
 //!
-//! [`FlatMap`] is a hash table of plain data whose reads take no lock, hold no guard and write nothing shared.
-//! [`FlatTable`] is the same of fixed size, for a `static`, without an allocator. [`LeftRightMap`] has one writer,
-//! whose changes readers that never wait see together, when it publishes them. [`FenceMap`] keeps its keys in
-//! order, and reads ranges as they were at one moment; [`OrdMap`] does so for keys that own memory, as
-//! [`HashMap`] is a hash table of such. [`docs::choosing`] says which map to take, [`docs::api`] what each of them has:
-//! an operation has the same name and meaning on all that have it, and [`error`] is what it fails with. What holds,
-//! what does not, and why, is in [`docs`].
+//! | Map | What it is | Feature |
+//! |---|---|---|
+//! | [`HashMap`] | A hash table for keys and values of any type. Lookups take no lock. | |
+//! | [`FlatMap`] | A hash table of plain data. Lookups take no lock and no guard, and write nothing. | |
+//! | [`BytesMap`] | A hash table of byte strings, each entry in one piece of memory. | |
+//! | [`OrdMap`] | Keys and values of any type, in order. Ranges are read as they were at one moment. | `ordered` |
+//! | [`FenceMap`] | The same for plain data; parts of its range can have worker threads of their own. | `ordered` |
+//! | [`LeftRightMap`] | One writer, whose changes appear together; readers never wait. | `left-right` |
+//! | [`CompressedMap`] | Byte strings within a memory budget, compressed where seldom read. | `compressed` |
+//! | [`FlatTable`] | A [`FlatMap`] of fixed size, for a `static`, without an allocator. | |
+//! | [`LeftRightTable`] | A [`LeftRightMap`] of fixed size, likewise. | `left-right-table` |
+//!
+//! [`HashSet`], [`FlatSet`], [`OrdSet`] and [`FenceSet`] are sets. [`docs::choosing`] says which map to take, and
+//! [`docs::api`] what each of them has: an operation has the same name and meaning on all maps that have it. [`error`]
+//! has the errors of all of them. [`docs`] says what each map guarantees, and why it holds.
 //!
 //! ```
 //! let ports = hedgerow::FlatMap::<&str, u16>::new();
@@ -19,16 +27,23 @@
 //! ```
 //!
 //! # Features
-//! - `alloc`: everything that allocates: all but [`FlatTable`].
-//! - `lz4` (default): the codec [`Lz4`](compressed::codec::Lz4).
 //! - `std` (default): the default hasher is keyed from the operating system's entropy. Implies `alloc`. Without an
 //!   operating system, use `default-features = false, features = ["alloc"]`.
-//! - `std-ext`: module `std_ext`, what needs an operating system. Implies `std`.
+//! - `ordered`, `left-right`, `compressed`: the maps above. `lz4`: the codec [`Lz4`](compressed::codec::Lz4). `full`:
+//!   all of these. They are not in the default set because each adds a second or more to the time that the crate takes
+//!   to compile.
+//! - `alloc`: maps that allocate. Without it, [`FlatTable`] and [`LeftRightTable`] remain.
+//! - `std-ext`: module `std_ext`, what needs an operating system. Implies `std` and `full`.
 //! - `serde`: `Serialize` and `Deserialize`. `rayon`: parallel iterators.
 //! - `portable-atomic`: atomics from the crate of that name, for targets without compare-and-swap.
 //!
 //! No feature changes what another one does.
 #![cfg_attr(not(hedgerow_shuttle), no_std)]
+// Maps share most of their code. What no map uses is found, and links are checked, where all of them are compiled.
+#![cfg_attr(
+    not(feature = "full"),
+    allow(dead_code, unused_imports, rustdoc::broken_intra_doc_links)
+)]
 // On docs.rs each item shows the features that it needs; the flags of the models are nobody's choice there.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
@@ -47,9 +62,9 @@ extern crate self as hedgerow;
 
 mod api;
 mod bins;
-#[cfg(feature = "alloc")]
+#[cfg(feature = "compressed")]
 pub mod compressed;
-#[cfg(feature = "alloc")]
+#[cfg(feature = "full")]
 pub mod docs;
 pub mod error;
 /// Places of keys in maps, there or not: what `entry` returns.
@@ -58,10 +73,10 @@ pub mod entry {
     pub use crate::api::entry::{Entries, Entry, ModifiedEntry, OccupiedEntry, VacantEntry};
 }
 mod facade;
-#[cfg(feature = "alloc")]
+#[cfg(feature = "ordered")]
 pub mod fence;
 pub mod flat;
-#[cfg(not(hedgerow_loom))]
+#[cfg(all(feature = "left-right-table", not(hedgerow_loom)))]
 pub mod left_right;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub mod owned;
@@ -77,26 +92,28 @@ mod sync;
 mod table;
 
 pub use api::op::{Computed, Op};
-#[cfg(feature = "alloc")]
+#[cfg(feature = "compressed")]
 pub use compressed::CompressedMap;
 pub use equivalent::{Comparable, Equivalent};
-#[cfg(feature = "alloc")]
+#[cfg(feature = "ordered")]
 pub use fence::FenceMap;
-#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
+#[cfg(all(feature = "ordered", not(hedgerow_loom)))]
 pub use fence::OrdMap;
 #[cfg(feature = "alloc")]
 pub use flat::FlatMap;
 pub use flat::FlatTable;
-#[cfg(all(feature = "alloc", not(hedgerow_loom)))]
+#[cfg(all(feature = "left-right", not(hedgerow_loom)))]
 pub use left_right::LeftRightMap;
-#[cfg(not(hedgerow_loom))]
+#[cfg(all(feature = "left-right-table", not(hedgerow_loom)))]
 pub use left_right::LeftRightTable;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub use owned::{BytesMap, HashMap};
+#[cfg(all(feature = "ordered", not(hedgerow_loom)))]
+pub use sets::{FenceSet, OrdSet};
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
-pub use sets::{FenceSet, FlatSet, HashSet, OrdSet};
+pub use sets::{FlatSet, HashSet};
 
 /// The README's examples are tests.
-#[cfg(all(doctest, feature = "alloc"))]
+#[cfg(all(doctest, feature = "full"))]
 #[doc = include_str!("../README.md")]
 struct ReadMe;

@@ -35,7 +35,7 @@
 //!
 //! - [`SmallText`](crate::compressed::codec::SmallText) is for what has words, names and syntax in common: rows, JSON,
 //!   addresses, log lines of up to some hundred bytes. It compresses slowly and decompresses fast.
-//! - `Lz4` (feature `lz4`, which is on by default) is for what repeats itself, and with its dictionary for what repeats
+//! - `Lz4` (feature `lz4`) is for what repeats itself, and with its dictionary for what repeats
 //!   other values: HTML, source text, long JSON, binary structures.
 //!
 //! By default a map has both, and for each value keeps what is smallest, or the value itself where neither saves a

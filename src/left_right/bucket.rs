@@ -23,7 +23,7 @@ const LOST_COUNT: u64 = 127;
 
 /// What the hasher said, well mixed at both ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(not(feature = "alloc"), allow(unreachable_pub))] // A sealed trait of the map names it.
+#[cfg_attr(not(feature = "left-right"), allow(unreachable_pub))] // A sealed trait of the map names it.
 pub struct Hashed(pub(super) u64);
 
 impl Hashed {
@@ -48,7 +48,7 @@ impl Hashed {
     }
 
     /// The least hash that belongs behind `bucket`, if one does.
-    #[cfg(feature = "alloc")]
+    #[cfg(feature = "left-right")]
     pub(super) fn first_behind(bucket: usize, buckets: usize) -> Option<u64> {
         if bucket + 1 >= buckets {
             return None;
@@ -230,7 +230,7 @@ impl<E> Bucket<E> {
     }
 
     /// Buckets for `entries`, at least one; None where so many cannot be addressed, or numbered.
-    #[cfg(feature = "alloc")]
+    #[cfg(feature = "left-right")]
     pub(super) fn number_for(entries: usize) -> Option<usize> {
         let slots = entries.checked_add(entries / 3)?.checked_add(1)?;
         let mut buckets = slots.div_ceil(Self::SLOTS);
@@ -245,7 +245,7 @@ impl<E> Bucket<E> {
 impl<E: Copy> Bucket<E> {
     /// Makes an empty bucket in place. It writes the head only: slots may hold anything, and seven large entries would
     /// not fit on a small stack.
-    #[cfg(feature = "alloc")]
+    #[cfg(feature = "left-right")]
     pub(super) fn make_empty(at: &mut MaybeUninit<Self>) {
         // SAFETY: the pointer is valid for writes of a whole bucket.
         unsafe { (&raw mut (*at.as_mut_ptr()).head).write(Head(0)) };
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg(feature = "alloc")]
+    #[cfg(feature = "left-right")]
     fn what_belongs_behind_a_bucket_begins_where_it_says() {
         for buckets in [1, 2, 3, 7, 64, 1000, 12_345] {
             for bucket in [0, buckets / 3, buckets / 2, buckets - 1] {

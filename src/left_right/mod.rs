@@ -7,44 +7,44 @@
 //! With feature `std`, a `SharedWriteHandle` is a writer that threads share.
 
 mod bucket;
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 mod draft;
 mod fixed;
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 mod keep;
-#[cfg(feature = "std")]
+#[cfg(all(feature = "left-right", feature = "std"))]
 mod many;
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 mod map;
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 mod pen;
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 mod reader;
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 mod ripe;
-#[cfg(feature = "serde")]
+#[cfg(all(feature = "left-right", feature = "serde"))]
 mod serde;
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 mod shared;
 mod side;
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 mod snapshot;
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 mod unpublished;
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 mod writer;
 
 pub use crate::api::hasher::DefaultHashBuilder;
 pub use fixed::{LeftRightTable, TableReader, TableSnapshot, TableWriter};
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 pub use keep::{Boxed, Inline, Keep};
-#[cfg(feature = "std")]
+#[cfg(all(feature = "left-right", feature = "std"))]
 pub use many::{SharedWriteGuard, SharedWriteHandle};
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 pub use map::{Handles, LeftRightMap};
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 pub use reader::{ReadGuard, ReadHandle, ReadHandleFactory};
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 pub use snapshot::{Iter, Lookup, Snapshot};
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 pub use writer::{Pending, WriteHandle};

@@ -16,11 +16,11 @@ pub(super) struct Place {
 
 /// A place in one word, because a small device keeps one in each note of a change: the bucket's number, and in the
 /// lowest three bits the slot's. (A bucket takes 64 bytes of memory, so its number has bits to spare.)
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct PackedPlace(usize);
 
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 impl From<Place> for PackedPlace {
     fn from(place: Place) -> Self {
         debug_assert!(place.slot < 8);
@@ -28,7 +28,7 @@ impl From<Place> for PackedPlace {
     }
 }
 
-#[cfg(feature = "alloc")]
+#[cfg(feature = "left-right")]
 impl From<PackedPlace> for Place {
     fn from(place: PackedPlace) -> Self {
         Self { bucket: place.0 >> 3, slot: place.0 & 7 }
@@ -41,7 +41,8 @@ pub(super) struct View<E> {
     number: usize,
     pub(super) len: usize,
     /// Publishes up to this state.
-    #[cfg_attr(not(feature = "alloc"), allow(dead_code))] // The fixed table asks its side.
+    #[cfg_attr(not(feature = "left-right"), allow(dead_code))]
+    // The fixed table asks its side.
     pub(super) generation: u64,
 }
 
@@ -67,7 +68,7 @@ impl<E: Copy> View<E> {
     ///
     /// # Safety
     /// The side is neither changed nor dropped while the result is used.
-    #[cfg(feature = "alloc")]
+    #[cfg(feature = "left-right")]
     #[inline(always)]
     pub(super) unsafe fn find<'a>(
         self,
@@ -149,7 +150,7 @@ impl<E: Copy> View<E> {
     }
 
     /// Asks for the lines of the bucket that `hash` names.
-    #[cfg(feature = "alloc")]
+    #[cfg(feature = "left-right")]
     #[inline(always)]
     pub(super) fn prefetch(self, hash: Hashed) {
         Bucket::prefetch(self.buckets.as_ptr().wrapping_add(hash.home(self.number)));
@@ -160,7 +161,7 @@ impl<E: Copy> View<E> {
     ///
     /// # Safety
     /// The side is neither changed nor dropped meanwhile.
-    #[cfg(feature = "alloc")]
+    #[cfg(feature = "left-right")]
     #[inline(always)]
     pub(super) unsafe fn likely(self, hash: Hashed, mut each: impl FnMut(&E)) {
         // SAFETY: as the caller says; homes are below the number.
@@ -177,7 +178,7 @@ impl<E: Copy> View<E> {
     ///
     /// # Safety
     /// The side is neither changed nor dropped meanwhile.
-    #[cfg(feature = "alloc")]
+    #[cfg(feature = "left-right")]
     pub(super) unsafe fn visit(
         self,
         from: Hashed,
@@ -308,7 +309,7 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
         Bucket::<E>::capacity(self.buckets())
     }
 
-    #[cfg(feature = "alloc")]
+    #[cfg(feature = "left-right")]
     pub(super) fn bytes(&self) -> usize {
         size_of_val(self.all())
     }
@@ -367,7 +368,7 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
     }
 
     /// Whether the entry at `place`, which belongs to the bucket `home`, is found under `hash`.
-    #[cfg(feature = "alloc")]
+    #[cfg(feature = "left-right")]
     pub(super) fn is_found_under(&self, hash: Hashed, home: usize, place: Place) -> bool {
         let head = self.all()[place.bucket].head();
         hash.home(self.buckets()) == home && head.has_tag(place.slot, hash)
@@ -415,14 +416,14 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
     }
 
     /// Has all buckets hold what they hold in `other`, which has as many.
-    #[cfg(feature = "alloc")]
+    #[cfg(feature = "left-right")]
     pub(super) fn copy_all(&mut self, other: &Self) {
         self.buckets.as_mut().copy_from_slice(other.all());
         self.len = other.len;
     }
 
     /// Asks for the lines of `bucket`.
-    #[cfg(feature = "alloc")]
+    #[cfg(feature = "left-right")]
     pub(super) fn prefetch(&self, bucket: usize) {
         Bucket::prefetch(self.all().as_ptr().wrapping_add(bucket));
     }

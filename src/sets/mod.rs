@@ -2,6 +2,7 @@
 
 mod flat;
 mod hash;
+#[cfg(feature = "ordered")]
 mod ordered;
 #[cfg(feature = "serde")]
 mod serde;
@@ -9,6 +10,7 @@ mod traits;
 
 pub use flat::FlatSet;
 pub use hash::{ElementRef, HashSet};
+#[cfg(feature = "ordered")]
 pub use ordered::{FenceSet, OrdSet};
 
 /// Operations of all sets. `$map` is the map that the set is made of and `$p` its third parameter; `$borrow` makes a

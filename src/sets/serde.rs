@@ -1,7 +1,10 @@
 //! Feature `serde`: a set is written as a sequence, and read as one.
 
-use super::{FenceSet, FlatSet, HashSet, OrdSet};
+#[cfg(feature = "ordered")]
+use super::{FenceSet, OrdSet};
+use super::{FlatSet, HashSet};
 use crate::api::serde::Elements;
+#[cfg(feature = "ordered")]
 use crate::fence::Ranking;
 use ::serde::de::{Deserialize, Deserializer};
 use ::serde::ser::{Serialize, Serializer};
@@ -40,7 +43,9 @@ serde! { FlatSet<T, S>; where [T: Copy + Eq + Hash, S: BuildHasher,]; made [S: D
 |set| set.iter().collect::<Vec<_>>() }
 serde! { HashSet<T, S>; where [T: Eq + Hash, S: BuildHasher,]; made [S: Default,];
 |set| set.map.pin().keys().collect::<Vec<_>>() }
+#[cfg(feature = "ordered")]
 serde! { FenceSet<T, R>; where [T: Ord + Copy, R: Ranking<T>,]; made [R: Default,];
 |set| set.iter().collect::<Vec<_>>() }
+#[cfg(feature = "ordered")]
 serde! { OrdSet<T, R>; where [T: Ord + Clone, R: Ranking<T>,]; made [R: Default,];
 |set| set.map.pin().keys().collect::<Vec<_>>() }

@@ -1,6 +1,9 @@
 //! The std traits that the sets have.
 
-use super::{FenceSet, FlatSet, HashSet, OrdSet};
+#[cfg(feature = "ordered")]
+use super::{FenceSet, OrdSet};
+use super::{FlatSet, HashSet};
+#[cfg(feature = "ordered")]
 use crate::fence::{self, Ranking};
 use crate::flat;
 use core::fmt;
@@ -84,7 +87,9 @@ macro_rules! traits {
 
 traits! { FlatSet<T, S>; where [T: Copy + Eq + Hash, S: BuildHasher,]; made [S: Default,]; copied [S: Clone,] }
 traits! { HashSet<T, S>; where [T: Eq + Hash, S: BuildHasher,]; made [S: Default,]; copied [T: Clone, S: Clone,] }
+#[cfg(feature = "ordered")]
 traits! { FenceSet<T, R>; where [T: Ord + Copy, R: Ranking<T>,]; made [R: Default,]; copied [R: Clone,] }
+#[cfg(feature = "ordered")]
 traits! { OrdSet<T, R>; where [T: Ord + Clone, R: Ranking<T>,]; made [R: Default,]; copied [R: Clone,] }
 
 impl<'a, T: Copy + Eq + Hash, S: BuildHasher> IntoIterator for &'a FlatSet<T, S> {
@@ -96,6 +101,7 @@ impl<'a, T: Copy + Eq + Hash, S: BuildHasher> IntoIterator for &'a FlatSet<T, S>
     }
 }
 
+#[cfg(feature = "ordered")]
 impl<'a, T: Ord + Copy, R: Ranking<T>> IntoIterator for &'a FenceSet<T, R> {
     type Item = T;
     type IntoIter = fence::Keys<'a, T, (), R>;
