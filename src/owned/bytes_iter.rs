@@ -13,6 +13,7 @@ use core::iter::FusedIterator;
 pub struct BytesIter<'a>(Walk<'a, Fused, Guard<'a>>);
 
 impl<'a> BytesIter<'a> {
+    #[inline]
     pub(super) fn new(nodes: &'a Nodes<Fused>) -> Self {
         Self(Walk::new(nodes, pin()))
     }
@@ -21,6 +22,8 @@ impl<'a> BytesIter<'a> {
 impl<'a> Iterator for BytesIter<'a> {
     type Item = Ref<'a, [u8], [u8]>;
 
+    // Inline, here and elsewhere in maps of bytes: compiled for whoever uses one, and for nobody else.
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let node = self.0.next()?.shared();
         // SAFETY: met under the guard, of which the entry gets another.
@@ -44,6 +47,7 @@ impl fmt::Debug for BytesIter<'_> {
 pub struct PinnedBytesIter<'a>(Walk<'a, Fused>);
 
 impl<'a> PinnedBytesIter<'a> {
+    #[inline]
     pub(super) fn new(nodes: &'a Nodes<Fused>, guard: &'a Guard<'a>) -> Self {
         Self(Walk::new(nodes, guard))
     }
@@ -52,6 +56,7 @@ impl<'a> PinnedBytesIter<'a> {
 impl<'a> Iterator for PinnedBytesIter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.0.next().map(|node| (node.key(), node.value()))
     }

@@ -49,6 +49,7 @@ impl BytesMap {
     /// assert!(hedgerow::BytesMap::new().is_empty());
     /// ```
     #[must_use]
+    #[inline]
     pub fn new() -> Self {
         Self::default()
     }
@@ -62,6 +63,7 @@ impl BytesMap {
     /// let map = hedgerow::BytesMap::with_capacity(1000);
     /// ```
     #[must_use]
+    #[inline]
     pub fn with_capacity(capacity: usize) -> Self {
         let made = Self::try_with_capacity_and_hasher(capacity, DefaultHashBuilder::default());
         made.unwrap_or_else(|(why, _)| fail(why))
