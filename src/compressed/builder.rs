@@ -1,13 +1,16 @@
 //! What a map is made with.
 
-use super::codec::Codec;
+use super::codec::{Codec, Corrupt};
+use super::expiry::{Clock, Listener, RemovalCause};
+use super::hash::KeyHasher;
 use super::map::CompressedMap;
 use super::models::Named;
 use super::record::Shape;
 use super::types::{Merge, Policy};
-use crate::api::hasher::DefaultHashBuilder;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::hash::BuildHasher;
+use core::time::Duration;
 
 /// Sizes of segments, as powers of two.
 const SMALLEST: u32 = if cfg!(hedgerow_loom) { 8 } else { 10 };
@@ -30,13 +33,25 @@ pub struct Builder {
     pub(super) codecs: Vec<Named>,
     pub(super) merge: Option<Box<dyn Merge>>,
     pub(super) policy: Policy,
-    pub(super) hasher: Option<DefaultHashBuilder>,
+    pub(super) hasher: Option<KeyHasher>,
+    pub(super) clock: Option<Box<dyn Clock>>,
+    pub(super) time_to_live: Option<Duration>,
+    pub(super) listener: Option<Box<Listener>>,
 }
 
 impl Builder {
     pub(super) fn new(budget: usize) -> Self {
-        let (codecs, merge) = (Vec::new(), None);
-        Self { budget, segment: None, codecs, merge, policy: Policy::default(), hasher: None }
+        Self {
+            budget,
+            segment: None,
+            codecs: Vec::new(),
+            merge: None,
+            policy: Policy::default(),
+            hasher: None,
+            clock: None,
+            time_to_live: None,
+            listener: None,
+        }
     }
 
     /// Adds a codec. Of several, the one that makes least of a value compresses it; values that none of them makes
@@ -71,9 +86,82 @@ impl Builder {
         self
     }
 
-    /// The hasher of the keys; one is keyed anew for each map otherwise.
-    pub fn hasher(mut self, hasher: DefaultHashBuilder) -> Self {
-        self.hasher = Some(hasher);
+    /// Sets the hasher of the keys, of any type. By default it is a
+    /// [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder), which is keyed anew for each map.
+    ///
+    /// ```
+    /// use hedgerow::CompressedMap;
+    /// use std::hash::RandomState;
+    ///
+    /// let map = CompressedMap::builder(1 << 20).hasher(RandomState::new()).build();
+    /// assert_eq!(map.insert("key", "value"), Ok(false));
+    /// ```
+    pub fn hasher(mut self, hasher: impl BuildHasher + Send + Sync + 'static) -> Self {
+        self.hasher = Some(KeyHasher::Other(Box::new(hasher)));
+        self
+    }
+
+    /// Sets how long a value lives that is inserted without a time of its own. By default values do not expire.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let map = hedgerow::CompressedMap::builder(1 << 20).time_to_live(Duration::ZERO).build();
+    /// map.insert("key", "value").unwrap();
+    /// assert_eq!(map.get("key"), Ok(None));
+    /// ```
+    pub fn time_to_live(mut self, time_to_live: Duration) -> Self {
+        self.time_to_live = Some(time_to_live);
+        self
+    }
+
+    /// Sets the clock by which values expire. With feature `std`, the default is the system's monotonic clock.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use std::time::Duration;
+    ///
+    /// static SECONDS: AtomicU64 = AtomicU64::new(0); // of a timer interrupt, for example
+    /// let clock = || Duration::from_secs(SECONDS.load(Ordering::Relaxed));
+    /// let map = hedgerow::CompressedMap::builder(1 << 20).clock(clock).build();
+    /// map.insert_for("key", "value", Duration::from_secs(60)).unwrap();
+    /// SECONDS.store(59, Ordering::Relaxed);
+    /// assert!(map.contains_key("key"));
+    /// SECONDS.store(60, Ordering::Relaxed);
+    /// assert!(!map.contains_key("key"));
+    /// ```
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Some(Box::new(clock));
+        self
+    }
+
+    /// Calls `listener` for each entry that the map removes by itself, with its key, its value and the cause: not for
+    /// what a caller removes or replaces, even if it had expired.
+    ///
+    /// It runs in whichever thread makes room, while nothing is locked that a lookup needs, but others that make room
+    /// may wait for it. As a codec, it must not change the map. Each removal then allocates its value.
+    ///
+    /// ```
+    /// use hedgerow::compressed::RemovalCause;
+    /// use std::sync::mpsc::channel;
+    /// use std::time::Duration;
+    ///
+    /// let (removed, told) = channel();
+    /// let map = hedgerow::CompressedMap::builder(1 << 20)
+    ///     .on_removal(move |key, value, cause| {
+    ///         let value = value.map(<[u8]>::to_vec);
+    ///         removed.send((key.to_vec(), value, cause)).unwrap();
+    ///     })
+    ///     .build();
+    /// map.insert_for("key", "value", Duration::ZERO).unwrap();
+    /// map.expire_step(64);
+    /// let (key, value) = (b"key".to_vec(), b"value".to_vec());
+    /// assert_eq!(told.recv(), Ok((key, Ok(value), RemovalCause::Expired)));
+    /// ```
+    pub fn on_removal(
+        mut self,
+        listener: impl Fn(&[u8], Result<&[u8], Corrupt>, RemovalCause) + Send + Sync + 'static,
+    ) -> Self {
+        self.listener = Some(Box::new(listener));
         self
     }
 

@@ -17,6 +17,11 @@ pub(super) struct Met {
 }
 
 impl Met {
+    /// When the entry expires; 0 for never.
+    pub(super) fn deadline(&self) -> u64 {
+        self.gathered.deadline()
+    }
+
     /// The record's head and bytes, if it stands for the value by itself.
     pub(super) fn as_stored(&self) -> Option<(Head, &[u8])> {
         self.gathered.alone()
@@ -24,8 +29,15 @@ impl Met {
 }
 
 impl Store {
-    /// Copies the entries of the bin at `position`, as they were at one moment; tells the next position.
+    /// As `meet_all`, without the entries that have expired.
     pub(super) fn meet_bin(&self, position: Position, into: &mut Vec<Met>) -> Option<Position> {
+        let next = self.meet_all(position, into);
+        into.retain(|met| !self.has_passed(met.deadline()));
+        next
+    }
+
+    /// Copies the entries of the bin at `position`, as they were at one moment; tells the next position.
+    pub(super) fn meet_all(&self, position: Position, into: &mut Vec<Met>) -> Option<Position> {
         self.table.follow(position, |afar| {
             let Some(afar) = afar else { return into.clear() };
             let top = Location::from(afar);

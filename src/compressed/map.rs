@@ -32,7 +32,7 @@ use core::fmt;
 /// # Ok::<(), hedgerow::compressed::codec::Corrupt>(())
 /// ```
 pub struct CompressedMap {
-    store: Store,
+    pub(super) store: Store,
 }
 
 impl CompressedMap {
@@ -452,8 +452,8 @@ impl Store {
             for entry in met.drain(..) {
                 let (key, hash) = (&*entry.key, self.hash(&entry.key));
                 let (top, generation, value) = (entry.top, entry.generation, self.value_of(&entry));
-                let mut now = Some(Resolved { top, generation, value });
-                while let Some(Resolved { top, generation, value }) = now {
+                let mut now = Some(Resolved { top, generation, value, deadline: 0 });
+                while let Some(Resolved { top, generation, value, .. }) = now {
                     let value = value.as_deref().map_err(|&corrupt| corrupt);
                     if keep(key, value) || self.unlink_exactly(hash, top, generation) {
                         break;
@@ -468,7 +468,7 @@ impl Store {
     fn clear(&self) {
         let (mut position, mut met) = (Some(Position::START), Vec::new());
         while let Some(at) = position {
-            position = self.meet_bin(at, &mut met);
+            position = self.meet_all(at, &mut met);
             for entry in met.drain(..) {
                 self.remove(&entry.key);
             }

@@ -14,10 +14,14 @@
 
 mod budget;
 mod builder;
+mod cache;
 pub mod codec;
 mod codec_lock;
+mod expiry;
+mod hash;
 mod iter;
 mod learn;
+mod loads;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
 mod map;
@@ -28,6 +32,8 @@ mod pool;
 mod read;
 mod record;
 mod segment;
+#[cfg(feature = "serde")]
+mod serde;
 mod store;
 mod sweep;
 mod transfer;
@@ -37,8 +43,11 @@ mod verify;
 mod write;
 
 pub use self::builder::Builder;
+pub use self::expiry::{Clock, RemovalCause};
 pub use self::iter::Iter;
 pub use self::map::CompressedMap;
+#[cfg(feature = "serde")]
+pub use self::serde::{Format, Formatted};
 pub use self::transfer::{ExportError, ImportError};
 pub use self::typed::{Decode, Encode, TypedMap};
 pub use self::types::{CodecStats, Merge, Policy, ReadError, Stats, StoreError};

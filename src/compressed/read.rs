@@ -88,13 +88,15 @@ pub(super) struct Found {
     pub(super) at: Location,
     pub(super) generation: usize,
     pub(super) head: Head,
+    /// When the entry expires; 0 for never.
+    deadline: u64,
     copied: Copied,
 }
 
 impl Found {
     fn none() -> Self {
         let head = Head::raw(0, 0);
-        Self { at: Location::NONE, generation: 0, head, copied: Copied::Not }
+        Self { at: Location::NONE, generation: 0, head, deadline: 0, copied: Copied::Not }
     }
 }
 
@@ -103,6 +105,8 @@ pub(super) struct Resolved {
     pub(super) top: Location,
     pub(super) generation: usize,
     pub(super) value: Result<Vec<u8>, Corrupt>,
+    /// When it expires; 0 for never.
+    pub(super) deadline: u64,
 }
 
 /// The records of a chain, copied one after the other.
@@ -117,6 +121,12 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
+    /// When the value expires; 0 for never.
+    pub(super) fn deadline(&self) -> u64 {
+        let base = self.links.last().filter(|(head, _)| !head.is_operand());
+        base.map_or(0, |(head, _)| head.deadline)
+    }
+
     /// The only record, if it is one of a value.
     pub(super) fn alone(&self) -> Option<(Head, &[u8])> {
         match &self.links[..] {
@@ -152,7 +162,24 @@ impl Store {
         };
         let look = |afar: &Afar| self.look(Location::from(*afar), key, copy, &found);
         self.table.get(hash, look, |_| MaybeUninit::new(()))?;
-        Some(found.get())
+        let found = found.get();
+        (!self.has_passed(found.deadline)).then_some(found)
+    }
+
+    /// When the key's value expires, 0 for never; None if there is no value.
+    pub(super) fn deadline_of_key(&self, key: &[u8]) -> Option<u64> {
+        self.glance(key).map(|found| found.deadline)
+    }
+
+    /// What the key's entry leads to, with nothing copied.
+    fn glance(&self, key: &[u8]) -> Option<Found> {
+        let hash = self.hash(key);
+        let found = Cell::new(Found::none());
+        let look =
+            |afar: &Afar| self.look(Location::from(*afar), key, |_, _, _| Copied::Not, &found);
+        self.table.get(hash, look, |_| MaybeUninit::new(()))?;
+        let found = found.get();
+        (!self.has_passed(found.deadline)).then_some(found)
     }
 
     /// Whether a record is the key's; what it says, if it is. All of it may be changing.
@@ -171,20 +198,14 @@ impl Store {
             return false;
         }
         let copied = copy(segment, head, start + len + head.key);
-        found.set(Found { at, generation: segment.generation(), head, copied });
+        let (generation, deadline) = (segment.generation(), self.deadline_of(at, head));
+        found.set(Found { at, generation, head, deadline, copied });
         true
     }
 
     pub(super) fn contains(&self, key: &[u8]) -> bool {
-        let hash = self.hash(key);
-        let found = Cell::new(Found::none());
-        let look =
-            |afar: &Afar| self.look(Location::from(*afar), key, |_, _, _| Copied::Not, &found);
-        let there = self.table.get(hash, look, |_| MaybeUninit::new(())).is_some();
-        if there {
-            self.touch(found.get().at);
-        }
-        there
+        let found = self.glance(key);
+        found.inspect(|found| self.touch(found.at)).is_some()
     }
 
     fn touch(&self, at: Location) {
@@ -245,7 +266,7 @@ impl Store {
         loop {
             if found.head.is_operand() {
                 let resolved = self.resolve(hash, |at| self.is_of(at, key), key)?;
-                let Resolved { top, generation, value: Ok(value) } = resolved else {
+                let Resolved { top, generation, value: Ok(value), .. } = resolved else {
                     return Some((Err(ReadError::Corrupt), found));
                 };
                 let need = value.len();
@@ -288,7 +309,7 @@ impl Store {
     /// nothing unless it may.
     #[inline(never)]
     fn admit(&self, hash: Hash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
-        let head = Head::raw(key.len(), plain.len());
+        let head = Head::raw(key.len(), plain.len()).until(found.head.deadline);
         let size = head.record(true);
         // No record that fills a good part of a segment: it would push out too much.
         if size > self.shape().room() / 4 {
@@ -369,8 +390,19 @@ impl Store {
         into.whole = at.is_none();
     }
 
-    /// The value of the entry that `wanted` knows by what it leads to.
+    /// As `resolve_any`, if the entry has not expired.
     pub(super) fn resolve(
+        &self,
+        hash: Hash,
+        wanted: impl Fn(Location) -> bool + Copy,
+        key: &[u8],
+    ) -> Option<Resolved> {
+        let resolved = self.resolve_any(hash, wanted, key)?;
+        (!self.has_passed(resolved.deadline)).then_some(resolved)
+    }
+
+    /// The value of the entry that `wanted` knows by what it leads to.
+    pub(super) fn resolve_any(
         &self,
         hash: Hash,
         wanted: impl Fn(Location) -> bool + Copy,
@@ -389,7 +421,7 @@ impl Store {
         let gathered = gathered.into_inner();
         let value = self.fold(key, &gathered);
         let (top, generation) = (Location(gathered.top), gathered.generation);
-        Some(Resolved { top, generation, value })
+        Some(Resolved { top, generation, value, deadline: gathered.deadline() })
     }
 
     /// The value that a chain stands for.

@@ -1,7 +1,7 @@
 //! Where records lie, and how one begins.
 //!
 //! ```text
-//! (below) | kind | key's length | stored length | (plain length) | key | stored bytes
+//! (below) | kind | key's length | stored length | (plain length) | (deadline) | key | stored bytes
 //! ```
 //!
 //! Lengths are varints, seven bits a byte. A record that lies *on* another begins on a word, which says
@@ -17,10 +17,15 @@ pub(super) const RAW: u8 = 0;
 const OPERAND: u8 = 240;
 /// Operands that may lie on each other.
 pub(super) const MOST_OPERANDS: u8 = 8;
+/// Added to the kind of a value that has a deadline: six bytes of its head.
+const EXPIRES: u8 = 0x40;
+const DEADLINE_BYTES: usize = 6;
+/// The latest deadline, in milliseconds by the map's clock: eight thousand years.
+pub(super) const LAST_DEADLINE: u64 = (1 << (8 * DEADLINE_BYTES)) - 1;
 /// Kinds between are models.
 pub(super) const MOST_MODELS: usize = if cfg!(hedgerow_loom) { 1 } else { 32 };
 /// Bytes in the longest head, without the word in front of it.
-pub(super) const LONGEST_HEAD: usize = 10;
+pub(super) const LONGEST_HEAD: usize = 10 + DEADLINE_BYTES;
 /// Words that hold the longest head wherever it begins.
 pub(super) const HEAD_WORDS: usize = (WORD - 1 + LONGEST_HEAD).div_ceil(WORD);
 
@@ -146,11 +151,18 @@ pub(super) struct Head {
     pub(super) stored: usize,
     /// Of the value, once it is decompressed; of an operand, as stored.
     pub(super) plain: usize,
+    /// When the value expires, in milliseconds by the map's clock; 0 for never.
+    pub(super) deadline: u64,
 }
 
 impl Head {
     pub(super) const fn raw(key: usize, value: usize) -> Self {
-        Self { kind: RAW, key, stored: value, plain: value }
+        Self { kind: RAW, key, stored: value, plain: value, deadline: 0 }
+    }
+
+    /// The head of a value that expires then.
+    pub(super) const fn until(self, deadline: u64) -> Self {
+        Self { deadline, ..self }
     }
 
     /// The kind of an operand on `below` others.
@@ -181,7 +193,8 @@ impl Head {
     #[inline(always)]
     pub(super) const fn len(self) -> usize {
         let plain = if self.model().is_some() { varint_len(self.plain) } else { 0 };
-        1 + varint_len(self.key) + varint_len(self.stored) + plain
+        let deadline = if self.deadline == 0 { 0 } else { DEADLINE_BYTES };
+        1 + varint_len(self.key) + varint_len(self.stored) + plain + deadline
     }
 
     /// Bytes of the whole record.
@@ -191,10 +204,18 @@ impl Head {
     }
 
     pub(super) fn write(self, into: &mut [u8; LONGEST_HEAD]) -> usize {
-        into[0] = self.kind;
+        into[0] = if self.deadline == 0 { self.kind } else { self.kind | EXPIRES };
         let mut at = put_varint(self.key, into, 1);
         at = put_varint(self.stored, into, at);
-        if self.model().is_some() { put_varint(self.plain, into, at) } else { at }
+        if self.model().is_some() {
+            at = put_varint(self.plain, into, at);
+        }
+        if self.deadline != 0 {
+            into[at..at + DEADLINE_BYTES]
+                .copy_from_slice(&self.deadline.to_le_bytes()[..DEADLINE_BYTES]);
+            at += DEADLINE_BYTES;
+        }
+        at
     }
 
     /// The head that begins here and its length. Of other bytes, some head.
@@ -202,13 +223,22 @@ impl Head {
     pub(super) fn read(bytes: &[u8]) -> (Self, usize) {
         let kind = bytes[0];
         let (key, at) = varint(bytes, 1);
-        let (stored, at) = varint(bytes, at);
-        let head = Self { kind, key, stored, plain: stored };
-        if head.model().is_none() {
+        let (stored, mut at) = varint(bytes, at);
+        let mut head = Self { kind, key, stored, plain: stored, deadline: 0 };
+        if head.is_operand() {
             return (head, at);
         }
-        let (plain, at) = varint(bytes, at);
-        (Self { plain, ..head }, at)
+        head.kind &= !EXPIRES;
+        if head.model().is_some() {
+            (head.plain, at) = varint(bytes, at);
+        }
+        if kind & EXPIRES != 0 {
+            let mut deadline = [0; 8];
+            deadline[..DEADLINE_BYTES].copy_from_slice(&bytes[at..at + DEADLINE_BYTES]);
+            head.deadline = u64::from_le_bytes(deadline);
+            at += DEADLINE_BYTES;
+        }
+        (head, at)
     }
 }
 
@@ -255,10 +285,13 @@ mod tests {
                 let mut bytes = [0; LONGEST_HEAD];
                 let plain =
                     if (1..100).contains(&kind) { 3 * length / 2 % 0x20_0000 } else { length };
-                let head = Head { kind, key: length / 2, stored: length, plain };
-                let len = head.write(&mut bytes);
-                assert_eq!(len, head.len());
-                assert_eq!(Head::read(&bytes), (head, len));
+                let head = Head { kind, key: length / 2, stored: length, plain, deadline: 0 };
+                for deadline in [0, 1, LAST_DEADLINE] {
+                    let head = if head.is_operand() { head } else { head.until(deadline) };
+                    let len = head.write(&mut bytes);
+                    assert_eq!(len, head.len());
+                    assert_eq!(Head::read(&bytes), (head, len));
+                }
             }
         }
     }

@@ -2,26 +2,24 @@
 
 use super::builder::Builder;
 use super::codec_lock::CodecLock;
+use super::expiry::Expiry;
+use super::hash::KeyHasher;
 use super::learn::Class;
+use super::loads::Loads;
 use super::models::Models;
 use super::pool::Pool;
 use super::record::{Head, LONGEST_HEAD, Location, MOST_OPERANDS, Shape};
 use super::segment::{self, Segment};
 use super::sweep::House;
 use super::types::{Merge, Policy};
-use crate::api::hasher::{DefaultHashBuilder, mixes_well};
-use crate::bins::tags::Hash;
+use crate::api::hasher::DefaultHashBuilder;
 use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
 use crate::sync::stripes::Counter;
 use crate::sync::words::{Afar, WORD};
 use crate::table::Table;
 use alloc::boxed::Box;
-use core::hash::{BuildHasher, Hasher};
 use crc32fast::Hasher as Hasher32;
-
-/// Bytes of a key that are hashed at a time.
-const HASHED: usize = 64;
 
 /// Where there may be fewer segments, none of them is kept for what operands are folded into.
 const FEW: usize = 8;
@@ -44,9 +42,11 @@ pub(super) struct Store {
     pub(super) table: Table<Afar, ()>,
     pub(super) pool: Pool,
     pub(super) models: Models,
-    pub(super) hasher: DefaultHashBuilder,
+    pub(super) hasher: KeyHasher,
     pub(super) merge: Option<Box<dyn Merge>>,
     pub(super) policy: Policy,
+    pub(super) expiry: Expiry,
+    pub(super) loads: Loads,
     /// The hot segment that is appended to.
     pub(super) hot: Lock<Option<Open>>,
     pub(super) house: CodecLock<House>,
@@ -102,9 +102,13 @@ impl Store {
             table: if lends { Table::new_lent() } else { Table::new() },
             pool: Pool::new(shape, 1 + usize::from(folds && builder.budget / shape.bytes() >= FEW)),
             models: Models::new(builder.codecs),
-            hasher: builder.hasher.unwrap_or_default(),
+            hasher: builder
+                .hasher
+                .unwrap_or_else(|| KeyHasher::Default(DefaultHashBuilder::default())),
             merge: builder.merge,
             policy: builder.policy,
+            expiry: Expiry::new(builder.clock, builder.time_to_live, builder.listener),
+            loads: Loads::new(),
             hot: Lock::new(None),
             house: CodecLock::new(House::new()),
             budget: builder.budget,
@@ -139,30 +143,6 @@ impl Store {
 
     pub(super) fn shape(&self) -> Shape {
         self.pool.shape
-    }
-
-    pub(super) fn hash(&self, key: &[u8]) -> Hash {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write_usize(key.len());
-        key.chunks(HASHED).for_each(|part| hasher.write(part));
-        Hash::spread(hasher.finish(), mixes_well::<DefaultHashBuilder>())
-    }
-
-    /// The hash of the key that an entry leads to. Of one that leads there no more some hash.
-    pub(super) fn rehash(&self, afar: Afar) -> Hash {
-        let Some((segment, start)) = self.place(Location::from(afar)) else { return Hash(0) };
-        let Some((head, len)) = segment.head(start) else { return Hash(0) };
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write_usize(head.key);
-        let mut part = [0; HASHED];
-        let mut done = 0;
-        while done < head.key {
-            let part = &mut part[..HASHED.min(head.key - done)];
-            segment.copy_out(start + len + done, part);
-            hasher.write(part);
-            done += part.len();
-        }
-        Hash::spread(hasher.finish(), mixes_well::<DefaultHashBuilder>())
     }
 
     /// The segment of a record, and where its head begins.
@@ -414,6 +394,12 @@ impl Trace {
         let links = &self.links[..self.len];
         let base = links.iter().find(|(_, head)| !head.is_operand()).or(links.last());
         base.map_or(0, |(_, head)| (head.key + head.plain).cast_signed())
+    }
+
+    /// When the entry expires; 0 for never.
+    pub(super) fn deadline(&self) -> u64 {
+        let base = self.links[..self.len].iter().find(|(_, head)| !head.is_operand());
+        base.map_or(0, |(_, head)| head.deadline)
     }
 }
 

@@ -7,6 +7,7 @@
 //! it waits for another sweep.
 
 use super::codec::{Choice, Work};
+use super::expiry::RemovalCause;
 use super::learn::Learning;
 use super::pool::DEAD;
 use super::read::Resolved;
@@ -28,6 +29,8 @@ use core::mem::MaybeUninit;
 
 /// Work that a step does at a time, so that others may come in between.
 const SLICE: usize = 1024;
+/// What looking for expired entries in a bin counts for.
+const EXPIRING: usize = 256;
 /// What having the index grow counts for.
 const BINS: usize = 4096;
 /// Entries that the index has bins for ahead, where it has four times as many.
@@ -245,7 +248,8 @@ impl Store {
     /// Sweeps ahead of writers, where they would soon have to, and has codecs learn; whether anything was done.
     pub(super) fn step(&self, bytes: usize) -> bool {
         self.driven();
-        let (mut left, mut any) = (bytes, self.grow_some());
+        let expired = self.expire_some(bytes / EXPIRING) > 0;
+        let (mut left, mut any) = (bytes, self.grow_some() || expired);
         if self.grow_index() {
             (left, any) = (left.saturating_sub(BINS), true);
         }
@@ -462,6 +466,15 @@ impl Store {
         // Who is to go is asked each time anew.
         let marked = touched && sweep.aim == Aim::Compact;
         let record = Moved { at, hash, head, key, stored, touched, marked };
+        let tells = desk.frugal && self.tells();
+        if self.has_passed(head.deadline) || sweep.aim == Aim::Evict {
+            (!tells).then_some(()).ok_or(Stuck)?;
+        }
+        if self.has_passed(head.deadline) {
+            let leads = |top: Location| self.leads_to(top, at);
+            self.discard(hash, key, leads, RemovalCause::Expired);
+            return Ok(size);
+        }
         match sweep.aim {
             Aim::Cool if head.is_operand() && desk.frugal => return Err(Stuck),
             Aim::Cool if head.is_operand() => self.fold_away(desk, &record)?,
@@ -526,7 +539,7 @@ impl Store {
             return Ok(());
         }
         let Some(below) = below else {
-            let to = self.append_compressed(desk, key, stored)?;
+            let to = self.append_compressed(desk, key, stored, head.deadline)?;
             self.relocate(hash, at, to);
             return Ok(());
         };
@@ -540,12 +553,16 @@ impl Store {
         let &Moved { at, hash, head, key, stored, .. } = record;
         for _ in 0..4 {
             let leads = |top: Location| self.leads_to(top, at);
-            let Some(resolved) = self.resolve(hash, leads, key) else { return Ok(()) };
-            let Resolved { top, value: Ok(value), .. } = resolved else { break };
+            let Some(resolved) = self.resolve_any(hash, leads, key) else { return Ok(()) };
+            if self.has_passed(resolved.deadline) {
+                self.discard(hash, key, leads, RemovalCause::Expired);
+                return Ok(());
+            }
+            let Resolved { top, value: Ok(value), deadline, .. } = resolved else { break };
             if !self.can_store(key, &value) {
                 break;
             }
-            let to = self.append_compressed(desk, key, &value)?;
+            let to = self.append_compressed(desk, key, &value, deadline)?;
             if self.swing_all(hash, top, to) {
                 self.raw.add((key.len() + value.len()).cast_signed());
                 return Ok(());
@@ -591,7 +608,7 @@ impl Store {
     /// A cold record that was not read goes, unless something lies on it.
     fn evict(&self, record: &Moved<'_>) -> bool {
         let at = record.at;
-        self.unlink(record.hash, |top| top == at)
+        self.discard(record.hash, record.key, |top| top == at, RemovalCause::Evicted)
     }
 
     /// A cold record is copied, or compressed anew where it was by a model that is used no more.
@@ -600,7 +617,8 @@ impl Store {
         let old = head.model().is_some_and(|model| !desk.current.contains(&model));
         let again = plain.get_mut(..head.plain).filter(|_| old).and_then(|plain| {
             self.models.expand(head, stored, plain).ok()?;
-            let new = Head { key: head.key, ..self.compress(desk, plain) };
+            let new = self.compress(desk, plain);
+            let new = Head { key: head.key, deadline: head.deadline, ..new };
             // What took more than before could leave a sweep without room.
             (new.record(false) <= head.record(false)).then_some((new, plain))
         });
@@ -625,8 +643,9 @@ impl Store {
         desk: &mut Desk,
         key: &[u8],
         plain: &[u8],
+        deadline: u64,
     ) -> Result<Location, Stuck> {
-        let head = Head { key: key.len(), ..self.compress(desk, plain) };
+        let head = Head { key: key.len(), deadline, ..self.compress(desk, plain) };
         let room = desk.room(self.pool.reserve - 1);
         let Desk { cold, out, .. } = desk;
         self.append_cold(cold, room, head, key, head.choose(plain, out))
@@ -644,7 +663,7 @@ impl Store {
             // relaxed: a hint.
             self.to_learn.store(true, Ordering::Relaxed);
         }
-        Head { kind, key: 0, stored: len, plain: plain.len() }
+        Head { kind, key: 0, stored: len, plain: plain.len(), deadline: 0 }
     }
 
     fn append_cold(

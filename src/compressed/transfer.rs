@@ -4,6 +4,7 @@
 //! "hedgerow" 'C' 1
 //! 'm' | id: u8 | name's length: u8 | name | length: u32 | what the codec wrote of its model | sum: u32
 //! 'e' | id: u8, 255 for none | lengths of key, value, stored value: u32 each | key | stored value | sum: u32
+//! 'x' | milliseconds until it expires: u64 | as of 'e', from the id on
 //! 'z' | how many entries: u64 | sum: u32
 //! ```
 //!
@@ -20,6 +21,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt;
+use core::time::Duration;
 use crc32fast::Hasher;
 
 const MAGIC: &[u8; 10] = b"hedgerowC\x01";
@@ -245,12 +247,21 @@ impl Store {
             return Err(ExportError::ValueTooLarge { key: met.key });
         }
         let stored = met.as_stored().and_then(|(head, stored)| Some((head.model()?, stored)));
+        if let Some((id, _)) = stored
+            && !core::mem::replace(&mut told[id], true)
+        {
+            self.export_model(out, id)?;
+        }
+        match self.remaining(met.deadline()) {
+            Some(left) => {
+                out.put(b"x")?;
+                out.put(&(left.as_millis() as u64).to_le_bytes())?;
+            }
+            None => out.put(b"e")?,
+        }
         let Some((id, stored)) = stored else {
             return Self::put_entry(out, PLAIN, &met.key, value.len(), &value);
         };
-        if !core::mem::replace(&mut told[id], true) {
-            self.export_model(out, id)?;
-        }
         Self::put_entry(out, id as u8, &met.key, value.len(), stored)
     }
 
@@ -261,7 +272,7 @@ impl Store {
         plain: usize,
         stored: &[u8],
     ) -> Result<(), ExportError<E>> {
-        out.put(&[b'e', id])?;
+        out.put(&[id])?;
         [key.len(), plain, stored.len()].into_iter().try_for_each(|len| out.put_len(len))?;
         out.put(key)?;
         out.put(stored)?;
@@ -309,7 +320,12 @@ impl Store {
             match from.byte()? {
                 b'm' => self.import_model(&mut from, &mut models)?,
                 b'e' => {
-                    self.import_entry(&mut from, &models)?;
+                    self.import_entry(&mut from, &models, None)?;
+                    count += 1;
+                }
+                b'x' => {
+                    let left = Duration::from_millis(u64::from_le_bytes(from.array()?));
+                    self.import_entry(&mut from, &models, Some(left))?;
                     count += 1;
                 }
                 b'z' => {
@@ -352,6 +368,7 @@ impl Store {
         &self,
         from: &mut In<impl FnMut(&mut [u8]) -> Result<usize, E>>,
         models: &[Option<Box<dyn Model>>; MOST_MODELS],
+        time_to_live: Option<Duration>,
     ) -> Result<(), ImportError<E>> {
         let id = from.byte()?;
         let (key, plain, stored) = (from.len()?, from.len()?, from.len()?);
@@ -372,7 +389,8 @@ impl Store {
             model.ok_or(Corrupt)?.decompress(&stored, &mut value)?;
             value
         };
-        match self.insert(&key, &value) {
+        let deadline = self.deadline(time_to_live);
+        match deadline.and_then(|deadline| self.insert_until(&key, &value, deadline)) {
             Ok(_) => Ok(()),
             Err(error) => Err(ImportError::Store { error, key, value }),
         }

@@ -48,6 +48,9 @@ pub enum StoreError {
     NoMerge,
     /// What was stored under the key is no longer what was stored.
     Corrupt,
+    /// The value is to expire, and the map has no clock: it was made without `std` and without
+    /// [`clock`](super::Builder::clock).
+    NoClock,
 }
 
 impl fmt::Display for StoreError {
@@ -58,6 +61,7 @@ impl fmt::Display for StoreError {
             Self::Alloc => f.write_str("memory allocation failed"),
             Self::NoMerge => f.write_str("the map was made without a way to merge"),
             Self::Corrupt => Corrupt.fmt(f),
+            Self::NoClock => f.write_str("the map has no clock"),
         }
     }
 }

@@ -30,8 +30,8 @@ const SPINS: usize = 32;
 
 /// What became of an entry.
 enum Linked {
-    /// What it led to before is unlinked.
-    Replaced,
+    /// What it led to before is unlinked. It had this deadline.
+    Replaced(u64),
     New,
     /// The index may not grow.
     NoRoom,
@@ -40,9 +40,20 @@ enum Linked {
 }
 
 impl Store {
+    /// Stores a value that lives as long as values do by default.
     pub(super) fn insert(&self, key: &[u8], value: &[u8]) -> Result<bool, StoreError> {
+        self.insert_until(key, value, self.deadline(None)?)
+    }
+
+    /// Stores a value that expires at `deadline`; 0 for never.
+    pub(super) fn insert_until(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        deadline: u64,
+    ) -> Result<bool, StoreError> {
         let hash = self.hash(key);
-        let head = Head::raw(key.len(), value.len());
+        let head = Head::raw(key.len(), value.len()).until(deadline);
         let at = self.append(Location::NONE, head, key, value)?;
         let linked = self.link(hash, at.at, |top| self.is_of(top, key), |_, _| true, true);
         let raw = (key.len() + value.len()).cast_signed();
@@ -57,7 +68,8 @@ impl Store {
         raw: isize,
     ) -> Result<bool, StoreError> {
         let replaced = match linked {
-            Ok(Linked::Replaced) => Ok(true),
+            // What has expired was not there.
+            Ok(Linked::Replaced(deadline)) => Ok(!self.has_passed(*deadline)),
             Ok(Linked::New) => Ok(false),
             Ok(Linked::NoRoom | Linked::Other) => Err(StoreError::BudgetExceeded),
             Err(_) => Err(StoreError::Alloc),
@@ -187,7 +199,7 @@ impl Store {
             return match altered? {
                 (Some(_), Change::Entry(..)) => {
                     self.unlinked(&trace.get());
-                    Ok(Linked::Replaced)
+                    Ok(Linked::Replaced(trace.get().deadline()))
                 }
                 (None, Change::Entry(..)) => Ok(Linked::New),
                 _ if lack.get().is_some() => {
@@ -207,11 +219,16 @@ impl Store {
 
     pub(super) fn remove(&self, key: &[u8]) -> bool {
         let hash = self.hash(key);
-        self.unlink(hash, |top| self.is_of(top, key))
+        let removed = self.unlink(hash, |top| self.is_of(top, key));
+        removed.is_some_and(|deadline| !self.has_passed(deadline))
     }
 
-    /// Removes the entry that `wanted` knows by what it leads to.
-    pub(super) fn unlink(&self, hash: Hash, wanted: impl Fn(Location) -> bool + Copy) -> bool {
+    /// Removes the entry that `wanted` knows by what it leads to, and returns its deadline.
+    pub(super) fn unlink(
+        &self,
+        hash: Hash,
+        wanted: impl Fn(Location) -> bool + Copy,
+    ) -> Option<u64> {
         let trace = Cell::new(Trace::default());
         let same = |afar: &Afar| wanted(Location::from(*afar));
         let decide = |found: Option<&Afar>| {
@@ -223,15 +240,16 @@ impl Store {
         let backoff = Backoff::spinning();
         let done = self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide);
         let removed = matches!(done, Ok((Some(_), Change::Remove)));
-        if removed {
+        removed.then(|| {
             self.unlinked(&trace.get());
-        }
-        removed
+            trace.get().deadline()
+        })
     }
 
     /// Removes the entry that leads to `at` as it was opened in `generation`.
     pub(super) fn unlink_exactly(&self, hash: Hash, at: Location, generation: usize) -> bool {
-        self.unlink(hash, |top| top == at && self.generation(at) == generation)
+        let wanted = |top| top == at && self.generation(at) == generation;
+        self.unlink(hash, wanted).is_some()
     }
 
     /// Stores what `change` makes of the value that there is. None: there is none.
@@ -248,7 +266,7 @@ impl Store {
             let Some(resolved) = self.resolve(hash, |at| self.is_of(at, key), key) else {
                 return Ok(false);
             };
-            let Resolved { top, generation, value } = resolved;
+            let Resolved { top, generation, value, deadline } = resolved;
             let changed = value.and_then(&mut change).map_err(|Corrupt| StoreError::Corrupt)?;
             let Some(value) = changed else {
                 if self.unlink_exactly(hash, top, generation) {
@@ -256,7 +274,8 @@ impl Store {
                 }
                 continue;
             };
-            if self.replace(hash, key, &value, top, generation)? {
+            let replaced = self.replace(hash, key, &value, deadline, (top, generation))?;
+            if replaced {
                 return Ok(true);
             }
         }
@@ -268,10 +287,10 @@ impl Store {
         hash: Hash,
         key: &[u8],
         value: &[u8],
-        top: Location,
-        generation: usize,
+        deadline: u64,
+        (top, generation): (Location, usize),
     ) -> Result<bool, StoreError> {
-        let head = Head::raw(key.len(), value.len());
+        let head = Head::raw(key.len(), value.len()).until(deadline);
         let at = self.append(Location::NONE, head, key, value)?;
         let still = |_: Option<Location>, _: &Cell<Trace>| self.generation(top) == generation;
         let linked = self.link(hash, at.at, |found| found == top, still, false);
@@ -290,22 +309,29 @@ impl Store {
         loop {
             let head = Head { kind: Head::operand_kind(0), ..Head::raw(key.len(), operand.len()) };
             let at = self.append(Location::NONE, head, key, operand)?;
-            let full = Cell::new(false);
+            let (full, expired) = (Cell::new(false), Cell::new(None));
+            let now = self.now_if_used();
             // What the record lies on is known only now; nobody else knows the record yet.
             let still = |top: Option<Location>, trace: &Cell<Trace>| {
                 let depth = top
                     .and_then(|top| self.head(top))
                     .map_or(0, |head| Head::operands_below(head.kind).map_or(0, |below| below + 1));
                 full.set(depth >= MOST_OPERANDS);
+                let deadline = trace.get().deadline();
+                let is_over = deadline != 0 && deadline <= now;
+                expired.set(top.filter(|_| is_over).map(|top| (top, self.generation(top))));
                 self.set_operand(at.at, top.unwrap_or(Location::NONE), depth);
                 // Nothing is unlinked.
                 trace.set(Trace::default());
-                !full.get()
+                !full.get() && !is_over
             };
             let linked = self.link(hash, at.at, |top| self.is_of(top, key), still, true);
             if let Ok(Linked::Other) = linked {
                 drop(at);
-                if full.get() {
+                if let Some((top, generation)) = expired.get() {
+                    // What has expired is not changed: there is no value any more.
+                    self.unlink_exactly(hash, top, generation);
+                } else if full.get() {
                     // Folds all there is, and then there is room for another.
                     self.update(key, |value| Ok(Some(value)))?;
                 }
