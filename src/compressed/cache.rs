@@ -98,8 +98,8 @@ impl CompressedMap {
         Ok(made.unwrap_or_else(|never| match never {}))
     }
 
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), where making the value may fail: then nothing is stored, the
-    /// error is returned, and the next thread that waits calls its own closure.
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), where making the value may fail: then nothing is stored,
+    /// the error is returned, and the next thread that waits calls its own closure.
     ///
     /// # Errors
     /// [`Corrupt`] outside if there is a value and its bytes are damaged; inside, the error of `make`.
