@@ -4,13 +4,15 @@
 //! this is about answers. Only what a value is differs, so answers are turned into numbers before they are compared.
 
 use equivalent::{Comparable, Equivalent};
+use hedgerow::compressed::TypedMap;
+use hedgerow::compressed::codec::Corrupt;
 use hedgerow::entry::Entry;
 use hedgerow::error::{Full, OccupiedError};
 use hedgerow::owned::{Ref, Removed, RemovedBytes};
 use hedgerow::sets::ElementRef;
 use hedgerow::{
-    BytesMap, Computed, FenceMap, FenceSet, FlatMap, FlatSet, FlatTable, HashMap, HashSet, Op,
-    OrdMap, OrdSet,
+    BytesMap, CompressedMap, Computed, FenceMap, FenceSet, FlatMap, FlatSet, FlatTable, HashMap,
+    HashSet, LeftRightMap, Op, OrdMap, OrdSet,
 };
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
@@ -100,6 +102,33 @@ impl<T, K, V> Stored for Result<T, Full<K, V>> {
     type Answer = T;
     fn stored(self) -> T {
         self.ok().expect("there is room")
+    }
+}
+
+/// The value that `get_or_default` returns, if nothing is damaged.
+trait Whole {
+    type Value;
+    fn whole(self) -> Self::Value;
+}
+
+impl Whole for u64 {
+    type Value = Self;
+    fn whole(self) -> Self {
+        self
+    }
+}
+
+impl Whole for Vec<u8> {
+    type Value = Self;
+    fn whole(self) -> Self {
+        self
+    }
+}
+
+impl<T> Whole for Result<T, Corrupt> {
+    type Value = T;
+    fn whole(self) -> T {
+        self.expect("nothing is damaged")
     }
 }
 
@@ -234,6 +263,16 @@ macro_rules! stores {
     }};
 }
 
+/// What reads a value, or the default value; `$of` makes a key or a value, and the map has the value of 1 only.
+macro_rules! defaults {
+    ($map:expr, $of:path, $one:expr, $default:expr) => {{
+        let (map, of) = ($map, $of);
+        assert_eq!(map.get_or_default(&of(1)).whole(), $one, "the value that is there");
+        assert_eq!(map.get_or_default(&of(2)).whole(), $default, "else the default");
+        assert!(!map.contains_key(&of(2)) && map.len() == 1, "which is not inserted");
+    }};
+}
+
 /// Operations of maps of owned data of any type.
 macro_rules! owned {
     ($map:expr) => {{
@@ -311,6 +350,25 @@ fn operations_that_find_or_store_mean_the_same() {
     stores!(OrdMap::<u64, u64>::new());
     stores!(FlatMap::<u64, u64>::new());
     stores!(FenceMap::<u64, u64>::new());
+}
+
+#[test]
+fn the_default_of_an_absent_value_means_the_same_on_every_map() {
+    defaults!(HashMap::<u64, u64>::from([(1, 10)]), plain, 10, 0);
+    defaults!(OrdMap::<u64, u64>::from([(1, 10)]), plain, 10, 0);
+    defaults!(BytesMap::from([(bytes(1), bytes(10))]), bytes, bytes(10), []);
+    defaults!(FlatMap::<u64, u64>::from([(1, 10)]), plain, 10, 0);
+    defaults!(FenceMap::<u64, u64>::from([(1, 10)]), plain, 10, 0);
+    let (mut writer, reader) = LeftRightMap::<u64, u64>::new();
+    writer.insert(1, 10);
+    writer.publish();
+    defaults!(&reader, plain, 10, 0);
+    defaults!(reader.enter(), plain, 10, 0);
+    let map = CompressedMap::with_budget(1 << 20);
+    map.insert(&bytes(1), &bytes(10)).expect("there is room");
+    defaults!(&map, bytes, bytes(10), []);
+    let map = TypedMap::<u64, u64>::new(map);
+    defaults!(map, plain, 10, 0);
 }
 
 #[test]

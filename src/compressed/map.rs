@@ -167,6 +167,20 @@ impl CompressedMap {
         Ok(self.get(key)?.map(|value| look(&value)))
     }
 
+    /// Returns the key's value, or no bytes. Inserts nothing. Takes no lock; allocates the value.
+    ///
+    /// # Errors
+    /// [`Corrupt`] if there is a value and its bytes are damaged.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("rose", "red").unwrap();
+    /// assert_eq!((map.get_or_default("rose"), map.get_or_default("thorn")), (Ok(b"red".to_vec()), Ok(vec![])));
+    /// ```
+    pub fn get_or_default(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Result<Vec<u8>, Corrupt> {
+        Ok(self.get(key)?.unwrap_or_default())
+    }
+
     /// Whether the key has a value. Takes no lock and allocates nothing.
     ///
     /// ```

@@ -283,6 +283,23 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> ReadHandle<K, V, S, P> {
         self.enter().get(key).cloned()
     }
 
+    /// Returns a clone of the value of `key`, or the default value. Inserts nothing. Wait-free, if `V::clone` and
+    /// `V::default` are.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.insert(7, 1);
+    /// w.publish();
+    /// assert_eq!((r.get_or_default(&7), r.get_or_default(&8)), (1, 0));
+    /// ```
+    pub fn get_or_default<Q>(&self, key: &Q) -> V
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone + Default,
+    {
+        self.get_cloned(key).unwrap_or_default()
+    }
+
     /// Whether there is an entry for `key`. Wait-free.
     ///
     /// ```

@@ -106,8 +106,9 @@ pub(super) fn lookups() -> Vec<Row> {
         row! { read get_or_default "get_or_default(&key)"
             HashMap OrdMap => [(&self, Key) -> V]
             BytesMap => [(&self, Bytes) -> Vec<u8>]
-            FlatMap FenceMap => [(&self, Key) -> V]
-            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatMap FenceMap LeftRightMap => [(&self, Key) -> V]
+            CompressedMap => [(&self, Bytes) -> Result<Vec<u8>, Corrupt>]
+            FlatTable LeftRightTable => [no]
         },
         row! { read contains_key "contains_key(&key)"
             HashMap OrdMap FlatMap FlatTable FenceMap LeftRightMap => [(&self, Key) -> bool]
@@ -140,6 +141,11 @@ pub(super) fn pinned() -> Vec<Row> {
         row! { pinned get_key_value "get_key_value(&key)"
             HashMap OrdMap LeftRightMap => [(&self, Key) -> Option<(&K, &V)>]
             BytesMap LeftRightTable => [no]
+        },
+        row! { pinned get_or_default "get_or_default(&key)"
+            HashMap OrdMap BytesMap => [deref]
+            LeftRightMap => [(&self, Key) -> V]
+            LeftRightTable => [no]
         },
         row! { pinned contains_key "contains_key(&key)"
             HashMap OrdMap BytesMap => [deref]
