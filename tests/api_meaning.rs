@@ -41,6 +41,12 @@ impl Number for [u8; 8] {
     }
 }
 
+impl Number for Vec<u8> {
+    fn number(&self) -> u64 {
+        self[..].number()
+    }
+}
+
 impl<T: Number + ?Sized> Number for &T {
     fn number(&self) -> u64 {
         (**self).number()
@@ -69,6 +75,42 @@ impl Number for RemovedBytes<'_> {
     fn number(&self) -> u64 {
         self.value().number()
     }
+}
+
+/// The numbers that a key and its value stand for.
+trait Pair {
+    fn numbers(&self) -> (u64, u64);
+}
+
+impl<K: Number, V: Number> Pair for (K, V) {
+    fn numbers(&self) -> (u64, u64) {
+        (self.0.number(), self.1.number())
+    }
+}
+
+impl<K: Number + ?Sized, V: Number + ?Sized> Pair for Ref<'_, K, V> {
+    fn numbers(&self) -> (u64, u64) {
+        (self.key().number(), self.value().number())
+    }
+}
+
+impl<K: Number, V: Number> Pair for Removed<'_, K, V> {
+    fn numbers(&self) -> (u64, u64) {
+        (self.key().number(), self.value().number())
+    }
+}
+
+impl Pair for RemovedBytes<'_> {
+    fn numbers(&self) -> (u64, u64) {
+        (self.key().number(), self.value().number())
+    }
+}
+
+/// The entries that an iterator returns, in order.
+fn sorted<T: Pair>(entries: impl IntoIterator<Item = T>) -> Vec<(u64, u64)> {
+    let mut all: Vec<_> = entries.into_iter().map(|entry| entry.numbers()).collect();
+    all.sort_unstable();
+    all
 }
 
 /// What an operation that may store returns, apart from a lack of room.
@@ -263,6 +305,49 @@ macro_rules! stores {
     }};
 }
 
+/// Operations that take out entries one by one, and those of whole maps.
+macro_rules! takes {
+    ($map:ty, $of:path) => {{
+        let of = $of;
+        let all = |keys: std::ops::Range<u64>| keys.map(|n| (n, n * 10));
+        let filled = || all(0..100).map(|(key, value)| (of(key), of(value))).collect::<$map>();
+        let (map, copy) = (filled(), filled());
+        assert!(map == copy, "equal entries make equal maps");
+        assert_eq!(sorted(&map), all(0..100).collect::<Vec<_>>());
+        assert_eq!(sorted(map.clone()), all(0..100).collect::<Vec<_>>());
+        copy.insert(of(7), of(71));
+        assert!(map != copy, "another value makes another map");
+        copy.insert(of(7), of(70));
+        copy.remove(&of(8));
+        assert!(map != copy && copy != map, "so does an entry less");
+        copy.insert(of(108), of(80));
+        assert!(map != copy, "so does another key");
+
+        let odd = sorted(map.extract_if(|key, _| key.number() % 2 == 1));
+        assert_eq!(odd, all(0..100).filter(|(key, _)| key % 2 == 1).collect::<Vec<_>>(), "taken");
+        assert_eq!(sorted(&map), all(0..100).filter(|(key, _)| key % 2 == 0).collect::<Vec<_>>());
+        let taken = sorted(map.drain().take(3));
+        assert_eq!((taken.len(), map.len()), (3, 47), "what it was not asked for stays");
+        assert!(taken.iter().all(|(key, _)| !map.contains_key(&of(*key))));
+        let (mut map, mut others) = (filled(), 0);
+        let kept = sorted(map.extract_if(|key, value| {
+            // Somebody else replaces the value while this decides to take it.
+            if value.number() % 10 == 0 && key.number() < 50 {
+                map.insert(of(key.number()), of(value.number() + 1));
+                others += 1;
+            }
+            value.number() % 10 == 0
+        }));
+        assert_eq!((others, kept), (50, all(50..100).collect()), "what was replaced stays");
+        assert!(sorted(&map).iter().all(|(_, value)| value % 10 == 1));
+        map.extend([(of(1), of(5)), (of(200), of(6))]);
+        assert_eq!((numbers(map.get(&of(1))), map.len()), (Some(5), 51), "the later value stays");
+        assert_eq!(sorted(map.drain()).len(), 51);
+        assert!(map.is_empty() && map == <$map>::default());
+        assert_eq!(sorted(map.drain()), []);
+    }};
+}
+
 /// What reads a value, or the default value; `$of` makes a key or a value, and the map has the value of 1 only.
 macro_rules! defaults {
     ($map:expr, $of:path, $one:expr, $default:expr) => {{
@@ -350,6 +435,15 @@ fn operations_that_find_or_store_mean_the_same() {
     stores!(OrdMap::<u64, u64>::new());
     stores!(FlatMap::<u64, u64>::new());
     stores!(FenceMap::<u64, u64>::new());
+}
+
+#[test]
+fn whole_maps_are_compared_and_taken_apart_alike() {
+    takes!(HashMap::<u64, u64>, plain);
+    takes!(OrdMap::<u64, u64>, plain);
+    takes!(BytesMap, bytes);
+    takes!(FlatMap::<u64, u64>, plain);
+    takes!(FenceMap::<u64, u64>, plain);
 }
 
 #[test]
@@ -486,8 +580,9 @@ macro_rules! sets {
         assert!(more.contains(&1) && !more.contains(&2) && more.len() == 2);
         assert_eq!(format!("{set:?}"), "{2}");
         assert_eq!(set.as_map().len(), 1);
-        more.clear();
-        assert!(more.is_empty());
+        assert_eq!((more.drain().count(), more.len()), (2, 0));
+        set.clear();
+        assert!(set.is_empty());
     }};
 }
 

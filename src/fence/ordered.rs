@@ -1,13 +1,16 @@
 //! What a `FenceMap` does about the order of its keys: neighbours, ends, ranges, walks.
 
-use super::iter::{Iter, Keys, Range, Values};
+use super::iter::{ExtractIf, Iter, Keys, Range, Values};
+use super::leaf::Leaf;
 use super::map::FenceMap;
 use super::near::Near;
 use super::range::Bounds;
 use super::rank::Ranking;
 use super::search::Stand;
+use crate::api::op::Change;
 use crate::error::TryError;
 use crate::sync::backoff::Backoff;
+use crate::sync::words::both;
 use alloc::vec::Vec;
 use core::ops::{Bound, RangeBounds};
 use equivalent::Comparable;
@@ -268,6 +271,54 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// ```
     pub fn retain(&self, keep: impl FnMut(&K, &mut V) -> bool) {
         self.finish(self.tree().retain(keep));
+    }
+
+    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
+    /// them, in key order. What it was not asked for stays in the map.
+    ///
+    /// Each removal is atomic by itself, as [`remove_if`](Self::remove_if) is: `wanted` runs with nothing locked, and
+    /// again if anything in the key's leaf changed meanwhile. It goes from key to key as [`iter`](Self::iter) does.
+    /// Blocks while another writer is inside an entry's leaf. Allocates nothing. [`remove_range`](Self::remove_range)
+    /// removes all at one moment.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
+    /// assert!(map.extract_if(|key, _| key % 2 == 1).eq([(1, 1), (3, 9), (5, 25), (7, 49), (9, 81)]));
+    /// assert_eq!(map.len(), 5);
+    /// ```
+    pub fn extract_if<F: FnMut(&K, &V) -> bool>(&self, wanted: F) -> ExtractIf<'_, K, V, R, F> {
+        ExtractIf::new(self, wanted)
+    }
+
+    /// Returns an iterator that removes all entries, one by one as it is asked for them, in key order. An entry that is
+    /// inserted meanwhile may stay; so do all that it was not asked for. Blocks as [`extract_if`](Self::extract_if)
+    /// does.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [(2, 'b'), (1, 'a')].into();
+    /// assert_eq!(map.drain().collect::<Vec<_>>(), [(1, 'a'), (2, 'b')]);
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn drain(&self) -> impl Iterator<Item = (K, V)> + use<'_, K, V, R> {
+        self.extract_if(|_, _| true)
+    }
+
+    /// Removes the entry of `key` if `wanted` returns true for it; returns it as it was in the map.
+    pub(super) fn take_if(
+        &self,
+        key: &K,
+        mut wanted: impl FnMut(&K, &V) -> bool,
+    ) -> Option<(K, V)> {
+        let read = |leaf: Leaf<'_, K, V>, at| both(leaf.fetch_key(at), leaf.fetch_value(at));
+        let decide = |found: Option<&(K, V)>| match found {
+            Some((key, value)) if wanted(key, value) => Change::Remove,
+            _ => Change::Keep,
+        };
+        let (sought, backoff) = (self.tree().sought(key), Backoff::spinning());
+        match self.finish(self.tree().alter(sought, read, backoff, decide, |_| ())) {
+            (taken, Change::Remove) => taken,
+            _ => None,
+        }
     }
 
     /// Removes the entries within `bounds`, all at one moment; says how many there were.

@@ -106,6 +106,13 @@ impl<S> BytesMap<S> {
         &self.nodes
     }
 
+    pub(super) fn into_nodes(self) -> Nodes<Fused> {
+        let Self { hash_builder, nodes } = self;
+        // Before this returns, as a panic of its destructor would then leak what it returns.
+        drop(hash_builder);
+        nodes
+    }
+
     /// The map's hasher.
     ///
     /// ```

@@ -266,11 +266,12 @@ impl<K, V, S> HashMap<K, V, S> {
     }
 
     /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
-    /// them.
+    /// them. What it was not asked for stays in the map.
     ///
     /// `wanted` runs with nothing locked. If an entry is replaced or removed after `wanted` was called for it, this
-    /// skips it. Each removal is atomic by itself. Blocks while another writer is inside an entry's bin. Allocates a
-    /// buffer for one bin. Holds a guard until the iterator is dropped.
+    /// skips it. Each removal is atomic by itself. It goes from entry to entry as [`iter`](Self::iter) does. Blocks
+    /// while another writer is inside an entry's bin. Allocates a buffer for some bins. The iterator holds one guard
+    /// until it is dropped, so nothing that is removed from any map meanwhile is dropped before it.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -283,7 +284,7 @@ impl<K, V, S> HashMap<K, V, S> {
 
     /// Returns an iterator that removes all entries, one by one as it is asked for them. An entry that is inserted
     /// meanwhile may stay; so do all that it was not asked for. Blocks and allocates as
-    /// [`extract_if`](Self::extract_if) does.
+    /// [`extract_if`](Self::extract_if) does, and holds a guard as long.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();

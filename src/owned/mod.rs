@@ -28,7 +28,7 @@ pub use crate::reclaim::borrowed::{Pinned, Ref};
 pub use crate::reclaim::guard::{Guard, Handle, HasGuard, OwnedGuard, Stalled, pin, try_pin};
 pub use crate::reclaim::removed::Removed;
 pub use crate::table::cursor::Cursor;
-pub use bytes_iter::{BytesIter, PinnedBytesIter};
+pub use bytes_iter::{BytesExtractIf, BytesIntoIter, BytesIter, PinnedBytesIter};
 pub use bytes_map::BytesMap;
 pub use iter::{ExtractIf, IntoIter, Iter, PinnedIter, PinnedKeys, PinnedValues};
 pub use map::HashMap;

@@ -402,12 +402,16 @@ pub(super) fn whole() -> Vec<Row> {
             LeftRightTable => [(&mut self) -> Result<(), Busy>]
         },
         row! { write extract_if "extract_if(wanted)"
-            HashMap => [(&self, fn(&K, &V) -> bool) -> iter Removed<K, V>]
-            OrdMap BytesMap FlatMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
+            HashMap OrdMap => [(&self, fn(&K, &V) -> bool) -> iter Removed<K, V>]
+            BytesMap => [(&self, fn(&[u8], &[u8]) -> bool) -> iter RemovedBytes]
+            FlatMap FenceMap => [(&self, fn(&K, &V) -> bool) -> iter (K, V)]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write drain "drain()"
-            HashMap => [(&self) -> iter Removed<K, V>]
-            OrdMap BytesMap FlatMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
+            HashMap OrdMap => [(&self) -> iter Removed<K, V>]
+            BytesMap => [(&self) -> iter RemovedBytes]
+            FlatMap FenceMap => [(&self) -> iter (K, V)]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
     ]
 }

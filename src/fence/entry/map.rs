@@ -300,7 +300,7 @@ pub(super) struct All<K, V> {
 
 impl<K, V, R> OrdMap<K, V, R> {
     /// Takes all nodes out of a map that is given up.
-    pub(super) fn drain(&mut self) -> All<K, V> {
+    pub(super) fn take_all(&mut self) -> All<K, V> {
         let (mut entries, mut garbage, mut bounds) = (List::new(), List::new(), List::new());
         // SAFETY: the tree shows each once, and forgets it.
         let entry = |raw: Raw<K>| unsafe { entries.push(raw.shared()) };
@@ -315,6 +315,6 @@ impl<K, V, R> OrdMap<K, V, R> {
 
 impl<K, V, R> Drop for OrdMap<K, V, R> {
     fn drop(&mut self) {
-        drop(self.drain());
+        drop(self.take_all());
     }
 }

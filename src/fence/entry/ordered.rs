@@ -4,7 +4,7 @@ use super::super::near::Near;
 use super::super::range::{Bounds, unbounded};
 use super::super::rank::Ranking;
 use super::super::search::Stand;
-use super::iter::{OrdIter, OrdIterRange, OrdRange};
+use super::iter::{OrdExtractIf, OrdIter, OrdIterRange, OrdRange};
 use super::map::OrdMap;
 use super::ops::give_up;
 use super::raw::{By, Raw};
@@ -277,6 +277,36 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.tree().retain(keep).unwrap_or_else(give_up::<K, V, _, _>);
         drop(guard);
         self.free_some();
+    }
+
+    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
+    /// them, in key order. What it was not asked for stays in the map.
+    ///
+    /// `wanted` runs with nothing locked. If an entry is replaced or removed after `wanted` was called for it, this
+    /// skips it. Each removal is atomic by itself. It goes from entry to entry as [`iter`](Self::iter) does. Blocks
+    /// while another writer is inside an entry's leaf. Allocates a buffer for one leaf. The iterator holds one guard
+    /// until it is dropped, so nothing that is removed from any map meanwhile is dropped before it.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
+    /// let odd = map.extract_if(|key, _| key % 2 == 1).map(|removed| *removed.value());
+    /// assert!(odd.eq([1, 9, 25, 49, 81]) && map.len() == 5);
+    /// ```
+    pub fn extract_if<F: FnMut(&K, &V) -> bool>(&self, wanted: F) -> OrdExtractIf<'_, K, V, R, F> {
+        OrdExtractIf::new(self, wanted)
+    }
+
+    /// Returns an iterator that removes all entries, one by one as it is asked for them, in key order. An entry that is
+    /// inserted meanwhile may stay; so do all that it was not asked for. Blocks and allocates as
+    /// [`extract_if`](Self::extract_if) does, and holds a guard as long.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
+    /// assert!(map.drain().map(|removed| *removed.key()).eq([1, 2]));
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn drain(&self) -> impl Iterator<Item = Removed<'_, K, V>> + use<'_, K, V, R> {
+        self.extract_if(|_, _| true)
     }
 
     /// Removes every entry, leaf by leaf; keeps the leaves, for entries to come.

@@ -16,6 +16,7 @@ pub(super) const GUARDED: &[Verb] = &[
     Verb::Hold,
     Verb::Leak,
     Verb::Reclaim,
+    Verb::Extract,
 ];
 
 /// Runs `work` with a guard of the thread's, or of a handle's.
@@ -141,6 +142,20 @@ macro_rules! by_guard {
         fn iterate_otherwise(&self, mut meet: impl FnMut(&Key<K>, &V)) {
             for entry in &self.map {
                 meet(entry.key(), entry.value());
+            }
+        }
+
+        fn extract(&self, op: Op, leaks: bool, wanted: impl FnMut(&Key<K>, &V) -> bool) {
+            let take = |removed| $crate::subjects::guarded::take(Some(removed), leaks);
+            let count = usize::from(op.arg % 8);
+            if $crate::subjects::lasts::<K>() {
+                let mut all = self.map.extract_if(wanted);
+                all.by_ref().take(count).for_each(take);
+                // These outlive the iterator, and its guard.
+                let held: Vec<_> = all.take(count).collect();
+                held.into_iter().for_each(take);
+            } else {
+                self.map.drain().take(count).for_each(take);
             }
         }
 

@@ -1,8 +1,8 @@
 //! `HashMap` and `BytesMap`.
 
 use super::common::{Common, GROWING, Outcome, SINGLE, play_entry, walk};
-use super::guarded::{GUARDED, by_guard, pending_limit, take, with_guard};
-use super::{keeps, lasts, meet, see, see_entry};
+use super::guarded::{GUARDED, by_guard, pending_limit, with_guard};
+use super::{keeps, meet, see, see_entry};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Spread, Thing, by_number};
 use crate::world;
@@ -19,7 +19,7 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
     type Value = V;
 
     const GROUPS: &'static [&'static [Verb]] =
-        &[SINGLE, GROWING, GUARDED, &[Verb::Reserve, Verb::Entry, Verb::Entry, Verb::Extract]];
+        &[SINGLE, GROWING, GUARDED, &[Verb::Reserve, Verb::Entry, Verb::Entry]];
 
     fn empty(program: &Program) -> Self {
         let map = HashMap::with_hasher(Spread(program.spreads()));
@@ -48,21 +48,6 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
 
     fn entry(&self, key: Key<K>, op: Op, make: impl FnOnce() -> V) {
         play_entry(self.map.entry(key), op, make);
-    }
-
-    fn extract(&self, op: Op, leaks: bool, wanted: impl FnMut(&Key<K>, &V) -> bool) {
-        let count = usize::from(op.arg % 8);
-        if lasts::<K>() {
-            let mut all = self.map.extract_if(wanted);
-            all.by_ref().take(count).for_each(|removed| take(Some(removed), leaks));
-            // These outlive the iterator, and its guard.
-            let held: Vec<_> = all.take(count).collect();
-            for removed in held {
-                take(Some(removed), leaks);
-            }
-        } else {
-            self.map.drain().take(count).for_each(|removed| take(Some(removed), leaks));
-        }
     }
 
     fn hold_otherwise(&self, op: Op, rest: &mut dyn FnMut()) {
@@ -193,6 +178,7 @@ impl Common for Text {
             Verb::Hold,
             Verb::Leak,
             Verb::Reclaim,
+            Verb::Extract,
         ],
     ];
 
@@ -271,6 +257,16 @@ impl Common for Text {
 
     fn retain(&self, mut keep: impl FnMut(&Key<Name>, &Bytes) -> bool) {
         self.0.retain(|key, value| keep(&Name::of(key), &Bytes::of(value)));
+    }
+
+    fn extract(&self, op: Op, leaks: bool, mut wanted: impl FnMut(&Key<Name>, &Bytes) -> bool) {
+        let wanted = |key: &[u8], value: &[u8]| wanted(&Name::of(key), &Bytes::of(value));
+        for removed in self.0.extract_if(wanted).take(usize::from(op.arg % 8)) {
+            (Name::of(removed.key()), Bytes::of(removed.value())).check();
+            if leaks {
+                world::leak(removed);
+            }
+        }
     }
 
     fn iterate(&self, mut meet: impl FnMut(&Key<Name>, &Bytes)) {
