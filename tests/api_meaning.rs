@@ -8,7 +8,7 @@ use hedgerow::compressed::TypedMap;
 use hedgerow::compressed::codec::Corrupt;
 use hedgerow::entry::Entry;
 use hedgerow::error::{Full, OccupiedError};
-use hedgerow::owned::{Ref, Removed, RemovedBytes};
+use hedgerow::owned::{KeyRef, Ref, Removed, RemovedBytes};
 use hedgerow::sets::ElementRef;
 use hedgerow::{
     BytesMap, CompressedMap, Computed, FenceMap, FenceSet, FlatMap, FlatSet, FlatTable, HashMap,
@@ -62,6 +62,12 @@ impl<T: Number + ?Sized> Number for &mut T {
 impl<K: ?Sized, V: Number + ?Sized> Number for Ref<'_, K, V> {
     fn number(&self) -> u64 {
         self.value().number()
+    }
+}
+
+impl<K: Number + ?Sized> Number for KeyRef<'_, K> {
+    fn number(&self) -> u64 {
+        (**self).number()
     }
 }
 
@@ -315,6 +321,10 @@ macro_rules! takes {
         assert!(map == copy, "equal entries make equal maps");
         assert_eq!(sorted(&map), all(0..100).collect::<Vec<_>>());
         assert_eq!(sorted(map.clone()), all(0..100).collect::<Vec<_>>());
+        assert_eq!(map.keys().map(|key| key.number()).sum::<u64>(), 4_950, "all keys");
+        assert_eq!(map.values().map(|value| value.number()).sum::<u64>(), 49_500, "all values");
+        assert_eq!(map.get_key_value(&of(7)).map(|entry| entry.numbers()), Some((7, 70)));
+        assert!(map.get_key_value(&of(100)).is_none());
         copy.insert(of(7), of(71));
         assert!(map != copy, "another value makes another map");
         copy.insert(of(7), of(70));
@@ -369,6 +379,15 @@ macro_rules! owned {
         assert_eq!(numbers(map.remove(&1)), Some(10));
         assert_eq!((*found, *same), (10, 10), "what is borrowed outlives its removal");
         assert!(pinned.get(&1).is_none());
+        let (mut keys, mut values) = {
+            map.insert(2, 20);
+            // These have guards of their own, and so has what they return.
+            (map.keys(), map.values())
+        };
+        let (key, value) = (keys.next().expect("it is there"), values.next().expect("so is it"));
+        drop((keys, values));
+        map.clear();
+        assert_eq!((key.number(), key.clone().number(), *value), (2, 2, 20));
     }};
 }
 
@@ -460,6 +479,8 @@ fn the_default_of_an_absent_value_means_the_same_on_every_map() {
     defaults!(reader.enter(), plain, 10, 0);
     let map = CompressedMap::with_budget(1 << 20);
     map.insert(&bytes(1), &bytes(10)).expect("there is room");
+    assert!(map.keys().eq([bytes(1)]), "keys are no values");
+    assert!(map.values().eq([Ok(bytes(10).to_vec())]), "values are no keys");
     defaults!(&map, bytes, bytes(10), []);
     let map = TypedMap::<u64, u64>::new(map);
     defaults!(map, plain, 10, 0);

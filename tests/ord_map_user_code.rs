@@ -90,7 +90,7 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: OrdMap<Fused, Tracked, R>) {
                 10 if step % 40 == 0 => {
                     let wanted = |key: &Fused| {
                         burn();
-                        key.0.value % 50 == 0
+                        key.0.value.is_multiple_of(50)
                     };
                     ignore(map.extract_if(|key, _| wanted(key)).take(9).count());
                 }

@@ -4,7 +4,7 @@ use super::builder::Builder;
 #[cfg(feature = "lz4")]
 use super::codec::Lz4;
 use super::codec::{Corrupt, SmallText};
-use super::iter::Iter;
+use super::iter::{Iter, Keys};
 use super::read::Resolved;
 use super::segment::Use;
 use super::store::Store;
@@ -276,6 +276,28 @@ impl CompressedMap {
     /// ```
     pub fn iter(&self) -> Iter<'_> {
         Iter { store: &self.store, position: Some(Position::START), met: Vec::new() }
+    }
+
+    /// All keys, in no order, as copies: those of damaged values too. Decompresses nothing.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// assert!(map.keys().eq([b"key"]));
+    /// ```
+    pub fn keys(&self) -> Keys<'_> {
+        Keys(self.iter())
+    }
+
+    /// All values, in no order, as copies; see [`iter`](Self::iter).
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// assert!(map.values().eq([Ok(b"value".to_vec())]));
+    /// ```
+    pub fn values(&self) -> impl Iterator<Item = Result<Vec<u8>, Corrupt>> + '_ {
+        self.iter().map(|(_, value)| value)
     }
 
     /// Removes the entries for which `keep` returns false. It is also called for values whose bytes are damaged. It

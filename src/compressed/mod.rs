@@ -37,7 +37,7 @@ mod verify;
 mod write;
 
 pub use self::builder::Builder;
-pub use self::iter::Iter;
+pub use self::iter::{Iter, Keys};
 pub use self::map::CompressedMap;
 pub use self::transfer::{ExportError, ImportError};
 pub use self::typed::{Decode, Encode, TypedMap};

@@ -263,6 +263,11 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
             key.zip(value).ok_or(Corrupt)
         })
     }
+
+    /// All keys, in no order, as copies; see [`CompressedMap::keys`]. What is no `K` is an error.
+    pub fn keys(&self) -> impl Iterator<Item = Result<K, Corrupt>> + '_ {
+        self.map.keys().map(|key| K::decode(&key).ok_or(Corrupt))
+    }
 }
 
 impl<K, V> fmt::Debug for TypedMap<K, V> {

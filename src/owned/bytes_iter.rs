@@ -5,7 +5,7 @@ use super::fused::Fused;
 use super::iter::Walk;
 use super::nodes::Nodes;
 use super::removed::RemovedBytes;
-use crate::reclaim::borrowed::Ref;
+use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::{Guard, pin};
 use crate::reclaim::node::List;
 use crate::reclaim::retired::Fresh;
@@ -71,6 +71,27 @@ impl fmt::Debug for PinnedBytesIter<'_> {
 }
 
 impl<S> BytesMap<S> {
+    /// Returns an iterator over all keys, as [`iter`](Self::iter) sees them. It has a guard of its own, and so has each
+    /// key that it returns.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert!(map.keys().all(|key| *key == *b"rose"));
+    /// ```
+    pub fn keys(&self) -> impl Iterator<Item = KeyRef<'_, [u8]>> + use<'_, S> {
+        self.iter().map(Ref::into_key)
+    }
+
+    /// Returns an iterator over all values, as [`iter`](Self::iter) sees them: a `Ref` dereferences to the value.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert!(map.values().all(|value| *value == *b"red"));
+    /// ```
+    pub fn values(&self) -> BytesIter<'_> {
+        self.iter()
+    }
+
     /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
     /// them. What it was not asked for stays in the map. It holds one guard until it is dropped; see
     /// [`HashMap::extract_if`](super::HashMap::extract_if).

@@ -303,6 +303,17 @@ impl<S: BuildHasher> BytesMap<S> {
         Some(unsafe { Ref::of_bytes(found, guard) })
     }
 
+    /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` has both.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert_eq!(map.get_key_value("rose").unwrap().pair(), (&b"rose"[..], &b"red"[..]));
+    /// ```
+    #[inline]
+    pub fn get_key_value(&self, key: impl AsRef<[u8]>) -> Option<Ref<'_, [u8], [u8]>> {
+        self.get(key)
+    }
+
     /// As [`get`](Self::get), but never waits; see [`HashMap::try_get`](super::HashMap::try_get).
     ///
     /// # Errors

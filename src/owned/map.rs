@@ -4,6 +4,7 @@ use super::iter::{ExtractIf, Iter};
 use super::nodes::Nodes;
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryReserveError;
+use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::{Stalled, stalled};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
@@ -263,6 +264,27 @@ impl<K, V, S> HashMap<K, V, S> {
     /// ```
     pub fn iter(&self) -> Iter<'_, K, V> {
         Iter::new(&self.nodes)
+    }
+
+    /// Returns an iterator over all keys, as [`iter`](Self::iter) sees them. It has a guard of its own, and so has each
+    /// key that it returns.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
+    /// assert_eq!(map.keys().map(|key| *key).collect::<Vec<_>>(), [1]);
+    /// ```
+    pub fn keys(&self) -> impl Iterator<Item = KeyRef<'_, K>> + use<'_, K, V, S> {
+        self.iter().map(Ref::into_key)
+    }
+
+    /// Returns an iterator over all values, as [`iter`](Self::iter) sees them: a `Ref` dereferences to the value.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
+    /// assert_eq!(map.values().map(|value| *value).collect::<Vec<_>>(), ['a']);
+    /// ```
+    pub fn values(&self) -> Iter<'_, K, V> {
+        self.iter()
     }
 
     /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for

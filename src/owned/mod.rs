@@ -24,7 +24,7 @@ mod tries;
 
 pub use crate::api::hasher::DefaultHashBuilder;
 pub use crate::api::op::Op;
-pub use crate::reclaim::borrowed::{Pinned, Ref};
+pub use crate::reclaim::borrowed::{KeyRef, Pinned, Ref};
 pub use crate::reclaim::guard::{Guard, Handle, HasGuard, OwnedGuard, Stalled, pin, try_pin};
 pub use crate::reclaim::removed::Removed;
 pub use crate::table::cursor::Cursor;

@@ -9,7 +9,7 @@ use hedgerow::error::{Busy, Full, OccupiedError, TryInsertError, TryReserveError
 use hedgerow::fence::{self, ByType, FenceLoad, FenceStats};
 use hedgerow::flat::{Cursor, FlatStats};
 use hedgerow::left_right::{Handles, ReadGuard};
-use hedgerow::owned::{Guard, OwnedGuard, Ref, Removed, RemovedBytes, Stalled};
+use hedgerow::owned::{Guard, KeyRef, OwnedGuard, Ref, Removed, RemovedBytes, Stalled};
 use hedgerow::{Computed, Op};
 use std::ops::RangeFrom;
 
@@ -92,6 +92,12 @@ pub(super) fn lookups() -> Vec<Row> {
             FlatMap FlatTable FenceMap => [(&self, Key) -> Result<Option<V>, Busy>]
             LeftRightMap LeftRightTable CompressedMap => [no]
         },
+        row! { read get_key_value "get_key_value(&key)"
+            HashMap OrdMap => [(&self, Key) -> Option<Ref<K, V>>]
+            BytesMap => [(&self, Bytes) -> Option<Ref<[u8], [u8]>>]
+            FlatMap FenceMap => [(&self, Key) -> Option<(K, V)>]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+        },
         row! { read get_with "get_with(&key, f)"
             HashMap OrdMap FlatMap FlatTable FenceMap LeftRightMap => [(&self, Key, fn(&V) -> T) -> Option<T>]
             BytesMap => [(&self, Bytes, fn(&[u8]) -> T) -> Option<T>]
@@ -140,7 +146,8 @@ pub(super) fn pinned() -> Vec<Row> {
         },
         row! { pinned get_key_value "get_key_value(&key)"
             HashMap OrdMap LeftRightMap => [(&self, Key) -> Option<(&K, &V)>]
-            BytesMap LeftRightTable => [no]
+            BytesMap => [(&self, Bytes) -> Option<(&[u8], &[u8])>]
+            LeftRightTable => [no]
         },
         row! { pinned get_or_default "get_or_default(&key)"
             HashMap OrdMap BytesMap => [deref]
@@ -176,11 +183,13 @@ pub(super) fn pinned() -> Vec<Row> {
         },
         row! { pinned keys "keys()"
             HashMap OrdMap LeftRightMap => [(&self) -> iter &K]
-            BytesMap LeftRightTable => [no]
+            BytesMap => [(&self) -> iter &[u8]]
+            LeftRightTable => [no]
         },
         row! { pinned values "values()"
             HashMap OrdMap LeftRightMap => [(&self) -> iter &V]
-            BytesMap LeftRightTable => [no]
+            BytesMap => [(&self) -> iter &[u8]]
+            LeftRightTable => [no]
         },
         row! { pinned scan "scan(cursor, …)"
             HashMap => [(&'static self, Cursor, usize, fn(&K, &V)) -> Option<Cursor>]
@@ -376,12 +385,18 @@ pub(super) fn whole() -> Vec<Row> {
             LeftRightMap LeftRightTable => [no]
         },
         row! { read keys "keys()"
+            HashMap OrdMap => [(&self) -> iter KeyRef<K>]
+            BytesMap => [(&self) -> iter KeyRef<[u8]>]
             FlatMap FenceMap => [(&self) -> iter K]
-            HashMap OrdMap BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            CompressedMap => [(&self) -> iter Vec<u8>]
+            FlatTable LeftRightMap LeftRightTable => [no]
         },
         row! { read values "values()"
+            HashMap OrdMap => [(&self) -> iter Ref<K, V>]
+            BytesMap => [(&self) -> iter Ref<[u8], [u8]>]
             FlatMap FenceMap => [(&self) -> iter V]
-            HashMap OrdMap BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            CompressedMap => [(&self) -> iter Result<Vec<u8>, Corrupt>]
+            FlatTable LeftRightMap LeftRightTable => [no]
         },
         row! { read scan "scan(cursor, budget, f)"
             FlatMap => [(&self, Cursor, usize, fn(K, V)) -> Option<Cursor>]

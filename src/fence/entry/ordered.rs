@@ -8,7 +8,7 @@ use super::iter::{OrdExtractIf, OrdIter, OrdIterRange, OrdRange};
 use super::map::OrdMap;
 use super::ops::give_up;
 use super::raw::{By, Raw};
-use crate::reclaim::borrowed::Ref;
+use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::pin;
 use crate::reclaim::removed::Removed;
 use crate::sync::backoff::Backoff;
@@ -228,6 +228,28 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     pub fn iter(&self) -> OrdIter<'_, K, V, R> {
         OrdIter::new(self)
+    }
+
+    /// Returns all keys, in order, as [`iter`](Self::iter) sees them. The iterator has a guard of its own, as each key
+    /// that it returns.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
+    /// assert!(map.keys().map(|key| *key).eq([1, 2]));
+    /// ```
+    pub fn keys(&self) -> impl Iterator<Item = KeyRef<'_, K>> + use<'_, K, V, R> {
+        self.iter().map(Ref::into_key)
+    }
+
+    /// Returns all values, in the order of their keys, as [`iter`](Self::iter) sees them: a `Ref` dereferences to the
+    /// value.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
+    /// assert_eq!(map.values().map(|value| *value).collect::<String>(), "ab");
+    /// ```
+    pub fn values(&self) -> OrdIter<'_, K, V, R> {
+        self.iter()
     }
 
     /// Removes the entry with the least key and returns it: the map as a queue by priority.
