@@ -7,8 +7,8 @@ use equivalent::{Comparable, Equivalent};
 use hedgerow::compressed::TypedMap;
 use hedgerow::compressed::codec::Corrupt;
 use hedgerow::entry::Entry;
-use hedgerow::error::{Full, OccupiedError};
-use hedgerow::owned::{KeyRef, Ref, Removed, RemovedBytes};
+use hedgerow::error::{Full, OccupiedError, TryInsertError};
+use hedgerow::owned::{KeyRef, Ref, Removed, RemovedBytes, pin};
 use hedgerow::sets::ElementRef;
 use hedgerow::{
     BytesMap, CompressedMap, Computed, FenceMap, FenceSet, FlatMap, FlatSet, FlatTable, HashMap,
@@ -256,6 +256,14 @@ macro_rules! tries {
         let add_one = |value: Option<u64>| Op::Insert(of(value.unwrap_or(0) + 1));
         let computed = map.try_compute(of(2), |v| add_one(v.map(|v| v.number())));
         assert_eq!(both(computed.expect("nobody is there")), (Some(20), Some(21)));
+        let updated = map.try_update(&of(2), |value| of(value.number() + 1));
+        assert_eq!(numbers(updated.expect("nobody is there")), Some(22), "the new value");
+        let updated = map.try_update(&of(3), |value| of(value.number() + 1));
+        assert_eq!(numbers(updated.expect("nobody is there")), None);
+        let removed = map.try_remove(&of(2)).expect("nobody is there");
+        assert_eq!(numbers(removed), Some(22), "what is removed");
+        assert_eq!(numbers(map.try_remove(&of(2)).expect("nobody is there")), None);
+        assert!(!map.contains_key(&of(3)) && map.len() == 1, "an update stores nothing new");
     }};
 }
 
@@ -368,6 +376,35 @@ macro_rules! defaults {
     }};
 }
 
+/// Operations that never wait hand back what they did not store.
+macro_rules! refuses {
+    ($map:expr, $of:path) => {{
+        let (map, of) = ($map, $of);
+        map.insert(of(1), of(10));
+        let mut calls = 0;
+        // Another writer comes in between.
+        let refused = map.try_update(&of(1), |value| {
+            calls += 1;
+            map.insert(of(1), of(11));
+            of(value.number() + 5)
+        });
+        let Err(TryInsertError::Busy { key: (), value }) = refused else {
+            panic!("it was replaced meanwhile")
+        };
+        assert_eq!(numbers(value), Some(15), "the value that was made comes back");
+        assert_eq!((calls, numbers(map.get(&of(1)))), (1, Some(11)), "it is made once");
+        // What is replaced cannot be dropped, and no more may be replaced.
+        let guard = pin();
+        map.set_pending_limit(Some(0));
+        map.insert(of(1), of(12));
+        let refused = map.try_update(&of(1), |value| of(value.number() + 5));
+        assert!(matches!(refused, Err(TryInsertError::Stalled { key: (), .. })), "the limit");
+        let removed = map.try_remove(&of(1)).expect("a removal needs no room");
+        assert_eq!(numbers(removed), Some(12));
+        drop(guard);
+    }};
+}
+
 /// Operations of maps of owned data of any type.
 macro_rules! owned {
     ($map:expr) => {{
@@ -446,6 +483,13 @@ fn operations_that_never_wait_answer_as_those_that_do() {
     tries!(BytesMap::new(), bytes);
     tries!(FlatMap::<u64, u64>::new(), plain);
     tries!(FenceMap::<u64, u64>::new(), plain);
+}
+
+#[test]
+fn operations_that_never_wait_hand_back_what_they_made() {
+    refuses!(HashMap::<u64, u64>::new(), plain);
+    refuses!(OrdMap::<u64, u64>::new(), plain);
+    refuses!(BytesMap::new(), bytes);
 }
 
 #[test]

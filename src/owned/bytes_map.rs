@@ -654,7 +654,7 @@ impl<S: BuildHasher> BytesMap<S> {
 
     /// Returns what was found and what was left.
     #[inline(always)]
-    fn compute_by<'a, V: AsRef<[u8]>>(
+    pub(super) fn compute_by<'a, V: AsRef<[u8]>>(
         &'a self,
         way: Way,
         key: &[u8],
@@ -716,7 +716,7 @@ impl<S: BuildHasher> BytesMap<S> {
 }
 
 /// What an operation found, and what it left.
-type Found<'a> = (Option<Live<'a, Fused>>, Option<Live<'a, Fused>>);
+pub(super) type Found<'a> = (Option<Live<'a, Fused>>, Option<Live<'a, Fused>>);
 
 /// The answer of `insert_if_absent`, which stored them if `is_new`.
 fn unless_occupied<K, V>(is_new: bool, key: K, value: V) -> Result<(), OccupiedError<K, V>> {

@@ -183,8 +183,8 @@ impl<K, V, S> HashMap<K, V, S> {
 
     /// Sets how many entries may be [`pending`](Self::pending) when something is inserted by a method that can refuse:
     /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent),
-    /// [`try_compute`](Self::try_compute), [`try_get_or_insert_with`](super::Pinned::try_get_or_insert_with). `None`,
-    /// as it is at first: any number.
+    /// [`try_update`](Self::try_update), [`try_compute`](Self::try_compute),
+    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with). `None`, as it is at first: any number.
     ///
     /// Where more are pending, such a method first drops those above the limit, and refuses where it cannot, since
     /// readers may be looking at them. So a guard that is held for ever bounds the memory instead of eating it:

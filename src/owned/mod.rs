@@ -7,6 +7,7 @@
 mod bytes_iter;
 mod bytes_map;
 mod bytes_pinned;
+mod bytes_tries;
 mod entry;
 mod fused;
 mod iter;

@@ -299,8 +299,9 @@ pub(super) fn storing() -> Vec<Row> {
             BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write try_get_or_insert_with "try_get_or_insert_with(key, make)"
+            HashMap OrdMap => [(&self, K, fn() -> V) -> Result<Ref<K, V>, TryInsertError<K, Option<V>>>]
             FlatMap FenceMap => [(&self, K, fn() -> V) -> Result<V, TryInsertError<K, Option<V>>>]
-            HashMap OrdMap BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write entry "entry(key)"
             HashMap => [(&self, K) -> Entry<HashMap>]
@@ -323,10 +324,11 @@ pub(super) fn changing() -> Vec<Row> {
             CompressedMap => [(&self, Bytes) -> bool]
         },
         row! { write try_remove "try_remove(&key)"
-            OrdMap => [(&self, Key) -> Result<Option<Removed<K, V>>, Busy>]
+            HashMap OrdMap => [(&self, Key) -> Result<Option<Removed<K, V>>, Busy>]
+            BytesMap => [(&self, Bytes) -> Result<Option<RemovedBytes>, Busy>]
             FlatMap FlatTable FenceMap => [(&self, Key) -> Result<Option<V>, Busy>]
             LeftRightMap => [(&mut self, Key) -> Result<bool, TryReserveError>]
-            HashMap BytesMap LeftRightTable CompressedMap => [no]
+            LeftRightTable CompressedMap => [no]
         },
         row! { write remove_if "remove_if(&key, condition)"
             HashMap OrdMap => [(&self, Key, fn(&K, &V) -> bool) -> Option<Removed<K, V>>]
@@ -343,9 +345,12 @@ pub(super) fn changing() -> Vec<Row> {
             CompressedMap => [(&self, Bytes, fn(Vec<u8>) -> Option<Vec<u8>>) -> Result<bool, StoreError>]
         },
         row! { write try_update "try_update(&key, f)"
+            HashMap OrdMap => [(&self, Key, fn(&V) -> V) -> Result<Option<Ref<K, V>>, TryInsertError<(), Option<V>>>]
+            BytesMap => [(&self, Bytes, fn(&[u8]) -> Bytes)
+                -> Result<Option<Ref<[u8], [u8]>>, TryInsertError<(), Option<Bytes>>>]
             FlatMap FenceMap => [(&self, Key, fn(V) -> V) -> Result<Option<V>, Busy>]
             LeftRightMap => [(&mut self, Key, fn(&V) -> V) -> Result<bool, TryReserveError>]
-            HashMap OrdMap BytesMap FlatTable LeftRightTable CompressedMap => [no]
+            FlatTable LeftRightTable CompressedMap => [no]
         },
         row! { write compute "compute(key, f)"
             HashMap OrdMap => [(&self, K, fn(Option<&V>) -> Op<V>) -> Computed<Ref<K, V>>]

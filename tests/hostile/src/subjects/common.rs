@@ -566,6 +566,12 @@ impl<K: Thing, V: Outcome> Outcome for Full<Key<K>, V> {
     }
 }
 
+impl<V: Outcome> Outcome for TryInsertError<(), V> {
+    fn check(self) {
+        self.into_parts().1.check();
+    }
+}
+
 impl<K: Thing, V: Outcome> Outcome for TryInsertError<Key<K>, V> {
     fn check(self) {
         self.into_parts().check();

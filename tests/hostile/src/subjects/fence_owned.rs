@@ -43,10 +43,6 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
         }
     }
 
-    fn try_remove(&self, key: &Key<K>) -> impl Outcome {
-        self.map.try_remove(key)
-    }
-
     fn hold_otherwise(&self, _: Op, rest: &mut dyn FnMut()) {
         let (pinned, range) = (self.map.pin(), self.map.range(..));
         let borrowed = pinned.range(..);

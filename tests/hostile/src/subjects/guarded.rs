@@ -17,6 +17,7 @@ pub(super) const GUARDED: &[Verb] = &[
     Verb::Leak,
     Verb::Reclaim,
     Verb::Extract,
+    Verb::TryRemove,
 ];
 
 /// Runs `work` with a guard of the thread's, or of a handle's.
@@ -103,7 +104,7 @@ macro_rules! by_guard {
             if const { $crate::subjects::is_large::<V>() } {
                 return see(self.map.pin().get_or_insert_with(key, make));
             }
-            match op.arg % 6 {
+            match op.arg % 7 {
                 0 => see(self.map.pin().get_or_insert_with(key, make)),
                 1 => self.map.get_or_insert_with(key, make).check(),
                 2 => self.map.get_or_insert(key, make()).check(),
@@ -117,6 +118,14 @@ macro_rules! by_guard {
                     let make = || world::unfailing(make);
                     let done = || pinned.try_get_or_insert_with(key, make).map(see);
                     world::scarce(op.scarcity(), done).check();
+                }
+                5 => {
+                    let change = |before: &V| {
+                        world::step();
+                        see(before);
+                        world::unfailing(|| op.value())
+                    };
+                    world::scarce(op.scarcity(), || self.map.try_update(&key, change)).check();
                 }
                 _ => {
                     let value = make();
@@ -143,6 +152,10 @@ macro_rules! by_guard {
             for entry in &self.map {
                 meet(entry.key(), entry.value());
             }
+        }
+
+        fn try_remove(&self, key: &Key<K>) -> impl Outcome {
+            self.map.try_remove(key)
         }
 
         fn extract(&self, op: Op, leaks: bool, wanted: impl FnMut(&Key<K>, &V) -> bool) {

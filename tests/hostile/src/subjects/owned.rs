@@ -179,6 +179,7 @@ impl Common for Text {
             Verb::Leak,
             Verb::Reclaim,
             Verb::Extract,
+            Verb::TryRemove,
         ],
     ];
 
@@ -233,6 +234,10 @@ impl Common for Text {
 
     fn remove(&self, key: &Key<Name>) -> impl Outcome {
         self.0.remove(key.0.text())
+    }
+
+    fn try_remove(&self, key: &Key<Name>) -> impl Outcome {
+        self.0.try_remove(key.0.text())
     }
 
     fn update(&self, key: Key<Name>, mut change: impl FnMut(&Bytes) -> Bytes) -> impl Outcome {
