@@ -269,19 +269,39 @@ macro_rules! tries {
 
 /// Operations that find a value or store one.
 macro_rules! stores {
+    ($map:expr, $of:path) => {{
+        let (map, of) = ($map, $of);
+        assert_eq!(map.get_or_insert(of(1), of(10)).number(), 10);
+        assert_eq!(map.get_or_insert(of(1), of(11)).number(), 10, "the value that is there");
+        let mut calls = 0;
+        let mut make = |n| {
+            calls += 1;
+            of(n)
+        };
+        assert_eq!(map.get_or_insert_with(of(1), || make(12)).number(), 10, "not another one");
+        let tried = map.try_get_or_insert_with(of(1), || make(12));
+        assert_eq!(tried.map(|value| value.number()).ok(), Some(10));
+        let refused = map
+            .get_or_try_insert_with(of(2), || if map.is_empty() { Ok(make(0)) } else { Err("no") });
+        assert_eq!(refused.err(), Some("no"));
+        assert!(!map.contains_key(&of(2)), "an error inserts nothing");
+        let made = map.get_or_try_insert_with(of(2), || Ok::<_, ()>(make(20)));
+        assert_eq!(made.map(|value| value.number()), Ok(20));
+        assert!(map.remove_if(&of(2), |_, value| value.number() == 21).is_none());
+        let removed = map.remove_if(&of(2), |_, value| value.number() == 20);
+        assert_eq!(numbers(removed), Some(20));
+        let tried = map.try_get_or_insert_with(of(2), || make(21));
+        assert_eq!(tried.map(|value| value.number()).ok(), Some(21));
+        assert_eq!(map.get_or_insert_with(of(3), || make(30)).number(), 30);
+        assert_eq!((calls, map.len()), (3, 3), "made only if there is none");
+    }};
+}
+
+/// What `entry` does.
+macro_rules! entries {
     ($map:expr) => {{
         let map = $map;
-        assert_eq!(map.get_or_insert(1, 10).number(), 10);
-        assert_eq!(map.get_or_insert(1, 11).number(), 10, "the value that is there");
-        assert_eq!(map.get_or_insert_with(1, || unreachable!("it is there")).number(), 10);
-        assert_eq!(map.get_or_try_insert_with(2, || Err("no")).err(), Some("no"));
-        assert_eq!(map.get_or_default(&2), 0);
-        assert!(!map.contains_key(&2), "neither has inserted");
-        let made = map.get_or_try_insert_with(2, || Ok::<_, ()>(20));
-        assert_eq!(made.map(|value| value.number()), Ok(20));
-        assert!(map.remove_if(&2, |_, value| *value == 21).is_none());
-        assert_eq!(numbers(map.remove_if(&2, |_, value| *value == 20)), Some(20));
-
+        map.insert(1, 10);
         assert_eq!(map.entry(1).or_insert(11).number(), 10, "the value that is there");
         assert_eq!(map.entry(3).or_insert_with_key(|key| key * 10).number(), 30);
         assert_eq!(map.entry(4).or_default().number(), 0);
@@ -494,10 +514,15 @@ fn operations_that_never_wait_hand_back_what_they_made() {
 
 #[test]
 fn operations_that_find_or_store_mean_the_same() {
-    stores!(HashMap::<u64, u64>::new());
-    stores!(OrdMap::<u64, u64>::new());
-    stores!(FlatMap::<u64, u64>::new());
-    stores!(FenceMap::<u64, u64>::new());
+    stores!(HashMap::<u64, u64>::new(), plain);
+    stores!(OrdMap::<u64, u64>::new(), plain);
+    stores!(BytesMap::new(), bytes);
+    stores!(FlatMap::<u64, u64>::new(), plain);
+    stores!(FenceMap::<u64, u64>::new(), plain);
+    entries!(HashMap::<u64, u64>::new());
+    entries!(OrdMap::<u64, u64>::new());
+    entries!(FlatMap::<u64, u64>::new());
+    entries!(FenceMap::<u64, u64>::new());
 }
 
 #[test]

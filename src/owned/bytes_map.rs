@@ -29,6 +29,10 @@ use core::hash::BuildHasher;
 /// methods take `&self`. Guards may be held without a limit of time while any thread writes. [`pin`](Self::pin) takes
 /// one guard for many lookups, which then return plain slices.
 ///
+/// It has no `entry`: an [`Entry`](crate::entry::Entry) owns its key and lends its value as `&mut V`, and here both are
+/// bytes of a fixed length in an allocation that readers share. [`get_or_insert_with`](Self::get_or_insert_with),
+/// [`update`](Self::update) and [`compute`](Self::compute) do what its chains do, each in one atomic step.
+///
 /// # Example
 /// ```
 /// let capitals = hedgerow::BytesMap::new();
@@ -153,7 +157,8 @@ impl<S> BytesMap<S> {
     }
 
     /// How many entries may be [`pending`](Self::pending) when something is inserted by
-    /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent) or
+    /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent),
+    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with), [`try_update`](Self::try_update) or
     /// [`try_compute`](Self::try_compute); see [`HashMap::set_pending_limit`](super::HashMap::set_pending_limit).
     ///
     /// ```
@@ -383,7 +388,12 @@ impl<S: BuildHasher> BytesMap<S> {
 
     /// A node, unless there is no memory for it or no room for what it may replace.
     #[inline(always)]
-    fn fresh(way: Way, hash: tags::Hash, key: &[u8], value: &[u8]) -> Result<Fresh<Fused>, Why> {
+    pub(super) fn fresh(
+        way: Way,
+        hash: tags::Hash,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Fresh<Fused>, Why> {
         way.room()?;
         Fused::new(hash, key, value)
     }
@@ -514,7 +524,7 @@ impl<S: BuildHasher> BytesMap<S> {
     }
 
     #[inline(always)]
-    fn find_by<'a>(
+    pub(super) fn find_by<'a>(
         &'a self,
         way: Way,
         hash: tags::Hash,
@@ -525,7 +535,7 @@ impl<S: BuildHasher> BytesMap<S> {
     }
 
     /// Stores a new entry, unless there is one; says which, or why it cannot tell.
-    fn store_absent<'a>(
+    pub(super) fn store_absent<'a>(
         &'a self,
         fresh: Fresh<Fused>,
         key: &[u8],
@@ -725,7 +735,7 @@ fn unless_occupied<K, V>(is_new: bool, key: K, value: V) -> Result<(), OccupiedE
 
 /// The end of an operation that waits: for want of memory, or because something is too long.
 #[cold]
-fn give_up<T>(why: Why) -> T {
+pub(super) fn give_up<T>(why: Why) -> T {
     fail(match why {
         Why::TooLong => TryReserveError::CapacityOverflow,
         _ => TryReserveError::Alloc,

@@ -6,6 +6,7 @@
 
 mod bytes_iter;
 mod bytes_map;
+mod bytes_or_insert;
 mod bytes_pinned;
 mod bytes_tries;
 mod entry;

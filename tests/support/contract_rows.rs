@@ -171,11 +171,13 @@ pub(super) fn pinned() -> Vec<Row> {
         },
         row! { pinned get_or_insert_with "get_or_insert_with(key, make)"
             HashMap OrdMap => [(&self, K, fn() -> V) -> &V]
-            BytesMap LeftRightMap LeftRightTable => [no]
+            BytesMap => [(&self, Bytes, fn() -> Bytes) -> &[u8]]
+            LeftRightMap LeftRightTable => [no]
         },
         row! { pinned try_get_or_insert_with "try_get_or_insert_with(key, make)"
             HashMap OrdMap => [(&self, K, fn() -> V) -> Result<&V, TryInsertError<K, Option<V>>>]
-            BytesMap LeftRightMap LeftRightTable => [no]
+            BytesMap => [(&self, Bytes, fn() -> Bytes) -> Result<&[u8], TryInsertError<Bytes, Option<Bytes>>>]
+            LeftRightMap LeftRightTable => [no]
         },
         row! { pinned iter "iter()"
             HashMap OrdMap LeftRightMap LeftRightTable => [(&self) -> iter (&K, &V)]
@@ -285,23 +287,28 @@ pub(super) fn storing() -> Vec<Row> {
         },
         row! { write get_or_insert "get_or_insert(key, value)"
             HashMap OrdMap => [(&self, K, V) -> Ref<K, V>]
+            BytesMap => [(&self, Bytes, Bytes) -> Ref<[u8], [u8]>]
             FlatMap FenceMap => [(&self, K, V) -> V]
-            BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write get_or_insert_with "get_or_insert_with(key, make)"
             HashMap OrdMap => [(&self, K, fn() -> V) -> Ref<K, V>]
+            BytesMap => [(&self, Bytes, fn() -> Bytes) -> Ref<[u8], [u8]>]
             FlatMap FenceMap => [(&self, K, fn() -> V) -> V]
-            BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write get_or_try_insert_with "get_or_try_insert_with(key, make)"
             HashMap OrdMap => [(&self, K, fn() -> Result<V, E>) -> Result<Ref<K, V>, E>]
+            BytesMap => [(&self, Bytes, fn() -> Result<Bytes, E>) -> Result<Ref<[u8], [u8]>, E>]
             FlatMap FenceMap => [(&self, K, fn() -> Result<V, E>) -> Result<V, E>]
-            BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write try_get_or_insert_with "try_get_or_insert_with(key, make)"
             HashMap OrdMap => [(&self, K, fn() -> V) -> Result<Ref<K, V>, TryInsertError<K, Option<V>>>]
+            BytesMap => [(&self, Bytes, fn() -> Bytes)
+                -> Result<Ref<[u8], [u8]>, TryInsertError<Bytes, Option<Bytes>>>]
             FlatMap FenceMap => [(&self, K, fn() -> V) -> Result<V, TryInsertError<K, Option<V>>>]
-            BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write entry "entry(key)"
             HashMap => [(&self, K) -> Entry<HashMap>]

@@ -180,6 +180,7 @@ impl Common for Text {
             Verb::Reclaim,
             Verb::Extract,
             Verb::TryRemove,
+            Verb::GetOrInsert,
         ],
     ];
 
@@ -234,6 +235,30 @@ impl Common for Text {
 
     fn remove(&self, key: &Key<Name>) -> impl Outcome {
         self.0.remove(key.0.text())
+    }
+
+    fn get_or_insert(&self, key: Key<Name>, op: Op, make: impl FnOnce() -> Bytes) {
+        // The closure makes the value whether or not there is memory for the map.
+        let (key, unfailing) = (key.0.text(), || world::unfailing(make));
+        match op.arg % 4 {
+            0 => {
+                let done = || self.0.try_get_or_insert_with(key, unfailing);
+                world::scarce(op.scarcity(), done).check();
+            }
+            1 => {
+                let change = |before: &[u8]| {
+                    Bytes::of(before).check();
+                    unfailing()
+                };
+                let mut change = Some(change);
+                let done = || {
+                    self.0.try_update(key, |before| change.take().expect("it runs once")(before))
+                };
+                world::scarce(op.scarcity(), done).check();
+            }
+            2 => self.0.get_or_insert(key, unfailing()).check(),
+            _ => Bytes::of(self.0.pin().get_or_insert_with(key, unfailing)).check(),
+        }
     }
 
     fn try_remove(&self, key: &Key<Name>) -> impl Outcome {
