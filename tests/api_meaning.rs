@@ -16,6 +16,7 @@ use hedgerow::{
 };
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
+use std::ops::Bound;
 use std::sync::Barrier;
 
 /// The number that a map's value, or an entry, stands for.
@@ -481,6 +482,11 @@ macro_rules! ordered {
             "ranges go both ways"
         );
         assert!(map.iter_range(..5).map($entry).eq([(1, 10), (3, 30)]));
+        assert_eq!((map.range_len(2..), map.range_len(..5), map.range_len(..)), (2, 2, 3));
+        let about = (map.approximate_range_len(2..), map.approximate_range_len(..=1));
+        assert_eq!(about, (2, 1), "within one leaf it is exact");
+        let wrong = (Bound::Excluded(5), Bound::Excluded(1));
+        assert_eq!((map.range_len(wrong), map.approximate_range_len(wrong)), (0, 0));
         assert_eq!(map.remove_range(2..4), 1, "how many it has removed");
         assert!(map.pop_first().is_some() && map.pop_last().is_some() && map.pop_first().is_none());
     }};

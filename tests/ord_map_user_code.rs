@@ -189,6 +189,7 @@ fn everything_ends<K: Clone + Ord, R: Ranking<K>>(
             61 => ignore(map.with_guard(&guard).iter_range(&one..).count()),
             62 => ignore(map.with_guard(&guard).iter().all(|(_, value)| !value.dropped)),
             63 => ignore(map.update(&two, |value| new(value.value))),
+            65 => ignore(map.range_len::<K>(..) + map.approximate_range_len(&one..&two)),
             64 => ignore(map.extract_if(|_, value| value.value % 11 == 0).take(50).count()),
             _ => ignore(map.with_guard(&guard).get(&two)),
         }

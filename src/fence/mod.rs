@@ -19,6 +19,7 @@ mod directory;
 mod entry;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod entry_loom;
+mod estimate;
 mod fallible;
 mod few;
 mod grow;

@@ -490,6 +490,14 @@ pub(super) fn ordered() -> Vec<Row> {
             FenceMap => [(&self, RangeFrom<K>) -> iter (K, V)]
             HashMap BytesMap FlatMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
+        row! { read range_len "range_len(bounds)"
+            OrdMap FenceMap => [(&self, RangeFrom<K>) -> usize]
+            HashMap BytesMap FlatMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+        },
+        row! { read approximate_range_len "approximate_range_len(bounds)"
+            OrdMap FenceMap => [(&self, RangeFrom<K>) -> usize]
+            HashMap BytesMap FlatMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+        },
         row! { read iter_range "iter_range(bounds)"
             OrdMap => [(&self, RangeFrom<K>) -> iter Ref<K, V>]
             FenceMap => [(&self, RangeFrom<K>) -> iter (K, V)]

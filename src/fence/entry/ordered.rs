@@ -184,6 +184,43 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         OrdRange::new(self.raws(bounds), guard)
     }
 
+    /// Returns the number of entries within `bounds`, as of one moment; see
+    /// [`FenceMap::range_len`](crate::FenceMap::range_len).
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (2, 'b'), (9, 'z')].into();
+    /// assert_eq!((map.range_len(2..), map.range_len(..9), map.range_len(3..9)), (2, 2, 0));
+    /// ```
+    pub fn range_len<Q>(&self, bounds: impl RangeBounds<Q>) -> usize
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        let _guard = pin();
+        let len = self.tree().range_len(self.bounds(&bounds), Backoff::spinning());
+        len.unwrap_or_else(give_up::<K, V, _, _>)
+    }
+
+    /// Returns about the number of entries within `bounds`, without a look at what lies between them; see
+    /// [`FenceMap::approximate_range_len`](crate::FenceMap::approximate_range_len).
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, u32> = (0..10_000).map(|n| (n, n)).collect();
+    /// let about = map.approximate_range_len(2_000..6_000);
+    /// assert!((3_000..5_000).contains(&about));
+    /// ```
+    pub fn approximate_range_len<Q>(&self, bounds: impl RangeBounds<Q>) -> usize
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        let _guard = pin();
+        let len = self.tree().approximate_range_len(self.bounds(&bounds));
+        len.unwrap_or_else(give_up::<K, V, _, _>)
+    }
+
     /// Copies the pointers of a range. The caller has a guard.
     pub(super) fn raws<Q>(&self, bounds: impl RangeBounds<Q>) -> Vec<(Raw<K>, ())>
     where

@@ -61,6 +61,11 @@ impl<K: Thing + Copy, V: Thing + Copy> Ordered for Map<K, V> {
         }
     }
 
+    fn count_range(&self, from: &Key<K>) {
+        self.map.range_len(*from..);
+        self.map.approximate_range_len(..*from);
+    }
+
     fn remove_range(&self, from: &Key<K>) {
         self.map.remove_range(*from..);
     }
