@@ -387,6 +387,30 @@ macro_rules! takes {
     }};
 }
 
+/// Room, and the memory that it takes.
+macro_rules! rooms {
+    ($map:expr, $of:path) => {{
+        let (mut map, of) = ($map, $of);
+        assert_eq!(
+            (map.capacity(), map.stats().memory_bytes),
+            (0, 0),
+            "an empty map has no memory"
+        );
+        map.reserve(1_000);
+        let (most, bins) = (map.capacity() as u64, map.stats().bins);
+        assert!((1_000..3_000).contains(&most), "{most}");
+        (0..most).for_each(|n| assert!(map.insert(of(n), of(n)).is_none()));
+        let full = map.stats();
+        assert_eq!((full.len as u64, full.bins), (most, bins), "there is room for so many");
+        assert!(full.memory_bytes > 0);
+        (most..2 * most).for_each(|n| assert!(map.insert(of(n), of(n)).is_none()));
+        assert!(map.stats().bins > bins && map.capacity() as u64 >= 2 * most, "it has grown");
+        map.clear();
+        map.shrink_to_fit();
+        assert!(map.capacity() < 100 && map.stats().memory_bytes < full.memory_bytes);
+    }};
+}
+
 /// What reads a value, or the default value; `$of` makes a key or a value, and the map has the value of 1 only.
 macro_rules! defaults {
     ($map:expr, $of:path, $one:expr, $default:expr) => {{
@@ -538,6 +562,23 @@ fn whole_maps_are_compared_and_taken_apart_alike() {
     takes!(BytesMap, bytes);
     takes!(FlatMap::<u64, u64>, plain);
     takes!(FenceMap::<u64, u64>, plain);
+}
+
+#[test]
+fn room_and_memory_mean_the_same() {
+    rooms!(HashMap::<u64, u64>::new(), plain);
+    rooms!(BytesMap::new(), bytes);
+    rooms!(FlatMap::<u64, u64>::new(), plain);
+    let map: OrdMap<u64, u64> = (0..1_000).map(|n| (n, n)).collect();
+    assert!(map.stats().len == 1_000 && map.stats().memory_bytes >= 8_000);
+    let map: FenceMap<u64, u64> = (0..1_000).map(|n| (n, n)).collect();
+    assert!(map.stats().len == 1_000 && map.stats().memory_bytes >= 16_000);
+    let (mut writer, _reader) = LeftRightMap::<u64, u64>::inline();
+    writer.extend((0..1_000).map(|n| (n, n)));
+    assert!(writer.stats().len == 1_000 && writer.stats().memory_bytes >= 16_000);
+    let map = CompressedMap::with_budget(1 << 20);
+    map.insert("key", "value").expect("there is room");
+    assert!(map.stats().len == 1 && map.stats().memory_bytes <= 1 << 20);
 }
 
 #[test]

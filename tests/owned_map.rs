@@ -562,15 +562,15 @@ fn shrinking_keeps_the_entries_and_drops_the_rest() {
     let alive = Arc::new(AtomicUsize::new(0));
     let mut map: Counts =
         (0..20_000).map(|n| (Counted::new(n, &alive), Counted::new(n, &alive))).collect();
-    let before = map.table_bytes();
+    let before = map.stats().memory_bytes;
     map.retain(|key, _| key.value % 100 == 0);
     map.shrink_to_fit();
-    assert!(map.table_bytes() < before / 20);
+    assert!(map.stats().memory_bytes < before / 20);
     assert_eq!((map.len(), map.pending(), alive.load(Ordering::Relaxed)), (200, 0, 400));
     assert!((0..200).all(|n| map.get_with(&(n * 100), |value| value.value) == Some(n * 100)));
     map.clear();
     map.shrink_to_fit();
-    assert_eq!((map.table_bytes(), alive.load(Ordering::Relaxed)), (0, 0));
+    assert_eq!((map.stats().memory_bytes, alive.load(Ordering::Relaxed)), (0, 0));
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl CompressedMap {
     ///
     /// ```
     /// let map = hedgerow::CompressedMap::with_budget(1 << 20);
-    /// assert!(map.is_empty() && map.stats().bytes < 1 << 20);
+    /// assert!(map.is_empty() && map.stats().memory_bytes < 1 << 20);
     /// ```
     #[must_use]
     pub fn with_budget(bytes: usize) -> Self {
@@ -332,7 +332,7 @@ impl CompressedMap {
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
     /// map.insert("key", "value").unwrap();
     /// let stats = map.stats();
-    /// assert!(stats.len == 1 && stats.raw == 8 && stats.bytes <= stats.budget);
+    /// assert!(stats.len == 1 && stats.raw == 8 && stats.memory_bytes <= stats.budget);
     /// ```
     pub fn stats(&self) -> Stats {
         self.store.stats()
@@ -466,7 +466,7 @@ impl Store {
         Stats {
             len: self.table.len(),
             raw: self.raw.total(),
-            bytes: self.bytes_but_index().saturating_add(own),
+            memory_bytes: self.bytes_but_index().saturating_add(own),
             budget: self.budget,
             index: own + lent * self.shape().bytes(),
             segments: self.pool.made() - lent,

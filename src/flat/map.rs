@@ -160,6 +160,17 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
         self.table.len()
     }
 
+    /// Returns how many entries there is room for before the map grows: a lower bound. Some bins may need overflow lines
+    /// before that. Lock-free, allocates nothing, constant time.
+    ///
+    /// ```
+    /// assert_eq!(hedgerow::FlatMap::<u32, u32>::new().capacity(), 0);
+    /// assert!(hedgerow::FlatMap::<u32, u32>::with_capacity(1000).capacity() >= 1000);
+    /// ```
+    pub fn capacity(&self) -> usize {
+        self.table.capacity()
+    }
+
     /// Whether [`len`](Self::len) is 0.
     ///
     /// ```
@@ -238,7 +249,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// ```
     /// let map: hedgerow::FlatMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();
     /// let stats = map.stats();
-    /// assert!(stats.len == 1000 && stats.bytes / stats.len < 60);
+    /// assert!(stats.len == 1000 && stats.memory_bytes / stats.len < 60);
     /// ```
     pub fn stats(&self) -> FlatStats {
         let usage = self.table.usage();
@@ -247,7 +258,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
             bins: usage.bins,
             slots_per_bin: Layout::<K, V>::SLOTS,
             overflow_lines: usage.overflow_lines,
-            bytes: usage.bytes,
+            memory_bytes: usage.bytes,
             retired_bytes: usage.retired_bytes,
         }
     }
@@ -704,7 +715,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// let mut map: hedgerow::FlatMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
     /// map.retain(|k, _| *k < 10);
     /// map.shrink_to_fit();
-    /// assert!(map.len() == 10 && map.stats().bytes < 5_000);
+    /// assert!(map.len() == 10 && map.stats().memory_bytes < 5_000);
     /// ```
     pub fn shrink_to_fit(&mut self) {
         if self.is_empty() {
@@ -753,8 +764,8 @@ pub struct FlatStats {
     pub slots_per_bin: usize,
     /// Overflow lines in use.
     pub overflow_lines: usize,
-    /// Bytes allocated, everything included.
-    pub bytes: usize,
+    /// Bytes that the map has allocated.
+    pub memory_bytes: usize,
     /// Bytes, of those, that are of no more use and wait for the map to be dropped or shrunk.
     pub retired_bytes: usize,
 }

@@ -48,6 +48,16 @@ pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
     shared: Counted<Shared<K, V, S, P>>,
 }
 
+/// Figures about a map, from [`WriteHandle::stats`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeftRightStats {
+    /// Entries, unpublished changes included.
+    pub len: usize,
+    /// Bytes of both tables and of notes about what has changed. Boxed entries come on top.
+    pub memory_bytes: usize,
+}
+
 #[cold]
 fn out_of_memory<T>(why: TryReserveError) -> T {
     match why {
@@ -139,15 +149,17 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         self.seen().capacity()
     }
 
-    /// Bytes of both tables and of notes about what has changed; not of boxed entries. O(1).
+    /// Returns figures about the map, unpublished changes included. O(1).
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
     /// w.insert(7, 7);
-    /// assert!(w.table_bytes() > 0);
+    /// let stats = w.stats();
+    /// assert!(stats.len == 1 && stats.memory_bytes > 0);
     /// ```
-    pub fn table_bytes(&self) -> usize {
-        self.seen().bytes()
+    pub fn stats(&self) -> LeftRightStats {
+        let seen = self.seen();
+        LeftRightStats { len: seen.len(), memory_bytes: seen.bytes() }
     }
 
     /// Whether there are changes that readers do not see. O(1).

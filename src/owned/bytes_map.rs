@@ -4,7 +4,7 @@
 use super::bytes_iter::BytesIter;
 use super::fused::Fused;
 use super::map::fail;
-use super::nodes::Nodes;
+use super::nodes::{Nodes, OwnedStats};
 use super::removed::RemovedBytes;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
 use crate::api::op::{Computed, Op};
@@ -134,6 +134,16 @@ impl<S> BytesMap<S> {
     /// ```
     pub fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// Returns how many entries there is room for before the table grows; see
+    /// [`HashMap::capacity`](super::HashMap::capacity).
+    ///
+    /// ```
+    /// assert!(hedgerow::BytesMap::with_capacity(1000).capacity() >= 1000);
+    /// ```
+    pub fn capacity(&self) -> usize {
+        self.nodes.capacity()
     }
 
     /// Whether [`len`](Self::len) is 0.
@@ -270,13 +280,13 @@ impl<S> BytesMap<S> {
         self.nodes.shrink_to_fit();
     }
 
-    /// Bytes that the table takes; the entries' own allocations come on top.
+    /// Returns figures about the map. Walks its table's directory.
     ///
     /// ```
-    /// assert_eq!(hedgerow::BytesMap::new().table_bytes(), 0);
+    /// assert_eq!(hedgerow::BytesMap::new().stats().memory_bytes, 0);
     /// ```
-    pub fn table_bytes(&self) -> usize {
-        self.nodes.usage().bytes
+    pub fn stats(&self) -> OwnedStats {
+        self.nodes.stats()
     }
 }
 

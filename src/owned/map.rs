@@ -1,7 +1,7 @@
 //! `HashMap` itself: the typed, hashed face of the nodes.
 
 use super::iter::{ExtractIf, Iter};
-use super::nodes::Nodes;
+use super::nodes::{Nodes, OwnedStats};
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryReserveError;
 use crate::reclaim::borrowed::{KeyRef, Ref};
@@ -157,6 +157,17 @@ impl<K, V, S> HashMap<K, V, S> {
     /// ```
     pub fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// Returns how many entries there is room for before the table grows: a lower bound. Some bins may need overflow
+    /// lines before that. Lock-free, allocates nothing, constant time.
+    ///
+    /// ```
+    /// assert_eq!(hedgerow::HashMap::<u32, u32>::new().capacity(), 0);
+    /// assert!(hedgerow::HashMap::<u32, u32>::with_capacity(1000).capacity() >= 1000);
+    /// ```
+    pub fn capacity(&self) -> usize {
+        self.nodes.capacity()
     }
 
     /// Whether [`len`](Self::len) is 0.
@@ -386,14 +397,15 @@ impl<K, V, S> HashMap<K, V, S> {
         self.nodes.shrink_to_fit();
     }
 
-    /// Bytes that the table takes, its garbage bags included; the entries' own allocations come on top.
+    /// Returns figures about the map. Walks its table's directory.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();
-    /// assert!(map.table_bytes() < 40_000);
+    /// let stats = map.stats();
+    /// assert!(stats.len == 1000 && stats.memory_bytes < 40_000);
     /// ```
-    pub fn table_bytes(&self) -> usize {
-        self.nodes.usage().bytes
+    pub fn stats(&self) -> OwnedStats {
+        self.nodes.stats()
     }
 }
 

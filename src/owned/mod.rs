@@ -34,6 +34,7 @@ pub use bytes_iter::{BytesExtractIf, BytesIntoIter, BytesIter, PinnedBytesIter};
 pub use bytes_map::BytesMap;
 pub use iter::{ExtractIf, IntoIter, Iter, PinnedIter, PinnedKeys, PinnedValues};
 pub use map::HashMap;
+pub use nodes::OwnedStats;
 #[cfg(feature = "rayon")]
 pub use rayon::{ParBytesIter, ParIter};
 pub use removed::RemovedBytes;

@@ -8,8 +8,8 @@ use hedgerow::entry::Entry;
 use hedgerow::error::{Busy, Full, OccupiedError, TryInsertError, TryReserveError};
 use hedgerow::fence::{self, ByType, FenceLoad, FenceStats};
 use hedgerow::flat::{Cursor, FlatStats};
-use hedgerow::left_right::{Handles, ReadGuard};
-use hedgerow::owned::{Guard, KeyRef, OwnedGuard, Ref, Removed, RemovedBytes, Stalled};
+use hedgerow::left_right::{Handles, LeftRightStats, ReadGuard};
+use hedgerow::owned::{Guard, KeyRef, OwnedGuard, OwnedStats, Ref, Removed, RemovedBytes, Stalled};
 use hedgerow::{Computed, Op};
 use std::ops::RangeFrom;
 
@@ -529,8 +529,8 @@ pub(super) fn sizes() -> Vec<Row> {
             LeftRightTable => [no]
         },
         row! { made capacity "capacity()"
-            FlatTable LeftRightTable => [(&self) -> usize]
-            HashMap OrdMap BytesMap FlatMap FenceMap LeftRightMap CompressedMap => [no]
+            HashMap BytesMap FlatMap FlatTable LeftRightTable => [(&self) -> usize]
+            OrdMap FenceMap LeftRightMap CompressedMap => [no]
         },
         row! { write reserve "reserve(n)"
             HashMap BytesMap FlatMap => [(&self, usize)]
@@ -546,15 +546,13 @@ pub(super) fn sizes() -> Vec<Row> {
             HashMap BytesMap FlatMap LeftRightMap => [(&mut self)]
             OrdMap FlatTable FenceMap LeftRightTable CompressedMap => [no]
         },
-        row! { read stats "stats()"
+        row! { write stats "stats()"
+            HashMap BytesMap => [(&self) -> OwnedStats]
             FlatMap => [(&self) -> FlatStats]
             OrdMap FenceMap => [(&self) -> FenceStats]
+            LeftRightMap => [(&self) -> LeftRightStats]
             CompressedMap => [(&self) -> compressed::Stats]
-            HashMap BytesMap FlatTable LeftRightMap LeftRightTable => [no]
-        },
-        row! { write table_bytes "table_bytes()"
-            HashMap BytesMap LeftRightMap => [(&self) -> usize]
-            OrdMap FlatMap FlatTable FenceMap LeftRightTable CompressedMap => [no]
+            FlatTable LeftRightTable => [no]
         },
         row! { write hasher "hasher()"
             HashMap BytesMap FlatMap FlatTable LeftRightMap => [(&self) -> &S]

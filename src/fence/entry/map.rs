@@ -242,11 +242,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     /// let map: hedgerow::OrdMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
     /// let stats = map.stats();
-    /// assert!(stats.len == 10_000 && stats.bytes / stats.len < 25);
+    /// assert!(stats.len == 10_000 && stats.memory_bytes / stats.len < 25);
     /// ```
     pub fn stats(&self) -> FenceStats {
         let mut stats = self.tree.stats();
-        stats.bytes += self.owner().entries.bytes() + self.owner().bounds.bytes();
+        stats.memory_bytes += self.owner().entries.bytes() + self.owner().bounds.bytes();
         stats
     }
 
