@@ -224,6 +224,10 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
 impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// Stores `value` under `key`; says whether it replaced another. Readers see it after the next publish.
     ///
+    /// It does not return what it replaces: readers may hold that value, so it cannot be moved out; one that no reader has
+    /// seen is dropped before this returns, so it cannot be lent; and a clone would cost every caller. Call
+    /// [`get`](Self::get) before it to see that value.
+    ///
     /// Waits for nobody, but for a moment after a publish. Allocates the entry, unless entries are kept inline, and now
     /// and then a larger table. O(1) amortized. Running out of memory is handled as in std's collections;
     /// [`try_insert`](Self::try_insert) says so instead.
@@ -258,7 +262,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         Ok(replaced)
     }
 
-    /// Removes the entry of `key`; says whether there was one. Readers see it after the next publish.
+    /// Removes the entry of `key`; says whether there was one. Readers see it after the next publish. It does not return
+    /// the entry, for the reason that [`insert`](Self::insert) gives.
     ///
     /// Waits for nobody, but for a moment after a publish. Allocates only while readers are stuck, for a note. O(1)
     /// expected.
@@ -300,6 +305,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
 
     /// Replaces the key's value by what `with` makes of it; says whether there was one. `with` is called once,
     /// or not at all.
+    ///
+    /// It does not return a reference to the new value, which would cost every caller another look-up, because what it
+    /// has changed may be published and copied before it returns ([`publish_every`](Self::publish_every)).
+    /// [`get`](Self::get) is that look-up.
     ///
     /// Waits for nobody, but for a moment after a publish. Allocates as [`insert`](Self::insert) does.
     ///
