@@ -371,7 +371,7 @@ fn each_borrowed_entry_has_a_guard_of_its_own() {
 #[test]
 fn slots_are_given_back_and_used_again() {
     alone(|| {
-        let first = Handle::new().pin().reader();
+        let first = Handle::new().pin().reader_id();
         let ends: [(&str, fn()); 6] = [
             ("a handle", || drop(Handle::new())),
             ("a handle that had a guard", || drop(Handle::new().pin())),
@@ -388,7 +388,7 @@ fn slots_are_given_back_and_used_again() {
         ];
         for (name, end) in ends {
             (0..50).for_each(|_| end());
-            let number = Handle::new().pin().reader();
+            let number = Handle::new().pin().reader_id();
             assert_eq!(number, first, "{name} keeps its slot when it ends");
         }
     });
@@ -757,7 +757,7 @@ fn maps_in_thread_locals_end_with_their_thread() {
             thread::spawn(work).join().expect("a thread that ends in peace");
         }
         assert_eq!(ALIVE.load(Ordering::Relaxed), 0, "a map in a thread-local keeps its entries");
-        let number = Handle::new().pin().reader();
+        let number = Handle::new().pin().reader_id();
         assert!(number < 3, "threads that end leave their slots behind: {number}");
         SHARED.reclaim();
         assert_eq!(SHARED.pending(), 0);

@@ -160,7 +160,7 @@ fn a_guard_keeps_what_it_saw() {
         map.reclaim();
         let kept = map.pending();
         assert!(kept >= 100, "{kept} entries wait: what a guard saw is dropped, or not counted");
-        assert!(map.stalled_readers().any(|stalled| stalled.reader == pinned.guard().reader()));
+        assert!(map.stalled_readers().any(|stalled| stalled.reader == pinned.guard().reader_id()));
         map.insert(3, "and from this thread".into());
         map.reclaim();
         assert!(seen.iter().all(|(key, value)| key.to_string() == **value));
@@ -264,7 +264,7 @@ fn guards_in_thread_locals_survive_the_end_of_their_thread() {
         }
         // The slots came back: eighty threads have not left eighty readers behind.
         let handles: Vec<Handle> = (0..40).map(|_| Handle::new()).collect();
-        let highest = handles.iter().map(|handle| handle.pin().reader()).max();
+        let highest = handles.iter().map(|handle| handle.pin().reader_id()).max();
         assert!(highest < Some(80), "slots are not reused: {highest:?}");
     });
 }

@@ -465,8 +465,8 @@ pub struct FenceStats {
     pub entries_per_leaf: usize,
     /// Fences: runs of up to 256 leaves.
     pub fences: usize,
-    /// Bytes that the map has allocated. Entries of an [`OrdMap`](crate::OrdMap), each of which has an allocation of its
-    /// own, come on top.
+    /// Bytes that the map has allocated. Entries of an [`OrdMap`](crate::OrdMap), each of which has an allocation of
+    /// its own, come on top.
     pub memory_bytes: usize,
     /// Bytes, of those, that are of no more use and wait for the map to be dropped.
     pub retired_bytes: usize,

@@ -160,8 +160,8 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
         self.table.len()
     }
 
-    /// Returns how many entries there is room for before the map grows: a lower bound. Some bins may need overflow lines
-    /// before that. Lock-free, allocates nothing, constant time.
+    /// Returns how many entries there is room for before the map grows: a lower bound. Some bins may need overflow
+    /// lines before that. Lock-free, allocates nothing, constant time.
     ///
     /// ```
     /// assert_eq!(hedgerow::FlatMap::<u32, u32>::new().capacity(), 0);

@@ -149,13 +149,13 @@ impl<K, V, S, P: Keep<K, V>> ReadHandle<K, V, S, P> {
         self.enter().generation()
     }
 
-    /// The number under which [`WriteHandle::stalled_readers`] lists this handle.
+    /// Returns the number under which [`WriteHandle::stalled_readers`] lists this handle.
     ///
     /// ```
     /// let (_w, r) = hedgerow::LeftRightMap::<u32, u32>::new();
-    /// println!("reader {}", r.reader());
+    /// println!("reader {}", r.reader_id());
     /// ```
-    pub fn reader(&self) -> usize {
+    pub fn reader_id(&self) -> usize {
         self.slot().number()
     }
 
@@ -336,7 +336,7 @@ impl<K, V, S, P: Keep<K, V>> Drop for ReadHandle<K, V, S, P> {
 
 impl<K, V, S, P: Keep<K, V>> fmt::Debug for ReadHandle<K, V, S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadHandle").field("reader", &self.reader()).finish_non_exhaustive()
+        f.debug_struct("ReadHandle").field("reader", &self.reader_id()).finish_non_exhaustive()
     }
 }
 

@@ -105,15 +105,15 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         Unpublished::new(&self.shared, unsafe { self.shared.draft_as_is() })
     }
 
-    /// Another reader's handle. As a [`ReadHandle`]'s `clone`.
+    /// Returns another reader's handle. As a [`ReadHandle`]'s `clone`.
     ///
     /// ```
     /// let (mut w, _) = hedgerow::LeftRightMap::new();
     /// w.insert(7, 'a');
     /// w.publish();
-    /// assert_eq!(w.reader().get_copied(&7), Some('a'));
+    /// assert_eq!(w.read_handle().get_copied(&7), Some('a'));
     /// ```
-    pub fn reader(&self) -> ReadHandle<K, V, S, P> {
+    pub fn read_handle(&self) -> ReadHandle<K, V, S, P> {
         ReadHandle::new(&self.shared)
     }
 
@@ -187,7 +187,7 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         self.seen().generation()
     }
 
-    /// Numbers ([`ReadHandle::reader`]) of the readers who have been looking since before the last publish. They
+    /// Numbers ([`ReadHandle::reader_id`]) of the readers who have been looking since before the last publish. They
     /// keep what it replaced from being dropped, and the next publish from being done. Of one who let go and looks
     /// again this may not be told at once, but the next time.
     ///
@@ -198,7 +198,7 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// let guard = r.get(&7);
     /// w.insert(7, 'b');
     /// assert!(w.try_publish().is_ok());
-    /// assert_eq!(w.stalled_readers().collect::<Vec<_>>(), [r.reader()]);
+    /// assert_eq!(w.stalled_readers().collect::<Vec<_>>(), [r.reader_id()]);
     /// w.insert(7, 'c');
     /// assert!(w.try_publish().is_err());
     /// drop(guard);
@@ -224,8 +224,8 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
 impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// Stores `value` under `key`; says whether it replaced another. Readers see it after the next publish.
     ///
-    /// It does not return what it replaces: readers may hold that value, so it cannot be moved out; one that no reader has
-    /// seen is dropped before this returns, so it cannot be lent; and a clone would cost every caller. Call
+    /// It does not return what it replaces: readers may hold that value, so it cannot be moved out; one that no reader
+    /// has seen is dropped before this returns, so it cannot be lent; and a clone would cost every caller. Call
     /// [`get`](Self::get) before it to see that value.
     ///
     /// Waits for nobody, but for a moment after a publish. Allocates the entry, unless entries are kept inline, and now
@@ -262,8 +262,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         Ok(replaced)
     }
 
-    /// Removes the entry of `key`; says whether there was one. Readers see it after the next publish. It does not return
-    /// the entry, for the reason that [`insert`](Self::insert) gives.
+    /// Removes the entry of `key`; says whether there was one. Readers see it after the next publish. It does not
+    /// return the entry, for the reason that [`insert`](Self::insert) gives.
     ///
     /// Waits for nobody, but for a moment after a publish. Allocates only while readers are stuck, for a note. O(1)
     /// expected.

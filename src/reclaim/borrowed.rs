@@ -215,7 +215,7 @@ impl<'a, M, G: HasGuard> Pinned<'a, M, G> {
     /// ```
     /// let map = hedgerow::HashMap::<u32, char>::new();
     /// let map = map.pin();
-    /// println!("reader {}", map.guard().reader());
+    /// println!("reader {}", map.guard().reader_id());
     /// ```
     #[inline(always)]
     pub fn guard(&self) -> &Guard<'_> {

@@ -619,10 +619,10 @@ pub(super) fn one_writer() -> Vec<Row> {
             LeftRightTable => [(&self) -> Option<TableWriter<K, V, BUCKETS, READERS>>]
             LeftRightMap => [no]
         },
-        row! { read reader "reader.reader()"
+        row! { read reader_id "reader.reader_id()"
             LeftRightMap LeftRightTable => [(&self) -> usize]
         },
-        row! { write reader "writer.reader()"
+        row! { write read_handle "writer.read_handle()"
             LeftRightMap => [(&self) -> ReadHandle<K, V>]
             LeftRightTable => [no]
         },

@@ -230,7 +230,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// let guard = hedgerow::owned::pin();
     /// drop(map.remove(&1));
     /// map.reclaim();
-    /// assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
+    /// assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader_id()));
     /// ```
     pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> + use<K, V, R> {
         stalled()

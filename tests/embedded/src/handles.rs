@@ -28,7 +28,7 @@ fn table() {
     let mut writer = TABLE.writer().expect("nobody else writes");
     assert!(TABLE.writer().is_none(), "two writers");
     let readers: Vec<_> = core::iter::from_fn(|| TABLE.reader()).collect();
-    let numbers = readers.iter().map(TableReader::reader);
+    let numbers = readers.iter().map(TableReader::reader_id);
     assert!(numbers.eq(0..readers.len()) && !readers.is_empty());
     let mut n = 0;
     let refused = loop {
