@@ -4,16 +4,19 @@
 //! this is about answers. Only what a value is differs, so answers are turned into numbers before they are compared.
 
 use equivalent::{Comparable, Equivalent};
+use hedgerow::compressed::TypedMap;
+use hedgerow::compressed::codec::Corrupt;
 use hedgerow::entry::Entry;
-use hedgerow::error::{Full, OccupiedError};
-use hedgerow::owned::{Ref, Removed, RemovedBytes};
+use hedgerow::error::{Full, OccupiedError, TryInsertError};
+use hedgerow::owned::{KeyRef, Ref, Removed, RemovedBytes, pin};
 use hedgerow::sets::ElementRef;
 use hedgerow::{
-    BytesMap, Computed, FenceMap, FenceSet, FlatMap, FlatSet, FlatTable, HashMap, HashSet, Op,
-    OrdMap, OrdSet,
+    BytesMap, CompressedMap, Computed, FenceMap, FenceSet, FlatMap, FlatSet, FlatTable, HashMap,
+    HashSet, LeftRightMap, Op, OrdMap, OrdSet,
 };
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
+use std::ops::Bound;
 use std::sync::Barrier;
 
 /// The number that a map's value, or an entry, stands for.
@@ -39,6 +42,12 @@ impl Number for [u8; 8] {
     }
 }
 
+impl Number for Vec<u8> {
+    fn number(&self) -> u64 {
+        self[..].number()
+    }
+}
+
 impl<T: Number + ?Sized> Number for &T {
     fn number(&self) -> u64 {
         (**self).number()
@@ -57,6 +66,12 @@ impl<K: ?Sized, V: Number + ?Sized> Number for Ref<'_, K, V> {
     }
 }
 
+impl<K: Number + ?Sized> Number for KeyRef<'_, K> {
+    fn number(&self) -> u64 {
+        (**self).number()
+    }
+}
+
 impl<K, V: Number> Number for Removed<'_, K, V> {
     fn number(&self) -> u64 {
         self.value().number()
@@ -67,6 +82,42 @@ impl Number for RemovedBytes<'_> {
     fn number(&self) -> u64 {
         self.value().number()
     }
+}
+
+/// The numbers that a key and its value stand for.
+trait Pair {
+    fn numbers(&self) -> (u64, u64);
+}
+
+impl<K: Number, V: Number> Pair for (K, V) {
+    fn numbers(&self) -> (u64, u64) {
+        (self.0.number(), self.1.number())
+    }
+}
+
+impl<K: Number + ?Sized, V: Number + ?Sized> Pair for Ref<'_, K, V> {
+    fn numbers(&self) -> (u64, u64) {
+        (self.key().number(), self.value().number())
+    }
+}
+
+impl<K: Number, V: Number> Pair for Removed<'_, K, V> {
+    fn numbers(&self) -> (u64, u64) {
+        (self.key().number(), self.value().number())
+    }
+}
+
+impl Pair for RemovedBytes<'_> {
+    fn numbers(&self) -> (u64, u64) {
+        (self.key().number(), self.value().number())
+    }
+}
+
+/// The entries that an iterator returns, in order.
+fn sorted<T: Pair>(entries: impl IntoIterator<Item = T>) -> Vec<(u64, u64)> {
+    let mut all: Vec<_> = entries.into_iter().map(|entry| entry.numbers()).collect();
+    all.sort_unstable();
+    all
 }
 
 /// What an operation that may store returns, apart from a lack of room.
@@ -100,6 +151,33 @@ impl<T, K, V> Stored for Result<T, Full<K, V>> {
     type Answer = T;
     fn stored(self) -> T {
         self.ok().expect("there is room")
+    }
+}
+
+/// The value that `get_or_default` returns, if nothing is damaged.
+trait Whole {
+    type Value;
+    fn whole(self) -> Self::Value;
+}
+
+impl Whole for u64 {
+    type Value = Self;
+    fn whole(self) -> Self {
+        self
+    }
+}
+
+impl Whole for Vec<u8> {
+    type Value = Self;
+    fn whole(self) -> Self {
+        self
+    }
+}
+
+impl<T> Whole for Result<T, Corrupt> {
+    type Value = T;
+    fn whole(self) -> T {
+        self.expect("nothing is damaged")
     }
 }
 
@@ -179,24 +257,52 @@ macro_rules! tries {
         let add_one = |value: Option<u64>| Op::Insert(of(value.unwrap_or(0) + 1));
         let computed = map.try_compute(of(2), |v| add_one(v.map(|v| v.number())));
         assert_eq!(both(computed.expect("nobody is there")), (Some(20), Some(21)));
+        let updated = map.try_update(&of(2), |value| of(value.number() + 1));
+        assert_eq!(numbers(updated.expect("nobody is there")), Some(22), "the new value");
+        let updated = map.try_update(&of(3), |value| of(value.number() + 1));
+        assert_eq!(numbers(updated.expect("nobody is there")), None);
+        let removed = map.try_remove(&of(2)).expect("nobody is there");
+        assert_eq!(numbers(removed), Some(22), "what is removed");
+        assert_eq!(numbers(map.try_remove(&of(2)).expect("nobody is there")), None);
+        assert!(!map.contains_key(&of(3)) && map.len() == 1, "an update stores nothing new");
     }};
 }
 
 /// Operations that find a value or store one.
 macro_rules! stores {
+    ($map:expr, $of:path) => {{
+        let (map, of) = ($map, $of);
+        assert_eq!(map.get_or_insert(of(1), of(10)).number(), 10);
+        assert_eq!(map.get_or_insert(of(1), of(11)).number(), 10, "the value that is there");
+        let mut calls = 0;
+        let mut make = |n| {
+            calls += 1;
+            of(n)
+        };
+        assert_eq!(map.get_or_insert_with(of(1), || make(12)).number(), 10, "not another one");
+        let tried = map.try_get_or_insert_with(of(1), || make(12));
+        assert_eq!(tried.map(|value| value.number()).ok(), Some(10));
+        let refused = map
+            .get_or_try_insert_with(of(2), || if map.is_empty() { Ok(make(0)) } else { Err("no") });
+        assert_eq!(refused.err(), Some("no"));
+        assert!(!map.contains_key(&of(2)), "an error inserts nothing");
+        let made = map.get_or_try_insert_with(of(2), || Ok::<_, ()>(make(20)));
+        assert_eq!(made.map(|value| value.number()), Ok(20));
+        assert!(map.remove_if(&of(2), |_, value| value.number() == 21).is_none());
+        let removed = map.remove_if(&of(2), |_, value| value.number() == 20);
+        assert_eq!(numbers(removed), Some(20));
+        let tried = map.try_get_or_insert_with(of(2), || make(21));
+        assert_eq!(tried.map(|value| value.number()).ok(), Some(21));
+        assert_eq!(map.get_or_insert_with(of(3), || make(30)).number(), 30);
+        assert_eq!((calls, map.len()), (3, 3), "made only if there is none");
+    }};
+}
+
+/// What `entry` does.
+macro_rules! entries {
     ($map:expr) => {{
         let map = $map;
-        assert_eq!(map.get_or_insert(1, 10).number(), 10);
-        assert_eq!(map.get_or_insert(1, 11).number(), 10, "the value that is there");
-        assert_eq!(map.get_or_insert_with(1, || unreachable!("it is there")).number(), 10);
-        assert_eq!(map.get_or_try_insert_with(2, || Err("no")).err(), Some("no"));
-        assert_eq!(map.get_or_default(&2), 0);
-        assert!(!map.contains_key(&2), "neither has inserted");
-        let made = map.get_or_try_insert_with(2, || Ok::<_, ()>(20));
-        assert_eq!(made.map(|value| value.number()), Ok(20));
-        assert!(map.remove_if(&2, |_, value| *value == 21).is_none());
-        assert_eq!(numbers(map.remove_if(&2, |_, value| *value == 20)), Some(20));
-
+        map.insert(1, 10);
         assert_eq!(map.entry(1).or_insert(11).number(), 10, "the value that is there");
         assert_eq!(map.entry(3).or_insert_with_key(|key| key * 10).number(), 30);
         assert_eq!(map.entry(4).or_default().number(), 0);
@@ -234,6 +340,118 @@ macro_rules! stores {
     }};
 }
 
+/// Operations that take out entries one by one, and those of whole maps.
+macro_rules! takes {
+    ($map:ty, $of:path) => {{
+        let of = $of;
+        let all = |keys: std::ops::Range<u64>| keys.map(|n| (n, n * 10));
+        let filled = || all(0..100).map(|(key, value)| (of(key), of(value))).collect::<$map>();
+        let (map, copy) = (filled(), filled());
+        assert!(map == copy, "equal entries make equal maps");
+        assert_eq!(sorted(&map), all(0..100).collect::<Vec<_>>());
+        assert_eq!(sorted(map.clone()), all(0..100).collect::<Vec<_>>());
+        assert_eq!(map.keys().map(|key| key.number()).sum::<u64>(), 4_950, "all keys");
+        assert_eq!(map.values().map(|value| value.number()).sum::<u64>(), 49_500, "all values");
+        assert_eq!(map.get_key_value(&of(7)).map(|entry| entry.numbers()), Some((7, 70)));
+        assert!(map.get_key_value(&of(100)).is_none());
+        copy.insert(of(7), of(71));
+        assert!(map != copy, "another value makes another map");
+        copy.insert(of(7), of(70));
+        copy.remove(&of(8));
+        assert!(map != copy && copy != map, "so does an entry less");
+        copy.insert(of(108), of(80));
+        assert!(map != copy, "so does another key");
+
+        let odd = sorted(map.extract_if(|key, _| key.number() % 2 == 1));
+        assert_eq!(odd, all(0..100).filter(|(key, _)| key % 2 == 1).collect::<Vec<_>>(), "taken");
+        assert_eq!(sorted(&map), all(0..100).filter(|(key, _)| key % 2 == 0).collect::<Vec<_>>());
+        let taken = sorted(map.drain().take(3));
+        assert_eq!((taken.len(), map.len()), (3, 47), "what it was not asked for stays");
+        assert!(taken.iter().all(|(key, _)| !map.contains_key(&of(*key))));
+        let (mut map, mut others) = (filled(), 0);
+        let kept = sorted(map.extract_if(|key, value| {
+            // Somebody else replaces the value while this decides to take it.
+            if value.number() % 10 == 0 && key.number() < 50 {
+                map.insert(of(key.number()), of(value.number() + 1));
+                others += 1;
+            }
+            value.number() % 10 == 0
+        }));
+        assert_eq!((others, kept), (50, all(50..100).collect()), "what was replaced stays");
+        assert!(sorted(&map).iter().all(|(_, value)| value % 10 == 1));
+        map.extend([(of(1), of(5)), (of(200), of(6))]);
+        assert_eq!((numbers(map.get(&of(1))), map.len()), (Some(5), 51), "the later value stays");
+        assert_eq!(sorted(map.drain()).len(), 51);
+        assert!(map.is_empty() && map == <$map>::default());
+        assert_eq!(sorted(map.drain()), []);
+    }};
+}
+
+/// Room, and the memory that it takes.
+macro_rules! rooms {
+    ($map:expr, $of:path) => {{
+        let (mut map, of) = ($map, $of);
+        assert_eq!(
+            (map.capacity(), map.stats().memory_bytes),
+            (0, 0),
+            "an empty map has no memory"
+        );
+        map.reserve(1_000);
+        let (most, bins) = (map.capacity() as u64, map.stats().bins);
+        assert!((1_000..3_000).contains(&most), "{most}");
+        (0..most).for_each(|n| assert!(map.insert(of(n), of(n)).is_none()));
+        let full = map.stats();
+        assert_eq!((full.len as u64, full.bins), (most, bins), "there is room for so many");
+        assert!(full.memory_bytes > 0);
+        (most..2 * most).for_each(|n| assert!(map.insert(of(n), of(n)).is_none()));
+        assert!(map.stats().bins > bins && map.capacity() as u64 >= 2 * most, "it has grown");
+        map.clear();
+        map.shrink_to_fit();
+        assert!(map.capacity() < 100 && map.stats().memory_bytes < full.memory_bytes);
+    }};
+}
+
+/// What reads a value, or the default value; `$of` makes a key or a value, and the map has the value of 1 only.
+macro_rules! defaults {
+    ($map:expr, $of:path, $one:expr, $default:expr) => {{
+        let (map, of) = ($map, $of);
+        assert_eq!(map.get_or_default(&of(1)).whole(), $one, "the value that is there");
+        assert_eq!(map.get_or_default(&of(2)).whole(), $default, "else the default");
+        assert!(!map.contains_key(&of(2)) && map.len() == 1, "which is not inserted");
+    }};
+}
+
+/// Operations that never wait hand back what they did not store.
+macro_rules! refuses {
+    ($map:expr, $of:path) => {{
+        let (map, of) = ($map, $of);
+        map.insert(of(1), of(10));
+        let mut calls = 0;
+        // Another writer comes in between.
+        let refused = map.try_update(&of(1), |value| {
+            calls += 1;
+            if calls == 1 {
+                map.insert(of(1), of(11));
+            }
+            of(value.number() + 5)
+        });
+        let Err(TryInsertError::Busy { key: (), value }) = refused else {
+            panic!("it was replaced meanwhile")
+        };
+        assert_eq!(numbers(value), Some(15), "the value that was made comes back");
+        assert_eq!((calls, numbers(map.get(&of(1)))), (1, Some(11)), "it is made once");
+        // What is replaced cannot be dropped, and no more may be replaced.
+        let guard = pin();
+        map.set_pending_limit(Some(0));
+        map.insert(of(1), of(12));
+        let refused = map.try_update(&of(1), |value| of(value.number() + 5));
+        assert!(matches!(refused, Err(TryInsertError::Stalled { key: (), .. })), "the limit");
+        let removed = map.try_remove(&of(1)).expect("a removal needs no room");
+        assert_eq!(numbers(removed), Some(12));
+        drop(guard);
+    }};
+}
+
 /// Operations of maps of owned data of any type.
 macro_rules! owned {
     ($map:expr) => {{
@@ -245,6 +463,15 @@ macro_rules! owned {
         assert_eq!(numbers(map.remove(&1)), Some(10));
         assert_eq!((*found, *same), (10, 10), "what is borrowed outlives its removal");
         assert!(pinned.get(&1).is_none());
+        let (mut keys, mut values) = {
+            map.insert(2, 20);
+            // These have guards of their own, and so has what they return.
+            (map.keys(), map.values())
+        };
+        let (key, value) = (keys.next().expect("it is there"), values.next().expect("so is it"));
+        drop((keys, values));
+        map.clear();
+        assert_eq!((key.number(), key.clone().number(), *value), (2, 2, 20));
     }};
 }
 
@@ -281,6 +508,11 @@ macro_rules! ordered {
             "ranges go both ways"
         );
         assert!(map.iter_range(..5).map($entry).eq([(1, 10), (3, 30)]));
+        assert_eq!((map.range_len(2..), map.range_len(..5), map.range_len(..)), (2, 2, 3));
+        let about = (map.approximate_range_len(2..), map.approximate_range_len(..=1));
+        assert_eq!(about, (2, 1), "within one leaf it is exact");
+        let wrong = (Bound::Excluded(5), Bound::Excluded(1));
+        assert_eq!((map.range_len(wrong), map.approximate_range_len(wrong)), (0, 0));
         assert_eq!(map.remove_range(2..4), 1, "how many it has removed");
         assert!(map.pop_first().is_some() && map.pop_last().is_some() && map.pop_first().is_none());
     }};
@@ -306,11 +538,70 @@ fn operations_that_never_wait_answer_as_those_that_do() {
 }
 
 #[test]
+fn operations_that_never_wait_hand_back_what_they_made() {
+    refuses!(HashMap::<u64, u64>::new(), plain);
+    refuses!(OrdMap::<u64, u64>::new(), plain);
+    refuses!(BytesMap::new(), bytes);
+}
+
+#[test]
 fn operations_that_find_or_store_mean_the_same() {
-    stores!(HashMap::<u64, u64>::new());
-    stores!(OrdMap::<u64, u64>::new());
-    stores!(FlatMap::<u64, u64>::new());
-    stores!(FenceMap::<u64, u64>::new());
+    stores!(HashMap::<u64, u64>::new(), plain);
+    stores!(OrdMap::<u64, u64>::new(), plain);
+    stores!(BytesMap::new(), bytes);
+    stores!(FlatMap::<u64, u64>::new(), plain);
+    stores!(FenceMap::<u64, u64>::new(), plain);
+    entries!(HashMap::<u64, u64>::new());
+    entries!(OrdMap::<u64, u64>::new());
+    entries!(FlatMap::<u64, u64>::new());
+    entries!(FenceMap::<u64, u64>::new());
+}
+
+#[test]
+fn whole_maps_are_compared_and_taken_apart_alike() {
+    takes!(HashMap::<u64, u64>, plain);
+    takes!(OrdMap::<u64, u64>, plain);
+    takes!(BytesMap, bytes);
+    takes!(FlatMap::<u64, u64>, plain);
+    takes!(FenceMap::<u64, u64>, plain);
+}
+
+#[test]
+fn room_and_memory_mean_the_same() {
+    rooms!(HashMap::<u64, u64>::new(), plain);
+    rooms!(BytesMap::new(), bytes);
+    rooms!(FlatMap::<u64, u64>::new(), plain);
+    let map: OrdMap<u64, u64> = (0..1_000).map(|n| (n, n)).collect();
+    assert!(map.stats().len == 1_000 && map.stats().memory_bytes >= 8_000);
+    let map: FenceMap<u64, u64> = (0..1_000).map(|n| (n, n)).collect();
+    assert!(map.stats().len == 1_000 && map.stats().memory_bytes >= 16_000);
+    let (mut writer, _reader) = LeftRightMap::<u64, u64>::inline();
+    writer.extend((0..1_000).map(|n| (n, n)));
+    assert!(writer.stats().len == 1_000 && writer.stats().memory_bytes >= 16_000);
+    let map = CompressedMap::with_budget(1 << 20);
+    map.insert("key", "value").expect("there is room");
+    assert!(map.stats().len == 1 && map.stats().memory_bytes <= 1 << 20);
+}
+
+#[test]
+fn the_default_of_an_absent_value_means_the_same_on_every_map() {
+    defaults!(HashMap::<u64, u64>::from([(1, 10)]), plain, 10, 0);
+    defaults!(OrdMap::<u64, u64>::from([(1, 10)]), plain, 10, 0);
+    defaults!(BytesMap::from([(bytes(1), bytes(10))]), bytes, bytes(10), []);
+    defaults!(FlatMap::<u64, u64>::from([(1, 10)]), plain, 10, 0);
+    defaults!(FenceMap::<u64, u64>::from([(1, 10)]), plain, 10, 0);
+    let (mut writer, reader) = LeftRightMap::<u64, u64>::new();
+    writer.insert(1, 10);
+    writer.publish();
+    defaults!(&reader, plain, 10, 0);
+    defaults!(reader.enter(), plain, 10, 0);
+    let map = CompressedMap::with_budget(1 << 20);
+    map.insert(&bytes(1), &bytes(10)).expect("there is room");
+    assert!(map.keys().eq([bytes(1)]), "keys are no values");
+    assert!(map.values().eq([Ok(bytes(10).to_vec())]), "values are no keys");
+    defaults!(&map, bytes, bytes(10), []);
+    let map = TypedMap::<u64, u64>::new(map);
+    defaults!(map, plain, 10, 0);
 }
 
 #[test]
@@ -428,8 +719,9 @@ macro_rules! sets {
         assert!(more.contains(&1) && !more.contains(&2) && more.len() == 2);
         assert_eq!(format!("{set:?}"), "{2}");
         assert_eq!(set.as_map().len(), 1);
-        more.clear();
-        assert!(more.is_empty());
+        assert_eq!((more.drain().count(), more.len()), (2, 0));
+        set.clear();
+        assert!(set.is_empty());
     }};
 }
 

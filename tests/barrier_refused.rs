@@ -140,7 +140,7 @@ fn with_readers_that_do_not_fence(
     look(&reader);
     thread::scope(|scope| {
         let others = [(); 2].map(|()| {
-            let (handle, map) = (writer.reader(), &map);
+            let (handle, map) = (writer.read_handle(), &map);
             let mut is_first = true;
             told(scope, move || {
                 if std::mem::take(&mut is_first) {

@@ -34,9 +34,9 @@ fn bytes_are_those_of_the_allocator() {
         let stats = map.stats();
         // It counts itself, too.
         let live = counts.live.unsigned_abs() + size_of_val(&map);
-        assert!(stats.bytes <= budget, "{stats:?}");
-        let off = stats.bytes.abs_diff(live);
-        assert!(off * 20 <= live, "{} said, {live} taken: {stats:?}", stats.bytes);
+        assert!(stats.memory_bytes <= budget, "{stats:?}");
+        let off = stats.memory_bytes.abs_diff(live);
+        assert!(off * 20 <= live, "{} said, {live} taken: {stats:?}", stats.memory_bytes);
         let ((), freed) = counted(|| drop(map));
         assert_eq!(freed.live, -counts.live, "not all of it was given back");
     }

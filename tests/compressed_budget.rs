@@ -149,7 +149,7 @@ fn what_is_learned_stays_within_the_budget() {
         }
         let stored = map.insert(&key(n), &value(b'a', n));
         let stats = map.stats();
-        assert!(stats.bytes <= budget, "{stats:?}");
+        assert!(stats.memory_bytes <= budget, "{stats:?}");
         if stored.is_err() {
             break;
         }
@@ -158,7 +158,7 @@ fn what_is_learned_stays_within_the_budget() {
     for like in b'a'..b'q' {
         map.train(&[&value(like, 0)]);
         let stats = map.stats();
-        assert!(stats.bytes <= budget, "what was learned is over budget: {stats:?}");
+        assert!(stats.memory_bytes <= budget, "what was learned is over budget: {stats:?}");
     }
 }
 
@@ -193,7 +193,7 @@ fn a_map_that_has_refused_takes_again_what_was_removed() {
                     }
                 };
                 refused += usize::from(done.is_err());
-                assert!(map.stats().bytes <= budget, "{:?}", map.stats());
+                assert!(map.stats().memory_bytes <= budget, "{:?}", map.stats());
             }
             let removed = (0..=next).filter(|n| n % 4 != 0 && map.remove(&key(*n))).count();
             for n in 0..removed / 8 {

@@ -35,7 +35,7 @@ fn entries_of_next_to_nothing_stay_within_the_budget() {
         let refused = (0..100_000u32).find(|n| {
             let stored = map.insert(&n.to_le_bytes()[..3], "");
             let stats = map.stats();
-            assert!(stats.bytes <= budget, "over budget: {stats:?}");
+            assert!(stats.memory_bytes <= budget, "over budget: {stats:?}");
             stored.is_err()
         });
         let refused = refused.expect("so many cannot be stored") as usize;
@@ -118,7 +118,7 @@ fn values_come_back_whatever_was_moved() {
                 _ => {}
             }
             let stats = map.stats();
-            assert!(stats.bytes <= budget, "over budget: {stats:?}");
+            assert!(stats.memory_bytes <= budget, "over budget: {stats:?}");
         }
         let stats = map.stats();
         assert!(stored > 0, "all {refused} refused: {stats:?}");

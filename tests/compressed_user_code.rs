@@ -643,7 +643,7 @@ fn a_model_of_any_size_is_counted() {
             let inserted = map.insert("key", "value");
             let fits = bytes < budget;
             assert_eq!(inserted.is_ok(), fits, "a model of {bytes} bytes in {budget}");
-            assert!(map.stats().bytes >= bytes);
+            assert!(map.stats().memory_bytes >= bytes);
             assert!(!map.train(&[b"one", b"another"]), "there was no room for it");
             assert_eq!(map.get("key"), Ok(fits.then(|| b"value".to_vec())));
         }

@@ -43,7 +43,7 @@ fn an_empty_map_allocates_nothing() {
             map.get_many(&[1, 2, 3, 4, 5], &mut [None; 5]);
             map.retain(|_, _| true);
             map.clear();
-            assert_eq!(map.stats().bytes, 0);
+            assert_eq!(map.stats().memory_bytes, 0);
         }
     });
     assert_eq!(counts.allocations, 0);
@@ -118,7 +118,7 @@ fn look_ups_and_removals_allocate_nothing() {
 fn everything_is_given_back() {
     let ((), counts) = counted(|| {
         let map: FenceMap<u64, [u64; 3]> = (0..16_000).map(|n| (mix(n), [n; 3])).collect();
-        let bytes = map.stats().bytes;
+        let bytes = map.stats().memory_bytes;
         for round in 0..3 {
             map.retain(|key, _| key % 3 == round);
             let many = map.range(u64::MAX / 2..).len();
@@ -126,7 +126,7 @@ fn everything_is_given_back() {
             for n in 0..16_000 {
                 map.insert(mix(n), [n; 3]);
             }
-            assert!(map.stats().bytes < bytes + bytes / 5, "what was removed makes room");
+            assert!(map.stats().memory_bytes < bytes + bytes / 5, "what was removed makes room");
         }
     });
     assert_eq!(counts.live, 0);

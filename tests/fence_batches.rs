@@ -121,7 +121,7 @@ fn a_batch_makes_its_own_room() {
     assert_eq!(map.range(3_000..4_500).len(), 1_500);
     assert_eq!((map.len(), map.iter().count()), (40_500, 40_500));
     let stats = map.stats();
-    assert!(stats.bytes / stats.len < 40, "leaves are mostly full: {stats:?}");
+    assert!(stats.memory_bytes / stats.len < 40, "leaves are mostly full: {stats:?}");
     let all: Vec<_> = map.keys().map(|key| (key, Op::Remove)).collect();
     assert!(map.apply_batch(&all).iter().all(Option::is_some));
     assert!(map.is_empty());

@@ -60,8 +60,11 @@ fn ask_about_order(rng: &mut Rng, map: &FenceMap<u64, u64>, model: &BTreeMap<u64
         assert!(map.range(bounds).eq(model.range(bounds).map(|(k, v)| (*k, *v))), "{bounds:?}");
         assert!(map.range(bounds).rev().eq(model.range(bounds).rev().map(|(k, v)| (*k, *v))));
         assert!(map.iter_range(bounds).eq(model.range(bounds).map(|(k, v)| (*k, *v))));
+        assert_eq!(map.range_len(bounds), model.range(bounds).count(), "{bounds:?}");
+        assert!(map.approximate_range_len(bounds) <= model.len(), "{bounds:?}");
     } else {
         assert_eq!(map.range(bounds).len() + map.iter_range(bounds).count(), 0);
+        assert_eq!(map.range_len(bounds), 0, "{bounds:?}");
         assert_eq!(map.remove_range(bounds), 0);
     }
 }
@@ -164,7 +167,11 @@ fn whole_maps_come_and_go() {
         assert!(full.fences >= 3, "{name}: {full:?}");
         // Where two streams meet, leaves are split in the middle and stay half full.
         let most = if ["ascending", "descending"].contains(&name) { 20 } else { 36 };
-        assert!(full.bytes / full.len <= most, "{name}: {} bytes an entry", full.bytes / full.len);
+        assert!(
+            full.memory_bytes / full.len <= most,
+            "{name}: {} bytes an entry",
+            full.memory_bytes / full.len
+        );
         for n in 0..N {
             assert_eq!(map.remove(&order(n)), Some(n));
             if n % 1_000 == 0 {
@@ -182,7 +189,10 @@ fn whole_maps_come_and_go() {
         map.extend_again(&model);
         same(&map, &model);
         let again = map.stats();
-        assert!(again.bytes <= full.bytes + full.bytes / 8, "{name}: {full:?} {again:?}");
+        assert!(
+            again.memory_bytes <= full.memory_bytes + full.memory_bytes / 8,
+            "{name}: {full:?} {again:?}"
+        );
     }
 }
 
@@ -328,6 +338,48 @@ fn many_are_found_as_one_by_one() {
     let mut values = [None; 5];
     words.get_many(&["b", "x", "a", "", "b"], &mut values);
     assert_eq!(values, [Some(2), None, Some(1), None, Some(2)]);
+}
+
+/// Ranks all keys alike, so that hints lead nowhere.
+struct Blind;
+impl Ranking<u64> for Blind {
+    fn rank(&self, _: &u64) -> u64 {
+        0
+    }
+}
+
+/// Asserts that estimates of ranges of this map are within a quarter of the truth, and exact within a leaf.
+fn estimates_ranges<R: Ranking<u64>>(name: &str, map: &FenceMap<u64, u64, R>) {
+    let mut rng = Rng::new(5);
+    let most = map.last_key_value().expect("it is not empty").0;
+    for _ in 0..300 {
+        let (one, two) = (rng.next() % most, rng.next() % most);
+        let bounds = one.min(two)..one.max(two);
+        let (exact, about) = (map.range_len(bounds.clone()), map.approximate_range_len(bounds));
+        let off = exact.abs_diff(about);
+        assert!(off <= 200 + exact / 4, "{name}: {exact} entries are said to be {about}");
+    }
+    let within_a_leaf = map.ceiling(&(most / 2)).expect("half of them are behind").0;
+    assert_eq!(map.approximate_range_len(within_a_leaf..=within_a_leaf), 1);
+    assert_eq!(map.approximate_range_len(..), map.len());
+    let (first, last) = (map.approximate_range_len(most..), map.approximate_range_len(..=most));
+    assert_eq!(first, 1);
+    assert!(last.abs_diff(map.len()) <= map.len() / 4, "{name}: {last} of {}", map.len());
+}
+
+#[test]
+fn ranges_are_counted_and_estimated() {
+    let map: FenceMap<u64, u64> = FenceMap::new();
+    assert_eq!((map.range_len(..), map.approximate_range_len(3..9)), (0, 0));
+    (0..100_000).for_each(|n| assert_eq!(map.insert(n * 3, n), None));
+    estimates_ranges("keys in turn", &map);
+    map.retain(|key, _| mix(*key) % 3 > 0);
+    estimates_ranges("fewer of them", &map);
+    let map: FenceMap<u64, u64> = (0..60_000).map(|n| (mix(n) >> 20, n)).collect();
+    estimates_ranges("keys at random", &map);
+    let blind = FenceMap::with_ranking(Blind);
+    (0..20_000).for_each(|n| assert_eq!(blind.insert(mix(n) >> 20, n), None));
+    estimates_ranges("keys of one rank", &blind);
 }
 
 fn shared<T: Send + Sync>() {}

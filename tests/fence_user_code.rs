@@ -66,6 +66,10 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: &FenceMap<Fused, u64, R>) {
         let done = catch_unwind(AssertUnwindSafe(|| match step % 8 {
             0..=3 => map.insert(key, key.0).is_none().into(),
             4 | 5 => -i64::from(map.remove(&key).is_some()),
+            6 if step % 24 == 6 => {
+                let taken = map.extract_if(|key, _| key.0 % 50 == 0).take(5).count();
+                -(taken.cast_signed() as i64)
+            }
             6 => -(map.remove_range(key..Fused(key.0 + 3)).cast_signed() as i64),
             _ => {
                 map.floor(&key);
@@ -142,9 +146,12 @@ fn everything_ends<K: Copy + Ord, R: Ranking<K>>(
             21..=60 => support::ignore(map.remove(&two)),
             61 => support::ignore(map.iter_range(one..).count()),
             62 => support::ignore(map.keys().count()),
+            64 => support::ignore(map.range_len(one..) + map.approximate_range_len(one..two)),
+            63 => support::ignore(map.extract_if(|_, value| value % 11 == 0).take(50).count()),
             _ => support::ignore(map.get(&two)),
         }
     }
+    support::ignore(map.drain().take(1_000).count());
     map.clear();
     assert_eq!(map.range(..).len(), map.len());
 }

@@ -65,7 +65,7 @@ fn an_empty_map_allocates_nothing() {
             assert_eq!(map.keys().next(), None);
             assert_eq!(map.values().next(), None);
             assert_eq!((map.len(), map.is_empty()), (0, true));
-            assert_eq!((map.stats().len, map.stats().bytes), (0, 0));
+            assert_eq!((map.stats().len, map.stats().memory_bytes), (0, 0));
         }
         map.shrink_to_fit();
         map.extend(std::iter::empty::<(u64, u64)>());
@@ -117,7 +117,7 @@ fn memory_is_counted_and_given_back() {
             let mut check = |map: &FlatMap<u64, u64, Mapped>, live: isize| {
                 before += live;
                 let stats = map.stats();
-                let (said, is) = (stats.bytes.cast_signed(), before);
+                let (said, is) = (stats.memory_bytes.cast_signed(), before);
                 assert!(
                     (is - said).abs() <= 64 + is / 50,
                     "{}: stats say {said} bytes for {} keys, the allocator {is}",
@@ -136,7 +136,7 @@ fn memory_is_counted_and_given_back() {
             let ((), counts) = counted(|| map.reserve(1_000));
             check(&map, counts.live);
             let (copy, counts) = counted(|| map.clone());
-            let copied = copy.stats().bytes.cast_signed();
+            let copied = copy.stats().memory_bytes.cast_signed();
             assert!(counts.live <= copied + copied / 50 + 64);
         });
         assert_eq!(counts.live, 0, "{}: bytes are lost", hasher.name);
@@ -156,7 +156,7 @@ fn much_room_is_counted_and_given_back() {
     };
     let count = |work: &dyn Fn() -> Map| {
         let (map, counts) = counted(work);
-        let (said, is) = (map.stats().bytes.cast_signed(), counts.live);
+        let (said, is) = (map.stats().memory_bytes.cast_signed(), counts.live);
         assert!((is - said).abs() <= 64 + is / 50, "stats say {said} bytes, the allocator {is}");
         let pieces = cfg!(all(feature = "std-ext", target_os = "linux"));
         assert!(said > 16 << 20 && (!pieces || counts.allocations < 500), "{counts:?}");
@@ -178,7 +178,7 @@ fn much_room_is_counted_and_given_back() {
         map.retain(|key, _| *key < 10);
         map.shrink_to_fit();
         assert!(map.iter().all(|(key, value)| copy.get(&key) == Some(value)));
-        assert!(map.len() == 10 && map.stats().bytes < 1 << 20);
+        assert!(map.len() == 10 && map.stats().memory_bytes < 1 << 20);
         // Every one of the first allocations fails once; the others suffice.
         for spared in 0..12 {
             let map = FlatMap::with_hasher(hashers::GOOD);
@@ -203,7 +203,7 @@ fn a_refused_reservation_uses_up_no_piece() {
     };
     let at_once = new();
     at_once.reserve(KEYS);
-    let least = at_once.stats().bytes;
+    let least = at_once.stats().memory_bytes;
     // At first the piece is to be had, and the directory is not; then mostly neither is needed but the directory.
     for first in 3..6 {
         let map = new();
@@ -216,7 +216,7 @@ fn a_refused_reservation_uses_up_no_piece() {
             }
         }
         map.reserve(KEYS);
-        let bytes = map.stats().bytes;
+        let bytes = map.stats().memory_bytes;
         assert!(
             bytes <= least + least / 50,
             "refused reservations lost memory: {bytes} bytes, not {least}"
@@ -404,10 +404,10 @@ fn shrinking_without_memory_loses_nothing() {
                 map.insert(key, key);
             }
             map.retain(|key, _| *key < 700);
-            let before = map.stats().bytes;
+            let before = map.stats().memory_bytes;
             let ((), counts) = failing(spared, doomed, || map.shrink_to_fit());
             same_as(&map, &model);
-            let after = map.stats().bytes;
+            let after = map.stats().memory_bytes;
             assert!(after < before || after == before && counts.failures > 0);
             if counts.failures == 0 {
                 break;

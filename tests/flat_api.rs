@@ -327,12 +327,12 @@ fn reserving_too_much_is_an_error() {
         map.try_reserve(1 << shift).expect_err("no machine has that much");
     }
     assert_eq!(map.try_reserve(usize::MAX), Err(TryReserveError::CapacityOverflow));
-    let before = map.stats().bytes;
+    let before = map.stats().memory_bytes;
     map.try_reserve(0).expect("nothing to do");
-    assert_eq!(map.stats().bytes, before);
+    assert_eq!(map.stats().memory_bytes, before);
     assert_eq!(sorted(&map), [(1, 2)], "a refused reservation changes nothing");
     map.try_reserve(1_000).expect("there is memory");
-    assert!(map.stats().bytes > before);
+    assert!(map.stats().memory_bytes > before);
     assert_eq!(sorted(&map), [(1, 2)]);
 }
 
@@ -361,11 +361,11 @@ fn shrinking_gives_memory_back() {
     for key in 0..50_000 {
         map.insert(key, key);
     }
-    let full = map.stats().bytes;
+    let full = map.stats().memory_bytes;
     map.retain(|key, _| key % 100 == 0);
     assert_eq!(map.len(), 500);
     map.shrink_to_fit();
-    let small = map.stats().bytes;
+    let small = map.stats().memory_bytes;
     assert!(small * 20 < full, "{full} bytes with 50,000 keys, {small} with 500");
     assert_eq!(map.len(), 500);
     for key in 0..50_000 {
@@ -378,7 +378,7 @@ fn shrinking_gives_memory_back() {
     map.clear();
     map.shrink_to_fit();
     assert!(map.is_empty());
-    assert!(map.stats().bytes <= small);
+    assert!(map.stats().memory_bytes <= small);
     map.insert(1, 1);
     assert_eq!(map.get(&1), Some(1));
 }
@@ -386,14 +386,14 @@ fn shrinking_gives_memory_back() {
 #[test]
 fn stats_tell_what_is_there() {
     let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
-    assert_eq!((map.stats().len, map.stats().bytes), (0, 0));
+    assert_eq!((map.stats().len, map.stats().memory_bytes), (0, 0));
     for key in 0..10_000 {
         map.insert(key, key);
     }
     let stats = map.stats();
     assert_eq!(stats.len, 10_000);
-    assert!(stats.bins > 0 && stats.bytes >= 10_000 * 16);
-    assert!(stats.retired_bytes <= stats.bytes);
+    assert!(stats.bins > 0 && stats.memory_bytes >= 10_000 * 16);
+    assert!(stats.retired_bytes <= stats.memory_bytes);
     let crowded: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::CONSTANT);
     for key in 0..100 {
         crowded.insert(key, key);

@@ -64,7 +64,7 @@ fn batches_of_no_keys_and_in_empty_maps() {
     assert_eq!(answers, [None; 20]);
     assert_eq!(map.get_each([1, 2]).collect::<Vec<_>>(), [(1, None), (2, None)]);
     assert_eq!(map.get_each([1, 2]).size_hint(), (2, Some(2)));
-    assert_eq!(map.stats().bytes, 0, "looking allocates nothing");
+    assert_eq!(map.stats().memory_bytes, 0, "looking allocates nothing");
     map.insert_many(&[(7, 1), (7, 2)], &mut answers[..2]);
     assert_eq!((answers[..2].to_vec(), map.get(&7)), (vec![None, Some(1)], Some(2)));
 }

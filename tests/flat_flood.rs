@@ -155,7 +155,10 @@ fn the_table_grows_with_the_number_of_keys_only() {
         fill(&good, 0, size);
         let (bad, good) = (map.stats(), good.stats());
         assert_eq!(bad.bins, good.bins, "bins by the number of keys only");
-        assert!(bad.bytes <= good.bytes + 60 * size as usize + 8_192, "{bad:?}, not {good:?}");
+        assert!(
+            bad.memory_bytes <= good.memory_bytes + 60 * size as usize + 8_192,
+            "{bad:?}, not {good:?}"
+        );
         // Nor by their coming and going.
         for key in BAD..BAD + size.min(300) {
             assert!(map.remove(&Key(key)).is_some());

@@ -404,7 +404,7 @@ fn a_large_table_grows_beside_writers() {
                 });
             }
         });
-        assert!(map.stats().bytes > 48 << 20);
+        assert!(map.stats().memory_bytes > 48 << 20);
         assert_eq!(assert_consistent(&map).len() as u64, 2 * KEYS);
         assert!((0..2 * KEYS).all(|key| map.get(&key) == Some([key; 120])));
     });
@@ -425,10 +425,10 @@ fn churn_takes_no_more_memory() {
         let after = map.stats();
         assert_eq!(map.len() as u64, size);
         assert!(
-            after.bytes * 100 <= before.bytes * 115,
+            after.memory_bytes * 100 <= before.memory_bytes * 115,
             "{} bytes before, {} after",
-            before.bytes,
-            after.bytes
+            before.memory_bytes,
+            after.memory_bytes
         );
         assert_consistent(&map);
 
@@ -442,10 +442,10 @@ fn churn_takes_no_more_memory() {
         }
         let after = map.stats();
         assert!(
-            after.bytes <= before.bytes,
+            after.memory_bytes <= before.memory_bytes,
             "{} bytes before, {} after",
-            before.bytes,
-            after.bytes
+            before.memory_bytes,
+            after.memory_bytes
         );
     });
 }
@@ -457,7 +457,7 @@ fn churn_of_many_threads_takes_no_more_memory() {
         let size = 4_000;
         let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
         fill(&map, 0..3 * size, |key| key);
-        let before = map.stats().bytes;
+        let before = map.stats().memory_bytes;
         crew(|scope| {
             for thread in 0..3 {
                 let map = &map;
@@ -475,7 +475,7 @@ fn churn_of_many_threads_takes_no_more_memory() {
                 });
             }
         });
-        let after = map.stats().bytes;
+        let after = map.stats().memory_bytes;
         assert_eq!(assert_consistent(&map).len() as u64, 3 * size);
         assert!(after * 100 <= before * 125, "{before} bytes before, {after} after");
     });

@@ -87,6 +87,21 @@ fn a_panicking_closure_changes_nothing_and_locks_nothing() {
             assert!(met == 20 && map.len() >= 40 && changed <= 9, "{map:?}");
             assert!(map.iter().all(|(key, value)| value % 100 == key), "{map:?}");
             still_usable(&map, 7);
+            map.clear();
+            fill(&map, 0..50);
+            let (mut met, mut taken) = (0, 0);
+            must_panic("extract_if", || {
+                let all = map.extract_if(|_, _| {
+                    met += 1;
+                    if met == 20 {
+                        planned_panic();
+                    }
+                    met % 2 == 0
+                });
+                all.for_each(|_| taken += 1);
+            });
+            assert_eq!((met, taken, map.len()), (20, 9, 41));
+            still_usable(&map, 7);
         });
     }
 }

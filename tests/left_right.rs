@@ -129,7 +129,7 @@ impl<K: Nth, V: Nth, P: Keep<K, V>> Game<K, V, P> {
     fn check(&mut self) {
         let all: HashMap<K, V> = self.writer.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         assert!(all == self.draft, "the writer meets other entries than it stored");
-        self.check_reader(&self.writer.reader());
+        self.check_reader(&self.writer.read_handle());
     }
 
     fn check_reader(&self, reader: &ReadHandle<K, V, Mapped, P>) {
@@ -180,9 +180,9 @@ fn check_snapshot<K: Nth, V: Nth, P: Keep<K, V>>(
 
 /// Readers come and go, hold guards and snapshots over changes and publishes; what they hold does not change.
 fn play<K: Nth, V: Nth, P: Keep<K, V>>(mut game: Game<K, V, P>, steps: usize) {
-    let stay = game.writer.reader();
+    let stay = game.writer.read_handle();
     for _ in 0..steps {
-        let reader = game.writer.reader();
+        let reader = game.writer.read_handle();
         let held = game.published.clone();
         let snapshot = game.rng.one_in(2).then(|| stay.enter());
         let mut turned = 0;
@@ -205,7 +205,7 @@ fn play<K: Nth, V: Nth, P: Keep<K, V>>(mut game: Game<K, V, P>, steps: usize) {
         if let Some(snapshot) = snapshot {
             check_snapshot(&snapshot, &held);
             let stuck: Vec<_> = game.writer.stalled_readers().collect();
-            assert_eq!(stuck, if turned > 0 { vec![stay.reader()] } else { vec![] });
+            assert_eq!(stuck, if turned > 0 { vec![stay.reader_id()] } else { vec![] });
         }
         if game.rng.one_in(4) {
             game.sweep();
@@ -483,7 +483,7 @@ fn writers_share_a_handle_with_guards_in_hand() {
             for thread in 0..4 {
                 let writer = writer.clone();
                 scope.spawn(move || {
-                    let reader = writer.reader();
+                    let reader = writer.read_handle();
                     for n in 0..100 {
                         let guard = reader.get(&thread);
                         writer.insert(thread, n);

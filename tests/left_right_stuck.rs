@@ -142,7 +142,7 @@ fn a_thread_that_is_stopped_in_a_look_holds_up_one_publish_and_little_memory() {
             let generation = game.writer.generation();
             // Each key in turn, so that there is a note of each.
             (0..KEYS).for_each(|key| game.insert(key));
-            let bytes = game.writer.table_bytes();
+            let bytes = game.writer.stats().memory_bytes;
             for step in 0..20_000 {
                 game.change();
                 if step % 500 == 0 {
@@ -152,7 +152,7 @@ fn a_thread_that_is_stopped_in_a_look_holds_up_one_publish_and_little_memory() {
             }
             assert_eq!(game.writer.generation(), generation, "published over somebody's head");
             assert_eq!(game.writer.stalled_readers().count(), 1);
-            assert!(game.writer.table_bytes() <= 2 * bytes, "notes grow with the changes");
+            assert!(game.writer.stats().memory_bytes <= 2 * bytes, "notes grow with the changes");
             go.send(()).expect("it waits");
             are_looking.recv().expect("it has let go");
             // The very next change shows all of them.

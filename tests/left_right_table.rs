@@ -89,7 +89,7 @@ fn play<const BUCKETS: usize>(hasher: Mapped, rng: &mut Rng) {
             assert!(writer.is_pending(), "a reader is in the way");
             assert!(writer.remove(&0).is_err(), "a table is changed under a reader");
             assert_eq!(writer.insert(0, 1), Err(TryInsertError::Busy { key: 0, value: 1 }));
-            assert_eq!(writer.stalled_readers().collect::<Vec<_>>(), [reader.reader()]);
+            assert_eq!(writer.stalled_readers().collect::<Vec<_>>(), [reader.reader_id()]);
         }
         published.clone_from(&draft);
         let same = (0..keys).all(|key| reader.get(&key) == published.get(&key).copied());
@@ -174,7 +174,7 @@ fn a_writer_that_panics_can_be_followed_by_another() {
     assert_eq!((writer.len(), writer.get(&1)), (1, Some(10)));
     writer.publish();
     let readers: Vec<_> = std::iter::from_fn(|| table.reader()).collect();
-    assert_eq!(readers.iter().map(TableReader::reader).collect::<Vec<_>>(), [0, 1, 2, 3]);
+    assert_eq!(readers.iter().map(TableReader::reader_id).collect::<Vec<_>>(), [0, 1, 2, 3]);
     std::mem::forget(readers[2].enter());
     writer.insert(2, 20).expect("what was forgotten sees the newest");
     writer.publish();

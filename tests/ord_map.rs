@@ -433,7 +433,7 @@ fn a_guard_keeps_what_it_saw() {
         });
         map.reclaim();
         assert!(map.pending() >= 1_000);
-        assert!(map.stalled_readers().any(|stalled| stalled.reader == pinned.guard().reader()));
+        assert!(map.stalled_readers().any(|stalled| stalled.reader == pinned.guard().reader_id()));
         map.insert(name(3, false), "and from this thread".into());
         map.reclaim();
         assert!(seen.iter().enumerate().all(|(n, (key, value))| {

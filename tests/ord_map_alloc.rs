@@ -49,7 +49,7 @@ fn an_empty_map_allocates_nothing() {
         map.retain(|_, _| true);
         map.clear();
         map.reclaim();
-        assert_eq!((map.stats().bytes, map.into_iter().count()), (0, 0));
+        assert_eq!((map.stats().memory_bytes, map.into_iter().count()), (0, 0));
     });
     assert_eq!(counts.allocations, 0);
 }

@@ -87,6 +87,13 @@ fn panics_at_each_step<R: Ranking<Fused>>(map: OrdMap<Fused, Tracked, R>) {
                     burn();
                     key.0.value % 50 != 0
                 }),
+                10 if step % 40 == 0 => {
+                    let wanted = |key: &Fused| {
+                        burn();
+                        key.0.value.is_multiple_of(50)
+                    };
+                    ignore(map.extract_if(|key, _| wanted(key)).take(9).count());
+                }
                 10 => ignore(map.pop_last()),
                 _ => {
                     let guard = pin();
@@ -182,6 +189,8 @@ fn everything_ends<K: Clone + Ord, R: Ranking<K>>(
             61 => ignore(map.with_guard(&guard).iter_range(&one..).count()),
             62 => ignore(map.with_guard(&guard).iter().all(|(_, value)| !value.dropped)),
             63 => ignore(map.update(&two, |value| new(value.value))),
+            65 => ignore(map.range_len::<K>(..) + map.approximate_range_len(&one..&two)),
+            64 => ignore(map.extract_if(|_, value| value.value % 11 == 0).take(50).count()),
             _ => ignore(map.with_guard(&guard).get(&two)),
         }
     }
@@ -217,6 +226,14 @@ fn closures_may_call_the_map() {
             Op::Insert("done".into())
         });
         assert_eq!((done.before.as_deref().map(String::as_str), calls), (Some("2"), 3));
+        let odd = map.extract_if(|key, _| {
+            // Another entry with this key is none of which it was asked.
+            ignore((key % 5 == 0).then(|| map.insert(*key, "again".into())));
+            assert!(map.contains_key(key));
+            key % 2 == 1
+        });
+        assert_eq!(odd.count(), 400);
+        (0..500).for_each(|n| ignore(map.insert(2 * n + 1, String::new())));
         map.retain(|key, _| {
             assert!(map.contains_key(key) && map.pin().last_key_value().is_some());
             key % 2 == 0

@@ -92,7 +92,7 @@ fn a_child_of_fork_goes_on_with_its_maps() {
         let reader = scope.spawn(move || {
             let map = map.pin();
             let value = map.get(&7).expect("it is there");
-            held.send(map.guard().reader()).expect("somebody listens");
+            held.send(map.guard().reader_id()).expect("somebody listens");
             may_go.recv().expect("somebody says so");
             assert_eq!(value.0, 7);
         });

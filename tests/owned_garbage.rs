@@ -165,7 +165,7 @@ fn frees_without_a_guard<M: Send + Sync + 'static>(
 fn no_guard_is_held_while_entries_are_freed() {
     type Map = HashMap<u64, Slow>;
     alone(|| {
-        let operations: [(_, fn(&Map)); 6] = [
+        let operations: [(_, fn(&Map)); 7] = [
             ("retain", |map| map.retain(|key, _| *key == 2)),
             ("clear", Map::clear),
             ("update", |map| {
@@ -180,6 +180,9 @@ fn no_guard_is_held_while_entries_are_freed() {
             }),
             ("try_compute", |map| {
                 (100..200).for_each(|key| ignore(map.try_compute(key, |_| Op::Remove)));
+            }),
+            ("try_update", |map| {
+                (100..200).for_each(|key| ignore(map.try_update(&key, |_| Slow::quick())));
             }),
         ];
         for operation in operations {
@@ -195,7 +198,7 @@ fn no_guard_is_held_while_entries_are_freed() {
 fn no_guard_is_held_while_ordered_entries_are_freed() {
     type Map = OrdMap<u64, Slow>;
     alone(|| {
-        let operations: [(_, fn(&Map)); 7] = [
+        let operations: [(_, fn(&Map)); 8] = [
             ("retain", |map| map.retain(|key, _| *key == 2)),
             ("clear", Map::clear),
             ("remove_range", |map| ignore(map.remove_range(50..))),
@@ -211,6 +214,9 @@ fn no_guard_is_held_while_ordered_entries_are_freed() {
             }),
             ("try_compute", |map| {
                 (100..200).for_each(|key| ignore(map.try_compute(key, |_| Op::Remove)));
+            }),
+            ("try_update", |map| {
+                (100..200).for_each(|key| ignore(map.try_update(&key, |_| Slow::quick())));
             }),
         ];
         for operation in operations {
@@ -250,11 +256,12 @@ fn no_guard_is_held_while_bounds_are_freed() {
     type Operation = fn(&Map, u64);
     const KEYS: u64 = 24_000;
     alone(|| {
-        let operations: [(_, Operation); 5] = [
+        let operations: [(_, Operation); 6] = [
             ("remove", |map, key| ignore(map.remove(&Bounding(key, false)))),
             ("try_remove", |map, key| ignore(map.try_remove(&Bounding(key, false)))),
             ("compute", |map, key| ignore(map.compute(Bounding(key, false), |_| Op::Remove))),
             ("pop_first", |map, _| ignore(map.pop_first())),
+            ("drain", |map, _| ignore(map.drain().next())),
             ("apply_batch", |map, key| {
                 let both = [key, key + 1].map(|key| (Bounding(key, false), Op::Remove));
                 ignore(map.apply_batch(both));
@@ -364,7 +371,7 @@ fn each_borrowed_entry_has_a_guard_of_its_own() {
 #[test]
 fn slots_are_given_back_and_used_again() {
     alone(|| {
-        let first = Handle::new().pin().reader();
+        let first = Handle::new().pin().reader_id();
         let ends: [(&str, fn()); 6] = [
             ("a handle", || drop(Handle::new())),
             ("a handle that had a guard", || drop(Handle::new().pin())),
@@ -381,7 +388,7 @@ fn slots_are_given_back_and_used_again() {
         ];
         for (name, end) in ends {
             (0..50).for_each(|_| end());
-            let number = Handle::new().pin().reader();
+            let number = Handle::new().pin().reader_id();
             assert_eq!(number, first, "{name} keeps its slot when it ends");
         }
     });
@@ -750,7 +757,7 @@ fn maps_in_thread_locals_end_with_their_thread() {
             thread::spawn(work).join().expect("a thread that ends in peace");
         }
         assert_eq!(ALIVE.load(Ordering::Relaxed), 0, "a map in a thread-local keeps its entries");
-        let number = Handle::new().pin().reader();
+        let number = Handle::new().pin().reader_id();
         assert!(number < 3, "threads that end leave their slots behind: {number}");
         SHARED.reclaim();
         assert_eq!(SHARED.pending(), 0);

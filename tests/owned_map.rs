@@ -160,7 +160,7 @@ fn a_guard_keeps_what_it_saw() {
         map.reclaim();
         let kept = map.pending();
         assert!(kept >= 100, "{kept} entries wait: what a guard saw is dropped, or not counted");
-        assert!(map.stalled_readers().any(|stalled| stalled.reader == pinned.guard().reader()));
+        assert!(map.stalled_readers().any(|stalled| stalled.reader == pinned.guard().reader_id()));
         map.insert(3, "and from this thread".into());
         map.reclaim();
         assert!(seen.iter().all(|(key, value)| key.to_string() == **value));
@@ -264,7 +264,7 @@ fn guards_in_thread_locals_survive_the_end_of_their_thread() {
         }
         // The slots came back: eighty threads have not left eighty readers behind.
         let handles: Vec<Handle> = (0..40).map(|_| Handle::new()).collect();
-        let highest = handles.iter().map(|handle| handle.pin().reader()).max();
+        let highest = handles.iter().map(|handle| handle.pin().reader_id()).max();
         assert!(highest < Some(80), "slots are not reused: {highest:?}");
     });
 }
@@ -562,15 +562,15 @@ fn shrinking_keeps_the_entries_and_drops_the_rest() {
     let alive = Arc::new(AtomicUsize::new(0));
     let mut map: Counts =
         (0..20_000).map(|n| (Counted::new(n, &alive), Counted::new(n, &alive))).collect();
-    let before = map.table_bytes();
+    let before = map.stats().memory_bytes;
     map.retain(|key, _| key.value % 100 == 0);
     map.shrink_to_fit();
-    assert!(map.table_bytes() < before / 20);
+    assert!(map.stats().memory_bytes < before / 20);
     assert_eq!((map.len(), map.pending(), alive.load(Ordering::Relaxed)), (200, 0, 400));
     assert!((0..200).all(|n| map.get_with(&(n * 100), |value| value.value) == Some(n * 100)));
     map.clear();
     map.shrink_to_fit();
-    assert_eq!((map.table_bytes(), alive.load(Ordering::Relaxed)), (0, 0));
+    assert_eq!((map.stats().memory_bytes, alive.load(Ordering::Relaxed)), (0, 0));
 }
 
 #[test]

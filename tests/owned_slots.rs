@@ -56,11 +56,11 @@ fn handles_that_are_dropped_give_their_slots_back() {
     let check = |number: usize, what: &str| assert!(number < 8, "{what} keeps its slot");
     for _ in 0..100 {
         drop(Handle::new());
-        check(Handle::new().pin().reader(), "a handle that was dropped");
+        check(Handle::new().pin().reader_id(), "a handle that was dropped");
         let guard = Handle::new().into_guard();
-        check(guard.reader(), "a guard that owns its handle");
+        check(guard.reader_id(), "a guard that owns its handle");
         let thread = thread::spawn(move || {
-            let number = Handle::new().pin().reader();
+            let number = Handle::new().pin().reader_id();
             drop(guard);
             number
         });

@@ -149,9 +149,13 @@ fn hashed_keys_that_lie_let_everything_end() {
                     assert!(alive.chain(pinned.values()).all(|value| !value.dropped));
                 }
                 _ if step % 100 == 0 => map.retain(|key, _| key.0.value % 3 > 0),
+                _ if step % 50 == 0 => {
+                    ignore(map.extract_if(|key, _| key.0.value % 3 == 0).take(9).count());
+                }
                 _ => map.reclaim(),
             }
         }
+        ignore(map.drain().count());
         map.shrink_to_fit();
         ignore(map.clone().into_iter().take(10).count());
     });
@@ -199,9 +203,11 @@ fn ordered_keys_that_lie_let_everything_end() {
                     map.apply_batch(changes.chain([(one, Op::Remove), (two, Op::Remove)]))
                 }))),
                 _ if step % 100 == 0 => map.retain(|key, _| key.0.value % 3 > 0),
+                22 => ignore(map.extract_if(|key, _| key.0.value % 30 == 0).take(9).count()),
                 _ => map.reclaim(),
             }
         }
+        ignore(map.drain().take(200).all(|removed| !removed.key().0.dropped));
         ignore(map.clone().into_iter().take(10).count());
     });
 }

@@ -65,7 +65,7 @@ fn every_map_is_written_and_read_as_a_map() {
 fn a_writer_is_read_as_a_map_that_is_published() {
     let text = serde_json::to_string(&model()).expect("the model can be written");
     let writer: WriteHandle<u64, u64> = serde_json::from_str(&text).expect("it is a map");
-    let reader = writer.reader();
+    let reader = writer.read_handle();
     assert_eq!(reader.enter().iter().map(|(&k, &v)| (k, v)).collect::<Model>(), model());
     assert_eq!(
         serde_json::to_string(&reader.enter()).expect("it can be written").len(),

@@ -70,10 +70,15 @@ fn main() -> ExitCode {
     let mut points = Vec::new();
     for budget in BUDGETS {
         let (point, stats) = compressed(&rows, &order, bytes / 100 * budget);
-        row(&format!("budget {budget} %"), stats.bytes, stats.bytes as f64 / bytes as f64, &point);
+        row(
+            &format!("budget {budget} %"),
+            stats.memory_bytes,
+            stats.memory_bytes as f64 / bytes as f64,
+            &point,
+        );
         // What does not hold all rows is no alternative.
         if point.refused == 0 {
-            points.push((stats.bytes as f64 / bytes as f64, point));
+            points.push((stats.memory_bytes as f64 / bytes as f64, point));
         }
     }
     if let Err(why) = fs::write(&output, draw(&plain, &points, rows.len())) {

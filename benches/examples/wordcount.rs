@@ -251,7 +251,7 @@ fn report(run: &Run, counts: &FlatMap<&str, u64>, top: usize) -> String {
     let megabytes = float(bytes) / 1e6;
     let stats = counts.stats();
     let load = float(stats.len) / float(stats.bins);
-    let each = float(stats.bytes) / float(stats.len);
+    let each = float(stats.memory_bytes) / float(stats.len);
     line(format_args!(""));
     line(format_args!("words      {words}, {distinct} of them distinct"));
     line(format_args!("text       {files} files, {megabytes:.1} MB"));
@@ -269,7 +269,7 @@ fn report(run: &Run, counts: &FlatMap<&str, u64>, top: usize) -> String {
     line(format_args!("           {} overflow lines in use", stats.overflow_lines));
     line(format_args!(
         "           {} bytes, {each:.1} an entry, {} of the bytes retired",
-        stats.bytes, stats.retired_bytes,
+        stats.memory_bytes, stats.retired_bytes,
     ));
     text
 }

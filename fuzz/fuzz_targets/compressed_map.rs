@@ -135,7 +135,7 @@ fuzz_target!(|script: Script| {
             Action::Shrink => map.shrink(),
         }
         let stats = map.stats();
-        assert!(stats.bytes <= budget, "{stats:?}");
+        assert!(stats.memory_bytes <= budget, "{stats:?}");
     }
     map.clear();
     let stats = map.stats();

@@ -568,5 +568,5 @@ fn same<K: Key, V: Value, R: Ranking<K>>(map: &FenceMap<K, V, R>, model: &BTreeM
     }
     let stats = map.stats();
     assert_eq!((map.len(), stats.len), (model.len(), model.len()));
-    assert!(stats.bytes >= model.len() * (size_of::<K>() + size_of::<V>()));
+    assert!(stats.memory_bytes >= model.len() * (size_of::<K>() + size_of::<V>()));
 }

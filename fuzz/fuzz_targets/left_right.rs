@@ -256,7 +256,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
                 let handle = if reader % 2 == 0 {
                     self.reader(reader / 2).handle.clone()
                 } else {
-                    self.writer().reader()
+                    self.writer().read_handle()
                 };
                 self.readers.push(Reader::new(handle, self.publishes));
             }
@@ -399,7 +399,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
     fn looking(&self) -> impl Iterator<Item = (usize, u64)> {
         let all = self.readers.iter().chain(self.looks.iter().map(|look| &look.reader));
         let looking = all.filter(|reader| reader.depth.get() > 0);
-        looking.map(|reader| (reader.handle.reader(), reader.began.get()))
+        looking.map(|reader| (reader.handle.reader_id(), reader.began.get()))
     }
 
     /// The writer asks whether somebody is stuck. Who looks again is told of the publish, and so is not.

@@ -164,7 +164,7 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
     /// Places that are taken: by readers, and by those that were dropped but for their snapshots.
     fn taken(&self) -> BTreeMap<usize, &Reader<'a, BUCKETS, READERS>> {
         let all = self.readers.iter().chain(self.looks.iter().map(|look| &look.reader));
-        all.map(|reader| (reader.handle.reader(), &**reader)).collect()
+        all.map(|reader| (reader.handle.reader_id(), &**reader)).collect()
     }
 
     /// Readers who are looking, and since which publish.
@@ -229,7 +229,7 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
         let taken = self.taken();
         let free = (0..READERS).find(|number| !taken.contains_key(number));
         let handle = self.table.reader();
-        assert_eq!(handle.as_ref().map(TableReader::reader), free);
+        assert_eq!(handle.as_ref().map(TableReader::reader_id), free);
         if let Some(handle) = handle {
             let began = Cell::new(self.publishes);
             self.readers.push(Rc::new(Reader { handle, depth: Cell::new(0), began }));

@@ -95,10 +95,19 @@ impl<K, V> Layout<K, V> {
     /// Words from one overflow line to the next, where entries are not packed.
     pub(crate) const LINE: usize = round_up(LINE_HEAD + Self::LINE_SLOTS * Self::ENTRY, LINE_WORDS);
 
+    /// The mean load that is wanted, in sixteenths of an entry a bin: 4 for seven slots, 1.7 for three.
+    const LOAD: usize = if cfg!(hedgerow_loom) { 16 * Self::SLOTS } else { Self::SLOTS * 64 / 7 };
+
+    /// The most entries for which no more than so many bins are wanted.
+    #[cfg(feature = "alloc")]
+    pub(crate) const fn entries_for(bins: usize) -> usize {
+        let entries = (bins / 16) * Self::LOAD + bins % 16 * Self::LOAD / 16;
+        if bins > 0 && entries < Self::SLOTS { Self::SLOTS } else { entries }
+    }
+
     /// Bins wanted for `len` entries: a mean load of about 0.6 of the slots.
     pub(crate) const fn bins_for(len: usize) -> usize {
-        // Load in sixteenths of an entry a bin: 4 for seven slots, 1.7 for three.
-        let sixteenths = if cfg!(hedgerow_loom) { 16 * Self::SLOTS } else { Self::SLOTS * 64 / 7 };
+        let sixteenths = Self::LOAD;
         if len <= Self::SLOTS {
             1
         } else {
@@ -174,6 +183,12 @@ mod tests {
         assert_eq!(Layout::<u32, u64>::VALUE_AT, 8);
         assert_eq!(Layout::<u64, [u8; 1024]>::SEGMENT_BITS, 1);
         assert!(Layout::<u64, u64>::bins_for(usize::MAX) > usize::MAX / 5);
+        for bins in 1..1000 {
+            let most = Layout::<u64, u64>::entries_for(bins);
+            assert!(Layout::<u64, u64>::bins_for(most) <= bins, "{bins} bins for {most}");
+            assert!(Layout::<u64, u64>::bins_for(most + 1) > bins, "{bins} bins for more");
+        }
+        assert_eq!(Layout::<u64, u64>::entries_for(0), 0);
         assert_eq!((Packed::entries(), Packed::line(), Packed::segment_words(128)), (4, 4, 768));
     }
 }

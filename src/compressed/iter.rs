@@ -80,13 +80,33 @@ impl Iterator for Iter<'_> {
     type Item = (Vec<u8>, Result<Vec<u8>, Corrupt>);
 
     fn next(&mut self) -> Option<Self::Item> {
+        let met = self.next_met()?;
+        let value = self.store.value_of(&met);
+        Some((met.key, value))
+    }
+}
+
+impl Iter<'_> {
+    /// The next entry as it was met: its value is not decompressed yet.
+    fn next_met(&mut self) -> Option<Met> {
         loop {
             if let Some(met) = self.met.pop() {
-                let value = self.store.value_of(&met);
-                return Some((met.key, value));
+                return Some(met);
             }
             self.position = self.store.meet_bin(self.position?, &mut self.met);
         }
+    }
+}
+
+/// An iterator over the keys of a [`CompressedMap`](crate::CompressedMap), in no order. It decompresses nothing.
+#[derive(Debug)]
+pub struct Keys<'a>(pub(super) Iter<'a>);
+
+impl Iterator for Keys<'_> {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        self.0.next_met().map(|met| met.key)
     }
 }
 

@@ -4,7 +4,7 @@ use super::builder::Builder;
 #[cfg(feature = "lz4")]
 use super::codec::Lz4;
 use super::codec::{Corrupt, SmallText};
-use super::iter::Iter;
+use super::iter::{Iter, Keys};
 use super::read::Resolved;
 use super::segment::Use;
 use super::store::Store;
@@ -40,7 +40,7 @@ impl CompressedMap {
     ///
     /// ```
     /// let map = hedgerow::CompressedMap::with_budget(1 << 20);
-    /// assert!(map.is_empty() && map.stats().bytes < 1 << 20);
+    /// assert!(map.is_empty() && map.stats().memory_bytes < 1 << 20);
     /// ```
     #[must_use]
     pub fn with_budget(bytes: usize) -> Self {
@@ -167,6 +167,20 @@ impl CompressedMap {
         Ok(self.get(key)?.map(|value| look(&value)))
     }
 
+    /// Returns the key's value, or no bytes. Inserts nothing. Takes no lock; allocates the value.
+    ///
+    /// # Errors
+    /// [`Corrupt`] if there is a value and its bytes are damaged.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("rose", "red").unwrap();
+    /// assert_eq!((map.get_or_default("rose"), map.get_or_default("thorn")), (Ok(b"red".to_vec()), Ok(vec![])));
+    /// ```
+    pub fn get_or_default(&self, key: &(impl AsRef<[u8]> + ?Sized)) -> Result<Vec<u8>, Corrupt> {
+        Ok(self.get(key)?.unwrap_or_default())
+    }
+
     /// Whether the key has a value. Takes no lock and allocates nothing.
     ///
     /// ```
@@ -264,6 +278,28 @@ impl CompressedMap {
         Iter { store: &self.store, position: Some(Position::START), met: Vec::new() }
     }
 
+    /// All keys, in no order, as copies: those of damaged values too. Decompresses nothing.
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// assert!(map.keys().eq([b"key"]));
+    /// ```
+    pub fn keys(&self) -> Keys<'_> {
+        Keys(self.iter())
+    }
+
+    /// All values, in no order, as copies; see [`iter`](Self::iter).
+    ///
+    /// ```
+    /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
+    /// map.insert("key", "value").unwrap();
+    /// assert!(map.values().eq([Ok(b"value".to_vec())]));
+    /// ```
+    pub fn values(&self) -> impl Iterator<Item = Result<Vec<u8>, Corrupt>> + '_ {
+        self.iter().map(|(_, value)| value)
+    }
+
     /// Removes the entries for which `keep` returns false. It is also called for values whose bytes are damaged. It
     /// runs while nothing is locked, and runs again for an entry that was written meanwhile.
     ///
@@ -296,7 +332,7 @@ impl CompressedMap {
     /// # let map = hedgerow::CompressedMap::with_budget(1 << 20);
     /// map.insert("key", "value").unwrap();
     /// let stats = map.stats();
-    /// assert!(stats.len == 1 && stats.raw == 8 && stats.bytes <= stats.budget);
+    /// assert!(stats.len == 1 && stats.raw == 8 && stats.memory_bytes <= stats.budget);
     /// ```
     pub fn stats(&self) -> Stats {
         self.store.stats()
@@ -430,7 +466,7 @@ impl Store {
         Stats {
             len: self.table.len(),
             raw: self.raw.total(),
-            bytes: self.bytes_but_index().saturating_add(own),
+            memory_bytes: self.bytes_but_index().saturating_add(own),
             budget: self.budget,
             index: own + lent * self.shape().bytes(),
             segments: self.pool.made() - lent,

@@ -44,7 +44,7 @@ mod write;
 
 pub use self::builder::Builder;
 pub use self::expiry::{Clock, RemovalCause};
-pub use self::iter::Iter;
+pub use self::iter::{Iter, Keys};
 pub use self::map::CompressedMap;
 #[cfg(feature = "serde")]
 pub use self::serde::{Format, Formatted};

@@ -176,6 +176,27 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
         value.map(|value| V::decode(&value).ok_or(Corrupt)).transpose()
     }
 
+    /// Returns the key's value, or the default value. Inserts nothing; see [`CompressedMap::get_or_default`].
+    ///
+    /// # Errors
+    /// [`Corrupt`] if there is a value and its bytes are damaged, or no `V`'s.
+    ///
+    /// ```
+    /// # use hedgerow::{CompressedMap, compressed::TypedMap};
+    /// let map = TypedMap::<String, u64>::new(CompressedMap::with_budget(1 << 20));
+    /// map.insert("oak", &1)?;
+    /// assert_eq!((map.get_or_default("oak"), map.get_or_default("elm")), (Ok(1), Ok(0)));
+    /// # Ok::<(), hedgerow::compressed::StoreError>(())
+    /// ```
+    pub fn get_or_default<Q>(&self, key: &Q) -> Result<V, Corrupt>
+    where
+        K: Borrow<Q>,
+        Q: Encode + ?Sized,
+        V: Default,
+    {
+        Ok(self.get(key)?.unwrap_or_default())
+    }
+
     /// Whether the key has a value; see [`CompressedMap::contains_key`].
     pub fn contains_key<Q>(&self, key: &Q) -> bool
     where
@@ -241,6 +262,11 @@ impl<K: Decode, V: Decode> TypedMap<K, V> {
             let (key, value) = (K::decode(&key), V::decode(&value?));
             key.zip(value).ok_or(Corrupt)
         })
+    }
+
+    /// All keys, in no order, as copies; see [`CompressedMap::keys`]. What is no `K` is an error.
+    pub fn keys(&self) -> impl Iterator<Item = Result<K, Corrupt>> + '_ {
+        self.map.keys().map(|key| K::decode(&key).ok_or(Corrupt))
     }
 }
 

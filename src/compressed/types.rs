@@ -121,7 +121,7 @@ pub struct Stats {
     /// Bytes of all keys and values, as the caller knows them; of changes that are deferred, as they are stored.
     pub raw: usize,
     /// Bytes of everything that the map has allocated, and of itself.
-    pub bytes: usize,
+    pub memory_bytes: usize,
     /// What it may take.
     pub budget: usize,
     /// Bytes of the index.

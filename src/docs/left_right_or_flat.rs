@@ -93,7 +93,7 @@
 //!   published last, however old it gets.
 //! - Changes go on meanwhile: they are noted beside the tables, an insertion into another hash table each, and
 //!   made when the reader has gone on.
-//! - [`stalled_readers`] tells whose handles they are, by their [`reader`] number.
+//! - [`stalled_readers`] tells whose handles they are, by their [`reader_id`].
 //! - Dropping a handle ends whatever was leaked of it. As long as the handle lives, a leaked guard holds the writer
 //!   up.
 //!
@@ -134,7 +134,7 @@
 //! [`inline`]: crate::LeftRightMap::inline
 //! [`new`]: crate::LeftRightMap::new
 //! [`publish`]: crate::left_right::WriteHandle::publish
-//! [`reader`]: crate::left_right::ReadHandle::reader
+//! [`reader_id`]: crate::left_right::ReadHandle::reader_id
 //! [`wait_for_readers`]: crate::left_right::WriteHandle::wait_for_readers
 //! [`retain`]: crate::left_right::WriteHandle::retain
 //! [`shrink_to_fit`]: crate::left_right::WriteHandle::shrink_to_fit

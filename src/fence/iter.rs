@@ -8,8 +8,8 @@ use core::fmt;
 use core::iter::FusedIterator;
 use core::ops::Bound;
 
-/// Entries of a [`FenceMap`] as they were at one moment; made by [`FenceMap::range`]. It holds copies, and the map
-/// no more.
+/// Entries of a [`FenceMap`] as they were at one moment; made by [`FenceMap::range`] and by a map's `into_iter`. It
+/// holds copies, and the map no more.
 #[derive(Clone)]
 pub struct Range<K, V> {
     entries: vec::IntoIter<(K, V)>,
@@ -173,3 +173,51 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Iterator for Values<'_, K, V, R> {
 }
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FusedIterator for Values<'_, K, V, R> {}
+
+/// An iterator that takes entries out of a [`FenceMap`], in key order, made by [`FenceMap::extract_if`] and
+/// [`FenceMap::drain`]. What it was not asked for stays in the map.
+pub struct ExtractIf<'a, K, V, R, F> {
+    map: &'a FenceMap<K, V, R>,
+    entries: Iter<'a, K, V, R>,
+    wanted: F,
+}
+
+impl<'a, K: Copy + Ord, V: Copy, R: Ranking<K>, F> ExtractIf<'a, K, V, R, F> {
+    pub(super) fn new(map: &'a FenceMap<K, V, R>, wanted: F) -> Self {
+        Self { map, entries: map.iter(), wanted }
+    }
+}
+
+impl<K, V, R, F> Iterator for ExtractIf<'_, K, V, R, F>
+where
+    K: Copy + Ord,
+    V: Copy,
+    R: Ranking<K>,
+    F: FnMut(&K, &V) -> bool,
+{
+    type Item = (K, V);
+
+    fn next(&mut self) -> Option<(K, V)> {
+        loop {
+            let (key, _) = self.entries.next()?;
+            if let Some(taken) = self.map.take_if(&key, &mut self.wanted) {
+                return Some(taken);
+            }
+        }
+    }
+}
+
+impl<K, V, R, F> FusedIterator for ExtractIf<'_, K, V, R, F>
+where
+    K: Copy + Ord,
+    V: Copy,
+    R: Ranking<K>,
+    F: FnMut(&K, &V) -> bool,
+{
+}
+
+impl<K, V, R, F> fmt::Debug for ExtractIf<'_, K, V, R, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExtractIf").finish_non_exhaustive()
+    }
+}

@@ -159,7 +159,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// ```
     /// let map: hedgerow::FenceMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
     /// let stats = map.stats();
-    /// assert!(stats.len == 10_000 && stats.bytes / stats.len < 25);
+    /// assert!(stats.len == 10_000 && stats.memory_bytes / stats.len < 25);
     /// ```
     pub fn stats(&self) -> FenceStats {
         self.tree.stats()
@@ -446,7 +446,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
             len: self.len.total(),
             entries_per_leaf: Form::<K, V>::ENTRIES,
             fences: self.route.table().map_or(0, super::route::Table::count),
-            bytes: bytes + self.arena.bytes() + self.len.bytes(),
+            memory_bytes: bytes + self.arena.bytes() + self.len.bytes(),
             retired_bytes,
             moved_leaves: self.balance.moved(),
             splits: self.balance.splits(),
@@ -465,8 +465,9 @@ pub struct FenceStats {
     pub entries_per_leaf: usize,
     /// Fences: runs of up to 256 leaves.
     pub fences: usize,
-    /// Bytes allocated, everything included.
-    pub bytes: usize,
+    /// Bytes that the map has allocated. Entries of an [`OrdMap`](crate::OrdMap), each of which has an allocation of
+    /// its own, come on top.
+    pub memory_bytes: usize,
     /// Bytes, of those, that are of no more use and wait for the map to be dropped.
     pub retired_bytes: usize,
     /// Leaves that [`FenceMap::rebalance_step`] has handed from one fence to its neighbour.

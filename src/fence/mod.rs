@@ -19,6 +19,7 @@ mod directory;
 mod entry;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod entry_loom;
+mod estimate;
 mod fallible;
 mod few;
 mod grow;
@@ -54,10 +55,10 @@ pub use crate::api::op::{Computed, Op};
 pub use cursor::Cursor;
 #[cfg(not(hedgerow_loom))]
 pub use entry::{
-    OrdIntoIter, OrdIter, OrdIterRange, OrdMap, OrdRange, PinnedOrdIter, PinnedOrdIterRange,
-    PinnedOrdRange,
+    OrdExtractIf, OrdIntoIter, OrdIter, OrdIterRange, OrdMap, OrdRange, PinnedOrdIter,
+    PinnedOrdIterRange, PinnedOrdRange,
 };
-pub use iter::{Iter, Keys, Range, Values};
+pub use iter::{ExtractIf, Iter, Keys, Range, Values};
 pub use map::{FenceMap, FenceStats};
 pub use rank::{ByType, Ranking};
 pub use rebalance::FenceLoad;

@@ -1,12 +1,14 @@
 //! A value that is found or stored in one step.
 
 use super::fallible::hand_back;
+use super::leaf::Leaf;
 use super::map::FenceMap;
 use super::rank::Ranking;
 use crate::api::entry::{Entries, Entry, or_insert, sealed::Sealed};
 use crate::api::op::{Change, Op};
 use crate::error::TryInsertError;
 use crate::sync::backoff::Backoff;
+use crate::sync::words::both;
 use equivalent::Comparable;
 
 impl<K, V, R> Sealed for FenceMap<K, V, R> {}
@@ -148,6 +150,21 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
             Ok(done) => Ok(Self::computed(done).after.expect("the key has a value now")),
             Err(why) => Err(hand_back(&why, key, made)),
         }
+    }
+
+    /// Returns copies of the map's key and of its value for `key`. Waits as [`get`](Self::get) does.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<u32, char> = [(7, 'a')].into();
+    /// assert_eq!((map.get_key_value(&7), map.get_key_value(&8)), (Some((7, 'a')), None));
+    /// ```
+    pub fn get_key_value<Q>(&self, key: &Q) -> Option<(K, V)>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        let read = |leaf: Leaf<'_, K, V>, at| both(leaf.fetch_key(at), leaf.fetch_value(at));
+        self.tree().get(self.sought(key), read)
     }
 
     /// Returns the value of `key`, or the default value. Inserts nothing. Waits as [`get`](Self::get) does.

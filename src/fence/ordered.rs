@@ -1,13 +1,16 @@
 //! What a `FenceMap` does about the order of its keys: neighbours, ends, ranges, walks.
 
-use super::iter::{Iter, Keys, Range, Values};
+use super::iter::{ExtractIf, Iter, Keys, Range, Values};
+use super::leaf::Leaf;
 use super::map::FenceMap;
 use super::near::Near;
 use super::range::Bounds;
 use super::rank::Ranking;
 use super::search::Stand;
+use crate::api::op::Change;
 use crate::error::TryError;
 use crate::sync::backoff::Backoff;
+use crate::sync::words::both;
 use alloc::vec::Vec;
 use core::ops::{Bound, RangeBounds};
 use equivalent::Comparable;
@@ -194,6 +197,38 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         self.tree().range(self.bounds(&bounds), into, Backoff::never()).map_err(TryError::from)
     }
 
+    /// Returns the number of entries within `bounds`, as of one moment.
+    ///
+    /// Counts without copying: it looks at each leaf of the range, of which each has up to 128 entries. Takes no lock
+    /// and writes no shared memory, unless writers change some leaf of the range eight times in a row: then it goes on
+    /// as [`range`](Self::range) does, which copies the entries and may lock the leaves. Waits and linearizes as
+    /// `range` does. Allocates some words a leaf if there are more than six.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<u32, char> = [(1, 'a'), (2, 'b'), (9, 'z')].into();
+    /// assert_eq!((map.range_len(2..), map.range_len(..9), map.range_len(3..9)), (2, 2, 0));
+    /// ```
+    pub fn range_len(&self, bounds: impl RangeBounds<K>) -> usize {
+        self.finish(self.tree().range_len(self.bounds(&bounds), Backoff::spinning()))
+    }
+
+    /// Returns about the number of entries within `bounds`, without a look at what lies between them.
+    ///
+    /// Counts the entries of the leaves in which the range begins and ends, and takes the map's mean for each leaf in
+    /// between. So the answer is exact if there is no leaf in between and nobody writes, and else as good as leaves are
+    /// evenly filled: most are between half full and full. Two searches, and some words for each fence, of which each
+    /// stands for up to 32,768 entries. Takes no lock, writes no shared memory, allocates nothing. Waits while a writer
+    /// is inside one of the two leaves.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<u32, u32> = (0..100_000).map(|n| (n, n)).collect();
+    /// let about = map.approximate_range_len(20_000..60_000);
+    /// assert!((30_000..50_000).contains(&about));
+    /// ```
+    pub fn approximate_range_len(&self, bounds: impl RangeBounds<K>) -> usize {
+        self.finish(self.tree().approximate_range_len(self.bounds(&bounds)))
+    }
+
     /// The entries within `bounds`, in key order, a few at a time.
     ///
     /// Up to eight neighbours are as they were at one moment, but that of some is earlier than that of the next.
@@ -268,6 +303,54 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// ```
     pub fn retain(&self, keep: impl FnMut(&K, &mut V) -> bool) {
         self.finish(self.tree().retain(keep));
+    }
+
+    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
+    /// them, in key order. What it was not asked for stays in the map.
+    ///
+    /// Each removal is atomic by itself, as [`remove_if`](Self::remove_if) is: `wanted` runs with nothing locked, and
+    /// again if anything in the key's leaf changed meanwhile. It goes from key to key as [`iter`](Self::iter) does.
+    /// Blocks while another writer is inside an entry's leaf. Allocates nothing. [`remove_range`](Self::remove_range)
+    /// removes all at one moment.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
+    /// assert!(map.extract_if(|key, _| key % 2 == 1).eq([(1, 1), (3, 9), (5, 25), (7, 49), (9, 81)]));
+    /// assert_eq!(map.len(), 5);
+    /// ```
+    pub fn extract_if<F: FnMut(&K, &V) -> bool>(&self, wanted: F) -> ExtractIf<'_, K, V, R, F> {
+        ExtractIf::new(self, wanted)
+    }
+
+    /// Returns an iterator that removes all entries, one by one as it is asked for them, in key order. An entry that is
+    /// inserted meanwhile may stay; so do all that it was not asked for. Blocks as [`extract_if`](Self::extract_if)
+    /// does.
+    ///
+    /// ```
+    /// let map: hedgerow::FenceMap<_, _> = [(2, 'b'), (1, 'a')].into();
+    /// assert_eq!(map.drain().collect::<Vec<_>>(), [(1, 'a'), (2, 'b')]);
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn drain(&self) -> impl Iterator<Item = (K, V)> + use<'_, K, V, R> {
+        self.extract_if(|_, _| true)
+    }
+
+    /// Removes the entry of `key` if `wanted` returns true for it; returns it as it was in the map.
+    pub(super) fn take_if(
+        &self,
+        key: &K,
+        mut wanted: impl FnMut(&K, &V) -> bool,
+    ) -> Option<(K, V)> {
+        let read = |leaf: Leaf<'_, K, V>, at| both(leaf.fetch_key(at), leaf.fetch_value(at));
+        let decide = |found: Option<&(K, V)>| match found {
+            Some((key, value)) if wanted(key, value) => Change::Remove,
+            _ => Change::Keep,
+        };
+        let (sought, backoff) = (self.tree().sought(key), Backoff::spinning());
+        match self.finish(self.tree().alter(sought, read, backoff, decide, |_| ())) {
+            (taken, Change::Remove) => taken,
+            _ => None,
+        }
     }
 
     /// Removes the entries within `bounds`, all at one moment; says how many there were.

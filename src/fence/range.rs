@@ -180,7 +180,8 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
         for _ in 0..TRIES {
             into.clear();
             trail.clear();
-            if self.follow(bounds, into, &mut trail, &mut backoff)? && trail.holds() {
+            let copy = |leaf, look, part| copy_part(leaf, look, part, into);
+            if self.follow(bounds, &mut trail, &mut backoff, copy)? && trail.holds() {
                 return Ok(());
             }
         }
@@ -194,19 +195,44 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
         Ok(())
     }
 
-    /// Copies leaf by leaf; false where a leaf changes meanwhile.
+    /// The number of entries within `bounds`, as of one moment.
+    pub(crate) fn range_len(
+        &self,
+        bounds: Bounds<impl Stand<K>>,
+        mut backoff: Backoff,
+    ) -> Result<usize, Failure> {
+        let mut trail = Trail::new();
+        for _ in 0..TRIES {
+            trail.clear();
+            let mut len = 0;
+            let count = |leaf: Leaf<'_, K, V>, look, part: core::ops::Range<usize>| {
+                len += part.len();
+                Ok(leaf.is_as(look))
+            };
+            if self.follow(bounds, &mut trail, &mut backoff, count)? && trail.holds() {
+                return Ok(len);
+            }
+        }
+        // Writers come in between again and again: the leaves are locked, as they are for a copy.
+        let mut entries = Vec::new();
+        self.range(bounds, &mut entries, backoff)?;
+        Ok(entries.len())
+    }
+
+    /// Shows the range's part of each leaf to `each`, which says whether the leaf is as it was looked at. False if a
+    /// leaf changes meanwhile.
     fn follow<'a>(
         &'a self,
         (start, end): Bounds<impl Stand<K>>,
-        into: &mut Vec<(K, V)>,
         trail: &mut Trail<'a, K, V>,
         backoff: &mut Backoff,
+        mut each: impl FnMut(Leaf<'a, K, V>, Look, core::ops::Range<usize>) -> Result<bool, Failure>,
     ) -> Result<bool, Failure> {
         let Some((mut leaf, mut look)) = self.leaf_from(start, backoff)? else { return Ok(true) };
         let Ok(mut from) = self.first_at(leaf, look, start) else { return Ok(false) };
         loop {
             let Ok((to, is_last)) = self.end_at(leaf, look, end) else { return Ok(false) };
-            if !copy_part(leaf, look, from..to, into)? {
+            if !each(leaf, look, from..to)? {
                 return Ok(false);
             }
             trail.push(leaf, look)?;

@@ -35,6 +35,30 @@ use core::mem::transmute_copy;
 /// let released = FenceMap::with_ranking(ByNumbers);
 /// released.insert(Version { major: 1, minor: 0, patch: 2 }, 2021);
 /// ```
+///
+/// # Another order
+/// The order of a map is that of its keys' `Ord`, which a ranking cannot change. As for std's `BTreeMap`, a key type
+/// with another `Ord` makes another order. It needs a ranking of its own to be found as quickly, because [`ByType`]
+/// does not know `Reverse`, and would rank all such keys 0.
+///
+/// ```
+/// use hedgerow::fence::{ByType, FenceMap, Ranking};
+/// use std::cmp::Reverse;
+///
+/// struct Descending;
+/// impl<K> Ranking<Reverse<K>> for Descending {
+///     fn rank(&self, key: &Reverse<K>) -> u64 {
+///         !ByType.rank(&key.0)
+///     }
+/// }
+///
+/// let latest_first = FenceMap::with_ranking(Descending);
+/// for day in [17u64, 3, 29] {
+///     latest_first.insert(Reverse(day), day * 100);
+/// }
+/// assert!(latest_first.iter().map(|(day, _)| day.0).eq([29, 17, 3]));
+/// assert_eq!(latest_first.successor(&Reverse(29)), Some((Reverse(17), 1700)));
+/// ```
 pub trait Ranking<K: ?Sized> {
     /// The rank of `key`. Runs often, and is to be short.
     fn rank(&self, key: &K) -> u64;

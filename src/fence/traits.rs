@@ -1,6 +1,6 @@
 //! The std traits that a map has.
 
-use super::iter::Iter;
+use super::iter::{Iter, Range};
 use super::map::FenceMap;
 use super::rank::Ranking;
 use core::fmt;
@@ -74,3 +74,24 @@ impl<'a, K: Copy + Ord, V: Copy, R: Ranking<K>> IntoIterator for &'a FenceMap<K,
         self.iter()
     }
 }
+
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> IntoIterator for FenceMap<K, V, R> {
+    type Item = (K, V);
+    type IntoIter = Range<K, V>;
+
+    /// The entries, in key order: copies of all of them, in memory that is allocated for them. The map's is freed
+    /// before this returns.
+    fn into_iter(self) -> Range<K, V> {
+        self.range(..)
+    }
+}
+
+impl<K: Copy + Ord, V: Copy + PartialEq, R: Ranking<K>> PartialEq for FenceMap<K, V, R> {
+    /// Whether both have equal entries in the same order. If others write meanwhile, the answer is about no single
+    /// moment.
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter())
+    }
+}
+
+impl<K: Copy + Ord, V: Copy + Eq, R: Ranking<K>> Eq for FenceMap<K, V, R> {}

@@ -3,8 +3,10 @@
 use super::map::FlatMap;
 use crate::api::entry::{Entries, Entry, or_insert, sealed::Sealed};
 use crate::api::op::Op;
+use crate::bins::bin::Entry as Slot;
 use crate::error::TryInsertError;
 use crate::sync::backoff::Backoff;
+use crate::sync::words::both;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
@@ -147,6 +149,20 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             Ok(done) => Ok(Self::computed(done).after.expect("the key has a value now")),
             Err(why) => Err(why.hand_back(key, made)),
         }
+    }
+
+    /// Returns copies of the map's key and of its value for `key`. Waits as [`get`](Self::get) does.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<u32, char> = [(7, 'a')].into();
+    /// assert_eq!((map.get_key_value(&7), map.get_key_value(&8)), (Some((7, 'a')), None));
+    /// ```
+    pub fn get_key_value<Q>(&self, key: &Q) -> Option<(K, V)>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let read = |entry: Slot<'_, K, V>| both(entry.key(), entry.value());
+        self.table().get(self.hash(key), move |k| key.equivalent(k), read)
     }
 
     /// Returns the value of `key`, or the default value. Inserts nothing. Waits as [`get`](Self::get) does.

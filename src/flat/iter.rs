@@ -1,10 +1,12 @@
 //! Iterators: some bins at a time, each bin as it was at one moment.
 
+use super::map::FlatMap;
 use crate::table::Table;
 use crate::table::scan::{AT_ONCE, Raw};
 use crate::table::walk::Position;
 use alloc::vec::Vec;
 use core::fmt;
+use core::hash::{BuildHasher, Hash};
 use core::iter::FusedIterator;
 
 /// Entries of a [`FlatMap`](super::FlatMap), copied out; made by [`FlatMap::iter`](super::FlatMap::iter).
@@ -123,3 +125,100 @@ impl<K: Copy, V: Copy> Iterator for Values<'_, K, V> {
 }
 
 impl<K: Copy, V: Copy> FusedIterator for Values<'_, K, V> {}
+
+/// An iterator that takes entries out of a [`FlatMap`], made by [`FlatMap::extract_if`] and [`FlatMap::drain`]. What it
+/// was not asked for stays in the map.
+pub struct ExtractIf<'a, K, V, S, F> {
+    map: &'a FlatMap<K, V, S>,
+    entries: Iter<'a, K, V>,
+    wanted: F,
+}
+
+impl<'a, K: Copy, V: Copy, S, F> ExtractIf<'a, K, V, S, F> {
+    pub(super) fn new(map: &'a FlatMap<K, V, S>, wanted: F) -> Self {
+        Self { map, entries: map.iter(), wanted }
+    }
+}
+
+impl<K, V, S, F> Iterator for ExtractIf<'_, K, V, S, F>
+where
+    K: Copy + Eq + Hash,
+    V: Copy,
+    S: BuildHasher,
+    F: FnMut(&K, &V) -> bool,
+{
+    type Item = (K, V);
+
+    fn next(&mut self) -> Option<(K, V)> {
+        loop {
+            let (key, _) = self.entries.next()?;
+            if let Some(taken) = self.map.take_if(&key, &mut self.wanted) {
+                return Some(taken);
+            }
+        }
+    }
+}
+
+impl<K, V, S, F> FusedIterator for ExtractIf<'_, K, V, S, F>
+where
+    K: Copy + Eq + Hash,
+    V: Copy,
+    S: BuildHasher,
+    F: FnMut(&K, &V) -> bool,
+{
+}
+
+impl<K, V, S, F> fmt::Debug for ExtractIf<'_, K, V, S, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ExtractIf").finish_non_exhaustive()
+    }
+}
+
+/// The entries of a [`FlatMap`] that is given up for them. Allocates a buffer for some bins.
+pub struct IntoIter<K, V> {
+    table: Table<K, V>,
+    position: Option<Position>,
+    /// The entries of some bins, those before `next` already handed out.
+    some: Vec<Raw<K, V>>,
+    next: usize,
+    left: usize,
+}
+
+impl<K: Copy, V: Copy> IntoIter<K, V> {
+    pub(super) fn new(table: Table<K, V>) -> Self {
+        let left = table.len();
+        Self { table, position: Some(Position::START), some: Vec::new(), next: 0, left }
+    }
+}
+
+impl<K: Copy, V: Copy> Iterator for IntoIter<K, V> {
+    type Item = (K, V);
+
+    fn next(&mut self) -> Option<(K, V)> {
+        loop {
+            if let Some(raw) = self.some.get(self.next) {
+                self.next += 1;
+                self.left = self.left.saturating_sub(1);
+                // SAFETY: the snapshot that filled the buffer has returned.
+                return Some(unsafe { raw.whole() });
+            }
+            let position = self.position?;
+            self.next = 0;
+            self.some.clear();
+            self.position = self.table.snapshot(position, AT_ONCE, &mut self.some);
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl<K: Copy, V: Copy> ExactSizeIterator for IntoIter<K, V> {}
+impl<K: Copy, V: Copy> FusedIterator for IntoIter<K, V> {}
+
+impl<K, V> fmt::Debug for IntoIter<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IntoIter").field("left", &self.left).finish_non_exhaustive()
+    }
+}

@@ -1,6 +1,6 @@
 //! `FlatMap` itself: the typed, hashed face of the table.
 
-use super::iter::{Iter, Keys, Values};
+use super::iter::{ExtractIf, Iter, Keys, Values};
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
 use crate::api::op::{Computed, Op};
 use crate::api::plain::Plain;
@@ -9,6 +9,7 @@ use crate::bins::layout::Layout;
 use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryReserveError};
 use crate::sync::backoff::Backoff;
+use crate::sync::words::both;
 use crate::table::write::{Altered, Change};
 use crate::table::{Failure, Table};
 use alloc::alloc::handle_alloc_error;
@@ -132,6 +133,10 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
         &self.table
     }
 
+    pub(super) fn into_table(self) -> Table<K, V> {
+        self.table
+    }
+
     /// The map's hasher.
     ///
     /// ```
@@ -153,6 +158,17 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// ```
     pub fn len(&self) -> usize {
         self.table.len()
+    }
+
+    /// Returns how many entries there is room for before the map grows: a lower bound. Some bins may need overflow
+    /// lines before that. Lock-free, allocates nothing, constant time.
+    ///
+    /// ```
+    /// assert_eq!(hedgerow::FlatMap::<u32, u32>::new().capacity(), 0);
+    /// assert!(hedgerow::FlatMap::<u32, u32>::with_capacity(1000).capacity() >= 1000);
+    /// ```
+    pub fn capacity(&self) -> usize {
+        self.table.capacity()
     }
 
     /// Whether [`len`](Self::len) is 0.
@@ -233,7 +249,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// ```
     /// let map: hedgerow::FlatMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();
     /// let stats = map.stats();
-    /// assert!(stats.len == 1000 && stats.bytes / stats.len < 60);
+    /// assert!(stats.len == 1000 && stats.memory_bytes / stats.len < 60);
     /// ```
     pub fn stats(&self) -> FlatStats {
         let usage = self.table.usage();
@@ -242,7 +258,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
             bins: usage.bins,
             slots_per_bin: Layout::<K, V>::SLOTS,
             overflow_lines: usage.overflow_lines,
-            bytes: usage.bytes,
+            memory_bytes: usage.bytes,
             retired_bytes: usage.retired_bytes,
         }
     }
@@ -561,6 +577,54 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         Ok(before.map(|before| (before, op)))
     }
 
+    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
+    /// them. What it was not asked for stays in the map.
+    ///
+    /// Each removal is atomic by itself, as [`remove_if`](Self::remove_if) is: `wanted` runs with nothing locked, and
+    /// again if anything in the key's bin changed meanwhile. It goes from key to key as [`iter`](Self::iter) does.
+    /// Blocks while another writer is inside an entry's bin. Allocates a buffer for some bins.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
+    /// let odd: u32 = map.extract_if(|key, _| key % 2 == 1).map(|(_, square)| square).sum();
+    /// assert_eq!((odd, map.len()), (165, 5));
+    /// ```
+    pub fn extract_if<F: FnMut(&K, &V) -> bool>(&self, wanted: F) -> ExtractIf<'_, K, V, S, F> {
+        ExtractIf::new(self, wanted)
+    }
+
+    /// Returns an iterator that removes all entries, one by one as it is asked for them. An entry that is inserted
+    /// meanwhile may stay; so do all that it was not asked for. Blocks and allocates as
+    /// [`extract_if`](Self::extract_if) does.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
+    /// assert_eq!(map.drain().collect::<Vec<_>>(), [(1, 'a')]);
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn drain(&self) -> impl Iterator<Item = (K, V)> + use<'_, K, V, S> {
+        self.extract_if(|_, _| true)
+    }
+
+    /// Removes the entry of `key` if `wanted` returns true for it; returns it as it was in the map.
+    pub(super) fn take_if(
+        &self,
+        key: &K,
+        mut wanted: impl FnMut(&K, &V) -> bool,
+    ) -> Option<(K, V)> {
+        let (eq, rehash) = (|other: &K| key == other, |key: &K| self.hash(key));
+        let read = |entry: Entry<'_, K, V>| both(entry.key(), entry.value());
+        let decide = |found: Option<&(K, V)>| match found {
+            Some((key, value)) if wanted(key, value) => Change::Remove,
+            _ => Change::Keep,
+        };
+        match self.table.alter(self.hash(key), eq, read, rehash, Backoff::spinning(), decide) {
+            Ok((taken, Change::Remove)) => taken,
+            Ok(_) => None,
+            Err(why) => Self::give_up(&why),
+        }
+    }
+
     #[cold]
     fn give_up<T>(_why: &Failure) -> T {
         // A waiting writer fails only for want of memory.
@@ -651,7 +715,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// let mut map: hedgerow::FlatMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
     /// map.retain(|k, _| *k < 10);
     /// map.shrink_to_fit();
-    /// assert!(map.len() == 10 && map.stats().bytes < 5_000);
+    /// assert!(map.len() == 10 && map.stats().memory_bytes < 5_000);
     /// ```
     pub fn shrink_to_fit(&mut self) {
         if self.is_empty() {
@@ -700,8 +764,8 @@ pub struct FlatStats {
     pub slots_per_bin: usize,
     /// Overflow lines in use.
     pub overflow_lines: usize,
-    /// Bytes allocated, everything included.
-    pub bytes: usize,
+    /// Bytes that the map has allocated.
+    pub memory_bytes: usize,
     /// Bytes, of those, that are of no more use and wait for the map to be dropped or shrunk.
     pub retired_bytes: usize,
 }

@@ -34,7 +34,7 @@ pub use crate::table::cursor::Cursor;
 pub use batch::GetEach;
 pub use fixed::{FlatTable, TableIter};
 #[cfg(feature = "alloc")]
-pub use iter::{Iter, Keys, Values};
+pub use iter::{ExtractIf, IntoIter, Iter, Keys, Values};
 #[cfg(feature = "alloc")]
 pub use map::{FlatMap, FlatStats};
 #[cfg(feature = "rayon")]

@@ -1,6 +1,6 @@
 //! The std traits that a map has.
 
-use super::iter::Iter;
+use super::iter::{IntoIter, Iter};
 use super::map::FlatMap;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
@@ -100,3 +100,26 @@ impl<'a, K: Copy, V: Copy, S> IntoIterator for &'a FlatMap<K, V, S> {
         self.iter()
     }
 }
+
+impl<K: Copy, V: Copy, S> IntoIterator for FlatMap<K, V, S> {
+    type Item = (K, V);
+    type IntoIter = IntoIter<K, V>;
+
+    fn into_iter(self) -> IntoIter<K, V> {
+        IntoIter::new(self.into_table())
+    }
+}
+
+impl<K, V, S> PartialEq for FlatMap<K, V, S>
+where
+    K: Copy + Eq + Hash,
+    V: Copy + PartialEq,
+    S: BuildHasher,
+{
+    /// Whether both have equal entries. If others write meanwhile, the answer is about no single moment.
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.iter().all(|(key, value)| other.get(&key) == Some(value))
+    }
+}
+
+impl<K: Copy + Eq + Hash, V: Copy + Eq, S: BuildHasher> Eq for FlatMap<K, V, S> {}

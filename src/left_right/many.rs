@@ -146,10 +146,10 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     /// ```
     /// # use hedgerow::left_right::SharedWriteHandle;
     /// let (writer, _) = hedgerow::LeftRightMap::<u32, u32>::new();
-    /// assert!(SharedWriteHandle::new(writer).reader().is_empty());
+    /// assert!(SharedWriteHandle::new(writer).read_handle().is_empty());
     /// ```
-    pub fn reader(&self) -> ReadHandle<K, V, S, P> {
-        self.lock().reader()
+    pub fn read_handle(&self) -> ReadHandle<K, V, S, P> {
+        self.lock().read_handle()
     }
 }
 

@@ -47,4 +47,4 @@ pub use reader::{ReadGuard, ReadHandle, ReadHandleFactory};
 #[cfg(feature = "left-right")]
 pub use snapshot::{Iter, Lookup, Snapshot};
 #[cfg(feature = "left-right")]
-pub use writer::{Pending, WriteHandle};
+pub use writer::{LeftRightStats, Pending, WriteHandle};

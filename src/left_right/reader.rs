@@ -149,13 +149,13 @@ impl<K, V, S, P: Keep<K, V>> ReadHandle<K, V, S, P> {
         self.enter().generation()
     }
 
-    /// The number under which [`WriteHandle::stalled_readers`] lists this handle.
+    /// Returns the number under which [`WriteHandle::stalled_readers`] lists this handle.
     ///
     /// ```
     /// let (_w, r) = hedgerow::LeftRightMap::<u32, u32>::new();
-    /// println!("reader {}", r.reader());
+    /// println!("reader {}", r.reader_id());
     /// ```
-    pub fn reader(&self) -> usize {
+    pub fn reader_id(&self) -> usize {
         self.slot().number()
     }
 
@@ -283,6 +283,23 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> ReadHandle<K, V, S, P> {
         self.enter().get(key).cloned()
     }
 
+    /// Returns a clone of the value of `key`, or the default value. Inserts nothing. Wait-free, if `V::clone` and
+    /// `V::default` are.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.insert(7, 1);
+    /// w.publish();
+    /// assert_eq!((r.get_or_default(&7), r.get_or_default(&8)), (1, 0));
+    /// ```
+    pub fn get_or_default<Q>(&self, key: &Q) -> V
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone + Default,
+    {
+        self.get_cloned(key).unwrap_or_default()
+    }
+
     /// Whether there is an entry for `key`. Wait-free.
     ///
     /// ```
@@ -319,7 +336,7 @@ impl<K, V, S, P: Keep<K, V>> Drop for ReadHandle<K, V, S, P> {
 
 impl<K, V, S, P: Keep<K, V>> fmt::Debug for ReadHandle<K, V, S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReadHandle").field("reader", &self.reader()).finish_non_exhaustive()
+        f.debug_struct("ReadHandle").field("reader", &self.reader_id()).finish_non_exhaustive()
     }
 }
 

@@ -23,7 +23,7 @@ where
     V: Deserialize<'de>,
     S: BuildHasher + Default,
 {
-    /// Reads a new map. [`reader`](WriteHandle::reader) makes the first reader of it.
+    /// Reads a new map. [`read_handle`](WriteHandle::read_handle) makes the first reader of it.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Entries(PhantomData))
     }

@@ -174,6 +174,23 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
         self.find(self.handle.shared().hash(key), key)
     }
 
+    /// Returns a clone of the value of `key`, or the default value. O(1) expected.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.insert(7, 1);
+    /// w.publish();
+    /// let snapshot = r.enter();
+    /// assert_eq!((snapshot.get_or_default(&7), snapshot.get_or_default(&8)), (1, 0));
+    /// ```
+    pub fn get_or_default<Q>(&self, key: &Q) -> V
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone + Default,
+    {
+        self.get(key).cloned().unwrap_or_default()
+    }
+
     /// Begins a look-up that [`end_lookup`](Self::end_lookup) ends: hashes the key, and has the processor fetch what
     /// the hash leads to. Whoever begins several before the first is ended waits for memory once.
     ///

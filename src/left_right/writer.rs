@@ -48,6 +48,16 @@ pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
     shared: Counted<Shared<K, V, S, P>>,
 }
 
+/// Figures about a map, from [`WriteHandle::stats`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeftRightStats {
+    /// Entries, unpublished changes included.
+    pub len: usize,
+    /// Bytes of both tables and of notes about what has changed. Boxed entries come on top.
+    pub memory_bytes: usize,
+}
+
 #[cold]
 fn out_of_memory<T>(why: TryReserveError) -> T {
     match why {
@@ -95,15 +105,15 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         Unpublished::new(&self.shared, unsafe { self.shared.draft_as_is() })
     }
 
-    /// Another reader's handle. As a [`ReadHandle`]'s `clone`.
+    /// Returns another reader's handle. As a [`ReadHandle`]'s `clone`.
     ///
     /// ```
     /// let (mut w, _) = hedgerow::LeftRightMap::new();
     /// w.insert(7, 'a');
     /// w.publish();
-    /// assert_eq!(w.reader().get_copied(&7), Some('a'));
+    /// assert_eq!(w.read_handle().get_copied(&7), Some('a'));
     /// ```
-    pub fn reader(&self) -> ReadHandle<K, V, S, P> {
+    pub fn read_handle(&self) -> ReadHandle<K, V, S, P> {
         ReadHandle::new(&self.shared)
     }
 
@@ -139,15 +149,17 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         self.seen().capacity()
     }
 
-    /// Bytes of both tables and of notes about what has changed; not of boxed entries. O(1).
+    /// Returns figures about the map, unpublished changes included. O(1).
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
     /// w.insert(7, 7);
-    /// assert!(w.table_bytes() > 0);
+    /// let stats = w.stats();
+    /// assert!(stats.len == 1 && stats.memory_bytes > 0);
     /// ```
-    pub fn table_bytes(&self) -> usize {
-        self.seen().bytes()
+    pub fn stats(&self) -> LeftRightStats {
+        let seen = self.seen();
+        LeftRightStats { len: seen.len(), memory_bytes: seen.bytes() }
     }
 
     /// Whether there are changes that readers do not see. O(1).
@@ -175,7 +187,7 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         self.seen().generation()
     }
 
-    /// Numbers ([`ReadHandle::reader`]) of the readers who have been looking since before the last publish. They
+    /// Numbers ([`ReadHandle::reader_id`]) of the readers who have been looking since before the last publish. They
     /// keep what it replaced from being dropped, and the next publish from being done. Of one who let go and looks
     /// again this may not be told at once, but the next time.
     ///
@@ -186,7 +198,7 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// let guard = r.get(&7);
     /// w.insert(7, 'b');
     /// assert!(w.try_publish().is_ok());
-    /// assert_eq!(w.stalled_readers().collect::<Vec<_>>(), [r.reader()]);
+    /// assert_eq!(w.stalled_readers().collect::<Vec<_>>(), [r.reader_id()]);
     /// w.insert(7, 'c');
     /// assert!(w.try_publish().is_err());
     /// drop(guard);
@@ -211,6 +223,10 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
 
 impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// Stores `value` under `key`; says whether it replaced another. Readers see it after the next publish.
+    ///
+    /// It does not return what it replaces: readers may hold that value, so it cannot be moved out; one that no reader
+    /// has seen is dropped before this returns, so it cannot be lent; and a clone would cost every caller. Call
+    /// [`get`](Self::get) before it to see that value.
     ///
     /// Waits for nobody, but for a moment after a publish. Allocates the entry, unless entries are kept inline, and now
     /// and then a larger table. O(1) amortized. Running out of memory is handled as in std's collections;
@@ -246,7 +262,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         Ok(replaced)
     }
 
-    /// Removes the entry of `key`; says whether there was one. Readers see it after the next publish.
+    /// Removes the entry of `key`; says whether there was one. Readers see it after the next publish. It does not
+    /// return the entry, for the reason that [`insert`](Self::insert) gives.
     ///
     /// Waits for nobody, but for a moment after a publish. Allocates only while readers are stuck, for a note. O(1)
     /// expected.
@@ -288,6 +305,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
 
     /// Replaces the key's value by what `with` makes of it; says whether there was one. `with` is called once,
     /// or not at all.
+    ///
+    /// It does not return a reference to the new value, which would cost every caller another look-up, because what it
+    /// has changed may be published and copied before it returns ([`publish_every`](Self::publish_every)).
+    /// [`get`](Self::get) is that look-up.
     ///
     /// Waits for nobody, but for a moment after a publish. Allocates as [`insert`](Self::insert) does.
     ///

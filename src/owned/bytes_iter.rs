@@ -1,10 +1,15 @@
 //! Iteration over a `BytesMap`.
 
+use super::bytes_map::BytesMap;
 use super::fused::Fused;
 use super::iter::Walk;
 use super::nodes::Nodes;
-use crate::reclaim::borrowed::Ref;
+use super::removed::RemovedBytes;
+use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::{Guard, pin};
+use crate::reclaim::node::List;
+use crate::reclaim::retired::Fresh;
+use alloc::vec::Vec;
 use core::fmt;
 use core::iter::FusedIterator;
 
@@ -67,5 +72,123 @@ impl FusedIterator for PinnedBytesIter<'_> {}
 impl fmt::Debug for PinnedBytesIter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PinnedBytesIter").finish_non_exhaustive()
+    }
+}
+
+impl<S> BytesMap<S> {
+    /// Returns an iterator over all keys, as [`iter`](Self::iter) sees them. It has a guard of its own, and so has each
+    /// key that it returns.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert!(map.keys().all(|key| *key == *b"rose"));
+    /// ```
+    pub fn keys(&self) -> impl Iterator<Item = KeyRef<'_, [u8]>> + use<'_, S> {
+        self.iter().map(Ref::into_key)
+    }
+
+    /// Returns an iterator over all values, as [`iter`](Self::iter) sees them: a `Ref` dereferences to the value.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert!(map.values().all(|value| *value == *b"red"));
+    /// ```
+    pub fn values(&self) -> BytesIter<'_> {
+        self.iter()
+    }
+
+    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
+    /// them. What it was not asked for stays in the map. It holds one guard until it is dropped; see
+    /// [`HashMap::extract_if`](super::HashMap::extract_if).
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red"), ("thorn", "green")]);
+    /// let red: Vec<_> = map.extract_if(|_, colour| colour == b"red").collect();
+    /// assert_eq!((red[0].key(), map.len()), (&b"rose"[..], 1));
+    /// ```
+    pub fn extract_if<F: FnMut(&[u8], &[u8]) -> bool>(&self, wanted: F) -> BytesExtractIf<'_, F> {
+        BytesExtractIf { walk: Walk::new(self.nodes(), pin()), wanted }
+    }
+
+    /// Returns an iterator that removes all entries, one by one as it is asked for them. An entry that is inserted
+    /// meanwhile may stay; so do all that it was not asked for; see [`HashMap::drain`](super::HashMap::drain).
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert!(map.drain().all(|removed| removed.key() == b"rose"));
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn drain(&self) -> impl Iterator<Item = RemovedBytes<'_>> + use<'_, S> {
+        self.extract_if(|_, _| true)
+    }
+}
+
+/// An iterator that takes entries out of a [`BytesMap`], made by [`BytesMap::extract_if`] and [`BytesMap::drain`]. What
+/// it was not asked for stays in the map. It has one guard until it is dropped.
+pub struct BytesExtractIf<'a, F> {
+    walk: Walk<'a, Fused, Guard<'a>>,
+    wanted: F,
+}
+
+impl<'a, F: FnMut(&[u8], &[u8]) -> bool> Iterator for BytesExtractIf<'a, F> {
+    type Item = RemovedBytes<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let wanted = &mut self.wanted;
+        let taken = self.walk.take_next(|node| wanted(node.key(), node.value()));
+        taken.map(RemovedBytes)
+    }
+}
+
+impl<F: FnMut(&[u8], &[u8]) -> bool> FusedIterator for BytesExtractIf<'_, F> {}
+
+impl<F> fmt::Debug for BytesExtractIf<'_, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BytesExtractIf").finish_non_exhaustive()
+    }
+}
+
+/// The keys and values of a [`BytesMap`] that is given up for them, each copied out of the allocation that they shared.
+pub struct BytesIntoIter {
+    left: List<Fused>,
+}
+
+impl BytesIntoIter {
+    pub(super) fn new(mut nodes: Nodes<Fused>) -> Self {
+        Self { left: nodes.drain() }
+    }
+}
+
+impl Iterator for BytesIntoIter {
+    type Item = (Vec<u8>, Vec<u8>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // The list's nodes are nobody else's.
+        let node = Fresh(self.left.pop()?);
+        Some((node.live().key().to_vec(), node.live().value().to_vec()))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left.len(), Some(self.left.len()))
+    }
+}
+
+impl ExactSizeIterator for BytesIntoIter {}
+impl FusedIterator for BytesIntoIter {}
+
+impl Drop for BytesIntoIter {
+    fn drop(&mut self) {
+        crate::reclaim::garbage::free_all(&mut self.left);
+    }
+}
+
+// SAFETY: the nodes are this iterator's alone.
+unsafe impl Send for BytesIntoIter {}
+// SAFETY: shared, it shows nothing but its length.
+unsafe impl Sync for BytesIntoIter {}
+
+impl fmt::Debug for BytesIntoIter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BytesIntoIter").field("left", &self.left.len()).finish_non_exhaustive()
     }
 }

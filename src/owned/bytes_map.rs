@@ -4,7 +4,7 @@
 use super::bytes_iter::BytesIter;
 use super::fused::Fused;
 use super::map::fail;
-use super::nodes::Nodes;
+use super::nodes::{Nodes, OwnedStats};
 use super::removed::RemovedBytes;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
 use crate::api::op::{Computed, Op};
@@ -28,6 +28,10 @@ use core::hash::BuildHasher;
 /// what it found and holds a [`Guard`]; it takes no lock and writes nothing but its thread's own announcement. All
 /// methods take `&self`. Guards may be held without a limit of time while any thread writes. [`pin`](Self::pin) takes
 /// one guard for many lookups, which then return plain slices.
+///
+/// It has no `entry`: an [`Entry`](crate::entry::Entry) owns its key and lends its value as `&mut V`, and here both are
+/// bytes of a fixed length in an allocation that readers share. [`get_or_insert_with`](Self::get_or_insert_with),
+/// [`update`](Self::update) and [`compute`](Self::compute) do what its chains do, each in one atomic step.
 ///
 /// # Example
 /// ```
@@ -108,6 +112,13 @@ impl<S> BytesMap<S> {
         &self.nodes
     }
 
+    pub(super) fn into_nodes(self) -> Nodes<Fused> {
+        let Self { hash_builder, nodes } = self;
+        // Before this returns, as a panic of its destructor would then leak what it returns.
+        drop(hash_builder);
+        nodes
+    }
+
     /// The map's hasher.
     ///
     /// ```
@@ -125,6 +136,16 @@ impl<S> BytesMap<S> {
     /// ```
     pub fn len(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// Returns how many entries there is room for before the table grows; see
+    /// [`HashMap::capacity`](super::HashMap::capacity).
+    ///
+    /// ```
+    /// assert!(hedgerow::BytesMap::with_capacity(1000).capacity() >= 1000);
+    /// ```
+    pub fn capacity(&self) -> usize {
+        self.nodes.capacity()
     }
 
     /// Whether [`len`](Self::len) is 0.
@@ -148,7 +169,8 @@ impl<S> BytesMap<S> {
     }
 
     /// How many entries may be [`pending`](Self::pending) when something is inserted by
-    /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent) or
+    /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent),
+    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with), [`try_update`](Self::try_update) or
     /// [`try_compute`](Self::try_compute); see [`HashMap::set_pending_limit`](super::HashMap::set_pending_limit).
     ///
     /// ```
@@ -260,13 +282,13 @@ impl<S> BytesMap<S> {
         self.nodes.shrink_to_fit();
     }
 
-    /// Bytes that the table takes; the entries' own allocations come on top.
+    /// Returns figures about the map. Walks its table's directory.
     ///
     /// ```
-    /// assert_eq!(hedgerow::BytesMap::new().table_bytes(), 0);
+    /// assert_eq!(hedgerow::BytesMap::new().stats().memory_bytes, 0);
     /// ```
-    pub fn table_bytes(&self) -> usize {
-        self.nodes.usage().bytes
+    pub fn stats(&self) -> OwnedStats {
+        self.nodes.stats()
     }
 }
 
@@ -296,6 +318,17 @@ impl<S: BuildHasher> BytesMap<S> {
         drop(key);
         // SAFETY: found under the guard.
         Some(unsafe { Ref::of_bytes(found, guard) })
+    }
+
+    /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` has both.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert_eq!(map.get_key_value("rose").unwrap().pair(), (&b"rose"[..], &b"red"[..]));
+    /// ```
+    #[inline]
+    pub fn get_key_value(&self, key: impl AsRef<[u8]>) -> Option<Ref<'_, [u8], [u8]>> {
+        self.get(key)
     }
 
     /// As [`get`](Self::get), but never waits; see [`HashMap::try_get`](super::HashMap::try_get).
@@ -367,7 +400,12 @@ impl<S: BuildHasher> BytesMap<S> {
 
     /// A node, unless there is no memory for it or no room for what it may replace.
     #[inline(always)]
-    fn fresh(way: Way, hash: tags::Hash, key: &[u8], value: &[u8]) -> Result<Fresh<Fused>, Why> {
+    pub(super) fn fresh(
+        way: Way,
+        hash: tags::Hash,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Fresh<Fused>, Why> {
         way.room()?;
         Fused::new(hash, key, value)
     }
@@ -498,7 +536,7 @@ impl<S: BuildHasher> BytesMap<S> {
     }
 
     #[inline(always)]
-    fn find_by<'a>(
+    pub(super) fn find_by<'a>(
         &'a self,
         way: Way,
         hash: tags::Hash,
@@ -509,7 +547,7 @@ impl<S: BuildHasher> BytesMap<S> {
     }
 
     /// Stores a new entry, unless there is one; says which, or why it cannot tell.
-    fn store_absent<'a>(
+    pub(super) fn store_absent<'a>(
         &'a self,
         fresh: Fresh<Fused>,
         key: &[u8],
@@ -638,7 +676,7 @@ impl<S: BuildHasher> BytesMap<S> {
 
     /// Returns what was found and what was left.
     #[inline(always)]
-    fn compute_by<'a, V: AsRef<[u8]>>(
+    pub(super) fn compute_by<'a, V: AsRef<[u8]>>(
         &'a self,
         way: Way,
         key: &[u8],
@@ -700,7 +738,7 @@ impl<S: BuildHasher> BytesMap<S> {
 }
 
 /// What an operation found, and what it left.
-type Found<'a> = (Option<Live<'a, Fused>>, Option<Live<'a, Fused>>);
+pub(super) type Found<'a> = (Option<Live<'a, Fused>>, Option<Live<'a, Fused>>);
 
 /// The answer of `insert_if_absent`, which stored them if `is_new`.
 fn unless_occupied<K, V>(is_new: bool, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
@@ -709,7 +747,7 @@ fn unless_occupied<K, V>(is_new: bool, key: K, value: V) -> Result<(), OccupiedE
 
 /// The end of an operation that waits: for want of memory, or because something is too long.
 #[cold]
-fn give_up<T>(why: Why) -> T {
+pub(super) fn give_up<T>(why: Why) -> T {
     fail(match why {
         Why::TooLong => TryReserveError::CapacityOverflow,
         _ => TryReserveError::Alloc,

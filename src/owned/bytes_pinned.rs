@@ -51,6 +51,17 @@ impl<S> BytesMap<S> {
 }
 
 impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
+    /// Returns the key and the value of `key`'s entry.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert_eq!(map.pin().get_key_value("rose"), Some((&b"rose"[..], &b"red"[..])));
+    /// ```
+    #[inline]
+    pub fn get_key_value(&self, key: impl AsRef<[u8]>) -> Option<(&[u8], &[u8])> {
+        self.map().find(key.as_ref(), self.guard()).map(|node| (node.key(), node.value()))
+    }
+
     /// Returns the value of `key`, as [`BytesMap::get`] does.
     ///
     /// ```
@@ -113,6 +124,26 @@ impl<S, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
     /// ```
     pub fn iter(&self) -> PinnedBytesIter<'_> {
         PinnedBytesIter::new(self.map().nodes(), self.guard())
+    }
+
+    /// Returns an iterator over all keys; see [`BytesMap::iter`].
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert_eq!(map.pin().keys().collect::<Vec<_>>(), [b"rose"]);
+    /// ```
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.iter().map(|(key, _)| key)
+    }
+
+    /// Returns an iterator over all values; see [`BytesMap::iter`].
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert_eq!(map.pin().values().collect::<Vec<_>>(), [b"red"]);
+    /// ```
+    pub fn values(&self) -> impl Iterator<Item = &[u8]> {
+        self.iter().map(|(_, value)| value)
     }
 
     /// Shows entries to `f`, from `cursor` on, until at least `budget` of them were shown. Returns where to go on, or

@@ -6,7 +6,7 @@ use crate::reclaim::guard::{Guard, HasGuard, pin};
 use crate::reclaim::node::{List, Live, Node, Shared};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Way};
+use crate::reclaim::retired::{Fresh, Unlinked, Way};
 use crate::table::scan::Raw;
 use crate::table::walk::Position;
 use alloc::vec::Vec;
@@ -50,6 +50,25 @@ impl<N: Node, G: HasGuard> Walk<'_, N, G> {
                 Some(())
             }
             None => (!self.some.is_empty()).then_some(()),
+        }
+    }
+}
+
+impl<'a, N: Node> Walk<'a, N, Guard<'a>> {
+    /// Takes out the next node for which `wanted` returns true. Skips one that somebody else has replaced or removed
+    /// after `wanted` was called for it.
+    pub(super) fn take_next(
+        &mut self,
+        mut wanted: impl FnMut(Live<'_, N>) -> bool,
+    ) -> Option<Unlinked<'a, N>> {
+        loop {
+            let node = self.next()?;
+            if !wanted(node) {
+                continue;
+            }
+            if let Ok(Some(taken)) = self.nodes.remove_exactly(node, Way::Waiting, &self.guard) {
+                return Some(taken);
+            }
         }
     }
 }
@@ -168,7 +187,7 @@ clones!(PinnedIter PinnedKeys PinnedValues);
 
 /// An iterator that takes entries out of a [`HashMap`](super::HashMap), made by
 /// [`HashMap::extract_if`](super::HashMap::extract_if) and [`HashMap::drain`](super::HashMap::drain). What it was not
-/// asked for stays in the map.
+/// asked for stays in the map. It has one guard until it is dropped.
 pub struct ExtractIf<'a, K, V, F> {
     walk: Walk<'a, Pair<K, V>, Guard<'a>>,
     wanted: F,
@@ -184,18 +203,12 @@ impl<'a, K, V, F: FnMut(&K, &V) -> bool> Iterator for ExtractIf<'a, K, V, F> {
     type Item = Removed<'a, K, V>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let node = self.walk.next()?;
+        let wanted = &mut self.wanted;
+        let taken = self.walk.take_next(|node| {
             let pair = node.fields();
-            if !(self.wanted)(&pair.key, &pair.value) {
-                continue;
-            }
-            let (nodes, guard) = (self.walk.nodes, &self.walk.guard);
-            // If it is not there any more, somebody else has replaced or removed it.
-            if let Ok(Some(removed)) = nodes.remove_exactly(node, Way::Waiting, guard) {
-                return Some(Removed::new(removed));
-            }
-        }
+            wanted(&pair.key, &pair.value)
+        });
+        taken.map(Removed::new)
     }
 }
 

@@ -1,9 +1,10 @@
 //! `HashMap` itself: the typed, hashed face of the nodes.
 
 use super::iter::{ExtractIf, Iter};
-use super::nodes::Nodes;
+use super::nodes::{Nodes, OwnedStats};
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryReserveError;
+use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::{Stalled, stalled};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
@@ -158,6 +159,17 @@ impl<K, V, S> HashMap<K, V, S> {
         self.nodes.len()
     }
 
+    /// Returns how many entries there is room for before the table grows: a lower bound. Some bins may need overflow
+    /// lines before that. Lock-free, allocates nothing, constant time.
+    ///
+    /// ```
+    /// assert_eq!(hedgerow::HashMap::<u32, u32>::new().capacity(), 0);
+    /// assert!(hedgerow::HashMap::<u32, u32>::with_capacity(1000).capacity() >= 1000);
+    /// ```
+    pub fn capacity(&self) -> usize {
+        self.nodes.capacity()
+    }
+
     /// Whether [`len`](Self::len) is 0.
     ///
     /// ```
@@ -182,8 +194,8 @@ impl<K, V, S> HashMap<K, V, S> {
 
     /// Sets how many entries may be [`pending`](Self::pending) when something is inserted by a method that can refuse:
     /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent),
-    /// [`try_compute`](Self::try_compute), [`try_get_or_insert_with`](super::Pinned::try_get_or_insert_with). `None`,
-    /// as it is at first: any number.
+    /// [`try_update`](Self::try_update), [`try_compute`](Self::try_compute),
+    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with). `None`, as it is at first: any number.
     ///
     /// Where more are pending, such a method first drops those above the limit, and refuses where it cannot, since
     /// readers may be looking at them. So a guard that is held for ever bounds the memory instead of eating it:
@@ -242,7 +254,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// let guard = hedgerow::owned::pin();
     /// drop(map.remove(&1));
     /// map.reclaim();
-    /// assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
+    /// assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader_id()));
     /// ```
     pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> + use<K, V, S> {
         stalled()
@@ -265,12 +277,34 @@ impl<K, V, S> HashMap<K, V, S> {
         Iter::new(&self.nodes)
     }
 
+    /// Returns an iterator over all keys, as [`iter`](Self::iter) sees them. It has a guard of its own, and so has each
+    /// key that it returns.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
+    /// assert_eq!(map.keys().map(|key| *key).collect::<Vec<_>>(), [1]);
+    /// ```
+    pub fn keys(&self) -> impl Iterator<Item = KeyRef<'_, K>> + use<'_, K, V, S> {
+        self.iter().map(Ref::into_key)
+    }
+
+    /// Returns an iterator over all values, as [`iter`](Self::iter) sees them: a `Ref` dereferences to the value.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
+    /// assert_eq!(map.values().map(|value| *value).collect::<Vec<_>>(), ['a']);
+    /// ```
+    pub fn values(&self) -> Iter<'_, K, V> {
+        self.iter()
+    }
+
     /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
-    /// them.
+    /// them. What it was not asked for stays in the map.
     ///
     /// `wanted` runs with nothing locked. If an entry is replaced or removed after `wanted` was called for it, this
-    /// skips it. Each removal is atomic by itself. Blocks while another writer is inside an entry's bin. Allocates a
-    /// buffer for one bin. Holds a guard until the iterator is dropped.
+    /// skips it. Each removal is atomic by itself. It goes from entry to entry as [`iter`](Self::iter) does. Blocks
+    /// while another writer is inside an entry's bin. Allocates a buffer for some bins. The iterator holds one guard
+    /// until it is dropped, so nothing that is removed from any map meanwhile is dropped before it.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -283,7 +317,7 @@ impl<K, V, S> HashMap<K, V, S> {
 
     /// Returns an iterator that removes all entries, one by one as it is asked for them. An entry that is inserted
     /// meanwhile may stay; so do all that it was not asked for. Blocks and allocates as
-    /// [`extract_if`](Self::extract_if) does.
+    /// [`extract_if`](Self::extract_if) does, and holds a guard as long.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, char> = [(1, 'a')].into();
@@ -363,14 +397,15 @@ impl<K, V, S> HashMap<K, V, S> {
         self.nodes.shrink_to_fit();
     }
 
-    /// Bytes that the table takes, its garbage bags included; the entries' own allocations come on top.
+    /// Returns figures about the map. Walks its table's directory.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();
-    /// assert!(map.table_bytes() < 40_000);
+    /// let stats = map.stats();
+    /// assert!(stats.len == 1000 && stats.memory_bytes < 40_000);
     /// ```
-    pub fn table_bytes(&self) -> usize {
-        self.nodes.usage().bytes
+    pub fn stats(&self) -> OwnedStats {
+        self.nodes.stats()
     }
 }
 

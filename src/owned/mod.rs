@@ -6,7 +6,9 @@
 
 mod bytes_iter;
 mod bytes_map;
+mod bytes_or_insert;
 mod bytes_pinned;
+mod bytes_tries;
 mod entry;
 mod fused;
 mod iter;
@@ -24,14 +26,15 @@ mod tries;
 
 pub use crate::api::hasher::DefaultHashBuilder;
 pub use crate::api::op::Op;
-pub use crate::reclaim::borrowed::{Pinned, Ref};
+pub use crate::reclaim::borrowed::{KeyRef, Pinned, Ref};
 pub use crate::reclaim::guard::{Guard, Handle, HasGuard, OwnedGuard, Stalled, pin, try_pin};
 pub use crate::reclaim::removed::Removed;
 pub use crate::table::cursor::Cursor;
-pub use bytes_iter::{BytesIter, PinnedBytesIter};
+pub use bytes_iter::{BytesExtractIf, BytesIntoIter, BytesIter, PinnedBytesIter};
 pub use bytes_map::BytesMap;
 pub use iter::{ExtractIf, IntoIter, Iter, PinnedIter, PinnedKeys, PinnedValues};
 pub use map::HashMap;
+pub use nodes::OwnedStats;
 #[cfg(feature = "rayon")]
 pub use rayon::{ParBytesIter, ParIter};
 pub use removed::RemovedBytes;

@@ -1,6 +1,7 @@
 //! A table of nodes with its garbage: the part that all maps of owned data share.
 
 use crate::bins::bin::Entry;
+use crate::bins::layout::Layout;
 use crate::bins::tags::Hash;
 use crate::error::Busy;
 use crate::error::TryReserveError;
@@ -16,7 +17,7 @@ use crate::table::pieces::Piece;
 use crate::table::scan::{AT_ONCE, Raw};
 use crate::table::walk::Position;
 use crate::table::write::{Altered, Change};
-use crate::table::{Failure, Table, Usage};
+use crate::table::{Failure, Table};
 use alloc::vec::Vec;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -25,6 +26,28 @@ pub(super) type Stored<'a, N, E> = Result<Option<Unlinked<'a, N>>, (E, Fresh<N>)
 
 /// What is there already, or the reason why that cannot be told; and the node that was not stored.
 pub(super) type NotAbsent<'a, N, E> = (Result<Live<'a, N>, E>, Fresh<N>);
+
+/// Figures about a map of owned data by hashes, from [`HashMap::stats`](super::HashMap::stats) and
+/// [`BytesMap::stats`](super::BytesMap::stats).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OwnedStats {
+    /// Entries; exact when nobody writes meanwhile.
+    pub len: usize,
+    /// Entries that were replaced or removed and are not dropped yet.
+    pub pending: usize,
+    /// Bins of the table.
+    pub bins: usize,
+    /// Slots in each bin.
+    pub slots_per_bin: usize,
+    /// Overflow lines in use.
+    pub overflow_lines: usize,
+    /// Bytes that the map has allocated for its table and its lists of removed entries. The entries themselves, each of
+    /// which has an allocation of its own, come on top.
+    pub memory_bytes: usize,
+    /// Bytes, of those, that are of no more use and wait for the map to be dropped or shrunk.
+    pub retired_bytes: usize,
+}
 
 /// A table of nodes, and what was taken out of it.
 pub(super) struct Nodes<N: Node> {
@@ -94,10 +117,23 @@ impl<N: Node> Nodes<N> {
         self.table.len()
     }
 
-    /// Figures about the table; bytes of the nodes not included.
-    pub(super) fn usage(&self) -> Usage {
+    /// Entries that there is room for before the table grows.
+    pub(super) fn capacity(&self) -> usize {
+        self.table.capacity()
+    }
+
+    /// Figures about the map.
+    pub(super) fn stats(&self) -> OwnedStats {
         let usage = self.table.usage();
-        Usage { bytes: usage.bytes + self.retired.bytes(), ..usage }
+        OwnedStats {
+            len: self.len(),
+            pending: self.retired.pending(),
+            bins: usage.bins,
+            slots_per_bin: Layout::<Shared<N>, ()>::SLOTS,
+            overflow_lines: usage.overflow_lines,
+            memory_bytes: usage.bytes + self.retired.bytes(),
+            retired_bytes: usage.retired_bytes,
+        }
     }
 
     /// The node that `eq` knows, as long as the guard is held.

@@ -75,6 +75,20 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         Some(unsafe { Ref::of_pair(found, guard) })
     }
 
+    /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` has the map's key beside the value.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert_eq!(map.get_key_value("rose").unwrap().pair(), (&"rose".into(), &1));
+    /// ```
+    #[inline]
+    pub fn get_key_value<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.get(key)
+    }
+
     /// As [`get`](Self::get), but never waits. An interrupt handler uses
     /// [`Pinned::try_get`](super::Pinned::try_get) with a [`Handle`](super::Handle) of its own.
     ///

@@ -1,10 +1,11 @@
 //! The std traits that the maps have.
 
-use super::bytes_iter::BytesIter;
+use super::bytes_iter::{BytesIntoIter, BytesIter};
 use super::bytes_map::BytesMap;
 use super::iter::{IntoIter, Iter};
 use super::map::HashMap;
 use crate::reclaim::borrowed::Ref;
+use alloc::vec::Vec;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
@@ -158,6 +159,25 @@ impl<'a, S> IntoIterator for &'a BytesMap<S> {
         self.iter()
     }
 }
+
+impl<S> IntoIterator for BytesMap<S> {
+    type Item = (Vec<u8>, Vec<u8>);
+    type IntoIter = BytesIntoIter;
+
+    fn into_iter(self) -> BytesIntoIter {
+        BytesIntoIter::new(self.into_nodes())
+    }
+}
+
+impl<S: BuildHasher> PartialEq for BytesMap<S> {
+    /// Whether both have equal entries. If others write meanwhile, the answer is about no single moment.
+    fn eq(&self, other: &Self) -> bool {
+        let (these, those) = (self.pin(), other.pin());
+        self.len() == other.len() && these.iter().all(|(key, value)| those.get(key) == Some(value))
+    }
+}
+
+impl<S: BuildHasher> Eq for BytesMap<S> {}
 
 impl<S: BuildHasher + Clone> Clone for BytesMap<S> {
     /// A map of the entries that `iter` sees, with the same limit.

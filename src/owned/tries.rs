@@ -16,6 +16,7 @@ use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Unlinked, Way};
 use crate::sync::backoff::Backoff;
 use core::hash::{BuildHasher, Hash};
+use equivalent::Equivalent;
 
 /// What an operation found, and what it left.
 pub(super) type Found<'a, K, V> = (Option<Live<'a, Pair<K, V>>>, Option<Live<'a, Pair<K, V>>>);
@@ -86,6 +87,99 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
             Ok(guard) => self.insert_if_absent_by(way, key, value, &guard),
             Err(_) => Err(Why::Alloc.of(key, value)),
         }
+    }
+
+    /// As [`remove`](Self::remove), but never waits.
+    ///
+    /// # Errors
+    /// [`Busy`] if a writer is inside the key's bin, or if there is no memory for a guard; the map is as it was.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert_eq!(map.try_remove("rose").unwrap().as_deref(), Some(&1));
+    /// assert_eq!(map.try_remove("rose"), Ok(None));
+    /// ```
+    pub fn try_remove<Q>(&self, key: &Q) -> Result<Option<Removed<'_, K, V>>, Busy>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let guard = try_pin().map_err(|_| Busy)?;
+        let same = |node: Live<'_, Pair<K, V>>| key.equivalent(&node.fields().key);
+        let way = Way::Trying(Ok(()));
+        let removed = self.nodes().remove(self.hash(key), same, |_| true, way, &guard)?;
+        Ok(removed.map(Removed::new))
+    }
+
+    /// As [`update`](Self::update), but neither waits nor aborts, and keeps the map's
+    /// [limit](Self::set_pending_limit). Where `Clone` aborts for want of memory, this cannot help it.
+    ///
+    /// # Errors
+    /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored; the key was
+    /// only lent. The map is as it was. `f` runs once at most: if the entry was replaced meanwhile, the answer is
+    /// `Busy`.
+    ///
+    /// ```
+    /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert_eq!(map.try_update("rose", |count| count + 1).unwrap().as_deref(), Some(&2));
+    /// assert_eq!(map.try_update("thorn", |count| count + 1), Ok(None));
+    /// ```
+    pub fn try_update<Q>(
+        &self,
+        key: &Q,
+        mut f: impl FnMut(&V) -> V,
+    ) -> Result<Option<Ref<'_, K, V>>, TryInsertError<(), Option<V>>>
+    where
+        K: Clone,
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        let way = self.nodes().retired().trying();
+        // Before, because what is returned holds a guard.
+        self.nodes().retired().free_share();
+        let nothing = |why: Why| why.of((), None);
+        let guard = try_pin().map_err(|_| nothing(Why::Alloc))?;
+        let found = self.try_find(key, &guard).map_err(|busy| nothing(busy.into()))?;
+        let Some(node) = found else { return Ok(None) };
+        way.room().map_err(nothing)?;
+        let pair = node.fields();
+        let value = f(&pair.value);
+        let fresh = Pair::new(node.hash(), pair.key.clone(), value);
+        let fresh = fresh.map_err(|(_, value)| Why::Alloc.of((), Some(value)))?;
+        let new = fresh.0;
+        match self.nodes().replace_exactly(node, fresh, way, &guard) {
+            Ok(before) => {
+                before.into_iter().for_each(Unlinked::retire);
+                // If what `f` owns panics now, no guard is leaked.
+                drop(f);
+                // SAFETY: put there under the guard.
+                Ok(Some(unsafe { Ref::of_pair(new, guard) }))
+            }
+            Err((why, fresh)) => {
+                let (_, value) = Pair::into_inner(fresh);
+                Err(why.map_or(Why::Busy, Why::from).of((), Some(value)))
+            }
+        }
+    }
+
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts, and keeps the map's
+    /// [limit](Self::set_pending_limit).
+    ///
+    /// # Errors
+    /// Those of [`try_insert`](Self::try_insert): with the value, if `make` has made one.
+    ///
+    /// ```
+    /// let map = hedgerow::HashMap::<String, usize>::new();
+    /// assert_eq!(map.try_get_or_insert_with("rose".into(), || 4).as_deref(), Ok(&4));
+    /// ```
+    pub fn try_get_or_insert_with(
+        &self,
+        key: K,
+        make: impl FnOnce() -> V,
+    ) -> Result<Ref<'_, K, V>, TryInsertError<K, Option<V>>> {
+        let way = self.nodes().retired().trying();
+        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
+        let got = self.get_or_insert_with_by(way, key, |_| make(), &guard)?.shared();
+        // SAFETY: found, or inserted, under the guard.
+        Ok(unsafe { Ref::of_pair(got, guard) })
     }
 
     /// As [`compute`](Self::compute), but neither waits nor aborts, and keeps the map's

@@ -129,9 +129,62 @@ impl<K: PartialEq + ?Sized, V: PartialEq + ?Sized> PartialEq for Ref<'_, K, V> {
 
 impl<K: Eq + ?Sized, V: Eq + ?Sized> Eq for Ref<'_, K, V> {}
 
+impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
+    /// Keeps the key and the guard.
+    pub(crate) fn into_key(self) -> KeyRef<'a, K> {
+        KeyRef { key: self.key, guard: self.guard, borrows: PhantomData }
+    }
+}
+
+/// A borrowed key of a map of owned data, which holds a [`Guard`] as [`Ref`] does. Dereferences to the key.
+///
+/// ```
+/// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
+/// assert!(map.keys().all(|key| key.starts_with('r')));
+/// ```
+pub struct KeyRef<'a, K: ?Sized> {
+    /// A pointer, for the reason that `Ref` has.
+    key: NonNull<K>,
+    guard: Guard<'a>,
+    borrows: PhantomData<&'a K>,
+}
+
+impl<K: ?Sized> Clone for KeyRef<'_, K> {
+    /// Another borrow of the same key.
+    fn clone(&self) -> Self {
+        Self { guard: self.guard.again(), ..*self }
+    }
+}
+
+impl<K: ?Sized> Deref for KeyRef<'_, K> {
+    type Target = K;
+
+    #[inline(always)]
+    fn deref(&self) -> &K {
+        // SAFETY: kept alive by the guard, which lives as long as `self`.
+        unsafe { self.key.as_ref() }
+    }
+}
+
+impl<K: fmt::Debug + ?Sized> fmt::Debug for KeyRef<'_, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<K: PartialEq + ?Sized> PartialEq for KeyRef<'_, K> {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl<K: Eq + ?Sized> Eq for KeyRef<'_, K> {}
+
 /// A map of owned data with a guard: its methods return plain references, for many operations in a row.
 ///
-/// Made by `pin` or `with_guard` of a map. Dereferences to the map, so that all its other methods can be called too.
+/// Made by `pin`, `with_guard` or `pin_owned` of a map. Dereferences to the map, so that all its other methods can be
+/// called too. What its methods return borrows from this value, also if the guard is the caller's. So a program that
+/// keeps a reference beyond the statement binds this value by `let`: `let pinned = map.with_guard(&guard);`.
 ///
 /// ```
 /// let map: hedgerow::HashMap<u32, String> = [(1, "one".into()), (2, "two".into())].into();
@@ -162,7 +215,7 @@ impl<'a, M, G: HasGuard> Pinned<'a, M, G> {
     /// ```
     /// let map = hedgerow::HashMap::<u32, char>::new();
     /// let map = map.pin();
-    /// println!("reader {}", map.guard().reader());
+    /// println!("reader {}", map.guard().reader_id());
     /// ```
     #[inline(always)]
     pub fn guard(&self) -> &Guard<'_> {

@@ -167,13 +167,13 @@ impl Guard<'_> {
         Self::enter(self.slot)
     }
 
-    /// The number under which [`stalled_readers`](crate::owned::HashMap::stalled_readers) lists this guard.
+    /// Returns the number under which [`stalled_readers`](crate::owned::HashMap::stalled_readers) lists this guard.
     ///
     /// ```
     /// let guard = hedgerow::owned::pin();
-    /// println!("reader {}", guard.reader());
+    /// println!("reader {}", guard.reader_id());
     /// ```
-    pub fn reader(&self) -> usize {
+    pub fn reader_id(&self) -> usize {
         self.slot.number()
     }
 }
@@ -209,7 +209,7 @@ fn disown(slot: &'static Slot) {
 
 impl fmt::Debug for Guard<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Guard").field("reader", &self.reader()).finish_non_exhaustive()
+        f.debug_struct("Guard").field("reader", &self.reader_id()).finish_non_exhaustive()
     }
 }
 
@@ -255,7 +255,7 @@ impl Handle {
     /// ```
     /// let handle = hedgerow::owned::Handle::new();
     /// let (one, another) = (handle.pin(), handle.pin());
-    /// assert_eq!(one.reader(), another.reader());
+    /// assert_eq!(one.reader_id(), another.reader_id());
     /// ```
     #[inline]
     pub fn pin(&self) -> Guard<'_> {
@@ -335,7 +335,7 @@ impl fmt::Debug for OwnedGuard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stalled {
-    /// Its number, which [`Guard::reader`] tells its owner.
+    /// Its number, which [`Guard::reader_id`] tells its owner.
     pub reader: usize,
     /// Batches of garbage, of all maps, that were sealed since it was pinned.
     pub batches: usize,

@@ -61,6 +61,16 @@ impl<T: Copy + Eq + Hash, S: BuildHasher> FlatSet<T, S> {
     pub fn iter(&self) -> Keys<'_, T, ()> {
         self.map.keys()
     }
+
+    /// Removes all elements and returns them as they go: see [`FlatMap::drain`].
+    ///
+    /// ```
+    /// let set: hedgerow::FlatSet<u32> = [7, 8].into();
+    /// assert_eq!((set.drain().sum::<u32>(), set.len()), (15, 0));
+    /// ```
+    pub fn drain(&self) -> impl Iterator<Item = T> {
+        self.map.drain().map(|(value, ())| value)
+    }
 }
 
 common! { FlatSet<T, S>, FlatMap, "FlatSet<u32>";

@@ -115,6 +115,16 @@ impl<T: Ord + Copy, R: Ranking<T>> FenceSet<T, R> {
     pub fn iter(&self) -> Keys<'_, T, (), R> {
         self.map.keys()
     }
+
+    /// Removes all elements, in order, and returns them as they go: see [`FenceMap::drain`].
+    ///
+    /// ```
+    /// let set: hedgerow::FenceSet<u32> = [8, 7].into();
+    /// assert!(set.drain().eq([7, 8]) && set.is_empty());
+    /// ```
+    pub fn drain(&self) -> impl Iterator<Item = T> {
+        self.map.drain().map(|(value, ())| value)
+    }
 }
 
 impl<T: Ord + Clone, R: Ranking<T>> OrdSet<T, R> {
@@ -172,6 +182,16 @@ impl<T: Ord + Clone, R: Ranking<T>> OrdSet<T, R> {
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = ElementRef<'_, T>> {
         self.map.iter().map(ElementRef::new)
+    }
+
+    /// Removes all elements, in order, and returns them as they go: see [`OrdMap::drain`].
+    ///
+    /// ```
+    /// let set: hedgerow::OrdSet<u32> = [8, 7].into();
+    /// assert!(set.drain().map(|removed| *removed.key()).eq([7, 8]) && set.is_empty());
+    /// ```
+    pub fn drain(&self) -> impl Iterator<Item = Removed<'_, T, ()>> {
+        self.map.drain()
     }
 }
 

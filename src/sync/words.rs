@@ -36,6 +36,20 @@ pub(crate) const fn lies_afar<K>() -> bool {
     false
 }
 
+/// A key and a value, each of which may be torn, as one.
+#[cfg(feature = "alloc")]
+#[inline(always)]
+pub(crate) fn both<K, V>(key: MaybeUninit<K>, value: MaybeUninit<V>) -> MaybeUninit<(K, V)> {
+    let mut both = MaybeUninit::<(K, V)>::uninit();
+    let entry = both.as_mut_ptr();
+    // SAFETY: fields of a place of ours; what may not be whole stays in a `MaybeUninit`.
+    unsafe {
+        (&raw mut (*entry).0).cast::<MaybeUninit<K>>().write(key);
+        (&raw mut (*entry).1).cast::<MaybeUninit<V>>().write(value);
+    }
+    both
+}
+
 /// Bits of an [`Afar`] that is stored: seven fill four words.
 pub(crate) const AFAR_BITS: u32 = if usize::BITS == 64 { 36 } else { usize::BITS };
 /// The greatest one.

@@ -81,6 +81,18 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
+    /// Entries that there is room for before bins are born.
+    pub(crate) fn capacity(&self) -> usize {
+        let bins = match self.directory() {
+            None => 0,
+            Some(directory) if directory.is_small() => directory.root_bins(),
+            // relaxed: a hint.
+            Some(_) => self.claimed.load(Ordering::Relaxed),
+        };
+        // Growth may have been put off.
+        Layout::<K, V>::entries_for(bins).max(self.len())
+    }
+
     /// Has bins born until there are `wanted`, in one piece of memory as far as that is to be had.
     pub(crate) fn make_room(
         &self,

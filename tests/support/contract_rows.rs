@@ -8,8 +8,8 @@ use hedgerow::entry::Entry;
 use hedgerow::error::{Busy, Full, OccupiedError, TryInsertError, TryReserveError};
 use hedgerow::fence::{self, ByType, FenceLoad, FenceStats};
 use hedgerow::flat::{Cursor, FlatStats};
-use hedgerow::left_right::{Handles, ReadGuard};
-use hedgerow::owned::{Guard, OwnedGuard, Ref, Removed, RemovedBytes, Stalled};
+use hedgerow::left_right::{Handles, LeftRightStats, ReadGuard};
+use hedgerow::owned::{Guard, KeyRef, OwnedGuard, OwnedStats, Ref, Removed, RemovedBytes, Stalled};
 use hedgerow::{Computed, Op};
 use std::ops::RangeFrom;
 
@@ -92,6 +92,12 @@ pub(super) fn lookups() -> Vec<Row> {
             FlatMap FlatTable FenceMap => [(&self, Key) -> Result<Option<V>, Busy>]
             LeftRightMap LeftRightTable CompressedMap => [no]
         },
+        row! { read get_key_value "get_key_value(&key)"
+            HashMap OrdMap => [(&self, Key) -> Option<Ref<K, V>>]
+            BytesMap => [(&self, Bytes) -> Option<Ref<[u8], [u8]>>]
+            FlatMap FenceMap => [(&self, Key) -> Option<(K, V)>]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+        },
         row! { read get_with "get_with(&key, f)"
             HashMap OrdMap FlatMap FlatTable FenceMap LeftRightMap => [(&self, Key, fn(&V) -> T) -> Option<T>]
             BytesMap => [(&self, Bytes, fn(&[u8]) -> T) -> Option<T>]
@@ -106,8 +112,9 @@ pub(super) fn lookups() -> Vec<Row> {
         row! { read get_or_default "get_or_default(&key)"
             HashMap OrdMap => [(&self, Key) -> V]
             BytesMap => [(&self, Bytes) -> Vec<u8>]
-            FlatMap FenceMap => [(&self, Key) -> V]
-            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatMap FenceMap LeftRightMap => [(&self, Key) -> V]
+            CompressedMap => [(&self, Bytes) -> Result<Vec<u8>, Corrupt>]
+            FlatTable LeftRightTable => [no]
         },
         row! { read contains_key "contains_key(&key)"
             HashMap OrdMap FlatMap FlatTable FenceMap LeftRightMap => [(&self, Key) -> bool]
@@ -139,7 +146,13 @@ pub(super) fn pinned() -> Vec<Row> {
         },
         row! { pinned get_key_value "get_key_value(&key)"
             HashMap OrdMap LeftRightMap => [(&self, Key) -> Option<(&K, &V)>]
-            BytesMap LeftRightTable => [no]
+            BytesMap => [(&self, Bytes) -> Option<(&[u8], &[u8])>]
+            LeftRightTable => [no]
+        },
+        row! { pinned get_or_default "get_or_default(&key)"
+            HashMap OrdMap BytesMap => [deref]
+            LeftRightMap => [(&self, Key) -> V]
+            LeftRightTable => [no]
         },
         row! { pinned contains_key "contains_key(&key)"
             HashMap OrdMap BytesMap => [deref]
@@ -158,11 +171,13 @@ pub(super) fn pinned() -> Vec<Row> {
         },
         row! { pinned get_or_insert_with "get_or_insert_with(key, make)"
             HashMap OrdMap => [(&self, K, fn() -> V) -> &V]
-            BytesMap LeftRightMap LeftRightTable => [no]
+            BytesMap => [(&self, Bytes, fn() -> Bytes) -> &[u8]]
+            LeftRightMap LeftRightTable => [no]
         },
         row! { pinned try_get_or_insert_with "try_get_or_insert_with(key, make)"
             HashMap OrdMap => [(&self, K, fn() -> V) -> Result<&V, TryInsertError<K, Option<V>>>]
-            BytesMap LeftRightMap LeftRightTable => [no]
+            BytesMap => [(&self, Bytes, fn() -> Bytes) -> Result<&[u8], TryInsertError<Bytes, Option<Bytes>>>]
+            LeftRightMap LeftRightTable => [no]
         },
         row! { pinned iter "iter()"
             HashMap OrdMap LeftRightMap LeftRightTable => [(&self) -> iter (&K, &V)]
@@ -170,11 +185,13 @@ pub(super) fn pinned() -> Vec<Row> {
         },
         row! { pinned keys "keys()"
             HashMap OrdMap LeftRightMap => [(&self) -> iter &K]
-            BytesMap LeftRightTable => [no]
+            BytesMap => [(&self) -> iter &[u8]]
+            LeftRightTable => [no]
         },
         row! { pinned values "values()"
             HashMap OrdMap LeftRightMap => [(&self) -> iter &V]
-            BytesMap LeftRightTable => [no]
+            BytesMap => [(&self) -> iter &[u8]]
+            LeftRightTable => [no]
         },
         row! { pinned scan "scan(cursor, …)"
             HashMap => [(&'static self, Cursor, usize, fn(&K, &V)) -> Option<Cursor>]
@@ -270,22 +287,28 @@ pub(super) fn storing() -> Vec<Row> {
         },
         row! { write get_or_insert "get_or_insert(key, value)"
             HashMap OrdMap => [(&self, K, V) -> Ref<K, V>]
+            BytesMap => [(&self, Bytes, Bytes) -> Ref<[u8], [u8]>]
             FlatMap FenceMap => [(&self, K, V) -> V]
-            BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write get_or_insert_with "get_or_insert_with(key, make)"
             HashMap OrdMap => [(&self, K, fn() -> V) -> Ref<K, V>]
+            BytesMap => [(&self, Bytes, fn() -> Bytes) -> Ref<[u8], [u8]>]
             FlatMap FenceMap => [(&self, K, fn() -> V) -> V]
-            BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write get_or_try_insert_with "get_or_try_insert_with(key, make)"
             HashMap OrdMap => [(&self, K, fn() -> Result<V, E>) -> Result<Ref<K, V>, E>]
+            BytesMap => [(&self, Bytes, fn() -> Result<Bytes, E>) -> Result<Ref<[u8], [u8]>, E>]
             FlatMap FenceMap => [(&self, K, fn() -> Result<V, E>) -> Result<V, E>]
-            BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write try_get_or_insert_with "try_get_or_insert_with(key, make)"
+            HashMap OrdMap => [(&self, K, fn() -> V) -> Result<Ref<K, V>, TryInsertError<K, Option<V>>>]
+            BytesMap => [(&self, Bytes, fn() -> Bytes)
+                -> Result<Ref<[u8], [u8]>, TryInsertError<Bytes, Option<Bytes>>>]
             FlatMap FenceMap => [(&self, K, fn() -> V) -> Result<V, TryInsertError<K, Option<V>>>]
-            HashMap OrdMap BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write entry "entry(key)"
             HashMap => [(&self, K) -> Entry<HashMap>]
@@ -308,10 +331,11 @@ pub(super) fn changing() -> Vec<Row> {
             CompressedMap => [(&self, Bytes) -> bool]
         },
         row! { write try_remove "try_remove(&key)"
-            OrdMap => [(&self, Key) -> Result<Option<Removed<K, V>>, Busy>]
+            HashMap OrdMap => [(&self, Key) -> Result<Option<Removed<K, V>>, Busy>]
+            BytesMap => [(&self, Bytes) -> Result<Option<RemovedBytes>, Busy>]
             FlatMap FlatTable FenceMap => [(&self, Key) -> Result<Option<V>, Busy>]
             LeftRightMap => [(&mut self, Key) -> Result<bool, TryReserveError>]
-            HashMap BytesMap LeftRightTable CompressedMap => [no]
+            LeftRightTable CompressedMap => [no]
         },
         row! { write remove_if "remove_if(&key, condition)"
             HashMap OrdMap => [(&self, Key, fn(&K, &V) -> bool) -> Option<Removed<K, V>>]
@@ -328,9 +352,12 @@ pub(super) fn changing() -> Vec<Row> {
             CompressedMap => [(&self, Bytes, fn(Vec<u8>) -> Option<Vec<u8>>) -> Result<bool, StoreError>]
         },
         row! { write try_update "try_update(&key, f)"
+            HashMap OrdMap => [(&self, Key, fn(&V) -> V) -> Result<Option<Ref<K, V>>, TryInsertError<(), Option<V>>>]
+            BytesMap => [(&self, Bytes, fn(&[u8]) -> Bytes)
+                -> Result<Option<Ref<[u8], [u8]>>, TryInsertError<(), Option<Bytes>>>]
             FlatMap FenceMap => [(&self, Key, fn(V) -> V) -> Result<Option<V>, Busy>]
             LeftRightMap => [(&mut self, Key, fn(&V) -> V) -> Result<bool, TryReserveError>]
-            HashMap OrdMap BytesMap FlatTable LeftRightTable CompressedMap => [no]
+            FlatTable LeftRightTable CompressedMap => [no]
         },
         row! { write compute "compute(key, f)"
             HashMap OrdMap => [(&self, K, fn(Option<&V>) -> Op<V>) -> Computed<Ref<K, V>>]
@@ -370,12 +397,18 @@ pub(super) fn whole() -> Vec<Row> {
             LeftRightMap LeftRightTable => [no]
         },
         row! { read keys "keys()"
+            HashMap OrdMap => [(&self) -> iter KeyRef<K>]
+            BytesMap => [(&self) -> iter KeyRef<[u8]>]
             FlatMap FenceMap => [(&self) -> iter K]
-            HashMap OrdMap BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            CompressedMap => [(&self) -> iter Vec<u8>]
+            FlatTable LeftRightMap LeftRightTable => [no]
         },
         row! { read values "values()"
+            HashMap OrdMap => [(&self) -> iter Ref<K, V>]
+            BytesMap => [(&self) -> iter Ref<[u8], [u8]>]
             FlatMap FenceMap => [(&self) -> iter V]
-            HashMap OrdMap BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            CompressedMap => [(&self) -> iter Result<Vec<u8>, Corrupt>]
+            FlatTable LeftRightMap LeftRightTable => [no]
         },
         row! { read scan "scan(cursor, budget, f)"
             FlatMap => [(&self, Cursor, usize, fn(K, V)) -> Option<Cursor>]
@@ -396,12 +429,16 @@ pub(super) fn whole() -> Vec<Row> {
             LeftRightTable => [(&mut self) -> Result<(), Busy>]
         },
         row! { write extract_if "extract_if(wanted)"
-            HashMap => [(&self, fn(&K, &V) -> bool) -> iter Removed<K, V>]
-            OrdMap BytesMap FlatMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
+            HashMap OrdMap => [(&self, fn(&K, &V) -> bool) -> iter Removed<K, V>]
+            BytesMap => [(&self, fn(&[u8], &[u8]) -> bool) -> iter RemovedBytes]
+            FlatMap FenceMap => [(&self, fn(&K, &V) -> bool) -> iter (K, V)]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { write drain "drain()"
-            HashMap => [(&self) -> iter Removed<K, V>]
-            OrdMap BytesMap FlatMap FlatTable FenceMap LeftRightMap LeftRightTable CompressedMap => [no]
+            HashMap OrdMap => [(&self) -> iter Removed<K, V>]
+            BytesMap => [(&self) -> iter RemovedBytes]
+            FlatMap FenceMap => [(&self) -> iter (K, V)]
+            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
     ]
 }
@@ -453,6 +490,14 @@ pub(super) fn ordered() -> Vec<Row> {
             FenceMap => [(&self, RangeFrom<K>) -> iter (K, V)]
             HashMap BytesMap FlatMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
         },
+        row! { read range_len "range_len(bounds)"
+            OrdMap FenceMap => [(&self, RangeFrom<K>) -> usize]
+            HashMap BytesMap FlatMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+        },
+        row! { read approximate_range_len "approximate_range_len(bounds)"
+            OrdMap FenceMap => [(&self, RangeFrom<K>) -> usize]
+            HashMap BytesMap FlatMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+        },
         row! { read iter_range "iter_range(bounds)"
             OrdMap => [(&self, RangeFrom<K>) -> iter Ref<K, V>]
             FenceMap => [(&self, RangeFrom<K>) -> iter (K, V)]
@@ -484,8 +529,8 @@ pub(super) fn sizes() -> Vec<Row> {
             LeftRightTable => [no]
         },
         row! { made capacity "capacity()"
-            FlatTable LeftRightTable => [(&self) -> usize]
-            HashMap OrdMap BytesMap FlatMap FenceMap LeftRightMap CompressedMap => [no]
+            HashMap BytesMap FlatMap FlatTable LeftRightTable => [(&self) -> usize]
+            OrdMap FenceMap LeftRightMap CompressedMap => [no]
         },
         row! { write reserve "reserve(n)"
             HashMap BytesMap FlatMap => [(&self, usize)]
@@ -501,15 +546,13 @@ pub(super) fn sizes() -> Vec<Row> {
             HashMap BytesMap FlatMap LeftRightMap => [(&mut self)]
             OrdMap FlatTable FenceMap LeftRightTable CompressedMap => [no]
         },
-        row! { read stats "stats()"
+        row! { write stats "stats()"
+            HashMap BytesMap => [(&self) -> OwnedStats]
             FlatMap => [(&self) -> FlatStats]
             OrdMap FenceMap => [(&self) -> FenceStats]
+            LeftRightMap => [(&self) -> LeftRightStats]
             CompressedMap => [(&self) -> compressed::Stats]
-            HashMap BytesMap FlatTable LeftRightMap LeftRightTable => [no]
-        },
-        row! { write table_bytes "table_bytes()"
-            HashMap BytesMap LeftRightMap => [(&self) -> usize]
-            OrdMap FlatMap FlatTable FenceMap LeftRightTable CompressedMap => [no]
+            FlatTable LeftRightTable => [no]
         },
         row! { write hasher "hasher()"
             HashMap BytesMap FlatMap FlatTable LeftRightMap => [(&self) -> &S]
@@ -576,10 +619,10 @@ pub(super) fn one_writer() -> Vec<Row> {
             LeftRightTable => [(&self) -> Option<TableWriter<K, V, BUCKETS, READERS>>]
             LeftRightMap => [no]
         },
-        row! { read reader "reader.reader()"
+        row! { read reader_id "reader.reader_id()"
             LeftRightMap LeftRightTable => [(&self) -> usize]
         },
-        row! { write reader "writer.reader()"
+        row! { write read_handle "writer.read_handle()"
             LeftRightMap => [(&self) -> ReadHandle<K, V>]
             LeftRightTable => [no]
         },

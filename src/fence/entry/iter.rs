@@ -8,7 +8,8 @@ use super::raw::Raw;
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::{Guard, pin};
 use crate::reclaim::pair::Pair;
-use crate::reclaim::retired::Fresh;
+use crate::reclaim::removed::Removed;
+use crate::reclaim::retired::{Fresh, Way};
 use crate::sync::prefetch;
 use alloc::vec::{self, Vec};
 use core::fmt;
@@ -328,6 +329,69 @@ iters! {
     PinnedOrdIter: (&'a K, &'a V),
 }
 
+/// An iterator that takes entries out of an [`OrdMap`], in key order, made by [`OrdMap::extract_if`] and
+/// [`OrdMap::drain`]. What it was not asked for stays in the map. It has one guard until it is dropped.
+pub struct OrdExtractIf<'a, K: Ord + Clone, V, R: Ranking<K>, F> {
+    walk: Walk<'a, K, RangeFull, K, V, R>,
+    /// There until the iterator is dropped.
+    guard: Option<Guard<'a>>,
+    wanted: F,
+}
+
+impl<'a, K: Ord + Clone, V, R: Ranking<K>, F> OrdExtractIf<'a, K, V, R, F> {
+    pub(super) fn new(map: &'a OrdMap<K, V, R>, wanted: F) -> Self {
+        Self { walk: Walk::new(map, ..), guard: Some(pin()), wanted }
+    }
+}
+
+impl<'a, K, V, R, F> Iterator for OrdExtractIf<'a, K, V, R, F>
+where
+    K: Ord + Clone,
+    R: Ranking<K>,
+    F: FnMut(&K, &V) -> bool,
+{
+    type Item = Removed<'a, K, V>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let guard = self.guard.as_ref()?;
+        let map = self.walk.map;
+        loop {
+            let raw = self.walk.next()?;
+            let (key, value) = OrdMap::<K, V, R>::pair_of(raw, guard);
+            if !(self.wanted)(key, value) {
+                continue;
+            }
+            // If it is not there any more, somebody else has replaced or removed it.
+            let is_there = |old: Option<Raw<K>>| old.is_some_and(|old| old.is(raw));
+            if let Ok(Some(removed)) = map.remove_by(key, is_there, Way::Waiting, guard) {
+                return Some(removed);
+            }
+        }
+    }
+}
+
+impl<K, V, R, F> FusedIterator for OrdExtractIf<'_, K, V, R, F>
+where
+    K: Ord + Clone,
+    R: Ranking<K>,
+    F: FnMut(&K, &V) -> bool,
+{
+}
+
+impl<K: Ord + Clone, V, R: Ranking<K>, F> Drop for OrdExtractIf<'_, K, V, R, F> {
+    fn drop(&mut self) {
+        self.guard = None;
+        // Not under the guard: a slow destructor of a key would keep the garbage of all maps.
+        self.walk.map.free_bounds();
+    }
+}
+
+impl<K: Ord + Clone, V, R: Ranking<K>, F> fmt::Debug for OrdExtractIf<'_, K, V, R, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OrdExtractIf").finish_non_exhaustive()
+    }
+}
+
 /// The entries themselves, in key order, of an [`OrdMap`] that is given up for them. Allocates nothing.
 pub struct OrdIntoIter<K, V> {
     left: Left<Pair<K, V>>,
@@ -335,7 +399,7 @@ pub struct OrdIntoIter<K, V> {
 
 impl<K, V> OrdIntoIter<K, V> {
     pub(super) fn new<R>(mut map: OrdMap<K, V, R>) -> Self {
-        let All { entries, garbage, bounds } = map.drain();
+        let All { entries, garbage, bounds } = map.take_all();
         let all = Self { left: entries };
         // These go now: if a destructor panicked when this has returned, what it returns would leak.
         drop((garbage, bounds, map));

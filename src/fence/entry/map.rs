@@ -230,7 +230,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// let guard = hedgerow::owned::pin();
     /// drop(map.remove(&1));
     /// map.reclaim();
-    /// assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader()));
+    /// assert!(map.stalled_readers().any(|stalled| stalled.reader == guard.reader_id()));
     /// ```
     pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> + use<K, V, R> {
         stalled()
@@ -242,11 +242,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     /// let map: hedgerow::OrdMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
     /// let stats = map.stats();
-    /// assert!(stats.len == 10_000 && stats.bytes / stats.len < 25);
+    /// assert!(stats.len == 10_000 && stats.memory_bytes / stats.len < 25);
     /// ```
     pub fn stats(&self) -> FenceStats {
         let mut stats = self.tree.stats();
-        stats.bytes += self.owner().entries.bytes() + self.owner().bounds.bytes();
+        stats.memory_bytes += self.owner().entries.bytes() + self.owner().bounds.bytes();
         stats
     }
 
@@ -300,7 +300,7 @@ pub(super) struct All<K, V> {
 
 impl<K, V, R> OrdMap<K, V, R> {
     /// Takes all nodes out of a map that is given up.
-    pub(super) fn drain(&mut self) -> All<K, V> {
+    pub(super) fn take_all(&mut self) -> All<K, V> {
         let (mut entries, mut garbage, mut bounds) = (List::new(), List::new(), List::new());
         // SAFETY: the tree shows each once, and forgets it.
         let entry = |raw: Raw<K>| unsafe { entries.push(raw.shared()) };
@@ -315,6 +315,6 @@ impl<K, V, R> OrdMap<K, V, R> {
 
 impl<K, V, R> Drop for OrdMap<K, V, R> {
     fn drop(&mut self) {
-        drop(self.drain());
+        drop(self.take_all());
     }
 }

@@ -22,6 +22,7 @@ mod traits;
 mod tries;
 
 pub use iter::{
-    OrdIntoIter, OrdIter, OrdIterRange, OrdRange, PinnedOrdIter, PinnedOrdIterRange, PinnedOrdRange,
+    OrdExtractIf, OrdIntoIter, OrdIter, OrdIterRange, OrdRange, PinnedOrdIter, PinnedOrdIterRange,
+    PinnedOrdRange,
 };
 pub use map::OrdMap;

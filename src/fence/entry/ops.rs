@@ -97,6 +97,21 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Some(unsafe { Ref::of_pair(found.shared(), guard) })
     }
 
+    /// Returns the entry of `key`, as [`get`](Self::get) does: a `Ref` has the map's key beside the value.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert_eq!(map.get_key_value("rose").unwrap().pair(), (&"rose".into(), &1));
+    /// ```
+    #[inline]
+    pub fn get_key_value<Q>(&self, key: &Q) -> Option<Ref<'_, K, V>>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        self.get(key)
+    }
+
     /// As [`get`](Self::get), but never waits. An interrupt handler uses
     /// [`Pinned::try_get`](crate::owned::Pinned::try_get) with a [`Handle`](crate::owned::Handle) of its own.
     ///

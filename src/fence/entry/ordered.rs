@@ -4,11 +4,11 @@ use super::super::near::Near;
 use super::super::range::{Bounds, unbounded};
 use super::super::rank::Ranking;
 use super::super::search::Stand;
-use super::iter::{OrdIter, OrdIterRange, OrdRange};
+use super::iter::{OrdExtractIf, OrdIter, OrdIterRange, OrdRange};
 use super::map::OrdMap;
 use super::ops::give_up;
 use super::raw::{By, Raw};
-use crate::reclaim::borrowed::Ref;
+use crate::reclaim::borrowed::{KeyRef, Ref};
 use crate::reclaim::guard::pin;
 use crate::reclaim::removed::Removed;
 use crate::sync::backoff::Backoff;
@@ -184,6 +184,43 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         OrdRange::new(self.raws(bounds), guard)
     }
 
+    /// Returns the number of entries within `bounds`, as of one moment; see
+    /// [`FenceMap::range_len`](crate::FenceMap::range_len).
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(1, 'a'), (2, 'b'), (9, 'z')].into();
+    /// assert_eq!((map.range_len(2..), map.range_len(..9), map.range_len(3..9)), (2, 2, 0));
+    /// ```
+    pub fn range_len<Q>(&self, bounds: impl RangeBounds<Q>) -> usize
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        let _guard = pin();
+        let len = self.tree().range_len(self.bounds(&bounds), Backoff::spinning());
+        len.unwrap_or_else(give_up::<K, V, _, _>)
+    }
+
+    /// Returns about the number of entries within `bounds`, without a look at what lies between them; see
+    /// [`FenceMap::approximate_range_len`](crate::FenceMap::approximate_range_len).
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, u32> = (0..10_000).map(|n| (n, n)).collect();
+    /// let about = map.approximate_range_len(2_000..6_000);
+    /// assert!((3_000..5_000).contains(&about));
+    /// ```
+    pub fn approximate_range_len<Q>(&self, bounds: impl RangeBounds<Q>) -> usize
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+        R: Ranking<Q>,
+    {
+        let _guard = pin();
+        let len = self.tree().approximate_range_len(self.bounds(&bounds));
+        len.unwrap_or_else(give_up::<K, V, _, _>)
+    }
+
     /// Copies the pointers of a range. The caller has a guard.
     pub(super) fn raws<Q>(&self, bounds: impl RangeBounds<Q>) -> Vec<(Raw<K>, ())>
     where
@@ -228,6 +265,28 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// ```
     pub fn iter(&self) -> OrdIter<'_, K, V, R> {
         OrdIter::new(self)
+    }
+
+    /// Returns all keys, in order, as [`iter`](Self::iter) sees them. The iterator has a guard of its own, as each key
+    /// that it returns.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
+    /// assert!(map.keys().map(|key| *key).eq([1, 2]));
+    /// ```
+    pub fn keys(&self) -> impl Iterator<Item = KeyRef<'_, K>> + use<'_, K, V, R> {
+        self.iter().map(Ref::into_key)
+    }
+
+    /// Returns all values, in the order of their keys, as [`iter`](Self::iter) sees them: a `Ref` dereferences to the
+    /// value.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
+    /// assert_eq!(map.values().map(|value| *value).collect::<String>(), "ab");
+    /// ```
+    pub fn values(&self) -> OrdIter<'_, K, V, R> {
+        self.iter()
     }
 
     /// Removes the entry with the least key and returns it: the map as a queue by priority.
@@ -277,6 +336,36 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.tree().retain(keep).unwrap_or_else(give_up::<K, V, _, _>);
         drop(guard);
         self.free_some();
+    }
+
+    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
+    /// them, in key order. What it was not asked for stays in the map.
+    ///
+    /// `wanted` runs with nothing locked. If an entry is replaced or removed after `wanted` was called for it, this
+    /// skips it. Each removal is atomic by itself. It goes from entry to entry as [`iter`](Self::iter) does. Blocks
+    /// while another writer is inside an entry's leaf. Allocates a buffer for one leaf. The iterator holds one guard
+    /// until it is dropped, so nothing that is removed from any map meanwhile is dropped before it.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
+    /// let odd = map.extract_if(|key, _| key % 2 == 1).map(|removed| *removed.value());
+    /// assert!(odd.eq([1, 9, 25, 49, 81]) && map.len() == 5);
+    /// ```
+    pub fn extract_if<F: FnMut(&K, &V) -> bool>(&self, wanted: F) -> OrdExtractIf<'_, K, V, R, F> {
+        OrdExtractIf::new(self, wanted)
+    }
+
+    /// Returns an iterator that removes all entries, one by one as it is asked for them, in key order. An entry that is
+    /// inserted meanwhile may stay; so do all that it was not asked for. Blocks and allocates as
+    /// [`extract_if`](Self::extract_if) does, and holds a guard as long.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<u32, char> = [(2, 'b'), (1, 'a')].into();
+    /// assert!(map.drain().map(|removed| *removed.key()).eq([1, 2]));
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn drain(&self) -> impl Iterator<Item = Removed<'_, K, V>> + use<'_, K, V, R> {
+        self.extract_if(|_, _| true)
     }
 
     /// Removes every entry, leaf by leaf; keeps the leaves, for entries to come.

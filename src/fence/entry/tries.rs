@@ -100,6 +100,79 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.then_free_bounds(guard, remove)
     }
 
+    /// As [`update`](Self::update), but neither waits nor aborts, and keeps the map's
+    /// [limit](Self::set_pending_limit). Where `Clone` aborts for want of memory, this cannot help it.
+    ///
+    /// # Errors
+    /// Those of [`try_insert`](Self::try_insert): with the value, if `f` has made one that was not stored; the key was
+    /// only lent. The map is as it was. `f` runs once at most: if the entry was replaced meanwhile, the answer is
+    /// `Busy`.
+    ///
+    /// ```
+    /// let map: hedgerow::OrdMap<String, u32> = [("rose".into(), 1)].into();
+    /// assert_eq!(map.try_update("rose", |count| count + 1).unwrap().as_deref(), Some(&2));
+    /// assert_eq!(map.try_update("thorn", |count| count + 1), Ok(None));
+    /// ```
+    pub fn try_update<Q>(
+        &self,
+        key: &Q,
+        mut f: impl FnMut(&V) -> V,
+    ) -> Result<Option<Ref<'_, K, V>>, TryInsertError<(), Option<V>>>
+    where
+        Q: Comparable<K> + ?Sized,
+        R: Ranking<Q>,
+    {
+        let way = self.owner().entries.trying();
+        // Before, because what is returned holds a guard.
+        self.owner().entries.free_share();
+        let nothing = |why: Why| why.of((), None);
+        let guard = try_pin().map_err(|_| nothing(Why::Alloc))?;
+        let found = self.try_find(key).map_err(|busy| nothing(busy.into()))?;
+        let Some(raw) = found else { return Ok(None) };
+        way.room().map_err(nothing)?;
+        let (key, value) = Self::pair_of(raw, &guard);
+        let value = f(value);
+        let fresh = Self::fresh_by(way, key.clone(), value);
+        let fresh = fresh.map_err(|(why, (_, value))| why.of((), Some(value)))?;
+        let new = fresh.0;
+        let is_there = |old: Option<Raw<K>>| old.is_some_and(|old| old.is(raw));
+        match self.store(fresh, way, is_there, &guard) {
+            Ok(before) => {
+                before.into_iter().for_each(Removed::retire);
+                // If what `f` owns panics now, no guard is leaked.
+                drop(f);
+                // SAFETY: put there under the guard.
+                Ok(Some(unsafe { Ref::of_pair(new, guard) }))
+            }
+            Err((why, fresh)) => {
+                let (_, value) = Pair::into_inner(fresh);
+                Err(why.unwrap_or(Why::Busy).of((), Some(value)))
+            }
+        }
+    }
+
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts, and keeps the map's
+    /// [limit](Self::set_pending_limit).
+    ///
+    /// # Errors
+    /// Those of [`try_insert`](Self::try_insert): with the value, if `make` has made one.
+    ///
+    /// ```
+    /// let map = hedgerow::OrdMap::<String, usize>::new();
+    /// assert_eq!(map.try_get_or_insert_with("rose".into(), || 4).as_deref(), Ok(&4));
+    /// ```
+    pub fn try_get_or_insert_with(
+        &self,
+        key: K,
+        make: impl FnOnce() -> V,
+    ) -> Result<Ref<'_, K, V>, TryInsertError<K, Option<V>>> {
+        let way = self.owner().entries.trying();
+        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
+        let got = self.get_or_insert_with_by(way, key, |_| make(), &guard)?;
+        // SAFETY: met, or inserted, under the guard.
+        Ok(unsafe { Ref::of_pair(got.shared(), guard) })
+    }
+
     /// As [`compute`](Self::compute), but neither waits nor aborts, and keeps the map's
     /// [limit](Self::set_pending_limit) if it is to insert.
     ///

@@ -87,9 +87,9 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
     /// # let table: LeftRightTable<u32, u32, 8, 1> =
     /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
-    /// assert_eq!(table.reader().unwrap().reader(), 0);
+    /// assert_eq!(table.reader().unwrap().reader_id(), 0);
     /// ```
-    pub fn reader(&self) -> usize {
+    pub fn reader_id(&self) -> usize {
         self.slot.number()
     }
 }
@@ -108,7 +108,7 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> fmt::Debug
     for TableReader<'_, K, V, BUCKETS, READERS, S>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TableReader").field("reader", &self.reader()).finish_non_exhaustive()
+        f.debug_struct("TableReader").field("reader", &self.reader_id()).finish_non_exhaustive()
     }
 }
 

@@ -262,8 +262,8 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
         }
     }
 
-    /// Numbers ([`TableReader::reader`](super::TableReader::reader)) of the readers who have been looking since before
-    /// the last publish.
+    /// Numbers ([`TableReader::reader_id`](super::TableReader::reader_id)) of the readers who have been looking since
+    /// before the last publish.
     ///
     /// ```
     /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};

@@ -111,5 +111,5 @@ fn out_of_memory() {
     assert_eq!(map.len(), n as usize);
     assert!((0..n).all(|key| map.get(&key) == Some(value(key))), "a key vanished");
     let stats = map.stats();
-    println!("heap full at {n} keys in {} fences, {} bytes", stats.fences, stats.bytes);
+    println!("heap full at {n} keys in {} fences, {} bytes", stats.fences, stats.memory_bytes);
 }

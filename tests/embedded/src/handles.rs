@@ -28,7 +28,7 @@ fn table() {
     let mut writer = TABLE.writer().expect("nobody else writes");
     assert!(TABLE.writer().is_none(), "two writers");
     let readers: Vec<_> = core::iter::from_fn(|| TABLE.reader()).collect();
-    let numbers = readers.iter().map(TableReader::reader);
+    let numbers = readers.iter().map(TableReader::reader_id);
     assert!(numbers.eq(0..readers.len()) && !readers.is_empty());
     let mut n = 0;
     let refused = loop {
@@ -106,14 +106,14 @@ fn life<V, P>(
         assert_eq!(writer.get(&key), now.as_ref(), "key {key}");
     }
     drop(before);
-    let bytes = writer.table_bytes();
+    let bytes = writer.stats().memory_bytes;
     writer.retain(|key, _| key % 8 == 0);
     writer.shrink_to_fit();
     writer.publish();
-    assert!(writer.table_bytes() < bytes, "nothing shrank");
+    assert!(writer.stats().memory_bytes < bytes, "nothing shrank");
     let left: Vec<u32> = reader.enter().keys().copied().collect();
     assert!(left.len() == writer.len() && left.iter().all(|key| key % 8 == 0));
-    println!("{name}: {keys} keys, {bytes} bytes in tables, then {}", writer.table_bytes());
+    println!("{name}: {keys} keys, {bytes} bytes in tables, then {}", writer.stats().memory_bytes);
     // The reader keeps it alive, and makes another writer.
     drop(writer);
     let mut writer = reader.writer().expect("there is none");
@@ -149,7 +149,7 @@ fn out_of_memory<P: Keep<u32, Reading>>(
     }
     assert_eq!(reader.get_copied(&n), None);
     assert!(writer.remove(&0), "needs no memory");
-    println!("{name}: heap full at {n} keys, {} bytes in tables", writer.table_bytes());
+    println!("{name}: heap full at {n} keys, {} bytes in tables", writer.stats().memory_bytes);
     // Of the smallest heap. One allocation more a growth once left it in pieces, and room for 78 boxed keys.
     let least = if name == "boxed" { 105 } else { 57 };
     assert!(board::HEAP_BYTES > 9 * 1024 || n >= least, "{name}: the heap is full at {n} keys");

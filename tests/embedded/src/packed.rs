@@ -203,7 +203,7 @@ fn play() -> i32 {
         n += 1;
     }
     let stats = run.map.stats();
-    println!("{n} rows of {} bytes in {} of {BUDGET}", stats.raw, stats.bytes);
+    println!("{n} rows of {} bytes in {} of {BUDGET}", stats.raw, stats.memory_bytes);
     if n < ROWS {
         println!("too little fits: {stats:?}");
         return 2;
@@ -226,7 +226,7 @@ fn play() -> i32 {
             return 1;
         }
         let stats = run.map.stats();
-        assert!(stats.bytes <= BUDGET, "{stats:?}");
+        assert!(stats.memory_bytes <= BUDGET, "{stats:?}");
     }
     if !run.all_are_right() {
         return 1;
@@ -238,7 +238,7 @@ fn play() -> i32 {
          longest write {} thousand instructions, step {}, read {}",
         stats.len,
         stats.raw,
-        stats.bytes,
+        stats.memory_bytes,
         refused,
         run.most,
         run.longest[WRITE] * TICK / 10,

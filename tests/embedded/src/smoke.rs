@@ -108,7 +108,7 @@ where
     let stats = map.stats();
     println!(
         "{name}: {STEPS} steps, at most {longest} keys, {} bins, {} bytes",
-        stats.bins, stats.bytes
+        stats.bins, stats.memory_bytes
     );
 }
 
@@ -156,5 +156,5 @@ fn out_of_memory() {
     }
     assert_eq!(map.get(&n), None);
     assert_eq!(map.insert(0, Reading::new(0, 1)), Some(Reading::new(0, 0)), "needs no memory");
-    println!("heap full at {n} keys, {} bytes", map.stats().bytes);
+    println!("heap full at {n} keys, {} bytes", map.stats().memory_bytes);
 }

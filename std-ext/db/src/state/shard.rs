@@ -227,7 +227,7 @@ impl Core {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.bytes + self.writer.table_bytes()
+        self.bytes + self.writer.stats().memory_bytes
     }
 
     /// The time at which something is changed: that of the clock, but for what has been seen here.

@@ -431,6 +431,28 @@ macro_rules! get_or_insert {
 }
 pub(super) use get_or_insert;
 
+/// How maps of copies give up their entries, one by one or all of them.
+macro_rules! taken_apart {
+    () => {
+        fn extract(&self, op: Op, _: bool, wanted: impl FnMut(&Key<K>, &V) -> bool) {
+            let count = usize::from(op.arg % 8);
+            if $crate::subjects::lasts::<K>() {
+                self.map.extract_if(wanted).take(count).for_each(Outcome::check);
+            } else {
+                self.map.drain().take(count).for_each(Outcome::check);
+            }
+        }
+
+        fn clone_and_compare(&self, count: usize) {
+            let clone = self.map.clone();
+            // Others may write meanwhile, and keys may say anything.
+            $crate::subjects::guarded::are_equal(&clone, &self.map);
+            clone.into_iter().take(count).for_each(Outcome::check);
+        }
+    };
+}
+pub(super) use taken_apart;
+
 /// Looks at a key's place, and does there what the operation says.
 pub(super) fn play_entry<'a, K: Thing, V: Thing, M>(
     entry: Entry<'a, M>,
@@ -541,6 +563,12 @@ impl<K: Thing, V: Outcome, C: Outcome> Outcome for OccupiedError<Key<K>, V, C> {
 impl<K: Thing, V: Outcome> Outcome for Full<Key<K>, V> {
     fn check(self) {
         (self.key, self.value).check();
+    }
+}
+
+impl<V: Outcome> Outcome for TryInsertError<(), V> {
+    fn check(self) {
+        self.into_parts().1.check();
     }
 }
 

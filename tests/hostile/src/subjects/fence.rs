@@ -1,6 +1,6 @@
 //! `FenceMap`.
 
-use super::common::{Common, GROWING, Outcome, SINGLE, by_value, get_or_insert};
+use super::common::{Common, GROWING, Outcome, SINGLE, by_value, get_or_insert, taken_apart};
 use super::ordered::{self, Changes, LONG, ORDERED, Ordered, walk_range};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Ranked, Thing};
@@ -17,7 +17,7 @@ impl<K: Thing + Copy, V: Thing + Copy> Common for Map<K, V> {
     type Value = V;
 
     const GROUPS: &'static [&'static [Verb]] =
-        &[SINGLE, GROWING, ORDERED, &[Verb::Entry, Verb::GetOrInsert]];
+        &[SINGLE, GROWING, ORDERED, &[Verb::Entry, Verb::GetOrInsert, Verb::Extract, Verb::Clone]];
 
     fn empty(_: &Program) -> Self {
         Self { map: FenceMap::with_ranking(Ranked) }
@@ -26,6 +26,8 @@ impl<K: Thing + Copy, V: Thing + Copy> Common for Map<K, V> {
     by_value!(growing);
 
     get_or_insert!();
+
+    taken_apart!();
 
     fn scan(&self, budget: usize, mut meet: impl FnMut(&Key<K>, &V)) {
         let mut cursor = Some(Cursor::default());
@@ -57,6 +59,11 @@ impl<K: Thing + Copy, V: Thing + Copy> Ordered for Map<K, V> {
             let walk = self.map.iter_range(*from..).take(LONG);
             walk.for_each(|(key, value)| meet(&key, &value));
         }
+    }
+
+    fn count_range(&self, from: &Key<K>) {
+        self.map.range_len(*from..);
+        self.map.approximate_range_len(..*from);
     }
 
     fn remove_range(&self, from: &Key<K>) {

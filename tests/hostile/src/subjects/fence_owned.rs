@@ -43,10 +43,6 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
         }
     }
 
-    fn try_remove(&self, key: &Key<K>) -> impl Outcome {
-        self.map.try_remove(key)
-    }
-
     fn hold_otherwise(&self, _: Op, rest: &mut dyn FnMut()) {
         let (pinned, range) = (self.map.pin(), self.map.range(..));
         let borrowed = pinned.range(..);
@@ -83,6 +79,11 @@ impl<K: Thing, V: Thing> Ordered for Map<K, V> {
             let pinned = self.map.pin();
             pinned.iter_range(from..).take(LONG).for_each(|(key, value)| meet(key, value));
         }
+    }
+
+    fn count_range(&self, from: &Key<K>) {
+        self.map.range_len(from..);
+        self.map.approximate_range_len(..from);
     }
 
     fn remove_range(&self, from: &Key<K>) {

@@ -1,6 +1,8 @@
 //! `FlatMap` and `FlatTable`.
 
-use super::common::{Common, GROWING, Outcome, SINGLE, by_value, check_answer, get_or_insert};
+use super::common::{
+    Common, GROWING, Outcome, SINGLE, by_value, check_answer, get_or_insert, taken_apart,
+};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Spread, Thing};
 use crate::world::LASTING;
@@ -47,6 +49,8 @@ impl<K: Thing + Copy, V: Thing + Copy> Common for Map<K, V> {
             Verb::RemoveMany,
             Verb::Reserve,
             Verb::Grow,
+            Verb::Extract,
+            Verb::Clone,
         ],
     ];
 
@@ -57,6 +61,8 @@ impl<K: Thing + Copy, V: Thing + Copy> Common for Map<K, V> {
     by_value!(growing);
 
     get_or_insert!();
+
+    taken_apart!();
 
     fn scan(&self, budget: usize, mut meet: impl FnMut(&Key<K>, &V)) {
         let mut cursor = Some(Cursor::default());

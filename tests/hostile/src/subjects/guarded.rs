@@ -16,6 +16,8 @@ pub(super) const GUARDED: &[Verb] = &[
     Verb::Hold,
     Verb::Leak,
     Verb::Reclaim,
+    Verb::Extract,
+    Verb::TryRemove,
 ];
 
 /// Runs `work` with a guard of the thread's, or of a handle's.
@@ -102,7 +104,7 @@ macro_rules! by_guard {
             if const { $crate::subjects::is_large::<V>() } {
                 return see(self.map.pin().get_or_insert_with(key, make));
             }
-            match op.arg % 6 {
+            match op.arg % 7 {
                 0 => see(self.map.pin().get_or_insert_with(key, make)),
                 1 => self.map.get_or_insert_with(key, make).check(),
                 2 => self.map.get_or_insert(key, make()).check(),
@@ -116,6 +118,14 @@ macro_rules! by_guard {
                     let make = || world::unfailing(make);
                     let done = || pinned.try_get_or_insert_with(key, make).map(see);
                     world::scarce(op.scarcity(), done).check();
+                }
+                5 => {
+                    let change = |before: &V| {
+                        world::step();
+                        see(before);
+                        world::unfailing(|| op.value())
+                    };
+                    world::scarce(op.scarcity(), || self.map.try_update(&key, change)).check();
                 }
                 _ => {
                     let value = make();
@@ -141,6 +151,24 @@ macro_rules! by_guard {
         fn iterate_otherwise(&self, mut meet: impl FnMut(&Key<K>, &V)) {
             for entry in &self.map {
                 meet(entry.key(), entry.value());
+            }
+        }
+
+        fn try_remove(&self, key: &Key<K>) -> impl Outcome {
+            self.map.try_remove(key)
+        }
+
+        fn extract(&self, op: Op, leaks: bool, wanted: impl FnMut(&Key<K>, &V) -> bool) {
+            let take = |removed| $crate::subjects::guarded::take(Some(removed), leaks);
+            let count = usize::from(op.arg % 8);
+            if $crate::subjects::lasts::<K>() {
+                let mut all = self.map.extract_if(wanted);
+                all.by_ref().take(count).for_each(take);
+                // These outlive the iterator, and its guard.
+                let held: Vec<_> = all.take(count).collect();
+                held.into_iter().for_each(take);
+            } else {
+                self.map.drain().take(count).for_each(take);
             }
         }
 

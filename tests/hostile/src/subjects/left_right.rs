@@ -271,7 +271,7 @@ impl<K: Thing, V: Thing> Subject for Shared<K, V> {
     }
 
     fn join(&self, program: &Program) -> Self::Local {
-        let reader = self.handle.reader();
+        let reader = self.handle.read_handle();
         Local { reader, held: Cell::new(0), leaks: program.leaks(), hides: false }
     }
 

@@ -38,6 +38,9 @@ pub(super) trait Ordered: Common {
         meet: impl FnMut(&Key<Self::Key>, &Self::Value),
     );
 
+    /// Counts the entries from this key on, exactly and about.
+    fn count_range(&self, from: &Key<Self::Key>);
+
     /// Removes the entries from this key on. What lasts is less.
     fn remove_range(&self, from: &Key<Self::Key>);
 
@@ -68,6 +71,7 @@ pub(super) fn act<M: Ordered>(map: &M, verb: Verb, op: Op) {
         Verb::Range => {
             map.range(Some(&key), met);
             map.range_otherwise(&key, op.arg.is_multiple_of(2), met);
+            map.count_range(&key);
             walk_range(map);
         }
         Verb::Near => map.near(&key, op.arg % 6, met),

@@ -1,8 +1,8 @@
 //! `HashMap` and `BytesMap`.
 
 use super::common::{Common, GROWING, Outcome, SINGLE, play_entry, walk};
-use super::guarded::{GUARDED, by_guard, pending_limit, take, with_guard};
-use super::{keeps, lasts, meet, see, see_entry};
+use super::guarded::{GUARDED, by_guard, pending_limit, with_guard};
+use super::{keeps, meet, see, see_entry};
 use crate::program::{Op, Program, Verb};
 use crate::things::{Key, Spread, Thing, by_number};
 use crate::world;
@@ -19,7 +19,7 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
     type Value = V;
 
     const GROUPS: &'static [&'static [Verb]] =
-        &[SINGLE, GROWING, GUARDED, &[Verb::Reserve, Verb::Entry, Verb::Entry, Verb::Extract]];
+        &[SINGLE, GROWING, GUARDED, &[Verb::Reserve, Verb::Entry, Verb::Entry]];
 
     fn empty(program: &Program) -> Self {
         let map = HashMap::with_hasher(Spread(program.spreads()));
@@ -48,21 +48,6 @@ impl<K: Thing, V: Thing> Common for Map<K, V> {
 
     fn entry(&self, key: Key<K>, op: Op, make: impl FnOnce() -> V) {
         play_entry(self.map.entry(key), op, make);
-    }
-
-    fn extract(&self, op: Op, leaks: bool, wanted: impl FnMut(&Key<K>, &V) -> bool) {
-        let count = usize::from(op.arg % 8);
-        if lasts::<K>() {
-            let mut all = self.map.extract_if(wanted);
-            all.by_ref().take(count).for_each(|removed| take(Some(removed), leaks));
-            // These outlive the iterator, and its guard.
-            let held: Vec<_> = all.take(count).collect();
-            for removed in held {
-                take(Some(removed), leaks);
-            }
-        } else {
-            self.map.drain().take(count).for_each(|removed| take(Some(removed), leaks));
-        }
     }
 
     fn hold_otherwise(&self, op: Op, rest: &mut dyn FnMut()) {
@@ -193,6 +178,9 @@ impl Common for Text {
             Verb::Hold,
             Verb::Leak,
             Verb::Reclaim,
+            Verb::Extract,
+            Verb::TryRemove,
+            Verb::GetOrInsert,
         ],
     ];
 
@@ -249,6 +237,34 @@ impl Common for Text {
         self.0.remove(key.0.text())
     }
 
+    fn get_or_insert(&self, key: Key<Name>, op: Op, make: impl FnOnce() -> Bytes) {
+        // The closure makes the value whether or not there is memory for the map.
+        let (key, unfailing) = (key.0.text(), || world::unfailing(make));
+        match op.arg % 4 {
+            0 => {
+                let done = || self.0.try_get_or_insert_with(key, unfailing);
+                world::scarce(op.scarcity(), done).check();
+            }
+            1 => {
+                let change = |before: &[u8]| {
+                    Bytes::of(before).check();
+                    unfailing()
+                };
+                let mut change = Some(change);
+                let done = || {
+                    self.0.try_update(key, |before| change.take().expect("it runs once")(before))
+                };
+                world::scarce(op.scarcity(), done).check();
+            }
+            2 => self.0.get_or_insert(key, unfailing()).check(),
+            _ => Bytes::of(self.0.pin().get_or_insert_with(key, unfailing)).check(),
+        }
+    }
+
+    fn try_remove(&self, key: &Key<Name>) -> impl Outcome {
+        self.0.try_remove(key.0.text())
+    }
+
     fn update(&self, key: Key<Name>, mut change: impl FnMut(&Bytes) -> Bytes) -> impl Outcome {
         self.0.update(key.0.text(), |before| change(&Bytes::of(before)))
     }
@@ -271,6 +287,16 @@ impl Common for Text {
 
     fn retain(&self, mut keep: impl FnMut(&Key<Name>, &Bytes) -> bool) {
         self.0.retain(|key, value| keep(&Name::of(key), &Bytes::of(value)));
+    }
+
+    fn extract(&self, op: Op, leaks: bool, mut wanted: impl FnMut(&Key<Name>, &Bytes) -> bool) {
+        let wanted = |key: &[u8], value: &[u8]| wanted(&Name::of(key), &Bytes::of(value));
+        for removed in self.0.extract_if(wanted).take(usize::from(op.arg % 8)) {
+            (Name::of(removed.key()), Bytes::of(removed.value())).check();
+            if leaks {
+                world::leak(removed);
+            }
+        }
     }
 
     fn iterate(&self, mut meet: impl FnMut(&Key<Name>, &Bytes)) {

@@ -1,0 +1,104 @@
+//! About how many entries lie within bounds: by the number of leaves in between, which fences tell without a look at
+//! any of them.
+//!
+//! # Synchronization
+//! None beyond that of the two searches: the counts of fences are hints, and the answer is an estimate.
+
+use super::directory::Fence;
+use super::leaf::Leaf;
+use super::range::Bounds;
+use super::rule::Rule;
+use super::search::{Sought, Stand};
+use super::tree::{Probe, Tree};
+use crate::sync::backoff::Backoff;
+use crate::table::Failure;
+use core::ops::Bound;
+use core::ptr;
+
+/// Where a range begins or ends.
+struct End<'a, K, V> {
+    leaf: Leaf<'a, K, V>,
+    /// Entries of the leaf, and those of them that come before.
+    count: usize,
+    before: usize,
+    /// Leaves before this one, as far as the hints say.
+    leaves: usize,
+}
+
+impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
+    /// About the number of entries within `bounds`.
+    pub(crate) fn approximate_range_len(
+        &self,
+        (start, end): Bounds<impl Stand<K>>,
+    ) -> Result<usize, Failure> {
+        let len = self.len.total();
+        let Some(first) = self.find_end(start)? else { return Ok(0) };
+        // What comes before the end of a range is what comes before a range that begins right behind it.
+        let last = match end {
+            Bound::Included(sought) => self.find_end(Bound::Excluded(sought))?,
+            Bound::Excluded(sought) => self.find_end(Bound::Included(sought))?,
+            Bound::Unbounded => None,
+        };
+        let behind = first.count - first.before;
+        let leaves = self.listed_leaves();
+        let (next, before) = match last {
+            Some(last) if last.leaf == first.leaf => {
+                return Ok(last.before.saturating_sub(first.before));
+            }
+            Some(last) if last.leaves <= first.leaves => return Ok(0),
+            Some(last) => (last.leaves, last.before),
+            None if first.before == 0 && first.leaves == 0 => return Ok(len),
+            None => (leaves, 0),
+        };
+        let between = next.saturating_sub(first.leaves + 1);
+        let mean =
+            |leaves_between: usize| len as u128 * leaves_between as u128 / leaves.max(1) as u128;
+        Ok((behind + before).saturating_add(mean(between) as usize).min(len))
+    }
+
+    /// The leaf in which a range begins; None in a map that has never had an entry.
+    fn find_end(
+        &self,
+        start: Bound<Sought<impl Stand<K>>>,
+    ) -> Result<Option<End<'_, K, V>>, Failure> {
+        let mut backoff = Backoff::spinning();
+        loop {
+            let Some((leaf, look)) = self.leaf_from(start, &mut backoff)? else { return Ok(None) };
+            let found = self.first_at(leaf, look, start);
+            if let Ok(before) = found
+                && leaf.is_as(look)
+            {
+                let leaves = self.leaves_before(leaf, start, &mut backoff)?;
+                let count = look.meta.count();
+                return Ok(Some(End { leaf, count, before: before.min(count), leaves }));
+            }
+            backoff.again()?;
+        }
+    }
+
+    /// The leaves before the one in which a range begins, as far as the hints say.
+    fn leaves_before(
+        &self,
+        leaf: Leaf<'_, K, V>,
+        start: Bound<Sought<impl Stand<K>>>,
+        backoff: &mut Backoff,
+    ) -> Result<usize, Failure> {
+        let (Bound::Included(sought) | Bound::Excluded(sought)) = start else { return Ok(0) };
+        let probe = Probe { sought, below: false };
+        let Some(fence) = self.fence_for(probe, backoff)? else { return Ok(0) };
+        let place = (0..fence.count()).find(|&at| fence.leaf(at) == leaf.as_ptr());
+        // A leaf that is not listed yet was split off the one that the hints lead to.
+        let place = place.unwrap_or_else(|| fence.pick(sought.rank));
+        let fences = self.fences().take_while(|other| !ptr::eq(*other, fence));
+        Ok(fences.map(Fence::count).sum::<usize>() + place)
+    }
+
+    fn listed_leaves(&self) -> usize {
+        self.fences().map(Fence::count).sum()
+    }
+
+    fn fences(&self) -> impl Iterator<Item = &Fence> {
+        let table = self.route.table();
+        table.into_iter().flat_map(|table| (0..table.count()).filter_map(|at| table.fence(at)))
+    }
+}

@@ -1,0 +1,175 @@
+//! A value of a `BytesMap` that is found or stored in one step.
+#![allow(clippy::type_complexity)] // Results say in full what comes back.
+
+use super::bytes_map::{BytesMap, give_up};
+use super::fused::Fused;
+use crate::error::TryInsertError;
+use crate::reclaim::borrowed::{Pinned, Ref};
+use crate::reclaim::errors::Why;
+use crate::reclaim::guard::{Guard, HasGuard, pin, try_pin};
+use crate::reclaim::node::Live;
+use crate::reclaim::retired::Way;
+use core::hash::BuildHasher;
+
+impl<S: BuildHasher> BytesMap<S> {
+    /// Returns the value of `key`. If there is none, `make` is called, and the map keeps a copy of what it returns; see
+    /// [`HashMap::get_or_insert_with`](super::HashMap::get_or_insert_with).
+    ///
+    /// # Panics
+    /// If key or value is longer than `u32::MAX` bytes.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::new();
+    /// assert_eq!(*map.get_or_insert_with("rose", || "red"), *b"red");
+    /// assert_eq!(*map.get_or_insert_with("rose", || -> String { unreachable!() }), *b"red");
+    /// ```
+    pub fn get_or_insert_with<V: AsRef<[u8]>>(
+        &self,
+        key: impl AsRef<[u8]>,
+        make: impl FnOnce() -> V,
+    ) -> Ref<'_, [u8], [u8]> {
+        let guard = pin();
+        let got = self.get_or_insert_with_by(Way::Waiting, key.as_ref(), make, &guard);
+        let got = got.unwrap_or_else(|(why, _)| give_up(why)).shared();
+        // If the key panics after the return value is made, its guard is leaked.
+        drop(key);
+        // SAFETY: found, or inserted, under the guard.
+        unsafe { Ref::of_bytes(got, guard) }
+    }
+
+    /// Returns the value of `key`, and stores a copy of `value` if there is none. Blocks, allocates and panics as
+    /// [`get_or_insert_with`](Self::get_or_insert_with) does.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::new();
+    /// assert_eq!(*map.get_or_insert("rose", "red"), *b"red");
+    /// assert_eq!(*map.get_or_insert("rose", "white"), *b"red");
+    /// ```
+    pub fn get_or_insert(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+    ) -> Ref<'_, [u8], [u8]> {
+        self.get_or_insert_with(key, || value)
+    }
+
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), if `make` succeeds. If another thread inserts the key while
+    /// `make` runs, returns that thread's value, or the error of `make`.
+    ///
+    /// # Errors
+    /// The error of `make`. Then nothing is inserted.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::new();
+    /// assert_eq!(map.get_or_try_insert_with("rose", || Err::<&str, _>("unknown")), Err("unknown"));
+    /// assert_eq!(map.get_or_try_insert_with("rose", || Ok::<_, ()>("red")).as_deref(), Ok(&b"red"[..]));
+    /// ```
+    pub fn get_or_try_insert_with<V: AsRef<[u8]>, E>(
+        &self,
+        key: impl AsRef<[u8]>,
+        make: impl FnOnce() -> Result<V, E>,
+    ) -> Result<Ref<'_, [u8], [u8]>, E> {
+        if let Some(found) = self.get(key.as_ref()) {
+            // If one of these panics after the return value is made, its guard is leaked.
+            drop((key, make));
+            return Ok(found);
+        }
+        let value = make()?;
+        Ok(self.get_or_insert(key, value))
+    }
+
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits, nor panics, nor aborts, and keeps the
+    /// map's [limit](Self::set_pending_limit).
+    ///
+    /// # Errors
+    /// Those of [`try_insert`](Self::try_insert): with the value, if `make` has made one.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::new();
+    /// assert_eq!(map.try_get_or_insert_with("rose", || "red").as_deref(), Ok(&b"red"[..]));
+    /// ```
+    pub fn try_get_or_insert_with<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        key: K,
+        make: impl FnOnce() -> V,
+    ) -> Result<Ref<'_, [u8], [u8]>, TryInsertError<K, Option<V>>> {
+        let way = self.nodes().retired().trying();
+        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
+        match self.get_or_insert_with_by(way, key.as_ref(), make, &guard).map(Live::shared) {
+            Ok(got) => {
+                drop(key);
+                // SAFETY: found, or inserted, under the guard.
+                Ok(unsafe { Ref::of_bytes(got, guard) })
+            }
+            Err((why, value)) => Err(why.of(key, value)),
+        }
+    }
+
+    #[inline(always)]
+    fn get_or_insert_with_by<'a, V: AsRef<[u8]>>(
+        &'a self,
+        way: Way,
+        key: &[u8],
+        make: impl FnOnce() -> V,
+        guard: &'a Guard<'_>,
+    ) -> Result<Live<'a, Fused>, (Why, Option<V>)> {
+        let hash = self.hash(key);
+        let found = self.find_by(way, hash, key, guard);
+        if let Some(node) = found.map_err(|busy| (busy.into(), None))? {
+            return Ok(node);
+        }
+        way.room().map_err(|why| (why, None))?;
+        let value = make();
+        let fresh = match Self::fresh(way, hash, key, value.as_ref()) {
+            Ok(fresh) => fresh,
+            Err(why) => return Err((why, Some(value))),
+        };
+        let node = fresh.0;
+        match self.store_absent(fresh, key, way, guard) {
+            // SAFETY: published while the guard is held.
+            Ok(()) => Ok(unsafe { node.live() }),
+            Err(Ok(found)) => Ok(found),
+            Err(Err(why)) => Err((why, Some(value))),
+        }
+    }
+}
+
+impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
+    /// Returns the value of `key`, which is made by `make` if there is none: see [`BytesMap::get_or_insert_with`].
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::new();
+    /// assert_eq!(map.pin().get_or_insert_with("rose", || "red"), b"red");
+    /// ```
+    pub fn get_or_insert_with<V: AsRef<[u8]>>(
+        &self,
+        key: impl AsRef<[u8]>,
+        make: impl FnOnce() -> V,
+    ) -> &[u8] {
+        let (map, way) = (self.map(), Way::Waiting);
+        let got = map.get_or_insert_with_by(way, key.as_ref(), make, self.guard());
+        got.unwrap_or_else(|(why, _)| give_up(why)).value()
+    }
+
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits, nor panics, nor aborts, and keeps the
+    /// map's [limit](BytesMap::set_pending_limit), to which entries count that this very guard may have met.
+    ///
+    /// # Errors
+    /// Those of [`BytesMap::try_insert`]: with the value, if `make` has made one.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::new();
+    /// assert_eq!(map.pin().try_get_or_insert_with("rose", || "red"), Ok(&b"red"[..]));
+    /// ```
+    pub fn try_get_or_insert_with<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        key: K,
+        make: impl FnOnce() -> V,
+    ) -> Result<&[u8], TryInsertError<K, Option<V>>> {
+        let way = self.map().nodes().retired().trying();
+        match self.map().get_or_insert_with_by(way, key.as_ref(), make, self.guard()) {
+            Ok(got) => Ok(got.value()),
+            Err((why, value)) => Err(why.of(key, value)),
+        }
+    }
+}
