@@ -114,6 +114,7 @@ impl Whole for Aligned {
 fn values_are_whole<V: Whole>(hasher: Mapped, span: Duration) {
     const KEYS: u64 = 12;
     const WRITERS: u64 = 2;
+    const LATE: Duration = Duration::from_secs(30);
     let map: FlatMap<u64, V, Mapped> = FlatMap::with_hasher(hasher);
     let over = AtomicBool::new(false);
     let seen = AtomicU64::new(0);
@@ -126,7 +127,9 @@ fn values_are_whole<V: Whole>(hasher: Mapped, span: Duration) {
                 let mut rng = Rng::new(seed() ^ writer);
                 let end = Instant::now() + effort(span);
                 let mut turn = 0;
-                while Instant::now() < end {
+                // On a busy machine the readers may begin late.
+                let waits = || seen.load(Ordering::Relaxed) == 0 && end.elapsed() < LATE;
+                while Instant::now() < end || waits() {
                     for _ in 0..32 {
                         turn += 1;
                         let key = rng.next() % (KEYS / WRITERS) * WRITERS + writer;
