@@ -109,6 +109,9 @@ impl Whole for Aligned {
     }
 }
 
+/// So long writers wait for readers that begin late, on a busy machine.
+const LATE: Duration = Duration::from_secs(30);
+
 /// One writer a key replaces, removes and reinserts values with rising turns while the map grows;
 /// readers see whole values of the right key, and turns that never go back.
 fn values_are_whole<V: Whole>(hasher: Mapped, span: Duration) {
@@ -126,7 +129,8 @@ fn values_are_whole<V: Whole>(hasher: Mapped, span: Duration) {
                 let mut rng = Rng::new(seed() ^ writer);
                 let end = Instant::now() + effort(span);
                 let mut turn = 0;
-                while Instant::now() < end {
+                let waits = || seen.load(Ordering::Relaxed) == 0 && end.elapsed() < LATE;
+                while Instant::now() < end || waits() {
                     for _ in 0..32 {
                         turn += 1;
                         let key = rng.next() % (KEYS / WRITERS) * WRITERS + writer;
@@ -236,7 +240,8 @@ fn slots_that_change_keys_confuse_nobody() {
                         let _stop = Stop(over);
                         let mut rng = Rng::new(seed() ^ writer);
                         let end = Instant::now() + effort(Duration::from_millis(500));
-                        while Instant::now() < end {
+                        let waits = || seen.load(Ordering::Relaxed) == 0 && end.elapsed() < LATE;
+                        while Instant::now() < end || waits() {
                             // Never many at once, so slots and lines come back soon.
                             for _ in 0..64 {
                                 let key = rng.next() % 24;
