@@ -295,13 +295,15 @@ pub(super) fn storing() -> Vec<Row> {
             HashMap OrdMap => [(&self, K, fn() -> V) -> Ref<K, V>]
             BytesMap => [(&self, Bytes, fn() -> Bytes) -> Ref<[u8], [u8]>]
             FlatMap FenceMap => [(&self, K, fn() -> V) -> V]
-            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            CompressedMap => [(&self, Bytes, fn() -> Vec<u8>) -> Result<Vec<u8>, Corrupt>]
+            FlatTable LeftRightMap LeftRightTable => [no]
         },
         row! { write get_or_try_insert_with "get_or_try_insert_with(key, make)"
             HashMap OrdMap => [(&self, K, fn() -> Result<V, E>) -> Result<Ref<K, V>, E>]
             BytesMap => [(&self, Bytes, fn() -> Result<Bytes, E>) -> Result<Ref<[u8], [u8]>, E>]
             FlatMap FenceMap => [(&self, K, fn() -> Result<V, E>) -> Result<V, E>]
-            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            CompressedMap => [(&self, Bytes, fn() -> Result<Vec<u8>, E>) -> Result<Result<Vec<u8>, E>, Corrupt>]
+            FlatTable LeftRightMap LeftRightTable => [no]
         },
         row! { write try_get_or_insert_with "try_get_or_insert_with(key, make)"
             HashMap OrdMap => [(&self, K, fn() -> V) -> Result<Ref<K, V>, TryInsertError<K, Option<V>>>]
