@@ -24,6 +24,10 @@
 //! - At the budget, [`Policy::Refuse`](crate::compressed::Policy) has inserts fail, and
 //!   [`Policy::Evict`](crate::compressed::Policy) drops what was not read lately: the one is a store, the other a
 //!   cache.
+//! - [`Builder::time_to_live`](crate::compressed::Builder::time_to_live) and
+//!   [`insert_for`](crate::CompressedMap::insert_for) have values expire, and
+//!   [`Builder::on_removal`](crate::compressed::Builder::on_removal) names a listener, which hears of each entry that
+//!   expires or is dropped. A value that expires takes six bytes more.
 //! - No entry is longer than a segment, which is a power of two of at most 64 KiB and a sixtieth of the budget, unless
 //!   [`segment_bytes`](crate::compressed::Builder::segment_bytes) says otherwise. Larger ones waste less at their ends,
 //!   smaller ones let a small budget go further.
