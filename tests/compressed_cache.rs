@@ -29,7 +29,7 @@ impl Manual {
     }
 }
 
-const LIFE: Duration = Duration::from_millis(1000);
+const LIFE: Duration = Duration::from_secs(1);
 
 fn text(n: usize) -> String {
     format!(
@@ -46,7 +46,7 @@ fn is_absent(map: &CompressedMap, key: &str) {
     assert_eq!(map.peek_into(key, &mut [0; 256]), Ok(None), "{told}");
     assert!(!map.contains_key(key), "{told}");
     assert_eq!(map.time_to_live(key), None, "{told}");
-    assert_eq!(map.update(key, |value| Some(value)), Ok(false), "{told}");
+    assert_eq!(map.update(key, Some), Ok(false), "{told}");
     assert!(map.iter().all(|(met, _)| met != key.as_bytes()), "{told}");
     map.retain(|met, _| {
         assert_ne!(met, key.as_bytes(), "{told}");
@@ -64,7 +64,7 @@ fn a_value_is_there_until_it_expires() {
         assert_eq!(map.insert_for(key, &value, LIFE), Ok(false));
         for now in [0, 1, 999] {
             time.set(now);
-            let left = LIFE - Duration::from_millis(now);
+            let left = Duration::from_millis(1000 - now);
             assert_eq!(map.time_to_live(key), Some(Some(left)), "another time to live at {now}");
             assert_eq!(map.get(key), Ok(Some(value.clone().into_bytes())));
             assert!(map.contains_key(key) && map.iter().any(|(met, _)| met == key.as_bytes()));
@@ -91,7 +91,7 @@ fn filled(time: &Manual, keys: usize) -> CompressedMap {
     let map = builder.policy(Policy::Refuse).build();
     for n in 0..keys {
         let key = format!("key {n}");
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             map.insert_for(&key, &text(n), LIFE + Duration::from_millis(n as u64)).unwrap();
         } else {
             map.insert(&key, &text(n)).unwrap();
@@ -106,7 +106,7 @@ fn filled(time: &Manual, keys: usize) -> CompressedMap {
 fn a_deadline_goes_where_the_record_goes() {
     let (time, keys) = (Manual::default(), 2_000);
     let map = filled(&time, keys);
-    let live = |n: usize| (n % 2 == 0).then(|| LIFE + Duration::from_millis(n as u64));
+    let live = |n: usize| n.is_multiple_of(2).then(|| LIFE + Duration::from_millis(n as u64));
     for round in 0..3 {
         for n in 0..keys {
             let key = format!("key {n}");
@@ -115,7 +115,7 @@ fn a_deadline_goes_where_the_record_goes() {
             // What is read twice becomes hot, and later cold again.
             assert_eq!(map.get(&key), Ok(Some(text(n).into_bytes())));
             if n % 7 == round {
-                map.update(&key, |value| Some(value)).unwrap();
+                map.update(&key, Some).unwrap();
             }
         }
         for n in 0..keys / 4 {
@@ -172,7 +172,7 @@ fn an_export_takes_along_how_long_values_live() {
     assert_eq!(other.import(read).unwrap(), keys);
     for n in 0..keys {
         let key = format!("key {n}");
-        let left = (n % 2 == 0).then(|| Duration::from_millis(500 + n as u64));
+        let left = n.is_multiple_of(2).then(|| Duration::from_millis(500 + n as u64));
         assert_eq!(other.time_to_live(&key), Some(left), "{key} lives for another time");
     }
 }
@@ -195,9 +195,12 @@ fn a_deferred_change_neither_prolongs_nor_revives() {
     assert_eq!(map.time_to_live("key"), Some(None));
 }
 
+/// Values and causes by key.
+type Told = HashMap<Vec<u8>, (Vec<u8>, RemovalCause)>;
+
 #[test]
 fn each_entry_that_goes_by_itself_is_told_once_with_its_value() {
-    let told: Arc<Mutex<HashMap<Vec<u8>, (Vec<u8>, RemovalCause)>>> = Arc::default();
+    let told: Arc<Mutex<Told>> = Arc::default();
     let (note, time) = (told.clone(), Manual::default());
     let map = CompressedMap::builder(128 << 10)
         .codec(SmallText::new())
@@ -209,9 +212,9 @@ fn each_entry_that_goes_by_itself_is_told_once_with_its_value() {
             assert_eq!(before, None, "told twice");
         })
         .build();
-    let keys = 5_000;
+    let keys = 5_000_usize;
     for n in 0..keys {
-        let life = if n % 3 == 0 { LIFE } else { Duration::MAX };
+        let life = if n.is_multiple_of(3) { LIFE } else { Duration::MAX };
         map.insert_for(&format!("{n}"), &text(n), life).unwrap();
         time.set(n as u64);
     }

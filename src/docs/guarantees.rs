@@ -158,12 +158,12 @@
 //! beside the key, `retain` shows it to its closure, and `export` stops with the key.
 //! A value that has expired is absent from the moment at which the map's clock says so; `len` counts it until its
 //! memory is freed.
-//! Codecs, [`Merge`](crate::compressed::Merge), clocks, listeners, hashers and closures run while no lock is held that a
-//! read needs. A codec or `Merge` that panics leaves the map as it was; one that uses its own map may wait for itself.
-//! The map checks every length that they return before it writes by it. A codec that compresses to more than its buffer
-//! has compressed nothing, a merged value that no segment holds is merged anew by each read, and training that is still
-//! pending after 65,536 polls is given up. A call that never returns keeps its own thread, and writers that find no
-//! room wait for it.
+//! Codecs, [`Merge`](crate::compressed::Merge), clocks, listeners, hashers and closures run while no lock is held that
+//! a read needs. A codec or `Merge` that panics leaves the map as it was; one that uses its own map may wait for
+//! itself. The map checks every length that they return before it writes by it. A codec that compresses to more than
+//! its buffer has compressed nothing, a merged value that no segment holds is merged anew by each read, and training
+//! that is still pending after 65,536 polls is given up. A call that never returns keeps its own thread, and writers
+//! that find no room wait for it.
 //!
 //! # Your code
 //! `Hash`, `Eq`, `Borrow` and all closures run with nothing locked, but for what is said above of left-right maps that
