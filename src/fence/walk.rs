@@ -63,6 +63,9 @@ impl<K: Copy, V> Clone for Begun<'_, K, V> {
 }
 impl<K: Copy, V> Copy for Begun<'_, K, V> {}
 
+/// A leaf, and how many of its first entries a walk to the left is to return.
+type UpTo<'a, K, V> = (Seen<'a, K, V>, usize);
+
 /// A leaf's part in a walk.
 pub(super) struct Part<'a, K, V> {
     pub(super) leaf: Leaf<'a, K, V>,
@@ -158,7 +161,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
         &self,
         end: Bound<Sought<impl Stand<K>>>,
         backoff: &mut Backoff,
-    ) -> Result<Option<(Seen<'_, K, V>, usize)>, Failure> {
+    ) -> Result<Option<UpTo<'_, K, V>>, Failure> {
         loop {
             let seen = match end {
                 Bound::Included(sought) => self.locate(Probe { sought, below: false }, backoff)?,
@@ -177,7 +180,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
         &'a self,
         right: Begun<'a, K, V>,
         backoff: &mut Backoff,
-    ) -> Result<Option<(Seen<'a, K, V>, usize)>, Failure> {
+    ) -> Result<Option<UpTo<'a, K, V>>, Failure> {
         let (leaf, before) = right.seen;
         // The left neighbour of a leaf that has not changed ends where that leaf begins, and no key is compared to find
         // it. So a walk over unchanged leaves ends, even if the order of keys contradicts itself.
