@@ -12,6 +12,7 @@ use std::fmt::Debug;
 use std::num::NonZeroU32;
 use std::ops::Bound;
 use support::rng::{Rng, mix};
+use support::walks::{every_fourth, meets_what_stays_once, same_from_both_ends};
 
 /// What a map is compared by, whatever its ranking.
 fn same<K: Copy + Ord + Debug, V: Copy + PartialEq + Debug, R: Ranking<K>>(
@@ -60,13 +61,27 @@ fn ask_about_order(rng: &mut Rng, map: &FenceMap<u64, u64>, model: &BTreeMap<u64
         assert!(map.range(bounds).eq(model.range(bounds).map(|(k, v)| (*k, *v))), "{bounds:?}");
         assert!(map.range(bounds).rev().eq(model.range(bounds).rev().map(|(k, v)| (*k, *v))));
         assert!(map.iter_range(bounds).eq(model.range(bounds).map(|(k, v)| (*k, *v))));
+        let expected = model.range(bounds).map(|(k, v)| (*k, *v));
+        same_from_both_ends(rng, map.iter_range(bounds), expected);
         assert_eq!(map.range_len(bounds), model.range(bounds).count(), "{bounds:?}");
         assert!(map.approximate_range_len(bounds) <= model.len(), "{bounds:?}");
     } else {
         assert_eq!(map.range(bounds).len() + map.iter_range(bounds).count(), 0);
-        assert_eq!(map.range_len(bounds), 0, "{bounds:?}");
+        assert_eq!(map.iter_range(bounds).rev().count() + map.range_len(bounds), 0, "{bounds:?}");
         assert_eq!(map.remove_range(bounds), 0);
     }
+}
+
+#[test]
+fn a_walk_from_the_end_meets_what_stays_once_while_leaves_are_joined_and_split() {
+    let map: FenceMap<u64, u64> = every_fourth().map(|n| (n, n)).collect();
+    meets_what_stays_once(map.keys().rev(), |key, stays| {
+        if stays {
+            map.insert(key, key)
+        } else {
+            map.remove(&key)
+        };
+    });
 }
 
 fn change_a_range(

@@ -145,7 +145,7 @@ fn everything_ends<K: Copy + Ord, R: Ranking<K>>(
             13..=20 => support::ignore((map.pop_first(), map.pop_last())),
             21..=60 => support::ignore(map.remove(&two)),
             61 => support::ignore(map.iter_range(one..).count()),
-            62 => support::ignore(map.keys().count()),
+            62 => support::ignore(map.keys().count() + map.iter_range(..two).rev().count()),
             64 => support::ignore(map.range_len(one..) + map.approximate_range_len(one..two)),
             63 => support::ignore(map.extract_if(|_, value| value % 11 == 0).take(50).count()),
             _ => support::ignore(map.get(&two)),
@@ -252,6 +252,7 @@ fn walks_end_whatever_keys_answer_after_the_map_was_filled() {
             let map: FenceMap<Turncoat, u64> = (0..2_000).map(|n| (Turncoat(n), n)).collect();
             ANSWERS.set(answers);
             assert_eq!(map.iter().count(), 2_000, "a walk ends, and meets all: {answers:?}");
+            assert_eq!(map.iter().rev().count(), 2_000, "so does one from the end: {answers:?}");
             assert_eq!(map.keys().fold(0, |count, _| count + 1), 2_000, "{answers:?}");
             let mut asked = 0;
             map.retain(|_, _| {

@@ -19,7 +19,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use support::alone::alone;
 use support::ignore;
 use support::rng::{Rng, mix};
+
 use support::tracked::Tracked;
+use support::walks::{every_fourth, meets_what_stays_once, same_from_both_ends};
 
 const fn send<T: Send>() {}
 const fn sync<T: Sync>() {}
@@ -102,12 +104,24 @@ fn ask_about_order(rng: &mut Rng, map: &Texts, model: &Model, key: &str, other: 
         );
         let pinned = map.with_guard(&guard);
         let scan = pinned.iter_range(bounds.clone());
-        assert!(scan.clone().eq(scan) && pinned.iter_range(bounds.clone()).eq(model.range(bounds)));
+        assert!(scan.clone().eq(scan));
+        assert!(pinned.iter_range(bounds.clone()).eq(model.range(bounds.clone())));
+        same_from_both_ends(rng, pinned.iter_range(bounds.clone()), model.range(bounds));
     } else {
         assert_eq!(map.with_guard(&guard).range(bounds.clone()).len(), 0);
         assert_eq!(map.with_guard(&guard).iter_range(bounds.clone()).count(), 0);
+        assert_eq!(map.with_guard(&guard).iter_range(bounds.clone()).rev().count(), 0);
         assert_eq!(map.remove_range(bounds), 0);
     }
+}
+
+#[test]
+fn a_walk_from_the_end_meets_what_stays_once_while_leaves_are_joined_and_split() {
+    let map: OrdMap<u64, u64> = every_fourth().map(|n| (n, n)).collect();
+    let pinned = map.pin();
+    meets_what_stays_once(pinned.iter().rev().map(|(key, _)| *key), |key, stays| {
+        if stays { drop(map.insert(key, key)) } else { drop(map.remove(&key)) }
+    });
 }
 
 fn change_a_range(rng: &mut Rng, map: &Texts, model: &mut Model, key: &str, other: &str) {

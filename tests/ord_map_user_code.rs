@@ -186,7 +186,10 @@ fn everything_ends<K: Clone + Ord, R: Ranking<K>>(
             )),
             13..=20 => ignore((map.pop_first(), map.pop_last())),
             21..=60 => ignore(map.remove(&two)),
-            61 => ignore(map.with_guard(&guard).iter_range(&one..).count()),
+            61 => ignore((
+                map.with_guard(&guard).iter_range(&one..).count(),
+                map.with_guard(&guard).iter_range(..&one).rev().count(),
+            )),
             62 => ignore(map.with_guard(&guard).iter().all(|(_, value)| !value.dropped)),
             63 => ignore(map.update(&two, |value| new(value.value))),
             65 => ignore(map.range_len::<K>(..) + map.approximate_range_len(&one..&two)),

@@ -23,6 +23,7 @@
 //! | read | [`get`] | it copies the value out: nothing is held afterwards |
 //! | read in an interrupt handler | [`try_get`] | it never waits |
 //! | count, or change what is there | [`update`], [`compute`] | `get`, then `insert`, loses what comes between |
+//! | change a value that is not `Clone` | a lock in the value, [in place] | `update` makes a new one |
 //! | be the only one to insert | [`insert_if_absent`], [`entry`] | one caller gets `Ok`, the others what is there |
 //! | replace exactly what you saw | [`compare_exchange`] | it tells you what is there instead |
 //! | read many keys of a large map | [`get_many`], [`get_each`] | the waits for memory overlap |
@@ -181,4 +182,5 @@
 //! [`try_get`]: crate::FlatMap::try_get
 //! [`try_insert`]: crate::FlatMap::try_insert
 //! [`update`]: crate::FlatMap::update
+//! [in place]: super::coming_from#values-that-are-changed-in-place
 //! [`with_capacity`]: crate::FlatMap::with_capacity

@@ -126,12 +126,14 @@
 //! | papaya `map.pin_owned()`, `map.update(k, f)` → the new value | the same |
 //! | dashmap `map.get(&k)?.value().clone()` | the same; or `map.get_cloned(&k)` |
 //! | dashmap `map.entry(k).or_insert(v)`, `or_insert_with`, `or_default` | the same |
-//! | dashmap `map.get_mut(&k)` | `map.update(&k, \|v\| …)`, which makes a new value |
+//! | dashmap `map.get_mut(&k)` | `map.update(&k, \|v\| …)`, [in place](#values-that-are-changed-in-place) |
 //! | dashmap `map.view(&k, \|_, v\| …)`, scc `map.read_sync(&k, \|_, v\| …)` | `map.get_with(&k, \|v\| …)` |
 //! | dashmap, scc `map.remove(&k)` → owned | `map.remove(&k)?.try_into_owned()`, or use it as it is |
 //! | dashmap `map.remove_if(&k, \|k, v\| …)` | the same |
 //! | scc `map.insert_sync(k, v)` → `Err((k, v))` if there is one | `map.insert_if_absent(k, v)` |
 //! | dashmap `map.into_iter()` | the same |
+//! | dashmap `Entry::Vacant(e)` and `e.insert(v)` | [`map.insert_if_absent(k, v)`](#what-compiles-and-differs) |
+//! | papaya `guard.flush()`, crossbeam-epoch's `flush`: drop now what was removed | `map.reclaim()` |
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -152,6 +154,108 @@
 //! assert_eq!(map.into_iter().count(), 1);
 //! ```
 //!
+//! ## What compiles and differs
+//! - An [`Entry`](crate::entry::Entry) locks nothing. After `entry` has returned `Vacant`, another thread may store the
+//!   key: [`VacantEntry::insert`](crate::entry::VacantEntry::insert) then returns that value, and drops the one that it
+//!   was given. If a program has to know which thread was first, it calls
+//!   [`insert_if_absent`](crate::HashMap::insert_if_absent).
+//! - `retain` and `remove_if` show `&V`, lock nothing, and may ask again. They remove an entry whose value another
+//!   thread changes [in place](#values-that-are-changed-in-place) meanwhile.
+//! - What is replaced or removed is dropped later: by another write to the map, by
+//!   [`reclaim`](crate::HashMap::reclaim), which drops it now if no guard is in the way, or by
+//!   [`try_into_owned`](crate::owned::Removed::try_into_owned), which takes it out of what `remove` has returned. This
+//!   matters to a value whose destructor others wait for: the sender of a channel, or the last reference of an `Arc`
+//!   that a test counts.
+//! - `shrink_to_fit` takes `&mut self`. If you implement a trait of yours for the map, and that has a
+//!   `shrink_to_fit(&self)`, then `self.shrink_to_fit()` in it calls itself.
+//! - A [`Ref`](crate::owned::Ref) and an iterator hold a guard, which stays in its thread: they are not `Send`. An
+//!   iterator that has to be `Send` copies some entries at a time, as
+//!   `map.iter_range((Excluded(last), Unbounded)).take(64)` of an ordered map; a future holds
+//!   [`pin_owned`](crate::HashMap::pin_owned).
+//!
+//! ```
+//! use hedgerow::HashMap;
+//! use std::sync::Arc;
+//!
+//! let colour = Arc::new("red");
+//! let map: HashMap<u32, Arc<&str>> = [(7, Arc::clone(&colour))].into();
+//! map.remove(&7);
+//! assert_eq!(Arc::strong_count(&colour), 2); // the map drops it some writes later
+//! # #[cfg(any())]
+//! map.reclaim();
+//! # while map.pending() > 0 { map.reclaim() }
+//! assert_eq!(Arc::strong_count(&colour), 1); // since no thread holds a guard
+//! ```
+//!
+//! ## Values that are changed in place
+//! `update` and `compute` make a new value from the old one. A value that is not `Clone`, or is large, brings what it
+//! is changed by:
+//!
+//! | the value | is changed by |
+//! |---|---|
+//! | an atomic | `map.get_with(&k, \|n\| n.fetch_add(1, Relaxed))` |
+//! | `Mutex<V>`, if entries stay | `map.get_with(&k, \|v\| v.lock().unwrap().push(7))` |
+//! | `Mutex<Option<V>>`, if entries are removed and no change may be lost | the function below |
+//!
+//! A thread may find an entry, wait for its lock, and get it when another thread has removed the entry: then its change
+//! would be lost with the entry. So a thread that removes an entry first takes the value out, under the lock, and no
+//! thread puts one in again. A thread that finds an entry without a value removes it, if that is not done yet, and
+//! begins again. (If a state of the value says as much, such as that of an empty queue, the `Option` is not needed.)
+//!
+//! ```
+//! use hedgerow::HashMap;
+//! use std::hash::Hash;
+//! use std::sync::Mutex;
+//!
+//! type InPlace<K, V> = HashMap<K, Mutex<Option<V>>>;
+//!
+//! /// Lets `change` change the value of `key`, a new one if there is none. If it returns false, removes the entry.
+//! fn change<K: Clone + Eq + Hash, V: Default>(
+//!     map: &InPlace<K, V>,
+//!     key: &K,
+//!     change: impl FnOnce(&mut V) -> bool,
+//! ) {
+//!     let remove_if_empty = || map.remove_if(key, |_, value| value.lock().unwrap().is_none());
+//!     loop {
+//!         let entry = map.get_or_insert_with(key.clone(), || Mutex::new(Some(V::default())));
+//!         let mut value = entry.lock().unwrap();
+//!         if let Some(there) = &mut *value {
+//!             if !change(there) {
+//!                 *value = None; // for good
+//!                 drop(value); // before `remove_if`, which locks it
+//!                 remove_if_empty();
+//!             }
+//!             return;
+//!         }
+//!         drop(value);
+//!         remove_if_empty();
+//!     }
+//! }
+//!
+//! let queues = InPlace::<&str, Vec<u32>>::new();
+//! let mut taken = Vec::new();
+//! std::thread::scope(|scope| {
+//!     scope.spawn(|| {
+//!         for n in 0..1000 {
+//!             change(&queues, &"rose", |queue| {
+//!                 queue.push(n);
+//!                 true
+//!             });
+//!         }
+//!     });
+//!     while taken.len() < 1000 {
+//!         change(&queues, &"rose", |queue| {
+//!             taken.append(queue);
+//!             false // its entry is removed, while the other thread adds to it
+//!         });
+//!     }
+//! });
+//! assert!(taken.into_iter().eq(0..1000), "no change is lost");
+//! assert!(queues.is_empty());
+//! ```
+//! A thread waits only for another one that changes the same value. `change` must not change the same key within
+//! itself; it may do all else with the map.
+//!
 //! # From `crossbeam-skiplist`
 //! Where keys and values are `Copy`, [`FenceMap`](crate::FenceMap) needs no guards.
 //!
@@ -166,10 +270,12 @@
 //! | `map.lower_bound(Included(k))`, `(Excluded(k))` | `map.ceiling(k)`, `map.successor(k)` |
 //! | `map.upper_bound(Included(k))`, `(Excluded(k))` | `map.floor(k)`, `map.predecessor(k)` |
 //! | `map.pop_front()`, `map.pop_back()` | `map.pop_first()`, `map.pop_last()` |
-//! | `map.range(a..b)`, each entry as it is when it is met | `map.iter_range(a..b)` |
+//! | `map.range(a..b)`, each entry as it is when it is met | `map.iter_range(a..b)`, from both ends as well |
 //! | a range as of one moment, under a lock | `map.range(a..b)` |
 //! | `map.iter()` | the same |
-//! | keys that are `Ord` | keys that are `Ord + Clone` |
+//! | `map.lower_bound(bound)` of a `Bound` | `map.iter_range((bound, Unbounded)).next()` |
+//! | iterators that are `Send` | they hold a guard: [copy some entries at a time](#what-compiles-and-differs) |
+//! | keys that are `Ord` | keys that are `Ord + Clone`; give your own types a [`Ranking`](crate::fence::Ranking) |
 //!
 //! ```
 //! use hedgerow::OrdMap;
@@ -180,6 +286,7 @@
 //! assert_eq!(map.get_with("rose", |v| v.len()), Some(1));
 //! assert_eq!(map.ceiling("c").unwrap().key(), "rose");
 //! assert_eq!(map.range("a".to_string().."c".to_string()).len(), 1);
+//! assert_eq!(map.iter_range("c".to_string()..).next_back().unwrap().key(), "rose");
 //! assert_eq!(*map.pop_first().unwrap(), [2]);
 //! ```
 //!

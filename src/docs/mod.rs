@@ -4,8 +4,8 @@
 //! - [`choosing`]: which structure, which operation, which hasher, and what to do with data that is
 //!   not `Copy`.
 //! - [`left_right_or_flat`]: one writer who publishes, or many who write at once; readers that get stuck.
-//! - [`coming_from`]: what the calls of dashmap, papaya, scc, evmap, left-right, flashmap, arc-swap and a locked
-//!   `HashMap` are called here.
+//! - [`coming_from`]: what the calls of dashmap, papaya, scc, crossbeam-skiplist, evmap, left-right, flashmap, arc-swap
+//!   and a locked `HashMap` are called here; what differs though it compiles; values that are changed in place.
 //! - [`computing_once`]: one thread or task computes what many ask for; maps in async code.
 //! - [`guarantees`]: what holds when threads, interrupts, panics and failing allocations meet.
 //! - [`ordering`]: what one thread sees of another's writes, and the labelled pairs that make it so.

@@ -36,6 +36,11 @@ impl<K: Copy, V: Copy> Few<'_, K, V> {
         Self { place, part: None, some: [MaybeUninit::uninit(); BLOCK], next: 0, len: 0 }
     }
 
+    /// A walk that is over.
+    pub(super) fn over() -> Self {
+        Self { place: None, ..Self::new(Bound::Unbounded) }
+    }
+
     /// The entries that have been copied, and not shown.
     #[inline(always)]
     pub(super) fn left(&self) -> &[(K, V)] {
@@ -50,6 +55,25 @@ impl<K: Copy, V: Copy> Few<'_, K, V> {
         let entry = *self.left().first()?;
         self.next += 1;
         Some(entry)
+    }
+
+    /// What comes behind all that has been shown; None at the end.
+    pub(super) fn rest(&self) -> Option<Bound<K>> {
+        // What was copied is shown one by one, the first at once.
+        match self.some[..self.next].last() {
+            // SAFETY: the first `len` are entries, and `next` is at most that.
+            Some(shown) => Some(Bound::Excluded(unsafe { shown.assume_init() }.0)),
+            None => self.place.map(|place| place.from),
+        }
+    }
+
+    /// Forgets what it has copied from `end` on, and where it is in its leaf: the walk ends before `end` from now on.
+    pub(super) fn end_before(&mut self, end: &K)
+    where
+        K: Ord,
+    {
+        self.len = self.next + self.left().partition_point(|(key, _)| key < end);
+        self.part = None;
     }
 
     /// Copies what comes next of the part; false where it has come to its end, or has changed.

@@ -3,10 +3,11 @@
 use super::few::Few;
 use super::map::FenceMap;
 use super::rank::Ranking;
+use super::walk::Back;
 use alloc::vec::{self, Vec};
 use core::fmt;
 use core::iter::FusedIterator;
-use core::ops::Bound;
+use core::ops::{Bound, RangeBounds};
 
 /// Entries of a [`FenceMap`] as they were at one moment; made by [`FenceMap::range`] and by a map's `into_iter`. It
 /// holds copies, and the map no more.
@@ -70,16 +71,20 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for Range<K, V> {
 
 /// Entries of a [`FenceMap`], in key order, copied out; made by [`FenceMap::iter`] and [`FenceMap::iter_range`].
 ///
-/// It holds eight of them. A clone goes on from the same place, and reads what follows for itself.
+/// It holds eight of them; from the end it goes leaf by leaf, and allocates a buffer for one. A clone goes on from the
+/// same place, and reads what follows for itself.
 pub struct Iter<'a, K, V, R> {
     map: &'a FenceMap<K, V, R>,
     end: Bound<K>,
     few: Few<'a, K, V>,
+    back: Back<'a, K, V>,
+    /// The entries of a leaf that are still to be returned from the end.
+    some_back: Vec<(K, V)>,
 }
 
 impl<'a, K: Copy + Ord, V: Copy, R: Ranking<K>> Iter<'a, K, V, R> {
     pub(super) fn new(map: &'a FenceMap<K, V, R>, start: Bound<K>, end: Bound<K>) -> Self {
-        Self { map, end, few: Few::new(start) }
+        Self { map, end, few: Few::new(start), back: Back::Start, some_back: Vec::new() }
     }
 
     #[inline(always)]
@@ -91,7 +96,8 @@ impl<'a, K: Copy + Ord, V: Copy, R: Ranking<K>> Iter<'a, K, V, R> {
 
 impl<K: Copy, V: Copy, R> Clone for Iter<'_, K, V, R> {
     fn clone(&self) -> Self {
-        Self { few: self.few.clone(), ..*self }
+        let (few, some_back) = (self.few.clone(), self.some_back.clone());
+        Self { few, some_back, ..*self }
     }
 }
 
@@ -115,6 +121,31 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Iterator for Iter<'_, K, V, R> {
         let tree = self.map.tree();
         let end = tree.bound(self.end.as_ref());
         self.map.finish(tree.fold_rest(&mut self.few, end, init, f))
+    }
+}
+
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> DoubleEndedIterator for Iter<'_, K, V, R> {
+    fn next_back(&mut self) -> Option<(K, V)> {
+        loop {
+            let rest = self.few.rest()?;
+            if let Some((key, value)) = self.some_back.pop() {
+                if !(rest, Bound::Unbounded).contains(&key) {
+                    break;
+                }
+                self.few.end_before(&key);
+                self.end = Bound::Excluded(key);
+                return Some((key, value));
+            }
+            let tree = self.map.tree();
+            let bounds = (tree.bound(rest.as_ref()), tree.bound(self.end.as_ref()));
+            let some = tree.snapshot_back(&mut self.back, bounds, &mut self.some_back);
+            if !self.map.finish(some) {
+                break;
+            }
+        }
+        self.few = Few::over();
+        self.some_back.clear();
+        None
     }
 }
 
@@ -148,6 +179,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Iterator for Keys<'_, K, V, R> {
     }
 }
 
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> DoubleEndedIterator for Keys<'_, K, V, R> {
+    fn next_back(&mut self) -> Option<K> {
+        self.0.next_back().map(|(key, _)| key)
+    }
+}
+
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FusedIterator for Keys<'_, K, V, R> {}
 
 /// Values of a [`FenceMap`], in the order of their keys, copied out; made by [`FenceMap::values`].
@@ -169,6 +206,12 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Iterator for Values<'_, K, V, R> {
 
     fn fold<B, F: FnMut(B, V) -> B>(self, init: B, mut f: F) -> B {
         self.0.fold(init, |folded, (_, value)| f(folded, value))
+    }
+}
+
+impl<K: Copy + Ord, V: Copy, R: Ranking<K>> DoubleEndedIterator for Values<'_, K, V, R> {
+    fn next_back(&mut self) -> Option<V> {
+        self.0.next_back().map(|(_, value)| value)
     }
 }
 

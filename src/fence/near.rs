@@ -158,7 +158,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     }
 
     /// The left neighbour of a leaf that begins with `lo`; None if things have changed.
-    fn left_of_leaf<'a>(
+    pub(super) fn left_of_leaf<'a>(
         &'a self,
         leaf: Leaf<'a, K, V>,
         lo: &K,
@@ -196,7 +196,10 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     }
 
     /// The last leaf.
-    fn last_leaf(&self, backoff: &mut Backoff) -> Result<Option<Seen<'_, K, V>>, WouldWait> {
+    pub(super) fn last_leaf(
+        &self,
+        backoff: &mut Backoff,
+    ) -> Result<Option<Seen<'_, K, V>>, WouldWait> {
         'tail: loop {
             let Some(mut leaf) = self.tail() else { return Ok(None) };
             loop {

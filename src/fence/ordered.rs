@@ -236,11 +236,13 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// A key that is present from the iterator's beginning to its end is seen exactly once; one that comes or goes
     /// meanwhile at most once. [`range`](Self::range) is the one without such exceptions.
     ///
-    /// Takes no lock and allocates nothing. Waits while a writer is inside the leaf.
+    /// Goes both ways. Takes no lock. Allocates nothing, but a buffer for one leaf if it is asked for entries from the
+    /// end. Waits while a writer is inside the leaf.
     ///
     /// ```
     /// let map: hedgerow::FenceMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
     /// assert!(map.iter_range(10..20).map(|(key, _)| key).eq(10..20));
+    /// assert_eq!(map.iter_range(..500).next_back(), Some((499, 499)));
     /// ```
     pub fn iter_range(&self, bounds: impl RangeBounds<K>) -> Iter<'_, K, V, R> {
         Iter::new(self, bounds.start_bound().cloned(), bounds.end_bound().cloned())

@@ -8,7 +8,7 @@ use super::leaf::{BLOCK, Changed, Form, Leaf, LeafHints, Look, Seen};
 use super::range::{Bounds, copy_part, unbounded};
 use super::rule::Rule;
 use super::search::{Sought, Stand};
-use super::tree::Tree;
+use super::tree::{Probe, Tree};
 use crate::sync::backoff::Backoff;
 use crate::table::Failure;
 use alloc::vec::Vec;
@@ -34,6 +34,37 @@ impl<K, V> Place<'_, K, V> {
         Self { from, leaf: None }
     }
 }
+
+/// How far a walk to the left has come.
+pub(crate) enum Back<'a, K, V> {
+    Start,
+    /// It goes on left of this leaf.
+    LeftOf(Begun<'a, K, V>),
+    End,
+}
+
+/// A leaf that began at `lo` when it had this state.
+pub(crate) struct Begun<'a, K, V> {
+    lo: K,
+    seen: Seen<'a, K, V>,
+}
+
+impl<K: Copy, V> Clone for Back<'_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K: Copy, V> Copy for Back<'_, K, V> {}
+
+impl<K: Copy, V> Clone for Begun<'_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<K: Copy, V> Copy for Begun<'_, K, V> {}
+
+/// A leaf, and how many of its first entries a walk to the left is to return.
+type UpTo<'a, K, V> = (Seen<'a, K, V>, usize);
 
 /// A leaf's part in a walk.
 pub(super) struct Part<'a, K, V> {
@@ -82,6 +113,84 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
                 return Ok(part.next);
             }
         }
+    }
+
+    /// As `snapshot`, to the left: adds the next leaf's entries, from `start` on, and up to `end` where the walk
+    /// begins. False at the end.
+    pub(crate) fn snapshot_back<'a>(
+        &'a self,
+        back: &mut Back<'a, K, V>,
+        (start, end): (Bound<Sought<impl Stand<K>>>, Bound<Sought<impl Stand<K>>>),
+        into: &mut Vec<(K, V)>,
+    ) -> Result<bool, Failure> {
+        let mut backoff = Backoff::spinning();
+        loop {
+            let found = match *back {
+                Back::Start => self.last_up_to(end, &mut backoff)?,
+                Back::LeftOf(right) => self.leaf_before(right, &mut backoff)?,
+                Back::End => None,
+            };
+            let Some((seen, to)) = found else {
+                *back = Back::End;
+                return Ok(false);
+            };
+            let (leaf, look) = seen;
+            let Ok(lo) = leaf.lo(look) else { continue };
+            let starts_before = |lo: &K| match start {
+                Bound::Included(start) | Bound::Excluded(start) => start.compare(lo).is_lt(),
+                Bound::Unbounded => true,
+            };
+            let next = match lo {
+                Some(lo) if starts_before(&lo) => Back::LeftOf(Begun { lo, seen }),
+                _ => Back::End,
+            };
+            let from = match next {
+                Back::End => self.first_at(leaf, look, start),
+                _ => Ok(0),
+            };
+            let Ok(from) = from else { continue };
+            if copy_part(leaf, look, from.min(to)..to, into)? {
+                *back = next;
+                return Ok(true);
+            }
+        }
+    }
+
+    /// The leaf where a range ends, and how many of its entries come before that.
+    fn last_up_to(
+        &self,
+        end: Bound<Sought<impl Stand<K>>>,
+        backoff: &mut Backoff,
+    ) -> Result<Option<UpTo<'_, K, V>>, Failure> {
+        loop {
+            let seen = match end {
+                Bound::Included(sought) => self.locate(Probe { sought, below: false }, backoff)?,
+                Bound::Excluded(sought) => self.locate(Probe { sought, below: true }, backoff)?,
+                Bound::Unbounded => self.last_leaf(backoff)?,
+            };
+            let Some((leaf, look)) = seen else { return Ok(None) };
+            if let Ok((to, _)) = self.end_at(leaf, look, end) {
+                return Ok(Some(((leaf, look), to)));
+            }
+        }
+    }
+
+    /// The leaf left of where `right` began, and how many of its entries come before that.
+    fn leaf_before<'a>(
+        &'a self,
+        right: Begun<'a, K, V>,
+        backoff: &mut Backoff,
+    ) -> Result<Option<UpTo<'a, K, V>>, Failure> {
+        let (leaf, before) = right.seen;
+        // The left neighbour of a leaf that has not changed ends where that leaf begins, and no key is compared to find
+        // it. So a walk over unchanged leaves ends, even if the order of keys contradicts itself.
+        if leaf.is_as(before)
+            && let Some((left, look)) = self.left_of_leaf(leaf, &right.lo, backoff)?
+            && leaf.is_as(before)
+        {
+            return Ok(Some(((left, look), look.meta.count())));
+        }
+        self.last_up_to(Bound::Excluded(self.sought(&right.lo)), backoff)
     }
 
     /// The part of one leaf, not yet copied.

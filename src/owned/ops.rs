@@ -348,6 +348,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// ```
     /// An entry that is replaced or removed meanwhile takes its value along, changed or not: what
     /// [`insert`](Self::insert) or [`remove`](Self::remove) returned may still be changed by those who had found it.
+    /// How to remove such entries and lose no change:
+    /// [in place](crate::docs::coming_from#values-that-are-changed-in-place).
     pub fn update<Q>(&self, key: &Q, mut f: impl FnMut(&V) -> V) -> Option<Ref<'_, K, V>>
     where
         K: Clone,

@@ -16,6 +16,7 @@ pub(crate) mod quarantine;
 pub(crate) mod rng;
 pub(crate) mod tracked;
 pub(crate) mod values;
+pub(crate) mod walks;
 
 use hedgerow::FlatMap;
 use std::any::Any;

@@ -1,7 +1,7 @@
 //! Iterators: over a range that has been copied, and over the map a leaf at a time.
 
 use super::super::rank::Ranking;
-use super::super::walk::Place;
+use super::super::walk::{Back, Place};
 use super::map::{All, Left, OrdMap};
 use super::ops::give_up;
 use super::raw::Raw;
@@ -116,7 +116,7 @@ impl<K> Clone for Next<'_, K> {
 }
 impl<K> Copy for Next<'_, K> {}
 
-/// The entries within bounds, in key order, leaf by leaf.
+/// The entries within bounds, in key order, leaf by leaf, from both ends.
 struct Walk<'a, Q: ?Sized, B, K, V, R> {
     map: &'a OrdMap<K, V, R>,
     bounds: B,
@@ -124,6 +124,11 @@ struct Walk<'a, Q: ?Sized, B, K, V, R> {
     /// The entries of a leaf, those before `shown` already handed out.
     some: Vec<(Raw<K>, ())>,
     shown: usize,
+    back: Back<'a, Raw<K>, ()>,
+    /// The entries of a leaf that are still to be handed out from the end.
+    some_back: Vec<(Raw<K>, ())>,
+    /// The last entry that was handed out from the end.
+    high: Option<Raw<K>>,
     sought: PhantomData<fn(&Q)>,
 }
 
@@ -135,7 +140,17 @@ where
     R: Ranking<K> + Ranking<Q>,
 {
     fn new(map: &'a OrdMap<K, V, R>, bounds: B) -> Self {
-        Self { map, bounds, next: Next::Start, some: Vec::new(), shown: 0, sought: PhantomData }
+        Self {
+            map,
+            bounds,
+            next: Next::Start,
+            some: Vec::new(),
+            shown: 0,
+            back: Back::Start,
+            some_back: Vec::new(),
+            high: None,
+            sought: PhantomData,
+        }
     }
 
     #[inline(never)]
@@ -154,11 +169,26 @@ where
         };
         let next = next.unwrap_or_else(give_up::<K, V, _, _>);
         self.next = next.map_or(Next::End, Next::At);
-        // On their way before the first of them is looked at.
-        for (raw, ()) in some.iter() {
-            prefetch::read(raw.node.as_ptr());
-        }
+        prefetch_all(some);
         Some(())
+    }
+
+    #[inline(never)]
+    fn refill_back(&mut self) -> Option<()> {
+        let (map, some) = (self.map, &mut self.some_back);
+        let start = self.bounds.start_bound().map(|key| map.sought(key));
+        let end = self.bounds.end_bound().map(|key| map.sought(key));
+        let done = map.tree().snapshot_back(&mut self.back, (start, end), some);
+        prefetch_all(some);
+        done.unwrap_or_else(give_up::<K, V, _, _>).then_some(())
+    }
+
+    /// The ends have met, or one of them has come to the other bound: nothing is left for either.
+    #[cold]
+    fn finish(&mut self) {
+        (self.next, self.back) = (Next::End, Back::End);
+        self.some.truncate(self.shown);
+        self.some_back.clear();
     }
 
     /// The next entry. The caller has had one guard from the first call on.
@@ -166,17 +196,52 @@ where
     fn next(&mut self) -> Option<Raw<K>> {
         loop {
             if let Some(&(raw, ())) = self.some.get(self.shown) {
+                if self.high.is_some_and(|high| raw >= high) {
+                    break;
+                }
                 self.shown += 1;
                 return Some(raw);
             }
-            self.refill()?;
+            if self.refill().is_none() {
+                break;
+            }
         }
+        self.finish();
+        None
+    }
+
+    /// The next entry from the end. The caller has had one guard from the first call on.
+    #[inline]
+    fn next_back(&mut self) -> Option<Raw<K>> {
+        loop {
+            if let Some((raw, ())) = self.some_back.pop() {
+                // Once there was a first entry, `some` has what was handed out last.
+                if self.some[..self.shown].last().is_some_and(|&(low, ())| raw <= low) {
+                    break;
+                }
+                self.high = Some(raw);
+                return Some(raw);
+            }
+            if self.refill_back().is_none() {
+                break;
+            }
+        }
+        self.finish();
+        None
     }
 }
 
 impl<Q: ?Sized, B: Clone, K, V, R> Clone for Walk<'_, Q, B, K, V, R> {
     fn clone(&self) -> Self {
-        Self { bounds: self.bounds.clone(), some: self.some.clone(), ..*self }
+        let (some, some_back) = (self.some.clone(), self.some_back.clone());
+        Self { bounds: self.bounds.clone(), some, some_back, ..*self }
+    }
+}
+
+/// Has entries on their way before the first of them is looked at.
+fn prefetch_all<K>(some: &[(Raw<K>, ())]) {
+    for (raw, ()) in some {
+        prefetch::read(raw.node.as_ptr());
     }
 }
 
@@ -211,6 +276,20 @@ where
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let raw = self.walk.next()?;
+        // SAFETY: met under the guard.
+        Some(unsafe { Ref::of_pair(raw.shared(), self.guard.again()) })
+    }
+}
+
+impl<Q, B, K, V, R> DoubleEndedIterator for OrdIterRange<'_, Q, B, K, V, R>
+where
+    Q: Comparable<K> + Ord + ?Sized,
+    B: RangeBounds<Q>,
+    K: Ord + Clone,
+    R: Ranking<K> + Ranking<Q>,
+{
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let raw = self.walk.next_back()?;
         // SAFETY: met under the guard.
         Some(unsafe { Ref::of_pair(raw.shared(), self.guard.again()) })
     }
@@ -254,6 +333,18 @@ where
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.walk.next().map(|raw| OrdMap::<K, V, R>::pair_of(raw, self.guard))
+    }
+}
+
+impl<Q, B, K, V, R> DoubleEndedIterator for PinnedOrdIterRange<'_, Q, B, K, V, R>
+where
+    Q: Comparable<K> + Ord + ?Sized,
+    B: RangeBounds<Q>,
+    K: Ord + Clone,
+    R: Ranking<K> + Ranking<Q>,
+{
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.walk.next_back().map(|raw| OrdMap::<K, V, R>::pair_of(raw, self.guard))
     }
 }
 
@@ -312,6 +403,12 @@ macro_rules! iters {
             #[inline]
             fn next(&mut self) -> Option<Self::Item> {
                 self.0.next()
+            }
+        }
+
+        impl<K: Ord + Clone, V, R: Ranking<K>> DoubleEndedIterator for $name<'_, K, V, R> {
+            fn next_back(&mut self) -> Option<Self::Item> {
+                self.0.next_back()
             }
         }
 

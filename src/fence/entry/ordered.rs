@@ -235,18 +235,20 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     }
 
     /// Returns the entries within `bounds`, in key order, leaf by leaf: weakly consistent, and lazy. The iterator has a
-    /// guard of its own.
+    /// guard of its own, and goes both ways.
     ///
     /// Each leaf's entries are as they were at one moment, but that of one leaf is earlier than that of the next. So
     /// this may return an entry that was inserted after another one was, and not that other one. A key that is present
     /// from the iterator's beginning to its end is returned exactly once; one that comes or goes meanwhile at most
     /// once. [`range`](Self::range) is the one without such exceptions.
     ///
-    /// Takes no lock. Allocates a buffer for one leaf. Waits while a writer is inside the next leaf.
+    /// Takes no lock. Allocates a buffer for one leaf, and another one for entries from the end. Waits while a writer
+    /// is inside the next leaf.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, u32> = (0..1000).map(|n| (n, n)).collect();
     /// assert!(map.iter_range(10..20).map(|entry| *entry.key()).eq(10..20));
+    /// assert_eq!(map.iter_range(..500).next_back().as_deref(), Some(&499));
     /// ```
     pub fn iter_range<Q, B: RangeBounds<Q>>(&self, bounds: B) -> OrdIterRange<'_, Q, B, K, V, R>
     where
