@@ -19,11 +19,12 @@
 //! ```
 //!
 //! # Features
-//! - `alloc`: everything that allocates: all but [`FlatTable`].
+//! - `alloc`: everything that allocates: all but [`FlatTable`] and [`LeftRightTable`].
 //! - `lz4` (default): the codec [`Lz4`](compressed::codec::Lz4).
 //! - `std` (default): the default hasher is keyed from the operating system's entropy. Implies `alloc`. Without an
 //!   operating system, use `default-features = false, features = ["alloc"]`.
 //! - `std-ext`: module `std_ext`, what needs an operating system. Implies `std`.
+//! - `defmt`: `Format` of [`FlatTable`] and [`LeftRightTable`], and of the errors that they return.
 //! - `serde`: `Serialize` and `Deserialize`. `rayon`: parallel iterators.
 //! - `portable-atomic`: atomics from the crate of that name, for targets without compare-and-swap.
 //!

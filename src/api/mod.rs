@@ -1,7 +1,10 @@
 //! What all maps share in their interface: decisions and answers, errors, the default hasher.
 
+#[cfg(feature = "defmt")]
+pub(crate) mod defmt;
 #[cfg(feature = "alloc")]
 pub(crate) mod entry;
+pub(crate) mod fixed_hasher;
 pub(crate) mod hasher;
 pub(crate) mod op;
 #[cfg(feature = "alloc")]

@@ -34,8 +34,12 @@ mod unpublished;
 #[cfg(feature = "alloc")]
 mod writer;
 
+pub use crate::api::fixed_hasher::{FixedHashBuilder, FixedHasher};
 pub use crate::api::hasher::DefaultHashBuilder;
-pub use fixed::{LeftRightTable, TableReader, TableSnapshot, TableWriter};
+pub use fixed::{
+    LeftRightTable, ReaderOf, SnapshotOf, TableReader, TableSnapshot, TableTypes, TableWriter,
+    WriterOf, buckets_for,
+};
 #[cfg(feature = "alloc")]
 pub use keep::{Boxed, Inline, Keep};
 #[cfg(feature = "std")]

@@ -17,11 +17,13 @@ pub(super) fn making() -> Vec<Row> {
     vec![
         row! { made new "new()"
             HashMap OrdMap BytesMap FlatMap FlatTable FenceMap => [() -> Self]
+            LeftRightTable => [() -> Self]
             LeftRightMap => [() -> Handles<K, V>]
-            LeftRightTable CompressedMap => [no]
+            CompressedMap => [no]
         },
         row! { made with_hasher "with_hasher(hasher)"
-            HashMap BytesMap FlatMap FlatTable LeftRightTable => [(S) -> Self]
+            HashMap BytesMap FlatMap => [(S) -> Self]
+            FlatTable LeftRightTable => [(FixedHashBuilder) -> Self]
             LeftRightMap => [(S) -> Handles<K, V, S>]
             OrdMap FenceMap CompressedMap => [no]
         },
@@ -106,8 +108,8 @@ pub(super) fn lookups() -> Vec<Row> {
         row! { read get_or_default "get_or_default(&key)"
             HashMap OrdMap => [(&self, Key) -> V]
             BytesMap => [(&self, Bytes) -> Vec<u8>]
-            FlatMap FenceMap => [(&self, Key) -> V]
-            FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatMap FlatTable FenceMap LeftRightTable => [(&self, Key) -> V]
+            LeftRightMap CompressedMap => [no]
         },
         row! { read contains_key "contains_key(&key)"
             HashMap OrdMap FlatMap FlatTable FenceMap LeftRightMap => [(&self, Key) -> bool]
@@ -169,12 +171,12 @@ pub(super) fn pinned() -> Vec<Row> {
             BytesMap => [(&self) -> iter (&[u8], &[u8])]
         },
         row! { pinned keys "keys()"
-            HashMap OrdMap LeftRightMap => [(&self) -> iter &K]
-            BytesMap LeftRightTable => [no]
+            HashMap OrdMap LeftRightMap LeftRightTable => [(&self) -> iter &K]
+            BytesMap => [no]
         },
         row! { pinned values "values()"
-            HashMap OrdMap LeftRightMap => [(&self) -> iter &V]
-            BytesMap LeftRightTable => [no]
+            HashMap OrdMap LeftRightMap LeftRightTable => [(&self) -> iter &V]
+            BytesMap => [no]
         },
         row! { pinned scan "scan(cursor, …)"
             HashMap => [(&'static self, Cursor, usize, fn(&K, &V)) -> Option<Cursor>]
@@ -246,6 +248,11 @@ pub(super) fn storing() -> Vec<Row> {
             LeftRightMap => [(&mut self, K, V) -> bool]
             LeftRightTable => [(&mut self, K, V) -> Result<Option<V>, TryInsertError<K, V>>]
             CompressedMap => [(&self, Bytes, Bytes) -> Result<bool, StoreError>]
+        },
+        row! { write try_extend "try_extend(entries)"
+            FlatTable => [(&self, [(K, V); N]) -> Result<(), Full<K, V>>]
+            LeftRightTable => [(&mut self, [(K, V); N]) -> Result<(), TryInsertError<K, V>>]
+            HashMap OrdMap BytesMap FlatMap FenceMap LeftRightMap CompressedMap => [no]
         },
         row! { write try_insert "try_insert(key, value)"
             HashMap OrdMap => [(&self, K, V) -> Result<Option<Removed<K, V>>, TryInsertError<K, V>>]
@@ -370,12 +377,12 @@ pub(super) fn whole() -> Vec<Row> {
             LeftRightMap LeftRightTable => [no]
         },
         row! { read keys "keys()"
-            FlatMap FenceMap => [(&self) -> iter K]
-            HashMap OrdMap BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatMap FlatTable FenceMap => [(&self) -> iter K]
+            HashMap OrdMap BytesMap LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { read values "values()"
-            FlatMap FenceMap => [(&self) -> iter V]
-            HashMap OrdMap BytesMap FlatTable LeftRightMap LeftRightTable CompressedMap => [no]
+            FlatMap FlatTable FenceMap => [(&self) -> iter V]
+            HashMap OrdMap BytesMap LeftRightMap LeftRightTable CompressedMap => [no]
         },
         row! { read scan "scan(cursor, budget, f)"
             FlatMap => [(&self, Cursor, usize, fn(K, V)) -> Option<Cursor>]
@@ -512,7 +519,8 @@ pub(super) fn sizes() -> Vec<Row> {
             OrdMap FlatMap FlatTable FenceMap LeftRightTable CompressedMap => [no]
         },
         row! { write hasher "hasher()"
-            HashMap BytesMap FlatMap FlatTable LeftRightMap => [(&self) -> &S]
+            HashMap BytesMap FlatMap LeftRightMap => [(&self) -> &S]
+            FlatTable => [(&self) -> &FixedHashBuilder]
             OrdMap FenceMap LeftRightTable CompressedMap => [no]
         },
         row! { read ranking "ranking()"
