@@ -27,6 +27,15 @@ impl fmt::Display for Busy {
 
 impl Error for Busy {}
 
+#[cfg(feature = "defmt")]
+impl defmt::Format for Busy {
+    // Inlined, so that a program without a logger links.
+    #[inline]
+    fn format(&self, f: defmt::Formatter<'_>) {
+        defmt::write!(f, "Busy");
+    }
+}
+
 /// Memory could not be reserved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -85,6 +94,7 @@ impl From<Busy> for TryError {
 /// assert_eq!((key as usize, value), (table.capacity(), 'a'));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct Full<K, V> {
     /// The key that was not inserted.
@@ -126,6 +136,7 @@ impl<K: fmt::Debug, V: fmt::Debug> Error for Full<K, V> {}
 /// assert_eq!(map.get(&1), Some('a'));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub struct OccupiedError<K, V, C = ()> {
     /// The key that was not inserted.
@@ -185,6 +196,7 @@ impl<K: fmt::Debug, V: fmt::Debug, C: fmt::Debug> Error for OccupiedError<K, V, 
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum TryInsertError<K, V> {
     /// The operation would have had to wait. Try again: from outside the interrupt if it was called in one, and not

@@ -34,6 +34,7 @@
 //!   to compile.
 //! - `alloc`: maps that allocate. Without it, [`FlatTable`] and [`LeftRightTable`] remain.
 //! - `std-ext`: module `std_ext`, what needs an operating system. Implies `std` and `full`.
+//! - `defmt`: `Format` of [`FlatTable`] and [`LeftRightTable`], and of the errors that they return.
 //! - `serde`: `Serialize` and `Deserialize`. `rayon`: parallel iterators.
 //! - `portable-atomic`: atomics from the crate of that name, for targets without compare-and-swap.
 //!

@@ -12,7 +12,7 @@ use hedgerow::owned::{KeyRef, Ref, Removed, RemovedBytes, pin};
 use hedgerow::sets::ElementRef;
 use hedgerow::{
     BytesMap, CompressedMap, Computed, FenceMap, FenceSet, FlatMap, FlatSet, FlatTable, HashMap,
-    HashSet, LeftRightMap, Op, OrdMap, OrdSet,
+    HashSet, LeftRightMap, LeftRightTable, Op, OrdMap, OrdSet,
 };
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
@@ -602,6 +602,45 @@ fn the_default_of_an_absent_value_means_the_same_on_every_map() {
     defaults!(&map, bytes, bytes(10), []);
     let map = TypedMap::<u64, u64>::new(map);
     defaults!(map, plain, 10, 0);
+}
+
+#[test]
+fn tables_of_fixed_size_find_and_extend_alike() {
+    let table = FlatTable::<u64, u64, 4>::new();
+    assert_eq!(table.get_or_default(&1), 0);
+    assert!(!table.contains_key(&1), "a lookup inserts nothing");
+    assert_eq!(table.try_extend([(1, 10), (2, 20), (1, 11)]), Ok(()));
+    assert_eq!((table.get_or_default(&1), table.len()), (11, 2), "the later value");
+    let sorted = |all: &mut dyn Iterator<Item = u64>| {
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable();
+        all
+    };
+    assert_eq!(sorted(&mut table.keys()), [1, 2], "keys");
+    assert_eq!(sorted(&mut table.values()), [11, 20], "values");
+    let sides = LeftRightTable::<u64, u64, 1, 1>::new();
+    let (mut writer, reader) = (sides.writer().unwrap(), sides.reader().unwrap());
+    assert_eq!(writer.try_extend([(1, 10), (2, 20), (1, 11)]), Ok(()));
+    assert_eq!(reader.get_or_default(&1), 0, "not published");
+    writer.publish();
+    assert_eq!((reader.get_or_default(&1), reader.get_or_default(&3)), (11, 0));
+    let seen = reader.enter();
+    assert_eq!(sorted(&mut seen.keys().copied()), [1, 2], "keys");
+    assert_eq!(sorted(&mut seen.values().copied()), [11, 20], "values");
+    drop(seen);
+
+    // What is refused comes back, and what comes after it stays in the iterator.
+    let table = FlatTable::<u64, u64, 1>::new();
+    let mut entries = (0..20).map(|n| (n, n));
+    let room = table.capacity() as u64;
+    let refused = table.try_extend(&mut entries).expect_err("it is small");
+    assert_eq!((refused.into_parts(), entries.next()), ((room, room), Some((room + 1, room + 1))));
+    assert_eq!(table.len() as u64, room, "those before it are stored");
+    let mut entries = (10..30).map(|n| (n, n));
+    let room = 10 + sides.capacity() as u64 - 2;
+    let refused = writer.try_extend(&mut entries).expect_err("it is small");
+    assert!(matches!(refused, TryInsertError::Full { .. }));
+    assert_eq!((refused.into_parts(), entries.next()), ((room, room), Some((room + 1, room + 1))));
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn sorted<K: Ord + Copy, V: Copy>(table: impl IntoIterator<Item = (K, V)>) -> Ve
 
 #[test]
 fn a_static_needs_no_initializer_and_no_allocator() {
-    static SEEDED: FlatTable<u32, u32, 3> =
+    static SEEDED: FlatTable<u32, u32, 3, DefaultHashBuilder> =
         FlatTable::with_hasher(DefaultHashBuilder::with_seed(1));
     static OF_STD: FlatTable<u32, u32, 1, BuildHasherDefault<DefaultHasher>> =
         FlatTable::with_hasher(BuildHasherDefault::new());

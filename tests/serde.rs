@@ -2,7 +2,7 @@
 //!
 //! Feature `serde`: every map is written as a map and read as one, every set as a sequence.
 
-use hedgerow::left_right::WriteHandle;
+use hedgerow::left_right::{LeftRightTable, WriteHandle};
 use hedgerow::{
     BytesMap, FenceMap, FenceSet, FlatMap, FlatSet, FlatTable, HashMap, HashSet, OrdMap, OrdSet,
 };
@@ -71,6 +71,21 @@ fn a_writer_is_read_as_a_map_that_is_published() {
         serde_json::to_string(&reader.enter()).expect("it can be written").len(),
         text.len()
     );
+}
+
+#[test]
+fn a_fixed_table_of_two_sides_is_read_as_a_map_that_is_published() {
+    type Table = LeftRightTable<u64, u64, 4, 1>;
+    let text = serde_json::to_string(&model()).expect("the model can be written");
+    let table: Table = serde_json::from_str(&text).expect("it is a map");
+    let reader = table.reader().expect("nobody reads");
+    let read = reader.enter();
+    assert_eq!(read.iter().map(|(&k, &v)| (k, v)).collect::<Model>(), model(), "not published");
+    assert_eq!(serde_json::to_string(&read).expect("it can be written").len(), text.len());
+    let larger: Model = (0..22).map(|n| (n, n)).collect();
+    let text = serde_json::to_string(&larger).expect("the model can be written");
+    let full = serde_json::from_str::<Table>(&text).expect_err("21 entries at most");
+    assert!(full.to_string().contains("the table is full"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The hasher of maps that were given none.
 
+use crate::api::fixed_hasher::FixedHashBuilder;
 use core::fmt;
 use core::hash::BuildHasher;
 use foldhash::SharedSeed;
@@ -27,15 +28,16 @@ pub struct DefaultHashBuilder {
 }
 
 impl DefaultHashBuilder {
-    /// A hasher keyed by a constant, for a `static`: the same in each run of the program.
+    /// Returns a hasher keyed by a constant: the same in each run of the program.
     ///
-    /// Whoever knows the seed can choose keys that collide.
+    /// Anybody who knows the seed can choose keys that collide. A `static` table of fixed size with it is not all
+    /// zeros, so the linker stores the whole table in flash: [`FixedHashBuilder`] avoids that.
     ///
     /// ```
-    /// use hedgerow::flat::{DefaultHashBuilder, FlatTable};
+    /// use hedgerow::flat::{DefaultHashBuilder, FlatMap};
     ///
-    /// static PORTS: FlatTable<u16, u32, 4> = FlatTable::with_hasher(DefaultHashBuilder::with_seed(1));
-    /// assert_eq!(PORTS.insert(443, 1), Ok(None));
+    /// let ports = FlatMap::<u16, u32, _>::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// assert_eq!(ports.insert(443, 1), None);
     /// ```
     #[must_use]
     pub const fn with_seed(seed: u64) -> Self {
@@ -86,6 +88,7 @@ pub(crate) fn mixes_well<S>() -> bool {
         is
     };
     std || this == typeid::of::<DefaultHashBuilder>()
+        || this == typeid::of::<FixedHashBuilder>()
         || this == typeid::of::<foldhash::fast::FixedState>()
         || this == typeid::of::<foldhash::fast::RandomState>()
         || this == typeid::of::<foldhash::fast::SeedableRandomState>()

@@ -241,6 +241,10 @@ impl<const SHIFT: u32> Slots<SHIFT> {
 
     #[inline]
     pub(crate) fn count(self) -> usize {
+        if SHIFT == 3 {
+            // The last byte of the product is the sum of all bytes: few processors count ones in one instruction.
+            return (self.0 >> 7).wrapping_mul(ONES) >> DEPTH_AT;
+        }
         self.0.count_ones() as usize
     }
 

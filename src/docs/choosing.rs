@@ -125,13 +125,13 @@
 //! # A table of fixed size
 //! [`FlatTable`] has the operations that decide about one entry, and none that needs memory: no
 //! `reserve`, no batches. What may have to insert a key (`insert`, `insert_if_absent`, `compute`) returns a
-//! `Result`, since there may be no room. Give it half as many slots again as entries: it takes them all
-//! then, and few lie outside their own bin.
+//! `Result`, since there may be no room. [`bins_for`](crate::flat::bins_for) counts the bins for a number of
+//! entries, on each target.
 //!
 //! ```
-//! use hedgerow::{FlatTable, flat::DefaultHashBuilder, error::Full};
+//! use hedgerow::{FlatTable, error::Full, flat::bins_for};
 //!
-//! static ROUTES: FlatTable<u32, u16, 64> = FlatTable::with_hasher(DefaultHashBuilder::with_seed(9));
+//! static ROUTES: FlatTable<u32, u16, { bins_for(300) }> = FlatTable::new();
 //!
 //! for address in 0..300 {
 //!     ROUTES.insert(address, 80)?;
@@ -141,9 +141,10 @@
 //! ```
 //!
 //! # Hashers
-//! [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder) is fast and differs from map to map; it
-//! does not withstand somebody who sets out to find colliding keys. Where keys come from outside,
-//! give the map std's keyed one, or a keyed one of your own:
+//! [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder) is fast and differs from map to map. It does not withstand
+//! somebody who sets out to find colliding keys. [`FixedHashBuilder`](crate::flat::FixedHashBuilder), the default of
+//! tables of fixed size, has no key at all. If keys come from outside, give the map std's keyed hasher, or a keyed one
+//! of your own:
 //!
 //! ```
 //! use hedgerow::FlatMap;

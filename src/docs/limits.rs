@@ -194,7 +194,8 @@
 //! # A table of fixed size refuses keys before it is full
 //! A key of a [`FlatTable`](crate::FlatTable) lies in the bin that its hash names or in one of those that
 //! follow, and nothing is ever moved to make room. How full a table gets: see
-//! [Fill](crate::FlatTable#fill). Since entries do not move back either, one in which entries have come and
+//! [Fill](crate::FlatTable#fill); [`bins_for`](crate::flat::bins_for) leaves room for that.
+//! Since entries do not move back either, one in which entries have come and
 //! gone for long answers misses more slowly than one that was just filled. `clear` makes it as new.
 //! [`len`](crate::FlatTable::len) looks at every bin.
 //!
@@ -279,7 +280,8 @@
 //! The defence is a hash that the attacker does not know. [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder)
 //! is keyed anew for each map: with feature `std` from the operating system's entropy, without it from addresses
 //! and counters, which on a target that starts the same way each time are the same each time;
-//! [`with_seed`](crate::flat::DefaultHashBuilder::with_seed) and other constant hashers are no defence. It is
+//! [`with_seed`](crate::flat::DefaultHashBuilder::with_seed) and other constant hashers are no defence, nor is
+//! [`FixedHashBuilder`](crate::flat::FixedHashBuilder), the default of tables of fixed size. `DefaultHashBuilder` is
 //! fast and not cryptographic: against somebody who can measure how long your look-ups take, or who sees the
 //! order of iteration, use `std::hash::RandomState`; without an operating system, a keyed hasher with a secret
 //! of your own.

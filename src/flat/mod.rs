@@ -24,6 +24,7 @@ mod serde;
 #[cfg(feature = "alloc")]
 mod traits;
 
+pub use crate::api::fixed_hasher::{FixedHashBuilder, FixedHasher};
 pub use crate::api::hasher::DefaultHashBuilder;
 pub use crate::api::op::{Computed, Op};
 #[cfg(feature = "alloc")]
@@ -32,7 +33,7 @@ pub use crate::api::plain::Plain;
 pub use crate::table::cursor::Cursor;
 #[cfg(feature = "alloc")]
 pub use batch::GetEach;
-pub use fixed::{FlatTable, TableIter};
+pub use fixed::{FlatTable, TableIter, TableKeys, TableValues, bins_for};
 #[cfg(feature = "alloc")]
 pub use iter::{ExtractIf, IntoIter, Iter, Keys, Values};
 #[cfg(feature = "alloc")]

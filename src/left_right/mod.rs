@@ -34,8 +34,12 @@ mod unpublished;
 #[cfg(feature = "left-right")]
 mod writer;
 
+pub use crate::api::fixed_hasher::{FixedHashBuilder, FixedHasher};
 pub use crate::api::hasher::DefaultHashBuilder;
-pub use fixed::{LeftRightTable, TableReader, TableSnapshot, TableWriter};
+pub use fixed::{
+    LeftRightTable, ReaderOf, SnapshotOf, TableReader, TableSnapshot, TableTypes, TableWriter,
+    WriterOf, buckets_for,
+};
 #[cfg(feature = "left-right")]
 pub use keep::{Boxed, Inline, Keep};
 #[cfg(all(feature = "left-right", feature = "std"))]

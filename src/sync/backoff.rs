@@ -87,7 +87,8 @@ impl Backoff {
     }
 
     /// Spins a little, a little longer each time.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Flash is what small targets lack.
     pub(crate) fn wait(&mut self) -> Result<(), WouldWait> {
         self.lose_patience()?;
         for _ in 0..1u32 << self.step {

@@ -96,7 +96,8 @@ impl SeqLock<'_> {
     }
 
     /// Locks, if nothing was written since `state` was read.
-    #[inline(always)]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Flash is what small targets lack.
     pub(crate) fn try_lock(&self, state: State) -> bool {
         if state.is_locked() {
             return false;

@@ -104,6 +104,10 @@ enum Tells {
 }
 
 impl Turning {
+    /// Stands where there was no turn. All of it is zero.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Fixed tables use it.
+    pub(crate) const NONE: Self = Self { shown: 0, is_swept: false, is_refused: false };
+
     fn of(&self, slot: &Slot) -> Tells {
         // [LR-4] acquire: pairs with the stores of looks.
         let word = slot.word.load(Ordering::Acquire);

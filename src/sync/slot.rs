@@ -12,10 +12,11 @@ use crate::facade::atomic::Ordering;
 use crate::sync::cache::CachePadded;
 use crate::sync::seat::Seat;
 
-/// The owner executes no fence, is asked to in each announcement, or does; for [`sides`](super::sides).
-pub(crate) const LIGHT: usize = 0;
+/// The owner fences, is asked to in each announcement, or executes no fence; for [`sides`](super::sides). A new slot
+/// has the first, which is zero: a table in a `static` is all zeros, and so takes no flash.
+pub(crate) const FENCING: usize = 0;
 pub(crate) const ASKED: usize = 1;
-pub(crate) const FENCING: usize = 2;
+pub(crate) const LIGHT: usize = 2;
 /// The owner fences and does not stop, for [`epoch`](super::epoch).
 #[cfg(feature = "alloc")]
 const AGREED: usize = 3;
@@ -51,6 +52,7 @@ impl Slot {
     }
 
     /// Numbers tell the slots of a registry apart.
+    #[cfg_attr(not(feature = "alloc"), allow(dead_code))] // Fixed tables know theirs by where they lie.
     pub(crate) fn number(&self) -> usize {
         self.number
     }

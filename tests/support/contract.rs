@@ -4,7 +4,7 @@
 #![allow(clippy::items_after_statements)]
 #![allow(mismatched_lifetime_syntaxes)] // A cell of the table shows no lifetimes.
 
-use hedgerow::flat::DefaultHashBuilder;
+use hedgerow::flat::{DefaultHashBuilder, FixedHashBuilder};
 use hedgerow::left_right::{TableReader, TableSnapshot, TableWriter};
 use hedgerow::owned::Pinned;
 use std::fmt::Debug;

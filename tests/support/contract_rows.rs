@@ -17,11 +17,13 @@ pub(super) fn making() -> Vec<Row> {
     vec![
         row! { made new "new()"
             HashMap OrdMap BytesMap FlatMap FlatTable FenceMap => [() -> Self]
+            LeftRightTable => [() -> Self]
             LeftRightMap => [() -> Handles<K, V>]
-            LeftRightTable CompressedMap => [no]
+            CompressedMap => [no]
         },
         row! { made with_hasher "with_hasher(hasher)"
-            HashMap BytesMap FlatMap FlatTable LeftRightTable => [(S) -> Self]
+            HashMap BytesMap FlatMap => [(S) -> Self]
+            FlatTable LeftRightTable => [(FixedHashBuilder) -> Self]
             LeftRightMap => [(S) -> Handles<K, V, S>]
             OrdMap FenceMap CompressedMap => [no]
         },
@@ -112,9 +114,8 @@ pub(super) fn lookups() -> Vec<Row> {
         row! { read get_or_default "get_or_default(&key)"
             HashMap OrdMap => [(&self, Key) -> V]
             BytesMap => [(&self, Bytes) -> Vec<u8>]
-            FlatMap FenceMap LeftRightMap => [(&self, Key) -> V]
+            FlatMap FlatTable FenceMap LeftRightMap LeftRightTable => [(&self, Key) -> V]
             CompressedMap => [(&self, Bytes) -> Result<Vec<u8>, Corrupt>]
-            FlatTable LeftRightTable => [no]
         },
         row! { read contains_key "contains_key(&key)"
             HashMap OrdMap FlatMap FlatTable FenceMap LeftRightMap => [(&self, Key) -> bool]
@@ -184,14 +185,12 @@ pub(super) fn pinned() -> Vec<Row> {
             BytesMap => [(&self) -> iter (&[u8], &[u8])]
         },
         row! { pinned keys "keys()"
-            HashMap OrdMap LeftRightMap => [(&self) -> iter &K]
+            HashMap OrdMap LeftRightMap LeftRightTable => [(&self) -> iter &K]
             BytesMap => [(&self) -> iter &[u8]]
-            LeftRightTable => [no]
         },
         row! { pinned values "values()"
-            HashMap OrdMap LeftRightMap => [(&self) -> iter &V]
+            HashMap OrdMap LeftRightMap LeftRightTable => [(&self) -> iter &V]
             BytesMap => [(&self) -> iter &[u8]]
-            LeftRightTable => [no]
         },
         row! { pinned scan "scan(cursor, …)"
             HashMap => [(&'static self, Cursor, usize, fn(&K, &V)) -> Option<Cursor>]
@@ -263,6 +262,11 @@ pub(super) fn storing() -> Vec<Row> {
             LeftRightMap => [(&mut self, K, V) -> bool]
             LeftRightTable => [(&mut self, K, V) -> Result<Option<V>, TryInsertError<K, V>>]
             CompressedMap => [(&self, Bytes, Bytes) -> Result<bool, StoreError>]
+        },
+        row! { write try_extend "try_extend(entries)"
+            FlatTable => [(&self, [(K, V); N]) -> Result<(), Full<K, V>>]
+            LeftRightTable => [(&mut self, [(K, V); N]) -> Result<(), TryInsertError<K, V>>]
+            HashMap OrdMap BytesMap FlatMap FenceMap LeftRightMap CompressedMap => [no]
         },
         row! { write try_insert "try_insert(key, value)"
             HashMap OrdMap => [(&self, K, V) -> Result<Option<Removed<K, V>>, TryInsertError<K, V>>]
@@ -401,16 +405,16 @@ pub(super) fn whole() -> Vec<Row> {
         row! { read keys "keys()"
             HashMap OrdMap => [(&self) -> iter KeyRef<K>]
             BytesMap => [(&self) -> iter KeyRef<[u8]>]
-            FlatMap FenceMap => [(&self) -> iter K]
+            FlatMap FlatTable FenceMap => [(&self) -> iter K]
             CompressedMap => [(&self) -> iter Vec<u8>]
-            FlatTable LeftRightMap LeftRightTable => [no]
+            LeftRightMap LeftRightTable => [no]
         },
         row! { read values "values()"
             HashMap OrdMap => [(&self) -> iter Ref<K, V>]
             BytesMap => [(&self) -> iter Ref<[u8], [u8]>]
-            FlatMap FenceMap => [(&self) -> iter V]
+            FlatMap FlatTable FenceMap => [(&self) -> iter V]
             CompressedMap => [(&self) -> iter Result<Vec<u8>, Corrupt>]
-            FlatTable LeftRightMap LeftRightTable => [no]
+            LeftRightMap LeftRightTable => [no]
         },
         row! { read scan "scan(cursor, budget, f)"
             FlatMap => [(&self, Cursor, usize, fn(K, V)) -> Option<Cursor>]
@@ -557,7 +561,8 @@ pub(super) fn sizes() -> Vec<Row> {
             FlatTable LeftRightTable => [no]
         },
         row! { write hasher "hasher()"
-            HashMap BytesMap FlatMap FlatTable LeftRightMap => [(&self) -> &S]
+            HashMap BytesMap FlatMap LeftRightMap => [(&self) -> &S]
+            FlatTable => [(&self) -> &FixedHashBuilder]
             OrdMap FenceMap LeftRightTable CompressedMap => [no]
         },
         row! { read ranking "ranking()"

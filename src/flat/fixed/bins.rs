@@ -10,6 +10,12 @@ use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
 
+/// What most operations read of an entry. Those that read the same share their code.
+#[inline(always)]
+pub(super) fn value_of<K: Copy, V: Copy>(entry: Entry<'_, K, V>) -> MaybeUninit<V> {
+    entry.value()
+}
+
 /// Why an entry was not changed.
 pub(super) enum Failure<K, V> {
     Busy,
@@ -112,6 +118,11 @@ impl<K: Copy, V: Copy> View<'_, K, V> {
         self.bin.seq().unlock(self.bin.state_after(self.state, strays.0));
     }
 
+    /// Ends a write that leaves the strays as they are.
+    fn unlock_with_same_strays(self) {
+        self.bin.seq().unlock(self.state.next(self.state.index()));
+    }
+
     /// Locks two bins, or neither.
     fn lock_both(self, other: Self) -> bool {
         let (low, high) = if self.number < other.number { (self, other) } else { (other, self) };
@@ -191,7 +202,8 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         Ok(probe.found.map(|(_, _, value)| value))
     }
 
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline(always))]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Flash is what small targets lack.
     fn search<R>(
         &self,
         hash: Hash,
@@ -216,20 +228,31 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Found<'a, K, V, R>, Changed> {
-        if let Some((slot, value)) = home.search(hash, eq, read)? {
-            return Ok(Some((home, slot, value)));
-        }
-        if !home.tags.may_overflow(hash) {
-            return Ok(None);
-        }
-        for distance in 1..Self::REACH {
-            let near = self.view(Self::after(home.number, distance));
-            if let Some((slot, value)) = near.search(hash, eq, read)? {
-                return Ok(Some((near, slot, value)));
+        // The usual case has code of its own, for which a small target has no flash.
+        let home_apart = cfg!(target_pointer_width = "64");
+        if home_apart {
+            if let Some((slot, value)) = home.search(hash, eq, read)? {
+                return Ok(Some((home, slot, value)));
+            }
+            if !home.tags.may_overflow(hash) {
+                return Ok(None);
             }
         }
-        // [FX-2]: absent at some moment of the search, whatever the home's state is by now.
-        Ok(None)
+        let (mut at, mut distance) = (home, 0);
+        loop {
+            if (distance > 0 || !home_apart)
+                && let Some((slot, value)) = at.search(hash, eq, read)?
+            {
+                return Ok(Some((at, slot, value)));
+            }
+            distance += 1;
+            let ends = distance == 1 && !home_apart && !home.tags.may_overflow(hash);
+            if distance >= Self::REACH || ends {
+                // [FX-2]: absent at some moment of the search, whatever the home's state is by now.
+                return Ok(None);
+            }
+            at = self.view(Self::after(home.number, distance));
+        }
     }
 
     /// Does to the entry that `eq` knows what `decide` makes of its value, until that succeeds with
@@ -239,31 +262,53 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         &self,
         hash: Hash,
         eq: impl Fn(&K) -> bool + Copy,
+        backoff: Backoff,
+        mut decide: impl FnMut(Option<&V>) -> Change<K, V>,
+    ) -> Result<Altered<K, V>, Failure<K, V>> {
+        if cfg!(target_pointer_width = "64") {
+            self.alter_by(hash, eq, backoff, decide)
+        } else {
+            self.alter_by_any(hash, eq, backoff, &mut decide)
+        }
+    }
+
+    /// `alter` as one function for all operations: a call is cheaper than the flash that a copy of it takes.
+    #[inline(never)]
+    fn alter_by_any(
+        &self,
+        hash: Hash,
+        eq: impl Fn(&K) -> bool + Copy,
+        backoff: Backoff,
+        decide: &mut dyn FnMut(Option<&V>) -> Change<K, V>,
+    ) -> Result<Altered<K, V>, Failure<K, V>> {
+        self.alter_by(hash, eq, backoff, decide)
+    }
+
+    #[inline(always)]
+    fn alter_by(
+        &self,
+        hash: Hash,
+        eq: impl Fn(&K) -> bool + Copy,
         mut backoff: Backoff,
         mut decide: impl FnMut(Option<&V>) -> Change<K, V>,
     ) -> Result<Altered<K, V>, Failure<K, V>> {
         loop {
-            let Probe { home, found } =
-                self.search(hash, eq, |entry| entry.value(), &mut backoff)?;
-            if let Some((at, slot, before)) = found {
-                let change = decide(Some(&before));
-                let done = match &change {
-                    Change::Keep => true,
-                    Change::Remove => Self::take(home, at, slot, hash),
-                    stored => Self::overwrite(at, slot, stored),
-                };
-                if done {
-                    return Ok((Some(before), change));
-                }
-            } else {
-                let Change::Entry(key, value) = decide(None) else {
-                    return Ok((None, Change::Keep));
-                };
-                match self.add(home, hash, &key, &value) {
-                    Added::Done => return Ok((None, Change::Entry(key, value))),
+            let Probe { home, found } = self.search(hash, eq, value_of, &mut backoff)?;
+            let change = decide(found.as_ref().map(|(_, _, before)| before));
+            let done = match (&found, &change) {
+                (_, Change::Keep) => true,
+                (&Some((at, slot, _)), Change::Remove) => Self::take(home, at, slot, hash),
+                (&Some((at, slot, _)), stored) => Self::overwrite(at, slot, stored),
+                (None, &Change::Entry(key, value)) => match self.add(home, hash, &key, &value) {
+                    Added::Done => true,
                     Added::Full => return Err(Failure::Full(key, value)),
-                    Added::Raced => {}
-                }
+                    Added::Raced => false,
+                },
+                // There is nothing to remove, and no value to replace.
+                (None, _) => true,
+            };
+            if done {
+                return Ok((found.map(|(_, _, before)| before), change));
             }
             backoff.wait()?;
         }
@@ -279,62 +324,66 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
             Change::Entry(key, value) => at.bin.entry(slot).put(key, value),
             Change::Keep | Change::Remove => {}
         }
-        at.unlock(at.strays());
+        at.unlock_with_same_strays();
         true
     }
 
     /// Removes an entry, if nothing was written to its bin and to its home since they were read.
     fn take(home: View<'_, K, V>, at: View<'_, K, V>, slot: usize, hash: Hash) -> bool {
-        if home.number == at.number {
-            if !at.lock() {
-                return false;
-            }
-            at.bin.set_tags(at.tags.without(slot));
-            at.unlock(at.strays());
-            return true;
-        }
+        let is_stray = home.number != at.number;
         // [FX-1]
-        if !home.lock_both(at) {
+        if !(if is_stray { home.lock_both(at) } else { at.lock() }) {
             return false;
         }
-        let strays = home.strays().without(hash);
         at.bin.set_tags(at.tags.without(slot));
-        // [FX-3]
-        home.bin.set_tags(strays.prune(home.tags, hash));
-        at.unlock(at.strays());
-        home.unlock(strays);
+        if is_stray {
+            let strays = home.strays().without(hash);
+            // [FX-3]
+            home.bin.set_tags(strays.prune(home.tags, hash));
+            at.unlock_with_same_strays();
+            home.unlock(strays);
+        } else {
+            at.unlock_with_same_strays();
+        }
         true
     }
 
     /// Adds an entry for a key that the home, as it was read, does not have.
     fn add(&self, home: View<'_, K, V>, hash: Hash, key: &K, value: &V) -> Added {
-        if let Some(slot) = home.free() {
-            if !home.lock() {
-                return Added::Raced;
-            }
-            home.bin.entry(slot).put(key, value);
-            home.bin.set_tags(home.tags.with(slot, hash.tag()));
-            home.unlock(home.strays());
-            return Added::Done;
+        let free = home.free();
+        let is_stray = free.is_none();
+        let at = if is_stray { self.emptiest_after(home) } else { home };
+        let Some(slot) = free.or_else(|| at.free()) else {
+            // The key is still absent, and its home still full.
+            return if home.bin.seq().validate(home.state) { Added::Full } else { Added::Raced };
+        };
+        // [FX-1]
+        if !(if is_stray { home.lock_both(at) } else { home.lock() }) {
+            return Added::Raced;
         }
-        // The emptiest: that leaves fewest bins full.
-        let near = (1..Self::REACH)
-            .map(|distance| self.view(Self::after(home.number, distance)))
-            .min_by_key(|near| near.tags.used().count());
-        if let Some((near, slot)) = near.and_then(|near| Some((near, near.free()?))) {
-            // [FX-1]
-            if !home.lock_both(near) {
-                return Added::Raced;
-            }
-            near.bin.entry(slot).put(key, value);
-            near.bin.set_tags(near.tags.with(slot, hash.tag()));
+        at.bin.entry(slot).put(key, value);
+        at.bin.set_tags(at.tags.with(slot, hash.tag()));
+        if is_stray {
             home.bin.set_tags(home.tags.with_overflow(hash));
-            near.unlock(near.strays());
+            at.unlock_with_same_strays();
             home.unlock(home.strays().with(hash));
-            return Added::Done;
+        } else {
+            at.unlock_with_same_strays();
         }
-        // The key is still absent, and its home still full.
-        if home.bin.seq().validate(home.state) { Added::Full } else { Added::Raced }
+        Added::Done
+    }
+
+    /// The emptiest of the bins after `home` that a key may lie in, which leaves fewest bins full; `home` if all are.
+    fn emptiest_after<'a>(&'a self, home: View<'a, K, V>) -> View<'a, K, V> {
+        let (mut emptiest, mut fewest) = (home, Layout::<K, V>::SLOTS);
+        for distance in 1..Self::REACH {
+            let near = self.view(Self::after(home.number, distance));
+            let used = near.tags.used().count();
+            if used < fewest {
+                (emptiest, fewest) = (near, used);
+            }
+        }
+        emptiest
     }
 
     /// The first entry of a bin at or after `slot`.

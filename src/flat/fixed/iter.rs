@@ -46,3 +46,52 @@ impl<K, V, const BINS: usize> fmt::Debug for TableIter<'_, K, V, BINS> {
         f.debug_struct("TableIter").finish_non_exhaustive()
     }
 }
+
+/// Declares an iterator over one half of each entry.
+macro_rules! halves {
+    ($(#[$doc:meta])* $name:ident, $item:ident, $half:tt) => {
+        $(#[$doc])*
+        pub struct $name<'a, K, V, const BINS: usize>(pub(super) TableIter<'a, K, V, BINS>);
+
+        impl<K, V, const BINS: usize> Clone for $name<'_, K, V, BINS> {
+            fn clone(&self) -> Self {
+                Self(self.0.clone())
+            }
+        }
+
+        impl<K: Copy, V: Copy, const BINS: usize> Iterator for $name<'_, K, V, BINS> {
+            type Item = $item;
+
+            fn next(&mut self) -> Option<$item> {
+                self.0.next().map(|entry| entry.$half)
+            }
+
+            fn size_hint(&self) -> (usize, Option<usize>) {
+                self.0.size_hint()
+            }
+        }
+
+        impl<K: Copy, V: Copy, const BINS: usize> FusedIterator for $name<'_, K, V, BINS> {}
+
+        impl<K, V, const BINS: usize> fmt::Debug for $name<'_, K, V, BINS> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+halves! {
+    /// Keys of a [`FlatTable`](super::FlatTable), copied out; made by [`FlatTable::keys`](super::FlatTable::keys).
+    ///
+    /// A clone goes on from the same place.
+    TableKeys, K, 0
+}
+
+halves! {
+    /// Values of a [`FlatTable`](super::FlatTable), copied out; made by
+    /// [`FlatTable::values`](super::FlatTable::values).
+    ///
+    /// A clone goes on from the same place.
+    TableValues, V, 1
+}

@@ -34,19 +34,49 @@
 //! shared with the keys of other homes, whose writers hold only this bin's lock.
 
 mod bins;
+#[cfg(feature = "defmt")]
+mod defmt;
 mod iter;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
 mod storage;
 mod table;
 
-pub use iter::TableIter;
+pub use iter::{TableIter, TableKeys, TableValues};
 pub use table::FlatTable;
 
 use crate::bins::layout::MAX_SLOTS;
 
 /// Bins that a key may lie in, its home included, in a table that has so many: about a hundred slots.
 const MOST_REACH: usize = if MAX_SLOTS == 3 { 32 } else { 16 };
+
+/// Returns the number of bins of a [`FlatTable`] in which `entries` entries find room, on the target that the program
+/// is compiled for. A bin has seven slots on 64-bit targets and three on others, so this makes a capacity that means
+/// the same on a host, where tests run, and on a microcontroller.
+///
+/// Up to 96 entries find room for certain. Tables for more have half as many slots again, because a key has slots in 16
+/// bins only (32 on 32-bit targets): see [Fill](FlatTable#fill) for how full random keys make a table.
+///
+/// ```
+/// use hedgerow::flat::{FlatTable, bins_for};
+///
+/// type Levels = FlatTable<u8, i16, { bins_for(40) }>;
+/// static LEVELS: Levels = Levels::new();
+///
+/// for sensor in 0..40 {
+///     assert_eq!(LEVELS.insert(sensor, 0), Ok(None));
+/// }
+/// ```
+#[must_use]
+pub const fn bins_for(entries: usize) -> usize {
+    let full = entries.div_ceil(MAX_SLOTS);
+    let bins = if full <= MOST_REACH && entries <= 96 {
+        full
+    } else {
+        entries.saturating_add(entries / 2).div_ceil(MAX_SLOTS)
+    };
+    if bins == 0 { 1 } else { bins }
+}
 
 /// Bins that a key may lie in, in a table of `bins`.
 const fn reach(bins: usize) -> usize {

@@ -136,6 +136,9 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     pub(super) fn home(hash: Hash) -> usize {
         if BINS.is_power_of_two() {
             hash.bin_bits() & (BINS - 1)
+        } else if usize::BITS == 32 && BINS <= 1 << 10 {
+            // As below, of 16 bits: a Cortex-M0 multiplies to 32 bits only.
+            (((hash.0 as u32 >> 16) * BINS as u32) >> 16) as usize
         } else {
             // Lemire's multiplication instead of a remainder.
             (((hash.0 & u64::from(u32::MAX)) * BINS as u64) >> 32) as usize

@@ -3,10 +3,102 @@
 //! It is the map's protocol and the map's buckets. What it has not got is what needs memory: boxes, growth, and
 //! changes that are noted while a reader is stuck. They are refused instead.
 
+#[cfg(feature = "defmt")]
+mod defmt;
 mod reader;
+#[cfg(feature = "serde")]
+mod serde;
 mod table;
 mod writer;
 
 pub use reader::{TableReader, TableSnapshot};
 pub use table::LeftRightTable;
 pub use writer::TableWriter;
+
+use super::bucket::Bucket;
+
+/// Returns the number of buckets of a [`LeftRightTable`] that takes `entries` entries.
+///
+/// ```
+/// use hedgerow::left_right::{LeftRightTable, buckets_for};
+/// static LIMITS: LeftRightTable<u16, u32, { buckets_for(20) }, 2> = LeftRightTable::new();
+/// assert!(LIMITS.capacity() >= 20);
+/// ```
+#[must_use]
+pub const fn buckets_for(entries: usize) -> usize {
+    let slots = entries.saturating_add(entries / 3);
+    let buckets = slots.div_ceil(Bucket::<()>::SLOTS);
+    // Rounded down, three quarters of the slots may be one entry less.
+    let short = buckets == 0 || Bucket::<()>::capacity(buckets) < entries;
+    buckets + short as usize
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// The types of a table's handles, which have all of its parameters. [`ReaderOf`], [`WriterOf`] and [`SnapshotOf`] name
+/// them.
+pub trait TableTypes: sealed::Sealed {
+    /// [`TableReader`].
+    type Reader<'a>
+    where
+        Self: 'a;
+    /// [`TableWriter`].
+    type Writer<'a>
+    where
+        Self: 'a;
+    /// [`TableSnapshot`].
+    type Snapshot<'a>
+    where
+        Self: 'a;
+}
+
+impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> sealed::Sealed
+    for LeftRightTable<K, V, BUCKETS, READERS, S>
+{
+}
+
+impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> TableTypes
+    for LeftRightTable<K, V, BUCKETS, READERS, S>
+{
+    type Reader<'a>
+        = TableReader<'a, K, V, BUCKETS, READERS, S>
+    where
+        Self: 'a;
+    type Writer<'a>
+        = TableWriter<'a, K, V, BUCKETS, READERS, S>
+    where
+        Self: 'a;
+    type Snapshot<'a>
+        = TableSnapshot<'a, K, V, BUCKETS, S>
+    where
+        Self: 'a;
+}
+
+/// The reader of a [`LeftRightTable`] of type `T`, without naming the table's parameters again.
+///
+/// ```
+/// use hedgerow::left_right::{LeftRightTable, ReaderOf, WriterOf, buckets_for};
+///
+/// type Limits = LeftRightTable<u16, u32, { buckets_for(20) }, 2>;
+/// static LIMITS: Limits = Limits::new();
+///
+/// struct Control {
+///     writer: WriterOf<'static, Limits>,
+///     of_interrupt: ReaderOf<'static, Limits>,
+/// }
+///
+/// let (writer, of_interrupt) = (LIMITS.writer().unwrap(), LIMITS.reader().unwrap());
+/// let mut control = Control { writer, of_interrupt };
+/// control.writer.insert(1, 100).unwrap();
+/// control.writer.publish();
+/// assert_eq!(control.of_interrupt.get(&1), Some(100));
+/// ```
+pub type ReaderOf<'a, T> = <T as TableTypes>::Reader<'a>;
+
+/// The writer of a [`LeftRightTable`] of type `T`: see [`ReaderOf`].
+pub type WriterOf<'a, T> = <T as TableTypes>::Writer<'a>;
+
+/// A snapshot of a [`LeftRightTable`] of type `T`: see [`ReaderOf`].
+pub type SnapshotOf<'a, T> = <T as TableTypes>::Snapshot<'a>;

@@ -1,7 +1,7 @@
 //! Reading.
 
 use super::table::{Fixed, LeftRightTable};
-use crate::api::hasher::DefaultHashBuilder;
+use crate::api::fixed_hasher::FixedHashBuilder;
 use crate::left_right::bucket::Hashed;
 use crate::sync::sides::{Shown, Sides};
 use crate::sync::slot::Slot;
@@ -19,7 +19,7 @@ pub struct TableReader<
     V: Copy,
     const BUCKETS: usize,
     const READERS: usize,
-    S = DefaultHashBuilder,
+    S = FixedHashBuilder,
 > {
     table: &'a LeftRightTable<K, V, BUCKETS, READERS, S>,
     slot: &'a Slot,
@@ -45,9 +45,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// Meanwhile the writer can publish once; then its changes are refused until the snapshot is dropped.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// let reader = table.reader().unwrap();
     /// assert_eq!(reader.enter().len(), 0);
     /// ```
@@ -66,9 +64,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// A copy of the key's value. Wait-free; O(1) expected.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// let reader = table.reader().unwrap();
     /// assert_eq!(reader.get(&7), None);
     /// ```
@@ -81,16 +77,31 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
         self.enter().get(key).copied()
     }
 
+    /// Returns a copy of the key's value, or the default value if the key has none. Wait-free; O(1) expected.
+    ///
+    /// ```
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
+    /// let reader = table.reader().unwrap();
+    /// assert_eq!(reader.get_or_default(&7), 0);
+    /// ```
+    #[inline]
+    pub fn get_or_default<Q>(&self, key: &Q) -> V
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        S: BuildHasher,
+        V: Default,
+    {
+        self.get(key).unwrap_or_default()
+    }
+
     /// The number under which [`TableWriter::stalled_readers`](super::TableWriter::stalled_readers) lists this reader.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// assert_eq!(table.reader().unwrap().reader_id(), 0);
     /// ```
     pub fn reader_id(&self) -> usize {
-        self.slot.number()
+        self.table.number_of(self.slot)
     }
 }
 
@@ -113,7 +124,7 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> fmt::Debug
 }
 
 /// One published state of a [`LeftRightTable`], for as long as it is held. From [`TableReader::enter`].
-pub struct TableSnapshot<'a, K: Copy, V: Copy, const BUCKETS: usize, S = DefaultHashBuilder> {
+pub struct TableSnapshot<'a, K: Copy, V: Copy, const BUCKETS: usize, S = FixedHashBuilder> {
     side: &'a Fixed<K, V, BUCKETS>,
     slot: &'a Slot,
     hash_builder: &'a S,
@@ -123,9 +134,7 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, S> TableSnapshot<'_, K, V, BUCKETS,
     /// The key's value. O(1) expected.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// let reader = table.reader().unwrap();
     /// assert_eq!(reader.enter().get(&7), None);
     /// ```
@@ -143,9 +152,7 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, S> TableSnapshot<'_, K, V, BUCKETS,
     /// The number of entries. O(1).
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// assert_eq!(table.reader().unwrap().enter().len(), 0);
     /// ```
     pub fn len(&self) -> usize {
@@ -155,9 +162,7 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, S> TableSnapshot<'_, K, V, BUCKETS,
     /// Whether there are no entries. O(1).
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// assert!(table.reader().unwrap().enter().is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
@@ -167,9 +172,7 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, S> TableSnapshot<'_, K, V, BUCKETS,
     /// How many publishes there were up to this state.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// assert_eq!(table.reader().unwrap().enter().generation(), 0);
     /// ```
     pub fn generation(&self) -> u64 {
@@ -179,13 +182,31 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, S> TableSnapshot<'_, K, V, BUCKETS,
     /// All entries, in no order.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// assert_eq!(table.reader().unwrap().enter().iter().count(), 0);
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.side.entries().map(|(_, (key, value))| (key, value))
+    }
+
+    /// Returns an iterator over all keys, in no order.
+    ///
+    /// ```
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
+    /// assert_eq!(table.reader().unwrap().enter().keys().count(), 0);
+    /// ```
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.iter().map(|(key, _)| key)
+    }
+
+    /// Returns an iterator over all values, in no order.
+    ///
+    /// ```
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
+    /// assert_eq!(table.reader().unwrap().enter().values().count(), 0);
+    /// ```
+    pub fn values(&self) -> impl Iterator<Item = &V> {
+        self.iter().map(|(_, value)| value)
     }
 }
 

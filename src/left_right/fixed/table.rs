@@ -2,7 +2,7 @@
 
 use super::reader::TableReader;
 use super::writer::{Draft, TableWriter};
-use crate::api::hasher::DefaultHashBuilder;
+use crate::api::fixed_hasher::FixedHashBuilder;
 use crate::left_right::bucket::Bucket;
 use crate::left_right::side::Side;
 use crate::sync::barrier;
@@ -17,15 +17,15 @@ pub(super) type Fixed<K, V, const BUCKETS: usize> = Side<(K, V), [Bucket<(K, V)>
 
 /// A [`LeftRightMap`](crate::LeftRightMap) of fixed size, for a `static`: it allocates nothing, ever.
 ///
-/// Keys and values are plain data (`Copy`) and lie in both of its sides: `BUCKETS` buckets of seven each, of which
-/// [`capacity`](Self::capacity) are used at most. At most `READERS` readers look at a time, interrupt handlers among
-/// them. There is one writer.
+/// Keys and values are plain data (`Copy`) and lie in both of its sides: `BUCKETS` buckets of seven slots each, of
+/// which [`CAPACITY`](Self::CAPACITY) are used at most. At most `READERS` readers look at a time, interrupt handlers
+/// among them. There is one writer.
 ///
 /// ```
-/// use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
+/// use hedgerow::left_right::{LeftRightTable, buckets_for};
 ///
-/// static LIMITS: LeftRightTable<u16, u32, 4, 2> =
-///     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+/// type Limits = LeftRightTable<u16, u32, { buckets_for(20) }, 2>;
+/// static LIMITS: Limits = Limits::new();
 ///
 /// let mut writer = LIMITS.writer().unwrap();
 /// writer.insert(1, 100).unwrap();
@@ -36,8 +36,18 @@ pub(super) type Fixed<K, V, const BUCKETS: usize> = Side<(K, V), [Bucket<(K, V)>
 /// let both = reader.enter();
 /// assert_eq!((both.get(&1), both.get(&2)), (Some(&100), Some(&200)));
 /// ```
-pub struct LeftRightTable<K, V, const BUCKETS: usize, const READERS: usize, S = DefaultHashBuilder>
-{
+///
+/// [`buckets_for(20)`](super::buckets_for) is the number of buckets of a table that takes 20 entries.
+/// [`ReaderOf`](super::ReaderOf) and [`WriterOf`](super::WriterOf) name the types of handles by the table's.
+///
+/// The default hasher is **not keyed** and has size zero: see [`FixedHashBuilder`]. For keys that an attacker chooses,
+/// pass a keyed hasher to [`with_hasher`](Self::with_hasher).
+///
+/// # Size
+/// Two sides of `BUCKETS` buckets, each of seven entries and eight bytes, in whole lines of 64 bytes; and a line for
+/// each reader. All of it is zero to begin with, so a `static` lies in `.bss` and takes no flash, unless its hasher has
+/// a key.
+pub struct LeftRightTable<K, V, const BUCKETS: usize, const READERS: usize, S = FixedHashBuilder> {
     pub(super) sides: Sides,
     tables: [UnsafeCell<Fixed<K, V, BUCKETS>>; 2],
     slots: [CachePadded<Slot>; READERS],
@@ -54,46 +64,66 @@ unsafe impl<K: Send + Sync, V: Send + Sync, const BUCKETS: usize, const READERS:
 {
 }
 
+impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize>
+    LeftRightTable<K, V, BUCKETS, READERS>
+{
+    /// Makes an empty table, whose hasher is not keyed: see [`FixedHashBuilder`]. Fits a `static`. It does not compile
+    /// without a bucket.
+    ///
+    /// ```
+    /// static TABLE: hedgerow::LeftRightTable<u32, u32, 8, 1> = hedgerow::LeftRightTable::new();
+    /// assert!(TABLE.reader().is_some());
+    /// ```
+    #[allow(clippy::new_without_default)] // There is one, for all hashers.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::with_hasher(FixedHashBuilder)
+    }
+}
+
 impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     LeftRightTable<K, V, BUCKETS, READERS, S>
 {
-    /// An empty table that hashes with `hash_builder`; fits a `static`. It does not compile without a bucket.
+    /// The most entries that the table takes: three quarters of its slots, on all targets.
+    ///
+    /// ```
+    /// type Limits = hedgerow::LeftRightTable<u16, u32, 8, 1>;
+    /// const _: () = assert!(Limits::CAPACITY == 42);
+    /// ```
+    pub const CAPACITY: usize = Bucket::<(K, V)>::capacity(BUCKETS);
+
+    /// Makes an empty table that hashes with `hash_builder`. Fits a `static`. It does not compile without a bucket.
+    ///
+    /// A table in a `static` is all zeros, and so takes no flash, if `hash_builder` has size zero.
     ///
     /// ```
     /// use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// static TABLE: LeftRightTable<u32, u32, 8, 1> =
-    ///     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
-    /// assert!(TABLE.reader().is_some());
+    /// let table: LeftRightTable<u32, u32, 8, 1, _> =
+    ///     LeftRightTable::with_hasher(DefaultHashBuilder::default());
+    /// assert!(table.reader().is_some());
     /// ```
     #[must_use]
     pub const fn with_hasher(hash_builder: S) -> Self {
         const { assert!(BUCKETS > 0 && BUCKETS <= 1 << 20, "a table has at least one bucket") };
-        let mut slots = [const { Slot::new(0, false) }; READERS];
-        let mut number = 0;
-        while number < READERS {
-            slots[number] = Slot::new(number, false);
-            number += 1;
-        }
         Self {
             sides: Sides::new(),
             tables: [const { UnsafeCell::new(Side::new([Bucket::EMPTY; BUCKETS])) }; 2],
-            slots,
+            // Their numbers would not be zeros: `number_of` knows them.
+            slots: [const { Slot::new(0, false) }; READERS],
             seat: Seat::new(false),
             draft: UnsafeCell::new(Draft::new()),
             hash_builder,
         }
     }
 
-    /// Entries it takes: three quarters of its slots. O(1).
+    /// Returns the most entries that the table takes, [`CAPACITY`](Self::CAPACITY). O(1).
     ///
     /// ```
-    /// use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// let table: LeftRightTable<u32, u32, 8, 1> =
-    ///     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
-    /// assert_eq!(table.capacity(), 42);
+    /// use hedgerow::left_right::{LeftRightTable, buckets_for};
+    /// assert!(LeftRightTable::<u32, u32, { buckets_for(40) }, 1>::new().capacity() >= 40);
     /// ```
     pub const fn capacity(&self) -> usize {
-        Bucket::<(K, V)>::capacity(BUCKETS)
+        Self::CAPACITY
     }
 
     /// A reader, if not all `READERS` places are taken: for a thread, or an interrupt handler that keeps it.
@@ -101,9 +131,7 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// Lock-free; O(`READERS`). Its place is given back when it is dropped.
     ///
     /// ```
-    /// use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// let table: LeftRightTable<u32, u32, 8, 1> =
-    ///     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// let reader = table.reader();
     /// assert!(reader.is_some() && table.reader().is_none());
     /// ```
@@ -118,9 +146,7 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// Lock-free; O(1). Its place is given back when it is dropped.
     ///
     /// ```
-    /// use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// let table: LeftRightTable<u32, u32, 8, 1> =
-    ///     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// let writer = table.writer();
     /// assert!(writer.is_some() && table.writer().is_none());
     /// ```
@@ -135,6 +161,12 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
 
     pub(super) fn slots(&self) -> impl Iterator<Item = &Slot> {
         self.slots.iter().map(|slot| &**slot)
+    }
+
+    /// The number of a reader whose slot is `slot`, one of these.
+    pub(super) fn number_of(&self, slot: &Slot) -> usize {
+        let at = core::ptr::from_ref(slot).addr() - self.slots.as_ptr().addr();
+        at / size_of::<CachePadded<Slot>>()
     }
 
     /// The side that somebody was told.
@@ -184,6 +216,14 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     pub(super) unsafe fn draft(&self) -> &mut Draft<BUCKETS> {
         // SAFETY: as the caller says.
         unsafe { &mut *self.draft.get() }
+    }
+}
+
+impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S: Default> Default
+    for LeftRightTable<K, V, BUCKETS, READERS, S>
+{
+    fn default() -> Self {
+        Self::with_hasher(S::default())
     }
 }
 

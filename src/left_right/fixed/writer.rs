@@ -1,7 +1,7 @@
 //! Writing.
 
 use super::table::{Fixed, LeftRightTable};
-use crate::api::hasher::DefaultHashBuilder;
+use crate::api::fixed_hasher::FixedHashBuilder;
 use crate::error::{Busy, TryInsertError};
 use crate::left_right::bucket::Hashed;
 use crate::left_right::side::Place;
@@ -20,13 +20,20 @@ pub(super) struct Draft<const BUCKETS: usize> {
     /// The buckets in which the sides differ, each once.
     dirty: Vec<u32, BUCKETS>,
     is_dirty: [bool; BUCKETS],
-    /// The turn that is not over.
-    turning: Option<Turning>,
+    /// The last turn, and whether it is not over. An `Option` would not be all zeros where there was none, and so a
+    /// `static` table would take flash.
+    turning: Turning,
+    is_turning: bool,
 }
 
 impl<const BUCKETS: usize> Draft<BUCKETS> {
     pub(super) const fn new() -> Self {
-        Self { dirty: Vec::new(), is_dirty: [false; BUCKETS], turning: None }
+        Self {
+            dirty: Vec::new(),
+            is_dirty: [false; BUCKETS],
+            turning: Turning::NONE,
+            is_turning: false,
+        }
     }
 
     fn touch(&mut self, bucket: usize) {
@@ -48,7 +55,7 @@ pub struct TableWriter<
     V: Copy,
     const BUCKETS: usize,
     const READERS: usize,
-    S = DefaultHashBuilder,
+    S = FixedHashBuilder,
 > {
     table: &'a LeftRightTable<K, V, BUCKETS, READERS, S>,
 }
@@ -70,7 +77,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     fn newest(&self) -> &Fixed<K, V, BUCKETS> {
         // SAFETY: this is the writer, and changes and turns ask for `&mut self`.
         unsafe {
-            if self.table.draft_as_is().turning.is_some() {
+            if self.table.draft_as_is().is_turning {
                 self.table.side(self.table.sides.shown())
             } else {
                 self.table.hidden_as_is()
@@ -90,11 +97,11 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     fn settle(&mut self, firmly: bool) -> Result<(), Busy> {
         let table = self.table;
         let draft = self.draft();
-        if let Some(turning) = &mut draft.turning {
-            if !table.sides.is_over(turning, || table.slots(), firmly) {
+        if draft.is_turning {
+            if !table.sides.is_over(&mut draft.turning, || table.slots(), firmly) {
                 return Err(Busy);
             }
-            draft.turning = None;
+            draft.is_turning = false;
             // SAFETY: this is the writer, and the turn is over.
             let (hidden, shown) = unsafe { (table.hidden(), table.side(table.sides.shown())) };
             for &bucket in &draft.dirty {
@@ -109,9 +116,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// The number of entries, unpublished changes included. O(1).
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// assert_eq!(table.writer().unwrap().len(), 0);
     /// ```
     pub fn len(&self) -> usize {
@@ -121,9 +126,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// Whether there are no entries, unpublished changes included. O(1).
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// assert!(table.writer().unwrap().is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
@@ -133,9 +136,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// All entries, unpublished changes included, in no order.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// assert_eq!(table.writer().unwrap().iter().count(), 0);
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
@@ -148,9 +149,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// When readers are still looking at what was shown before the last publish: then nothing was asked.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// let mut writer = table.writer().unwrap();
     /// writer.insert(1, 10).unwrap();
     /// writer.retain(|_, value| *value > 10).unwrap();
@@ -182,9 +181,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// When readers are still looking at what was shown before the last publish.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// assert!(table.writer().unwrap().clear().is_ok());
     /// ```
     pub fn clear(&mut self) -> Result<(), Busy> {
@@ -201,9 +198,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// O(changes), for this and the next change together.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// let (mut writer, reader) = (table.writer().unwrap(), table.reader().unwrap());
     /// let before = reader.enter();
     /// writer.insert(1, 10).unwrap();
@@ -222,7 +217,8 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
             // SAFETY: this is the writer, and the reference is not used across the turn.
             let shown = unsafe { table.side(table.sides.shown()) };
             hidden.set_generation(shown.generation() + 1);
-            draft.turning = Some(table.sides.turn(table.slots()));
+            draft.turning = table.sides.turn(table.slots());
+            draft.is_turning = true;
             // At once, so that who looks from now on is not waited for.
             let _ = self.settle(false);
         }
@@ -232,9 +228,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// now. O(`READERS`), and O(changes) the first time after a publish.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// assert!(!table.writer().unwrap().is_pending());
     /// ```
     pub fn is_pending(&mut self) -> bool {
@@ -246,9 +240,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// In an interrupt handler, or where this thread itself holds a snapshot, that may be for ever.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// let mut writer = table.writer().unwrap();
     /// writer.insert(1, 10).unwrap();
     /// writer.publish();
@@ -266,17 +258,14 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// before the last publish.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// assert_eq!(table.writer().unwrap().stalled_readers().count(), 0);
     /// ```
     pub fn stalled_readers(&self) -> impl Iterator<Item = usize> {
         // SAFETY: this is the writer, and the reference is not used across changes, which ask for `&mut self`.
-        let turning = unsafe { self.table.draft_as_is() }.turning.iter();
-        turning
-            .flat_map(|turning| Sides::looking(turning, self.table.slots()))
-            .map(|slot| slot.number())
+        let draft = unsafe { self.table.draft_as_is() };
+        let slots = self.table.slots().filter(|_| draft.is_turning);
+        Sides::looking(&draft.turning, slots).map(|slot| self.table.number_of(slot))
     }
 }
 
@@ -310,9 +299,7 @@ where
     /// The key's value, unpublished changes included. O(1) expected.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// let mut writer = table.writer().unwrap();
     /// writer.insert(1, 10).unwrap();
     /// assert_eq!(writer.get(&1), Some(10));
@@ -333,9 +320,7 @@ where
     /// key and value.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// let mut writer = table.writer().unwrap();
     /// assert_eq!((writer.insert(1, 10), writer.insert(1, 20)), (Ok(None), Ok(Some(10))));
     /// ```
@@ -363,6 +348,28 @@ where
         Ok(None)
     }
 
+    /// Stores each of `entries` as [`insert`](Self::insert) does, until one is refused. Readers see them after the next
+    /// publish.
+    ///
+    /// There is no `Extend`, because that could not say which entries were refused.
+    ///
+    /// # Errors
+    /// [`TryInsertError`] with the first pair that `insert` refuses. Those before it are stored, and those after it are
+    /// still in the iterator, which the caller keeps by passing `&mut` of it.
+    ///
+    /// ```
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
+    /// let mut writer = table.writer().unwrap();
+    /// assert!(writer.try_extend([(1, 10), (2, 20)]).is_ok());
+    /// assert_eq!(writer.len(), 2);
+    /// ```
+    pub fn try_extend(
+        &mut self,
+        entries: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<(), TryInsertError<K, V>> {
+        entries.into_iter().try_for_each(|(key, value)| self.insert(key, value).map(drop))
+    }
+
     /// Takes out the entry at `place`, which belongs to the bucket `home`, and places `entry`, which belongs elsewhere.
     #[cold]
     #[inline(never)]
@@ -384,9 +391,7 @@ where
     /// When readers are still looking at what was shown before the last publish.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// let mut writer = table.writer().unwrap();
     /// writer.insert(1, 10).unwrap();
     /// assert_eq!(writer.remove(&1), Ok(Some(10)));
@@ -412,9 +417,7 @@ where
     /// When readers are still looking at what was shown before the last publish: then `with` was not called.
     ///
     /// ```
-    /// # use hedgerow::left_right::{DefaultHashBuilder, LeftRightTable};
-    /// # let table: LeftRightTable<u32, u32, 8, 1> =
-    /// #     LeftRightTable::with_hasher(DefaultHashBuilder::with_seed(1));
+    /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// let mut writer = table.writer().unwrap();
     /// writer.insert(1, 10).unwrap();
     /// assert_eq!(writer.update(&1, |value| value + 1), Ok(Some(11)));

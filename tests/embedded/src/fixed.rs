@@ -4,7 +4,7 @@
 use crate::{board, reading::Reading};
 use hedgerow::FlatTable;
 use hedgerow::error::{Busy, Full};
-use hedgerow::flat::{DefaultHashBuilder, TableIter};
+use hedgerow::flat::TableIter;
 use semihosting::println;
 
 pub use hedgerow::error::TryInsertError;
@@ -12,8 +12,7 @@ pub use hedgerow::error::TryInsertError;
 /// Three slots each: four in five of them are taken when all keys are there.
 const BINS: usize = board::KEYS as usize * 5 / 12;
 
-static TABLE: FlatTable<u32, Reading, BINS> =
-    FlatTable::with_hasher(DefaultHashBuilder::with_seed(0x5eed));
+static TABLE: FlatTable<u32, Reading, BINS> = FlatTable::new();
 
 pub struct Table;
 

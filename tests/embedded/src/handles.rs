@@ -133,7 +133,7 @@ fn out_of_memory<P: Keep<u32, Reading>>(
     let mut n = 0;
     let refused = loop {
         match writer.try_insert(n, Reading::new(n, n)) {
-            Ok(replaced) => assert!(replaced.is_none()),
+            Ok(replaced) => assert!(!replaced, "each key is new"),
             Err(refused) => break refused,
         }
         n += 1;

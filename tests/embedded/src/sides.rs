@@ -5,8 +5,8 @@ use crate::{board, reading::Reading};
 use hedgerow::LeftRightMap;
 use hedgerow::error::{Busy, TryInsertError};
 use hedgerow::left_right::{
-    DefaultHashBuilder, Inline, LeftRightTable, ReadHandle, Snapshot, TableReader, TableSnapshot,
-    TableWriter, WriteHandle,
+    DefaultHashBuilder, Inline, LeftRightTable, ReadHandle, ReaderOf, Snapshot, SnapshotOf,
+    WriteHandle, WriterOf,
 };
 
 pub const KINDS: [&str; 3] = ["table", "boxed map", "inline map"];
@@ -18,22 +18,22 @@ const READERS: usize = 3;
 
 pub type Table = LeftRightTable<u32, Reading, BUCKETS, READERS>;
 
-pub static TABLE: Table = Table::with_hasher(DefaultHashBuilder::with_seed(0x5eed));
+pub static TABLE: Table = Table::new();
 
 pub enum Writer {
-    Table(TableWriter<'static, u32, Reading, BUCKETS, READERS>),
+    Table(WriterOf<'static, Table>),
     Boxed(WriteHandle<u32, Reading>),
     Inline(WriteHandle<u32, Reading, DefaultHashBuilder, Inline>),
 }
 
 pub enum Reader {
-    Table(TableReader<'static, u32, Reading, BUCKETS, READERS>),
+    Table(ReaderOf<'static, Table>),
     Boxed(ReadHandle<u32, Reading>),
     Inline(ReadHandle<u32, Reading, DefaultHashBuilder, Inline>),
 }
 
 pub enum Look<'a> {
-    Table(TableSnapshot<'a, u32, Reading, BUCKETS>),
+    Table(SnapshotOf<'a, Table>),
     Boxed(Snapshot<'a, u32, Reading>),
     Inline(Snapshot<'a, u32, Reading, DefaultHashBuilder, Inline>),
 }

@@ -261,7 +261,7 @@ fn insist<T, E>(writer: &mut Writer, mut change: impl FnMut(&mut Writer) -> Resu
 fn wait(writer: &mut Writer) {
     let phase = PHASE.load(SeqCst);
     PHASE.store(WAITING, SeqCst);
-    writer.wait_for_readers();
+    writer.wait();
     PHASE.store(phase, SeqCst);
 }
 

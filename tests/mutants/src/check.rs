@@ -180,7 +180,7 @@ impl Check {
                 let (package, target) = Self::package_of(target);
                 match package {
                     Some(package) => cargo.args(["test", "-p", package]),
-                    None => cargo.args(["test", "--features", "std-ext,serde,rayon"]),
+                    None => cargo.args(["test", "--features", "std-ext,serde,rayon,defmt"]),
                 };
                 if (package, target) == (Some("hedgerow-db"), "grpc") {
                     cargo.args(["--features", "grpc"]);

@@ -1,0 +1,26 @@
+//! Feature `defmt`: what shows a table's entries is formatted as a map.
+
+use super::{TableSnapshot, TableWriter};
+use ::defmt::{Format, Formatter};
+
+impl<K, V, const BUCKETS: usize, S> Format for TableSnapshot<'_, K, V, BUCKETS, S>
+where
+    K: Copy + Format,
+    V: Copy + Format,
+{
+    fn format(&self, f: Formatter<'_>) {
+        crate::api::defmt::format_map(f, self.iter());
+    }
+}
+
+impl<K, V, const BUCKETS: usize, const READERS: usize, S> Format
+    for TableWriter<'_, K, V, BUCKETS, READERS, S>
+where
+    K: Copy + Format,
+    V: Copy + Format,
+{
+    /// Formats all entries, unpublished changes included.
+    fn format(&self, f: Formatter<'_>) {
+        crate::api::defmt::format_map(f, self.iter());
+    }
+}
