@@ -40,7 +40,11 @@ fn readers_of_a_fixed_table_are_numbered_by_their_places() {
     static SIDES: Limits = Limits::new();
     let readers: [ReaderOf<'static, Limits>; 3] =
         std::array::from_fn(|_| SIDES.reader().expect("there are three places"));
-    assert_eq!(readers.each_ref().map(|reader| reader.reader()), [0, 1, 2], "numbers of readers");
+    assert_eq!(
+        readers.each_ref().map(|reader| reader.reader_id()),
+        [0, 1, 2],
+        "numbers of readers"
+    );
     let mut writer = SIDES.writer().expect("nobody writes");
     assert_eq!(writer.stalled_readers().count(), 0, "there was no publish");
     let seen: SnapshotOf<'_, Limits> = readers[1].enter();

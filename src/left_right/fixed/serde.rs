@@ -1,5 +1,5 @@
-//! Feature `serde`: a snapshot is written as a map, as one published state; a table is read as a map, and publishes what
-//! it has read.
+//! Feature `serde`: a snapshot is written as a map, as one published state; a table is read as a map, and publishes
+//! what it has read.
 
 use super::reader::TableSnapshot;
 use super::table::LeftRightTable;
