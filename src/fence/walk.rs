@@ -127,7 +127,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
         loop {
             let found = match *back {
                 Back::Start => self.last_up_to(end, &mut backoff)?,
-                Back::LeftOf(right) => self.leaf_before(right, &mut backoff)?,
+                Back::LeftOf(right) => self.part_left_of(right, &mut backoff)?,
                 Back::End => None,
             };
             let Some((seen, to)) = found else {
@@ -176,7 +176,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     }
 
     /// The leaf left of where `right` began, and how many of its entries come before that.
-    fn leaf_before<'a>(
+    fn part_left_of<'a>(
         &'a self,
         right: Begun<'a, K, V>,
         backoff: &mut Backoff,
