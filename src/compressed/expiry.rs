@@ -101,8 +101,11 @@ impl Store {
         if self.expiry.clock.is_none() {
             return Err(StoreError::NoClock);
         }
-        // relaxed: see `is_used`.
-        self.expiry.is_used.store(true, Ordering::Relaxed);
+        // Stored once, so that inserts do not take turns at a cache line.
+        if !self.expiry.is_used() {
+            // relaxed: see `is_used`.
+            self.expiry.is_used.store(true, Ordering::Relaxed);
+        }
         let deadline = self.expiry.now().saturating_add(millis(time_to_live));
         Ok(if deadline > LAST_DEADLINE { 0 } else { deadline })
     }

@@ -146,7 +146,6 @@ impl Store {
         scratch: &Scratch<'_>,
         into: &RefCell<&mut S>,
     ) -> Option<Found> {
-        let found = Cell::new(Found::none());
         let copy = |segment: Segment<'_>, head: Head, start: usize| match head.model() {
             _ if head.is_operand() => Copied::Not,
             // Whoever may see the value sees it only if it is whole.
@@ -160,7 +159,19 @@ impl Store {
             Some(_) if segment.copy(start, head.stored, scratch) => Copied::Stored,
             Some(_) => Copied::Not,
         };
-        let look = |afar: &Afar| self.look(Location::from(*afar), key, copy, &found);
+        self.find_by(hash, key, copy)
+    }
+
+    /// The key's topmost record, unless the value has expired; `copy` is shown its bytes while they may be changing.
+    #[inline(always)]
+    fn find_by(
+        &self,
+        hash: Hash,
+        key: &[u8],
+        copy: impl Fn(Segment<'_>, Head, usize) -> Copied,
+    ) -> Option<Found> {
+        let found = Cell::new(Found::none());
+        let look = |afar: &Afar| self.look(Location::from(*afar), key, &copy, &found);
         self.table.get(hash, look, |_| MaybeUninit::new(()))?;
         let found = found.get();
         (!self.has_passed(found.deadline)).then_some(found)
@@ -173,13 +184,7 @@ impl Store {
 
     /// What the key's entry leads to, with nothing copied.
     fn glance(&self, key: &[u8]) -> Option<Found> {
-        let hash = self.hash(key);
-        let found = Cell::new(Found::none());
-        let look =
-            |afar: &Afar| self.look(Location::from(*afar), key, |_, _, _| Copied::Not, &found);
-        self.table.get(hash, look, |_| MaybeUninit::new(()))?;
-        let found = found.get();
-        (!self.has_passed(found.deadline)).then_some(found)
+        self.find_by(self.hash(key), key, |_, _, _| Copied::Not)
     }
 
     /// Whether a record is the key's; what it says, if it is. All of it may be changing.

@@ -466,11 +466,11 @@ impl Store {
         // Who is to go is asked each time anew.
         let marked = touched && sweep.aim == Aim::Compact;
         let record = Moved { at, hash, head, key, stored, touched, marked };
-        let tells = desk.frugal && self.tells();
-        if self.has_passed(head.deadline) || sweep.aim == Aim::Evict {
-            (!tells).then_some(()).ok_or(Stuck)?;
+        let expired = self.has_passed(head.deadline);
+        if (expired || sweep.aim == Aim::Evict) && desk.frugal && self.tells() {
+            return Err(Stuck);
         }
-        if self.has_passed(head.deadline) {
+        if expired {
             let leads = |top: Location| self.leads_to(top, at);
             self.discard(hash, key, leads, RemovalCause::Expired);
             return Ok(size);
