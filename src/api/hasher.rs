@@ -30,8 +30,8 @@ pub struct DefaultHashBuilder {
 impl DefaultHashBuilder {
     /// Returns a hasher keyed by a constant: the same in each run of the program.
     ///
-    /// Anybody who knows the seed can choose keys that collide. A `static` table of fixed size with it is not all
-    /// zeros, so the linker stores the whole table in flash: [`FixedHashBuilder`] avoids that.
+    /// An attacker who knows the seed can choose keys that collide. A `static` table of fixed size with this hasher is
+    /// not all zeros, so the linker stores the whole table in flash; [`FixedHashBuilder`] avoids that.
     ///
     /// ```
     /// use hedgerow::flat::{DefaultHashBuilder, FlatMap};

@@ -157,7 +157,7 @@
 //! ## What compiles and differs
 //! - An [`Entry`](crate::entry::Entry) locks nothing. After `entry` has returned `Vacant`, another thread may store the
 //!   key: [`VacantEntry::insert`](crate::entry::VacantEntry::insert) then returns that value, and drops the one that it
-//!   was given. If a program has to know which thread was first, it calls
+//!   was given. To learn which thread was first, call
 //!   [`insert_if_absent`](crate::HashMap::insert_if_absent).
 //! - `retain` and `remove_if` show `&V`, lock nothing, and may ask again. They remove an entry whose value another
 //!   thread changes [in place](#values-that-are-changed-in-place) meanwhile.
