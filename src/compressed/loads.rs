@@ -6,14 +6,20 @@ use crate::facade::lock::Lock;
 use crate::sync::backoff::Backoff;
 use crate::sync::holder::Holder;
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// Keys whose values are being made.
-pub(super) struct Loads(Lock<Vec<Arc<Load>>>);
+pub(super) struct Loads(Lock<InFlight>);
+
+struct InFlight {
+    loads: Vec<Load>,
+    /// The number of the next one.
+    next: usize,
+}
 
 struct Load {
     key: Box<[u8]>,
+    number: usize,
     /// The thread that makes the value.
     holder: Holder,
 }
@@ -21,12 +27,12 @@ struct Load {
 /// The right to make a key's value; it ends when this is dropped.
 struct Turn<'a> {
     loads: &'a Loads,
-    load: Arc<Load>,
+    number: usize,
 }
 
 impl Loads {
     pub(super) fn new() -> Self {
-        Self(Lock::new(Vec::new()))
+        Self(Lock::new(InFlight { loads: Vec::new(), next: 0 }))
     }
 
     /// The right to make the value, or None if another thread has it.
@@ -34,42 +40,46 @@ impl Loads {
     /// # Panics
     /// The calling thread has it, where that can be known.
     fn begin(&self, key: &[u8]) -> Option<Turn<'_>> {
-        let load = Arc::new(Load { key: key.into(), holder: Holder::new() });
+        let copy = Box::from(key);
         let mut all = self.0.lock();
-        let found = all.iter().find(|load| *load.key == *key).cloned();
-        if found.is_none() {
-            load.holder.begin();
-            all.push(load.clone());
+        let own = all.loads.iter().find(|load| *load.key == *key).map(Load::is_own);
+        if own.is_none() {
+            let number = all.next;
+            all.next = number.wrapping_add(1);
+            let holder = Holder::new();
+            holder.begin();
+            all.loads.push(Load { key: copy, number, holder });
+            return Some(Turn { loads: self, number });
         }
         drop(all);
-        match found {
-            None => Some(Turn { loads: self, load }),
-            Some(other) => {
-                let own = other.holder.is_this_thread();
-                assert!(!own, "a closure that makes the value of a key asks for that key's value");
-                None
-            }
-        }
+        let own = own == Some(true);
+        assert!(!own, "a closure that makes the value of a key asks for that key's value");
+        None
     }
 
     /// Waits until no value of the key is being made.
     fn wait(&self, key: &[u8]) {
         let mut backoff = Backoff::spinning();
-        while self.0.lock().iter().any(|load| *load.key == *key) {
+        while self.0.lock().loads.iter().any(|load| *load.key == *key) {
             let _ = backoff.wait_long();
         }
+    }
+}
+
+impl Load {
+    fn is_own(&self) -> bool {
+        self.holder.is_this_thread()
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut all = self.loads.0.lock();
-        if let Some(at) = all.iter().position(|load| Arc::ptr_eq(load, &self.load)) {
-            let done = all.swap_remove(at);
-            // What is freed is freed with nothing locked.
-            drop(all);
-            drop(done);
-        }
+        let at = all.loads.iter().position(|load| load.number == self.number);
+        let done = at.map(|at| all.loads.swap_remove(at));
+        // Its memory is freed with nothing locked.
+        drop(all);
+        drop(done);
     }
 }
 
