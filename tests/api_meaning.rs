@@ -315,7 +315,11 @@ macro_rules! entries {
         assert_eq!(numbers(there.remove()), Some(32), "what is there by now");
         let Entry::Vacant(absent) = map.entry(3) else { panic!("the key has no value") };
         map.insert(3, 33);
-        assert_eq!(absent.insert(34).number(), 33, "the value of another thread stays");
+        let Err(refused) = absent.insert(34) else { panic!("another thread was first") };
+        assert_eq!(refused.into_parts(), (3, 34), "what was refused comes back");
+        assert_eq!(map.get(&3).map(|found| found.number()), Some(33), "the other's value stays");
+        let Entry::Vacant(absent) = map.entry(7) else { panic!("the key has no value") };
+        assert_eq!(absent.insert(70).ok().map(|found| found.number()), Some(70));
         let doubled = |n: &mut u64| *n *= 2;
         assert_eq!(map.entry(3).and_modify(doubled).or_insert(1).number(), 66, "the new value");
         assert_eq!(map.entry(5).and_modify(doubled).or_insert(1).number(), 1);

@@ -251,7 +251,7 @@ fn get_or_insert(map: &Map, key: u64, value: u64) -> u64 {
                 assert_eq!(*entry.key().0, key);
                 *entry.into_value().0
             }
-            Entry::Vacant(entry) => *entry.insert(make()).0,
+            Entry::Vacant(entry) => *entry.insert(make()).expect("nobody else is there").0,
         },
         _ => {
             map.set_pending_limit(None);

@@ -1,6 +1,7 @@
 //! `entry()`, written once for the maps that have it.
 
 use crate::api::op::Op;
+use crate::error::OccupiedError;
 use core::fmt;
 
 /// What [`Entry`] needs of a map. Sealed: the maps of this crate implement it.
@@ -35,6 +36,13 @@ pub trait Entries: sealed::Sealed {
         key: Self::Key,
         make: impl FnOnce(&Self::Key) -> Self::Value,
     ) -> Self::Found<'_>;
+    /// Hands both back if the key has a value.
+    #[doc(hidden)]
+    fn insert_new(
+        &self,
+        key: Self::Key,
+        value: Self::Value,
+    ) -> Result<Self::Found<'_>, (Self::Key, Self::Value)>;
     /// Returns the value after it.
     #[doc(hidden)]
     fn modify_or_insert(
@@ -345,16 +353,22 @@ impl<'a, M: Entries> VacantEntry<'a, M> {
         self.key
     }
 
-    /// Stores `value`. If another thread stored one meanwhile, returns that.
+    /// Stores `value`, if no other thread has stored one since `entry` looked.
+    ///
+    /// # Errors
+    /// The key has a value by now; the error hands key and value back.
     ///
     /// ```
     /// use hedgerow::entry::Entry;
     /// let map = hedgerow::OrdMap::<u32, char>::new();
     /// let Entry::Vacant(entry) = map.entry(7) else { unreachable!() };
-    /// assert_eq!(*entry.insert('a'), 'a');
+    /// let Entry::Vacant(late) = map.entry(7) else { unreachable!() };
+    /// assert_eq!(*entry.insert('a').unwrap(), 'a');
+    /// assert_eq!(late.insert('b').unwrap_err().into_parts(), (7, 'b'));
     /// ```
-    pub fn insert(self, value: M::Value) -> M::Found<'a> {
-        self.map.find_or_insert(self.key, |_| value)
+    pub fn insert(self, value: M::Value) -> Result<M::Found<'a>, OccupiedError<M::Key, M::Value>> {
+        let stored = self.map.insert_new(self.key, value);
+        stored.map_err(|(key, value)| OccupiedError::new(key, value, ()))
     }
 }
 

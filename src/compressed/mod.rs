@@ -12,6 +12,9 @@
 //!
 //! The labels are in `segment`, `pool` and `models`.
 
+// Documentation lists the methods of the first modules first.
+mod map;
+
 mod budget;
 mod builder;
 mod cache;
@@ -24,7 +27,6 @@ mod learn;
 mod loads;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
-mod map;
 mod models;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod models_loom;

@@ -132,7 +132,7 @@
 //! | dashmap `map.remove_if(&k, \|k, v\| …)` | the same |
 //! | scc `map.insert_sync(k, v)` → `Err((k, v))` if there is one | `map.insert_if_absent(k, v)` |
 //! | dashmap `map.into_iter()` | the same |
-//! | dashmap `Entry::Vacant(e)` and `e.insert(v)` | [`map.insert_if_absent(k, v)`](#what-compiles-and-differs) |
+//! | dashmap `Entry::Vacant(e)` and `e.insert(v)` | the same, which [returns a `Result`](#what-differs) |
 //! | papaya `guard.flush()`, crossbeam-epoch's `flush`: drop now what was removed | `map.reclaim()` |
 //!
 //! ```
@@ -154,11 +154,10 @@
 //! assert_eq!(map.into_iter().count(), 1);
 //! ```
 //!
-//! ## What compiles and differs
+//! ## What differs
 //! - An [`Entry`](crate::entry::Entry) locks nothing. After `entry` has returned `Vacant`, another thread may store the
-//!   key: [`VacantEntry::insert`](crate::entry::VacantEntry::insert) then returns that value, and drops the one that it
-//!   was given. To learn which thread was first, call
-//!   [`insert_if_absent`](crate::HashMap::insert_if_absent).
+//!   key: [`VacantEntry::insert`](crate::entry::VacantEntry::insert) then hands key and value back, as
+//!   [`insert_if_absent`](crate::HashMap::insert_if_absent) does.
 //! - `retain` and `remove_if` show `&V`, lock nothing, and may ask again. They remove an entry whose value another
 //!   thread changes [in place](#values-that-are-changed-in-place) meanwhile.
 //! - What is replaced or removed is dropped later: by another write to the map, by
@@ -274,7 +273,7 @@
 //! | a range as of one moment, under a lock | `map.range(a..b)` |
 //! | `map.iter()` | the same |
 //! | `map.lower_bound(bound)` of a `Bound` | `map.iter_range((bound, Unbounded)).next()` |
-//! | iterators that are `Send` | they hold a guard: [copy some entries at a time](#what-compiles-and-differs) |
+//! | iterators that are `Send` | they hold a guard: [copy some entries at a time](#what-differs) |
 //! | keys that are `Ord` | keys that are `Ord + Clone`; give your own types a [`Ranking`](crate::fence::Ranking) |
 //!
 //! ```

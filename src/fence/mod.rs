@@ -4,6 +4,9 @@
 //! validated: the leaf itself says which keys it answers for. See there for what it promises. [`OrdMap`] is the
 //! same with keys and values of any type, and returns references that hold a [`Guard`](crate::owned::Guard).
 
+// Documentation lists the methods of the first modules first.
+mod map;
+
 mod apply;
 mod arena;
 mod atomically;
@@ -29,7 +32,6 @@ mod leaf;
 mod load;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
-mod map;
 mod near;
 mod or_insert;
 mod ordered;

@@ -6,7 +6,7 @@ use super::map::FenceMap;
 use super::rank::Ranking;
 use crate::api::entry::{Entries, Entry, or_insert, sealed::Sealed};
 use crate::api::op::{Change, Op};
-use crate::error::TryInsertError;
+use crate::error::{OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
 use crate::sync::words::both;
 use equivalent::Comparable;
@@ -35,6 +35,10 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> Entries for FenceMap<K, V, R> {
 
     fn find_or_insert(&self, key: K, make: impl FnOnce(&K) -> V) -> V {
         self.found_or(key, make, |_| Op::Keep)
+    }
+
+    fn insert_new(&self, key: K, value: V) -> Result<V, (K, V)> {
+        self.insert_if_absent(key, value).map(|()| value).map_err(OccupiedError::into_parts)
     }
 
     fn modify_or_insert(

@@ -4,7 +4,7 @@ use super::map::FlatMap;
 use crate::api::entry::{Entries, Entry, or_insert, sealed::Sealed};
 use crate::api::op::Op;
 use crate::bins::bin::Entry as Slot;
-use crate::error::TryInsertError;
+use crate::error::{OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
 use crate::sync::words::both;
 use core::hash::{BuildHasher, Hash};
@@ -34,6 +34,10 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> Entries for FlatMap<K, V, S> 
 
     fn find_or_insert(&self, key: K, make: impl FnOnce(&K) -> V) -> V {
         self.found_or(key, make, |_| Op::Keep)
+    }
+
+    fn insert_new(&self, key: K, value: V) -> Result<V, (K, V)> {
+        self.insert_if_absent(key, value).map(|()| value).map_err(OccupiedError::into_parts)
     }
 
     fn modify_or_insert(

@@ -179,89 +179,6 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-
-    /// All entries, copied out, in no particular order.
-    ///
-    /// Each bin's entries are as they were at one moment. A key that is present from the iterator's
-    /// beginning to its end is seen exactly once, however the map grows; one that comes or goes meanwhile
-    /// at most once. Allocates a buffer for one bin. Waits while a writer is inside the next bin.
-    ///
-    /// ```
-    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a'), (2, 'b')].into();
-    /// let mut all: Vec<_> = map.iter().collect();
-    /// all.sort();
-    /// assert_eq!(all, [(1, 'a'), (2, 'b')]);
-    /// ```
-    pub fn iter(&self) -> Iter<'_, K, V> {
-        Iter::new(&self.table)
-    }
-
-    /// All keys, as [`iter`](Self::iter) sees them.
-    ///
-    /// ```
-    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
-    /// assert_eq!(map.keys().collect::<Vec<_>>(), [1]);
-    /// ```
-    pub fn keys(&self) -> Keys<'_, K, V> {
-        Keys(self.iter())
-    }
-
-    /// All values, as [`iter`](Self::iter) sees them.
-    ///
-    /// ```
-    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
-    /// assert_eq!(map.values().collect::<Vec<_>>(), ['a']);
-    /// ```
-    pub fn values(&self) -> Values<'_, K, V> {
-        Values(self.iter())
-    }
-
-    /// Removes every entry, bin by bin; keeps the memory.
-    ///
-    /// An entry inserted meanwhile may stay. Blocks while another writer is inside a bin. Allocates nothing.
-    ///
-    /// ```
-    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
-    /// map.clear();
-    /// assert!(map.is_empty());
-    /// ```
-    pub fn clear(&self) {
-        self.table.clear();
-    }
-
-    /// Keeps the entries for which `keep` says true, with the values as it leaves them.
-    ///
-    /// `keep` runs with nothing locked; where a bin changes between its being asked and the removal, the
-    /// bin's entries are asked about again; a `keep` that writes to that bin each time never ends.
-    /// Allocates a buffer for one bin.
-    ///
-    /// ```
-    /// let map: hedgerow::FlatMap<u32, u32> = (0..10).map(|n| (n, n)).collect();
-    /// map.retain(|k, v| { *v *= 2; k % 2 == 0 });
-    /// assert_eq!((map.len(), map.get(&4), map.get(&5)), (5, Some(8), None));
-    /// ```
-    pub fn retain(&self, keep: impl FnMut(&K, &mut V) -> bool) {
-        self.table.retain(keep, |_| {});
-    }
-
-    /// Figures about the map. Walks its directory.
-    ///
-    /// ```
-    /// let map: hedgerow::FlatMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();
-    /// let stats = map.stats();
-    /// assert!(stats.len == 1000 && stats.memory_bytes / stats.len < 60);
-    /// ```
-    pub fn stats(&self) -> FlatStats {
-        let usage = self.table.usage();
-        FlatStats {
-            len: self.len(),
-            bins: usage.bins,
-            slots_per_bin: Layout::<K, V>::SLOTS,
-            overflow_lines: usage.overflow_lines,
-            memory_bytes: usage.bytes,
-            retired_bytes: usage.retired_bytes,
-        }
-    }
 }
 
 impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
@@ -576,7 +493,94 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         };
         Ok(before.map(|before| (before, op)))
     }
+}
 
+impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
+    /// All entries, copied out, in no particular order.
+    ///
+    /// Each bin's entries are as they were at one moment. A key that is present from the iterator's
+    /// beginning to its end is seen exactly once, however the map grows; one that comes or goes meanwhile
+    /// at most once. Allocates a buffer for one bin. Waits while a writer is inside the next bin.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a'), (2, 'b')].into();
+    /// let mut all: Vec<_> = map.iter().collect();
+    /// all.sort();
+    /// assert_eq!(all, [(1, 'a'), (2, 'b')]);
+    /// ```
+    pub fn iter(&self) -> Iter<'_, K, V> {
+        Iter::new(&self.table)
+    }
+
+    /// All keys, as [`iter`](Self::iter) sees them.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
+    /// assert_eq!(map.keys().collect::<Vec<_>>(), [1]);
+    /// ```
+    pub fn keys(&self) -> Keys<'_, K, V> {
+        Keys(self.iter())
+    }
+
+    /// All values, as [`iter`](Self::iter) sees them.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
+    /// assert_eq!(map.values().collect::<Vec<_>>(), ['a']);
+    /// ```
+    pub fn values(&self) -> Values<'_, K, V> {
+        Values(self.iter())
+    }
+
+    /// Removes every entry, bin by bin; keeps the memory.
+    ///
+    /// An entry inserted meanwhile may stay. Blocks while another writer is inside a bin. Allocates nothing.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
+    /// map.clear();
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn clear(&self) {
+        self.table.clear();
+    }
+
+    /// Keeps the entries for which `keep` says true, with the values as it leaves them.
+    ///
+    /// `keep` runs with nothing locked; where a bin changes between its being asked and the removal, the
+    /// bin's entries are asked about again; a `keep` that writes to that bin each time never ends.
+    /// Allocates a buffer for one bin.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<u32, u32> = (0..10).map(|n| (n, n)).collect();
+    /// map.retain(|k, v| { *v *= 2; k % 2 == 0 });
+    /// assert_eq!((map.len(), map.get(&4), map.get(&5)), (5, Some(8), None));
+    /// ```
+    pub fn retain(&self, keep: impl FnMut(&K, &mut V) -> bool) {
+        self.table.retain(keep, |_| {});
+    }
+
+    /// Figures about the map. Walks its directory.
+    ///
+    /// ```
+    /// let map: hedgerow::FlatMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();
+    /// let stats = map.stats();
+    /// assert!(stats.len == 1000 && stats.memory_bytes / stats.len < 60);
+    /// ```
+    pub fn stats(&self) -> FlatStats {
+        let usage = self.table.usage();
+        FlatStats {
+            len: self.len(),
+            bins: usage.bins,
+            slots_per_bin: Layout::<K, V>::SLOTS,
+            overflow_lines: usage.overflow_lines,
+            memory_bytes: usage.bytes,
+            retired_bytes: usage.retired_bytes,
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
     /// them. What it was not asked for stays in the map.
     ///

@@ -4,6 +4,10 @@
 //! [`FlatTable`] is of fixed size, lies in one piece in a `static` or wherever it is put, and needs no
 //! allocator. See there for what each promises.
 
+// Documentation lists the methods of the first modules first.
+#[cfg(feature = "alloc")]
+mod map;
+
 #[cfg(feature = "alloc")]
 mod batch;
 #[cfg(feature = "alloc")]
@@ -15,8 +19,6 @@ mod fallible;
 mod fixed;
 #[cfg(feature = "alloc")]
 mod iter;
-#[cfg(feature = "alloc")]
-mod map;
 #[cfg(feature = "rayon")]
 mod rayon;
 #[cfg(feature = "serde")]

@@ -36,6 +36,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> Entries for HashMap<K, V, S> {
         self.get_or_insert_with_key(key, make)
     }
 
+    fn insert_new(&self, key: K, value: V) -> Result<Ref<'_, K, V>, (K, V)> {
+        Self::insert_new(self, key, value)
+    }
+
     fn modify_or_insert(
         &self,
         key: K,

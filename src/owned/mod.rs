@@ -4,17 +4,22 @@
 //! guard of its own ([`Pinned`], made by `pin`, `with_guard` and `pin_owned`) returns plain references. An entry that
 //! is taken out of the map is dropped when no guard is left under which it can have been found.
 
-mod bytes_iter;
+// Documentation lists the methods of the first modules first.
+mod map;
+
+mod ops;
+
 mod bytes_map;
+
+mod bytes_iter;
 mod bytes_or_insert;
 mod bytes_pinned;
 mod bytes_tries;
+mod bytes_whole;
 mod entry;
 mod fused;
 mod iter;
-mod map;
 mod nodes;
-mod ops;
 mod pinned;
 #[cfg(feature = "rayon")]
 mod rayon;
@@ -23,6 +28,7 @@ mod removed;
 mod serde;
 mod traits;
 mod tries;
+mod whole;
 
 pub use crate::api::hasher::DefaultHashBuilder;
 pub use crate::api::op::Op;

@@ -35,6 +35,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> Entries for OrdMap<K, V, R> {
         self.get_or_insert_with_key(key, make)
     }
 
+    fn insert_new(&self, key: K, value: V) -> Result<Ref<'_, K, V>, (K, V)> {
+        Self::insert_new(self, key, value)
+    }
+
     fn modify_or_insert(
         &self,
         key: K,

@@ -7,11 +7,14 @@
 //! The bounds of leaves outlive the entries that they come from. So each is a clone of a key, in a node of its own,
 //! made with nothing locked, before a leaf is split, and garbage when two leaves are joined.
 
+// Documentation lists the methods of the first modules first.
+mod map;
+
+mod ops;
+
 mod batch;
 mod entries;
 mod iter;
-mod map;
-mod ops;
 mod ordered;
 mod pinned;
 mod raw;
@@ -20,6 +23,7 @@ mod serde;
 mod splits;
 mod traits;
 mod tries;
+mod whole;
 
 pub use iter::{
     OrdExtractIf, OrdIntoIter, OrdIter, OrdIterRange, OrdRange, PinnedOrdIter, PinnedOrdIterRange,

@@ -45,7 +45,9 @@ fn hashed() {
     assert_eq!((grown.as_str(), before.as_str()), ("ab", "ab"));
     assert_eq!(done.after.expect("it was stored").as_str(), "abc");
     match map.entry(100) {
-        Entry::Vacant(entry) => assert_eq!(*entry.insert("100".into()), "100"),
+        Entry::Vacant(entry) => {
+            assert_eq!(*entry.insert("100".into()).expect("nobody else is there"), "100");
+        }
         Entry::Occupied(_) => unreachable!("it is new"),
     }
     let handle = Handle::new();

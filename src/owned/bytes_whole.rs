@@ -1,0 +1,144 @@
+//! `BytesMap` as a whole: walks, room, garbage, figures.
+
+use super::bytes_iter::BytesIter;
+use super::bytes_map::BytesMap;
+use super::map::fail;
+use super::nodes::OwnedStats;
+use crate::error::TryReserveError;
+use crate::reclaim::guard::{Stalled, stalled};
+
+impl<S> BytesMap<S> {
+    /// Entries that were replaced or removed and are not freed yet.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// map.insert("rose", "white");
+    /// assert_eq!(map.pending(), 1);
+    /// ```
+    pub fn pending(&self) -> usize {
+        self.nodes.retired().pending()
+    }
+
+    /// How many entries may be [`pending`](Self::pending) when something is inserted by
+    /// [`try_insert`](Self::try_insert), [`try_insert_if_absent`](Self::try_insert_if_absent),
+    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with), [`try_update`](Self::try_update) or
+    /// [`try_compute`](Self::try_compute); see [`HashMap::set_pending_limit`](super::HashMap::set_pending_limit).
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::new();
+    /// map.set_pending_limit(Some(100));
+    /// let guard = hedgerow::owned::pin();
+    /// assert!((0..1000).any(|_| map.try_insert("rose", "red").is_err()));
+    /// assert_eq!(map.pending(), 101);
+    /// ```
+    pub fn set_pending_limit(&self, limit: Option<usize>) {
+        self.nodes.retired().set_limit(limit);
+    }
+
+    /// What [`set_pending_limit`](Self::set_pending_limit) has set.
+    ///
+    /// ```
+    /// assert_eq!(hedgerow::BytesMap::new().pending_limit(), None);
+    /// ```
+    pub fn pending_limit(&self) -> Option<usize> {
+        self.nodes.retired().limit()
+    }
+
+    /// Frees what no reader can be looking at any more, all at once; see
+    /// [`HashMap::reclaim`](super::HashMap::reclaim).
+    ///
+    /// ```
+    /// hedgerow::BytesMap::new().reclaim();
+    /// ```
+    pub fn reclaim(&self) {
+        self.nodes.retired().collect();
+    }
+
+    /// Readers, of whatever map, whose guards are older than the youngest batch of garbage; see
+    /// [`HashMap::stalled_readers`](super::HashMap::stalled_readers).
+    ///
+    /// ```
+    /// for stalled in hedgerow::BytesMap::new().stalled_readers() {
+    ///     println!("reader {} is {} batches behind", stalled.reader, stalled.batches);
+    /// }
+    /// ```
+    pub fn stalled_readers(&self) -> impl Iterator<Item = Stalled> + use<S> {
+        stalled()
+    }
+
+    /// Returns an iterator over all entries, in no particular order; see [`HashMap::iter`](super::HashMap::iter).
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// assert_eq!(map.iter().next().unwrap().pair(), (&b"rose"[..], &b"red"[..]));
+    /// ```
+    pub fn iter(&self) -> BytesIter<'_> {
+        BytesIter::new(&self.nodes)
+    }
+
+    /// Keeps the entries for which `keep` says true; see [`HashMap::retain`](super::HashMap::retain).
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red"), ("thorn", "green")]);
+    /// map.retain(|_, colour| colour == b"red");
+    /// assert_eq!(map.len(), 1);
+    /// ```
+    pub fn retain(&self, mut keep: impl FnMut(&[u8], &[u8]) -> bool) {
+        self.nodes.retain(|node| keep(node.key(), node.value()));
+    }
+
+    /// Removes every entry, bin by bin; keeps the table's memory.
+    ///
+    /// ```
+    /// let map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// map.clear();
+    /// assert!(map.is_empty());
+    /// ```
+    pub fn clear(&self) {
+        self.retain(|_, _| false);
+    }
+
+    /// Makes room for `additional` more entries in the table.
+    ///
+    /// # Panics
+    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    ///
+    /// ```
+    /// hedgerow::BytesMap::new().reserve(1000);
+    /// ```
+    pub fn reserve(&self, additional: usize) {
+        self.try_reserve(additional).unwrap_or_else(|why| fail(why));
+    }
+
+    /// As [`reserve`](Self::reserve), but says when it cannot.
+    ///
+    /// # Errors
+    /// When the capacity cannot be addressed or the allocator has not got it.
+    ///
+    /// ```
+    /// assert!(hedgerow::BytesMap::new().try_reserve(usize::MAX).is_err());
+    /// ```
+    pub fn try_reserve(&self, additional: usize) -> Result<(), TryReserveError> {
+        self.nodes.reserve(additional)
+    }
+
+    /// Frees all garbage and gives back what memory the table does not need.
+    ///
+    /// ```
+    /// let mut map = hedgerow::BytesMap::from([("rose", "red")]);
+    /// map.shrink_to_fit();
+    /// assert_eq!(map.len(), 1);
+    /// ```
+    pub fn shrink_to_fit(&mut self) {
+        self.nodes.shrink_to_fit();
+    }
+
+    /// Returns figures about the map. Walks its table's directory.
+    ///
+    /// ```
+    /// assert_eq!(hedgerow::BytesMap::new().stats().memory_bytes, 0);
+    /// ```
+    pub fn stats(&self) -> OwnedStats {
+        self.nodes.stats()
+    }
+}
