@@ -105,12 +105,15 @@ struct Place<N> {
     bag: Lock<Bag<N>>,
     /// How much is in it.
     len: AtomicUsize,
+    /// How much of that is ripe.
+    ripe: AtomicUsize,
 }
 
 impl<N: Node> Place<N> {
     crate::facade::const_unless_loom! {
         fn new() -> Self {
-            Self { bag: Lock::new(Bag::new()), len: AtomicUsize::new(0) }
+            let (len, ripe) = (AtomicUsize::new(0), AtomicUsize::new(0));
+            Self { bag: Lock::new(Bag::new()), len, ripe }
         }
     }
 
@@ -126,6 +129,11 @@ impl<N: Node> Place<N> {
         // relaxed: a figure, which orders nothing.
         self.len.load(Ordering::Relaxed)
     }
+
+    fn has_ripe(&self) -> bool {
+        // relaxed: a hint, which orders nothing; who frees looks again under the lock.
+        self.ripe.load(Ordering::Relaxed) > 0
+    }
 }
 
 /// A bag that is locked; counted when it is given back.
@@ -139,6 +147,8 @@ impl<N: Node> Drop for Held<'_, N> {
     fn drop(&mut self) {
         // relaxed: written under the lock alone, and a figure to everybody else.
         self.place.len.store(self.bag.len(), Ordering::Relaxed);
+        // relaxed: as above.
+        self.place.ripe.store(self.bag.ripe.len(), Ordering::Relaxed);
     }
 }
 
@@ -226,14 +236,21 @@ impl<N: Node> Garbage<N> {
         core::iter::once(&self.first).chain(self.more().into_iter().flatten().map(|bag| &**bag))
     }
 
+    /// The place of a reader's bag. While there is one bag, nobody has to know the reader's number.
+    #[inline]
+    fn place(&self, reader: impl FnOnce() -> usize) -> &Place<N> {
+        self.more().map_or(&self.first, |more| &*more[reader() % BAGS])
+    }
+
     /// The bag of the reader of this number.
-    fn bag(&self, reader: usize) -> Held<'_, N> {
+    #[inline]
+    fn bag(&self, reader: impl FnOnce() -> usize) -> Held<'_, N> {
         if let Some(more) = self.more() {
-            return more[reader % BAGS].lock();
+            return more[reader() % BAGS].lock();
         }
         self.first.try_lock().unwrap_or_else(|| {
             self.spread();
-            self.more().map_or(&self.first, |more| &*more[reader % BAGS]).lock()
+            self.place(reader).lock()
         })
     }
 
@@ -259,7 +276,12 @@ impl<N: Node> Garbage<N> {
     /// # Safety
     /// The node was unlinked from where readers of `domain` find it, by this thread or one that it has
     /// synchronized with; it is given to nobody else.
-    pub(crate) unsafe fn add(&self, domain: &Domain, reader: usize, node: Shared<N>) {
+    pub(crate) unsafe fn add(
+        &self,
+        domain: &Domain,
+        reader: impl FnOnce() -> usize,
+        node: Shared<N>,
+    ) {
         // SAFETY: the caller's promise.
         drop(unsafe { self.put(domain, reader, node) });
     }
@@ -268,7 +290,12 @@ impl<N: Node> Garbage<N> {
     ///
     /// # Safety
     /// As `add`.
-    pub(crate) unsafe fn add_and_free(&self, domain: &Domain, reader: usize, node: Shared<N>) {
+    pub(crate) unsafe fn add_and_free(
+        &self,
+        domain: &Domain,
+        reader: impl FnOnce() -> usize,
+        node: Shared<N>,
+    ) {
         // SAFETY: the caller's promise.
         let bag = unsafe { self.put(domain, reader, node) };
         self.free_some(bag, Reason::Share);
@@ -276,7 +303,13 @@ impl<N: Node> Garbage<N> {
 
     /// # Safety
     /// As `add`.
-    unsafe fn put(&self, domain: &Domain, reader: usize, node: Shared<N>) -> Held<'_, N> {
+    #[inline(always)]
+    unsafe fn put(
+        &self,
+        domain: &Domain,
+        reader: impl FnOnce() -> usize,
+        node: Shared<N>,
+    ) -> Held<'_, N> {
         let mut bag = self.bag(reader);
         // SAFETY: the caller's promise: the node is garbage, and ours.
         unsafe { bag.open.push(node) };
@@ -286,13 +319,18 @@ impl<N: Node> Garbage<N> {
 
     /// Moves batches on, now and then; and when one is sealed, those of another bag too, whose threads may
     /// have ended, or write no more.
-    #[inline]
+    #[inline(always)]
     fn go_on(&self, bag: &mut Bag<N>, domain: &Domain) {
         if bag.patience > 0 {
             bag.patience -= 1;
             return;
         }
         bag.patience = PATIENCE;
+        self.move_on(bag, domain);
+    }
+
+    #[cold]
+    fn move_on(&self, bag: &mut Bag<N>, domain: &Domain) {
         if bag.advance(domain, BATCH) {
             bag.turn = bag.turn.wrapping_add(1);
             // Another one, or held: this very bag is held too.
@@ -305,6 +343,7 @@ impl<N: Node> Garbage<N> {
     }
 
     /// Frees what one operation is to free, running destructors with nothing locked; says how many.
+    #[inline(always)]
     fn free_some(&self, bag: Held<'_, N>, reason: Reason) -> usize {
         if bag.ripe.len() == 0 {
             return 0;
@@ -319,16 +358,17 @@ impl<N: Node> Garbage<N> {
         self.reentrancy.begin(&self.first, bag.ripe.len(), reason)
     }
 
-    /// As the end of `add_and_free`.
-    pub(crate) fn free_share(&self, reader: usize) {
-        self.free_some(self.bag(reader), Reason::Share);
+    /// As the end of `add_and_free`. Mostly nothing is ripe: then this takes no lock.
+    #[inline(always)]
+    pub(crate) fn free_share(&self, reader: impl FnOnce() -> usize + Copy) {
+        if self.place(reader).has_ripe() {
+            self.free_share_of(reader);
+        }
     }
 
-    /// Whether there is no garbage.
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.len() == 0
-            && self.more().is_none_or(|more| more.iter().all(|place| place.len() == 0))
+    #[inline(never)]
+    fn free_share_of(&self, reader: impl FnOnce() -> usize) {
+        self.free_some(self.bag(reader), Reason::Share);
     }
 
     /// Pieces of garbage.

@@ -83,6 +83,7 @@ fn temporary() -> Result<Guard<'static>, TryReserveError> {
 }
 
 /// A number that tells threads apart, where it can.
+#[inline]
 pub(crate) fn reader() -> usize {
     #[cfg(feature = "std")]
     if let Ok(Some(slot)) = local::slot() {

@@ -88,7 +88,7 @@ impl Model {
     /// Gives a node to the garbage that was unlinked, as an operation does that then frees some.
     fn add_and_free(&self, reader: usize, node: usize) {
         // SAFETY: unlinked by this thread, or never linked; and given away once.
-        unsafe { self.garbage.add_and_free(&self.domain, reader, self.shared(node)) };
+        unsafe { self.garbage.add_and_free(&self.domain, || reader, self.shared(node)) };
     }
 
     /// At the end, when all threads have been joined.

@@ -129,16 +129,14 @@ impl<N: Node> Retired<N> {
     /// is given to nobody else.
     pub(crate) unsafe fn add(&self, node: Shared<N>) {
         // SAFETY: the caller's promise.
-        unsafe { self.garbage.add(&DOMAIN, reader(), node) };
+        unsafe { self.garbage.add(&DOMAIN, reader, node) };
     }
 
     /// Frees a few nodes that are ripe, as whoever drops an [`Unlinked`] does. The caller holds no guard of its own: a
     /// slow destructor would keep the garbage of all maps.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn free_share(&self) {
-        if !self.garbage.is_empty() {
-            self.garbage.free_share(reader());
-        }
+        self.garbage.free_share(reader);
     }
 
     /// A node that is the caller's, until it is dropped.
@@ -177,7 +175,7 @@ impl<N: Node> Unlinked<'_, N> {
     pub(crate) fn retire(self) {
         let this = ManuallyDrop::new(self);
         // SAFETY: as in `drop`, which does not run.
-        unsafe { this.garbage.add(&DOMAIN, reader(), this.node) };
+        unsafe { this.garbage.add(&DOMAIN, reader, this.node) };
     }
 
     /// The node, if no reader can know it any more.
@@ -190,6 +188,6 @@ impl<N: Node> Unlinked<'_, N> {
 impl<N: Node> Drop for Unlinked<'_, N> {
     fn drop(&mut self) {
         // SAFETY: taken out of the map by the one who made this, and handed to nobody else.
-        unsafe { self.garbage.add_and_free(&DOMAIN, reader(), self.node) };
+        unsafe { self.garbage.add_and_free(&DOMAIN, reader, self.node) };
     }
 }

@@ -53,6 +53,7 @@ impl Slot {
 
     /// Numbers tell the slots of a registry apart.
     #[cfg_attr(not(feature = "alloc"), allow(dead_code))] // Fixed tables know theirs by where they lie.
+    #[inline]
     pub(crate) fn number(&self) -> usize {
         self.number
     }
