@@ -68,7 +68,7 @@ pub fn pin() -> Guard<'static> {
 #[inline(always)]
 pub fn try_pin() -> Result<Guard<'static>, TryReserveError> {
     #[cfg(feature = "std")]
-    if let Ok(Some(slot)) = local::slot() {
+    if let Some(slot) = local::slot() {
         return Ok(Guard::enter(slot));
     }
     temporary()
@@ -86,7 +86,7 @@ fn temporary() -> Result<Guard<'static>, TryReserveError> {
 #[inline]
 pub(crate) fn reader() -> usize {
     #[cfg(feature = "std")]
-    if let Ok(Some(slot)) = local::slot() {
+    if let Some(slot) = local::slot() {
         return slot.number();
     }
     0
@@ -106,35 +106,45 @@ fn out_of_memory() -> ! {
 mod local {
     use super::{Slot, claim, disown};
     use core::cell::Cell;
-    use std::thread::{AccessError, LocalKey};
 
-    struct Local(Cell<Option<&'static Slot>>);
+    std::thread_local! {
+        /// The slot, once the thread has one and until `OWNER` is gone. This has no destructor, so no access asks
+        /// whether it still lives.
+        static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+        static OWNER: Owner = const { Owner(Cell::new(None)) };
+    }
 
-    impl Drop for Local {
+    /// Gives the slot back when the thread ends.
+    struct Owner(Cell<Option<&'static Slot>>);
+
+    impl Drop for Owner {
         fn drop(&mut self) {
             if let Some(slot) = self.0.take() {
+                // Destructors of other thread-locals that run after this must not find it.
+                let _ = SLOT.try_with(|cached| cached.set(None));
                 disown(slot);
             }
         }
     }
 
-    std::thread_local! {
-        static LOCAL: Local = const { Local(Cell::new(None)) };
-    }
-
-    /// None where there is no memory for one, an error in a thread that is ending.
+    /// None if there is no memory for one, and in a thread that is ending.
     #[inline(always)]
-    pub(crate) fn slot() -> Result<Option<&'static Slot>, AccessError> {
-        LocalKey::try_with(&LOCAL, |local| match local.0.get() {
-            Some(slot) => Some(slot),
-            None => first(local),
-        })
+    pub(crate) fn slot() -> Option<&'static Slot> {
+        match SLOT.try_with(Cell::get) {
+            Ok(Some(slot)) => Some(slot),
+            _ => first(),
+        }
     }
 
     #[cold]
-    fn first(local: &Local) -> Option<&'static Slot> {
-        local.0.set(claim().ok());
-        local.0.get()
+    fn first() -> Option<&'static Slot> {
+        let claimed = |owner: &Owner| {
+            let slot = owner.0.get().or_else(|| claim().ok());
+            owner.0.set(slot);
+            let _ = SLOT.try_with(|cached| cached.set(slot));
+            slot
+        };
+        OWNER.try_with(claimed).ok().flatten()
     }
 }
 
