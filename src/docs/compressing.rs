@@ -5,7 +5,7 @@
 //! else compressed, and where the line runs is its own affair: compressed values take what they need, and plain ones
 //! have the rest.
 //!
-//! <div>
+//! <div style="overflow-x:auto">
 #![doc = include_str!("cold_rows.svg")]
 //! </div>
 //!

@@ -8,7 +8,7 @@
 //! is first here, then there, and at last on its way from one end to the other. A worker
 //! (`std_ext::FenceWorkers`) balances, every millisecond:
 //!
-//! <div>
+//! <div style="overflow-x:auto">
 #![doc = include_str!("hot_range.svg")]
 //! </div>
 //!
