@@ -24,9 +24,9 @@
 //! ```
 //!
 //! # Interrupt handlers
-//! A handler reads with [`try_get`](crate::FlatMap::try_get). It takes no lock, allocates nothing and never waits. If the
-//! handler has interrupted a write to the same bin, it returns [`Busy`](crate::error::Busy). `try_insert` never waits
-//! either, but a new key may need memory from the allocator.
+//! A handler reads with [`try_get`](crate::FlatMap::try_get). It takes no lock, allocates nothing and never waits. If
+//! the handler has interrupted a write to the same bin, it returns [`Busy`](crate::error::Busy). `try_insert` never
+//! waits either, but a new key may need memory from the allocator.
 //!
 //! A map in a `static` needs no code that initializes it, if its hasher needs none:
 //!

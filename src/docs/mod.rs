@@ -3,8 +3,8 @@
 //! To choose and to use:
 //! - [`choosing`]: which map, which operation, which hasher, and what to do with data that is not `Copy`.
 //! - [`api`]: every operation of every map, with what it returns, in one table.
-//! - [`coming_from`]: the calls of dashmap, papaya, scc, crossbeam-skiplist, evmap, left-right, flashmap, arc-swap and a
-//!   locked `HashMap`, and ours beside them; code that compiles and means something else; values that are changed in
+//! - [`coming_from`]: the calls of dashmap, papaya, scc, crossbeam-skiplist, evmap, left-right, flashmap, arc-swap and
+//!   a locked `HashMap`, and ours beside them; code that compiles and means something else; values that are changed in
 //!   place.
 //! - [`left_right_or_flat`]: one writer that publishes, or many that write at once; readers that get stuck.
 //! - [`computing_once`]: one thread or task computes a value that many need; maps in async code.
