@@ -107,7 +107,7 @@
 //! - Records of one map are 32 GiB at most, compressed: the index has 36 bits for the place of each.
 //! - One thread at a time appends, and one sweeps. If the sweeping thread is descheduled while there is no room,
 //!   writers wait for it. Reads wait for a bin's writers only, as those of a [`FlatMap`](crate::FlatMap) do.
-//! - A map keeps at most 32 trained models of each codec, and only `shrink` drops one.
+//! - A map keeps at most 32 models, of all its codecs together, and only `shrink` drops one.
 //! - If a codec or a [`Merge`](crate::compressed::Merge) finds no memory for its result, the process ends as it does
 //!   with `Vec`. The map's own allocations are fallible.
 //!

@@ -5,7 +5,7 @@
 //! busy fence gives leaves to a neighbour or is split, idle ones are joined. No entry moves.
 //!
 //! In the plot two threads write to the words of some Rust sources, in order. Nine writes of ten fall on a sixteenth of
-//! the words, the hot range, which moves three times and then wanders from one end to the other. A worker
+//! the words, the hot range, which jumps a few times and then wanders from one end to the other. A worker
 //! (`std_ext::FenceWorkers`) balances every millisecond:
 //!
 //! <div style="overflow-x:auto">
