@@ -67,7 +67,7 @@
 //! let colours = HashMap::<String, Vec<&str>>::new();
 //! colours.insert("rose".into(), vec!["red", "white"]);
 //! let of_rose = colours.get("rose").unwrap();
-//! colours.remove("rose"); // waits for nobody, and drops nothing that is borrowed
+//! colours.remove("rose"); // waits for no reader, and drops nothing that is borrowed
 //! assert_eq!(of_rose.len(), 2);
 //! ```
 //!

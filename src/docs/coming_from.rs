@@ -336,7 +336,7 @@
 //! | `w.has_pending_operations()` | `w.has_changes()` |
 //! | `r.enter()?.get(&k)` | `r.get(&k)`, or `r.enter().get(&k)` |
 //! | `ReadGuard::map(r.enter()?, …)` | `r.get(&k).map(\|guard\| ReadGuard::map(guard, …))` |
-//! | `r.clone()` under a guard waits for a publish that waits for the guard | waits for nobody |
+//! | `r.clone()` under a guard waits for a publish that waits for the guard | waits for nothing |
 //!
 //! ```
 //! use hedgerow::{LeftRightMap, left_right::ReadGuard};

@@ -4,7 +4,7 @@
 //!
 //! # Each key by itself
 //! Every operation on one key is linearizable: it takes effect at one point between its call and its return, for all
-//! threads alike, also while the map grows. A value is never torn, whatever its size. A key that is being replaced is
+//! threads alike, also while the map grows. A value is never torn, at any size. A key that is being replaced is
 //! never missing, and `remove` returns the value that it removed.
 //!
 //! [`compute`](crate::FlatMap::compute) and [`update`](crate::FlatMap::update) are atomic: they store the new value
@@ -105,8 +105,8 @@
 //! - The writer's handle is borrowed while your code runs, so your code cannot use it. A
 //!   [`SharedWriteHandle`](crate::left_right::SharedWriteHandle) takes a lock instead: `Hash`, `Eq`, `Clone` and
 //!   closures run under it, and panic if they use the handle; `Drop` runs after the lock was released.
-//! - **Contradicting keys.** The map drops nothing that readers can see, whatever `Hash` and `Eq` return. A lookup of a
-//!   key that contradicts itself may find it or not. An [`inline`](crate::LeftRightMap::inline) map and a
+//! - **Contradicting keys.** The map drops nothing that readers can see, regardless of what `Hash` and `Eq` return. A
+//!   lookup of a key that contradicts itself may find it or not. An [`inline`](crate::LeftRightMap::inline) map and a
 //!   [`LeftRightTable`](crate::LeftRightTable) store no hashes: there, a key whose `Hash` has changed may also hide
 //!   other keys, until the table grows. (Mostly the tag beside the entry prevents that.)
 //! - **Lost writers.** If the writer's handle is dropped or its thread panics, readers go on, and
@@ -135,7 +135,7 @@
 //! - **Lookups**, hits and misses, wait while a writer is inside the key's leaf: some tens of stores, or twice a leaf's
 //!   entries if it is split. They read again if the leaf changed meanwhile. Two threads that write to one leaf all the
 //!   time may keep a third from reading it. [`try_get`](crate::FenceMap::try_get) returns `Busy` instead of waiting.
-//! - **Ranges.** A range that meets a change tries eight times, and then locks its leaves one after the other, for as
+//! - **Ranges.** A range that finds a change tries eight times, and then locks its leaves one after the other, for as
 //!   long as copying them takes. [`try_range_into`](crate::FenceMap::try_range_into) returns an error instead.
 //! - **Balancing** ([`rebalance_step`](crate::FenceMap::rebalance_step)) locks no leaf and moves no entry; lookups do
 //!   not notice it.

@@ -40,7 +40,7 @@
 //!
 //! A reader never waits: it announces its read in its slot, and then loads which side is the read side.
 //!
-//! # FenceMap: leaves that know their range
+//! # FenceMap: leaves with a range of keys
 //! A [`FenceMap`](crate::FenceMap), and an [`OrdMap`](crate::OrdMap), is a tree of three levels: a root, *fences* of up
 //! to 256 leaves, and leaves of up to 128 entries.
 //!

@@ -17,7 +17,7 @@
 //! | a read may miss | what was not published when it began | nothing that was written when it began |
 //! | writers | one handle; [`SharedWriteHandle`], a lock, for more | all threads |
 //! | readers | each by a handle of its own | all threads, by reference |
-//! | a read costs | [two stores and mostly no fence](#what-a-read-costs) | `FlatMap`: a second load of the bin's state |
+//! | a read costs | [two stores and mostly no fence](#what-a-read-costs) | `FlatMap`: two loads of the bin's state |
 //! | a read waits | never | while the key's bin is written |
 //! | a write costs | the change, a bin to copy, its part of a `publish` | the change, in a locked bin |
 //! | a stuck reader delays | [publishing](#a-stuck-reader), and takes memory | nothing; `HashMap`: takes memory |
