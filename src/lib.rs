@@ -1,6 +1,6 @@
 //! Concurrent maps whose lookups take no lock, with or without an operating system.
 //!
-//! | Map | What it is | Feature |
+//! | Map | Description | Feature |
 //! |---|---|---|
 //! | [`HashMap`] | A hash table for keys and values of any type. | |
 //! | [`FlatMap`] | A hash table of `Copy` keys and values. Lookups need no guard and write nothing. | |
@@ -25,10 +25,10 @@
 //! ```
 //!
 //! # Pages
-//! - [`docs::choosing`]: which map, which operation, which hasher.
+//! - [`docs::choosing`]: the map, the operation and the hasher for your case.
 //! - [`docs::api`]: every operation of every map. An operation has the same name and meaning on all maps that have it.
 //! - [`docs::coming_from`]: the calls of dashmap, papaya, scc, left-right and others, and ours beside them.
-//! - [`docs::guarantees`] and [`docs::limits`]: what holds, and what does not.
+//! - [`docs::guarantees`] and [`docs::limits`]: the promises of the maps, and their limits.
 //! - [`docs::embedded`]: without an operating system. [`docs::how_it_works`]: the maps in pictures.
 //!
 //! [`docs`] lists all pages; [`error`] has the errors of all maps.
@@ -76,7 +76,7 @@ pub mod compressed;
 #[cfg(feature = "full")]
 pub mod docs;
 pub mod error;
-/// The place of a key in a map, vacant or occupied: what `entry` returns.
+/// The place of a key in a map, vacant or occupied, as `entry` returns it.
 #[cfg(feature = "alloc")]
 pub mod entry {
     pub use crate::api::entry::{Entries, Entry, ModifiedEntry, OccupiedEntry, VacantEntry};

@@ -1,4 +1,4 @@
-//! Which map, which operation, which hasher.
+//! How to choose a map, an operation and a hasher.
 //!
 //! # Maps
 //! | your keys and values | map |

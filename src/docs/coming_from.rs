@@ -163,7 +163,7 @@
 //!   another thread changes its value [in place](#values-that-are-changed-in-place) meanwhile.
 //! - Replaced and removed entries are dropped later: by another write to the map, by
 //!   [`reclaim`](crate::HashMap::reclaim), which drops them now if no guard prevents it, or by
-//!   [`try_into_owned`](crate::owned::Removed::try_into_owned), which takes the entry out of what `remove` has
+//!   [`try_into_owned`](crate::owned::Removed::try_into_owned), which takes the entry out of the result of `remove`
 //!   returned. This matters if other code waits for the destructor: of the sender of a channel, or of the last
 //!   reference of an `Arc` that a test counts.
 //! - `shrink_to_fit` takes `&mut self`. If you implement a trait of your own for the map, and the trait has a
@@ -392,7 +392,7 @@
 //! | `ArcSwap::from_pointee(HashMap::new())` | `LeftRightMap::new()` |
 //! | `map.load().get(&k)` | `r.get(&k)` |
 //! | `let now = map.load();`, then several gets | `let now = r.enter();` |
-//! | `map.load_full()`, kept for long | clones of what is needed: a snapshot that is kept delays the writer |
+//! | `map.load_full()`, kept for long | clones of the needed values: a snapshot that is kept delays the writer |
 //! | `map.rcu(\|map\| …)`, which clones the whole map | `w.insert(k, v); w.publish();`, which copies what changed |
 //! | `map.store(Arc::new(other))` | `w.clear(); w.extend(other); w.publish();` |
 //! | stores by any thread | one writer, or its handle in a lock |

@@ -1,7 +1,7 @@
-//! More data in the same memory: which budget and which codec a [`CompressedMap`](crate::CompressedMap) needs.
+//! More data in the same memory: the budget and the codec of a [`CompressedMap`](crate::CompressedMap).
 //!
 //! A `CompressedMap` stores byte strings for byte strings within a budget that it never exceeds: the budget covers the
-//! index, the values, what codecs have learned, and the room that they work in. The map keeps entries that were read
+//! index, the values, the models of codecs, and the room that they work in. The map keeps entries that were read
 //! lately plain, and compresses the others. It moves the border between the two by itself: compressed values take what
 //! they need, and plain ones have the rest.
 //!
@@ -59,8 +59,8 @@
 //!   before anything is compressed. Without steps, writers begin that when half of the budget is in use. If samples are
 //!   at hand, call [`train`](crate::CompressedMap::train) at the start instead.
 //!
-//! What a call takes at most (cities of the world by name, 105 bytes each, half the memory of a plain map, a step after
-//! every eight writes; one CPU type: AMD EPYC, otherwise idle):
+//! The longest times of a call (cities of the world by name, 105 bytes each, half the memory of a plain map, a step
+//! after every eight writes; one CPU type: AMD EPYC, otherwise idle):
 //!
 //! | | a write, p99.99 | the longest write | a step, p99 | p99.99 | the longest |
 //! |---|---|---|---|---|---|
@@ -87,7 +87,7 @@
 //! # What it is not for
 //!
 //! - **Values that do not resemble each other** (pictures, keys, compressed data) are stored as they are: the map then
-//!   saves only what the allocator and the table would waste.
+//!   saves only the waste of the allocator and the table.
 //! - **Values that are all read equally often** gain nothing from plain copies, and pay for them.
 //! - **Many writers**: one thread at a time appends, so four threads that only write are no faster than one.
 //! - **Plenty of memory**: [`BytesMap`](crate::BytesMap) reads without a copy.

@@ -41,7 +41,7 @@
 //! assert_eq!(READINGS.try_get(&3), Ok(Some([-1, 0, 1]))); // interrupt handler
 //! ```
 //!
-//! What handlers may call on the other maps: [limits](super::limits#in-interrupt-handlers).
+//! [Limits](super::limits#in-interrupt-handlers) says which methods of the other maps handlers may call.
 //!
 //! # No allocator
 //! [`FlatTable`](crate::FlatTable) is that map in a fixed number of bins, inside the `static`. Handlers may call its

@@ -1,4 +1,4 @@
-//! What holds when threads, interrupts, panics and failing allocations meet.
+//! The promises of the maps: linearizability, waiting, memory, panics.
 //!
 //! The first four sections describe a [`FlatMap`](crate::FlatMap). The sections on the other maps say what differs.
 //!
@@ -45,15 +45,15 @@
 //! - `try_insert` and `try_remove` may have to lock two bins, and return `Busy` if a writer is inside either.
 //!
 //! # Maps of owned data
-//! [`HashMap`](crate::HashMap) and [`BytesMap`](crate::BytesMap) are built on the same table: what is said above about
-//! keys, bins and growth holds for them, too. [`OrdMap`](crate::OrdMap) is built on the leaves of a
+//! [`HashMap`](crate::HashMap) and [`BytesMap`](crate::BytesMap) are built on the same table, so the statements above
+//! about keys, bins and growth hold for them, too. [`OrdMap`](crate::OrdMap) is built on the leaves of a
 //! [`FenceMap`](crate::FenceMap). A lookup returns a [`Ref`](crate::owned::Ref), which borrows the entry and holds a
 //! [guard](crate::owned::Guard). A lookup in a [pinned](crate::HashMap::pin) map returns a reference that lives as long
 //! as the map's guard.
 //!
 //! - **Guards.** A map drops no entry that the holder of a guard can have seen, before the guard is dropped. No thread
 //!   waits for a guard: its own thread and all others may write to the same map, and to others, for as long as it is
-//!   held. What they remove meanwhile accumulates. [`pending`](crate::HashMap::pending) counts it,
+//!   held. Entries that they remove meanwhile accumulate. [`pending`](crate::HashMap::pending) counts it,
 //!   [`stalled_readers`](crate::HashMap::stalled_readers) says whose guard it is, and
 //!   [`set_pending_limit`](crate::HashMap::set_pending_limit) makes operations fail that can.
 //! - **Drops.** Every key and value is dropped exactly once: by an operation that writes to the same map, at most two
@@ -66,11 +66,11 @@
 //!   unwinds, its operations drop nothing by themselves. (If the destructors of two entries panic while a map itself is
 //!   dropped, the process aborts, as it does with std's collections.)
 //! - **Nested destructors.** If a `Drop` writes to the map that is dropping it, no other `Drop` of that map runs within
-//!   it: what it replaces or removes waits for a later operation, and [`reclaim`](crate::HashMap::reclaim) within it
-//!   drops nothing. So the stack does not grow with the number of removed entries. If destructors write to other maps,
-//!   at most eight maps free entries in one thread, each within a destructor of the one before. Without feature `std`,
-//!   the maps cannot tell threads apart: then a second operation frees if 64 entries can be freed, a third if 192, and
-//!   so on, whichever threads they run in, and eight more of those that are asked to by `reclaim` or a limit.
+//!   it: the entries that it replaces or removes wait for a later operation, and [`reclaim`](crate::HashMap::reclaim)
+//!   within it drops nothing. So the stack does not grow with the number of removed entries. If destructors write to
+//!   other maps, at most eight maps free entries in one thread, each within a destructor of the one before. Without
+//!   feature `std`, the maps cannot tell threads apart: then a second operation frees if 64 entries can be freed, a
+//!   third if 192, and so on, in any threads, and eight more of those that are asked to by `reclaim` or a limit.
 //! - **Contradicting keys.** If `Hash`, `Eq`, `Ord`, `Clone` or `Borrow` of a key return wrong or changing results,
 //!   lookups return wrong results and nothing worse happens: every operation ends, and every key and value is dropped
 //!   once.
@@ -80,7 +80,7 @@
 //!   entry, not the bin: a change of another key does not make them call the closure again.
 //!
 //! # Left-right maps
-//! What is said above about bins does not hold for a [`LeftRightMap`](crate::LeftRightMap). Instead:
+//! The statements above about bins do not hold for a [`LeftRightMap`](crate::LeftRightMap). Instead:
 //!
 //! - **Publishing.** A publish takes effect at one point in time, for all readers alike, with all changes since the
 //!   last. A read takes effect at one point too, and so does a [`Snapshot`](crate::left_right::Snapshot) with
@@ -91,7 +91,7 @@
 //! - **Waiting.** Readers wait for nothing. Cloning and dropping handles does not wait either. Of the writer's methods,
 //!   `publish`, `wait_for_readers`, `retain`, `clear` and `shrink_to_fit` wait without bound for readers that have been
 //!   reading since before the last publish. The first change after a publish waits for them a while: a microsecond, or
-//!   once what the operating system's barrier takes. No other method waits. Waiting is spinning; with feature `std` it
+//!   once the time of an operating system's barrier. No other method waits. Waiting is spinning; with feature `std` it
 //!   yields.
 //! - **Drops.** Every key and value is dropped exactly once. If no reader can have seen it, the operation that replaces
 //!   or removes it drops it. Otherwise the first of the writer's operations after the publish that removed it does, if
@@ -117,7 +117,7 @@
 //!   `try_remove`, `try_reserve`, `try_publish` and `try_clone` report a lack of memory, and lose nothing.
 //!
 //! # Ordered maps
-//! What is said about bins does not hold for a [`FenceMap`](crate::FenceMap) or an [`OrdMap`](crate::OrdMap) either.
+//! The statements about bins do not hold for a [`FenceMap`](crate::FenceMap) or an [`OrdMap`](crate::OrdMap) either.
 //! Instead:
 //!
 //! - **Linearizable operations.** Those on one key; those that return a neighbour or an end

@@ -14,7 +14,7 @@
 //! |---|---|---|
 //! | a change becomes visible | with the next [`publish`], together with all before it | when the write returns |
 //! | several keys | under one [`enter`], of one published state | each at a point in time of its own |
-//! | a read may miss | what was not published when it began | nothing that was written when it began |
+//! | a read may miss | changes that were not published when it began | nothing that was written when it began |
 //! | writers | one handle; [`SharedWriteHandle`], a lock, for more | all threads |
 //! | readers | each by a handle of its own | all threads, by reference |
 //! | a read costs | [two stores and mostly no fence](#what-a-read-costs) | `FlatMap`: two loads of the bin's state |

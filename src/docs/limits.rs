@@ -1,4 +1,4 @@
-//! What the maps cannot do, and where each limit comes from.
+//! The limits of the maps, and the reason for each.
 //!
 //! A section is about [`FlatMap`](crate::FlatMap) and [`FlatTable`](crate::FlatTable) unless it names another map.
 //!
@@ -85,7 +85,7 @@
 //!   threads that use them. [`remove_range`](crate::FenceMap::remove_range) and
 //!   [`apply_batch`](crate::FenceMap::apply_batch) have no last resort of that kind: among writers that never pause
 //!   they may begin again without end.
-//! - Writers of one leaf exclude each other, so many threads that insert ever greater keys all wait for one leaf.
+//! - Writers of one leaf exclude each other, so threads that all insert ever greater keys wait for one leaf.
 //!   Fences do not help there, nor if a few keys are hot: a leaf is in one fence.
 //! - Only `Ord` tells keys of equal rank apart, by a binary search through the leaves. On 32-bit targets ranks have 32
 //!   bits.
@@ -129,10 +129,10 @@
 //! or set it up before the first map is made.
 //!
 //! # After `fork`
-//! The child has the memory of all threads and only one of the threads. It may use every map as before, whatever guards
-//! other threads held, and its own guards are its own. The copies of the others' guards are never dropped: entries that
-//! they could have seen, and all that are removed from then on, are freed with their map and not before. If threads
-//! hold guards all the time, let the child do little before it calls `exec`, or set a
+//! The child has the memory of all threads and only one of the threads. It may use every map as before, regardless of
+//! the guards that other threads held, and its own guards are its own. The copies of the others' guards are never
+//! dropped: entries that they could have seen, and all that are removed from then on, are freed with their map and not
+//! before. If threads hold guards all the time, let the child do little before it calls `exec`, or set a
 //! [limit](crate::HashMap::set_pending_limit).
 //!
 //! A lock that another thread held at that time stays locked in the child, as any lock does: a bin that was being
@@ -177,7 +177,7 @@
 //! In the maps of owned data only `try_get` is for handlers, with a guard of a [`Handle`](crate::owned::Handle) that
 //! was made before: `map.with_guard(&handle.pin()).try_get(&key)`. (`map.try_get(&key)` may have to claim a slot for
 //! its guard, which may call the allocator.) The other `try_` methods wait for no thread that writes to a bin. But they
-//! allocate, and what they replace or remove is put into a bag under a short lock when it is dropped.
+//! allocate, and dropping an entry that they replaced or removed puts it into a bag under a short lock.
 //!
 //! A handler reads a [`LeftRightMap`](crate::LeftRightMap) through a handle that was made before: all reads are
 //! wait-free and allocate nothing. A handler that writes has to be the only writer, and publish by `try_publish`. Its

@@ -1,21 +1,21 @@
 //! Pages to read, with no code in them: choosing a map, coming from other maps, guarantees, limits and more.
 //!
 //! To choose and to use:
-//! - [`choosing`]: which map, which operation, which hasher, and what to do with data that is not `Copy`.
-//! - [`api`]: every operation of every map, with what it returns, in one table.
+//! - [`choosing`]: the map, the operation and the hasher for your case; data that is not `Copy`.
+//! - [`api`]: every operation of every map, with its return type, in one table.
 //! - [`coming_from`]: the calls of dashmap, papaya, scc, crossbeam-skiplist, evmap, left-right, flashmap, arc-swap and
 //!   a locked `HashMap`, and ours beside them; code that compiles and means something else; values that are changed in
 //!   place.
 //! - [`left_right_or_flat`]: one writer that publishes, or many that write at once; readers that get stuck.
 //! - [`computing_once`]: one thread or task computes a value that many need; maps in async code.
-//! - [`compressing`]: which budget and which codec a compressed map needs, with a plot.
+//! - [`compressing`]: the budget and the codec of a compressed map, with a plot.
 //! - [`moving_load`]: how an ordered map follows its load, with a plot; when to have worker threads.
 //! - [`embedded`]: features, targets, interrupt handlers, maps in a `static`.
 //!
-//! What holds:
-//! - [`guarantees`]: when threads, interrupts, panics and failing allocations meet.
-//! - [`limits`]: what the maps cannot do, and where each limit comes from.
-//! - [`ordering`]: what one thread sees of another's writes, and the labelled pairs of orderings that make it so.
+//! To rely on:
+//! - [`guarantees`]: linearizability, waiting, memory, panics.
+//! - [`limits`]: the limits of the maps, and the reason for each.
+//! - [`ordering`]: the order in which threads see each other's writes, and the labelled pairs of orderings.
 //! - [`how_it_works`]: how each map is built, in pictures.
 //!
 //! `ARCHITECTURE.md`, at the root of the repository, describes the code and how it is checked.

@@ -1,4 +1,4 @@
-//! Load that moves: how a [`FenceMap`](crate::FenceMap) follows it, and what workers are for.
+//! Load that moves: how a [`FenceMap`](crate::FenceMap) follows it, with and without workers.
 //!
 //! A `FenceMap` lists its leaves in *fences*, runs of consecutive leaves. The versions that leaves have anyway tell
 //! where writes happen, and [`rebalance_step`](crate::FenceMap::rebalance_step) evens out the work of the fences: a
@@ -36,7 +36,7 @@
 //! | `submit`, all handed over, ticket dropped | 611 (× 0.21) | 737 (× 0.23) |
 //! | `post_all` of 64, all handed over | 66 (× 1.33) | 173 (× 0.72) |
 //!
-//! A third thread, the worker, has to share the two cores with the two that write. What follows from the figures:
+//! A third thread, the worker, has to share the two cores with the two that write. Conclusions:
 //!
 //! - Do not hand over single requests: two allocations, two mutexes and a wake-up cost several times what the change
 //!   does. So requests are executed in place unless a fence is *hot*, which takes thousands of failed attempts to lock

@@ -1,9 +1,9 @@
-//! What one thread sees of another's writes.
+//! The order in which threads see each other's writes.
 //!
 //! # For users
 //! A thread that sees an effect of a write sees all that the writer did before it. If `get` returns the value of an
 //! `insert`, or `None` after a `remove`, everything that came before that `insert` or `remove` in its thread happens
-//! before what follows the `get`. So a map can publish other data:
+//! before everything after the `get`. So a map can publish other data:
 //!
 //! ```
 //! use hedgerow::FlatMap;
@@ -35,12 +35,12 @@
 //! then looks up another may disagree with them about that order, unless it puts the `SeqCst` fence in between.
 //!
 //! For a [`LeftRightMap`](crate::LeftRightMap) the same holds for whole states: all that the writer did before it
-//! published happens before what follows a read that sees this state or a later one, for any key, found or not; `len`
-//! and `generation` included. Writes that were not published order nothing.
+//! published happens before everything after a read that sees this state or a later one, for any key, found or not;
+//! `len` and `generation` included. Writes that were not published order nothing.
 //!
-//! The reverse holds, too: what a reader did before it dropped its guards of earlier states happens before what follows
-//! the [`wait_for_readers`](crate::left_right::WriteHandle::wait_for_readers) that waited for it. So a writer may
-//! remove an entry, publish, wait for readers, and then destroy what the entry led to.
+//! The reverse holds, too: everything that a reader did before it dropped its guards of earlier states happens before
+//! everything after the [`wait_for_readers`](crate::left_right::WriteHandle::wait_for_readers) that waited for it. So a
+//! writer may remove an entry, publish, wait for readers, and then destroy what the entry led to.
 //!
 //! ```
 //! use hedgerow::LeftRightMap;
@@ -85,7 +85,7 @@
 //! - `OV-3`, `OV-4` (`table/overflow.rs`): reuse of a line: the pool's lock, and a release fence before the new owner's
 //!   first store.
 //! - `LE-1` (`table/lent.rs`): a release fence of the thread that takes borrowed memory for a table, which pairs with
-//!   `SL-2`: readers of what the memory held before find their bin changed.
+//!   `SL-2`: readers of the previous contents find their bin changed.
 //! - `CM-1` (`compressed/segment.rs`): a release fence of each writer that reuses a segment, which pairs with `SL-2`:
 //!   the version of a bin covers the records that its entries lead to.
 //! - `CM-2` ↔ `CM-3` (`compressed/segment.rs`): the count of live bytes, lowered after a record was unlinked; the load

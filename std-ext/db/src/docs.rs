@@ -13,7 +13,7 @@ pub mod configuration {
 }
 
 pub mod guarantees {
-    //! What an acknowledgement means, and what is left when something fails.
+    //! The meaning of an acknowledgement, and the state that is left after a failure.
     //!
     //! <div style="overflow-x:auto">
     #![doc = include_str!("../docs/path_of_a_set.svg")]
@@ -23,7 +23,7 @@ pub mod guarantees {
 }
 
 pub mod limits {
-    //! What the database cannot do, what costs more than elsewhere, and what one client can take.
+    //! Missing commands, costs beside Redis, and the limits of one client.
     //!
     #![doc = include_str!("../docs/limits.md")]
 }
