@@ -84,7 +84,7 @@
 //! - `OV-1` ↔ `OV-2` (`table/overflow.rs`): publication of overflow lines.
 //! - `OV-3`, `OV-4` (`table/overflow.rs`): reuse of a line: the pool's lock, and a release fence before the new owner's
 //!   first store.
-//! - `LE-1` (`table/lent.rs`): a release fence of the thread that takes borrowed memory for a table, which pairs with
+//! - `LE-1` (`table/arena.rs`): a release fence of the thread that takes borrowed memory for a table, which pairs with
 //!   `SL-2`: readers of the previous contents find their bin changed.
 //! - `CM-1` (`compressed/segment.rs`): a release fence of each writer that reuses a segment, which pairs with `SL-2`:
 //!   the version of a bin covers the records that its entries lead to.
@@ -97,7 +97,7 @@
 //! - `AB-3`, `AB-4` (`sync/barrier.rs`): readers begin to execute fences because the system refuses its barrier, and
 //!   say so; a writer that has seen it from all of them tells the other writers.
 //! - `RG-1` ↔ `RG-2` (`sync/registry.rs`): publication of a block of readers' slots.
-//! - `SE-1` ↔ `SE-2` (`sync/seat.rs`): a reader's slot, or the writer's place of a left-right map, released and
+//! - `SE-1` ↔ `SE-2` (`sync/claim.rs`): a reader's slot, or the writer's place of a left-right map, released and
 //!   claimed.
 //! - `EP-1`, `EP-3` ↔ `EP-2`, `EP-4` ↔ `EP-5` (`sync/epoch.rs`): pins and unpins against the scan of all slots; the
 //!   epoch as a writer raises it, and as a pin reads it.
@@ -113,7 +113,7 @@
 //! - `LF-1` ↔ `LF-2` (`fence/grow.rs`): the source of entries is locked before their destination is unlocked.
 //! - `RA-1` (`fence/range.rs`): the second loads of the versions of a range's leaves, and the fence before them.
 //! - `AR-1` (`fence/arena.rs`): leaves that were freed, and are used again.
-//! - `CT-1` ↔ `CT-2` (`sync/counted.rs`): references that are dropped; the last of them, before the value is dropped.
+//! - `CT-1` ↔ `CT-2` (`sync/shared.rs`): references that are dropped; the last of them, before the value is dropped.
 //!
 //! `tests/mutations.toml` weakens each of them, and a named test or model fails, with these exceptions:
 //!
