@@ -260,7 +260,7 @@ const pathOfASet = () => {
   const steps = [
     [32, "input buffer", "many requests"],
     [176, "parse", "RESP, in place"],
-    [320, "plan", "which shards"],
+    [320, "dispatch", "into a batch"],
     [464, "execute", "by shard"],
     [608, "reply queue", "waits for the log"],
   ];

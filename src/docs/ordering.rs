@@ -106,13 +106,14 @@
 //!   writer's swap of the sides, before it loads the announcements. One of the two sees the other.
 //! - `LR-3`, `LR-4`, `LR-5` (`sync/sides.rs`): a complete side, as it is published; the end of a read, before the side
 //!   is changed; a reader that ends its need for fences, so that the writer sees it.
-//! - `FN-1` ↔ `FN-2`, `RT-1` ↔ `RT-2`, `TR-1` ↔ `TR-2` (`fence/directory.rs`, `fence/route.rs`, `fence/tree.rs`):
-//!   publication of a leaf that is listed, of a fence, and of the first and last leaf. Everything else about them is a
-//!   hint.
-//! - `FN-3`, `RT-3` (`fence/directory.rs`, `fence/route.rs`): the locks of the writers that change these hints.
-//! - `LF-1` ↔ `LF-2` (`fence/grow.rs`): the source of entries is locked before their destination is unlocked.
-//! - `RA-1` (`fence/range.rs`): the second loads of the versions of a range's leaves, and the fence before them.
-//! - `AR-1` (`fence/arena.rs`): leaves that were freed, and are used again.
+//! - `FN-1` ↔ `FN-2`, `RT-1` ↔ `RT-2`, `TR-1` ↔ `TR-2` (`fence/tree/fence.rs`, `fence/tree/root.rs`,
+//!   `fence/tree/descent.rs`): publication of a leaf that is listed, of a fence, and of the first and last leaf.
+//!   Everything else about them is a hint.
+//! - `FN-3`, `RT-3` (`fence/tree/fence.rs`, `fence/tree/root.rs`): the locks of the writers that change these hints.
+//! - `LF-1` ↔ `LF-2` (`fence/tree/split.rs`): the source of entries is locked before their destination is unlocked.
+//! - `RA-1` (`fence/tree/read_set.rs`): the second loads of the versions of a range's leaves, and the fence before
+//!   them.
+//! - `AR-1` (`fence/tree/arena.rs`): leaves that were freed, and are used again.
 //! - `CT-1` ↔ `CT-2` (`sync/shared.rs`): references that are dropped; the last of them, before the value is dropped.
 //!
 //! `tests/mutations.toml` weakens each of them, and a named test or model fails, with these exceptions:
