@@ -18,7 +18,9 @@
 //! let ports = hedgerow::HashMap::<&str, u16>::new();
 //! ports.insert("https", 443);
 //! std::thread::scope(|scope| {
-//!     scope.spawn(|| ports.update("https", |port| port + 8000));
+//!     scope.spawn(|| {
+//!         ports.update("https", |port| port + 8000);
+//!     });
 //!     scope.spawn(|| assert!([443, 8443].contains(&*ports.get("https").unwrap())));
 //! });
 //! assert_eq!(ports.get("https").as_deref(), Some(&8443));
