@@ -1,52 +1,61 @@
-//! Concurrent maps for code that has no operating system, and for code that has one.
+//! Concurrent maps whose lookups take no lock, with or without an operating system.
 //!
-//! | Map | What it is | Feature |
+//! | Map | Description | Feature |
 //! |---|---|---|
-//! | [`HashMap`] | A hash table for keys and values of any type. Lookups take no lock. | |
-//! | [`FlatMap`] | A hash table of plain data. Lookups take no lock and no guard, and write nothing. | |
-//! | [`BytesMap`] | A hash table of byte strings, each entry in one piece of memory. | |
-//! | [`OrdMap`] | Keys and values of any type, in order. Ranges are read as they were at one moment. | `ordered` |
-//! | [`FenceMap`] | The same for plain data; parts of its range can have worker threads of their own. | `ordered` |
-//! | [`LeftRightMap`] | One writer, whose changes appear together; readers never wait. | `left-right` |
-//! | [`CompressedMap`] | Byte strings within a memory budget, compressed where seldom read. | `compressed` |
+//! | [`HashMap`] | A hash table for keys and values of any type. | |
+//! | [`FlatMap`] | A hash table of `Copy` keys and values. Lookups need no guard and write nothing. | |
+//! | [`BytesMap`] | A hash table of byte strings. Each entry is one allocation. | |
+//! | [`OrdMap`] | Keys and values of any type, in key order. Ranges are consistent snapshots. | `ordered` |
+//! | [`FenceMap`] | The same for `Copy` keys and values; worker threads can follow its load. | `ordered` |
+//! | [`LeftRightMap`] | One writer publishes its changes together; readers never wait. | `left-right` |
+//! | [`CompressedMap`] | Byte strings within a memory budget, compressed if rarely read. | `compressed` |
 //! | [`FlatTable`] | A [`FlatMap`] of fixed size, for a `static`, without an allocator. | |
-//! | [`LeftRightTable`] | A [`LeftRightMap`] of fixed size, likewise. | `left-right-table` |
+//! | [`LeftRightTable`] | A [`LeftRightMap`] of fixed size, for the same purpose. | `left-right-table` |
 //!
-//! [`HashSet`], [`FlatSet`], [`OrdSet`] and [`FenceSet`] are sets. [`docs::choosing`] says which map to take, and
-//! [`docs::api`] what each of them has: an operation has the same name and meaning on all maps that have it. [`error`]
-//! has the errors of all of them. [`docs`] says what each map guarantees, and why it holds.
+//! [`HashSet`], [`FlatSet`], [`OrdSet`] and [`FenceSet`] are sets.
 //!
 //! ```
-//! let ports = hedgerow::FlatMap::<&str, u16>::new();
+//! let ports = hedgerow::HashMap::<&str, u16>::new();
 //! ports.insert("https", 443);
 //! std::thread::scope(|scope| {
-//!     scope.spawn(|| ports.update("https", |port| port + 8000));
-//!     scope.spawn(|| assert!([Some(443), Some(8443)].contains(&ports.get("https"))));
+//!     scope.spawn(|| {
+//!         ports.update("https", |port| port + 8000);
+//!     });
+//!     scope.spawn(|| assert!([443, 8443].contains(&*ports.get("https").unwrap())));
 //! });
-//! assert_eq!(ports.get("https"), Some(8443));
+//! assert_eq!(ports.get("https").as_deref(), Some(&8443));
 //! ```
+//!
+//! # Pages
+//! - [`docs::choosing`]: the map, the operation and the hasher for your case.
+//! - [`docs::api`]: every operation of every map. An operation has the same name and meaning on all maps that have it.
+//! - [`docs::coming_from`]: the calls of dashmap, papaya, scc, left-right and others, and ours beside them.
+//! - [`docs::guarantees`] and [`docs::limits`]: the promises of the maps, and their limits.
+//! - [`docs::embedded`]: without an operating system. [`docs::how_it_works`]: the maps in pictures.
+//!
+//! [`docs`] lists all pages; [`error`] has the errors of all maps.
 //!
 //! # Features
 //! - `std` (default): the default hasher is keyed from the operating system's entropy. Implies `alloc`. Without an
 //!   operating system, use `default-features = false, features = ["alloc"]`.
 //! - `ordered`, `left-right`, `compressed`: the maps above. `lz4`: the codec [`Lz4`](compressed::codec::Lz4). `full`:
-//!   all of these. They are not in the default set because each adds a second or more to the time that the crate takes
-//!   to compile.
+//!   all of these. They are not in the default set because each adds a second or more to the compile time.
 //! - `alloc`: maps that allocate. Without it, [`FlatTable`] and [`LeftRightTable`] remain.
-//! - `std-ext`: module `std_ext`, what needs an operating system. Implies `std` and `full`.
+//! - `std-ext`: module `std_ext`, worker threads and other parts that need an operating system. Implies `std` and
+//!   `full`.
 //! - `defmt`: `Format` of [`FlatTable`] and [`LeftRightTable`], and of the errors that they return.
 //! - `serde`: `Serialize` and `Deserialize`. `rayon`: parallel iterators.
 //! - `portable-atomic`: atomics from the crate of that name, for targets without compare-and-swap.
 //!
 //! No feature changes what another one does.
 #![cfg_attr(not(hedgerow_shuttle), no_std)]
-// Maps share most of their code. What no map uses is found, and links are checked, where all of them are compiled.
-// Models leave some maps out, and are in the tests.
+// Maps share most of their code. Builds with all maps report code that no map uses, and broken links. Builds of models
+// leave some maps out, and have the models in their tests.
 #![cfg_attr(
     any(not(feature = "full"), all(hedgerow_loom, not(test))),
     allow(dead_code, unused_imports, rustdoc::broken_intra_doc_links)
 )]
-// On docs.rs each item shows the features that it needs; the flags of the models are nobody's choice there.
+// On docs.rs each item shows the features that it needs, but not the flags of models.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     docsrs,
@@ -58,7 +67,7 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
-/// What is shared with the tests in `tests` knows the crate by its name.
+/// Lets code that is shared with the files in `tests` name the crate as they do.
 #[cfg(all(test, hedgerow_shuttle))]
 extern crate self as hedgerow;
 
@@ -69,7 +78,7 @@ pub mod compressed;
 #[cfg(feature = "full")]
 pub mod docs;
 pub mod error;
-/// Places of keys in maps, there or not: what `entry` returns.
+/// The place of a key in a map, vacant or occupied, as `entry` returns it.
 #[cfg(feature = "alloc")]
 pub mod entry {
     pub use crate::api::entry::{Entries, Entry, ModifiedEntry, OccupiedEntry, VacantEntry};

@@ -244,10 +244,10 @@ fn draw(plain: &Point, points: &[(f64, Point)], rows: usize) -> String {
     let y = |mean: f64| bottom - HEIGHT * mean / tallest;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 720 400\" width=\"720\" height=\"400\" \
-         font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n\
+         style=\"min-width:620px;max-width:100%;height:auto\" font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n\
          <title>Mean time of a read against memory</title>\n\
-         <g fill=\"#808080\" stroke=\"none\"><text x=\"{LEFT}\" y=\"22\" font-size=\"15\">What a read of {rows} rows costs, and how \
-         many find theirs plain</text>\n"
+         <g fill=\"currentColor\" stroke=\"none\"><text x=\"{LEFT}\" y=\"22\" font-size=\"15\">Mean time of a read of {rows} rows; percent \
+         of reads that found a plain copy</text>\n"
     );
     for part in 0..=5 {
         let part = f64::from(part) / 5.0;
@@ -270,9 +270,9 @@ fn draw(plain: &Point, points: &[(f64, Point)], rows: usize) -> String {
     let (middle, below, half) = (LEFT + WIDTH / 2.0, bottom + 40.0, TOP + HEIGHT / 2.0);
     let _ = write!(
         svg,
-        "<text x=\"{middle}\" y=\"{below}\" text-anchor=\"middle\">memory, by that of a map of boxes</text>\n\
+        "<text x=\"{middle}\" y=\"{below}\" text-anchor=\"middle\">memory, relative to a map of boxes</text>\n\
          <text transform=\"translate(20 {half}) rotate(-90)\" text-anchor=\"middle\">mean time of a read, ns</text></g>\n\
-         <path fill=\"none\" stroke=\"#808080\" d=\"M{LEFT} {TOP}V{bottom}H{}\"/>\n",
+         <path fill=\"none\" stroke=\"currentColor\" d=\"M{LEFT} {TOP}V{bottom}H{}\"/>\n",
         LEFT + WIDTH
     );
     let mut path = String::new();
@@ -284,19 +284,26 @@ fn draw(plain: &Point, points: &[(f64, Point)], rows: usize) -> String {
         writeln!(svg, "<path fill=\"none\" stroke=\"#35908f\" stroke-width=\"2\" d=\"{path}\"/>");
     for (n, (part, point)) in points.iter().enumerate() {
         let (x, y, hot) = (x(*part), y(point.mean), point.hot * 100.0);
-        // Above the curve and below it by turns: neighbours are near.
-        let above = if n % 2 == 0 { y - 11.0 } else { y + 21.0 };
+        // Off the curve: beside a point from which it falls, below a minimum, and else above. Memory falls with `n`.
+        let before = (n > 0).then(|| points[n - 1].1.mean);
+        let next = points.get(n + 1).map(|(_, next)| next.mean);
+        let (side, at, above) = match (next, before) {
+            (_, Some(before)) if before <= point.mean => ("start", x + 8.0, y - 5.0),
+            (Some(next), Some(_)) if next > point.mean => ("middle", x, y + 21.0),
+            (None, Some(_)) => ("end", x - 8.0, y + 4.0),
+            _ => ("middle", x, y - 11.0),
+        };
         let _ = writeln!(
             svg,
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"#35908f\"/>\
-             <text x=\"{x:.0}\" y=\"{above:.0}\" fill=\"#808080\" text-anchor=\"middle\">{hot:.0} %</text>"
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"#35908f\"/><text x=\"{at:.0}\" y=\"{above:.0}\" \
+             fill=\"currentColor\" text-anchor=\"{side}\">{hot:.0} %</text>"
         );
     }
     let (x, y) = (x(1.0), y(plain.mean));
     let _ = write!(
         svg,
         "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"#d9480f\"/>\
-         <text x=\"{:.0}\" y=\"{:.0}\" fill=\"#808080\" text-anchor=\"end\">map of boxes</text>\n</svg>\n",
+         <text x=\"{:.0}\" y=\"{:.0}\" fill=\"currentColor\" text-anchor=\"end\">map of boxes</text>\n</svg>\n",
         x - 10.0,
         y + 5.0
     );

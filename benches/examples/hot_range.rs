@@ -284,9 +284,9 @@ fn draw(columns: &[Column], words: usize) -> String {
     let _ = write!(
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 900 500\" width=\"900\" height=\"500\" \
-         font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n\
+         style=\"min-width:620px;max-width:100%;height:auto\" font-family=\"sans-serif\" font-size=\"13\" role=\"img\">\n\
          <title>Fences of a FenceMap following a hot range</title>\n\
-         <g fill=\"#808080\"><text x=\"{LEFT}\" y=\"20\" font-size=\"15\">Fences follow a hot range of keys that \
+         <g fill=\"currentColor\"><text x=\"{LEFT}\" y=\"20\" font-size=\"15\">Fences follow a hot range of keys that \
          moves</text></g>\n"
     );
     for (row, colour) in rows.iter().zip(SHADES).filter(|(row, _)| !row.is_empty()) {
@@ -314,7 +314,7 @@ fn axes(svg: &mut String, [left, top, width, height]: [f64; 4], words: usize) {
     let bottom = top + height;
     let _ = write!(
         svg,
-        "<g fill=\"none\" stroke=\"#808080\"><path d=\"M{left} {top}V{bottom}H{}\"/></g>\n<g fill=\"#808080\">",
+        "<g fill=\"none\" stroke=\"currentColor\"><path d=\"M{left} {top}V{bottom}H{}\"/></g>\n<g fill=\"currentColor\">",
         left + width
     );
     for million in (0..=WRITES / 1_000_000).step_by(2) {

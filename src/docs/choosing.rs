@@ -1,43 +1,43 @@
-//! Which structure, which operation, which hasher.
+//! How to choose a map, an operation and a hasher.
 //!
-//! # Structures
-//! | you have | use |
+//! # Maps
+//! | your keys and values | map |
 //! |---|---|
-//! | keys and values that are `Copy`, read and written by many threads or by an interrupt | [`FlatMap`] |
-//! | the same, of a number known beforehand, in a `static` or without an allocator | [`FlatTable`] |
-//! | keys or values that own memory: `String`, `Vec`, `Arc`, a type of yours | [`HashMap`] |
+//! | own memory: `String`, `Vec`, `Arc`, types of yours | [`HashMap`] |
 //! | strings for strings, many of them | [`BytesMap`], in two thirds of the memory |
-//! | one thread that writes, readers that never wait or want several keys of one moment | [`LeftRightMap`] |
-//! | `Copy` keys in order, ranges, scans | [`FenceMap`] |
-//! | keys in order that own memory, `String` above all | [`OrdMap`] |
+//! | `Copy`, read and written by many threads or by an interrupt handler | [`FlatMap`] |
+//! | `Copy`, of a known number, in a `static` or without an allocator | [`FlatTable`] |
+//! | in key order, with ranges and scans; own memory, as `String` does | [`OrdMap`] |
+//! | in key order, with ranges and scans; `Copy` | [`FenceMap`] |
+//! | one thread writes; readers never wait, or need a snapshot of several keys | [`LeftRightMap`] |
 //! | byte strings that should take less memory than they have bytes | [`CompressedMap`](crate::CompressedMap) |
 //!
-//! Between [`LeftRightMap`] and the others: [left-right or flat?](super::left_right_or_flat). How much a
-//! `CompressedMap` saves: [compressing](super::compressing)
+//! [Left-right or flat?](super::left_right_or_flat) compares [`LeftRightMap`] with the others, and
+//! [compressing](super::compressing) says how much a `CompressedMap` saves.
 //!
 //! # Operations
 //! An operation has the same name, meaning and error on every map that has it: [`api`](super::api) is the table.
 //!
 //! | you want to | call | because |
 //! |---|---|---|
-//! | read | [`get`] | it copies the value out: nothing is held afterwards |
+//! | read | [`get`] | it copies the value, and holds nothing afterwards |
 //! | read in an interrupt handler | [`try_get`] | it never waits |
-//! | count, or change what is there | [`update`], [`compute`] | `get`, then `insert`, loses what comes between |
-//! | change a value that is not `Clone` | a lock in the value, [in place] | `update` makes a new one |
-//! | be the only one to insert | [`insert_if_absent`], [`entry`] | one caller gets `Ok`, the others what is there |
-//! | replace exactly what you saw | [`compare_exchange`] | it tells you what is there instead |
+//! | count, or change a value | [`update`], [`compute`] | `get` and then `insert` loses changes in between |
+//! | change a value that is not `Clone` | a lock in the value, [in place] | `update` makes a new value |
+//! | insert a key only once | [`insert_if_absent`], [`entry`] | one caller gets `Ok`, the others the value |
+//! | replace exactly the value that you saw | [`compare_exchange`] | its error is the value that is there instead |
 //! | read many keys of a large map | [`get_many`], [`get_each`] | the waits for memory overlap |
 //! | walk in steps, as a server does between requests | [`scan`] | its cursor is a plain number |
-//! | insert where memory may run out | [`try_insert`] | key and value come back |
-//! | have growth done by a main loop or a thread | [`grow_step`], `std_ext::Grower` | inserts find it done |
-//! | change many keys of an ordered map at one moment | [`apply_batch`] | all or nothing is seen |
-//! | have a thread even out an ordered map's load | `std_ext::FenceWorkers` | [when](super::moving_load) |
-//! | have no growth later | [`reserve`], [`with_capacity`] | the bins are made now |
-//! | remove by a rule | [`retain`] | bin by bin, with nothing locked while you decide |
-//! | have many changes seen at once | [`publish`] of a [`LeftRightMap`] | until then nobody sees any of them |
-//! | read many keys of one moment | [`enter`] of a [`LeftRightMap`] | its gets are all of one published state |
+//! | insert although memory may run out | [`try_insert`] | its error hands key and value back |
+//! | let a main loop or a thread grow the map | [`grow_step`], `std_ext::Grower` | inserts then find it done |
+//! | grow now instead of later | [`reserve`], [`with_capacity`] | they make the bins at once |
+//! | remove by a rule | [`retain`] | it locks nothing while your closure decides |
+//! | change many keys of an ordered map atomically | [`apply_batch`] | no thread sees a part of it |
+//! | let a thread balance an ordered map | `std_ext::FenceWorkers` | [when it helps](super::moving_load) |
+//! | show many changes together | [`publish`] of a [`LeftRightMap`] | before that, no reader sees any of them |
+//! | read many keys of one snapshot | [`enter`] of a [`LeftRightMap`] | all its gets see one published state |
 //!
-//! Two threads that count, and lose nothing:
+//! Two threads count, and lose nothing:
 //!
 //! ```
 //! use hedgerow::{FlatMap, Op};
@@ -56,10 +56,10 @@
 //! ```
 //!
 //! # Data that is not `Copy`
-//! [`HashMap`] takes keys and values of any type. What it returns borrows an entry and holds a guard, which locks
-//! nothing: a removed entry is dropped when no guard is left that could see it. [`pin`](crate::HashMap::pin) takes one
-//! guard for many lookups, which then return plain references. If many entries are strings for strings, [`BytesMap`]
-//! puts both into one allocation.
+//! [`HashMap`] takes keys and values of any type. `get` returns a reference with a guard, which locks nothing: the map
+//! drops a removed entry when no guard is left that could see it. [`pin`](crate::HashMap::pin) takes one guard for many
+//! lookups, which then return plain references. For strings as keys and values, [`BytesMap`] puts both into one
+//! allocation.
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -67,11 +67,11 @@
 //! let colours = HashMap::<String, Vec<&str>>::new();
 //! colours.insert("rose".into(), vec!["red", "white"]);
 //! let of_rose = colours.get("rose").unwrap();
-//! colours.remove("rose"); // waits for nobody, and drops nothing that is borrowed
+//! colours.remove("rose"); // waits for no reader, and drops nothing that is borrowed
 //! assert_eq!(of_rose.len(), 2);
 //! ```
 //!
-//! A [`FlatMap`] of references is faster still, where what they borrow from outlives the map:
+//! A [`FlatMap`] of references is faster still, if the data outlives the map:
 //!
 //! ```
 //! use hedgerow::FlatMap;
@@ -85,9 +85,9 @@
 //! ```
 //!
 //! # Keys in order
-//! [`FenceMap`] and [`OrdMap`] find a key by its rank, a number that their [`Ranking`](crate::fence::Ranking)
-//! makes of it: of text its first eight bytes. Keys that share these are told apart by looking at them, which costs
-//! [`OrdMap`] a wait for memory each. So give keys that all begin alike a ranking of your own.
+//! [`FenceMap`] and [`OrdMap`] find a key by its rank, a number that their [`Ranking`](crate::fence::Ranking) computes:
+//! for text, the first eight bytes. Keys of equal rank are compared with each other, which costs [`OrdMap`] a cache
+//! miss for each. If your keys all begin alike, write a ranking of your own.
 //!
 //! ```
 //! use hedgerow::OrdMap;
@@ -106,8 +106,8 @@
 //! ```
 //!
 //! # One writer, and changes that appear together
-//! [`LeftRightMap`] takes keys and values of any type and keeps each entry once, in a box. Where they are `Copy` and
-//! take a few words, [`inline`] keeps them in both of its tables instead, where a look-up meets them at once.
+//! [`LeftRightMap`] takes keys and values of any type and stores each entry once, in a box. If they are `Copy` and take
+//! a few words, [`inline`] stores them in both of its tables instead, which saves a lookup the step to the box.
 //!
 //! ```
 //! let (mut prices, reader) = hedgerow::LeftRightMap::<u32, u64>::inline();
@@ -123,10 +123,9 @@
 //! ```
 //!
 //! # A table of fixed size
-//! [`FlatTable`] has the operations that decide about one entry, and none that needs memory: no
-//! `reserve`, no batches. What may have to insert a key (`insert`, `insert_if_absent`, `compute`) returns a
-//! `Result`, since there may be no room. [`bins_for`](crate::flat::bins_for) counts the bins for a number of
-//! entries, on each target.
+//! [`FlatTable`] has the operations on one entry, and none that needs memory: no `reserve`, no batches. An operation
+//! that may insert a key (`insert`, `insert_if_absent`, `compute`) returns a `Result`, because there may be no room.
+//! [`bins_for`](crate::flat::bins_for) computes the number of bins for a number of entries, on each target.
 //!
 //! ```
 //! use hedgerow::{FlatTable, error::Full, flat::bins_for};
@@ -141,10 +140,10 @@
 //! ```
 //!
 //! # Hashers
-//! [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder) is fast and differs from map to map. It does not withstand
-//! somebody who sets out to find colliding keys. [`FixedHashBuilder`](crate::flat::FixedHashBuilder), the default of
-//! tables of fixed size, has no key at all. If keys come from outside, give the map std's keyed hasher, or a keyed one
-//! of your own:
+//! [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder) is fast, and keyed differently for each map. It does not
+//! resist an attacker who looks for colliding keys. [`FixedHashBuilder`](crate::flat::FixedHashBuilder), the default of
+//! tables of fixed size, has no key at all. If an attacker can choose keys, give the map std's keyed hasher, or one of
+//! your own:
 //!
 //! ```
 //! use hedgerow::FlatMap;
@@ -154,9 +153,9 @@
 //! sessions.insert(0xDEAD, 1);
 //! ```
 //!
-//! The output of foldhash (the default) and of std's `RandomState` is used as it is. That of any other hasher is
-//! multiplied and turned round once more, so an identity hash of small integers is good enough. A hash
-//! that is the same for all keys is correct, and as slow as a list.
+//! The maps use the output of foldhash (the default) and of std's `RandomState` as it is. They multiply and rotate the
+//! output of any other hasher once more, so an identity hash of small integers is good enough. A hash that is the same
+//! for all keys is correct, and as slow as a list.
 //!
 //! [`HashMap`]: crate::HashMap
 //! [`OrdMap`]: crate::OrdMap

@@ -1,10 +1,10 @@
-//! How to say in our maps what you say in another concurrent map today.
+//! The calls of other concurrent maps, and ours beside them.
 //!
-//! First [`FlatMap`](crate::FlatMap). Values are copied out, and nothing is handed out that holds a lock or a guard.
-//! So where another map gives a reference, ours gives the value; where it gives a mutable one, ours takes a
-//! closure, which runs with nothing locked and may be run again. Keys and values are `Copy`; for owned data
-//! there is [`HashMap`](crate::HashMap), [further down](#owned-data). What has one writer, who publishes, is a
-//! [`LeftRightMap`](crate::LeftRightMap), [at the end](#from-evmap).
+//! - Keys and values of any type: [`HashMap`](crate::HashMap), under [owned data](#owned-data).
+//! - One writer that publishes: [`LeftRightMap`](crate::LeftRightMap), from [`evmap`](#from-evmap) on.
+//! - `Copy` keys and values: [`FlatMap`](crate::FlatMap), first. It copies values out, and returns nothing that holds a
+//!   lock or a guard. If another map returns a reference, ours returns the value; if it returns a mutable one, ours
+//!   takes a closure, which runs while nothing is locked and may be called again.
 //!
 //! # From `dashmap`
 //! | `DashMap` | `FlatMap` |
@@ -20,7 +20,7 @@
 //! | `map.iter()`, a shard locked at a time | `map.iter()`, nothing locked |
 //! | `map.try_get(&k)` | `map.try_get(&k)` |
 //!
-//! A `DashMap` deadlocks where a guard is held while the same thread writes; `FlatMap` has no guards.
+//! A `DashMap` deadlocks if a thread writes while it holds a guard; `FlatMap` has no guards.
 //!
 //! ```
 //! use hedgerow::{FlatMap, Op};
@@ -46,14 +46,14 @@
 //! | `let map = map.pin();` | nothing: there is no guard |
 //! | `map.get(&k)` → `Option<&V>` | `map.get(&k)` → `Option<V>` |
 //! | `map.insert(k, v)` → `Option<&V>` | the same → `Option<V>` |
-//! | `map.try_insert(k, v)` → `Err` if there is one | `map.insert_if_absent(k, v)` → `Err` if there is one |
+//! | `map.try_insert(k, v)` → `Err` if the key is present | `map.insert_if_absent(k, v)` → `Err` likewise |
 //! | `map.get_or_insert_with(k, f)` | `map.entry(k).or_insert_with(f)` |
 //! | `map.update(k, \|v\| …)` → the new value | `map.update(&k, \|v\| …)` → the new value |
 //! | `map.update_or_insert(k, f, v)` | `map.entry(k).and_modify(f).or_insert(v)` |
 //! | `map.compute(k, \|entry\| Operation::…)` | `map.compute(k, \|value\| Op::…)` |
 //! | `map.retain(f)` | `map.retain(f)`, whose `f` may also change the value |
 //!
-//! (`papaya`'s `try_insert` asks whether the key is there; ours, whether it can be done without waiting.)
+//! (`papaya`'s `try_insert` fails if the key is present; ours fails if it would have to wait or has no memory.)
 //!
 //! ```
 //! use hedgerow::{FlatMap, Op};
@@ -78,7 +78,7 @@
 //! | `scc::HashMap` | `FlatMap` |
 //! |---|---|
 //! | `map.read_sync(&k, \|_, v\| …)` | `map.get_with(&k, \|v\| …)` |
-//! | `map.insert_sync(k, v)` → `Err((k, v))` if there is one | `map.insert_if_absent(k, v)` → `Err` if there is one |
+//! | `map.insert_sync(k, v)` → `Err((k, v))` if the key is present | `map.insert_if_absent(k, v)` → `Err` likewise |
 //! | `map.upsert_sync(k, v)` | `map.insert(k, v)` |
 //! | `map.update_sync(&k, \|_, v\| …)` | `map.update(&k, \|v\| …)` |
 //! | `map.entry_sync(k).or_insert(v)` | `map.entry(k).or_insert(v)` |
@@ -106,7 +106,7 @@
 //! | `map.read().unwrap().get(&k).copied()` | `map.get(&k)` |
 //! | `map.write().unwrap().insert(k, v)` | `map.insert(k, v)` |
 //! | `*map.write().unwrap().entry(k).or_insert(0) += 1` | `map.entry(k).and_modify(\|n\| *n += 1).or_insert(1)` |
-//! | several changes under one `write()` | not at once: each key's change is atomic by itself |
+//! | several changes under one `write()` | not together: each key's change is atomic by itself |
 //!
 //! ```
 //! let map = hedgerow::FlatMap::<&str, u32>::new();
@@ -116,12 +116,13 @@
 //! ```
 //!
 //! # Owned data
-//! [`HashMap`](crate::HashMap) returns what borrows an entry, with a guard that locks nothing; or, pinned, references.
+//! [`HashMap`](crate::HashMap) returns a [`Ref`](crate::owned::Ref) to an entry, with a guard that locks nothing. A
+//! pinned map returns plain references.
 //!
 //! | elsewhere | `HashMap` |
 //! |---|---|
 //! | papaya `map.pin().get(&k)` | the same; or `map.get(&k)`, which has a guard of its own |
-//! | papaya `map.pin().insert(k, v)` → `Option<&V>` | `map.insert(k, v)` → the old entry, which you may own |
+//! | papaya `map.pin().insert(k, v)` → `Option<&V>` | `map.insert(k, v)` → the old entry, which you may take out |
 //! | papaya `map.pin().get_or_insert_with(k, f)` | the same; or `map.get_or_insert_with(k, f)` |
 //! | papaya `map.pin_owned()`, `map.update(k, f)` → the new value | the same |
 //! | dashmap `map.get(&k)?.value().clone()` | the same; or `map.get_cloned(&k)` |
@@ -130,7 +131,7 @@
 //! | dashmap `map.view(&k, \|_, v\| …)`, scc `map.read_sync(&k, \|_, v\| …)` | `map.get_with(&k, \|v\| …)` |
 //! | dashmap, scc `map.remove(&k)` → owned | `map.remove(&k)?.try_into_owned()`, or use it as it is |
 //! | dashmap `map.remove_if(&k, \|k, v\| …)` | the same |
-//! | scc `map.insert_sync(k, v)` → `Err((k, v))` if there is one | `map.insert_if_absent(k, v)` |
+//! | scc `map.insert_sync(k, v)` → `Err((k, v))` if the key is present | `map.insert_if_absent(k, v)` |
 //! | dashmap `map.into_iter()` | the same |
 //! | dashmap `Entry::Vacant(e)` and `e.insert(v)` | the same, which [returns a `Result`](#what-differs) |
 //! | papaya `guard.flush()`, crossbeam-epoch's `flush`: drop now what was removed | `map.reclaim()` |
@@ -158,19 +159,18 @@
 //! - An [`Entry`](crate::entry::Entry) locks nothing. After `entry` has returned `Vacant`, another thread may store the
 //!   key: [`VacantEntry::insert`](crate::entry::VacantEntry::insert) then hands key and value back, as
 //!   [`insert_if_absent`](crate::HashMap::insert_if_absent) does.
-//! - `retain` and `remove_if` show `&V`, lock nothing, and may ask again. They remove an entry whose value another
-//!   thread changes [in place](#values-that-are-changed-in-place) meanwhile.
-//! - What is replaced or removed is dropped later: by another write to the map, by
-//!   [`reclaim`](crate::HashMap::reclaim), which drops it now if no guard is in the way, or by
-//!   [`try_into_owned`](crate::owned::Removed::try_into_owned), which takes it out of what `remove` has returned. This
-//!   matters to a value whose destructor others wait for: the sender of a channel, or the last reference of an `Arc`
-//!   that a test counts.
-//! - `shrink_to_fit` takes `&mut self`. If you implement a trait of yours for the map, and that has a
+//! - `retain` and `remove_if` pass `&V`, lock nothing, and may call their closure again. They remove an entry even if
+//!   another thread changes its value [in place](#values-that-are-changed-in-place) meanwhile.
+//! - Replaced and removed entries are dropped later: by another write to the map, by
+//!   [`reclaim`](crate::HashMap::reclaim), which drops them now if no guard prevents it, or by
+//!   [`try_into_owned`](crate::owned::Removed::try_into_owned), which takes the entry out of the result of `remove`
+//!   returned. This matters if other code waits for the destructor: of the sender of a channel, or of the last
+//!   reference of an `Arc` that a test counts.
+//! - `shrink_to_fit` takes `&mut self`. If you implement a trait of your own for the map, and the trait has a
 //!   `shrink_to_fit(&self)`, then `self.shrink_to_fit()` in it calls itself.
-//! - A [`Ref`](crate::owned::Ref) and an iterator hold a guard, which stays in its thread: they are not `Send`. An
-//!   iterator that has to be `Send` copies some entries at a time, as
-//!   `map.iter_range((Excluded(last), Unbounded)).take(64)` of an ordered map; a future holds
-//!   [`pin_owned`](crate::HashMap::pin_owned).
+//! - A [`Ref`](crate::owned::Ref) and an iterator hold a guard, which stays in its thread: they are not `Send`. Instead
+//!   of an iterator that is `Send`, copy some entries at a time: `map.iter_range((Excluded(last), Unbounded)).take(64)`
+//!   of an ordered map. A future holds [`pin_owned`](crate::HashMap::pin_owned).
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -187,19 +187,20 @@
 //! ```
 //!
 //! ## Values that are changed in place
-//! `update` and `compute` make a new value from the old one. A value that is not `Clone`, or is large, brings what it
-//! is changed by:
+//! `update` and `compute` make a new value from the old one. If a value is not `Clone`, or is large, put an atomic or a
+//! lock into it:
 //!
-//! | the value | is changed by |
+//! | the value | its change |
 //! |---|---|
 //! | an atomic | `map.get_with(&k, \|n\| n.fetch_add(1, Relaxed))` |
 //! | `Mutex<V>`, if entries stay | `map.get_with(&k, \|v\| v.lock().unwrap().push(7))` |
 //! | `Mutex<Option<V>>`, if entries are removed and no change may be lost | the function below |
 //!
-//! A thread may find an entry, wait for its lock, and get it when another thread has removed the entry: then its change
-//! would be lost with the entry. So a thread that removes an entry first takes the value out, under the lock, and no
-//! thread puts one in again. A thread that finds an entry without a value removes it, if that is not done yet, and
-//! begins again. (If a state of the value says as much, such as that of an empty queue, the `Option` is not needed.)
+//! A thread may find an entry, wait for its lock, and get it after another thread has removed the entry: then its
+//! change would be lost with the entry. So a thread that removes an entry first takes the value out, under the lock,
+//! and no thread puts one in again. A thread that finds an entry without a value removes the entry, if that is not done
+//! yet, and begins again. (If a state of the value can say the same, such as an empty queue, the `Option` is not
+//! needed.)
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -208,7 +209,7 @@
 //!
 //! type InPlace<K, V> = HashMap<K, Mutex<Option<V>>>;
 //!
-//! /// Lets `change` change the value of `key`, a new one if there is none. If it returns false, removes the entry.
+//! /// Calls `change` with the value of `key`, a new one if there is none. If it returns false, removes the entry.
 //! fn change<K: Clone + Eq + Hash, V: Default>(
 //!     map: &InPlace<K, V>,
 //!     key: &K,
@@ -252,11 +253,11 @@
 //! assert!(taken.into_iter().eq(0..1000), "no change is lost");
 //! assert!(queues.is_empty());
 //! ```
-//! A thread waits only for another one that changes the same value. `change` must not change the same key within
-//! itself; it may do all else with the map.
+//! A thread waits only for another one that changes the same value. `change` must not change the same key; it may do
+//! everything else with the map.
 //!
 //! # From `crossbeam-skiplist`
-//! Where keys and values are `Copy`, [`FenceMap`](crate::FenceMap) needs no guards.
+//! If keys and values are `Copy`, use [`FenceMap`](crate::FenceMap), which needs no guards.
 //!
 //! | `SkipMap<K, V>` | [`OrdMap<K, V>`](crate::OrdMap) |
 //! |---|---|
@@ -269,8 +270,8 @@
 //! | `map.lower_bound(Included(k))`, `(Excluded(k))` | `map.ceiling(k)`, `map.successor(k)` |
 //! | `map.upper_bound(Included(k))`, `(Excluded(k))` | `map.floor(k)`, `map.predecessor(k)` |
 //! | `map.pop_front()`, `map.pop_back()` | `map.pop_first()`, `map.pop_last()` |
-//! | `map.range(a..b)`, each entry as it is when it is met | `map.iter_range(a..b)`, from both ends as well |
-//! | a range as of one moment, under a lock | `map.range(a..b)` |
+//! | `map.range(a..b)`, weakly consistent | `map.iter_range(a..b)`, from both ends as well |
+//! | a consistent snapshot of a range, under a lock | `map.range(a..b)` |
 //! | `map.iter()` | the same |
 //! | `map.lower_bound(bound)` of a `Bound` | `map.iter_range((bound, Unbounded)).next()` |
 //! | iterators that are `Send` | they hold a guard: [copy some entries at a time](#what-differs) |
@@ -294,15 +295,15 @@
 //! |---|---|
 //! | `let (mut w, r) = evmap::new();`, for keys that are `Clone` and hash stably | `LeftRightMap::new()` |
 //! | `w.update(k, v)` | `w.insert(k, v)`: a key has one value |
-//! | `w.insert(k, v)`, one value more for the key | values that are a `Vec`, and `w.update(&k, \|all\| …)` |
+//! | `w.insert(k, v)`, another value for the key | values of type `Vec`, and `w.update(&k, \|all\| …)` |
 //! | `w.remove_entry(k)`, `w.purge()` | `w.remove(&k)`, `w.clear()` |
 //! | `w.publish()`, before 11 `w.refresh()` | `w.publish()`, or [`try_publish`](#what-a-publish-waits-for) |
 //! | `w.has_pending()` | `w.has_changes()` |
 //! | `r.get_one(&k)` | `r.get(&k)` |
 //! | `r.enter()?`, `r.enter()?.iter()` | `r.enter()`, `r.enter().iter()`: also before the first publish |
-//! | `w.set_meta(m)`, `r.meta()` | an entry, which is published with the others |
+//! | `w.set_meta(m)`, `r.meta()` | an entry, published with the others |
 //! | `r.factory().handle()` | the same |
-//! | after `drop(w)` readers get `None` | they get what was published last; `r.writer()` gives another writer |
+//! | after `drop(w)` readers get `None` | they get what was published last; `r.writer()` returns a new writer |
 //!
 //! ```
 //! use hedgerow::LeftRightMap;
@@ -327,15 +328,15 @@
 //! # From `left-right`
 //! | `left_right` 0.11 | [`LeftRightMap`](crate::LeftRightMap) |
 //! |---|---|
-//! | `impl Absorb<Op> for HashMap<K, V>` | nothing: operations are methods, done once, and closures run once |
+//! | `impl Absorb<Op> for HashMap<K, V>` | nothing: operations are methods, made once, and closures run once |
 //! | `left_right::new::<HashMap<K, V>, Op>()` | `LeftRightMap::<K, V>::new()` |
 //! | `w.append(Op::Insert(k, v))` | `w.insert(k, v)`, which the writer sees at once |
-//! | `w.publish()`, `w.flush()` | `w.publish()`: where nothing has changed nothing is shown |
-//! | `w.try_publish()` → `bool` | `w.try_publish()` → `Err(Pending)`, with how many readers are in the way |
+//! | `w.publish()`, `w.flush()` | `w.publish()`, which does nothing if nothing has changed |
+//! | `w.try_publish()` → `bool` | `w.try_publish()` → `Err(Pending)`, with the number of stalled readers |
 //! | `w.has_pending_operations()` | `w.has_changes()` |
 //! | `r.enter()?.get(&k)` | `r.get(&k)`, or `r.enter().get(&k)` |
 //! | `ReadGuard::map(r.enter()?, …)` | `r.get(&k).map(\|guard\| ReadGuard::map(guard, …))` |
-//! | `r.clone()` under a guard waits for a publish that waits for the guard | waits for nobody |
+//! | `r.clone()` under a guard waits for a publish that waits for the guard | waits for nothing |
 //!
 //! ```
 //! use hedgerow::{LeftRightMap, left_right::ReadGuard};
@@ -353,21 +354,22 @@
 //! ```
 //!
 //! ## What a publish waits for
-//! As that of `left-right` and `evmap`, our `publish` waits at its beginning, for readers who have been looking since
-//! before the publish *before* it: under a guard of the same thread the second stands still. `try_publish` says
-//! [`Pending`](crate::left_right::Pending) there. What was replaced is dropped with the next change; with theirs, with
-//! the next publish. [`wait_for_readers`](crate::left_right::WriteHandle::wait_for_readers) drops it now.
+//! Like that of `left-right` and `evmap`, our `publish` waits at its beginning, for readers that have been reading
+//! since before the *previous* publish: under a guard of the same thread the second publish waits for ever.
+//! `try_publish` returns [`Pending`](crate::left_right::Pending) instead. We drop replaced entries with the next
+//! change; they do so with the next publish. [`wait_for_readers`](crate::left_right::WriteHandle::wait_for_readers)
+//! drops them now.
 //!
 //! # From `flashmap`
 //! | `flashmap` 0.2 | [`LeftRightMap`](crate::LeftRightMap) |
 //! |---|---|
 //! | `let (mut write, read) = flashmap::new();` | `LeftRightMap::new()` |
 //! | `let mut guard = write.guard();`, which waits | nothing: the handle itself has the methods |
-//! | `guard.insert(k, v)` → the old value, `Evicted` | `w.insert(k, v)` → whether there was one: `get` first |
+//! | `guard.insert(k, v)` → the old value, `Evicted` | `w.insert(k, v)` → whether there was one; `get` it first |
 //! | `guard.replace(k, \|v\| …)` | `w.update(&k, \|v\| …)` |
 //! | `guard.remove(k)` → `Evicted` | `w.remove(&k)` → whether there was one |
-//! | `guard.publish()`, or dropping it | `w.publish()`; what was not published when `w` is dropped is kept |
-//! | `write.synchronize()` | `w.publish()`, which shows what has changed, too |
+//! | `guard.publish()`, or dropping it | `w.publish()`; dropping `w` keeps unpublished changes for the next writer |
+//! | `write.synchronize()` | `w.wait_for_readers()` |
 //! | `read.guard().get(&k)` | `r.enter().get(&k)`, or `r.get(&k)` |
 //! | `&read` in several threads | a clone for each, or `r.factory()` in all |
 //!
@@ -390,8 +392,8 @@
 //! | `ArcSwap::from_pointee(HashMap::new())` | `LeftRightMap::new()` |
 //! | `map.load().get(&k)` | `r.get(&k)` |
 //! | `let now = map.load();`, then several gets | `let now = r.enter();` |
-//! | `map.load_full()`, kept for long | clones of what is needed: a snapshot that is kept holds the writer up |
-//! | `map.rcu(\|map\| …)`, which clones all of it | `w.insert(k, v); w.publish();`, which copies what changed |
+//! | `map.load_full()`, kept for long | clones of the needed values: a snapshot that is kept delays the writer |
+//! | `map.rcu(\|map\| …)`, which clones the whole map | `w.insert(k, v); w.publish();`, which copies what changed |
 //! | `map.store(Arc::new(other))` | `w.clear(); w.extend(other); w.publish();` |
 //! | stores by any thread | one writer, or its handle in a lock |
 //!

@@ -1,12 +1,12 @@
-//! One computes, the others wait for it: threads, or tasks of an async runtime.
+//! One thread or task computes a value, and the others wait for it.
 //!
-//! A cache of dear results wants each key computed once, however many ask for it at the same time. No map
-//! can do that by itself: whoever computes under the map's lock holds everybody up, and in async code
-//! whoever holds a lock, or a guard that is one, across an `await` blocks other tasks or deadlocks. The pattern
-//! that works puts a *cell* under the key, at once, and computes into the cell, outside of the map.
+//! A cache of expensive results should compute each key once, however many threads request it at the same time. No map
+//! can do that by itself: a thread that computes under the map's lock delays all others, and in async code a task that
+//! holds a lock, or a guard that is one, across an `await` blocks other tasks or deadlocks. This pattern works: put a
+//! *cell* under the key at once, and compute into the cell, outside of the map.
 //!
 //! # Threads
-//! The cell is std's `OnceLock`. The first to ask computes; others wait for the cell, not for the map.
+//! The cell is std's `OnceLock`. The first thread computes; the others wait for the cell, not for the map.
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -34,9 +34,9 @@
 //! ```
 //!
 //! # Tasks
-//! The cell is behind an `Arc`, so that no guard has to be held while a task waits: the map is asked once, the
-//! clone is kept across the `await`, and the future is `Send`. Runtimes bring such a cell (tokio's
-//! `sync::OnceCell`, async-lock's); this one is as small as can be.
+//! The cell is behind an `Arc`, so that a task holds no guard while it waits: it looks the cell up once and keeps the
+//! clone across the `await`, and the future is `Send`. Runtimes have a cell for this (tokio's `sync::OnceCell`,
+//! async-lock's); the one below is minimal.
 //!
 //! ```
 //! use hedgerow::HashMap;
@@ -72,7 +72,7 @@
 //! static CACHE: std::sync::LazyLock<HashMap<String, Arc<Cell>>> = std::sync::LazyLock::new(Default::default);
 //!
 //! async fn length_of(word: &str) -> usize {
-//!     // Whoever gets its own cell in is the one to compute. The guard goes before the first `await`.
+//!     // The task that stores its own cell computes. The guard is dropped before the first `await`.
 //!     let mine = Arc::new(Cell::default());
 //!     let cell = Arc::clone(&CACHE.get_or_insert_with(word.to_owned(), || mine.clone()));
 //!     if Arc::ptr_eq(&cell, &mine) {
@@ -108,12 +108,12 @@
 //! # assert_eq!(done, [Some(8); 2]);
 //! ```
 //!
-//! A computation that fails, or a task that is dropped amid it, should take its cell out again with
-//! [`remove_if`](crate::HashMap::remove_if), so that the next one to ask tries anew.
+//! A computation that fails, or a task that is dropped before its end, should remove its cell with
+//! [`remove_if`](crate::HashMap::remove_if), so that the next caller tries again.
 //!
 //! # Guards and `await`
 //! A [`Ref`](crate::owned::Ref) holds a [`Guard`](crate::owned::Guard), which stays in its thread. So a future that
 //! holds one across an `await` is not `Send`, and the compiler says so. It blocks no other task, though. If a borrowed
-//! value has to outlive an `await`, borrow it from what [`pin_owned`](crate::HashMap::pin_owned) returns, which may be
-//! held across it; what is removed meanwhile, from any map, is dropped after it.
+//! value has to outlive an `await`, borrow it from the map that [`pin_owned`](crate::HashMap::pin_owned) returns, which
+//! may be held across it. Entries that are removed meanwhile, from any map, are dropped after it.
 //! [`FlatMap`](crate::FlatMap) has no guards at all.

@@ -1,45 +1,46 @@
-//! Left-right or flat? One writer who publishes, or many who write at once.
+//! Left-right or flat? One writer that publishes, or many that write at once.
 //!
-//! [`LeftRightMap`] is two tables that change places: readers look at the one, its only writer changes the other,
-//! and [`publish`] shows all changes together. [`FlatMap`], and [`HashMap`] for owned data, are one table: each
-//! write is seen when it returns, by itself.
+//! A [`LeftRightMap`] is two tables that swap places: readers use one, its only writer changes the other, and
+//! [`publish`] shows all changes together. A [`FlatMap`], or a [`HashMap`] for owned data, is one table: each write is
+//! visible when it returns.
 //!
-//! Take a [`LeftRightMap`] where one of these holds, and a [`FlatMap`] or [`HashMap`] otherwise:
-//! - Readers need several keys of one moment, or the whole map as it was.
-//! - Changes come in batches, and none of a batch may be seen without the others.
-//! - A read may wait for nobody, not even for a writer that was descheduled amid a change.
-//! - Reads are all that counts, and one thread can do all writing.
+//! Take a [`LeftRightMap`] if one of these holds, and a [`FlatMap`] or [`HashMap`] otherwise:
+//! - Readers need a snapshot of several keys, or of the whole map.
+//! - Changes come in batches, and no reader may see a part of a batch.
+//! - A read may wait for nothing, not even for a writer that was descheduled in the middle of a change.
+//! - Only the speed of reads matters, and one thread can do all writing.
 //!
 //! | | [`LeftRightMap`] | [`FlatMap`], [`HashMap`] |
 //! |---|---|---|
-//! | a change is seen | with the next [`publish`], as all before it | when the write returns |
-//! | several keys | under one [`enter`], of one published state | each of a moment of its own |
-//! | a read may miss | what was not published when it began | nothing that was written when it began |
+//! | a change becomes visible | with the next [`publish`], together with all before it | when the write returns |
+//! | several keys | under one [`enter`], of one published state | each at a point in time of its own |
+//! | a read may miss | changes that were not published when it began | nothing that was written when it began |
 //! | writers | one handle; [`SharedWriteHandle`], a lock, for more | all threads |
 //! | readers | each by a handle of its own | all threads, by reference |
-//! | a read costs | [two stores and mostly no fence](#what-a-read-costs) | `FlatMap`: a second look at the bin |
+//! | a read costs | [two stores and mostly no fence](#what-a-read-costs) | `FlatMap`: two loads of the bin's state |
 //! | a read waits | never | while the key's bin is written |
-//! | a write costs | the change, a bucket to copy, its part of a `publish` | the change, in a locked bin |
-//! | a reader that stays holds up | [publishing](#a-reader-that-does-not-go-on), memory | nobody; `HashMap`: memory |
-//! | entries are kept | [`new`]: once, in a box; [`inline`]: in both tables | once; `HashMap`: in a box |
+//! | a write costs | the change, a bin to copy, its part of a `publish` | the change, in a locked bin |
+//! | a stuck reader delays | [publishing](#a-stuck-reader), and takes memory | nothing; `HashMap`: takes memory |
+//! | an entry is stored | [`new`]: once, in a box; [`inline`]: in both tables | once; `HashMap`: in a box |
 //! | growth | by a third, in one insert | a bounded part in each insert |
-//! | an interrupt handler | reads, with a handle made before | calls what begins with `try_` |
+//! | an interrupt handler | reads, with a handle made before | calls methods that begin with `try_` |
 //! | without `alloc` | [`LeftRightTable`], which fits a `static` | `FlatTable`, which does too |
 //!
 //! # What a read costs
-//! A read of a [`LeftRightMap`] stores twice to a line that no other reader writes, and loads one word that
-//! changes with each publish; in between it is a plain hash table's, and many gets under one [`enter`] share the
-//! stores. With feature `std-ext` on Linux a handle that is used at least once between publishes executes no fence; one
-//! that was not does so in its next reads, 64 or as many as a barrier of the operating system's is worth. Elsewhere
-//! each `enter` and each single get executes one. A read of a [`FlatMap`] stores nothing. A publish costs a fence, a
-//! look at the slot of every handle, and each reader two cache misses. Who publishes every change beside busy readers
-//! is better served by a [`FlatMap`].
+//! A read of a [`LeftRightMap`] stores twice to a line that no other reader writes, and loads one word that changes
+//! with each publish. In between it is a plain hash table's, and many gets under one [`enter`] share the stores. With
+//! feature `std-ext` on Linux a handle that reads at least once between publishes executes no fence. A handle that did
+//! not executes one in each of its next reads, for 64 reads, or for as many as a barrier of the operating system costs.
+//! Elsewhere each `enter` and each single get executes one. A read of a [`FlatMap`] stores nothing.
+//!
+//! A publish costs a fence, a load of every handle's slot, and two cache misses for each reader. To publish every
+//! change beside busy readers, use a [`FlatMap`].
 //!
 //! # The same service twice
-//! A service has a limit for each user, which is reloaded as a whole, and counts what each has used.
+//! A service has a limit for each user, reloads all limits at once, and counts what each user has used.
 //!
-//! The limits are left-right. Were they flat, a reader could meet one user's limit of after the reload and
-//! another's of before it, or none while the old ones are cleared:
+//! The limits are left-right. In a flat map a reader could see the new limit of one user and the old limit of another,
+//! or none while the old ones are cleared:
 //!
 //! ```
 //! use hedgerow::LeftRightMap;
@@ -50,7 +51,7 @@
 //!     for (user, limit) in text.lines().filter_map(|line| line.split_once('=')) {
 //!         limits.insert(user.into(), limit.parse().unwrap());
 //!     }
-//!     limits.publish(); // until here nobody has seen any of it
+//!     limits.publish(); // until here no reader has seen any of it
 //! };
 //! reload("ann=10\nbob=20");
 //! std::thread::scope(|scope| {
@@ -65,8 +66,8 @@
 //! });
 //! ```
 //!
-//! What was used is flat. Were it left-right, all threads would count through one handle, in a lock, and read
-//! what was published last:
+//! The counts are flat. In a left-right map all threads would count through one handle, in a lock, and read what was
+//! published last:
 //!
 //! ```
 //! use hedgerow::{FlatMap, Op};
@@ -84,22 +85,21 @@
 //! assert_eq!((used.get(&1), used.get(&2)), (Some(4), Some(2)));
 //! ```
 //!
-//! # A reader that does not go on
-//! It may be descheduled amid a read, hold a guard or snapshot for long, or have leaked one (`mem::forget`).
-//! Other readers notice nothing. The writer:
+//! # A stuck reader
+//! A reader may be descheduled in the middle of a read, hold a guard or snapshot for long, or leak one (`mem::forget`).
+//! Other readers do not notice. The writer does:
 //!
-//! - The next publish shows the changes once more; nothing is dropped that the reader may be looking at. After
-//!   that [`publish`] waits, and [`try_publish`] says [`Pending`], until the reader has gone on. Readers see what was
-//!   published last, however old it gets.
-//! - Changes go on meanwhile: they are noted beside the tables, an insertion into another hash table each, and
-//!   made when the reader has gone on.
-//! - [`stalled_readers`] tells whose handles they are, by their [`reader_id`].
-//! - Dropping a handle ends whatever was leaked of it. As long as the handle lives, a leaked guard holds the writer
-//!   up.
+//! - The next publish shows the changes once more, and drops nothing that the reader may see. After that [`publish`]
+//!   waits, and [`try_publish`] returns [`Pending`], until the reader has finished. Readers see what was published
+//!   last, however old it becomes.
+//! - Changes go on meanwhile: the writer notes them in a separate table, an insertion into another hash table for each,
+//!   and makes them when the reader has finished.
+//! - [`stalled_readers`] returns whose handles they are, by their [`reader_id`].
+//! - Dropping a handle ends its leaked guards. As long as the handle lives, a leaked guard delays the writer.
 //!
 //! # A deadlock to avoid
-//! [`publish`] waits until everybody has looked away who was looking before the *last* publish. If that is the thread
-//! that calls it, it waits for ever: drop guards and snapshots first, publish in no closure of [`get_with`], or call
+//! [`publish`] waits for every reader that has been reading since before the *last* publish. If that is the thread that
+//! calls it, it waits for ever. Drop guards and snapshots first, do not publish in a closure of [`get_with`], or call
 //! [`try_publish`], which does not wait:
 //!
 //! ```
@@ -118,9 +118,9 @@
 //! w.publish();
 //! ```
 //!
-//! The same goes for a writer in a lock: whoever waits for that lock with a guard in hand, while its holder publishes,
-//! waits for one who waits for it. (A [`SharedWriteHandle`] waits without its lock.) [`wait_for_readers`], [`retain`],
-//! [`clear`] and [`shrink_to_fit`] wait for the same readers.
+//! The same holds for a writer in a lock: if a thread holds a guard and waits for that lock, while the lock's holder
+//! publishes, each waits for the other. (A [`SharedWriteHandle`] waits without its lock.) [`wait_for_readers`],
+//! [`retain`], [`clear`] and [`shrink_to_fit`] wait for the same readers.
 //!
 //! [`HashMap`]: crate::HashMap
 //! [`FlatMap`]: crate::FlatMap

@@ -1,19 +1,24 @@
-//! Pages to read, with no code in them: choosing, coming from other maps, guarantees, ordering, limits and more.
+//! Pages to read, with no code in them: choosing a map, coming from other maps, guarantees, limits and more.
 //!
-//! - [`api`]: every operation of every map, with what it returns, in one table.
-//! - [`choosing`]: which structure, which operation, which hasher, and what to do with data that is
-//!   not `Copy`.
-//! - [`left_right_or_flat`]: one writer who publishes, or many who write at once; readers that get stuck.
-//! - [`coming_from`]: what the calls of dashmap, papaya, scc, crossbeam-skiplist, evmap, left-right, flashmap, arc-swap
-//!   and a locked `HashMap` are called here; what differs though it compiles; values that are changed in place.
-//! - [`computing_once`]: one thread or task computes what many ask for; maps in async code.
-//! - [`guarantees`]: what holds when threads, interrupts, panics and failing allocations meet.
-//! - [`ordering`]: what one thread sees of another's writes, and the labelled pairs that make it so.
-//! - [`compressing`]: which budget and which codec a compressed map needs, with a picture.
-//! - [`moving_load`]: how the load of an ordered map is followed, with a picture; when to have workers.
-//! - [`limits`]: what the structures cannot do, and where each limit comes from.
+//! To choose and to use:
+//! - [`choosing`]: the map, the operation and the hasher for your case; data that is not `Copy`.
+//! - [`api`]: every operation of every map, with its return type, in one table.
+//! - [`coming_from`]: the calls of dashmap, papaya, scc, crossbeam-skiplist, evmap, left-right, flashmap, arc-swap and
+//!   a locked `HashMap`, and ours beside them; code that compiles and means something else; values that are changed in
+//!   place.
+//! - [`left_right_or_flat`]: one writer that publishes, or many that write at once; readers that get stuck.
+//! - [`computing_once`]: one thread or task computes a value that many need; maps in async code.
+//! - [`compressing`]: the budget and the codec of a compressed map, with a plot.
+//! - [`moving_load`]: how an ordered map follows its load, with a plot; when to have worker threads.
+//! - [`embedded`]: features, targets, interrupt handlers, maps in a `static`.
 //!
-//! How the code is laid out and proved is in `ARCHITECTURE.md`, at the root of the repository.
+//! To rely on:
+//! - [`guarantees`]: linearizability, waiting, memory, panics.
+//! - [`limits`]: the limits of the maps, and the reason for each.
+//! - [`ordering`]: the order in which threads see each other's writes, and the labelled pairs of orderings.
+//! - [`how_it_works`]: how each map is built, in pictures.
+//!
+//! `ARCHITECTURE.md`, at the root of the repository, describes the code and how it is checked.
 
 pub mod api;
 pub mod choosing;
@@ -21,7 +26,9 @@ pub mod coming_from;
 pub mod compressing;
 #[cfg(not(hedgerow_loom))]
 pub mod computing_once;
+pub mod embedded;
 pub mod guarantees;
+pub mod how_it_works;
 pub mod left_right_or_flat;
 pub mod limits;
 pub mod moving_load;

@@ -1,32 +1,32 @@
-//! Load that moves: how a [`FenceMap`](crate::FenceMap) follows it, and what workers are for.
+//! Load that moves: how a [`FenceMap`](crate::FenceMap) follows it, with and without workers.
 //!
-//! A `FenceMap` lists its leaves in *fences*, runs of keys that follow each other. Where the writes fall is told by the
-//! versions that leaves have anyway, and [`rebalance_step`](crate::FenceMap::rebalance_step) evens out what the fences
-//! have to do: a busy one gives leaves to a neighbour or is split, idle ones are joined. No entry moves.
+//! A `FenceMap` lists its leaves in *fences*, runs of consecutive leaves. The versions that leaves have anyway tell
+//! where writes happen, and [`rebalance_step`](crate::FenceMap::rebalance_step) evens out the work of the fences: a
+//! busy fence gives leaves to a neighbour or is split, idle ones are joined. No entry moves.
 //!
-//! Two threads write to the words of some Rust sources, in order; nine writes of ten fall on a sixteenth of them, which
-//! is first here, then there, and at last on its way from one end to the other. A worker
-//! (`std_ext::FenceWorkers`) balances, every millisecond:
+//! In the plot two threads write to the words of some Rust sources, in order. Nine writes of ten fall on a sixteenth of
+//! the words, the hot range, which jumps a few times and then wanders from one end to the other. A worker
+//! (`std_ext::FenceWorkers`) balances every millisecond:
 //!
-//! <div>
+//! <div style="overflow-x:auto">
 #![doc = include_str!("hot_range.svg")]
 //! </div>
 //!
-//! The picture is of `cargo run --release --example hot_range --features std-ext`. Of 24 moves, looked at every 20,000
-//! writes, half were followed within 42,000 writes, 22 within 125,000 and all within 261,000: no fence had more than a
-//! fifth of the hot range any more. The worker goes by the clock, so that depends on how often it looks, and at how
-//! many fences: at 32 of some tens, each millisecond that it had a processor, on two of them that had other things to
-//! do as well.
+//! `cargo run --release --example hot_range --features std-ext` draws the plot. It made 24 moves and checked every
+//! 20,000 writes whether the fences had followed, that is, whether no fence had more than a fifth of the hot range any
+//! more. They had after 42,000 writes for half of the moves, after 125,000 for 22 of them, and after 261,000 for all.
+//! The worker goes by the clock, so these numbers depend on how often it runs and on how many fences it looks at: here
+//! 32 of some tens, each millisecond in which it had a processor, on two processors that had other work as well.
 //!
 //! # When to have workers
 //!
-//! Balancing alone gains two threads nothing: fences hold no locks, leaves do, and two threads seldom meet in one
-//! of a hundred leaves. Two threads, 1 M entries of `u64` for `u64`, a hundredth of them hot; processors' time for a
-//! change, all threads together, in ns, and behind it the throughput by that of `compute`
-//! (`cargo bench --bench workers --features std-ext`, medians of nine rounds in turns, two cores of a virtual Xeon at
-//! 2.5 GHz with nothing else to do):
+//! Balancing alone gains two threads nothing: fences have no locks, leaves do, and two threads seldom meet in one of a
+//! hundred leaves. The table is about two threads that change 1 M entries of `u64 → u64`, a hundredth of them hot. It
+//! has the processor time of a change, all threads together, in ns, and in parentheses the throughput relative to
+//! `compute`. (`cargo bench --bench workers --features std-ext`, medians of nine interleaved rounds. One CPU type: two
+//! cores of a virtual Intel Xeon at 2.5 GHz, otherwise idle.)
 //!
-//! | | a hot range that moves | everywhere |
+//! | | a hot range that moves | uniform keys |
 //! |---|--:|--:|
 //! | `compute` | 142 (× 1) | 227 (× 1) |
 //! | `compute`, balanced in the background | 140 (× 0.98) | 227 (× 0.99) |
@@ -36,13 +36,14 @@
 //! | `submit`, all handed over, ticket dropped | 611 (× 0.21) | 737 (× 0.23) |
 //! | `post_all` of 64, all handed over | 66 (× 1.33) | 173 (× 0.72) |
 //!
-//! A third thread, the worker, has to share the two cores with the two that write. What follows from the figures:
+//! A third thread, the worker, has to share the two cores with the two that write. Conclusions:
 //!
-//! - A single request is not worth a hand-over: two allocations, two mutexes and a wake-up cost several times what
-//!   the change does. So requests are done in place unless a fence is *hot*, which takes thousands of failed attempts
-//!   to lock a leaf in a millisecond. Two threads came to fewer than five in 800,000 changes.
-//! - Many requests are, where nobody waits for the answers and they fall close together: a worker sorts thousands of
-//!   changes, asks for their leaves ahead and locks each once for all its changes. Put changes together, and have all
-//!   of them handed over: `threshold(0)`.
-//! - With `threshold(0)` and one worker, all changes of a key are done in the order in which they were handed over.
-//!   Otherwise a change may be done in place while an earlier one still waits: who minds waits for the ticket.
+//! - Do not hand over single requests: two allocations, two mutexes and a wake-up cost several times what the change
+//!   does. So requests are executed in place unless a fence is *hot*, which takes thousands of failed attempts to lock
+//!   a leaf within a millisecond. Two threads had fewer than five in 800,000 changes.
+//! - Hand over many requests together, if no thread waits for the answers and their keys are close together: a worker
+//!   sorts thousands of changes, prefetches their leaves and locks each leaf once for all its changes. `threshold(0)`
+//!   hands over all requests.
+//! - With `threshold(0)` and one worker, all changes of a key are made in the order in which they were handed over.
+//!   Otherwise a change may be made in place while an earlier one still waits. If the order matters, wait for the
+//!   ticket.

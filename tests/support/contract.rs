@@ -180,14 +180,14 @@ pub(crate) fn table() -> Vec<(&'static str, Vec<Row>)> {
     let mut of_pinned = rows::pinned();
     of_pinned.extend(rows::pinned_more());
     vec![
-        ("To make one", rows::making()),
-        ("To look one key up, or some", rows::lookups()),
-        ("The same and more of `pin()`, and of a snapshot", of_pinned),
-        ("To store", rows::storing()),
-        ("To change and remove", rows::changing()),
+        ("Construction", rows::making()),
+        ("Lookups", rows::lookups()),
+        ("Lookups of a pinned map, and of a snapshot", of_pinned),
+        ("Inserts", rows::storing()),
+        ("Changes and removals", rows::changing()),
         ("All entries", rows::whole()),
-        ("By the order of keys", rows::ordered()),
-        ("Size and garbage", rows::sizes()),
+        ("By key order", rows::ordered()),
+        ("Size, and removed entries", rows::sizes()),
         ("One writer", rows::one_writer()),
         ("Traits", traits()),
     ]
