@@ -7,7 +7,7 @@ mod support;
 
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
-    Boxed, Handles, Inline, Keep, ReadGuard, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
+    Boxed, Handles, Inline, Storage, ReadGuard, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
 };
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
@@ -57,7 +57,7 @@ impl Nth for [u8; 3] {
 }
 
 /// A map, what it should hold, and what was published.
-struct Game<K: Nth, V: Nth, P: Keep<K, V>> {
+struct Game<K: Nth, V: Nth, P: Storage<K, V>> {
     writer: WriteHandle<K, V, Mapped, P>,
     draft: HashMap<K, V>,
     published: HashMap<K, V>,
@@ -65,7 +65,7 @@ struct Game<K: Nth, V: Nth, P: Keep<K, V>> {
     keys: u64,
 }
 
-impl<K: Nth, V: Nth, P: Keep<K, V>> Game<K, V, P> {
+impl<K: Nth, V: Nth, P: Storage<K, V>> Game<K, V, P> {
     fn new(handles: Handles<K, V, Mapped, P>, rng: Rng, keys: u64) -> Self {
         let (writer, _) = handles;
         Self { writer, draft: HashMap::new(), published: HashMap::new(), rng, keys }
@@ -149,7 +149,7 @@ impl<K: Nth, V: Nth, P: Keep<K, V>> Game<K, V, P> {
     }
 }
 
-fn check_snapshot<K: Nth, V: Nth, P: Keep<K, V>>(
+fn check_snapshot<K: Nth, V: Nth, P: Storage<K, V>>(
     snapshot: &Snapshot<'_, K, V, Mapped, P>,
     model: &HashMap<K, V>,
 ) {
@@ -179,7 +179,7 @@ fn check_snapshot<K: Nth, V: Nth, P: Keep<K, V>>(
 }
 
 /// Readers come and go, hold guards and snapshots over changes and publishes; what they hold does not change.
-fn play<K: Nth, V: Nth, P: Keep<K, V>>(mut game: Game<K, V, P>, steps: usize) {
+fn play<K: Nth, V: Nth, P: Storage<K, V>>(mut game: Game<K, V, P>, steps: usize) {
     let stay = game.writer.read_handle();
     for _ in 0..steps {
         let reader = game.writer.read_handle();
@@ -217,7 +217,7 @@ fn play<K: Nth, V: Nth, P: Keep<K, V>>(mut game: Game<K, V, P>, steps: usize) {
     }
 }
 
-fn play_with_all_hashers<K: Nth, V: Nth, P: Keep<K, V>>(
+fn play_with_all_hashers<K: Nth, V: Nth, P: Storage<K, V>>(
     make: fn(Mapped) -> Handles<K, V, Mapped, P>,
 ) {
     for (round, hasher) in hashers::ALL.into_iter().enumerate() {
@@ -341,7 +341,7 @@ fn entries_grown_out_of_are_neither_lost_nor_dropped_twice() {
 
 /// Each publish sets all keys to its number: a reader that sees two numbers, or one that is lower than before,
 /// has seen half a publish, or gone back.
-fn whole_publishes<P: Keep<u64, u64>>(handles: Handles<u64, u64, Mapped, P>, wait: bool) {
+fn whole_publishes<P: Storage<u64, u64>>(handles: Handles<u64, u64, Mapped, P>, wait: bool) {
     const KEYS: u64 = 50;
     let (mut writer, reader) = handles;
     let over = AtomicBool::new(false);

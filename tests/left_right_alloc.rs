@@ -6,7 +6,7 @@ mod support;
 
 use hedgerow::LeftRightMap;
 use hedgerow::error::TryInsertError;
-use hedgerow::left_right::{Keep, ReadHandle, WriteHandle};
+use hedgerow::left_right::{Storage, ReadHandle, WriteHandle};
 use std::collections::HashMap;
 use support::alloc::{Injected, counted, failing};
 use support::hashers::{self, Mapped};
@@ -22,7 +22,7 @@ type Both<P> = (WriteHandle<u64, u64, Mapped, P>, ReadHandle<u64, u64, Mapped, P
 
 /// Changes a map with some allocations failing, and a reader in the way now and then: what is refused comes back,
 /// the rest is done, and nothing that was published is lost.
-fn change_with_failures<P: Keep<u64, u64>>(
+fn change_with_failures<P: Storage<u64, u64>>(
     (mut writer, reader): Both<P>,
     spared: u64,
     doomed: u64,

@@ -25,10 +25,10 @@ const _: () = {
 /// Far above what any of these needs.
 const PATIENCE: u64 = 300;
 
-type Table<const BUCKETS: usize> = LeftRightTable<u64, u64, BUCKETS, 4, Mapped>;
+type Table<const BINS: usize> = LeftRightTable<u64, u64, BINS, 4, Mapped>;
 
-fn play<const BUCKETS: usize>(hasher: Mapped, rng: &mut Rng) {
-    let table: Box<Table<BUCKETS>> = Box::new(LeftRightTable::with_hasher(hasher));
+fn play<const BINS: usize>(hasher: Mapped, rng: &mut Rng) {
+    let table: Box<Table<BINS>> = Box::new(LeftRightTable::with_hasher(hasher));
     let (mut draft, mut published) = (HashMap::new(), HashMap::new());
     let reader = table.reader().expect("a place");
     let keys = 2 * table.capacity() as u64;

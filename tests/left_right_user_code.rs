@@ -5,7 +5,7 @@
 mod support;
 
 use hedgerow::LeftRightMap;
-use hedgerow::left_right::{Keep, LeftRightTable, ReadHandle, SharedWriteHandle, WriteHandle};
+use hedgerow::left_right::{Storage, LeftRightTable, ReadHandle, SharedWriteHandle, WriteHandle};
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -255,7 +255,7 @@ impl Contrary {
 }
 
 /// Changes a map by keys that contradict themselves. If `beside`, a reader is in the way, and changes are noted.
-fn change_contrarily<V, P: Keep<Contrary, V>>(
+fn change_contrarily<V, P: Storage<Contrary, V>>(
     writer: &mut WriteHandle<Contrary, V, Mapped, P>,
     reader: &ReadHandle<Contrary, V, Mapped, P>,
     rng: &mut Rng,

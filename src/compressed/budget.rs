@@ -13,9 +13,9 @@ use crate::bins::layout::{BIN_HEAD, LINE_BYTES, Layout};
 use crate::facade::Word;
 use crate::facade::atomic::Ordering;
 use crate::sync::stripes::STRIPES;
-use crate::sync::words::{Afar, WORD};
+use crate::sync::words::{Indirect, WORD};
 
-type Bins = Layout<Afar, ()>;
+type Bins = Layout<Indirect, ()>;
 
 /// What the index lacks for one more entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,7 +4,7 @@ use super::record::Location;
 use super::store::Store;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
 use crate::bins::tags::Hash;
-use crate::sync::words::Afar;
+use crate::sync::words::Indirect;
 use alloc::boxed::Box;
 use core::hash::{BuildHasher, Hasher};
 
@@ -49,7 +49,7 @@ impl Store {
     }
 
     /// The hash of the key that an entry leads to. Of one that leads there no more some hash.
-    pub(super) fn rehash(&self, afar: Afar) -> Hash {
+    pub(super) fn rehash(&self, afar: Indirect) -> Hash {
         let at = Location::from(afar);
         match &self.hasher {
             KeyHasher::Default(hasher) => {

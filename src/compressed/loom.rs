@@ -13,7 +13,7 @@ use crate::api::hasher::DefaultHashBuilder;
 use crate::bins::bin::Entry;
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::{explore, explore_each};
-use crate::sync::words::Afar;
+use crate::sync::words::Indirect;
 use crate::table::write::Change;
 use ::loom::sync::Arc;
 use ::loom::thread;
@@ -100,10 +100,10 @@ impl Store {
         let mut open = Open::new(number, self.shape());
         let at = self.write(&mut open, None, head, key, &[n; LONG]).expect("there is room");
         self.models.count_up(head);
-        let (rehash, backoff) = (|afar: &Afar| self.rehash(*afar), Backoff::spinning());
+        let (rehash, backoff) = (|afar: &Indirect| self.rehash(*afar), Backoff::spinning());
         let link = |_: Option<&()>| Change::Entry(at.afar(), ());
-        let none = |_: &Afar| false;
-        let nothing = |_: Entry<'_, Afar, ()>| MaybeUninit::new(());
+        let none = |_: &Indirect| false;
+        let nothing = |_: Entry<'_, Indirect, ()>| MaybeUninit::new(());
         let linked = self.table.alter(self.hash(key), none, nothing, rehash, backoff, link);
         assert!(linked.is_ok());
     }

@@ -16,7 +16,7 @@ use crate::api::hasher::DefaultHashBuilder;
 use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
 use crate::sync::stripes::Counter;
-use crate::sync::words::{Afar, WORD};
+use crate::sync::words::{Indirect, WORD};
 use crate::table::Table;
 use alloc::boxed::Box;
 use crc32fast::Hasher as Hasher32;
@@ -39,7 +39,7 @@ impl Open {
 }
 
 pub(super) struct Store {
-    pub(super) table: Table<Afar, ()>,
+    pub(super) table: Table<Indirect, ()>,
     pub(super) pool: Pool,
     pub(super) models: Models,
     pub(super) hasher: KeyHasher,

@@ -20,7 +20,7 @@ use crate::bins::layout::Layout;
 use crate::bins::tags::Hash;
 use crate::facade::atomic::Ordering;
 use crate::sync::backoff::Backoff;
-use crate::sync::words::Afar;
+use crate::sync::words::Indirect;
 use crate::table::memory::AllocError;
 use crate::table::write::Change;
 use alloc::vec::Vec;
@@ -52,7 +52,7 @@ const MANY: usize = 4;
 /// and where a sweep has no room for what it compresses, with so little.
 const FEW: usize = 32;
 
-type Bins = Layout<Afar, ()>;
+type Bins = Layout<Indirect, ()>;
 
 /// What came of sweeping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -297,7 +297,7 @@ impl Store {
         if len < LITTLE || !self.table.is_lent() || self.table.has(wanted) {
             return false;
         }
-        let (rehash, mut backoff) = (|afar: &Afar| self.rehash(*afar), Backoff::never());
+        let (rehash, mut backoff) = (|afar: &Indirect| self.rehash(*afar), Backoff::never());
         let _ = self.provide_index(len + BORN);
         self.table.grow_to(wanted, 1, &rehash, &mut backoff).is_ok()
     }
@@ -492,13 +492,13 @@ impl Store {
 
     /// Whether an entry leads to this very record, directly or by what lies on it.
     fn is_linked(&self, hash: Hash, at: Location) -> bool {
-        let leads = |afar: &Afar| self.leads_to(Location::from(*afar), at);
+        let leads = |afar: &Indirect| self.leads_to(Location::from(*afar), at);
         self.table.get(hash, leads, |_| MaybeUninit::new(())).is_some()
     }
 
     /// Links `to` where `from` is linked, and counts `from` down, if it is; else says false.
     fn relink(&self, hash: Hash, from: Location, to: Location) -> bool {
-        let leads = |afar: &Afar| self.leads_to(Location::from(*afar), from);
+        let leads = |afar: &Indirect| self.leads_to(Location::from(*afar), from);
         let done = self.table.amend(hash, leads, |top| {
             let mut above = Location::from(top);
             if above == from {
@@ -587,15 +587,15 @@ impl Store {
     /// Lets the entry that leads to `top` lead to `to`, and unlinks all that it led to.
     fn swing_all(&self, hash: Hash, top: Location, to: Location) -> bool {
         let trace = Cell::new(super::store::Trace::default());
-        let same = |afar: &Afar| Location::from(*afar) == top;
-        let decide = |found: Option<&Afar>| {
+        let same = |afar: &Indirect| Location::from(*afar) == top;
+        let decide = |found: Option<&Indirect>| {
             if found.is_none() {
                 return Change::Keep;
             }
             trace.set(self.trace(top));
             Change::Entry(to.afar(), ())
         };
-        let rehash = |afar: &Afar| self.rehash(*afar);
+        let rehash = |afar: &Indirect| self.rehash(*afar);
         let backoff = Backoff::spinning();
         let done = self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide);
         let swung = matches!(done, Ok((_, Change::Entry(..))));
@@ -725,7 +725,7 @@ impl Store {
 
     /// What the key's entry leads to.
     pub(super) fn top(&self, key: &[u8]) -> Option<Location> {
-        let of_key = |afar: &Afar| self.is_of(Location::from(*afar), key);
+        let of_key = |afar: &Indirect| self.is_of(Location::from(*afar), key);
         self.table.get(self.hash(key), of_key, |entry| entry.key()).map(Location::from)
     }
 

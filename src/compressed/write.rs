@@ -13,7 +13,7 @@ use super::sweep::Swept;
 use super::types::{Policy, StoreError};
 use crate::bins::tags::Hash;
 use crate::sync::backoff::Backoff;
-use crate::sync::words::{Afar, WORD};
+use crate::sync::words::{Indirect, WORD};
 use crate::table::Failure;
 use crate::table::write::Change;
 use alloc::vec::Vec;
@@ -174,16 +174,16 @@ impl Store {
         let mut make_room = || self.make_room(patience.get_or_insert_with(|| self.patience()));
         loop {
             let (trace, lack) = (Cell::new(Trace::default()), Cell::new(None));
-            let same = |afar: &Afar| wanted(Location::from(*afar));
-            let decide = |found: Option<&Afar>| {
+            let same = |afar: &Indirect| wanted(Location::from(*afar));
+            let decide = |found: Option<&Indirect>| {
                 let top = found.map(|afar| Location::from(*afar));
                 trace.set(top.map_or_else(Trace::default, |top| self.trace(top)));
                 lack.set(if top.is_none() && new { self.may_add_key().err() } else { None });
                 let may = (top.is_some() || new) && lack.get().is_none() && still(top, &trace);
                 if may { Change::Entry(at.afar(), ()) } else { Change::Keep }
             };
-            let rehash = |afar: &Afar| self.rehash(*afar);
-            let key_of = |entry: crate::bins::bin::Entry<'_, Afar, ()>| entry.key();
+            let rehash = |afar: &Indirect| self.rehash(*afar);
+            let key_of = |entry: crate::bins::bin::Entry<'_, Indirect, ()>| entry.key();
             let backoff = Backoff::spinning();
             let altered = self.table.alter(hash, same, key_of, rehash, backoff, decide);
             if matches!(altered, Err(Failure::Alloc)) && self.table.is_lent() && drops < 64 {
@@ -230,13 +230,13 @@ impl Store {
         wanted: impl Fn(Location) -> bool + Copy,
     ) -> Option<u64> {
         let trace = Cell::new(Trace::default());
-        let same = |afar: &Afar| wanted(Location::from(*afar));
-        let decide = |found: Option<&Afar>| {
+        let same = |afar: &Indirect| wanted(Location::from(*afar));
+        let decide = |found: Option<&Indirect>| {
             let Some(afar) = found else { return Change::Keep };
             trace.set(self.trace(Location::from(*afar)));
             Change::Remove
         };
-        let rehash = |afar: &Afar| self.rehash(*afar);
+        let rehash = |afar: &Indirect| self.rehash(*afar);
         let backoff = Backoff::spinning();
         let done = self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide);
         let removed = matches!(done, Ok((Some(_), Change::Remove)));

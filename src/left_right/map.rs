@@ -1,11 +1,11 @@
 //! `LeftRightMap` itself: what makes the two handles.
 
-use super::keep::{Boxed, Inline, Keep};
+use super::storage::{Boxed, Inline, Storage};
 use super::reader::ReadHandle;
-use super::shared::Shared;
+use super::inner::Inner;
 use super::writer::WriteHandle;
 use crate::api::hasher::DefaultHashBuilder;
-use crate::sync::counted::Counted;
+use crate::sync::shared::Shared;
 use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;
 use core::convert::Infallible;
@@ -19,7 +19,7 @@ pub type Handles<K, V, S = DefaultHashBuilder, P = Boxed> =
 /// that never wait.
 ///
 /// There are two tables. Readers look at the one; the writer changes the other, has the two change places, waits
-/// until nobody is left in the first, and makes the changes there too, by copying the buckets that differ.
+/// until nobody is left in the first, and makes the changes there too, by copying the bins that differ.
 /// (Left-right, by Ramalhete and Correia.)
 ///
 /// The type itself only makes handles: what can be done is at [`WriteHandle`] and [`ReadHandle`].
@@ -109,11 +109,11 @@ impl<K, V, S> LeftRightMap<K, V, S> {
         Self::handles(hash_builder)
     }
 
-    fn handles<P: Keep<K, V>>(hash_builder: S) -> Handles<K, V, S, P> {
-        let shared = Shared::try_new(hash_builder);
+    fn handles<P: Storage<K, V>>(hash_builder: S) -> Handles<K, V, S, P> {
+        let shared = Inner::try_new(hash_builder);
         let shared =
-            shared.unwrap_or_else(|_| handle_alloc_error(Layout::new::<Shared<K, V, S, P>>()));
-        let shared = Counted::new(shared);
+            shared.unwrap_or_else(|_| handle_alloc_error(Layout::new::<Inner<K, V, S, P>>()));
+        let shared = Shared::new(shared);
         let writer = WriteHandle::new(shared.clone());
         (writer, ReadHandle::new(&shared))
     }

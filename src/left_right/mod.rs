@@ -6,44 +6,42 @@
 //! # Many writers
 //! With feature `std`, a `SharedWriteHandle` is a writer that threads share.
 
-mod bucket;
-#[cfg(feature = "left-right")]
-mod draft;
+mod bin;
 mod fixed;
 #[cfg(feature = "left-right")]
-mod keep;
-#[cfg(all(feature = "left-right", feature = "std"))]
-mod many;
+mod inner;
 #[cfg(feature = "left-right")]
 mod map;
 #[cfg(feature = "left-right")]
-mod pen;
+mod pending;
 #[cfg(feature = "left-right")]
 mod reader;
-#[cfg(feature = "left-right")]
-mod ripe;
 #[cfg(all(feature = "left-right", feature = "serde"))]
 mod serde;
-#[cfg(feature = "left-right")]
-mod shared;
+#[cfg(all(feature = "left-right", feature = "std"))]
+mod shared_writer;
 mod side;
 #[cfg(feature = "left-right")]
 mod snapshot;
 #[cfg(feature = "left-right")]
-mod unpublished;
+mod storage;
 #[cfg(feature = "left-right")]
 mod writer;
+#[cfg(feature = "left-right")]
+mod writer_core;
+#[cfg(feature = "left-right")]
+mod writer_view;
 
 pub use crate::api::fixed_hasher::{FixedHashBuilder, FixedHasher};
 pub use crate::api::hasher::DefaultHashBuilder;
 pub use fixed::{
     LeftRightTable, ReaderOf, SnapshotOf, TableReader, TableSnapshot, TableTypes, TableWriter,
-    WriterOf, buckets_for,
+    WriterOf, bins_for,
 };
 #[cfg(feature = "left-right")]
-pub use keep::{Boxed, Inline, Keep};
+pub use storage::{Boxed, Inline, Storage};
 #[cfg(all(feature = "left-right", feature = "std"))]
-pub use many::{SharedWriteGuard, SharedWriteHandle};
+pub use shared_writer::{SharedWriteGuard, SharedWriteHandle};
 #[cfg(feature = "left-right")]
 pub use map::{Handles, LeftRightMap};
 #[cfg(feature = "left-right")]

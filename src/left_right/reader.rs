@@ -1,14 +1,14 @@
 //! Reading: handles, guards, and views of many keys at once.
 
-use super::keep::{Boxed, Keep};
-use super::shared::Shared;
+use super::storage::{Boxed, Storage};
+use super::inner::Inner;
 use super::side::View;
 use super::snapshot::Snapshot;
 use super::writer::WriteHandle;
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryReserveError;
-use crate::sync::counted::Counted;
-use crate::sync::sides::{Shown, Sides};
+use crate::sync::shared::Shared;
+use crate::sync::sides::{SideState, Sides};
 use crate::sync::slot::Slot;
 use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;
@@ -29,11 +29,11 @@ use equivalent::Equivalent;
 /// - What a read meets is one published state, all of it; on one handle states never go back.
 /// - Reads linearize where they load the map's state.
 /// - The map lives until its last handle is dropped, the writer's or a reader's.
-pub struct ReadHandle<K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
-    shared: Counted<Shared<K, V, S, P>>,
+pub struct ReadHandle<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
+    shared: Shared<Inner<K, V, S, P>>,
     slot: NonNull<Slot>,
     /// What was shown at the last look, and where that side was.
-    known: Cell<Shown>,
+    known: Cell<SideState>,
     view: Cell<View<P::Entry>>,
 }
 
@@ -43,24 +43,24 @@ where
     K: Send + Sync,
     V: Send + Sync,
     S: Send + Sync,
-    P: Keep<K, V>,
+    P: Storage<K, V>,
 {
 }
 
-impl<K, V, S, P: Keep<K, V>> ReadHandle<K, V, S, P> {
-    pub(super) fn try_new(shared: &Counted<Shared<K, V, S, P>>) -> Result<Self, TryReserveError> {
+impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
+    pub(super) fn try_new(shared: &Shared<Inner<K, V, S, P>>) -> Result<Self, TryReserveError> {
         let shared = shared.clone();
         let slot = shared.claim().ok_or(TryReserveError::Alloc)?;
         // SAFETY: a slot of the shared part, and this is its owner now.
         let looks = unsafe { slot.as_ref() };
-        let known = shared.sides.look(looks, Shown::NEVER);
+        let known = shared.sides.begin_read(looks, SideState::NEVER);
         // SAFETY: its owner looks, and was told this.
         let view = unsafe { shared.view(known) };
-        Sides::look_away(looks);
+        Sides::end_read(looks);
         Ok(Self { shared, slot, known: Cell::new(known), view: Cell::new(view) })
     }
 
-    pub(super) fn new(shared: &Counted<Shared<K, V, S, P>>) -> Self {
+    pub(super) fn new(shared: &Shared<Inner<K, V, S, P>>) -> Self {
         Self::try_new(shared).unwrap_or_else(|_| handle_alloc_error(Layout::new::<Slot>()))
     }
 
@@ -84,31 +84,31 @@ impl<K, V, S, P: Keep<K, V>> ReadHandle<K, V, S, P> {
     #[inline(always)]
     pub fn enter(&self) -> Snapshot<'_, K, V, S, P> {
         let known = self.known.get();
-        let shown = self.shared.sides.look(self.slot(), known);
-        if shown != known || !Shown::TELLS {
-            return Snapshot::new(self, self.refreshed(shown));
+        let shown = self.shared.sides.begin_read(self.slot(), known);
+        if shown != known || !SideState::IS_UNIQUE {
+            return Snapshot::new(self, self.refresh_view(shown));
         }
         Snapshot::new(self, self.view.get())
     }
 
     #[inline(never)]
-    fn refreshed(&self, shown: Shown) -> View<P::Entry> {
+    fn refresh_view(&self, state: SideState) -> View<P::Entry> {
         // SAFETY: the handle looks, and was told this.
-        let view = unsafe { self.shared.view(shown) };
-        if Sides::is_outermost(self.slot()) {
+        let view = unsafe { self.shared.view(state) };
+        if Sides::is_outermost_read(self.slot()) {
             self.view.set(view);
-            self.known.set(shown);
+            self.known.set(state);
         }
         view
     }
 
     /// Ends the handle's latest look.
     #[inline(always)]
-    pub(super) fn look_away(&self) {
-        Sides::look_away(self.slot());
+    pub(super) fn end_read(&self) {
+        Sides::end_read(self.slot());
     }
 
-    pub(super) fn shared(&self) -> &Shared<K, V, S, P> {
+    pub(super) fn shared(&self) -> &Inner<K, V, S, P> {
         &self.shared
     }
 
@@ -207,7 +207,7 @@ impl<K, V, S, P: Keep<K, V>> ReadHandle<K, V, S, P> {
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> ReadHandle<K, V, S, P> {
+impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> ReadHandle<K, V, S, P> {
     /// The key's value, held as long as the guard is.
     ///
     /// Wait-free; allocates nothing; O(1) expected. Calls the hasher once, and `Eq` for the key that is found
@@ -318,7 +318,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> ReadHandle<K, V, S, P> {
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> Clone for ReadHandle<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Clone for ReadHandle<K, V, S, P> {
     /// Another handle. Lock-free; allocates a handle's slot only where there were never so many handles at a
     /// time, and then as std's collections do. May be called while this handle's guards are held.
     fn clone(&self) -> Self {
@@ -326,26 +326,26 @@ impl<K, V, S, P: Keep<K, V>> Clone for ReadHandle<K, V, S, P> {
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> Drop for ReadHandle<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Drop for ReadHandle<K, V, S, P> {
     fn drop(&mut self) {
         // Guards that were forgotten hold nothing any more: they borrowed the handle.
-        Sides::look_away_for_good(self.slot());
+        Sides::end_all_reads(self.slot());
         self.slot().release();
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> fmt::Debug for ReadHandle<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> fmt::Debug for ReadHandle<K, V, S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadHandle").field("reader", &self.reader_id()).finish_non_exhaustive()
     }
 }
 
 /// Makes [`ReadHandle`]s; other than them it can be shared between threads.
-pub struct ReadHandleFactory<K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
-    shared: Counted<Shared<K, V, S, P>>,
+pub struct ReadHandleFactory<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
+    shared: Shared<Inner<K, V, S, P>>,
 }
 
-impl<K, V, S, P: Keep<K, V>> ReadHandleFactory<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> ReadHandleFactory<K, V, S, P> {
     /// A handle of the caller's own. As a handle's `clone`.
     ///
     /// ```
@@ -358,13 +358,13 @@ impl<K, V, S, P: Keep<K, V>> ReadHandleFactory<K, V, S, P> {
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> Clone for ReadHandleFactory<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Clone for ReadHandleFactory<K, V, S, P> {
     fn clone(&self) -> Self {
         Self { shared: self.shared.clone() }
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> fmt::Debug for ReadHandleFactory<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> fmt::Debug for ReadHandleFactory<K, V, S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadHandleFactory").finish_non_exhaustive()
     }
@@ -413,7 +413,7 @@ impl<V> Deref for ReadGuard<'_, V> {
 impl<V> Drop for ReadGuard<'_, V> {
     #[inline(always)]
     fn drop(&mut self) {
-        Sides::look_away(self.slot);
+        Sides::end_read(self.slot);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Feature `serde`: a snapshot is written as a map, as one published state; a writer is read as a map, and publishes
 //! what it has read.
 
-use super::keep::Keep;
+use super::storage::Storage;
 use super::map::LeftRightMap;
 use super::snapshot::Snapshot;
 use super::writer::WriteHandle;
@@ -11,7 +11,7 @@ use ::serde::ser::{Serialize, Serializer};
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
 
-impl<K: Serialize, V: Serialize, S, P: Keep<K, V>> Serialize for Snapshot<'_, K, V, S, P> {
+impl<K: Serialize, V: Serialize, S, P: Storage<K, V>> Serialize for Snapshot<'_, K, V, S, P> {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
         serializer.collect_map(self.iter())
     }

@@ -1,21 +1,21 @@
 //! One side: a hash table of entries that are copied as they are, whoever owns what they lead to.
 //!
-//! Both sides have the same layout, so that what one bucket holds can be copied to the other side without
+//! Both sides have the same layout, so that what one bin holds can be copied to the other side without
 //! asking for anybody's hash.
 
-use super::bucket::{Bucket, Hashed, Slots};
+use super::bin::{Bin, Hashed, Slots};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 /// Where an entry lies.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Place {
-    pub(super) bucket: usize,
+    pub(super) bin: usize,
     pub(super) slot: usize,
 }
 
-/// A place in one word, because a small device keeps one in each note of a change: the bucket's number, and in the
-/// lowest three bits the slot's. (A bucket takes 64 bytes of memory, so its number has bits to spare.)
+/// A place in one word, because a small device keeps one in each note of a change: the bin's number, and in the
+/// lowest three bits the slot's. (A bin takes 64 bytes of memory, so its number has bits to spare.)
 #[cfg(feature = "left-right")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct PackedPlace(usize);
@@ -24,20 +24,20 @@ pub(super) struct PackedPlace(usize);
 impl From<Place> for PackedPlace {
     fn from(place: Place) -> Self {
         debug_assert!(place.slot < 8);
-        Self(place.bucket << 3 | place.slot)
+        Self(place.bin << 3 | place.slot)
     }
 }
 
 #[cfg(feature = "left-right")]
 impl From<PackedPlace> for Place {
     fn from(place: PackedPlace) -> Self {
-        Self { bucket: place.0 >> 3, slot: place.0 & 7 }
+        Self { bin: place.0 >> 3, slot: place.0 & 7 }
     }
 }
 
-/// A side as readers see it: where its buckets are.
+/// A side as readers see it: where its bins are.
 pub(super) struct View<E> {
-    buckets: NonNull<Bucket<E>>,
+    bins: NonNull<Bin<E>>,
     number: usize,
     pub(super) len: usize,
     /// Publishes up to this state.
@@ -56,12 +56,12 @@ impl<E> Copy for View<E> {}
 
 impl<E: Copy> View<E> {
     /// # Safety
-    /// The side is neither changed nor dropped while the reference is used, and has so many buckets.
+    /// The side is neither changed nor dropped while the reference is used, and has so many bins.
     #[inline(always)]
-    unsafe fn bucket<'a>(self, number: usize) -> &'a Bucket<E> {
+    unsafe fn bin<'a>(self, number: usize) -> &'a Bin<E> {
         debug_assert!(number < self.number);
         // SAFETY: as the caller says.
-        unsafe { self.buckets.add(number).as_ref() }
+        unsafe { self.bins.add(number).as_ref() }
     }
 
     /// The entry of this hash for which `is` holds.
@@ -79,7 +79,7 @@ impl<E: Copy> View<E> {
         unsafe { self.find_from_home(hash, is, |_, _, entry| entry, |entry| entry) }
     }
 
-    /// As `find`. An entry that lies where it belongs is handed to `at_home`, after its bucket and its slot, any other
+    /// As `find`. An entry that lies where it belongs is handed to `at_home`, after its bin and its slot, any other
     /// to `behind`.
     ///
     /// # Safety
@@ -96,67 +96,67 @@ impl<E: Copy> View<E> {
         E: 'a,
     {
         let home = hash.home(self.number);
-        Bucket::prefetch(self.buckets.as_ptr().wrapping_add(home));
+        Bin::prefetch(self.bins.as_ptr().wrapping_add(home));
         // SAFETY: as the caller says; homes are below the number.
         unsafe {
-            match Self::find_in(self.bucket(home), hash, is) {
+            match Self::find_in(self.bin(home), hash, is) {
                 Ok((slot, entry)) => Some(at_home(home, slot, entry)),
-                Err(true) => self.find_behind(home, hash, is).map(behind),
+                Err(true) => self.find_past_home(home, hash, is).map(behind),
                 Err(false) => None,
             }
         }
     }
 
-    /// As `find`, in one bucket, with the entry's slot; fails with whether it may lie behind.
+    /// As `find`, in one bin, with the entry's slot; fails with whether it may lie behind.
     #[inline(always)]
     fn find_in(
-        bucket: &Bucket<E>,
+        bin: &Bin<E>,
         hash: Hashed,
         mut is: impl FnMut(&E) -> bool,
     ) -> Result<(usize, &E), bool> {
-        let mut matches = bucket.head().matches(hash);
+        let mut matches = bin.head().matches(hash);
         while let Some(slot) = matches.first() {
             // SAFETY: an entry is there if a tag is, and an empty slot never looks like one.
-            let entry = unsafe { bucket.entry(slot) };
+            let entry = unsafe { bin.entry(slot) };
             if is(entry) {
                 return Ok((slot, entry));
             }
             matches = matches.without_first();
         }
-        Err(bucket.head().was_passed())
+        Err(bin.head().has_overflowed())
     }
 
-    /// As `find`, behind the bucket that the entry belongs to.
+    /// As `find`, behind the bin that the entry belongs to.
     #[inline(never)]
-    unsafe fn find_behind<'a>(
+    unsafe fn find_past_home<'a>(
         self,
         home: usize,
         hash: Hashed,
         is: impl Fn(&E) -> bool + Copy,
     ) -> Option<&'a E> {
-        let mut bucket = self.after(home);
-        while bucket != home {
+        let mut bin = self.after(home);
+        while bin != home {
             // SAFETY: as the caller says.
-            match Self::find_in(unsafe { self.bucket(bucket) }, hash, is) {
-                Err(true) => bucket = self.after(bucket),
+            match Self::find_in(unsafe { self.bin(bin) }, hash, is) {
+                Err(true) => bin = self.after(bin),
                 found => return found.ok().map(|(_, entry)| entry),
             }
         }
         None
     }
 
-    fn after(self, bucket: usize) -> usize {
-        if bucket + 1 < self.number { bucket + 1 } else { 0 }
+    fn after(self, bin: usize) -> usize {
+        if bin + 1 < self.number { bin + 1 } else { 0 }
     }
 
-    /// Asks for the lines of the bucket that `hash` names.
+    /// Asks for the lines of the bin that `hash` names.
     #[cfg(feature = "left-right")]
     #[inline(always)]
     pub(super) fn prefetch(self, hash: Hashed) {
-        Bucket::prefetch(self.buckets.as_ptr().wrapping_add(hash.home(self.number)));
+        Bin::prefetch(self.bins.as_ptr().wrapping_add(hash.home(self.number)));
     }
 
-    /// Visits the entries in the bucket that `hash` names whose tag is its: mostly the one of that hash, if there is
+    /// Visits the entries in the bin that `hash` names whose tag is its: mostly the one of that hash, if there is
     /// one, and hardly ever another.
     ///
     /// # Safety
@@ -165,15 +165,15 @@ impl<E: Copy> View<E> {
     #[inline(always)]
     pub(super) unsafe fn likely(self, hash: Hashed, mut each: impl FnMut(&E)) {
         // SAFETY: as the caller says; homes are below the number.
-        let bucket = unsafe { self.bucket(hash.home(self.number)) };
-        let _ = Self::find_in(bucket, hash, |entry| {
+        let bin = unsafe { self.bin(hash.home(self.number)) };
+        let _ = Self::find_in(bin, hash, |entry| {
             each(entry);
             false
         });
     }
 
-    /// Visits the entries that belong to the bucket that `from` names, wherever they lie, but those of smaller hashes;
-    /// the least hash that belongs behind it, if one does. An entry's place changes with the number of buckets, the
+    /// Visits the entries that belong to the bin that `from` names, wherever they lie, but those of smaller hashes;
+    /// the least hash that belongs behind it, if one does. An entry's place changes with the number of bins, the
     /// order of their hashes does not.
     ///
     /// # Safety
@@ -189,18 +189,18 @@ impl<E: Copy> View<E> {
         let mut at = home;
         loop {
             // SAFETY: as the caller says.
-            let bucket = unsafe { self.bucket(at) };
-            for slot in bucket.head().used() {
+            let bin = unsafe { self.bin(at) };
+            for slot in bin.head().used() {
                 // SAFETY: the head said that it is in use, and nothing changes.
-                let entry = unsafe { bucket.entry(slot) };
+                let entry = unsafe { bin.entry(slot) };
                 let hash = hash(entry);
                 if hash.home(self.number) == home && hash.0 >= from.0 {
                     each(entry);
                 }
             }
             at = self.after(at);
-            if !bucket.head().was_passed() || at == home {
-                return Hashed::first_behind(home, self.number);
+            if !bin.head().has_overflowed() || at == home {
+                return Hashed::first_past(home, self.number);
             }
         }
     }
@@ -211,17 +211,17 @@ impl<E: Copy> View<E> {
     /// The side is neither changed nor dropped while the iterator and its results are used.
     #[inline]
     pub(super) unsafe fn entries<'a>(self) -> Entries<'a, E> {
-        // SAFETY: as the caller says; there is at least one bucket.
-        let (slots, left) = (unsafe { self.bucket(0) }.head().used(), self.len);
-        Entries { view: self, bucket: 0, slots, left, borrows: PhantomData }
+        // SAFETY: as the caller says; there is at least one bin.
+        let (slots, left) = (unsafe { self.bin(0) }.head().used(), self.len);
+        Entries { view: self, bin: 0, slots, left, borrows: PhantomData }
     }
 }
 
 /// The entries of a side that does not change.
 pub(super) struct Entries<'a, E> {
     view: View<E>,
-    bucket: usize,
-    /// Of the bucket, those that are left.
+    bin: usize,
+    /// Of the bin, those that are left.
     slots: Slots,
     left: usize,
     borrows: PhantomData<&'a E>,
@@ -240,18 +240,18 @@ impl<'a, E: Copy> Iterator for Entries<'a, E> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             // SAFETY: whoever made the iterator sees to it.
-            let bucket = unsafe { self.view.bucket(self.bucket) };
+            let bin = unsafe { self.view.bin(self.bin) };
             if let Some(slot) = self.slots.next() {
                 self.left -= 1;
                 // SAFETY: the head said that it is in use, and nothing changes.
-                return Some((Place { bucket: self.bucket, slot }, unsafe { bucket.entry(slot) }));
+                return Some((Place { bin: self.bin, slot }, unsafe { bin.entry(slot) }));
             }
-            if self.bucket + 1 >= self.view.number {
+            if self.bin + 1 >= self.view.number {
                 return None;
             }
-            self.bucket += 1;
+            self.bin += 1;
             // SAFETY: as above.
-            self.slots = unsafe { self.view.bucket(self.bucket) }.head().used();
+            self.slots = unsafe { self.view.bin(self.bin) }.head().used();
         }
     }
 
@@ -260,18 +260,18 @@ impl<'a, E: Copy> Iterator for Entries<'a, E> {
     }
 }
 
-/// A side as its owner has it; `B` keeps the buckets, at least one.
+/// A side as its owner has it; `B` keeps the bins, at least one.
 pub(super) struct Side<E, B> {
-    buckets: B,
+    bins: B,
     len: usize,
     generation: u64,
     entries: PhantomData<E>,
 }
 
 impl<E, B> Side<E, B> {
-    /// Of buckets that are empty, and not none.
-    pub(super) const fn new(buckets: B) -> Self {
-        Self { buckets, len: 0, generation: 0, entries: PhantomData }
+    /// Of bins that are empty, and not none.
+    pub(super) const fn new(bins: B) -> Self {
+        Self { bins, len: 0, generation: 0, entries: PhantomData }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -287,26 +287,26 @@ impl<E, B> Side<E, B> {
     }
 }
 
-impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
-    fn all(&self) -> &[Bucket<E>] {
-        self.buckets.as_ref()
+impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
+    fn all(&self) -> &[Bin<E>] {
+        self.bins.as_ref()
     }
 
-    fn at(&mut self, bucket: usize) -> &mut Bucket<E> {
-        &mut self.buckets.as_mut()[bucket]
+    fn at(&mut self, bin: usize) -> &mut Bin<E> {
+        &mut self.bins.as_mut()[bin]
     }
 
     pub(super) fn view(&self) -> View<E> {
         let (all, len, generation) = (self.all(), self.len, self.generation);
-        View { buckets: NonNull::from(all).cast(), number: all.len(), len, generation }
+        View { bins: NonNull::from(all).cast(), number: all.len(), len, generation }
     }
 
-    pub(super) fn buckets(&self) -> usize {
+    pub(super) fn bins(&self) -> usize {
         self.all().len()
     }
 
     pub(super) fn capacity(&self) -> usize {
-        Bucket::<E>::capacity(self.buckets())
+        Bin::<E>::capacity(self.bins())
     }
 
     #[cfg(feature = "left-right")]
@@ -315,7 +315,7 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
     }
 
     pub(super) fn find(&self, hash: Hashed, is: impl Fn(&E) -> bool + Copy) -> Option<(Place, &E)> {
-        let at_home = |bucket, slot, entry| (Place { bucket, slot }, entry);
+        let at_home = |bin, slot, entry| (Place { bin, slot }, entry);
         let behind = |entry| (self.place_of(entry), entry);
         // SAFETY: `&self` lives as long as the result, and changes ask for `&mut self`.
         unsafe { self.view().find_from_home(hash, is, at_home, behind) }
@@ -325,11 +325,11 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
     #[inline(never)]
     fn place_of(&self, entry: &E) -> Place {
         let at = core::ptr::from_ref(entry).addr() - self.all().as_ptr().addr();
-        let (bucket, within) = (at / size_of::<Bucket<E>>(), at % size_of::<Bucket<E>>());
+        let (bin, within) = (at / size_of::<Bin<E>>(), at % size_of::<Bin<E>>());
         // Entries of no size have no slot of their own: any that is in use will do.
-        let any = || self.all()[bucket].head().used().next();
+        let any = || self.all()[bin].head().used().next();
         let slot = within.checked_div(size_of::<E>()).or_else(any);
-        Place { bucket, slot: slot.expect("in use") }
+        Place { bin, slot: slot.expect("in use") }
     }
 
     pub(super) fn entries(&self) -> Entries<'_, E> {
@@ -337,94 +337,94 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
         unsafe { self.view().entries() }
     }
 
-    /// The places of `bucket` in use now.
-    pub(super) fn places_of(&self, bucket: usize) -> impl Iterator<Item = Place> + use<E, B> {
-        self.all()[bucket].head().used().map(move |slot| Place { bucket, slot })
+    /// The places of `bin` in use now.
+    pub(super) fn places_of(&self, bin: usize) -> impl Iterator<Item = Place> + use<E, B> {
+        self.all()[bin].head().used().map(move |slot| Place { bin, slot })
     }
 
     /// The entry at `place`, if that is in use.
     pub(super) fn get(&self, place: Place) -> Option<&E> {
-        let bucket = self.all().get(place.bucket)?;
+        let bin = self.all().get(place.bin)?;
         // SAFETY: the head says so.
-        bucket.head().holds(place.slot).then(|| unsafe { bucket.entry(place.slot) })
+        bin.head().holds(place.slot).then(|| unsafe { bin.entry(place.slot) })
     }
 
     /// Forgets all entries.
     pub(super) fn clear(&mut self) {
-        self.buckets.as_mut().iter_mut().for_each(Bucket::clear);
+        self.bins.as_mut().iter_mut().for_each(Bin::clear);
         self.len = 0;
     }
 
-    /// Returns the bucket that the entry at `place` belongs to, if `hash` is what its key's `Hash` answers now. If the
-    /// tag of the entry says that the key answered otherwise before, returns the bucket where the entry lies: then no
-    /// bucket counts one entry less, and at worst some searches go further than they need.
+    /// Returns the bin that the entry at `place` belongs to, if `hash` is what its key's `Hash` answers now. If the
+    /// tag of the entry says that the key answered otherwise before, returns the bin where the entry lies: then no
+    /// bin counts one entry less, and at worst some searches go further than they need.
     #[inline(always)]
     pub(super) fn home_of(&self, hash: Hashed, place: Place) -> usize {
-        let home = hash.home(self.buckets());
-        // Most entries lie in the bucket that they belong to, and need not be asked for their tag.
+        let home = hash.home(self.bins());
+        // Most entries lie in the bin that they belong to, and need not be asked for their tag.
         let is_its =
-            home == place.bucket || self.all()[place.bucket].head().has_tag(place.slot, hash);
-        if is_its { home } else { place.bucket }
+            home == place.bin || self.all()[place.bin].head().has_tag(place.slot, hash);
+        if is_its { home } else { place.bin }
     }
 
-    /// Whether the entry at `place`, which belongs to the bucket `home`, is found under `hash`.
+    /// Whether the entry at `place`, which belongs to the bin `home`, is found under `hash`.
     #[cfg(feature = "left-right")]
     pub(super) fn is_found_under(&self, hash: Hashed, home: usize, place: Place) -> bool {
-        let head = self.all()[place.bucket].head();
-        hash.home(self.buckets()) == home && head.has_tag(place.slot, hash)
+        let head = self.all()[place.bin].head();
+        hash.home(self.bins()) == home && head.has_tag(place.slot, hash)
     }
 
     /// Replaces the entry at `place`, which is in use.
     pub(super) fn replace(&mut self, place: Place, entry: E) -> E {
-        self.at(place.bucket).replace(place.slot, entry)
+        self.at(place.bin).replace(place.slot, entry)
     }
 
     /// Places an entry that is not there yet, and returns its place. There must be room for it. Calls `touch` with each
-    /// bucket that changes.
+    /// bin that changes.
     #[inline(always)]
-    pub(super) fn place(&mut self, hash: Hashed, entry: E, mut touch: impl FnMut(usize)) -> Place {
+    pub(super) fn place(&mut self, hash: Hashed, entry: E, mut mark: impl FnMut(usize)) -> Place {
         debug_assert!(self.len < self.capacity());
-        let mut bucket = hash.home(self.buckets());
+        let mut bin = hash.home(self.bins());
         loop {
-            touch(bucket);
-            if let Some(slot) = self.at(bucket).put(hash, entry) {
+            mark(bin);
+            if let Some(slot) = self.at(bin).put(hash, entry) {
                 self.len += 1;
-                return Place { bucket, slot };
+                return Place { bin, slot };
             }
-            self.at(bucket).pass();
-            bucket = self.view().after(bucket);
+            self.at(bin).add_overflow();
+            bin = self.view().after(bin);
         }
     }
 
-    /// Takes out the entry at `place`, which belongs to the bucket `home`. Calls `touch` with each bucket that changes.
-    pub(super) fn take(&mut self, home: usize, place: Place, mut touch: impl FnMut(usize)) -> E {
-        let mut bucket = home;
-        while bucket != place.bucket {
-            touch(bucket);
-            self.at(bucket).pass_less();
-            bucket = self.view().after(bucket);
+    /// Takes out the entry at `place`, which belongs to the bin `home`. Calls `touch` with each bin that changes.
+    pub(super) fn take(&mut self, home: usize, place: Place, mut mark: impl FnMut(usize)) -> E {
+        let mut bin = home;
+        while bin != place.bin {
+            mark(bin);
+            self.at(bin).remove_overflow();
+            bin = self.view().after(bin);
         }
-        touch(bucket);
+        mark(bin);
         self.len -= 1;
-        self.at(bucket).take(place.slot)
+        self.at(bin).take(place.slot)
     }
 
-    /// Has `bucket` hold what it holds in `other`, which has as many.
-    pub(super) fn copy_bucket(&mut self, other: &Self, bucket: usize) {
-        *self.at(bucket) = other.all()[bucket];
+    /// Has `bin` hold what it holds in `other`, which has as many.
+    pub(super) fn copy_bin(&mut self, other: &Self, bin: usize) {
+        *self.at(bin) = other.all()[bin];
         self.len = other.len;
     }
 
-    /// Has all buckets hold what they hold in `other`, which has as many.
+    /// Has all bins hold what they hold in `other`, which has as many.
     #[cfg(feature = "left-right")]
     pub(super) fn copy_all(&mut self, other: &Self) {
-        self.buckets.as_mut().copy_from_slice(other.all());
+        self.bins.as_mut().copy_from_slice(other.all());
         self.len = other.len;
     }
 
-    /// Asks for the lines of `bucket`.
+    /// Asks for the lines of `bin`.
     #[cfg(feature = "left-right")]
-    pub(super) fn prefetch(&self, bucket: usize) {
-        Bucket::prefetch(self.all().as_ptr().wrapping_add(bucket));
+    pub(super) fn prefetch(&self, bin: usize) {
+        Bin::prefetch(self.all().as_ptr().wrapping_add(bin));
     }
 }

@@ -1,7 +1,7 @@
 //! A view of many keys at once.
 
-use super::bucket::Hashed;
-use super::keep::{Boxed, Keep};
+use super::bin::Hashed;
+use super::storage::{Boxed, Storage};
 use super::reader::ReadHandle;
 use super::side::{Entries, View};
 use crate::api::hasher::DefaultHashBuilder;
@@ -14,12 +14,12 @@ use core::ptr::NonNull;
 use equivalent::Equivalent;
 
 /// One published state of a map, for as long as it is held. From [`ReadHandle::enter`].
-pub struct Snapshot<'a, K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
+pub struct Snapshot<'a, K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
     handle: &'a ReadHandle<K, V, S, P>,
     view: View<P::Entry>,
 }
 
-impl<'a, K, V, S, P: Keep<K, V>> Snapshot<'a, K, V, S, P> {
+impl<'a, K, V, S, P: Storage<K, V>> Snapshot<'a, K, V, S, P> {
     /// Of a handle that looks, and looks away when the snapshot is dropped.
     #[inline(always)]
     pub(super) fn new(handle: &'a ReadHandle<K, V, S, P>, view: View<P::Entry>) -> Self {
@@ -97,12 +97,12 @@ impl<'a, K, V, S, P: Keep<K, V>> Snapshot<'a, K, V, S, P> {
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
+impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> Snapshot<'_, K, V, S, P> {
     /// Visits a few entries, in the order of a hash of their keys, and tells where to go on: a walk that can be put
     /// down between two snapshots, however the map has changed and grown. None is where it ends, 0 where it begins.
     ///
     /// An entry that is there all the time is visited; one that comes or goes meanwhile may be. As long as the map has
-    /// as many buckets none is visited twice. Wait-free, if `each` is; allocates nothing; O(1) expected, and O(n / k)
+    /// as many bins none is visited twice. Wait-free, if `each` is; allocates nothing; O(1) expected, and O(n / k)
     /// calls for a walk, where about k = 5 entries are visited by one. Calls the hasher for each of them, and for some
     /// others.
     ///
@@ -286,20 +286,20 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
 #[derive(Clone, Copy, Debug)]
 pub struct Lookup(Hashed);
 
-impl<K, V, S, P: Keep<K, V>> Drop for Snapshot<'_, K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Drop for Snapshot<'_, K, V, S, P> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.handle.look_away();
+        self.handle.end_read();
     }
 }
 
-impl<K: fmt::Debug, V: fmt::Debug, S, P: Keep<K, V>> fmt::Debug for Snapshot<'_, K, V, S, P> {
+impl<K: fmt::Debug, V: fmt::Debug, S, P: Storage<K, V>> fmt::Debug for Snapshot<'_, K, V, S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
 }
 
-impl<'s, K, V, S, P: Keep<K, V>> IntoIterator for &'s Snapshot<'_, K, V, S, P> {
+impl<'s, K, V, S, P: Storage<K, V>> IntoIterator for &'s Snapshot<'_, K, V, S, P> {
     type Item = (&'s K, &'s V);
     type IntoIter = Iter<'s, K, V, P>;
 
@@ -309,12 +309,12 @@ impl<'s, K, V, S, P: Keep<K, V>> IntoIterator for &'s Snapshot<'_, K, V, S, P> {
 }
 
 /// The entries of a [`Snapshot`], in no order.
-pub struct Iter<'s, K, V, P: Keep<K, V> = Boxed> {
+pub struct Iter<'s, K, V, P: Storage<K, V> = Boxed> {
     entries: Entries<'s, P::Entry>,
     pairs: PhantomData<&'s (K, V)>,
 }
 
-impl<'s, K, V, P: Keep<K, V>> Iterator for Iter<'s, K, V, P> {
+impl<'s, K, V, P: Storage<K, V>> Iterator for Iter<'s, K, V, P> {
     type Item = (&'s K, &'s V);
 
     #[inline]
@@ -329,16 +329,16 @@ impl<'s, K, V, P: Keep<K, V>> Iterator for Iter<'s, K, V, P> {
     }
 }
 
-impl<K, V, P: Keep<K, V>> ExactSizeIterator for Iter<'_, K, V, P> {}
-impl<K, V, P: Keep<K, V>> FusedIterator for Iter<'_, K, V, P> {}
+impl<K, V, P: Storage<K, V>> ExactSizeIterator for Iter<'_, K, V, P> {}
+impl<K, V, P: Storage<K, V>> FusedIterator for Iter<'_, K, V, P> {}
 
-impl<K, V, P: Keep<K, V>> Clone for Iter<'_, K, V, P> {
+impl<K, V, P: Storage<K, V>> Clone for Iter<'_, K, V, P> {
     fn clone(&self) -> Self {
         Self { entries: self.entries.clone(), pairs: PhantomData }
     }
 }
 
-impl<K: fmt::Debug, V: fmt::Debug, P: Keep<K, V>> fmt::Debug for Iter<'_, K, V, P> {
+impl<K: fmt::Debug, V: fmt::Debug, P: Storage<K, V>> fmt::Debug for Iter<'_, K, V, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.clone()).finish()
     }

@@ -1,17 +1,17 @@
 //! Writing: one handle, whose changes readers see when it publishes them.
 
-use super::keep::{Boxed, Keep};
-use super::pen::Pen;
+use super::storage::{Boxed, Storage};
+use super::writer_core::WriterCore;
 use super::reader::ReadHandle;
 #[cfg(feature = "std")]
-use super::ripe::Ripe;
-use super::shared::Shared;
-use super::unpublished::Unpublished;
+use super::storage::Reclaimable;
+use super::inner::Inner;
+use super::writer_view::WriterView;
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryInsertError;
 use crate::error::TryReserveError;
 use crate::sync::backoff::Backoff;
-use crate::sync::counted::Counted;
+use crate::sync::shared::Shared;
 #[cfg(feature = "std")]
 use crate::sync::holder::Holder;
 use alloc::alloc::handle_alloc_error;
@@ -44,8 +44,8 @@ use std::sync::Arc;
 ///   publish, changes are noted beside, at the price of a hash table's insertion each, and made later.
 /// - Publishing costs time by what has changed, not by what is there; after growth, once by what is there. The first
 ///   change after a publish takes most of it.
-pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
-    shared: Counted<Shared<K, V, S, P>>,
+pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
+    shared: Shared<Inner<K, V, S, P>>,
 }
 
 /// Figures about a map, from [`WriteHandle::stats`].
@@ -66,43 +66,43 @@ fn out_of_memory<T>(why: TryReserveError) -> T {
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> WriteHandle<K, V, S, P> {
     /// Of a map just made.
-    pub(super) fn new(shared: Counted<Shared<K, V, S, P>>) -> Self {
+    pub(super) fn new(shared: Shared<Inner<K, V, S, P>>) -> Self {
         Self { shared }
     }
 
-    pub(super) fn take(shared: &Counted<Shared<K, V, S, P>>) -> Option<Self> {
-        shared.take_writing().then(|| Self { shared: shared.clone() })
+    pub(super) fn take(shared: &Shared<Inner<K, V, S, P>>) -> Option<Self> {
+        shared.claim_writing().then(|| Self { shared: shared.clone() })
     }
 
-    fn pen(&mut self) -> Pen<'_, K, V, S, P> {
+    fn core(&mut self) -> WriterCore<'_, K, V, S, P> {
         // SAFETY: this handle has the writer's place, and is borrowed mutably as long as the pen is.
-        unsafe { Pen::new(&self.shared) }
+        unsafe { WriterCore::new(&self.shared) }
     }
 
     /// The lock that is taken for each use of this handle from now on, or None.
     #[cfg(feature = "std")]
     pub(super) fn share(&mut self, lock: Option<Arc<Holder>>) {
         // SAFETY: this handle has the writer's place, and is borrowed mutably, so nobody else uses the draft.
-        unsafe { self.shared.draft() }.lock = lock;
+        unsafe { self.shared.pending_mut() }.lock = lock;
     }
 
     /// Whether something was not dropped because this thread held the lock.
     #[cfg(feature = "std")]
-    pub(super) fn has_ripe(&mut self) -> bool {
-        self.pen().has_ripe()
+    pub(super) fn has_reclaimable(&mut self) -> bool {
+        self.core().has_reclaimable()
     }
 
     /// What was not dropped because this thread held the lock.
     #[cfg(feature = "std")]
-    pub(super) fn take_ripe(&mut self) -> Ripe<K, V, P> {
-        self.pen().take_ripe()
+    pub(super) fn take_reclaimable(&mut self) -> Reclaimable<K, V, P> {
+        self.core().take_reclaimable()
     }
 
-    fn seen(&self) -> Unpublished<'_, K, V, S, P> {
+    fn view(&self) -> WriterView<'_, K, V, S, P> {
         // SAFETY: this handle has the writer's place, and is borrowed as long as the result, so no pen is made.
-        Unpublished::new(&self.shared, unsafe { self.shared.draft_as_is() })
+        WriterView::new(&self.shared, unsafe { self.shared.pending() })
     }
 
     /// Returns another reader's handle. As a [`ReadHandle`]'s `clone`.
@@ -125,7 +125,7 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!(w.len(), 1);
     /// ```
     pub fn len(&self) -> usize {
-        self.seen().len()
+        self.view().len()
     }
 
     /// Whether there are no entries, unpublished changes included. O(1).
@@ -146,7 +146,7 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert!(w.capacity() >= 100);
     /// ```
     pub fn capacity(&self) -> usize {
-        self.seen().capacity()
+        self.view().capacity()
     }
 
     /// Returns figures about the map, unpublished changes included. O(1).
@@ -158,8 +158,8 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert!(stats.len == 1 && stats.memory_bytes > 0);
     /// ```
     pub fn stats(&self) -> LeftRightStats {
-        let seen = self.seen();
-        LeftRightStats { len: seen.len(), memory_bytes: seen.bytes() }
+        let view = self.view();
+        LeftRightStats { len: view.len(), memory_bytes: view.bytes() }
     }
 
     /// Whether there are changes that readers do not see. O(1).
@@ -172,7 +172,7 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert!(!w.has_changes());
     /// ```
     pub fn has_changes(&self) -> bool {
-        self.seen().is_changed()
+        self.view().is_changed()
     }
 
     /// How many publishes there were.
@@ -184,7 +184,7 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!((w.generation(), r.generation()), (1, 1));
     /// ```
     pub fn generation(&self) -> u64 {
-        self.seen().generation()
+        self.view().generation()
     }
 
     /// Numbers ([`ReadHandle::reader_id`]) of the readers who have been looking since before the last publish. They
@@ -206,7 +206,7 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!(r.get_copied(&7), Some('c'));
     /// ```
     pub fn stalled_readers(&self) -> impl Iterator<Item = usize> {
-        self.seen().stuck()
+        self.view().stalled_readers()
     }
 
     /// The map's hasher.
@@ -221,7 +221,7 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
+impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> {
     /// Stores `value` under `key`; says whether it replaced another. Readers see it after the next publish.
     ///
     /// It does not return what it replaces: readers may hold that value, so it cannot be moved out; one that no reader
@@ -241,8 +241,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// ```
     pub fn insert(&mut self, key: K, value: V) -> bool {
         let replaced =
-            self.pen().insert(key, value).unwrap_or_else(|_| out_of_memory(TryReserveError::Alloc));
-        self.pen().count();
+            self.core().insert(key, value).unwrap_or_else(|_| out_of_memory(TryReserveError::Alloc));
+        self.core().count();
         replaced
     }
 
@@ -256,9 +256,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!(w.try_insert("rose", "red"), Ok(false));
     /// ```
     pub fn try_insert(&mut self, key: K, value: V) -> Result<bool, TryInsertError<K, V>> {
-        let replaced = self.pen().insert(key, value);
+        let replaced = self.core().insert(key, value);
         let replaced = replaced.map_err(|(key, value)| TryInsertError::Alloc { key, value })?;
-        self.pen().count();
+        self.core().count();
         Ok(replaced)
     }
 
@@ -298,8 +298,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let removed = self.pen().remove(key)?;
-        self.pen().count();
+        let removed = self.core().remove(key)?;
+        self.core().count();
         Ok(removed)
     }
 
@@ -347,8 +347,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         K: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let updated = self.pen().update(key, with)?;
-        self.pen().count();
+        let updated = self.core().update(key, with)?;
+        self.core().count();
         Ok(updated)
     }
 
@@ -365,8 +365,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// ```
     pub fn retain(&mut self, keep: impl FnMut(&K, &V) -> bool) {
         self.wait();
-        self.pen().retain(keep);
-        self.pen().count();
+        self.core().retain(keep);
+        self.core().count();
     }
 
     /// Removes all entries, and keeps the room. Waits as [`retain`](Self::retain) does. O(capacity).
@@ -379,8 +379,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// ```
     pub fn clear(&mut self) {
         self.wait();
-        self.pen().clear();
-        self.pen().count();
+        self.core().clear();
+        self.core().count();
     }
 
     /// Room for `additional` entries more, so that inserting them does not have the table grow.
@@ -408,7 +408,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert!(w.try_reserve(usize::MAX).is_err());
     /// ```
     pub fn try_reserve(&mut self, additional: usize) -> Result<(), TryReserveError> {
-        self.pen().reserve(additional)
+        self.core().reserve(additional)
     }
 
     /// Gives back room that the entries do not need, when the change has been published. Waits as
@@ -423,11 +423,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     pub fn shrink_to_fit(&mut self) {
         self.wait();
         // As it says.
-        let _ = self.pen().shrink_to_fit();
+        let _ = self.core().shrink_to_fit();
     }
 
     fn wait(&mut self) {
-        self.pen().wait(&mut Backoff::spinning()).unwrap_or_else(out_of_memory);
+        self.core().wait(&mut Backoff::spinning()).unwrap_or_else(out_of_memory);
     }
 
     /// The key's value, unpublished changes included. O(1) expected.
@@ -441,7 +441,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.seen().get(key).map(|(_, value)| value)
+        self.view().get(key).map(|(_, value)| value)
     }
 
     /// Key and value as they are stored, unpublished changes included. O(1) expected.
@@ -455,7 +455,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.seen().get(key)
+        self.view().get(key)
     }
 
     /// Whether there is an entry for `key`, unpublished changes included. O(1) expected.
@@ -480,7 +480,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!(w.iter().map(|(key, _)| key).sum::<i32>(), 3);
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.seen().entries()
+        self.view().entries()
     }
 
     /// Has readers see all changes.
@@ -499,7 +499,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!(r.len(), 2);
     /// ```
     pub fn publish(&mut self) {
-        self.pen().publish(&mut Backoff::spinning()).unwrap_or_else(out_of_memory);
+        self.core().publish(&mut Backoff::spinning()).unwrap_or_else(out_of_memory);
     }
 
     /// Waits until nobody is looking any more at what was shown before the last publish, and drops what it replaced.
@@ -537,7 +537,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert!(!w.is_pending());
     /// ```
     pub fn is_pending(&mut self) -> bool {
-        self.pen().wait(&mut Backoff::never()) != Ok(true)
+        self.core().wait(&mut Backoff::never()) != Ok(true)
     }
 
     /// As [`publish`](Self::publish), but waits for nobody: for interrupt handlers, and where readers may hold
@@ -557,7 +557,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!(r.get_copied(&7), Some('a'));
     /// ```
     pub fn try_publish(&mut self) -> Result<(), Pending> {
-        match self.pen().publish(&mut Backoff::never()) {
+        match self.core().publish(&mut Backoff::never()) {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(Pending { readers: self.stalled_readers().count() }),
         }
@@ -576,11 +576,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!(r.len(), 2);
     /// ```
     pub fn publish_every(&mut self, operations: usize) {
-        self.pen().publish_every(operations);
+        self.core().publish_every(operations);
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Extend<(K, V)> for WriteHandle<K, V, S, P> {
+impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> Extend<(K, V)> for WriteHandle<K, V, S, P> {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         let entries = entries.into_iter();
         // Half of them may be there already: as std's maps take it.
@@ -592,9 +592,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Extend<(K, V)> for WriteHan
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> Drop for WriteHandle<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Drop for WriteHandle<K, V, S, P> {
     fn drop(&mut self) {
-        self.shared.leave_writing();
+        self.shared.release_writing();
     }
 }
 
@@ -603,11 +603,11 @@ where
     K: fmt::Debug + Hash,
     V: fmt::Debug,
     S: BuildHasher,
-    P: Keep<K, V>,
+    P: Storage<K, V>,
 {
     /// All entries, unpublished changes included.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.seen().entries()).finish()
+        f.debug_map().entries(self.view().entries()).finish()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::pin;
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::Way;
+use crate::reclaim::retired::Mode;
 use core::hash::{BuildHasher, Hash};
 
 impl<K, V, S> Sealed for HashMap<K, V, S> {}
@@ -84,7 +84,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         let hash = self.hash(&key);
         let fresh = Pair::new(hash, key, value).unwrap_or_else(give_up::<K, V, _, _>);
         let node = fresh.0;
-        match self.store_absent(fresh, Way::Waiting, &guard) {
+        match self.store_absent(fresh, Mode::Blocking, &guard) {
             // SAFETY: published while the guard is held.
             Ok(()) => Ok(unsafe { Ref::of_pair(node, guard) }),
             Err((Ok(_), fresh)) => Err(Pair::into_inner(fresh)),

@@ -8,12 +8,12 @@ use crate::api::op::{Computed, Op};
 use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::Why;
+use crate::reclaim::errors::InsertFailure;
 use crate::reclaim::guard::{Guard, try_pin};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Unlinked, Way};
+use crate::reclaim::retired::{Fresh, Unlinked, Mode};
 use crate::sync::backoff::Backoff;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
@@ -52,8 +52,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         value: V,
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
-        let way = self.nodes().retired().trying();
-        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, value)) };
+        let way = self.nodes().retired().non_blocking();
+        let Ok(guard) = try_pin() else { return Err(InsertFailure::Alloc.of(key, value)) };
         let fresh = Self::fresh_by(way, |key| self.hash(key), key, value);
         let fresh = fresh.map_err(|(why, (key, value))| why.of(key, value))?;
         let pair = fresh.0;
@@ -82,10 +82,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         value: V,
     ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
-        let way = self.nodes().retired().trying();
+        let way = self.nodes().retired().non_blocking();
         match try_pin() {
             Ok(guard) => self.insert_if_absent_by(way, key, value, &guard),
-            Err(_) => Err(Why::Alloc.of(key, value)),
+            Err(_) => Err(InsertFailure::Alloc.of(key, value)),
         }
     }
 
@@ -105,7 +105,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     {
         let guard = try_pin().map_err(|_| Busy)?;
         let same = |node: Live<'_, Pair<K, V>>| key.equivalent(&node.fields().key);
-        let way = Way::Trying(Ok(()));
+        let way = Mode::NonBlocking(Ok(()));
         let removed = self.nodes().remove(self.hash(key), same, |_| true, way, &guard)?;
         Ok(removed.map(Removed::new))
     }
@@ -132,18 +132,18 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         K: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let way = self.nodes().retired().trying();
+        let way = self.nodes().retired().non_blocking();
         // Before, because what is returned holds a guard.
         self.nodes().retired().free_share();
-        let nothing = |why: Why| why.of((), None);
-        let guard = try_pin().map_err(|_| nothing(Why::Alloc))?;
+        let nothing = |why: InsertFailure| why.of((), None);
+        let guard = try_pin().map_err(|_| nothing(InsertFailure::Alloc))?;
         let found = self.try_find(key, &guard).map_err(|busy| nothing(busy.into()))?;
         let Some(node) = found else { return Ok(None) };
         way.room().map_err(nothing)?;
         let pair = node.fields();
         let value = f(&pair.value);
         let fresh = Pair::new(node.hash(), pair.key.clone(), value);
-        let fresh = fresh.map_err(|(_, value)| Why::Alloc.of((), Some(value)))?;
+        let fresh = fresh.map_err(|(_, value)| InsertFailure::Alloc.of((), Some(value)))?;
         let new = fresh.0;
         match self.nodes().replace_exactly(node, fresh, way, &guard) {
             Ok(before) => {
@@ -155,7 +155,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
             }
             Err((why, fresh)) => {
                 let (_, value) = Pair::into_inner(fresh);
-                Err(why.map_or(Why::Busy, Why::from).of((), Some(value)))
+                Err(why.map_or(InsertFailure::Busy, InsertFailure::from).of((), Some(value)))
             }
         }
     }
@@ -175,8 +175,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<Ref<'_, K, V>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes().retired().trying();
-        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
+        let way = self.nodes().retired().non_blocking();
+        let Ok(guard) = try_pin() else { return Err(InsertFailure::Alloc.of(key, None)) };
         let got = self.get_or_insert_with_by(way, key, |_| make(), &guard)?.shared();
         // SAFETY: found, or inserted, under the guard.
         Ok(unsafe { Ref::of_pair(got, guard) })
@@ -201,7 +201,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         f: impl FnMut(Option<&V>) -> Op<V>,
     ) -> Result<Computed<Ref<'_, K, V>>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes().retired().trying();
+        let way = self.nodes().retired().non_blocking();
         // Before, because what is returned holds guards.
         self.nodes().retired().free_share();
         match try_pin() {
@@ -209,14 +209,14 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                 let found = self.compute_by(way, key, f, &guard)?;
                 Ok(computed(found, &guard))
             }
-            Err(_) => Err(Why::Alloc.of(key, None)),
+            Err(_) => Err(InsertFailure::Alloc.of(key, None)),
         }
     }
 
     #[inline(always)]
     fn find_by<'a>(
         &'a self,
-        way: Way,
+        way: Mode,
         hash: tags::Hash,
         key: &K,
         guard: &'a Guard<'_>,
@@ -227,13 +227,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// A node, unless there is no memory for it or no room for what it may replace.
     #[inline(always)]
     fn fresh_by(
-        way: Way,
+        way: Mode,
         hash: impl FnOnce(&K) -> tags::Hash,
         key: K,
         value: V,
-    ) -> Result<Fresh<Pair<K, V>>, (Why, (K, V))> {
+    ) -> Result<Fresh<Pair<K, V>>, (InsertFailure, (K, V))> {
         match way.room() {
-            Ok(()) => Pair::new(hash(&key), key, value).map_err(|both| (Why::Alloc, both)),
+            Ok(()) => Pair::new(hash(&key), key, value).map_err(|both| (InsertFailure::Alloc, both)),
             Err(why) => Err((why, (key, value))),
         }
     }
@@ -243,21 +243,21 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     pub(super) fn store_absent<'a>(
         &'a self,
         fresh: Fresh<Pair<K, V>>,
-        way: Way,
+        way: Mode,
         guard: &'a Guard<'_>,
-    ) -> Result<(), NotAbsent<'a, Pair<K, V>, Why>> {
+    ) -> Result<(), NotAbsent<'a, Pair<K, V>, InsertFailure>> {
         let pair = fresh.0;
         // SAFETY: alive: ours, or published while the guard is held.
         let key = unsafe { &pair.live().fields().key };
         let same = |node: Live<'_, Pair<K, V>>| node.fields().key == *key;
         let stored = self.nodes().insert_if_absent(fresh, same, way, guard);
-        stored.map_err(|(found, fresh)| (found.map_err(Why::from), fresh))
+        stored.map_err(|(found, fresh)| (found.map_err(InsertFailure::from), fresh))
     }
 
     #[inline(always)]
     pub(super) fn insert_if_absent_by(
         &self,
-        way: Way,
+        way: Mode,
         key: K,
         value: V,
         guard: &Guard<'_>,
@@ -266,7 +266,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         match self.find_by(way, hash, &key, guard) {
             Ok(None) => {}
             Ok(Some(_)) => return Ok(Err(OccupiedError::new(key, value, ()))),
-            Err(Busy) => return Err(Why::Busy.of(key, value)),
+            Err(Busy) => return Err(InsertFailure::Busy.of(key, value)),
         }
         let fresh = Self::fresh_by(way, |_| hash, key, value);
         let fresh = fresh.map_err(|(why, (key, value))| why.of(key, value))?;
@@ -280,7 +280,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline(always)]
     pub(super) fn get_or_insert_with_by<'a>(
         &'a self,
-        way: Way,
+        way: Mode,
         key: K,
         make: impl FnOnce(&K) -> V,
         guard: &'a Guard<'_>,
@@ -289,7 +289,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         match self.find_by(way, hash, &key, guard) {
             Ok(Some(node)) => return Ok(node),
             Ok(None) => {}
-            Err(Busy) => return Err(Why::Busy.of(key, None)),
+            Err(Busy) => return Err(InsertFailure::Busy.of(key, None)),
         }
         if let Err(why) = way.room() {
             return Err(why.of(key, None));
@@ -312,7 +312,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline(always)]
     pub(super) fn compute_by<'a>(
         &'a self,
-        way: Way,
+        way: Mode,
         mut key: K,
         mut f: impl FnMut(Option<&V>) -> Op<V>,
         guard: &'a Guard<'_>,
@@ -324,7 +324,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                 Some(node) => Some(node),
                 None => match self.find_by(way, hash, &key, guard) {
                     Ok(found) => found,
-                    Err(Busy) => return Err(Why::Busy.of(key, None)),
+                    Err(Busy) => return Err(InsertFailure::Busy.of(key, None)),
                 },
             };
             match (f(found.map(|node| &node.fields().value)), found) {
@@ -336,7 +336,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                     }
                     // The entry was replaced or removed meanwhile: to look again counts as waiting.
                     Ok(None) if way.waits() => {}
-                    Ok(None) | Err(Busy) => return Err(Why::Busy.of(key, None)),
+                    Ok(None) | Err(Busy) => return Err(InsertFailure::Busy.of(key, None)),
                 },
                 (Op::Insert(value), _) => {
                     let fresh = Self::fresh_by(way, |_| hash, key, value);
@@ -349,7 +349,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                                 // SAFETY: published while the guard is held.
                                 return Ok((found, Some(unsafe { new.live() })));
                             }
-                            Err((why, fresh)) => (why.map(Why::from), fresh),
+                            Err((why, fresh)) => (why.map(InsertFailure::from), fresh),
                         },
                         None => match self.store_absent(fresh, way, guard) {
                             // SAFETY: as above.
@@ -364,7 +364,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                     match why {
                         Some(why) => return Err(refused(why, fresh, Some)),
                         None if way.waits() => key = Pair::into_inner(fresh).0,
-                        None => return Err(refused(Why::Busy, fresh, Some)),
+                        None => return Err(refused(InsertFailure::Busy, fresh, Some)),
                     }
                 }
             }

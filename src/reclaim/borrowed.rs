@@ -1,7 +1,7 @@
 //! The two ways to borrow from a map of owned data: one entry with a guard of its own, or many under one guard.
 
 use super::guard::{Guard, HasGuard};
-use super::node::Shared;
+use super::node::NodePtr;
 use super::pair::Pair;
 use core::fmt;
 use core::marker::PhantomData;
@@ -78,7 +78,7 @@ impl<'a, K, V> Ref<'a, K, V> {
     /// # Safety
     /// It was met in a map that is borrowed for `'a`, under the guard, or put there.
     #[inline(always)]
-    pub(crate) unsafe fn of_pair(node: Shared<Pair<K, V>>, guard: Guard<'a>) -> Self {
+    pub(crate) unsafe fn of_pair(node: NodePtr<Pair<K, V>>, guard: Guard<'a>) -> Self {
         // SAFETY: alive as long as the guard is held.
         let pair = unsafe { node.live() }.fields();
         let (key, value) = (NonNull::from(&pair.key), NonNull::from(&pair.value));

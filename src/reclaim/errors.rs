@@ -1,18 +1,18 @@
-//! Why something was not inserted.
+//! InsertFailure something was not inserted.
 
 use crate::error::{Busy, TryInsertError};
 use crate::table::Failure;
 
 /// The error without what it hands back.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Why {
+pub(crate) enum InsertFailure {
     Busy,
     Alloc,
     TooLong,
     Stalled { readers: usize },
 }
 
-impl Why {
+impl InsertFailure {
     pub(crate) fn of<K, V>(self, key: K, value: V) -> TryInsertError<K, V> {
         match self {
             Self::Busy => TryInsertError::Busy { key, value },
@@ -23,13 +23,13 @@ impl Why {
     }
 }
 
-impl From<Busy> for Why {
+impl From<Busy> for InsertFailure {
     fn from(_: Busy) -> Self {
         Self::Busy
     }
 }
 
-impl From<Failure> for Why {
+impl From<Failure> for InsertFailure {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Busy => Self::Busy,

@@ -3,13 +3,13 @@
 //! Garbage is kept in bags, each under a short lock of its own: one until two threads meet at it, then as many
 //! as make that rare. It passes through three lists: *open*, to which operations add; *sealed*, a
 //! batch stamped with the epoch; *ripe*, which nobody can know any more. Each operation that adds garbage
-//! drops up to [`SHARE`] of what is ripe, so that no single one pays for all; and whoever seals a batch looks
+//! drops up to [`FREE_PER_OPERATION`] of what is ripe, so that no single one pays for all; and whoever seals a batch looks
 //! after one other bag in turn, since its threads may have ended. Nothing here allocates but the second to
 //! seventeenth bag: what is garbage always finds a place. Whoever would rather not make more of it than a limit
 //! allows has some freed first ([`Garbage::make_room`]).
 //!
 //! Destructors are user code: they run with nothing locked, and what a thread takes out of a bag to free it is little
-//! ([`Doomed`]). So a destructor that is slow, or never returns, keeps its own thread and a few other nodes. If one
+//! ([`Taken`]). So a destructor that is slow, or never returns, keeps its own thread and a few other nodes. If one
 //! panics, the others go back into the bag. Destructors that write to the map do not run within each other
 //! ([`reentrancy`](super::reentrancy)).
 //!
@@ -21,7 +21,7 @@
 //! - What is in a bag is counted beside its lock, relaxed: a figure of the recent past, exact once the
 //!   writers have been joined.
 
-use super::node::{List, Node, Shared};
+use super::node::{List, Node, NodePtr};
 use super::reentrancy::{Freeing, Reason, Reentrancy};
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::{Guard as Locked, Lock};
@@ -35,43 +35,43 @@ use core::ptr;
 /// Pieces in a batch: each costs a heavy barrier, which interrupts the other cores.
 const BATCH: usize = if cfg!(hedgerow_loom) { 1 } else { 256 };
 /// Pieces of garbage between two looks whether a sealed batch is ripe.
-const PATIENCE: usize = if cfg!(hedgerow_loom) { 1 } else { 16 };
+const ADVANCE_EVERY: usize = if cfg!(hedgerow_loom) { 1 } else { 16 };
 /// Pieces that one operation drops at most.
-const SHARE: usize = 2;
+const FREE_PER_OPERATION: usize = 2;
 /// Pieces that a collection takes out of a bag at a time: of these one slow destructor keeps the others.
-const CHUNK: usize = 16;
+const RECLAIM_CHUNK: usize = 16;
 /// Bags, once there is more than one.
-const BAGS: usize = if cfg!(hedgerow_loom) { 2 } else { 16 };
+const BAG_COUNT: usize = if cfg!(hedgerow_loom) { 2 } else { 16 };
 
 struct Bag<N> {
     open: List<N>,
     sealed: List<N>,
     stamp: Option<Stamp>,
-    ripe: List<N>,
+    reclaimable: List<N>,
     /// Pieces to come before the next look.
-    patience: usize,
+    until_advance: usize,
     /// Which other bag is looked after next.
-    turn: usize,
+    next_other: usize,
 }
 
 impl<N: Node> Bag<N> {
     const fn new() -> Self {
-        let (open, sealed, ripe) = (List::new(), List::new(), List::new());
-        Self { open, sealed, stamp: None, ripe, patience: 0, turn: 0 }
+        let (open, sealed, reclaimable) = (List::new(), List::new(), List::new());
+        Self { open, sealed, stamp: None, reclaimable, until_advance: 0, next_other: 0 }
     }
 
     /// Puts the sealed batch with what is ripe, if readers let it.
-    fn ripen(&mut self, domain: &Domain) {
+    fn promote_sealed(&mut self, domain: &Domain) {
         if self.stamp.is_some_and(|stamp| domain.is_past(stamp)) {
             self.stamp = None;
-            self.ripe.append(&mut self.sealed);
+            self.reclaimable.append(&mut self.sealed);
         }
     }
 
     /// Moves batches on: the sealed one, as far as readers let it, and an open one of `least` pieces or more.
     /// True where one was sealed.
     fn advance(&mut self, domain: &Domain, least: usize) -> bool {
-        self.ripen(domain);
+        self.promote_sealed(domain);
         if self.stamp.is_some() || self.open.len() < least {
             return false;
         }
@@ -90,36 +90,36 @@ impl<N: Node> Bag<N> {
     }
 
     /// Does for `other` what its owner may have left undone, for good perhaps.
-    fn look_after(&mut self, other: &mut Self, domain: &Domain) {
+    fn advance_other(&mut self, other: &mut Self, domain: &Domain) {
         other.advance(domain, 1);
-        self.ripe.append(&mut other.ripe);
+        self.reclaimable.append(&mut other.reclaimable);
     }
 
     fn len(&self) -> usize {
-        self.open.len() + self.sealed.len() + self.ripe.len()
+        self.open.len() + self.sealed.len() + self.reclaimable.len()
     }
 }
 
 /// A bag in its lock, and what is to be seen of it from outside.
-struct Place<N> {
+struct BagCell<N> {
     bag: Lock<Bag<N>>,
     /// How much is in it.
     len: AtomicUsize,
 }
 
-impl<N: Node> Place<N> {
+impl<N: Node> BagCell<N> {
     crate::facade::const_unless_loom! {
         fn new() -> Self {
             Self { bag: Lock::new(Bag::new()), len: AtomicUsize::new(0) }
         }
     }
 
-    fn lock(&self) -> Held<'_, N> {
-        Held { bag: self.bag.lock(), place: self }
+    fn lock(&self) -> BagGuard<'_, N> {
+        BagGuard { bag: self.bag.lock(), place: self }
     }
 
-    fn try_lock(&self) -> Option<Held<'_, N>> {
-        Some(Held { bag: self.bag.try_lock()?, place: self })
+    fn try_lock(&self) -> Option<BagGuard<'_, N>> {
+        Some(BagGuard { bag: self.bag.try_lock()?, place: self })
     }
 
     fn len(&self) -> usize {
@@ -129,12 +129,12 @@ impl<N: Node> Place<N> {
 }
 
 /// A bag that is locked; counted when it is given back.
-struct Held<'a, N: Node> {
+struct BagGuard<'a, N: Node> {
     bag: Locked<'a, Bag<N>>,
-    place: &'a Place<N>,
+    place: &'a BagCell<N>,
 }
 
-impl<N: Node> Drop for Held<'_, N> {
+impl<N: Node> Drop for BagGuard<'_, N> {
     #[inline]
     fn drop(&mut self) {
         // relaxed: written under the lock alone, and a figure to everybody else.
@@ -142,35 +142,35 @@ impl<N: Node> Drop for Held<'_, N> {
     }
 }
 
-impl<N: Node> Deref for Held<'_, N> {
+impl<N: Node> Deref for BagGuard<'_, N> {
     type Target = Bag<N>;
     fn deref(&self) -> &Bag<N> {
         &self.bag
     }
 }
 
-impl<N: Node> DerefMut for Held<'_, N> {
+impl<N: Node> DerefMut for BagGuard<'_, N> {
     fn deref_mut(&mut self) -> &mut Bag<N> {
         &mut self.bag
     }
 }
 
-impl<'a, N: Node> Held<'a, N> {
+impl<'a, N: Node> BagGuard<'a, N> {
     /// Takes up to `COUNT` ripe nodes, and gives the bag back.
-    fn doom<const COUNT: usize>(mut self) -> Doomed<'a, N, COUNT> {
-        let nodes = core::array::from_fn(|_| self.ripe.pop());
-        Doomed { nodes, place: self.place }
+    fn take_reclaimable<const COUNT: usize>(mut self) -> Taken<'a, N, COUNT> {
+        let nodes = core::array::from_fn(|_| self.reclaimable.pop());
+        Taken { nodes, place: self.place }
     }
 }
 
 /// Some nodes that were taken out of a bag to be freed. On drop, what is left of them goes back into the bag: a
 /// destructor has panicked, and another panic on the way out would abort.
-struct Doomed<'a, N: Node, const COUNT: usize> {
-    nodes: [Option<Shared<N>>; COUNT],
-    place: &'a Place<N>,
+struct Taken<'a, N: Node, const COUNT: usize> {
+    nodes: [Option<NodePtr<N>>; COUNT],
+    place: &'a BagCell<N>,
 }
 
-impl<N: Node, const COUNT: usize> Doomed<'_, N, COUNT> {
+impl<N: Node, const COUNT: usize> Taken<'_, N, COUNT> {
     /// Frees them, with nothing locked; says how many.
     fn free(mut self) -> usize {
         let mut count = 0;
@@ -186,29 +186,29 @@ impl<N: Node, const COUNT: usize> Doomed<'_, N, COUNT> {
     }
 }
 
-impl<N: Node, const COUNT: usize> Drop for Doomed<'_, N, COUNT> {
+impl<N: Node, const COUNT: usize> Drop for Taken<'_, N, COUNT> {
     #[cold]
     fn drop(&mut self) {
         let mut bag = self.place.lock();
         let left = self.nodes.iter_mut().filter_map(Option::take);
         // SAFETY: ripe nodes that were taken off their list and not freed.
-        left.for_each(|node| unsafe { bag.ripe.push(node) });
+        left.for_each(|node| unsafe { bag.reclaimable.push(node) });
     }
 }
 
 pub(crate) struct Garbage<N> {
-    first: Place<N>,
+    first: BagCell<N>,
     more: AtomicPtr<Bags<N>>,
     reentrancy: Reentrancy,
 }
 
-type Bags<N> = [CachePadded<Place<N>>; BAGS];
+type Bags<N> = [CachePadded<BagCell<N>>; BAG_COUNT];
 
 impl<N: Node> Garbage<N> {
     crate::facade::const_unless_loom! {
         pub(crate) fn new() -> Self {
             Self {
-                first: Place::new(),
+                first: BagCell::new(),
                 more: AtomicPtr::new(ptr::null_mut()),
                 reentrancy: Reentrancy::new(),
             }
@@ -222,18 +222,18 @@ impl<N: Node> Garbage<N> {
         unsafe { more.as_ref() }
     }
 
-    fn bags(&self) -> impl Iterator<Item = &Place<N>> {
+    fn bags(&self) -> impl Iterator<Item = &BagCell<N>> {
         core::iter::once(&self.first).chain(self.more().into_iter().flatten().map(|bag| &**bag))
     }
 
     /// The bag of the reader of this number.
-    fn bag(&self, reader: usize) -> Held<'_, N> {
+    fn bag(&self, reader: usize) -> BagGuard<'_, N> {
         if let Some(more) = self.more() {
-            return more[reader % BAGS].lock();
+            return more[reader % BAG_COUNT].lock();
         }
         self.first.try_lock().unwrap_or_else(|| {
             self.spread();
-            self.more().map_or(&self.first, |more| &*more[reader % BAGS]).lock()
+            self.more().map_or(&self.first, |more| &*more[reader % BAG_COUNT]).lock()
         })
     }
 
@@ -241,10 +241,10 @@ impl<N: Node> Garbage<N> {
     #[cold]
     pub(super) fn spread(&self) {
         let mut made = Vec::new();
-        if made.try_reserve_exact(BAGS).is_err() {
+        if made.try_reserve_exact(BAG_COUNT).is_err() {
             return;
         }
-        made.resize_with(BAGS, || CachePadded::new(Place::new()));
+        made.resize_with(BAG_COUNT, || CachePadded::new(BagCell::new()));
         let Ok(made) = Box::<Bags<N>>::try_from(made) else { return };
         let (made, none) = (Box::into_raw(made), ptr::null_mut());
         // [GB-1] release: pairs with [GB-2]; relaxed where it fails: we only free.
@@ -259,7 +259,7 @@ impl<N: Node> Garbage<N> {
     /// # Safety
     /// The node was unlinked from where readers of `domain` find it, by this thread or one that it has
     /// synchronized with; it is given to nobody else.
-    pub(crate) unsafe fn add(&self, domain: &Domain, reader: usize, node: Shared<N>) {
+    pub(crate) unsafe fn add(&self, domain: &Domain, reader: usize, node: NodePtr<N>) {
         // SAFETY: the caller's promise.
         drop(unsafe { self.put(domain, reader, node) });
     }
@@ -268,7 +268,7 @@ impl<N: Node> Garbage<N> {
     ///
     /// # Safety
     /// As `add`.
-    pub(crate) unsafe fn add_and_free(&self, domain: &Domain, reader: usize, node: Shared<N>) {
+    pub(crate) unsafe fn add_and_free(&self, domain: &Domain, reader: usize, node: NodePtr<N>) {
         // SAFETY: the caller's promise.
         let bag = unsafe { self.put(domain, reader, node) };
         self.free_some(bag, Reason::Share);
@@ -276,47 +276,47 @@ impl<N: Node> Garbage<N> {
 
     /// # Safety
     /// As `add`.
-    unsafe fn put(&self, domain: &Domain, reader: usize, node: Shared<N>) -> Held<'_, N> {
+    unsafe fn put(&self, domain: &Domain, reader: usize, node: NodePtr<N>) -> BagGuard<'_, N> {
         let mut bag = self.bag(reader);
         // SAFETY: the caller's promise: the node is garbage, and ours.
         unsafe { bag.open.push(node) };
-        self.go_on(&mut bag, domain);
+        self.maybe_advance(&mut bag, domain);
         bag
     }
 
     /// Moves batches on, now and then; and when one is sealed, those of another bag too, whose threads may
     /// have ended, or write no more.
     #[inline]
-    fn go_on(&self, bag: &mut Bag<N>, domain: &Domain) {
-        if bag.patience > 0 {
-            bag.patience -= 1;
+    fn maybe_advance(&self, bag: &mut Bag<N>, domain: &Domain) {
+        if bag.until_advance > 0 {
+            bag.until_advance -= 1;
             return;
         }
-        bag.patience = PATIENCE;
+        bag.until_advance = ADVANCE_EVERY;
         if bag.advance(domain, BATCH) {
-            bag.turn = bag.turn.wrapping_add(1);
+            bag.next_other = bag.next_other.wrapping_add(1);
             // Another one, or held: this very bag is held too.
             if let Some(mut other) =
-                self.bags().nth(bag.turn % (BAGS + 1)).and_then(Place::try_lock)
+                self.bags().nth(bag.next_other % (BAG_COUNT + 1)).and_then(BagCell::try_lock)
             {
-                bag.look_after(&mut other, domain);
+                bag.advance_other(&mut other, domain);
             }
         }
     }
 
     /// Frees what one operation is to free, running destructors with nothing locked; says how many.
-    fn free_some(&self, bag: Held<'_, N>, reason: Reason) -> usize {
-        if bag.ripe.len() == 0 {
+    fn free_some(&self, bag: BagGuard<'_, N>, reason: Reason) -> usize {
+        if bag.reclaimable.len() == 0 {
             return 0;
         }
         let Some(_freeing) = self.begin_to_free(&bag, reason) else { return 0 };
-        bag.doom::<SHARE>().free()
+        bag.take_reclaimable::<FREE_PER_OPERATION>().free()
     }
 
     /// Leave to run destructors; None within one of them.
     #[inline]
     fn begin_to_free(&self, bag: &Bag<N>, reason: Reason) -> Option<Freeing<'_>> {
-        self.reentrancy.begin(&self.first, bag.ripe.len(), reason)
+        self.reentrancy.begin(&self.first, bag.reclaimable.len(), reason)
     }
 
     /// As the end of `add_and_free`.
@@ -333,7 +333,7 @@ impl<N: Node> Garbage<N> {
 
     /// Pieces of garbage.
     pub(crate) fn len(&self) -> usize {
-        self.bags().map(Place::len).sum()
+        self.bags().map(BagCell::len).sum()
     }
 
     /// Frees what is above `limit`, no more, as far as readers let it and no lock has to be waited for;
@@ -345,7 +345,7 @@ impl<N: Node> Garbage<N> {
             while excess > 0
                 && let Some(mut bag) = place.try_lock()
             {
-                if bag.ripe.len() == 0 {
+                if bag.reclaimable.len() == 0 {
                     bag.advance_all(domain);
                 }
                 match self.free_some(bag, Reason::Demand) {
@@ -359,16 +359,16 @@ impl<N: Node> Garbage<N> {
 
     /// Frees all that readers let go; the rest stays. Within a destructor of this garbage only moves batches on:
     /// whatever runs that destructor, or comes after, frees them.
-    pub(crate) fn collect(&self, domain: &Domain) {
+    pub(crate) fn reclaim(&self, domain: &Domain) {
         for place in self.bags() {
             let mut bag = place.lock();
             bag.advance_all(domain);
             // What destructors add meanwhile is not waited for.
-            let mut left = bag.ripe.len();
+            let mut left = bag.reclaimable.len();
             let Some(_freeing) = self.begin_to_free(&bag, Reason::Demand) else { continue };
             while left > 0 {
                 // Others take some too.
-                match bag.doom::<CHUNK>().free() {
+                match bag.take_reclaimable::<RECLAIM_CHUNK>().free() {
                     0 => break,
                     freed => left = left.saturating_sub(freed),
                 }
@@ -380,8 +380,8 @@ impl<N: Node> Garbage<N> {
     /// Moves everything to `all`, however young.
     pub(crate) fn move_to(&mut self, all: &mut List<N>) {
         for place in self.bags() {
-            let Bag { open, sealed, ripe, .. } = &mut *place.lock();
-            for list in [open, sealed, ripe] {
+            let Bag { open, sealed, reclaimable, .. } = &mut *place.lock();
+            for list in [open, sealed, reclaimable] {
                 all.append(list);
             }
         }

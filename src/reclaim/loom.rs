@@ -4,7 +4,7 @@
 //! checker finds a reader that looks meanwhile, or whose look is not ordered before.
 
 use super::garbage::Garbage;
-use super::node::{Header, Node, Shared};
+use super::node::{Header, Node, NodePtr};
 use crate::bins::tags::Hash;
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::sync::epoch::Domain;
@@ -81,8 +81,8 @@ impl Model {
         self.link.store(node, Ordering::Release);
     }
 
-    fn shared(&self, node: usize) -> Shared<Tracked> {
-        Shared(NonNull::from(&*self.nodes[node]))
+    fn shared(&self, node: usize) -> NodePtr<Tracked> {
+        NodePtr(NonNull::from(&*self.nodes[node]))
     }
 
     /// Gives a node to the garbage that was unlinked, as an operation does that then frees some.
@@ -130,7 +130,7 @@ fn loom_look_against_a_collection() {
         let reader = thread::spawn(move || theirs.look(slot));
         model.replace(1);
         model.add_and_free(0, 0);
-        model.garbage.collect(&model.domain);
+        model.garbage.reclaim(&model.domain);
         let found = reader.join().unwrap();
         saw(outcome(found, model.is_freed(0)));
     });
@@ -169,7 +169,7 @@ fn loom_two_threads_meet_at_a_bag() {
         writer.join().unwrap();
         assert_eq!(model.garbage.len() + (0..4).filter(|node| model.is_freed(*node)).count(), 4);
         saw(if model.garbage.bytes() == 0 { "one bag" } else { "more bags" }.into());
-        model.garbage.collect(&model.domain);
+        model.garbage.reclaim(&model.domain);
         assert!((0..4).all(|node| model.is_freed(node)), "nobody looks, and all is freed");
     });
 }

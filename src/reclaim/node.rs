@@ -55,26 +55,26 @@ pub(crate) unsafe trait Node {
 }
 
 /// A pointer to a node, as the table holds it.
-pub(crate) struct Shared<N>(pub(crate) NonNull<N>);
+pub(crate) struct NodePtr<N>(pub(crate) NonNull<N>);
 
-impl<N> Clone for Shared<N> {
+impl<N> Clone for NodePtr<N> {
     #[inline(always)]
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<N> Copy for Shared<N> {}
+impl<N> Copy for NodePtr<N> {}
 
-impl<N> PartialEq for Shared<N> {
+impl<N> PartialEq for NodePtr<N> {
     fn eq(&self, other: &Self) -> bool {
         ptr::eq(self.0.as_ptr(), other.0.as_ptr())
     }
 }
 
 // SAFETY: a table of these hands nodes from thread to thread, to be looked at by many and dropped by any.
-unsafe impl<N: Send + Sync> Send for Shared<N> {}
+unsafe impl<N: Send + Sync> Send for NodePtr<N> {}
 
-impl<N: Node> Shared<N> {
+impl<N: Node> NodePtr<N> {
     /// # Safety
     /// The node is not freed within `'a`.
     #[inline(always)]
@@ -86,7 +86,7 @@ impl<N: Node> Shared<N> {
 /// A node that is not freed within `'a`. Not a reference, since what lies behind a node's fields may be
 /// part of it.
 pub(crate) struct Live<'a, N> {
-    node: Shared<N>,
+    node: NodePtr<N>,
     lifetime: PhantomData<&'a N>,
 }
 
@@ -100,7 +100,7 @@ impl<N> Copy for Live<'_, N> {}
 
 impl<'a, N: Node> Live<'a, N> {
     #[inline(always)]
-    pub(crate) fn shared(self) -> Shared<N> {
+    pub(crate) fn shared(self) -> NodePtr<N> {
         self.node
     }
 
@@ -123,8 +123,8 @@ impl<'a, N: Node> Live<'a, N> {
 
 /// A list of nodes that are garbage, linked by their headers; first in, first out.
 pub(crate) struct List<N> {
-    first: Option<Shared<N>>,
-    last: Option<Shared<N>>,
+    first: Option<NodePtr<N>>,
+    last: Option<NodePtr<N>>,
     len: usize,
 }
 
@@ -139,7 +139,7 @@ impl<N: Node> List<N> {
 
     /// # Safety
     /// The node is garbage, alive, and in no list.
-    pub(crate) unsafe fn push(&mut self, node: Shared<N>) {
+    pub(crate) unsafe fn push(&mut self, node: NodePtr<N>) {
         // SAFETY: alive.
         link(unsafe { node.live() }, None);
         match self.last {
@@ -151,7 +151,7 @@ impl<N: Node> List<N> {
         self.len += 1;
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Shared<N>> {
+    pub(crate) fn pop(&mut self) -> Option<NodePtr<N>> {
         let first = self.first?;
         // SAFETY: alive, and linked by `push` or `append`.
         self.first = unsafe { follow(first.live()) };
@@ -175,7 +175,7 @@ impl<N: Node> List<N> {
     }
 }
 
-fn link<N: Node>(node: Live<'_, N>, next: Option<Shared<N>>) {
+fn link<N: Node>(node: Live<'_, N>, next: Option<NodePtr<N>>) {
     let next = next.map_or(ptr::null_mut(), |next| next.0.as_ptr());
     // relaxed: lists are handed on under a lock; others may take this for the hash, see `Header`.
     node.header().low.store(next.cast(), Ordering::Relaxed);
@@ -183,7 +183,7 @@ fn link<N: Node>(node: Live<'_, N>, next: Option<Shared<N>>) {
 
 /// # Safety
 /// The node was linked.
-unsafe fn follow<N: Node>(node: Live<'_, N>) -> Option<Shared<N>> {
+unsafe fn follow<N: Node>(node: Live<'_, N>) -> Option<NodePtr<N>> {
     // relaxed: as in `link`.
-    NonNull::new(node.header().low.load(Ordering::Relaxed).cast()).map(Shared)
+    NonNull::new(node.header().low.load(Ordering::Relaxed).cast()).map(NodePtr)
 }

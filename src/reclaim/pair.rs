@@ -1,7 +1,7 @@
 //! Nodes with a key: with a value, or without one.
 
-use super::errors::Why;
-use super::node::{Header, Node, Shared};
+use super::errors::InsertFailure;
+use super::node::{Header, Node, NodePtr};
 use super::retired::Fresh;
 use crate::bins::tags;
 use crate::error::{OccupiedError, TryInsertError};
@@ -34,11 +34,11 @@ impl<K, V> Pair<K, V> {
         let Some(node) = NonNull::new(node) else { return Err((key, value)) };
         // SAFETY: just allocated, with the layout of a pair.
         unsafe { node.write(Self { header: Header::new(hash), key, value }) };
-        Ok(Fresh(Shared(node)))
+        Ok(Fresh(NodePtr(node)))
     }
 
     /// The key, as what a node of a key alone begins with too.
-    pub(crate) fn stem(node: NonNull<Self>) -> NonNull<Stem<K>> {
+    pub(crate) fn as_key_node(node: NonNull<Self>) -> NonNull<KeyNode<K>> {
         // Both are `repr(C)` and begin with the same fields.
         node.cast()
     }
@@ -53,21 +53,21 @@ impl<K, V> Pair<K, V> {
 
 /// A key alone. Begins as a [`Pair`] does, so that a key is found in either by a pointer to this.
 #[repr(C)]
-pub(crate) struct Stem<K> {
+pub(crate) struct KeyNode<K> {
     header: Header,
     pub(crate) key: K,
 }
 
 // SAFETY: `new` and `free` allocate and free with the layout of the same type; the header is the
 // first field.
-unsafe impl<K> Node for Stem<K> {
+unsafe impl<K> Node for KeyNode<K> {
     unsafe fn free(node: NonNull<Self>) {
         // SAFETY: allocated by `new` as a box is, and the caller says that this is the end of it.
         drop(unsafe { Box::from_raw(node.as_ptr()) });
     }
 }
 
-impl<K> Stem<K> {
+impl<K> KeyNode<K> {
     /// A node; the key again where there is no memory.
     pub(crate) fn new(key: K) -> Result<Fresh<Self>, K> {
         // SAFETY: a header is not zero-sized, so the node is not.
@@ -75,14 +75,14 @@ impl<K> Stem<K> {
         let Some(node) = NonNull::new(node) else { return Err(key) };
         // SAFETY: just allocated, with the layout of this type.
         unsafe { node.write(Self { header: Header::new(tags::Hash(0)), key }) };
-        Ok(Fresh(Shared(node)))
+        Ok(Fresh(NodePtr(node)))
     }
 }
 
 /// The error of an insertion that did not happen, with the entry that was made for it. `wrap` makes what is handed back
 /// of the value.
 pub(crate) fn refused<K, V, W>(
-    why: Why,
+    why: InsertFailure,
     fresh: Fresh<Pair<K, V>>,
     wrap: impl FnOnce(V) -> W,
 ) -> TryInsertError<K, W> {

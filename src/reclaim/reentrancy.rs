@@ -17,7 +17,7 @@ pub(crate) use by_thread::{Freeing, Reentrancy};
 #[cfg(not(all(feature = "std", not(hedgerow_loom))))]
 pub(crate) use by_amount::{Freeing, Reentrancy};
 
-/// Why an operation frees garbage.
+/// InsertFailure an operation frees garbage.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// It has added some, or might have.
@@ -74,7 +74,7 @@ mod by_thread {
         pub(crate) fn begin<'a, T>(
             &'a self,
             garbage: &'a T,
-            _ripe: usize,
+            _reclaimable: usize,
             reason: Reason,
         ) -> Option<Freeing<'a>> {
             const { assert!(size_of::<T>() > 0, "an address is of one value") };
@@ -158,14 +158,14 @@ mod by_amount {
         pub(crate) fn begin<'a, T>(
             &'a self,
             _garbage: &'a T,
-            ripe: usize,
+            reclaimable: usize,
             reason: Reason,
         ) -> Option<Freeing<'a>> {
             let at_once = match reason {
                 Reason::Share => 1,
                 Reason::Demand => DEMANDS,
             };
-            let allowed = at_once + (ripe / STEP + 1).ilog2() as usize;
+            let allowed = at_once + (reclaimable / STEP + 1).ilog2() as usize;
             // relaxed: a bound on the depth, which orders nothing; an operation sees those that it runs within.
             let freeing = self.0.fetch_add(1, Ordering::Relaxed);
             let begun = Freeing(&self.0);
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn threads_that_cannot_be_told_apart_free_by_the_amount_that_waits() {
         let (all, garbage) = (by_amount::Reentrancy::new(), 0_u8);
-        let begin = |ripe, reason| all.begin(&garbage, ripe, reason);
+        let begin = |reclaimable, reason| all.begin(&garbage, reclaimable, reason);
         let one = begin(2, Reason::Share).expect("nobody else frees");
         assert!(begin(63, Reason::Share).is_none(), "little garbage lets destructors nest");
         let two =

@@ -1,20 +1,20 @@
 //! A node's life beside the map: before it is in it, and after it was taken out.
 
-use super::errors::Why;
+use super::errors::InsertFailure;
 use super::garbage::Garbage;
 use super::guard::{reader, stalled};
-use super::node::{List, Live, Node, Shared};
+use super::node::{List, Live, Node, NodePtr};
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::sync::backoff::Backoff;
 use crate::sync::epoch::DOMAIN;
 use core::mem::ManuallyDrop;
 
 /// A node that no map holds yet; freed on drop.
-pub(crate) struct Fresh<N: Node>(pub(crate) Shared<N>);
+pub(crate) struct Fresh<N: Node>(pub(crate) NodePtr<N>);
 
 impl<N: Node> Fresh<N> {
     /// Hands the node over.
-    pub(crate) fn take(self) -> Shared<N> {
+    pub(crate) fn take(self) -> NodePtr<N> {
         ManuallyDrop::new(self).0
     }
 
@@ -34,31 +34,31 @@ impl<N: Node> Drop for Fresh<N> {
 
 /// How far an operation goes.
 #[derive(Clone, Copy)]
-pub(crate) enum Way {
+pub(crate) enum Mode {
     /// It waits for other writers, and fails for want of memory alone.
-    Waiting,
+    Blocking,
     /// It does not wait; and it makes no garbage where there is no room for more, for the reason given.
-    Trying(Result<(), Why>),
+    NonBlocking(Result<(), InsertFailure>),
 }
 
-impl Way {
+impl Mode {
     pub(crate) fn backoff(self) -> Backoff {
         match self {
-            Self::Waiting => Backoff::spinning(),
-            Self::Trying(_) => Backoff::never(),
+            Self::Blocking => Backoff::spinning(),
+            Self::NonBlocking(_) => Backoff::never(),
         }
     }
 
     /// Whether the operation may begin again because of another writer.
     pub(crate) fn waits(self) -> bool {
-        matches!(self, Self::Waiting)
+        matches!(self, Self::Blocking)
     }
 
     /// Whether more garbage may be made.
-    pub(crate) fn room(self) -> Result<(), Why> {
+    pub(crate) fn room(self) -> Result<(), InsertFailure> {
         match self {
-            Self::Waiting => Ok(()),
-            Self::Trying(room) => room,
+            Self::Blocking => Ok(()),
+            Self::NonBlocking(room) => room,
         }
     }
 }
@@ -98,28 +98,28 @@ impl<N: Node> Retired<N> {
     /// The way of an operation that does not wait. Drops garbage that is above the limit; to be called before
     /// the operation's own guard is taken, which would be in the way of that.
     #[inline]
-    pub(crate) fn trying(&self) -> Way {
-        Way::Trying(match self.limit() {
+    pub(crate) fn non_blocking(&self) -> Mode {
+        Mode::NonBlocking(match self.limit() {
             Some(limit) if self.garbage.len() > limit => self.make_room(limit),
             _ => Ok(()),
         })
     }
 
     #[cold]
-    fn make_room(&self, limit: usize) -> Result<(), Why> {
+    fn make_room(&self, limit: usize) -> Result<(), InsertFailure> {
         if self.garbage.make_room(&DOMAIN, limit) {
             return Ok(());
         }
         // Where no reader is in the way, another thread was.
         match stalled().count() {
-            0 => Err(Why::Busy),
-            readers => Err(Why::Stalled { readers }),
+            0 => Err(InsertFailure::Busy),
+            readers => Err(InsertFailure::Stalled { readers }),
         }
     }
 
     /// Frees the garbage that nobody can know any more.
-    pub(crate) fn collect(&self) {
-        self.garbage.collect(&DOMAIN);
+    pub(crate) fn reclaim(&self) {
+        self.garbage.reclaim(&DOMAIN);
     }
 
     /// Takes a node over. Runs no destructor.
@@ -127,7 +127,7 @@ impl<N: Node> Retired<N> {
     /// # Safety
     /// The node was unlinked from where readers find it, by this thread or one that it has synchronized with; it
     /// is given to nobody else.
-    pub(crate) unsafe fn add(&self, node: Shared<N>) {
+    pub(crate) unsafe fn add(&self, node: NodePtr<N>) {
         // SAFETY: the caller's promise.
         unsafe { self.garbage.add(&DOMAIN, reader(), node) };
     }
@@ -145,7 +145,7 @@ impl<N: Node> Retired<N> {
     ///
     /// # Safety
     /// As [`add`](Self::add).
-    pub(crate) unsafe fn unlinked(&self, node: Shared<N>) -> Unlinked<'_, N> {
+    pub(crate) unsafe fn unlinked(&self, node: NodePtr<N>) -> Unlinked<'_, N> {
         Unlinked { garbage: &self.garbage, node }
     }
 
@@ -158,7 +158,7 @@ impl<N: Node> Retired<N> {
 /// A node that was taken out of its map by the one who has this; garbage when it is dropped.
 pub(crate) struct Unlinked<'a, N: Node> {
     garbage: &'a Garbage<N>,
-    node: Shared<N>,
+    node: NodePtr<N>,
 }
 
 // SAFETY: whoever has this may look at the node and drops it, and all other garbage with it.

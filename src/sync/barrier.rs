@@ -55,7 +55,7 @@ impl Mode {
     /// Whether the system does the readers' part, as far as the caller has seen. Once false it stays so for the caller,
     /// and for all that come after it.
     #[inline(always)]
-    fn serves(&self) -> bool {
+    fn uses_system(&self) -> bool {
         self.seen() == Self::SYSTEM
     }
 
@@ -66,15 +66,15 @@ impl Mode {
     }
 
     /// Whether every light barrier is a fence.
-    fn is_fences(&self) -> bool {
-        // [AB-4] acquire: pairs with the store of `end_leaving`.
+    fn all_fence(&self) -> bool {
+        // [AB-4] acquire: pairs with the store of `finish_leaving`.
         self.0.load(Ordering::Acquire) == Self::FENCES
     }
 
-    fn decide(&self, serves: impl FnOnce() -> bool) {
+    fn decide(&self, uses_system: impl FnOnce() -> bool) {
         // relaxed: decided before the first use by any thread, and it says all there is.
         if self.0.load(Ordering::Relaxed) == Self::UNDECIDED {
-            let mode = if serves() { Self::SYSTEM } else { Self::FENCES };
+            let mode = if uses_system() { Self::SYSTEM } else { Self::FENCES };
             // relaxed: whoever comes second keeps the first one's decision.
             let _ = self.0.compare_exchange(
                 Self::UNDECIDED,
@@ -96,8 +96,8 @@ impl Mode {
     }
 
     /// All readers are known to fence.
-    fn end_leaving(&self) {
-        // [AB-4] release: pairs with the acquire load of `is_fences`.
+    fn finish_leaving(&self) {
+        // [AB-4] release: pairs with the acquire load of `all_fence`.
         self.0.store(Self::FENCES, Ordering::Release);
     }
 }
@@ -117,7 +117,7 @@ mod system {
     static MAY_VISIT: AtomicBool = AtomicBool::new(true);
 
     /// Runs on every processor, which is a barrier; false where the system refuses that too. It is not asked again.
-    pub(super) fn visit() -> bool {
+    pub(super) fn visit_processors() -> bool {
         // relaxed: a hint, so that not every batch of garbage asks in vain.
         if !MAY_VISIT.load(Ordering::Relaxed) {
             return false;
@@ -161,7 +161,7 @@ mod system {
     }
 
     #[cfg(not(all(test, hedgerow_loom)))]
-    pub(super) const fn visit() -> bool {
+    pub(super) const fn visit_processors() -> bool {
         false
     }
 
@@ -179,7 +179,7 @@ pub(crate) struct System {
     /// Where the first barrier is served, and where all further ones.
     at: [usize; 2],
     /// What a barrier is worth in fences.
-    worth: usize,
+    cost_in_fences: usize,
     mode: Mode,
     /// It does no barrier.
     refuses: bool,
@@ -203,11 +203,11 @@ impl System {
     pub(crate) fn serving_each_at(at: [usize; 2]) -> Self {
         let mode = Mode::new(Mode::SYSTEM);
         let (passed, barriers, state) = (0.into(), 0.into(), Self::IDLE.into());
-        Self { at, worth: 1, mode, refuses: false, visits: false, passed, barriers, state }
+        Self { at, cost_in_fences: 1, mode, refuses: false, visits: false, passed, barriers, state }
     }
 
-    pub(crate) fn worth(self, worth: usize) -> Self {
-        Self { worth, ..self }
+    pub(crate) fn cost_in_fences(self, cost_in_fences: usize) -> Self {
+        Self { cost_in_fences, ..self }
     }
 
     /// That refuses the writer everything, from the beginning, though readers rely on it.
@@ -371,13 +371,13 @@ impl Barrier {
         atomic::fence(Ordering::SeqCst);
         let Some(mode) = self.mode() else { return true };
         // [AB-2] pairs with [AB-1].
-        if mode.is_fences() || mode.serves() && self.system_barrier() {
+        if mode.all_fence() || mode.uses_system() && self.system_barrier() {
             return true;
         }
         mode.leave();
-        let done = all_fence() || self.visit();
+        let done = all_fence() || self.visit_processors();
         if done {
-            mode.end_leaving();
+            mode.finish_leaving();
         }
         done
     }
@@ -395,9 +395,9 @@ impl Barrier {
             return true;
         }
         mode.leave();
-        let done = self.visit();
+        let done = self.visit_processors();
         if done {
-            mode.end_leaving();
+            mode.finish_leaving();
         }
         done
     }
@@ -410,24 +410,24 @@ impl Barrier {
     }
 
     /// Runs on every processor, if the system lets it.
-    fn visit(&self) -> bool {
+    fn visit_processors(&self) -> bool {
         #[cfg(all(test, hedgerow_loom))]
         return self.system.as_ref().is_some_and(|system| system.visits && system.barrier());
         #[cfg(not(all(test, hedgerow_loom)))]
-        system::visit()
+        system::visit_processors()
     }
 
     /// Whether a light one is none but for the compiler, as far as the caller has seen.
     #[inline(always)]
     pub(crate) fn is_asymmetric(&self) -> bool {
-        MAY_BE_ASYMMETRIC && self.mode().is_some_and(Mode::serves)
+        MAY_BE_ASYMMETRIC && self.mode().is_some_and(Mode::uses_system)
     }
 
     /// How many fences, of some nanoseconds each, take as long as the system's barrier took lately: a quarter of a
     /// microsecond on a machine, and a quarter of a millisecond in some virtual ones. 64 at least.
-    pub(crate) fn worth(&self) -> usize {
+    pub(crate) fn cost_in_fences(&self) -> usize {
         #[cfg(all(test, hedgerow_loom))]
-        return self.system.as_ref().map_or(1, |system| system.worth);
+        return self.system.as_ref().map_or(1, |system| system.cost_in_fences);
         #[cfg(not(all(test, hedgerow_loom)))]
         (system::cost() / 8).max(64)
     }

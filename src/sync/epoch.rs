@@ -43,7 +43,7 @@ pub(crate) struct Stamp(usize);
 
 impl Stamp {
     /// Whether a reader that announced `word` may know what was sealed with this stamp.
-    fn is_known_to(self, word: usize) -> bool {
+    fn may_be_seen_by(self, word: usize) -> bool {
         // Epochs wrap round; `seal` keeps those that are in use within half of all numbers.
         word & PINNED != 0 && (word & !PINNED).wrapping_sub(self.0).cast_signed() <= 0
     }
@@ -125,7 +125,7 @@ impl Domain {
 
     /// Whether no reader is left who could know what was sealed with `stamp`.
     pub(crate) fn is_past(&self, stamp: Stamp) -> bool {
-        self.words().all(|(_, word)| !stamp.is_known_to(word))
+        self.words().all(|(_, word)| !stamp.may_be_seen_by(word))
     }
 
     /// Numbers of the slots whose readers are pinned since before the last seal, with the number of

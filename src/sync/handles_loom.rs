@@ -2,9 +2,9 @@
 //!
 //! What they share are cells. The model checker finds two who are at one at a time, or whose uses are not ordered.
 
-use super::counted::Counted;
+use super::shared::Shared;
 use super::loom::explore;
-use super::seat::Seat;
+use super::claim::Claim;
 use ::loom::cell::UnsafeCell;
 use ::loom::sync::Arc;
 use ::loom::thread;
@@ -47,7 +47,7 @@ fn loom_the_last_holder_drops() {
     explore(3, ["the first", "the second", "the third"], |saw| {
         let dropped_by = std::sync::Arc::new(Mutex::new(None));
         let cells = [0; 3].map(UnsafeCell::new);
-        let first = Counted::new(Cells { cells, dropped_by: dropped_by.clone() });
+        let first = Shared::new(Cells { cells, dropped_by: dropped_by.clone() });
         let (second, third) = (first.clone(), first.clone());
         let seconds = thread::spawn(move || {
             second.write(1);
@@ -74,7 +74,7 @@ fn loom_the_last_holder_drops() {
 
 /// A seat, and what whoever has it is to go on with.
 struct Desk {
-    seat: Seat,
+    owner: Claim,
     draft: UnsafeCell<String>,
 }
 
@@ -84,12 +84,12 @@ unsafe impl Sync for Desk {}
 impl Desk {
     /// Adds a name to the draft, if the seat can be had.
     fn sign(&self, name: char) {
-        if !self.seat.take() {
+        if !self.owner.take() {
             return;
         }
         // SAFETY: what is to be proved.
         self.draft.with_mut(|draft| unsafe { (*draft).push(name) });
-        self.seat.leave();
+        self.owner.release();
     }
 }
 
@@ -98,7 +98,7 @@ impl Desk {
 fn loom_one_at_a_time_has_the_seat() {
     // Who finds the seat taken goes on without it; not both, so there is no "a".
     explore(3, ["aa", "aab", "ab", "aba", "b", "ba", "baa"], |saw| {
-        let desk = Arc::new(Desk { seat: Seat::new(false), draft: UnsafeCell::new(String::new()) });
+        let desk = Arc::new(Desk { owner: Claim::new(false), draft: UnsafeCell::new(String::new()) });
         let theirs = desk.clone();
         let other = thread::spawn(move || theirs.sign('b'));
         desk.sign('a');

@@ -364,7 +364,7 @@ fn loom_slots_claimed_where_the_system_refuses() {
 fn loom_two_pins_against_free_by_visits() {
     explore_each(2, TWO_LOOKS, 0..POINTS, |at, saw| {
         let (model, reader) = two_looks(System::visited_at(at));
-        assert!(model.domain.seal().is_some(), "a visit is a barrier");
+        assert!(model.domain.seal().is_some(), "a visit_processors is a barrier");
         model.unlink();
         let freed = model.seal_and_free(1);
         let (first, second) = reader.join().unwrap();

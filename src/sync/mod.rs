@@ -6,8 +6,7 @@
 pub(crate) mod backoff;
 pub(crate) mod barrier;
 pub(crate) mod cache;
-#[cfg(feature = "alloc")]
-pub(crate) mod counted;
+pub(crate) mod claim;
 #[cfg(feature = "alloc")]
 pub(crate) mod epoch;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
@@ -23,10 +22,11 @@ pub(crate) mod published;
 mod published_loom;
 #[cfg(feature = "alloc")]
 pub(crate) mod registry;
-pub(crate) mod seat;
 pub(crate) mod seqlock;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod seqlock_loom;
+#[cfg(feature = "alloc")]
+pub(crate) mod shared;
 pub(crate) mod sides;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod sides_loom;

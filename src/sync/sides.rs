@@ -1,7 +1,7 @@
 //! Two sides that take turns: readers look at the one, while the writer changes the other.
 //!
 //! A reader says in its slot that it looks, and then asks which side is shown ([`Sides::look`]); when it is
-//! done it says so ([`Sides::look_away`]). It waits for nobody. The writer changes the side that is hidden,
+//! done it says so ([`Sides::end_read`]). It waits for nobody. The writer changes the side that is hidden,
 //! has the sides change places ([`Sides::turn`]), and may touch the one that is hidden now when nobody can be
 //! looking at it any more ([`Sides::is_over`]). (Left-right, by Ramalhete and Correia; readers' counters in slots
 //! of their own as in Gjengset's crate `left-right`; what slots tell of turns and of fences is ours.)
@@ -44,84 +44,84 @@ use crate::sync::slot::{ASKED, FENCING, LIGHT, Slot};
 // Where turns are soon counted round, a slot's is the number of looks, so that none is taken for another one.
 const DEPTH_BITS: u32 = if usize::BITS < 64 { 8 } else { 12 };
 const DEPTH: usize = (1 << DEPTH_BITS) - 1;
-const TURN: usize = 1 << DEPTH_BITS;
+const SWAP: usize = 1 << DEPTH_BITS;
 /// In what a reader knows: it fences. The state has it never, so that such a reader does not take it for known.
 const FENCES: usize = 1 << (usize::BITS - 1);
-const TURNS: usize = !FENCES & !DEPTH;
+const SWAPS: usize = !FENCES & !DEPTH;
 // `docs::limits` names these numbers.
-const _: () = assert!(TURNS.count_ones() == if usize::BITS < 64 { 23 } else { 51 });
+const _: () = assert!(SWAPS.count_ones() == if usize::BITS < 64 { 23 } else { 51 });
 /// Whether there are readers who do not fence: what slots tell of turns has to be told apart from what they told long
 /// ago.
-const MAY_BE_LIGHT: bool = MAY_BE_ASYMMETRIC && Shown::TELLS;
+const MAY_BE_LIGHT: bool = MAY_BE_ASYMMETRIC && SideState::IS_UNIQUE;
 
 /// What was shown at a moment: which side, after how many turns; to a reader, also whether it fences.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Shown(usize);
+pub(crate) struct SideState(usize);
 
-impl Shown {
+impl SideState {
     /// What is not shown until turns have been counted round, which takes a machine of 64 bits too long.
-    pub(crate) const NEVER: Self = Self(TURNS);
+    pub(crate) const NEVER: Self = Self(SWAPS);
 
     /// Whether an equal one is the same: not where turns are soon counted round.
-    pub(crate) const TELLS: bool = usize::BITS >= 64 && !cfg!(hedgerow_turns_round);
+    pub(crate) const IS_UNIQUE: bool = usize::BITS >= 64 && !cfg!(hedgerow_swaps_wrap);
 
     #[inline(always)]
-    pub(crate) fn side(self) -> usize {
-        (self.0 / TURN) & 1
+    pub(crate) fn read_index(self) -> usize {
+        (self.0 / SWAP) & 1
     }
 
-    pub(crate) fn hidden(self) -> usize {
-        self.side() ^ 1
+    pub(crate) fn write_index(self) -> usize {
+        self.read_index() ^ 1
     }
 }
 
 /// What a slot tells when `looks` of those that it tells of have ended.
 #[inline(always)]
-fn away_from(word: usize, looks: usize) -> usize {
-    let counts = !Shown::TELLS && word & DEPTH == looks;
-    (word - looks).wrapping_add(if counts { TURN } else { 0 })
+fn word_after(word: usize, looks: usize) -> usize {
+    let counts = !SideState::IS_UNIQUE && word & DEPTH == looks;
+    (word - looks).wrapping_add(if counts { SWAP } else { 0 })
 }
 
 /// A turn whose hidden side may still be looked at.
-pub(crate) struct Turning {
+pub(crate) struct PendingSwap {
     /// What is shown since.
-    shown: usize,
+    state: usize,
     /// The system's barrier is done, or all readers fence: a reader that is not looking now will see the turn.
-    is_swept: bool,
+    barrier_done: bool,
     /// The system refused its barrier: a reader that tells nothing is in the way.
-    is_refused: bool,
+    barrier_refused: bool,
 }
 
 /// What a slot tells of its owner.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Tells {
+enum ReaderStatus {
     /// It will not look at the hidden side any more.
     Done,
     /// It may be looking at it.
-    Looks,
+    Reading,
     /// It is not looking, but its next look may have begun.
-    Nothing,
+    Unknown,
 }
 
-impl Turning {
+impl PendingSwap {
     /// Stands where there was no turn. All of it is zero.
     #[cfg_attr(hedgerow_loom, allow(dead_code))] // Fixed tables use it.
-    pub(crate) const NONE: Self = Self { shown: 0, is_swept: false, is_refused: false };
+    pub(crate) const NONE: Self = Self { state: 0, barrier_done: false, barrier_refused: false };
 
-    fn of(&self, slot: &Slot) -> Tells {
+    fn of(&self, slot: &Slot) -> ReaderStatus {
         // [LR-4] acquire: pairs with the stores of looks.
         let word = slot.word.load(Ordering::Acquire);
-        if Shown::TELLS && word & TURNS == self.shown {
-            return Tells::Done;
+        if SideState::IS_UNIQUE && word & SWAPS == self.state {
+            return ReaderStatus::Done;
         }
         if word & DEPTH != 0 {
             // relaxed: the writer's own note.
-            let goes_on = Shown::TELLS || slot.awaited.load(Ordering::Relaxed) == word | DEPTH;
-            return if goes_on { Tells::Looks } else { Tells::Done };
+            let goes_on = SideState::IS_UNIQUE || slot.awaited.load(Ordering::Relaxed) == word | DEPTH;
+            return if goes_on { ReaderStatus::Reading } else { ReaderStatus::Done };
         }
-        // [LR-5] loaded after the word; acquire: pairs with `look_away_for_good`, whose owner may have looked since.
-        let fences = self.is_swept || slot.fencing.load(Ordering::Acquire) == FENCING;
-        if fences { Tells::Done } else { Tells::Nothing }
+        // [LR-5] loaded after the word; acquire: pairs with `end_all_reads`, whose owner may have looked since.
+        let fences = self.barrier_done || slot.fencing.load(Ordering::Acquire) == FENCING;
+        if fences { ReaderStatus::Done } else { ReaderStatus::Unknown }
     }
 
     /// Notes who is looking, right after the turn: whoever begins later is none of those to be waited for. They are
@@ -156,20 +156,20 @@ impl Sides {
 
     /// Says in the caller's own slot that it looks, and tells what is shown; `known` is what it was told
     /// before. Looks may lie within each other. What one that does is told, the caller must not take for `known`
-    /// afterwards ([`is_outermost`](Self::is_outermost)). Wait-free.
+    /// afterwards ([`is_outermost_read`](Self::is_outermost_read)). Wait-free.
     #[inline(always)]
-    pub(crate) fn look(&self, slot: &Slot, known: Shown) -> Shown {
+    pub(crate) fn begin_read(&self, slot: &Slot, known: SideState) -> SideState {
         // relaxed: only the owner writes to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
         if word & DEPTH != 0 {
-            return self.look_within(slot);
+            return self.begin_nested_read(slot);
         }
         debug_assert!(
-            known == Shown::NEVER || !Shown::TELLS || (word ^ known.0) & TURNS == 0,
+            known == SideState::NEVER || !SideState::IS_UNIQUE || (word ^ known.0) & SWAPS == 0,
             "the slot does not tell what its owner knows"
         );
         // [LR-1] release: pairs with [LR-4]'s acquire load, for the look before.
-        slot.word.store(if Shown::TELLS { known.0 } else { word } + 1, Ordering::Release);
+        slot.word.store(if SideState::IS_UNIQUE { known.0 } else { word } + 1, Ordering::Release);
         #[cfg(all(test, hedgerow_loom))]
         self.barrier.point();
         if MAY_BE_LIGHT {
@@ -181,12 +181,12 @@ impl Sides {
         }
         // [LR-3] acquire: pairs with the store of `turn`.
         let state = self.state.load(Ordering::Acquire);
-        if state == known.0 { known } else { self.look_closer(slot, state) }
+        if state == known.0 { known } else { self.begin_read_slow(slot, state) }
     }
 
     /// The state is not the one that is known, or the reader fences.
     #[inline(never)]
-    fn look_closer(&self, slot: &Slot, mut state: usize) -> Shown {
+    fn begin_read_slow(&self, slot: &Slot, mut state: usize) -> SideState {
         let mut fences = 0;
         if MAY_BE_LIGHT {
             #[cfg(all(test, hedgerow_loom))]
@@ -218,11 +218,11 @@ impl Sides {
                 }
             }
         }
-        if Shown::TELLS {
+        if SideState::IS_UNIQUE {
             // [LR-4] release: pairs with the acquire load of whoever waits.
             slot.word.store((state | fences) + 1, Ordering::Release);
         }
-        Shown(state | fences)
+        SideState(state | fences)
     }
 
     /// Whatever comes next, no more than a few times the cheaper way was paid by then.
@@ -232,45 +232,45 @@ impl Sides {
         }
         // relaxed: the owner's own note.
         let often = slot.note.load(Ordering::Relaxed) + 1;
-        let enough = often >= self.barrier.worth();
+        let enough = often >= self.barrier.cost_in_fences();
         // relaxed: as above.
         slot.note.store(if enough { 0 } else { often }, Ordering::Relaxed);
         enough
     }
 
     #[cold]
-    fn look_within(&self, slot: &Slot) -> Shown {
+    fn begin_nested_read(&self, slot: &Slot) -> SideState {
         // relaxed: only the owner writes to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
-        assert!(word & DEPTH != DEPTH, "more guards than can be counted");
+        assert!(word & DEPTH != DEPTH, "more guards than can be shared");
         // [LR-4] release: of this look and the one outside the waiter may see this store alone, and has to come
         // after the look before.
         slot.word.store(word + 1, Ordering::Release);
         // [LR-3] acquire: pairs with the store of `turn`.
-        Shown(self.state.load(Ordering::Acquire))
+        SideState(self.state.load(Ordering::Acquire))
     }
 
     /// Whether the owner of `slot`, who looks, does so within no other look.
-    pub(crate) fn is_outermost(slot: &Slot) -> bool {
+    pub(crate) fn is_outermost_read(slot: &Slot) -> bool {
         // relaxed: only the owner writes to its slot's word.
         slot.word.load(Ordering::Relaxed) & DEPTH == 1
     }
 
     /// The owner of `slot` looks away, from its latest look.
     #[inline(always)]
-    pub(crate) fn look_away(slot: &Slot) {
+    pub(crate) fn end_read(slot: &Slot) {
         // relaxed: only the owner writes to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
         // [LR-4] release: pairs with the acquire loads of whoever waits.
-        slot.word.store(away_from(word, 1), Ordering::Release);
+        slot.word.store(word_after(word, 1), Ordering::Release);
     }
 
     /// Has a slot that changes hands look away from all that its last owner has not.
-    pub(crate) fn look_away_for_good(slot: &Slot) {
+    pub(crate) fn end_all_reads(slot: &Slot) {
         // relaxed: only the owner writes to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
         // [LR-4] release: pairs with the acquire loads of whoever waits.
-        slot.word.store(away_from(word, word & DEPTH), Ordering::Release);
+        slot.word.store(word_after(word, word & DEPTH), Ordering::Release);
         // [LR-5] release: pairs with the acquire load of whoever waits, who comes after all looks that did not fence.
         // The next owner knows of no turn, and so finds it.
         slot.fencing.store(FENCING, Ordering::Release);
@@ -278,73 +278,73 @@ impl Sides {
 
     /// What is shown, for the writer, who alone turns.
     #[inline(always)]
-    pub(crate) fn shown(&self) -> Shown {
+    pub(crate) fn state(&self) -> SideState {
         // relaxed: the writer's own last turn, or one that whoever handed the writing over has made.
-        Shown(self.state.load(Ordering::Relaxed))
+        SideState(self.state.load(Ordering::Relaxed))
     }
 
     /// The sides change places; of one writer at a time, and only when the last turn is over. `slots` are all there
     /// are.
-    pub(crate) fn turn<'a>(&self, slots: impl Iterator<Item = &'a Slot>) -> Turning {
-        let shown = self.shown().0.wrapping_add(TURN) & TURNS;
+    pub(crate) fn swap<'a>(&self, slots: impl Iterator<Item = &'a Slot>) -> PendingSwap {
+        let state = self.state().0.wrapping_add(SWAP) & SWAPS;
         // [LR-2] [LR-3] release: pairs with the acquire loads of looks.
-        self.state.store(shown, Ordering::Release);
+        self.state.store(state, Ordering::Release);
         // [LR-2] pairs with [LR-1].
         atomic::fence(Ordering::SeqCst);
         // Where turns are soon counted round, slots do not tell of them.
-        if !Shown::TELLS {
-            Turning::note(slots);
+        if !SideState::IS_UNIQUE {
+            PendingSwap::note(slots);
         }
-        Turning { shown, is_swept: !MAY_BE_LIGHT, is_refused: false }
+        PendingSwap { state, barrier_done: !MAY_BE_LIGHT, barrier_refused: false }
     }
 
     /// Whether nobody can be looking any more at what `turning` has hidden. Where a reader's slot tells nothing of it,
-    /// the operating system is asked if `firmly`. `slots` are all there are.
+    /// the operating system is asked if `ask_system`. `slots` are all there are.
     pub(crate) fn is_over<'a, I: Iterator<Item = &'a Slot>>(
         &self,
-        turning: &mut Turning,
+        swap: &mut PendingSwap,
         slots: impl Fn() -> I,
-        firmly: bool,
+        ask_system: bool,
     ) -> bool {
         let mut looks = false;
         let mut in_doubt = false;
         for slot in slots() {
-            match turning.of(slot) {
-                Tells::Done => {}
-                Tells::Looks => looks = true,
-                Tells::Nothing => in_doubt = true,
+            match swap.of(slot) {
+                ReaderStatus::Done => {}
+                ReaderStatus::Reading => looks = true,
+                ReaderStatus::Unknown => in_doubt = true,
             }
         }
-        if !in_doubt || !firmly {
+        if !in_doubt || !ask_system {
             return !in_doubt && !looks;
         }
-        self.sweep(turning, &slots) && slots().all(|slot| turning.of(slot) == Tells::Done)
+        self.interrupt_readers(swap, &slots) && slots().all(|slot| swap.of(slot) == ReaderStatus::Done)
     }
 
     /// Has the system do its barrier, for those whose slots tell nothing, and asks them to fence in the looks to come.
     /// False where the system refused.
     #[cold]
-    fn sweep<'a, I: Iterator<Item = &'a Slot>>(
+    fn interrupt_readers<'a, I: Iterator<Item = &'a Slot>>(
         &self,
-        turning: &mut Turning,
+        swap: &mut PendingSwap,
         slots: &impl Fn() -> I,
     ) -> bool {
-        for slot in slots().filter(|slot| turning.of(slot) == Tells::Nothing) {
+        for slot in slots().filter(|slot| swap.of(slot) == ReaderStatus::Unknown) {
             // [LR-5] relaxed: found after the barrier. By compare-and-swap, which keeps what the owner has agreed to.
             let _ =
                 slot.fencing.compare_exchange(LIGHT, ASKED, Ordering::Relaxed, Ordering::Relaxed);
         }
         // [LR-2] [LR-5] pairs with [LR-1], and with the looks that come after it.
-        turning.is_swept = self.barrier.interrupt();
-        turning.is_refused = !turning.is_swept;
-        if turning.is_refused {
+        swap.barrier_done = self.barrier.interrupt();
+        swap.barrier_refused = !swap.barrier_done;
+        if swap.barrier_refused {
             // Readers that look see that they are asked, and agree by themselves.
             return false;
         }
         for slot in slots() {
             // [LR-4] [LR-5] acquire: pairs with the stores of looks.
             let word = slot.word.load(Ordering::Acquire);
-            let agreed = word & DEPTH == 0 && word & TURNS != turning.shown;
+            let agreed = word & DEPTH == 0 && word & SWAPS != swap.state;
             let answer = if agreed { FENCING } else { LIGHT };
             // [LR-5] relaxed: told to the writer itself, and to an owner who fences anyway. By compare-and-swap, lest
             // it undo what an owner meant who has changed since.
@@ -357,14 +357,14 @@ impl Sides {
     /// The slots whose owners may be looking at what `turning` has hidden, and those of which nothing can be known
     /// until they look again.
     #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models ask whether it is over.
-    pub(crate) fn looking<'a>(
-        turning: &Turning,
+    pub(crate) fn stalled<'a>(
+        swap: &PendingSwap,
         slots: impl Iterator<Item = &'a Slot>,
     ) -> impl Iterator<Item = &'a Slot> {
-        slots.filter(|slot| match turning.of(slot) {
-            Tells::Looks => true,
-            Tells::Nothing => turning.is_refused,
-            Tells::Done => false,
+        slots.filter(|slot| match swap.of(slot) {
+            ReaderStatus::Reading => true,
+            ReaderStatus::Unknown => swap.barrier_refused,
+            ReaderStatus::Done => false,
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::facade::atomic::AtomicUsize;
 #[cfg(feature = "alloc")]
 use crate::facade::atomic::Ordering;
 use crate::sync::cache::CachePadded;
-use crate::sync::seat::Seat;
+use crate::sync::claim::Claim;
 
 /// The owner fences, is asked to in each announcement, or executes no fence; for [`sides`](super::sides). A new slot
 /// has the first, which is zero: a table in a `static` is all zeros, and so takes no flash.
@@ -33,7 +33,7 @@ pub(crate) struct Slot {
     /// Whether the owner fences: what both have agreed on.
     pub(crate) fencing: AtomicUsize,
     /// The owner's.
-    seat: Seat,
+    owner: Claim,
     number: usize,
 }
 
@@ -45,7 +45,7 @@ impl Slot {
                 note: AtomicUsize::new(0),
                 awaited: AtomicUsize::new(0),
                 fencing: AtomicUsize::new(FENCING),
-                seat: Seat::new(claimed),
+                owner: Claim::new(claimed),
                 number,
             })
         }
@@ -59,7 +59,7 @@ impl Slot {
 
     /// Makes the slot the caller's own, if it is nobody's.
     pub(crate) fn claim(&self) -> bool {
-        !self.seat.is_taken() && self.seat.take()
+        !self.owner.is_taken() && self.owner.take()
     }
 
     /// Says that the owner, which is pinned and has executed a fence, fences from now on, as do all later owners.
@@ -92,6 +92,6 @@ impl Slot {
 
     /// Gives the slot back. The caller owns it, and has unsaid what it said in it.
     pub(crate) fn release(&self) {
-        self.seat.leave();
+        self.owner.release();
     }
 }

@@ -41,7 +41,7 @@ use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::stripes::Counter;
-use crate::sync::words::Afar;
+use crate::sync::words::Indirect;
 use alloc::vec::Vec;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr;
@@ -440,7 +440,7 @@ impl<K, V> Table<K, V> {
 
 /// A table that is lent its memory. Its entries are integers, so all that it writes there is initialised, whoever
 /// reads it.
-impl Table<Afar, ()> {
+impl Table<Indirect, ()> {
     /// Takes full segments and overflow lines only of what it is lent; what is less, from the allocator.
     pub(crate) fn new_lent() -> Self {
         let mut table = Self::new();
@@ -462,7 +462,7 @@ impl Table<Afar, ()> {
     /// Words of which a table that is lent its memory makes use without much loss.
     pub(crate) fn least_lent() -> usize {
         let few = if cfg!(hedgerow_loom) { 1 } else { 2 };
-        few * (Self::segment_words() + Layout::<Afar, ()>::chunk())
+        few * (Self::segment_words() + Layout::<Indirect, ()>::chunk())
     }
 
     /// Takes all that it was lent, a segment at a time, for nothing.
@@ -474,12 +474,12 @@ impl Table<Afar, ()> {
 
     /// Whether there is nothing left for overflow lines of what it was lent.
     pub(crate) fn lacks_lines(&self) -> bool {
-        self.pool.lent.blocks(Layout::<Afar, ()>::chunk()) == 0
+        self.pool.lent.blocks(Layout::<Indirect, ()>::chunk()) == 0
     }
 
     /// Bins that there is room for in what it was lent and does not use yet.
     pub(crate) fn lent_bins(&self) -> usize {
-        self.pool.lent.blocks(Self::segment_words()) << Layout::<Afar, ()>::SEGMENT_BITS
+        self.pool.lent.blocks(Self::segment_words()) << Layout::<Indirect, ()>::SEGMENT_BITS
     }
 }
 

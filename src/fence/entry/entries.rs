@@ -7,7 +7,7 @@ use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::pin;
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::Way;
+use crate::reclaim::retired::Mode;
 
 impl<K, V, R> Sealed for OrdMap<K, V, R> {}
 
@@ -81,7 +81,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         let guard = pin();
         let fresh = Self::fresh(key, value);
         let node = fresh.0;
-        match self.store(fresh, Way::Waiting, |old| old.is_none(), &guard) {
+        match self.store(fresh, Mode::Blocking, |old| old.is_none(), &guard) {
             // SAFETY: published while the guard is held.
             Ok(_) => Ok(unsafe { Ref::of_pair(node, guard) }),
             Err((None, fresh)) => Err(Pair::into_inner(fresh)),

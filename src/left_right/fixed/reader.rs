@@ -2,8 +2,8 @@
 
 use super::table::{Fixed, LeftRightTable};
 use crate::api::fixed_hasher::FixedHashBuilder;
-use crate::left_right::bucket::Hashed;
-use crate::sync::sides::{Shown, Sides};
+use crate::left_right::bin::Hashed;
+use crate::sync::sides::{SideState, Sides};
 use crate::sync::slot::Slot;
 use core::cell::Cell;
 use core::fmt;
@@ -17,26 +17,26 @@ pub struct TableReader<
     'a,
     K: Copy,
     V: Copy,
-    const BUCKETS: usize,
+    const BINS: usize,
     const READERS: usize,
     S = FixedHashBuilder,
 > {
-    table: &'a LeftRightTable<K, V, BUCKETS, READERS, S>,
+    table: &'a LeftRightTable<K, V, BINS, READERS, S>,
     slot: &'a Slot,
-    known: Cell<Shown>,
+    known: Cell<SideState>,
 }
 
-impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
-    TableReader<'a, K, V, BUCKETS, READERS, S>
+impl<'a, K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
+    TableReader<'a, K, V, BINS, READERS, S>
 {
     /// Of a slot that was claimed for it.
     pub(super) fn new(
-        table: &'a LeftRightTable<K, V, BUCKETS, READERS, S>,
+        table: &'a LeftRightTable<K, V, BINS, READERS, S>,
         slot: &'a Slot,
     ) -> Self {
         // So that its own first look is not taken for that of the slot's last owner.
-        let known = table.sides.look(slot, Shown::NEVER);
-        Sides::look_away(slot);
+        let known = table.sides.begin_read(slot, SideState::NEVER);
+        Sides::end_read(slot);
         Self { table, slot, known: Cell::new(known) }
     }
 
@@ -50,10 +50,10 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// assert_eq!(reader.enter().len(), 0);
     /// ```
     #[inline]
-    pub fn enter(&self) -> TableSnapshot<'_, K, V, BUCKETS, S> {
+    pub fn enter(&self) -> TableSnapshot<'_, K, V, BINS, S> {
         let known = self.known.get();
-        let shown = self.table.sides.look(self.slot, known);
-        if shown != known && Sides::is_outermost(self.slot) {
+        let shown = self.table.sides.begin_read(self.slot, known);
+        if shown != known && Sides::is_outermost_read(self.slot) {
             self.known.set(shown);
         }
         // SAFETY: the reader looks until the snapshot is dropped, and was told this.
@@ -105,18 +105,18 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     }
 }
 
-impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> Drop
-    for TableReader<'_, K, V, BUCKETS, READERS, S>
+impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> Drop
+    for TableReader<'_, K, V, BINS, READERS, S>
 {
     fn drop(&mut self) {
         // Snapshots that were forgotten hold nothing any more: they borrowed the reader.
-        Sides::look_away_for_good(self.slot);
+        Sides::end_all_reads(self.slot);
         self.slot.release();
     }
 }
 
-impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> fmt::Debug
-    for TableReader<'_, K, V, BUCKETS, READERS, S>
+impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> fmt::Debug
+    for TableReader<'_, K, V, BINS, READERS, S>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TableReader").field("reader", &self.reader_id()).finish_non_exhaustive()
@@ -124,13 +124,13 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> fmt::Debug
 }
 
 /// One published state of a [`LeftRightTable`], for as long as it is held. From [`TableReader::enter`].
-pub struct TableSnapshot<'a, K: Copy, V: Copy, const BUCKETS: usize, S = FixedHashBuilder> {
-    side: &'a Fixed<K, V, BUCKETS>,
+pub struct TableSnapshot<'a, K: Copy, V: Copy, const BINS: usize, S = FixedHashBuilder> {
+    side: &'a Fixed<K, V, BINS>,
     slot: &'a Slot,
     hash_builder: &'a S,
 }
 
-impl<K: Copy, V: Copy, const BUCKETS: usize, S> TableSnapshot<'_, K, V, BUCKETS, S> {
+impl<K: Copy, V: Copy, const BINS: usize, S> TableSnapshot<'_, K, V, BINS, S> {
     /// The key's value. O(1) expected.
     ///
     /// ```
@@ -210,14 +210,14 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, S> TableSnapshot<'_, K, V, BUCKETS,
     }
 }
 
-impl<K: Copy, V: Copy, const BUCKETS: usize, S> Drop for TableSnapshot<'_, K, V, BUCKETS, S> {
+impl<K: Copy, V: Copy, const BINS: usize, S> Drop for TableSnapshot<'_, K, V, BINS, S> {
     #[inline]
     fn drop(&mut self) {
-        Sides::look_away(self.slot);
+        Sides::end_read(self.slot);
     }
 }
 
-impl<K, V, const BUCKETS: usize, S> fmt::Debug for TableSnapshot<'_, K, V, BUCKETS, S>
+impl<K, V, const BINS: usize, S> fmt::Debug for TableSnapshot<'_, K, V, BINS, S>
 where
     K: Copy + fmt::Debug,
     V: Copy + fmt::Debug,

@@ -9,7 +9,7 @@ use ::serde::ser::{Serialize, Serializer};
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
 
-impl<K, V, const BUCKETS: usize, S> Serialize for TableSnapshot<'_, K, V, BUCKETS, S>
+impl<K, V, const BINS: usize, S> Serialize for TableSnapshot<'_, K, V, BINS, S>
 where
     K: Copy + Serialize,
     V: Copy + Serialize,
@@ -19,8 +19,8 @@ where
     }
 }
 
-impl<'de, K, V, const BUCKETS: usize, const READERS: usize, S> Deserialize<'de>
-    for LeftRightTable<K, V, BUCKETS, READERS, S>
+impl<'de, K, V, const BINS: usize, const READERS: usize, S> Deserialize<'de>
+    for LeftRightTable<K, V, BINS, READERS, S>
 where
     K: Copy + Eq + Hash + Deserialize<'de>,
     V: Copy + Deserialize<'de>,
@@ -32,8 +32,8 @@ where
     }
 }
 
-impl<'de, K, V, const BUCKETS: usize, const READERS: usize, S> Fill<'de>
-    for LeftRightTable<K, V, BUCKETS, READERS, S>
+impl<'de, K, V, const BINS: usize, const READERS: usize, S> Fill<'de>
+    for LeftRightTable<K, V, BINS, READERS, S>
 where
     K: Copy + Eq + Hash + Deserialize<'de>,
     V: Copy + Deserialize<'de>,

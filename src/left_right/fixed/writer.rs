@@ -3,10 +3,10 @@
 use super::table::{Fixed, LeftRightTable};
 use crate::api::fixed_hasher::FixedHashBuilder;
 use crate::error::{Busy, TryInsertError};
-use crate::left_right::bucket::Hashed;
+use crate::left_right::bin::Hashed;
 use crate::left_right::side::Place;
 use crate::sync::backoff::Backoff;
-use crate::sync::sides::{Sides, Turning};
+use crate::sync::sides::{Sides, PendingSwap};
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
@@ -16,31 +16,31 @@ use heapless::Vec;
 type Found<'a, K, V> = Option<(Place, &'a (K, V))>;
 
 /// What the writer remembers between publishes. It goes on with the next writer.
-pub(super) struct Draft<const BUCKETS: usize> {
-    /// The buckets in which the sides differ, each once.
-    dirty: Vec<u32, BUCKETS>,
-    is_dirty: [bool; BUCKETS],
+pub(super) struct PendingChanges<const BINS: usize> {
+    /// The bins in which the sides differ, each once.
+    dirty: Vec<u32, BINS>,
+    is_dirty: [bool; BINS],
     /// The last turn, and whether it is not over. An `Option` would not be all zeros where there was none, and so a
     /// `static` table would take flash.
-    turning: Turning,
-    is_turning: bool,
+    swap: PendingSwap,
+    is_swapping: bool,
 }
 
-impl<const BUCKETS: usize> Draft<BUCKETS> {
+impl<const BINS: usize> PendingChanges<BINS> {
     pub(super) const fn new() -> Self {
         Self {
             dirty: Vec::new(),
-            is_dirty: [false; BUCKETS],
-            turning: Turning::NONE,
-            is_turning: false,
+            is_dirty: [false; BINS],
+            swap: PendingSwap::NONE,
+            is_swapping: false,
         }
     }
 
-    fn touch(&mut self, bucket: usize) {
-        if !self.is_dirty[bucket] {
-            self.is_dirty[bucket] = true;
+    fn mark(&mut self, bin: usize) {
+        if !self.is_dirty[bin] {
+            self.is_dirty[bin] = true;
             // There is room for all of them.
-            let _ = self.dirty.push(bucket as u32);
+            let _ = self.dirty.push(bin as u32);
         }
     }
 }
@@ -53,62 +53,62 @@ pub struct TableWriter<
     'a,
     K: Copy,
     V: Copy,
-    const BUCKETS: usize,
+    const BINS: usize,
     const READERS: usize,
     S = FixedHashBuilder,
 > {
-    table: &'a LeftRightTable<K, V, BUCKETS, READERS, S>,
+    table: &'a LeftRightTable<K, V, BINS, READERS, S>,
 }
 
-impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
-    TableWriter<'a, K, V, BUCKETS, READERS, S>
+impl<'a, K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
+    TableWriter<'a, K, V, BINS, READERS, S>
 {
     /// Of a table whose writer's place was taken for it.
-    pub(super) fn new(table: &'a LeftRightTable<K, V, BUCKETS, READERS, S>) -> Self {
+    pub(super) fn new(table: &'a LeftRightTable<K, V, BINS, READERS, S>) -> Self {
         Self { table }
     }
 
-    fn draft(&mut self) -> &mut Draft<BUCKETS> {
+    fn pending_mut(&mut self) -> &mut PendingChanges<BINS> {
         // SAFETY: this is the writer, and `&mut self` is borrowed as long as the result.
-        unsafe { self.table.draft() }
+        unsafe { self.table.pending_mut() }
     }
 
     /// The side with all changes, published or not.
-    fn newest(&self) -> &Fixed<K, V, BUCKETS> {
+    fn newest(&self) -> &Fixed<K, V, BINS> {
         // SAFETY: this is the writer, and changes and turns ask for `&mut self`.
         unsafe {
-            if self.table.draft_as_is().is_turning {
-                self.table.side(self.table.sides.shown())
+            if self.table.pending().is_swapping {
+                self.table.side(self.table.sides.state())
             } else {
-                self.table.hidden_as_is()
+                self.table.write_side()
             }
         }
     }
 
     /// The side to be changed and the notes about it, if the last turn is over.
-    fn hidden(&mut self) -> Result<(&mut Fixed<K, V, BUCKETS>, &mut Draft<BUCKETS>), Busy> {
-        self.settle(true)?;
+    fn write_side_mut(&mut self) -> Result<(&mut Fixed<K, V, BINS>, &mut PendingChanges<BINS>), Busy> {
+        self.make_writable(true)?;
         // SAFETY: this is the writer, the turn is over, and `&mut self` is borrowed as long as the results.
-        Ok(unsafe { (self.table.hidden(), self.table.draft()) })
+        Ok(unsafe { (self.table.write_side_mut(), self.table.pending_mut()) })
     }
 
-    /// Brings the hidden side up to date, if the slots say that the last turn is over, or if `firmly` the operating
+    /// Brings the hidden side up to date, if the slots say that the last turn is over, or if `ask_system` the operating
     /// system.
-    fn settle(&mut self, firmly: bool) -> Result<(), Busy> {
+    fn make_writable(&mut self, ask_system: bool) -> Result<(), Busy> {
         let table = self.table;
-        let draft = self.draft();
-        if draft.is_turning {
-            if !table.sides.is_over(&mut draft.turning, || table.slots(), firmly) {
+        let pending = self.pending_mut();
+        if pending.is_swapping {
+            if !table.sides.is_over(&mut pending.swap, || table.slots(), ask_system) {
                 return Err(Busy);
             }
-            draft.is_turning = false;
+            pending.is_swapping = false;
             // SAFETY: this is the writer, and the turn is over.
-            let (hidden, shown) = unsafe { (table.hidden(), table.side(table.sides.shown())) };
-            for &bucket in &draft.dirty {
-                hidden.copy_bucket(shown, bucket as usize);
-                draft.is_dirty[bucket as usize] = false;
+            let (write_side, shown) = unsafe { (table.write_side_mut(), table.side(table.sides.state())) };
+            for &bin in &pending.dirty {
+                write_side.copy_bin(shown, bin as usize);
+                pending.is_dirty[bin as usize] = false;
             }
-            draft.dirty.clear();
+            pending.dirty.clear();
         }
         Ok(())
     }
@@ -161,14 +161,14 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
         S: BuildHasher,
     {
         let hash_builder = &self.table.hash_builder;
-        let (hidden, draft) = self.hidden()?;
-        for bucket in 0..BUCKETS {
-            for place in hidden.places_of(bucket) {
-                let Some((key, value)) = hidden.get(place) else { continue };
+        let (write_side, pending) = self.write_side_mut()?;
+        for bin in 0..BINS {
+            for place in write_side.places_of(bin) {
+                let Some((key, value)) = write_side.get(place) else { continue };
                 if !keep(key, value) {
                     let hash = Hashed::of(key, hash_builder);
-                    let home = hidden.home_of(hash, place);
-                    hidden.take(home, place, |bucket| draft.touch(bucket));
+                    let home = write_side.home_of(hash, place);
+                    write_side.take(home, place, |bin| pending.mark(bin));
                 }
             }
         }
@@ -185,9 +185,9 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// assert!(table.writer().unwrap().clear().is_ok());
     /// ```
     pub fn clear(&mut self) -> Result<(), Busy> {
-        let (hidden, draft) = self.hidden()?;
-        hidden.clear();
-        (0..BUCKETS).for_each(|bucket| draft.touch(bucket));
+        let (write_side, pending) = self.write_side_mut()?;
+        write_side.clear();
+        (0..BINS).for_each(|bin| pending.mark(bin));
         Ok(())
     }
 
@@ -211,16 +211,16 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     pub fn publish(&mut self) {
         let table = self.table;
         // While a turn is not over there are no changes: they were refused.
-        if let Ok((hidden, draft)) = self.hidden()
-            && !draft.dirty.is_empty()
+        if let Ok((write_side, pending)) = self.write_side_mut()
+            && !pending.dirty.is_empty()
         {
             // SAFETY: this is the writer, and the reference is not used across the turn.
-            let shown = unsafe { table.side(table.sides.shown()) };
-            hidden.set_generation(shown.generation() + 1);
-            draft.turning = table.sides.turn(table.slots());
-            draft.is_turning = true;
+            let shown = unsafe { table.side(table.sides.state()) };
+            write_side.set_generation(shown.generation() + 1);
+            pending.swap = table.sides.swap(table.slots());
+            pending.is_swapping = true;
             // At once, so that who looks from now on is not waited for.
-            let _ = self.settle(false);
+            let _ = self.make_writable(false);
         }
     }
 
@@ -232,7 +232,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// assert!(!table.writer().unwrap().is_pending());
     /// ```
     pub fn is_pending(&mut self) -> bool {
-        self.hidden().is_err()
+        self.write_side_mut().is_err()
     }
 
     /// Waits until changes are not refused: until nobody looks at what was shown before the last publish.
@@ -263,13 +263,13 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// ```
     pub fn stalled_readers(&self) -> impl Iterator<Item = usize> {
         // SAFETY: this is the writer, and the reference is not used across changes, which ask for `&mut self`.
-        let draft = unsafe { self.table.draft_as_is() };
-        let slots = self.table.slots().filter(|_| draft.is_turning);
-        Sides::looking(&draft.turning, slots).map(|slot| self.table.number_of(slot))
+        let pending = unsafe { self.table.pending() };
+        let slots = self.table.slots().filter(|_| pending.is_swapping);
+        Sides::stalled(&pending.swap, slots).map(|slot| self.table.number_of(slot))
     }
 }
 
-impl<K, V, const BUCKETS: usize, const READERS: usize, S> TableWriter<'_, K, V, BUCKETS, READERS, S>
+impl<K, V, const BINS: usize, const READERS: usize, S> TableWriter<'_, K, V, BINS, READERS, S>
 where
     K: Copy + Eq + Hash,
     V: Copy,
@@ -278,7 +278,7 @@ where
     /// The key's hash, and where its entry lies, if it has one.
     #[inline(always)]
     fn find<'a, Q>(
-        side: &'a Fixed<K, V, BUCKETS>,
+        side: &'a Fixed<K, V, BINS>,
         hash_builder: &S,
         key: &Q,
     ) -> (Hashed, Found<'a, K, V>)
@@ -290,10 +290,10 @@ where
     }
 
     /// Returns the hash under which the entry of `key` at `place` was placed, which was found under `hash`. They differ
-    /// if a key's `Hash` contradicts its `Eq`. An entry in its home bucket is counted by no bucket, so either will do.
+    /// if a key's `Hash` contradicts its `Eq`. An entry in its home bin is counted by no bin, so either will do.
     #[inline(always)]
     fn placed_under(hash: Hashed, place: Place, key: &K, hash_builder: &S) -> Hashed {
-        if hash.home(BUCKETS) == place.bucket { hash } else { Hashed::of(key, hash_builder) }
+        if hash.home(BINS) == place.bin { hash } else { Hashed::of(key, hash_builder) }
     }
 
     /// The key's value, unpublished changes included. O(1) expected.
@@ -326,25 +326,25 @@ where
     /// ```
     pub fn insert(&mut self, key: K, value: V) -> Result<Option<V>, TryInsertError<K, V>> {
         let hash_builder = &self.table.hash_builder;
-        let Ok((hidden, draft)) = self.hidden() else {
+        let Ok((write_side, pending)) = self.write_side_mut() else {
             return Err(TryInsertError::Busy { key, value });
         };
-        let (hash, found) = Self::find(hidden, hash_builder, &key);
+        let (hash, found) = Self::find(write_side, hash_builder, &key);
         if let Some((place, &(ref old, before))) = found {
             let placed_under = Self::placed_under(hash, place, old, hash_builder);
             if placed_under == hash {
-                draft.touch(place.bucket);
-                hidden.replace(place, (key, value));
+                pending.mark(place.bin);
+                write_side.replace(place, (key, value));
             } else {
-                let home = hidden.home_of(placed_under, place);
-                Self::replace_elsewhere(hidden, draft, home, place, hash, (key, value));
+                let home = write_side.home_of(placed_under, place);
+                Self::replace_elsewhere(write_side, pending, home, place, hash, (key, value));
             }
             return Ok(Some(before));
         }
-        if hidden.len() >= hidden.capacity() {
+        if write_side.len() >= write_side.capacity() {
             return Err(TryInsertError::Full { key, value });
         }
-        hidden.place(hash, (key, value), |bucket| draft.touch(bucket));
+        write_side.place(hash, (key, value), |bin| pending.mark(bin));
         Ok(None)
     }
 
@@ -370,19 +370,19 @@ where
         entries.into_iter().try_for_each(|(key, value)| self.insert(key, value).map(drop))
     }
 
-    /// Takes out the entry at `place`, which belongs to the bucket `home`, and places `entry`, which belongs elsewhere.
+    /// Takes out the entry at `place`, which belongs to the bin `home`, and places `entry`, which belongs elsewhere.
     #[cold]
     #[inline(never)]
     fn replace_elsewhere(
-        hidden: &mut Fixed<K, V, BUCKETS>,
-        draft: &mut Draft<BUCKETS>,
+        write_side: &mut Fixed<K, V, BINS>,
+        pending: &mut PendingChanges<BINS>,
         home: usize,
         place: Place,
         hash: Hashed,
         entry: (K, V),
     ) {
-        hidden.take(home, place, |bucket| draft.touch(bucket));
-        hidden.place(hash, entry, |bucket| draft.touch(bucket));
+        write_side.take(home, place, |bin| pending.mark(bin));
+        write_side.place(hash, entry, |bin| pending.mark(bin));
     }
 
     /// Removes the entry of `key`; says which value it had. Readers see it after the next publish. O(1) expected.
@@ -401,12 +401,12 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash_builder = &self.table.hash_builder;
-        let (hidden, draft) = self.hidden()?;
-        let (hash, found) = Self::find(hidden, hash_builder, key);
+        let (write_side, pending) = self.write_side_mut()?;
+        let (hash, found) = Self::find(write_side, hash_builder, key);
         let Some((place, &(ref found, value))) = found else { return Ok(None) };
         let hash = Self::placed_under(hash, place, found, hash_builder);
-        let home = hidden.home_of(hash, place);
-        hidden.take(home, place, |bucket| draft.touch(bucket));
+        let home = write_side.home_of(hash, place);
+        write_side.take(home, place, |bin| pending.mark(bin));
         Ok(Some(value))
     }
 
@@ -427,26 +427,26 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash_builder = &self.table.hash_builder;
-        let (hidden, draft) = self.hidden()?;
-        let (_, found) = Self::find(hidden, hash_builder, key);
+        let (write_side, pending) = self.write_side_mut()?;
+        let (_, found) = Self::find(write_side, hash_builder, key);
         let Some((place, &(key, value))) = found else { return Ok(None) };
         let value = with(value);
-        draft.touch(place.bucket);
-        hidden.replace(place, (key, value));
+        pending.mark(place.bin);
+        write_side.replace(place, (key, value));
         Ok(Some(value))
     }
 }
 
-impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> Drop
-    for TableWriter<'_, K, V, BUCKETS, READERS, S>
+impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> Drop
+    for TableWriter<'_, K, V, BINS, READERS, S>
 {
     fn drop(&mut self) {
-        self.table.leave_writing();
+        self.table.release_writing();
     }
 }
 
-impl<K, V, const BUCKETS: usize, const READERS: usize, S> fmt::Debug
-    for TableWriter<'_, K, V, BUCKETS, READERS, S>
+impl<K, V, const BINS: usize, const READERS: usize, S> fmt::Debug
+    for TableWriter<'_, K, V, BINS, READERS, S>
 where
     K: Copy + fmt::Debug,
     V: Copy + fmt::Debug,

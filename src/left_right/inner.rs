@@ -6,17 +6,17 @@
 //! - The writer's place is a seat ([`seat`](crate::sync::seat)), `[SE-1]` ↔ `[SE-2]`: the next writer goes on with
 //!   all that the last one had drafted.
 
-use super::bucket::Hashed;
-use super::draft::{Draft, Table, table};
-use super::keep::Keep;
-use super::ripe::free_all;
+use super::bin::Hashed;
+use super::pending::{PendingChanges, Table, table};
+use super::storage::Storage;
+use super::storage::free_all;
 use super::side::View;
 use crate::error::TryReserveError;
 use crate::sync::barrier;
 use crate::sync::cache::CachePadded;
 use crate::sync::registry::Registry;
-use crate::sync::seat::Seat;
-use crate::sync::sides::{Shown, Sides};
+use crate::sync::claim::Claim;
+use crate::sync::sides::{SideState, Sides};
 use crate::sync::slot::Slot;
 use core::cell::UnsafeCell;
 use core::hash::{BuildHasher, Hash};
@@ -26,25 +26,25 @@ use core::ptr::NonNull;
 
 /// In this order: each lookup reads the state that `sides` begins with.
 #[repr(C)]
-pub(super) struct Shared<K, V, S, P: Keep<K, V>> {
+pub(super) struct Inner<K, V, S, P: Storage<K, V>> {
     pub(super) sides: Sides,
     tables: CachePadded<[UnsafeCell<Table<P::Entry>>; 2]>,
     pub(super) hash_builder: S,
     registry: Registry,
     /// The writer's.
-    seat: Seat,
-    draft: UnsafeCell<Draft<P::Entry>>,
+    writing: Claim,
+    pending: UnsafeCell<PendingChanges<P::Entry>>,
     owns: PhantomData<(K, V)>,
 }
 
 // SAFETY: readers of any thread look at keys, values and the hasher (`Sync`), and whoever comes last drops them,
 // as the writer drops entries (`Send`). Cells are written by one thread at a time: the sides' protocol and the
 // writer's place see to it.
-unsafe impl<K: Send + Sync, V: Send + Sync, S: Send, P: Keep<K, V>> Send for Shared<K, V, S, P> {}
+unsafe impl<K: Send + Sync, V: Send + Sync, S: Send, P: Storage<K, V>> Send for Inner<K, V, S, P> {}
 // SAFETY: as above.
-unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync, P: Keep<K, V>> Sync for Shared<K, V, S, P> {}
+unsafe impl<K: Send + Sync, V: Send + Sync, S: Sync, P: Storage<K, V>> Sync for Inner<K, V, S, P> {}
 
-impl<K, V, S, P: Keep<K, V>> Shared<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Inner<K, V, S, P> {
     /// With its writer's place taken, by the caller.
     pub(super) fn try_new(hash_builder: S) -> Result<Self, TryReserveError> {
         barrier::prepare();
@@ -54,8 +54,8 @@ impl<K, V, S, P: Keep<K, V>> Shared<K, V, S, P> {
             tables: CachePadded::new([UnsafeCell::new(one), UnsafeCell::new(other)]),
             hash_builder,
             registry: Registry::new(),
-            seat: Seat::new(true),
-            draft: UnsafeCell::new(Draft::new()),
+            writing: Claim::new(true),
+            pending: UnsafeCell::new(PendingChanges::new()),
             owns: PhantomData,
         })
     }
@@ -70,39 +70,39 @@ impl<K, V, S, P: Keep<K, V>> Shared<K, V, S, P> {
     }
 
     /// Takes the writer's place, if it is free.
-    pub(super) fn take_writing(&self) -> bool {
-        self.seat.take()
+    pub(super) fn claim_writing(&self) -> bool {
+        self.writing.take()
     }
 
-    pub(super) fn leave_writing(&self) {
-        self.seat.leave();
+    pub(super) fn release_writing(&self) {
+        self.writing.release();
     }
 
     /// What a reader needs of the side that it was told.
     ///
     /// # Safety
     /// The caller is looking, and was told `shown`; or is the writer.
-    pub(super) unsafe fn view(&self, shown: Shown) -> View<P::Entry> {
+    pub(super) unsafe fn view(&self, state: SideState) -> View<P::Entry> {
         // SAFETY: the writer makes no change to a side that may be looked at.
-        unsafe { &*self.tables[shown.side()].get() }.view()
+        unsafe { &*self.tables[state.read_index()].get() }.view()
     }
 
     /// The side that is shown, for the writer.
     ///
     /// # Safety
     /// The caller has the writer's place, and does not turn while the reference is used.
-    pub(super) unsafe fn shown(&self) -> &Table<P::Entry> {
+    pub(super) unsafe fn read_side(&self) -> &Table<P::Entry> {
         // SAFETY: nobody changes what is shown.
-        unsafe { &*self.tables[self.sides.shown().side()].get() }
+        unsafe { &*self.tables[self.sides.state().read_index()].get() }
     }
 
     /// The side that is hidden, to be looked at by the writer.
     ///
     /// # Safety
     /// The caller has the writer's place, and neither turns nor changes the side while the reference is used.
-    pub(super) unsafe fn hidden_as_is(&self) -> &Table<P::Entry> {
+    pub(super) unsafe fn write_side(&self) -> &Table<P::Entry> {
         // SAFETY: nobody changes it meanwhile.
-        unsafe { &*self.tables[self.sides.shown().hidden()].get() }
+        unsafe { &*self.tables[self.sides.state().write_index()].get() }
     }
 
     /// The side that is hidden.
@@ -111,9 +111,9 @@ impl<K, V, S, P: Keep<K, V>> Shared<K, V, S, P> {
     /// The caller has the writer's place, the last turn is over, and no other reference to the side is used
     /// meanwhile.
     #[allow(clippy::mut_from_ref)] // It is in a cell, for the one who writes.
-    pub(super) unsafe fn hidden(&self) -> &mut Table<P::Entry> {
+    pub(super) unsafe fn write_side_mut(&self) -> &mut Table<P::Entry> {
         // SAFETY: as the caller says.
-        unsafe { &mut *self.tables[self.sides.shown().hidden()].get() }
+        unsafe { &mut *self.tables[self.sides.state().write_index()].get() }
     }
 
     /// The writer's draft.
@@ -121,18 +121,18 @@ impl<K, V, S, P: Keep<K, V>> Shared<K, V, S, P> {
     /// # Safety
     /// The caller has the writer's place, and uses no other such reference meanwhile.
     #[allow(clippy::mut_from_ref)] // As above.
-    pub(super) unsafe fn draft(&self) -> &mut Draft<P::Entry> {
+    pub(super) unsafe fn pending_mut(&self) -> &mut PendingChanges<P::Entry> {
         // SAFETY: as the caller says.
-        unsafe { &mut *self.draft.get() }
+        unsafe { &mut *self.pending.get() }
     }
 
     /// The writer's draft, to be looked at.
     ///
     /// # Safety
     /// The caller has the writer's place, and asks for no draft to change meanwhile.
-    pub(super) unsafe fn draft_as_is(&self) -> &Draft<P::Entry> {
+    pub(super) unsafe fn pending(&self) -> &PendingChanges<P::Entry> {
         // SAFETY: as the caller says.
-        unsafe { &*self.draft.get() }
+        unsafe { &*self.pending.get() }
     }
 
     #[inline(always)]
@@ -144,22 +144,22 @@ impl<K, V, S, P: Keep<K, V>> Shared<K, V, S, P> {
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> Drop for Shared<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Drop for Inner<K, V, S, P> {
     fn drop(&mut self) {
-        let shown = self.sides.shown();
-        let draft = self.draft.get_mut();
+        let state = self.sides.state();
+        let pending = self.pending.get_mut();
         // What the hidden side holds is stale while a turn is not over: then what is shown is all there is.
-        let newest = if draft.turning.is_some() { shown.side() } else { shown.hidden() };
+        let newest = if pending.swap.is_some() { state.read_index() } else { state.write_index() };
         let side = self.tables[newest].get_mut();
         let newest = side.entries().map(|(_, entry)| *entry);
-        let later = draft.later.drain().filter_map(|change| change.now);
-        let (trash, ripe) = (&mut draft.trash, &mut draft.ripe);
+        let deferred = pending.deferred.drain().filter_map(|change| change.now);
+        let (retired, reclaimable) = (&mut pending.retired, &mut pending.reclaimable);
         // SAFETY: nobody is left, and each entry of the newest side, of what was changed since, and of both lists is
         // its own.
         unsafe {
-            let trash = iter::from_fn(|| P::unlink(trash));
-            let ripe = iter::from_fn(|| P::unlink(ripe));
-            free_all::<K, V, P>(newest.chain(later).chain(trash).chain(ripe));
+            let retired = iter::from_fn(|| P::unlink(retired));
+            let reclaimable = iter::from_fn(|| P::unlink(reclaimable));
+            free_all::<K, V, P>(newest.chain(deferred).chain(retired).chain(reclaimable));
         }
     }
 }

@@ -19,17 +19,17 @@ struct Inner<T> {
 }
 
 /// A hold of a value.
-pub(crate) struct Counted<T> {
+pub(crate) struct Shared<T> {
     inner: NonNull<Inner<T>>,
     owns: PhantomData<Inner<T>>,
 }
 
 // SAFETY: holds in several threads share the value and any of them may drop it.
-unsafe impl<T: Send + Sync> Send for Counted<T> {}
+unsafe impl<T: Send + Sync> Send for Shared<T> {}
 // SAFETY: as above: a shared hold can be copied.
-unsafe impl<T: Send + Sync> Sync for Counted<T> {}
+unsafe impl<T: Send + Sync> Sync for Shared<T> {}
 
-impl<T> Counted<T> {
+impl<T> Shared<T> {
     pub(crate) fn new(value: T) -> Self {
         let inner = Box::new(Inner { holds: AtomicUsize::new(1), value });
         Self { inner: NonNull::from(Box::leak(inner)), owns: PhantomData }
@@ -41,7 +41,7 @@ impl<T> Counted<T> {
     }
 }
 
-impl<T> Deref for Counted<T> {
+impl<T> Deref for Shared<T> {
     type Target = T;
 
     #[inline(always)]
@@ -50,20 +50,20 @@ impl<T> Deref for Counted<T> {
     }
 }
 
-impl<T> Clone for Counted<T> {
+impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
         // Holds that are forgotten again and again would count round to none, and so would those that are refused if
         // they were counted.
         let one_more = |holds| (holds < MOST).then_some(holds + 1);
         let holds = &self.inner().holds;
         // relaxed: the caller's hold keeps the value alive.
-        let counted = holds.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        assert!(counted.is_ok(), "more handles than can be counted");
+        let added = holds.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        assert!(added.is_ok(), "more handles than can be shared");
         Self { ..*self }
     }
 }
 
-impl<T> Drop for Counted<T> {
+impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
         // [CT-1] release: pairs with the fence below.
         if self.inner().holds.fetch_sub(1, Ordering::Release) == 1 {
@@ -82,12 +82,12 @@ mod tests {
 
     #[test]
     fn holds_that_are_refused_are_not_counted() {
-        let first = Counted::new(7);
+        let first = Shared::new(7);
         first.inner().holds.store(MOST, Ordering::Relaxed);
         for _ in 0..3 {
             assert!(catch_unwind(|| first.clone()).is_err());
             let holds = first.inner().holds.load(Ordering::Relaxed);
-            assert_eq!(holds, MOST, "a hold that was refused is counted");
+            assert_eq!(holds, MOST, "a hold that was refused is shared");
         }
         first.inner().holds.store(1, Ordering::Relaxed);
     }

@@ -1,6 +1,9 @@
 //! How entries are kept: once each, in a box that both sides lead to, or as a copy in either side.
 
-use super::bucket::Hashed;
+use super::bin::Hashed;
+use core::iter;
+use core::marker::PhantomData;
+use core::mem;
 use core::ptr::NonNull;
 
 /// Entries are boxed and kept once, for any types: both sides lead to the same box.
@@ -12,28 +15,28 @@ pub enum Boxed {}
 pub enum Inline {}
 
 /// A way to keep entries of `K` and `V`: [`Boxed`] or [`Inline`].
-pub trait Keep<K, V>: keeping::Keeping<K, V> {}
+pub trait Storage<K, V>: sealed::EntryStorage<K, V> {}
 
-impl<K, V> Keep<K, V> for Boxed {}
-impl<K: Copy, V: Copy> Keep<K, V> for Inline {}
+impl<K, V> Storage<K, V> for Boxed {}
+impl<K: Copy, V: Copy> Storage<K, V> for Inline {}
 
 /// The box of an entry.
 #[repr(C)]
 pub struct Node<K, V> {
     /// For the writer only; readers look at what comes behind.
-    own: Own<K, V>,
+    own: HashOrNext<K, V>,
     pair: (K, V),
 }
 
 /// What the writer keeps of a node: its hash, so that growth asks no user code, and when it has been taken out
 /// the next that was.
-union Own<K, V> {
+union HashOrNext<K, V> {
     hash: Hashed,
     next: Option<NonNull<Node<K, V>>>,
 }
 
-pub(super) mod keeping {
-    use super::{Boxed, Hashed, Inline, Node, Own};
+pub(super) mod sealed {
+    use super::{Boxed, Hashed, Inline, Node, HashOrNext};
     use alloc::alloc::{alloc, dealloc};
     use core::alloc::Layout;
     use core::ptr::{self, NonNull};
@@ -43,8 +46,8 @@ pub(super) mod keeping {
     /// # Safety
     /// An entry that was made may be copied and looked at, from any thread that may look at keys and values,
     /// until it is freed, or its link set.
-    pub unsafe trait Keeping<K, V> {
-        /// What lies in the sides' buckets.
+    pub unsafe trait EntryStorage<K, V> {
+        /// What lies in the sides' bins.
         type Entry: Copy;
 
         /// Whether an entry is more than its bytes, and has to be freed.
@@ -64,7 +67,7 @@ pub(super) mod keeping {
         unsafe fn hash(entry: &Self::Entry, rehash: impl Fn(&K) -> Hashed) -> Hashed;
 
         /// Whether two entries, neither of them freed, are one.
-        fn are_one(this: &Self::Entry, that: &Self::Entry) -> bool;
+        fn is_same(this: &Self::Entry, that: &Self::Entry) -> bool;
 
         /// Puts an entry before those of `list`.
         ///
@@ -87,7 +90,7 @@ pub(super) mod keeping {
 
     // SAFETY: an entry is a pointer to a box of its own; readers look at the pair only, and `link` writes only
     // beside it.
-    unsafe impl<K, V> Keeping<K, V> for Boxed {
+    unsafe impl<K, V> EntryStorage<K, V> for Boxed {
         type Entry = NonNull<Node<K, V>>;
 
         const OWNS: bool = true;
@@ -99,7 +102,7 @@ pub(super) mod keeping {
                 return Err((key, value));
             };
             // SAFETY: just allocated with this layout.
-            unsafe { node.write(Node { own: Own { hash }, pair: (key, value) }) };
+            unsafe { node.write(Node { own: HashOrNext { hash }, pair: (key, value) }) };
             Ok(node)
         }
 
@@ -117,7 +120,7 @@ pub(super) mod keeping {
             unsafe { (*entry.as_ptr()).own.hash }
         }
 
-        fn are_one(this: &Self::Entry, that: &Self::Entry) -> bool {
+        fn is_same(this: &Self::Entry, that: &Self::Entry) -> bool {
             this == that
         }
 
@@ -150,7 +153,7 @@ pub(super) mod keeping {
     }
 
     // SAFETY: an entry is plain data.
-    unsafe impl<K: Copy, V: Copy> Keeping<K, V> for Inline {
+    unsafe impl<K: Copy, V: Copy> EntryStorage<K, V> for Inline {
         type Entry = (K, V);
 
         const OWNS: bool = false;
@@ -170,7 +173,7 @@ pub(super) mod keeping {
             rehash(&entry.0)
         }
 
-        fn are_one(_: &Self::Entry, _: &Self::Entry) -> bool {
+        fn is_same(_: &Self::Entry, _: &Self::Entry) -> bool {
             // Nobody asks: there is nothing to be freed.
             true
         }
@@ -182,5 +185,57 @@ pub(super) mod keeping {
         }
 
         unsafe fn free(_: Self::Entry) {}
+    }
+}
+
+/// Drops entries: all of them, also where a destructor panics.
+///
+/// # Safety
+/// The caller owns them, and nobody can meet them any more.
+pub(super) unsafe fn free_all<K, V, P: Storage<K, V>>(entries: impl Iterator<Item = P::Entry>) {
+    struct Rest<K, V, P: Storage<K, V>, I: Iterator<Item = P::Entry>>(I, PhantomData<(K, V, P)>);
+    impl<K, V, P: Storage<K, V>, I: Iterator<Item = P::Entry>> Drop for Rest<K, V, P, I> {
+        fn drop(&mut self) {
+            // SAFETY: what `free_all` was given, and has not dropped.
+            self.0.by_ref().for_each(|entry| unsafe { P::free(entry) });
+        }
+    }
+    let mut rest = Rest::<K, V, P, _>(entries, PhantomData);
+    // SAFETY: as the caller says.
+    rest.0.by_ref().for_each(|entry| unsafe { P::free(entry) });
+}
+
+/// A list of such entries, which are dropped with it.
+pub(super) struct Reclaimable<K, V, P: Storage<K, V>> {
+    list: Option<P::Entry>,
+    owns: PhantomData<(K, V)>,
+}
+
+// SAFETY: a shared reference to the list leads to no entry.
+unsafe impl<K, V, P: Storage<K, V>> Sync for Reclaimable<K, V, P> {}
+
+impl<K, V, P: Storage<K, V>> Reclaimable<K, V, P> {
+    /// No entries.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(super) fn none() -> Self {
+        Self { list: None, owns: PhantomData }
+    }
+
+    /// # Safety
+    /// The entries were linked by their owner, and nobody can meet them any more.
+    pub(super) unsafe fn new(list: Option<P::Entry>) -> Self {
+        Self { list, owns: PhantomData }
+    }
+}
+
+impl<K, V, P: Storage<K, V>> Drop for Reclaimable<K, V, P> {
+    #[inline]
+    fn drop(&mut self) {
+        // Only entries with destructors are left for later, so for others the compiler need not ask the list.
+        if P::OWNS && mem::needs_drop::<(K, V)>() && self.list.is_some() {
+            // SAFETY: what `new` was given.
+            unsafe { free_all::<K, V, P>(iter::from_fn(|| P::unlink(&mut self.list))) };
+        }
     }
 }

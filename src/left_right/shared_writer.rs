@@ -1,8 +1,8 @@
 //! Many writers: one handle in a lock.
 
-use super::keep::{Boxed, Keep};
+use super::storage::{Boxed, Storage};
 use super::reader::ReadHandle;
-use super::ripe::Ripe;
+use super::storage::Reclaimable;
 use super::writer::{Pending, WriteHandle};
 use crate::api::hasher::DefaultHashBuilder;
 use crate::sync::backoff::Backoff;
@@ -49,17 +49,17 @@ use std::thread;
 /// });
 /// assert_eq!(reader.len(), 4);
 /// ```
-pub struct SharedWriteHandle<K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
-    inner: Arc<Inner<K, V, S, P>>,
+pub struct SharedWriteHandle<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
+    inner: Arc<Locked<K, V, S, P>>,
 }
 
-struct Inner<K, V, S, P: Keep<K, V>> {
+struct Locked<K, V, S, P: Storage<K, V>> {
     writer: Mutex<WriteHandle<K, V, S, P>>,
     /// The thread that holds the lock. The writer has it too, and drops no entry while the lock is held.
     holder: Arc<Holder>,
 }
 
-impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> SharedWriteHandle<K, V, S, P> {
     /// Shares `writer`.
     ///
     /// ```
@@ -70,7 +70,7 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     pub fn new(mut writer: WriteHandle<K, V, S, P>) -> Self {
         let holder = Arc::new(Holder::new());
         writer.share(Some(holder.clone()));
-        Self { inner: Arc::new(Inner { writer: Mutex::new(writer), holder }) }
+        Self { inner: Arc::new(Locked { writer: Mutex::new(writer), holder }) }
     }
 
     /// The handle, for several operations that are to be published together. Blocks while another thread has it.
@@ -94,7 +94,7 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     /// ```
     #[inline]
     pub fn lock(&self) -> SharedWriteGuard<'_, K, V, S, P> {
-        let Inner { writer, holder } = &*self.inner;
+        let Locked { writer, holder } = &*self.inner;
         let holder: &Holder = holder;
         // If this thread held the lock, `try_lock` would fail. So the check for that is left to the path that waits.
         let writer = match writer.try_lock() {
@@ -103,7 +103,7 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
             Err(TryLockError::WouldBlock) => self.wait_for_lock(),
         };
         holder.begin();
-        SharedWriteGuard { writer, holder, ripe: Ripe::none() }
+        SharedWriteGuard { writer, holder, reclaimable: Reclaimable::none() }
     }
 
     #[cold]
@@ -131,10 +131,10 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     /// ```
     pub fn try_into_inner(self) -> Result<WriteHandle<K, V, S, P>, Self> {
         match Arc::try_unwrap(self.inner) {
-            Ok(Inner { writer, .. }) => {
+            Ok(Locked { writer, .. }) => {
                 let mut writer = writer.into_inner().unwrap_or_else(PoisonError::into_inner);
                 writer.share(None);
-                drop(writer.take_ripe());
+                drop(writer.take_reclaimable());
                 Ok(writer)
             }
             Err(inner) => Err(Self { inner }),
@@ -153,7 +153,7 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
+impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> SharedWriteHandle<K, V, S, P> {
     /// As [`WriteHandle::insert`], under the lock.
     ///
     /// ```
@@ -224,15 +224,15 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
     /// ```
     pub fn publish(&self) {
         let mut backoff = Backoff::spinning();
-        let mut shown_by = None;
+        let mut published_in = None;
         loop {
             let mut writer = self.lock();
-            if shown_by.is_none() && writer.try_publish().is_ok() {
-                shown_by = Some(writer.generation());
+            if published_in.is_none() && writer.try_publish().is_ok() {
+                published_in = Some(writer.generation());
             }
             // A later publish was done after the wait for this one.
-            let is_later = shown_by.is_some_and(|generation| writer.generation() > generation);
-            if is_later || shown_by.is_some() && !writer.is_pending() {
+            let is_later = published_in.is_some_and(|generation| writer.generation() > generation);
+            if is_later || published_in.is_some() && !writer.is_pending() {
                 return;
             }
             drop(writer);
@@ -255,13 +255,13 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> Clone for SharedWriteHandle<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Clone for SharedWriteHandle<K, V, S, P> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone() }
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> fmt::Debug for SharedWriteHandle<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> fmt::Debug for SharedWriteHandle<K, V, S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedWriteHandle").finish_non_exhaustive()
     }
@@ -272,15 +272,15 @@ impl<K, V, S, P: Keep<K, V>> fmt::Debug for SharedWriteHandle<K, V, S, P> {
 ///
 /// When the guard is dropped, it gives the lock back, and then drops the keys and values that no reader can see any
 /// more.
-pub struct SharedWriteGuard<'a, K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
+pub struct SharedWriteGuard<'a, K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
     // In this order: fields are dropped so, and the lock is to be given back before anything of users'.
     writer: MutexGuard<'a, WriteHandle<K, V, S, P>>,
     /// Nothing until the guard is dropped.
-    ripe: Ripe<K, V, P>,
+    reclaimable: Reclaimable<K, V, P>,
     holder: &'a Holder,
 }
 
-impl<K, V, S, P: Keep<K, V>> Deref for SharedWriteGuard<'_, K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Deref for SharedWriteGuard<'_, K, V, S, P> {
     type Target = WriteHandle<K, V, S, P>;
 
     #[inline]
@@ -289,19 +289,19 @@ impl<K, V, S, P: Keep<K, V>> Deref for SharedWriteGuard<'_, K, V, S, P> {
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> DerefMut for SharedWriteGuard<'_, K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> DerefMut for SharedWriteGuard<'_, K, V, S, P> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.writer
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> Drop for SharedWriteGuard<'_, K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Drop for SharedWriteGuard<'_, K, V, S, P> {
     #[inline]
     fn drop(&mut self) {
         // A second panic would end the process, so the next thread that holds the lock drops these entries.
-        if self.writer.has_ripe() && !thread::panicking() {
-            self.ripe = self.writer.take_ripe();
+        if self.writer.has_reclaimable() && !thread::panicking() {
+            self.reclaimable = self.writer.take_reclaimable();
         }
         self.holder.end();
     }
@@ -312,7 +312,7 @@ where
     K: fmt::Debug + Hash,
     V: fmt::Debug,
     S: BuildHasher,
-    P: Keep<K, V>,
+    P: Storage<K, V>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)

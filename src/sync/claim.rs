@@ -7,9 +7,9 @@
 use crate::facade::atomic::{AtomicBool, Ordering};
 
 /// A seat, and whether somebody has it.
-pub(crate) struct Seat(AtomicBool);
+pub(crate) struct Claim(AtomicBool);
 
-impl Seat {
+impl Claim {
     crate::facade::const_unless_loom! {
         pub(crate) fn new(taken: bool) -> Self {
             Self(AtomicBool::new(taken))
@@ -29,7 +29,7 @@ impl Seat {
     }
 
     /// Leaves the seat, which the caller has.
-    pub(crate) fn leave(&self) {
+    pub(crate) fn release(&self) {
         // [SE-1] release: pairs with [SE-2].
         self.0.store(false, Ordering::Release);
     }

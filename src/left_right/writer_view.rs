@@ -1,9 +1,9 @@
 //! What the writer sees: the newest side, and the changes that wait to be made to it.
 
-use super::bucket::Hashed;
-use super::draft::{Base, Change, Draft, Table};
-use super::keep::Keep;
-use super::shared::Shared;
+use super::bin::Hashed;
+use super::pending::{Base, Change, PendingChanges, Table};
+use super::storage::Storage;
+use super::inner::Inner;
 use super::side::{PackedPlace, Place, Side};
 use crate::sync::sides::Sides;
 use core::hash::{BuildHasher, Hash};
@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 use equivalent::Equivalent;
 
 /// Key and value of an entry, which is not freed while they are used: the writer frees entries, and asks.
-pub(super) fn pair<K, V, P: Keep<K, V>>(entry: &P::Entry) -> (&K, &V) {
+pub(super) fn pair<K, V, P: Storage<K, V>>(entry: &P::Entry) -> (&K, &V) {
     // SAFETY: as above.
     unsafe { P::pair(NonNull::from(entry)) }
 }
@@ -22,7 +22,7 @@ pub(super) fn find<'a, K, V, P, Q>(
     key: &Q,
 ) -> Option<(Place, &'a P::Entry)>
 where
-    P: Keep<K, V>,
+    P: Storage<K, V>,
     Q: Equivalent<K> + ?Sized,
 {
     side.find(hash, move |entry| key.equivalent(pair::<K, V, P>(entry).0))
@@ -31,72 +31,72 @@ where
 /// The hash under which the entry at `place` was placed, which was found under `hash`: another one where a key's `Hash`
 /// contradicts its `Eq`.
 #[inline(always)]
-pub(super) fn placed_under<K: Hash, V, S: BuildHasher, P: Keep<K, V>>(
-    shared: &Shared<K, V, S, P>,
+pub(super) fn placed_under<K: Hash, V, S: BuildHasher, P: Storage<K, V>>(
+    shared: &Inner<K, V, S, P>,
     side: &Table<P::Entry>,
     hash: Hashed,
     place: Place,
     entry: &P::Entry,
 ) -> Hashed {
-    // No bucket has counted an entry that lies in the bucket where the search began. Any other inline entry is
+    // No bin has counted an entry that lies in the bin where the search began. Any other inline entry is
     // hashed again.
-    if !P::OWNS && hash.home(side.buckets()) == place.bucket {
+    if !P::OWNS && hash.home(side.bins()) == place.bin {
         return hash;
     }
     // SAFETY: it is in the table, so it has not been freed.
     unsafe { P::hash(entry, |key| shared.hash(key)) }
 }
 
-pub(super) struct Unpublished<'a, K, V, S, P: Keep<K, V>> {
-    shared: &'a Shared<K, V, S, P>,
-    draft: &'a Draft<P::Entry>,
+pub(super) struct WriterView<'a, K, V, S, P: Storage<K, V>> {
+    shared: &'a Inner<K, V, S, P>,
+    pending: &'a PendingChanges<P::Entry>,
 }
 
-impl<'a, K, V, S, P: Keep<K, V>> Unpublished<'a, K, V, S, P> {
+impl<'a, K, V, S, P: Storage<K, V>> WriterView<'a, K, V, S, P> {
     /// The draft's owner asks.
-    pub(super) fn new(shared: &'a Shared<K, V, S, P>, draft: &'a Draft<P::Entry>) -> Self {
-        Self { shared, draft }
+    pub(super) fn new(shared: &'a Inner<K, V, S, P>, pending: &'a PendingChanges<P::Entry>) -> Self {
+        Self { shared, pending }
     }
 
     /// The side that has all changes but those of `later`.
     fn newest(&self) -> &'a Table<P::Entry> {
         // SAFETY: the writer asks, and neither turns nor changes the hidden side while the draft is borrowed.
         unsafe {
-            if self.draft.turning.is_some() {
-                self.shared.shown()
+            if self.pending.swap.is_some() {
+                self.shared.read_side()
             } else {
-                self.shared.hidden_as_is()
+                self.shared.write_side()
             }
         }
     }
 
     pub(super) fn len(&self) -> usize {
         // Notes of a key that denies itself may be more than one.
-        self.newest().len().saturating_add_signed(self.draft.later_len)
+        self.newest().len().saturating_add_signed(self.pending.deferred_len)
     }
 
     pub(super) fn is_pending(&self) -> bool {
-        self.draft.turning.is_some()
+        self.pending.swap.is_some()
     }
 
     /// Whether there are changes that are not shown.
     pub(super) fn is_changed(&self) -> bool {
-        !self.draft.later.is_empty() || !self.is_pending() && !self.draft.dirty.is_empty()
+        !self.pending.deferred.is_empty() || !self.is_pending() && !self.pending.dirty.is_empty()
     }
 
     /// Of both sides and the writer's notes; not of boxes.
     pub(super) fn bytes(&self) -> usize {
-        let spare = self.draft.spare.as_ref().map_or(0, Side::bytes);
+        let spare = self.pending.spare.as_ref().map_or(0, Side::bytes);
         // SAFETY: as in `newest`; a hidden side that is still looked at does not change.
-        let (shown, hidden) = unsafe { (self.shared.shown(), self.shared.hidden_as_is()) };
-        let notes = self.draft.dirty.bytes() + self.draft.later.allocation_size();
-        shown.bytes() + hidden.bytes() + spare + notes
+        let (shown, write_side) = unsafe { (self.shared.read_side(), self.shared.write_side()) };
+        let notes = self.pending.dirty.bytes() + self.pending.deferred.allocation_size();
+        shown.bytes() + write_side.bytes() + spare + notes
     }
 
     /// Of what is shown.
     pub(super) fn generation(&self) -> u64 {
         // SAFETY: as in `newest`.
-        unsafe { self.shared.shown() }.generation()
+        unsafe { self.shared.read_side() }.generation()
     }
 
     pub(super) fn capacity(&self) -> usize {
@@ -104,10 +104,10 @@ impl<'a, K, V, S, P: Keep<K, V>> Unpublished<'a, K, V, S, P> {
     }
 
     /// Numbers of readers who may have been looking since before the last turn.
-    pub(super) fn stuck(&self) -> impl Iterator<Item = usize> + use<'a, K, V, S, P> {
+    pub(super) fn stalled_readers(&self) -> impl Iterator<Item = usize> + use<'a, K, V, S, P> {
         let shared = self.shared;
-        let looking = |turning| Sides::looking(turning, shared.slots());
-        self.draft.turning.iter().flat_map(looking).map(|slot| slot.number())
+        let looking = |swap| Sides::stalled(swap, shared.slots());
+        self.pending.swap.iter().flat_map(looking).map(|slot| slot.number())
     }
 
     /// The key's entry in the newest side.
@@ -130,7 +130,7 @@ impl<'a, K, V, S, P: Keep<K, V>> Unpublished<'a, K, V, S, P> {
     {
         let hash = self.shared.hash(key);
         let is = |entry: &P::Entry| key.equivalent(pair::<K, V, P>(entry).0);
-        let entry = match self.draft.later.find(hash.0, |change| change.is_of(is)) {
+        let entry = match self.pending.deferred.find(hash.0, |change| change.is_of(is)) {
             Some(change) => change.now.as_ref(),
             None => find::<K, V, P, Q>(self.newest(), hash, key).map(|(_, entry)| entry),
         };
@@ -142,16 +142,16 @@ impl<'a, K, V, S, P: Keep<K, V>> Unpublished<'a, K, V, S, P> {
         K: Hash,
         S: BuildHasher,
     {
-        let (shared, newest, later) = (self.shared, self.newest(), &self.draft.later);
+        let (shared, newest, deferred) = (self.shared, self.newest(), &self.pending.deferred);
         let stands = move |(place, entry): &(Place, &P::Entry)| {
             let place = PackedPlace::from(*place);
             let is =
                 |change: &Change<P::Entry>| change.base.is_some_and(|base| base.place == place);
             // SAFETY: it is in the table, so it has not been freed.
             let hash = || unsafe { P::hash(entry, |key| shared.hash(key)) };
-            later.is_empty() || later.find(hash().0, is).is_none()
+            deferred.is_empty() || deferred.find(hash().0, is).is_none()
         };
         let base = newest.entries().filter(stands).map(|(_, entry)| entry);
-        base.chain(later.iter().filter_map(|change| change.now.as_ref())).map(pair::<K, V, P>)
+        base.chain(deferred.iter().filter_map(|change| change.now.as_ref())).map(pair::<K, V, P>)
     }
 }

@@ -1,11 +1,11 @@
-//! Where entries lie: buckets of up to seven, each with a head that answers most questions.
+//! Where entries lie: bins of up to seven, each with a head that answers most questions.
 //!
 //! ```text
 //! head:  seven bytes  tag of the entry in that slot, top bit set; 0 = empty
 //!        last byte    entries that belong here, or before, and were placed behind; 127 = lost count
 //! ```
 //!
-//! An entry belongs to the bucket that its hash names, and lies there or in one of the next. Buckets fill
+//! An entry belongs to the bin that its hash names, and lies there or in one of the next. Buckets fill
 //! whole cache lines, so that a hit mostly asks memory once. (Heads that count what passed them by: F14, by
 //! Bronson and Shi. Tags compared as one word: Knuth's and Mycroft's bit tricks.)
 
@@ -15,11 +15,11 @@ use core::hash::{BuildHasher, Hash};
 use core::mem::MaybeUninit;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
-const TOPS: u64 = 0x8080_8080_8080_8080;
+const TOP_BITS: u64 = 0x8080_8080_8080_8080;
 /// The top bits of slots' bytes.
-const SLOT_TOPS: u64 = TOPS & ((1 << 56) - 1);
-const PASSED_AT: u32 = 56;
-const LOST_COUNT: u64 = 127;
+const SLOT_TOP_BITS: u64 = TOP_BITS & ((1 << 56) - 1);
+const OVERFLOW_SHIFT: u32 = 56;
+const SATURATED: u64 = 127;
 
 /// What the hasher said, well mixed at both ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,23 +38,23 @@ impl Hashed {
         Self(product ^ product >> 32)
     }
 
-    /// The bucket it belongs to, by its upper bits. (Lemire's range reduction.)
+    /// The bin it belongs to, by its upper bits. (Lemire's range reduction.)
     #[inline(always)]
-    pub(super) fn home(self, buckets: usize) -> usize {
+    pub(super) fn home(self, bins: usize) -> usize {
         if usize::BITS < 64 {
-            return (((self.0 >> 32) * buckets as u64) >> 32) as usize;
+            return (((self.0 >> 32) * bins as u64) >> 32) as usize;
         }
-        ((u128::from(self.0) * buckets as u128) >> 64) as usize
+        ((u128::from(self.0) * bins as u128) >> 64) as usize
     }
 
-    /// The least hash that belongs behind `bucket`, if one does.
+    /// The least hash that belongs behind `bin`, if one does.
     #[cfg(feature = "left-right")]
-    pub(super) fn first_behind(bucket: usize, buckets: usize) -> Option<u64> {
-        if bucket + 1 >= buckets {
+    pub(super) fn first_past(bin: usize, bins: usize) -> Option<u64> {
+        if bin + 1 >= bins {
             return None;
         }
         let bits = if usize::BITS < 64 { 32 } else { 64 };
-        let first = (((bucket as u128 + 1) << bits).div_ceil(buckets as u128)) as u64;
+        let first = (((bin as u128 + 1) << bits).div_ceil(bins as u128)) as u64;
         Some(first << (64 - bits))
     }
 
@@ -65,7 +65,7 @@ impl Hashed {
     }
 }
 
-/// Slots of a bucket, as the top bits of their bytes.
+/// Slots of a bin, as the top bits of their bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Slots(u64);
 
@@ -113,7 +113,7 @@ impl Matches {
     }
 }
 
-/// The first word of a bucket.
+/// The first word of a bin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Head(pub(super) u64);
 
@@ -149,12 +149,12 @@ impl Head {
     fn matches_by_words(self, hash: Hashed) -> Slots {
         // The byte that is no slot's never matches: its top bit differs.
         let differs = self.0 ^ (u64::from(hash.tag()) * ONES);
-        Slots(differs.wrapping_sub(ONES) & !differs & TOPS)
+        Slots(differs.wrapping_sub(ONES) & !differs & TOP_BITS)
     }
 
     #[inline]
     pub(super) fn used(self) -> Slots {
-        Slots(self.0 & SLOT_TOPS)
+        Slots(self.0 & SLOT_TOP_BITS)
     }
 
     #[inline(always)]
@@ -169,14 +169,14 @@ impl Head {
 
     #[inline(always)]
     fn highest_free(self) -> Option<usize> {
-        let free = !self.0 & SLOT_TOPS;
+        let free = !self.0 & SLOT_TOP_BITS;
         (free != 0).then(|| free.ilog2() as usize / 8)
     }
 
     /// Whether an entry may lie behind that does not lie here.
     #[inline(always)]
-    pub(super) fn was_passed(self) -> bool {
-        self.0 >> PASSED_AT != 0
+    pub(super) fn has_overflowed(self) -> bool {
+        self.0 >> OVERFLOW_SHIFT != 0
     }
 
     pub(super) fn with(self, slot: usize, hash: Hashed) -> Self {
@@ -188,66 +188,66 @@ impl Head {
     }
 
     /// One more entry is placed behind.
-    pub(super) fn passed_once_more(self) -> Self {
-        let lost_count = self.0 >> PASSED_AT == LOST_COUNT;
-        Self(if lost_count { self.0 } else { self.0 + (1 << PASSED_AT) })
+    pub(super) fn with_overflow(self) -> Self {
+        let lost_count = self.0 >> OVERFLOW_SHIFT == SATURATED;
+        Self(if lost_count { self.0 } else { self.0 + (1 << OVERFLOW_SHIFT) })
     }
 
     /// One of those behind has gone.
-    pub(super) fn passed_once_less(self) -> Self {
+    pub(super) fn without_overflow(self) -> Self {
         // None are behind where the hasher answers differently each time.
-        let keeps = [0, LOST_COUNT].contains(&(self.0 >> PASSED_AT));
-        Self(if keeps { self.0 } else { self.0 - (1 << PASSED_AT) })
+        let keeps = [0, SATURATED].contains(&(self.0 >> OVERFLOW_SHIFT));
+        Self(if keeps { self.0 } else { self.0 - (1 << OVERFLOW_SHIFT) })
     }
 }
 
 /// Entries, and what is known of them: of whole cache lines. The highest slots are filled first, for they lie
 /// beside the head.
 #[repr(C, align(64))]
-pub(super) struct Bucket<E> {
+pub(super) struct Bin<E> {
     slots: [MaybeUninit<E>; 7],
     head: Head,
 }
 
 #[allow(clippy::expl_impl_clone_on_copy)] // Derived it asks that `E` be `Clone`, and `Copy` is to be enough.
-impl<E: Copy> Clone for Bucket<E> {
+impl<E: Copy> Clone for Bin<E> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<E: Copy> Copy for Bucket<E> {}
+impl<E: Copy> Copy for Bin<E> {}
 
-impl<E> Bucket<E> {
+impl<E> Bin<E> {
     pub(super) const SLOTS: usize = 7;
     pub(super) const EMPTY: Self =
         Self { slots: [const { MaybeUninit::uninit() }; 7], head: Head(0) };
 
-    /// Entries that `buckets` take before there are to be more of them: three quarters of their slots. Above that,
-    /// too many buckets are passed by entries that lie behind, and misses have to look there.
-    pub(super) const fn capacity(buckets: usize) -> usize {
-        buckets * Self::SLOTS / 4 * 3 + buckets * Self::SLOTS % 4 * 3 / 4
+    /// Entries that `bins` take before there are to be more of them: three quarters of their slots. Above that,
+    /// too many bins are passed by entries that lie behind, and misses have to look there.
+    pub(super) const fn capacity(bins: usize) -> usize {
+        bins * Self::SLOTS / 4 * 3 + bins * Self::SLOTS % 4 * 3 / 4
     }
 
     /// Buckets for `entries`, at least one; None where so many cannot be addressed, or numbered.
     #[cfg(feature = "left-right")]
     pub(super) fn number_for(entries: usize) -> Option<usize> {
         let slots = entries.checked_add(entries / 3)?.checked_add(1)?;
-        let mut buckets = slots.div_ceil(Self::SLOTS);
-        while Self::capacity(buckets) < entries {
-            buckets += 1;
+        let mut bins = slots.div_ceil(Self::SLOTS);
+        while Self::capacity(bins) < entries {
+            bins += 1;
         }
-        let fits = isize::try_from(buckets.checked_mul(size_of::<Self>())?).is_ok();
-        (fits && u32::try_from(buckets).is_ok()).then_some(buckets)
+        let fits = isize::try_from(bins.checked_mul(size_of::<Self>())?).is_ok();
+        (fits && u32::try_from(bins).is_ok()).then_some(bins)
     }
 }
 
-impl<E: Copy> Bucket<E> {
-    /// Makes an empty bucket in place. It writes the head only: slots may hold anything, and seven large entries would
+impl<E: Copy> Bin<E> {
+    /// Makes an empty bin in place. It writes the head only: slots may hold anything, and seven large entries would
     /// not fit on a small stack.
     #[cfg(feature = "left-right")]
     pub(super) fn make_empty(at: &mut MaybeUninit<Self>) {
-        // SAFETY: the pointer is valid for writes of a whole bucket.
+        // SAFETY: the pointer is valid for writes of a whole bin.
         unsafe { (&raw mut (*at.as_mut_ptr()).head).write(Head(0)) };
     }
 
@@ -295,15 +295,15 @@ impl<E: Copy> Bucket<E> {
         unsafe { self.slots[slot].assume_init() }
     }
 
-    pub(super) fn pass(&mut self) {
-        self.head = self.head.passed_once_more();
+    pub(super) fn add_overflow(&mut self) {
+        self.head = self.head.with_overflow();
     }
 
-    pub(super) fn pass_less(&mut self) {
-        self.head = self.head.passed_once_less();
+    pub(super) fn remove_overflow(&mut self) {
+        self.head = self.head.without_overflow();
     }
 
-    /// Asks for all of a bucket of two lines.
+    /// Asks for all of a bin of two lines.
     #[inline(always)]
     pub(super) fn prefetch(this: *const Self) {
         if size_of::<Self>() == 128 {
@@ -321,9 +321,9 @@ mod tests {
     #[test]
     fn tags_match_by_vectors_as_by_words() {
         for base in [0x80u64, 0x81, 0xFF] {
-            for (slot, passed) in (0..7).flat_map(|slot| [(slot, 0), (slot, 1), (slot, LOST_COUNT)])
+            for (slot, passed) in (0..7).flat_map(|slot| [(slot, 0), (slot, 1), (slot, SATURATED)])
             {
-                let empty = Head(passed << PASSED_AT);
+                let empty = Head(passed << OVERFLOW_SHIFT);
                 let head = empty.with(slot, Hashed(base)).with((slot + 2) % 7, Hashed(base ^ 2));
                 assert_eq!(head.matches(Hashed(base)).first(), Some(slot));
                 assert_eq!(head.matches_by_words(Hashed(base)).next(), Some(slot));
@@ -339,14 +339,14 @@ mod tests {
     #[test]
     #[cfg(feature = "left-right")]
     fn what_belongs_behind_a_bucket_begins_where_it_says() {
-        for buckets in [1, 2, 3, 7, 64, 1000, 12_345] {
-            for bucket in [0, buckets / 3, buckets / 2, buckets - 1] {
-                let Some(first) = Hashed::first_behind(bucket, buckets) else {
-                    assert_eq!(bucket, buckets - 1);
+        for bins in [1, 2, 3, 7, 64, 1000, 12_345] {
+            for bin in [0, bins / 3, bins / 2, bins - 1] {
+                let Some(first) = Hashed::first_past(bin, bins) else {
+                    assert_eq!(bin, bins - 1);
                     continue;
                 };
-                assert_eq!(Hashed(first).home(buckets), bucket + 1);
-                assert_eq!(Hashed(first - 1).home(buckets), bucket);
+                assert_eq!(Hashed(first).home(bins), bin + 1);
+                assert_eq!(Hashed(first - 1).home(bins), bin);
             }
         }
     }
@@ -354,22 +354,22 @@ mod tests {
     #[test]
     fn counts_stay_lost_and_none_goes_below_none() {
         let mut head = Head(0).with(3, Hashed(9));
-        assert_eq!(head.passed_once_less(), head);
+        assert_eq!(head.without_overflow(), head);
         for _ in 0..200 {
-            head = head.passed_once_more();
+            head = head.with_overflow();
         }
-        assert_eq!((head.passed_once_less(), head.was_passed()), (head, true));
+        assert_eq!((head.without_overflow(), head.has_overflowed()), (head, true));
         assert_eq!(head.used().next(), Some(3));
     }
 
     #[test]
     fn buckets_waste_little_and_have_room() {
         fn check<E>(bytes: usize) {
-            assert_eq!(size_of::<Bucket<E>>(), bytes);
+            assert_eq!(size_of::<Bin<E>>(), bytes);
             for entries in 0..3_000 {
-                let buckets = Bucket::<E>::number_for(entries).unwrap();
-                assert!(Bucket::<E>::capacity(buckets) >= entries);
-                assert!(Bucket::<E>::capacity(buckets) <= buckets * Bucket::<E>::SLOTS);
+                let bins = Bin::<E>::number_for(entries).unwrap();
+                assert!(Bin::<E>::capacity(bins) >= entries);
+                assert!(Bin::<E>::capacity(bins) <= bins * Bin::<E>::SLOTS);
             }
         }
         check::<u64>(64);
@@ -378,6 +378,6 @@ mod tests {
         check::<u8>(64);
         check::<[u64; 9]>(512);
         check::<()>(64);
-        assert_eq!(Bucket::<u64>::number_for(usize::MAX), None);
+        assert_eq!(Bin::<u64>::number_for(usize::MAX), None);
     }
 }

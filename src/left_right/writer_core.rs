@@ -1,12 +1,12 @@
 //! What the writer does: to the hidden side, and beside it while readers may be looking there.
 
-use super::bucket::{Bucket, Hashed};
-use super::draft::{Base, Change, Dirty, Draft, Table, table};
-use super::keep::Keep;
-use super::ripe::Ripe;
-use super::shared::Shared;
+use super::bin::{Bin, Hashed};
+use super::pending::{Base, Change, Dirty, PendingChanges, Table, table};
+use super::storage::Storage;
+use super::storage::Reclaimable;
+use super::inner::Inner;
 use super::side::Place;
-use super::unpublished::{Unpublished, find, pair, placed_under};
+use super::writer_view::{WriterView, find, pair, placed_under};
 use crate::error::TryReserveError;
 use crate::sync::backoff::Backoff;
 use core::hash::{BuildHasher, Hash};
@@ -17,74 +17,74 @@ use equivalent::Equivalent;
 const REBUILT: usize = 8;
 
 /// The writer's place, in use. There is one at a time, so each `SAFETY` below may say so.
-pub(super) struct Pen<'a, K, V, S, P: Keep<K, V>> {
-    shared: &'a Shared<K, V, S, P>,
-    draft: &'a mut Draft<P::Entry>,
+pub(super) struct WriterCore<'a, K, V, S, P: Storage<K, V>> {
+    shared: &'a Inner<K, V, S, P>,
+    pending: &'a mut PendingChanges<P::Entry>,
 }
 
-impl<'a, K, V, S, P: Keep<K, V>> Pen<'a, K, V, S, P> {
+impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
     /// # Safety
     /// The caller has the writer's place, and makes no other pen while this one is used.
-    pub(super) unsafe fn new(shared: &'a Shared<K, V, S, P>) -> Self {
+    pub(super) unsafe fn new(shared: &'a Inner<K, V, S, P>) -> Self {
         // SAFETY: as the caller says.
-        let draft = unsafe { shared.draft() };
-        Self { shared, draft }
+        let pending = unsafe { shared.pending_mut() };
+        Self { shared, pending }
     }
 
     /// The hidden side, where the last turn is over. Not to be used beside another of its results.
     #[allow(clippy::mut_from_ref)] // The side is the shared part's, and the draft may be borrowed beside it.
     #[inline(always)]
-    fn hidden(shared: &Shared<K, V, S, P>) -> &mut Table<P::Entry> {
+    fn write_side_mut(shared: &Inner<K, V, S, P>) -> &mut Table<P::Entry> {
         // SAFETY: there is one pen; it asks where the turn is over.
-        unsafe { shared.hidden() }
+        unsafe { shared.write_side_mut() }
     }
 
-    fn shown(shared: &Shared<K, V, S, P>) -> &Table<P::Entry> {
+    fn read_side(shared: &Inner<K, V, S, P>) -> &Table<P::Entry> {
         // SAFETY: there is one pen, and no result is used across a turn.
-        unsafe { shared.shown() }
+        unsafe { shared.read_side() }
     }
 
     /// What the writer sees.
-    fn seen(&self) -> Unpublished<'_, K, V, S, P> {
-        Unpublished::new(self.shared, self.draft)
+    fn view(&self) -> WriterView<'_, K, V, S, P> {
+        WriterView::new(self.shared, self.pending)
     }
 
-    fn free_trash(&mut self) {
+    fn free_retired(&mut self) {
         if !P::OWNS {
             return;
         }
-        if self.drops_later() {
-            return self.leave_trash();
+        if self.must_defer_drops() {
+            return self.set_retired_aside();
         }
         // SAFETY: linked by `retire`.
-        while let Some(entry) = unsafe { P::unlink(&mut self.draft.trash) } {
+        while let Some(entry) = unsafe { P::unlink(&mut self.pending.retired) } {
             // SAFETY: taken out before a turn that is over: nobody can have met it since.
             unsafe { P::free(entry) };
         }
         // What a thread that panicked has left.
-        if mem::needs_drop::<(K, V)>() && self.draft.ripe.is_some() {
-            drop(self.take_ripe());
+        if mem::needs_drop::<(K, V)>() && self.pending.reclaimable.is_some() {
+            drop(self.take_reclaimable());
         }
     }
 
-    /// As `free_trash`, where this thread has the lock: it is to be dropped when that was given back.
-    fn leave_trash(&mut self) {
-        if self.draft.ripe.is_none() {
-            self.draft.ripe = self.draft.trash.take();
+    /// As `free_retired`, where this thread has the lock: it is to be dropped when that was given back.
+    fn set_retired_aside(&mut self) {
+        if self.pending.reclaimable.is_none() {
+            self.pending.reclaimable = self.pending.retired.take();
             return;
         }
         // SAFETY: linked by `retire`.
-        while let Some(entry) = unsafe { P::unlink(&mut self.draft.trash) } {
+        while let Some(entry) = unsafe { P::unlink(&mut self.pending.retired) } {
             // SAFETY: taken out before a turn that is over: nobody can have met it since.
-            unsafe { P::link(entry, &mut self.draft.ripe) };
+            unsafe { P::link(entry, &mut self.pending.reclaimable) };
         }
     }
 
     /// Whether this thread holds the lock of those who share the writer, and entries have destructors, which may ask
     /// for it: then nothing is to be dropped yet.
     #[inline(always)]
-    fn drops_later(&self) -> bool {
-        mem::needs_drop::<(K, V)>() && self.draft.is_locked_here()
+    fn must_defer_drops(&self) -> bool {
+        mem::needs_drop::<(K, V)>() && self.pending.is_locked_here()
     }
 
     /// Drops an entry, or leaves that for when this thread has given the lock back.
@@ -94,8 +94,8 @@ impl<'a, K, V, S, P: Keep<K, V>> Pen<'a, K, V, S, P> {
     unsafe fn free(&mut self, entry: P::Entry) {
         // SAFETY: as the caller says.
         unsafe {
-            if self.drops_later() {
-                P::link(entry, &mut self.draft.ripe);
+            if self.must_defer_drops() {
+                P::link(entry, &mut self.pending.reclaimable);
             } else {
                 P::free(entry);
             }
@@ -105,25 +105,25 @@ impl<'a, K, V, S, P: Keep<K, V>> Pen<'a, K, V, S, P> {
     /// Whether entries wait for being dropped with nothing locked.
     #[cfg(feature = "std")]
     #[inline(always)]
-    pub(super) fn has_ripe(&self) -> bool {
-        mem::needs_drop::<(K, V)>() && self.draft.ripe.is_some()
+    pub(super) fn has_reclaimable(&self) -> bool {
+        mem::needs_drop::<(K, V)>() && self.pending.reclaimable.is_some()
     }
 
     /// Entries that are to be dropped with nothing locked.
-    pub(super) fn take_ripe(&mut self) -> Ripe<K, V, P> {
+    pub(super) fn take_reclaimable(&mut self) -> Reclaimable<K, V, P> {
         // SAFETY: linked by `free`, whose caller owned them.
-        unsafe { Ripe::new(self.draft.ripe.take()) }
+        unsafe { Reclaimable::new(self.pending.reclaimable.take()) }
     }
 
     /// Retires an entry that was taken out of the hidden side: drops it at once if no reader can have seen it.
     #[inline(always)]
-    fn retire(&mut self, entry: P::Entry, is_shown: bool) {
+    fn retire(&mut self, entry: P::Entry, is_visible: bool) {
         if !P::OWNS {
             return;
         }
-        if is_shown {
+        if is_visible {
             // SAFETY: just taken out.
-            unsafe { P::link(entry, &mut self.draft.trash) };
+            unsafe { P::link(entry, &mut self.pending.retired) };
         } else {
             // SAFETY: just taken out, and never shown.
             unsafe { self.free(entry) };
@@ -134,16 +134,16 @@ impl<'a, K, V, S, P: Keep<K, V>> Pen<'a, K, V, S, P> {
     /// may have differed there before, as they may everywhere after one was rebuilt. No key is asked: its answers may
     /// change.
     #[inline(always)]
-    fn is_shown(&self, entry: &P::Entry, place: Place, differed: bool) -> bool {
+    fn is_visible(&self, entry: &P::Entry, place: Place, differed: bool) -> bool {
         if !P::OWNS || !differed {
             return true;
         }
-        let shown = Self::shown(self.shared);
-        if self.draft.dirty.is_rebuilt() {
-            return shown.len() != 0 && !self.draft.dirty.is_fresh(place);
+        let shown = Self::read_side(self.shared);
+        if self.pending.dirty.is_rebuilt() {
+            return shown.len() != 0 && !self.pending.dirty.is_unseen(place);
         }
         // Entries stay where they are, and the sides have one layout.
-        shown.get(place).is_some_and(|other| P::are_one(other, entry))
+        shown.get(place).is_some_and(|other| P::is_same(other, entry))
     }
 
     /// Moves entries to `next`, each with something that `moved` is told together with its new place.
@@ -176,17 +176,17 @@ impl<'a, K, V, S, P: Keep<K, V>> Pen<'a, K, V, S, P> {
 
     /// Notes which entries that were moved from the hidden side to `next` readers cannot see, where the sides had one
     /// layout.
-    fn note_fresh(&self, next: &Table<P::Entry>, dirty: &mut Dirty) {
-        let hidden = Self::hidden(self.shared);
-        for bucket in self.draft.dirty.buckets(hidden.buckets()) {
-            for place in hidden.places_of(bucket) {
-                let Some(entry) = hidden.get(place) else { continue };
-                if !self.is_shown(entry, place, true) {
+    fn note_unseen(&self, next: &Table<P::Entry>, dirty: &mut Dirty) {
+        let write_side = Self::write_side_mut(self.shared);
+        for bin in self.pending.dirty.bins(write_side.bins()) {
+            for place in write_side.places_of(bin) {
+                let Some(entry) = write_side.get(place) else { continue };
+                if !self.is_visible(entry, place, true) {
                     // SAFETY: it is in the table, so it has not been freed; a boxed entry knows its hash.
                     let hash = unsafe { P::hash(entry, |_| Hashed(0)) };
                     // It was just placed under this hash.
-                    if let Some((moved, _)) = next.find(hash, |other| P::are_one(other, entry)) {
-                        dirty.note_fresh(moved);
+                    if let Some((moved, _)) = next.find(hash, |other| P::is_same(other, entry)) {
+                        dirty.note_unseen(moved);
                     }
                 }
             }
@@ -194,7 +194,7 @@ impl<'a, K, V, S, P: Keep<K, V>> Pen<'a, K, V, S, P> {
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
+impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, P> {
     pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> Hashed {
         self.shared.hash(key)
     }
@@ -206,48 +206,48 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        if self.draft.dirty.is_little() {
-            Self::shown(self.shared).view().prefetch(hash);
+        if self.pending.dirty.is_small() {
+            Self::read_side(self.shared).view().prefetch(hash);
         }
-        let side = &*Self::hidden(self.shared);
+        let side = &*Self::write_side_mut(self.shared);
         let (place, entry) = find::<K, V, P, _>(side, hash, key)?;
         Some((place, placed_under(self.shared, side, hash, place, entry), entry))
     }
 
     /// Whether the hidden side may be changed: the last turn is over, and what was changed meanwhile is in it.
     #[inline(always)]
-    pub(super) fn settle(&mut self) -> Result<bool, TryReserveError> {
-        if self.is_settled() { Ok(true) } else { self.settle_for_change() }
+    pub(super) fn make_writable(&mut self) -> Result<bool, TryReserveError> {
+        if self.is_writable() { Ok(true) } else { self.make_writable_slow() }
     }
 
     #[inline(always)]
-    fn is_settled(&self) -> bool {
-        self.draft.turning.is_none() && self.draft.later.is_empty()
+    fn is_writable(&self) -> bool {
+        self.pending.swap.is_none() && self.pending.deferred.is_empty()
     }
 
     /// Who did not leave the first time is not waited for again.
     #[inline(never)]
-    fn settle_for_change(&mut self) -> Result<bool, TryReserveError> {
-        let fresh = mem::take(&mut self.draft.is_fresh);
+    fn make_writable_slow(&mut self) -> Result<bool, TryReserveError> {
+        let fresh = mem::take(&mut self.pending.is_fresh);
         self.wait(&mut if fresh { Backoff::brief() } else { Backoff::never() })
     }
 
-    /// As `settle`, if the slots say so, or if `firmly` the operating system.
-    fn try_settle(&mut self, firmly: bool) -> Result<bool, TryReserveError> {
-        if let Some(turning) = &mut self.draft.turning {
-            if !self.shared.sides.is_over(turning, || self.shared.slots(), firmly) {
+    /// As `settle`, if the slots say so, or if `ask_system` the operating system.
+    fn try_finish_swap(&mut self, ask_system: bool) -> Result<bool, TryReserveError> {
+        if let Some(swap) = &mut self.pending.swap {
+            if !self.shared.sides.is_over(swap, || self.shared.slots(), ask_system) {
                 return Ok(false);
             }
-            self.draft.turning = None;
-            let hidden = Self::hidden(self.shared);
-            if let Some(spare) = self.draft.spare.take() {
-                *hidden = spare;
+            self.pending.swap = None;
+            let write_side = Self::write_side_mut(self.shared);
+            if let Some(spare) = self.pending.spare.take() {
+                *write_side = spare;
             }
-            self.draft.dirty.copy(Self::shown(self.shared), hidden);
-            self.free_trash();
+            self.pending.dirty.copy(Self::read_side(self.shared), write_side);
+            self.free_retired();
         }
-        if !self.draft.later.is_empty() {
-            self.catch_up()?;
+        if !self.pending.deferred.is_empty() {
+            self.apply_deferred()?;
         }
         Ok(true)
     }
@@ -255,18 +255,18 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     /// Changes the hidden side as was asked while it could not be. No user code runs but the hashing of growth,
     /// and what is left to do then is still in `later`.
     #[cold]
-    fn catch_up(&mut self) -> Result<(), TryReserveError> {
-        let mut later = mem::take(&mut self.draft.later);
+    fn apply_deferred(&mut self) -> Result<(), TryReserveError> {
+        let mut deferred = mem::take(&mut self.pending.deferred);
         // Places are those of the base until the table grows, so what has one comes first.
-        later.retain(|change| {
+        deferred.retain(|change| {
             let Some(Base { place, entry: base, home }) = change.base.take() else { return true };
-            let (hidden, place) = (Self::hidden(self.shared), Place::from(place));
-            let entry = hidden.get(place);
-            if entry.is_none_or(|entry| !P::are_one(entry, &base)) {
+            let (write_side, place) = (Self::write_side_mut(self.shared), Place::from(place));
+            let entry = write_side.get(place);
+            if entry.is_none_or(|entry| !P::is_same(entry, &base)) {
                 // Two changes of one key, by an `Eq` that contradicts itself, and the other came first.
                 return change.now.is_some();
             }
-            let stays = hidden.is_found_under(change.hash, home, place);
+            let stays = write_side.is_found_under(change.hash, home, place);
             match change.now {
                 Some(entry) if stays => self.replace(place, entry),
                 _ => self.take(home, place),
@@ -274,32 +274,32 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
             // One that belongs elsewhere gets a place there.
             change.now.is_some() && !stays
         });
-        self.draft.later_len = later.len().cast_signed();
-        self.draft.later = later;
-        self.make_room(self.draft.later.len())?;
-        let Draft { dirty, later, later_len, .. } = &mut *self.draft;
-        for Change { hash, now, .. } in later.drain() {
+        self.pending.deferred_len = deferred.len().cast_signed();
+        self.pending.deferred = deferred;
+        self.make_room(self.pending.deferred.len())?;
+        let PendingChanges { dirty, deferred, deferred_len, .. } = &mut *self.pending;
+        for Change { hash, now, .. } in deferred.drain() {
             if let Some(entry) = now {
                 let place =
-                    Self::hidden(self.shared).place(hash, entry, |bucket| dirty.touch(bucket));
-                dirty.note_fresh(place);
+                    Self::write_side_mut(self.shared).place(hash, entry, |bin| dirty.mark(bin));
+                dirty.note_unseen(place);
             }
         }
-        *later_len = 0;
+        *deferred_len = 0;
         Ok(())
     }
 
     /// Replaces the entry at `place` of the hidden side by one of the same hash.
     #[inline(always)]
     fn replace(&mut self, place: Place, entry: P::Entry) {
-        let differed = self.draft.dirty.has(place.bucket);
-        let old = Self::hidden(self.shared).replace(place, entry);
-        self.draft.dirty.touch(place.bucket);
-        let is_shown = self.is_shown(&old, place, differed);
+        let differed = self.pending.dirty.has(place.bin);
+        let old = Self::write_side_mut(self.shared).replace(place, entry);
+        self.pending.dirty.mark(place.bin);
+        let is_visible = self.is_visible(&old, place, differed);
         if P::OWNS && differed {
-            self.draft.dirty.note_fresh(place);
+            self.pending.dirty.note_unseen(place);
         }
-        self.retire(old, is_shown);
+        self.retire(old, is_visible);
     }
 
     /// Replaces the entry at `place` of the hidden side, which was placed under the hash `placed`, by another of an
@@ -316,87 +316,87 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     /// As `exchange`, where the other entry belongs elsewhere.
     #[cold]
     fn replace_elsewhere(&mut self, placed: Hashed, place: Place, hash: Hashed, entry: P::Entry) {
-        let differed = self.draft.dirty.has(place.bucket);
-        let home = Self::hidden(self.shared).home_of(placed, place);
-        let old = Self::take_out(self.shared, &mut self.draft.dirty, home, place);
-        let is_shown = self.is_shown(&old, place, differed);
+        let differed = self.pending.dirty.has(place.bin);
+        let home = Self::write_side_mut(self.shared).home_of(placed, place);
+        let old = Self::take_out(self.shared, &mut self.pending.dirty, home, place);
+        let is_visible = self.is_visible(&old, place, differed);
         self.place(hash, entry);
-        self.retire(old, is_shown);
+        self.retire(old, is_visible);
     }
 
     fn take_out(
-        shared: &Shared<K, V, S, P>,
+        shared: &Inner<K, V, S, P>,
         dirty: &mut Dirty,
         home: usize,
         place: Place,
     ) -> P::Entry {
-        Self::hidden(shared).take(home, place, |bucket| dirty.touch(bucket))
+        Self::write_side_mut(shared).take(home, place, |bin| dirty.mark(bin))
     }
 
     /// Places an entry that is not there yet in the hidden side; there is room for it.
     #[inline(always)]
     fn place(&mut self, hash: Hashed, entry: P::Entry) {
-        let dirty = &mut self.draft.dirty;
-        let place = Self::hidden(self.shared).place(hash, entry, |bucket| dirty.touch(bucket));
+        let dirty = &mut self.pending.dirty;
+        let place = Self::write_side_mut(self.shared).place(hash, entry, |bin| dirty.mark(bin));
         if P::OWNS {
-            dirty.note_fresh(place);
+            dirty.note_unseen(place);
         }
     }
 
-    /// Takes the entry at `place`, which belongs to the bucket `home`, out of the hidden side.
+    /// Takes the entry at `place`, which belongs to the bin `home`, out of the hidden side.
     fn take(&mut self, home: usize, place: Place) {
-        let differed = self.draft.dirty.has(place.bucket);
-        let old = Self::take_out(self.shared, &mut self.draft.dirty, home, place);
-        let is_shown = self.is_shown(&old, place, differed);
-        self.retire(old, is_shown);
+        let differed = self.pending.dirty.has(place.bin);
+        let old = Self::take_out(self.shared, &mut self.pending.dirty, home, place);
+        let is_visible = self.is_visible(&old, place, differed);
+        self.retire(old, is_visible);
     }
 
     /// Has the hidden side take `more` entries without growing.
     fn make_room(&mut self, more: usize) -> Result<(), TryReserveError> {
-        let hidden = Self::hidden(self.shared);
+        let write_side = Self::write_side_mut(self.shared);
         let overflow = TryReserveError::CapacityOverflow;
-        let wanted = hidden.len().checked_add(more).ok_or(overflow)?;
-        let capacity = hidden.capacity();
+        let wanted = write_side.len().checked_add(more).ok_or(overflow)?;
+        let capacity = write_side.capacity();
         if wanted <= capacity { Ok(()) } else { self.rebuild(wanted.max(capacity + capacity / 3)) }
     }
 
     /// Moves all of the hidden side to another, with room for `entries`.
     fn rebuild(&mut self, entries: usize) -> Result<(), TryReserveError> {
-        let buckets = Bucket::<P::Entry>::number_for(entries);
-        let buckets = buckets.ok_or(TryReserveError::CapacityOverflow)?;
-        let (mut next, spare) = (table(buckets)?, table(buckets)?);
-        let notes_fresh = P::OWNS && Self::shown(self.shared).len() != 0;
-        let mut dirty = Dirty::everywhere(buckets, notes_fresh)?;
-        let hidden = Self::hidden(self.shared);
+        let bins = Bin::<P::Entry>::number_for(entries);
+        let bins = bins.ok_or(TryReserveError::CapacityOverflow)?;
+        let (mut next, spare) = (table(bins)?, table(bins)?);
+        let notes_unseen = P::OWNS && Self::read_side(self.shared).len() != 0;
+        let mut dirty = Dirty::everywhere(bins, notes_unseen)?;
+        let write_side = Self::write_side_mut(self.shared);
         let rehash = |key: &K| self.shared.hash(key);
-        if self.draft.dirty.notes_fresh() {
-            let before = &self.draft.dirty;
-            let entries = hidden.entries().map(|(place, entry)| (before.is_fresh(place), entry));
+        if self.pending.dirty.notes_unseen() {
+            let before = &self.pending.dirty;
+            let entries = write_side.entries().map(|(place, entry)| (before.is_unseen(place), entry));
             Self::move_all(entries, &mut next, rehash, |is_fresh, place| {
                 if is_fresh {
-                    dirty.note_fresh(place);
+                    dirty.note_unseen(place);
                 }
             });
         } else {
-            let entries = hidden.entries().map(|(_, entry)| ((), entry));
+            let entries = write_side.entries().map(|(_, entry)| ((), entry));
             Self::move_all(entries, &mut next, rehash, |(), _| {});
-            if notes_fresh {
-                self.note_fresh(&next, &mut dirty);
+            if notes_unseen {
+                self.note_unseen(&next, &mut dirty);
             }
         }
-        let hidden = Self::hidden(self.shared);
-        *hidden = next;
-        self.draft.spare = Some(spare);
-        self.draft.dirty = dirty;
+        let write_side = Self::write_side_mut(self.shared);
+        *write_side = next;
+        self.pending.spare = Some(spare);
+        self.pending.dirty = dirty;
         Ok(())
     }
 
     /// Whether the key was there. Hands key and value back where there is no memory.
     pub(super) fn insert(&mut self, key: K, value: V) -> Result<bool, (K, V)> {
         let hash = self.hash(&key);
-        match self.settle() {
+        match self.make_writable() {
             Ok(true) => {}
-            Ok(false) => return self.insert_later(hash, key, value),
+            Ok(false) => return self.defer_insert(hash, key, value),
             Err(_) => return Err((key, value)),
         }
         if let Some((place, placed, _)) = self.find_placed(hash, &key) {
@@ -404,8 +404,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
             self.exchange(placed, place, hash, entry);
             return Ok(true);
         }
-        let hidden = Self::hidden(self.shared);
-        if hidden.len() == hidden.capacity() && self.make_room(1).is_err() {
+        let write_side = Self::write_side_mut(self.shared);
+        if write_side.len() == write_side.capacity() && self.make_room(1).is_err() {
             return Err((key, value));
         }
         let entry = P::make(hash, key, value)?;
@@ -415,28 +415,28 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
 
     /// As `insert`, while the hidden side may be looked at.
     #[cold]
-    fn insert_later(&mut self, hash: Hashed, key: K, value: V) -> Result<bool, (K, V)> {
-        let later = &mut self.draft.later;
-        if later.try_reserve(1, |change| change.hash.0).is_err() {
+    fn defer_insert(&mut self, hash: Hashed, key: K, value: V) -> Result<bool, (K, V)> {
+        let deferred = &mut self.pending.deferred;
+        if deferred.try_reserve(1, |change| change.hash.0).is_err() {
             return Err((key, value));
         }
         let is = |change: &Change<P::Entry>| change.is_of(|entry| pair::<K, V, P>(entry).0 == &key);
-        if let Ok(mut noted) = later.find_entry(hash.0, is) {
+        if let Ok(mut noted) = deferred.find_entry(hash.0, is) {
             let old = noted.get_mut().now.replace(P::make(hash, key, value)?);
             // An equal key need not have an equal hash.
             if noted.get().hash != hash {
                 let (change, _) = noted.remove();
-                later.insert_unique(hash.0, Change { hash, ..change }, |change| change.hash.0);
+                deferred.insert_unique(hash.0, Change { hash, ..change }, |change| change.hash.0);
             }
-            self.draft.later_len += isize::from(old.is_none());
+            self.pending.deferred_len += isize::from(old.is_none());
             // SAFETY: made since the last turn, and never shown.
             old.into_iter().for_each(|entry| unsafe { self.free(entry) });
             return Ok(old.is_some());
         }
-        let base = self.seen().base(hash, &key);
+        let base = self.view().base(hash, &key);
         let now = Some(P::make(hash, key, value)?);
-        self.draft.later_len += isize::from(base.is_none());
-        self.draft.later.insert_unique(hash.0, Change { hash, base, now }, |change| change.hash.0);
+        self.pending.deferred_len += isize::from(base.is_none());
+        self.pending.deferred.insert_unique(hash.0, Change { hash, base, now }, |change| change.hash.0);
         Ok(base.is_some())
     }
 
@@ -446,11 +446,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
-        if !self.settle()? {
-            return self.remove_later(hash, key);
+        if !self.make_writable()? {
+            return self.defer_remove(hash, key);
         }
         let Some((place, hash, _)) = self.find_placed(hash, key) else { return Ok(false) };
-        self.take(Self::hidden(self.shared).home_of(hash, place), place);
+        self.take(Self::write_side_mut(self.shared).home_of(hash, place), place);
         Ok(true)
     }
 
@@ -466,7 +466,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash = self.hash(key);
-        if self.settle()?
+        if self.make_writable()?
             && let Some((place, placed, entry)) = self.find_placed(hash, key)
         {
             let (key, value) = pair::<K, V, P>(entry);
@@ -475,47 +475,47 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
             self.exchange(placed, place, hash, entry);
             return Ok(true);
         }
-        let Some((key, value)) = self.seen().get(key) else { return Ok(false) };
+        let Some((key, value)) = self.view().get(key) else { return Ok(false) };
         let (key, value) = (key.clone(), with(value));
         self.insert(key, value).map_err(|_| TryReserveError::Alloc)
     }
 
     /// As `remove`, while the hidden side may be looked at.
     #[cold]
-    fn remove_later<Q>(&mut self, hash: Hashed, key: &Q) -> Result<bool, TryReserveError>
+    fn defer_remove<Q>(&mut self, hash: Hashed, key: &Q) -> Result<bool, TryReserveError>
     where
         Q: Equivalent<K> + ?Sized,
     {
         let is = |entry: &P::Entry| key.equivalent(pair::<K, V, P>(entry).0);
-        if let Ok(mut change) = self.draft.later.find_entry(hash.0, |change| change.is_of(is)) {
+        if let Ok(mut change) = self.pending.deferred.find_entry(hash.0, |change| change.is_of(is)) {
             let old = change.get_mut().now.take();
             if change.get().base.is_none() {
                 change.remove();
             }
-            self.draft.later_len -= isize::from(old.is_some());
+            self.pending.deferred_len -= isize::from(old.is_some());
             // SAFETY: made since the last turn, and never shown.
             old.into_iter().for_each(|entry| unsafe { self.free(entry) });
             return Ok(old.is_some());
         }
-        let Some(base) = self.seen().base(hash, key) else { return Ok(false) };
-        let later = &mut self.draft.later;
-        later.try_reserve(1, |change| change.hash.0).map_err(|_| TryReserveError::Alloc)?;
+        let Some(base) = self.view().base(hash, key) else { return Ok(false) };
+        let deferred = &mut self.pending.deferred;
+        deferred.try_reserve(1, |change| change.hash.0).map_err(|_| TryReserveError::Alloc)?;
         let change = Change { hash, base: Some(base), now: None };
-        later.insert_unique(hash.0, change, |change| change.hash.0);
-        self.draft.later_len -= 1;
+        deferred.insert_unique(hash.0, change, |change| change.hash.0);
+        self.pending.deferred_len -= 1;
         Ok(true)
     }
 
     /// Takes out all entries for which `keep` does not hold. The last turn is over.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) {
-        for bucket in 0..Self::hidden(self.shared).buckets() {
-            for place in Self::hidden(self.shared).places_of(bucket) {
-                let Some(entry) = Self::hidden(self.shared).get(place) else { continue };
+        for bin in 0..Self::write_side_mut(self.shared).bins() {
+            for place in Self::write_side_mut(self.shared).places_of(bin) {
+                let Some(entry) = Self::write_side_mut(self.shared).get(place) else { continue };
                 let (key, value) = pair::<K, V, P>(entry);
                 if !keep(key, value) {
                     // SAFETY: it is in the table, so it has not been freed.
                     let hash = unsafe { P::hash(entry, |key| self.shared.hash(key)) };
-                    self.take(Self::hidden(self.shared).home_of(hash, place), place);
+                    self.take(Self::write_side_mut(self.shared).home_of(hash, place), place);
                 }
             }
         }
@@ -526,17 +526,17 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         if P::OWNS {
             return self.retain(|_, _| false);
         }
-        self.draft.dirty.touch_all();
-        Self::hidden(self.shared).clear();
+        self.pending.dirty.mark_all();
+        Self::write_side_mut(self.shared).clear();
     }
 
     /// Room for `more` entries; while the last turn is not over, to note so many changes.
     pub(super) fn reserve(&mut self, more: usize) -> Result<(), TryReserveError> {
-        if self.settle()? {
+        if self.make_writable()? {
             return self.make_room(more);
         }
-        let later = &mut self.draft.later;
-        later.try_reserve(more, |change| change.hash.0).map_err(|why| match why {
+        let deferred = &mut self.pending.deferred;
+        deferred.try_reserve(more, |change| change.hash.0).map_err(|why| match why {
             hashbrown::TryReserveError::CapacityOverflow => TryReserveError::CapacityOverflow,
             hashbrown::TryReserveError::AllocError { .. } => TryReserveError::Alloc,
         })
@@ -544,9 +544,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
 
     /// Gives back room that the entries do not need. The last turn is over.
     pub(super) fn shrink_to_fit(&mut self) -> Result<(), TryReserveError> {
-        let hidden = Self::hidden(self.shared);
-        let needed = Bucket::<P::Entry>::number_for(hidden.len()).unwrap_or(usize::MAX);
-        if needed < hidden.buckets() { self.rebuild(hidden.len()) } else { Ok(()) }
+        let write_side = Self::write_side_mut(self.shared);
+        let needed = Bin::<P::Entry>::number_for(write_side.len()).unwrap_or(usize::MAX);
+        if needed < write_side.bins() { self.rebuild(write_side.len()) } else { Ok(()) }
     }
 
     /// Waits, as long as `backoff` does, until the last turn is over, and says whether it is.
@@ -554,12 +554,12 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
         // Readers who are busy come to know of a turn soon, and then the system need not be asked.
         let mut briefly = if backoff.may_wait() { Backoff::brief() } else { Backoff::never() };
         while briefly.may_wait() {
-            if self.try_settle(false)? {
+            if self.try_finish_swap(false)? {
                 return Ok(true);
             }
             let _ = briefly.wait_long();
         }
-        while !self.try_settle(true)? {
+        while !self.try_finish_swap(true)? {
             if backoff.wait_long().is_err() {
                 return Ok(false);
             }
@@ -569,16 +569,16 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
 
     /// Shows all changes, if the last turn is over or can be waited for. Whether all changes are shown.
     pub(super) fn publish(&mut self, backoff: &mut Backoff) -> Result<bool, TryReserveError> {
-        if self.seen().is_changed() {
-            if !self.is_settled() && !self.wait(backoff)? {
+        if self.view().is_changed() {
+            if !self.is_writable() && !self.wait(backoff)? {
                 return Ok(false);
             }
-            let generation = Self::shown(self.shared).generation() + 1;
-            Self::hidden(self.shared).set_generation(generation);
-            self.draft.turning = Some(self.shared.sides.turn(self.shared.slots()));
-            self.draft.is_fresh = true;
+            let generation = Self::read_side(self.shared).generation() + 1;
+            Self::write_side_mut(self.shared).set_generation(generation);
+            self.pending.swap = Some(self.shared.sides.swap(self.shared.slots()));
+            self.pending.is_fresh = true;
         }
-        self.draft.until_due = self.draft.publish_every;
+        self.pending.until_due = self.pending.publish_every;
         Ok(true)
     }
 
@@ -586,8 +586,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     /// a little, and then left alone: the next operation tries again.
     #[inline(always)]
     pub(super) fn count(&mut self) {
-        self.draft.until_due = self.draft.until_due.wrapping_sub(1);
-        if self.draft.until_due == 0 {
+        self.pending.until_due = self.pending.until_due.wrapping_sub(1);
+        if self.pending.until_due == 0 {
             self.publish_as_due();
         }
     }
@@ -595,8 +595,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     #[inline(never)]
     fn publish_as_due(&mut self) {
         // Where none is ever due, the count has only gone round.
-        if self.draft.publish_every != 0 {
-            self.draft.until_due = 1;
+        if self.pending.publish_every != 0 {
+            self.pending.until_due = 1;
             // Who did not leave before this change is not waited for again. Where there is no memory to catch up, the
             // next operation says so.
             let _ = self.publish(&mut Backoff::never());
@@ -604,10 +604,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Pen<'_, K, V, S, P> {
     }
 
     pub(super) fn publish_every(&mut self, operations: usize) {
-        let done = self.draft.publish_every.wrapping_sub(self.draft.until_due);
+        let done = self.pending.publish_every.wrapping_sub(self.pending.until_due);
         let left = operations.wrapping_sub(done);
-        self.draft.publish_every = operations;
+        self.pending.publish_every = operations;
         // If they are enough already, the next one makes a publish due.
-        self.draft.until_due = if operations != 0 && done >= operations { 1 } else { left };
+        self.pending.until_due = if operations != 0 && done >= operations { 1 } else { left };
     }
 }
