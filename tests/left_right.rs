@@ -7,7 +7,8 @@ mod support;
 
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
-    Boxed, Handles, Inline, Storage, ReadGuard, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
+    Boxed, Handles, Inline, ReadGuard, ReadHandle, ReadHandleFactory, Snapshot, Storage,
+    WriteHandle,
 };
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;

@@ -6,7 +6,7 @@ mod support;
 
 use hedgerow::LeftRightMap;
 use hedgerow::error::TryInsertError;
-use hedgerow::left_right::{Storage, ReadHandle, WriteHandle};
+use hedgerow::left_right::{ReadHandle, Storage, WriteHandle};
 use std::collections::HashMap;
 use support::alloc::{Injected, counted, failing};
 use support::hashers::{self, Mapped};

@@ -5,7 +5,7 @@
 mod support;
 
 use hedgerow::LeftRightMap;
-use hedgerow::left_right::{Storage, LeftRightTable, ReadHandle, SharedWriteHandle, WriteHandle};
+use hedgerow::left_right::{LeftRightTable, ReadHandle, SharedWriteHandle, Storage, WriteHandle};
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};

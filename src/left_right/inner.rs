@@ -8,14 +8,14 @@
 
 use super::bin::Hashed;
 use super::pending::{PendingChanges, Table, table};
+use super::side::View;
 use super::storage::Storage;
 use super::storage::free_all;
-use super::side::View;
 use crate::error::TryReserveError;
 use crate::sync::barrier;
 use crate::sync::cache::CachePadded;
-use crate::sync::registry::Registry;
 use crate::sync::claim::Claim;
+use crate::sync::registry::Registry;
 use crate::sync::sides::{SideState, Sides};
 use crate::sync::slot::Slot;
 use core::cell::UnsafeCell;

@@ -1,8 +1,8 @@
 //! `LeftRightMap` itself: what makes the two handles.
 
-use super::storage::{Boxed, Inline, Storage};
-use super::reader::ReadHandle;
 use super::inner::Inner;
+use super::reader::ReadHandle;
+use super::storage::{Boxed, Inline, Storage};
 use super::writer::WriteHandle;
 use crate::api::hasher::DefaultHashBuilder;
 use crate::sync::shared::Shared;

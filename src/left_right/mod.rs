@@ -39,14 +39,14 @@ pub use fixed::{
     WriterOf, bins_for,
 };
 #[cfg(feature = "left-right")]
-pub use storage::{Boxed, Inline, Storage};
-#[cfg(all(feature = "left-right", feature = "std"))]
-pub use shared_writer::{SharedWriteGuard, SharedWriteHandle};
-#[cfg(feature = "left-right")]
 pub use map::{Handles, LeftRightMap};
 #[cfg(feature = "left-right")]
 pub use reader::{ReadGuard, ReadHandle, ReadHandleFactory};
+#[cfg(all(feature = "left-right", feature = "std"))]
+pub use shared_writer::{SharedWriteGuard, SharedWriteHandle};
 #[cfg(feature = "left-right")]
 pub use snapshot::{Iter, Lookup, Snapshot};
+#[cfg(feature = "left-right")]
+pub use storage::{Boxed, Inline, Storage};
 #[cfg(feature = "left-right")]
 pub use writer::{LeftRightStats, Pending, WriteHandle};

@@ -1,9 +1,9 @@
 //! Reading: handles, guards, and views of many keys at once.
 
-use super::storage::{Boxed, Storage};
 use super::inner::Inner;
 use super::side::View;
 use super::snapshot::Snapshot;
+use super::storage::{Boxed, Storage};
 use super::writer::WriteHandle;
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryReserveError;

@@ -1,9 +1,9 @@
 //! Feature `serde`: a snapshot is written as a map, as one published state; a writer is read as a map, and publishes
 //! what it has read.
 
-use super::storage::Storage;
 use super::map::LeftRightMap;
 use super::snapshot::Snapshot;
+use super::storage::Storage;
 use super::writer::WriteHandle;
 use crate::api::serde::{Entries, Fill};
 use ::serde::de::{Deserialize, Deserializer, Error};

@@ -1,8 +1,8 @@
 //! Many writers: one handle in a lock.
 
-use super::storage::{Boxed, Storage};
 use super::reader::ReadHandle;
 use super::storage::Reclaimable;
+use super::storage::{Boxed, Storage};
 use super::writer::{Pending, WriteHandle};
 use crate::api::hasher::DefaultHashBuilder;
 use crate::sync::backoff::Backoff;

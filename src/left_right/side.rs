@@ -362,8 +362,7 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
     pub(super) fn home_of(&self, hash: Hashed, place: Place) -> usize {
         let home = hash.home(self.bins());
         // Most entries lie in the bin that they belong to, and need not be asked for their tag.
-        let is_its =
-            home == place.bin || self.all()[place.bin].head().has_tag(place.slot, hash);
+        let is_its = home == place.bin || self.all()[place.bin].head().has_tag(place.slot, hash);
         if is_its { home } else { place.bin }
     }
 

@@ -1,9 +1,9 @@
 //! A view of many keys at once.
 
 use super::bin::Hashed;
-use super::storage::{Boxed, Storage};
 use super::reader::ReadHandle;
 use super::side::{Entries, View};
+use super::storage::{Boxed, Storage};
 use crate::api::hasher::DefaultHashBuilder;
 use core::array;
 use core::fmt;

@@ -36,7 +36,7 @@ union HashOrNext<K, V> {
 }
 
 pub(super) mod sealed {
-    use super::{Boxed, Hashed, Inline, Node, HashOrNext};
+    use super::{Boxed, HashOrNext, Hashed, Inline, Node};
     use alloc::alloc::{alloc, dealloc};
     use core::alloc::Layout;
     use core::ptr::{self, NonNull};

@@ -1,19 +1,19 @@
 //! Writing: one handle, whose changes readers see when it publishes them.
 
-use super::storage::{Boxed, Storage};
-use super::writer_core::WriterCore;
+use super::inner::Inner;
 use super::reader::ReadHandle;
 #[cfg(feature = "std")]
 use super::storage::Reclaimable;
-use super::inner::Inner;
+use super::storage::{Boxed, Storage};
+use super::writer_core::WriterCore;
 use super::writer_view::WriterView;
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryInsertError;
 use crate::error::TryReserveError;
 use crate::sync::backoff::Backoff;
-use crate::sync::shared::Shared;
 #[cfg(feature = "std")]
 use crate::sync::holder::Holder;
+use crate::sync::shared::Shared;
 use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;
 use core::error::Error;
@@ -240,8 +240,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
     /// assert_eq!(r.get_copied("rose"), Some("white"));
     /// ```
     pub fn insert(&mut self, key: K, value: V) -> bool {
-        let replaced =
-            self.core().insert(key, value).unwrap_or_else(|_| out_of_memory(TryReserveError::Alloc));
+        let replaced = self
+            .core()
+            .insert(key, value)
+            .unwrap_or_else(|_| out_of_memory(TryReserveError::Alloc));
         self.core().count();
         replaced
     }

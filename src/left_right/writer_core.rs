@@ -1,11 +1,11 @@
 //! What the writer does: to the hidden side, and beside it while readers may be looking there.
 
 use super::bin::{Bin, Hashed};
-use super::pending::{Base, Change, Dirty, PendingChanges, Table, table};
-use super::storage::Storage;
-use super::storage::Reclaimable;
 use super::inner::Inner;
+use super::pending::{Base, Change, Dirty, PendingChanges, Table, table};
 use super::side::Place;
+use super::storage::Reclaimable;
+use super::storage::Storage;
 use super::writer_view::{WriterView, find, pair, placed_under};
 use crate::error::TryReserveError;
 use crate::sync::backoff::Backoff;
@@ -371,7 +371,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         let rehash = |key: &K| self.shared.hash(key);
         if self.pending.dirty.notes_unseen() {
             let before = &self.pending.dirty;
-            let entries = write_side.entries().map(|(place, entry)| (before.is_unseen(place), entry));
+            let entries =
+                write_side.entries().map(|(place, entry)| (before.is_unseen(place), entry));
             Self::move_all(entries, &mut next, rehash, |is_fresh, place| {
                 if is_fresh {
                     dirty.note_unseen(place);
@@ -436,7 +437,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         let base = self.view().base(hash, &key);
         let now = Some(P::make(hash, key, value)?);
         self.pending.deferred_len += isize::from(base.is_none());
-        self.pending.deferred.insert_unique(hash.0, Change { hash, base, now }, |change| change.hash.0);
+        self.pending
+            .deferred
+            .insert_unique(hash.0, Change { hash, base, now }, |change| change.hash.0);
         Ok(base.is_some())
     }
 
@@ -487,7 +490,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Q: Equivalent<K> + ?Sized,
     {
         let is = |entry: &P::Entry| key.equivalent(pair::<K, V, P>(entry).0);
-        if let Ok(mut change) = self.pending.deferred.find_entry(hash.0, |change| change.is_of(is)) {
+        if let Ok(mut change) = self.pending.deferred.find_entry(hash.0, |change| change.is_of(is))
+        {
             let old = change.get_mut().now.take();
             if change.get().base.is_none() {
                 change.remove();

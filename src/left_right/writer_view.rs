@@ -1,10 +1,10 @@
 //! What the writer sees: the newest side, and the changes that wait to be made to it.
 
 use super::bin::Hashed;
-use super::pending::{Base, Change, PendingChanges, Table};
-use super::storage::Storage;
 use super::inner::Inner;
+use super::pending::{Base, Change, PendingChanges, Table};
 use super::side::{PackedPlace, Place, Side};
+use super::storage::Storage;
 use crate::sync::sides::Sides;
 use core::hash::{BuildHasher, Hash};
 use core::ptr::NonNull;
@@ -54,7 +54,10 @@ pub(super) struct WriterView<'a, K, V, S, P: Storage<K, V>> {
 
 impl<'a, K, V, S, P: Storage<K, V>> WriterView<'a, K, V, S, P> {
     /// The draft's owner asks.
-    pub(super) fn new(shared: &'a Inner<K, V, S, P>, pending: &'a PendingChanges<P::Entry>) -> Self {
+    pub(super) fn new(
+        shared: &'a Inner<K, V, S, P>,
+        pending: &'a PendingChanges<P::Entry>,
+    ) -> Self {
         Self { shared, pending }
     }
 

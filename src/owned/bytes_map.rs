@@ -10,7 +10,7 @@ use crate::api::op::{Computed, Op};
 use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError, TryReserveError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::InsertFailure;
+use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::{Guard, pin, try_pin};
 use crate::reclaim::node::{Live, NodePtr};
 use crate::reclaim::retired::{Fresh, Mode};
@@ -270,7 +270,7 @@ impl<S: BuildHasher> BytesMap<S> {
         hash: tags::Hash,
         key: &[u8],
         value: &[u8],
-    ) -> Result<Fresh<Fused>, InsertFailure> {
+    ) -> Result<Fresh<Fused>, Cause> {
         way.room()?;
         Fused::new(hash, key, value)
     }
@@ -316,7 +316,7 @@ impl<S: BuildHasher> BytesMap<S> {
         let way = self.nodes.retired().non_blocking();
         let done = match try_pin() {
             Ok(guard) => self.insert_by(way, key.as_ref(), value.as_ref(), &guard),
-            Err(_) => Err(InsertFailure::Alloc),
+            Err(_) => Err(Cause::Alloc),
         };
         done.map_err(|why| why.of(key, value))
     }
@@ -328,7 +328,7 @@ impl<S: BuildHasher> BytesMap<S> {
         key: &[u8],
         value: &[u8],
         guard: &Guard<'_>,
-    ) -> Result<Option<RemovedBytes<'_>>, InsertFailure> {
+    ) -> Result<Option<RemovedBytes<'_>>, Cause> {
         let fresh = Self::fresh(way, self.hash(key), key, value)?;
         match self.nodes.insert(fresh, |node| node.key() == key, way.backoff(), guard) {
             Ok(before) => Ok(before.map(RemovedBytes)),
@@ -374,7 +374,7 @@ impl<S: BuildHasher> BytesMap<S> {
         let way = self.nodes.retired().non_blocking();
         let done = match try_pin() {
             Ok(guard) => self.insert_if_absent_by(way, key.as_ref(), value.as_ref(), &guard),
-            Err(_) => Err(InsertFailure::Alloc),
+            Err(_) => Err(Cause::Alloc),
         };
         match done {
             Ok(is_new) => Ok(unless_occupied(is_new, key, value)),
@@ -389,7 +389,7 @@ impl<S: BuildHasher> BytesMap<S> {
         key: &[u8],
         value: &[u8],
         guard: &Guard<'_>,
-    ) -> Result<bool, InsertFailure> {
+    ) -> Result<bool, Cause> {
         let hash = self.hash(key);
         if self.find_by(way, hash, key, guard)?.is_some() {
             return Ok(false);
@@ -418,10 +418,10 @@ impl<S: BuildHasher> BytesMap<S> {
         key: &[u8],
         way: Mode,
         guard: &'a Guard<'_>,
-    ) -> Result<(), Result<Live<'a, Fused>, InsertFailure>> {
+    ) -> Result<(), Result<Live<'a, Fused>, Cause>> {
         let same = |node: Live<'_, Fused>| node.key() == key;
         let stored = self.nodes.insert_if_absent(fresh, same, way, guard);
-        stored.map_err(|(found, _)| found.map_err(InsertFailure::from))
+        stored.map_err(|(found, _)| found.map_err(Cause::from))
     }
 
     /// Removes `key` and returns its entry. Blocks while another writer is inside its bin.
@@ -519,7 +519,7 @@ impl<S: BuildHasher> BytesMap<S> {
         f: impl FnMut(Option<&[u8]>) -> Op<V>,
     ) -> Result<Computed<Ref<'_, [u8], [u8]>>, TryInsertError<K, Option<V>>> {
         let way = self.nodes.retired().non_blocking();
-        let Ok(guard) = try_pin() else { return Err(InsertFailure::Alloc.of(key, None)) };
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
         match self.compute_by(way, key.as_ref(), f, &guard) {
             Ok(found) => {
                 drop(key);
@@ -547,7 +547,7 @@ impl<S: BuildHasher> BytesMap<S> {
         key: &[u8],
         mut f: impl FnMut(Option<&[u8]>) -> Op<V>,
         guard: &'a Guard<'_>,
-    ) -> Result<Found<'a>, (InsertFailure, Option<V>)> {
+    ) -> Result<Found<'a>, (Cause, Option<V>)> {
         let busy = |busy: Busy| (busy.into(), None);
         // Asked once: a hasher that says something else each time must not keep this from ending.
         let hash = self.hash(key);
@@ -565,7 +565,7 @@ impl<S: BuildHasher> BytesMap<S> {
                         return Ok((found, None));
                     }
                     if !way.waits() {
-                        return Err((InsertFailure::Busy, None));
+                        return Err((Cause::Busy, None));
                     }
                 }
                 (Op::Insert(value), _) => {
@@ -578,7 +578,7 @@ impl<S: BuildHasher> BytesMap<S> {
                         Some(node) => match self.nodes.replace_exactly(node, fresh, way, guard) {
                             // SAFETY: published while the guard is held.
                             Ok(_) => return Ok((found, Some(unsafe { new.live() }))),
-                            Err((why, _)) => why.map(InsertFailure::from),
+                            Err((why, _)) => why.map(Cause::from),
                         },
                         None => match self.store_absent(fresh, key, way, guard) {
                             // SAFETY: as above.
@@ -594,7 +594,7 @@ impl<S: BuildHasher> BytesMap<S> {
                         Some(why) => return Err((why, Some(value))),
                         // The entry was replaced meanwhile: to look again counts as waiting.
                         None if way.waits() => {}
-                        None => return Err((InsertFailure::Busy, Some(value))),
+                        None => return Err((Cause::Busy, Some(value))),
                     }
                 }
             }
@@ -612,9 +612,9 @@ fn unless_occupied<K, V>(is_new: bool, key: K, value: V) -> Result<(), OccupiedE
 
 /// The end of an operation that waits: for want of memory, or because something is too long.
 #[cold]
-pub(super) fn give_up<T>(why: InsertFailure) -> T {
+pub(super) fn give_up<T>(why: Cause) -> T {
     fail(match why {
-        InsertFailure::TooLong => TryReserveError::CapacityOverflow,
+        Cause::TooLong => TryReserveError::CapacityOverflow,
         _ => TryReserveError::Alloc,
     })
 }

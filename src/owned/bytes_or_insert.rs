@@ -5,7 +5,7 @@ use super::bytes_map::{BytesMap, give_up};
 use super::fused::Fused;
 use crate::error::TryInsertError;
 use crate::reclaim::borrowed::{Pinned, Ref};
-use crate::reclaim::errors::InsertFailure;
+use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::{Guard, HasGuard, pin, try_pin};
 use crate::reclaim::node::Live;
 use crate::reclaim::retired::Mode;
@@ -94,7 +94,7 @@ impl<S: BuildHasher> BytesMap<S> {
         make: impl FnOnce() -> V,
     ) -> Result<Ref<'_, [u8], [u8]>, TryInsertError<K, Option<V>>> {
         let way = self.nodes().retired().non_blocking();
-        let Ok(guard) = try_pin() else { return Err(InsertFailure::Alloc.of(key, None)) };
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
         match self.get_or_insert_with_by(way, key.as_ref(), make, &guard).map(Live::shared) {
             Ok(got) => {
                 drop(key);
@@ -112,7 +112,7 @@ impl<S: BuildHasher> BytesMap<S> {
         key: &[u8],
         make: impl FnOnce() -> V,
         guard: &'a Guard<'_>,
-    ) -> Result<Live<'a, Fused>, (InsertFailure, Option<V>)> {
+    ) -> Result<Live<'a, Fused>, (Cause, Option<V>)> {
         let hash = self.hash(key);
         let found = self.find_by(way, hash, key, guard);
         if let Some(node) = found.map_err(|busy| (busy.into(), None))? {

@@ -7,7 +7,7 @@ use super::removed::RemovedBytes;
 use crate::api::op::Op;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::InsertFailure;
+use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::try_pin;
 use crate::reclaim::node::Live;
 use crate::reclaim::retired::Mode;
@@ -53,7 +53,7 @@ impl<S: BuildHasher> BytesMap<S> {
         mut f: impl FnMut(&[u8]) -> V,
     ) -> Result<Option<Ref<'_, [u8], [u8]>>, TryInsertError<(), Option<V>>> {
         let way = self.nodes().retired().non_blocking();
-        let Ok(guard) = try_pin() else { return Err(InsertFailure::Alloc.of((), None)) };
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of((), None)) };
         // Owns `f`, which is gone before what is returned holds a guard.
         let decide = move |old: Option<&[u8]>| old.map_or(Op::Keep, |old| Op::Insert(f(old)));
         let done = self.compute_by(way, key.as_ref(), decide, &guard);

@@ -2,7 +2,7 @@
 
 use crate::bins::tags;
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::InsertFailure;
+use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::Guard;
 use crate::reclaim::node::{Header, Live, Node, NodePtr};
 use crate::reclaim::retired::Fresh;
@@ -26,13 +26,13 @@ impl Fused {
     }
 
     /// A node of copies of both.
-    pub(super) fn new(hash: tags::Hash, key: &[u8], value: &[u8]) -> Result<Fresh<Self>, InsertFailure> {
+    pub(super) fn new(hash: tags::Hash, key: &[u8], value: &[u8]) -> Result<Fresh<Self>, Cause> {
         let (Ok(key_len), Ok(value_len)) = (key.len().try_into(), value.len().try_into()) else {
-            return Err(InsertFailure::TooLong);
+            return Err(Cause::TooLong);
         };
-        let layout = Self::layout(key_len, value_len).ok_or(InsertFailure::TooLong)?;
+        let layout = Self::layout(key_len, value_len).ok_or(Cause::TooLong)?;
         // SAFETY: a header is not zero-sized, so the node is not.
-        let node = NonNull::new(unsafe { alloc(layout) }.cast::<Self>()).ok_or(InsertFailure::Alloc)?;
+        let node = NonNull::new(unsafe { alloc(layout) }.cast::<Self>()).ok_or(Cause::Alloc)?;
         // SAFETY: just allocated, with room for the fields and, behind them, both slices.
         unsafe {
             node.write(Self { header: Header::new(hash), key: key_len, value: value_len });

@@ -6,7 +6,7 @@ use crate::reclaim::guard::{Guard, HasGuard, pin};
 use crate::reclaim::node::{List, Live, Node, NodePtr};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Unlinked, Mode};
+use crate::reclaim::retired::{Fresh, Mode, Unlinked};
 use crate::table::scan::Raw;
 use crate::table::walk::Position;
 use alloc::vec::Vec;

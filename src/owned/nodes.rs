@@ -8,7 +8,7 @@ use crate::error::TryReserveError;
 use crate::reclaim::garbage::free_all;
 use crate::reclaim::guard::{Guard, pin, try_pin};
 use crate::reclaim::node::{List, Live, Node, NodePtr};
-use crate::reclaim::retired::{Fresh, Retired, Unlinked, Mode};
+use crate::reclaim::retired::{Fresh, Mode, Retired, Unlinked};
 use crate::sync::backoff::Backoff;
 use crate::sync::prefetch;
 use crate::table::cursor::Cursor;

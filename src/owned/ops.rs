@@ -11,7 +11,7 @@ use crate::reclaim::guard::{Guard, pin, try_pin};
 use crate::reclaim::node::{Live, NodePtr};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Unlinked, Mode};
+use crate::reclaim::retired::{Fresh, Mode, Unlinked};
 use crate::sync::backoff::Backoff;
 use alloc::alloc::handle_alloc_error;
 use core::hash::{BuildHasher, Hash};

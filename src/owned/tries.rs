@@ -8,12 +8,12 @@ use crate::api::op::{Computed, Op};
 use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::InsertFailure;
+use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::{Guard, try_pin};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Unlinked, Mode};
+use crate::reclaim::retired::{Fresh, Mode, Unlinked};
 use crate::sync::backoff::Backoff;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
@@ -53,7 +53,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         value: V,
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
         let way = self.nodes().retired().non_blocking();
-        let Ok(guard) = try_pin() else { return Err(InsertFailure::Alloc.of(key, value)) };
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, value)) };
         let fresh = Self::fresh_by(way, |key| self.hash(key), key, value);
         let fresh = fresh.map_err(|(why, (key, value))| why.of(key, value))?;
         let pair = fresh.0;
@@ -85,7 +85,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         let way = self.nodes().retired().non_blocking();
         match try_pin() {
             Ok(guard) => self.insert_if_absent_by(way, key, value, &guard),
-            Err(_) => Err(InsertFailure::Alloc.of(key, value)),
+            Err(_) => Err(Cause::Alloc.of(key, value)),
         }
     }
 
@@ -135,15 +135,15 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         let way = self.nodes().retired().non_blocking();
         // Before, because what is returned holds a guard.
         self.nodes().retired().free_share();
-        let nothing = |why: InsertFailure| why.of((), None);
-        let guard = try_pin().map_err(|_| nothing(InsertFailure::Alloc))?;
+        let nothing = |why: Cause| why.of((), None);
+        let guard = try_pin().map_err(|_| nothing(Cause::Alloc))?;
         let found = self.try_find(key, &guard).map_err(|busy| nothing(busy.into()))?;
         let Some(node) = found else { return Ok(None) };
         way.room().map_err(nothing)?;
         let pair = node.fields();
         let value = f(&pair.value);
         let fresh = Pair::new(node.hash(), pair.key.clone(), value);
-        let fresh = fresh.map_err(|(_, value)| InsertFailure::Alloc.of((), Some(value)))?;
+        let fresh = fresh.map_err(|(_, value)| Cause::Alloc.of((), Some(value)))?;
         let new = fresh.0;
         match self.nodes().replace_exactly(node, fresh, way, &guard) {
             Ok(before) => {
@@ -155,7 +155,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
             }
             Err((why, fresh)) => {
                 let (_, value) = Pair::into_inner(fresh);
-                Err(why.map_or(InsertFailure::Busy, InsertFailure::from).of((), Some(value)))
+                Err(why.map_or(Cause::Busy, Cause::from).of((), Some(value)))
             }
         }
     }
@@ -176,7 +176,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         make: impl FnOnce() -> V,
     ) -> Result<Ref<'_, K, V>, TryInsertError<K, Option<V>>> {
         let way = self.nodes().retired().non_blocking();
-        let Ok(guard) = try_pin() else { return Err(InsertFailure::Alloc.of(key, None)) };
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
         let got = self.get_or_insert_with_by(way, key, |_| make(), &guard)?.shared();
         // SAFETY: found, or inserted, under the guard.
         Ok(unsafe { Ref::of_pair(got, guard) })
@@ -209,7 +209,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                 let found = self.compute_by(way, key, f, &guard)?;
                 Ok(computed(found, &guard))
             }
-            Err(_) => Err(InsertFailure::Alloc.of(key, None)),
+            Err(_) => Err(Cause::Alloc.of(key, None)),
         }
     }
 
@@ -231,9 +231,9 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         hash: impl FnOnce(&K) -> tags::Hash,
         key: K,
         value: V,
-    ) -> Result<Fresh<Pair<K, V>>, (InsertFailure, (K, V))> {
+    ) -> Result<Fresh<Pair<K, V>>, (Cause, (K, V))> {
         match way.room() {
-            Ok(()) => Pair::new(hash(&key), key, value).map_err(|both| (InsertFailure::Alloc, both)),
+            Ok(()) => Pair::new(hash(&key), key, value).map_err(|both| (Cause::Alloc, both)),
             Err(why) => Err((why, (key, value))),
         }
     }
@@ -245,13 +245,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         fresh: Fresh<Pair<K, V>>,
         way: Mode,
         guard: &'a Guard<'_>,
-    ) -> Result<(), NotAbsent<'a, Pair<K, V>, InsertFailure>> {
+    ) -> Result<(), NotAbsent<'a, Pair<K, V>, Cause>> {
         let pair = fresh.0;
         // SAFETY: alive: ours, or published while the guard is held.
         let key = unsafe { &pair.live().fields().key };
         let same = |node: Live<'_, Pair<K, V>>| node.fields().key == *key;
         let stored = self.nodes().insert_if_absent(fresh, same, way, guard);
-        stored.map_err(|(found, fresh)| (found.map_err(InsertFailure::from), fresh))
+        stored.map_err(|(found, fresh)| (found.map_err(Cause::from), fresh))
     }
 
     #[inline(always)]
@@ -266,7 +266,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         match self.find_by(way, hash, &key, guard) {
             Ok(None) => {}
             Ok(Some(_)) => return Ok(Err(OccupiedError::new(key, value, ()))),
-            Err(Busy) => return Err(InsertFailure::Busy.of(key, value)),
+            Err(Busy) => return Err(Cause::Busy.of(key, value)),
         }
         let fresh = Self::fresh_by(way, |_| hash, key, value);
         let fresh = fresh.map_err(|(why, (key, value))| why.of(key, value))?;
@@ -289,7 +289,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         match self.find_by(way, hash, &key, guard) {
             Ok(Some(node)) => return Ok(node),
             Ok(None) => {}
-            Err(Busy) => return Err(InsertFailure::Busy.of(key, None)),
+            Err(Busy) => return Err(Cause::Busy.of(key, None)),
         }
         if let Err(why) = way.room() {
             return Err(why.of(key, None));
@@ -324,7 +324,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                 Some(node) => Some(node),
                 None => match self.find_by(way, hash, &key, guard) {
                     Ok(found) => found,
-                    Err(Busy) => return Err(InsertFailure::Busy.of(key, None)),
+                    Err(Busy) => return Err(Cause::Busy.of(key, None)),
                 },
             };
             match (f(found.map(|node| &node.fields().value)), found) {
@@ -336,7 +336,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                     }
                     // The entry was replaced or removed meanwhile: to look again counts as waiting.
                     Ok(None) if way.waits() => {}
-                    Ok(None) | Err(Busy) => return Err(InsertFailure::Busy.of(key, None)),
+                    Ok(None) | Err(Busy) => return Err(Cause::Busy.of(key, None)),
                 },
                 (Op::Insert(value), _) => {
                     let fresh = Self::fresh_by(way, |_| hash, key, value);
@@ -349,7 +349,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                                 // SAFETY: published while the guard is held.
                                 return Ok((found, Some(unsafe { new.live() })));
                             }
-                            Err((why, fresh)) => (why.map(InsertFailure::from), fresh),
+                            Err((why, fresh)) => (why.map(Cause::from), fresh),
                         },
                         None => match self.store_absent(fresh, way, guard) {
                             // SAFETY: as above.
@@ -364,7 +364,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                     match why {
                         Some(why) => return Err(refused(why, fresh, Some)),
                         None if way.waits() => key = Pair::into_inner(fresh).0,
-                        None => return Err(refused(InsertFailure::Busy, fresh, Some)),
+                        None => return Err(refused(Cause::Busy, fresh, Some)),
                     }
                 }
             }

@@ -1,18 +1,18 @@
-//! InsertFailure something was not inserted.
+//! Cause something was not inserted.
 
 use crate::error::{Busy, TryInsertError};
 use crate::table::Failure;
 
 /// The error without what it hands back.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum InsertFailure {
+pub(crate) enum Cause {
     Busy,
     Alloc,
     TooLong,
     Stalled { readers: usize },
 }
 
-impl InsertFailure {
+impl Cause {
     pub(crate) fn of<K, V>(self, key: K, value: V) -> TryInsertError<K, V> {
         match self {
             Self::Busy => TryInsertError::Busy { key, value },
@@ -23,13 +23,13 @@ impl InsertFailure {
     }
 }
 
-impl From<Busy> for InsertFailure {
+impl From<Busy> for Cause {
     fn from(_: Busy) -> Self {
         Self::Busy
     }
 }
 
-impl From<Failure> for InsertFailure {
+impl From<Failure> for Cause {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Busy => Self::Busy,

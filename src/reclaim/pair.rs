@@ -1,6 +1,6 @@
 //! Nodes with a key: with a value, or without one.
 
-use super::errors::InsertFailure;
+use super::errors::Cause;
 use super::node::{Header, Node, NodePtr};
 use super::retired::Fresh;
 use crate::bins::tags;
@@ -82,7 +82,7 @@ impl<K> KeyNode<K> {
 /// The error of an insertion that did not happen, with the entry that was made for it. `wrap` makes what is handed back
 /// of the value.
 pub(crate) fn refused<K, V, W>(
-    why: InsertFailure,
+    why: Cause,
     fresh: Fresh<Pair<K, V>>,
     wrap: impl FnOnce(V) -> W,
 ) -> TryInsertError<K, W> {

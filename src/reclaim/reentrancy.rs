@@ -17,7 +17,7 @@ pub(crate) use by_thread::{Freeing, Reentrancy};
 #[cfg(not(all(feature = "std", not(hedgerow_loom))))]
 pub(crate) use by_amount::{Freeing, Reentrancy};
 
-/// InsertFailure an operation frees garbage.
+/// Cause an operation frees garbage.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// It has added some, or might have.

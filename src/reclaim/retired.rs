@@ -1,6 +1,6 @@
 //! A node's life beside the map: before it is in it, and after it was taken out.
 
-use super::errors::InsertFailure;
+use super::errors::Cause;
 use super::garbage::Garbage;
 use super::guard::{reader, stalled};
 use super::node::{List, Live, Node, NodePtr};
@@ -38,7 +38,7 @@ pub(crate) enum Mode {
     /// It waits for other writers, and fails for want of memory alone.
     Blocking,
     /// It does not wait; and it makes no garbage where there is no room for more, for the reason given.
-    NonBlocking(Result<(), InsertFailure>),
+    NonBlocking(Result<(), Cause>),
 }
 
 impl Mode {
@@ -55,7 +55,7 @@ impl Mode {
     }
 
     /// Whether more garbage may be made.
-    pub(crate) fn room(self) -> Result<(), InsertFailure> {
+    pub(crate) fn room(self) -> Result<(), Cause> {
         match self {
             Self::Blocking => Ok(()),
             Self::NonBlocking(room) => room,
@@ -106,14 +106,14 @@ impl<N: Node> Retired<N> {
     }
 
     #[cold]
-    fn make_room(&self, limit: usize) -> Result<(), InsertFailure> {
+    fn make_room(&self, limit: usize) -> Result<(), Cause> {
         if self.garbage.make_room(&DOMAIN, limit) {
             return Ok(());
         }
         // Where no reader is in the way, another thread was.
         match stalled().count() {
-            0 => Err(InsertFailure::Busy),
-            readers => Err(InsertFailure::Stalled { readers }),
+            0 => Err(Cause::Busy),
+            readers => Err(Cause::Stalled { readers }),
         }
     }
 

@@ -2,9 +2,9 @@
 //!
 //! What they share are cells. The model checker finds two who are at one at a time, or whose uses are not ordered.
 
-use super::shared::Shared;
-use super::loom::explore;
 use super::claim::Claim;
+use super::loom::explore;
+use super::shared::Shared;
 use ::loom::cell::UnsafeCell;
 use ::loom::sync::Arc;
 use ::loom::thread;
@@ -98,7 +98,8 @@ impl Desk {
 fn loom_one_at_a_time_has_the_seat() {
     // Who finds the seat taken goes on without it; not both, so there is no "a".
     explore(3, ["aa", "aab", "ab", "aba", "b", "ba", "baa"], |saw| {
-        let desk = Arc::new(Desk { owner: Claim::new(false), draft: UnsafeCell::new(String::new()) });
+        let desk =
+            Arc::new(Desk { owner: Claim::new(false), draft: UnsafeCell::new(String::new()) });
         let theirs = desk.clone();
         let other = thread::spawn(move || theirs.sign('b'));
         desk.sign('a');

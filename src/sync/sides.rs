@@ -116,7 +116,8 @@ impl PendingSwap {
         }
         if word & DEPTH != 0 {
             // relaxed: the writer's own note.
-            let goes_on = SideState::IS_UNIQUE || slot.awaited.load(Ordering::Relaxed) == word | DEPTH;
+            let goes_on =
+                SideState::IS_UNIQUE || slot.awaited.load(Ordering::Relaxed) == word | DEPTH;
             return if goes_on { ReaderStatus::Reading } else { ReaderStatus::Done };
         }
         // [LR-5] loaded after the word; acquire: pairs with `end_all_reads`, whose owner may have looked since.
@@ -318,7 +319,8 @@ impl Sides {
         if !in_doubt || !ask_system {
             return !in_doubt && !looks;
         }
-        self.interrupt_readers(swap, &slots) && slots().all(|slot| swap.of(slot) == ReaderStatus::Done)
+        self.interrupt_readers(swap, &slots)
+            && slots().all(|slot| swap.of(slot) == ReaderStatus::Done)
     }
 
     /// Has the system do its barrier, for those whose slots tell nothing, and asks them to fence in the looks to come.

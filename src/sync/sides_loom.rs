@@ -6,7 +6,7 @@
 use super::barrier::{Barrier, System};
 use super::loom::{explore, explore_each};
 use super::registry::Registry;
-use super::sides::{SideState, Sides, PendingSwap};
+use super::sides::{PendingSwap, SideState, Sides};
 use super::slot::{LIGHT, Slot};
 use crate::facade::atomic::Ordering;
 use ::loom::cell::UnsafeCell;
@@ -104,7 +104,8 @@ fn loom_two_reads_against_two_turns() {
     explore(3, TWO_READS_TWO_SWAPS, |saw| {
         let model = Model::new(Sides::new());
         let (theirs, number) = (model.clone(), model.claim());
-        let reader = thread::spawn(move || theirs.read_twice(theirs.slot(number), SideState::NEVER));
+        let reader =
+            thread::spawn(move || theirs.read_twice(theirs.slot(number), SideState::NEVER));
         model.publish(1);
         model.publish(2);
         saw(format!("{:?}", reader.join().unwrap()));
@@ -155,7 +156,8 @@ fn loom_two_reads_of_who_goes_on_fencing() {
         let system = System::serving_at(0).cost_in_fences(3);
         let model = Model::new(Sides::with_barrier(Barrier::of_system(system)));
         let (theirs, number) = (model.clone(), model.claim());
-        let reader = thread::spawn(move || theirs.read_twice(theirs.slot(number), SideState::NEVER));
+        let reader =
+            thread::spawn(move || theirs.read_twice(theirs.slot(number), SideState::NEVER));
         model.publish(1);
         saw(format!("{:?}", reader.join().unwrap()));
     });
@@ -203,7 +205,8 @@ fn loom_reads_without_fence_against_a_turn() {
         explore_each(2, outcomes, 0..POINTS + 6, move |at, saw| {
             let model = Model::new(Sides::with_barrier(Barrier::of_system(System::serving_at(at))));
             let (theirs, number) = (model.clone(), model.claim());
-            let known = if starts_light { model.lighten(model.slot(number)) } else { SideState::NEVER };
+            let known =
+                if starts_light { model.lighten(model.slot(number)) } else { SideState::NEVER };
             let reader = thread::spawn(move || {
                 let (slot, known) = (theirs.slot(number), Cell::new(known));
                 let seen = [0; 3].map(|_| theirs.look(slot, &known));

@@ -8,7 +8,7 @@ use super::ops::give_up;
 use super::raw::Raw;
 use crate::api::op::Op;
 use crate::reclaim::guard::pin;
-use crate::reclaim::pair::{Pair, KeyNode};
+use crate::reclaim::pair::{KeyNode, Pair};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Mode};
 use crate::sync::backoff::Backoff;

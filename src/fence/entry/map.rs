@@ -5,7 +5,7 @@ use super::super::tree::Tree;
 use super::raw::{Owner, Raw};
 use crate::reclaim::garbage::free_all;
 use crate::reclaim::node::{List, Node, NodePtr};
-use crate::reclaim::pair::{Pair, KeyNode};
+use crate::reclaim::pair::{KeyNode, Pair};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 /// A concurrent ordered map of owned keys and values: `String`, boxes, whatever is `Send` and `Sync`.

@@ -11,11 +11,11 @@ use crate::api::op::{Change, Computed, Op};
 use crate::bins::tags::Hash;
 use crate::error::{Busy, OccupiedError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::InsertFailure;
+use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::{Guard, pin, try_pin};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Unlinked, Mode};
+use crate::reclaim::retired::{Fresh, Mode, Unlinked};
 use crate::sync::backoff::Backoff;
 use alloc::alloc::handle_alloc_error;
 use core::mem::MaybeUninit;
@@ -23,7 +23,7 @@ use equivalent::Comparable;
 
 /// What was replaced; or why nothing was (None: another entry was there than expected), and the node again.
 pub(super) type Stored<'a, K, V> =
-    Result<Option<Removed<'a, K, V>>, (Option<InsertFailure>, Fresh<Pair<K, V>>)>;
+    Result<Option<Removed<'a, K, V>>, (Option<Cause>, Fresh<Pair<K, V>>)>;
 
 /// The end of an operation that waits, and so fails only for want of memory.
 #[cold]

@@ -3,7 +3,7 @@
 use super::super::rule::Rule;
 use super::super::search::Stand;
 use crate::reclaim::node::{Node, NodePtr};
-use crate::reclaim::pair::{Pair, KeyNode};
+use crate::reclaim::pair::{KeyNode, Pair};
 use crate::reclaim::retired::Retired;
 use crate::table::memory::AllocError;
 use core::cmp::Ordering;

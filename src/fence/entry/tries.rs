@@ -9,7 +9,7 @@ use crate::api::op::{Computed, Op};
 use crate::bins::tags::Hash;
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::InsertFailure;
+use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::{Guard, try_pin};
 use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
@@ -49,11 +49,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         value: V,
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
         let way = self.owner().entries.non_blocking();
-        let Ok(guard) = try_pin() else { return Err(InsertFailure::Alloc.of(key, value)) };
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, value)) };
         let fresh = Self::fresh_by(way, key, value).map_err(|(why, (k, v))| why.of(k, v))?;
         self.store(fresh, way, |_| true, &guard).map_err(|(why, fresh)| {
             // What is there is wanted in any case, so there is a reason.
-            refused(why.unwrap_or(InsertFailure::Busy), fresh, |value| value)
+            refused(why.unwrap_or(Cause::Busy), fresh, |value| value)
         })
     }
 
@@ -76,7 +76,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         let way = self.owner().entries.non_blocking();
         match try_pin() {
             Ok(guard) => self.insert_if_absent_by(way, key, value, &guard),
-            Err(_) => Err(InsertFailure::Alloc.of(key, value)),
+            Err(_) => Err(Cause::Alloc.of(key, value)),
         }
     }
 
@@ -96,7 +96,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         R: Ranking<Q>,
     {
         let guard = try_pin().map_err(|_| Busy)?;
-        let remove = |guard: &Guard<'_>| self.remove_by(key, |_| true, Mode::NonBlocking(Ok(())), guard);
+        let remove =
+            |guard: &Guard<'_>| self.remove_by(key, |_| true, Mode::NonBlocking(Ok(())), guard);
         self.then_free_bounds(guard, remove)
     }
 
@@ -125,8 +126,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         let way = self.owner().entries.non_blocking();
         // Before, because what is returned holds a guard.
         self.owner().entries.free_share();
-        let nothing = |why: InsertFailure| why.of((), None);
-        let guard = try_pin().map_err(|_| nothing(InsertFailure::Alloc))?;
+        let nothing = |why: Cause| why.of((), None);
+        let guard = try_pin().map_err(|_| nothing(Cause::Alloc))?;
         let found = self.try_find(key).map_err(|busy| nothing(busy.into()))?;
         let Some(raw) = found else { return Ok(None) };
         way.room().map_err(nothing)?;
@@ -146,7 +147,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
             }
             Err((why, fresh)) => {
                 let (_, value) = Pair::into_inner(fresh);
-                Err(why.unwrap_or(InsertFailure::Busy).of((), Some(value)))
+                Err(why.unwrap_or(Cause::Busy).of((), Some(value)))
             }
         }
     }
@@ -167,7 +168,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         make: impl FnOnce() -> V,
     ) -> Result<Ref<'_, K, V>, TryInsertError<K, Option<V>>> {
         let way = self.owner().entries.non_blocking();
-        let Ok(guard) = try_pin() else { return Err(InsertFailure::Alloc.of(key, None)) };
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
         let got = self.get_or_insert_with_by(way, key, |_| make(), &guard)?;
         // SAFETY: met, or inserted, under the guard.
         Ok(unsafe { Ref::of_pair(got.shared(), guard) })
@@ -196,16 +197,16 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         // Before, because what is returned holds guards.
         self.owner().entries.free_share();
         self.free_bounds();
-        let Ok(guard) = try_pin() else { return Err(InsertFailure::Alloc.of(key, None)) };
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
         let found = self.compute_by(way, key, f, &guard)?;
         Ok(computed(found, &guard))
     }
 
     /// A node, unless there is no memory for it or no room for what it may replace.
     #[inline(always)]
-    fn fresh_by(way: Mode, key: K, value: V) -> Result<Fresh<Pair<K, V>>, (InsertFailure, (K, V))> {
+    fn fresh_by(way: Mode, key: K, value: V) -> Result<Fresh<Pair<K, V>>, (Cause, (K, V))> {
         match way.room() {
-            Ok(()) => Pair::new(Hash(0), key, value).map_err(|both| (InsertFailure::Alloc, both)),
+            Ok(()) => Pair::new(Hash(0), key, value).map_err(|both| (Cause::Alloc, both)),
             Err(why) => Err((why, (key, value))),
         }
     }
@@ -221,7 +222,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         match self.find_by(way, &key, guard) {
             Ok(None) => {}
             Ok(Some(_)) => return Ok(Err(OccupiedError::new(key, value, ()))),
-            Err(Busy) => return Err(InsertFailure::Busy.of(key, value)),
+            Err(Busy) => return Err(Cause::Busy.of(key, value)),
         }
         let fresh = Self::fresh_by(way, key, value).map_err(|(why, (k, v))| why.of(k, v))?;
         match self.store(fresh, way, |old| old.is_none(), guard) {
@@ -241,7 +242,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         match self.find_by(way, &key, guard) {
             Ok(None) => {}
             Ok(Some(raw)) => return Ok(raw),
-            Err(Busy) => return Err(InsertFailure::Busy.of(key, None)),
+            Err(Busy) => return Err(Cause::Busy.of(key, None)),
         }
         let value = make(&key);
         let fresh = Self::fresh_by(way, key, value)
@@ -275,7 +276,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                 Some(found) => found,
                 None => match self.find_by(way, &key, guard) {
                     Ok(found) => found,
-                    Err(Busy) => return Err(InsertFailure::Busy.of(key, None)),
+                    Err(Busy) => return Err(Cause::Busy.of(key, None)),
                 },
             };
             // What is there instead is what the next attempt goes by.
@@ -290,7 +291,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
             match (f(found.map(|raw| Self::pair_of(raw, guard).1)), found) {
                 (Op::Keep, _) | (Op::Remove, None) => return Ok((found, found)),
                 (Op::Remove, Some(_)) => match self.remove_by(&key, &mut is_found, way, guard) {
-                    Ok(None) if !way.waits() => return Err(InsertFailure::Busy.of(key, None)),
+                    Ok(None) if !way.waits() => return Err(Cause::Busy.of(key, None)),
                     Ok(None) if doubt.is_stirred_by([found, known.flatten()]) => {
                         return Ok((None, None));
                     }
@@ -299,7 +300,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                         removed.retire();
                         return Ok((found, None));
                     }
-                    Err(Busy) => return Err(InsertFailure::Busy.of(key, None)),
+                    Err(Busy) => return Err(Cause::Busy.of(key, None)),
                 },
                 (Op::Insert(value), _) => {
                     let fresh = Self::fresh_by(way, key, value);
@@ -311,7 +312,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                             return Ok((found, Some(new)));
                         }
                         Err((None, fresh)) if !way.waits() => {
-                            return Err(refused(InsertFailure::Busy, fresh, Some));
+                            return Err(refused(Cause::Busy, fresh, Some));
                         }
                         Err((None, _)) if doubt.is_stirred_by([found, known.flatten()]) => {
                             return Ok((None, None));

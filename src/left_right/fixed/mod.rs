@@ -1,10 +1,11 @@
-//! `LeftRightTable`: both sides in one piece, of a size that is fixed, without an allocator.
+//! `LeftRightTable`: both sides in one value, of fixed size, without an allocator.
 //!
-//! It is the map's protocol and the map's bins. What it has not got is what needs memory: boxes, growth, and
-//! changes that are noted while a reader is stuck. They are refused instead.
+//! It runs the map's protocol on the map's bins. It lacks what needs memory: boxes, growth, and changes that are
+//! deferred while a reader is stalled. The table refuses those changes instead.
 
 #[cfg(feature = "defmt")]
 mod defmt;
+mod pending;
 mod reader;
 #[cfg(feature = "serde")]
 mod serde;
@@ -17,7 +18,7 @@ pub use writer::TableWriter;
 
 use super::bin::Bin;
 
-/// Returns the number of bins of a [`LeftRightTable`] that takes `entries` entries.
+/// Returns the number of bins of a [`LeftRightTable`] that holds `entries` entries.
 ///
 /// ```
 /// use hedgerow::left_right::{LeftRightTable, bins_for};
@@ -28,7 +29,7 @@ use super::bin::Bin;
 pub const fn bins_for(entries: usize) -> usize {
     let slots = entries.saturating_add(entries / 3);
     let bins = slots.div_ceil(Bin::<()>::SLOTS);
-    // Rounded down, three quarters of the slots may be one entry less.
+    // The capacity is rounded down, so it may be one entry short.
     let short = bins == 0 || Bin::<()>::capacity(bins) < entries;
     bins + short as usize
 }
@@ -37,8 +38,8 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// The types of a table's handles, which have all of its parameters. [`ReaderOf`], [`WriterOf`] and [`SnapshotOf`] name
-/// them.
+/// The types of a table's handles, each with all of the table's parameters. [`ReaderOf`], [`WriterOf`] and
+/// [`SnapshotOf`] name them.
 pub trait TableTypes: sealed::Sealed {
     /// [`TableReader`].
     type Reader<'a>
@@ -76,7 +77,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> TableTypes
         Self: 'a;
 }
 
-/// The reader of a [`LeftRightTable`] of type `T`, without naming the table's parameters again.
+/// The reader of a [`LeftRightTable`] of type `T`. It spares the caller repeating the table's parameters.
 ///
 /// ```
 /// use hedgerow::left_right::{LeftRightTable, ReaderOf, WriterOf, bins_for};

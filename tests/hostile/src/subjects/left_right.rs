@@ -8,7 +8,7 @@ use crate::things::{Key, Spread, Thing};
 use crate::world::{self, LASTING};
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
-    Boxed, Handles, Inline, Storage, ReadHandle, SharedWriteHandle, Snapshot, WriteHandle,
+    Boxed, Handles, Inline, ReadHandle, SharedWriteHandle, Snapshot, Storage, WriteHandle,
 };
 use std::cell::Cell;
 use std::sync::{Mutex, TryLockError};
