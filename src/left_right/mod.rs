@@ -1,10 +1,10 @@
 //! A hash map with one writer, whose changes appear together, and readers that never wait.
 //!
-//! `LeftRightMap` makes a `WriteHandle` and a `ReadHandle`; there is more at each of the three. [`LeftRightTable`] is
-//! the same of fixed size, for a `static`, without an allocator.
+//! `LeftRightMap` makes a `WriteHandle` and a `ReadHandle`, whose methods are the operations. [`LeftRightTable`] is a
+//! table of fixed size for a `static`, which works in the same way without an allocator.
 //!
 //! # Many writers
-//! With feature `std`, a `SharedWriteHandle` is a writer that threads share.
+//! With feature `std`, threads share a writer by a `SharedWriteHandle`.
 
 mod bin;
 mod fixed;

@@ -15,50 +15,50 @@ use std::sync::Arc;
 /// A side of a map that grows.
 pub(super) type Table<E> = Side<E, Vec<Bin<E>>>;
 
-/// A side of so many empty bins.
+/// Returns a side of `bins` empty bins.
 pub(super) fn table<E: Copy>(bins: usize) -> Result<Table<E>, TryReserveError> {
     let mut room = Vec::new();
     room.try_reserve_exact(bins).map_err(|_| TryReserveError::Alloc)?;
     for bin in &mut room.spare_capacity_mut()[..bins] {
         Bin::make_empty(bin);
     }
-    // SAFETY: there is room for so many, and each of them was just made.
+    // SAFETY: the vector has room for `bins` bins, and the loop has initialized each of them.
     unsafe { room.set_len(bins) };
     Ok(Side::new(room))
 }
 
-/// Notes of fresh entries take a byte for each bin.
+/// Bins in a word of `Dirty::list` that notes unseen entries: a bin takes a byte there.
 const BINS_PER_WORD: usize = size_of::<u32>();
 
 /// The bins in which the sides differ.
 pub(super) struct Dirty {
-    /// The bins' numbers, and never more than there was room for at first: a table that differs in more bins is
-    /// copied as a whole sooner.
+    /// The numbers of the bins. The list never grows: if more bins differ than it has room for, all are taken to
+    /// differ, and the whole table is copied.
     ///
-    /// While `notes_unseen` is set, nothing is listed, and each byte stands for a bin, the lowest byte of the first
-    /// word for the first: it has a bit for each slot whose entry readers cannot see. (An allocation of its own would
-    /// come and go with each growth, and leave a small heap in pieces.)
+    /// While `notes_unseen` is set, the list has notes instead: a byte for each bin, from the lowest byte of the first
+    /// word, with a bit for each slot whose entry readers cannot see. (An allocation of its own would come and go with
+    /// each growth, and fragment a small heap.)
     list: Vec<u32>,
-    /// A bit for each bin: whether it is listed.
+    /// A bit for each bin: whether `list` has it.
     marks: Vec<usize>,
-    /// The sides may differ in all bins, and in their number.
+    /// The sides may differ in all bins, and in the number of bins.
     everywhere: bool,
-    /// The hidden side was rebuilt: what lies where says nothing about the other side.
+    /// The write side was rebuilt: an entry's place there says nothing about its place on the read side.
     rebuilt: bool,
-    /// Then, if readers may see entries of the other side: `list` notes which entries they cannot see. What they may
-    /// see must not depend on what a key's `Hash` and `Eq` say now.
+    /// `list` notes which entries readers cannot see. Set if the write side was rebuilt while the read side had entries:
+    /// no key is asked then, because its `Hash` and `Eq` may answer differently now.
     notes_unseen: bool,
 }
 
 impl Dirty {
-    /// Of sides of one bin.
+    /// Makes the notes for two sides of one bin.
     fn new() -> Self {
         let (list, marks) = (Vec::new(), [0].into());
         Self { list, marks, everywhere: false, rebuilt: false, notes_unseen: false }
     }
 
-    /// For a hidden side of `bins` bins that was built anew. If `notes_unseen`, the writer notes which entries
-    /// readers cannot see ([`note_unseen`](Self::note_unseen)).
+    /// Makes the notes for a write side of `bins` bins that was rebuilt. If `notes_unseen`, the writer notes which
+    /// entries readers cannot see ([`note_unseen`](Self::note_unseen)).
     pub(super) fn everywhere(bins: usize, notes_unseen: bool) -> Result<Self, TryReserveError> {
         let words = bins.div_ceil(usize::BITS as usize);
         let (mut list, mut marks) = (Vec::new(), Vec::new());
@@ -76,25 +76,25 @@ impl Dirty {
         self.list.is_empty() && !self.everywhere
     }
 
-    /// Whether what is fetched now is still in a cache when it is copied.
+    /// Returns true if so few bins differ that a line prefetched now is still in a cache when it is copied.
     #[inline(always)]
     pub(super) fn is_small(&self) -> bool {
         self.list.len() < 4096 && !self.everywhere
     }
 
-    /// Whether the hidden side was rebuilt.
+    /// Returns true if the write side was rebuilt.
     pub(super) fn is_rebuilt(&self) -> bool {
         self.rebuilt
     }
 
-    /// Whether it is noted which entries readers cannot see.
+    /// Returns true if the writer notes which entries readers cannot see.
     #[inline(always)]
     pub(super) fn notes_unseen(&self) -> bool {
         self.notes_unseen
     }
 
-    /// Readers cannot see the entry that was put at `place`. Nor can they see one that is put there before the next
-    /// publish, so this is not taken back.
+    /// Notes that readers cannot see the entry at `place`. The note stays until the next publish: readers cannot see an
+    /// entry that is put there later either.
     #[inline(always)]
     pub(super) fn note_unseen(&mut self, place: Place) {
         if self.notes_unseen {
@@ -103,21 +103,21 @@ impl Dirty {
         }
     }
 
-    /// Whether that was noted of `place`.
+    /// Returns true if `note_unseen` was called for `place`.
     #[inline(always)]
     pub(super) fn is_unseen(&self, place: Place) -> bool {
         let (word, bit) = Self::note_of(place);
         self.notes_unseen && self.list[word] & bit != 0
     }
 
-    /// The word of `list` that has a note for `place`, and its bit.
+    /// Returns the index in `list` of the word that has the note for `place`, and the bit.
     #[inline(always)]
     fn note_of(place: Place) -> (usize, u32) {
         let byte = place.bin % BINS_PER_WORD;
         (place.bin / BINS_PER_WORD, 1 << (byte * u8::BITS as usize + place.slot))
     }
 
-    /// The bins in which sides of one layout differ; `all` if they may in every one.
+    /// Returns the bins in which two sides of the same layout differ; all of `0..all` if they may differ everywhere.
     pub(super) fn bins(&self, all: usize) -> impl Iterator<Item = usize> {
         let every = if self.everywhere { 0..all } else { 0..0 };
         let listed = if self.everywhere { &[] } else { &self.list[..] };
@@ -147,9 +147,9 @@ impl Dirty {
         self.everywhere = true;
     }
 
-    /// Has `to` hold what `from` holds.
+    /// Makes `to` equal to `from`, and forgets the differences.
     pub(super) fn copy<E: Copy>(&mut self, from: &Table<E>, to: &mut Table<E>) {
-        /// Far enough ahead for a line to arrive.
+        /// Bins to prefetch ahead: far enough for a line to arrive in time.
         const AHEAD: usize = 8;
         if self.everywhere {
             to.copy_all(from);
@@ -175,61 +175,61 @@ impl Dirty {
     }
 }
 
-/// An entry that is shown, and so lies at the same place of both sides.
+/// An entry on the read side, which therefore has the same place on both sides.
 #[derive(Clone, Copy)]
 pub(super) struct Base<E> {
     pub(super) place: PackedPlace,
     pub(super) entry: E,
-    /// The bin that it belongs to. An equal key may belong to another one. (Its hash would take twice as
-    /// much on a small device, and alignment.)
+    /// The home bin of the entry. An equal key may have another home, if its `Hash` contradicts its `Eq`. (The hash
+    /// would take twice the memory on a small device, and alignment.)
     pub(super) home: usize,
 }
 
-/// A change that was made while the hidden side was still looked at.
-pub(super) struct Change<E> {
-    /// Of the key that was given last.
+/// A change that the writer deferred because readers were still in the write side.
+pub(super) struct DeferredChange<E> {
+    /// The hash of the key that was passed last.
     pub(super) hash: Hashed,
-    /// The key's entry in what is shown, if it has one.
+    /// The key's entry on the read side, if there is one.
     pub(super) base: Option<Base<E>>,
-    /// The key's entry now.
+    /// The key's entry after the change, or `None` if it was removed.
     pub(super) now: Option<E>,
 }
 
-impl<E> Change<E> {
-    /// Whether `is` holds for an entry of the change's key.
+impl<E> DeferredChange<E> {
+    /// Returns true if `is` holds for an entry of the change's key.
     pub(super) fn is_of(&self, is: impl Fn(&E) -> bool) -> bool {
         self.now.as_ref().or(self.base.as_ref().map(|base| &base.entry)).is_some_and(is)
     }
 }
 
-/// The writer's own. All of it goes on with the next writer.
+/// What the writer remembers between publishes. The next writer takes it over.
 pub(super) struct PendingChanges<E> {
     pub(super) dirty: Dirty,
-    /// Room for the other side where the hidden one has grown.
+    /// Memory for the other side, if the write side has grown.
     pub(super) spare: Option<Table<E>>,
-    /// Entries taken out of the hidden side that are, or were, shown.
+    /// Entries that were taken out of the write side and that readers may still see.
     pub(super) retired: Option<E>,
-    /// Entries that no reader can see any more. They are dropped when the lock that is held is given back.
+    /// Entries that no reader can see any more, to be dropped after this thread has released the shared writer's lock.
     pub(super) reclaimable: Option<E>,
-    /// The lock of the threads that share the writer.
+    /// Says which thread holds the lock, if threads share the writer.
     #[cfg(feature = "std")]
     pub(super) lock: Option<Arc<Holder>>,
-    /// The turn that is not over.
+    /// The last swap, until it is over: until no reader is in the new write side.
     pub(super) swap: Option<PendingSwap>,
-    /// No change has waited for it yet.
-    pub(super) is_fresh: bool,
-    /// What was changed meanwhile.
-    pub(super) deferred: HashTable<Change<E>>,
-    /// Entries more than in what is shown, by what was changed meanwhile.
+    /// No change has waited for `swap` yet: the next one may wait briefly.
+    pub(super) may_wait: bool,
+    /// The changes since `swap`, which wait for it to be over.
+    pub(super) deferred: HashTable<DeferredChange<E>>,
+    /// How many entries `deferred` adds to those of the read side.
     pub(super) deferred_len: isize,
-    /// Operations from one publish on that make the next one due, 0 for none; and how many of them are left, counted
-    /// down past 0 if none is ever due.
+    /// Operations between a publish and the next automatic one; 0 for no automatic publishes.
     pub(super) publish_every: usize,
+    /// Operations left until the next automatic publish. Counts down past 0 if there is none.
     pub(super) until_due: usize,
 }
 
 impl<E> PendingChanges<E> {
-    /// For sides of one bin.
+    /// Makes the pending changes of two sides of one bin.
     pub(super) fn new() -> Self {
         Self {
             dirty: Dirty::new(),
@@ -239,7 +239,7 @@ impl<E> PendingChanges<E> {
             #[cfg(feature = "std")]
             lock: None,
             swap: None,
-            is_fresh: false,
+            may_wait: false,
             deferred: HashTable::new(),
             deferred_len: 0,
             publish_every: 0,
@@ -247,7 +247,8 @@ impl<E> PendingChanges<E> {
         }
     }
 
-    /// Whether this thread holds the lock of the threads that share the writer. Then it must not drop anything yet.
+    /// Returns true if threads share the writer and this thread holds the lock. It must not drop entries then, because
+    /// a destructor may use the shared writer.
     #[cfg_attr(not(feature = "std"), allow(clippy::unused_self))]
     #[inline(always)]
     pub(super) fn is_locked_here(&self) -> bool {

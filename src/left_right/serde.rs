@@ -1,5 +1,4 @@
-//! Feature `serde`: a snapshot is written as a map, as one published state; a writer is read as a map, and publishes
-//! what it has read.
+//! Feature `serde`. A snapshot is serialized as a map. A writer is deserialized from a map, and publishes the entries.
 
 use super::map::LeftRightMap;
 use super::snapshot::Snapshot;

@@ -2,7 +2,7 @@
 
 use super::bin::{Bin, Hashed};
 use super::inner::Inner;
-use super::pending::{Base, Change, Dirty, PendingChanges, Table, table};
+use super::pending::{Base, DeferredChange, Dirty, PendingChanges, Table, table};
 use super::side::Place;
 use super::storage::Reclaimable;
 use super::storage::Storage;
@@ -228,7 +228,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
     /// Who did not leave the first time is not waited for again.
     #[inline(never)]
     fn make_writable_slow(&mut self) -> Result<bool, TryReserveError> {
-        let fresh = mem::take(&mut self.pending.is_fresh);
+        let fresh = mem::take(&mut self.pending.may_wait);
         self.wait(&mut if fresh { Backoff::brief() } else { Backoff::never() })
     }
 
@@ -278,7 +278,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         self.pending.deferred = deferred;
         self.make_room(self.pending.deferred.len())?;
         let PendingChanges { dirty, deferred, deferred_len, .. } = &mut *self.pending;
-        for Change { hash, now, .. } in deferred.drain() {
+        for DeferredChange { hash, now, .. } in deferred.drain() {
             if let Some(entry) = now {
                 let place =
                     Self::write_side_mut(self.shared).place(hash, entry, |bin| dirty.mark(bin));
@@ -421,13 +421,17 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         if deferred.try_reserve(1, |change| change.hash.0).is_err() {
             return Err((key, value));
         }
-        let is = |change: &Change<P::Entry>| change.is_of(|entry| pair::<K, V, P>(entry).0 == &key);
+        let is = |change: &DeferredChange<P::Entry>| {
+            change.is_of(|entry| pair::<K, V, P>(entry).0 == &key)
+        };
         if let Ok(mut noted) = deferred.find_entry(hash.0, is) {
             let old = noted.get_mut().now.replace(P::make(hash, key, value)?);
             // An equal key need not have an equal hash.
             if noted.get().hash != hash {
                 let (change, _) = noted.remove();
-                deferred.insert_unique(hash.0, Change { hash, ..change }, |change| change.hash.0);
+                deferred.insert_unique(hash.0, DeferredChange { hash, ..change }, |change| {
+                    change.hash.0
+                });
             }
             self.pending.deferred_len += isize::from(old.is_none());
             // SAFETY: made since the last turn, and never shown.
@@ -439,7 +443,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         self.pending.deferred_len += isize::from(base.is_none());
         self.pending
             .deferred
-            .insert_unique(hash.0, Change { hash, base, now }, |change| change.hash.0);
+            .insert_unique(hash.0, DeferredChange { hash, base, now }, |change| change.hash.0);
         Ok(base.is_some())
     }
 
@@ -504,7 +508,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         let Some(base) = self.view().base(hash, key) else { return Ok(false) };
         let deferred = &mut self.pending.deferred;
         deferred.try_reserve(1, |change| change.hash.0).map_err(|_| TryReserveError::Alloc)?;
-        let change = Change { hash, base: Some(base), now: None };
+        let change = DeferredChange { hash, base: Some(base), now: None };
         deferred.insert_unique(hash.0, change, |change| change.hash.0);
         self.pending.deferred_len -= 1;
         Ok(true)
@@ -580,7 +584,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
             let generation = Self::read_side(self.shared).generation() + 1;
             Self::write_side_mut(self.shared).set_generation(generation);
             self.pending.swap = Some(self.shared.sides.swap(self.shared.slots()));
-            self.pending.is_fresh = true;
+            self.pending.may_wait = true;
         }
         self.pending.until_due = self.pending.publish_every;
         Ok(true)

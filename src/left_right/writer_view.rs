@@ -1,8 +1,8 @@
-//! What the writer sees: the newest side, and the changes that wait to be made to it.
+//! What the writer sees: the newest side, and the changes deferred since.
 
 use super::bin::Hashed;
 use super::inner::Inner;
-use super::pending::{Base, Change, PendingChanges, Table};
+use super::pending::{Base, DeferredChange, PendingChanges, Table};
 use super::side::{PackedPlace, Place, Side};
 use super::storage::Storage;
 use crate::sync::sides::Sides;
@@ -10,9 +10,9 @@ use core::hash::{BuildHasher, Hash};
 use core::ptr::NonNull;
 use equivalent::Equivalent;
 
-/// Key and value of an entry, which is not freed while they are used: the writer frees entries, and asks.
+/// Returns key and value of an entry. The writer calls this, and only the writer frees entries.
 pub(super) fn pair<K, V, P: Storage<K, V>>(entry: &P::Entry) -> (&K, &V) {
-    // SAFETY: as above.
+    // SAFETY: the writer does not free the entry while it uses the references.
     unsafe { P::pair(NonNull::from(entry)) }
 }
 
@@ -28,8 +28,8 @@ where
     side.find(hash, move |entry| key.equivalent(pair::<K, V, P>(entry).0))
 }
 
-/// The hash under which the entry at `place` was placed, which was found under `hash`: another one where a key's `Hash`
-/// contradicts its `Eq`.
+/// Returns the hash under which the entry at `place` was placed. `hash` is the one under which it was found. They differ
+/// if a key's `Hash` contradicts its `Eq`.
 #[inline(always)]
 pub(super) fn placed_under<K: Hash, V, S: BuildHasher, P: Storage<K, V>>(
     shared: &Inner<K, V, S, P>,
@@ -38,12 +38,11 @@ pub(super) fn placed_under<K: Hash, V, S: BuildHasher, P: Storage<K, V>>(
     place: Place,
     entry: &P::Entry,
 ) -> Hashed {
-    // No bin has counted an entry that lies in the bin where the search began. Any other inline entry is
-    // hashed again.
+    // No bin counts an entry in its home bin, so there either hash will do. Any other inline entry is hashed again.
     if !P::OWNS && hash.home(side.bins()) == place.bin {
         return hash;
     }
-    // SAFETY: it is in the table, so it has not been freed.
+    // SAFETY: the entry is in the table, so it has been neither freed nor linked.
     unsafe { P::hash(entry, |key| shared.hash(key)) }
 }
 
@@ -53,7 +52,7 @@ pub(super) struct WriterView<'a, K, V, S, P: Storage<K, V>> {
 }
 
 impl<'a, K, V, S, P: Storage<K, V>> WriterView<'a, K, V, S, P> {
-    /// The draft's owner asks.
+    /// Makes a view for the writer, which owns `pending`.
     pub(super) fn new(
         shared: &'a Inner<K, V, S, P>,
         pending: &'a PendingChanges<P::Entry>,
@@ -61,9 +60,9 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterView<'a, K, V, S, P> {
         Self { shared, pending }
     }
 
-    /// The side that has all changes but those of `later`.
+    /// Returns the side that has all changes except the deferred ones.
     fn newest(&self) -> &'a Table<P::Entry> {
-        // SAFETY: the writer asks, and neither turns nor changes the hidden side while the draft is borrowed.
+        // SAFETY: only the writer makes a view, and it neither swaps nor changes the sides while `pending` is borrowed.
         unsafe {
             if self.pending.swap.is_some() {
                 self.shared.read_side()
@@ -74,7 +73,7 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterView<'a, K, V, S, P> {
     }
 
     pub(super) fn len(&self) -> usize {
-        // Notes of a key that denies itself may be more than one.
+        // If a key's `Eq` contradicts itself, there may be two deferred changes of it.
         self.newest().len().saturating_add_signed(self.pending.deferred_len)
     }
 
@@ -82,21 +81,22 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterView<'a, K, V, S, P> {
         self.pending.swap.is_some()
     }
 
-    /// Whether there are changes that are not shown.
+    /// Returns true if there are changes that readers cannot see.
     pub(super) fn is_changed(&self) -> bool {
         !self.pending.deferred.is_empty() || !self.is_pending() && !self.pending.dirty.is_empty()
     }
 
-    /// Of both sides and the writer's notes; not of boxes.
+    /// Returns the bytes of both sides and of the writer's notes. Boxes are not counted.
     pub(super) fn bytes(&self) -> usize {
         let spare = self.pending.spare.as_ref().map_or(0, Side::bytes);
-        // SAFETY: as in `newest`; a hidden side that is still looked at does not change.
-        let (shown, write_side) = unsafe { (self.shared.read_side(), self.shared.write_side()) };
+        // SAFETY: as in `newest`. During a swap the write side does not change.
+        let (read_side, write_side) =
+            unsafe { (self.shared.read_side(), self.shared.write_side()) };
         let notes = self.pending.dirty.bytes() + self.pending.deferred.allocation_size();
-        shown.bytes() + write_side.bytes() + spare + notes
+        read_side.bytes() + write_side.bytes() + spare + notes
     }
 
-    /// Of what is shown.
+    /// Returns the generation of the read side.
     pub(super) fn generation(&self) -> u64 {
         // SAFETY: as in `newest`.
         unsafe { self.shared.read_side() }.generation()
@@ -106,14 +106,14 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterView<'a, K, V, S, P> {
         self.newest().capacity()
     }
 
-    /// Numbers of readers who may have been looking since before the last turn.
+    /// Returns the numbers of the readers that may have been reading since before the last swap.
     pub(super) fn stalled_readers(&self) -> impl Iterator<Item = usize> + use<'a, K, V, S, P> {
         let shared = self.shared;
-        let looking = |swap| Sides::stalled(swap, shared.slots());
-        self.pending.swap.iter().flat_map(looking).map(|slot| slot.number())
+        let stalled = |swap| Sides::stalled(swap, shared.slots());
+        self.pending.swap.iter().flat_map(stalled).map(|slot| slot.number())
     }
 
-    /// The key's entry in the newest side.
+    /// Returns the entry of `key` in the newest side.
     pub(super) fn base<Q>(&self, hash: Hashed, key: &Q) -> Option<Base<P::Entry>>
     where
         K: Hash,
@@ -146,15 +146,16 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterView<'a, K, V, S, P> {
         S: BuildHasher,
     {
         let (shared, newest, deferred) = (self.shared, self.newest(), &self.pending.deferred);
-        let stands = move |(place, entry): &(Place, &P::Entry)| {
+        let is_current = move |(place, entry): &(Place, &P::Entry)| {
             let place = PackedPlace::from(*place);
-            let is =
-                |change: &Change<P::Entry>| change.base.is_some_and(|base| base.place == place);
-            // SAFETY: it is in the table, so it has not been freed.
+            let is = |change: &DeferredChange<P::Entry>| {
+                change.base.is_some_and(|base| base.place == place)
+            };
+            // SAFETY: the entry is in the table, so it has been neither freed nor linked.
             let hash = || unsafe { P::hash(entry, |key| shared.hash(key)) };
             deferred.is_empty() || deferred.find(hash().0, is).is_none()
         };
-        let base = newest.entries().filter(stands).map(|(_, entry)| entry);
+        let base = newest.entries().filter(is_current).map(|(_, entry)| entry);
         base.chain(deferred.iter().filter_map(|change| change.now.as_ref())).map(pair::<K, V, P>)
     }
 }

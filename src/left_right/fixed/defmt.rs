@@ -1,4 +1,4 @@
-//! Feature `defmt`: what shows a table's entries is formatted as a map.
+//! Feature `defmt`. Snapshots and writers are formatted as maps.
 
 use super::{TableSnapshot, TableWriter};
 use ::defmt::{Format, Formatter};
