@@ -11,6 +11,8 @@ mod fixed;
 #[cfg(feature = "left-right")]
 mod inner;
 #[cfg(feature = "left-right")]
+mod lookup;
+#[cfg(feature = "left-right")]
 mod map;
 #[cfg(feature = "left-right")]
 mod pending;
@@ -39,9 +41,11 @@ pub use fixed::{
     WriterOf, bins_for,
 };
 #[cfg(feature = "left-right")]
+pub use lookup::ReadGuard;
+#[cfg(feature = "left-right")]
 pub use map::{Handles, LeftRightMap};
 #[cfg(feature = "left-right")]
-pub use reader::{ReadGuard, ReadHandle, ReadHandleFactory};
+pub use reader::{ReadHandle, ReadHandleFactory};
 #[cfg(all(feature = "left-right", feature = "std"))]
 pub use shared_writer::{SharedWriteGuard, SharedWriteHandle};
 #[cfg(feature = "left-right")]

@@ -19,13 +19,27 @@ pub struct Snapshot<'a, K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> 
     view: View<P::Entry>,
 }
 
-impl<'a, K, V, S, P: Storage<K, V>> Snapshot<'a, K, V, S, P> {
-    /// Of a handle that looks, and looks away when the snapshot is dropped.
+impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
+    /// Returns a snapshot for reading many keys: all reads see one published state.
+    ///
+    /// Wait-free; allocates nothing. A read of a snapshot costs what a read of a plain hash table costs. While the
+    /// snapshot is held, the writer can publish once. It defers later changes
+    /// ([`WriteHandle::stalled_readers`](super::WriteHandle::stalled_readers)).
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.extend([("from", 1), ("to", 2)]);
+    /// w.publish();
+    /// let snapshot = r.enter();
+    /// assert_eq!((snapshot.get("from"), snapshot.get("to")), (Some(&1), Some(&2)));
+    /// ```
     #[inline(always)]
-    pub(super) fn new(handle: &'a ReadHandle<K, V, S, P>, view: View<P::Entry>) -> Self {
-        Self { handle, view }
+    pub fn enter(&self) -> Snapshot<'_, K, V, S, P> {
+        Snapshot { view: self.begin_read(), handle: self }
     }
+}
 
+impl<K, V, S, P: Storage<K, V>> Snapshot<'_, K, V, S, P> {
     /// The number of entries. O(1).
     ///
     /// ```

@@ -66,6 +66,24 @@ fn out_of_memory<T>(why: TryReserveError) -> T {
     }
 }
 
+impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
+    /// Returns the writer's handle if there is none: its owner dropped it, or panicked. Changes that were not published
+    /// are kept, and the new writer may publish them. Lock-free.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.insert(1, 'a');
+    /// assert!(r.writer().is_none());
+    /// drop(w);
+    /// let mut w = r.writer().unwrap();
+    /// w.publish();
+    /// assert_eq!(r.get_copied(&1), Some('a'));
+    /// ```
+    pub fn writer(&self) -> Option<WriteHandle<K, V, S, P>> {
+        WriteHandle::take(self.shared())
+    }
+}
+
 impl<K, V, S, P: Storage<K, V>> WriteHandle<K, V, S, P> {
     /// Of a map just made.
     pub(super) fn new(shared: Shared<Inner<K, V, S, P>>) -> Self {

@@ -1,4 +1,4 @@
-//! What the writer does: to the hidden side, and beside it while readers may be looking there.
+//! The writer's operations: on the write side, or on the deferred changes while readers may be in that side.
 
 use super::bin::{Bin, Hashed};
 use super::inner::Inner;
@@ -13,10 +13,10 @@ use core::hash::{BuildHasher, Hash};
 use core::mem;
 use equivalent::Equivalent;
 
-/// So many entries' keys are waited for at once where all are moved.
+/// Entries whose keys are fetched together when all entries move.
 const REBUILT: usize = 8;
 
-/// The writer's place, in use. There is one at a time, so each `SAFETY` below may say so.
+/// The writer at work. There is one at a time: the `SAFETY` comments below rely on it.
 pub(super) struct WriterCore<'a, K, V, S, P: Storage<K, V>> {
     shared: &'a Inner<K, V, S, P>,
     pending: &'a mut PendingChanges<P::Entry>,
@@ -24,31 +24,32 @@ pub(super) struct WriterCore<'a, K, V, S, P: Storage<K, V>> {
 
 impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
     /// # Safety
-    /// The caller has the writer's place, and makes no other pen while this one is used.
+    /// The caller holds the writer's claim, and makes no other `WriterCore` while this one is used.
     pub(super) unsafe fn new(shared: &'a Inner<K, V, S, P>) -> Self {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller holds the writer's claim, and no other `WriterCore` borrows the changes.
         let pending = unsafe { shared.pending_mut() };
         Self { shared, pending }
     }
 
-    /// The hidden side, where the last turn is over. Not to be used beside another of its results.
-    #[allow(clippy::mut_from_ref)] // The side is the shared part's, and the draft may be borrowed beside it.
+    /// Returns the write side. The last swap is over, and the caller uses no other result of this function.
+    #[allow(clippy::mut_from_ref)] // The side is borrowed from `shared`, so that `pending` can be borrowed beside it.
     #[inline(always)]
     fn write_side_mut(shared: &Inner<K, V, S, P>) -> &mut Table<P::Entry> {
-        // SAFETY: there is one pen; it asks where the turn is over.
+        // SAFETY: there is one `WriterCore`, and it calls this only when the swap is over.
         unsafe { shared.write_side_mut() }
     }
 
     fn read_side(shared: &Inner<K, V, S, P>) -> &Table<P::Entry> {
-        // SAFETY: there is one pen, and no result is used across a turn.
+        // SAFETY: there is one `WriterCore`, and it uses no result of this after the next swap.
         unsafe { shared.read_side() }
     }
 
-    /// What the writer sees.
+    /// Returns what the writer sees, unpublished changes included.
     fn view(&self) -> WriterView<'_, K, V, S, P> {
         WriterView::new(self.shared, self.pending)
     }
 
+    /// Drops the retired entries. The swap after which they were retired is over.
     fn free_retired(&mut self) {
         if !P::OWNS {
             return;
@@ -56,43 +57,43 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
         if self.must_defer_drops() {
             return self.set_retired_aside();
         }
-        // SAFETY: linked by `retire`.
+        // SAFETY: `retire` linked all entries of the list.
         while let Some(entry) = unsafe { P::unlink(&mut self.pending.retired) } {
-            // SAFETY: taken out before a turn that is over: nobody can have met it since.
+            // SAFETY: the entry was taken out before a swap that is over, so no reader can reach it.
             unsafe { P::free(entry) };
         }
-        // What a thread that panicked has left.
+        // A thread that panicked under the lock of a shared writer may have left some.
         if mem::needs_drop::<(K, V)>() && self.pending.reclaimable.is_some() {
             drop(self.take_reclaimable());
         }
     }
 
-    /// As `free_retired`, where this thread has the lock: it is to be dropped when that was given back.
+    /// As `free_retired`, if this thread holds the lock: sets the entries aside until it has released the lock.
     fn set_retired_aside(&mut self) {
         if self.pending.reclaimable.is_none() {
             self.pending.reclaimable = self.pending.retired.take();
             return;
         }
-        // SAFETY: linked by `retire`.
+        // SAFETY: `retire` linked all entries of the list.
         while let Some(entry) = unsafe { P::unlink(&mut self.pending.retired) } {
-            // SAFETY: taken out before a turn that is over: nobody can have met it since.
+            // SAFETY: the entry was taken out before a swap that is over, so no reader can reach it.
             unsafe { P::link(entry, &mut self.pending.reclaimable) };
         }
     }
 
-    /// Whether this thread holds the lock of those who share the writer, and entries have destructors, which may ask
-    /// for it: then nothing is to be dropped yet.
+    /// Returns true if entries have destructors and this thread holds the lock of a shared writer. A destructor that
+    /// used the writer would find the lock held by its own thread.
     #[inline(always)]
     fn must_defer_drops(&self) -> bool {
         mem::needs_drop::<(K, V)>() && self.pending.is_locked_here()
     }
 
-    /// Drops an entry, or leaves that for when this thread has given the lock back.
+    /// Drops an entry, or sets it aside until this thread has released the lock.
     ///
     /// # Safety
-    /// The caller owns the entry, and nobody can meet it any more.
+    /// The caller owns the entry, and no reader can reach it.
     unsafe fn free(&mut self, entry: P::Entry) {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller owns the entry, and no reader can reach it.
         unsafe {
             if self.must_defer_drops() {
                 P::link(entry, &mut self.pending.reclaimable);
@@ -102,51 +103,51 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
         }
     }
 
-    /// Whether entries wait for being dropped with nothing locked.
+    /// Returns true if entries are set aside, to be dropped after the lock is released.
     #[cfg(feature = "std")]
     #[inline(always)]
     pub(super) fn has_reclaimable(&self) -> bool {
         mem::needs_drop::<(K, V)>() && self.pending.reclaimable.is_some()
     }
 
-    /// Entries that are to be dropped with nothing locked.
+    /// Takes the entries that were set aside.
     pub(super) fn take_reclaimable(&mut self) -> Reclaimable<K, V, P> {
-        // SAFETY: linked by `free`, whose caller owned them.
+        // SAFETY: all entries of the list were linked by their owner, and no reader can reach them.
         unsafe { Reclaimable::new(self.pending.reclaimable.take()) }
     }
 
-    /// Retires an entry that was taken out of the hidden side: drops it at once if no reader can have seen it.
+    /// Takes over an entry that was taken out of the write side, and drops it at once if no reader can have seen it.
     #[inline(always)]
     fn retire(&mut self, entry: P::Entry, is_visible: bool) {
         if !P::OWNS {
             return;
         }
         if is_visible {
-            // SAFETY: just taken out.
+            // SAFETY: the entry was just taken out, so the writer owns it.
             unsafe { P::link(entry, &mut self.pending.retired) };
         } else {
-            // SAFETY: just taken out, and never shown.
+            // SAFETY: the entry was just taken out, and readers have never seen it.
             unsafe { self.free(entry) };
         }
     }
 
-    /// Whether readers may see `entry`, which lies, or just lay, at `place` of the hidden side; `differed` if the sides
-    /// may have differed there before, as they may everywhere after one was rebuilt. No key is asked: its answers may
-    /// change.
+    /// Returns true if readers may see `entry`, which is, or just was, at `place` of the write side. `differed` says
+    /// whether the sides may have differed there before; after a rebuild they may everywhere. No key is compared,
+    /// because a key's answers may change.
     #[inline(always)]
     fn is_visible(&self, entry: &P::Entry, place: Place, differed: bool) -> bool {
         if !P::OWNS || !differed {
             return true;
         }
-        let shown = Self::read_side(self.shared);
+        let read_side = Self::read_side(self.shared);
         if self.pending.dirty.is_rebuilt() {
-            return shown.len() != 0 && !self.pending.dirty.is_unseen(place);
+            return read_side.len() != 0 && !self.pending.dirty.is_unseen(place);
         }
-        // Entries stay where they are, and the sides have one layout.
-        shown.get(place).is_some_and(|other| P::is_same(other, entry))
+        // Both sides have the same layout, and entries do not move within it.
+        read_side.get(place).is_some_and(|other| P::is_same(other, entry))
     }
 
-    /// Moves entries to `next`, each with something that `moved` is told together with its new place.
+    /// Moves `entries` to `next`. Calls `moved` with the value beside each entry, and with the entry's new place.
     #[inline(always)]
     fn move_all<'e, T: Copy>(
         mut entries: impl Iterator<Item = (T, &'e P::Entry)>,
@@ -156,13 +157,13 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
     ) where
         P::Entry: 'e,
     {
-        // Several at a time, so that the processor waits for their keys together. References, because eight entries of
-        // 64 KiB do not fit on a small stack.
+        // Eight at a time, so that the processor waits for their keys together. The array has references, because eight
+        // entries of 64 KiB would not fit on a small stack.
         let mut some = [None; REBUILT];
         loop {
             some.fill_with(|| entries.next().map(|(with, entry)| (Hashed(0), with, entry)));
             for (hash, _, entry) in some.iter_mut().flatten() {
-                // SAFETY: it is in the table, so it has not been freed.
+                // SAFETY: the entry is in the table, so it has been neither freed nor linked.
                 *hash = unsafe { P::hash(entry, &rehash) };
             }
             for (hash, with, entry) in some.into_iter().flatten() {
@@ -174,17 +175,17 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
         }
     }
 
-    /// Notes which entries that were moved from the hidden side to `next` readers cannot see, where the sides had one
-    /// layout.
+    /// Notes which of the entries that moved from the write side to `next` readers cannot see. The two sides had the
+    /// same layout.
     fn note_unseen(&self, next: &Table<P::Entry>, dirty: &mut Dirty) {
         let write_side = Self::write_side_mut(self.shared);
         for bin in self.pending.dirty.bins(write_side.bins()) {
             for place in write_side.places_of(bin) {
                 let Some(entry) = write_side.get(place) else { continue };
                 if !self.is_visible(entry, place, true) {
-                    // SAFETY: it is in the table, so it has not been freed; a boxed entry knows its hash.
+                    // SAFETY: the entry is in the table. Notes are taken of boxed entries alone, which store their hash.
                     let hash = unsafe { P::hash(entry, |_| Hashed(0)) };
-                    // It was just placed under this hash.
+                    // Found: `move_all` has just placed it under this hash.
                     if let Some((moved, _)) = next.find(hash, |other| P::is_same(other, entry)) {
                         dirty.note_unseen(moved);
                     }
@@ -199,8 +200,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         self.shared.hash(key)
     }
 
-    /// Where the key's entry lies in the hidden side, the hash under which it was placed there, and the entry. Asks for
-    /// the other side's lines meanwhile: what changes is copied there.
+    /// Returns the place of `key` on the write side, the hash under which it was placed, and the entry. Prefetches the
+    /// bin of the read side, from which a changed bin is copied after the next swap.
     #[inline(always)]
     fn find_placed<Q>(&self, hash: Hashed, key: &Q) -> Option<(Place, Hashed, &P::Entry)>
     where
@@ -214,7 +215,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Some((place, placed_under(self.shared, side, hash, place, entry), entry))
     }
 
-    /// Whether the hidden side may be changed: the last turn is over, and what was changed meanwhile is in it.
+    /// Returns true if the write side may be changed: the last swap is over, and no change is deferred. After a publish,
+    /// the first call may wait briefly.
     #[inline(always)]
     pub(super) fn make_writable(&mut self) -> Result<bool, TryReserveError> {
         if self.is_writable() { Ok(true) } else { self.make_writable_slow() }
@@ -225,14 +227,15 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         self.pending.swap.is_none() && self.pending.deferred.is_empty()
     }
 
-    /// Who did not leave the first time is not waited for again.
+    /// Waits for readers only the first time after a swap. Later calls would wait again for the same stalled reader.
     #[inline(never)]
     fn make_writable_slow(&mut self) -> Result<bool, TryReserveError> {
-        let fresh = mem::take(&mut self.pending.may_wait);
-        self.wait(&mut if fresh { Backoff::brief() } else { Backoff::never() })
+        let may_wait = mem::take(&mut self.pending.may_wait);
+        self.wait(&mut if may_wait { Backoff::brief() } else { Backoff::never() })
     }
 
-    /// As `settle`, if the slots say so, or if `ask_system` the operating system.
+    /// Brings the write side up to date if the last swap is over. If the slots do not tell, and `ask_system` is set, this
+    /// asks the operating system for a barrier.
     fn try_finish_swap(&mut self, ask_system: bool) -> Result<bool, TryReserveError> {
         if let Some(swap) = &mut self.pending.swap {
             if !self.shared.sides.is_over(swap, || self.shared.slots(), ask_system) {
@@ -240,10 +243,12 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
             }
             self.pending.swap = None;
             let write_side = Self::write_side_mut(self.shared);
+            // The read side was rebuilt: this side needs as many bins before it can be copied.
             if let Some(spare) = self.pending.spare.take() {
                 *write_side = spare;
             }
             self.pending.dirty.copy(Self::read_side(self.shared), write_side);
+            // The swap is over, so no reader can reach what was taken out before it.
             self.free_retired();
         }
         if !self.pending.deferred.is_empty() {
@@ -252,18 +257,18 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Ok(true)
     }
 
-    /// Changes the hidden side as was asked while it could not be. No user code runs but the hashing of growth,
-    /// and what is left to do then is still in `later`.
+    /// Makes the deferred changes. The only user code that may run is `Hash`, for growth; if it panics, the changes that
+    /// are left stay in `deferred`.
     #[cold]
     fn apply_deferred(&mut self) -> Result<(), TryReserveError> {
         let mut deferred = mem::take(&mut self.pending.deferred);
-        // Places are those of the base until the table grows, so what has one comes first.
+        // Changes of existing entries come first: their places are valid only until the table grows.
         deferred.retain(|change| {
             let Some(Base { place, entry: base, home }) = change.base.take() else { return true };
             let (write_side, place) = (Self::write_side_mut(self.shared), Place::from(place));
             let entry = write_side.get(place);
             if entry.is_none_or(|entry| !P::is_same(entry, &base)) {
-                // Two changes of one key, by an `Eq` that contradicts itself, and the other came first.
+                // Another change of the same key came first: the key's `Eq` contradicts itself.
                 return change.now.is_some();
             }
             let stays = write_side.is_found_under(change.hash, home, place);
@@ -271,7 +276,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
                 Some(entry) if stays => self.replace(place, entry),
                 _ => self.take(home, place),
             }
-            // One that belongs elsewhere gets a place there.
+            // Kept for the loop below if the new entry belongs into another bin.
             change.now.is_some() && !stays
         });
         self.pending.deferred_len = deferred.len().cast_signed();
@@ -289,7 +294,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Ok(())
     }
 
-    /// Replaces the entry at `place` of the hidden side by one of the same hash.
+    /// Replaces the entry at `place` of the write side by one with the same hash.
     #[inline(always)]
     fn replace(&mut self, place: Place, entry: P::Entry) {
         let differed = self.pending.dirty.has(place.bin);
@@ -302,8 +307,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         self.retire(old, is_visible);
     }
 
-    /// Replaces the entry at `place` of the hidden side, which was placed under the hash `placed`, by another of an
-    /// equal key, which need not have an equal hash.
+    /// Replaces the entry at `place` of the write side, which was placed under the hash `placed`, by one of an equal
+    /// key. The hash of that key may differ, if `Hash` contradicts `Eq`.
     #[inline(always)]
     fn exchange(&mut self, placed: Hashed, place: Place, hash: Hashed, entry: P::Entry) {
         if placed == hash {
@@ -313,7 +318,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         }
     }
 
-    /// As `exchange`, where the other entry belongs elsewhere.
+    /// As `exchange`, if the new entry belongs into another bin.
     #[cold]
     fn replace_elsewhere(&mut self, placed: Hashed, place: Place, hash: Hashed, entry: P::Entry) {
         let differed = self.pending.dirty.has(place.bin);
@@ -333,7 +338,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Self::write_side_mut(shared).take(home, place, |bin| dirty.mark(bin))
     }
 
-    /// Places an entry that is not there yet in the hidden side; there is room for it.
+    /// Places a new entry on the write side, which has room for it.
     #[inline(always)]
     fn place(&mut self, hash: Hashed, entry: P::Entry) {
         let dirty = &mut self.pending.dirty;
@@ -343,7 +348,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         }
     }
 
-    /// Takes the entry at `place`, which belongs to the bin `home`, out of the hidden side.
+    /// Takes the entry at `place`, whose home is the bin `home`, out of the write side.
     fn take(&mut self, home: usize, place: Place) {
         let differed = self.pending.dirty.has(place.bin);
         let old = Self::take_out(self.shared, &mut self.pending.dirty, home, place);
@@ -351,7 +356,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         self.retire(old, is_visible);
     }
 
-    /// Has the hidden side take `more` entries without growing.
+    /// Grows the write side if it has no room for `more` entries.
     fn make_room(&mut self, more: usize) -> Result<(), TryReserveError> {
         let write_side = Self::write_side_mut(self.shared);
         let overflow = TryReserveError::CapacityOverflow;
@@ -360,7 +365,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         if wanted <= capacity { Ok(()) } else { self.rebuild(wanted.max(capacity + capacity / 3)) }
     }
 
-    /// Moves all of the hidden side to another, with room for `entries`.
+    /// Moves all entries of the write side to a new one with room for `entries`.
     fn rebuild(&mut self, entries: usize) -> Result<(), TryReserveError> {
         let bins = Bin::<P::Entry>::number_for(entries);
         let bins = bins.ok_or(TryReserveError::CapacityOverflow)?;
@@ -373,8 +378,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
             let before = &self.pending.dirty;
             let entries =
                 write_side.entries().map(|(place, entry)| (before.is_unseen(place), entry));
-            Self::move_all(entries, &mut next, rehash, |is_fresh, place| {
-                if is_fresh {
+            Self::move_all(entries, &mut next, rehash, |is_unseen, place| {
+                if is_unseen {
                     dirty.note_unseen(place);
                 }
             });
@@ -392,11 +397,12 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Ok(())
     }
 
-    /// Whether the key was there. Hands key and value back where there is no memory.
+    /// Inserts an entry, and returns true if it replaced another. Hands key and value back if there is no memory.
     pub(super) fn insert(&mut self, key: K, value: V) -> Result<bool, (K, V)> {
         let hash = self.hash(&key);
         match self.make_writable() {
             Ok(true) => {}
+            // Readers may be in the write side: a change would alter a state that was published whole.
             Ok(false) => return self.defer_insert(hash, key, value),
             Err(_) => return Err((key, value)),
         }
@@ -414,7 +420,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Ok(false)
     }
 
-    /// As `insert`, while the hidden side may be looked at.
+    /// As `insert`, while readers may be in the write side.
     #[cold]
     fn defer_insert(&mut self, hash: Hashed, key: K, value: V) -> Result<bool, (K, V)> {
         let deferred = &mut self.pending.deferred;
@@ -426,7 +432,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         };
         if let Ok(mut noted) = deferred.find_entry(hash.0, is) {
             let old = noted.get_mut().now.replace(P::make(hash, key, value)?);
-            // An equal key need not have an equal hash.
+            // An equal key with another hash must be found under that hash from now on.
             if noted.get().hash != hash {
                 let (change, _) = noted.remove();
                 deferred.insert_unique(hash.0, DeferredChange { hash, ..change }, |change| {
@@ -434,7 +440,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
                 });
             }
             self.pending.deferred_len += isize::from(old.is_none());
-            // SAFETY: made since the last turn, and never shown.
+            // SAFETY: the entry was made since the last swap, so readers have never seen it.
             old.into_iter().for_each(|entry| unsafe { self.free(entry) });
             return Ok(old.is_some());
         }
@@ -447,7 +453,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Ok(base.is_some())
     }
 
-    /// Whether the key was there; fails where there is no memory.
+    /// Removes the entry of `key`, and returns true if there was one. Fails if there is no memory.
     pub(super) fn remove<Q>(&mut self, key: &Q) -> Result<bool, TryReserveError>
     where
         Q: Hash + Equivalent<K> + ?Sized,
@@ -461,8 +467,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Ok(true)
     }
 
-    /// Replaces the key's value by what `with` makes of it; whether the key was there. Hands back nothing where
-    /// there is no memory.
+    /// Replaces the value of `key` by the result of `with`, and returns true if there was one. Fails if there is no
+    /// memory.
     pub(super) fn update<Q>(
         &mut self,
         key: &Q,
@@ -477,6 +483,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
             && let Some((place, placed, entry)) = self.find_placed(hash, key)
         {
             let (key, value) = pair::<K, V, P>(entry);
+            // User code, which may panic: nothing has changed yet.
             let (key, value) = (key.clone(), with(value));
             let entry = P::make(hash, key, value).map_err(|_| TryReserveError::Alloc)?;
             self.exchange(placed, place, hash, entry);
@@ -487,7 +494,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         self.insert(key, value).map_err(|_| TryReserveError::Alloc)
     }
 
-    /// As `remove`, while the hidden side may be looked at.
+    /// As `remove`, while readers may be in the write side.
     #[cold]
     fn defer_remove<Q>(&mut self, hash: Hashed, key: &Q) -> Result<bool, TryReserveError>
     where
@@ -501,7 +508,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
                 change.remove();
             }
             self.pending.deferred_len -= isize::from(old.is_some());
-            // SAFETY: made since the last turn, and never shown.
+            // SAFETY: the entry was made since the last swap, so readers have never seen it.
             old.into_iter().for_each(|entry| unsafe { self.free(entry) });
             return Ok(old.is_some());
         }
@@ -514,14 +521,14 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Ok(true)
     }
 
-    /// Takes out all entries for which `keep` does not hold. The last turn is over.
+    /// Removes all entries for which `keep` returns false. The last swap is over.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&K, &V) -> bool) {
         for bin in 0..Self::write_side_mut(self.shared).bins() {
             for place in Self::write_side_mut(self.shared).places_of(bin) {
                 let Some(entry) = Self::write_side_mut(self.shared).get(place) else { continue };
                 let (key, value) = pair::<K, V, P>(entry);
                 if !keep(key, value) {
-                    // SAFETY: it is in the table, so it has not been freed.
+                    // SAFETY: the entry is in the table, so it has been neither freed nor linked.
                     let hash = unsafe { P::hash(entry, |key| self.shared.hash(key)) };
                     self.take(Self::write_side_mut(self.shared).home_of(hash, place), place);
                 }
@@ -529,7 +536,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         }
     }
 
-    /// Takes out all entries. The last turn is over.
+    /// Removes all entries. The last swap is over.
     pub(super) fn clear(&mut self) {
         if P::OWNS {
             return self.retain(|_, _| false);
@@ -538,7 +545,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Self::write_side_mut(self.shared).clear();
     }
 
-    /// Room for `more` entries; while the last turn is not over, to note so many changes.
+    /// Makes room for `more` entries. During a swap, makes room for as many deferred changes instead.
     pub(super) fn reserve(&mut self, more: usize) -> Result<(), TryReserveError> {
         if self.make_writable()? {
             return self.make_room(more);
@@ -550,16 +557,16 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         })
     }
 
-    /// Gives back room that the entries do not need. The last turn is over.
+    /// Frees memory that the entries do not need. The last swap is over.
     pub(super) fn shrink_to_fit(&mut self) -> Result<(), TryReserveError> {
         let write_side = Self::write_side_mut(self.shared);
         let needed = Bin::<P::Entry>::number_for(write_side.len()).unwrap_or(usize::MAX);
         if needed < write_side.bins() { self.rebuild(write_side.len()) } else { Ok(()) }
     }
 
-    /// Waits, as long as `backoff` does, until the last turn is over, and says whether it is.
+    /// Waits until the last swap is over, as long as `backoff` allows, and returns whether it is.
     pub(super) fn wait(&mut self, backoff: &mut Backoff) -> Result<bool, TryReserveError> {
-        // Readers who are busy come to know of a turn soon, and then the system need not be asked.
+        // A busy reader soon sees the swap by itself, which saves the system's barrier.
         let mut briefly = if backoff.may_wait() { Backoff::brief() } else { Backoff::never() };
         while briefly.may_wait() {
             if self.try_finish_swap(false)? {
@@ -575,12 +582,14 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Ok(true)
     }
 
-    /// Shows all changes, if the last turn is over or can be waited for. Whether all changes are shown.
+    /// Publishes all changes, unless a swap is not over that `backoff` does not allow to wait for. Returns whether all
+    /// changes are published.
     pub(super) fn publish(&mut self, backoff: &mut Backoff) -> Result<bool, TryReserveError> {
         if self.view().is_changed() {
             if !self.is_writable() && !self.wait(backoff)? {
                 return Ok(false);
             }
+            // Set before the swap, so that readers of the new state find its generation.
             let generation = Self::read_side(self.shared).generation() + 1;
             Self::write_side_mut(self.shared).set_generation(generation);
             self.pending.swap = Some(self.shared.sides.swap(self.shared.slots()));
@@ -590,8 +599,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Ok(true)
     }
 
-    /// One operation was done: publishes if that makes enough of them. A reader that is in the way is waited for
-    /// a little, and then left alone: the next operation tries again.
+    /// Counts an operation, and publishes if `publish_every` says so. Does not wait for a reader that is in the way: the
+    /// next operation tries again.
     #[inline(always)]
     pub(super) fn count(&mut self) {
         self.pending.until_due = self.pending.until_due.wrapping_sub(1);
@@ -602,11 +611,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
 
     #[inline(never)]
     fn publish_as_due(&mut self) {
-        // Where none is ever due, the count has only gone round.
+        // Without automatic publishes the counter has only wrapped around.
         if self.pending.publish_every != 0 {
             self.pending.until_due = 1;
-            // Who did not leave before this change is not waited for again. Where there is no memory to catch up, the
-            // next operation says so.
+            // The change before has waited already. If there is no memory for the deferred changes, the next operation
+            // fails and says so.
             let _ = self.publish(&mut Backoff::never());
         }
     }
@@ -615,7 +624,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         let done = self.pending.publish_every.wrapping_sub(self.pending.until_due);
         let left = operations.wrapping_sub(done);
         self.pending.publish_every = operations;
-        // If they are enough already, the next one makes a publish due.
+        // If the operations since the last publish are enough already, the next one publishes.
         self.pending.until_due = if operations != 0 && done >= operations { 1 } else { left };
     }
 }
