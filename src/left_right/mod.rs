@@ -1,4 +1,4 @@
-//! A hash map with one writer, whose changes appear together, and readers that never wait.
+//! A hash map with one writer, which publishes its changes together, and readers that never wait.
 //!
 //! `LeftRightMap` makes a `WriteHandle` and a `ReadHandle`, whose methods are the operations. [`LeftRightTable`] is a
 //! table of fixed size for a `static`, which works in the same way without an allocator.
