@@ -49,7 +49,7 @@ impl Hashed {
         ((u128::from(self.0) * bins as u128) >> 64) as usize
     }
 
-    /// Returns the least hash whose home lies after `bin`, or `None` for the last bin.
+    /// Returns the least hash whose home is after `bin`, or `None` for the last bin.
     #[cfg(feature = "left-right")]
     pub(super) fn first_past(bin: usize, bins: usize) -> Option<u64> {
         if bin + 1 >= bins {
@@ -176,7 +176,7 @@ impl Head {
         (free != 0).then(|| free.ilog2() as usize / 8)
     }
 
-    /// Returns true if an entry that passed this bin may lie in a later one.
+    /// Returns true if an entry that passed this bin may be in a later one.
     #[inline(always)]
     pub(super) fn has_overflowed(self) -> bool {
         self.0 >> OVERFLOW_SHIFT != 0
@@ -192,7 +192,7 @@ impl Head {
 
     /// Counts one more entry that passed this bin.
     pub(super) fn with_overflow(self) -> Self {
-        // A saturated count stays: counted down later, it could reach zero while entries still lie behind.
+        // A saturated count stays: counted down later, it could reach zero while such entries are left.
         let lost_count = self.0 >> OVERFLOW_SHIFT == SATURATED;
         Self(if lost_count { self.0 } else { self.0 + (1 << OVERFLOW_SHIFT) })
     }

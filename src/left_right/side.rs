@@ -106,7 +106,7 @@ impl<E: Copy> View<E> {
         }
     }
 
-    /// As `find`, in one bin, with the entry's slot. The error says whether the entry may lie in a later bin.
+    /// As `find`, in one bin, with the entry's slot. The error says whether the entry may be in a later bin.
     #[inline(always)]
     fn find_in(
         bin: &Bin<E>,
@@ -171,7 +171,7 @@ impl<E: Copy> View<E> {
         });
     }
 
-    /// Visits the entries whose home is that of `from`, in whatever bin they lie, except those with smaller hashes.
+    /// Visits the entries whose home is that of `from`, in whatever bin they are, except those with smaller hashes.
     /// Returns the least hash of the next home bin, or `None` after the last. Growth moves entries to other bins, but
     /// keeps the order of hashes, so a walk can go on after it.
     ///
@@ -360,7 +360,7 @@ impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
     #[inline(always)]
     pub(super) fn home_of(&self, hash: Hashed, place: Place) -> usize {
         let home = hash.home(self.bins());
-        // Most entries lie in their home bin, and then the tag need not be read.
+        // Most entries are in their home bin, and then the tag need not be read.
         let is_its = home == place.bin || self.all()[place.bin].head().has_tag(place.slot, hash);
         if is_its { home } else { place.bin }
     }

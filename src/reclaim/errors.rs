@@ -1,9 +1,9 @@
-//! Cause something was not inserted.
+//! Why an insertion failed.
 
 use crate::error::{Busy, TryInsertError};
 use crate::table::Failure;
 
-/// The error without what it hands back.
+/// The cause of a failed insertion: the error without the key and value that it hands back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Cause {
     Busy,

@@ -1,5 +1,5 @@
-//! What every structure stands on: payload words, the seqlock, back-off, padding, striped counters;
-//! readers' slots, the asymmetric barrier, epochs, and two sides that take turns.
+//! Synchronization primitives that all structures share: payload words, the seqlock, backoff, padding, striped counters,
+//! readers' slots, the asymmetric barrier, epochs, and the two sides of left-right.
 //!
 //! Imports go one way: `facade` ← `sync` ← structures.
 
@@ -11,6 +11,7 @@ pub(crate) mod claim;
 pub(crate) mod epoch;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod handles_loom;
+pub(crate) mod hint;
 #[cfg(feature = "alloc")]
 pub(crate) mod holder;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]

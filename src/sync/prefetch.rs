@@ -1,9 +1,9 @@
-//! Asking for a cache line before it is needed.
+//! Prefetching: fetching a cache line before it is needed.
 //!
 //! # Synchronization
 //! None: a prefetch reads nothing that the program can see, and may name any address.
 
-/// Starts fetching the line at `address`; does nothing where the target has no such instruction.
+/// Prefetches the cache line at `address`. Does nothing if the target has no such instruction.
 #[inline(always)]
 pub(crate) fn read<T>(address: *const T) {
     #[cfg(all(target_arch = "x86_64", target_feature = "sse", not(any(miri, hedgerow_loom))))]
