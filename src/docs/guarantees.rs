@@ -110,7 +110,7 @@
 //!   [`ReadHandle::writer`](crate::left_right::ReadHandle::writer) gives another, with all that was drafted.
 //! - Reads allocate nothing. A map allocates what its handles share and slots for sixteen handles; then an entry's
 //!   box, larger tables, slots for sixteen handles more, and notes about what has changed. Where there is no
-//!   memory for a note of a bucket that changed, the next publish copies the whole table instead. `try_insert`,
+//!   memory for a note of a bin that changed, the next publish copies the whole table instead. `try_insert`,
 //!   `try_remove`, `try_reserve`, `try_publish` and `try_clone` say that there is no memory, and nothing is lost.
 //!
 //! # Ordered maps

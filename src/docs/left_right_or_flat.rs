@@ -19,7 +19,7 @@
 //! | readers | each by a handle of its own | all threads, by reference |
 //! | a read costs | [two stores and mostly no fence](#what-a-read-costs) | `FlatMap`: a second look at the bin |
 //! | a read waits | never | while the key's bin is written |
-//! | a write costs | the change, a bucket to copy, its part of a `publish` | the change, in a locked bin |
+//! | a write costs | the change, a bin to copy, its part of a `publish` | the change, in a locked bin |
 //! | a reader that stays holds up | [publishing](#a-reader-that-does-not-go-on), memory | nobody; `HashMap`: memory |
 //! | entries are kept | [`new`]: once, in a box; [`inline`]: in both tables | once; `HashMap`: in a box |
 //! | growth | by a third, in one insert | a bounded part in each insert |

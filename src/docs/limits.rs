@@ -65,7 +65,7 @@
 //!   less until the next publish is over; then one and a third times. [`reserve`] ahead where an insert may not take
 //!   so long.
 //! - Room goes back to the allocator in [`shrink_to_fit`] and on drop, not before.
-//! - There are 2^32 - 1 buckets of seven slots at most.
+//! - There are 2^32 - 1 bins of seven slots at most.
 //! - A [`LeftRightTable`](crate::LeftRightTable) refuses changes while a reader is stuck: it has no memory to note
 //!   them in.
 //!
@@ -274,7 +274,7 @@
 //! - [`FlatTable`](crate::FlatTable) gives them sixteen bins (32 on 32-bit targets) and refuses the rest; so it
 //!   refuses other keys that belong to those bins, too.
 //! - [`HashMap`](crate::HashMap) and [`BytesMap`](crate::BytesMap) stand on the same table and behave the same.
-//! - In a [`LeftRightMap`](crate::LeftRightMap) they fill the buckets that follow, those of other keys, which get
+//! - In a [`LeftRightMap`](crate::LeftRightMap) they fill the bins that follow, those of other keys, which get
 //!   slower as well; growth moves all of them in one insert. Readers never begin again.
 //!
 //! The defence is a hash that the attacker does not know. [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder)

@@ -98,7 +98,7 @@
 //! - `AB-3`, `AB-4` (`sync/barrier.rs`): readers that begin to execute fences because the system refuses its barrier,
 //!   and say so; a writer that knows it of all of them, and tells the others.
 //! - `RG-1` ↔ `RG-2` (`sync/registry.rs`): publication of a block of readers' slots.
-//! - `SE-1` ↔ `SE-2` (`sync/seat.rs`): a reader's slot, or the writer's place of a left-right map, given up and
+//! - `SE-1` ↔ `SE-2` (`sync/claim.rs`): a reader's slot, or the writer's place of a left-right map, given up and
 //!   taken.
 //! - `EP-1`, `EP-3` ↔ `EP-2`, `EP-4` ↔ `EP-5` (`sync/epoch.rs`): pins and unpins against the scan of all
 //!   slots; the epoch as it is raised, and as a pin reads it.
@@ -114,7 +114,7 @@
 //! - `LF-1` ↔ `LF-2` (`fence/grow.rs`): the giver of entries is locked before their receiver is unlocked.
 //! - `RA-1` (`fence/range.rs`): the second looks at the leaves of a range, and the fence before them.
 //! - `AR-1` (`fence/arena.rs`): leaves given back, and taken again.
-//! - `CT-1` ↔ `CT-2` (`sync/counted.rs`): holds given up; the last of them, before the value is dropped.
+//! - `CT-1` ↔ `CT-2` (`sync/shared.rs`): holds given up; the last of them, before the value is dropped.
 //!
 //! `tests/mutations.toml` weakens each of them, and a named test or model fails, but for these:
 //!

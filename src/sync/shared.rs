@@ -87,7 +87,7 @@ mod tests {
         for _ in 0..3 {
             assert!(catch_unwind(|| first.clone()).is_err());
             let references = first.inner().references.load(Ordering::Relaxed);
-            assert_eq!(references, MOST, "a hold that was refused is shared");
+            assert_eq!(references, MOST, "a reference that was refused is counted");
         }
         first.inner().references.store(1, Ordering::Relaxed);
     }
