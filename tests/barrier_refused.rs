@@ -1,6 +1,7 @@
 //! builds: default
-//! A sandbox refuses `membarrier` after the first maps were made, when their readers rely on it. Publishes still end, and
-//! garbage is still freed. Each case is a process of its own, because a filter of system calls cannot be removed.
+//!
+//! A sandbox refuses `membarrier` after the first maps were made, when their readers rely on it. Publishes still end,
+//! and garbage is still freed. Each case is a process of its own, because a filter of system calls cannot be removed.
 //!
 //! Other builds have no `std-ext`, and so no barrier that could be refused.
 #![cfg(all(

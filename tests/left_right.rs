@@ -348,8 +348,8 @@ fn entries_grown_out_of_are_neither_lost_nor_dropped_twice() {
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }
 
-/// Each publish sets all keys to its number. A reader that sees two numbers has seen half a publish. One that sees a lower
-/// number than before has gone back.
+/// Each publish sets all keys to its number. A reader that sees two numbers has seen half a publish. One that sees a
+/// lower number than before has gone back.
 fn whole_publishes<P: Storage<u64, u64>>(handles: Handles<u64, u64, Mapped, P>, wait: bool) {
     const KEYS: u64 = 50;
     let (mut writer, reader) = handles;

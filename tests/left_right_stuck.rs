@@ -1,7 +1,7 @@
 //! builds: default
 //!
-//! A reader that is stopped for long in a read section. The writer of a `LeftRightMap` defers its changes, in notes whose
-//! size depends on the keys and not on the changes. When the reader goes on, all changes are published.
+//! A reader that is stopped for long in a read section. The writer of a `LeftRightMap` defers its changes, in notes
+//! whose size depends on the keys and not on the changes. When the reader goes on, all changes are published.
 
 mod support;
 
@@ -233,7 +233,8 @@ fn threads_stopped_one_after_the_other_hold_up_a_publish_each() {
     });
 }
 
-/// If the room for notes cannot be addressed, that is an error, and not a lack of memory, which would abort the process.
+/// If the room for notes cannot be addressed, that is an error, and not a lack of memory, which would abort the
+/// process.
 #[test]
 fn room_that_cannot_be_addressed_is_refused_while_a_reader_is_stalled() {
     let (mut writer, reader) = LeftRightMap::<u64, u64>::new();

@@ -229,8 +229,8 @@ impl Contrary {
     /// Classes of keys that contradict themselves.
     const CLASSES: u64 = 8;
 
-    /// Makes a key. All keys have the same tag, and their homes are a few of many bins. Deferred changes of them are next
-    /// to each other too. So such keys are compared although their hashes differ.
+    /// Makes a key. All keys have the same tag, and their homes are a few of many bins. Deferred changes of them are
+    /// next to each other too. So such keys are compared although their hashes differ.
     fn new(class: u64, place: u64) -> Self {
         Self::tagged(class, place, 0x55)
     }

@@ -5,10 +5,10 @@
 //!        last byte    overflow count: entries that passed this full bin; 127 = saturated
 //! ```
 //!
-//! The hash of an entry names its home bin. If that is full, the entry goes into the next bin with a free slot, and each
-//! bin that it passes counts it. A lookup goes on past a bin only if the count is not zero. Bins are whole cache lines,
-//! so a hit mostly waits for memory once. (Overflow counts: F14, by Bronson and Shi. Tags compared as one word: Knuth's
-//! and Mycroft's bit tricks.)
+//! The hash of an entry names its home bin. If that is full, the entry goes into the next bin with a free slot, and
+//! each bin that it passes counts it. A lookup goes on past a bin only if the count is not zero. Bins are whole cache
+//! lines, so a hit mostly waits for memory once. (Overflow counts: F14, by Bronson and Shi. Tags compared as one word:
+//! Knuth's and Mycroft's bit tricks.)
 
 use crate::api::hasher::mixes_well;
 use crate::sync::prefetch;
@@ -139,8 +139,8 @@ impl Head {
         }
     }
 
-    /// Returns the slots whose tag is that of `hash`. Above the first match it may report slots whose tag differs in the
-    /// lowest bit; the caller compares the keys anyway.
+    /// Returns the slots whose tag is that of `hash`. Above the first match it may report slots whose tag differs in
+    /// the lowest bit; the caller compares the keys anyway.
     #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(miri))))]
     #[inline(always)]
     pub(super) fn matches(self, hash: Hashed) -> Matches {

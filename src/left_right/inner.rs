@@ -37,8 +37,8 @@ pub(super) struct Inner<K, V, S, P: Storage<K, V>> {
     owns: PhantomData<(K, V)>,
 }
 
-// SAFETY: readers of any thread read keys, values and the hasher (`Sync`). The writer drops entries, and the thread that
-// drops the last handle drops the rest (`Send`). One thread at a time writes the cells: the protocol of the sides
+// SAFETY: readers of any thread read keys, values and the hasher (`Sync`). The writer drops entries, and the thread
+// that drops the last handle drops the rest (`Send`). One thread at a time writes the cells: the protocol of the sides
 // ([LR-1] to [LR-5]) and the writer's claim ([SE-1], [SE-2]) ensure that.
 unsafe impl<K: Send + Sync, V: Send + Sync, S: Send, P: Storage<K, V>> Send for Inner<K, V, S, P> {}
 // SAFETY: as above.

@@ -45,8 +45,8 @@ pub(super) struct Dirty {
     everywhere: bool,
     /// The write side was rebuilt: an entry's place there says nothing about its place on the read side.
     rebuilt: bool,
-    /// `list` notes which entries readers cannot see. Set if the write side was rebuilt while the read side had entries:
-    /// no key is asked then, because its `Hash` and `Eq` may answer differently now.
+    /// `list` notes which entries readers cannot see. Set if the write side was rebuilt while the read side had
+    /// entries: no key is asked then, because its `Hash` and `Eq` may answer differently now.
     notes_unseen: bool,
 }
 

@@ -115,10 +115,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> Snapshot<'_, K, V, S, P>
     /// Visits a few entries, in the order of a hash of their keys, and returns where to go on. A walk starts with 0 and
     /// ends when `None` is returned. Each call may use another snapshot, even if the map has changed and grown between.
     ///
-    /// The walk visits each entry that stays in the map all the time, and may visit entries that are inserted or removed
-    /// meanwhile. It visits an entry twice only if the number of bins changes. Wait-free, if `each` is; allocates
-    /// nothing; O(1) expected. A call visits about k = 5 entries, so a walk takes O(n / k) calls. Calls the hasher for
-    /// each of the entries, and for some others.
+    /// The walk visits each entry that stays in the map all the time, and may visit entries that are inserted or
+    /// removed meanwhile. It visits an entry twice only if the number of bins changes. Wait-free, if `each` is;
+    /// allocates nothing; O(1) expected. A call visits about k = 5 entries, so a walk takes O(n / k) calls. Calls the
+    /// hasher for each of the entries, and for some others.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -234,9 +234,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> Snapshot<'_, K, V, S, P>
         Lookup(hash)
     }
 
-    /// Visits the entries that may belong to a lookup, so that the caller can prefetch what they point to. It visits the
-    /// entry of the key, if that is in its home bin, and hardly ever another. [`end_lookup`](Self::end_lookup) returns
-    /// the right one.
+    /// Visits the entries that may belong to a lookup, so that the caller can prefetch what they point to. It visits
+    /// the entry of the key, if that is in its home bin, and hardly ever another. [`end_lookup`](Self::end_lookup)
+    /// returns the right one.
     #[inline]
     pub fn likely(&self, lookup: Lookup, mut each: impl FnMut(&K, &V)) {
         // SAFETY: the read section lasts as long as `self`, so the entries of the view neither change nor are freed.

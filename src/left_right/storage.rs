@@ -88,7 +88,8 @@ pub(super) mod sealed {
         unsafe fn free(entry: Self::Entry);
     }
 
-    // SAFETY: an entry points to a box of its own. Readers read only the pair, and `link` writes only the word before it.
+    // SAFETY: an entry points to a box of its own. Readers read only the pair, and `link` writes only the word before
+    // it.
     unsafe impl<K, V> EntryStorage<K, V> for Boxed {
         type Entry = NonNull<Node<K, V>>;
 

@@ -25,15 +25,15 @@ use std::sync::Arc;
 
 /// Changes a map, and publishes the changes: readers see all of them at once.
 ///
-/// There is one writer at a time. If the handle is dropped, or its thread panics, [`ReadHandle::writer`] returns another,
-/// which goes on from where this one was.
+/// There is one writer at a time. If the handle is dropped, or its thread panics, [`ReadHandle::writer`] returns
+/// another, which goes on from where this one was.
 ///
 /// # Guarantees
 /// - Closures run once, and copying a change to the other table runs no user code. `Hash`, `Eq`, `Clone`, `Drop` and
 ///   closures never find an operation half done: they may panic, and they may use read handles of the same map. No lock
 ///   that a reader needs is held while they run, because readers take no lock.
-/// - A key whose `Hash` contradicts its `Eq` may or may not be found, and may have two entries. Other keys and published
-///   states are not affected, with one exception: if `Hash` answers differently each time, other
+/// - A key whose `Hash` contradicts its `Eq` may or may not be found, and may have two entries. Other keys and
+///   published states are not affected, with one exception: if `Hash` answers differently each time, other
 ///   [`Inline`](super::Inline) entries may not be found.
 /// - Keys and values are dropped once. The first change after a publish drops those that it took from readers
 ///   ([`wait_for_readers`](Self::wait_for_readers) drops them without a change). Those that no reader has seen are
@@ -42,8 +42,8 @@ use std::sync::Arc;
 ///   [`clear`](Self::clear) and [`shrink_to_fit`](Self::shrink_to_fit) wait for readers. The first change after a
 ///   publish may wait too, briefly. If a reader has been reading since before the last publish,
 ///   changes are deferred: each costs an insertion into a hash table, and is made later.
-/// - The cost of a publish depends on the number of changes, not on the size of the map. After growth, one publish costs
-///   by the size. The first change after a publish does most of the work.
+/// - The cost of a publish depends on the number of changes, not on the size of the map. After growth, one publish
+///   costs by the size. The first change after a publish does most of the work.
 pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
     shared: Shared<Inner<K, V, S, P>>,
 }
@@ -240,14 +240,15 @@ impl<K, V, S, P: Storage<K, V>> WriteHandle<K, V, S, P> {
 }
 
 impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> {
-    /// Stores `value` under `key`, and returns true if it replaced another value. Readers see it after the next publish.
+    /// Stores `value` under `key`, and returns true if it replaced another value. Readers see it after the next
+    /// publish.
     ///
     /// It does not return the old value. Readers may hold that value, so it cannot be moved out; a value that no reader
-    /// has seen is dropped before this returns, so it cannot be borrowed; and a clone would cost every caller. To see the
-    /// old value, call [`get`](Self::get) before.
+    /// has seen is dropped before this returns, so it cannot be borrowed; and a clone would cost every caller. To see
+    /// the old value, call [`get`](Self::get) before.
     ///
-    /// Waits for no reader, except briefly after a publish. Allocates the entry, unless entries are inline, and sometimes
-    /// a larger table. O(1) amortized. Handles running out of memory as std's collections do;
+    /// Waits for no reader, except briefly after a publish. Allocates the entry, unless entries are inline, and
+    /// sometimes a larger table. O(1) amortized. Handles running out of memory as std's collections do;
     /// [`try_insert`](Self::try_insert) returns an error instead.
     ///
     /// ```
@@ -285,8 +286,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
     /// Removes the entry of `key`, and returns true if there was one. Readers see that after the next publish. It does
     /// not return the entry, for the reasons at [`insert`](Self::insert).
     ///
-    /// Waits for no reader, except briefly after a publish. Allocates only while readers are stalled, to note the change.
-    /// O(1) expected.
+    /// Waits for no reader, except briefly after a publish. Allocates only while readers are stalled, to note the
+    /// change. O(1) expected.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -323,12 +324,12 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
         Ok(removed)
     }
 
-    /// Replaces the value of `key` by the result of `with`, and returns true if there was one. Calls `with` once, or not
-    /// at all if there is no entry.
+    /// Replaces the value of `key` by the result of `with`, and returns true if there was one. Calls `with` once, or
+    /// not at all if there is no entry.
     ///
-    /// It does not return a reference to the new value. An automatic publish ([`publish_every`](Self::publish_every)) may
-    /// copy the change before this returns, so every caller would pay for another lookup. [`get`](Self::get) is that
-    /// lookup.
+    /// It does not return a reference to the new value. An automatic publish ([`publish_every`](Self::publish_every))
+    /// may copy the change before this returns, so every caller would pay for another lookup. [`get`](Self::get) is
+    /// that lookup.
     ///
     /// Waits for no reader, except briefly after a publish. Allocates as [`insert`](Self::insert) does.
     ///
@@ -374,8 +375,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
 
     /// Removes all entries for which `keep` returns false.
     ///
-    /// Waits for readers that have been reading since before the last publish. Allocates nothing. O(capacity). If `keep`
-    /// panics, the entries that it rejected before are removed.
+    /// Waits for readers that have been reading since before the last publish. Allocates nothing. O(capacity). If
+    /// `keep` panics, the entries that it rejected before are removed.
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::new();
@@ -569,8 +570,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> 
     /// ([`stalled_readers`](Self::stalled_readers)).
     ///
     /// # Errors
-    /// If readers are in the state before the *last* publish, or there is no memory for the deferred changes. The changes
-    /// are kept, and the caller can try again.
+    /// If readers are in the state before the *last* publish, or there is no memory for the deferred changes. The
+    /// changes are kept, and the caller can try again.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();

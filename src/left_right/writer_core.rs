@@ -183,7 +183,8 @@ impl<'a, K, V, S, P: Storage<K, V>> WriterCore<'a, K, V, S, P> {
             for place in write_side.places_of(bin) {
                 let Some(entry) = write_side.get(place) else { continue };
                 if !self.is_visible(entry, place, true) {
-                    // SAFETY: the entry is in the table. Notes are taken of boxed entries alone, which store their hash.
+                    // SAFETY: the entry is in the table. Notes are taken of boxed entries alone, which store their
+                    // hash.
                     let hash = unsafe { P::hash(entry, |_| Hashed(0)) };
                     // Found: `move_all` has just placed it under this hash.
                     if let Some((moved, _)) = next.find(hash, |other| P::is_same(other, entry)) {
@@ -215,8 +216,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Some((place, placed_under(self.shared, side, hash, place, entry), entry))
     }
 
-    /// Returns true if the write side may be changed: the last swap is over, and no change is deferred. After a publish,
-    /// the first call may wait briefly.
+    /// Returns true if the write side may be changed: the last swap is over, and no change is deferred. After a
+    /// publish, the first call may wait briefly.
     #[inline(always)]
     pub(super) fn make_writable(&mut self) -> Result<bool, TryReserveError> {
         if self.is_writable() { Ok(true) } else { self.make_writable_slow() }
@@ -234,8 +235,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         self.wait(&mut if may_wait { Backoff::brief() } else { Backoff::never() })
     }
 
-    /// Brings the write side up to date if the last swap is over. If the slots do not tell, and `ask_system` is set, this
-    /// asks the operating system for a barrier.
+    /// Brings the write side up to date if the last swap is over. If the slots do not tell, and `ask_system` is set,
+    /// this asks the operating system for a barrier.
     fn try_finish_swap(&mut self, ask_system: bool) -> Result<bool, TryReserveError> {
         if let Some(swap) = &mut self.pending.swap {
             if !self.shared.sides.is_over(swap, || self.shared.slots(), ask_system) {
@@ -257,8 +258,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Ok(true)
     }
 
-    /// Makes the deferred changes. The only user code that may run is `Hash`, for growth; if it panics, the changes that
-    /// are left stay in `deferred`.
+    /// Makes the deferred changes. The only user code that may run is `Hash`, for growth; if it panics, the changes
+    /// that are left stay in `deferred`.
     #[cold]
     fn apply_deferred(&mut self) -> Result<(), TryReserveError> {
         let mut deferred = mem::take(&mut self.pending.deferred);
@@ -599,8 +600,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriterCore<'_, K, V, S, 
         Ok(true)
     }
 
-    /// Counts an operation, and publishes if `publish_every` says so. Does not wait for a reader that is in the way: the
-    /// next operation tries again.
+    /// Counts an operation, and publishes if `publish_every` says so. Does not wait for a reader that is in the way:
+    /// the next operation tries again.
     #[inline(always)]
     pub(super) fn count(&mut self) {
         self.pending.until_due = self.pending.until_due.wrapping_sub(1);

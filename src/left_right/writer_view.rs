@@ -28,8 +28,8 @@ where
     side.find(hash, move |entry| key.equivalent(pair::<K, V, P>(entry).0))
 }
 
-/// Returns the hash under which the entry at `place` was placed. `hash` is the one under which it was found. They differ
-/// if a key's `Hash` contradicts its `Eq`.
+/// Returns the hash under which the entry at `place` was placed. `hash` is the one under which it was found. They
+/// differ if a key's `Hash` contradicts its `Eq`.
 #[inline(always)]
 pub(super) fn placed_under<K: Hash, V, S: BuildHasher, P: Storage<K, V>>(
     shared: &Inner<K, V, S, P>,

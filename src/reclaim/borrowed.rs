@@ -10,8 +10,8 @@ use core::ptr::NonNull;
 
 /// A borrowed entry of a map of owned data. Dereferences to the value.
 ///
-/// It holds a [`Guard`], so the entry is not dropped before it, even if it is removed from the map. It holds no lock: the
-/// same thread and others may write to the map meanwhile, even to the same key.
+/// It holds a [`Guard`], so the entry is not dropped before it, even if it is removed from the map. It holds no lock:
+/// the same thread and others may write to the map meanwhile, even to the same key.
 ///
 /// ```
 /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
@@ -182,9 +182,9 @@ impl<K: Eq + ?Sized> Eq for KeyRef<'_, K> {}
 
 /// A map of owned data with a guard: its methods return plain references, for many operations in a row.
 ///
-/// Made by `pin`, `with_guard` or `pin_owned` of a map. Dereferences to the map, so that its other methods can be called
-/// too. What its methods return borrows from this value, even if the guard is the caller's. To keep a reference beyond
-/// the statement, bind this value by `let`: `let pinned = map.with_guard(&guard);`.
+/// Made by `pin`, `with_guard` or `pin_owned` of a map. Dereferences to the map, so that its other methods can be
+/// called too. What its methods return borrows from this value, even if the guard is the caller's. To keep a reference
+/// beyond the statement, bind this value by `let`: `let pinned = map.with_guard(&guard);`.
 ///
 /// ```
 /// let map: hedgerow::HashMap<u32, String> = [(1, "one".into()), (2, "two".into())].into();

@@ -1,11 +1,11 @@
 //! Garbage: nodes that were taken out of a map and that readers may still be using.
 //!
-//! Garbage is stored in bags, each under a short lock of its own. There is one bag until two threads contend for it, and
-//! then as many as make contention rare. A bag has three lists: *open*, to which operations add; *sealed*, a batch
-//! stamped with the epoch; *reclaimable*, which no reader can see any more. Each operation that adds garbage drops up to
-//! [`FREE_PER_OPERATION`] reclaimable nodes, so that no single operation pays for all. An operation that seals a batch
-//! also advances one other bag, because that bag's threads may have ended. Adding garbage never fails: only the second to
-//! seventeenth bag are allocated. An operation that must not exceed a limit frees garbage first
+//! Garbage is stored in bags, each under a short lock of its own. There is one bag until two threads contend for it,
+//! and then as many as make contention rare. A bag has three lists: *open*, to which operations add; *sealed*, a batch
+//! stamped with the epoch; *reclaimable*, which no reader can see any more. Each operation that adds garbage drops up
+//! to [`FREE_PER_OPERATION`] reclaimable nodes, so that no single operation pays for all. An operation that seals a
+//! batch also advances one other bag, because that bag's threads may have ended. Adding garbage never fails: only the
+//! second to seventeenth bag are allocated. An operation that must not exceed a limit frees garbage first
 //! ([`Garbage::make_room`]).
 //!
 //! Destructors are user code. They run with nothing locked, and a thread takes only a few nodes out of a bag at a time
@@ -16,8 +16,8 @@
 //! # Synchronization
 //! - `[GB-1]` release store of the bags' address ↔ `[GB-2]` acquire load: a thread that sees the bags sees them
 //!   initialized.
-//! - A bag's lock hands its lists from thread to thread: sealing and freeing come after the unlinks. When a batch may be
-//!   freed is up to [`epoch`](crate::sync::epoch).
+//! - A bag's lock hands its lists from thread to thread: sealing and freeing come after the unlinks. When a batch may
+//!   be freed is up to [`epoch`](crate::sync::epoch).
 //! - The length of a bag is a [`Gauge`] beside its lock.
 
 use super::node::{List, Node, NodePtr};
@@ -254,8 +254,8 @@ impl<N: Node> Garbage<N> {
     /// Adds a node that was unlinked. Runs no destructor.
     ///
     /// # Safety
-    /// The node was unlinked from where readers of `domain` find it, by this thread or one that it has synchronized with.
-    /// It is added once.
+    /// The node was unlinked from where readers of `domain` find it, by this thread or one that it has synchronized
+    /// with. It is added once.
     pub(crate) unsafe fn add(&self, domain: &Domain, reader: usize, node: NodePtr<N>) {
         // SAFETY: the caller promises what `put` requires.
         drop(unsafe { self.put(domain, reader, node) });
@@ -333,8 +333,8 @@ impl<N: Node> Garbage<N> {
         self.bags().map(BagCell::len).sum()
     }
 
-    /// Frees nodes until at most `limit` are left, as far as readers and other threads' locks allow. Returns true if that
-    /// was enough.
+    /// Frees nodes until at most `limit` are left, as far as readers and other threads' locks allow. Returns true if
+    /// that was enough.
     #[cold]
     pub(crate) fn make_room(&self, domain: &Domain, limit: usize) -> bool {
         let mut excess = self.len().saturating_sub(limit);
@@ -354,8 +354,8 @@ impl<N: Node> Garbage<N> {
         self.len() <= limit
     }
 
-    /// Frees all nodes that no reader can see any more. Within a destructor of this garbage it only advances batches: the
-    /// operation that runs the destructor frees them, or a later one.
+    /// Frees all nodes that no reader can see any more. Within a destructor of this garbage it only advances batches:
+    /// the operation that runs the destructor frees them, or a later one.
     pub(crate) fn reclaim(&self, domain: &Domain) {
         for cell in self.bags() {
             let mut bag = cell.lock();
@@ -390,14 +390,15 @@ impl<N: Node> Garbage<N> {
     }
 }
 
-/// Frees the nodes of a list that no reader can see any more. If a destructor panics, the rest is freed during unwinding.
-/// A second panic then aborts, as with std's collections.
+/// Frees the nodes of a list that no reader can see any more. If a destructor panics, the rest is freed during
+/// unwinding. A second panic then aborts, as with std's collections.
 pub(crate) fn free_all<N: Node>(list: &mut List<N>) {
     struct Rest<'a, N: Node>(&'a mut List<N>);
     impl<N: Node> Rest<'_, N> {
         fn free(&mut self) {
             while let Some(node) = self.0.pop() {
-                // SAFETY: only this call takes the node off the list, and the caller promises that no reader can see it.
+                // SAFETY: only this call takes the node off the list, and the caller promises that no reader can see
+                // it.
                 unsafe { N::free(node.0) }
             }
         }

@@ -12,14 +12,14 @@ const ORPHANED: usize = 1 << (usize::BITS - 1);
 
 /// Keeps entries of maps alive: an entry that this thread has found is not dropped while the guard is held.
 ///
-/// A guard serves all maps of [`owned`](crate::owned). It locks nothing, and no operation waits for it. While it is held,
-/// the same thread and others may write to the same map or to others, and take more guards. Its cost is memory: entries
-/// that are removed meanwhile stay until it is dropped ([`HashMap::pending`](crate::HashMap::pending),
+/// A guard serves all maps of [`owned`](crate::owned). It locks nothing, and no operation waits for it. While it is
+/// held, the same thread and others may write to the same map or to others, and take more guards. Its cost is memory:
+/// entries that are removed meanwhile stay until it is dropped ([`HashMap::pending`](crate::HashMap::pending),
 /// [`HashMap::stalled_readers`](crate::HashMap::stalled_readers)).
 ///
 /// Most programs never name a guard. What a map returns holds its own ([`Ref`](crate::owned::Ref)), and so does the map
-/// that [`HashMap::pin`](crate::HashMap::pin) returns. [`HashMap::with_guard`](crate::HashMap::with_guard) takes one from
-/// the caller.
+/// that [`HashMap::pin`](crate::HashMap::pin) returns. [`HashMap::with_guard`](crate::HashMap::with_guard) takes one
+/// from the caller.
 ///
 /// A guard stays in its thread. To hold one across an `await`, use an [`OwnedGuard`].
 pub struct Guard<'a> {
@@ -30,8 +30,8 @@ pub struct Guard<'a> {
 
 /// Returns a guard for this thread, which holds until it is dropped.
 ///
-/// With feature `std` the guard uses the thread's own slot, and another guard beside it costs an addition. Without `std`,
-/// each guard claims a slot of the process-wide registry by compare-and-swap. A [`Handle`] saves that.
+/// With feature `std` the guard uses the thread's own slot, and another guard beside it costs an addition. Without
+/// `std`, each guard claims a slot of the process-wide registry by compare-and-swap. A [`Handle`] saves that.
 ///
 /// Lock-free. Allocates only if more threads hold guards than ever before. Handles running out of memory as std's
 /// collections do; [`try_pin`] returns an error instead.
@@ -303,8 +303,8 @@ impl fmt::Debug for Handle {
 /// ```
 pub struct OwnedGuard(Guard<'static>);
 
-// SAFETY: the slot belongs to this guard alone, because the guard cannot be cloned and its handle is gone. So one thread
-// at a time pins, counts and unpins, and moving the guard to another thread orders the two.
+// SAFETY: the slot belongs to this guard alone, because the guard cannot be cloned and its handle is gone. So one
+// thread at a time pins, counts and unpins, and moving the guard to another thread orders the two.
 unsafe impl Send for OwnedGuard {}
 // SAFETY: a shared guard gives access to its number alone.
 unsafe impl Sync for OwnedGuard {}

@@ -12,8 +12,8 @@ use core::ptr::{self, NonNull};
 ///
 /// # Synchronization
 /// The words are relaxed. The hash is written before the node is published with its table. The link is written when the
-/// node has been unlinked. A thread that splits a bin may read the link as a hash. It cannot lock that bin from the state
-/// that it read, because the bin has changed, and drops what it computed.
+/// node has been unlinked. A thread that splits a bin may read the link as a hash. It cannot lock that bin from the
+/// state that it read, because the bin has changed, and drops what it computed.
 pub(crate) struct Header {
     /// The low word of the hash, or the next piece of garbage.
     low: AtomicPtr<()>,
@@ -71,7 +71,8 @@ impl<N> PartialEq for NodePtr<N> {
     }
 }
 
-// SAFETY: a table hands nodes from thread to thread. Many threads may read a node (`Sync`), and any may drop it (`Send`).
+// SAFETY: a table hands nodes from thread to thread. Many threads may read a node (`Sync`), and any may drop it
+// (`Send`).
 unsafe impl<N: Send + Sync> Send for NodePtr<N> {}
 
 impl<N: Node> NodePtr<N> {

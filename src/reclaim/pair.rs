@@ -20,7 +20,8 @@ pub(crate) struct Pair<K, V> {
 // SAFETY: `new` and `free` use the layout of the same type, and the header is the first field.
 unsafe impl<K, V> Node for Pair<K, V> {
     unsafe fn free(node: NonNull<Self>) {
-        // SAFETY: `new` allocated the node with the layout of a box, and the caller promises that this is the only call.
+        // SAFETY: `new` allocated the node with the layout of a box, and the caller promises that this is the only
+        // call.
         drop(unsafe { Box::from_raw(node.as_ptr()) });
     }
 }
@@ -60,7 +61,8 @@ pub(crate) struct KeyNode<K> {
 // SAFETY: `new` and `free` use the layout of the same type, and the header is the first field.
 unsafe impl<K> Node for KeyNode<K> {
     unsafe fn free(node: NonNull<Self>) {
-        // SAFETY: `new` allocated the node with the layout of a box, and the caller promises that this is the only call.
+        // SAFETY: `new` allocated the node with the layout of a box, and the caller promises that this is the only
+        // call.
         drop(unsafe { Box::from_raw(node.as_ptr()) });
     }
 }

@@ -1,9 +1,9 @@
 //! Destructors that write to the map that is dropping them.
 //!
-//! An operation that adds garbage also frees some, and so runs destructors. A destructor may write to the same map, which
-//! adds garbage and would free some, and so on, as deep as there is garbage. So an operation within a destructor leaves
-//! the freeing to others. An operation of *another* thread frees as usual, because a destructor may be slow, or never
-//! return.
+//! An operation that adds garbage also frees some, and so runs destructors. A destructor may write to the same map,
+//! which adds garbage and would free some, and so on, as deep as there is garbage. So an operation within a destructor
+//! leaves the freeing to others. An operation of *another* thread frees as usual, because a destructor may be slow, or
+//! never return.
 //!
 //! With feature `std`, a thread-local says what its thread is freeing, which tells the two cases apart. Without `std`,
 //! nothing tells threads apart: a guard has a slot of its own, and stacks may be anywhere. There the depth is bounded
@@ -34,8 +34,8 @@ mod by_thread {
     use core::marker::PhantomData;
     use std::thread::panicking;
 
-    /// Maps whose garbage one thread frees at a time, each within a destructor of the one before. Deeper garbage is left
-    /// to later operations.
+    /// Maps whose garbage one thread frees at a time, each within a destructor of the one before. Deeper garbage is
+    /// left to later operations.
     const DEPTH: usize = 8;
 
     /// What this thread is freeing: addresses of garbage, or zero for a free place.
@@ -69,7 +69,8 @@ mod by_thread {
         }
 
         /// Begins to free `garbage`. Returns `None` if this thread is freeing it already. Also returns `None` if the
-        /// thread is unwinding and the caller does not demand it: another panic in a destructor would abort the process.
+        /// thread is unwinding and the caller does not demand it: another panic in a destructor would abort the
+        /// process.
         #[inline]
         #[expect(clippy::unused_self, reason = "without thread-locals this counts")]
         pub(crate) fn begin<'a, T>(
@@ -98,7 +99,8 @@ mod by_thread {
     }
 
     impl Active {
-        /// Takes a further place. Returns `None` if the garbage has one already, or if the thread is as deep as it may be.
+        /// Takes a further place. Returns `None` if the garbage has one already, or if the thread is as deep as it may
+        /// be.
         #[cold]
         fn deeper(&self, address: usize) -> Option<usize> {
             let is_this = |place: &Cell<usize>| place.get() == address;

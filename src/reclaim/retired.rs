@@ -124,15 +124,15 @@ impl<N: Node> Retired<N> {
     /// Adds a node. Runs no destructor.
     ///
     /// # Safety
-    /// The node was unlinked from where readers find it, by this thread or one that it has synchronized with. It is added
-    /// once.
+    /// The node was unlinked from where readers find it, by this thread or one that it has synchronized with. It is
+    /// added once.
     pub(crate) unsafe fn add(&self, node: NodePtr<N>) {
         // SAFETY: the caller promises what `Garbage::add` requires.
         unsafe { self.garbage.add(&DOMAIN, reader(), node) };
     }
 
-    /// Frees a few reclaimable nodes, as dropping an [`Unlinked`] does. The caller holds no guard of its own: with one, a
-    /// slow destructor would keep the garbage of all maps.
+    /// Frees a few reclaimable nodes, as dropping an [`Unlinked`] does. The caller holds no guard of its own: with one,
+    /// a slow destructor would keep the garbage of all maps.
     #[inline]
     pub(crate) fn free_share(&self) {
         if !self.garbage.is_empty() {

@@ -8,22 +8,22 @@
 //!
 //! Both are `atomic::fence(SeqCst)`, unless the operating system can make every running thread of the process execute a
 //! full barrier (`membarrier` on Linux). Then a light barrier only keeps the compiler from reordering. If the system
-//! interrupts the reader after its store, the writer sees that store when the call has returned. If before, all loads of
-//! the reader come after the writer's stores. The choice is made once, before the first light barrier, and mostly holds
-//! for good.
+//! interrupts the reader after its store, the writer sees that store when the call has returned. If before, all loads
+//! of the reader come after the writer's stores. The choice is made once, before the first light barrier, and mostly
+//! holds for good.
 //!
 //! A sandbox may refuse `membarrier` later, when readers rely on it already. The first heavy barrier that is refused
-//! switches all readers to fences ([`Mode`]). A reader follows when it sees the new mode. Writers may rely on the fences
-//! when every reader has seen it, which a writer can know in two ways:
+//! switches all readers to fences ([`Mode`]). A reader follows when it sees the new mode. Writers may rely on the
+//! fences when every reader has seen it, which a writer can know in two ways:
 //! - Each reader has said so in its slot, after a fence. That takes one read by each reader, so idle readers are waited
 //!   for.
 //! - The writer has run on every processor that a thread of the process may run on. That is a heavy barrier, once: a
 //!   running thread was switched out for the writer, and a context switch is a full barrier.
 //!
-//! - `[AB-3]` a refused writer stores the mode, executes a fence, and then loads the slots (acquire) ↔ a reader that has
-//!   seen the mode says so in its slot, after a fence (release): the writer comes after the reader's pins without a
-//!   fence, and all later pins have one. The owner of a new slot executes a fence between claiming it and its first load
-//!   of the mode, so either the writer finds the slot or the owner sees the mode.
+//! - `[AB-3]` a refused writer stores the mode, executes a fence, and then loads the slots (acquire) ↔ a reader that
+//!   has seen the mode says so in its slot, after a fence (release): the writer comes after the reader's pins without a
+//!   fence, and all later pins have one. The owner of a new slot executes a fence between claiming it and its first
+//!   load of the mode, so either the writer finds the slot or the owner sees the mode.
 //! - `[AB-4]` release store of the mode by a writer that knows that all readers fence ↔ acquire load by another writer:
 //!   the other writer comes after all pins without a fence.
 
@@ -91,8 +91,8 @@ impl Mode {
         let (system, leaving) = (Self::SYSTEM, Self::LEAVING);
         // relaxed: the fence below orders it.
         let _ = self.0.compare_exchange(system, leaving, Ordering::Relaxed, Ordering::Relaxed);
-        // [AB-3] pairs with the fence of `begin_reading`: the slots loaded from here on include the slot of every reader
-        // that has not seen the mode.
+        // [AB-3] pairs with the fence of `begin_reading`: the slots loaded from here on include the slot of every
+        // reader that has not seen the mode.
         atomic::fence(Ordering::SeqCst);
     }
 
@@ -327,7 +327,7 @@ impl Barrier {
         let seen = self.mode().map_or(Mode::FENCES, Mode::seen);
         // One comparison tells the three cases apart, and the first of them is the fast path.
         if seen == Mode::SYSTEM {
-            // [AB-1] for the compiler alone: the writer's [AB-2] interrupts this thread, which does the processor's part.
+            // [AB-1] for the compiler alone: the writer's [AB-2] interrupts this thread, and so orders its accesses.
             compiler_fence(Ordering::SeqCst);
         } else if seen < Mode::SYSTEM {
             // [AB-1] pairs with [AB-2]: the announcement is seen by the writer's scan, or our loads see its stores.
@@ -359,13 +359,14 @@ impl Barrier {
     }
 
     /// The writer's barrier, between taking something away from readers and checking which of them may still see it. If
-    /// the system refuses its barrier, this calls `all_fence`, which says whether all readers' slots say that they fence.
-    /// Returns false if they do not: then nothing is guaranteed, and the caller may try again.
+    /// the system refuses its barrier, this calls `all_fence`, which says whether all readers' slots say that they
+    /// fence. Returns false if they do not: then nothing is guaranteed, and the caller may try again.
     #[cfg(feature = "alloc")]
     #[must_use]
     pub(crate) fn heavy(&self, all_fence: impl FnOnce() -> bool) -> bool {
         prepare();
-        // [AB-2] the writer's fence: pairs with [AB-1] of readers that execute fences. Cheap beside the system's barrier.
+        // [AB-2] the writer's fence: pairs with [AB-1] of readers that execute fences. Cheap beside the system's
+        // barrier.
         atomic::fence(Ordering::SeqCst);
         let Some(mode) = self.mode() else { return true };
         // [AB-2] the system's barrier: pairs with [AB-1] of readers that execute none.

@@ -1,20 +1,20 @@
 //! Epochs: they tell when no reader can see an entry any more that was taken out of a structure.
 //!
-//! A reader announces, in a slot of its own, the epoch in which it began ([`Domain::pin`]), and ends the announcement when
-//! it is done. A thread that has unlinked entries seals a batch of them ([`Domain::seal`]). It may free the batch once
-//! every pinned reader began after that ([`Domain::is_past`]). One epoch is enough, because a batch is sealed *after* its
-//! unlinks and after a heavy barrier.
+//! A reader announces, in a slot of its own, the epoch in which it began ([`Domain::pin`]), and ends the announcement
+//! when it is done. A thread that has unlinked entries seals a batch of them ([`Domain::seal`]). It may free the batch
+//! once every pinned reader began after that ([`Domain::is_past`]). One epoch is enough, because a batch is sealed
+//! *after* its unlinks and after a heavy barrier.
 //!
 //! # Synchronization
-//! - `[EP-1]` a reader's pin (release store, then a light barrier `[AB-1]`) ↔ `[EP-2]` a heavy barrier `[AB-2]` after the
-//!   unlinks, then the scan (acquire loads): the scan sees the pin, or the reader sees the unlinks and finds none of the
-//!   entries.
+//! - `[EP-1]` a reader's pin (release store, then a light barrier `[AB-1]`) ↔ `[EP-2]` a heavy barrier `[AB-2]` after
+//!   the unlinks, then the scan (acquire loads): the scan sees the pin, or the reader sees the unlinks and finds none
+//!   of the entries.
 //! - `[EP-3]` release store of an unpin ↔ `[EP-2]` the scan's acquire load: a thread that sees the reader gone comes
 //!   after all that it read. The store of the *next* pin is a release for the same reason, because the scan may never
 //!   see the idle value in between.
 //! - `[EP-4]` acquire-release addition to the epoch after the heavy barrier ↔ `[EP-5]` a pin's acquire load: a reader
-//!   that begins in a later epoch than the stamp sees the unlinks that it stamps. So a later scan needs no barrier of its
-//!   own.
+//!   that begins in a later epoch than the stamp sees the unlinks that it stamps. So a later scan needs no barrier of
+//!   its own.
 
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::sync::barrier::{self, Barrier};
@@ -44,7 +44,8 @@ pub(crate) struct Stamp(usize);
 impl Stamp {
     /// Returns true if a reader that announced `word` may see entries that were sealed with this stamp.
     fn may_be_seen_by(self, word: usize) -> bool {
-        // Epochs wrap around. `seal` keeps those in use within half of all numbers, so the sign of the difference tells.
+        // Epochs wrap around. `seal` keeps those in use within half of all numbers, so the sign of the difference
+        // tells.
         word & PINNED != 0 && (word & !PINNED).wrapping_sub(self.0).cast_signed() <= 0
     }
 }
@@ -105,8 +106,8 @@ impl Domain {
     /// Stamps all entries that the caller, and the threads it has synchronized with, have unlinked. Returns `None` if
     /// that is impossible now; the caller may try again.
     pub(crate) fn seal(&self) -> Option<Stamp> {
-        // A reader of long ago must not look like one of the future when epochs wrap around. Its garbage has to wait for
-        // it anyway, so nothing is sealed then.
+        // A reader of long ago must not look like one of the future when epochs wrap around. Its garbage has to wait
+        // for it anyway, so nothing is sealed then.
         let far = |word: usize, now: usize| {
             word & PINNED != 0 && now.wrapping_sub(word & !PINNED) > usize::MAX >> 2
         };
@@ -115,8 +116,8 @@ impl Domain {
         if usize::BITS < 64 && self.words().any(|(_, word)| far(word, now)) {
             return None;
         }
-        // [EP-2] [AB-2] the barrier before the scan: pairs with [EP-1]. Without it the scan could miss a reader that has
-        // not seen the unlinks.
+        // [EP-2] [AB-2] the barrier before the scan: pairs with [EP-1]. Without it the scan could miss a reader that
+        // has not seen the unlinks.
         if !self.barrier.heavy(|| self.registry.slots().all(Slot::has_agreed)) {
             return None;
         }

@@ -40,8 +40,8 @@ impl Drop for Cells {
     }
 }
 
-/// Three threads with references, one of which clones its own. The last one to drop a reference drops the value, after all
-/// that the others did with it.
+/// Three threads with references, one of which clones its own. The last one to drop a reference drops the value, after
+/// all that the others did with it.
 #[test]
 fn loom_the_last_reference_drops_the_value() {
     explore(3, ["the first", "the second", "the third"], |saw| {
@@ -96,7 +96,8 @@ impl Claimed {
 /// Two threads take one claim, one of them twice. The holder finds the notes of earlier holders, all of them.
 #[test]
 fn loom_one_thread_at_a_time_holds_a_claim() {
-    // A thread that finds the claim taken goes on without it. The first thread does so at most once, so there is no "a".
+    // A thread that finds the claim taken goes on without it. The first thread does so at most once, so there is no
+    // "a".
     explore(3, ["aa", "aab", "ab", "aba", "b", "ba", "baa"], |saw| {
         let claimed =
             Arc::new(Claimed { claim: Claim::new(false), notes: UnsafeCell::new(String::new()) });

@@ -264,7 +264,8 @@ impl Model {
     }
 }
 
-/// A reader that executed no fence until the system refused. Nothing is sealed before it has said that it executes fences.
+/// A reader that executed no fence until the system refused. Nothing is sealed before it has said that it executes
+/// fences.
 #[test]
 fn loom_two_pins_against_free_when_the_system_refuses() {
     let outcomes = [
@@ -322,8 +323,8 @@ fn loom_two_pins_against_free_when_another_writer_is_refused() {
     });
 }
 
-/// Slots that are claimed meanwhile, perhaps one of them by two readers one after the other. The writer may have found no
-/// slots before, and then it relies on fences.
+/// Slots that are claimed meanwhile, perhaps one of them by two readers one after the other. The writer may have found
+/// no slots before, and then it relies on fences.
 #[test]
 fn loom_slots_claimed_when_the_system_refuses() {
     let outcomes = [

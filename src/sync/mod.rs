@@ -1,5 +1,5 @@
-//! Synchronization primitives that all structures share: payload words, the seqlock, backoff, padding, striped counters,
-//! readers' slots, the asymmetric barrier, epochs, and the two sides of left-right.
+//! Synchronization primitives that all structures share: payload words, the seqlock, backoff, padding, striped
+//! counters, readers' slots, the asymmetric barrier, epochs, and the two sides of left-right.
 //!
 //! Imports go one way: `facade` ← `sync` ← structures.
 

@@ -1,15 +1,15 @@
 //! Slots in which readers announce themselves.
 //!
-//! Slots come in blocks that are freed with the registry, not before. So a reader's slot does not move, and a scan needs
-//! no lock. A released slot is claimed again before a new block is allocated.
+//! Slots come in blocks that are freed with the registry, not before. So a reader's slot does not move, and a scan
+//! needs no lock. A released slot is claimed again before a new block is allocated.
 //!
 //! # Synchronization
-//! - `[RG-1]` release compare-and-swap that links a block, and release addition that raises its number of slots in use ↔
-//!   `[RG-2]` acquire loads of both: a thread that finds a block sees its slots initialized. A scan after a heavy barrier
-//!   (`[AB-2]`) finds the slot of each reader whose announcement it must see, because the reader linked the block and
-//!   raised the number before it announced itself.
-//! - Ownership of a slot is ordered by the slot ([`slot`](super::slot)), and the announcements by the protocol that uses
-//!   them ([`epoch`](super::epoch), [`sides`](super::sides)).
+//! - `[RG-1]` release compare-and-swap that links a block, and release addition that raises its number of slots in use
+//!   ↔ `[RG-2]` acquire loads of both: a thread that finds a block sees its slots initialized. A scan after a heavy
+//!   barrier (`[AB-2]`) finds the slot of each reader whose announcement it must see, because the reader linked the
+//!   block and raised the number before it announced itself.
+//! - Ownership of a slot is ordered by the slot ([`slot`](super::slot)), and the announcements by the protocol that
+//!   uses them ([`epoch`](super::epoch), [`sides`](super::sides)).
 
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::sync::cache::CachePadded;
@@ -40,8 +40,8 @@ impl Registry {
         }
     }
 
-    /// Returns a slot of the caller's own, until it releases the slot, or `None` if there is no memory for another block.
-    /// Lock-free. Allocates only if all slots are claimed.
+    /// Returns a slot of the caller's own, until it releases the slot, or `None` if there is no memory for another
+    /// block. Lock-free. Allocates only if all slots are claimed.
     pub(crate) fn claim(&self) -> Option<&Slot> {
         let (mut link, mut count) = (&self.first, 0);
         loop {

@@ -2,26 +2,26 @@
 //!
 //! # Synchronization
 //! - `[SL-1]` a writer's release `atomic::fence`, after it locked and before its first payload store ↔ `[SL-2]` a
-//!   reader's acquire `atomic::fence`, after its last payload load and before it loads the state again: a reader that has
-//!   loaded any word of a write finds the state locked or changed, and drops what it read.
+//!   reader's acquire `atomic::fence`, after its last payload load and before it loads the state again: a reader that
+//!   has loaded any word of a write finds the state locked or changed, and drops what it read.
 //! - `[SL-3]` a writer's unlocking release store ↔ `[SL-4]` a reader's first, acquire load of the state: a reader that
 //!   starts from an unlocked state sees every word of the write that ended with it.
-//! - `[SL-5]` a writer locks by a *relaxed* compare-and-swap from the state that it loaded with `[SL-4]`. It has seen the
-//!   last write since that load, and the swap proves that what it read under that state still holds. If it has loaded a
-//!   word of a later write, that write's lock was taken from another state, and the swap fails. A success would place
-//!   this lock, and its unlock, before the store of that word.
-//! - `[SL-6]` a writer that locks and writes nothing may put back the state that it locked from, by a release store. Its
-//!   `[SL-4]` load of that state comes before, so a thread that loads the state from this store sees the words of the
-//!   last write too.
-//! - `[SL-7]` a writer that holds one lock, and has read what another guards, *confirms* the other: it swaps the other's
-//!   state for the same state, after the release fence `[SL-1]` of the lock that it holds ↔ `[SL-8]` the acquire fence
-//!   after the next lock, which swaps the value that the confirmation stored. So a thread that writes there later, or
-//!   sees that write, also sees that the first lock was taken. Locking the other lock and putting its state back `[SL-6]`
-//!   has the same effect, but makes readers retry.
+//! - `[SL-5]` a writer locks by a *relaxed* compare-and-swap from the state that it loaded with `[SL-4]`. It has seen
+//!   the last write since that load, and the swap proves that what it read under that state still holds. If it has
+//!   loaded a word of a later write, that write's lock was taken from another state, and the swap fails. A success
+//!   would place this lock, and its unlock, before the store of that word.
+//! - `[SL-6]` a writer that locks and writes nothing may put back the state that it locked from, by a release store.
+//!   Its `[SL-4]` load of that state comes before, so a thread that loads the state from this store sees the words of
+//!   the last write too.
+//! - `[SL-7]` a writer that holds one lock, and has read what another guards, *confirms* the other: it swaps the
+//!   other's state for the same state, after the release fence `[SL-1]` of the lock that it holds ↔ `[SL-8]` the
+//!   acquire fence after the next lock, which swaps the value that the confirmation stored. So a thread that writes
+//!   there later, or sees that write, also sees that the first lock was taken. Locking the other lock and putting its
+//!   state back `[SL-6]` has the same effect, but makes readers retry.
 //!
-//! A state repeats after `2^VERSION_BITS` writes to one bin. A reader that is stopped between its two loads for exactly a
-//! multiple of that many writes would accept a torn value. 35 bits last four minutes of writes without a pause, at 7 ns
-//! each. On 32-bit targets, 31 bits last minutes at microcontroller speed.
+//! A state repeats after `2^VERSION_BITS` writes to one bin. A reader that is stopped between its two loads for exactly
+//! a multiple of that many writes would accept a torn value. 35 bits last four minutes of writes without a pause, at 7
+//! ns each. On 32-bit targets, 31 bits last minutes at microcontroller speed.
 
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
 
@@ -86,8 +86,8 @@ impl SeqLock<'_> {
         // [SL-2] acquire fence: pairs with [SL-1]; the payload loads stay before the load below.
         atomic::fence(Ordering::Acquire);
         // A locked state validates only if its lock was given back with nothing written ([SL-6]). Otherwise this loads
-        // the locked state again or a later version. Both differ from `state` without the lock bit, which is the version
-        // before.
+        // the locked state again or a later version. Both differ from `state` without the lock bit, which is the
+        // version before.
         // relaxed: the fence above orders it ([SL-2]).
         self.0.load(Ordering::Relaxed) == state.0 & !LOCKED
     }
@@ -105,8 +105,8 @@ impl SeqLock<'_> {
             self.0.compare_exchange(state.0, locked, Ordering::Relaxed, Ordering::Relaxed);
         // One fence for both, because it costs no more than either.
         // [SL-1] release fence: pairs with [SL-2], so a reader that loads a word stored below sees the lock.
-        // [SL-8] acquire fence: pairs with [SL-6] and [SL-7]. The swap may have loaded the state from a thread that gave
-        // the lock back or confirmed it. What that thread did before happens before our write.
+        // [SL-8] acquire fence: pairs with [SL-6] and [SL-7]. The swap may have loaded the state from a thread that
+        // gave the lock back or confirmed it. What that thread did before happens before our write.
         atomic::fence(Ordering::AcqRel);
         swapped.is_ok()
     }

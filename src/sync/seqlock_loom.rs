@@ -79,8 +79,8 @@ fn write_if_unwritten(read: &Guarded, written: &Guarded, how: usize) -> bool {
     locked
 }
 
-/// One thread writes to the second word if the first is unchanged, while another writes to the first. A third thread that
-/// sees the first word changed must also see the write to the second, which came before.
+/// One thread writes to the second word if the first is unchanged, while another writes to the first. A third thread
+/// that sees the first word changed must also see the write to the second, which came before.
 #[test]
 fn loom_a_write_after_a_confirmed_read() {
     explore_each(2, ["false", "true"], 0..2, |how, saw| {

@@ -1,8 +1,8 @@
 //! A reference-counted pointer: std's `Arc`, for targets that have none.
 //!
 //! # Synchronization
-//! - `[CT-1]` release subtraction when a reference is dropped ↔ `[CT-2]` acquire fence of the thread that dropped the last
-//!   one, before it drops the value: all uses by other threads come before. (As in std's `Arc`.)
+//! - `[CT-1]` release subtraction when a reference is dropped ↔ `[CT-2]` acquire fence of the thread that dropped the
+//!   last one, before it drops the value: all uses by other threads come before. (As in std's `Arc`.)
 
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
 use alloc::boxed::Box;

@@ -1,9 +1,9 @@
 //! The two sides of left-right: readers read one, while the writer changes the other.
 //!
-//! A reader begins a read section ([`Sides::begin_read`]): it announces itself in its slot, and then loads which side is
-//! the read side. It never waits. When it is done, it ends the section ([`Sides::end_read`]). The writer changes the
-//! write side and swaps the two ([`Sides::swap`]). It may change the new write side when no reader can be in it any more
-//! ([`Sides::is_over`]). (Left-right, by Ramalhete and Correia. Readers' counters in slots of their own, as in
+//! A reader begins a read section ([`Sides::begin_read`]): it announces itself in its slot, and then loads which side
+//! is the read side. It never waits. When it is done, it ends the section ([`Sides::end_read`]). The writer changes the
+//! write side and swaps the two ([`Sides::swap`]). It may change the new write side when no reader can be in it any
+//! more ([`Sides::is_over`]). (Left-right, by Ramalhete and Correia. Readers' counters in slots of their own, as in
 //! Gjengset's crate `left-right`. What slots tell of swaps and fences is this crate's.)
 //!
 //! After a read section the slot keeps the last state that its owner saw. Three things tell the writer that an idle
@@ -12,37 +12,37 @@
 //! - The reader executes a fence in each read section. All readers do if no barrier is asymmetric
 //!   ([`barrier`](super::barrier)); otherwise those do that have agreed to.
 //! - The operating system has made all threads execute a barrier since the swap. That takes from a quarter of a
-//!   microsecond to a quarter of a millisecond, on some virtual machines. So the writer asks the readers that needed the
-//!   barrier to execute fences from then on. A reader stops when its fences have cost as much as a barrier.
+//!   microsecond to a quarter of a millisecond, on some virtual machines. So the writer asks the readers that needed
+//!   the barrier to execute fences from then on. A reader stops when its fences have cost as much as a barrier.
 //!
 //! # Synchronization
 //! - `[LR-1]` a read section's store to its slot, then a light barrier ([AB-1]) or a fence of its own, then its load of
-//!   the state ↔ `[LR-2]` a swap's store of the state, then a fence or a heavy barrier ([AB-2]), then loads of the slots:
-//!   either the writer sees the read section, or the read section sees the swap. The writer's fence suffices for readers
-//!   that execute fences, and the heavy barrier for all. The store to the slot is a release for `[LR-4]`, because the
-//!   writer may never see the value before it.
+//!   the state ↔ `[LR-2]` a swap's store of the state, then a fence or a heavy barrier ([AB-2]), then loads of the
+//!   slots: either the writer sees the read section, or the read section sees the swap. The writer's fence suffices for
+//!   readers that execute fences, and the heavy barrier for all. The store to the slot is a release for `[LR-4]`,
+//!   because the writer may never see the value before it.
 //! - `[LR-3]` release store of the state ↔ a read section's acquire load of it: the reader sees its side whole.
-//! - `[LR-4]` release store by a reader that ends a read section, or that stores which state it saw ↔ acquire load by the
-//!   writer: what the reader read comes before the writer's changes. A thread that has loaded a swap from the state loads
-//!   that swap or a later one ever after (coherence).
-//! - `[LR-5]` who executes fences. The writer asks in the slot, executes the heavy barrier, and loads the slot's word. It
-//!   notes the agreement only if the owner was *then* in no read section and had not seen the swap. So the owner's next
-//!   read section comes after the barrier, finds a state that it has not seen, and therefore loads the request. Only the
-//!   owner ends the agreement, between its own fence and the store that ends the read section. So if the writer loads the
-//!   slot's word and then finds that the owner executes fences, that word is from a read section with a fence, and the
-//!   next one has a fence too. A slot that changes hands says by a release store that its next owner executes fences ↔
-//!   the writer's acquire load comes after the last owner's read sections. If the system refuses its barrier, an owner
-//!   that is asked agrees by itself, after a fence, and never stops: the same pair.
+//! - `[LR-4]` release store by a reader that ends a read section, or that stores which state it saw ↔ acquire load by
+//!   the writer: what the reader read comes before the writer's changes. A thread that has loaded a swap from the state
+//!   loads that swap or a later one ever after (coherence).
+//! - `[LR-5]` who executes fences. The writer asks in the slot, executes the heavy barrier, and loads the slot's word.
+//!   It notes the agreement only if the owner was *then* in no read section and had not seen the swap. So the owner's
+//!   next read section comes after the barrier, finds a state that it has not seen, and therefore loads the request.
+//!   Only the owner ends the agreement, between its own fence and the store that ends the read section. So if the
+//!   writer loads the slot's word and then finds that the owner executes fences, that word is from a read section with
+//!   a fence, and the next one has a fence too. A slot that changes hands says by a release store that its next owner
+//!   executes fences ↔ the writer's acquire load comes after the last owner's read sections. If the system refuses its
+//!   barrier, an owner that is asked agrees by itself, after a fence, and never stops: the same pair.
 
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
 use crate::sync::barrier::{Barrier, MAY_BE_ASYMMETRIC};
 use crate::sync::cache::CachePadded;
 use crate::sync::slot::{ASKED, FENCING, LIGHT, Slot};
 
-// The state and the slots' words have one format. The lowest bits of a slot's word are the depth: how many read sections
-// its owner is in, nested; the state has none. Above is the number of swaps, in a slot as far as its owner has seen them;
-// odd means that the second side is the read side. If swap counts soon wrap around, a slot counts its read sections
-// there instead, so that the writer can tell one from another.
+// The state and the slots' words have one format. The lowest bits of a slot's word are the depth: how many read
+// sections its owner is in, nested; the state has none. Above is the number of swaps, in a slot as far as its owner has
+// seen them; odd means that the second side is the read side. If swap counts soon wrap around, a slot counts its read
+// sections there instead, so that the writer can tell one from another.
 const DEPTH_BITS: u32 = if usize::BITS < 64 { 8 } else { 12 };
 const DEPTH: usize = (1 << DEPTH_BITS) - 1;
 const SWAP: usize = 1 << DEPTH_BITS;
@@ -155,9 +155,9 @@ impl Sides {
         Self { barrier, ..Self::new() }
     }
 
-    /// Begins a read section of the owner of `slot`, and returns the state that names its read side. `known` is the state
-    /// that the owner's last outermost read section returned. Read sections may be nested; the caller must not use what a
-    /// nested one returns as `known` ([`is_outermost_read`](Self::is_outermost_read)). Wait-free.
+    /// Begins a read section of the owner of `slot`, and returns the state that names its read side. `known` is the
+    /// state that the owner's last outermost read section returned. Read sections may be nested; the caller must not
+    /// use what a nested one returns as `known` ([`is_outermost_read`](Self::is_outermost_read)). Wait-free.
     #[inline(always)]
     pub(crate) fn begin_read(&self, slot: &Slot, known: SideState) -> SideState {
         // relaxed: only the owner stores to its slot's word.
@@ -175,8 +175,8 @@ impl Sides {
         #[cfg(all(test, hedgerow_loom))]
         self.barrier.point();
         if MAY_BE_LIGHT {
-            // [LR-1] for the compiler alone: pairs with [LR-2], the system's barrier. A reader that executes fences does
-            // so in `begin_read_slow`.
+            // [LR-1] for the compiler alone: pairs with [LR-2], the system's barrier. A reader that executes fences
+            // does so in `begin_read_slow`.
             crate::facade::compiler_fence(Ordering::SeqCst);
         } else {
             // [LR-1] pairs with [LR-2]: the writer sees the read section, or the load below sees the swap.
@@ -231,8 +231,8 @@ impl Sides {
         SideState(state | fences)
     }
 
-    /// Returns true if the owner's fences have cost as much as a barrier. So the owner pays at most a few times what the
-    /// cheaper way would have cost, whatever comes next.
+    /// Returns true if the owner's fences have cost as much as a barrier. So the owner pays at most a few times what
+    /// the cheaper way would have cost, whatever comes next.
     fn has_fenced_enough(&self, slot: &Slot) -> bool {
         if !self.barrier.is_asymmetric() {
             return false;
@@ -276,8 +276,8 @@ impl Sides {
         let word = slot.word.load(Ordering::Relaxed);
         // [LR-4] release: pairs with the writer's acquire loads, so what we read comes before the writer's changes.
         slot.word.store(word_after(word, word & DEPTH), Ordering::Release);
-        // [LR-5] release: pairs with the writer's acquire load, which comes after all read sections without a fence. The
-        // next owner knows no state, so its first read section loads this.
+        // [LR-5] release: pairs with the writer's acquire load, which comes after all read sections without a fence.
+        // The next owner knows no state, so its first read section loads this.
         slot.fencing.store(FENCING, Ordering::Release);
     }
 
@@ -303,8 +303,8 @@ impl Sides {
         PendingSwap { state, barrier_done: !MAY_BE_LIGHT, barrier_refused: false }
     }
 
-    /// Returns true if no reader can be in the new write side any more. If a slot does not tell, and `ask_system` is set,
-    /// this asks the operating system for a barrier. `slots` returns all slots that exist.
+    /// Returns true if no reader can be in the new write side any more. If a slot does not tell, and `ask_system` is
+    /// set, this asks the operating system for a barrier. `slots` returns all slots that exist.
     pub(crate) fn is_over<'a, I: Iterator<Item = &'a Slot>>(
         &self,
         swap: &mut PendingSwap,
@@ -337,8 +337,8 @@ impl Sides {
         slots: &impl Fn() -> I,
     ) -> bool {
         for slot in slots().filter(|slot| swap.of(slot) == ReaderStatus::Unknown) {
-            // [LR-5] relaxed: read sections after the barrier see it. A compare-and-swap, which keeps what the owner has
-            // agreed to meanwhile.
+            // [LR-5] relaxed: read sections after the barrier see it. A compare-and-swap, which keeps what the owner
+            // has agreed to meanwhile.
             let _ =
                 slot.fencing.compare_exchange(LIGHT, ASKED, Ordering::Relaxed, Ordering::Relaxed);
         }

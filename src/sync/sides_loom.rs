@@ -1,7 +1,7 @@
 //! Models of the two sides: a side does not change while a reader is in it.
 //!
-//! A side is a cell with the number of the swap that made it the read side. The model checker finds a writer that changes
-//! a side while a reader is in it, or whose change is not ordered after the read section.
+//! A side is a cell with the number of the swap that made it the read side. The model checker finds a writer that
+//! changes a side while a reader is in it, or whose change is not ordered after the read section.
 
 use super::barrier::{Barrier, System};
 use super::loom::{explore, explore_each};
@@ -284,8 +284,8 @@ fn loom_a_slot_handed_on_by_a_reader_that_does_not_fence() {
     }
 }
 
-/// A reader ends a nested read section, and then the outer one: only then is the swap over that began meanwhile. A writer
-/// that does not wait asks once a step.
+/// A reader ends a nested read section, and then the outer one: only then is the swap over that began meanwhile. A
+/// writer that does not wait asks once a step.
 #[test]
 fn loom_a_nested_read_against_a_writer_that_does_not_wait() {
     explore(3, ["0 0", "0 1", "1 1"], |saw| {
@@ -315,8 +315,8 @@ fn loom_a_nested_read_against_a_writer_that_does_not_wait() {
     });
 }
 
-/// A reader makes another handle within a read section, while the writer waits for it. The other handle's reader neither
-/// waits nor is overlooked.
+/// A reader makes another handle within a read section, while the writer waits for it. The other handle's reader
+/// neither waits nor is overlooked.
 #[test]
 fn loom_a_reader_makes_another_during_a_swap() {
     explore(2, ["0 0", "0 1", "1 1"], |saw| {

@@ -1,10 +1,10 @@
 //! A reader's slot, in which it announces what it is doing.
 //!
 //! # Synchronization
-//! - The owner holds the slot's claim ([`claim`](super::claim)), `[SE-1]` ↔ `[SE-2]`: a new owner sees all that the last
-//!   one did, including its last announcement.
-//! - The protocol that uses the slot orders the announcements: `epoch`, [`sides`](super::sides). Whether the owner fences
-//!   is part of [`barrier`](super::barrier): `[AB-3]`.
+//! - The owner holds the slot's claim ([`claim`](super::claim)), `[SE-1]` ↔ `[SE-2]`: a new owner sees all that the
+//!   last one did, including its last announcement.
+//! - The protocol that uses the slot orders the announcements: `epoch`, [`sides`](super::sides). Whether the owner
+//!   fences is part of [`barrier`](super::barrier): `[AB-3]`.
 
 use crate::facade::atomic::AtomicUsize;
 #[cfg(feature = "alloc")]

@@ -5,8 +5,8 @@
 //! of [`STEP`], so fifteen of sixteen updates change the stripe alone.
 //!
 //! # Synchronization
-//! The stripes are [`Published`]: a thread that sees them sees them zeroed. The counts are [`Gauge`]s: a total is one of
-//! the recent past while other threads write, and exact once they have been joined.
+//! The stripes are [`Published`]: a thread that sees them sees them zeroed. The counts are [`Gauge`]s: a total is one
+//! of the recent past while other threads write, and exact once they have been joined.
 
 use crate::facade::atomic::AtomicIsize;
 use crate::sync::cache::CachePadded;

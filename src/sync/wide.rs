@@ -3,8 +3,8 @@
 //!
 //! # Synchronization
 //! None of its own, as in [`words`](super::words): the mover holds the lock that guards the words. To the language an
-//! assembly block is code that it cannot see. Here that code stands for a loop of relaxed loads and stores of words, so a
-//! concurrent reader is no data race. The processor may split a wide access, which does no harm: a reader that ran
+//! assembly block is code that it cannot see. Here that code stands for a loop of relaxed loads and stores of words, so
+//! a concurrent reader is no data race. The processor may split a wide access, which does no harm: a reader that ran
 //! beside a writer drops what it read ([SL-2]).
 
 #[cfg(all(
@@ -28,9 +28,9 @@ mod moves {
     /// them.
     #[inline(always)]
     pub(crate) unsafe fn move_up(block: *const Word, count: usize, by: usize) {
-        // SAFETY: the first eight words are loaded into registers first. Each pass of the loop loads eight words that end
-        // where the last pass began, all of them after the first eight, and stores them `by` words higher, where every
-        // word has been loaded before.
+        // SAFETY: the first eight words are loaded into registers first. Each pass of the loop loads eight words that
+        // end where the last pass began, all of them after the first eight, and stores them `by` words higher, where
+        // every word has been loaded before.
         unsafe {
             asm!(
                 "movups xmm0, [{first}]",

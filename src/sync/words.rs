@@ -4,8 +4,8 @@
 //! None of its own: every access here is relaxed. The words become a value only after the seqlock that guards them has
 //! validated the read ([`seqlock`](super::seqlock)).
 //!
-//! A word is a `MaybeUninit<usize>`, so it can carry any bytes of `T`: padding, and pointers with their provenance. That
-//! keeps the bound at plain `Copy`.
+//! A word is a `MaybeUninit<usize>`, so it can carry any bytes of `T`: padding, and pointers with their provenance.
+//! That keeps the bound at plain `Copy`.
 
 use crate::facade::Word;
 #[cfg(feature = "alloc")]
@@ -172,8 +172,8 @@ pub(crate) unsafe fn fetch<T>(block: *const Word, offset: usize) -> MaybeUninit<
     value
 }
 
-/// As `fetch`, for an integer among integers: the compiler can optimize these loads, and any bytes are valid. The result
-/// may be torn too.
+/// As `fetch`, for an integer among integers: the compiler can optimize these loads, and any bytes are valid. The
+/// result may be torn too.
 ///
 /// # Safety
 /// `T` is an integer type. The words from `block` up to the end of the value must be live, and all their

@@ -38,8 +38,8 @@ pub(super) type Fixed<K, V, const BINS: usize> = Side<(K, V), [Bin<(K, V)>; BINS
 /// [`bins_for(20)`](super::bins_for) returns the number of bins for 20 entries. [`ReaderOf`](super::ReaderOf) and
 /// [`WriterOf`](super::WriterOf) name the types of handles by the type of the table.
 ///
-/// The default hasher is **not keyed** and has size zero: see [`FixedHashBuilder`]. If an attacker can choose keys, pass
-/// a keyed hasher to [`with_hasher`](Self::with_hasher).
+/// The default hasher is **not keyed** and has size zero: see [`FixedHashBuilder`]. If an attacker can choose keys,
+/// pass a keyed hasher to [`with_hasher`](Self::with_hasher).
 ///
 /// # Size
 /// The table has two sides of `BINS` bins and one cache line for each reader. A bin is seven entries and eight bytes,
@@ -55,8 +55,8 @@ pub struct LeftRightTable<K, V, const BINS: usize, const READERS: usize, S = Fix
     pub(super) hash_builder: S,
 }
 
-// SAFETY: readers of any thread read keys, values and the hasher. One thread at a time writes the cells: the protocol of
-// the sides ([LR-1] to [LR-5]) and the writer's claim ([SE-1], [SE-2]) ensure that.
+// SAFETY: readers of any thread read keys, values and the hasher. One thread at a time writes the cells: the protocol
+// of the sides ([LR-1] to [LR-5]) and the writer's claim ([SE-1], [SE-2]) ensure that.
 unsafe impl<K: Send + Sync, V: Send + Sync, const BINS: usize, const READERS: usize, S: Sync> Sync
     for LeftRightTable<K, V, BINS, READERS, S>
 {
@@ -65,8 +65,8 @@ unsafe impl<K: Send + Sync, V: Send + Sync, const BINS: usize, const READERS: us
 impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize>
     LeftRightTable<K, V, BINS, READERS>
 {
-    /// Makes an empty table whose hasher is not keyed: see [`FixedHashBuilder`]. Usable in a `static`. A table without a
-    /// bin does not compile.
+    /// Makes an empty table whose hasher is not keyed: see [`FixedHashBuilder`]. Usable in a `static`. A table without
+    /// a bin does not compile.
     ///
     /// ```
     /// static TABLE: hedgerow::LeftRightTable<u32, u32, 8, 1> = hedgerow::LeftRightTable::new();
@@ -139,8 +139,8 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
     /// Returns the side that `state` names as the read side.
     ///
     /// # Safety
-    /// While the reference is used, the caller is in a read section that returned `state`, or is the writer and does not
-    /// swap the sides.
+    /// While the reference is used, the caller is in a read section that returned `state`, or is the writer and does
+    /// not swap the sides.
     #[inline(always)]
     pub(super) unsafe fn side(&self, state: SideState) -> &Fixed<K, V, BINS> {
         // SAFETY: the writer does not change a side that a reader may be in.

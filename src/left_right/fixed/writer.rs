@@ -80,8 +80,8 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
         Ok(unsafe { (self.table.write_side_mut(), self.table.pending_mut()) })
     }
 
-    /// Brings the write side up to date if the last swap is over. If the slots do not tell, and `ask_system` is set, this
-    /// asks the operating system for a barrier.
+    /// Brings the write side up to date if the last swap is over. If the slots do not tell, and `ask_system` is set,
+    /// this asks the operating system for a barrier.
     fn finish_swap(&mut self, ask_system: bool) -> Result<(), Busy> {
         let table = self.table;
         let pending = self.pending_mut();
