@@ -154,7 +154,7 @@ impl<K, V, S, P: Storage<K, V>> Clone for ReadHandle<K, V, S, P> {
 
 impl<K, V, S, P: Storage<K, V>> Drop for ReadHandle<K, V, S, P> {
     fn drop(&mut self) {
-        // A forgotten guard has not ended its read section. It borrowed the handle, so nobody uses it now.
+        // A forgotten guard has not ended its read section. It borrowed the handle, so no thread uses it now.
         Sides::end_all_reads(self.slot());
         self.slot().release();
     }

@@ -1,6 +1,6 @@
 //! Readers' guards, and the nodes that they keep alive after they were taken out of a map.
 //!
-//! All maps of owned data share this module, whatever they find their nodes by.
+//! All maps of owned data share this module, however they find their nodes.
 
 #[cfg(not(hedgerow_loom))]
 pub(crate) mod borrowed;

@@ -169,7 +169,7 @@ mod system {
     }
 }
 
-/// The operating system's barrier in a model with one reader, since the checker knows no `membarrier`. The reader
+/// The operating system's barrier in a model with one reader, because the checker has no `membarrier`. The reader
 /// executes a full fence on request, at the first of its points that is not before a chosen one. A model runs once for
 /// each choice, so that the barrier is served at every point.
 #[cfg(all(test, hedgerow_loom))]

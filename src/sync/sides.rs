@@ -25,7 +25,7 @@
 //! - `[LR-4]` release store by a reader that ends a read section, or that stores which state it saw ↔ acquire load by
 //!   the writer: what the reader read comes before the writer's changes. A thread that has loaded a swap from the state
 //!   loads that swap or a later one ever after (coherence).
-//! - `[LR-5]` who executes fences. The writer asks in the slot, executes the heavy barrier, and loads the slot's word.
+//! - `[LR-5]` the agreement on fences. The writer asks in the slot, executes the heavy barrier, and loads the slot's word.
 //!   It notes the agreement only if the owner was *then* in no read section and had not seen the swap. So the owner's
 //!   next read section comes after the barrier, finds a state that it has not seen, and therefore loads the request.
 //!   Only the owner ends the agreement, between its own fence and the store that ends the read section. So if the
@@ -47,7 +47,7 @@ const DEPTH_BITS: u32 = if usize::BITS < 64 { 8 } else { 12 };
 const DEPTH: usize = (1 << DEPTH_BITS) - 1;
 const SWAP: usize = 1 << DEPTH_BITS;
 /// Set in the state that a reader has seen while it executes fences. The stored state never has it, so such a reader
-/// takes no state for the one that it knows, and always goes the way that executes the fence.
+/// never finds the state that it knows, and always takes the path that executes the fence.
 const FENCES: usize = 1 << (usize::BITS - 1);
 const SWAPS: usize = !FENCES & !DEPTH;
 // `docs::limits` names these numbers.

@@ -61,7 +61,7 @@ impl Slot {
         self.number
     }
 
-    /// Claims the slot, if nobody owns it. Returns true if the caller now owns it.
+    /// Claims the slot, if it has no owner. Returns true if the caller now owns it.
     pub(crate) fn claim(&self) -> bool {
         !self.owner.is_taken() && self.owner.take()
     }

@@ -22,7 +22,6 @@ pub(crate) const STRIPES: usize = 16;
 type Stripes = [CachePadded<Gauge<AtomicIsize>>; STRIPES];
 
 /// A striped counter.
-
 pub(crate) struct Counter {
     /// Updates from before the stripes existed, and all updates of a small map.
     base: Gauge<AtomicIsize>,

@@ -15,7 +15,6 @@
 ))]
 mod moves {
     use crate::facade::Word;
-    use crate::sync::words::WORD;
     use core::arch::asm;
 
     /// Below this many words a wide move does not pay.
@@ -57,7 +56,7 @@ mod moves {
                 "movups [{first} + {by} + 48], xmm3",
                 first = in(reg) block,
                 end = inout(reg) block.add(count) => _,
-                by = in(reg) by * WORD,
+                by = in(reg) by * size_of::<usize>(),
                 out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
                 out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
                 options(nostack),
@@ -100,7 +99,7 @@ mod moves {
                 "movups [{last} + 48], xmm3",
                 at = inout(reg) block => _,
                 last = in(reg) block.add(count - LEAST),
-                by = in(reg) by * WORD,
+                by = in(reg) by * size_of::<usize>(),
                 out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
                 out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
                 options(nostack),

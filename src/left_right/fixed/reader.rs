@@ -130,7 +130,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> Drop
     for TableReader<'_, K, V, BINS, READERS, S>
 {
     fn drop(&mut self) {
-        // A forgotten snapshot has not ended its read section. It borrowed the reader, so nobody uses it now.
+        // A forgotten snapshot has not ended its read section. It borrowed the reader, so no thread uses it now.
         Sides::end_all_reads(self.slot);
         self.slot.release();
     }

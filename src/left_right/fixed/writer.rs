@@ -251,7 +251,7 @@ impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
     /// assert_eq!(table.writer().unwrap().stalled_readers().count(), 0);
     /// ```
     pub fn stalled_readers(&self) -> impl Iterator<Item = usize> {
-        // SAFETY: this is the writer, and changes take `&mut self`, so none is made while the reference is used.
+        // SAFETY: this is the writer, and changes take `&mut self`, so no change is made while the reference is used.
         let pending = unsafe { self.table.pending() };
         let slots = self.table.slots().filter(|_| pending.is_swapping);
         Sides::stalled(&pending.swap, slots).map(|slot| self.table.number_of(slot))
