@@ -5,9 +5,10 @@
 mod support;
 
 use hedgerow::error::TryInsertError;
-use hedgerow::owned::{Handle, Op, try_pin};
+use hedgerow::owned::{Handle, Op, pin, try_pin};
 use hedgerow::{BytesMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::cell::RefCell;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use support::alloc::{Injected, failing};
 
@@ -66,4 +67,31 @@ fn handles_that_are_dropped_give_their_slots_back() {
         });
         check(thread.join().expect("it only drops"), "a handle of a thread that has ended");
     }
+}
+
+/// Destructors of thread-locals run one after the other. One that comes after the slot was given back, and takes a
+/// guard, gets another slot: somebody else may own that one by now.
+#[test]
+fn a_thread_that_ends_uses_its_slot_no_more() {
+    /// Takes guards when its thread ends.
+    struct Late(mpsc::Sender<bool>);
+    impl Drop for Late {
+        fn drop(&mut self) {
+            let (handle, guard) = (Handle::new(), pin());
+            let others = handle.pin().reader_id();
+            self.0.send(guard.reader_id() == others).expect("the test waits");
+        }
+    }
+    thread_local!(static LATE: RefCell<Option<Late>> = const { RefCell::new(None) });
+
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (sender, receiver) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        // First, so it is dropped last.
+        LATE.set(Some(Late(sender)));
+        drop(pin());
+    });
+    thread.join().expect("it only takes guards");
+    let is_shared = receiver.recv().expect("it was dropped");
+    assert!(!is_shared, "a guard has the slot that its thread has given back");
 }

@@ -67,7 +67,7 @@ impl Expiry {
         Self { clock: clock.or_else(system_clock), time_to_live, listener, is_used, next }
     }
 
-    fn is_used(&self) -> bool {
+    pub(super) fn is_used(&self) -> bool {
         // relaxed: whoever sees an entry that expires has seen that it was linked, which came later; for others a hint.
         self.is_used.load(Ordering::Relaxed)
     }

@@ -31,12 +31,24 @@ impl<S: BuildHasher + Send + Sync> AnyHasher for S {
     }
 }
 
+#[inline(always)]
 fn feed_key(hasher: &mut (impl Hasher + ?Sized), key: &[u8]) {
     hasher.write_usize(key.len());
+    // Most keys are one part.
+    if (1..=HASHED).contains(&key.len()) {
+        return hasher.write(key);
+    }
     key.chunks(HASHED).for_each(|part| hasher.write(part));
 }
 
+/// The hash of a key by a caller's hasher.
+#[inline(never)]
+fn hash_by_other(hasher: &dyn AnyHasher, key: &[u8]) -> Hash {
+    hasher.hash(&|hasher| feed_key(hasher, key))
+}
+
 impl Store {
+    #[inline(always)]
     pub(super) fn hash(&self, key: &[u8]) -> Hash {
         match &self.hasher {
             KeyHasher::Default(hasher) => {
@@ -44,7 +56,7 @@ impl Store {
                 feed_key(&mut hasher, key);
                 Hash::spread(hasher.finish(), mixes_well::<DefaultHashBuilder>())
             }
-            KeyHasher::Other(hasher) => hasher.hash(&|hasher| feed_key(hasher, key)),
+            KeyHasher::Other(hasher) => hash_by_other(&**hasher, key),
         }
     }
 

@@ -32,7 +32,10 @@ impl Store {
     /// As `meet_all`, without the entries that have expired.
     pub(super) fn meet_bin(&self, position: Position, into: &mut Vec<Met>) -> Option<Position> {
         let next = self.meet_all(position, into);
-        into.retain(|met| !self.has_passed(met.deadline()));
+        // Asked after the entries were met: one that expires was linked after this was set.
+        if self.expiry.is_used() {
+            into.retain(|met| !self.has_passed(met.deadline()));
+        }
         next
     }
 
@@ -80,14 +83,15 @@ impl Iterator for Iter<'_> {
     type Item = (Vec<u8>, Result<Vec<u8>, Corrupt>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let met = self.next_met()?;
-        let value = self.store.value_of(&met);
-        Some((met.key, value))
+        let Met { key, gathered, .. } = self.next_met()?;
+        let value = self.store.fold_all(&key, gathered);
+        Some((key, value))
     }
 }
 
 impl Iter<'_> {
     /// The next entry as it was met: its value is not decompressed yet.
+    #[inline(always)]
     fn next_met(&mut self) -> Option<Met> {
         loop {
             if let Some(met) = self.met.pop() {

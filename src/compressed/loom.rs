@@ -129,8 +129,7 @@ impl Store {
             .filter_map(|key| {
                 let top = self.top(key.as_bytes())?;
                 let trace = self.trace(top);
-                let links = &trace.links[..trace.len];
-                Some(links.iter().map(|(at, head)| head.record(at.is_over())).sum::<usize>())
+                Some(trace.links().map(|(at, head)| head.record(at.is_over())).sum::<usize>())
             })
             .sum();
         let segments = (0..self.pool.numbers()).filter_map(|number| self.pool.segment(number));

@@ -382,6 +382,8 @@ impl Store {
         into.top = top.0;
         into.generation = self.generation(top);
         let mut at = Some(top);
+        // Most chains are one record.
+        into.links.reserve_exact(1);
         while let Some(here) = at.filter(|_| into.links.len() < CHAIN) {
             let Some((segment, start)) = self.place(here) else { return };
             let Some((head, len)) = segment.head(start) else { return };
@@ -424,9 +426,19 @@ impl Store {
         };
         self.table.get(hash, look, |_| MaybeUninit::new(()))?;
         let gathered = gathered.into_inner();
-        let value = self.fold(key, &gathered);
         let (top, generation) = (Location(gathered.top), gathered.generation);
-        Some(Resolved { top, generation, value, deadline: gathered.deadline() })
+        let deadline = gathered.deadline();
+        let value = self.fold_all(key, gathered);
+        Some(Resolved { top, generation, value, deadline })
+    }
+
+    /// As `fold`. What is stored as it is becomes the value, with no copy.
+    #[inline]
+    pub(super) fn fold_all(&self, key: &[u8], gathered: Gathered) -> Result<Vec<u8>, Corrupt> {
+        match gathered.alone() {
+            Some((head, _)) if gathered.whole && head.model().is_none() => Ok(gathered.bytes),
+            _ => self.fold(key, &gathered),
+        }
     }
 
     /// The value that a chain stands for.

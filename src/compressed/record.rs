@@ -225,7 +225,8 @@ impl Head {
         let (key, at) = varint(bytes, 1);
         let (stored, mut at) = varint(bytes, at);
         let mut head = Self { kind, key, stored, plain: stored, deadline: 0 };
-        if head.is_operand() {
+        // Most that are read are values as they are, which never expire.
+        if kind == RAW || head.is_operand() {
             return (head, at);
         }
         head.kind &= !EXPIRES;

@@ -326,19 +326,25 @@ impl Store {
     /// What an entry leads to, all of it. Of one that leads there no more, something.
     pub(super) fn trace(&self, top: Location) -> Trace {
         let mut trace = Trace::default();
+        self.trace_into(top, &mut trace);
+        trace
+    }
+
+    /// As `trace`. A trace is long, and mostly has one record, so it is filled where it is instead of copied.
+    pub(super) fn trace_into(&self, top: Location, trace: &mut Trace) {
+        trace.len = 0;
         let mut at = Some(top);
         while let Some(here) = at.filter(|_| trace.len < CHAIN) {
             let Some(head) = self.head(here) else { break };
-            trace.links[trace.len] = (here, head);
+            trace.links[trace.len] = Some((here, head));
             trace.len += 1;
             at = self.below(here);
         }
-        trace
     }
 
     /// Everything that an entry led to was unlinked by the caller.
     pub(super) fn unlinked(&self, trace: &Trace) {
-        for &(at, head) in &trace.links[..trace.len] {
+        for (at, head) in trace.links() {
             if let Some((segment, _)) = self.place(at) {
                 self.count_down(segment, at, head);
             }
@@ -376,29 +382,34 @@ impl Drop for Appended<'_> {
 pub(super) const CHAIN: usize = MOST_OPERANDS as usize + 2;
 
 /// What an entry leads to, the topmost first.
-#[derive(Clone, Copy)]
+#[derive(Default)]
 pub(super) struct Trace {
-    pub(super) links: [(Location, Head); CHAIN],
-    pub(super) len: usize,
-}
-
-impl Default for Trace {
-    fn default() -> Self {
-        Self { links: [(Location::NONE, Head::raw(0, 0)); CHAIN], len: 0 }
-    }
+    /// The first `len` are there.
+    links: [Option<(Location, Head)>; CHAIN],
+    len: usize,
 }
 
 impl Trace {
+    /// The records, the topmost first.
+    #[inline]
+    pub(super) fn links(&self) -> impl DoubleEndedIterator<Item = (Location, Head)> {
+        self.links[..self.len].iter().flatten().copied()
+    }
+
+    /// Forgets all of them.
+    pub(super) const fn clear(&mut self) {
+        self.len = 0;
+    }
+
     /// Bytes of key and value, as far as they are counted.
     pub(super) fn raw(&self) -> isize {
-        let links = &self.links[..self.len];
-        let base = links.iter().find(|(_, head)| !head.is_operand()).or(links.last());
+        let base = self.links().find(|(_, head)| !head.is_operand()).or(self.links().next_back());
         base.map_or(0, |(_, head)| (head.key + head.plain).cast_signed())
     }
 
     /// When the entry expires; 0 for never.
     pub(super) fn deadline(&self) -> u64 {
-        let base = self.links[..self.len].iter().find(|(_, head)| !head.is_operand());
+        let base = self.links().find(|(_, head)| !head.is_operand());
         base.map_or(0, |(_, head)| head.deadline)
     }
 }

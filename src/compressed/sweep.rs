@@ -13,7 +13,7 @@ use super::pool::DEAD;
 use super::read::Resolved;
 use super::record::{Head, Location, RAW};
 use super::segment::{Scratch, Segment, Use};
-use super::store::{Open, Store};
+use super::store::{Open, Store, Trace};
 use super::types::Policy;
 use super::verify::Check;
 use crate::bins::layout::Layout;
@@ -24,7 +24,6 @@ use crate::sync::words::Indirect;
 use crate::table::memory::AllocError;
 use crate::table::write::Change;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use core::mem::MaybeUninit;
 
 /// Work that a step does at a time, so that others may come in between.
@@ -586,13 +585,13 @@ impl Store {
 
     /// Lets the entry that leads to `top` lead to `to`, and unlinks all that it led to.
     fn swing_all(&self, hash: Hash, top: Location, to: Location) -> bool {
-        let trace = Cell::new(super::store::Trace::default());
+        let mut trace = Trace::default();
         let same = |afar: &Indirect| Location::from(*afar) == top;
         let decide = |found: Option<&Indirect>| {
             if found.is_none() {
                 return Change::Keep;
             }
-            trace.set(self.trace(top));
+            self.trace_into(top, &mut trace);
             Change::Entry(to.afar(), ())
         };
         let rehash = |afar: &Indirect| self.rehash(*afar);
@@ -600,7 +599,7 @@ impl Store {
         let done = self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide);
         let swung = matches!(done, Ok((_, Change::Entry(..))));
         if swung {
-            self.unlinked(&trace.get());
+            self.unlinked(&trace);
         }
         swung
     }

@@ -42,7 +42,9 @@ enum Linked {
 impl Store {
     /// Stores a value that lives as long as values do by default.
     pub(super) fn insert(&self, key: &[u8], value: &[u8]) -> Result<bool, StoreError> {
-        self.insert_until(key, value, self.deadline(None)?)
+        // Mostly there is no such time, and then there is nothing to work out.
+        let deadline = if self.expiry.time_to_live.is_none() { 0 } else { self.deadline(None)? };
+        self.insert_until(key, value, deadline)
     }
 
     /// Stores a value that expires at `deadline`; 0 for never.
@@ -166,20 +168,23 @@ impl Store {
         hash: Hash,
         at: Location,
         wanted: impl Fn(Location) -> bool + Copy,
-        still: impl Fn(Option<Location>, &Cell<Trace>) -> bool,
+        still: impl Fn(Option<Location>, &mut Trace) -> bool,
         new: bool,
     ) -> Result<Linked, Failure> {
         let mut drops = 0;
         let mut patience = None;
         let mut make_room = || self.make_room(patience.get_or_insert_with(|| self.patience()));
         loop {
-            let (trace, lack) = (Cell::new(Trace::default()), Cell::new(None));
+            let (mut trace, lack) = (Trace::default(), Cell::new(None));
             let same = |afar: &Indirect| wanted(Location::from(*afar));
             let decide = |found: Option<&Indirect>| {
                 let top = found.map(|afar| Location::from(*afar));
-                trace.set(top.map_or_else(Trace::default, |top| self.trace(top)));
+                match top {
+                    Some(top) => self.trace_into(top, &mut trace),
+                    None => trace.clear(),
+                }
                 lack.set(if top.is_none() && new { self.may_add_key().err() } else { None });
-                let may = (top.is_some() || new) && lack.get().is_none() && still(top, &trace);
+                let may = (top.is_some() || new) && lack.get().is_none() && still(top, &mut trace);
                 if may { Change::Entry(at.afar(), ()) } else { Change::Keep }
             };
             let rehash = |afar: &Indirect| self.rehash(*afar);
@@ -198,8 +203,8 @@ impl Store {
             }
             return match altered? {
                 (Some(_), Change::Entry(..)) => {
-                    self.unlinked(&trace.get());
-                    Ok(Linked::Replaced(trace.get().deadline()))
+                    self.unlinked(&trace);
+                    Ok(Linked::Replaced(trace.deadline()))
                 }
                 (None, Change::Entry(..)) => Ok(Linked::New),
                 _ if lack.get().is_some() => {
@@ -229,11 +234,11 @@ impl Store {
         hash: Hash,
         wanted: impl Fn(Location) -> bool + Copy,
     ) -> Option<u64> {
-        let trace = Cell::new(Trace::default());
+        let mut trace = Trace::default();
         let same = |afar: &Indirect| wanted(Location::from(*afar));
         let decide = |found: Option<&Indirect>| {
             let Some(afar) = found else { return Change::Keep };
-            trace.set(self.trace(Location::from(*afar)));
+            self.trace_into(Location::from(*afar), &mut trace);
             Change::Remove
         };
         let rehash = |afar: &Indirect| self.rehash(*afar);
@@ -241,8 +246,8 @@ impl Store {
         let done = self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide);
         let removed = matches!(done, Ok((Some(_), Change::Remove)));
         removed.then(|| {
-            self.unlinked(&trace.get());
-            trace.get().deadline()
+            self.unlinked(&trace);
+            trace.deadline()
         })
     }
 
@@ -292,7 +297,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let head = Head::raw(key.len(), value.len()).until(deadline);
         let at = self.append(Location::NONE, head, key, value)?;
-        let still = |_: Option<Location>, _: &Cell<Trace>| self.generation(top) == generation;
+        let still = |_: Option<Location>, _: &mut Trace| self.generation(top) == generation;
         let linked = self.link(hash, at.at, |found| found == top, still, false);
         if let Ok(Linked::Other) = linked {
             return Ok(false);
@@ -312,17 +317,17 @@ impl Store {
             let (full, expired) = (Cell::new(false), Cell::new(None));
             let now = self.now_if_used();
             // What the record lies on is known only now; nobody else knows the record yet.
-            let still = |top: Option<Location>, trace: &Cell<Trace>| {
+            let still = |top: Option<Location>, trace: &mut Trace| {
                 let depth = top
                     .and_then(|top| self.head(top))
                     .map_or(0, |head| Head::operands_below(head.kind).map_or(0, |below| below + 1));
                 full.set(depth >= MOST_OPERANDS);
-                let deadline = trace.get().deadline();
+                let deadline = trace.deadline();
                 let is_over = deadline != 0 && deadline <= now;
                 expired.set(top.filter(|_| is_over).map(|top| (top, self.generation(top))));
                 self.set_operand(at.at, top.unwrap_or(Location::NONE), depth);
                 // Nothing is unlinked.
-                trace.set(Trace::default());
+                trace.clear();
                 !full.get() && !is_over
             };
             let linked = self.link(hash, at.at, |top| self.is_of(top, key), still, true);
@@ -459,7 +464,7 @@ mod tests {
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             let head = Head::raw(3, 5);
             let at = store.append(Location::NONE, head, b"key", b"other").expect("there is room");
-            let still = |_: Option<Location>, _: &Cell<Trace>| panic!("a codec");
+            let still = |_: Option<Location>, _: &mut Trace| panic!("a codec");
             let _ = store.link(store.hash(b"key"), at.at, |_| true, still, true);
             at.linked();
         }));

@@ -10,7 +10,7 @@ use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::{Guard, try_pin};
-use crate::reclaim::node::Live;
+use crate::reclaim::node::{Live, NodePtr};
 use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Mode, Unlinked};
@@ -19,17 +19,7 @@ use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
 /// What an operation found, and what it left.
-pub(super) type Found<'a, K, V> = (Option<Live<'a, Pair<K, V>>>, Option<Live<'a, Pair<K, V>>>);
-
-/// Borrows both, each with a guard of its own: another of `guard`'s reader.
-pub(super) fn computed<'a, K, V>(
-    (before, after): Found<'_, K, V>,
-    guard: &Guard<'a>,
-) -> Computed<Ref<'a, K, V>> {
-    // SAFETY: met under the guard, or put there.
-    let borrow = |node: Live<'_, Pair<K, V>>| unsafe { Ref::of_pair(node.shared(), guard.again()) };
-    Computed { before: before.map(borrow), after: after.map(borrow) }
-}
+pub(super) type Found<K, V> = (Option<NodePtr<Pair<K, V>>>, Option<NodePtr<Pair<K, V>>>);
 
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
@@ -207,7 +197,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         match try_pin() {
             Ok(guard) => {
                 let found = self.compute_by(way, key, f, &guard)?;
-                Ok(computed(found, &guard))
+                // SAFETY: met under the guard, or put there.
+                Ok(unsafe { Ref::of_pairs(found, guard) })
             }
             Err(_) => Err(Cause::Alloc.of(key, None)),
         }
@@ -310,13 +301,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// Calls the key's `Hash` once, and finds an entry again by its address: this ends even if `Hash` and `Eq` give
     /// different answers each time. Returns what was found and what was left.
     #[inline(always)]
-    pub(super) fn compute_by<'a>(
-        &'a self,
+    pub(super) fn compute_by(
+        &self,
         way: Mode,
         mut key: K,
         mut f: impl FnMut(Option<&V>) -> Op<V>,
-        guard: &'a Guard<'_>,
-    ) -> Result<Found<'a, K, V>, TryInsertError<K, Option<V>>> {
+        guard: &Guard<'_>,
+    ) -> Result<Found<K, V>, TryInsertError<K, Option<V>>> {
         let hash = self.hash(&key);
         let mut known = None;
         loop {
@@ -328,11 +319,14 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                 },
             };
             match (f(found.map(|node| &node.fields().value)), found) {
-                (Op::Keep, _) | (Op::Remove, None) => return Ok((found, found)),
+                (Op::Keep, _) | (Op::Remove, None) => {
+                    let found = found.map(Live::shared);
+                    return Ok((found, found));
+                }
                 (Op::Remove, Some(node)) => match self.nodes().remove_exactly(node, way, guard) {
                     Ok(Some(removed)) => {
                         removed.retire();
-                        return Ok((found, None));
+                        return Ok((Some(node.shared()), None));
                     }
                     // The entry was replaced or removed meanwhile: to look again counts as waiting.
                     Ok(None) if way.waits() => {}
@@ -346,14 +340,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                         Some(node) => match self.nodes().replace_exactly(node, fresh, way, guard) {
                             Ok(before) => {
                                 before.into_iter().for_each(Unlinked::retire);
-                                // SAFETY: published while the guard is held.
-                                return Ok((found, Some(unsafe { new.live() })));
+                                return Ok((Some(node.shared()), Some(new)));
                             }
                             Err((why, fresh)) => (why.map(Cause::from), fresh),
                         },
                         None => match self.store_absent(fresh, way, guard) {
-                            // SAFETY: as above.
-                            Ok(()) => return Ok((None, Some(unsafe { new.live() }))),
+                            Ok(()) => return Ok((None, Some(new))),
                             Err((Ok(node), fresh)) => {
                                 known = Some(node);
                                 (None, fresh)

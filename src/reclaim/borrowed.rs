@@ -3,6 +3,7 @@
 use super::guard::{Guard, HasGuard};
 use super::node::NodePtr;
 use super::pair::Pair;
+use crate::api::op::Computed;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -84,6 +85,28 @@ impl<'a, K, V> Ref<'a, K, V> {
         let (key, value) = (NonNull::from(&pair.key), NonNull::from(&pair.value));
         // SAFETY: the guard keeps the node alive, and the map is borrowed for `'a`.
         unsafe { Self::new(key, value, guard) }
+    }
+
+    /// Borrows the entries before and after an operation. One of them takes `guard`, and the other a second guard of
+    /// the same reader.
+    ///
+    /// # Safety
+    /// As [`of_pair`](Self::of_pair), for both.
+    #[inline(always)]
+    pub(crate) unsafe fn of_pairs(
+        (before, after): (Option<NodePtr<Pair<K, V>>>, Option<NodePtr<Pair<K, V>>>),
+        guard: Guard<'a>,
+    ) -> Computed<Self> {
+        // SAFETY: the caller promises what `of_pair` requires.
+        let borrow = |node, guard| unsafe { Self::of_pair(node, guard) };
+        match (before, after) {
+            (before, Some(after)) => {
+                let before = before.map(|node| borrow(node, guard.again()));
+                Computed { before, after: Some(borrow(after, guard)) }
+            }
+            (Some(before), None) => Computed { before: Some(borrow(before, guard)), after: None },
+            (None, None) => Computed { before: None, after: None },
+        }
     }
 }
 

@@ -26,7 +26,7 @@ use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::{Guard as Locked, Lock};
 use crate::sync::cache::CachePadded;
 use crate::sync::epoch::{Domain, Stamp};
-use crate::sync::hint::Gauge;
+use crate::sync::hint::{Gauge, Hint};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
@@ -104,12 +104,15 @@ impl<N: Node> Bag<N> {
 struct BagCell<N> {
     bag: Lock<Bag<N>>,
     len: Gauge<AtomicUsize>,
+    /// How many of its nodes are reclaimable. An operation that frees them counts again under the lock.
+    reclaimable: Hint<AtomicUsize>,
 }
 
 impl<N: Node> BagCell<N> {
     crate::facade::const_unless_loom! {
         fn new() -> Self {
-            Self { bag: Lock::new(Bag::new()), len: Gauge::<AtomicUsize>::new(0) }
+            let (len, reclaimable) = (Gauge::<AtomicUsize>::new(0), Hint::<AtomicUsize>::new(0));
+            Self { bag: Lock::new(Bag::new()), len, reclaimable }
         }
     }
 
@@ -136,6 +139,7 @@ impl<N: Node> Drop for BagGuard<'_, N> {
     #[inline]
     fn drop(&mut self) {
         self.cell.len.store(self.bag.len());
+        self.cell.reclaimable.store(self.bag.reclaimable.len());
     }
 }
 
@@ -223,14 +227,21 @@ impl<N: Node> Garbage<N> {
         core::iter::once(&self.first).chain(self.more().into_iter().flatten().map(|bag| &**bag))
     }
 
+    /// Returns the bag of a reader. While there is one bag, the reader's number is not needed.
+    #[inline]
+    fn cell(&self, reader: impl FnOnce() -> usize) -> &BagCell<N> {
+        self.more().map_or(&self.first, |more| &*more[reader() % BAG_COUNT])
+    }
+
     /// Locks the bag of the reader of this number.
-    fn bag(&self, reader: usize) -> BagGuard<'_, N> {
+    #[inline]
+    fn bag(&self, reader: impl FnOnce() -> usize) -> BagGuard<'_, N> {
         if let Some(more) = self.more() {
-            return more[reader % BAG_COUNT].lock();
+            return more[reader() % BAG_COUNT].lock();
         }
         self.first.try_lock().unwrap_or_else(|| {
             self.spread();
-            self.more().map_or(&self.first, |more| &*more[reader % BAG_COUNT]).lock()
+            self.cell(reader).lock()
         })
     }
 
@@ -256,7 +267,12 @@ impl<N: Node> Garbage<N> {
     /// # Safety
     /// The node was unlinked from where readers of `domain` find it, by this thread or one that it has synchronized
     /// with. It is added once.
-    pub(crate) unsafe fn add(&self, domain: &Domain, reader: usize, node: NodePtr<N>) {
+    pub(crate) unsafe fn add(
+        &self,
+        domain: &Domain,
+        reader: impl FnOnce() -> usize,
+        node: NodePtr<N>,
+    ) {
         // SAFETY: the caller promises what `put` requires.
         drop(unsafe { self.put(domain, reader, node) });
     }
@@ -265,7 +281,12 @@ impl<N: Node> Garbage<N> {
     ///
     /// # Safety
     /// As `add`.
-    pub(crate) unsafe fn add_and_free(&self, domain: &Domain, reader: usize, node: NodePtr<N>) {
+    pub(crate) unsafe fn add_and_free(
+        &self,
+        domain: &Domain,
+        reader: impl FnOnce() -> usize,
+        node: NodePtr<N>,
+    ) {
         // SAFETY: the caller promises what `put` requires.
         let bag = unsafe { self.put(domain, reader, node) };
         self.free_some(bag, Reason::Share);
@@ -273,7 +294,13 @@ impl<N: Node> Garbage<N> {
 
     /// # Safety
     /// As `add`.
-    unsafe fn put(&self, domain: &Domain, reader: usize, node: NodePtr<N>) -> BagGuard<'_, N> {
+    #[inline(always)]
+    unsafe fn put(
+        &self,
+        domain: &Domain,
+        reader: impl FnOnce() -> usize,
+        node: NodePtr<N>,
+    ) -> BagGuard<'_, N> {
         let mut bag = self.bag(reader);
         // SAFETY: the caller promises that the node is garbage, alive, and added once.
         unsafe { bag.open.push(node) };
@@ -283,13 +310,18 @@ impl<N: Node> Garbage<N> {
 
     /// Advances the bag every [`ADVANCE_EVERY`] nodes. If that seals a batch, also advances another bag, whose threads
     /// may have ended or write no more.
-    #[inline]
+    #[inline(always)]
     fn maybe_advance(&self, bag: &mut Bag<N>, domain: &Domain) {
         if bag.until_advance > 0 {
             bag.until_advance -= 1;
             return;
         }
         bag.until_advance = ADVANCE_EVERY;
+        self.advance(bag, domain);
+    }
+
+    #[cold]
+    fn advance(&self, bag: &mut Bag<N>, domain: &Domain) {
         if bag.advance(domain, BATCH) {
             bag.next_other = bag.next_other.wrapping_add(1);
             // The lock may be held: by another thread, or by this one if the other bag is this bag.
@@ -302,6 +334,7 @@ impl<N: Node> Garbage<N> {
     }
 
     /// Frees as many nodes as one operation frees, with nothing locked, and returns how many.
+    #[inline(always)]
     fn free_some(&self, bag: BagGuard<'_, N>, reason: Reason) -> usize {
         if bag.reclaimable.len() == 0 {
             return 0;
@@ -316,16 +349,17 @@ impl<N: Node> Garbage<N> {
         self.reentrancy.begin(&self.first, bag.reclaimable.len(), reason)
     }
 
-    /// Frees as many nodes as `add_and_free` does.
-    pub(crate) fn free_share(&self, reader: usize) {
-        self.free_some(self.bag(reader), Reason::Share);
+    /// Frees as many nodes as `add_and_free` does. Mostly no node is reclaimable, and then this takes no lock.
+    #[inline(always)]
+    pub(crate) fn free_share(&self, reader: impl FnOnce() -> usize + Copy) {
+        if self.cell(reader).reclaimable.load() > 0 {
+            self.free_share_of(reader);
+        }
     }
 
-    /// Returns true if there is no garbage.
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.len() == 0
-            && self.more().is_none_or(|more| more.iter().all(|cell| cell.len() == 0))
+    #[inline(never)]
+    fn free_share_of(&self, reader: impl FnOnce() -> usize) {
+        self.free_some(self.bag(reader), Reason::Share);
     }
 
     /// Returns the number of nodes.

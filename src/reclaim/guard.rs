@@ -66,7 +66,7 @@ pub fn pin() -> Guard<'static> {
 #[inline(always)]
 pub fn try_pin() -> Result<Guard<'static>, TryReserveError> {
     #[cfg(feature = "std")]
-    if let Ok(Some(slot)) = local::slot() {
+    if let Some(slot) = local::slot() {
         return Ok(Guard::enter(slot));
     }
     temporary()
@@ -81,9 +81,10 @@ fn temporary() -> Result<Guard<'static>, TryReserveError> {
 }
 
 /// Returns a number that tells threads apart, or 0 if there are no thread-locals.
+#[inline]
 pub(crate) fn reader() -> usize {
     #[cfg(feature = "std")]
-    if let Ok(Some(slot)) = local::slot() {
+    if let Some(slot) = local::slot() {
         return slot.number();
     }
     0
@@ -103,35 +104,45 @@ fn out_of_memory() -> ! {
 mod local {
     use super::{Slot, claim, disown};
     use core::cell::Cell;
-    use std::thread::{AccessError, LocalKey};
 
-    struct Local(Cell<Option<&'static Slot>>);
+    std::thread_local! {
+        /// The slot, from the first guard of the thread until `OWNER` is destroyed. It has no destructor, so an access
+        /// need not check whether it is alive.
+        static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
+        static OWNER: Owner = const { Owner(Cell::new(None)) };
+    }
 
-    impl Drop for Local {
+    /// Releases the slot when the thread ends.
+    struct Owner(Cell<Option<&'static Slot>>);
+
+    impl Drop for Owner {
         fn drop(&mut self) {
             if let Some(slot) = self.0.take() {
+                // Destructors of other thread-locals may run after this, and must not use the slot.
+                let _ = SLOT.try_with(|cached| cached.set(None));
                 disown(slot);
             }
         }
     }
 
-    std::thread_local! {
-        static LOCAL: Local = const { Local(Cell::new(None)) };
-    }
-
-    /// Returns the thread's slot, `None` if there is no memory for one, or an error in a thread that is ending.
+    /// Returns the thread's slot, or `None` if there is no memory for one or the thread is ending.
     #[inline(always)]
-    pub(crate) fn slot() -> Result<Option<&'static Slot>, AccessError> {
-        LocalKey::try_with(&LOCAL, |local| match local.0.get() {
-            Some(slot) => Some(slot),
-            None => first(local),
-        })
+    pub(crate) fn slot() -> Option<&'static Slot> {
+        match SLOT.try_with(Cell::get) {
+            Ok(Some(slot)) => Some(slot),
+            _ => first(),
+        }
     }
 
     #[cold]
-    fn first(local: &Local) -> Option<&'static Slot> {
-        local.0.set(claim().ok());
-        local.0.get()
+    fn first() -> Option<&'static Slot> {
+        let claimed = |owner: &Owner| {
+            let slot = owner.0.get().or_else(|| claim().ok());
+            owner.0.set(slot);
+            let _ = SLOT.try_with(|cached| cached.set(slot));
+            slot
+        };
+        OWNER.try_with(claimed).ok().flatten()
     }
 }
 

@@ -88,7 +88,7 @@ impl Model {
     /// Adds an unlinked node to the garbage, and frees some, as an operation does.
     fn add_and_free(&self, reader: usize, node: usize) {
         // SAFETY: this thread has unlinked the node, or it was never linked; and it is added once.
-        unsafe { self.garbage.add_and_free(&self.domain, reader, self.shared(node)) };
+        unsafe { self.garbage.add_and_free(&self.domain, || reader, self.shared(node)) };
     }
 
     /// Returns true if the node is freed. Called at the end, when all threads have been joined.

@@ -32,6 +32,7 @@ impl Header {
     }
 
     /// Returns the hash, unless the node has become garbage.
+    #[inline]
     pub(crate) fn hash(&self) -> Hash {
         // relaxed: written before the node was published.
         let low = self.low.load(Ordering::Relaxed).addr() as u64;

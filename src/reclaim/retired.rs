@@ -128,16 +128,14 @@ impl<N: Node> Retired<N> {
     /// added once.
     pub(crate) unsafe fn add(&self, node: NodePtr<N>) {
         // SAFETY: the caller promises what `Garbage::add` requires.
-        unsafe { self.garbage.add(&DOMAIN, reader(), node) };
+        unsafe { self.garbage.add(&DOMAIN, reader, node) };
     }
 
     /// Frees a few reclaimable nodes, as dropping an [`Unlinked`] does. The caller holds no guard of its own: with one,
     /// a slow destructor would keep the garbage of all maps.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn free_share(&self) {
-        if !self.garbage.is_empty() {
-            self.garbage.free_share(reader());
-        }
+        self.garbage.free_share(reader);
     }
 
     /// Returns a node that belongs to the caller, until it is dropped.
@@ -176,7 +174,7 @@ impl<N: Node> Unlinked<'_, N> {
     pub(crate) fn retire(self) {
         let this = ManuallyDrop::new(self);
         // SAFETY: as in `drop`, which does not run.
-        unsafe { this.garbage.add(&DOMAIN, reader(), this.node) };
+        unsafe { this.garbage.add(&DOMAIN, reader, this.node) };
     }
 
     /// Returns the node, if no reader can see it any more.
@@ -189,6 +187,6 @@ impl<N: Node> Unlinked<'_, N> {
 impl<N: Node> Drop for Unlinked<'_, N> {
     fn drop(&mut self) {
         // SAFETY: the caller of `unlinked` promised that the node was unlinked, and it is added once.
-        unsafe { self.garbage.add_and_free(&DOMAIN, reader(), self.node) };
+        unsafe { self.garbage.add_and_free(&DOMAIN, reader, self.node) };
     }
 }

@@ -57,6 +57,7 @@ impl Slot {
 
     /// Returns the number that tells the slots of a registry apart.
     #[cfg_attr(not(feature = "alloc"), allow(dead_code))] // Fixed tables number slots by their addresses.
+    #[inline]
     pub(crate) fn number(&self) -> usize {
         self.number
     }

@@ -191,18 +191,27 @@ where
         self.some_back.clear();
     }
 
+    /// Removes from `some` the entries that were handed out from the end; true if there were any. A walk from one end
+    /// has none, so `next` need not ask of each entry.
+    fn trim(&mut self) -> bool {
+        let Some(high) = self.high else { return false };
+        let len = self.some.len();
+        while self.some[self.shown..].last().is_some_and(|&(raw, ())| raw >= high) {
+            self.some.pop();
+        }
+        self.some.len() < len
+    }
+
     /// The next entry. The caller has had one guard from the first call on.
     #[inline]
     fn next(&mut self) -> Option<Raw<K>> {
         loop {
             if let Some(&(raw, ())) = self.some.get(self.shown) {
-                if self.high.is_some_and(|high| raw >= high) {
-                    break;
-                }
                 self.shown += 1;
                 return Some(raw);
             }
-            if self.refill().is_none() {
+            // If the end has come to this leaf, and no entry before it is left, the ends have met.
+            if self.refill().is_none() || self.trim() && self.some.is_empty() {
                 break;
             }
         }
@@ -220,6 +229,7 @@ where
                     break;
                 }
                 self.high = Some(raw);
+                self.trim();
                 return Some(raw);
             }
             if self.refill_back().is_none() {

@@ -6,7 +6,6 @@ use super::super::rank::{Ranking, rank_as, to_word};
 use super::super::search::Sought;
 use super::map::OrdMap;
 use super::raw::{By, Doubt, Raw};
-use super::tries::computed;
 use crate::api::op::{Change, Computed, Op};
 use crate::bins::tags::Hash;
 use crate::error::{Busy, OccupiedError};
@@ -450,7 +449,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.free_bounds();
         let guard = pin();
         let done = self.compute_by(Mode::Blocking, key, f, &guard);
-        computed(done.unwrap_or_else(give_up::<K, V, _, _>), &guard)
+        // SAFETY: met under the guard, or put there.
+        unsafe { Ref::of_pairs(done.unwrap_or_else(give_up::<K, V, _, _>), guard) }
     }
 
     pub(super) fn extend_shared(&self, entries: impl IntoIterator<Item = (K, V)>) {

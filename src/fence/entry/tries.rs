@@ -11,23 +11,14 @@ use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::{Guard, try_pin};
+use crate::reclaim::node::NodePtr;
 use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
 use crate::reclaim::retired::{Fresh, Mode};
 use equivalent::Comparable;
 
 /// What an operation found, and what it left.
-pub(super) type Found<K> = (Option<Raw<K>>, Option<Raw<K>>);
-
-/// Borrows both, each with a guard of its own: another of `guard`'s reader, under which they were met or put there.
-pub(super) fn computed<'a, K, V>(
-    (before, after): Found<K>,
-    guard: &Guard<'a>,
-) -> Computed<Ref<'a, K, V>> {
-    // SAFETY: as above.
-    let borrow = |raw: Raw<K>| unsafe { Ref::of_pair(raw.shared(), guard.again()) };
-    Computed { before: before.map(borrow), after: after.map(borrow) }
-}
+pub(super) type Found<K, V> = (Option<NodePtr<Pair<K, V>>>, Option<NodePtr<Pair<K, V>>>);
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
@@ -199,7 +190,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.free_bounds();
         let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
         let found = self.compute_by(way, key, f, &guard)?;
-        Ok(computed(found, &guard))
+        // SAFETY: met under the guard, or put there.
+        Ok(unsafe { Ref::of_pairs(found, guard) })
     }
 
     /// A node, unless there is no memory for it or no room for what it may replace.
@@ -269,7 +261,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         mut key: K,
         mut f: impl FnMut(Option<&V>) -> Op<V>,
         guard: &Guard<'_>,
-    ) -> Result<Found<K>, TryInsertError<K, Option<V>>> {
+    ) -> Result<Found<K, V>, TryInsertError<K, Option<V>>> {
         let (mut doubt, mut known) = (Doubt::new(), None);
         loop {
             let found = match known.take() {
@@ -289,7 +281,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                 }
             };
             match (f(found.map(|raw| Self::pair_of(raw, guard).1)), found) {
-                (Op::Keep, _) | (Op::Remove, None) => return Ok((found, found)),
+                (Op::Keep, _) | (Op::Remove, None) => {
+                    let found = found.map(Raw::shared);
+                    return Ok((found, found));
+                }
                 (Op::Remove, Some(_)) => match self.remove_by(&key, &mut is_found, way, guard) {
                     Ok(None) if !way.waits() => return Err(Cause::Busy.of(key, None)),
                     Ok(None) if doubt.is_stirred_by([found, known.flatten()]) => {
@@ -298,18 +293,18 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                     Ok(None) => {}
                     Ok(Some(removed)) => {
                         removed.retire();
-                        return Ok((found, None));
+                        return Ok((found.map(Raw::shared), None));
                     }
                     Err(Busy) => return Err(Cause::Busy.of(key, None)),
                 },
                 (Op::Insert(value), _) => {
                     let fresh = Self::fresh_by(way, key, value);
                     let fresh = fresh.map_err(|(why, (key, value))| why.of(key, Some(value)))?;
-                    let new = Raw { rank: 0, node: Pair::as_key_node(fresh.0.0) };
+                    let new = fresh.0;
                     match self.store(fresh, way, &mut is_found, guard) {
                         Ok(before) => {
                             before.into_iter().for_each(Removed::retire);
-                            return Ok((found, Some(new)));
+                            return Ok((found.map(Raw::shared), Some(new)));
                         }
                         Err((None, fresh)) if !way.waits() => {
                             return Err(refused(Cause::Busy, fresh, Some));
