@@ -25,14 +25,14 @@
 //! - `[LR-4]` release store by a reader that ends a read section, or that stores which state it saw ↔ acquire load by
 //!   the writer: what the reader read comes before the writer's changes. A thread that has loaded a swap from the state
 //!   loads that swap or a later one ever after (coherence).
-//! - `[LR-5]` the agreement on fences. The writer asks in the slot, executes the heavy barrier, and loads the slot's word.
-//!   It notes the agreement only if the owner was *then* in no read section and had not seen the swap. So the owner's
-//!   next read section comes after the barrier, finds a state that it has not seen, and therefore loads the request.
-//!   Only the owner ends the agreement, between its own fence and the store that ends the read section. So if the
-//!   writer loads the slot's word and then finds that the owner executes fences, that word is from a read section with
-//!   a fence, and the next one has a fence too. A slot that changes hands says by a release store that its next owner
-//!   executes fences ↔ the writer's acquire load comes after the last owner's read sections. If the system refuses its
-//!   barrier, an owner that is asked agrees by itself, after a fence, and never stops: the same pair.
+//! - `[LR-5]` the agreement on fences. The writer asks in the slot, executes the heavy barrier, and loads the slot's
+//!   word. It notes the agreement only if the owner was *then* in no read section and had not seen the swap. So the
+//!   owner's next read section comes after the barrier, finds a state that it has not seen, and therefore loads the
+//!   request. Only the owner ends the agreement, between its own fence and the store that ends the read section. So if
+//!   the writer loads the slot's word and then finds that the owner executes fences, that word is from a read section
+//!   with a fence, and the next one has a fence too. A slot that changes hands says by a release store that its next
+//!   owner executes fences ↔ the writer's acquire load comes after the last owner's read sections. If the system
+//!   refuses its barrier, an owner that is asked agrees by itself, after a fence, and never stops: the same pair.
 
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
 use crate::sync::barrier::{Barrier, MAY_BE_ASYMMETRIC};
