@@ -15,6 +15,7 @@
 //! entry 0 | … |`. For `u64 → u64` on a 64-bit target a bin is 128 bytes: a head of 16, seven entries.
 
 use crate::facade::Word;
+use crate::sync::cache::LINE_BYTES;
 use crate::sync::seqlock::State;
 use crate::sync::words::{self, WORD, words_for};
 use core::marker::PhantomData;
@@ -30,8 +31,6 @@ pub(crate) const CHUNK_LINES: usize = if cfg!(hedgerow_loom) { 3 } else { 16 };
 /// A segment is as many bins as fit here, and at most `2^MAX_SEGMENT_BITS`.
 const SEGMENT_BYTES: usize = 16 * 1024;
 const MAX_SEGMENT_BITS: u32 = if cfg!(hedgerow_loom) { 1 } else { 7 };
-/// Bytes in a cache line, more or less everywhere.
-pub(crate) const LINE_BYTES: usize = 64;
 /// Overflow lines of small entries fill a cache line.
 const LINE_WORDS: usize = if cfg!(hedgerow_loom) { 1 } else { 8 };
 

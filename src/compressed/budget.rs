@@ -9,9 +9,10 @@ use super::codec::Work;
 use super::store::Store;
 use super::sweep::House;
 use super::types::StoreError;
-use crate::bins::layout::{BIN_HEAD, LINE_BYTES, Layout};
+use crate::bins::layout::{BIN_HEAD, Layout};
 use crate::facade::Word;
 use crate::facade::atomic::Ordering;
+use crate::sync::cache::LINE_BYTES;
 use crate::sync::stripes::STRIPES;
 use crate::sync::words::{Afar, WORD};
 

@@ -11,7 +11,7 @@ use super::segment::{Segment, Use};
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
-use crate::table::memory;
+use crate::memory;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr;

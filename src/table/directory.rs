@@ -13,13 +13,13 @@
 //!   either: who finds a segment finds its bins zeroed (unborn) or later.
 //! - Only the holder of the growth lock stores either, so plain read-modify-write under it is enough.
 
-use super::memory::{self, AllocError};
 use super::segment::Segment;
 use crate::bins::bin::Bin;
 use crate::bins::layout::Layout;
 use crate::bins::tags::{Depth, Hash};
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, Ordering};
+use crate::memory::{self, AllocError};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 

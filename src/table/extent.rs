@@ -21,13 +21,14 @@ pub(crate) use imp::Extents;
 
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 mod imp {
-    use crate::bins::layout::{LINE_BYTES, Layout};
+    use crate::bins::layout::Layout;
     use crate::facade::atomic::{AtomicUsize, Ordering};
     use crate::facade::lock::{Guard, Lock};
     use crate::facade::{Word, advise_huge};
+    use crate::memory::{self, AllocError};
     use crate::sync::backoff::{Backoff, WouldWait};
+    use crate::sync::cache::LINE_BYTES;
     use crate::sync::published::Published;
-    use crate::table::memory::{self, AllocError};
     use crate::table::segment::Segment;
     use core::marker::PhantomData;
     use core::mem::ManuallyDrop;
@@ -470,8 +471,8 @@ mod imp {
 mod imp {
     use crate::bins::layout::Layout;
     use crate::facade::Word;
+    use crate::memory::AllocError;
     use crate::sync::backoff::Backoff;
-    use crate::table::memory::AllocError;
     use crate::table::segment::Segment;
     use core::marker::PhantomData;
 

@@ -13,11 +13,11 @@
 //!   (`[SL-1]`), of the lines that it took (`[OV-4]`), or the store itself (`[FT-2]`).
 
 use super::Failure;
-use super::memory::{self, AllocError, Words};
 use crate::bins::layout::whole_lines;
 use crate::facade::Word;
 use crate::facade::atomic::{self, Ordering};
 use crate::facade::lock::{Guard, Lock};
+use crate::memory::{self, AllocError, Words};
 use crate::sync::backoff::{Backoff, WouldWait};
 use alloc::boxed::Box;
 use core::ptr;

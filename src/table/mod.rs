@@ -14,7 +14,6 @@ mod keys_loom;
 mod lent;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
-pub(crate) mod memory;
 mod overflow;
 #[cfg(feature = "rayon")]
 pub(crate) mod pieces;
@@ -29,7 +28,6 @@ pub(crate) mod write;
 use self::directory::{Directory, Head};
 use self::extent::Extents;
 use self::lent::Lent;
-use self::memory::{AllocError, Words};
 use self::overflow::Pool;
 use self::segment::Segment;
 use crate::bins::bin::Bin;
@@ -39,6 +37,7 @@ use crate::error::{TryError, TryReserveError};
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
+use crate::memory::{self, AllocError, Words};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::stripes::Counter;
 use crate::sync::words::Afar;

@@ -17,13 +17,13 @@
 
 use super::Failure;
 use super::lent::Lent;
-use super::memory::{self, AllocError, Words};
 use crate::bins::bin::Entry;
 use crate::bins::layout::{CHUNK_LINES, LINE_HEAD, Layout};
 use crate::bins::tags::Slots;
 use crate::facade::Word;
 use crate::facade::atomic::{self, AtomicPtr, Ordering};
 use crate::facade::lock::{Guard, Lock};
+use crate::memory::{self, AllocError, Words};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::marker::PhantomData;

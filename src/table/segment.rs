@@ -1,8 +1,8 @@
 //! A segment: the heads and entries of consecutive bins in one allocation.
 
-use super::memory::{self, AllocError, Words};
 use crate::bins::layout::Layout;
 use crate::facade::Word;
+use crate::memory::{self, AllocError, Words};
 use core::marker::PhantomData;
 
 /// A segment that nobody else sees yet; freed on drop unless taken.

@@ -3,8 +3,8 @@
 //! Segments and chunks are blocks of zeroed words: a zero tag word is an unborn bin, a zero state is
 //! unlocked. Nothing here runs under a lock.
 
-use crate::bins::layout::LINE_BYTES;
 use crate::facade::Word;
+use crate::sync::cache::LINE_BYTES;
 use alloc::alloc::{alloc, alloc_zeroed, dealloc};
 use core::alloc::Layout;
 use core::ptr;
