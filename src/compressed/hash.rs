@@ -2,8 +2,8 @@
 
 use super::record::Location;
 use super::store::Store;
+use crate::api::hash::KeyHash;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
-use crate::bins::tags::Hash;
 use crate::sync::words::Afar;
 use alloc::boxed::Box;
 use core::hash::{BuildHasher, Hasher};
@@ -20,14 +20,14 @@ pub(super) enum KeyHasher {
 /// A `BuildHasher` of any type.
 pub(super) trait AnyHasher: Send + Sync {
     /// The hash of what `feed` writes to the hasher that it is given.
-    fn hash(&self, feed: &dyn Fn(&mut dyn Hasher)) -> Hash;
+    fn hash(&self, feed: &dyn Fn(&mut dyn Hasher)) -> KeyHash;
 }
 
 impl<S: BuildHasher + Send + Sync> AnyHasher for S {
-    fn hash(&self, feed: &dyn Fn(&mut dyn Hasher)) -> Hash {
+    fn hash(&self, feed: &dyn Fn(&mut dyn Hasher)) -> KeyHash {
         let mut hasher = self.build_hasher();
         feed(&mut hasher);
-        Hash::spread(hasher.finish(), mixes_well::<S>())
+        KeyHash::spread(hasher.finish(), mixes_well::<S>())
     }
 }
 
@@ -37,27 +37,27 @@ fn feed_key(hasher: &mut (impl Hasher + ?Sized), key: &[u8]) {
 }
 
 impl Store {
-    pub(super) fn hash(&self, key: &[u8]) -> Hash {
+    pub(super) fn hash(&self, key: &[u8]) -> KeyHash {
         match &self.hasher {
             KeyHasher::Default(hasher) => {
                 let mut hasher = hasher.build_hasher();
                 feed_key(&mut hasher, key);
-                Hash::spread(hasher.finish(), mixes_well::<DefaultHashBuilder>())
+                KeyHash::spread(hasher.finish(), mixes_well::<DefaultHashBuilder>())
             }
             KeyHasher::Other(hasher) => hasher.hash(&|hasher| feed_key(hasher, key)),
         }
     }
 
     /// The hash of the key that an entry leads to. Of one that leads there no more some hash.
-    pub(super) fn rehash(&self, afar: Afar) -> Hash {
+    pub(super) fn rehash(&self, afar: Afar) -> KeyHash {
         let at = Location::from(afar);
         match &self.hasher {
             KeyHasher::Default(hasher) => {
                 let mut hasher = hasher.build_hasher();
                 if !self.feed_key_of(&mut hasher, at) {
-                    return Hash(0);
+                    return KeyHash(0);
                 }
-                Hash::spread(hasher.finish(), mixes_well::<DefaultHashBuilder>())
+                KeyHash::spread(hasher.finish(), mixes_well::<DefaultHashBuilder>())
             }
             KeyHasher::Other(hasher) => hasher.hash(&|hasher| _ = self.feed_key_of(hasher, at)),
         }

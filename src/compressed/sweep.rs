@@ -16,8 +16,8 @@ use super::segment::{Scratch, Segment, Use};
 use super::store::{Open, Store};
 use super::types::Policy;
 use super::verify::Check;
+use crate::api::hash::KeyHash;
 use crate::bins::layout::Layout;
-use crate::bins::tags::Hash;
 use crate::facade::atomic::Ordering;
 use crate::memory::AllocError;
 use crate::sync::backoff::Backoff;
@@ -491,13 +491,13 @@ impl Store {
     }
 
     /// Whether an entry leads to this very record, directly or by what lies on it.
-    fn is_linked(&self, hash: Hash, at: Location) -> bool {
+    fn is_linked(&self, hash: KeyHash, at: Location) -> bool {
         let leads = |afar: &Afar| self.leads_to(Location::from(*afar), at);
         self.table.get(hash, leads, |_| MaybeUninit::new(())).is_some()
     }
 
     /// Links `to` where `from` is linked, and counts `from` down, if it is; else says false.
-    fn relink(&self, hash: Hash, from: Location, to: Location) -> bool {
+    fn relink(&self, hash: KeyHash, from: Location, to: Location) -> bool {
         let leads = |afar: &Afar| self.leads_to(Location::from(*afar), from);
         let done = self.table.amend(hash, leads, |top| {
             let mut above = Location::from(top);
@@ -522,7 +522,7 @@ impl Store {
     }
 
     /// Links the copy `to` where `from` is linked; one of the two is then nobody's.
-    fn relocate(&self, hash: Hash, from: Location, to: Location) {
+    fn relocate(&self, hash: KeyHash, from: Location, to: Location) {
         if !self.relink(hash, from, to) {
             self.drop_record(to);
         }
@@ -585,7 +585,7 @@ impl Store {
     }
 
     /// Lets the entry that leads to `top` lead to `to`, and unlinks all that it led to.
-    fn swing_all(&self, hash: Hash, top: Location, to: Location) -> bool {
+    fn swing_all(&self, hash: KeyHash, top: Location, to: Location) -> bool {
         let trace = Cell::new(super::store::Trace::default());
         let same = |afar: &Afar| Location::from(*afar) == top;
         let decide = |found: Option<&Afar>| {
@@ -703,7 +703,7 @@ impl Store {
 /// A record that a sweep has met, copied.
 struct Moved<'a> {
     at: Location,
-    hash: Hash,
+    hash: KeyHash,
     head: Head,
     key: &'a [u8],
     stored: &'a [u8],

@@ -11,10 +11,10 @@ use super::record::{Head, Location, MOST_OPERANDS};
 use super::store::{Appended, Store, Trace};
 use super::sweep::Swept;
 use super::types::{Policy, StoreError};
-use crate::bins::tags::Hash;
+use crate::api::failure::Failure;
+use crate::api::hash::KeyHash;
 use crate::sync::backoff::Backoff;
 use crate::sync::words::{Afar, WORD};
-use crate::table::Failure;
 use crate::table::write::Change;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -163,7 +163,7 @@ impl Store {
     /// it leads to and of our own record.
     fn link(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         at: Location,
         wanted: impl Fn(Location) -> bool + Copy,
         still: impl Fn(Option<Location>, &Cell<Trace>) -> bool,
@@ -226,7 +226,7 @@ impl Store {
     /// Removes the entry that `wanted` knows by what it leads to, and returns its deadline.
     pub(super) fn unlink(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         wanted: impl Fn(Location) -> bool + Copy,
     ) -> Option<u64> {
         let trace = Cell::new(Trace::default());
@@ -247,7 +247,7 @@ impl Store {
     }
 
     /// Removes the entry that leads to `at` as it was opened in `generation`.
-    pub(super) fn unlink_exactly(&self, hash: Hash, at: Location, generation: usize) -> bool {
+    pub(super) fn unlink_exactly(&self, hash: KeyHash, at: Location, generation: usize) -> bool {
         let wanted = |top| top == at && self.generation(at) == generation;
         self.unlink(hash, wanted).is_some()
     }
@@ -284,7 +284,7 @@ impl Store {
     /// Stores a value if the entry still leads to `top`.
     fn replace(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         key: &[u8],
         value: &[u8],
         deadline: u64,

@@ -5,10 +5,10 @@
 
 use super::map::FenceMap;
 use super::rank::Ranking;
+use crate::api::failure::Failure;
 use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
-use crate::table::Failure;
 use equivalent::Comparable;
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {

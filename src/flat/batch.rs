@@ -1,18 +1,18 @@
-//! Many keys at a time, their waits for memory overlapping (see [`window`](crate::table::window)).
+//! Many keys at a time, their waits for memory overlapping (see [`batch`](crate::api::batch)).
 //!
 //! Each key is an operation of its own: a batch is not atomic.
 
 use super::map::FlatMap;
+use crate::api::batch::{MIN_BATCH, WINDOW, hashes, same_length};
+use crate::api::hash::KeyHash;
 use crate::api::op::Op;
-use crate::bins::tags::Hash;
-use crate::table::window::{FEW, WINDOW, hashes, same_length};
 use core::convert::Infallible;
-use core::hash::{BuildHasher, Hash as KeyHash};
+use core::hash::{BuildHasher, Hash};
 use core::iter::FusedIterator;
 use core::{array, fmt};
 use equivalent::Equivalent;
 
-impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
+impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn, but a table that is
     /// larger than the caches answers several times sooner.
     ///
@@ -30,11 +30,11 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     pub fn get_many<Q>(&self, keys: &[Q], values: &mut [Option<V>])
     where
-        Q: KeyHash + Equivalent<K>,
+        Q: Hash + Equivalent<K>,
     {
         same_length(keys.len(), values.len());
         for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
-            if keys.len() < FEW {
+            if keys.len() < MIN_BATCH {
                 keys.iter().zip(values).for_each(|(key, value)| *value = self.get(key));
                 return;
             }
@@ -82,7 +82,7 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     pub fn remove_many<Q>(&self, keys: &[Q], before: &mut [Option<V>])
     where
-        Q: KeyHash + Equivalent<K>,
+        Q: Hash + Equivalent<K>,
     {
         let remove = |hash, key: &Q| {
             Ok(self.alter_hashed(hash, key, |_| Op::Remove).map(|(value, _)| value))
@@ -97,14 +97,14 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         &self,
         items: &[T],
         before: &mut [Option<V>],
-        hash: impl Fn(&T) -> Hash,
-        mut one: impl FnMut(Hash, &T) -> Result<Option<V>, E>,
+        hash: impl Fn(&T) -> KeyHash,
+        mut one: impl FnMut(KeyHash, &T) -> Result<Option<V>, E>,
     ) -> Result<(), (usize, E)> {
         same_length(items.len(), before.len());
         let windows = items.chunks(WINDOW).zip(before.chunks_mut(WINDOW));
         for (window, (items, before)) in windows.enumerate() {
             let hashes = hashes(items.len(), |at| hash(&items[at]));
-            if items.len() >= FEW {
+            if items.len() >= MIN_BATCH {
                 self.table().fetch_window(&hashes[..items.len()]);
             }
             for (at, (item, before)) in items.iter().zip(before).enumerate() {
@@ -155,7 +155,7 @@ pub struct GetEach<'a, I, K, V, S> {
 impl<I, K, V, S> Iterator for GetEach<'_, I, K, V, S>
 where
     I: Iterator<Item = K>,
-    K: Copy + Eq + KeyHash,
+    K: Copy + Eq + Hash,
     V: Copy,
     S: BuildHasher,
 {
@@ -180,7 +180,7 @@ where
 impl<I, K, V, S> GetEach<'_, I, K, V, S>
 where
     I: Iterator<Item = K>,
-    K: Copy + Eq + KeyHash,
+    K: Copy + Eq + Hash,
     V: Copy,
     S: BuildHasher,
 {
@@ -194,7 +194,7 @@ where
         let len = self.taken;
         let window = &mut self.window;
         let keys: [Option<K>; WINDOW] = array::from_fn(|at| window[at].map(|(key, _)| key));
-        let hash = |at: usize| keys[at].map_or(Hash(0), |key| self.map.hash(&key));
+        let hash = |at: usize| keys[at].map_or(KeyHash(0), |key| self.map.hash(&key));
         let hashes = hashes(len, hash);
         self.map.table().get_window(
             &hashes[..len],
@@ -210,7 +210,7 @@ where
 impl<I, K, V, S> FusedIterator for GetEach<'_, I, K, V, S>
 where
     I: FusedIterator<Item = K>,
-    K: Copy + Eq + KeyHash,
+    K: Copy + Eq + Hash,
     V: Copy,
     S: BuildHasher,
 {

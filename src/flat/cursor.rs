@@ -1,7 +1,7 @@
 //! A walk over a map that can be put down and taken up again.
 
 use super::map::FlatMap;
-use crate::table::cursor::Cursor;
+use crate::api::cursor::Cursor;
 
 impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// Shows entries to `f`, from `cursor` on, until at least `budget` of them were shown; returns where to go

@@ -4,11 +4,11 @@
 #![allow(clippy::type_complexity)] // Results say in full what comes back.
 
 use super::map::FlatMap;
+use crate::api::failure::Failure;
+use crate::api::hash::KeyHash;
 use crate::api::op::{Computed, Op};
-use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
-use crate::table::Failure;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
@@ -198,7 +198,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline]
     fn try_insert_hashed(
         &self,
-        hash: tags::Hash,
+        hash: KeyHash,
         key: K,
         value: V,
     ) -> Result<Option<V>, TryInsertError<K, V>> {

@@ -1,17 +1,18 @@
 //! `FlatMap` itself: the typed, hashed face of the table.
 
 use super::iter::{ExtractIf, Iter, Keys, Values};
+use crate::api::failure::Failure;
+use crate::api::hash::KeyHash;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
 use crate::api::op::{Computed, Op};
 use crate::api::plain::Plain;
 use crate::bins::bin::Entry;
 use crate::bins::layout::Layout;
-use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryReserveError};
 use crate::sync::backoff::Backoff;
 use crate::sync::words::both;
+use crate::table::Table;
 use crate::table::write::{Altered, Change};
-use crate::table::{Failure, Table};
 use alloc::alloc::handle_alloc_error;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
@@ -234,13 +235,13 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     }
 
     #[inline(always)]
-    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> tags::Hash {
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> KeyHash {
         Self::hash_by(&self.hash_builder, key)
     }
 
     #[inline(always)]
-    fn hash_by<Q: Hash + ?Sized>(hash_builder: &S, key: &Q) -> tags::Hash {
-        tags::Hash::spread(hash_builder.hash_one(key), mixes_well::<S>())
+    fn hash_by<Q: Hash + ?Sized>(hash_builder: &S, key: &Q) -> KeyHash {
+        KeyHash::spread(hash_builder.hash_one(key), mixes_well::<S>())
     }
 
     #[cold]
@@ -420,7 +421,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     }
 
     #[inline]
-    pub(super) fn insert_hashed(&self, hash: tags::Hash, key: K, value: V) -> Option<V> {
+    pub(super) fn insert_hashed(&self, hash: KeyHash, key: K, value: V) -> Option<V> {
         self.alter(hash, key, Backoff::spinning(), |_| Op::Insert(value))
             .map_or_else(|why| Self::give_up(&why), |(old, _)| old)
     }
@@ -428,7 +429,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline]
     pub(super) fn alter(
         &self,
-        hash: tags::Hash,
+        hash: KeyHash,
         key: K,
         backoff: Backoff,
         mut decide: impl FnMut(Option<V>) -> Op<V>,
@@ -455,7 +456,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline]
     pub(super) fn alter_hashed<Q>(
         &self,
-        hash: tags::Hash,
+        hash: KeyHash,
         key: &Q,
         decide: impl FnMut(V) -> Op<V>,
     ) -> Option<(V, Op<V>)>
@@ -470,7 +471,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline]
     pub(super) fn try_alter_hashed<Q>(
         &self,
-        hash: tags::Hash,
+        hash: KeyHash,
         key: &Q,
         backoff: Backoff,
         mut decide: impl FnMut(V) -> Op<V>,

@@ -26,13 +26,13 @@ mod serde;
 #[cfg(feature = "alloc")]
 mod traits;
 
+#[cfg(feature = "alloc")]
+pub use crate::api::cursor::Cursor;
 pub use crate::api::fixed_hasher::{FixedHashBuilder, FixedHasher};
 pub use crate::api::hasher::DefaultHashBuilder;
 pub use crate::api::op::{Computed, Op};
 #[cfg(feature = "alloc")]
 pub use crate::api::plain::Plain;
-#[cfg(feature = "alloc")]
-pub use crate::table::cursor::Cursor;
 #[cfg(feature = "alloc")]
 pub use batch::GetEach;
 pub use fixed::{FlatTable, TableIter, TableKeys, TableValues, bins_for};

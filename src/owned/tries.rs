@@ -4,8 +4,8 @@
 
 use super::map::HashMap;
 use super::nodes::NotAbsent;
+use crate::api::hash::KeyHash;
 use crate::api::op::{Computed, Op};
-use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::errors::Why;
@@ -217,7 +217,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     fn find_by<'a>(
         &'a self,
         way: Way,
-        hash: tags::Hash,
+        hash: KeyHash,
         key: &K,
         guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, Pair<K, V>>>, Busy> {
@@ -228,7 +228,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline(always)]
     fn fresh_by(
         way: Way,
-        hash: impl FnOnce(&K) -> tags::Hash,
+        hash: impl FnOnce(&K) -> KeyHash,
         key: K,
         value: V,
     ) -> Result<Fresh<Pair<K, V>>, (Why, (K, V))> {

@@ -1,7 +1,7 @@
 //! Why something was not inserted.
 
+use crate::api::failure::Failure;
 use crate::error::{Busy, TryInsertError};
-use crate::table::Failure;
 
 /// The error without what it hands back.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 use super::errors::Why;
 use super::node::{Header, Node, Shared};
 use super::retired::Fresh;
-use crate::bins::tags;
+use crate::api::hash::KeyHash;
 use crate::error::{OccupiedError, TryInsertError};
 use alloc::alloc::alloc;
 use alloc::boxed::Box;
@@ -28,7 +28,7 @@ unsafe impl<K, V> Node for Pair<K, V> {
 
 impl<K, V> Pair<K, V> {
     /// A node; key and value again where there is no memory.
-    pub(crate) fn new(hash: tags::Hash, key: K, value: V) -> Result<Fresh<Self>, (K, V)> {
+    pub(crate) fn new(hash: KeyHash, key: K, value: V) -> Result<Fresh<Self>, (K, V)> {
         // SAFETY: a header is not zero-sized, so the node is not.
         let node = unsafe { alloc(core::alloc::Layout::new::<Self>()) }.cast::<Self>();
         let Some(node) = NonNull::new(node) else { return Err((key, value)) };
@@ -74,7 +74,7 @@ impl<K> Stem<K> {
         let node = unsafe { alloc(core::alloc::Layout::new::<Self>()) }.cast::<Self>();
         let Some(node) = NonNull::new(node) else { return Err(key) };
         // SAFETY: just allocated, with the layout of this type.
-        unsafe { node.write(Self { header: Header::new(tags::Hash(0)), key }) };
+        unsafe { node.write(Self { header: Header::new(KeyHash(0)), key }) };
         Ok(Fresh(Shared(node)))
     }
 }

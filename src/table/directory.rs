@@ -14,9 +14,10 @@
 //! - Only the holder of the growth lock stores either, so plain read-modify-write under it is enough.
 
 use super::segment::Segment;
+use crate::api::hash::KeyHash;
 use crate::bins::bin::Bin;
 use crate::bins::layout::Layout;
-use crate::bins::tags::{Depth, Hash};
+use crate::bins::tags::Depth;
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, Ordering};
 use crate::memory::{self, AllocError};
@@ -261,7 +262,7 @@ impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
 
     /// Where keys of `hash` belong, as far as this directory knows.
     #[inline(always)]
-    pub(crate) fn locate(self, hash: Hash) -> (Bin<'a, K, V>, Depth) {
+    pub(crate) fn locate(self, hash: KeyHash) -> (Bin<'a, K, V>, Depth) {
         let hint = self.hint(hash.bin_bits());
         (self.bin_of(hint, hash.bin_bits()), hint.depth())
     }

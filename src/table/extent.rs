@@ -326,8 +326,8 @@ mod imp {
     #[cfg(test)]
     mod tests {
         use super::*;
+        use crate::api::hash::KeyHash;
         use crate::bins::bin::Entry;
-        use crate::bins::tags::Hash;
         use crate::table::Table;
         use crate::table::directory::Directory;
         use crate::table::write::Change;
@@ -412,7 +412,7 @@ mod imp {
         type Map = Table<u64, u64>;
 
         fn try_insert(table: &Map, key: u64) {
-            let hash = |key: &u64| Hash::spread(*key, false);
+            let hash = |key: &u64| KeyHash::spread(*key, false);
             let read = |entry: Entry<'_, u64, u64>| entry.value();
             let change = |_: Option<&u64>| Change::Entry(key, key);
             let done = table.alter(hash(&key), |k| *k == key, read, hash, Backoff::never(), change);

@@ -10,8 +10,9 @@
 use super::directory::Directory;
 use super::split::Split;
 use super::{Failure, Table, low_bits};
+use crate::api::hash::KeyHash;
 use crate::bins::layout::Layout;
-use crate::bins::tags::{Depth, Hash};
+use crate::bins::tags::Depth;
 use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::backoff::Backoff;
 use core::mem;
@@ -60,7 +61,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
     /// Called now and then by inserts, with the number of entries: has the bins born that this asks for.
     /// Its failures are no failure of the insert's.
     #[inline]
-    pub(super) fn grow(&self, total: usize, rehash: &impl Fn(&K) -> Hash, backoff: &mut Backoff) {
+    pub(super) fn grow(
+        &self,
+        total: usize,
+        rehash: &impl Fn(&K) -> KeyHash,
+        backoff: &mut Backoff,
+    ) {
         let wanted = Layout::<K, V>::bins_for(total);
         if !self.has(wanted) {
             let _ = self.grow_to(wanted, BUDGET, rehash, backoff);
@@ -97,7 +103,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     pub(crate) fn make_room(
         &self,
         wanted: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         // relaxed: a hint, here only a size.
@@ -116,7 +122,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     pub(crate) fn grow_ahead(
         &self,
         budget: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<bool, Failure> {
         let len = self.len();
@@ -139,7 +145,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &self,
         wanted: usize,
         mut budget: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         if wanted > 1 << MAX_BITS {
@@ -189,7 +195,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &self,
         small: Directory<'_, K, V>,
         wanted: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let bits = Self::next_bits(wanted);
@@ -207,7 +213,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[cold]
     fn finish_move(
         &self,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let Some(directory) = self.directory() else { return Ok(()) };
@@ -225,7 +231,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn bear(
         &self,
         first: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         self.ensure_segment(first, backoff)?;
@@ -257,7 +263,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn try_ensure(
         &self,
         number: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &Backoff,
     ) -> Result<(), Failure> {
         match self.ensure(number, rehash, &mut backoff.bounded()) {
@@ -270,7 +276,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     pub(crate) fn ensure(
         &self,
         number: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         loop {
@@ -307,7 +313,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &self,
         directory: Directory<'_, K, V>,
         number: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let Some(small) = directory.small() else { return Ok(()) };
@@ -341,7 +347,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         directory: Directory<'_, K, V>,
         number: usize,
         depth: Depth,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let child = number + (1 << depth.bits());

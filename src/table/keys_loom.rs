@@ -5,8 +5,8 @@
 
 use super::Table;
 use super::write::Change;
+use crate::api::hash::KeyHash;
 use crate::bins::bin::Entry;
-use crate::bins::tags::Hash;
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::{Twin, explore};
 use ::loom::sync::Arc;
@@ -14,8 +14,8 @@ use ::loom::thread;
 use std::format;
 use std::vec::Vec;
 
-fn hash(key: &Twin) -> Hash {
-    Hash(key.seen())
+fn hash(key: &Twin) -> KeyHash {
+    KeyHash(key.seen())
 }
 
 type Map = Table<Twin, ()>;

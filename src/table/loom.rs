@@ -8,8 +8,8 @@
 use super::Table;
 use super::walk::Position;
 use super::write::Change;
+use crate::api::hash::KeyHash;
 use crate::bins::bin::Entry;
-use crate::bins::tags::Hash;
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::explore;
 use ::loom::sync::Arc;
@@ -27,8 +27,8 @@ const fn key(bits: u64, tag: u64) -> u64 {
     bits | tag << 57
 }
 
-fn hash(key: &u64) -> Hash {
-    Hash(*key)
+fn hash(key: &u64) -> KeyHash {
+    KeyHash(*key)
 }
 
 const fn twice(n: u64) -> Value {
@@ -593,7 +593,7 @@ fn loom_a_window_answers_in_turn() {
         let reader = thread::spawn(move || {
             let mut answers = [None; 2];
             other.get_window(
-                &keys.map(Hash),
+                &keys.map(KeyHash),
                 |at, key| *key == keys[at],
                 |entry| entry.value(),
                 |_| {},

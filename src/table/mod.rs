@@ -5,7 +5,6 @@
 //! growth in `grow` and `split`, walking over all bins in `walk` and `scan`, many keys at a time in
 //! `window`.
 
-pub(crate) mod cursor;
 pub(crate) mod directory;
 mod extent;
 mod grow;
@@ -30,10 +29,12 @@ use self::extent::Extents;
 use self::lent::Lent;
 use self::overflow::Pool;
 use self::segment::Segment;
+use crate::api::failure::Failure;
+use crate::api::hash::KeyHash;
 use crate::bins::bin::Bin;
 use crate::bins::layout::Layout;
-use crate::bins::tags::{Depth, Hash, Tags};
-use crate::error::{TryError, TryReserveError};
+use crate::bins::tags::{Depth, Tags};
+use crate::error::TryReserveError;
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
@@ -48,34 +49,6 @@ use core::ptr;
 /// Sizes, in bits of the bin number, of the small tables that a map begins with. Each is one segment;
 /// the keys of one move to the next whole. After the last come segments of full size, and splits.
 const SMALL: &[u32] = if cfg!(hedgerow_loom) { &[0] } else { &[0, 2, 5] };
-
-/// Why an operation went no further.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    Busy,
-    Alloc,
-}
-
-impl From<WouldWait> for Failure {
-    fn from(_: WouldWait) -> Self {
-        Self::Busy
-    }
-}
-
-impl From<Failure> for TryError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Busy => Self::Busy,
-            Failure::Alloc => Self::Alloc,
-        }
-    }
-}
-
-impl From<AllocError> for Failure {
-    fn from(_: AllocError) -> Self {
-        Self::Alloc
-    }
-}
 
 /// Figures about a table.
 #[derive(Default)]
@@ -354,7 +327,7 @@ impl<K, V> Table<K, V> {
     /// The bin that holds the keys of `hash`, with its number, found from whatever the directory says.
     ///
     /// None when a split is between two stores, or was finished after the directory was read: look again.
-    fn home(mut directory: Directory<'_, K, V>, hash: Hash) -> Option<(Bin<'_, K, V>, usize)>
+    fn home(mut directory: Directory<'_, K, V>, hash: KeyHash) -> Option<(Bin<'_, K, V>, usize)>
     where
         K: Copy,
         V: Copy,
@@ -506,6 +479,6 @@ fn low_bits(bits: u32) -> usize {
 
 /// Whether bin `number`, at `depth`, is the one that keys of `hash` belong to.
 #[inline(always)]
-fn covers(depth: Depth, number: usize, hash: Hash) -> bool {
+fn covers(depth: Depth, number: usize, hash: KeyHash) -> bool {
     depth.is_lived_in() && hash.bin_bits() & low_bits(depth.bits()) == number
 }

@@ -8,10 +8,11 @@
 //!   the tags were loaded. Only then are the key's bytes looked at.
 
 use super::{Table, covers};
+use crate::api::hash::KeyHash;
 pub(super) use crate::bins::bin::Changed;
 use crate::bins::bin::{Bin, Entry};
 use crate::bins::layout::Layout;
-use crate::bins::tags::{Depth, Hash, Tags};
+use crate::bins::tags::{Depth, Tags};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
@@ -41,7 +42,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline(always)]
     pub(crate) fn get<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Option<R> {
@@ -63,7 +64,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         depth: Depth,
         state: State,
         tags: Tags,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<R>, Unclear> {
@@ -83,7 +84,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline(never)]
     pub(crate) fn get_slowly<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
@@ -97,7 +98,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline(never)]
     pub(super) fn search<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
@@ -132,7 +133,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         bin: Bin<'_, K, V>,
         state: State,
         tags: Tags,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<(Place, R)>, Changed> {
@@ -148,7 +149,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &self,
         bin: Bin<'_, K, V>,
         state: State,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<(Place, R)>, Changed> {
@@ -178,7 +179,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         bin: Bin<'_, K, V>,
         state: State,
         tags: Tags,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<(Place, R)>, Changed> {

@@ -1,10 +1,10 @@
 //! Walking over all bins while others write and the table grows. Their order is that of [`walk`](super::walk).
 
 use super::Table;
-use super::cursor::Cursor;
 use super::overflow::{Head, Taken};
 use super::read::{Changed, Place};
 use super::walk::{Found, Position};
+use crate::api::cursor::Cursor;
 use crate::bins::bin::{Bin, Entry};
 use crate::bins::layout::{Layout, MAX_SLOTS};
 use crate::bins::tags::Tags;

@@ -18,9 +18,10 @@
 use super::overflow::{Head, Taken};
 use super::read::{Changed, Place};
 use super::{Failure, Table};
+use crate::api::hash::KeyHash;
 use crate::bins::bin::{Bin, Entry};
 use crate::bins::layout::{Layout, MAX_SLOTS};
-use crate::bins::tags::{Depth, Hash, Tags};
+use crate::bins::tags::{Depth, Tags};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use alloc::vec::Vec;
@@ -43,7 +44,7 @@ impl Hashes {
         Self { few: [0; Self::FEW], more: Vec::new(), len: 0 }
     }
 
-    fn push(&mut self, hash: Hash) -> Result<(), Failure> {
+    fn push(&mut self, hash: KeyHash) -> Result<(), Failure> {
         if self.len < Self::FEW {
             self.few[self.len] = hash.0;
         } else {
@@ -54,8 +55,8 @@ impl Hashes {
         Ok(())
     }
 
-    fn get(&self, index: usize) -> Hash {
-        Hash(if index < Self::FEW { self.few[index] } else { self.more[index - Self::FEW] })
+    fn get(&self, index: usize) -> KeyHash {
+        KeyHash(if index < Self::FEW { self.few[index] } else { self.more[index - Self::FEW] })
     }
 }
 
@@ -89,7 +90,7 @@ impl Deal {
         self.hashes.get(index).bin_bits() >> self.depth.bits() & (self.fan - 1)
     }
 
-    fn members(&self, part: usize) -> impl Iterator<Item = Hash> {
+    fn members(&self, part: usize) -> impl Iterator<Item = KeyHash> {
         (0..self.hashes.len)
             .filter(move |&index| self.part(index) == part)
             .map(|index| self.hashes.get(index))
@@ -127,7 +128,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         fan: usize,
         stays: bool,
         child: impl Fn(usize) -> Bin<'a, K, V>,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure>
     where
@@ -193,7 +194,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         state: State,
         tags: Tags,
         child: Bin<'_, K, V>,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &Backoff,
     ) -> Result<Split, Failure> {
         if size_of::<K>() > MOST_KEY {
@@ -210,7 +211,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         state: State,
         tags: Tags,
         child: Bin<'_, K, V>,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &Backoff,
     ) -> Result<Split, Failure> {
         let mut keys = [const { MaybeUninit::uninit() }; 2 * MAX_SLOTS];
@@ -231,7 +232,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             return Ok(Split::Changed);
         }
         let bits = tags.depth().bits();
-        let mut hashes = [Hash(0); 2 * MAX_SLOTS];
+        let mut hashes = [KeyHash(0); 2 * MAX_SLOTS];
         let mut going = 0u32;
         if len > 2 * Layout::<K, V>::SLOTS {
             return Ok(Split::NeedsLines);
@@ -282,7 +283,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         bin: Bin<'_, K, V>,
         state: State,
         tags: Tags,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
     ) -> Result<Option<Hashes>, Failure> {
         let mut hashes = Hashes::new();
         let mut stop = None;

@@ -12,9 +12,10 @@
 //! Mostly a stretch is a segment, and its lanes are its bins in the order of their addresses.
 
 use super::{Table, covers};
+use crate::api::hash::KeyHash;
 use crate::bins::bin::Bin;
 use crate::bins::layout::Layout;
-use crate::bins::tags::{Depth, Hash, Tags};
+use crate::bins::tags::{Depth, Tags};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 
@@ -94,8 +95,8 @@ impl Position {
 
     /// A hash whose bin is met here.
     #[inline(always)]
-    pub(super) fn hash(self) -> Hash {
-        Hash::of_bin_bits(self.bits)
+    pub(super) fn hash(self) -> KeyHash {
+        KeyHash::of_bin_bits(self.bits)
     }
 
     /// The position after the bin that is met here.
@@ -176,7 +177,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// As `met_at`, where the directory's hint is not right.
     #[cold]
-    fn met_with_effort(&self, hash: Hash) -> Option<Found<'_, K, V>> {
+    fn met_with_effort(&self, hash: KeyHash) -> Option<Found<'_, K, V>> {
         let mut backoff = Backoff::spinning();
         loop {
             if let Some((bin, number)) = Self::home(self.directory()?, hash) {

@@ -1,37 +1,16 @@
-//! A window of keys looked up together.
+//! A window of keys looked up together (see [`batch`](crate::api::batch)).
 //!
-//! A look-up that misses the caches waits for memory twice: for the head of the bin, then for the entry.
-//! A batch asks for all heads of a window of keys before it looks at the first, and for all entries
-//! before it reads the first, so that the waits overlap. (Chen, Ailamaki, Gibbons and Mowry call this
-//! group prefetching: *Improving hash join performance through prefetching*, 2004.)
+//! A lookup that misses the caches waits for memory twice: for the head of the bin, then for the entry. A batch
+//! prefetches the heads of all keys of a window before it reads the first, and all entries before it reads the first.
 
 use super::Table;
+use crate::api::batch::WINDOW;
+use crate::api::hash::KeyHash;
 use crate::bins::bin::{Bin, Entry};
-use crate::bins::tags::{Depth, Hash, Matches};
+use crate::bins::tags::{Depth, Matches};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
-
-/// Keys that are under way at a time: about as many lines as a core can wait for at once.
-pub(crate) const WINDOW: usize = 16;
-/// Fewer keys are as quickly looked up one by one.
-pub(crate) const FEW: usize = 4;
-
-/// The hashes of a window's first `count` keys; any hash for the places without one.
-// A loop, see `get_window`.
-#[inline(always)]
-pub(crate) fn hashes(count: usize, hash: impl Fn(usize) -> Hash) -> [Hash; WINDOW] {
-    let mut hashes = [Hash(0); WINDOW];
-    for (at, place) in hashes.iter_mut().enumerate().take(count) {
-        *place = hash(at);
-    }
-    hashes
-}
-
-/// What a batch asks of the slices that it is given.
-pub(crate) fn same_length(keys: usize, answers: usize) {
-    assert!(keys == answers, "{keys} keys, but room for {answers} answers");
-}
 
 /// A key's bin, between two passes.
 #[derive(Clone, Copy)]
@@ -59,7 +38,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline(always)]
     pub(crate) fn get_window<R>(
         &self,
-        hashes: &[Hash],
+        hashes: &[KeyHash],
         eq: impl Fn(usize, &K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         touch: impl Fn(Entry<'_, K, V>) + Copy,
@@ -96,7 +75,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         &self,
         steps: &[Step<'_, K, V>],
         first: usize,
-        hashes: &[Hash],
+        hashes: &[KeyHash],
         eq: impl Fn(usize, &K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         mut answer: impl FnMut(usize, Option<R>),
@@ -121,7 +100,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
 
     /// Asks for the lines that the keys of a window are going to need.
     #[inline]
-    pub(crate) fn fetch_window(&self, hashes: &[Hash]) {
+    pub(crate) fn fetch_window(&self, hashes: &[KeyHash]) {
         self.set_out(hashes, &mut [const { MaybeUninit::uninit() }; WINDOW]);
     }
 
@@ -129,7 +108,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline(always)]
     fn set_out<'a, 's>(
         &'a self,
-        hashes: &[Hash],
+        hashes: &[KeyHash],
         room: &'s mut Steps<'a, K, V>,
     ) -> Option<&'s [Step<'a, K, V>]> {
         let directory = self.directory()?;

@@ -8,10 +8,11 @@
 use super::overflow::{Head, Taken};
 use super::read::{Changed, Place, Probe};
 use super::{Failure, Table};
+use crate::api::hash::KeyHash;
 pub(crate) use crate::api::op::Change;
 use crate::bins::bin::{Bin, Entry};
 use crate::bins::layout::Layout;
-use crate::bins::tags::{Hash, Tags};
+use crate::bins::tags::Tags;
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
@@ -40,10 +41,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline(always)]
     pub(crate) fn alter<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-        rehash: impl Fn(&K) -> Hash,
+        rehash: impl Fn(&K) -> KeyHash,
         mut backoff: Backoff,
         mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
     ) -> Result<Altered<K, V, R>, Failure> {
@@ -65,7 +66,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline(always)]
     fn alter_at_once<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &Backoff,
@@ -106,10 +107,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[allow(clippy::too_many_arguments)] // Those of `alter`, and what was decided already.
     fn alter_slowly<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-        rehash: impl Fn(&K) -> Hash,
+        rehash: impl Fn(&K) -> KeyHash,
         mut backoff: Backoff,
         mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
         mut decided: Option<Change<K, V>>,
@@ -177,7 +178,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         state: State,
         tags: Tags,
         slot: usize,
-        hash: Hash,
+        hash: KeyHash,
         key: &K,
         value: &V,
     ) -> bool {
@@ -215,7 +216,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     /// where there is no such entry. Needs no memory.
     pub(crate) fn amend(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         under: impl FnOnce(K) -> Option<K>,
     ) -> bool {
@@ -245,7 +246,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn add<R>(
         &self,
         probe: &Probe<'_, K, V, R>,
-        hash: Hash,
+        hash: KeyHash,
         key: &K,
         value: &V,
         backoff: &Backoff,
@@ -261,7 +262,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     fn add_to_lines<R>(
         &self,
         probe: &Probe<'_, K, V, R>,
-        hash: Hash,
+        hash: KeyHash,
         key: &K,
         value: &V,
         backoff: &Backoff,
@@ -394,8 +395,8 @@ mod tests {
     fn a_removal_that_may_not_wait_leaves_the_pool_alone() {
         let table = Table::<u64, u64>::new();
         let alter = |key: u64, backoff, change: fn(u64) -> Change<u64, u64>| {
-            let (eq, rehash) = (|k: &u64| *k == key, |_: &u64| Hash(0));
-            table.alter(Hash(0), eq, |entry| entry.value(), rehash, backoff, |_| change(key))
+            let (eq, rehash) = (|k: &u64| *k == key, |_: &u64| KeyHash(0));
+            table.alter(KeyHash(0), eq, |entry| entry.value(), rehash, backoff, |_| change(key))
         };
         for key in 0..20 {
             assert!(alter(key, Backoff::spinning(), |key| Change::Entry(key, key)).is_ok());

@@ -5,8 +5,8 @@
 use super::super::rank::Ranking;
 use super::map::OrdMap;
 use super::raw::{Doubt, Raw};
+use crate::api::hash::KeyHash;
 use crate::api::op::{Computed, Op};
-use crate::bins::tags::Hash;
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::errors::Why;
@@ -205,7 +205,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     fn fresh_by(way: Way, key: K, value: V) -> Result<Fresh<Pair<K, V>>, (Why, (K, V))> {
         match way.room() {
-            Ok(()) => Pair::new(Hash(0), key, value).map_err(|both| (Why::Alloc, both)),
+            Ok(()) => Pair::new(KeyHash(0), key, value).map_err(|both| (Why::Alloc, both)),
             Err(why) => Err((why, (key, value))),
         }
     }

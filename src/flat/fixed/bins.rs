@@ -2,10 +2,11 @@
 
 use super::MOST_REACH;
 use super::storage::Storage;
+use crate::api::hash::KeyHash;
 use crate::api::op::Change;
 use crate::bins::bin::{Bin, Changed, Entry};
 use crate::bins::layout::{Layout, MAX_SLOTS};
-use crate::bins::tags::{Hash, Tags};
+use crate::bins::tags::Tags;
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
@@ -41,26 +42,26 @@ impl Strays {
     const BITS: u32 = if State::HAS_INDEX { 7 } else { 8 };
     const MOST: usize = (1 << Self::BITS) - 1;
 
-    fn shift(hash: Hash) -> u32 {
+    fn shift(hash: KeyHash) -> u32 {
         hash.filter() % Self::COUNTS * Self::BITS
     }
 
-    fn count(self, hash: Hash) -> usize {
+    fn count(self, hash: KeyHash) -> usize {
         self.0 >> Self::shift(hash) & Self::MOST
     }
 
     /// One more. The end of a count is out of reach but for keys whose hash changes.
-    fn with(self, hash: Hash) -> Self {
+    fn with(self, hash: KeyHash) -> Self {
         Self(self.0 + (usize::from(self.count(hash) < Self::MOST) << Self::shift(hash)))
     }
 
     /// One less. There is none but for keys whose hash changes.
-    fn without(self, hash: Hash) -> Self {
+    fn without(self, hash: KeyHash) -> Self {
         Self(self.0 - (usize::from(self.count(hash) > 0) << Self::shift(hash)))
     }
 
     /// The home's tags without the filter bits that no stray needs any more, after one has gone.
-    fn prune(self, tags: Tags, gone: Hash) -> Tags {
+    fn prune(self, tags: Tags, gone: KeyHash) -> Tags {
         if self.count(gone) > 0 { tags } else { tags.without_filters(gone, Self::COUNTS) }
     }
 }
@@ -88,7 +89,7 @@ impl<K: Copy, V: Copy> View<'_, K, V> {
     #[inline(always)]
     fn search<R>(
         self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<(usize, R)>, Changed> {
@@ -168,7 +169,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     #[inline(always)]
     pub(super) fn get<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Option<R> {
@@ -193,7 +194,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     #[inline(never)]
     pub(super) fn get_slowly<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
@@ -206,7 +207,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Flash is what small targets lack.
     fn search<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
@@ -224,7 +225,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     fn search_from<'a, R>(
         &'a self,
         home: View<'a, K, V>,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Found<'a, K, V, R>, Changed> {
@@ -260,7 +261,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     #[inline]
     pub(super) fn alter(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         backoff: Backoff,
         mut decide: impl FnMut(Option<&V>) -> Change<K, V>,
@@ -276,7 +277,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     #[inline(never)]
     fn alter_by_any(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         backoff: Backoff,
         decide: &mut dyn FnMut(Option<&V>) -> Change<K, V>,
@@ -287,7 +288,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     #[inline(always)]
     fn alter_by(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         mut backoff: Backoff,
         mut decide: impl FnMut(Option<&V>) -> Change<K, V>,
@@ -329,7 +330,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     }
 
     /// Removes an entry, if nothing was written to its bin and to its home since they were read.
-    fn take(home: View<'_, K, V>, at: View<'_, K, V>, slot: usize, hash: Hash) -> bool {
+    fn take(home: View<'_, K, V>, at: View<'_, K, V>, slot: usize, hash: KeyHash) -> bool {
         let is_stray = home.number != at.number;
         // [FX-1]
         if !(if is_stray { home.lock_both(at) } else { at.lock() }) {
@@ -349,7 +350,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     }
 
     /// Adds an entry for a key that the home, as it was read, does not have.
-    fn add(&self, home: View<'_, K, V>, hash: Hash, key: &K, value: &V) -> Added {
+    fn add(&self, home: View<'_, K, V>, hash: KeyHash, key: &K, value: &V) -> Added {
         let free = home.free();
         let is_stray = free.is_none();
         let at = if is_stray { self.emptiest_after(home) } else { home };
@@ -420,7 +421,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     /// bin changed meanwhile the entry is asked about again.
     pub(super) fn retain(
         &self,
-        rehash: impl Fn(&K) -> Hash,
+        rehash: impl Fn(&K) -> KeyHash,
         mut keep: impl FnMut(&K, &mut V) -> bool,
     ) {
         for number in 0..BINS {

@@ -3,8 +3,8 @@
 
 use super::bins::{Failure, Position};
 use super::storage::Storage;
+use crate::api::hash::KeyHash;
 use crate::api::op::Change;
-use crate::bins::tags::Hash;
 use crate::facade::Word;
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::{Twin, explore};
@@ -40,19 +40,19 @@ impl<const BINS: usize> Bins<BINS> {
     }
 
     fn read(&self, key: u64) -> Option<u64> {
-        self.get(Hash(key), |k| *k == key, |entry| entry.value()).map(whole)
+        self.get(KeyHash(key), |k| *k == key, |entry| entry.value()).map(whole)
     }
 
     fn try_read(&self, key: u64) -> Result<Option<u64>, ()> {
         let never = &mut Backoff::never();
-        let found = self.get_slowly(Hash(key), |k| *k == key, |entry| entry.value(), never);
+        let found = self.get_slowly(KeyHash(key), |k| *k == key, |entry| entry.value(), never);
         found.map(|value| value.map(whole)).map_err(|_| ())
     }
 
     /// None where there was no room.
     fn change(&self, key: u64, change: impl Fn(Option<u64>) -> Change<u64, Value>) -> Option<u64> {
         let decide = |old: Option<&Value>| change(old.copied().map(whole));
-        match self.alter(Hash(key), |k| *k == key, Backoff::spinning(), decide) {
+        match self.alter(KeyHash(key), |k| *k == key, Backoff::spinning(), decide) {
             Ok((old, _)) => old.map(whole),
             Err(Failure::Full(..)) => panic!("full"),
             Err(Failure::Busy) => unreachable!("it may wait"),
@@ -81,8 +81,8 @@ impl<const BINS: usize> Bins<BINS> {
 
     /// Whether a key that is in no bin is known to be absent from its home's tags alone.
     fn is_known_absent(&self, key: u64) -> bool {
-        let tags = self.bin(Self::home(Hash(key))).tags();
-        tags.matches(Hash(key)).is_empty() && !tags.may_overflow(Hash(key))
+        let tags = self.bin(Self::home(KeyHash(key))).tags();
+        tags.matches(KeyHash(key)).is_empty() && !tags.may_overflow(KeyHash(key))
     }
 }
 
@@ -400,7 +400,7 @@ type Keys = Storage<Twin, (), 1>;
 impl Keys {
     fn change_key(&self, key: Twin, change: fn(Twin) -> Change<Twin, ()>) {
         let same = |other: &Twin| other.seen() == key.seen();
-        let done = self.alter(Hash(key.seen()), same, Backoff::spinning(), |_| change(key));
+        let done = self.alter(KeyHash(key.seen()), same, Backoff::spinning(), |_| change(key));
         assert!(done.is_ok());
     }
 
@@ -426,7 +426,7 @@ fn loom_fixed_eq_is_given_whole_keys() {
         let reader = thread::spawn(move || {
             let key = Twin::of(0);
             let same = |other: &Twin| other.seen() == key.seen();
-            other.get(Hash(key.seen()), same, |entry| entry.value()).is_some()
+            other.get(KeyHash(key.seen()), same, |entry| entry.value()).is_some()
         });
         keys.pass_the_slot_on();
         saw(format!("{}", reader.join().unwrap()));

@@ -5,9 +5,9 @@
 //! reached through pointers to words only.
 
 use super::reach;
+use crate::api::hash::KeyHash;
 use crate::bins::bin::Bin;
 use crate::bins::layout::Layout;
-use crate::bins::tags::Hash;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 #[cfg(not(hedgerow_loom))]
@@ -133,7 +133,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
 
     /// The bin that a key belongs to. Neither way uses the bits of tags and filters.
     #[inline(always)]
-    pub(super) fn home(hash: Hash) -> usize {
+    pub(super) fn home(hash: KeyHash) -> usize {
         if BINS.is_power_of_two() {
             hash.bin_bits() & (BINS - 1)
         } else if usize::BITS == 32 && BINS <= 1 << 10 {

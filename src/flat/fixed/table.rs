@@ -5,10 +5,10 @@ use super::bins::{Altered, Failure, Position, value_of};
 use super::iter::{TableIter, TableKeys, TableValues};
 use super::storage::Storage;
 use crate::api::fixed_hasher::FixedHashBuilder;
+use crate::api::hash::KeyHash;
 use crate::api::hasher::mixes_well;
 use crate::api::op::{Change, Computed, Op};
 use crate::bins::layout::Layout;
-use crate::bins::tags;
 use crate::error::{Busy, Full, OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
 use core::fmt;
@@ -236,8 +236,8 @@ where
 {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Flash is what small targets lack.
-    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> tags::Hash {
-        tags::Hash::spread(self.hash_builder.hash_one(key), mixes_well::<S>())
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> KeyHash {
+        KeyHash::spread(self.hash_builder.hash_one(key), mixes_well::<S>())
     }
 
     /// The value of `key`, copied out.
