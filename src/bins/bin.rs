@@ -156,7 +156,7 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
         let (key, value) = unsafe { (key.assume_init(), value.assume_init()) };
         let same = eq(&key);
         // What the word leads to was the key's only as long as the word stood here.
-        if words::lies_afar::<K>() && !self.seq().validate(state) {
+        if words::is_indirect::<K>() && !self.seq().validate(state) {
             return Err(Changed);
         }
         Ok(same.then_some(value))

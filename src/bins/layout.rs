@@ -120,7 +120,7 @@ impl<K, V> Layout<K, V> {
     /// bits are needed.
     #[inline(always)]
     pub(crate) fn is_packed() -> bool {
-        words::lies_afar::<K>() && words::AFAR_BITS < usize::BITS
+        words::is_indirect::<K>() && words::INDIRECT_BITS < usize::BITS
     }
 
     /// Words of a bin's entries, packed or not.
@@ -164,9 +164,9 @@ impl<K, V> Layout<K, V> {
 #[cfg(all(test, feature = "alloc", target_pointer_width = "64", not(hedgerow_loom)))]
 mod tests {
     use super::Layout;
-    use crate::sync::words::Afar;
+    use crate::sync::words::Indirect;
 
-    type Packed = Layout<Afar, ()>;
+    type Packed = Layout<Indirect, ()>;
 
     #[test]
     fn the_common_layouts_are_as_documented() {

@@ -34,7 +34,7 @@ pub(crate) struct Depth(pub(crate) u8);
 
 impl Depth {
     /// No key has been given to this bin yet: ask the bin that it is to be split from.
-    pub(crate) const UNBORN: Self = Self(0);
+    pub(crate) const UNINITIALIZED: Self = Self(0);
     /// All keys were moved to a larger table: ask the directory again.
     pub(crate) const MOVED: Self = Self(63);
 
@@ -47,8 +47,8 @@ impl Depth {
         self.0 as u32 - 1
     }
 
-    pub(crate) fn is_lived_in(self) -> bool {
-        self != Self::UNBORN && self != Self::MOVED
+    pub(crate) fn is_live(self) -> bool {
+        self != Self::UNINITIALIZED && self != Self::MOVED
     }
 }
 

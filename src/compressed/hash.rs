@@ -4,7 +4,7 @@ use super::record::Location;
 use super::store::Store;
 use crate::api::hash::KeyHash;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
-use crate::sync::words::Afar;
+use crate::sync::words::Indirect;
 use alloc::boxed::Box;
 use core::hash::{BuildHasher, Hasher};
 
@@ -49,8 +49,8 @@ impl Store {
     }
 
     /// The hash of the key that an entry leads to. Of one that leads there no more some hash.
-    pub(super) fn rehash(&self, afar: Afar) -> KeyHash {
-        let at = Location::from(afar);
+    pub(super) fn rehash(&self, indirect: Indirect) -> KeyHash {
+        let at = Location::from(indirect);
         match &self.hasher {
             KeyHasher::Default(hasher) => {
                 let mut hasher = hasher.build_hasher();

@@ -12,7 +12,7 @@ use super::types::{Policy, ReadError};
 use crate::api::hash::KeyHash;
 use crate::facade::atomic::Ordering;
 use crate::sync::backoff::Backoff;
-use crate::sync::words::{Afar, WORD};
+use crate::sync::words::{Indirect, WORD};
 use crate::table::write::Change;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -171,7 +171,7 @@ impl Store {
         copy: impl Fn(Segment<'_>, Head, usize) -> Copied,
     ) -> Option<Found> {
         let found = Cell::new(Found::none());
-        let look = |afar: &Afar| self.look(Location::from(*afar), key, &copy, &found);
+        let look = |indirect: &Indirect| self.look(Location::from(*indirect), key, &copy, &found);
         self.table.get(hash, look, |_| MaybeUninit::new(()))?;
         let found = found.get();
         (!self.has_passed(found.deadline)).then_some(found)
@@ -362,13 +362,13 @@ impl Store {
 
     /// Lets the entry that leads to `from`, as it was opened in `generation`, lead to `to`.
     fn swing(&self, hash: KeyHash, from: Location, generation: usize, to: Location) -> bool {
-        let same = |afar: &Afar| Location::from(*afar) == from;
-        let decide = |found: Option<&Afar>| match found {
+        let same = |indirect: &Indirect| Location::from(*indirect) == from;
+        let decide = |found: Option<&Indirect>| match found {
             // Else the segment was swept, and it is another record that lies there.
-            Some(_) if self.generation(from) == generation => Change::Entry(to.afar(), ()),
+            Some(_) if self.generation(from) == generation => Change::Entry(to.indirect(), ()),
             _ => Change::Keep,
         };
-        let rehash = |afar: &Afar| self.rehash(*afar);
+        let rehash = |indirect: &Indirect| self.rehash(*indirect);
         let swung =
             self.table.alter(hash, same, |entry| entry.key(), rehash, Backoff::spinning(), decide);
         matches!(swung, Ok((_, Change::Entry(..))))
@@ -414,8 +414,8 @@ impl Store {
         key: &[u8],
     ) -> Option<Resolved> {
         let gathered = RefCell::new(Gathered::default());
-        let look = |afar: &Afar| {
-            let at = Location::from(*afar);
+        let look = |indirect: &Indirect| {
+            let at = Location::from(*indirect);
             let found = wanted(at);
             if found {
                 self.gather(at, &mut gathered.borrow_mut());

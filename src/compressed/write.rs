@@ -3,7 +3,7 @@
 //! A record is appended first, then the key's entry is made to lead to it, under the lock of its bin and from the
 //! state in which it was found. What it led to before is unlinked by that, and by nobody else.
 
-use super::budget::Lack;
+use super::budget::Shortage;
 use super::codec::Corrupt;
 use super::pool::DEAD;
 use super::read::Resolved;
@@ -14,7 +14,7 @@ use super::types::{Policy, StoreError};
 use crate::api::failure::Failure;
 use crate::api::hash::KeyHash;
 use crate::sync::backoff::Backoff;
-use crate::sync::words::{Afar, WORD};
+use crate::sync::words::{Indirect, WORD};
 use crate::table::write::Change;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -174,21 +174,21 @@ impl Store {
         let mut make_room = || self.make_room(patience.get_or_insert_with(|| self.patience()));
         loop {
             let (trace, lack) = (Cell::new(Trace::default()), Cell::new(None));
-            let same = |afar: &Afar| wanted(Location::from(*afar));
-            let decide = |found: Option<&Afar>| {
-                let top = found.map(|afar| Location::from(*afar));
+            let same = |indirect: &Indirect| wanted(Location::from(*indirect));
+            let decide = |found: Option<&Indirect>| {
+                let top = found.map(|indirect| Location::from(*indirect));
                 trace.set(top.map_or_else(Trace::default, |top| self.trace(top)));
                 lack.set(if top.is_none() && new { self.may_add_key().err() } else { None });
                 let may = (top.is_some() || new) && lack.get().is_none() && still(top, &trace);
-                if may { Change::Entry(at.afar(), ()) } else { Change::Keep }
+                if may { Change::Entry(at.indirect(), ()) } else { Change::Keep }
             };
-            let rehash = |afar: &Afar| self.rehash(*afar);
-            let key_of = |entry: crate::bins::bin::Entry<'_, Afar, ()>| entry.key();
+            let rehash = |indirect: &Indirect| self.rehash(*indirect);
+            let key_of = |entry: crate::bins::bin::Entry<'_, Indirect, ()>| entry.key();
             let backoff = Backoff::spinning();
             let altered = self.table.alter(hash, same, key_of, rehash, backoff, decide);
-            if matches!(altered, Err(Failure::Alloc)) && self.table.is_lent() && drops < 64 {
+            if matches!(altered, Err(Failure::Alloc)) && self.table.has_arena() && drops < 64 {
                 // Of overflow lines there were none.
-                match self.table.lacks_lines() {
+                match self.table.arena_lacks_lines() {
                     true if self.lend() || make_room() => continue,
                     true => return Ok(Linked::NoRoom),
                     // Or somebody has lent some meanwhile.
@@ -203,7 +203,7 @@ impl Store {
                 }
                 (None, Change::Entry(..)) => Ok(Linked::New),
                 _ if lack.get().is_some() => {
-                    if lack.get() == Some(Lack::Segment) && make_room() {
+                    if lack.get() == Some(Shortage::Segment) && make_room() {
                         continue;
                     }
                     drops += 1;
@@ -230,13 +230,13 @@ impl Store {
         wanted: impl Fn(Location) -> bool + Copy,
     ) -> Option<u64> {
         let trace = Cell::new(Trace::default());
-        let same = |afar: &Afar| wanted(Location::from(*afar));
-        let decide = |found: Option<&Afar>| {
-            let Some(afar) = found else { return Change::Keep };
-            trace.set(self.trace(Location::from(*afar)));
+        let same = |indirect: &Indirect| wanted(Location::from(*indirect));
+        let decide = |found: Option<&Indirect>| {
+            let Some(indirect) = found else { return Change::Keep };
+            trace.set(self.trace(Location::from(*indirect)));
             Change::Remove
         };
-        let rehash = |afar: &Afar| self.rehash(*afar);
+        let rehash = |indirect: &Indirect| self.rehash(*indirect);
         let backoff = Backoff::spinning();
         let done = self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide);
         let removed = matches!(done, Ok((Some(_), Change::Remove)));

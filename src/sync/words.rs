@@ -15,24 +15,24 @@ use core::mem::MaybeUninit;
 /// Bytes in a word.
 pub(crate) const WORD: usize = size_of::<usize>();
 
-/// A key that is only a word of [`AFAR_BITS`] bits, which leads to where the key lies. What lies there may be written
+/// A key that is only a word of [`INDIRECT_BITS`] bits, which leads to where the key lies. What lies there may be written
 /// anew as soon as no entry leads to it any more.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
-pub(crate) struct Afar(pub(crate) usize);
+pub(crate) struct Indirect(pub(crate) usize);
 
 /// Whether a `K` leads to the key, which a reader then has to doubt as it doubts the word.
 #[cfg(feature = "alloc")]
 #[inline(always)]
-pub(crate) fn lies_afar<K>() -> bool {
-    typeid::of::<K>() == typeid::of::<Afar>()
+pub(crate) fn is_indirect<K>() -> bool {
+    typeid::of::<K>() == typeid::of::<Indirect>()
 }
 
 /// Nobody's does.
 #[cfg(not(feature = "alloc"))]
 #[allow(clippy::extra_unused_type_parameters, reason = "asked of each type, as above")]
-pub(crate) const fn lies_afar<K>() -> bool {
+pub(crate) const fn is_indirect<K>() -> bool {
     false
 }
 
@@ -50,22 +50,22 @@ pub(crate) fn both<K, V>(key: MaybeUninit<K>, value: MaybeUninit<V>) -> MaybeUni
     both
 }
 
-/// Bits of an [`Afar`] that is stored: seven fill four words.
-pub(crate) const AFAR_BITS: u32 = if usize::BITS == 64 { 36 } else { usize::BITS };
+/// Bits of an [`Indirect`] that is stored: seven fill four words.
+pub(crate) const INDIRECT_BITS: u32 = if usize::BITS == 64 { 36 } else { usize::BITS };
 /// The greatest one.
-pub(crate) const AFAR_MAX: usize = usize::MAX >> (usize::BITS - AFAR_BITS);
+pub(crate) const INDIRECT_MAX: usize = usize::MAX >> (usize::BITS - INDIRECT_BITS);
 
 /// Words that `count` packed ones take.
 pub(crate) const fn packed(count: usize) -> usize {
-    (count * AFAR_BITS as usize).div_ceil(usize::BITS as usize)
+    (count * INDIRECT_BITS as usize).div_ceil(usize::BITS as usize)
 }
 
 /// Where packed number `index` lies: its first word, its last, and the bits of the first that come before it.
 #[inline(always)]
 const fn packed_at(index: usize) -> (usize, usize, usize) {
     const BITS: usize = usize::BITS as usize;
-    let bit = index * AFAR_BITS as usize;
-    (bit / BITS, (bit + AFAR_BITS as usize - 1) / BITS, bit % BITS)
+    let bit = index * INDIRECT_BITS as usize;
+    (bit / BITS, (bit + INDIRECT_BITS as usize - 1) / BITS, bit % BITS)
 }
 
 /// Fetches a packed number; it may be torn.
@@ -77,14 +77,14 @@ pub(crate) unsafe fn fetch_packed(block: *const Word, index: usize) -> usize {
     let (first, last, shift) = packed_at(index);
     if cfg!(hedgerow_loom) && last == first {
         // SAFETY: as below. The model checker looks at every load from all sides.
-        return unsafe { &*block.add(first) }.load_integer() >> shift & AFAR_MAX;
+        return unsafe { &*block.add(first) }.load_integer() >> shift & INDIRECT_MAX;
     }
     // SAFETY: the caller says that they are live.
     let (low, high) =
         unsafe { ((*block.add(first)).load_integer(), (*block.add(last)).load_integer()) };
     // Where both are one, what comes from above is masked.
     let both = (high as u128) << usize::BITS | low as u128;
-    (both >> shift) as usize & AFAR_MAX
+    (both >> shift) as usize & INDIRECT_MAX
 }
 
 /// Stores a packed number, and keeps the others.
@@ -93,9 +93,9 @@ pub(crate) unsafe fn fetch_packed(block: *const Word, index: usize) -> usize {
 /// As for `fetch_packed`; only the holder of the guarding seqlock's lock may call this.
 #[inline(always)]
 pub(crate) unsafe fn put_packed(block: *const Word, index: usize, number: usize) {
-    debug_assert!(number <= AFAR_MAX);
+    debug_assert!(number <= INDIRECT_MAX);
     let (first, last, shift) = packed_at(index);
-    let (mask, bits) = ((AFAR_MAX as u128) << shift, (number as u128) << shift);
+    let (mask, bits) = ((INDIRECT_MAX as u128) << shift, (number as u128) << shift);
     let put = |at: usize, mask: u128, bits: u128| {
         // SAFETY: the caller says that it is live.
         let word = unsafe { &*block.add(at) };
@@ -127,7 +127,7 @@ fn is_integer<T>() -> bool {
         || this == typeid::of::<f32>()
         || this == typeid::of::<u128>()
         || this == typeid::of::<i128>()
-        || lies_afar::<T>()
+        || is_indirect::<T>()
 }
 
 /// Refuses, at compile time, types whose copies the compiler does not handle (see `docs::limits`): where a function
@@ -361,9 +361,9 @@ mod tests {
             let (at, number) = (
                 round * 3 % COUNT,
                 match round % 3 {
-                    0 => AFAR_MAX,
+                    0 => INDIRECT_MAX,
                     1 => 0,
-                    _ => round.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as usize) & AFAR_MAX,
+                    _ => round.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as usize) & INDIRECT_MAX,
                 },
             );
             expected[at] = number;

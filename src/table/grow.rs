@@ -289,17 +289,17 @@ impl<K: Copy, V: Copy> Table<K, V> {
             // Each bin's depth is read once: one that is born between two readings would be split.
             let depth = loop {
                 let depth = directory.bin(ancestor).tags().depth();
-                if depth != Depth::UNBORN || ancestor < directory.root_bins() {
+                if depth != Depth::UNINITIALIZED || ancestor < directory.root_bins() {
                     break depth;
                 }
                 ancestor &= !(1 << ancestor.ilog2());
             };
-            if ancestor == number && depth != Depth::UNBORN {
+            if ancestor == number && depth != Depth::UNINITIALIZED {
                 return Ok(());
             }
-            if depth == Depth::UNBORN {
+            if depth == Depth::UNINITIALIZED {
                 self.move_bin(directory, ancestor, rehash, backoff)?;
-            } else if depth.is_lived_in() && number & low_bits(depth.bits()) == ancestor {
+            } else if depth.is_live() && number & low_bits(depth.bits()) == ancestor {
                 self.split(directory, ancestor, depth, rehash, backoff)?;
             } else {
                 // Somebody is between splitting this ancestor and publishing the bin that we want.
@@ -320,7 +320,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let old = number & (small.root_bins() - 1);
         let bin = small.bin(old);
         let depth = bin.tags().depth();
-        if depth == Depth::UNBORN {
+        if depth == Depth::UNINITIALIZED {
             // The small table has not got its own keys yet.
             return self.move_bin(small, old, rehash, backoff);
         }

@@ -5,12 +5,13 @@
 //! growth in `grow` and `split`, walking over all bins in `walk` and `scan`, many keys at a time in
 //! `window`.
 
+mod arena;
 pub(crate) mod directory;
 mod extent;
 mod grow;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod keys_loom;
-mod lent;
+
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
 mod overflow;
@@ -24,9 +25,9 @@ pub(crate) mod walk;
 pub(crate) mod window;
 pub(crate) mod write;
 
+use self::arena::Arena;
 use self::directory::{Directory, Head};
 use self::extent::Extents;
-use self::lent::Lent;
 use self::overflow::Pool;
 use self::segment::Segment;
 use crate::api::failure::Failure;
@@ -41,7 +42,7 @@ use crate::facade::lock::Lock;
 use crate::memory::{self, AllocError, Words};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::stripes::Counter;
-use crate::sync::words::Afar;
+use crate::sync::words::Indirect;
 use alloc::vec::Vec;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr;
@@ -101,7 +102,7 @@ impl<K, V> Table<K, V> {
                 cut_short: AtomicBool::new(false),
                 growth: Lock::new(()),
                 extents: Extents::new(),
-                pool: Pool::new(Lent::none()),
+                pool: Pool::new(Arena::none()),
                 count: Counter::new(),
             }
         }
@@ -279,8 +280,8 @@ impl<K, V> Table<K, V> {
         if !adopted {
             let words = Self::segment_words();
             let owns = |block| {
-                if !small && self.is_lent() {
-                    self.pool.lent.give_back(Words::borrowed(block), words, backoff);
+                if !small && self.has_arena() {
+                    self.pool.arena.give_back(Words::borrowed(block), words, backoff);
                     return false;
                 }
                 let borrowed = self.extents.own(block);
@@ -297,17 +298,17 @@ impl<K, V> Table<K, V> {
 
     /// A segment, all bins unborn.
     fn segment(&self, backoff: &Backoff) -> Result<Segment<K, V>, Failure> {
-        if !self.is_lent() {
+        if !self.has_arena() {
             return Ok(self.extents.segment(backoff)?);
         }
-        let words = self.pool.lent.words(Self::segment_words(), backoff)?;
+        let words = self.pool.arena.words(Self::segment_words(), backoff)?;
         Ok(Segment::of(words, 1 << Layout::<K, V>::SEGMENT_BITS))
     }
 
     /// Takes back a segment that was not entered.
     fn give_back(&self, segment: Segment<K, V>, backoff: &Backoff) {
-        if self.is_lent() {
-            self.pool.lent.give_back(segment.into_words(), Self::segment_words(), backoff);
+        if self.has_arena() {
+            self.pool.arena.give_back(segment.into_words(), Self::segment_words(), backoff);
         } else {
             self.extents.give_back(segment, backoff);
         }
@@ -337,7 +338,7 @@ impl<K, V> Table<K, V> {
         let mut bin = directory.bin_of(hint, number);
         loop {
             let depth = bin.tags().depth();
-            if depth.is_lived_in() {
+            if depth.is_live() {
                 return covers(depth, number, hash).then_some((bin, number));
             }
             if depth == Depth::MOVED {
@@ -383,7 +384,7 @@ impl<K, V> Table<K, V> {
                     segments = segments.saturating_sub(self.extents.segments());
                 }
                 // Counted by who lends.
-                if self.is_lent() && !this.is_small() {
+                if self.has_arena() && !this.is_small() {
                     segments = 0;
                 }
                 let words = Layout::<K, V>::segment_words(this.segment_bins());
@@ -405,18 +406,18 @@ impl<K, V> Table<K, V> {
 
     /// Whether the table takes full segments and overflow lines only of what it is lent.
     #[inline]
-    pub(crate) fn is_lent(&self) -> bool {
-        self.pool.lent.is_all()
+    pub(crate) fn has_arena(&self) -> bool {
+        self.pool.arena.is_some()
     }
 }
 
 /// A table that is lent its memory. Its entries are integers, so all that it writes there is initialised, whoever
 /// reads it.
-impl Table<Afar, ()> {
+impl Table<Indirect, ()> {
     /// Takes full segments and overflow lines only of what it is lent; what is less, from the allocator.
-    pub(crate) fn new_lent() -> Self {
+    pub(crate) fn new_in_arena() -> Self {
         let mut table = Self::new();
-        table.pool = Pool::new(Lent::only());
+        table.pool = Pool::new(Arena::empty());
         table
     }
 
@@ -426,32 +427,32 @@ impl Table<Afar, ()> {
     /// They lie at `first`, on a cache line, are initialised, and live as long as the table. Nobody else writes to
     /// them, or reads them but atomically and to believe it only if a bin of this table has not changed since it led
     /// there; and all bins that led there have.
-    pub(crate) unsafe fn lend(&self, first: *mut Word, words: usize) {
+    pub(crate) unsafe fn add_to_arena(&self, first: *mut Word, words: usize) {
         // SAFETY: the caller's promise.
-        unsafe { self.pool.lent.lend(first, words) }
+        unsafe { self.pool.arena.add(first, words) }
     }
 
     /// Words of which a table that is lent its memory makes use without much loss.
-    pub(crate) fn least_lent() -> usize {
+    pub(crate) fn least_arena_words() -> usize {
         let few = if cfg!(hedgerow_loom) { 1 } else { 2 };
-        few * (Self::segment_words() + Layout::<Afar, ()>::chunk())
+        few * (Self::segment_words() + Layout::<Indirect, ()>::chunk())
     }
 
     /// Takes all that it was lent, a segment at a time, for nothing.
     #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
-    pub(crate) fn take_lent(&self) {
-        assert!(self.is_lent());
+    pub(crate) fn drain_arena(&self) {
+        assert!(self.has_arena());
         while self.segment(&Backoff::spinning()).is_ok() {}
     }
 
     /// Whether there is nothing left for overflow lines of what it was lent.
-    pub(crate) fn lacks_lines(&self) -> bool {
-        self.pool.lent.blocks(Layout::<Afar, ()>::chunk()) == 0
+    pub(crate) fn arena_lacks_lines(&self) -> bool {
+        self.pool.arena.blocks(Layout::<Indirect, ()>::chunk()) == 0
     }
 
     /// Bins that there is room for in what it was lent and does not use yet.
-    pub(crate) fn lent_bins(&self) -> usize {
-        self.pool.lent.blocks(Self::segment_words()) << Layout::<Afar, ()>::SEGMENT_BITS
+    pub(crate) fn arena_bins(&self) -> usize {
+        self.pool.arena.blocks(Self::segment_words()) << Layout::<Indirect, ()>::SEGMENT_BITS
     }
 }
 
@@ -461,7 +462,7 @@ impl<K, V> Drop for Table<K, V> {
         let newest = directory;
         // SAFETY: `&mut self`: nobody reads any more.
         while let Some(this) = unsafe { Directory::<'_, K, V>::from_ptr(directory) } {
-            let newest = directory == newest && !self.is_lent();
+            let newest = directory == newest && !self.has_arena();
             let (older, owns) = (this.older(), newest || this.is_small());
             let owns = |block| owns && !self.extents.own(block);
             // SAFETY: each directory is met once; a small table's segments are its own, those of a
@@ -480,5 +481,5 @@ fn low_bits(bits: u32) -> usize {
 /// Whether bin `number`, at `depth`, is the one that keys of `hash` belong to.
 #[inline(always)]
 fn covers(depth: Depth, number: usize, hash: KeyHash) -> bool {
-    depth.is_lived_in() && hash.bin_bits() & low_bits(depth.bits()) == number
+    depth.is_live() && hash.bin_bits() & low_bits(depth.bits()) == number
 }

@@ -16,7 +16,7 @@
 //!   and keeps it from following a number that is no longer the bin's.
 
 use super::Failure;
-use super::lent::Lent;
+use super::arena::Arena;
 use crate::bins::bin::Entry;
 use crate::bins::layout::{CHUNK_LINES, LINE_HEAD, Layout};
 use crate::bins::tags::Slots;
@@ -172,7 +172,7 @@ pub(crate) struct Pool<K, V> {
     chunks: AtomicPtr<Chunks>,
     free: Lock<Free>,
     /// Where chunks come from, and the table's segments.
-    pub(crate) lent: Lent,
+    pub(crate) arena: Arena,
     entries: PhantomData<(K, V)>,
 }
 
@@ -216,9 +216,9 @@ impl<K: Copy, V: Copy> Pool<K, V> {
     const FIRST_LINE: usize = 1;
 
     crate::facade::const_unless_loom! {
-        pub(crate) fn new(lent: Lent) -> Self {
+        pub(crate) fn new(arena: Arena) -> Self {
             Self {
-                lent,
+                arena,
                 chunks: AtomicPtr::new(ptr::null_mut()),
                 free: Lock::new(Free { first: 0, fresh: Self::FIRST_LINE, chunks: 0, idle: 0 }),
                 entries: PhantomData,
@@ -317,10 +317,10 @@ impl<K: Copy, V: Copy> Pool<K, V> {
 
     /// Adds a chunk. The caller holds no lock: this calls the allocator.
     pub(crate) fn grow(&self, backoff: &Backoff) -> Result<(), Failure> {
-        let mut words = Some(self.lent.words(Layout::<K, V>::chunk(), backoff)?);
+        let mut words = Some(self.arena.words(Layout::<K, V>::chunk(), backoff)?);
         let done = self.enter(&mut words, backoff);
         if let Some(unused) = words {
-            self.lent.give_back(unused, Layout::<K, V>::chunk(), backoff);
+            self.arena.give_back(unused, Layout::<K, V>::chunk(), backoff);
         }
         done
     }
@@ -392,8 +392,8 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         let free = self.free.lock();
         let (in_use, chunks) = (free.fresh - Self::FIRST_LINE - free.idle, free.chunks);
         drop(free);
-        let chunks = if self.lent.is_all() { 0 } else { chunks };
-        let mut bytes = self.lent.bytes() + chunks * Layout::<K, V>::chunk() * size_of::<Word>();
+        let chunks = if self.arena.is_some() { 0 } else { chunks };
+        let mut bytes = self.arena.bytes() + chunks * Layout::<K, V>::chunk() * size_of::<Word>();
         // [OV-2] acquire: pairs with [OV-1].
         let mut table = self.chunks.load(Ordering::Acquire);
         let mut newest = 0;
@@ -417,7 +417,7 @@ impl<K, V> Drop for Pool<K, V> {
             // SAFETY: nobody shares the pool any more, and each table is met once.
             let (len, older) = unsafe { ((*table).len, (*table).older) };
             if table == newest {
-                for index in 0..if self.lent.is_all() { 0 } else { len } {
+                for index in 0..if self.arena.is_some() { 0 } else { len } {
                     // SAFETY: `index < len`. relaxed: as above.
                     let words = unsafe { &*Chunks::slot(table, index) }.load(Ordering::Relaxed);
                     // SAFETY: null or a chunk of this length, and the newest table has each chunk once.

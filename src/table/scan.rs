@@ -9,7 +9,7 @@ use crate::bins::bin::{Bin, Entry};
 use crate::bins::layout::{Layout, MAX_SLOTS};
 use crate::bins::tags::Tags;
 use crate::sync::backoff::Backoff;
-use crate::sync::words::Afar;
+use crate::sync::words::Indirect;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 
@@ -43,13 +43,13 @@ impl<K: Copy, V: Copy> Raw<K, V> {
 /// Entries that a walk copies before the first is shown: enough that waits for memory overlap.
 pub(crate) const AT_ONCE: usize = 16;
 
-impl<V: Copy> Table<Afar, V> {
+impl<V: Copy> Table<Indirect, V> {
     /// Shows the keys of the bin at `position`, and None before each attempt; tells the next position. What was
     /// copied of where a key leads to is whole when this returns, and was so at one moment.
     pub(crate) fn follow(
         &self,
         position: Position,
-        mut each: impl FnMut(Option<Afar>),
+        mut each: impl FnMut(Option<Indirect>),
     ) -> Option<Position> {
         let position = self.begun(position);
         let found = self.meet(position, |seen| {

@@ -26,9 +26,9 @@ use core::ptr;
 const PIECES: usize = 4;
 
 /// What a table was lent and does not use yet; nothing for one that asks the allocator.
-pub(crate) struct Lent(Option<Box<Lock<Room>>>);
+pub(crate) struct Arena(Option<Box<Lock<Pieces>>>);
 
-struct Room {
+struct Pieces {
     pieces: [Piece; PIECES],
 }
 
@@ -38,21 +38,21 @@ struct Piece {
     words: usize,
 }
 
-impl Lent {
+impl Arena {
     /// For a table that takes its memory from the allocator.
     pub(crate) const fn none() -> Self {
         Self(None)
     }
 
     /// For a table that takes no other memory than what it is going to be lent.
-    pub(crate) fn only() -> Self {
+    pub(crate) fn empty() -> Self {
         let none = Piece { first: ptr::null_mut(), words: 0 };
-        Self(Some(Box::new(Lock::new(Room { pieces: [none; PIECES] }))))
+        Self(Some(Box::new(Lock::new(Pieces { pieces: [none; PIECES] }))))
     }
 
     /// Whether the table takes no other memory.
     #[inline]
-    pub(crate) fn is_all(&self) -> bool {
+    pub(crate) fn is_some(&self) -> bool {
         self.0.is_some()
     }
 
@@ -66,7 +66,7 @@ impl Lent {
     /// # Safety
     /// `first` is the address of so many words, on a cache line, that live as long as the table and that nobody else
     /// writes to, and they hold nothing but integers. All bins whose entries once led there were changed before.
-    pub(crate) unsafe fn lend(&self, first: *mut Word, words: usize) {
+    pub(crate) unsafe fn add(&self, first: *mut Word, words: usize) {
         if let Some(room) = &self.0 {
             room.lock().add(Piece { first, words });
         }
@@ -104,11 +104,11 @@ impl Lent {
     }
 }
 
-fn locked<'a>(room: &'a Lock<Room>, backoff: &Backoff) -> Result<Guard<'a, Room>, WouldWait> {
+fn locked<'a>(room: &'a Lock<Pieces>, backoff: &Backoff) -> Result<Guard<'a, Pieces>, WouldWait> {
     if backoff.may_wait() { Ok(room.lock()) } else { room.try_lock().ok_or(WouldWait) }
 }
 
-impl Room {
+impl Pieces {
     fn add(&mut self, piece: Piece) {
         if let Some(shortest) = self.pieces.iter_mut().min_by_key(|kept| kept.words)
             && shortest.words < piece.words
@@ -136,21 +136,21 @@ mod tests {
     #[test]
     fn blocks_are_zeroed_and_apart_and_used_again() {
         const LINE: usize = whole_lines(1);
-        let lent = Lent::only();
+        let arena = Arena::empty();
         let backoff = Backoff::spinning();
-        assert!(lent.words(LINE, &backoff).is_err(), "nothing was lent yet");
+        assert!(arena.words(LINE, &backoff).is_err(), "nothing was lent yet");
         // Longer than what is lent of them: a block that leaves its piece harms nothing else.
         let mut words: Vec<_> =
             [10, 3].map(|lines| memory::words((lines + 12) * LINE).unwrap()).into();
         let ranges: Vec<_> = words.iter().map(|piece| piece.as_ptr()).collect();
         for (first, lines) in ranges.iter().zip([10, 3]) {
             // SAFETY: words that nobody else uses, and that go at the end.
-            unsafe { lent.lend(*first, lines * LINE) };
+            unsafe { arena.add(*first, lines * LINE) };
         }
-        assert_eq!((lent.blocks(4 * LINE), lent.blocks(2 * LINE)), (2, 6));
+        assert_eq!((arena.blocks(4 * LINE), arena.blocks(2 * LINE)), (2, 6));
         // Small ones of the short piece, as long as there is room.
         let mut taken: Vec<_> =
-            [1, 4, 2, 4].map(|lines| lent.words(lines * LINE, &backoff).unwrap()).into();
+            [1, 4, 2, 4].map(|lines| arena.words(lines * LINE, &backoff).unwrap()).into();
         let places: Vec<usize> = taken.iter().map(|block| block.as_ptr().addr()).collect();
         let at = |piece: usize, lines: usize| ranges[piece].wrapping_add(lines * LINE).addr();
         assert_eq!(places, [at(1, 0), at(0, 0), at(1, 1), at(0, 4)], "blocks leave their piece");
@@ -162,9 +162,9 @@ mod tests {
                 word.store_integer(usize::MAX);
             }
         }
-        assert!(lent.words(4 * LINE, &backoff).is_err(), "more than there was");
-        lent.give_back(taken.swap_remove(1), 4 * LINE, &backoff);
-        let again = lent.words(3 * LINE, &backoff).unwrap();
+        assert!(arena.words(4 * LINE, &backoff).is_err(), "more than there was");
+        arena.give_back(taken.swap_remove(1), 4 * LINE, &backoff);
+        let again = arena.words(3 * LINE, &backoff).unwrap();
         assert_eq!(again.as_ptr().addr(), at(0, 0));
         // SAFETY: as above.
         assert_eq!(unsafe { &*again.as_ptr() }.load_integer(), 0);
@@ -173,13 +173,13 @@ mod tests {
 
     #[test]
     fn who_may_not_wait_is_told_so() {
-        let lent = Lent::only();
+        let arena = Arena::empty();
         let words = memory::words(whole_lines(1)).unwrap();
         // SAFETY: words that nobody else uses, and that go at the end.
-        unsafe { lent.lend(words.as_ptr(), whole_lines(1)) };
-        let held = lent.0.as_ref().map(|room| room.lock());
-        assert!(matches!(lent.words(1, &Backoff::never()), Err(Failure::Busy)));
+        unsafe { arena.add(words.as_ptr(), whole_lines(1)) };
+        let held = arena.0.as_ref().map(|room| room.lock());
+        assert!(matches!(arena.words(1, &Backoff::never()), Err(Failure::Busy)));
         drop(held);
-        assert!(lent.words(1, &Backoff::never()).is_ok());
+        assert!(arena.words(1, &Backoff::never()).is_ok());
     }
 }
