@@ -1,6 +1,5 @@
 //! `entry()`, written once for the maps that have it.
 
-use crate::api::op::Op;
 use crate::error::OccupiedError;
 use core::fmt;
 
@@ -370,71 +369,6 @@ impl<'a, M: Entries> VacantEntry<'a, M> {
         let stored = self.map.insert_new(self.key, value);
         stored.map_err(|(key, value)| OccupiedError::new(key, value, ()))
     }
-}
-
-/// What a map of copies has to decide, to find a value or store the one that `make` makes: once, however often it is
-/// asked.
-pub(crate) fn or_insert<K: Copy, V: Copy>(
-    key: K,
-    make: impl FnOnce(&K) -> V,
-    made: &mut Option<V>,
-    mut modify: impl FnMut(V) -> Op<V>,
-) -> impl FnMut(Option<V>) -> Op<V> {
-    let mut make = Some(make);
-    move |old| {
-        if let Some(value) = old {
-            return modify(value);
-        }
-        if let Some(make) = make.take() {
-            *made = Some(make(&key));
-        }
-        made.map_or(Op::Keep, Op::Insert)
-    }
-}
-
-/// How often a map of owned data tries to change an entry or to insert one before it takes the way that clones the new
-/// value: other threads may insert and remove the key in between, and so may a key whose `Hash`, `Eq` or `Ord`
-/// contradicts itself seem to be there and not.
-const ATTEMPTS: usize = 16;
-
-/// Changes the value of `key`, or inserts one, for a map of owned data, by three of its operations. Each of them is
-/// atomic and the last thing that is done.
-// What the caller gave is dropped before what is found is returned: if it panicked later, the guard would be leaked.
-pub(crate) fn modify_or_insert<K, V: Clone, R>(
-    mut key: K,
-    mut modify: impl FnMut(&mut V),
-    make: impl FnOnce(&K) -> V,
-    update: impl Fn(&K, &mut dyn FnMut(&V) -> V) -> Option<R>,
-    insert_new: impl Fn(K, V) -> Result<R, (K, V)>,
-    compute: impl FnOnce(K, &mut dyn FnMut(Option<&V>) -> Op<V>) -> Option<R>,
-) -> R {
-    let mut modify = move |value: &V| {
-        let mut value = value.clone();
-        modify(&mut value);
-        value
-    };
-    if let Some(found) = update(&key, &mut modify) {
-        drop((key, modify, make));
-        return found;
-    }
-    let mut value = make(&key);
-    for _ in 0..ATTEMPTS {
-        (key, value) = match insert_new(key, value) {
-            Ok(inserted) => {
-                drop(modify);
-                return inserted;
-            }
-            Err(refused) => refused,
-        };
-        if let Some(found) = update(&key, &mut modify) {
-            drop((key, value, modify));
-            return found;
-        }
-    }
-    let mut decide = |old: Option<&V>| Op::Insert(old.map_or_else(|| value.clone(), &mut modify));
-    let found = compute(key, &mut decide).expect("the key has a value now");
-    drop((value, modify));
-    found
 }
 
 impl<M: Entries<Key: fmt::Debug, Value: fmt::Debug>> fmt::Debug for Entry<'_, M> {

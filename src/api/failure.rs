@@ -1,6 +1,6 @@
 //! Why an operation of a growing map stopped, before a public method turns it into its own error.
 
-use crate::error::TryError;
+use crate::error::{TryError, TryInsertError};
 use crate::memory::AllocError;
 use crate::sync::backoff::WouldWait;
 
@@ -11,6 +11,16 @@ pub(crate) enum Failure {
     Busy,
     /// The allocator has no memory.
     Alloc,
+}
+
+impl Failure {
+    /// Returns the error of an insertion that stopped, with the caller's key and value.
+    pub(crate) fn hand_back<K, V>(self, key: K, value: V) -> TryInsertError<K, V> {
+        match self {
+            Self::Busy => TryInsertError::Busy { key, value },
+            Self::Alloc => TryInsertError::Alloc { key, value },
+        }
+    }
 }
 
 impl From<WouldWait> for Failure {

@@ -17,6 +17,9 @@ pub(crate) mod hash;
 pub(crate) mod hasher;
 pub(crate) mod op;
 #[cfg(feature = "alloc")]
+#[cfg_attr(hedgerow_loom, allow(dead_code, reason = "models have no maps of owned data"))]
+pub(crate) mod or_insert;
+#[cfg(feature = "alloc")]
 pub(crate) mod plain;
 #[cfg(feature = "serde")]
 pub(crate) mod serde;

@@ -9,17 +9,9 @@ use crate::api::hash::KeyHash;
 use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
+use crate::table::write::Altered;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
-
-impl Failure {
-    pub(super) fn hand_back<K, V>(self, key: K, value: V) -> TryInsertError<K, V> {
-        match self {
-            Self::Busy => TryInsertError::Busy { key, value },
-            Self::Alloc => TryInsertError::Alloc { key, value },
-        }
-    }
-}
 
 impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// As [`insert`](Self::insert), but neither waits nor aborts. It may call the allocator.
@@ -54,7 +46,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         value: V,
     ) -> Result<Result<(), OccupiedError<K, V, V>>, TryInsertError<K, V>> {
         let decide = |old: Option<V>| if old.is_none() { Op::Insert(value) } else { Op::Keep };
-        self.alter(self.hash(&key), key, Backoff::never(), decide)
+        self.try_alter(key, decide)
             .map(|(old, _)| OccupiedError::unless_absent(old, key, value))
             .map_err(|why| why.hand_back(key, value))
     }
@@ -119,9 +111,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             wanted = if let Op::Insert(value) = op { Some(value) } else { None };
             op
         };
-        self.alter(self.hash(&key), key, Backoff::never(), decide)
-            .map(Self::computed)
-            .map_err(|why| why.hand_back(key, wanted))
+        self.try_alter(key, decide).map(Self::computed).map_err(|why| why.hand_back(key, wanted))
     }
 
     /// As [`compare_exchange`](Self::compare_exchange), but neither waits nor aborts.
@@ -146,7 +136,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     {
         let mut same = false;
         let decide = |old| Self::exchange(old, current, new, &mut same);
-        self.alter(self.hash(&key), key, Backoff::never(), decide)
+        self.try_alter(key, decide)
             .map(|(before, _)| if same { Ok(before) } else { Err(before) })
             .map_err(|why| why.hand_back(key, new))
     }
@@ -205,5 +195,15 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         self.alter(hash, key, Backoff::never(), |_| Op::Insert(value))
             .map(|(old, _)| old)
             .map_err(|why| why.hand_back(key, value))
+    }
+
+    /// Changes the entry of `key` as `decide` says, but neither waits nor aborts.
+    #[inline]
+    pub(super) fn try_alter(
+        &self,
+        key: K,
+        decide: impl FnMut(Option<V>) -> Op<V>,
+    ) -> Result<Altered<K, V, V>, Failure> {
+        self.alter(self.hash(&key), key, Backoff::never(), decide)
     }
 }

@@ -15,8 +15,8 @@ use core::mem::MaybeUninit;
 /// Bytes in a word.
 pub(crate) const WORD: usize = size_of::<usize>();
 
-/// A key that is only a word of [`INDIRECT_BITS`] bits, which leads to where the key lies. What lies there may be written
-/// anew as soon as no entry leads to it any more.
+/// A key that is stored as a word of [`INDIRECT_BITS`] bits, which refers to the place of the key itself. Other threads
+/// may overwrite that place as soon as no entry refers to it any more.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
