@@ -1,20 +1,21 @@
-//! The tag word of a bin: one byte a slot, and the bin's depth in the last byte.
+//! The tag word of a bin: one byte per slot, and the bin's depth in the last byte.
 //!
 //! ```text
 //! all bytes but the last:  low seven bits  tag of the key in that slot, 0 = empty
-//! the last byte:           low six bits    depth + 1 of the bin, 0 = not yet born, 63 = moved away
-//! every byte:              high bit        filter: some key with that filter number lies in overflow
+//! the last byte:           low six bits    depth + 1 of the bin, 0 = uninitialized, 63 = moved to a larger table
+//! every byte:              high bit        filter: some key with that filter number is in overflow
 //! ```
 //!
-//! One load of this word answers a miss: no tag matches, no filter bit, the right depth. It needs no
-//! validation and cannot be torn.
+//! One load of this word answers a miss: no tag matches, the key's filter bit is clear, and the depth is right. A
+//! single word cannot be torn, so a miss needs no validation.
 
 use super::layout::MAX_SLOTS;
 use crate::api::hash::KeyHash;
 
 type Bits = usize;
 
-const LANES: u32 = Bits::BITS / 8; // `KeyHash::filter` counts them likewise.
+/// The bytes of the word. `KeyHash::filter` returns a number below it.
+const LANES: u32 = Bits::BITS / 8;
 /// `0x01` in every byte.
 const ONES: Bits = Bits::MAX / 0xFF;
 const DEPTH_AT: u32 = Bits::BITS - 8;
@@ -27,42 +28,44 @@ const SLOT_TOPS: Bits = (ONES * 0x80) & SLOT_BYTES;
 /// The top bit of every byte, the last included.
 const FILTER_BITS: Bits = ONES * 0x80;
 
-/// A depth as it stands in tag words and directory entries: one more than the number of hash bits
-/// that tell bins of that depth apart.
+/// A depth as tag words and directory entries store it: one more than the number of hash bits that tell bins of that
+/// depth apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Depth(pub(crate) u8);
 
 impl Depth {
-    /// No key has been given to this bin yet: ask the bin that it is to be split from.
+    /// The bin has no keys of its own yet: they are in the bin that it will be split from.
     pub(crate) const UNINITIALIZED: Self = Self(0);
-    /// All keys were moved to a larger table: ask the directory again.
+    /// All keys of the bin were moved to a larger table: the directory has to be read again.
     pub(crate) const MOVED: Self = Self(63);
 
     pub(crate) const fn of_bits(bits: u32) -> Self {
         Self(bits as u8 + 1)
     }
 
-    /// Hash bits that tell bins of this depth apart.
+    /// Returns the number of hash bits that tell bins of this depth apart.
     pub(crate) const fn bits(self) -> u32 {
         self.0 as u32 - 1
     }
 
+    /// Whether the bin holds its keys: it is initialized, and they were not moved away.
     pub(crate) fn is_live(self) -> bool {
         self != Self::UNINITIALIZED && self != Self::MOVED
     }
 }
 
-/// The slots whose tags match, one bit for each, or one byte.
+/// The slots whose tags match: one bit for each slot with SSE2, one byte without.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 pub(crate) type Matches = Slots<0>;
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 pub(crate) type Matches = Slots;
 
-/// A tag word as it was read.
+/// A tag word as it was loaded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tags(pub(crate) Bits);
 
 impl Tags {
+    /// Returns the tags of a bin without keys.
     pub(crate) const fn empty(depth: Depth) -> Self {
         Self((depth.0 as Bits) << DEPTH_AT)
     }
@@ -72,14 +75,14 @@ impl Tags {
         Depth((self.0 >> DEPTH_AT & DEPTH_MASK) as u8)
     }
 
-    /// Slots whose tag is `hash`'s.
+    /// Returns the slots whose tag is `hash`'s.
     #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
     #[inline(always)]
     pub(crate) fn matches(self, hash: KeyHash) -> Matches {
         self.matches_by_words(hash)
     }
 
-    /// Slots whose tag is `hash`'s, all compared by one instruction.
+    /// Returns the slots whose tag is `hash`'s, with one instruction that compares all of them.
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     #[inline(always)]
     pub(crate) fn matches(self, hash: KeyHash) -> Matches {
@@ -87,7 +90,8 @@ impl Tags {
             _mm_and_si128, _mm_cmpeq_epi8, _mm_cvtsi32_si128, _mm_cvtsi64_si128, _mm_max_epu8,
             _mm_movemask_epi8, _mm_set1_epi8, _mm_shufflelo_epi16, _mm_unpacklo_epi8,
         };
-        // All that `KeyHash::tag` does, in all lanes at once: those past the slots have 0 on one side only.
+        // Computes `KeyHash::tag` in all lanes. Lanes past the slots never match: `tags` has 0 there, and `tag` at
+        // least 1.
         // SAFETY: the target has these instructions, and they work on registers only.
         unsafe {
             let tag = _mm_cvtsi32_si128((hash.0 >> 57) as i32);
@@ -99,8 +103,8 @@ impl Tags {
         }
     }
 
-    /// `matches` without vectors.
-    #[allow(dead_code)] // Where there are vectors, only the test asks.
+    /// Does what `matches` does, without vectors.
+    #[allow(dead_code)] // On targets with vectors, only the test calls it.
     #[inline(always)]
     fn matches_by_words(self, hash: KeyHash) -> Slots {
         // Seven-bit lanes cannot carry into each other: a lane is zero iff adding 0x7F leaves its top clear.
@@ -108,7 +112,7 @@ impl Tags {
         Slots(!(differs + TAG_BITS) & SLOT_TOPS)
     }
 
-    /// Slots that hold a key.
+    /// Returns the slots that hold a key.
     #[inline]
     pub(crate) fn used(self) -> Slots {
         Slots(((self.0 & TAG_BITS) + TAG_BITS) & SLOT_TOPS)
@@ -119,25 +123,25 @@ impl Tags {
         self.0 >> (8 * slot) & 0x7F != 0
     }
 
-    /// The empty ones of the first `slots` slots.
+    /// Returns the empty ones of the first `slots` slots.
     #[inline]
     pub(crate) fn free_slots(self, slots: usize) -> Slots {
         Slots(!self.used().0 & SLOT_TOPS & ((1 << (8 * slots)) - 1))
     }
 
-    /// The lowest empty one of the first `slots` slots.
+    /// Returns the lowest empty one of the first `slots` slots.
     #[inline]
     pub(crate) fn free(self, slots: usize) -> Option<usize> {
         self.free_slots(slots).next()
     }
 
-    /// Whether a key of this hash may lie outside the bin: in its overflow lines, or with a neighbour.
+    /// Whether a key of this hash may be outside the bin: in its overflow lines, or in a neighbour bin.
     #[inline(always)]
     pub(crate) fn may_overflow(self, hash: KeyHash) -> bool {
         self.0 >> (8 * hash.filter() + 7) & 1 != 0
     }
 
-    /// Whether any key lies in overflow lines.
+    /// Whether any key is in overflow lines.
     #[inline]
     pub(crate) fn has_overflow(self) -> bool {
         self.0 & FILTER_BITS != 0
@@ -148,7 +152,7 @@ impl Tags {
         Self(self.0 | 0x80 << (8 * hash.filter()))
     }
 
-    /// Without the filter bits of this key's number and of those that differ by a multiple of `of`.
+    /// Clears the filter bits of this key's number and of those that differ by a multiple of `of`.
     #[inline]
     pub(crate) fn without_filters(self, hash: KeyHash, of: u32) -> Self {
         let same = (hash.filter() % of..LANES).step_by(of as usize);
@@ -176,7 +180,7 @@ impl Tags {
     }
 }
 
-/// A set of slots, iterated lowest first: of each 2^`SHIFT` bits, one says whether the slot is in it.
+/// A set of slots, iterated lowest first. Of each 2^`SHIFT` bits, one says whether the slot is in the set.
 #[derive(Clone, Copy)]
 pub(crate) struct Slots<const SHIFT: u32 = 3>(pub(crate) Bits);
 
@@ -193,13 +197,13 @@ impl<const SHIFT: u32> Slots<SHIFT> {
     #[inline]
     pub(crate) fn count(self) -> usize {
         if SHIFT == 3 {
-            // The last byte of the product is the sum of all bytes: few processors count ones in one instruction.
+            // The last byte of the product is the sum of all bytes. Few processors count ones in one instruction.
             return (self.0 >> 7).wrapping_mul(ONES) >> DEPTH_AT;
         }
         self.0.count_ones() as usize
     }
 
-    /// The lowest slot of a set that is not empty.
+    /// Returns the lowest slot of a set that is not empty.
     #[inline(always)]
     pub(crate) fn lowest(self) -> usize {
         (self.0.trailing_zeros() >> SHIFT) as usize

@@ -77,7 +77,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     #[inline]
     pub(crate) fn has(&self, wanted: usize) -> bool {
         // relaxed: a hint, as below.
-        if self.cut_short.load(Ordering::Relaxed) {
+        if self.interrupted.load(Ordering::Relaxed) {
             return false;
         }
         match self.directory() {
@@ -155,7 +155,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             self.begin(backoff)?;
         }
         // relaxed: a hint; `ensure` looks at the bins themselves.
-        if self.cut_short.load(Ordering::Relaxed) {
+        if self.interrupted.load(Ordering::Relaxed) {
             self.finish_move(rehash, backoff)?;
         }
         while let Some(small) = self.directory().filter(|directory| directory.is_small()) {
@@ -201,7 +201,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let bits = Self::next_bits(wanted);
         let made = self.make_directory(bits, false, small.as_ptr(), backoff)?;
         self.adopt(small.as_ptr(), made, backoff)?;
-        let under_way = Move(&self.cut_short);
+        let under_way = Move(&self.interrupted);
         for bin in 0..small.root_bins() {
             self.try_ensure(bin, rehash, backoff)?;
         }
@@ -218,8 +218,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
     ) -> Result<(), Failure> {
         let Some(directory) = self.directory() else { return Ok(()) };
         // relaxed: a hint; `ensure` looks at the bins themselves.
-        self.cut_short.store(false, Ordering::Relaxed);
-        let under_way = Move(&self.cut_short);
+        self.interrupted.store(false, Ordering::Relaxed);
+        let under_way = Move(&self.interrupted);
         for bin in 0..directory.root_bins() {
             self.try_ensure(bin, rehash, backoff)?;
         }

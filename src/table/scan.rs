@@ -91,7 +91,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let before = buffer.len();
         loop {
             buffer.truncate(before);
-            let found = self.met_at(position)?;
+            let found = self.bin_at(position)?;
             let Found { bin, state, tags } = found;
             Self::gather(bin, tags, buffer);
             let lines = !tags.has_overflow() || self.gather_lines(found, buffer).is_ok();
@@ -169,7 +169,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let mut backoff = Backoff::spinning();
         loop {
             each(None);
-            let found = self.met_at(position)?;
+            let found = self.bin_at(position)?;
             let Found { bin, state, tags } = found;
             let seen = self.visit(bin, state, tags, |entry, place| {
                 each(Some((entry, place)));
@@ -188,7 +188,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let mut position = Some(Position::START);
         while let Some(at) = position {
             let at = self.begun(at);
-            let Some(Found { bin, state, tags }) = self.met_at(at) else { return };
+            let Some(Found { bin, state, tags }) = self.bin_at(at) else { return };
             let seen = self.visit(bin, state, tags, |entry, _| {
                 // SAFETY: a tag says that the place holds an entry, and nobody writes meanwhile.
                 unsafe { each(entry.key().assume_init(), entry.value().assume_init()) };
@@ -284,7 +284,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let mut backoff = Backoff::spinning();
         while let Some(at) = position {
             let at = self.begun(at);
-            let Some(found) = self.met_at(at) else { return };
+            let Some(found) = self.bin_at(at) else { return };
             match self.empty(&found) {
                 Some(tags) => position = at.after(tags.depth()),
                 None => drop(backoff.wait()),
