@@ -75,7 +75,7 @@ fn loom_a_split_hashes_whole_keys() {
         let map = Map::with_one_key(1);
         let other = map.clone();
         let splitter = thread::spawn(move || {
-            other.ensure(2, &hash, &mut Backoff::spinning()).unwrap();
+            other.initialize_bin(2, &hash, &mut Backoff::spinning()).unwrap();
         });
         map.pass_the_slot_on();
         splitter.join().unwrap();

@@ -72,7 +72,7 @@ impl Map {
     }
 
     fn split_to(&self, bin: usize) {
-        self.ensure(bin, &hash, &mut Backoff::spinning()).unwrap();
+        self.initialize_bin(bin, &hash, &mut Backoff::spinning()).unwrap();
     }
 
     /// All entries at rest, in key order.

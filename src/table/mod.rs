@@ -284,7 +284,7 @@ impl<K, V> Table<K, V> {
         let guard = self.lock_growth(backoff);
         let adopted = guard.is_ok() && self.replace_directory(expected, made);
         if adopted && !small {
-            // relaxed: a hint; `ensure` checks the bins themselves.
+            // relaxed: a hint; `initialize_bin` checks the bins themselves.
             self.claimed.store(bins, Ordering::Relaxed);
         }
         let busy = guard.err();
