@@ -105,7 +105,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         for (window, (items, before)) in windows.enumerate() {
             let hashes = hashes(items.len(), |at| hash(&items[at]));
             if items.len() >= MIN_BATCH {
-                self.table().fetch_window(&hashes[..items.len()]);
+                self.table().prefetch_window(&hashes[..items.len()]);
             }
             for (at, (item, before)) in items.iter().zip(before).enumerate() {
                 *before = one(hashes[at], item).map_err(|why| (window * WINDOW + at, why))?;

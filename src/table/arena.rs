@@ -1,16 +1,17 @@
-//! Memory that somebody lends to a table for as long as it lives.
+//! An arena: memory that the owner of a table provides for as long as the table lives.
 //!
-//! A table asks the allocator for what it needs, when it needs it. One that has to live within somebody's budget
-//! takes full segments and overflow lines from what it is lent instead. What is lent at a time is cut up here. Where
-//! nothing is left it is as where the allocator has none: the table does not grow, or fails where it cannot do without.
+//! A table allocates what it needs when it needs it. A table that has to stay within a budget takes full segments and
+//! overflow lines from an arena instead. This module cuts the provided memory into blocks. An empty arena is like an
+//! allocator without memory: the table does not grow, and an operation that cannot do without memory fails.
 //!
 //! # Synchronization
-//! What is lent may have been something else, whose readers are still about: they read words, and then look whether
-//! what led them there still does, by the state of a bin ([SL-2]). So nothing here is stored but atomically, and
-//! - `[LE-1]` a release `atomic::fence` of whoever takes a block, before it zeroes the first word ↔ `[SL-2]`: a
-//!   reader that met a zero finds the bin's state moved on. Who writes to the block later has seen it taken
+//! The memory may have had another use before, and readers of that use may still load its words: they then check, by
+//! the state of a bin, whether the entry that led them there is still valid ([SL-2]). So every store here is atomic,
+//! and
+//! - `[LE-1]` a release `atomic::fence` of the thread that takes a block, before it zeroes the first word ↔ `[SL-2]`: a
+//!   reader that loads a zero finds the bin's state changed. A thread that writes to the block later has seen it taken
 //!   (`[DI-2]`, `[OV-2]`), and has a release fence or store of its own before every word: that of its bin's lock
-//!   (`[SL-1]`), of the lines that it took (`[OV-4]`), or the store itself (`[FT-2]`).
+//!   (`[SL-1]`), of the lines that it popped (`[OV-4]`), or the store itself (`[FT-2]`).
 
 use super::Failure;
 use crate::bins::layout::whole_lines;
@@ -22,10 +23,10 @@ use crate::sync::backoff::{Backoff, WouldWait};
 use alloc::boxed::Box;
 use core::ptr;
 
-/// Pieces that are kept apart. The shortest is given up for a longer one: what is lost with it is less than a segment.
+/// The number of pieces that an arena keeps. A longer piece replaces the shortest, which is lost: less than a segment.
 const PIECES: usize = 4;
 
-/// What a table was lent and does not use yet; nothing for one that asks the allocator.
+/// The unused memory of a table's arena; nothing for a table that uses the allocator.
 pub(crate) struct Arena(Option<Box<Lock<Pieces>>>);
 
 struct Pieces {
@@ -39,40 +40,40 @@ struct Piece {
 }
 
 impl Arena {
-    /// For a table that takes its memory from the allocator.
+    /// Makes the arena of a table that takes its memory from the allocator.
     pub(crate) const fn none() -> Self {
         Self(None)
     }
 
-    /// For a table that takes no other memory than what it is going to be lent.
+    /// Makes an arena without memory, for a table that takes its memory from there only.
     pub(crate) fn empty() -> Self {
         let none = Piece { first: ptr::null_mut(), words: 0 };
         Self(Some(Box::new(Lock::new(Pieces { pieces: [none; PIECES] }))))
     }
 
-    /// Whether the table takes no other memory.
+    /// Whether the table takes its memory from the arena.
     #[inline]
     pub(crate) fn is_some(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Bytes on the heap.
+    /// Returns the bytes that the arena's bookkeeping takes on the heap.
     pub(crate) fn bytes(&self) -> usize {
         self.0.as_ref().map_or(0, |room| size_of_val(&**room))
     }
 
-    /// Lends some more.
+    /// Adds memory.
     ///
     /// # Safety
-    /// `first` is the address of so many words, on a cache line, that live as long as the table and that nobody else
-    /// writes to, and they hold nothing but integers. All bins whose entries once led there were changed before.
+    /// `first` is the address of `words` words, on a cache line, that live as long as the table and hold nothing but
+    /// integers. No other thread writes to them. All bins whose entries once led there have changed before this call.
     pub(crate) unsafe fn add(&self, first: *mut Word, words: usize) {
         if let Some(room) = &self.0 {
             room.lock().add(Piece { first, words });
         }
     }
 
-    /// Blocks of so many words each that can be taken.
+    /// Returns the number of blocks of `words` words each that can be taken.
     pub(crate) fn blocks(&self, words: usize) -> usize {
         let words = whole_lines(words);
         self.0
@@ -80,21 +81,22 @@ impl Arena {
             .map_or(0, |room| room.lock().pieces.iter().map(|piece| piece.words / words).sum())
     }
 
-    /// So many zeroed words, on a cache line: from the allocator, or of what was lent.
+    /// Returns `words` zeroed words, on a cache line: from the allocator, or from the arena.
     pub(crate) fn words(&self, words: usize, backoff: &Backoff) -> Result<Words, Failure> {
         let Some(room) = &self.0 else { return Ok(memory::words(words)?) };
         let block = locked(room, backoff)?.take(whole_lines(words)).ok_or(AllocError)?;
-        // [LE-1] release fence: pairs with [SL-2].
+        // [LE-1] release fence: pairs with the acquire fence of `validate` [SL-2], so a reader of the memory's former
+        // use that loads a zero finds its bin's state changed.
         atomic::fence(Ordering::Release);
         for index in 0..words {
-            // SAFETY: so many words were cut off a piece, and those of one live as long as the table.
+            // SAFETY: `take` cut the block off a piece, whose words live as long as the table (`add`).
             unsafe { &*block.add(index) }.store_integer(0);
         }
         Ok(Words::borrowed(block))
     }
 
-    /// Takes back a block that was not used, of so many words; one from the allocator is freed. Where that would be
-    /// to wait, what was lent is lost to the table.
+    /// Takes back an unused block of `words` words; frees it if it is from the allocator. If taking it back would
+    /// require waiting, the block is lost to the table.
     pub(crate) fn give_back(&self, mut block: Words, words: usize, backoff: &Backoff) {
         if let Some(room) = &self.0
             && let Ok(mut room) = locked(room, backoff)
@@ -117,7 +119,7 @@ impl Pieces {
         }
     }
 
-    /// Cuts a block off the shortest piece that holds one.
+    /// Cuts a block off the shortest piece that is long enough.
     fn take(&mut self, words: usize) -> Option<*mut Word> {
         let fit = self.pieces.iter_mut().filter(|piece| piece.words >= words);
         let piece = fit.min_by_key(|piece| piece.words)?;

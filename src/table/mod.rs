@@ -295,7 +295,7 @@ impl<K, V> Table<K, V> {
                     self.pool.arena.give_back(Words::borrowed(block), words, backoff);
                     return false;
                 }
-                let borrowed = self.extents.own(block);
+                let borrowed = self.extents.contains(block);
                 if borrowed {
                     self.extents.take_back(block, backoff);
                 }
@@ -484,7 +484,7 @@ impl<K, V> Drop for Table<K, V> {
         while let Some(this) = unsafe { Directory::<'_, K, V>::from_ptr(directory) } {
             let newest = directory == newest && !self.has_arena();
             let (older, owns) = (this.older(), newest || this.is_small());
-            let owns = |block| owns && !self.extents.own(block);
+            let owns = |block| owns && !self.extents.contains(block);
             // SAFETY: the loop meets each directory once. A small table owns its segments. Those of a large table
             // belong to its newest directory, or are in extents, which are dropped after this, or in the arena.
             unsafe { Directory::free_with_segments(directory, owns) };
