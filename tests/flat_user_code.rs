@@ -214,7 +214,7 @@ impl Hash for Doer {
 /// What was inserted while a key in front was being looked for is found: a batch is its lookups in turn. The key in
 /// front is the second in its bin that has its hash.
 #[test]
-fn a_batch_answers_in_turn() {
+fn a_batch_answers_in_order() {
     static MAP: FlatMap<Doer, u64, Mapped> = FlatMap::with_hasher(hashers::PAIRS);
     static ENTRIES: HashMap<Doer, u64, Mapped> = HashMap::with_hasher(hashers::PAIRS);
     const KEYS: [Doer; 6] = [Doer(1), Doer(3), Doer(5), Doer(7), Doer(9), Doer(11)];

@@ -1,7 +1,7 @@
-//! Models of keys of two words: a reader can fetch one torn, but the user's `Hash` and `Eq` never see it so.
+//! Models of keys of two words: a reader can fetch a torn key, but the user's `Hash` and `Eq` never see one.
 //!
-//! In each model a slot passes from one key to another of the same tag while another thread reads it. As in the
-//! models of [`loom`](super::loom) a key tells its own hash, and the writer comes first.
+//! In each model a slot passes from one key to another of the same tag while another thread reads it. As in the models
+//! of [`loom`](super::loom), a key is its own hash, and the writer runs first.
 
 use super::Table;
 use super::write::Change;
@@ -21,7 +21,7 @@ fn hash(key: &Twin) -> KeyHash {
 type Map = Table<Twin, ()>;
 
 impl Map {
-    /// A table of two bins, or of one, with the key 0 in it.
+    /// Returns a table of two bins, or of one, that holds the key 0.
     fn with_one_key(bits: u32) -> Arc<Self> {
         let map = Map::new();
         let made =
@@ -47,7 +47,7 @@ impl Map {
         assert!(done.is_ok());
     }
 
-    /// The key 0 goes, and the key 4 takes its slot.
+    /// Removes the key 0, and inserts the key 4, which takes its slot.
     fn pass_the_slot_on(&self) {
         self.change(Twin::of(0), Change::Remove);
         self.change(Twin::of(4), Change::Entry(Twin::of(4), ()));
