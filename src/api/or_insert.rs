@@ -185,7 +185,7 @@ macro_rules! or_insert_methods {
             self.get_or_insert_with(key, || value)
         }
 
-        /// As [`get_or_insert_with`](Self::get_or_insert_with), if `make` succeeds. If another thread inserts the key
+        /// Does what [`get_or_insert_with`](Self::get_or_insert_with) does, if `make` succeeds. If another thread inserts the key
         /// while `make` runs, returns that thread's value, or the error of `make`.
         ///
         /// # Errors
@@ -208,10 +208,10 @@ macro_rules! or_insert_methods {
             Ok(self.get_or_insert(key, value))
         }
 
-        /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts.
+        /// Does what [`get_or_insert_with`](Self::get_or_insert_with) does, but neither waits nor aborts.
         ///
         /// # Errors
-        /// As [`try_insert`](Self::try_insert). The error hands back the key, and the value of `make`: None if `make`
+        /// Those of [`try_insert`](Self::try_insert). The error hands back the key, and the value of `make`: None if `make`
         /// was not called.
         ///
         /// ```
