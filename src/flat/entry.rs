@@ -1,4 +1,4 @@
-//! A value that is found or stored in one step, and exchanges.
+//! Operations that find or store a value in one step, and exchanges.
 
 use super::map::FlatMap;
 use crate::api::entry::Entry;
@@ -64,14 +64,14 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         }
     }
 
-    /// Replaces what `key` has by `new` if it is `current`, absence (None) included; either way tells what
-    /// it had.
+    /// Replaces the value of `key` by `new` if it is `current`; returns the value that the key had. None stands for an
+    /// absent key.
     ///
-    /// So `(None, Some(v))` inserts where there is nothing, `(Some(v), None)` removes exactly `v`. `V`'s `Eq` runs
+    /// So `(None, Some(v))` inserts if the key is absent, and `(Some(v), None)` removes exactly `v`. `V`'s `Eq` runs
     /// with nothing locked. Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// # Errors
-    /// What the key has instead of `current`.
+    /// The value that the key has instead of `current`.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
@@ -94,7 +94,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         if same { Ok(done.before) } else { Err(done.before) }
     }
 
-    /// What becomes of `old` in an exchange; says in `same` whether it is `current`.
+    /// Returns what an exchange does with `old`, and sets `same` to whether it is `current`.
     #[inline]
     pub(super) fn exchange(
         old: Option<V>,
@@ -113,12 +113,12 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         }
     }
 
-    /// Replaces the value of `key` by what `f` makes of it, as std's atomics do; returns the value before.
+    /// Replaces the value of `key` by what `f` returns for it, as std's atomics do; returns the value before.
     ///
     /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile.
     ///
     /// # Errors
-    /// The value, unchanged, where `f` returned None; None where the key has no value.
+    /// The value, unchanged, if `f` returned None; None if the key is absent.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, u32> = [("left", 1)].into();

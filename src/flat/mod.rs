@@ -1,8 +1,8 @@
 //! Hash tables of plain data whose reads take no lock and write nothing.
 //!
-//! `FlatMap` grows: linear hashing over bins that never move and are never freed while shared.
-//! [`FlatTable`] is of fixed size, lies in one piece in a `static` or wherever it is put, and needs no
-//! allocator. See there for what each promises.
+//! [`FlatMap`] grows: it uses linear hashing over bins that never move and are never freed while the map is shared.
+//! [`FlatTable`] has a fixed size, is one value, in a `static` or anywhere else, and needs no allocator. The pages of
+//! the two say what each guarantees.
 
 // Documentation lists the methods of the first modules first.
 #[cfg(feature = "alloc")]
