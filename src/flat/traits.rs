@@ -33,7 +33,7 @@ where
     V: Copy,
     S: BuildHasher + Clone,
 {
-    /// Prints the entries that `iter` returns, as a map.
+    /// Returns a map of the entries that `iter` returns.
     fn clone(&self) -> Self {
         let copy = Self::with_capacity_and_hasher(self.len(), self.hasher().clone());
         copy.extend_shared(self.iter());
