@@ -124,7 +124,7 @@ pub(crate) fn block(bytes: usize, align: usize) -> Result<*mut Word, AllocError>
 /// Frees a block of [`block`].
 ///
 /// # Safety
-/// `block` comes from [`block`] with the same size and alignment, and nobody uses it any more.
+/// `block` comes from [`block`] with the same size and alignment, and no thread uses it any more.
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 pub(crate) unsafe fn free_block(block: *mut Word, bytes: usize, align: usize) {
     let layout =
@@ -150,7 +150,7 @@ pub(crate) fn can_allocate(bytes: usize) -> bool {
 /// Frees a block of [`words`].
 ///
 /// # Safety
-/// `words` is null, or a block of `count` words from [`words`] that nobody uses any more.
+/// `words` is null, or a block of `count` words from [`words`] that no thread uses any more.
 pub(crate) unsafe fn free_words(words: *mut Word, count: usize) {
     if words.is_null() {
         return;
@@ -201,7 +201,7 @@ pub(crate) fn with_tail<H, T>(
 /// Frees a block of [`with_tail`].
 ///
 /// # Safety
-/// `block` comes from [`with_tail`] with the same types and count, and nobody uses it any more.
+/// `block` comes from [`with_tail`] with the same types and count, and no thread uses it any more.
 pub(crate) unsafe fn free_with_tail<H, T>(block: *mut H, count: usize) {
     let layout = tail_layout::<H, T>(count).expect("the layout that it was allocated with");
     // SAFETY: the caller promises that the block comes from `with_tail`, which wrote the header and the elements.

@@ -685,7 +685,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// bins at most), which makes it slower than all others. A main loop, or a thread such as `std_ext::Grower`, that
     /// calls this often enough does that work for them: it initializes the bins for a thirty-second more entries than
     /// there are, so the map is larger by that much. A call initializes at most `budget` segments; with 0 it only
-    /// returns whether any are due. A map of few bins grows in one step, whatever the budget.
+    /// returns whether any are due. A map of few bins grows in one step, with any budget.
     ///
     /// Waits as an insert that makes the map grow. For the writers of a bin it spins 256 times at most, some 16,000
     /// pause instructions, which take 0.1 to 1 ms depending on the processor; then it leaves the bin to later growth.

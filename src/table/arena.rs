@@ -140,13 +140,13 @@ mod tests {
         const LINE: usize = whole_lines(1);
         let arena = Arena::empty();
         let backoff = Backoff::spinning();
-        assert!(arena.words(LINE, &backoff).is_err(), "nothing was lent yet");
-        // Longer than what is lent of them: a block that leaves its piece harms nothing else.
+        assert!(arena.words(LINE, &backoff).is_err(), "the arena is empty yet");
+        // Longer than the part that the arena gets: a block that leaves its piece harms nothing else.
         let mut words: Vec<_> =
             [10, 3].map(|lines| memory::words((lines + 12) * LINE).unwrap()).into();
         let ranges: Vec<_> = words.iter().map(|piece| piece.as_ptr()).collect();
         for (first, lines) in ranges.iter().zip([10, 3]) {
-            // SAFETY: words that nobody else uses, and that go at the end.
+            // SAFETY: words that no other thread uses, freed at the end of the test.
             unsafe { arena.add(*first, lines * LINE) };
         }
         assert_eq!((arena.blocks(4 * LINE), arena.blocks(2 * LINE)), (2, 6));
@@ -174,10 +174,10 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not_wait_is_told_so() {
+    fn a_caller_that_may_not_wait_gets_an_error() {
         let arena = Arena::empty();
         let words = memory::words(whole_lines(1)).unwrap();
-        // SAFETY: words that nobody else uses, and that go at the end.
+        // SAFETY: words that no other thread uses, freed at the end of the test.
         unsafe { arena.add(words.as_ptr(), whole_lines(1)) };
         let held = arena.0.as_ref().map(|room| room.lock());
         assert!(matches!(arena.words(1, &Backoff::never()), Err(Failure::Busy)));

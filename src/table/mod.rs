@@ -140,7 +140,7 @@ impl<K, V> Table<K, V> {
         if !ptr::eq(self.directory.load(Ordering::Relaxed), expected) {
             return false;
         }
-        // [DI-1] release: pairs with the acquires in `current` and `directory_to_read` [DI-2], so whoever loads the new
+        // [DI-1] release: pairs with the acquires in `current` and `directory_to_read` [DI-2], so a thread that loads the new
         // directory sees its segments.
         self.directory.store(new, Ordering::Release);
         true
@@ -430,8 +430,8 @@ impl<K, V> Table<K, V> {
     }
 }
 
-/// Tables with an arena. Their entries are integers, so all words that they write there are initialized, even for those
-/// who read the words as something else.
+/// Tables with an arena. Their entries are integers, so all words that they write there are initialized, even for
+/// threads that read the words as something else.
 impl Table<Indirect, ()> {
     /// Makes a table that takes full segments and overflow lines only from its arena. Smaller blocks come from the
     /// allocator.

@@ -64,7 +64,7 @@ impl<K, V> Segment<K, V> {
     /// Frees a segment.
     ///
     /// # Safety
-    /// `address` comes from `take` of a segment that `new` made of `bins` bins, and nobody uses it any more.
+    /// `address` comes from `take` of a segment that `new` made of `bins` bins, and no thread uses it any more.
     pub(crate) unsafe fn free(address: *mut Word, bins: usize) {
         let words = Self::block_of(address, bins);
         // SAFETY: the block that `take` returned the address in, with the length that `new` allocated.

@@ -255,7 +255,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
             distance += 1;
             let ends = distance == 1 && !home_apart && !home.tags.may_overflow(hash);
             if distance >= Self::REACH || ends {
-                // [FX-2] the key was absent at some moment of the search, whatever the home's state is now.
+                // [FX-2] the key was absent at some moment of the search, even if the home has changed since.
                 return Ok(None);
             }
             at = self.view(Self::after(home.number, distance));
