@@ -455,7 +455,7 @@ mod imp {
         }
 
         #[test]
-        fn who_may_not_wait_has_a_segment_of_its_own() {
+        fn a_caller_that_may_not_wait_gets_a_segment_of_its_own() {
             let (extents, backoff) = (Of::new(), Backoff::never());
             extents.provide(bins(1), &backoff);
             let held = extents.make().unwrap().room.lock();
