@@ -75,12 +75,12 @@ pub(crate) fn words(count: usize) -> Result<Words, AllocError> {
 }
 
 /// A block of words, not all of them zeroed yet. The destructor frees it, unless it was taken.
-pub(crate) struct Blank {
+pub(crate) struct Unzeroed {
     words: *mut Word,
     count: usize,
 }
 
-impl Blank {
+impl Unzeroed {
     /// Allocates `count > 0` words.
     pub(crate) fn of(count: usize) -> Result<Self, AllocError> {
         let layout = words_layout(count)?;
@@ -102,7 +102,7 @@ impl Blank {
     }
 }
 
-impl Drop for Blank {
+impl Drop for Unzeroed {
     fn drop(&mut self) {
         if !self.words.is_null() {
             let layout = words_layout(self.count).expect("the layout that it was allocated with");

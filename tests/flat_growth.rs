@@ -515,7 +515,7 @@ fn overflow_lines_come_back() {
     map.retain(|_, _| false);
     assert_eq!(lines(&map), 0, "after a retain");
 
-    // Three thousand keys in a map of so many bins that no eight of them can be in one.
+    // Some bins overflow with three thousand keys, and none after room for a hundred times as many was reserved.
     let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
     fill(&map, 0..3_000, |key| key);
     assert!(lines(&map) > 0, "three thousand keys and no bin full");

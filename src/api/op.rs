@@ -20,6 +20,10 @@ pub struct Computed<V> {
     pub after: Option<V>,
 }
 
+/// The result of an attempt to change an entry: what was read of the entry that was found, and the change that was
+/// made.
+pub(crate) type Altered<K, V, R = V> = (Option<R>, Change<K, V>);
+
 /// A change of a key's entry, present or absent.
 pub(crate) enum Change<K, V> {
     /// None.

@@ -1,4 +1,4 @@
-//! A value that is found or stored in one step.
+//! Operations that find or store a value in one step.
 
 use super::leaf::Leaf;
 use super::map::FenceMap;

@@ -203,7 +203,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         &self,
         key: K,
         decide: impl FnMut(Option<V>) -> Op<V>,
-    ) -> Result<Altered<K, V, V>, Failure> {
+    ) -> Result<Altered<K, V>, Failure> {
         self.alter(self.hash(&key), key, Backoff::never(), decide)
     }
 }

@@ -412,7 +412,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 
     /// Returns the values before and after a change.
     #[inline]
-    pub(super) fn computed((before, change): Altered<K, V, V>) -> Computed<V> {
+    pub(super) fn computed((before, change): Altered<K, V>) -> Computed<V> {
         let after = match change {
             Change::Keep => before,
             Change::Value(new) | Change::Entry(_, new) => Some(new),
@@ -434,7 +434,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         key: K,
         backoff: Backoff,
         mut decide: impl FnMut(Option<V>) -> Op<V>,
-    ) -> Result<Altered<K, V, V>, Failure> {
+    ) -> Result<Altered<K, V>, Failure> {
         let (eq, rehash) = (|k: &K| *k == key, |key: &K| self.hash(key));
         let decide = |old: Option<&V>| match (decide(old.copied()), old) {
             (Op::Keep, _) => Change::Keep,

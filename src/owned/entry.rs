@@ -16,14 +16,14 @@ entries_of_refs! { [K: Eq + Hash, V, S: BuildHasher] HashMap<K, V, S> }
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     entry_method!(HashMap);
 
-    /// Inserts an entry for a key that has none, and returns it; else hands key and value back.
+    /// Inserts an entry for an absent key, and returns a reference to it. Hands key and value back if the key is present.
     fn insert_new(&self, key: K, value: V) -> Result<Ref<'_, K, V>, (K, V)> {
         let guard = pin();
         let hash = self.hash(&key);
         let fresh = Pair::new(hash, key, value).unwrap_or_else(give_up::<K, V, _, _>);
         let node = fresh.0;
         match self.store_absent(fresh, Way::Waiting, &guard) {
-            // SAFETY: published while the guard is held.
+            // SAFETY: the entry was published while `guard` was held, which goes into the reference.
             Ok(()) => Ok(unsafe { Ref::of_pair(node, guard) }),
             Err((Ok(_), fresh)) => Err(Pair::into_inner(fresh)),
             Err((Err(why), _)) => give_up::<K, V, _, _>(why),

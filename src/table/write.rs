@@ -9,16 +9,13 @@ use super::overflow::{Head, Taken};
 use super::read::{Changed, Place, Probe};
 use super::{Failure, Table};
 use crate::api::hash::KeyHash;
-pub(crate) use crate::api::op::Change;
+pub(crate) use crate::api::op::{Altered, Change};
 use crate::bins::bin::{Bin, Entry};
 use crate::bins::layout::Layout;
 use crate::bins::tags::Tags;
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
-
-/// What was found, and the change that was made.
-pub(crate) type Altered<K, V, R> = (Option<R>, Change<K, V>);
 
 /// The result of an attempt to add an entry.
 enum Outcome {
@@ -283,7 +280,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     ) -> Result<Outcome, Failure> {
         let &Probe { bin, state, tags, .. } = probe;
         let Ok(vacancy) = self.vacancy(probe) else { return Ok(Outcome::Raced) };
-        // Popped before the bin is locked, because allocating can fail and the pool's lock can be held.
+        // Popped before the bin is locked, so that nothing can fail or wait under its lock.
         let mut pool = self.pool.session(backoff)?;
         let new_line = matches!(vacancy, Vacancy::NewLine);
         let Some(taken) = pool.pop(usize::from(new_line)) else { return Ok(Outcome::NeedsLine) };

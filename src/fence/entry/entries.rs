@@ -15,13 +15,13 @@ entries_of_refs! { [K: Ord + Clone, V, R: Ranking<K>] OrdMap<K, V, R> }
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     entry_method!(OrdMap);
 
-    /// Inserts an entry for a key that has none, and returns it; else hands key and value back.
+    /// Inserts an entry for an absent key, and returns a reference to it. Hands key and value back if the key is present.
     fn insert_new(&self, key: K, value: V) -> Result<Ref<'_, K, V>, (K, V)> {
         let guard = pin();
         let fresh = Self::fresh(key, value);
         let node = fresh.0;
         match self.store(fresh, Way::Waiting, |old| old.is_none(), &guard) {
-            // SAFETY: published while the guard is held.
+            // SAFETY: the entry was published while `guard` was held, which goes into the reference.
             Ok(_) => Ok(unsafe { Ref::of_pair(node, guard) }),
             Err((None, fresh)) => Err(Pair::into_inner(fresh)),
             Err((Some(why), _)) => super::ops::give_up::<K, V, _, _>(why),

@@ -3,6 +3,7 @@
 use super::MOST_REACH;
 use super::storage::Storage;
 use crate::api::hash::KeyHash;
+pub(super) use crate::api::op::Altered;
 use crate::api::op::Change;
 use crate::bins::bin::{Bin, Changed, Entry};
 use crate::bins::layout::{Layout, MAX_SLOTS};
@@ -28,9 +29,6 @@ impl<K, V> From<WouldWait> for Failure<K, V> {
         Self::Busy
     }
 }
-
-/// The value that was found, and the change that was made.
-pub(super) type Altered<K, V> = (Option<V>, Change<K, V>);
 
 /// The numbers of a bin's strays, in four counts, in the word that holds the overflow number of a growing table's bin.
 /// On 64-bit targets two filter numbers share a count.
