@@ -59,7 +59,7 @@ impl Arena {
 
     /// Returns the bytes that the arena's bookkeeping takes on the heap.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |room| size_of_val(&**room))
+        self.0.as_ref().map_or(0, |pieces| size_of_val(&**pieces))
     }
 
     /// Adds memory.
@@ -68,8 +68,8 @@ impl Arena {
     /// `first` is the address of `words` words, on a cache line, that live as long as the table and hold nothing but
     /// integers. No other thread writes to them. All bins whose entries once led there have changed before this call.
     pub(crate) unsafe fn add(&self, first: *mut Word, words: usize) {
-        if let Some(room) = &self.0 {
-            room.lock().add(Piece { first, words });
+        if let Some(pieces) = &self.0 {
+            pieces.lock().add(Piece { first, words });
         }
     }
 
@@ -78,13 +78,13 @@ impl Arena {
         let words = whole_lines(words);
         self.0
             .as_ref()
-            .map_or(0, |room| room.lock().pieces.iter().map(|piece| piece.words / words).sum())
+            .map_or(0, |pieces| pieces.lock().pieces.iter().map(|piece| piece.words / words).sum())
     }
 
     /// Returns `words` zeroed words, on a cache line: from the allocator, or from the arena.
     pub(crate) fn words(&self, words: usize, backoff: &Backoff) -> Result<Words, Failure> {
-        let Some(room) = &self.0 else { return Ok(memory::words(words)?) };
-        let block = locked(room, backoff)?.take(whole_lines(words)).ok_or(AllocError)?;
+        let Some(pieces) = &self.0 else { return Ok(memory::words(words)?) };
+        let block = locked(pieces, backoff)?.take(whole_lines(words)).ok_or(AllocError)?;
         // [LE-1] release fence: pairs with the acquire fence of `validate` [SL-2], so a reader of the memory's former
         // use that loads a zero finds its bin's state changed.
         atomic::fence(Ordering::Release);
@@ -98,16 +98,16 @@ impl Arena {
     /// Takes back an unused block of `words` words; frees it if it is from the allocator. If taking it back would
     /// require waiting, the block is lost to the table.
     pub(crate) fn give_back(&self, mut block: Words, words: usize, backoff: &Backoff) {
-        if let Some(room) = &self.0
-            && let Ok(mut room) = locked(room, backoff)
+        if let Some(pieces) = &self.0
+            && let Ok(mut pieces) = locked(pieces, backoff)
         {
-            room.add(Piece { first: block.take(), words: whole_lines(words) });
+            pieces.add(Piece { first: block.take(), words: whole_lines(words) });
         }
     }
 }
 
-fn locked<'a>(room: &'a Lock<Pieces>, backoff: &Backoff) -> Result<Guard<'a, Pieces>, WouldWait> {
-    if backoff.may_wait() { Ok(room.lock()) } else { room.try_lock().ok_or(WouldWait) }
+fn locked<'a>(pieces: &'a Lock<Pieces>, backoff: &Backoff) -> Result<Guard<'a, Pieces>, WouldWait> {
+    if backoff.may_wait() { Ok(pieces.lock()) } else { pieces.try_lock().ok_or(WouldWait) }
 }
 
 impl Pieces {
@@ -150,7 +150,7 @@ mod tests {
             unsafe { arena.add(*first, lines * LINE) };
         }
         assert_eq!((arena.blocks(4 * LINE), arena.blocks(2 * LINE)), (2, 6));
-        // Small ones of the short piece, as long as there is room.
+        // Small blocks come from the short piece while it lasts.
         let mut taken: Vec<_> =
             [1, 4, 2, 4].map(|lines| arena.words(lines * LINE, &backoff).unwrap()).into();
         let places: Vec<usize> = taken.iter().map(|block| block.as_ptr().addr()).collect();
@@ -179,7 +179,7 @@ mod tests {
         let words = memory::words(whole_lines(1)).unwrap();
         // SAFETY: words that no other thread uses, freed at the end of the test.
         unsafe { arena.add(words.as_ptr(), whole_lines(1)) };
-        let held = arena.0.as_ref().map(|room| room.lock());
+        let held = arena.0.as_ref().map(|pieces| pieces.lock());
         assert!(matches!(arena.words(1, &Backoff::never()), Err(Failure::Busy)));
         drop(held);
         assert!(arena.words(1, &Backoff::never()).is_ok());

@@ -193,9 +193,9 @@ mod imp {
 
         /// Whether the words at `block` belong to an extent. Takes no lock.
         pub(crate) fn contains(&self, block: *mut Word) -> bool {
-            let within = |note: &Description| {
-                let at = block.addr().wrapping_sub(note.block.addr());
-                at < note.bytes
+            let within = |description: &Description| {
+                let at = block.addr().wrapping_sub(description.block.addr());
+                at < description.bytes
             };
             self.store().is_some_and(|store| store.extents().any(within))
         }
@@ -238,21 +238,25 @@ mod imp {
             if room.has(stride) {
                 return Some(extent);
             }
-            let note = extent.take();
+            let description = extent.take();
             // SAFETY: no other thread sees the extent before it is published below.
-            let Description { older, block, bytes } = unsafe { &mut *note };
-            *older =
-                self.newest.get().map_or(ptr::null_mut(), |note| ptr::from_ref(note).cast_mut());
+            let Description { older, block, bytes } = unsafe { &mut *description };
+            *older = self
+                .newest
+                .get()
+                .map_or(ptr::null_mut(), |description| ptr::from_ref(description).cast_mut());
             (room.free, room.words) = (*block, *bytes / size_of::<Word>());
             // SAFETY: an extent is freed with the store; the caller holds the lock of `room`, so no other thread
             // publishes one.
-            unsafe { self.newest.publish(note) };
+            unsafe { self.newest.publish(description) };
             None
         }
 
         fn extents(&self) -> impl Iterator<Item = &Description> {
             // SAFETY: descriptions live as long as the store, and do not change once they are published.
-            core::iter::successors(self.newest.get(), |note| unsafe { note.older.as_ref() })
+            core::iter::successors(self.newest.get(), |description| unsafe {
+                description.older.as_ref()
+            })
         }
     }
 
@@ -277,12 +281,12 @@ mod imp {
 
     impl Drop for Store {
         fn drop(&mut self) {
-            let mut note = self.newest.take();
+            let mut description = self.newest.take();
             // SAFETY: null, or an extent of this store, which the loop meets once and no other thread uses.
-            while let Some(this) = unsafe { note.as_ref() } {
+            while let Some(this) = unsafe { description.as_ref() } {
                 let older = this.older;
-                drop(Extent(note));
-                note = older;
+                drop(Extent(description));
+                description = older;
             }
         }
     }
@@ -292,17 +296,18 @@ mod imp {
         fn new(bytes: usize) -> Result<Self, AllocError> {
             let block = memory::block(bytes, HUGE_PAGE)?;
             let made = Description { older: ptr::null_mut(), block, bytes };
-            let note = memory::with_tail::<Description, ()>(made, 0, || ()).inspect_err(|_| {
-                // SAFETY: allocated above with this size and alignment.
-                unsafe { memory::free_block(block, bytes, HUGE_PAGE) };
-            })?;
+            let description =
+                memory::with_tail::<Description, ()>(made, 0, || ()).inspect_err(|_| {
+                    // SAFETY: allocated above with this size and alignment.
+                    unsafe { memory::free_block(block, bytes, HUGE_PAGE) };
+                })?;
             // If the system does not take the advice, the pages are small ones, and all else is the same.
             let _ = advise_huge(block.cast(), bytes);
             for page in (0..bytes).step_by(HUGE_PAGE) {
                 // SAFETY: within the block, which no other thread sees yet.
                 unsafe { block.cast::<u8>().add(page).write(0) };
             }
-            Ok(Self(note))
+            Ok(Self(description))
         }
 
         /// Returns the extent. Its new owner frees it by dropping an `Extent` of the same address.
@@ -348,11 +353,11 @@ mod imp {
             extents.provide_ahead(bins(LARGE / HUGE_PAGE) - 1, &backoff);
             assert_eq!(extents.bytes(), 0);
             extents.provide(bins(3) + bins(1) / 2, &backoff);
-            let notes = size_of::<Description>() + size_of::<Store>();
-            assert_eq!(extents.bytes(), 3 * HUGE_PAGE + notes);
+            let descriptions = size_of::<Description>() + size_of::<Store>();
+            assert_eq!(extents.bytes(), 3 * HUGE_PAGE + descriptions);
             let extents = Of::new();
             extents.provide_ahead(bins(LARGE / HUGE_PAGE), &backoff);
-            assert_eq!(extents.bytes(), HUGE_PAGE + notes);
+            assert_eq!(extents.bytes(), HUGE_PAGE + descriptions);
         }
 
         #[test]
@@ -442,16 +447,22 @@ mod imp {
             };
             let (made, late) = (first(true), first(true).expose_provenance());
             assert_eq!(table.extents.segments(), 2);
-            assert!(table.adopt(Directory::none(), made, &Backoff::never()).is_ok());
+            assert!(table.publish_directory(Directory::none(), made, &Backoff::never()).is_ok());
             let held = table.extents.make().unwrap().room.lock();
             without_waiting(move || {
                 let late = ptr::with_exposed_provenance_mut(late);
-                assert!(table.adopt(Directory::none(), late, &Backoff::never()).is_ok());
+                assert!(
+                    table.publish_directory(Directory::none(), late, &Backoff::never()).is_ok()
+                );
             });
             drop(held);
             // A thread that may wait returns the segment.
-            assert!(table.adopt(Directory::none(), first(true), &Backoff::spinning()).is_ok());
-            assert_eq!(table.extents.segments(), 2, "a segment that was not adopted is lost");
+            assert!(
+                table
+                    .publish_directory(Directory::none(), first(true), &Backoff::spinning())
+                    .is_ok()
+            );
+            assert_eq!(table.extents.segments(), 2, "a segment that was not published is lost");
         }
 
         #[test]

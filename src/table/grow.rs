@@ -152,7 +152,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             return Err(Failure::Alloc);
         }
         if self.directory().is_none() {
-            self.begin(backoff)?;
+            self.make_first_directory(backoff)?;
         }
         // relaxed: a hint; `initialize_bin` checks the bins themselves.
         if self.interrupted.load(Ordering::Relaxed) {
@@ -201,7 +201,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     ) -> Result<(), Failure> {
         let bits = Self::next_bits(wanted);
         let made = self.make_directory(bits, false, small.as_ptr(), backoff)?;
-        self.adopt(small.as_ptr(), made, backoff)?;
+        self.publish_directory(small.as_ptr(), made, backoff)?;
         let under_way = Move(&self.interrupted);
         for bin in 0..small.root_bins() {
             self.try_initialize_bin(bin, rehash, backoff)?;
@@ -409,16 +409,16 @@ impl<K: Copy, V: Copy> Table<K, V> {
     ) -> Result<(), Failure> {
         let made = directory.doubled()?;
         let guard = self.lock_growth(backoff);
-        let mut adopted = false;
+        let mut published = false;
         if guard.is_ok() && self.current() == directory.as_ptr() {
             // SAFETY: `made` is a live directory, which no other thread sees before it is published.
             if let Some(longer) = unsafe { Directory::from_ptr(made) } {
                 longer.fill_from(directory);
             }
-            adopted = self.replace_directory(directory.as_ptr(), made);
+            published = self.replace_directory(directory.as_ptr(), made);
         }
         let busy = guard.err();
-        if !adopted {
+        if !published {
             // SAFETY: `made` was never shared, and owns no segments.
             unsafe { Directory::free(made) };
         }

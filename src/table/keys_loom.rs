@@ -26,7 +26,10 @@ impl Map {
         let map = Map::new();
         let made =
             map.make_directory(bits, true, std::ptr::null_mut(), &Backoff::spinning()).unwrap();
-        assert!(map.adopt(super::directory::Directory::none(), made, &Backoff::spinning()).is_ok());
+        assert!(
+            map.publish_directory(super::directory::Directory::none(), made, &Backoff::spinning())
+                .is_ok()
+        );
         map.change(Twin::of(0), Change::Entry(Twin::of(0), ()));
         Arc::new(map)
     }

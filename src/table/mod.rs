@@ -127,7 +127,7 @@ impl<K, V> Table<K, V> {
         // [DI-2] acquire: pairs with the release in `replace_directory` [DI-1], so the segments that the directory
         // lists are initialized.
         let directory = self.directory.load(Ordering::Acquire);
-        // SAFETY: `new` stores `Directory::none()`, which is null only under the model checker, and `adopt` stores live
+        // SAFETY: `new` stores `Directory::none()`, which is null only under the model checker, and `publish_directory` stores live
         // directories.
         unsafe { core::hint::assert_unchecked(!directory.is_null()) };
         // SAFETY: a static, or a directory that is freed with the table.
@@ -195,8 +195,8 @@ impl<K, V> Table<K, V> {
         let made = table
             .make_directory(bits, true, ptr::null_mut(), &Backoff::spinning())
             .map_err(|_| AllocError)?;
-        let adopted = table.adopt(Directory::none(), made, &Backoff::spinning());
-        debug_assert!(adopted.is_ok());
+        let published = table.publish_directory(Directory::none(), made, &Backoff::spinning());
+        debug_assert!(published.is_ok());
         Ok(table)
     }
 
@@ -265,7 +265,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// Makes `made` the current directory if `expected` still is; else frees it and returns its segments.
-    fn adopt(
+    fn publish_directory(
         &self,
         expected: *mut Head<K, V>,
         made: *mut Head<K, V>,
@@ -282,13 +282,13 @@ impl<K, V> Table<K, V> {
             self.count.spread();
         }
         let guard = self.lock_growth(backoff);
-        let adopted = guard.is_ok() && self.replace_directory(expected, made);
-        if adopted && !small {
+        let published = guard.is_ok() && self.replace_directory(expected, made);
+        if published && !small {
             // relaxed: a hint; `initialize_bin` checks the bins themselves.
             self.claimed.store(bins, Ordering::Relaxed);
         }
         let busy = guard.err();
-        if !adopted {
+        if !published {
             let words = Self::segment_words();
             let owns = |block| {
                 if !small && self.has_arena() {
@@ -328,13 +328,13 @@ impl<K, V> Table<K, V> {
 
     /// Makes the first directory.
     #[cold]
-    fn begin(&self, backoff: &Backoff) -> Result<(), Failure>
+    fn make_first_directory(&self, backoff: &Backoff) -> Result<(), Failure>
     where
         K: Copy,
         V: Copy,
     {
         let made = self.make_directory(Self::next_bits(1), true, ptr::null_mut(), backoff)?;
-        Ok(self.adopt(Directory::none(), made, backoff)?)
+        Ok(self.publish_directory(Directory::none(), made, backoff)?)
     }
 
     /// Returns the bin that holds the keys of `hash`, and its number. It starts at the bin that the hint names, and

@@ -130,7 +130,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 if !matches!(change, Change::Entry(..)) {
                     return Ok((None, Change::Keep));
                 }
-                self.begin(&backoff)?;
+                self.make_first_directory(&backoff)?;
                 decided = Some(change);
                 continue;
             };
