@@ -185,8 +185,8 @@ macro_rules! or_insert_methods {
             self.get_or_insert_with(key, || value)
         }
 
-        /// Does what [`get_or_insert_with`](Self::get_or_insert_with) does, if `make` succeeds. If another thread inserts the key
-        /// while `make` runs, returns that thread's value, or the error of `make`.
+        /// Does what [`get_or_insert_with`](Self::get_or_insert_with) does, if `make` succeeds. If another thread
+        /// inserts the key while `make` runs, returns that thread's value, or the error of `make`.
         ///
         /// # Errors
         /// The error of `make`. Then nothing is inserted.
@@ -211,8 +211,8 @@ macro_rules! or_insert_methods {
         /// Does what [`get_or_insert_with`](Self::get_or_insert_with) does, but neither waits nor aborts.
         ///
         /// # Errors
-        /// Those of [`try_insert`](Self::try_insert). The error hands back the key, and the value of `make`: None if `make`
-        /// was not called.
+        /// Those of [`try_insert`](Self::try_insert). The error hands back the key, and the value of `make`: None if
+        /// `make` was not called.
         ///
         /// ```
         #[doc = concat!("let map = hedgerow::", stringify!($Map), "::<u32, u32>::new();")]

@@ -93,8 +93,8 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
     /// Returns the bin's tags.
     #[inline(always)]
     pub(crate) fn tags(self) -> Tags {
-        // [FT-1] acquire: pairs with the release in `set_tags` [FT-2], so a thread that finds a key's tag here, or a bin
-        // initialized, also sees what was written before it.
+        // [FT-1] acquire: pairs with the release in `set_tags` [FT-2], so a thread that finds a key's tag here, or a
+        // bin initialized, also sees what was written before it.
         Tags(self.word(0).control().load(Ordering::Acquire))
     }
 

@@ -16,7 +16,8 @@ entries_of_refs! { [K: Eq + Hash, V, S: BuildHasher] HashMap<K, V, S> }
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     entry_method!(HashMap);
 
-    /// Inserts an entry for an absent key, and returns a reference to it. Hands key and value back if the key is present.
+    /// Inserts an entry for an absent key, and returns a reference to it. Hands key and value back if the key is
+    /// present.
     fn insert_new(&self, key: K, value: V) -> Result<Ref<'_, K, V>, (K, V)> {
         let guard = pin();
         let hash = self.hash(&key);

@@ -1,5 +1,5 @@
-//! Sets. Each is a map without values, with the guarantees of that map. `as_map` returns it, for operations that sets do
-//! not have.
+//! Sets. Each is a map without values, with the guarantees of that map. `as_map` returns it, for operations that sets
+//! do not have.
 
 mod flat;
 mod hash;

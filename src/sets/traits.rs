@@ -9,8 +9,8 @@ use crate::flat;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
-/// Implements the traits of a set. `$bounds` are the bounds of its operations, `$make` those of making an empty set, and
-/// `$copy` those of copying a set.
+/// Implements the traits of a set. `$bounds` are the bounds of its operations, `$make` those of making an empty set,
+/// and `$copy` those of copying a set.
 macro_rules! traits {
     ($set:ident<$t:ident, $p:ident>; where [$($bounds:tt)*]; made [$($make:tt)*]; copied [$($copy:tt)*]) => {
         impl<$t, $p> Default for $set<$t, $p>

@@ -352,8 +352,8 @@ impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
             while index <= self.head().mask {
                 // An entry that is deeper already names a descendant's segment, and must keep it.
                 if self.entry(index).depth().0 < depth.0 {
-                    // [DI-1] release: pairs with the acquire in `entry` [DI-2], so a thread that finds the segment here finds
-                    // it zeroed.
+                    // [DI-1] release: pairs with the acquire in `entry` [DI-2], so a thread that finds the segment here
+                    // finds it zeroed.
                     self.slot(index).store(hint.tagged, Ordering::Release);
                 }
                 index += 1 << (top + 1 - Layout::<K, V>::SEGMENT_BITS);

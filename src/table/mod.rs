@@ -127,8 +127,8 @@ impl<K, V> Table<K, V> {
         // [DI-2] acquire: pairs with the release in `replace_directory` [DI-1], so the segments that the directory
         // lists are initialized.
         let directory = self.directory.load(Ordering::Acquire);
-        // SAFETY: `new` stores `Directory::none()`, which is null only under the model checker, and `publish_directory` stores live
-        // directories.
+        // SAFETY: `new` stores `Directory::none()`, which is null only under the model checker, and `publish_directory`
+        // stores live directories.
         unsafe { core::hint::assert_unchecked(!directory.is_null()) };
         // SAFETY: a static, or a directory that is freed with the table.
         unsafe { Directory::from_ptr(directory) }
@@ -140,8 +140,8 @@ impl<K, V> Table<K, V> {
         if !ptr::eq(self.directory.load(Ordering::Relaxed), expected) {
             return false;
         }
-        // [DI-1] release: pairs with the acquires in `current` and `directory_to_read` [DI-2], so a thread that loads the new
-        // directory sees its segments.
+        // [DI-1] release: pairs with the acquires in `current` and `directory_to_read` [DI-2], so a thread that loads
+        // the new directory sees its segments.
         self.directory.store(new, Ordering::Release);
         true
     }

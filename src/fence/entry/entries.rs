@@ -15,7 +15,8 @@ entries_of_refs! { [K: Ord + Clone, V, R: Ranking<K>] OrdMap<K, V, R> }
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     entry_method!(OrdMap);
 
-    /// Inserts an entry for an absent key, and returns a reference to it. Hands key and value back if the key is present.
+    /// Inserts an entry for an absent key, and returns a reference to it. Hands key and value back if the key is
+    /// present.
     fn insert_new(&self, key: K, value: V) -> Result<Ref<'_, K, V>, (K, V)> {
         let guard = pin();
         let fresh = Self::fresh(key, value);
