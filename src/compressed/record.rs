@@ -131,15 +131,15 @@ impl Location {
         self.0 & 1 != 0
     }
 
-    pub(super) const fn afar(self) -> Indirect {
+    pub(super) const fn indirect(self) -> Indirect {
         Indirect(self.0)
     }
 }
 
 impl From<Indirect> for Location {
     #[inline(always)]
-    fn from(afar: Indirect) -> Self {
-        Self(afar.0)
+    fn from(indirect: Indirect) -> Self {
+        Self(indirect.0)
     }
 }
 

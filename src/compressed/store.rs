@@ -96,10 +96,10 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn new(builder: Builder) -> Self {
         let shape = Shape::new(builder.segment_bits());
-        let lends = shape.lent().len() >= Table::least_lent();
+        let lends = shape.lent().len() >= Table::least_arena_words();
         let (may_learn, folds) = (!builder.codecs.is_empty(), builder.merge.is_some());
         let store = Self {
-            table: if lends { Table::new_lent() } else { Table::new() },
+            table: if lends { Table::new_in_arena() } else { Table::new() },
             pool: Pool::new(shape, 1 + usize::from(folds && builder.budget / shape.bytes() >= FEW)),
             models: Models::new(builder.codecs),
             hasher: builder

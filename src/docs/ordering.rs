@@ -85,7 +85,7 @@
 //! - `OV-1` ↔ `OV-2` (`table/overflow.rs`): publication of overflow lines.
 //! - `OV-3`, `OV-4` (`table/overflow.rs`): recycling of a line: the pool's lock, and a release fence
 //!   before the new owner's first store.
-//! - `LE-1` (`table/lent.rs`): a release fence of the thread that takes memory that was lent to a table, which pairs
+//! - `LE-1` (`table/arena.rs`): a release fence of the thread that takes memory that was lent to a table, which pairs
 //!   with `SL-2`: readers of what the memory held before find their bin changed.
 //! - `CM-1` (`compressed/segment.rs`): a release fence of each writer that reuses a segment, which pairs with `SL-2`:
 //!   the version of a bin speaks for the records that its entries lead to.

@@ -5,9 +5,9 @@ use super::fused::Fused;
 use super::map::fail;
 use super::nodes::Nodes;
 use super::removed::RemovedBytes;
+use crate::api::hash::KeyHash;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
 use crate::api::op::{Computed, Op};
-use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError, TryReserveError};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::errors::Cause;
@@ -159,8 +159,8 @@ impl<S> BytesMap<S> {
 
 impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
-    pub(super) fn hash(&self, key: &[u8]) -> tags::Hash {
-        tags::Hash::spread(self.hash_builder.hash_one(key), mixes_well::<S>())
+    pub(super) fn hash(&self, key: &[u8]) -> KeyHash {
+        KeyHash::spread(self.hash_builder.hash_one(key), mixes_well::<S>())
     }
 
     #[inline(always)]
@@ -267,7 +267,7 @@ impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
     pub(super) fn fresh(
         way: Mode,
-        hash: tags::Hash,
+        hash: KeyHash,
         key: &[u8],
         value: &[u8],
     ) -> Result<Fresh<Fused>, Cause> {
@@ -404,7 +404,7 @@ impl<S: BuildHasher> BytesMap<S> {
     pub(super) fn find_by<'a>(
         &'a self,
         way: Mode,
-        hash: tags::Hash,
+        hash: KeyHash,
         key: &[u8],
         guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, Fused>>, Busy> {

@@ -1,6 +1,6 @@
 //! The nodes of a `BytesMap`: key and value behind the header, in one allocation.
 
-use crate::bins::tags;
+use crate::api::hash::KeyHash;
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::Guard;
@@ -26,7 +26,7 @@ impl Fused {
     }
 
     /// A node of copies of both.
-    pub(super) fn new(hash: tags::Hash, key: &[u8], value: &[u8]) -> Result<Fresh<Self>, Cause> {
+    pub(super) fn new(hash: KeyHash, key: &[u8], value: &[u8]) -> Result<Fresh<Self>, Cause> {
         let (Ok(key_len), Ok(value_len)) = (key.len().try_into(), value.len().try_into()) else {
             return Err(Cause::TooLong);
         };

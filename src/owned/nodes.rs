@@ -1,8 +1,10 @@
 //! A table of nodes with its garbage: the part that all maps of owned data share.
 
+use crate::api::cursor::Cursor;
+use crate::api::failure::Failure;
+use crate::api::hash::KeyHash;
 use crate::bins::bin::Entry;
 use crate::bins::layout::Layout;
-use crate::bins::tags::Hash;
 use crate::error::Busy;
 use crate::error::TryReserveError;
 use crate::reclaim::garbage::free_all;
@@ -11,13 +13,12 @@ use crate::reclaim::node::{List, Live, Node, NodePtr};
 use crate::reclaim::retired::{Fresh, Mode, Retired, Unlinked};
 use crate::sync::backoff::Backoff;
 use crate::sync::prefetch;
-use crate::table::cursor::Cursor;
+use crate::table::Table;
 #[cfg(feature = "rayon")]
 use crate::table::pieces::Piece;
 use crate::table::scan::{AT_ONCE, Raw};
 use crate::table::walk::Position;
 use crate::table::write::{Altered, Change};
-use crate::table::{Failure, Table};
 use alloc::vec::Vec;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -140,7 +141,7 @@ impl<N: Node> Nodes<N> {
     #[inline(always)]
     pub(super) fn get<'a>(
         &'a self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         _guard: &'a Guard<'_>,
     ) -> Option<Live<'a, N>> {
@@ -154,7 +155,7 @@ impl<N: Node> Nodes<N> {
     /// As `get`, but never waits.
     pub(super) fn try_get<'a>(
         &'a self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         _guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, N>>, Busy> {
@@ -169,7 +170,7 @@ impl<N: Node> Nodes<N> {
     #[inline(always)]
     pub(super) fn find<'a>(
         &'a self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         way: Mode,
         guard: &'a Guard<'_>,
@@ -184,7 +185,7 @@ impl<N: Node> Nodes<N> {
     #[inline]
     pub(super) fn get_window<'a>(
         &'a self,
-        hashes: &[Hash],
+        hashes: &[KeyHash],
         eq: impl Fn(usize, Live<'_, N>) -> bool + Copy,
         mut answer: impl FnMut(usize, Option<Live<'a, N>>),
         _guard: &'a Guard<'_>,
@@ -208,7 +209,7 @@ impl<N: Node> Nodes<N> {
     #[inline(always)]
     fn alter(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         backoff: Backoff,
         mut decide: impl FnMut(Option<NodePtr<N>>) -> Change<NodePtr<N>, ()>,
@@ -221,7 +222,7 @@ impl<N: Node> Nodes<N> {
         self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide)
     }
 
-    fn hash_of(node: NodePtr<N>) -> Hash {
+    fn hash_of(node: NodePtr<N>) -> KeyHash {
         // SAFETY: called back by the table with nodes that it holds, while the caller has a guard.
         unsafe { node.live() }.hash()
     }
@@ -299,7 +300,7 @@ impl<N: Node> Nodes<N> {
     /// Takes out the node that `eq` knows, if `wanted` says so.
     pub(super) fn remove(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         mut wanted: impl FnMut(NodePtr<N>) -> bool,
         way: Mode,

@@ -1,9 +1,9 @@
 //! What is done to one entry.
 
 use super::map::HashMap;
+use crate::api::hash::KeyHash;
 use crate::api::hasher::mixes_well;
 use crate::api::op::{Computed, Op};
-use crate::bins::tags;
 use crate::error::{Busy, OccupiedError};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::{Guard, pin, try_pin};
@@ -24,8 +24,8 @@ pub(super) fn give_up<K, V, T, E>(_why: E) -> T {
 
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline(always)]
-    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> tags::Hash {
-        tags::Hash::spread(self.hasher().hash_one(key), mixes_well::<S>())
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> KeyHash {
+        KeyHash::spread(self.hasher().hash_one(key), mixes_well::<S>())
     }
 
     #[inline(always)]

@@ -3,14 +3,14 @@
 use super::iter::{PinnedIter, PinnedKeys, PinnedValues};
 use super::map::HashMap;
 use super::ops::give_up;
+use crate::api::batch::{WINDOW, hashes, same_length};
+use crate::api::cursor::Cursor;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Pinned;
 use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::Pair;
 use crate::reclaim::retired::Mode;
-use crate::table::cursor::Cursor;
-use crate::table::window::{WINDOW, hashes, same_length};
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 

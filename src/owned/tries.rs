@@ -4,8 +4,8 @@
 
 use super::map::HashMap;
 use super::nodes::NotAbsent;
+use crate::api::hash::KeyHash;
 use crate::api::op::{Computed, Op};
-use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::errors::Cause;
@@ -208,7 +208,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     fn find_by<'a>(
         &'a self,
         way: Mode,
-        hash: tags::Hash,
+        hash: KeyHash,
         key: &K,
         guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, Pair<K, V>>>, Busy> {
@@ -219,7 +219,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline(always)]
     fn fresh_by(
         way: Mode,
-        hash: impl FnOnce(&K) -> tags::Hash,
+        hash: impl FnOnce(&K) -> KeyHash,
         key: K,
         value: V,
     ) -> Result<Fresh<Pair<K, V>>, (Cause, (K, V))> {

@@ -1,7 +1,7 @@
 //! Why an insertion failed.
 
+use crate::api::failure::Failure;
 use crate::error::{Busy, TryInsertError};
-use crate::table::Failure;
 
 /// The cause of a failed insertion: the error without the key and value that it hands back.
 #[derive(Clone, Copy, Debug)]

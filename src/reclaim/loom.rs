@@ -5,7 +5,7 @@
 
 use super::garbage::Garbage;
 use super::node::{Header, Node, NodePtr};
-use crate::bins::tags::Hash;
+use crate::api::hash::KeyHash;
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::sync::epoch::Domain;
 use crate::sync::loom::explore;
@@ -53,7 +53,7 @@ unsafe impl Send for Model {}
 impl Model {
     fn new(nodes: usize) -> Arc<Self> {
         let state = || UnsafeCell::new("alive");
-        let node = |_| Box::new(Tracked { header: Header::new(Hash(0)), state: state() });
+        let node = |_| Box::new(Tracked { header: Header::new(KeyHash(0)), state: state() });
         Arc::new(Self {
             domain: Domain::new(),
             garbage: Garbage::new(),

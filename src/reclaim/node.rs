@@ -1,6 +1,6 @@
 //! Nodes: a header, and behind it what the map stores.
 
-use crate::bins::tags::Hash;
+use crate::api::hash::KeyHash;
 #[cfg(not(target_pointer_width = "64"))]
 use crate::facade::atomic::AtomicUsize;
 use crate::facade::atomic::{AtomicPtr, Ordering};
@@ -23,7 +23,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    pub(crate) fn new(hash: Hash) -> Self {
+    pub(crate) fn new(hash: KeyHash) -> Self {
         Self {
             low: AtomicPtr::new(ptr::without_provenance_mut(hash.0 as usize)),
             #[cfg(not(target_pointer_width = "64"))]
@@ -33,13 +33,13 @@ impl Header {
 
     /// Returns the hash, unless the node has become garbage.
     #[inline]
-    pub(crate) fn hash(&self) -> Hash {
+    pub(crate) fn hash(&self) -> KeyHash {
         // relaxed: written before the node was published.
         let low = self.low.load(Ordering::Relaxed).addr() as u64;
         #[cfg(not(target_pointer_width = "64"))]
         // relaxed: as above.
         let low = low | (self.high.load(Ordering::Relaxed) as u64) << 32;
-        Hash(low)
+        KeyHash(low)
     }
 }
 
@@ -105,7 +105,7 @@ impl<'a, N: Node> Live<'a, N> {
         self.node
     }
 
-    pub(crate) fn hash(self) -> Hash {
+    pub(crate) fn hash(self) -> KeyHash {
         self.header().hash()
     }
 

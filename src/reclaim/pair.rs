@@ -3,7 +3,7 @@
 use super::errors::Cause;
 use super::node::{Header, Node, NodePtr};
 use super::retired::Fresh;
-use crate::bins::tags;
+use crate::api::hash::KeyHash;
 use crate::error::{OccupiedError, TryInsertError};
 use alloc::alloc::alloc;
 use alloc::boxed::Box;
@@ -28,7 +28,7 @@ unsafe impl<K, V> Node for Pair<K, V> {
 
 impl<K, V> Pair<K, V> {
     /// Makes a node, or hands key and value back if there is no memory.
-    pub(crate) fn new(hash: tags::Hash, key: K, value: V) -> Result<Fresh<Self>, (K, V)> {
+    pub(crate) fn new(hash: KeyHash, key: K, value: V) -> Result<Fresh<Self>, (K, V)> {
         // SAFETY: the layout is not of size zero, because a node has a header.
         let node = unsafe { alloc(core::alloc::Layout::new::<Self>()) }.cast::<Self>();
         let Some(node) = NonNull::new(node) else { return Err((key, value)) };
@@ -74,7 +74,7 @@ impl<K> KeyNode<K> {
         let node = unsafe { alloc(core::alloc::Layout::new::<Self>()) }.cast::<Self>();
         let Some(node) = NonNull::new(node) else { return Err(key) };
         // SAFETY: the memory was just allocated with the layout of this type.
-        unsafe { node.write(Self { header: Header::new(tags::Hash(0)), key }) };
+        unsafe { node.write(Self { header: Header::new(KeyHash(0)), key }) };
         Ok(Fresh(NodePtr(node)))
     }
 }

@@ -15,8 +15,8 @@ use core::mem::MaybeUninit;
 /// Bytes in a word.
 pub(crate) const WORD: usize = size_of::<usize>();
 
-/// A key that is stored elsewhere: a word of [`INDIRECT_BITS`] bits that says where. The bytes there may be overwritten
-/// as soon as no entry refers to them.
+/// A key that is stored as a word of [`INDIRECT_BITS`] bits, which refers to the place of the key itself. Other threads
+/// may overwrite that place as soon as no entry refers to it any more.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]

@@ -6,8 +6,8 @@ use super::super::rank::{Ranking, rank_as, to_word};
 use super::super::search::Sought;
 use super::map::OrdMap;
 use super::raw::{By, Doubt, Raw};
+use crate::api::hash::KeyHash;
 use crate::api::op::{Change, Computed, Op};
-use crate::bins::tags::Hash;
 use crate::error::{Busy, OccupiedError};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::errors::Cause;
@@ -268,7 +268,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     }
 
     pub(super) fn fresh(key: K, value: V) -> Fresh<Pair<K, V>> {
-        Pair::new(Hash(0), key, value).unwrap_or_else(give_up::<K, V, _, _>)
+        Pair::new(KeyHash(0), key, value).unwrap_or_else(give_up::<K, V, _, _>)
     }
 
     /// A node that this call has taken out of the tree.

@@ -2,10 +2,10 @@
 
 use super::super::rule::Rule;
 use super::super::search::Stand;
+use crate::memory::AllocError;
 use crate::reclaim::node::{Node, NodePtr};
 use crate::reclaim::pair::{KeyNode, Pair};
 use crate::reclaim::retired::Retired;
-use crate::table::memory::AllocError;
 use core::cmp::Ordering;
 use core::ptr::NonNull;
 use equivalent::Comparable;

@@ -5,8 +5,8 @@
 use super::super::rank::Ranking;
 use super::map::OrdMap;
 use super::raw::{Doubt, Raw};
+use crate::api::hash::KeyHash;
 use crate::api::op::{Computed, Op};
-use crate::bins::tags::Hash;
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::errors::Cause;
@@ -198,7 +198,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     fn fresh_by(way: Mode, key: K, value: V) -> Result<Fresh<Pair<K, V>>, (Cause, (K, V))> {
         match way.room() {
-            Ok(()) => Pair::new(Hash(0), key, value).map_err(|both| (Cause::Alloc, both)),
+            Ok(()) => Pair::new(KeyHash(0), key, value).map_err(|both| (Cause::Alloc, both)),
             Err(why) => Err((why, (key, value))),
         }
     }
