@@ -2,20 +2,20 @@
 //!
 //! | error | returned when | hands back |
 //! |---|---|---|
-//! | [`Busy`] | a method that does not wait would have had to | |
+//! | [`Busy`] | a method that may not wait would have to | |
 //! | [`TryReserveError`] | memory cannot be reserved, or its size cannot be addressed | |
 //! | [`Full`] | a map of fixed size has no room for a new key | key and value |
-//! | [`OccupiedError`] | an entry was to be inserted if the key had none, and it has one | key and value |
+//! | [`OccupiedError`] | a method that inserts only absent keys finds the key present | key and value |
 //! | [`TryInsertError`] | a method that neither waits nor aborts did not insert | key and value |
-//! | [`TryError`] | a `try_` method that takes no entry would have had to wait, or has no memory | |
+//! | [`TryError`] | a `try_` method that inserts nothing would have to wait, or finds no memory | |
 //!
-//! The errors of a single map are in its module: [`compressed`](crate::compressed), for example. Which operation
-//! returns which: [`docs::api`](crate::docs::api).
+//! The errors of a single map are in its module, for example [`compressed`](crate::compressed).
+//! [`docs::api`](crate::docs::api) says which operation returns which error.
 
 use core::error::Error;
 use core::fmt;
 
-/// An operation would have had to wait: for another thread, or for the code that an interrupt has interrupted.
+/// An operation would have to wait: for another thread, or for the code that an interrupt has interrupted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
 
@@ -57,11 +57,11 @@ impl fmt::Display for TryReserveError {
 
 impl Error for TryReserveError {}
 
-/// An operation would have had to wait, or found no memory. Nothing was done.
+/// An operation would have to wait, or found no memory. Nothing has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TryError {
-    /// The operation would have had to wait.
+    /// The operation would have to wait.
     Busy,
     /// The allocator has no memory.
     Alloc,
@@ -124,10 +124,10 @@ impl<K, V> fmt::Display for Full<K, V> {
 
 impl<K: fmt::Debug, V: fmt::Debug> Error for Full<K, V> {}
 
-/// The key has an entry already. Hands key and value back, and says what `current` is.
+/// The key has an entry already. Hands key and value back, with the `current` value.
 ///
-/// In maps of plain data `current` is a copy of the value that was found. In maps of owned data it is `()`: use
-/// `get_or_insert_with` to borrow that value.
+/// In maps of plain data, `current` is a copy of the value that was found. In maps of owned data it is `()`:
+/// `get_or_insert_with` borrows that value instead.
 ///
 /// ```
 /// let map: hedgerow::FlatMap<u32, char> = [(1, 'a')].into();
@@ -164,7 +164,7 @@ impl<K, V, C> OccupiedError<K, V, C> {
 }
 
 impl<K, T: Copy> OccupiedError<K, T, T> {
-    /// The answer of `insert_if_absent` to what was found.
+    /// Returns the result of `insert_if_absent`, which found `found`.
     pub(crate) fn unless_absent(found: Option<T>, key: K, value: T) -> Result<(), Self> {
         found.map_or(Ok(()), |current| Err(Self::new(key, value, current)))
     }
@@ -178,9 +178,9 @@ impl<K, V, C> fmt::Display for OccupiedError<K, V, C> {
 
 impl<K: fmt::Debug, V: fmt::Debug, C: fmt::Debug> Error for OccupiedError<K, V, C> {}
 
-/// A method that may insert, but neither waits nor aborts, did not insert. Hands key and value back.
+/// A method that neither waits nor aborts did not insert. Hands key and value back.
 ///
-/// If a closure makes the value, the value that is handed back is `None` unless the closure was called.
+/// For a method that takes a closure for the value, `value` is an `Option`: None unless the closure was called.
 ///
 /// ```
 /// use hedgerow::{HashMap, error::TryInsertError};
@@ -199,8 +199,8 @@ impl<K: fmt::Debug, V: fmt::Debug, C: fmt::Debug> Error for OccupiedError<K, V, 
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum TryInsertError<K, V> {
-    /// The operation would have had to wait. Try again: from outside the interrupt if it was called in one, and not
-    /// within a destructor of an entry of the same map.
+    /// The operation would have to wait. Try again later: in an interrupt handler, after the handler has returned; in a
+    /// destructor of an entry of the same map, after the destructor has returned.
     Busy {
         /// The key that was not inserted.
         key: K,

@@ -1,8 +1,7 @@
-//! The one file that knows where atomics come from.
+//! The one file that chooses where atomics come from.
 //!
-//! Everything else in the crate takes its atomics, its spin lock and its payload words from here, so
-//! that three worlds can be swapped in without touching an algorithm: the machine's own atomics,
-//! `portable-atomic` (targets without compare-and-swap), and the model checker's.
+//! Every other file takes its atomics, its spin lock and its payload words from here. So the same algorithms run on the
+//! machine's own atomics, on `portable-atomic` (for targets without compare-and-swap), and in the model checker.
 
 #[cfg(not(any(hedgerow_loom, feature = "portable-atomic")))]
 pub(crate) use core::sync::atomic;
@@ -12,31 +11,31 @@ pub(crate) use portable_atomic as atomic;
 
 #[cfg(all(hedgerow_loom, not(hedgerow_shuttle)))]
 use loom as checker;
-/// Random schedules that are longer than all interleavings of could be gone through.
+/// Runs random schedules, for models with too many interleavings to run all.
 #[cfg(hedgerow_shuttle)]
 use shuttle as checker;
 
 #[cfg(hedgerow_loom)]
 pub(crate) use checker::sync::atomic;
 
-/// A number of which the model checker sees nothing.
+/// A counter whose accesses the model checker does not see as steps.
 #[cfg(all(test, hedgerow_loom))]
 pub(crate) use std::sync::atomic::AtomicUsize as Unseen;
 
-/// Keeps the compiler, and nobody else, from reordering.
+/// A barrier for the compiler alone: the processor may still reorder.
 pub(crate) use core::sync::atomic::compiler_fence;
 
-/// The operating system's barrier for all threads of the process.
+/// The operating system's memory barrier for all threads of the process.
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 pub(crate) use hedgerow_std_ext::membarrier;
 
 pub(crate) use word::Word;
 
-/// Asks the system for huge pages under a block: advice, which changes nothing but speed.
+/// Asks the system for huge pages under a block. This is advice, and changes only speed.
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 pub(crate) use hedgerow_std_ext::pages::advise_huge;
 
-/// What threads of an operating system wait by.
+/// Primitives with which operating system threads wait.
 #[cfg(any(feature = "std-ext", all(test, hedgerow_loom)))]
 pub(crate) mod blocking {
     #[cfg(hedgerow_loom)]
@@ -54,7 +53,7 @@ pub(crate) fn spin_hint() {
     core::hint::spin_loop();
 }
 
-/// Lets others have the processor, where there is somebody to ask; else spins.
+/// Yields the processor to other threads if there is an operating system; else spins.
 #[inline]
 pub(crate) fn yield_hint() {
     #[cfg(all(feature = "std", not(hedgerow_loom)))]
@@ -63,7 +62,7 @@ pub(crate) fn yield_hint() {
     spin_hint();
 }
 
-/// A `const fn` everywhere but under the model checker, whose atomics have no constant constructor.
+/// Declares a `const fn`, or an ordinary one for the model checker, whose atomics have no constant constructor.
 macro_rules! const_unless_loom {
     ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {
         #[cfg(not(hedgerow_loom))]
@@ -76,7 +75,7 @@ macro_rules! const_unless_loom {
 }
 pub(crate) use const_unless_loom;
 
-/// A short lock for writers' bookkeeping; no user code runs under it and no reader takes it.
+/// A short lock for writers' bookkeeping. No user code runs under it, and no reader takes it.
 #[cfg(feature = "alloc")]
 pub(crate) mod lock {
     #[cfg(hedgerow_loom)]
@@ -98,7 +97,7 @@ pub(crate) mod lock {
             }
         }
 
-        /// Spins until the lock is ours.
+        /// Spins until this thread has the lock.
         pub(crate) fn lock(&self) -> Guard<'_, T> {
             #[cfg(hedgerow_loom)]
             return self.0.lock().unwrap();
@@ -106,7 +105,7 @@ pub(crate) mod lock {
             self.0.lock()
         }
 
-        /// Takes the lock only if nobody holds it.
+        /// Takes the lock if no thread holds it.
         pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
             #[cfg(hedgerow_loom)]
             return self.0.try_lock().ok();
@@ -118,14 +117,14 @@ pub(crate) mod lock {
 
 /// Machine words that carry payload: any bytes, padding and pointers included.
 ///
-/// A [`Word`] is either *control* (always an initialised integer, seen through [`Word::control`]) or
-/// *payload* (read and written relaxed as `MaybeUninit`). One word is never used as both at a time.
-/// Payload that is known to be an integer may be loaded as one ([`Word::load_integer`]).
+/// A [`Word`] is either *control* (always an initialized integer, accessed through [`Word::control`]) or *payload*
+/// (loaded and stored relaxed as `MaybeUninit`), never both at a time. Payload that is known to be an integer may be
+/// loaded as one ([`Word::load_integer`]).
 mod word {
     use super::atomic::AtomicUsize;
     use core::mem::MaybeUninit;
 
-    /// Inline assembly makes loads and stores of possibly uninitialised words atomic.
+    /// Words whose loads and stores are atomic by inline assembly, even if they are uninitialized.
     #[cfg(not(any(hedgerow_loom, hedgerow_int_words, miri, target_family = "wasm")))]
     mod repr {
         use super::{AtomicUsize, MaybeUninit};
@@ -138,9 +137,9 @@ mod word {
         impl Word {
             #[inline(always)]
             pub(crate) fn control(&self) -> &AtomicUsize {
-                // SAFETY: both types are `repr(transparent)` over an `UnsafeCell` of a `usize`, the
-                // caller uses this word as control only, so it always holds an initialised integer,
-                // and all concurrent accesses to it are atomic.
+                // SAFETY: both types are `repr(transparent)` over an `UnsafeCell` of a `usize`. The caller uses this
+                // word as control only, so it always holds an initialized integer, and all concurrent accesses to it
+                // are atomic.
                 unsafe { &*core::ptr::from_ref(self).cast() }
             }
 
@@ -158,8 +157,8 @@ mod word {
         }
     }
 
-    /// Plain integer atomics, for the model checker and for tools that cannot see through inline
-    /// assembly (`ThreadSanitizer`, Miri). Types with padding are for the other representation.
+    /// Words that are integer atomics, for the model checker and for tools that cannot analyze inline assembly
+    /// (`ThreadSanitizer`, Miri). Types with padding need the other representation.
     #[cfg(any(hedgerow_loom, hedgerow_int_words, miri))]
     mod repr {
         use super::{AtomicUsize, MaybeUninit};
@@ -187,8 +186,8 @@ mod word {
 
             #[inline(always)]
             pub(crate) fn store_payload(&self, value: MaybeUninit<usize>) {
-                // SAFETY: under these cfgs the crate is only run with payload types that have no
-                // padding, so every byte that reaches a word is initialised.
+                // SAFETY: under these cfgs the crate runs only with payload types without padding, so every byte that
+                // reaches a word is initialized.
                 let value = unsafe { value.assume_init() };
                 // relaxed: ordered by the seqlock that guards the word ([SL-1] to [SL-4]).
                 self.0.store(value, Relaxed);
@@ -196,7 +195,7 @@ mod word {
         }
     }
 
-    /// WebAssembly without the atomics proposal has one thread and no interrupts.
+    /// Words for WebAssembly without the atomics proposal, which has one thread and no interrupts.
     #[cfg(all(target_family = "wasm", not(any(hedgerow_loom, hedgerow_int_words, miri))))]
     mod repr {
         use super::{AtomicUsize, MaybeUninit};
@@ -213,8 +212,8 @@ mod word {
         impl Word {
             #[inline(always)]
             pub(crate) fn control(&self) -> &AtomicUsize {
-                // SAFETY: same size and alignment, initialised by the allocation (zeroed) and only
-                // ever stored to as an integer; there is one thread.
+                // SAFETY: same size and alignment. The allocation initialized the word (zeroed), and it is only ever
+                // stored to as an integer; there is one thread.
                 unsafe { &*self.0.get().cast() }
             }
 
@@ -235,8 +234,8 @@ mod word {
     pub(crate) use repr::Word;
 
     impl Word {
-        /// Loads a payload word that the caller knows to be initialised, as the integer that it is: the
-        /// compiler sees through this load, which it does not through the other.
+        /// Loads a payload word that the caller knows to be initialized, as an integer. The compiler can optimize this
+        /// load, unlike that of `load_payload`.
         #[inline(always)]
         pub(crate) fn load_integer(&self) -> usize {
             // relaxed: ordered by the seqlock that guards the word ([SL-1] to [SL-4]).
@@ -245,7 +244,7 @@ mod word {
     }
 
     impl Word {
-        /// Stores a payload word that is an integer, as `load_integer` loads one.
+        /// Stores a payload word that is an integer, the counterpart of `load_integer`.
         #[inline(always)]
         pub(crate) fn store_integer(&self, value: usize) {
             // relaxed: ordered by the seqlock that guards the word ([SL-1] to [SL-4]).

@@ -89,6 +89,8 @@ pub mod fence;
 pub mod flat;
 #[cfg(all(feature = "left-right-table", not(hedgerow_loom)))]
 pub mod left_right;
+#[cfg(feature = "alloc")]
+mod memory;
 #[cfg(all(feature = "alloc", not(hedgerow_loom)))]
 pub mod owned;
 #[cfg(feature = "alloc")]

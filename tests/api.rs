@@ -155,6 +155,18 @@ fn implemented(header: &str) -> Option<String> {
     Some(format!("Pinned<{map}>"))
 }
 
+/// The methods that several maps have, each written once, by a macro.
+const SHARED: &str = include_str!("../src/api/or_insert.rs");
+
+/// The public methods that a macro of `SHARED` writes; none if it has no macro of this name.
+fn shared_methods(name: &str) -> impl Iterator<Item = String> {
+    let body = SHARED.split_once(&format!("macro_rules! {name} {{")).map_or("", |(_, body)| body);
+    let body = body.split("\n}\n").next().expect("a split has a first part");
+    body.split("pub fn ").skip(1).map(|method| {
+        method.split(['<', '(']).next().expect("a split has a first part").to_string()
+    })
+}
+
 /// The public methods of all types, by the sources under `folder`.
 fn methods(folder: &Path, into: &mut BTreeMap<String, BTreeSet<String>>) {
     for entry in fs::read_dir(folder).expect("a source folder is readable") {
@@ -175,6 +187,9 @@ fn methods(folder: &Path, into: &mut BTreeMap<String, BTreeSet<String>>) {
                 }
             }
             let line = line.trim_start();
+            if let (Some(of), Some((name, _))) = (&of, line.split_once("!(")) {
+                into.entry(of.clone()).or_default().extend(shared_methods(name));
+            }
             let line = line.strip_prefix("pub const fn ").or(line.strip_prefix("pub fn "));
             if let (Some(of), Some(line)) = (&of, line) {
                 let name = line.split(['<', '(']).next().expect("a split has a first part");

@@ -1,8 +1,9 @@
 //! builds: default
-//! A sandbox that refuses `membarrier` after the first maps were made, while their readers rely on it: publishes come
-//! to an end, and garbage goes. Each case is a process of its own, since a filter of system calls cannot be taken back.
 //!
-//! Other builds would have nothing to run: they have feature `std` alone, and so no barrier that could be refused.
+//! A sandbox refuses `membarrier` after the first maps were made, when their readers rely on it. Publishes still end,
+//! and garbage is still freed. Each case is a process of its own, because a filter of system calls cannot be removed.
+//!
+//! Other builds have no `std-ext`, and so no barrier that could be refused.
 #![cfg(all(
     feature = "std-ext",
     target_os = "linux",
@@ -33,7 +34,7 @@ unsafe extern "C" {
 
 const PR_SET_NO_NEW_PRIVS: i32 = 38;
 const SECCOMP_SET_MODE_FILTER: i64 = 1;
-/// For all threads there are.
+/// The filter is for all threads of the process.
 const SECCOMP_FILTER_FLAG_TSYNC: i64 = 1;
 const EPERM: u32 = 1;
 const ENOSYS: u32 = 38;
@@ -51,7 +52,7 @@ mod call {
     pub(crate) const SCHED_SETAFFINITY: u32 = 122;
 }
 
-/// Has the kernel refuse the process this system call from now on, with this error.
+/// Makes the kernel refuse this system call from now on, with this error.
 fn refuse(number: u32, error: u32) {
     #[repr(C)]
     struct Step(u16, u8, u8, u32);
@@ -59,20 +60,20 @@ fn refuse(number: u32, error: u32) {
     struct Filter(u16, *const Step);
 
     let steps = [
-        // Load the number of the call; compare it; refuse; allow.
+        // Load the number of the call, compare it, refuse, allow.
         Step(0x20, 0, 0, 0),
         Step(0x15, 0, 1, number),
         Step(0x06, 0, 0, 0x0005_0000 | error),
         Step(0x06, 0, 0, 0x7fff_0000),
     ];
     let filter = Filter(steps.len() as u16, steps.as_ptr());
-    // SAFETY: takes numbers only.
+    // SAFETY: the call takes numbers alone.
     let bound = unsafe { prctl(PR_SET_NO_NEW_PRIVS, 1_u64, 0_u64, 0_u64, 0_u64) };
     assert_eq!(bound, 0, "the process may gain privileges");
     let (mode, threads) = (SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC);
     // SAFETY: the filter and its steps outlive the call, which copies them.
     let set = unsafe { syscall(call::SECCOMP, mode, threads, &raw const filter) };
-    assert_eq!(set, 0, "the system takes no filter");
+    assert_eq!(set, 0, "the system refuses the filter");
 }
 
 /// Runs `child` in a process of its own, for half a minute at most.
@@ -81,86 +82,89 @@ fn forked(what: &str, child: impl FnOnce()) {
     let pid = unsafe { fork() };
     assert!(pid >= 0, "no child");
     if pid == 0 {
-        // SAFETY: takes an integer; the signal ends the child, and nothing else.
+        // SAFETY: the call takes an integer. Its signal ends the child alone.
         unsafe { alarm(30) };
         let done = catch_unwind(AssertUnwindSafe(child)).is_ok();
-        // SAFETY: nothing of the parent is to be run down here.
+        // SAFETY: the call takes an integer. The parent's destructors must not run here.
         unsafe { _exit(i32::from(!done)) }
     }
     let mut status = 0;
-    // SAFETY: the child is ours, and the status a place of our own.
+    // SAFETY: the child is this process's, and `status` outlives the call.
     let ended = unsafe { waitpid(pid, &raw mut status, 0) };
-    assert_eq!((ended, status), (pid, 0), "{what}: it waited for ever, or panicked");
+    assert_eq!((ended, status), (pid, 0), "{what}: it never ended, or panicked");
 }
 
 type Map = HashMap<u64, Tracked>;
 
-/// What another thread does each time it is told to.
-struct Told {
+/// A thread that does a step on request.
+struct Stepper {
     go: Sender<()>,
     done: Receiver<()>,
 }
 
-impl Told {
+impl Stepper {
     fn once(&self) {
-        self.go.send(()).expect("it waits for that");
-        self.done.recv().expect("it does it");
+        self.go.send(()).expect("the thread waits for this");
+        self.done.recv().expect("the thread ends the step");
     }
 }
 
-fn told<'s, 'e>(scope: &'s thread::Scope<'s, 'e>, mut step: impl FnMut() + Send + 's) -> Told {
+fn stepper<'s, 'e>(
+    scope: &'s thread::Scope<'s, 'e>,
+    mut step: impl FnMut() + Send + 's,
+) -> Stepper {
     let ((go, may_go), (is_done, done)) = (channel(), channel());
     scope.spawn(move || {
         while may_go.recv().is_ok() {
             step();
-            is_done.send(()).expect("somebody waits for that");
+            is_done.send(()).expect("the test waits for this");
         }
     });
-    Told { go, done }
+    Stepper { go, done }
 }
 
-/// Readers of every kind that executed no fence until now; then `refused` happens, and `then` says what there is to do
-/// that all of it goes on.
+/// Makes readers of every kind, none of which executes fences. Then calls `refused`, and passes `then` a function that
+/// publishes and frees garbage, and returns how many readers are in the way and how much garbage is left.
 fn with_readers_that_do_not_fence(
     refused: impl FnOnce(),
-    then: impl FnOnce(&mut dyn FnMut() -> (usize, usize), &[Told]),
+    then: impl FnOnce(&mut dyn FnMut() -> (usize, usize), &[Stepper]),
 ) {
     assert!(membarrier::register(), "this system has no membarrier");
     let alive = Arc::new(AtomicUsize::new(0));
     let (mut writer, reader) = LeftRightMap::<u64, Tracked>::new();
     let map = Map::new();
-    let look = |reader: &hedgerow::left_right::ReadHandle<u64, Tracked>| {
-        // As often as it takes until a reader has paid for a barrier by fences.
+    let read_often = |reader: &hedgerow::left_right::ReadHandle<u64, Tracked>| {
+        // Until the reader's fences have cost as much as a barrier, and it stops executing them.
         for _ in 0..150_000 {
             assert!(reader.get(&0).is_some());
         }
     };
     writer.insert(0, Tracked::new(0, &alive));
     writer.publish();
-    look(&reader);
+    read_often(&reader);
     thread::scope(|scope| {
         let others = [(); 2].map(|()| {
             let (handle, map) = (writer.read_handle(), &map);
             let mut is_first = true;
-            told(scope, move || {
+            stepper(scope, move || {
                 if std::mem::take(&mut is_first) {
-                    look(&handle);
+                    read_often(&handle);
                 }
                 assert!(handle.get(&0).is_some());
                 assert!(map.pin().get(&u64::MAX).is_none());
             })
         });
-        others.iter().for_each(Told::once);
-        // And one that has gone: joined, since a scope does not wait for destructors of thread-locals.
+        others.iter().for_each(Stepper::once);
+        // And a reader that has ended: joined, because a scope does not wait for destructors of thread-locals.
         thread::scope(|scope| scope.spawn(|| drop(pin())).join().unwrap());
         map.insert(1, Tracked::new(1, &alive));
         drop(map.remove(&1));
         map.reclaim();
-        assert_eq!(map.pending(), 0, "garbage stays even with membarrier");
+        assert_eq!(map.pending(), 0, "garbage stays although membarrier works");
         refused();
-        assert!(!membarrier::barrier(), "the filter filters nothing");
+        assert!(!membarrier::barrier(), "the filter does not refuse membarrier");
         let mut round = 0;
-        // Readers that are in the way, and garbage that stays.
+        // Returns how many readers are in the way, and how much garbage is left.
         let mut go_on = || {
             round += 1;
             writer.insert(0, Tracked::new(round, &alive));
@@ -174,7 +178,7 @@ fn with_readers_that_do_not_fence(
         assert!(reader.get(&0).is_some());
         drop(pin());
         map.reclaim();
-        assert_eq!(map.pending(), 0, "garbage stays though every reader has read since");
+        assert_eq!(map.pending(), 0, "garbage stays although every reader has read since");
         for n in 0..20 {
             writer.insert(n, Tracked::new(n, &alive));
             writer.publish();
@@ -183,11 +187,11 @@ fn with_readers_that_do_not_fence(
         assert_eq!(reader.len(), 20);
         drop(others);
     });
-    assert_eq!(alive.load(Ordering::Relaxed), 20, "something is kept that nobody can meet");
+    assert_eq!(alive.load(Ordering::Relaxed), 20, "an entry is kept that no reader can see");
 }
 
 #[test]
-fn publishes_and_garbage_go_on_where_membarrier_is_refused_late() {
+fn publishes_end_and_garbage_is_freed_if_membarrier_is_refused_late() {
     for error in [EPERM, ENOSYS] {
         forked("membarrier refused", || {
             with_readers_that_do_not_fence(
@@ -202,9 +206,9 @@ fn publishes_and_garbage_go_on_where_membarrier_is_refused_late() {
     }
 }
 
-/// Nothing then tells about a reader that is idle; once it has read again, it is not in the way any more.
+/// Nothing tells the writer about an idle reader then. When it has read again, it is not in the way any more.
 #[test]
-fn one_read_of_each_reader_is_enough_where_the_system_does_not_help_at_all() {
+fn one_read_of_each_reader_is_enough_if_the_system_does_not_help() {
     forked("membarrier and sched_setaffinity refused", || {
         with_readers_that_do_not_fence(
             || {

@@ -1,8 +1,8 @@
 //! builds: asan
 //!
-//! Memory that runs out, and memory that is not needed: `try_` forms say so and hand everything
-//! back, growth that cannot allocate costs speed and no entry, an empty map allocates nothing, all
-//! is given back, and an allocator may itself use the map.
+//! Memory that runs out, and memory that is not needed. `try_` methods report a lack of memory and hand everything
+//! back; growth that finds no memory costs speed and loses no entry; an empty map allocates nothing; all memory is
+//! freed; and an allocator may itself use the map.
 
 mod support;
 
@@ -31,7 +31,7 @@ fn same_as(map: &FlatMap<u64, u64, Mapped>, model: &HashMap<u64, u64>) {
     }
 }
 
-/// The injected failures happen, or nothing here would mean anything.
+/// The injected failures happen: without them, these tests would check nothing.
 #[test]
 fn the_allocator_fails_when_told_to() {
     let ((first, second), counts) = failing(1, 1, || {
@@ -75,11 +75,11 @@ fn an_empty_map_allocates_nothing() {
         black_box((&map, &copy, &collected, &hashed));
     });
     assert_eq!(counts.allocations, 0);
-    assert!(size_of::<FlatMap<u64, u64, Mapped>>() <= 256, "many small maps are to be small");
+    assert!(size_of::<FlatMap<u64, u64, Mapped>>() <= 256, "a map struct is small");
 }
 
 #[test]
-fn look_ups_and_removals_allocate_nothing() {
+fn lookups_and_removals_allocate_nothing() {
     for hasher in [hashers::GOOD, hashers::CONSTANT] {
         let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
         for key in 0..200 {
@@ -106,7 +106,7 @@ fn look_ups_and_removals_allocate_nothing() {
     }
 }
 
-/// Whatever was allocated is given back, and `stats` knows how much it is.
+/// All memory is freed in the end, and `stats` reports how much the map has.
 #[test]
 fn memory_is_counted_and_given_back() {
     for hasher in [hashers::GOOD, hashers::CONSTANT, hashers::IDENTITY] {
@@ -143,8 +143,8 @@ fn memory_is_counted_and_given_back() {
     }
 }
 
-/// Much room that is asked for at once comes in one piece, where the system has huge pages: the figures
-/// are as true, all of it is given back, and a piece that cannot be had costs nothing but speed.
+/// Large reservations come in one block if the system has huge pages: `stats` is as exact, all memory is freed, and an
+/// allocation that fails costs only speed.
 #[test]
 #[cfg_attr(miri, ignore = "much memory")]
 fn much_room_is_counted_and_given_back() {
@@ -179,7 +179,7 @@ fn much_room_is_counted_and_given_back() {
         map.shrink_to_fit();
         assert!(map.iter().all(|(key, value)| copy.get(&key) == Some(value)));
         assert!(map.len() == 10 && map.stats().memory_bytes < 1 << 20);
-        // Every one of the first allocations fails once; the others suffice.
+        // Each of the first allocations fails once; later ones suffice.
         for spared in 0..12 {
             let map = FlatMap::with_hasher(hashers::GOOD);
             let (_, counts) = failing(spared, 1, || map.try_reserve(KEYS as usize));
@@ -191,7 +191,7 @@ fn much_room_is_counted_and_given_back() {
     assert_eq!(counts.live, 0, "bytes are lost");
 }
 
-/// Where a directory cannot be had, the segment that it was to lead to goes back to the piece that it came from.
+/// If a directory cannot be allocated, the segment for it returns to the extent that it came from.
 #[test]
 #[cfg_attr(miri, ignore = "much memory")]
 fn a_refused_reservation_uses_up_no_piece() {
@@ -204,7 +204,7 @@ fn a_refused_reservation_uses_up_no_piece() {
     let at_once = new();
     at_once.reserve(KEYS);
     let least = at_once.stats().memory_bytes;
-    // At first the piece is to be had, and the directory is not; then mostly neither is needed but the directory.
+    // At first the extent is available and the directory is not; then mostly only the directory is needed.
     for first in 3..6 {
         let map = new();
         ignore(failing(first, FOR_EVER, || map.try_reserve(KEYS)));
@@ -224,8 +224,8 @@ fn a_refused_reservation_uses_up_no_piece() {
     }
 }
 
-/// Inserts all keys by `try_insert` with some allocations failing; those that are refused come back
-/// whole, those that are accepted are there, and once there is memory again the rest goes in.
+/// Inserts all keys by `try_insert` with some allocations failing. Refused entries come back whole, accepted ones are
+/// in the map, and when there is memory again the others go in.
 fn insert_with_failures(hasher: Mapped, keys: u64, spared: u64, doomed: u64) -> u64 {
     let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
     let mut model = HashMap::with_capacity(keys as usize);
@@ -243,7 +243,7 @@ fn insert_with_failures(hasher: Mapped, keys: u64, spared: u64, doomed: u64) -> 
                     assert!(map.get(&key).is_none(), "refused and there all the same");
                     refused.push(key);
                 }
-                Err(other) => panic!("nobody else is here: {other}"),
+                Err(other) => panic!("no other thread is here: {other}"),
             }
             assert!(map.len() == model.len());
         }
@@ -269,7 +269,7 @@ fn one_failing_allocation_loses_nothing() {
             [(hashers::GOOD, 2_000), (hashers::CONSTANT, 200), (hashers::LOW_ENTROPY, 300)]
         {
             let mut spared = 0;
-            // Every allocation that there is fails once.
+            // Each allocation fails once.
             while insert_with_failures(hasher, keys, spared, 1) > 0 {
                 spared += 1;
             }
@@ -293,7 +293,7 @@ fn memory_that_runs_out_loses_nothing() {
     });
 }
 
-/// What needs no memory works without: everything on keys that are there, and on room that is.
+/// Operations that need no memory work without: all on present keys, and inserts into free slots.
 #[test]
 fn without_memory_the_rest_goes_on() {
     for hasher in [hashers::GOOD, hashers::CONSTANT] {
@@ -308,11 +308,11 @@ fn without_memory_the_rest_goes_on() {
                 assert!(map.insert_if_absent(key, 0).is_err_and(|error| error.current == key + 1));
                 assert!(map.update(&key, |value| value + 1) == Some(key + 2));
                 assert!(map.compute(key, |_| Op::Insert(key)).before == Some(key + 2));
-                // The room that a removal makes serves at once.
+                // The room that a removal makes is usable at once.
                 assert!(map.remove(&key) == Some(key));
                 assert!(map.try_insert(key, key).is_ok());
             }
-            // Growth cannot happen; what room there is fills up.
+            // Growth cannot happen, so inserts fill the slots that there are.
             let mut added = 0_u64;
             while map.try_insert(1_000 + added, 0).is_ok() {
                 added += 1;
@@ -331,7 +331,7 @@ fn without_memory_the_rest_goes_on() {
     }
 }
 
-/// A refused reservation changes nothing but perhaps the room there is; it can be asked for again.
+/// A refused reservation changes nothing but perhaps the capacity, and can be repeated.
 #[test]
 fn a_refused_reservation_loses_nothing() {
     within(300, "reservations", || {
@@ -364,7 +364,7 @@ fn a_refused_reservation_loses_nothing() {
     });
 }
 
-/// A capacity that cannot be had gives the hasher back, and leaks nothing.
+/// A capacity that cannot be allocated returns the hasher, and leaks nothing.
 #[test]
 fn a_refused_capacity_gives_the_hasher_back() {
     let mut spared = 0;
@@ -392,7 +392,7 @@ fn a_refused_capacity_gives_the_hasher_back() {
     }
 }
 
-/// `shrink_to_fit` without memory for the smaller table keeps the larger, whichever allocation fails.
+/// `shrink_to_fit` without memory for the smaller table keeps the larger one, for a failure of any allocation.
 #[test]
 fn shrinking_without_memory_loses_nothing() {
     let model: HashMap<u64, u64> = (0..700).map(|key| (key, key)).collect();
@@ -419,8 +419,8 @@ fn shrinking_without_memory_loses_nothing() {
     }
 }
 
-/// What was reserved is there: as many entries go in without another allocation, whatever the size,
-/// into an empty map or beside others; and of keys that collide, as many as bins have slots.
+/// Reserved room exists: as many entries go in without another allocation, for any size, into an empty map or one with
+/// entries; and of keys that collide, as many as bins have slots.
 #[test]
 fn reserved_room_needs_no_more_memory() {
     let insert = |map: &FlatMap<u64, u64, Mapped>, keys: std::ops::Range<u64>| {
@@ -442,7 +442,7 @@ fn reserved_room_needs_no_more_memory() {
             FlatMap::with_capacity_and_hasher(size as usize, hashers::GOOD);
         assert_eq!(insert(&map, 0..size), (size as usize, 0), "a capacity of {size}");
     }
-    // Of one hash: a list, which only takes what lines there are.
+    // Keys of one hash form a list, which takes only the lines that exist.
     let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::CONSTANT);
     map.reserve(10_000);
     let before = map.stats().bins;
@@ -451,13 +451,13 @@ fn reserved_room_needs_no_more_memory() {
     assert_eq!(map.stats().bins, before);
 }
 
-/// The allocator is user code: it may use the map that asks it for memory.
+/// The allocator is user code: it may use the map that calls it.
 #[test]
 fn an_allocator_may_use_the_map() {
     static MAP: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::LOW_ENTROPY);
     thread_local! {
-        /// Writes that are left. An operation whose bin is written whenever it asks for memory
-        /// begins again whenever it asks for memory.
+        /// The number of writes that are left. An operation restarts if its bin is written while it allocates, so
+        /// without an end to the writes it would restart for ever.
         static WRITES: Cell<u64> = const { Cell::new(0) };
         static CALLS: Cell<u64> = const { Cell::new(0) };
     }
@@ -469,7 +469,7 @@ fn an_allocator_may_use_the_map() {
         }
         if WRITES.get() > 0 {
             WRITES.set(WRITES.get() - 1);
-            // Only keys that are there, so this needs no memory itself.
+            // Only keys that are present, so this needs no memory itself.
             for key in 0..40 {
                 ignore(MAP.update(&key, |value| value));
             }
@@ -490,7 +490,7 @@ fn an_allocator_may_use_the_map() {
         });
         assert_eq!(MAP.len(), 600);
         assert!((1..600).all(|key| MAP.get(&key) == Some(key)));
-        assert!(MAP.get(&0).is_some_and(|calls| calls > 4), "the allocator was hardly asked");
-        assert!(CALLS.get() > 10, "the allocator was hardly asked");
+        assert!(MAP.get(&0).is_some_and(|calls| calls > 4), "the allocator was hardly called");
+        assert!(CALLS.get() > 10, "the allocator was hardly called");
     });
 }

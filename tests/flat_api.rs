@@ -1,7 +1,7 @@
 //! builds: portable
 //!
-//! `FlatMap`'s interface from outside: what a user of std's `HashMap` expects of construction,
-//! look-ups, errors and traits.
+//! `FlatMap`'s interface from outside: construction, lookups, errors and traits, as a user of std's `HashMap` expects
+//! them.
 
 mod support;
 
@@ -20,7 +20,7 @@ use std::thread;
 use support::hashers::{self, Mapped, Watched};
 use support::{crew, ignore, message, within};
 
-/// Far above what any of these needs.
+/// Far more seconds than any of these needs.
 const PATIENCE: u64 = 120;
 
 fn sorted<K: Ord + Copy, V: Copy>(map: impl IntoIterator<Item = (K, V)>) -> Vec<(K, V)> {
@@ -100,7 +100,7 @@ fn collect_and_extend() {
     assert_eq!(sorted(&map), [(1, 'c'), (2, 'e'), (3, 'f'), (4, 'g')]);
     map.extend(std::iter::empty::<(u32, char)>());
     assert_eq!(map.len(), 4);
-    // An iterator may promise more than it has, or as much as it likes.
+    // An iterator may promise more entries than it has, or any number.
     map.extend(Boastful(2));
     assert_eq!(map.get(&0), Some('z'));
     assert_eq!(map.len(), 5);
@@ -114,7 +114,7 @@ fn an_array_makes_a_map() {
     assert_eq!(map.get("a"), Some(1));
 }
 
-/// What `?` and a log want of an error.
+/// Errors have what `?` and a log need.
 #[test]
 fn errors_explain_themselves() {
     fn explains<E: Error + Clone + PartialEq + Send + Sync + 'static>(error: &E) {
@@ -187,7 +187,10 @@ fn a_clone_while_others_write_is_whole() {
                 let copy = map.clone();
                 let keys: HashSet<_> = copy.keys().collect();
                 assert_eq!((keys.len(), copy.iter().count()), (copy.len(), copy.len()));
-                assert!((0..100).all(|key| keys.contains(&key)), "a lasting key was not copied");
+                assert!(
+                    (0..100).all(|key| keys.contains(&key)),
+                    "a key that stayed was not copied"
+                );
                 assert!(copy.iter().all(|(key, value)| value == [key; 2]));
             }
         });
@@ -195,7 +198,7 @@ fn a_clone_while_others_write_is_whole() {
 }
 
 #[test]
-fn borrowed_look_ups() {
+fn borrowed_lookups() {
     // Another form with the same hash and equality.
     #[derive(Clone, Copy, PartialEq, Eq, Hash)]
     struct Tall([u8; 4]);
@@ -215,7 +218,7 @@ fn borrowed_look_ups() {
 
     let map: FlatMap<&'static str, u32> = FlatMap::new();
     map.insert("hedge", 1);
-    // A key that lives no longer than this look-up.
+    // A key that lives no longer than this lookup.
     let own = String::from("hed") + "ge";
     let key: &str = &own;
     assert_eq!(map.get(key), Some(1));
@@ -232,7 +235,7 @@ fn borrowed_look_ups() {
     assert_eq!(map.get(&b"row"[..]), None);
 }
 
-/// The look-ups, inserts and removals of the documentation, in a row.
+/// The lookups, inserts and removals of the documentation, one after the other.
 #[test]
 fn single_threaded_semantics() {
     let map: FlatMap<u8, &str> = FlatMap::new();
@@ -269,7 +272,7 @@ fn update_and_compute_semantics() {
     assert_eq!(map.update(&1, &mut count), None);
     map.insert(1, 10);
     assert_eq!(map.update(&1, &mut count), Some(11));
-    assert_eq!(ran, 1, "not for an absent key, and once where nobody disturbs");
+    assert_eq!(ran, 1, "not for an absent key, and once if no other thread writes");
     assert_eq!(map.get(&1), Some(11));
 
     let same = map.compute(1, |found| {
@@ -297,7 +300,7 @@ fn update_and_compute_semantics() {
 #[test]
 fn iterators_can_be_kept_and_mixed_with_writes() {
     let map: FlatMap<u64, u64> = (0..1_000).map(|key| (key, key)).collect();
-    // Removing what the walk has met, and inserting in the middle of it.
+    // Removes keys that the walk has met, and inserts others meanwhile.
     let mut met = HashSet::new();
     for (key, value) in &map {
         assert_eq!(key, value);
@@ -307,7 +310,7 @@ fn iterators_can_be_kept_and_mixed_with_writes() {
             map.insert(key + 1_000, key + 1_000);
         }
     }
-    assert!((0..1_000).all(|key| met.contains(&key)), "a lasting key did not come");
+    assert!((0..1_000).all(|key| met.contains(&key)), "a key that stayed was missed");
     // Two at once, one of them dropped half-way.
     let mut first = map.iter();
     let second = map.iter();
@@ -336,7 +339,7 @@ fn reserving_too_much_is_an_error() {
     assert_eq!(sorted(&map), [(1, 2)]);
 }
 
-/// Where std panics, so do we; nothing aborts, and the map goes on.
+/// Capacity overflows panic as in std; nothing aborts, and the map stays usable.
 #[test]
 fn impossible_capacities_panic() {
     fn overflows(what: &str, work: impl FnOnce()) {
@@ -401,7 +404,8 @@ fn stats_tell_what_is_there() {
     assert!(crowded.stats().overflow_lines > 0, "a hundred keys do not fit one bin");
 }
 
-/// The ancestor hashed integers by its own rule whatever hasher it was given.
+/// Every type of key goes through the user's hasher. (The first version of this map hashed integers by a rule of its
+/// own.)
 #[test]
 fn a_hasher_is_honoured_for_every_type_of_key() {
     fn honoured<K: Copy + Eq + Hash + Debug>(keys: [K; 2]) {
@@ -446,7 +450,7 @@ fn a_hasher_is_honoured_for_every_type_of_key() {
     honoured([(), ()]);
 }
 
-/// A hasher sees what the key feeds it, so a key's own `Hash` decides which keys collide.
+/// The hasher gets what the key feeds it, so a key's own `Hash` decides which keys collide.
 #[test]
 fn the_keys_own_hash_is_used() {
     static SEEN: AtomicU64 = AtomicU64::new(0);
@@ -480,8 +484,7 @@ fn the_keys_own_hash_is_used() {
     }
 }
 
-/// A default map's hashes differ from map to map only where there is entropy, but always differ
-/// from key to key.
+/// Without entropy, the hashes of two default maps may be equal; but hashes always differ from key to key.
 #[test]
 fn the_default_hasher_tells_keys_apart() {
     let map: FlatMap<u64, u64> = FlatMap::new();
@@ -491,7 +494,7 @@ fn the_default_hasher_tells_keys_apart() {
     assert!((0..1_000_u64).all(|key| again.hash_one(key) == map.hasher().hash_one(key)));
 }
 
-/// What is `Send` but not `Sync`, and copied: fine as key or value.
+/// A type that is `Send` but not `Sync`, and `Copy`: allowed as key or value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Unshared(u32, PhantomData<Cell<u8>>);
 
@@ -553,7 +556,7 @@ fn maps_move_and_are_shared() {
     assert_eq!(map.len(), 2);
 }
 
-/// A map is covariant enough for keys that borrow, and needs nothing `'static`.
+/// A map is covariant enough for keys that borrow, and requires no `'static`.
 #[test]
 fn keys_may_borrow() {
     let text = String::from("one two one");
@@ -564,9 +567,9 @@ fn keys_may_borrow() {
     assert_eq!(sorted(&map), [("one", 2), ("two", 1)]);
 }
 
-/// The first entry of a map needs bins first: what the closure said before holds after.
+/// The first entry of a map needs bins first: what the closure decided before they exist still holds then.
 #[test]
-fn the_first_compute_of_a_map_asks_once() {
+fn the_first_compute_of_a_map_calls_its_closure_once() {
     let map: FlatMap<u32, u32> = FlatMap::new();
     let mut asked = 0;
     let done = map.compute(1, |old| {
@@ -578,7 +581,7 @@ fn the_first_compute_of_a_map_asks_once() {
 }
 
 #[test]
-fn a_cloned_iterator_goes_on_from_the_same_place() {
+fn a_cloned_iterator_continues_from_the_same_place() {
     let map: FlatMap<u32, u32> = (0..1_000).map(|n| (n, n)).collect();
     let mut entries = map.iter();
     entries.by_ref().take(100).for_each(drop);

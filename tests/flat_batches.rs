@@ -1,6 +1,6 @@
 //! builds: tsan
 //!
-//! Batches, cursors and the ways of changing one entry that are built on `compute`.
+//! Batches, cursors, and the operations on one entry that are built on `compute`.
 
 mod support;
 
@@ -18,7 +18,7 @@ type Map = FlatMap<u64, u64, Mapped>;
 
 /// Batches of every length, in maps that grow meanwhile, do what one operation after the other does.
 #[test]
-fn batches_are_their_elements_in_turn() {
+fn batches_equal_their_elements_in_order() {
     for hasher in [hashers::GOOD, hashers::CONSTANT] {
         let (map, mut model) = (Map::with_hasher(hasher), HashMap::new());
         let mut rng = Rng::new(seed());
@@ -64,7 +64,7 @@ fn batches_of_no_keys_and_in_empty_maps() {
     assert_eq!(answers, [None; 20]);
     assert_eq!(map.get_each([1, 2]).collect::<Vec<_>>(), [(1, None), (2, None)]);
     assert_eq!(map.get_each([1, 2]).size_hint(), (2, Some(2)));
-    assert_eq!(map.stats().memory_bytes, 0, "looking allocates nothing");
+    assert_eq!(map.stats().memory_bytes, 0, "lookups allocate nothing");
     map.insert_many(&[(7, 1), (7, 2)], &mut answers[..2]);
     assert_eq!((answers[..2].to_vec(), map.get(&7)), (vec![None, Some(1)], Some(2)));
 }
@@ -82,7 +82,7 @@ fn a_batch_without_room_for_its_answers_is_refused_and_does_nothing() {
     assert!(map.is_empty());
 }
 
-/// Keys that last are found by every batch, and whole, while the table grows and others write.
+/// Every batch finds the keys that stay, with whole values, while the table grows and other threads write.
 #[test]
 fn batches_find_lasting_keys_through_growth() {
     let map = FlatMap::<u64, [u64; 3]>::new();
@@ -107,7 +107,7 @@ fn batches_find_lasting_keys_through_growth() {
             while !done.load(Ordering::Acquire) {
                 map.get_many(&keys, &mut values);
                 for (key, value) in keys.iter().zip(&values) {
-                    let value = value.expect("a lasting key was missed");
+                    let value = value.expect("a key that stayed was missed");
                     assert_eq!(value, [value[0]; 3], "torn");
                     assert!(value[0] == *key || *key < 50);
                 }
@@ -117,7 +117,7 @@ fn batches_find_lasting_keys_through_growth() {
     assert_eq!(map.len() as u64, 500 + end - 1_000);
 }
 
-/// Put down and taken up again at every budget, while the map grows a hundredfold.
+/// A scan is interrupted and continued with every budget, while the map grows a hundredfold.
 #[test]
 fn a_scan_meets_lasting_keys_exactly_once_through_growth() {
     for budget in [0, 1, 7, 100, usize::MAX] {
@@ -159,9 +159,9 @@ fn a_scan_from_anywhere_ends() {
     assert_eq!(FlatMap::<u64, u64>::new().scan(Cursor::default(), 1, |_, _| {}), None);
 }
 
-/// Threads that count by each of the ways there are lose no step.
+/// Threads that count with any of these operations lose no step.
 #[test]
-fn counting_by_any_way_loses_nothing() {
+fn counting_by_any_operation_loses_nothing() {
     let map = FlatMap::<&str, u64>::new();
     crew(|scope| {
         for _ in 0..2 {
@@ -188,7 +188,7 @@ fn counting_by_any_way_loses_nothing() {
     assert_eq!(counts, [Some(10_000); 3]);
 }
 
-/// An entry that only inserts where there is nothing leaves what is there alone.
+/// Operations that insert only absent keys leave present ones alone.
 #[test]
 fn or_insert_writes_only_where_there_is_nothing() {
     let map: FlatMap<u64, u64> = [(1, 1)].into();

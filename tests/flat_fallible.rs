@@ -1,7 +1,7 @@
 //! builds: default
 //!
-//! The operations of `FlatMap` that neither wait nor abort: what cannot be done at once is handed back, and
-//! has not been done; what can be done is done as by their twins.
+//! The operations of `FlatMap` that neither wait nor abort. If they cannot be done at once, they hand their arguments
+//! back and have done nothing; else they do what the waiting operations do.
 
 mod support;
 
@@ -25,10 +25,10 @@ const FOR_EVER: u64 = u64::MAX;
 
 type Map<K = u64> = FlatMap<K, u64, Mapped>;
 
-/// What each of them answers about `key`, for which 5 is to be stored if it is absent.
+/// Returns the error of each operation for `key`, for which each would store 5.
 fn refusals<K: Copy + Eq + Hash + Debug>(map: &Map<K>, key: K) -> [TryInsertError<K, u64>; 6] {
     let given = |error: TryInsertError<K, Option<u64>>| match error {
-        // Perhaps the closure was never asked.
+        // The closure may not have run.
         TryInsertError::Busy { key, value } => {
             TryInsertError::Busy { key, value: value.unwrap_or(5) }
         }
@@ -51,7 +51,7 @@ fn refusals<K: Copy + Eq + Hash + Debug>(map: &Map<K>, key: K) -> [TryInsertErro
     ]
 }
 
-/// Fills what room there is, without asking for more; the next key.
+/// Fills the slots that there are, without another allocation; returns the next key.
 fn fill_up(map: &Map) -> u64 {
     (0..1_000).find(|&key| map.try_insert(key, key).is_err()).expect("memory ends")
 }
@@ -65,7 +65,7 @@ fn without_memory_the_arguments_come_back() {
         assert!(key >= keys);
         let (refused, counts) = failing(0, FOR_EVER, || refusals(&map, key));
         assert!(refused.iter().all(|why| *why == TryInsertError::Alloc { key, value: 5 }));
-        assert!(counts.failures as usize >= refused.len(), "somebody did not even try");
+        assert!(counts.failures as usize >= refused.len(), "an operation did not try to allocate");
         assert_eq!((map.len() as u64, map.get(&key)), (key, None));
         let present = |key: u64| {
             assert!(
@@ -88,7 +88,7 @@ fn without_memory_the_arguments_come_back() {
     assert_eq!(made, Some(TryReserveError::Alloc));
 }
 
-/// Of a batch, what comes before the entry that is refused is there, and its answers are; the rest is not.
+/// Of a batch, the entries before the refused one are stored, and their answers too; the rest is not.
 #[test]
 fn a_batch_tells_how_far_it_came() {
     let map = Map::with_hasher(hashers::GOOD);
@@ -109,7 +109,7 @@ fn a_batch_tells_how_far_it_came() {
     }
 }
 
-/// A key whose comparison writes to the map, when told to: the bin is never twice the same.
+/// A key whose comparison writes to the map in `MAP`: the bin is never the same twice.
 #[derive(Clone, Copy, Debug)]
 struct Meddler(u64);
 
@@ -137,9 +137,9 @@ impl Hash for Meddler {
     }
 }
 
-/// Who looks, and finds the bin changed before it could store, says so instead of looking again.
+/// An operation that finds its bin changed before it could store returns an error instead of trying again.
 #[test]
-fn what_would_have_to_wait_hands_its_arguments_back() {
+fn operations_that_would_wait_hand_their_arguments_back() {
     within(20, "operations that do not wait", || {
         for others in [1, 3, 40] {
             let map: Rc<Map<Meddler>> = Rc::new(FlatMap::with_hasher(hashers::CONSTANT));
@@ -159,9 +159,9 @@ fn what_would_have_to_wait_hands_its_arguments_back() {
     });
 }
 
-/// Random operations with memory that is there and not: as the model, or handed back and not done.
+/// Random operations with and without memory: each does what the model does, or hands back and does nothing.
 #[test]
-fn what_is_refused_is_not_done_and_the_rest_is() {
+fn refused_operations_change_nothing() {
     within(300, "random operations", || {
         let played = rounds(200, std::time::Duration::from_secs(4), |round| {
             let mut rng = Rng::new(seed() ^ u64::from(round));
@@ -188,8 +188,9 @@ fn what_is_refused_is_not_done_and_the_rest_is() {
     });
 }
 
-/// One operation on `key`, whose value is `found`; what is its value then, None if the answer was no.
-#[allow(clippy::option_option)] // Nothing done; done and absent; done and there.
+/// Does one operation on `key`, whose value is `found`. Returns the key's value after it, None if the operation was
+/// refused.
+#[allow(clippy::option_option)] // Refused; done and absent; done and present.
 fn one(map: &Map, kind: usize, key: u64, new: u64, found: Option<u64>) -> Option<Option<u64>> {
     match kind {
         0 => map.try_insert(key, new).ok().map(|before| {
@@ -237,7 +238,7 @@ fn one(map: &Map, kind: usize, key: u64, new: u64, found: Option<u64>) -> Option
     }
 }
 
-/// What goes out of overflow gives its lines back, waiting or not.
+/// Entries that leave overflow lines return the lines to the pool, whether the operation waits or not.
 #[test]
 fn removing_without_waiting_gives_lines_back() {
     let map = Map::with_hasher(hashers::CONSTANT);

@@ -1,6 +1,6 @@
 //! builds: portable
 //!
-//! What the features `serde` and `rayon` add.
+//! The additions of features `serde` and `rayon`.
 
 use hedgerow::FlatMap;
 use rayon::prelude::*;
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 type Map = FlatMap<u64, u64>;
 
 #[test]
-fn a_map_is_written_as_one_and_read_as_one() {
+fn a_map_is_serialized_as_a_map() {
     let map: Map = (0..1_000).map(|n| (n, n * n)).collect();
     let text = serde_json::to_string(&map).expect("a map can be written");
     let model: HashMap<u64, u64> = serde_json::from_str(&text).expect("it is a map");
@@ -39,9 +39,9 @@ fn all_cores_fill_a_map_and_walk_over_it() {
     assert_eq!(map.par_iter().map(|(_, value)| value).sum::<u64>(), 4_999 * 2_500);
 }
 
-/// Lasting keys are met exactly once by all threads together, though the map grows a hundredfold.
+/// All threads together meet each key that stays exactly once, though the map grows a hundredfold.
 #[test]
-fn a_parallel_walk_meets_lasting_keys_exactly_once_through_growth() {
+fn a_parallel_walk_meets_keys_that_stay_exactly_once_through_growth() {
     for lasting in [3, 30, 1_000] {
         let map: Map = (0..lasting).map(|n| (n, n)).collect();
         let done = AtomicBool::new(false);
@@ -51,7 +51,7 @@ fn a_parallel_walk_meets_lasting_keys_exactly_once_through_growth() {
             met.sort_unstable();
             assert!(met.into_iter().eq(0..lasting));
         };
-        // At rest first: the fewer bins there are, the easier it is to cut in their midst.
+        // At rest first: the fewer bins there are, the more likely a thread's part ends inside one.
         walk();
         std::thread::scope(|scope| {
             scope.spawn(|| {

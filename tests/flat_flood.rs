@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! Keys chosen by an attacker, all of one hash: what they cost, in steps and bytes, and whom.
+//! The cost, in steps and bytes, of keys that an attacker chooses to have one hash, and for which operations.
 
 use hedgerow::{FlatMap, FlatTable};
 use std::cell::Cell;
@@ -11,7 +11,7 @@ thread_local! {
     static COMPARED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// From so much on, keys collide.
+/// Keys from here on collide.
 const BAD: u64 = 1 << 40;
 
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ impl Hash for Key {
     }
 }
 
-/// The hash of all keys from `BAD` on; the others' is as good as chance.
+/// The hash of all keys from `BAD` on; the other keys' hashes are random.
 #[derive(Clone, Copy)]
 struct Weak(u64);
 
@@ -73,7 +73,7 @@ impl Steps {
     }
 }
 
-/// How often `work` had a key hashed, and two compared.
+/// Counts how often `work` hashed a key, and compared two.
 fn steps<R>(work: impl FnOnce() -> R) -> (R, Steps) {
     let before = (HASHED.get(), COMPARED.get());
     let result = work();
@@ -84,7 +84,7 @@ type Map = FlatMap<Key, u64, Weak>;
 
 /// Hashes that stay in the first bin, move at every split, or move at some.
 const HASHES: [u64; 3] = [0, u64::MAX, 0x1234_5678_9ABC_DEF0];
-/// Filling takes time as the square of it.
+/// The number of keys: filling takes time quadratic in it.
 const SIZES: [u64; 3] = [1, 100, if cfg!(debug_assertions) { 1_500 } else { 10_000 }];
 
 fn floods() -> impl Iterator<Item = (Map, u64)> {
@@ -92,7 +92,7 @@ fn floods() -> impl Iterator<Item = (Map, u64)> {
     HASHES.into_iter().flat_map(each)
 }
 
-/// Inserts keys beginning with `first`; the most steps that one of them took.
+/// Inserts keys beginning with `first`; returns the most steps that one insert took.
 fn fill(map: &Map, first: u64, count: u64) -> Steps {
     let insert = |key| {
         let (before, took) = steps(|| map.insert(Key(key), key));
@@ -102,12 +102,12 @@ fn fill(map: &Map, first: u64, count: u64) -> Steps {
     (first..first + count).map(insert).fold(Steps::default(), Steps::most)
 }
 
-/// The steps of an insert grow as the list does, and no faster: also of one, by whomever, that splits the
-/// list's bin.
+/// The steps of an insert grow linearly with the list of colliding keys, even for an insert of another key that splits
+/// the list's bin.
 #[test]
 fn a_list_costs_no_more_than_its_length() {
     for (map, size) in floods() {
-        // What two segments' bins hold is hashed besides.
+        // Besides, an insert may hash the keys of two segments' bins.
         let most = Steps { hashed: 4 * size + 4_000, compared: 4 * size + 100 };
         let bounded = |steps: Steps| {
             let few = steps.hashed <= most.hashed && steps.compared <= most.compared;
@@ -123,7 +123,7 @@ fn a_list_costs_no_more_than_its_length() {
     }
 }
 
-/// Who uses other keys does not notice, unless they share the bin.
+/// Operations on other keys are not slower, unless these share the bin.
 #[test]
 fn other_keys_do_not_pay() {
     for (map, size) in floods() {
@@ -137,7 +137,7 @@ fn other_keys_do_not_pay() {
             slow += u64::from(steps.compared > 4);
         }
         assert!(slow <= 1 + others / 100, "{slow} of {others} keys among {size}");
-        // All overflow is the list's, but for what chance makes of the others.
+        // All overflow lines are the list's, except those that random keys take.
         let alone = Map::with_hasher(Weak(0));
         fill(&alone, 0, others);
         let [lines, usual] = [&map, &alone].map(|map| map.stats().overflow_lines as u64);
@@ -146,7 +146,8 @@ fn other_keys_do_not_pay() {
     }
 }
 
-/// Bins are made for the number of keys, whatever their hashes; a list takes its lines, twice at most.
+/// The number of bins depends on the number of keys, not on their hashes; a list takes its lines, and at most as many
+/// again.
 #[test]
 fn the_table_grows_with_the_number_of_keys_only() {
     for (map, size) in floods() {
@@ -159,7 +160,7 @@ fn the_table_grows_with_the_number_of_keys_only() {
             bad.memory_bytes <= good.memory_bytes + 60 * size as usize + 8_192,
             "{bad:?}, not {good:?}"
         );
-        // Nor by their coming and going.
+        // Nor does it depend on inserts and removals.
         for key in BAD..BAD + size.min(300) {
             assert!(map.remove(&Key(key)).is_some());
             map.insert(Key(key), 0);
@@ -168,7 +169,8 @@ fn the_table_grows_with_the_number_of_keys_only() {
     }
 }
 
-/// A table of fixed size gives them sixteen bins (thirty-two of the smaller ones), and its other bins to others.
+/// A table of fixed size gives colliding keys sixteen bins (thirty-two of the smaller ones), and keeps its other bins
+/// for other keys.
 #[test]
 fn a_table_of_fixed_size_refuses_what_sixteen_bins_do_not_hold() {
     let table = FlatTable::<Key, u64, 256, Weak>::with_hasher(Weak(u64::MAX));

@@ -1,7 +1,7 @@
 //! builds: asan narrow portable tsan
 //!
-//! What holds of the whole map while it grows: no key is lost or doubled, iteration sees each lasting key
-//! exactly once, growth comes when it should, and churn takes no more memory.
+//! Guarantees of the whole map while it grows: no key is lost or doubled, a walk meets each key that stays exactly
+//! once, growth happens when it is due, and replacing entries takes no more memory.
 
 mod support;
 
@@ -15,15 +15,15 @@ use support::hashers::{self, Mapped};
 use support::rng::{Rng, mix};
 use support::{Stop, assert_consistent, crew, effort, seed, within};
 
-/// Far above what any of these needs.
+/// Far more seconds than any of these needs.
 const PATIENCE: u64 = 300;
 
-/// What `key` maps to where a test is free to choose.
+/// Returns the value of `key` in tests that may choose it.
 fn value_of(key: u64) -> u64 {
     mix(key)
 }
 
-/// Counts one thread less when dropped, by a panic too.
+/// Decrements a number of threads when it is dropped, also by a panic.
 struct Leave<'a>(&'a AtomicUsize);
 
 impl Drop for Leave<'_> {
@@ -42,8 +42,8 @@ fn fill<V: Copy>(
     }
 }
 
-/// Two writers insert their own keys and say how far they are; two readers ask for keys that are
-/// acknowledged, which are always there, and for keys that never come, which never are.
+/// Two writers insert keys of their own and publish how far they are. Two readers look up acknowledged keys, which they
+/// always find, and keys that no thread inserts, which they never find.
 fn disjoint_inserts(hasher: Mapped, size: u64) {
     const WRITERS: usize = 2;
     let map = FlatMap::with_hasher(hasher);
@@ -75,7 +75,7 @@ fn disjoint_inserts(hasher: Mapped, size: u64) {
                         let writer = rng.below(WRITERS);
                         let known = done[writer].load(Ordering::Acquire);
                         if known > 0 {
-                            // Old keys and the very latest alike.
+                            // Old keys, and the newest.
                             let n = [rng.next() % known, known - 1][rng.below(2)];
                             let key = key(writer, n);
                             assert_eq!(map.get(&key), Some(value_of(key)), "{key} lost");
@@ -103,7 +103,7 @@ fn disjoint_inserts_lose_and_double_nothing() {
     within(PATIENCE, "disjoint inserts", || {
         for (hasher, size) in hashers::all_with_sizes() {
             println!("{}", hasher.name);
-            // The moments in which a bin moves are short, and those of a small table soon over.
+            // A bin moves quickly, and a small table is soon outgrown: so there are several rounds.
             for _ in 0..if size > 1_000 { 5 } else { 1 } {
                 disjoint_inserts(hasher, size / 2);
             }
@@ -111,8 +111,8 @@ fn disjoint_inserts_lose_and_double_nothing() {
     });
 }
 
-/// Readers walk the map again and again while a writer makes it grow: lasting keys come exactly
-/// once in each walk, new ones at most once, removed ones never with a wrong value.
+/// Readers walk the map again and again while a writer makes it grow: each walk meets keys that stay exactly once, new
+/// ones at most once, and no wrong value.
 fn iteration_through_growth(hasher: Mapped, size: u64) {
     let lasting = size / 8;
     let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
@@ -149,7 +149,7 @@ fn iteration_through_growth(hasher: Mapped, size: u64) {
             let _stop = Stop(over);
             let enough = walks.load(Ordering::Relaxed) + 4;
             let mut key = lasting;
-            // Grow in steps, so that walks begin and end at all sizes.
+            // Grows in steps, so that walks begin and end at all sizes.
             while key < size || walks.load(Ordering::Relaxed) < enough && key < 2 * size {
                 for _ in 0..size.div_ceil(64) {
                     map.insert(key, value_of(key));
@@ -173,8 +173,8 @@ fn iteration_meets_lasting_keys_exactly_once() {
     });
 }
 
-/// Walks the map whenever it is asked for the hash of a stored key, as a split does before each bin: so
-/// half of a segment's bins are split then and the others are not.
+/// A hasher that walks the map whenever it hashes a stored key, as a split does before each bin. Half of a segment's
+/// bins are split then, and the others are not.
 #[derive(Clone, Copy)]
 struct Walking;
 
@@ -210,11 +210,11 @@ fn walks_amid_splits_meet_every_key_once() {
         map.insert(key, value_of(key));
     }
     WALKED.set(None);
-    // SAFETY: it was a box, and the reference in `WALKED` is gone.
+    // SAFETY: the pointer is from a box, and the reference in `WALKED` is gone.
     drop(unsafe { Box::from_raw(std::ptr::from_ref(map).cast_mut()) });
 }
 
-/// `keys` and `values` walk like `iter`.
+/// `keys` and `values` walk as `iter` does.
 #[test]
 fn keys_and_values_agree_with_iter() {
     for (hasher, size) in hashers::all_with_sizes() {
@@ -228,15 +228,15 @@ fn keys_and_values_agree_with_iter() {
     }
 }
 
-/// `retain` sweeps out what it should while other keys come in, `clear` all that was there before;
-/// nobody else's keys go.
+/// `retain` removes what it should while other keys come in, and `clear` removes all that was there before. No other
+/// keys go.
 #[test]
 fn retain_and_clear_take_what_they_should() {
     within(PATIENCE, "retain and clear", || {
         for (hasher, size) in hashers::all_with_sizes() {
             let size = size / 4;
             let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
-            // Odd keys are there before and are to go; even ones come meanwhile and are to stay.
+            // Odd keys are there before and must go; even ones are inserted meanwhile and must stay.
             fill(&map, (0..size).map(|n| 2 * n + 1), |_| 0);
             crew(|scope| {
                 scope.spawn(|| fill(&map, (0..size).map(|n| 2 * n), |key| key / 2));
@@ -253,7 +253,7 @@ fn retain_and_clear_take_what_they_should() {
             assert_eq!(keys.len() as u64, size, "{}: not the even keys", hasher.name);
             assert!(keys.iter().all(|key| key % 2 == 0), "{}: an odd key stayed", hasher.name);
 
-            // What is inserted after a clear has returned stays; what was there before it goes.
+            // Keys that are inserted after a `clear` has returned stay; those that were there before it go.
             let cleared = AtomicBool::new(false);
             crew(|scope| {
                 scope.spawn(|| {
@@ -280,7 +280,7 @@ fn retain_and_clear_take_what_they_should() {
     });
 }
 
-/// Reserving beside everything else changes no contents.
+/// Reserving beside other threads changes no contents.
 #[test]
 fn reserving_beside_writers_and_readers() {
     within(PATIENCE, "reserving", || {
@@ -314,8 +314,8 @@ fn reserving_beside_writers_and_readers() {
     });
 }
 
-/// Where steps of growth come often enough, inserts do next to none; a step does what its budget
-/// allows, and one that has nothing to do does nothing.
+/// If steps of growth are frequent enough, inserts grow the map hardly at all. A step does what its budget allows, and
+/// does nothing if nothing is due.
 #[test]
 fn inserts_find_growth_done() {
     let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
@@ -337,7 +337,7 @@ fn inserts_find_growth_done() {
     assert!(done_by_inserts <= 32, "inserts made {done_by_inserts} bins of {}", bins());
     assert_eq!(assert_consistent(&map).len() as u64, key);
 
-    // Growth that is behind, since entries came while there was no memory, say, or all at once.
+    // Growth that is behind schedule: for example, because entries were inserted while there was no memory.
     let before = bins();
     map.grow_step(2);
     assert!(bins() <= before + 2 * 128);
@@ -346,7 +346,7 @@ fn inserts_find_growth_done() {
     assert!(!map.grow_step(9) && bins() == before, "an empty map grows");
 }
 
-/// One thread does nothing but growth, beside writers who remove as much as they insert and readers.
+/// One thread only grows the map, beside readers, and writers that remove as much as they insert.
 #[test]
 fn growing_beside_writers_and_readers() {
     within(PATIENCE, "growing ahead", || {
@@ -379,8 +379,8 @@ fn growing_beside_writers_and_readers() {
     });
 }
 
-/// A table of tens of megabytes, whose segments come many at a time where there are huge pages, taken by
-/// inserts and by two threads of growth at once.
+/// A table of tens of megabytes, whose segments come from extents if there are huge pages. Inserts and two growing
+/// threads take them at the same time.
 #[test]
 #[cfg_attr(miri, ignore = "much memory")]
 fn a_large_table_grows_beside_writers() {
@@ -410,7 +410,7 @@ fn a_large_table_grows_beside_writers() {
     });
 }
 
-/// Replacing every key four times over takes no more memory than the keys did at first.
+/// Replacing every key four times takes no more memory than the keys did at first.
 #[test]
 fn churn_takes_no_more_memory() {
     within(PATIENCE, "churn", || {
@@ -432,7 +432,7 @@ fn churn_takes_no_more_memory() {
         );
         assert_consistent(&map);
 
-        // In one bin, where only overflow lines can be recycled.
+        // In one bin, whose overflow lines alone can be reused.
         let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::CONSTANT);
         fill(&map, 0..60, |key| key);
         let before = map.stats();
@@ -450,7 +450,7 @@ fn churn_takes_no_more_memory() {
     });
 }
 
-/// The same from several threads at once, whose keys come and go at different times.
+/// The same with several threads at once, whose keys come and go at different times.
 #[test]
 fn churn_of_many_threads_takes_no_more_memory() {
     within(PATIENCE, "churn of many", || {
@@ -481,14 +481,13 @@ fn churn_of_many_threads_takes_no_more_memory() {
     });
 }
 
-/// Growth that must not wait is growth all the same: a map that only `try_insert` fills has its keys
-/// in bins, not in one long chain.
+/// A map that only `try_insert` fills grows too: its keys are in bins, not in one long list.
 #[test]
 fn a_map_grown_by_try_insert_alone_is_no_list() {
     let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
     let usual: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
     for key in 0..3_000 {
-        assert!(map.try_insert(key, key).is_ok(), "nobody else is here");
+        assert!(map.try_insert(key, key).is_ok(), "no other thread is here");
         usual.insert(key, key);
     }
     let (lines, usual) = (map.stats().overflow_lines, usual.stats().overflow_lines);
@@ -496,7 +495,7 @@ fn a_map_grown_by_try_insert_alone_is_no_list() {
     assert_eq!(assert_consistent(&map).len(), 3_000);
 }
 
-/// A line that no key lies in any more is free again: removal, clearing and growth all give back.
+/// A line without keys is free again, after removals, clearing and growth.
 #[test]
 fn overflow_lines_come_back() {
     let lines = |map: &FlatMap<u64, u64, Mapped>| map.stats().overflow_lines;
@@ -516,7 +515,7 @@ fn overflow_lines_come_back() {
     map.retain(|_, _| false);
     assert_eq!(lines(&map), 0, "after a retain");
 
-    // Three thousand keys for so many bins that no eight of them can meet.
+    // Some bins overflow with three thousand keys, and none after room for a hundred times as many was reserved.
     let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
     fill(&map, 0..3_000, |key| key);
     assert!(lines(&map) > 0, "three thousand keys and no bin full");

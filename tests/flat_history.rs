@@ -1,8 +1,7 @@
 //! builds: narrow portable tsan
 //!
-//! `FlatMap` is linearizable key by key: histories of several threads over few keys, recorded
-//! while the map grows beside them, are explained by a sequential map; maps that are broken on
-//! purpose are refused.
+//! `FlatMap` is linearizable key by key. Several threads operate on few keys while the map grows, and a checker finds a
+//! sequential order for each recorded history. It refuses histories of maps that are broken on purpose.
 
 mod support;
 
@@ -26,7 +25,7 @@ use support::history::{Answer, Call, Log, Value, of_key};
 use support::rng::Rng;
 use support::{ignore, rounds, seed, within};
 
-/// What the map stores for a value: wide ones show when they are torn.
+/// The map's form of a value; wide forms show tearing.
 trait Payload: Copy + Send + Sync + 'static {
     fn of(value: Value) -> Self;
     fn value(self) -> Value;
@@ -69,14 +68,14 @@ impl Payload for (u8, u32) {
 struct Flat<P>(FlatMap<u64, P, Mapped>);
 
 impl<P: Payload> Flat<P> {
-    /// Whether it is the turn of the operations that do not wait; any rule will do.
-    fn in_haste(&self) -> bool {
+    /// Whether to use the operations that do not wait. Any rule would do.
+    fn may_not_wait(&self) -> bool {
         self.0.len().is_multiple_of(2)
     }
 }
 
-/// Asks again until nobody is in the way. Who was told to come back has changed nothing.
-fn insist<R, E>(mut ask: impl FnMut() -> Result<R, E>) -> R {
+/// Calls `ask` until it succeeds. A call that fails has changed nothing.
+fn retry<R, E>(mut ask: impl FnMut() -> Result<R, E>) -> R {
     loop {
         match ask() {
             Ok(answer) => return answer,
@@ -124,16 +123,16 @@ impl<P: Payload> Target for Flat<P> {
 
     fn insert_if_absent(&self, key: u64, value: Value) -> Option<Value> {
         let new = P::of(value);
-        if self.in_haste() {
-            let done = insist(|| self.0.try_insert_if_absent(key, new));
+        if self.may_not_wait() {
+            let done = retry(|| self.0.try_insert_if_absent(key, new));
             return done.err().map(|error| P::value(error.current));
         }
         self.0.insert_if_absent(key, new).err().map(|error| P::value(error.current))
     }
 
     fn remove(&self, key: u64) -> Option<Value> {
-        if self.in_haste() {
-            return insist(|| self.0.try_remove(&key)).map(P::value);
+        if self.may_not_wait() {
+            return retry(|| self.0.try_remove(&key)).map(P::value);
         }
         if key & 1 == 0 {
             return self.0.remove(&key).map(P::value);
@@ -145,8 +144,8 @@ impl<P: Payload> Target for Flat<P> {
 
     fn update(&self, key: u64, change: &mut dyn FnMut(Value) -> Value) -> Option<Value> {
         let mut change = |value: P| P::of(change(value.value()));
-        if self.in_haste() {
-            return insist(|| self.0.try_update(&key, &mut change)).map(P::value);
+        if self.may_not_wait() {
+            return retry(|| self.0.try_update(&key, &mut change)).map(P::value);
         }
         self.0.update(&key, change).map(P::value)
     }
@@ -157,8 +156,8 @@ impl<P: Payload> Target for Flat<P> {
             Op::Insert(value) => Op::Insert(P::of(value)),
             Op::Remove => Op::Remove,
         };
-        let Computed { before, after, .. } = if self.in_haste() {
-            insist(|| self.0.try_compute(key, &mut decide))
+        let Computed { before, after, .. } = if self.may_not_wait() {
+            retry(|| self.0.try_compute(key, &mut decide))
         } else {
             self.0.compute(key, decide)
         };
@@ -199,7 +198,7 @@ impl<P: Payload> Target for Flat<P> {
     }
 }
 
-/// Plays random plans on fresh maps for some seconds.
+/// Runs random plans on fresh maps for some seconds.
 fn histories<P: Payload>(salt: u64) {
     let played = rounds(2_000, Duration::from_secs(5), |round| {
         let seed = seed() ^ salt << 56 ^ u64::from(round);
@@ -229,22 +228,22 @@ fn histories_of_padded_values_are_linearizable() {
     histories::<(u8, u32)>(3);
 }
 
-/// Mistakes that a concurrent map can make.
+/// Faults that a concurrent map can have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     /// None: the wrapper itself does no harm.
     Sound,
-    /// Every few look-ups answer with the value before the last one.
+    /// Every few lookups return the value before the last one.
     StaleRead,
     /// `update` reads, then writes.
     LostUpdate,
-    /// `insert_if_absent` looks, then inserts: two can win.
+    /// `insert_if_absent` looks the key up, then inserts: two threads can succeed.
     TwoWinners,
-    /// `remove` looks, then removes: two can get the same value.
+    /// `remove` looks the key up, then removes it: two threads can get the same value.
     RemovedTwice,
-    /// `insert` removes, then inserts: the key is away in between.
+    /// `insert` removes, then inserts: the key is absent in between.
     AwayWhileReplaced,
-    /// Every few inserts are forgotten.
+    /// Every few inserts have no effect.
     LostInsert,
 }
 
@@ -253,7 +252,7 @@ struct Broken {
     inner: Flat<u64>,
     fault: Fault,
     turn: AtomicUsize,
-    /// What each key had before.
+    /// The value that each key had before.
     replaced: FlatMap<u64, Value, Mapped>,
 }
 
@@ -345,7 +344,7 @@ impl Target for Broken {
     }
 }
 
-/// How many of at most `rounds` histories of a map with this fault pass before one is refused.
+/// Returns how many of at most `rounds` histories of a map with this fault pass before one is refused.
 fn passed(fault: Fault, rounds: u64) -> Option<u64> {
     (0..rounds).find(|&round| {
         let seed = seed() ^ 9 << 56 ^ round;
@@ -382,7 +381,7 @@ fn broken_maps_are_refused() {
     });
 }
 
-/// A torn wide value is noticed whatever the history says.
+/// A torn wide value is noticed, even if the history is linearizable.
 #[test]
 #[should_panic(expected = "a torn value")]
 fn torn_values_are_refused() {
@@ -391,7 +390,7 @@ fn torn_values_are_refused() {
     let _ = torn.value();
 }
 
-/// Short histories of the real map go through both checkers, too.
+/// Short histories of the real map are checked by both checkers.
 #[test]
 fn both_checkers_agree_on_the_map() {
     within(60, "small histories", || {
@@ -428,8 +427,7 @@ fn both_checkers_agree_on_the_map() {
     });
 }
 
-/// A thread that sleeps in the middle of an operation while others do thousands of them is no
-/// harder to check.
+/// A thread that sleeps in the middle of an operation, while others do thousands, makes its history no harder to check.
 #[test]
 fn a_wide_history_is_checked_quickly() {
     let stop = AtomicBool::new(false);

@@ -1,7 +1,7 @@
 //! builds: narrow
 //!
-//! Every layout of key and value against std's `StdMap`: random operations on both, the same
-//! answers, the same contents, with good and bad hashers.
+//! Every layout of key and value against std's `HashMap`: random operations on both give the same answers and the same
+//! contents, with good and bad hashers.
 
 mod support;
 
@@ -15,7 +15,7 @@ use support::layouts::{Aligned, AlignedNothing, Mixed, Nth};
 use support::rng::Rng;
 use support::{effort, seed, within};
 
-/// Contents, both ways, and everything that counts them.
+/// Compares the contents in both directions, and the counts.
 fn compare<K, V, S>(map: &FlatMap<K, V, S>, model: &StdMap<K, V>)
 where
     K: Nth + Eq + Hash,
@@ -36,7 +36,7 @@ where
     assert_eq!(map.stats().len, model.len());
 }
 
-/// One random operation on both.
+/// Does one random operation on both.
 fn step<K, V, S>(map: &FlatMap<K, V, S>, model: &mut StdMap<K, V>, keys: u64, rng: &mut Rng)
 where
     K: Nth + Eq + Hash,
@@ -49,7 +49,7 @@ where
         0..30 => assert_eq!(map.insert(key, new), model.insert(key, new)),
         30..36 => match map.try_insert(key, new) {
             Ok(old) => assert_eq!(old, model.insert(key, new), "not the value that was stored"),
-            Err(why) => panic!("nobody else is here, and there is memory: {why}"),
+            Err(why) => panic!("no other thread is here, and there is memory: {why}"),
         },
         36..44 => {
             assert_eq!(
@@ -114,7 +114,7 @@ where
     }
 }
 
-/// Random operations on a map with this hasher and on the model.
+/// Does random operations on a map with this hasher and on the model.
 fn run<K, V, S>(mut map: FlatMap<K, V, S>, keys: u64, steps: u32, salt: u64)
 where
     K: Nth + Eq + Hash,
@@ -142,13 +142,13 @@ where
     compare(&map, &model);
 }
 
-/// All hashers for one layout.
+/// Tests one layout with all hashers.
 fn layout<K: Nth + Eq + Hash, V: Nth>() {
     within(300, std::any::type_name::<(K, V)>(), || {
         run(FlatMap::<K, V>::new(), 600, 3_000, 1);
         run(FlatMap::<K, V>::with_capacity(300), 600, 2_000, 2);
         for (salt, hasher) in (3..).zip(hashers::ALL) {
-            // Enough for a table that grows by splits, where that is not slow.
+            // Enough for a table that grows by splits, if that is not slow.
             let keys = if matches!(hasher.name, "good" | "clustered") { 3_000 } else { 70 };
             run(FlatMap::<K, V, _>::with_hasher(hasher), keys, 1_500, salt);
         }
@@ -191,7 +191,7 @@ layouts! {
     functions: u32 => fn(u64) -> u64;
 }
 
-/// The greatest alignment that is supported.
+/// The greatest supported alignment.
 #[test]
 fn keys_and_values_of_half_a_page_stay_aligned() {
     // Bins of 32-bit targets have fewer slots.
@@ -233,7 +233,7 @@ fn keys_and_values_of_half_a_page_stay_aligned() {
     assert_eq!(values.iter().flatten().map(aligned).sum::<u64>(), 29 * 30);
 }
 
-/// 150 KiB, known by the first word.
+/// 150 KiB, identified by the first word.
 #[derive(Clone, Copy)]
 struct Large([u64; 19_200]);
 
@@ -258,7 +258,7 @@ impl Hash for Large {
     }
 }
 
-/// What the map does with its own entries fits the stack that std gives a thread: few of them are there at a time.
+/// Operations on a map's own entries fit the stack that std gives a thread, because few entries are on it at a time.
 #[test]
 fn large_keys_do_not_pile_up_on_the_stack() {
     type Work = fn(&FlatMap<Large, u64, hashers::Mapped>);
@@ -271,7 +271,7 @@ fn large_keys_do_not_pile_up_on_the_stack() {
             thread.join().expect("see above");
         });
     };
-    // Keys are handed over by value, which takes copies of its own where nothing is optimised.
+    // Keys are passed by value, which copies them several times if nothing is optimized.
     with_stack("inserting", 64 << 20, |map| {
         for number in 0..20 {
             map.insert(*Large::boxed(number), number);
@@ -287,7 +287,7 @@ fn large_keys_do_not_pile_up_on_the_stack() {
     assert!(map.is_empty());
 }
 
-/// NaN equals nothing, itself neither; a map never compares values.
+/// NaN equals nothing, not even itself; a map never compares values.
 #[test]
 fn values_that_equal_nothing() {
     let map: FlatMap<u8, f64> = FlatMap::new();
@@ -303,7 +303,7 @@ fn values_that_equal_nothing() {
     assert!(map.is_empty());
 }
 
-/// A key that is found keeps its own bits: only the value is replaced, as in std.
+/// A present key keeps its own bits: as in std, an insert replaces only the value.
 #[test]
 fn an_equal_key_does_not_replace_the_first() {
     #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! builds: asan narrow portable
 //!
-//! `FlatTable` from outside: operations of all layouts against std's `HashMap`, fill, errors, user code
-//! that panics or calls back, threads.
+//! `FlatTable` from outside: operations of all layouts against std's `HashMap`, fill, errors, threads, and user code
+//! that panics or calls the table.
 
 mod support;
 
@@ -23,7 +23,7 @@ use support::layouts::{Aligned, AlignedNothing, Mixed, Nth};
 use support::rng::Rng;
 use support::{crew, effort, ignore, must_panic, planned_panic, rounds, seed, within};
 
-/// Far above what any of these needs.
+/// Far more seconds than any of these needs.
 const PATIENCE: u64 = 120;
 const SLOTS: usize = if cfg!(target_pointer_width = "64") { 7 } else { 3 };
 
@@ -49,7 +49,7 @@ fn a_static_needs_no_initializer_and_no_allocator() {
     assert_eq!(sorted(&SEEDED), [(0, 0), (1, 1)]);
 }
 
-/// As large as its bins: nothing hides on the heap, and little is padding.
+/// A table is as large as its bins: it has nothing on the heap, and little padding.
 #[test]
 fn a_table_is_as_large_as_its_bins() {
     type Plain<V, const BINS: usize> = FlatTable<u64, V, BINS, BuildHasherDefault<DefaultHasher>>;
@@ -106,7 +106,7 @@ fn errors_explain_themselves() {
     explains(&TryInsertError::Busy { key: 1, value: 2 });
 }
 
-/// One random operation on both. Where there is no room the model says that there is no such key.
+/// Does one random operation on both. If the table has no room, the model has no such key.
 fn step<K, V, const BINS: usize, S>(
     table: &FlatTable<K, V, BINS, S>,
     model: &mut HashMap<K, V>,
@@ -133,7 +133,7 @@ fn step<K, V, const BINS: usize, S>(
         30..36 => match table.try_insert(key, new) {
             Ok(old) => assert_eq!(old, model.insert(key, new)),
             Err(TryInsertError::Full { .. }) => assert_eq!(found, None),
-            Err(why) => panic!("nobody else is here: {why}"),
+            Err(why) => panic!("no other thread is here: {why}"),
         },
         36..44 => match table.insert_if_absent(key, new) {
             Ok(done) => {
@@ -211,13 +211,13 @@ where
     assert_eq!((table.len(), table.is_empty()), (model.len(), model.is_empty()));
 }
 
-/// One layout, in tables of several numbers of bins, with as many keys as do not all fit.
+/// Tests one layout, in tables of several numbers of bins, with more keys than fit.
 fn layout<K: Nth + Eq + Hash, V: Nth>() {
     fn run<K: Nth + Eq + Hash, V: Nth, const BINS: usize>(hasher: Mapped, salt: u64) {
         let table = Box::new(FlatTable::<K, V, BINS, _>::with_hasher(hasher));
         let (mut model, mut rng) = (HashMap::new(), Rng::new(seed() ^ salt));
         let keys = ((BINS * SLOTS * 5 / 4) as u64).min(K::LIMIT);
-        // Copying long values is slow without optimisation.
+        // Copying long values is slow without optimization.
         let steps = if size_of::<(K, V)>() > 256 { 150 } else { 1_200 };
         for _ in 0..effort(steps) {
             step(&table, &mut model, keys, &mut rng);
@@ -270,7 +270,7 @@ layouts! {
 
 // ------------------------------------------------------------------------------------------- fill
 
-/// Keys that fit before the first is refused; all of them are there, and the refused one is not.
+/// Counts the keys that fit before the first is refused. All of them are there, and the refused one is not.
 fn fill<const BINS: usize>(random: &mut Rng) -> usize {
     let table = Box::new(FlatTable::<u64, u64, BINS, Mapped>::with_hasher(hashers::GOOD));
     let mut keys = Vec::new();
@@ -286,11 +286,11 @@ fn fill<const BINS: usize>(random: &mut Rng) -> usize {
     assert_eq!((table.len(), table.get(&refused.key)), (keys.len(), None));
     for key in &keys {
         assert_eq!(table.get(key), Some(!key));
-        // What is there can always be replaced.
+        // The value of a present key can always be replaced.
         assert_eq!(table.insert(*key, 1), Ok(Some(!key)));
         assert_eq!(table.insert(*key, !key), Ok(Some(1)));
     }
-    // Room for one is room for a key of the same bins.
+    // If there is room for one key, there is room for another key of the same bins.
     table.retain(|key, _| *key != keys[0]);
     assert_eq!(table.insert(keys[0], 0), Ok(None));
     keys.len()
@@ -307,7 +307,7 @@ fn a_table_can_be_filled() {
     }
 }
 
-/// Keys that come and go leave nothing behind that makes misses look outside.
+/// Keys that come and go leave nothing behind that makes misses search outside their home.
 #[test]
 fn churn_does_not_wear_a_table_out() {
     let table = Box::new(FlatTable::<u64, u64, 64, Mapped>::with_hasher(hashers::GOOD));
@@ -341,7 +341,7 @@ fn fill_again<const BINS: usize>(
 
 // -------------------------------------------------------------------------------------- user code
 
-/// All hashes equal: the home is full, and more keys lie outside.
+/// All hashes are equal: the home is full, and more keys are outside it.
 fn crowded() -> FlatTable<u64, u64, 4, Mapped> {
     let table = FlatTable::with_hasher(hashers::CONSTANT);
     for key in 0..3 * SLOTS as u64 {
@@ -350,7 +350,7 @@ fn crowded() -> FlatTable<u64, u64, 4, Mapped> {
     table
 }
 
-/// Uses every operation on `key`, of which it knows nothing.
+/// Uses every operation on `key`, which may be present or absent.
 fn still_usable<const BINS: usize>(table: &FlatTable<u64, u64, BINS, Mapped>, key: u64) {
     assert!(table.try_get(&key).is_ok() && table.try_insert(key, 1).is_ok(), "still busy");
     assert_eq!(table.insert(key, 2), Ok(Some(1)));
@@ -365,7 +365,7 @@ fn still_usable<const BINS: usize>(table: &FlatTable<u64, u64, BINS, Mapped>, ke
 #[test]
 fn a_panic_changes_nothing_and_locks_nothing() {
     within(PATIENCE, "panicking closures", || {
-        // A resident, a stray, an absent one.
+        // A resident, a stray, and an absent key.
         for key in [0, 2 * SLOTS as u64, 999] {
             let table = crowded();
             let before = sorted(&table);
@@ -449,7 +449,7 @@ fn a_panicking_comparison_locks_nothing() {
     }
 }
 
-/// Closures may call the table, for the same key too; what they decide holds for what they were shown.
+/// Closures may call the table, for the same key too; their decision is applied only to the value that they saw.
 #[test]
 fn closures_may_call_back() {
     within(PATIENCE, "re-entrant closures", || {
@@ -469,13 +469,13 @@ fn closures_may_call_back() {
             assert_eq!(turn, 2, "the closure decided from a value that was no longer there");
             let between = if before.is_none() { Some(5) } else { None };
             assert_eq!(done, Ok(Computed { before: between, after: Some(6) }));
-            // A hit's value is the caller's own.
+            // The closure has its own copy of the value.
             table.get_with(&key, |value| {
                 assert_eq!(table.remove(&key), Some(*value));
             });
             assert_eq!(table.get(&key), None);
         }
-        // Walks see what is there when they come to it.
+        // Walks return what is there when they come to it.
         let table = crowded();
         for (key, _) in &table {
             assert_eq!(table.remove(&key), Some(key));
@@ -484,7 +484,7 @@ fn closures_may_call_back() {
     });
 }
 
-/// A hasher that contradicts itself makes keys hard to find, and no more than that.
+/// A hasher that contradicts itself makes keys hard to find, and has no other effect.
 #[test]
 fn a_fickle_hasher_does_no_harm() {
     within(PATIENCE, "a fickle hasher", || {
@@ -502,7 +502,7 @@ fn a_fickle_hasher_does_no_harm() {
             assert!(table.len() <= table.capacity());
         }
         assert!(table.iter().all(|(key, value)| value == [key; 2]));
-        // Every entry can be reached by a walk, whatever its hash is by now.
+        // A walk reaches every entry, with any hash that it has by now.
         table.retain(|_, _| false);
         assert!(table.is_empty());
     });
@@ -523,7 +523,7 @@ fn narrow(value: Wide) -> Value {
 
 type Shared = FlatTable<u64, Wide, 3, Mapped>;
 
-/// One operation of a random kind on one of the keys, recorded. False where there was no room.
+/// Does one operation of a random kind on one of the keys, and records it. Returns false if there was no room.
 fn operate(table: &Shared, log: &mut Log<'_>, keys: u64, rng: &mut Rng, new: Value) {
     let key = rng.below(keys as usize) as u64;
     let called = log.now();
@@ -537,7 +537,7 @@ fn operate(table: &Shared, log: &mut Log<'_>, keys: u64, rng: &mut Rng, new: Val
         },
         3 | 4 => match table.insert(key, wide(new)) {
             Ok(old) => (Call::Insert(new), found(old)),
-            // Refused means: absent at some moment, and still.
+            // A refused key was absent at some moment, and still is.
             Err(_) => absent,
         },
         5 => match table.try_insert(key, wide(new)) {
@@ -580,11 +580,11 @@ fn operate(table: &Shared, log: &mut Log<'_>, keys: u64, rng: &mut Rng, new: Val
     log.push(key as usize, called, call, answer);
 }
 
-/// A walk or a `clear`, recorded as an operation on each key.
+/// Records a walk or a `clear` as an operation on each key.
 fn whole(table: &Shared, log: &mut Log<'_>, keys: u64, rng: &mut Rng, called: u64) {
     if rng.one_in(3) {
         table.clear();
-        // A key that comes back meanwhile may be removed again, as often as there are bins ahead of it.
+        // A key that is inserted again meanwhile may be removed again, once for each bin that is still to be cleared.
         return (0..6 * keys).for_each(|n| {
             log.push((n % keys) as usize, called, Call::Clear, Answer::default());
         });
@@ -596,13 +596,13 @@ fn whole(table: &Shared, log: &mut Log<'_>, keys: u64, rng: &mut Rng, called: u6
             log.push(key as usize, called, Call::Get, Answer::found(Some(narrow(value))));
         }
     }
-    // A key that is there throughout is met, so these were away at some moment.
+    // A walk meets a key that is present throughout, so these were absent at some moment.
     for key in (0..keys).filter(|key| !met.contains(key)) {
         log.push(key as usize, called, Call::Get, Answer::found(None));
     }
 }
 
-/// Histories over few keys of few bins, so that homes are full and slots change hands all the time.
+/// Histories over few keys of few bins, so that homes are full and slots pass from key to key all the time.
 #[test]
 fn histories_are_linearizable() {
     within(PATIENCE, "histories", || {
@@ -611,7 +611,7 @@ fn histories_are_linearizable() {
             let hasher = *salt.pick(&[hashers::CONSTANT, hashers::LOW_ENTROPY, hashers::GOOD]);
             let table = Shared::with_hasher(hasher);
             let keys = 1 + salt.below(4) as u64;
-            // Others fill the bins, and some of them come and go.
+            // Other keys fill the bins, and some of them come and go.
             let others = (2 * SLOTS + salt.below(SLOTS)) as u64;
             let (clock, round) = (AtomicU64::new(0), salt.next());
             let begin = Barrier::new(3);
@@ -657,7 +657,7 @@ fn histories_are_linearizable() {
     });
 }
 
-/// Increments of several threads, of residents and strays, are all there in the end.
+/// Increments by several threads, of residents and strays, are all there in the end.
 #[test]
 fn counting_loses_nothing() {
     within(PATIENCE, "counting", || {
@@ -679,7 +679,7 @@ fn counting_loses_nothing() {
     });
 }
 
-/// A walk meets every lasting key exactly once, while others come, go and change.
+/// A walk meets every key that stays exactly once, while others come, go and change.
 #[test]
 fn walks_meet_lasting_keys_once() {
     within(PATIENCE, "walks", || {

@@ -1,8 +1,7 @@
 //! builds: asan
 //!
-//! The user's own code inside `FlatMap`'s operations: closures, hashers and comparisons that
-//! panic, call back into the map, or lie. Nothing is lost but what they lie about, and nothing
-//! stays locked.
+//! User code inside `FlatMap`'s operations: closures, hashers and comparisons that panic, call the map, or contradict
+//! themselves. Only the keys that they contradict themselves about can be lost, and nothing stays locked.
 
 mod support;
 
@@ -17,7 +16,7 @@ use support::hashers::{self, Fickle, Fuse, Mapped, Watched};
 use support::rng::Rng;
 use support::{PLANNED, crew, ignore, must_panic, planned_panic, seed, within};
 
-/// Far above what any of these needs.
+/// Far more seconds than any of these needs.
 const PATIENCE: u64 = 120;
 
 fn fill<S: BuildHasher>(map: &FlatMap<u64, u64, S>, keys: std::ops::Range<u64>) {
@@ -26,7 +25,7 @@ fn fill<S: BuildHasher>(map: &FlatMap<u64, u64, S>, keys: std::ops::Range<u64>) 
     }
 }
 
-/// Uses every operation on `key`, whose entry may or may not be there, and on others.
+/// Uses every operation on `key`, which may be present or absent, and on other keys.
 fn still_usable<S: BuildHasher>(map: &FlatMap<u64, u64, S>, key: u64) {
     map.get(&key);
     map.get_with(&key, |value| *value);
@@ -81,8 +80,8 @@ fn a_panicking_closure_changes_nothing_and_locks_nothing() {
                     met % 2 == 0
                 });
             });
-            // 19 were decided on, 10 of them against; all or some of that was carried out. The one
-            // that panicked and the rest are as they were.
+            // `keep` decided on 19, and against 10 of them; all or some of that was carried out. The entry for which it
+            // panicked and the rest are as they were.
             let changed = map.iter().filter(|&(key, value)| value != key).count();
             assert!(met == 20 && map.len() >= 40 && changed <= 9, "{map:?}");
             assert!(map.iter().all(|(key, value)| value % 100 == key), "{map:?}");
@@ -115,8 +114,8 @@ fn a_panicking_hasher_changes_nothing_and_locks_nothing() {
             let map: FlatMap<u64, u64, Watched> = FlatMap::with_hasher(hasher);
             let mut model = StdMap::new();
             let mut panics = 0;
-            // Every use of the hasher panics once: those of the operation itself, and those of the
-            // growth that it sets off.
+            // Each use of the hasher panics once: those of the operation itself, and those of the growth that it
+            // causes.
             for key in 0..250 {
                 for n in 0_u32.. {
                     fuse.arm(n.into());
@@ -125,7 +124,7 @@ fn a_panicking_hasher_changes_nothing_and_locks_nothing() {
                     fuse.disarm();
                     panics += u32::from(panicked);
                     if panicked {
-                        // Either it happened or it did not.
+                        // The operation happened, or it did not.
                         let found = map.get(&key);
                         let old = model.get(&key).copied();
                         assert!(
@@ -162,7 +161,7 @@ fn a_panicking_hasher_changes_nothing_and_locks_nothing() {
     }
 }
 
-/// The keys of a batch whose lookup panicked are looked up by the next call.
+/// The next call looks up the keys of a batch whose lookup panicked.
 #[test]
 fn get_each_after_a_panic_answers_for_every_key() {
     let hasher = Watched::new(hashers::GOOD);
@@ -190,14 +189,14 @@ fn get_each_after_a_panic_answers_for_every_key() {
     }
 }
 
-/// A key whose comparison, where there is a deed, does it once.
+/// A key whose comparison runs the code in `CALLBACK` once, if there is any.
 #[derive(Clone, Copy, Debug)]
 struct Doer(u64);
 
 impl PartialEq for Doer {
     fn eq(&self, other: &Self) -> bool {
-        if let Some(deed) = DEED.take() {
-            deed();
+        if let Some(code) = CALLBACK.take() {
+            code();
         }
         self.0 == other.0
     }
@@ -211,10 +210,10 @@ impl Hash for Doer {
     }
 }
 
-/// What was inserted while a key in front was being looked for is found: a batch is its lookups in turn. The key in
-/// front is the second in its bin that has its hash.
+/// A batch finds a key that was inserted while it looked for one before it: it does what its lookups do one after the
+/// other. The key before is the second in its bin with that hash.
 #[test]
-fn a_batch_answers_in_turn() {
+fn a_batch_answers_in_order() {
     static MAP: FlatMap<Doer, u64, Mapped> = FlatMap::with_hasher(hashers::PAIRS);
     static ENTRIES: HashMap<Doer, u64, Mapped> = HashMap::with_hasher(hashers::PAIRS);
     const KEYS: [Doer; 6] = [Doer(1), Doer(3), Doer(5), Doer(7), Doer(9), Doer(11)];
@@ -222,24 +221,24 @@ fn a_batch_answers_in_turn() {
         MAP.insert(key, 9 + key.0);
         ENTRIES.insert(key, 9 + key.0);
     }
-    DEED.set(Some(|| ignore(MAP.insert(KEYS[4], 14))));
+    CALLBACK.set(Some(|| ignore(MAP.insert(KEYS[4], 14))));
     let mut answers = [None; 6];
     MAP.get_many(&KEYS, &mut answers);
     let expected = [Some(10), None, None, None, Some(14), None];
     assert_eq!(answers, expected, "an absence is older than the value in front of it");
     MAP.remove(&KEYS[4]);
-    DEED.set(Some(|| ignore(MAP.insert(KEYS[4], 14))));
+    CALLBACK.set(Some(|| ignore(MAP.insert(KEYS[4], 14))));
     let answers: Vec<_> = MAP.get_each(KEYS).map(|(_, value)| value).collect();
     assert_eq!(answers, expected, "an absence is older than the value in front of it");
-    DEED.set(Some(|| ignore(ENTRIES.insert(KEYS[4], 14))));
+    CALLBACK.set(Some(|| ignore(ENTRIES.insert(KEYS[4], 14))));
     let (entries, mut answers) = (ENTRIES.pin(), [None; 6]);
     entries.get_many(&KEYS.each_ref(), &mut answers);
     let answers = answers.map(Option::<&u64>::copied);
     assert_eq!(answers, expected, "an absence is older than the value in front of it");
 }
 
-/// Overflow lines of a map of the keys `0..end`, of which one insert, from `from` on, meets a panic of `Hash` while it
-/// makes the map grow; and of one that met none.
+/// Returns the overflow lines of a map of the keys `0..end`, of which one insert, from `from` on, meets a panic of
+/// `Hash` while it grows the map; and the overflow lines of a map without a panic.
 fn lines_after_a_panic_in_growth(from: u64, end: u64) -> (usize, usize) {
     let hasher = Watched::new(hashers::GOOD);
     let fuse = hasher.fuse.clone();
@@ -248,7 +247,7 @@ fn lines_after_a_panic_in_growth(from: u64, end: u64) -> (usize, usize) {
     fill(&other, 0..end);
     fill(&map, 0..from);
     let mut key = from;
-    // The first use is the insert's own.
+    // The first use is that of the insert itself.
     fuse.arm(3);
     while !support::panics(|| ignore(map.insert(key, key))) {
         key += 1;
@@ -257,8 +256,8 @@ fn lines_after_a_panic_in_growth(from: u64, end: u64) -> (usize, usize) {
     }
     fuse.disarm();
     fill(&map, key..end);
-    // An insert may learn late that growth is due: threads count apart, told by where their stacks lie, and a sanitizer
-    // moves those.
+    // An insert may notice late that growth is due: threads count separately, by the addresses of their stacks, and a
+    // sanitizer moves those.
     while map.grow_step(1) || other.grow_step(1) {}
     assert_eq!((map.len(), map.stats().bins), (other.len(), other.stats().bins));
     assert!((0..end).all(|key| map.get(&key) == Some(key)));
@@ -266,16 +265,19 @@ fn lines_after_a_panic_in_growth(from: u64, end: u64) -> (usize, usize) {
 }
 
 #[test]
-fn growth_that_a_panic_cut_short_is_taken_up_again() {
+fn growth_that_a_panic_interrupted_is_resumed() {
     for from in [600, 3_000] {
         let (lines, without) = lines_after_a_panic_in_growth(from, from + 600);
         let much = lines > without + without / 8;
-        assert!(!much, "the bins of a segment are still unborn: {lines} lines, not {without}");
+        assert!(
+            !much,
+            "the bins of a segment are still uninitialized: {lines} lines, not {without}"
+        );
     }
 }
 
 #[test]
-fn a_move_that_a_panic_cut_short_is_taken_up_again() {
+fn a_move_that_a_panic_interrupted_is_resumed() {
     for (from, end) in [(4, 16), (10, 100), (100, 400)] {
         let (lines, without) = lines_after_a_panic_in_growth(from, end);
         let much = lines > without + 1 + without / 8;
@@ -284,35 +286,35 @@ fn a_move_that_a_panic_cut_short_is_taken_up_again() {
 }
 
 thread_local! {
-    /// What the comparisons and hashes of this thread's `Odd` keys do besides.
-    static DEED: Cell<Option<fn()>> = const { Cell::new(None) };
+    /// Additional code of the comparisons and hashes of this thread's `Odd` keys.
+    static CALLBACK: Cell<Option<fn()>> = const { Cell::new(None) };
     static STEPS: Cell<u64> = const { Cell::new(0) };
-    /// So many deeds are left. One that writes where the operation is busy makes it begin again,
-    /// and so for ever if there is no end of deeds.
+    /// How often that code runs yet. If it writes to the bin of the running operation, the operation restarts, and
+    /// would do so for ever if this had no end.
     static LEFT: Cell<u64> = const { Cell::new(0) };
 }
 
-/// A key whose comparison and hash run some more code.
+/// A key whose comparison and hash run more code.
 #[derive(Clone, Copy, Debug)]
 struct Odd(u64);
 
 impl Odd {
-    fn deed() {
+    fn call_back() {
         STEPS.set(STEPS.get() + 1);
         // Not again from within.
         if LEFT.get() > 0
-            && let Some(deed) = DEED.take()
+            && let Some(code) = CALLBACK.take()
         {
             LEFT.set(LEFT.get() - 1);
-            deed();
-            DEED.set(Some(deed));
+            code();
+            CALLBACK.set(Some(code));
         }
     }
 }
 
 impl PartialEq for Odd {
     fn eq(&self, other: &Self) -> bool {
-        Odd::deed();
+        Odd::call_back();
         self.0 == other.0
     }
 }
@@ -321,7 +323,7 @@ impl Eq for Odd {}
 
 impl Hash for Odd {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Odd::deed();
+        Odd::call_back();
         state.write_u64(self.0);
     }
 }
@@ -345,10 +347,10 @@ fn a_panicking_comparison_changes_nothing_and_locks_nothing() {
             for work in work {
                 for n in 0.. {
                     FUSE.with(|fuse| fuse.arm(n));
-                    DEED.set(Some(|| FUSE.with(Fuse::step)));
+                    CALLBACK.set(Some(|| FUSE.with(Fuse::step)));
                     LEFT.set(u64::MAX);
                     let panicked = support::panics(work);
-                    DEED.set(None);
+                    CALLBACK.set(None);
                     assert_eq!(map.iter().count(), map.len());
                     if !panicked {
                         break;
@@ -372,7 +374,7 @@ fn closures_may_call_back_into_the_same_key() {
             for key in 0..40 {
                 map.insert(key, key);
             }
-            // Reading from within.
+            // The closure reads the map.
             let after = map.update(&7, |value| value + map.get(&7).expect("it is there"));
             assert_eq!(after, Some(14));
             assert!(map.try_get(&7).is_ok());
@@ -386,7 +388,7 @@ fn closures_may_call_back_into_the_same_key() {
             assert_eq!(map.get_with(&7, |_| map.remove(&7)), Some(Some(41)));
             assert_eq!(map.get(&7), None);
 
-            // Writing from within: the closure runs again on what it finds then.
+            // The closure writes to the map, and runs again on what it finds then.
             map.insert(7, 1);
             let mut turns = 0;
             let after = map.update(&7, |value| {
@@ -415,7 +417,7 @@ fn closures_may_call_back_into_the_same_key() {
             });
             assert_eq!((done.before, done.after, turns), (Some(5), None, 3));
 
-            // The whole map from within.
+            // The closure uses the whole map.
             let mut written = HashSet::new();
             map.retain(|&key, value| {
                 *value = key;
@@ -435,7 +437,7 @@ fn closures_may_call_back_into_the_same_key() {
             });
             assert!(map.get(&4).is_none());
 
-            // Growth from within.
+            // The closure makes the map grow.
             map.insert(1, 1);
             let mut grown = false;
             map.update(&1, |value| {
@@ -451,7 +453,7 @@ fn closures_may_call_back_into_the_same_key() {
     }
 }
 
-/// `retain` looks again when its key was changed from within its closure.
+/// `retain` calls its closure again if that changed the key.
 #[test]
 fn retain_and_a_change_of_the_same_key_from_within() {
     within(PATIENCE, "retain calling back", || {
@@ -462,7 +464,7 @@ fn retain_and_a_change_of_the_same_key_from_within() {
         let mut once = HashSet::new();
         map.retain(|&key, value| {
             if once.insert(key) {
-                // Whatever is decided now rests on a value that is no longer there.
+                // The decision is for a value that is no longer there.
                 map.insert(key, 5);
                 return false;
             }
@@ -478,9 +480,9 @@ fn hashes_and_comparisons_may_call_back() {
     static MAP: FlatMap<Odd, u64, Mapped> = FlatMap::with_hasher(hashers::LOW_ENTROPY);
     within(PATIENCE, "hashes calling back", || {
         STEPS.set(0);
-        DEED.set(Some(|| {
+        CALLBACK.set(Some(|| {
             let n = STEPS.get();
-            // Keys of their own, so that the others' fate is known, in the same bins.
+            // Keys of their own, in the same bins, so that no other code changes them.
             let key = Odd(1_000 + n % 20);
             match n % 6 {
                 0 => ignore(MAP.insert(key, n)),
@@ -491,7 +493,7 @@ fn hashes_and_comparisons_may_call_back() {
                 _ => ignore(MAP.compute(key, |_| Op::Insert(n))),
             }
         }));
-        // Each operation meets some deeds.
+        // Each operation runs some of that code.
         let among = |left: u64| {
             LEFT.set(left);
             &MAP
@@ -507,7 +509,7 @@ fn hashes_and_comparisons_may_call_back() {
                 assert_eq!(among(key % 4 + 1).remove(&Odd(key)), Some(key + 1));
             }
         }
-        DEED.set(None);
+        CALLBACK.set(None);
         for key in 0..40 {
             assert_eq!(MAP.get(&Odd(key)), (key % 2 == 1).then_some(key + 1));
         }
@@ -515,9 +517,8 @@ fn hashes_and_comparisons_may_call_back() {
     });
 }
 
-/// Comparisons that lie cost the keys they lie about, and nothing else.
-/// Somebody writes to one bin whenever a split looks at its keys. Growth leaves that bin for later and
-/// everybody finds its keys where they are.
+/// A thread writes to one bin whenever a split hashes its keys. Growth leaves that bin for later, and lookups find its
+/// keys where they are.
 #[test]
 fn a_bin_that_is_always_being_written_does_not_hold_up_growth() {
     static MAP: FlatMap<Restless, u64, BuildHasherDefault<DefaultHasher>> =
@@ -551,6 +552,7 @@ fn a_bin_that_is_always_being_written_does_not_hold_up_growth() {
     });
 }
 
+/// Comparisons that contradict themselves lose the keys that they are about, and nothing else.
 #[test]
 fn broken_comparisons_do_no_harm() {
     #[derive(Clone, Copy)]
@@ -624,7 +626,7 @@ fn broken_comparisons_do_no_harm() {
     });
 }
 
-/// Keys that lie in several threads at once.
+/// Keys whose hashes contradict themselves, in several threads.
 #[test]
 fn broken_hashes_do_no_harm_among_threads() {
     within(PATIENCE, "broken hashes among threads", || {
@@ -654,14 +656,14 @@ fn broken_hashes_do_no_harm_among_threads() {
     });
 }
 
-/// The watchdog barks, so the tests that rely on it can fail.
+/// The watchdog reports work that hangs, so the tests that rely on it can fail.
 #[test]
 #[should_panic(expected = "locked for ever")]
-fn the_watchdog_barks() {
+fn the_watchdog_reports_hangs() {
     within(1, "sleeping", || thread::sleep(Duration::from_secs(20)));
 }
 
-/// A panic in the watched work is the test's.
+/// A panic in the watched work fails the test.
 #[test]
 #[should_panic(expected = "a planned panic")]
 fn the_watchdog_passes_panics_on() {

@@ -1,7 +1,7 @@
 //! builds: asan tsan
 //!
-//! What holds of single values while the map grows: none is torn, none is another key's, and no change is
-//! lost or counted twice.
+//! Guarantees of single values while the map grows: no value is torn or another key's, and no change is lost or counted
+//! twice.
 
 mod support;
 
@@ -15,13 +15,13 @@ use support::hashers::{self, Mapped};
 use support::rng::Rng;
 use support::{Stop, assert_consistent, crew, effort, ignore, seed, within};
 
-/// Far above what any of these needs.
+/// Far more seconds than any of these needs.
 const PATIENCE: u64 = 300;
 
 /// A value whose parts must fit together, and with the key.
 trait Whole: Copy + Send + Sync + 'static {
     fn make(key: u64, turn: u32) -> Self;
-    /// The turn; panics if the parts are of different values.
+    /// Returns the turn; panics if the parts are of different values.
     fn turn(self, key: u64) -> u32;
 }
 
@@ -70,7 +70,7 @@ impl Whole for [u64; 128] {
     }
 }
 
-/// Padding between the parts; nonsense in the flag would be undefined behaviour.
+/// Padding between the parts; another value than 0 or 1 in the flag would be undefined behaviour.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C)]
 struct Padded {
@@ -109,11 +109,11 @@ impl Whole for Aligned {
     }
 }
 
-/// So long writers wait for readers that begin late, on a busy machine.
+/// How long writers wait for readers that begin late on a busy machine.
 const LATE: Duration = Duration::from_secs(30);
 
-/// One writer a key replaces, removes and reinserts values with rising turns while the map grows;
-/// readers see whole values of the right key, and turns that never go back.
+/// One writer per key replaces, removes and reinserts values with rising turns while the map grows. Readers see whole
+/// values of the right key, and turns that never go back.
 fn values_are_whole<V: Whole>(hasher: Mapped, span: Duration) {
     const KEYS: u64 = 12;
     const WRITERS: u64 = 2;
@@ -171,7 +171,7 @@ fn values_are_whole<V: Whole>(hasher: Mapped, span: Duration) {
     }
 }
 
-/// Writes the key's next turn in one of the ways there are.
+/// Writes the key's next turn by one of several operations.
 fn change<V: Whole>(map: &FlatMap<u64, V, Mapped>, key: u64, turn: u32, rng: &mut Rng) {
     let new = V::make(key, turn);
     match rng.below(6) {
@@ -197,7 +197,7 @@ fn change<V: Whole>(map: &FlatMap<u64, V, Mapped>, key: u64, turn: u32, rng: &mu
     }
 }
 
-/// Reads the key's turn in one of the ways there are.
+/// Reads the key's turn by one of several operations.
 fn look<V: Whole>(map: &FlatMap<u64, V, Mapped>, key: u64, rng: &mut Rng) -> Option<u32> {
     match rng.below(3) {
         0 => map.get_with(&key, |value| {
@@ -224,8 +224,8 @@ fn values_are_never_torn() {
     });
 }
 
-/// Removing and reinserting moves slots and overflow lines from key to key; whoever finds a key
-/// finds its own value (ABA).
+/// Removing and reinserting passes slots and overflow lines from key to key. A reader that finds a key finds the key's
+/// own value (ABA).
 #[test]
 fn slots_that_change_keys_confuse_nobody() {
     within(PATIENCE, "ABA", || {
@@ -242,7 +242,7 @@ fn slots_that_change_keys_confuse_nobody() {
                         let end = Instant::now() + effort(Duration::from_millis(500));
                         let waits = || seen.load(Ordering::Relaxed) == 0 && end.elapsed() < LATE;
                         while Instant::now() < end || waits() {
-                            // Never many at once, so slots and lines come back soon.
+                            // Never many at once, so that slots and lines are reused soon.
                             for _ in 0..64 {
                                 let key = rng.next() % 24;
                                 if rng.one_in(2) {
@@ -272,12 +272,11 @@ fn slots_that_change_keys_confuse_nobody() {
     });
 }
 
-/// Increments by `update` and by `compute` add up, whatever grows beside them.
-/// A key of words that are alike: `Hash` and `Eq` count the keys that they are given torn.
+/// A key of equal words: `Hash` and `Eq` count the torn keys that they are given.
 #[derive(Clone, Copy, Debug)]
 struct Alike<const WORDS: usize>([u64; WORDS]);
 
-/// Torn keys that user code has seen.
+/// The number of torn keys that user code has seen.
 static TORN: AtomicU64 = AtomicU64::new(0);
 
 impl<const WORDS: usize> Alike<WORDS> {
@@ -306,7 +305,7 @@ impl<const WORDS: usize> Hash for Alike<WORDS> {
     }
 }
 
-/// Runs `write` with ever greater numbers beside `read`, as long as that takes.
+/// Runs `write` with rising numbers while `read` runs.
 fn beside(write: impl Fn(u64) + Sync, read: impl FnOnce()) {
     let stop = AtomicBool::new(false);
     crew(|crew| {
@@ -323,7 +322,7 @@ fn beside(write: impl Fn(u64) + Sync, read: impl FnOnce()) {
     });
 }
 
-/// Keys of one hash take each other's slots while lookups compare, and while growth, `retain` and walks read them.
+/// Keys of one hash take each other's slots while lookups compare them, and while growth, `retain` and walks read them.
 fn keys_are_whole<const WORDS: usize>() {
     const KEYS: u64 = 5;
     let key = |turn: u64| Alike::<WORDS>::of(turn % KEYS);
@@ -355,7 +354,7 @@ fn keys_are_whole<const WORDS: usize>() {
     });
     torn();
 
-    // One bin after the other is split while its keys change.
+    // One bin after the other splits while its keys change.
     for hasher in [hashers::GOOD, hashers::CLUSTERED] {
         support::rounds(300, Duration::from_millis(300), |_| {
             let map = FlatMap::with_hasher(hasher);
@@ -381,6 +380,7 @@ fn user_code_is_given_whole_keys() {
     });
 }
 
+/// Increments by `update` and by `compute` add up, while the map grows.
 #[test]
 fn increments_add_up() {
     within(PATIENCE, "increments", || {
@@ -412,8 +412,8 @@ fn increments_add_up() {
     });
 }
 
-/// Of many threads that insert a key if absent and remove it, the wins less the removals are what
-/// is left; each inserted value is removed at most once.
+/// If many threads insert a key if absent and remove it, the number of successful inserts minus that of removals is
+/// what is left. Each inserted value is removed at most once.
 #[test]
 fn one_insert_wins_and_one_remove_gets_it() {
     within(PATIENCE, "wins", || {
@@ -453,7 +453,7 @@ fn one_insert_wins_and_one_remove_gets_it() {
     });
 }
 
-/// `retain` changes values in place, and loses no increment that runs beside it.
+/// `retain` changes values in place, and loses no increment by another thread.
 #[test]
 fn retain_loses_no_increment() {
     within(PATIENCE, "retain and increments", || {

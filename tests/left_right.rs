@@ -1,13 +1,14 @@
 //! builds: asan narrow portable tsan
 //!
-//! `LeftRightMap` from outside: against a model, what it drops and when, readers that are stuck, writers that
-//! panic.
+//! `LeftRightMap` through its public interface: against a model, its drops, stalled readers, and writers
+//! that panic.
 
 mod support;
 
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
-    Boxed, Handles, Inline, Keep, ReadGuard, ReadHandle, ReadHandleFactory, Snapshot, WriteHandle,
+    Boxed, Handles, Inline, ReadGuard, ReadHandle, ReadHandleFactory, Snapshot, Storage,
+    WriteHandle,
 };
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
@@ -30,10 +31,10 @@ const _: () = {
     sync::<ReadHandleFactory<String, String>>();
 };
 
-/// Far above what any of these needs.
-const PATIENCE: u64 = 300;
+/// Seconds, far more than any of these tests needs.
+const TIME_LIMIT: u64 = 300;
 
-/// What a model test needs of a key or value.
+/// A key or value that a model test can number.
 trait Nth: Clone + Eq + Hash + Debug {
     fn nth(n: u64) -> Self;
 }
@@ -56,19 +57,19 @@ impl Nth for [u8; 3] {
     }
 }
 
-/// A map, what it should hold, and what was published.
-struct Game<K: Nth, V: Nth, P: Keep<K, V>> {
+/// A map, the entries that it should have, and those that were published.
+struct Game<K: Nth, V: Nth, P: Storage<K, V>> {
     writer: WriteHandle<K, V, Mapped, P>,
-    draft: HashMap<K, V>,
+    current: HashMap<K, V>,
     published: HashMap<K, V>,
     rng: Rng,
     keys: u64,
 }
 
-impl<K: Nth, V: Nth, P: Keep<K, V>> Game<K, V, P> {
+impl<K: Nth, V: Nth, P: Storage<K, V>> Game<K, V, P> {
     fn new(handles: Handles<K, V, Mapped, P>, rng: Rng, keys: u64) -> Self {
         let (writer, _) = handles;
-        Self { writer, draft: HashMap::new(), published: HashMap::new(), rng, keys }
+        Self { writer, current: HashMap::new(), published: HashMap::new(), rng, keys }
     }
 
     fn change(&mut self) {
@@ -77,58 +78,66 @@ impl<K: Nth, V: Nth, P: Keep<K, V>> Game<K, V, P> {
         match self.rng.below(100) {
             0..50 => {
                 let replaced = self.writer.insert(key.clone(), value.clone());
-                let there = self.draft.insert(key, value).is_some();
-                assert_eq!(replaced, there, "whether an insert replaces");
+                let there = self.current.insert(key, value).is_some();
+                assert_eq!(replaced, there, "an insert says wrongly whether it replaces");
             }
             50..55 => {
                 let replaced =
                     self.writer.try_insert(key.clone(), value.clone()).expect("there is memory");
-                let there = self.draft.insert(key, value).is_some();
-                assert_eq!(replaced, there, "whether an insert replaces");
+                let there = self.current.insert(key, value).is_some();
+                assert_eq!(replaced, there, "an insert says wrongly whether it replaces");
             }
             55..85 => {
-                let there = self.draft.remove(&key).is_some();
-                assert_eq!(self.writer.remove(&key), there, "whether a removal finds its key");
+                let there = self.current.remove(&key).is_some();
+                assert_eq!(
+                    self.writer.remove(&key),
+                    there,
+                    "a removal says wrongly whether it finds its key"
+                );
             }
             85..96 => {
                 let updated = self.writer.update(&key, |_| value.clone());
-                let there = self.draft.get_mut(&key).map(|there| *there = value).is_some();
-                assert_eq!(updated, there, "whether an update finds its key");
+                let there = self.current.get_mut(&key).map(|there| *there = value).is_some();
+                assert_eq!(updated, there, "an update says wrongly whether it finds its key");
             }
             96 => self.writer.reserve(self.rng.below(40)),
             _ => {
-                let there = self.draft.get(&key);
+                let there = self.current.get(&key);
                 assert_eq!(self.writer.get(&key), there, "not what the writer stored last");
-                assert_eq!(self.writer.contains_key(&key), self.draft.contains_key(&key));
+                assert_eq!(self.writer.contains_key(&key), self.current.contains_key(&key));
             }
         }
-        assert_eq!(self.writer.len(), self.draft.len(), "how many the writer counts");
+        assert_eq!(
+            self.writer.len(),
+            self.current.len(),
+            "the writer has a wrong number of entries"
+        );
     }
 
-    /// Changes that would wait for readers, where there is none.
-    fn sweep(&mut self) {
+    /// Makes a change that waits for readers. No reader is in the way.
+    fn change_all(&mut self) {
         match self.rng.below(6) {
             0 => {
                 self.writer.clear();
-                self.draft.clear();
+                self.current.clear();
             }
             1 => self.writer.shrink_to_fit(),
             _ => {
                 let one = K::nth(self.rng.next() % self.keys);
                 let few = |key: &K| *key != one && !hashers::GOOD.hash_one(key).is_multiple_of(5);
                 self.writer.retain(|key, _| few(key));
-                self.draft.retain(|key, _| few(key));
+                self.current.retain(|key, _| few(key));
             }
         }
     }
 
     fn published(&mut self) {
-        self.published.clone_from(&self.draft);
+        self.published.clone_from(&self.current);
     }
 
     fn check(&mut self) {
         let all: HashMap<K, V> = self.writer.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        assert!(all == self.draft, "the writer meets other entries than it stored");
+        assert!(all == self.current, "the writer finds other entries than it stored");
         self.check_reader(&self.writer.read_handle());
     }
 
@@ -149,14 +158,14 @@ impl<K: Nth, V: Nth, P: Keep<K, V>> Game<K, V, P> {
     }
 }
 
-fn check_snapshot<K: Nth, V: Nth, P: Keep<K, V>>(
+fn check_snapshot<K: Nth, V: Nth, P: Storage<K, V>>(
     snapshot: &Snapshot<'_, K, V, Mapped, P>,
     model: &HashMap<K, V>,
 ) {
     let all: HashMap<&K, &V> = snapshot.iter().collect();
     assert_eq!(snapshot.iter().len(), all.len(), "a key came twice");
     let len = (snapshot.len(), snapshot.is_empty());
-    assert_eq!(len, (model.len(), model.is_empty()), "how many a snapshot has");
+    assert_eq!(len, (model.len(), model.is_empty()), "a snapshot has a wrong number of entries");
     let same = model.iter().all(|(key, value)| all.get(key) == Some(&value));
     assert!(all.len() == model.len() && same, "a snapshot shows other entries than were published");
     for (key, value) in model.iter().take(20) {
@@ -166,7 +175,7 @@ fn check_snapshot<K: Nth, V: Nth, P: Keep<K, V>>(
     while let Some(at) = from {
         from = snapshot.scan(at, |key, value| walked.push((key.clone(), value.clone())));
     }
-    assert_eq!(walked.len(), model.len(), "a walk meets each entry once");
+    assert_eq!(walked.len(), model.len(), "a walk does not visit each entry once");
     assert!(walked.iter().all(|(key, value)| model.get(key) == Some(value)));
     let keys: Vec<K> = (0..20).map(K::nth).collect();
     let (one, other) =
@@ -178,37 +187,37 @@ fn check_snapshot<K: Nth, V: Nth, P: Keep<K, V>>(
     }
 }
 
-/// Readers come and go, hold guards and snapshots over changes and publishes; what they hold does not change.
-fn play<K: Nth, V: Nth, P: Keep<K, V>>(mut game: Game<K, V, P>, steps: usize) {
+/// Readers come and go, and hold guards and snapshots during changes and publishes. The held values do not change.
+fn play<K: Nth, V: Nth, P: Storage<K, V>>(mut game: Game<K, V, P>, steps: usize) {
     let stay = game.writer.read_handle();
     for _ in 0..steps {
         let reader = game.writer.read_handle();
         let held = game.published.clone();
         let snapshot = game.rng.one_in(2).then(|| stay.enter());
-        let mut turned = 0;
+        let mut swaps = 0;
         for _ in 0..game.rng.below(40) {
             game.change();
-            // With a snapshot held, one publish turns the sides and the next one cannot.
+            // While a snapshot is held, one publish swaps the sides, and the next one cannot.
             if game.rng.one_in(10) {
                 let has_changes = game.writer.has_changes();
                 match game.writer.try_publish() {
                     Ok(()) => {
-                        turned += usize::from(has_changes);
+                        swaps += usize::from(has_changes);
                         game.published();
                     }
-                    Err(why) => assert!(snapshot.is_some() && turned > 0 && why.readers == 1),
+                    Err(why) => assert!(snapshot.is_some() && swaps > 0 && why.readers == 1),
                 }
-                assert!(snapshot.is_none() || turned < 2, "published under a snapshot twice");
+                assert!(snapshot.is_none() || swaps < 2, "published under a snapshot twice");
             }
             game.check_reader(&reader);
         }
         if let Some(snapshot) = snapshot {
             check_snapshot(&snapshot, &held);
-            let stuck: Vec<_> = game.writer.stalled_readers().collect();
-            assert_eq!(stuck, if turned > 0 { vec![stay.reader_id()] } else { vec![] });
+            let stalled: Vec<_> = game.writer.stalled_readers().collect();
+            assert_eq!(stalled, if swaps > 0 { vec![stay.reader_id()] } else { vec![] });
         }
         if game.rng.one_in(4) {
-            game.sweep();
+            game.change_all();
         }
         game.check();
         game.writer.publish();
@@ -217,7 +226,7 @@ fn play<K: Nth, V: Nth, P: Keep<K, V>>(mut game: Game<K, V, P>, steps: usize) {
     }
 }
 
-fn play_with_all_hashers<K: Nth, V: Nth, P: Keep<K, V>>(
+fn play_with_all_hashers<K: Nth, V: Nth, P: Storage<K, V>>(
     make: fn(Mapped) -> Handles<K, V, Mapped, P>,
 ) {
     for (round, hasher) in hashers::ALL.into_iter().enumerate() {
@@ -231,14 +240,14 @@ fn play_with_all_hashers<K: Nth, V: Nth, P: Keep<K, V>>(
 
 #[test]
 fn boxed_entries_against_a_model() {
-    within(PATIENCE, "boxed entries", || {
+    within(TIME_LIMIT, "boxed entries", || {
         play_with_all_hashers::<String, String, Boxed>(LeftRightMap::with_hasher);
     });
 }
 
 #[test]
 fn inline_entries_against_a_model() {
-    within(PATIENCE, "inline entries", || {
+    within(TIME_LIMIT, "inline entries", || {
         play_with_all_hashers::<u64, u64, Inline>(LeftRightMap::inline_with_hasher);
         play_with_all_hashers::<[u8; 3], u64, Inline>(LeftRightMap::inline_with_hasher);
     });
@@ -251,7 +260,7 @@ fn put(writer: &mut TrackedWriter, key: u64, value: u64, alive: &Arc<AtomicUsize
 }
 
 #[test]
-fn each_entry_is_dropped_once_and_when_nobody_sees_it() {
+fn each_entry_is_dropped_once_and_when_no_reader_sees_it() {
     let alive = Arc::new(AtomicUsize::new(0));
     let count = || alive.load(Ordering::Relaxed);
     let (mut writer, reader) = LeftRightMap::new();
@@ -259,20 +268,20 @@ fn each_entry_is_dropped_once_and_when_nobody_sees_it() {
         put(&mut writer, key, key, &alive);
     }
     assert_eq!(count(), 2_000);
-    // Replaced before anybody could see it: dropped at once, and its key with it.
+    // Replaced before a reader could see it, so it is dropped at once with its key.
     put(&mut writer, 7, 8, &alive);
     assert_eq!(count(), 2_000);
     writer.publish();
     put(&mut writer, 7, 9, &alive);
     writer.remove(&8);
-    assert_eq!(count(), 2_002, "what readers see was dropped");
-    // An entry that was never shown, in a bucket that has changed already.
+    assert_eq!(count(), 2_002, "an entry that readers see was dropped");
+    // An entry that was never published, in a bin that has changed already.
     put(&mut writer, 7, 10, &alive);
-    assert_eq!(count(), 2_002, "what nobody saw was kept");
+    assert_eq!(count(), 2_002, "an entry that no reader saw was kept");
     let guard = reader.get(&7).unwrap();
     writer.try_publish().unwrap();
-    assert_eq!((count(), guard.value), (2_002, 8), "what a guard holds was dropped");
-    // Noted beside, since the guard is in the way: replaced, removed and brought back.
+    assert_eq!((count(), guard.value), (2_002, 8), "an entry that a guard holds was dropped");
+    // Deferred, because the guard is in the way: replaced, removed and inserted again.
     put(&mut writer, 7, 11, &alive);
     put(&mut writer, 7, 12, &alive);
     put(&mut writer, 5_000, 1, &alive);
@@ -281,13 +290,13 @@ fn each_entry_is_dropped_once_and_when_nobody_sees_it() {
     writer.remove(&10);
     put(&mut writer, 10, 10, &alive);
     writer.update(&11, |old| Tracked::new(old.value + 1, &alive));
-    assert_eq!(count(), 2_002 + 6, "changes noted beside");
-    let met = (writer.len(), writer.iter().count());
-    assert_eq!(met, (998, 998), "the writer meets what it replaced beside");
+    assert_eq!(count(), 2_002 + 6, "deferred changes own a wrong number of values");
+    let found = (writer.len(), writer.iter().count());
+    assert_eq!(found, (998, 998), "the writer finds an entry that a deferred change replaced");
     assert!(writer.try_publish().is_err());
     drop(guard);
     writer.publish();
-    assert!(count() > 2 * 998, "what readers may be looking at was dropped");
+    assert!(count() > 2 * 998, "an entry that readers may be using was dropped");
     writer.wait_for_readers();
     assert_eq!(count(), 2 * 998);
     assert_eq!(reader.get(&11).unwrap().value, 12);
@@ -296,7 +305,7 @@ fn each_entry_is_dropped_once_and_when_nobody_sees_it() {
     writer.publish();
     writer.wait_for_readers();
     assert_eq!(count(), 0);
-    // The rest goes with the last handle: what is shown, what is not yet, what was noted.
+    // The last handle drops the rest: published entries, unpublished ones, and those of deferred changes.
     put(&mut writer, 1, 1, &alive);
     put(&mut writer, 2, 2, &alive);
     writer.publish();
@@ -310,7 +319,7 @@ fn each_entry_is_dropped_once_and_when_nobody_sees_it() {
     drop(writer);
     assert!(count() > 0);
     drop(reader);
-    assert_eq!(count(), 0, "something outlives its map");
+    assert_eq!(count(), 0, "an entry outlives its map");
 }
 
 #[test]
@@ -339,9 +348,9 @@ fn entries_grown_out_of_are_neither_lost_nor_dropped_twice() {
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }
 
-/// Each publish sets all keys to its number: a reader that sees two numbers, or one that is lower than before,
-/// has seen half a publish, or gone back.
-fn whole_publishes<P: Keep<u64, u64>>(handles: Handles<u64, u64, Mapped, P>, wait: bool) {
+/// Each publish sets all keys to its number. A reader that sees two numbers has seen half a publish. One that sees a
+/// lower number than before has gone back.
+fn whole_publishes<P: Storage<u64, u64>>(handles: Handles<u64, u64, Mapped, P>, wait: bool) {
     const KEYS: u64 = 50;
     let (mut writer, reader) = handles;
     let over = AtomicBool::new(false);
@@ -368,16 +377,16 @@ fn whole_publishes<P: Keep<u64, u64>>(handles: Handles<u64, u64, Mapped, P>, wai
                     assert!(single >= last, "gone back");
                     last = single;
                 }
-                // The writer is done, and what it published last came before it said so.
-                assert!(reader.generation() > 0, "nothing was seen");
+                // The writer published before it set `over`.
+                assert!(reader.generation() > 0, "the reader saw no publish");
             });
         }
         scope.spawn(move || {
             let _stop = Stop(over);
-            // Who waits does so for readers that are mostly looking, and now and then descheduled.
+            // A publish that waits is slow: readers are mostly in a read section, and sometimes descheduled.
             let numbers = if wait { 100 } else { 2_000 };
             for number in 1..support::effort(numbers) {
-                // Now and then more keys, so that the table grows.
+                // More keys every hundred publishes, so that the table grows.
                 let keys = KEYS + number / 100 * 10;
                 for key in 0..keys {
                     writer.insert(key, number);
@@ -394,7 +403,7 @@ fn whole_publishes<P: Keep<u64, u64>>(handles: Handles<u64, u64, Mapped, P>, wai
 
 #[test]
 fn readers_see_whole_publishes_in_order() {
-    within(PATIENCE, "whole publishes", || {
+    within(TIME_LIMIT, "whole publishes", || {
         for wait in [true, false] {
             whole_publishes(LeftRightMap::<u64, u64, _>::with_hasher(hashers::GOOD), wait);
             whole_publishes(
@@ -405,10 +414,10 @@ fn readers_see_whole_publishes_in_order() {
     });
 }
 
-/// What readers see lives on the heap and is freed by the writer: for sanitizers.
+/// Readers read values on the heap that the writer frees: for sanitizers.
 #[test]
 fn handles_come_and_go_beside_a_writer() {
-    within(PATIENCE, "handles", || {
+    within(TIME_LIMIT, "handles", || {
         let (mut writer, reader) = LeftRightMap::<String, String>::new();
         let over = AtomicBool::new(false);
         crew(|scope| {
@@ -421,7 +430,7 @@ fn handles_come_and_go_beside_a_writer() {
                     while !over.load(Ordering::Relaxed) {
                         let key = format!("key {}", rng.below(100));
                         let first = reader.get(&key);
-                        // Copied while it looks, as left-right cannot.
+                        // Cloned within a read section, which the crate `left-right` does not allow.
                         let other = reader.clone();
                         let second = other.get(&key);
                         assert!(first.iter().chain(&second).all(|value| value.starts_with(&key)));
@@ -472,11 +481,11 @@ fn a_writer_that_panics_can_be_followed_by_another() {
     assert_eq!(reader.len(), 2);
 }
 
-/// Each thread publishes what it has written, while it and others hold guards.
+/// Each thread publishes its changes, while it and others hold guards.
 #[cfg(feature = "std")]
 #[test]
-fn writers_share_a_handle_with_guards_in_hand() {
-    within(PATIENCE, "many writers", || {
+fn writers_share_a_handle_while_they_hold_guards() {
+    within(TIME_LIMIT, "many writers", || {
         let (writer, reader) = LeftRightMap::<u64, u64>::new();
         let writer = hedgerow::left_right::SharedWriteHandle::new(writer);
         crew(|scope| {
@@ -506,9 +515,9 @@ fn writers_share_a_handle_with_guards_in_hand() {
     });
 }
 
-/// A walk is put down and taken up again, while the map grows and shrinks.
+/// A walk of many snapshots, between which the map grows and shrinks.
 #[test]
-fn a_walk_meets_what_stays() {
+fn a_walk_visits_the_entries_that_stay() {
     for seed in 0..20 {
         let mut rng = Rng::new(seed);
         let (mut writer, reader) = LeftRightMap::<u64, u64>::inline();
@@ -542,7 +551,7 @@ fn publishes_by_number_of_operations() {
         writer.insert(key, key);
         assert_eq!(reader.len() as u64, (key + 1) / 10 * 10, "a publish after ten operations");
     }
-    // A reader in the way: nothing is published, and as soon as it has gone everything is.
+    // While a reader is in the way nothing is published. When it has gone, the next change publishes everything.
     let snapshot = reader.enter();
     for key in 100..130 {
         writer.insert(key, key);
@@ -550,16 +559,20 @@ fn publishes_by_number_of_operations() {
     assert_eq!((snapshot.len(), reader.len()), (100, 110));
     drop(snapshot);
     writer.insert(130, 130);
-    assert_eq!(reader.len(), 131, "what a reader held up is not shown when it has gone");
+    assert_eq!(
+        reader.len(),
+        131,
+        "changes that a reader held up are not published when it has gone"
+    );
     writer.publish_every(0);
     writer.remove(&130);
     assert_eq!(reader.len(), 131);
-    // What was done since the last publish counts for another number, too: this is the second and the third.
+    // Operations since the last publish count for the new number too: these are the second and the third.
     writer.publish_every(3);
     writer.insert(131, 131);
     assert_eq!(reader.len(), 131);
     writer.insert(132, 132);
-    assert_eq!(reader.len(), 132, "what was done before the number changed does not count");
+    assert_eq!(reader.len(), 132, "operations before the number changed do not count");
     writer.insert(133, 133);
     writer.insert(134, 134);
     writer.publish_every(2);
@@ -583,7 +596,7 @@ fn guards_that_are_forgotten_hold_up_one_publish_and_no_reader() {
         (reader.get_copied(&1), other.get_copied(&1), writer.get(&1)),
         (Some(2), Some(2), Some(&3))
     );
-    // With its handle everything it held is given back.
+    // Dropping the handle ends the read sections of its forgotten guards.
     drop(reader);
     writer.publish();
     assert_eq!(other.get_copied(&1), Some(3));
@@ -600,10 +613,10 @@ fn guards_of_one_handle_may_be_dropped_in_any_order() {
     let third = ReadGuard::map(reader.get(&1).unwrap(), |pair| &pair.1);
     writer.insert(1, (3, 30));
     drop(first);
-    assert!(writer.try_publish().is_err(), "the second guard still looks");
+    assert!(writer.try_publish().is_err(), "the second guard is still held");
     assert_eq!((second.0, *third), (1, 20));
     drop(second);
-    assert!(writer.try_publish().is_err(), "the handle still looks");
+    assert!(writer.try_publish().is_err(), "the third guard is still held");
     drop(third);
     writer.try_publish().unwrap();
     assert_eq!(reader.get_copied(&1), Some((3, 30)));
@@ -647,9 +660,9 @@ fn types_of_all_sizes_and_alignments() {
     check(|n| n, |n| [n as u8; 1_000], 100);
 }
 
-/// Growth moves entries from bucket to bucket: it needs room on the stack for a few of them, not for whole buckets.
+/// Growth moves entries from bin to bin. It needs stack for a few entries at a time, not for whole bins.
 #[test]
-#[allow(clippy::large_stack_arrays, reason = "that is what it is for")]
+#[allow(clippy::large_stack_arrays, reason = "the test is about large values")]
 fn inline_entries_of_64_kib_grow_on_a_stack_of_4_mib() {
     let grow = || {
         let (mut writer, reader) = LeftRightMap::<u32, [u64; 8 << 10]>::inline();
@@ -667,7 +680,7 @@ fn inline_entries_of_64_kib_grow_on_a_stack_of_4_mib() {
     std::thread::Builder::new().stack_size(4 << 20).spawn(grow).unwrap().join().unwrap();
 }
 
-/// Handles that each live as long as one look, in one slot: none of them has been looking since before.
+/// Two handles use one slot, one after the other. The second is not taken for the first, which was in the way.
 #[test]
 fn a_handle_that_takes_over_a_slot_is_not_taken_for_the_last_one() {
     let (mut writer, reader) = LeftRightMap::<u64, u64>::new();

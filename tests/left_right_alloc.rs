@@ -1,12 +1,12 @@
 //! builds: asan
 //!
-//! Memory that runs out under `LeftRightMap`, and where it asks for none.
+//! `LeftRightMap` when allocations fail, and its operations that allocate nothing.
 
 mod support;
 
 use hedgerow::LeftRightMap;
 use hedgerow::error::TryInsertError;
-use hedgerow::left_right::{Keep, ReadHandle, WriteHandle};
+use hedgerow::left_right::{ReadHandle, Storage, WriteHandle};
 use std::collections::HashMap;
 use support::alloc::{Injected, counted, failing};
 use support::hashers::{self, Mapped};
@@ -16,20 +16,20 @@ use support::seed;
 #[global_allocator]
 static ALLOCATOR: Injected = Injected;
 
-const FOR_EVER: u64 = u64::MAX;
+const ALL: u64 = u64::MAX;
 
 type Both<P> = (WriteHandle<u64, u64, Mapped, P>, ReadHandle<u64, u64, Mapped, P>);
 
-/// Changes a map with some allocations failing, and a reader in the way now and then: what is refused comes back,
-/// the rest is done, and nothing that was published is lost.
-fn change_with_failures<P: Keep<u64, u64>>(
+/// Changes a map while some allocations fail and a reader is sometimes in the way. Refused entries are handed back, all
+/// other changes are made, and nothing that was published is lost.
+fn change_with_failures<P: Storage<u64, u64>>(
     (mut writer, reader): Both<P>,
     spared: u64,
-    doomed: u64,
+    failures: u64,
 ) {
     let mut model = HashMap::with_capacity(2_000);
     let mut rng = Rng::new(seed() ^ spared);
-    let ((), counts) = failing(spared, doomed, || {
+    let ((), counts) = failing(spared, failures, || {
         let mut snapshot = None;
         for step in 0..1_500 {
             let key = rng.next() % 800;
@@ -37,7 +37,11 @@ fn change_with_failures<P: Keep<u64, u64>>(
                 0..8 => match writer.try_insert(key, step) {
                     Ok(replaced) => assert_eq!(model.insert(key, step).is_some(), replaced),
                     Err(TryInsertError::Alloc { key: same, value }) => {
-                        assert_eq!((same, value), (key, step), "not what was given");
+                        assert_eq!(
+                            (same, value),
+                            (key, step),
+                            "the error hands back another entry"
+                        );
                     }
                     Err(other) => panic!("{other}"),
                 },
@@ -52,18 +56,18 @@ fn change_with_failures<P: Keep<u64, u64>>(
             assert_eq!((writer.len(), writer.get(&key)), (model.len(), model.get(&key)));
         }
     });
-    assert!(doomed != FOR_EVER || spared > 30 || counts.failures > 0);
+    assert!(failures != ALL || spared > 30 || counts.failures > 0);
     writer.publish();
-    let shown: HashMap<u64, u64> = reader.enter().iter().map(|(k, v)| (*k, *v)).collect();
-    assert_eq!(shown, model);
+    let published: HashMap<u64, u64> = reader.enter().iter().map(|(k, v)| (*k, *v)).collect();
+    assert_eq!(published, model);
 }
 
 #[test]
-fn what_is_refused_comes_back_and_the_rest_is_done() {
+fn refused_entries_are_handed_back_and_all_other_changes_are_made() {
     for spared in (0..40).chain((40..400).step_by(17)) {
-        for doomed in [1, 3, FOR_EVER] {
-            change_with_failures(LeftRightMap::with_hasher(hashers::GOOD), spared, doomed);
-            change_with_failures(LeftRightMap::inline_with_hasher(hashers::GOOD), spared, doomed);
+        for failures in [1, 3, ALL] {
+            change_with_failures(LeftRightMap::with_hasher(hashers::GOOD), spared, failures);
+            change_with_failures(LeftRightMap::inline_with_hasher(hashers::GOOD), spared, failures);
         }
     }
 }
@@ -86,25 +90,25 @@ fn reads_publishes_and_removals_allocate_nothing() {
     let (mut inline, _) = LeftRightMap::<u64, u64>::inline();
     inline.reserve(1_000);
     let ((), counts) = counted(|| (0..1_000).for_each(|n| _ = inline.insert(n, n)));
-    // Notes of the buckets that differ are not needed after growth.
+    // After growth, the writer needs no notes of the bins that differ.
     assert_eq!(counts.allocations, 0);
 }
 
 #[test]
-fn growth_makes_as_many_allocations_beside_entries_that_readers_see() {
-    let allocations = |is_shown: bool| {
+fn growth_makes_as_many_allocations_if_readers_see_entries() {
+    let allocations = |is_published: bool| {
         let (mut writer, _reader) = LeftRightMap::<u64, u64>::new();
         writer.extend((0..100).map(|n| (n, n)));
-        if is_shown {
+        if is_published {
             writer.publish();
         }
         counted(|| writer.reserve(200)).1.allocations
     };
-    // A small heap falls to pieces by small allocations that come and go.
+    // Small allocations that come and go fragment a small heap.
     assert_eq!(
         allocations(true),
         allocations(false),
-        "notes of fresh entries took memory of their own"
+        "notes of unseen entries took memory of their own"
     );
 }
 

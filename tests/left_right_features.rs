@@ -6,7 +6,7 @@ use hedgerow::LeftRightMap;
 use std::collections::HashMap;
 
 #[test]
-fn a_snapshot_is_written_as_a_map() {
+fn a_snapshot_is_serialized_as_a_map() {
     let (mut writer, reader) = LeftRightMap::new();
     let entries: HashMap<String, u32> = (0..100).map(|n| (n.to_string(), n)).collect();
     writer.extend(entries.clone());

@@ -1,6 +1,6 @@
 //! builds: asan narrow portable tsan
 //!
-//! `LeftRightTable` from outside: against a model, beside readers, full, and where readers are in the way.
+//! `LeftRightTable` through its public interface: against a model, beside readers, full, and with readers in the way.
 
 mod support;
 
@@ -22,76 +22,77 @@ const _: () = {
     send::<TableWriter<'static, u64, u64, 4, 4>>();
 };
 
-/// Far above what any of these needs.
-const PATIENCE: u64 = 300;
+/// Seconds, far more than any of these tests needs.
+const TIME_LIMIT: u64 = 300;
 
-type Table<const BUCKETS: usize> = LeftRightTable<u64, u64, BUCKETS, 4, Mapped>;
+type Table<const BINS: usize> = LeftRightTable<u64, u64, BINS, 4, Mapped>;
 
-fn play<const BUCKETS: usize>(hasher: Mapped, rng: &mut Rng) {
-    let table: Box<Table<BUCKETS>> = Box::new(LeftRightTable::with_hasher(hasher));
-    let (mut draft, mut published) = (HashMap::new(), HashMap::new());
+fn play<const BINS: usize>(hasher: Mapped, rng: &mut Rng) {
+    let table: Box<Table<BINS>> = Box::new(LeftRightTable::with_hasher(hasher));
+    let (mut current, mut published) = (HashMap::new(), HashMap::new());
     let reader = table.reader().expect("a place");
     let keys = 2 * table.capacity() as u64;
     for _ in 0..60 {
-        // A writer goes, and the next one finds what it left.
-        let mut writer = table.writer().expect("nobody else writes");
+        // One writer is dropped, and the next finds its changes.
+        let mut writer = table.writer().expect("there is no other writer");
         for _ in 0..table.capacity() {
             let (key, value) = (rng.next() % keys, rng.next());
             match rng.below(20) {
                 0..10 => match writer.insert(key, value) {
-                    Ok(replaced) => assert_eq!(draft.insert(key, value), replaced),
+                    Ok(replaced) => assert_eq!(current.insert(key, value), replaced),
                     Err(full) => {
                         assert_eq!(full, TryInsertError::Full { key, value });
-                        assert!(draft.len() == table.capacity() && !draft.contains_key(&key));
+                        assert!(current.len() == table.capacity() && !current.contains_key(&key));
                     }
                 },
-                10..15 => assert_eq!(writer.remove(&key), Ok(draft.remove(&key))),
+                10..15 => assert_eq!(writer.remove(&key), Ok(current.remove(&key))),
                 15..19 => {
-                    let updated = writer.update(&key, |old| old ^ 1).expect("nobody looks");
-                    let there = draft.get_mut(&key).map(|old| {
+                    let updated =
+                        writer.update(&key, |old| old ^ 1).expect("no reader is in the way");
+                    let there = current.get_mut(&key).map(|old| {
                         *old ^= 1;
                         *old
                     });
                     assert_eq!(updated, there);
                 }
-                _ => assert_eq!(writer.get(&key), draft.get(&key).copied()),
+                _ => assert_eq!(writer.get(&key), current.get(&key).copied()),
             }
-            assert_eq!(writer.len(), draft.len(), "how many the writer counts");
+            assert_eq!(writer.len(), current.len(), "the writer has a wrong number of entries");
         }
         match rng.below(12) {
             0 => {
-                writer.clear().expect("nobody looks");
-                draft.clear();
+                writer.clear().expect("no reader is in the way");
+                current.clear();
             }
             1..4 => {
-                writer.retain(|key, _| key % 3 != 0).expect("nobody looks");
-                draft.retain(|key, _| key % 3 != 0);
+                writer.retain(|key, _| key % 3 != 0).expect("no reader is in the way");
+                current.retain(|key, _| key % 3 != 0);
             }
             _ => {}
         }
         let all: HashMap<u64, u64> = writer.iter().map(|(key, value)| (*key, *value)).collect();
-        assert_eq!(all, draft, "the writer meets other entries than it stored");
+        assert_eq!(all, current, "the writer finds other entries than it stored");
         let seen: HashMap<u64, u64> = reader.enter().iter().map(|(k, v)| (*k, *v)).collect();
-        let shown = (&seen, reader.enter().len());
-        assert_eq!(shown, (&published, published.len()), "not what was published last");
+        let found = (&seen, reader.enter().len());
+        assert_eq!(found, (&published, published.len()), "not what was published last");
         if rng.one_in(3) {
             continue;
         }
-        // What was shown stays until the snapshot has gone, and meanwhile nothing is changed.
+        // The snapshot does not change while it is held, and the table refuses changes meanwhile.
         let snapshot = rng.one_in(2).then(|| reader.enter());
-        let changed = draft != published;
+        let changed = current != published;
         writer.publish();
         if let Some(snapshot) = snapshot
             && changed
         {
             let same = published.iter().all(|(key, value)| snapshot.get(key) == Some(value));
-            assert!(same, "what a snapshot shows has changed");
+            assert!(same, "a snapshot has changed");
             assert!(writer.is_pending(), "a reader is in the way");
-            assert!(writer.remove(&0).is_err(), "a table is changed under a reader");
+            assert!(writer.remove(&0).is_err(), "a table changes a side while a reader is in it");
             assert_eq!(writer.insert(0, 1), Err(TryInsertError::Busy { key: 0, value: 1 }));
             assert_eq!(writer.stalled_readers().collect::<Vec<_>>(), [reader.reader_id()]);
         }
-        published.clone_from(&draft);
+        published.clone_from(&current);
         let same = (0..keys).all(|key| reader.get(&key) == published.get(&key).copied());
         assert!(same, "not what was published last");
         writer.wait_for_readers();
@@ -100,7 +101,7 @@ fn play<const BUCKETS: usize>(hasher: Mapped, rng: &mut Rng) {
 
 #[test]
 fn the_model_agrees() {
-    within(PATIENCE, "the model", || {
+    within(TIME_LIMIT, "the model", || {
         for (round, hasher) in hashers::ALL.into_iter().enumerate() {
             let mut rng = Rng::new(seed() + round as u64);
             play::<1>(hasher, &mut rng);
@@ -114,7 +115,7 @@ fn the_model_agrees() {
 fn readers_see_whole_publishes_in_order() {
     static TABLE: LeftRightTable<u64, [u64; 2], 8, 4, Mapped> =
         LeftRightTable::with_hasher(hashers::GOOD);
-    within(PATIENCE, "whole publishes", || {
+    within(TIME_LIMIT, "whole publishes", || {
         let over = AtomicBool::new(false);
         crew(|scope| {
             let over = &over;
@@ -122,7 +123,7 @@ fn readers_see_whole_publishes_in_order() {
                 scope.spawn(move || {
                     let (mut last, mut generation) = (0, 0);
                     while !over.load(Ordering::Relaxed) {
-                        // A place of its own for a while, and then another.
+                        // A reader for twenty snapshots, and then another, which may have another slot.
                         let reader = TABLE.reader().expect("there are four");
                         for _ in 0..20 {
                             let snapshot = reader.enter();
@@ -143,7 +144,7 @@ fn readers_see_whole_publishes_in_order() {
             }
             scope.spawn(move || {
                 let _stop = Stop(over);
-                let mut writer = TABLE.writer().expect("nobody else writes");
+                let mut writer = TABLE.writer().expect("there is no other writer");
                 let mut refused = 0;
                 for number in 1..support::effort(100) {
                     if writer.is_pending() {
@@ -165,7 +166,7 @@ fn readers_see_whole_publishes_in_order() {
 fn a_writer_that_panics_can_be_followed_by_another() {
     let table: Table<4> = LeftRightTable::with_hasher(hashers::GOOD);
     must_panic("a closure", || {
-        let mut writer = table.writer().expect("nobody else writes");
+        let mut writer = table.writer().expect("there is no other writer");
         writer.insert(1, 10).expect("there is room");
         let _ = writer.update(&1, |_| planned_panic());
     });
@@ -176,7 +177,7 @@ fn a_writer_that_panics_can_be_followed_by_another() {
     let readers: Vec<_> = std::iter::from_fn(|| table.reader()).collect();
     assert_eq!(readers.iter().map(TableReader::reader_id).collect::<Vec<_>>(), [0, 1, 2, 3]);
     std::mem::forget(readers[2].enter());
-    writer.insert(2, 20).expect("what was forgotten sees the newest");
+    writer.insert(2, 20).expect("the forgotten snapshot is of the newest state");
     writer.publish();
     assert!(writer.is_pending());
     drop(readers);

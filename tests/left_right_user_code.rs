@@ -1,11 +1,11 @@
 //! builds: asan
 //!
-//! `LeftRightMap` where the user's code panics, or contradicts itself.
+//! `LeftRightMap` with user code that panics or contradicts itself.
 
 mod support;
 
 use hedgerow::LeftRightMap;
-use hedgerow::left_right::{Keep, LeftRightTable, ReadHandle, SharedWriteHandle, WriteHandle};
+use hedgerow::left_right::{LeftRightTable, ReadHandle, SharedWriteHandle, Storage, WriteHandle};
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,7 +57,8 @@ impl Drop for Bomb {
     }
 }
 
-/// Whatever panics whenever: the map stays usable, and says the same to whoever asks.
+/// User code panics at every point, one after another. The map stays usable, and reader and writer agree on its
+/// entries.
 #[test]
 fn panics_of_user_code_leave_the_map_whole() {
     for hasher in [hashers::GOOD, hashers::CONSTANT] {
@@ -104,7 +105,7 @@ fn panics_of_user_code_leave_the_map_whole() {
 
 thread_local!(static LIES: Cell<u32> = const { Cell::new(0) });
 
-/// A key whose `Eq` denies itself once, when asked to.
+/// A key whose `Eq` denies once that the key is equal to itself, on request.
 #[derive(Debug)]
 struct Liar {
     number: u32,
@@ -125,7 +126,7 @@ impl Hash for Liar {
     }
 }
 
-/// Two notes about one key, of which the second is not recognized: its entry is dropped once all the same.
+/// Two deferred changes of one key, because `Eq` denies that the keys are equal. Each entry is still dropped once.
 #[test]
 fn a_key_that_denies_itself_is_dropped_once() {
     let alive = Arc::new(AtomicUsize::new(0));
@@ -157,7 +158,7 @@ fn a_key_that_denies_itself_is_dropped_once() {
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }
 
-/// A key that is equal to others of other hashes.
+/// A key that is equal to keys with other hashes.
 #[derive(Clone, Debug)]
 struct Coarse(u64);
 
@@ -173,7 +174,7 @@ impl Hash for Coarse {
     }
 }
 
-/// `Eq` that is coarser than `Hash`: which entry is found is anybody's guess, but what a reader looks at stays.
+/// `Eq` is coarser than `Hash`. Any of the equal entries may be found, but entries that a reader sees stay.
 #[test]
 fn keys_that_are_equal_and_hash_differently_do_no_harm() {
     let alive = Arc::new(AtomicUsize::new(0));
@@ -206,37 +207,37 @@ fn keys_that_are_equal_and_hash_differently_do_no_harm() {
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }
 
-/// A key that is equal to all of its class, whatever they hash to.
+/// A key that is equal to all keys of its class, which may have other hashes.
 #[derive(Clone, Copy, Debug)]
-struct Contrary {
+struct Inconsistent {
     class: u64,
     hash: u64,
 }
 
-impl PartialEq for Contrary {
+impl PartialEq for Inconsistent {
     fn eq(&self, other: &Self) -> bool {
         self.class == other.class
     }
 }
-impl Eq for Contrary {}
-impl Hash for Contrary {
+impl Eq for Inconsistent {}
+impl Hash for Inconsistent {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
     }
 }
 
-impl Contrary {
+impl Inconsistent {
     /// Classes of keys that contradict themselves.
     const CLASSES: u64 = 8;
 
-    /// A key that belongs to one of few buckets of many, all under one tag, and next to each other where changes are
-    /// noted: such keys are compared, whatever they hash to.
+    /// Makes a key. All keys have the same tag, and their homes are a few of many bins. Deferred changes of them are
+    /// next to each other too. So such keys are compared although their hashes differ.
     fn new(class: u64, place: u64) -> Self {
         Self::tagged(class, place, 0x55)
     }
 
     fn tagged(class: u64, place: u64, tag: u64) -> Self {
-        // Undoes how the map mixes a weak hash, a product by this odd number that is folded once.
+        // Inverts how the map mixes a weak hash: a product with this odd number, folded once.
         let (odd, mixed) = (0x9E37_79B9_7F4A_7C15_u64, place << 54 | tag);
         let inverse = (0..6).fold(odd, |inverse, _| {
             inverse.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(inverse)))
@@ -248,35 +249,35 @@ impl Contrary {
         Self::new(rng.next() % Self::CLASSES, rng.next() % 8)
     }
 
-    /// Keys of classes of their own, which do not contradict themselves.
+    /// Returns keys in classes of their own, which do not contradict themselves.
     fn lasting() -> impl Iterator<Item = Self> {
         (0..12).map(|n| Self::new(100 + n, n % 3))
     }
 }
 
-/// Changes a map by keys that contradict themselves. If `beside`, a reader is in the way, and changes are noted.
-fn change_contrarily<V, P: Keep<Contrary, V>>(
-    writer: &mut WriteHandle<Contrary, V, Mapped, P>,
-    reader: &ReadHandle<Contrary, V, Mapped, P>,
+/// Changes a map with keys that contradict themselves. If `deferred`, a reader is in the way and changes are deferred.
+fn change_inconsistently<V, P: Storage<Inconsistent, V>>(
+    writer: &mut WriteHandle<Inconsistent, V, Mapped, P>,
+    reader: &ReadHandle<Inconsistent, V, Mapped, P>,
     rng: &mut Rng,
-    beside: bool,
+    deferred: bool,
     value: impl Fn() -> V,
 ) {
     writer.reserve(4_000);
-    for lasting in Contrary::lasting() {
+    for lasting in Inconsistent::lasting() {
         writer.insert(lasting, value());
     }
-    let in_the_way = beside.then(|| {
+    let in_the_way = deferred.then(|| {
         writer.publish();
         let snapshot = reader.enter();
-        writer.insert(Contrary::any(rng), value());
-        writer.try_publish().expect("nobody looks at what was before");
+        writer.insert(Inconsistent::any(rng), value());
+        writer.try_publish().expect("no reader is in the state before");
         snapshot
     });
     for _ in 0..40 {
         match rng.below(3) {
-            0 => _ = writer.remove(&Contrary::any(rng)),
-            _ => _ = writer.insert(Contrary::any(rng), value()),
+            0 => _ = writer.remove(&Inconsistent::any(rng)),
+            _ => _ = writer.insert(Inconsistent::any(rng), value()),
         }
     }
     drop(in_the_way);
@@ -284,30 +285,30 @@ fn change_contrarily<V, P: Keep<Contrary, V>>(
     writer.wait_for_readers();
 }
 
-/// What a reader may see is not dropped, by which way ever a key came to lie where its hash does not lead.
-fn what_is_seen_stays(beside: bool) {
+/// Entries that a reader may see are not dropped, even if their hash does not lead to where they are.
+fn seen_entries_stay(deferred: bool) {
     let alive = Arc::new(AtomicUsize::new(0));
     let mut rng = Rng::new(seed());
     for round in 0..400 {
         let (mut writer, reader) = LeftRightMap::with_hasher(hashers::IDENTITY);
         let value = || Tracked::new(7, &alive);
-        change_contrarily(&mut writer, &reader, &mut rng, beside, value);
+        change_inconsistently(&mut writer, &reader, &mut rng, deferred, value);
         let snapshot = reader.enter();
         let seen = alive.load(Ordering::Relaxed);
         assert_eq!(seen, snapshot.len());
-        // A table of another size, so that an entry's place says nothing.
+        // A table of another size, so that the place of an entry says nothing.
         writer.reserve(9_000 * (round % 2));
         for _ in 0..10 {
-            writer.insert(Contrary::any(&mut rng), Tracked::new(7, &alive));
-            writer.remove(&Contrary::any(&mut rng));
+            writer.insert(Inconsistent::any(&mut rng), Tracked::new(7, &alive));
+            writer.remove(&Inconsistent::any(&mut rng));
         }
-        // And once more, with entries that nobody has seen.
+        // And another, with entries that no reader has seen.
         writer.reserve(if round % 4 < 2 { 0 } else { 20_000 });
         writer.clear();
         let left = alive.load(Ordering::Relaxed);
         assert_eq!(
             left, seen,
-            "an entry that a reader sees was dropped, or one that none can see was not"
+            "an entry that a reader sees was dropped, or one that no reader can see was not"
         );
         drop(snapshot);
         writer.publish();
@@ -317,56 +318,62 @@ fn what_is_seen_stays(beside: bool) {
 }
 
 #[test]
-fn what_is_seen_stays_where_keys_replace_others_of_other_hashes() {
-    what_is_seen_stays(false);
+fn seen_entries_stay_if_keys_replace_others_with_other_hashes() {
+    seen_entries_stay(false);
 }
 
 #[test]
-fn what_is_seen_stays_where_keys_were_noted_under_other_hashes() {
-    what_is_seen_stays(true);
+fn seen_entries_stay_if_keys_were_deferred_under_other_hashes() {
+    seen_entries_stay(true);
 }
 
-/// Keys that contradict themselves do not hide those that do not.
+/// Keys that contradict themselves do not hide other keys.
 #[test]
 fn keys_that_contradict_themselves_hide_no_others() {
     let mut rng = Rng::new(seed());
     for round in 0..400 {
         let (mut boxed, reader) = LeftRightMap::with_hasher(hashers::IDENTITY);
-        change_contrarily(&mut boxed, &reader, &mut rng, round % 2 == 1, || round);
-        assert!(Contrary::lasting().all(|key| reader.contains_key(&key)), "a lasting key is lost");
+        change_inconsistently(&mut boxed, &reader, &mut rng, round % 2 == 1, || round);
+        assert!(
+            Inconsistent::lasting().all(|key| reader.contains_key(&key)),
+            "a lasting key is lost"
+        );
         let (mut inline, reader) = LeftRightMap::inline_with_hasher(hashers::IDENTITY);
-        change_contrarily(&mut inline, &reader, &mut rng, round % 2 == 1, || round);
-        assert!(Contrary::lasting().all(|key| reader.contains_key(&key)), "a lasting key is lost");
+        change_inconsistently(&mut inline, &reader, &mut rng, round % 2 == 1, || round);
+        assert!(
+            Inconsistent::lasting().all(|key| reader.contains_key(&key)),
+            "a lasting key is lost"
+        );
     }
 }
 
-/// As above, in a table of fixed size.
+/// As above, in a fixed table.
 #[test]
 fn keys_that_contradict_themselves_hide_no_others_in_a_fixed_table() {
     let mut rng = Rng::new(seed());
     for round in 0..400 {
-        let table: Box<LeftRightTable<Contrary, u64, 600, 1, Mapped>> =
+        let table: Box<LeftRightTable<Inconsistent, u64, 600, 1, Mapped>> =
             Box::new(LeftRightTable::with_hasher(hashers::IDENTITY));
         let (mut writer, reader) = (table.writer().unwrap(), table.reader().unwrap());
-        for lasting in Contrary::lasting() {
+        for lasting in Inconsistent::lasting() {
             writer.insert(lasting, round).unwrap();
         }
         for _ in 0..40 {
             match rng.below(3) {
-                0 => _ = writer.remove(&Contrary::any(&mut rng)).unwrap(),
-                _ => _ = writer.insert(Contrary::any(&mut rng), round).unwrap(),
+                0 => _ = writer.remove(&Inconsistent::any(&mut rng)).unwrap(),
+                _ => _ = writer.insert(Inconsistent::any(&mut rng), round).unwrap(),
             }
         }
         writer.publish();
         let snapshot = reader.enter();
         assert!(
-            Contrary::lasting().all(|key| snapshot.get(&key).is_some()),
+            Inconsistent::lasting().all(|key| snapshot.get(&key).is_some()),
             "a lasting key of a fixed table is lost"
         );
     }
 }
 
-/// A key that each time answers `Hash` otherwise than before, unless it is a lasting one.
+/// A key whose `Hash` answers differently each time, unless it is a lasting key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Moody(u64);
 
@@ -379,14 +386,14 @@ impl Hash for Moody {
         thread_local!(static ASKED: Cell<u64> = const { Cell::new(0) });
         let asked = if Self::LASTING.contains(&self.0) { 0 } else { ASKED.get() + 1 };
         ASKED.set(ASKED.get().max(asked));
-        // Another tag each time, for a hundred times, and one of few buckets.
-        Contrary::tagged(0, (self.0 + asked) % 8, asked % 128).hash(state);
+        // Another tag each time, for a hundred times, and one of a few bins.
+        Inconsistent::tagged(0, (self.0 + asked) % 8, asked % 128).hash(state);
     }
 }
 
-/// Keys that answer otherwise than before hide no others, as far as their tags tell.
+/// Keys whose `Hash` answers differently hide no other keys, as far as their tags tell.
 #[test]
-fn keys_that_answer_otherwise_hide_no_others() {
+fn keys_whose_hash_changes_hide_no_others() {
     for round in 0..100 {
         let (mut writer, reader) = LeftRightMap::inline_with_hasher(hashers::IDENTITY);
         writer.reserve(4_000);
@@ -402,12 +409,12 @@ fn keys_that_answer_otherwise_hide_no_others() {
     }
 }
 
-/// Far above what any of these needs.
-const PATIENCE: u64 = 20;
+/// Seconds, far more than any of these tests needs.
+const TIME_LIMIT: u64 = 20;
 
 type Writer = SharedWriteHandle<u64, Caller>;
 
-/// A value whose destructor uses the writer's handle, in this thread and in another one that it waits for.
+/// A value whose destructor uses the shared writer, in this thread and in another that it waits for.
 struct Caller {
     writer: Arc<OnceLock<Writer>>,
     note: Option<u64>,
@@ -425,13 +432,13 @@ impl Drop for Caller {
 
 #[test]
 fn destructors_may_use_the_shared_writer() {
-    within(PATIENCE, "a destructor that uses the shared writer", || {
+    within(TIME_LIMIT, "a destructor that uses the shared writer", || {
         let (writer, reader) = hedgerow::LeftRightMap::new();
         let writer: Writer = SharedWriteHandle::new(writer);
         let own = Arc::new(OnceLock::new());
         assert!(own.set(writer.clone()).is_ok());
         let value = |note| Caller { writer: own.clone(), note: Some(note) };
-        // One that no reader has seen, and others that were published.
+        // One value that no reader has seen, and others that were published.
         writer.insert(0, value(100));
         writer.insert(0, value(200));
         writer.insert(1, value(300));
@@ -443,7 +450,7 @@ fn destructors_may_use_the_shared_writer() {
             let unused = value(500);
             move |_| unused
         });
-        // Several at a time.
+        // Several values under one lock.
         let mut locked = writer.lock();
         locked.remove(&1);
         locked.insert(2, value(600));
@@ -461,8 +468,8 @@ fn destructors_may_use_the_shared_writer() {
 }
 
 #[test]
-fn closures_that_use_the_shared_writer_panic_and_wait_for_nobody() {
-    within(PATIENCE, "a closure that uses the shared writer", || {
+fn closures_that_use_the_shared_writer_panic_instead_of_waiting() {
+    within(TIME_LIMIT, "a closure that uses the shared writer", || {
         let (writer, reader) = hedgerow::LeftRightMap::<u64, u64>::new();
         let writer = SharedWriteHandle::new(writer);
         writer.insert(1, 10);
@@ -472,9 +479,9 @@ fn closures_that_use_the_shared_writer_panic_and_wait_for_nobody() {
                 value + 1
             })
         }));
-        let text = *within.expect_err("it has no answer").downcast::<&str>().expect("a text");
+        let text = *within.expect_err("the closure panics").downcast::<&str>().expect("a text");
         assert!(text.contains("this thread has the lock"), "{text}");
-        // Neither that nor a panic under the lock does harm.
+        // A panic under the lock does no harm.
         writer.update(&1, |value| value + 2);
         writer.publish();
         assert_eq!((reader.get_copied(&1), reader.len()), (Some(12), 1));
@@ -482,7 +489,7 @@ fn closures_that_use_the_shared_writer_panic_and_wait_for_nobody() {
     });
 }
 
-/// A value whose destructor panics when asked to; other than a `Tracked` it counts itself first.
+/// A value whose destructor panics on request. Unlike `Tracked` it counts itself first.
 struct Fragile(Arc<AtomicUsize>, bool);
 
 impl Drop for Fragile {
@@ -494,7 +501,7 @@ impl Drop for Fragile {
     }
 }
 
-/// Wherever an entry waits to be dropped: in the table, beside it, or because readers saw it.
+/// The entry that panics is in the table, in a deferred change, or retired.
 #[test]
 fn a_destructor_that_panics_with_the_last_handle_leaks_no_others() {
     for fragile in 0..31 {
@@ -527,7 +534,7 @@ fn a_destructor_that_panics_with_the_last_handle_leaks_no_others() {
 }
 
 #[test]
-fn what_a_panic_under_the_lock_leaves_is_dropped_later() {
+fn entries_set_aside_before_a_panic_under_the_lock_are_dropped_later() {
     let alive = Arc::new(AtomicUsize::new(0));
     let (writer, _reader) = LeftRightMap::<Fused, Tracked>::new();
     let writer = SharedWriteHandle::new(writer);
@@ -538,6 +545,6 @@ fn what_a_panic_under_the_lock_leaves_is_dropped_later() {
         planned_panic();
     });
     writer.lock();
-    assert_eq!(alive.load(Ordering::Relaxed), 1, "what waited to be dropped was forgotten");
+    assert_eq!(alive.load(Ordering::Relaxed), 1, "entries that were set aside are leaked");
     drop(writer);
 }

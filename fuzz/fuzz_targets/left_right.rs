@@ -7,7 +7,7 @@
 
 use arbitrary::Arbitrary;
 use hedgerow::LeftRightMap;
-use hedgerow::left_right::{Boxed, Handles, Inline, Keep};
+use hedgerow::left_right::{Boxed, Handles, Inline, Storage};
 use hedgerow::left_right::{ReadGuard, ReadHandle, Snapshot, WriteHandle};
 use hedgerow_fuzz::hashing::Hashing;
 use libfuzzer_sys::fuzz_target;
@@ -107,9 +107,9 @@ impl Number for u64 {
     }
 }
 
-trait Kept<T>: Keep<T, T> + 'static {}
+trait Kept<T>: Storage<T, T> + 'static {}
 
-impl<T, P: Keep<T, T> + 'static> Kept<T> for P {}
+impl<T, P: Storage<T, T> + 'static> Kept<T> for P {}
 
 /// Values by key. No two values are the same.
 type Model = HashMap<u64, u64>;

@@ -6,7 +6,7 @@
 use arbitrary::Arbitrary;
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
-    Boxed, Handles, Inline, Keep, ReadGuard, ReadHandle, Snapshot, WriteHandle,
+    Boxed, Handles, Inline, Storage, ReadGuard, ReadHandle, Snapshot, WriteHandle,
 };
 use hedgerow_fuzz::fuse::{self, Fused as Plain, step};
 use hedgerow_fuzz::hashing::Hashing;
@@ -107,7 +107,7 @@ struct Script {
 
 type Model = HashMap<u16, u16>;
 
-struct Game<'r, T, P: Keep<T, T>> {
+struct Game<'r, T, P: Storage<T, T>> {
     writer: WriteHandle<T, T, Hashing, P>,
     reader: &'r ReadHandle<T, T, Hashing, P>,
     /// With what was published when it was taken.
@@ -126,7 +126,7 @@ fuzz_target!(|script: Script| {
     play::<Plain, Inline>(LeftRightMap::inline_with_hasher(script.hashing), &script);
 });
 
-fn play<T: Number, P: Keep<T, T>>(handles: Handles<T, T, Hashing, P>, script: &Script) {
+fn play<T: Number, P: Storage<T, T>>(handles: Handles<T, T, Hashing, P>, script: &Script) {
     let (writer, reader) = handles;
     let (draft, published) = (Model::new(), Model::new());
     let (reader, fresh) = (&reader, 1_000);
@@ -152,7 +152,7 @@ fn play<T: Number, P: Keep<T, T>>(handles: Handles<T, T, Hashing, P>, script: &S
     assert!([0, 2 * game.draft.len()].contains(&ALIVE.get()));
 }
 
-impl<T: Number, P: Keep<T, T>> Game<'_, T, P> {
+impl<T: Number, P: Storage<T, T>> Game<'_, T, P> {
     /// Whether it panicked.
     fn act(&mut self, action: Action, fuse: Option<u8>) -> bool {
         match action {
@@ -344,7 +344,7 @@ impl<T: Number, P: Keep<T, T>> Game<'_, T, P> {
     }
 }
 
-fn compare<T: Number, P: Keep<T, T>>(snapshot: &Snapshot<'_, T, T, Hashing, P>, model: &Model) {
+fn compare<T: Number, P: Storage<T, T>>(snapshot: &Snapshot<'_, T, T, Hashing, P>, model: &Model) {
     assert_eq!((snapshot.len(), snapshot.iter().count()), (model.len(), model.len()));
     for (key, value) in snapshot {
         assert_eq!(model.get(&key.number()), Some(&value.number()));

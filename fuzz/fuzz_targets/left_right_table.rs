@@ -55,23 +55,23 @@ struct Script {
 type Value = [u64; 2];
 /// No two values are the same.
 type Model = HashMap<u64, Value>;
-type Table<const BUCKETS: usize, const READERS: usize> =
-    LeftRightTable<u64, Value, BUCKETS, READERS, Hashing>;
+type Table<const BINS: usize, const READERS: usize> =
+    LeftRightTable<u64, Value, BINS, READERS, Hashing>;
 
 /// Keys beyond those that actions name are for filling.
 const OWN: u64 = 256;
 
-struct Reader<'a, const BUCKETS: usize, const READERS: usize> {
-    handle: TableReader<'a, u64, Value, BUCKETS, READERS, Hashing>,
+struct Reader<'a, const BINS: usize, const READERS: usize> {
+    handle: TableReader<'a, u64, Value, BINS, READERS, Hashing>,
     /// Its snapshots that have not ended.
     depth: Cell<usize>,
     /// The publish that was the last when it began to look, which its slot tells: the table tells its looks apart by it.
     began: Cell<u64>,
 }
 
-impl<'a, const BUCKETS: usize, const READERS: usize> Reader<'a, BUCKETS, READERS> {
+impl<'a, const BINS: usize, const READERS: usize> Reader<'a, BINS, READERS> {
     /// The handle, to look now, after so many publishes.
-    fn look(&self, publishes: u64) -> &TableReader<'a, u64, Value, BUCKETS, READERS, Hashing> {
+    fn look(&self, publishes: u64) -> &TableReader<'a, u64, Value, BINS, READERS, Hashing> {
         if self.depth.get() == 0 {
             self.began.set(publishes);
         }
@@ -79,16 +79,16 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Reader<'a, BUCKETS, READERS
     }
 }
 
-struct Look<'a, const BUCKETS: usize, const READERS: usize> {
+struct Look<'a, const BINS: usize, const READERS: usize> {
     /// Borrows the reader's handle.
-    snapshot: TableSnapshot<'a, u64, Value, BUCKETS, Hashing>,
-    reader: Rc<Reader<'a, BUCKETS, READERS>>,
+    snapshot: TableSnapshot<'a, u64, Value, BINS, Hashing>,
+    reader: Rc<Reader<'a, BINS, READERS>>,
     /// What was shown then.
     since: Rc<Model>,
     publishes: u64,
 }
 
-impl<const BUCKETS: usize, const READERS: usize> Look<'_, BUCKETS, READERS> {
+impl<const BINS: usize, const READERS: usize> Look<'_, BINS, READERS> {
     /// It is as it was.
     fn check(&self) {
         let (snapshot, since) = (&self.snapshot, &*self.since);
@@ -111,12 +111,12 @@ impl<const BUCKETS: usize, const READERS: usize> Look<'_, BUCKETS, READERS> {
     }
 }
 
-struct Game<'a, const BUCKETS: usize, const READERS: usize> {
-    table: &'a Table<BUCKETS, READERS>,
+struct Game<'a, const BINS: usize, const READERS: usize> {
+    table: &'a Table<BINS, READERS>,
     /// None where it was dropped.
-    writer: Option<TableWriter<'a, u64, Value, BUCKETS, READERS, Hashing>>,
-    readers: Vec<Rc<Reader<'a, BUCKETS, READERS>>>,
-    looks: Vec<Look<'a, BUCKETS, READERS>>,
+    writer: Option<TableWriter<'a, u64, Value, BINS, READERS, Hashing>>,
+    readers: Vec<Rc<Reader<'a, BINS, READERS>>>,
+    looks: Vec<Look<'a, BINS, READERS>>,
     draft: Model,
     published: Rc<Model>,
     /// Whether there is something to publish, be it what was there before.
@@ -129,8 +129,8 @@ struct Game<'a, const BUCKETS: usize, const READERS: usize> {
     newest: u64,
 }
 
-impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> {
-    fn new(table: &'a Table<BUCKETS, READERS>) -> Self {
+impl<'a, const BINS: usize, const READERS: usize> Game<'a, BINS, READERS> {
+    fn new(table: &'a Table<BINS, READERS>) -> Self {
         Self {
             table,
             writer: None,
@@ -147,7 +147,7 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
         }
     }
 
-    fn writer(&mut self) -> &mut TableWriter<'a, u64, Value, BUCKETS, READERS, Hashing> {
+    fn writer(&mut self) -> &mut TableWriter<'a, u64, Value, BINS, READERS, Hashing> {
         self.writer.get_or_insert_with(|| self.table.writer().expect("nobody has it"))
     }
 
@@ -156,13 +156,13 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
         [self.serial, !self.serial]
     }
 
-    fn reader(&self, n: u8) -> Option<Rc<Reader<'a, BUCKETS, READERS>>> {
+    fn reader(&self, n: u8) -> Option<Rc<Reader<'a, BINS, READERS>>> {
         let at = usize::from(n).checked_rem(self.readers.len())?;
         Some(Rc::clone(&self.readers[at]))
     }
 
     /// Places that are taken: by readers, and by those that were dropped but for their snapshots.
-    fn taken(&self) -> BTreeMap<usize, &Reader<'a, BUCKETS, READERS>> {
+    fn taken(&self) -> BTreeMap<usize, &Reader<'a, BINS, READERS>> {
         let all = self.readers.iter().chain(self.looks.iter().map(|look| &look.reader));
         all.map(|reader| (reader.handle.reader_id(), &**reader)).collect()
     }
@@ -395,8 +395,8 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
     }
 }
 
-fn play<const BUCKETS: usize, const READERS: usize>(script: &Script) {
-    let table = Box::new(Table::<BUCKETS, READERS>::with_hasher(script.hashing));
+fn play<const BINS: usize, const READERS: usize>(script: &Script) {
+    let table = Box::new(Table::<BINS, READERS>::with_hasher(script.hashing));
     let mut game = Game::new(&table);
     for action in script.actions.iter().take(400) {
         game.act(*action);

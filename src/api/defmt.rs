@@ -1,4 +1,4 @@
-//! Feature `defmt`: how a map is formatted.
+//! Formatting of maps with feature `defmt`.
 
 use ::defmt::{Format, Formatter};
 

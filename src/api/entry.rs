@@ -1,10 +1,9 @@
-//! `entry()`, written once for the maps that have it.
+//! The types that `entry` returns, shared by the maps that have it.
 
-use crate::api::op::Op;
 use crate::error::OccupiedError;
 use core::fmt;
 
-/// What [`Entry`] needs of a map. Sealed: the maps of this crate implement it.
+/// The operations of a map that [`Entry`] calls. Sealed: only maps of this crate implement it.
 ///
 /// | map | [`Found`](Self::Found) | [`Taken`](Self::Taken) |
 /// |---|---|---|
@@ -18,11 +17,11 @@ pub trait Entries: sealed::Sealed {
     type Key;
     /// The type of values.
     type Value;
-    /// What the map's `get` returns, and what it shows of a value that it stored.
+    /// What the map's `get` returns, and what methods that store a value return for it.
     type Found<'a>
     where
         Self: 'a;
-    /// What the map's `insert` and `remove` return of an entry that was there.
+    /// What the map's `insert` and `remove` return for an entry that was there.
     type Taken<'a>
     where
         Self: 'a;
@@ -36,14 +35,14 @@ pub trait Entries: sealed::Sealed {
         key: Self::Key,
         make: impl FnOnce(&Self::Key) -> Self::Value,
     ) -> Self::Found<'_>;
-    /// Hands both back if the key has a value.
+    /// Inserts an entry, or hands both back if the key has a value.
     #[doc(hidden)]
     fn insert_new(
         &self,
         key: Self::Key,
         value: Self::Value,
     ) -> Result<Self::Found<'_>, (Self::Key, Self::Value)>;
-    /// Returns the value after it.
+    /// Changes the value, or inserts one; returns the value after that.
     #[doc(hidden)]
     fn modify_or_insert(
         &self,
@@ -64,37 +63,37 @@ pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
-/// A key's place in a map, as it was when `entry` looked; from [`FlatMap::entry`](crate::FlatMap::entry),
-/// [`FenceMap::entry`](crate::FenceMap::entry), [`HashMap::entry`](crate::HashMap::entry) and
-/// [`OrdMap::entry`](crate::OrdMap::entry).
+/// The entry of a key, present or absent, as it was when `entry` was called; from
+/// [`FlatMap::entry`](crate::FlatMap::entry), [`FenceMap::entry`](crate::FenceMap::entry),
+/// [`HashMap::entry`](crate::HashMap::entry) and [`OrdMap::entry`](crate::OrdMap::entry).
 ///
-/// Nothing is locked meanwhile, so other threads may insert or remove the key. Each method that changes the map acts
-/// on what is there when it is called, atomically, and so does a chain of [`and_modify`](Self::and_modify) and
+/// An `Entry` locks nothing, so other threads may insert or remove the key. Each method that changes the map acts
+/// atomically on the entry that is there when it is called. So does a chain of [`and_modify`](Self::and_modify) and
 /// [`or_insert`](ModifiedEntry::or_insert): threads that count with it lose nothing.
 ///
-/// Methods that store something block and allocate as the map's `insert` does. A program that knows what it wants has
-/// it for one look-up instead of two by `get_or_insert_with`, `update` and `compute`.
+/// Methods that store something block and allocate as the map's `insert` does. An `Entry` costs two lookups;
+/// `get_or_insert_with`, `update` and `compute` need one.
 pub enum Entry<'a, M: Entries> {
-    /// The key had a value.
+    /// The key was present.
     Occupied(OccupiedEntry<'a, M>),
-    /// The key had none.
+    /// The key was absent.
     Vacant(VacantEntry<'a, M>),
 }
 
-/// A place that had a value.
+/// The entry of a key that was present.
 pub struct OccupiedEntry<'a, M: Entries> {
     map: &'a M,
     key: M::Key,
     found: M::Found<'a>,
 }
 
-/// A place that had no value.
+/// The entry of a key that was absent.
 pub struct VacantEntry<'a, M: Entries> {
     map: &'a M,
     key: M::Key,
 }
 
-/// A place whose value is to be changed, if there is one; from [`Entry::and_modify`].
+/// An entry whose value will be changed if there is one; from [`Entry::and_modify`].
 #[must_use = "it changes nothing until `or_insert` or another method that ends the chain is called"]
 pub struct ModifiedEntry<'a, M: Entries, F> {
     map: &'a M,
@@ -131,7 +130,8 @@ impl<'a, M: Entries> Entry<'a, M> {
         }
     }
 
-    /// Returns the value that was found, or stores `value`. If another thread stored one meanwhile, returns that.
+    /// Returns the value that was found, or stores `value`. If another thread has stored one since `entry`, returns
+    /// that one.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<u32, char>::new();
@@ -141,7 +141,7 @@ impl<'a, M: Entries> Entry<'a, M> {
         self.or_insert_with(|| value)
     }
 
-    /// As [`or_insert`](Self::or_insert), with the value that `make` returns.
+    /// Does what [`or_insert`](Self::or_insert) does, with the value that `make` returns.
     ///
     /// ```
     /// let map = hedgerow::OrdMap::<u32, String>::new();
@@ -151,7 +151,7 @@ impl<'a, M: Entries> Entry<'a, M> {
         self.or_insert_with_key(|_| make())
     }
 
-    /// As [`or_insert`](Self::or_insert), with the value that `make` makes of the key.
+    /// Does what [`or_insert`](Self::or_insert) does, with the value that `make` returns for the key.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<String, usize>::new();
@@ -167,7 +167,7 @@ impl<'a, M: Entries> Entry<'a, M> {
         }
     }
 
-    /// As [`or_insert`](Self::or_insert), with the default value.
+    /// Does what [`or_insert`](Self::or_insert) does, with the default value.
     ///
     /// ```
     /// let map = hedgerow::FenceMap::<u32, u32>::new();
@@ -180,7 +180,7 @@ impl<'a, M: Entries> Entry<'a, M> {
         self.or_insert_with(M::Value::default)
     }
 
-    /// Notes that `f` is to change the value, if there is one when the chain ends.
+    /// Lets the method that ends the chain change the value by `f`, if there is one by then.
     ///
     /// `f` changes a clone, with nothing locked, and again if the entry was replaced meanwhile.
     ///
@@ -208,7 +208,7 @@ impl<'a, M: Entries<Key: Clone, Value: Clone>, F: FnMut(&mut M::Value)> Modified
         &self.key
     }
 
-    /// Changes the value, or stores `value` if there is none, in one atomic step; returns the value after it.
+    /// Changes the value, or stores `value` if there is none, in one atomic step; returns the new value.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<&str, u32>::new();
@@ -221,7 +221,7 @@ impl<'a, M: Entries<Key: Clone, Value: Clone>, F: FnMut(&mut M::Value)> Modified
         self.or_insert_with(|| value)
     }
 
-    /// As [`or_insert`](Self::or_insert), with the value that `make` returns.
+    /// Does what [`or_insert`](Self::or_insert) does, with the value that `make` returns.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<u32, u32>::new();
@@ -231,7 +231,7 @@ impl<'a, M: Entries<Key: Clone, Value: Clone>, F: FnMut(&mut M::Value)> Modified
         self.or_insert_with_key(|_| make())
     }
 
-    /// As [`or_insert`](Self::or_insert), with the value that `make` makes of the key.
+    /// Does what [`or_insert`](Self::or_insert) does, with the value that `make` returns for the key.
     ///
     /// ```
     /// let map = hedgerow::HashMap::<String, usize>::new();
@@ -242,7 +242,7 @@ impl<'a, M: Entries<Key: Clone, Value: Clone>, F: FnMut(&mut M::Value)> Modified
         self.map.modify_or_insert(self.key, self.modify, make)
     }
 
-    /// As [`or_insert`](Self::or_insert), with the default value.
+    /// Does what [`or_insert`](Self::or_insert) does, with the default value.
     ///
     /// ```
     /// let map: hedgerow::OrdMap<u32, u32> = [(7, 1)].into();
@@ -257,7 +257,7 @@ impl<'a, M: Entries<Key: Clone, Value: Clone>, F: FnMut(&mut M::Value)> Modified
 }
 
 impl<'a, M: Entries> OccupiedEntry<'a, M> {
-    /// Returns the key that was looked for.
+    /// Returns the key that was passed to `entry`.
     ///
     /// ```
     /// use hedgerow::entry::Entry;
@@ -281,7 +281,7 @@ impl<'a, M: Entries> OccupiedEntry<'a, M> {
         M::value(&self.found)
     }
 
-    /// Returns the value that was found, to be kept.
+    /// Returns the value that was found, by value: a copy, or a guard.
     ///
     /// ```
     /// use hedgerow::entry::Entry;
@@ -291,7 +291,7 @@ impl<'a, M: Entries> OccupiedEntry<'a, M> {
     /// ```
     pub fn into_value(self) -> M::Found<'a> {
         let Self { key, found, .. } = self;
-        // If the key panics after the return value is made, its guard is leaked.
+        // Dropped first: if the key panicked after the return value is made, the guard in it would be leaked.
         drop(key);
         found
     }
@@ -310,7 +310,7 @@ impl<'a, M: Entries> OccupiedEntry<'a, M> {
         map.store(key, value)
     }
 
-    /// Removes the key, whichever value it has by now, as the map's `remove` does.
+    /// Removes the key, with the value that it has by now, as the map's `remove` does.
     ///
     /// ```
     /// use hedgerow::entry::Entry;
@@ -322,14 +322,14 @@ impl<'a, M: Entries> OccupiedEntry<'a, M> {
         let Self { map, key, found } = self;
         drop(found);
         let taken = map.take(&key);
-        // If the key panics after the return value is made, that is leaked.
+        // Dropped first: if the key panicked after the return value is made, that would be leaked.
         drop(key);
         taken
     }
 }
 
 impl<'a, M: Entries> VacantEntry<'a, M> {
-    /// Returns the key that was looked for.
+    /// Returns the key that was passed to `entry`.
     ///
     /// ```
     /// use hedgerow::entry::Entry;
@@ -341,7 +341,7 @@ impl<'a, M: Entries> VacantEntry<'a, M> {
         &self.key
     }
 
-    /// Returns the key itself.
+    /// Returns the key that was passed to `entry`, by value.
     ///
     /// ```
     /// use hedgerow::entry::Entry;
@@ -353,10 +353,10 @@ impl<'a, M: Entries> VacantEntry<'a, M> {
         self.key
     }
 
-    /// Stores `value`, if no other thread has stored one since `entry` looked.
+    /// Stores `value`, if no other thread has stored one since `entry` was called.
     ///
     /// # Errors
-    /// The key has a value by now; the error hands key and value back.
+    /// The key has a value by now. The error hands key and value back.
     ///
     /// ```
     /// use hedgerow::entry::Entry;
@@ -370,71 +370,6 @@ impl<'a, M: Entries> VacantEntry<'a, M> {
         let stored = self.map.insert_new(self.key, value);
         stored.map_err(|(key, value)| OccupiedError::new(key, value, ()))
     }
-}
-
-/// What a map of copies has to decide, to find a value or store the one that `make` makes: once, however often it is
-/// asked.
-pub(crate) fn or_insert<K: Copy, V: Copy>(
-    key: K,
-    make: impl FnOnce(&K) -> V,
-    made: &mut Option<V>,
-    mut modify: impl FnMut(V) -> Op<V>,
-) -> impl FnMut(Option<V>) -> Op<V> {
-    let mut make = Some(make);
-    move |old| {
-        if let Some(value) = old {
-            return modify(value);
-        }
-        if let Some(make) = make.take() {
-            *made = Some(make(&key));
-        }
-        made.map_or(Op::Keep, Op::Insert)
-    }
-}
-
-/// How often a map of owned data tries to change an entry or to insert one before it takes the way that clones the new
-/// value: other threads may insert and remove the key in between, and so may a key whose `Hash`, `Eq` or `Ord`
-/// contradicts itself seem to be there and not.
-const ATTEMPTS: usize = 16;
-
-/// Changes the value of `key`, or inserts one, for a map of owned data, by three of its operations. Each of them is
-/// atomic and the last thing that is done.
-// What the caller gave is dropped before what is found is returned: if it panicked later, the guard would be leaked.
-pub(crate) fn modify_or_insert<K, V: Clone, R>(
-    mut key: K,
-    mut modify: impl FnMut(&mut V),
-    make: impl FnOnce(&K) -> V,
-    update: impl Fn(&K, &mut dyn FnMut(&V) -> V) -> Option<R>,
-    insert_new: impl Fn(K, V) -> Result<R, (K, V)>,
-    compute: impl FnOnce(K, &mut dyn FnMut(Option<&V>) -> Op<V>) -> Option<R>,
-) -> R {
-    let mut modify = move |value: &V| {
-        let mut value = value.clone();
-        modify(&mut value);
-        value
-    };
-    if let Some(found) = update(&key, &mut modify) {
-        drop((key, modify, make));
-        return found;
-    }
-    let mut value = make(&key);
-    for _ in 0..ATTEMPTS {
-        (key, value) = match insert_new(key, value) {
-            Ok(inserted) => {
-                drop(modify);
-                return inserted;
-            }
-            Err(refused) => refused,
-        };
-        if let Some(found) = update(&key, &mut modify) {
-            drop((key, value, modify));
-            return found;
-        }
-    }
-    let mut decide = |old: Option<&V>| Op::Insert(old.map_or_else(|| value.clone(), &mut modify));
-    let found = compute(key, &mut decide).expect("the key has a value now");
-    drop((value, modify));
-    found
 }
 
 impl<M: Entries<Key: fmt::Debug, Value: fmt::Debug>> fmt::Debug for Entry<'_, M> {

@@ -1,16 +1,17 @@
-//! The hasher of tables of fixed size that were given none.
+//! The default hasher of tables of fixed size.
 
 use core::hash::{BuildHasher, Hasher};
 
 /// The default hasher of tables of fixed size: it has size zero and a fixed seed.
 ///
-/// A `static` table with it is all zeros, so the table lies in `.bss` and takes no flash. Hashes are the same in each
-/// run of a program, but not on each target: on 64-bit targets it is foldhash, on others a hash of 32-bit words, which
-/// needs no multiplication that a small microcontroller lacks.
+/// A `static` table with it is all zeros, so the table is in `.bss` and takes no flash. Hashes are the same in each run
+/// of a program, but differ between targets: on 64-bit targets it is foldhash, on others a hash of 32-bit words, which
+/// needs no multiplication that small microcontrollers do not have.
 ///
-/// **It is not keyed.** Anybody can choose keys that collide. For keys that an attacker chooses, pass a keyed hasher to
-/// `with_hasher`, for example a [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder) where it has keys from entropy.
-/// Such a table is not all zeros: if it is a `static`, the linker stores the whole table in flash.
+/// **It has no secret keys.** Anybody can choose keys that collide. For keys that an attacker chooses, pass a hasher
+/// with secret keys to `with_hasher`: for example a [`DefaultHashBuilder`](crate::flat::DefaultHashBuilder), if it gets
+/// its keys from entropy. Such a table is not all zeros: if it is a `static`, the linker stores the whole table in
+/// flash.
 ///
 /// ```
 /// use hedgerow::flat::FixedHashBuilder;
@@ -39,7 +40,7 @@ type Inner = WordHasher;
 #[cfg(target_pointer_width = "64")]
 #[inline(always)]
 fn inner() -> Inner {
-    // The fractional part of the square root of two: nothing up the sleeve.
+    // The fractional part of the square root of two, a number without hidden choices.
     Inner::with_seed(0x6A09_E667_F3BC_C908, foldhash::SharedSeed::global_fixed())
 }
 
@@ -101,11 +102,11 @@ impl core::fmt::Debug for FixedHasher {
     }
 }
 
-/// A hash of 32-bit words, by multiplications whose upper halves nobody needs: a Cortex-M0 has no others.
+/// A hash of 32-bit words, by multiplications of which only the lower halves are used: a Cortex-M0 has no others.
 ///
-/// A word goes in by an exclusive or and a multiplication, which carries bits upwards only, and a shift brings them
-/// down again. The end multiplies twice more. (As the finalizer of MurmurHash3, for each word. With a rotation instead
-/// of the shift, as in FxHash, 102 of the 768 texts of the test below had the hash of another one.)
+/// Each word is xored into the state, a multiplication carries bits upwards, and a shift brings them down again. The
+/// end multiplies twice more. (This is the finalizer of MurmurHash3, for each word. With a rotation instead of the
+/// shift, as in FxHash, 102 of the 768 texts of the test below had the hash of another one.)
 #[cfg(any(not(target_pointer_width = "64"), all(test, not(hedgerow_loom))))]
 #[derive(Clone, Default)]
 struct WordHasher(u32);
@@ -158,11 +159,11 @@ impl Hasher for WordHasher {
 
     #[inline(always)]
     fn write_usize(&mut self, n: usize) {
-        // Tests run it on targets whose numbers are longer.
+        // Only tests run this on targets with longer numbers.
         if usize::BITS > 32 { self.write_u64(n as u64) } else { self.word(n as u32) }
     }
 
-    /// Tables number their bins by the lower half, and take tags from the top of the upper one.
+    /// Returns the hash. Tables number their bins by the lower half, and take tags from the top of the upper half.
     #[inline(always)]
     fn finish(&self) -> u64 {
         let low = self.0.wrapping_mul(0xC2B2_AE35);
@@ -184,9 +185,9 @@ mod tests {
         hasher.finish()
     }
 
-    /// What lookups go by: how many keys share a bin, a tag, a filter number, or both bin and tag, compared with hashes
-    /// that are as good as chance. The bins of a `FlatTable` are numbered by low bits or by a multiplication, those of
-    /// a `LeftRightTable` by the highest bits, and their tags are the lowest.
+    /// Counts how many keys share a bin, a tag, a filter number, or both bin and tag, and compares with random hashes.
+    /// The bins of a `FlatTable` are numbered by low bits or by a multiplication; those of a `LeftRightTable` by the
+    /// highest bits, and their tags are the lowest.
     #[test]
     fn hashes_of_words_spread_like_chance() {
         const BINS: u64 = 256;
@@ -234,7 +235,7 @@ mod tests {
             }
             let mut filters = [0; 4];
             for n in 0..KEYS {
-                // As the tags of a `FlatTable` take it.
+                // As `KeyHash::filter` takes it.
                 filters[(nth(n) >> 54) as usize % 4] += 1;
             }
             let most = filters.into_iter().max().unwrap_or(0);

@@ -1,4 +1,4 @@
-//! The hasher of maps that were given none.
+//! The default hasher of maps.
 
 use crate::api::fixed_hasher::FixedHashBuilder;
 use core::fmt;
@@ -6,12 +6,12 @@ use core::hash::BuildHasher;
 use foldhash::SharedSeed;
 use foldhash::fast::FoldHasher;
 
-/// The hasher of maps that were given none: foldhash, keyed anew for each map.
+/// The default hasher of maps: foldhash, with new keys for each map.
 ///
-/// With feature `std` the keys come from the operating system's entropy. Without, they come from
-/// addresses and counters, and on a target without compare-and-swap they are constants: on a machine
-/// that starts the same way each time they are the same each time, and an attacker who knows the image
-/// can choose colliding keys. Give such a map a hasher of your own, keyed from whatever is random there.
+/// With feature `std`, the keys come from the operating system's entropy. Without it, they come from addresses and
+/// counters, and on a target without compare-and-swap they are constants. On a machine that starts the same way each
+/// time they are the same each time, so an attacker who knows the image can choose colliding keys. Give such a map a
+/// hasher of your own, with keys from a source of entropy.
 ///
 /// ```
 /// use hedgerow::flat::DefaultHashBuilder;
@@ -52,7 +52,7 @@ impl Default for DefaultHashBuilder {
         use std::sync::OnceLock;
 
         static SHARED: OnceLock<SharedSeed> = OnceLock::new();
-        // std's keys come from the operating system, once a thread, and differ from call to call.
+        // std's keys come from the operating system, once per thread, and differ from call to call.
         let random = || RandomState::new().hash_one(0u8);
         let seed = random();
         Self { seed, shared: SHARED.get_or_init(|| SharedSeed::from_u64(random())) }
@@ -74,11 +74,11 @@ impl BuildHasher for DefaultHashBuilder {
     }
 }
 
-/// Whether hashes of `S` are known to be random in all of their bits, the lowest and the highest too.
-/// Others are mixed once more: that costs a cycle or two, being wrong here would cost a crowded bin.
+/// Whether `S` is known to return hashes whose bits are all random, including the lowest and the highest. Other hashes
+/// are mixed once more, which costs a cycle or two; a wrong answer here would crowd bins.
 #[inline(always)]
 pub(crate) fn mixes_well<S>() -> bool {
-    // An answer at compile time, lifetimes left out of account: none of these has any.
+    // Evaluated at compile time. `typeid` ignores lifetimes, which none of these types has.
     let this = typeid::of::<S>();
     let std = {
         #[cfg(feature = "std")]
@@ -98,7 +98,7 @@ pub(crate) fn mixes_well<S>() -> bool {
 }
 
 impl fmt::Debug for DefaultHashBuilder {
-    /// Names the type only: the keys are nobody's business.
+    /// Prints the name only, because the keys are secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DefaultHashBuilder").finish_non_exhaustive()
     }

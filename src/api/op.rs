@@ -1,17 +1,17 @@
-//! What the closure of `compute` decides, and what `compute` answers.
+//! The decision of `compute`'s closure, and the result of `compute`.
 
-/// What a closure given to `compute` wants done with the entry.
+/// The decision of a closure that `compute` calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op<V> {
-    /// Leave it as it is: present or absent.
+    /// Leaves the entry as it is, present or absent.
     Keep,
-    /// Store this value, whether or not there was one.
+    /// Stores this value, whether the key is present or absent.
     Insert(V),
-    /// Remove the entry, if there is one.
+    /// Removes the entry, if there is one.
     Remove,
 }
 
-/// What `compute` found and what it left: copies of values, or [`Ref`](crate::owned::Ref)s to entries.
+/// The result of `compute`: copies of values, or [`Ref`](crate::owned::Ref)s to entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Computed<V> {
     /// The value before, if there was one.
@@ -20,14 +20,18 @@ pub struct Computed<V> {
     pub after: Option<V>,
 }
 
-/// What is to become of a key's entry, or of its absence.
+/// The result of an attempt to change an entry: what was read of the entry that was found, and the change that was
+/// made.
+pub(crate) type Altered<K, V, R = V> = (Option<R>, Change<K, V>);
+
+/// A change of a key's entry, present or absent.
 pub(crate) enum Change<K, V> {
-    /// Nothing.
+    /// None.
     Keep,
-    /// Its value is replaced and its key stays; nothing where there is no entry.
+    /// Replaces the value, and keeps the stored key. Does nothing if the key is absent.
     Value(V),
-    /// It is this, whether or not there was one.
+    /// Stores this entry, whether the key is present or absent.
     Entry(K, V),
-    /// It goes.
+    /// Removes the entry.
     Remove,
 }

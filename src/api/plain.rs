@@ -1,8 +1,8 @@
-//! What maps of plain data ask of keys and values, with a word for those who bring something else.
+//! The bound on keys and values of maps of plain data, with an error message that names the other maps.
 
-/// Plain data: what can be copied. Every type that is [`Copy`] is.
+/// Plain data: types that can be copied. Every type that is [`Copy`] is plain data.
 ///
-/// Constructors ask for it so that the compiler can say which map takes other types.
+/// Constructors require it, so that the compiler's error can name the map for other types.
 ///
 /// ```compile_fail,E0277
 /// let names = hedgerow::FlatMap::<String, u32>::new(); // `HashMap` is for these

@@ -1,24 +1,24 @@
-//! Feature `serde`: how a map is read, and how a set is.
+//! Reading maps and sets with feature `serde`.
 
 use ::serde::de::{Deserialize, Error, MapAccess, SeqAccess, Visitor};
 use core::fmt;
 use core::marker::PhantomData;
 
-/// The most entries, or bytes, that are made room for on the word of the input alone.
+/// The largest number of entries, or bytes, for which memory is reserved because the input says so.
 pub(crate) const TRUSTED: usize = 4096;
 
-/// What a map reads its entries as, and how it is filled.
+/// A map that can be filled with entries as they are read.
 pub(crate) trait Fill<'de>: Sized {
     type Key: Deserialize<'de>;
     type Value: Deserialize<'de>;
 
     fn with_room(entries: usize) -> Self;
     fn put<E: Error>(&mut self, key: Self::Key, value: Self::Value) -> Result<(), E>;
-    /// The last entry was put.
+    /// Called after the last entry.
     fn finish(&mut self) {}
 }
 
-/// Reads a map; of two entries with one key the later stays.
+/// Reads a map. Of two entries with the same key, the later stays.
 pub(crate) struct Entries<M>(pub(crate) PhantomData<M>);
 
 impl<'de, M: Fill<'de>> Visitor<'de> for Entries<M> {
@@ -38,7 +38,7 @@ impl<'de, M: Fill<'de>> Visitor<'de> for Entries<M> {
     }
 }
 
-/// Reads a set, which is written as a sequence, into the map that it is made of.
+/// Reads a set, which is written as a sequence, as the map that it consists of.
 pub(crate) struct Elements<M>(pub(crate) PhantomData<M>);
 
 impl<'de, M: Fill<'de, Value = ()>> Visitor<'de> for Elements<M> {

@@ -1,12 +1,12 @@
 //! One bin: its tag word, its state word and its entries.
 //!
 //! # Synchronization
-//! - `[FT-1]` acquire load of the tags ↔ `[FT-2]` release store of the tags (or the release
-//!   `atomic::fence` of `[SL-1]` before a relaxed one): who sees a bin born, or a key's tag, sees what
-//!   was written before, the directory entry of a child included.
+//! - `[FT-1]` acquire load of the tags ↔ `[FT-2]` release store of the tags (or the release `atomic::fence` of `[SL-1]`
+//!   before a relaxed store): a thread that sees an initialized bin, or a key's tag, also sees every word written
+//!   before, including the directory entry of a child bin.
 //! - Entries are ordered by the seqlock in the state word (`[SL-1]` to `[SL-5]`).
-//! - The order of the two loads matters: state first (`[SL-4]`), then tags (`[FT-1]`), so that tags which
-//!   are newer than the state make the validation fail, never the other way round.
+//! - Readers load the state first (`[SL-4]`), then the tags (`[FT-1]`). Tags that are newer than the state make the
+//!   validation fail. In the other order, tags older than the state would pass it.
 
 use super::layout::{BIN_HEAD, Layout, MAX_SLOTS};
 use super::tags::Tags;
@@ -37,8 +37,10 @@ impl<K, V> Clone for Bin<'_, K, V> {
 impl<K, V> Copy for Bin<'_, K, V> {}
 
 impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
+    /// Returns bin `index` of a segment.
+    ///
     /// # Safety
-    /// `segment` is the address of one with more than `index` bins, which stays live for `'a`.
+    /// `segment` is the address of a segment with more than `index` bins, which stays live for `'a`.
     #[inline(always)]
     pub(crate) unsafe fn new(segment: *const Word, index: usize) -> Self {
         Self {
@@ -48,9 +50,11 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
         }
     }
 
+    /// Returns the bin that consists of this head and these entries.
+    ///
     /// # Safety
-    /// `head` is the address of `BIN_HEAD` words and `entries` that of `Layout::entries()`; all stay live
-    /// for `'a`.
+    /// `head` is the address of `BIN_HEAD` words and `entries` that of `Layout::entries()` words; all stay live for
+    /// `'a`.
     #[inline(always)]
     pub(crate) unsafe fn from_parts(head: *const Word, entries: *const Word) -> Self {
         Self { head, entries, table: PhantomData }
@@ -59,12 +63,13 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
     #[inline(always)]
     fn word(self, index: usize) -> &'a Word {
         debug_assert!(index < BIN_HEAD);
-        // SAFETY: whoever made the bin said that the words of its head live for `'a`.
+        // SAFETY: the caller of `new` or `from_parts` promised that the words of the head live for `'a`.
         unsafe { &*self.head.add(index) }
     }
 
-    /// Asks for the cache line of the third slot, which mostly has the first ones, or some of those after.
-    /// One line costs misses, which need none, less than two; and two gained hits nothing.
+    /// Prefetches the cache line of the third slot: it mostly holds the first slots too, or some of those after.
+    /// Prefetching one line costs misses, which need no entry, less than prefetching two; a second line gained hits
+    /// nothing.
     #[inline(always)]
     pub(crate) fn prefetch(self) {
         let third = 2 * Layout::<K, V>::ENTRY;
@@ -73,63 +78,68 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
         }
     }
 
-    /// Asks for the line of the bin's head.
+    /// Prefetches the line of the bin's head.
     #[inline(always)]
     pub(crate) fn prefetch_head(self) {
         prefetch::read(self.head);
     }
 
-    /// Asks for the first line of one entry.
+    /// Prefetches the first line of one entry.
     #[inline(always)]
     pub(crate) fn prefetch_entry(self, slot: usize) {
         prefetch::read(self.entries.wrapping_add(slot * Layout::<K, V>::ENTRY));
     }
 
+    /// Returns the bin's tags.
     #[inline(always)]
     pub(crate) fn tags(self) -> Tags {
-        // [FT-1] acquire: pairs with [FT-2].
+        // [FT-1] acquire: pairs with the release in `set_tags` [FT-2], so a thread that finds a key's tag here, or a
+        // bin initialized, also sees what was written before it.
         Tags(self.word(0).control().load(Ordering::Acquire))
     }
 
-    /// Stores the tags under the bin's lock, or before anybody else can see the bin.
+    /// Stores the tags. The caller holds the bin's lock, or is the only thread that can see the bin.
     #[inline(always)]
     pub(crate) fn set_tags(self, tags: Tags) {
-        // [FT-2] release: pairs with [FT-1]. The order between parent and child of a split rests on it.
+        // [FT-2] release: pairs with the acquire in `tags` [FT-1]. A split relies on it: a reader that sees the parent
+        // without the moved keys sees their child.
         self.word(0).control().store(tags.0, Ordering::Release);
     }
 
+    /// Returns the seqlock that guards the bin's entries.
     #[inline(always)]
     pub(crate) fn seq(self) -> SeqLock<'a> {
         SeqLock(self.word(1).control())
     }
 
-    /// Number of the bin's first overflow line under `state`, 0 for none.
+    /// Returns the number of the bin's first overflow line under `state`, 0 for none.
     #[inline]
     pub(crate) fn overflow(self, state: State) -> usize {
         if State::HAS_INDEX {
             state.index()
         } else {
-            // relaxed: payload of the seqlock; the caller validates before the number is used.
+            // relaxed: payload of the seqlock [SL-4]; the caller validates the state before it uses the number.
             self.word(2).control().load(Ordering::Relaxed)
         }
     }
 
-    /// Stores the number of the first overflow line; the caller holds the lock and unlocks with the
-    /// returned state, or is the only one to know the bin.
+    /// Stores the number of the first overflow line, and returns the state to unlock the bin with. The caller holds the
+    /// lock, or is the only thread that can see the bin.
     #[inline]
     pub(crate) fn state_after(self, state: State, overflow: usize) -> State {
         if !State::HAS_INDEX {
-            // relaxed: payload of the seqlock, ordered by [SL-1] and [SL-3].
+            // relaxed: payload of the seqlock, which `unlock` publishes ([SL-1], [SL-3]).
             self.word(2).control().store(overflow, Ordering::Relaxed);
         }
         state.next(overflow)
     }
 
-    /// Gives a bin that nobody can see yet its first state.
+    /// Sets the first state of a bin that no other thread can see yet.
     pub(crate) fn start(self, overflow: usize) {
         self.seq().unlock(self.state_after(self.seq().begin(), overflow));
     }
 
+    /// Returns the entry in `slot`.
     #[inline(always)]
     pub(crate) fn entry(self, slot: usize) -> Entry<'a, K, V> {
         debug_assert!(slot < Layout::<K, V>::SLOTS);
@@ -137,8 +147,8 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
         unsafe { Entry::nth(self.entries, slot) }
     }
 
-    /// What is wanted of an entry, if it is the key's. The bin's tags, read since `state`, said that the
-    /// place holds an entry.
+    /// Returns what `read` fetched of an entry, if the entry is the key's. The bin's tags, loaded after `state`, must
+    /// have said that the place holds an entry.
     #[inline(always)]
     pub(crate) fn check<R>(
         self,
@@ -148,23 +158,25 @@ impl<'a, K: Copy, V: Copy> Bin<'a, K, V> {
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<R>, Changed> {
         let (key, value) = (entry.key(), read(entry));
+        // A writer was here since `state`: the fetched words may be torn, and `eq` must not see them.
         if !self.seq().validate(state) {
             return Err(Changed);
         }
-        // SAFETY: validated: nothing was written while key and value were fetched, and a tag says that
-        // the place holds an entry, so both are whole.
+        // SAFETY: the state is still the one that was read before, so nothing was written while key and value were
+        // fetched; and a tag says that the place holds an entry. So both are whole.
         let (key, value) = unsafe { (key.assume_init(), value.assume_init()) };
         let same = eq(&key);
-        // What the word leads to was the key's only as long as the word stood here.
-        if words::lies_afar::<K>() && !self.seq().validate(state) {
+        // `eq` has read the key elsewhere, and that place may be overwritten once no entry refers to it. So what `eq`
+        // read was the key only if the entry still stands here.
+        if words::is_indirect::<K>() && !self.seq().validate(state) {
             return Err(Changed);
         }
         Ok(same.then_some(value))
     }
 }
 
-/// The words of one key and its value, in a bin or in an overflow line. Of one among packed ones the address of them
-/// all, with its number in the low bits.
+/// The words of one key and its value, in a bin or in an overflow line. For a packed entry: the address of the whole
+/// pack, with the entry's number in the low bits.
 pub(crate) struct Entry<'a, K, V> {
     words: *const Word,
     table: PhantomData<(&'a Word, K, V)>,
@@ -179,6 +191,7 @@ impl<K, V> Clone for Entry<'_, K, V> {
 impl<K, V> Copy for Entry<'_, K, V> {}
 
 impl<K: Copy, V: Copy> Entry<'_, K, V> {
+    /// Returns entry `index` of those at `words`.
     /// # Safety
     /// `words` must point at more than `index` entries that stay live for the lifetime named.
     #[inline(always)]
@@ -193,31 +206,31 @@ impl<K: Copy, V: Copy> Entry<'_, K, V> {
         Self { words, table: PhantomData }
     }
 
-    /// The packed entries that it is among, and its number there.
+    /// Returns the address of the pack that this entry is in, and its number there.
     #[inline(always)]
     fn among(self) -> (*const Word, usize) {
         let index = self.words.addr() & (WORD - 1);
         (self.words.wrapping_byte_sub(index), index)
     }
 
-    /// The key's bytes, perhaps torn: not to be looked at before the bin's state was validated.
+    /// Returns the key's bytes, perhaps torn: the caller must validate the bin's state before it looks at them.
     #[inline(always)]
     pub(crate) fn key(self) -> MaybeUninit<K> {
         if Layout::<K, V>::is_packed() {
             let (words, index) = self.among();
-            // SAFETY: the entries are live, and packed ones.
+            // SAFETY: the entries are live (`nth`), and packed.
             let key = unsafe { words::fetch_packed(words, index) };
-            // SAFETY: a key among packed ones is a transparent integer of this size.
+            // SAFETY: a packed key is a transparent integer of this size (`Layout::is_packed`).
             return unsafe { (&raw const key).cast::<MaybeUninit<K>>().read() };
         }
-        // SAFETY: the entry's words are live, and the key lies at their start.
+        // SAFETY: the entry's words are live (`nth`), and the key starts at the first.
         unsafe { words::fetch(self.words, 0) }
     }
 
-    /// The value's bytes, perhaps torn: not to be looked at before the bin's state was validated.
+    /// Returns the value's bytes, perhaps torn: the caller must validate the bin's state before it looks at them.
     #[inline(always)]
     pub(crate) fn value(self) -> MaybeUninit<V> {
-        // SAFETY: the entry's words are live, and the value ends within them.
+        // SAFETY: the entry's words are live (`nth`), and the value ends within them.
         unsafe { words::fetch(self.words, Layout::<K, V>::VALUE_AT) }
     }
 
@@ -233,12 +246,13 @@ impl<K: Copy, V: Copy> Entry<'_, K, V> {
     pub(crate) fn put_key(self, key: &K) {
         if Layout::<K, V>::is_packed() {
             let (words, index) = self.among();
-            // SAFETY: a key among packed ones is a transparent integer of this size.
+            // SAFETY: a packed key is a transparent integer of this size (`Layout::is_packed`).
             let key = unsafe { core::ptr::from_ref(key).cast::<usize>().read() };
-            // SAFETY: the entries are live, and the lock makes us the only writer of all of them.
+            // SAFETY: the entries are live, and the bin's lock, which the caller holds, makes this thread the only
+            // writer of the pack.
             return unsafe { words::put_packed(words, index, key) };
         }
-        // SAFETY: the words are live, and the lock makes us the only writer.
+        // SAFETY: the words are live, and the bin's lock, which the caller holds, makes this thread their only writer.
         unsafe { words::put(self.words, 0, key) }
     }
 
@@ -248,16 +262,16 @@ impl<K: Copy, V: Copy> Entry<'_, K, V> {
         if size_of::<V>() == 0 {
             return;
         }
-        // SAFETY: the words are live, and the lock makes us the only writer.
+        // SAFETY: the words are live, and the bin's lock, which the caller holds, makes this thread their only writer.
         unsafe { words::put(self.words, Layout::<K, V>::VALUE_AT, value) }
     }
 
-    /// Copies the words of `from` here. The caller holds the locks of both bins.
+    /// Copies the words of `from` to this entry. The caller holds the locks of both bins.
     #[inline]
     pub(crate) fn copy_from(self, from: Self) {
         if Layout::<K, V>::is_packed() {
             let ((from, at), (words, index)) = (from.among(), self.among());
-            // SAFETY: both entries are live, and nobody else writes to those around them.
+            // SAFETY: both entries are live, and under the two locks no other thread writes to either pack.
             return unsafe { words::put_packed(words, index, words::fetch_packed(from, at)) };
         }
         // SAFETY: both entries are live for `ENTRY` words.

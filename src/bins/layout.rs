@@ -1,8 +1,7 @@
-//! Where things lie in a bin, an overflow line and a segment, worked out from the types at compile time.
+//! The layout of a bin, an overflow line and a segment, computed from the types at compile time.
 //!
-//! Everything is counted in machine words. A segment holds the entries and the heads of its bins apart,
-//! on either side of the address that it goes by, so that both are found without knowing how many bins
-//! it has:
+//! Everything is counted in machine words. A segment stores the entries and the heads of its bins on either side of its
+//! address, so that the position of both is known without the number of bins:
 //!
 //! ```text
 //! … | entries of bin 1 | entries of bin 0 | head of bin 0 | head of bin 1 | …
@@ -10,36 +9,35 @@
 //! head: | tags | state | (overflow index, 32-bit targets) |
 //! ```
 //!
-//! Heads lie close together, four to a cache line on a 64-bit target: a miss reads nothing else, and all
-//! heads of a map are an eighth of it. An overflow line is `| next and tags (two words on 32 bits) |
-//! entry 0 | … |`. For `u64 → u64` on a 64-bit target a bin is 128 bytes: a head of 16, seven entries.
+//! Heads are adjacent, four to a cache line on a 64-bit target: a miss reads nothing else, and the heads of a map are
+//! an eighth of it. An overflow line is `| next and tags (two words on 32 bits) | entry 0 | … |`. For `u64 → u64` on a
+//! 64-bit target a bin takes 128 bytes: a head of 16 bytes and seven entries.
 
 use crate::facade::Word;
+use crate::sync::cache::LINE_BYTES;
 use crate::sync::seqlock::State;
 use crate::sync::words::{self, WORD, words_for};
 use core::marker::PhantomData;
 
-/// Words in the head of a bin: tags, state, and the overflow index where `State` has no room.
+/// Words in the head of a bin: tags, state, and the overflow index if `State` has no bits for it.
 pub(crate) const BIN_HEAD: usize = if State::HAS_INDEX { 2 } else { 3 };
 /// Words before the first entry of an overflow line.
 pub(crate) const LINE_HEAD: usize = if usize::BITS == 64 { 1 } else { 2 };
-/// One byte of the tag word is the depth, the others are a slot each.
+/// Slots in a bin: one byte of the tag word is the depth, each of the others is a slot's.
 pub(crate) const MAX_SLOTS: usize = if cfg!(hedgerow_loom) { 2 } else { WORD - 1 };
 /// Lines in one chunk of the overflow pool.
 pub(crate) const CHUNK_LINES: usize = if cfg!(hedgerow_loom) { 3 } else { 16 };
-/// A segment is as many bins as fit here, and at most `2^MAX_SEGMENT_BITS`.
+/// A segment has as many bins as fit into this many bytes, and at most `2^MAX_SEGMENT_BITS`.
 const SEGMENT_BYTES: usize = 16 * 1024;
 const MAX_SEGMENT_BITS: u32 = if cfg!(hedgerow_loom) { 1 } else { 7 };
-/// Bytes in a cache line, more or less everywhere.
-pub(crate) const LINE_BYTES: usize = 64;
-/// Overflow lines of small entries fill a cache line.
+/// The unit of an overflow line's length: lines of small entries fill a cache line.
 const LINE_WORDS: usize = if cfg!(hedgerow_loom) { 1 } else { 8 };
 
 const fn round_up(value: usize, to: usize) -> usize {
     value.div_ceil(to) * to
 }
 
-/// So many words, and what brings the next one to the start of a cache line.
+/// Rounds `words` up to the next number that fills whole cache lines.
 pub(crate) const fn whole_lines(mut words: usize) -> usize {
     while !(words * size_of::<Word>()).is_multiple_of(LINE_BYTES) {
         words += 1;
@@ -47,35 +45,36 @@ pub(crate) const fn whole_lines(mut words: usize) -> usize {
     words
 }
 
+/// The layout of bins whose entries are a `K` and a `V`.
 pub(crate) struct Layout<K, V>(PhantomData<(K, V)>);
 
 impl<K, V> Layout<K, V> {
-    /// Where the value starts in an entry: aligned within words, so that no pointer straddles two.
+    /// The offset of the value in an entry, in bytes: aligned within words, so that no pointer straddles two.
     pub(crate) const VALUE_AT: usize = {
         let align = if align_of::<V>() < WORD { align_of::<V>() } else { WORD };
         round_up(size_of::<K>(), align)
     };
     /// Words in an entry.
     pub(crate) const ENTRY: usize = words_for(Self::VALUE_AT + size_of::<V>());
-    /// Slots in a bin: all that the tag word can name.
+    /// Slots in a bin: as many as the tag word has bytes for.
     pub(crate) const SLOTS: usize = MAX_SLOTS;
-    /// Words of a bin's entries, where they are not packed.
+    /// Words of a bin's entries, if they are not packed.
     pub(crate) const ENTRIES: usize = Self::SLOTS * Self::ENTRY;
-    /// Words of a bin, head and entries, where these are not packed.
+    /// Words of a bin, head and entries, if these are not packed.
     pub(crate) const BIN: usize = BIN_HEAD + Self::ENTRIES;
-    /// Bins in a segment, as a power of two.
+    /// The number of bins in a segment is two to this power.
     pub(crate) const SEGMENT_BITS: u32 = {
         let fit = SEGMENT_BYTES / (Self::BIN * WORD);
         let bits = if fit < 2 { 1 } else { fit.ilog2() };
         if bits > MAX_SEGMENT_BITS { MAX_SEGMENT_BITS } else { bits }
     };
-    /// Words in a segment of `bins` bins before its address: entries, and what brings the heads to the
-    /// start of a cache line.
+    /// Returns the words of a segment of `bins` bins before its address: the entries, and the padding that puts the
+    /// heads at the start of a cache line.
     #[inline]
     pub(crate) fn words_before(bins: usize) -> usize {
         whole_lines(bins * Self::entries())
     }
-    /// Words in a segment of `bins` bins.
+    /// Returns the words of a segment of `bins` bins.
     #[inline]
     pub(crate) fn segment_words(bins: usize) -> usize {
         Self::words_before(bins) + bins * BIN_HEAD
@@ -92,20 +91,20 @@ impl<K, V> Layout<K, V> {
             fit
         }
     };
-    /// Words from one overflow line to the next, where entries are not packed.
+    /// Words from one overflow line to the next, if entries are not packed.
     pub(crate) const LINE: usize = round_up(LINE_HEAD + Self::LINE_SLOTS * Self::ENTRY, LINE_WORDS);
 
-    /// The mean load that is wanted, in sixteenths of an entry a bin: 4 for seven slots, 1.7 for three.
+    /// The target load, in sixteenths of an entry per bin: 4 entries for seven slots, 1.7 for three.
     const LOAD: usize = if cfg!(hedgerow_loom) { 16 * Self::SLOTS } else { Self::SLOTS * 64 / 7 };
 
-    /// The most entries for which no more than so many bins are wanted.
+    /// Returns the largest number of entries for which `bins` bins suffice at the target load.
     #[cfg(feature = "alloc")]
     pub(crate) const fn entries_for(bins: usize) -> usize {
         let entries = (bins / 16) * Self::LOAD + bins % 16 * Self::LOAD / 16;
         if bins > 0 && entries < Self::SLOTS { Self::SLOTS } else { entries }
     }
 
-    /// Bins wanted for `len` entries: a mean load of about 0.6 of the slots.
+    /// Returns the number of bins for `len` entries at the target load, about 0.6 of the slots.
     pub(crate) const fn bins_for(len: usize) -> usize {
         let sixteenths = Self::LOAD;
         if len <= Self::SLOTS {
@@ -117,20 +116,20 @@ impl<K, V> Layout<K, V> {
 }
 
 impl<K, V> Layout<K, V> {
-    /// Whether entries are packed, bit by bit: those that are but a word which leads afar, since of that word not all
-    /// bits are needed.
+    /// Whether entries are packed bit by bit. Entries that are one `Indirect` are, because not all bits of that word
+    /// are needed.
     #[inline(always)]
     pub(crate) fn is_packed() -> bool {
-        words::lies_afar::<K>() && words::AFAR_BITS < usize::BITS
+        words::is_indirect::<K>() && words::INDIRECT_BITS < usize::BITS
     }
 
-    /// Words of a bin's entries, packed or not.
+    /// Returns the words of a bin's entries, packed or not.
     #[inline(always)]
     pub(crate) fn entries() -> usize {
         if Self::is_packed() { words::packed(Self::SLOTS) } else { Self::ENTRIES }
     }
 
-    /// Words from one overflow line to the next, packed or not.
+    /// Returns the words from one overflow line to the next, packed or not.
     #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn line() -> usize {
@@ -138,15 +137,15 @@ impl<K, V> Layout<K, V> {
         if Self::is_packed() { packed } else { Self::LINE }
     }
 
-    /// Words of the lines that are made at a time.
+    /// Returns the words of a chunk, the lines that are allocated at a time.
     #[cfg(feature = "alloc")]
     pub(crate) fn chunk() -> usize {
         CHUNK_LINES * Self::line()
     }
 
-    /// Overflow lines that `len` entries take at most in the bins that they want: what is expected of a
-    /// hash that is as good as chance, where growth makes it most, and eight standard deviations and a
-    /// few more; or what keys of one hash take, where that is less.
+    /// Returns the largest number of overflow lines that `len` entries take in the bins that they need. This is the
+    /// number expected of a random hash at the load at which it is highest, plus eight standard deviations and a few
+    /// lines; or the number for keys that all have the same hash, if that is less.
     pub(crate) const fn lines_for(len: usize) -> usize {
         let entries_a_line = match (Self::SLOTS >= 7, Self::LINE_SLOTS) {
             (true, 3..) => 36,
@@ -165,9 +164,9 @@ impl<K, V> Layout<K, V> {
 #[cfg(all(test, feature = "alloc", target_pointer_width = "64", not(hedgerow_loom)))]
 mod tests {
     use super::Layout;
-    use crate::sync::words::Afar;
+    use crate::sync::words::Indirect;
 
-    type Packed = Layout<Afar, ()>;
+    type Packed = Layout<Indirect, ()>;
 
     #[test]
     fn the_common_layouts_are_as_documented() {

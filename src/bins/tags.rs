@@ -1,18 +1,20 @@
-//! The tag word of a bin: one byte a slot, and the bin's depth in the last byte.
+//! The tag word of a bin: one byte per slot, and the bin's depth in the last byte.
 //!
 //! ```text
 //! all bytes but the last:  low seven bits  tag of the key in that slot, 0 = empty
-//! the last byte:           low six bits    depth + 1 of the bin, 0 = not yet born, 63 = moved away
-//! every byte:              high bit        filter: some key with that filter number lies in overflow
+//! the last byte:           low six bits    depth + 1 of the bin, 0 = uninitialized, 63 = moved to a larger table
+//! every byte:              high bit        filter: some key with that filter number is in overflow
 //! ```
 //!
-//! One load of this word answers a miss: no tag matches, no filter bit, the right depth. It needs no
-//! validation and cannot be torn.
+//! One load of this word answers a miss: no tag matches, the key's filter bit is clear, and the depth is right. A
+//! single word cannot be torn, so a miss needs no validation.
 
 use super::layout::MAX_SLOTS;
+use crate::api::hash::KeyHash;
 
 type Bits = usize;
 
+/// The bytes of the word. `KeyHash::filter` returns a number below it.
 const LANES: u32 = Bits::BITS / 8;
 /// `0x01` in every byte.
 const ONES: Bits = Bits::MAX / 0xFF;
@@ -26,92 +28,44 @@ const SLOT_TOPS: Bits = (ONES * 0x80) & SLOT_BYTES;
 /// The top bit of every byte, the last included.
 const FILTER_BITS: Bits = ONES * 0x80;
 
-/// A depth as it stands in tag words and directory entries: one more than the number of hash bits
-/// that tell bins of that depth apart.
+/// A depth as tag words and directory entries store it: one more than the number of hash bits that tell bins of that
+/// depth apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Depth(pub(crate) u8);
 
 impl Depth {
-    /// No key has been given to this bin yet: ask the bin that it is to be split from.
-    pub(crate) const UNBORN: Self = Self(0);
-    /// All keys were moved to a larger table: ask the directory again.
+    /// The bin has no keys of its own yet: they are in the bin that it will be split from.
+    pub(crate) const UNINITIALIZED: Self = Self(0);
+    /// All keys of the bin were moved to a larger table: the directory has to be read again.
     pub(crate) const MOVED: Self = Self(63);
 
     pub(crate) const fn of_bits(bits: u32) -> Self {
         Self(bits as u8 + 1)
     }
 
-    /// Hash bits that tell bins of this depth apart.
+    /// Returns the number of hash bits that tell bins of this depth apart.
     pub(crate) const fn bits(self) -> u32 {
         self.0 as u32 - 1
     }
 
-    pub(crate) fn is_lived_in(self) -> bool {
-        self != Self::UNBORN && self != Self::MOVED
+    /// Whether the bin holds its keys: it is initialized, and they were not moved away.
+    pub(crate) fn is_live(self) -> bool {
+        self != Self::UNINITIALIZED && self != Self::MOVED
     }
 }
 
-/// A hash of which every bit tells: the lowest number the bin, the topmost make the tag.
-///
-/// Users bring hashers of any quality. One multiplication carries each bit of theirs to all higher
-/// ones of a product of 128 bits, whose halves are folded: the lowest bits of the upper half, to which all
-/// bits of the hash contribute, reach those of the lower half, which are 0 for a hash that ends in zeros (an
-/// address, an `id << 32`). The bytes in reverse order bring the best bits of the lower half down to where bins are
-/// numbered. So an identity hash, or one whose entropy sits in a few bits, fills neither a few bins only nor all
-/// bins with one tag. (Knuth's multiplicative hashing, read from the other end because bins split by their low
-/// bits. The halves are added, because numbers in a row then hardly ever share both bin and tag.)
-#[derive(Clone, Copy)]
-pub(crate) struct Hash(pub(crate) u64);
-
-impl Hash {
-    /// The hash that the user's hasher gave; `mixed`: that hasher is known to leave nothing to do.
-    #[inline(always)]
-    pub(crate) fn spread(hash: u64, mixed: bool) -> Self {
-        // 2^64 divided by the golden ratio.
-        const MULTIPLIER: u128 = 0x9E37_79B9_7F4A_7C15;
-        let spread = || {
-            let product = u128::from(hash) * MULTIPLIER;
-            (product as u64).wrapping_add((product >> 64) as u64).swap_bytes()
-        };
-        Self(if mixed { hash } else { spread() })
-    }
-
-    /// A hash of which only the bits that number bins matter.
-    pub(crate) fn of_bin_bits(bits: u64) -> Self {
-        Self(bits)
-    }
-
-    /// The bits that number bins.
-    #[inline(always)]
-    pub(crate) fn bin_bits(self) -> usize {
-        self.0 as usize
-    }
-
-    /// Seven bits, never 0: 0 and 1 share a tag. No bin's number reaches up to them.
-    #[inline(always)]
-    pub(crate) fn tag(self) -> u8 {
-        let bits = (self.0 >> 57) as u8;
-        bits + u8::from(bits == 0)
-    }
-
-    /// Which byte's filter bit speaks for this key.
-    #[inline(always)]
-    pub(crate) fn filter(self) -> u32 {
-        (self.0 >> 54) as u32 % LANES
-    }
-}
-
-/// The slots whose tags match, one bit for each, or one byte.
+/// The slots whose tags match: one bit for each slot with SSE2, one byte without.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
 pub(crate) type Matches = Slots<0>;
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
 pub(crate) type Matches = Slots;
 
-/// A tag word as it was read.
+/// A tag word as it was loaded.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Tags(pub(crate) Bits);
 
 impl Tags {
+    /// Returns the tags of a bin without keys.
     pub(crate) const fn empty(depth: Depth) -> Self {
         Self((depth.0 as Bits) << DEPTH_AT)
     }
@@ -121,22 +75,23 @@ impl Tags {
         Depth((self.0 >> DEPTH_AT & DEPTH_MASK) as u8)
     }
 
-    /// Slots whose tag is `hash`'s.
+    /// Returns the slots whose tag is `hash`'s.
     #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2")))]
     #[inline(always)]
-    pub(crate) fn matches(self, hash: Hash) -> Matches {
+    pub(crate) fn matches(self, hash: KeyHash) -> Matches {
         self.matches_by_words(hash)
     }
 
-    /// Slots whose tag is `hash`'s, all compared by one instruction.
+    /// Returns the slots whose tag is `hash`'s, with one instruction that compares all of them.
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2"))]
     #[inline(always)]
-    pub(crate) fn matches(self, hash: Hash) -> Matches {
+    pub(crate) fn matches(self, hash: KeyHash) -> Matches {
         use core::arch::x86_64::{
             _mm_and_si128, _mm_cmpeq_epi8, _mm_cvtsi32_si128, _mm_cvtsi64_si128, _mm_max_epu8,
             _mm_movemask_epi8, _mm_set1_epi8, _mm_shufflelo_epi16, _mm_unpacklo_epi8,
         };
-        // All that `Hash::tag` does, in all lanes at once: those past the slots have 0 on one side only.
+        // Computes `KeyHash::tag` in all lanes. Lanes past the slots never match: `tags` has 0 there, and `tag` at
+        // least 1.
         // SAFETY: the target has these instructions, and they work on registers only.
         unsafe {
             let tag = _mm_cvtsi32_si128((hash.0 >> 57) as i32);
@@ -148,16 +103,16 @@ impl Tags {
         }
     }
 
-    /// `matches` without vectors.
-    #[allow(dead_code)] // Where there are vectors, only the test asks.
+    /// Does what `matches` does, without vectors.
+    #[allow(dead_code)] // On targets with vectors, only the test calls it.
     #[inline(always)]
-    fn matches_by_words(self, hash: Hash) -> Slots {
+    fn matches_by_words(self, hash: KeyHash) -> Slots {
         // Seven-bit lanes cannot carry into each other: a lane is zero iff adding 0x7F leaves its top clear.
         let differs = (self.0 & TAG_BITS) ^ (Bits::from(hash.tag()) * (ONES & SLOT_BYTES));
         Slots(!(differs + TAG_BITS) & SLOT_TOPS)
     }
 
-    /// Slots that hold a key.
+    /// Returns the slots that hold a key.
     #[inline]
     pub(crate) fn used(self) -> Slots {
         Slots(((self.0 & TAG_BITS) + TAG_BITS) & SLOT_TOPS)
@@ -168,38 +123,38 @@ impl Tags {
         self.0 >> (8 * slot) & 0x7F != 0
     }
 
-    /// The empty ones of the first `slots` slots.
+    /// Returns the empty ones of the first `slots` slots.
     #[inline]
     pub(crate) fn free_slots(self, slots: usize) -> Slots {
         Slots(!self.used().0 & SLOT_TOPS & ((1 << (8 * slots)) - 1))
     }
 
-    /// The lowest empty one of the first `slots` slots.
+    /// Returns the lowest empty one of the first `slots` slots.
     #[inline]
     pub(crate) fn free(self, slots: usize) -> Option<usize> {
         self.free_slots(slots).next()
     }
 
-    /// Whether a key of this hash may lie outside the bin: in its overflow lines, or with a neighbour.
+    /// Whether a key of this hash may be outside the bin: in its overflow lines, or in a neighbour bin.
     #[inline(always)]
-    pub(crate) fn may_overflow(self, hash: Hash) -> bool {
+    pub(crate) fn may_overflow(self, hash: KeyHash) -> bool {
         self.0 >> (8 * hash.filter() + 7) & 1 != 0
     }
 
-    /// Whether any key lies in overflow lines.
+    /// Whether any key is in overflow lines.
     #[inline]
     pub(crate) fn has_overflow(self) -> bool {
         self.0 & FILTER_BITS != 0
     }
 
     #[inline]
-    pub(crate) fn with_overflow(self, hash: Hash) -> Self {
+    pub(crate) fn with_overflow(self, hash: KeyHash) -> Self {
         Self(self.0 | 0x80 << (8 * hash.filter()))
     }
 
-    /// Without the filter bits of this key's number and of those that differ by a multiple of `of`.
+    /// Clears the filter bits of this key's number and of those that differ by a multiple of `of`.
     #[inline]
-    pub(crate) fn without_filters(self, hash: Hash, of: u32) -> Self {
+    pub(crate) fn without_filters(self, hash: KeyHash, of: u32) -> Self {
         let same = (hash.filter() % of..LANES).step_by(of as usize);
         Self(same.fold(self.0, |bits, filter| bits & !(0x80 << (8 * filter))))
     }
@@ -225,7 +180,7 @@ impl Tags {
     }
 }
 
-/// A set of slots, iterated lowest first: of each 2^`SHIFT` bits, one says whether the slot is in it.
+/// A set of slots, iterated lowest first. Of each 2^`SHIFT` bits, one says whether the slot is in the set.
 #[derive(Clone, Copy)]
 pub(crate) struct Slots<const SHIFT: u32 = 3>(pub(crate) Bits);
 
@@ -242,13 +197,13 @@ impl<const SHIFT: u32> Slots<SHIFT> {
     #[inline]
     pub(crate) fn count(self) -> usize {
         if SHIFT == 3 {
-            // The last byte of the product is the sum of all bytes: few processors count ones in one instruction.
+            // The last byte of the product is the sum of all bytes. Few processors count ones in one instruction.
             return (self.0 >> 7).wrapping_mul(ONES) >> DEPTH_AT;
         }
         self.0.count_ones() as usize
     }
 
-    /// The lowest slot of a set that is not empty.
+    /// Returns the lowest slot of a set that is not empty.
     #[inline(always)]
     pub(crate) fn lowest(self) -> usize {
         (self.0.trailing_zeros() >> SHIFT) as usize
@@ -280,7 +235,7 @@ mod tests {
         for stored in 1..128u8 {
             for asked in 0..128u8 {
                 let tags = Tags::empty(Depth::of_bits(5)).with(2, stored).with(0, 7);
-                let hash = Hash(u64::from(asked) << 57);
+                let hash = KeyHash(u64::from(asked) << 57);
                 let found = tags.matches(hash);
                 let wanted: alloc::vec::Vec<usize> = [(0, 7), (2, stored)]
                     .into_iter()
@@ -294,56 +249,11 @@ mod tests {
         }
     }
 
-    /// Hashers that are the identity, and keys that such are used for. What counts is what a lookup goes by: how
-    /// many keys share a tag, a filter number, or bin and tag, compared with hashes that are as good as chance.
-    #[test]
-    fn keys_that_end_in_zeros_have_all_tags_and_filters() {
-        type NthKey = fn(u64) -> u64;
-        const BINS: u64 = 4096;
-        const KEYS: u64 = 7 * BINS / 2;
-        let sets: [(&str, NthKey); 12] = [
-            ("numbers", |n| n),
-            ("addresses of words", |n| 0x7F30_0000_0000 + (n << 3)),
-            ("low eight bits zero", |n| n << 8),
-            ("pages from 0", |n| n << 12),
-            ("addresses of pages", |n| 0x7F30_0000_0000 + (n << 12)),
-            ("huge pages", |n| n << 21),
-            ("id << 32", |n| n << 32),
-            ("id << 40", |n| n << 40),
-            ("id << 48", |n| n << 48),
-            ("thousands", |n| 1000 * n),
-            ("floats", |n| f64::from(n as u32).to_bits()),
-            ("two halves", |n| (n % 128) << 40 | (n / 128) << 8),
-        ];
-        for (name, key) in sets {
-            let hashes = (0..KEYS).map(|n| Hash::spread(key(n), false));
-            let (mut tags, mut filters) = ([0; 128], [0; LANES as usize]);
-            let mut pairs = std::collections::HashMap::new();
-            for hash in hashes {
-                tags[usize::from(hash.tag())] += 1;
-                filters[hash.filter() as usize] += 1;
-                *pairs.entry((hash.bin_bits() as u64 % BINS, hash.tag())).or_insert(0) += 1;
-            }
-            let most = tags.into_iter().max().unwrap_or(0);
-            // Tag 1 has the hashes of two.
-            assert!(most < 3 * KEYS / 127, "{name}: {most} keys of {KEYS} have one tag");
-            let most = filters.into_iter().max().unwrap_or(0);
-            let mean = KEYS / u64::from(LANES);
-            assert!(most < mean + mean / 4, "{name}: {most} keys of {KEYS} have one filter number");
-            let alike: u64 = pairs.into_values().map(|n: u64| n * (n - 1) / 2).sum();
-            let chance = KEYS * KEYS / 2 / BINS / 127;
-            assert!(
-                alike < 5 * chance,
-                "{name}: {alike} pairs of one bin and tag, {chance} by chance"
-            );
-        }
-    }
-
     #[test]
     fn filter_bits_leave_tags_and_depth_alone() {
         let tags = Tags::empty(Depth::MOVED).with(1, 127);
         for bits in 0..1 << 10 {
-            let hash = Hash(bits << 54);
+            let hash = KeyHash(bits << 54);
             let filtered = tags.with_overflow(hash);
             assert!(filtered.may_overflow(hash) && !tags.may_overflow(hash));
             assert_eq!((filtered.0 >> 8 & 0x7F, filtered.depth()), (127, Depth::MOVED));

@@ -9,17 +9,18 @@ use super::codec::Work;
 use super::store::Store;
 use super::sweep::House;
 use super::types::StoreError;
-use crate::bins::layout::{BIN_HEAD, LINE_BYTES, Layout};
+use crate::bins::layout::{BIN_HEAD, Layout};
 use crate::facade::Word;
 use crate::facade::atomic::Ordering;
+use crate::sync::cache::LINE_BYTES;
 use crate::sync::stripes::STRIPES;
-use crate::sync::words::{Afar, WORD};
+use crate::sync::words::{Indirect, WORD};
 
-type Bins = Layout<Afar, ()>;
+type Bins = Layout<Indirect, ()>;
 
 /// What the index lacks for one more entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Lack {
+pub(super) enum Shortage {
     /// A segment, which sweeping may make.
     Segment,
     Budget,
@@ -89,7 +90,7 @@ impl Store {
     }
 
     /// Whether the index may have one more entry. Where it takes its memory from the pool, that is lent here.
-    pub(super) fn may_add_key(&self) -> Result<(), Lack> {
+    pub(super) fn may_add_key(&self) -> Result<(), Shortage> {
         let len = self.table.len();
         // relaxed: a bound that was true when it was stored.
         let looked = len < self.looked_up_to.load(Ordering::Relaxed);
@@ -97,8 +98,8 @@ impl Store {
     }
 
     #[cold]
-    fn may_grow_table(&self, len: usize) -> Result<(), Lack> {
-        if self.table.is_lent() {
+    fn may_grow_table(&self, len: usize) -> Result<(), Shortage> {
+        if self.table.has_arena() {
             return self.provide_index(len);
         }
         let usage = self.table.usage();
@@ -121,7 +122,7 @@ impl Store {
 
     /// Counts what the index is about to take, before it does, so that no segment takes it meanwhile; whether that is
     /// within the budget.
-    fn may_count(&self, now: usize, more: usize, upto: usize) -> Result<(), Lack> {
+    fn may_count(&self, now: usize, more: usize, upto: usize) -> Result<(), Shortage> {
         // relaxed: figures.
         self.table_bytes.store(now + more, Ordering::Relaxed);
         let may = self.bytes() <= self.budget;
@@ -132,20 +133,20 @@ impl Store {
             // relaxed: as above.
             self.table_bytes.store(now, Ordering::Relaxed);
         }
-        may.then_some(()).ok_or(Lack::Budget)
+        may.then_some(()).ok_or(Shortage::Budget)
     }
 
     /// Lends the index what some more entries need; whether it has room for one more.
-    pub(super) fn provide_index(&self, len: usize) -> Result<(), Lack> {
+    pub(super) fn provide_index(&self, len: usize) -> Result<(), Shortage> {
         let _one_at_a_time = self.lending.lock();
         let usage = self.table.usage();
-        let fits = |upto: usize| Bins::bins_for(upto) <= usage.bins + self.table.lent_bins();
+        let fits = |upto: usize| Bins::bins_for(upto) <= usage.bins + self.table.arena_bins();
         let upto = if fits(len + LOOK) || self.lend() {
             len + LOOK
         } else if fits(len + 1) {
             len + 1
         } else {
-            return Err(Lack::Segment);
+            return Err(Shortage::Segment);
         };
         // All that it still takes from the allocator: small tables, and what leads to segments and lines.
         let more = if usage.bins < 1 << Bins::SEGMENT_BITS {
@@ -166,7 +167,7 @@ impl Store {
         // SAFETY: words of a segment, which lives as long as the pool, and that as long as the table. No entry leads
         // to a record in it, since it was taken from those that hold nothing, and it is not given back; whoever still
         // reads one that was there validates its bin ([CM-1]), and writes no word but those of the marks.
-        unsafe { self.table.lend(first, words) }
+        unsafe { self.table.add_to_arena(first, words) }
         true
     }
 
@@ -203,7 +204,7 @@ impl Store {
         // So few are needed for anything to go on.
         let to_come = match segments {
             ..=4 => 0,
-            _ if self.table.is_lent() => self.tables_to_come(),
+            _ if self.table.has_arena() => self.tables_to_come(),
             _ => self.table_to_come(segments),
         };
         next.saturating_add(to_come) <= self.budget

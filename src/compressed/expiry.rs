@@ -9,7 +9,7 @@ use super::codec::Corrupt;
 use super::record::{Head, LAST_DEADLINE, Location};
 use super::store::Store;
 use super::types::StoreError;
-use crate::bins::tags::Hash;
+use crate::api::hash::KeyHash;
 use crate::facade::atomic::{AtomicBool, Ordering};
 use crate::facade::lock::Lock;
 use crate::table::walk::Position;
@@ -142,7 +142,7 @@ impl Store {
     /// entry by what it leads to.
     pub(super) fn discard(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         key: &[u8],
         wanted: impl Fn(Location) -> bool + Copy,
         cause: RemovalCause,

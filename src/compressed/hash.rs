@@ -2,9 +2,9 @@
 
 use super::record::Location;
 use super::store::Store;
+use crate::api::hash::KeyHash;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
-use crate::bins::tags::Hash;
-use crate::sync::words::Afar;
+use crate::sync::words::Indirect;
 use alloc::boxed::Box;
 use core::hash::{BuildHasher, Hasher};
 
@@ -20,14 +20,14 @@ pub(super) enum KeyHasher {
 /// A `BuildHasher` of any type.
 pub(super) trait AnyHasher: Send + Sync {
     /// The hash of what `feed` writes to the hasher that it is given.
-    fn hash(&self, feed: &dyn Fn(&mut dyn Hasher)) -> Hash;
+    fn hash(&self, feed: &dyn Fn(&mut dyn Hasher)) -> KeyHash;
 }
 
 impl<S: BuildHasher + Send + Sync> AnyHasher for S {
-    fn hash(&self, feed: &dyn Fn(&mut dyn Hasher)) -> Hash {
+    fn hash(&self, feed: &dyn Fn(&mut dyn Hasher)) -> KeyHash {
         let mut hasher = self.build_hasher();
         feed(&mut hasher);
-        Hash::spread(hasher.finish(), mixes_well::<S>())
+        KeyHash::spread(hasher.finish(), mixes_well::<S>())
     }
 }
 
@@ -43,33 +43,33 @@ fn feed_key(hasher: &mut (impl Hasher + ?Sized), key: &[u8]) {
 
 /// The hash of a key by a caller's hasher.
 #[inline(never)]
-fn hash_by_other(hasher: &dyn AnyHasher, key: &[u8]) -> Hash {
+fn hash_by_other(hasher: &dyn AnyHasher, key: &[u8]) -> KeyHash {
     hasher.hash(&|hasher| feed_key(hasher, key))
 }
 
 impl Store {
     #[inline(always)]
-    pub(super) fn hash(&self, key: &[u8]) -> Hash {
+    pub(super) fn hash(&self, key: &[u8]) -> KeyHash {
         match &self.hasher {
             KeyHasher::Default(hasher) => {
                 let mut hasher = hasher.build_hasher();
                 feed_key(&mut hasher, key);
-                Hash::spread(hasher.finish(), mixes_well::<DefaultHashBuilder>())
+                KeyHash::spread(hasher.finish(), mixes_well::<DefaultHashBuilder>())
             }
             KeyHasher::Other(hasher) => hash_by_other(&**hasher, key),
         }
     }
 
     /// The hash of the key that an entry leads to. Of one that leads there no more some hash.
-    pub(super) fn rehash(&self, afar: Afar) -> Hash {
-        let at = Location::from(afar);
+    pub(super) fn rehash(&self, indirect: Indirect) -> KeyHash {
+        let at = Location::from(indirect);
         match &self.hasher {
             KeyHasher::Default(hasher) => {
                 let mut hasher = hasher.build_hasher();
                 if !self.feed_key_of(&mut hasher, at) {
-                    return Hash(0);
+                    return KeyHash(0);
                 }
-                Hash::spread(hasher.finish(), mixes_well::<DefaultHashBuilder>())
+                KeyHash::spread(hasher.finish(), mixes_well::<DefaultHashBuilder>())
             }
             KeyHasher::Other(hasher) => hasher.hash(&|hasher| _ = self.feed_key_of(hasher, at)),
         }

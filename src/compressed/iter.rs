@@ -41,9 +41,9 @@ impl Store {
 
     /// Copies the entries of the bin at `position`, as they were at one moment; tells the next position.
     pub(super) fn meet_all(&self, position: Position, into: &mut Vec<Met>) -> Option<Position> {
-        self.table.follow(position, |afar| {
-            let Some(afar) = afar else { return into.clear() };
-            let top = Location::from(afar);
+        self.table.follow(position, |indirect| {
+            let Some(indirect) = indirect else { return into.clear() };
+            let top = Location::from(indirect);
             let mut gathered = Gathered::default();
             self.gather(top, &mut gathered);
             let key = self.key_of(top);

@@ -13,7 +13,7 @@ use crate::api::hasher::DefaultHashBuilder;
 use crate::bins::bin::Entry;
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::{explore, explore_each};
-use crate::sync::words::Afar;
+use crate::sync::words::Indirect;
 use crate::table::write::Change;
 use ::loom::sync::Arc;
 use ::loom::thread;
@@ -72,7 +72,7 @@ impl Store {
         assert!(self.remove(b"k"));
         assert_eq!(self.sweep_some(0), Swept::Some);
         self.take_all_but(1);
-        self.table.take_lent();
+        self.table.drain_arena();
     }
 
     /// Seals the segment of the only record. Once it is empty, it is the next to be taken.
@@ -100,10 +100,10 @@ impl Store {
         let mut open = Open::new(number, self.shape());
         let at = self.write(&mut open, None, head, key, &[n; LONG]).expect("there is room");
         self.models.count_up(head);
-        let (rehash, backoff) = (|afar: &Afar| self.rehash(*afar), Backoff::spinning());
-        let link = |_: Option<&()>| Change::Entry(at.afar(), ());
-        let none = |_: &Afar| false;
-        let nothing = |_: Entry<'_, Afar, ()>| MaybeUninit::new(());
+        let (rehash, backoff) = (|indirect: &Indirect| self.rehash(*indirect), Backoff::spinning());
+        let link = |_: Option<&()>| Change::Entry(at.indirect(), ());
+        let none = |_: &Indirect| false;
+        let nothing = |_: Entry<'_, Indirect, ()>| MaybeUninit::new(());
         let linked = self.table.alter(self.hash(key), none, nothing, rehash, backoff, link);
         assert!(linked.is_ok());
     }
@@ -224,7 +224,7 @@ fn loom_read_against_removal_and_lending() {
         let reader = thread::spawn(move || other.look_at("k"));
         map.empty_first();
         assert!(map.lend());
-        let taker = thread::spawn(move || one.table.take_lent());
+        let taker = thread::spawn(move || one.table.drain_arena());
         saw(reader.join().unwrap());
         taker.join().unwrap();
         map.assert_exact(&["k"]);

@@ -11,7 +11,7 @@ use super::segment::{Segment, Use};
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
-use crate::table::memory;
+use crate::memory;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr;
@@ -45,7 +45,7 @@ struct Lists {
     /// Segments that the index has.
     lent: usize,
     /// The next one, which is zeroed a little at a time, and how far.
-    next: Option<(memory::Blank, usize)>,
+    next: Option<(memory::Unzeroed, usize)>,
 }
 
 pub(super) struct Pool {
@@ -191,7 +191,7 @@ impl Pool {
             let blank = if cfg!(hedgerow_loom) || !may_grow() || !self.may_number(&mut lists) {
                 None
             } else {
-                memory::Blank::of(self.shape.words()).ok()
+                memory::Unzeroed::of(self.shape.words()).ok()
             };
             let Some(blank) = blank else { return false };
             lists.next = Some((blank, 0));

@@ -9,10 +9,10 @@ use super::segment::{Scratch, Segment, Use};
 use super::store::{CHAIN, Store};
 use super::sweep::Swept;
 use super::types::{Policy, ReadError};
-use crate::bins::tags::Hash;
+use crate::api::hash::KeyHash;
 use crate::facade::atomic::Ordering;
 use crate::sync::backoff::Backoff;
-use crate::sync::words::{Afar, WORD};
+use crate::sync::words::{Indirect, WORD};
 use crate::table::write::Change;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -141,7 +141,7 @@ impl Store {
     #[inline(always)]
     fn find<S: Sink>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         key: &[u8],
         scratch: &Scratch<'_>,
         into: &RefCell<&mut S>,
@@ -166,12 +166,12 @@ impl Store {
     #[inline(always)]
     fn find_by(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         key: &[u8],
         copy: impl Fn(Segment<'_>, Head, usize) -> Copied,
     ) -> Option<Found> {
         let found = Cell::new(Found::none());
-        let look = |afar: &Afar| self.look(Location::from(*afar), key, &copy, &found);
+        let look = |indirect: &Indirect| self.look(Location::from(*indirect), key, &copy, &found);
         self.table.get(hash, look, |_| MaybeUninit::new(()))?;
         let found = found.get();
         (!self.has_passed(found.deadline)).then_some(found)
@@ -262,7 +262,7 @@ impl Store {
     #[cold]
     fn read_long<S: Sink>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         key: &[u8],
         mut found: Found,
         into: &mut S,
@@ -295,7 +295,7 @@ impl Store {
 
     /// `plain` was read of the record that was found.
     #[inline(always)]
-    fn was_read(&self, hash: Hash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
+    fn was_read(&self, hash: KeyHash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
         if found.at.is_over() {
             self.touch(found.at);
             self.hits.add(1);
@@ -313,7 +313,7 @@ impl Store {
     /// Puts a plain copy on a cold record, if that is still what the entry leads to. Waits for nobody, and allocates
     /// nothing unless it may.
     #[inline(never)]
-    fn admit(&self, hash: Hash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
+    fn admit(&self, hash: KeyHash, key: &[u8], found: Found, plain: &[u8], may_allocate: bool) {
         let head = Head::raw(key.len(), plain.len()).until(found.head.deadline);
         let size = head.record(true);
         // No record that fills a good part of a segment: it would push out too much.
@@ -361,14 +361,14 @@ impl Store {
     }
 
     /// Lets the entry that leads to `from`, as it was opened in `generation`, lead to `to`.
-    fn swing(&self, hash: Hash, from: Location, generation: usize, to: Location) -> bool {
-        let same = |afar: &Afar| Location::from(*afar) == from;
-        let decide = |found: Option<&Afar>| match found {
+    fn swing(&self, hash: KeyHash, from: Location, generation: usize, to: Location) -> bool {
+        let same = |indirect: &Indirect| Location::from(*indirect) == from;
+        let decide = |found: Option<&Indirect>| match found {
             // Else the segment was swept, and it is another record that lies there.
-            Some(_) if self.generation(from) == generation => Change::Entry(to.afar(), ()),
+            Some(_) if self.generation(from) == generation => Change::Entry(to.indirect(), ()),
             _ => Change::Keep,
         };
-        let rehash = |afar: &Afar| self.rehash(*afar);
+        let rehash = |indirect: &Indirect| self.rehash(*indirect);
         let swung =
             self.table.alter(hash, same, |entry| entry.key(), rehash, Backoff::spinning(), decide);
         matches!(swung, Ok((_, Change::Entry(..))))
@@ -400,7 +400,7 @@ impl Store {
     /// As `resolve_any`, if the entry has not expired.
     pub(super) fn resolve(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         wanted: impl Fn(Location) -> bool + Copy,
         key: &[u8],
     ) -> Option<Resolved> {
@@ -411,13 +411,13 @@ impl Store {
     /// The value of the entry that `wanted` knows by what it leads to.
     pub(super) fn resolve_any(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         wanted: impl Fn(Location) -> bool + Copy,
         key: &[u8],
     ) -> Option<Resolved> {
         let gathered = RefCell::new(Gathered::default());
-        let look = |afar: &Afar| {
-            let at = Location::from(*afar);
+        let look = |indirect: &Indirect| {
+            let at = Location::from(*indirect);
             let found = wanted(at);
             if found {
                 self.gather(at, &mut gathered.borrow_mut());

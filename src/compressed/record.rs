@@ -8,7 +8,7 @@
 //! where that is, 0 for none; its location has a bit for that. Others are packed byte by byte.
 
 use crate::bins::layout::whole_lines;
-use crate::sync::words::{AFAR_MAX, Afar, WORD};
+use crate::sync::words::{INDIRECT_MAX, Indirect, WORD};
 use core::ops::Range;
 
 /// Stored as it is.
@@ -95,7 +95,7 @@ impl Shape {
 
     /// Segments that a location can name.
     pub(super) const fn most_segments(self) -> usize {
-        AFAR_MAX >> (self.bits + 1)
+        INDIRECT_MAX >> (self.bits + 1)
     }
 
     pub(super) const fn location(self, segment: usize, offset: usize, over: bool) -> Location {
@@ -131,15 +131,15 @@ impl Location {
         self.0 & 1 != 0
     }
 
-    pub(super) const fn afar(self) -> Afar {
-        Afar(self.0)
+    pub(super) const fn indirect(self) -> Indirect {
+        Indirect(self.0)
     }
 }
 
-impl From<Afar> for Location {
+impl From<Indirect> for Location {
     #[inline(always)]
-    fn from(afar: Afar) -> Self {
-        Self(afar.0)
+    fn from(indirect: Indirect) -> Self {
+        Self(indirect.0)
     }
 }
 

@@ -25,9 +25,9 @@
 //! set: at rest they are exact, whoever comes late.
 
 use super::record::{HEAD_WORDS, Head, LONGEST_HEAD, Location, Shape};
-use crate::bins::layout::LINE_BYTES;
 use crate::facade::Word;
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
+use crate::sync::cache::LINE_BYTES;
 use crate::sync::prefetch;
 use crate::sync::words::WORD;
 use core::cell::Cell;

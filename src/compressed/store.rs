@@ -16,7 +16,7 @@ use crate::api::hasher::DefaultHashBuilder;
 use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
 use crate::sync::stripes::Counter;
-use crate::sync::words::{Afar, WORD};
+use crate::sync::words::{Indirect, WORD};
 use crate::table::Table;
 use alloc::boxed::Box;
 use crc32fast::Hasher as Hasher32;
@@ -39,7 +39,7 @@ impl Open {
 }
 
 pub(super) struct Store {
-    pub(super) table: Table<Afar, ()>,
+    pub(super) table: Table<Indirect, ()>,
     pub(super) pool: Pool,
     pub(super) models: Models,
     pub(super) hasher: KeyHasher,
@@ -96,10 +96,10 @@ pub(super) struct Store {
 impl Store {
     pub(super) fn new(builder: Builder) -> Self {
         let shape = Shape::new(builder.segment_bits());
-        let lends = shape.lent().len() >= Table::least_lent();
+        let lends = shape.lent().len() >= Table::least_arena_words();
         let (may_learn, folds) = (!builder.codecs.is_empty(), builder.merge.is_some());
         let store = Self {
-            table: if lends { Table::new_lent() } else { Table::new() },
+            table: if lends { Table::new_in_arena() } else { Table::new() },
             pool: Pool::new(shape, 1 + usize::from(folds && builder.budget / shape.bytes() >= FEW)),
             models: Models::new(builder.codecs),
             hasher: builder

@@ -16,12 +16,12 @@ use super::segment::{Scratch, Segment, Use};
 use super::store::{Open, Store, Trace};
 use super::types::Policy;
 use super::verify::Check;
+use crate::api::hash::KeyHash;
 use crate::bins::layout::Layout;
-use crate::bins::tags::Hash;
 use crate::facade::atomic::Ordering;
+use crate::memory::AllocError;
 use crate::sync::backoff::Backoff;
-use crate::sync::words::Afar;
-use crate::table::memory::AllocError;
+use crate::sync::words::Indirect;
 use crate::table::write::Change;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
@@ -51,7 +51,7 @@ const MANY: usize = 4;
 /// and where a sweep has no room for what it compresses, with so little.
 const FEW: usize = 32;
 
-type Bins = Layout<Afar, ()>;
+type Bins = Layout<Indirect, ()>;
 
 /// What came of sweeping.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -293,10 +293,11 @@ impl Store {
     fn grow_index(&self) -> bool {
         let len = self.table.len();
         let wanted = Bins::bins_for(len + (len / 32).max(BORN.min(len / 4)));
-        if len < LITTLE || !self.table.is_lent() || self.table.has(wanted) {
+        if len < LITTLE || !self.table.has_arena() || self.table.has(wanted) {
             return false;
         }
-        let (rehash, mut backoff) = (|afar: &Afar| self.rehash(*afar), Backoff::never());
+        let (rehash, mut backoff) =
+            (|indirect: &Indirect| self.rehash(*indirect), Backoff::never());
         let _ = self.provide_index(len + BORN);
         self.table.grow_to(wanted, 1, &rehash, &mut backoff).is_ok()
     }
@@ -451,7 +452,7 @@ impl Store {
         let size = head.record(hot);
         // Before codecs are called: if a codec panics, its record is passed over and waits for another sweep.
         house.sweep = Some(Sweep { at: sweep.at + size, ..sweep });
-        let hash = self.rehash(at.afar());
+        let hash = self.rehash(at.indirect());
         if !self.is_linked(hash, at) {
             return Ok(size);
         }
@@ -490,18 +491,18 @@ impl Store {
     }
 
     /// Whether an entry leads to this very record, directly or by what lies on it.
-    fn is_linked(&self, hash: Hash, at: Location) -> bool {
-        let leads = |afar: &Afar| self.leads_to(Location::from(*afar), at);
+    fn is_linked(&self, hash: KeyHash, at: Location) -> bool {
+        let leads = |indirect: &Indirect| self.leads_to(Location::from(*indirect), at);
         self.table.get(hash, leads, |_| MaybeUninit::new(())).is_some()
     }
 
     /// Links `to` where `from` is linked, and counts `from` down, if it is; else says false.
-    fn relink(&self, hash: Hash, from: Location, to: Location) -> bool {
-        let leads = |afar: &Afar| self.leads_to(Location::from(*afar), from);
+    fn relink(&self, hash: KeyHash, from: Location, to: Location) -> bool {
+        let leads = |indirect: &Indirect| self.leads_to(Location::from(*indirect), from);
         let done = self.table.amend(hash, leads, |top| {
             let mut above = Location::from(top);
             if above == from {
-                return Some(to.afar());
+                return Some(to.indirect());
             }
             while let Some(below) = self.below(above) {
                 if below == from
@@ -521,7 +522,7 @@ impl Store {
     }
 
     /// Links the copy `to` where `from` is linked; one of the two is then nobody's.
-    fn relocate(&self, hash: Hash, from: Location, to: Location) {
+    fn relocate(&self, hash: KeyHash, from: Location, to: Location) {
         if !self.relink(hash, from, to) {
             self.drop_record(to);
         }
@@ -584,17 +585,17 @@ impl Store {
     }
 
     /// Lets the entry that leads to `top` lead to `to`, and unlinks all that it led to.
-    fn swing_all(&self, hash: Hash, top: Location, to: Location) -> bool {
+    fn swing_all(&self, hash: KeyHash, top: Location, to: Location) -> bool {
         let mut trace = Trace::default();
-        let same = |afar: &Afar| Location::from(*afar) == top;
-        let decide = |found: Option<&Afar>| {
+        let same = |indirect: &Indirect| Location::from(*indirect) == top;
+        let decide = |found: Option<&Indirect>| {
             if found.is_none() {
                 return Change::Keep;
             }
             self.trace_into(top, &mut trace);
-            Change::Entry(to.afar(), ())
+            Change::Entry(to.indirect(), ())
         };
-        let rehash = |afar: &Afar| self.rehash(*afar);
+        let rehash = |indirect: &Indirect| self.rehash(*indirect);
         let backoff = Backoff::spinning();
         let done = self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide);
         let swung = matches!(done, Ok((_, Change::Entry(..))));
@@ -702,7 +703,7 @@ impl Store {
 /// A record that a sweep has met, copied.
 struct Moved<'a> {
     at: Location,
-    hash: Hash,
+    hash: KeyHash,
     head: Head,
     key: &'a [u8],
     stored: &'a [u8],
@@ -724,7 +725,7 @@ impl Store {
 
     /// What the key's entry leads to.
     pub(super) fn top(&self, key: &[u8]) -> Option<Location> {
-        let of_key = |afar: &Afar| self.is_of(Location::from(*afar), key);
+        let of_key = |indirect: &Indirect| self.is_of(Location::from(*indirect), key);
         self.table.get(self.hash(key), of_key, |entry| entry.key()).map(Location::from)
     }
 

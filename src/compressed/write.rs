@@ -3,7 +3,7 @@
 //! A record is appended first, then the key's entry is made to lead to it, under the lock of its bin and from the
 //! state in which it was found. What it led to before is unlinked by that, and by nobody else.
 
-use super::budget::Lack;
+use super::budget::Shortage;
 use super::codec::Corrupt;
 use super::pool::DEAD;
 use super::read::Resolved;
@@ -11,10 +11,10 @@ use super::record::{Head, Location, MOST_OPERANDS};
 use super::store::{Appended, Store, Trace};
 use super::sweep::Swept;
 use super::types::{Policy, StoreError};
-use crate::bins::tags::Hash;
+use crate::api::failure::Failure;
+use crate::api::hash::KeyHash;
 use crate::sync::backoff::Backoff;
-use crate::sync::words::{Afar, WORD};
-use crate::table::Failure;
+use crate::sync::words::{Indirect, WORD};
 use crate::table::write::Change;
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -165,7 +165,7 @@ impl Store {
     /// it leads to and of our own record.
     fn link(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         at: Location,
         wanted: impl Fn(Location) -> bool + Copy,
         still: impl Fn(Option<Location>, &mut Trace) -> bool,
@@ -176,24 +176,24 @@ impl Store {
         let mut make_room = || self.make_room(patience.get_or_insert_with(|| self.patience()));
         loop {
             let (mut trace, lack) = (Trace::default(), Cell::new(None));
-            let same = |afar: &Afar| wanted(Location::from(*afar));
-            let decide = |found: Option<&Afar>| {
-                let top = found.map(|afar| Location::from(*afar));
+            let same = |indirect: &Indirect| wanted(Location::from(*indirect));
+            let decide = |found: Option<&Indirect>| {
+                let top = found.map(|indirect| Location::from(*indirect));
                 match top {
                     Some(top) => self.trace_into(top, &mut trace),
                     None => trace.clear(),
                 }
                 lack.set(if top.is_none() && new { self.may_add_key().err() } else { None });
                 let may = (top.is_some() || new) && lack.get().is_none() && still(top, &mut trace);
-                if may { Change::Entry(at.afar(), ()) } else { Change::Keep }
+                if may { Change::Entry(at.indirect(), ()) } else { Change::Keep }
             };
-            let rehash = |afar: &Afar| self.rehash(*afar);
-            let key_of = |entry: crate::bins::bin::Entry<'_, Afar, ()>| entry.key();
+            let rehash = |indirect: &Indirect| self.rehash(*indirect);
+            let key_of = |entry: crate::bins::bin::Entry<'_, Indirect, ()>| entry.key();
             let backoff = Backoff::spinning();
             let altered = self.table.alter(hash, same, key_of, rehash, backoff, decide);
-            if matches!(altered, Err(Failure::Alloc)) && self.table.is_lent() && drops < 64 {
+            if matches!(altered, Err(Failure::Alloc)) && self.table.has_arena() && drops < 64 {
                 // Of overflow lines there were none.
-                match self.table.lacks_lines() {
+                match self.table.arena_lacks_lines() {
                     true if self.lend() || make_room() => continue,
                     true => return Ok(Linked::NoRoom),
                     // Or somebody has lent some meanwhile.
@@ -208,7 +208,7 @@ impl Store {
                 }
                 (None, Change::Entry(..)) => Ok(Linked::New),
                 _ if lack.get().is_some() => {
-                    if lack.get() == Some(Lack::Segment) && make_room() {
+                    if lack.get() == Some(Shortage::Segment) && make_room() {
                         continue;
                     }
                     drops += 1;
@@ -231,17 +231,17 @@ impl Store {
     /// Removes the entry that `wanted` knows by what it leads to, and returns its deadline.
     pub(super) fn unlink(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         wanted: impl Fn(Location) -> bool + Copy,
     ) -> Option<u64> {
         let mut trace = Trace::default();
-        let same = |afar: &Afar| wanted(Location::from(*afar));
-        let decide = |found: Option<&Afar>| {
-            let Some(afar) = found else { return Change::Keep };
-            self.trace_into(Location::from(*afar), &mut trace);
+        let same = |indirect: &Indirect| wanted(Location::from(*indirect));
+        let decide = |found: Option<&Indirect>| {
+            let Some(indirect) = found else { return Change::Keep };
+            self.trace_into(Location::from(*indirect), &mut trace);
             Change::Remove
         };
-        let rehash = |afar: &Afar| self.rehash(*afar);
+        let rehash = |indirect: &Indirect| self.rehash(*indirect);
         let backoff = Backoff::spinning();
         let done = self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide);
         let removed = matches!(done, Ok((Some(_), Change::Remove)));
@@ -252,7 +252,7 @@ impl Store {
     }
 
     /// Removes the entry that leads to `at` as it was opened in `generation`.
-    pub(super) fn unlink_exactly(&self, hash: Hash, at: Location, generation: usize) -> bool {
+    pub(super) fn unlink_exactly(&self, hash: KeyHash, at: Location, generation: usize) -> bool {
         let wanted = |top| top == at && self.generation(at) == generation;
         self.unlink(hash, wanted).is_some()
     }
@@ -289,7 +289,7 @@ impl Store {
     /// Stores a value if the entry still leads to `top`.
     fn replace(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         key: &[u8],
         value: &[u8],
         deadline: u64,

@@ -14,11 +14,11 @@ use super::rank::is_exact;
 use super::rule::Rule;
 use super::tree::Tree;
 use super::write::Plan;
+use crate::api::batch::{MIN_BATCH, WINDOW};
+use crate::api::failure::Failure;
 use crate::api::op::{Change, Op};
 use crate::facade::atomic::{self, Ordering};
 use crate::sync::backoff::Backoff;
-use crate::table::Failure;
-use crate::table::window::{FEW, WINDOW};
 use alloc::vec::Vec;
 use core::cmp;
 use core::ops::Range;
@@ -308,7 +308,7 @@ impl<K: Copy + Ord, V: Copy, R: Rule<K>> Tree<K, V, R> {
     #[inline]
     fn warm<'a>(&'a self, batch: &mut Batch<'a, '_, K, V, impl Copy>, from: usize) {
         let is_warm = from.wrapping_sub(batch.warm_from) < WINDOW;
-        if !is_exact::<K, R>() || is_warm || batch.order.len() - from < FEW {
+        if !is_exact::<K, R>() || is_warm || batch.order.len() - from < MIN_BATCH {
             return;
         }
         let some = &batch.order[from..batch.order.len().min(from + WINDOW)];

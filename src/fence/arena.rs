@@ -9,12 +9,12 @@
 //! ([`leaf`](super::leaf)).
 
 use super::leaf::{Form, Leaf};
+use crate::api::failure::Failure;
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, Ordering};
 use crate::facade::lock::{Guard, Lock};
+use crate::memory;
 use crate::sync::backoff::Backoff;
-use crate::table::Failure;
-use crate::table::memory;
 use core::marker::PhantomData;
 use core::ptr;
 

@@ -1,4 +1,4 @@
-//! Many keys at a time, their waits for memory overlapping (see [`window`](crate::table::window)).
+//! Many keys at a time, their waits for memory overlapping (see [`batch`](crate::api::batch)).
 
 use super::leaf::{Leaf, Look};
 use super::map::FenceMap;
@@ -6,8 +6,8 @@ use super::rank::{Ranking, is_exact};
 use super::rule::Rule;
 use super::search::{Sought, Stand};
 use super::tree::Tree;
+use crate::api::batch::{MIN_BATCH, WINDOW, same_length};
 use crate::sync::backoff::Backoff;
-use crate::table::window::{FEW, WINDOW, same_length};
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn, but a map that is larger than
@@ -27,7 +27,7 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     pub fn get_many(&self, keys: &[K], values: &mut [Option<V>]) {
         same_length(keys.len(), values.len());
         for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
-            if !is_exact::<K, R>() || keys.len() < FEW {
+            if !is_exact::<K, R>() || keys.len() < MIN_BATCH {
                 keys.iter().zip(values).for_each(|(key, value)| *value = self.get(key));
             } else {
                 self.tree().get_window(keys, values);

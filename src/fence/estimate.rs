@@ -10,8 +10,8 @@ use super::range::Bounds;
 use super::rule::Rule;
 use super::search::{Sought, Stand};
 use super::tree::{Probe, Tree};
+use crate::api::failure::Failure;
 use crate::sync::backoff::Backoff;
-use crate::table::Failure;
 use core::ops::Bound;
 use core::ptr;
 

@@ -5,10 +5,11 @@
 
 use super::map::FenceMap;
 use super::rank::Ranking;
+use super::write::Altered;
+use crate::api::failure::Failure;
 use crate::api::op::{Computed, Op};
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
-use crate::table::Failure;
 use equivalent::Comparable;
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
@@ -24,9 +25,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// assert_eq!(map.try_insert(1, 'a'), Ok(None));
     /// ```
     pub fn try_insert(&self, key: K, value: V) -> Result<Option<V>, TryInsertError<K, V>> {
-        self.alter(&key, Backoff::never(), |_| Op::Insert(value))
+        self.try_alter(key, |_| Op::Insert(value))
             .map(|(old, _)| old)
-            .map_err(|why| hand_back(&why, key, value))
+            .map_err(|why| why.hand_back(key, value))
     }
 
     /// As [`insert_if_absent`](Self::insert_if_absent), but neither waits nor aborts.
@@ -45,9 +46,9 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
         value: V,
     ) -> Result<Result<(), OccupiedError<K, V, V>>, TryInsertError<K, V>> {
         let decide = |old: Option<V>| if old.is_none() { Op::Insert(value) } else { Op::Keep };
-        self.alter(&key, Backoff::never(), decide)
+        self.try_alter(key, decide)
             .map(|(old, _)| OccupiedError::unless_absent(old, key, value))
-            .map_err(|why| hand_back(&why, key, value))
+            .map_err(|why| why.hand_back(key, value))
     }
 
     /// As [`compute`](Self::compute), but neither waits nor aborts.
@@ -72,8 +73,8 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
             wanted = if let Op::Insert(value) = op { Some(value) } else { None };
             op
         };
-        let done = self.alter(&key, Backoff::never(), decide);
-        done.map(Self::computed).map_err(|why| hand_back(&why, key, wanted))
+        let done = self.try_alter(key, decide);
+        done.map(Self::computed).map_err(|why| why.hand_back(key, wanted))
     }
 
     /// As [`remove`](Self::remove), but never waits.
@@ -114,11 +115,13 @@ impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
             .map(Self::updated)
             .map_err(|_| Busy)
     }
-}
 
-pub(super) fn hand_back<K, V>(why: &Failure, key: K, value: V) -> TryInsertError<K, V> {
-    match why {
-        Failure::Busy => TryInsertError::Busy { key, value },
-        Failure::Alloc => TryInsertError::Alloc { key, value },
+    /// Changes the entry of `key` as `decide` says, but neither waits nor aborts.
+    pub(super) fn try_alter(
+        &self,
+        key: K,
+        decide: impl FnMut(Option<V>) -> Op<V>,
+    ) -> Result<Altered<K, V>, Failure> {
+        self.alter(&key, Backoff::never(), decide)
     }
 }

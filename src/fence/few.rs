@@ -8,8 +8,8 @@ use super::rule::Rule;
 use super::search::{Sought, Stand};
 use super::tree::Tree;
 use super::walk::{Part, Place};
+use crate::api::failure::Failure;
 use crate::sync::backoff::Backoff;
-use crate::table::Failure;
 use core::mem::MaybeUninit;
 use core::ops::Bound;
 

@@ -19,9 +19,9 @@ use super::route;
 use super::rule::{Kept, Rule};
 use super::search::{Sought, Stand};
 use super::tree::{Probe, Spot, Tree};
+use crate::api::failure::Failure;
+use crate::memory::AllocError;
 use crate::sync::backoff::{Backoff, WouldWait};
-use crate::table::Failure;
-use crate::table::memory::AllocError;
 
 /// A map of no more entries counts them in one word.
 const SMALL: isize = 4096;

@@ -17,9 +17,9 @@
 //! once ([`is_exact`](super::rank::is_exact)), and what came of it is dropped if the version has moved on.
 
 use super::hints::{Hints, LANES_A_WORD, Scale};
-use crate::bins::layout::LINE_BYTES;
 use crate::facade::Word;
 use crate::facade::atomic::Ordering;
+use crate::sync::cache::LINE_BYTES;
 use crate::sync::prefetch;
 use crate::sync::seqlock::{SeqLock, State};
 use crate::sync::words::{self, WORD, words_for};

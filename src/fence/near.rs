@@ -8,8 +8,8 @@ use super::range::Trail;
 use super::rule::Rule;
 use super::search::{Sought, Stand};
 use super::tree::{Probe, Tree};
+use crate::api::failure::Failure;
 use crate::sync::backoff::{Backoff, WouldWait};
-use crate::table::Failure;
 use core::ops::Bound;
 
 /// Which neighbour.

@@ -6,8 +6,8 @@ use super::rank::is_exact;
 use super::rule::Rule;
 use super::search::{Sought, Stand};
 use super::tree::Tree;
+use crate::api::failure::Failure;
 use crate::sync::backoff::{Backoff, WouldWait};
-use crate::table::Failure;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 

@@ -12,7 +12,7 @@ use super::directory::Fence;
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::{Guard, Lock};
-use crate::table::memory::{self, AllocError};
+use crate::memory::{self, AllocError};
 use core::hint::select_unpredictable;
 use core::ptr;
 

@@ -3,7 +3,7 @@
 //! Of plain data there is nothing to keep, and nothing of this is left of it when it is compiled.
 
 use super::rank::{Ranking, to_word};
-use crate::table::memory::AllocError;
+use crate::memory::AllocError;
 use core::mem::ManuallyDrop;
 
 /// How a tree ranks its keys, and what becomes of those that it takes out by itself, or keeps as bounds of leaves.

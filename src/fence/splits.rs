@@ -5,8 +5,8 @@ use super::map::FenceMap;
 use super::rank::Ranking;
 use super::rule::Rule;
 use super::tree::{Probe, Tree};
+use crate::api::failure::Failure;
 use crate::sync::backoff::Backoff;
-use crate::table::Failure;
 
 impl<K: Copy + Ord, V: Copy, R: Ranking<K>> FenceMap<K, V, R> {
     /// The map with a fence that begins at each of `keys`: for who knows where the load will be, before it is there.

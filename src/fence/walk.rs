@@ -9,8 +9,8 @@ use super::range::{Bounds, copy_part, unbounded};
 use super::rule::Rule;
 use super::search::{Sought, Stand};
 use super::tree::{Probe, Tree};
+use crate::api::failure::Failure;
 use crate::sync::backoff::Backoff;
-use crate::table::Failure;
 use alloc::vec::Vec;
 use core::ops::Bound;
 

@@ -6,9 +6,9 @@ use super::rank::is_exact;
 use super::rule::Rule;
 use super::search::{Sought, Stand};
 use super::tree::{Spot, Tree};
+use crate::api::failure::Failure;
 use crate::api::op::Change;
 use crate::sync::backoff::Backoff;
-use crate::table::Failure;
 use core::mem::MaybeUninit;
 
 /// What an operation found, and what it did about it.

@@ -1,26 +1,26 @@
-//! Many keys at a time, their waits for memory overlapping (see [`window`](crate::table::window)).
+//! Many keys at a time, with waits for memory that overlap (see [`batch`](crate::api::batch)).
 //!
 //! Each key is an operation of its own: a batch is not atomic.
 
 use super::map::FlatMap;
+use crate::api::batch::{MIN_BATCH, WINDOW, hashes, same_length};
+use crate::api::hash::KeyHash;
 use crate::api::op::Op;
-use crate::bins::tags::Hash;
-use crate::table::window::{FEW, WINDOW, hashes, same_length};
 use core::convert::Infallible;
-use core::hash::{BuildHasher, Hash as KeyHash};
+use core::hash::{BuildHasher, Hash};
 use core::iter::FusedIterator;
 use core::{array, fmt};
 use equivalent::Equivalent;
 
-impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
-    /// The value of each of `keys`, in `values`: as [`get`](Self::get) of each in turn, but a table that is
-    /// larger than the caches answers several times sooner.
+impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
+    /// Looks up each of `keys` and stores the results in `values`, as one [`get`](Self::get) after the other would. In
+    /// a table that is larger than the caches this is several times faster.
     ///
-    /// Waits and linearizes as `get` does, one key after the other: an answer is never older than one in front of
-    /// it. Allocates nothing. The batch is not atomic. A batch of less than a few keys gains nothing.
+    /// Waits and linearizes as `get` does, one key after the other: an answer is never older than those before it.
+    /// Allocates nothing. The batch is not atomic. A batch of fewer than four keys is no faster.
     ///
     /// # Panics
-    /// When the slices differ in length.
+    /// If the slices differ in length.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [(1, 'a'), (2, 'b')].into();
@@ -30,11 +30,11 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     pub fn get_many<Q>(&self, keys: &[Q], values: &mut [Option<V>])
     where
-        Q: KeyHash + Equivalent<K>,
+        Q: Hash + Equivalent<K>,
     {
         same_length(keys.len(), values.len());
         for (keys, values) in keys.chunks(WINDOW).zip(values.chunks_mut(WINDOW)) {
-            if keys.len() < FEW {
+            if keys.len() < MIN_BATCH {
                 keys.iter().zip(values).for_each(|(key, value)| *value = self.get(key));
                 return;
             }
@@ -48,13 +48,13 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         }
     }
 
-    /// Stores each of `entries`; `before` gets the values that they replace: as [`insert`](Self::insert) of
-    /// each in turn, but sooner done in a table that is larger than the caches.
+    /// Stores each of `entries`, and the values that they replace in `before`, as one [`insert`](Self::insert) after
+    /// the other would, but faster in a table that is larger than the caches.
     ///
-    /// Blocks, allocates and grows the table as `insert` does. Of two entries with one key the later stays.
+    /// Blocks, allocates and grows the table as `insert` does. Of two entries with the same key the later stays.
     ///
     /// # Panics
-    /// When the slices differ in length.
+    /// If the slices differ in length.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
@@ -68,11 +68,11 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             self.alter_many::<_, Infallible>(entries, before, |(key, _)| self.hash(key), insert);
     }
 
-    /// Removes each of `keys`; `before` gets the values that they had: as [`remove`](Self::remove) of each in
-    /// turn, but sooner done in a table that is larger than the caches.
+    /// Removes each of `keys`, and stores the values that they had in `before`, as one [`remove`](Self::remove) after
+    /// the other would, but faster in a table that is larger than the caches.
     ///
     /// # Panics
-    /// When the slices differ in length.
+    /// If the slices differ in length.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [(1, 'a'), (2, 'b')].into();
@@ -82,7 +82,7 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     pub fn remove_many<Q>(&self, keys: &[Q], before: &mut [Option<V>])
     where
-        Q: KeyHash + Equivalent<K>,
+        Q: Hash + Equivalent<K>,
     {
         let remove = |hash, key: &Q| {
             Ok(self.alter_hashed(hash, key, |_| Op::Remove).map(|(value, _)| value))
@@ -90,22 +90,22 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         let Ok(()) = self.alter_many::<_, Infallible>(keys, before, |key| self.hash(key), remove);
     }
 
-    /// Does `one` to each of `items`, its bin asked for before it comes to it; `before` gets the answers. Ends
-    /// with the first error, and tells at which item.
+    /// Calls `one` for each of `items`, with the bins prefetched, and stores the results in `before`. Ends with the
+    /// first error, and returns it with the number of its item.
     #[inline(always)]
     pub(super) fn alter_many<T, E>(
         &self,
         items: &[T],
         before: &mut [Option<V>],
-        hash: impl Fn(&T) -> Hash,
-        mut one: impl FnMut(Hash, &T) -> Result<Option<V>, E>,
+        hash: impl Fn(&T) -> KeyHash,
+        mut one: impl FnMut(KeyHash, &T) -> Result<Option<V>, E>,
     ) -> Result<(), (usize, E)> {
         same_length(items.len(), before.len());
         let windows = items.chunks(WINDOW).zip(before.chunks_mut(WINDOW));
         for (window, (items, before)) in windows.enumerate() {
             let hashes = hashes(items.len(), |at| hash(&items[at]));
-            if items.len() >= FEW {
-                self.table().fetch_window(&hashes[..items.len()]);
+            if items.len() >= MIN_BATCH {
+                self.table().prefetch_window(&hashes[..items.len()]);
             }
             for (at, (item, before)) in items.iter().zip(before).enumerate() {
                 *before = one(hashes[at], item).map_err(|why| (window * WINDOW + at, why))?;
@@ -114,11 +114,11 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         Ok(())
     }
 
-    /// Looks up the keys that `keys` yields, a window of them at a time, and yields each with its value.
+    /// Returns an iterator over the keys of `keys`, each with its value. It looks up a window of keys at a time.
     ///
-    /// Takes up to sixteen keys before it answers the first, and keeps them, with their values, in the iterator
+    /// It takes up to sixteen keys before it looks up the first, and keeps them, with their values, in the iterator
     /// itself. Otherwise as [`get_many`](Self::get_many). If `Hash`, `Eq` or `keys` panics, no key is lost: the next
-    /// call looks up those that were taken, again.
+    /// call looks up the keys that were taken, again.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = (0..100).map(|n| (n, n * n)).collect();
@@ -139,23 +139,23 @@ impl<K: Copy + Eq + KeyHash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     }
 }
 
-/// Keys with their values; made by [`FlatMap::get_each`].
+/// An iterator over keys with their values, from [`FlatMap::get_each`].
 #[derive(Clone)]
 pub struct GetEach<'a, I, K, V, S> {
     map: &'a FlatMap<K, V, S>,
     keys: I,
-    /// Answers not yet handed out, from `next` on, up to the first None. All are None if `next` is `WINDOW`, but for
-    /// keys that are taken and not looked up.
+    /// The answers that are not returned yet, from `next` up to the first None. If `next` is `WINDOW`, all are None,
+    /// except keys that were taken and not looked up.
     window: [Option<(K, Option<V>)>; WINDOW],
     next: usize,
-    /// Keys, the first of `window`, that a lookup which panicked has left without an answer.
+    /// The number of keys, the first of `window`, that a lookup which panicked has left without an answer.
     taken: usize,
 }
 
 impl<I, K, V, S> Iterator for GetEach<'_, I, K, V, S>
 where
     I: Iterator<Item = K>,
-    K: Copy + Eq + KeyHash,
+    K: Copy + Eq + Hash,
     V: Copy,
     S: BuildHasher,
 {
@@ -180,11 +180,13 @@ where
 impl<I, K, V, S> GetEach<'_, I, K, V, S>
 where
     I: Iterator<Item = K>,
-    K: Copy + Eq + KeyHash,
+    K: Copy + Eq + Hash,
     V: Copy,
     S: BuildHasher,
 {
+    /// Takes the next keys and looks them up.
     fn refill(&mut self) {
+        // Not 0 after a panic: then the keys of the last call are looked up first.
         if self.taken == 0 {
             for (slot, key) in self.window.iter_mut().zip(self.keys.by_ref()) {
                 *slot = Some((key, None));
@@ -194,7 +196,7 @@ where
         let len = self.taken;
         let window = &mut self.window;
         let keys: [Option<K>; WINDOW] = array::from_fn(|at| window[at].map(|(key, _)| key));
-        let hash = |at: usize| keys[at].map_or(Hash(0), |key| self.map.hash(&key));
+        let hash = |at: usize| keys[at].map_or(KeyHash(0), |key| self.map.hash(&key));
         let hashes = hashes(len, hash);
         self.map.table().get_window(
             &hashes[..len],
@@ -210,7 +212,7 @@ where
 impl<I, K, V, S> FusedIterator for GetEach<'_, I, K, V, S>
 where
     I: FusedIterator<Item = K>,
-    K: Copy + Eq + KeyHash,
+    K: Copy + Eq + Hash,
     V: Copy,
     S: BuildHasher,
 {

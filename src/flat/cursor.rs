@@ -1,18 +1,18 @@
-//! A walk over a map that can be put down and taken up again.
+//! A walk over a map that can be interrupted and continued.
 
 use super::map::FlatMap;
-use crate::table::cursor::Cursor;
+use crate::api::cursor::Cursor;
 
 impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
-    /// Shows entries to `f`, from `cursor` on, until at least `budget` of them were shown; returns where to go
-    /// on, or None when all were. At least one bin is done each time, and each bin's entries are as they
-    /// were at one moment.
+    /// Calls `f` with entries, from `cursor` on, until at least `budget` of them were shown. Returns the cursor to
+    /// continue from, or None at the end. Each call visits at least one bin, and the entries of each bin are a
+    /// consistent snapshot.
     ///
-    /// A key that is present from the first call to the last is shown exactly once, however often the table
-    /// grows in between; one that comes or goes meanwhile at most once. (Redis' `SCAN` too goes by reversed
-    /// hash bits, but shows keys again when its table has grown; `shrink_to_fit` between two calls makes ours
-    /// do so too.) The cursor refers to nothing: it may be kept for ever, or thrown away.
-    /// It belongs to one map, though: in another one it is just some place.
+    /// A key that is present from the first call to the last is shown exactly once, however often the table grows in
+    /// between; a key that is inserted or removed meanwhile at most once. (Redis' `SCAN` walks in reversed hash bits
+    /// too, but shows keys again when its table has grown; here only `shrink_to_fit` between two calls has that
+    /// effect.) A cursor refers to nothing: it may be kept without limit, or thrown away. It belongs to one map; in
+    /// another map it is an arbitrary position.
     ///
     /// `f` runs with nothing locked. Allocates a buffer for one bin. Waits while a writer is inside a bin.
     ///
@@ -23,14 +23,14 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     /// let (mut keys, mut place) = (Vec::new(), Some(Cursor::default()));
     /// while let Some(cursor) = place {
     ///     place = map.scan(cursor, 100, |key, _| keys.push(key));
-    ///     map.insert(1000 + keys.len() as u32, 0); // nobody minds
+    ///     map.insert(1000 + keys.len() as u32, 0); // allowed
     /// }
     /// assert!((0..1000).all(|key| keys.iter().filter(|&&k| k == key).count() == 1));
     /// ```
     pub fn scan(&self, cursor: Cursor, budget: usize, mut f: impl FnMut(K, V)) -> Option<Cursor> {
         self.table().scan(cursor, budget, |bin| {
             for raw in bin {
-                // SAFETY: the bin's snapshot has been taken.
+                // SAFETY: `scan` calls the closure after the bin's `snapshot` has returned.
                 let (key, value) = unsafe { raw.whole() };
                 f(key, value);
             }

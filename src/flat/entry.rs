@@ -1,159 +1,19 @@
-//! A value that is found or stored in one step, and exchanges.
+//! Operations that find or store a value in one step, and exchanges.
 
 use super::map::FlatMap;
-use crate::api::entry::{Entries, Entry, or_insert, sealed::Sealed};
+use crate::api::entry::Entry;
 use crate::api::op::Op;
+use crate::api::or_insert::{entries_of_copies, or_insert, or_insert_methods};
 use crate::bins::bin::Entry as Slot;
 use crate::error::{OccupiedError, TryInsertError};
-use crate::sync::backoff::Backoff;
 use crate::sync::words::both;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
-impl<K, V, S> Sealed for FlatMap<K, V, S> {}
-
-impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> Entries for FlatMap<K, V, S> {
-    type Key = K;
-    type Value = V;
-    type Found<'a>
-        = V
-    where
-        Self: 'a;
-    type Taken<'a>
-        = V
-    where
-        Self: 'a;
-
-    fn value(found: &V) -> &V {
-        found
-    }
-
-    fn find(&self, key: &K) -> Option<V> {
-        self.get(key)
-    }
-
-    fn find_or_insert(&self, key: K, make: impl FnOnce(&K) -> V) -> V {
-        self.found_or(key, make, |_| Op::Keep)
-    }
-
-    fn insert_new(&self, key: K, value: V) -> Result<V, (K, V)> {
-        self.insert_if_absent(key, value).map(|()| value).map_err(OccupiedError::into_parts)
-    }
-
-    fn modify_or_insert(
-        &self,
-        key: K,
-        mut modify: impl FnMut(&mut V),
-        make: impl FnOnce(&K) -> V,
-    ) -> V {
-        self.found_or(key, make, |mut value| {
-            modify(&mut value);
-            Op::Insert(value)
-        })
-    }
-
-    fn store(&self, key: K, value: V) -> Option<V> {
-        self.insert(key, value)
-    }
-
-    fn take(&self, key: &K) -> Option<V> {
-        self.remove(key)
-    }
-}
+entries_of_copies! { [K: Copy + Eq + Hash, V: Copy, S: BuildHasher] FlatMap<K, V, S> }
 
 impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
-    /// The value after `modify` was asked about the one that was found, or after the one of `make` was stored.
-    #[inline]
-    fn found_or(&self, key: K, make: impl FnOnce(&K) -> V, modify: impl FnMut(V) -> Op<V>) -> V {
-        let mut made = None;
-        let done = self.compute(key, or_insert(key, make, &mut made, modify));
-        done.after.expect("the key has a value now")
-    }
-
-    /// Looks at the place of `key`, to decide what to store there. Waits as [`get`](Self::get) does; see [`Entry`].
-    ///
-    /// ```
-    /// let map: hedgerow::FlatMap<&str, u32> = [("rose", 1)].into();
-    /// assert_eq!(map.entry("rose").and_modify(|n| *n += 1).or_insert(1), 2);
-    /// ```
-    #[inline]
-    pub fn entry(&self, key: K) -> Entry<'_, Self> {
-        Entry::of(self, key)
-    }
-
-    /// Returns the value of `key`. If there is none, `make` is called, and the map keeps what it returns.
-    ///
-    /// `make` runs with nothing locked, at most once, and in vain if another thread inserts the key meanwhile: all
-    /// callers get the value that is in the map. Blocks and allocates as [`insert`](Self::insert) does if the key is
-    /// absent.
-    ///
-    /// ```
-    /// let map = hedgerow::FlatMap::<u32, usize>::new();
-    /// assert_eq!(map.get_or_insert_with(7, || 4), 4);
-    /// assert_eq!(map.get_or_insert_with(7, || unreachable!()), 4);
-    /// ```
-    pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> V {
-        self.found_or(key, |_| make(), |_| Op::Keep)
-    }
-
-    /// Returns the value of `key`, and stores `value` if there is none. Blocks and allocates as
-    /// [`get_or_insert_with`](Self::get_or_insert_with) does.
-    ///
-    /// ```
-    /// let map = hedgerow::FlatMap::<u32, char>::new();
-    /// assert_eq!((map.get_or_insert(7, 'a'), map.get_or_insert(7, 'b')), ('a', 'a'));
-    /// ```
-    pub fn get_or_insert(&self, key: K, value: V) -> V {
-        self.get_or_insert_with(key, || value)
-    }
-
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), if `make` succeeds. If another thread inserts the key while
-    /// `make` runs, returns that thread's value, or the error of `make`.
-    ///
-    /// # Errors
-    /// The error of `make`. Then nothing is inserted.
-    ///
-    /// ```
-    /// let map = hedgerow::FlatMap::<u32, u8>::new();
-    /// assert!(map.get_or_try_insert_with(7, || "many".parse()).is_err());
-    /// assert_eq!(map.get_or_try_insert_with(7, || "7".parse()), Ok(7));
-    /// ```
-    pub fn get_or_try_insert_with<E>(
-        &self,
-        key: K,
-        make: impl FnOnce() -> Result<V, E>,
-    ) -> Result<V, E> {
-        if let Some(found) = self.get(&key) {
-            return Ok(found);
-        }
-        let value = make()?;
-        Ok(self.get_or_insert(key, value))
-    }
-
-    /// As [`get_or_insert_with`](Self::get_or_insert_with), but neither waits nor aborts.
-    ///
-    /// # Errors
-    /// As [`try_insert`](Self::try_insert); the value of `make` is handed back with the key, None if `make` was not
-    /// called.
-    ///
-    /// ```
-    /// let map = hedgerow::FlatMap::<u32, u32>::new();
-    /// assert_eq!(map.try_get_or_insert_with(1, || 2), Ok(2));
-    /// assert_eq!(map.try_get_or_insert_with(1, || unreachable!()), Ok(2));
-    /// ```
-    pub fn try_get_or_insert_with(
-        &self,
-        key: K,
-        make: impl FnOnce() -> V,
-    ) -> Result<V, TryInsertError<K, Option<V>>> {
-        let mut made = None;
-        let decide = or_insert(key, |_| make(), &mut made, |_| Op::Keep);
-        let done = self.alter(self.hash(&key), key, Backoff::never(), decide);
-        match done {
-            Ok(done) => Ok(Self::computed(done).after.expect("the key has a value now")),
-            Err(why) => Err(why.hand_back(key, made)),
-        }
-    }
+    or_insert_methods!(FlatMap);
 
     /// Returns copies of the map's key and of its value for `key`. Waits as [`get`](Self::get) does.
     ///
@@ -204,14 +64,14 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         }
     }
 
-    /// Replaces what `key` has by `new` if it is `current`, absence (None) included; either way tells what
-    /// it had.
+    /// Replaces the value of `key` by `new` if it is `current`; returns the value that the key had. None stands for an
+    /// absent key.
     ///
-    /// So `(None, Some(v))` inserts where there is nothing, `(Some(v), None)` removes exactly `v`. `V`'s `Eq` runs
+    /// So `(None, Some(v))` inserts if the key is absent, and `(Some(v), None)` removes exactly `v`. `V`'s `Eq` runs
     /// with nothing locked. Blocks and allocates as [`insert`](Self::insert) does.
     ///
     /// # Errors
-    /// What the key has instead of `current`.
+    /// The value that the key has instead of `current`.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
@@ -234,7 +94,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         if same { Ok(done.before) } else { Err(done.before) }
     }
 
-    /// What becomes of `old` in an exchange; says in `same` whether it is `current`.
+    /// Returns what an exchange does with `old`, and sets `same` to whether it is `current`.
     #[inline]
     pub(super) fn exchange(
         old: Option<V>,
@@ -253,12 +113,12 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         }
     }
 
-    /// Replaces the value of `key` by what `f` makes of it, as std's atomics do; returns the value before.
+    /// Replaces the value of `key` by what `f` returns for it, as std's atomics do; returns the value before.
     ///
     /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile.
     ///
     /// # Errors
-    /// The value, unchanged, where `f` returned None; None where the key has no value.
+    /// The value, unchanged, if `f` returned None; None if the key is absent.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, u32> = [("left", 1)].into();

@@ -1,32 +1,25 @@
-//! Twins that neither wait nor abort: for interrupt handlers, and for callers who may not run out of memory.
+//! Operations that neither wait nor abort: for interrupt handlers, and for callers that must not run out of memory.
 //!
-//! Each hands back what it was given, and leaves the map as it was. Those of `Entry` are beside it.
-#![allow(clippy::type_complexity)] // Results say in full what comes back.
+//! If they fail, they hand back what they were given, and leave the map as it was. `or_insert_methods` writes
+//! `try_get_or_insert_with`.
+#![allow(clippy::type_complexity)] // Results name all that they hand back.
 
 use super::map::FlatMap;
+use crate::api::failure::Failure;
+use crate::api::hash::KeyHash;
 use crate::api::op::{Computed, Op};
-use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
-use crate::table::Failure;
+use crate::table::write::Altered;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
-impl Failure {
-    pub(super) fn hand_back<K, V>(self, key: K, value: V) -> TryInsertError<K, V> {
-        match self {
-            Self::Busy => TryInsertError::Busy { key, value },
-            Self::Alloc => TryInsertError::Alloc { key, value },
-        }
-    }
-}
-
 impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
-    /// As [`insert`](Self::insert), but neither waits nor aborts. It may call the allocator.
+    /// Does what [`insert`](Self::insert) does, but neither waits nor aborts. It may call the allocator.
     ///
     /// # Errors
-    /// [`TryInsertError::Busy`] when a writer is inside the key's bin, [`TryInsertError::Alloc`] when there
-    /// is no memory for the entry; either hands key and value back and leaves the map as it was.
+    /// [`TryInsertError::Busy`] if a writer is inside the key's bin, [`TryInsertError::Alloc`] if there is no memory
+    /// for the entry. Both hand key and value back, and leave the map as it was.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<_, _>::default();
@@ -37,10 +30,10 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         self.try_insert_hashed(self.hash(&key), key, value)
     }
 
-    /// As [`insert_if_absent`](Self::insert_if_absent), but neither waits nor aborts.
+    /// Does what [`insert_if_absent`](Self::insert_if_absent) does, but neither waits nor aborts.
     ///
     /// # Errors
-    /// As [`try_insert`](Self::try_insert). If the key has a value, a lack of memory is no error.
+    /// Those of [`try_insert`](Self::try_insert). If the key has a value, a lack of memory is no error.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<_, _>::default();
@@ -54,27 +47,27 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         value: V,
     ) -> Result<Result<(), OccupiedError<K, V, V>>, TryInsertError<K, V>> {
         let decide = |old: Option<V>| if old.is_none() { Op::Insert(value) } else { Op::Keep };
-        self.alter(self.hash(&key), key, Backoff::never(), decide)
+        self.try_alter(key, decide)
             .map(|(old, _)| OccupiedError::unless_absent(old, key, value))
             .map_err(|why| why.hand_back(key, value))
     }
 
-    /// As [`insert_many`](Self::insert_many), but neither waits nor aborts: it ends at the first entry that
+    /// Does what [`insert_many`](Self::insert_many) does, but neither waits nor aborts: it ends at the first entry that
     /// cannot be inserted at once.
     ///
     /// # Errors
-    /// The place of that entry, and why, as [`try_insert`](Self::try_insert) says it. The entries before it
-    /// are in the map, and `before` has their answers; it is as it was from there on.
+    /// The number of that entry in the slice, with its error of [`try_insert`](Self::try_insert). The entries before it
+    /// are in the map, and `before` has their answers; the rest of `before` is as it was.
     ///
     /// # Panics
-    /// When the slices differ in length.
+    /// If the slices differ in length.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<_, _>::default();
     /// let entries = [(1, 'a'), (2, 'b'), (1, 'c')];
     /// let (mut before, mut done) = ([None; 3], 0);
     /// while let Err((at, _why)) = map.try_insert_many(&entries[done..], &mut before[done..]) {
-    ///     done += at; // do something else, and go on from there
+    ///     done += at; // do something else, and continue there
     /// }
     /// assert_eq!(before, [None, None, Some('a')]);
     /// ```
@@ -91,20 +84,20 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         )
     }
 
-    /// As [`compute`](Self::compute), but neither waits nor aborts.
+    /// Does what [`compute`](Self::compute) does, but neither waits nor aborts.
     ///
-    /// Where the bin has changed since `f` was shown the value, trying again counts as waiting. `f` runs with
-    /// nothing locked, and may run more than once all the same.
+    /// If the bin has changed since `f` ran, another attempt would count as waiting, so this returns the error. `f`
+    /// runs with nothing locked, and may run more than once all the same.
     ///
     /// # Errors
-    /// As [`try_insert`](Self::try_insert), when `f` may or may not have run; what it wanted to be stored
-    /// last, if anything, is handed back with the key. Removing and keeping need no memory.
+    /// Those of [`try_insert`](Self::try_insert); `f` may or may not have run. The error hands back the key, and the
+    /// value that `f` wanted to store last, if any. Removing and keeping need no memory.
     ///
     /// ```
     /// use hedgerow::{Op, error::TryInsertError};
     /// let map = hedgerow::FlatMap::<_, u32>::default();
     /// assert_eq!(map.try_compute("a", |_| Op::Insert(1)).map(|done| done.after), Ok(Some(1)));
-    /// // Stands for a writer that is always inside the bin.
+    /// // As if another writer were always inside the bin.
     /// let busy = map.try_compute("a", |_| { map.insert("a", 5); Op::Insert(2) });
     /// assert_eq!(busy, Err(TryInsertError::Busy { key: "a", value: Some(2) }));
     /// ```
@@ -119,16 +112,14 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             wanted = if let Op::Insert(value) = op { Some(value) } else { None };
             op
         };
-        self.alter(self.hash(&key), key, Backoff::never(), decide)
-            .map(Self::computed)
-            .map_err(|why| why.hand_back(key, wanted))
+        self.try_alter(key, decide).map(Self::computed).map_err(|why| why.hand_back(key, wanted))
     }
 
-    /// As [`compare_exchange`](Self::compare_exchange), but neither waits nor aborts.
+    /// Does what [`compare_exchange`](Self::compare_exchange) does, but neither waits nor aborts.
     ///
     /// # Errors
-    /// As [`try_insert`](Self::try_insert), with `new` handed back: nothing was compared, or nothing came of
-    /// it. The inner result is `compare_exchange`'s.
+    /// Those of [`try_insert`](Self::try_insert), with `new` handed back: nothing was compared, or nothing was stored.
+    /// The inner result is `compare_exchange`'s.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
@@ -146,16 +137,16 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     {
         let mut same = false;
         let decide = |old| Self::exchange(old, current, new, &mut same);
-        self.alter(self.hash(&key), key, Backoff::never(), decide)
+        self.try_alter(key, decide)
             .map(|(before, _)| if same { Ok(before) } else { Err(before) })
             .map_err(|why| why.hand_back(key, new))
     }
 
-    /// As [`remove`](Self::remove), but never waits. Allocates nothing.
+    /// Does what [`remove`](Self::remove) does, but never waits. Allocates nothing.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside the key's bin, or the key lies in a bin that has overflowed and
-    /// somebody else has to do with overflow at this moment; the map is as it was.
+    /// [`Busy`] if a writer is inside the key's bin, or if the bin has overflowed and another thread holds the lock of
+    /// overflow lines. The map is as it was.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
@@ -171,11 +162,10 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             .map_err(|_| Busy)
     }
 
-    /// As [`update`](Self::update), but never waits. Allocates nothing.
+    /// Does what [`update`](Self::update) does, but never waits. Allocates nothing.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside the key's bin, or was since `f` was shown the value; the value is
-    /// as it was.
+    /// [`Busy`] if a writer is inside the key's bin, or has been there since `f` ran. The value is as it was.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
@@ -198,12 +188,22 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline]
     fn try_insert_hashed(
         &self,
-        hash: tags::Hash,
+        hash: KeyHash,
         key: K,
         value: V,
     ) -> Result<Option<V>, TryInsertError<K, V>> {
         self.alter(hash, key, Backoff::never(), |_| Op::Insert(value))
             .map(|(old, _)| old)
             .map_err(|why| why.hand_back(key, value))
+    }
+
+    /// Changes the entry of `key` as `decide` says, but neither waits nor aborts.
+    #[inline]
+    pub(super) fn try_alter(
+        &self,
+        key: K,
+        decide: impl FnMut(Option<V>) -> Op<V>,
+    ) -> Result<Altered<K, V>, Failure> {
+        self.alter(self.hash(&key), key, Backoff::never(), decide)
     }
 }

@@ -1,4 +1,4 @@
-//! Iterators: some bins at a time, each bin as it was at one moment.
+//! Iterators, which copy some bins at a time, each bin a consistent snapshot.
 
 use super::map::FlatMap;
 use crate::table::Table;
@@ -9,13 +9,14 @@ use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use core::iter::FusedIterator;
 
-/// Entries of a [`FlatMap`](super::FlatMap), copied out; made by [`FlatMap::iter`](super::FlatMap::iter).
+/// An iterator over copies of the entries of a [`FlatMap`](super::FlatMap), from
+/// [`FlatMap::iter`](super::FlatMap::iter).
 ///
-/// A clone goes on from the same place, and reads the bins that follow for itself.
+/// A clone continues from the same position, and reads the following bins itself.
 pub struct Iter<'a, K, V> {
     table: &'a Table<K, V>,
     position: Option<Position>,
-    /// The entries of some bins, those before `next` already handed out.
+    /// The entries of some bins. Those before `next` were returned already.
     some: Vec<Raw<K, V>>,
     next: usize,
 }
@@ -50,7 +51,7 @@ impl<K: Copy, V: Copy> Iterator for Iter<'_, K, V> {
         loop {
             if let Some(raw) = self.some.get(self.next) {
                 self.next += 1;
-                // SAFETY: the snapshot that filled the buffer has returned.
+                // SAFETY: the `snapshot` that filled the buffer has returned.
                 return Some(unsafe { raw.whole() });
             }
             self.refill()?;
@@ -60,7 +61,7 @@ impl<K: Copy, V: Copy> Iterator for Iter<'_, K, V> {
     fn fold<B, F: FnMut(B, (K, V)) -> B>(mut self, init: B, mut f: F) -> B {
         let mut folded = init;
         loop {
-            // SAFETY: as in `next`.
+            // SAFETY: the `snapshot` that filled the buffer has returned.
             let some = self.some[self.next..].iter().map(|raw| unsafe { raw.whole() });
             folded = some.fold(folded, &mut f);
             if self.refill().is_none() {
@@ -78,7 +79,7 @@ impl<K, V> fmt::Debug for Iter<'_, K, V> {
     }
 }
 
-/// Keys of a [`FlatMap`](super::FlatMap), copied out; made by [`FlatMap::keys`](super::FlatMap::keys).
+/// An iterator over copies of the keys of a [`FlatMap`](super::FlatMap), from [`FlatMap::keys`](super::FlatMap::keys).
 #[derive(Debug)]
 pub struct Keys<'a, K, V>(pub(super) Iter<'a, K, V>);
 
@@ -102,7 +103,8 @@ impl<K: Copy, V: Copy> Iterator for Keys<'_, K, V> {
 
 impl<K: Copy, V: Copy> FusedIterator for Keys<'_, K, V> {}
 
-/// Values of a [`FlatMap`](super::FlatMap), copied out; made by [`FlatMap::values`](super::FlatMap::values).
+/// An iterator over copies of the values of a [`FlatMap`](super::FlatMap), from
+/// [`FlatMap::values`](super::FlatMap::values).
 #[derive(Debug)]
 pub struct Values<'a, K, V>(pub(super) Iter<'a, K, V>);
 
@@ -126,8 +128,8 @@ impl<K: Copy, V: Copy> Iterator for Values<'_, K, V> {
 
 impl<K: Copy, V: Copy> FusedIterator for Values<'_, K, V> {}
 
-/// An iterator that takes entries out of a [`FlatMap`], made by [`FlatMap::extract_if`] and [`FlatMap::drain`]. What it
-/// was not asked for stays in the map.
+/// An iterator that removes entries of a [`FlatMap`], from [`FlatMap::extract_if`] and [`FlatMap::drain`]. Entries that
+/// it has not returned stay in the map.
 pub struct ExtractIf<'a, K, V, S, F> {
     map: &'a FlatMap<K, V, S>,
     entries: Iter<'a, K, V>,
@@ -174,11 +176,11 @@ impl<K, V, S, F> fmt::Debug for ExtractIf<'_, K, V, S, F> {
     }
 }
 
-/// The entries of a [`FlatMap`] that is given up for them. Allocates a buffer for some bins.
+/// An iterator over the entries of a [`FlatMap`] that it consumes. Allocates a buffer for some bins.
 pub struct IntoIter<K, V> {
     table: Table<K, V>,
     position: Option<Position>,
-    /// The entries of some bins, those before `next` already handed out.
+    /// The entries of some bins. Those before `next` were returned already.
     some: Vec<Raw<K, V>>,
     next: usize,
     left: usize,
@@ -199,7 +201,7 @@ impl<K: Copy, V: Copy> Iterator for IntoIter<K, V> {
             if let Some(raw) = self.some.get(self.next) {
                 self.next += 1;
                 self.left = self.left.saturating_sub(1);
-                // SAFETY: the snapshot that filled the buffer has returned.
+                // SAFETY: the `snapshot` that filled the buffer has returned.
                 return Some(unsafe { raw.whole() });
             }
             let position = self.position?;

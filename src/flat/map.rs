@@ -1,36 +1,37 @@
-//! `FlatMap` itself: the typed, hashed face of the table.
+//! `FlatMap`: hashing and types around `Table`.
 
 use super::iter::{ExtractIf, Iter, Keys, Values};
+use crate::api::failure::Failure;
+use crate::api::hash::KeyHash;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
 use crate::api::op::{Computed, Op};
 use crate::api::plain::Plain;
 use crate::bins::bin::Entry;
 use crate::bins::layout::Layout;
-use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryReserveError};
 use crate::sync::backoff::Backoff;
 use crate::sync::words::both;
+use crate::table::Table;
 use crate::table::write::{Altered, Change};
-use crate::table::{Failure, Table};
 use alloc::alloc::handle_alloc_error;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
-/// A concurrent hash map of plain data, with reads that take no lock, no guard and write nothing.
+/// A concurrent hash map of plain data, whose reads take no lock and no guard and write nothing.
 ///
-/// Keys and values are `Copy` and are handed out as copies, so there is nothing to hold on to and
-/// nothing that could deadlock. All methods take `&self`.
+/// Keys and values are `Copy`, and methods return copies. So a caller holds nothing of the map that another thread
+/// could wait for. All methods take `&self`.
 ///
 /// # Guarantees
-/// - Every operation on one key is linearizable, through growth too. `iter`, `retain` and `clear` work
-///   bin by bin: each bin as of one moment, and every key that is present throughout exactly once.
-/// - A look-up waits only for a writer that is inside the key's bin, a few nanoseconds unless that
-///   writer is descheduled there, and [`try_get`](Self::try_get) returns [`Busy`] instead. The look-up of
-///   an absent key mostly need not: it is answered from one load, unless another key of the bin has the
-///   same seven-bit tag, or overflowed, or the bin is being split at that moment.
+/// - Every operation on one key is linearizable, through growth too. `iter`, `retain` and `clear` work bin by bin: each
+///   bin is a consistent snapshot, and a key that is present throughout is met exactly once.
+/// - A lookup waits only for a writer that is inside the key's bin: a few nanoseconds, unless that writer is
+///   descheduled there. [`try_get`](Self::try_get) returns [`Busy`] instead. A lookup of an absent key mostly does not
+///   wait, because one load answers it, unless another key of the bin has the same seven-bit tag or has overflowed, or
+///   a thread is splitting the bin.
 /// - User code (`Hash`, `Eq`, closures) runs with nothing locked: it may panic, or call the map.
-/// - Memory is given back when the map is dropped or by [`shrink_to_fit`](Self::shrink_to_fit), and reused
-///   within the map meanwhile.
+/// - Memory is freed when the map is dropped or by [`shrink_to_fit`](Self::shrink_to_fit), and reused within the map
+///   until then.
 ///
 /// # Example
 /// ```
@@ -55,7 +56,7 @@ pub struct FlatMap<K, V, S = DefaultHashBuilder> {
 }
 
 impl<K, V> FlatMap<K, V> {
-    /// An empty map; allocates nothing.
+    /// Returns an empty map; allocates nothing.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<u32, u32>::new();
@@ -70,13 +71,13 @@ impl<K, V> FlatMap<K, V> {
         Self::with_hasher(DefaultHashBuilder::default())
     }
 
-    /// An empty map with room for `capacity` entries before it grows.
+    /// Returns an empty map with room for `capacity` entries before it grows.
     ///
-    /// With feature `std-ext`, on Linux, room of 2 MiB or more is one allocation on huge pages, where the
-    /// system gives any: hits are some 5 to 15 % faster for it than in a map that has grown.
+    /// With feature `std-ext`, on Linux, room of 2 MiB or more is one allocation, on huge pages if the system has any:
+    /// hits are then some 5 to 15 % faster than in a map that has grown.
     ///
     /// # Panics
-    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    /// If the capacity cannot be addressed. If memory runs out, does what std's collections do.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<u32, u32>::with_capacity(1000);
@@ -91,10 +92,10 @@ impl<K, V> FlatMap<K, V> {
         Self::with_capacity_and_hasher(capacity, DefaultHashBuilder::default())
     }
 
-    /// As [`with_capacity`](Self::with_capacity), but says when there is no memory.
+    /// Does what [`with_capacity`](Self::with_capacity) does, but reports a lack of memory.
     ///
     /// # Errors
-    /// When the capacity cannot be addressed or the allocator has not got it.
+    /// If the capacity cannot be addressed, or the allocator has no memory.
     ///
     /// ```
     /// use hedgerow::{FlatMap, error::TryReserveError};
@@ -113,7 +114,7 @@ impl<K, V> FlatMap<K, V> {
 
 impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
     crate::facade::const_unless_loom! {
-        /// An empty map that hashes with `hash_builder`; allocates nothing and fits a `static`.
+        /// Returns an empty map that hashes with `hash_builder`; allocates nothing, and can initialize a `static`.
         ///
         /// ```
         /// use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -137,7 +138,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
         self.table
     }
 
-    /// The map's hasher.
+    /// Returns the map's hasher.
     ///
     /// ```
     /// use std::hash::BuildHasher;
@@ -148,7 +149,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
         &self.hash_builder
     }
 
-    /// The number of entries: exact when nobody writes meanwhile, of the recent past otherwise.
+    /// Returns the number of entries: exact if no thread writes meanwhile, else a number of the recent past.
     ///
     /// Lock-free, allocates nothing, constant time.
     ///
@@ -182,10 +183,10 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
 }
 
 impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
-    /// An empty map with room for `capacity` entries before it grows, that hashes with `hash_builder`.
+    /// Returns an empty map with room for `capacity` entries before it grows, which hashes with `hash_builder`.
     ///
     /// # Panics
-    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    /// If the capacity cannot be addressed. If memory runs out, does what std's collections do.
     ///
     /// ```
     /// use std::hash::RandomState;
@@ -200,11 +201,11 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         }
     }
 
-    /// As [`with_capacity_and_hasher`](Self::with_capacity_and_hasher), but says when there is no memory,
-    /// and gives the hasher back.
+    /// Does what [`with_capacity_and_hasher`](Self::with_capacity_and_hasher) does, but reports a lack of memory, and
+    /// returns the hasher then.
     ///
     /// # Errors
-    /// When the capacity cannot be addressed or the allocator has not got it.
+    /// If the capacity cannot be addressed, or the allocator has no memory.
     ///
     /// ```
     /// use std::hash::RandomState;
@@ -234,13 +235,13 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     }
 
     #[inline(always)]
-    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> tags::Hash {
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> KeyHash {
         Self::hash_by(&self.hash_builder, key)
     }
 
     #[inline(always)]
-    fn hash_by<Q: Hash + ?Sized>(hash_builder: &S, key: &Q) -> tags::Hash {
-        tags::Hash::spread(hash_builder.hash_one(key), mixes_well::<S>())
+    fn hash_by<Q: Hash + ?Sized>(hash_builder: &S, key: &Q) -> KeyHash {
+        KeyHash::spread(hash_builder.hash_one(key), mixes_well::<S>())
     }
 
     #[cold]
@@ -251,11 +252,11 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         }
     }
 
-    /// The value of `key`, copied out.
+    /// Returns a copy of the value of `key`.
     ///
-    /// Takes no lock, writes no shared memory, allocates nothing; expected constant time. Waits while a
-    /// writer is inside the key's bin, which a key that is absent mostly does not notice. Linearizes where
-    /// the bin's tags are loaded.
+    /// Takes no lock, writes no shared memory, allocates nothing; expected constant time. Waits while a writer is
+    /// inside the key's bin, unless the bin's tags show that the key is absent. The load of these tags is the
+    /// linearization point.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
@@ -269,10 +270,10 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         self.table.get(self.hash(key), move |k| key.equivalent(k), |entry| entry.value())
     }
 
-    /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that may not spin.
+    /// Does what [`get`](Self::get) does, but never waits: for interrupt handlers, and for callers that may not spin.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside the key's bin.
+    /// [`Busy`] if a writer is inside the key's bin.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
@@ -293,7 +294,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             .map_err(|_| Busy)
     }
 
-    /// What `f` makes of a copy of `key`'s value. `f` runs with nothing locked.
+    /// Calls `f` on a copy of `key`'s value and returns the result. `f` runs with nothing locked.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", [1, 2, 3])].into();
@@ -323,11 +324,11 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             .is_some()
     }
 
-    /// Stores `value` under `key` and returns the value that it replaces. An existing key is kept.
+    /// Stores `value` under `key` and returns the value that it replaces. The map keeps the key that it has.
     ///
-    /// Blocks while another writer is inside the key's bin. May allocate: a full bin's overflow, and growth,
-    /// of which each insert does a bounded part. Running out of memory is handled as in std's collections
-    /// where the entry cannot be stored; growth that finds none is put off.
+    /// Blocks while another writer is inside the key's bin. May allocate: an overflow line for a full bin, and growth,
+    /// of which each insert does a bounded part. If there is no memory to store the entry, does what std's collections
+    /// do; if there is none for growth, a later insert grows the map.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<_, _>::default();
@@ -338,10 +339,10 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         self.insert_hashed(self.hash(&key), key, value)
     }
 
-    /// Stores `value` under `key` unless the key has a value.
+    /// Stores `value` under `key` if the key is absent.
     ///
     /// # Errors
-    /// [`OccupiedError`] if the key has a value: it hands key and value back, with a copy of the key's value.
+    /// [`OccupiedError`] if the key has a value. It hands key and value back, with a copy of the key's value.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<_, _>::default();
@@ -352,11 +353,11 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V, V>> {
         let decide = |old: Option<V>| if old.is_none() { Op::Insert(value) } else { Op::Keep };
         let altered = self.alter(self.hash(&key), key, Backoff::spinning(), decide);
-        let found = altered.map_or_else(|why| Self::give_up(&why), |(old, _)| old);
+        let found = altered.map_or_else(|why| Self::out_of_memory(&why), |(old, _)| old);
         OccupiedError::unless_absent(found, key, value)
     }
 
-    /// Removes `key` and returns its value. Blocks while another writer is inside its bin.
+    /// Removes `key` and returns its value. Blocks while another writer is inside the key's bin.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
@@ -370,10 +371,10 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         self.alter_present(key, |_| Op::Remove).map(|(value, _)| value)
     }
 
-    /// Replaces the value of `key` by `f` of it and returns the new value; None where there is none.
+    /// Replaces the value of `key` by what `f` returns for it, and returns the new value; None if the key is absent.
     ///
-    /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile: the
-    /// replacement is atomic. An `f` that itself writes to that bin each time it runs never ends.
+    /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile, so the replacement is
+    /// atomic. An `f` that itself writes to that bin each time it runs never ends.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [("a", 1)].into();
@@ -390,10 +391,10 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         }
     }
 
-    /// Does with `key`'s entry what `f` decides from its value, atomically.
+    /// Changes `key`'s entry as `f` decides from its value, atomically.
     ///
-    /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile. An `f`
-    /// that itself writes to that bin each time it runs never ends.
+    /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile. An `f` that itself
+    /// writes to that bin each time it runs never ends.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -406,11 +407,12 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline]
     pub fn compute(&self, key: K, f: impl FnMut(Option<V>) -> Op<V>) -> Computed<V> {
         self.alter(self.hash(&key), key, Backoff::spinning(), f)
-            .map_or_else(|why| Self::give_up(&why), Self::computed)
+            .map_or_else(|why| Self::out_of_memory(&why), Self::computed)
     }
 
+    /// Returns the values before and after a change.
     #[inline]
-    pub(super) fn computed((before, change): Altered<K, V, V>) -> Computed<V> {
+    pub(super) fn computed((before, change): Altered<K, V>) -> Computed<V> {
         let after = match change {
             Change::Keep => before,
             Change::Value(new) | Change::Entry(_, new) => Some(new),
@@ -420,23 +422,23 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     }
 
     #[inline]
-    pub(super) fn insert_hashed(&self, hash: tags::Hash, key: K, value: V) -> Option<V> {
+    pub(super) fn insert_hashed(&self, hash: KeyHash, key: K, value: V) -> Option<V> {
         self.alter(hash, key, Backoff::spinning(), |_| Op::Insert(value))
-            .map_or_else(|why| Self::give_up(&why), |(old, _)| old)
+            .map_or_else(|why| Self::out_of_memory(&why), |(old, _)| old)
     }
 
     #[inline]
     pub(super) fn alter(
         &self,
-        hash: tags::Hash,
+        hash: KeyHash,
         key: K,
         backoff: Backoff,
         mut decide: impl FnMut(Option<V>) -> Op<V>,
-    ) -> Result<Altered<K, V, V>, Failure> {
+    ) -> Result<Altered<K, V>, Failure> {
         let (eq, rehash) = (|k: &K| *k == key, |key: &K| self.hash(key));
         let decide = |old: Option<&V>| match (decide(old.copied()), old) {
             (Op::Keep, _) => Change::Keep,
-            // A key that is there stays.
+            // `insert` keeps the key that the map has, as std's does.
             (Op::Insert(value), Some(_)) => Change::Value(value),
             (Op::Insert(value), None) => Change::Entry(key, value),
             (Op::Remove, _) => Change::Remove,
@@ -455,7 +457,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     #[inline]
     pub(super) fn alter_hashed<Q>(
         &self,
-        hash: tags::Hash,
+        hash: KeyHash,
         key: &Q,
         decide: impl FnMut(V) -> Op<V>,
     ) -> Option<(V, Op<V>)>
@@ -463,14 +465,14 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         self.try_alter_hashed(hash, key, Backoff::spinning(), decide)
-            .unwrap_or_else(|why| Self::give_up(&why))
+            .unwrap_or_else(|why| Self::out_of_memory(&why))
     }
 
-    /// `alter` of an entry that is there, or else stays absent: it needs no memory and, waiting, no luck.
+    /// Changes the entry of `key` if it is present. Needs no memory, so a waiting caller gets no error.
     #[inline]
     pub(super) fn try_alter_hashed<Q>(
         &self,
-        hash: tags::Hash,
+        hash: KeyHash,
         key: &Q,
         backoff: Backoff,
         mut decide: impl FnMut(V) -> Op<V>,
@@ -496,11 +498,11 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
 }
 
 impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
-    /// All entries, copied out, in no particular order.
+    /// Returns an iterator over copies of all entries, in no particular order.
     ///
-    /// Each bin's entries are as they were at one moment. A key that is present from the iterator's
-    /// beginning to its end is seen exactly once, however the map grows; one that comes or goes meanwhile
-    /// at most once. Allocates a buffer for one bin. Waits while a writer is inside the next bin.
+    /// The entries of each bin are a consistent snapshot. A key that is present from the iterator's beginning to its
+    /// end is returned exactly once, however much the map grows; a key that is inserted or removed meanwhile at most
+    /// once. Allocates a buffer for one bin. Waits while a writer is inside the next bin.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [(1, 'a'), (2, 'b')].into();
@@ -512,7 +514,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
         Iter::new(&self.table)
     }
 
-    /// All keys, as [`iter`](Self::iter) sees them.
+    /// Returns an iterator over all keys, with the guarantees of [`iter`](Self::iter).
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
@@ -522,7 +524,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
         Keys(self.iter())
     }
 
-    /// All values, as [`iter`](Self::iter) sees them.
+    /// Returns an iterator over all values, with the guarantees of [`iter`](Self::iter).
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
@@ -534,7 +536,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
 
     /// Removes every entry, bin by bin; keeps the memory.
     ///
-    /// An entry inserted meanwhile may stay. Blocks while another writer is inside a bin. Allocates nothing.
+    /// An entry that is inserted meanwhile may stay. Blocks while another writer is inside a bin. Allocates nothing.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<_, _> = [(1, 'a')].into();
@@ -545,11 +547,10 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
         self.table.clear();
     }
 
-    /// Keeps the entries for which `keep` says true, with the values as it leaves them.
+    /// Keeps the entries for which `keep` returns true, with the values as `keep` leaves them.
     ///
-    /// `keep` runs with nothing locked; where a bin changes between its being asked and the removal, the
-    /// bin's entries are asked about again; a `keep` that writes to that bin each time never ends.
-    /// Allocates a buffer for one bin.
+    /// `keep` runs with nothing locked. If a bin changes before its entries are removed, `keep` runs again for the
+    /// bin's entries; a `keep` that writes to that bin each time never ends. Allocates a buffer for one bin.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<u32, u32> = (0..10).map(|n| (n, n)).collect();
@@ -560,7 +561,7 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
         self.table.retain(keep, |_| {});
     }
 
-    /// Figures about the map. Walks its directory.
+    /// Returns statistics of the map. Walks its directory.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<u64, u64> = (0..1000).map(|n| (n, n)).collect();
@@ -581,12 +582,12 @@ impl<K: Copy, V: Copy, S> FlatMap<K, V, S> {
 }
 
 impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
-    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as it is asked for
-    /// them. What it was not asked for stays in the map.
+    /// Returns an iterator that removes the entries for which `wanted` returns true, one by one as the caller asks for
+    /// them. Entries that it has not returned stay in the map.
     ///
     /// Each removal is atomic by itself, as [`remove_if`](Self::remove_if) is: `wanted` runs with nothing locked, and
-    /// again if anything in the key's bin changed meanwhile. It goes from key to key as [`iter`](Self::iter) does.
-    /// Blocks while another writer is inside an entry's bin. Allocates a buffer for some bins.
+    /// again if anything in the key's bin changed meanwhile. The iterator goes from key to key as [`iter`](Self::iter)
+    /// does. Blocks while another writer is inside an entry's bin. Allocates a buffer for some bins.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<u32, u32> = (0..10).map(|n| (n, n * n)).collect();
@@ -597,8 +598,8 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         ExtractIf::new(self, wanted)
     }
 
-    /// Returns an iterator that removes all entries, one by one as it is asked for them. An entry that is inserted
-    /// meanwhile may stay; so do all that it was not asked for. Blocks and allocates as
+    /// Returns an iterator that removes all entries, one by one as the caller asks for them. Entries that it has not
+    /// returned stay in the map, and so may entries that are inserted meanwhile. Blocks and allocates as
     /// [`extract_if`](Self::extract_if) does.
     ///
     /// ```
@@ -610,7 +611,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         self.extract_if(|_, _| true)
     }
 
-    /// Removes the entry of `key` if `wanted` returns true for it; returns it as it was in the map.
+    /// Removes the entry of `key` if `wanted` returns true for it; returns the entry as it was in the map.
     pub(super) fn take_if(
         &self,
         key: &K,
@@ -625,27 +626,28 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         match self.table.alter(self.hash(key), eq, read, rehash, Backoff::spinning(), decide) {
             Ok((taken, Change::Remove)) => taken,
             Ok(_) => None,
-            Err(why) => Self::give_up(&why),
+            Err(why) => Self::out_of_memory(&why),
         }
     }
 
+    /// Reports that an operation found no memory, as std's collections do.
     #[cold]
-    fn give_up<T>(_why: &Failure) -> T {
-        // A waiting writer fails only for want of memory.
+    fn out_of_memory<T>(_why: &Failure) -> T {
+        // A writer that may wait fails only if there is no memory.
         Self::fail(TryReserveError::Alloc)
     }
 
     /// Makes room for `additional` more entries, so that inserting them allocates nothing.
     ///
-    /// That holds if the keys' hashes are as good as chance, and nobody else inserts: for bins that are
-    /// full there is then so much more room that it falls short in less than one map of a million. Keys
-    /// that collide more than by chance may still need overflow lines; the table gets no larger for them.
+    /// This holds if the keys' hashes are random and no other thread inserts: the reserved room for entries of full
+    /// bins is too small in less than one map of a million. Keys that collide more often than random ones may still
+    /// need overflow lines; the table does not grow for them.
     ///
-    /// Waits for writers as an insert does. Allocates; much room, as
-    /// [`with_capacity`](Self::with_capacity) does.
+    /// Waits for writers as an insert does. Allocates; if the room is large, as [`with_capacity`](Self::with_capacity)
+    /// does.
     ///
     /// # Panics
-    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    /// If the capacity cannot be addressed. If memory runs out, does what std's collections do.
     ///
     /// ```
     /// let map = hedgerow::FlatMap::<u64, u64>::new();
@@ -655,10 +657,10 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         self.try_reserve(additional).unwrap_or_else(|why| Self::fail(why));
     }
 
-    /// As [`reserve`](Self::reserve), but says when it cannot.
+    /// Does what [`reserve`](Self::reserve) does, but reports a lack of memory.
     ///
     /// # Errors
-    /// When the capacity cannot be addressed or the allocator has not got it.
+    /// If the capacity cannot be addressed, or the allocator has no memory.
     ///
     /// ```
     /// use hedgerow::{FlatMap, error::TryReserveError};
@@ -677,21 +679,19 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
             .map_err(|_| TryReserveError::Alloc)
     }
 
-    /// Does some of the growth that inserts are about to ask for; says whether more of it is due.
+    /// Does some of the growth that the next inserts would do; returns whether more of it is due.
     ///
-    /// Inserts make the map grow by themselves, each by two segments (of 128 bins at most) when its turn
-    /// comes, which is what the slowest of them take their time for. A main loop, or a thread such as
-    /// `std_ext::Grower`, that calls this often enough spares them that: it has the bins ready that a
-    /// thirty-second more entries than there are would ask for, so the map is larger by that much. At most
-    /// `budget` segments are done in a call; with 0 it only says whether any are due. A map of few bins is
-    /// made larger in one go whatever the budget.
+    /// Inserts make the map grow by themselves. An insert that has to do this initializes up to two segments (of 128
+    /// bins at most), which makes it slower than all others. A main loop, or a thread such as `std_ext::Grower`, that
+    /// calls this often enough does that work for them: it initializes the bins for a thirty-second more entries than
+    /// there are, so the map is larger by that much. A call initializes at most `budget` segments; with 0 it only
+    /// returns whether any are due. A map of few bins grows in one step, with any budget.
     ///
     /// Waits as an insert that makes the map grow. For the writers of a bin it spins 256 times at most, some 16,000
-    /// pause instructions, which take 0.1 to 1 ms by the processor; then it leaves the bin as it is, until growth
-    /// comes to it again. The table's locks, which are held for a few stores, it waits for as long as it takes.
-    /// Allocates.
-    /// Growth that finds no memory is put off, and then nothing is said to be due. There is no opposite:
-    /// bins are not freed while the map is shared, so [`shrink_to_fit`](Self::shrink_to_fit) takes `&mut`.
+    /// pause instructions, which take 0.1 to 1 ms depending on the processor; then it leaves the bin to later growth.
+    /// It waits without limit for the table's locks, which are held for a few stores. Allocates. If there is no memory,
+    /// does nothing and returns false. There is no opposite operation: bins are not freed while the map is shared, so
+    /// [`shrink_to_fit`](Self::shrink_to_fit) takes `&mut`.
     ///
     /// ```
     /// let map: hedgerow::FlatMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
@@ -704,16 +704,16 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     /// ```
     pub fn grow_step(&self, budget: usize) -> bool {
         let rehash = |key: &K| self.hash(key);
-        // No memory: an insert will ask again, and so may the caller.
+        // Without memory, nothing is due until a later insert or the caller tries again.
         self.table.grow_ahead(budget, &rehash, &mut Backoff::spinning()).unwrap_or(false)
     }
 
-    /// Gives back what memory the entries do not need, by moving them to a new table.
+    /// Frees the memory that the entries do not need, by moving them to a new table.
     ///
-    /// The new table is made as by [`with_capacity`](Self::with_capacity), which can be a reason to call
-    /// this once a large map has its entries.
+    /// The new table is made as by [`with_capacity`](Self::with_capacity), which can be a reason to call this once a
+    /// large map has its entries.
     ///
-    /// Does nothing where there is no memory for the new table, and needs none besides.
+    /// Does nothing if there is no memory for the new table. Needs no other memory.
     ///
     /// ```
     /// let mut map: hedgerow::FlatMap<u64, u64> = (0..10_000).map(|n| (n, n)).collect();
@@ -729,7 +729,7 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
         }
     }
 
-    /// All entries in a table of the size that they want.
+    /// Moves all entries to a table of the size that they need.
     fn moved(&mut self) -> Result<Table<K, V>, Failure> {
         let wanted = Layout::<K, V>::bins_for(self.len());
         let Self { hash_builder, table } = self;
@@ -756,20 +756,20 @@ impl<K: Copy + Eq + Hash, V: Copy, S: BuildHasher> FlatMap<K, V, S> {
     }
 }
 
-/// Figures about a [`FlatMap`], from [`FlatMap::stats`].
+/// Statistics of a [`FlatMap`], from [`FlatMap::stats`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FlatStats {
-    /// Entries; exact when nobody writes meanwhile.
+    /// The number of entries: exact if no thread writes meanwhile.
     pub len: usize,
-    /// Bins that exist.
+    /// The number of bins.
     pub bins: usize,
-    /// Slots in each bin.
+    /// The number of slots in each bin.
     pub slots_per_bin: usize,
-    /// Overflow lines in use.
+    /// The number of overflow lines in use.
     pub overflow_lines: usize,
-    /// Bytes that the map has allocated.
+    /// The bytes that the map has allocated.
     pub memory_bytes: usize,
-    /// Bytes, of those, that are of no more use and wait for the map to be dropped or shrunk.
+    /// Those of the bytes that are unused, but freed only when the map is dropped or shrunk.
     pub retired_bytes: usize,
 }

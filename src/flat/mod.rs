@@ -1,8 +1,8 @@
 //! Hash tables of plain data whose reads take no lock and write nothing.
 //!
-//! `FlatMap` grows: linear hashing over bins that never move and are never freed while shared.
-//! [`FlatTable`] is of fixed size, lies in one piece in a `static` or wherever it is put, and needs no
-//! allocator. See there for what each promises.
+//! [`FlatMap`] grows: it uses linear hashing over bins that never move and are never freed while the map is shared.
+//! [`FlatTable`] has a fixed size, is one value, in a `static` or anywhere else, and needs no allocator. The pages of
+//! the two say what each guarantees.
 
 // Documentation lists the methods of the first modules first.
 #[cfg(feature = "alloc")]
@@ -26,13 +26,13 @@ mod serde;
 #[cfg(feature = "alloc")]
 mod traits;
 
+#[cfg(feature = "alloc")]
+pub use crate::api::cursor::Cursor;
 pub use crate::api::fixed_hasher::{FixedHashBuilder, FixedHasher};
 pub use crate::api::hasher::DefaultHashBuilder;
 pub use crate::api::op::{Computed, Op};
 #[cfg(feature = "alloc")]
 pub use crate::api::plain::Plain;
-#[cfg(feature = "alloc")]
-pub use crate::table::cursor::Cursor;
 #[cfg(feature = "alloc")]
 pub use batch::GetEach;
 pub use fixed::{FlatTable, TableIter, TableKeys, TableValues, bins_for};

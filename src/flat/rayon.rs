@@ -1,4 +1,4 @@
-//! Feature `rayon`: walking over a map, and filling one, on all cores.
+//! Feature `rayon`: walking over a map, and filling one, with many threads.
 
 use super::map::FlatMap;
 use crate::table::Table;
@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
-/// Entries of a [`FlatMap`], copied out by many threads; made by `par_iter` (feature `rayon`).
+/// A parallel iterator over copies of the entries of a [`FlatMap`], from `par_iter` (feature `rayon`).
 ///
 /// ```
 /// use rayon::prelude::*;
@@ -45,7 +45,7 @@ where
     fn fold_with<F: Folder<Self::Item>>(mut self, mut folder: F) -> F {
         let mut bin = Vec::new();
         while !folder.full() && self.0.next_bin(&mut bin) {
-            // SAFETY: the snapshot that filled the buffer has returned.
+            // SAFETY: the `snapshot` that filled the buffer has returned.
             folder = folder.consume_iter(bin.iter().map(|raw| unsafe { raw.whole() }));
         }
         folder
@@ -84,7 +84,7 @@ where
     V: Copy + Send,
     S: BuildHasher + Default + Send + Sync,
 {
-    /// All threads insert into one map. Of two entries with one key, one stays.
+    /// Inserts with all threads into one map. Of two entries with the same key, one stays.
     fn from_par_iter<I: IntoParallelIterator<Item = (K, V)>>(entries: I) -> Self {
         let mut map = Self::with_hasher(S::default());
         map.par_extend(entries);

@@ -1,4 +1,4 @@
-//! Feature `serde`: a map is written as a map, and read as one.
+//! Feature `serde`: a map is serialized as a map, and read as one.
 
 use super::fixed::FlatTable;
 use super::map::FlatMap;
@@ -14,9 +14,9 @@ where
     K: Copy + Serialize,
     V: Copy + Serialize,
 {
-    /// Writes the entries that `iter` sees.
+    /// Serializes the entries that `iter` returns.
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        // Some formats write the number of entries first, and it must be right though others write.
+        // Some formats write the number of entries first, which has to be right even if other threads write meanwhile.
         serializer.collect_map(self.iter().collect::<Vec<_>>())
     }
 }
@@ -56,9 +56,9 @@ where
     K: Copy + Serialize,
     V: Copy + Serialize,
 {
-    /// Writes the entries that `iter` sees.
+    /// Serializes the entries that `iter` returns.
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
-        // As for a `FlatMap`.
+        // Collected first, as for a `FlatMap`.
         serializer.collect_map(self.iter().collect::<Vec<_>>())
     }
 }

@@ -1,4 +1,4 @@
-//! The std traits that a map has.
+//! The traits of std that a map implements.
 
 use super::iter::{IntoIter, Iter};
 use super::map::FlatMap;
@@ -33,7 +33,7 @@ where
     V: Copy,
     S: BuildHasher + Clone,
 {
-    /// A map of the entries that `iter` sees.
+    /// Returns a map of the entries that `iter` returns.
     fn clone(&self) -> Self {
         let copy = Self::with_capacity_and_hasher(self.len(), self.hasher().clone());
         copy.extend_shared(self.iter());
@@ -47,7 +47,8 @@ where
     V: Copy,
     S: BuildHasher + Default,
 {
-    /// Ends as std's collections do when memory runs out; `try_with_capacity_and_hasher` and `try_insert` do not.
+    /// Does what std's collections do if memory runs out. `try_with_capacity_and_hasher` and `try_insert` return an
+    /// error instead.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         let entries = entries.into_iter();
         let map = Self::with_capacity_and_hasher(entries.size_hint().0, S::default());
@@ -73,8 +74,8 @@ where
     V: Copy,
     S: BuildHasher,
 {
-    /// Inserts one entry after the other; of two with one key the later stays. `try_insert` each where memory
-    /// may run out.
+    /// Inserts one entry after the other. Of two with the same key the later stays. If memory may run out, call
+    /// `try_insert` for each.
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         self.extend_shared(entries);
     }
@@ -86,7 +87,7 @@ where
     V: Copy,
     S: BuildHasher,
 {
-    /// As for entries by value.
+    /// Inserts as for entries by value.
     fn extend<I: IntoIterator<Item = (&'a K, &'a V)>>(&mut self, entries: I) {
         self.extend_shared(entries.into_iter().map(|(key, value)| (*key, *value)));
     }
@@ -116,7 +117,7 @@ where
     V: Copy + PartialEq,
     S: BuildHasher,
 {
-    /// Whether both have equal entries. If others write meanwhile, the answer is about no single moment.
+    /// Whether both have equal entries. If other threads write meanwhile, the answer holds for no single point in time.
     fn eq(&self, other: &Self) -> bool {
         self.len() == other.len() && self.iter().all(|(key, value)| other.get(&key) == Some(value))
     }

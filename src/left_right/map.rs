@@ -1,32 +1,31 @@
-//! `LeftRightMap` itself: what makes the two handles.
+//! `LeftRightMap` itself, which makes the handles.
 
-use super::keep::{Boxed, Inline, Keep};
+use super::inner::Inner;
 use super::reader::ReadHandle;
-use super::shared::Shared;
+use super::storage::{Boxed, Inline, Storage};
 use super::writer::WriteHandle;
 use crate::api::hasher::DefaultHashBuilder;
-use crate::sync::counted::Counted;
+use crate::sync::shared::Shared;
 use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;
 use core::convert::Infallible;
 use core::marker::PhantomData;
 
-/// The two handles of a map: the writer's, and one reader's, of which there can be more.
+/// The handles of a new map: the writer's, and that of one reader. There can be more readers.
 pub type Handles<K, V, S = DefaultHashBuilder, P = Boxed> =
     (WriteHandle<K, V, S, P>, ReadHandle<K, V, S, P>);
 
-/// A hash map with one writer, whose changes appear together when it publishes them, and any number of readers
-/// that never wait.
+/// A hash map with one writer, which publishes its changes together, and any number of readers that never wait.
 ///
-/// There are two tables. Readers look at the one; the writer changes the other, has the two change places, waits
-/// until nobody is left in the first, and makes the changes there too, by copying the buckets that differ.
-/// (Left-right, by Ramalhete and Correia.)
+/// There are two tables. Readers read one of them, and the writer changes the other. To publish, the writer swaps the
+/// two, waits until no reader is left in the old one, and copies the bins that differ. (Left-right, by Ramalhete and
+/// Correia.)
 ///
-/// The type itself only makes handles: what can be done is at [`WriteHandle`] and [`ReadHandle`].
+/// The type itself only makes handles. The operations are methods of [`WriteHandle`] and [`ReadHandle`].
 ///
-/// - [`new`](Self::new) keeps each entry once, in a box that both tables lead to: for any types.
-/// - [`inline`](Self::inline) keeps entries in both tables, for plain data of a few words: a read meets the
-///   entry where it meets the key's tag.
+/// - [`new`](Self::new) stores each entry once, in a box that both tables point to: for any types.
+/// - [`inline`](Self::inline) stores a copy of each entry in both tables, for plain data of a few words: a read finds
+///   the entry beside the tag of its key.
 ///
 /// ```
 /// let (mut routes, reader) = hedgerow::LeftRightMap::<String, String>::new();
@@ -49,10 +48,10 @@ pub struct LeftRightMap<K, V, S = DefaultHashBuilder> {
 }
 
 impl<K, V> LeftRightMap<K, V> {
-    /// An empty map that keeps each entry once.
+    /// Makes an empty map that stores each entry once.
     ///
-    /// Allocates what the handles share, and room for a few entries. Running out of memory is handled as in std's
-    /// collections.
+    /// Allocates the shared part of the handles, and tables for a few entries. Handles running out of memory as std's
+    /// collections do.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::<String, u32>::new();
@@ -60,12 +59,12 @@ impl<K, V> LeftRightMap<K, V> {
     /// w.publish();
     /// assert!(r.contains_key("rose"));
     /// ```
-    #[allow(clippy::new_ret_no_self)] // A map is its handles.
+    #[allow(clippy::new_ret_no_self)] // A map is a pair of handles.
     pub fn new() -> Handles<K, V> {
         Self::with_hasher(DefaultHashBuilder::default())
     }
 
-    /// An empty map that keeps its entries in both tables. As [`new`](Self::new) otherwise.
+    /// Makes an empty map that stores its entries in both tables. As [`new`](Self::new) otherwise.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::<u64, u64>::inline();
@@ -109,11 +108,11 @@ impl<K, V, S> LeftRightMap<K, V, S> {
         Self::handles(hash_builder)
     }
 
-    fn handles<P: Keep<K, V>>(hash_builder: S) -> Handles<K, V, S, P> {
-        let shared = Shared::try_new(hash_builder);
+    fn handles<P: Storage<K, V>>(hash_builder: S) -> Handles<K, V, S, P> {
+        let shared = Inner::try_new(hash_builder);
         let shared =
-            shared.unwrap_or_else(|_| handle_alloc_error(Layout::new::<Shared<K, V, S, P>>()));
-        let shared = Counted::new(shared);
+            shared.unwrap_or_else(|_| handle_alloc_error(Layout::new::<Inner<K, V, S, P>>()));
+        let shared = Shared::new(shared);
         let writer = WriteHandle::new(shared.clone());
         (writer, ReadHandle::new(&shared))
     }

@@ -1,54 +1,56 @@
-//! A hash map with one writer, whose changes appear together, and readers that never wait.
+//! A hash map with one writer, which publishes its changes together, and readers that never wait.
 //!
-//! `LeftRightMap` makes a `WriteHandle` and a `ReadHandle`; there is more at each of the three. [`LeftRightTable`] is
-//! the same of fixed size, for a `static`, without an allocator.
+//! `LeftRightMap` makes a `WriteHandle` and a `ReadHandle`, whose methods are the operations. [`LeftRightTable`] is a
+//! table of fixed size for a `static`, which works in the same way without an allocator.
 //!
 //! # Many writers
-//! With feature `std`, a `SharedWriteHandle` is a writer that threads share.
+//! With feature `std`, threads share a writer by a `SharedWriteHandle`.
 
-mod bucket;
-#[cfg(feature = "left-right")]
-mod draft;
+mod bin;
 mod fixed;
 #[cfg(feature = "left-right")]
-mod keep;
-#[cfg(all(feature = "left-right", feature = "std"))]
-mod many;
+mod inner;
+#[cfg(feature = "left-right")]
+mod lookup;
 #[cfg(feature = "left-right")]
 mod map;
 #[cfg(feature = "left-right")]
-mod pen;
+mod pending;
 #[cfg(feature = "left-right")]
 mod reader;
-#[cfg(feature = "left-right")]
-mod ripe;
 #[cfg(all(feature = "left-right", feature = "serde"))]
 mod serde;
-#[cfg(feature = "left-right")]
-mod shared;
+#[cfg(all(feature = "left-right", feature = "std"))]
+mod shared_writer;
 mod side;
 #[cfg(feature = "left-right")]
 mod snapshot;
 #[cfg(feature = "left-right")]
-mod unpublished;
+mod storage;
 #[cfg(feature = "left-right")]
 mod writer;
+#[cfg(feature = "left-right")]
+mod writer_core;
+#[cfg(feature = "left-right")]
+mod writer_view;
 
 pub use crate::api::fixed_hasher::{FixedHashBuilder, FixedHasher};
 pub use crate::api::hasher::DefaultHashBuilder;
 pub use fixed::{
     LeftRightTable, ReaderOf, SnapshotOf, TableReader, TableSnapshot, TableTypes, TableWriter,
-    WriterOf, buckets_for,
+    WriterOf, bins_for,
 };
 #[cfg(feature = "left-right")]
-pub use keep::{Boxed, Inline, Keep};
-#[cfg(all(feature = "left-right", feature = "std"))]
-pub use many::{SharedWriteGuard, SharedWriteHandle};
+pub use lookup::ReadGuard;
 #[cfg(feature = "left-right")]
 pub use map::{Handles, LeftRightMap};
 #[cfg(feature = "left-right")]
-pub use reader::{ReadGuard, ReadHandle, ReadHandleFactory};
+pub use reader::{ReadHandle, ReadHandleFactory};
+#[cfg(all(feature = "left-right", feature = "std"))]
+pub use shared_writer::{SharedWriteGuard, SharedWriteHandle};
 #[cfg(feature = "left-right")]
 pub use snapshot::{Iter, Lookup, Snapshot};
+#[cfg(feature = "left-right")]
+pub use storage::{Boxed, Inline, Storage};
 #[cfg(feature = "left-right")]
 pub use writer::{LeftRightStats, Pending, WriteHandle};

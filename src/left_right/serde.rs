@@ -1,9 +1,8 @@
-//! Feature `serde`: a snapshot is written as a map, as one published state; a writer is read as a map, and publishes
-//! what it has read.
+//! Feature `serde`. A snapshot is serialized as a map. A writer is deserialized from a map, and publishes the entries.
 
-use super::keep::Keep;
 use super::map::LeftRightMap;
 use super::snapshot::Snapshot;
+use super::storage::Storage;
 use super::writer::WriteHandle;
 use crate::api::serde::{Entries, Fill};
 use ::serde::de::{Deserialize, Deserializer, Error};
@@ -11,7 +10,7 @@ use ::serde::ser::{Serialize, Serializer};
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
 
-impl<K: Serialize, V: Serialize, S, P: Keep<K, V>> Serialize for Snapshot<'_, K, V, S, P> {
+impl<K: Serialize, V: Serialize, S, P: Storage<K, V>> Serialize for Snapshot<'_, K, V, S, P> {
     fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
         serializer.collect_map(self.iter())
     }

@@ -1,21 +1,20 @@
-//! One side: a hash table of entries that are copied as they are, whoever owns what they lead to.
+//! One side: a hash table whose entries are copied as plain bytes, even if they are pointers.
 //!
-//! Both sides have the same layout, so that what one bucket holds can be copied to the other side without
-//! asking for anybody's hash.
+//! Both sides have the same layout, so a bin is copied to the other side without calling a key's `Hash`.
 
-use super::bucket::{Bucket, Hashed, Slots};
+use super::bin::{Bin, Hashed, Slots};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-/// Where an entry lies.
+/// The place of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Place {
-    pub(super) bucket: usize,
+    pub(super) bin: usize,
     pub(super) slot: usize,
 }
 
-/// A place in one word, because a small device keeps one in each note of a change: the bucket's number, and in the
-/// lowest three bits the slot's. (A bucket takes 64 bytes of memory, so its number has bits to spare.)
+/// A [`Place`] in one word, because a small device stores one for each deferred change. The lowest three bits are the
+/// slot, the others the bin's number, which has bits to spare: a bin takes 64 bytes of memory at least.
 #[cfg(feature = "left-right")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct PackedPlace(usize);
@@ -24,25 +23,24 @@ pub(super) struct PackedPlace(usize);
 impl From<Place> for PackedPlace {
     fn from(place: Place) -> Self {
         debug_assert!(place.slot < 8);
-        Self(place.bucket << 3 | place.slot)
+        Self(place.bin << 3 | place.slot)
     }
 }
 
 #[cfg(feature = "left-right")]
 impl From<PackedPlace> for Place {
     fn from(place: PackedPlace) -> Self {
-        Self { bucket: place.0 >> 3, slot: place.0 & 7 }
+        Self { bin: place.0 >> 3, slot: place.0 & 7 }
     }
 }
 
-/// A side as readers see it: where its buckets are.
+/// A side as readers see it: the address of its bins, and figures about it.
 pub(super) struct View<E> {
-    buckets: NonNull<Bucket<E>>,
+    bins: NonNull<Bin<E>>,
     number: usize,
     pub(super) len: usize,
     /// Publishes up to this state.
-    #[cfg_attr(not(feature = "left-right"), allow(dead_code))]
-    // The fixed table asks its side.
+    #[cfg_attr(not(feature = "left-right"), allow(dead_code))] // A fixed table asks its side.
     pub(super) generation: u64,
 }
 
@@ -56,15 +54,15 @@ impl<E> Copy for View<E> {}
 
 impl<E: Copy> View<E> {
     /// # Safety
-    /// The side is neither changed nor dropped while the reference is used, and has so many buckets.
+    /// The side is neither changed nor dropped while the reference is used, and has more than `number` bins.
     #[inline(always)]
-    unsafe fn bucket<'a>(self, number: usize) -> &'a Bucket<E> {
+    unsafe fn bin<'a>(self, number: usize) -> &'a Bin<E> {
         debug_assert!(number < self.number);
-        // SAFETY: as the caller says.
-        unsafe { self.buckets.add(number).as_ref() }
+        // SAFETY: the caller promises that the bin exists and does not change.
+        unsafe { self.bins.add(number).as_ref() }
     }
 
-    /// The entry of this hash for which `is` holds.
+    /// Returns the entry of this hash for which `is` holds.
     ///
     /// # Safety
     /// The side is neither changed nor dropped while the result is used.
@@ -75,12 +73,11 @@ impl<E: Copy> View<E> {
         hash: Hashed,
         is: impl Fn(&E) -> bool + Copy,
     ) -> Option<&'a E> {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller promises what `find_from_home` requires.
         unsafe { self.find_from_home(hash, is, |_, _, entry| entry, |entry| entry) }
     }
 
-    /// As `find`. An entry that lies where it belongs is handed to `at_home`, after its bucket and its slot, any other
-    /// to `behind`.
+    /// As `find`. Passes an entry in its home bin to `at_home`, with the bin and the slot, and any other to `behind`.
     ///
     /// # Safety
     /// As in `find`.
@@ -96,88 +93,90 @@ impl<E: Copy> View<E> {
         E: 'a,
     {
         let home = hash.home(self.number);
-        Bucket::prefetch(self.buckets.as_ptr().wrapping_add(home));
-        // SAFETY: as the caller says; homes are below the number.
+        // The head and the slots are in different lines: fetched together, they are waited for once.
+        Bin::prefetch(self.bins.as_ptr().wrapping_add(home));
+        // SAFETY: the caller promises that the side does not change, and a home is less than the number of bins.
         unsafe {
-            match Self::find_in(self.bucket(home), hash, is) {
+            match Self::find_in(self.bin(home), hash, is) {
                 Ok((slot, entry)) => Some(at_home(home, slot, entry)),
-                Err(true) => self.find_behind(home, hash, is).map(behind),
+                // Some entry passed the home bin because it was full: it may be this one.
+                Err(true) => self.find_past_home(home, hash, is).map(behind),
                 Err(false) => None,
             }
         }
     }
 
-    /// As `find`, in one bucket, with the entry's slot; fails with whether it may lie behind.
+    /// As `find`, in one bin, with the entry's slot. The error says whether the entry may be in a later bin.
     #[inline(always)]
     fn find_in(
-        bucket: &Bucket<E>,
+        bin: &Bin<E>,
         hash: Hashed,
         mut is: impl FnMut(&E) -> bool,
     ) -> Result<(usize, &E), bool> {
-        let mut matches = bucket.head().matches(hash);
+        let mut matches = bin.head().matches(hash);
         while let Some(slot) = matches.first() {
-            // SAFETY: an entry is there if a tag is, and an empty slot never looks like one.
-            let entry = unsafe { bucket.entry(slot) };
+            // SAFETY: a slot that matches a tag is in use, because an empty slot never matches.
+            let entry = unsafe { bin.entry(slot) };
             if is(entry) {
                 return Ok((slot, entry));
             }
             matches = matches.without_first();
         }
-        Err(bucket.head().was_passed())
+        Err(bin.head().has_overflowed())
     }
 
-    /// As `find`, behind the bucket that the entry belongs to.
+    /// As `find`, in the bins after the home bin.
     #[inline(never)]
-    unsafe fn find_behind<'a>(
+    unsafe fn find_past_home<'a>(
         self,
         home: usize,
         hash: Hashed,
         is: impl Fn(&E) -> bool + Copy,
     ) -> Option<&'a E> {
-        let mut bucket = self.after(home);
-        while bucket != home {
-            // SAFETY: as the caller says.
-            match Self::find_in(unsafe { self.bucket(bucket) }, hash, is) {
-                Err(true) => bucket = self.after(bucket),
+        let mut bin = self.after(home);
+        while bin != home {
+            // SAFETY: the caller promises that the side does not change, and `after` returns an existing bin.
+            match Self::find_in(unsafe { self.bin(bin) }, hash, is) {
+                Err(true) => bin = self.after(bin),
                 found => return found.ok().map(|(_, entry)| entry),
             }
         }
         None
     }
 
-    fn after(self, bucket: usize) -> usize {
-        if bucket + 1 < self.number { bucket + 1 } else { 0 }
+    fn after(self, bin: usize) -> usize {
+        if bin + 1 < self.number { bin + 1 } else { 0 }
     }
 
-    /// Asks for the lines of the bucket that `hash` names.
+    /// Prefetches the home bin of `hash`.
     #[cfg(feature = "left-right")]
     #[inline(always)]
     pub(super) fn prefetch(self, hash: Hashed) {
-        Bucket::prefetch(self.buckets.as_ptr().wrapping_add(hash.home(self.number)));
+        Bin::prefetch(self.bins.as_ptr().wrapping_add(hash.home(self.number)));
     }
 
-    /// Visits the entries in the bucket that `hash` names whose tag is its: mostly the one of that hash, if there is
-    /// one, and hardly ever another.
+    /// Visits the entries in the home bin of `hash` that have its tag. That is the entry of that hash, if there is one
+    /// in its home bin, and hardly ever another.
     ///
     /// # Safety
-    /// The side is neither changed nor dropped meanwhile.
+    /// The side is neither changed nor dropped during the call.
     #[cfg(feature = "left-right")]
     #[inline(always)]
     pub(super) unsafe fn likely(self, hash: Hashed, mut each: impl FnMut(&E)) {
-        // SAFETY: as the caller says; homes are below the number.
-        let bucket = unsafe { self.bucket(hash.home(self.number)) };
-        let _ = Self::find_in(bucket, hash, |entry| {
+        // SAFETY: the caller promises that the side does not change, and a home is less than the number of bins.
+        let bin = unsafe { self.bin(hash.home(self.number)) };
+        let _ = Self::find_in(bin, hash, |entry| {
             each(entry);
             false
         });
     }
 
-    /// Visits the entries that belong to the bucket that `from` names, wherever they lie, but those of smaller hashes;
-    /// the least hash that belongs behind it, if one does. An entry's place changes with the number of buckets, the
-    /// order of their hashes does not.
+    /// Visits the entries whose home is that of `from`, in any bin, except those with smaller hashes.
+    /// Returns the least hash of the next home bin, or `None` after the last. Growth moves entries to other bins, but
+    /// keeps the order of hashes, so a walk can go on after it.
     ///
     /// # Safety
-    /// The side is neither changed nor dropped meanwhile.
+    /// The side is neither changed nor dropped during the call.
     #[cfg(feature = "left-right")]
     pub(super) unsafe fn visit(
         self,
@@ -188,40 +187,40 @@ impl<E: Copy> View<E> {
         let home = from.home(self.number);
         let mut at = home;
         loop {
-            // SAFETY: as the caller says.
-            let bucket = unsafe { self.bucket(at) };
-            for slot in bucket.head().used() {
-                // SAFETY: the head said that it is in use, and nothing changes.
-                let entry = unsafe { bucket.entry(slot) };
+            // SAFETY: the caller promises that the side does not change, and `after` returns an existing bin.
+            let bin = unsafe { self.bin(at) };
+            for slot in bin.head().used() {
+                // SAFETY: the head said that the slot is in use, and the side does not change.
+                let entry = unsafe { bin.entry(slot) };
                 let hash = hash(entry);
                 if hash.home(self.number) == home && hash.0 >= from.0 {
                     each(entry);
                 }
             }
             at = self.after(at);
-            if !bucket.head().was_passed() || at == home {
-                return Hashed::first_behind(home, self.number);
+            if !bin.head().has_overflowed() || at == home {
+                return Hashed::first_past(home, self.number);
             }
         }
     }
 
-    /// All entries.
+    /// Returns an iterator over all entries.
     ///
     /// # Safety
     /// The side is neither changed nor dropped while the iterator and its results are used.
     #[inline]
     pub(super) unsafe fn entries<'a>(self) -> Entries<'a, E> {
-        // SAFETY: as the caller says; there is at least one bucket.
-        let (slots, left) = (unsafe { self.bucket(0) }.head().used(), self.len);
-        Entries { view: self, bucket: 0, slots, left, borrows: PhantomData }
+        // SAFETY: the caller promises that the side does not change, and there is at least one bin.
+        let (slots, left) = (unsafe { self.bin(0) }.head().used(), self.len);
+        Entries { view: self, bin: 0, slots, left, borrows: PhantomData }
     }
 }
 
 /// The entries of a side that does not change.
 pub(super) struct Entries<'a, E> {
     view: View<E>,
-    bucket: usize,
-    /// Of the bucket, those that are left.
+    bin: usize,
+    /// The slots of the bin that are left.
     slots: Slots,
     left: usize,
     borrows: PhantomData<&'a E>,
@@ -239,19 +238,19 @@ impl<'a, E: Copy> Iterator for Entries<'a, E> {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            // SAFETY: whoever made the iterator sees to it.
-            let bucket = unsafe { self.view.bucket(self.bucket) };
+            // SAFETY: the caller of `View::entries` promised that the side does not change.
+            let bin = unsafe { self.view.bin(self.bin) };
             if let Some(slot) = self.slots.next() {
                 self.left -= 1;
-                // SAFETY: the head said that it is in use, and nothing changes.
-                return Some((Place { bucket: self.bucket, slot }, unsafe { bucket.entry(slot) }));
+                // SAFETY: the head said that the slot is in use, and the side does not change.
+                return Some((Place { bin: self.bin, slot }, unsafe { bin.entry(slot) }));
             }
-            if self.bucket + 1 >= self.view.number {
+            if self.bin + 1 >= self.view.number {
                 return None;
             }
-            self.bucket += 1;
-            // SAFETY: as above.
-            self.slots = unsafe { self.view.bucket(self.bucket) }.head().used();
+            self.bin += 1;
+            // SAFETY: as above, and the bin exists.
+            self.slots = unsafe { self.view.bin(self.bin) }.head().used();
         }
     }
 
@@ -260,18 +259,18 @@ impl<'a, E: Copy> Iterator for Entries<'a, E> {
     }
 }
 
-/// A side as its owner has it; `B` keeps the buckets, at least one.
+/// A side as its owner sees it. `B` stores the bins, at least one.
 pub(super) struct Side<E, B> {
-    buckets: B,
+    bins: B,
     len: usize,
     generation: u64,
     entries: PhantomData<E>,
 }
 
 impl<E, B> Side<E, B> {
-    /// Of buckets that are empty, and not none.
-    pub(super) const fn new(buckets: B) -> Self {
-        Self { buckets, len: 0, generation: 0, entries: PhantomData }
+    /// Makes a side of `bins`, which are empty; there is at least one.
+    pub(super) const fn new(bins: B) -> Self {
+        Self { bins, len: 0, generation: 0, entries: PhantomData }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -287,26 +286,26 @@ impl<E, B> Side<E, B> {
     }
 }
 
-impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
-    fn all(&self) -> &[Bucket<E>] {
-        self.buckets.as_ref()
+impl<E: Copy, B: AsRef<[Bin<E>]> + AsMut<[Bin<E>]>> Side<E, B> {
+    fn all(&self) -> &[Bin<E>] {
+        self.bins.as_ref()
     }
 
-    fn at(&mut self, bucket: usize) -> &mut Bucket<E> {
-        &mut self.buckets.as_mut()[bucket]
+    fn at(&mut self, bin: usize) -> &mut Bin<E> {
+        &mut self.bins.as_mut()[bin]
     }
 
     pub(super) fn view(&self) -> View<E> {
         let (all, len, generation) = (self.all(), self.len, self.generation);
-        View { buckets: NonNull::from(all).cast(), number: all.len(), len, generation }
+        View { bins: NonNull::from(all).cast(), number: all.len(), len, generation }
     }
 
-    pub(super) fn buckets(&self) -> usize {
+    pub(super) fn bins(&self) -> usize {
         self.all().len()
     }
 
     pub(super) fn capacity(&self) -> usize {
-        Bucket::<E>::capacity(self.buckets())
+        Bin::<E>::capacity(self.bins())
     }
 
     #[cfg(feature = "left-right")]
@@ -315,116 +314,117 @@ impl<E: Copy, B: AsRef<[Bucket<E>]> + AsMut<[Bucket<E>]>> Side<E, B> {
     }
 
     pub(super) fn find(&self, hash: Hashed, is: impl Fn(&E) -> bool + Copy) -> Option<(Place, &E)> {
-        let at_home = |bucket, slot, entry| (Place { bucket, slot }, entry);
+        let at_home = |bin, slot, entry| (Place { bin, slot }, entry);
         let behind = |entry| (self.place_of(entry), entry);
-        // SAFETY: `&self` lives as long as the result, and changes ask for `&mut self`.
+        // SAFETY: the result borrows `&self`, and changes take `&mut self`.
         unsafe { self.view().find_from_home(hash, is, at_home, behind) }
     }
 
-    /// Where `entry` lies, which is one of these.
+    /// Returns the place of `entry`, which is one of this side's.
     #[inline(never)]
     fn place_of(&self, entry: &E) -> Place {
         let at = core::ptr::from_ref(entry).addr() - self.all().as_ptr().addr();
-        let (bucket, within) = (at / size_of::<Bucket<E>>(), at % size_of::<Bucket<E>>());
-        // Entries of no size have no slot of their own: any that is in use will do.
-        let any = || self.all()[bucket].head().used().next();
+        let (bin, within) = (at / size_of::<Bin<E>>(), at % size_of::<Bin<E>>());
+        // Entries of size zero all have the bin's address: any slot in use will do.
+        let any = || self.all()[bin].head().used().next();
         let slot = within.checked_div(size_of::<E>()).or_else(any);
-        Place { bucket, slot: slot.expect("in use") }
+        Place { bin, slot: slot.expect("in use") }
     }
 
     pub(super) fn entries(&self) -> Entries<'_, E> {
-        // SAFETY: as in `find`.
+        // SAFETY: the result borrows `&self`, and changes take `&mut self`.
         unsafe { self.view().entries() }
     }
 
-    /// The places of `bucket` in use now.
-    pub(super) fn places_of(&self, bucket: usize) -> impl Iterator<Item = Place> + use<E, B> {
-        self.all()[bucket].head().used().map(move |slot| Place { bucket, slot })
+    /// Returns the places of `bin` that are in use now.
+    pub(super) fn places_of(&self, bin: usize) -> impl Iterator<Item = Place> + use<E, B> {
+        self.all()[bin].head().used().map(move |slot| Place { bin, slot })
     }
 
-    /// The entry at `place`, if that is in use.
+    /// Returns the entry at `place`, if the place is in use.
     pub(super) fn get(&self, place: Place) -> Option<&E> {
-        let bucket = self.all().get(place.bucket)?;
-        // SAFETY: the head says so.
-        bucket.head().holds(place.slot).then(|| unsafe { bucket.entry(place.slot) })
+        let bin = self.all().get(place.bin)?;
+        // SAFETY: the head says that the slot is in use, and the result borrows `&self`.
+        bin.head().holds(place.slot).then(|| unsafe { bin.entry(place.slot) })
     }
 
-    /// Forgets all entries.
+    /// Removes all entries.
     pub(super) fn clear(&mut self) {
-        self.buckets.as_mut().iter_mut().for_each(Bucket::clear);
+        self.bins.as_mut().iter_mut().for_each(Bin::clear);
         self.len = 0;
     }
 
-    /// Returns the bucket that the entry at `place` belongs to, if `hash` is what its key's `Hash` answers now. If the
-    /// tag of the entry says that the key answered otherwise before, returns the bucket where the entry lies: then no
-    /// bucket counts one entry less, and at worst some searches go further than they need.
+    /// Returns the home bin of the entry at `place`, if `hash` is what its key's `Hash` returns now. If the tag of the
+    /// entry shows that `Hash` returned something else when the entry was placed, returns the bin that holds it. Then
+    /// removing the entry lowers no overflow count, and at worst some searches go further than they need.
     #[inline(always)]
     pub(super) fn home_of(&self, hash: Hashed, place: Place) -> usize {
-        let home = hash.home(self.buckets());
-        // Most entries lie in the bucket that they belong to, and need not be asked for their tag.
-        let is_its =
-            home == place.bucket || self.all()[place.bucket].head().has_tag(place.slot, hash);
-        if is_its { home } else { place.bucket }
+        let home = hash.home(self.bins());
+        // Most entries are in their home bin, and then the tag need not be read.
+        let is_its = home == place.bin || self.all()[place.bin].head().has_tag(place.slot, hash);
+        if is_its { home } else { place.bin }
     }
 
-    /// Whether the entry at `place`, which belongs to the bucket `home`, is found under `hash`.
+    /// Returns true if a search for `hash` finds the entry at `place`, whose home is the bin `home`.
     #[cfg(feature = "left-right")]
     pub(super) fn is_found_under(&self, hash: Hashed, home: usize, place: Place) -> bool {
-        let head = self.all()[place.bucket].head();
-        hash.home(self.buckets()) == home && head.has_tag(place.slot, hash)
+        let head = self.all()[place.bin].head();
+        hash.home(self.bins()) == home && head.has_tag(place.slot, hash)
     }
 
-    /// Replaces the entry at `place`, which is in use.
+    /// Replaces the entry at `place`, which is in use, and returns the old one.
     pub(super) fn replace(&mut self, place: Place, entry: E) -> E {
-        self.at(place.bucket).replace(place.slot, entry)
+        self.at(place.bin).replace(place.slot, entry)
     }
 
-    /// Places an entry that is not there yet, and returns its place. There must be room for it. Calls `touch` with each
-    /// bucket that changes.
+    /// Places an entry that is not in the side yet, and returns its place. There must be room for it. Calls `mark` with
+    /// each bin that changes.
     #[inline(always)]
-    pub(super) fn place(&mut self, hash: Hashed, entry: E, mut touch: impl FnMut(usize)) -> Place {
+    pub(super) fn place(&mut self, hash: Hashed, entry: E, mut mark: impl FnMut(usize)) -> Place {
         debug_assert!(self.len < self.capacity());
-        let mut bucket = hash.home(self.buckets());
+        let mut bin = hash.home(self.bins());
         loop {
-            touch(bucket);
-            if let Some(slot) = self.at(bucket).put(hash, entry) {
+            mark(bin);
+            if let Some(slot) = self.at(bin).put(hash, entry) {
                 self.len += 1;
-                return Place { bucket, slot };
+                return Place { bin, slot };
             }
-            self.at(bucket).pass();
-            bucket = self.view().after(bucket);
+            // Counted, because a lookup stops at the first bin that no entry has passed.
+            self.at(bin).add_overflow();
+            bin = self.view().after(bin);
         }
     }
 
-    /// Takes out the entry at `place`, which belongs to the bucket `home`. Calls `touch` with each bucket that changes.
-    pub(super) fn take(&mut self, home: usize, place: Place, mut touch: impl FnMut(usize)) -> E {
-        let mut bucket = home;
-        while bucket != place.bucket {
-            touch(bucket);
-            self.at(bucket).pass_less();
-            bucket = self.view().after(bucket);
+    /// Takes out the entry at `place`, whose home is the bin `home`. Calls `mark` with each bin that changes.
+    pub(super) fn take(&mut self, home: usize, place: Place, mut mark: impl FnMut(usize)) -> E {
+        let mut bin = home;
+        while bin != place.bin {
+            mark(bin);
+            // Otherwise misses would read past this bin for ever.
+            self.at(bin).remove_overflow();
+            bin = self.view().after(bin);
         }
-        touch(bucket);
+        mark(bin);
         self.len -= 1;
-        self.at(bucket).take(place.slot)
+        self.at(bin).take(place.slot)
     }
 
-    /// Has `bucket` hold what it holds in `other`, which has as many.
-    pub(super) fn copy_bucket(&mut self, other: &Self, bucket: usize) {
-        *self.at(bucket) = other.all()[bucket];
+    /// Copies `bin` from `other`, which has as many bins.
+    pub(super) fn copy_bin(&mut self, other: &Self, bin: usize) {
+        *self.at(bin) = other.all()[bin];
         self.len = other.len;
     }
 
-    /// Has all buckets hold what they hold in `other`, which has as many.
+    /// Copies all bins from `other`, which has as many.
     #[cfg(feature = "left-right")]
     pub(super) fn copy_all(&mut self, other: &Self) {
-        self.buckets.as_mut().copy_from_slice(other.all());
+        self.bins.as_mut().copy_from_slice(other.all());
         self.len = other.len;
     }
 
-    /// Asks for the lines of `bucket`.
+    /// Prefetches `bin`.
     #[cfg(feature = "left-right")]
-    pub(super) fn prefetch(&self, bucket: usize) {
-        Bucket::prefetch(self.all().as_ptr().wrapping_add(bucket));
+    pub(super) fn prefetch(&self, bin: usize) {
+        Bin::prefetch(self.all().as_ptr().wrapping_add(bin));
     }
 }

@@ -1,9 +1,9 @@
-//! A view of many keys at once.
+//! Snapshots: reads of many keys in one published state.
 
-use super::bucket::Hashed;
-use super::keep::{Boxed, Keep};
+use super::bin::Hashed;
 use super::reader::ReadHandle;
 use super::side::{Entries, View};
+use super::storage::{Boxed, Storage};
 use crate::api::hasher::DefaultHashBuilder;
 use core::array;
 use core::fmt;
@@ -13,20 +13,34 @@ use core::marker::PhantomData;
 use core::ptr::NonNull;
 use equivalent::Equivalent;
 
-/// One published state of a map, for as long as it is held. From [`ReadHandle::enter`].
-pub struct Snapshot<'a, K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
+/// One published state of a map, for as long as the snapshot is held. Made by [`ReadHandle::enter`].
+pub struct Snapshot<'a, K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
     handle: &'a ReadHandle<K, V, S, P>,
     view: View<P::Entry>,
 }
 
-impl<'a, K, V, S, P: Keep<K, V>> Snapshot<'a, K, V, S, P> {
-    /// Of a handle that looks, and looks away when the snapshot is dropped.
+impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
+    /// Returns a snapshot for reading many keys: all reads see one published state.
+    ///
+    /// Wait-free; allocates nothing. A read of a snapshot costs what a read of a plain hash table costs. While the
+    /// snapshot is held, the writer can publish once. It defers later changes
+    /// ([`WriteHandle::stalled_readers`](super::WriteHandle::stalled_readers)).
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.extend([("from", 1), ("to", 2)]);
+    /// w.publish();
+    /// let snapshot = r.enter();
+    /// assert_eq!((snapshot.get("from"), snapshot.get("to")), (Some(&1), Some(&2)));
+    /// ```
     #[inline(always)]
-    pub(super) fn new(handle: &'a ReadHandle<K, V, S, P>, view: View<P::Entry>) -> Self {
-        Self { handle, view }
+    pub fn enter(&self) -> Snapshot<'_, K, V, S, P> {
+        Snapshot { view: self.begin_read(), handle: self }
     }
+}
 
-    /// The number of entries. O(1).
+impl<K, V, S, P: Storage<K, V>> Snapshot<'_, K, V, S, P> {
+    /// Returns the number of entries. O(1).
     ///
     /// ```
     /// let (_w, r) = hedgerow::LeftRightMap::<u32, u32>::new();
@@ -36,7 +50,7 @@ impl<'a, K, V, S, P: Keep<K, V>> Snapshot<'a, K, V, S, P> {
         self.view.len
     }
 
-    /// Whether there are no entries. O(1).
+    /// Returns true if there are no entries. O(1).
     ///
     /// ```
     /// let (_w, r) = hedgerow::LeftRightMap::<u32, u32>::new();
@@ -46,7 +60,7 @@ impl<'a, K, V, S, P: Keep<K, V>> Snapshot<'a, K, V, S, P> {
         self.len() == 0
     }
 
-    /// How many publishes there were up to this state.
+    /// Returns the number of publishes up to this state.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -59,7 +73,7 @@ impl<'a, K, V, S, P: Keep<K, V>> Snapshot<'a, K, V, S, P> {
         self.view.generation
     }
 
-    /// All entries, in no order.
+    /// Returns an iterator over all entries, in no order.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -68,11 +82,11 @@ impl<'a, K, V, S, P: Keep<K, V>> Snapshot<'a, K, V, S, P> {
     /// assert_eq!(r.enter().iter().map(|(key, _)| key).sum::<i32>(), 3);
     /// ```
     pub fn iter(&self) -> Iter<'_, K, V, P> {
-        // SAFETY: the handle looks as long as `self` lives, which the iterator borrows.
+        // SAFETY: the read section lasts as long as `self`, which the iterator borrows.
         Iter { entries: unsafe { self.view.entries() }, pairs: PhantomData }
     }
 
-    /// All keys, in no order.
+    /// Returns an iterator over all keys, in no order.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -84,7 +98,7 @@ impl<'a, K, V, S, P: Keep<K, V>> Snapshot<'a, K, V, S, P> {
         self.iter().map(|(key, _)| key)
     }
 
-    /// All values, in no order.
+    /// Returns an iterator over all values, in no order.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -97,14 +111,14 @@ impl<'a, K, V, S, P: Keep<K, V>> Snapshot<'a, K, V, S, P> {
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
-    /// Visits a few entries, in the order of a hash of their keys, and tells where to go on: a walk that can be put
-    /// down between two snapshots, however the map has changed and grown. None is where it ends, 0 where it begins.
+impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> Snapshot<'_, K, V, S, P> {
+    /// Visits a few entries, in the order of a hash of their keys, and returns where to go on. A walk starts with 0 and
+    /// ends when `None` is returned. Each call may use another snapshot, even if the map has changed and grown between.
     ///
-    /// An entry that is there all the time is visited; one that comes or goes meanwhile may be. As long as the map has
-    /// as many buckets none is visited twice. Wait-free, if `each` is; allocates nothing; O(1) expected, and O(n / k)
-    /// calls for a walk, where about k = 5 entries are visited by one. Calls the hasher for each of them, and for some
-    /// others.
+    /// The walk visits each entry that stays in the map all the time, and may visit entries that are inserted or
+    /// removed meanwhile. It visits an entry twice only if the number of bins changes. Wait-free, if `each` is;
+    /// allocates nothing; O(1) expected. A call visits about k = 5 entries, so a walk takes O(n / k) calls. Calls the
+    /// hasher for each of the entries, and for some others.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -118,9 +132,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
     /// assert!(seen.into_iter().eq(0..100));
     /// ```
     pub fn scan(&self, from: u64, mut each: impl FnMut(&K, &V)) -> Option<u64> {
-        // SAFETY: the handle looks as long as `self` lives, so nothing that the view leads to changes or goes.
+        // SAFETY: the read section lasts as long as `self`, so the entries of the view neither change nor are freed.
         unsafe {
-            // What a node knows of its hash is the writer's, who may have taken it out of the other side.
+            // The hash in a node belongs to the writer, which may have overwritten it with a link.
             let key = |entry: &P::Entry| P::pair(NonNull::from(entry)).0;
             let hash = |entry: &P::Entry| self.handle.shared().hash(key(entry));
             self.view.visit(Hashed(from), hash, |entry| {
@@ -135,14 +149,14 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        // SAFETY: the handle looks as long as `self` lives, so nothing that the view leads to changes or goes.
+        // SAFETY: the read section lasts as long as `self`, so the entries of the view neither change nor are freed.
         unsafe {
             let is = move |entry: &P::Entry| key.equivalent(P::pair(NonNull::from(entry)).0);
             self.view.find(hash, is).map(|entry| P::pair(NonNull::from(entry)))
         }
     }
 
-    /// The key's value. O(1) expected.
+    /// Returns the value of `key`. O(1) expected.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -158,7 +172,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
         self.find(self.handle.shared().hash(key), key).map(|(_, value)| value)
     }
 
-    /// The entry's key and value. O(1) expected.
+    /// Returns the stored key and value of `key`. O(1) expected.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -191,18 +205,18 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
         self.get(key).cloned().unwrap_or_default()
     }
 
-    /// Begins a look-up that [`end_lookup`](Self::end_lookup) ends: hashes the key, and has the processor fetch what
-    /// the hash leads to. Whoever begins several before the first is ended waits for memory once.
+    /// Begins a lookup that [`end_lookup`](Self::end_lookup) ends: hashes the key and prefetches its bin. A caller that
+    /// begins several lookups before it ends the first waits for memory once.
     ///
-    /// [`get_many`](Self::get_many) does that for keys of one map. This is for those of several maps, or in several
-    /// stages: a look-up may be ended in a later snapshot of the same map than it was begun in.
+    /// [`get_many`](Self::get_many) does that for the keys of one map. This is for keys of several maps, or for lookups
+    /// in several stages. A lookup may be ended in a later snapshot of the same map.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
     /// w.extend([("rose", "red"), ("daisy", "white")]);
     /// w.publish();
     /// let begun = ["rose", "daisy"].map(|key| (key, r.enter().begin_lookup(key)));
-    /// // What the keys' entries refer to can be fetched as well.
+    /// // This is the time to prefetch what the entries point to.
     /// for (_, lookup) in &begun {
     ///     r.enter().likely(*lookup, |_, _| ());
     /// }
@@ -220,11 +234,12 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
         Lookup(hash)
     }
 
-    /// Visits entries that the key of a look-up may have: the one that it has, if there is one and it lies in its own
-    /// place, and hardly ever another. To fetch what they refer to; [`end_lookup`](Self::end_lookup) says which it is.
+    /// Visits the entries that may belong to a lookup, so that the caller can prefetch what they point to. It visits
+    /// the entry of the key, if that is in its home bin, and hardly ever another. [`end_lookup`](Self::end_lookup)
+    /// returns the right one.
     #[inline]
     pub fn likely(&self, lookup: Lookup, mut each: impl FnMut(&K, &V)) {
-        // SAFETY: the handle looks as long as `self` lives, so nothing that the view leads to changes or goes.
+        // SAFETY: the read section lasts as long as `self`, so the entries of the view neither change nor are freed.
         unsafe {
             self.view.likely(lookup.0, |entry| {
                 let (key, value) = P::pair(NonNull::from(entry));
@@ -233,8 +248,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
         }
     }
 
-    /// The key and value of the entry whose look-up was begun with an equal key; with another it may be none. O(1)
-    /// expected.
+    /// Returns the stored key and value of `key`, if the lookup was begun with an equal key. With another key it may
+    /// return `None`. O(1) expected.
     #[inline]
     pub fn end_lookup<Q>(&self, lookup: Lookup, key: &Q) -> Option<(&K, &V)>
     where
@@ -243,7 +258,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
         self.find(lookup.0, key)
     }
 
-    /// Whether there is an entry for `key`. O(1) expected.
+    /// Returns true if there is an entry for `key`. O(1) expected.
     ///
     /// ```
     /// let (_w, r) = hedgerow::LeftRightMap::<u32, u32>::new();
@@ -257,8 +272,8 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
         self.get(key).is_some()
     }
 
-    /// The value of each of `keys`: as [`get`](Self::get) of each in turn, but the waits for memory overlap, so
-    /// that a table larger than the caches answers sooner.
+    /// Returns the values of `keys`, as [`get`](Self::get) does for each of them. The waits for memory overlap, so this
+    /// is faster if the table is larger than the caches.
     ///
     /// Sixteen keys at a time gain most of it.
     ///
@@ -282,24 +297,24 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Snapshot<'_, K, V, S, P> {
     }
 }
 
-/// A look-up that was begun: what [`Snapshot::begin_lookup`] found of its key.
+/// A lookup that [`Snapshot::begin_lookup`] has begun.
 #[derive(Clone, Copy, Debug)]
 pub struct Lookup(Hashed);
 
-impl<K, V, S, P: Keep<K, V>> Drop for Snapshot<'_, K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Drop for Snapshot<'_, K, V, S, P> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.handle.look_away();
+        self.handle.end_read();
     }
 }
 
-impl<K: fmt::Debug, V: fmt::Debug, S, P: Keep<K, V>> fmt::Debug for Snapshot<'_, K, V, S, P> {
+impl<K: fmt::Debug, V: fmt::Debug, S, P: Storage<K, V>> fmt::Debug for Snapshot<'_, K, V, S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
 }
 
-impl<'s, K, V, S, P: Keep<K, V>> IntoIterator for &'s Snapshot<'_, K, V, S, P> {
+impl<'s, K, V, S, P: Storage<K, V>> IntoIterator for &'s Snapshot<'_, K, V, S, P> {
     type Item = (&'s K, &'s V);
     type IntoIter = Iter<'s, K, V, P>;
 
@@ -309,18 +324,18 @@ impl<'s, K, V, S, P: Keep<K, V>> IntoIterator for &'s Snapshot<'_, K, V, S, P> {
 }
 
 /// The entries of a [`Snapshot`], in no order.
-pub struct Iter<'s, K, V, P: Keep<K, V> = Boxed> {
+pub struct Iter<'s, K, V, P: Storage<K, V> = Boxed> {
     entries: Entries<'s, P::Entry>,
     pairs: PhantomData<&'s (K, V)>,
 }
 
-impl<'s, K, V, P: Keep<K, V>> Iterator for Iter<'s, K, V, P> {
+impl<'s, K, V, P: Storage<K, V>> Iterator for Iter<'s, K, V, P> {
     type Item = (&'s K, &'s V);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         let (_, entry) = self.entries.next()?;
-        // SAFETY: the iterator borrows the snapshot, whose handle looks.
+        // SAFETY: the iterator borrows the snapshot, whose read section has not ended.
         Some(unsafe { P::pair(NonNull::from(entry)) })
     }
 
@@ -329,16 +344,16 @@ impl<'s, K, V, P: Keep<K, V>> Iterator for Iter<'s, K, V, P> {
     }
 }
 
-impl<K, V, P: Keep<K, V>> ExactSizeIterator for Iter<'_, K, V, P> {}
-impl<K, V, P: Keep<K, V>> FusedIterator for Iter<'_, K, V, P> {}
+impl<K, V, P: Storage<K, V>> ExactSizeIterator for Iter<'_, K, V, P> {}
+impl<K, V, P: Storage<K, V>> FusedIterator for Iter<'_, K, V, P> {}
 
-impl<K, V, P: Keep<K, V>> Clone for Iter<'_, K, V, P> {
+impl<K, V, P: Storage<K, V>> Clone for Iter<'_, K, V, P> {
     fn clone(&self) -> Self {
         Self { entries: self.entries.clone(), pairs: PhantomData }
     }
 }
 
-impl<K: fmt::Debug, V: fmt::Debug, P: Keep<K, V>> fmt::Debug for Iter<'_, K, V, P> {
+impl<K: fmt::Debug, V: fmt::Debug, P: Storage<K, V>> fmt::Debug for Iter<'_, K, V, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.clone()).finish()
     }

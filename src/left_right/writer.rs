@@ -1,19 +1,19 @@
-//! Writing: one handle, whose changes readers see when it publishes them.
+//! The writer's handle. Readers see its changes when it publishes them.
 
-use super::keep::{Boxed, Keep};
-use super::pen::Pen;
+use super::inner::Inner;
 use super::reader::ReadHandle;
 #[cfg(feature = "std")]
-use super::ripe::Ripe;
-use super::shared::Shared;
-use super::unpublished::Unpublished;
+use super::storage::Reclaimable;
+use super::storage::{Boxed, Storage};
+use super::writer_core::WriterCore;
+use super::writer_view::WriterView;
 use crate::api::hasher::DefaultHashBuilder;
 use crate::error::TryInsertError;
 use crate::error::TryReserveError;
 use crate::sync::backoff::Backoff;
-use crate::sync::counted::Counted;
 #[cfg(feature = "std")]
 use crate::sync::holder::Holder;
+use crate::sync::shared::Shared;
 use alloc::alloc::handle_alloc_error;
 use core::alloc::Layout;
 use core::error::Error;
@@ -23,38 +23,38 @@ use equivalent::Equivalent;
 #[cfg(feature = "std")]
 use std::sync::Arc;
 
-/// Changes a map, and has readers see the changes all at once, when it publishes them.
+/// Changes a map, and publishes the changes: readers see all of them at once.
 ///
-/// There is one at a time. If it is dropped, or its thread panics, [`ReadHandle::writer`] gives another, which
-/// goes on where this one was.
+/// There is one writer at a time. If the handle is dropped, or its thread panics, [`ReadHandle::writer`] returns
+/// another, which goes on from where this one was.
 ///
 /// # Guarantees
-/// - Closures run once, and a change is made to the other table without any user code. `Hash`, `Eq`, `Clone`, `Drop`
-///   and closures run with nothing half done: they may panic, and they may use readers' handles of the same map. None
-///   of them runs while a lock is held that a reader needs, for there is no such lock.
-/// - A key whose `Hash` contradicts its `Eq` may be found or not, and there may be two of it. Other keys and what
-///   readers see are not affected, except that other [`Inline`](super::Inline) entries may not be found where `Hash`
-///   answers differently each time.
-/// - Keys and values are dropped once: those that readers may have met, by the first change after the publish that hid
-///   them ([`wait_for_readers`](Self::wait_for_readers) does it at once), others at once, and all that is left with the
-///   last handle, the writer's or a reader's.
-/// - No operation but [`publish`](Self::publish), [`wait_for_readers`](Self::wait_for_readers),
-///   [`retain`](Self::retain), [`clear`](Self::clear) and [`shrink_to_fit`](Self::shrink_to_fit) waits for a reader,
-///   but for the first change after a publish, and that not for long. While one has been looking since before the last
-///   publish, changes are noted beside, at the price of a hash table's insertion each, and made later.
-/// - Publishing costs time by what has changed, not by what is there; after growth, once by what is there. The first
-///   change after a publish takes most of it.
-pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
-    shared: Counted<Shared<K, V, S, P>>,
+/// - Closures run once, and copying a change to the other table runs no user code. `Hash`, `Eq`, `Clone`, `Drop` and
+///   closures never find an operation half done: they may panic, and they may use read handles of the same map. No lock
+///   that a reader needs is held while they run, because readers take no lock.
+/// - A key whose `Hash` contradicts its `Eq` may or may not be found, and may have two entries. Other keys and
+///   published states are not affected, with one exception: if `Hash` answers differently each time, other
+///   [`Inline`](super::Inline) entries may not be found.
+/// - Keys and values are dropped once. The first change after a publish drops those that it took from readers
+///   ([`wait_for_readers`](Self::wait_for_readers) drops them without a change). Those that no reader has seen are
+///   dropped at once, and the rest with the last handle, whether the writer's or a reader's.
+/// - Only [`publish`](Self::publish), [`wait_for_readers`](Self::wait_for_readers), [`retain`](Self::retain),
+///   [`clear`](Self::clear) and [`shrink_to_fit`](Self::shrink_to_fit) wait for readers. The first change after a
+///   publish may wait too, briefly. If a reader has been reading since before the last publish,
+///   changes are deferred: each costs an insertion into a hash table, and is made later.
+/// - The cost of a publish depends on the number of changes, not on the size of the map. After growth, one publish
+///   costs by the size. The first change after a publish does most of the work.
+pub struct WriteHandle<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
+    shared: Shared<Inner<K, V, S, P>>,
 }
 
-/// Figures about a map, from [`WriteHandle::stats`].
+/// Statistics of a map, from [`WriteHandle::stats`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LeftRightStats {
     /// Entries, unpublished changes included.
     pub len: usize,
-    /// Bytes of both tables and of notes about what has changed. Boxed entries come on top.
+    /// Bytes of both tables and of the writer's notes. Boxed entries are not counted.
     pub memory_bytes: usize,
 }
 
@@ -66,46 +66,64 @@ fn out_of_memory<T>(why: TryReserveError) -> T {
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
-    /// Of a map just made.
-    pub(super) fn new(shared: Counted<Shared<K, V, S, P>>) -> Self {
+impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
+    /// Returns the writer's handle if there is none: its owner dropped it, or panicked. Changes that were not published
+    /// are kept, and the new writer may publish them. Lock-free.
+    ///
+    /// ```
+    /// let (mut w, r) = hedgerow::LeftRightMap::new();
+    /// w.insert(1, 'a');
+    /// assert!(r.writer().is_none());
+    /// drop(w);
+    /// let mut w = r.writer().unwrap();
+    /// w.publish();
+    /// assert_eq!(r.get_copied(&1), Some('a'));
+    /// ```
+    pub fn writer(&self) -> Option<WriteHandle<K, V, S, P>> {
+        WriteHandle::take(self.shared())
+    }
+}
+
+impl<K, V, S, P: Storage<K, V>> WriteHandle<K, V, S, P> {
+    /// Makes the first writer of a new map, which holds the writer's claim.
+    pub(super) fn new(shared: Shared<Inner<K, V, S, P>>) -> Self {
         Self { shared }
     }
 
-    pub(super) fn take(shared: &Counted<Shared<K, V, S, P>>) -> Option<Self> {
-        shared.take_writing().then(|| Self { shared: shared.clone() })
+    pub(super) fn take(shared: &Shared<Inner<K, V, S, P>>) -> Option<Self> {
+        shared.claim_writing().then(|| Self { shared: shared.clone() })
     }
 
-    fn pen(&mut self) -> Pen<'_, K, V, S, P> {
-        // SAFETY: this handle has the writer's place, and is borrowed mutably as long as the pen is.
-        unsafe { Pen::new(&self.shared) }
+    fn core(&mut self) -> WriterCore<'_, K, V, S, P> {
+        // SAFETY: this handle holds the writer's claim, and the result borrows it mutably.
+        unsafe { WriterCore::new(&self.shared) }
     }
 
-    /// The lock that is taken for each use of this handle from now on, or None.
+    /// Sets the lock that a thread holds for each use of this handle from now on; `None` if there is none.
     #[cfg(feature = "std")]
     pub(super) fn share(&mut self, lock: Option<Arc<Holder>>) {
-        // SAFETY: this handle has the writer's place, and is borrowed mutably, so nobody else uses the draft.
-        unsafe { self.shared.draft() }.lock = lock;
+        // SAFETY: this handle holds the writer's claim and is borrowed mutably, so nothing else uses the changes.
+        unsafe { self.shared.pending_mut() }.lock = lock;
     }
 
-    /// Whether something was not dropped because this thread held the lock.
+    /// Returns true if entries are set aside, because this thread held the lock when they became reclaimable.
     #[cfg(feature = "std")]
-    pub(super) fn has_ripe(&mut self) -> bool {
-        self.pen().has_ripe()
+    pub(super) fn has_reclaimable(&mut self) -> bool {
+        self.core().has_reclaimable()
     }
 
-    /// What was not dropped because this thread held the lock.
+    /// Takes the entries that were set aside.
     #[cfg(feature = "std")]
-    pub(super) fn take_ripe(&mut self) -> Ripe<K, V, P> {
-        self.pen().take_ripe()
+    pub(super) fn take_reclaimable(&mut self) -> Reclaimable<K, V, P> {
+        self.core().take_reclaimable()
     }
 
-    fn seen(&self) -> Unpublished<'_, K, V, S, P> {
-        // SAFETY: this handle has the writer's place, and is borrowed as long as the result, so no pen is made.
-        Unpublished::new(&self.shared, unsafe { self.shared.draft_as_is() })
+    fn view(&self) -> WriterView<'_, K, V, S, P> {
+        // SAFETY: this handle holds the writer's claim. The result borrows the handle, so no `WriterCore` is made.
+        WriterView::new(&self.shared, unsafe { self.shared.pending() })
     }
 
-    /// Returns another reader's handle. As a [`ReadHandle`]'s `clone`.
+    /// Returns a new read handle, as `clone` of a [`ReadHandle`] does.
     ///
     /// ```
     /// let (mut w, _) = hedgerow::LeftRightMap::new();
@@ -117,7 +135,7 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         ReadHandle::new(&self.shared)
     }
 
-    /// The number of entries, unpublished changes included. O(1).
+    /// Returns the number of entries, unpublished changes included. O(1).
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::new();
@@ -125,10 +143,10 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!(w.len(), 1);
     /// ```
     pub fn len(&self) -> usize {
-        self.seen().len()
+        self.view().len()
     }
 
-    /// Whether there are no entries, unpublished changes included. O(1).
+    /// Returns true if there are no entries, unpublished changes included. O(1).
     ///
     /// ```
     /// let (w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
@@ -138,7 +156,7 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         self.len() == 0
     }
 
-    /// Entries there is room for before the table grows. O(1).
+    /// Returns the number of entries that fit before the table grows. O(1).
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
@@ -146,10 +164,10 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert!(w.capacity() >= 100);
     /// ```
     pub fn capacity(&self) -> usize {
-        self.seen().capacity()
+        self.view().capacity()
     }
 
-    /// Returns figures about the map, unpublished changes included. O(1).
+    /// Returns statistics of the map, unpublished changes included. O(1).
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
@@ -158,11 +176,11 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert!(stats.len == 1 && stats.memory_bytes > 0);
     /// ```
     pub fn stats(&self) -> LeftRightStats {
-        let seen = self.seen();
-        LeftRightStats { len: seen.len(), memory_bytes: seen.bytes() }
+        let view = self.view();
+        LeftRightStats { len: view.len(), memory_bytes: view.bytes() }
     }
 
-    /// Whether there are changes that readers do not see. O(1).
+    /// Returns true if there are changes that readers cannot see. O(1).
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::new();
@@ -172,10 +190,10 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert!(!w.has_changes());
     /// ```
     pub fn has_changes(&self) -> bool {
-        self.seen().is_changed()
+        self.view().is_changed()
     }
 
-    /// How many publishes there were.
+    /// Returns the number of publishes.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -184,12 +202,12 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!((w.generation(), r.generation()), (1, 1));
     /// ```
     pub fn generation(&self) -> u64 {
-        self.seen().generation()
+        self.view().generation()
     }
 
-    /// Numbers ([`ReadHandle::reader_id`]) of the readers who have been looking since before the last publish. They
-    /// keep what it replaced from being dropped, and the next publish from being done. Of one who let go and looks
-    /// again this may not be told at once, but the next time.
+    /// Returns the numbers ([`ReadHandle::reader_id`]) of the readers that have been reading since before the last
+    /// publish. They keep the entries that it replaced alive, and hold up the next publish. A reader that has ended its
+    /// read and begun another may still be listed once.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -206,10 +224,10 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!(r.get_copied(&7), Some('c'));
     /// ```
     pub fn stalled_readers(&self) -> impl Iterator<Item = usize> {
-        self.seen().stuck()
+        self.view().stalled_readers()
     }
 
-    /// The map's hasher.
+    /// Returns the map's hasher.
     ///
     /// ```
     /// use std::hash::BuildHasher;
@@ -221,16 +239,17 @@ impl<K, V, S, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
-    /// Stores `value` under `key`; says whether it replaced another. Readers see it after the next publish.
+impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> WriteHandle<K, V, S, P> {
+    /// Stores `value` under `key`, and returns true if it replaced another value. Readers see it after the next
+    /// publish.
     ///
-    /// It does not return what it replaces: readers may hold that value, so it cannot be moved out; one that no reader
-    /// has seen is dropped before this returns, so it cannot be lent; and a clone would cost every caller. Call
-    /// [`get`](Self::get) before it to see that value.
+    /// It does not return the old value. Readers may hold that value, so it cannot be moved out; a value that no reader
+    /// has seen is dropped before this returns, so it cannot be borrowed; and a clone would cost every caller. To see
+    /// the old value, call [`get`](Self::get) before.
     ///
-    /// Waits for nobody, but for a moment after a publish. Allocates the entry, unless entries are kept inline, and now
-    /// and then a larger table. O(1) amortized. Running out of memory is handled as in std's collections;
-    /// [`try_insert`](Self::try_insert) says so instead.
+    /// Waits for no reader, except briefly after a publish. Allocates the entry, unless entries are inline, and
+    /// sometimes a larger table. O(1) amortized. Handles running out of memory as std's collections do;
+    /// [`try_insert`](Self::try_insert) returns an error instead.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -240,33 +259,35 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!(r.get_copied("rose"), Some("white"));
     /// ```
     pub fn insert(&mut self, key: K, value: V) -> bool {
-        let replaced =
-            self.pen().insert(key, value).unwrap_or_else(|_| out_of_memory(TryReserveError::Alloc));
-        self.pen().count();
+        let replaced = self
+            .core()
+            .insert(key, value)
+            .unwrap_or_else(|_| out_of_memory(TryReserveError::Alloc));
+        self.core().count();
         replaced
     }
 
-    /// As [`insert`](Self::insert), but says when there is no memory.
+    /// As [`insert`](Self::insert), but returns an error if there is no memory.
     ///
     /// # Errors
-    /// When the allocator has no memory for the entry, a larger table, or a note; with key and value.
+    /// If the allocator has no memory for the entry, a larger table or a note. The error hands back key and value.
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::new();
     /// assert_eq!(w.try_insert("rose", "red"), Ok(false));
     /// ```
     pub fn try_insert(&mut self, key: K, value: V) -> Result<bool, TryInsertError<K, V>> {
-        let replaced = self.pen().insert(key, value);
+        let replaced = self.core().insert(key, value);
         let replaced = replaced.map_err(|(key, value)| TryInsertError::Alloc { key, value })?;
-        self.pen().count();
+        self.core().count();
         Ok(replaced)
     }
 
-    /// Removes the entry of `key`; says whether there was one. Readers see it after the next publish. It does not
-    /// return the entry, for the reason that [`insert`](Self::insert) gives.
+    /// Removes the entry of `key`, and returns true if there was one. Readers see that after the next publish. It does
+    /// not return the entry, for the reasons at [`insert`](Self::insert).
     ///
-    /// Waits for nobody, but for a moment after a publish. Allocates only while readers are stuck, for a note. O(1)
-    /// expected.
+    /// Waits for no reader, except briefly after a publish. Allocates only while readers are stalled, to note the
+    /// change. O(1) expected.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -284,11 +305,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         self.try_remove(key).unwrap_or_else(out_of_memory)
     }
 
-    /// As [`remove`](Self::remove), but says when there is no memory.
+    /// As [`remove`](Self::remove), but returns an error if there is no memory.
     ///
     /// # Errors
-    /// When readers are stuck, or were, and the allocator has no memory for a note, or for a larger table to make
-    /// what was noted.
+    /// If readers are stalled and the allocator has no memory for a note, or if it has none for the larger table that
+    /// the deferred changes need.
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
@@ -298,19 +319,19 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let removed = self.pen().remove(key)?;
-        self.pen().count();
+        let removed = self.core().remove(key)?;
+        self.core().count();
         Ok(removed)
     }
 
-    /// Replaces the key's value by what `with` makes of it; says whether there was one. `with` is called once,
-    /// or not at all.
+    /// Replaces the value of `key` by the result of `with`, and returns true if there was one. Calls `with` once, or
+    /// not at all if there is no entry.
     ///
-    /// It does not return a reference to the new value, which would cost every caller another look-up, because what it
-    /// has changed may be published and copied before it returns ([`publish_every`](Self::publish_every)).
-    /// [`get`](Self::get) is that look-up.
+    /// It does not return a reference to the new value. An automatic publish ([`publish_every`](Self::publish_every))
+    /// may copy the change before this returns, so every caller would pay for another lookup. [`get`](Self::get) is
+    /// that lookup.
     ///
-    /// Waits for nobody, but for a moment after a publish. Allocates as [`insert`](Self::insert) does.
+    /// Waits for no reader, except briefly after a publish. Allocates as [`insert`](Self::insert) does.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -327,10 +348,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         self.try_update(key, with).unwrap_or_else(out_of_memory)
     }
 
-    /// As [`update`](Self::update), but says when there is no memory: then the value is what it was.
+    /// As [`update`](Self::update), but returns an error and leaves the value as it was if there is no memory.
     ///
     /// # Errors
-    /// When the allocator has no memory for the entry, a larger table, or a note. `with` may have been called.
+    /// If the allocator has no memory for the entry, a larger table or a note. `with` may have been called.
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::new();
@@ -347,15 +368,15 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         K: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let updated = self.pen().update(key, with)?;
-        self.pen().count();
+        let updated = self.core().update(key, with)?;
+        self.core().count();
         Ok(updated)
     }
 
-    /// Removes all entries for which `keep` does not hold.
+    /// Removes all entries for which `keep` returns false.
     ///
-    /// Waits for readers who have been looking since before the last publish. Allocates nothing. O(capacity). If
-    /// `keep` panics, what it was asked about before is done.
+    /// Waits for readers that have been reading since before the last publish. Allocates nothing. O(capacity). If
+    /// `keep` panics, the entries that it rejected before are removed.
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::new();
@@ -365,11 +386,11 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// ```
     pub fn retain(&mut self, keep: impl FnMut(&K, &V) -> bool) {
         self.wait();
-        self.pen().retain(keep);
-        self.pen().count();
+        self.core().retain(keep);
+        self.core().count();
     }
 
-    /// Removes all entries, and keeps the room. Waits as [`retain`](Self::retain) does. O(capacity).
+    /// Removes all entries, and keeps the memory. Waits as [`retain`](Self::retain) does. O(capacity).
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::new();
@@ -379,16 +400,16 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// ```
     pub fn clear(&mut self) {
         self.wait();
-        self.pen().clear();
-        self.pen().count();
+        self.core().clear();
+        self.core().count();
     }
 
-    /// Room for `additional` entries more, so that inserting them does not have the table grow.
+    /// Makes room for `additional` more entries, so that inserting them does not grow the table.
     ///
-    /// Waits for nobody; while readers are stuck it makes room for so many notes instead.
+    /// Waits for no reader. While readers are stalled, it makes room for as many deferred changes instead.
     ///
     /// # Panics
-    /// When the capacity cannot be addressed. Running out of memory is handled as in std's collections.
+    /// If the capacity cannot be addressed. Handles running out of memory as std's collections do.
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
@@ -398,21 +419,21 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         self.try_reserve(additional).unwrap_or_else(out_of_memory);
     }
 
-    /// As [`reserve`](Self::reserve), but says when there is no memory.
+    /// As [`reserve`](Self::reserve), but returns an error if there is no memory.
     ///
     /// # Errors
-    /// When the capacity cannot be addressed or the allocator has not got it.
+    /// If the capacity cannot be addressed, or the allocator has no memory for it.
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
     /// assert!(w.try_reserve(usize::MAX).is_err());
     /// ```
     pub fn try_reserve(&mut self, additional: usize) -> Result<(), TryReserveError> {
-        self.pen().reserve(additional)
+        self.core().reserve(additional)
     }
 
-    /// Gives back room that the entries do not need, when the change has been published. Waits as
-    /// [`retain`](Self::retain) does. O(capacity). Does nothing where there is no memory for the smaller table.
+    /// Frees memory that the entries do not need, when the change has been published. Waits as [`retain`](Self::retain)
+    /// does. O(capacity). Does nothing if there is no memory for the smaller table.
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::<u32, u32>::new();
@@ -422,15 +443,15 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// ```
     pub fn shrink_to_fit(&mut self) {
         self.wait();
-        // As it says.
-        let _ = self.pen().shrink_to_fit();
+        // Without memory for the smaller table the larger one stays, as documented.
+        let _ = self.core().shrink_to_fit();
     }
 
     fn wait(&mut self) {
-        self.pen().wait(&mut Backoff::spinning()).unwrap_or_else(out_of_memory);
+        self.core().wait(&mut Backoff::spinning()).unwrap_or_else(out_of_memory);
     }
 
-    /// The key's value, unpublished changes included. O(1) expected.
+    /// Returns the value of `key`, unpublished changes included. O(1) expected.
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::new();
@@ -441,10 +462,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.seen().get(key).map(|(_, value)| value)
+        self.view().get(key).map(|(_, value)| value)
     }
 
-    /// Key and value as they are stored, unpublished changes included. O(1) expected.
+    /// Returns the stored key and value of `key`, unpublished changes included. O(1) expected.
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::new();
@@ -455,10 +476,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     where
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        self.seen().get(key)
+        self.view().get(key)
     }
 
-    /// Whether there is an entry for `key`, unpublished changes included. O(1) expected.
+    /// Returns true if there is an entry for `key`, unpublished changes included. O(1) expected.
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::new();
@@ -472,7 +493,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         self.get(key).is_some()
     }
 
-    /// All entries, unpublished changes included, in no order.
+    /// Returns an iterator over all entries, unpublished changes included, in no order.
     ///
     /// ```
     /// let (mut w, _r) = hedgerow::LeftRightMap::new();
@@ -480,16 +501,18 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!(w.iter().map(|(key, _)| key).sum::<i32>(), 3);
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.seen().entries()
+        self.view().entries()
     }
 
-    /// Has readers see all changes.
+    /// Publishes all changes: reads that begin afterwards see them.
     ///
-    /// Waits until everybody who has been looking since before the *last* publish has looked away. A guard or snapshot
-    /// that *this* thread holds since then is waited for too, for ever: [`try_publish`](Self::try_publish) does not
-    /// wait. What was replaced is dropped with the next change, or by [`wait_for_readers`](Self::wait_for_readers).
-    /// Linearizes where the sides change places. O(1); of the next change or publish O(changes published), and once
-    /// O(capacity) after growth, `clear` or `shrink_to_fit`. Does nothing where nothing has changed.
+    /// Waits for all readers that have been reading since before the *last* publish. If *this* thread holds a guard or
+    /// snapshot of that age, the wait never ends: [`try_publish`](Self::try_publish) does not wait. The next change
+    /// drops the entries that were replaced, or [`wait_for_readers`](Self::wait_for_readers) does. The linearization
+    /// point is the swap of the two tables. Does nothing if nothing has changed.
+    ///
+    /// O(1). The next change or publish takes O(changes published), and once O(capacity) after growth, `clear` or
+    /// `shrink_to_fit`.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -499,13 +522,13 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!(r.len(), 2);
     /// ```
     pub fn publish(&mut self) {
-        self.pen().publish(&mut Backoff::spinning()).unwrap_or_else(out_of_memory);
+        self.core().publish(&mut Backoff::spinning()).unwrap_or_else(out_of_memory);
     }
 
-    /// Waits until nobody is looking any more at what was shown before the last publish, and drops what it replaced.
+    /// Waits until no reader is in the state before the last publish, and drops the entries that it replaced.
     ///
-    /// The next change does as much, and the next publish waits as long. A guard or snapshot that *this* thread holds
-    /// is waited for too, for ever: [`is_pending`](Self::is_pending) does not wait. O(changes published).
+    /// The next change does the same, and the next publish waits as long. If *this* thread holds a guard or snapshot of
+    /// that state, the wait never ends: [`is_pending`](Self::is_pending) does not wait. O(changes published).
     ///
     /// ```
     /// use std::rc::Rc;
@@ -522,10 +545,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
         self.wait();
     }
 
-    /// Returns true while a reader is still looking at what was shown before the last publish. Waits for nobody.
+    /// Returns true while a reader is in the state before the last publish. Waits for no reader.
     ///
-    /// If it returns false, the changes that were noted since have been made, and what was replaced is dropped, as by
-    /// [`wait_for_readers`](Self::wait_for_readers). It returns true too if there is no memory for making them.
+    /// If it returns false, it has made the deferred changes and dropped the replaced entries, as
+    /// [`wait_for_readers`](Self::wait_for_readers) does. It also returns true if there is no memory for those changes.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -537,18 +560,18 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert!(!w.is_pending());
     /// ```
     pub fn is_pending(&mut self) -> bool {
-        self.pen().wait(&mut Backoff::never()) != Ok(true)
+        self.core().wait(&mut Backoff::never()) != Ok(true)
     }
 
-    /// As [`publish`](Self::publish), but waits for nobody: for interrupt handlers, and where readers may hold
-    /// guards for long.
+    /// As [`publish`](Self::publish), but waits for no reader: for interrupt handlers, and for programs whose readers
+    /// hold guards for long.
     ///
-    /// If it returns `Ok`, readers see all changes; some may still be looking at what was before
+    /// If it returns `Ok`, new reads see all changes. Some readers may still be in the state before
     /// ([`stalled_readers`](Self::stalled_readers)).
     ///
     /// # Errors
-    /// When readers are still looking at what was shown before the *last* publish, or there is no memory for making
-    /// the changes that were noted since. Nothing is lost: this can be tried again.
+    /// If readers are in the state before the *last* publish, or there is no memory for the deferred changes. The
+    /// changes are kept, and the caller can try again.
     ///
     /// ```
     /// let (mut w, r) = hedgerow::LeftRightMap::new();
@@ -557,13 +580,13 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!(r.get_copied(&7), Some('a'));
     /// ```
     pub fn try_publish(&mut self) -> Result<(), Pending> {
-        match self.pen().publish(&mut Backoff::never()) {
+        match self.core().publish(&mut Backoff::never()) {
             Ok(true) => Ok(()),
             Ok(false) | Err(_) => Err(Pending { readers: self.stalled_readers().count() }),
         }
     }
 
-    /// Has every `operations`-th change publish all there are; 0, as in the beginning, for none.
+    /// Makes every `operations`-th change publish all changes. 0, the default, turns that off.
     ///
     /// While a reader is in the way, every further change tries again, without waiting.
     ///
@@ -576,14 +599,14 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> WriteHandle<K, V, S, P> {
     /// assert_eq!(r.len(), 2);
     /// ```
     pub fn publish_every(&mut self, operations: usize) {
-        self.pen().publish_every(operations);
+        self.core().publish_every(operations);
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Extend<(K, V)> for WriteHandle<K, V, S, P> {
+impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> Extend<(K, V)> for WriteHandle<K, V, S, P> {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
         let entries = entries.into_iter();
-        // Half of them may be there already: as std's maps take it.
+        // Half of the keys may have entries already: std's maps reserve in the same way.
         let (least, _) = entries.size_hint();
         self.reserve(if self.is_empty() { least } else { least.div_ceil(2) });
         for (key, value) in entries {
@@ -592,9 +615,9 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> Extend<(K, V)> for WriteHan
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> Drop for WriteHandle<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Drop for WriteHandle<K, V, S, P> {
     fn drop(&mut self) {
-        self.shared.leave_writing();
+        self.shared.release_writing();
     }
 }
 
@@ -603,27 +626,29 @@ where
     K: fmt::Debug + Hash,
     V: fmt::Debug,
     S: BuildHasher,
-    P: Keep<K, V>,
+    P: Storage<K, V>,
 {
-    /// All entries, unpublished changes included.
+    /// Formats all entries, unpublished changes included.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.seen().entries()).finish()
+        f.debug_map().entries(self.view().entries()).finish()
     }
 }
 
-/// There are changes that readers do not see yet: see [`WriteHandle::try_publish`].
+/// The error of [`WriteHandle::try_publish`]: readers do not see all changes yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pending {
-    /// How many readers are in the way; 0 where they have just left, or it is memory that there is none of.
+    /// The number of readers in the way. 0 if they have just left, or if there is no memory for the deferred changes.
     pub readers: usize,
 }
 
 impl fmt::Display for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.readers {
-            0 => f.write_str("not yet: there was a reader in the way, or no memory"),
-            n => write!(f, "{n} readers have been looking since before the last publish"),
+            0 => f.write_str(
+                "changes are not published: a reader was in the way, or there was no memory",
+            ),
+            n => write!(f, "{n} readers have been reading since before the last publish"),
         }
     }
 }

@@ -5,15 +5,15 @@ use super::fused::Fused;
 use super::map::fail;
 use super::nodes::Nodes;
 use super::removed::RemovedBytes;
+use crate::api::hash::KeyHash;
 use crate::api::hasher::{DefaultHashBuilder, mixes_well};
 use crate::api::op::{Computed, Op};
-use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError, TryReserveError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::Why;
+use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::{Guard, pin, try_pin};
-use crate::reclaim::node::{Live, Shared};
-use crate::reclaim::retired::{Fresh, Way};
+use crate::reclaim::node::{Live, NodePtr};
+use crate::reclaim::retired::{Fresh, Mode};
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 
@@ -159,8 +159,8 @@ impl<S> BytesMap<S> {
 
 impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
-    pub(super) fn hash(&self, key: &[u8]) -> tags::Hash {
-        tags::Hash::spread(self.hash_builder.hash_one(key), mixes_well::<S>())
+    pub(super) fn hash(&self, key: &[u8]) -> KeyHash {
+        KeyHash::spread(self.hash_builder.hash_one(key), mixes_well::<S>())
     }
 
     #[inline(always)]
@@ -266,11 +266,11 @@ impl<S: BuildHasher> BytesMap<S> {
     /// A node, unless there is no memory for it or no room for what it may replace.
     #[inline(always)]
     pub(super) fn fresh(
-        way: Way,
-        hash: tags::Hash,
+        way: Mode,
+        hash: KeyHash,
         key: &[u8],
         value: &[u8],
-    ) -> Result<Fresh<Fused>, Why> {
+    ) -> Result<Fresh<Fused>, Cause> {
         way.room()?;
         Fused::new(hash, key, value)
     }
@@ -294,7 +294,7 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         value: impl AsRef<[u8]>,
     ) -> Option<RemovedBytes<'_>> {
-        let done = self.insert_by(Way::Waiting, key.as_ref(), value.as_ref(), &pin());
+        let done = self.insert_by(Mode::Blocking, key.as_ref(), value.as_ref(), &pin());
         done.unwrap_or_else(give_up)
     }
 
@@ -313,10 +313,10 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         value: V,
     ) -> Result<Option<RemovedBytes<'_>>, TryInsertError<K, V>> {
-        let way = self.nodes.retired().trying();
+        let way = self.nodes.retired().non_blocking();
         let done = match try_pin() {
             Ok(guard) => self.insert_by(way, key.as_ref(), value.as_ref(), &guard),
-            Err(_) => Err(Why::Alloc),
+            Err(_) => Err(Cause::Alloc),
         };
         done.map_err(|why| why.of(key, value))
     }
@@ -324,11 +324,11 @@ impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
     fn insert_by(
         &self,
-        way: Way,
+        way: Mode,
         key: &[u8],
         value: &[u8],
         guard: &Guard<'_>,
-    ) -> Result<Option<RemovedBytes<'_>>, Why> {
+    ) -> Result<Option<RemovedBytes<'_>>, Cause> {
         let fresh = Self::fresh(way, self.hash(key), key, value)?;
         match self.nodes.insert(fresh, |node| node.key() == key, way.backoff(), guard) {
             Ok(before) => Ok(before.map(RemovedBytes)),
@@ -351,7 +351,7 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         value: V,
     ) -> Result<(), OccupiedError<K, V>> {
-        let done = self.insert_if_absent_by(Way::Waiting, key.as_ref(), value.as_ref(), &pin());
+        let done = self.insert_if_absent_by(Mode::Blocking, key.as_ref(), value.as_ref(), &pin());
         unless_occupied(done.unwrap_or_else(give_up), key, value)
     }
 
@@ -371,10 +371,10 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         value: V,
     ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
-        let way = self.nodes.retired().trying();
+        let way = self.nodes.retired().non_blocking();
         let done = match try_pin() {
             Ok(guard) => self.insert_if_absent_by(way, key.as_ref(), value.as_ref(), &guard),
-            Err(_) => Err(Why::Alloc),
+            Err(_) => Err(Cause::Alloc),
         };
         match done {
             Ok(is_new) => Ok(unless_occupied(is_new, key, value)),
@@ -385,11 +385,11 @@ impl<S: BuildHasher> BytesMap<S> {
     /// Stores `value` under `key` unless the key has a value; returns whether it did.
     fn insert_if_absent_by(
         &self,
-        way: Way,
+        way: Mode,
         key: &[u8],
         value: &[u8],
         guard: &Guard<'_>,
-    ) -> Result<bool, Why> {
+    ) -> Result<bool, Cause> {
         let hash = self.hash(key);
         if self.find_by(way, hash, key, guard)?.is_some() {
             return Ok(false);
@@ -403,8 +403,8 @@ impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
     pub(super) fn find_by<'a>(
         &'a self,
-        way: Way,
-        hash: tags::Hash,
+        way: Mode,
+        hash: KeyHash,
         key: &[u8],
         guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, Fused>>, Busy> {
@@ -416,12 +416,12 @@ impl<S: BuildHasher> BytesMap<S> {
         &'a self,
         fresh: Fresh<Fused>,
         key: &[u8],
-        way: Way,
+        way: Mode,
         guard: &'a Guard<'_>,
-    ) -> Result<(), Result<Live<'a, Fused>, Why>> {
+    ) -> Result<(), Result<Live<'a, Fused>, Cause>> {
         let same = |node: Live<'_, Fused>| node.key() == key;
         let stored = self.nodes.insert_if_absent(fresh, same, way, guard);
-        stored.map_err(|(found, _)| found.map_err(Why::from))
+        stored.map_err(|(found, _)| found.map_err(Cause::from))
     }
 
     /// Removes `key` and returns its entry. Blocks while another writer is inside its bin.
@@ -450,12 +450,12 @@ impl<S: BuildHasher> BytesMap<S> {
     ) -> Option<RemovedBytes<'_>> {
         let key = key.as_ref();
         let same = |node: Live<'_, Fused>| node.key() == key;
-        let wanted = |node: Shared<Fused>| {
+        let wanted = |node: NodePtr<Fused>| {
             // SAFETY: met in the table under the guard.
             let node = unsafe { node.live() };
             condition(node.key(), node.value())
         };
-        let removed = self.nodes.remove(self.hash(key), same, wanted, Way::Waiting, &pin());
+        let removed = self.nodes.remove(self.hash(key), same, wanted, Mode::Blocking, &pin());
         removed.ok().flatten().map(RemovedBytes)
     }
 
@@ -496,7 +496,7 @@ impl<S: BuildHasher> BytesMap<S> {
         f: impl FnMut(Option<&[u8]>) -> Op<V>,
     ) -> Computed<Ref<'_, [u8], [u8]>> {
         let guard = pin();
-        let done = self.compute_by(Way::Waiting, key.as_ref(), f, &guard);
+        let done = self.compute_by(Mode::Blocking, key.as_ref(), f, &guard);
         let found = done.unwrap_or_else(|(why, _)| give_up(why));
         drop(key);
         Self::computed(found, &guard)
@@ -518,8 +518,8 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         f: impl FnMut(Option<&[u8]>) -> Op<V>,
     ) -> Result<Computed<Ref<'_, [u8], [u8]>>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes.retired().trying();
-        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
+        let way = self.nodes.retired().non_blocking();
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
         match self.compute_by(way, key.as_ref(), f, &guard) {
             Ok(found) => {
                 drop(key);
@@ -543,11 +543,11 @@ impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
     pub(super) fn compute_by<'a, V: AsRef<[u8]>>(
         &'a self,
-        way: Way,
+        way: Mode,
         key: &[u8],
         mut f: impl FnMut(Option<&[u8]>) -> Op<V>,
         guard: &'a Guard<'_>,
-    ) -> Result<Found<'a>, (Why, Option<V>)> {
+    ) -> Result<Found<'a>, (Cause, Option<V>)> {
         let busy = |busy: Busy| (busy.into(), None);
         // Asked once: a hasher that says something else each time must not keep this from ending.
         let hash = self.hash(key);
@@ -565,7 +565,7 @@ impl<S: BuildHasher> BytesMap<S> {
                         return Ok((found, None));
                     }
                     if !way.waits() {
-                        return Err((Why::Busy, None));
+                        return Err((Cause::Busy, None));
                     }
                 }
                 (Op::Insert(value), _) => {
@@ -578,7 +578,7 @@ impl<S: BuildHasher> BytesMap<S> {
                         Some(node) => match self.nodes.replace_exactly(node, fresh, way, guard) {
                             // SAFETY: published while the guard is held.
                             Ok(_) => return Ok((found, Some(unsafe { new.live() }))),
-                            Err((why, _)) => why.map(Why::from),
+                            Err((why, _)) => why.map(Cause::from),
                         },
                         None => match self.store_absent(fresh, key, way, guard) {
                             // SAFETY: as above.
@@ -594,7 +594,7 @@ impl<S: BuildHasher> BytesMap<S> {
                         Some(why) => return Err((why, Some(value))),
                         // The entry was replaced meanwhile: to look again counts as waiting.
                         None if way.waits() => {}
-                        None => return Err((Why::Busy, Some(value))),
+                        None => return Err((Cause::Busy, Some(value))),
                     }
                 }
             }
@@ -612,9 +612,9 @@ fn unless_occupied<K, V>(is_new: bool, key: K, value: V) -> Result<(), OccupiedE
 
 /// The end of an operation that waits: for want of memory, or because something is too long.
 #[cold]
-pub(super) fn give_up<T>(why: Why) -> T {
+pub(super) fn give_up<T>(why: Cause) -> T {
     fail(match why {
-        Why::TooLong => TryReserveError::CapacityOverflow,
+        Cause::TooLong => TryReserveError::CapacityOverflow,
         _ => TryReserveError::Alloc,
     })
 }

@@ -5,10 +5,10 @@ use super::bytes_map::{BytesMap, give_up};
 use super::fused::Fused;
 use crate::error::TryInsertError;
 use crate::reclaim::borrowed::{Pinned, Ref};
-use crate::reclaim::errors::Why;
+use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::{Guard, HasGuard, pin, try_pin};
 use crate::reclaim::node::Live;
-use crate::reclaim::retired::Way;
+use crate::reclaim::retired::Mode;
 use core::hash::BuildHasher;
 
 impl<S: BuildHasher> BytesMap<S> {
@@ -29,7 +29,7 @@ impl<S: BuildHasher> BytesMap<S> {
         make: impl FnOnce() -> V,
     ) -> Ref<'_, [u8], [u8]> {
         let guard = pin();
-        let got = self.get_or_insert_with_by(Way::Waiting, key.as_ref(), make, &guard);
+        let got = self.get_or_insert_with_by(Mode::Blocking, key.as_ref(), make, &guard);
         let got = got.unwrap_or_else(|(why, _)| give_up(why)).shared();
         // If the key panics after the return value is made, its guard is leaked.
         drop(key);
@@ -93,8 +93,8 @@ impl<S: BuildHasher> BytesMap<S> {
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<Ref<'_, [u8], [u8]>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes().retired().trying();
-        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
+        let way = self.nodes().retired().non_blocking();
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
         match self.get_or_insert_with_by(way, key.as_ref(), make, &guard).map(Live::shared) {
             Ok(got) => {
                 drop(key);
@@ -108,11 +108,11 @@ impl<S: BuildHasher> BytesMap<S> {
     #[inline(always)]
     fn get_or_insert_with_by<'a, V: AsRef<[u8]>>(
         &'a self,
-        way: Way,
+        way: Mode,
         key: &[u8],
         make: impl FnOnce() -> V,
         guard: &'a Guard<'_>,
-    ) -> Result<Live<'a, Fused>, (Why, Option<V>)> {
+    ) -> Result<Live<'a, Fused>, (Cause, Option<V>)> {
         let hash = self.hash(key);
         let found = self.find_by(way, hash, key, guard);
         if let Some(node) = found.map_err(|busy| (busy.into(), None))? {
@@ -146,7 +146,7 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         key: impl AsRef<[u8]>,
         make: impl FnOnce() -> V,
     ) -> &[u8] {
-        let (map, way) = (self.map(), Way::Waiting);
+        let (map, way) = (self.map(), Mode::Blocking);
         let got = map.get_or_insert_with_by(way, key.as_ref(), make, self.guard());
         got.unwrap_or_else(|(why, _)| give_up(why)).value()
     }
@@ -166,7 +166,7 @@ impl<S: BuildHasher, G: HasGuard> Pinned<'_, BytesMap<S>, G> {
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<&[u8], TryInsertError<K, Option<V>>> {
-        let way = self.map().nodes().retired().trying();
+        let way = self.map().nodes().retired().non_blocking();
         match self.map().get_or_insert_with_by(way, key.as_ref(), make, self.guard()) {
             Ok(got) => Ok(got.value()),
             Err((why, value)) => Err(why.of(key, value)),

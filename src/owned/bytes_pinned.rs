@@ -2,12 +2,12 @@
 
 use super::bytes_iter::PinnedBytesIter;
 use super::bytes_map::BytesMap;
+use crate::api::batch::{WINDOW, hashes, same_length};
+use crate::api::cursor::Cursor;
 use crate::error::Busy;
 use crate::reclaim::borrowed::Pinned;
 use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
 use crate::reclaim::node::Live;
-use crate::table::cursor::Cursor;
-use crate::table::window::{WINDOW, hashes, same_length};
 use core::hash::BuildHasher;
 
 impl<S> BytesMap<S> {

@@ -7,10 +7,10 @@ use super::removed::RemovedBytes;
 use crate::api::op::Op;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::Why;
+use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::try_pin;
 use crate::reclaim::node::Live;
-use crate::reclaim::retired::Way;
+use crate::reclaim::retired::Mode;
 use core::hash::BuildHasher;
 
 impl<S: BuildHasher> BytesMap<S> {
@@ -28,7 +28,7 @@ impl<S: BuildHasher> BytesMap<S> {
         let guard = try_pin().map_err(|_| Busy)?;
         let key = key.as_ref();
         let same = |node: Live<'_, Fused>| node.key() == key;
-        let way = Way::Trying(Ok(()));
+        let way = Mode::NonBlocking(Ok(()));
         let removed = self.nodes().remove(self.hash(key), same, |_| true, way, &guard)?;
         Ok(removed.map(RemovedBytes))
     }
@@ -52,8 +52,8 @@ impl<S: BuildHasher> BytesMap<S> {
         key: impl AsRef<[u8]>,
         mut f: impl FnMut(&[u8]) -> V,
     ) -> Result<Option<Ref<'_, [u8], [u8]>>, TryInsertError<(), Option<V>>> {
-        let way = self.nodes().retired().trying();
-        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of((), None)) };
+        let way = self.nodes().retired().non_blocking();
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of((), None)) };
         // Owns `f`, which is gone before what is returned holds a guard.
         let decide = move |old: Option<&[u8]>| old.map_or(Op::Keep, |old| Op::Insert(f(old)));
         let done = self.compute_by(way, key.as_ref(), decide, &guard);

@@ -51,7 +51,7 @@ impl<S> BytesMap<S> {
     /// hedgerow::BytesMap::new().reclaim();
     /// ```
     pub fn reclaim(&self) {
-        self.nodes.retired().collect();
+        self.nodes.retired().reclaim();
     }
 
     /// Readers, of whatever map, whose guards are older than the youngest batch of garbage; see

@@ -1,10 +1,10 @@
 //! The nodes of a `BytesMap`: key and value behind the header, in one allocation.
 
-use crate::bins::tags;
+use crate::api::hash::KeyHash;
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::Why;
+use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::Guard;
-use crate::reclaim::node::{Header, Live, Node, Shared};
+use crate::reclaim::node::{Header, Live, Node, NodePtr};
 use crate::reclaim::retired::Fresh;
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
@@ -26,13 +26,13 @@ impl Fused {
     }
 
     /// A node of copies of both.
-    pub(super) fn new(hash: tags::Hash, key: &[u8], value: &[u8]) -> Result<Fresh<Self>, Why> {
+    pub(super) fn new(hash: KeyHash, key: &[u8], value: &[u8]) -> Result<Fresh<Self>, Cause> {
         let (Ok(key_len), Ok(value_len)) = (key.len().try_into(), value.len().try_into()) else {
-            return Err(Why::TooLong);
+            return Err(Cause::TooLong);
         };
-        let layout = Self::layout(key_len, value_len).ok_or(Why::TooLong)?;
+        let layout = Self::layout(key_len, value_len).ok_or(Cause::TooLong)?;
         // SAFETY: a header is not zero-sized, so the node is not.
-        let node = NonNull::new(unsafe { alloc(layout) }.cast::<Self>()).ok_or(Why::Alloc)?;
+        let node = NonNull::new(unsafe { alloc(layout) }.cast::<Self>()).ok_or(Cause::Alloc)?;
         // SAFETY: just allocated, with room for the fields and, behind them, both slices.
         unsafe {
             node.write(Self { header: Header::new(hash), key: key_len, value: value_len });
@@ -40,7 +40,7 @@ impl Fused {
             bytes.copy_from_nonoverlapping(NonNull::from(key).cast(), key.len());
             bytes.add(key.len()).copy_from_nonoverlapping(NonNull::from(value).cast(), value.len());
         }
-        Ok(Fresh(Shared(node)))
+        Ok(Fresh(NodePtr(node)))
     }
 }
 
@@ -61,7 +61,7 @@ impl<'a> Ref<'a, [u8], [u8]> {
     /// # Safety
     /// It was met in a map that is borrowed for `'a`, under the guard, or put there.
     #[inline(always)]
-    pub(super) unsafe fn of_bytes(node: Shared<Fused>, guard: Guard<'a>) -> Self {
+    pub(super) unsafe fn of_bytes(node: NodePtr<Fused>, guard: Guard<'a>) -> Self {
         // SAFETY: alive as long as the guard is held.
         let node = unsafe { node.live() };
         let (key, value) = (NonNull::from(node.key()), NonNull::from(node.value()));

@@ -3,10 +3,10 @@
 use super::nodes::Nodes;
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::{Guard, HasGuard, pin};
-use crate::reclaim::node::{List, Live, Node, Shared};
+use crate::reclaim::node::{List, Live, Node, NodePtr};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Unlinked, Way};
+use crate::reclaim::retired::{Fresh, Mode, Unlinked};
 use crate::table::scan::Raw;
 use crate::table::walk::Position;
 use alloc::vec::Vec;
@@ -19,10 +19,10 @@ pub(super) struct Walk<'a, N: Node, G = &'a Guard<'a>> {
     pub(super) guard: G,
     position: Option<Position>,
     /// The nodes of some bins, those before `next` already handed out.
-    some: Vec<Raw<Shared<N>, ()>>,
+    some: Vec<Raw<NodePtr<N>, ()>>,
     next: usize,
     /// Those of the bins after, asked for while the others are handed out.
-    ahead: Vec<Raw<Shared<N>, ()>>,
+    ahead: Vec<Raw<NodePtr<N>, ()>>,
 }
 
 impl<'a, N: Node, G: HasGuard> Walk<'a, N, G> {
@@ -66,7 +66,7 @@ impl<'a, N: Node> Walk<'a, N, Guard<'a>> {
             if !wanted(node) {
                 continue;
             }
-            if let Ok(Some(taken)) = self.nodes.remove_exactly(node, Way::Waiting, &self.guard) {
+            if let Ok(Some(taken)) = self.nodes.remove_exactly(node, Mode::Blocking, &self.guard) {
                 return Some(taken);
             }
         }

@@ -30,12 +30,12 @@ mod traits;
 mod tries;
 mod whole;
 
+pub use crate::api::cursor::Cursor;
 pub use crate::api::hasher::DefaultHashBuilder;
 pub use crate::api::op::Op;
 pub use crate::reclaim::borrowed::{KeyRef, Pinned, Ref};
 pub use crate::reclaim::guard::{Guard, Handle, HasGuard, OwnedGuard, Stalled, pin, try_pin};
 pub use crate::reclaim::removed::Removed;
-pub use crate::table::cursor::Cursor;
 pub use bytes_iter::{BytesExtractIf, BytesIntoIter, BytesIter, PinnedBytesIter};
 pub use bytes_map::BytesMap;
 pub use iter::{ExtractIf, IntoIter, Iter, PinnedIter, PinnedKeys, PinnedValues};

@@ -1,23 +1,24 @@
 //! A table of nodes with its garbage: the part that all maps of owned data share.
 
+use crate::api::cursor::Cursor;
+use crate::api::failure::Failure;
+use crate::api::hash::KeyHash;
 use crate::bins::bin::Entry;
 use crate::bins::layout::Layout;
-use crate::bins::tags::Hash;
 use crate::error::Busy;
 use crate::error::TryReserveError;
 use crate::reclaim::garbage::free_all;
 use crate::reclaim::guard::{Guard, pin, try_pin};
-use crate::reclaim::node::{List, Live, Node, Shared};
-use crate::reclaim::retired::{Fresh, Retired, Unlinked, Way};
+use crate::reclaim::node::{List, Live, Node, NodePtr};
+use crate::reclaim::retired::{Fresh, Mode, Retired, Unlinked};
 use crate::sync::backoff::Backoff;
 use crate::sync::prefetch;
-use crate::table::cursor::Cursor;
+use crate::table::Table;
 #[cfg(feature = "rayon")]
 use crate::table::pieces::Piece;
 use crate::table::scan::{AT_ONCE, Raw};
 use crate::table::walk::Position;
 use crate::table::write::{Altered, Change};
-use crate::table::{Failure, Table};
 use alloc::vec::Vec;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
@@ -51,7 +52,7 @@ pub struct OwnedStats {
 
 /// A table of nodes, and what was taken out of it.
 pub(super) struct Nodes<N: Node> {
-    table: Table<Shared<N>, ()>,
+    table: Table<NodePtr<N>, ()>,
     retired: Retired<N>,
 }
 
@@ -70,7 +71,7 @@ impl<N: Node> Nodes<N> {
         }
     }
 
-    const fn of(table: Table<Shared<N>, ()>) -> Self {
+    const fn of(table: Table<NodePtr<N>, ()>) -> Self {
         Self { table, retired: Retired::new() }
     }
 
@@ -79,7 +80,7 @@ impl<N: Node> Nodes<N> {
         if capacity == 0 {
             return Ok(Self::new());
         }
-        let bins = Table::<Shared<N>, ()>::checked_bins(capacity)?;
+        let bins = Table::<NodePtr<N>, ()>::checked_bins(capacity)?;
         let table = Table::with_bins(bins).map_err(|_| TryReserveError::Alloc)?;
         let nodes = Self::of(table);
         nodes.grow_to(bins)?;
@@ -92,12 +93,12 @@ impl<N: Node> Nodes<N> {
             return Ok(());
         }
         let wanted = self.len().checked_add(additional).ok_or(TryReserveError::CapacityOverflow)?;
-        self.grow_to(Table::<Shared<N>, ()>::checked_bins(wanted)?)
+        self.grow_to(Table::<NodePtr<N>, ()>::checked_bins(wanted)?)
     }
 
     fn grow_to(&self, bins: usize) -> Result<(), TryReserveError> {
         let _guard = try_pin()?;
-        let rehash = |node: &Shared<N>| Self::hash_of(*node);
+        let rehash = |node: &NodePtr<N>| Self::hash_of(*node);
         let grown = self.table.make_room(bins, &rehash, &mut Backoff::spinning());
         grown.map_err(|_| TryReserveError::Alloc)
     }
@@ -129,7 +130,7 @@ impl<N: Node> Nodes<N> {
             len: self.len(),
             pending: self.retired.pending(),
             bins: usage.bins,
-            slots_per_bin: Layout::<Shared<N>, ()>::SLOTS,
+            slots_per_bin: Layout::<NodePtr<N>, ()>::SLOTS,
             overflow_lines: usage.overflow_lines,
             memory_bytes: usage.bytes + self.retired.bytes(),
             retired_bytes: usage.retired_bytes,
@@ -140,12 +141,12 @@ impl<N: Node> Nodes<N> {
     #[inline(always)]
     pub(super) fn get<'a>(
         &'a self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         _guard: &'a Guard<'_>,
     ) -> Option<Live<'a, N>> {
         // SAFETY: met in the table under a guard: not freed as long as that is held.
-        let same = |node: &Shared<N>| eq(unsafe { node.live() });
+        let same = |node: &NodePtr<N>| eq(unsafe { node.live() });
         let found = self.table.get(hash, same, |entry| entry.key())?;
         // SAFETY: as above.
         Some(unsafe { found.live() })
@@ -154,12 +155,12 @@ impl<N: Node> Nodes<N> {
     /// As `get`, but never waits.
     pub(super) fn try_get<'a>(
         &'a self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         _guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, N>>, Busy> {
         // SAFETY: as in `get`.
-        let same = |node: &Shared<N>| eq(unsafe { node.live() });
+        let same = |node: &NodePtr<N>| eq(unsafe { node.live() });
         let found = self.table.get_slowly(hash, same, |entry| entry.key(), &mut Backoff::never());
         // SAFETY: as in `get`.
         found.map(|node| node.map(|node| unsafe { node.live() })).map_err(|_| Busy)
@@ -169,14 +170,14 @@ impl<N: Node> Nodes<N> {
     #[inline(always)]
     pub(super) fn find<'a>(
         &'a self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
-        way: Way,
+        way: Mode,
         guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, N>>, Busy> {
         match way {
-            Way::Waiting => Ok(self.get(hash, eq, guard)),
-            Way::Trying(_) => self.try_get(hash, eq, guard),
+            Mode::Blocking => Ok(self.get(hash, eq, guard)),
+            Mode::NonBlocking(_) => self.try_get(hash, eq, guard),
         }
     }
 
@@ -184,20 +185,20 @@ impl<N: Node> Nodes<N> {
     #[inline]
     pub(super) fn get_window<'a>(
         &'a self,
-        hashes: &[Hash],
+        hashes: &[KeyHash],
         eq: impl Fn(usize, Live<'_, N>) -> bool + Copy,
         mut answer: impl FnMut(usize, Option<Live<'a, N>>),
         _guard: &'a Guard<'_>,
     ) {
         // SAFETY: as in `get`.
-        let same = |at: usize, node: &Shared<N>| eq(at, unsafe { node.live() });
-        let touch = |entry: Entry<'_, Shared<N>, ()>| {
+        let same = |at: usize, node: &NodePtr<N>| eq(at, unsafe { node.live() });
+        let touch = |entry: Entry<'_, NodePtr<N>, ()>| {
             let word = entry.key();
             // SAFETY: one word, which may have changed since its tag was seen, but is some pointer. What it
             // points to does not matter to a prefetch.
             prefetch::read(unsafe { word.as_ptr().cast::<*const N>().read() });
         };
-        let answer = |at, found: Option<Shared<N>>| {
+        let answer = |at, found: Option<NodePtr<N>>| {
             // SAFETY: as in `get`.
             answer(at, found.map(|node| unsafe { node.live() }));
         };
@@ -208,20 +209,20 @@ impl<N: Node> Nodes<N> {
     #[inline(always)]
     fn alter(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
         backoff: Backoff,
-        mut decide: impl FnMut(Option<Shared<N>>) -> Change<Shared<N>, ()>,
+        mut decide: impl FnMut(Option<NodePtr<N>>) -> Change<NodePtr<N>, ()>,
         _guard: &Guard<'_>,
-    ) -> Result<Altered<Shared<N>, (), Shared<N>>, Failure> {
+    ) -> Result<Altered<NodePtr<N>, (), NodePtr<N>>, Failure> {
         // SAFETY: as in `get`.
-        let same = |node: &Shared<N>| eq(unsafe { node.live() });
-        let rehash = |node: &Shared<N>| Self::hash_of(*node);
-        let decide = |found: Option<&Shared<N>>| decide(found.copied());
+        let same = |node: &NodePtr<N>| eq(unsafe { node.live() });
+        let rehash = |node: &NodePtr<N>| Self::hash_of(*node);
+        let decide = |found: Option<&NodePtr<N>>| decide(found.copied());
         self.table.alter(hash, same, |entry| entry.key(), rehash, backoff, decide)
     }
 
-    fn hash_of(node: Shared<N>) -> Hash {
+    fn hash_of(node: NodePtr<N>) -> KeyHash {
         // SAFETY: called back by the table with nodes that it holds, while the caller has a guard.
         unsafe { node.live() }.hash()
     }
@@ -251,7 +252,7 @@ impl<N: Node> Nodes<N> {
         &'a self,
         fresh: Fresh<N>,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
-        way: Way,
+        way: Mode,
         guard: &'a Guard<'_>,
     ) -> Result<(), NotAbsent<'a, N, Failure>> {
         let (hash, node) = (fresh.live().hash(), fresh.0);
@@ -277,7 +278,7 @@ impl<N: Node> Nodes<N> {
         &self,
         node: Live<'_, N>,
         fresh: Fresh<N>,
-        way: Way,
+        way: Mode,
         guard: &Guard<'_>,
     ) -> Stored<'_, N, Option<Failure>> {
         let (hash, old, new) = (fresh.live().hash(), node.shared(), fresh.0);
@@ -299,13 +300,13 @@ impl<N: Node> Nodes<N> {
     /// Takes out the node that `eq` knows, if `wanted` says so.
     pub(super) fn remove(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(Live<'_, N>) -> bool + Copy,
-        mut wanted: impl FnMut(Shared<N>) -> bool,
-        way: Way,
+        mut wanted: impl FnMut(NodePtr<N>) -> bool,
+        way: Mode,
         guard: &Guard<'_>,
     ) -> Result<Option<Unlinked<'_, N>>, Busy> {
-        let decide = |found: Option<Shared<N>>| match found {
+        let decide = |found: Option<NodePtr<N>>| match found {
             Some(node) if wanted(node) => Change::Remove,
             _ => Change::Keep,
         };
@@ -317,7 +318,7 @@ impl<N: Node> Nodes<N> {
         }
     }
 
-    fn unlinked(&self, node: Shared<N>) -> Unlinked<'_, N> {
+    fn unlinked(&self, node: NodePtr<N>) -> Unlinked<'_, N> {
         // SAFETY: told by the table that this call has taken it out.
         unsafe { self.retired.unlinked(node) }
     }
@@ -326,7 +327,7 @@ impl<N: Node> Nodes<N> {
     pub(super) fn remove_exactly(
         &self,
         node: Live<'_, N>,
-        way: Way,
+        way: Mode,
         guard: &Guard<'_>,
     ) -> Result<Option<Unlinked<'_, N>>, Busy> {
         // Of a node that has become garbage this is no hash, but then it is nowhere.
@@ -338,7 +339,7 @@ impl<N: Node> Nodes<N> {
     pub(super) fn snapshot(
         &self,
         position: Position,
-        buffer: &mut Vec<Raw<Shared<N>, ()>>,
+        buffer: &mut Vec<Raw<NodePtr<N>, ()>>,
         _guard: &Guard<'_>,
     ) -> Option<Position> {
         let before = buffer.len();
@@ -347,7 +348,7 @@ impl<N: Node> Nodes<N> {
         next
     }
 
-    fn ask_for(nodes: &[Raw<Shared<N>, ()>]) {
+    fn ask_for(nodes: &[Raw<NodePtr<N>, ()>]) {
         for raw in nodes {
             // SAFETY: the snapshot that they come from has been taken.
             prefetch::read(unsafe { raw.whole() }.0.0.as_ptr());
@@ -356,15 +357,15 @@ impl<N: Node> Nodes<N> {
 
     /// All of a walk by many threads.
     #[cfg(feature = "rayon")]
-    pub(super) fn piece(&self) -> Piece<'_, Shared<N>, ()> {
+    pub(super) fn piece(&self) -> Piece<'_, NodePtr<N>, ()> {
         Piece::whole(&self.table)
     }
 
     /// Fills `buffer` with the nodes of the next bin of a piece and asks for them; false at the end.
     #[cfg(feature = "rayon")]
     pub(super) fn next_bin(
-        piece: &mut Piece<'_, Shared<N>, ()>,
-        buffer: &mut Vec<Raw<Shared<N>, ()>>,
+        piece: &mut Piece<'_, NodePtr<N>, ()>,
+        buffer: &mut Vec<Raw<NodePtr<N>, ()>>,
         _guard: &Guard<'_>,
     ) -> bool {
         let more = piece.next_bin(buffer);
@@ -395,7 +396,7 @@ impl<N: Node> Nodes<N> {
         let mut failed = None;
         let target = &fresh.table;
         self.table.for_each_mut(|node, ()| {
-            let rehash = |node: &Shared<N>| Self::hash_of(*node);
+            let rehash = |node: &NodePtr<N>| Self::hash_of(*node);
             if failed.is_none() {
                 let moved = target.alter(
                     Self::hash_of(node),
@@ -424,9 +425,9 @@ impl<N: Node> Nodes<N> {
     pub(super) fn retain(&self, mut keep: impl FnMut(Live<'_, N>) -> bool) {
         let guard = pin();
         // SAFETY: as in `get`.
-        let keep = |node: &Shared<N>, (): &mut ()| keep(unsafe { node.live() });
+        let keep = |node: &NodePtr<N>, (): &mut ()| keep(unsafe { node.live() });
         // SAFETY: each is shown once, when it has been taken out of the table.
-        let gone = |node: &Shared<N>| unsafe { self.retired.add(*node) };
+        let gone = |node: &NodePtr<N>| unsafe { self.retired.add(*node) };
         self.table.retain(keep, gone);
         // A slow destructor under it would keep the garbage of all maps.
         drop(guard);

@@ -1,16 +1,16 @@
 //! What is done to one entry.
 
 use super::map::HashMap;
+use crate::api::hash::KeyHash;
 use crate::api::hasher::mixes_well;
 use crate::api::op::{Computed, Op};
-use crate::bins::tags;
 use crate::error::{Busy, OccupiedError};
 use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::{Guard, pin, try_pin};
-use crate::reclaim::node::{Live, Shared};
+use crate::reclaim::node::{Live, NodePtr};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Unlinked, Way};
+use crate::reclaim::retired::{Fresh, Mode, Unlinked};
 use crate::sync::backoff::Backoff;
 use alloc::alloc::handle_alloc_error;
 use core::hash::{BuildHasher, Hash};
@@ -24,8 +24,8 @@ pub(super) fn give_up<K, V, T, E>(_why: E) -> T {
 
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline(always)]
-    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> tags::Hash {
-        tags::Hash::spread(self.hasher().hash_one(key), mixes_well::<S>())
+    pub(super) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> KeyHash {
+        KeyHash::spread(self.hasher().hash_one(key), mixes_well::<S>())
     }
 
     #[inline(always)]
@@ -159,7 +159,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         make: impl FnOnce(&K) -> V,
     ) -> Ref<'_, K, V> {
         let guard = pin();
-        let got = self.get_or_insert_with_by(Way::Waiting, key, make, &guard);
+        let got = self.get_or_insert_with_by(Mode::Blocking, key, make, &guard);
         let got = got.unwrap_or_else(give_up::<K, V, _, _>).shared();
         // SAFETY: found, or inserted, under the guard.
         unsafe { Ref::of_pair(got, guard) }
@@ -273,7 +273,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// assert_eq!(map.insert_if_absent(7, "VII".into()).unwrap_err().into_parts(), (7, "VII".into()));
     /// ```
     pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
-        let done = self.insert_if_absent_by(Way::Waiting, key, value, &pin());
+        let done = self.insert_if_absent_by(Mode::Blocking, key, value, &pin());
         done.unwrap_or_else(give_up::<K, V, _, _>)
     }
 
@@ -313,12 +313,12 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     {
         let guard = pin();
         let same = |node: Live<'_, Pair<K, V>>| key.equivalent(&node.fields().key);
-        let wanted = |node: Shared<Pair<K, V>>| {
+        let wanted = |node: NodePtr<Pair<K, V>>| {
             // SAFETY: met in the table under the guard.
             let pair = unsafe { node.live() }.fields();
             condition(&pair.key, &pair.value)
         };
-        let removed = self.nodes().remove(self.hash(key), same, wanted, Way::Waiting, &guard);
+        let removed = self.nodes().remove(self.hash(key), same, wanted, Mode::Blocking, &guard);
         removed.ok().flatten().map(Removed::new)
     }
 
@@ -366,7 +366,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
             let fresh = Pair::new(hash, pair.key.clone(), f(&pair.value));
             let fresh = fresh.unwrap_or_else(give_up::<K, V, _, _>);
             let new = fresh.0;
-            match self.nodes().replace_exactly(node, fresh, Way::Waiting, &guard) {
+            match self.nodes().replace_exactly(node, fresh, Mode::Blocking, &guard) {
                 Ok(before) => {
                     before.into_iter().for_each(Unlinked::retire);
                     // If what `f` owns panics now, no guard is leaked.
@@ -400,7 +400,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         // Before, because what is returned holds guards.
         self.nodes().retired().free_share();
         let guard = pin();
-        let done = self.compute_by(Way::Waiting, key, f, &guard);
+        let done = self.compute_by(Mode::Blocking, key, f, &guard);
         // SAFETY: met under the guard, or put there.
         unsafe { Ref::of_pairs(done.unwrap_or_else(give_up::<K, V, _, _>), guard) }
     }

@@ -3,14 +3,14 @@
 use super::iter::{PinnedIter, PinnedKeys, PinnedValues};
 use super::map::HashMap;
 use super::ops::give_up;
+use crate::api::batch::{WINDOW, hashes, same_length};
+use crate::api::cursor::Cursor;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Pinned;
 use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
 use crate::reclaim::node::Live;
 use crate::reclaim::pair::Pair;
-use crate::reclaim::retired::Way;
-use crate::table::cursor::Cursor;
-use crate::table::window::{WINDOW, hashes, same_length};
+use crate::reclaim::retired::Mode;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
@@ -149,7 +149,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
     /// assert_eq!(map.pin().get_or_insert_with("rose".into(), || 4), &4);
     /// ```
     pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> &V {
-        let got = self.map().get_or_insert_with_by(Way::Waiting, key, |_| make(), self.guard());
+        let got = self.map().get_or_insert_with_by(Mode::Blocking, key, |_| make(), self.guard());
         &got.unwrap_or_else(give_up::<K, V, _, _>).fields().value
     }
 
@@ -168,7 +168,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, G: HasGuard> Pinned<'_, HashMap<K, V, S>, 
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<&V, TryInsertError<K, Option<V>>> {
-        let way = self.map().nodes().retired().trying();
+        let way = self.map().nodes().retired().non_blocking();
         let got = self.map().get_or_insert_with_by(way, key, |_| make(), self.guard())?;
         Ok(&got.fields().value)
     }

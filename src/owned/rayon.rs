@@ -9,7 +9,7 @@ use super::map::HashMap;
 use super::nodes::Nodes;
 use crate::reclaim::borrowed::Pinned;
 use crate::reclaim::guard::{Guard, HasGuard};
-use crate::reclaim::node::{Live, Node, Shared};
+use crate::reclaim::node::{Live, Node, NodePtr};
 use crate::reclaim::pair::Pair;
 use crate::table::pieces::Piece;
 use crate::table::scan::Raw;
@@ -29,7 +29,7 @@ unsafe impl Send for Presence<'_> {}
 
 /// The nodes of some lanes.
 struct Walk<'a, N: Node> {
-    piece: Piece<'a, Shared<N>, ()>,
+    piece: Piece<'a, NodePtr<N>, ()>,
     guard: Presence<'a>,
 }
 
@@ -49,7 +49,7 @@ impl<'a, N: Node + Send + Sync> UnindexedProducer for Walk<'a, N> {
 
     fn fold_with<F: Folder<Self::Item>>(mut self, mut folder: F) -> F {
         let Presence(guard) = self.guard;
-        let (mut bin, mut ahead) = (Vec::<Raw<Shared<N>, ()>>::new(), Vec::new());
+        let (mut bin, mut ahead) = (Vec::<Raw<NodePtr<N>, ()>>::new(), Vec::new());
         let mut more = true;
         while more && !folder.full() {
             more = Nodes::next_bin(&mut self.piece, &mut ahead, guard);

@@ -4,22 +4,22 @@
 
 use super::map::HashMap;
 use super::nodes::NotAbsent;
+use crate::api::hash::KeyHash;
 use crate::api::op::{Computed, Op};
-use crate::bins::tags;
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::Why;
+use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::{Guard, try_pin};
-use crate::reclaim::node::{Live, Shared};
+use crate::reclaim::node::{Live, NodePtr};
 use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Unlinked, Way};
+use crate::reclaim::retired::{Fresh, Mode, Unlinked};
 use crate::sync::backoff::Backoff;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
 /// What an operation found, and what it left.
-pub(super) type Found<K, V> = (Option<Shared<Pair<K, V>>>, Option<Shared<Pair<K, V>>>);
+pub(super) type Found<K, V> = (Option<NodePtr<Pair<K, V>>>, Option<NodePtr<Pair<K, V>>>);
 
 impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
@@ -42,8 +42,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         value: V,
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
-        let way = self.nodes().retired().trying();
-        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, value)) };
+        let way = self.nodes().retired().non_blocking();
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, value)) };
         let fresh = Self::fresh_by(way, |key| self.hash(key), key, value);
         let fresh = fresh.map_err(|(why, (key, value))| why.of(key, value))?;
         let pair = fresh.0;
@@ -72,10 +72,10 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         value: V,
     ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
-        let way = self.nodes().retired().trying();
+        let way = self.nodes().retired().non_blocking();
         match try_pin() {
             Ok(guard) => self.insert_if_absent_by(way, key, value, &guard),
-            Err(_) => Err(Why::Alloc.of(key, value)),
+            Err(_) => Err(Cause::Alloc.of(key, value)),
         }
     }
 
@@ -95,7 +95,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     {
         let guard = try_pin().map_err(|_| Busy)?;
         let same = |node: Live<'_, Pair<K, V>>| key.equivalent(&node.fields().key);
-        let way = Way::Trying(Ok(()));
+        let way = Mode::NonBlocking(Ok(()));
         let removed = self.nodes().remove(self.hash(key), same, |_| true, way, &guard)?;
         Ok(removed.map(Removed::new))
     }
@@ -122,18 +122,18 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         K: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        let way = self.nodes().retired().trying();
+        let way = self.nodes().retired().non_blocking();
         // Before, because what is returned holds a guard.
         self.nodes().retired().free_share();
-        let nothing = |why: Why| why.of((), None);
-        let guard = try_pin().map_err(|_| nothing(Why::Alloc))?;
+        let nothing = |why: Cause| why.of((), None);
+        let guard = try_pin().map_err(|_| nothing(Cause::Alloc))?;
         let found = self.try_find(key, &guard).map_err(|busy| nothing(busy.into()))?;
         let Some(node) = found else { return Ok(None) };
         way.room().map_err(nothing)?;
         let pair = node.fields();
         let value = f(&pair.value);
         let fresh = Pair::new(node.hash(), pair.key.clone(), value);
-        let fresh = fresh.map_err(|(_, value)| Why::Alloc.of((), Some(value)))?;
+        let fresh = fresh.map_err(|(_, value)| Cause::Alloc.of((), Some(value)))?;
         let new = fresh.0;
         match self.nodes().replace_exactly(node, fresh, way, &guard) {
             Ok(before) => {
@@ -145,7 +145,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
             }
             Err((why, fresh)) => {
                 let (_, value) = Pair::into_inner(fresh);
-                Err(why.map_or(Why::Busy, Why::from).of((), Some(value)))
+                Err(why.map_or(Cause::Busy, Cause::from).of((), Some(value)))
             }
         }
     }
@@ -165,8 +165,8 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<Ref<'_, K, V>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes().retired().trying();
-        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
+        let way = self.nodes().retired().non_blocking();
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
         let got = self.get_or_insert_with_by(way, key, |_| make(), &guard)?.shared();
         // SAFETY: found, or inserted, under the guard.
         Ok(unsafe { Ref::of_pair(got, guard) })
@@ -191,7 +191,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         key: K,
         f: impl FnMut(Option<&V>) -> Op<V>,
     ) -> Result<Computed<Ref<'_, K, V>>, TryInsertError<K, Option<V>>> {
-        let way = self.nodes().retired().trying();
+        let way = self.nodes().retired().non_blocking();
         // Before, because what is returned holds guards.
         self.nodes().retired().free_share();
         match try_pin() {
@@ -200,15 +200,15 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                 // SAFETY: met under the guard, or put there.
                 Ok(unsafe { Ref::of_pairs(found, guard) })
             }
-            Err(_) => Err(Why::Alloc.of(key, None)),
+            Err(_) => Err(Cause::Alloc.of(key, None)),
         }
     }
 
     #[inline(always)]
     fn find_by<'a>(
         &'a self,
-        way: Way,
-        hash: tags::Hash,
+        way: Mode,
+        hash: KeyHash,
         key: &K,
         guard: &'a Guard<'_>,
     ) -> Result<Option<Live<'a, Pair<K, V>>>, Busy> {
@@ -218,13 +218,13 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     /// A node, unless there is no memory for it or no room for what it may replace.
     #[inline(always)]
     fn fresh_by(
-        way: Way,
-        hash: impl FnOnce(&K) -> tags::Hash,
+        way: Mode,
+        hash: impl FnOnce(&K) -> KeyHash,
         key: K,
         value: V,
-    ) -> Result<Fresh<Pair<K, V>>, (Why, (K, V))> {
+    ) -> Result<Fresh<Pair<K, V>>, (Cause, (K, V))> {
         match way.room() {
-            Ok(()) => Pair::new(hash(&key), key, value).map_err(|both| (Why::Alloc, both)),
+            Ok(()) => Pair::new(hash(&key), key, value).map_err(|both| (Cause::Alloc, both)),
             Err(why) => Err((why, (key, value))),
         }
     }
@@ -234,21 +234,21 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     pub(super) fn store_absent<'a>(
         &'a self,
         fresh: Fresh<Pair<K, V>>,
-        way: Way,
+        way: Mode,
         guard: &'a Guard<'_>,
-    ) -> Result<(), NotAbsent<'a, Pair<K, V>, Why>> {
+    ) -> Result<(), NotAbsent<'a, Pair<K, V>, Cause>> {
         let pair = fresh.0;
         // SAFETY: alive: ours, or published while the guard is held.
         let key = unsafe { &pair.live().fields().key };
         let same = |node: Live<'_, Pair<K, V>>| node.fields().key == *key;
         let stored = self.nodes().insert_if_absent(fresh, same, way, guard);
-        stored.map_err(|(found, fresh)| (found.map_err(Why::from), fresh))
+        stored.map_err(|(found, fresh)| (found.map_err(Cause::from), fresh))
     }
 
     #[inline(always)]
     pub(super) fn insert_if_absent_by(
         &self,
-        way: Way,
+        way: Mode,
         key: K,
         value: V,
         guard: &Guard<'_>,
@@ -257,7 +257,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         match self.find_by(way, hash, &key, guard) {
             Ok(None) => {}
             Ok(Some(_)) => return Ok(Err(OccupiedError::new(key, value, ()))),
-            Err(Busy) => return Err(Why::Busy.of(key, value)),
+            Err(Busy) => return Err(Cause::Busy.of(key, value)),
         }
         let fresh = Self::fresh_by(way, |_| hash, key, value);
         let fresh = fresh.map_err(|(why, (key, value))| why.of(key, value))?;
@@ -271,7 +271,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline(always)]
     pub(super) fn get_or_insert_with_by<'a>(
         &'a self,
-        way: Way,
+        way: Mode,
         key: K,
         make: impl FnOnce(&K) -> V,
         guard: &'a Guard<'_>,
@@ -280,7 +280,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
         match self.find_by(way, hash, &key, guard) {
             Ok(Some(node)) => return Ok(node),
             Ok(None) => {}
-            Err(Busy) => return Err(Why::Busy.of(key, None)),
+            Err(Busy) => return Err(Cause::Busy.of(key, None)),
         }
         if let Err(why) = way.room() {
             return Err(why.of(key, None));
@@ -303,7 +303,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
     #[inline(always)]
     pub(super) fn compute_by(
         &self,
-        way: Way,
+        way: Mode,
         mut key: K,
         mut f: impl FnMut(Option<&V>) -> Op<V>,
         guard: &Guard<'_>,
@@ -315,7 +315,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                 Some(node) => Some(node),
                 None => match self.find_by(way, hash, &key, guard) {
                     Ok(found) => found,
-                    Err(Busy) => return Err(Why::Busy.of(key, None)),
+                    Err(Busy) => return Err(Cause::Busy.of(key, None)),
                 },
             };
             match (f(found.map(|node| &node.fields().value)), found) {
@@ -330,7 +330,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                     }
                     // The entry was replaced or removed meanwhile: to look again counts as waiting.
                     Ok(None) if way.waits() => {}
-                    Ok(None) | Err(Busy) => return Err(Why::Busy.of(key, None)),
+                    Ok(None) | Err(Busy) => return Err(Cause::Busy.of(key, None)),
                 },
                 (Op::Insert(value), _) => {
                     let fresh = Self::fresh_by(way, |_| hash, key, value);
@@ -342,7 +342,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                                 before.into_iter().for_each(Unlinked::retire);
                                 return Ok((Some(node.shared()), Some(new)));
                             }
-                            Err((why, fresh)) => (why.map(Why::from), fresh),
+                            Err((why, fresh)) => (why.map(Cause::from), fresh),
                         },
                         None => match self.store_absent(fresh, way, guard) {
                             Ok(()) => return Ok((None, Some(new))),
@@ -356,7 +356,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> HashMap<K, V, S> {
                     match why {
                         Some(why) => return Err(refused(why, fresh, Some)),
                         None if way.waits() => key = Pair::into_inner(fresh).0,
-                        None => return Err(refused(Why::Busy, fresh, Some)),
+                        None => return Err(refused(Cause::Busy, fresh, Some)),
                     }
                 }
             }

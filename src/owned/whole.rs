@@ -73,7 +73,7 @@ impl<K, V, S> HashMap<K, V, S> {
     /// map.reclaim();
     /// ```
     pub fn reclaim(&self) {
-        self.nodes.retired().collect();
+        self.nodes.retired().reclaim();
     }
 
     /// Readers, of whatever map, whose guards are older than the youngest batch of garbage: what they may be

@@ -1,7 +1,7 @@
 //! The two ways to borrow from a map of owned data: one entry with a guard of its own, or many under one guard.
 
 use super::guard::{Guard, HasGuard};
-use super::node::Shared;
+use super::node::NodePtr;
 use super::pair::Pair;
 use crate::api::op::Computed;
 use core::fmt;
@@ -9,13 +9,13 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 
 /// An entry of a map, if there is one.
-type Found<K, V> = Option<Shared<Pair<K, V>>>;
+type Found<K, V> = Option<NodePtr<Pair<K, V>>>;
 use core::ptr::NonNull;
 
 /// A borrowed entry of a map of owned data. Dereferences to the value.
 ///
 /// It holds a [`Guard`], so the entry is not dropped before it, even if it is removed from the map. It holds no lock:
-/// the same thread and others may write to the map meanwhile, to the same key too.
+/// the same thread and others may write to the map meanwhile, even to the same key.
 ///
 /// ```
 /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
@@ -24,8 +24,8 @@ use core::ptr::NonNull;
 /// assert_eq!((*seven.key(), seven.as_str()), (7, "seven"));
 /// ```
 pub struct Ref<'a, K: ?Sized, V: ?Sized> {
-    /// Pointers, because a reference in an argument has to be valid until the function returns, and the guard may be
-    /// dropped before.
+    /// Pointers, because a function may drop its argument and with it the guard. A reference in an argument would have
+    /// to be valid until the function returns.
     key: NonNull<K>,
     value: NonNull<V>,
     guard: Guard<'a>,
@@ -48,7 +48,7 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
     /// ```
     #[inline(always)]
     pub fn key(&self) -> &K {
-        // SAFETY: kept alive by the guard, which lives as long as `self`.
+        // SAFETY: the guard keeps it alive, and lives as long as `self`.
         unsafe { self.key.as_ref() }
     }
 
@@ -80,27 +80,27 @@ impl<'a, K, V> Ref<'a, K, V> {
     /// Borrows an entry.
     ///
     /// # Safety
-    /// It was met in a map that is borrowed for `'a`, under the guard, or put there.
+    /// The entry was found under the guard in a map that is borrowed for `'a`, or was put there.
     #[inline(always)]
-    pub(crate) unsafe fn of_pair(node: Shared<Pair<K, V>>, guard: Guard<'a>) -> Self {
-        // SAFETY: alive as long as the guard is held.
+    pub(crate) unsafe fn of_pair(node: NodePtr<Pair<K, V>>, guard: Guard<'a>) -> Self {
+        // SAFETY: the node is alive as long as the guard is held.
         let pair = unsafe { node.live() }.fields();
         let (key, value) = (NonNull::from(&pair.key), NonNull::from(&pair.value));
-        // SAFETY: as above.
+        // SAFETY: the guard keeps the node alive, and the map is borrowed for `'a`.
         unsafe { Self::new(key, value, guard) }
     }
 
-    /// Borrows the entries before and after an operation. One of them takes `guard`, the other another guard of the
-    /// same reader.
+    /// Borrows the entries before and after an operation. One of them takes `guard`, and the other a second guard of
+    /// the same reader.
     ///
     /// # Safety
-    /// That of [`of_pair`](Self::of_pair), for both.
+    /// As [`of_pair`](Self::of_pair), for both.
     #[inline(always)]
     pub(crate) unsafe fn of_pairs(
         (before, after): (Found<K, V>, Found<K, V>),
         guard: Guard<'a>,
     ) -> Computed<Self> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises what `of_pair` requires.
         let borrow = |node, guard| unsafe { Self::of_pair(node, guard) };
         match (before, after) {
             (before, Some(after)) => {
@@ -114,7 +114,7 @@ impl<'a, K, V> Ref<'a, K, V> {
 }
 
 impl<K: ?Sized, V: ?Sized> Clone for Ref<'_, K, V> {
-    /// Another borrow of the same entry.
+    /// Returns another borrow of the same entry.
     fn clone(&self) -> Self {
         Self { guard: self.guard.again(), ..*self }
     }
@@ -156,7 +156,7 @@ impl<K: PartialEq + ?Sized, V: PartialEq + ?Sized> PartialEq for Ref<'_, K, V> {
 impl<K: Eq + ?Sized, V: Eq + ?Sized> Eq for Ref<'_, K, V> {}
 
 impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
-    /// Keeps the key and the guard.
+    /// Drops the value's part and keeps the key with the guard.
     pub(crate) fn into_key(self) -> KeyRef<'a, K> {
         KeyRef { key: self.key, guard: self.guard, borrows: PhantomData }
     }
@@ -169,14 +169,14 @@ impl<'a, K: ?Sized, V: ?Sized> Ref<'a, K, V> {
 /// assert!(map.keys().all(|key| key.starts_with('r')));
 /// ```
 pub struct KeyRef<'a, K: ?Sized> {
-    /// A pointer, for the reason that `Ref` has.
+    /// A pointer, for the reason given in `Ref`.
     key: NonNull<K>,
     guard: Guard<'a>,
     borrows: PhantomData<&'a K>,
 }
 
 impl<K: ?Sized> Clone for KeyRef<'_, K> {
-    /// Another borrow of the same key.
+    /// Returns another borrow of the same key.
     fn clone(&self) -> Self {
         Self { guard: self.guard.again(), ..*self }
     }
@@ -187,7 +187,7 @@ impl<K: ?Sized> Deref for KeyRef<'_, K> {
 
     #[inline(always)]
     fn deref(&self) -> &K {
-        // SAFETY: kept alive by the guard, which lives as long as `self`.
+        // SAFETY: the guard keeps it alive, and lives as long as `self`.
         unsafe { self.key.as_ref() }
     }
 }
@@ -208,9 +208,9 @@ impl<K: Eq + ?Sized> Eq for KeyRef<'_, K> {}
 
 /// A map of owned data with a guard: its methods return plain references, for many operations in a row.
 ///
-/// Made by `pin`, `with_guard` or `pin_owned` of a map. Dereferences to the map, so that all its other methods can be
-/// called too. What its methods return borrows from this value, also if the guard is the caller's. So a program that
-/// keeps a reference beyond the statement binds this value by `let`: `let pinned = map.with_guard(&guard);`.
+/// Made by `pin`, `with_guard` or `pin_owned` of a map. Dereferences to the map, so that its other methods can be
+/// called too. References from its methods borrow from this value, even if the guard is the caller's. To keep a
+/// reference beyond the statement, bind this value by `let`: `let pinned = map.with_guard(&guard);`.
 ///
 /// ```
 /// let map: hedgerow::HashMap<u32, String> = [(1, "one".into()), (2, "two".into())].into();

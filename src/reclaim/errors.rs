@@ -1,18 +1,18 @@
-//! Why something was not inserted.
+//! Why an insertion failed.
 
+use crate::api::failure::Failure;
 use crate::error::{Busy, TryInsertError};
-use crate::table::Failure;
 
-/// The error without what it hands back.
+/// The cause of a failed insertion: the error without the key and value that it hands back.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Why {
+pub(crate) enum Cause {
     Busy,
     Alloc,
     TooLong,
     Stalled { readers: usize },
 }
 
-impl Why {
+impl Cause {
     pub(crate) fn of<K, V>(self, key: K, value: V) -> TryInsertError<K, V> {
         match self {
             Self::Busy => TryInsertError::Busy { key, value },
@@ -23,13 +23,13 @@ impl Why {
     }
 }
 
-impl From<Busy> for Why {
+impl From<Busy> for Cause {
     fn from(_: Busy) -> Self {
         Self::Busy
     }
 }
 
-impl From<Failure> for Why {
+impl From<Failure> for Cause {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Busy => Self::Busy,

@@ -1,77 +1,77 @@
-//! What was taken out of a map and may still be looked at.
+//! Garbage: nodes that were taken out of a map and that readers may still be using.
 //!
-//! Garbage is kept in bags, each under a short lock of its own: one until two threads meet at it, then as many
-//! as make that rare. It passes through three lists: *open*, to which operations add; *sealed*, a
-//! batch stamped with the epoch; *ripe*, which nobody can know any more. Each operation that adds garbage
-//! drops up to [`SHARE`] of what is ripe, so that no single one pays for all; and whoever seals a batch looks
-//! after one other bag in turn, since its threads may have ended. Nothing here allocates but the second to
-//! seventeenth bag: what is garbage always finds a place. Whoever would rather not make more of it than a limit
-//! allows has some freed first ([`Garbage::make_room`]).
+//! Garbage is stored in bags, each under a short lock of its own. There is one bag until two threads contend for it,
+//! and then as many as make contention rare. A bag has three lists: *open*, to which operations add; *sealed*, a batch
+//! stamped with the epoch; *reclaimable*, which no reader can see any more. Each operation that adds garbage drops up
+//! to [`FREE_PER_OPERATION`] reclaimable nodes, so that no single operation pays for all. An operation that seals a
+//! batch also advances one other bag, because that bag's threads may have ended. Adding garbage never fails: only the
+//! second to seventeenth bag are allocated. An operation that must not exceed a limit frees garbage first
+//! ([`Garbage::make_room`]).
 //!
-//! Destructors are user code: they run with nothing locked, and what a thread takes out of a bag to free it is little
-//! ([`Doomed`]). So a destructor that is slow, or never returns, keeps its own thread and a few other nodes. If one
-//! panics, the others go back into the bag. Destructors that write to the map do not run within each other
-//! ([`reentrancy`](super::reentrancy)).
+//! Destructors are user code. They run with nothing locked, and a thread takes only a few nodes out of a bag at a time
+//! ([`Taken`]). So a destructor that is slow, or never returns, holds up its own thread and a few other nodes. If a
+//! destructor panics, the other nodes go back into the bag. Destructors that write to the map do not run nested in each
+//! other ([`reentrancy`](super::reentrancy)).
 //!
 //! # Synchronization
-//! - `[GB-1]` release store of the bags' address ↔ `[GB-2]` acquire load: whoever sees them sees them empty
-//!   or later.
-//! - A bag's lock hands its lists from thread to thread: whoever seals or frees comes after the unlinks.
-//!   When a batch may be freed is the business of [`epoch`](crate::sync::epoch).
-//! - What is in a bag is counted beside its lock, relaxed: a figure of the recent past, exact once the
-//!   writers have been joined.
+//! - `[GB-1]` release store of the bags' address ↔ `[GB-2]` acquire load: a thread that sees the bags sees them
+//!   initialized.
+//! - A bag's lock hands its lists from thread to thread: sealing and freeing come after the unlinks. When a batch may
+//!   be freed is up to [`epoch`](crate::sync::epoch).
+//! - The length of a bag is a [`Gauge`] beside its lock.
 
-use super::node::{List, Node, Shared};
+use super::node::{List, Node, NodePtr};
 use super::reentrancy::{Freeing, Reason, Reentrancy};
 use crate::facade::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::{Guard as Locked, Lock};
 use crate::sync::cache::CachePadded;
 use crate::sync::epoch::{Domain, Stamp};
+use crate::sync::hint::{Gauge, Hint};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 use core::ptr;
 
-/// Pieces in a batch: each costs a heavy barrier, which interrupts the other cores.
+/// Nodes in a batch. Each batch costs a heavy barrier, which interrupts the other cores.
 const BATCH: usize = if cfg!(hedgerow_loom) { 1 } else { 256 };
-/// Pieces of garbage between two looks whether a sealed batch is ripe.
-const PATIENCE: usize = if cfg!(hedgerow_loom) { 1 } else { 16 };
-/// Pieces that one operation drops at most.
-const SHARE: usize = 2;
-/// Pieces that a collection takes out of a bag at a time: of these one slow destructor keeps the others.
-const CHUNK: usize = 16;
-/// Bags, once there is more than one.
-const BAGS: usize = if cfg!(hedgerow_loom) { 2 } else { 16 };
+/// Nodes that are added between two checks whether a sealed batch is reclaimable.
+const ADVANCE_EVERY: usize = if cfg!(hedgerow_loom) { 1 } else { 16 };
+/// Nodes that one operation drops at most.
+const FREE_PER_OPERATION: usize = 2;
+/// Nodes that `reclaim` takes out of a bag at a time, and that one slow destructor holds up.
+const RECLAIM_CHUNK: usize = 16;
+/// Bags beside the first, once there is more than one.
+const BAG_COUNT: usize = if cfg!(hedgerow_loom) { 2 } else { 16 };
 
 struct Bag<N> {
     open: List<N>,
     sealed: List<N>,
     stamp: Option<Stamp>,
-    ripe: List<N>,
-    /// Pieces to come before the next look.
-    patience: usize,
-    /// Which other bag is looked after next.
-    turn: usize,
+    reclaimable: List<N>,
+    /// Nodes to be added before the next check.
+    until_advance: usize,
+    /// The number of the other bag that is advanced next.
+    next_other: usize,
 }
 
 impl<N: Node> Bag<N> {
     const fn new() -> Self {
-        let (open, sealed, ripe) = (List::new(), List::new(), List::new());
-        Self { open, sealed, stamp: None, ripe, patience: 0, turn: 0 }
+        let (open, sealed, reclaimable) = (List::new(), List::new(), List::new());
+        Self { open, sealed, stamp: None, reclaimable, until_advance: 0, next_other: 0 }
     }
 
-    /// Puts the sealed batch with what is ripe, if readers let it.
-    fn ripen(&mut self, domain: &Domain) {
+    /// Makes the sealed batch reclaimable, if no reader can see it any more.
+    fn promote_sealed(&mut self, domain: &Domain) {
         if self.stamp.is_some_and(|stamp| domain.is_past(stamp)) {
             self.stamp = None;
-            self.ripe.append(&mut self.sealed);
+            self.reclaimable.append(&mut self.sealed);
         }
     }
 
-    /// Moves batches on: the sealed one, as far as readers let it, and an open one of `least` pieces or more.
-    /// True where one was sealed.
+    /// Advances batches: the sealed one, as far as readers allow, and the open one if it has at least `least` nodes.
+    /// Returns true if it sealed a batch.
     fn advance(&mut self, domain: &Domain, least: usize) -> bool {
-        self.ripen(domain);
+        self.promote_sealed(domain);
         if self.stamp.is_some() || self.open.len() < least {
             return false;
         }
@@ -82,143 +82,134 @@ impl<N: Node> Bag<N> {
         self.stamp.is_some()
     }
 
-    /// Moves all on that readers let go: what was sealed goes first, then what was open is sealed, and mostly
-    /// is past at once.
+    /// Advances all batches that readers allow. The first call may seal the open batch; the second mostly finds it
+    /// reclaimable at once.
     fn advance_all(&mut self, domain: &Domain) {
         self.advance(domain, 1);
         self.advance(domain, 1);
     }
 
-    /// Does for `other` what its owner may have left undone, for good perhaps.
-    fn look_after(&mut self, other: &mut Self, domain: &Domain) {
+    /// Advances `other`, whose threads may have ended, and takes over its reclaimable nodes.
+    fn advance_other(&mut self, other: &mut Self, domain: &Domain) {
         other.advance(domain, 1);
-        self.ripe.append(&mut other.ripe);
+        self.reclaimable.append(&mut other.reclaimable);
     }
 
     fn len(&self) -> usize {
-        self.open.len() + self.sealed.len() + self.ripe.len()
+        self.open.len() + self.sealed.len() + self.reclaimable.len()
     }
 }
 
-/// A bag in its lock, and what is to be seen of it from outside.
-struct Place<N> {
+/// A bag in its lock, and its length, which is read without the lock.
+struct BagCell<N> {
     bag: Lock<Bag<N>>,
-    /// How much is in it.
-    len: AtomicUsize,
-    /// How much of that is ripe.
-    ripe: AtomicUsize,
+    len: Gauge<AtomicUsize>,
+    /// How many of its nodes are reclaimable. An operation that frees them counts again under the lock.
+    reclaimable: Hint<AtomicUsize>,
 }
 
-impl<N: Node> Place<N> {
+impl<N: Node> BagCell<N> {
     crate::facade::const_unless_loom! {
         fn new() -> Self {
-            let (len, ripe) = (AtomicUsize::new(0), AtomicUsize::new(0));
-            Self { bag: Lock::new(Bag::new()), len, ripe }
+            let (len, reclaimable) = (Gauge::<AtomicUsize>::new(0), Hint::<AtomicUsize>::new(0));
+            Self { bag: Lock::new(Bag::new()), len, reclaimable }
         }
     }
 
-    fn lock(&self) -> Held<'_, N> {
-        Held { bag: self.bag.lock(), place: self }
+    fn lock(&self) -> BagGuard<'_, N> {
+        BagGuard { bag: self.bag.lock(), cell: self }
     }
 
-    fn try_lock(&self) -> Option<Held<'_, N>> {
-        Some(Held { bag: self.bag.try_lock()?, place: self })
+    fn try_lock(&self) -> Option<BagGuard<'_, N>> {
+        Some(BagGuard { bag: self.bag.try_lock()?, cell: self })
     }
 
     fn len(&self) -> usize {
-        // relaxed: a figure, which orders nothing.
-        self.len.load(Ordering::Relaxed)
-    }
-
-    fn has_ripe(&self) -> bool {
-        // relaxed: a hint, which orders nothing; who frees looks again under the lock.
-        self.ripe.load(Ordering::Relaxed) > 0
+        self.len.load()
     }
 }
 
-/// A bag that is locked; counted when it is given back.
-struct Held<'a, N: Node> {
+/// A locked bag. Its length is noted when it is unlocked.
+struct BagGuard<'a, N: Node> {
     bag: Locked<'a, Bag<N>>,
-    place: &'a Place<N>,
+    cell: &'a BagCell<N>,
 }
 
-impl<N: Node> Drop for Held<'_, N> {
+impl<N: Node> Drop for BagGuard<'_, N> {
     #[inline]
     fn drop(&mut self) {
-        // relaxed: written under the lock alone, and a figure to everybody else.
-        self.place.len.store(self.bag.len(), Ordering::Relaxed);
-        // relaxed: as above.
-        self.place.ripe.store(self.bag.ripe.len(), Ordering::Relaxed);
+        self.cell.len.store(self.bag.len());
+        self.cell.reclaimable.store(self.bag.reclaimable.len());
     }
 }
 
-impl<N: Node> Deref for Held<'_, N> {
+impl<N: Node> Deref for BagGuard<'_, N> {
     type Target = Bag<N>;
     fn deref(&self) -> &Bag<N> {
         &self.bag
     }
 }
 
-impl<N: Node> DerefMut for Held<'_, N> {
+impl<N: Node> DerefMut for BagGuard<'_, N> {
     fn deref_mut(&mut self) -> &mut Bag<N> {
         &mut self.bag
     }
 }
 
-impl<'a, N: Node> Held<'a, N> {
-    /// Takes up to `COUNT` ripe nodes, and gives the bag back.
-    fn doom<const COUNT: usize>(mut self) -> Doomed<'a, N, COUNT> {
-        let nodes = core::array::from_fn(|_| self.ripe.pop());
-        Doomed { nodes, place: self.place }
+impl<'a, N: Node> BagGuard<'a, N> {
+    /// Takes up to `COUNT` reclaimable nodes, and unlocks the bag.
+    fn take_reclaimable<const COUNT: usize>(mut self) -> Taken<'a, N, COUNT> {
+        let nodes = core::array::from_fn(|_| self.reclaimable.pop());
+        Taken { nodes, cell: self.cell }
     }
 }
 
-/// Some nodes that were taken out of a bag to be freed. On drop, what is left of them goes back into the bag: a
-/// destructor has panicked, and another panic on the way out would abort.
-struct Doomed<'a, N: Node, const COUNT: usize> {
-    nodes: [Option<Shared<N>>; COUNT],
-    place: &'a Place<N>,
+/// Nodes that were taken out of a bag to be freed. Those that are left on drop go back into the bag: a destructor has
+/// panicked, and a second panic would abort the process.
+struct Taken<'a, N: Node, const COUNT: usize> {
+    nodes: [Option<NodePtr<N>>; COUNT],
+    cell: &'a BagCell<N>,
 }
 
-impl<N: Node, const COUNT: usize> Doomed<'_, N, COUNT> {
-    /// Frees them, with nothing locked; says how many.
+impl<N: Node, const COUNT: usize> Taken<'_, N, COUNT> {
+    /// Frees the nodes, with nothing locked, and returns how many.
     fn free(mut self) -> usize {
         let mut count = 0;
         for at in 0..COUNT {
             let Some(node) = self.nodes[at].take() else { break };
             count += 1;
-            // SAFETY: taken off a list of ripe nodes, which nobody can know any more, by this call alone.
+            // SAFETY: the node was reclaimable, so no reader can see it, and only this call has taken it off its list.
             unsafe { N::free(node.0) }
         }
-        // Nothing is left of them.
+        // Every node is freed, so `drop` has nothing to put back.
         core::mem::forget(self);
         count
     }
 }
 
-impl<N: Node, const COUNT: usize> Drop for Doomed<'_, N, COUNT> {
+impl<N: Node, const COUNT: usize> Drop for Taken<'_, N, COUNT> {
     #[cold]
     fn drop(&mut self) {
-        let mut bag = self.place.lock();
+        let mut bag = self.cell.lock();
         let left = self.nodes.iter_mut().filter_map(Option::take);
-        // SAFETY: ripe nodes that were taken off their list and not freed.
-        left.for_each(|node| unsafe { bag.ripe.push(node) });
+        // SAFETY: the nodes were taken off their list and not freed.
+        left.for_each(|node| unsafe { bag.reclaimable.push(node) });
     }
 }
 
 pub(crate) struct Garbage<N> {
-    first: Place<N>,
+    first: BagCell<N>,
     more: AtomicPtr<Bags<N>>,
     reentrancy: Reentrancy,
 }
 
-type Bags<N> = [CachePadded<Place<N>>; BAGS];
+type Bags<N> = [CachePadded<BagCell<N>>; BAG_COUNT];
 
 impl<N: Node> Garbage<N> {
     crate::facade::const_unless_loom! {
         pub(crate) fn new() -> Self {
             Self {
-                first: Place::new(),
+                first: BagCell::new(),
                 more: AtomicPtr::new(ptr::null_mut()),
                 reentrancy: Reentrancy::new(),
             }
@@ -226,67 +217,67 @@ impl<N: Node> Garbage<N> {
     }
 
     fn more(&self) -> Option<&Bags<N>> {
-        // [GB-2] acquire: pairs with [GB-1].
+        // [GB-2] acquire: pairs with [GB-1], so the bags are seen initialized.
         let more = self.more.load(Ordering::Acquire);
-        // SAFETY: null, or the box of `spread`, which lives as long as this.
+        // SAFETY: null, or the box that `spread` made, which lives as long as `self`.
         unsafe { more.as_ref() }
     }
 
-    fn bags(&self) -> impl Iterator<Item = &Place<N>> {
+    fn bags(&self) -> impl Iterator<Item = &BagCell<N>> {
         core::iter::once(&self.first).chain(self.more().into_iter().flatten().map(|bag| &**bag))
     }
 
-    /// The place of a reader's bag. While there is one bag, nobody has to know the reader's number.
+    /// Returns the bag of a reader. While there is one bag, the reader's number is not needed.
     #[inline]
-    fn place(&self, reader: impl FnOnce() -> usize) -> &Place<N> {
-        self.more().map_or(&self.first, |more| &*more[reader() % BAGS])
+    fn cell(&self, reader: impl FnOnce() -> usize) -> &BagCell<N> {
+        self.more().map_or(&self.first, |more| &*more[reader() % BAG_COUNT])
     }
 
-    /// The bag of the reader of this number.
+    /// Locks the bag of the reader of this number.
     #[inline]
-    fn bag(&self, reader: impl FnOnce() -> usize) -> Held<'_, N> {
+    fn bag(&self, reader: impl FnOnce() -> usize) -> BagGuard<'_, N> {
         if let Some(more) = self.more() {
-            return more[reader() % BAGS].lock();
+            return more[reader() % BAG_COUNT].lock();
         }
         self.first.try_lock().unwrap_or_else(|| {
             self.spread();
-            self.place(reader).lock()
+            self.cell(reader).lock()
         })
     }
 
-    /// Makes more bags; stays with one where memory has run out.
+    /// Makes more bags. Keeps one if there is no memory.
     #[cold]
     pub(super) fn spread(&self) {
         let mut made = Vec::new();
-        if made.try_reserve_exact(BAGS).is_err() {
+        if made.try_reserve_exact(BAG_COUNT).is_err() {
             return;
         }
-        made.resize_with(BAGS, || CachePadded::new(Place::new()));
+        made.resize_with(BAG_COUNT, || CachePadded::new(BagCell::new()));
         let Ok(made) = Box::<Bags<N>>::try_from(made) else { return };
         let (made, none) = (Box::into_raw(made), ptr::null_mut());
-        // [GB-1] release: pairs with [GB-2]; relaxed where it fails: we only free.
+        // [GB-1] release: pairs with [GB-2]. relaxed if it fails: the bags of the other thread are not used here.
         if self.more.compare_exchange(none, made, Ordering::Release, Ordering::Relaxed).is_err() {
             // SAFETY: the swap failed, so the box was never shared.
             drop(unsafe { Box::from_raw(made) });
         }
     }
 
-    /// Takes a node over that was unlinked. Runs no destructor.
+    /// Adds a node that was unlinked. Runs no destructor.
     ///
     /// # Safety
-    /// The node was unlinked from where readers of `domain` find it, by this thread or one that it has
-    /// synchronized with; it is given to nobody else.
+    /// The node was unlinked from where readers of `domain` find it, by this thread or one that it has synchronized
+    /// with. It is added once.
     pub(crate) unsafe fn add(
         &self,
         domain: &Domain,
         reader: impl FnOnce() -> usize,
-        node: Shared<N>,
+        node: NodePtr<N>,
     ) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises what `put` requires.
         drop(unsafe { self.put(domain, reader, node) });
     }
 
-    /// As `add`; then frees some nodes that are ripe, running their destructors with nothing locked.
+    /// As `add`, and then frees some reclaimable nodes, whose destructors run with nothing locked.
     ///
     /// # Safety
     /// As `add`.
@@ -294,9 +285,9 @@ impl<N: Node> Garbage<N> {
         &self,
         domain: &Domain,
         reader: impl FnOnce() -> usize,
-        node: Shared<N>,
+        node: NodePtr<N>,
     ) {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises what `put` requires.
         let bag = unsafe { self.put(domain, reader, node) };
         self.free_some(bag, Reason::Share);
     }
@@ -308,60 +299,60 @@ impl<N: Node> Garbage<N> {
         &self,
         domain: &Domain,
         reader: impl FnOnce() -> usize,
-        node: Shared<N>,
-    ) -> Held<'_, N> {
+        node: NodePtr<N>,
+    ) -> BagGuard<'_, N> {
         let mut bag = self.bag(reader);
-        // SAFETY: the caller's promise: the node is garbage, and ours.
+        // SAFETY: the caller promises that the node is garbage, alive, and added once.
         unsafe { bag.open.push(node) };
-        self.go_on(&mut bag, domain);
+        self.maybe_advance(&mut bag, domain);
         bag
     }
 
-    /// Moves batches on, now and then; and when one is sealed, those of another bag too, whose threads may
-    /// have ended, or write no more.
+    /// Advances the bag every [`ADVANCE_EVERY`] nodes. If that seals a batch, also advances another bag, whose threads
+    /// may have ended or write no more.
     #[inline(always)]
-    fn go_on(&self, bag: &mut Bag<N>, domain: &Domain) {
-        if bag.patience > 0 {
-            bag.patience -= 1;
+    fn maybe_advance(&self, bag: &mut Bag<N>, domain: &Domain) {
+        if bag.until_advance > 0 {
+            bag.until_advance -= 1;
             return;
         }
-        bag.patience = PATIENCE;
-        self.move_on(bag, domain);
+        bag.until_advance = ADVANCE_EVERY;
+        self.advance(bag, domain);
     }
 
     #[cold]
-    fn move_on(&self, bag: &mut Bag<N>, domain: &Domain) {
+    fn advance(&self, bag: &mut Bag<N>, domain: &Domain) {
         if bag.advance(domain, BATCH) {
-            bag.turn = bag.turn.wrapping_add(1);
-            // Another one, or held: this very bag is held too.
+            bag.next_other = bag.next_other.wrapping_add(1);
+            // The lock may be held: by another thread, or by this one if the other bag is this bag.
             if let Some(mut other) =
-                self.bags().nth(bag.turn % (BAGS + 1)).and_then(Place::try_lock)
+                self.bags().nth(bag.next_other % (BAG_COUNT + 1)).and_then(BagCell::try_lock)
             {
-                bag.look_after(&mut other, domain);
+                bag.advance_other(&mut other, domain);
             }
         }
     }
 
-    /// Frees what one operation is to free, running destructors with nothing locked; says how many.
+    /// Frees as many nodes as one operation frees, with nothing locked, and returns how many.
     #[inline(always)]
-    fn free_some(&self, bag: Held<'_, N>, reason: Reason) -> usize {
-        if bag.ripe.len() == 0 {
+    fn free_some(&self, bag: BagGuard<'_, N>, reason: Reason) -> usize {
+        if bag.reclaimable.len() == 0 {
             return 0;
         }
         let Some(_freeing) = self.begin_to_free(&bag, reason) else { return 0 };
-        bag.doom::<SHARE>().free()
+        bag.take_reclaimable::<FREE_PER_OPERATION>().free()
     }
 
-    /// Leave to run destructors; None within one of them.
+    /// Returns leave to run destructors, or `None` within one of them.
     #[inline]
     fn begin_to_free(&self, bag: &Bag<N>, reason: Reason) -> Option<Freeing<'_>> {
-        self.reentrancy.begin(&self.first, bag.ripe.len(), reason)
+        self.reentrancy.begin(&self.first, bag.reclaimable.len(), reason)
     }
 
-    /// As the end of `add_and_free`. Mostly nothing is ripe: then this takes no lock.
+    /// Frees as many nodes as `add_and_free` does. Mostly no node is reclaimable, and then this takes no lock.
     #[inline(always)]
     pub(crate) fn free_share(&self, reader: impl FnOnce() -> usize + Copy) {
-        if self.place(reader).has_ripe() {
+        if self.cell(reader).reclaimable.load() > 0 {
             self.free_share_of(reader);
         }
     }
@@ -371,21 +362,21 @@ impl<N: Node> Garbage<N> {
         self.free_some(self.bag(reader), Reason::Share);
     }
 
-    /// Pieces of garbage.
+    /// Returns the number of nodes.
     pub(crate) fn len(&self) -> usize {
-        self.bags().map(Place::len).sum()
+        self.bags().map(BagCell::len).sum()
     }
 
-    /// Frees what is above `limit`, no more, as far as readers let it and no lock has to be waited for;
-    /// whether that was enough.
+    /// Frees nodes until at most `limit` are left, as far as readers and other threads' locks allow. Returns true if
+    /// that was enough.
     #[cold]
     pub(crate) fn make_room(&self, domain: &Domain, limit: usize) -> bool {
         let mut excess = self.len().saturating_sub(limit);
-        for place in self.bags() {
+        for cell in self.bags() {
             while excess > 0
-                && let Some(mut bag) = place.try_lock()
+                && let Some(mut bag) = cell.try_lock()
             {
-                if bag.ripe.len() == 0 {
+                if bag.reclaimable.len() == 0 {
                     bag.advance_all(domain);
                 }
                 match self.free_some(bag, Reason::Demand) {
@@ -397,50 +388,51 @@ impl<N: Node> Garbage<N> {
         self.len() <= limit
     }
 
-    /// Frees all that readers let go; the rest stays. Within a destructor of this garbage only moves batches on:
-    /// whatever runs that destructor, or comes after, frees them.
-    pub(crate) fn collect(&self, domain: &Domain) {
-        for place in self.bags() {
-            let mut bag = place.lock();
+    /// Frees all nodes that no reader can see any more. Within a destructor of this garbage it only advances batches:
+    /// the operation that runs the destructor frees them, or a later one.
+    pub(crate) fn reclaim(&self, domain: &Domain) {
+        for cell in self.bags() {
+            let mut bag = cell.lock();
             bag.advance_all(domain);
-            // What destructors add meanwhile is not waited for.
-            let mut left = bag.ripe.len();
+            // Only the nodes of this moment: destructors may add more without end.
+            let mut left = bag.reclaimable.len();
             let Some(_freeing) = self.begin_to_free(&bag, Reason::Demand) else { continue };
             while left > 0 {
-                // Others take some too.
-                match bag.doom::<CHUNK>().free() {
+                // Other threads may take some too.
+                match bag.take_reclaimable::<RECLAIM_CHUNK>().free() {
                     0 => break,
                     freed => left = left.saturating_sub(freed),
                 }
-                bag = place.lock();
+                bag = cell.lock();
             }
         }
     }
 
-    /// Moves everything to `all`, however young.
+    /// Moves all nodes to `all`, even those that readers may be using.
     pub(crate) fn move_to(&mut self, all: &mut List<N>) {
-        for place in self.bags() {
-            let Bag { open, sealed, ripe, .. } = &mut *place.lock();
-            for list in [open, sealed, ripe] {
+        for cell in self.bags() {
+            let Bag { open, sealed, reclaimable, .. } = &mut *cell.lock();
+            for list in [open, sealed, reclaimable] {
                 all.append(list);
             }
         }
     }
 
-    /// Bytes on the heap.
+    /// Returns the bytes on the heap.
     pub(crate) fn bytes(&self) -> usize {
         self.more().map_or(0, size_of_val)
     }
 }
 
-/// Frees the nodes of a list that nobody can know any more. If a destructor panics, the others are freed on the way
-/// out; a second panic then aborts, as it does with std's collections.
+/// Frees the nodes of a list that no reader can see any more. If a destructor panics, the rest is freed during
+/// unwinding. A second panic then aborts, as with std's collections.
 pub(crate) fn free_all<N: Node>(list: &mut List<N>) {
     struct Rest<'a, N: Node>(&'a mut List<N>);
     impl<N: Node> Rest<'_, N> {
         fn free(&mut self) {
             while let Some(node) = self.0.pop() {
-                // SAFETY: taken off the list by this call alone, and the caller says that nobody can know it.
+                // SAFETY: only this call takes the node off the list, and the caller promises that no reader can see
+                // it.
                 unsafe { N::free(node.0) }
             }
         }
@@ -455,10 +447,10 @@ pub(crate) fn free_all<N: Node>(list: &mut List<N>) {
 
 impl<N> Drop for Garbage<N> {
     fn drop(&mut self) {
-        // relaxed: `&mut self` says that every other use happened before.
+        // relaxed: `&mut self` means that every other use happened before.
         let more = self.more.load(Ordering::Relaxed);
         if !more.is_null() {
-            // SAFETY: made by `Box::into_raw` in `spread`, and nobody shares it any more.
+            // SAFETY: `spread` made the box, and no other thread has the garbage any more.
             drop(unsafe { Box::from_raw(more) });
         }
     }

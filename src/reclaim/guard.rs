@@ -1,42 +1,40 @@
-//! Guards: a thread's word that it may be looking at what a map holds.
+//! Guards: a thread's announcement that it may be using entries of maps.
 
 use crate::error::TryReserveError;
-use crate::facade::atomic::Ordering;
 use crate::sync::epoch::{DOMAIN, Domain};
 use crate::sync::slot::Slot;
 use core::fmt;
 use core::marker::PhantomData;
 
-/// In a slot's note: the owner has gone, and the last of its guards gives the slot back.
+/// Set in the owner's note of a slot, beside the number of guards: the owner has gone, and the last guard releases the
+/// slot.
 const ORPHANED: usize = 1 << (usize::BITS - 1);
 
-/// Says that this thread may be looking at entries of maps: none that it can have met is dropped meanwhile.
+/// Keeps entries of maps alive: an entry that this thread has found is not dropped while the guard is held.
 ///
-/// A guard serves all maps of [`owned`](crate::owned). It locks nothing and nobody waits for it: while it
-/// is held, the same thread and others may write to the same map, or to others, or take further guards. What
-/// it costs is memory: entries that are removed meanwhile stay until it is gone
-/// ([`HashMap::pending`](crate::HashMap::pending),
+/// A guard serves all maps of [`owned`](crate::owned). It locks nothing, and no operation waits for it. While it is
+/// held, the same thread and others may write to the same map or to others, and take more guards. Its cost is memory:
+/// entries that are removed meanwhile stay until it is dropped ([`HashMap::pending`](crate::HashMap::pending),
 /// [`HashMap::stalled_readers`](crate::HashMap::stalled_readers)).
 ///
-/// Most callers never name one: what a map returns holds a guard of its own ([`Ref`](crate::owned::Ref)), and so does
-/// the map that [`HashMap::pin`](crate::HashMap::pin) returns. [`HashMap::with_guard`](crate::HashMap::with_guard)
-/// takes one that the caller has.
+/// Most programs never name a guard. Entries that a map returns hold their own ([`Ref`](crate::owned::Ref)), and so
+/// does the map that [`HashMap::pin`](crate::HashMap::pin) returns. [`HashMap::with_guard`](crate::HashMap::with_guard)
+/// takes one from the caller.
 ///
-/// A guard stays in its thread. To hold one across an `await`, take an [`OwnedGuard`].
+/// A guard stays in its thread. To hold one across an `await`, use an [`OwnedGuard`].
 pub struct Guard<'a> {
     slot: &'static Slot,
-    /// Neither `Send` nor `Sync`; borrows the handle, if it comes from one.
+    /// Neither `Send` nor `Sync`. Borrows the handle, if the guard is from one.
     owner: PhantomData<(*mut (), &'a ())>,
 }
 
 /// Returns a guard for this thread, which holds until it is dropped.
 ///
-/// With feature `std` it is the thread's own, and taking another while one is held costs an addition.
-/// Without, each guard claims a slot of the process-wide registry for itself, by compare-and-swap; a
-/// [`Handle`] saves that.
+/// With feature `std` the guard uses the thread's own slot, and another guard beside it costs an addition. Without
+/// `std`, each guard claims a slot of the process-wide registry by compare-and-swap. A [`Handle`] saves that.
 ///
-/// Lock-free. Allocates only where more threads than ever before hold guards; running out of memory is
-/// handled as in std's collections; [`try_pin`] says so instead.
+/// Lock-free. Allocates only if more threads hold guards than ever before. Handles running out of memory as std's
+/// collections do; [`try_pin`] returns an error instead.
 ///
 /// ```
 /// use hedgerow::{BytesMap, HashMap};
@@ -54,13 +52,13 @@ pub fn pin() -> Guard<'static> {
     try_pin().unwrap_or_else(|_| out_of_memory())
 }
 
-/// As [`pin`], but says when there is no memory.
+/// As [`pin`], but returns an error if there is no memory.
 ///
-/// With feature `std`, a thread that has had a guard gets every further one: what it does under
-/// [`pin`] needs no memory for that.
+/// With feature `std`, a thread that has had a guard gets every further one without memory. So its operations under
+/// [`pin`] cannot fail for that reason.
 ///
 /// # Errors
-/// When the allocator has no memory for another block of slots.
+/// If the allocator has no memory for another block of slots.
 ///
 /// ```
 /// let guard = hedgerow::owned::try_pin().expect("there is memory");
@@ -74,7 +72,7 @@ pub fn try_pin() -> Result<Guard<'static>, TryReserveError> {
     temporary()
 }
 
-/// A guard with a slot of its own, which it gives back.
+/// Returns a guard with a slot of its own, which it releases when it is dropped.
 #[cold]
 fn temporary() -> Result<Guard<'static>, TryReserveError> {
     let guard = Guard::enter(claim()?);
@@ -82,7 +80,7 @@ fn temporary() -> Result<Guard<'static>, TryReserveError> {
     Ok(guard)
 }
 
-/// A number that tells threads apart, where it can.
+/// Returns a number that tells threads apart, or 0 if there are no thread-locals.
 #[inline]
 pub(crate) fn reader() -> usize {
     #[cfg(feature = "std")]
@@ -108,26 +106,26 @@ mod local {
     use core::cell::Cell;
 
     std::thread_local! {
-        /// The slot, once the thread has one and until `OWNER` is gone. This has no destructor, so no access asks
-        /// whether it still lives.
+        /// The slot, from the first guard of the thread until `OWNER` is destroyed. It has no destructor, so an access
+        /// need not check whether it is alive.
         static SLOT: Cell<Option<&'static Slot>> = const { Cell::new(None) };
         static OWNER: Owner = const { Owner(Cell::new(None)) };
     }
 
-    /// Gives the slot back when the thread ends.
+    /// Releases the slot when the thread ends.
     struct Owner(Cell<Option<&'static Slot>>);
 
     impl Drop for Owner {
         fn drop(&mut self) {
             if let Some(slot) = self.0.take() {
-                // Destructors of other thread-locals that run after this must not find it.
+                // Destructors of other thread-locals may run after this, and must not use the slot.
                 let _ = SLOT.try_with(|cached| cached.set(None));
                 disown(slot);
             }
         }
     }
 
-    /// None if there is no memory for one, and in a thread that is ending.
+    /// Returns the thread's slot, or `None` if there is no memory for one or the thread is ending.
     #[inline(always)]
     pub(crate) fn slot() -> Option<&'static Slot> {
         match SLOT.try_with(Cell::get) {
@@ -151,28 +149,24 @@ mod local {
 impl Guard<'_> {
     #[inline(always)]
     fn enter(slot: &'static Slot) -> Self {
-        // relaxed: only the slot's owner looks at its note: how many guards there are.
-        let count = slot.note.load(Ordering::Relaxed);
+        let count = slot.owner_note.load();
         if count == 0 {
             DOMAIN.pin(slot);
         } else {
             assert!(count != ORPHANED - 1, "more guards than can be counted");
         }
-        // relaxed: as above.
-        slot.note.store(count + 1, Ordering::Relaxed);
+        slot.owner_note.store(count + 1);
         Self { slot, owner: PhantomData }
     }
 
-    /// Has the slot given back with its last guard.
+    /// Notes that the owner has gone: the last guard of the slot releases it.
     fn orphan(&self) {
-        // relaxed: only the slot's owner looks at its note.
-        let count = self.slot.note.load(Ordering::Relaxed);
-        // relaxed: as above.
-        self.slot.note.store(count | ORPHANED, Ordering::Relaxed);
+        let count = self.slot.owner_note.load();
+        self.slot.owner_note.store(count | ORPHANED);
     }
 
-    /// Another guard of the same reader, which costs an addition. (Not `Clone`: an [`OwnedGuard`] is shared by threads,
-    /// and only one of them may count.)
+    /// Returns another guard of the same slot, for an addition. (Not `Clone`: threads may share an [`OwnedGuard`], and
+    /// only one thread may count.)
     #[inline(always)]
     pub(crate) fn again(&self) -> Self {
         Self::enter(self.slot)
@@ -192,10 +186,8 @@ impl Guard<'_> {
 impl Drop for Guard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        // relaxed: only the slot's owner looks at its note.
-        let count = self.slot.note.load(Ordering::Relaxed) - 1;
-        // relaxed: as above.
-        self.slot.note.store(count, Ordering::Relaxed);
+        let count = self.slot.owner_note.load() - 1;
+        self.slot.owner_note.store(count);
         if count == 0 {
             Domain::unpin(self.slot);
         } else if count == ORPHANED {
@@ -206,13 +198,12 @@ impl Drop for Guard<'_> {
 
 #[cold]
 fn give_back(slot: &'static Slot) {
-    // relaxed: only the slot's owner looks at its note, and the next one comes after its release.
-    slot.note.store(0, Ordering::Relaxed);
+    slot.owner_note.store(0);
     Domain::unpin(slot);
     slot.release();
 }
 
-/// Gives a slot back whose owner goes, or leaves that to the guards that are left.
+/// Releases a slot whose owner goes, or leaves that to the slot's last guard.
 fn disown(slot: &'static Slot) {
     let guard = Guard::enter(slot);
     guard.orphan();
@@ -224,7 +215,7 @@ impl fmt::Debug for Guard<'_> {
     }
 }
 
-/// A reader's own slot, for where there are no thread-locals: each task, or interrupt handler, has one.
+/// A reader's own slot, for code without thread-locals: each task or interrupt handler has one.
 ///
 /// ```
 /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();
@@ -234,12 +225,12 @@ impl fmt::Debug for Guard<'_> {
 /// ```
 pub struct Handle {
     slot: &'static Slot,
-    /// Not `Sync`: one thread at a time counts the guards.
+    /// Not `Sync`: only one thread at a time may count guards.
     owner: PhantomData<core::cell::Cell<()>>,
 }
 
 impl Handle {
-    /// A handle with a slot of its own. Running out of memory is handled as in std's collections.
+    /// Makes a handle with a slot of its own. Handles running out of memory as std's collections do.
     ///
     /// ```
     /// let handle = hedgerow::owned::Handle::new();
@@ -249,10 +240,10 @@ impl Handle {
         Self::try_new().unwrap_or_else(|_| out_of_memory())
     }
 
-    /// As [`new`](Self::new), but says when there is no memory.
+    /// As [`new`](Self::new), but returns an error if there is no memory.
     ///
     /// # Errors
-    /// When the allocator has no memory for another block of slots.
+    /// If the allocator has no memory for another block of slots.
     ///
     /// ```
     /// assert!(hedgerow::owned::Handle::try_new().is_ok());
@@ -261,7 +252,7 @@ impl Handle {
         Ok(Self { slot: claim()?, owner: PhantomData })
     }
 
-    /// A guard, until it is dropped. Wait-free; allocates nothing.
+    /// Returns a guard, which holds until it is dropped. Wait-free; allocates nothing.
     ///
     /// ```
     /// let handle = hedgerow::owned::Handle::new();
@@ -273,7 +264,7 @@ impl Handle {
         Guard::enter(self.slot)
     }
 
-    /// A guard that owns its handle, and so may move to another thread.
+    /// Returns a guard that owns its handle, and so may move to another thread.
     ///
     /// ```
     /// let guard = hedgerow::owned::Handle::new().into_guard();
@@ -306,7 +297,7 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// A [`Guard`] that may move to another thread: for futures, which may hold it across an `await`.
+/// A [`Guard`] that may move to another thread. A future may hold it across an `await`.
 ///
 /// [`HashMap::pin_owned`](crate::HashMap::pin_owned) returns a map that holds one.
 ///
@@ -323,10 +314,10 @@ impl fmt::Debug for Handle {
 /// ```
 pub struct OwnedGuard(Guard<'static>);
 
-// SAFETY: the guard's slot is its own, since it cannot be cloned and its handle is gone: one thread at a
-// time pins, counts and unpins, and moving it to another orders the two.
+// SAFETY: the slot belongs to this guard alone, because the guard cannot be cloned and its handle is gone. So one
+// thread at a time pins, counts and unpins, and moving the guard to another thread orders the two.
 unsafe impl Send for OwnedGuard {}
-// SAFETY: a shared guard offers nothing but its number, and its presence.
+// SAFETY: a shared guard gives access to its number alone.
 unsafe impl Sync for OwnedGuard {}
 
 impl core::ops::Deref for OwnedGuard {
@@ -342,22 +333,22 @@ impl fmt::Debug for OwnedGuard {
     }
 }
 
-/// A reader whose guard is older than the youngest garbage, and keeps it from being dropped.
+/// A reader whose guard is older than the youngest garbage, and keeps that garbage from being dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stalled {
-    /// Its number, which [`Guard::reader_id`] tells its owner.
+    /// The reader's number, which is [`Guard::reader_id`] of its guard.
     pub reader: usize,
-    /// Batches of garbage, of all maps, that were sealed since it was pinned.
+    /// Batches of garbage, of all maps, that were sealed since the reader was pinned.
     pub batches: usize,
 }
 
-/// All readers that are pinned since before the last batch was sealed.
+/// Returns all readers that have been pinned since before the last batch was sealed.
 pub(crate) fn stalled() -> impl Iterator<Item = Stalled> {
     DOMAIN.stalled().map(|(reader, batches)| Stalled { reader, batches })
 }
 
-/// What holds a [`Guard`]: the guard itself, an [`OwnedGuard`], or a reference to either.
+/// Something that holds a [`Guard`]: the guard itself, an [`OwnedGuard`], or a reference to either.
 pub trait HasGuard: sealed::Sealed {
     /// Returns the guard.
     fn guard(&self) -> &Guard<'_>;

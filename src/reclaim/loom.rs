@@ -1,11 +1,11 @@
-//! Models of garbage: a node is freed when no reader can be looking at it, in whichever thread's bag it lies.
+//! Models of garbage: a node is freed when no reader can be using it, in any bag.
 //!
-//! The writer comes first, as in [`sync::loom`](crate::sync::loom). Freeing a node is writing its cell: the model
-//! checker finds a reader that looks meanwhile, or whose look is not ordered before.
+//! The writer comes first, as in [`sync::loom`](crate::sync::loom). Freeing a node is a write to its cell: the model
+//! checker finds a reader that reads the node at the same time, or whose read is not ordered before.
 
 use super::garbage::Garbage;
-use super::node::{Header, Node, Shared};
-use crate::bins::tags::Hash;
+use super::node::{Header, Node, NodePtr};
+use crate::api::hash::KeyHash;
 use crate::facade::atomic::{AtomicUsize, Ordering};
 use crate::sync::epoch::Domain;
 use crate::sync::loom::explore;
@@ -23,13 +23,13 @@ struct Tracked {
     state: UnsafeCell<&'static str>,
 }
 
-// SAFETY: the header is the first field; the memory is the model's, so that a look at a freed node is defined.
+// SAFETY: the header is the first field. The model keeps the memory, so reading a freed node is defined.
 unsafe impl Node for Tracked {
     unsafe fn free(node: NonNull<Self>) {
         // SAFETY: the model keeps the memory until it ends.
         let state = unsafe { &(*node.as_ptr()).state };
         state.with_mut(|state| {
-            // SAFETY: what is to be proved.
+            // SAFETY: the model proves that no reader reads the node now.
             let state = unsafe { &mut *state };
             assert_ne!(*state, "freed", "a node is freed twice");
             *state = "freed";
@@ -37,7 +37,7 @@ unsafe impl Node for Tracked {
     }
 }
 
-/// Some nodes, and the one that the link leads to.
+/// Some nodes, and a link to one of them.
 struct Model {
     domain: Domain,
     garbage: Garbage<Tracked>,
@@ -45,7 +45,7 @@ struct Model {
     nodes: Vec<Box<Tracked>>,
 }
 
-// SAFETY: the cells are what the model checker watches.
+// SAFETY: the model checker reports unordered accesses to the cells.
 unsafe impl Sync for Model {}
 // SAFETY: as above.
 unsafe impl Send for Model {}
@@ -53,7 +53,7 @@ unsafe impl Send for Model {}
 impl Model {
     fn new(nodes: usize) -> Arc<Self> {
         let state = || UnsafeCell::new("alive");
-        let node = |_| Box::new(Tracked { header: Header::new(Hash(0)), state: state() });
+        let node = |_| Box::new(Tracked { header: Header::new(KeyHash(0)), state: state() });
         Arc::new(Self {
             domain: Domain::new(),
             garbage: Garbage::new(),
@@ -62,38 +62,38 @@ impl Model {
         })
     }
 
-    /// What a reader finds that is pinned meanwhile.
-    fn look(&self, slot: usize) -> usize {
+    /// Reads the link's node while pinned, and returns its number.
+    fn read(&self, slot: usize) -> usize {
         let slot = self.domain.slot(slot);
         self.domain.pin(slot);
-        // The table's own ordering: a reader that meets a node sees it whole.
+        // The table's own ordering: a reader that finds a node sees it initialized.
         let found = self.link.load(Ordering::Acquire);
-        // SAFETY: what is to be proved.
+        // SAFETY: the model proves that the node is not freed now.
         let state = self.nodes[found].state.with(|state| unsafe { *state });
-        assert_eq!(state, "alive", "a reader looks at a node that was freed");
+        assert_eq!(state, "alive", "a reader reads a node that was freed");
         Domain::unpin(slot);
         found
     }
 
-    /// Puts a node in the place of another one.
+    /// Links a node in place of another.
     fn replace(&self, node: usize) {
-        // The table's own ordering, as in `look`.
+        // The table's own ordering, as in `read`.
         self.link.store(node, Ordering::Release);
     }
 
-    fn shared(&self, node: usize) -> Shared<Tracked> {
-        Shared(NonNull::from(&*self.nodes[node]))
+    fn shared(&self, node: usize) -> NodePtr<Tracked> {
+        NodePtr(NonNull::from(&*self.nodes[node]))
     }
 
-    /// Gives a node to the garbage that was unlinked, as an operation does that then frees some.
+    /// Adds an unlinked node to the garbage, and frees some, as an operation does.
     fn add_and_free(&self, reader: usize, node: usize) {
-        // SAFETY: unlinked by this thread, or never linked; and given away once.
+        // SAFETY: this thread has unlinked the node, or it was never linked; and it is added once.
         unsafe { self.garbage.add_and_free(&self.domain, || reader, self.shared(node)) };
     }
 
-    /// At the end, when all threads have been joined.
+    /// Returns true if the node is freed. Called at the end, when all threads have been joined.
     fn is_freed(&self, node: usize) -> bool {
-        // SAFETY: nobody else is there.
+        // SAFETY: there are no other threads.
         self.nodes[node].state.with(|state| unsafe { *state }) == "freed"
     }
 }
@@ -104,41 +104,41 @@ fn outcome(found: usize, is_freed: bool) -> std::string::String {
 
 const OUTCOMES: [&str; 4] = ["old freed", "old kept", "new freed", "new kept"];
 
-/// The writer's own operations free what it has unlinked.
+/// The writer's own operations free the node that it has unlinked.
 #[test]
-fn loom_look_against_garbage_that_is_freed() {
+fn loom_read_against_garbage_that_is_freed() {
     explore(3, OUTCOMES, |saw| {
         let model = Model::new(4);
         let theirs = model.clone();
         let slot = model.domain.claim().unwrap().number();
-        let reader = thread::spawn(move || theirs.look(slot));
+        let reader = thread::spawn(move || theirs.read(slot));
         model.replace(1);
-        // Sealed, and freed two operations later if nobody looks.
+        // The first operation seals the node, and the third frees it if no reader is pinned.
         [0, 2, 3].into_iter().for_each(|node| model.add_and_free(0, node));
         let found = reader.join().unwrap();
         saw(outcome(found, model.is_freed(0)));
     });
 }
 
-/// A collection frees it.
+/// A call of `reclaim` frees it.
 #[test]
-fn loom_look_against_a_collection() {
+fn loom_read_against_reclaim() {
     explore(3, OUTCOMES, |saw| {
         let model = Model::new(2);
         let theirs = model.clone();
         let slot = model.domain.claim().unwrap().number();
-        let reader = thread::spawn(move || theirs.look(slot));
+        let reader = thread::spawn(move || theirs.read(slot));
         model.replace(1);
         model.add_and_free(0, 0);
-        model.garbage.collect(&model.domain);
+        model.garbage.reclaim(&model.domain);
         let found = reader.join().unwrap();
         saw(outcome(found, model.is_freed(0)));
     });
 }
 
-/// One thread seals a batch in its bag, and another one, which adds to another bag, looks after it.
+/// One thread seals a batch in its bag, and another, which adds to another bag, advances the first bag too.
 #[test]
-fn loom_look_against_another_bag_that_is_looked_after() {
+fn loom_read_against_another_bag_that_is_advanced() {
     explore(2, OUTCOMES, |saw| {
         let model = Model::new(4);
         model.garbage.spread();
@@ -148,8 +148,8 @@ fn loom_look_against_another_bag_that_is_looked_after() {
             others.replace(1);
             others.add_and_free(0, 0);
         });
-        let reader = thread::spawn(move || theirs.look(slot));
-        // The first seals, and looks after the first of the other bags; the second frees what was ripe there.
+        let reader = thread::spawn(move || theirs.read(slot));
+        // The first operation seals, and advances the first bag; the second frees the node that was reclaimable there.
         [2, 3].into_iter().for_each(|node| model.add_and_free(1, node));
         writer.join().unwrap();
         let found = reader.join().unwrap();
@@ -157,9 +157,9 @@ fn loom_look_against_another_bag_that_is_looked_after() {
     });
 }
 
-/// Two threads meet at the only bag, so one of them makes more.
+/// Two threads contend for the only bag, so one of them makes more.
 #[test]
-fn loom_two_threads_meet_at_a_bag() {
+fn loom_two_threads_contend_for_a_bag() {
     explore(3, ["one bag", "more bags"], |saw| {
         let model = Model::new(4);
         let theirs = model.clone();
@@ -169,7 +169,7 @@ fn loom_two_threads_meet_at_a_bag() {
         writer.join().unwrap();
         assert_eq!(model.garbage.len() + (0..4).filter(|node| model.is_freed(*node)).count(), 4);
         saw(if model.garbage.bytes() == 0 { "one bag" } else { "more bags" }.into());
-        model.garbage.collect(&model.domain);
-        assert!((0..4).all(|node| model.is_freed(node)), "nobody looks, and all is freed");
+        model.garbage.reclaim(&model.domain);
+        assert!((0..4).all(|node| model.is_freed(node)), "no reader is pinned, and all is freed");
     });
 }

@@ -1,6 +1,6 @@
-//! Readers' guards, and what they keep alive: nodes that were taken out of a map and may still be looked at.
+//! Readers' guards, and the nodes that they keep alive after they were taken out of a map.
 //!
-//! What maps of owned data have in common, whatever they find their nodes by.
+//! All maps of owned data share this module, however they find their nodes.
 
 #[cfg(not(hedgerow_loom))]
 pub(crate) mod borrowed;

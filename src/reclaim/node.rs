@@ -1,29 +1,29 @@
-//! What the table points at: a hash, and behind it whatever the map keeps.
+//! Nodes: a header, and behind it what the map stores.
 
-use crate::bins::tags::Hash;
+use crate::api::hash::KeyHash;
 #[cfg(not(target_pointer_width = "64"))]
 use crate::facade::atomic::AtomicUsize;
 use crate::facade::atomic::{AtomicPtr, Ordering};
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 
-/// How a node begins: with its hash, so that bins split without asking the user's `Hash`, and, once it is
-/// garbage, with the next piece of garbage in place of that.
+/// The beginning of a node. It has the node's hash, so that bins are split without calling the user's `Hash`. When the
+/// node is garbage, a link to the next piece of garbage replaces the hash.
 ///
 /// # Synchronization
-/// The words are relaxed. The hash is written before the node is published with its table. The link is
-/// written over it when the node has been unlinked: whoever splits a bin and reads it as a hash meanwhile
-/// cannot lock that bin from the state that it read, and drops what it has worked out.
+/// The words are relaxed. The hash is written before the node is published with its table. The link is written when the
+/// node has been unlinked. A thread that splits a bin may read the link as a hash. It cannot lock that bin from the
+/// state that it read, because the bin has changed, and drops what it computed.
 pub(crate) struct Header {
     /// The low word of the hash, or the next piece of garbage.
     low: AtomicPtr<()>,
-    /// The rest of the hash, where a word has no room for all.
+    /// The upper half of the hash, where a word is too small for all of it.
     #[cfg(not(target_pointer_width = "64"))]
     high: AtomicUsize,
 }
 
 impl Header {
-    pub(crate) fn new(hash: Hash) -> Self {
+    pub(crate) fn new(hash: KeyHash) -> Self {
         Self {
             low: AtomicPtr::new(ptr::without_provenance_mut(hash.0 as usize)),
             #[cfg(not(target_pointer_width = "64"))]
@@ -31,51 +31,52 @@ impl Header {
         }
     }
 
-    /// The hash, unless the node has become garbage.
+    /// Returns the hash, unless the node has become garbage.
     #[inline]
-    pub(crate) fn hash(&self) -> Hash {
+    pub(crate) fn hash(&self) -> KeyHash {
         // relaxed: written before the node was published.
         let low = self.low.load(Ordering::Relaxed).addr() as u64;
         #[cfg(not(target_pointer_width = "64"))]
         // relaxed: as above.
         let low = low | (self.high.load(Ordering::Relaxed) as u64) << 32;
-        Hash(low)
+        KeyHash(low)
     }
 }
 
-/// Something that begins with a [`Header`].
+/// A type that begins with a [`Header`].
 ///
 /// # Safety
-/// The header lies at the very address of the node, and `free` is the counterpart of how nodes are made.
+/// The header is at the address of the node, and `free` is the counterpart of how nodes are made.
 pub(crate) unsafe trait Node {
     /// Drops and frees the node.
     ///
     /// # Safety
-    /// Nobody uses it any more, and this is the only call for it.
+    /// No thread uses the node any more, and this is the only call for it.
     unsafe fn free(node: NonNull<Self>);
 }
 
-/// A pointer to a node, as the table holds it.
-pub(crate) struct Shared<N>(pub(crate) NonNull<N>);
+/// A pointer to a node, as the table stores it.
+pub(crate) struct NodePtr<N>(pub(crate) NonNull<N>);
 
-impl<N> Clone for Shared<N> {
+impl<N> Clone for NodePtr<N> {
     #[inline(always)]
     fn clone(&self) -> Self {
         *self
     }
 }
-impl<N> Copy for Shared<N> {}
+impl<N> Copy for NodePtr<N> {}
 
-impl<N> PartialEq for Shared<N> {
+impl<N> PartialEq for NodePtr<N> {
     fn eq(&self, other: &Self) -> bool {
         ptr::eq(self.0.as_ptr(), other.0.as_ptr())
     }
 }
 
-// SAFETY: a table of these hands nodes from thread to thread, to be looked at by many and dropped by any.
-unsafe impl<N: Send + Sync> Send for Shared<N> {}
+// SAFETY: a table hands nodes from thread to thread. Many threads may read a node (`Sync`), and any may drop it
+// (`Send`).
+unsafe impl<N: Send + Sync> Send for NodePtr<N> {}
 
-impl<N: Node> Shared<N> {
+impl<N: Node> NodePtr<N> {
     /// # Safety
     /// The node is not freed within `'a`.
     #[inline(always)]
@@ -84,10 +85,9 @@ impl<N: Node> Shared<N> {
     }
 }
 
-/// A node that is not freed within `'a`. Not a reference, since what lies behind a node's fields may be
-/// part of it.
+/// A node that is not freed within `'a`. Not a reference, because a node may have more bytes behind its fields.
 pub(crate) struct Live<'a, N> {
-    node: Shared<N>,
+    node: NodePtr<N>,
     lifetime: PhantomData<&'a N>,
 }
 
@@ -101,31 +101,31 @@ impl<N> Copy for Live<'_, N> {}
 
 impl<'a, N: Node> Live<'a, N> {
     #[inline(always)]
-    pub(crate) fn shared(self) -> Shared<N> {
+    pub(crate) fn shared(self) -> NodePtr<N> {
         self.node
     }
 
-    pub(crate) fn hash(self) -> Hash {
+    pub(crate) fn hash(self) -> KeyHash {
         self.header().hash()
     }
 
     fn header(self) -> &'a Header {
-        // SAFETY: alive, and a node begins with its header.
+        // SAFETY: the node is alive, and begins with its header.
         unsafe { self.node.0.cast().as_ref() }
     }
 
-    /// The node's fields.
+    /// Returns the node's fields.
     #[inline(always)]
     pub(crate) fn fields(self) -> &'a N {
-        // SAFETY: alive, and changed by nobody but through atomics.
+        // SAFETY: the node is alive, and it changes only through atomics.
         unsafe { self.node.0.as_ref() }
     }
 }
 
-/// A list of nodes that are garbage, linked by their headers; first in, first out.
+/// A list of nodes that are garbage, linked through their headers. First in, first out.
 pub(crate) struct List<N> {
-    first: Option<Shared<N>>,
-    last: Option<Shared<N>>,
+    first: Option<NodePtr<N>>,
+    last: Option<NodePtr<N>>,
     len: usize,
 }
 
@@ -140,11 +140,11 @@ impl<N: Node> List<N> {
 
     /// # Safety
     /// The node is garbage, alive, and in no list.
-    pub(crate) unsafe fn push(&mut self, node: Shared<N>) {
-        // SAFETY: alive.
+    pub(crate) unsafe fn push(&mut self, node: NodePtr<N>) {
+        // SAFETY: the caller promises that the node is alive.
         link(unsafe { node.live() }, None);
         match self.last {
-            // SAFETY: alive, as everything in the list.
+            // SAFETY: all nodes of the list are alive.
             Some(last) => link(unsafe { last.live() }, Some(node)),
             None => self.first = Some(node),
         }
@@ -152,9 +152,9 @@ impl<N: Node> List<N> {
         self.len += 1;
     }
 
-    pub(crate) fn pop(&mut self) -> Option<Shared<N>> {
+    pub(crate) fn pop(&mut self) -> Option<NodePtr<N>> {
         let first = self.first?;
-        // SAFETY: alive, and linked by `push` or `append`.
+        // SAFETY: the node is alive, and `push` or `append` linked it.
         self.first = unsafe { follow(first.live()) };
         if self.first.is_none() {
             self.last = None;
@@ -163,11 +163,11 @@ impl<N: Node> List<N> {
         Some(first)
     }
 
-    /// Moves all of `other` behind the last.
+    /// Moves all nodes of `other` to the end of this list.
     pub(crate) fn append(&mut self, other: &mut Self) {
         let other = core::mem::replace(other, Self::new());
         match self.last {
-            // SAFETY: alive, as everything in the list.
+            // SAFETY: all nodes of the list are alive.
             Some(last) => link(unsafe { last.live() }, other.first),
             None => self.first = other.first,
         }
@@ -176,15 +176,15 @@ impl<N: Node> List<N> {
     }
 }
 
-fn link<N: Node>(node: Live<'_, N>, next: Option<Shared<N>>) {
+fn link<N: Node>(node: Live<'_, N>, next: Option<NodePtr<N>>) {
     let next = next.map_or(ptr::null_mut(), |next| next.0.as_ptr());
-    // relaxed: lists are handed on under a lock; others may take this for the hash, see `Header`.
+    // relaxed: a lock guards each list. A thread that splits a bin may read this as the hash, see `Header`.
     node.header().low.store(next.cast(), Ordering::Relaxed);
 }
 
 /// # Safety
-/// The node was linked.
-unsafe fn follow<N: Node>(node: Live<'_, N>) -> Option<Shared<N>> {
-    // relaxed: as in `link`.
-    NonNull::new(node.header().low.load(Ordering::Relaxed).cast()).map(Shared)
+/// `link` was called for the node.
+unsafe fn follow<N: Node>(node: Live<'_, N>) -> Option<NodePtr<N>> {
+    // relaxed: a lock guards the list.
+    NonNull::new(node.header().low.load(Ordering::Relaxed).cast()).map(NodePtr)
 }

@@ -1,9 +1,9 @@
-//! Nodes with a key: with a value, or without one.
+//! Nodes with a key and a value, and nodes with a key alone.
 
-use super::errors::Why;
-use super::node::{Header, Node, Shared};
+use super::errors::Cause;
+use super::node::{Header, Node, NodePtr};
 use super::retired::Fresh;
-use crate::bins::tags;
+use crate::api::hash::KeyHash;
 use crate::error::{OccupiedError, TryInsertError};
 use alloc::alloc::alloc;
 use alloc::boxed::Box;
@@ -17,72 +17,72 @@ pub(crate) struct Pair<K, V> {
     pub(crate) value: V,
 }
 
-// SAFETY: `new` and `free` allocate and free with the layout of the same type; the header is the
-// first field.
+// SAFETY: `new` and `free` use the layout of the same type, and the header is the first field.
 unsafe impl<K, V> Node for Pair<K, V> {
     unsafe fn free(node: NonNull<Self>) {
-        // SAFETY: allocated by `new` as a box is, and the caller says that this is the end of it.
+        // SAFETY: `new` allocated the node with the layout of a box, and the caller promises that this is the only
+        // call.
         drop(unsafe { Box::from_raw(node.as_ptr()) });
     }
 }
 
 impl<K, V> Pair<K, V> {
-    /// A node; key and value again where there is no memory.
-    pub(crate) fn new(hash: tags::Hash, key: K, value: V) -> Result<Fresh<Self>, (K, V)> {
-        // SAFETY: a header is not zero-sized, so the node is not.
+    /// Makes a node, or hands key and value back if there is no memory.
+    pub(crate) fn new(hash: KeyHash, key: K, value: V) -> Result<Fresh<Self>, (K, V)> {
+        // SAFETY: the layout is not of size zero, because a node has a header.
         let node = unsafe { alloc(core::alloc::Layout::new::<Self>()) }.cast::<Self>();
         let Some(node) = NonNull::new(node) else { return Err((key, value)) };
-        // SAFETY: just allocated, with the layout of a pair.
+        // SAFETY: the memory was just allocated with the layout of a pair.
         unsafe { node.write(Self { header: Header::new(hash), key, value }) };
-        Ok(Fresh(Shared(node)))
+        Ok(Fresh(NodePtr(node)))
     }
 
-    /// The key, as what a node of a key alone begins with too.
-    pub(crate) fn stem(node: NonNull<Self>) -> NonNull<Stem<K>> {
-        // Both are `repr(C)` and begin with the same fields.
+    /// Returns a pointer to the key's part of the node.
+    pub(crate) fn as_key_node(node: NonNull<Self>) -> NonNull<KeyNode<K>> {
+        // `Pair` and `KeyNode` are `repr(C)` and begin with the same fields.
         node.cast()
     }
 
-    /// What a node was made of.
+    /// Returns the key and value of a node, and frees it.
     pub(crate) fn into_inner(node: Fresh<Self>) -> (K, V) {
-        // SAFETY: the node is ours alone, and was allocated as a box is.
+        // SAFETY: no other thread has the node, and it was allocated with the layout of a box.
         let Self { key, value, .. } = *unsafe { Box::from_raw(node.take().0.as_ptr()) };
         (key, value)
     }
 }
 
-/// A key alone. Begins as a [`Pair`] does, so that a key is found in either by a pointer to this.
+/// A key alone. It begins as a [`Pair`] does, so a pointer to it leads to the key of either.
 #[repr(C)]
-pub(crate) struct Stem<K> {
+pub(crate) struct KeyNode<K> {
     header: Header,
     pub(crate) key: K,
 }
 
-// SAFETY: `new` and `free` allocate and free with the layout of the same type; the header is the
-// first field.
-unsafe impl<K> Node for Stem<K> {
+// SAFETY: `new` and `free` use the layout of the same type, and the header is the first field.
+unsafe impl<K> Node for KeyNode<K> {
     unsafe fn free(node: NonNull<Self>) {
-        // SAFETY: allocated by `new` as a box is, and the caller says that this is the end of it.
+        // SAFETY: `new` allocated the node with the layout of a box, and the caller promises that this is the only
+        // call.
         drop(unsafe { Box::from_raw(node.as_ptr()) });
     }
 }
 
-impl<K> Stem<K> {
-    /// A node; the key again where there is no memory.
+impl<K> KeyNode<K> {
+    /// Makes a node, or hands the key back if there is no memory.
     pub(crate) fn new(key: K) -> Result<Fresh<Self>, K> {
-        // SAFETY: a header is not zero-sized, so the node is not.
+        // SAFETY: the layout is not of size zero, because a node has a header.
         let node = unsafe { alloc(core::alloc::Layout::new::<Self>()) }.cast::<Self>();
         let Some(node) = NonNull::new(node) else { return Err(key) };
-        // SAFETY: just allocated, with the layout of this type.
-        unsafe { node.write(Self { header: Header::new(tags::Hash(0)), key }) };
-        Ok(Fresh(Shared(node)))
+        // SAFETY: the memory was just allocated with the layout of this type.
+        unsafe { node.write(Self { header: Header::new(KeyHash(0)), key }) };
+        Ok(Fresh(NodePtr(node)))
     }
 }
 
-/// The error of an insertion that did not happen, with the entry that was made for it. `wrap` makes what is handed back
-/// of the value.
+/// Makes the error of a failed insertion from the entry that was made for it. `wrap` wraps the value that is handed
+/// back.
 pub(crate) fn refused<K, V, W>(
-    why: Why,
+    why: Cause,
     fresh: Fresh<Pair<K, V>>,
     wrap: impl FnOnce(V) -> W,
 ) -> TryInsertError<K, W> {
@@ -90,7 +90,7 @@ pub(crate) fn refused<K, V, W>(
     why.of(key, wrap(value))
 }
 
-/// The error of an insertion whose key has an entry already.
+/// Makes the error of an insertion whose key has an entry already.
 pub(crate) fn occupied<K, V>(fresh: Fresh<Pair<K, V>>) -> OccupiedError<K, V> {
     let (key, value) = Pair::into_inner(fresh);
     OccupiedError::new(key, value, ())

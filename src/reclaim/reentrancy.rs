@@ -1,15 +1,16 @@
 //! Destructors that write to the map that is dropping them.
 //!
-//! An operation that adds garbage frees some, and so runs destructors, which may write to the same map: they add
-//! garbage, and would free some, and so on, as deep as there is garbage. So an operation that runs within such a
-//! destructor leaves the freeing to others. An operation of *another* thread frees as usual, because a destructor may
-//! be slow, or never return.
+//! An operation that adds garbage also frees some, and so runs destructors. A destructor may write to the same map,
+//! which adds garbage and would free some, and so on, as deep as there is garbage. So an operation within a destructor
+//! leaves the freeing to others. An operation of *another* thread frees as usual, because a destructor may be slow, or
+//! never return.
 //!
-//! With feature `std` a thread-local says what its thread is freeing, so both are told apart. Without, nothing tells
-//! threads apart: a guard has a slot of its own, and stacks may lie anywhere. There the depth is bounded instead. Each
-//! further operation frees only if twice as much garbage is waiting, whether it runs within the others or beside them.
+//! With feature `std`, a thread-local says what its thread is freeing, which tells the two cases apart. Without `std`,
+//! nothing tells threads apart: a guard has a slot of its own, and stacks may be anywhere. There the depth is bounded
+//! instead: each further operation frees only if twice as much garbage is waiting, whether it runs within the others or
+//! beside them.
 //!
-//! Nothing here orders anything: what is freed has been taken out under a bag's lock.
+//! Nothing here orders memory: a bag's lock orders what is freed.
 
 #[cfg(all(feature = "std", not(hedgerow_loom)))]
 pub(crate) use by_thread::{Freeing, Reentrancy};
@@ -20,9 +21,9 @@ pub(crate) use by_amount::{Freeing, Reentrancy};
 /// Why an operation frees garbage.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// It has added some, or might have.
+    /// The operation has added garbage, or might have.
     Share,
-    /// It was asked to, or has to before it can go on.
+    /// The caller asked for it, or the operation cannot go on without it.
     Demand,
 }
 
@@ -33,32 +34,32 @@ mod by_thread {
     use core::marker::PhantomData;
     use std::thread::panicking;
 
-    /// Maps whose garbage one thread frees at a time, each within a destructor of the one before. What is deeper is
+    /// Maps whose garbage one thread frees at a time, each within a destructor of the one before. Deeper garbage is
     /// left to later operations.
     const DEPTH: usize = 8;
 
-    /// What this thread is freeing: the addresses of the garbage, zero where a place is free.
-    struct Places {
+    /// The garbage that this thread is freeing, by address, or zero for a free place.
+    struct Active {
         /// The first place, which mostly is the only one in use.
         first: Cell<usize>,
         more: [Cell<usize>; DEPTH - 1],
     }
 
     std::thread_local! {
-        // Needs no destructor, so destructors of other thread-locals find it alive.
-        static PLACES: Places = const {
-            Places { first: Cell::new(0), more: [const { Cell::new(0) }; DEPTH - 1] }
+        // It needs no destructor, so destructors of other thread-locals still find it.
+        static ACTIVE: Active = const {
+            Active { first: Cell::new(0), more: [const { Cell::new(0) }; DEPTH - 1] }
         };
     }
 
-    /// Whether this thread is freeing the garbage of a map: the thread-local knows.
+    /// Tells whether this thread is freeing the garbage of a map. The thread-local has the answer.
     pub(crate) struct Reentrancy;
 
-    /// Says that this thread frees garbage, until it is dropped.
+    /// Says that this thread is freeing garbage, until it is dropped.
     pub(crate) struct Freeing<'a> {
-        /// Zero is the first.
+        /// The index of the place; zero is `first`.
         place: usize,
-        /// Of this thread, and the garbage stays where it is meanwhile.
+        /// Belongs to this thread, and keeps the garbage where it is.
         garbage: PhantomData<(*mut (), &'a ())>,
     }
 
@@ -67,14 +68,15 @@ mod by_thread {
             Self
         }
 
-        /// Begins to free what belongs to `garbage`. None if this thread does so already, or if it is unwinding and
-        /// the caller does not demand it: a panic of another destructor would abort the process.
+        /// Begins to free `garbage`. Returns `None` if this thread is freeing it already. Also returns `None` if the
+        /// thread is unwinding and the caller does not demand it: another panic in a destructor would abort the
+        /// process.
         #[inline]
         #[expect(clippy::unused_self, reason = "without thread-locals this counts")]
         pub(crate) fn begin<'a, T>(
             &'a self,
             garbage: &'a T,
-            _ripe: usize,
+            _reclaimable: usize,
             reason: Reason,
         ) -> Option<Freeing<'a>> {
             const { assert!(size_of::<T>() > 0, "an address is of one value") };
@@ -82,7 +84,7 @@ mod by_thread {
                 return None;
             }
             let address = core::ptr::from_ref(garbage).addr();
-            let begin = |all: &Places| {
+            let begin = |all: &Active| {
                 let place = if all.first.get() == 0 {
                     all.first.set(address);
                     0
@@ -92,12 +94,13 @@ mod by_thread {
                 Some(Freeing { place, garbage: PhantomData })
             };
             // A thread whose thread-locals are gone leaves the garbage to other threads.
-            PLACES.try_with(begin).ok().flatten()
+            ACTIVE.try_with(begin).ok().flatten()
         }
     }
 
-    impl Places {
-        /// A further place. None for garbage that has one, and in a thread that is as deep as it may be.
+    impl Active {
+        /// Takes a further place. Returns `None` if the garbage has one already, or if the thread is as deep as it may
+        /// be.
         #[cold]
         fn deeper(&self, address: usize) -> Option<usize> {
             let is_this = |place: &Cell<usize>| place.get() == address;
@@ -120,13 +123,13 @@ mod by_thread {
     impl Drop for Freeing<'_> {
         #[inline]
         fn drop(&mut self) {
-            // It was there when this was made.
-            let _ = PLACES.try_with(|all| all.leave(self.place));
+            // The thread-local existed when `self` was made, and needs no destructor.
+            let _ = ACTIVE.try_with(|all| all.leave(self.place));
         }
     }
 }
 
-/// Compiled for tests too, wherever they run.
+/// Compiled for all tests, so that it is tested on machines with thread-locals.
 #[cfg(any(test, not(all(feature = "std", not(hedgerow_loom)))))]
 #[cfg_attr(
     all(feature = "std", not(hedgerow_loom)),
@@ -134,40 +137,41 @@ mod by_thread {
 )]
 mod by_amount {
     use super::Reason;
-    use crate::facade::atomic::{AtomicUsize, Ordering};
+    use crate::facade::atomic::AtomicUsize;
+    use crate::sync::hint::Gauge;
 
-    /// So much garbage lets a second operation free while another one does, twice as much a third.
+    /// Nodes that let a second operation free while another does. Twice as many let a third.
     const STEP: usize = 64;
-    /// Operations that were asked to free, or have to, and do so at a time whatever there is.
+    /// Operations that demand to free, and may at a time however little garbage there is.
     const DEMANDS: usize = 8;
 
     /// How many operations are freeing the garbage of a map.
-    pub(crate) struct Reentrancy(AtomicUsize);
+    pub(crate) struct Reentrancy(Gauge<AtomicUsize>);
 
-    /// Says that some operation frees garbage, until it is dropped.
-    pub(crate) struct Freeing<'a>(&'a AtomicUsize);
+    /// Says that an operation is freeing garbage, until it is dropped.
+    pub(crate) struct Freeing<'a>(&'a Gauge<AtomicUsize>);
 
     impl Reentrancy {
         crate::facade::const_unless_loom! {
             pub(crate) fn new() -> Self {
-                Self(AtomicUsize::new(0))
+                Self(Gauge::<AtomicUsize>::new(0))
             }
         }
 
-        /// Begins to free, if `ripe` is enough for one more.
+        /// Begins to free, if `reclaimable` nodes are enough for one more operation.
         pub(crate) fn begin<'a, T>(
             &'a self,
             _garbage: &'a T,
-            ripe: usize,
+            reclaimable: usize,
             reason: Reason,
         ) -> Option<Freeing<'a>> {
             let at_once = match reason {
                 Reason::Share => 1,
                 Reason::Demand => DEMANDS,
             };
-            let allowed = at_once + (ripe / STEP + 1).ilog2() as usize;
-            // relaxed: a bound on the depth, which orders nothing; an operation sees those that it runs within.
-            let freeing = self.0.fetch_add(1, Ordering::Relaxed);
+            let allowed = at_once + (reclaimable / STEP + 1).ilog2() as usize;
+            // The count bounds the depth: an operation sees those that it runs within, which are of its own thread.
+            let freeing = self.0.add(1);
             let begun = Freeing(&self.0);
             (freeing < allowed).then_some(begun)
         }
@@ -175,8 +179,7 @@ mod by_amount {
 
     impl Drop for Freeing<'_> {
         fn drop(&mut self) {
-            // relaxed: as in `begin`.
-            self.0.fetch_sub(1, Ordering::Relaxed);
+            self.0.sub(1);
         }
     }
 }
@@ -189,18 +192,18 @@ mod tests {
     #[test]
     fn threads_that_cannot_be_told_apart_free_by_the_amount_that_waits() {
         let (all, garbage) = (by_amount::Reentrancy::new(), 0_u8);
-        let begin = |ripe, reason| all.begin(&garbage, ripe, reason);
+        let begin = |reclaimable, reason| all.begin(&garbage, reclaimable, reason);
         let one = begin(2, Reason::Share).expect("nobody else frees");
         assert!(begin(63, Reason::Share).is_none(), "little garbage lets destructors nest");
         let two =
             begin(64, Reason::Share).expect("a second one frees, as a destructor may be slow");
         assert!(begin(191, Reason::Share).is_none() && begin(192, Reason::Share).is_some());
-        // However deep, and however much waits: the depth is bounded.
+        // However deep, and however much garbage: the depth is bounded.
         let more: Vec<_> = (0..1_000).map_while(|_| begin(1_000_000, Reason::Share)).collect();
         assert!(more.len() < 20, "{} nested", more.len());
         drop((one, two, more));
         let demands: Vec<_> = (0..1_000).map_while(|_| begin(0, Reason::Demand)).collect();
-        assert_eq!(demands.len(), 8, "so many that were asked to free do so");
+        assert_eq!(demands.len(), 8, "eight that were asked to free do so");
         drop(demands);
         assert!(begin(0, Reason::Share).is_some(), "all have ended");
     }
@@ -218,7 +221,7 @@ mod tests {
         });
         let more: Vec<_> = (1..10).map_while(begin).collect();
         assert_eq!(more.len(), 7, "the depth is bounded");
-        // In whatever order they end, as they may on stacks that are suspended.
+        // They may end in any order, for example on stacks of suspended tasks.
         drop(one);
         assert!(begin(0).is_some(), "one that has ended is taken to go on");
         drop(more);

@@ -4,11 +4,10 @@ use super::pair::Pair;
 use super::retired::Unlinked;
 use core::fmt;
 use core::ops::Deref;
-
-/// An entry that was taken out of a [`HashMap`](crate::HashMap), by whoever has this. Dereferences to
-/// the value.
+/// An entry that the caller has taken out of a [`HashMap`](crate::HashMap). Dereferences to the value.
 ///
-/// Readers that found it before may still be looking at it: it is shared until they are gone, and dropped then.
+/// Readers that found the entry before may still be using it. It is shared with them until they are gone, and dropped
+/// then. [`try_into_owned`](Self::try_into_owned) tells whether they are gone. Leaking this leaks the entry.
 /// [`try_into_owned`](Self::try_into_owned) tells whether they are. Leaking it leaks the entry.
 pub struct Removed<'a, K, V>(Unlinked<'a, Pair<K, V>>);
 
@@ -22,7 +21,7 @@ impl<'a, K, V> Removed<'a, K, V> {
         self.0.retire();
     }
 
-    /// The entry's key.
+    /// Returns the entry's key.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -32,7 +31,7 @@ impl<'a, K, V> Removed<'a, K, V> {
         &self.0.live().fields().key
     }
 
-    /// The entry's value.
+    /// Returns the entry's value.
     ///
     /// ```
     /// let map: hedgerow::HashMap<String, u32> = [("rose".into(), 1)].into();
@@ -42,14 +41,14 @@ impl<'a, K, V> Removed<'a, K, V> {
         &self.0.live().fields().value
     }
 
-    /// The key and the value themselves, if no reader can be looking at them any more.
+    /// Returns the key and the value themselves, if no reader can be using them any more.
     ///
-    /// No guard may be held that was there before the removal, by this thread or any other. Waits for nobody; asks
-    /// the operating system for a barrier of all threads (feature `std-ext`; some hundred nanoseconds) and looks
-    /// at each reader's slot.
+    /// That fails while this thread or another holds a guard from before the removal. Waits for no thread. Asks the
+    /// operating system for a barrier of all threads (feature `std-ext`; some hundred nanoseconds) and reads each
+    /// reader's slot.
     ///
     /// # Errors
-    /// The entry, as it is, where a reader may know it. Try again when it has gone.
+    /// If a reader may be using the entry. The error is the entry, unchanged; the caller can try again.
     ///
     /// ```
     /// let map: hedgerow::HashMap<u32, String> = [(7, "seven".into())].into();

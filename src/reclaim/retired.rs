@@ -1,184 +1,183 @@
-//! A node's life beside the map: before it is in it, and after it was taken out.
+//! A node before it is in a map, and after it was taken out.
 
-use super::errors::Why;
+use super::errors::Cause;
 use super::garbage::Garbage;
 use super::guard::{reader, stalled};
-use super::node::{List, Live, Node, Shared};
-use crate::facade::atomic::{AtomicUsize, Ordering};
+use super::node::{List, Live, Node, NodePtr};
+use crate::facade::atomic::AtomicUsize;
 use crate::sync::backoff::Backoff;
 use crate::sync::epoch::DOMAIN;
+use crate::sync::hint::Hint;
 use core::mem::ManuallyDrop;
 
-/// A node that no map holds yet; freed on drop.
-pub(crate) struct Fresh<N: Node>(pub(crate) Shared<N>);
+/// A node that is not in a map yet. Freed on drop.
+pub(crate) struct Fresh<N: Node>(pub(crate) NodePtr<N>);
 
 impl<N: Node> Fresh<N> {
-    /// Hands the node over.
-    pub(crate) fn take(self) -> Shared<N> {
+    /// Returns the node, which is not freed on drop any more.
+    pub(crate) fn take(self) -> NodePtr<N> {
         ManuallyDrop::new(self).0
     }
 
     #[inline(always)]
     pub(crate) fn live(&self) -> Live<'_, N> {
-        // SAFETY: alive until it is dropped or taken, both of which need the whole.
+        // SAFETY: the node is alive until `self` is dropped or taken, and both need `self` unborrowed.
         unsafe { self.0.live() }
     }
 }
 
 impl<N: Node> Drop for Fresh<N> {
     fn drop(&mut self) {
-        // SAFETY: ours alone.
+        // SAFETY: no other thread has the node.
         unsafe { N::free(self.0.0) }
     }
 }
 
-/// How far an operation goes.
+/// Whether an operation may wait.
 #[derive(Clone, Copy)]
-pub(crate) enum Way {
-    /// It waits for other writers, and fails for want of memory alone.
-    Waiting,
-    /// It does not wait; and it makes no garbage where there is no room for more, for the reason given.
-    Trying(Result<(), Why>),
+pub(crate) enum Mode {
+    /// The operation waits for other writers, and fails only if there is no memory.
+    Blocking,
+    /// The operation does not wait. It makes no garbage if that would exceed the limit, and fails with this cause.
+    NonBlocking(Result<(), Cause>),
 }
 
-impl Way {
+impl Mode {
     pub(crate) fn backoff(self) -> Backoff {
         match self {
-            Self::Waiting => Backoff::spinning(),
-            Self::Trying(_) => Backoff::never(),
+            Self::Blocking => Backoff::spinning(),
+            Self::NonBlocking(_) => Backoff::never(),
         }
     }
 
-    /// Whether the operation may begin again because of another writer.
+    /// Returns true if the operation may begin again because of another writer.
     pub(crate) fn waits(self) -> bool {
-        matches!(self, Self::Waiting)
+        matches!(self, Self::Blocking)
     }
 
-    /// Whether more garbage may be made.
-    pub(crate) fn room(self) -> Result<(), Why> {
+    /// Fails if the operation must not make more garbage.
+    pub(crate) fn room(self) -> Result<(), Cause> {
         match self {
-            Self::Waiting => Ok(()),
-            Self::Trying(room) => room,
+            Self::Blocking => Ok(()),
+            Self::NonBlocking(room) => room,
         }
     }
 }
 
-/// What was taken out of a map, and how much of it may wait.
+/// The garbage of a map, and a limit to it.
 pub(crate) struct Retired<N> {
     garbage: Garbage<N>,
-    /// Pieces of garbage that may wait where somebody asks; `usize::MAX` is no limit.
-    limit: AtomicUsize,
+    /// Nodes that may be garbage when a non-blocking operation adds more. `usize::MAX` is no limit.
+    limit: Hint<AtomicUsize>,
 }
 
 impl<N: Node> Retired<N> {
     pub(crate) const fn new() -> Self {
-        Self { garbage: Garbage::new(), limit: AtomicUsize::new(usize::MAX) }
+        Self { garbage: Garbage::new(), limit: Hint::<AtomicUsize>::new(usize::MAX) }
     }
 
-    /// Pieces of garbage that still wait.
+    /// Returns the number of nodes that are garbage.
     pub(crate) fn pending(&self) -> usize {
         self.garbage.len()
     }
 
-    /// Bytes on the heap, those of the nodes not included.
+    /// Returns the bytes on the heap, without those of the nodes.
     pub(crate) fn bytes(&self) -> usize {
         self.garbage.bytes()
     }
 
     pub(crate) fn limit(&self) -> Option<usize> {
-        // relaxed: a wish, which orders nothing.
-        Some(self.limit.load(Ordering::Relaxed)).filter(|&limit| limit != usize::MAX)
+        Some(self.limit.load()).filter(|&limit| limit != usize::MAX)
     }
 
     pub(crate) fn set_limit(&self, limit: Option<usize>) {
-        // relaxed: as above.
-        self.limit.store(limit.unwrap_or(usize::MAX), Ordering::Relaxed);
+        self.limit.store(limit.unwrap_or(usize::MAX));
     }
 
-    /// The way of an operation that does not wait. Drops garbage that is above the limit; to be called before
-    /// the operation's own guard is taken, which would be in the way of that.
+    /// Returns the mode of an operation that does not wait. Frees garbage above the limit. To be called before the
+    /// operation takes its own guard, which would keep that garbage.
     #[inline]
-    pub(crate) fn trying(&self) -> Way {
-        Way::Trying(match self.limit() {
+    pub(crate) fn non_blocking(&self) -> Mode {
+        Mode::NonBlocking(match self.limit() {
             Some(limit) if self.garbage.len() > limit => self.make_room(limit),
             _ => Ok(()),
         })
     }
 
     #[cold]
-    fn make_room(&self, limit: usize) -> Result<(), Why> {
+    fn make_room(&self, limit: usize) -> Result<(), Cause> {
         if self.garbage.make_room(&DOMAIN, limit) {
             return Ok(());
         }
-        // Where no reader is in the way, another thread was.
+        // If no reader was in the way, another thread was.
         match stalled().count() {
-            0 => Err(Why::Busy),
-            readers => Err(Why::Stalled { readers }),
+            0 => Err(Cause::Busy),
+            readers => Err(Cause::Stalled { readers }),
         }
     }
 
-    /// Frees the garbage that nobody can know any more.
-    pub(crate) fn collect(&self) {
-        self.garbage.collect(&DOMAIN);
+    /// Frees the garbage that no reader can see any more.
+    pub(crate) fn reclaim(&self) {
+        self.garbage.reclaim(&DOMAIN);
     }
 
-    /// Takes a node over. Runs no destructor.
+    /// Adds a node. Runs no destructor.
     ///
     /// # Safety
-    /// The node was unlinked from where readers find it, by this thread or one that it has synchronized with; it
-    /// is given to nobody else.
-    pub(crate) unsafe fn add(&self, node: Shared<N>) {
-        // SAFETY: the caller's promise.
+    /// The node was unlinked from where readers find it, by this thread or one that it has synchronized with. It is
+    /// added once.
+    pub(crate) unsafe fn add(&self, node: NodePtr<N>) {
+        // SAFETY: the caller promises what `Garbage::add` requires.
         unsafe { self.garbage.add(&DOMAIN, reader, node) };
     }
 
-    /// Frees a few nodes that are ripe, as whoever drops an [`Unlinked`] does. The caller holds no guard of its own: a
-    /// slow destructor would keep the garbage of all maps.
+    /// Frees a few reclaimable nodes, as dropping an [`Unlinked`] does. The caller holds no guard of its own: with one,
+    /// a slow destructor would keep the garbage of all maps.
     #[inline(always)]
     pub(crate) fn free_share(&self) {
         self.garbage.free_share(reader);
     }
 
-    /// A node that is the caller's, until it is dropped.
+    /// Returns a node that belongs to the caller, until it is dropped.
     ///
     /// # Safety
     /// As [`add`](Self::add).
-    pub(crate) unsafe fn unlinked(&self, node: Shared<N>) -> Unlinked<'_, N> {
+    pub(crate) unsafe fn unlinked(&self, node: NodePtr<N>) -> Unlinked<'_, N> {
         Unlinked { garbage: &self.garbage, node }
     }
 
-    /// Moves everything to `all`, however young.
+    /// Moves all nodes to `all`, even those that readers may be using.
     pub(crate) fn move_to(&mut self, all: &mut List<N>) {
         self.garbage.move_to(all);
     }
 }
 
-/// A node that was taken out of its map by the one who has this; garbage when it is dropped.
+/// A node that its owner has taken out of a map. It becomes garbage on drop.
 pub(crate) struct Unlinked<'a, N: Node> {
     garbage: &'a Garbage<N>,
-    node: Shared<N>,
+    node: NodePtr<N>,
 }
 
-// SAFETY: whoever has this may look at the node and drops it, and all other garbage with it.
+// SAFETY: the owner may read the node (`Sync`), and dropping it may drop that node and other garbage (`Send`).
 unsafe impl<N: Node + Send + Sync> Send for Unlinked<'_, N> {}
-// SAFETY: shared, it only shows the node.
+// SAFETY: a shared reference gives access to the node for reading alone.
 unsafe impl<N: Node + Sync> Sync for Unlinked<'_, N> {}
 
 impl<N: Node> Unlinked<'_, N> {
     pub(crate) fn live(&self) -> Live<'_, N> {
-        // SAFETY: nobody frees it but this.
+        // SAFETY: only `self` frees the node.
         unsafe { self.node.live() }
     }
 
-    /// Makes it garbage and runs no destructor: for an operation that holds a guard until it returns, which has called
-    /// [`Retired::free_share`] before.
+    /// Makes the node garbage and runs no destructor. For an operation that holds a guard until it returns, and has
+    /// called [`Retired::free_share`] before.
     pub(crate) fn retire(self) {
         let this = ManuallyDrop::new(self);
         // SAFETY: as in `drop`, which does not run.
         unsafe { this.garbage.add(&DOMAIN, reader, this.node) };
     }
 
-    /// The node, if no reader can know it any more.
+    /// Returns the node, if no reader can see it any more.
     pub(crate) fn try_take(self) -> Result<Fresh<N>, Self> {
         let past = DOMAIN.seal().is_some_and(|stamp| DOMAIN.is_past(stamp));
         if past { Ok(Fresh(ManuallyDrop::new(self).node)) } else { Err(self) }
@@ -187,7 +186,7 @@ impl<N: Node> Unlinked<'_, N> {
 
 impl<N: Node> Drop for Unlinked<'_, N> {
     fn drop(&mut self) {
-        // SAFETY: taken out of the map by the one who made this, and handed to nobody else.
+        // SAFETY: the caller of `unlinked` promised that the node was unlinked, and it is added once.
         unsafe { self.garbage.add_and_free(&DOMAIN, reader, self.node) };
     }
 }

@@ -7,7 +7,7 @@ use crate::flat::{FlatMap, Keys};
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
-/// A concurrent set of plain data, whose look-ups take no lock and write nothing: a [`FlatMap`] without values.
+/// A concurrent set of plain data, whose lookups take no lock and write nothing: a [`FlatMap`] without values.
 ///
 /// ```
 /// let seen = hedgerow::FlatSet::<u64>::new();
@@ -18,7 +18,7 @@ pub struct FlatSet<T, S = DefaultHashBuilder> {
 }
 
 impl<T: Copy + Eq + Hash> FlatSet<T> {
-    /// Makes an empty set, which allocates nothing.
+    /// Returns an empty set; allocates nothing.
     ///
     /// ```
     /// assert!(hedgerow::FlatSet::<u32>::new().is_empty());
@@ -28,7 +28,7 @@ impl<T: Copy + Eq + Hash> FlatSet<T> {
         Self { map: FlatMap::new() }
     }
 
-    /// Makes a set that takes `capacity` elements before it grows.
+    /// Returns an empty set with room for `capacity` elements before it grows.
     ///
     /// ```
     /// let set = hedgerow::FlatSet::<u32>::with_capacity(100);
@@ -41,7 +41,7 @@ impl<T: Copy + Eq + Hash> FlatSet<T> {
 }
 
 impl<T: Copy + Eq + Hash, S: BuildHasher> FlatSet<T, S> {
-    /// Makes an empty set that hashes with `hash_builder`.
+    /// Returns an empty set that hashes with `hash_builder`.
     ///
     /// ```
     /// let set = hedgerow::FlatSet::with_hasher(std::hash::RandomState::new());
@@ -52,7 +52,7 @@ impl<T: Copy + Eq + Hash, S: BuildHasher> FlatSet<T, S> {
         Self { map: FlatMap::with_hasher(hash_builder) }
     }
 
-    /// Returns an iterator over copies of the elements, each as of a moment of its own: see [`FlatMap::iter`].
+    /// Returns an iterator over copies of the elements, each read at its own time: see [`FlatMap::iter`].
     ///
     /// ```
     /// let set: hedgerow::FlatSet<u32> = [7, 8].into();
@@ -62,7 +62,7 @@ impl<T: Copy + Eq + Hash, S: BuildHasher> FlatSet<T, S> {
         self.map.keys()
     }
 
-    /// Removes all elements and returns them as they go: see [`FlatMap::drain`].
+    /// Returns an iterator that removes all elements, one by one: see [`FlatMap::drain`].
     ///
     /// ```
     /// let set: hedgerow::FlatSet<u32> = [7, 8].into();

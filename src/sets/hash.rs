@@ -9,7 +9,7 @@ use core::hash::{BuildHasher, Hash};
 use core::ops::Deref;
 use equivalent::Equivalent;
 
-/// A concurrent set of values of any type, whose look-ups take no lock: a [`HashMap`] without values.
+/// A concurrent set of values of any type, whose lookups take no lock: a [`HashMap`] without values.
 ///
 /// ```
 /// let seen = hedgerow::HashSet::<String>::new();
@@ -19,7 +19,7 @@ pub struct HashSet<T, S = DefaultHashBuilder> {
     pub(super) map: HashMap<T, (), S>,
 }
 
-/// A borrowed element of a set of owned data, which holds a guard as [`Ref`] does. Dereferences to the element.
+/// A reference to an element of a set of owned data. It holds a guard, as [`Ref`] does.
 ///
 /// ```
 /// let set: hedgerow::HashSet<String> = ["rose".into()].into();
@@ -56,7 +56,7 @@ impl<T: PartialEq> PartialEq for ElementRef<'_, T> {
 impl<T: Eq> Eq for ElementRef<'_, T> {}
 
 impl<T> HashSet<T> {
-    /// Makes an empty set, which allocates nothing.
+    /// Returns an empty set; allocates nothing.
     ///
     /// ```
     /// assert!(hedgerow::HashSet::<String>::new().is_empty());
@@ -66,7 +66,7 @@ impl<T> HashSet<T> {
         Self { map: HashMap::new() }
     }
 
-    /// Makes a set that takes `capacity` elements before its table grows.
+    /// Returns an empty set with room for `capacity` elements before its table grows.
     ///
     /// ```
     /// let set = hedgerow::HashSet::<u32>::with_capacity(100);
@@ -79,7 +79,7 @@ impl<T> HashSet<T> {
 }
 
 impl<T, S> HashSet<T, S> {
-    /// Makes an empty set that hashes with `hash_builder`.
+    /// Returns an empty set that hashes with `hash_builder`.
     ///
     /// ```
     /// let set = hedgerow::HashSet::with_hasher(std::hash::RandomState::new());
@@ -92,7 +92,7 @@ impl<T, S> HashSet<T, S> {
 }
 
 impl<T: Eq + Hash, S: BuildHasher> HashSet<T, S> {
-    /// Returns the element that is equal to `value`, borrowed with a guard of its own: see [`HashMap::get`].
+    /// Returns the element that is equal to `value`, with a guard of its own: see [`HashMap::get`].
     ///
     /// ```
     /// let set: hedgerow::HashSet<String> = ["rose".into()].into();
@@ -118,7 +118,7 @@ impl<T: Eq + Hash, S: BuildHasher> HashSet<T, S> {
         self.map.remove(value)
     }
 
-    /// Returns an iterator over the elements, each as of a moment of its own: see [`HashMap::iter`].
+    /// Returns an iterator over the elements, each read at its own time: see [`HashMap::iter`].
     ///
     /// ```
     /// let set: hedgerow::HashSet<u32> = [7, 8].into();
@@ -128,7 +128,7 @@ impl<T: Eq + Hash, S: BuildHasher> HashSet<T, S> {
         self.map.iter().map(ElementRef)
     }
 
-    /// Removes all elements and returns them as they go: see [`HashMap::drain`].
+    /// Returns an iterator that removes all elements, one by one: see [`HashMap::drain`].
     ///
     /// ```
     /// let set: hedgerow::HashSet<u32> = [7, 8].into();

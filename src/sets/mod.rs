@@ -1,4 +1,5 @@
-//! Sets: each is a map without values, and promises what that map does. `as_map` leads to operations that sets lack.
+//! Sets. Each is a map without values, with the guarantees of that map. `as_map` returns it, for operations that sets
+//! do not have.
 
 mod flat;
 mod hash;
@@ -13,8 +14,8 @@ pub use hash::{ElementRef, HashSet};
 #[cfg(feature = "ordered")]
 pub use ordered::{FenceSet, OrdSet};
 
-/// Operations of all sets. `$map` is the map that the set is made of and `$p` its third parameter; `$borrow` makes a
-/// reference to an element of what the iterator returns.
+/// Writes the operations of all sets. `$map` is the map that the set consists of, and `$p` its third parameter.
+/// `$borrow` makes a reference to an element of what the iterator returns.
 macro_rules! common {
     (
         $set:ident<$t:ident, $p:ident>, $map:ident, $example:literal;
@@ -24,7 +25,7 @@ macro_rules! common {
         where
             $($bounds)*
         {
-            /// Returns the map that the set is made of, for operations that sets do not have.
+            /// Returns the map that the set consists of, for operations that sets do not have.
             ///
             #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7].into();")]
             /// assert_eq!(set.as_map().len(), 1);
@@ -33,7 +34,7 @@ macro_rules! common {
                 &self.map
             }
 
-            /// Returns the number of elements: as `len` of the map.
+            /// Returns the number of elements, as `len` of the map does.
             ///
             #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7, 8].into();")]
             /// assert_eq!(set.len(), 2);
@@ -42,7 +43,7 @@ macro_rules! common {
                 self.map.len()
             }
 
-            /// Returns true if the set has no elements.
+            /// Whether the set has no elements.
             ///
             #[doc = concat!("```\nlet set: hedgerow::", $example, " = [].into();")]
             /// assert!(set.is_empty());
@@ -51,7 +52,7 @@ macro_rules! common {
                 self.map.is_empty()
             }
 
-            /// Returns true if the set has an element that is equal to `value`. Waits and linearizes as `contains_key`
+            /// Whether the set has an element that is equal to `value`. Waits and linearizes as `contains_key`
             /// of the map does.
             ///
             #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7].into();")]
@@ -65,7 +66,7 @@ macro_rules! common {
                 self.map.contains_key(value)
             }
 
-            /// Inserts `value` unless the set has an equal element, which stays; returns true if it was inserted.
+            /// Inserts `value` unless the set has an equal element, which stays; returns whether it was inserted.
             /// Blocks, allocates and linearizes as `insert_if_absent` of the map does.
             ///
             #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7].into();")]
@@ -76,10 +77,10 @@ macro_rules! common {
                 self.map.insert_if_absent(value, ()).is_ok()
             }
 
-            /// As [`insert`](Self::insert), but neither waits nor aborts.
+            /// Does what [`insert`](Self::insert) does, but neither waits nor aborts.
             ///
             /// # Errors
-            /// As `try_insert_if_absent` of the map, which hands `value` back as the key.
+            /// Those of `try_insert_if_absent` of the map, with `value` handed back as the key.
             ///
             #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7].into();")]
             /// assert_eq!(set.try_insert(8), Ok(true));
@@ -88,7 +89,7 @@ macro_rules! common {
                 self.map.try_insert_if_absent(value, ()).map(|done| done.is_ok())
             }
 
-            /// Removes the element that is equal to `value`; returns true if there was one. Blocks and linearizes as
+            /// Removes the element that is equal to `value`; returns whether there was one. Blocks and linearizes as
             /// `remove` of the map does.
             ///
             #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7].into();")]
@@ -102,7 +103,7 @@ macro_rules! common {
                 self.map.remove(value).is_some()
             }
 
-            /// Removes the elements for which `keep` returns false: as `retain` of the map.
+            /// Removes the elements for which `keep` returns false, as `retain` of the map does.
             ///
             #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7, 8].into();")]
             /// set.retain(|n| n % 2 == 0);
@@ -112,7 +113,7 @@ macro_rules! common {
                 self.map.retain(|value, _| keep(value));
             }
 
-            /// Removes all elements: as `clear` of the map.
+            /// Removes all elements, as `clear` of the map does.
             ///
             #[doc = concat!("```\nlet set: hedgerow::", $example, " = [7, 8].into();")]
             /// set.clear();
@@ -122,8 +123,7 @@ macro_rules! common {
                 self.map.clear();
             }
 
-            /// Returns true if `other` has every element of this set. Looks at one element after the other, each at a
-            /// moment of its own.
+            /// Whether `other` has every element of this set. Compares one element after the other, not a snapshot.
             ///
             #[doc = concat!("```\nlet [some, more]: [hedgerow::", $example, "; 2] = [[7].into(), [7, 8].into()];")]
             /// assert!(some.is_subset(&more) && !more.is_subset(&some));
@@ -132,7 +132,7 @@ macro_rules! common {
                 self.iter().all(|value| other.contains($borrow(&value)))
             }
 
-            /// Returns true if this set has every element of `other`: see [`is_subset`](Self::is_subset).
+            /// Whether this set has every element of `other`: see [`is_subset`](Self::is_subset).
             ///
             #[doc = concat!("```\nlet [some, more]: [hedgerow::", $example, "; 2] = [[7].into(), [7, 8].into()];")]
             /// assert!(more.is_superset(&some));
@@ -141,7 +141,7 @@ macro_rules! common {
                 other.is_subset(self)
             }
 
-            /// Returns true if no element of this set is in `other`: see [`is_subset`](Self::is_subset).
+            /// Whether no element of this set is in `other`: see [`is_subset`](Self::is_subset).
             ///
             #[doc = concat!("```\nlet [odd, even]: [hedgerow::", $example, "; 2] = [[7].into(), [8].into()];")]
             /// assert!(odd.is_disjoint(&even));

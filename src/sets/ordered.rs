@@ -8,7 +8,7 @@ use core::borrow::Borrow;
 use core::ops::{Deref, RangeBounds};
 use equivalent::Comparable;
 
-/// A concurrent ordered set of plain data, whose look-ups take no lock: a [`FenceMap`] without values.
+/// A concurrent ordered set of plain data, whose lookups take no lock: a [`FenceMap`] without values.
 ///
 /// ```
 /// let set: hedgerow::FenceSet<u32> = [9, 7, 8].into();
@@ -18,7 +18,7 @@ pub struct FenceSet<T, R = ByType> {
     pub(super) map: FenceMap<T, (), R>,
 }
 
-/// A concurrent ordered set of values of any type, whose look-ups take no lock: an [`OrdMap`] without values.
+/// A concurrent ordered set of values of any type, whose lookups take no lock: an [`OrdMap`] without values.
 ///
 /// ```
 /// let set: hedgerow::OrdSet<String> = ["rose".into(), "briar".into()].into();
@@ -28,12 +28,13 @@ pub struct OrdSet<T, R = ByType> {
     pub(super) map: OrdMap<T, (), R>,
 }
 
-/// Operations by order. `$element` is what they return, made by `$make` of an entry; `$removed` what they take out.
+/// Writes the operations that use the order. They return `$element`, which `$make` makes of an entry, and for removed
+/// elements `$removed`.
 macro_rules! ordered {
     ($set:ident<$t:ident, $r:ident: $key:path>, $map:ident, $example:literal;
      $element:ty, $make:expr; $removed:ty, $taken:expr; $value:literal) => {
         impl<$t: Ord + $key> $set<$t> {
-            /// Makes an empty set, which allocates nothing.
+            /// Returns an empty set; allocates nothing.
             ///
             #[doc = concat!("```\nassert!(<hedgerow::", $example, ">::new().is_empty());\n```")]
             #[must_use]
@@ -43,7 +44,7 @@ macro_rules! ordered {
         }
 
         impl<$t: Ord + $key, $r: Ranking<$t>> $set<$t, $r> {
-            /// Makes an empty set that ranks its elements by `ranking`: see [`Ranking`].
+            /// Returns an empty set that ranks its elements by `ranking`: see [`Ranking`].
             ///
             #[doc = concat!("```\nlet set = <hedgerow::", $example, ">::with_ranking(hedgerow::fence::ByType);")]
             /// assert!(set.insert(7));
@@ -96,7 +97,7 @@ ordered! { OrdSet<T, R: Clone>, OrdMap, "OrdSet<u32>";
 ElementRef<'_, T>, ElementRef::new; Removed<'_, T, ()>, core::convert::identity; "|n| *n" }
 
 impl<T: Ord + Copy, R: Ranking<T>> FenceSet<T, R> {
-    /// Returns the elements within `bounds` in order, all as they were at one moment: see [`FenceMap::range`].
+    /// Returns a consistent snapshot of the elements within `bounds`, in order: see [`FenceMap::range`].
     ///
     /// ```
     /// let set: hedgerow::FenceSet<u32> = [7, 8, 9].into();
@@ -116,7 +117,7 @@ impl<T: Ord + Copy, R: Ranking<T>> FenceSet<T, R> {
         self.map.keys()
     }
 
-    /// Removes all elements, in order, and returns them as they go: see [`FenceMap::drain`].
+    /// Returns an iterator that removes all elements, one by one and in order: see [`FenceMap::drain`].
     ///
     /// ```
     /// let set: hedgerow::FenceSet<u32> = [8, 7].into();
@@ -128,7 +129,7 @@ impl<T: Ord + Copy, R: Ranking<T>> FenceSet<T, R> {
 }
 
 impl<T: Ord + Clone, R: Ranking<T>> OrdSet<T, R> {
-    /// Returns the element that is equal to `value`, borrowed with a guard of its own: see [`OrdMap::get`].
+    /// Returns the element that is equal to `value`, with a guard of its own: see [`OrdMap::get`].
     ///
     /// ```
     /// let set: hedgerow::OrdSet<String> = ["rose".into()].into();
@@ -156,7 +157,7 @@ impl<T: Ord + Clone, R: Ranking<T>> OrdSet<T, R> {
         self.map.remove(value)
     }
 
-    /// Returns the elements within `bounds` in order, all as they were at one moment: see [`OrdMap::range`].
+    /// Returns a consistent snapshot of the elements within `bounds`, in order: see [`OrdMap::range`].
     ///
     /// ```
     /// let set: hedgerow::OrdSet<u32> = [7, 8, 9].into();
@@ -184,7 +185,7 @@ impl<T: Ord + Clone, R: Ranking<T>> OrdSet<T, R> {
         self.map.iter().map(ElementRef::new)
     }
 
-    /// Removes all elements, in order, and returns them as they go: see [`OrdMap::drain`].
+    /// Returns an iterator that removes all elements, one by one and in order: see [`OrdMap::drain`].
     ///
     /// ```
     /// let set: hedgerow::OrdSet<u32> = [8, 7].into();

@@ -1,4 +1,4 @@
-//! Feature `serde`: a set is written as a sequence, and read as one.
+//! Feature `serde`: a set is serialized as a sequence, and read as one.
 
 #[cfg(feature = "ordered")]
 use super::{FenceSet, OrdSet};
@@ -12,14 +12,14 @@ use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
 
-/// `$elements` are the elements of `$self`, in a form that can be written.
+/// Implements both traits. `$elements` are the elements of `$self`, in a form that can be serialized.
 macro_rules! serde {
     ($set:ident<$t:ident, $p:ident>; where [$($bounds:tt)*]; made [$($make:tt)*]; |$this:ident| $elements:expr) => {
         impl<$t, $p> Serialize for $set<$t, $p>
         where
             $($bounds)* $t: Serialize,
         {
-            /// Writes the elements that `iter` sees.
+            /// Serializes the elements that `iter` returns.
             fn serialize<Z: Serializer>(&self, serializer: Z) -> Result<Z::Ok, Z::Error> {
                 let $this = self;
                 serializer.collect_seq($elements)
@@ -38,7 +38,7 @@ macro_rules! serde {
     };
 }
 
-// Some formats write the number of elements first, and it must be right though others write.
+// Some formats write the number of elements first, which has to be right even if other threads write meanwhile.
 serde! { FlatSet<T, S>; where [T: Copy + Eq + Hash, S: BuildHasher,]; made [S: Default,];
 |set| set.iter().collect::<Vec<_>>() }
 serde! { HashSet<T, S>; where [T: Eq + Hash, S: BuildHasher,]; made [S: Default,];

@@ -1,4 +1,4 @@
-//! The std traits that the sets have.
+//! The traits of std that sets implement.
 
 #[cfg(feature = "ordered")]
 use super::{FenceSet, OrdSet};
@@ -9,8 +9,8 @@ use crate::flat;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 
-/// The traits of a set: `$bounds` are those of its operations, `$make` those of one that is made from nothing, `$copy`
-/// those of one that is copied.
+/// Implements the traits of a set. `$bounds` are the bounds of its operations, `$make` those of making an empty set,
+/// and `$copy` those of copying a set.
 macro_rules! traits {
     ($set:ident<$t:ident, $p:ident>; where [$($bounds:tt)*]; made [$($make:tt)*]; copied [$($copy:tt)*]) => {
         impl<$t, $p> Default for $set<$t, $p>
@@ -71,7 +71,7 @@ macro_rules! traits {
         where
             $($bounds)*
         {
-            /// Compares one element after the other, each as of a moment of its own.
+            /// Compares one element after the other, not a snapshot.
             fn eq(&self, other: &Self) -> bool {
                 self.len() == other.len() && self.is_subset(other)
             }

@@ -1,110 +1,110 @@
-//! Waiting for somebody else's short critical section, or refusing to.
+//! Waiting for another thread's short critical section, or refusing to wait.
 //!
 //! # Synchronization
-//! None: a wait orders nothing. Whoever waits loads the awaited word again with the ordering that its
-//! own protocol asks for.
+//! None: a wait orders nothing. The caller loads the awaited word again, with the ordering of its own protocol.
 
 use crate::facade::spin_hint;
 
-/// A place that had to wait and was told not to.
+/// The operation would have to wait, and its backoff does not allow that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WouldWait;
 
-/// Exponential spinning, up to 64 hints a time: as often as it takes, a number of times, or not at all.
+/// Exponential backoff of up to 64 spin hints a wait. The number of waits is unlimited, bounded, or zero.
 pub(crate) struct Backoff {
     step: u8,
-    /// Waits that are left; `u32::MAX` is no bound.
-    patience: u32,
+    /// Waits that are left. `u32::MAX` is unlimited.
+    waits_left: u32,
 }
 
 impl Backoff {
-    /// Waits of a bounded one: some 16,000 hints, which take 0.1 to 1 ms by the processor; thousands of times what the
-    /// others' work takes.
+    /// Waits of [`bounded`](Self::bounded): some 16,000 hints, which take 0.1 to 1 ms depending on the processor. The
+    /// critical sections waited for are thousands of times shorter.
     #[cfg(feature = "alloc")]
-    const BOUND: u32 = if cfg!(hedgerow_loom) { 4 } else { 256 };
-    /// A reader that is in the way of one change is hardly ever in the way of two.
+    const BOUNDED_WAITS: u32 = if cfg!(hedgerow_loom) { 4 } else { 256 };
+    /// Retries of an operation that may not wait. Another writer that gets in its way once hardly ever does so twice.
     #[cfg(feature = "alloc")]
-    const AGAIN: u8 = 64;
-    const MOST: u8 = if cfg!(hedgerow_loom) { 0 } else { 6 };
+    const MAX_RETRIES: u8 = 64;
+    const MAX_STEP: u8 = if cfg!(hedgerow_loom) { 0 } else { 6 };
 
     #[inline]
     pub(crate) fn spinning() -> Self {
-        Self { step: 0, patience: u32::MAX }
+        Self { step: 0, waits_left: u32::MAX }
     }
 
-    /// For interrupt handlers and whoever else may not wait.
+    /// For interrupt handlers, and other callers that may not wait.
     #[inline]
     pub(crate) fn never() -> Self {
-        Self { step: 0, patience: 0 }
+        Self { step: 0, waits_left: 0 }
     }
 
-    /// For work that can be left for later: some waits, and none at all if `self` may not wait.
+    /// For work that can be left to later operations: a bounded number of waits, or none if `self` may not wait.
     #[cfg(feature = "alloc")]
     pub(crate) fn bounded(&self) -> Self {
-        Self { step: 0, patience: self.patience.min(Self::BOUND) }
+        Self { step: 0, waits_left: self.waits_left.min(Self::BOUNDED_WAITS) }
     }
 
-    /// For what is mostly over in less than a microsecond, and otherwise can be done later.
+    /// For a condition that mostly holds within a microsecond, and can be checked again later.
     #[cfg(feature = "alloc")]
-    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models wait or do not.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models wait for ever or not at all.
     pub(crate) fn brief() -> Self {
-        Self { step: 0, patience: 32 }
+        Self { step: 0, waits_left: 32 }
     }
 
-    /// Whether locks that are held for a few instructions may be waited for.
+    /// Returns true if the operation may wait for locks that are held for a few instructions.
     #[cfg(feature = "alloc")]
     #[inline]
     pub(crate) fn may_wait(&self) -> bool {
-        self.patience > 0
+        self.waits_left > 0
     }
 
-    /// Takes one of the waits that are left.
+    /// Uses up one of the waits that are left.
     #[inline]
-    fn lose_patience(&mut self) -> Result<(), WouldWait> {
-        if self.patience == 0 {
+    fn take_wait(&mut self) -> Result<(), WouldWait> {
+        if self.waits_left == 0 {
             return Err(WouldWait);
         }
-        if self.patience != u32::MAX {
-            self.patience -= 1;
+        if self.waits_left != u32::MAX {
+            self.waits_left -= 1;
         }
         Ok(())
     }
 
-    /// Begins again, without a wait, because another writer changed what was just read. As often as it takes; if
-    /// `self` may not wait, [`AGAIN`](Self::AGAIN) times, so that such an operation ends whatever others do.
+    /// Allows another attempt, without a wait, after another writer changed what was read. Attempts are unlimited if
+    /// `self` may wait. Otherwise there are [`MAX_RETRIES`](Self::MAX_RETRIES), so that the operation ends, even if
+    /// other writers never stop.
     #[cfg(feature = "alloc")]
     #[inline]
     pub(crate) fn again(&mut self) -> Result<(), WouldWait> {
-        if self.patience != 0 {
+        if self.waits_left != 0 {
             return Ok(());
         }
-        if self.step >= Self::AGAIN {
+        if self.step >= Self::MAX_RETRIES {
             return Err(WouldWait);
         }
-        // It never spins, so this counts nothing else.
+        // A backoff that may not wait never spins, so `step` is free to count attempts.
         self.step += 1;
         Ok(())
     }
 
-    /// Spins a little, a little longer each time.
+    /// Spins, up to twice as long as the time before.
     #[cfg_attr(target_pointer_width = "64", inline)]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Flash is what small targets lack.
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Small targets lack flash.
     pub(crate) fn wait(&mut self) -> Result<(), WouldWait> {
-        self.lose_patience()?;
+        self.take_wait()?;
         for _ in 0..1u32 << self.step {
             spin_hint();
         }
-        self.step = (self.step + 1).min(Self::MOST);
+        self.step = (self.step + 1).min(Self::MAX_STEP);
         Ok(())
     }
 
-    /// As `wait`, for a reader's look, which is over in a few nanoseconds or, where it was descheduled, only after
-    /// others had the processor: a little at a time, for some virtual machines take many hints in a row for a
-    /// reason to stop the processor.
-    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models wait for what is short.
+    /// As `wait`, for the end of a read section. That comes within nanoseconds or, if the reader was descheduled, after
+    /// other threads have run. So this spins a few hints at a time and then yields. Longer runs of hints make some
+    /// virtual machines stop the processor.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models use `wait`.
     pub(crate) fn wait_long(&mut self) -> Result<(), WouldWait> {
         const LONG: u8 = 64;
-        self.lose_patience()?;
+        self.take_wait()?;
         if self.step < LONG {
             self.step += 1;
             (0..self.step.min(4)).for_each(|_| spin_hint());

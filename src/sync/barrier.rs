@@ -1,49 +1,49 @@
-//! An asymmetric barrier: readers pay next to nothing, and whoever waits for readers pays for both.
+//! An asymmetric barrier: readers pay next to nothing, and a thread that waits for readers pays for both.
 //!
 //! # Synchronization
-//! - `[AB-1]` [`light`] between a reader's store and its loads ↔ `[AB-2]` [`heavy`] between a writer's
-//!   stores and its loads: either the writer's loads see the reader's store, or the reader's loads see
-//!   what the writer stored (store buffering, the one reordering that acquire and release allow).
-//!   Nothing follows for two light barriers.
+//! - `[AB-1]` a [`light`](Barrier::light) barrier between a reader's store and its loads ↔ `[AB-2]` a
+//!   [`heavy`](Barrier::heavy) barrier between a writer's stores and its loads: either the writer's loads see the
+//!   reader's store, or the reader's loads see the writer's stores. (This is store buffering, the one reordering that
+//!   acquire and release allow.) Two light barriers guarantee nothing.
 //!
-//! Both are `atomic::fence(SeqCst)`, unless the operating system can have every running thread of the
-//! process execute a full barrier at a point of its own (Linux' `membarrier`). Then a light barrier
-//! only keeps the compiler from reordering: if the reader's point comes after its store, the writer sees
-//! that store when the call has returned; if it comes before, all of the reader's loads come after the
-//! writer's stores. Which of the two it is gets decided once, before the first light barrier, and mostly holds for
-//! good.
+//! Both are `atomic::fence(SeqCst)`, unless the operating system can make every running thread of the process execute a
+//! full barrier (`membarrier` on Linux). Then a light barrier only keeps the compiler from reordering. If the system
+//! interrupts the reader after its store, the writer sees that store when the call has returned. If before, all loads
+//! of the reader come after the writer's stores. The choice is made once, before the first light barrier, and mostly
+//! holds for good.
 //!
-//! A sandbox may refuse `membarrier` later on, when readers rely on it already. The first heavy barrier that is refused
-//! has all readers execute fences from then on ([`Mode`]): a reader that sees it does. Writers may rely on that when no
-//! reader is left that has not seen it. There are two ways to know:
-//! - Each reader has said so in its slot, after a fence. That takes one read of each, so an idle one is waited for.
-//! - The writer has run on every processor that a thread of the process may run on. That is a heavy barrier like
-//!   `membarrier`, once: a thread that runs was switched out for it, and that is a full barrier in each.
+//! A sandbox may refuse `membarrier` later, when readers rely on it already. The first heavy barrier that is refused
+//! switches all readers to fences ([`Mode`]). A reader follows when it sees the new mode. Writers may rely on the
+//! fences when every reader has seen it, which a writer can know in two ways:
+//! - Each reader has said so in its slot, after a fence. That takes one read by each reader, so idle readers are waited
+//!   for.
+//! - The writer has run on every processor that a thread of the process may run on. That is a heavy barrier, once: a
+//!   running thread was switched out for the writer, and a context switch is a full barrier.
 //!
-//! - `[AB-3]` a refused writer stores the mode, then executes a fence, then loads what slots say (acquire) ↔ a reader
-//!   that has seen the mode says so behind a fence (release): the looks before that, which did not fence, come before
-//!   what the writer does, and all looks after it fence. A slot that is new to the writer: its owner executes a fence
-//!   between claiming it and its first load of the mode, so one of the two sees the other.
-//! - `[AB-4]` release store of the mode by a writer that knows of all readers that they fence ↔ acquire load by another
-//!   writer, which comes after all looks that did not fence.
+//! - `[AB-3]` a refused writer stores the mode, executes a fence, and then loads the slots (acquire) ↔ a reader that
+//!   has seen the mode says so in its slot, after a fence (release): the writer comes after the reader's pins without a
+//!   fence, and all later pins have one. The owner of a new slot executes a fence between claiming it and its first
+//!   load of the mode, so either the writer finds the slot or the owner sees the mode.
+//! - `[AB-4]` release store of the mode by a writer that knows that all readers fence ↔ acquire load by another writer:
+//!   the other writer comes after all pins without a fence.
 
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
 #[cfg(feature = "alloc")]
 use crate::facade::compiler_fence;
 
-/// What the barriers of a process are made of, or those of a model.
+/// How the light barriers of the process, or of a model, are made.
 pub(crate) struct Mode(AtomicUsize);
 
-#[cfg_attr(not(all(feature = "std-ext", target_os = "linux")), allow(dead_code))] // Where it never changes.
+#[cfg_attr(not(all(feature = "std-ext", target_os = "linux")), allow(dead_code))] // The mode never changes there.
 impl Mode {
-    // A light barrier that is nothing but a fence has a mode below `SYSTEM`.
-    /// The system was not asked yet.
+    // The modes below `SYSTEM` are those whose light barrier is a fence and nothing else: see `light`.
+    /// The system has not been asked yet. Light barriers are fences.
     const UNDECIDED: usize = 0;
     /// Every light barrier is a fence.
     const FENCES: usize = 1;
-    /// No light barrier is one.
+    /// The system interrupts readers, so no light barrier is a fence.
     const SYSTEM: usize = 2;
-    /// A light barrier is a fence for each reader that has seen this mode.
+    /// The system has refused: a light barrier is a fence for each reader that has seen this mode.
     const LEAVING: usize = 3;
 
     crate::facade::const_unless_loom! {
@@ -52,30 +52,30 @@ impl Mode {
         }
     }
 
-    /// Whether the system does the readers' part, as far as the caller has seen. Once false it stays so for the caller,
-    /// and for all that come after it.
+    /// Returns true if the system interrupts readers, as far as the caller has seen. Once this is false, it stays false
+    /// for the caller and for all threads that synchronize with it.
     #[inline(always)]
-    fn serves(&self) -> bool {
+    fn uses_system(&self) -> bool {
         self.seen() == Self::SYSTEM
     }
 
     #[inline(always)]
     fn seen(&self) -> usize {
-        // relaxed: coherence is enough for what a reader sees; see [AB-3] for what a writer may conclude.
+        // relaxed: a reader needs coherence alone. For the conclusions of a writer, see [AB-3].
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Whether every light barrier is a fence.
-    fn is_fences(&self) -> bool {
-        // [AB-4] acquire: pairs with the store of `end_leaving`.
+    /// Returns true if every light barrier is a fence.
+    fn all_fence(&self) -> bool {
+        // [AB-4] acquire: pairs with the store of `finish_leaving`, so the caller comes after all pins without a fence.
         self.0.load(Ordering::Acquire) == Self::FENCES
     }
 
-    fn decide(&self, serves: impl FnOnce() -> bool) {
-        // relaxed: decided before the first use by any thread, and it says all there is.
+    fn decide(&self, uses_system: impl FnOnce() -> bool) {
+        // relaxed: decided before the first light barrier of any thread, and the mode is the whole message.
         if self.0.load(Ordering::Relaxed) == Self::UNDECIDED {
-            let mode = if serves() { Self::SYSTEM } else { Self::FENCES };
-            // relaxed: whoever comes second keeps the first one's decision.
+            let mode = if uses_system() { Self::SYSTEM } else { Self::FENCES };
+            // relaxed: if another thread decided first, its decision stands.
             let _ = self.0.compare_exchange(
                 Self::UNDECIDED,
                 mode,
@@ -85,19 +85,20 @@ impl Mode {
         }
     }
 
-    /// The system has refused: readers are to fence.
+    /// Switches readers to fences, because the system has refused its barrier.
     #[cold]
-    fn leave(&self) {
+    fn begin_leaving(&self) {
         let (system, leaving) = (Self::SYSTEM, Self::LEAVING);
-        // relaxed: goes before the fence.
+        // relaxed: the fence below orders it.
         let _ = self.0.compare_exchange(system, leaving, Ordering::Relaxed, Ordering::Relaxed);
-        // [AB-3] pairs with the fence of `begin_reading`.
+        // [AB-3] pairs with the fence of `begin_reading`: the slots loaded from here on include the slot of every
+        // reader that has not seen the mode.
         atomic::fence(Ordering::SeqCst);
     }
 
-    /// All readers are known to fence.
-    fn end_leaving(&self) {
-        // [AB-4] release: pairs with the acquire load of `is_fences`.
+    /// Notes that all readers are known to fence.
+    fn finish_leaving(&self) {
+        // [AB-4] release: pairs with the acquire load of `all_fence`.
         self.0.store(Self::FENCES, Ordering::Release);
     }
 }
@@ -105,8 +106,9 @@ impl Mode {
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 mod system {
     use super::Mode;
-    use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use crate::facade::atomic::{AtomicBool, AtomicUsize};
     use crate::facade::membarrier;
+    use crate::sync::hint::Hint;
 
     pub(super) static MODE: Mode = Mode::new(Mode::UNDECIDED);
 
@@ -114,40 +116,36 @@ mod system {
         MODE.decide(membarrier::register);
     }
 
-    static MAY_VISIT: AtomicBool = AtomicBool::new(true);
+    /// Cleared when the system refuses, so that not every batch of garbage asks in vain.
+    static MAY_VISIT: Hint<AtomicBool> = Hint::<AtomicBool>::new(true);
 
-    /// Runs on every processor, which is a barrier; false where the system refuses that too. It is not asked again.
-    pub(super) fn visit() -> bool {
-        // relaxed: a hint, so that not every batch of garbage asks in vain.
-        if !MAY_VISIT.load(Ordering::Relaxed) {
+    /// Runs on every processor, which is a heavy barrier. Returns false if the system refuses that, or refused before.
+    pub(super) fn visit_processors() -> bool {
+        if !MAY_VISIT.load() {
             return false;
         }
         let done = membarrier::visit_processors();
-        // relaxed: as above.
-        MAY_VISIT.store(done, Ordering::Relaxed);
+        MAY_VISIT.store(done);
         done
     }
 
-    /// What a barrier took lately, in nanoseconds.
-    static COST: AtomicUsize = AtomicUsize::new(0);
-    /// Above that, somebody was descheduled.
+    /// The time of recent barriers, in nanoseconds. An estimate: two threads at a time may lose a measurement.
+    static COST: Hint<AtomicUsize> = Hint::<AtomicUsize>::new(0);
+    /// Greatest cost that is noted, in nanoseconds: a thread that took longer was descheduled.
     const MOST_COST: u128 = 1_000_000;
 
-    /// False where the call failed: a sandbox has come to refuse it.
+    /// Executes the system's barrier. Returns false if the call failed, because a sandbox refuses it.
     pub(super) fn barrier() -> bool {
         let begin = std::time::Instant::now();
         let done = membarrier::barrier();
         let cost = begin.elapsed().as_nanos().min(MOST_COST) as usize;
-        // relaxed: an estimate, which may miss a barrier of another thread.
-        let before = COST.load(Ordering::Relaxed);
-        // relaxed: as above. Half of it is the last one's, so that a machine is soon known.
-        COST.store(before.midpoint(cost), Ordering::Relaxed);
+        // The last measurement counts for half, so that the estimate soon fits the machine.
+        COST.store(COST.load().midpoint(cost));
         done
     }
 
     pub(super) fn cost() -> usize {
-        // relaxed: as above.
-        COST.load(Ordering::Relaxed)
+        COST.load()
     }
 }
 
@@ -161,7 +159,7 @@ mod system {
     }
 
     #[cfg(not(all(test, hedgerow_loom)))]
-    pub(super) const fn visit() -> bool {
+    pub(super) const fn visit_processors() -> bool {
         false
     }
 
@@ -171,19 +169,19 @@ mod system {
     }
 }
 
-/// The operating system's barriers in a model with one reader, which the checker cannot see: the reader executes a
-/// full fence when it is asked to, at the first of its points that is not before a chosen one. Running the
-/// model for every choice has the barriers served at every place.
+/// The operating system's barrier in a model with one reader, because the checker has no `membarrier`. The reader
+/// executes a full fence on request, at the first of its points that is not before a chosen one. A model runs once for
+/// each choice, so that the barrier is served at every point.
 #[cfg(all(test, hedgerow_loom))]
 pub(crate) struct System {
-    /// Where the first barrier is served, and where all further ones.
+    /// The point that serves the first barrier, and the one that serves all further ones.
     at: [usize; 2],
-    /// What a barrier is worth in fences.
-    worth: usize,
+    /// How many fences cost as much as a barrier.
+    cost_in_fences: usize,
     mode: Mode,
-    /// It does no barrier.
+    /// The system refuses its barrier.
     refuses: bool,
-    /// Then it lets the writer visit every processor, which is one.
+    /// If it refuses, it still lets the writer visit every processor, which is a barrier.
     visits: bool,
     passed: crate::facade::Unseen,
     barriers: crate::facade::Unseen,
@@ -203,26 +201,26 @@ impl System {
     pub(crate) fn serving_each_at(at: [usize; 2]) -> Self {
         let mode = Mode::new(Mode::SYSTEM);
         let (passed, barriers, state) = (0.into(), 0.into(), Self::IDLE.into());
-        Self { at, worth: 1, mode, refuses: false, visits: false, passed, barriers, state }
+        Self { at, cost_in_fences: 1, mode, refuses: false, visits: false, passed, barriers, state }
     }
 
-    pub(crate) fn worth(self, worth: usize) -> Self {
-        Self { worth, ..self }
+    pub(crate) fn cost_in_fences(self, cost_in_fences: usize) -> Self {
+        Self { cost_in_fences, ..self }
     }
 
-    /// That refuses the writer everything, from the beginning, though readers rely on it.
+    /// Makes a system that refuses everything from the beginning, though readers rely on it.
     pub(crate) fn refusing() -> Self {
         Self { refuses: true, ..Self::serving_at(0) }
     }
 
-    /// That refuses its barrier, but lets the writer visit all processors; the visit is over at this point.
+    /// Makes a system that refuses its barrier, but lets the writer visit all processors. The visit ends at point `at`.
     pub(crate) fn visited_at(at: usize) -> Self {
         Self { refuses: true, visits: true, ..Self::serving_at(at) }
     }
 
-    /// The reader passes one of the places at which it may be interrupted.
+    /// Called by the reader at each point at which the system may interrupt it.
     pub(crate) fn point(&self) {
-        // relaxed, here and below: threads of a model run one at a time, and this is no part of it.
+        // relaxed, here and below: threads of a model run one at a time, and these words are not part of it.
         let (passed, barriers) =
             (self.passed.fetch_add(1, Ordering::Relaxed), self.barriers.load(Ordering::Relaxed));
         if passed >= self.at[barriers.min(1)] {
@@ -233,23 +231,23 @@ impl System {
     fn serve(&self) {
         // relaxed: as above.
         if self.state.load(Ordering::Relaxed) == Self::ASKED {
-            // [AB-1] by interruption: pairs with [AB-2].
+            // [AB-1] the interruption: pairs with [AB-2].
             atomic::fence(Ordering::SeqCst);
             // relaxed: as above.
             self.state.store(Self::IDLE, Ordering::Relaxed);
         }
     }
 
-    /// The reader ends, and is interrupted no more.
+    /// Called by the reader when it ends. The system does not interrupt it any more.
     pub(crate) fn end(&self) {
-        // [AB-1] whoever is switched out executes one: pairs with [AB-2].
+        // [AB-1] a thread that is switched out executes a barrier: pairs with [AB-2].
         atomic::fence(Ordering::SeqCst);
         // relaxed: as above.
         self.state.store(Self::ENDED, Ordering::Relaxed);
     }
 
     pub(crate) fn barrier(&self) -> bool {
-        // [AB-2] the caller's own: pairs with [AB-1].
+        // [AB-2] the caller's own barrier: pairs with [AB-1].
         atomic::fence(Ordering::SeqCst);
         let (idle, asked) = (Self::IDLE, Self::ASKED);
         // relaxed: as above.
@@ -266,23 +264,23 @@ impl System {
     }
 }
 
-/// Whether a barrier may be asymmetric at all, on this target and with these features.
+/// Whether a barrier may be asymmetric on this target and with these features.
 pub(crate) const MAY_BE_ASYMMETRIC: bool =
     cfg!(any(all(feature = "std-ext", target_os = "linux"), all(test, hedgerow_loom)));
 
-/// To be called before a thread's first [`light`]: decides what barriers are made of.
+/// Decides how barriers are made. To be called before a thread's first light barrier.
 pub(crate) fn prepare() {
     system::prepare();
 }
 
-/// The barriers of one protocol: the process' own, or in a model what stands for them there.
+/// The barriers of one protocol: those of the process, or in a model the substitute for them.
 pub(crate) struct Barrier {
-    /// What stands for the operating system's barrier, if it is to be had.
+    /// The substitute for the operating system's barrier, if the model has one.
     #[cfg(all(test, hedgerow_loom))]
     system: Option<System>,
 }
 
-#[cfg_attr(not(all(test, hedgerow_loom)), allow(clippy::unused_self))] // A model has barriers of its own.
+#[cfg_attr(not(all(test, hedgerow_loom)), allow(clippy::unused_self))] // A model has its own barriers.
 #[allow(clippy::unnecessary_wraps)] // Without an operating system there is no mode.
 impl Barrier {
     pub(crate) const fn new() -> Self {
@@ -297,19 +295,19 @@ impl Barrier {
         Self { system: Some(system) }
     }
 
-    /// Under the model checker: a place at which the operating system may interrupt a reader.
+    /// In a model: a point at which the operating system may interrupt a reader.
     #[cfg(all(test, hedgerow_loom))]
     pub(crate) fn point(&self) {
         self.system.iter().for_each(System::point);
     }
 
-    /// Under the model checker: the reader ends.
+    /// In a model: the reader ends.
     #[cfg(all(test, hedgerow_loom))]
     pub(crate) fn end(&self) {
         self.system.iter().for_each(System::end);
     }
 
-    /// What its barriers are made of; None where all are fences, for good.
+    /// Returns how barriers are made; `None` if all are fences, for good.
     #[inline(always)]
     fn mode(&self) -> Option<&Mode> {
         #[cfg(all(test, hedgerow_loom))]
@@ -320,19 +318,19 @@ impl Barrier {
         None
     }
 
-    /// The reader's side: between the store that announces it and the loads it announces. Calls `agree` after a fence
-    /// if readers have to fence because the system refuses: then the reader's slot is to say so.
+    /// The reader's barrier, between the store that announces the reader and the loads that it announces. Calls `agree`
+    /// after a fence if the system has refused: the reader's slot must then say that its owner fences.
     #[cfg(feature = "alloc")]
     #[allow(clippy::comparison_chain)] // A `match` costs two instructions more.
     #[inline(always)]
     pub(crate) fn light(&self, agree: impl FnOnce()) {
         let seen = self.mode().map_or(Mode::FENCES, Mode::seen);
-        // One comparison tells the three apart.
+        // One comparison tells the three cases apart, and the first of them is the fast path.
         if seen == Mode::SYSTEM {
-            // [AB-1] the compiler's part of it: pairs with [AB-2].
+            // [AB-1] for the compiler alone: the writer's [AB-2] interrupts this thread, and so orders its accesses.
             compiler_fence(Ordering::SeqCst);
         } else if seen < Mode::SYSTEM {
-            // [AB-1] pairs with [AB-2].
+            // [AB-1] pairs with [AB-2]: the announcement is seen by the writer's scan, or our loads see its stores.
             atomic::fence(Ordering::SeqCst);
         } else {
             Self::fence_and(agree);
@@ -341,63 +339,64 @@ impl Barrier {
         self.point();
     }
 
-    /// Not inlined: `light` is, into all that takes a guard.
+    /// The rare case of `light`. Not inlined, because `light` is inlined wherever a guard is made.
     #[cfg(feature = "alloc")]
     #[cold]
     #[inline(never)]
     fn fence_and(agree: impl FnOnce()) {
-        // [AB-1] pairs with [AB-2].
+        // [AB-1] pairs with [AB-2]: the announcement is seen by the writer's scan, or our loads see its stores.
         atomic::fence(Ordering::SeqCst);
         agree();
     }
 
-    /// To be called by the owner of a slot that it has just claimed, before its first [`light`].
+    /// Orders the claim of a slot before the loads of the mode. The owner calls it before its first `light`.
     #[cfg(feature = "alloc")]
     pub(crate) fn begin_reading(&self) {
         if self.mode().is_some() {
-            // [AB-3] pairs with the fence of `leave`: the writer finds the slot, or its owner the mode.
+            // [AB-3] pairs with the fence of `begin_leaving`: the writer finds the slot, or its owner sees the mode.
             atomic::fence(Ordering::SeqCst);
         }
     }
 
-    /// The writer's side: between taking something away from readers and looking which of them may still have it. If
-    /// the system refuses its barrier, this asks `all_fence` whether the slots of all readers say that they fence.
-    /// Returns false if they do not: then nothing follows, and the call may be repeated.
+    /// The writer's barrier, between taking something away from readers and checking which of them may still see it. If
+    /// the system refuses its barrier, this calls `all_fence`, which says whether all readers' slots say that they
+    /// fence. Returns false if they do not: then nothing is guaranteed, and the caller may try again.
     #[cfg(feature = "alloc")]
     #[must_use]
     pub(crate) fn heavy(&self, all_fence: impl FnOnce() -> bool) -> bool {
         prepare();
-        // [AB-2] pairs with [AB-1] where that is a fence, and is cheap where it is not.
+        // [AB-2] the writer's fence: pairs with [AB-1] of readers that execute fences. Cheap beside the system's
+        // barrier.
         atomic::fence(Ordering::SeqCst);
         let Some(mode) = self.mode() else { return true };
-        // [AB-2] pairs with [AB-1].
-        if mode.is_fences() || mode.serves() && self.system_barrier() {
+        // [AB-2] the system's barrier: pairs with [AB-1] of readers that execute none.
+        if mode.all_fence() || mode.uses_system() && self.system_barrier() {
             return true;
         }
-        mode.leave();
-        let done = all_fence() || self.visit();
+        mode.begin_leaving();
+        let done = all_fence() || self.visit_processors();
         if done {
-            mode.end_leaving();
+            mode.finish_leaving();
         }
         done
     }
 
-    /// As [`heavy`](Self::heavy), for readers that look at their slots and not at the mode, and have not fenced yet:
-    /// only the system can do anything about them.
+    /// As [`heavy`](Self::heavy), for readers of `sides` that have not agreed to execute fences. They learn of it from
+    /// their slots and not from the mode, so the slots cannot replace the system's barrier here.
     #[must_use]
     pub(crate) fn interrupt(&self) -> bool {
         prepare();
-        // [AB-2] pairs with [AB-1] where that is a fence.
+        // [AB-2] the writer's fence: pairs with [AB-1] of readers that execute fences.
         atomic::fence(Ordering::SeqCst);
         let Some(mode) = self.mode() else { return true };
-        // [AB-2] pairs with [AB-1].
+        // [AB-2] the system's barrier: pairs with [AB-1] of readers that execute none.
         if self.system_barrier() {
             return true;
         }
-        mode.leave();
-        let done = self.visit();
+        mode.begin_leaving();
+        let done = self.visit_processors();
         if done {
-            mode.end_leaving();
+            mode.finish_leaving();
         }
         done
     }
@@ -409,25 +408,25 @@ impl Barrier {
         system::barrier()
     }
 
-    /// Runs on every processor, if the system lets it.
-    fn visit(&self) -> bool {
+    /// Runs on every processor, if the system allows it. Returns true if it did.
+    fn visit_processors(&self) -> bool {
         #[cfg(all(test, hedgerow_loom))]
         return self.system.as_ref().is_some_and(|system| system.visits && system.barrier());
         #[cfg(not(all(test, hedgerow_loom)))]
-        system::visit()
+        system::visit_processors()
     }
 
-    /// Whether a light one is none but for the compiler, as far as the caller has seen.
+    /// Returns true if light barriers are for the compiler alone, as far as the caller has seen.
     #[inline(always)]
     pub(crate) fn is_asymmetric(&self) -> bool {
-        MAY_BE_ASYMMETRIC && self.mode().is_some_and(Mode::serves)
+        MAY_BE_ASYMMETRIC && self.mode().is_some_and(Mode::uses_system)
     }
 
-    /// How many fences, of some nanoseconds each, take as long as the system's barrier took lately: a quarter of a
-    /// microsecond on a machine, and a quarter of a millisecond in some virtual ones. 64 at least.
-    pub(crate) fn worth(&self) -> usize {
+    /// Returns how many fences, of some nanoseconds each, take as long as the system's barrier took lately. That is a
+    /// quarter of a microsecond on bare metal, and up to a quarter of a millisecond in virtual machines. At least 64.
+    pub(crate) fn cost_in_fences(&self) -> usize {
         #[cfg(all(test, hedgerow_loom))]
-        return self.system.as_ref().map_or(1, |system| system.worth);
+        return self.system.as_ref().map_or(1, |system| system.cost_in_fences);
         #[cfg(not(all(test, hedgerow_loom)))]
         (system::cost() / 8).max(64)
     }

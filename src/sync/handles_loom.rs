@@ -1,30 +1,30 @@
-//! Models of what handles have in common: the last of them drops what they share, and one at a time has the seat.
+//! Models of references and claims: the last reference drops the value, and one thread at a time holds a claim.
 //!
-//! What they share are cells. The model checker finds two who are at one at a time, or whose uses are not ordered.
+//! The shared values are cells. The model checker finds two threads that use a cell at a time, or in no order.
 
-use super::counted::Counted;
+use super::claim::Claim;
 use super::loom::explore;
-use super::seat::Seat;
+use super::shared::Shared;
 use ::loom::cell::UnsafeCell;
 use ::loom::sync::Arc;
 use ::loom::thread;
 use std::string::String;
 use std::sync::Mutex;
 
-/// A cell for each holder, and a note of who dropped them.
+/// A cell for each thread, and the thread that dropped them.
 struct Cells {
     cells: [UnsafeCell<usize>; 3],
     dropped_by: std::sync::Arc<Mutex<Option<thread::ThreadId>>>,
 }
 
-// SAFETY: the cells are what the model checker watches.
+// SAFETY: the model checker reports unordered accesses to the cells.
 unsafe impl Send for Cells {}
 // SAFETY: as above.
 unsafe impl Sync for Cells {}
 
 impl Cells {
     fn write(&self, number: usize) {
-        // SAFETY: what is to be proved.
+        // SAFETY: the model proves that no other thread uses the cell now.
         self.cells[number].with_mut(|cell| unsafe { *cell += 1 });
     }
 }
@@ -32,7 +32,7 @@ impl Cells {
 impl Drop for Cells {
     fn drop(&mut self) {
         for cell in &self.cells {
-            // SAFETY: what is to be proved.
+            // SAFETY: the model proves that no other thread uses the cell now.
             cell.with_mut(|cell| assert_eq!(unsafe { *cell }, 2, "dropped before its use"));
         }
         let before = self.dropped_by.lock().unwrap().replace(thread::current().id());
@@ -40,14 +40,14 @@ impl Drop for Cells {
     }
 }
 
-/// Three holders, one of them by copies that it makes itself: whoever comes last drops the value, after all that
-/// the others did with it.
+/// Three threads with references, one of which clones its own. The last one to drop a reference drops the value, after
+/// all that the others did with it.
 #[test]
-fn loom_the_last_holder_drops() {
+fn loom_the_last_reference_drops_the_value() {
     explore(3, ["the first", "the second", "the third"], |saw| {
         let dropped_by = std::sync::Arc::new(Mutex::new(None));
         let cells = [0; 3].map(UnsafeCell::new);
-        let first = Counted::new(Cells { cells, dropped_by: dropped_by.clone() });
+        let first = Shared::new(Cells { cells, dropped_by: dropped_by.clone() });
         let (second, third) = (first.clone(), first.clone());
         let seconds = thread::spawn(move || {
             second.write(1);
@@ -65,46 +65,48 @@ fn loom_the_last_holder_drops() {
         drop(first);
         seconds.join().unwrap();
         thirds.join().unwrap();
-        let by = dropped_by.lock().unwrap().expect("nobody dropped it");
+        let by = dropped_by.lock().unwrap().expect("the value was not dropped");
         let others = [(seconds_id, "the second"), (thirds_id, "the third")];
         let other = others.iter().find(|(id, _)| *id == by);
         saw(other.map_or("the first", |(_, name)| name).into());
     });
 }
 
-/// A seat, and what whoever has it is to go on with.
-struct Desk {
-    seat: Seat,
-    draft: UnsafeCell<String>,
+/// A claim, and the notes that its holders hand on.
+struct Claimed {
+    claim: Claim,
+    notes: UnsafeCell<String>,
 }
 
-// SAFETY: the cell is what the model checker watches.
-unsafe impl Sync for Desk {}
+// SAFETY: the model checker reports unordered accesses to the cell.
+unsafe impl Sync for Claimed {}
 
-impl Desk {
-    /// Adds a name to the draft, if the seat can be had.
+impl Claimed {
+    /// Adds a name to the notes, if the claim is free.
     fn sign(&self, name: char) {
-        if !self.seat.take() {
+        if !self.claim.take() {
             return;
         }
-        // SAFETY: what is to be proved.
-        self.draft.with_mut(|draft| unsafe { (*draft).push(name) });
-        self.seat.leave();
+        // SAFETY: the model proves that no other thread uses the cell now.
+        self.notes.with_mut(|notes| unsafe { (*notes).push(name) });
+        self.claim.release();
     }
 }
 
-/// Two want one seat, one of them twice: who has it goes on with what was left there, and finds it whole.
+/// Two threads take one claim, one of them twice. The holder finds the notes of earlier holders, all of them.
 #[test]
-fn loom_one_at_a_time_has_the_seat() {
-    // Who finds the seat taken goes on without it; not both, so there is no "a".
+fn loom_one_thread_at_a_time_holds_a_claim() {
+    // A thread that finds the claim taken goes on without it. The first thread does so at most once, so there is no
+    // "a".
     explore(3, ["aa", "aab", "ab", "aba", "b", "ba", "baa"], |saw| {
-        let desk = Arc::new(Desk { seat: Seat::new(false), draft: UnsafeCell::new(String::new()) });
-        let theirs = desk.clone();
+        let claimed =
+            Arc::new(Claimed { claim: Claim::new(false), notes: UnsafeCell::new(String::new()) });
+        let theirs = claimed.clone();
         let other = thread::spawn(move || theirs.sign('b'));
-        desk.sign('a');
-        desk.sign('a');
+        claimed.sign('a');
+        claimed.sign('a');
         other.join().unwrap();
-        // SAFETY: as above; both have left.
-        saw(desk.draft.with(|draft| unsafe { (*draft).clone() }));
+        // SAFETY: both threads have released the claim, and were joined.
+        saw(claimed.notes.with(|notes| unsafe { (*notes).clone() }));
     });
 }

@@ -1,7 +1,8 @@
-//! Which thread holds a lock, so that a thread that asks for its own lock again panics instead of waiting for itself.
+//! The thread that holds a lock: it is noted so that a thread that takes its own lock again panics instead of
+//! deadlocking.
 //!
 //! # Synchronization
-//! None: a thread only has to tell whether it wrote the word last itself, which each thread knows of its own stores.
+//! None. A thread only asks whether it was the last to write the word, and each thread sees its own stores.
 
 #[cfg(all(feature = "std", not(hedgerow_loom)))]
 pub(crate) use known::Holder;
@@ -15,7 +16,7 @@ mod known {
 
     std::thread_local!(static HERE: u8 = const { 0 });
 
-    /// A number that no other thread has meanwhile, and not 0.
+    /// Returns a number that no other living thread has, and that is not 0.
     #[inline(always)]
     fn this_thread() -> usize {
         HERE.with(|here| ptr::from_ref(here).addr())
@@ -29,35 +30,35 @@ mod known {
             Self(AtomicUsize::new(0))
         }
 
-        /// Whether it is the one that asks.
+        /// Returns true if the calling thread holds the lock.
         #[inline(always)]
         pub(crate) fn is_this_thread(&self) -> bool {
-            // relaxed: see above.
+            // relaxed: another thread's number, or 0, is never this thread's.
             self.0.load(Ordering::Relaxed) == this_thread()
         }
 
-        /// The calling thread has just got the lock.
+        /// Notes that the calling thread has just taken the lock.
         #[inline(always)]
         pub(crate) fn begin(&self) {
-            // relaxed: see above.
+            // relaxed: only this thread compares the word with this number.
             self.0.store(this_thread(), Ordering::Relaxed);
         }
 
-        /// The calling thread is about to give the lock back.
+        /// Notes that the calling thread is about to release the lock.
         #[inline(always)]
         pub(crate) fn end(&self) {
-            // relaxed: see above.
+            // relaxed: only this thread compares the word with its number.
             self.0.store(0, Ordering::Relaxed);
         }
     }
 }
 
-/// Without thread-locals nobody can tell, and a thread that asks for its own lock again waits for ever.
+/// Without thread-locals a thread cannot be told apart, and one that takes its own lock again deadlocks.
 #[cfg(not(all(feature = "std", not(hedgerow_loom))))]
 mod unknown {
     pub(crate) struct Holder;
 
-    #[expect(clippy::unused_self, reason = "as where threads are known")]
+    #[expect(clippy::unused_self, reason = "the other `Holder` has the same methods")]
     impl Holder {
         pub(crate) fn new() -> Self {
             Self

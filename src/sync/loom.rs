@@ -1,7 +1,7 @@
-//! Models of epochs: what a reader has met is not freed while it looks.
+//! Models of epochs: a node that a reader has found is not freed while the reader is pinned.
 //!
-//! The writer comes first (in the main thread, or spawned first), and each model names the outcomes that
-//! it must have met by the end.
+//! The writer comes first (in the main thread, or spawned first). Each model lists its outcomes: it must find all of
+//! them, and no other.
 
 use super::barrier::{Barrier, System};
 use super::epoch::{Domain, Stamp};
@@ -26,7 +26,7 @@ pub(crate) fn explore<const N: usize>(
     explore_each(preemptions, expected, 0..1, move |_, saw| body(saw));
 }
 
-/// As `explore`, for each of `cases`; the outcomes of all together are expected.
+/// As `explore`, for each of `cases`. The outcomes of all cases together are expected.
 pub(crate) fn explore_each<const N: usize>(
     preemptions: usize,
     expected: [&str; N],
@@ -43,7 +43,7 @@ pub(crate) fn explore_each<const N: usize>(
         let (body, report, expected) = (body.clone(), seen.clone(), expected.clone());
         builder.check(move || {
             body(case, &|outcome| {
-                // At once, not when everything is explored.
+                // Asserted at once, so that the checker reports the schedule that led to the outcome.
                 assert!(expected.contains(&outcome), "forbidden outcome: {outcome}");
                 report.lock().unwrap().insert(outcome);
             });
@@ -53,17 +53,17 @@ pub(crate) fn explore_each<const N: usize>(
     assert_eq!(seen, expected.into_iter().collect::<Vec<_>>(), "outcomes seen and expected");
 }
 
-/// A key of two words that are alike, unless the key is torn. It tells its own hash.
+/// A key of two equal words, which differ only if the key is torn. The key is its own hash.
 #[derive(Clone, Copy)]
 pub(crate) struct Twin([u64; 2]);
 
 impl Twin {
-    /// A key whose bin bits are `bits`. All have the same tag.
+    /// Makes a key whose bin bits are `bits`. All such keys have the same tag.
     pub(crate) const fn of(bits: u64) -> Self {
         Self([bits | 5 << 57; 2])
     }
 
-    /// What user code sees of the key.
+    /// Returns what user code sees of the key.
     pub(crate) fn seen(&self) -> u64 {
         let Self([one, other]) = *self;
         assert_eq!(one, other, "user code was given a torn key");
@@ -71,15 +71,15 @@ impl Twin {
     }
 }
 
-/// Two nodes, and which of them the link leads to. Freeing a node is writing its cell: the model checker
-/// finds a reader that looks meanwhile, or whose look is not ordered before.
+/// Two nodes, and a link to one of them. Freeing a node is a write to its cell: the model checker finds a reader that
+/// reads the node at the same time, or whose read is not ordered before.
 struct Model {
     domain: Domain,
     link: AtomicUsize,
     nodes: [UnsafeCell<&'static str>; 2],
 }
 
-// SAFETY: the cells are what the model checker watches.
+// SAFETY: the model checker reports unordered accesses to the cells.
 unsafe impl Sync for Model {}
 
 impl Model {
@@ -88,13 +88,13 @@ impl Model {
         Self { domain, link: AtomicUsize::new(0), nodes }
     }
 
-    fn look(&self, slot: &Slot) -> &'static str {
+    fn read(&self, slot: &Slot) -> &'static str {
         self.domain.barrier.point();
         self.domain.pin(slot);
-        // The table's own ordering: who meets a node sees it whole.
+        // The table's own ordering: a thread that finds a node sees it initialized.
         let node = self.link.load(Ordering::Acquire);
         self.domain.barrier.point();
-        // SAFETY: what is to be proved.
+        // SAFETY: the model proves that the node is not freed now.
         let seen = self.nodes[node].with(|node| unsafe { *node });
         self.domain.barrier.point();
         Domain::unpin(slot);
@@ -103,21 +103,21 @@ impl Model {
     }
 
     fn unlink(&self) {
-        // The table's own ordering, as in `look`.
+        // The table's own ordering, as in `read`.
         self.link.store(1, Ordering::Release);
     }
 
     fn free_if_past(&self, stamp: Stamp) -> bool {
         let past = self.domain.is_past(stamp);
         if past {
-            // SAFETY: what is to be proved.
+            // SAFETY: the model proves that no reader reads the node now.
             self.nodes[0].with_mut(|node| unsafe { *node = "freed" });
         }
         past
     }
 }
 
-const TWO_LOOKS: [&str; 6] = [
+const TWO_READS: [&str; 6] = [
     "new new freed",
     "new new kept",
     "old new freed",
@@ -126,16 +126,16 @@ const TWO_LOOKS: [&str; 6] = [
     "old old kept",
 ];
 
-/// One reader that pins twice: its idle value in between may never be seen.
+/// One reader that pins twice. The scan may never see the idle value in between.
 #[test]
 fn loom_two_pins_against_free() {
-    explore(3, TWO_LOOKS, |saw| {
+    explore(3, TWO_READS, |saw| {
         let model = Arc::new(Model::new(Domain::new()));
         let theirs = model.clone();
         let number = model.domain.claim().unwrap().number();
         let reader = thread::spawn(move || {
             let slot = theirs.domain.slot(number);
-            (theirs.look(slot), theirs.look(slot))
+            (theirs.read(slot), theirs.read(slot))
         });
         model.unlink();
         let freed = model.free_if_past(model.domain.seal().unwrap());
@@ -144,10 +144,10 @@ fn loom_two_pins_against_free() {
     });
 }
 
-/// The batch was sealed by one thread and is freed by another, which goes by later pins alone.
+/// One thread seals the batch, and another frees it, which sees later pins alone.
 #[test]
 fn loom_a_batch_freed_by_another_thread() {
-    explore(3, TWO_LOOKS, |saw| {
+    explore(3, TWO_READS, |saw| {
         let model = Arc::new(Model::new(Domain::new()));
         let (theirs, others) = (model.clone(), model.clone());
         let number = model.domain.claim().unwrap().number();
@@ -157,7 +157,7 @@ fn loom_a_batch_freed_by_another_thread() {
         });
         let reader = thread::spawn(move || {
             let slot = theirs.domain.slot(number);
-            (theirs.look(slot), theirs.look(slot))
+            (theirs.read(slot), theirs.read(slot))
         });
         let freed = model.free_if_past(writer.join().unwrap());
         let (first, second) = reader.join().unwrap();
@@ -165,24 +165,24 @@ fn loom_a_batch_freed_by_another_thread() {
     });
 }
 
-/// A slot goes from one reader to another, which pins twice, while a third claims one of a new block.
+/// A slot goes from one reader to another, or the second claims a slot of a new block.
 #[test]
 fn loom_a_slot_handed_on() {
     explore(3, ["new", "old"], |saw| {
         let model = Arc::new(Model::new(Domain::new()));
         let theirs = model.clone();
         let others = model.clone();
-        // One of the block's two slots is taken for good, so that the readers meet in the other.
+        // One of the block's two slots is taken for good, so both readers want the other.
         let _taken = model.domain.claim().unwrap();
         let reader = thread::spawn(move || {
             let slot = theirs.domain.claim().unwrap();
-            let seen = theirs.look(slot);
+            let seen = theirs.read(slot);
             slot.release();
             seen
         });
         let other = thread::spawn(move || {
             let slot = others.domain.claim().unwrap();
-            let seen = others.look(slot);
+            let seen = others.read(slot);
             slot.release();
             seen
         });
@@ -193,17 +193,17 @@ fn loom_a_slot_handed_on() {
     });
 }
 
-/// Points that a reader passes who looks twice, and one that it never comes to.
+/// Points that a reader passes when it reads twice, and one that it never reaches.
 const POINTS: usize = 13;
 
-/// A model with this barrier, and a reader that looks twice.
-fn two_looks(system: System) -> (Arc<Model>, thread::JoinHandle<(&'static str, &'static str)>) {
+/// Makes a model with the barrier of `system`, and a reader that reads twice.
+fn two_reads(system: System) -> (Arc<Model>, thread::JoinHandle<(&'static str, &'static str)>) {
     let model = Arc::new(Model::new(Domain::with_barrier(Barrier::of_system(system))));
     let theirs = model.clone();
     let number = model.domain.claim().unwrap().number();
     let reader = thread::spawn(move || {
         let slot = theirs.domain.slot(number);
-        let seen = (theirs.look(slot), theirs.look(slot));
+        let seen = (theirs.read(slot), theirs.read(slot));
         theirs.domain.barrier.end();
         seen
     });
@@ -213,8 +213,8 @@ fn two_looks(system: System) -> (Arc<Model>, thread::JoinHandle<(&'static str, &
 /// As above, with the operating system's barrier, served at each of the reader's points.
 #[test]
 fn loom_two_pins_against_free_by_interruption() {
-    explore_each(2, TWO_LOOKS, 0..POINTS, |at, saw| {
-        let (model, reader) = two_looks(System::serving_at(at));
+    explore_each(2, TWO_READS, 0..POINTS, |at, saw| {
+        let (model, reader) = two_reads(System::serving_at(at));
         model.unlink();
         let freed = model.free_if_past(model.domain.seal().unwrap());
         let (first, second) = reader.join().unwrap();
@@ -222,10 +222,10 @@ fn loom_two_pins_against_free_by_interruption() {
     });
 }
 
-/// The batch was sealed by one thread and is freed by another, with the operating system's barrier.
+/// One thread seals the batch, and another frees it, with the operating system's barrier.
 #[test]
 fn loom_a_batch_freed_by_another_thread_by_interruption() {
-    explore_each(2, TWO_LOOKS, 0..POINTS, |at, saw| {
+    explore_each(2, TWO_READS, 0..POINTS, |at, saw| {
         let domain = Domain::with_barrier(Barrier::of_system(System::serving_at(at)));
         let model = Arc::new(Model::new(domain));
         let (theirs, others) = (model.clone(), model.clone());
@@ -236,7 +236,7 @@ fn loom_a_batch_freed_by_another_thread_by_interruption() {
         });
         let reader = thread::spawn(move || {
             let slot = theirs.domain.slot(number);
-            let seen = (theirs.look(slot), theirs.look(slot));
+            let seen = (theirs.read(slot), theirs.read(slot));
             theirs.domain.barrier.end();
             seen
         });
@@ -246,15 +246,15 @@ fn loom_a_batch_freed_by_another_thread_by_interruption() {
     });
 }
 
-/// A domain whose readers rely on the system's barrier, which it refuses.
+/// Makes a model whose readers rely on the system's barrier, which the system refuses.
 fn refused() -> Model {
     Model::new(Domain::with_barrier(Barrier::of_system(System::refusing())))
 }
 
 impl Model {
-    /// Seals what was unlinked, and frees it if it can; the system does not help, so one try may not be enough.
-    fn seal_and_free(&self, tries: usize) -> &'static str {
-        for _ in 0..tries {
+    /// Seals the unlinked node, and frees it if it can. The system does not help, so one try may not be enough.
+    fn seal_and_free(&self, attempts: usize) -> &'static str {
+        for _ in 0..attempts {
             if let Some(stamp) = self.domain.seal() {
                 return if self.free_if_past(stamp) { "freed" } else { "kept" };
             }
@@ -264,9 +264,10 @@ impl Model {
     }
 }
 
-/// A reader that executed no fence until the system refused: nothing is sealed before it has said that it fences.
+/// A reader that executed no fence until the system refused. Nothing is sealed before it has said that it executes
+/// fences.
 #[test]
-fn loom_two_pins_against_free_where_the_system_refuses() {
+fn loom_two_pins_against_free_when_the_system_refuses() {
     let outcomes = [
         "new new freed",
         "new new kept",
@@ -282,7 +283,7 @@ fn loom_two_pins_against_free_where_the_system_refuses() {
         let number = model.domain.claim().unwrap().number();
         let reader = thread::spawn(move || {
             let slot = theirs.domain.slot(number);
-            (theirs.look(slot), theirs.look(slot))
+            (theirs.read(slot), theirs.read(slot))
         });
         model.unlink();
         let freed = model.seal_and_free(2);
@@ -291,9 +292,9 @@ fn loom_two_pins_against_free_where_the_system_refuses() {
     });
 }
 
-/// As above, with another writer that finds out.
+/// As above, with another writer, which may learn first that all readers execute fences.
 #[test]
-fn loom_two_pins_against_free_where_another_writer_is_refused() {
+fn loom_two_pins_against_free_when_another_writer_is_refused() {
     let outcomes = [
         "new new freed",
         "new new kept",
@@ -311,7 +312,7 @@ fn loom_two_pins_against_free_where_another_writer_is_refused() {
         let number = model.domain.claim().unwrap().number();
         let reader = thread::spawn(move || {
             let slot = theirs.domain.slot(number);
-            (theirs.look(slot), theirs.look(slot))
+            (theirs.read(slot), theirs.read(slot))
         });
         let other = thread::spawn(move || others.domain.seal().is_some());
         model.unlink();
@@ -323,9 +324,9 @@ fn loom_two_pins_against_free_where_another_writer_is_refused() {
 }
 
 /// Slots that are claimed meanwhile, perhaps one of them by two readers one after the other. The writer may have found
-/// before that there are none, and then it relies on fences.
+/// no slots before, and then it relies on fences.
 #[test]
-fn loom_slots_claimed_where_the_system_refuses() {
+fn loom_slots_claimed_when_the_system_refuses() {
     let outcomes = [
         "new new freed",
         "new new kept",
@@ -342,15 +343,15 @@ fn loom_slots_claimed_where_the_system_refuses() {
     ];
     explore(2, outcomes, |saw| {
         let model = Arc::new(refused());
-        let look = |theirs: Arc<Model>| {
+        let read = |theirs: Arc<Model>| {
             move || {
                 let slot = theirs.domain.claim().unwrap();
-                let seen = theirs.look(slot);
+                let seen = theirs.read(slot);
                 slot.release();
                 seen
             }
         };
-        let readers = [thread::spawn(look(model.clone())), thread::spawn(look(model.clone()))];
+        let readers = [thread::spawn(read(model.clone())), thread::spawn(read(model.clone()))];
         let _ = model.domain.seal();
         model.unlink();
         let freed = model.seal_and_free(2);
@@ -359,12 +360,12 @@ fn loom_slots_claimed_where_the_system_refuses() {
     });
 }
 
-/// The writer runs on every processor, once, and relies on fences from then on.
+/// The writer runs on every processor once, and relies on fences from then on.
 #[test]
 fn loom_two_pins_against_free_by_visits() {
-    explore_each(2, TWO_LOOKS, 0..POINTS, |at, saw| {
-        let (model, reader) = two_looks(System::visited_at(at));
-        assert!(model.domain.seal().is_some(), "a visit is a barrier");
+    explore_each(2, TWO_READS, 0..POINTS, |at, saw| {
+        let (model, reader) = two_reads(System::visited_at(at));
+        assert!(model.domain.seal().is_some(), "running on every processor is a barrier");
         model.unlink();
         let freed = model.seal_and_free(1);
         let (first, second) = reader.join().unwrap();

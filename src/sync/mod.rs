@@ -1,17 +1,17 @@
-//! What every structure stands on: payload words, the seqlock, back-off, padding, striped counters;
-//! readers' slots, the asymmetric barrier, epochs, and two sides that take turns.
+//! Synchronization primitives that all structures share: payload words, the seqlock, backoff, padding, striped
+//! counters, readers' slots, the asymmetric barrier, epochs, and the two sides of left-right.
 //!
 //! Imports go one way: `facade` ← `sync` ← structures.
 
 pub(crate) mod backoff;
 pub(crate) mod barrier;
 pub(crate) mod cache;
-#[cfg(feature = "alloc")]
-pub(crate) mod counted;
+pub(crate) mod claim;
 #[cfg(feature = "alloc")]
 pub(crate) mod epoch;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod handles_loom;
+pub(crate) mod hint;
 #[cfg(feature = "alloc")]
 pub(crate) mod holder;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
@@ -23,10 +23,11 @@ pub(crate) mod published;
 mod published_loom;
 #[cfg(feature = "alloc")]
 pub(crate) mod registry;
-pub(crate) mod seat;
 pub(crate) mod seqlock;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod seqlock_loom;
+#[cfg(feature = "alloc")]
+pub(crate) mod shared;
 pub(crate) mod sides;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod sides_loom;

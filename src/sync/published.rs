@@ -1,14 +1,14 @@
-//! The address of a block that is made late, by the thread that needs it first, and that lives as long as its owner.
+//! The address of a block that the first thread in need of it allocates, and that lives as long as its owner.
 //!
 //! # Synchronization
-//! - `[PB-1]` release store of the block's address ↔ `[PB-2]` acquire load: a thread that finds the block finds it
-//!   as it was made. A compare-and-swap that fails is not followed by a use of what it met.
+//! - `[PB-1]` release store of the block's address ↔ `[PB-2]` acquire load: a thread that loads the address sees the
+//!   block initialized. If a compare-and-swap fails, the thread does not use the address that it found.
 
 use crate::facade::atomic::{AtomicPtr, Ordering};
 use core::marker::PhantomData;
 use core::ptr;
 
-/// The address of a block, or none yet. The owner frees the block; this type only publishes where it is.
+/// The address of a block, or null at first. The owner frees the block; this type only publishes the address.
 pub(crate) struct Published<T>(AtomicPtr<T>, PhantomData<T>);
 
 impl<T> Published<T> {
@@ -18,19 +18,19 @@ impl<T> Published<T> {
         }
     }
 
-    /// The block, if one was published.
+    /// Returns the block, if one was published.
     #[inline(always)]
     pub(crate) fn get(&self) -> Option<&T> {
-        // [PB-2] acquire: pairs with [PB-1], so the caller sees the block as it was made.
+        // [PB-2] acquire: pairs with [PB-1], so the caller sees the block initialized.
         let block = self.0.load(Ordering::Acquire);
-        // SAFETY: null, or a block that its publisher promised to keep for as long as `self` is shared.
+        // SAFETY: null, or a block that its publisher promised to keep as long as `self` is shared.
         unsafe { block.as_ref() }
     }
 
-    /// Publishes `made` unless a block was published before; returns whether it did.
+    /// Publishes `made`, unless a block was published before. Returns true if it did.
     ///
     /// # Safety
-    /// `made` is a valid block, shared with nobody, that lives as long as `self` is shared.
+    /// `made` is a valid block that no other thread has, and it lives as long as `self` is shared.
     pub(crate) unsafe fn publish_first(&self, made: *mut T) -> bool {
         // [PB-1] release: pairs with [PB-2]. relaxed if it fails: the caller loads the address again.
         self.0.compare_exchange(ptr::null_mut(), made, Ordering::Release, Ordering::Relaxed).is_ok()
@@ -39,16 +39,16 @@ impl<T> Published<T> {
     /// Publishes `made` in place of the block before. The caller excludes other publishers.
     ///
     /// # Safety
-    /// As `publish_first`; the block before lives as long, because a reader may still use it.
+    /// As `publish_first`. The block before lives as long, because a reader may still use it.
     #[cfg_attr(not(all(feature = "std-ext", target_os = "linux")), allow(dead_code))]
     pub(crate) unsafe fn publish(&self, made: *mut T) {
-        // [PB-1] release: pairs with [PB-2].
+        // [PB-1] release: pairs with [PB-2], so a reader that loads the address sees the block initialized.
         self.0.store(made, Ordering::Release);
     }
 
-    /// The block's address, null if none was published, for the owner that frees it.
+    /// Takes the block's address, for the owner to free it. Null if none was published.
     pub(crate) fn take(&mut self) -> *mut T {
-        // relaxed: `&mut self` says that every other use happened before.
+        // relaxed: `&mut self` means that every other use happened before.
         self.0.swap(ptr::null_mut(), Ordering::Relaxed)
     }
 }

@@ -1,4 +1,4 @@
-//! Models of the publication of a block. The publisher comes first (in the main thread).
+//! Models of the publication of a block. The publisher runs first, in the main thread.
 
 use super::published::Published;
 use crate::sync::loom::explore;
@@ -8,12 +8,12 @@ use ::loom::thread;
 use core::ptr;
 use std::boxed::Box;
 
-/// A block that the model checker watches: a read that is not ordered after its making is reported.
+/// A block that the model checker watches: it reports a read that is not ordered after the initialization.
 struct Block(UnsafeCell<u32>);
 
 struct Owner(Published<Block>);
 
-// SAFETY: the blocks are what the model checker watches.
+// SAFETY: the model checker reports unordered accesses to the blocks.
 unsafe impl Send for Owner {}
 // SAFETY: as above.
 unsafe impl Sync for Owner {}
@@ -21,24 +21,24 @@ unsafe impl Sync for Owner {}
 impl Owner {
     fn make(number: u32) -> *mut Block {
         let block = Block(UnsafeCell::new(0));
-        // SAFETY: nobody else has the block yet.
+        // SAFETY: no other thread has the block yet.
         block.0.with_mut(|place| unsafe { *place = number });
         Box::into_raw(Box::new(block))
     }
 
     fn make_first(&self, number: u32) -> bool {
         let made = Self::make(number);
-        // SAFETY: just made, and freed with the owner or here.
+        // SAFETY: the block was just made, and is freed with the owner or below.
         let published = unsafe { self.0.publish_first(made) };
         if !published {
-            // SAFETY: nobody has seen it.
+            // SAFETY: it was not published, so no other thread has seen it.
             drop(unsafe { Box::from_raw(made) });
         }
         published
     }
 
     fn read(&self) -> u32 {
-        // SAFETY: what is to be proved.
+        // SAFETY: the model proves that the read is ordered after the initialization.
         self.0.get().map_or(0, |block| block.0.with(|place| unsafe { *place }))
     }
 }
@@ -47,14 +47,14 @@ impl Drop for Owner {
     fn drop(&mut self) {
         let block = self.0.take();
         if !block.is_null() {
-            // SAFETY: from `make`, and nobody uses it any more.
+            // SAFETY: `make` made it, and no other thread uses it any more.
             drop(unsafe { Box::from_raw(block) });
         }
     }
 }
 
 #[test]
-fn loom_a_block_is_seen_as_it_was_made() {
+fn loom_a_block_is_seen_initialized() {
     explore(3, ["0", "7"], |saw| {
         let owner = Arc::new(Owner(Published::new()));
         let other = owner.clone();
@@ -81,17 +81,17 @@ fn loom_of_two_blocks_one_is_published() {
 }
 
 #[test]
-fn loom_a_block_that_replaces_another_is_seen_as_it_was_made() {
+fn loom_a_replacing_block_is_seen_initialized() {
     explore(3, ["1", "2"], |saw| {
         let owner = Arc::new(Owner(Published::new()));
         assert!(owner.make_first(1));
         let before = owner.0.get().map(ptr::from_ref).unwrap().cast_mut();
         let other = owner.clone();
         let reader = thread::spawn(move || other.read());
-        // SAFETY: the only publisher; the block before is freed once the reader has ended.
+        // SAFETY: this is the only publisher, and the block before is freed after the reader has ended.
         unsafe { owner.0.publish(Owner::make(2)) };
         saw(std::format!("{}", reader.join().unwrap()));
-        // SAFETY: from `make`, and nobody uses it any more.
+        // SAFETY: `make` made it, and no other thread uses it any more.
         drop(unsafe { Box::from_raw(before) });
     });
 }

@@ -1,4 +1,4 @@
-//! Models of two seqlocks, of which a writer changes what one guards for what it has read under the other.
+//! Models of two seqlocks: a writer changes the word of one, depending on the word of the other.
 
 use super::loom::explore_each;
 use super::seqlock::{SeqLock, State};
@@ -20,8 +20,8 @@ impl Guarded {
         SeqLock(self.0[0].control())
     }
 
-    /// Whether a write was begun: by the state alone. The acquire fence of a second look would say more than it may,
-    /// because the model checker takes such a fence for one of all threads whose work is seen.
+    /// Returns true if a write has begun, by the state alone. The acquire fence of a validation would prove too much,
+    /// because the model checker treats it as a fence of all threads whose stores are seen.
     fn is_touched(&self) -> bool {
         self.lock().begin() != State::default()
     }
@@ -31,7 +31,7 @@ impl Guarded {
         state != State::default() && !state.is_locked()
     }
 
-    /// To be called with the lock held.
+    /// Stores the word. The caller holds the lock.
     fn put(&self, word: usize) {
         self.0[1].store_payload(MaybeUninit::new(word));
     }
@@ -48,10 +48,10 @@ impl Guarded {
     }
 }
 
-/// How the writer makes sure that what it has only read has not changed.
+/// The writer confirms that the word it has read did not change, instead of locking it.
 const CONFIRMS: usize = 0;
 
-/// Writes to `written` if nothing has been written to `read`.
+/// Writes to `written` if `read` is unchanged. Returns true if it did.
 fn write_if_unwritten(read: &Guarded, written: &Guarded, how: usize) -> bool {
     let (first, second) = (read.lock().begin(), written.lock().begin());
     if how == CONFIRMS {
@@ -79,10 +79,10 @@ fn write_if_unwritten(read: &Guarded, written: &Guarded, how: usize) -> bool {
     locked
 }
 
-/// One thread writes to the second word if nothing was written to the first one, while another writes to the first
-/// one. A third one, which sees that write, sees the one that must have come before it.
+/// One thread writes to the second word if the first is unchanged, while another writes to the first. A third thread
+/// that sees the first word changed must also see the write to the second, which came before.
 #[test]
-fn loom_a_write_after_what_it_has_only_read() {
+fn loom_a_write_after_a_confirmed_read() {
     explore_each(2, ["false", "true"], 0..2, |how, saw| {
         let words = Arc::new([Guarded::new(), Guarded::new()]);
         let (theirs, others) = (words.clone(), words.clone());

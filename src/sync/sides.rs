@@ -1,138 +1,139 @@
-//! Two sides that take turns: readers look at the one, while the writer changes the other.
+//! The two sides of left-right: readers read one, while the writer changes the other.
 //!
-//! A reader says in its slot that it looks, and then asks which side is shown ([`Sides::look`]); when it is
-//! done it says so ([`Sides::look_away`]). It waits for nobody. The writer changes the side that is hidden,
-//! has the sides change places ([`Sides::turn`]), and may touch the one that is hidden now when nobody can be
-//! looking at it any more ([`Sides::is_over`]). (Left-right, by Ramalhete and Correia; readers' counters in slots
-//! of their own as in Gjengset's crate `left-right`; what slots tell of turns and of fences is ours.)
+//! A reader begins a read section ([`Sides::begin_read`]): it announces itself in its slot, and then loads which side
+//! is the read side. It never waits. When it is done, it ends the section ([`Sides::end_read`]). The writer changes the
+//! write side and swaps the two ([`Sides::swap`]). It may change the new write side when no reader can be in it any
+//! more ([`Sides::is_over`]). (Left-right, by Ramalhete and Correia. Readers' counters in slots of their own, as in
+//! Gjengset's crate `left-right`. The states of swaps and fences in slots are this crate's.)
 //!
-//! What a slot says stays there when its owner looks away: the last turn that the owner knew of. Three things tell the
-//! writer that a reader who is not looking will not look at the hidden side either, the cheapest first:
-//! - The reader knew of the turn. A busy one soon does.
-//! - It executes a fence in each look. So do all where no barrier is asymmetric ([`barrier`](super::barrier)), and
-//!   those who have agreed to.
-//! - The operating system had all threads execute a barrier since the turn. That takes from a quarter of a microsecond
-//!   to, on some virtual machines, a quarter of a millisecond; so whom it had to be done for is asked to fence in the
-//!   looks to come. A reader who has fenced as often as a barrier is worth stops.
+//! After a read section the slot keeps the last state that its owner saw. Three things tell the writer that an idle
+//! reader will not enter the write side, the cheapest first:
+//! - The reader saw the swap. A busy reader soon does.
+//! - The reader executes a fence in each read section. All readers do if no barrier is asymmetric
+//!   ([`barrier`](super::barrier)); otherwise those do that have agreed to.
+//! - The operating system has made all threads execute a barrier since the swap. That takes from a quarter of a
+//!   microsecond to a quarter of a millisecond, on some virtual machines. So the writer asks the readers that needed
+//!   the barrier to execute fences from then on. A reader stops when its fences have cost as much as a barrier.
 //!
 //! # Synchronization
-//! - `[LR-1]` a look's store to its slot, then a light barrier ([AB-1]) or a fence of its own, then its load of the
-//!   state ↔ `[LR-2]` a turn's store to the state, then a fence, or a heavy barrier ([AB-2]), then loads of the slots:
-//!   either the writer sees the look, or the look sees the turn; by the fence of those who fence, by the heavy barrier
-//!   of everybody. The store to the slot is a release for the sake of `[LR-4]`: what was there before it may never be
-//!   seen.
-//! - `[LR-3]` release store of the state ↔ a look's acquire load of it: the look sees its side whole.
-//! - `[LR-4]` release store when a reader looks away, or says which turn it knows of ↔ acquire load by whoever waits:
-//!   what the reader did comes before what is done to the side afterwards. And who has loaded a turn from the state
-//!   loads it, or a later one, ever after (coherence).
-//! - `[LR-5]` who fences. The writer asks, has the heavy barrier done, and only where the slot *then* tells of nobody
-//!   who looks, or knows of the turn, is it agreed: the owner's next look comes after the barrier, finds another state
-//!   than it knows, and so reads that it was asked. To end it is the owner's business, between a fence of its own and
-//!   the store with which it looks away: a writer that loads the slot's word, and then that its owner fences, has
-//!   loaded the word of a look that fenced, and the next one fences too. Of a slot that changes hands the next owner
-//!   fences: a release store says so ↔ the writer's acquire load comes after the last owner's looks. Where the system
-//!   has come to refuse its barrier, the owner itself agrees, after a fence, when it finds that it was asked, and never
-//!   stops: the same pair.
+//! - `[LR-1]` a read section's store to its slot, then a light barrier ([AB-1]) or a fence of its own, then its load of
+//!   the state ↔ `[LR-2]` a swap's store of the state, then a fence or a heavy barrier ([AB-2]), then loads of the
+//!   slots: either the writer sees the read section, or the read section sees the swap. The writer's fence suffices for
+//!   readers that execute fences, and the heavy barrier for all. The store to the slot is a release for `[LR-4]`,
+//!   because the writer may never see the value before it.
+//! - `[LR-3]` release store of the state ↔ a read section's acquire load of it: the reader sees its side whole.
+//! - `[LR-4]` release store by a reader that ends a read section, or that stores which state it saw ↔ acquire load by
+//!   the writer: the reader's reads come before the writer's changes. A thread that has loaded a swap from the state
+//!   loads that swap or a later one ever after (coherence).
+//! - `[LR-5]` the agreement on fences. The writer asks in the slot, executes the heavy barrier, and loads the slot's
+//!   word. It notes the agreement only if the owner was *then* in no read section and had not seen the swap. So the
+//!   owner's next read section comes after the barrier, finds a state that it has not seen, and therefore loads the
+//!   request. Only the owner ends the agreement, between its own fence and the store that ends the read section. So if
+//!   the writer loads the slot's word and then finds that the owner executes fences, that word is from a read section
+//!   with a fence, and the next one has a fence too. A slot that changes hands says by a release store that its next
+//!   owner executes fences ↔ the writer's acquire load comes after the last owner's read sections. If the system
+//!   refuses its barrier, an owner that is asked agrees by itself, after a fence, and never stops: the same pair.
 
 use crate::facade::atomic::{self, AtomicUsize, Ordering};
 use crate::sync::barrier::{Barrier, MAY_BE_ASYMMETRIC};
 use crate::sync::cache::CachePadded;
 use crate::sync::slot::{ASKED, FENCING, LIGHT, Slot};
 
-// The state and the slots' words are of one make. Lowest, in a slot, how many looks there are now, within each
-// other; the state has none. Then the number of turns, of a slot those that its owner knew of; odd is the second side.
-// Where turns are soon counted round, a slot's is the number of looks, so that none is taken for another one.
+// The state and the slots' words have one format. The lowest bits of a slot's word are the depth: how many read
+// sections its owner is in, nested; the state has none. Above is the number of swaps, in a slot as far as its owner has
+// seen them; odd means that the second side is the read side. If swap counts soon wrap around, a slot counts its read
+// sections there instead, so that the writer can tell one from another.
 const DEPTH_BITS: u32 = if usize::BITS < 64 { 8 } else { 12 };
 const DEPTH: usize = (1 << DEPTH_BITS) - 1;
-const TURN: usize = 1 << DEPTH_BITS;
-/// In what a reader knows: it fences. The state has it never, so that such a reader does not take it for known.
+const SWAP: usize = 1 << DEPTH_BITS;
+/// Set in the state that a reader has seen while it executes fences. The stored state never has it, so this reader
+/// never finds the state that it knows, and always takes the path that executes the fence.
 const FENCES: usize = 1 << (usize::BITS - 1);
-const TURNS: usize = !FENCES & !DEPTH;
+const SWAPS: usize = !FENCES & !DEPTH;
 // `docs::limits` names these numbers.
-const _: () = assert!(TURNS.count_ones() == if usize::BITS < 64 { 23 } else { 51 });
-/// Whether there are readers who do not fence: what slots tell of turns has to be told apart from what they told long
-/// ago.
-const MAY_BE_LIGHT: bool = MAY_BE_ASYMMETRIC && Shown::TELLS;
+const _: () = assert!(SWAPS.count_ones() == if usize::BITS < 64 { 23 } else { 51 });
+/// Whether there may be readers that execute no fences. Not if swap counts soon wrap around: the swap that the
+/// slot of a reader without fences names may be from long ago.
+const MAY_BE_LIGHT: bool = MAY_BE_ASYMMETRIC && SideState::IS_UNIQUE;
 
-/// What was shown at a moment: which side, after how many turns; to a reader, also whether it fences.
+/// The number of the read side, and of swaps so far. A reader's copy also says whether the reader executes fences.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Shown(usize);
+pub(crate) struct SideState(usize);
 
-impl Shown {
-    /// What is not shown until turns have been counted round, which takes a machine of 64 bits too long.
-    pub(crate) const NEVER: Self = Self(TURNS);
+impl SideState {
+    /// A state that does not occur before swap counts wrap around, which takes too long on a 64-bit machine.
+    pub(crate) const NEVER: Self = Self(SWAPS);
 
-    /// Whether an equal one is the same: not where turns are soon counted round.
-    pub(crate) const TELLS: bool = usize::BITS >= 64 && !cfg!(hedgerow_turns_round);
+    /// Whether equal states are the same one. Not if swap counts soon wrap around.
+    pub(crate) const IS_UNIQUE: bool = usize::BITS >= 64 && !cfg!(hedgerow_swaps_wrap);
 
     #[inline(always)]
-    pub(crate) fn side(self) -> usize {
-        (self.0 / TURN) & 1
+    pub(crate) fn read_index(self) -> usize {
+        (self.0 / SWAP) & 1
     }
 
-    pub(crate) fn hidden(self) -> usize {
-        self.side() ^ 1
+    pub(crate) fn write_index(self) -> usize {
+        self.read_index() ^ 1
     }
 }
 
-/// What a slot tells when `looks` of those that it tells of have ended.
+/// Returns a slot's word after `reads` of its read sections have ended.
 #[inline(always)]
-fn away_from(word: usize, looks: usize) -> usize {
-    let counts = !Shown::TELLS && word & DEPTH == looks;
-    (word - looks).wrapping_add(if counts { TURN } else { 0 })
+fn word_after(word: usize, reads: usize) -> usize {
+    let counts = !SideState::IS_UNIQUE && word & DEPTH == reads;
+    (word - reads).wrapping_add(if counts { SWAP } else { 0 })
 }
 
-/// A turn whose hidden side may still be looked at.
-pub(crate) struct Turning {
-    /// What is shown since.
-    shown: usize,
-    /// The system's barrier is done, or all readers fence: a reader that is not looking now will see the turn.
-    is_swept: bool,
-    /// The system refused its barrier: a reader that tells nothing is in the way.
-    is_refused: bool,
+/// A swap after which readers may still be in the new write side.
+pub(crate) struct PendingSwap {
+    /// The state since the swap.
+    state: usize,
+    /// The system's barrier is done, or all readers execute fences: a reader that is idle now will see the swap.
+    barrier_done: bool,
+    /// The system refused its barrier: a reader of unknown status is in the way.
+    barrier_refused: bool,
 }
 
-/// What a slot tells of its owner.
+/// The status of a reader, as far as its slot tells.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Tells {
-    /// It will not look at the hidden side any more.
+enum ReaderStatus {
+    /// The owner will not be in the write side.
     Done,
-    /// It may be looking at it.
-    Looks,
-    /// It is not looking, but its next look may have begun.
-    Nothing,
+    /// The owner may be in the write side.
+    Reading,
+    /// The owner is idle, but its next read section may have begun without the writer seeing it.
+    Unknown,
 }
 
-impl Turning {
-    /// Stands where there was no turn. All of it is zero.
+impl PendingSwap {
+    /// Stands for no swap. All of it is zero.
     #[cfg_attr(hedgerow_loom, allow(dead_code))] // Fixed tables use it.
-    pub(crate) const NONE: Self = Self { shown: 0, is_swept: false, is_refused: false };
+    pub(crate) const NONE: Self = Self { state: 0, barrier_done: false, barrier_refused: false };
 
-    fn of(&self, slot: &Slot) -> Tells {
-        // [LR-4] acquire: pairs with the stores of looks.
+    fn of(&self, slot: &Slot) -> ReaderStatus {
+        // [LR-4] acquire: pairs with the stores of read sections, so all reads of that reader come before our changes.
         let word = slot.word.load(Ordering::Acquire);
-        if Shown::TELLS && word & TURNS == self.shown {
-            return Tells::Done;
+        if SideState::IS_UNIQUE && word & SWAPS == self.state {
+            return ReaderStatus::Done;
         }
         if word & DEPTH != 0 {
-            // relaxed: the writer's own note.
-            let goes_on = Shown::TELLS || slot.awaited.load(Ordering::Relaxed) == word | DEPTH;
-            return if goes_on { Tells::Looks } else { Tells::Done };
+            // Without unique states the owner is in the way only if this is the read section that `note` found.
+            let goes_on = SideState::IS_UNIQUE || slot.writer_note.load() == word | DEPTH;
+            return if goes_on { ReaderStatus::Reading } else { ReaderStatus::Done };
         }
-        // [LR-5] loaded after the word; acquire: pairs with `look_away_for_good`, whose owner may have looked since.
-        let fences = self.is_swept || slot.fencing.load(Ordering::Acquire) == FENCING;
-        if fences { Tells::Done } else { Tells::Nothing }
+        // [LR-5] loaded after the word. acquire: pairs with `end_all_reads`, since the slot may have changed hands.
+        let fences = self.barrier_done || slot.fencing.load(Ordering::Acquire) == FENCING;
+        if fences { ReaderStatus::Done } else { ReaderStatus::Unknown }
     }
 
-    /// Notes who is looking, right after the turn: whoever begins later is none of those to be waited for. They are
-    /// done when their slots tell of another look, or none.
+    /// Notes the read sections that are open right after the swap. The writer waits for these alone: a slot whose word
+    /// tells of another read section, or of none, is done.
     fn note<'a>(slots: impl Iterator<Item = &'a Slot>) {
         for slot in slots {
-            // [LR-4] acquire: pairs with the stores of looks.
+            // [LR-4] acquire: pairs with the stores of read sections.
             let word = slot.word.load(Ordering::Acquire);
             let awaited = if word & DEPTH == 0 { 0 } else { word | DEPTH };
-            // relaxed: the writer's own note.
-            slot.awaited.store(awaited, Ordering::Relaxed);
+            slot.writer_note.store(awaited);
         }
     }
 }
@@ -154,56 +155,60 @@ impl Sides {
         Self { barrier, ..Self::new() }
     }
 
-    /// Says in the caller's own slot that it looks, and tells what is shown; `known` is what it was told
-    /// before. Looks may lie within each other. What one that does is told, the caller must not take for `known`
-    /// afterwards ([`is_outermost`](Self::is_outermost)). Wait-free.
+    /// Begins a read section of the owner of `slot`, and returns the state that names its read side. `known` is the
+    /// state that the owner's last outermost read section returned. Read sections may be nested; the caller must not
+    /// use what a nested one returns as `known` ([`is_outermost_read`](Self::is_outermost_read)). Wait-free.
     #[inline(always)]
-    pub(crate) fn look(&self, slot: &Slot, known: Shown) -> Shown {
-        // relaxed: only the owner writes to its slot's word.
+    pub(crate) fn begin_read(&self, slot: &Slot, known: SideState) -> SideState {
+        // relaxed: only the owner stores to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
         if word & DEPTH != 0 {
-            return self.look_within(slot);
+            return self.begin_nested_read(slot);
         }
         debug_assert!(
-            known == Shown::NEVER || !Shown::TELLS || (word ^ known.0) & TURNS == 0,
+            known == SideState::NEVER || !SideState::IS_UNIQUE || (word ^ known.0) & SWAPS == 0,
             "the slot does not tell what its owner knows"
         );
-        // [LR-1] release: pairs with [LR-4]'s acquire load, for the look before.
-        slot.word.store(if Shown::TELLS { known.0 } else { word } + 1, Ordering::Release);
+        // [LR-1] release: pairs with the acquire load of [LR-4], so the last read section comes before, even if the
+        // writer never sees the store that ended it.
+        slot.word.store(if SideState::IS_UNIQUE { known.0 } else { word } + 1, Ordering::Release);
         #[cfg(all(test, hedgerow_loom))]
         self.barrier.point();
         if MAY_BE_LIGHT {
-            // [LR-1] the compiler's part: pairs with [LR-2]; whoever fences does so below.
+            // [LR-1] for the compiler alone: pairs with [LR-2], the system's barrier. A reader that executes fences
+            // does so in `begin_read_slow`.
             crate::facade::compiler_fence(Ordering::SeqCst);
         } else {
-            // [LR-1] pairs with [LR-2].
+            // [LR-1] pairs with [LR-2]: the writer sees the read section, or the load below sees the swap.
             atomic::fence(Ordering::SeqCst);
         }
-        // [LR-3] acquire: pairs with the store of `turn`.
+        // [LR-3] acquire: pairs with the store of `swap`, so the side is seen whole.
         let state = self.state.load(Ordering::Acquire);
-        if state == known.0 { known } else { self.look_closer(slot, state) }
+        if state == known.0 { known } else { self.begin_read_slow(slot, state) }
     }
 
-    /// The state is not the one that is known, or the reader fences.
+    /// Begins a read section that found another state than the owner knew, or whose owner executes fences.
     #[inline(never)]
-    fn look_closer(&self, slot: &Slot, mut state: usize) -> Shown {
+    fn begin_read_slow(&self, slot: &Slot, mut state: usize) -> SideState {
         let mut fences = 0;
         if MAY_BE_LIGHT {
             #[cfg(all(test, hedgerow_loom))]
             self.barrier.point();
-            // [LR-5] relaxed: what was asked before a barrier is found in a look after it.
+            // [LR-5] relaxed: a request from before a barrier is seen by read sections after it.
             let fencing = slot.fencing.load(Ordering::Relaxed);
             if fencing != LIGHT {
-                // [LR-1] pairs with [LR-2].
+                // [LR-1] pairs with [LR-2]: the writer sees the read section, or the load below sees the swap.
                 atomic::fence(Ordering::SeqCst);
-                // [LR-3] acquire: pairs with the store of `turn`.
+                // [LR-3] acquire: pairs with the store of `swap`. Loaded again, because only this load is behind the
+                // fence.
                 state = self.state.load(Ordering::Acquire);
-                let ends = self.has_fenced_enough(slot);
-                fences = if ends { 0 } else { FENCES };
+                let stops = self.has_fenced_enough(slot);
+                fences = if stops { 0 } else { FENCES };
                 if fencing == ASKED && !self.barrier.is_asymmetric() {
                     let (asked, agreed) = (ASKED, FENCING);
-                    // [LR-5] release: pairs with the acquire load of the writer that waits, so the writer comes after
-                    // all looks that did not fence. It has no other way to know; relaxed where it has had one.
+                    // [LR-5] release: pairs with the writer's acquire load, so the writer comes after all read sections
+                    // without a fence. The system has refused, so the writer has no other way to know. relaxed if it
+                    // fails: the writer has answered.
                     let _ = slot.fencing.compare_exchange(
                         asked,
                         agreed,
@@ -211,160 +216,163 @@ impl Sides {
                         Ordering::Relaxed,
                     );
                 }
-                if ends {
-                    // [LR-5] relaxed: goes before the release store with which this look ends. A swap, so that it comes
-                    // after an answer to what this look has read: the writer must not take that for newer.
+                if stops {
+                    // [LR-5] relaxed: the release store that ends this read section follows. A swap and
+                    // no store, so that it follows the writer's answer to the request that this section has read: the
+                    // writer must not find that answer after the owner has stopped.
                     slot.fencing.swap(LIGHT, Ordering::Relaxed);
                 }
             }
         }
-        if Shown::TELLS {
-            // [LR-4] release: pairs with the acquire load of whoever waits.
+        if SideState::IS_UNIQUE {
+            // [LR-4] release: pairs with the writer's acquire load. It tells the writer that this reader saw the swap.
             slot.word.store((state | fences) + 1, Ordering::Release);
         }
-        Shown(state | fences)
+        SideState(state | fences)
     }
 
-    /// Whatever comes next, no more than a few times the cheaper way was paid by then.
+    /// Returns true if the owner's fences have cost as much as a barrier. So the owner pays at most a few times the
+    /// cost of the cheaper way.
     fn has_fenced_enough(&self, slot: &Slot) -> bool {
         if !self.barrier.is_asymmetric() {
             return false;
         }
-        // relaxed: the owner's own note.
-        let often = slot.note.load(Ordering::Relaxed) + 1;
-        let enough = often >= self.barrier.worth();
-        // relaxed: as above.
-        slot.note.store(if enough { 0 } else { often }, Ordering::Relaxed);
+        let often = slot.owner_note.load() + 1;
+        let enough = often >= self.barrier.cost_in_fences();
+        slot.owner_note.store(if enough { 0 } else { often });
         enough
     }
 
     #[cold]
-    fn look_within(&self, slot: &Slot) -> Shown {
-        // relaxed: only the owner writes to its slot's word.
+    fn begin_nested_read(&self, slot: &Slot) -> SideState {
+        // relaxed: only the owner stores to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
-        assert!(word & DEPTH != DEPTH, "more guards than can be counted");
-        // [LR-4] release: of this look and the one outside the waiter may see this store alone, and has to come
-        // after the look before.
+        assert!(word & DEPTH != DEPTH, "more guards than can be shared");
+        // [LR-4] release: the writer may see this store and not those of the outer read section. It must still come
+        // after the read section before.
         slot.word.store(word + 1, Ordering::Release);
-        // [LR-3] acquire: pairs with the store of `turn`.
-        Shown(self.state.load(Ordering::Acquire))
+        // [LR-3] acquire: pairs with the store of `swap`, so the side is seen whole.
+        SideState(self.state.load(Ordering::Acquire))
     }
 
-    /// Whether the owner of `slot`, who looks, does so within no other look.
-    pub(crate) fn is_outermost(slot: &Slot) -> bool {
-        // relaxed: only the owner writes to its slot's word.
+    /// Returns true if the owner of `slot` is in exactly one read section.
+    pub(crate) fn is_outermost_read(slot: &Slot) -> bool {
+        // relaxed: only the owner stores to its slot's word.
         slot.word.load(Ordering::Relaxed) & DEPTH == 1
     }
 
-    /// The owner of `slot` looks away, from its latest look.
+    /// Ends the latest read section of the owner of `slot`.
     #[inline(always)]
-    pub(crate) fn look_away(slot: &Slot) {
-        // relaxed: only the owner writes to its slot's word.
+    pub(crate) fn end_read(slot: &Slot) {
+        // relaxed: only the owner stores to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
-        // [LR-4] release: pairs with the acquire loads of whoever waits.
-        slot.word.store(away_from(word, 1), Ordering::Release);
+        // [LR-4] release: pairs with the writer's acquire loads, so our reads come before the writer's changes.
+        slot.word.store(word_after(word, 1), Ordering::Release);
     }
 
-    /// Has a slot that changes hands look away from all that its last owner has not.
-    pub(crate) fn look_away_for_good(slot: &Slot) {
-        // relaxed: only the owner writes to its slot's word.
+    /// Ends all read sections of a slot that changes hands. Its last owner may have forgotten guards.
+    pub(crate) fn end_all_reads(slot: &Slot) {
+        // relaxed: only the owner stores to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
-        // [LR-4] release: pairs with the acquire loads of whoever waits.
-        slot.word.store(away_from(word, word & DEPTH), Ordering::Release);
-        // [LR-5] release: pairs with the acquire load of whoever waits, who comes after all looks that did not fence.
-        // The next owner knows of no turn, and so finds it.
+        // [LR-4] release: pairs with the writer's acquire loads, so our reads come before the writer's changes.
+        slot.word.store(word_after(word, word & DEPTH), Ordering::Release);
+        // [LR-5] release: pairs with the writer's acquire load, which comes after all read sections without a fence.
+        // The next owner knows no state, so its first read section loads this.
         slot.fencing.store(FENCING, Ordering::Release);
     }
 
-    /// What is shown, for the writer, who alone turns.
+    /// Returns the state, for the writer, which alone changes it.
     #[inline(always)]
-    pub(crate) fn shown(&self) -> Shown {
-        // relaxed: the writer's own last turn, or one that whoever handed the writing over has made.
-        Shown(self.state.load(Ordering::Relaxed))
+    pub(crate) fn state(&self) -> SideState {
+        // relaxed: the last swap was this writer's, or came before the claim that it took over [SE-2].
+        SideState(self.state.load(Ordering::Relaxed))
     }
 
-    /// The sides change places; of one writer at a time, and only when the last turn is over. `slots` are all there
-    /// are.
-    pub(crate) fn turn<'a>(&self, slots: impl Iterator<Item = &'a Slot>) -> Turning {
-        let shown = self.shown().0.wrapping_add(TURN) & TURNS;
-        // [LR-2] [LR-3] release: pairs with the acquire loads of looks.
-        self.state.store(shown, Ordering::Release);
-        // [LR-2] pairs with [LR-1].
+    /// Swaps the sides. Only one writer at a time may call this, and only when the last swap is over. `slots` are all
+    /// slots that exist.
+    pub(crate) fn swap<'a>(&self, slots: impl Iterator<Item = &'a Slot>) -> PendingSwap {
+        let state = self.state().0.wrapping_add(SWAP) & SWAPS;
+        // [LR-2] [LR-3] release: pairs with the acquire loads of read sections, which see the new read side whole.
+        self.state.store(state, Ordering::Release);
+        // [LR-2] pairs with [LR-1] of readers that execute fences: we see their read sections, or they see the swap.
         atomic::fence(Ordering::SeqCst);
-        // Where turns are soon counted round, slots do not tell of them.
-        if !Shown::TELLS {
-            Turning::note(slots);
+        // If swap counts soon wrap around, slots do not tell which swap their owners saw.
+        if !SideState::IS_UNIQUE {
+            PendingSwap::note(slots);
         }
-        Turning { shown, is_swept: !MAY_BE_LIGHT, is_refused: false }
+        PendingSwap { state, barrier_done: !MAY_BE_LIGHT, barrier_refused: false }
     }
 
-    /// Whether nobody can be looking any more at what `turning` has hidden. Where a reader's slot tells nothing of it,
-    /// the operating system is asked if `firmly`. `slots` are all there are.
+    /// Returns true if no reader can be in the new write side any more. If a slot does not tell, and `ask_system` is
+    /// set, this asks the operating system for a barrier. `slots` returns all slots that exist.
     pub(crate) fn is_over<'a, I: Iterator<Item = &'a Slot>>(
         &self,
-        turning: &mut Turning,
+        swap: &mut PendingSwap,
         slots: impl Fn() -> I,
-        firmly: bool,
+        ask_system: bool,
     ) -> bool {
-        let mut looks = false;
+        let mut reading = false;
         let mut in_doubt = false;
         for slot in slots() {
-            match turning.of(slot) {
-                Tells::Done => {}
-                Tells::Looks => looks = true,
-                Tells::Nothing => in_doubt = true,
+            match swap.of(slot) {
+                ReaderStatus::Done => {}
+                ReaderStatus::Reading => reading = true,
+                ReaderStatus::Unknown => in_doubt = true,
             }
         }
-        if !in_doubt || !firmly {
-            return !in_doubt && !looks;
+        // The barrier interrupts every core of the process, so it comes only after the cheap answers.
+        if !in_doubt || !ask_system {
+            return !in_doubt && !reading;
         }
-        self.sweep(turning, &slots) && slots().all(|slot| turning.of(slot) == Tells::Done)
+        self.interrupt_readers(swap, &slots)
+            && slots().all(|slot| swap.of(slot) == ReaderStatus::Done)
     }
 
-    /// Has the system do its barrier, for those whose slots tell nothing, and asks them to fence in the looks to come.
-    /// False where the system refused.
+    /// Executes the system's barrier for the readers whose slots do not tell, and asks those readers to execute fences
+    /// in later read sections. Returns false if the system refuses.
     #[cold]
-    fn sweep<'a, I: Iterator<Item = &'a Slot>>(
+    fn interrupt_readers<'a, I: Iterator<Item = &'a Slot>>(
         &self,
-        turning: &mut Turning,
+        swap: &mut PendingSwap,
         slots: &impl Fn() -> I,
     ) -> bool {
-        for slot in slots().filter(|slot| turning.of(slot) == Tells::Nothing) {
-            // [LR-5] relaxed: found after the barrier. By compare-and-swap, which keeps what the owner has agreed to.
+        for slot in slots().filter(|slot| swap.of(slot) == ReaderStatus::Unknown) {
+            // [LR-5] relaxed: read sections after the barrier see it. A compare-and-swap, which keeps what the owner
+            // has agreed to meanwhile.
             let _ =
                 slot.fencing.compare_exchange(LIGHT, ASKED, Ordering::Relaxed, Ordering::Relaxed);
         }
-        // [LR-2] [LR-5] pairs with [LR-1], and with the looks that come after it.
-        turning.is_swept = self.barrier.interrupt();
-        turning.is_refused = !turning.is_swept;
-        if turning.is_refused {
-            // Readers that look see that they are asked, and agree by themselves.
+        // [LR-2] [LR-5] the heavy barrier: pairs with [LR-1], and with the read sections that come after it.
+        swap.barrier_done = self.barrier.interrupt();
+        swap.barrier_refused = !swap.barrier_done;
+        if swap.barrier_refused {
+            // The readers see the request in their next read sections, and agree by themselves.
             return false;
         }
         for slot in slots() {
-            // [LR-4] [LR-5] acquire: pairs with the stores of looks.
+            // [LR-4] [LR-5] acquire: pairs with the stores of read sections.
             let word = slot.word.load(Ordering::Acquire);
-            let agreed = word & DEPTH == 0 && word & TURNS != turning.shown;
+            let agreed = word & DEPTH == 0 && word & SWAPS != swap.state;
             let answer = if agreed { FENCING } else { LIGHT };
-            // [LR-5] relaxed: told to the writer itself, and to an owner who fences anyway. By compare-and-swap, lest
-            // it undo what an owner meant who has changed since.
+            // [LR-5] relaxed: for this writer itself, and for an owner that executes fences until it sees this. A
+            // compare-and-swap, because a new owner may have changed the word since.
             let _ =
                 slot.fencing.compare_exchange(ASKED, answer, Ordering::Relaxed, Ordering::Relaxed);
         }
         true
     }
 
-    /// The slots whose owners may be looking at what `turning` has hidden, and those of which nothing can be known
-    /// until they look again.
-    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models ask whether it is over.
-    pub(crate) fn looking<'a>(
-        turning: &Turning,
+    /// Returns the slots whose owners may be in the new write side, and the slots that tell nothing until their owners
+    /// read again.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models call `is_over`.
+    pub(crate) fn stalled<'a>(
+        swap: &PendingSwap,
         slots: impl Iterator<Item = &'a Slot>,
     ) -> impl Iterator<Item = &'a Slot> {
-        slots.filter(|slot| match turning.of(slot) {
-            Tells::Looks => true,
-            Tells::Nothing => turning.is_refused,
-            Tells::Done => false,
+        slots.filter(|slot| match swap.of(slot) {
+            ReaderStatus::Reading => true,
+            ReaderStatus::Unknown => swap.barrier_refused,
+            ReaderStatus::Done => false,
         })
     }
 }

@@ -1,12 +1,12 @@
-//! Models of sides that take turns: what a reader looks at does not change meanwhile.
+//! Models of the two sides: a side does not change while a reader is in it.
 //!
-//! A side is a cell with the number of the turn that showed it. The model checker finds a writer that changes
-//! one while a reader looks at it, or whose change is not ordered after the look.
+//! A side is a cell with the number of the swap that made it the read side. The model checker finds a writer that
+//! changes a side while a reader is in it, or whose change is not ordered after the read section.
 
 use super::barrier::{Barrier, System};
 use super::loom::{explore, explore_each};
 use super::registry::Registry;
-use super::sides::{Shown, Sides, Turning};
+use super::sides::{PendingSwap, SideState, Sides};
 use super::slot::{LIGHT, Slot};
 use crate::facade::atomic::Ordering;
 use ::loom::cell::UnsafeCell;
@@ -22,7 +22,7 @@ struct Model {
     cells: [UnsafeCell<usize>; 2],
 }
 
-// SAFETY: the cells are what the model checker watches.
+// SAFETY: the model checker reports unordered accesses to the cells.
 unsafe impl Sync for Model {}
 
 impl Model {
@@ -39,97 +39,98 @@ impl Model {
         self.registry.slots().nth(number).unwrap()
     }
 
-    fn see(&self, shown: Shown) -> usize {
-        // SAFETY: what is to be proved.
-        self.cells[shown.side()].with(|cell| unsafe { *cell })
+    fn see(&self, state: SideState) -> usize {
+        // SAFETY: the model proves that no writer changes this side now.
+        self.cells[state.read_index()].with(|cell| unsafe { *cell })
     }
 
-    /// What a reader sees; `known` as a handle keeps it.
-    fn look(&self, slot: &Slot, known: &Cell<Shown>) -> usize {
+    /// Reads once, and returns what the reader saw. `known` is kept as a handle keeps it.
+    fn read(&self, slot: &Slot, known: &Cell<SideState>) -> usize {
         self.sides.barrier.point();
-        known.set(self.sides.look(slot, known.get()));
-        assert!(Sides::is_outermost(slot));
+        known.set(self.sides.begin_read(slot, known.get()));
+        assert!(Sides::is_outermost_read(slot));
         self.sides.barrier.point();
         let seen = self.see(known.get());
         self.sides.barrier.point();
-        Sides::look_away(slot);
+        Sides::end_read(slot);
         self.sides.barrier.point();
         seen
     }
 
-    /// What the writer left on the side that is hidden.
-    fn see_hidden(&self) -> usize {
-        // SAFETY: the writer's own.
-        self.cells[self.sides.shown().hidden()].with(|cell| unsafe { *cell })
+    /// Returns what the writer left on the write side.
+    fn see_write_side(&self) -> usize {
+        // SAFETY: the writer calls this, and only the writer changes the write side.
+        self.cells[self.sides.state().write_index()].with(|cell| unsafe { *cell })
     }
 
-    fn look_twice(&self, slot: &Slot, known: Shown) -> [usize; 2] {
+    fn read_twice(&self, slot: &Slot, known: SideState) -> [usize; 2] {
         let known = Cell::new(known);
-        [self.look(slot, &known), self.look(slot, &known)]
+        [self.read(slot, &known), self.read(slot, &known)]
     }
 
-    /// Has a slot's owner-to-be fence no more; what it knows.
-    fn lighten(&self, slot: &Slot) -> Shown {
-        // relaxed: before there are other threads.
+    /// Makes the future owner of a slot execute no fences, and returns the state that it knows.
+    fn lighten(&self, slot: &Slot) -> SideState {
+        // relaxed: there are no other threads yet.
         slot.fencing.store(LIGHT, Ordering::Relaxed);
-        self.sides.shown()
+        self.sides.state()
     }
 
     fn change(&self, to: usize) {
-        // SAFETY: what is to be proved.
-        self.cells[self.sides.shown().hidden()].with_mut(|cell| unsafe { *cell = to });
+        // SAFETY: the model proves that no reader is in this side now.
+        self.cells[self.sides.state().write_index()].with_mut(|cell| unsafe { *cell = to });
     }
 
-    fn is_over(&self, turning: &mut Turning, firmly: bool) -> bool {
-        self.sides.is_over(turning, || self.registry.slots(), firmly)
+    fn is_over(&self, swap: &mut PendingSwap, ask_system: bool) -> bool {
+        self.sides.is_over(swap, || self.registry.slots(), ask_system)
     }
 
-    /// One publish: the change, the turn, the wait, and the change once more on the other side.
+    /// Publishes: the change, the swap, the wait, and the same change on the other side.
     fn publish(&self, to: usize) {
         self.change(to);
-        let mut turning = self.sides.turn(self.registry.slots());
+        let mut swap = self.sides.swap(self.registry.slots());
         let may_ask = self.sides.barrier.is_asymmetric();
-        while !self.is_over(&mut turning, false) && !(may_ask && self.is_over(&mut turning, true)) {
+        while !self.is_over(&mut swap, false) && !(may_ask && self.is_over(&mut swap, true)) {
             thread::yield_now();
         }
         self.change(to);
     }
 }
 
-const TWO_LOOKS_TWO_TURNS: [&str; 6] = ["[0, 0]", "[0, 1]", "[0, 2]", "[1, 1]", "[1, 2]", "[2, 2]"];
+const TWO_READS_TWO_SWAPS: [&str; 6] = ["[0, 0]", "[0, 1]", "[0, 2]", "[1, 1]", "[1, 2]", "[2, 2]"];
 
-/// Two looks, whose idle value in between may never be seen, against two publishes.
+/// Two reads against two publishes. The writer may never see the idle value between the reads.
 #[test]
-fn loom_two_looks_against_two_turns() {
-    explore(3, TWO_LOOKS_TWO_TURNS, |saw| {
+fn loom_two_reads_against_two_swaps() {
+    explore(3, TWO_READS_TWO_SWAPS, |saw| {
         let model = Model::new(Sides::new());
         let (theirs, number) = (model.clone(), model.claim());
-        let reader = thread::spawn(move || theirs.look_twice(theirs.slot(number), Shown::NEVER));
+        let reader =
+            thread::spawn(move || theirs.read_twice(theirs.slot(number), SideState::NEVER));
         model.publish(1);
         model.publish(2);
         saw(format!("{:?}", reader.join().unwrap()));
     });
 }
 
-/// Points that a reader passes who looks twice, and one that it never comes to.
+/// Points that a reader passes when it reads twice, and one that it never reaches.
 const POINTS: usize = 13;
 
-/// As above, with the operating system's barrier, each of the two served at each of the reader's points. A reader who
-/// fences stops with its first look, or not yet with the second; one who does not is asked to.
-fn two_looks_by_interruption<const N: usize>(
+/// As above, with the operating system's barrier, each of the two served at each of the reader's points. A reader that
+/// executes fences stops with its first read, or not yet with its second. A reader that executes no fence is asked to.
+fn two_reads_by_interruption<const N: usize>(
     outcomes: [&str; N],
     starts_light: bool,
-    worth: usize,
+    cost_in_fences: usize,
 ) {
     let places: std::vec::Vec<_> =
         (0..POINTS).flat_map(|first| (first..POINTS).map(move |then| [first, then])).collect();
     explore_each(2, outcomes, 0..places.len(), move |case, saw| {
-        let system = System::serving_each_at(places[case]).worth(worth);
+        let system = System::serving_each_at(places[case]).cost_in_fences(cost_in_fences);
         let model = Model::new(Sides::with_barrier(Barrier::of_system(system)));
         let (theirs, number) = (model.clone(), model.claim());
-        let known = if starts_light { model.lighten(model.slot(number)) } else { Shown::NEVER };
+        let known = if starts_light { model.lighten(model.slot(number)) } else { SideState::NEVER };
         let reader = thread::spawn(move || {
-            let seen = theirs.look_twice(theirs.slot(number), known);
+            let seen = theirs.read_twice(theirs.slot(number), known);
             theirs.sides.barrier.end();
             seen
         });
@@ -140,51 +141,52 @@ fn two_looks_by_interruption<const N: usize>(
 }
 
 #[test]
-#[cfg_attr(hedgerow_turns_round, ignore = "everybody fences")]
-fn loom_two_looks_of_who_stops_fencing() {
+#[cfg_attr(hedgerow_swaps_wrap, ignore = "all readers execute fences")]
+fn loom_two_reads_by_a_reader_that_stops_fencing() {
     // [0, 2] takes more preemptions.
     let outcomes = ["[0, 0]", "[0, 1]", "[1, 1]", "[1, 2]", "[2, 2]"];
-    two_looks_by_interruption(outcomes, false, 1);
+    two_reads_by_interruption(outcomes, false, 1);
 }
 
-/// Two looks of a reader who fences, and does not stop with the first, against a publish that relies on it.
+/// Two reads by a reader that executes fences and does not stop with the first, against a publish that relies on that.
 #[test]
-#[cfg_attr(hedgerow_turns_round, ignore = "everybody fences")]
-fn loom_two_looks_of_who_goes_on_fencing() {
+#[cfg_attr(hedgerow_swaps_wrap, ignore = "all readers execute fences")]
+fn loom_two_reads_by_a_reader_that_keeps_fencing() {
     explore(3, ["[0, 0]", "[0, 1]", "[1, 1]"], |saw| {
-        let system = System::serving_at(0).worth(3);
+        let system = System::serving_at(0).cost_in_fences(3);
         let model = Model::new(Sides::with_barrier(Barrier::of_system(system)));
         let (theirs, number) = (model.clone(), model.claim());
-        let reader = thread::spawn(move || theirs.look_twice(theirs.slot(number), Shown::NEVER));
+        let reader =
+            thread::spawn(move || theirs.read_twice(theirs.slot(number), SideState::NEVER));
         model.publish(1);
         saw(format!("{:?}", reader.join().unwrap()));
     });
 }
 
 #[test]
-#[cfg_attr(hedgerow_turns_round, ignore = "everybody fences")]
-fn loom_two_looks_of_who_is_asked_to_fence() {
-    two_looks_by_interruption(TWO_LOOKS_TWO_TURNS, true, 3);
+#[cfg_attr(hedgerow_swaps_wrap, ignore = "all readers execute fences")]
+fn loom_two_reads_by_a_reader_asked_to_fence() {
+    two_reads_by_interruption(TWO_READS_TWO_SWAPS, true, 3);
 }
 
 #[test]
-#[cfg_attr(hedgerow_turns_round, ignore = "everybody fences")]
-fn loom_two_looks_of_who_is_asked_to_fence_and_stops() {
-    two_looks_by_interruption(TWO_LOOKS_TWO_TURNS, true, 1);
+#[cfg_attr(hedgerow_swaps_wrap, ignore = "all readers execute fences")]
+fn loom_two_reads_by_a_reader_asked_to_fence_that_stops() {
+    two_reads_by_interruption(TWO_READS_TWO_SWAPS, true, 1);
 }
 
-/// An owner who stops fencing between what the writer loads from its slot and what the writer answers to it. That takes
-/// one more preemption than the models above have.
+/// An owner that stops executing fences between the writer's load of its slot and the writer's answer. That takes one
+/// preemption more than the models above have.
 #[test]
-#[cfg_attr(hedgerow_turns_round, ignore = "everybody fences")]
-fn loom_two_looks_of_who_stops_as_the_writer_answers() {
-    explore(3, TWO_LOOKS_TWO_TURNS, |saw| {
-        let system = System::serving_each_at([0, POINTS]).worth(1);
+#[cfg_attr(hedgerow_swaps_wrap, ignore = "all readers execute fences")]
+fn loom_two_reads_by_a_reader_that_stops_as_the_writer_answers() {
+    explore(3, TWO_READS_TWO_SWAPS, |saw| {
+        let system = System::serving_each_at([0, POINTS]).cost_in_fences(1);
         let model = Model::new(Sides::with_barrier(Barrier::of_system(system)));
         let (theirs, number) = (model.clone(), model.claim());
         let known = model.lighten(model.slot(number));
         let reader = thread::spawn(move || {
-            let seen = theirs.look_twice(theirs.slot(number), known);
+            let seen = theirs.read_twice(theirs.slot(number), known);
             theirs.sides.barrier.end();
             seen
         });
@@ -194,19 +196,20 @@ fn loom_two_looks_of_who_stops_as_the_writer_answers() {
     });
 }
 
-/// Three looks of a reader who fences in none, or stops with the first, against a publish.
+/// Three reads against a publish, by a reader that executes no fence, or stops with the first.
 #[test]
-#[cfg_attr(hedgerow_turns_round, ignore = "everybody fences")]
-fn loom_looks_without_fence_against_a_turn() {
+#[cfg_attr(hedgerow_swaps_wrap, ignore = "all readers execute fences")]
+fn loom_reads_without_a_fence_against_a_swap() {
     let outcomes = ["[0, 0, 0]", "[0, 0, 1]", "[0, 1, 1]", "[1, 1, 1]"];
     for starts_light in [false, true] {
         explore_each(2, outcomes, 0..POINTS + 6, move |at, saw| {
             let model = Model::new(Sides::with_barrier(Barrier::of_system(System::serving_at(at))));
             let (theirs, number) = (model.clone(), model.claim());
-            let known = if starts_light { model.lighten(model.slot(number)) } else { Shown::NEVER };
+            let known =
+                if starts_light { model.lighten(model.slot(number)) } else { SideState::NEVER };
             let reader = thread::spawn(move || {
                 let (slot, known) = (theirs.slot(number), Cell::new(known));
-                let seen = [0; 3].map(|_| theirs.look(slot, &known));
+                let seen = [0; 3].map(|_| theirs.read(slot, &known));
                 theirs.sides.barrier.end();
                 seen
             });
@@ -216,31 +219,31 @@ fn loom_looks_without_fence_against_a_turn() {
     }
 }
 
-/// A reader who fences in no look, and whom no barrier interrupts: the turn is over when its slot tells that it knows
-/// of the turn, and not before.
+/// A reader that executes no fence and is not interrupted: the swap is over when its slot tells that it has seen the
+/// swap, and not before.
 #[test]
-#[cfg_attr(hedgerow_turns_round, ignore = "everybody fences")]
-fn loom_looks_of_who_comes_to_know_of_a_turn() {
+#[cfg_attr(hedgerow_swaps_wrap, ignore = "all readers execute fences")]
+fn loom_reads_by_a_reader_that_sees_the_swap() {
     explore(3, ["[0, 0] 0", "[0, 1] 0", "[0, 1] 2", "[1, 1] 0", "[1, 1] 2"], |saw| {
         let model = Model::new(Sides::with_barrier(Barrier::of_system(System::serving_at(0))));
         let (theirs, number) = (model.clone(), model.claim());
         let known = model.lighten(model.slot(number));
-        let reader = thread::spawn(move || theirs.look_twice(theirs.slot(number), known));
+        let reader = thread::spawn(move || theirs.read_twice(theirs.slot(number), known));
         model.change(1);
-        let mut turning = model.sides.turn(model.registry.slots());
+        let mut swap = model.sides.swap(model.registry.slots());
         for _ in 0..2 {
-            if model.is_over(&mut turning, false) {
+            if model.is_over(&mut swap, false) {
                 model.change(2);
                 break;
             }
             thread::yield_now();
         }
-        let hidden = model.see_hidden();
-        saw(format!("{:?} {hidden}", reader.join().unwrap()));
+        let write_side = model.see_write_side();
+        saw(format!("{:?} {write_side}", reader.join().unwrap()));
     });
 }
 
-const THREE_LOOKS_TWO_TURNS: [&str; 10] = [
+const THREE_READS_TWO_SWAPS: [&str; 10] = [
     "[0, 0, 0]",
     "[0, 0, 1]",
     "[0, 0, 2]",
@@ -253,24 +256,24 @@ const THREE_LOOKS_TWO_TURNS: [&str; 10] = [
     "[2, 2, 2]",
 ];
 
-/// A slot given up by a reader who does not fence, and claimed again, while the writer turns twice.
+/// A slot is released by a reader that executes no fence, and claimed again, while the writer swaps twice.
 #[test]
-#[cfg_attr(hedgerow_turns_round, ignore = "everybody fences")]
-fn loom_a_slot_handed_on_by_who_does_not_fence() {
-    for worth in [1, 3] {
-        explore_each(2, THREE_LOOKS_TWO_TURNS, 0..POINTS + 6, move |at, saw| {
-            let system = System::serving_at(at).worth(worth);
+#[cfg_attr(hedgerow_swaps_wrap, ignore = "all readers execute fences")]
+fn loom_a_slot_handed_on_by_a_reader_that_does_not_fence() {
+    for cost_in_fences in [1, 3] {
+        explore_each(2, THREE_READS_TWO_SWAPS, 0..POINTS + 6, move |at, saw| {
+            let system = System::serving_at(at).cost_in_fences(cost_in_fences);
             let model = Model::new(Sides::with_barrier(Barrier::of_system(system)));
             let (theirs, number) = (model.clone(), model.claim());
             let known = model.lighten(model.slot(number));
             let reader = thread::spawn(move || {
                 let slot = theirs.slot(number);
-                let first = theirs.look(slot, &Cell::new(known));
-                Sides::look_away_for_good(slot);
+                let first = theirs.read(slot, &Cell::new(known));
+                Sides::end_all_reads(slot);
                 slot.release();
                 let slot = theirs.registry.claim().unwrap();
                 assert_eq!(slot.number(), number);
-                let then = theirs.look_twice(slot, Shown::NEVER);
+                let then = theirs.read_twice(slot, SideState::NEVER);
                 theirs.sides.barrier.end();
                 [first, then[0], then[1]]
             });
@@ -281,28 +284,28 @@ fn loom_a_slot_handed_on_by_who_does_not_fence() {
     }
 }
 
-/// A reader that looks away from what it looked at within, and only then from the rest: the turn that it saw
-/// begin ends with the last of it. A writer that does not wait asks once a step.
+/// A reader ends a nested read section, and then the outer one: only then is the swap over that began meanwhile. A
+/// writer that does not wait asks once a step.
 #[test]
-fn loom_a_look_within_another_against_a_writer_that_does_not_wait() {
+fn loom_a_nested_read_against_a_writer_that_does_not_wait() {
     explore(3, ["0 0", "0 1", "1 1"], |saw| {
         let model = Model::new(Sides::new());
         let (theirs, number) = (model.clone(), model.claim());
         let reader = thread::spawn(move || {
             let slot = theirs.slot(number);
-            let outer = theirs.sides.look(slot, Shown::NEVER);
+            let outer = theirs.sides.begin_read(slot, SideState::NEVER);
             let before = theirs.see(outer);
-            let inner = theirs.sides.look(slot, outer);
+            let inner = theirs.sides.begin_read(slot, outer);
             let within = theirs.see(inner);
-            Sides::look_away(slot);
-            assert_eq!(theirs.see(outer), before, "changed while it was looked at");
-            Sides::look_away(slot);
+            Sides::end_read(slot);
+            assert_eq!(theirs.see(outer), before, "a side changed while a reader was in it");
+            Sides::end_read(slot);
             format!("{before} {within}")
         });
         model.change(1);
-        let mut turning = model.sides.turn(model.registry.slots());
+        let mut swap = model.sides.swap(model.registry.slots());
         for _ in 0..2 {
-            if model.is_over(&mut turning, true) {
+            if model.is_over(&mut swap, true) {
                 model.change(1);
                 break;
             }
@@ -312,23 +315,23 @@ fn loom_a_look_within_another_against_a_writer_that_does_not_wait() {
     });
 }
 
-/// A handle is copied by a reader who looks, while the writer waits for that reader: the copy's owner is
-/// neither kept waiting nor overlooked.
+/// A reader makes another handle within a read section, while the writer waits for it. The other handle's reader
+/// neither waits nor is overlooked.
 #[test]
-fn loom_a_reader_who_looks_makes_another_while_a_turn_waits() {
+fn loom_a_reader_makes_another_during_a_swap() {
     explore(2, ["0 0", "0 1", "1 1"], |saw| {
         let model = Model::new(Sides::new());
         let (theirs, number) = (model.clone(), model.claim());
         let _taken = model.claim();
         let reader = thread::spawn(move || {
             let slot = theirs.slot(number);
-            let shown = theirs.sides.look(slot, Shown::NEVER);
-            // The block has two slots, so this makes another.
+            let state = theirs.sides.begin_read(slot, SideState::NEVER);
+            // The block has two slots, and both are taken, so this makes another block.
             let other = theirs.registry.claim().unwrap();
-            let seen = theirs.see(theirs.sides.look(other, Shown::NEVER));
-            Sides::look_away(other);
-            let first = theirs.see(shown);
-            Sides::look_away(slot);
+            let seen = theirs.see(theirs.sides.begin_read(other, SideState::NEVER));
+            Sides::end_read(other);
+            let first = theirs.see(state);
+            Sides::end_read(slot);
             format!("{first} {seen}")
         });
         model.publish(1);
@@ -336,23 +339,23 @@ fn loom_a_reader_who_looks_makes_another_while_a_turn_waits() {
     });
 }
 
-/// A slot goes from one reader to another while the writer turns twice.
+/// A slot goes from one reader to another while the writer swaps twice.
 #[test]
-fn loom_a_slot_handed_on_between_looks() {
+fn loom_a_slot_handed_on_between_reads() {
     explore(2, ["0", "1", "2"], |saw| {
         let model = Model::new(Sides::new());
-        // One of the block's two slots is taken for good, so that the readers meet in the other.
+        // One of the block's two slots is taken for good, so both readers get the other.
         let _taken = model.claim();
-        let look = |theirs: Arc<Model>| {
+        let read = |theirs: Arc<Model>| {
             move || {
                 let slot = theirs.registry.claim().unwrap();
-                let seen = theirs.look(slot, &Cell::new(Shown::NEVER));
-                Sides::look_away_for_good(slot);
+                let seen = theirs.read(slot, &Cell::new(SideState::NEVER));
+                Sides::end_all_reads(slot);
                 slot.release();
                 seen
             }
         };
-        let readers = [thread::spawn(look(model.clone())), thread::spawn(look(model.clone()))];
+        let readers = [thread::spawn(read(model.clone())), thread::spawn(read(model.clone()))];
         model.publish(1);
         model.publish(2);
         for reader in readers {
@@ -361,21 +364,21 @@ fn loom_a_slot_handed_on_between_looks() {
     });
 }
 
-/// A look, and then one with another within: of the second the writer may see no more than the one within, and
-/// comes after the first all the same.
+/// A read, and then one with another nested in it. Of the second the writer may see the nested one alone. It must come
+/// after the first all the same.
 #[test]
-fn loom_a_look_before_one_with_another_within() {
+fn loom_a_read_before_a_nested_one() {
     explore(3, ["0 0 0", "0 0 1", "0 1 1", "1 1 1"], |saw| {
         let model = Model::new(Sides::new());
         let (theirs, number) = (model.clone(), model.claim());
         let reader = thread::spawn(move || {
-            let (slot, known) = (theirs.slot(number), Cell::new(Shown::NEVER));
-            let first = theirs.look(slot, &known);
-            known.set(theirs.sides.look(slot, known.get()));
+            let (slot, known) = (theirs.slot(number), Cell::new(SideState::NEVER));
+            let first = theirs.read(slot, &known);
+            known.set(theirs.sides.begin_read(slot, known.get()));
             let outer = theirs.see(known.get());
-            let inner = theirs.see(theirs.sides.look(slot, known.get()));
-            Sides::look_away(slot);
-            Sides::look_away(slot);
+            let inner = theirs.see(theirs.sides.begin_read(slot, known.get()));
+            Sides::end_read(slot);
+            Sides::end_read(slot);
             format!("{first} {outer} {inner}")
         });
         model.publish(1);
@@ -383,26 +386,26 @@ fn loom_a_look_before_one_with_another_within() {
     });
 }
 
-/// As above, where the second look executes no fence.
+/// As above, but the second read executes no fence.
 #[test]
-#[cfg_attr(hedgerow_turns_round, ignore = "everybody fences")]
-fn loom_a_look_before_one_with_another_within_by_interruption() {
+#[cfg_attr(hedgerow_swaps_wrap, ignore = "all readers execute fences")]
+fn loom_a_read_before_a_nested_one_by_interruption() {
     explore_each(3, ["0 0 0", "0 0 1", "0 1 1", "1 1 1"], 0..16, |at, saw| {
         let model = Model::new(Sides::with_barrier(Barrier::of_system(System::serving_at(at))));
         let (theirs, number) = (model.clone(), model.claim());
         let known = model.lighten(model.slot(number));
         let reader = thread::spawn(move || {
             let (slot, known) = (theirs.slot(number), Cell::new(known));
-            let first = theirs.look(slot, &known);
-            known.set(theirs.sides.look(slot, known.get()));
+            let first = theirs.read(slot, &known);
+            known.set(theirs.sides.begin_read(slot, known.get()));
             theirs.sides.barrier.point();
             let outer = theirs.see(known.get());
-            let inner = theirs.sides.look(slot, known.get());
-            assert!(!Sides::is_outermost(slot));
+            let inner = theirs.sides.begin_read(slot, known.get());
+            assert!(!Sides::is_outermost_read(slot));
             let inner = theirs.see(inner);
             theirs.sides.barrier.point();
-            Sides::look_away(slot);
-            Sides::look_away(slot);
+            Sides::end_read(slot);
+            Sides::end_read(slot);
             theirs.sides.barrier.end();
             format!("{first} {outer} {inner}")
         });
@@ -411,11 +414,11 @@ fn loom_a_look_before_one_with_another_within_by_interruption() {
     });
 }
 
-/// A reader that fences in no look until the system refuses its barrier: it finds that it was asked, and agrees by
-/// itself. A writer that does not wait turns twice, as far as it can.
+/// A reader that executes no fence until the system refuses its barrier: it finds the request, and agrees by itself. A
+/// writer that does not wait swaps twice, as far as it can.
 #[test]
-#[cfg_attr(hedgerow_turns_round, ignore = "everybody fences")]
-fn loom_looks_of_who_is_asked_and_the_system_refuses() {
+#[cfg_attr(hedgerow_swaps_wrap, ignore = "all readers execute fences")]
+fn loom_reads_by_a_reader_asked_to_fence_when_the_system_refuses() {
     let outcomes = [
         "[0, 0, 0] 0",
         "[0, 0, 1] 0",
@@ -440,22 +443,22 @@ fn loom_looks_of_who_is_asked_and_the_system_refuses() {
         let known = model.lighten(model.slot(number));
         let reader = thread::spawn(move || {
             let (slot, known) = (theirs.slot(number), Cell::new(known));
-            [0; 3].map(|_| theirs.look(slot, &known))
+            [0; 3].map(|_| theirs.read(slot, &known))
         });
-        let mut turns = 0;
-        'turns: for to in 1..3 {
+        let mut swaps = 0;
+        'swaps: for to in 1..3 {
             model.change(to);
-            let mut turning = model.sides.turn(model.registry.slots());
+            let mut swap = model.sides.swap(model.registry.slots());
             for _ in 0..2 {
-                if model.is_over(&mut turning, true) {
+                if model.is_over(&mut swap, true) {
                     model.change(to);
-                    turns += 1;
-                    continue 'turns;
+                    swaps += 1;
+                    continue 'swaps;
                 }
                 thread::yield_now();
             }
             break;
         }
-        saw(format!("{:?} {turns}", reader.join().unwrap()));
+        saw(format!("{:?} {swaps}", reader.join().unwrap()));
     });
 }

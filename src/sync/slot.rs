@@ -1,39 +1,43 @@
-//! A reader's place, in which it says what it is doing.
+//! A reader's slot, in which it announces what it is doing.
 //!
 //! # Synchronization
-//! - Who owns a slot has its seat ([`seat`](super::seat)), `[SE-1]` ↔ `[SE-2]`: a new owner comes after all that the
-//!   old one did, its last announcement included.
-//! - What a reader says is the protocol's that stands on this: `epoch`, [`sides`](super::sides). That it fences is that
-//!   of [`barrier`](super::barrier): `[AB-3]`.
+//! - The owner holds the slot's claim ([`claim`](super::claim)), `[SE-1]` ↔ `[SE-2]`: a new owner sees all that the
+//!   last one did, including its last announcement.
+//! - The protocol that uses the slot orders the announcements: `epoch`, [`sides`](super::sides). Whether the owner
+//!   fences is part of [`barrier`](super::barrier): `[AB-3]`.
 
 use crate::facade::atomic::AtomicUsize;
 #[cfg(feature = "alloc")]
 use crate::facade::atomic::Ordering;
 use crate::sync::cache::CachePadded;
-use crate::sync::seat::Seat;
+use crate::sync::claim::Claim;
+use crate::sync::hint::Private;
 
-/// The owner fences, is asked to in each announcement, or executes no fence; for [`sides`](super::sides). A new slot
-/// has the first, which is zero: a table in a `static` is all zeros, and so takes no flash.
+// Values of a slot about fences, for `sides`.
+/// The owner executes a fence in each read section. A new slot says so: the value is zero, so a `static` table is all
+/// zeros and takes no flash.
 pub(crate) const FENCING: usize = 0;
+/// The writer asks the owner to execute fences.
 pub(crate) const ASKED: usize = 1;
+/// The owner executes no fences.
 pub(crate) const LIGHT: usize = 2;
-/// The owner fences and does not stop, for [`epoch`](super::epoch).
+/// For `epoch`: the owner executes fences, for good.
 #[cfg(feature = "alloc")]
 const AGREED: usize = 3;
 
-/// A reader's place.
+/// A reader's slot.
 pub(crate) struct Slot {
-    /// What the reader says; 0 in the beginning.
+    /// The reader's announcement; 0 at first.
     pub(crate) word: AtomicUsize,
-    /// The owner's own note; nobody else looks at it.
-    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models pin without counting.
-    pub(crate) note: AtomicUsize,
-    /// A note of whoever waits for readers; the owner never looks at it.
-    pub(crate) awaited: AtomicUsize,
-    /// Whether the owner fences: what both have agreed on.
+    /// Used by the owner alone.
+    #[cfg_attr(hedgerow_loom, allow(dead_code))] // Models pin without counting guards.
+    pub(crate) owner_note: Private<AtomicUsize>,
+    /// Used by the writer alone.
+    pub(crate) writer_note: Private<AtomicUsize>,
+    /// The agreement of owner and writer about fences.
     pub(crate) fencing: AtomicUsize,
-    /// The owner's.
-    seat: Seat,
+    /// Held by the owner.
+    owner: Claim,
     number: usize,
 }
 
@@ -42,47 +46,47 @@ impl Slot {
         pub(crate) fn new(number: usize, claimed: bool) -> CachePadded<Self> {
             CachePadded::new(Self {
                 word: AtomicUsize::new(0),
-                note: AtomicUsize::new(0),
-                awaited: AtomicUsize::new(0),
+                owner_note: Private::<AtomicUsize>::new(0),
+                writer_note: Private::<AtomicUsize>::new(0),
                 fencing: AtomicUsize::new(FENCING),
-                seat: Seat::new(claimed),
+                owner: Claim::new(claimed),
                 number,
             })
         }
     }
 
-    /// Numbers tell the slots of a registry apart.
-    #[cfg_attr(not(feature = "alloc"), allow(dead_code))] // Fixed tables know theirs by where they lie.
+    /// Returns the number that tells the slots of a registry apart.
+    #[cfg_attr(not(feature = "alloc"), allow(dead_code))] // Fixed tables number slots by their addresses.
     #[inline]
     pub(crate) fn number(&self) -> usize {
         self.number
     }
 
-    /// Makes the slot the caller's own, if it is nobody's.
+    /// Claims the slot, if it has no owner. Returns true if the caller now owns it.
     pub(crate) fn claim(&self) -> bool {
-        !self.seat.is_taken() && self.seat.take()
+        !self.owner.is_taken() && self.owner.take()
     }
 
-    /// Says that the owner, which is pinned and has executed a fence, fences from now on, as do all later owners.
+    /// Says that the owner, which is pinned and has executed a fence, executes fences from now on, as do later owners.
     #[cfg(feature = "alloc")]
     #[inline(always)]
     pub(crate) fn agree(&self) {
-        // relaxed: the owner's own store, or that of an earlier owner.
+        // relaxed: the owner's own store, or one of an earlier owner, which [SE-2] ordered before this.
         if self.fencing.load(Ordering::Relaxed) != AGREED {
-            // [AB-3] release: pairs with `has_agreed`.
+            // [AB-3] release: pairs with `has_agreed`, so the writer comes after our pins without a fence.
             self.fencing.store(AGREED, Ordering::Release);
         }
     }
 
-    /// Whether the owner of the slot fences, and is not pinned by a look that did not. The caller has told readers to
-    /// fence.
+    /// Returns true if the owner executes fences, and no pin without a fence is left. The caller has told readers to
+    /// execute fences.
     #[cfg(feature = "alloc")]
     pub(crate) fn has_agreed(&self) -> bool {
-        // [AB-3] acquire: pairs with `agree`.
+        // [AB-3] acquire: pairs with `agree`, so the caller comes after the owner's pins without a fence.
         if self.fencing.load(Ordering::Acquire) == AGREED {
             return true;
         }
-        // A slot without an owner: the caller speaks for the next owner, which comes after this.
+        // The slot may have no owner. If so, the caller claims it, and agrees for the next owner.
         if !self.claim() {
             return false;
         }
@@ -91,8 +95,8 @@ impl Slot {
         true
     }
 
-    /// Gives the slot back. The caller owns it, and has unsaid what it said in it.
+    /// Releases the slot. The caller owns it, and has ended its announcement.
     pub(crate) fn release(&self) {
-        self.seat.leave();
+        self.owner.release();
     }
 }

@@ -1,11 +1,11 @@
-//! Payload words moved by the processor's wide registers: two at a time, where one by one would take as long as all
-//! else that an insertion does.
+//! Payload words moved by wide registers, two at a time. Word by word, a move would take as long as the rest of an
+//! insertion.
 //!
 //! # Synchronization
 //! None of its own, as in [`words`](super::words): the mover holds the lock that guards the words. To the language an
-//! assembly block is some code that it does not see, which here is a loop of relaxed loads and stores of words, so
-//! whoever reads them meanwhile races with nothing. That the processor may split a wide access as it likes is no
-//! matter: what is read beside a writer is dropped ([SL-2]).
+//! assembly block is code that it cannot see. Here that code stands for a loop of relaxed loads and stores of words, so
+//! a concurrent reader is no data race. The processor may split a wide access, which does no harm: a reader that ran
+//! beside a writer drops what it read ([SL-2]).
 
 #[cfg(all(
     feature = "alloc",
@@ -15,10 +15,9 @@
 ))]
 mod moves {
     use crate::facade::Word;
-    use crate::sync::words::WORD;
     use core::arch::asm;
 
-    /// Fewer words are not worth it.
+    /// Below this many words a wide move does not pay.
     pub(crate) const LEAST: usize = 8;
 
     /// Moves `count` words up by `by`, the last ones first.
@@ -28,9 +27,9 @@ mod moves {
     /// them.
     #[inline(always)]
     pub(crate) unsafe fn move_up(block: *const Word, count: usize, by: usize) {
-        // SAFETY: each turn of the loop reads eight words that end where those read before begin, all behind the first
-        // eight, and writes them `by` words further up, where everything has been read. The first eight words are in
-        // registers by then.
+        // SAFETY: the first eight words are loaded into registers first. Each pass of the loop loads eight words that
+        // end where the last pass began, all of them after the first eight, and stores them `by` words higher, where
+        // every word has been loaded before.
         unsafe {
             asm!(
                 "movups xmm0, [{first}]",
@@ -57,7 +56,7 @@ mod moves {
                 "movups [{first} + {by} + 48], xmm3",
                 first = in(reg) block,
                 end = inout(reg) block.add(count) => _,
-                by = in(reg) by * WORD,
+                by = in(reg) by * size_of::<usize>(),
                 out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
                 out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
                 options(nostack),
@@ -65,15 +64,15 @@ mod moves {
         }
     }
 
-    /// Moves `count` words down to `block`, from `by` words behind it, the first ones first.
+    /// Moves `count` words down to `block`, from `by` words after it, the first ones first.
     ///
     /// # Safety
     /// As `move_up`.
     #[inline(always)]
     pub(crate) unsafe fn move_down(block: *const Word, count: usize, by: usize) {
-        // SAFETY: as in `move_up`, the other way round: the last eight words are in registers, each turn reads eight
-        // that begin where those read before ended and are not among the last, and writes them where everything has
-        // been read.
+        // SAFETY: as in `move_up`, in the other direction. The last eight words are loaded into registers first. Each
+        // pass loads eight words that begin where the last pass ended, none of the last eight, and stores them where
+        // every word has been loaded before.
         unsafe {
             asm!(
                 "movups xmm0, [{last} + {by}]",
@@ -100,7 +99,7 @@ mod moves {
                 "movups [{last} + 48], xmm3",
                 at = inout(reg) block => _,
                 last = in(reg) block.add(count - LEAST),
-                by = in(reg) by * WORD,
+                by = in(reg) by * size_of::<usize>(),
                 out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
                 out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
                 options(nostack),
@@ -120,15 +119,15 @@ mod moves {
 mod moves {
     use crate::facade::Word;
 
-    /// There are no such registers, or nobody sees through the assembly who has to.
+    /// Never: there are no such registers, or a tool that must see each access cannot see through assembly.
     pub(crate) const LEAST: usize = usize::MAX;
 
     pub(crate) unsafe fn move_up(_: *const Word, _: usize, _: usize) {
-        unreachable!("there are never so many words")
+        unreachable!("no move has as many words as `LEAST`")
     }
 
     pub(crate) unsafe fn move_down(_: *const Word, _: usize, _: usize) {
-        unreachable!("there are never so many words")
+        unreachable!("no move has as many words as `LEAST`")
     }
 }
 

@@ -1,11 +1,11 @@
-//! Payload as machine words: any `T: Copy` is stored and fetched by relaxed atomic word accesses.
+//! Payload as machine words: any `T: Copy` is stored and fetched by relaxed atomic accesses of words.
 //!
 //! # Synchronization
-//! None of its own: every access here is relaxed. The words become a value only after the seqlock
-//! that guards them has said that nothing was written meanwhile ([`seqlock`](super::seqlock)).
+//! None of its own: every access here is relaxed. The words become a value only after the seqlock that guards them has
+//! validated the read ([`seqlock`](super::seqlock)).
 //!
-//! Words carry whatever bytes `T` has, padding and pointers (with their provenance) included, because
-//! a word is a `MaybeUninit<usize>` all the way. That keeps the bound at plain `Copy`.
+//! A word is a `MaybeUninit<usize>`, so it can carry any bytes of `T`: padding, and pointers with their provenance.
+//! That keeps the bound at plain `Copy`.
 
 use crate::facade::Word;
 #[cfg(feature = "alloc")]
@@ -15,34 +15,34 @@ use core::mem::MaybeUninit;
 /// Bytes in a word.
 pub(crate) const WORD: usize = size_of::<usize>();
 
-/// A key that is only a word of [`AFAR_BITS`] bits, which leads to where the key lies. What lies there may be written
-/// anew as soon as no entry leads to it any more.
+/// A key that is stored as a word of [`INDIRECT_BITS`] bits, which refers to the place of the key itself. Other threads
+/// may overwrite that place as soon as no entry refers to it any more.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
-pub(crate) struct Afar(pub(crate) usize);
+pub(crate) struct Indirect(pub(crate) usize);
 
-/// Whether a `K` leads to the key, which a reader then has to doubt as it doubts the word.
+/// Returns true if a `K` refers to a key stored elsewhere. A reader must validate that key, as it validates the word.
 #[cfg(feature = "alloc")]
 #[inline(always)]
-pub(crate) fn lies_afar<K>() -> bool {
-    typeid::of::<K>() == typeid::of::<Afar>()
+pub(crate) fn is_indirect<K>() -> bool {
+    typeid::of::<K>() == typeid::of::<Indirect>()
 }
 
-/// Nobody's does.
+/// Returns false: without `alloc` no key is stored elsewhere.
 #[cfg(not(feature = "alloc"))]
-#[allow(clippy::extra_unused_type_parameters, reason = "asked of each type, as above")]
-pub(crate) const fn lies_afar<K>() -> bool {
+#[allow(clippy::extra_unused_type_parameters, reason = "callers name the type, as above")]
+pub(crate) const fn is_indirect<K>() -> bool {
     false
 }
 
-/// A key and a value, each of which may be torn, as one.
+/// Joins a key and a value, each of which may be torn.
 #[cfg(feature = "alloc")]
 #[inline(always)]
 pub(crate) fn both<K, V>(key: MaybeUninit<K>, value: MaybeUninit<V>) -> MaybeUninit<(K, V)> {
     let mut both = MaybeUninit::<(K, V)>::uninit();
     let entry = both.as_mut_ptr();
-    // SAFETY: fields of a place of ours; what may not be whole stays in a `MaybeUninit`.
+    // SAFETY: the fields of a local variable. Torn parts stay in a `MaybeUninit`.
     unsafe {
         (&raw mut (*entry).0).cast::<MaybeUninit<K>>().write(key);
         (&raw mut (*entry).1).cast::<MaybeUninit<V>>().write(value);
@@ -50,25 +50,25 @@ pub(crate) fn both<K, V>(key: MaybeUninit<K>, value: MaybeUninit<V>) -> MaybeUni
     both
 }
 
-/// Bits of an [`Afar`] that is stored: seven fill four words.
-pub(crate) const AFAR_BITS: u32 = if usize::BITS == 64 { 36 } else { usize::BITS };
-/// The greatest one.
-pub(crate) const AFAR_MAX: usize = usize::MAX >> (usize::BITS - AFAR_BITS);
+/// Bits of a stored [`Indirect`]. Seven of them fill four words.
+pub(crate) const INDIRECT_BITS: u32 = if usize::BITS == 64 { 36 } else { usize::BITS };
+/// The greatest [`Indirect`].
+pub(crate) const INDIRECT_MAX: usize = usize::MAX >> (usize::BITS - INDIRECT_BITS);
 
-/// Words that `count` packed ones take.
+/// Returns how many words `count` packed numbers take.
 pub(crate) const fn packed(count: usize) -> usize {
-    (count * AFAR_BITS as usize).div_ceil(usize::BITS as usize)
+    (count * INDIRECT_BITS as usize).div_ceil(usize::BITS as usize)
 }
 
-/// Where packed number `index` lies: its first word, its last, and the bits of the first that come before it.
+/// Returns where packed number `index` is: its first word, its last word, and its lowest bit in the first.
 #[inline(always)]
 const fn packed_at(index: usize) -> (usize, usize, usize) {
     const BITS: usize = usize::BITS as usize;
-    let bit = index * AFAR_BITS as usize;
-    (bit / BITS, (bit + AFAR_BITS as usize - 1) / BITS, bit % BITS)
+    let bit = index * INDIRECT_BITS as usize;
+    (bit / BITS, (bit + INDIRECT_BITS as usize - 1) / BITS, bit % BITS)
 }
 
-/// Fetches a packed number; it may be torn.
+/// Fetches a packed number, which may be torn.
 ///
 /// # Safety
 /// The words from `block` up to its end are live and hold nothing but packed numbers.
@@ -76,28 +76,28 @@ const fn packed_at(index: usize) -> (usize, usize, usize) {
 pub(crate) unsafe fn fetch_packed(block: *const Word, index: usize) -> usize {
     let (first, last, shift) = packed_at(index);
     if cfg!(hedgerow_loom) && last == first {
-        // SAFETY: as below. The model checker looks at every load from all sides.
-        return unsafe { &*block.add(first) }.load_integer() >> shift & AFAR_MAX;
+        // SAFETY: as below. One load less keeps the model small: the checker explores each of them.
+        return unsafe { &*block.add(first) }.load_integer() >> shift & INDIRECT_MAX;
     }
-    // SAFETY: the caller says that they are live.
+    // SAFETY: the caller promises that the words are live.
     let (low, high) =
         unsafe { ((*block.add(first)).load_integer(), (*block.add(last)).load_integer()) };
-    // Where both are one, what comes from above is masked.
+    // If the two are the same word, the mask removes what comes from `high`.
     let both = (high as u128) << usize::BITS | low as u128;
-    (both >> shift) as usize & AFAR_MAX
+    (both >> shift) as usize & INDIRECT_MAX
 }
 
-/// Stores a packed number, and keeps the others.
+/// Stores a packed number, and keeps its neighbours.
 ///
 /// # Safety
 /// As for `fetch_packed`; only the holder of the guarding seqlock's lock may call this.
 #[inline(always)]
 pub(crate) unsafe fn put_packed(block: *const Word, index: usize, number: usize) {
-    debug_assert!(number <= AFAR_MAX);
+    debug_assert!(number <= INDIRECT_MAX);
     let (first, last, shift) = packed_at(index);
-    let (mask, bits) = ((AFAR_MAX as u128) << shift, (number as u128) << shift);
+    let (mask, bits) = ((INDIRECT_MAX as u128) << shift, (number as u128) << shift);
     let put = |at: usize, mask: u128, bits: u128| {
-        // SAFETY: the caller says that it is live.
+        // SAFETY: the caller promises that the word is live.
         let word = unsafe { &*block.add(at) };
         word.store_integer(word.load_integer() & !(mask as usize) | bits as usize);
     };
@@ -107,16 +107,16 @@ pub(crate) unsafe fn put_packed(block: *const Word, index: usize, number: usize)
     }
 }
 
-/// Words that `bytes` bytes need.
+/// Returns how many words `bytes` bytes take.
 pub(crate) const fn words_for(bytes: usize) -> usize {
     bytes.div_ceil(WORD)
 }
 
-/// Whether `T` is one of the types known to have neither padding nor provenance.
+/// Returns true if `T` is one of the types known to have neither padding nor provenance.
 #[inline(always)]
 fn is_integer<T>() -> bool {
     let this = typeid::of::<T>();
-    // Those that can fill a word. An answer at compile time.
+    // Types that can fill a word. The compiler computes the result.
     this == typeid::of::<u64>()
         || this == typeid::of::<usize>()
         || this == typeid::of::<i64>()
@@ -127,12 +127,11 @@ fn is_integer<T>() -> bool {
         || this == typeid::of::<f32>()
         || this == typeid::of::<u128>()
         || this == typeid::of::<i128>()
-        || lies_afar::<T>()
+        || is_indirect::<T>()
 }
 
-/// Refuses, at compile time, types whose copies the compiler does not handle (see `docs::limits`): where a function
-/// with a local of a page's alignment returns early, LLVM loses the code that aligns its stack frame and saves its
-/// registers.
+/// Refuses, at compile time, types whose copies the compiler handles wrongly (see `docs::limits`). If a function with a
+/// page-aligned local returns early, LLVM drops the code that aligns the stack frame and saves the registers.
 const fn assert_copyable<T>() {
     const PAGE: usize = 4096;
     assert!(
@@ -141,9 +140,9 @@ const fn assert_copyable<T>() {
     );
 }
 
-/// Fetches a `T` that lies `offset` bytes into the block at `block`.
+/// Fetches the `T` at `offset` bytes into the block at `block`.
 ///
-/// The result may be torn; it must not be looked at before the guarding seqlock has been validated.
+/// The result may be torn: it must not be used before the guarding seqlock has validated the read.
 ///
 /// # Safety
 /// The words from `block` up to the end of the value must be live [`Word`]s.
@@ -156,25 +155,25 @@ pub(crate) unsafe fn fetch<T>(block: *const Word, offset: usize) -> MaybeUninit<
     while done < size_of::<T>() {
         let within = (offset + done) % WORD;
         let here = (WORD - within).min(size_of::<T>() - done);
-        // SAFETY: `offset + done` lies inside the value, whose words the caller says are live.
+        // SAFETY: `offset + done` is inside the value, whose words the caller promises to be live.
         let word = unsafe { &*block.add((offset + done) / WORD) };
         let word = if here == WORD && is_integer::<T>() {
-            // All of this word is zeroed memory, or an integer's bytes.
+            // All bytes of this word are zeroed memory or an integer's.
             MaybeUninit::new(word.load_integer())
         } else {
             word.load_payload()
         };
         let from = (&raw const word).cast::<MaybeUninit<u8>>();
-        // SAFETY: `within + here <= WORD` and `done + here <= size_of::<T>()`; the two are distinct
-        // locals, and copying `MaybeUninit` bytes asks nothing of them.
+        // SAFETY: `within + here <= WORD` and `done + here <= size_of::<T>()`. The two are distinct locals, and any
+        // bytes may be copied as `MaybeUninit`.
         unsafe { from.add(within).copy_to_nonoverlapping(bytes.add(done), here) };
         done += here;
     }
     value
 }
 
-/// As `fetch`, of an integer among integers: the compiler sees through the loads, and any bytes are one. What
-/// comes back may be torn, too.
+/// As `fetch`, for an integer among integers: the compiler can optimize these loads, and any bytes are valid. The
+/// result may be torn too.
 ///
 /// # Safety
 /// `T` is an integer type. The words from `block` up to the end of the value must be live, and all their
@@ -185,17 +184,17 @@ pub(crate) unsafe fn fetch_integer<T>(block: *const Word, offset: usize) -> T {
     let mut value = MaybeUninit::<T>::uninit();
     let within = offset % WORD;
     debug_assert!(within + size_of::<T>() <= WORD);
-    // SAFETY: the caller says that the word is live.
+    // SAFETY: the caller promises that the word is live.
     let word = unsafe { &*block.add(offset / WORD) }.load_integer();
     let from = (&raw const word).cast::<u8>();
-    // SAFETY: `within + size_of::<T>() <= WORD`, and any bytes are a `T`.
+    // SAFETY: `within + size_of::<T>() <= WORD`, and any bytes are a valid `T`.
     unsafe {
         from.add(within).copy_to_nonoverlapping(value.as_mut_ptr().cast(), size_of::<T>());
         value.assume_init()
     }
 }
 
-/// Stores `value`, `offset` bytes into the block at `block`, keeping the other bytes of shared words.
+/// Stores `value` at `offset` bytes into the block at `block`, and keeps the other bytes of its words.
 ///
 /// # Safety
 /// The words from `block` up to the end of the value must be live, and only the holder of the
@@ -211,7 +210,7 @@ pub(crate) unsafe fn put<T: Copy>(block: *const Word, offset: usize, value: &T) 
         let target = unsafe { &*block.add((offset + done) / WORD) };
         let mut word = if here == WORD { MaybeUninit::uninit() } else { target.load_payload() };
         let into = (&raw mut word).cast::<MaybeUninit<u8>>();
-        // SAFETY: the same bounds as in `fetch`, the other way round.
+        // SAFETY: the bounds of `fetch`, with source and destination swapped.
         unsafe { into.add(within).copy_from_nonoverlapping(bytes.add(done), here) };
         target.store_payload(word);
         done += here;
@@ -225,13 +224,13 @@ pub(crate) unsafe fn put<T: Copy>(block: *const Word, offset: usize, value: &T) 
 #[inline]
 pub(crate) unsafe fn copy(from: *const Word, to: *const Word, count: usize) {
     for i in 0..count {
-        // SAFETY: `i < count`, and the caller says that both blocks are live that far.
+        // SAFETY: `i < count`, and the caller promises that both blocks are live that far.
         let (from, to) = unsafe { (&*from.add(i), &*to.add(i)) };
         to.store_payload(from.load_payload());
     }
 }
 
-/// Words that are moved at a time.
+/// Words moved in one step.
 #[cfg(feature = "alloc")]
 const FEW: usize = 4;
 
@@ -247,7 +246,7 @@ fn few<T>(from: &[Word; FEW]) -> [MaybeUninit<usize>; FEW] {
     })
 }
 
-/// Moves `count` payload words, in which lie values of type `T`, up by `by` words, the last ones first.
+/// Moves `count` payload words, which hold values of type `T`, up by `by` words, the last ones first.
 ///
 /// # Safety
 /// The words up to `count + by` must be live, those up to `count` whole values or zeroed memory; the caller holds the
@@ -256,13 +255,13 @@ fn few<T>(from: &[Word; FEW]) -> [MaybeUninit<usize>; FEW] {
 #[inline(always)]
 pub(crate) unsafe fn move_up<T>(block: *const Word, count: usize, by: usize) {
     if count >= wide::LEAST {
-        // SAFETY: the caller's promise, and there are enough of them.
+        // SAFETY: the caller's promise, and `count` is at least `LEAST`.
         return unsafe { wide::move_up(block, count, by) };
     }
     let mut left = count;
     while left >= FEW {
         left -= FEW;
-        // SAFETY: `left + FEW <= count`, and the caller says that the words are live as far as `by` beyond.
+        // SAFETY: `left + FEW <= count`, and the caller promises that the words are live up to `by` beyond.
         let (from, to) = unsafe { (&*block.add(left).cast(), &*block.add(left + by).cast()) };
         store_few::<T>(to, few::<T>(from));
     }
@@ -273,20 +272,20 @@ pub(crate) unsafe fn move_up<T>(block: *const Word, count: usize, by: usize) {
     }
 }
 
-/// Moves `count` payload words down to `block`, from `by` words behind it, the first ones first.
+/// Moves `count` payload words down to `block`, from `by` words after it, the first ones first.
 ///
 /// # Safety
-/// As `move_up`, where those that are moved are the whole values.
+/// As `move_up`; the words that are moved hold whole values.
 #[cfg(feature = "alloc")]
 #[inline(always)]
 pub(crate) unsafe fn move_down<T>(block: *const Word, count: usize, by: usize) {
     if count >= wide::LEAST {
-        // SAFETY: the caller's promise, and there are enough of them.
+        // SAFETY: the caller's promise, and `count` is at least `LEAST`.
         return unsafe { wide::move_down(block, count, by) };
     }
     let mut done = 0;
     while done + FEW <= count {
-        // SAFETY: `done + FEW <= count`, and the caller says that the words are live as far as `by` beyond.
+        // SAFETY: `done + FEW <= count`, and the caller promises that the words are live up to `by` beyond.
         let (to, from) = unsafe { (&*block.add(done).cast(), &*block.add(done + by).cast()) };
         store_few::<T>(to, few::<T>(from));
         done += FEW;
@@ -303,7 +302,7 @@ pub(crate) unsafe fn move_down<T>(block: *const Word, count: usize, by: usize) {
 fn store_few<T>(to: &[Word; FEW], words: [MaybeUninit<usize>; FEW]) {
     for (to, word) in to.iter().zip(words) {
         if is_integer::<T>() {
-            // SAFETY: loaded as an integer.
+            // SAFETY: `few` loaded it as an integer.
             to.store_integer(unsafe { word.assume_init() });
         } else {
             to.store_payload(word);
@@ -322,7 +321,7 @@ mod tests {
             let numbers: std::vec::Vec<usize> = (0..64).collect();
             let (mut up, mut down) = (numbers.clone(), numbers.clone());
             let words = |block: &mut std::vec::Vec<usize>| block.as_mut_ptr().cast::<Word>();
-            // SAFETY: `3 + count + by < 64`, and nobody else sees them.
+            // SAFETY: `3 + count + by < 64`, and no other thread has the words.
             unsafe {
                 move_up::<usize>(words(&mut up).add(3), count, by);
                 move_down::<usize>(words(&mut down).add(3), count, by);
@@ -342,7 +341,7 @@ mod tests {
             let mut block = [usize::MAX; 6];
             let words = block.as_mut_ptr().cast::<Word>();
             let value = Odd(*b"hello world");
-            // SAFETY: six words hold 24 bytes or more, `offset + 11 <= 19`, and nobody else sees them.
+            // SAFETY: six words hold at least 24 bytes, `offset + 11 <= 19`, and no other thread has the words.
             let back = unsafe {
                 put(words, offset, &value);
                 fetch::<Odd>(words, offset).assume_init()
@@ -361,13 +360,13 @@ mod tests {
             let (at, number) = (
                 round * 3 % COUNT,
                 match round % 3 {
-                    0 => AFAR_MAX,
+                    0 => INDIRECT_MAX,
                     1 => 0,
-                    _ => round.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as usize) & AFAR_MAX,
+                    _ => round.wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as usize) & INDIRECT_MAX,
                 },
             );
             expected[at] = number;
-            // SAFETY: a block for so many, which nobody else sees.
+            // SAFETY: the block has room for `COUNT` numbers, and no other thread has it.
             unsafe { put_packed(words, at, number) };
             for (index, number) in expected.iter().enumerate() {
                 // SAFETY: as above.

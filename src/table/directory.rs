@@ -1,33 +1,34 @@
 //! The directory: from hash bits to a segment of bins.
 //!
-//! A directory is an array of entries, each the address of a segment with, in its low bits, the depth
-//! that the segment's bins had when the entry was written. Entries of segments that do not exist yet
-//! repeat their parent's, so that a look-up is one load and needs no table size. Every entry is a hint:
-//! the bin's own tag word says how deep it is by now, and whoever finds it deeper asks again.
+//! A directory is an array of entries, each the address of a segment with, in its low bits, the depth that the
+//! segment's bins had when the entry was written. The entry of a segment that does not exist yet repeats its parent's,
+//! so a lookup needs one load and no table size. Every entry is a hint: the bin's own tag word has its depth now, and a
+//! lookup that finds the bin deeper than the hint starts again.
 //!
-//! Directories are replaced by longer copies, and the small tables that a map begins with by larger ones;
-//! what is replaced is kept until the map is dropped, since a reader may still stand in it.
+//! Growth replaces a directory by a longer copy, and a small table by a larger one. The table keeps what it replaced
+//! until it is dropped, because readers may still use it.
 //!
 //! # Synchronization
-//! - `[DI-1]` release store of the current directory's address, and of an entry ↔ `[DI-2]` acquire load of
-//!   either: who finds a segment finds its bins zeroed (unborn) or later.
-//! - Only the holder of the growth lock stores either, so plain read-modify-write under it is enough.
+//! - `[DI-1]` release store of the current directory's address, and of an entry ↔ `[DI-2]` acquire load of either: a
+//!   thread that finds a segment finds its bins zeroed (uninitialized) or later.
+//! - Only the holder of the growth lock stores either, so a load and a store under it are enough.
 
-use super::memory::{self, AllocError};
 use super::segment::Segment;
+use crate::api::hash::KeyHash;
 use crate::bins::bin::Bin;
 use crate::bins::layout::Layout;
-use crate::bins::tags::{Depth, Hash};
+use crate::bins::tags::Depth;
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicPtr, Ordering};
+use crate::memory::{self, AllocError};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 
-/// A segment's address with a depth in its low six bits: the address is aligned to a cache line.
+/// A segment's address, with a depth in its low six bits. They are free because segments are aligned to cache lines.
 type Tagged = *mut Word;
 const DEPTH_MASK: usize = 63;
 
-/// What an entry said.
+/// An entry of a directory, as it was loaded.
 #[derive(Clone, Copy)]
 pub(crate) struct Hint {
     tagged: Tagged,
@@ -49,23 +50,24 @@ impl Hint {
     }
 }
 
-/// The head of a directory; its entries lie right behind it.
+/// The head of a directory. Its entries follow right behind it.
 #[repr(C, align(64))]
 pub(crate) struct Head<K, V> {
-    /// Number of entries less one.
+    /// The number of entries, less one.
     mask: usize,
-    /// Bins in a segment less one; less than `Layout::SEGMENT_BITS` gives only in a small table.
+    /// The number of bins in a segment, less one. Only a small table has fewer than `Layout::SEGMENT_BITS` gives.
     bin_mask: usize,
-    /// Bits that number the bins that did not come from a split within this table.
+    /// The number of bits of root bins' numbers. Root bins are those that did not come from a split within this table.
     root_bits: u32,
-    /// The small table that came before this one, from which the root bins get their keys.
+    /// The small table before this one, from which the root bins get their keys.
     small: *mut Head<K, V>,
-    /// The directory that this one replaced, kept for readers that still stand in it.
+    /// The directory that this one replaced, kept for readers that still use it.
     older: *mut Head<K, V>,
     entries: PhantomData<(K, V)>,
 }
 
-/// A directory, head and entries: a pointer to the whole allocation, which a `&Head` is not.
+/// A directory, head and entries. A pointer to the whole allocation, because a `&Head` may not be used to reach the
+/// entries.
 pub(crate) struct Directory<'a, K, V> {
     head: *mut Head<K, V>,
     table: PhantomData<&'a Head<K, V>>,
@@ -79,8 +81,8 @@ impl<K, V> Clone for Directory<'_, K, V> {
 }
 impl<K, V> Copy for Directory<'_, K, V> {}
 
-/// What a table without bins has for a directory: one entry, of a bin that has no keys and never
-/// gets any. So a look-up need not ask whether there is a directory.
+/// The directory of a table without bins: one entry, for a bin that has no keys and never gets any. With it, a lookup
+/// need not check whether the table has a directory.
 #[cfg(not(hedgerow_loom))]
 mod empty {
     use super::{Depth, Head};
@@ -90,7 +92,7 @@ mod empty {
     use core::marker::PhantomData;
     use core::ptr;
 
-    /// Tags that match nothing, an unlocked state, and an overflow number where there is one.
+    /// Tags that match no hash, an unlocked state, and no overflow line.
     #[repr(align(64))]
     struct Bin(#[allow(dead_code)] [AtomicUsize; 3]);
 
@@ -106,7 +108,7 @@ mod empty {
         entry: AtomicPtr<Word>,
     }
 
-    // SAFETY: the raw pointers in the head are null, and nobody writes to any of it.
+    // SAFETY: the raw pointers in the head are null, and no thread writes to any of it.
     unsafe impl Sync for Empty {}
 
     pub(super) static EMPTY: Empty = Empty {
@@ -125,20 +127,22 @@ mod empty {
 }
 
 impl<'a, K, V> Directory<'a, K, V> {
-    /// The directory of a table without bins: not to be written to.
+    /// Returns the directory of a table without bins. It must not be written to.
     #[cfg(not(hedgerow_loom))]
     pub(crate) const fn none() -> *mut Head<K, V> {
         (&raw const empty::EMPTY).cast_mut().cast()
     }
 
-    /// The model checker's atomics do not live in statics: under it there is no such directory.
+    /// Returns null: the model checker's atomics cannot be in statics.
     #[cfg(hedgerow_loom)]
     pub(crate) fn none() -> *mut Head<K, V> {
         core::ptr::null_mut()
     }
 
+    /// Returns the directory at `head`, None if that is null.
+    ///
     /// # Safety
-    /// `head` is null, or a directory that stays alive for `'a`, with provenance of its entries too.
+    /// `head` is null, or points to a directory that stays live for `'a`, with provenance for its entries too.
     #[inline(always)]
     pub(crate) unsafe fn from_ptr(head: *mut Head<K, V>) -> Option<Self> {
         (!head.is_null()).then_some(Self { head, table: PhantomData })
@@ -151,55 +155,59 @@ impl<'a, K, V> Directory<'a, K, V> {
 
     #[inline(always)]
     fn head(self) -> &'a Head<K, V> {
-        // SAFETY: `from_ptr`'s caller said that it lives for `'a`; heads do not change.
+        // SAFETY: the caller of `from_ptr` promised that the head lives for `'a`, and heads do not change.
         unsafe { &*self.head }
     }
 
     #[inline(always)]
     fn slot(self, index: usize) -> &'a AtomicPtr<Word> {
         debug_assert!(index <= self.head().mask);
-        // SAFETY: `memory::with_tail` puts `mask + 1` entries right behind the head, and callers mask.
+        // SAFETY: `memory::with_tail` put `mask + 1` entries right behind the head, and callers mask the index.
         unsafe { &*self.head.add(1).cast::<AtomicPtr<Word>>().add(index) }
     }
 
     #[inline(always)]
     fn entry(self, index: usize) -> Hint {
-        // [DI-2] acquire: pairs with [DI-1].
+        // [DI-2] acquire: pairs with the release in `add_segment` [DI-1], so the bins of the segment that the entry
+        // names are zeroed or initialized.
         Hint { tagged: self.slot(index & self.head().mask).load(Ordering::Acquire) }
     }
 
+    /// Whether this is the directory of a small table, which has one segment.
     pub(crate) fn is_small(self) -> bool {
         self.head().bin_mask + 1 < 1 << Layout::<K, V>::SEGMENT_BITS
     }
 
-    /// Bins that this directory can tell apart.
+    /// Returns the number of bins that the hash bits of this directory tell apart.
     pub(crate) fn reach(self) -> usize {
         (self.head().mask + 1) * (self.head().bin_mask + 1)
     }
 
+    /// Returns the number of root bins.
     pub(crate) fn root_bins(self) -> usize {
         1 << self.head().root_bits
     }
 
+    /// Returns the directory of the small table before this one.
     pub(crate) fn small(self) -> Option<Self> {
-        // SAFETY: directories live as long as the map, and this one is borrowed from it.
+        // SAFETY: directories are freed with the table, which outlives `'a`.
         unsafe { Self::from_ptr(self.head().small) }
     }
 
-    /// The hint for the segment of bin number `bin`.
+    /// Returns the hint for the segment of bin `bin`.
     #[inline(always)]
     pub(crate) fn hint(self, bin: usize) -> Hint {
         self.entry(bin >> Layout::<K, V>::SEGMENT_BITS)
     }
 
-    /// Whether the segment of bin number `bin` exists, or else its entry repeats an ancestor's.
+    /// Whether the segment of bin `bin` exists. If not, its entry repeats an ancestor's.
     pub(crate) fn has_segment(self, bin: usize) -> bool {
         let mask = (1usize << self.hint(bin).depth().bits()) - 1;
         let first = bin & !self.head().bin_mask;
         first < self.reach() && first & mask == first
     }
 
-    /// Numbers of the segments that exist, by their first bin.
+    /// Returns the segments that exist, with the numbers of their first bins.
     pub(crate) fn segments(self) -> impl Iterator<Item = (usize, Hint)> + use<'a, K, V> {
         (0..=self.head().mask)
             .map(move |index| index * (self.head().bin_mask + 1))
@@ -207,23 +215,25 @@ impl<'a, K, V> Directory<'a, K, V> {
             .map(move |bin| (bin, self.hint(bin)))
     }
 
+    /// Returns the directory that this one replaced, or null.
     pub(crate) fn older(self) -> *mut Head<K, V> {
         self.head().older
     }
 
+    /// Returns the bytes of the directory.
     pub(crate) fn bytes(self) -> usize {
         size_of::<Head<K, V>>() + (self.head().mask + 1) * size_of::<AtomicPtr<Word>>()
     }
 
-    /// Bins in each segment of this directory.
+    /// Returns the number of bins in each segment.
     pub(crate) fn segment_bins(self) -> usize {
         self.head().bin_mask + 1
     }
 
-    /// Frees a directory and those of its segments that `owns`, asked about their words, says true of.
+    /// Frees a directory, and those of its segments for whose words `owns` returns true.
     ///
     /// # Safety
-    /// Nobody uses the directory any more; it has been filled, and alone owns those segments.
+    /// No thread uses the directory any more; it has been filled, and is the only owner of those segments.
     pub(crate) unsafe fn free_with_segments(
         this: *mut Head<K, V>,
         owns: impl Fn(*mut Word) -> bool,
@@ -232,46 +242,47 @@ impl<'a, K, V> Directory<'a, K, V> {
         let bins = directory.segment_bins();
         for (_, hint) in directory.segments() {
             if owns(Segment::<K, V>::block_of(hint.segment(), bins)) {
-                // SAFETY: each segment is met once, and has so many bins.
+                // SAFETY: the loop meets each segment once, and `bins` is its number of bins.
                 unsafe { Segment::<K, V>::free(hint.segment(), bins) };
             }
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises that no thread uses the directory.
         unsafe { Self::free(this) };
     }
 
     /// Frees a directory, filled or not, without its segments.
     ///
     /// # Safety
-    /// Nobody uses the directory any more.
+    /// No thread uses the directory any more.
     pub(crate) unsafe fn free(this: *mut Head<K, V>) {
         let count = Directory { head: this, table: PhantomData }.head().mask + 1;
-        // SAFETY: made by `with_tail` with this count.
+        // SAFETY: `make` or `doubled` allocated it by `with_tail` with this count.
         unsafe { memory::free_with_tail::<_, AtomicPtr<Word>>(this, count) };
     }
 }
 
 impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
-    /// The bin of number `bin` in the segment that `hint`, of this directory, names.
+    /// Returns bin `bin` of the segment that `hint`, a hint of this directory, names.
     #[inline(always)]
     pub(crate) fn bin_of(self, hint: Hint, bin: usize) -> Bin<'a, K, V> {
-        // SAFETY: a segment of this directory has `bin_mask + 1` bins and lives as long.
+        // SAFETY: the segments of this directory have `bin_mask + 1` bins and live as long as the table.
         unsafe { Bin::new(hint.segment(), bin & self.head().bin_mask) }
     }
 
-    /// Where keys of `hash` belong, as far as this directory knows.
+    /// Returns the bin of `hash` and its depth, as far as this directory has them.
     #[inline(always)]
-    pub(crate) fn locate(self, hash: Hash) -> (Bin<'a, K, V>, Depth) {
+    pub(crate) fn locate(self, hash: KeyHash) -> (Bin<'a, K, V>, Depth) {
         let hint = self.hint(hash.bin_bits());
         (self.bin_of(hint, hash.bin_bits()), hint.depth())
     }
 
+    /// Returns bin `bin`. Its segment exists, else this is a bin of an ancestor's.
     pub(crate) fn bin(self, bin: usize) -> Bin<'a, K, V> {
         self.bin_of(self.hint(bin), bin)
     }
 
-    /// A directory of `segments.len()` new segments, all bins at `root_bits`. It takes the segments out of `segments`,
-    /// unless it fails.
+    /// Makes a directory of new segments, all bins at `root_bits`. Takes the segments out of `segments`, unless it
+    /// fails.
     pub(crate) fn make(
         root_bits: u32,
         segments: &mut Vec<Segment<K, V>>,
@@ -294,15 +305,15 @@ impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
                 Hint::new(addresses.next().unwrap_or(core::ptr::null_mut()), depth).tagged,
             )
         })?;
-        // The directory owns them from here on.
+        // The directory owns the segments from here on.
         for segment in segments.drain(..) {
             segment.take();
         }
         Ok(made)
     }
 
-    /// A copy with twice the entries, the new half repeating the old. The caller holds the growth lock,
-    /// or throws the copy away if an entry has changed since.
+    /// Allocates a directory of twice the entries, without contents: `fill_from` copies them under the growth lock,
+    /// since entries may change until then.
     pub(crate) fn doubled(self) -> Result<*mut Head<K, V>, AllocError> {
         let count = (self.head().mask + 1).checked_mul(2).ok_or(AllocError)?;
         let header = Head {
@@ -318,16 +329,18 @@ impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
         })
     }
 
-    /// Fills a directory from [`doubled`](Self::doubled), before it is published, under the growth lock.
+    /// Fills a directory of [`doubled`](Self::doubled) from the one that it doubles, so that its new half repeats the
+    /// old one. The caller holds the growth lock, and publishes the directory afterwards.
     pub(crate) fn fill_from(self, half: Self) {
         for index in 0..=self.head().mask {
-            // relaxed: published by the release store of the directory's address, [DI-1].
+            // relaxed: published by the release store of the directory's address in `replace_directory` [DI-1].
             self.slot(index).store(half.entry(index).tagged, Ordering::Relaxed);
         }
     }
 
-    /// Enters the segment whose first bin is `first`, and deepens its parent's hints. Growth lock held.
-    pub(crate) fn enter(self, first: usize, segment: *mut Word) {
+    /// Adds the segment whose first bin is `first`, and deepens the hints of its parent. The caller holds the growth
+    /// lock.
+    pub(crate) fn add_segment(self, first: usize, segment: *mut Word) {
         let top = first.ilog2();
         let depth = Depth::of_bits(top + 1);
         let parent = first & !(1 << top);
@@ -337,8 +350,10 @@ impl<'a, K: Copy, V: Copy> Directory<'a, K, V> {
         ] {
             let mut index = bin >> Layout::<K, V>::SEGMENT_BITS;
             while index <= self.head().mask {
+                // An entry that is deeper already names a descendant's segment, and must keep it.
                 if self.entry(index).depth().0 < depth.0 {
-                    // [DI-1] release: pairs with [DI-2].
+                    // [DI-1] release: pairs with the acquire in `entry` [DI-2], so a thread that finds the segment here
+                    // finds it zeroed.
                     self.slot(index).store(hint.tagged, Ordering::Release);
                 }
                 index += 1 << (top + 1 - Layout::<K, V>::SEGMENT_BITS);
@@ -357,7 +372,7 @@ mod tests {
         let bins = 1usize << bits;
         let new = || Segment::<u64, u64>::new(bins).unwrap();
         let root = Directory::make(bits, &mut alloc::vec![new()], core::ptr::null_mut()).unwrap();
-        // SAFETY: alive until freed below, as are the others.
+        // SAFETY: live until freed below, as are the others.
         let four = unsafe {
             let root = Directory::from_ptr(root).unwrap();
             let two = Directory::from_ptr(root.doubled().unwrap()).unwrap();
@@ -367,8 +382,8 @@ mod tests {
             four
         };
         assert_eq!(four.segments().count(), 1);
-        four.enter(bins, new().take());
-        four.enter(3 * bins, new().take());
+        four.add_segment(bins, new().take());
+        four.add_segment(3 * bins, new().take());
         assert_eq!(
             four.segments().map(|(bin, _)| bin / bins).collect::<alloc::vec::Vec<_>>(),
             [0, 1, 3]
@@ -376,7 +391,7 @@ mod tests {
         assert_eq!(four.hint(2 * bins).segment(), four.hint(0).segment());
         assert_eq!(four.hint(2 * bins).depth(), Depth::of_bits(bits + 1));
         assert_eq!(four.hint(bins).depth(), Depth::of_bits(bits + 2));
-        // SAFETY: nobody uses them any more.
+        // SAFETY: no other thread uses them.
         unsafe {
             let two = four.older();
             Directory::free_with_segments(four.as_ptr(), |_| true);

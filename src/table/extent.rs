@@ -1,80 +1,81 @@
 //! Extents: many segments of a large table in one allocation, so that huge pages can hold them.
 //!
-//! A table that is larger than what the processor's cache of address translations covers waits for a
-//! translation at nearly every look-up. Pages of 2 MiB instead of 4 KiB spare it that, but the system
-//! has them only for memory in one piece. So where it can be asked for them (feature `std-ext`, on
-//! Linux), those who make room ahead of demand provide an extent first: a block of 2 MiB or more, from
-//! which segments are taken while there are any. Those are `with_capacity`, `reserve`, `shrink_to_fit`,
-//! and, in a large table, `grow_step`.
+//! If a table is larger than the processor's cache of address translations covers, nearly every lookup waits for a
+//! translation. Pages of 2 MiB instead of 4 KiB avoid this, but the system provides them only for memory in one piece.
+//! So, with feature `std-ext` on Linux, the methods that make room ahead of demand allocate an extent first: a block of
+//! 2 MiB or more, from which segments are taken while it lasts. These methods are `with_capacity`, `reserve`,
+//! `shrink_to_fit`, and, in a large table, `grow_step`.
 //!
-//! An insert provides none: the first touch of a huge page zeroes all of it, which takes some 80 µs,
-//! and milliseconds in a virtual machine whose host has yet to find the memory. For the same reason an
-//! extent's pages are touched when it is made, by who makes it, with nothing locked.
+//! An insert allocates no extent: the first access to a huge page zeroes all of it, which takes some 80 µs, and
+//! milliseconds in a virtual machine whose host has to find the memory first. For the same reason, the thread that
+//! makes an extent touches its pages with nothing locked.
 //!
 //! # Synchronization
-//! The lock is held for a few loads and stores; nothing is waited for or allocated under it. What lies
-//! in a segment is published with its directory entry, `[DI-1]`, as in any other. The list of extents is
-//! [`Published`](crate::sync::published::Published), newest first, and only grows while the table is shared: to
-//! find out whether a block belongs to an extent takes no lock.
+//! The lock is held for a few loads and stores; nothing waits or allocates under it. The contents of a segment are
+//! published with its directory entry, `[DI-1]`, as those of any other. The list of extents is
+//! [`Published`](crate::sync::published::Published), newest first, and only grows while the table is shared, so
+//! checking whether a block belongs to an extent takes no lock.
 
 pub(crate) use imp::Extents;
 
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 mod imp {
-    use crate::bins::layout::{LINE_BYTES, Layout};
+    use crate::bins::layout::Layout;
     use crate::facade::atomic::{AtomicUsize, Ordering};
     use crate::facade::lock::{Guard, Lock};
     use crate::facade::{Word, advise_huge};
+    use crate::memory::{self, AllocError};
     use crate::sync::backoff::{Backoff, WouldWait};
+    use crate::sync::cache::LINE_BYTES;
     use crate::sync::published::Published;
-    use crate::table::memory::{self, AllocError};
     use crate::table::segment::Segment;
     use core::marker::PhantomData;
     use core::mem::ManuallyDrop;
     use core::ptr;
 
     const HUGE_PAGE: usize = 2 << 20;
-    /// Tables of so many bytes are large.
+    /// Tables of this many bytes or more are large.
     const LARGE: usize = 32 << 20;
-    /// An extent for growth that nobody has asked for is such a part of the table.
-    const PART: usize = 16;
+    /// The size of an extent for growth ahead of demand: the table's size divided by this.
+    const AHEAD_PART: usize = 16;
 
-    /// The extents of one table, where it has any: those that have none are to be small.
+    /// The extents of a table. Most tables have none, and should stay small.
     pub(crate) struct Extents<K, V> {
         store: Published<Store>,
         entries: PhantomData<(K, V)>,
     }
 
     struct Store {
-        /// Of all extents.
+        /// Bytes of all extents, and of this.
         bytes: AtomicUsize,
-        /// Segments taken and not given back.
+        /// Segments that were taken and not returned.
         taken: AtomicUsize,
-        /// All extents, the newest first. Only the holder of the lock of `room` publishes one.
-        newest: Published<Note>,
+        /// All extents, the newest first. Only the holder of the lock of `room` publishes an extent.
+        newest: Published<Description>,
         room: Lock<Room>,
     }
 
+    /// The unused memory of extents.
     struct Room {
-        /// What is left of the newest extent.
+        /// The unused rest of the newest extent.
         free: *mut Word,
         words: usize,
-        /// Segments that were given back, each leading to the next in its first bytes.
+        /// Returned segments. Each holds the address of the next in its first bytes.
         unused: *mut Word,
     }
 
-    /// One extent that no table has yet; freed on drop.
-    struct Extent(*mut Note);
+    /// An extent that belongs to no table yet. The destructor frees it.
+    struct Extent(*mut Description);
 
-    /// What is known of an extent. Does not change once it is published.
-    struct Note {
-        older: *mut Note,
+    /// The description of an extent, which does not change after it is published.
+    struct Description {
+        older: *mut Description,
         block: *mut Word,
         bytes: usize,
     }
 
     impl<K, V> Extents<K, V> {
-        /// Words from one segment in an extent to the next.
+        /// Returns the number of words from one segment in an extent to the next.
         #[inline]
         fn stride() -> usize {
             let words = Layout::<K, V>::segment_words(1 << Layout::<K, V>::SEGMENT_BITS);
@@ -93,7 +94,7 @@ mod imp {
             self.store.get()
         }
 
-        /// The store, made where there is none yet.
+        /// Returns the store, and makes it if there is none yet.
         fn make(&self) -> Result<&Store, AllocError> {
             if let Some(store) = self.store() {
                 return Ok(store);
@@ -103,9 +104,9 @@ mod imp {
             let bytes = AtomicUsize::new(size_of::<Store>());
             let store = Store { bytes, taken: AtomicUsize::new(0), newest: Published::new(), room };
             let made = memory::with_tail::<Store, ()>(store, 0, || ())?;
-            // SAFETY: just made; freed with `self` once it is published.
+            // SAFETY: just made by `with_tail`; it is freed with `self` once it is published.
             if !unsafe { self.store.publish_first(made) } {
-                // SAFETY: just made, and nobody has seen it.
+                // SAFETY: just made, and no other thread has seen it.
                 unsafe { memory::free_with_tail::<Store, ()>(made, 0) };
             }
             self.store().ok_or(AllocError)
@@ -115,23 +116,22 @@ mod imp {
             (bins >> Layout::<K, V>::SEGMENT_BITS).saturating_mul(Self::segment_bytes())
         }
 
-        /// Has an extent ready for `bins` more bins, as far as they fill it, unless one is. Where it
-        /// cannot be had, segments are allocations of their own.
+        /// Ensures that an extent with free segments exists, allocating one for `bins` more bins if they fill whole
+        /// pages. If allocation fails, segments are allocations of their own.
         pub(crate) fn provide(&self, bins: usize, backoff: &Backoff) {
             self.provide_bytes(Self::bytes_of(bins), backoff);
         }
 
-        /// As `provide`, for a table that has `bins` bins and is to have some more before they are asked
-        /// for, if it is a large one.
+        /// Does what `provide` does, for a large table of `bins` bins, before more bins are needed.
         pub(crate) fn provide_ahead(&self, bins: usize, backoff: &Backoff) {
             let bytes = Self::bytes_of(bins);
             if bytes >= LARGE {
-                self.provide_bytes(bytes / PART, backoff);
+                self.provide_bytes(bytes / AHEAD_PART, backoff);
             }
         }
 
         fn provide_bytes(&self, bytes: usize, backoff: &Backoff) {
-            // Whole pages, and of them what whole segments fill.
+            // Whole pages, and of these as much as whole segments fill.
             let whole = bytes - bytes % HUGE_PAGE;
             let whole = whole - whole % Self::segment_bytes();
             if whole == 0 {
@@ -148,15 +148,15 @@ mod imp {
                 drop(room);
                 if unused.is_none() {
                     // relaxed: a figure.
-                    store.bytes.fetch_add(whole + size_of::<Note>(), Ordering::Relaxed);
+                    store.bytes.fetch_add(whole + size_of::<Description>(), Ordering::Relaxed);
                 }
             }
         }
 
-        /// A segment, all bins unborn: of an extent, or of its own.
+        /// Returns a segment whose bins are all uninitialized: from an extent, or an allocation of its own.
         pub(crate) fn segment(&self, backoff: &Backoff) -> Result<Segment<K, V>, AllocError> {
             let bins = 1 << Layout::<K, V>::SEGMENT_BITS;
-            // Who may not wait for the lock does without.
+            // A caller that may not wait for the lock gets an allocation.
             let take = |store: &Store| store.room(backoff).ok()?.take(Self::stride());
             let Some((store, block)) = self.store().and_then(|store| Some((store, take(store)?)))
             else {
@@ -164,26 +164,26 @@ mod imp {
             };
             // relaxed: a figure.
             store.taken.fetch_add(1, Ordering::Relaxed);
-            // SAFETY: so many words of an extent, which `take` gives to one caller only; what was there
-            // (anything) has no destructor.
+            // SAFETY: `stride` words of an extent, which `take` hands to one caller only. Their old contents have no
+            // destructor.
             unsafe { block.write_bytes(0, Self::stride()) };
             Ok(Segment::within(block, bins))
         }
 
-        /// Takes back a segment that was not entered. Where that would be to wait, it is left to the
-        /// table's end, since its memory belongs to the extent either way.
+        /// Takes back a segment that was added to no directory. If that would require waiting, the segment stays unused
+        /// until the table is dropped, with the extent that its memory belongs to.
         pub(crate) fn give_back(&self, segment: Segment<K, V>, backoff: &Backoff) {
             if let Some(block) = segment.into_borrowed() {
                 self.take_back(block, backoff);
             }
         }
 
-        /// Takes back the words of a segment that lies in an extent and that no reader can know, as `give_back`.
+        /// Takes back the words of a segment in an extent that no reader can see, as `give_back` does.
         pub(crate) fn take_back(&self, block: *mut Word, backoff: &Backoff) {
             if let Some(store) = self.store()
                 && let Ok(mut room) = store.room(backoff)
             {
-                // SAFETY: a segment's first bytes, which nobody else uses; it has two words or more.
+                // SAFETY: the first bytes of a segment that no other thread uses; a segment has two words or more.
                 unsafe { block.cast::<*mut Word>().write(room.unused) };
                 room.unused = block;
                 // relaxed: a figure.
@@ -192,21 +192,21 @@ mod imp {
         }
 
         /// Whether the words at `block` belong to an extent. Takes no lock.
-        pub(crate) fn own(&self, block: *mut Word) -> bool {
-            let within = |note: &Note| {
-                let at = block.addr().wrapping_sub(note.block.addr());
-                at < note.bytes
+        pub(crate) fn contains(&self, block: *mut Word) -> bool {
+            let within = |description: &Description| {
+                let at = block.addr().wrapping_sub(description.block.addr());
+                at < description.bytes
             };
             self.store().is_some_and(|store| store.extents().any(within))
         }
 
-        /// Bytes of all extents, used or not.
+        /// Returns the bytes of all extents, used or not.
         pub(crate) fn bytes(&self) -> usize {
             // relaxed: a figure.
             self.store().map_or(0, |store| store.bytes.load(Ordering::Relaxed))
         }
 
-        /// Segments that lie in extents.
+        /// Returns the number of segments that are in extents.
         pub(crate) fn segments(&self) -> usize {
             // relaxed: a figure.
             self.store().map_or(0, |store| store.taken.load(Ordering::Relaxed))
@@ -217,7 +217,7 @@ mod imp {
         fn drop(&mut self) {
             let store = self.store.take();
             if !store.is_null() {
-                // SAFETY: made by `make`, and nobody uses it any more.
+                // SAFETY: `make` allocated it by `with_tail`, and `&mut self`: no other thread uses it.
                 unsafe { memory::free_with_tail::<Store, ()>(store, 0) };
             }
         }
@@ -232,25 +232,31 @@ mod imp {
             }
         }
 
-        /// Begins with `extent`, unless there is room by now: then it is handed back. `room` is this store's.
+        /// Takes segments from `extent` from now on. If there are free segments by now, returns it instead. `room` is
+        /// this store's.
         fn add(&self, room: &mut Room, extent: Extent, stride: usize) -> Option<Extent> {
             if room.has(stride) {
                 return Some(extent);
             }
-            let note = extent.take();
-            // SAFETY: ours alone until it is published.
-            let Note { older, block, bytes } = unsafe { &mut *note };
-            *older =
-                self.newest.get().map_or(ptr::null_mut(), |note| ptr::from_ref(note).cast_mut());
+            let description = extent.take();
+            // SAFETY: no other thread sees the extent before it is published below.
+            let Description { older, block, bytes } = unsafe { &mut *description };
+            *older = self
+                .newest
+                .get()
+                .map_or(ptr::null_mut(), |description| ptr::from_ref(description).cast_mut());
             (room.free, room.words) = (*block, *bytes / size_of::<Word>());
-            // SAFETY: an extent is freed with the store; the lock of `room`, which is held, excludes other publishers.
-            unsafe { self.newest.publish(note) };
+            // SAFETY: an extent is freed with the store; the caller holds the lock of `room`, so no other thread
+            // publishes one.
+            unsafe { self.newest.publish(description) };
             None
         }
 
-        fn extents(&self) -> impl Iterator<Item = &Note> {
-            // SAFETY: notes live as long as the store, and do not change once they are published.
-            core::iter::successors(self.newest.get(), |note| unsafe { note.older.as_ref() })
+        fn extents(&self) -> impl Iterator<Item = &Description> {
+            // SAFETY: descriptions live as long as the store, and do not change once they are published.
+            core::iter::successors(self.newest.get(), |description| unsafe {
+                description.older.as_ref()
+            })
         }
     }
 
@@ -262,7 +268,7 @@ mod imp {
         fn take(&mut self, stride: usize) -> Option<*mut Word> {
             let block = self.unused;
             if !block.is_null() {
-                // SAFETY: `give_back` wrote the link there.
+                // SAFETY: `take_back` wrote the link there.
                 self.unused = unsafe { block.cast::<*mut Word>().read() };
                 return Some(block);
             }
@@ -275,49 +281,50 @@ mod imp {
 
     impl Drop for Store {
         fn drop(&mut self) {
-            let mut note = self.newest.take();
-            // SAFETY: null, or an extent of this store, which is met once and which nobody uses any more.
-            while let Some(this) = unsafe { note.as_ref() } {
+            let mut description = self.newest.take();
+            // SAFETY: null, or an extent of this store, which the loop meets once and no other thread uses.
+            while let Some(this) = unsafe { description.as_ref() } {
                 let older = this.older;
-                drop(Extent(note));
-                note = older;
+                drop(Extent(description));
+                description = older;
             }
         }
     }
 
     impl Extent {
-        /// Of `bytes >= HUGE_PAGE`, with anything in them.
+        /// Allocates an extent of `bytes >= HUGE_PAGE`, with any contents.
         fn new(bytes: usize) -> Result<Self, AllocError> {
             let block = memory::block(bytes, HUGE_PAGE)?;
-            let made = Note { older: ptr::null_mut(), block, bytes };
-            let note = memory::with_tail::<Note, ()>(made, 0, || ()).inspect_err(|_| {
-                // SAFETY: just allocated so.
-                unsafe { memory::free_block(block, bytes, HUGE_PAGE) };
-            })?;
-            // Where the advice is not taken the pages are small ones, and all else is the same.
+            let made = Description { older: ptr::null_mut(), block, bytes };
+            let description =
+                memory::with_tail::<Description, ()>(made, 0, || ()).inspect_err(|_| {
+                    // SAFETY: allocated above with this size and alignment.
+                    unsafe { memory::free_block(block, bytes, HUGE_PAGE) };
+                })?;
+            // If the system does not take the advice, the pages are small ones, and all else is the same.
             let _ = advise_huge(block.cast(), bytes);
             for page in (0..bytes).step_by(HUGE_PAGE) {
-                // SAFETY: within the block, which is ours alone.
+                // SAFETY: within the block, which no other thread sees yet.
                 unsafe { block.cast::<u8>().add(page).write(0) };
             }
-            Ok(Self(note))
+            Ok(Self(description))
         }
 
-        /// Hands the extent over; its new owner drops an `Extent` of the same address.
-        fn take(self) -> *mut Note {
+        /// Returns the extent. Its new owner frees it by dropping an `Extent` of the same address.
+        fn take(self) -> *mut Description {
             ManuallyDrop::new(self).0
         }
     }
 
     impl Drop for Extent {
         fn drop(&mut self) {
-            // SAFETY: made in `new`, freed here, and ours alone.
-            let Note { block, bytes, .. } = *unsafe { &*self.0 };
-            // SAFETY: allocated in `new` like this, once; the table that owns the extent is going, or
-            // never had it.
+            // SAFETY: `new` made it, and this is its only owner.
+            let Description { block, bytes, .. } = *unsafe { &*self.0 };
+            // SAFETY: `new` allocated both with these sizes, and this is the only place that frees them. The table that
+            // owned the extent is being dropped, or never had it.
             unsafe {
                 memory::free_block(block, bytes, HUGE_PAGE);
-                memory::free_with_tail::<Note, ()>(self.0, 0);
+                memory::free_with_tail::<Description, ()>(self.0, 0);
             }
         }
     }
@@ -325,8 +332,8 @@ mod imp {
     #[cfg(test)]
     mod tests {
         use super::*;
+        use crate::api::hash::KeyHash;
         use crate::bins::bin::Entry;
-        use crate::bins::tags::Hash;
         use crate::table::Table;
         use crate::table::directory::Directory;
         use crate::table::write::Change;
@@ -346,11 +353,11 @@ mod imp {
             extents.provide_ahead(bins(LARGE / HUGE_PAGE) - 1, &backoff);
             assert_eq!(extents.bytes(), 0);
             extents.provide(bins(3) + bins(1) / 2, &backoff);
-            let notes = size_of::<Note>() + size_of::<Store>();
-            assert_eq!(extents.bytes(), 3 * HUGE_PAGE + notes);
+            let descriptions = size_of::<Description>() + size_of::<Store>();
+            assert_eq!(extents.bytes(), 3 * HUGE_PAGE + descriptions);
             let extents = Of::new();
             extents.provide_ahead(bins(LARGE / HUGE_PAGE), &backoff);
-            assert_eq!(extents.bytes(), HUGE_PAGE + notes);
+            assert_eq!(extents.bytes(), HUGE_PAGE + descriptions);
         }
 
         #[test]
@@ -373,12 +380,12 @@ mod imp {
             let mut taken = alloc::vec::Vec::new();
             for byte in 1..=2 * HUGE_PAGE / Of::segment_bytes() {
                 let segment = extents.segment(&backoff).unwrap();
-                assert!(extents.own(segment.block()));
+                assert!(extents.contains(segment.block()));
                 assert_eq!(fill(&segment, byte as u8), 0, "not zeroed, or taken twice");
                 taken.push(segment);
             }
             let single = extents.segment(&backoff).unwrap();
-            assert!(!extents.own(single.block()), "more room than there is");
+            assert!(!extents.contains(single.block()), "more room than there is");
             for (byte, segment) in taken.iter().enumerate() {
                 assert_eq!(
                     fill(segment, 0xA5),
@@ -411,14 +418,14 @@ mod imp {
         type Map = Table<u64, u64>;
 
         fn try_insert(table: &Map, key: u64) {
-            let hash = |key: &u64| Hash::spread(*key, false);
+            let hash = |key: &u64| KeyHash::spread(*key, false);
             let read = |entry: Entry<'_, u64, u64>| entry.value();
             let change = |_: Option<&u64>| Change::Entry(key, key);
             let done = table.alter(hash(&key), |k| *k == key, read, hash, Backoff::never(), change);
             assert!(done.is_ok(), "nobody else is in the table");
         }
 
-        /// From the first entry to the first segments that could lie in an extent.
+        /// Inserts entries up to the first segments that could be in an extent.
         #[test]
         fn an_insert_that_may_not_wait_grows_while_the_lock_is_held() {
             let table: &'static Map = Box::leak(Box::new(Map::new()));
@@ -429,7 +436,7 @@ mod imp {
             drop(held);
         }
 
-        /// Its segment lies in an extent: the thread that may not wait drops the directory and leaves the segment.
+        /// The segment is in an extent: the thread that may not wait drops the directory, and leaves the segment.
         #[test]
         fn a_directory_that_comes_too_late_is_dropped_while_the_lock_is_held() {
             let table: &'static Map = Box::leak(Box::new(Map::new()));
@@ -440,28 +447,34 @@ mod imp {
             };
             let (made, late) = (first(true), first(true).expose_provenance());
             assert_eq!(table.extents.segments(), 2);
-            assert!(table.adopt(Directory::none(), made, &Backoff::never()).is_ok());
+            assert!(table.publish_directory(Directory::none(), made, &Backoff::never()).is_ok());
             let held = table.extents.make().unwrap().room.lock();
             without_waiting(move || {
                 let late = ptr::with_exposed_provenance_mut(late);
-                assert!(table.adopt(Directory::none(), late, &Backoff::never()).is_ok());
+                assert!(
+                    table.publish_directory(Directory::none(), late, &Backoff::never()).is_ok()
+                );
             });
             drop(held);
-            // One that may wait gives the segment back.
-            assert!(table.adopt(Directory::none(), first(true), &Backoff::spinning()).is_ok());
-            assert_eq!(table.extents.segments(), 2, "a segment that was not adopted is lost");
+            // A thread that may wait returns the segment.
+            assert!(
+                table
+                    .publish_directory(Directory::none(), first(true), &Backoff::spinning())
+                    .is_ok()
+            );
+            assert_eq!(table.extents.segments(), 2, "a segment that was not published is lost");
         }
 
         #[test]
-        fn who_may_not_wait_has_a_segment_of_its_own() {
+        fn a_caller_that_may_not_wait_gets_a_segment_of_its_own() {
             let (extents, backoff) = (Of::new(), Backoff::never());
             extents.provide(bins(1), &backoff);
             let held = extents.make().unwrap().room.lock();
             extents.provide(bins(1), &backoff);
             let segment = extents.segment(&backoff).unwrap();
             drop(held);
-            assert!(!extents.own(segment.block()));
-            assert!(extents.own(extents.segment(&backoff).unwrap().block()));
+            assert!(!extents.contains(segment.block()));
+            assert!(extents.contains(extents.segment(&backoff).unwrap().block()));
         }
     }
 }
@@ -470,15 +483,15 @@ mod imp {
 mod imp {
     use crate::bins::layout::Layout;
     use crate::facade::Word;
+    use crate::memory::AllocError;
     use crate::sync::backoff::Backoff;
-    use crate::table::memory::AllocError;
     use crate::table::segment::Segment;
     use core::marker::PhantomData;
 
-    /// Where no huge pages can be asked for, there are no extents: every segment is an allocation.
+    /// Without huge pages there are no extents, and every segment is an allocation.
     pub(crate) struct Extents<K, V>(PhantomData<(K, V)>);
 
-    #[allow(clippy::unused_self)] // As the others have it.
+    #[allow(clippy::unused_self)] // The other implementation uses it.
     impl<K, V> Extents<K, V> {
         pub(crate) const fn new() -> Self {
             Self(PhantomData)
@@ -498,7 +511,7 @@ mod imp {
 
         pub(crate) fn take_back(&self, _block: *mut Word, _: &Backoff) {}
 
-        pub(crate) fn own(&self, _block: *mut Word) -> bool {
+        pub(crate) fn contains(&self, _block: *mut Word) -> bool {
             false
         }
 

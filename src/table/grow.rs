@@ -1,30 +1,31 @@
-//! Growth: who decides that bins are to be split, and which.
+//! Growth: when the table gets more bins, and which bins are split.
 //!
-//! Bins are born in order of their number (linear hashing): bin `2^k + i` from bin `i`. Whoever adds the
-//! entry that lifts the count over the wanted load claims the next segment and has all its bins born, so
-//! that at rest no segment is split in part and every hint of the directory is right. A claim that comes
-//! to nothing (no memory, the caller may not wait, or the user's `Hash` panics) is given up and leaves bins
-//! unborn: their keys stay in the bin they would have come from, and the next demand for one, or for a bin
-//! that comes from it, makes it up.
+//! Bins are initialized in the order of their numbers (linear hashing): bin `2^k + i` from bin `i`. The writer whose
+//! insert lifts the count above the target load claims the next segment and initializes all its bins. So at rest no
+//! segment is initialized in part, and every hint of the directory is right. A claim fails if there is no memory, if
+//! the caller may not wait, or if the user's `Hash` panics. The writer then returns the claim and leaves bins
+//! uninitialized: their keys stay in the bin that they would have come from, and the next insert that needs such a bin,
+//! or a bin that comes from it, initializes it.
 
 use super::directory::Directory;
 use super::split::Split;
 use super::{Failure, Table, low_bits};
+use crate::api::hash::KeyHash;
 use crate::bins::layout::Layout;
-use crate::bins::tags::{Depth, Hash};
+use crate::bins::tags::Depth;
 use crate::facade::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::backoff::Backoff;
 use core::mem;
 
-/// Segments filled on account of one insert, at most: a bound on its work.
+/// The largest number of segments that one insert initializes: a bound on its work.
 const BUDGET: usize = 2;
-/// Growth ahead of demand is for such a part of the entries more than there are.
+/// `grow_ahead` provides bins for `len / AHEAD` more entries than the table has.
 const AHEAD: usize = 32;
-/// Bits of a bin's number, at most; more could not be addressed.
+/// The largest number of bits of a bin's number. More bins could not be addressed.
 const MAX_BITS: u32 = usize::BITS - 8;
 
-/// A segment that was claimed and is not done. Dropped, by a failure or a panic, it gives the claim up, unless others
-/// have claimed further already.
+/// A segment that this writer has claimed and not finished. The destructor, which only a failure or a panic runs,
+/// returns the claim, unless other writers have claimed further segments.
 struct Claim<'a> {
     claimed: &'a AtomicUsize,
     first: usize,
@@ -34,7 +35,7 @@ struct Claim<'a> {
 impl Drop for Claim<'_> {
     #[cold]
     fn drop(&mut self) {
-        // relaxed: a hint; `ensure` looks at the bins themselves.
+        // relaxed: a hint; `initialize_bin` checks the bins themselves.
         let _ = self.claimed.compare_exchange(
             self.next,
             self.first,
@@ -44,60 +45,65 @@ impl Drop for Claim<'_> {
     }
 }
 
-/// A move to a larger table that is not done. Dropped, by a failure or a panic, it leaves word that the move was cut
-/// short.
+/// A move to a larger table that is not finished. The destructor, which only a failure or a panic runs, notes that the
+/// move was interrupted.
 struct Move<'a>(&'a AtomicBool);
 
 impl Drop for Move<'_> {
     #[cold]
     fn drop(&mut self) {
-        // relaxed: a hint; `ensure` looks at the bins themselves.
+        // relaxed: a hint; `initialize_bin` checks the bins themselves.
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
 impl<K: Copy, V: Copy> Table<K, V> {
-    /// Called now and then by inserts, with the number of entries: has the bins born that this asks for.
-    /// Its failures are no failure of the insert's.
+    /// Initializes the bins that `total` entries need. Inserts call it now and then. It may fail, because an insert
+    /// succeeds in a table that is too small too.
     #[inline]
-    pub(super) fn grow(&self, total: usize, rehash: &impl Fn(&K) -> Hash, backoff: &mut Backoff) {
+    pub(super) fn grow(
+        &self,
+        total: usize,
+        rehash: &impl Fn(&K) -> KeyHash,
+        backoff: &mut Backoff,
+    ) {
         let wanted = Layout::<K, V>::bins_for(total);
         if !self.has(wanted) {
             let _ = self.grow_to(wanted, BUDGET, rehash, backoff);
         }
     }
 
-    /// Whether so many bins have been asked to be born.
+    /// Whether `wanted` bins have been claimed.
     #[inline]
     pub(crate) fn has(&self, wanted: usize) -> bool {
-        // relaxed: a hint, as below.
-        if self.cut_short.load(Ordering::Relaxed) {
+        // relaxed: a hint; growth checks the bins themselves.
+        if self.interrupted.load(Ordering::Relaxed) {
             return false;
         }
         match self.directory() {
             Some(directory) if directory.is_small() => wanted <= directory.root_bins(),
-            // relaxed: a hint; `ensure` looks at the bins themselves.
+            // relaxed: a hint; `initialize_bin` checks the bins themselves.
             _ => wanted <= self.claimed.load(Ordering::Relaxed),
         }
     }
 
-    /// Entries that there is room for before bins are born.
+    /// Returns the number of entries for which the bins suffice.
     pub(crate) fn capacity(&self) -> usize {
         let bins = match self.directory() {
             None => 0,
             Some(directory) if directory.is_small() => directory.root_bins(),
-            // relaxed: a hint.
+            // relaxed: a hint; it counts bins for the user only.
             Some(_) => self.claimed.load(Ordering::Relaxed),
         };
-        // Growth may have been put off.
+        // The table may hold more entries than its bins are for, if growth failed.
         Layout::<K, V>::entries_for(bins).max(self.len())
     }
 
-    /// Has bins born until there are `wanted`, in one piece of memory as far as that is to be had.
+    /// Initializes bins until there are `wanted`, with as few allocations as the allocator permits.
     pub(crate) fn make_room(
         &self,
         wanted: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         // relaxed: a hint, here only a size.
@@ -106,17 +112,17 @@ impl<K: Copy, V: Copy> Table<K, V> {
         self.grow_to(wanted, usize::MAX, rehash, backoff)
     }
 
-    /// Has the overflow lines exist that `len` entries take, if their hashes are as good as chance.
+    /// Provides the overflow lines that `len` entries need if their hashes are random.
     pub(crate) fn provide_lines(&self, len: usize, backoff: &Backoff) -> Result<(), Failure> {
         self.pool.provide(Layout::<K, V>::lines_for(len), backoff)
     }
 
-    /// Has the bins born that some more entries than there are would ask for, `budget` segments of them
-    /// at most; says whether more are due.
+    /// Initializes, in at most `budget` segments, the bins that a few more entries than there are would need. Returns
+    /// whether more bins are due.
     pub(crate) fn grow_ahead(
         &self,
         budget: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<bool, Failure> {
         let len = self.len();
@@ -132,40 +138,40 @@ impl<K: Copy, V: Copy> Table<K, V> {
         Ok(!self.has(wanted))
     }
 
-    /// Has bins born until there are `wanted`, or `budget` segments of them are done.
+    /// Initializes bins until there are `wanted`, or until `budget` segments are done.
     #[cold]
     #[inline(never)]
     pub(crate) fn grow_to(
         &self,
         wanted: usize,
         mut budget: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         if wanted > 1 << MAX_BITS {
             return Err(Failure::Alloc);
         }
         if self.directory().is_none() {
-            self.begin(backoff)?;
+            self.make_first_directory(backoff)?;
         }
-        // relaxed: a hint; `ensure` looks at the bins themselves.
-        if self.cut_short.load(Ordering::Relaxed) {
+        // relaxed: a hint; `initialize_bin` checks the bins themselves.
+        if self.interrupted.load(Ordering::Relaxed) {
             self.finish_move(rehash, backoff)?;
         }
         while let Some(small) = self.directory().filter(|directory| directory.is_small()) {
             if wanted <= small.root_bins() {
                 return Ok(());
             }
-            self.move_up(small, wanted, rehash, backoff)?;
+            self.move_to_larger(small, wanted, rehash, backoff)?;
         }
         let segment = 1 << Layout::<K, V>::SEGMENT_BITS;
         while budget > 0 {
-            // relaxed: a hint; `ensure` looks at the bins themselves.
+            // relaxed: a hint; `initialize_bin` checks the bins themselves.
             let first = self.claimed.load(Ordering::Relaxed);
             if first >= wanted {
                 break;
             }
-            // relaxed: as above.
+            // relaxed: a hint; the claim only spreads the work over writers.
             let claim = self.claimed.compare_exchange(
                 first,
                 first + segment,
@@ -176,101 +182,103 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 backoff.again()?;
                 continue;
             }
+            // If the next call fails or panics, the destructor of the claim returns it, and another insert tries again.
             let claim = Claim { claimed: &self.claimed, first, next: first + segment };
-            self.bear(first, rehash, backoff)?;
+            self.initialize_segment(first, rehash, backoff)?;
             mem::forget(claim);
             budget -= 1;
         }
         Ok(())
     }
 
-    /// Replaces a small table by the next larger one that `wanted` asks for, and moves all keys to it.
-    fn move_up(
+    /// Replaces a small table by the next larger one that `wanted` bins need, and moves all keys there.
+    fn move_to_larger(
         &self,
         small: Directory<'_, K, V>,
         wanted: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let bits = Self::next_bits(wanted);
         let made = self.make_directory(bits, false, small.as_ptr(), backoff)?;
-        self.adopt(small.as_ptr(), made, backoff)?;
-        let under_way = Move(&self.cut_short);
+        self.publish_directory(small.as_ptr(), made, backoff)?;
+        let under_way = Move(&self.interrupted);
         for bin in 0..small.root_bins() {
-            self.try_ensure(bin, rehash, backoff)?;
+            self.try_initialize_bin(bin, rehash, backoff)?;
         }
         mem::forget(under_way);
         Ok(())
     }
 
-    /// Takes up a move that was cut short: has all bins born that do not come from a split.
+    /// Finishes a move that was interrupted: initializes all root bins.
     #[cold]
     fn finish_move(
         &self,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let Some(directory) = self.directory() else { return Ok(()) };
-        // relaxed: a hint; `ensure` looks at the bins themselves.
-        self.cut_short.store(false, Ordering::Relaxed);
-        let under_way = Move(&self.cut_short);
+        // relaxed: a hint; `initialize_bin` checks the bins themselves.
+        self.interrupted.store(false, Ordering::Relaxed);
+        let under_way = Move(&self.interrupted);
         for bin in 0..directory.root_bins() {
-            self.try_ensure(bin, rehash, backoff)?;
+            self.try_initialize_bin(bin, rehash, backoff)?;
         }
         mem::forget(under_way);
         Ok(())
     }
 
-    /// Has all bins of the segment born that begins with bin `first`.
-    fn bear(
+    /// Initializes all bins of the segment that begins with bin `first`.
+    fn initialize_segment(
         &self,
         first: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         self.ensure_segment(first, backoff)?;
         let Some(directory) = self.directory() else { return Ok(()) };
         let mut numbers = first..first + directory.segment_bins();
         if first < directory.root_bins() {
-            return numbers.try_for_each(|number| self.try_ensure(number, rehash, backoff));
+            return numbers.try_for_each(|number| self.try_initialize_bin(number, rehash, backoff));
         }
         let top = first.ilog2();
         let depth = Depth::of_bits(top);
         for number in numbers {
             let (parent, child) = (directory.bin(number & !(1 << top)), directory.bin(number));
             let (state, tags) = (parent.seq().begin(), parent.tags());
-            // Mostly nobody else is at it, and the parent's bin was born in its turn.
+            // Mostly no other writer is in the parent, and the parent itself was initialized when it was due.
             let done = tags.depth() == depth && {
                 let split = self.split_into_slots(parent, state, tags, child, rehash, backoff)?;
                 matches!(split, Split::Done)
             };
             if !done {
-                self.try_ensure(number, rehash, backoff)?;
+                self.try_initialize_bin(number, rehash, backoff)?;
             }
         }
         Ok(())
     }
 
-    /// Has bin `number` born, unless others write to the bin that it comes from again and again: then its
-    /// keys stay there, where everybody finds them, until the next demand. A writer that grows the table
-    /// is thus not held up by others for as long as they please.
-    fn try_ensure(
+    /// Initializes bin `number`, unless other threads keep writing to the bin that it comes from. Then its keys stay
+    /// there, where every lookup finds them, until the next demand: other writers cannot hold up a writer that grows
+    /// the table.
+    fn try_initialize_bin(
         &self,
         number: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &Backoff,
     ) -> Result<(), Failure> {
-        match self.ensure(number, rehash, &mut backoff.bounded()) {
+        match self.initialize_bin(number, rehash, &mut backoff.bounded()) {
             Err(Failure::Busy) if backoff.may_wait() => Ok(()),
             done => done,
         }
     }
 
-    /// Has bin `number` born: splits its nearest born ancestor, and again, until it is.
-    pub(crate) fn ensure(
+    /// Initializes bin `number`: splits its nearest initialized ancestor, and repeats that until the bin is
+    /// initialized.
+    pub(crate) fn initialize_bin(
         &self,
         number: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         loop {
@@ -280,46 +288,46 @@ impl<K: Copy, V: Copy> Table<K, V> {
             }
             let Some(directory) = self.directory() else { return Ok(()) };
             let mut ancestor = number;
-            // Each bin's depth is read once: one that is born between two readings would be split.
+            // Each bin's depth is read once: a bin that another thread initialized between two reads would be split.
             let depth = loop {
                 let depth = directory.bin(ancestor).tags().depth();
-                if depth != Depth::UNBORN || ancestor < directory.root_bins() {
+                if depth != Depth::UNINITIALIZED || ancestor < directory.root_bins() {
                     break depth;
                 }
                 ancestor &= !(1 << ancestor.ilog2());
             };
-            if ancestor == number && depth != Depth::UNBORN {
+            if ancestor == number && depth != Depth::UNINITIALIZED {
                 return Ok(());
             }
-            if depth == Depth::UNBORN {
+            if depth == Depth::UNINITIALIZED {
                 self.move_bin(directory, ancestor, rehash, backoff)?;
-            } else if depth.is_lived_in() && number & low_bits(depth.bits()) == ancestor {
+            } else if depth.is_live() && number & low_bits(depth.bits()) == ancestor {
                 self.split(directory, ancestor, depth, rehash, backoff)?;
             } else {
-                // Somebody is between splitting this ancestor and publishing the bin that we want.
+                // Another thread has split this ancestor and not yet published the bin that this one waits for.
                 backoff.wait()?;
             }
         }
     }
 
-    /// Moves all keys that belong to root bin `number`, with their whole bin, out of the small table.
+    /// Moves all keys of root bin `number`, and of the bins that share its old bin, out of the small table.
     fn move_bin(
         &self,
         directory: Directory<'_, K, V>,
         number: usize,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let Some(small) = directory.small() else { return Ok(()) };
         let old = number & (small.root_bins() - 1);
         let bin = small.bin(old);
         let depth = bin.tags().depth();
-        if depth == Depth::UNBORN {
-            // The small table has not got its own keys yet.
+        if depth == Depth::UNINITIALIZED {
+            // The small table has not received its own keys yet.
             return self.move_bin(small, old, rehash, backoff);
         }
         if depth == Depth::MOVED {
-            // Somebody is between moving this bin out and publishing the bins it went to.
+            // Another thread has moved this bin out and not yet published the bins that the keys went to.
             return Ok(backoff.wait()?);
         }
         let fan = directory.root_bins() / small.root_bins();
@@ -335,13 +343,13 @@ impl<K: Copy, V: Copy> Table<K, V> {
         )
     }
 
-    /// Splits bin `number` at `depth` in two.
+    /// Splits bin `number`, of depth `depth`, in two.
     fn split(
         &self,
         directory: Directory<'_, K, V>,
         number: usize,
         depth: Depth,
-        rehash: &impl Fn(&K) -> Hash,
+        rehash: &impl Fn(&K) -> KeyHash,
         backoff: &mut Backoff,
     ) -> Result<(), Failure> {
         let child = number + (1 << depth.bits());
@@ -351,7 +359,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         self.redistribute(bin, depth, 2, true, |_| directory.bin(child), rehash, backoff)
     }
 
-    /// Makes sure that the segment of bin `number` exists, and its ancestors' segments before it.
+    /// Ensures that the segment of bin `number` exists, and its ancestors' segments before it.
     fn ensure_segment(&self, number: usize, backoff: &mut Backoff) -> Result<(), Failure> {
         let first = number & !low_bits(Layout::<K, V>::SEGMENT_BITS);
         loop {
@@ -362,9 +370,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
                 return Ok(());
             }
             if first >= directory.reach() {
-                self.double(directory, backoff)?;
+                self.double_directory(directory, backoff)?;
                 continue;
             }
+            // A segment's entry repeats its parent's until it exists, so a child's segment needs its parent's first.
             let parent = first & !(1 << first.ilog2());
             if !directory.has_segment(parent) {
                 self.ensure_segment(parent, backoff)?;
@@ -373,14 +382,14 @@ impl<K: Copy, V: Copy> Table<K, V> {
             let segment = self.segment(backoff)?;
             let mut segment = Some(segment);
             let guard = self.lock_growth(backoff);
-            // Read again: only the lock's holder changes it.
+            // Read again under the lock, which only one thread holds: another thread may have added the segment.
             if guard.is_ok()
                 && let Some(directory) = self.directory()
                 && first < directory.reach()
                 && !directory.has_segment(first)
                 && let Some(segment) = segment.take()
             {
-                directory.enter(first, segment.take());
+                directory.add_segment(first, segment.take());
             }
             let busy = guard.err();
             if let Some(unused) = segment {
@@ -392,20 +401,25 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    fn double(&self, directory: Directory<'_, K, V>, backoff: &mut Backoff) -> Result<(), Failure> {
+    /// Replaces the directory by one of twice the entries.
+    fn double_directory(
+        &self,
+        directory: Directory<'_, K, V>,
+        backoff: &mut Backoff,
+    ) -> Result<(), Failure> {
         let made = directory.doubled()?;
         let guard = self.lock_growth(backoff);
-        let mut adopted = false;
+        let mut published = false;
         if guard.is_ok() && self.current() == directory.as_ptr() {
-            // SAFETY: `made` is ours until it is published.
+            // SAFETY: `made` is a live directory, which no other thread sees before it is published.
             if let Some(longer) = unsafe { Directory::from_ptr(made) } {
                 longer.fill_from(directory);
             }
-            adopted = self.replace_directory(directory.as_ptr(), made);
+            published = self.replace_directory(directory.as_ptr(), made);
         }
         let busy = guard.err();
-        if !adopted {
-            // SAFETY: never shared; it owns no segments.
+        if !published {
+            // SAFETY: `made` was never shared, and owns no segments.
             unsafe { Directory::free(made) };
         }
         busy.map_or(Ok(()), |busy| Err(busy.into()))

@@ -1,12 +1,12 @@
-//! Models of keys of two words: a reader can fetch one torn, but the user's `Hash` and `Eq` never see it so.
+//! Models of keys of two words: a reader can fetch a torn key, but the user's `Hash` and `Eq` never see one.
 //!
-//! In each model a slot passes from one key to another of the same tag while another thread reads it. As in the
-//! models of [`loom`](super::loom) a key tells its own hash, and the writer comes first.
+//! In each model a slot passes from one key to another of the same tag while another thread reads it. As in the models
+//! of [`loom`](super::loom), a key is its own hash, and the writer runs first.
 
 use super::Table;
 use super::write::Change;
+use crate::api::hash::KeyHash;
 use crate::bins::bin::Entry;
-use crate::bins::tags::Hash;
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::{Twin, explore};
 use ::loom::sync::Arc;
@@ -14,19 +14,22 @@ use ::loom::thread;
 use std::format;
 use std::vec::Vec;
 
-fn hash(key: &Twin) -> Hash {
-    Hash(key.seen())
+fn hash(key: &Twin) -> KeyHash {
+    KeyHash(key.seen())
 }
 
 type Map = Table<Twin, ()>;
 
 impl Map {
-    /// A table of two bins, or of one, with the key 0 in it.
+    /// Returns a table of two bins, or of one, that holds the key 0.
     fn with_one_key(bits: u32) -> Arc<Self> {
         let map = Map::new();
         let made =
             map.make_directory(bits, true, std::ptr::null_mut(), &Backoff::spinning()).unwrap();
-        assert!(map.adopt(super::directory::Directory::none(), made, &Backoff::spinning()).is_ok());
+        assert!(
+            map.publish_directory(super::directory::Directory::none(), made, &Backoff::spinning())
+                .is_ok()
+        );
         map.change(Twin::of(0), Change::Entry(Twin::of(0), ()));
         Arc::new(map)
     }
@@ -47,7 +50,7 @@ impl Map {
         assert!(done.is_ok());
     }
 
-    /// The key 0 goes, and the key 4 takes its slot.
+    /// Removes the key 0, and inserts the key 4, which takes its slot.
     fn pass_the_slot_on(&self) {
         self.change(Twin::of(0), Change::Remove);
         self.change(Twin::of(4), Change::Entry(Twin::of(4), ()));
@@ -75,7 +78,7 @@ fn loom_a_split_hashes_whole_keys() {
         let map = Map::with_one_key(1);
         let other = map.clone();
         let splitter = thread::spawn(move || {
-            other.ensure(2, &hash, &mut Backoff::spinning()).unwrap();
+            other.initialize_bin(2, &hash, &mut Backoff::spinning()).unwrap();
         });
         map.pass_the_slot_on();
         splitter.join().unwrap();

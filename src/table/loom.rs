@@ -1,15 +1,15 @@
-//! Models of the table's protocols: two slots a bin, two bins a segment, one entry an overflow line.
+//! Models of the table's protocols, with two slots a bin, two bins a segment, and one entry an overflow line.
 //!
-//! A key is its own hash: low bits choose the bin, the top seven the tag, so a model lays out exactly the
-//! bins it is about. The writer comes first (in the main thread, or spawned first): loom shows a
-//! reader that comes first in program order no value that is stored later. Each model names the outcomes
-//! it must have met by the end; a model that explored nothing fails.
+//! A key is its own hash: low bits choose the bin, the top seven the tag, so a model lays out exactly the bins that it
+//! is about. The writer runs in the main thread, or is spawned first, because loom shows a reader that comes first in
+//! program order no value that is stored later. Each model names the outcomes that must occur; a model that explored
+//! nothing fails.
 
 use super::Table;
 use super::walk::Position;
 use super::write::Change;
+use crate::api::hash::KeyHash;
 use crate::bins::bin::Entry;
-use crate::bins::tags::Hash;
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::explore;
 use ::loom::sync::Arc;
@@ -18,17 +18,17 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
-/// Two words: a torn value has unlike halves.
+/// Two words: the halves of a torn value differ.
 type Value = [u64; 2];
 type Map = Table<u64, Value>;
 
-/// A key whose bin bits are `bits` and whose tag is `tag`.
+/// Returns a key whose bin bits are `bits` and whose tag is `tag`.
 const fn key(bits: u64, tag: u64) -> u64 {
     bits | tag << 57
 }
 
-fn hash(key: &u64) -> Hash {
-    Hash(*key)
+fn hash(key: &u64) -> KeyHash {
+    KeyHash(*key)
 }
 
 const fn twice(n: u64) -> Value {
@@ -40,7 +40,10 @@ impl Map {
         let map = Map::new();
         let made =
             map.make_directory(bits, true, std::ptr::null_mut(), &Backoff::spinning()).unwrap();
-        assert!(map.adopt(super::directory::Directory::none(), made, &Backoff::spinning()).is_ok());
+        assert!(
+            map.publish_directory(super::directory::Directory::none(), made, &Backoff::spinning())
+                .is_ok()
+        );
         map
     }
 
@@ -72,10 +75,10 @@ impl Map {
     }
 
     fn split_to(&self, bin: usize) {
-        self.ensure(bin, &hash, &mut Backoff::spinning()).unwrap();
+        self.initialize_bin(bin, &hash, &mut Backoff::spinning()).unwrap();
     }
 
-    /// All entries at rest, in key order.
+    /// Returns all entries in key order, while no other thread writes.
     fn all(&self) -> Vec<(u64, u64)> {
         let (mut all, mut bin, mut position) = (Vec::new(), Vec::new(), Some(Position::START));
         while let Some(at) = position {
@@ -121,12 +124,12 @@ fn loom_read_against_insert_and_remove() {
     });
 }
 
-/// One slot, two owners: a reader of the first key must not take the second key's value for its own.
+/// One slot has two owners, one after the other: a reader of the first key must not return the second key's value.
 #[test]
 fn loom_slot_reused_by_another_key() {
     explore(2, ["None", "Some(1)"], |saw| {
         let map = Arc::new(Map::of_bits(1));
-        // The same tag: only the key's words tell them apart.
+        // The same tag: only the keys differ.
         let (a, b) = (key(0, 5), key(4, 5));
         map.put(a, 1);
         let other = map.clone();
@@ -137,7 +140,7 @@ fn loom_slot_reused_by_another_key() {
     });
 }
 
-/// Removed and inserted again: the same key in the same slot with another value.
+/// A key is removed and inserted again, with another value in the same slot.
 #[test]
 fn loom_removed_and_inserted_again() {
     explore(2, ["None", "Some(1)", "Some(3)"], |saw| {
@@ -185,7 +188,7 @@ fn loom_two_counters_lose_nothing() {
     });
 }
 
-/// Bin 0 splits: one key stays, the other moves to bin 2. Neither is ever missing.
+/// Bin 0 splits: one key stays, the other moves to bin 2. A reader finds both at all times.
 #[test]
 fn loom_read_against_split() {
     explore(2, ["1 2"], |saw| {
@@ -206,7 +209,7 @@ fn loom_read_against_split() {
     });
 }
 
-/// After a split the moved key is rewritten in the child: nobody sees the new value and then the old.
+/// A key is rewritten in the child that a split moved it to: no reader sees the new value and then the old one.
 #[test]
 fn loom_split_then_write() {
     explore(2, ["1", "3 3"], |saw| {
@@ -215,7 +218,7 @@ fn loom_split_then_write() {
         map.put(moves, 1);
         let other = map.clone();
         let reader = thread::spawn(move || match other.read(moves).unwrap() {
-            // What comes after the old value proves nothing.
+            // After the old value, both values are allowed.
             1 => String::from("1"),
             first => format!("{first} {}", other.read(moves).unwrap()),
         });
@@ -248,7 +251,7 @@ fn loom_insert_against_split() {
     });
 }
 
-/// Whoever has seen the inserted key sees it again, while the bin under it splits.
+/// A reader that has seen the inserted key sees it again, while its bin splits.
 #[test]
 fn loom_insert_and_read_against_split() {
     explore(1, ["None None", "None Some(3)", "Some(3) Some(3)"], |saw| {
@@ -281,8 +284,8 @@ fn loom_two_splitters() {
     });
 }
 
-/// Bin 4 comes from bin 0 at depth 2: whoever wants it first splits bin 0 at depth 1. Two growers, each
-/// doubling the directory when it gets there.
+/// Bin 4 comes from bin 0 at depth 2, so a thread that needs it first splits bin 0 at depth 1. Two threads grow the
+/// table, and each doubles the directory when it has to.
 #[test]
 fn loom_two_levels_and_two_growers() {
     explore(2, ["ok"], |saw| {
@@ -315,7 +318,7 @@ fn loom_read_against_two_levels() {
     });
 }
 
-/// A third key goes to an overflow line and comes back out; the line is recycled by another bin meanwhile.
+/// A third key goes to an overflow line and is removed again, and another bin takes the line.
 #[test]
 fn loom_read_against_overflow_and_recycling() {
     explore(2, ["None None", "None Some(3)", "Some(3) None", "Some(3) Some(3)"], |saw| {
@@ -330,14 +333,14 @@ fn loom_read_against_overflow_and_recycling() {
         let reader = thread::spawn(move || (other.read(far), other.read(far)));
         map.put(far, 3);
         map.remove(far);
-        // The line now belongs to bin 1, with the same tag in it.
+        // Now the line belongs to bin 1, and holds a key with the same tag.
         map.put(key(1, 7), 9);
         let (a, b) = reader.join().unwrap();
         saw(format!("{a:?} {b:?}"));
     });
 }
 
-/// A present key in the second line of a chain, while the first line is unlinked and goes to another bin.
+/// A key is in the second line of a list, while the first line is unlinked and goes to another bin.
 #[test]
 fn loom_walk_against_recycling() {
     explore(2, ["Some(4)"], |saw| {
@@ -356,8 +359,8 @@ fn loom_walk_against_recycling() {
     });
 }
 
-/// As before, but it is another thread that takes the line: nothing but the pool's own release fence
-/// stands between its first store to the line and the walker.
+/// As before, but another thread takes the line: only the pool's own release fence is between its first store to the
+/// line and the walker's load.
 #[test]
 fn loom_walk_against_recycling_elsewhere() {
     explore(2, ["Some(4)"], |saw| {
@@ -380,7 +383,7 @@ fn loom_walk_against_recycling_elsewhere() {
     });
 }
 
-/// A bin with overflow lines splits, its lines are given back and taken by another bin.
+/// A bin with overflow lines splits, and another bin takes the lines that it returns.
 #[test]
 fn loom_split_with_overflow() {
     explore(2, ["Some(1) Some(3)"], |saw| {
@@ -401,7 +404,7 @@ fn loom_split_with_overflow() {
     });
 }
 
-/// Splits that hand lines to the child: three keys of one bin all move.
+/// A split gives lines to the child: three keys of one bin all move.
 #[test]
 fn loom_split_that_overflows_the_child() {
     explore(2, ["Some(1) Some(2) Some(3)"], |saw| {
@@ -416,7 +419,7 @@ fn loom_split_that_overflows_the_child() {
     });
 }
 
-/// The first small table gives its keys to the next: readers find them through either.
+/// The first small table moves its keys to the next: readers find them through either.
 #[test]
 fn loom_small_table_moves_up() {
     explore(2, ["Some(1) Some(2)"], |saw| {
@@ -451,7 +454,7 @@ fn loom_insert_while_small_table_moves_up() {
     });
 }
 
-/// Two threads move the same small table up: what one has moved, the other does not split.
+/// Two threads move the same small table: one does not split what the other has moved.
 #[test]
 fn loom_two_movers() {
     explore(2, ["ok"], |saw| {
@@ -471,7 +474,7 @@ fn loom_two_movers() {
     });
 }
 
-/// Two threads find no table at all and both make the first.
+/// Two threads find no table, and both make the first.
 #[test]
 fn loom_two_first_inserts() {
     explore(2, ["ok"], |saw| {
@@ -486,7 +489,7 @@ fn loom_two_first_inserts() {
     });
 }
 
-/// Iteration meets every key that is present throughout exactly once, while a bin splits under it.
+/// A walk meets each key that is present throughout exactly once, while a bin splits.
 #[test]
 fn loom_scan_against_split() {
     explore(2, ["ok"], |saw| {
@@ -505,7 +508,7 @@ fn loom_scan_against_split() {
     });
 }
 
-/// Iteration hands out whole values only.
+/// A walk returns whole values only.
 #[test]
 fn loom_scan_against_upsert() {
     explore(2, ["1", "2"], |saw| {
@@ -519,7 +522,7 @@ fn loom_scan_against_upsert() {
     });
 }
 
-/// `retain` shows whole values only, and keeps what was stored meanwhile.
+/// `retain` shows whole values only, and keeps a value that was stored meanwhile.
 #[test]
 fn loom_retain_against_upsert() {
     explore(2, ["1 2", "2 2"], |saw| {
@@ -545,7 +548,7 @@ fn loom_retain_against_upsert() {
     });
 }
 
-/// `clear` beside an insert: what is left is counted.
+/// `clear` beside an insert: the count is that of the entries that are left.
 #[test]
 fn loom_clear_against_insert() {
     explore(2, ["0", "1"], |saw| {
@@ -562,7 +565,7 @@ fn loom_clear_against_insert() {
     });
 }
 
-/// A reader that may not wait says so, and never mistakes a locked bin for an absent key.
+/// A reader that may not wait reports that it would have to, and never takes a locked bin for an absent key.
 #[test]
 fn loom_try_get_never_waits() {
     explore(3, ["Busy", "Some(1)", "Some(2)"], |saw| {
@@ -582,9 +585,9 @@ fn loom_try_get_never_waits() {
     });
 }
 
-/// A batch answers as one lookup after the other: the second key was inserted before the first was replaced.
+/// A batch answers as one lookup after the other does: the second key was inserted before the first was replaced.
 #[test]
-fn loom_a_window_answers_in_turn() {
+fn loom_a_window_answers_in_order() {
     explore(2, ["Some(1) None", "Some(1) Some(5)", "Some(2) Some(5)"], |saw| {
         let map = Arc::new(Map::of_bits(1));
         let keys = [key(0, 5), key(1, 6)];
@@ -593,7 +596,7 @@ fn loom_a_window_answers_in_turn() {
         let reader = thread::spawn(move || {
             let mut answers = [None; 2];
             other.get_window(
-                &keys.map(Hash),
+                &keys.map(KeyHash),
                 |at, key| *key == keys[at],
                 |entry| entry.value(),
                 |_| {},
@@ -604,13 +607,13 @@ fn loom_a_window_answers_in_turn() {
         map.put(keys[1], 5);
         map.put(keys[0], 2);
         let [first, second] = reader.join().unwrap();
-        let in_turn = first != Some(2) || second.is_some();
-        assert!(in_turn, "an absence is older than the value in front of it");
+        let in_order = first != Some(2) || second.is_some();
+        assert!(in_order, "an absence is older than the value in front of it");
         saw(format!("{first:?} {second:?}"));
     });
 }
 
-/// Lines are pushed by one thread and popped by another, which goes by the links that the first one stored.
+/// One thread pushes lines, and another pops them and follows the links that the first one stored.
 #[test]
 fn loom_lines_change_hands() {
     explore(2, ["[1, 2]", "[3, 4]"], |saw| {

@@ -1,20 +1,17 @@
-//! The table without hashers and without `Borrow`: what all hash maps of this crate stand on.
+//! The hash table below all hash maps of this crate, without hashers and without `Borrow`.
 //!
-//! Linear hashing over bins that never move and are never freed while the table is shared. That one fact
-//! lets a reader run with no guard, no pin and no reclamation. Reading is in `read`, writing in `write`,
-//! growth in `grow` and `split`, walking over all bins in `walk` and `scan`, many keys at a time in
-//! `window`.
+//! Linear hashing over bins that never move and are never freed while the table is shared. Because of that, a reader
+//! needs no guard, no pin and no reclamation. The modules: `read` looks keys up, `write` changes entries, `grow` and
+//! `split` add bins, `walk` and `scan` visit all bins, and `window` looks many keys up together.
 
-pub(crate) mod cursor;
+mod arena;
 pub(crate) mod directory;
 mod extent;
 mod grow;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod keys_loom;
-mod lent;
 #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
 mod loom;
-pub(crate) mod memory;
 mod overflow;
 #[cfg(feature = "rayon")]
 pub(crate) mod pieces;
@@ -26,79 +23,57 @@ pub(crate) mod walk;
 pub(crate) mod window;
 pub(crate) mod write;
 
+use self::arena::Arena;
 use self::directory::{Directory, Head};
 use self::extent::Extents;
-use self::lent::Lent;
-use self::memory::{AllocError, Words};
 use self::overflow::Pool;
 use self::segment::Segment;
+use crate::api::failure::Failure;
+use crate::api::hash::KeyHash;
 use crate::bins::bin::Bin;
 use crate::bins::layout::Layout;
-use crate::bins::tags::{Depth, Hash, Tags};
-use crate::error::{TryError, TryReserveError};
+use crate::bins::tags::{Depth, Tags};
+use crate::error::TryReserveError;
 use crate::facade::Word;
 use crate::facade::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use crate::facade::lock::Lock;
+use crate::memory::{self, AllocError, Words};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::stripes::Counter;
-use crate::sync::words::Afar;
+use crate::sync::words::Indirect;
 use alloc::vec::Vec;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::ptr;
 
-/// Sizes, in bits of the bin number, of the small tables that a map begins with. Each is one segment;
-/// the keys of one move to the next whole. After the last come segments of full size, and splits.
+/// The sizes of the small tables that a map begins with, in bits of the bin number. Each small table is one segment,
+/// and growth moves all keys of one to the next. The table after the last has segments of full size, and grows by
+/// splits.
 const SMALL: &[u32] = if cfg!(hedgerow_loom) { &[0] } else { &[0, 2, 5] };
 
-/// Why an operation went no further.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    Busy,
-    Alloc,
-}
-
-impl From<WouldWait> for Failure {
-    fn from(_: WouldWait) -> Self {
-        Self::Busy
-    }
-}
-
-impl From<Failure> for TryError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Busy => Self::Busy,
-            Failure::Alloc => Self::Alloc,
-        }
-    }
-}
-
-impl From<AllocError> for Failure {
-    fn from(_: AllocError) -> Self {
-        Self::Alloc
-    }
-}
-
-/// Figures about a table.
+/// The memory that a table uses.
 #[derive(Default)]
 pub(crate) struct Usage {
     pub(crate) bins: usize,
-    /// In use.
+    /// Overflow lines that hold entries.
     pub(crate) overflow_lines: usize,
-    /// Of everything, but for what was lent.
+    /// Bytes of everything, except memory of the arena.
     pub(crate) bytes: usize,
-    /// Of what leads to segments and lines, once it has to be twice as long.
+    /// Bytes of the next directory and the next list of lines, which are twice as long as the current ones.
     pub(crate) doubling: usize,
-    /// Of what only waits for the table to be dropped.
+    /// Bytes that are unused, but freed only with the table.
     pub(crate) retired_bytes: usize,
 }
 
+/// A hash table that grows.
 pub(crate) struct Table<K, V> {
     /// The current directory; `Directory::none` until the first insert.
     directory: AtomicPtr<Head<K, V>>,
-    /// How many bins have been asked to be born, in a table of full segments: the next segment's first.
+    /// The number of bins that writers have claimed to initialize, in a table of full segments: the next segment's
+    /// first bin.
     claimed: AtomicUsize,
-    /// Whether a move to a larger table was cut short: bins of the table are unborn, and no thread is moving keys.
-    cut_short: AtomicBool,
+    /// Whether a move to a larger table was interrupted: the table has uninitialized bins, and no thread is moving
+    /// keys.
+    interrupted: AtomicBool,
     /// Held while the directory, or an entry of it, is replaced.
     growth: Lock<()>,
     extents: Extents<K, V>,
@@ -106,13 +81,13 @@ pub(crate) struct Table<K, V> {
     count: Counter,
 }
 
-// SAFETY: the raw pointers are to memory that the table owns. What threads hand each other through it
-// are copies of keys and values, so `Send` is all that they need; nobody ever borrows one in place.
+// SAFETY: the raw pointers are to memory that the table owns. Threads pass each other copies of keys and values through
+// it, which needs `Send` alone: no thread borrows one in place.
 unsafe impl<K: Send, V: Send> Send for Table<K, V> {}
-// SAFETY: as above: all shared words are accessed atomically, and only copies of payload leave.
+// SAFETY: as above: all shared words are accessed atomically, and only copies of keys and values leave the table.
 unsafe impl<K: Send, V: Send> Sync for Table<K, V> {}
 
-// No user code runs while the table is in a state that a panic could leave behind.
+// No user code runs while the table is in a state that a panic must not leave behind.
 impl<K, V> UnwindSafe for Table<K, V> {}
 impl<K, V> RefUnwindSafe for Table<K, V> {}
 
@@ -126,56 +101,61 @@ impl<K, V> Table<K, V> {
             Self {
                 directory: AtomicPtr::new(Directory::none()),
                 claimed: AtomicUsize::new(0),
-                cut_short: AtomicBool::new(false),
+                interrupted: AtomicBool::new(false),
                 growth: Lock::new(()),
                 extents: Extents::new(),
-                pool: Pool::new(Lent::none()),
+                pool: Pool::new(Arena::none()),
                 count: Counter::new(),
             }
         }
     }
 
-    /// The current directory, None in a table without bins.
+    /// Returns the current directory, None in a table without bins.
     #[inline(always)]
     fn directory(&self) -> Option<Directory<'_, K, V>> {
-        // SAFETY: null, or a directory that lives as long as the table.
+        // SAFETY: null, or the current directory, which is freed with the table.
         unsafe { Directory::from_ptr(self.current()) }
     }
 
-    /// The current directory for a look-up, which takes the one without bins for any other.
+    /// Returns the current directory for a lookup. A table without bins has a static directory, so a lookup does not
+    /// check for it: it finds an empty bin there.
     #[inline(always)]
     fn directory_to_read(&self) -> Option<Directory<'_, K, V>> {
         if cfg!(hedgerow_loom) {
             return self.directory();
         }
-        // [DI-2] acquire: pairs with [DI-1].
+        // [DI-2] acquire: pairs with the release in `replace_directory` [DI-1], so the segments that the directory
+        // lists are initialized.
         let directory = self.directory.load(Ordering::Acquire);
-        // SAFETY: it is never null but under the model checker.
+        // SAFETY: `new` stores `Directory::none()`, which is null only under the model checker, and `publish_directory`
+        // stores live directories.
         unsafe { core::hint::assert_unchecked(!directory.is_null()) };
-        // SAFETY: a static, or a directory that lives as long as the table.
+        // SAFETY: a static, or a directory that is freed with the table.
         unsafe { Directory::from_ptr(directory) }
     }
 
     /// Replaces the directory, if `expected` is still the current one. The caller holds the growth lock.
     fn replace_directory(&self, expected: *mut Head<K, V>, new: *mut Head<K, V>) -> bool {
-        // relaxed: changes only under the growth lock, which is held.
+        // relaxed: changes only under the growth lock, which the caller holds.
         if !ptr::eq(self.directory.load(Ordering::Relaxed), expected) {
             return false;
         }
-        // [DI-1] release: pairs with [DI-2].
+        // [DI-1] release: pairs with the acquires in `current` and `directory_to_read` [DI-2], so a thread that loads
+        // the new directory sees its segments.
         self.directory.store(new, Ordering::Release);
         true
     }
 
-    /// The current directory, null in a table without bins.
+    /// Returns the current directory, null in a table without bins.
     #[inline(always)]
     fn current(&self) -> *mut Head<K, V> {
-        // [DI-2] acquire: pairs with [DI-1].
+        // [DI-2] acquire: pairs with the release in `replace_directory` [DI-1], so the segments that the directory
+        // lists are initialized.
         let directory = self.directory.load(Ordering::Acquire);
         if ptr::eq(directory, Directory::none()) { ptr::null_mut() } else { directory }
     }
 
-    /// Bits of the next table that a map of few bins moves to when it wants `bins` bins.
+    /// Returns the bits of the next table that a small table with a need for `bins` bins moves to.
     fn next_bits(bins: usize) -> u32 {
         let full = Layout::<K, V>::SEGMENT_BITS;
         SMALL
@@ -186,7 +166,7 @@ impl<K, V> Table<K, V> {
             .unwrap_or(full)
     }
 
-    /// Bins for `capacity` entries, if there can be so many.
+    /// Returns the number of bins for `capacity` entries, if memory can hold them.
     pub(crate) fn checked_bins(capacity: usize) -> Result<usize, TryReserveError> {
         let bins = Layout::<K, V>::bins_for(capacity);
         let bytes = bins
@@ -194,12 +174,16 @@ impl<K, V> Table<K, V> {
             .and_then(|bins| bins.checked_mul(Layout::<K, V>::BIN * size_of::<usize>()))
             .filter(|&bytes| isize::try_from(bytes).is_ok())
             .ok_or(TryReserveError::CapacityOverflow)?;
-        // Small requests find out by themselves.
+        // Small requests fail by themselves if there is no memory.
         let large = bytes > 1 << 24;
-        if large && !memory::could_have(bytes / 2) { Err(TryReserveError::Alloc) } else { Ok(bins) }
+        if large && !memory::can_allocate(bytes / 2) {
+            Err(TryReserveError::Alloc)
+        } else {
+            Ok(bins)
+        }
     }
 
-    /// A table of at least `bins` bins, or the largest power of two below where that is not small.
+    /// Makes a table of at least `bins` bins. If that number is large, begins with the power of two below, and splits.
     pub(crate) fn with_bins(bins: usize) -> Result<Self, AllocError>
     where
         K: Copy,
@@ -211,17 +195,17 @@ impl<K, V> Table<K, V> {
         let made = table
             .make_directory(bits, true, ptr::null_mut(), &Backoff::spinning())
             .map_err(|_| AllocError)?;
-        let adopted = table.adopt(Directory::none(), made, &Backoff::spinning());
-        debug_assert!(adopted.is_ok());
+        let published = table.publish_directory(Directory::none(), made, &Backoff::spinning());
+        debug_assert!(published.is_ok());
         Ok(table)
     }
 
-    /// A directory with all segments for `bits` bits, its bins born (empty) or not. If it fails, it gives back the
-    /// segments that it has made.
+    /// Makes a directory with all segments for `bits` bits, whose bins are initialized (empty) if `initialized`. If
+    /// this fails, returns the segments that it has made.
     fn make_directory(
         &self,
         bits: u32,
-        born: bool,
+        initialized: bool,
         older: *mut Head<K, V>,
         backoff: &Backoff,
     ) -> Result<*mut Head<K, V>, Failure>
@@ -230,8 +214,8 @@ impl<K, V> Table<K, V> {
         V: Copy,
     {
         let mut segments = Vec::new();
-        let made = self.fill_directory(bits, born, older, &mut segments, backoff);
-        // Those of a directory that could not be had. A small one's are allocations of their own.
+        let made = self.fill_directory(bits, initialized, older, &mut segments, backoff);
+        // Segments of a small directory are allocations of their own, which their destructors free.
         if bits >= Layout::<K, V>::SEGMENT_BITS {
             for segment in segments {
                 self.give_back(segment, backoff);
@@ -240,11 +224,11 @@ impl<K, V> Table<K, V> {
         made
     }
 
-    /// As `make_directory`; if it fails, the segments that it made lie in `segments`.
+    /// Does what `make_directory` does. If it fails, the segments that it made are in `segments`.
     fn fill_directory(
         &self,
         bits: u32,
-        born: bool,
+        initialized: bool,
         older: *mut Head<K, V>,
         segments: &mut Vec<Segment<K, V>>,
         backoff: &Backoff,
@@ -261,8 +245,8 @@ impl<K, V> Table<K, V> {
             } else {
                 Segment::<K, V>::new(1 << segment_bits)?
             };
-            for index in 0..if born { 1usize << segment_bits } else { 0 } {
-                // SAFETY: one of the segment's bins; nobody else sees the segment yet.
+            for index in 0..if initialized { 1usize << segment_bits } else { 0 } {
+                // SAFETY: `index` is below the segment's number of bins, and no other thread sees the segment yet.
                 let bin = unsafe { Bin::<K, V>::new(segment.address(), index) };
                 bin.set_tags(Tags::empty(Depth::of_bits(bits)));
             }
@@ -271,7 +255,7 @@ impl<K, V> Table<K, V> {
         Ok(Directory::make(bits, segments, older)?)
     }
 
-    /// Takes the growth lock, waiting for it only if that is allowed.
+    /// Takes the growth lock, and waits for it only if the caller may wait.
     fn lock_growth(&self, backoff: &Backoff) -> Result<impl Sized + '_, WouldWait> {
         if backoff.may_wait() {
             Ok(self.growth.lock())
@@ -280,8 +264,8 @@ impl<K, V> Table<K, V> {
         }
     }
 
-    /// Makes `made` the directory if `expected` still is; frees it otherwise, and gives its segments back.
-    fn adopt(
+    /// Makes `made` the current directory if `expected` still is; else frees it and returns its segments.
+    fn publish_directory(
         &self,
         expected: *mut Head<K, V>,
         made: *mut Head<K, V>,
@@ -291,51 +275,52 @@ impl<K, V> Table<K, V> {
         K: Copy,
         V: Copy,
     {
-        // SAFETY: `made` is a live directory, ours until it is published.
+        // SAFETY: `made` is a live directory, which no other thread sees before it is published below.
         let Some(view) = (unsafe { Directory::from_ptr(made) }) else { return Ok(()) };
         let (small, bins) = (view.is_small(), view.root_bins());
         if !small {
             self.count.spread();
         }
         let guard = self.lock_growth(backoff);
-        let adopted = guard.is_ok() && self.replace_directory(expected, made);
-        if adopted && !small {
-            // relaxed: a hint; `ensure` looks at the bins themselves.
+        let published = guard.is_ok() && self.replace_directory(expected, made);
+        if published && !small {
+            // relaxed: a hint; `initialize_bin` checks the bins themselves.
             self.claimed.store(bins, Ordering::Relaxed);
         }
         let busy = guard.err();
-        if !adopted {
+        if !published {
             let words = Self::segment_words();
             let owns = |block| {
-                if !small && self.is_lent() {
-                    self.pool.lent.give_back(Words::borrowed(block), words, backoff);
+                if !small && self.has_arena() {
+                    self.pool.arena.give_back(Words::borrowed(block), words, backoff);
                     return false;
                 }
-                let borrowed = self.extents.own(block);
+                let borrowed = self.extents.contains(block);
                 if borrowed {
                     self.extents.take_back(block, backoff);
                 }
                 !borrowed
             };
-            // SAFETY: never shared, and its segments are its own but for those in extents, and those lent.
+            // SAFETY: `made` was never shared. It owns its segments, except those in extents and in the arena, for
+            // which `owns` returns false.
             unsafe { Directory::free_with_segments(made, owns) };
         }
         busy.map_or(Ok(()), Err)
     }
 
-    /// A segment, all bins unborn.
+    /// Returns a segment whose bins are all uninitialized.
     fn segment(&self, backoff: &Backoff) -> Result<Segment<K, V>, Failure> {
-        if !self.is_lent() {
+        if !self.has_arena() {
             return Ok(self.extents.segment(backoff)?);
         }
-        let words = self.pool.lent.words(Self::segment_words(), backoff)?;
+        let words = self.pool.arena.words(Self::segment_words(), backoff)?;
         Ok(Segment::of(words, 1 << Layout::<K, V>::SEGMENT_BITS))
     }
 
-    /// Takes back a segment that was not entered.
+    /// Takes back a segment that no directory lists.
     fn give_back(&self, segment: Segment<K, V>, backoff: &Backoff) {
-        if self.is_lent() {
-            self.pool.lent.give_back(segment.into_words(), Self::segment_words(), backoff);
+        if self.has_arena() {
+            self.pool.arena.give_back(segment.into_words(), Self::segment_words(), backoff);
         } else {
             self.extents.give_back(segment, backoff);
         }
@@ -343,19 +328,21 @@ impl<K, V> Table<K, V> {
 
     /// Makes the first directory.
     #[cold]
-    fn begin(&self, backoff: &Backoff) -> Result<(), Failure>
+    fn make_first_directory(&self, backoff: &Backoff) -> Result<(), Failure>
     where
         K: Copy,
         V: Copy,
     {
         let made = self.make_directory(Self::next_bits(1), true, ptr::null_mut(), backoff)?;
-        Ok(self.adopt(Directory::none(), made, backoff)?)
+        Ok(self.publish_directory(Directory::none(), made, backoff)?)
     }
 
-    /// The bin that holds the keys of `hash`, with its number, found from whatever the directory says.
+    /// Returns the bin that holds the keys of `hash`, and its number. It starts at the bin that the hint names, and
+    /// walks to the bin's ancestors until it meets one with keys.
     ///
-    /// None when a split is between two stores, or was finished after the directory was read: look again.
-    fn home(mut directory: Directory<'_, K, V>, hash: Hash) -> Option<(Bin<'_, K, V>, usize)>
+    /// Returns None if a split is between two of its stores, or finished after the directory was read. The caller then
+    /// reads the directory again.
+    fn home(mut directory: Directory<'_, K, V>, hash: KeyHash) -> Option<(Bin<'_, K, V>, usize)>
     where
         K: Copy,
         V: Copy,
@@ -365,12 +352,17 @@ impl<K, V> Table<K, V> {
         let mut bin = directory.bin_of(hint, number);
         loop {
             let depth = bin.tags().depth();
-            if depth.is_lived_in() {
+            // An initialized bin: it has the key's hash, unless it was split meanwhile and the hash belongs to the
+            // child.
+            if depth.is_live() {
                 return covers(depth, number, hash).then_some((bin, number));
             }
+            // A small table that was moved away: only a newer directory leads to the keys.
             if depth == Depth::MOVED {
                 return None;
             }
+            // The bin is uninitialized, so its keys are still in the bin that it will be split from: in the older,
+            // small table for a bin of the first generation; else in the bin whose number lacks the topmost bit.
             (directory, number) = if number < directory.root_bins() {
                 let small = directory.small()?;
                 (small, hash.bin_bits() & (small.root_bins() - 1))
@@ -381,12 +373,12 @@ impl<K, V> Table<K, V> {
         }
     }
 
-    /// Entries: exact when nobody writes meanwhile.
+    /// Returns the number of entries: exact if no thread writes meanwhile.
     pub(crate) fn len(&self) -> usize {
         self.count.total()
     }
 
-    /// What the table consists of. Walks its directories.
+    /// Returns the memory that the table uses. Walks its directories.
     pub(crate) fn usage(&self) -> Usage
     where
         K: Copy,
@@ -407,11 +399,11 @@ impl<K, V> Table<K, V> {
                 if directory == newest {
                     usage.bins = segments * this.segment_bins();
                     usage.doubling += 2 * here;
-                    // Counted with the extents.
+                    // These were counted with the extents.
                     segments = segments.saturating_sub(self.extents.segments());
                 }
-                // Counted by who lends.
-                if self.is_lent() && !this.is_small() {
+                // The owner of the arena counts its memory.
+                if self.has_arena() && !this.is_small() {
                     segments = 0;
                 }
                 let words = Layout::<K, V>::segment_words(this.segment_bins());
@@ -426,60 +418,61 @@ impl<K, V> Table<K, V> {
 }
 
 impl<K, V> Table<K, V> {
-    /// Words of a full segment.
+    /// Returns the words of a full segment.
     fn segment_words() -> usize {
         Layout::<K, V>::segment_words(1 << Layout::<K, V>::SEGMENT_BITS)
     }
 
-    /// Whether the table takes full segments and overflow lines only of what it is lent.
+    /// Whether the table takes full segments and overflow lines only from its arena.
     #[inline]
-    pub(crate) fn is_lent(&self) -> bool {
-        self.pool.lent.is_all()
+    pub(crate) fn has_arena(&self) -> bool {
+        self.pool.arena.is_some()
     }
 }
 
-/// A table that is lent its memory. Its entries are integers, so all that it writes there is initialised, whoever
-/// reads it.
-impl Table<Afar, ()> {
-    /// Takes full segments and overflow lines only of what it is lent; what is less, from the allocator.
-    pub(crate) fn new_lent() -> Self {
+/// Tables with an arena. Their entries are integers, so all words that they write there are initialized, even for
+/// threads that read the words as something else.
+impl Table<Indirect, ()> {
+    /// Makes a table that takes full segments and overflow lines only from its arena. Smaller blocks come from the
+    /// allocator.
+    pub(crate) fn new_in_arena() -> Self {
         let mut table = Self::new();
-        table.pool = Pool::new(Lent::only());
+        table.pool = Pool::new(Arena::empty());
         table
     }
 
-    /// Lends it so many words more.
+    /// Adds `words` words to the arena.
     ///
     /// # Safety
-    /// They lie at `first`, on a cache line, are initialised, and live as long as the table. Nobody else writes to
-    /// them, or reads them but atomically and to believe it only if a bin of this table has not changed since it led
-    /// there; and all bins that led there have.
-    pub(crate) unsafe fn lend(&self, first: *mut Word, words: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { self.pool.lent.lend(first, words) }
+    /// The words at `first`, on a cache line, are initialized and live as long as the table. No other thread writes to
+    /// them. Other threads read them only atomically, and believe what they read only if the bin that led there has not
+    /// changed; and all bins of this table that led there have changed before this call.
+    pub(crate) unsafe fn add_to_arena(&self, first: *mut Word, words: usize) {
+        // SAFETY: the caller's promise, which is that of `Arena::add`.
+        unsafe { self.pool.arena.add(first, words) }
     }
 
-    /// Words of which a table that is lent its memory makes use without much loss.
-    pub(crate) fn least_lent() -> usize {
+    /// Returns the smallest number of words that a table with an arena uses without much waste.
+    pub(crate) fn least_arena_words() -> usize {
         let few = if cfg!(hedgerow_loom) { 1 } else { 2 };
-        few * (Self::segment_words() + Layout::<Afar, ()>::chunk())
+        few * (Self::segment_words() + Layout::<Indirect, ()>::chunk())
     }
 
-    /// Takes all that it was lent, a segment at a time, for nothing.
+    /// Takes all segments of the arena, and uses none of them.
     #[cfg(all(test, hedgerow_loom, not(hedgerow_shuttle)))]
-    pub(crate) fn take_lent(&self) {
-        assert!(self.is_lent());
+    pub(crate) fn drain_arena(&self) {
+        assert!(self.has_arena());
         while self.segment(&Backoff::spinning()).is_ok() {}
     }
 
-    /// Whether there is nothing left for overflow lines of what it was lent.
-    pub(crate) fn lacks_lines(&self) -> bool {
-        self.pool.lent.blocks(Layout::<Afar, ()>::chunk()) == 0
+    /// Whether the arena has no block left for overflow lines.
+    pub(crate) fn arena_lacks_lines(&self) -> bool {
+        self.pool.arena.blocks(Layout::<Indirect, ()>::chunk()) == 0
     }
 
-    /// Bins that there is room for in what it was lent and does not use yet.
-    pub(crate) fn lent_bins(&self) -> usize {
-        self.pool.lent.blocks(Self::segment_words()) << Layout::<Afar, ()>::SEGMENT_BITS
+    /// Returns the number of bins that fit into the unused words of the arena.
+    pub(crate) fn arena_bins(&self) -> usize {
+        self.pool.arena.blocks(Self::segment_words()) << Layout::<Indirect, ()>::SEGMENT_BITS
     }
 }
 
@@ -487,13 +480,13 @@ impl<K, V> Drop for Table<K, V> {
     fn drop(&mut self) {
         let mut directory = self.current();
         let newest = directory;
-        // SAFETY: `&mut self`: nobody reads any more.
+        // SAFETY: `&mut self`: no other thread reads any more, and directories live as long as the table.
         while let Some(this) = unsafe { Directory::<'_, K, V>::from_ptr(directory) } {
-            let newest = directory == newest && !self.is_lent();
+            let newest = directory == newest && !self.has_arena();
             let (older, owns) = (this.older(), newest || this.is_small());
-            let owns = |block| owns && !self.extents.own(block);
-            // SAFETY: each directory is met once; a small table's segments are its own, those of a
-            // large one belong to its newest directory or lie in extents, which go after this, or were lent.
+            let owns = |block| owns && !self.extents.contains(block);
+            // SAFETY: the loop meets each directory once. A small table owns its segments. Those of a large table
+            // belong to its newest directory, or are in extents, which are dropped after this, or in the arena.
             unsafe { Directory::free_with_segments(directory, owns) };
             directory = older;
         }
@@ -501,12 +494,13 @@ impl<K, V> Drop for Table<K, V> {
 }
 
 #[inline(always)]
+/// Returns a mask of the lowest `bits` bits.
 fn low_bits(bits: u32) -> usize {
     (1usize << bits) - 1
 }
 
 /// Whether bin `number`, at `depth`, is the one that keys of `hash` belong to.
 #[inline(always)]
-fn covers(depth: Depth, number: usize, hash: Hash) -> bool {
-    depth.is_lived_in() && hash.bin_bits() & low_bits(depth.bits()) == number
+fn covers(depth: Depth, number: usize, hash: KeyHash) -> bool {
+    depth.is_live() && hash.bin_bits() & low_bits(depth.bits()) == number
 }

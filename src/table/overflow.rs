@@ -1,35 +1,35 @@
-//! Overflow lines: where keys go that find their bin full.
+//! Overflow lines: the place of keys whose bin is full.
 //!
-//! Lines come from chunks that are never freed while the map is shared, and go back to a free list of
-//! the map; so a walk that has become stale reads live memory and finds out by validation.
+//! Lines come from chunks that are never freed while the map is shared, and return to a free list of the map. So a walk
+//! that has become stale reads live memory, and its validation fails.
 //!
 //! # Synchronization
-//! - `[OV-1]` release store of a chunk's address, and of the table of chunks ↔ `[OV-2]` acquire load: who
-//!   finds a line's chunk finds it zeroed.
-//! - `[OV-3]` the pool's lock, taken to push ↔ to pop: who is given a line sees the last words that
-//!   its former owner wrote.
-//! - `[OV-4]` release `atomic::fence` in `pop_from`, between taking the pool's lock and the first store to the
-//!   line ↔ `[SL-2]`: a stale walker that meets a word of the line's new owner also sees that the line was
-//!   given back, thus that its bin has moved on. (Pushing needs none: the fence of the lock under which the
-//!   line was unlinked, `[SL-1]`, stands before its stores.)
-//! - A walker validates its bin's state before every hop and before it answers None: that bounds the walk
-//!   and keeps it from following a number that is no longer the bin's.
+//! - `[OV-1]` release store of a chunk's address, and of the table of chunks ↔ `[OV-2]` acquire load: a thread that
+//!   finds a line's chunk finds it zeroed or later.
+//! - `[OV-3]` the pool's lock, taken to push ↔ to pop: a thread that pops a line sees the last words that its former
+//!   owner wrote.
+//! - `[OV-4]` release `atomic::fence` in `pop_from`, between taking the pool's lock and the first store to the line ↔
+//!   `[SL-2]`: a stale walker that loads a word of the line's new owner also sees that the line was returned, thus that
+//!   its bin has changed. (Pushing needs no fence of its own: that of the lock under which the line was unlinked,
+//!   `[SL-1]`, stands before its stores.)
+//! - A walker validates its bin's state before every hop and before it answers None. This bounds the walk, and keeps it
+//!   from following a number that is no longer the bin's.
 
 use super::Failure;
-use super::lent::Lent;
-use super::memory::{self, AllocError, Words};
+use super::arena::Arena;
 use crate::bins::bin::Entry;
 use crate::bins::layout::{CHUNK_LINES, LINE_HEAD, Layout};
 use crate::bins::tags::Slots;
 use crate::facade::Word;
 use crate::facade::atomic::{self, AtomicPtr, Ordering};
 use crate::facade::lock::{Guard, Lock};
+use crate::memory::{self, AllocError, Words};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::marker::PhantomData;
 use core::ptr;
 
-/// One overflow line. Its number is never 0.
+/// An overflow line. The number of a line is never 0.
 pub(crate) struct Line<'a, K, V> {
     words: *const Word,
     pool: PhantomData<(&'a Word, K, V)>,
@@ -42,7 +42,7 @@ impl<K, V> Clone for Line<'_, K, V> {
 }
 impl<K, V> Copy for Line<'_, K, V> {}
 
-/// What a line says of itself: the next line's number and a tag for each of its slots.
+/// The head of a line: the number of the next line, and a tag for each slot.
 #[derive(Clone, Copy)]
 pub(crate) struct Head {
     pub(crate) next: usize,
@@ -60,10 +60,11 @@ impl Head {
         Self { tags: self.tags & !(0xFF << (8 * slot)) | u32::from(tag) << (8 * slot), ..self }
     }
 
-    /// Slots whose tag is `tag`.
+    /// Returns the slots whose tag is `tag`.
     #[inline]
     pub(crate) fn matches(self, tag: u8) -> Slots {
-        // Seven-bit lanes: as in the tag word of a bin.
+        // As in the tag word of a bin: tags have seven bits, so adding 0x7F carries into no other lane, and leaves the
+        // top bit of a lane clear only if the lane is zero.
         let differs = self.tags ^ (u32::from(tag) * 0x0101_0101);
         Slots((!(differs + 0x7F7F_7F7F) & 0x8080_8080) as usize)
     }
@@ -73,7 +74,7 @@ impl Head {
         self.tags == 0
     }
 
-    /// Slots in use.
+    /// Returns the number of slots in use.
     pub(crate) fn count(self) -> usize {
         self.tags.to_le_bytes().iter().filter(|&&tag| tag != 0).count()
     }
@@ -90,7 +91,8 @@ impl Head {
 impl<'a, K: Copy, V: Copy> Line<'a, K, V> {
     fn word(self, index: usize) -> &'a Word {
         debug_assert!(index < LINE_HEAD);
-        // SAFETY: a line is `line` words of a chunk that lives as long as the pool is borrowed.
+        // SAFETY: `Pool::line` made this of `Layout::line` words of a chunk, which lives as long as the pool is
+        // borrowed.
         unsafe { &*self.words.add(index) }
     }
 
@@ -127,40 +129,42 @@ impl<'a, K: Copy, V: Copy> Line<'a, K, V> {
 
     pub(crate) fn entry(self, slot: usize) -> Entry<'a, K, V> {
         debug_assert!(slot < Layout::<K, V>::LINE_SLOTS);
-        // SAFETY: a line has `LINE_SLOTS` entries behind its head, as live as the line.
+        // SAFETY: a line has `LINE_SLOTS` entries behind its head, which live as long as the line.
         unsafe { Entry::nth(self.words.add(LINE_HEAD), slot) }
     }
 }
 
-/// The addresses of all chunks; replaced by a longer copy when full, the old ones kept for stale walkers.
+/// The addresses of all chunks. A full table of chunks is replaced by a longer copy, and kept for stale walkers.
 struct Chunks {
     len: usize,
     older: *mut Chunks,
-    // followed by `len` of `AtomicPtr<Word>`
+    // Followed by `len` of `AtomicPtr<Word>`.
 }
 
 impl Chunks {
     const FIRST: usize = 4;
 
     fn slot(this: *const Self, index: usize) -> *const AtomicPtr<Word> {
-        // SAFETY: `memory::with_tail` puts `len` pointers right behind the header.
+        // SAFETY: `memory::with_tail` put `len` pointers right behind the header, and callers pass an `index` below
+        // `len`.
         unsafe { this.add(1).cast::<AtomicPtr<Word>>().add(index) }
     }
 }
 
+/// The state of the free list.
 struct Free {
-    /// First line of the list of given-back lines, linked by their heads; 0 for none.
+    /// The first line of the list of free lines, which their heads link; 0 for none.
     first: usize,
-    /// Lines numbered below this have been handed out at least once.
+    /// Lines with numbers below this have been popped at least once.
     fresh: usize,
-    /// Chunks that exist.
+    /// The number of chunks.
     chunks: usize,
-    /// Lines in the free list.
+    /// The number of lines in the free list.
     idle: usize,
 }
 
 impl Free {
-    /// Lines that can be handed out.
+    /// Returns the number of lines that can be popped.
     fn lines(&self) -> usize {
         let end = (self.chunks * CHUNK_LINES).min(State::INDEX_MAX + 1);
         self.idle + end.saturating_sub(self.fresh)
@@ -171,38 +175,38 @@ impl Free {
 pub(crate) struct Pool<K, V> {
     chunks: AtomicPtr<Chunks>,
     free: Lock<Free>,
-    /// Where chunks come from, and the table's segments.
-    pub(crate) lent: Lent,
+    /// The source of the memory of chunks, and of the table's segments.
+    pub(crate) arena: Arena,
     entries: PhantomData<(K, V)>,
 }
 
-/// Lines popped but not yet in use, linked by their heads.
+/// Lines that were popped and are not in use yet, linked by their heads.
 #[derive(Clone, Copy)]
 pub(crate) struct Taken {
     pub(crate) first: usize,
 }
 
-/// The pool as one write uses it. A writer that may not wait holds the pool's lock from the beginning,
-/// so that it can always give back what it took; others take it when they need it.
+/// The pool, during one write. A writer that may not wait holds the pool's lock all the time, so that it can always
+/// return the lines that it popped. Other writers take the lock when they need it.
 pub(crate) struct Session<'a, K, V> {
     pool: &'a Pool<K, V>,
     held: Option<Guard<'a, Free>>,
 }
 
 impl<K: Copy, V: Copy> Session<'_, K, V> {
-    /// Takes `count` lines, all or none; None where another chunk is needed first.
+    /// Pops `count` lines, or returns None if the pool needs another chunk first.
     pub(crate) fn pop(&mut self, count: usize) -> Option<Taken> {
         if count == 0 {
             return Some(Taken { first: 0 });
         }
-        // [OV-3]
+        // [OV-3] the lock pairs with that of `push`: the former owners' last words are visible to this thread.
         match &mut self.held {
             Some(free) => self.pool.pop_from(free, count),
             None => self.pool.pop_from(&mut self.pool.free.lock(), count),
         }
     }
 
-    /// Gives a chain of lines back. Call it only after the bin that owned them is unlocked.
+    /// Returns a list of lines to the pool. The bin that owned them must be unlocked.
     pub(crate) fn push(&mut self, first: usize) {
         match &mut self.held {
             Some(free) => self.pool.push_to(free, first),
@@ -212,13 +216,13 @@ impl<K: Copy, V: Copy> Session<'_, K, V> {
 }
 
 impl<K: Copy, V: Copy> Pool<K, V> {
-    /// Line numbers start here: 0 means none.
+    /// The lowest number of a line: 0 means none.
     const FIRST_LINE: usize = 1;
 
     crate::facade::const_unless_loom! {
-        pub(crate) fn new(lent: Lent) -> Self {
+        pub(crate) fn new(arena: Arena) -> Self {
             Self {
-                lent,
+                arena,
                 chunks: AtomicPtr::new(ptr::null_mut()),
                 free: Lock::new(Free { first: 0, fresh: Self::FIRST_LINE, chunks: 0, idle: 0 }),
                 entries: PhantomData,
@@ -226,32 +230,32 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         }
     }
 
-    /// The line of this number, or None where the number is not (or not yet, to us) a line's.
+    /// Returns the line of a number, or None if this thread sees no line of that number (yet).
     pub(crate) fn line(&self, number: usize) -> Option<Line<'_, K, V>> {
-        // [OV-2] acquire: pairs with [OV-1].
+        // [OV-2] acquire: pairs with the release in `lengthen` [OV-1], so the table's pointers are visible.
         let chunks = self.chunks.load(Ordering::Acquire);
         let chunk = number / CHUNK_LINES;
-        // SAFETY: the table of chunks, once seen, lives as long as the pool.
+        // SAFETY: tables of chunks are freed with the pool.
         if chunks.is_null() || chunk >= unsafe { (*chunks).len } {
             return None;
         }
-        // SAFETY: `chunk < len`. [OV-2] acquire: pairs with [OV-1].
+        // SAFETY: `chunk < len`. [OV-2] acquire: pairs with the release in `add_chunk` [OV-1], so the chunk's words are
+        // zeroed or later.
         let words = unsafe { &*Chunks::slot(chunks, chunk) }.load(Ordering::Acquire);
         if words.is_null() {
             return None;
         }
-        // SAFETY: a chunk has `CHUNK_LINES` lines of `line` words and is never freed while shared.
+        // SAFETY: a chunk has `CHUNK_LINES` lines of `line` words, and is freed with the pool.
         let words = unsafe { words.add(number % CHUNK_LINES * Layout::<K, V>::line()) };
         Some(Line { words, pool: PhantomData })
     }
 
-    /// A line that is known to exist: its number was read under the lock of the bin that owns it, or
-    /// comes from `pop`.
+    /// Returns a line that exists: its number was read under the lock of the bin that owns it, or comes from `pop`.
     pub(crate) fn owned(&self, number: usize) -> Line<'_, K, V> {
         self.line(number).expect("the number of a line in use")
     }
 
-    /// Begins a write that may need lines or leave some over.
+    /// Begins a write that may pop lines or return some.
     pub(crate) fn session(&self, backoff: &Backoff) -> Result<Session<'_, K, V>, WouldWait> {
         let held = if backoff.may_wait() { None } else { Some(self.lock(backoff)?) };
         Ok(Session { pool: self, held })
@@ -261,7 +265,8 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         if free.lines() < count {
             return None;
         }
-        // [OV-4] release fence: pairs with [SL-2].
+        // [OV-4] release fence: pairs with the acquire fence of `validate` [SL-2], so a stale walker that loads a word
+        // stored below finds its bin's state changed.
         atomic::fence(Ordering::Release);
         let mut first = 0;
         for _ in 0..count {
@@ -291,15 +296,15 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         }
     }
 
-    /// Gives a chain of lines back. Call it only after the bin that owned them is unlocked.
+    /// Returns a list of lines to the pool. The bin that owned them must be unlocked.
     pub(crate) fn push(&self, first: usize) {
         if first != 0 {
-            // [OV-3]
+            // [OV-3] the lock pairs with that of `pop`, so the next owner sees the last words of these lines.
             self.push_to(&mut self.free.lock(), first);
         }
     }
 
-    /// Has `count` lines exist, in use or not.
+    /// Ensures that `count` lines exist, in use or not.
     pub(crate) fn provide(&self, count: usize, backoff: &Backoff) -> Result<(), Failure> {
         while self.lock(backoff)?.chunks * CHUNK_LINES < count.saturating_add(Self::FIRST_LINE) {
             self.grow(backoff)?;
@@ -307,7 +312,7 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         Ok(())
     }
 
-    /// Adds chunks until `count` lines can be handed out.
+    /// Adds chunks until `count` lines can be popped.
     pub(crate) fn grow_for(&self, count: usize, backoff: &Backoff) -> Result<(), Failure> {
         while self.lock(backoff)?.lines() < count {
             self.grow(backoff)?;
@@ -315,37 +320,39 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         Ok(())
     }
 
-    /// Adds a chunk. The caller holds no lock: this calls the allocator.
+    /// Adds a chunk. The caller holds no lock, because this calls the allocator.
     pub(crate) fn grow(&self, backoff: &Backoff) -> Result<(), Failure> {
-        let mut words = Some(self.lent.words(Layout::<K, V>::chunk(), backoff)?);
-        let done = self.enter(&mut words, backoff);
+        let mut words = Some(self.arena.words(Layout::<K, V>::chunk(), backoff)?);
+        let done = self.add_chunk(&mut words, backoff);
         if let Some(unused) = words {
-            self.lent.give_back(unused, Layout::<K, V>::chunk(), backoff);
+            self.arena.give_back(unused, Layout::<K, V>::chunk(), backoff);
         }
         done
     }
 
-    /// Enters a chunk into the table of them. Begins again only after this thread or another has published a table of
+    /// Adds a chunk to the table of chunks. Starts again only after this thread or another has published a table of
     /// twice the length, so a few times at most.
-    fn enter(&self, words: &mut Option<Words>, backoff: &Backoff) -> Result<(), Failure> {
+    fn add_chunk(&self, words: &mut Option<Words>, backoff: &Backoff) -> Result<(), Failure> {
         loop {
             let mut free = self.lock(backoff)?;
-            // relaxed: the table of chunks changes only under the lock that we hold.
+            // relaxed: the table of chunks changes only under the lock, which this thread holds.
             let chunks = self.chunks.load(Ordering::Relaxed);
-            // SAFETY: the table lives as long as the pool.
+            // SAFETY: tables of chunks are freed with the pool.
             let len = if chunks.is_null() { 0 } else { unsafe { (*chunks).len } };
             if free.chunks * CHUNK_LINES > State::INDEX_MAX {
                 return Err(AllocError.into());
             }
             if free.chunks < len {
                 if let Some(mut words) = words.take() {
-                    // SAFETY: `free.chunks < len`. [OV-1] release: pairs with [OV-2].
+                    // SAFETY: `free.chunks < len`. [OV-1] release: pairs with the acquire in `line` [OV-2], so a thread
+                    // that finds the chunk finds it zeroed.
                     unsafe { &*Chunks::slot(chunks, free.chunks) }
                         .store(words.take(), Ordering::Release);
                     free.chunks += 1;
                 }
                 return Ok(());
             }
+            // Unlocked, because `lengthen` calls the allocator.
             drop(free);
             self.lengthen(chunks, len, backoff)?;
         }
@@ -360,20 +367,20 @@ impl<K: Copy, V: Copy> Pool<K, V> {
             || AtomicPtr::new(ptr::null_mut()),
         )?;
         let free = self.lock(backoff);
-        // relaxed: the table of chunks changes only under the lock that we hold.
+        // relaxed: the table of chunks changes only under the lock.
         if free.is_err() || self.chunks.load(Ordering::Relaxed) != full {
             let busy = free.err();
-            // SAFETY: just made, never shared.
+            // SAFETY: made above with this length, and never shared.
             unsafe { memory::free_with_tail::<_, AtomicPtr<Word>>(made, longer) };
             return busy.map_or(Ok(()), |busy| Err(busy.into()));
         }
         for index in 0..len {
-            // SAFETY: `index < len`, in both tables. relaxed: nothing changes it but the lock's holder.
+            // SAFETY: `index < len`, in both tables. relaxed: only the lock's holder changes them.
             let (old, new) = unsafe { (&*Chunks::slot(full, index), &*Chunks::slot(made, index)) };
             // relaxed: published by the release store of the table below.
             new.store(old.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        // [OV-1] release: pairs with [OV-2].
+        // [OV-1] release: pairs with the acquire in `line` [OV-2], so the copied pointers are visible.
         self.chunks.store(made, Ordering::Release);
         drop(free);
         Ok(())
@@ -387,18 +394,19 @@ impl<K: Copy, V: Copy> Pool<K, V> {
         }
     }
 
-    /// Lines in use, bytes of all lines and tables but for what was lent, and of the longest table.
+    /// Returns the number of lines in use; the bytes of all lines and tables, except memory of the arena; and the bytes
+    /// of the longest table.
     pub(crate) fn usage(&self) -> (usize, usize, usize) {
         let free = self.free.lock();
         let (in_use, chunks) = (free.fresh - Self::FIRST_LINE - free.idle, free.chunks);
         drop(free);
-        let chunks = if self.lent.is_all() { 0 } else { chunks };
-        let mut bytes = self.lent.bytes() + chunks * Layout::<K, V>::chunk() * size_of::<Word>();
-        // [OV-2] acquire: pairs with [OV-1].
+        let chunks = if self.arena.is_some() { 0 } else { chunks };
+        let mut bytes = self.arena.bytes() + chunks * Layout::<K, V>::chunk() * size_of::<Word>();
+        // [OV-2] acquire: pairs with the release in `lengthen` [OV-1].
         let mut table = self.chunks.load(Ordering::Acquire);
         let mut newest = 0;
         while !table.is_null() {
-            // SAFETY: tables live as long as the pool.
+            // SAFETY: tables of chunks are freed with the pool.
             let (len, older) = unsafe { ((*table).len, (*table).older) };
             newest = newest.max(len * size_of::<AtomicPtr<Word>>());
             bytes += size_of::<Chunks>() + len * size_of::<AtomicPtr<Word>>();
@@ -410,21 +418,21 @@ impl<K: Copy, V: Copy> Pool<K, V> {
 
 impl<K, V> Drop for Pool<K, V> {
     fn drop(&mut self) {
-        // relaxed: `&mut self` says that every other use of the pool happened before.
+        // relaxed: `&mut self`, so every other use of the pool happened before.
         let mut table = self.chunks.load(Ordering::Relaxed);
         let newest = table;
         while !table.is_null() {
-            // SAFETY: nobody shares the pool any more, and each table is met once.
+            // SAFETY: no other thread uses the pool, and the loop meets each table once.
             let (len, older) = unsafe { ((*table).len, (*table).older) };
             if table == newest {
-                for index in 0..if self.lent.is_all() { 0 } else { len } {
+                for index in 0..if self.arena.is_some() { 0 } else { len } {
                     // SAFETY: `index < len`. relaxed: as above.
                     let words = unsafe { &*Chunks::slot(table, index) }.load(Ordering::Relaxed);
-                    // SAFETY: null or a chunk of this length, and the newest table has each chunk once.
+                    // SAFETY: null, or a chunk of this length; the newest table has each chunk once.
                     unsafe { memory::free_words(words, Layout::<K, V>::chunk()) };
                 }
             }
-            // SAFETY: made by `lengthen` with this length.
+            // SAFETY: `lengthen` allocated it with this length.
             unsafe { memory::free_with_tail::<_, AtomicPtr<Word>>(table, len) };
             table = older;
         }

@@ -1,8 +1,8 @@
-//! A walk by many threads: feature `rayon`.
+//! A walk by many threads, for feature `rayon`.
 //!
-//! Each thread has some of the lanes (see [`walk`](super::walk)) of every stretch. Bins are never joined
-//! while the table is shared, so no bin is ever of two lanes, and each lasting key is met exactly once by
-//! all threads together, as by one.
+//! Each thread walks some of the lanes (see [`walk`](super::walk)) of every stretch. Bins are never merged while the
+//! table is shared, so every bin is in one lane, and all threads together meet each key that stays in the map exactly
+//! once, as one walk does.
 
 use super::Table;
 use super::scan::Raw;
@@ -10,7 +10,7 @@ use super::walk::Position;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// The part of a walk that meets some of the lanes.
+/// The part of a walk that covers some of the lanes.
 pub(crate) struct Piece<'a, K, V> {
     table: &'a Table<K, V>,
     lanes: Range<u64>,
@@ -18,13 +18,13 @@ pub(crate) struct Piece<'a, K, V> {
 }
 
 impl<'a, K: Copy, V: Copy> Piece<'a, K, V> {
-    /// All of a walk that begins now.
+    /// Returns all of a walk that begins now.
     pub(crate) fn whole(table: &'a Table<K, V>) -> Self {
         let position = table.begun(Position::START);
         Self { table, lanes: 0..position.lanes(), position: Some(position) }
     }
 
-    /// Half of the lanes of a piece that has not been begun; the other half stays.
+    /// Splits off half of the lanes of a piece that has not begun; the other half stays.
     pub(crate) fn split(&mut self) -> Option<Self> {
         let middle = self.lanes.start.midpoint(self.lanes.end);
         let other = middle..self.lanes.end;
@@ -36,7 +36,7 @@ impl<'a, K: Copy, V: Copy> Piece<'a, K, V> {
         Some(Self { lanes: other, ..*self })
     }
 
-    /// Fills `buffer` with the entries of the next bin, as they were at one moment; false at the end.
+    /// Fills `buffer` with a consistent snapshot of the next bin's entries; returns false at the end.
     pub(crate) fn next_bin(&mut self, buffer: &mut Vec<Raw<K, V>>) -> bool {
         buffer.clear();
         let Some(position) = self.position else { return false };

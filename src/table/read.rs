@@ -1,31 +1,33 @@
-//! Look-ups. They write nothing that another thread can see.
+//! Lookups. They write nothing that another thread can see.
 //!
 //! # Synchronization
-//! See [`bin`](super::bin): state (acquire), tags (acquire), then either
-//! - no tag and no filter bit matches and the depth is right: the key was absent when the tags were
-//!   loaded (the linearization point); or
-//! - the entry's words (relaxed) and a validation of the state: the entry is whole, and was there when
-//!   the tags were loaded. Only then are the key's bytes looked at.
+//! See [`bin`](super::bin). A lookup loads the state (acquire), then the tags (acquire), and then decides in one of two
+//! ways:
+//! - No tag and no filter bit matches, and the depth is right: the key was absent when the tags were loaded. That load
+//!   is the linearization point.
+//! - A tag matches: it fetches the entry's words (relaxed) and validates the state. The entry is then whole, and was
+//!   there when the tags were loaded. Only after the validation does `eq` see the key's bytes.
 
 use super::{Table, covers};
+use crate::api::hash::KeyHash;
 pub(super) use crate::bins::bin::Changed;
 use crate::bins::bin::{Bin, Entry};
 use crate::bins::layout::Layout;
-use crate::bins::tags::{Depth, Hash, Tags};
+use crate::bins::tags::{Depth, Tags};
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
 
-/// Where an entry stands in its bin.
+/// The place of an entry in its bin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Place {
     /// In the bin itself.
     Slot(usize),
-    /// In line `number`, which hangs on line `before` (0: on the bin).
+    /// In line `number`, to which line `before` links (0: the bin links to it).
     Line { before: usize, number: usize, slot: usize },
 }
 
-/// The bin of a key as one look-up found it. Locking the bin from `state` proves it still so.
+/// A key's bin as one lookup found it. A writer that locks the bin from `state` proves that nothing changed since.
 pub(crate) struct Probe<'a, K, V, R> {
     pub(super) bin: Bin<'a, K, V>,
     pub(super) state: State,
@@ -33,20 +35,21 @@ pub(crate) struct Probe<'a, K, V, R> {
     pub(crate) found: Option<(Place, R)>,
 }
 
-/// A quick look did not settle it.
+/// The fast path could not decide.
 pub(super) struct Unclear;
 
 impl<K: Copy, V: Copy> Table<K, V> {
-    /// Looks the key up that `eq` knows; `read` fetches what is wanted of its entry.
+    /// Looks up the key for which `eq` returns true; `read` fetches what the caller wants of its entry.
     #[inline(always)]
     pub(crate) fn get<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Option<R> {
         let directory = self.directory_to_read()?;
         let (bin, depth) = directory.locate(hash);
+        // Started before the head is read, so that the two waits for memory overlap.
         bin.prefetch();
         let state = bin.seq().begin();
         let tags = bin.tags();
@@ -55,20 +58,23 @@ impl<K: Copy, V: Copy> Table<K, V> {
         })
     }
 
-    /// Where a hint said `depth`: the key looked up in its bin, if there is little to it. `Unclear`
-    /// where the bin changed, is deeper, has overflowed, or a second slot has the same tag.
+    /// Looks the key up in the bin that a hint of `depth` named, if one entry decides. Returns `Unclear` if the bin has
+    /// changed, is deeper than the hint, may have overflowed, or if the first slot with the key's tag holds another
+    /// key.
     #[inline(always)]
     pub(super) fn get_at<R>(
         bin: Bin<'_, K, V>,
         depth: Depth,
         state: State,
         tags: Tags,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<R>, Unclear> {
         let slots = tags.matches(hash);
         if slots.is_empty() {
+            // A filter bit: the key may be in an overflow line. Another depth: the hint was stale, and another bin has
+            // the key.
             let sure = !tags.may_overflow(hash) && tags.depth() == depth;
             return if sure { Ok(None) } else { Err(Unclear) };
         }
@@ -78,12 +84,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    /// What `get` does, from the start and for every case, waiting as `backoff` allows.
+    /// Does what `get` does, from the start and for every case, waiting as `backoff` allows.
     #[cold]
     #[inline(never)]
     pub(crate) fn get_slowly<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
@@ -92,18 +98,18 @@ impl<K: Copy, V: Copy> Table<K, V> {
         Ok(probe.and_then(|probe| probe.found).map(|(_, value)| value))
     }
 
-    /// Finds bin and entry of a key. None while the table has no bins at all.
+    /// Finds the bin and the entry of a key. None if the table has no bins yet.
     #[cold]
     #[inline(never)]
     pub(super) fn search<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
     ) -> Result<Option<Probe<'_, K, V, R>>, WouldWait> {
         let Some(directory) = self.directory() else { return Ok(None) };
-        // Mostly the hint is right, and the bin at rest.
+        // Mostly the hint is right and no writer is in the bin, so this attempt needs no walk up the ancestors.
         let (bin, depth) = directory.locate(hash);
         let (state, tags) = (bin.seq().begin(), bin.tags());
         if tags.depth() == depth
@@ -113,9 +119,11 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
         loop {
             let Some(directory) = self.directory() else { return Ok(None) };
+            // None: a split or a move is under way, and the directory may show its result next time.
             if let Some((bin, number)) = Self::home(directory, hash) {
                 let state = bin.seq().begin();
                 let tags = bin.tags();
+                // The bin was split between `home` and the load of its state: the key may be in the child.
                 if covers(tags.depth(), number, hash)
                     && let Ok(found) = self.search_bin(bin, state, tags, hash, eq, read)
                 {
@@ -126,35 +134,37 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    /// Looks through one bin and its overflow lines, as they were under `state` and `tags`.
+    /// Searches one bin and its overflow lines, as they were under `state` and `tags`.
     fn search_bin<R>(
         &self,
         bin: Bin<'_, K, V>,
         state: State,
         tags: Tags,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<(Place, R)>, Changed> {
         let found = Self::search_slots(bin, state, tags, hash, eq, read)?;
+        // The filter bit of the key's hash is clear: no overflow line has the key, and none needs to be read.
         if found.is_some() || !tags.may_overflow(hash) {
             return Ok(found);
         }
         self.search_lines(bin, state, hash, eq, read)
     }
 
-    /// Looks through a bin's overflow lines, as they were under `state`.
+    /// Searches a bin's overflow lines, as they were under `state`.
     fn search_lines<R>(
         &self,
         bin: Bin<'_, K, V>,
         state: State,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<(Place, R)>, Changed> {
         let (mut before, mut number) = (0, bin.overflow(state));
         loop {
-            // Before every hop, and before the answer None: the number was the bin's, and still is.
+            // Before every hop, and before the answer None: if the state is unchanged, `number` is still a line of this
+            // bin. A line that was freed meanwhile may belong to another bin by now.
             if !bin.seq().validate(state) {
                 return Err(Changed);
             }
@@ -172,13 +182,13 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    /// Looks through the slots of a bin whose tag is right.
+    /// Searches the slots of a bin that have the hash's tag.
     #[inline(always)]
     fn search_slots<R>(
         bin: Bin<'_, K, V>,
         state: State,
         tags: Tags,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<(Place, R)>, Changed> {
@@ -190,8 +200,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         Ok(None)
     }
 
-    /// Shows every entry of a bin as it was under `state` and `tags`, in a fixed order. What `each`
-    /// fetches may be torn until the state has been validated once more.
+    /// Calls `each` for every entry of a bin as it was under `state` and `tags`, in a fixed order. What `each` fetches
+    /// may be torn until the caller validates the state once more.
     #[inline(always)]
     pub(super) fn visit<'a>(
         &'a self,
@@ -206,7 +216,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         if tags.has_overflow() { self.visit_lines(bin, state, each) } else { Ok(()) }
     }
 
-    /// Shows what lies in a bin's overflow lines, as `visit`.
+    /// Calls `each` for the entries in a bin's overflow lines, as `visit` does.
     pub(super) fn visit_lines<'a>(
         &'a self,
         bin: Bin<'a, K, V>,
@@ -215,6 +225,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
     ) -> Result<(), Changed> {
         let (mut before, mut number) = (0, bin.overflow(state));
         loop {
+            // As in `search_lines`: without this the walk could follow a line into another bin.
             if !bin.seq().validate(state) {
                 return Err(Changed);
             }

@@ -1,19 +1,19 @@
-//! Walking over all bins while others write and the table grows. Their order is that of [`walk`](super::walk).
+//! Walking over all bins while other threads write and the table grows, in the order of [`walk`](super::walk).
 
 use super::Table;
-use super::cursor::Cursor;
 use super::overflow::{Head, Taken};
 use super::read::{Changed, Place};
 use super::walk::{Found, Position};
+use crate::api::cursor::Cursor;
 use crate::bins::bin::{Bin, Entry};
 use crate::bins::layout::{Layout, MAX_SLOTS};
 use crate::bins::tags::Tags;
 use crate::sync::backoff::Backoff;
-use crate::sync::words::Afar;
+use crate::sync::words::Indirect;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
 
-/// An entry of a snapshot: whole once the snapshot is taken, perhaps torn while it is being taken.
+/// An entry of a snapshot: whole after the snapshot was taken, perhaps torn before.
 pub(crate) struct Raw<K, V> {
     key: MaybeUninit<K>,
     value: MaybeUninit<V>,
@@ -31,29 +31,31 @@ impl<K: Copy, V: Copy> Raw<K, V> {
         Self { key: entry.key(), value: entry.value() }
     }
 
+    /// Returns key and value.
+    ///
     /// # Safety
     /// The entry comes from a `snapshot` that has returned.
     #[inline(always)]
     pub(crate) unsafe fn whole(&self) -> (K, V) {
-        // SAFETY: the caller's promise.
+        // SAFETY: `snapshot` returned, as the caller promises, so the entry was validated and is whole.
         unsafe { (self.key.assume_init(), self.value.assume_init()) }
     }
 }
 
-/// Entries that a walk copies before the first is shown: enough that waits for memory overlap.
+/// The number of entries that a walk copies before it returns the first, so that waits for memory overlap.
 pub(crate) const AT_ONCE: usize = 16;
 
-impl<V: Copy> Table<Afar, V> {
-    /// Shows the keys of the bin at `position`, and None before each attempt; tells the next position. What was
-    /// copied of where a key leads to is whole when this returns, and was so at one moment.
+impl<V: Copy> Table<Indirect, V> {
+    /// Calls `each` with the keys of the bin at `position`, and with None before each attempt; returns the next
+    /// position. What `each` copied of the places that keys refer to is a consistent snapshot when this returns.
     pub(crate) fn follow(
         &self,
         position: Position,
-        mut each: impl FnMut(Option<Afar>),
+        mut each: impl FnMut(Option<Indirect>),
     ) -> Option<Position> {
         let position = self.begun(position);
-        let found = self.meet(position, |seen| {
-            // SAFETY: a word that a bin once held, or zero: any is a key that leads somewhere.
+        let found = self.visit_at(position, |seen| {
+            // SAFETY: a word that a bin once held, or zero. Any integer is an `Indirect`.
             each(seen.map(|(entry, _)| unsafe { entry.key().assume_init() }));
         });
         position.after(found?.tags.depth())
@@ -61,9 +63,9 @@ impl<V: Copy> Table<Afar, V> {
 }
 
 impl<K: Copy, V: Copy> Table<K, V> {
-    /// Adds the entries of the bin at `position` to `buffer`, and of those after it, until it holds `enough`;
-    /// each bin's as they were at one moment. Tells the next position. What the buffer holds is whole when
-    /// this returns.
+    /// Adds the entries of the bin at `position` to `buffer`, and of the bins after it, until it holds `enough`;
+    /// returns the next position. The entries of each bin are a consistent snapshot. The entries in the buffer are
+    /// whole when this returns.
     #[inline(never)]
     pub(crate) fn snapshot(
         &self,
@@ -91,11 +93,12 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let before = buffer.len();
         loop {
             buffer.truncate(before);
-            let found = self.met_at(position)?;
+            let found = self.bin_at(position)?;
             let Found { bin, state, tags } = found;
             Self::gather(bin, tags, buffer);
             let lines = !tags.has_overflow() || self.gather_lines(found, buffer).is_ok();
-            // Validated after the last word was fetched: only now are the entries whole.
+            // Validated after the last word was fetched: only now are the entries whole, and all of one version of the
+            // bin.
             if lines && bin.seq().validate(state) {
                 return Some(found);
             }
@@ -103,23 +106,23 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    /// Adds what lies in the slots of a bin.
+    /// Adds the entries in the slots of a bin.
     #[inline(always)]
     fn gather(bin: Bin<'_, K, V>, tags: Tags, buffer: &mut Vec<Raw<K, V>>) {
         if Layout::<K, V>::ENTRY > 2 {
             buffer.extend(tags.used().map(|slot| Raw::of(bin.entry(slot))));
             return;
         }
-        // Small entries are all copied, and those of empty slots overwritten by the next: how many there
-        // are is never guessed wrong.
+        // All slots are copied, and the next entry overwrites the copy of an empty slot. So there is no branch that
+        // depends on the number of entries, which the processor would mispredict.
         buffer.reserve(MAX_SLOTS);
         let mut len = buffer.len();
         for slot in 0..Layout::<K, V>::SLOTS {
-            // SAFETY: of the places reserved each slot moves on by one at most.
+            // SAFETY: `MAX_SLOTS` places are reserved, and each slot advances `len` by one at most.
             unsafe { buffer.as_mut_ptr().add(len).write(Raw::of(bin.entry(slot))) };
             len += usize::from(tags.is_used(slot));
         }
-        // SAFETY: reserved, and written up to here.
+        // SAFETY: the loop wrote all places below `len`, which is within the capacity.
         unsafe { buffer.set_len(len) };
     }
 
@@ -135,8 +138,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         })
     }
 
-    /// Shows entries to `each`, each bin's as they were at one moment, from `cursor` on, until it had at least
-    /// `budget`; where to go on, None at the end. Entries are whole when they are shown.
+    /// Calls `each` with the entries of one bin after the other, from `cursor` on, until it has seen at least `budget`.
+    /// The entries of each bin are a consistent snapshot. Returns the cursor to continue from, None at the end.
     pub(crate) fn scan(
         &self,
         cursor: Cursor,
@@ -158,10 +161,10 @@ impl<K: Copy, V: Copy> Table<K, V> {
         position.map(|position| Cursor::from_bits(position.to_bits()))
     }
 
-    /// Shows every entry of the bin at `position`, with its place, and None before each attempt. What was
-    /// fetched of entries is whole when this returns, and as it was at one moment.
+    /// Calls `each` for every entry of the bin at `position`, with its place, and with None before each attempt. What
+    /// `each` fetched of the entries is a consistent snapshot when this returns.
     #[inline(always)]
-    fn meet<'a>(
+    fn visit_at<'a>(
         &'a self,
         position: Position,
         mut each: impl FnMut(Option<(Entry<'a, K, V>, Place)>),
@@ -169,13 +172,14 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let mut backoff = Backoff::spinning();
         loop {
             each(None);
-            let found = self.met_at(position)?;
+            let found = self.bin_at(position)?;
             let Found { bin, state, tags } = found;
             let seen = self.visit(bin, state, tags, |entry, place| {
                 each(Some((entry, place)));
                 Ok(())
             });
-            // Validated after the last word was fetched: only now are the entries whole.
+            // Validated after the last word was fetched: only now are the entries whole, and all of one version of the
+            // bin.
             if seen.is_ok() && bin.seq().validate(state) {
                 return Some(found);
             }
@@ -183,14 +187,14 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    /// Shows every entry of a table that nobody else uses. Allocates nothing.
+    /// Calls `each` for every entry of a table that no other thread uses. Allocates nothing.
     pub(crate) fn for_each_mut(&mut self, mut each: impl FnMut(K, V)) {
         let mut position = Some(Position::START);
         while let Some(at) = position {
             let at = self.begun(at);
-            let Some(Found { bin, state, tags }) = self.met_at(at) else { return };
+            let Some(Found { bin, state, tags }) = self.bin_at(at) else { return };
             let seen = self.visit(bin, state, tags, |entry, _| {
-                // SAFETY: a tag says that the place holds an entry, and nobody writes meanwhile.
+                // SAFETY: a tag says that the place holds an entry, and `&mut self`: no other thread writes.
                 unsafe { each(entry.key().assume_init(), entry.value().assume_init()) };
                 Ok(())
             });
@@ -199,8 +203,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    /// Asks `keep` of every entry, with no lock held, and removes or rewrites accordingly; where a bin
-    /// changed meanwhile its entries are asked about again. What is removed is then shown to `gone`.
+    /// Calls `keep` for every entry, with no lock held, and removes entries or stores changed values accordingly. If a
+    /// bin changed meanwhile, calls `keep` for its entries again. Calls `gone` for each removed key.
     pub(crate) fn retain(
         &self,
         mut keep: impl FnMut(&K, &mut V) -> bool,
@@ -212,18 +216,19 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let mut backoff = Backoff::spinning();
         while let Some(at) = position {
             let at = self.begun(at);
-            let met = self.meet(at, |seen| match seen {
+            let met = self.visit_at(at, |seen| match seen {
                 Some((entry, place)) => entries.push((Raw::of(entry), place)),
                 None => entries.clear(),
             });
             let Some(found) = met else { return };
             verdicts.clear();
             verdicts.extend(entries.iter_mut().map(|(raw, _)| {
-                // SAFETY: `meet` returned, so the entry is whole.
+                // SAFETY: `visit_at` returned, so the entry is whole.
                 let (key, value) =
                     unsafe { (raw.key.assume_init_ref(), raw.value.assume_init_mut()) };
                 keep(key, value)
             }));
+            // `keep` may have taken long: `apply` locks the bin only if it still has the state that `keep` saw.
             if entries.is_empty() || self.apply(&found, &entries, &verdicts) {
                 for ((raw, _), _) in entries.iter().zip(&verdicts).filter(|(_, kept)| !**kept) {
                     // SAFETY: as above.
@@ -236,6 +241,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
+    /// Removes and rewrites the entries of a bin as `verdicts` says, if the bin has not changed since it was found.
     fn apply(
         &self,
         found: &Found<'_, K, V>,
@@ -249,9 +255,9 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let mut first = bin.overflow(state);
         let mut freed = 0;
         let mut removed = 0;
-        // Last place first: emptying a line unlinks it, which must not disturb the places still to come.
+        // Last place first: emptying a line unlinks it, and the places that follow must stay valid.
         for ((raw, place), kept) in entries.iter().zip(verdicts).rev() {
-            // SAFETY: the entries come from a `meet` that returned: whole.
+            // SAFETY: the entries come from a `visit_at` that returned, so they are whole.
             let value = unsafe { raw.value.assume_init_ref() };
             match *place {
                 Place::Slot(slot) if *kept => bin.entry(slot).put_value(value),
@@ -271,6 +277,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
         bin.set_tags(tags);
         bin.seq().unlock(bin.state_after(state, first));
+        // Only after the unlock, when no reader's state leads to these lines any more, may another bin take them.
         self.pool.push(freed);
         if removed > 0 {
             self.count.add(-removed);
@@ -284,7 +291,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let mut backoff = Backoff::spinning();
         while let Some(at) = position {
             let at = self.begun(at);
-            let Some(found) = self.met_at(at) else { return };
+            let Some(found) = self.bin_at(at) else { return };
             match self.empty(&found) {
                 Some(tags) => position = at.after(tags.depth()),
                 None => drop(backoff.wait()),
@@ -292,6 +299,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
+    /// Empties a bin, if it has not changed since it was found; returns the tags that it had.
     fn empty(&self, found: &Found<'_, K, V>) -> Option<Tags> {
         let Found { bin, state, tags } = *found;
         if !bin.seq().try_lock(state) {

@@ -1,32 +1,33 @@
-//! The order in which a walk meets bins, and a place in it.
+//! The order in which a walk visits bins, and a position in it.
 //!
-//! A split takes bin `n` of depth `d` apart by hash bit `d`: into `n` and `n + 2^d`. Sorted by *reversed*
-//! hash bits, what a bin covers is one interval, and a split cuts it in two without moving anything across
-//! its ends: a plain position between intervals is enough to go on from, and a key that stays is met
-//! exactly once. (Redis' `SCAN` walks so.) But neighbours in that order lie in segments far apart.
+//! A split divides bin `n` of depth `d` by hash bit `d`: into `n` and `n + 2^d`. Sorted by *reversed* hash bits, the
+//! hashes of a bin are one interval, and a split cuts it in two without moving anything across its ends. So a position
+//! between intervals is enough to continue a walk, and a key that stays is visited exactly once. (Redis' `SCAN` walks
+//! in this order.) But neighbours in this order are stored in segments far apart.
 //!
-//! So a large table is walked by *stretches*: intervals of the reversed bits above those that number bins
-//! within a segment, and in a stretch by *lanes*, which are those numbers. A stretch is as long as the
-//! interval of the least deep of its bins when it is begun: bins only become deeper, so none reaches out
-//! of it, and those that are deeper by the time they are met are met one after the other, in their lane.
-//! Mostly a stretch is a segment, and its lanes are its bins in the order of their addresses.
+//! So a large table is walked by *stretches*, and a stretch by *lanes*. A stretch is an interval of the reversed bits
+//! above those that number bins within a segment; lanes are those numbers. A stretch is as long as the interval of its
+//! least deep bin when the walk begins it. Bins only become deeper, so none reaches out of the stretch, and bins that
+//! have become deeper are visited one after the other, in their lane. Mostly a stretch is a segment, and its lanes are
+//! its bins in the order of their addresses.
 
 use super::{Table, covers};
+use crate::api::hash::KeyHash;
 use crate::bins::bin::Bin;
 use crate::bins::layout::Layout;
-use crate::bins::tags::{Depth, Hash, Tags};
+use crate::bins::tags::{Depth, Tags};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 
-/// Where a walk is, or begins.
+/// A position of a walk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Position {
-    /// Hash bits of the bin: the lane, and above it those by which stretches go.
+    /// Hash bits of the bin: the lane, and above it the bits that number stretches.
     bits: u64,
     spans: Spans,
 }
 
-/// One number, for the sake of calls: two registers hold a position, and memory three.
+/// Two numbers of eight bits, packed so that a position fits into two registers; three words would go through memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Spans(u16);
 
@@ -35,21 +36,21 @@ impl Spans {
         Self(lane_bits as u16 | (shared as u16) << 8)
     }
 
-    /// Hash bits that number lanes: none, in a table that was small when the walk began.
+    /// Returns the number of hash bits that number lanes: 0 in a table that was small when the walk began.
     const fn lane_bits(self) -> u8 {
         self.0 as u8
     }
 
-    /// Topmost bits, once reversed, that the stretch goes by; `UNKNOWN` before it is begun.
+    /// Returns how many of the topmost reversed bits the stretch is named by; `UNKNOWN` before it begins.
     const fn shared(self) -> u8 {
         (self.0 >> 8) as u8
     }
 }
 
-/// What the stretch goes by before it is begun.
+/// The value of `Spans::shared` before the stretch begins.
 const UNKNOWN: u8 = u8::MAX;
 
-/// A bin as it was found, with the first words of it that were read.
+/// A bin as a walk found it, with the first words that it read there.
 #[derive(Clone, Copy)]
 pub(super) struct Found<'a, K, V> {
     pub(super) bin: Bin<'a, K, V>,
@@ -57,8 +58,8 @@ pub(super) struct Found<'a, K, V> {
     pub(super) tags: Tags,
 }
 
-/// The interval of reversed bits that has the topmost `count` of `at`: where it begins and ends, None for
-/// the end of all.
+/// Returns the interval of reversed bits whose topmost `count` are those of `at`: its beginning and its end, None for
+/// the end of all intervals.
 fn interval(at: u64, count: u8) -> (u64, Option<u64>) {
     match count {
         0 => (0, None),
@@ -70,12 +71,12 @@ fn interval(at: u64, count: u8) -> (u64, Option<u64>) {
 }
 
 impl Position {
-    /// Before everything.
+    /// Before all bins.
     pub(crate) const START: Self = Self { bits: 0, spans: Spans::new(0, UNKNOWN) };
-    /// As `START`, for a table that has fewer bins than lanes: everything is one stretch of one lane.
+    /// As `START`, for a table of fewer bins than lanes: the walk is one stretch of one lane.
     const START_SMALL: Self = Self { bits: 0, spans: Spans::new(0, 0) };
 
-    /// The bits by which stretches go, reversed.
+    /// Returns the bits that number stretches, reversed.
     const fn at(self) -> u64 {
         (self.bits >> self.spans.lane_bits()).reverse_bits()
     }
@@ -92,24 +93,27 @@ impl Position {
         Self { bits: at.reverse_bits() << self.spans.lane_bits() | lane, ..self }
     }
 
-    /// A hash whose bin is met here.
+    /// Returns a hash whose bin is at this position.
     #[inline(always)]
-    pub(super) fn hash(self) -> Hash {
-        Hash::of_bin_bits(self.bits)
+    pub(super) fn hash(self) -> KeyHash {
+        KeyHash::of_bin_bits(self.bits)
     }
 
-    /// The position after the bin that is met here.
+    /// Returns the position after the bin of `depth` at this position.
     #[inline(always)]
     pub(super) fn after(self, depth: Depth) -> Option<Self> {
         let next = Self { bits: self.bits + 1, ..self };
+        // The bin covers its whole lane of the stretch, so the next bin is in the next lane.
         let lane_ends = depth.bits() <= u32::from(self.spans.lane_bits() + self.spans.shared());
-        if lane_ends && next.lane() != 0 { Some(next) } else { self.far_after(depth) }
+        if lane_ends && next.lane() != 0 { Some(next) } else { self.after_partial_lane(depth) }
     }
 
+    /// Returns what `after` does, for a bin that is deeper than its stretch or in the last lane.
     #[cold]
-    fn far_after(self, depth: Depth) -> Option<Self> {
+    fn after_partial_lane(self, depth: Depth) -> Option<Self> {
         let count = depth.bits().saturating_sub(u32::from(self.spans.lane_bits())) as u8;
         let (begin, _) = interval(self.at(), self.spans.shared());
+        // The bin covers a part of its lane: the next part follows in the same lane, if the stretch does not end here.
         if count > self.spans.shared()
             && let (_, Some(at)) = interval(self.at(), count)
             && interval(at, self.spans.shared()).0 == begin
@@ -120,30 +124,30 @@ impl Position {
         if lane < self.lanes() { Some(self.with(begin, lane)) } else { self.next_stretch() }
     }
 
-    /// This position, or the beginning of `lane` if that comes later.
+    /// Returns this position, or the beginning of `lane` if that comes later.
     #[cfg(feature = "rayon")]
     pub(super) fn at_least(self, lane: u64) -> Self {
         if self.lane() < lane { self.with(self.at(), lane) } else { self }
     }
 
-    /// Whether of the stretch of `last`, a position before this one, all lanes below `end` are done.
+    /// Whether all lanes below `end` of `last`'s stretch are done. `last` is a position before this one.
     #[cfg(feature = "rayon")]
     pub(super) fn is_past(self, last: Self, end: u64) -> bool {
         self.spans == last.spans && self.lane() >= end && self.lane() > last.lane()
     }
 
-    /// The stretch after this one, not begun.
+    /// Returns the position of the next stretch, which has not begun.
     pub(super) fn next_stretch(self) -> Option<Self> {
         let (_, end) = interval(self.at(), self.spans.shared());
         Some(Self { spans: Spans::new(self.spans.lane_bits(), UNKNOWN), ..self.with(end?, 0) })
     }
 
-    // Of a cursor, lowest bit first: whether there are lanes, the shared bits and one more, the hash bits.
+    // The bits of a cursor, lowest first: whether there are lanes; the shared bits plus one; the hash bits.
     const SHARED_AT: u32 = 1;
     const BITS_AT: u32 = 10;
     const MOST_BITS: u32 = 64 - Self::BITS_AT;
 
-    /// As a number: of `START`, 0.
+    /// Returns the position as a number, 0 for `START`.
     pub(super) fn to_bits(self) -> u64 {
         let shared = u64::from(self.spans.shared().wrapping_add(1));
         self.bits << Self::BITS_AT
@@ -151,7 +155,7 @@ impl Position {
             | u64::from(self.spans.lane_bits() > 0)
     }
 
-    /// Of any number some position.
+    /// Returns the position of a number. Any number is some position.
     pub(super) fn from_bits<K, V>(bits: u64) -> Self {
         let lane_bits = if bits & 1 == 0 { 0 } else { Layout::<K, V>::SEGMENT_BITS as u8 };
         let shared = (bits >> Self::SHARED_AT & 63) as u8;
@@ -162,21 +166,22 @@ impl Position {
 }
 
 impl<K: Copy, V: Copy> Table<K, V> {
-    /// The bin that is met at `position`, None in a table without bins.
+    /// Returns the bin at `position`, None in a table without bins.
     #[inline(always)]
-    pub(super) fn met_at(&self, position: Position) -> Option<Found<'_, K, V>> {
+    pub(super) fn bin_at(&self, position: Position) -> Option<Found<'_, K, V>> {
         let hash = position.hash();
         let (bin, depth) = self.directory()?.locate(hash);
         let (state, tags) = (bin.seq().begin(), bin.tags());
+        // The directory's hint is right, as it is unless the bin was split or moved just now.
         if tags.depth() == depth {
             return Some(Found { bin, state, tags });
         }
-        self.met_with_effort(hash)
+        self.bin_at_slowly(hash)
     }
 
-    /// As `met_at`, where the directory's hint is not right.
+    /// Returns what `bin_at` does, when the directory's hint is wrong.
     #[cold]
-    fn met_with_effort(&self, hash: Hash) -> Option<Found<'_, K, V>> {
+    fn bin_at_slowly(&self, hash: KeyHash) -> Option<Found<'_, K, V>> {
         let mut backoff = Backoff::spinning();
         loop {
             if let Some((bin, number)) = Self::home(self.directory()?, hash) {
@@ -189,20 +194,20 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    /// `position`, with its stretch begun if it was not.
+    /// Returns `position`, with its stretch begun if it was not.
     #[inline(always)]
     pub(super) fn begun(&self, position: Position) -> Position {
-        if position.spans.shared() == UNKNOWN { self.measured(position) } else { position }
+        if position.spans.shared() == UNKNOWN { self.measure(position) } else { position }
     }
 
-    /// The beginning of the stretch that `position` lies in, as long as its bins are now.
+    /// Returns the beginning of the stretch of `position`, with the length that its bins have now.
     #[cold]
-    fn measured(&self, position: Position) -> Position {
+    fn measure(&self, position: Position) -> Position {
         let lane_bits = Layout::<K, V>::SEGMENT_BITS as u8;
         let stretch = Position { spans: Spans::new(lane_bits, UNKNOWN), ..position };
         let mut least = Position::MOST_BITS as u8;
         for lane in 0..1 << lane_bits {
-            let found = self.met_at(stretch.with(position.at(), lane));
+            let found = self.bin_at(stretch.with(position.at(), lane));
             least = least.min(found.map_or(0, |found| found.tags.depth().bits() as u8));
             if least < lane_bits {
                 return Position::START_SMALL;
@@ -213,14 +218,14 @@ impl<K: Copy, V: Copy> Table<K, V> {
         Position { spans: Spans::new(lane_bits, shared), ..begin }
     }
 
-    /// The position that a cursor stands for. Bins are less deep than it says in a table that has been
-    /// shrunk, or where somebody made the cursor up: its stretch is begun anew there.
+    /// Returns the position of a cursor. If bins are less deep than the cursor says, because the table was shrunk or
+    /// the cursor is made up, begins its stretch anew.
     pub(super) fn resume(&self, cursor: u64) -> Position {
         let position = Position::from_bits::<K, V>(cursor);
         if position.spans.lane_bits() == 0 {
             return position;
         }
-        let now = self.measured(position);
+        let now = self.measure(position);
         let holds = now.spans.lane_bits() > 0 && position.spans.shared() <= now.spans.shared();
         if holds { position } else { now }
     }
@@ -230,7 +235,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
 mod tests {
     use super::*;
 
-    /// All bins of a table of `1 << bits` bins, in the order of the walk.
+    /// Returns all bins of a table of `1 << bits` bins, in the order of the walk.
     fn order(mut position: Position, bits: u32) -> alloc::vec::Vec<u64> {
         let mut met = alloc::vec::Vec::new();
         loop {
@@ -251,7 +256,7 @@ mod tests {
         assert_eq!(order(Position::START_SMALL, 2), [0, 2, 1, 3]);
         let lanes = Position { spans: Spans::new(2, UNKNOWN), ..Position::START };
         assert_eq!(order(lanes, 4), [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15]);
-        // As one stretch, begun when the table had four bins: lane by lane.
+        // One stretch, begun when the table had four bins: it is walked lane by lane.
         let lanes = Position { spans: Spans::new(2, 0), ..lanes };
         assert_eq!(order(lanes, 4), [0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15]);
     }

@@ -1,72 +1,52 @@
-//! A window of keys looked up together.
+//! A window of keys looked up together (see [`batch`](crate::api::batch)).
 //!
-//! A look-up that misses the caches waits for memory twice: for the head of the bin, then for the entry.
-//! A batch asks for all heads of a window of keys before it looks at the first, and for all entries
-//! before it reads the first, so that the waits overlap. (Chen, Ailamaki, Gibbons and Mowry call this
-//! group prefetching: *Improving hash join performance through prefetching*, 2004.)
+//! A lookup that misses the caches waits for memory twice: for the head of the bin, then for the entry. A batch
+//! prefetches the heads of all keys of a window before it reads the first, and all entries before it reads the first.
 
 use super::Table;
+use crate::api::batch::WINDOW;
+use crate::api::hash::KeyHash;
 use crate::bins::bin::{Bin, Entry};
-use crate::bins::tags::{Depth, Hash, Matches};
+use crate::bins::tags::{Depth, Matches};
 use crate::sync::backoff::Backoff;
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
 
-/// Keys that are under way at a time: about as many lines as a core can wait for at once.
-pub(crate) const WINDOW: usize = 16;
-/// Fewer keys are as quickly looked up one by one.
-pub(crate) const FEW: usize = 4;
-
-/// The hashes of a window's first `count` keys; any hash for the places without one.
-// A loop, see `get_window`.
-#[inline(always)]
-pub(crate) fn hashes(count: usize, hash: impl Fn(usize) -> Hash) -> [Hash; WINDOW] {
-    let mut hashes = [Hash(0); WINDOW];
-    for (at, place) in hashes.iter_mut().enumerate().take(count) {
-        *place = hash(at);
-    }
-    hashes
-}
-
-/// What a batch asks of the slices that it is given.
-pub(crate) fn same_length(keys: usize, answers: usize) {
-    assert!(keys == answers, "{keys} keys, but room for {answers} answers");
-}
-
-/// A key's bin, between two passes.
+/// What the first pass found of a key's bin.
 #[derive(Clone, Copy)]
 struct Step<'a, K, V> {
     bin: Bin<'a, K, V>,
     depth: Depth,
     state: State,
     slots: Matches,
-    /// Whether the key is absent where no slot matches.
+    /// Whether the key is absent if no slot matches.
     sure: bool,
 }
 
-/// Room for the steps of a window; those that are in use come first.
+/// Space for the steps of a window. The initialized ones come first.
 type Steps<'a, K, V> = [MaybeUninit<Step<'a, K, V>>; WINDOW];
 
 impl<K: Copy, V: Copy> Table<K, V> {
-    /// Looks up the keys of one window, as one lookup of each after the other; `eq` and `answer` are told their
-    /// places in it. `touch` is shown the entries that are probably meant, before any is read, to ask for what they
-    /// lead to.
+    /// Looks up the keys of one window, with the answers that one lookup after the other would give. `eq` and `answer`
+    /// get the number of a key in the window. `touch` is called with the entries that are probably the keys', before
+    /// any is read, to prefetch what they refer to.
     ///
-    /// The bins are read ahead, in the order of the keys, so answers that rest on these reads are in turn. An answer of
-    /// `get_slowly` is younger. After one, what was read ahead has to be true still: an entry is validated anyway, and
-    /// an absence is then, too.
-    // The loops go over slices: a number that the compiler knew it would unroll, and run out of registers.
+    /// The first pass reads the bins in the order of the keys, so answers that depend on these reads alone are in that
+    /// order. An answer of `get_slowly` is newer than the first pass. After one, what the first pass read has to hold
+    /// still: every found entry is validated anyway, and `get_rest` validates absences too.
+    // The loops go over slices: if the compiler knew the number of steps, it would unroll them and run out of
+    // registers.
     #[inline(always)]
     pub(crate) fn get_window<R>(
         &self,
-        hashes: &[Hash],
+        hashes: &[KeyHash],
         eq: impl Fn(usize, &K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         touch: impl Fn(Entry<'_, K, V>) + Copy,
         mut answer: impl FnMut(usize, Option<R>),
     ) {
         let mut room = [const { MaybeUninit::uninit() }; WINDOW];
-        let Some(steps) = self.set_out(hashes, &mut room) else {
+        let Some(steps) = self.prefetch_steps(hashes, &mut room) else {
             return (0..hashes.len()).for_each(|at| answer(at, None));
         };
         for Step { bin, slots, .. } in steps {
@@ -75,6 +55,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             }
         }
         for (at, &Step { bin, state, slots, sure, .. }) in steps.iter().enumerate() {
+            // The tags answer an absence by themselves, as in `get_at`.
             if slots.is_empty() && sure {
                 answer(at, None);
                 continue;
@@ -90,18 +71,19 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    /// Looks up the keys of a window from the first on that needs `get_slowly`.
+    /// Looks up the keys of a window from number `first` on, the first that needs `get_slowly`.
     #[inline(never)]
     fn get_rest<R>(
         &self,
         steps: &[Step<'_, K, V>],
         first: usize,
-        hashes: &[Hash],
+        hashes: &[KeyHash],
         eq: impl Fn(usize, &K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         mut answer: impl FnMut(usize, Option<R>),
     ) {
         for (at, &Step { bin, state, slots, sure, .. }) in steps.iter().enumerate().skip(first) {
+            // An answer before this one may be newer than these tags; the key must still be absent.
             if slots.is_empty() && sure && bin.seq().validate(state) {
                 answer(at, None);
                 continue;
@@ -119,17 +101,17 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    /// Asks for the lines that the keys of a window are going to need.
+    /// Prefetches the lines that lookups of the keys of a window need.
     #[inline]
-    pub(crate) fn fetch_window(&self, hashes: &[Hash]) {
-        self.set_out(hashes, &mut [const { MaybeUninit::uninit() }; WINDOW]);
+    pub(crate) fn prefetch_window(&self, hashes: &[KeyHash]) {
+        self.prefetch_steps(hashes, &mut [const { MaybeUninit::uninit() }; WINDOW]);
     }
 
-    /// Asks for all heads, then for all entries. None for a table without bins.
+    /// Prefetches all heads, then all entries. Returns None for a table without bins.
     #[inline(always)]
-    fn set_out<'a, 's>(
+    fn prefetch_steps<'a, 's>(
         &'a self,
-        hashes: &[Hash],
+        hashes: &[KeyHash],
         room: &'s mut Steps<'a, K, V>,
     ) -> Option<&'s [Step<'a, K, V>]> {
         let directory = self.directory()?;
@@ -141,8 +123,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
         let count = hashes.len().min(WINDOW);
         let written = &raw mut room[..count];
-        // SAFETY: the loop has initialized as many steps, and `room` stays borrowed for as long as they are. The method
-        // `assume_init_mut` of slices needs Rust 1.93.
+        // SAFETY: the loop has initialized the first `count` steps, and `room` stays borrowed as long as they are. The
+        // method `assume_init_mut` of slices needs Rust 1.93.
         let steps = unsafe { &mut *(written as *mut [Step<'a, K, V>]) };
         for (step, &hash) in steps.iter_mut().zip(hashes) {
             let tags;

@@ -1,25 +1,23 @@
 //! Changing one entry.
 //!
-//! A writer first looks its key up exactly as a reader does, running the user's `Eq` and closures with
-//! nothing locked. Then it locks the bin *from the state that it read*: the compare-and-swap succeeds
-//! only if nothing in the bin has changed since, so what was found still holds, and the few stores under
-//! the lock can neither fail nor call anything that is not ours. Otherwise it looks again.
+//! A writer first looks its key up exactly as a reader does, and runs the user's `Eq` and closures with nothing locked.
+//! Then it locks the bin *from the state that it read*: the compare-and-swap succeeds only if nothing in the bin has
+//! changed since, so what the lookup found still holds. The few stores under the lock cannot fail and call no user
+//! code. If the compare-and-swap fails, the writer looks the key up again.
 
 use super::overflow::{Head, Taken};
 use super::read::{Changed, Place, Probe};
 use super::{Failure, Table};
-pub(crate) use crate::api::op::Change;
+use crate::api::hash::KeyHash;
+pub(crate) use crate::api::op::{Altered, Change};
 use crate::bins::bin::{Bin, Entry};
 use crate::bins::layout::Layout;
-use crate::bins::tags::{Hash, Tags};
+use crate::bins::tags::Tags;
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
 
-/// What was found before, and what was done about it.
-pub(crate) type Altered<K, V, R> = (Option<R>, Change<K, V>);
-
-/// What became of an attempt under the lock.
+/// The result of an attempt to add an entry.
 enum Outcome {
     Done,
     /// The bin changed since it was read.
@@ -28,22 +26,23 @@ enum Outcome {
     NeedsLine,
 }
 
-/// Where the lines of a full bin have room.
+/// A place for a new entry in the lines of a full bin.
 enum Vacancy {
     Line { number: usize, slot: usize },
     NewLine,
 }
 
 impl<K: Copy, V: Copy> Table<K, V> {
-    /// Does to the entry that `eq` knows what `decide` makes of what `read` fetches of it, until that
-    /// succeeds with nothing having changed in between; returns what was read and the decision carried out.
+    /// Changes the entry for which `eq` returns true. `read` fetches what `decide` sees of the entry, and `decide`
+    /// returns the change. Repeats both until nothing changed in between; returns what was read and the change that was
+    /// made.
     #[inline(always)]
     pub(crate) fn alter<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-        rehash: impl Fn(&K) -> Hash,
+        rehash: impl Fn(&K) -> KeyHash,
         mut backoff: Backoff,
         mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
     ) -> Result<Altered<K, V, R>, Failure> {
@@ -59,34 +58,41 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    /// What `alter` does where the first slot with the right tag is the key's, or the key is absent and
-    /// its bin has room, and nobody comes in between. An insert is left to be counted. Where it is not so
-    /// simple: what was decided, if anything, for a key that is absent.
+    /// Does what `alter` does in the two cases that are nearly all: the first slot with the right tag is the key's; or
+    /// the key is absent and its bin has a free slot. The caller counts an inserted entry. Else returns the decision
+    /// for an absent key, if `decide` was called for one.
     #[inline(always)]
     fn alter_at_once<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &Backoff,
         mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
     ) -> Result<Altered<K, V, R>, Option<Change<K, V>>> {
         let (bin, depth) = self.directory().ok_or(None)?.locate(hash);
+        // Started before the head is read, so that the two waits for memory overlap.
         bin.prefetch();
         let (state, tags) = (bin.seq().begin(), bin.tags());
         let slots = tags.matches(hash);
         if slots.is_empty() {
+            // Another depth: the hint was stale, and the key may be in another bin. A filter bit: it may be in an
+            // overflow line.
             if tags.depth() != depth || tags.may_overflow(hash) {
                 return Err(None);
             }
             let change = decide(None);
+            // Nothing to store. The load of the tags was the linearization point, so no lock is needed.
             let Change::Entry(key, value) = &change else { return Ok((None, Change::Keep)) };
             let done = tags
                 .free(Layout::<K, V>::SLOTS)
                 .is_some_and(|slot| Self::occupy(bin, state, tags, slot, hash, key, value));
+            // If the bin is full or has changed, the slow path stores the same decision: `decide` ran for an absent key
+            // already, and need not run again if the key is still absent.
             return if done { Ok((None, change)) } else { Err(Some(change)) };
         }
         let slot = slots.lowest();
+        // The bin has changed, or the first slot with this tag is another key's: the slow path compares the others.
         let Ok(Some(before)) = bin.check(state, bin.entry(slot), eq, read) else {
             return Err(None);
         };
@@ -98,18 +104,20 @@ impl<K: Copy, V: Copy> Table<K, V> {
             }
             stored => Self::overwrite(bin, state, bin.entry(slot), stored),
         };
+        // Locking failed, so another writer was here since `state`. `decide` must see the value that is there now.
         if done { Ok((Some(before), change)) } else { Err(None) }
     }
 
+    /// Does what `alter` does, in every case. `decided` is what `decide` returned for an absent key, if it was called.
     #[cold]
     #[inline(never)]
-    #[allow(clippy::too_many_arguments)] // Those of `alter`, and what was decided already.
+    #[allow(clippy::too_many_arguments)] // Those of `alter`, and the decision.
     fn alter_slowly<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
-        rehash: impl Fn(&K) -> Hash,
+        rehash: impl Fn(&K) -> KeyHash,
         mut backoff: Backoff,
         mut decide: impl FnMut(Option<&R>) -> Change<K, V>,
         mut decided: Option<Change<K, V>>,
@@ -117,18 +125,18 @@ impl<K: Copy, V: Copy> Table<K, V> {
         loop {
             let probe = self.search(hash, eq, read, &mut backoff)?;
             let Some(mut probe) = probe else {
-                // An empty map that is to stay empty allocates nothing.
+                // An empty map allocates only to store something.
                 let change = decided.take().unwrap_or_else(|| decide(None));
                 if !matches!(change, Change::Entry(..)) {
                     return Ok((None, Change::Keep));
                 }
-                self.begin(&backoff)?;
+                self.make_first_directory(&backoff)?;
                 decided = Some(change);
                 continue;
             };
             let found = probe.found.take();
             let Some((place, before)) = found else {
-                // What was decided last holds if there is still no entry.
+                // `decide` was called for an absent key before; that decision holds if the key is still absent.
                 let change = decided.take().unwrap_or_else(|| decide(None));
                 let Change::Entry(key, value) = &change else { return Ok((None, Change::Keep)) };
                 match self.add(&probe, hash, key, value, &backoff)? {
@@ -141,14 +149,14 @@ impl<K: Copy, V: Copy> Table<K, V> {
                     Outcome::Raced => backoff.wait()?,
                     Outcome::NeedsLine => {
                         self.pool.grow(&backoff)?;
-                        // Other writers may take the new lines.
+                        // Other writers may take the new lines before this one does, so this counts as an attempt.
                         backoff.again()?;
                     }
                 }
                 decided = Some(change);
                 continue;
             };
-            // The closure's last call is the one that counts.
+            // The key is present now, so a decision for an absent key is void.
             decided = None;
             let Probe { bin, state, tags, .. } = probe;
             let change = decide(Some(&before));
@@ -170,14 +178,14 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
-    /// Puts an entry into a free slot, if nothing was written since `state`.
+    /// Stores an entry in a free slot, if nothing was written since `state`.
     #[inline(always)]
     fn occupy(
         bin: Bin<'_, K, V>,
         state: State,
         tags: Tags,
         slot: usize,
-        hash: Hash,
+        hash: KeyHash,
         key: &K,
         value: &V,
     ) -> bool {
@@ -190,7 +198,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         true
     }
 
-    /// Stores over an entry, if nothing was written since `state`.
+    /// Replaces an entry or its value, if nothing was written since `state`.
     #[inline(always)]
     fn overwrite(
         bin: Bin<'_, K, V>,
@@ -210,12 +218,13 @@ impl<K: Copy, V: Copy> Table<K, V> {
         true
     }
 
-    /// Changes what the entry that `eq` knows leads to, or where it leads: `under` is given its key while nobody
-    /// reads what lies behind it and believes that, does a few stores, and may answer with another key. False
-    /// where there is no such entry. Needs no memory.
+    /// Calls `under`, with the bin locked, on the key of the entry for which `eq` returns true. `under` may do a few
+    /// stores to the place that an indirect key refers to, because no reader believes what it reads there until the bin
+    /// is unlocked. A key that it returns replaces the entry's. Returns false if there is no such entry. Needs no
+    /// memory.
     pub(crate) fn amend(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         under: impl FnOnce(K) -> Option<K>,
     ) -> bool {
@@ -242,15 +251,17 @@ impl<K: Copy, V: Copy> Table<K, V> {
         }
     }
 
+    /// Adds an entry to a bin that a lookup found without the key.
     fn add<R>(
         &self,
         probe: &Probe<'_, K, V, R>,
-        hash: Hash,
+        hash: KeyHash,
         key: &K,
         value: &V,
         backoff: &Backoff,
     ) -> Result<Outcome, Failure> {
         let Probe { bin, state, tags, .. } = *probe;
+        // All slots are taken, so the entry goes to an overflow line.
         let Some(slot) = tags.free(Layout::<K, V>::SLOTS) else {
             return self.add_to_lines(probe, hash, key, value, backoff);
         };
@@ -258,17 +269,18 @@ impl<K: Copy, V: Copy> Table<K, V> {
         Ok(if done { Outcome::Done } else { Outcome::Raced })
     }
 
+    /// Adds an entry to the overflow lines of a full bin.
     fn add_to_lines<R>(
         &self,
         probe: &Probe<'_, K, V, R>,
-        hash: Hash,
+        hash: KeyHash,
         key: &K,
         value: &V,
         backoff: &Backoff,
     ) -> Result<Outcome, Failure> {
         let &Probe { bin, state, tags, .. } = probe;
         let Ok(vacancy) = self.vacancy(probe) else { return Ok(Outcome::Raced) };
-        // Popped before the bin is locked, so that nothing can fail or wait under that lock.
+        // Popped before the bin is locked, so that nothing can fail or wait under its lock.
         let mut pool = self.pool.session(backoff)?;
         let new_line = matches!(vacancy, Vacancy::NewLine);
         let Some(taken) = pool.pop(usize::from(new_line)) else { return Ok(Outcome::NeedsLine) };
@@ -288,16 +300,19 @@ impl<K: Copy, V: Copy> Table<K, V> {
         let line = self.pool.owned(number);
         line.entry(slot).put(key, value);
         line.set_head(line.head().with(slot, hash.tag()));
+        // Set together with the entry: a reader that finds no tag in the slots follows the lines only if this bit is
+        // set.
         bin.set_tags(tags.with_overflow(hash));
         bin.seq().unlock(bin.state_after(state, first));
         Ok(Outcome::Done)
     }
 
-    /// The first free place in a full bin's lines.
+    /// Returns the first free place in a full bin's lines.
     fn vacancy<R>(&self, probe: &Probe<'_, K, V, R>) -> Result<Vacancy, Changed> {
         let Probe { bin, state, tags, .. } = *probe;
         let mut number = if tags.has_overflow() { bin.overflow(state) } else { 0 };
         loop {
+            // `number` is a line of this bin only as long as the state is unchanged.
             if !bin.seq().validate(state) {
                 return Err(Changed);
             }
@@ -321,12 +336,14 @@ impl<K: Copy, V: Copy> Table<K, V> {
         place: Place,
         backoff: &Backoff,
     ) -> Result<bool, WouldWait> {
-        // Begun before the bin is locked: who may not wait must be sure to give a line back.
+        // The pool is locked before the bin: a caller that may not wait has to know that it can return a line.
         let mut pool = tags.has_overflow().then(|| self.pool.session(backoff)).transpose()?;
         if !bin.seq().try_lock(state) {
             return Ok(false);
         }
         let (tags, first, freed) = match place {
+            // With overflow lines, an entry of a line moves into the slot, so that lines are freed and lookups find
+            // keys in slots.
             Place::Slot(slot) if tags.has_overflow() => self.refill(bin, state, tags, slot),
             _ => self.vacate(tags, bin.overflow(state), place),
         };
@@ -339,8 +356,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         Ok(true)
     }
 
-    /// Fills a slot that a removed entry leaves in a locked bin with an entry from its first line, so
-    /// that lines do not linger half empty; answers as `vacate` does.
+    /// Fills the slot of a removed entry in a locked bin with an entry from the bin's first line. Without this, lines
+    /// would stay half empty for long. Returns what `vacate` does.
     fn refill(
         &self,
         bin: Bin<'_, K, V>,
@@ -358,8 +375,8 @@ impl<K: Copy, V: Copy> Table<K, V> {
         self.vacate(tags, number, Place::Line { before: 0, number, slot: last })
     }
 
-    /// Empties one place of a locked bin: the tags and first line that the bin is to have, and a line
-    /// to give back once it is unlocked.
+    /// Empties one place of a locked bin. Returns the tags and the first line that the bin has then, and a line that
+    /// the caller gives back after it has unlocked the bin.
     pub(super) fn vacate(&self, tags: Tags, first: usize, place: Place) -> (Tags, usize, Taken) {
         let none = Taken { first: 0 };
         let (before, number, slot) = match place {
@@ -368,6 +385,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
         };
         let line = self.pool.owned(number);
         let head = line.head().with(slot, 0);
+        // An empty line leaves the list: `refill` relies on a linked line holding an entry.
         if !head.is_empty() {
             line.set_head(head);
             return (tags, first, none);
@@ -380,6 +398,7 @@ impl<K: Copy, V: Copy> Table<K, V> {
             first
         };
         line.set_head(Head::new(0));
+        // Filter bits are shared by keys, so they can only be cleared together, when no line is left.
         let tags = if first == 0 { tags.without_overflow() } else { tags };
         (tags, first, Taken { first: number })
     }
@@ -389,13 +408,13 @@ impl<K: Copy, V: Copy> Table<K, V> {
 mod tests {
     use super::*;
 
-    /// Who may not wait does not wait for the lock of the overflow lines either, and has done nothing.
+    /// A removal that may not wait does not wait for the lock of the overflow lines either, and changes nothing.
     #[test]
     fn a_removal_that_may_not_wait_leaves_the_pool_alone() {
         let table = Table::<u64, u64>::new();
         let alter = |key: u64, backoff, change: fn(u64) -> Change<u64, u64>| {
-            let (eq, rehash) = (|k: &u64| *k == key, |_: &u64| Hash(0));
-            table.alter(Hash(0), eq, |entry| entry.value(), rehash, backoff, |_| change(key))
+            let (eq, rehash) = (|k: &u64| *k == key, |_: &u64| KeyHash(0));
+            table.alter(KeyHash(0), eq, |entry| entry.value(), rehash, backoff, |_| change(key))
         };
         for key in 0..20 {
             assert!(alter(key, Backoff::spinning(), |key| Change::Entry(key, key)).is_ok());

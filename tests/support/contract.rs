@@ -21,7 +21,7 @@ type T = char;
 /// What a closure fails with.
 type E = char;
 const N: usize = 2;
-const BUCKETS: usize = 4;
+const BINS: usize = 4;
 const READERS: usize = 4;
 
 type HashMap = hedgerow::HashMap<K, V>;
@@ -31,7 +31,7 @@ type FlatMap = hedgerow::FlatMap<K, V>;
 type FlatTable = hedgerow::FlatTable<K, V, 4>;
 type FenceMap = hedgerow::FenceMap<K, V>;
 type LeftRightMap = hedgerow::LeftRightMap<K, V>;
-type LeftRightTable = hedgerow::LeftRightTable<K, V, BUCKETS, READERS>;
+type LeftRightTable = hedgerow::LeftRightTable<K, V, BINS, READERS>;
 type CompressedMap = hedgerow::CompressedMap;
 type ReadHandle<K, V> = hedgerow::left_right::ReadHandle<K, V>;
 type WriteHandle<K, V> = hedgerow::left_right::WriteHandle<K, V>;
@@ -55,9 +55,9 @@ type PinnedHashMap = Pinned<'static, HashMap>;
 type PinnedOrdMap = Pinned<'static, OrdMap>;
 type PinnedBytesMap = Pinned<'static, BytesMap>;
 type AnySnapshot = Snapshot<'static, K, V>;
-type AnyTableSnapshot = TableSnapshot<'static, K, V, BUCKETS>;
-type AnyTableReader = TableReader<'static, K, V, BUCKETS, READERS>;
-type AnyTableWriter = TableWriter<'static, K, V, BUCKETS, READERS>;
+type AnyTableSnapshot = TableSnapshot<'static, K, V, BINS>;
+type AnyTableReader = TableReader<'static, K, V, BINS, READERS>;
+type AnyTableWriter = TableWriter<'static, K, V, BINS, READERS>;
 
 /// What has the methods of a row, in each column.
 macro_rules! subject {

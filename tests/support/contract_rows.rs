@@ -73,7 +73,7 @@ pub(super) fn making() -> Vec<Row> {
         },
         row! { read enter "enter()"
             LeftRightMap => [(&self) -> Snapshot<K, V>]
-            LeftRightTable => [(&self) -> TableSnapshot<K, V, BUCKETS>]
+            LeftRightTable => [(&self) -> TableSnapshot<K, V, BINS>]
             HashMap OrdMap BytesMap FlatMap FlatTable FenceMap CompressedMap => [no]
         },
     ]
@@ -619,11 +619,11 @@ pub(super) fn one_writer() -> Vec<Row> {
             LeftRightMap LeftRightTable => [(&self) -> bool]
         },
         row! { made reader "table.reader()"
-            LeftRightTable => [(&self) -> Option<TableReader<K, V, BUCKETS, READERS>>]
+            LeftRightTable => [(&self) -> Option<TableReader<K, V, BINS, READERS>>]
             LeftRightMap => [no]
         },
         row! { made writer "table.writer()"
-            LeftRightTable => [(&self) -> Option<TableWriter<K, V, BUCKETS, READERS>>]
+            LeftRightTable => [(&self) -> Option<TableWriter<K, V, BINS, READERS>>]
             LeftRightMap => [no]
         },
         row! { read reader_id "reader.reader_id()"

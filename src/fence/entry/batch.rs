@@ -8,9 +8,9 @@ use super::ops::give_up;
 use super::raw::Raw;
 use crate::api::op::Op;
 use crate::reclaim::guard::pin;
-use crate::reclaim::pair::{Pair, Stem};
+use crate::reclaim::pair::{KeyNode, Pair};
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Way};
+use crate::reclaim::retired::{Fresh, Mode};
 use crate::sync::backoff::Backoff;
 use alloc::vec::Vec;
 use core::mem;
@@ -32,7 +32,7 @@ impl<K> Had<Raw<K>, ()> for Raw<K> {
 enum Named<K, V> {
     Entry(Fresh<Pair<K, V>>),
     /// Whose entry is to be removed, or kept.
-    Key(Fresh<Stem<K>>, Op<()>),
+    Key(Fresh<KeyNode<K>>, Op<()>),
     /// The map has it.
     Stored,
 }
@@ -41,7 +41,7 @@ impl<K, V> Named<K, V> {
     /// As the tree knows it.
     fn raw(&self, rank: impl FnOnce(&K) -> usize) -> (Raw<K>, Op<()>) {
         let (node, op) = match self {
-            Self::Entry(fresh) => (Pair::stem(fresh.0.0), Op::Insert(())),
+            Self::Entry(fresh) => (Pair::as_key_node(fresh.0.0), Op::Insert(())),
             Self::Key(fresh, op) => (fresh.0.0, *op),
             Self::Stored => unreachable!("nothing is stored before it is asked for"),
         };
@@ -130,13 +130,13 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
             Op::Remove => Op::Remove,
             Op::Keep => Op::Keep,
         };
-        Named::Key(Stem::new(key).unwrap_or_else(give_up::<K, V, _, _>), op)
+        Named::Key(KeyNode::new(key).unwrap_or_else(give_up::<K, V, _, _>), op)
     }
 
     fn apply_one(&self, one: Named<K, V>) -> Option<Removed<'_, K, V>> {
         match one {
             Named::Entry(fresh) => {
-                let done = self.store(fresh, Way::Waiting, |_| true, &pin());
+                let done = self.store(fresh, Mode::Blocking, |_| true, &pin());
                 done.unwrap_or_else(give_up::<K, V, _, _>)
             }
             Named::Key(key, Op::Remove) => self.remove(&key.live().fields().key),

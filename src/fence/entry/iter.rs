@@ -9,7 +9,7 @@ use crate::reclaim::borrowed::Ref;
 use crate::reclaim::guard::{Guard, pin};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Way};
+use crate::reclaim::retired::{Fresh, Mode};
 use crate::sync::prefetch;
 use alloc::vec::{self, Vec};
 use core::fmt;
@@ -470,7 +470,7 @@ where
             }
             // If it is not there any more, somebody else has replaced or removed it.
             let is_there = |old: Option<Raw<K>>| old.is_some_and(|old| old.is(raw));
-            if let Ok(Some(removed)) = map.remove_by(key, is_there, Way::Waiting, guard) {
+            if let Ok(Some(removed)) = map.remove_by(key, is_there, Mode::Blocking, guard) {
                 return Some(removed);
             }
         }

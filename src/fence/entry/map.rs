@@ -4,8 +4,8 @@ use super::super::rank::{ByType, Ranking};
 use super::super::tree::Tree;
 use super::raw::{Owner, Raw};
 use crate::reclaim::garbage::free_all;
-use crate::reclaim::node::{List, Node, Shared};
-use crate::reclaim::pair::{Pair, Stem};
+use crate::reclaim::node::{List, Node, NodePtr};
+use crate::reclaim::pair::{KeyNode, Pair};
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 /// A concurrent ordered map of owned keys and values: `String`, boxes, whatever is `Send` and `Sync`.
@@ -174,7 +174,7 @@ pub(super) struct All<K, V> {
     /// In the order of keys.
     pub(super) entries: Left<Pair<K, V>>,
     pub(super) garbage: Left<Pair<K, V>>,
-    pub(super) bounds: Left<Stem<K>>,
+    pub(super) bounds: Left<KeyNode<K>>,
 }
 
 impl<K, V, R> OrdMap<K, V, R> {
@@ -184,7 +184,7 @@ impl<K, V, R> OrdMap<K, V, R> {
         // SAFETY: the tree shows each once, and forgets it.
         let entry = |raw: Raw<K>| unsafe { entries.push(raw.shared()) };
         // SAFETY: as above.
-        let bound = |raw: Raw<K>| unsafe { bounds.push(Shared(raw.node)) };
+        let bound = |raw: Raw<K>| unsafe { bounds.push(NodePtr(raw.node)) };
         self.tree.drain(entry, bound);
         self.tree.ranking.entries.move_to(&mut garbage);
         self.tree.ranking.bounds.move_to(&mut bounds);

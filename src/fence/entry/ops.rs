@@ -6,15 +6,15 @@ use super::super::rank::{Ranking, rank_as, to_word};
 use super::super::search::Sought;
 use super::map::OrdMap;
 use super::raw::{By, Doubt, Raw};
+use crate::api::hash::KeyHash;
 use crate::api::op::{Change, Computed, Op};
-use crate::bins::tags::Hash;
 use crate::error::{Busy, OccupiedError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::Why;
+use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::{Guard, pin, try_pin};
 use crate::reclaim::pair::Pair;
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Unlinked, Way};
+use crate::reclaim::retired::{Fresh, Mode, Unlinked};
 use crate::sync::backoff::Backoff;
 use alloc::alloc::handle_alloc_error;
 use core::mem::MaybeUninit;
@@ -22,7 +22,7 @@ use equivalent::Comparable;
 
 /// What was replaced; or why nothing was (None: another entry was there than expected), and the node again.
 pub(super) type Stored<'a, K, V> =
-    Result<Option<Removed<'a, K, V>>, (Option<Why>, Fresh<Pair<K, V>>)>;
+    Result<Option<Removed<'a, K, V>>, (Option<Cause>, Fresh<Pair<K, V>>)>;
 
 /// The end of an operation that waits, and so fails only for want of memory.
 #[cold]
@@ -57,13 +57,13 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     pub(super) fn find_by(
         &self,
-        way: Way,
+        way: Mode,
         key: &K,
         guard: &Guard<'_>,
     ) -> Result<Option<Raw<K>>, Busy> {
         match way {
-            Way::Waiting => Ok(self.find(key, guard)),
-            Way::Trying(_) => self.try_find(key),
+            Mode::Blocking => Ok(self.find(key, guard)),
+            Mode::NonBlocking(_) => self.try_find(key),
         }
     }
 
@@ -210,7 +210,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         make: impl FnOnce(&K) -> V,
     ) -> Ref<'_, K, V> {
         let guard = pin();
-        let got = self.get_or_insert_with_by(Way::Waiting, key, make, &guard);
+        let got = self.get_or_insert_with_by(Mode::Blocking, key, make, &guard);
         let got = got.unwrap_or_else(give_up::<K, V, _, _>);
         // SAFETY: met, or inserted, under the guard.
         unsafe { Ref::of_pair(got.shared(), guard) }
@@ -268,7 +268,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     }
 
     pub(super) fn fresh(key: K, value: V) -> Fresh<Pair<K, V>> {
-        Pair::new(Hash(0), key, value).unwrap_or_else(give_up::<K, V, _, _>)
+        Pair::new(KeyHash(0), key, value).unwrap_or_else(give_up::<K, V, _, _>)
     }
 
     /// A node that this call has taken out of the tree.
@@ -281,14 +281,14 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     pub(super) fn store(
         &self,
         fresh: Fresh<Pair<K, V>>,
-        way: Way,
+        way: Mode,
         mut wanted: impl FnMut(Option<Raw<K>>) -> bool,
         _guard: &Guard<'_>,
     ) -> Stored<'_, K, V> {
         // SAFETY: alive: ours, or published while the guard is held.
         let key = unsafe { &fresh.0.live().fields().key };
         let sought = self.sought(key);
-        let raw = Raw { rank: sought.rank, node: Pair::stem(fresh.0.0) };
+        let raw = Raw { rank: sought.rank, node: Pair::as_key_node(fresh.0.0) };
         let mut before = None;
         let decide = |old: Option<&Raw<K>>| {
             if wanted(old.copied()) { Change::Entry(raw, ()) } else { Change::Keep }
@@ -319,7 +319,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     pub fn insert(&self, key: K, value: V) -> Option<Removed<'_, K, V>> {
         let guard = pin();
         let fresh = Self::fresh(key, value);
-        match self.store(fresh, Way::Waiting, |_| true, &guard) {
+        match self.store(fresh, Mode::Blocking, |_| true, &guard) {
             Ok(before) => before,
             Err(why) => give_up::<K, V, _, _>(why),
         }
@@ -336,7 +336,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// assert_eq!(map.insert_if_absent(7, "VII".into()).unwrap_err().into_parts(), (7, "VII".into()));
     /// ```
     pub fn insert_if_absent(&self, key: K, value: V) -> Result<(), OccupiedError<K, V>> {
-        let done = self.insert_if_absent_by(Way::Waiting, key, value, &pin());
+        let done = self.insert_if_absent_by(Mode::Blocking, key, value, &pin());
         done.unwrap_or_else(give_up::<K, V, _, _>)
     }
 
@@ -381,7 +381,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                     condition(key, value)
                 })
             };
-            self.remove_by(key, wanted, Way::Waiting, guard).ok().flatten()
+            self.remove_by(key, wanted, Mode::Blocking, guard).ok().flatten()
         })
     }
 
@@ -413,7 +413,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                 seen = old;
                 old.is_some_and(|old| old.is(raw))
             };
-            match self.store(fresh, Way::Waiting, is_there, &guard) {
+            match self.store(fresh, Mode::Blocking, is_there, &guard) {
                 Ok(before) => {
                     before.into_iter().for_each(Removed::retire);
                     // If what `f` owns panics now, no guard is leaked.
@@ -448,7 +448,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         self.owner().entries.free_share();
         self.free_bounds();
         let guard = pin();
-        let done = self.compute_by(Way::Waiting, key, f, &guard);
+        let done = self.compute_by(Mode::Blocking, key, f, &guard);
         // SAFETY: met under the guard, or put there.
         unsafe { Ref::of_pairs(done.unwrap_or_else(give_up::<K, V, _, _>), guard) }
     }
@@ -464,7 +464,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         &self,
         key: &Q,
         mut wanted: impl FnMut(Option<Raw<K>>) -> bool,
-        way: Way,
+        way: Mode,
         _guard: &Guard<'_>,
     ) -> Result<Option<Removed<'_, K, V>>, Busy>
     where

@@ -8,12 +8,12 @@ use super::iter::{PinnedOrdIter, PinnedOrdIterRange, PinnedOrdRange};
 use super::map::OrdMap;
 use super::ops::{give_up, read};
 use super::raw::Raw;
+use crate::api::batch::same_length;
 use crate::error::{Busy, TryInsertError};
 use crate::reclaim::borrowed::Pinned;
 use crate::reclaim::guard::{Handle, HasGuard, OwnedGuard, pin};
-use crate::reclaim::retired::Way;
+use crate::reclaim::retired::Mode;
 use crate::sync::backoff::Backoff;
-use crate::table::window::same_length;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::ops::{Bound, RangeBounds};
@@ -167,7 +167,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
     /// assert_eq!(map.pin().get_or_insert_with("rose".into(), || 4), &4);
     /// ```
     pub fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> &V {
-        let got = self.map().get_or_insert_with_by(Way::Waiting, key, |_| make(), self.guard());
+        let got = self.map().get_or_insert_with_by(Mode::Blocking, key, |_| make(), self.guard());
         self.borrow(got.unwrap_or_else(give_up::<K, V, _, _>)).1
     }
 
@@ -186,7 +186,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>, G: HasGuard> Pinned<'_, OrdMap<K, V, R>, 
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<&V, TryInsertError<K, Option<V>>> {
-        let way = self.map().owner().entries.trying();
+        let way = self.map().owner().entries.non_blocking();
         let got = self.map().get_or_insert_with_by(way, key, |_| make(), self.guard())?;
         Ok(self.borrow(got).1)
     }

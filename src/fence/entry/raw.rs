@@ -2,10 +2,10 @@
 
 use super::super::rule::Rule;
 use super::super::search::Stand;
-use crate::reclaim::node::{Node, Shared};
-use crate::reclaim::pair::{Pair, Stem};
+use crate::memory::AllocError;
+use crate::reclaim::node::{Node, NodePtr};
+use crate::reclaim::pair::{KeyNode, Pair};
 use crate::reclaim::retired::Retired;
-use crate::table::memory::AllocError;
 use core::cmp::Ordering;
 use core::ptr::NonNull;
 use equivalent::Comparable;
@@ -17,7 +17,7 @@ use equivalent::Comparable;
 /// its entry may be gone. So whatever is compared is alive.
 pub(super) struct Raw<K> {
     pub(super) rank: usize,
-    pub(super) node: NonNull<Stem<K>>,
+    pub(super) node: NonNull<KeyNode<K>>,
 }
 
 impl<K> Clone for Raw<K> {
@@ -49,8 +49,8 @@ impl<K> Raw<K> {
         unsafe { (&(*pair).key, &(*pair).value) }
     }
 
-    pub(super) fn shared<V>(self) -> Shared<Pair<K, V>> {
-        Shared(self.node.cast())
+    pub(super) fn shared<V>(self) -> NodePtr<Pair<K, V>> {
+        NodePtr(self.node.cast())
     }
 
     pub(super) fn is(self, other: Self) -> bool {
@@ -145,7 +145,7 @@ pub(super) struct Owner<K, V, R> {
     pub(super) ranking: R,
     pub(super) entries: Retired<Pair<K, V>>,
     /// Of these there are few: two leaves are joined after tens of entries have gone, or more.
-    pub(super) bounds: Retired<Stem<K>>,
+    pub(super) bounds: Retired<KeyNode<K>>,
 }
 
 impl<K, V, R> Owner<K, V, R> {
@@ -165,18 +165,18 @@ impl<K: Clone, V, R> Rule<Raw<K>> for Owner<K, V, R> {
     fn keep_bound(&self, raw: &Raw<K>) -> Result<Raw<K>, AllocError> {
         // SAFETY: found in the tree, or about to be put there, by a caller with a guard.
         let key = unsafe { raw.key() }.clone();
-        let stem = Stem::new(key).map_err(|_| AllocError)?;
+        let stem = KeyNode::new(key).map_err(|_| AllocError)?;
         Ok(Raw { rank: raw.rank, node: stem.take().0 })
     }
 
     fn forget_bound(&self, bound: Raw<K>) {
         // SAFETY: made by `keep_bound`, and never shown to anybody.
-        unsafe { Stem::free(bound.node) }
+        unsafe { KeyNode::free(bound.node) }
     }
 
     fn retire_bound(&self, bound: Raw<K>) {
         // SAFETY: a bound of a tree that has just given it up, made by `keep_bound`.
-        unsafe { self.bounds.add(Shared(bound.node)) }
+        unsafe { self.bounds.add(NodePtr(bound.node)) }
     }
 
     fn retire_entry(&self, key: Raw<K>) {

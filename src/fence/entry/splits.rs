@@ -5,7 +5,7 @@ use super::map::OrdMap;
 use super::ops::give_up;
 use super::raw::Raw;
 use crate::reclaim::guard::pin;
-use crate::reclaim::pair::Stem;
+use crate::reclaim::pair::KeyNode;
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// The map with a fence that begins at each of `keys`: for who knows where the load will be, before it is there. As
@@ -21,7 +21,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         let _guard = pin();
         for key in keys {
             // Lasts while the fence is made; what bounds the leaf is a clone.
-            let stem = Stem::new(key).unwrap_or_else(give_up::<K, V, _, _>);
+            let stem = KeyNode::new(key).unwrap_or_else(give_up::<K, V, _, _>);
             // SAFETY: ours.
             let rank = self.sought(unsafe { &(*stem.0.0.as_ptr()).key }).rank;
             let raw = Raw { rank, node: stem.0.0 };

@@ -5,20 +5,20 @@
 use super::super::rank::Ranking;
 use super::map::OrdMap;
 use super::raw::{Doubt, Raw};
+use crate::api::hash::KeyHash;
 use crate::api::op::{Computed, Op};
-use crate::bins::tags::Hash;
 use crate::error::{Busy, OccupiedError, TryInsertError};
 use crate::reclaim::borrowed::Ref;
-use crate::reclaim::errors::Why;
+use crate::reclaim::errors::Cause;
 use crate::reclaim::guard::{Guard, try_pin};
-use crate::reclaim::node::Shared;
+use crate::reclaim::node::NodePtr;
 use crate::reclaim::pair::{Pair, occupied, refused};
 use crate::reclaim::removed::Removed;
-use crate::reclaim::retired::{Fresh, Way};
+use crate::reclaim::retired::{Fresh, Mode};
 use equivalent::Comparable;
 
 /// What an operation found, and what it left.
-pub(super) type Found<K, V> = (Option<Shared<Pair<K, V>>>, Option<Shared<Pair<K, V>>>);
+pub(super) type Found<K, V> = (Option<NodePtr<Pair<K, V>>>, Option<NodePtr<Pair<K, V>>>);
 
 impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// As [`insert`](Self::insert), but neither waits nor aborts, and keeps the map's
@@ -39,12 +39,12 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         key: K,
         value: V,
     ) -> Result<Option<Removed<'_, K, V>>, TryInsertError<K, V>> {
-        let way = self.owner().entries.trying();
-        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, value)) };
+        let way = self.owner().entries.non_blocking();
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, value)) };
         let fresh = Self::fresh_by(way, key, value).map_err(|(why, (k, v))| why.of(k, v))?;
         self.store(fresh, way, |_| true, &guard).map_err(|(why, fresh)| {
             // What is there is wanted in any case, so there is a reason.
-            refused(why.unwrap_or(Why::Busy), fresh, |value| value)
+            refused(why.unwrap_or(Cause::Busy), fresh, |value| value)
         })
     }
 
@@ -64,10 +64,10 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         key: K,
         value: V,
     ) -> Result<Result<(), OccupiedError<K, V>>, TryInsertError<K, V>> {
-        let way = self.owner().entries.trying();
+        let way = self.owner().entries.non_blocking();
         match try_pin() {
             Ok(guard) => self.insert_if_absent_by(way, key, value, &guard),
-            Err(_) => Err(Why::Alloc.of(key, value)),
+            Err(_) => Err(Cause::Alloc.of(key, value)),
         }
     }
 
@@ -87,7 +87,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         R: Ranking<Q>,
     {
         let guard = try_pin().map_err(|_| Busy)?;
-        let remove = |guard: &Guard<'_>| self.remove_by(key, |_| true, Way::Trying(Ok(())), guard);
+        let remove =
+            |guard: &Guard<'_>| self.remove_by(key, |_| true, Mode::NonBlocking(Ok(())), guard);
         self.then_free_bounds(guard, remove)
     }
 
@@ -113,11 +114,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         Q: Comparable<K> + ?Sized,
         R: Ranking<Q>,
     {
-        let way = self.owner().entries.trying();
+        let way = self.owner().entries.non_blocking();
         // Before, because what is returned holds a guard.
         self.owner().entries.free_share();
-        let nothing = |why: Why| why.of((), None);
-        let guard = try_pin().map_err(|_| nothing(Why::Alloc))?;
+        let nothing = |why: Cause| why.of((), None);
+        let guard = try_pin().map_err(|_| nothing(Cause::Alloc))?;
         let found = self.try_find(key).map_err(|busy| nothing(busy.into()))?;
         let Some(raw) = found else { return Ok(None) };
         way.room().map_err(nothing)?;
@@ -137,7 +138,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
             }
             Err((why, fresh)) => {
                 let (_, value) = Pair::into_inner(fresh);
-                Err(why.unwrap_or(Why::Busy).of((), Some(value)))
+                Err(why.unwrap_or(Cause::Busy).of((), Some(value)))
             }
         }
     }
@@ -157,8 +158,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         key: K,
         make: impl FnOnce() -> V,
     ) -> Result<Ref<'_, K, V>, TryInsertError<K, Option<V>>> {
-        let way = self.owner().entries.trying();
-        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
+        let way = self.owner().entries.non_blocking();
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
         let got = self.get_or_insert_with_by(way, key, |_| make(), &guard)?;
         // SAFETY: met, or inserted, under the guard.
         Ok(unsafe { Ref::of_pair(got.shared(), guard) })
@@ -183,11 +184,11 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         key: K,
         f: impl FnMut(Option<&V>) -> Op<V>,
     ) -> Result<Computed<Ref<'_, K, V>>, TryInsertError<K, Option<V>>> {
-        let way = self.owner().entries.trying();
+        let way = self.owner().entries.non_blocking();
         // Before, because what is returned holds guards.
         self.owner().entries.free_share();
         self.free_bounds();
-        let Ok(guard) = try_pin() else { return Err(Why::Alloc.of(key, None)) };
+        let Ok(guard) = try_pin() else { return Err(Cause::Alloc.of(key, None)) };
         let found = self.compute_by(way, key, f, &guard)?;
         // SAFETY: met under the guard, or put there.
         Ok(unsafe { Ref::of_pairs(found, guard) })
@@ -195,9 +196,9 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     /// A node, unless there is no memory for it or no room for what it may replace.
     #[inline(always)]
-    fn fresh_by(way: Way, key: K, value: V) -> Result<Fresh<Pair<K, V>>, (Why, (K, V))> {
+    fn fresh_by(way: Mode, key: K, value: V) -> Result<Fresh<Pair<K, V>>, (Cause, (K, V))> {
         match way.room() {
-            Ok(()) => Pair::new(Hash(0), key, value).map_err(|both| (Why::Alloc, both)),
+            Ok(()) => Pair::new(KeyHash(0), key, value).map_err(|both| (Cause::Alloc, both)),
             Err(why) => Err((why, (key, value))),
         }
     }
@@ -205,7 +206,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     pub(super) fn insert_if_absent_by(
         &self,
-        way: Way,
+        way: Mode,
         key: K,
         value: V,
         guard: &Guard<'_>,
@@ -213,7 +214,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         match self.find_by(way, &key, guard) {
             Ok(None) => {}
             Ok(Some(_)) => return Ok(Err(OccupiedError::new(key, value, ()))),
-            Err(Busy) => return Err(Why::Busy.of(key, value)),
+            Err(Busy) => return Err(Cause::Busy.of(key, value)),
         }
         let fresh = Self::fresh_by(way, key, value).map_err(|(why, (k, v))| why.of(k, v))?;
         match self.store(fresh, way, |old| old.is_none(), guard) {
@@ -225,7 +226,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
 
     pub(super) fn get_or_insert_with_by(
         &self,
-        way: Way,
+        way: Mode,
         key: K,
         make: impl FnOnce(&K) -> V,
         guard: &Guard<'_>,
@@ -233,12 +234,12 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
         match self.find_by(way, &key, guard) {
             Ok(None) => {}
             Ok(Some(raw)) => return Ok(raw),
-            Err(Busy) => return Err(Why::Busy.of(key, None)),
+            Err(Busy) => return Err(Cause::Busy.of(key, None)),
         }
         let value = make(&key);
         let fresh = Self::fresh_by(way, key, value)
             .map_err(|(why, (key, value))| why.of(key, Some(value)))?;
-        let mut there = Raw { rank: 0, node: Pair::stem(fresh.0.0) };
+        let mut there = Raw { rank: 0, node: Pair::as_key_node(fresh.0.0) };
         let is_absent = |old: Option<Raw<K>>| {
             // If there is one, it is the answer: another lookup would call the key's `Ord` again.
             there = old.unwrap_or(there);
@@ -256,7 +257,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     #[inline(always)]
     pub(super) fn compute_by(
         &self,
-        way: Way,
+        way: Mode,
         mut key: K,
         mut f: impl FnMut(Option<&V>) -> Op<V>,
         guard: &Guard<'_>,
@@ -267,7 +268,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                 Some(found) => found,
                 None => match self.find_by(way, &key, guard) {
                     Ok(found) => found,
-                    Err(Busy) => return Err(Why::Busy.of(key, None)),
+                    Err(Busy) => return Err(Cause::Busy.of(key, None)),
                 },
             };
             // What is there instead is what the next attempt goes by.
@@ -285,7 +286,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                     return Ok((found, found));
                 }
                 (Op::Remove, Some(_)) => match self.remove_by(&key, &mut is_found, way, guard) {
-                    Ok(None) if !way.waits() => return Err(Why::Busy.of(key, None)),
+                    Ok(None) if !way.waits() => return Err(Cause::Busy.of(key, None)),
                     Ok(None) if doubt.is_stirred_by([found, known.flatten()]) => {
                         return Ok((None, None));
                     }
@@ -294,7 +295,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                         removed.retire();
                         return Ok((found.map(Raw::shared), None));
                     }
-                    Err(Busy) => return Err(Why::Busy.of(key, None)),
+                    Err(Busy) => return Err(Cause::Busy.of(key, None)),
                 },
                 (Op::Insert(value), _) => {
                     let fresh = Self::fresh_by(way, key, value);
@@ -306,7 +307,7 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
                             return Ok((found.map(Raw::shared), Some(new)));
                         }
                         Err((None, fresh)) if !way.waits() => {
-                            return Err(refused(Why::Busy, fresh, Some));
+                            return Err(refused(Cause::Busy, fresh, Some));
                         }
                         Err((None, _)) if doubt.is_stirred_by([found, known.flatten()]) => {
                             return Ok((None, None));

@@ -63,8 +63,8 @@ impl<K: Ord + Clone, V, R: Ranking<K>> OrdMap<K, V, R> {
     /// map.reclaim();
     /// ```
     pub fn reclaim(&self) {
-        self.owner().entries.collect();
-        self.owner().bounds.collect();
+        self.owner().entries.reclaim();
+        self.owner().bounds.reclaim();
     }
 
     /// Readers, of whatever map, whose guards are older than the youngest batch of garbage: what they may be

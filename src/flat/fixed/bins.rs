@@ -1,22 +1,24 @@
-//! Looking up and changing entries: the algorithms of [`Storage`], without hashers and `Borrow`.
+//! Lookups, changes and walks of [`Storage`], without hashers and `Borrow`.
 
 use super::MOST_REACH;
 use super::storage::Storage;
+use crate::api::hash::KeyHash;
+pub(super) use crate::api::op::Altered;
 use crate::api::op::Change;
 use crate::bins::bin::{Bin, Changed, Entry};
 use crate::bins::layout::{Layout, MAX_SLOTS};
-use crate::bins::tags::{Hash, Tags};
+use crate::bins::tags::Tags;
 use crate::sync::backoff::{Backoff, WouldWait};
 use crate::sync::seqlock::State;
 use core::mem::MaybeUninit;
 
-/// What most operations read of an entry. Those that read the same share their code.
+/// Returns the value of an entry. Operations that read only this share their code.
 #[inline(always)]
 pub(super) fn value_of<K: Copy, V: Copy>(entry: Entry<'_, K, V>) -> MaybeUninit<V> {
     entry.value()
 }
 
-/// Why an entry was not changed.
+/// The reason why an entry was not changed.
 pub(super) enum Failure<K, V> {
     Busy,
     Full(K, V),
@@ -28,11 +30,8 @@ impl<K, V> From<WouldWait> for Failure<K, V> {
     }
 }
 
-/// What was found before, and what was done about it.
-pub(super) type Altered<K, V> = (Option<V>, Change<K, V>);
-
-/// How many strays a bin has, in four counts, in the word that holds the overflow number of a bin that
-/// grows. On 64-bit targets two filter numbers share a count.
+/// The numbers of a bin's strays, in four counts, in the word that holds the overflow number of a growing table's bin.
+/// On 64-bit targets two filter numbers share a count.
 #[derive(Clone, Copy)]
 struct Strays(usize);
 
@@ -41,26 +40,26 @@ impl Strays {
     const BITS: u32 = if State::HAS_INDEX { 7 } else { 8 };
     const MOST: usize = (1 << Self::BITS) - 1;
 
-    fn shift(hash: Hash) -> u32 {
+    fn shift(hash: KeyHash) -> u32 {
         hash.filter() % Self::COUNTS * Self::BITS
     }
 
-    fn count(self, hash: Hash) -> usize {
+    fn count(self, hash: KeyHash) -> usize {
         self.0 >> Self::shift(hash) & Self::MOST
     }
 
-    /// One more. The end of a count is out of reach but for keys whose hash changes.
-    fn with(self, hash: Hash) -> Self {
+    /// Returns the counts with one more stray. Only keys whose hash changes can reach the end of a count.
+    fn with(self, hash: KeyHash) -> Self {
         Self(self.0 + (usize::from(self.count(hash) < Self::MOST) << Self::shift(hash)))
     }
 
-    /// One less. There is none but for keys whose hash changes.
-    fn without(self, hash: Hash) -> Self {
+    /// Returns the counts with one stray less. Only keys whose hash changes can find a count of 0 here.
+    fn without(self, hash: KeyHash) -> Self {
         Self(self.0 - (usize::from(self.count(hash) > 0) << Self::shift(hash)))
     }
 
-    /// The home's tags without the filter bits that no stray needs any more, after one has gone.
-    fn prune(self, tags: Tags, gone: Hash) -> Tags {
+    /// Returns the home's tags after a stray has gone: without the filter bits that no stray needs any more.
+    fn prune(self, tags: Tags, gone: KeyHash) -> Tags {
         if self.count(gone) > 0 { tags } else { tags.without_filters(gone, Self::COUNTS) }
     }
 }
@@ -68,7 +67,7 @@ impl Strays {
 const _: () = assert!((MOST_REACH - 1) * MAX_SLOTS <= Strays::MOST);
 const _: () = assert!(State::INDEX_MAX.count_ones() + 1 >= Strays::COUNTS * Strays::BITS);
 
-/// A bin as it was read. To lock it from `state` proves it still so.
+/// A bin as it was read. A writer that locks it from `state` proves that it is unchanged.
 pub(super) struct View<'a, K, V> {
     number: usize,
     bin: Bin<'a, K, V>,
@@ -84,11 +83,11 @@ impl<K, V> Clone for View<'_, K, V> {
 impl<K, V> Copy for View<'_, K, V> {}
 
 impl<K: Copy, V: Copy> View<'_, K, V> {
-    /// The first entry whose tag is right and that is the key's.
+    /// Returns the first entry with the hash's tag for which `eq` returns true.
     #[inline(always)]
     fn search<R>(
         self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Option<(usize, R)>, Changed> {
@@ -108,17 +107,17 @@ impl<K: Copy, V: Copy> View<'_, K, V> {
         self.bin.seq().try_lock(self.state)
     }
 
-    /// Strays of the bin. Exact where it is locked from `state` afterwards or is locked already.
+    /// Returns the bin's counts of strays: exact if the bin is locked, or is locked from `state` later.
     fn strays(self) -> Strays {
         Strays(self.bin.overflow(self.state))
     }
 
-    /// Ends a write to the bin.
+    /// Stores the counts and unlocks the bin.
     fn unlock(self, strays: Strays) {
         self.bin.seq().unlock(self.bin.state_after(self.state, strays.0));
     }
 
-    /// Ends a write that leaves the strays as they are.
+    /// Unlocks the bin after a write that has not changed the counts of strays.
     fn unlock_with_same_strays(self) {
         self.bin.seq().unlock(self.state.next(self.state.index()));
     }
@@ -126,28 +125,30 @@ impl<K: Copy, V: Copy> View<'_, K, V> {
     /// Locks two bins, or neither.
     fn lock_both(self, other: Self) -> bool {
         let (low, high) = if self.number < other.number { (self, other) } else { (other, self) };
-        // [FX-4]: in the order of numbers, waiting for neither.
+        // [FX-4] in the order of numbers: two writers with the same pair cannot each hold one bin. Neither is waited
+        // for.
         if !low.lock() {
             return false;
         }
         if high.lock() {
             return true;
         }
+        // The first bin is unlocked with its old state: nothing was written there, so readers need not start again.
         low.bin.seq().give_back(low.state);
         false
     }
 }
 
-/// The bin and slot of an entry, and what was wanted of it.
+/// The bin and the slot of an entry, and what `read` fetched of it.
 type Found<'a, K, V, R> = Option<(View<'a, K, V>, usize, R)>;
 
-/// What a search met: the key's home, and the entry if there is one.
+/// The result of a search: the key's home, and the entry if there is one.
 struct Probe<'a, K, V, R> {
     home: View<'a, K, V>,
     found: Found<'a, K, V, R>,
 }
 
-/// What became of an attempt to add an entry.
+/// The result of an attempt to add an entry.
 enum Added {
     Done,
     /// A bin changed since it was read.
@@ -156,7 +157,7 @@ enum Added {
 }
 
 impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
-    /// State first, then tags: tags that are newer than the state make the lock and the validation fail.
+    /// Reads a bin, the state first: if the tags are newer than the state, locking from it and validating it fail.
     #[inline(always)]
     fn view(&self, number: usize) -> View<'_, K, V> {
         let bin = self.bin(number);
@@ -164,19 +165,21 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         View { number, bin, state, tags: bin.tags() }
     }
 
-    /// Looks the key up that `eq` knows; `read` fetches what is wanted of its entry.
+    /// Looks up the key for which `eq` returns true; `read` fetches what the caller wants of its entry.
     #[inline(always)]
     pub(super) fn get<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Option<R> {
         let number = Self::home(hash);
+        // Started before the head is read, so that the two waits for memory overlap.
         self.bin(number).prefetch();
         let home = self.view(number);
         let slots = home.tags.matches(hash);
         if slots.is_empty() {
+            // The filter bit of the key is clear, so it has no stray: one load answers the miss, without validation.
             if !home.tags.may_overflow(hash) {
                 return None;
             }
@@ -188,12 +191,12 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         self.get_slowly(hash, eq, read, &mut Backoff::spinning()).unwrap_or(None)
     }
 
-    /// What `get` does, from the start and for every case, waiting as `backoff` allows.
+    /// Does what `get` does, from the start and for every case, waiting as `backoff` allows.
     #[cold]
     #[inline(never)]
     pub(super) fn get_slowly<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
@@ -202,11 +205,12 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         Ok(probe.found.map(|(_, _, value)| value))
     }
 
+    /// Finds the home and the entry of a key. Starts again if a bin changed while it was searched.
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Flash is what small targets lack.
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Small targets have little flash.
     fn search<R>(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
         backoff: &mut Backoff,
@@ -220,15 +224,16 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         }
     }
 
+    /// Searches the bins that can hold a key, from its home on.
     #[inline]
     fn search_from<'a, R>(
         &'a self,
         home: View<'a, K, V>,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         read: impl Fn(Entry<'_, K, V>) -> MaybeUninit<R> + Copy,
     ) -> Result<Found<'a, K, V, R>, Changed> {
-        // The usual case has code of its own, for which a small target has no flash.
+        // The usual case has code of its own, except on small targets, which have little flash.
         let home_apart = cfg!(target_pointer_width = "64");
         if home_apart {
             if let Some((slot, value)) = home.search(hash, eq, read)? {
@@ -248,19 +253,19 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
             distance += 1;
             let ends = distance == 1 && !home_apart && !home.tags.may_overflow(hash);
             if distance >= Self::REACH || ends {
-                // [FX-2]: absent at some moment of the search, whatever the home's state is by now.
+                // [FX-2] the key was absent at some moment of the search, even if the home has changed since.
                 return Ok(None);
             }
             at = self.view(Self::after(home.number, distance));
         }
     }
 
-    /// Does to the entry that `eq` knows what `decide` makes of its value, until that succeeds with
-    /// nothing having changed in between; returns the value before and the decision carried out.
+    /// Changes the entry for which `eq` returns true. `decide` sees its value and returns the change. Repeats both
+    /// until nothing changed in between; returns the value before and the change that was made.
     #[inline]
     pub(super) fn alter(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         backoff: Backoff,
         mut decide: impl FnMut(Option<&V>) -> Change<K, V>,
@@ -272,11 +277,11 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         }
     }
 
-    /// `alter` as one function for all operations: a call is cheaper than the flash that a copy of it takes.
+    /// Does what `alter` does, as one function for all operations: a call is cheaper than the flash for a copy.
     #[inline(never)]
     fn alter_by_any(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         backoff: Backoff,
         decide: &mut dyn FnMut(Option<&V>) -> Change<K, V>,
@@ -287,7 +292,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     #[inline(always)]
     fn alter_by(
         &self,
-        hash: Hash,
+        hash: KeyHash,
         eq: impl Fn(&K) -> bool + Copy,
         mut backoff: Backoff,
         mut decide: impl FnMut(Option<&V>) -> Change<K, V>,
@@ -304,7 +309,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
                     Added::Full => return Err(Failure::Full(key, value)),
                     Added::Raced => false,
                 },
-                // There is nothing to remove, and no value to replace.
+                // The key is absent, so there is nothing to remove, and no value to replace.
                 (None, _) => true,
             };
             if done {
@@ -314,7 +319,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         }
     }
 
-    /// Stores over an entry, if nothing was written to its bin since it was read.
+    /// Replaces an entry or its value, if nothing was written to its bin since it was read.
     fn overwrite(at: View<'_, K, V>, slot: usize, change: &Change<K, V>) -> bool {
         if !at.lock() {
             return false;
@@ -329,16 +334,16 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     }
 
     /// Removes an entry, if nothing was written to its bin and to its home since they were read.
-    fn take(home: View<'_, K, V>, at: View<'_, K, V>, slot: usize, hash: Hash) -> bool {
+    fn take(home: View<'_, K, V>, at: View<'_, K, V>, slot: usize, hash: KeyHash) -> bool {
         let is_stray = home.number != at.number;
-        // [FX-1]
+        // [FX-1] a stray goes under both locks, so its home's counts and filter bits change with it.
         if !(if is_stray { home.lock_both(at) } else { at.lock() }) {
             return false;
         }
         at.bin.set_tags(at.tags.without(slot));
         if is_stray {
             let strays = home.strays().without(hash);
-            // [FX-3]
+            // [FX-3] the filter bit goes with the last stray that needs it: left set, every miss would search all bins.
             home.bin.set_tags(strays.prune(home.tags, hash));
             at.unlock_with_same_strays();
             home.unlock(strays);
@@ -348,22 +353,23 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         true
     }
 
-    /// Adds an entry for a key that the home, as it was read, does not have.
-    fn add(&self, home: View<'_, K, V>, hash: Hash, key: &K, value: &V) -> Added {
+    /// Adds an entry for a key that was absent when the home was read.
+    fn add(&self, home: View<'_, K, V>, hash: KeyHash, key: &K, value: &V) -> Added {
         let free = home.free();
         let is_stray = free.is_none();
         let at = if is_stray { self.emptiest_after(home) } else { home };
         let Some(slot) = free.or_else(|| at.free()) else {
-            // The key is still absent, and its home still full.
+            // If the home is unchanged, the key is still absent and its home still full.
             return if home.bin.seq().validate(home.state) { Added::Full } else { Added::Raced };
         };
-        // [FX-1]
+        // [FX-1] a stray comes under both locks: the home's state proves that the key is still absent.
         if !(if is_stray { home.lock_both(at) } else { home.lock() }) {
             return Added::Raced;
         }
         at.bin.entry(slot).put(key, value);
         at.bin.set_tags(at.tags.with(slot, hash.tag()));
         if is_stray {
+            // [FX-3] without this bit, searches would not leave the home.
             home.bin.set_tags(home.tags.with_overflow(hash));
             at.unlock_with_same_strays();
             home.unlock(home.strays().with(hash));
@@ -373,7 +379,8 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         Added::Done
     }
 
-    /// The emptiest of the bins after `home` that a key may lie in, which leaves fewest bins full; `home` if all are.
+    /// Returns the emptiest of the bins after `home` that can hold a key, which keeps the number of full bins low;
+    /// `home` if all of them are full.
     fn emptiest_after<'a>(&'a self, home: View<'a, K, V>) -> View<'a, K, V> {
         let (mut emptiest, mut fewest) = (home, Layout::<K, V>::SLOTS);
         for distance in 1..Self::REACH {
@@ -386,7 +393,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         emptiest
     }
 
-    /// The first entry of a bin at or after `slot`.
+    /// Returns the first entry of a bin at or after `slot`.
     fn entry_from(&self, number: usize, slot: usize) -> Result<Option<Met<'_, K, V>>, Changed> {
         let at = self.view(number);
         let Some(slot) = at.tags.used().find(|&used| used >= slot) else { return Ok(None) };
@@ -395,13 +402,13 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         if !at.bin.seq().validate(at.state) {
             return Err(Changed);
         }
-        // SAFETY: validated: nothing was written while key and value were fetched, and a tag says that
-        // the slot holds an entry, so both are whole.
+        // SAFETY: the state is still the one that was read before, so nothing was written while key and value were
+        // fetched; and a tag says that the slot holds an entry. So both are whole.
         let (key, value) = unsafe { (key.assume_init(), value.assume_init()) };
         Ok(Some(Met { at, slot, key, value }))
     }
 
-    /// The first entry at or after a position, and the position after it. Waits while its bin is written.
+    /// Returns the first entry at or after a position, and the position after it. Waits while a writer is in its bin.
     pub(super) fn next_entry(&self, mut position: Position) -> Option<((K, V), Position)> {
         let mut backoff = Backoff::spinning();
         while position.number < BINS {
@@ -416,11 +423,11 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         None
     }
 
-    /// Asks `keep` of every entry, with no lock held, and removes or rewrites it accordingly; where its
-    /// bin changed meanwhile the entry is asked about again.
+    /// Calls `keep` for every entry, with no lock held, and removes or rewrites the entry accordingly. If its bin
+    /// changed meanwhile, calls `keep` for the entry again.
     pub(super) fn retain(
         &self,
-        rehash: impl Fn(&K) -> Hash,
+        rehash: impl Fn(&K) -> KeyHash,
         mut keep: impl FnMut(&K, &mut V) -> bool,
     ) {
         for number in 0..BINS {
@@ -447,7 +454,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         }
     }
 
-    /// Entries: exact when nobody writes meanwhile.
+    /// Returns the number of entries: exact if no thread writes meanwhile.
     pub(super) fn len(&self) -> usize {
         (0..BINS).map(|number| self.bin(number).tags().used().count()).sum()
     }
@@ -457,7 +464,7 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
     }
 }
 
-/// An entry that a walk met.
+/// An entry that a walk found.
 struct Met<'a, K, V> {
     at: View<'a, K, V>,
     slot: usize,
@@ -465,7 +472,7 @@ struct Met<'a, K, V> {
     value: V,
 }
 
-/// Where a walk goes on.
+/// The position from which a walk continues.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Position {
     pub(super) number: usize,

@@ -8,7 +8,7 @@ where
     K: Copy + Format,
     V: Copy + Format,
 {
-    /// Formats the entries that `iter` sees.
+    /// Formats the entries that `iter` returns.
     fn format(&self, f: Formatter<'_>) {
         crate::api::defmt::format_map(f, self.iter());
     }

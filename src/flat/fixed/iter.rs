@@ -1,4 +1,4 @@
-//! Walking over all entries, one slot after the other.
+//! Walking over all entries, slot by slot.
 
 use super::bins::Position;
 use super::storage::Storage;
@@ -6,10 +6,10 @@ use crate::bins::layout::MAX_SLOTS;
 use core::fmt;
 use core::iter::FusedIterator;
 
-/// Entries of a [`FlatTable`](super::FlatTable), copied out; made by
+/// An iterator over copies of the entries of a [`FlatTable`](super::FlatTable), from
 /// [`FlatTable::iter`](super::FlatTable::iter).
 ///
-/// A clone goes on from the same place.
+/// A clone continues from the same position.
 pub struct TableIter<'a, K, V, const BINS: usize> {
     pub(super) bins: &'a Storage<K, V, BINS>,
     pub(super) position: Position,
@@ -82,16 +82,17 @@ macro_rules! halves {
 }
 
 halves! {
-    /// Keys of a [`FlatTable`](super::FlatTable), copied out; made by [`FlatTable::keys`](super::FlatTable::keys).
+    /// An iterator over copies of the keys of a [`FlatTable`](super::FlatTable), from
+    /// [`FlatTable::keys`](super::FlatTable::keys).
     ///
-    /// A clone goes on from the same place.
+    /// A clone continues from the same position.
     TableKeys, K, 0
 }
 
 halves! {
-    /// Values of a [`FlatTable`](super::FlatTable), copied out; made by
+    /// An iterator over copies of the values of a [`FlatTable`](super::FlatTable), from
     /// [`FlatTable::values`](super::FlatTable::values).
     ///
-    /// A clone goes on from the same place.
+    /// A clone continues from the same position.
     TableValues, V, 1
 }

@@ -1,10 +1,10 @@
-//! Models of strays: two or three bins of two slots. As in the table's models a key is its own hash, the
-//! writer comes first, and each model names the outcomes that it must have met.
+//! Models of strays: two or three bins of two slots. As in the table's models, a key is its own hash, the writer runs
+//! first, and each model names the outcomes that must occur.
 
 use super::bins::{Failure, Position};
 use super::storage::Storage;
+use crate::api::hash::KeyHash;
 use crate::api::op::Change;
-use crate::bins::tags::Hash;
 use crate::facade::Word;
 use crate::sync::backoff::Backoff;
 use crate::sync::loom::{Twin, explore};
@@ -15,11 +15,11 @@ use core::mem::MaybeUninit;
 use std::format;
 use std::vec::Vec;
 
-/// Two words: a torn value has unlike halves.
+/// Two words: the halves of a torn value differ.
 type Value = [u64; 2];
 type Bins<const BINS: usize> = Storage<u64, Value, BINS>;
 
-/// A key of bin `bin` whose tag is `tag`; all have the same filter number.
+/// Returns a key of bin `bin` whose tag is `tag`. All keys have the same filter number.
 const fn key(bin: u64, tag: u64) -> u64 {
     bin | tag << 57
 }
@@ -30,7 +30,7 @@ fn whole([a, b]: Value) -> u64 {
 }
 
 impl<const BINS: usize> Bins<BINS> {
-    /// Bin 0 full of the keys 0/1 and 0/2.
+    /// Returns a table whose bin 0 is full of the keys 0/1 and 0/2.
     fn with_full_home() -> Arc<Self> {
         let bins = Arc::new(Self::new());
         for k in [key(0, 1), key(0, 2)] {
@@ -40,19 +40,19 @@ impl<const BINS: usize> Bins<BINS> {
     }
 
     fn read(&self, key: u64) -> Option<u64> {
-        self.get(Hash(key), |k| *k == key, |entry| entry.value()).map(whole)
+        self.get(KeyHash(key), |k| *k == key, |entry| entry.value()).map(whole)
     }
 
     fn try_read(&self, key: u64) -> Result<Option<u64>, ()> {
         let never = &mut Backoff::never();
-        let found = self.get_slowly(Hash(key), |k| *k == key, |entry| entry.value(), never);
+        let found = self.get_slowly(KeyHash(key), |k| *k == key, |entry| entry.value(), never);
         found.map(|value| value.map(whole)).map_err(|_| ())
     }
 
-    /// None where there was no room.
+    /// Inserts an entry; returns None if there is no room.
     fn change(&self, key: u64, change: impl Fn(Option<u64>) -> Change<u64, Value>) -> Option<u64> {
         let decide = |old: Option<&Value>| change(old.copied().map(whole));
-        match self.alter(Hash(key), |k| *k == key, Backoff::spinning(), decide) {
+        match self.alter(KeyHash(key), |k| *k == key, Backoff::spinning(), decide) {
             Ok((old, _)) => old.map(whole),
             Err(Failure::Full(..)) => panic!("full"),
             Err(Failure::Busy) => unreachable!("it may wait"),
@@ -67,7 +67,7 @@ impl<const BINS: usize> Bins<BINS> {
         self.change(key, |_| Change::Remove)
     }
 
-    /// All entries but those that fill homes, at rest, in key order.
+    /// Returns all entries except those that fill homes, in key order, while no other thread writes.
     fn all(&self) -> Vec<(u64, u64)> {
         let (mut all, mut position) = (Vec::new(), Position::default());
         while let Some(((key, value), next)) = self.next_entry(position) {
@@ -79,14 +79,14 @@ impl<const BINS: usize> Bins<BINS> {
         all
     }
 
-    /// Whether a key that is in no bin is known to be absent from its home's tags alone.
+    /// Whether the tags of its home alone show that a key is absent.
     fn is_known_absent(&self, key: u64) -> bool {
-        let tags = self.bin(Self::home(Hash(key))).tags();
-        tags.matches(Hash(key)).is_empty() && !tags.may_overflow(Hash(key))
+        let tags = self.bin(Self::home(KeyHash(key))).tags();
+        tags.matches(KeyHash(key)).is_empty() && !tags.may_overflow(KeyHash(key))
     }
 }
 
-/// A stray comes and goes under a reader that looks twice.
+/// A stray is inserted and removed while a reader looks it up twice.
 #[test]
 fn loom_fixed_read_against_stray() {
     explore(2, ["None None", "None Some(1)", "Some(1) None", "Some(1) Some(1)"], |saw| {
@@ -102,7 +102,7 @@ fn loom_fixed_read_against_stray() {
     });
 }
 
-/// The filter bit is set by another stray already, so the reader always looks outside.
+/// Another stray has set the filter bit already, so the reader searches the neighbours.
 #[test]
 fn loom_fixed_read_against_second_stray() {
     explore(2, ["None None", "None Some(1)", "Some(1) Some(1)"], |saw| {
@@ -118,7 +118,7 @@ fn loom_fixed_read_against_second_stray() {
     });
 }
 
-/// Two readers: what one has seen come, another that follows it sees too.
+/// Two readers: if one has seen the stray, the other, which runs later, sees it too.
 #[test]
 fn loom_fixed_readers_agree() {
     explore(2, ["None None", "None Some(1)", "Some(1) Some(1)"], |saw| {
@@ -126,7 +126,7 @@ fn loom_fixed_readers_agree() {
         let stray = key(0, 3);
         let (left, right) = (bins.clone(), bins.clone());
         let writer = thread::spawn(move || left.put(stray, 1));
-        // Joined by the main thread's own look: the first reader's answer happens before the second.
+        // The main thread reads after it has joined the first reader, so the first answer happens before the second.
         let first = thread::spawn(move || right.read(stray));
         let a = first.join().unwrap();
         let b = bins.read(stray);
@@ -135,7 +135,7 @@ fn loom_fixed_readers_agree() {
     });
 }
 
-/// A stray goes, and its slot is taken by a key of the other home with the same tag.
+/// A stray is removed, and a key of the other home with the same tag takes its slot.
 #[test]
 fn loom_fixed_slot_taken_by_another_home() {
     explore(2, ["None", "Some(1)"], |saw| {
@@ -151,7 +151,7 @@ fn loom_fixed_slot_taken_by_another_home() {
     });
 }
 
-/// The other way round: a resident of the neighbour is read while a stray takes its slot.
+/// The other way round: a reader looks up a key of the neighbour while a stray takes its slot.
 #[test]
 fn loom_fixed_slot_taken_by_a_stray() {
     explore(2, ["None", "Some(1)"], |saw| {
@@ -167,7 +167,7 @@ fn loom_fixed_slot_taken_by_a_stray() {
     });
 }
 
-/// A value that is replaced outside is read whole, new or old, and never missing.
+/// A value that is replaced outside the home is read whole, new or old, and never missing.
 #[test]
 fn loom_fixed_read_against_upsert_of_stray() {
     explore(3, ["Some(1)", "Some(2)"], |saw| {
@@ -181,7 +181,7 @@ fn loom_fixed_read_against_upsert_of_stray() {
     });
 }
 
-/// A stray goes, room comes up at home, and the key is inserted there: two entries would be one too many.
+/// A stray is removed, its home gets room, and the key is inserted there: there is never a second entry.
 #[test]
 fn loom_fixed_stray_comes_home() {
     explore(2, ["None", "Some(1)", "Some(3)"], |saw| {
@@ -198,7 +198,7 @@ fn loom_fixed_stray_comes_home() {
     });
 }
 
-/// Room comes up at home while a second writer inserts the same key: it is inserted once.
+/// The home gets room while a second writer inserts the same key: it is inserted once.
 #[test]
 fn loom_fixed_two_writers_on_one_stray() {
     explore(2, ["None Some(1) 2", "Some(2) None 1"], |saw| {
@@ -213,7 +213,7 @@ fn loom_fixed_two_writers_on_one_stray() {
     });
 }
 
-/// As before, and the emptiest bin is another one for each of the two.
+/// As before, but the emptiest bin differs for the two writers.
 #[test]
 fn loom_fixed_two_writers_and_room_that_moves() {
     explore(2, ["None Some(1) 2", "Some(2) None 1"], |saw| {
@@ -231,7 +231,7 @@ fn loom_fixed_two_writers_and_room_that_moves() {
     });
 }
 
-/// Two strays of one home go into the last two slots: both are counted, and the bit goes with the second.
+/// Two strays of one home go into the last two slots: both are counted, and the bit is cleared with the second.
 #[test]
 fn loom_fixed_two_strays_are_counted() {
     explore(2, ["ok"], |saw| {
@@ -253,7 +253,7 @@ fn loom_fixed_two_strays_are_counted() {
     });
 }
 
-/// One stray goes while another comes: the bit that both need stays.
+/// One stray is removed while another is inserted: the bit that both need stays.
 #[test]
 fn loom_fixed_stray_comes_as_another_goes() {
     explore(2, ["ok"], |saw| {
@@ -274,7 +274,7 @@ fn loom_fixed_stray_comes_as_another_goes() {
     });
 }
 
-/// A stray and a key of the bin itself are after the same slot.
+/// A stray and a key of the bin itself compete for the same slot.
 #[test]
 fn loom_fixed_stray_and_resident_want_one_slot() {
     explore(2, ["ok"], |saw| {
@@ -289,7 +289,7 @@ fn loom_fixed_stray_and_resident_want_one_slot() {
     });
 }
 
-/// Each of two homes has its stray in the other one: both writers want both locks.
+/// Each of two homes has its stray in the other one: both writers need both locks.
 #[test]
 fn loom_fixed_locks_both_ways() {
     explore(2, ["Some(1) Some(2)"], |saw| {
@@ -312,8 +312,8 @@ fn loom_fixed_locks_both_ways() {
     });
 }
 
-/// A lock is taken and given back while another thread writes: who takes that state for the last writer's
-/// sees what the last writer wrote.
+/// A lock is taken and returned unused while another thread writes: a thread that reads the returned state as the last
+/// writer's sees what the last writer wrote.
 #[test]
 fn loom_fixed_lock_given_back() {
     explore(2, ["None", "Some(0)", "Some(1)"], |saw| {
@@ -366,7 +366,7 @@ fn loom_fixed_two_counters_lose_nothing() {
     });
 }
 
-/// A walk beside a stray that comes meets what was there before once, and it at most once.
+/// A walk while a stray is inserted meets the entries that were there before exactly once, and the stray at most once.
 #[test]
 fn loom_fixed_walk_against_stray() {
     explore(2, ["[]", "[(0, 1)]"], |saw| {
@@ -380,7 +380,7 @@ fn loom_fixed_walk_against_stray() {
     });
 }
 
-/// A reader that may not wait says so, and never mistakes a locked bin for an absent key.
+/// A reader that may not wait reports that it would have to, and never takes a locked bin for an absent key.
 #[test]
 fn loom_fixed_try_get_never_waits() {
     explore(3, ["Busy", "Some(1)", "Some(2)"], |saw| {
@@ -394,13 +394,13 @@ fn loom_fixed_try_get_never_waits() {
     });
 }
 
-/// Keys of two words, of one tag, in one slot of one bin.
+/// Keys of two words, with the same tag, in one slot of one bin.
 type Keys = Storage<Twin, (), 1>;
 
 impl Keys {
     fn change_key(&self, key: Twin, change: fn(Twin) -> Change<Twin, ()>) {
         let same = |other: &Twin| other.seen() == key.seen();
-        let done = self.alter(Hash(key.seen()), same, Backoff::spinning(), |_| change(key));
+        let done = self.alter(KeyHash(key.seen()), same, Backoff::spinning(), |_| change(key));
         assert!(done.is_ok());
     }
 
@@ -410,7 +410,7 @@ impl Keys {
         keys
     }
 
-    /// The key 0 goes, and the key 4 takes its slot.
+    /// Removes the key 0, and inserts the key 4, which takes its slot.
     fn pass_the_slot_on(&self) {
         self.change_key(Twin::of(0), |_| Change::Remove);
         self.change_key(Twin::of(4), |key| Change::Entry(key, ()));
@@ -426,14 +426,14 @@ fn loom_fixed_eq_is_given_whole_keys() {
         let reader = thread::spawn(move || {
             let key = Twin::of(0);
             let same = |other: &Twin| other.seen() == key.seen();
-            other.get(Hash(key.seen()), same, |entry| entry.value()).is_some()
+            other.get(KeyHash(key.seen()), same, |entry| entry.value()).is_some()
         });
         keys.pass_the_slot_on();
         saw(format!("{}", reader.join().unwrap()));
     });
 }
 
-/// Walks do not see one either, nor does the `Hash` that `retain` calls.
+/// Walks see no torn key either, nor does the `Hash` that `retain` calls.
 #[test]
 fn loom_fixed_walks_show_whole_keys() {
     explore(2, ["None", "Some(0)", "Some(4)"], |saw| {

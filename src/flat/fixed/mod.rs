@@ -1,37 +1,36 @@
-//! `FlatTable`: a number of bins in one piece, no more and no fewer.
+//! `FlatTable`: a fixed number of bins, all in one value.
 //!
-//! A key belongs to its *home* bin. Where that is full it becomes a *stray*, in the emptiest of the
-//! fifteen bins that follow (of 31 on 32-bit targets, where bins are smaller). There are no chains and
-//! nothing is allocated; where there is no room, the key is refused.
+//! A key belongs to its *home* bin. If that is full, the key becomes a *stray*, in the emptiest of the fifteen bins
+//! that follow (31 on 32-bit targets, whose bins are smaller). There are no chains, and nothing is allocated. If these
+//! bins are full too, the table refuses the key.
 //!
-//! The home knows of its strays: by the filter bit in its tags, which a key that is absent mostly
-//! finds clear, and by counts, which stand where a growing table keeps its overflow number and say
-//! when the bit may be cleared. So misses do not get slower and slower as entries come and go.
+//! The home keeps track of its strays by filter bits in its tags, and by counts in the place of the overflow number of
+//! a growing table's bin. A lookup of an absent key mostly finds its filter bit clear, and ends. The counts tell when a
+//! bit may be cleared, so misses do not become slower and slower as entries are inserted and removed.
 //!
 //! # Synchronization
-//! Within one bin everything is as in [`bin`](crate::bins::bin). What is new are strays.
+//! Within one bin the protocol is that of [`bin`](crate::bins::bin). Only strays are new.
 //!
-//! - `[FX-1]` Strays come and go under *both* locks, their home's and that of the bin that they lie in.
-//!   Hence each key's comings and goings are in one order, that of its home's locks: a writer that found
-//!   the key absent inserts it only if its home is still in the state that was read before the search,
-//!   so there is never a second entry of one key. A value that is replaced where it lies needs that
-//!   bin's lock only.
-//! - `[FX-2]` *An entry never moves while it is there.* So a search that does not find a key, though it
-//!   looks into the bins one after the other, has passed a moment at which the key was absent, and says
-//!   so without asking the home again: had the key been there all the time, its tag would have been
-//!   met, since who loads a bin's tags (acquire, `[FT-1]`) gets the store that put the key there or one
-//!   of the stores after it, and of those only a removal takes the tag away. That removal then happened
-//!   before the answer. It is why nothing is ever moved back home.
-//! - `[FX-3]` A search goes outside only with the bit before its eyes, and who has seen it set gets it set
-//!   from then on, or a later store (`[FT-1]`, `[FT-2]`). It is cleared only under the home's lock, by a
-//!   removal that leaves no stray which needs it: whoever finds it clear after that finds the key gone
-//!   or not yet there. So it does not matter which of the two bins' tags is stored first.
-//! - `[FX-4]` Both locks are taken from states that were read, lower bin number first, and neither is
-//!   waited for: a writer that does not get the second gives the first back (`[SL-6]`) and looks again. Who
-//!   holds the higher one of a pair is never held up, so some writer always gets on.
+//! - `[FX-1]` A writer adds or removes a stray under *both* locks, that of its home and that of the bin that holds it.
+//!   So the insertions and removals of a key are in one order, that of its home's locks. A writer that found the key
+//!   absent inserts it only if its home is still in the state that was read before the search, so there is never a
+//!   second entry of one key. Replacing a value needs only the lock of the bin that holds it.
+//! - `[FX-2]` *An entry never moves while it is in the table.* So a search that finds no entry, although it loads the
+//!   bins one after the other, has passed a moment at which the key was absent, and returns without validating the
+//!   home. Proof: had the key been present all the time, the search would have met its tag. A search that loads the
+//!   tags of the key's bin (acquire, `[FT-1]`) gets the store that added the key or a later one, and only a removal
+//!   takes the tag away. That removal then happened before the search returned. This is why no entry is ever moved back
+//!   home.
+//! - `[FX-3]` A search leaves the home bin only if it finds the filter bit set, and a search that happens after one
+//!   that found it set finds it set or a later store (`[FT-1]`, `[FT-2]`). The bit is cleared only under the home's
+//!   lock, by a removal that leaves no stray which needs it: a search that finds it clear after that finds the key
+//!   gone, or not there yet. So it does not matter which of the two bins' tags is stored first.
+//! - `[FX-4]` A writer takes both locks from states that it has read, the lower bin number first, and waits for
+//!   neither. If it does not get the second, it returns the first (`[SL-6]`) and searches again. The holder of the
+//!   higher bin of a pair never waits, so some writer always makes progress.
 //!
-//! A hit is validated by the bin in which it is found (`[SL-2]`), be that the home or not: slots are
-//! shared with the keys of other homes, whose writers hold only this bin's lock.
+//! A hit is validated by the bin that holds it (`[SL-2]`), home or not: the keys of other homes share its slots, and
+//! their writers hold only this bin's lock.
 
 mod bins;
 #[cfg(feature = "defmt")]
@@ -47,15 +46,15 @@ pub use table::FlatTable;
 
 use crate::bins::layout::MAX_SLOTS;
 
-/// Bins that a key may lie in, its home included, in a table that has so many: about a hundred slots.
+/// The number of bins that can hold a key, home included, in a table that has that many: about a hundred slots.
 const MOST_REACH: usize = if MAX_SLOTS == 3 { 32 } else { 16 };
 
-/// Returns the number of bins of a [`FlatTable`] in which `entries` entries find room, on the target that the program
-/// is compiled for. A bin has seven slots on 64-bit targets and three on others, so this makes a capacity that means
+/// Returns the number of bins of a [`FlatTable`] that have room for `entries` entries, on the target that the program
+/// is compiled for. A bin has seven slots on 64-bit targets and three on others. So this names a capacity that means
 /// the same on a host, where tests run, and on a microcontroller.
 ///
-/// Up to 96 entries find room for certain. Tables for more have half as many slots again, because a key has slots in 16
-/// bins only (32 on 32-bit targets): see [Fill](FlatTable#fill) for how full random keys make a table.
+/// Up to 96 entries always find room. Tables for more get half as many slots again, because a key can be in 16 bins
+/// only (32 on 32-bit targets): see [Fill](FlatTable#fill) for how full random keys make a table.
 ///
 /// ```
 /// use hedgerow::flat::{FlatTable, bins_for};
@@ -78,7 +77,7 @@ pub const fn bins_for(entries: usize) -> usize {
     if bins == 0 { 1 } else { bins }
 }
 
-/// Bins that a key may lie in, in a table of `bins`.
+/// Returns the number of bins that can hold a key, in a table of `bins`.
 const fn reach(bins: usize) -> usize {
     if bins < MOST_REACH { bins } else { MOST_REACH }
 }

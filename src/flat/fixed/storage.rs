@@ -1,13 +1,12 @@
 //! The memory of all bins, as one value.
 //!
-//! Array lengths cannot be worked out from the sizes of types, so the words of an entry are not written
-//! as an array: a slot is a pair of key and value, packed as [`Layout`] lays them out, and it is
-//! reached through pointers to words only.
+//! The length of an array cannot depend on the sizes of types, so the words of an entry are not an array: a slot is a
+//! pair of key and value, packed as [`Layout`] lays them out, and accessed through pointers to words only.
 
 use super::reach;
+use crate::api::hash::KeyHash;
 use crate::bins::bin::Bin;
 use crate::bins::layout::Layout;
-use crate::bins::tags::Hash;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 
 #[cfg(not(hedgerow_loom))]
@@ -23,7 +22,7 @@ mod inline {
     use core::cell::UnsafeCell;
     use core::mem::{ManuallyDrop, MaybeUninit, offset_of};
 
-    /// Key and value as in an entry: alignment beyond a word's does not count there.
+    /// Key and value as an entry stores them: alignment beyond that of a word is ignored.
     #[cfg_attr(target_pointer_width = "64", repr(C, packed(8)))]
     #[cfg_attr(not(target_pointer_width = "64"), repr(C, packed(4)))]
     struct Pair<K, V> {
@@ -31,7 +30,7 @@ mod inline {
         value: MaybeUninit<V>,
     }
 
-    /// A slot in whole words.
+    /// A slot, rounded up to whole words.
     #[repr(C)]
     union Slot<K, V> {
         pair: ManuallyDrop<Pair<K, V>>,
@@ -40,12 +39,12 @@ mod inline {
 
     type Entries<K, V> = [UnsafeCell<MaybeUninit<Slot<K, V>>>; MAX_SLOTS];
 
-    /// On 64-bit targets no head straddles two cache lines.
+    /// The head of a bin. On 64-bit targets no head straddles two cache lines.
     #[cfg_attr(target_pointer_width = "64", repr(C, align(16)))]
     #[cfg_attr(not(target_pointer_width = "64"), repr(C))]
     struct Head(UnsafeCell<[usize; BIN_HEAD]>);
 
-    /// All zeroes to begin with, so that a `static` takes no room in the program's file.
+    /// All bins. They start as zeros, so that a `static` takes no space in the program's file.
     #[repr(C)]
     pub(in super::super) struct Storage<K, V, const BINS: usize> {
         heads: [Head; BINS],
@@ -85,7 +84,7 @@ mod inline {
     }
 }
 
-/// The model checker's words are larger than words, and come from a constructor.
+/// The memory of all bins under the model checker, whose words are larger than words and come from a constructor.
 #[cfg(hedgerow_loom)]
 mod modelled {
     use crate::bins::layout::{BIN_HEAD, Layout};
@@ -119,33 +118,33 @@ mod modelled {
     }
 }
 
-// SAFETY: all shared words are accessed atomically, and only copies of payload leave: what threads hand
-// each other are copies of keys and values, so `Send` is all that these need.
+// SAFETY: all shared words are accessed atomically, and only copies of keys and values leave. Threads pass each other
+// such copies through the table, which needs `Send` alone.
 unsafe impl<K: Send, V: Send, const BINS: usize> Sync for Storage<K, V, BINS> {}
 
-// No user code runs while a bin is in a state that a panic could leave behind.
+// No user code runs while a bin is in a state that a panic must not leave behind.
 impl<K, V, const BINS: usize> UnwindSafe for Storage<K, V, BINS> {}
 impl<K, V, const BINS: usize> RefUnwindSafe for Storage<K, V, BINS> {}
 
 impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
-    /// Bins that a key may lie in.
+    /// The number of bins that can hold a key.
     pub(super) const REACH: usize = reach(BINS);
 
-    /// The bin that a key belongs to. Neither way uses the bits of tags and filters.
+    /// Returns the home of a hash. Both branches use no bits of tags and filters.
     #[inline(always)]
-    pub(super) fn home(hash: Hash) -> usize {
+    pub(super) fn home(hash: KeyHash) -> usize {
         if BINS.is_power_of_two() {
             hash.bin_bits() & (BINS - 1)
         } else if usize::BITS == 32 && BINS <= 1 << 10 {
-            // As below, of 16 bits: a Cortex-M0 multiplies to 32 bits only.
+            // As below, with 16 bits: a Cortex-M0 multiplies to 32 bits only.
             (((hash.0 as u32 >> 16) * BINS as u32) >> 16) as usize
         } else {
-            // Lemire's multiplication instead of a remainder.
+            // Lemire's multiplication instead of a remainder, which takes a division.
             (((hash.0 & u64::from(u32::MAX)) * BINS as u64) >> 32) as usize
         }
     }
 
-    /// The number of the bin `distance` after `home`, round the end.
+    /// Returns the number of the bin `distance` after `home`, wrapping around at the end.
     #[inline(always)]
     pub(super) fn after(home: usize, distance: usize) -> usize {
         let number = home + distance;
@@ -157,8 +156,8 @@ impl<K: Copy, V: Copy, const BINS: usize> Storage<K, V, BINS> {
         debug_assert!(number < BINS);
         let head = self.heads().wrapping_add(number * crate::bins::layout::BIN_HEAD);
         let entries = self.entries().wrapping_add(number * Layout::<K, V>::ENTRIES);
-        // SAFETY: `number < BINS`, and there are as many heads and sets of entries, which `self` owns;
-        // their sizes in words are asserted by `FITS`.
+        // SAFETY: `number < BINS`, and `self` owns as many heads and sets of entries. `FITS` asserts that their sizes
+        // in words match.
         unsafe { Bin::from_parts(head, entries) }
     }
 }

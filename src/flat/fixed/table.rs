@@ -1,14 +1,14 @@
-//! `FlatTable` itself: the typed, hashed face of the bins.
-#![allow(clippy::type_complexity)] // Results say in full what comes back.
+//! `FlatTable`: hashing and types around the bins.
+#![allow(clippy::type_complexity)] // Results name all that they hand back.
 
 use super::bins::{Altered, Failure, Position, value_of};
 use super::iter::{TableIter, TableKeys, TableValues};
 use super::storage::Storage;
 use crate::api::fixed_hasher::FixedHashBuilder;
+use crate::api::hash::KeyHash;
 use crate::api::hasher::mixes_well;
 use crate::api::op::{Change, Computed, Op};
 use crate::bins::layout::Layout;
-use crate::bins::tags;
 use crate::error::{Busy, Full, OccupiedError, TryInsertError};
 use crate::sync::backoff::Backoff;
 use core::fmt;
@@ -16,10 +16,10 @@ use core::hash::{BuildHasher, Hash};
 use core::mem::MaybeUninit;
 use equivalent::Equivalent;
 
-/// A concurrent hash map of plain data in one piece, of fixed size, that allocates nothing.
+/// A concurrent hash map of plain data with a fixed size, which allocates nothing.
 ///
-/// What [`FlatMap`](crate::FlatMap) is, in a `static`: keys and values are `Copy` and are handed out as
-/// copies, reads take no lock and write nothing shared, all methods take `&self`. It has `BINS` bins and never more.
+/// It is a [`FlatMap`](crate::FlatMap) for a `static`: keys and values are `Copy`, methods return copies, reads take no
+/// lock and write nothing shared, and all methods take `&self`. It has `BINS` bins and never more.
 ///
 /// ```
 /// use hedgerow::flat::{FlatTable, bins_for};
@@ -30,39 +30,38 @@ use equivalent::Equivalent;
 /// assert_eq!(READINGS.try_get(&3), Ok(Some([-1, 0, 1]))); // interrupt handler
 /// ```
 ///
-/// [`bins_for(40)`](super::bins_for) is the number of bins in which 40 entries find room: a bin has seven slots on
-/// 64-bit targets and three on others, so tests on a host and firmware take the same entries. A power of two makes for
-/// a slightly quicker look-up; any number of at least 1 will do, and 0 does not compile.
+/// [`bins_for(40)`](super::bins_for) is the number of bins that have room for 40 entries: a bin has seven slots on
+/// 64-bit targets and three on others, so tests on a host and firmware take the same entries. With a power of two,
+/// lookups are slightly faster; any number of at least 1 works, and 0 does not compile.
 ///
-/// The default hasher is **not keyed** and has size zero: see [`FixedHashBuilder`]. For keys that an attacker chooses,
-/// pass a keyed hasher to [`with_hasher`](Self::with_hasher).
+/// The default hasher has **no secret keys** and has size zero: see [`FixedHashBuilder`]. For keys that an attacker
+/// chooses, pass a hasher with secret keys to [`with_hasher`](Self::with_hasher).
 ///
 /// # Guarantees
 /// - Every operation on one key is linearizable. [`iter`](Self::iter), [`retain`](Self::retain) and
 ///   [`clear`](Self::clear) go from entry to entry. A value is never torn.
-/// - A look-up waits only for a writer that is inside the bin that the key lies in, a few nanoseconds
-///   unless that writer is descheduled there; [`try_get`](Self::try_get) returns [`Busy`] instead. The
-///   look-up of an absent key does not wait, unless another key there has the same seven-bit tag.
-/// - Nothing allocates, and a look-up meets sixteen bins at most (32 on 32-bit targets), mostly one.
+/// - A lookup waits only for a writer that is inside the bin of the key: a few nanoseconds, unless that writer is
+///   descheduled there. [`try_get`](Self::try_get) returns [`Busy`] instead. A lookup of an absent key does not wait,
+///   unless another key there has the same seven-bit tag.
+/// - Nothing allocates, and a lookup reads sixteen bins at most (32 on 32-bit targets), mostly one.
 /// - User code (`Hash`, `Eq`, closures) runs with nothing locked: it may panic, or call the table.
-/// - An entry never moves while it is there: a key that is present throughout a walk is met exactly once.
+/// - An entry never moves while it is in the table: a walk meets a key that is present throughout exactly once.
 ///
 /// # Fill
-/// A key lies in the bin that its hash names or, where that is full, in one of the fifteen after it (31
-/// on 32-bit targets); where all of those are full, it is refused. So a table of at most 16 bins can be
-/// filled to its last slot. With random `u64` keys a table of 64 bins refused the first one at 95 % of
-/// its [`capacity`](Self::capacity) in the median of 2,000 tables, at 86 % in one of a hundred, and never
-/// below 82 %; one of 4,096 bins at 82 % in the median, and never below 70 % in 400. Keys of equal hash
-/// have these sixteen bins too, and no more.
+/// A key is in the bin that its hash names or, if that is full, in one of the fifteen after it (31 on 32-bit targets).
+/// If all of those are full, the table refuses the key. So a table of at most 16 bins can be filled to its last slot.
+/// With random `u64` keys a table of 64 bins refused the first one at 95 % of its [`capacity`](Self::capacity) in the
+/// median of 2,000 tables, at 86 % in one of a hundred, and never below 82 %; one of 4,096 bins at 82 % in the median,
+/// and never below 70 % in 400. Keys that all have the same hash have these sixteen bins and no more.
 ///
-/// Plan for two thirds: the fuller the table, the more keys lie outside their own bin. At 60 % of
-/// 64 bins, misses took 1.7 ns in a table just filled and 2.1 ns after each entry had been replaced a
-/// hundred times; at 80 %, 2.1 and 4.0 ns. There they stay.
+/// Plan for two thirds: the fuller the table, the more keys are outside their home bin. At 60 % of 64 bins, misses took
+/// 1.7 ns in a table just filled and 2.1 ns after each entry had been replaced a hundred times; at 80 %, 2.1 and 4.0
+/// ns. They do not become slower than that.
 ///
 /// # Size
-/// `BINS` times seven entries, in whole words, and a head of two words a bin: 128 bytes a bin for
-/// `u64 → u64`. All of it is zero to begin with, so a `static` lies in `.bss` and takes no flash, unless its hasher has
-/// a key. A table that is not in a `static` is as large on the stack.
+/// `BINS` times seven entries, in whole words, and a head of two words a bin: 128 bytes a bin for `u64 → u64`. All of
+/// it starts as zeros, so a `static` is in `.bss` and takes no flash, unless its hasher has keys. A table that is not
+/// in a `static` takes as much of the stack.
 ///
 /// Code for `insert`, `remove` and `try_get` of `u32 → u32` takes 2.0 KiB of flash on a Cortex-M3 and 2.3 KiB on a
 /// Cortex-M0 (`opt-level = "s"`, with link-time optimization); heapless's `FnvIndexMap` in a critical section takes 1.5
@@ -79,13 +78,13 @@ pub struct FlatTable<K, V, const BINS: usize, S = FixedHashBuilder> {
 
 impl<K: Copy, V: Copy, const BINS: usize> FlatTable<K, V, BINS> {
     crate::facade::const_unless_loom! {
-        /// Makes an empty table, whose hasher is not keyed: see [`FixedHashBuilder`]. Fits a `static`.
+        /// Returns an empty table whose hasher has no secret keys: see [`FixedHashBuilder`]. Can initialize a `static`.
         ///
         /// ```
         /// static TABLE: hedgerow::FlatTable<u32, u32, 16> = hedgerow::FlatTable::new();
         /// assert!(TABLE.is_empty());
         /// ```
-        #[allow(clippy::new_without_default)] // There is one, for all hashers.
+        #[allow(clippy::new_without_default)] // `Default` is implemented for all hashers.
         #[must_use]
         pub fn new() -> Self {
             Self::with_hasher(FixedHashBuilder)
@@ -94,11 +93,11 @@ impl<K: Copy, V: Copy, const BINS: usize> FlatTable<K, V, BINS> {
 }
 
 impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
-    /// The number of slots: the most entries that the table can hold. See [Fill](Self#fill).
+    /// The number of slots: the largest number of entries that the table can hold. See [Fill](Self#fill).
     ///
     /// It differs between targets, because a bin has seven slots on 64-bit targets and three on others. A program that
-    /// names bins by [`bins_for`](super::bins_for) has at least as many slots as it asks for on each; a program that
-    /// names a number of bins can check it when it is compiled:
+    /// computes the number of bins by [`bins_for`](super::bins_for) has at least as many slots as it asked for, on
+    /// every target. A program that names a number of bins can check this at compile time:
     ///
     /// ```
     /// type Levels = hedgerow::FlatTable<u8, i16, 8>;
@@ -107,11 +106,11 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
     pub const CAPACITY: usize = BINS * Layout::<K, V>::SLOTS;
 
     crate::facade::const_unless_loom! {
-        /// Makes an empty table that hashes with `hash_builder`. Fits a `static`.
+        /// Returns an empty table that hashes with `hash_builder`. Can initialize a `static`.
         ///
-        /// A table in a `static` is all zeros, and so takes no flash, if `hash_builder` has size zero: as
+        /// A table in a `static` is all zeros, and so takes no flash, if `hash_builder` has size zero, as
         /// `BuildHasherDefault::new()` of any hasher type has. A
-        /// [`DefaultHashBuilder`](super::super::DefaultHashBuilder) has a key, and a constant constructor.
+        /// [`DefaultHashBuilder`](super::super::DefaultHashBuilder) has keys, and a constant constructor.
         ///
         /// ```
         /// use std::hash::{BuildHasherDefault, DefaultHasher};
@@ -126,7 +125,7 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
         }
     }
 
-    /// The table's hasher.
+    /// Returns the table's hasher.
     ///
     /// ```
     /// use std::hash::BuildHasher;
@@ -146,9 +145,10 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
         Self::CAPACITY
     }
 
-    /// The number of entries: exact when nobody writes meanwhile, else each bin's at another moment.
+    /// Returns the number of entries: exact if no thread writes meanwhile, else a sum over bins read at different
+    /// times.
     ///
-    /// Never waits. Looks at every bin: nobody counts while writing.
+    /// Never waits. Reads every bin, because writers do not count.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 2>::new();
@@ -160,7 +160,7 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
         self.bins.len()
     }
 
-    /// Whether there is no entry. Never waits; looks at bins until one has an entry.
+    /// Whether there is no entry. Never waits; reads bins until one has an entry.
     ///
     /// ```
     /// assert!(hedgerow::FlatTable::<u8, u8, 1>::new().is_empty());
@@ -169,11 +169,11 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
         self.bins.is_empty()
     }
 
-    /// All entries, copied out, in no particular order.
+    /// Returns an iterator over copies of all entries, in no particular order.
     ///
-    /// Each entry is as it was at one moment. A key that is present from the iterator's beginning to its
-    /// end is seen exactly once; one that comes or goes meanwhile may be missed, and one that is removed
-    /// and inserted again may be seen again. Waits while a writer is inside the next bin.
+    /// Each entry is a consistent snapshot. A key that is present from the iterator's beginning to its end is returned
+    /// exactly once. A key that is inserted or removed meanwhile may be missed, and one that is removed and inserted
+    /// again may be returned again. Waits while a writer is inside the next bin.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -185,7 +185,7 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
         TableIter { bins: &self.bins, position: Position::default() }
     }
 
-    /// Returns an iterator over copies of all keys, in no order. As [`iter`](Self::iter).
+    /// Returns an iterator over copies of all keys, in no order, with the guarantees of [`iter`](Self::iter).
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -197,7 +197,7 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
         TableKeys(self.iter())
     }
 
-    /// Returns an iterator over copies of all values, in no order. As [`iter`](Self::iter).
+    /// Returns an iterator over copies of all values, in no order, with the guarantees of [`iter`](Self::iter).
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -210,7 +210,7 @@ impl<K: Copy, V: Copy, const BINS: usize, S> FlatTable<K, V, BINS, S> {
     }
 }
 
-/// Stands where a caller that spins would be told that it may not. A panic takes flash for what never happens.
+/// Handles the error of a caller that may wait, which cannot happen. A panic would take flash for that.
 #[cold]
 fn never_refused() -> ! {
     if cfg!(target_pointer_width = "64") {
@@ -221,8 +221,8 @@ fn never_refused() -> ! {
     }
 }
 
-/// Whether a key is the one that is looked for. All operations that look for a `Q` share this closure's type, and with
-/// it their code.
+/// Compares a key with the one that a lookup is for. All lookups of a `Q` share this closure's type, and with it their
+/// code.
 #[inline(always)]
 fn is<K, Q: Equivalent<K> + ?Sized>(key: &Q) -> impl Fn(&K) -> bool + Copy {
     move |k| key.equivalent(k)
@@ -235,15 +235,15 @@ where
     S: BuildHasher,
 {
     #[cfg_attr(target_pointer_width = "64", inline(always))]
-    #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Flash is what small targets lack.
-    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> tags::Hash {
-        tags::Hash::spread(self.hash_builder.hash_one(key), mixes_well::<S>())
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))] // Small targets have little flash.
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> KeyHash {
+        KeyHash::spread(self.hash_builder.hash_one(key), mixes_well::<S>())
     }
 
-    /// The value of `key`, copied out.
+    /// Returns a copy of the value of `key`.
     ///
-    /// Takes no lock, writes no shared memory. Waits while a writer is inside the bin that the key lies
-    /// in. Linearizes where that bin's tags are loaded.
+    /// Takes no lock, writes no shared memory. Waits while a writer is inside the bin that holds the key. The load of
+    /// that bin's tags is the linearization point.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<&str, u32, 4>::new();
@@ -259,10 +259,10 @@ where
         self.bins.get(self.hash(key), is(key), value_of)
     }
 
-    /// As [`get`](Self::get), but never waits: for interrupt handlers, and for callers that may not spin.
+    /// Does what [`get`](Self::get) does, but never waits: for interrupt handlers, and for callers that may not spin.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside a bin where the key may lie.
+    /// [`Busy`] if a writer is inside a bin that may hold the key.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<u32, u32, 4>::new();
@@ -278,7 +278,7 @@ where
             .map_err(|_| Busy)
     }
 
-    /// What `f` makes of a copy of `key`'s value. `f` runs with nothing locked.
+    /// Calls `f` on a copy of `key`'s value and returns the result. `f` runs with nothing locked.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<u32, [u8; 3], 4>::new();
@@ -294,7 +294,7 @@ where
         self.get(key).map(|value| f(&value))
     }
 
-    /// Returns a copy of `key`'s value, or the default value if the key has none. Inserts nothing.
+    /// Returns a copy of `key`'s value, or the default value if the key is absent. Inserts nothing.
     ///
     /// Waits, and linearizes, as [`get`](Self::get) does.
     ///
@@ -325,13 +325,13 @@ where
         self.bins.get(self.hash(key), is(key), |_| MaybeUninit::new(())).is_some()
     }
 
-    /// Stores `value` under `key` and returns the value that it replaces. An existing key is kept.
+    /// Stores `value` under `key` and returns the value that it replaces. The table keeps the key that it has.
     ///
-    /// Blocks while another writer is inside a bin that it has to write.
+    /// Blocks while another writer is inside a bin that this has to change.
     ///
     /// # Errors
-    /// [`Full`] when there is no room for a new key; the table is as it was. The value of a key that is
-    /// there can always be replaced.
+    /// [`Full`] if the key is absent and there is no room for it; the table is as it was. The value of a present key
+    /// can always be replaced.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -342,12 +342,11 @@ where
         self.alter(key, |_| Op::Insert(value)).map(|(old, _)| old)
     }
 
-    /// As [`insert`](Self::insert), but never waits.
+    /// Does what [`insert`](Self::insert) does, but never waits.
     ///
     /// # Errors
-    /// [`TryInsertError::Busy`] when a writer is inside a bin that it has to write, [`TryInsertError::Full`]
-    /// when there is no room for a new key; either hands key and value back and leaves the table as it
-    /// was.
+    /// [`TryInsertError::Busy`] if a writer is inside a bin that this has to change, [`TryInsertError::Full`] if there
+    /// is no room for a new key. Both hand key and value back, and leave the table as it was.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -363,10 +362,10 @@ where
         )
     }
 
-    /// Stores `value` under `key` unless the key has a value. Blocks as [`insert`](Self::insert) does.
+    /// Stores `value` under `key` if the key is absent. Blocks as [`insert`](Self::insert) does.
     ///
     /// # Errors
-    /// [`Full`] if the key has no value and the table no room for one. Within `Ok`, [`OccupiedError`] if the key has a
+    /// [`Full`] if the key is absent and there is no room for it. Within `Ok`, [`OccupiedError`] if the key has a
     /// value: it hands key and value back, with a copy of the key's value.
     ///
     /// ```
@@ -385,12 +384,12 @@ where
     }
 
     /// Stores each of `entries` as [`insert`](Self::insert) does, until there is no room for one. Blocks as `insert`
-    /// does; entries become visible one after the other.
+    /// does. Entries become visible one after the other.
     ///
-    /// There is no `Extend`, because that could not say which entries found no room.
+    /// `Extend` is not implemented, because it could not return the entries that found no room.
     ///
     /// # Errors
-    /// [`Full`] with the first pair for which there is no room. Those before it are stored, and those after it are
+    /// [`Full`] with the first pair for which there is no room. The pairs before it are stored. Those after it are
     /// still in the iterator, which the caller keeps by passing `&mut` of it.
     ///
     /// ```
@@ -404,7 +403,7 @@ where
         entries.into_iter().try_for_each(|(key, value)| self.insert(key, value).map(drop))
     }
 
-    /// Removes `key` and returns its value. Blocks while another writer is inside its bin.
+    /// Removes `key` and returns its value. Blocks while another writer is inside the bin that holds it.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -421,10 +420,10 @@ where
         removed.ok().flatten().map(|(value, _)| value)
     }
 
-    /// As [`remove`](Self::remove), but never waits.
+    /// Does what [`remove`](Self::remove) does, but never waits.
     ///
     /// # Errors
-    /// [`Busy`] when a writer is inside a bin where the key may lie; the table is as it was.
+    /// [`Busy`] if a writer is inside a bin that may hold the key; the table is as it was.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -441,10 +440,10 @@ where
         Ok(removed.map(|(value, _)| value))
     }
 
-    /// Replaces the value of `key` by `f` of it and returns the new value; None where there is none.
+    /// Replaces the value of `key` by what `f` returns for it, and returns the new value; None if the key is absent.
     ///
-    /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile: the
-    /// replacement is atomic. An `f` that itself writes to that bin each time it runs never ends.
+    /// `f` runs with nothing locked, and again if anything in the key's bin changed meanwhile, so the replacement is
+    /// atomic. An `f` that itself writes to that bin each time it runs never ends.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -463,13 +462,13 @@ where
         }
     }
 
-    /// Does with `key`'s entry what `f` decides from its value, atomically.
+    /// Changes `key`'s entry as `f` decides from its value, atomically.
     ///
-    /// `f` runs with nothing locked, and again if anything in the bins concerned changed meanwhile. An
-    /// `f` that itself writes there each time it runs never ends.
+    /// `f` runs with nothing locked, and again if anything in a bin that may hold the key changed meanwhile. An `f`
+    /// that itself writes there each time it runs never ends.
     ///
     /// # Errors
-    /// [`Full`] when `f` wants a new key inserted and there is no room; the table is as it was.
+    /// [`Full`] if `f` returns an entry for an absent key and there is no room; the table is as it was.
     ///
     /// ```
     /// use hedgerow::Op;
@@ -495,11 +494,11 @@ where
         Ok(Computed { before, after })
     }
 
-    /// Removes every entry that `keep` refuses; it may change the values of the others.
+    /// Removes the entries for which `keep` returns false; `keep` may change the values of the others.
     ///
-    /// `keep` runs with nothing locked, and again for an entry whose bin changed meanwhile. Each entry is
-    /// decided on by itself; a key that is removed and inserted again meanwhile may come up again. Blocks
-    /// while another writer is inside a bin.
+    /// `keep` runs with nothing locked, and again for an entry whose bin changed meanwhile. Each entry is removed or
+    /// kept by itself. A key that is removed and inserted again meanwhile may be shown again. Blocks while another
+    /// writer is inside a bin.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<u32, u32, 4>::new();
@@ -514,8 +513,8 @@ where
         self.bins.retain(|key| self.hash(key), keep);
     }
 
-    /// Removes every entry, one after the other. What others insert meanwhile may stay, or be removed too,
-    /// a key that was removed a moment ago included.
+    /// Removes every entry, one after the other. Entries that other threads insert meanwhile may stay or be removed,
+    /// including keys that this has removed before.
     ///
     /// ```
     /// let table = hedgerow::FlatTable::<_, _, 4>::new();
@@ -549,7 +548,7 @@ where
     ) -> Result<Altered<K, V>, Failure<K, V>> {
         let decide = |old: Option<&V>| match (decide(old.copied()), old) {
             (Op::Keep, _) => Change::Keep,
-            // A key that is there stays.
+            // `insert` keeps the key that the table has, as std's does.
             (Op::Insert(value), Some(_)) => Change::Value(value),
             (Op::Insert(value), None) => Change::Entry(key, value),
             (Op::Remove, _) => Change::Remove,
@@ -557,7 +556,7 @@ where
         self.bins.alter(self.hash(&key), is(&key), backoff, decide)
     }
 
-    /// `try_alter` of an entry that is there, or else stays absent: it needs no room.
+    /// Does what `try_alter` does, for an entry that is present or stays absent: it needs no room.
     #[inline]
     fn alter_present<Q>(
         &self,

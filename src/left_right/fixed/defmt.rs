@@ -1,9 +1,9 @@
-//! Feature `defmt`: what shows a table's entries is formatted as a map.
+//! Feature `defmt`. Snapshots and writers are formatted as maps.
 
 use super::{TableSnapshot, TableWriter};
 use ::defmt::{Format, Formatter};
 
-impl<K, V, const BUCKETS: usize, S> Format for TableSnapshot<'_, K, V, BUCKETS, S>
+impl<K, V, const BINS: usize, S> Format for TableSnapshot<'_, K, V, BINS, S>
 where
     K: Copy + Format,
     V: Copy + Format,
@@ -13,8 +13,8 @@ where
     }
 }
 
-impl<K, V, const BUCKETS: usize, const READERS: usize, S> Format
-    for TableWriter<'_, K, V, BUCKETS, READERS, S>
+impl<K, V, const BINS: usize, const READERS: usize, S> Format
+    for TableWriter<'_, K, V, BINS, READERS, S>
 where
     K: Copy + Format,
     V: Copy + Format,

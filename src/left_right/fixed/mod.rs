@@ -1,10 +1,11 @@
-//! `LeftRightTable`: both sides in one piece, of a size that is fixed, without an allocator.
+//! `LeftRightTable`: both sides in one value, of fixed size, without an allocator.
 //!
-//! It is the map's protocol and the map's buckets. What it has not got is what needs memory: boxes, growth, and
-//! changes that are noted while a reader is stuck. They are refused instead.
+//! It runs the map's protocol on the map's bins. It lacks what needs memory: boxes, growth, and changes that are
+//! deferred while a reader is stalled. The table refuses those changes instead.
 
 #[cfg(feature = "defmt")]
 mod defmt;
+mod pending;
 mod reader;
 #[cfg(feature = "serde")]
 mod serde;
@@ -15,30 +16,30 @@ pub use reader::{TableReader, TableSnapshot};
 pub use table::LeftRightTable;
 pub use writer::TableWriter;
 
-use super::bucket::Bucket;
+use super::bin::Bin;
 
-/// Returns the number of buckets of a [`LeftRightTable`] that takes `entries` entries.
+/// Returns the number of bins of a [`LeftRightTable`] that holds `entries` entries.
 ///
 /// ```
-/// use hedgerow::left_right::{LeftRightTable, buckets_for};
-/// static LIMITS: LeftRightTable<u16, u32, { buckets_for(20) }, 2> = LeftRightTable::new();
+/// use hedgerow::left_right::{LeftRightTable, bins_for};
+/// static LIMITS: LeftRightTable<u16, u32, { bins_for(20) }, 2> = LeftRightTable::new();
 /// assert!(LIMITS.capacity() >= 20);
 /// ```
 #[must_use]
-pub const fn buckets_for(entries: usize) -> usize {
+pub const fn bins_for(entries: usize) -> usize {
     let slots = entries.saturating_add(entries / 3);
-    let buckets = slots.div_ceil(Bucket::<()>::SLOTS);
-    // Rounded down, three quarters of the slots may be one entry less.
-    let short = buckets == 0 || Bucket::<()>::capacity(buckets) < entries;
-    buckets + short as usize
+    let bins = slots.div_ceil(Bin::<()>::SLOTS);
+    // The capacity is rounded down, so it may be one entry short.
+    let short = bins == 0 || Bin::<()>::capacity(bins) < entries;
+    bins + short as usize
 }
 
 mod sealed {
     pub trait Sealed {}
 }
 
-/// The types of a table's handles, which have all of its parameters. [`ReaderOf`], [`WriterOf`] and [`SnapshotOf`] name
-/// them.
+/// The types of a table's handles, each with all of the table's parameters. [`ReaderOf`], [`WriterOf`] and
+/// [`SnapshotOf`] name them.
 pub trait TableTypes: sealed::Sealed {
     /// [`TableReader`].
     type Reader<'a>
@@ -54,34 +55,34 @@ pub trait TableTypes: sealed::Sealed {
         Self: 'a;
 }
 
-impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> sealed::Sealed
-    for LeftRightTable<K, V, BUCKETS, READERS, S>
+impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> sealed::Sealed
+    for LeftRightTable<K, V, BINS, READERS, S>
 {
 }
 
-impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> TableTypes
-    for LeftRightTable<K, V, BUCKETS, READERS, S>
+impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> TableTypes
+    for LeftRightTable<K, V, BINS, READERS, S>
 {
     type Reader<'a>
-        = TableReader<'a, K, V, BUCKETS, READERS, S>
+        = TableReader<'a, K, V, BINS, READERS, S>
     where
         Self: 'a;
     type Writer<'a>
-        = TableWriter<'a, K, V, BUCKETS, READERS, S>
+        = TableWriter<'a, K, V, BINS, READERS, S>
     where
         Self: 'a;
     type Snapshot<'a>
-        = TableSnapshot<'a, K, V, BUCKETS, S>
+        = TableSnapshot<'a, K, V, BINS, S>
     where
         Self: 'a;
 }
 
-/// The reader of a [`LeftRightTable`] of type `T`, without naming the table's parameters again.
+/// The reader of a [`LeftRightTable`] of type `T`. It spares the caller repeating the table's parameters.
 ///
 /// ```
-/// use hedgerow::left_right::{LeftRightTable, ReaderOf, WriterOf, buckets_for};
+/// use hedgerow::left_right::{LeftRightTable, ReaderOf, WriterOf, bins_for};
 ///
-/// type Limits = LeftRightTable<u16, u32, { buckets_for(20) }, 2>;
+/// type Limits = LeftRightTable<u16, u32, { bins_for(20) }, 2>;
 /// static LIMITS: Limits = Limits::new();
 ///
 /// struct Control {

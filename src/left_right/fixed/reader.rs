@@ -1,48 +1,67 @@
-//! Reading.
+//! Readers of a fixed table, and their snapshots.
 
 use super::table::{Fixed, LeftRightTable};
 use crate::api::fixed_hasher::FixedHashBuilder;
-use crate::left_right::bucket::Hashed;
-use crate::sync::sides::{Shown, Sides};
+use crate::left_right::bin::Hashed;
+use crate::sync::barrier;
+use crate::sync::sides::{SideState, Sides};
 use crate::sync::slot::Slot;
 use core::cell::Cell;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
 
-/// A reader of a [`LeftRightTable`], for one thread or interrupt handler: it can be sent, not shared.
+impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
+    LeftRightTable<K, V, BINS, READERS, S>
+{
+    /// Returns a reader for one thread or interrupt handler, or `None` if the table has `READERS` readers already.
+    ///
+    /// Lock-free; O(`READERS`). Dropping the reader makes its place free again.
+    ///
+    /// ```
+    /// let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
+    /// let reader = table.reader();
+    /// assert!(reader.is_some() && table.reader().is_none());
+    /// ```
+    pub fn reader(&self) -> Option<TableReader<'_, K, V, BINS, READERS, S>> {
+        barrier::prepare();
+        let slot = self.slots.iter().find(|slot| slot.claim())?;
+        Some(TableReader::new(self, slot))
+    }
+}
+
+/// A reader of a [`LeftRightTable`], for one thread or interrupt handler. It can be sent to another thread, not shared.
 ///
-/// Reads are wait-free, and meet one published state. They never go back.
+/// Reads are wait-free. A read sees one published state, and no later read sees an older one.
 pub struct TableReader<
     'a,
     K: Copy,
     V: Copy,
-    const BUCKETS: usize,
+    const BINS: usize,
     const READERS: usize,
     S = FixedHashBuilder,
 > {
-    table: &'a LeftRightTable<K, V, BUCKETS, READERS, S>,
+    table: &'a LeftRightTable<K, V, BINS, READERS, S>,
     slot: &'a Slot,
-    known: Cell<Shown>,
+    known: Cell<SideState>,
 }
 
-impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
-    TableReader<'a, K, V, BUCKETS, READERS, S>
+impl<'a, K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
+    TableReader<'a, K, V, BINS, READERS, S>
 {
-    /// Of a slot that was claimed for it.
-    pub(super) fn new(
-        table: &'a LeftRightTable<K, V, BUCKETS, READERS, S>,
-        slot: &'a Slot,
-    ) -> Self {
-        // So that its own first look is not taken for that of the slot's last owner.
-        let known = table.sides.look(slot, Shown::NEVER);
-        Sides::look_away(slot);
+    /// Makes a reader that owns `slot`, which the caller has claimed for it.
+    pub(super) fn new(table: &'a LeftRightTable<K, V, BINS, READERS, S>, slot: &'a Slot) -> Self {
+        // This read section replaces the state that the slot's last owner stored. Otherwise the writer could take the
+        // new reader's first read section for one of the last owner.
+        let known = table.sides.begin_read(slot, SideState::NEVER);
+        Sides::end_read(slot);
         Self { table, slot, known: Cell::new(known) }
     }
 
-    /// A view of many keys at once: all of one published state, until the snapshot is dropped. Wait-free.
+    /// Returns a snapshot for reading many keys: all reads see one published state. Wait-free.
     ///
-    /// Meanwhile the writer can publish once; then its changes are refused until the snapshot is dropped.
+    /// While the snapshot is held, the writer can publish once. The table refuses the changes after that publish until
+    /// the snapshot is dropped.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -50,18 +69,19 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// assert_eq!(reader.enter().len(), 0);
     /// ```
     #[inline]
-    pub fn enter(&self) -> TableSnapshot<'_, K, V, BUCKETS, S> {
+    pub fn enter(&self) -> TableSnapshot<'_, K, V, BINS, S> {
         let known = self.known.get();
-        let shown = self.table.sides.look(self.slot, known);
-        if shown != known && Sides::is_outermost(self.slot) {
-            self.known.set(shown);
+        let state = self.table.sides.begin_read(self.slot, known);
+        // A nested read section does not store its state in the slot, so the next outer one must not rely on it.
+        if state != known && Sides::is_outermost_read(self.slot) {
+            self.known.set(state);
         }
-        // SAFETY: the reader looks until the snapshot is dropped, and was told this.
-        let side = unsafe { self.table.side(shown) };
+        // SAFETY: the read section that returned `state` ends when the snapshot is dropped.
+        let side = unsafe { self.table.side(state) };
         TableSnapshot { side, slot: self.slot, hash_builder: &self.table.hash_builder }
     }
 
-    /// A copy of the key's value. Wait-free; O(1) expected.
+    /// Returns a copy of the value of `key`. Wait-free; O(1) expected.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -77,7 +97,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
         self.enter().get(key).copied()
     }
 
-    /// Returns a copy of the key's value, or the default value if the key has none. Wait-free; O(1) expected.
+    /// Returns a copy of the value of `key`, or the default value if there is none. Wait-free; O(1) expected.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -94,7 +114,8 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
         self.get(key).unwrap_or_default()
     }
 
-    /// The number under which [`TableWriter::stalled_readers`](super::TableWriter::stalled_readers) lists this reader.
+    /// Returns the number under which [`TableWriter::stalled_readers`](super::TableWriter::stalled_readers) lists this
+    /// reader.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -105,33 +126,33 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     }
 }
 
-impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> Drop
-    for TableReader<'_, K, V, BUCKETS, READERS, S>
+impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> Drop
+    for TableReader<'_, K, V, BINS, READERS, S>
 {
     fn drop(&mut self) {
-        // Snapshots that were forgotten hold nothing any more: they borrowed the reader.
-        Sides::look_away_for_good(self.slot);
+        // A forgotten snapshot has not ended its read section. It borrowed the reader, so no thread uses it now.
+        Sides::end_all_reads(self.slot);
         self.slot.release();
     }
 }
 
-impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> fmt::Debug
-    for TableReader<'_, K, V, BUCKETS, READERS, S>
+impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> fmt::Debug
+    for TableReader<'_, K, V, BINS, READERS, S>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TableReader").field("reader", &self.reader_id()).finish_non_exhaustive()
     }
 }
 
-/// One published state of a [`LeftRightTable`], for as long as it is held. From [`TableReader::enter`].
-pub struct TableSnapshot<'a, K: Copy, V: Copy, const BUCKETS: usize, S = FixedHashBuilder> {
-    side: &'a Fixed<K, V, BUCKETS>,
+/// One published state of a [`LeftRightTable`], for as long as the snapshot is held. Made by [`TableReader::enter`].
+pub struct TableSnapshot<'a, K: Copy, V: Copy, const BINS: usize, S = FixedHashBuilder> {
+    side: &'a Fixed<K, V, BINS>,
     slot: &'a Slot,
     hash_builder: &'a S,
 }
 
-impl<K: Copy, V: Copy, const BUCKETS: usize, S> TableSnapshot<'_, K, V, BUCKETS, S> {
-    /// The key's value. O(1) expected.
+impl<K: Copy, V: Copy, const BINS: usize, S> TableSnapshot<'_, K, V, BINS, S> {
+    /// Returns the value of `key`. O(1) expected.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -149,7 +170,7 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, S> TableSnapshot<'_, K, V, BUCKETS,
         Some(value)
     }
 
-    /// The number of entries. O(1).
+    /// Returns the number of entries. O(1).
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -159,7 +180,7 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, S> TableSnapshot<'_, K, V, BUCKETS,
         self.side.len()
     }
 
-    /// Whether there are no entries. O(1).
+    /// Returns true if there are no entries. O(1).
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -169,7 +190,7 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, S> TableSnapshot<'_, K, V, BUCKETS,
         self.len() == 0
     }
 
-    /// How many publishes there were up to this state.
+    /// Returns the number of publishes up to this state.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -179,7 +200,7 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, S> TableSnapshot<'_, K, V, BUCKETS,
         self.side.generation()
     }
 
-    /// All entries, in no order.
+    /// Returns an iterator over all entries, in no order.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -210,14 +231,14 @@ impl<K: Copy, V: Copy, const BUCKETS: usize, S> TableSnapshot<'_, K, V, BUCKETS,
     }
 }
 
-impl<K: Copy, V: Copy, const BUCKETS: usize, S> Drop for TableSnapshot<'_, K, V, BUCKETS, S> {
+impl<K: Copy, V: Copy, const BINS: usize, S> Drop for TableSnapshot<'_, K, V, BINS, S> {
     #[inline]
     fn drop(&mut self) {
-        Sides::look_away(self.slot);
+        Sides::end_read(self.slot);
     }
 }
 
-impl<K, V, const BUCKETS: usize, S> fmt::Debug for TableSnapshot<'_, K, V, BUCKETS, S>
+impl<K, V, const BINS: usize, S> fmt::Debug for TableSnapshot<'_, K, V, BINS, S>
 where
     K: Copy + fmt::Debug,
     V: Copy + fmt::Debug,

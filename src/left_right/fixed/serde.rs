@@ -1,5 +1,4 @@
-//! Feature `serde`: a snapshot is written as a map, as one published state; a table is read as a map, and publishes
-//! what it has read.
+//! Feature `serde`. A snapshot is serialized as a map. A table is deserialized from a map, and publishes the entries.
 
 use super::reader::TableSnapshot;
 use super::table::LeftRightTable;
@@ -9,7 +8,7 @@ use ::serde::ser::{Serialize, Serializer};
 use core::hash::{BuildHasher, Hash};
 use core::marker::PhantomData;
 
-impl<K, V, const BUCKETS: usize, S> Serialize for TableSnapshot<'_, K, V, BUCKETS, S>
+impl<K, V, const BINS: usize, S> Serialize for TableSnapshot<'_, K, V, BINS, S>
 where
     K: Copy + Serialize,
     V: Copy + Serialize,
@@ -19,8 +18,8 @@ where
     }
 }
 
-impl<'de, K, V, const BUCKETS: usize, const READERS: usize, S> Deserialize<'de>
-    for LeftRightTable<K, V, BUCKETS, READERS, S>
+impl<'de, K, V, const BINS: usize, const READERS: usize, S> Deserialize<'de>
+    for LeftRightTable<K, V, BINS, READERS, S>
 where
     K: Copy + Eq + Hash + Deserialize<'de>,
     V: Copy + Deserialize<'de>,
@@ -32,8 +31,8 @@ where
     }
 }
 
-impl<'de, K, V, const BUCKETS: usize, const READERS: usize, S> Fill<'de>
-    for LeftRightTable<K, V, BUCKETS, READERS, S>
+impl<'de, K, V, const BINS: usize, const READERS: usize, S> Fill<'de>
+    for LeftRightTable<K, V, BINS, READERS, S>
 where
     K: Copy + Eq + Hash + Deserialize<'de>,
     V: Copy + Deserialize<'de>,

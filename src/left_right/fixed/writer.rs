@@ -1,119 +1,108 @@
-//! Writing.
+//! The writer of a fixed table.
+
+use super::pending::PendingChanges;
 
 use super::table::{Fixed, LeftRightTable};
 use crate::api::fixed_hasher::FixedHashBuilder;
 use crate::error::{Busy, TryInsertError};
-use crate::left_right::bucket::Hashed;
+use crate::left_right::bin::Hashed;
 use crate::left_right::side::Place;
 use crate::sync::backoff::Backoff;
-use crate::sync::sides::{Sides, Turning};
+use crate::sync::barrier;
+use crate::sync::sides::Sides;
 use core::fmt;
 use core::hash::{BuildHasher, Hash};
 use equivalent::Equivalent;
-use heapless::Vec;
 
-/// An entry with its place.
+/// The place and the entry that a search found.
 type Found<'a, K, V> = Option<(Place, &'a (K, V))>;
 
-/// What the writer remembers between publishes. It goes on with the next writer.
-pub(super) struct Draft<const BUCKETS: usize> {
-    /// The buckets in which the sides differ, each once.
-    dirty: Vec<u32, BUCKETS>,
-    is_dirty: [bool; BUCKETS],
-    /// The last turn, and whether it is not over. An `Option` would not be all zeros where there was none, and so a
-    /// `static` table would take flash.
-    turning: Turning,
-    is_turning: bool,
-}
-
-impl<const BUCKETS: usize> Draft<BUCKETS> {
-    pub(super) const fn new() -> Self {
-        Self {
-            dirty: Vec::new(),
-            is_dirty: [false; BUCKETS],
-            turning: Turning::NONE,
-            is_turning: false,
-        }
-    }
-
-    fn touch(&mut self, bucket: usize) {
-        if !self.is_dirty[bucket] {
-            self.is_dirty[bucket] = true;
-            // There is room for all of them.
-            let _ = self.dirty.push(bucket as u32);
-        }
+impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
+    LeftRightTable<K, V, BINS, READERS, S>
+{
+    /// Returns the writer, or `None` if there is one already. Changes that the last writer did not publish are kept.
+    ///
+    /// Lock-free; O(1). Dropping the writer makes its place free again.
+    ///
+    /// ```
+    /// let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
+    /// let writer = table.writer();
+    /// assert!(writer.is_some() && table.writer().is_none());
+    /// ```
+    pub fn writer(&self) -> Option<TableWriter<'_, K, V, BINS, READERS, S>> {
+        barrier::prepare();
+        self.writing.take().then(|| TableWriter { table: self })
     }
 }
 
 /// The writer of a [`LeftRightTable`]. Readers see its changes all at once, when it publishes them.
 ///
-/// User code (`Hash`, `Eq`, closures) runs with nothing half done, and never when a change is made to the other side.
-/// Nothing waits but [`wait_for_readers`](Self::wait_for_readers).
+/// User code (`Hash`, `Eq`, closures) never finds an operation half done, and copying changes to the other side runs
+/// none of it. No method waits except [`wait_for_readers`](Self::wait_for_readers).
 pub struct TableWriter<
     'a,
     K: Copy,
     V: Copy,
-    const BUCKETS: usize,
+    const BINS: usize,
     const READERS: usize,
     S = FixedHashBuilder,
 > {
-    table: &'a LeftRightTable<K, V, BUCKETS, READERS, S>,
+    table: &'a LeftRightTable<K, V, BINS, READERS, S>,
 }
 
-impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
-    TableWriter<'a, K, V, BUCKETS, READERS, S>
+impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S>
+    TableWriter<'_, K, V, BINS, READERS, S>
 {
-    /// Of a table whose writer's place was taken for it.
-    pub(super) fn new(table: &'a LeftRightTable<K, V, BUCKETS, READERS, S>) -> Self {
-        Self { table }
+    fn pending_mut(&mut self) -> &mut PendingChanges<BINS> {
+        // SAFETY: this is the writer, and the result borrows `&mut self`.
+        unsafe { self.table.pending_mut() }
     }
 
-    fn draft(&mut self) -> &mut Draft<BUCKETS> {
-        // SAFETY: this is the writer, and `&mut self` is borrowed as long as the result.
-        unsafe { self.table.draft() }
-    }
-
-    /// The side with all changes, published or not.
-    fn newest(&self) -> &Fixed<K, V, BUCKETS> {
-        // SAFETY: this is the writer, and changes and turns ask for `&mut self`.
+    /// Returns the side with all changes, published or not.
+    fn newest(&self) -> &Fixed<K, V, BINS> {
+        // SAFETY: this is the writer, and changes and swaps take `&mut self`.
         unsafe {
-            if self.table.draft_as_is().is_turning {
-                self.table.side(self.table.sides.shown())
+            // During a swap the write side still holds the state before the last publish.
+            if self.table.pending().is_swapping {
+                self.table.side(self.table.sides.state())
             } else {
-                self.table.hidden_as_is()
+                self.table.write_side()
             }
         }
     }
 
-    /// The side to be changed and the notes about it, if the last turn is over.
-    fn hidden(&mut self) -> Result<(&mut Fixed<K, V, BUCKETS>, &mut Draft<BUCKETS>), Busy> {
-        self.settle(true)?;
-        // SAFETY: this is the writer, the turn is over, and `&mut self` is borrowed as long as the results.
-        Ok(unsafe { (self.table.hidden(), self.table.draft()) })
+    /// Returns the write side and the notes about it, or fails if readers may still be in that side.
+    fn write_side_mut(
+        &mut self,
+    ) -> Result<(&mut Fixed<K, V, BINS>, &mut PendingChanges<BINS>), Busy> {
+        self.finish_swap(true)?;
+        // SAFETY: this is the writer, the swap is over, and the results borrow `&mut self`.
+        Ok(unsafe { (self.table.write_side_mut(), self.table.pending_mut()) })
     }
 
-    /// Brings the hidden side up to date, if the slots say that the last turn is over, or if `firmly` the operating
-    /// system.
-    fn settle(&mut self, firmly: bool) -> Result<(), Busy> {
+    /// Brings the write side up to date if the last swap is over. If the slots do not tell, and `ask_system` is set,
+    /// this asks the operating system for a barrier.
+    fn finish_swap(&mut self, ask_system: bool) -> Result<(), Busy> {
         let table = self.table;
-        let draft = self.draft();
-        if draft.is_turning {
-            if !table.sides.is_over(&mut draft.turning, || table.slots(), firmly) {
+        let pending = self.pending_mut();
+        if pending.is_swapping {
+            if !table.sides.is_over(&mut pending.swap, || table.slots(), ask_system) {
                 return Err(Busy);
             }
-            draft.is_turning = false;
-            // SAFETY: this is the writer, and the turn is over.
-            let (hidden, shown) = unsafe { (table.hidden(), table.side(table.sides.shown())) };
-            for &bucket in &draft.dirty {
-                hidden.copy_bucket(shown, bucket as usize);
-                draft.is_dirty[bucket as usize] = false;
+            pending.is_swapping = false;
+            // SAFETY: this is the writer, and the swap is over.
+            let (write_side, read_side) =
+                unsafe { (table.write_side_mut(), table.side(table.sides.state())) };
+            for &bin in &pending.dirty {
+                write_side.copy_bin(read_side, bin as usize);
+                pending.is_dirty[bin as usize] = false;
             }
-            draft.dirty.clear();
+            pending.dirty.clear();
         }
         Ok(())
     }
 
-    /// The number of entries, unpublished changes included. O(1).
+    /// Returns the number of entries, unpublished changes included. O(1).
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -123,7 +112,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
         self.newest().len()
     }
 
-    /// Whether there are no entries, unpublished changes included. O(1).
+    /// Returns true if there are no entries, unpublished changes included. O(1).
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -133,7 +122,7 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
         self.len() == 0
     }
 
-    /// All entries, unpublished changes included, in no order.
+    /// Returns an iterator over all entries, unpublished changes included, in no order.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -143,10 +132,10 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
         self.newest().entries().map(|(_, (key, value))| (key, value))
     }
 
-    /// Removes all entries for which `keep` does not hold; readers see it after the next publish. O(capacity).
+    /// Removes all entries for which `keep` returns false. Readers see that after the next publish. O(capacity).
     ///
     /// # Errors
-    /// When readers are still looking at what was shown before the last publish: then nothing was asked.
+    /// If a reader is still in the state before the last publish. `keep` has not been called then.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -161,41 +150,41 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
         S: BuildHasher,
     {
         let hash_builder = &self.table.hash_builder;
-        let (hidden, draft) = self.hidden()?;
-        for bucket in 0..BUCKETS {
-            for place in hidden.places_of(bucket) {
-                let Some((key, value)) = hidden.get(place) else { continue };
+        let (write_side, pending) = self.write_side_mut()?;
+        for bin in 0..BINS {
+            for place in write_side.places_of(bin) {
+                let Some((key, value)) = write_side.get(place) else { continue };
                 if !keep(key, value) {
                     let hash = Hashed::of(key, hash_builder);
-                    let home = hidden.home_of(hash, place);
-                    hidden.take(home, place, |bucket| draft.touch(bucket));
+                    let home = write_side.home_of(hash, place);
+                    write_side.take(home, place, |bin| pending.mark(bin));
                 }
             }
         }
         Ok(())
     }
 
-    /// Removes all entries; readers see it after the next publish. O(capacity).
+    /// Removes all entries. Readers see that after the next publish. O(capacity).
     ///
     /// # Errors
-    /// When readers are still looking at what was shown before the last publish.
+    /// If a reader is still in the state before the last publish.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// assert!(table.writer().unwrap().clear().is_ok());
     /// ```
     pub fn clear(&mut self) -> Result<(), Busy> {
-        let (hidden, draft) = self.hidden()?;
-        hidden.clear();
-        (0..BUCKETS).for_each(|bucket| draft.touch(bucket));
+        let (write_side, pending) = self.write_side_mut()?;
+        write_side.clear();
+        (0..BINS).for_each(|bin| pending.mark(bin));
         Ok(())
     }
 
-    /// Has readers see all changes. Waits for nobody, and always succeeds.
+    /// Publishes all changes: reads that begin afterwards see them. Never waits and never fails.
     ///
-    /// Some readers may still be looking at what was shown before: then changes are refused until they have looked
-    /// away, which [`wait_for_readers`](Self::wait_for_readers) waits for. Linearizes where the sides change places.
-    /// O(changes), for this and the next change together.
+    /// Some readers may still be in the state before. The table refuses changes until they have left it;
+    /// [`wait_for_readers`](Self::wait_for_readers) waits for that. The linearization point is the swap of the sides.
+    /// O(changes), for this call and the next change together.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -210,34 +199,34 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
     /// ```
     pub fn publish(&mut self) {
         let table = self.table;
-        // While a turn is not over there are no changes: they were refused.
-        if let Ok((hidden, draft)) = self.hidden()
-            && !draft.dirty.is_empty()
+        // During a swap there is nothing to publish: the table has refused all changes since.
+        if let Ok((write_side, pending)) = self.write_side_mut()
+            && !pending.dirty.is_empty()
         {
-            // SAFETY: this is the writer, and the reference is not used across the turn.
-            let shown = unsafe { table.side(table.sides.shown()) };
-            hidden.set_generation(shown.generation() + 1);
-            draft.turning = table.sides.turn(table.slots());
-            draft.is_turning = true;
-            // At once, so that who looks from now on is not waited for.
-            let _ = self.settle(false);
+            // SAFETY: this is the writer, and the reference is not used after the swap.
+            let read_side = unsafe { table.side(table.sides.state()) };
+            write_side.set_generation(read_side.generation() + 1);
+            pending.swap = table.sides.swap(table.slots());
+            pending.is_swapping = true;
+            // Tried at once: then the next change need not wait for readers that begin from now on.
+            let _ = self.finish_swap(false);
         }
     }
 
-    /// Returns true while a reader is still looking at what was shown before the last publish: changes would be refused
-    /// now. O(`READERS`), and O(changes) the first time after a publish.
+    /// Returns true if a reader is still in the state before the last publish, so that the table would refuse changes.
+    /// O(`READERS`); O(changes) the first time after a publish.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// assert!(!table.writer().unwrap().is_pending());
     /// ```
     pub fn is_pending(&mut self) -> bool {
-        self.hidden().is_err()
+        self.write_side_mut().is_err()
     }
 
-    /// Waits until changes are not refused: until nobody looks at what was shown before the last publish.
+    /// Waits until the table accepts changes: until no reader is in the state before the last publish.
     ///
-    /// In an interrupt handler, or where this thread itself holds a snapshot, that may be for ever.
+    /// In an interrupt handler, or if this thread itself holds a snapshot, the wait may never end.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -254,31 +243,31 @@ impl<'a, K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S>
         }
     }
 
-    /// Numbers ([`TableReader::reader_id`](super::TableReader::reader_id)) of the readers who have been looking since
-    /// before the last publish.
+    /// Returns the numbers ([`TableReader::reader_id`](super::TableReader::reader_id)) of the readers that have been
+    /// reading since before the last publish.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
     /// assert_eq!(table.writer().unwrap().stalled_readers().count(), 0);
     /// ```
     pub fn stalled_readers(&self) -> impl Iterator<Item = usize> {
-        // SAFETY: this is the writer, and the reference is not used across changes, which ask for `&mut self`.
-        let draft = unsafe { self.table.draft_as_is() };
-        let slots = self.table.slots().filter(|_| draft.is_turning);
-        Sides::looking(&draft.turning, slots).map(|slot| self.table.number_of(slot))
+        // SAFETY: this is the writer, and changes take `&mut self`, so no change is made while the reference is used.
+        let pending = unsafe { self.table.pending() };
+        let slots = self.table.slots().filter(|_| pending.is_swapping);
+        Sides::stalled(&pending.swap, slots).map(|slot| self.table.number_of(slot))
     }
 }
 
-impl<K, V, const BUCKETS: usize, const READERS: usize, S> TableWriter<'_, K, V, BUCKETS, READERS, S>
+impl<K, V, const BINS: usize, const READERS: usize, S> TableWriter<'_, K, V, BINS, READERS, S>
 where
     K: Copy + Eq + Hash,
     V: Copy,
     S: BuildHasher,
 {
-    /// The key's hash, and where its entry lies, if it has one.
+    /// Returns the hash of `key`, and the place and the entry if there is one.
     #[inline(always)]
     fn find<'a, Q>(
-        side: &'a Fixed<K, V, BUCKETS>,
+        side: &'a Fixed<K, V, BINS>,
         hash_builder: &S,
         key: &Q,
     ) -> (Hashed, Found<'a, K, V>)
@@ -289,14 +278,14 @@ where
         (hash, side.find(hash, move |(k, _)| key.equivalent(k)))
     }
 
-    /// Returns the hash under which the entry of `key` at `place` was placed, which was found under `hash`. They differ
-    /// if a key's `Hash` contradicts its `Eq`. An entry in its home bucket is counted by no bucket, so either will do.
+    /// Returns the hash under which the entry at `place` was placed. `hash` is the one under which it was found. They
+    /// differ if a key's `Hash` contradicts its `Eq`. No bin counts an entry in its home bin, so there either will do.
     #[inline(always)]
     fn placed_under(hash: Hashed, place: Place, key: &K, hash_builder: &S) -> Hashed {
-        if hash.home(BUCKETS) == place.bucket { hash } else { Hashed::of(key, hash_builder) }
+        if hash.home(BINS) == place.bin { hash } else { Hashed::of(key, hash_builder) }
     }
 
-    /// The key's value, unpublished changes included. O(1) expected.
+    /// Returns the value of `key`, unpublished changes included. O(1) expected.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -312,12 +301,12 @@ where
         found.map(|(_, &(_, value))| value)
     }
 
-    /// Stores `value` under `key` and returns the value that it replaces. Readers see it after the next publish. O(1)
-    /// expected.
+    /// Stores `value` under `key` and returns the value that it replaces. Readers see the new one after the next
+    /// publish. O(1) expected.
     ///
     /// # Errors
-    /// When the table is full, or readers are still looking at what was shown before the last publish. The error has
-    /// key and value.
+    /// If the table is full, or a reader is still in the state before the last publish. The error hands back key and
+    /// value.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -326,35 +315,35 @@ where
     /// ```
     pub fn insert(&mut self, key: K, value: V) -> Result<Option<V>, TryInsertError<K, V>> {
         let hash_builder = &self.table.hash_builder;
-        let Ok((hidden, draft)) = self.hidden() else {
+        let Ok((write_side, pending)) = self.write_side_mut() else {
             return Err(TryInsertError::Busy { key, value });
         };
-        let (hash, found) = Self::find(hidden, hash_builder, &key);
+        let (hash, found) = Self::find(write_side, hash_builder, &key);
         if let Some((place, &(ref old, before))) = found {
             let placed_under = Self::placed_under(hash, place, old, hash_builder);
             if placed_under == hash {
-                draft.touch(place.bucket);
-                hidden.replace(place, (key, value));
+                pending.mark(place.bin);
+                write_side.replace(place, (key, value));
             } else {
-                let home = hidden.home_of(placed_under, place);
-                Self::replace_elsewhere(hidden, draft, home, place, hash, (key, value));
+                let home = write_side.home_of(placed_under, place);
+                Self::replace_elsewhere(write_side, pending, home, place, hash, (key, value));
             }
             return Ok(Some(before));
         }
-        if hidden.len() >= hidden.capacity() {
+        if write_side.len() >= write_side.capacity() {
             return Err(TryInsertError::Full { key, value });
         }
-        hidden.place(hash, (key, value), |bucket| draft.touch(bucket));
+        write_side.place(hash, (key, value), |bin| pending.mark(bin));
         Ok(None)
     }
 
-    /// Stores each of `entries` as [`insert`](Self::insert) does, until one is refused. Readers see them after the next
-    /// publish.
+    /// Stores each of `entries` as [`insert`](Self::insert) does, until the table refuses one. Readers see them after
+    /// the next publish.
     ///
-    /// There is no `Extend`, because that could not say which entries were refused.
+    /// The table does not implement `Extend`, which could not return the entries that it refuses.
     ///
     /// # Errors
-    /// [`TryInsertError`] with the first pair that `insert` refuses. Those before it are stored, and those after it are
+    /// [`TryInsertError`] with the first pair that `insert` refuses. The pairs before it are stored. Those after it are
     /// still in the iterator, which the caller keeps by passing `&mut` of it.
     ///
     /// ```
@@ -370,25 +359,25 @@ where
         entries.into_iter().try_for_each(|(key, value)| self.insert(key, value).map(drop))
     }
 
-    /// Takes out the entry at `place`, which belongs to the bucket `home`, and places `entry`, which belongs elsewhere.
+    /// Takes out the entry at `place`, whose home is the bin `home`, and places `entry`, whose hash is another one.
     #[cold]
     #[inline(never)]
     fn replace_elsewhere(
-        hidden: &mut Fixed<K, V, BUCKETS>,
-        draft: &mut Draft<BUCKETS>,
+        write_side: &mut Fixed<K, V, BINS>,
+        pending: &mut PendingChanges<BINS>,
         home: usize,
         place: Place,
         hash: Hashed,
         entry: (K, V),
     ) {
-        hidden.take(home, place, |bucket| draft.touch(bucket));
-        hidden.place(hash, entry, |bucket| draft.touch(bucket));
+        write_side.take(home, place, |bin| pending.mark(bin));
+        write_side.place(hash, entry, |bin| pending.mark(bin));
     }
 
-    /// Removes the entry of `key`; says which value it had. Readers see it after the next publish. O(1) expected.
+    /// Removes the entry of `key` and returns its value. Readers see that after the next publish. O(1) expected.
     ///
     /// # Errors
-    /// When readers are still looking at what was shown before the last publish.
+    /// If a reader is still in the state before the last publish.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -401,20 +390,20 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash_builder = &self.table.hash_builder;
-        let (hidden, draft) = self.hidden()?;
-        let (hash, found) = Self::find(hidden, hash_builder, key);
+        let (write_side, pending) = self.write_side_mut()?;
+        let (hash, found) = Self::find(write_side, hash_builder, key);
         let Some((place, &(ref found, value))) = found else { return Ok(None) };
         let hash = Self::placed_under(hash, place, found, hash_builder);
-        let home = hidden.home_of(hash, place);
-        hidden.take(home, place, |bucket| draft.touch(bucket));
+        let home = write_side.home_of(hash, place);
+        write_side.take(home, place, |bin| pending.mark(bin));
         Ok(Some(value))
     }
 
-    /// Replaces the key's value by what `with` makes of it, and gives that. Readers see it after the next publish. O(1)
-    /// expected.
+    /// Replaces the value of `key` by the result of `with`, and returns the new value. Readers see it after the next
+    /// publish. O(1) expected.
     ///
     /// # Errors
-    /// When readers are still looking at what was shown before the last publish: then `with` was not called.
+    /// If a reader is still in the state before the last publish. `with` has not been called then.
     ///
     /// ```
     /// # let table = hedgerow::LeftRightTable::<u32, u32, 8, 1>::new();
@@ -427,31 +416,31 @@ where
         Q: Hash + Equivalent<K> + ?Sized,
     {
         let hash_builder = &self.table.hash_builder;
-        let (hidden, draft) = self.hidden()?;
-        let (_, found) = Self::find(hidden, hash_builder, key);
+        let (write_side, pending) = self.write_side_mut()?;
+        let (_, found) = Self::find(write_side, hash_builder, key);
         let Some((place, &(key, value))) = found else { return Ok(None) };
         let value = with(value);
-        draft.touch(place.bucket);
-        hidden.replace(place, (key, value));
+        pending.mark(place.bin);
+        write_side.replace(place, (key, value));
         Ok(Some(value))
     }
 }
 
-impl<K: Copy, V: Copy, const BUCKETS: usize, const READERS: usize, S> Drop
-    for TableWriter<'_, K, V, BUCKETS, READERS, S>
+impl<K: Copy, V: Copy, const BINS: usize, const READERS: usize, S> Drop
+    for TableWriter<'_, K, V, BINS, READERS, S>
 {
     fn drop(&mut self) {
-        self.table.leave_writing();
+        self.table.writing.release();
     }
 }
 
-impl<K, V, const BUCKETS: usize, const READERS: usize, S> fmt::Debug
-    for TableWriter<'_, K, V, BUCKETS, READERS, S>
+impl<K, V, const BINS: usize, const READERS: usize, S> fmt::Debug
+    for TableWriter<'_, K, V, BINS, READERS, S>
 where
     K: Copy + fmt::Debug,
     V: Copy + fmt::Debug,
 {
-    /// All entries, unpublished changes included.
+    /// Formats all entries, unpublished changes included.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }

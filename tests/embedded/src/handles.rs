@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::fmt::Debug;
 use hedgerow::LeftRightMap;
 use hedgerow::error::TryInsertError;
-use hedgerow::left_right::{DefaultHashBuilder, Handles, Keep, TableReader};
+use hedgerow::left_right::{DefaultHashBuilder, Handles, Storage, TableReader};
 use semihosting::println;
 
 pub fn run() {
@@ -77,7 +77,7 @@ fn life<V, P>(
     value: impl Fn(u32, u32) -> V,
 ) where
     V: PartialEq + Debug,
-    P: Keep<u32, V>,
+    P: Storage<u32, V>,
 {
     let at_rest = HEAP.used();
     let (mut writer, reader) = make();
@@ -125,7 +125,7 @@ fn life<V, P>(
 }
 
 /// Inserts until the heap has no more: the key and the value come back, and nothing is lost.
-fn out_of_memory<P: Keep<u32, Reading>>(
+fn out_of_memory<P: Storage<u32, Reading>>(
     name: &str,
     make: impl Fn() -> Handles<u32, Reading, DefaultHashBuilder, P>,
 ) {

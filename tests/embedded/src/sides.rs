@@ -12,11 +12,11 @@ use hedgerow::left_right::{
 pub const KINDS: [&str; 3] = ["table", "boxed map", "inline map"];
 
 /// Room for little more than half of the keys: it is nearly full when most are there.
-const BUCKETS: usize = board::KEYS as usize / 8 + 1;
+const BINS: usize = board::KEYS as usize / 8 + 1;
 /// The handler's two, and one more for [`handles`](crate::handles).
 const READERS: usize = 3;
 
-pub type Table = LeftRightTable<u32, Reading, BUCKETS, READERS>;
+pub type Table = LeftRightTable<u32, Reading, BINS, READERS>;
 
 pub static TABLE: Table = Table::new();
 

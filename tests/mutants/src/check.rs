@@ -31,7 +31,7 @@ pub struct Kind {
 const KINDS: [Kind; 3] = [
     Kind { name: "loom", flags: "--cfg hedgerow_loom" },
     // As if turns were soon counted round, which they are in words of 32 bits.
-    Kind { name: "round", flags: "--cfg hedgerow_loom --cfg hedgerow_turns_round" },
+    Kind { name: "round", flags: "--cfg hedgerow_loom --cfg hedgerow_swaps_wrap" },
     // Histories of random schedules.
     Kind { name: "shuttle", flags: "--cfg hedgerow_loom --cfg hedgerow_shuttle" },
 ];

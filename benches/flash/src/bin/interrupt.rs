@@ -9,21 +9,21 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::peripheral::{Peripherals, syst::SystClkSource};
 use cortex_m_rt::{entry, exception};
-use hedgerow::flat::{FlatTable, bins_for};
-use hedgerow::left_right::{LeftRightTable, ReaderOf, buckets_for};
+use hedgerow::flat::{self, FlatTable};
+use hedgerow::left_right::{self, LeftRightTable, ReaderOf};
 use panic_halt as _;
 
 const SENSORS: u8 = 16;
 
 /// The last level of each sensor. The handler writes, the main loop reads.
-type Levels = FlatTable<u8, i16, { bins_for(SENSORS as usize) }>;
+type Levels = FlatTable<u8, i16, { flat::bins_for(SENSORS as usize) }>;
 static LEVELS: Levels = Levels::new();
 // The same on a host, where a test would run.
 const _: () = assert!(Levels::CAPACITY >= SENSORS as usize);
 
 /// From which level on a sensor raises an alarm. The main loop writes, and the handler sees all limits of one publish,
 /// or all of the next one.
-type Limits = LeftRightTable<u8, i16, { buckets_for(SENSORS as usize) }, 1>;
+type Limits = LeftRightTable<u8, i16, { left_right::bins_for(SENSORS as usize) }, 1>;
 static LIMITS: Limits = Limits::new();
 
 /// How many levels were at their limit.

@@ -5,10 +5,10 @@
 use core::hint::black_box;
 use cortex_m as _;
 use cortex_m_rt::{entry, exception};
-use hedgerow::left_right::{LeftRightTable, ReaderOf, buckets_for};
+use hedgerow::left_right::{LeftRightTable, ReaderOf, bins_for};
 use panic_halt as _;
 
-type Levels = LeftRightTable<u32, u32, { buckets_for(64) }, 1>;
+type Levels = LeftRightTable<u32, u32, { bins_for(64) }, 1>;
 static LEVELS: Levels = Levels::new();
 
 #[entry]

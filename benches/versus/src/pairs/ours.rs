@@ -1,6 +1,6 @@
 //! `LeftRightMap`: small values in both sides, larger ones boxed once.
 
-use hedgerow::left_right::{Boxed, Handles, Inline, Keep, ReadHandle, WriteHandle};
+use hedgerow::left_right::{Boxed, Handles, Inline, Storage, ReadHandle, WriteHandle};
 use std::marker::PhantomData;
 
 use super::{HELD, OURS, Pair, Reader, Writer};
@@ -14,7 +14,7 @@ pub struct LeftRightMap<V, P>(PhantomData<(V, P)>);
 pub const INLINE: usize = 16;
 
 /// A way to keep entries, and to make a map that does.
-pub trait Way<V>: Keep<u64, V> + Sized + 'static {
+pub trait Way<V>: Storage<u64, V> + Sized + 'static {
     /// An empty map.
     fn handles() -> Handles<u64, V, Hasher, Self>;
 }

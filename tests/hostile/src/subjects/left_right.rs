@@ -8,13 +8,13 @@ use crate::things::{Key, Spread, Thing};
 use crate::world::{self, LASTING};
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{
-    Boxed, Handles, Inline, Keep, ReadHandle, SharedWriteHandle, Snapshot, WriteHandle,
+    Boxed, Handles, Inline, ReadHandle, SharedWriteHandle, Snapshot, Storage, WriteHandle,
 };
 use std::cell::Cell;
 use std::sync::{Mutex, TryLockError};
 
 /// How a map with these handles is made.
-pub(super) trait Make<K, V>: Keep<K, V> + Sized + 'static {
+pub(super) trait Make<K, V>: Storage<K, V> + Sized + 'static {
     /// Whether each entry's hash is kept.
     const HASHES: bool;
 
@@ -41,7 +41,7 @@ type Writer<K, V, P> = WriteHandle<Key<K>, V, Spread, P>;
 type Reader<K, V, P> = ReadHandle<Key<K>, V, Spread, P>;
 
 /// What a thread has of it.
-pub(super) struct Local<K: Thing, V: Thing, P: Keep<Key<K>, V>> {
+pub(super) struct Local<K: Thing, V: Thing, P: Storage<Key<K>, V>> {
     reader: Reader<K, V, P>,
     /// Snapshots that this thread holds.
     held: Cell<u32>,
@@ -50,7 +50,7 @@ pub(super) struct Local<K: Thing, V: Thing, P: Keep<Key<K>, V>> {
     hides: bool,
 }
 
-impl<K: Thing, V: Thing, P: Keep<Key<K>, V>> Local<K, V, P> {
+impl<K: Thing, V: Thing, P: Storage<Key<K>, V>> Local<K, V, P> {
     /// Whether a call that waits for readers would not wait for ever.
     fn may_wait(&self) -> bool {
         self.held.get() == 0 && !self.leaks
@@ -92,7 +92,7 @@ impl<K: Thing, V: Thing, P: Keep<Key<K>, V>> Local<K, V, P> {
 }
 
 /// A walk through a snapshot meets what lasts.
-fn walk<K: Thing, V: Thing, P: Keep<Key<K>, V>>(snapshot: &Snapshot<'_, Key<K>, V, Spread, P>) {
+fn walk<K: Thing, V: Thing, P: Storage<Key<K>, V>>(snapshot: &Snapshot<'_, Key<K>, V, Spread, P>) {
     common::walk("a snapshot", |meet| snapshot.iter().for_each(|(key, value)| meet(key, value)));
 }
 

@@ -1,8 +1,8 @@
-//! Many writers: one handle in a lock.
+//! A writer that threads share: a `WriteHandle` in a lock.
 
-use super::keep::{Boxed, Keep};
 use super::reader::ReadHandle;
-use super::ripe::Ripe;
+use super::storage::Reclaimable;
+use super::storage::{Boxed, Storage};
 use super::writer::{Pending, WriteHandle};
 use crate::api::hasher::DefaultHashBuilder;
 use crate::sync::backoff::Backoff;
@@ -15,23 +15,23 @@ use equivalent::Equivalent;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 
-/// A [`WriteHandle`] that threads share: by reference, or by clones.
+/// A [`WriteHandle`] that threads share, by reference or by clones.
 ///
-/// Each operation takes a lock of its own; [`lock`](Self::lock) takes it for several, so that nobody publishes
-/// a part of them. A publish shows what all have changed until then. No lock is held while one waits for readers:
-/// who holds a guard may change the map meanwhile.
+/// Each operation takes a lock. [`lock`](Self::lock) takes it for several operations, so that no other thread publishes
+/// between them. A publish makes all threads' changes visible. It does not hold the lock while it waits for readers, so
+/// a thread that holds a guard can change the map meanwhile.
 ///
-/// A thread that panics with the lock does not poison it: what it changed until then is there.
+/// A thread that panics under the lock does not poison it, and its changes up to then are kept.
 ///
 /// # User code and the lock
-/// - Keys and values are dropped when the lock has been given back: a destructor may use the handle, or wait for a
-///   thread that does. If the thread panics with the lock, the next one to give it back drops them.
-/// - `Hash`, `Eq`, `Clone`, and the closures of [`update`](Self::update) and of the methods of the locked handle, run
-///   under the lock. They may read the map through a [`ReadHandle`]. If one of them uses the handle, that call panics
-///   instead of waiting for its own thread; if one of them waits for a thread that uses the handle, both wait for ever.
+/// - Keys and values are dropped after the lock is released. So a destructor may use the handle, or wait for a thread
+///   that does. If a thread panics under the lock, the next thread that releases the lock drops them.
+/// - `Hash`, `Eq`, `Clone`, the closure of [`update`](Self::update) and closures of the locked handle run under the
+///   lock. They may read the map through a [`ReadHandle`]. If one of them uses the handle, that call panics, because it
+///   would wait for its own thread. If one of them waits for a thread that uses the handle, the two deadlock.
 ///
 /// # Panics
-/// Every method panics when the calling thread has the lock already.
+/// Every method panics if the calling thread holds the lock already.
 ///
 /// ```
 /// use hedgerow::left_right::SharedWriteHandle;
@@ -49,17 +49,17 @@ use std::thread;
 /// });
 /// assert_eq!(reader.len(), 4);
 /// ```
-pub struct SharedWriteHandle<K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
-    inner: Arc<Inner<K, V, S, P>>,
+pub struct SharedWriteHandle<K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
+    inner: Arc<Locked<K, V, S, P>>,
 }
 
-struct Inner<K, V, S, P: Keep<K, V>> {
+struct Locked<K, V, S, P: Storage<K, V>> {
     writer: Mutex<WriteHandle<K, V, S, P>>,
-    /// The thread that holds the lock. The writer has it too, and drops no entry while the lock is held.
+    /// Says which thread holds the lock. The writer shares it, and drops no entry while its thread holds the lock.
     holder: Arc<Holder>,
 }
 
-impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> SharedWriteHandle<K, V, S, P> {
     /// Shares `writer`.
     ///
     /// ```
@@ -70,16 +70,17 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     pub fn new(mut writer: WriteHandle<K, V, S, P>) -> Self {
         let holder = Arc::new(Holder::new());
         writer.share(Some(holder.clone()));
-        Self { inner: Arc::new(Inner { writer: Mutex::new(writer), holder }) }
+        Self { inner: Arc::new(Locked { writer: Mutex::new(writer), holder }) }
     }
 
-    /// The handle, for several operations that are to be published together. Blocks while another thread has it.
+    /// Returns the writer's handle, locked, for several operations that are published together. Blocks while another
+    /// thread holds the lock.
     ///
-    /// Do not call [`WriteHandle::publish`] on it where others take the lock with guards in hand: it would wait for
-    /// them, and they for it. Keys and values are dropped when the lock is given back.
+    /// Do not call [`WriteHandle::publish`] on it if other threads take the lock while they hold guards: it would wait
+    /// for them, and they for it. Keys and values are dropped when the lock is released.
     ///
     /// # Panics
-    /// When this thread has the lock already.
+    /// If this thread holds the lock already.
     ///
     /// ```
     /// # use hedgerow::left_right::SharedWriteHandle;
@@ -94,16 +95,16 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     /// ```
     #[inline]
     pub fn lock(&self) -> SharedWriteGuard<'_, K, V, S, P> {
-        let Inner { writer, holder } = &*self.inner;
+        let Locked { writer, holder } = &*self.inner;
         let holder: &Holder = holder;
-        // If this thread held the lock, `try_lock` would fail. So the check for that is left to the path that waits.
+        // Only the waiting path checks whether this thread holds the lock: `try_lock` would fail in that case.
         let writer = match writer.try_lock() {
             Ok(writer) => writer,
             Err(TryLockError::Poisoned(writer)) => writer.into_inner(),
             Err(TryLockError::WouldBlock) => self.wait_for_lock(),
         };
         holder.begin();
-        SharedWriteGuard { writer, holder, ripe: Ripe::none() }
+        SharedWriteGuard { writer, holder, reclaimable: Reclaimable::none() }
     }
 
     #[cold]
@@ -115,10 +116,10 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
         self.inner.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The handle, if this is the last that shares it.
+    /// Returns the writer's handle, if no other clone shares it.
     ///
     /// # Errors
-    /// Gives itself back if it is not.
+    /// Hands the shared handle back if there are other clones.
     ///
     /// ```
     /// # use hedgerow::left_right::SharedWriteHandle;
@@ -131,17 +132,17 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     /// ```
     pub fn try_into_inner(self) -> Result<WriteHandle<K, V, S, P>, Self> {
         match Arc::try_unwrap(self.inner) {
-            Ok(Inner { writer, .. }) => {
+            Ok(Locked { writer, .. }) => {
                 let mut writer = writer.into_inner().unwrap_or_else(PoisonError::into_inner);
                 writer.share(None);
-                drop(writer.take_ripe());
+                drop(writer.take_reclaimable());
                 Ok(writer)
             }
             Err(inner) => Err(Self { inner }),
         }
     }
 
-    /// Another reader's handle.
+    /// Returns a new read handle.
     ///
     /// ```
     /// # use hedgerow::left_right::SharedWriteHandle;
@@ -153,7 +154,7 @@ impl<K, V, S, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
     }
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, P> {
+impl<K: Eq + Hash, V, S: BuildHasher, P: Storage<K, V>> SharedWriteHandle<K, V, S, P> {
     /// As [`WriteHandle::insert`], under the lock.
     ///
     /// ```
@@ -184,7 +185,7 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
     /// As [`WriteHandle::update`], under the lock, which `with` must not take.
     ///
     /// # Panics
-    /// When `with` uses the handle, or panics.
+    /// If `with` uses the handle, or panics.
     ///
     /// ```
     /// # use hedgerow::left_right::SharedWriteHandle;
@@ -199,20 +200,20 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
         K: Clone,
         Q: Hash + Equivalent<K> + ?Sized,
     {
-        /// Whether a closure owns anything that is dropped with it.
+        /// Returns true if dropping the closure runs user code.
         const fn owns<F>(_: &F) -> bool {
             mem::needs_drop::<F>()
         }
         if !owns(&with) {
             return self.lock().update(key, with);
         }
-        // If the closure is not called, it is dropped after the lock is given back.
+        // `writer` is dropped before `with`: a closure that was not called is dropped after the lock is released.
         let mut with = Some(with);
         let mut writer = self.lock();
         writer.update(key, |value| with.take().expect("it is called once")(value))
     }
 
-    /// As [`WriteHandle::publish`]; the lock is not held while it waits.
+    /// As [`WriteHandle::publish`], but does not hold the lock while it waits.
     ///
     /// ```
     /// # use hedgerow::left_right::SharedWriteHandle;
@@ -224,15 +225,15 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
     /// ```
     pub fn publish(&self) {
         let mut backoff = Backoff::spinning();
-        let mut shown_by = None;
+        let mut published_in = None;
         loop {
             let mut writer = self.lock();
-            if shown_by.is_none() && writer.try_publish().is_ok() {
-                shown_by = Some(writer.generation());
+            if published_in.is_none() && writer.try_publish().is_ok() {
+                published_in = Some(writer.generation());
             }
-            // A later publish was done after the wait for this one.
-            let is_later = shown_by.is_some_and(|generation| writer.generation() > generation);
-            if is_later || shown_by.is_some() && !writer.is_pending() {
+            // A later publish has waited for this one to be over, so there is nothing left to wait for.
+            let is_later = published_in.is_some_and(|generation| writer.generation() > generation);
+            if is_later || published_in.is_some() && !writer.is_pending() {
                 return;
             }
             drop(writer);
@@ -240,10 +241,10 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
         }
     }
 
-    /// As [`WriteHandle::try_publish`], but it may wait for the lock.
+    /// As [`WriteHandle::try_publish`], but may wait for the lock.
     ///
     /// # Errors
-    /// As there.
+    /// As [`WriteHandle::try_publish`].
     ///
     /// ```
     /// # use hedgerow::left_right::SharedWriteHandle;
@@ -255,32 +256,30 @@ impl<K: Eq + Hash, V, S: BuildHasher, P: Keep<K, V>> SharedWriteHandle<K, V, S, 
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> Clone for SharedWriteHandle<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Clone for SharedWriteHandle<K, V, S, P> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone() }
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> fmt::Debug for SharedWriteHandle<K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> fmt::Debug for SharedWriteHandle<K, V, S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedWriteHandle").finish_non_exhaustive()
     }
 }
 
-/// The [`WriteHandle`] of a [`SharedWriteHandle`], which no other thread uses meanwhile. From
-/// [`lock`](SharedWriteHandle::lock).
+/// The locked [`WriteHandle`] of a [`SharedWriteHandle`]. Made by [`lock`](SharedWriteHandle::lock).
 ///
-/// When the guard is dropped, it gives the lock back, and then drops the keys and values that no reader can see any
-/// more.
-pub struct SharedWriteGuard<'a, K, V, S = DefaultHashBuilder, P: Keep<K, V> = Boxed> {
-    // In this order: fields are dropped so, and the lock is to be given back before anything of users'.
+/// Dropping the guard releases the lock, and then drops the keys and values that no reader can see any more.
+pub struct SharedWriteGuard<'a, K, V, S = DefaultHashBuilder, P: Storage<K, V> = Boxed> {
+    // The fields are dropped in this order: the lock is released before user code runs.
     writer: MutexGuard<'a, WriteHandle<K, V, S, P>>,
-    /// Nothing until the guard is dropped.
-    ripe: Ripe<K, V, P>,
+    /// Empty until the guard is dropped.
+    reclaimable: Reclaimable<K, V, P>,
     holder: &'a Holder,
 }
 
-impl<K, V, S, P: Keep<K, V>> Deref for SharedWriteGuard<'_, K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Deref for SharedWriteGuard<'_, K, V, S, P> {
     type Target = WriteHandle<K, V, S, P>;
 
     #[inline]
@@ -289,19 +288,19 @@ impl<K, V, S, P: Keep<K, V>> Deref for SharedWriteGuard<'_, K, V, S, P> {
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> DerefMut for SharedWriteGuard<'_, K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> DerefMut for SharedWriteGuard<'_, K, V, S, P> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Self::Target {
         &mut self.writer
     }
 }
 
-impl<K, V, S, P: Keep<K, V>> Drop for SharedWriteGuard<'_, K, V, S, P> {
+impl<K, V, S, P: Storage<K, V>> Drop for SharedWriteGuard<'_, K, V, S, P> {
     #[inline]
     fn drop(&mut self) {
-        // A second panic would end the process, so the next thread that holds the lock drops these entries.
-        if self.writer.has_ripe() && !thread::panicking() {
-            self.ripe = self.writer.take_ripe();
+        // While the thread panics, a panic in a destructor would abort the process. The next thread drops the entries.
+        if self.writer.has_reclaimable() && !thread::panicking() {
+            self.reclaimable = self.writer.take_reclaimable();
         }
         self.holder.end();
     }
@@ -312,7 +311,7 @@ where
     K: fmt::Debug + Hash,
     V: fmt::Debug,
     S: BuildHasher,
-    P: Keep<K, V>,
+    P: Storage<K, V>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)

@@ -1,6 +1,7 @@
-//! A place in a walk over a map.
+//! A position in a walk over a map.
 
-/// Where a [`scan`](crate::FlatMap::scan) goes on: a plain number, which may be stored, sent, and used much later.
+/// The position from which a [`scan`](crate::FlatMap::scan) continues: a plain number, which may be stored, sent, and
+/// used much later.
 ///
 /// ```
 /// use hedgerow::flat::Cursor;
@@ -11,13 +12,13 @@
 pub struct Cursor(u64);
 
 impl Cursor {
-    /// The cursor as a number. The beginning is 0.
+    /// Returns the cursor as a number. The beginning is 0.
     #[must_use]
     pub const fn to_bits(self) -> u64 {
         self.0
     }
 
-    /// The cursor of a number that [`to_bits`](Self::to_bits) gave. Any other number is a cursor too: somewhere.
+    /// Returns the cursor of a number that [`to_bits`](Self::to_bits) returned. Any other number is some cursor too.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)

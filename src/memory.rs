@@ -1,15 +1,15 @@
-//! Asking the global allocator, and taking its no for an answer.
+//! Blocks of zeroed words from the global allocator, and failure as a value.
 //!
-//! Segments and chunks are blocks of zeroed words: a zero tag word is an unborn bin, a zero state is
-//! unlocked. Nothing here runs under a lock.
+//! Segments and chunks are blocks of zeroed words: a zero tag word is an uninitialized bin, a zero state is an unlocked
+//! one. Nothing here runs under a lock.
 
-use crate::bins::layout::LINE_BYTES;
 use crate::facade::Word;
+use crate::sync::cache::LINE_BYTES;
 use alloc::alloc::{alloc, alloc_zeroed, dealloc};
 use core::alloc::Layout;
 use core::ptr;
 
-/// The allocator had nothing, or the size overflows.
+/// The allocator has no memory, or the size overflows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AllocError;
 
@@ -21,15 +21,15 @@ fn words_layout(count: usize) -> Result<Layout, AllocError> {
     layout.align_to(ALIGN).map_err(|_| AllocError)
 }
 
-/// Zeroed words, freed on drop unless taken.
+/// Zeroed words. The destructor frees them, unless they were taken or borrowed.
 pub(crate) struct Words {
     words: *mut Word,
-    /// 0 for words that are not to be freed here.
+    /// The number of words; 0 for borrowed words.
     count: usize,
 }
 
 impl Words {
-    /// Words that somebody else frees.
+    /// Refers to words that their owner frees.
     pub(crate) fn borrowed(words: *mut Word) -> Self {
         Self { words, count: 0 }
     }
@@ -39,7 +39,7 @@ impl Words {
         self.count == 0
     }
 
-    /// Hands the block over; whoever takes it frees it with `free_words`.
+    /// Returns the block. The caller frees it with `free_words`.
     pub(crate) fn take(&mut self) -> *mut Word {
         core::mem::replace(&mut self.words, ptr::null_mut())
     }
@@ -52,7 +52,7 @@ impl Words {
 impl Drop for Words {
     fn drop(&mut self) {
         if self.count > 0 {
-            // SAFETY: null if it was taken, else ours alone and of this length.
+            // SAFETY: null if the block was taken. Else it is from `words`, of this length, and no other owner exists.
             unsafe { free_words(self.words, self.count) }
         }
     }
@@ -74,78 +74,83 @@ pub(crate) fn words(count: usize) -> Result<Words, AllocError> {
     Ok(Words { words, count })
 }
 
-/// Words that are not zeroed yet, freed on drop unless taken.
-pub(crate) struct Blank {
+/// A block of words, not all of them zeroed yet. The destructor frees it, unless it was taken.
+pub(crate) struct Unzeroed {
     words: *mut Word,
     count: usize,
 }
 
-impl Blank {
+impl Unzeroed {
     /// Allocates `count > 0` words.
     pub(crate) fn of(count: usize) -> Result<Self, AllocError> {
         let layout = words_layout(count)?;
-        // SAFETY: `count > 0`, so the layout is not empty.
+        // SAFETY: `count > 0`, the caller's part, so the layout is not empty.
         let words = unsafe { alloc(layout) }.cast::<Word>();
         if words.is_null() { Err(AllocError) } else { Ok(Self { words, count }) }
     }
 
+    /// Zeroes the words of `range`.
     pub(crate) fn zero(&mut self, range: core::ops::Range<usize>) {
         assert!(range.start <= range.end && range.end <= self.count);
-        // SAFETY: within the block, which nobody shares yet.
+        // SAFETY: within the block, which no other thread sees before `take`.
         unsafe { self.words.add(range.start).write_bytes(0, range.len()) };
     }
 
-    /// Hands the block over, all of which was zeroed; whoever takes it frees it with `free_words`.
+    /// Returns the block, after the caller has zeroed all of it. The caller frees it with `free_words`.
     pub(crate) fn take(mut self) -> *mut Word {
         core::mem::replace(&mut self.words, ptr::null_mut())
     }
 }
 
-impl Drop for Blank {
+impl Drop for Unzeroed {
     fn drop(&mut self) {
         if !self.words.is_null() {
             let layout = words_layout(self.count).expect("the layout that it was allocated with");
-            // SAFETY: ours alone, and of this layout.
+            // SAFETY: the block is from `of`, with this layout, and was not taken.
             unsafe { dealloc(self.words.cast(), layout) };
         }
     }
 }
 
-/// Allocates `bytes > 0`, with anything in them, for [`free_block`].
+/// Allocates `bytes > 0` uninitialized bytes, to be freed with [`free_block`].
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 pub(crate) fn block(bytes: usize, align: usize) -> Result<*mut Word, AllocError> {
     let layout = Layout::from_size_align(bytes, align).map_err(|_| AllocError)?;
-    // SAFETY: not empty.
+    // SAFETY: `bytes > 0`, the caller's part, so the layout is not empty.
     let block = unsafe { alloc(layout) };
     if block.is_null() { Err(AllocError) } else { Ok(block.cast()) }
 }
 
+/// Frees a block of [`block`].
+///
 /// # Safety
-/// `block` comes from [`block`] with the same figures, and nobody uses it any more.
+/// `block` comes from [`block`] with the same size and alignment, and no thread uses it any more.
 #[cfg(all(feature = "std-ext", target_os = "linux", not(hedgerow_loom)))]
 pub(crate) unsafe fn free_block(block: *mut Word, bytes: usize, align: usize) {
     let layout =
         Layout::from_size_align(bytes, align).expect("the layout that it was allocated with");
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises that `block` was allocated with this layout.
     unsafe { dealloc(block.cast(), layout) }
 }
 
-/// Whether the allocator would give so many bytes at once. It is asked before a large table is made
-/// piece by piece, so that a request that is beyond it does not take all that there is first.
-pub(crate) fn could_have(bytes: usize) -> bool {
+/// Whether the allocator has this many bytes in one block. A large table asks before it is built piece by piece, so
+/// that a request which cannot succeed does not use up all memory first.
+pub(crate) fn can_allocate(bytes: usize) -> bool {
     let Ok(layout) = Layout::from_size_align(bytes.max(1), ALIGN) else { return false };
-    // SAFETY: the layout is not empty.
+    // SAFETY: the size is at least 1, so the layout is not empty.
     let block = core::hint::black_box(unsafe { alloc(layout) });
     if block.is_null() {
         return false;
     }
-    // SAFETY: just allocated with this layout.
+    // SAFETY: allocated above with this layout.
     unsafe { dealloc(block, layout) };
     true
 }
 
+/// Frees a block of [`words`].
+///
 /// # Safety
-/// `words` is null, or a block of `count` words from [`words`] that nobody uses any more.
+/// `words` is null, or a block of `count` words from [`words`] that no thread uses any more.
 pub(crate) unsafe fn free_words(words: *mut Word, count: usize) {
     if words.is_null() {
         return;
@@ -156,7 +161,7 @@ pub(crate) unsafe fn free_words(words: *mut Word, count: usize) {
         unsafe { words.add(i).drop_in_place() };
     }
     let layout = words_layout(count).expect("the layout that it was allocated with");
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises that the block was allocated with this layout.
     unsafe { dealloc(words.cast(), layout) }
 }
 
@@ -177,12 +182,12 @@ pub(crate) fn with_tail<H, T>(
     mut each: impl FnMut() -> T,
 ) -> Result<*mut H, AllocError> {
     let layout = tail_layout::<H, T>(count)?;
-    // SAFETY: a header is not zero-sized.
+    // SAFETY: the layout includes a header, and no header type is zero-sized.
     let block = unsafe { alloc(layout) }.cast::<H>();
     if block.is_null() {
         return Err(AllocError);
     }
-    // SAFETY: the block has room for the header and, right behind it, `count` elements.
+    // SAFETY: the layout has room for the header and, right behind it, `count` elements.
     unsafe {
         block.write(header);
         let tail = block.add(1).cast::<T>();
@@ -193,11 +198,13 @@ pub(crate) fn with_tail<H, T>(
     Ok(block)
 }
 
+/// Frees a block of [`with_tail`].
+///
 /// # Safety
-/// `block` comes from [`with_tail`] with the same types and count, and nobody uses it any more.
+/// `block` comes from [`with_tail`] with the same types and count, and no thread uses it any more.
 pub(crate) unsafe fn free_with_tail<H, T>(block: *mut H, count: usize) {
     let layout = tail_layout::<H, T>(count).expect("the layout that it was allocated with");
-    // SAFETY: the caller's promise; header and elements were written by `with_tail`.
+    // SAFETY: the caller promises that the block comes from `with_tail`, which wrote the header and the elements.
     unsafe {
         ptr::slice_from_raw_parts_mut(block.add(1).cast::<T>(), count).drop_in_place();
         block.drop_in_place();

@@ -1,13 +1,14 @@
-//! Where entries lie: buckets of up to seven, each with a head that answers most questions.
+//! Bins of up to seven entries, each with a head that answers most lookups by itself.
 //!
 //! ```text
 //! head:  seven bytes  tag of the entry in that slot, top bit set; 0 = empty
-//!        last byte    entries that belong here, or before, and were placed behind; 127 = lost count
+//!        last byte    overflow count: entries that passed this full bin; 127 = saturated
 //! ```
 //!
-//! An entry belongs to the bucket that its hash names, and lies there or in one of the next. Buckets fill
-//! whole cache lines, so that a hit mostly asks memory once. (Heads that count what passed them by: F14, by
-//! Bronson and Shi. Tags compared as one word: Knuth's and Mycroft's bit tricks.)
+//! The hash of an entry names its home bin. If that is full, the entry goes into the next bin with a free slot, and
+//! each bin that it passes counts it. A lookup goes on past a bin only if the count is not zero. Bins are whole cache
+//! lines, so a hit mostly waits for memory once. (Overflow counts: F14, by Bronson and Shi. Tags compared as one word:
+//! Knuth's and Mycroft's bit tricks.)
 
 use crate::api::hasher::mixes_well;
 use crate::sync::prefetch;
@@ -15,13 +16,14 @@ use core::hash::{BuildHasher, Hash};
 use core::mem::MaybeUninit;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
-const TOPS: u64 = 0x8080_8080_8080_8080;
-/// The top bits of slots' bytes.
-const SLOT_TOPS: u64 = TOPS & ((1 << 56) - 1);
-const PASSED_AT: u32 = 56;
-const LOST_COUNT: u64 = 127;
+const TOP_BITS: u64 = 0x8080_8080_8080_8080;
+/// The top bits of the seven slots' bytes.
+const SLOT_TOP_BITS: u64 = TOP_BITS & ((1 << 56) - 1);
+const OVERFLOW_SHIFT: u32 = 56;
+/// An overflow count that is lost for good: it says that some entries passed the bin, not how many.
+const SATURATED: u64 = 127;
 
-/// What the hasher said, well mixed at both ends.
+/// A hash, well mixed in its upper and its lower bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(not(feature = "left-right"), allow(unreachable_pub))] // A sealed trait of the map names it.
 pub struct Hashed(pub(super) u64);
@@ -33,39 +35,39 @@ impl Hashed {
         if mixes_well::<S>() {
             return Self(hash);
         }
-        // 2^64 divided by the golden ratio: its product is best mixed at the top. (Knuth.)
+        // 2^64 divided by the golden ratio: the product is best mixed in its upper bits (Knuth).
         let product = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         Self(product ^ product >> 32)
     }
 
-    /// The bucket it belongs to, by its upper bits. (Lemire's range reduction.)
+    /// Returns the home bin, by the upper bits. (Lemire's range reduction.)
     #[inline(always)]
-    pub(super) fn home(self, buckets: usize) -> usize {
+    pub(super) fn home(self, bins: usize) -> usize {
         if usize::BITS < 64 {
-            return (((self.0 >> 32) * buckets as u64) >> 32) as usize;
+            return (((self.0 >> 32) * bins as u64) >> 32) as usize;
         }
-        ((u128::from(self.0) * buckets as u128) >> 64) as usize
+        ((u128::from(self.0) * bins as u128) >> 64) as usize
     }
 
-    /// The least hash that belongs behind `bucket`, if one does.
+    /// Returns the least hash whose home is after `bin`, or `None` for the last bin.
     #[cfg(feature = "left-right")]
-    pub(super) fn first_behind(bucket: usize, buckets: usize) -> Option<u64> {
-        if bucket + 1 >= buckets {
+    pub(super) fn first_past(bin: usize, bins: usize) -> Option<u64> {
+        if bin + 1 >= bins {
             return None;
         }
         let bits = if usize::BITS < 64 { 32 } else { 64 };
-        let first = (((bucket as u128 + 1) << bits).div_ceil(buckets as u128)) as u64;
+        let first = (((bin as u128 + 1) << bits).div_ceil(bins as u128)) as u64;
         Some(first << (64 - bits))
     }
 
-    /// By its lowest bits.
+    /// Returns the tag: the lowest bits, with the top bit set.
     #[inline(always)]
     fn tag(self) -> u8 {
         self.0 as u8 | 0x80
     }
 }
 
-/// Slots of a bucket, as the top bits of their bytes.
+/// Slots of a bin, as the top bits of their bytes in the head.
 #[derive(Clone, Copy)]
 pub(super) struct Slots(u64);
 
@@ -92,10 +94,10 @@ impl Iterator for Slots {
     }
 }
 
-/// The slots whose tags match.
+/// The slots whose tags match a hash.
 #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(miri))))]
 pub(super) type Matches = Slots;
-/// The slots whose tags match, a bit each.
+/// The slots whose tags match a hash, a bit for each.
 #[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri)))]
 #[derive(Clone, Copy)]
 pub(super) struct Matches(u16);
@@ -113,12 +115,12 @@ impl Matches {
     }
 }
 
-/// The first word of a bucket.
+/// The tags and the overflow count of a bin.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Head(pub(super) u64);
 
 impl Head {
-    /// Slots whose tag is that of `hash`.
+    /// Returns the slots whose tag is that of `hash`.
     #[cfg(all(target_arch = "x86_64", target_feature = "sse2", not(miri)))]
     #[inline(always)]
     pub(super) fn matches(self, hash: Hashed) -> Matches {
@@ -126,7 +128,7 @@ impl Head {
             _mm_cmpeq_epi8, _mm_cvtsi32_si128, _mm_cvtsi64_si128, _mm_movemask_epi8, _mm_or_si128,
             _mm_set1_epi8, _mm_shufflelo_epi16, _mm_unpacklo_epi8,
         };
-        // The byte that is no slot's never matches, nor do lanes past the head: their top bits differ.
+        // The overflow count never matches, nor do the lanes past the head: a tag has its top bit set, and they do not.
         // SAFETY: the target has these instructions, and they work on registers only.
         unsafe {
             let hash = _mm_cvtsi32_si128(hash.0 as i32);
@@ -137,24 +139,25 @@ impl Head {
         }
     }
 
-    /// Slots whose tag is that of `hash`; above one that is, perhaps some whose tag differs in the lowest bit.
+    /// Returns the slots whose tag is that of `hash`. Above the first match it may report slots whose tag differs in
+    /// the lowest bit; the caller compares the keys anyway.
     #[cfg(not(all(target_arch = "x86_64", target_feature = "sse2", not(miri))))]
     #[inline(always)]
     pub(super) fn matches(self, hash: Hashed) -> Matches {
         self.matches_by_words(hash)
     }
 
-    #[allow(dead_code)] // Where there are vectors, only the test asks.
+    #[allow(dead_code)] // On targets with vector instructions only the test calls it.
     #[inline(always)]
     fn matches_by_words(self, hash: Hashed) -> Slots {
-        // The byte that is no slot's never matches: its top bit differs.
+        // The overflow count never matches: a tag has its top bit set, and the count does not.
         let differs = self.0 ^ (u64::from(hash.tag()) * ONES);
-        Slots(differs.wrapping_sub(ONES) & !differs & TOPS)
+        Slots(differs.wrapping_sub(ONES) & !differs & TOP_BITS)
     }
 
     #[inline]
     pub(super) fn used(self) -> Slots {
-        Slots(self.0 & SLOT_TOPS)
+        Slots(self.0 & SLOT_TOP_BITS)
     }
 
     #[inline(always)]
@@ -162,21 +165,21 @@ impl Head {
         self.0 >> (8 * slot) & 0x80 != 0
     }
 
-    /// Whether the tag in `slot` is that of `hash`.
+    /// Returns true if the tag in `slot` is that of `hash`.
     pub(super) fn has_tag(self, slot: usize, hash: Hashed) -> bool {
         (self.0 >> (8 * slot)) as u8 == hash.tag()
     }
 
     #[inline(always)]
     fn highest_free(self) -> Option<usize> {
-        let free = !self.0 & SLOT_TOPS;
+        let free = !self.0 & SLOT_TOP_BITS;
         (free != 0).then(|| free.ilog2() as usize / 8)
     }
 
-    /// Whether an entry may lie behind that does not lie here.
+    /// Returns true if an entry that passed this bin may be in a later one.
     #[inline(always)]
-    pub(super) fn was_passed(self) -> bool {
-        self.0 >> PASSED_AT != 0
+    pub(super) fn has_overflowed(self) -> bool {
+        self.0 >> OVERFLOW_SHIFT != 0
     }
 
     pub(super) fn with(self, slot: usize, hash: Hashed) -> Self {
@@ -187,71 +190,72 @@ impl Head {
         Self(self.0 & !(0xFF << (8 * slot)))
     }
 
-    /// One more entry is placed behind.
-    pub(super) fn passed_once_more(self) -> Self {
-        let lost_count = self.0 >> PASSED_AT == LOST_COUNT;
-        Self(if lost_count { self.0 } else { self.0 + (1 << PASSED_AT) })
+    /// Counts one more entry that passed this bin.
+    pub(super) fn with_overflow(self) -> Self {
+        // A saturated count stays: counted down later, it could reach zero while such entries are left.
+        let lost_count = self.0 >> OVERFLOW_SHIFT == SATURATED;
+        Self(if lost_count { self.0 } else { self.0 + (1 << OVERFLOW_SHIFT) })
     }
 
-    /// One of those behind has gone.
-    pub(super) fn passed_once_less(self) -> Self {
-        // None are behind where the hasher answers differently each time.
-        let keeps = [0, LOST_COUNT].contains(&(self.0 >> PASSED_AT));
-        Self(if keeps { self.0 } else { self.0 - (1 << PASSED_AT) })
+    /// Counts one entry less that passed this bin.
+    pub(super) fn without_overflow(self) -> Self {
+        // The count can be zero already, if the key's hasher answers differently each time.
+        let keeps = [0, SATURATED].contains(&(self.0 >> OVERFLOW_SHIFT));
+        Self(if keeps { self.0 } else { self.0 - (1 << OVERFLOW_SHIFT) })
     }
 }
 
-/// Entries, and what is known of them: of whole cache lines. The highest slots are filled first, for they lie
-/// beside the head.
+/// Seven slots and their head, in whole cache lines. The highest slots are filled first, because they share a line with
+/// the head.
 #[repr(C, align(64))]
-pub(super) struct Bucket<E> {
+pub(super) struct Bin<E> {
     slots: [MaybeUninit<E>; 7],
     head: Head,
 }
 
-#[allow(clippy::expl_impl_clone_on_copy)] // Derived it asks that `E` be `Clone`, and `Copy` is to be enough.
-impl<E: Copy> Clone for Bucket<E> {
+#[allow(clippy::expl_impl_clone_on_copy)] // A derived `Clone` would require `E: Clone`.
+impl<E: Copy> Clone for Bin<E> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<E: Copy> Copy for Bucket<E> {}
+impl<E: Copy> Copy for Bin<E> {}
 
-impl<E> Bucket<E> {
+impl<E> Bin<E> {
     pub(super) const SLOTS: usize = 7;
     pub(super) const EMPTY: Self =
         Self { slots: [const { MaybeUninit::uninit() }; 7], head: Head(0) };
 
-    /// Entries that `buckets` take before there are to be more of them: three quarters of their slots. Above that,
-    /// too many buckets are passed by entries that lie behind, and misses have to look there.
-    pub(super) const fn capacity(buckets: usize) -> usize {
-        buckets * Self::SLOTS / 4 * 3 + buckets * Self::SLOTS % 4 * 3 / 4
+    /// Returns the most entries that `bins` bins hold: three quarters of their slots. With more entries, many bins
+    /// would overflow, and misses would read further bins.
+    pub(super) const fn capacity(bins: usize) -> usize {
+        bins * Self::SLOTS / 4 * 3 + bins * Self::SLOTS % 4 * 3 / 4
     }
 
-    /// Buckets for `entries`, at least one; None where so many cannot be addressed, or numbered.
+    /// Returns the number of bins for `entries`, at least one, or `None` if it cannot be addressed or numbered.
     #[cfg(feature = "left-right")]
     pub(super) fn number_for(entries: usize) -> Option<usize> {
         let slots = entries.checked_add(entries / 3)?.checked_add(1)?;
-        let mut buckets = slots.div_ceil(Self::SLOTS);
-        while Self::capacity(buckets) < entries {
-            buckets += 1;
+        let mut bins = slots.div_ceil(Self::SLOTS);
+        while Self::capacity(bins) < entries {
+            bins += 1;
         }
-        let fits = isize::try_from(buckets.checked_mul(size_of::<Self>())?).is_ok();
-        (fits && u32::try_from(buckets).is_ok()).then_some(buckets)
+        let fits = isize::try_from(bins.checked_mul(size_of::<Self>())?).is_ok();
+        (fits && u32::try_from(bins).is_ok()).then_some(bins)
     }
 }
 
-impl<E: Copy> Bucket<E> {
-    /// Makes an empty bucket in place. It writes the head only: slots may hold anything, and seven large entries would
+impl<E: Copy> Bin<E> {
+    /// Makes an empty bin in place. This writes the head only: slots may hold anything, and seven large entries would
     /// not fit on a small stack.
     #[cfg(feature = "left-right")]
     pub(super) fn make_empty(at: &mut MaybeUninit<Self>) {
-        // SAFETY: the pointer is valid for writes of a whole bucket.
+        // SAFETY: the pointer is valid for writes of a whole bin.
         unsafe { (&raw mut (*at.as_mut_ptr()).head).write(Head(0)) };
     }
 
-    /// Forgets all entries.
+    /// Empties the bin.
     pub(super) fn clear(&mut self) {
         self.head = Head(0);
     }
@@ -261,17 +265,17 @@ impl<E: Copy> Bucket<E> {
         self.head
     }
 
-    /// The entry in `slot`, which holds one.
+    /// Returns the entry in `slot`.
     ///
     /// # Safety
-    /// The head says so.
+    /// The head says that `slot` is in use.
     #[inline(always)]
     pub(super) unsafe fn entry(&self, slot: usize) -> &E {
-        // SAFETY: the head says that there is one.
+        // SAFETY: the caller promises that the slot is in use, and `put` writes an entry before it marks the slot.
         unsafe { self.slots.get_unchecked(slot).assume_init_ref() }
     }
 
-    /// Puts an entry into the highest empty slot; None where all are taken.
+    /// Puts an entry into the highest free slot and returns the slot, or `None` if the bin is full.
     #[inline(always)]
     pub(super) fn put(&mut self, hash: Hashed, entry: E) -> Option<usize> {
         let slot = self.head.highest_free()?;
@@ -280,36 +284,36 @@ impl<E: Copy> Bucket<E> {
         Some(slot)
     }
 
-    /// Replaces the entry in `slot`, which holds one.
+    /// Replaces the entry in `slot`, which is in use, and returns the old one.
     pub(super) fn replace(&mut self, slot: usize, entry: E) -> E {
         assert!(self.head.holds(slot), "an empty slot");
-        // SAFETY: the head says that there is one.
+        // SAFETY: the slot is in use, and `put` wrote an entry before it marked the slot.
         unsafe { core::mem::replace(self.slots[slot].assume_init_mut(), entry) }
     }
 
-    /// Takes the entry out of `slot`, which holds one.
+    /// Takes the entry out of `slot`, which is in use.
     pub(super) fn take(&mut self, slot: usize) -> E {
         assert!(self.head.holds(slot), "an empty slot");
         self.head = self.head.without(slot);
-        // SAFETY: the head said that there is one.
+        // SAFETY: the slot was in use, and `put` wrote an entry before it marked the slot.
         unsafe { self.slots[slot].assume_init() }
     }
 
-    pub(super) fn pass(&mut self) {
-        self.head = self.head.passed_once_more();
+    pub(super) fn add_overflow(&mut self) {
+        self.head = self.head.with_overflow();
     }
 
-    pub(super) fn pass_less(&mut self) {
-        self.head = self.head.passed_once_less();
+    pub(super) fn remove_overflow(&mut self) {
+        self.head = self.head.without_overflow();
     }
 
-    /// Asks for all of a bucket of two lines.
+    /// Prefetches a bin of one or two lines, and of a larger one the line of its head.
     #[inline(always)]
     pub(super) fn prefetch(this: *const Self) {
         if size_of::<Self>() == 128 {
             prefetch::read(this);
         }
-        // The head's line.
+        // The line of the head, which is the last word.
         prefetch::read(this.wrapping_byte_add(size_of::<Self>() - 64));
     }
 }
@@ -321,16 +325,16 @@ mod tests {
     #[test]
     fn tags_match_by_vectors_as_by_words() {
         for base in [0x80u64, 0x81, 0xFF] {
-            for (slot, passed) in (0..7).flat_map(|slot| [(slot, 0), (slot, 1), (slot, LOST_COUNT)])
+            for (slot, passed) in (0..7).flat_map(|slot| [(slot, 0), (slot, 1), (slot, SATURATED)])
             {
-                let empty = Head(passed << PASSED_AT);
+                let empty = Head(passed << OVERFLOW_SHIFT);
                 let head = empty.with(slot, Hashed(base)).with((slot + 2) % 7, Hashed(base ^ 2));
                 assert_eq!(head.matches(Hashed(base)).first(), Some(slot));
                 assert_eq!(head.matches_by_words(Hashed(base)).next(), Some(slot));
                 let other = Hashed(base ^ 4);
                 assert!(head.matches(other).first().is_none());
                 assert!(head.matches_by_words(other).next().is_none());
-                // An empty slot never looks like one in use.
+                // An empty slot never matches.
                 assert!(head.matches_by_words(Hashed(base)).all(|slot| head.holds(slot)));
             }
         }
@@ -338,38 +342,38 @@ mod tests {
 
     #[test]
     #[cfg(feature = "left-right")]
-    fn what_belongs_behind_a_bucket_begins_where_it_says() {
-        for buckets in [1, 2, 3, 7, 64, 1000, 12_345] {
-            for bucket in [0, buckets / 3, buckets / 2, buckets - 1] {
-                let Some(first) = Hashed::first_behind(bucket, buckets) else {
-                    assert_eq!(bucket, buckets - 1);
+    fn the_hashes_past_a_bin_begin_where_the_next_bin_begins() {
+        for bins in [1, 2, 3, 7, 64, 1000, 12_345] {
+            for bin in [0, bins / 3, bins / 2, bins - 1] {
+                let Some(first) = Hashed::first_past(bin, bins) else {
+                    assert_eq!(bin, bins - 1);
                     continue;
                 };
-                assert_eq!(Hashed(first).home(buckets), bucket + 1);
-                assert_eq!(Hashed(first - 1).home(buckets), bucket);
+                assert_eq!(Hashed(first).home(bins), bin + 1);
+                assert_eq!(Hashed(first - 1).home(bins), bin);
             }
         }
     }
 
     #[test]
-    fn counts_stay_lost_and_none_goes_below_none() {
+    fn a_saturated_count_stays_and_none_goes_below_zero() {
         let mut head = Head(0).with(3, Hashed(9));
-        assert_eq!(head.passed_once_less(), head);
+        assert_eq!(head.without_overflow(), head);
         for _ in 0..200 {
-            head = head.passed_once_more();
+            head = head.with_overflow();
         }
-        assert_eq!((head.passed_once_less(), head.was_passed()), (head, true));
+        assert_eq!((head.without_overflow(), head.has_overflowed()), (head, true));
         assert_eq!(head.used().next(), Some(3));
     }
 
     #[test]
-    fn buckets_waste_little_and_have_room() {
+    fn bins_waste_little_and_have_room() {
         fn check<E>(bytes: usize) {
-            assert_eq!(size_of::<Bucket<E>>(), bytes);
+            assert_eq!(size_of::<Bin<E>>(), bytes);
             for entries in 0..3_000 {
-                let buckets = Bucket::<E>::number_for(entries).unwrap();
-                assert!(Bucket::<E>::capacity(buckets) >= entries);
-                assert!(Bucket::<E>::capacity(buckets) <= buckets * Bucket::<E>::SLOTS);
+                let bins = Bin::<E>::number_for(entries).unwrap();
+                assert!(Bin::<E>::capacity(bins) >= entries);
+                assert!(Bin::<E>::capacity(bins) <= bins * Bin::<E>::SLOTS);
             }
         }
         check::<u64>(64);
@@ -378,6 +382,6 @@ mod tests {
         check::<u8>(64);
         check::<[u64; 9]>(512);
         check::<()>(64);
-        assert_eq!(Bucket::<u64>::number_for(usize::MAX), None);
+        assert_eq!(Bin::<u64>::number_for(usize::MAX), None);
     }
 }

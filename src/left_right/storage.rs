@@ -1,0 +1,241 @@
+//! Storage of entries: once each, in a box that both sides point to, or as a copy in each side.
+
+use super::bin::Hashed;
+use core::iter;
+use core::marker::PhantomData;
+use core::mem;
+use core::ptr::NonNull;
+
+/// Stores each entry once, in a box that both sides point to. For any types.
+#[derive(Debug)]
+pub enum Boxed {}
+
+/// Stores a copy of each entry in both sides. For small plain data: a lookup finds the entry beside its tag.
+#[derive(Debug)]
+pub enum Inline {}
+
+/// Where a map stores entries of `K` and `V`: [`Boxed`] or [`Inline`].
+pub trait Storage<K, V>: sealed::EntryStorage<K, V> {}
+
+impl<K, V> Storage<K, V> for Boxed {}
+impl<K: Copy, V: Copy> Storage<K, V> for Inline {}
+
+/// The box of an entry.
+#[repr(C)]
+pub struct Node<K, V> {
+    /// Used by the writer only. Readers read `pair`.
+    writer: HashOrNext<K, V>,
+    pair: (K, V),
+}
+
+/// The writer's word of a node. While the node is in the table it is the hash, so that growth calls no user code. When
+/// the node has been taken out, it is the next node of a list.
+union HashOrNext<K, V> {
+    hash: Hashed,
+    next: Option<NonNull<Node<K, V>>>,
+}
+
+pub(super) mod sealed {
+    use super::{Boxed, HashOrNext, Hashed, Inline, Node};
+    use alloc::alloc::{alloc, dealloc};
+    use core::alloc::Layout;
+    use core::ptr::{self, NonNull};
+
+    /// The operations that the map needs of a storage. Sealed: only this module implements it.
+    ///
+    /// # Safety
+    /// From `make` until `free` or `link`, an entry may be copied, and read by any thread that may read keys and
+    /// values.
+    pub unsafe trait EntryStorage<K, V> {
+        /// The type that the slots of the bins store.
+        type Entry: Copy;
+
+        /// Whether an entry owns memory that must be freed.
+        const OWNS: bool;
+
+        /// Makes an entry, or hands key and value back if there is no memory.
+        fn make(hash: Hashed, key: K, value: V) -> Result<Self::Entry, (K, V)>;
+
+        /// # Safety
+        /// The entry has not been freed, and is not freed while the references are used.
+        unsafe fn pair<'a>(entry: NonNull<Self::Entry>) -> (&'a K, &'a V);
+
+        /// Returns the hash that the entry was made with, or calls `rehash` to get it again.
+        ///
+        /// # Safety
+        /// The entry has been neither freed nor linked.
+        unsafe fn hash(entry: &Self::Entry, rehash: impl Fn(&K) -> Hashed) -> Hashed;
+
+        /// Returns true if two entries, neither of them freed, are the same.
+        fn is_same(this: &Self::Entry, that: &Self::Entry) -> bool;
+
+        /// Puts an entry at the front of `list`.
+        ///
+        /// # Safety
+        /// The caller has taken the entry out and owns it. Readers may still read its pair.
+        unsafe fn link(entry: Self::Entry, list: &mut Option<Self::Entry>);
+
+        /// Takes the first entry of `list`.
+        ///
+        /// # Safety
+        /// `link` has put all entries into the list.
+        unsafe fn unlink(list: &mut Option<Self::Entry>) -> Option<Self::Entry>;
+
+        /// Drops key and value, and frees the entry.
+        ///
+        /// # Safety
+        /// The caller owns the entry, and no reader can reach it.
+        unsafe fn free(entry: Self::Entry);
+    }
+
+    // SAFETY: an entry points to a box of its own. Readers read only the pair, and `link` writes only the word before
+    // it.
+    unsafe impl<K, V> EntryStorage<K, V> for Boxed {
+        type Entry = NonNull<Node<K, V>>;
+
+        const OWNS: bool = true;
+
+        fn make(hash: Hashed, key: K, value: V) -> Result<Self::Entry, (K, V)> {
+            // SAFETY: the layout is not of size zero, because a node has a hash.
+            let room = unsafe { alloc(Layout::new::<Node<K, V>>()) };
+            let Some(node) = NonNull::new(room.cast::<Node<K, V>>()) else {
+                return Err((key, value));
+            };
+            // SAFETY: the memory was just allocated with this layout.
+            unsafe { node.write(Node { writer: HashOrNext { hash }, pair: (key, value) }) };
+            Ok(node)
+        }
+
+        #[inline(always)]
+        unsafe fn pair<'a>(entry: NonNull<Self::Entry>) -> (&'a K, &'a V) {
+            // SAFETY: the caller promises that the entry is not freed. There is no reference to the whole node, because
+            // the writer may change its other field.
+            let (key, value) = unsafe { &(*entry.read().as_ptr()).pair };
+            (key, value)
+        }
+
+        #[inline(always)]
+        unsafe fn hash(entry: &Self::Entry, _: impl Fn(&K) -> Hashed) -> Hashed {
+            // SAFETY: the caller promises that the entry is neither freed nor linked, so the union has a hash.
+            unsafe { (*entry.as_ptr()).writer.hash }
+        }
+
+        fn is_same(this: &Self::Entry, that: &Self::Entry) -> bool {
+            this == that
+        }
+
+        unsafe fn link(entry: Self::Entry, list: &mut Option<Self::Entry>) {
+            // SAFETY: the caller owns the entry, and readers do not read this field.
+            unsafe { (*entry.as_ptr()).writer.next = *list };
+            *list = Some(entry);
+        }
+
+        unsafe fn unlink(list: &mut Option<Self::Entry>) -> Option<Self::Entry> {
+            let first = (*list)?;
+            // SAFETY: the caller promises that `link` put the entry into the list, so the union has a link.
+            *list = unsafe { (*first.as_ptr()).writer.next };
+            Some(first)
+        }
+
+        unsafe fn free(entry: Self::Entry) {
+            /// Frees the memory, even if a destructor panics.
+            struct Dealloc<K, V>(NonNull<Node<K, V>>);
+            impl<K, V> Drop for Dealloc<K, V> {
+                fn drop(&mut self) {
+                    // SAFETY: `make` allocated the node with this layout, and this is the only call for it.
+                    unsafe { dealloc(self.0.as_ptr().cast(), Layout::new::<Node<K, V>>()) };
+                }
+            }
+            let dealloc_later = Dealloc(entry);
+            // SAFETY: the caller owns the entry, and no reader can reach it.
+            unsafe { ptr::drop_in_place(&raw mut (*dealloc_later.0.as_ptr()).pair) };
+        }
+    }
+
+    // SAFETY: an entry is plain data.
+    unsafe impl<K: Copy, V: Copy> EntryStorage<K, V> for Inline {
+        type Entry = (K, V);
+
+        const OWNS: bool = false;
+
+        fn make(_: Hashed, key: K, value: V) -> Result<Self::Entry, (K, V)> {
+            Ok((key, value))
+        }
+
+        #[inline(always)]
+        unsafe fn pair<'a>(entry: NonNull<Self::Entry>) -> (&'a K, &'a V) {
+            // SAFETY: the caller promises that the entry is not freed while the references are used.
+            let (key, value) = unsafe { entry.as_ref() };
+            (key, value)
+        }
+
+        unsafe fn hash(entry: &Self::Entry, rehash: impl Fn(&K) -> Hashed) -> Hashed {
+            rehash(&entry.0)
+        }
+
+        fn is_same(_: &Self::Entry, _: &Self::Entry) -> bool {
+            // Never called: inline entries need no freeing, so the writer does not compare them.
+            true
+        }
+
+        unsafe fn link(_: Self::Entry, _: &mut Option<Self::Entry>) {}
+
+        unsafe fn unlink(_: &mut Option<Self::Entry>) -> Option<Self::Entry> {
+            None
+        }
+
+        unsafe fn free(_: Self::Entry) {}
+    }
+}
+
+/// Drops all of `entries`, even if a destructor panics.
+///
+/// # Safety
+/// The caller owns the entries, and no reader can reach them.
+pub(super) unsafe fn free_all<K, V, P: Storage<K, V>>(entries: impl Iterator<Item = P::Entry>) {
+    struct Rest<K, V, P: Storage<K, V>, I: Iterator<Item = P::Entry>>(I, PhantomData<(K, V, P)>);
+    impl<K, V, P: Storage<K, V>, I: Iterator<Item = P::Entry>> Drop for Rest<K, V, P, I> {
+        fn drop(&mut self) {
+            // SAFETY: these entries were passed to `free_all`, and the loop below has not taken them.
+            self.0.by_ref().for_each(|entry| unsafe { P::free(entry) });
+        }
+    }
+    let mut rest = Rest::<K, V, P, _>(entries, PhantomData);
+    // SAFETY: the caller owns the entries, and the iterator returns each once.
+    rest.0.by_ref().for_each(|entry| unsafe { P::free(entry) });
+}
+
+/// A list of entries that no reader can reach. Dropping the list drops them.
+pub(super) struct Reclaimable<K, V, P: Storage<K, V>> {
+    list: Option<P::Entry>,
+    owns: PhantomData<(K, V)>,
+}
+
+// SAFETY: a shared reference to the list gives access to no entry.
+unsafe impl<K, V, P: Storage<K, V>> Sync for Reclaimable<K, V, P> {}
+
+impl<K, V, P: Storage<K, V>> Reclaimable<K, V, P> {
+    /// Makes an empty list.
+    #[cfg(feature = "std")]
+    #[inline(always)]
+    pub(super) fn none() -> Self {
+        Self { list: None, owns: PhantomData }
+    }
+
+    /// # Safety
+    /// The owner of the entries has linked them, and no reader can reach them.
+    pub(super) unsafe fn new(list: Option<P::Entry>) -> Self {
+        Self { list, owns: PhantomData }
+    }
+}
+
+impl<K, V, P: Storage<K, V>> Drop for Reclaimable<K, V, P> {
+    #[inline]
+    fn drop(&mut self) {
+        // Only entries with destructors are ever put into this list, so for others the compiler drops this check.
+        if P::OWNS && mem::needs_drop::<(K, V)>() && self.list.is_some() {
+            // SAFETY: `new` was given the list by the owner of the entries.
+            unsafe { free_all::<K, V, P>(iter::from_fn(|| P::unlink(&mut self.list))) };
+        }
+    }
+}
