@@ -1,0 +1,115 @@
+//! Rules of imports: layers of the core, and cycles between files of a crate.
+
+use crate::{
+    judge,
+    source::{Source, Violation, first_names, words},
+};
+
+/// The rooms of the core and the layer of each. A room imports lower layers and itself only, so
+/// structures, which share a layer, never import each other.
+const ROOMS: [(&str, u8); 16] = [
+    ("facade", 0),
+    ("api", 1),
+    ("error", 0),
+    ("sync", 1),
+    ("bins", 2),
+    ("table", 3),
+    ("reclaim", 4),
+    ("flat", 5),
+    ("owned", 5),
+    ("left_right", 5),
+    ("compressed", 5),
+    ("fence", 5),
+    ("sets", 6),
+    ("std_ext", 6),
+    ("docs", 7),
+    (ROOT, 7),
+];
+/// The room of `lib.rs`, where every re-export lives.
+const ROOT: &str = "lib";
+
+pub fn imports_point_one_way(path: &str, text: &str) -> Vec<Violation> {
+    let Some((home, depth)) = home(path) else { return Vec::new() };
+    let Some(layer) = layer(home) else {
+        return vec![Violation::new(path, 0, format!("`{home}` is no room: give it a layer"))];
+    };
+    let source = Source::read(text);
+    let tests = source.test_lines();
+    let joined = source.code.join("\n");
+    let line_of = |at: usize| joined[..at].matches('\n').count();
+    let mut found = Vec::new();
+    let mut check = |at: usize, name: &str, root_too: bool| {
+        let target = match ROOMS.iter().find(|(room, _)| *room == name) {
+            Some((room, _)) => room,
+            // A re-export at the crate's root is an import of the topmost room.
+            None if root_too && !name.is_empty() && !tests[line_of(at)] => ROOT,
+            None => return,
+        };
+        if target != home && ROOMS.iter().any(|&(room, l)| room == target && l >= layer) {
+            let what = format!("`{home}` imports `{name}`: imports point down only");
+            found.push(Violation::new(path, line_of(at), what));
+        }
+    };
+    for at in words(&joined, "crate::") {
+        if !joined[..at].ends_with('$') {
+            for name in first_names(&joined[at + "crate::".len()..]) {
+                check(at, name, true);
+            }
+        }
+    }
+    for at in words(&joined, "super::") {
+        if joined[..at].ends_with("super::") {
+            continue;
+        }
+        let mut rest = &joined[at..];
+        let mut ups = 0;
+        while let Some(r) = rest.strip_prefix("super::") {
+            (rest, ups) = (r, ups + 1);
+        }
+        // Enough of them lead to the root, where the rooms are.
+        if ups >= depth {
+            for name in first_names(rest) {
+                check(at, name, false);
+            }
+        }
+    }
+    found
+}
+
+/// The room that a file of the core stands in, and how many modules deep.
+pub fn home(path: &str) -> Option<(&str, usize)> {
+    let module = path.strip_prefix("src/")?.strip_suffix(".rs")?;
+    let module = module.strip_suffix("/mod").unwrap_or(module);
+    let depth = if module == ROOT { 0 } else { module.split('/').count() };
+    Some((module.split('/').next()?, depth))
+}
+
+pub fn layer(room: &str) -> Option<u8> {
+    ROOMS.iter().find(|(name, _)| *name == room).map(|&(_, layer)| layer)
+}
+
+#[test]
+fn an_import_that_points_up_is_found() {
+    let planted = [
+        "use crate::left_right::Side;",
+        "use crate::{facade, sync::{words, seqlock}, compressed::Segment};",
+        "use crate::FlatMap;",
+        "use super::super::fence;",
+        "fn f() { crate::std_ext::park() }",
+    ];
+    let clean = [
+        "use crate::{facade::AtomicU32, sync::{words, fence}, flat::Op};",
+        "use super::{dir, bin::fence};\nuse core::fmt;\ncrate::log!();\n// crate::std_ext parks",
+        "#[cfg(test)]\nmod tests {\n    use crate::FlatMap;\n}",
+        "macro_rules! m { () => { $crate::FlatMap } }",
+    ];
+    judge(imports_point_one_way, "src/flat/bin.rs", &planted, &clean);
+    judge(imports_point_one_way, "src/lib.rs", &[], &["pub use crate::flat::FlatMap;"]);
+    judge(
+        imports_point_one_way,
+        "src/facade.rs",
+        &["use super::sync::words;"],
+        &["use core::mem;"],
+    );
+    judge(imports_point_one_way, "src/attic.rs", &[""], &[]);
+}

@@ -1,0 +1,334 @@
+//! Rules of code: sizes, atomics, orderings, `unsafe`, builds of tests.
+
+use crate::{
+    judge,
+    source::{Source, Violation, block_end, is_word, words},
+};
+use std::path::Path;
+
+/// Where the atomics of every build are chosen: nothing else names them.
+const FACADE: &str = "src/facade.rs";
+/// What is itself half of an ordering, made of system calls and of fences for the compiler.
+const MEMBARRIER: &str = "std-ext/src/membarrier.rs";
+
+const MAX_FILE: usize = 800;
+const MAX_FUNCTION: usize = 100;
+const MAX_LINE: usize = 120;
+
+/// Unfinished or switched off, or volatile where only an atomic is sound.
+const BANNED_CODE: [&str; 7] =
+    ["read_volatile", "write_volatile", "todo!", "unimplemented!", "FIXME", "XXX", "#[ignore"];
+/// Words that claim without a figure, or excuse.
+const BANNED_WORDS: [&str; 10] = [
+    "blazing",
+    "blazingly",
+    "simply",
+    "obviously",
+    "trivially",
+    "seamless",
+    "seamlessly",
+    "leverage",
+    "hack",
+    "todo",
+];
+/// File names that say nothing about what is inside.
+const BANNED_FILES: [&str; 5] = ["utils", "util", "helpers", "misc", "common"];
+
+/// What a test file may name in its first line: `default` is the README's command, which runs every file; `.ci/run`
+/// has the others.
+const BUILDS: [&str; 5] = ["asan", "default", "narrow", "portable", "tsan"];
+
+pub fn atomics_come_from_the_facade(path: &str, text: &str) -> Vec<Violation> {
+    // The database is an application of the maps: it runs on `std` only, and no model checks it.
+    if path == FACADE || path == MEMBARRIER || path.starts_with("std-ext/db/") {
+        return Vec::new();
+    }
+    let names = ["sync::atomic", "sync::{atomic", "portable_atomic", "atomic_maybe_uninit", "loom"];
+    let mut found = Vec::new();
+    for (i, line) in Source::read(text).code.iter().enumerate() {
+        for name in names {
+            for after in words(line, name).map(|at| &line[at + name.len()..]) {
+                // `mod loom;` names a file of models; only a path into the crate is meant. The
+                // models themselves need loom's threads.
+                let innocent = name == "loom" && (!after.starts_with("::") || is_model(path));
+                if !innocent {
+                    found.push(Violation::new(path, i, format!("`{name}` outside the facade")));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The page of pairs, which says that it has all of them, has them.
+pub fn labels_are_listed(files: &[(String, String)]) -> Vec<Violation> {
+    const PAGE: &str = "src/docs/ordering.rs";
+    let page = &files.iter().find(|(path, _)| path == PAGE).expect("there is such a page").1;
+    let mut found = Vec::new();
+    // The page tells the library's pairs; the database's are told where they are.
+    let others = |path: &str| path != PAGE && !path.starts_with("std-ext/db/");
+    for (path, text) in files.iter().filter(|(path, _)| others(path)) {
+        for (i, line) in text.lines().enumerate() {
+            for label in line.split('[').skip(1).filter_map(|rest| rest.split_once(']')) {
+                let is_label = label.0.len() == 4
+                    && label.0.starts_with(|c: char| c.is_ascii_uppercase())
+                    && label.0[2..].starts_with('-');
+                if is_label && !page.contains(label.0) {
+                    found.push(Violation::new(path, i, format!("{} is not in {PAGE}", label.0)));
+                }
+            }
+        }
+    }
+    found
+}
+
+pub fn sizes_stay_small(path: &str, text: &str) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let lines = text.lines().count();
+    if lines > MAX_FILE {
+        found.push(Violation::new(path, 0, format!("{lines} lines, more than {MAX_FILE}")));
+    }
+    for (i, line) in text.lines().enumerate() {
+        let width = line.chars().count();
+        if width > MAX_LINE {
+            found.push(Violation::new(path, i, format!("{width} columns, more than {MAX_LINE}")));
+        }
+    }
+    let code = Source::read(text).code;
+    for (i, line) in code.iter().enumerate() {
+        for at in words(line, "fn") {
+            // `fn(` is a type, not a function.
+            let named = line[at + 2..].trim_start().starts_with(is_word);
+            let length = block_end(&code, i, at).map_or(0, |end| end + 1 - i);
+            if named && length > MAX_FUNCTION {
+                let what = format!("function of {length} lines, more than {MAX_FUNCTION}");
+                found.push(Violation::new(path, i, what));
+            }
+        }
+    }
+    found
+}
+
+/// CI reads from a test file's first line which builds it serves beside the default one.
+pub fn builds_are_named(path: &str, text: &str) -> Vec<Violation> {
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    if !["tests", "std-ext/db/tests"].contains(&folder) {
+        return Vec::new();
+    }
+    let first = text.lines().next().unwrap_or_default();
+    let Some(names) = first.strip_prefix("//! builds: ") else {
+        return vec![Violation::new(path, 0, "no `//! builds: NAME...` in the first line".into())];
+    };
+    let wrong = names.split(' ').filter(|name| !BUILDS.contains(name));
+    wrong.map(|name| Violation::new(path, 0, format!("no build is called {name:?}"))).collect()
+}
+
+pub fn orderings_are_explained(path: &str, text: &str) -> Vec<Violation> {
+    if is_test(path) {
+        return Vec::new();
+    }
+    let source = Source::read(text);
+    let tests = source.test_lines();
+    let explained = |comment: &str| {
+        let prose = comment.to_lowercase();
+        has_label(comment) || ["relaxed:", "pair", "pairs"].iter().any(|w| prose.contains(w))
+    };
+    let mut found = Vec::new();
+    let mut in_use = false;
+    for (i, line) in source.code.iter().enumerate() {
+        let start = line.trim_start();
+        in_use |=
+            start.starts_with("use ") || (start.starts_with("pub") && start.contains(" use "));
+        let orders = ["Relaxed", "Acquire", "Release", "AcqRel", "SeqCst"];
+        if !in_use && !tests[i] && !source.comment_near(i, 3, explained) {
+            for order in orders.iter().filter(|o| words(line, o).next().is_some()) {
+                found.push(Violation::new(path, i, format!("`{order}` without its label")));
+            }
+        }
+        in_use &= !line.contains(';');
+    }
+    found
+}
+
+pub fn unsafe_is_argued(path: &str, text: &str) -> Vec<Violation> {
+    let source = Source::read(text);
+    let mut found = Vec::new();
+    for (i, line) in source.code.iter().enumerate() {
+        let opens = |at: usize| {
+            let after = line[at + "unsafe".len()..].trim_start();
+            after.starts_with('{') || after.starts_with("impl")
+        };
+        let argued = |c: &str| c.contains("SAFETY:");
+        if words(line, "unsafe").any(opens) && !source.comment_near(i, 6, argued) {
+            found.push(Violation::new(path, i, "`unsafe` without `SAFETY:`".into()));
+        }
+    }
+    found
+}
+
+pub fn primitives_list_their_pairs(path: &str, text: &str) -> Vec<Violation> {
+    let Some(name) = path.strip_prefix("src/sync/") else { return Vec::new() };
+    // A primitive is a file here, or the root of a folder here.
+    let primitive =
+        !name.contains('/') || name.matches('/').count() == 1 && name.ends_with("/mod.rs");
+    let listed = text.lines().any(|l| l.starts_with("//! # Synchronization"));
+    if !primitive || name == "mod.rs" || is_test(path) || listed {
+        return Vec::new();
+    }
+    vec![Violation::new(path, 0, "no `//! # Synchronization` section".into())]
+}
+
+pub fn nothing_is_unfinished(path: &str, text: &str) -> Vec<Violation> {
+    let lines = text.lines().enumerate();
+    lines
+        .flat_map(|(i, line)| {
+            let hits = BANNED_CODE.into_iter().filter(move |b| line.contains(b));
+            hits.map(move |b| Violation::new(path, i, format!("`{b}`")))
+        })
+        .collect()
+}
+
+pub fn words_are_honest(path: &str, text: &str) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let stem = Path::new(path).file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    if BANNED_FILES.contains(&&*stem) {
+        found.push(Violation::new(path, 0, format!("`{stem}` says nothing about its content")));
+    }
+    for (i, line) in text.to_lowercase().lines().enumerate() {
+        for word in BANNED_WORDS.iter().filter(|w| words(line, w).next().is_some()) {
+            found.push(Violation::new(path, i, format!("the word `{word}`")));
+        }
+    }
+    found
+}
+
+/// Whether the comment cites a label such as `[SL-1]`.
+fn has_label(comment: &str) -> bool {
+    comment.split('[').skip(1).filter_map(|rest| rest.split_once(']')).any(|(label, _)| {
+        label.split_once('-').is_some_and(|(family, number)| {
+            let family = !family.is_empty() && family.chars().all(|c| c.is_ascii_uppercase());
+            family && number.starts_with(|c: char| c.is_ascii_digit())
+        })
+    })
+}
+
+/// Files of models: they alone may name loom.
+pub fn is_model(path: &str) -> bool {
+    path.ends_with("/loom.rs") || path.ends_with("_loom.rs") || path.contains("/loom/")
+}
+
+/// Files that hold nothing but tests.
+pub fn is_test(path: &str) -> bool {
+    is_model(path) || path.ends_with("/tests.rs") || path.contains("/tests/")
+}
+
+#[test]
+fn a_foreign_atomic_is_found() {
+    let planted = [
+        "use core::sync::atomic::AtomicU32;",
+        "use core::{mem, sync::atomic::fence};",
+        "use std::sync::{atomic, Arc};",
+        "type Word = portable_atomic::AtomicUsize;",
+        "use atomic_maybe_uninit::AtomicMaybeUninit;",
+        "#[cfg(test)]\nmod tests { fn f() { loom::model(|| ()); } }",
+    ];
+    let clean = [
+        "// unlike core::sync::atomic, this one counts\nuse crate::facade::AtomicU32;",
+        "const NAME: &str = \"portable_atomic\";",
+        "#[cfg(all(test, hedgerow_loom))]\nmod loom;\nmod bloom {}\nuse bloom::x;",
+    ];
+    judge(atomics_come_from_the_facade, "src/sync/words.rs", &planted, &clean);
+    judge(atomics_come_from_the_facade, FACADE, &[], &planted);
+    judge(atomics_come_from_the_facade, "src/flat/loom.rs", &planted[..1], &planted[5..]);
+}
+
+#[test]
+fn a_long_line_function_or_file_is_found() {
+    let body = |lines: usize| format!("fn long() {{\n{}}}\n", "    step();\n".repeat(lines - 2));
+    let in_a_string = format!("const A: &str = \"fn a() {{\";\n{}", body(MAX_FUNCTION));
+    judge(
+        sizes_stay_small,
+        "src/flat/mod.rs",
+        &[
+            &body(MAX_FUNCTION + 1),
+            &format!("// {}", "x".repeat(MAX_LINE - 2)),
+            &"\n".repeat(MAX_FILE + 1),
+        ],
+        &[
+            &in_a_string,
+            &format!("// {}", "é".repeat(MAX_LINE - 3)),
+            &"\n".repeat(MAX_FILE),
+            &format!("type F = fn(u8);\ntrait T {{ fn f(a: [u8; 2]); }}\n{}", "x();\n".repeat(101)),
+        ],
+    );
+}
+
+#[test]
+fn a_test_file_without_its_builds_is_found() {
+    let planted = ["//! Tests.\n", "", "//! builds: arm\n", "//! builds: asan,tsan\n"];
+    let clean = ["//! builds: default\n", "//! builds: asan narrow\n//!\n//! Tests.\n"];
+    judge(builds_are_named, "tests/flat_api.rs", &planted, &clean);
+    judge(builds_are_named, "std-ext/db/tests/model.rs", &planted, &clean);
+    judge(builds_are_named, "tests/support/mod.rs", &[], &planted);
+}
+
+#[test]
+fn an_unexplained_ordering_is_found() {
+    let planted = [
+        "self.s.load(Acquire);",
+        "self.s.load(Ordering::Relaxed); // the count",
+        "// [SL-1] too far away\nlet a = 1;\nlet b = 2;\nlet c = 3;\natomic::fence(Release);",
+        "// see [the manual]\natomic::fence(SeqCst);",
+        "/// Loads [SL-1]\nfn f() {}\n#[cfg(test)]\nmod tests {}\n\nfn g() { x.load(Acquire) }",
+    ];
+    let clean = [
+        "pub use core::cmp;\nuse crate::facade::{\n    Ordering,\n    Ordering::Acquire,\n};",
+        "self.s.load(Acquire); // [SL-2]",
+        "// [SL-1] before the words,\n// and so on,\n// and so on,\n// and so on.\nfence(Release);",
+        "// Relaxed: only a hint.\nself.hint.load(Relaxed);",
+        "// [BK-1] locks\nlet old = self.s.compare_exchange(\n    a,\n    b,\n    Acquire,\n    Relaxed,\n);",
+        "#[cfg(test)]\nmod tests {\n    fn f(x: &A) { x.load(SeqCst); }\n}",
+        "/// Stores with Release.\nfn f() { log(\"Acquire\") }",
+    ];
+    judge(orderings_are_explained, "src/flat/bin.rs", &planted, &clean);
+    judge(orderings_are_explained, "src/flat/loom.rs", &[], &planted);
+}
+
+#[test]
+fn an_unargued_unsafe_is_found() {
+    let far = format!("// SAFETY: far.\n{}unsafe {{ go() }};", "let a = 1;\n".repeat(7));
+    judge(
+        unsafe_is_argued,
+        "std-ext/src/lib.rs",
+        &["let v = unsafe { go() };", "unsafe impl Send for A {}", &far],
+        &[
+            "// SAFETY: checked above.\nlet v = unsafe { go() };",
+            "// SAFETY: the words are atomic.\nunsafe impl Send for A {}\nunsafe impl Sync for A {}",
+            "/// # Safety\n/// The caller holds the lock.\npub unsafe fn f() {}",
+            "// never `unsafe {`\nlet s = \"unsafe {\";",
+        ],
+    );
+}
+
+#[test]
+fn a_primitive_without_its_pairs_is_found() {
+    let (bare, full) = ("//! A seqlock.\n", "//! A seqlock.\n//!\n//! # Synchronization\n");
+    judge(primitives_list_their_pairs, "src/sync/seqlock.rs", &[bare], &[full]);
+    judge(primitives_list_their_pairs, "src/sync/seqlock/mod.rs", &[bare], &[full]);
+    for exempt in ["src/sync/mod.rs", "src/sync/seqlock/loom.rs", "src/flat/bin.rs"] {
+        judge(primitives_list_their_pairs, exempt, &[], &[bare]);
+    }
+}
+
+#[test]
+fn an_unfinished_line_is_found() {
+    let planted = ["p.read_volatile()", "todo!()", "#[ignore = \"slow\"]", "// FIXME: later"];
+    judge(nothing_is_unfinished, "src/flat/mod.rs", &planted, &["// never volatile"]);
+}
+
+#[test]
+fn a_dishonest_word_is_found() {
+    let planted = ["// Simply wait.", "//! A blazing map."];
+    judge(words_are_honest, "src/flat/mod.rs", &planted, &["// hacksaws are simple"]);
+    judge(words_are_honest, "src/flat/utils.rs", &[""], &[]);
+}
