@@ -2,7 +2,7 @@
 //!
 //! `Lz4` against `lz4_flex`, both ways.
 
-mod support;
+use crate::support;
 
 use hedgerow::compressed::codec::{Codec, Lz4, Model, Work};
 use lz4_flex::block;

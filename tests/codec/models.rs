@@ -3,19 +3,16 @@
 //! What holds of every codec: values come back, whatever they are; damaged bytes do no harm; what was learned
 //! survives being exported; nothing allocates but training; stacks are small.
 
-mod support;
+use crate::support;
 
 use hedgerow::compressed::codec::{Choice, Codec, Corrupt, Lz4, Model, SmallText, Work};
 use std::sync::OnceLock;
 use std::thread;
-use support::alloc::{Injected, counted};
+use support::alloc::counted;
 use support::rng::Rng;
 use support::values;
 
 /// Counts what each thread asks for.
-#[global_allocator]
-static ALLOCATOR: Injected = Injected;
-
 /// So many random inputs of each kind.
 const TURNS: usize = 1000;
 

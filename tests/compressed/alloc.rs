@@ -2,16 +2,13 @@
 //!
 //! What a `CompressedMap` says that it takes is what it took, and what happens where there is no memory.
 
-mod support;
+use crate::support;
 
 use hedgerow::CompressedMap;
 use hedgerow::compressed::StoreError;
 use std::cell::RefCell;
-use support::alloc::{Injected, counted, failing, hooked};
+use support::alloc::{counted, failing, hooked};
 use support::nibbles::Nibbles;
-
-#[global_allocator]
-static ALLOCATOR: Injected = Injected;
 
 fn text(n: usize) -> Vec<u8> {
     format!("{{\"name\": \"number {n}\", \"rank\": {}, \"kind\": \"number\"}}", n * 7).into_bytes()

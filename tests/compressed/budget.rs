@@ -2,7 +2,7 @@
 //!
 //! `CompressedMap` where its budget is used up: what is learned then, and that there is a way back.
 
-mod support;
+use crate::support;
 
 use hedgerow::CompressedMap;
 use hedgerow::compressed::codec::{Codec, Corrupt, Model, Work};

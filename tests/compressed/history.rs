@@ -3,7 +3,7 @@
 //! `CompressedMap` is linearizable key by key while values are compressed, moved, made hot, folded and compacted:
 //! random plans on maps of few segments, recorded and explained by a sequential map.
 
-mod support;
+use crate::support;
 
 use hedgerow::CompressedMap;
 use std::fmt;

@@ -2,7 +2,7 @@
 //!
 //! `CompressedMap` against std's `HashMap`, under budgets so small that everything that can happen does.
 
-mod support;
+use crate::support;
 
 use hedgerow::CompressedMap;
 use hedgerow::compressed::{Policy, ReadError, StoreError};

@@ -2,7 +2,7 @@
 //!
 //! How much of compressing and learning one call to a `CompressedMap` does: counted in bytes and turns, not timed.
 
-mod support;
+use crate::support;
 
 use hedgerow::CompressedMap;
 use hedgerow::compressed::codec::{Codec, Corrupt, Lesson, Model, Samples, Work};

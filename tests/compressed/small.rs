@@ -5,17 +5,14 @@
 
 #![cfg(feature = "lz4")]
 
-mod support;
+use crate::support;
 
 use hedgerow::CompressedMap;
 use hedgerow::compressed::StoreError;
 use hedgerow::compressed::codec::{Codec, Corrupt, Lz4, Model};
 use std::thread;
-use support::alloc::{Injected, counted, peak};
+use support::alloc::{counted, peak};
 use support::rng::Rng;
-
-#[global_allocator]
-static ALLOCATOR: Injected = Injected;
 
 /// What readings have in common, as firmware would carry it along.
 const COMMON: &[u8] = concat!(

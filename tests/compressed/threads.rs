@@ -2,7 +2,7 @@
 //!
 //! `CompressedMap` with many threads: histories of each key, and what is left at rest.
 
-mod support;
+use crate::support;
 
 use hedgerow::CompressedMap;
 use hedgerow::compressed::Policy;

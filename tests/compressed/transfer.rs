@@ -2,7 +2,7 @@
 //!
 //! `CompressedMap`: entries that go from one map to another as bytes, hostile bytes, and memory that forgets.
 
-mod support;
+use crate::support;
 
 use hedgerow::CompressedMap;
 use hedgerow::compressed::codec::SmallText;

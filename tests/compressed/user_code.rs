@@ -2,7 +2,7 @@
 //!
 //! `CompressedMap`: codecs, merges and closures that panic, lie, or call the map.
 
-mod support;
+use crate::support;
 
 use hedgerow::CompressedMap;
 use hedgerow::compressed::codec::{Codec, Corrupt, Lesson, Model, Samples, Work};

@@ -3,19 +3,16 @@
 //! Memory that runs out, and memory that is not needed: `try_` forms say so and hand everything back, an empty map
 //! allocates nothing, what is removed makes room for what comes, all is given back.
 
-mod support;
+use crate::support;
 
 use hedgerow::FenceMap;
 use hedgerow::error::{TryError, TryInsertError};
 use hedgerow::fence::Op;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use support::alloc::{Injected, counted, failing, hooked};
+use support::alloc::{counted, failing, hooked};
 use support::rng::mix;
 use support::within;
-
-#[global_allocator]
-static ALLOCATOR: Injected = Injected;
 
 const FOR_EVER: u64 = u64::MAX;
 

@@ -2,7 +2,7 @@
 //!
 //! `FenceMap`'s batches: against `BTreeMap` by one thread, and as of one moment with many.
 
-mod support;
+use crate::support;
 
 use hedgerow::FenceMap;
 use hedgerow::error::TryError;
@@ -13,13 +13,10 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use support::alloc::{Injected, failing};
+use support::alloc::failing;
 use support::compare::compare_by_cmp;
 use support::rng::{Rng, mix};
 use support::{must_panic, planned_panic, rounds, seed, within};
-
-#[global_allocator]
-static ALLOCATOR: Injected = Injected;
 
 const MOMENT: Duration = Duration::from_millis(1500);
 

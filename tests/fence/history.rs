@@ -4,12 +4,10 @@
 //! Random plans on shared maps, recorded and explained by a sequential map of all keys.
 #![allow(clippy::borrowed_box, reason = "keys that are owned")]
 
-mod support;
+use crate::support;
 
-#[path = "support/ordered_play.rs"]
-mod ordered_play;
-#[path = "support/plain.rs"]
-mod plain;
+use crate::ordered_play;
+use crate::plain;
 
 use hedgerow::OrdMap;
 use hedgerow::fence::Op;

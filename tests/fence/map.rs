@@ -3,7 +3,7 @@
 //! `FenceMap` against `BTreeMap`, by one thread: every operation, sizes from nothing to several fences, keys and
 //! values of many types, and the ends of each type.
 
-mod support;
+use crate::support;
 
 use hedgerow::FenceMap;
 use hedgerow::fence::{Op, Ranking};

@@ -2,7 +2,7 @@
 //!
 //! `FenceMap` whose fences give leaves away, are split and joined: nothing of it may show but in its figures.
 
-mod support;
+use crate::support;
 
 use hedgerow::FenceMap;
 use hedgerow::fence::{Op, Ranking};

@@ -2,7 +2,7 @@
 //!
 //! `FenceMap` while several threads write: what must hold at any moment, and what must be left at the end.
 
-mod support;
+use crate::support;
 
 use hedgerow::FenceMap;
 use hedgerow::fence::{Op, Ranking};

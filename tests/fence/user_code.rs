@@ -3,7 +3,7 @@
 //! `FenceMap` and what its user brings: an `Ord` that is none or panics, a ranking that lies, closures that call the
 //! map. Answers may be wrong; the map ends what it began, and is whole afterwards.
 
-mod support;
+use crate::support;
 
 use hedgerow::FenceMap;
 use hedgerow::fence::{Op, Ranking};

@@ -3,7 +3,7 @@
 //! `FenceWorkers`: nothing that was accepted is lost, a panic fails one ticket, nobody waits for ever.
 #![cfg(feature = "std-ext")]
 
-mod support;
+use crate::support;
 
 use hedgerow::FenceMap;
 use hedgerow::fence::Op;

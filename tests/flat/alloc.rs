@@ -4,7 +4,7 @@
 //! back, growth that cannot allocate costs speed and no entry, an empty map allocates nothing, all
 //! is given back, and an allocator may itself use the map.
 
-mod support;
+use crate::support;
 
 use hedgerow::FlatMap;
 use hedgerow::error::{TryInsertError, TryReserveError};
@@ -12,13 +12,10 @@ use hedgerow::flat::Op;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::hint::black_box;
-use support::alloc::{Injected, counted, failing, hooked};
+use support::alloc::{counted, failing, hooked};
 use support::hashers::{self, Mapped};
 use support::rng::mix;
 use support::{ignore, within};
-
-#[global_allocator]
-static ALLOCATOR: Injected = Injected;
 
 const FOR_EVER: u64 = u64::MAX;
 

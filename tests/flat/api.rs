@@ -3,7 +3,7 @@
 //! `FlatMap`'s interface from outside: what a user of std's `HashMap` expects of construction,
 //! look-ups, errors and traits.
 
-mod support;
+use crate::support;
 
 use hedgerow::FlatMap;
 use hedgerow::error::{Busy, TryInsertError, TryReserveError};

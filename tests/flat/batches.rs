@@ -2,7 +2,7 @@
 //!
 //! Batches, cursors and the ways of changing one entry that are built on `compute`.
 
-mod support;
+use crate::support;
 
 use hedgerow::FlatMap;
 use hedgerow::entry::Entry;

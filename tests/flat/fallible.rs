@@ -3,7 +3,7 @@
 //! The operations of `FlatMap` that neither wait nor abort: what cannot be done at once is handed back, and
 //! has not been done; what can be done is done as by their twins.
 
-mod support;
+use crate::support;
 
 use hedgerow::FlatMap;
 use hedgerow::error::{Busy, TryInsertError, TryReserveError};
@@ -13,13 +13,10 @@ use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
-use support::alloc::{Injected, failing, stop_failing};
+use support::alloc::{failing, stop_failing};
 use support::hashers::{self, Mapped};
 use support::rng::Rng;
 use support::{ignore, rounds, seed, within};
-
-#[global_allocator]
-static ALLOCATOR: Injected = Injected;
 
 const FOR_EVER: u64 = u64::MAX;
 

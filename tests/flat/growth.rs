@@ -3,7 +3,7 @@
 //! What holds of the whole map while it grows: no key is lost or doubled, iteration sees each lasting key
 //! exactly once, growth comes when it should, and churn takes no more memory.
 
-mod support;
+use crate::support;
 
 use hedgerow::FlatMap;
 use std::cell::Cell;

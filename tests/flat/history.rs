@@ -4,13 +4,11 @@
 //! while the map grows beside them, are explained by a sequential map; maps that are broken on
 //! purpose are refused.
 
-mod support;
+use crate::support;
 
-#[path = "support/play.rs"]
-mod play;
+use crate::play;
 
-#[path = "support/second_opinion.rs"]
-mod second_opinion;
+use crate::second_opinion;
 
 use hedgerow::FlatMap;
 use hedgerow::error::{Busy, TryInsertError};

@@ -3,7 +3,7 @@
 //! Every layout of key and value against std's `StdMap`: random operations on both, the same
 //! answers, the same contents, with good and bad hashers.
 
-mod support;
+use crate::support;
 
 use hedgerow::flat::{FlatTable, Op};
 use hedgerow::{FlatMap, HashMap};

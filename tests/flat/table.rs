@@ -3,7 +3,7 @@
 //! `FlatTable` from outside: operations of all layouts against std's `HashMap`, fill, errors, user code
 //! that panics or calls back, threads.
 
-mod support;
+use crate::support;
 
 use hedgerow::FlatTable;
 use hedgerow::error::{Busy, Full, TryInsertError};

@@ -4,7 +4,7 @@
 //! panic, call back into the map, or lie. Nothing is lost but what they lie about, and nothing
 //! stays locked.
 
-mod support;
+use crate::support;
 
 use hedgerow::flat::Op;
 use hedgerow::{FlatMap, HashMap};

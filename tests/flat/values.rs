@@ -3,7 +3,7 @@
 //! What holds of single values while the map grows: none is torn, none is another key's, and no change is
 //! lost or counted twice.
 
-mod support;
+use crate::support;
 
 use hedgerow::FlatMap;
 use hedgerow::flat::{FlatTable, Op};
@@ -446,7 +446,7 @@ fn one_insert_wins_and_one_remove_gets_it() {
             for (key, (wins, removals)) in wins.iter().zip(&removals).enumerate() {
                 let left = wins.load(Ordering::Relaxed) - removals.load(Ordering::Relaxed);
                 let there = map.contains_key(&(key as u64));
-                assert_eq!(left, there.into(), "{key}: wins less removals is not what is left");
+                assert_eq!(left, u64::from(there), "{key}: wins less removals is not what is left");
             }
             assert_consistent(&map);
         }

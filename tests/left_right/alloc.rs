@@ -2,19 +2,16 @@
 //!
 //! Memory that runs out under `LeftRightMap`, and where it asks for none.
 
-mod support;
+use crate::support;
 
 use hedgerow::LeftRightMap;
 use hedgerow::error::TryInsertError;
 use hedgerow::left_right::{Keep, ReadHandle, WriteHandle};
 use std::collections::HashMap;
-use support::alloc::{Injected, counted, failing};
+use support::alloc::{counted, failing};
 use support::hashers::{self, Mapped};
 use support::rng::Rng;
 use support::seed;
-
-#[global_allocator]
-static ALLOCATOR: Injected = Injected;
 
 const FOR_EVER: u64 = u64::MAX;
 

@@ -3,7 +3,7 @@
 //! `LeftRightMap` from outside: against a model, what it drops and when, readers that are stuck, writers that
 //! panic.
 
-mod support;
+use crate::support;
 
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{

@@ -3,7 +3,7 @@
 //! A thread that is stopped for long while it looks: the writer of a `LeftRightMap` goes on beside, by notes that
 //! grow with the keys and not with the changes, and when the thread lets go everything appears.
 
-mod support;
+use crate::support;
 
 use hedgerow::LeftRightMap;
 use hedgerow::error::TryReserveError;

@@ -2,7 +2,7 @@
 //!
 //! `LeftRightTable` from outside: against a model, beside readers, full, and where readers are in the way.
 
-mod support;
+use crate::support;
 
 use hedgerow::LeftRightTable;
 use hedgerow::error::TryInsertError;

@@ -2,7 +2,7 @@
 //!
 //! `LeftRightMap` where the user's code panics, or contradicts itself.
 
-mod support;
+use crate::support;
 
 use hedgerow::LeftRightMap;
 use hedgerow::left_right::{Keep, LeftRightTable, ReadHandle, SharedWriteHandle, WriteHandle};

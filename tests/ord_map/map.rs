@@ -3,7 +3,7 @@
 //! `OrdMap` from outside, by one thread: every operation against `BTreeMap`, keys of many types, what is dropped
 //! and when, guards.
 
-mod support;
+use crate::support;
 
 use hedgerow::OrdMap;
 use hedgerow::error::TryInsertError;

@@ -3,7 +3,7 @@
 //! `OrdMap` while several threads write: what must hold at any moment, what must be left at the end, and what
 //! was dropped.
 
-mod support;
+use crate::support;
 
 use hedgerow::OrdMap;
 use hedgerow::fence::{Op, Ranking};

@@ -3,7 +3,7 @@
 //! `OrdMap` and what its user brings: an `Ord` that is none or panics, a `Clone` or a `Drop` that panics or
 //! calls the map, a ranking that lies. Answers may be wrong; the map ends what it began, and drops everything once.
 
-mod support;
+use crate::support;
 
 use hedgerow::OrdMap;
 use hedgerow::fence::{Op, Ranking};

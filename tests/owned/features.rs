@@ -2,7 +2,7 @@
 //!
 //! What the features `serde` and `rayon` add to the maps of owned data.
 
-mod support;
+use crate::support;
 
 use hedgerow::owned::pin;
 use hedgerow::{BytesMap, HashMap, OrdMap};
@@ -11,10 +11,7 @@ use serde::Deserialize;
 use serde::de::value::{Error, MapDeserializer};
 use std::collections::HashMap as StdMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use support::alloc::{Injected, counted};
-
-#[global_allocator]
-static ALLOCATOR: Injected = Injected;
+use support::alloc::counted;
 
 type Map = HashMap<String, Vec<u64>>;
 

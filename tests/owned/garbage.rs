@@ -2,7 +2,7 @@
 //! What the maps of owned data free, and when: while destructors are slow, never return, panic or write to the map,
 //! and while guards are held. Each test has a process of its own, because guards hold for all maps of a process.
 
-mod support;
+use crate::support;
 
 use hedgerow::entry::Entry;
 use hedgerow::fence::Op;

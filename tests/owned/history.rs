@@ -3,10 +3,9 @@
 //! `HashMap` is linearizable key by key, like `FlatMap`: random plans on shared maps, recorded and
 //! explained by a sequential map. Each value is an allocation that says whether it is torn or freed.
 
-mod support;
+use crate::support;
 
-#[path = "support/play.rs"]
-mod play;
+use crate::play;
 
 use hedgerow::HashMap;
 use hedgerow::error::Busy;

@@ -3,7 +3,7 @@
 //! `HashMap` from outside: what it drops and when, guards, threads that end, user code that panics
 //! or calls back.
 
-mod support;
+use crate::support;
 
 use hedgerow::error::TryInsertError;
 use hedgerow::owned::{Guard, Handle, Op, OwnedGuard, Removed, pin};

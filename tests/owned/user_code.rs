@@ -2,7 +2,7 @@
 //! The maps of owned data and what their user brings: a `Hash`, `Eq`, `Ord` or `Clone` that lies, and odd layouts.
 //! Answers to a liar may be wrong; the map ends what it began, and drops everything once.
 
-mod support;
+use crate::support;
 
 use hedgerow::owned::{Op, Removed, pin};
 use hedgerow::{BytesMap, HashMap, OrdMap};

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! Rules that the tree breaks in places: `ceilings.txt` has the number of violations of each rule in each folder.
 //!
 //! A number only shrinks: a folder above its ceiling fails, and so does one below it, until the lower number is

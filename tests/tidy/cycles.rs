@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! No file of a crate imports itself by way of others, except for the groups of files in `cycles.txt`.
 //!
 //! A name is followed through the re-exports of a `mod.rs` to the file that defines it. A re-export is an import only

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! Rules of imports: layers of the core, and cycles between files of a crate.
 
 use crate::{
@@ -28,7 +30,7 @@ const ROOMS: [(&str, u8); 16] = [
 /// The room of `lib.rs`, where every re-export lives.
 const ROOT: &str = "lib";
 
-pub fn imports_point_one_way(path: &str, text: &str) -> Vec<Violation> {
+pub(crate) fn imports_point_one_way(path: &str, text: &str) -> Vec<Violation> {
     let Some((home, depth)) = home(path) else { return Vec::new() };
     let Some(layer) = layer(home) else {
         return vec![Violation::new(path, 0, format!("`{home}` is no room: give it a layer"))];
@@ -77,14 +79,14 @@ pub fn imports_point_one_way(path: &str, text: &str) -> Vec<Violation> {
 }
 
 /// The room that a file of the core stands in, and how many modules deep.
-pub fn home(path: &str) -> Option<(&str, usize)> {
+pub(crate) fn home(path: &str) -> Option<(&str, usize)> {
     let module = path.strip_prefix("src/")?.strip_suffix(".rs")?;
     let module = module.strip_suffix("/mod").unwrap_or(module);
     let depth = if module == ROOT { 0 } else { module.split('/').count() };
     Some((module.split('/').next()?, depth))
 }
 
-pub fn layer(room: &str) -> Option<u8> {
+pub(crate) fn layer(room: &str) -> Option<u8> {
     ROOMS.iter().find(|(name, _)| *name == room).map(|&(_, layer)| layer)
 }
 

@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! Rules of language: each comment, doc page, message and name is checked against what `CONTRIBUTING.md` asks for.
 //!
 //! Prose is read in blocks: consecutive comment lines, a paragraph of a page, or one string literal with several
@@ -158,7 +160,7 @@ const QUESTIONING: &[&str] = &[
     "question",
 ];
 
-pub fn phrases_are_plain(path: &str, text: &str) -> Vec<Violation> {
+pub(crate) fn phrases_are_plain(path: &str, text: &str) -> Vec<Violation> {
     let mut found = Vec::new();
     for block in blocks(path, text) {
         let words = block.words();
@@ -185,7 +187,7 @@ fn follows(words: &[Word], phrase: &str) -> bool {
 }
 
 /// "Who asks waits", "what is removed is dropped": each clause belongs to a noun.
-pub fn clauses_have_nouns(path: &str, text: &str) -> Vec<Violation> {
+pub(crate) fn clauses_have_nouns(path: &str, text: &str) -> Vec<Violation> {
     let mut found = Vec::new();
     for block in blocks(path, text) {
         let words = block.words();
@@ -216,7 +218,7 @@ pub fn clauses_have_nouns(path: &str, text: &str) -> Vec<Violation> {
 }
 
 /// "What a buffer begins with" describes an item without naming a thing: "The first bytes of a buffer" does.
-pub fn descriptions_name_things(path: &str, text: &str) -> Vec<Violation> {
+pub(crate) fn descriptions_name_things(path: &str, text: &str) -> Vec<Violation> {
     let mut found = Vec::new();
     for block in blocks(path, text).iter().filter(|block| !block.heading) {
         let words = block.words();
@@ -231,7 +233,7 @@ pub fn descriptions_name_things(path: &str, text: &str) -> Vec<Violation> {
     found
 }
 
-pub fn names_are_known(path: &str, text: &str) -> Vec<Violation> {
+pub(crate) fn names_are_known(path: &str, text: &str) -> Vec<Violation> {
     let mut found = Vec::new();
     if !path.ends_with(".rs") {
         return found;

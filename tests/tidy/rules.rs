@@ -1,3 +1,5 @@
+//! builds: default
+//!
 //! Rules of code: sizes, atomics, orderings, `unsafe`, builds of tests.
 
 use crate::{
@@ -38,7 +40,7 @@ const BANNED_FILES: [&str; 5] = ["utils", "util", "helpers", "misc", "common"];
 /// has the others.
 const BUILDS: [&str; 5] = ["asan", "default", "narrow", "portable", "tsan"];
 
-pub fn atomics_come_from_the_facade(path: &str, text: &str) -> Vec<Violation> {
+pub(crate) fn atomics_come_from_the_facade(path: &str, text: &str) -> Vec<Violation> {
     // The database is an application of the maps: it runs on `std` only, and no model checks it.
     if path == FACADE || path == MEMBARRIER || path.starts_with("std-ext/db/") {
         return Vec::new();
@@ -61,7 +63,7 @@ pub fn atomics_come_from_the_facade(path: &str, text: &str) -> Vec<Violation> {
 }
 
 /// The page of pairs, which says that it has all of them, has them.
-pub fn labels_are_listed(files: &[(String, String)]) -> Vec<Violation> {
+pub(crate) fn labels_are_listed(files: &[(String, String)]) -> Vec<Violation> {
     const PAGE: &str = "src/docs/ordering.rs";
     let page = &files.iter().find(|(path, _)| path == PAGE).expect("there is such a page").1;
     let mut found = Vec::new();
@@ -82,7 +84,7 @@ pub fn labels_are_listed(files: &[(String, String)]) -> Vec<Violation> {
     found
 }
 
-pub fn sizes_stay_small(path: &str, text: &str) -> Vec<Violation> {
+pub(crate) fn sizes_stay_small(path: &str, text: &str) -> Vec<Violation> {
     let mut found = Vec::new();
     let lines = text.lines().count();
     if lines > MAX_FILE {
@@ -110,7 +112,7 @@ pub fn sizes_stay_small(path: &str, text: &str) -> Vec<Violation> {
 }
 
 /// CI reads from a test file's first line which builds it serves beside the default one.
-pub fn builds_are_named(path: &str, text: &str) -> Vec<Violation> {
+pub(crate) fn builds_are_named(path: &str, text: &str) -> Vec<Violation> {
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     if !["tests", "std-ext/db/tests"].contains(&folder) {
         return Vec::new();
@@ -123,7 +125,7 @@ pub fn builds_are_named(path: &str, text: &str) -> Vec<Violation> {
     wrong.map(|name| Violation::new(path, 0, format!("no build is called {name:?}"))).collect()
 }
 
-pub fn orderings_are_explained(path: &str, text: &str) -> Vec<Violation> {
+pub(crate) fn orderings_are_explained(path: &str, text: &str) -> Vec<Violation> {
     if is_test(path) {
         return Vec::new();
     }
@@ -150,7 +152,7 @@ pub fn orderings_are_explained(path: &str, text: &str) -> Vec<Violation> {
     found
 }
 
-pub fn unsafe_is_argued(path: &str, text: &str) -> Vec<Violation> {
+pub(crate) fn unsafe_is_argued(path: &str, text: &str) -> Vec<Violation> {
     let source = Source::read(text);
     let mut found = Vec::new();
     for (i, line) in source.code.iter().enumerate() {
@@ -166,7 +168,7 @@ pub fn unsafe_is_argued(path: &str, text: &str) -> Vec<Violation> {
     found
 }
 
-pub fn primitives_list_their_pairs(path: &str, text: &str) -> Vec<Violation> {
+pub(crate) fn primitives_list_their_pairs(path: &str, text: &str) -> Vec<Violation> {
     let Some(name) = path.strip_prefix("src/sync/") else { return Vec::new() };
     // A primitive is a file here, or the root of a folder here.
     let primitive =
@@ -178,7 +180,7 @@ pub fn primitives_list_their_pairs(path: &str, text: &str) -> Vec<Violation> {
     vec![Violation::new(path, 0, "no `//! # Synchronization` section".into())]
 }
 
-pub fn nothing_is_unfinished(path: &str, text: &str) -> Vec<Violation> {
+pub(crate) fn nothing_is_unfinished(path: &str, text: &str) -> Vec<Violation> {
     let lines = text.lines().enumerate();
     lines
         .flat_map(|(i, line)| {
@@ -188,7 +190,7 @@ pub fn nothing_is_unfinished(path: &str, text: &str) -> Vec<Violation> {
         .collect()
 }
 
-pub fn words_are_honest(path: &str, text: &str) -> Vec<Violation> {
+pub(crate) fn words_are_honest(path: &str, text: &str) -> Vec<Violation> {
     let mut found = Vec::new();
     let stem = Path::new(path).file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
     if BANNED_FILES.contains(&&*stem) {
@@ -213,12 +215,12 @@ fn has_label(comment: &str) -> bool {
 }
 
 /// Files of models: they alone may name loom.
-pub fn is_model(path: &str) -> bool {
+pub(crate) fn is_model(path: &str) -> bool {
     path.ends_with("/loom.rs") || path.ends_with("_loom.rs") || path.contains("/loom/")
 }
 
 /// Files that hold nothing but tests.
-pub fn is_test(path: &str) -> bool {
+pub(crate) fn is_test(path: &str) -> bool {
     is_model(path) || path.ends_with("/tests.rs") || path.contains("/tests/")
 }
 

@@ -1,15 +1,17 @@
+//! builds: default
+//!
 //! How the rules read a file: code, comments and strings apart.
 
 use std::fmt;
 
-pub struct Violation {
-    pub path: String,
-    pub line: usize,
-    pub what: String,
+pub(crate) struct Violation {
+    pub(crate) path: String,
+    pub(crate) line: usize,
+    pub(crate) what: String,
 }
 
 impl Violation {
-    pub fn new(path: &str, index: usize, what: String) -> Self {
+    pub(crate) fn new(path: &str, index: usize, what: String) -> Self {
         Self { path: path.into(), line: index + 1, what }
     }
 }
@@ -21,15 +23,15 @@ impl fmt::Display for Violation {
 }
 
 /// A file's lines twice: the code without comments and strings, and the comments alone; and its strings.
-pub struct Source {
-    pub code: Vec<String>,
-    pub comments: Vec<String>,
+pub(crate) struct Source {
+    pub(crate) code: Vec<String>,
+    pub(crate) comments: Vec<String>,
     /// The text of each string literal of more than one character, and its line.
-    pub strings: Vec<(usize, String)>,
+    pub(crate) strings: Vec<(usize, String)>,
 }
 
 impl Source {
-    pub fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let chars: Vec<char> = text.chars().collect();
         let (mut code, mut comments) = (String::new(), String::new());
         let (mut strings, mut line) = (Vec::new(), 0);
@@ -56,7 +58,12 @@ impl Source {
 
     /// Whether a comment that satisfies `wanted` stands at line `i`, in its statement, or within
     /// `reach` lines above; a comment that ends within reach counts whole.
-    pub fn comment_near(&self, i: usize, reach: usize, wanted: impl Fn(&str) -> bool) -> bool {
+    pub(crate) fn comment_near(
+        &self,
+        i: usize,
+        reach: usize,
+        wanted: impl Fn(&str) -> bool,
+    ) -> bool {
         let ends = |l: &str| l.is_empty() || l.ends_with([';', '{', '}']);
         let mut first = i;
         while first > 0 && i - first < 8 && !ends(self.code[first - 1].trim()) {
@@ -71,7 +78,7 @@ impl Source {
     }
 
     /// Which lines belong to an item under `#[cfg(test)]` or `#[cfg(all(test, ..))]`.
-    pub fn test_lines(&self) -> Vec<bool> {
+    pub(crate) fn test_lines(&self) -> Vec<bool> {
         let mut marked = vec![false; self.code.len()];
         for (i, line) in self.code.iter().enumerate() {
             let at = line.find("#[cfg(test").or_else(|| line.find("#[cfg(all(test"));
@@ -138,7 +145,7 @@ fn quoted_end(chars: &[char], start: usize, quote: char) -> usize {
 
 /// The line in which the first block after line `i`, column `at` ends; `None` where the item ends
 /// without one.
-pub fn block_end(code: &[String], i: usize, at: usize) -> Option<usize> {
+pub(crate) fn block_end(code: &[String], i: usize, at: usize) -> Option<usize> {
     let (mut braces, mut brackets) = (0_u32, 0_u32);
     for (k, line) in code.iter().enumerate().skip(i) {
         for c in line[if k == i { at } else { 0 }..].chars() {
@@ -158,7 +165,7 @@ pub fn block_end(code: &[String], i: usize, at: usize) -> Option<usize> {
 }
 
 /// Where `word` stands in `text` as a word of its own.
-pub fn words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+pub(crate) fn words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     text.match_indices(word).map(|(at, _)| at).filter(move |&at| {
         let joined_left = text[..at].ends_with(is_word);
         let joined_right = word.ends_with(is_word) && text[at + word.len()..].starts_with(is_word);
@@ -167,7 +174,7 @@ pub fn words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 
 }
 
 /// The first segments of the paths that follow a `crate::`: one, or those of a braced list.
-pub fn first_names(rest: &str) -> Vec<&str> {
+pub(crate) fn first_names(rest: &str) -> Vec<&str> {
     let Some(list) = rest.strip_prefix('{') else { return vec![first_name(rest)] };
     let (mut names, mut start, mut open) = (Vec::new(), 0, 0);
     for (at, c) in list.char_indices() {
@@ -189,12 +196,12 @@ pub fn first_names(rest: &str) -> Vec<&str> {
 
 /// The identifier that `path` starts with; nothing for a macro, which lives at the root whatever
 /// room defines it.
-pub fn first_name(path: &str) -> &str {
+pub(crate) fn first_name(path: &str) -> &str {
     let path = path.trim_start();
     let (name, rest) = path.split_at(path.find(|c| !is_word(c)).unwrap_or(path.len()));
     if rest.starts_with('!') { "" } else { name }
 }
 
-pub fn is_word(c: char) -> bool {
+pub(crate) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }

@@ -1,0 +1,18 @@
+//! builds: asan default narrow portable tsan
+//!
+//! `LeftRightMap` and `LeftRightTable` from outside, one module a subject. Each module says in its first line for which builds it is.
+
+mod alloc;
+#[cfg(feature = "serde")]
+mod features;
+mod map;
+mod stuck;
+#[path = "../support/mod.rs"]
+mod support;
+mod table;
+mod user_code;
+
+use support::alloc::Injected;
+
+#[global_allocator]
+static ALLOCATOR: Injected = Injected;
