@@ -1,6 +1,6 @@
 //! builds: asan default narrow
 //!
-//! The codecs of compressed values, one module a subject. Each module says in its first line for which builds it is.
+//! The codecs of compressed values: one module a subject, each with its builds in the first line.
 
 mod lz4;
 mod models;

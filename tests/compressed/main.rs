@@ -1,6 +1,6 @@
 //! builds: asan default narrow portable tsan
 //!
-//! `CompressedMap` from outside, one module a subject. Each module says in its first line for which builds it is.
+//! `CompressedMap` from outside: one module a subject, each with its builds in the first line.
 
 mod alloc;
 mod budget;

@@ -1,6 +1,6 @@
 //! builds: asan default narrow portable tsan
 //!
-//! `FlatMap` and `FlatTable` from outside, one module a subject. Each module says in its first line for which builds it is.
+//! `FlatMap` and `FlatTable` from outside: one module a subject, each with its builds in the first line.
 
 mod alloc;
 mod api;

@@ -1,6 +1,6 @@
 //! builds: asan default narrow portable tsan
 //!
-//! `LeftRightMap` and `LeftRightTable` from outside, one module a subject. Each module says in its first line for which builds it is.
+//! `LeftRightMap` and `LeftRightTable` from outside: one module a subject, each with its builds in the first line.
 
 mod alloc;
 #[cfg(feature = "serde")]

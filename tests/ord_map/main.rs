@@ -1,6 +1,6 @@
 //! builds: asan default tsan
 //!
-//! `OrdMap` from outside, one module a subject. Each module says in its first line for which builds it is.
+//! `OrdMap` from outside: one module a subject, each with its builds in the first line.
 
 mod map;
 #[path = "../support/mod.rs"]

@@ -1,6 +1,6 @@
 //! builds: asan narrow portable tsan
 //!
-//! `HashMap` and `BytesMap` from outside, one module a subject. Each module says in its first line for which builds it is.
+//! `HashMap` and `BytesMap` from outside: one module a subject, each with its builds in the first line.
 
 #[cfg(all(feature = "serde", feature = "rayon"))]
 mod features;

@@ -111,18 +111,86 @@ pub(crate) fn sizes_stay_small(path: &str, text: &str) -> Vec<Violation> {
     found
 }
 
+/// The folders whose files, and the folders in them, are test binaries.
+const TESTS: [&str; 2] = ["tests", "std-ext/db/tests"];
+/// Folders in them that are no binary.
+const NO_BINARIES: [&str; 2] = ["support", "embedded"];
+
 /// CI reads from a test file's first line which builds it serves beside the default one.
 pub(crate) fn builds_are_named(path: &str, text: &str) -> Vec<Violation> {
-    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    if !["tests", "std-ext/db/tests"].contains(&folder) {
+    let Some((_, inside)) = TESTS.iter().find_map(|folder| below(path, folder)) else {
+        return Vec::new();
+    };
+    let in_tests = match inside.split_once('/') {
+        None => true,
+        Some((folder, _)) if NO_BINARIES.contains(&folder) => false,
+        Some((_, "main.rs")) => true,
+        // A module without tests is a help for the others.
+        Some((_, module)) => !module.contains('/') && has_tests(text),
+    };
+    if !in_tests {
         return Vec::new();
     }
-    let first = text.lines().next().unwrap_or_default();
-    let Some(names) = first.strip_prefix("//! builds: ") else {
+    let Some(names) = builds(text) else {
         return vec![Violation::new(path, 0, "no `//! builds: NAME...` in the first line".into())];
     };
-    let wrong = names.split(' ').filter(|name| !BUILDS.contains(name));
+    let wrong = names.iter().filter(|name| !BUILDS.contains(name));
     wrong.map(|name| Violation::new(path, 0, format!("no build is called {name:?}"))).collect()
+}
+
+/// The folder, and the rest of a path that begins with it.
+fn below<'a>(path: &'a str, folder: &'a str) -> Option<(&'a str, &'a str)> {
+    path.strip_prefix(folder)?.strip_prefix('/').map(|inside| (folder, inside))
+}
+
+fn has_tests(text: &str) -> bool {
+    Source::read(text).code.iter().any(|line| line.contains("#[test]"))
+}
+
+fn builds(text: &str) -> Option<Vec<&str>> {
+    Some(text.lines().next()?.strip_prefix("//! builds: ")?.split(' ').collect())
+}
+
+/// A binary of several modules: each file is a module of it, is for builds that the binary is for, and can be run
+/// without the others, since CI names modules by the beginnings of their tests' names.
+pub(crate) fn modules_are_whole(files: &[(String, String)]) -> Vec<Violation> {
+    let mut found = Vec::new();
+    for (main, text) in files {
+        let Some(folder) = main.strip_suffix("main.rs") else { continue };
+        if !TESTS
+            .iter()
+            .any(|tests| below(folder, tests).is_some_and(|f| f.1.matches('/').count() == 1))
+        {
+            continue;
+        }
+        let code = Source::read(text).code;
+        let served = builds(text).unwrap_or_default();
+        let modules = files.iter().filter_map(|(path, text)| {
+            let name = path.strip_prefix(folder)?.strip_suffix(".rs")?;
+            (name != "main" && !name.contains('/')).then_some((path, name, text))
+        });
+        let modules: Vec<_> = modules.collect();
+        for (path, name, text) in &modules {
+            if !code.iter().any(|line| line.trim() == format!("mod {name};")) {
+                found.push(Violation::new(path, 0, format!("is no module of {main}")));
+            }
+            for build in builds(text).unwrap_or_default() {
+                if !served.contains(&build) {
+                    found.push(Violation::new(main, 0, format!("`{name}` is for {build}")));
+                }
+            }
+            for (_, other, _) in &modules {
+                if other != name && other.ends_with(name) {
+                    found.push(Violation::new(
+                        path,
+                        0,
+                        format!("its name is the end of `{other}`"),
+                    ));
+                }
+            }
+        }
+    }
+    found
 }
 
 pub(crate) fn orderings_are_explained(path: &str, text: &str) -> Vec<Violation> {
@@ -267,11 +335,45 @@ fn a_long_line_function_or_file_is_found() {
 
 #[test]
 fn a_test_file_without_its_builds_is_found() {
-    let planted = ["//! Tests.\n", "", "//! builds: arm\n", "//! builds: asan,tsan\n"];
-    let clean = ["//! builds: default\n", "//! builds: asan narrow\n//!\n//! Tests.\n"];
-    judge(builds_are_named, "tests/flat_api.rs", &planted, &clean);
-    judge(builds_are_named, "std-ext/db/tests/model.rs", &planted, &clean);
+    let planted = [
+        "//! Tests.\n#[test]",
+        "#[test]",
+        "//! builds: arm\n#[test]",
+        "//! builds: asan,tsan\n#[test]",
+    ];
+    let clean =
+        ["//! builds: default\n#[test]", "//! builds: asan narrow\n//!\n//! Tests.\n#[test]"];
+    for path in
+        ["tests/serde.rs", "tests/flat/api.rs", "tests/flat/main.rs", "std-ext/db/tests/model.rs"]
+    {
+        judge(builds_are_named, path, &planted, &clean);
+    }
+    judge(builds_are_named, "tests/flat/main.rs", &["mod api;"], &[]);
+    judge(builds_are_named, "tests/flat/plays.rs", &[], &["fn play() {}"]);
     judge(builds_are_named, "tests/support/mod.rs", &[], &planted);
+}
+
+#[test]
+fn a_module_that_no_build_runs_is_found() {
+    let files = |modules: &[(&str, &str)]| -> Vec<(String, String)> {
+        modules
+            .iter()
+            .map(|(name, text)| (format!("tests/flat/{name}.rs"), (*text).into()))
+            .collect()
+    };
+    let main =
+        "//! builds: asan default\nmod api;\n#[cfg(x)]\nmod map;\n#[path = \"../x.rs\"]\nmod x;";
+    let api = ("api", "//! builds: asan\n#[test]");
+    let clean = [("main", main), api, ("map", "//! builds: default\n#[test]")];
+    assert!(modules_are_whole(&files(&clean)).is_empty());
+    let planted = [
+        [("main", main), api, ("maps", "//! builds: default\n#[test]")],
+        [("main", main), api, ("map", "//! builds: tsan\n#[test]")],
+        [("main", "//! builds: asan\nmod api;\nmod japi;"), api, ("japi", "//! builds: asan")],
+    ];
+    for modules in planted {
+        assert_eq!(modules_are_whole(&files(&modules)).len(), 1, "{modules:?}");
+    }
 }
 
 #[test]

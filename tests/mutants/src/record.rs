@@ -93,15 +93,17 @@ impl Record {
             }
         };
         let package = self.root.join(package);
+        // The path of a test names its module.
+        let parts: Vec<&str> = name.split("::").collect();
+        let modules = (1..parts.len()).rev().map(|length| parts[..length].join("/"));
         if target != "lib" {
             let tests = package.join("tests");
-            let files = [tests.join(format!("{target}.rs")), tests.join(target).join("main.rs")];
-            return files.into_iter().find(|file| file.is_file());
+            let modules = modules.map(|module| tests.join(target).join(format!("{module}.rs")));
+            let files = [tests.join(target).join("main.rs"), tests.join(format!("{target}.rs"))];
+            return modules.chain(files).find(|file| file.is_file());
         }
-        // The test's path names its module: the longest part of it that is a file.
-        let parts: Vec<&str> = name.split("::").collect();
-        let paths = (1..parts.len()).rev().map(|length| parts[..length].join("/"));
-        let files = paths.flat_map(|path| [format!("src/{path}.rs"), format!("src/{path}/mod.rs")]);
+        let files =
+            modules.flat_map(|path| [format!("src/{path}.rs"), format!("src/{path}/mod.rs")]);
         files.map(|file| package.join(file)).find(|file| file.is_file())
     }
 }
