@@ -304,10 +304,10 @@ fn threads_pass_the_limit_by_one_each() {
         let map = HashMap::<u64, u64>::new();
         map.set_pending_limit(Some(500));
         let _guard = pin();
-        support::crew(|crew| {
+        support::joined_scope(|scope| {
             for hand in 0..4 {
                 let map = &map;
-                crew.spawn(move || {
+                scope.spawn(move || {
                     let refused =
                         (0..100_000).filter(|n| map.try_insert(hand, *n).is_err()).count();
                     assert!(refused > 90_000);
@@ -334,10 +334,10 @@ fn without_memory_for_bags_what_is_taken_out_is_dropped() {
             let alive = Arc::new(AtomicUsize::new(4 * EACH as usize));
             let new = |key| (key, Counted(alive.clone()));
             let map: HashMap<u64, Counted> = (0..4 * EACH).map(new).collect();
-            support::crew(|crew| {
+            support::joined_scope(|scope| {
                 for hand in 0..4 {
                     let map = &map;
-                    crew.spawn(move || {
+                    scope.spawn(move || {
                         drop(pin());
                         failing(spared, FOR_EVER, || {
                             for key in hand * EACH..(hand + 1) * EACH {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use support::nibbles::Nibbles;
 use support::rng::Rng;
-use support::{crew, rounds, seed};
+use support::{joined_scope, rounds, seed};
 
 fn append(_: &[u8], value: Option<&[u8]>, operands: &[&[u8]]) -> Vec<u8> {
     [value.unwrap_or_default(), &operands.concat()].concat()
@@ -45,9 +45,9 @@ fn no_reader_ever_sees_an_older_value_again() {
             .policy(if round % 2 == 0 { Policy::Refuse } else { Policy::Evict })
             .build();
         let over = AtomicBool::new(false);
-        crew(|crew| {
+        joined_scope(|scope| {
             for _ in 0..2 {
-                crew.spawn(|| {
+                scope.spawn(|| {
                     let mut rng = Rng::new(seed() ^ u64::from(round) ^ 0x63);
                     let mut latest = [0; MANY];
                     while !over.load(Ordering::Relaxed) {
@@ -60,7 +60,7 @@ fn no_reader_ever_sees_an_older_value_again() {
                     }
                 });
             }
-            crew.spawn(|| {
+            scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
                     map.compress_step(2048);
                     std::thread::yield_now();
@@ -109,10 +109,10 @@ fn no_deferred_change_is_lost() {
             .merge(append)
             .build();
         let each = 60;
-        crew(|crew| {
+        joined_scope(|scope| {
             for thread in 0..3u8 {
                 let map = &map;
-                crew.spawn(move || {
+                scope.spawn(move || {
                     let mut rng = Rng::new(seed() + u64::from(round));
                     for step in 0..each {
                         for key in 0..FEW {

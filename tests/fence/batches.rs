@@ -169,10 +169,10 @@ fn amounts_that_move_are_neither_lost_nor_doubled() {
     let (done, sums) = (AtomicBool::new(false), AtomicU64::new(0));
     let total = || map.range(..).filter(|(key, _)| key % 1_000 == 0).map(|(_, value)| value).sum();
     let accounts: Vec<u64> = (0..ACCOUNTS).map(|n| n * 1_000).collect();
-    support::crew(|crew| {
+    support::joined_scope(|scope| {
         for way in 0..2 {
             let (map, done, sums, accounts, total) = (&map, &done, &sums, &accounts, &total);
-            crew.spawn(move || {
+            scope.spawn(move || {
                 while !done.load(Ordering::Relaxed) {
                     let sum: u64 = if way == 0 {
                         total()
@@ -187,7 +187,7 @@ fn amounts_that_move_are_neither_lost_nor_doubled() {
         for thread in 0..2 {
             let map = &map;
             let done = &done;
-            crew.spawn(move || {
+            scope.spawn(move || {
                 let mut rng = Rng::new(seed() + thread);
                 while !done.load(Ordering::Relaxed) {
                     transfer(map, &mut rng, ACCOUNTS);
@@ -243,10 +243,10 @@ fn batches_of_the_same_keys_exclude_each_other() {
     (0..32_000).for_each(|n| _ = map.insert(n, 0));
     let number =
         |keys: &[u64], n: u64| keys.iter().map(|&key| (key, Op::Insert(n))).collect::<Vec<_>>();
-    support::crew(|crew| {
+    support::joined_scope(|scope| {
         for thread in 0..3 {
             let (map, keys) = (&map, &keys);
-            crew.spawn(move || {
+            scope.spawn(move || {
                 let mut rng = Rng::new(thread);
                 rounds(3_000, MOMENT, |round| {
                     let mut keys = keys.clone();

@@ -83,10 +83,10 @@ fn counters_lose_nothing() {
             let map = Arc::new(Map::new().with_splits((1..8).map(|n| n * 100)));
             let builder = Workers::builder().workers(threads).threshold(threshold).queue(500);
             let workers = builder.pace(Duration::from_micros(100)).spawn(Arc::clone(&map)).unwrap();
-            support::crew(|crew| {
+            support::joined_scope(|scope| {
                 for thread in 0..3 {
                     let workers = &workers;
-                    crew.spawn(move || {
+                    scope.spawn(move || {
                         let mut rng = Rng::new(seed() + thread);
                         for n in 0..EACH {
                             let ticket = workers.submit(rng.next() % 800, count).unwrap();
@@ -322,10 +322,10 @@ fn the_end_under_load_loses_nothing() {
             let map = Arc::new(Map::new());
             let workers = all_to(&map, 1 + round as usize % 2);
             let accepted = AtomicUsize::new(0);
-            support::crew(|crew| {
+            support::joined_scope(|scope| {
                 for thread in 0..3 {
                     let (workers, accepted) = (&workers, &accepted);
-                    crew.spawn(move || {
+                    scope.spawn(move || {
                         for n in 0.. {
                             let key = mix(n) % 1_000;
                             let done = if thread == 0 {
@@ -486,9 +486,9 @@ fn a_fence_that_is_fought_over_is_handed_over() {
         let workers = builder.spawn(Arc::clone(&map)).unwrap();
         let done = AtomicBool::new(false);
         let began = Instant::now();
-        support::crew(|crew| {
+        support::joined_scope(|scope| {
             for _ in 0..2 {
-                crew.spawn(|| {
+                scope.spawn(|| {
                     while !done.load(Ordering::Relaxed) {
                         // A closure that takes its time is often in the other's way.
                         let slow = |old| {

@@ -18,10 +18,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use support::hashers::{self, Mapped, Watched};
-use support::{crew, ignore, message, within};
+use support::{ignore, joined_scope, message, within};
 
 /// Far above what any of these needs.
-const PATIENCE: u64 = 120;
+const TIME_LIMIT: u64 = 120;
 
 fn sorted<K: Ord + Copy, V: Copy>(map: impl IntoIterator<Item = (K, V)>) -> Vec<(K, V)> {
     let mut pairs: Vec<_> = map.into_iter().collect();
@@ -59,7 +59,7 @@ fn every_constructor_makes_a_map_that_works() {
 #[test]
 fn a_static_map_needs_no_initializer() {
     static MAP: FlatMap<u32, u32, Mapped> = FlatMap::with_hasher(hashers::GOOD);
-    crew(|scope| {
+    joined_scope(|scope| {
         for thread in 0..2 {
             scope.spawn(move || MAP.insert(thread, thread));
         }
@@ -167,13 +167,13 @@ fn a_clone_is_independent() {
 
 #[test]
 fn a_clone_while_others_write_is_whole() {
-    within(PATIENCE, "cloning", || {
+    within(TIME_LIMIT, "cloning", || {
         let map: FlatMap<u64, [u64; 2]> = FlatMap::new();
         for key in 0..100 {
             map.insert(key, [key; 2]);
         }
         let over = AtomicBool::new(false);
-        crew(|scope| {
+        joined_scope(|scope| {
             scope.spawn(|| {
                 for key in 100..5_000 {
                     map.insert(key, [key; 2]);
@@ -542,7 +542,7 @@ fn maps_move_and_are_shared() {
     let key = |n| Unshared(n, PhantomData);
     map.insert(key(1), key(1));
     let map = thread::spawn(move || {
-        crew(|scope| {
+        joined_scope(|scope| {
             scope.spawn(|| assert!(map.get(&key(1)).is_some_and(|value| value == key(1))));
             scope.spawn(|| map.insert(key(2), key(1)));
         });

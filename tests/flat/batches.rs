@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::hashers::{self, Mapped};
 use support::rng::Rng;
-use support::{crew, ignore, message, seed};
+use support::{ignore, joined_scope, message, seed};
 
 type Map = FlatMap<u64, u64, Mapped>;
 
@@ -89,7 +89,7 @@ fn batches_find_lasting_keys_through_growth() {
     (0..500).for_each(|key| ignore(map.insert(key, [key; 3])));
     let end = 1_000 + support::effort(2_000) * 50;
     let done = AtomicBool::new(false);
-    crew(|scope| {
+    joined_scope(|scope| {
         let (map, done) = (&map, &done);
         scope.spawn(move || {
             let mut before = [None; 50];
@@ -163,7 +163,7 @@ fn a_scan_from_anywhere_ends() {
 #[test]
 fn counting_by_any_way_loses_nothing() {
     let map = FlatMap::<&str, u64>::new();
-    crew(|scope| {
+    joined_scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
                 for n in 0..5_000 {

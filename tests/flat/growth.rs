@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use support::hashers::{self, Mapped};
 use support::rng::{Rng, mix};
-use support::{Stop, assert_consistent, crew, effort, seed, within};
+use support::{Stop, assert_consistent, effort, joined_scope, seed, within};
 
 /// Far above what any of these needs.
-const PATIENCE: u64 = 300;
+const TIME_LIMIT: u64 = 300;
 
 /// What `key` maps to where a test is free to choose.
 fn value_of(key: u64) -> u64 {
@@ -51,7 +51,7 @@ fn disjoint_inserts(hasher: Mapped, size: u64) {
     let writing = AtomicUsize::new(WRITERS);
     let key = |writer: usize, n: u64| n * 4 + writer as u64;
     let (found, missed) = (AtomicU64::new(0), AtomicU64::new(0));
-    crew(|scope| {
+    joined_scope(|scope| {
         for (writer, done) in done.iter().enumerate() {
             let (map, writing) = (&map, &writing);
             scope.spawn(move || {
@@ -100,7 +100,7 @@ fn disjoint_inserts(hasher: Mapped, size: u64) {
 
 #[test]
 fn disjoint_inserts_lose_and_double_nothing() {
-    within(PATIENCE, "disjoint inserts", || {
+    within(TIME_LIMIT, "disjoint inserts", || {
         for (hasher, size) in hashers::all_with_sizes() {
             println!("{}", hasher.name);
             // The moments in which a bin moves are short, and those of a small table soon over.
@@ -121,7 +121,7 @@ fn iteration_through_growth(hasher: Mapped, size: u64) {
     }
     let over = AtomicBool::new(false);
     let walks = AtomicU64::new(0);
-    crew(|scope| {
+    joined_scope(|scope| {
         let (map, over, walks) = (&map, &over, &walks);
         let walker = move || {
             loop {
@@ -165,7 +165,7 @@ fn iteration_through_growth(hasher: Mapped, size: u64) {
 
 #[test]
 fn iteration_meets_lasting_keys_exactly_once() {
-    within(PATIENCE, "iteration through growth", || {
+    within(TIME_LIMIT, "iteration through growth", || {
         for (hasher, size) in hashers::all_with_sizes() {
             println!("{}", hasher.name);
             iteration_through_growth(hasher, size);
@@ -232,13 +232,13 @@ fn keys_and_values_agree_with_iter() {
 /// nobody else's keys go.
 #[test]
 fn retain_and_clear_take_what_they_should() {
-    within(PATIENCE, "retain and clear", || {
+    within(TIME_LIMIT, "retain and clear", || {
         for (hasher, size) in hashers::all_with_sizes() {
             let size = size / 4;
             let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
             // Odd keys are there before and are to go; even ones come meanwhile and are to stay.
             fill(&map, (0..size).map(|n| 2 * n + 1), |_| 0);
-            crew(|scope| {
+            joined_scope(|scope| {
                 scope.spawn(|| fill(&map, (0..size).map(|n| 2 * n), |key| key / 2));
                 scope.spawn(|| {
                     for _ in 0..4 {
@@ -255,7 +255,7 @@ fn retain_and_clear_take_what_they_should() {
 
             // What is inserted after a clear has returned stays; what was there before it goes.
             let cleared = AtomicBool::new(false);
-            crew(|scope| {
+            joined_scope(|scope| {
                 scope.spawn(|| {
                     map.clear();
                     cleared.store(true, Ordering::SeqCst);
@@ -283,10 +283,10 @@ fn retain_and_clear_take_what_they_should() {
 /// Reserving beside everything else changes no contents.
 #[test]
 fn reserving_beside_writers_and_readers() {
-    within(PATIENCE, "reserving", || {
+    within(TIME_LIMIT, "reserving", || {
         let map: FlatMap<u64, u64, Mapped> = FlatMap::default();
         let over = AtomicBool::new(false);
-        crew(|scope| {
+        joined_scope(|scope| {
             let (map, over) = (&map, &over);
             for thread in 0..2 {
                 scope.spawn(move || {
@@ -349,11 +349,11 @@ fn inserts_find_growth_done() {
 /// One thread does nothing but growth, beside writers who remove as much as they insert and readers.
 #[test]
 fn growing_beside_writers_and_readers() {
-    within(PATIENCE, "growing ahead", || {
+    within(TIME_LIMIT, "growing ahead", || {
         for (hasher, size) in hashers::all_with_sizes() {
             let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
             let writing = AtomicUsize::new(2);
-            crew(|scope| {
+            joined_scope(|scope| {
                 let (map, writing) = (&map, &writing);
                 for thread in 0..2 {
                     scope.spawn(move || {
@@ -384,11 +384,11 @@ fn growing_beside_writers_and_readers() {
 #[test]
 #[cfg_attr(miri, ignore = "much memory")]
 fn a_large_table_grows_beside_writers() {
-    within(PATIENCE, "a large table", || {
+    within(TIME_LIMIT, "a large table", || {
         const KEYS: u64 = 30_000;
         let map: FlatMap<u64, [u64; 120], Mapped> = FlatMap::with_hasher(hashers::GOOD);
         let writing = AtomicUsize::new(2);
-        crew(|scope| {
+        joined_scope(|scope| {
             let (map, writing) = (&map, &writing);
             for thread in 0..2 {
                 scope.spawn(move || {
@@ -413,7 +413,7 @@ fn a_large_table_grows_beside_writers() {
 /// Replacing every key four times over takes no more memory than the keys did at first.
 #[test]
 fn churn_takes_no_more_memory() {
-    within(PATIENCE, "churn", || {
+    within(TIME_LIMIT, "churn", || {
         let size = effort(20_000);
         let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
         fill(&map, 0..size, |key| key);
@@ -453,12 +453,12 @@ fn churn_takes_no_more_memory() {
 /// The same from several threads at once, whose keys come and go at different times.
 #[test]
 fn churn_of_many_threads_takes_no_more_memory() {
-    within(PATIENCE, "churn of many", || {
+    within(TIME_LIMIT, "churn of many", || {
         let size = 4_000;
         let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::GOOD);
         fill(&map, 0..3 * size, |key| key);
         let before = map.stats().memory_bytes;
-        crew(|scope| {
+        joined_scope(|scope| {
             for thread in 0..3 {
                 let map = &map;
                 scope.spawn(move || {

@@ -21,10 +21,10 @@ use support::hashers::{self, Fickle, Fuse, Mapped, Watched};
 use support::history::{Answer, Call, Log, Rule, Value, of_key};
 use support::layouts::{Aligned, AlignedNothing, Mixed, Nth};
 use support::rng::Rng;
-use support::{crew, effort, ignore, must_panic, planned_panic, rounds, seed, within};
+use support::{effort, ignore, joined_scope, must_panic, planned_panic, rounds, seed, within};
 
 /// Far above what any of these needs.
-const PATIENCE: u64 = 120;
+const TIME_LIMIT: u64 = 120;
 const SLOTS: usize = if cfg!(target_pointer_width = "64") { 7 } else { 3 };
 
 fn sorted<K: Ord + Copy, V: Copy>(table: impl IntoIterator<Item = (K, V)>) -> Vec<(K, V)> {
@@ -41,7 +41,7 @@ fn a_static_needs_no_initializer_and_no_allocator() {
         FlatTable::with_hasher(DefaultHashBuilder::with_seed(1));
     static OF_STD: FlatTable<u32, u32, 1, BuildHasherDefault<DefaultHasher>> =
         FlatTable::with_hasher(BuildHasherDefault::new());
-    crew(|scope| {
+    joined_scope(|scope| {
         for thread in 0..2 {
             scope.spawn(move || SEEDED.insert(thread, thread).is_ok() && OF_STD.is_empty());
         }
@@ -224,7 +224,7 @@ fn layout<K: Nth + Eq + Hash, V: Nth>() {
         }
         compare(&table, &model);
     }
-    within(PATIENCE, std::any::type_name::<(K, V)>(), || {
+    within(TIME_LIMIT, std::any::type_name::<(K, V)>(), || {
         for (salt, hasher) in (0..).zip(hashers::ALL) {
             run::<K, V, 1>(hasher, salt);
             run::<K, V, 5>(hasher, salt);
@@ -364,7 +364,7 @@ fn still_usable<const BINS: usize>(table: &FlatTable<u64, u64, BINS, Mapped>, ke
 
 #[test]
 fn a_panic_changes_nothing_and_locks_nothing() {
-    within(PATIENCE, "panicking closures", || {
+    within(TIME_LIMIT, "panicking closures", || {
         // A resident, a stray, an absent one.
         for key in [0, 2 * SLOTS as u64, 999] {
             let table = crowded();
@@ -390,7 +390,7 @@ fn a_panic_changes_nothing_and_locks_nothing() {
 
 #[test]
 fn a_panicking_hasher_locks_nothing() {
-    within(PATIENCE, "panicking hashers", || {
+    within(TIME_LIMIT, "panicking hashers", || {
         for after in 0..40 {
             let table = FlatTable::<u64, u64, 4, _>::with_hasher(Watched::new(hashers::CONSTANT));
             for key in 0..3 * SLOTS as u64 {
@@ -452,7 +452,7 @@ fn a_panicking_comparison_locks_nothing() {
 /// Closures may call the table, for the same key too; what they decide holds for what they were shown.
 #[test]
 fn closures_may_call_back() {
-    within(PATIENCE, "re-entrant closures", || {
+    within(TIME_LIMIT, "re-entrant closures", || {
         for key in [0, 2 * SLOTS as u64, 999] {
             let table = crowded();
             let before = table.get(&key);
@@ -487,7 +487,7 @@ fn closures_may_call_back() {
 /// A hasher that contradicts itself makes keys hard to find, and no more than that.
 #[test]
 fn a_fickle_hasher_does_no_harm() {
-    within(PATIENCE, "a fickle hasher", || {
+    within(TIME_LIMIT, "a fickle hasher", || {
         let table = FlatTable::<u64, [u64; 2], 8, Fickle>::default();
         let mut random = Rng::new(seed());
         for _ in 0..20_000 {
@@ -605,7 +605,7 @@ fn whole(table: &Shared, log: &mut Log<'_>, keys: u64, rng: &mut Rng, called: u6
 /// Histories over few keys of few bins, so that homes are full and slots change hands all the time.
 #[test]
 fn histories_are_linearizable() {
-    within(PATIENCE, "histories", || {
+    within(TIME_LIMIT, "histories", || {
         let mut salt = Rng::new(seed());
         rounds(400, Duration::from_secs(8), |_| {
             let hasher = *salt.pick(&[hashers::CONSTANT, hashers::LOW_ENTROPY, hashers::GOOD]);
@@ -660,10 +660,10 @@ fn histories_are_linearizable() {
 /// Increments of several threads, of residents and strays, are all there in the end.
 #[test]
 fn counting_loses_nothing() {
-    within(PATIENCE, "counting", || {
+    within(TIME_LIMIT, "counting", || {
         let table = FlatTable::<u64, u64, 4, Mapped>::with_hasher(hashers::CONSTANT);
         let (keys, each) = (3 * SLOTS as u64, 300);
-        crew(|scope| {
+        joined_scope(|scope| {
             for thread in 0..4 {
                 let table = &table;
                 scope.spawn(move || {
@@ -682,14 +682,14 @@ fn counting_loses_nothing() {
 /// A walk meets every lasting key exactly once, while others come, go and change.
 #[test]
 fn walks_meet_lasting_keys_once() {
-    within(PATIENCE, "walks", || {
+    within(TIME_LIMIT, "walks", || {
         let table = Box::new(FlatTable::<u64, Wide, 9, Mapped>::with_hasher(hashers::CLUSTERED));
         let lasting = 4 * SLOTS as u64;
         for key in 0..lasting {
             assert_eq!(table.insert(key, wide(key)), Ok(None));
         }
         let over = AtomicBool::new(false);
-        crew(|scope| {
+        joined_scope(|scope| {
             scope.spawn(|| {
                 let mut random = Rng::new(seed());
                 for _ in 0..30_000 {

@@ -15,10 +15,10 @@ use std::thread;
 use std::time::Duration;
 use support::hashers::{self, Fickle, Fuse, Mapped, Watched};
 use support::rng::Rng;
-use support::{PLANNED, crew, ignore, must_panic, planned_panic, seed, within};
+use support::{PLANNED, ignore, joined_scope, must_panic, planned_panic, seed, within};
 
 /// Far above what any of these needs.
-const PATIENCE: u64 = 120;
+const TIME_LIMIT: u64 = 120;
 
 fn fill<S: BuildHasher>(map: &FlatMap<u64, u64, S>, keys: std::ops::Range<u64>) {
     for key in keys {
@@ -52,7 +52,7 @@ fn still_usable<S: BuildHasher>(map: &FlatMap<u64, u64, S>, key: u64) {
 #[test]
 fn a_panicking_closure_changes_nothing_and_locks_nothing() {
     for hasher in [hashers::GOOD, hashers::CONSTANT] {
-        within(PATIENCE, "panicking closures", move || {
+        within(TIME_LIMIT, "panicking closures", move || {
             let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
             fill(&map, 0..50);
             must_panic("update", || ignore(map.update(&7, |_| planned_panic())));
@@ -109,7 +109,7 @@ fn a_panicking_closure_changes_nothing_and_locks_nothing() {
 #[test]
 fn a_panicking_hasher_changes_nothing_and_locks_nothing() {
     for inner in [hashers::GOOD, hashers::CONSTANT, hashers::IDENTITY] {
-        within(PATIENCE, "panicking hashers", move || {
+        within(TIME_LIMIT, "panicking hashers", move || {
             let hasher = Watched::new(inner);
             let (fuse, uses) = (hasher.fuse.clone(), hasher.clone());
             let map: FlatMap<u64, u64, Watched> = FlatMap::with_hasher(hasher);
@@ -328,7 +328,7 @@ impl Hash for Odd {
 
 #[test]
 fn a_panicking_comparison_changes_nothing_and_locks_nothing() {
-    within(PATIENCE, "panicking comparisons", || {
+    within(TIME_LIMIT, "panicking comparisons", || {
         thread_local!(static FUSE: Fuse = Fuse::default());
         let map: FlatMap<Odd, u64, Mapped> = FlatMap::with_hasher(hashers::CONSTANT);
         for key in 0..30 {
@@ -454,7 +454,7 @@ fn closures_may_call_back_into_the_same_key() {
 /// `retain` looks again when its key was changed from within its closure.
 #[test]
 fn retain_and_a_change_of_the_same_key_from_within() {
-    within(PATIENCE, "retain calling back", || {
+    within(TIME_LIMIT, "retain calling back", || {
         let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hashers::CONSTANT);
         for key in 0..10 {
             map.insert(key, 0);
@@ -476,7 +476,7 @@ fn retain_and_a_change_of_the_same_key_from_within() {
 #[test]
 fn hashes_and_comparisons_may_call_back() {
     static MAP: FlatMap<Odd, u64, Mapped> = FlatMap::with_hasher(hashers::LOW_ENTROPY);
-    within(PATIENCE, "hashes calling back", || {
+    within(TIME_LIMIT, "hashes calling back", || {
         STEPS.set(0);
         DEED.set(Some(|| {
             let n = STEPS.get();
@@ -614,7 +614,7 @@ fn broken_comparisons_do_no_harm() {
         assert_eq!((map.len(), map.iter().count()), (0, 0), "clear asks no key");
     }
 
-    within(PATIENCE, "broken comparisons and hashes", || {
+    within(TIME_LIMIT, "broken comparisons and hashes", || {
         for hasher in hashers::ALL {
             abuse(hasher, Stranger);
             abuse(hasher, Moody);
@@ -627,9 +627,9 @@ fn broken_comparisons_do_no_harm() {
 /// Keys that lie in several threads at once.
 #[test]
 fn broken_hashes_do_no_harm_among_threads() {
-    within(PATIENCE, "broken hashes among threads", || {
+    within(TIME_LIMIT, "broken hashes among threads", || {
         let map: FlatMap<u64, [u64; 3], Fickle> = FlatMap::with_hasher(Fickle::default());
-        crew(|scope| {
+        joined_scope(|scope| {
             for thread in 0..3 {
                 let map = &map;
                 scope.spawn(move || {

@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::hashers::{self, Mapped};
 use support::rng::Rng;
-use support::{Stop, assert_consistent, crew, effort, ignore, seed, within};
+use support::{Stop, assert_consistent, effort, ignore, joined_scope, seed, within};
 
 /// Far above what any of these needs.
-const PATIENCE: u64 = 300;
+const TIME_LIMIT: u64 = 300;
 
 /// A value whose parts must fit together, and with the key.
 trait Whole: Copy + Send + Sync + 'static {
@@ -121,7 +121,7 @@ fn values_are_whole<V: Whole>(hasher: Mapped, span: Duration) {
     let over = AtomicBool::new(false);
     let seen = AtomicU64::new(0);
     let far = if hasher.name == "constant" { 100 } else { 4_000 };
-    crew(|scope| {
+    joined_scope(|scope| {
         let (map, over, seen) = (&map, &over, &seen);
         for writer in 0..WRITERS {
             scope.spawn(move || {
@@ -211,7 +211,7 @@ fn look<V: Whole>(map: &FlatMap<u64, V, Mapped>, key: u64, rng: &mut Rng) -> Opt
 
 #[test]
 fn values_are_never_torn() {
-    within(PATIENCE, "torn values", || {
+    within(TIME_LIMIT, "torn values", || {
         let span = Duration::from_millis(200);
         for hasher in [hashers::GOOD, hashers::CLUSTERED, hashers::CONSTANT] {
             println!("{}", hasher.name);
@@ -228,12 +228,12 @@ fn values_are_never_torn() {
 /// finds its own value (ABA).
 #[test]
 fn slots_that_change_keys_confuse_nobody() {
-    within(PATIENCE, "ABA", || {
+    within(TIME_LIMIT, "ABA", || {
         for hasher in [hashers::CONSTANT, hashers::LOW_ENTROPY, hashers::GOOD] {
             let map: FlatMap<u64, [u64; 2], Mapped> = FlatMap::with_hasher(hasher);
             let over = AtomicBool::new(false);
             let seen = AtomicU64::new(0);
-            crew(|scope| {
+            joined_scope(|scope| {
                 let (map, over, seen) = (&map, &over, &seen);
                 for writer in 0..2 {
                     scope.spawn(move || {
@@ -309,9 +309,9 @@ impl<const WORDS: usize> Hash for Alike<WORDS> {
 /// Runs `write` with ever greater numbers beside `read`, as long as that takes.
 fn beside(write: impl Fn(u64) + Sync, read: impl FnOnce()) {
     let stop = AtomicBool::new(false);
-    crew(|crew| {
+    joined_scope(|scope| {
         let _end = Stop(&stop);
-        crew.spawn(|| {
+        scope.spawn(|| {
             for turn in 0.. {
                 if stop.load(Ordering::Relaxed) {
                     break;
@@ -375,7 +375,7 @@ fn keys_are_whole<const WORDS: usize>() {
 
 #[test]
 fn user_code_is_given_whole_keys() {
-    within(PATIENCE, "keys of several words", || {
+    within(TIME_LIMIT, "keys of several words", || {
         keys_are_whole::<2>();
         keys_are_whole::<32>();
     });
@@ -383,12 +383,12 @@ fn user_code_is_given_whole_keys() {
 
 #[test]
 fn increments_add_up() {
-    within(PATIENCE, "increments", || {
+    within(TIME_LIMIT, "increments", || {
         for (hasher, size) in hashers::all_with_sizes() {
             const THREADS: u64 = 3;
             let each = effort(2_000);
             let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
-            crew(|scope| {
+            joined_scope(|scope| {
                 for thread in 0..THREADS {
                     let map = &map;
                     scope.spawn(move || {
@@ -416,13 +416,13 @@ fn increments_add_up() {
 /// is left; each inserted value is removed at most once.
 #[test]
 fn one_insert_wins_and_one_remove_gets_it() {
-    within(PATIENCE, "wins", || {
+    within(TIME_LIMIT, "wins", || {
         for (hasher, size) in hashers::all_with_sizes() {
             const KEYS: u64 = 8;
             let map: FlatMap<u64, u64, Mapped> = FlatMap::with_hasher(hasher);
             let wins = [const { AtomicU64::new(0) }; KEYS as usize];
             let removals = [const { AtomicU64::new(0) }; KEYS as usize];
-            crew(|scope| {
+            joined_scope(|scope| {
                 for thread in 0..3 {
                     let (map, wins, removals) = (&map, &wins, &removals);
                     scope.spawn(move || {
@@ -456,12 +456,12 @@ fn one_insert_wins_and_one_remove_gets_it() {
 /// `retain` changes values in place, and loses no increment that runs beside it.
 #[test]
 fn retain_loses_no_increment() {
-    within(PATIENCE, "retain and increments", || {
+    within(TIME_LIMIT, "retain and increments", || {
         for hasher in [hashers::GOOD, hashers::CONSTANT] {
             let map: FlatMap<u64, (u64, u64), Mapped> = FlatMap::with_hasher(hasher);
             (0..40).for_each(|key| ignore(map.insert(key, (0, 0))));
             let each = effort(400);
-            crew(|scope| {
+            joined_scope(|scope| {
                 scope.spawn(|| {
                     for _ in 0..each {
                         map.retain(|_, value| {

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use support::hashers::{self, Mapped};
 use support::rng::Rng;
 use support::tracked::Tracked;
-use support::{Stop, crew, must_panic, planned_panic, seed, within};
+use support::{Stop, joined_scope, must_panic, planned_panic, seed, within};
 
 const fn send<T: Send>() {}
 const fn sync<T: Sync>() {}
@@ -31,7 +31,7 @@ const _: () = {
 };
 
 /// Far above what any of these needs.
-const PATIENCE: u64 = 300;
+const TIME_LIMIT: u64 = 300;
 
 /// What a model test needs of a key or value.
 trait Nth: Clone + Eq + Hash + Debug {
@@ -231,14 +231,14 @@ fn play_with_all_hashers<K: Nth, V: Nth, P: Keep<K, V>>(
 
 #[test]
 fn boxed_entries_against_a_model() {
-    within(PATIENCE, "boxed entries", || {
+    within(TIME_LIMIT, "boxed entries", || {
         play_with_all_hashers::<String, String, Boxed>(LeftRightMap::with_hasher);
     });
 }
 
 #[test]
 fn inline_entries_against_a_model() {
-    within(PATIENCE, "inline entries", || {
+    within(TIME_LIMIT, "inline entries", || {
         play_with_all_hashers::<u64, u64, Inline>(LeftRightMap::inline_with_hasher);
         play_with_all_hashers::<[u8; 3], u64, Inline>(LeftRightMap::inline_with_hasher);
     });
@@ -346,7 +346,7 @@ fn whole_publishes<P: Keep<u64, u64>>(handles: Handles<u64, u64, Mapped, P>, wai
     let (mut writer, reader) = handles;
     let over = AtomicBool::new(false);
     let factory = reader.factory();
-    crew(|scope| {
+    joined_scope(|scope| {
         let (over, factory) = (&over, &factory);
         for _ in 0..3 {
             scope.spawn(move || {
@@ -394,7 +394,7 @@ fn whole_publishes<P: Keep<u64, u64>>(handles: Handles<u64, u64, Mapped, P>, wai
 
 #[test]
 fn readers_see_whole_publishes_in_order() {
-    within(PATIENCE, "whole publishes", || {
+    within(TIME_LIMIT, "whole publishes", || {
         for wait in [true, false] {
             whole_publishes(LeftRightMap::<u64, u64, _>::with_hasher(hashers::GOOD), wait);
             whole_publishes(
@@ -408,10 +408,10 @@ fn readers_see_whole_publishes_in_order() {
 /// What readers see lives on the heap and is freed by the writer: for sanitizers.
 #[test]
 fn handles_come_and_go_beside_a_writer() {
-    within(PATIENCE, "handles", || {
+    within(TIME_LIMIT, "handles", || {
         let (mut writer, reader) = LeftRightMap::<String, String>::new();
         let over = AtomicBool::new(false);
-        crew(|scope| {
+        joined_scope(|scope| {
             let over = &over;
             for n in 0..3 {
                 let reader = reader.clone();
@@ -476,10 +476,10 @@ fn a_writer_that_panics_can_be_followed_by_another() {
 #[cfg(feature = "std")]
 #[test]
 fn writers_share_a_handle_with_guards_in_hand() {
-    within(PATIENCE, "many writers", || {
+    within(TIME_LIMIT, "many writers", || {
         let (writer, reader) = LeftRightMap::<u64, u64>::new();
         let writer = hedgerow::left_right::SharedWriteHandle::new(writer);
-        crew(|scope| {
+        joined_scope(|scope| {
             for thread in 0..4 {
                 let writer = writer.clone();
                 scope.spawn(move || {

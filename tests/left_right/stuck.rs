@@ -16,10 +16,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use support::hashers::{self, Mapped};
 use support::rng::Rng;
 use support::tracked::Tracked;
-use support::{crew, seed, within};
+use support::{joined_scope, seed, within};
 
 /// Far above what any of these needs.
-const PATIENCE: u64 = 300;
+const TIME_LIMIT: u64 = 300;
 
 const KEYS: u64 = 400;
 const EVERY: usize = 10;
@@ -116,7 +116,7 @@ fn stop() -> (Stopped, Receiver<()>, Sender<()>) {
 
 #[test]
 fn a_thread_that_is_stopped_in_a_look_holds_up_one_publish_and_little_memory() {
-    within(PATIENCE, "a thread that is stopped", || {
+    within(TIME_LIMIT, "a thread that is stopped", || {
         let (mut game, reader) = Game::new();
         (0..KEYS / 2).for_each(|key| game.insert(key));
         game.insert(KEYS);
@@ -124,7 +124,7 @@ fn a_thread_that_is_stopped_in_a_look_holds_up_one_publish_and_little_memory() {
         game.writer.publish_every(EVERY);
         let first = game.draft.clone();
         let factory = reader.factory();
-        crew(|scope| {
+        joined_scope(|scope| {
             let (stopped, are_looking, go) = stop();
             let handle = factory.handle();
             let held = first.clone();
@@ -172,14 +172,14 @@ fn a_thread_that_is_stopped_in_a_look_holds_up_one_publish_and_little_memory() {
 /// As above, in a closure that a look-up runs, and a second thread that begins to look at what was shown since.
 #[test]
 fn threads_that_are_stopped_one_after_the_other_hold_up_a_publish_each() {
-    within(PATIENCE, "threads that are stopped", || {
+    within(TIME_LIMIT, "threads that are stopped", || {
         let (mut game, reader) = Game::new();
         game.insert(KEYS);
         game.writer.publish();
         game.writer.publish_every(EVERY);
         let first = game.draft.clone();
         let factory = reader.factory();
-        crew(|scope| {
+        joined_scope(|scope| {
             let ((one, one_looks, one_go), (other, other_looks, other_go)) = (stop(), stop());
             let handle = factory.handle();
             scope.spawn(move || {

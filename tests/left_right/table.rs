@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::hashers::{self, Mapped};
 use support::rng::Rng;
-use support::{Stop, crew, must_panic, planned_panic, seed, within};
+use support::{Stop, joined_scope, must_panic, planned_panic, seed, within};
 
 const fn send<T: Send>() {}
 const fn sync<T: Sync>() {}
@@ -23,7 +23,7 @@ const _: () = {
 };
 
 /// Far above what any of these needs.
-const PATIENCE: u64 = 300;
+const TIME_LIMIT: u64 = 300;
 
 type Table<const BUCKETS: usize> = LeftRightTable<u64, u64, BUCKETS, 4, Mapped>;
 
@@ -100,7 +100,7 @@ fn play<const BUCKETS: usize>(hasher: Mapped, rng: &mut Rng) {
 
 #[test]
 fn the_model_agrees() {
-    within(PATIENCE, "the model", || {
+    within(TIME_LIMIT, "the model", || {
         for (round, hasher) in hashers::ALL.into_iter().enumerate() {
             let mut rng = Rng::new(seed() + round as u64);
             play::<1>(hasher, &mut rng);
@@ -114,9 +114,9 @@ fn the_model_agrees() {
 fn readers_see_whole_publishes_in_order() {
     static TABLE: LeftRightTable<u64, [u64; 2], 8, 4, Mapped> =
         LeftRightTable::with_hasher(hashers::GOOD);
-    within(PATIENCE, "whole publishes", || {
+    within(TIME_LIMIT, "whole publishes", || {
         let over = AtomicBool::new(false);
-        crew(|scope| {
+        joined_scope(|scope| {
             let over = &over;
             for _ in 0..3 {
                 scope.spawn(move || {

@@ -403,7 +403,7 @@ fn keys_that_answer_otherwise_hide_no_others() {
 }
 
 /// Far above what any of these needs.
-const PATIENCE: u64 = 20;
+const TIME_LIMIT: u64 = 20;
 
 type Writer = SharedWriteHandle<u64, Caller>;
 
@@ -425,7 +425,7 @@ impl Drop for Caller {
 
 #[test]
 fn destructors_may_use_the_shared_writer() {
-    within(PATIENCE, "a destructor that uses the shared writer", || {
+    within(TIME_LIMIT, "a destructor that uses the shared writer", || {
         let (writer, reader) = hedgerow::LeftRightMap::new();
         let writer: Writer = SharedWriteHandle::new(writer);
         let own = Arc::new(OnceLock::new());
@@ -462,7 +462,7 @@ fn destructors_may_use_the_shared_writer() {
 
 #[test]
 fn closures_that_use_the_shared_writer_panic_and_wait_for_nobody() {
-    within(PATIENCE, "a closure that uses the shared writer", || {
+    within(TIME_LIMIT, "a closure that uses the shared writer", || {
         let (writer, reader) = hedgerow::LeftRightMap::<u64, u64>::new();
         let writer = SharedWriteHandle::new(writer);
         writer.insert(1, 10);

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use support::rng::{Rng, mix};
 use support::tracked::Tracked;
-use support::{Stop, crew, ignore, rounds, seed};
+use support::{Stop, ignore, joined_scope, rounds, seed};
 
 const MOMENT: Duration = Duration::from_millis(700);
 
@@ -28,10 +28,10 @@ fn name(number: u64) -> String {
 fn each_thread_finds_its_own_keys_as_it_left_them() {
     const HANDS: u64 = 3;
     let map = OrdMap::<String, u64>::new();
-    crew(|crew| {
+    joined_scope(|scope| {
         for hand in 0..HANDS {
             let map = &map;
-            crew.spawn(move || {
+            scope.spawn(move || {
                 let mut rng = Rng::new(seed() + hand);
                 let mut model = BTreeMap::new();
                 for step in 0..support::effort(15_000) {
@@ -69,10 +69,10 @@ fn a_range_is_of_one_moment() {
     const KEYS: u64 = 1_000;
     let map: OrdMap<String, u64> = (0..KEYS).map(|n| (name(n * 2), 0)).collect();
     let (done, seen) = (AtomicBool::new(false), AtomicU64::new(0));
-    crew(|crew| {
+    joined_scope(|scope| {
         let _stop = Stop(&done);
         for _ in 0..2 {
-            crew.spawn(|| {
+            scope.spawn(|| {
                 let mut last = 0;
                 while !done.load(Ordering::Relaxed) {
                     let pinned = map.pin();
@@ -123,10 +123,10 @@ fn each_entry_is_popped_once() {
     const N: u64 = 10_000;
     let map = OrdMap::<String, u64>::new();
     let (sum, count) = (AtomicU64::new(0), AtomicU64::new(0));
-    crew(|crew| {
+    joined_scope(|scope| {
         for first in [true, false] {
             let (map, sum, count) = (&map, &sum, &count);
-            crew.spawn(move || {
+            scope.spawn(move || {
                 while count.load(Ordering::Relaxed) < N {
                     let popped = if first { map.pop_first() } else { map.pop_last() };
                     if let Some(entry) = popped {
@@ -159,11 +159,11 @@ fn every_key_bound_and_value_is_dropped_exactly_once() {
 
 fn drops<R: Ranking<Tracked> + Ranking<u64> + Send + Sync>(map: OrdMap<Tracked, Tracked, R>) {
     let alive = Arc::new(AtomicUsize::new(0));
-    crew(|crew| {
+    joined_scope(|scope| {
         for hand in 0..3 {
             let (map, alive) = (&map, &alive);
             let new = move |n| Tracked::new(n, alive);
-            crew.spawn(move || {
+            scope.spawn(move || {
                 let mut rng = Rng::new(seed() + hand);
                 for n in 0..support::effort(6_000) {
                     let grows = n / 1_500 % 2 == 0;
@@ -207,10 +207,10 @@ fn a_guard_that_stays_is_in_nobodys_way() {
     let map: OrdMap<String, String> = (0..800).map(|n| (name(n), name(n))).collect();
     let pinned = map.pin();
     let seen: Vec<_> = pinned.range::<str>(..).collect();
-    crew(|crew| {
+    joined_scope(|scope| {
         for hand in 0..2 {
             let map = &map;
-            crew.spawn(move || {
+            scope.spawn(move || {
                 let mut rng = Rng::new(seed() + hand);
                 for round in 0..4 {
                     for _ in 0..4_000 {

@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::thread;
 use support::alone::alone;
-use support::{crew, ignore, must_panic, panics, planned_panic};
+use support::{ignore, joined_scope, must_panic, panics, planned_panic};
 
 /// Slow values that were made and whose destructors have not ended.
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
@@ -289,8 +289,8 @@ fn inner_guards_take_nothing<'a>(name: &str, pin: impl Fn() -> Guard<'a>) {
     let outer = pin();
     assert!(map.with_guard(&outer).get(&1).is_some());
     drop((pin(), pin()));
-    crew(|crew| {
-        crew.spawn(|| {
+    joined_scope(|scope| {
+        scope.spawn(|| {
             drop(map.remove(&1));
             map.reclaim();
         });

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use support::alone::alone;
 use support::rng::Rng;
-use support::{crew, ignore, must_panic, planned_panic, seed, within};
+use support::{ignore, joined_scope, must_panic, planned_panic, seed, within};
 
 const fn send<T: Send>() {}
 const fn sync<T: Sync>() {}
@@ -84,10 +84,10 @@ fn every_key_and_value_is_dropped_exactly_once() {
         let alive = Arc::new(AtomicUsize::new(0));
         let new = |n| Counted::new(n, &alive);
         let map = Counts::new();
-        crew(|crew| {
+        joined_scope(|scope| {
             for hand in 0..3 {
                 let (map, new) = (&map, &new);
-                crew.spawn(move || {
+                scope.spawn(move || {
                     let mut rng = Rng::new(seed() + hand);
                     for n in 0..20_000 {
                         let key = rng.below(300) as u64;
@@ -175,8 +175,8 @@ fn garbage_goes_while_readers_come_and_go() {
         within(60, "dropping garbage", || {
             let map = HashMap::<u64, u64>::new();
             let stop = AtomicBool::new(false);
-            crew(|crew| {
-                crew.spawn(|| {
+            joined_scope(|scope| {
+                scope.spawn(|| {
                     while !stop.load(Ordering::Relaxed) {
                         ignore(map.get_with(&1, |value| *value));
                     }
@@ -202,10 +202,10 @@ fn garbage_of_ended_threads_goes_too() {
     alone(|| {
         within(60, "dropping others' garbage", || {
             let map = HashMap::<u64, u64>::new();
-            crew(|crew| {
+            joined_scope(|scope| {
                 for hand in 0..15 {
                     let map = &map;
-                    crew.spawn(move || (0..10_000).for_each(|n| ignore(map.insert(hand, n))));
+                    scope.spawn(move || (0..10_000).for_each(|n| ignore(map.insert(hand, n))));
                 }
             });
             // Each batch that is sealed has another bag looked after, and each insertion drops one more than it adds.
@@ -539,9 +539,9 @@ fn a_try_does_not_begin_again() {
 fn guards_serve_all_maps() {
     let (one, other) = (HashMap::<u64, String>::new(), HashMap::<u64, String>::new());
     let flat = FlatMap::<u64, u64>::new();
-    crew(|crew| {
+    joined_scope(|scope| {
         for _ in 0..2 {
-            crew.spawn(|| {
+            scope.spawn(|| {
                 for n in 0..2_000u64 {
                     let guard = pin();
                     let (first, second) = (one.with_guard(&guard), other.with_guard(&guard));

@@ -116,27 +116,27 @@ pub(crate) fn within<R: Send + 'static>(
     worker.join().unwrap_or_else(|payload| resume_unwind(payload))
 }
 
-/// Threads that share what lives outside; see [`crew`].
-pub(crate) struct Crew<'scope, 'env: 'scope> {
+/// Threads that share what lives outside; see [`joined_scope`].
+pub(crate) struct JoinedScope<'scope, 'env: 'scope> {
     scope: &'scope Scope<'scope, 'env>,
-    hands: RefCell<Vec<ScopedJoinHandle<'scope, ()>>>,
+    threads: RefCell<Vec<ScopedJoinHandle<'scope, ()>>>,
 }
 
-impl<'scope> Crew<'scope, '_> {
+impl<'scope> JoinedScope<'scope, '_> {
     pub(crate) fn spawn<R: 'scope>(&self, work: impl FnOnce() -> R + Send + 'scope) {
-        let hand = self.scope.spawn(move || ignore(work()));
-        self.hands.borrow_mut().push(hand);
+        let thread = self.scope.spawn(move || ignore(work()));
+        self.threads.borrow_mut().push(thread);
     }
 }
 
 /// A `thread::scope` that joins each of its threads by name. The end of a scope alone does not tell
 /// a sanitizer which of them went before: std itself is not instrumented.
-pub(crate) fn crew<'env>(lead: impl for<'scope> FnOnce(&Crew<'scope, 'env>)) {
+pub(crate) fn joined_scope<'env>(work: impl for<'scope> FnOnce(&JoinedScope<'scope, 'env>)) {
     thread::scope(|scope| {
-        let crew = Crew { scope, hands: RefCell::default() };
-        lead(&crew);
-        for hand in crew.hands.into_inner() {
-            hand.join().unwrap_or_else(|payload| resume_unwind(payload));
+        let scope = JoinedScope { scope, threads: RefCell::default() };
+        work(&scope);
+        for thread in scope.threads.into_inner() {
+            thread.join().unwrap_or_else(|payload| resume_unwind(payload));
         }
     });
 }

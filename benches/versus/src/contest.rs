@@ -92,7 +92,7 @@ pub struct Pace {
     /// Milliseconds a round for larger ones, which warm up more slowly.
     pub long: u64,
     /// How long to repeat rounds that do not count, in each row.
-    pub patience: Duration,
+    pub time: Duration,
 }
 
 impl Pace {
@@ -223,7 +223,7 @@ fn race<S>(
         let mut turns: Vec<_> = (0..seats.len())
             .filter(|&i| figures[i].costs.len() < pace.rounds && seats[i].can(&row))
             .collect();
-        if turns.is_empty() || turn >= pace.rounds && begin.elapsed() > pace.patience {
+        if turns.is_empty() || turn >= pace.rounds && begin.elapsed() > pace.time {
             break;
         }
         rng.shuffle(&mut turns);

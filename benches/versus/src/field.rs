@@ -97,7 +97,7 @@ mod tests {
     /// A wrong checksum ends the process, so getting through is most of it.
     #[test]
     fn every_map_does_all_the_work_of_its_suites() {
-        let pace = Pace { rounds: 3, short: 1, long: 1, patience: Duration::ZERO };
+        let pace = Pace { rounds: 3, short: 1, long: 1, time: Duration::ZERO };
         let n = 1024;
         for suite in Suite::ALL {
             let works = suite.workloads().iter();

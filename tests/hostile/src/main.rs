@@ -26,7 +26,7 @@ const USAGE: &str = "usage: hedgerow-hostile [--programs N] [--minutes M] [--see
 /// A program does a few dozen operations: one that works for longer than this does so for ever.
 const WORK: Duration = Duration::from_secs(20);
 /// A program that has not ended after this time waits for ever, if others leave it some of the processor.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIME_LIMIT: Duration = Duration::from_secs(120);
 /// Programs of a process: a new one is sure of its memory again. So few that a run of some minutes comes to every
 /// kind of map, the slow ones included.
 const BATCH: u64 = 100;
@@ -103,7 +103,7 @@ fn watch(at: &AtomicU64) {
         let now = at.load(Ordering::Relaxed);
         if now != last {
             (last, since) = (now, Spent::now("self"));
-        } else if since.is_over("self", WORK, PATIENCE) {
+        } else if since.is_over("self", WORK, TIME_LIMIT) {
             println!("a call waits for ever");
             std::process::exit(1);
         }
@@ -122,9 +122,9 @@ impl Spent {
     }
 
     /// Whether it has worked, or lasted, for longer than this.
-    fn is_over(&self, process: &str, work: Duration, patience: Duration) -> bool {
+    fn is_over(&self, process: &str, work: Duration, limit: Duration) -> bool {
         let worked = Self::work_of(process).saturating_sub(self.work);
-        worked > work || self.begin.elapsed() > patience
+        worked > work || self.begin.elapsed() > limit
     }
 
     /// Time of the processor that a process has taken; nothing if the system does not tell.
@@ -277,7 +277,7 @@ fn fails(name: &str, program: &Program) -> bool {
         if let Some(status) = child.try_wait().expect("it is a child of this process") {
             return !status.success();
         }
-        if begin.is_over(&process, WORK / 4, PATIENCE / 4) {
+        if begin.is_over(&process, WORK / 4, TIME_LIMIT / 4) {
             let _ = child.kill();
             let _ = child.wait();
             return true;

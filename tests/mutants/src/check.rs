@@ -79,7 +79,7 @@ impl fmt::Display for Check {
 
 impl Check {
     /// The least that a run is given: a fuzz target is not optimized, and is watched over.
-    pub fn patience(&self) -> Duration {
+    pub fn least_time(&self) -> Duration {
         Duration::from_secs(if matches!(self, Self::Fuzz(_)) { 400 } else { 0 })
     }
 

@@ -122,7 +122,7 @@ impl Mutation {
         tree.write(&self.file, &unbroken.replacen(&self.from, &self.to, 1));
         // Without a fault to find, a model explores everything.
         let least = match self.expect {
-            Expect::Caught => self.check.patience(),
+            Expect::Caught => self.check.least_time(),
             Expect::Survives => BASELINE_TIMEOUT,
         };
         let timeout = Duration::from_secs(self.timeout).max(least);

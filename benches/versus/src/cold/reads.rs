@@ -18,7 +18,7 @@ const CHUNK: usize = 256;
 const STRETCH: u64 = 500_000;
 
 /// Nanoseconds after which a map is warm that is slow.
-const PATIENCE: u64 = 4_000_000_000;
+const TIME_LIMIT: u64 = 4_000_000_000;
 
 /// How long to look.
 #[derive(Clone, Copy)]
@@ -219,7 +219,7 @@ fn chunk<M: Map>(map: &mut M, stream: &Stream, asks: &[Ask], into: &mut [u8]) ->
 pub fn warm<M: Map>(map: &mut M, rows: &[Row], stream: &Stream, into: &mut [u8]) {
     let begin = now();
     for (n, &ask) in stream.asks().iter().enumerate() {
-        if n.is_multiple_of(CHUNK) && now() - begin > PATIENCE {
+        if n.is_multiple_of(CHUNK) && now() - begin > TIME_LIMIT {
             return;
         }
         if map.read(stream.key(ask), into).is_none() {

@@ -22,7 +22,7 @@ const SHARD_SHIFT: u32 = 64 - 7 - SHARDS.trailing_zeros();
 
 /// Spins before giving the core away: whoever holds the lock may be waiting
 /// for exactly this core.
-const PATIENCE: u32 = 1000;
+const TIME_LIMIT: u32 = 1000;
 
 /// A map in 64 separately locked tables.
 pub struct SpinLocks<K, V> {
@@ -151,7 +151,7 @@ impl<K, V> Shard<K, V> {
         let mut spins = 0_u32;
         while self.locked.load(Ordering::Relaxed) || self.locked.swap(true, Ordering::Acquire) {
             spins += 1;
-            if spins.is_multiple_of(PATIENCE) {
+            if spins.is_multiple_of(TIME_LIMIT) {
                 std::thread::yield_now();
             }
             std::hint::spin_loop();
