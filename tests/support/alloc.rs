@@ -12,16 +12,16 @@ pub(crate) struct Injected;
 
 #[derive(Clone, Copy)]
 struct Plan {
-    /// So many allocations still succeed.
+    /// The number of allocations that still succeed.
     spared: u64,
-    /// And so many after them fail.
+    /// The number of allocations after them that fail.
     doomed: u64,
     hook: Option<fn()>,
 }
 
 const PEACE: Plan = Plan { spared: u64::MAX, doomed: 0, hook: None };
 
-/// What a thread allocated and freed.
+/// The allocations of a thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) allocations: u64,
@@ -56,7 +56,7 @@ pub(crate) fn failing<R>(spared: u64, doomed: u64, work: impl FnOnce() -> R) -> 
     })
 }
 
-/// Runs `work` with an allocator that does not fail, whatever the plan is for what comes after it.
+/// Runs `work` with an allocator that does not fail, and restores the plan afterwards.
 pub(crate) fn unfailing<R>(work: impl FnOnce() -> R) -> R {
     struct Back(Plan);
     impl Drop for Back {
@@ -73,8 +73,7 @@ pub(crate) fn stop_failing() {
     PLAN.set(PEACE);
 }
 
-/// Runs `work`, calling `hook` at the begin of every allocation; what `hook` itself allocates is
-/// let through.
+/// Runs `work` and calls `hook` before every allocation. Allocations of `hook` itself succeed, and do not call it.
 pub(crate) fn hooked<R>(hook: fn(), work: impl FnOnce() -> R) -> R {
     let _peace = Peace;
     PLAN.set(Plan { hook: Some(hook), ..PEACE });

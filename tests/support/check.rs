@@ -9,8 +9,8 @@ use std::fmt::{Debug, Display, Write};
 /// The most threads a history can have.
 const THREADS: usize = 8;
 
-/// After so many states the search gives up loudly. Real histories need a few per operation.
-const TIME_LIMIT: usize = 4_000_000;
+/// The number of states after which the search panics. Real histories need a few per operation.
+const STATE_LIMIT: usize = 4_000_000;
 
 type Progress = [u32; THREADS];
 
@@ -40,7 +40,7 @@ pub(crate) fn check<O: Operation>(
         if !visited.insert((progress, state.clone())) {
             continue;
         }
-        assert!(visited.len() < TIME_LIMIT, "the checker gave up; the history is too wide");
+        assert!(visited.len() < STATE_LIMIT, "the checker gave up; the history is too wide");
         let done = progress.iter().map(|&n| n as usize).sum::<usize>();
         if done == total {
             return Ok(());

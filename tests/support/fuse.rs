@@ -1,4 +1,4 @@
-//! A fuse: so many calls of user code until a planned panic.
+//! A fuse: counts calls of user code down to a planned panic.
 
 use super::planned_panic;
 use std::cell::Cell;

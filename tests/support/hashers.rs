@@ -19,7 +19,7 @@ pub(crate) const GOOD: Mapped = Mapped { name: "good", map: mix };
 pub(crate) const CONSTANT: Mapped = Mapped { name: "constant", map: |_| 0 };
 pub(crate) const ALL_ONES: Mapped = Mapped { name: "all ones", map: |_| u64::MAX };
 pub(crate) const IDENTITY: Mapped = Mapped { name: "identity", map: |word| word };
-/// Seven distinct hashes, whatever comes in.
+/// Seven distinct hashes for all keys.
 pub(crate) const LOW_ENTROPY: Mapped =
     Mapped { name: "low entropy", map: |word| mix(mix(word) % 7) };
 /// Two dozen neighbours share each hash: chains of overflow lines in a table of any size, of which

@@ -1,4 +1,4 @@
-//! Histories: who called what on which key, when, and what came back.
+//! Histories: calls by several threads with their keys, times and answers.
 //!
 //! Threads stamp each call and each return from one shared counter, so one operation precedes
 //! another in real time exactly if its return's stamp is below the other's call's.
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Values are unique within a history, so that a wrong one shows.
 pub(crate) type Value = u64;
 
-/// What a `compute` closure does with what it finds.
+/// The decision of a `compute` closure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rule {
     Keep,
@@ -36,12 +36,12 @@ pub(crate) enum Call {
     Retain(Value, Option<Value>),
 }
 
-/// What came back, in one form for all calls.
+/// The answer of a call, in one form for all calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Answer {
-    /// What the operation found: the value it returned, or the one its closure saw.
+    /// The value that the operation found: the one it returned, or the one its closure saw.
     pub(crate) before: Option<Value>,
-    /// What `update` and `compute` say is there now; else `None`.
+    /// The value after `update` or `compute`; else `None`.
     pub(crate) after: Option<Value>,
 }
 
@@ -51,7 +51,7 @@ impl Answer {
     }
 }
 
-/// What a sequential map does when it is called.
+/// A call of a sequential map.
 pub(crate) trait Operation {
     type State: Clone + Eq + Hash + fmt::Debug;
     type Answer: PartialEq;
@@ -118,7 +118,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// What an operation does to one key, and what it must answer: the sequential map.
+/// The sequential map: applies an operation to one key, and returns its new state and the answer.
 pub(crate) fn apply(state: Option<Value>, call: Call) -> (Option<Value>, Answer) {
     let found = Answer::found(state);
     match call {

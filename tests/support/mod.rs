@@ -84,8 +84,8 @@ pub(crate) fn rounds(rounds: u32, time: Duration, mut round: impl FnMut(u32)) ->
 /// Says that a result does not matter, `Copy` or not.
 pub(crate) fn ignore<T>(_: T) {}
 
-/// Runs `work` in a thread of its own and panics if it has not come back after `seconds`: what
-/// hangs for ever becomes a failure. The limit is far above what a busy machine needs.
+/// Runs `work` in a thread of its own and panics if it has not returned after `seconds`, so that a test that hangs
+/// fails. The limit is far above the time of a busy machine.
 pub(crate) fn within<R: Send + 'static>(
     seconds: u64,
     what: &str,
@@ -116,7 +116,7 @@ pub(crate) fn within<R: Send + 'static>(
     worker.join().unwrap_or_else(|payload| resume_unwind(payload))
 }
 
-/// Threads that share what lives outside; see [`joined_scope`].
+/// Threads that borrow from their caller; see [`joined_scope`].
 pub(crate) struct JoinedScope<'scope, 'env: 'scope> {
     scope: &'scope Scope<'scope, 'env>,
     threads: RefCell<Vec<ScopedJoinHandle<'scope, ()>>>,

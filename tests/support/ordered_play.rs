@@ -21,7 +21,7 @@ pub(crate) trait Target: Sync {
     fn insert(&self, key: u64, value: Value) -> Option<Value>;
     fn insert_if_absent(&self, key: u64, value: Value) -> Option<Value>;
     fn remove(&self, key: u64) -> Option<Value>;
-    /// What was there before.
+    /// Inserts or removes the key, and returns its old value.
     fn toggle(&self, key: u64, value: Value) -> Option<Value>;
     fn compare_exchange(&self, key: u64, from: Value, to: Value) -> Option<Value>;
     fn near(&self, near: Near, key: u64) -> Option<(u64, Value)>;
@@ -33,11 +33,11 @@ pub(crate) trait Target: Sync {
     fn rebalance(&self);
 }
 
-/// One round: who does how often what.
+/// One round: the number of threads, and the number of operations of each.
 pub(crate) struct Plan {
     threads: usize,
     operations: usize,
-    /// Other keys come and go in between; what they would take part in is left out then.
+    /// Whether other keys come and go in between. Operations that would see them are then left out.
     fillers: bool,
     weights: [usize; 11],
 }

@@ -1,4 +1,4 @@
-//! `FenceMap` as what a history is recorded of.
+//! `FenceMap` as the target of a recorded history.
 
 use super::ordered_play::Target;
 use super::support::history::Value;

@@ -11,7 +11,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
-/// What an operation found, or that it was busy and did nothing.
+/// The value that an operation found, or [`Busy`] if it did nothing.
 pub(crate) type Maybe = Result<Option<Value>, Busy>;
 
 /// The operations under test, over plain values.
@@ -29,7 +29,7 @@ pub(crate) trait Target: Sync {
         true
     }
     fn clear(&self);
-    /// Does some growth ahead of demand, if there is such a thing.
+    /// Grows the map ahead of demand, if the map can.
     fn grow_step(&self, _budget: usize) {}
     fn visit(&self, see: &mut dyn FnMut(u64, Value));
 }
@@ -37,7 +37,7 @@ pub(crate) trait Target: Sync {
 /// The kinds of operations; a plan has a weight for each.
 const KINDS: usize = 11;
 
-/// One round: who does what to which keys.
+/// One round: the keys, and the operations of each thread.
 pub(crate) struct Plan {
     pub(crate) hasher: Mapped,
     pub(crate) threads: usize,
@@ -291,7 +291,7 @@ pub(crate) fn play<T: Target>(map: &T, plan: &Plan, seed: u64) -> Result<(), Str
         grow(map, plan, &mut rng);
         workers.into_iter().map(|worker| worker.join().expect("the worker panicked")).collect()
     });
-    // What is there at rest is the last thing that happened.
+    // The value of a key at rest is the result of its last operation.
     for (n, &key) in plan.keys.iter().enumerate() {
         first.record(n, || (Call::Get, Answer::found(map.get(key, 2).unwrap_or(None))));
     }

@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! Rules of language: each comment, doc page, message and name is checked against what `CONTRIBUTING.md` asks for.
+//! Rules of language for comments, doc pages, messages and names, as `CONTRIBUTING.md` states them.
 //!
 //! Prose is read in blocks: consecutive comment lines, a paragraph of a page, or one string literal with several
 //! words. Code spans and fenced code are not prose. A phrase is found across line ends, but not across punctuation.
@@ -136,7 +136,7 @@ const PARTS: &[&str] = &[
     "watchman",
 ];
 
-/// Words after which a clause with "who" or "what" has no noun to belong to.
+/// Words after which a clause with `who` or `what` has no noun.
 const JOINING: &[&str] = &[
     "and", "because", "but", "if", "nor", "once", "or", "so", "than", "that", "then", "though",
     "unless", "until", "when", "where", "while", "yet",
@@ -186,7 +186,7 @@ fn follows(words: &[Word], phrase: &str) -> bool {
     wanted.all(|(k, part)| words.get(k).is_some_and(|w| w.lower == part && (k == 0 || !w.apart)))
 }
 
-/// "Who asks waits", "what is removed is dropped": each clause belongs to a noun.
+/// Finds relative clauses that belong to no noun: `who asks waits`, `what is removed is dropped`.
 pub(crate) fn clauses_have_nouns(path: &str, text: &str) -> Vec<Violation> {
     let mut found = Vec::new();
     for block in blocks(path, text) {
@@ -201,7 +201,7 @@ pub(crate) fn clauses_have_nouns(path: &str, text: &str) -> Vec<Violation> {
                 // A description that begins so is a fragment: see below.
                 "what" | "which" | "whose" if word.leads => false,
                 "who" => word.apart || JOINING.contains(&before) || PREPOSITIONS.contains(&before),
-                // "What to do" and "what if" are no clauses.
+                // These two are no clauses: `what to do`, `what if`.
                 "what" if ["to", "if"].contains(&next) => false,
                 "what" if QUESTIONING.contains(&second) => false,
                 "what" => word.apart || JOINING.contains(&before) || PREPOSITIONS.contains(&before),
@@ -217,7 +217,7 @@ pub(crate) fn clauses_have_nouns(path: &str, text: &str) -> Vec<Violation> {
     found
 }
 
-/// "What a buffer begins with" describes an item without naming a thing: "The first bytes of a buffer" does.
+/// Finds descriptions that name nothing: `What a buffer begins with` for "The first bytes of a buffer".
 pub(crate) fn descriptions_name_things(path: &str, text: &str) -> Vec<Violation> {
     let mut found = Vec::new();
     for block in blocks(path, text).iter().filter(|block| !block.heading) {
@@ -281,7 +281,7 @@ struct Word {
     first: bool,
     /// Behind punctuation, or first.
     apart: bool,
-    /// First of its block, of what follows a colon, or of a cell.
+    /// First of its block, or behind a colon or the border of a cell.
     leads: bool,
     /// In a sentence that ends with a question mark.
     asks: bool,
@@ -342,7 +342,7 @@ fn blocks(path: &str, text: &str) -> Vec<Block> {
         let bare = line.trim_start_matches('/').trim_start_matches('!');
         (i, bare.trim_start_matches('*').to_owned())
     }));
-    // What the rules forbid has to be named here.
+    // These files name the forbidden phrases.
     if !path.starts_with("tests/tidy/") {
         blocks.extend(source.strings.into_iter().filter(|s| is_sentence(&s.1)).map(
             |(line, text)| {
@@ -386,8 +386,9 @@ fn split(lines: impl Iterator<Item = (usize, String)>) -> Vec<Block> {
     blocks
 }
 
-/// A code span is a noun to the sentence around it.
+/// A code span, and a value that `format!` puts in, are nouns to the sentence around them.
 fn without_spans(line: &str) -> String {
+    let line = line.replace(['{', '}'], "`");
     let mut parts = line.split('`');
     let mut plain = parts.next().unwrap_or_default().to_owned();
     while let (Some(_), rest) = (parts.next(), parts.next()) {
@@ -415,7 +416,7 @@ fn a_clause_without_a_noun_is_found() {
         "// Depends on what the codec does. Who waits? What is removed?",
         "//! # What it costs\n//! Nothing.",
         "/// A clause of `who asks` and of [`what`].\n/// ```\n/// // what is left\n/// ```",
-        "fn who() { let what = \"who\"; }",
+        "fn who(what: &str) { panic!(\"{what}: the planned panic did not come\") }",
     ];
     judge(clauses_have_nouns, "src/flat/map.rs", &planted, &clean);
     judge(clauses_have_nouns, "README.md", &["It is fast.\nWho waits\nloses."], &["# Who waits\n"]);

@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// Where the atomics of every build are chosen: nothing else names them.
 const FACADE: &str = "src/facade.rs";
-/// What is itself half of an ordering, made of system calls and of fences for the compiler.
+/// One half of an ordering, made of system calls and of fences for the compiler.
 const MEMBARRIER: &str = "std-ext/src/membarrier.rs";
 
 const MAX_FILE: usize = 800;
@@ -36,8 +36,8 @@ const BANNED_WORDS: [&str; 10] = [
 /// File names that say nothing about what is inside.
 const BANNED_FILES: [&str; 5] = ["utils", "util", "helpers", "misc", "common"];
 
-/// What a test file may name in its first line: `default` is the README's command, which runs every file; `.ci/run`
-/// has the others.
+/// The builds that a test file may name in its first line. `default` is the README's command, which runs every file;
+/// `.ci/run` has the others.
 const BUILDS: [&str; 5] = ["asan", "default", "narrow", "portable", "tsan"];
 
 pub(crate) fn atomics_come_from_the_facade(path: &str, text: &str) -> Vec<Violation> {

@@ -77,7 +77,7 @@ impl Source {
         self.comments[first..=i].iter().any(|c| wanted(c))
     }
 
-    /// Which lines belong to an item under `#[cfg(test)]` or `#[cfg(all(test, ..))]`.
+    /// Marks the lines of each item under `#[cfg(test)]` or `#[cfg(all(test, ..))]`.
     pub(crate) fn test_lines(&self) -> Vec<bool> {
         let mut marked = vec![false; self.code.len()];
         for (i, line) in self.code.iter().enumerate() {
@@ -94,7 +94,7 @@ impl Source {
     }
 }
 
-/// What a literal says: without quotes, and without escapes but for the ends of lines.
+/// Returns the text of a literal without quotes and without escaped line ends.
 fn plain_text(literal: &[char]) -> String {
     let text: String = literal.iter().collect();
     let text = text.trim_start_matches(['r', '#', '"']).trim_end_matches(['#', '"']);
@@ -194,8 +194,7 @@ pub(crate) fn first_names(rest: &str) -> Vec<&str> {
     names
 }
 
-/// The identifier that `path` starts with; nothing for a macro, which lives at the root whatever
-/// room defines it.
+/// Returns the identifier that `path` starts with, and nothing for a macro, which is at the root in any case.
 pub(crate) fn first_name(path: &str) -> &str {
     let path = path.trim_start();
     let (name, rest) = path.split_at(path.find(|c| !is_word(c)).unwrap_or(path.len()));

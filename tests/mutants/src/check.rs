@@ -155,7 +155,7 @@ impl Check {
         options.map(str::to_owned).collect()
     }
 
-    /// What building and running have in common.
+    /// Returns the command with the options that building and running share.
     fn cargo(&self, tree: &Tree) -> Command {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(tree.sources());
@@ -168,7 +168,7 @@ impl Check {
         cargo.env("CARGO_INCREMENTAL", "1");
         match self {
             Self::Model { kind, .. } => {
-                // What a model takes is mostly the checker's time, and to compile the crate most of the run's: without
+                // A model spends most of its time in the checker, and a row most of its time in the compiler: without
                 // optimization a row takes a tenth.
                 cargo.args(["--config", "profile.release.package.hedgerow.opt-level=0"]);
                 cargo.args(["test", "--features", "std", "--release", "--lib"]);

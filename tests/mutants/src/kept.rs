@@ -1,5 +1,5 @@
-//! What a row's check printed when it last failed, kept beside the trees: a row of which only `says` or `hangs` is
-//! changed is judged again without another run.
+//! The output of each row's last failure, kept beside the trees. If only `says` or `hangs` of a row changes, the
+//! runner judges the kept output without another run.
 
 use crate::{check::Outcome, tree::Tree};
 use std::{
@@ -14,8 +14,8 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// In `folder`, under a fingerprint of everything that decides the output. It is written in any case, and read if
-    /// it is to be reused.
+    /// The output in `folder` under a fingerprint of everything that decides it. The runner always writes it, and
+    /// reads it if `reuse` is set.
     pub fn new(folder: &Path, print: &str, reuse: bool) -> Self {
         Self { file: folder.join(print), reuse }
     }
@@ -45,7 +45,7 @@ impl Kept {
             _ => return,
         };
         let folder = self.file.parent().expect("in a folder");
-        // What cannot be kept is run again.
+        // A row whose output could not be kept runs again.
         let _ = fs::create_dir_all(folder);
         let _ = fs::write(&self.file, format!("{word}\n{}", tree.whole_output()));
     }

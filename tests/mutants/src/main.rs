@@ -68,7 +68,7 @@ fn part_of(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
-/// What the command line asks for; `None` if that is help.
+/// Parses the command line; returns `None` if the user wants help.
 fn options() -> Result<Option<Options>, String> {
     let mut options = Options::default();
     for arg in env::args().skip(1) {
@@ -172,11 +172,11 @@ enum Job<'a> {
     Mutated(Attempt<'a>),
 }
 
-/// A row, and what becomes of its outcome.
+/// A row, and the places that its outcome is written to.
 #[derive(Clone, Copy)]
 struct Attempt<'a> {
     row: &'a Mutation,
-    /// What stands for the row in the record.
+    /// The row's fingerprint in the record.
     print: &'a str,
     kept: &'a Kept,
     record: Option<&'a Mutex<Record>>,

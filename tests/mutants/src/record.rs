@@ -1,4 +1,4 @@
-//! `tests/mutations.lock`: which rows came out as expected, and on what text of the mutated file and of the check.
+//! `tests/mutations.lock`: the rows that came out as expected, with fingerprints of the mutated file and of the check.
 //!
 //! A row whose mutated file, check and own text are what they were when it was last run would come out the same, as
 //! far as these files decide it. So a run of `--unrecorded` rows is short after a small change, and says the same on
@@ -64,7 +64,7 @@ impl Record {
         self.hash(row, &row.text())
     }
 
-    /// Stands for everything that decides what the row's check prints: whatever is expected of it.
+    /// Returns a fingerprint of everything that decides the output of the row's check, without the expected outcome.
     pub fn fingerprint_of_change(&self, row: &Mutation) -> String {
         self.hash(row, &row.change())
     }

@@ -22,7 +22,7 @@ impl Tree {
         (0..count).map(|n| Self::copy(root, target.join(n.to_string()))).collect()
     }
 
-    /// The folder that what is kept of all trees stands in.
+    /// The folder of the outputs that are kept for all trees.
     pub fn kept(&self) -> PathBuf {
         self.home.with_file_name("kept")
     }
@@ -68,7 +68,7 @@ impl Tree {
         fs::write(self.home.join("output"), text).expect("the copy is writable");
     }
 
-    /// The end of what the last command printed.
+    /// Returns the end of the last command's output.
     pub fn last_output(&self) -> String {
         let text = self.whole_output();
         let lines: Vec<&str> = text.lines().collect();
