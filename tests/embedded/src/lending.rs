@@ -1,4 +1,4 @@
-//! Maps that lend their entries, where no thread has a slot of its own: each borrowed entry claims one.
+//! Maps that return references, without slots of threads: each borrowed entry claims a slot.
 
 use crate::HEAP;
 use alloc::string::{String, ToString};
@@ -20,8 +20,8 @@ pub fn run() {
     };
     // The registry of readers keeps its slots' memory.
     let at_rest = once();
-    assert_eq!(once(), at_rest, "a map that lends its entries has lost memory");
-    println!("entries are lent: {at_rest} bytes at rest");
+    assert_eq!(once(), at_rest, "a map that returns references has lost memory");
+    println!("entries are borrowed: {at_rest} bytes at rest");
 }
 
 fn hashed() {

@@ -2,7 +2,7 @@
 //!
 //! A [`Program`](program::Program) is a short list of operations on one map, with *manners*: how the user's `Hash`,
 //! `Eq`, `Ord` and `Clone` lie, at which call user code panics or calls the map again, which allocation fails, which
-//! guard is leaked. It runs on one to three threads ([`play`]). Whatever its manners are, these hold:
+//! guard is leaked. It runs on one to three threads ([`play`]). These hold for all manners:
 //!
 //! - no value is dropped twice, or while a reader can see it, or never (unless a guard was leaked, or a destructor
 //!   panicked);

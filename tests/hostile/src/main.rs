@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const USAGE: &str = "usage: hedgerow-hostile [--programs N] [--minutes M] [--seed S] [--only NAME]
        hedgerow-hostile --replay NAME HEX
 
-  --programs N   so many programs on each kind of map; default 1000
+  --programs N   the number of programs on each kind of map; default 1000
   --minutes M    more of them until so much time has passed
   --seed S       other programs; default 0
   --only NAME    only kinds of maps whose name begins so
@@ -27,13 +27,13 @@ const USAGE: &str = "usage: hedgerow-hostile [--programs N] [--minutes M] [--see
 const WORK: Duration = Duration::from_secs(20);
 /// A program that has not ended after this time waits for ever, if others leave it some of the processor.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
-/// Programs of a process: a new one is sure of its memory again. So few that a run of some minutes comes to every
-/// kind of map, the slow ones included.
+/// Programs of a process; a new process has sound memory again. The number is small enough that a run of some minutes
+/// plays every kind of map, also the slow ones.
 const BATCH: u64 = 100;
 
 fn main() -> ExitCode {
     let thread = thread::Builder::new().stack_size(STACK).spawn(run_arguments);
-    thread.expect("a thread is to be had").join().unwrap_or(ExitCode::FAILURE)
+    thread.expect("a thread starts").join().unwrap_or(ExitCode::FAILURE)
 }
 
 fn run_arguments() -> ExitCode {
@@ -242,7 +242,7 @@ impl Options {
             };
             self.report(range.name, at, &output.stdout, file);
             from = at + 1;
-            // One finding in a range says most of what all of them would say.
+            // The findings of a range mostly have one cause.
             if failed.fetch_add(1, Ordering::Relaxed) >= 3 {
                 return true;
             }

@@ -16,7 +16,7 @@ pub trait Subject: Send + Sync + Sized + 'static {
     const VERBS: &'static [&'static [Verb]];
     /// Whether there are keys that last: where keys have no place for a number, there are none.
     const LASTS: bool;
-    /// What each thread has of it.
+    /// The part of it that each thread has.
     type Local;
 
     /// Makes one that has the lasting keys, each with its own number as its value.
@@ -28,7 +28,7 @@ pub trait Subject: Send + Sync + Sized + 'static {
     /// Does an operation. `rest` does some of those that follow it, for operations that hold something meanwhile.
     fn act(&self, local: &Self::Local, op: Op, rest: &mut dyn FnMut());
 
-    /// What user code does when it calls the map from within.
+    /// Calls the map from user code that the map has called.
     fn reenter(&self, local: &Self::Local) {
         let _ = local;
     }
@@ -58,7 +58,7 @@ pub fn play<S: Subject>(program: &Program) -> Vec<String> {
                 let (start, subject) = (&start, &subject);
                 let work = move || act_all(subject, program, number, start);
                 let thread = thread::Builder::new().stack_size(STACK);
-                thread.spawn_scoped(scope, work).expect("a thread is to be had");
+                thread.spawn_scoped(scope, work).expect("a thread starts");
             }
             act_all(&subject, program, 0, &start);
         });
@@ -132,7 +132,7 @@ fn act<S: Subject>(subject: &S, local: &S::Local, op: Op, ops: &RefCell<impl Ite
     }
 }
 
-/// A lasting key is there, whatever the program does.
+/// Checks that a lasting key is present, which no program may change.
 fn check<S: Subject>(subject: &S, local: &S::Local, id: u32) {
     match subject.lasting(local, id) {
         None => world::note(|| format!("the lasting key {id} is not found")),
@@ -150,7 +150,7 @@ fn check_all<S: Subject>(subject: &S, program: &Program) {
     }
 }
 
-/// What a walk met of the lasting keys.
+/// The lasting keys that a walk met.
 #[derive(Debug, Default)]
 pub struct Walk {
     met: [u8; LASTING as usize],
@@ -177,7 +177,7 @@ impl Walk {
 // ------------------------------------------------------------------------------------------ panics
 
 thread_local! {
-    /// Where the last panic of this thread was, and what it said.
+    /// The place and the message of this thread's last panic.
     static MESSAGE: RefCell<String> = const { RefCell::new(String::new()) };
     /// Whether this thread plays a program: a test that fails reports as usual.
     static PLAYS: Cell<bool> = const { Cell::new(false) };
@@ -199,8 +199,8 @@ fn catch_messages() {
     });
 }
 
-/// Panics that the docs promise: what std's collections say of what no memory could hold, and a call of the shared
-/// writer by user code that runs under its lock.
+/// Panics that the docs promise: the one of std's collections if a size exceeds the address space, and the one of a
+/// shared writer that user code calls under its lock.
 const PROMISED: [&str; 3] = [
     "capacity overflow",
     "this thread has the lock of the shared writer",

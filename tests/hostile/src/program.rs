@@ -7,7 +7,7 @@ use std::fmt::Write;
 /// Operations in a program at most.
 pub const MOST_OPS: usize = 64;
 
-/// What an operation does, where the map has it.
+/// An operation, if the map has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the methods' names say it")]
 pub enum Verb {
@@ -41,7 +41,7 @@ pub enum Verb {
     Grow,
     /// A guard, a borrowed entry, an iterator or a snapshot is held while the next operations are done.
     Hold,
-    /// A guard, or what has one, is forgotten.
+    /// Forgets a guard, or a value that holds one.
     Leak,
     Reclaim,
     Publish,
@@ -67,9 +67,9 @@ pub enum Verb {
 pub struct Op {
     verb: u8,
     key: u8,
-    /// What is stored.
+    /// The number of the value to store.
     pub value: u8,
-    /// What else there is to say: how many, how long, which of several ways.
+    /// Another argument: a number, a time, a choice.
     pub arg: u8,
     fuse: u8,
     reentry: u8,
@@ -88,11 +88,11 @@ impl Op {
         [verb, key, value, arg, fuse, reentry, scarcity, thread]
     }
 
-    /// Which of a map's verbs it is. They come in groups, which maps may share.
+    /// Returns the verb among those of a map. Verbs come in groups, which maps may share.
     pub fn verb(self, groups: &[&[Verb]]) -> Verb {
         let count = groups.iter().copied().flatten().count();
         let verb = groups.iter().copied().flatten().nth(usize::from(self.verb) % count);
-        *verb.expect("the place is one of so many")
+        *verb.expect("the place is below the number of verbs")
     }
 
     /// Makes the key that it is about, none that lasts. Most operations share a few.
@@ -211,7 +211,7 @@ impl Program {
         })
     }
 
-    /// The program of such a text; `None` if it is none.
+    /// Parses a program; returns `None` if the text is no program.
     pub fn of_hex(text: &str) -> Option<Self> {
         let digits = text.as_bytes().chunks_exact(2);
         let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
@@ -241,7 +241,7 @@ impl Program {
         self.head[6] >= 248
     }
 
-    /// What else a subject's construction may choose by.
+    /// A number by which a subject's construction may choose.
     pub fn choice(&self) -> u8 {
         self.head[7]
     }
@@ -251,7 +251,7 @@ impl Program {
         [1, 1, 2, 3][usize::from(self.head[5] / 64)]
     }
 
-    /// What one of the threads does.
+    /// The operations of one thread.
     pub fn ops_of(&self, thread: usize) -> impl Iterator<Item = Op> {
         let threads = self.threads();
         self.ops.iter().copied().filter(move |op| usize::from(op.thread) % threads == thread)

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
-/// What a map keeps of a user: made of a number that it can tell as long as it is whole.
+/// A key's or value's content, made of a number that it can tell as long as it is whole.
 pub trait Thing: Clone + Default + PartialEq + Send + Sync + Sized + 'static {
     /// Makes one.
     fn make(id: u32) -> Self;
@@ -22,7 +22,7 @@ pub trait Thing: Clone + Default + PartialEq + Send + Sync + Sized + 'static {
     }
 }
 
-/// What values do by their numbers: each is user code, and so may panic or call the map.
+/// Traits of values by their numbers: each is user code, and so may panic or call the map.
 macro_rules! by_number {
     ($([$($generics:tt)*] $thing:ty;)*) => {$(
         impl<$($generics)*> PartialEq for $thing {
@@ -115,7 +115,7 @@ impl Thing for Unit {
     }
 }
 
-/// A pair that wants half a page of its own. (What wants a whole one, the compiler places wrongly: see
+/// A pair that is aligned to half a page. (The compiler misplaces values that are aligned to a whole page: see
 /// `hedgerow::docs::limits`.)
 #[derive(Clone, Copy, Debug)]
 #[repr(align(2048))]
@@ -129,7 +129,7 @@ impl Thing for Page {
     fn id(&self) -> Option<u32> {
         let at = std::ptr::from_ref(self).addr();
         if !at.is_multiple_of(2048) {
-            world::note(|| format!("a value that wants half a page of its own lies at {at:#x}"));
+            world::note(|| format!("a value that is aligned to half a page is at {at:#x}"));
         }
         Some(self.0.checked("page"))
     }
@@ -234,9 +234,7 @@ impl Thing for OwnedPage {
     fn id(&self) -> Option<u32> {
         let at = std::ptr::from_ref(self).addr();
         if !at.is_multiple_of(2048) {
-            world::note(|| {
-                format!("an owned value that wants half a page of its own lies at {at:#x}")
-            });
+            world::note(|| format!("an owned value that is aligned to half a page is at {at:#x}"));
         }
         self.0.id()
     }

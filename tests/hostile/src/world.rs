@@ -1,4 +1,4 @@
-//! What user code does when a map calls it, and what was found. One program runs at a time in a process, so its
+//! The behaviour of user code that a map calls, and the findings. One program runs at a time in a process, so its
 //! manners are the process's: workers' threads call user code, too.
 
 use crate::alloc;
@@ -144,8 +144,8 @@ fn forgive_leaks() {
     LEAKED.store(true, Relaxed);
 }
 
-/// Leaks a guard or what a map returned. What it keeps is never dropped, which is not the map's fault; to a sanitizer
-/// it stays reachable.
+/// Leaks a guard, or a value that a map returned. The map never drops an entry that it protects, and that is not the
+/// map's fault. To a sanitizer the value stays reachable.
 pub fn leak<T>(value: T) {
     static LEAKED_AT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
     forgive_leaks();
@@ -175,7 +175,7 @@ pub fn alive() -> u32 {
     ALIVE.load(Relaxed)
 }
 
-// ------------------------------------------------------------------------------------ what calls do
+// ------------------------------------------------------------------------------- effects of calls
 
 /// Sets up the thread's next operation: after how many calls user code panics, and after how many it calls the map.
 pub fn arm(fuse: Option<u32>, reentry: Option<u32>) {
@@ -209,7 +209,7 @@ pub fn step() {
     }
 }
 
-/// Calls the map, unless this is such a call.
+/// Calls the map, unless this call came from the map already.
 fn call_map() {
     let hook = HOOK.take();
     if let Some(hook) = hook {
@@ -222,8 +222,8 @@ fn call_map() {
     }
 }
 
-/// Runs `work` with an allocator that calls the map the first `calls` times: what a map looks at before and after it
-/// allocates may differ, as if another thread wrote meanwhile.
+/// Runs `work` with an allocator that calls the map the first `calls` times, so that the map's state may change while
+/// it allocates, as if another thread wrote meanwhile.
 pub fn with_calling_allocator<R>(calls: u32, work: impl FnOnce() -> R) -> R {
     thread_local! {
         static CALLS_LEFT: Cell<u32> = const { Cell::new(0) };
@@ -309,7 +309,7 @@ fn is_lasting(id: u32) -> bool {
     id < LASTING
 }
 
-/// What is hashed of the key with this number.
+/// Returns the number that the key with this number hashes.
 pub(crate) fn hashed(id: u32) -> u64 {
     let lie = if is_lasting(id) { 0 } else { HASH.load(Relaxed) };
     match lie {
@@ -350,7 +350,7 @@ pub(crate) fn ordered(one: u32, other: u32) -> std::cmp::Ordering {
 pub(crate) fn ranked(id: u32) -> u64 {
     let honest = u64::from(id / 4) << 32;
     let lie = if is_lasting(id) { 0 } else { ORDER.load(Relaxed) };
-    // Above all lasting keys, whatever it is: a lie about those that do not last.
+    // Above all lasting keys in any case: a lie about keys that do not last.
     let least = u64::from(LASTING) << 32;
     match lie {
         0 => honest,

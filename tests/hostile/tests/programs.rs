@@ -25,7 +25,7 @@ fn play(name: &'static str, programs: f64) {
             done.send((number, play(&program))).expect("somebody waits for it");
         }
     });
-    let worker = worker.expect("a thread is to be had");
+    let worker = worker.expect("a thread starts");
     let mut next = 0;
     while next < count {
         // Other tests' programs run in turns with these.
@@ -90,10 +90,10 @@ const FOUND: &[(&str, &str)] = &[
 #[test]
 fn what_was_found_stays_mended() {
     for &(name, hex) in FOUND {
-        let play = subjects::named(name).expect("there is such a kind of map");
+        let play = subjects::named(name).expect("the kind of map exists");
         let program = Program::of_hex(hex).expect("digits");
         let worker = thread::Builder::new().stack_size(STACK).spawn(move || play(&program));
-        let findings = worker.expect("a thread is to be had").join().expect("it ends");
+        let findings = worker.expect("a thread starts").join().expect("it ends");
         assert!(findings.is_empty(), "--replay {name} {hex}\n{}", findings.join("\n"));
     }
 }

@@ -1,5 +1,5 @@
-//! What most maps have in common: operations on single keys, batches of look-ups, and walks. A map says how it spells
-//! the calls ([`Common`]); what is demanded of their outcomes is written once, here.
+//! Operations that most maps have: on single keys, batches of look-ups, and walks. A map implements the calls
+//! ([`Common`]); this file checks their outcomes once for all maps.
 
 use super::{is_large, keeps, lasting, lasts, meet, see, see_entry};
 use crate::play::{Subject, Walk};
@@ -43,10 +43,10 @@ pub(super) trait Common: Send + Sync + Sized + 'static {
     fn insert_if_absent(&self, key: Key<Self::Key>, value: Self::Value) -> impl Outcome;
     fn try_insert(&self, key: Key<Self::Key>, value: Self::Value) -> impl Outcome;
 
-    /// What `look` makes of a value that the map returned.
+    /// Returns the result of `look` on a value that the map returned.
     fn get<R>(&self, key: &Key<Self::Key>, look: impl FnOnce(&Self::Value) -> R) -> Option<R>;
 
-    /// What `look` makes of a value when the map calls it.
+    /// Returns the result of `look`, which the map calls with a value.
     fn get_with<R>(&self, key: &Key<Self::Key>, look: impl FnOnce(&Self::Value) -> R) -> Option<R>;
 
     fn remove(&self, key: &Key<Self::Key>) -> impl Outcome;
@@ -70,7 +70,7 @@ pub(super) trait Common: Send + Sync + Sized + 'static {
     /// Called when all threads are done.
     fn tidy(&mut self) {}
 
-    /// How many entries there are said to be, if that is as many as a walk meets, whatever keys answer.
+    /// Returns the map's length if it equals the length of a walk even if keys lie.
     fn len(&self) -> Option<usize> {
         None
     }
@@ -124,7 +124,7 @@ pub(super) trait Common: Send + Sync + Sized + 'static {
         lacks();
     }
 
-    /// Clones the map, compares it with its clone, and takes that apart after so many entries.
+    /// Clones the map, compares it with its clone, and drops the clone's iterator after this many entries.
     fn clone_and_compare(&self, _: usize) {
         lacks();
     }
@@ -147,7 +147,7 @@ pub(super) trait Common: Send + Sync + Sized + 'static {
         lacks();
     }
 
-    /// Holds a guard, or what has one, while `rest` runs, and looks afterwards at what it found.
+    /// Holds a guard, or a value with one, while `rest` runs, and then checks the entries that it had found.
     fn hold(&self, _: Op, _rest: &mut dyn FnMut()) {
         lacks();
     }
@@ -307,7 +307,7 @@ pub(super) fn walk<K: Thing, V: Thing>(what: &str, each: impl FnOnce(&mut dyn Fn
     }
 }
 
-/// Looks at what a batch of look-ups answers about the key of this number: lasting keys are found.
+/// Checks the answer of a batch of look-ups for the key of this number: it must find lasting keys.
 pub(super) fn check_answer<M: Common>(id: u32, value: Option<&M::Value>) {
     let number = value.map(Thing::id);
     if lasts::<M::Key>() && id < LASTING && number.is_none_or(|n| n.is_some_and(|n| n != id)) {
@@ -489,7 +489,7 @@ pub(super) fn play_entry<'a, K: Thing, V: Thing, M>(
     }
 }
 
-/// What a map returned.
+/// A value that a map returned.
 pub(super) trait Outcome {
     /// Looks at each key and value in it: they must be whole.
     fn check(self);

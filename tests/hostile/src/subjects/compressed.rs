@@ -28,8 +28,8 @@ enum Wrong {
     Endless,
 }
 
-/// Compresses values of which all bytes but the first ones are the same, or come in pairs. What it tells of that
-/// depends on how it is wrong.
+/// Compresses values of which all bytes but the first ones are the same, or come in pairs. Its answers depend on how
+/// it is wrong.
 #[derive(Clone, Copy, Debug)]
 struct Runs(Wrong);
 
@@ -93,7 +93,7 @@ impl Model for Runs {
     }
 }
 
-/// A lesson without an end.
+/// A training task that never ends.
 struct Endless;
 
 impl Future for Endless {
@@ -147,7 +147,7 @@ fn value(id: u32) -> Vec<u8> {
     bytes
 }
 
-/// The number of a value, if it is whole. What codecs that are wrong made of it may be anything.
+/// Returns the number of a value, if it is whole. A wrong codec may have changed it in any way.
 fn number(bytes: &[u8], wrong: bool) -> u32 {
     let id = bytes.first_chunk().map_or(0, |first| u32::from_le_bytes(*first));
     if !wrong && (id > 10_000 || bytes != value(id)) {
@@ -156,7 +156,7 @@ fn number(bytes: &[u8], wrong: bool) -> u32 {
     id
 }
 
-/// What each thread knows.
+/// The state of each thread.
 pub(super) struct Local {
     /// Whether values may be wrong.
     wrong: bool,
@@ -220,7 +220,7 @@ impl Map {
         world::with_calling_allocator(1, look_up)
     }
 
-    /// What another thread does to a key while it is read.
+    /// Replaces a key while another thread reads it.
     fn replace(&self, id: u32) {
         let name = key(id);
         match world::random() % 8 {
@@ -321,7 +321,7 @@ impl Subject for Map {
         let map = builder.build();
         for id in 0..LASTING {
             let stored = map.insert(&key(id), &value(id));
-            assert!(stored.is_ok(), "there is room for what lasts");
+            assert!(stored.is_ok(), "there is room for lasting keys");
         }
         Self(map)
     }

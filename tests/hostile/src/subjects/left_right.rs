@@ -40,7 +40,7 @@ impl<K: Copy + 'static, V: Copy + 'static> Make<K, V> for Inline {
 type Writer<K, V, P> = WriteHandle<Key<K>, V, Spread, P>;
 type Reader<K, V, P> = ReadHandle<Key<K>, V, Spread, P>;
 
-/// What a thread has of it.
+/// The handles of a thread.
 pub(super) struct Local<K: Thing, V: Thing, P: Keep<Key<K>, V>> {
     reader: Reader<K, V, P>,
     /// Snapshots that this thread holds.
@@ -56,7 +56,7 @@ impl<K: Thing, V: Thing, P: Keep<Key<K>, V>> Local<K, V, P> {
         self.held.get() == 0 && !self.leaks
     }
 
-    /// Holds a snapshot and what it found while other operations are done, and looks at it again afterwards.
+    /// Holds a snapshot and an entry of it while other operations run, and checks the entry again afterwards.
     fn hold(&self, op: Op, rest: &mut dyn FnMut()) {
         struct Held<'a>(&'a Cell<u32>);
         impl Drop for Held<'_> {
