@@ -6,8 +6,10 @@
 
 use crate::support;
 
-use crate::ordered_play;
-use crate::plain;
+#[path = "../support/ordered_play.rs"]
+mod ordered_play;
+#[path = "../support/plain.rs"]
+mod plain;
 
 use hedgerow::OrdMap;
 use hedgerow::fence::Op;

@@ -6,9 +6,11 @@
 
 use crate::support;
 
-use crate::play;
+#[path = "../support/play.rs"]
+mod play;
 
-use crate::second_opinion;
+#[path = "../support/second_opinion.rs"]
+mod second_opinion;
 
 use hedgerow::FlatMap;
 use hedgerow::error::{Busy, TryInsertError};

@@ -5,7 +5,8 @@
 
 use crate::support;
 
-use crate::play;
+#[path = "../support/play.rs"]
+mod play;
 
 use hedgerow::HashMap;
 use hedgerow::error::Busy;

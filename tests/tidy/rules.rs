@@ -151,46 +151,53 @@ fn builds(text: &str) -> Option<Vec<&str>> {
     Some(text.lines().next()?.strip_prefix("//! builds: ")?.split(' ').collect())
 }
 
-/// A binary of several modules: each file is a module of it, is for builds that the binary is for, and can be run
-/// without the others, since CI names modules by the beginnings of their tests' names.
-pub(crate) fn modules_are_whole(files: &[(String, String)]) -> Vec<Violation> {
+/// A binary of several modules: each file is a module of it. A build that the module does not name leaves it out, and
+/// one that it names is one of the binary's.
+pub(crate) fn modules_are_built(files: &[(String, String)]) -> Vec<Violation> {
     let mut found = Vec::new();
     for (main, text) in files {
         let Some(folder) = main.strip_suffix("main.rs") else { continue };
-        if !TESTS
-            .iter()
-            .any(|tests| below(folder, tests).is_some_and(|f| f.1.matches('/').count() == 1))
-        {
-            continue;
-        }
+        let inside = TESTS.iter().find_map(|tests| below(folder, tests));
+        let is_binary = inside.is_some_and(|(_, inside)| inside.matches('/').count() == 1);
         let code = Source::read(text).code;
         let served = builds(text).unwrap_or_default();
-        let modules = files.iter().filter_map(|(path, text)| {
-            let name = path.strip_prefix(folder)?.strip_suffix(".rs")?;
-            (name != "main" && !name.contains('/')).then_some((path, name, text))
-        });
-        let modules: Vec<_> = modules.collect();
-        for (path, name, text) in &modules {
-            if !code.iter().any(|line| line.trim() == format!("mod {name};")) {
+        for (path, text) in files.iter().filter(|_| is_binary) {
+            let name = path.strip_prefix(folder).and_then(|name| name.strip_suffix(".rs"));
+            let Some(name) = name.filter(|name| *name != "main" && !name.contains('/')) else {
+                continue;
+            };
+            let declared = code.iter().position(|line| line.trim() == format!("mod {name};"));
+            let Some(at) = declared else {
                 found.push(Violation::new(path, 0, format!("is no module of {main}")));
+                continue;
+            };
+            let Some(named) = builds(text) else { continue };
+            for build in named.iter().filter(|build| !served.contains(build)) {
+                found.push(Violation::new(main, 0, format!("`{name}` is for {build}")));
             }
-            for build in builds(text).unwrap_or_default() {
-                if !served.contains(&build) {
-                    found.push(Violation::new(main, 0, format!("`{name}` is for {build}")));
-                }
-            }
-            for (_, other, _) in &modules {
-                if other != name && other.ends_with(name) {
-                    found.push(Violation::new(
-                        path,
-                        0,
-                        format!("its name is the end of `{other}`"),
-                    ));
-                }
+            let wanted = left_out_of(&named);
+            // Attributes stand above the module's line.
+            let above = code[..at].iter().rev().take_while(|line| line.trim().starts_with("#["));
+            let stands = above.filter(|line| line.contains("build_")).map(|line| line.trim());
+            // A binary for the default build alone needs none.
+            if served != ["default"] && stands.collect::<String>() != wanted {
+                let what = format!("`mod {name}` needs {wanted:?} for the builds of its file");
+                found.push(Violation::new(main, at, what));
             }
         }
     }
     found
+}
+
+/// The attribute of a module for these builds.
+fn left_out_of(named: &[&str]) -> String {
+    let others = BUILDS.iter().filter(|build| **build != "default" && !named.contains(build));
+    let others: Vec<String> = others.map(|build| format!("build_{build}")).collect();
+    match &others[..] {
+        [] => String::new(),
+        [build] => format!("#[cfg(not({build}))]"),
+        builds => format!("#[cfg(not(any({})))]", builds.join(", ")),
+    }
 }
 
 pub(crate) fn orderings_are_explained(path: &str, text: &str) -> Vec<Violation> {
@@ -361,18 +368,25 @@ fn a_module_that_no_build_runs_is_found() {
             .map(|(name, text)| (format!("tests/flat/{name}.rs"), (*text).into()))
             .collect()
     };
-    let main =
-        "//! builds: asan default\nmod api;\n#[cfg(x)]\nmod map;\n#[path = \"../x.rs\"]\nmod x;";
+    let (of_asan, of_default) = (left_out_of(&["asan"]), left_out_of(&["default"]));
+    assert_eq!(of_asan, "#[cfg(not(any(build_narrow, build_portable, build_tsan)))]");
+    assert_eq!(left_out_of(&["asan", "portable", "narrow"]), "#[cfg(not(build_tsan))]");
+    let head = "//! builds: asan default\n#[path = \"../x.rs\"]\nmod x;\n";
+    let main = format!("{head}{of_asan}\nmod api;\n#[cfg(x)]\n{of_default}\nmod map;");
     let api = ("api", "//! builds: asan\n#[test]");
-    let clean = [("main", main), api, ("map", "//! builds: default\n#[test]")];
-    assert!(modules_are_whole(&files(&clean)).is_empty());
-    let planted = [
-        [("main", main), api, ("maps", "//! builds: default\n#[test]")],
-        [("main", main), api, ("map", "//! builds: tsan\n#[test]")],
-        [("main", "//! builds: asan\nmod api;\nmod japi;"), api, ("japi", "//! builds: asan")],
+    let map = ("map", "//! builds: default\n#[test]");
+    assert!(modules_are_built(&files(&[("main", &main), api, map])).is_empty());
+    let all = "//! builds: asan narrow portable tsan";
+    let planted: [&[(&str, &str)]; 6] = [
+        &[("main", &main), api, map, ("maps", "")],
+        &[("main", &main), api, ("map", "//! builds: asan\n#[test]")],
+        &[("main", &format!("{head}{of_asan}\nmod api;\nmod map;")), api, map],
+        &[("main", &format!("{head}{of_default}\nmod api;\n{of_default}\nmod map;")), api, map],
+        &[("main", &format!("{all}\n{of_asan}\nmod api;")), ("api", all)],
+        &[("main", "//! builds: asan narrow tsan\nmod api;"), ("api", all)],
     ];
     for modules in planted {
-        assert_eq!(modules_are_whole(&files(&modules)).len(), 1, "{modules:?}");
+        assert_eq!(modules_are_built(&files(modules)).len(), 1, "{modules:?}");
     }
 }
 
