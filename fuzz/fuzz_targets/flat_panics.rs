@@ -19,7 +19,7 @@ fn steps(fuse: u8) -> u64 {
     }
 }
 
-/// Runs `work`, which panics when its `fuse` has burnt down, if it comes to that; says whether it did.
+/// Runs `work`, which panics when its `fuse` has burnt down; returns whether it panicked.
 fn panics(fuse: Option<u8>, work: impl FnOnce()) -> bool {
     survives(fuse.map(steps), work).is_none()
 }
@@ -147,7 +147,7 @@ fn act(map: &Map, model: &mut Model, action: Action, fuse: Option<u8>, fresh: &m
     }
 }
 
-/// An operation on one key: what it says was there before is so, and `after` is what it leaves.
+/// Checks an operation on one key: its old value is right, and it leaves `after`.
 fn one(
     map: &Map,
     model: &mut Model,
@@ -170,7 +170,7 @@ fn one(
     assert_eq!(map.get(&Key(key)), after);
 }
 
-/// After a panic, the key is as it was or as it was to be; the model takes over which.
+/// Checks that after a panic the key has its old or its new state, and copies that to the model.
 fn adopt(map: &Map, model: &mut Model, key: u16, after: Option<u16>) {
     let before = model.get(&key).copied();
     let found = map.get(&Key(key));

@@ -1,7 +1,6 @@
-//! `LeftRightMap` against models of what is drafted and of what is published, under a hasher that the input
-//! chooses: with guards and snapshots that stay over publishes, and handles that come and go. What is held does
-//! not change; each key and value is dropped once, and as soon as nobody can look at it. The same with entries
-//! kept inline.
+//! `LeftRightMap` against models of the pending and of the published state, under a hasher that the input chooses:
+//! with guards and snapshots that stay over publishes, and handles that come and go. A snapshot does not change; the
+//! map drops each key and value once, and as soon as no reader can see it. The same with entries stored inline.
 
 #![no_main]
 
@@ -33,7 +32,7 @@ enum Action {
     Publish,
     TryPublish,
     PublishEvery(u8),
-    /// The writer's handle is dropped. Whoever needs one takes another.
+    /// Drops the writer's handle. The next action that needs one takes another.
     Leave,
     Clone(u8),
     Drop(u8),
@@ -127,7 +126,7 @@ impl<T: Number, P: Kept<T>> Reader<T, P> {
         Rc::new(Self { handle, depth: Cell::new(0), began: Cell::new(publishes) })
     }
 
-    /// The handle, to look now, after so many publishes.
+    /// Returns the handle for a read now, after this many publishes.
     fn look(&self, publishes: u64) -> &ReadHandle<T, T, Hashing, P> {
         if self.depth.get() == 0 {
             self.began.set(publishes);
@@ -145,7 +144,7 @@ struct Look<T: Number, P: Kept<T>> {
     /// Borrows the reader's handle.
     held: Held<T, P>,
     reader: Rc<Reader<T, P>>,
-    /// What was shown then.
+    /// The published state when the guard was taken.
     since: Rc<Model>,
 }
 
@@ -157,9 +156,9 @@ struct Game<T: Number, P: Kept<T>> {
     looks: Vec<Look<T, P>>,
     draft: Model,
     published: Rc<Model>,
-    /// What was published before that, if it is still there.
+    /// The state published before that, if it still exists.
     last: Option<Rc<Model>>,
-    /// Readers who have been looking since before the last publish, and what each knew then.
+    /// Readers whose read section began before the last publish, with the number of publishes at its begin.
     stuck: BTreeMap<usize, u64>,
     publishes: u64,
     operations: usize,
@@ -276,7 +275,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         }
     }
 
-    /// What only a writer can do.
+    /// Actions that only a writer can do.
     fn write(&mut self, action: Action, narrow: impl Fn(u8) -> u64) {
         match action {
             Action::TryInsert(key) => {
@@ -325,12 +324,12 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
                 self.writer().reserve(more);
                 let least = if !self.is_stuck() { self.draft.len() + more } else { 0 };
                 assert!(self.writer().capacity() >= least);
-                self.settle();
+                self.drop_retired();
             }
             Action::Shrink => {
                 self.unstick();
                 self.writer().shrink_to_fit();
-                self.settle();
+                self.drop_retired();
             }
             Action::Publish => {
                 // It would wait for this thread's own looks.
@@ -371,7 +370,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
 
     /// A change was made, which may have published all.
     fn count(&mut self) {
-        self.settle();
+        self.drop_retired();
         self.operations += 1;
         let due = self.publish_every != 0 && self.operations >= self.publish_every;
         if due && !self.is_stuck() {
@@ -384,8 +383,8 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
     fn publish(&mut self, turns: bool) {
         self.operations = 0;
         if turns {
-            // What the publish before has replaced is dropped now, and what this one has by the next change.
-            self.settle();
+            // Entries that the publish before replaced are dropped now, and those of this publish by the next change.
+            self.drop_retired();
             self.publishes += 1;
             let published = Rc::new(self.draft.clone());
             self.last = Some(std::mem::replace(&mut self.published, published));
@@ -402,7 +401,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         looking.map(|reader| (reader.handle.reader_id(), reader.began.get()))
     }
 
-    /// The writer asks whether somebody is stuck. Who looks again is told of the publish, and so is not.
+    /// Returns whether a reader is stuck. A reader that begins a new read section sees the publish, and so is not.
     fn is_stuck(&mut self) -> bool {
         let looking: BTreeMap<_, _> = self.looking().collect();
         self.stuck.retain(|reader, began| looking.get(reader) == Some(began));
@@ -410,7 +409,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
     }
 
     /// The writer asks, and drops what nobody can be looking at.
-    fn settle(&mut self) {
+    fn drop_retired(&mut self) {
         if !self.is_stuck() {
             self.last = None;
         }
@@ -449,7 +448,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         self.readers.retain(|reader| reader.depth.get() == 0);
     }
 
-    /// What costs little to ask.
+    /// Checks that cost little.
     fn check(&mut self) {
         let keys = [self.serial % 48, self.serial, self.serial - 1];
         let published = &self.published;
@@ -482,7 +481,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         }
     }
 
-    /// What is not to be seen any more is dropped, and nothing else.
+    /// Checks that the map has dropped all entries that no reader can see, and no others.
     fn census(&self) {
         let Some(alive) = T::alive() else { return };
         let models = [Some(&self.draft), Some(&*self.published), self.last.as_deref()];

@@ -1,7 +1,7 @@
-//! `LeftRightTable` against models of what is drafted and of what is published, under a hasher that the input
-//! chooses: filled up, with readers claimed until there are no more places, snapshots that stay over publishes or
-//! are forgotten, and writers that come and go. What a snapshot shows does not change; changes are refused exactly
-//! while somebody looks at what was shown before.
+//! `LeftRightTable` against models of the pending and of the published state, under a hasher that the input chooses:
+//! filled up, with readers until all places are taken, snapshots that stay over publishes or are forgotten, and writers
+//! that come and go. A snapshot does not change; the table refuses changes exactly while a reader is still in the state
+//! before the last publish.
 
 #![no_main]
 
@@ -29,9 +29,9 @@ enum Action {
     Publish,
     /// Waits, once nobody is in the way.
     Wait,
-    /// Asks whether changes are refused, and because of whom.
-    Ask,
-    /// The writer is dropped. Whoever needs one takes another.
+    /// Checks whether the table refuses changes, and which reader is the cause.
+    Check,
+    /// Drops the writer. The next action that needs one takes another.
     Leave,
     Claim,
     Drop(u8),
@@ -70,7 +70,7 @@ struct Reader<'a, const BUCKETS: usize, const READERS: usize> {
 }
 
 impl<'a, const BUCKETS: usize, const READERS: usize> Reader<'a, BUCKETS, READERS> {
-    /// The handle, to look now, after so many publishes.
+    /// Returns the handle for a read now, after this many publishes.
     fn look(&self, publishes: u64) -> &TableReader<'a, u64, Value, BUCKETS, READERS, Hashing> {
         if self.depth.get() == 0 {
             self.began.set(publishes);
@@ -83,7 +83,7 @@ struct Look<'a, const BUCKETS: usize, const READERS: usize> {
     /// Borrows the reader's handle.
     snapshot: TableSnapshot<'a, u64, Value, BUCKETS, Hashing>,
     reader: Rc<Reader<'a, BUCKETS, READERS>>,
-    /// What was shown then.
+    /// The published state when the snapshot was taken.
     since: Rc<Model>,
     publishes: u64,
 }
@@ -119,9 +119,9 @@ struct Game<'a, const BUCKETS: usize, const READERS: usize> {
     looks: Vec<Look<'a, BUCKETS, READERS>>,
     draft: Model,
     published: Rc<Model>,
-    /// Whether there is something to publish, be it what was there before.
+    /// Whether a change is pending, even one that restores an old value.
     changed: bool,
-    /// Readers that may still be looking at what was shown before the last publish, and since when.
+    /// Readers that may still read the state before the last publish, with the number of publishes at their begin.
     stuck: BTreeMap<usize, u64>,
     publishes: u64,
     serial: u64,
@@ -174,8 +174,8 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
         taken.into_iter().map(|(number, reader)| (number, reader.began.get())).collect()
     }
 
-    /// The writer asks whether somebody is stuck, one reader after the other until one is. Who looks again is told of the
-    /// publish, and so is not.
+    /// Returns whether a reader is stuck; checks one after the other until one is. A reader that begins a new read
+    /// section sees the publish, and so is not.
     fn is_stuck(&mut self) -> bool {
         let looking = self.looking();
         while let Some(first) = self.stuck.first_entry() {
@@ -187,7 +187,7 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
         false
     }
 
-    /// What came of a change; `None` where it was refused, as it had to be.
+    /// Returns the result of a change; `None` if the table refused it, as it had to.
     fn done<R>(&self, stuck: bool, result: Result<R, Busy>) -> Option<R> {
         assert_eq!(
             result.is_err(),
@@ -246,7 +246,7 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
         self.looks.push(Look { snapshot, reader, since, publishes });
     }
 
-    /// What only a writer can do.
+    /// Actions that only a writer can do.
     fn write(&mut self, action: Action, narrow: impl Fn(u8) -> u64) {
         match action {
             Action::Insert(key) => self.insert(narrow(key)),
@@ -296,7 +296,7 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
                 self.writer().wait_for_readers();
                 assert!(!self.is_stuck(), "waited for nobody");
             }
-            Action::Ask => {
+            Action::Check => {
                 let looking = self.looking();
                 let stuck: Vec<_> = self.writer().stalled_readers().collect();
                 self.stuck.retain(|reader, began| looking.get(reader) == Some(began));
@@ -365,7 +365,7 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
         }
     }
 
-    /// What costs little to ask.
+    /// Checks that cost little.
     fn check(&mut self) {
         let keys = [self.serial % 48, self.newest, self.oldest];
         if let Some(reader) = self.reader(self.serial as u8) {

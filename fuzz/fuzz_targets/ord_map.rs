@@ -48,7 +48,7 @@ enum Action {
     Near(u16),
     Range(Limit, Limit),
     Scan(u16, u8),
-    /// A walk that goes on after so many keys from one on have gone.
+    /// A walk that continues after this many keys from one on were removed.
     Walk(u8, u16, u16),
     /// From here on a guard is held, and so is what it sees.
     Pin,
@@ -57,7 +57,7 @@ enum Action {
     Clear,
     Collect,
     Rebalance,
-    /// So many changes of keys from one on, which go round after a while, at one moment.
+    /// An atomic batch of this many changes of keys from one on, which wrap round.
     Batch(u16, u8, u8),
 }
 
@@ -299,7 +299,7 @@ fn batch(map: &Map, model: &mut Model, key: impl Fn(u16) -> u64, count: u64, sal
 
 type Seen = Vec<(*const Counted, *const Counted, u64, u64)>;
 
-/// What was seen under a guard is what it was.
+/// Checks that entries seen under a guard have not changed.
 fn check(held: Option<(hedgerow::owned::Guard<'_>, Seen)>) {
     let Some((guard, seen)) = held else { return };
     for (key, value, k, v) in seen {
@@ -309,7 +309,7 @@ fn check(held: Option<(hedgerow::owned::Guard<'_>, Seen)>) {
     drop(guard);
 }
 
-/// Borrowed entries are what they were, whatever has become of them in the map.
+/// Checks that borrowed entries have not changed, even if the map has replaced or removed them.
 fn check_entries(held: Option<(Vec<Ref<'_, Counted, Counted>>, Model)>) {
     for (entry, (key, value)) in held.iter().flat_map(|(entries, model)| entries.iter().zip(model))
     {

@@ -22,7 +22,7 @@ pub fn step() {
     FUSE.set(left - 1);
 }
 
-/// Runs `work`, which panics after so many `steps` if it comes to that; nothing if it did.
+/// Runs `work`, which panics after this many `steps`, if it does that many; returns `None` if it panicked.
 pub fn survives<R>(steps: Option<u64>, work: impl FnOnce() -> R) -> Option<R> {
     FUSE.set(steps.unwrap_or(u64::MAX));
     let result = catch_unwind(AssertUnwindSafe(work));

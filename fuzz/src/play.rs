@@ -38,7 +38,7 @@ pub enum Action {
         new: Option<u8>,
     },
     Reserve(u8),
-    /// So many segments of growth ahead of demand.
+    /// Grows by this many segments ahead of demand.
     GrowStep(u8),
     /// One after the other, all operations that do not wait.
     Hurry(u8, u8),
@@ -85,7 +85,7 @@ impl<K: Nth + Eq + Hash, V: Nth> Walk<'_, K, V> {
     }
 }
 
-/// What the model has to say.
+/// The map and its model.
 struct Game<K, V> {
     model: HashMap<K, V>,
     /// The range of numbers that `Grow` has inserted and `Prune` has not removed.
@@ -163,7 +163,7 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
         self.compare(map);
     }
 
-    /// What the action may have removed is no longer lasting, even if it came back.
+    /// Forgets the lasting keys that the action may have removed, even if it inserted them again.
     fn forget(&self, walk: &mut Walk<'_, K, V>, action: Action) {
         match action {
             Action::Within(key, _) | Action::Underfoot(key, _) | Action::Hurry(key, _) => {
@@ -210,7 +210,7 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
                     if self.oldest < self.newest {
                         let key = K::nth(self.oldest);
                         let found = self.model.remove(&key);
-                        assert_eq!(map.remove(&key), found, "what a removal finds");
+                        assert_eq!(map.remove(&key), found, "the value of a removal");
                         self.oldest += 1;
                     }
                 }
@@ -351,9 +351,9 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
             *value
         });
         assert_eq!(seen, found);
-        let stranger = K::nth(self.newest);
+        let absent = K::nth(self.newest);
         if self.newest < K::LIMIT {
-            assert_eq!(map.get(&stranger), None);
+            assert_eq!(map.get(&absent), None);
         }
     }
 

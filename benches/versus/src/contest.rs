@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::keys::Rng;
 use crate::options::short;
 use crate::rivals::Role;
-use crate::run::{Cost, Job, Seat};
+use crate::run::{Cost, Job, Runner};
 use crate::watchdog;
 use crate::work::{Row, Workload};
 
@@ -119,11 +119,11 @@ pub fn median(values: &[f64]) -> Option<f64> {
 }
 
 /// The maps of a suite, in the order of the tables: the yard, ours, the others.
-pub type Seats<S> = Vec<Box<dyn Seat<S>>>;
+pub type Runners<S> = Vec<Box<dyn Runner<S>>>;
 
 /// Runs `rows`, all at `n` keys, between `all`; `stream` says what a thread does.
 pub fn run<S>(
-    mut all: Seats<S>,
+    mut all: Runners<S>,
     rows: &[Row],
     n: usize,
     pace: &Pace,
@@ -177,26 +177,26 @@ fn merge(into: &mut Vec<Outcome>, more: Vec<Outcome>) {
 /// The same maps through all `rows`, which have one size and do not disturb
 /// each other.
 fn contest<S>(
-    seats: &mut [Box<dyn Seat<S>>],
+    runners: &mut [Box<dyn Runner<S>>],
     rows: &[Row],
     pace: &Pace,
     stream: fn(&Row, usize) -> S,
 ) -> Vec<Outcome> {
     if !rows.iter().all(|row| row.workload.is_whole()) {
-        for seat in &mut *seats {
-            watchdog::pat(format!("{} growing", seat.name()));
-            seat.build(rows[0].n);
+        for runner in &mut *runners {
+            watchdog::pat(format!("{} growing", runner.name()));
+            runner.build(rows[0].n);
         }
     }
-    let outcomes = rows.iter().map(|&row| race(seats, row, pace, stream)).collect();
-    for seat in seats {
-        seat.leave();
+    let outcomes = rows.iter().map(|&row| race(runners, row, pace, stream)).collect();
+    for runner in runners {
+        runner.leave();
     }
     outcomes
 }
 
 fn race<S>(
-    seats: &mut [Box<dyn Seat<S>>],
+    runners: &mut [Box<dyn Runner<S>>],
     row: Row,
     pace: &Pace,
     stream: fn(&Row, usize) -> S,
@@ -209,19 +209,19 @@ fn race<S>(
     let together = streams(row);
     let alone = if row.threads == 1 { vec![] } else { streams(lone) };
     let (span, warm) = pace.of(&row);
-    let blank = |seat: &dyn Seat<S>| Figure {
-        name: seat.name(),
-        role: seat.role(),
+    let blank = |runner: &dyn Runner<S>| Figure {
+        name: runner.name(),
+        role: runner.role(),
         costs: vec![],
         parts: vec![],
         dropped: 0,
     };
-    let mut figures: Vec<_> = seats.iter().map(|seat| blank(&**seat)).collect();
+    let mut figures: Vec<_> = runners.iter().map(|runner| blank(&**runner)).collect();
     let mut rng = Rng::new(row.n as u64);
     let begin = Instant::now();
     for turn in 0.. {
-        let mut turns: Vec<_> = (0..seats.len())
-            .filter(|&i| figures[i].costs.len() < pace.rounds && seats[i].can(&row))
+        let mut turns: Vec<_> = (0..runners.len())
+            .filter(|&i| figures[i].costs.len() < pace.rounds && runners[i].can(&row))
             .collect();
         if turns.is_empty() || turn >= pace.rounds && begin.elapsed() > pace.time {
             break;
@@ -229,13 +229,13 @@ fn race<S>(
         rng.shuffle(&mut turns);
         for i in turns {
             watchdog::pat(format!("{} in {work}", figures[i].name));
-            let single = seats[i].role() == Role::Yard && row.threads > 1;
+            let single = runners[i].role() == Role::Yard && row.threads > 1;
             let job = if single {
                 Job { row: lone, streams: &alone, warm, span }
             } else {
                 Job { row, streams: &together, warm, span }
             };
-            match seats[i].round(&job) {
+            match runners[i].round(&job) {
                 Some(Cost { whole, parts }) => {
                     figures[i].costs.push(whole);
                     figures[i].parts.extend(parts);

@@ -8,7 +8,7 @@ mod left_right;
 mod trees;
 
 use crate::ancestor::Trials;
-use crate::cold::Figures;
+use crate::cold::Measurements;
 use crate::cold::maps::{Map, Ours};
 use crate::contest::Outcome;
 use crate::latency::Latencies;
@@ -47,7 +47,7 @@ pub struct Results {
     /// Bytes an entry of ordered maps, by map; empty if not measured.
     pub tree_memory: ByMap<Bytes>,
     /// Much data in little memory, by set of rows; empty if not measured.
-    pub cold: Vec<Figures>,
+    pub cold: Vec<Measurements>,
 }
 
 impl Results {

@@ -47,7 +47,7 @@ const PAIRS_1024: &str = "pairs-1024";
 pub const PAIR_SIZES: [(&str, usize, u64); 3] =
     [(PAIRS_8, 8, 1 << 20), (PAIRS_64, 64, 1 << 18), (PAIRS_1024, 1024, 1 << 16)];
 
-/// Figures of one kind, by map.
+/// Measurements of one kind, by map.
 pub type ByMap<T> = Vec<(&'static str, T)>;
 
 /// Bytes an entry of each map of numbers.

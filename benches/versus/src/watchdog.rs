@@ -21,7 +21,8 @@ pub fn start() {
         loop {
             std::thread::sleep(TIME_LIMIT / 20);
             let doing = DOING.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((_, doing)) = doing.as_ref().filter(|(begin, _)| begin.elapsed() > TIME_LIMIT)
+            if let Some((_, doing)) =
+                doing.as_ref().filter(|(begin, _)| begin.elapsed() > TIME_LIMIT)
             {
                 eprintln!("{doing} hangs");
                 std::process::exit(1);

@@ -29,7 +29,7 @@ pub const DEFERRED: &str = "rows-deferred";
 pub const CODEC: &str = "rows-codec";
 
 /// Look-ups after which a map has what it keeps.
-const SETTLED: usize = 1 << 18;
+const WARM_UP: usize = 1 << 18;
 
 /// What a call may do ahead of writers: about so many bytes.
 const STEP: usize = 4096;
@@ -195,7 +195,7 @@ impl Visitor for Clerk<'_> {
 
 /// Bytes that a map takes from the allocator when it is full, and was read for a while.
 fn bytes<M: Map>(rows: &[Row], room: usize) -> f64 {
-    let stream = Stream::new(rows, &order(rows.len(), SETTLED, true, 4));
+    let stream = Stream::new(rows, &order(rows.len(), WARM_UP, true, 4));
     let mut into = vec![0; ROOM];
     memory::start();
     let mut map = M::new(room, rows);
@@ -203,7 +203,7 @@ fn bytes<M: Map>(rows: &[Row], room: usize) -> f64 {
         assert!(map.insert(key, value), "{} has no room", M::NAME);
     }
     warm(&mut map, rows, &stream, &mut into);
-    map.settle();
+    map.finish_work();
     memory::stop() as f64
 }
 

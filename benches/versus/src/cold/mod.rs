@@ -16,11 +16,11 @@ use crate::solo;
 use crate::watchdog;
 use apart::{Codec, Deferred, Steps, Writes};
 use maps::{AllCold, Behind, Map, Moka, Ours, Plain, Quick, SomeHot, Visitor};
-use reads::{Pace, Point, Seats};
+use reads::{Pace, Point, Runners};
 use rows::{Row, Source, Stream};
 
 /// Everything that was measured of one set of rows.
-pub struct Figures {
+pub struct Measurements {
     /// What it is called.
     pub set: String,
     /// Rows.
@@ -47,7 +47,7 @@ pub struct Figures {
     pub codec: Codec,
 }
 
-impl Figures {
+impl Measurements {
     /// What look-ups of a map cost that may take so much.
     pub fn point(&self, map: &str, budget: f64) -> Option<&Point> {
         self.points.iter().find(|p| p.map == map && (p.budget - budget).abs() < 0.001)
@@ -110,7 +110,7 @@ fn half(least: f64) -> f64 {
 }
 
 /// Measures all sets, as far as their files can be read.
-pub fn run(sources: &[Source], plan: &Plan) -> Vec<Figures> {
+pub fn run(sources: &[Source], plan: &Plan) -> Vec<Measurements> {
     let one = |source: &Source| {
         eprintln!("rows: {}", source.name);
         let figures = set(source, plan);
@@ -160,7 +160,7 @@ impl Errand<'_> {
     }
 }
 
-fn set(source: &Source, plan: &Plan) -> io::Result<Figures> {
+fn set(source: &Source, plan: &Plan) -> io::Result<Measurements> {
     watchdog::pat(format!("{} being read", source.name));
     let rows = rows::load(&source.path)?;
     let errand = Errand { path: &source.path, plan };
@@ -172,7 +172,7 @@ fn set(source: &Source, plan: &Plan) -> io::Result<Figures> {
     let steps: Vec<[f64; Steps::FIGURES]> = (0..plan.runs).map(|_| runs()).collect();
     let deferred = ask(apart::DEFERRED, &words(half));
     let codec = ask(apart::CODEC, &words(0.0));
-    let mut figures = Figures {
+    let mut figures = Measurements {
         set: source.name.clone(),
         rows: rows.len(),
         text: rows::text(&rows),
@@ -192,7 +192,7 @@ fn set(source: &Source, plan: &Plan) -> io::Result<Figures> {
 }
 
 /// Budgets are those of all maps; what has none of its own is there once.
-fn look_ups(figures: &mut Figures, errand: &Errand, rows: &[Row]) {
+fn look_ups(figures: &mut Measurements, errand: &Errand, rows: &[Row]) {
     let streams = [false, true].map(|zipf| {
         let order = rows::order(rows.len(), errand.plan.asks, zipf, 4);
         Stream::new(rows, &order)
@@ -202,24 +202,24 @@ fn look_ups(figures: &mut Figures, errand: &Errand, rows: &[Row]) {
     budgets.extend(errand.plan.budgets.iter().copied().filter(|&budget| budget > least * 1.05));
     for &budget in &budgets {
         let bytes = budget * plain;
-        let mut seats = Seats::new(rows, &streams);
-        seats.add::<Plain>(0.0, 1.0, 1.0);
+        let mut runners = Runners::new(rows, &streams);
+        runners.add::<Plain>(0.0, 1.0, 1.0);
         let part = |map: &str, room: f64| errand.bytes(map, room) / plain;
-        seats.add::<Ours>(bytes, budget, part(Ours::NAME, bytes));
+        runners.add::<Ours>(bytes, budget, part(Ours::NAME, bytes));
         let (room, taken) = errand.room(Quick::NAME, bytes);
-        seats.add::<Quick>(room, budget, taken / plain);
-        seats.add::<Behind>(room, budget, taken / plain);
+        runners.add::<Quick>(room, budget, taken / plain);
+        runners.add::<Behind>(room, budget, taken / plain);
         let (room, taken) = errand.room(Moka::NAME, bytes);
-        seats.add::<Moka>(room, budget, taken / plain);
+        runners.add::<Moka>(room, budget, taken / plain);
         if (budget - HALF).abs() < 0.001 && rows.len() <= errand.plan.slow {
-            seats.add::<AllCold>(0.0, 1.0, part(AllCold::NAME, 0.0));
-            seats.add::<SomeHot>(0.0, 1.0, part(SomeHot::NAME, 0.0));
+            runners.add::<AllCold>(0.0, 1.0, part(AllCold::NAME, 0.0));
+            runners.add::<SomeHot>(0.0, 1.0, part(SomeHot::NAME, 0.0));
         }
-        figures.points.extend(seats.race(&errand.plan.pace));
+        figures.points.extend(runners.race(&errand.plan.pace));
     }
 }
 
-fn writes(figures: &mut Figures, errand: &Errand) {
+fn writes(figures: &mut Measurements, errand: &Errand) {
     let plain = figures.plain;
     let part = half(figures.least);
     let half = Some(part);

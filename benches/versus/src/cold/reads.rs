@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::maps::Map;
-use super::rows::{Ask, ROOM, Row, Stream};
+use super::rows::{Call, ROOM, Row, Stream};
 use crate::clock::{Account, Stretch, cost, now, own};
 use crate::contest::median;
 use crate::keys::Rng;
@@ -67,13 +67,13 @@ struct Turn {
 }
 
 /// The maps that take turns, all of the same rows.
-pub struct Seats<'a> {
+pub struct Runners<'a> {
     rows: &'a [Row],
     streams: &'a [Stream; 2],
-    all: Vec<Box<dyn Seat + 'a>>,
+    all: Vec<Box<dyn Runner + 'a>>,
 }
 
-impl<'a> Seats<'a> {
+impl<'a> Runners<'a> {
     /// None yet.
     pub fn new(rows: &'a [Row], streams: &'a [Stream; 2]) -> Self {
         Self { rows, streams, all: vec![] }
@@ -88,7 +88,7 @@ impl<'a> Seats<'a> {
             let there = map.insert(key, value);
             assert!(there, "{} has no room at {budget:.3}", M::NAME);
         }
-        map.settle();
+        map.finish_work();
         let places = [0; 2];
         let (rows, into) = (self.rows, vec![0; ROOM]);
         self.all.push(Box::new(Holder { map, rows, into, budget, memory, places }));
@@ -98,24 +98,24 @@ impl<'a> Seats<'a> {
     pub fn race(&mut self, pace: &Pace) -> Vec<Point> {
         let mut rng = Rng::new(5);
         let mut kinds = [0, 1].map(|kind| {
-            for seat in &mut self.all {
-                watchdog::pat(format!("{} warming up", seat.name()));
-                seat.warm(&self.streams[kind]);
+            for runner in &mut self.all {
+                watchdog::pat(format!("{} warming up", runner.name()));
+                runner.warm(&self.streams[kind]);
             }
             let mut turns: Vec<Vec<Turn>> = self.all.iter().map(|_| vec![]).collect();
             for _ in 0..pace.rounds {
                 let mut order: Vec<_> = (0..self.all.len()).collect();
                 rng.shuffle(&mut order);
-                for seat in order {
-                    watchdog::pat(format!("{} reading", self.all[seat].name()));
-                    turns[seat].push(self.all[seat].turn(&self.streams[kind], kind, pace));
+                for runner in order {
+                    watchdog::pat(format!("{} reading", self.all[runner].name()));
+                    turns[runner].push(self.all[runner].turn(&self.streams[kind], kind, pace));
                 }
             }
             turns.into_iter().map(|turns| middle(&turns)).collect::<Vec<_>>().into_iter()
         });
         let [uniform, zipf] = &mut kinds;
         let both = self.all.iter().zip(uniform.zip(zipf));
-        both.map(|(seat, (uniform, zipf))| seat.point(uniform, zipf)).collect()
+        both.map(|(runner, (uniform, zipf))| runner.point(uniform, zipf)).collect()
     }
 }
 
@@ -127,7 +127,7 @@ fn middle(turns: &[Turn]) -> Reads {
 }
 
 /// A map's place among those that take turns: the only calls through a pointer.
-trait Seat {
+trait Runner {
     fn name(&self) -> &'static str;
     /// All look-ups once. What a cache has forgotten comes back to it, as its user would have it.
     fn warm(&mut self, stream: &Stream);
@@ -146,14 +146,14 @@ struct Holder<'a, M> {
     places: [usize; 2],
 }
 
-impl<M: Map> Seat for Holder<'_, M> {
+impl<M: Map> Runner for Holder<'_, M> {
     fn name(&self) -> &'static str {
         M::NAME
     }
 
     fn warm(&mut self, stream: &Stream) {
         warm(&mut self.map, self.rows, stream, &mut self.into);
-        self.map.settle();
+        self.map.finish_work();
     }
 
     fn turn(&mut self, stream: &Stream, kind: usize, pace: &Pace) -> Turn {
@@ -202,7 +202,7 @@ impl<M: Map> Seat for Holder<'_, M> {
 
 /// How many found their row.
 #[inline(never)]
-fn chunk<M: Map>(map: &mut M, stream: &Stream, asks: &[Ask], into: &mut [u8]) -> u64 {
+fn chunk<M: Map>(map: &mut M, stream: &Stream, asks: &[Call], into: &mut [u8]) -> u64 {
     let mut found = 0;
     for &ask in asks {
         if let Some(len) = map.read(stream.key(ask), into) {

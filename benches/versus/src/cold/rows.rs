@@ -105,7 +105,7 @@ pub fn order(rows: usize, asks: usize, zipf: bool, seed: u64) -> Vec<u32> {
 
 /// One look-up to be made.
 #[derive(Clone, Copy)]
-pub struct Ask {
+pub struct Call {
     start: u32,
     key: u32,
     /// What the value that is found must look like.
@@ -117,7 +117,7 @@ pub struct Ask {
 /// Look-ups, their keys side by side as in a caller's buffer: whoever asks has the key at hand.
 pub struct Stream {
     text: Vec<u8>,
-    asks: Vec<Ask>,
+    asks: Vec<Call>,
 }
 
 impl Stream {
@@ -128,24 +128,24 @@ impl Stream {
             let (key, value) = &rows[row as usize];
             let start = u32::try_from(stream.text.len()).expect("keys are short");
             stream.text.extend_from_slice(key);
-            stream.asks.push(Ask { start, key: key.len() as u32, want: look(value), row });
+            stream.asks.push(Call { start, key: key.len() as u32, want: look(value), row });
         }
         stream
     }
 
     /// All of them.
-    pub fn asks(&self) -> &[Ask] {
+    pub fn asks(&self) -> &[Call] {
         &self.asks
     }
 
     /// The key that is asked for.
     #[inline]
-    pub fn key(&self, ask: Ask) -> &[u8] {
+    pub fn key(&self, ask: Call) -> &[u8] {
         &self.text[ask.start as usize..][..ask.key as usize]
     }
 }
 
-impl Ask {
+impl Call {
     /// A wrong answer ends everything: there is no figure for less than the work.
     #[inline]
     pub fn check(self, value: &[u8], name: &str) {

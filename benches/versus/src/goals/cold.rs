@@ -3,7 +3,7 @@
 use super::{Results, Verdict, at_least, at_most, ratio};
 use crate::cold::maps::{AllCold, Behind, Map, Moka, Ours, Plain, Quick, SomeHot};
 use crate::cold::reads::Point;
-use crate::cold::{Figures, HALF};
+use crate::cold::{HALF, Measurements};
 
 /// What the sets may take of a plain map, whose look-ups may take how long.
 const SETS: [(&str, f64, Option<f64>); 3] =
@@ -30,14 +30,14 @@ pub fn verdicts(results: &Results) -> Vec<Verdict> {
 fn of_set(
     verdicts: &mut Vec<Verdict>,
     name: &str,
-    set: Option<&Figures>,
+    set: Option<&Measurements>,
     memory: f64,
     p50: Option<f64>,
 ) {
     let mut most = |goal: &str, figure: Option<f64>, bound: f64| {
         verdicts.push(at_most(format!("{name}: {goal}"), figure, bound));
     };
-    let ours = set.and_then(Figures::coldest);
+    let ours = set.and_then(Measurements::coldest);
     most("memory at the least budget, of plain", ours.map(|point| point.memory), memory);
     let plain = set.and_then(|set| set.point(Plain::NAME, 1.0));
     if let Some(bound) = p50 {

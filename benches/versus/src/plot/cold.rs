@@ -1,7 +1,7 @@
 //! Memory against latency: for each set of rows two panels, each map a line.
 
 use super::{GAP, OURS, PEERS, Svg, YARD};
-use crate::cold::Figures;
+use crate::cold::Measurements;
 use crate::cold::maps::{Behind, Map, Moka, Ours, Plain, Quick};
 use crate::cold::reads::{Point, Reads};
 use crate::goals::Results;
@@ -60,7 +60,7 @@ pub fn plot(results: &Results) -> Option<String> {
     (!sets.is_empty()).then(|| svg.finish())
 }
 
-fn panel(svg: &mut Svg, set: &Figures, figure: Figure, left: f64, top: f64) {
+fn panel(svg: &mut Svg, set: &Measurements, figure: Figure, left: f64, top: f64) {
     let shown = || set.points.iter().filter(|p| MAPS.iter().any(|(name, _)| *name == p.map));
     let reads = shown().map(figure);
     let tallest = reads.map(|reads| reads.mean.max(reads.p50)).fold(0.0, f64::max) * 1.1;

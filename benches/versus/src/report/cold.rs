@@ -1,13 +1,13 @@
 //! Tables of maps that hold much data in little memory.
 
 use super::{line, nanoseconds};
-use crate::cold::Figures;
+use crate::cold::Measurements;
 use crate::cold::maps::{Map, Ours, Plain};
 use crate::cold::reads::Reads;
 use crate::worst::Pauses;
 
 /// All sets.
-pub fn all(text: &mut String, sets: &[Figures]) {
+pub fn all(text: &mut String, sets: &[Measurements]) {
     if sets.is_empty() {
         return;
     }
@@ -26,7 +26,7 @@ pub fn all(text: &mut String, sets: &[Figures]) {
     beside(text, sets);
 }
 
-fn one(text: &mut String, set: &Figures) {
+fn one(text: &mut String, set: &Measurements) {
     let (rows, mean) = (set.rows, set.text as f64 / set.rows as f64);
     let (each, asked) = (set.plain / rows as f64, set.asked / set.plain);
     line(
@@ -82,7 +82,7 @@ fn pauses(p: &Pauses) -> String {
 }
 
 /// What only ours has, and Redis.
-fn beside(text: &mut String, sets: &[Figures]) {
+fn beside(text: &mut String, sets: &[Measurements]) {
     line(
         text,
         format_args!(

@@ -1,6 +1,6 @@
 //! One round of one map: its place in the contest, and what runs there.
 //!
-//! Maps take turns by rounds through [`Seat`], the only call through a pointer;
+//! Maps take turns by rounds through [`Runner`], the only call through a pointer;
 //! inside a round everything is generic over the map.
 
 mod laps;
@@ -27,7 +27,7 @@ pub struct Job<'a, S> {
 }
 
 /// A map's place in the contest, for work that comes in streams of one kind.
-pub trait Seat<S> {
+pub trait Runner<S> {
     /// What its map is called.
     fn name(&self) -> &'static str;
     /// What its map is here.
@@ -62,7 +62,7 @@ pub trait Runs<S>: Bench {
     fn run(map: Option<&Self>, job: &Job<S>, places: &mut [usize]) -> Option<f64>;
 }
 
-/// A seat for a map of one type.
+/// A runner for a map of one type.
 pub struct Holder<M> {
     map: Option<M>,
     /// Where each thread stopped in its stream, in chunks.
@@ -70,7 +70,7 @@ pub struct Holder<M> {
 }
 
 impl<M> Holder<M> {
-    /// A seat with no map in it yet.
+    /// A runner with no map in it yet.
     pub const fn new() -> Self {
         Self { map: None, places: [0; 2] }
     }
@@ -82,7 +82,7 @@ impl<M> Default for Holder<M> {
     }
 }
 
-impl<S, M: Runs<S>> Seat<S> for Holder<M> {
+impl<S, M: Runs<S>> Runner<S> for Holder<M> {
     fn name(&self) -> &'static str {
         M::NAME
     }

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::laps::{self, Lap, Span};
-use super::{Cost, Job, Seat, agree};
+use super::{Cost, Job, Runner, agree};
 use crate::clock::{self, each, now, parts, sound};
 use crate::data::Word;
 use crate::keys::{self, fold};
@@ -54,27 +54,27 @@ struct Lane<P: Pair<u64>> {
 }
 
 /// A place in the contest for a map of one type.
-pub struct PairSeat<P: Pair<u64>> {
+pub struct PairRunner<P: Pair<u64>> {
     /// One for each thread of the last round; none before the map is built.
     lanes: Vec<Mutex<Lane<P>>>,
     /// Where each thread stopped in its script, in laps.
     places: [usize; 2],
 }
 
-impl<P: Pair<u64>> PairSeat<P> {
-    /// A seat with no map in it yet.
+impl<P: Pair<u64>> PairRunner<P> {
+    /// A runner with no map in it yet.
     pub const fn new() -> Self {
         Self { lanes: vec![], places: [0; 2] }
     }
 }
 
-impl<P: Pair<u64>> Default for PairSeat<P> {
+impl<P: Pair<u64>> Default for PairRunner<P> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<P: Pair<u64>> Seat<Script> for PairSeat<P> {
+impl<P: Pair<u64>> Runner<Script> for PairRunner<P> {
     fn name(&self) -> &'static str {
         P::NAME
     }

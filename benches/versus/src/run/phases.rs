@@ -37,7 +37,7 @@ pub enum Ground<'a, M> {
     /// Made for this.
     New(M),
     /// Left as it was found: with the keys.
-    Lent(&'a M),
+    Borrowed(&'a M),
 }
 
 impl<M> Deref for Ground<'_, M> {
@@ -46,7 +46,7 @@ impl<M> Deref for Ground<'_, M> {
     fn deref(&self) -> &M {
         match self {
             Self::New(map) => map,
-            Self::Lent(map) => map,
+            Self::Borrowed(map) => map,
         }
     }
 }
@@ -73,7 +73,7 @@ pub fn phases<M: Send + Sync>(plan: Plan<M>, threads: usize) -> Option<f64> {
         let threads: Vec<_> = (0..threads).map(start).collect();
         threads.into_iter().map(|t| t.join().expect("threads do not panic")).collect()
     });
-    if let Ground::Lent(map) = &*course.map.read().unwrap_or_else(PoisonError::into_inner) {
+    if let Ground::Borrowed(map) = &*course.map.read().unwrap_or_else(PoisonError::into_inner) {
         fill(map, 0..keys);
     }
     cost(&lanes)

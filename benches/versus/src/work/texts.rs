@@ -1,6 +1,6 @@
 //! Keys and values of text, and scripts for maps of them.
 
-use super::script::{Ask, Step, script};
+use super::script::{Call, Step, script};
 use super::{CHUNK, Row, Workload};
 use crate::keys::Rng;
 
@@ -21,7 +21,7 @@ pub struct Line {
     key: u8,
     value: u8,
     /// What to do.
-    pub ask: Ask,
+    pub ask: Call,
 }
 
 /// What a look-up that finds nothing adds to a checksum.
@@ -49,7 +49,7 @@ impl TextStream {
     fn push(&mut self, step: Step, workload: Workload) -> u64 {
         let start = u32::try_from(self.text.len()).expect("streams of text are short");
         let (key, value) = (key(step.index.into()), value(step.index.into()));
-        let writes = step.ask != Ask::Get || workload == Workload::Upsert;
+        let writes = step.ask != Call::Get || workload == Workload::Upsert;
         self.text.push_str(&key);
         if writes {
             self.text.push_str(&value);

@@ -1,7 +1,7 @@
 //! What ordered maps do, and the scripts for it: the work of other suites, and what
 //! goes by the order of keys.
 
-use super::script::{Ask, script};
+use super::script::{Call, script};
 use super::{CHUNK, Row, Workload};
 use crate::keys::{self, Rng, fold, value};
 
@@ -54,9 +54,9 @@ impl Course {
         let steps = script(row, thread).into_iter().map(|step| {
             let key = keys::key(step.index.into());
             let sum = match step.ask {
-                Ask::Get => fold(step.there.then(|| value(key, 0))),
-                Ask::Remove => step.there.into(),
-                Ask::Upsert | Ask::Insert => 0,
+                Call::Get => fold(step.there.then(|| value(key, 0))),
+                Call::Remove => step.there.into(),
+                Call::Upsert | Call::Insert => 0,
             };
             (if mixed { key << 2 | step.ask as u64 } else { key }, sum)
         });
@@ -90,9 +90,9 @@ impl Course {
             let begin = if moves { at * hot / STAY } else { n / 3 };
             let key = sorted[(begin + rng.below(hot as u64) as usize) % n];
             if rng.below(100) < gets {
-                (key << 2 | Ask::Get as u64, fold(Some(key)))
+                (key << 2 | Call::Get as u64, fold(Some(key)))
             } else {
-                (key << 2 | Ask::Upsert as u64, 0)
+                (key << 2 | Call::Upsert as u64, 0)
             }
         };
         // The range comes back to where it began.

@@ -141,7 +141,7 @@ impl Map for Moka {
         Some(decompress(&self.0.get(key)?, into))
     }
 
-    fn settle(&mut self) {
+    fn finish_work(&mut self) {
         self.0.run_pending_tasks();
     }
 }
