@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! What the ancestors and the rivals got wrong, each as a test of ours, named after what it was.
+//! Faults of the ancestors and the rivals, each as a test of ours with its name.
 
 mod support;
 
@@ -70,7 +70,7 @@ fn flat_map_returned_torn_values() {
     within(TIME_LIMIT, "torn values", || {
         for hasher in [hashers::GOOD, hashers::CONSTANT] {
             let map: FlatMap<u64, [u64; 8], Mapped> = FlatMap::with_hasher(hasher);
-            // The last of them lies in an overflow line where all keys share a bin.
+            // If all keys share a bin, the last of them is in an overflow line.
             for key in 0..12 {
                 map.insert(key, [0; 8]);
             }

@@ -84,7 +84,7 @@ fn forked(what: &str, child: impl FnOnce()) {
         // SAFETY: takes an integer; the signal ends the child, and nothing else.
         unsafe { alarm(30) };
         let done = catch_unwind(AssertUnwindSafe(child)).is_ok();
-        // SAFETY: nothing of the parent is to be run down here.
+        // SAFETY: ends the child without the parent's destructors, which must not run here.
         unsafe { _exit(i32::from(!done)) }
     }
     let mut status = 0;
@@ -95,7 +95,7 @@ fn forked(what: &str, child: impl FnOnce()) {
 
 type Map = HashMap<u64, Tracked>;
 
-/// What another thread does each time it is told to.
+/// A thread that runs its work each time it is told to.
 struct Told {
     go: Sender<()>,
     done: Receiver<()>,

@@ -8,7 +8,7 @@ use hedgerow::compressed::codec::{Codec, Lz4, Model, Work};
 use lz4_flex::block;
 use support::values;
 
-/// What imports and exports a dictionary as it is.
+/// Makes a model of a dictionary, unchanged.
 fn with(dictionary: &[u8]) -> Box<dyn Model> {
     Lz4::new().import(dictionary).expect("any bytes are a dictionary")
 }
@@ -65,7 +65,7 @@ fn blocks_of_others_are_understood() {
     }
 }
 
-/// A search gives up when what it has passed by does not fit, but a match may take some of that back.
+/// A search stops when the literals so far do not fit, but a match may cover some of them.
 #[test]
 fn no_more_room_is_asked_for_than_is_needed() {
     let (model, mut work, mut stored) = (with(&[]), Work::small(), [0; 1000]);
@@ -76,7 +76,7 @@ fn no_more_room_is_asked_for_than_is_needed() {
             let plain: Vec<u8> = [one, other].into_iter().cycle().take(length).collect();
             let used = model.compress(&plain, &mut stored, &mut work).expect("there is room");
             let again = model.compress(&plain, &mut stored[..used], &mut work);
-            assert_eq!(again, Some(used), "what it takes is not room enough");
+            assert_eq!(again, Some(used), "a buffer of the used length is too small");
         }
     }
 }

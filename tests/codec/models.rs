@@ -1,7 +1,7 @@
 //! builds: asan narrow
 //!
-//! What holds of every codec: values come back, whatever they are; damaged bytes do no harm; what was learned
-//! survives being exported; nothing allocates but training; stacks are small.
+//! Properties of every codec: any value comes back unchanged; damaged bytes do no harm; an exported model works after
+//! its import; only training allocates; stacks are small.
 
 use crate::support;
 
@@ -12,8 +12,7 @@ use support::alloc::counted;
 use support::rng::Rng;
 use support::values;
 
-/// Counts what each thread asks for.
-/// So many random inputs of each kind.
+/// The number of random inputs of each kind.
 const TURNS: usize = 1000;
 
 fn codecs() -> [Box<dyn Codec>; 3] {

@@ -1,6 +1,6 @@
 //! builds: asan
 //!
-//! What a `CompressedMap` says that it takes is what it took, and what happens where there is no memory.
+//! A `CompressedMap` states the memory that it has allocated, and refuses if it cannot allocate.
 
 use crate::support;
 
@@ -54,7 +54,7 @@ fn a_look_up_allocates_nothing() {
     assert_eq!(counts.allocations, 0, "a lookup allocates");
 }
 
-/// Whatever allocation fails, the map refuses and goes on with what it has.
+/// If any allocation fails, the map refuses the operation and keeps its entries.
 #[test]
 fn no_memory_is_an_error() {
     for spared in 0..60 {
@@ -82,11 +82,11 @@ fn no_memory_is_an_error() {
 type Script = Vec<Box<dyn FnOnce()>>;
 
 thread_local! {
-    /// What other threads do meanwhile, in the middle of a call: one of them at each allocation, the last one first.
+    /// Operations of other threads in the middle of a call: one at each allocation, the last one first.
     static MEANWHILE: RefCell<Script> = const { RefCell::new(Vec::new()) };
 }
 
-/// Runs `work`; at each of its allocations happens what is next in `meanwhile`. What was left of that at its end.
+/// Runs `work`; each of its allocations runs the next step of `meanwhile`. Returns the number of steps that are left.
 fn beside<R>(mut meanwhile: Script, work: impl FnOnce() -> R) -> (R, usize) {
     meanwhile.reverse();
     MEANWHILE.set(meanwhile);
@@ -99,8 +99,8 @@ fn beside<R>(mut meanwhile: Script, work: impl FnOnce() -> R) -> (R, usize) {
     (done, MEANWHILE.take().len())
 }
 
-/// A value that is so long when stored that a look-up needs memory for it, and what may come instead of it while that
-/// is allocated.
+/// A look-up allocates for a long stored value. Meanwhile another thread may replace the value by a longer or a
+/// shorter one.
 #[test]
 fn a_value_may_change_its_length_while_it_is_read() {
     fn put(value: Vec<u8>) -> Box<dyn FnOnce()> {
@@ -145,7 +145,7 @@ fn a_value_may_change_its_length_while_it_is_read() {
         }
     };
 
-    // Shorter than it was, and than the buffer; the buffer has no room for what was there before.
+    // Shorter than the old value and than the buffer; the buffer has no room for the old value.
     cold(&long(3));
     let (got, left) = beside(vec![put(b"short".to_vec())], read(100));
     assert_eq!((got, left), (Ok(Some(b"short".to_vec())), 0), "a stale length was believed");

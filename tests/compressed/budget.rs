@@ -1,6 +1,6 @@
 //! builds: default
 //!
-//! `CompressedMap` where its budget is used up: what is learned then, and that there is a way back.
+//! `CompressedMap` when its budget is used up: it still trains, and stores again after removals.
 
 use crate::support;
 
@@ -42,7 +42,7 @@ impl Codec for Fashion {
         None
     }
 
-    /// Asks for what it is not given.
+    /// Requests more memory than it gets.
     fn train(&self, samples: &[&[u8]], _: usize) -> Option<Box<dyn Model>> {
         let like = *samples.last()?.first()?;
         Some(Box::new(Taste { like, bytes: self.model_bytes }))
@@ -112,7 +112,7 @@ fn shuffled(count: usize) -> Vec<usize> {
 fn full(budget: usize, like: u8) -> (CompressedMap, usize) {
     let map = trained(budget);
     let refused = (0..budget).find(|&n| map.insert(&key(n), &value(like, n)).is_err());
-    (map, refused.expect("so many cannot be stored"))
+    (map, refused.expect("the budget is too small"))
 }
 
 /// Segments that are compacted hold what was compressed by an old model: compressed by a new one that is no good for
@@ -158,11 +158,11 @@ fn what_is_learned_stays_within_the_budget() {
     for like in b'a'..b'q' {
         map.train(&[&value(like, 0)]);
         let stats = map.stats();
-        assert!(stats.memory_bytes <= budget, "what was learned is over budget: {stats:?}");
+        assert!(stats.memory_bytes <= budget, "models are over budget: {stats:?}");
     }
 }
 
-/// Whatever a map came to refuse, it takes again what was removed from it.
+/// After a map has refused an entry, it stores removed entries again.
 #[test]
 fn a_map_that_has_refused_takes_again_what_was_removed() {
     support::rounds(6, Duration::from_secs(6), |round| {
@@ -205,8 +205,8 @@ fn a_map_that_has_refused_takes_again_what_was_removed() {
     });
 }
 
-/// Operands are short, and what they are folded into is not: more than one segment comes of one, of which none may be
-/// the last.
+/// Operands are short, and the values that they fold into are not: folding turns one segment into several, and none of
+/// them may be the last free one.
 #[test]
 fn what_was_put_off_leaves_room_to_compact() {
     for budget in [96 << 10, 200 << 10, 400 << 10] {

@@ -1,7 +1,7 @@
 //! builds: default asan tsan narrow
 //!
-//! A compressed map as a cache: values that expire, whom it tells what it removes by itself, and values that are made
-//! once, when somebody asks for them.
+//! A compressed map as a cache: values that expire, the listener of its own removals, and values that the map computes
+//! once, at the first request.
 
 use hedgerow::CompressedMap;
 use hedgerow::compressed::codec::{Corrupt, SmallText};
@@ -40,7 +40,7 @@ fn text(n: usize) -> String {
 
 /// All that a caller can ask of one key: none of it finds what has expired.
 fn is_absent(map: &CompressedMap, key: &str) {
-    let told = "what has expired was found";
+    let told = "a look-up found an expired value";
     assert_eq!(map.get(key), Ok(None), "{told}");
     assert_eq!(map.get_into(key, &mut [0; 256]), Ok(None), "{told}");
     assert_eq!(map.peek_into(key, &mut [0; 256]), Ok(None), "{told}");
@@ -71,13 +71,13 @@ fn a_value_is_there_until_it_expires() {
         }
         time.set(1000);
         is_absent(&map, key);
-        assert_eq!(map.insert(key, &value), Ok(false), "what has expired was taken for a value");
+        assert_eq!(map.insert(key, &value), Ok(false), "an expired value counted as present");
         assert_eq!(map.time_to_live(key), Some(None));
         time.set(1_000_000);
         assert!(map.remove(key));
         map.insert_for(key, &value, Duration::ZERO).unwrap();
         is_absent(&map, key);
-        assert!(!map.remove(key), "what has expired was taken for a value");
+        assert!(!map.remove(key), "an expired value counted as present");
         assert_eq!(map.insert_for(key, &value, Duration::MAX), Ok(false));
         assert_eq!(map.time_to_live(key), Some(None));
         time.set(u64::MAX);
@@ -112,7 +112,7 @@ fn a_deadline_goes_where_the_record_goes() {
             let key = format!("key {n}");
             let left = map.time_to_live(&key);
             assert_eq!(left, Some(live(n)), "a deadline was lost in round {round}");
-            // What is read twice becomes hot, and later cold again.
+            // The map promotes a value that is read twice, and demotes it later.
             assert_eq!(map.get(&key), Ok(Some(text(n).into_bytes())));
             if n % 7 == round {
                 map.update(&key, Some).unwrap();
@@ -162,7 +162,7 @@ fn an_export_takes_along_how_long_values_live() {
         bytes.extend_from_slice(part);
         Ok::<_, ()>(())
     };
-    assert_eq!(map.export(write), Ok(keys), "what has expired was exported");
+    assert_eq!(map.export(write), Ok(keys), "an expired value was exported");
     // By another clock.
     let later = Manual::default();
     later.set(70_000);
@@ -279,12 +279,12 @@ fn a_closure_that_fails_leaves_the_turn_to_the_next() {
     let outer =
         map.get_or_insert_with("key", || map.get_or_insert_with("inner", || vec![1]).unwrap());
     assert_eq!((outer, map.get("inner")), (Ok(vec![1]), Ok(Some(vec![1]))));
-    // What does not fit is returned nevertheless.
+    // The map returns the value even if it cannot store it.
     let long = map.get_or_insert_with("long", || vec![1; 1 << 20]);
     assert_eq!((long.map(|value| value.len()), map.contains_key("long")), (Ok(1 << 20), false));
 }
 
-/// Answers with what it was told, with something else each time, or by a panic.
+/// A clock that returns the set time, another time at each call, or panics.
 #[derive(Clone)]
 struct Liar(Arc<AtomicUsize>);
 

@@ -15,7 +15,7 @@ use support::nibbles::Nibbles;
 use support::rng::Rng;
 use support::{ignore, rounds, seed, within};
 
-/// What was written, the oldest first: inserts begin anew, others add to it.
+/// The writes of a value, the oldest first: an insert begins anew, other operations append.
 type Value = Vec<u32>;
 
 #[derive(Clone, Copy, Debug)]
@@ -24,9 +24,9 @@ enum Call {
     Contains,
     Insert(u32),
     Remove,
-    /// Adds to what it finds.
+    /// Appends to a present value.
     Update(u32),
-    /// Adds to whatever is there.
+    /// Appends to the value, present or not.
     Defer(u32),
 }
 
@@ -105,7 +105,7 @@ fn operate(map: &CompressedMap, key: &[u8], rng: &mut Rng, new: u32) -> Option<(
                 saw = Some(value_of(&bytes));
                 Some([bytes, bytes_of(&[new])].concat())
             });
-            // What a closure saw that ran in vain was removed before the change.
+            // If the change failed, another thread removed the value that the closure saw.
             let saw = saw.filter(|_| done.is_ok_and(|there| there));
             done.ok().map(|_| (Call::Update(new), Answer::Saw(saw)))?
         }
@@ -176,7 +176,7 @@ fn play(seed: u64) {
         let players: Vec<_> = (0..THREADS).map(|thread| scope.spawn(player(thread))).collect();
         players.into_iter().map(|player| player.join().expect("a player panicked")).collect()
     });
-    // What is there at rest is the last thing that happened.
+    // The value at rest is the result of the last operation.
     let end = u64::MAX - 1;
     let last = |key: &Vec<u8>| {
         let answer = Answer::Saw(map.get_with(key, value_of).expect("it is whole"));
@@ -200,7 +200,7 @@ fn histories_of_keys_are_linearizable() {
     println!("{played} histories");
 }
 
-/// What no order explains.
+/// The checker refuses a history that no order explains.
 #[test]
 fn an_older_value_that_comes_back_is_found() {
     let event = |called, call, answer| Event { called, returned: called + 1, call, answer };

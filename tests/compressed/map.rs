@@ -27,7 +27,7 @@ fn value(rng: &mut Rng, most: usize) -> Vec<u8> {
     (0..len).map(|_| b"etaoin shrdlu,.\"{}"[rng.below(18)]).collect()
 }
 
-/// What an index takes for them is more than they are: it is the index that has to stop.
+/// The index takes more memory than such entries: it must stop growing at the budget.
 #[test]
 fn entries_of_next_to_nothing_stay_within_the_budget() {
     for budget in [32 << 10, 64 << 10, 200 << 10] {
@@ -38,7 +38,7 @@ fn entries_of_next_to_nothing_stay_within_the_budget() {
             assert!(stats.memory_bytes <= budget, "over budget: {stats:?}");
             stored.is_err()
         });
-        let refused = refused.expect("so many cannot be stored") as usize;
+        let refused = refused.expect("the budget is too small") as usize;
         assert!(refused > budget / 100, "{refused} of {budget}: {:?}", map.stats());
     }
 }
@@ -48,7 +48,7 @@ fn values_come_back_whatever_was_moved() {
     support::rounds(20, std::time::Duration::from_secs(20), |round| {
         let mut rng = Rng::new(support::seed() + u64::from(round));
         let budget = [32 << 10, 64 << 10, 200 << 10, 1 << 20][rng.below(4)];
-        // The largest are lent to the index.
+        // The index borrows segments of the largest size.
         let segment = match budget {
             ..=0xFFFF => [1 << 10, 4 << 10][rng.below(2)],
             _ => [1 << 10, 4 << 10, 16 << 10][rng.below(3)],
@@ -65,7 +65,7 @@ fn values_come_back_whatever_was_moved() {
         let (mut refused, mut stored) = (0, 0);
         for _ in 0..30_000 {
             let key = key(rng.below(keys));
-            // What was evicted is gone, and everything else is as it was.
+            // An evicted entry is absent, and all others are unchanged.
             let there = map.get(&key).expect("it is whole");
             match (&there, model.get(&key)) {
                 (None, Some(_)) if policy == Policy::Evict => drop(model.remove(&key)),

@@ -17,7 +17,7 @@ thread_local! {
     static DONE: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
 }
 
-/// Turns that a lesson takes.
+/// The number of polls that a training task takes.
 const TURNS: usize = 100;
 /// No entry is longer.
 const LONGEST: usize = 256;
@@ -83,7 +83,7 @@ impl Model for Counted {
     }
 }
 
-/// What `work` has compressed and learned.
+/// Returns the bytes that `work` compressed, and the polls of training tasks.
 fn done<R>(work: impl FnOnce() -> R) -> ((usize, usize), R) {
     let before = DONE.get();
     let result = work();
@@ -95,7 +95,7 @@ fn text(n: usize) -> String {
     format!("{{\"name\": \"number {n}\", \"rank\": {:040}, \"kind\": \"number\"}}", n * 7)
 }
 
-/// What one call did at most, and how many did anything.
+/// The most work of one call, and the number of calls that did any.
 #[derive(Debug, Default)]
 struct Most {
     bytes: usize,
@@ -113,7 +113,7 @@ impl Most {
 
 const WRITES: usize = 40_000;
 
-/// Stores entries, and then others in their place; what writes did, and steps of `bytes`, if any.
+/// Stores entries and replaces them; returns the work of writes, and of steps of `bytes`, if any.
 fn play(map: &CompressedMap, step: Option<usize>) -> [Most; 2] {
     let [mut writes, mut steps] = [(); 2].map(|()| Most::default());
     let mut rng = Rng::new(support::seed());
@@ -140,7 +140,7 @@ fn steps_leave_writers_nothing_to_do() {
     for bytes in [4 << 10, 16 << 10] {
         let map = map();
         let [write, step] = play(&map, Some(bytes));
-        // Where the index is lent a segment just when both fronts need one.
+        // If the index borrows a segment just when both fronts need one.
         assert!(write.calls <= WRITES / 100, "writes sweep beside steps: {write:?}");
         assert!(write.bytes <= 1024 + LONGEST, "a write sweeps too much: {write:?}");
         assert_eq!(write.turns, 0, "writes train beside steps: {write:?}");

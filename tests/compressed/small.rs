@@ -1,7 +1,7 @@
 //! builds: narrow
 //!
-//! A `CompressedMap` of some tens of kibibytes: what it takes at most, and on how small a stack it runs. Words are
-//! twice as long here as on most boards, where half as much will do: `tests/embedded/src/packed.rs`.
+//! A `CompressedMap` of some tens of kibibytes: the most memory that it takes, and the smallest stack on which it runs.
+//! Most boards have words of half the length, and need half as much: `tests/embedded/src/packed.rs`.
 
 #![cfg(feature = "lz4")]
 
@@ -14,7 +14,7 @@ use std::thread;
 use support::alloc::{counted, peak};
 use support::rng::Rng;
 
-/// What readings have in common, as firmware would carry it along.
+/// Text that readings have in common, as firmware would contain it.
 const COMMON: &[u8] = concat!(
     r#""state":"stopped","alarm":true"#,
     r#"{"device":"valve 00","place":"roof","unit":"kPa","value":0.25,"#,
@@ -108,7 +108,7 @@ fn it_takes_no_more_than_its_budget_and_holds_more_than_that() {
             (map, first)
         });
         let stats = map.stats();
-        // What the test itself allocates: the model, and a value or two.
+        // The test's own allocations: the model, and a value or two.
         let own = 2000 * size_of::<Option<usize>>() + 1024;
         let most = most.cast_unsigned() - own + size_of_val(&map);
         println!("{budget}: {first} rows, at most {most} bytes: {stats:?}");

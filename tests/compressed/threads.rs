@@ -1,6 +1,6 @@
 //! builds: asan tsan
 //!
-//! `CompressedMap` with many threads: histories of each key, and what is left at rest.
+//! `CompressedMap` with many threads: histories of each key, and the content at rest.
 
 use crate::support;
 

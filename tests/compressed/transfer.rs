@@ -108,7 +108,7 @@ fn what_does_not_fit_is_handed_back() {
     assert_eq!(refused, Err(ExportError::Write("no")));
 }
 
-/// Every segment is looked at in turn, whatever happens between.
+/// Verification visits all segments one after another, even if the map changes between.
 #[test]
 fn memory_that_is_whole_is_found_whole() {
     let map = full();
@@ -124,7 +124,7 @@ fn memory_that_is_whole_is_found_whole() {
     assert!(seen > map.stats().cold, "{seen} of {}", map.stats().cold);
 }
 
-/// Whoever calls for steps has codecs learn, so that no writer has to.
+/// Steps of maintenance train codecs, so that no writer does.
 #[test]
 fn steps_learn_ahead_of_writers() {
     let map = CompressedMap::builder(1 << 20).codec(SmallText::new()).build();
@@ -149,8 +149,8 @@ fn block(parts: &[&[u8]]) -> Vec<u8> {
     [&bytes[..], &crc32fast::hash(&bytes).to_le_bytes()].concat()
 }
 
-/// Whoever makes the bytes knows how to make their sums. Lengths that lie, numbers that name nothing, blocks in any
-/// order: an error, and what came before is there.
+/// An attacker can compute checksums. Wrong lengths, numbers that name nothing, and blocks in any order return an
+/// error, and the entries in front of the fault are present.
 #[test]
 fn streams_that_were_made_to_do_harm_do_none() {
     let four = |n: u32| n.to_le_bytes();
@@ -164,7 +164,7 @@ fn streams_that_were_made_to_do_harm_do_none() {
         |id: u8, len: u32, bytes: &[u8]| block(&[b"m", &[id, 7], b"nibbles", &four(len), bytes]);
     let most = u32::MAX;
     let hostile: Vec<Vec<u8>> = vec![
-        // What is not compressed is as long as it is stored.
+        // A plain value has equal lengths.
         entry(255, [3, 6, 5], b"key", b"value"),
         entry(255, [3, 0, 5], b"key", b"value"),
         // Of a model that was not told of, or that there cannot be.
@@ -172,7 +172,7 @@ fn streams_that_were_made_to_do_harm_do_none() {
         entry(31, [3, 5, 5], b"key", b"value"),
         entry(32, [3, 5, 5], b"key", b"value"),
         entry(254, [3, 5, 5], b"key", b"value"),
-        // Longer than any, or than what follows.
+        // Longer than any value, or than the bytes behind it.
         entry(255, [most, 5, 5], b"key", b"value"),
         entry(255, [3, most, 5], b"key", b"value"),
         entry(255, [3, 5, most], b"key", b"value"),

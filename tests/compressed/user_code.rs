@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::task::Poll;
 use support::{ignore, must_panic, panics, planned_panic, within};
 
-/// Which call of a codec goes wrong, counted down; none where it is 0.
+/// The number of calls of a codec until one fails; 0 if none does.
 #[derive(Clone, Default)]
 struct Fuse(Arc<AtomicUsize>);
 
@@ -36,7 +36,7 @@ impl Fuse {
     }
 }
 
-/// What a codec does that learns nothing: it has one model, of no bytes.
+/// A codec that trains nothing: it has one model, of no bytes.
 trait Untrained: Clone + Send + Sync + 'static {
     const NAME: &'static str;
 
@@ -148,7 +148,7 @@ fn value(n: usize) -> Vec<u8> {
 
 const KEYS: usize = 1_500;
 
-/// Whatever call of the codec panics: all that was stored is there, and everything goes on.
+/// If any call of the codec panics, all stored values are present, and the map works.
 #[test]
 fn a_codec_that_panics_loses_nothing() {
     for doomed in 1..support::effort(120_usize) {
@@ -160,7 +160,7 @@ fn a_codec_that_panics_loses_nothing() {
         for n in 0..KEYS {
             let mut stored = None;
             let panicked = panics(|| stored = Some(map.insert(&key(n), &value(n))));
-            // Who makes room for others does so before or after its own entry.
+            // A writer makes room for others before or after it stores its own entry.
             match stored {
                 Some(Ok(_)) => there.push(n),
                 Some(Err(error)) => assert_eq!(error, StoreError::BudgetExceeded),
@@ -265,10 +265,10 @@ fn closures_may_panic_and_call_the_map() {
     assert!(map.is_empty());
 }
 
-/// What a dishonest model answers, by the lengths of the value and of the buffer.
+/// The answer of a dishonest model, by the lengths of the value and of the buffer.
 type Answer = fn(usize, usize) -> usize;
 
-/// Fills the buffer and answers whatever it likes. What it stored, it says, decompresses to blanks.
+/// Fills the buffer and returns any length. It decompresses its values to blanks.
 #[derive(Clone)]
 struct Liar(Answer);
 
@@ -360,15 +360,14 @@ fn a_length_within_the_buffer_harms_only_its_own_value() {
     }
 }
 
-/// What a merge function makes may have any length. One that a segment does not hold is folded when it is read,
-/// and stored never.
+/// A merge may make a value of any length. If a segment does not hold it, a read folds it, and the map never stores it.
 #[test]
 fn a_merge_of_any_length_stays_within_a_segment() {
     for len in [0, 1, 100, 4_000, 70_000, 1 << 21].into_iter().chain((936..1_030).step_by(4)) {
         let merge = move |key: &[u8], _: Option<&[u8]>, _: &[&[u8]]| vec![key[key.len() - 1]; len];
         let builder = CompressedMap::builder(64 << 10).segment_bytes(1 << 10);
         let mut map = builder.merge(merge).build();
-        // So that what sweeps work in has room for a whole segment.
+        // So that the buffer of sweeps has room for a whole segment.
         map.insert("long", &[1; 600]).expect("there is room");
         for n in 0..8 {
             map.modify_deferred(&key(n), "x").expect("there is room");
@@ -418,8 +417,8 @@ impl Untrained for Forgetful {
     }
 }
 
-/// What is damaged is an error of every operation that needs the value, and of no other; nothing takes it for absent,
-/// and nothing removes it that was not told to.
+/// A damaged value is an error of every operation that needs the value, and of no other. No operation takes it for
+/// absent, and only a removal removes it.
 #[test]
 fn damage_is_an_error_and_never_an_absence() {
     let forgets = Forgetful::default();
@@ -458,13 +457,13 @@ fn damage_is_an_error_and_never_an_absence() {
     assert_eq!(map.iter().filter(Result::is_err).count(), 100, "{lost}");
     let map = map.into_bytes();
 
-    // Who walks decides; the others stay.
+    // The caller's closure decides about damaged values; all others stay.
     let mut told = 0;
     map.retain(|_, value| {
         told += usize::from(value.is_err());
         true
     });
-    assert_eq!((told, map.len()), (100, 110), "what is damaged was removed unasked");
+    assert_eq!((told, map.len()), (100, 110), "a damaged value was removed unasked");
     // It may be written over, and removed.
     assert_eq!(map.insert(&key(0), "new"), Ok(true));
     assert!(map.remove(&key(1)));
@@ -478,7 +477,7 @@ fn damage_is_an_error_and_never_an_absence() {
     assert_eq!((stats.len, stats.raw, stats.cold, stats.hot), (0, 0, 0, 0), "{stats:?}");
 }
 
-/// What is no `V` is told of, also where the value came to be one meanwhile.
+/// An update returns an error for a value that is no `V`, and runs again if another thread replaces it by one.
 #[test]
 fn an_update_that_met_no_value_of_the_type_is_asked_anew() {
     struct Even(u64);
@@ -607,7 +606,7 @@ fn there_and_back(codec: impl Fn() -> Strange) -> Result<usize, String> {
     Ok(imported)
 }
 
-/// Whatever a codec is called, what it has compressed can be exported and imported; or it is refused at once.
+/// A codec's name is refused at once, or values of that codec can be exported and imported.
 #[test]
 fn whatever_can_be_exported_can_be_imported() {
     let names: [fn(usize) -> &'static str; 4] = [
@@ -618,7 +617,7 @@ fn whatever_can_be_exported_can_be_imported() {
         |asked| if asked == 0 { "one" } else { NAME_OF_256 },
     ];
     for (index, name) in names.into_iter().enumerate() {
-        let told = "what was exported cannot be imported";
+        let told = "an exported entry cannot be imported";
         assert_eq!(there_and_back(|| Strange::named(name)), Ok(100), "{told}: name {index}");
     }
     let refused = std::panic::catch_unwind(|| {
@@ -650,7 +649,7 @@ fn a_model_of_any_size_is_counted() {
     }
 }
 
-/// Lessons that never end.
+/// Training tasks that never end.
 struct Endless(Arc<AtomicUsize>);
 
 impl Codec for Endless {
@@ -683,7 +682,7 @@ impl Codec for Endless {
 fn a_lesson_that_never_ends_is_given_up() {
     let polls = Arc::new(AtomicUsize::new(0));
     let told = polls.clone();
-    within(60, "an insert while a lesson does not end", move || {
+    within(60, "an insert while training does not end", move || {
         let builder = CompressedMap::builder(128 << 10).codec(Endless(polls));
         let map = builder.codec(Blanks(Fuse::default())).build();
         let there = (0..KEYS).filter(|&n| map.insert(&key(n), &value(n)).is_ok()).count();
@@ -692,10 +691,10 @@ fn a_lesson_that_never_ends_is_given_up() {
         assert!(read > 500, "{read}");
         assert!(map.stats().codecs[1].records > 0, "the other codec goes on");
     });
-    assert!(told.load(Relaxed) > 1_000, "a lesson has some time");
+    assert!(told.load(Relaxed) > 1_000, "a training task gets some time");
     // Steps do not wait for ever either.
     let polls = Arc::new(AtomicUsize::new(0));
-    within(60, "a step while a lesson does not end", move || {
+    within(60, "a step while training does not end", move || {
         let map = CompressedMap::builder(128 << 10).codec(Endless(polls)).build();
         (0..300).for_each(|n| ignore(map.insert(&key(n), &value(n))));
         while map.compress_step(usize::MAX) {}
@@ -725,7 +724,7 @@ impl Codec for Author {
     }
 }
 
-/// A codec that learns must not wait for the room that only the end of its lesson makes.
+/// A codec must not wait during training for room that only the end of training makes.
 #[test]
 fn a_codec_that_writes_to_the_map_that_it_learns_from_is_told() {
     within(60, "an insert by the codec that learns", || {

@@ -1,6 +1,6 @@
 //! builds: portable
 //!
-//! What the features `serde` and `rayon` add to the maps of owned data.
+//! The features `serde` and `rayon` of the maps of owned data.
 
 use crate::support;
 
@@ -176,8 +176,8 @@ impl Drop for Mortal<'_> {
     }
 }
 
-/// All threads together meet each lasting key exactly once, though the map grows, and what they met stays as
-/// long as the guard of the one that began: though entries are replaced, and garbage is collected.
+/// All threads together meet each lasting key exactly once, even if the map grows. The entries stay as long as the
+/// guard of the thread that began the walk, even if others replace them and reclaim retired entries.
 #[test]
 fn a_parallel_walk_under_one_guard_meets_what_lasts_and_keeps_it() {
     for lasting in [3, 30, 1_000] {

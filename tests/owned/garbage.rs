@@ -24,7 +24,7 @@ static ALIVE: AtomicUsize = AtomicUsize::new(0);
 struct Slow(Option<(Sender<()>, Mutex<Receiver<()>>)>);
 
 impl Slow {
-    /// The value, what tells that its destructor has begun, and what lets it end.
+    /// Returns the value, a receiver that hears when its destructor begins, and a sender that lets it end.
     fn new() -> (Self, Receiver<()>, Sender<()>) {
         let ((says, begun), (end, waits)) = (channel(), channel());
         ALIVE.fetch_add(1, Ordering::Relaxed);
@@ -228,7 +228,7 @@ fn no_guard_is_held_while_ordered_entries_are_freed() {
     });
 }
 
-/// What a destructor of a key that bounds a leaf waits for, once.
+/// The destructor of a key that bounds a leaf waits for this value once.
 static BOUND: Mutex<Option<Slow>> = Mutex::new(None);
 
 /// A key whose clones, with which the map bounds its leaves, are slow to be dropped.
@@ -311,8 +311,8 @@ fn a_guard_within_a_guard_leaves_the_outer_one_what_it_protects() {
     });
 }
 
-/// An iterator, the entries that it returns, their clones, and what a computation returns: each has a guard of its own,
-/// and keeps what it lends until it is dropped, whatever becomes of the others.
+/// An iterator, the entries that it returns, their clones, and the entries of a computation: each has a guard of its
+/// own, and protects its entry until it is dropped, independent of the others.
 #[test]
 fn each_borrowed_entry_has_a_guard_of_its_own() {
     type Hashed = HashMap<u64, Slow>;
@@ -366,8 +366,8 @@ fn each_borrowed_entry_has_a_guard_of_its_own() {
     });
 }
 
-/// A handle gives its slot back, whatever came of its guards, and so does a thread: or the slots of all that ever were
-/// would be looked at for ever.
+/// A handle returns its slot even if its guards were leaked, and so does a thread. Otherwise writers would check the
+/// slots of all threads that ever existed.
 #[test]
 fn slots_are_given_back_and_used_again() {
     alone(|| {
@@ -450,7 +450,7 @@ impl Drop for Bomb {
     }
 }
 
-/// Does `attempt` with every number, and then as often as `rest` says, whatever panics; says how often it did.
+/// Runs `attempt` with every number, and then until `rest` returns false; returns the number of panics.
 fn panics_in(numbers: Range<u64>, attempt: impl Fn(u64), rest: impl Fn() -> bool) -> usize {
     let count = numbers.filter(|n| panics(|| attempt(*n))).count();
     let mut more = 0;
@@ -504,8 +504,8 @@ fn destructors_that_all_panic_are_run_once_each() {
     });
 }
 
-/// What an unwinding thread takes out of a map becomes garbage as usual. It frees none: a destructor of an entry that
-/// has nothing to do with the panic might panic as well, and that would abort.
+/// An entry that an unwinding thread removes is retired as usual. The thread frees no entry: a destructor of an
+/// unrelated entry might panic as well, and that would abort.
 #[test]
 fn an_unwinding_thread_runs_no_destructor_of_other_entries() {
     alone(|| {
@@ -521,7 +521,7 @@ fn an_unwinding_thread_runs_no_destructor_of_other_entries() {
         };
         must_panic("an operation", message);
         assert_eq!((RUN.load(Ordering::Relaxed), map.pending()), (0, 499));
-        // What follows is as usual again.
+        // From here on everything works as usual.
         while panics(|| map.reclaim()) {}
         assert_eq!((RUN.load(Ordering::Relaxed), map.pending()), (399, 0));
         must_panic("the end of the map", || drop(map));
@@ -589,7 +589,7 @@ impl Drop for Odd {
     }
 }
 
-/// If the key panics that an operation was given, what the operation has removed becomes garbage.
+/// If the key of an operation panics, the map retires the entries that the operation has removed.
 #[test]
 fn a_key_that_panics_leaks_nothing_that_was_removed() {
     alone(|| {

@@ -41,7 +41,7 @@ impl Drop for Boxed {
     }
 }
 
-/// What came back because a writer was in the way; there is memory, and no limit.
+/// Returns the result of an operation that may be refused only because a writer is in the way.
 fn busy<V>(
     why: TryInsertError<u64, V>,
     value: impl FnOnce(V) -> Option<Boxed>,

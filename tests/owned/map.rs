@@ -1,7 +1,7 @@
 //! builds: asan narrow portable tsan
 //!
-//! `HashMap` from outside: what it drops and when, guards, threads that end, user code that panics
-//! or calls back.
+//! `HashMap` from outside: the time at which it drops entries, guards, threads that end, user code that panics or
+//! calls back.
 
 use crate::support;
 
@@ -144,7 +144,7 @@ fn an_iterator_over_all_that_is_dropped_early_drops_the_rest() {
     assert_eq!(alive.load(Ordering::Relaxed), 0);
 }
 
-/// What a guard saw stays, whatever is done to the map, and by whom.
+/// An entry that a guard saw stays, even if other threads change the map.
 #[test]
 fn a_guard_keeps_what_it_saw() {
     alone(|| {
@@ -159,7 +159,7 @@ fn a_guard_keeps_what_it_saw() {
         });
         map.reclaim();
         let kept = map.pending();
-        assert!(kept >= 100, "{kept} entries wait: what a guard saw is dropped, or not counted");
+        assert!(kept >= 100, "{kept} entries wait: protected entries are dropped, or not counted");
         assert!(map.stalled_readers().any(|stalled| stalled.reader == pinned.guard().reader_id()));
         map.insert(3, "and from this thread".into());
         map.reclaim();
@@ -196,7 +196,7 @@ fn garbage_goes_while_readers_come_and_go() {
     });
 }
 
-/// What threads leave behind that end, the others drop.
+/// Other threads drop the retired entries of threads that have ended.
 #[test]
 fn garbage_of_ended_threads_goes_too() {
     alone(|| {
@@ -233,7 +233,7 @@ fn removed_entries_are_owned_when_nobody_looks() {
     });
 }
 
-/// A guard in a thread-local outlives the thread's own slot, whichever of the two is dropped first.
+/// A guard in a thread-local works if it is dropped before or after the thread's own slot.
 #[test]
 fn guards_in_thread_locals_survive_the_end_of_their_thread() {
     alone(|| {
@@ -289,7 +289,7 @@ fn an_owned_guard_moves_between_threads() {
     });
 }
 
-/// `Drop` that panics, in whatever operation it comes to run: nothing else is lost or dropped twice.
+/// If `Drop` panics in any operation, nothing else is lost or dropped twice.
 #[test]
 fn a_panicking_drop_harms_nobody_else() {
     alone(|| {
@@ -431,7 +431,7 @@ fn a_drop_may_call_back() {
     });
 }
 
-/// `Hash` and `Eq` that panic leave the map as it was, and the entry that was to be inserted is dropped.
+/// If `Hash` or `Eq` panics, the map does not change, and the operation drops the new entry.
 #[test]
 fn a_panicking_comparison_changes_nothing() {
     static ARMED: AtomicBool = AtomicBool::new(false);

@@ -1,6 +1,7 @@
 //! builds: asan narrow
-//! The maps of owned data and what their user brings: a `Hash`, `Eq`, `Ord` or `Clone` that lies, and odd layouts.
-//! Answers to a liar may be wrong; the map ends what it began, and drops everything once.
+//!
+//! The maps of owned data with user code: a `Hash`, `Eq`, `Ord` or `Clone` that lies, and odd layouts. Answers to a
+//! liar may be wrong; every operation ends, and the map drops everything once.
 
 use crate::support;
 
@@ -22,7 +23,7 @@ use support::{ignore, within};
 enum Lie {
     None,
     Constant,
-    /// The truth and something else in turn.
+    /// Alternates between the truth and a lie.
     Alternating,
     /// As above, two times each.
     Pairs,
@@ -120,7 +121,7 @@ fn with_all_lies(what: &'static str, work: fn(&dyn Fn(u64) -> Tracked)) {
     });
 }
 
-/// Whatever keys say, each operation on a map of hashed keys ends, and everything is dropped once.
+/// Even if keys lie, each operation on a map of hashed keys ends, and the map drops everything once.
 #[test]
 fn hashed_keys_that_lie_let_everything_end() {
     with_all_lies("operations with keys that lie", |new| {
