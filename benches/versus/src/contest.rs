@@ -21,7 +21,7 @@ pub const CROWDED: usize = 8 * 1024 * 1024;
 pub struct Figure {
     /// The map.
     pub name: &'static str,
-    /// What it is here.
+    /// Its role in the comparison.
     pub role: Role,
     /// Nanoseconds an operation, one for each round that counts.
     pub costs: Vec<f64>,
@@ -53,7 +53,7 @@ impl Figure {
 /// A row and each map's figure in it.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// What was measured.
+    /// The measured row.
     pub row: Row,
     /// The yard first, then ours, then its peers.
     pub figures: Vec<Figure>,
@@ -129,7 +129,7 @@ pub fn run<S>(
     pace: &Pace,
     stream: fn(&Row, usize) -> S,
 ) -> Vec<Outcome> {
-    // What does not disturb the next row's work has the same maps as the next.
+    // Rows that do not disturb the next row's work use the same maps as the next.
     let (stable, moving): (Vec<Row>, Vec<Row>) =
         rows.iter().partition(|row| row.workload.keeps_the_keys());
     let mut groups = vec![stable];

@@ -1,4 +1,4 @@
-//! What keys and values are made of: numbers, rows of numbers, or text.
+//! The content of keys and values: numbers, rows of numbers, or text.
 //!
 //! Maps own their data; whoever asks has a view of it, and whoever inserts makes
 //! the map's own from views.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// No round takes as long, not even the building of the largest map before it.
 const TIME_LIMIT: Duration = Duration::from_mins(3);
 
-/// Since when who is doing what.
+/// The present work and its begin.
 static DOING: Mutex<Option<(Instant, String)>> = Mutex::new(None);
 
 /// Says what begins now.

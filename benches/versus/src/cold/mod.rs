@@ -1,7 +1,7 @@
 //! Much data in little memory: `CompressedMap` beside a plain map, and beside caches and maps of compressed values.
 //!
-//! What memory is taken, what writes cost and how long the worst of them takes is measured in processes of their own
-//! ([`apart`]); look-ups are timed by rounds in which the maps take turns ([`reads`]).
+//! Memory, the time of writes and the worst write are measured in processes of their own ([`apart`]); look-ups are
+//! timed in rounds in which the maps take turns ([`reads`]).
 
 pub mod apart;
 pub mod maps;
@@ -21,7 +21,7 @@ use rows::{Row, Source, Stream};
 
 /// Everything that was measured of one set of rows.
 pub struct Measurements {
-    /// What it is called.
+    /// Its name.
     pub set: String,
     /// Rows.
     pub rows: usize,
@@ -33,37 +33,37 @@ pub struct Measurements {
     pub asked: f64,
     /// Bytes that Redis takes, if somebody has asked it.
     pub redis: Option<f64>,
-    /// The least budget in which ours holds them, by what the plain map takes.
+    /// The least budget in which ours holds them, as a share of the plain map's memory.
     pub least: f64,
-    /// What look-ups cost, by map and memory.
+    /// The time of look-ups, by map and memory.
     pub points: Vec<Point>,
-    /// What writes cost, by map.
+    /// The time of writes, by map.
     pub writes: Vec<Write>,
     /// Pauses of compressing ahead.
     pub steps: Steps,
-    /// What changes cost that are not made yet, and those that are.
+    /// The time of deferred changes, and of direct ones.
     pub deferred: Deferred,
-    /// What it costs to compress a kibibyte.
+    /// The time to compress a kibibyte.
     pub codec: Codec,
 }
 
 impl Measurements {
-    /// What look-ups of a map cost that may take so much.
+    /// Returns the time of look-ups of a map with this budget.
     pub fn point(&self, map: &str, budget: f64) -> Option<&Point> {
         self.points.iter().find(|p| p.map == map && (p.budget - budget).abs() < 0.001)
     }
 
-    /// What look-ups of ours cost at its least budget.
+    /// Returns the time of our look-ups at the least budget.
     pub fn coldest(&self) -> Option<&Point> {
         self.point(Ours::NAME, self.least)
     }
 }
 
-/// What writes to one map cost.
+/// The time of writes to one map.
 pub struct Write {
     /// The map.
     pub map: &'static str,
-    /// Its budget, by what the plain map takes; what has none grows as it likes.
+    /// Its budget, as a share of the plain map's memory; a map without one grows freely.
     pub budget: Option<f64>,
     /// The figures.
     pub writes: Writes,
@@ -71,7 +71,7 @@ pub struct Write {
 
 /// How much is measured.
 pub struct Plan {
-    /// Budgets beside the least, by what a plain map takes.
+    /// Budgets beside the least, as shares of the plain map's memory.
     pub budgets: &'static [f64],
     /// Look-ups in a stream.
     pub asks: usize,
@@ -125,7 +125,7 @@ fn ask<const N: usize>(what: &str, words: &str) -> [f64; N] {
     solo::ask(what, words)
 }
 
-/// What such a process is to measure.
+/// The task of such a process.
 struct Errand<'a> {
     path: &'a Path,
     plan: &'a Plan,
@@ -138,8 +138,8 @@ impl Errand<'_> {
         bytes
     }
 
-    /// What a cache is told so that it takes so much memory, and what it then takes: it weighs keys and values, and not
-    /// what is around them.
+    /// Returns the capacity that lets a cache take this much memory, and the memory that it then takes: a cache weighs
+    /// keys and values without their overhead.
     fn room(&self, map: &str, bytes: f64) -> (f64, f64) {
         let (mut room, mut taken) = (bytes, self.bytes(map, bytes));
         // Where all have room it takes what it takes, and that may be less.
@@ -191,7 +191,7 @@ fn set(source: &Source, plan: &Plan) -> io::Result<Measurements> {
     Ok(figures)
 }
 
-/// Budgets are those of all maps; what has none of its own is there once.
+/// Measures look-ups for all budgets; a map without a budget is measured once.
 fn look_ups(figures: &mut Measurements, errand: &Errand, rows: &[Row]) {
     let streams = [false, true].map(|zipf| {
         let order = rows::order(rows.len(), errand.plan.asks, zipf, 4);

@@ -1,4 +1,4 @@
-//! What look-ups cost: the mean of many, and of each by itself the median and the slowest of a hundred.
+//! The time of look-ups: the mean of many, and the median and the slowest of a hundred single ones.
 
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -31,13 +31,13 @@ pub struct Pace {
     pub each: Duration,
 }
 
-/// What look-ups of one map cost, given so much memory.
+/// The time of look-ups of one map with one budget.
 pub struct Point {
     /// The map.
     pub map: &'static str,
-    /// What it may take, by what a plain map takes.
+    /// The budget, as a share of the plain map's memory.
     pub budget: f64,
-    /// What it takes.
+    /// The memory that it takes.
     pub memory: f64,
     /// All rows alike often.
     pub uniform: Reads,
@@ -58,7 +58,7 @@ pub struct Reads {
     pub hits: f64,
 }
 
-/// What a turn gave.
+/// The result of a turn.
 struct Turn {
     mean: f64,
     hits: f64,
@@ -94,7 +94,7 @@ impl<'a> Runners<'a> {
         self.all.push(Box::new(Holder { map, rows, into, budget, memory, places }));
     }
 
-    /// Look-ups of both kinds, evenly first: what Zipf's law makes hot would stay so.
+    /// Look-ups of both kinds, evenly first: rows that Zipf's law makes hot would stay hot.
     pub fn race(&mut self, pace: &Pace) -> Vec<Point> {
         let mut rng = Rng::new(5);
         let mut kinds = [0, 1].map(|kind| {
@@ -129,7 +129,7 @@ fn middle(turns: &[Turn]) -> Reads {
 /// A map's place among those that take turns: the only calls through a pointer.
 trait Runner {
     fn name(&self) -> &'static str;
-    /// All look-ups once. What a cache has forgotten comes back to it, as its user would have it.
+    /// All look-ups once. The caller inserts rows that a cache has evicted, as its user would.
     fn warm(&mut self, stream: &Stream);
     /// Times look-ups from where it stopped.
     fn turn(&mut self, stream: &Stream, kind: usize, pace: &Pace) -> Turn;
@@ -215,7 +215,7 @@ fn chunk<M: Map>(map: &mut M, stream: &Stream, asks: &[Call], into: &mut [u8]) -
     found
 }
 
-/// Asks for all of a stream, or as much of it as there is patience for; what a cache has forgotten comes back to it.
+/// Looks up all of a stream, or as much of it as the time limit allows, and inserts rows that a cache has evicted.
 pub fn warm<M: Map>(map: &mut M, rows: &[Row], stream: &Stream, into: &mut [u8]) {
     let begin = now();
     for (n, &ask) in stream.asks().iter().enumerate() {

@@ -17,7 +17,7 @@ pub const ROOM: usize = 1 << 16;
 /// Where the rows of a set are.
 #[derive(Clone)]
 pub struct Source {
-    /// What the set is called.
+    /// The name of the set.
     pub name: String,
     /// Its file.
     pub path: PathBuf,
@@ -89,15 +89,15 @@ pub fn text(rows: &[Row]) -> usize {
     rows.iter().map(|(key, value)| key.len() + value.len()).sum()
 }
 
-/// Which rows are asked for, one after the other: `asks` many, evenly or by Zipf's law. What is asked for often has
-/// nothing to do with what came first.
+/// Returns the rows of `asks` look-ups in their order, evenly or by Zipf's law. The frequent rows are independent of the
+/// order of insertion.
 pub fn order(rows: usize, asks: usize, zipf: bool, seed: u64) -> Vec<u32> {
     let mut rng = Rng::new(seed);
     if !zipf {
         return (0..asks).map(|_| rng.below(rows as u64) as u32).collect();
     }
     let mut ranks: Vec<u32> = (0..rows as u32).collect();
-    // The same rows are in fashion, whatever the seed.
+    // The same rows are frequent for all seeds.
     Rng::new(2).shuffle(&mut ranks);
     let law = Zipf::new(rows);
     (0..asks).map(|_| ranks[law.draw(&mut rng) as usize]).collect()
@@ -108,13 +108,13 @@ pub fn order(rows: usize, asks: usize, zipf: bool, seed: u64) -> Vec<u32> {
 pub struct Call {
     start: u32,
     key: u32,
-    /// What the value that is found must look like.
+    /// The checksum of the expected value.
     want: u64,
     /// The row.
     pub row: u32,
 }
 
-/// Look-ups, their keys side by side as in a caller's buffer: whoever asks has the key at hand.
+/// Look-ups, their keys side by side as in a caller's buffer: the caller has the key in its cache.
 pub struct Stream {
     text: Vec<u8>,
     asks: Vec<Call>,

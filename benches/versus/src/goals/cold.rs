@@ -5,14 +5,14 @@ use crate::cold::maps::{AllCold, Behind, Map, Moka, Ours, Plain, Quick, SomeHot}
 use crate::cold::reads::Point;
 use crate::cold::{HALF, Measurements};
 
-/// What the sets may take of a plain map, whose look-ups may take how long.
+/// The sets with their goals: the share of a plain map's memory, and the time of a look-up.
 const SETS: [(&str, f64, Option<f64>); 3] =
     [("cities", 0.33, Some(400.0)), ("gloss", 0.45, None), ("emoji", 0.35, Some(500.0))];
 
 /// Of sets that nobody tuned to "the same quality" is asked: that of the least of the others.
 const OTHERS: f64 = 0.45;
 
-/// These goals, with what was measured; of the other sets only where there are such.
+/// Returns these goals with their figures; other sets only if they exist.
 pub fn verdicts(results: &Results) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     for (name, memory, p50) in SETS {

@@ -81,7 +81,7 @@ fn pauses(p: &Pauses) -> String {
     format!("{:.0} | {:.0} | {p9999:.1} | {worst:.1}", p.median, p.p99)
 }
 
-/// What only ours has, and Redis.
+/// Operations that only ours has, and Redis.
 fn beside(text: &mut String, sets: &[Measurements]) {
     line(
         text,

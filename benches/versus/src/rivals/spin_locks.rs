@@ -20,7 +20,7 @@ const SHARDS: usize = 64;
 /// hashbrown takes the top 7 bits for its tags and the low ones for positions.
 const SHARD_SHIFT: u32 = 64 - 7 - SHARDS.trailing_zeros();
 
-/// Spins before giving the core away: whoever holds the lock may be waiting
+/// Spins before the thread yields its core: the owner of the lock may be waiting
 /// for exactly this core.
 const TIME_LIMIT: u32 = 1000;
 
@@ -90,7 +90,7 @@ impl<K: Datum, V: Datum> Bench for SpinLocks<K, V> {
                 None
             }
         };
-        // Nobody waits for what is freed here.
+        // No thread waits for the memory that is freed here.
         drop(table);
         old.map(|old| see(old.borrow()))
     }

@@ -32,7 +32,7 @@ impl<P: Pair<u64>> Handles<P> {
             writer.insert(key, u64::new(key, 0));
         }
         writer.publish();
-        // As for other suites: some maps move to a larger table by and by.
+        // As for other suites: some maps move to a larger table bit by bit.
         let again: Vec<_> = (0..n as u64 / 8).map(keys::key).collect();
         for batch in again.chunks(BATCH.min(n / 32)) {
             for &key in batch {
@@ -47,7 +47,7 @@ impl<P: Pair<u64>> Handles<P> {
     }
 }
 
-/// What one thread has: all read, the first also writes.
+/// The handles of one thread: all read, the first also writes.
 struct Lane<P: Pair<u64>> {
     writer: Option<P::Writer>,
     reader: P::Reader,
@@ -217,8 +217,8 @@ fn mixed(
     words.iter().map(one).sum()
 }
 
-/// Writes all of `keys`, then publishes, each timed by itself. What a map leaves
-/// to its next write is part of its publish.
+/// Writes all of `keys`, then publishes, each timed by itself. Work that a map
+/// leaves to its next write is part of its publish.
 fn publish(writer: &mut impl Writer<u64>, keys: &[u64], stamp: u64) -> Lap {
     let start = now();
     for &key in keys {

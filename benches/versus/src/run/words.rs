@@ -119,7 +119,7 @@ fn updates<V: Word, M: Bench<Key = u64, Value = V>>(map: &M, words: &[u64]) -> u
     words.iter().map(|key| fold(map.update(key, V::bumped, V::look))).sum()
 }
 
-/// Counting answers nothing; what was counted is added up afterwards.
+/// Counts without answers; the caller adds the counts up afterwards.
 #[inline(never)]
 fn counts<V: Word, M: Bench<Key = u64, Value = V>>(map: &M, words: &[u64]) -> u64 {
     let one = |&key: &u64| {

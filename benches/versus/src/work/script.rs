@@ -1,5 +1,5 @@
-//! What one thread does, key by key, whatever the keys are made of: numbers of
-//! keys, what to do with each, and whether it will be there.
+//! The work of one thread, key by key, for keys of any type: numbers of keys, the
+//! operation on each, and whether the key will be present.
 
 use super::zipf::Zipf;
 use super::{Row, Workload};
@@ -12,7 +12,7 @@ const SHORTEST: usize = 32 * 1024;
 /// several times over.
 const LONGEST: usize = 4 * 1024 * 1024;
 
-/// What a step asks for.
+/// The operation of a step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Call {
@@ -31,13 +31,13 @@ pub enum Call {
 pub struct Step {
     /// The key's number: those below the map's size are there at first.
     pub index: u32,
-    /// What to do with it.
+    /// The operation on it.
     pub ask: Call,
     /// Whether it is there when its turn comes.
     pub there: bool,
 }
 
-/// What thread `thread` does in `row`, to be walked again and again.
+/// Returns the steps of thread `thread` in `row`, which it repeats.
 pub fn script(row: &Row, thread: usize) -> Vec<Step> {
     let n = row.n;
     let mut rng = Rng::new((n as u64) << 8 | (thread as u64) << 4 | row.threads as u64);
@@ -53,7 +53,7 @@ pub fn script(row: &Row, thread: usize) -> Vec<Step> {
             skewed(n, rng, ask)
         }
         Workload::Count => skewed(n, rng, |_| Call::Get),
-        // All keys, once: what fills and empties a map shares them out.
+        // All keys, once: threads that fill or empty a map divide them.
         Workload::Insert | Workload::Remove | Workload::RemoveMany(_) => {
             let mut order: Vec<u32> = (0..n as u32).collect();
             rng.shuffle(&mut order);
@@ -63,9 +63,9 @@ pub fn script(row: &Row, thread: usize) -> Vec<Step> {
     }
 }
 
-/// Steps for some of `n` keys by Zipf's law. Which keys are frequent is the same
-/// for all threads and has nothing to do with when they were inserted: maps that
-/// allocate for each key would have the frequent ones side by side.
+/// Steps for some of `n` keys by Zipf's law. The frequent keys are the same for
+/// all threads and independent of the order of insertion: maps that allocate for
+/// each key would have the frequent ones side by side.
 fn skewed(n: usize, mut rng: Rng, ask: impl Fn(&mut Rng) -> Call) -> Vec<Step> {
     let mut by_rank: Vec<u32> = (0..n as u32).collect();
     Rng::new(n as u64).shuffle(&mut by_rank);
@@ -94,9 +94,9 @@ fn permutation(n: usize, rng: &mut Rng, step: impl Fn(u32) -> Step) -> Vec<Step>
 /// Three quarters of the keys are residents: any thread reads and overwrites
 /// them. Of half as many again as the map holds in guests, each thread has its
 /// own, half of them there at first, and only it inserts and removes them. So
-/// what each operation answers is known beforehand, whatever the threads'
+/// each operation's answer is known beforehand, independent of the threads'
 /// timing. The second half of the script undoes the insertions and removals of
-/// the first in reverse, so that it can be walked for ever.
+/// the first in reverse, so that threads can repeat it.
 struct Mixer {
     gets: u64,
     residents: u64,

@@ -24,7 +24,7 @@ pub enum Suite {
     Values(usize),
     /// Text to text.
     Strings,
-    /// Numbers to numbers, in maps with one writer and what one would use instead.
+    /// Numbers to numbers, in maps with one writer and their alternatives.
     LeftRight,
     /// Numbers to numbers, in ordered maps.
     Ordered,
@@ -114,7 +114,7 @@ impl Suite {
         }
     }
 
-    /// What its rows do, as far as the names do not say it.
+    /// Explains its rows, as far as their names do not.
     pub fn explanation(self) -> &'static str {
         match self {
             Self::Words => {
