@@ -1,4 +1,4 @@
-//! Which maps run in which suite.
+//! The maps of each suite.
 
 use crate::contest::{self, Outcome, Pace, Runners};
 use crate::data::Word;

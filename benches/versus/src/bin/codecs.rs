@@ -91,7 +91,7 @@ impl Contestant for Fsst {
         }
         // SAFETY: there is room for twice the value, which is the most that it takes.
         let length = unsafe { self.table.compress_into(plain, room) };
-        // SAFETY: so many bytes have just been written.
+        // SAFETY: the codec has just written `length` bytes.
         let stored = unsafe { room[..length].assume_init_ref() };
         into[..length].copy_from_slice(stored);
         Some(length)
@@ -100,7 +100,7 @@ impl Contestant for Fsst {
     fn decompress(&mut self, stored: &[u8], into: &mut [u8]) {
         let room = self.room.spare_capacity_mut();
         let length = self.table.decompressor().decompress_into(stored, room);
-        // SAFETY: so many bytes have just been written.
+        // SAFETY: the codec has just written `length` bytes.
         into.copy_from_slice(unsafe { room[..length].assume_init_ref() });
     }
 }

@@ -15,7 +15,7 @@ use crate::keys::Rng;
 use crate::memory;
 use crate::worst::{Pauses, Timer};
 
-/// The measurements of such a process.
+/// The measurements of a process of its own.
 pub const BYTES: &str = "rows-bytes";
 /// See [`BYTES`].
 pub const LEAST: &str = "rows-least";

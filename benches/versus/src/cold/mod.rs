@@ -125,7 +125,7 @@ fn ask<const N: usize>(what: &str, words: &str) -> [f64; N] {
     solo::ask(what, words)
 }
 
-/// The task of such a process.
+/// The task of a process of its own.
 struct Errand<'a> {
     path: &'a Path,
     plan: &'a Plan,

@@ -35,9 +35,9 @@ pub fn plot(results: &Results) -> Option<String> {
     let how = [
         "Nanoseconds of a look-up against memory, by that of a plain map of boxes. Lines: the mean, with the part in \
          hundredths",
-        "that found their row plain, or in the cache at all. Dashed: the median of look-ups timed one by one. What a \
-         cache has",
-        "forgotten costs it nothing here, unless there is a plain map behind it, which is not weighed.",
+        "that found their row plain, or in the cache at all. Dashed: the median of look-ups timed one by one. A miss of \
+         a cache",
+        "costs nothing here, unless there is a plain map behind it, whose memory does not count.",
     ];
     for (line, y) in how.into_iter().zip([53.0, 70.0, 87.0]) {
         svg.text(20.0, y, "start", "12px", "#444444", line);

@@ -11,10 +11,10 @@ use std::sync::{PoisonError, RwLock};
 use crate::clock::{Account, Barrier, Stretch, cost, now};
 use crate::work::CHUNK;
 
-/// What is done to the keys in a range of places; the checksum of the answers.
+/// Operations on the keys in a range of places; returns the checksum of the answers.
 pub type Part<'a, M> = &'a (dyn Fn(&M, Range<usize>) -> u64 + Sync);
 
-/// What is to be done with which map.
+/// The phases of a round with their maps.
 pub struct Plan<'a, M> {
     /// The map, without the keys.
     pub map: Ground<'a, M>,

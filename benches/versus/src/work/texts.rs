@@ -4,8 +4,8 @@ use super::script::{Call, Step, script};
 use super::{CHUNK, Row, Workload};
 use crate::keys::Rng;
 
-/// Texts of each stream lie in one piece of memory, in the order of their use:
-/// so reading them costs a map nothing, and is the same for all.
+/// Texts of a stream, in one piece of memory and in the order of their use, so
+/// that reading them costs the same for all maps, and almost nothing.
 pub struct TextStream {
     text: String,
     /// Key, value, and what to do.
@@ -20,18 +20,18 @@ pub struct Line {
     start: u32,
     key: u8,
     value: u8,
-    /// What to do.
+    /// The operation.
     pub ask: Call,
 }
 
-/// What a look-up that finds nothing adds to a checksum.
+/// The share of a miss in a checksum.
 pub const NOTHING: u64 = 1 << 40;
 
 /// No stream of text is longer, or there is no room for the maps.
 const LONGEST: usize = 1 << 20;
 
 impl TextStream {
-    /// What thread `thread` does in `row`.
+    /// Makes the texts of thread `thread` in `row`.
     pub fn new(row: &Row, thread: usize) -> Self {
         let mut steps = script(row, thread);
         // A mix returns to its start at its end, and so can only be taken whole.
