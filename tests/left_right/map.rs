@@ -224,7 +224,7 @@ fn play_with_all_hashers<K: Nth, V: Nth, P: Keep<K, V>>(
         println!("{}", hasher.name);
         for (keys, steps) in [(5, 20), (60, 60), (700, 60)] {
             let rng = Rng::new(seed() + 31 * round as u64 + keys);
-            play(Game::new(make(hasher), rng, keys), steps);
+            play(Game::new(make(hasher), rng, keys), support::effort(steps));
         }
     }
 }
