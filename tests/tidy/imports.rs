@@ -7,9 +7,9 @@ use crate::{
     source::{Source, Violation, first_names, words},
 };
 
-/// The rooms of the core and the layer of each. A room imports lower layers and itself only, so
-/// structures, which share a layer, never import each other.
-const ROOMS: [(&str, u8); 16] = [
+/// The modules of the core and the layer of each. A module imports lower layers and itself only, so structures, which
+/// share a layer, never import each other.
+const LAYERS: [(&str, u8); 16] = [
     ("facade", 0),
     ("api", 1),
     ("error", 0),
@@ -27,13 +27,17 @@ const ROOMS: [(&str, u8); 16] = [
     ("docs", 7),
     (ROOT, 7),
 ];
-/// The room of `lib.rs`, where every re-export lives.
+/// The module of `lib.rs`, which has every re-export.
 const ROOT: &str = "lib";
 
 pub(crate) fn imports_point_one_way(path: &str, text: &str) -> Vec<Violation> {
     let Some((home, depth)) = home(path) else { return Vec::new() };
     let Some(layer) = layer(home) else {
-        return vec![Violation::new(path, 0, format!("`{home}` is no room: give it a layer"))];
+        return vec![Violation::new(
+            path,
+            0,
+            format!("`{home}` has no layer: give it one in `LAYERS`"),
+        )];
     };
     let source = Source::read(text);
     let tests = source.test_lines();
@@ -41,13 +45,13 @@ pub(crate) fn imports_point_one_way(path: &str, text: &str) -> Vec<Violation> {
     let line_of = |at: usize| joined[..at].matches('\n').count();
     let mut found = Vec::new();
     let mut check = |at: usize, name: &str, root_too: bool| {
-        let target = match ROOMS.iter().find(|(room, _)| *room == name) {
-            Some((room, _)) => room,
-            // A re-export at the crate's root is an import of the topmost room.
+        let target = match LAYERS.iter().find(|(module, _)| *module == name) {
+            Some((module, _)) => module,
+            // A re-export at the crate's root is an import of the topmost module.
             None if root_too && !name.is_empty() && !tests[line_of(at)] => ROOT,
             None => return,
         };
-        if target != home && ROOMS.iter().any(|&(room, l)| room == target && l >= layer) {
+        if target != home && LAYERS.iter().any(|&(module, l)| module == target && l >= layer) {
             let what = format!("`{home}` imports `{name}`: imports point down only");
             found.push(Violation::new(path, line_of(at), what));
         }
@@ -68,7 +72,7 @@ pub(crate) fn imports_point_one_way(path: &str, text: &str) -> Vec<Violation> {
         while let Some(r) = rest.strip_prefix("super::") {
             (rest, ups) = (r, ups + 1);
         }
-        // Enough of them lead to the root, where the rooms are.
+        // Enough of them lead to the crate's root.
         if ups >= depth {
             for name in first_names(rest) {
                 check(at, name, false);
@@ -78,7 +82,7 @@ pub(crate) fn imports_point_one_way(path: &str, text: &str) -> Vec<Violation> {
     found
 }
 
-/// The room that a file of the core stands in, and how many modules deep.
+/// Returns the top module of a file of the core, and the file's depth.
 pub(crate) fn home(path: &str) -> Option<(&str, usize)> {
     let module = path.strip_prefix("src/")?.strip_suffix(".rs")?;
     let module = module.strip_suffix("/mod").unwrap_or(module);
@@ -86,8 +90,8 @@ pub(crate) fn home(path: &str) -> Option<(&str, usize)> {
     Some((module.split('/').next()?, depth))
 }
 
-pub(crate) fn layer(room: &str) -> Option<u8> {
-    ROOMS.iter().find(|(name, _)| *name == room).map(|&(_, layer)| layer)
+pub(crate) fn layer(module: &str) -> Option<u8> {
+    LAYERS.iter().find(|(name, _)| *name == module).map(|&(_, layer)| layer)
 }
 
 #[test]
