@@ -170,6 +170,11 @@ pub(crate) fn phrases_are_plain(path: &str, text: &str) -> Vec<Violation> {
                     found.push(Violation::new(path, words[i].line, what));
                 }
             }
+            // As the first word of a description it names a place.
+            if words[i].lower == "where" && words[i].first && !words[i].leads && !words[i].asks {
+                let what = "a sentence that begins with \"where\": \"if\" or \"when\"".to_owned();
+                found.push(Violation::new(path, words[i].line, what));
+            }
             if DIALECT.contains(&&*words[i].lower) {
                 let what =
                     format!("\"{}\" is dialect: see the dictionary of names", words[i].lower);
@@ -446,10 +451,12 @@ fn a_phrase_or_word_of_dialect_is_found() {
         "/// Such a key is rare.",
         "// WHOEVER comes, waits",
         "// The memory is lent.",
+        "// It waits. Where it may not, it fails.",
         "fn f() { panic!(\"the bin has none, and none is free\") }",
     ];
     let clean = [
         "// It is so. Many of them wait.",
+        "/// Where the value starts. It ends where the bin does.",
         "// A warehouse, `such a` thing, is reborn",
         "fn lent() { so_many(\"none is\") }",
     ];
