@@ -247,7 +247,7 @@ macro_rules! common {
 }
 
 /// Twins that neither wait nor abort: they answer as the others do.
-macro_rules! tries {
+macro_rules! fallible {
     ($map:expr, $of:path) => {{
         let (map, of) = ($map, $of);
         assert_eq!(numbers(map.try_insert(of(1), of(10)).expect("nobody is there")), None);
@@ -535,11 +535,11 @@ fn operations_on_one_key_mean_the_same_on_every_map() {
 
 #[test]
 fn operations_that_never_wait_answer_as_those_that_do() {
-    tries!(HashMap::<u64, u64>::new(), plain);
-    tries!(OrdMap::<u64, u64>::new(), plain);
-    tries!(BytesMap::new(), bytes);
-    tries!(FlatMap::<u64, u64>::new(), plain);
-    tries!(FenceMap::<u64, u64>::new(), plain);
+    fallible!(HashMap::<u64, u64>::new(), plain);
+    fallible!(OrdMap::<u64, u64>::new(), plain);
+    fallible!(BytesMap::new(), bytes);
+    fallible!(FlatMap::<u64, u64>::new(), plain);
+    fallible!(FenceMap::<u64, u64>::new(), plain);
 }
 
 #[test]

@@ -22,8 +22,8 @@ bare_missing() {
     fi
 }
 
-# bare_cargo_for TARGET ARGS...: `cargo ARGS --target TARGET` with the compiler that can. Where that
-# one builds the library too, it is all of it for targets with an operating system.
+# bare_cargo_for TARGET ARGS...: `cargo ARGS --target TARGET` with a compiler that can. If that compiler
+# builds the library too, it builds all of it for targets with an operating system.
 bare_cargo_for() {
     local target=$1 library=core,alloc
     shift

@@ -8,7 +8,7 @@ thread_local! {
     pub(crate) static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
 }
 
-/// One call. Where none was left it panics, once.
+/// Counts a call. Panics once, if none was left.
 pub(crate) fn burn() {
     let left = FUSE.get();
     if left == 0 {

@@ -52,10 +52,10 @@ fn hashed() {
     }
     let handle = Handle::new();
     let guard = handle.pin();
-    let lent = map.with_guard(&guard);
-    assert_eq!(lent.try_get(&100), Ok(Some(&"100".into())));
+    let pinned = map.with_guard(&guard);
+    assert_eq!(pinned.try_get(&100), Ok(Some(&"100".into())));
     let odd: Vec<u32> = map.extract_if(|key, _| key % 2 == 1).map(|entry| *entry.key()).collect();
-    assert!(odd.iter().all(|key| key % 2 == 1) && lent.get(&9).is_none());
+    assert!(odd.iter().all(|key| key % 2 == 1) && pinned.get(&9).is_none());
     let left = map.len();
     assert_eq!((map.drain().count(), map.len()), (left, 0));
 }

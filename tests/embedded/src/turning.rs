@@ -28,7 +28,7 @@ const SAMPLES: u32 = 4;
 const SPAN: u32 = 8;
 /// Generations of one round.
 const GENERATIONS: u32 = 40;
-/// One of this many interrupts begins to hold a read section open, if none is open.
+/// One of this many interrupts begins to hold a read section open, if no other is.
 const HOLDS: u32 = 64;
 /// The most interrupts for which it stays open: longer than the first change after a publish waits for readers, and
 /// no longer than memory lasts for the operations that the writer defers meanwhile. In the smallest heap many deferred
@@ -157,12 +157,12 @@ fn written_in(key: u32, generation: u32) -> Option<u32> {
         return Some(generation);
     }
     let age = generation.wrapping_sub(key) % (2 * SPAN);
-    let born = generation - age;
-    (age < SPAN && born >= FIRST.load(SeqCst)).then_some(born)
+    let inserted = generation - age;
+    (age < SPAN && inserted >= FIRST.load(SeqCst)).then_some(inserted)
 }
 
 fn value_in(key: u32, generation: u32) -> Option<Reading> {
-    written_in(key, generation).map(|born| Reading::new(key, born))
+    written_in(key, generation).map(|inserted| Reading::new(key, inserted))
 }
 
 /// One structure from its first key to its last, under interrupts all the time; the next generation.
@@ -210,7 +210,7 @@ fn change(writer: &mut Writer, generation: u32, random: &mut Random) {
             let before = if anew { None } else { written_in(key, generation - 1) };
             let now = written_in(key, generation);
             match now {
-                Some(born) if before.is_none() => insert(writer, key, born, false),
+                Some(inserted) if before.is_none() => insert(writer, key, inserted, false),
                 None if before.is_some() => remove(writer, key),
                 _ => (),
             }

@@ -46,7 +46,7 @@ pub enum Verb {
     Reclaim,
     Publish,
     TryPublish,
-    Settle,
+    Finish,
     Range,
     RemoveRange,
     Near,

@@ -194,7 +194,7 @@ impl Thing for Owned {
         if let Some(state) = STATES.get(serial as usize) {
             state.store(ALIVE, Relaxed);
         }
-        world::born();
+        world::created();
         let heap = world::unfailing(|| Box::new(id));
         Self { pair: (Pair::of(id), Pair::of(serial)), heap }
     }
@@ -246,7 +246,7 @@ pub struct Void(());
 
 impl Thing for Void {
     fn make(_: u32) -> Self {
-        world::born();
+        world::created();
         Self(())
     }
 

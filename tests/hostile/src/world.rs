@@ -28,7 +28,7 @@ pub enum Lie {
     /// True and false in turns.
     Alternating,
     /// The opposite of the truth.
-    Contrary,
+    Inconsistent,
 }
 
 impl Lie {
@@ -44,7 +44,7 @@ impl Lie {
             128..160 => Self::Constant,
             160..192 => Self::Random,
             192..224 => Self::Alternating,
-            224.. => Self::Contrary,
+            224.. => Self::Inconsistent,
         }
     }
 }
@@ -159,7 +159,7 @@ pub fn leaked() -> bool {
 }
 
 /// Counts a value that must be dropped.
-pub(crate) fn born() {
+pub(crate) fn created() {
     ALIVE.fetch_add(1, Relaxed);
 }
 

@@ -16,7 +16,7 @@ fn effort(programs: f64) -> u64 {
 
 fn play(name: &'static str, programs: f64) {
     let count = effort(programs);
-    let play = subjects::named(name).expect("there is such a kind of map");
+    let play = subjects::named(name).expect("the kind of map exists");
     let (done, all_done) = mpsc::channel();
     let worker = thread::Builder::new().stack_size(STACK);
     let worker = worker.spawn(move || {

@@ -292,8 +292,8 @@ impl Subject for Map {
         Verb::Defer,
         Verb::Retain,
         Verb::Iterate,
-        Verb::Settle,
-        Verb::Settle,
+        Verb::Finish,
+        Verb::Finish,
         Verb::Verify,
         Verb::Transfer,
         Verb::Train,
@@ -354,7 +354,7 @@ impl Subject for Map {
                 keeps(key.try_into().map_or(0, u32::from_le_bytes), op)
             }),
             Verb::Iterate => self.iterate(local),
-            Verb::Settle => {
+            Verb::Finish => {
                 map.compress_step(usize::from(op.arg) * 100);
             }
             Verb::Verify => {

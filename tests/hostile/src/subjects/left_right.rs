@@ -158,7 +158,7 @@ impl<K: Thing, V: Thing, P: Make<Key<K>, V>> Map<K, V, P> {
             Verb::Retain if waits => writer.retain(|key, value| keeps(meet(key, value), op)),
             Verb::Grow if waits => writer.shrink_to_fit(),
             Verb::Publish if waits => writer.publish(),
-            Verb::Settle if waits => writer.wait_for_readers(),
+            Verb::Finish if waits => writer.wait_for_readers(),
             _ => drop(writer.try_publish()),
         }
     }
@@ -191,7 +191,7 @@ where
         Verb::Publish,
         Verb::TryPublish,
         Verb::TryPublish,
-        Verb::Settle,
+        Verb::Finish,
         Verb::Handle,
     ]];
     const LASTS: bool = lasts::<K>();

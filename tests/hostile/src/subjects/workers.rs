@@ -31,7 +31,7 @@ impl Subject for Workers {
         Verb::Submit,
         Verb::Submit,
         Verb::Batch,
-        Verb::Settle,
+        Verb::Finish,
         Verb::Leak,
         Verb::Get,
         Verb::Insert,
@@ -93,7 +93,7 @@ impl Subject for Workers {
                     drop(ticket.wait());
                 }
             }
-            Verb::Settle => {
+            Verb::Finish => {
                 for ticket in pending.take() {
                     see_all(ticket.wait().ok().and_then(|done| done.after));
                 }
