@@ -32,13 +32,13 @@ pub(crate) struct Counts {
 
 thread_local! {
     static PLAN: Cell<Plan> = const { Cell::new(PEACE) };
-    /// The most that were live at once, since it was asked about last.
+    /// The most live bytes since the last call of [`peak`].
     static PEAK: Cell<isize> = const { Cell::new(0) };
     static COUNTS: Cell<Counts> =
         const { Cell::new(Counts { allocations: 0, failures: 0, live: 0 }) };
 }
 
-/// Restores the peace even when the work panics.
+/// Ends the plan, even if the work panics.
 struct Peace;
 
 impl Drop for Peace {
@@ -68,7 +68,7 @@ pub(crate) fn unfailing<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// From here on nothing fails, for a panic allocates on its way.
+/// Ends the plan, because a panic allocates.
 pub(crate) fn stop_failing() {
     PLAN.set(PEACE);
 }
@@ -80,7 +80,7 @@ pub(crate) fn hooked<R>(hook: fn(), work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Runs `work` and says what it allocated in this thread.
+/// Runs `work` and returns its allocations in this thread.
 pub(crate) fn counted<R>(work: impl FnOnce() -> R) -> (R, Counts) {
     let before = COUNTS.get();
     let result = work();
@@ -93,7 +93,7 @@ pub(crate) fn counted<R>(work: impl FnOnce() -> R) -> (R, Counts) {
     (result, counts)
 }
 
-/// Runs `work` and says how many bytes more than before it had allocated at most.
+/// Runs `work` and returns the most bytes that it had allocated at once.
 pub(crate) fn peak<R>(work: impl FnOnce() -> R) -> (R, isize) {
     let before = COUNTS.get().live;
     PEAK.set(before);
@@ -120,7 +120,7 @@ fn admitted() -> bool {
     admitted
 }
 
-/// Books an allocation that came out at `pointer`, replacing `old` bytes by `new` ones.
+/// Counts an allocation at `pointer` that replaces `old` bytes by `new` ones.
 fn book(pointer: *mut u8, old: usize, new: usize) -> *mut u8 {
     let mut counts = COUNTS.get();
     counts.allocations += 1;

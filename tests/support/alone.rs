@@ -27,6 +27,6 @@ pub(crate) fn alone<F: FnOnce()>(test: F) {
     let (out, err) =
         (String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
     assert!(child.status.success(), "{name}, alone: {}\n{out}\n{err}", child.status);
-    // A name that fits no test would be a success without a test.
+    // A name without a test would be a success.
     assert!(out.contains("test result: ok. 1 passed"), "{name} did not run alone:\n{out}\n{err}");
 }

@@ -1,6 +1,6 @@
-//! Is a history linearizable, of one key or of a whole map? The search of Wing and Gong with Lowe's memory of
-//! where it has been, over "how far is each thread" instead of sets of operations: a thread's operations
-//! follow each other, so that says as much, and a thread that slept long costs nothing.
+//! Checks whether a history of one key or of a whole map is linearizable: the search of Wing and Gong with Lowe's
+//! memory of visited states. A state has the position of each thread instead of a set of operations. The operations
+//! of a thread are sequential, so the positions determine the set, and a thread that slept long costs nothing.
 
 use super::history::{Event, Operation};
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ const STATE_LIMIT: usize = 4_000_000;
 
 type Progress = [u32; THREADS];
 
-/// The furthest that any order of the operations gets.
+/// The state of the order that explains the most operations.
 #[derive(Debug)]
 pub(crate) struct Stuck<S> {
     progress: Progress,
@@ -24,8 +24,8 @@ pub(crate) struct Stuck<S> {
 /// Each thread's events, in the order of its calls.
 type History<O> = [Vec<Event<O, <O as Operation>::Answer>>];
 
-/// Whether some order of the operations that respects real time explains every answer, beginning
-/// with `state`.
+/// Returns whether an order of the operations that respects real time explains every answer, if it
+/// begins with `state`.
 pub(crate) fn check<O: Operation>(
     history: &History<O>,
     state: O::State,
@@ -61,8 +61,8 @@ pub(crate) fn check<O: Operation>(
 }
 
 /// Takes every operation that may come next, is explained, and changes nothing. If any order of
-/// the rest works, then one that begins with these does. (Not so for `clear` and `retain`, whose
-/// answers leave open whether they had an effect.)
+/// the rest works, then one that begins with these does. (This does not hold for `clear` and
+/// `retain`, because their answers leave open whether they had an effect.)
 fn take_without_effect<O: Operation>(
     history: &History<O>,
     progress: &mut Progress,

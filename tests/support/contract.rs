@@ -81,10 +81,10 @@ struct Nothing;
 /// Compiles if the method returns an iterator over `X`.
 fn iterates<'m, M: 'm, I: Iterator<Item = X>, X>(_: fn(&'m M) -> I) {}
 
-/// The same of a method with an argument.
+/// Compiles if the method with an argument returns an iterator over `X`.
 fn iterates_with<'m, M: 'm, A, I: Iterator<Item = X>, X>(_: fn(&'m M, A) -> I) {}
 
-/// Checks a cell, and returns what the table shows there.
+/// Checks a cell, and returns its text in the table.
 macro_rules! cell {
     // The map lacks the method: the trait's is what its name means.
     ($kind:ident $map:ident $name:ident [no]) => {{

@@ -4,7 +4,7 @@ use super::planned_panic;
 use std::cell::Cell;
 
 thread_local! {
-    /// Calls that are left; `u32::MAX` is no end.
+    /// The calls that are left; `u32::MAX` for no limit.
     pub(crate) static FUSE: Cell<u32> = const { Cell::new(u32::MAX) };
 }
 

@@ -16,7 +16,7 @@ pub(crate) enum Rule {
     Keep,
     Insert,
     Remove,
-    /// Removes what is there, inserts where nothing is.
+    /// Removes a present value, inserts an absent one.
     Toggle,
 }
 
@@ -58,7 +58,7 @@ pub(crate) trait Operation {
 
     fn apply(&self, state: &Self::State) -> (Self::State, Self::Answer);
 
-    /// Whether the answer leaves open if there was an effect.
+    /// Returns whether the answer leaves open if the operation had an effect.
     fn may_have_been_idle(&self) -> bool;
 }
 
@@ -76,7 +76,7 @@ impl Operation for Call {
     }
 }
 
-/// One operation, on one key where nothing else is said.
+/// One operation, on one key unless it says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Event<C = Call, A = Answer> {
     pub(crate) called: u64,
@@ -143,7 +143,7 @@ pub(crate) fn apply(state: Option<Value>, call: Call) -> (Option<Value>, Answer)
         Call::Clear => (None, Answer::default()),
         Call::Retain(saw, left) => match state {
             Some(value) if value == saw => (left, Answer::default()),
-            // Gone before the change: nothing happened. Any other value cannot have been.
+            // Another thread removed the value before the change, so nothing happened. No other answer is possible.
             None => (None, Answer::default()),
             Some(_) => (state, found),
         },
@@ -165,14 +165,14 @@ impl<'a> Log<'a> {
         self.clock.fetch_add(1, Ordering::SeqCst)
     }
 
-    /// Runs one operation on the key number `key` and writes it down.
+    /// Runs one operation on the key number `key` and records it.
     pub(crate) fn record(&mut self, key: usize, run: impl FnOnce() -> (Call, Answer)) {
         let called = self.now();
         let (call, answer) = run();
         self.push(key, called, call, answer);
     }
 
-    /// Writes down an operation that was called at `called` and has just returned.
+    /// Records an operation that was called at `called` and has just returned.
     pub(crate) fn push(&mut self, key: usize, called: u64, call: Call, answer: Answer) {
         let returned = self.now();
         self.keys[key].push(Event { called, returned, call, answer });

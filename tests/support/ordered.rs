@@ -3,7 +3,7 @@
 use super::history::{Event, Operation, Value};
 use std::fmt;
 
-/// How many keys there are, few enough to carry all of them through a search.
+/// The number of keys, small enough for a search to have all of them in its state.
 pub(crate) const KEYS: usize = 20;
 
 /// The value of each key.

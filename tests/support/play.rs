@@ -1,4 +1,4 @@
-//! Plays random plans of concurrent operations on a map, records them, and has them checked.
+//! Plays random plans of concurrent operations on a map, and records and checks the history of each key.
 
 use crate::support::check::{check, explain};
 use crate::support::hashers::{self, Mapped};
@@ -43,9 +43,9 @@ pub(crate) struct Plan {
     pub(crate) threads: usize,
     pub(crate) operations: usize,
     pub(crate) keys: Vec<u64>,
-    /// Keys that are there before, so that the table is about to grow, large or small.
+    /// The number of keys that are inserted before, so that the table is about to grow.
     pub(crate) before: Vec<u64>,
-    /// Other keys, which come and go so that bins split and overflow lines are recycled.
+    /// Whether other keys come and go, so that bins split and overflow lines are recycled.
     pub(crate) others: Vec<u64>,
     /// Whether one more thread does nothing but growth.
     pub(crate) grower: bool,
@@ -102,7 +102,7 @@ impl Plan {
     }
 }
 
-/// Gives other threads a chance where it hurts.
+/// Yields to other threads at a critical place.
 pub(crate) fn stumble(rng: &mut Rng, seldom: usize) {
     if rng.one_in(seldom) {
         thread::yield_now();
@@ -138,7 +138,7 @@ pub(crate) fn operate<T: Target>(
                 stumble(rng, 4);
                 new
             });
-            // A closure that ran in vain saw something that was removed before the change.
+            // If the change failed, another thread removed the value that the closure saw.
             (Call::Update(new), Answer { before: after.and(saw), after })
         }
         5 => {
@@ -214,7 +214,7 @@ fn operate_on_all<T: Target>(
                 }
             });
             for (key, met) in met.into_iter().enumerate() {
-                // A key that is there throughout is met, so this one was away at some moment.
+                // `retain` meets every key that is present throughout, so this key was absent at some time.
                 if !met {
                     log.push(key, called, Call::Get, Answer::found(None));
                 }
@@ -234,7 +234,7 @@ fn grow<T: Target>(map: &T, plan: &Plan, rng: &mut Rng) {
     }
 }
 
-/// Raised when dropped, by a panic too.
+/// A flag that is raised when it is dropped, also by a panic.
 struct Flag<'a>(&'a AtomicBool);
 
 impl Drop for Flag<'_> {

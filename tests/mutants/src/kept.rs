@@ -24,7 +24,7 @@ impl Kept {
         self.file.is_file()
     }
 
-    /// Puts the output where that of a run would be.
+    /// Copies the output to the place of a run's output.
     pub fn take(&self, tree: &Tree) -> Option<Outcome> {
         let text = fs::read_to_string(&self.file).ok().filter(|_| self.reuse)?;
         let (word, output) = text.split_once('\n')?;
@@ -37,7 +37,7 @@ impl Kept {
         Some(outcome)
     }
 
-    /// Only failures are kept: that a check has passed may be an accident of its threads.
+    /// Keeps the output of a failure. A check may pass because its threads did not meet, so passes are not kept.
     pub fn put(&self, outcome: Outcome, tree: &Tree) {
         let word = match outcome {
             Outcome::Red => "red",

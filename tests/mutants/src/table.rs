@@ -74,7 +74,7 @@ impl Mutation {
         [&self.label, &self.file, &check].iter().any(|text| text.contains(filter))
     }
 
-    /// Everything that the row says, as one text.
+    /// Returns all of the row as one text.
     pub fn text(&self) -> String {
         let Self { label, file, from, to, check, expect, says, hangs, .. } = self;
         let survives = *expect == Expect::Survives;
@@ -120,7 +120,7 @@ impl Mutation {
     fn run_now(&self, tree: &Tree) -> Outcome {
         let unbroken = tree.read(&self.file);
         tree.write(&self.file, &unbroken.replacen(&self.from, &self.to, 1));
-        // Without a fault to find, a model explores everything.
+        // A model without a fault explores everything.
         let least = match self.expect {
             Expect::Caught => self.check.least_time(),
             Expect::Survives => BASELINE_TIMEOUT,
@@ -137,7 +137,7 @@ impl Mutation {
         outcome
     }
 
-    /// A check that is red for another reason than the row names proves nothing about the row.
+    /// Judges the outcome: a check that fails for another reason than the row's proves nothing about the row.
     fn judge(&self, outcome: Outcome, tree: &Tree) -> Outcome {
         match outcome {
             Outcome::Red if self.hangs || !tree.whole_output().contains(&self.says) => {
