@@ -11,11 +11,11 @@ pub trait Thing: Clone + Default + PartialEq + Send + Sync + Sized + 'static {
     /// Makes one.
     fn make(id: u32) -> Self;
 
-    /// The number that it was made of; `None` if it has no place for one. Notes a finding if it is torn, or if it was
-    /// dropped.
+    /// Returns the number that it was made of; `None` if it has no place for one. Notes a finding if the value is torn
+    /// or dropped.
     fn id(&self) -> Option<u32>;
 
-    /// A clone of it that has this number.
+    /// Returns a clone with this number.
     #[must_use]
     fn with_id(&self, id: u32) -> Self {
         Self::make(id)
@@ -163,8 +163,8 @@ impl<const PAIRS: usize> Thing for Bulk<PAIRS> {
 const MOST: usize = 1 << 16;
 const ALIVE: u8 = 1;
 const DEAD: u8 = 2;
-/// By serial number: whether the value is alive. Memory that is the harness's own can be looked at when the value's
-/// own is long gone.
+/// By serial number: whether the value is alive. The harness owns this memory, so it can read it after the value's own
+/// memory was freed.
 static STATES: [AtomicU8; MOST] = [const { AtomicU8::new(0) }; MOST];
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -178,7 +178,7 @@ pub(crate) fn forget_all() {
 pub struct Owned {
     /// Number and serial number.
     pair: (Pair, Pair),
-    /// Read by nobody: a sanitizer sees whether it is freed, and freed once.
+    /// An allocation that no code reads: a sanitizer sees whether it is freed once.
     heap: Box<u32>,
 }
 
@@ -221,7 +221,7 @@ impl Drop for Owned {
     }
 }
 
-/// An owned value that wants half a page of its own.
+/// An owned value that is aligned to half a page.
 #[derive(Debug)]
 #[repr(align(2048))]
 pub struct OwnedPage(Owned);
@@ -332,7 +332,7 @@ impl<T: Thing> Ranking<Key<T>> for Ranked {
 
 // ----------------------------------------------------------------------------------------- hashers
 
-/// Spreads what it is fed, or hands it on as it is.
+/// Mixes its input, or passes it on unchanged.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread(pub bool);
 

@@ -104,12 +104,12 @@ pub(super) trait Common: Send + Sync + Sized + 'static {
         lacks();
     }
 
-    /// Looks at a key's place, and does there what the operation says.
+    /// Finds a key's place, and runs the operation there.
     fn entry(&self, _: Key<Self::Key>, _: Op, _make: impl FnOnce() -> Self::Value) {
         lacks();
     }
 
-    /// Looks a value up, and makes it if there is none, by one of the calls for that.
+    /// Looks a value up, and inserts one if there is none, by one of the calls for that.
     fn get_or_insert(&self, _: Key<Self::Key>, _: Op, _make: impl FnOnce() -> Self::Value) {
         lacks();
     }
@@ -157,7 +157,7 @@ pub(super) trait Common: Send + Sync + Sized + 'static {
         lacks();
     }
 
-    /// Forgets what holds a guard.
+    /// Forgets a value that holds a guard.
     fn leak(&self, _: Op) {
         world::leak(pin());
     }
@@ -298,7 +298,7 @@ fn iterate<M: Common>(map: &M) {
     walk("iter", |meet| map.iterate(|key, value| meet(key, value)));
 }
 
-/// A walk calls what it is given with each entry that it meets: with all that last, and with each of them once.
+/// Checks a walk, which calls a closure with each entry: it must meet each lasting entry once.
 pub(super) fn walk<K: Thing, V: Thing>(what: &str, each: impl FnOnce(&mut dyn FnMut(&Key<K>, &V))) {
     let mut walk = Walk::default();
     each(&mut |key, value| walk.meet(meet(key, value)));
@@ -315,7 +315,7 @@ pub(super) fn check_answer<M: Common>(id: u32, value: Option<&M::Value>) {
     }
 }
 
-/// The calls that maps spell alike.
+/// The calls that are the same for all maps.
 macro_rules! alike {
     () => {
         fn insert(&self, key: Key<K>, value: V) -> impl Outcome {
@@ -404,7 +404,7 @@ macro_rules! by_value {
 }
 pub(super) use by_value;
 
-/// How maps of copies look values up or make them: see `Common::get_or_insert`.
+/// Look-ups that insert, for maps of copies: see `Common::get_or_insert`.
 macro_rules! get_or_insert {
     () => {
         fn entry(&self, key: Key<K>, op: Op, make: impl FnOnce() -> V) {
@@ -431,7 +431,7 @@ macro_rules! get_or_insert {
 }
 pub(super) use get_or_insert;
 
-/// How maps of copies give up their entries, one by one or all of them.
+/// Removal of entries from maps of copies, one by one or all of them.
 macro_rules! taken_apart {
     () => {
         fn extract(&self, op: Op, _: bool, wanted: impl FnMut(&Key<K>, &V) -> bool) {
@@ -445,7 +445,7 @@ macro_rules! taken_apart {
 
         fn clone_and_compare(&self, count: usize) {
             let clone = self.map.clone();
-            // Others may write meanwhile, and keys may say anything.
+            // Other threads may write meanwhile, and keys may lie.
             $crate::subjects::guarded::are_equal(&clone, &self.map);
             clone.into_iter().take(count).for_each(Outcome::check);
         }

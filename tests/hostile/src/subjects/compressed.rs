@@ -1,4 +1,4 @@
-//! `CompressedMap` with a codec whose answers are anything.
+//! `CompressedMap` with a codec that returns wrong answers.
 
 use super::keeps;
 use crate::play::{Subject, Walk};
@@ -14,17 +14,17 @@ use std::task::{Context, Poll};
 
 pub(super) struct Map(CompressedMap);
 
-/// How a codec is wrong.
+/// The fault of a codec.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrong {
     Never,
-    /// Tells of more bytes than there was room for.
+    /// Returns a length above the room.
     Longer,
-    /// Tells of other bytes than it wrote.
+    /// Returns another length than it wrote.
     Other,
     /// Refuses to decompress, at times.
     Refuses,
-    /// Never ends learning.
+    /// Never ends training.
     Endless,
 }
 
