@@ -144,7 +144,7 @@ fn content(db: &Db) -> BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)> {
     all
 }
 
-/// Writes what the script says in the folder `path`; whether the power was lost, which leaves `left`.
+/// Writes the script's files into the folder `path`; returns whether the power was lost, which leaves `left`.
 fn write(path: &Path, left: &Path, script: &Script) -> bool {
     let disk = FaultyDisk::new();
     let folder = Folder::claim_on(path, Arc::new(disk.clone())).expect("nobody has it");

@@ -21,12 +21,12 @@ use std::sync::{LazyLock, Mutex};
 
 #[derive(Arbitrary, Debug)]
 struct Script<'a> {
-    /// In which pieces the bytes come.
+    /// The lengths of the pieces in which the bytes arrive.
     pieces: Vec<u8>,
     bytes: &'a [u8],
 }
 
-/// A server that knows nothing.
+/// A server without state.
 struct Server;
 
 impl ServerFacts for Server {

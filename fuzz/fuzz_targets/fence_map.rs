@@ -1,5 +1,5 @@
 //! `FenceMap` against std's `BTreeMap`: every operation, keys that lie close, far apart and at both ends, with ranks
-//! that tell them apart, that tie or say nothing, in leaves of few entries and of many; and walks that go on
+//! that tell them apart, that tie or say nothing, in leaves of few entries and of many; and walks that continue
 //! while the map changes.
 
 #![no_main]
@@ -106,7 +106,7 @@ enum Kind {
 struct Script {
     kind: Kind,
     spread: Spread,
-    /// Whether all that has a twin that does not wait is done by it.
+    /// Whether the target uses the non-blocking twin of an operation, if it has one.
     fallible: bool,
     actions: Vec<Action>,
 }
@@ -182,7 +182,7 @@ impl<K: Key> Walk<K> {
         Self { steady, last: None }
     }
 
-    /// The next key that it shows: after the last one, and with none left out in between.
+    /// Checks the next key that it shows: it is after the last one, and the walk leaves none out between them.
     fn show(&mut self, key: K) {
         assert!(self.last.is_none_or(|last| last < key), "{key:?} after {:?}", self.last);
         self.last = Some(key);
@@ -486,7 +486,7 @@ impl<K: Key, V: Value, R: Ranking<K> + Clone> Game<'_, K, V, R> {
         gone.iter().for_each(|key| _ = self.model.remove(key));
     }
 
-    /// Walks that go on while the map changes.
+    /// Walks that continue while the map changes.
     fn walk(&mut self, action: Action) {
         match action {
             Action::Enter(from) => {

@@ -116,7 +116,7 @@ enum Action {
 #[derive(Arbitrary, Debug)]
 struct Script {
     ranked: Ranked,
-    /// In lies of 256 answers; honest without.
+    /// The number of lies in 256 answers; `None` for honest answers.
     lies: Option<(u8, u64)>,
     /// The step of each operation that panics.
     actions: Vec<(Action, Option<u8>)>,
@@ -148,7 +148,7 @@ fuzz_target!(|script: Script| {
     }
     LIES.set((0, 0));
     game.compare();
-    // Nothing stayed locked, and every walk ends.
+    // No leaf is locked, and every walk ends.
     game.map.clear();
     let left = game.map.iter().count();
     assert!(left == 0 && game.map.is_empty() || game.model.is_none());
@@ -364,7 +364,7 @@ impl Game {
                 assert_eq!(popped.map(|(key, _)| key.0), first);
                 first.map(|key| model.remove(&key));
             }
-            // It may have come before the panic or after it.
+            // The change may have come before the panic or after it.
             None => {
                 let gone = first.filter(|key| self.map.get(&Key(*key)).is_none());
                 gone.map(|key| model.remove(&key));

@@ -25,7 +25,7 @@ enum Action {
     Scan,
     /// Moves the cursor by at least this many entries.
     Step(u8),
-    /// A scan from a place that nobody was told of.
+    /// A scan from a cursor that no scan returned.
     From(u64),
     Reserve(u8),
     /// Grows by this many segments ahead of demand.

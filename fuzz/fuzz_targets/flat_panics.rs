@@ -1,5 +1,5 @@
-//! Hashers, comparisons and closures that panic where the input says so. After each panic the map
-//! is as it was before the operation or as it is after it, and works.
+//! Hashers, comparisons and closures that panic as the input says. After each panic the map has the
+//! state before or after the operation, and works.
 
 #![no_main]
 
@@ -65,7 +65,7 @@ fuzz_target!(|script: Script| {
         assert_eq!(map.len(), model.len());
     }
     compare(&map, &model);
-    // Nothing stayed locked, in no bin.
+    // No bin is locked.
     for (&key, &value) in &model {
         assert_eq!(map.insert(Key(key), value), Some(value));
         assert_eq!(map.remove(&Key(key)), Some(value));
@@ -73,7 +73,8 @@ fuzz_target!(|script: Script| {
     assert!(map.is_empty() && map.iter().next().is_none());
 });
 
-/// One operation on both; after a panic the model follows the map, if the map may be so.
+/// Runs an operation on both. After a panic the model follows the map, if the map's state is one that the operation may
+/// leave.
 fn act(map: &Map, model: &mut Model, action: Action, fuse: Option<u8>, fresh: &mut u16) {
     match action {
         Action::Get(key) => {

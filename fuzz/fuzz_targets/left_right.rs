@@ -23,7 +23,7 @@ enum Action {
     Update(u8),
     Remove(u8),
     TryRemove(u8),
-    /// A run of keys that were not there before.
+    /// Inserts a run of new keys.
     Grow(u8),
     Retain(u8),
     Clear,
@@ -41,7 +41,7 @@ enum Action {
     /// Takes a guard of a key's value.
     Hold(u8, u8),
     LookAway(u8),
-    /// A snapshot or guard that is never dropped: it ends with its handle.
+    /// Leaks a snapshot or guard, which ends with its handle.
     Forget(u8),
     GetMany(u8, [u8; 4]),
     Compare,
@@ -115,9 +115,9 @@ type Model = HashMap<u64, u64>;
 
 struct Reader<T: Number, P: Kept<T>> {
     handle: ReadHandle<T, T, Hashing, P>,
-    /// Its looks that have not ended.
+    /// Its read sections that have not ended.
     depth: Cell<usize>,
-    /// The publish that was the last when it began to look, which its slot tells: the map tells its looks apart by it.
+    /// The number of publishes when its read section began, which its slot has: the map tells read sections apart by it.
     began: Cell<u64>,
 }
 
@@ -332,7 +332,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
                 self.drop_retired();
             }
             Action::Publish => {
-                // It would wait for this thread's own looks.
+                // It would wait for this thread's own read sections.
                 self.let_all_go();
                 let turns = self.writer().has_changes();
                 self.writer().publish();
@@ -368,7 +368,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         self.count();
     }
 
-    /// A change was made, which may have published all.
+    /// Notes a change, which may have published all.
     fn count(&mut self) {
         self.drop_retired();
         self.operations += 1;
@@ -379,7 +379,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         }
     }
 
-    /// All is published; `turns` if there was something to publish.
+    /// Notes a publish; `turns` if changes were pending.
     fn publish(&mut self, turns: bool) {
         self.operations = 0;
         if turns {
@@ -394,7 +394,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         assert_eq!(self.draft, *self.published);
     }
 
-    /// Readers who are looking, and since which publish.
+    /// Readers in a read section, with the number of publishes at its begin.
     fn looking(&self) -> impl Iterator<Item = (usize, u64)> {
         let all = self.readers.iter().chain(self.looks.iter().map(|look| &look.reader));
         let looking = all.filter(|reader| reader.depth.get() > 0);
@@ -408,7 +408,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
         !self.stuck.is_empty()
     }
 
-    /// The writer asks, and drops what nobody can be looking at.
+    /// Lets the writer drop retired entries that no reader can see.
     fn drop_retired(&mut self) {
         if !self.is_stuck() {
             self.last = None;
@@ -417,7 +417,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
 
     fn look(&mut self, reader: u8, key: Option<u64>) {
         let reader = Rc::clone(self.reader(reader));
-        // SAFETY: the look keeps the reader, which does not move, and is dropped before it.
+        // SAFETY: the look owns the reader, which does not move, and is dropped before it.
         let handle = unsafe { &*(&raw const *reader.look(self.publishes)) };
         let held = if let Some(key) = key {
             let guard = handle.get(&key);
@@ -505,7 +505,7 @@ impl<T: Number, P: Kept<T>> Game<T, P> {
 }
 
 impl<T: Number, P: Kept<T>> Look<T, P> {
-    /// It is as it was.
+    /// Asserts that the snapshot has not changed.
     fn check(&self) {
         match &self.held {
             Held::Snapshot(snapshot) => compare(snapshot, &self.since),

@@ -30,7 +30,7 @@ fn survives<R>(fuse: Option<u8>, work: impl FnOnce() -> R) -> Option<R> {
     fuse::survives(fuse.map(steps), work)
 }
 
-/// Panics when it is cloned or dropped too, but is dropped nevertheless.
+/// A value that panics when it is cloned or dropped, but is dropped in any case.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Heaped(Box<Plain>);
 
@@ -99,7 +99,7 @@ enum Action {
 #[derive(Arbitrary, Debug)]
 struct Script {
     hashing: Hashing,
-    /// Whether the writer's handle is dropped by each panic, as it is where nobody catches it.
+    /// Whether each panic drops the writer's handle, as an uncaught panic does.
     leaves: bool,
     /// The step of each operation that panics.
     actions: Vec<(Action, Option<u8>)>,
@@ -261,7 +261,7 @@ impl<T: Number, P: Keep<T, T>> Game<'_, T, P> {
         there.is_none()
     }
 
-    /// An operation that is to leave the entries whose keys are `wanted`, and waits for readers.
+    /// An operation that leaves the entries whose keys are `wanted`, and waits for readers.
     fn sweep(
         &mut self,
         fuse: Option<u8>,
@@ -309,7 +309,7 @@ impl<T: Number, P: Keep<T, T>> Game<'_, T, P> {
         self.held.take().iter().for_each(|(snapshot, model)| compare(snapshot, model));
     }
 
-    /// Takes over whether there was a publish.
+    /// Copies to the model whether the map published.
     fn follow(&mut self) {
         let publishes = self.writer.generation();
         if publishes != self.publishes {

@@ -20,14 +20,14 @@ enum Action {
     Insert(u8),
     Update(u8),
     Remove(u8),
-    /// A run of keys that were not there before, as long as they are taken.
+    /// Inserts a run of new keys until the table refuses one.
     Fill(u8),
-    /// As many of them removed again, the oldest first.
+    /// Removes this many of them again, the oldest first.
     Prune(u8),
     Retain(u8),
     Clear,
     Publish,
-    /// Waits, once nobody is in the way.
+    /// Waits for readers, once no reader is in the way.
     Wait,
     /// Checks whether the table refuses changes, and which reader is the cause.
     Check,
@@ -39,7 +39,7 @@ enum Action {
     Enter(u8),
     Get(u8, u8),
     LookAway(u8),
-    /// A snapshot that is never dropped: it ends with its reader.
+    /// Leaks a snapshot, which ends with its reader.
     Forget(u8),
     Compare,
 }
@@ -65,7 +65,7 @@ struct Reader<'a, const BUCKETS: usize, const READERS: usize> {
     handle: TableReader<'a, u64, Value, BUCKETS, READERS, Hashing>,
     /// Its snapshots that have not ended.
     depth: Cell<usize>,
-    /// The publish that was the last when it began to look, which its slot tells: the table tells its looks apart by it.
+    /// The number of publishes when its read section began, which its slot has: the table tells read sections apart by it.
     began: Cell<u64>,
 }
 
@@ -89,7 +89,7 @@ struct Look<'a, const BUCKETS: usize, const READERS: usize> {
 }
 
 impl<const BUCKETS: usize, const READERS: usize> Look<'_, BUCKETS, READERS> {
-    /// It is as it was.
+    /// Asserts that the snapshot has not changed.
     fn check(&self) {
         let (snapshot, since) = (&self.snapshot, &*self.since);
         assert_eq!((snapshot.len(), snapshot.is_empty()), (since.len(), since.is_empty()));
@@ -161,13 +161,13 @@ impl<'a, const BUCKETS: usize, const READERS: usize> Game<'a, BUCKETS, READERS> 
         Some(Rc::clone(&self.readers[at]))
     }
 
-    /// Places that are taken: by readers, and by those that were dropped but for their snapshots.
+    /// Taken places: those of readers, and of dropped readers with snapshots.
     fn taken(&self) -> BTreeMap<usize, &Reader<'a, BUCKETS, READERS>> {
         let all = self.readers.iter().chain(self.looks.iter().map(|look| &look.reader));
         all.map(|reader| (reader.handle.reader_id(), &**reader)).collect()
     }
 
-    /// Readers who are looking, and since which publish.
+    /// Readers in a read section, with the number of publishes at its begin.
     fn looking(&self) -> BTreeMap<usize, u64> {
         let mut taken = self.taken();
         taken.retain(|_, reader| reader.depth.get() > 0);
@@ -402,7 +402,7 @@ fn play<const BUCKETS: usize, const READERS: usize>(script: &Script) {
         game.act(*action);
         game.check();
     }
-    // All that was drafted is there in the end.
+    // At the end all pending changes are published.
     game.compare();
     game.act(Action::Wait);
     game.act(Action::Publish);

@@ -1,7 +1,7 @@
 //! `OrdMap` against std's `BTreeMap`: every operation, keys that lie close and far apart, with ranks that tell
-//! them apart, that tie or say nothing; with guards that stay, borrowed entries that must not change, walks that go on
-//! while the map changes, and entries that are kept after their removal. Each key, bound and value is dropped exactly
-//! once.
+//! them apart, that tie or say nothing; with guards that stay, borrowed entries that must not change, walks that
+//! continue while the map changes, and entries that are kept after their removal. The map drops each key, bound and
+//! value exactly once.
 
 #![no_main]
 
@@ -40,7 +40,7 @@ enum Action {
     RemoveRange(Limit, Limit),
     /// Removes and tries to own.
     Take(u16),
-    /// Removes, and keeps what was removed until the end.
+    /// Removes, and keeps the removed entry until the end.
     Keep(u16),
     PopFirst,
     PopLast,
@@ -50,7 +50,7 @@ enum Action {
     Scan(u16, u8),
     /// A walk that continues after this many keys from one on were removed.
     Walk(u8, u16, u16),
-    /// From here on a guard is held, and so is what it sees.
+    /// Takes a guard, and holds it and the entries that it sees.
     Pin,
     Unpin,
     Retain(u8),
@@ -74,7 +74,7 @@ struct Script {
     ranks: Ranks,
     sparse: bool,
     actions: Vec<Action>,
-    /// Whether the map is iterated to pieces at the end, and how far.
+    /// Whether the end consumes the map by an iterator, and how far.
     into_iter: Option<u8>,
 }
 
@@ -95,7 +95,7 @@ impl Ranking<u64> for Ranks {
 
 thread_local!(static ALIVE: Cell<usize> = const { Cell::new(0) });
 
-/// On the heap, so that a sanitizer sees what is looked at too late or freed twice.
+/// On the heap, so that a sanitizer sees a read after free and a double free.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Counted(Box<u64>);
 

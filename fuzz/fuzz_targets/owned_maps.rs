@@ -27,11 +27,11 @@ enum Action {
     Remove(u8),
     /// Removes and tries to own.
     Take(u8),
-    /// Removes, and keeps what was removed until the end.
+    /// Removes, and keeps the removed entry until the end.
     Keep(u8),
     Get(u8),
     GetMany(Vec<u8>),
-    /// From here on a guard is held, and so is what it sees.
+    /// Takes a guard, and holds it and the entries that it sees.
     Pin,
     Unpin,
     Retain(u8),
@@ -45,13 +45,13 @@ enum Action {
 struct Script {
     hashing: Hashing,
     actions: Vec<Action>,
-    /// Whether the map is iterated to pieces at the end, and how far.
+    /// Whether the end consumes the map by an iterator, and how far.
     into_iter: Option<u8>,
 }
 
 thread_local!(static ALIVE: Cell<usize> = const { Cell::new(0) });
 
-/// On the heap, so that a sanitizer sees what is looked at too late or freed twice.
+/// On the heap, so that a sanitizer sees a read after free and a double free.
 #[derive(Debug)]
 struct Counted(Box<u64>);
 
@@ -288,7 +288,7 @@ fn act(map: &Map, strings: &BytesMap<Hashing>, model: &mut Model, action: &Actio
                 let old = value_of(map.insert(new(key), new(value)));
                 (old, strings.insert(text(key), text(value)))
             } else {
-                // Under a limit now and then, which a guard may make them refuse: not for ever.
+                // Sometimes under a limit, at which a guard may make the map refuse for a while.
                 let limit = (value % 2 == 1).then_some(value as usize);
                 map.set_pending_limit(limit);
                 strings.set_pending_limit(limit);

@@ -1,4 +1,4 @@
-//! User code that panics after as many steps as the input says.
+//! User code that panics after a number of steps that the input chooses.
 
 use std::cell::Cell;
 use std::hash::{Hash, Hasher};
@@ -12,7 +12,7 @@ thread_local! {
 /// The payload of a planned panic, which the panic hook does not see.
 struct Planned;
 
-/// Every bit of user code passes here.
+/// Counts a step; all user code calls it.
 pub fn step() {
     let left = FUSE.get();
     if left == 0 {

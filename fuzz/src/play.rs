@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hash};
 
-/// The most entries that a map gets: enough for segments to be added, few enough to be quick.
+/// The most entries of a map: enough to add segments, few enough to be quick.
 const MOST: usize = 6_000;
 
 /// One operation; keys and values are numbers of their kind.
@@ -27,11 +27,11 @@ pub enum Action {
     Look(u8),
     /// A run of distinct keys, further and further out, so that the table grows.
     Grow(u8),
-    /// As many of them removed again, the oldest first.
+    /// Removes this many of them again, the oldest first.
     Prune(u8),
-    /// A closure that writes its own key once before it decides, and another one.
+    /// A closure that writes its own key and another one before it decides.
     Within(u8, u8),
-    /// A `get_with` that removes or inserts under its own feet.
+    /// A `get_with` whose closure removes or inserts the key.
     Underfoot(u8, Option<u8>),
     Retain {
         modulus: u8,
@@ -40,12 +40,12 @@ pub enum Action {
     Reserve(u8),
     /// Grows by this many segments ahead of demand.
     GrowStep(u8),
-    /// One after the other, all operations that do not wait.
+    /// All operations that do not wait, one after the other.
     Hurry(u8, u8),
     Clear,
     Shrink,
     Copy,
-    /// Begins a walk that goes on in steps while other things happen.
+    /// Begins a walk that continues in steps between other actions.
     Walk,
     Step(u8),
     Compare,
@@ -67,7 +67,7 @@ pub trait Nth: Copy + Debug + PartialEq {
 /// An iterator that is used bit by bit.
 struct Walk<'a, K, V> {
     iter: Iter<'a, K, V>,
-    /// Keys that have been there since the walk began.
+    /// Keys that were present since the walk began.
     lasting: HashSet<K>,
     met: HashSet<K>,
 }
@@ -232,7 +232,7 @@ impl<K: Nth + Eq + Hash, V: Nth> Game<K, V> {
         assert_eq!(map.len(), self.model.len());
     }
 
-    /// Nobody else is here, and there is memory: nothing is refused.
+    /// There is one thread, and there is memory: the map refuses nothing.
     fn hurry(&mut self, map: &FlatMap<K, V, Hashing>, key: K, new: V) {
         let found = self.model.get(&key).copied();
         assert_eq!(
