@@ -116,7 +116,7 @@ enum Action {
 #[derive(Arbitrary, Debug)]
 struct Script {
     ranked: Ranked,
-    /// The number of lies in 256 answers; `None` for honest answers.
+    /// The number of 256 answers that are lies; `None` if all are honest.
     lies: Option<(u8, u64)>,
     /// The step of each operation that panics.
     actions: Vec<(Action, Option<u8>)>,
