@@ -7,7 +7,7 @@
 
 use crate::{
     judge,
-    source::{Source, Violation, is_word},
+    source::{Source, Violation, has_extension, is_word},
 };
 
 /// Phrases with a plain replacement. Each word stands for itself, in any case.
@@ -204,11 +204,12 @@ pub(crate) fn clauses_have_nouns(path: &str, text: &str) -> Vec<Violation> {
                 _ if block.heading || word.asks => false,
                 // A description that begins so is a fragment: see below.
                 "what" | "which" | "whose" if word.leads => false,
-                "who" => word.apart || JOINING.contains(&before) || PREPOSITIONS.contains(&before),
                 // These two are no clauses: `what to do`, `what if`.
                 "what" if ["to", "if"].contains(&next) => false,
                 "what" if QUESTIONING.contains(&second) => false,
-                "what" => word.apart || JOINING.contains(&before) || PREPOSITIONS.contains(&before),
+                "who" | "what" => {
+                    word.apart || JOINING.contains(&before) || PREPOSITIONS.contains(&before)
+                }
                 "which" | "whose" => word.first,
                 _ => false,
             };
@@ -239,7 +240,7 @@ pub(crate) fn descriptions_name_things(path: &str, text: &str) -> Vec<Violation>
 
 pub(crate) fn names_are_known(path: &str, text: &str) -> Vec<Violation> {
     let mut found = Vec::new();
-    if !path.ends_with(".rs") {
+    if !has_extension(path, "rs") {
         return found;
     }
     for (i, line) in Source::read(text).code.iter().enumerate() {
@@ -280,6 +281,7 @@ struct Block {
     lines: Vec<(usize, String)>,
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "facts about the place of a word")]
 struct Word {
     lower: String,
     line: usize,
@@ -331,10 +333,10 @@ impl Block {
 
 /// The prose of a file: a page, or the comments and the longer strings of code.
 fn blocks(path: &str, text: &str) -> Vec<Block> {
-    if path.ends_with(".md") {
+    if has_extension(path, "md") {
         return split(text.lines().enumerate().map(|(i, line)| (i, line.to_owned())));
     }
-    if !path.ends_with(".rs") {
+    if !has_extension(path, "rs") {
         // A script, a manifest: comments are whole lines, or follow code after two spaces.
         let comment = |line: &str| {
             let whole = line.trim_start().strip_prefix('#').map(str::to_owned);

@@ -124,9 +124,8 @@ pub(crate) fn builds_are_named(path: &str, text: &str) -> Vec<Violation> {
         return Vec::new();
     };
     let in_tests = match inside.split_once('/') {
-        None => true,
         Some((folder, _)) if NO_BINARIES.contains(&folder) => false,
-        Some((_, "main.rs")) => true,
+        None | Some((_, "main.rs")) => true,
         // A module without tests is a help for the others.
         Some((_, module)) => !module.contains('/') && has_tests(text),
     };

@@ -2,7 +2,7 @@
 //!
 //! How the rules read a file: code, comments and strings apart.
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 pub(crate) struct Violation {
     pub(crate) path: String,
@@ -203,4 +203,8 @@ pub(crate) fn first_name(path: &str) -> &str {
 
 pub(crate) fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
+}
+
+pub(crate) fn has_extension(path: &str, extension: &str) -> bool {
+    Path::new(path).extension().is_some_and(|e| e == extension)
 }

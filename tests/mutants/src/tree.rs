@@ -53,7 +53,8 @@ impl Tree {
         self.home.join("tree")
     }
 
-    /// Returns the build folder of one set of compiler flags. In a shared folder each set would compile everything again.
+    /// Returns the build folder of one set of compiler flags. In a shared folder each set would compile
+    /// everything again.
     pub fn build(&self, flavour: &str) -> PathBuf {
         self.home.join(format!("build-{flavour}"))
     }
