@@ -9,7 +9,7 @@ use hedgerow::left_right::{self, LeftRightTable, ReaderOf, SnapshotOf, WriterOf}
 type Levels = FlatTable<u32, [u8; 24], { flat::bins_for(100) }>;
 type Limits = LeftRightTable<u16, u64, { left_right::bins_for(100) }, 3>;
 
-/// The names that linkers for ELF give to what is all zeros.
+/// The names that linkers for ELF give to the begin and end of zeroed data.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[test]
 fn a_static_table_is_all_zeros_and_lies_in_no_file() {
@@ -25,8 +25,8 @@ fn a_static_table_is_all_zeros_and_lies_in_no_file() {
     static SIDES: Limits = Limits::new();
     static KEYED: FlatTable<u32, u32, 4, DefaultHashBuilder> =
         FlatTable::with_hasher(DefaultHashBuilder::with_seed(1));
-    assert!(is_zeros(&FLAT), "a FlatTable lies in .data");
-    assert!(is_zeros(&SIDES), "a LeftRightTable lies in .data");
+    assert!(is_zeros(&FLAT), "a FlatTable is in .data");
+    assert!(is_zeros(&SIDES), "a LeftRightTable is in .data");
     assert!(!is_zeros(&KEYED), "this test sees no difference");
     // They are in use, and work.
     assert_eq!(FLAT.insert(7, [7; 24]), Ok(None));
@@ -50,13 +50,13 @@ fn readers_of_a_fixed_table_are_numbered_by_their_places() {
     let seen: SnapshotOf<'_, Limits> = readers[1].enter();
     assert_eq!(writer.insert(1, 1), Ok(None));
     writer.publish();
-    assert!(writer.stalled_readers().eq([1]), "who is in the way");
+    assert!(writer.stalled_readers().eq([1]), "the reader in the way");
     drop(seen);
     writer.wait_for_readers();
     assert_eq!(writer.stalled_readers().count(), 0, "nobody is in the way");
 }
 
-/// Whether so many random keys, and so many in a row, find room, in a table made for them.
+/// Asserts that this many random keys, and this many in a row, fit into a table made for them.
 macro_rules! find_room {
     ($($entries:literal)+) => {$({
         let table = Box::new(FlatTable::<u32, (), { flat::bins_for($entries) }>::new());
