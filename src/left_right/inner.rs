@@ -1,4 +1,4 @@
-//! What the handles of one map share.
+//! The part of a map that its handles share.
 //!
 //! # Synchronization
 //! - The two sides follow the protocol of [`sides`](crate::sync::sides): all readers read the read side, and the writer

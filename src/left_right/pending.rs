@@ -1,4 +1,4 @@
-//! What the writer remembers between publishes.
+//! The writer's notes between publishes.
 
 use super::bin::Bin;
 use super::bin::Hashed;
@@ -202,7 +202,7 @@ impl<E> DeferredChange<E> {
     }
 }
 
-/// What the writer remembers between publishes. The next writer takes it over.
+/// The writer's notes between publishes. The next writer takes it over.
 pub(super) struct PendingChanges<E> {
     pub(super) dirty: Dirty,
     /// Memory for the other side, if the write side has grown.

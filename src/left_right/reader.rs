@@ -71,7 +71,7 @@ impl<K, V, S, P: Storage<K, V>> ReadHandle<K, V, S, P> {
     pub(super) fn begin_read(&self) -> View<P::Entry> {
         let known = self.known.get();
         let state = self.shared.sides.begin_read(self.slot(), known);
-        // The same state means the same side, so the view of the last read section still holds. Where swap counts soon
+        // The same state means the same side, so the view of the last read section still holds. If swap counts soon
         // wrap around, an equal state may be another one.
         if state != known || !SideState::IS_UNIQUE {
             return self.refresh_view(state);

@@ -73,7 +73,7 @@ impl<E: Copy> View<E> {
         hash: Hashed,
         is: impl Fn(&E) -> bool + Copy,
     ) -> Option<&'a E> {
-        // SAFETY: the caller promises what `find_from_home` asks for.
+        // SAFETY: the caller promises what `find_from_home` requires.
         unsafe { self.find_from_home(hash, is, |_, _, entry| entry, |entry| entry) }
     }
 
@@ -171,7 +171,7 @@ impl<E: Copy> View<E> {
         });
     }
 
-    /// Visits the entries whose home is that of `from`, in whatever bin they are, except those with smaller hashes.
+    /// Visits the entries whose home is that of `from`, in any bin, except those with smaller hashes.
     /// Returns the least hash of the next home bin, or `None` after the last. Growth moves entries to other bins, but
     /// keeps the order of hashes, so a walk can go on after it.
     ///

@@ -41,13 +41,13 @@ pub(super) mod sealed {
     use core::alloc::Layout;
     use core::ptr::{self, NonNull};
 
-    /// What the map needs of a storage. Sealed: only this module implements it.
+    /// The operations that the map needs of a storage. Sealed: only this module implements it.
     ///
     /// # Safety
     /// From `make` until `free` or `link`, an entry may be copied, and read by any thread that may read keys and
     /// values.
     pub unsafe trait EntryStorage<K, V> {
-        /// What the slots of the bins store.
+        /// The type that the slots of the bins store.
         type Entry: Copy;
 
         /// Whether an entry owns memory that must be freed.
@@ -232,7 +232,7 @@ impl<K, V, P: Storage<K, V>> Reclaimable<K, V, P> {
 impl<K, V, P: Storage<K, V>> Drop for Reclaimable<K, V, P> {
     #[inline]
     fn drop(&mut self) {
-        // Only entries with destructors are ever put into such a list, so for others the compiler drops this check.
+        // Only entries with destructors are ever put into this list, so for others the compiler drops this check.
         if P::OWNS && mem::needs_drop::<(K, V)>() && self.list.is_some() {
             // SAFETY: `new` was given the list by the owner of the entries.
             unsafe { free_all::<K, V, P>(iter::from_fn(|| P::unlink(&mut self.list))) };

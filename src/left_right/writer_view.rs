@@ -1,4 +1,4 @@
-//! What the writer sees: the newest side, and the changes deferred since.
+//! The writer's view: the newest side, and the changes deferred since.
 
 use super::bin::Hashed;
 use super::inner::Inner;

@@ -183,8 +183,8 @@ impl<K: Eq + ?Sized> Eq for KeyRef<'_, K> {}
 /// A map of owned data with a guard: its methods return plain references, for many operations in a row.
 ///
 /// Made by `pin`, `with_guard` or `pin_owned` of a map. Dereferences to the map, so that its other methods can be
-/// called too. What its methods return borrows from this value, even if the guard is the caller's. To keep a reference
-/// beyond the statement, bind this value by `let`: `let pinned = map.with_guard(&guard);`.
+/// called too. References from its methods borrow from this value, even if the guard is the caller's. To keep a
+/// reference beyond the statement, bind this value by `let`: `let pinned = map.with_guard(&guard);`.
 ///
 /// ```
 /// let map: hedgerow::HashMap<u32, String> = [(1, "one".into()), (2, "two".into())].into();

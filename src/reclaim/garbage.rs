@@ -50,7 +50,7 @@ struct Bag<N> {
     reclaimable: List<N>,
     /// Nodes to be added before the next check.
     until_advance: usize,
-    /// Which other bag is advanced next.
+    /// The number of the other bag that is advanced next.
     next_other: usize,
 }
 

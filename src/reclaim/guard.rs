@@ -17,9 +17,9 @@ const ORPHANED: usize = 1 << (usize::BITS - 1);
 /// entries that are removed meanwhile stay until it is dropped ([`HashMap::pending`](crate::HashMap::pending),
 /// [`HashMap::stalled_readers`](crate::HashMap::stalled_readers)).
 ///
-/// Most programs never name a guard. What a map returns holds its own ([`Ref`](crate::owned::Ref)), and so does the map
-/// that [`HashMap::pin`](crate::HashMap::pin) returns. [`HashMap::with_guard`](crate::HashMap::with_guard) takes one
-/// from the caller.
+/// Most programs never name a guard. Entries that a map returns hold their own ([`Ref`](crate::owned::Ref)), and so
+/// does the map that [`HashMap::pin`](crate::HashMap::pin) returns. [`HashMap::with_guard`](crate::HashMap::with_guard)
+/// takes one from the caller.
 ///
 /// A guard stays in its thread. To hold one across an `await`, use an [`OwnedGuard`].
 pub struct Guard<'a> {
@@ -54,7 +54,7 @@ pub fn pin() -> Guard<'static> {
 
 /// As [`pin`], but returns an error if there is no memory.
 ///
-/// With feature `std`, a thread that has had a guard gets every further one without memory. So what it does under
+/// With feature `std`, a thread that has had a guard gets every further one without memory. So its operations under
 /// [`pin`] cannot fail for that reason.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Models of garbage: a node is freed when no reader can be using it, in whichever bag it is.
+//! Models of garbage: a node is freed when no reader can be using it, in any bag.
 //!
 //! The writer comes first, as in [`sync::loom`](crate::sync::loom). Freeing a node is a write to its cell: the model
 //! checker finds a reader that reads the node at the same time, or whose read is not ordered before.

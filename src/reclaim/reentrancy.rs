@@ -38,7 +38,7 @@ mod by_thread {
     /// left to later operations.
     const DEPTH: usize = 8;
 
-    /// What this thread is freeing: addresses of garbage, or zero for a free place.
+    /// The garbage that this thread is freeing, by address, or zero for a free place.
     struct Active {
         /// The first place, which mostly is the only one in use.
         first: Cell<usize>,
@@ -203,7 +203,7 @@ mod tests {
         assert!(more.len() < 20, "{} nested", more.len());
         drop((one, two, more));
         let demands: Vec<_> = (0..1_000).map_while(|_| begin(0, Reason::Demand)).collect();
-        assert_eq!(demands.len(), 8, "so many that were asked to free do so");
+        assert_eq!(demands.len(), 8, "eight that were asked to free do so");
         drop(demands);
         assert!(begin(0, Reason::Share).is_some(), "all have ended");
     }

@@ -14,7 +14,7 @@ use core::mem::ManuallyDrop;
 pub(crate) struct Fresh<N: Node>(pub(crate) NodePtr<N>);
 
 impl<N: Node> Fresh<N> {
-    /// Gives up ownership of the node.
+    /// Returns the node, which is not freed on drop any more.
     pub(crate) fn take(self) -> NodePtr<N> {
         ManuallyDrop::new(self).0
     }

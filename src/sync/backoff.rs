@@ -70,8 +70,8 @@ impl Backoff {
     }
 
     /// Allows another attempt, without a wait, after another writer changed what was read. Attempts are unlimited if
-    /// `self` may wait. Otherwise there are [`MAX_RETRIES`](Self::MAX_RETRIES), so that the operation ends whatever
-    /// other threads do.
+    /// `self` may wait. Otherwise there are [`MAX_RETRIES`](Self::MAX_RETRIES), so that the operation ends, even if
+    /// other writers never stop.
     #[cfg(feature = "alloc")]
     #[inline]
     pub(crate) fn again(&mut self) -> Result<(), WouldWait> {

@@ -61,7 +61,7 @@ impl Mode {
 
     #[inline(always)]
     fn seen(&self) -> usize {
-        // relaxed: a reader needs coherence alone. For what a writer may conclude from a reader, see [AB-3].
+        // relaxed: a reader needs coherence alone. For the conclusions of a writer, see [AB-3].
         self.0.load(Ordering::Relaxed)
     }
 
@@ -129,7 +129,7 @@ mod system {
         done
     }
 
-    /// What a barrier took lately, in nanoseconds. An estimate: two threads at a time may lose a measurement.
+    /// The time of recent barriers, in nanoseconds. An estimate: two threads at a time may lose a measurement.
     static COST: Hint<AtomicUsize> = Hint::<AtomicUsize>::new(0);
     /// Greatest cost that is noted, in nanoseconds: a thread that took longer was descheduled.
     const MOST_COST: u128 = 1_000_000;

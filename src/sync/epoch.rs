@@ -143,7 +143,7 @@ impl Domain {
     }
 
     fn words(&self) -> impl Iterator<Item = (&Slot, usize)> {
-        // [EP-2] acquire: pairs with [EP-1] and [EP-3], so what a reader that is gone has read comes before.
+        // [EP-2] acquire: pairs with [EP-1] and [EP-3], so all reads of a reader that is gone come before.
         self.registry.slots().map(|slot| (slot, slot.word.load(Ordering::Acquire)))
     }
 }

@@ -1,4 +1,4 @@
-//! Models of what handles share: the last reference drops the value, and one thread at a time holds a claim.
+//! Models of references and claims: the last reference drops the value, and one thread at a time holds a claim.
 //!
 //! The shared values are cells. The model checker finds two threads that use a cell at a time, or in no order.
 

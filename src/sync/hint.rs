@@ -14,15 +14,15 @@ pub(crate) struct Hint<A>(A);
 
 /// A statistic, such as a number of entries or bytes.
 ///
-/// Additions are atomic, so none is lost. Relaxed is enough, because no thread concludes anything about other memory
-/// from the value. It is a value of the recent past while other threads change it, and exact once they have been
+/// Additions are atomic, so no addition is lost. Relaxed is enough, because no thread concludes anything about other
+/// memory from the value. It is a value of the recent past while other threads change it, and exact once they have been
 /// joined.
 #[repr(transparent)]
 pub(crate) struct Gauge<A>(A);
 
 /// A word that only its owner loads and stores. It is atomic because the type around it is shared.
 ///
-/// Relaxed is enough within a thread. If the owner changes, what hands the ownership on (a claim, a lock) orders the
+/// Relaxed is enough within a thread. If the owner changes, the claim or lock that hands the word on orders the
 /// old owner's stores before the new owner's loads.
 #[repr(transparent)]
 pub(crate) struct Private<A>(A);

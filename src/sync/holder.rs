@@ -1,4 +1,5 @@
-//! Which thread holds a lock, so that a thread that takes its own lock again panics instead of deadlocking.
+//! The thread that holds a lock: it is noted so that a thread that takes its own lock again panics instead of
+//! deadlocking.
 //!
 //! # Synchronization
 //! None. A thread only asks whether it was the last to write the word, and each thread sees its own stores.

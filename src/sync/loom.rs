@@ -253,8 +253,8 @@ fn refused() -> Model {
 
 impl Model {
     /// Seals the unlinked node, and frees it if it can. The system does not help, so one try may not be enough.
-    fn seal_and_free(&self, tries: usize) -> &'static str {
-        for _ in 0..tries {
+    fn seal_and_free(&self, attempts: usize) -> &'static str {
+        for _ in 0..attempts {
             if let Some(stamp) = self.domain.seal() {
                 return if self.free_if_past(stamp) { "freed" } else { "kept" };
             }

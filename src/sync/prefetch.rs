@@ -7,12 +7,12 @@
 #[inline(always)]
 pub(crate) fn read<T>(address: *const T) {
     #[cfg(all(target_arch = "x86_64", target_feature = "sse", not(any(miri, hedgerow_loom))))]
-    // SAFETY: a prefetch never faults, whatever the address.
+    // SAFETY: a prefetch never faults, at any address.
     unsafe {
         core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(address.cast());
     }
     #[cfg(all(target_arch = "aarch64", not(any(miri, hedgerow_loom))))]
-    // SAFETY: a prefetch never faults, whatever the address, and changes no register or flag.
+    // SAFETY: a prefetch never faults, at any address, and changes no register or flag.
     unsafe {
         core::arch::asm!("prfm pldl1keep, [{0}]", in(reg) address, options(nostack, preserves_flags, readonly));
     }

@@ -7,7 +7,7 @@
 //! - `[SL-3]` a writer's unlocking release store ↔ `[SL-4]` a reader's first, acquire load of the state: a reader that
 //!   starts from an unlocked state sees every word of the write that ended with it.
 //! - `[SL-5]` a writer locks by a *relaxed* compare-and-swap from the state that it loaded with `[SL-4]`. It has seen
-//!   the last write since that load, and the swap proves that what it read under that state still holds. If it has
+//!   the last write since that load, and the swap proves that its reads under that state still hold. If it has
 //!   loaded a word of a later write, that write's lock was taken from another state, and the swap fails. A success
 //!   would place this lock, and its unlock, before the store of that word.
 //! - `[SL-6]` a writer that locks and writes nothing may put back the state that it locked from, by a release store.
@@ -80,7 +80,7 @@ impl SeqLock<'_> {
         State(self.0.load(Ordering::Acquire))
     }
 
-    /// Returns true if nothing was written since `state` was loaded. What was loaded in between is not torn then.
+    /// Returns true if nothing was written since `state` was loaded. The words loaded in between are not torn then.
     #[inline(always)]
     pub(crate) fn validate(&self, state: State) -> bool {
         // [SL-2] acquire fence: pairs with [SL-1]; the payload loads stay before the load below.
@@ -106,7 +106,7 @@ impl SeqLock<'_> {
         // One fence for both, because it costs no more than either.
         // [SL-1] release fence: pairs with [SL-2], so a reader that loads a word stored below sees the lock.
         // [SL-8] acquire fence: pairs with [SL-6] and [SL-7]. The swap may have loaded the state from a thread that
-        // gave the lock back or confirmed it. What that thread did before happens before our write.
+        // gave the lock back or confirmed it. All its work before happens before our write.
         atomic::fence(Ordering::AcqRel);
         swapped.is_ok()
     }
@@ -127,7 +127,7 @@ impl SeqLock<'_> {
     /// Unlocks if nothing was written since `state` was locked. Readers need not retry.
     #[inline]
     pub(crate) fn give_back(&self, state: State) {
-        // [SL-6] release: pairs with [SL-4] and [SL-8], and passes on what our own [SL-4] load has seen.
+        // [SL-6] release: pairs with [SL-4] and [SL-8], and passes on the writes that our own [SL-4] load has seen.
         self.0.store(state.0, Ordering::Release);
     }
 

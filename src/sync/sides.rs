@@ -4,7 +4,7 @@
 //! is the read side. It never waits. When it is done, it ends the section ([`Sides::end_read`]). The writer changes the
 //! write side and swaps the two ([`Sides::swap`]). It may change the new write side when no reader can be in it any
 //! more ([`Sides::is_over`]). (Left-right, by Ramalhete and Correia. Readers' counters in slots of their own, as in
-//! Gjengset's crate `left-right`. What slots tell of swaps and fences is this crate's.)
+//! Gjengset's crate `left-right`. The states of swaps and fences in slots are this crate's.)
 //!
 //! After a read section the slot keeps the last state that its owner saw. Three things tell the writer that an idle
 //! reader will not enter the write side, the cheapest first:
@@ -23,7 +23,7 @@
 //!   because the writer may never see the value before it.
 //! - `[LR-3]` release store of the state ↔ a read section's acquire load of it: the reader sees its side whole.
 //! - `[LR-4]` release store by a reader that ends a read section, or that stores which state it saw ↔ acquire load by
-//!   the writer: what the reader read comes before the writer's changes. A thread that has loaded a swap from the state
+//!   the writer: the reader's reads come before the writer's changes. A thread that has loaded a swap from the state
 //!   loads that swap or a later one ever after (coherence).
 //! - `[LR-5]` the agreement on fences. The writer asks in the slot, executes the heavy barrier, and loads the slot's
 //!   word. It notes the agreement only if the owner was *then* in no read section and had not seen the swap. So the
@@ -46,17 +46,17 @@ use crate::sync::slot::{ASKED, FENCING, LIGHT, Slot};
 const DEPTH_BITS: u32 = if usize::BITS < 64 { 8 } else { 12 };
 const DEPTH: usize = (1 << DEPTH_BITS) - 1;
 const SWAP: usize = 1 << DEPTH_BITS;
-/// Set in the state that a reader has seen while it executes fences. The stored state never has it, so such a reader
+/// Set in the state that a reader has seen while it executes fences. The stored state never has it, so this reader
 /// never finds the state that it knows, and always takes the path that executes the fence.
 const FENCES: usize = 1 << (usize::BITS - 1);
 const SWAPS: usize = !FENCES & !DEPTH;
 // `docs::limits` names these numbers.
 const _: () = assert!(SWAPS.count_ones() == if usize::BITS < 64 { 23 } else { 51 });
-/// Whether there may be readers that execute no fences. Not if swap counts soon wrap around: what such a reader's slot
-/// says of swaps may be from long ago.
+/// Whether there may be readers that execute no fences. Not if swap counts soon wrap around: the swap that the
+/// slot of a reader without fences names may be from long ago.
 const MAY_BE_LIGHT: bool = MAY_BE_ASYMMETRIC && SideState::IS_UNIQUE;
 
-/// Which side is the read side, after how many swaps. A reader's copy also says whether the reader executes fences.
+/// The number of the read side, and of swaps so far. A reader's copy also says whether the reader executes fences.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SideState(usize);
 
@@ -94,7 +94,7 @@ pub(crate) struct PendingSwap {
     barrier_refused: bool,
 }
 
-/// What a slot tells of its owner.
+/// The status of a reader, as far as its slot tells.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ReaderStatus {
     /// The owner will not be in the write side.
@@ -111,7 +111,7 @@ impl PendingSwap {
     pub(crate) const NONE: Self = Self { state: 0, barrier_done: false, barrier_refused: false };
 
     fn of(&self, slot: &Slot) -> ReaderStatus {
-        // [LR-4] acquire: pairs with the stores of read sections, so what the reader has read comes before our changes.
+        // [LR-4] acquire: pairs with the stores of read sections, so all reads of that reader come before our changes.
         let word = slot.word.load(Ordering::Acquire);
         if SideState::IS_UNIQUE && word & SWAPS == self.state {
             return ReaderStatus::Done;
@@ -231,8 +231,8 @@ impl Sides {
         SideState(state | fences)
     }
 
-    /// Returns true if the owner's fences have cost as much as a barrier. So the owner pays at most a few times what
-    /// the cheaper way would have cost, whatever comes next.
+    /// Returns true if the owner's fences have cost as much as a barrier. So the owner pays at most a few times the
+    /// cost of the cheaper way.
     fn has_fenced_enough(&self, slot: &Slot) -> bool {
         if !self.barrier.is_asymmetric() {
             return false;
@@ -266,7 +266,7 @@ impl Sides {
     pub(crate) fn end_read(slot: &Slot) {
         // relaxed: only the owner stores to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
-        // [LR-4] release: pairs with the writer's acquire loads, so what we read comes before the writer's changes.
+        // [LR-4] release: pairs with the writer's acquire loads, so our reads come before the writer's changes.
         slot.word.store(word_after(word, 1), Ordering::Release);
     }
 
@@ -274,7 +274,7 @@ impl Sides {
     pub(crate) fn end_all_reads(slot: &Slot) {
         // relaxed: only the owner stores to its slot's word.
         let word = slot.word.load(Ordering::Relaxed);
-        // [LR-4] release: pairs with the writer's acquire loads, so what we read comes before the writer's changes.
+        // [LR-4] release: pairs with the writer's acquire loads, so our reads come before the writer's changes.
         slot.word.store(word_after(word, word & DEPTH), Ordering::Release);
         // [LR-5] release: pairs with the writer's acquire load, which comes after all read sections without a fence.
         // The next owner knows no state, so its first read section loads this.

@@ -116,7 +116,7 @@ fn loom_two_reads_against_two_swaps() {
 const POINTS: usize = 13;
 
 /// As above, with the operating system's barrier, each of the two served at each of the reader's points. A reader that
-/// executes fences stops with its first read, or not yet with its second. A reader that executes none is asked to.
+/// executes fences stops with its first read, or not yet with its second. A reader that executes no fence is asked to.
 fn two_reads_by_interruption<const N: usize>(
     outcomes: [&str; N],
     starts_light: bool,

@@ -13,7 +13,7 @@ use crate::sync::cache::CachePadded;
 use crate::sync::claim::Claim;
 use crate::sync::hint::Private;
 
-// What a slot says about fences, for `sides`.
+// Values of a slot about fences, for `sides`.
 /// The owner executes a fence in each read section. A new slot says so: the value is zero, so a `static` table is all
 /// zeros and takes no flash.
 pub(crate) const FENCING: usize = 0;
@@ -34,7 +34,7 @@ pub(crate) struct Slot {
     pub(crate) owner_note: Private<AtomicUsize>,
     /// Used by the writer alone.
     pub(crate) writer_note: Private<AtomicUsize>,
-    /// What owner and writer have agreed on about fences.
+    /// The agreement of owner and writer about fences.
     pub(crate) fencing: AtomicUsize,
     /// Held by the owner.
     owner: Claim,

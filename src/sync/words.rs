@@ -22,7 +22,7 @@ pub(crate) const WORD: usize = size_of::<usize>();
 #[repr(transparent)]
 pub(crate) struct Indirect(pub(crate) usize);
 
-/// Returns true if a `K` refers to a key stored elsewhere. A reader must validate such a key, as it validates the word.
+/// Returns true if a `K` refers to a key stored elsewhere. A reader must validate that key, as it validates the word.
 #[cfg(feature = "alloc")]
 #[inline(always)]
 pub(crate) fn is_indirect<K>() -> bool {
@@ -42,7 +42,7 @@ pub(crate) const fn is_indirect<K>() -> bool {
 pub(crate) fn both<K, V>(key: MaybeUninit<K>, value: MaybeUninit<V>) -> MaybeUninit<(K, V)> {
     let mut both = MaybeUninit::<(K, V)>::uninit();
     let entry = both.as_mut_ptr();
-    // SAFETY: the fields of a local variable. What may be torn stays in a `MaybeUninit`.
+    // SAFETY: the fields of a local variable. Torn parts stay in a `MaybeUninit`.
     unsafe {
         (&raw mut (*entry).0).cast::<MaybeUninit<K>>().write(key);
         (&raw mut (*entry).1).cast::<MaybeUninit<V>>().write(value);

@@ -1,6 +1,6 @@
 //! builds: asan narrow portable tsan
 //!
-//! `LeftRightMap` through its public interface: against a model, what it drops and when, stalled readers, and writers
+//! `LeftRightMap` through its public interface: against a model, its drops, stalled readers, and writers
 //! that panic.
 
 use crate::support;
@@ -187,7 +187,7 @@ fn check_snapshot<K: Nth, V: Nth, P: Storage<K, V>>(
     }
 }
 
-/// Readers come and go, and hold guards and snapshots during changes and publishes. What they hold does not change.
+/// Readers come and go, and hold guards and snapshots during changes and publishes. The held values do not change.
 fn play<K: Nth, V: Nth, P: Storage<K, V>>(mut game: Game<K, V, P>, steps: usize) {
     let stay = game.writer.read_handle();
     for _ in 0..steps {

@@ -57,7 +57,8 @@ impl Drop for Bomb {
     }
 }
 
-/// User code panics at every point in turn. The map stays usable, and reader and writer agree on its entries.
+/// User code panics at every point, one after another. The map stays usable, and reader and writer agree on its
+/// entries.
 #[test]
 fn panics_of_user_code_leave_the_map_whole() {
     for hasher in [hashers::GOOD, hashers::CONSTANT] {
@@ -208,24 +209,24 @@ fn keys_that_are_equal_and_hash_differently_do_no_harm() {
 
 /// A key that is equal to all keys of its class, which may have other hashes.
 #[derive(Clone, Copy, Debug)]
-struct Contrary {
+struct Inconsistent {
     class: u64,
     hash: u64,
 }
 
-impl PartialEq for Contrary {
+impl PartialEq for Inconsistent {
     fn eq(&self, other: &Self) -> bool {
         self.class == other.class
     }
 }
-impl Eq for Contrary {}
-impl Hash for Contrary {
+impl Eq for Inconsistent {}
+impl Hash for Inconsistent {
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.hash);
     }
 }
 
-impl Contrary {
+impl Inconsistent {
     /// Classes of keys that contradict themselves.
     const CLASSES: u64 = 8;
 
@@ -255,28 +256,28 @@ impl Contrary {
 }
 
 /// Changes a map with keys that contradict themselves. If `deferred`, a reader is in the way and changes are deferred.
-fn change_contrarily<V, P: Storage<Contrary, V>>(
-    writer: &mut WriteHandle<Contrary, V, Mapped, P>,
-    reader: &ReadHandle<Contrary, V, Mapped, P>,
+fn change_inconsistently<V, P: Storage<Inconsistent, V>>(
+    writer: &mut WriteHandle<Inconsistent, V, Mapped, P>,
+    reader: &ReadHandle<Inconsistent, V, Mapped, P>,
     rng: &mut Rng,
     deferred: bool,
     value: impl Fn() -> V,
 ) {
     writer.reserve(4_000);
-    for lasting in Contrary::lasting() {
+    for lasting in Inconsistent::lasting() {
         writer.insert(lasting, value());
     }
     let in_the_way = deferred.then(|| {
         writer.publish();
         let snapshot = reader.enter();
-        writer.insert(Contrary::any(rng), value());
+        writer.insert(Inconsistent::any(rng), value());
         writer.try_publish().expect("no reader is in the state before");
         snapshot
     });
     for _ in 0..40 {
         match rng.below(3) {
-            0 => _ = writer.remove(&Contrary::any(rng)),
-            _ => _ = writer.insert(Contrary::any(rng), value()),
+            0 => _ = writer.remove(&Inconsistent::any(rng)),
+            _ => _ = writer.insert(Inconsistent::any(rng), value()),
         }
     }
     drop(in_the_way);
@@ -291,15 +292,15 @@ fn seen_entries_stay(deferred: bool) {
     for round in 0..400 {
         let (mut writer, reader) = LeftRightMap::with_hasher(hashers::IDENTITY);
         let value = || Tracked::new(7, &alive);
-        change_contrarily(&mut writer, &reader, &mut rng, deferred, value);
+        change_inconsistently(&mut writer, &reader, &mut rng, deferred, value);
         let snapshot = reader.enter();
         let seen = alive.load(Ordering::Relaxed);
         assert_eq!(seen, snapshot.len());
         // A table of another size, so that the place of an entry says nothing.
         writer.reserve(9_000 * (round % 2));
         for _ in 0..10 {
-            writer.insert(Contrary::any(&mut rng), Tracked::new(7, &alive));
-            writer.remove(&Contrary::any(&mut rng));
+            writer.insert(Inconsistent::any(&mut rng), Tracked::new(7, &alive));
+            writer.remove(&Inconsistent::any(&mut rng));
         }
         // And another, with entries that no reader has seen.
         writer.reserve(if round % 4 < 2 { 0 } else { 20_000 });
@@ -332,11 +333,17 @@ fn keys_that_contradict_themselves_hide_no_others() {
     let mut rng = Rng::new(seed());
     for round in 0..400 {
         let (mut boxed, reader) = LeftRightMap::with_hasher(hashers::IDENTITY);
-        change_contrarily(&mut boxed, &reader, &mut rng, round % 2 == 1, || round);
-        assert!(Contrary::lasting().all(|key| reader.contains_key(&key)), "a lasting key is lost");
+        change_inconsistently(&mut boxed, &reader, &mut rng, round % 2 == 1, || round);
+        assert!(
+            Inconsistent::lasting().all(|key| reader.contains_key(&key)),
+            "a lasting key is lost"
+        );
         let (mut inline, reader) = LeftRightMap::inline_with_hasher(hashers::IDENTITY);
-        change_contrarily(&mut inline, &reader, &mut rng, round % 2 == 1, || round);
-        assert!(Contrary::lasting().all(|key| reader.contains_key(&key)), "a lasting key is lost");
+        change_inconsistently(&mut inline, &reader, &mut rng, round % 2 == 1, || round);
+        assert!(
+            Inconsistent::lasting().all(|key| reader.contains_key(&key)),
+            "a lasting key is lost"
+        );
     }
 }
 
@@ -345,22 +352,22 @@ fn keys_that_contradict_themselves_hide_no_others() {
 fn keys_that_contradict_themselves_hide_no_others_in_a_fixed_table() {
     let mut rng = Rng::new(seed());
     for round in 0..400 {
-        let table: Box<LeftRightTable<Contrary, u64, 600, 1, Mapped>> =
+        let table: Box<LeftRightTable<Inconsistent, u64, 600, 1, Mapped>> =
             Box::new(LeftRightTable::with_hasher(hashers::IDENTITY));
         let (mut writer, reader) = (table.writer().unwrap(), table.reader().unwrap());
-        for lasting in Contrary::lasting() {
+        for lasting in Inconsistent::lasting() {
             writer.insert(lasting, round).unwrap();
         }
         for _ in 0..40 {
             match rng.below(3) {
-                0 => _ = writer.remove(&Contrary::any(&mut rng)).unwrap(),
-                _ => _ = writer.insert(Contrary::any(&mut rng), round).unwrap(),
+                0 => _ = writer.remove(&Inconsistent::any(&mut rng)).unwrap(),
+                _ => _ = writer.insert(Inconsistent::any(&mut rng), round).unwrap(),
             }
         }
         writer.publish();
         let snapshot = reader.enter();
         assert!(
-            Contrary::lasting().all(|key| snapshot.get(&key).is_some()),
+            Inconsistent::lasting().all(|key| snapshot.get(&key).is_some()),
             "a lasting key of a fixed table is lost"
         );
     }
@@ -380,7 +387,7 @@ impl Hash for Moody {
         let asked = if Self::LASTING.contains(&self.0) { 0 } else { ASKED.get() + 1 };
         ASKED.set(ASKED.get().max(asked));
         // Another tag each time, for a hundred times, and one of a few bins.
-        Contrary::tagged(0, (self.0 + asked) % 8, asked % 128).hash(state);
+        Inconsistent::tagged(0, (self.0 + asked) % 8, asked % 128).hash(state);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the writer remembers between publishes.
+//! The writer's notes between publishes.
 
 use crate::sync::sides::PendingSwap;
 use heapless::Vec;

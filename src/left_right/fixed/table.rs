@@ -1,4 +1,4 @@
-//! `LeftRightTable` itself: what its readers and its writer share.
+//! `LeftRightTable` itself: the part that its readers and its writer share.
 
 use super::pending::PendingChanges;
 use crate::api::fixed_hasher::FixedHashBuilder;
